@@ -1,0 +1,86 @@
+//! `#[route]`.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::parse::{Parse, ParseStream};
+use syn::spanned::Spanned as _;
+use syn::{Error, FnArg, Ident, ItemFn, LitStr, Result, ReturnType, Token};
+
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+
+/// What stands in the attribute's parentheses.
+pub(crate) struct Arguments {
+    method: String,
+    path: String,
+}
+
+impl Parse for Arguments {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let method: Ident = input.parse()?;
+        if !METHODS.contains(&method.to_string().as_str()) {
+            return Err(Error::new(method.span(), format!("not a method; known are {}", METHODS.join(", "))));
+        }
+        input.parse::<Token![,]>()?;
+        let path: LitStr = input.parse()?;
+        if !path.value().starts_with('/') {
+            return Err(Error::new(path.span(), "a path begins with a slash"));
+        }
+        Ok(Self { method: method.to_string(), path: path.value() })
+    }
+}
+
+pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
+    let signature = &function.sig;
+    if let Some(asyncness) = signature.asyncness {
+        return Err(Error::new(asyncness.span(), "a handler is not async: the host runs many at a time"));
+    }
+    let mut types = Vec::new();
+    for input in &signature.inputs {
+        match input {
+            FnArg::Typed(argument) => types.push(&*argument.ty),
+            FnArg::Receiver(receiver) => return Err(Error::new(receiver.span(), "a route is a function of its own")),
+        }
+    }
+
+    let Arguments { method, path } = arguments;
+    // Out of sight of the user's own names, which may be the same.
+    let request = Ident::new("request", Span::mixed_site());
+    let function_name = &signature.ident;
+    let visibility = &function.vis;
+    let arguments = types.iter().map(|argument| {
+        quote_spanned! { argument.span() =>
+            match <#argument as ::sandbus_sdk::http::FromRequest>::from_request(#request) {
+                ::std::result::Result::Ok(argument) => argument,
+                ::std::result::Result::Err(problem) => {
+                    return ::sandbus_sdk::http::IntoOutcome::into_outcome(
+                        ::std::result::Result::<(), _>::Err(problem),
+                    );
+                }
+            }
+        }
+    });
+    let output = match &signature.output {
+        ReturnType::Default => signature.ident.span(),
+        ReturnType::Type(_, output) => output.span(),
+    };
+    let finish = quote_spanned! { output => ::sandbus_sdk::http::IntoOutcome::into_outcome };
+
+    Ok(quote! {
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, reason = "it bears the function's name")]
+        #[derive(Debug)]
+        #visibility struct #function_name {}
+
+        impl ::sandbus_sdk::plugin::Route for #function_name {
+            const METHOD: &'static str = #method;
+            const PATH: &'static str = #path;
+
+            #[allow(unused_variables, reason = "a route may take no argument")]
+            fn call(
+                #request: &::sandbus_sdk::http::Request,
+            ) -> ::std::result::Result<::sandbus_sdk::http::Response, ::sandbus_sdk::http::Response> {
+                #finish(#function_name(#(#arguments),*))
+            }
+        }
+    })
+}

@@ -1,0 +1,275 @@
+//! HTTP routes: what a handler takes, and what it answers.
+
+use std::error::Error;
+use std::fmt::Display;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Failure;
+use crate::bindings::exports::sandbus::plugin::http_handler as wire;
+
+/// A request on one of the plugin's routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The method in upper case.
+    pub method: String,
+    /// The path, percent-encoded as it was sent.
+    pub path: String,
+    /// The route's parameters, percent-decoded.
+    pub params: Vec<(String, String)>,
+    /// What follows the question mark, as it was sent.
+    pub query: Option<String>,
+    /// The headers, with names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A parameter of the route, such as `id` of `/users/{id}`.
+    ///
+    /// # Errors
+    /// A problem with status 500 if the route has no such parameter: the handler and its route differ.
+    pub fn param(&self, name: &str) -> Result<&str, Problem> {
+        self.params
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .ok_or_else(|| Problem::new(500, format!("the route has no parameter `{name}`")))
+    }
+
+    /// The first header of a name, which is compared without case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The body, read as JSON.
+    ///
+    /// # Errors
+    /// A problem with status 415 if the request says that its body is something else, and 422 if the
+    /// body is not what `T` expects.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let media_type = self.header("content-type").unwrap_or("application/json");
+        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if essence != "application/json" && !essence.ends_with("+json") {
+            return Err(Problem::new(415, format!("the body must be JSON, and is {essence}")));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| Problem::new(422, format!("the body does not fit: {error}")))
+    }
+}
+
+/// A response with any body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status, 200 to 599.
+    pub status: u16,
+    /// The headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    fn json<T: Serialize>(status: u16, media_type: &str, value: &T) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self { status, headers: vec![("content-type".to_owned(), media_type.to_owned())], body },
+            Err(error) => Problem::new(500, format!("the answer cannot be written as JSON: {error}")).into_response(),
+        }
+    }
+}
+
+/// JSON, as a request's body and as a response's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+/// What a route's handler may take.
+#[diagnostic::on_unimplemented(
+    message = "a route's handler cannot take `{Self}`",
+    note = "take `Request`, or `Json<T>` where `T` derives `Deserialize`"
+)]
+pub trait FromRequest: Sized {
+    /// Makes the argument of a request.
+    ///
+    /// # Errors
+    /// What the client is answered instead.
+    fn from_request(request: &Request) -> Result<Self, Problem>;
+}
+
+impl FromRequest for Request {
+    fn from_request(request: &Request) -> Result<Self, Problem> {
+        Ok(request.clone())
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest for Json<T> {
+    fn from_request(request: &Request) -> Result<Self, Problem> {
+        request.json().map(Json)
+    }
+}
+
+/// What a route's handler may return: [`Response`], [`Json`], either with a status before it
+/// (`(201, Json(…))`), nothing (204), or a `Result` of these with a [`Problem`].
+#[diagnostic::on_unimplemented(
+    message = "a route's handler cannot return `{Self}`",
+    note = "return `Json<T>`, `(u16, Json<T>)`, `Response`, `()`, or a `Result` of these with `Problem`"
+)]
+pub trait IntoResponse {
+    /// Makes the response.
+    fn into_response(self) -> Response;
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Response {
+        self
+    }
+}
+
+impl IntoResponse for () {
+    fn into_response(self) -> Response {
+        Response { status: 204, headers: Vec::new(), body: Vec::new() }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        Response::json(200, "application/json", &self.0)
+    }
+}
+
+impl<T: IntoResponse> IntoResponse for (u16, T) {
+    fn into_response(self) -> Response {
+        Response { status: self.0, ..self.1.into_response() }
+    }
+}
+
+/// What becomes of a handler's return value: effects are committed with `Ok`, and thrown away with `Err`.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a route's handler cannot return `{Self}`",
+    note = "return `Json<T>`, `(u16, Json<T>)`, `Response`, `()`, or a `Result` of these with `Problem`"
+)]
+pub trait IntoOutcome {
+    /// The response, and whether the effects are kept.
+    fn into_outcome(self) -> Result<Response, Response>;
+}
+
+impl<T: IntoResponse> IntoOutcome for T {
+    fn into_outcome(self) -> Result<Response, Response> {
+        Ok(self.into_response())
+    }
+}
+
+impl<T: IntoResponse> IntoOutcome for Result<T, Problem> {
+    fn into_outcome(self) -> Result<Response, Response> {
+        self.map(IntoResponse::into_response).map_err(Problem::into_response)
+    }
+}
+
+/// A problem (RFC 9457), sent as `application/problem+json`.
+///
+/// `?` makes one of any error, with status 500. Returned as `Err` it throws the effects of the request
+/// away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// A stable code, such as `invalid-email`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What happened, in a sentence.
+    pub detail: String,
+    /// The status, 400 to 599.
+    pub status: u16,
+    /// The status's name.
+    pub title: &'static str,
+}
+
+impl Problem {
+    /// A problem with a status and what happened.
+    pub fn new(status: u16, detail: impl Display) -> Self {
+        Self { code: None, detail: detail.to_string(), status, title: title(status) }
+    }
+
+    /// A request that is malformed (400).
+    pub fn bad_request(detail: impl Display) -> Self {
+        Self::new(400, detail)
+    }
+
+    /// Something that isn't there (404).
+    pub fn not_found(detail: impl Display) -> Self {
+        Self::new(404, detail)
+    }
+
+    /// Something that stands against what is there (409).
+    pub fn conflict(detail: impl Display) -> Self {
+        Self::new(409, detail)
+    }
+
+    /// A request that is well formed and breaks a rule (422).
+    pub fn invalid(detail: impl Display) -> Self {
+        Self::new(422, detail)
+    }
+
+    /// Adds a stable code for programs.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let headers = vec![("content-type".to_owned(), "application/problem+json".to_owned())];
+        Response { status: self.status, headers, body }
+    }
+}
+
+// As in `Failure`: a problem is not an `Error`, which leaves room for this conversion.
+impl<E: Error + 'static> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self::new(500, crate::failure::with_causes(&error))
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let status = match failure {
+            Failure::Retry { .. } => 503,
+            Failure::Reject { .. } => 422,
+        };
+        Self::new(status, failure.reason())
+    }
+}
+
+/// Names of statuses (RFC 9110, section 15).
+fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        409 => "Conflict",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        400..=499 => "Client Error",
+        _ => "Server Error",
+    }
+}
+
+impl From<wire::Request> for Request {
+    fn from(request: wire::Request) -> Self {
+        let wire::Request { method, route: _, path, params, query, headers, body } = request;
+        Self { method, path, params, query, headers, body }
+    }
+}
+
+impl From<Response> for wire::Response {
+    fn from(Response { status, headers, body }: Response) -> Self {
+        Self { status, headers, body }
+    }
+}

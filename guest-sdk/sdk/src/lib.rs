@@ -1,0 +1,85 @@
+//! Write Sandbus event handlers in Rust.
+//!
+//! A plugin is a crate whose functions are marked as handlers of events or of HTTP requests, and that
+//! names them in [`plugin!`]. It needs no manifest and no WIT.
+//!
+//! ```
+//! use sandbus_sdk::prelude::*;
+//!
+//! #[derive(Event, Serialize, Deserialize)]
+//! #[event(type = "user.registered")]
+//! struct UserRegistered {
+//!     name: String,
+//! }
+//!
+//! #[on_event(retry(attempts = 5))]
+//! fn welcome(user: UserRegistered) -> Result<()> {
+//!     info!("Welcome, {}!", user.name);
+//!     state::increment("welcomed", 1)?;
+//!     Ok(())
+//! }
+//!
+//! plugin! { name: "welcome", handlers: [welcome] }
+//! # fn main() {}
+//! ```
+//!
+//! What a handler publishes and writes is committed with its acknowledgement, or not at all: when it
+//! returns an error, panics or runs out of time, nothing of it has happened, and it is tried again.
+//!
+//! Handlers are plain functions, and so they are tested natively, with the fake host of [`testing`].
+
+// The generated bindings and the export macro speak to the component ABI.
+#[allow(
+    unsafe_code,
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "generated code"
+)]
+#[rustfmt::skip]
+#[doc(hidden)]
+pub mod bindings;
+mod clock;
+pub mod config;
+mod event;
+mod failure;
+mod host;
+pub mod http;
+mod logger;
+mod message;
+#[doc(hidden)]
+pub mod plugin;
+mod random;
+pub mod state;
+pub mod subscriptions;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+
+pub use clock::now;
+pub use event::{Event, EventArgument, EventType, Payload};
+pub use failure::{Classify, Failure, Result};
+pub use message::{Message, PublishError, publish};
+pub use random::{random_bytes, random_u64};
+pub use sandbus_sdk_macros::{Event, on_event, route};
+
+/// What a plugin's source usually needs.
+pub mod prelude {
+    pub use log::{debug, error, info, trace, warn};
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::http::{Json, Problem, Request, Response};
+    pub use crate::{Classify, Event, Failure, Message, Result, config, on_event, plugin, publish, route, state};
+}
+
+/// Parts that the macros refer to.
+#[doc(hidden)]
+pub mod private {
+    pub use crate::event::decode_json;
+    pub use serde_json;
+}

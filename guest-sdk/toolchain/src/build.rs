@@ -1,0 +1,126 @@
+//! Building guests with cargo, and finding what cargo made.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::debian::HOST_LIBRARIES;
+use crate::run;
+use crate::{Error, Kind, TARGET, Toolchain};
+
+/// One crate that becomes a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// The crate's name.
+    pub name: String,
+    /// The directory of its manifest.
+    pub directory: PathBuf,
+}
+
+/// One `.wasm` file that a build made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// The name of the cargo target: the crate's, or an example's.
+    pub name: String,
+    /// Where the file is.
+    pub path: PathBuf,
+}
+
+/// What a build did.
+#[derive(Clone, Debug)]
+pub struct BuildReport {
+    /// What was made, or was up to date.
+    pub artifacts: Vec<Artifact>,
+    /// The compiler's messages as it renders them, with colours if asked for.
+    pub messages: Vec<String>,
+    /// Whether the build succeeded.
+    pub succeeded: bool,
+}
+
+/// The crates at a path that become plugins: those with a `cdylib` target, of the workspace or the
+/// single crate whose manifest is there, and below that path.
+///
+/// # Errors
+/// If cargo cannot describe what is there.
+pub fn packages(directory: &Path) -> Result<Vec<Package>, Error> {
+    let directory = directory.canonicalize().map_err(run::at(directory))?;
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(&directory).args(["metadata", "--no-deps", "--format-version=1"]);
+    let metadata: Value = serde_json::from_str(&run::output(&mut cargo)?)
+        .map_err(|error| Error::Metadata { path: directory.clone(), what: error.to_string() })?;
+    let list = metadata["packages"]
+        .as_array()
+        .ok_or_else(|| Error::Metadata { path: directory.clone(), what: "it lists no packages".to_owned() })?;
+    let found = list.iter().filter(|package| is_plugin(package)).filter_map(|package| {
+        let manifest = Path::new(package["manifest_path"].as_str()?);
+        Some(Package { name: package["name"].as_str()?.to_owned(), directory: manifest.parent()?.to_owned() })
+    });
+    Ok(found.filter(|package| package.directory.starts_with(&directory)).collect())
+}
+
+fn is_plugin(package: &Value) -> bool {
+    let targets = package["targets"].as_array().into_iter().flatten();
+    targets.flat_map(|target| target["crate_types"].as_array().into_iter().flatten()).any(|kind| kind == "cdylib")
+}
+
+/// Builds guests with the given cargo arguments (`-p NAME`, `--profile NAME`, …) in a directory.
+/// A compiler error is no error of this function; it is in the report.
+///
+/// # Errors
+/// If cargo cannot be started.
+pub fn build(toolchain: &Toolchain, directory: &Path, arguments: &[&str], colour: bool) -> Result<BuildReport, Error> {
+    let format = if colour { "--message-format=json-diagnostic-rendered-ansi" } else { "--message-format=json" };
+    let mut cargo = toolchain.cargo();
+    cargo.current_dir(directory).args(["build", "--quiet", "--target", TARGET, format]).args(arguments);
+    let output =
+        cargo.stdin(Stdio::null()).output().map_err(|error| Error::Start { program: "cargo".to_owned(), error })?;
+
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<Value> = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut messages: Vec<_> = lines.iter().filter_map(rendered_message).collect();
+    // What stops cargo before any compiler runs, such as a bad manifest, is on standard error alone.
+    if !output.status.success() && messages.is_empty() {
+        messages.push(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(BuildReport {
+        artifacts: lines.iter().flat_map(artifacts).collect(),
+        messages,
+        succeeded: output.status.success(),
+    })
+}
+
+fn rendered_message(line: &Value) -> Option<String> {
+    (line["reason"] == "compiler-message").then(|| line["message"]["rendered"].as_str().map(str::to_owned))?
+}
+
+fn artifacts(line: &Value) -> Vec<Artifact> {
+    let Some(name) = line["target"]["name"].as_str().filter(|_| line["reason"] == "compiler-artifact") else {
+        return Vec::new();
+    };
+    let files = line["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    files
+        .filter(|file| file.ends_with(".wasm"))
+        .map(|file| Artifact { name: name.to_owned(), path: PathBuf::from(file) })
+        .collect()
+}
+
+impl Toolchain {
+    /// A cargo that compiles guests. What an outer cargo or rustup left in the environment would lead
+    /// it to another compiler, so that is taken out.
+    pub(crate) fn cargo(&self) -> Command {
+        let mut command = Command::new("cargo");
+        for name in ["CARGO", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {
+            command.env_remove(name);
+        }
+        if let Kind::Unpacked { usr, linker } = &self.kind {
+            command.env("RUSTC", usr.join("bin/rustc"));
+            command.env("LD_LIBRARY_PATH", usr.join("lib").join(HOST_LIBRARIES));
+            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+            for name in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTDOC"] {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+}

@@ -1,0 +1,171 @@
+//! The guest compiler from Debian's packages, for machines that reach no rustup server.
+//!
+//! The packages are downloaded and unpacked into the user's cache directory; nothing is installed and
+//! no privilege is needed. Debian ships the standard library's source but no build of it for the
+//! target, so it is built once, in an empty crate, and kept beside the compiler.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::run::{self, at};
+use crate::{Error, Kind, TARGET, Toolchain};
+
+/// Where everything is, below the cache directory. Its number changes whenever the recipe below does, so
+/// that an older result is not taken for a new one.
+const HOME: &str = "guest-toolchain-debian-2";
+
+/// The compiler alone: its cargo needs further libraries, and the user's own does as well.
+const PACKAGES: [&str; 5] = ["rustc-web", "libstd-rust-web-1.96", "libstd-rust-web-dev", "rust-web-src", "libllvm22"];
+
+/// Below `usr/lib`, where Debian keeps the compiler's shared libraries.
+pub(crate) const HOST_LIBRARIES: &str = "x86_64-linux-gnu";
+
+/// Sets the compiler up, unless it is complete.
+pub(crate) fn ensure(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
+    let home = cache_directory()?.join(HOME);
+    fs::create_dir_all(&home).map_err(at(&home))?;
+    let usr = home.join("root/usr");
+    let linker = linker()?;
+    let stamp = home.join("complete");
+
+    // Two set-ups at once would undo each other's steps: the second waits and then finds it done.
+    let lock_path = home.join("lock");
+    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
+    lock.lock().map_err(at(&lock_path))?;
+
+    if stamp.is_file() {
+        return Ok(Toolchain { kind: Kind::Unpacked { usr, linker } });
+    }
+    download(&home, say)?;
+    unpack(&home, say)?;
+    build_standard_library(&home, &usr, &linker, say)?;
+    fs::write(&stamp, "").map_err(at(&stamp))?;
+    say("the guest compiler is ready");
+    Ok(Toolchain { kind: Kind::Unpacked { usr, linker } })
+}
+
+fn cache_directory() -> Result<PathBuf, Error> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    from("XDG_CACHE_HOME")
+        .or_else(|| from("HOME").map(|home| home.join(".cache")))
+        .map(|cache| cache.join("sandbus"))
+        .ok_or(Error::NoCacheDirectory)
+}
+
+/// Debian's rustc expects a linker that Debian doesn't ship under that name; rustup's toolchain does.
+fn linker() -> Result<PathBuf, Error> {
+    let sysroot = run::output(Command::new("rustc").args(["--print", "sysroot"])).unwrap_or_default();
+    let bundled = Path::new(sysroot.trim()).join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
+    if bundled.is_file() {
+        return Ok(bundled);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join("wasm-ld"))
+        .find(|candidate| candidate.is_file())
+        .ok_or(Error::NoLinker)
+}
+
+/// Downloads the packages with lists of their own, which needs no privilege.
+fn download(home: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    let packages = home.join("packages");
+    fs::create_dir_all(&packages).map_err(at(&packages))?;
+    let missing: Vec<_> = PACKAGES.into_iter().filter(|name| package_file(&packages, name).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say("reading Debian's package lists");
+    run::output(apt(home)?.arg("update"))?;
+    for name in missing {
+        say(&format!("downloading Debian's package {name}"));
+        run::output(apt(home)?.current_dir(&packages).args(["download", name]))?;
+    }
+    Ok(())
+}
+
+fn package_file(packages: &Path, name: &str) -> Option<PathBuf> {
+    let prefix = format!("{name}_");
+    let entries = fs::read_dir(packages).ok()?;
+    entries.flatten().map(|entry| entry.path()).find(|path| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        file.starts_with(&prefix) && file.ends_with(".deb")
+    })
+}
+
+/// `apt-get` with lists and cache below `home`, and Debian's own sources alone where they have a file
+/// of their own, so that no other vendor's is asked.
+fn apt(home: &Path) -> Result<Command, Error> {
+    let (lists, cache) = (home.join("apt/lists"), home.join("apt/cache"));
+    for directory in [lists.join("partial"), cache.join("archives/partial")] {
+        fs::create_dir_all(&directory).map_err(at(&directory))?;
+    }
+    let mut command = Command::new("apt-get");
+    command.arg("--quiet").arg("-oDebug::NoLocking=1").arg("-oAPT::Sandbox::User=root");
+    command.arg(format!("-oDir::State::Lists={}", lists.display()));
+    command.arg(format!("-oDir::Cache={}", cache.display()));
+    let own = "/etc/apt/sources.list.d/debian.sources";
+    if Path::new(own).is_file() {
+        command.arg(format!("-oDir::Etc::SourceList={own}")).arg("-oDir::Etc::SourceParts=-");
+    }
+    Ok(command)
+}
+
+/// Unpacks beside the final place and renames, so that an interruption leaves nothing half done.
+fn unpack(home: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    let (root, partial) = (home.join("root"), home.join("root.partial"));
+    if root.is_dir() {
+        return Ok(());
+    }
+    if partial.exists() {
+        fs::remove_dir_all(&partial).map_err(at(&partial))?;
+    }
+    say("unpacking the packages");
+    for name in PACKAGES {
+        let file = package_file(&home.join("packages"), name).ok_or_else(|| Error::File {
+            path: home.join("packages").join(name),
+            error: std::io::ErrorKind::NotFound.into(),
+        })?;
+        run::output(Command::new("dpkg").arg("-x").arg(file).arg(&partial))?;
+    }
+    fs::rename(&partial, &root).map_err(at(&root))
+}
+
+/// Builds std for the target in a crate that has nothing else, and copies its rlibs to where rustc
+/// looks for them. From then on guests build with plain cargo.
+fn build_standard_library(home: &Path, usr: &Path, linker: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
+    let destination = usr.join("lib/rustlib").join(TARGET).join("lib");
+    if destination.is_dir() {
+        return Ok(());
+    }
+    say("building the standard library for wasm32-unknown-unknown (once, a minute or two)");
+    let project = home.join("std");
+    fs::create_dir_all(project.join("src")).map_err(at(&project))?;
+    let manifest = "[package]\nname = \"empty\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[profile.release]\npanic = \"abort\"\n";
+    fs::write(project.join("Cargo.toml"), manifest).map_err(at(&project))?;
+    fs::write(project.join("src/lib.rs"), "").map_err(at(&project))?;
+    let toolchain = Toolchain { kind: Kind::Unpacked { usr: usr.to_owned(), linker: linker.to_owned() } };
+    let mut cargo = toolchain.cargo();
+    cargo.current_dir(&project).env("RUSTC_BOOTSTRAP", "1");
+    // Guests are linked with link-time optimisation, which needs the bitcode.
+    cargo.env("RUSTFLAGS", "-Cembed-bitcode=yes");
+    cargo.args(["build", "--release", "--target", TARGET, "-Zbuild-std=std,panic_abort", "--target-dir", "target"]);
+    run::output(&mut cargo)?;
+
+    let partial = home.join("std.partial");
+    if partial.exists() {
+        fs::remove_dir_all(&partial).map_err(at(&partial))?;
+    }
+    fs::create_dir_all(&partial).map_err(at(&partial))?;
+    let built = project.join("target").join(TARGET).join("release/deps");
+    for entry in fs::read_dir(&built).map_err(at(&built))?.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(".rlib") && !name.starts_with("libempty-") {
+            fs::copy(entry.path(), partial.join(&*name)).map_err(at(&entry.path()))?;
+        }
+    }
+    let parent = usr.join("lib/rustlib").join(TARGET);
+    fs::create_dir_all(&parent).map_err(at(&parent))?;
+    fs::rename(&partial, &destination).map_err(at(&destination))
+}

@@ -1,0 +1,111 @@
+//! Dead letters: listed, looked at, redriven, dropped.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Admin, events, list as as_list};
+use crate::bus::{DeadLetter, DeadLetterFilter};
+use crate::problem::Problem;
+
+/// The most dead letters in one answer.
+const LIMIT: usize = 1_000;
+/// How many dead letters one commit redrives or drops, so that none holds up the others' for long.
+const CHUNK: usize = 500;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Choice {
+    number: Option<i64>,
+    subscription: Option<String>,
+    cause: Option<String>,
+    /// Only those after this number.
+    after: Option<i64>,
+    limit: Option<usize>,
+}
+
+impl Choice {
+    fn filter(&self) -> Result<DeadLetterFilter, Problem> {
+        let subscription = self.subscription.as_deref().map(str::parse).transpose();
+        let subscription =
+            subscription.map_err(|error| Problem::bad_request("invalid-subscription", format!("{error}")))?;
+        Ok(DeadLetterFilter { number: self.number, subscription, cause: self.cause.clone() })
+    }
+}
+
+pub(super) async fn list(State(admin): State<Admin>, Query(choice): Query<Choice>) -> Result<Json<Value>, Problem> {
+    let limit = choice.limit.unwrap_or(100).min(LIMIT);
+    let letters = admin.bus.dead_letters(choice.filter()?, choice.after.unwrap_or(0), limit).await?;
+    let letters: Vec<_> = letters.iter().map(describe).collect();
+    Ok(as_list("dead_letters", &letters))
+}
+
+pub(super) async fn show(State(admin): State<Admin>, Path(number): Path<i64>) -> Result<Json<Value>, Problem> {
+    let filter = DeadLetterFilter { number: Some(number), ..DeadLetterFilter::default() };
+    let letters = admin.bus.dead_letters(filter, 0, 1).await?;
+    letters.first().map(|letter| Json(describe(letter))).ok_or_else(|| none(number))
+}
+
+fn none(number: i64) -> Problem {
+    Problem::not_found(format!("there is no dead letter {number}"))
+}
+
+pub(super) async fn redrive(State(admin): State<Admin>, Query(choice): Query<Choice>) -> Result<Json<Value>, Problem> {
+    let filter = choice.filter()?;
+    let mut redriven = 0;
+    // Those that are there now: one that dies again meanwhile is not driven round and round.
+    let mut left = count(&admin, &choice).await?;
+    while left > 0 {
+        let chunk = admin.bus.redrive(filter.clone(), left.min(CHUNK)).await?;
+        redriven += chunk;
+        left = if chunk == 0 { 0 } else { left - chunk };
+    }
+    found(&choice, redriven)?;
+    Ok(Json(json!({ "redriven": redriven })))
+}
+
+pub(super) async fn drop_all(State(admin): State<Admin>, Query(choice): Query<Choice>) -> Result<Json<Value>, Problem> {
+    let filter = choice.filter()?;
+    let mut dropped = 0;
+    let mut left = count(&admin, &choice).await?;
+    while left > 0 {
+        let chunk = admin.bus.drop_dead_letters(filter.clone(), left.min(CHUNK)).await?;
+        dropped += chunk;
+        left = if chunk == 0 { 0 } else { left - chunk };
+    }
+    found(&choice, dropped)?;
+    Ok(Json(json!({ "dropped": dropped })))
+}
+
+async fn count(admin: &Admin, choice: &Choice) -> Result<usize, Problem> {
+    let count = admin.bus.count_dead_letters(choice.filter()?).await?;
+    Ok(count.min(choice.limit.unwrap_or(usize::MAX)))
+}
+
+/// One that was named must have been there.
+fn found(choice: &Choice, count: usize) -> Result<(), Problem> {
+    match choice.number {
+        Some(number) if count == 0 => Err(none(number)),
+        _ => Ok(()),
+    }
+}
+
+fn describe(letter: &DeadLetter) -> Value {
+    json!({
+        "number": letter.number,
+        "subscription": letter.subscription.to_string(),
+        "cause": letter.cause,
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "buried_at": letter.buried_at.to_string(),
+        "history": letter.history.iter().map(|attempt| json!({
+            "attempt": attempt.attempt,
+            "at": attempt.at.to_string(),
+            "cause": attempt.cause.as_str(),
+            "reason": attempt.reason,
+            "digest": attempt.digest,
+        })).collect::<Vec<_>>(),
+        "logged": events::describe(&letter.logged),
+    })
+}

@@ -1,0 +1,59 @@
+//! The log: publishing into it and looking at it.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{Request, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Admin, list as as_list};
+use crate::event::{Logged, Position};
+use crate::ingress;
+use crate::problem::Problem;
+
+/// The most events in one answer.
+const LIMIT: usize = 1_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    /// Only events before this position.
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// The newest events first.
+pub(super) async fn list(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+    // Positions in the store are signed.
+    let before = Position(page.before.unwrap_or(u64::MAX >> 1));
+    let events = admin.bus.events(before, page.limit.unwrap_or(50).min(LIMIT)).await?;
+    let events: Vec<_> = events.iter().map(describe).collect();
+    Ok(as_list("events", &events))
+}
+
+pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let events = admin.bus.events_with_id(id.clone()).await?;
+    if events.is_empty() {
+        return Err(Problem::not_found(format!("there is no event with the id `{id}`")));
+    }
+    let events: Vec<_> = events.iter().map(describe).collect();
+    Ok(as_list("events", &events))
+}
+
+/// As the ingress does.
+pub(super) async fn publish(
+    State(admin): State<Admin>,
+    request: Request<Body>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let accepted = ingress::events::publish(&admin.bus, admin.limits, request).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": accepted }))))
+}
+
+pub(super) fn describe(logged: &Logged) -> Value {
+    json!({
+        "position": logged.position,
+        "stored_at": logged.stored_at.to_string(),
+        "event": logged.event.to_json(),
+    })
+}

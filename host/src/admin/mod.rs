@@ -1,0 +1,88 @@
+//! The admin interface, on a listener of its own that is bound to loopback: what is loaded, what waits,
+//! what is dead; health; metrics.
+
+mod dead_letters;
+mod events;
+mod guard;
+mod plugins;
+mod subscriptions;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router, middleware};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::bus::Bus;
+use crate::clock::Clock;
+use crate::plugin::{Folder, Registry};
+use crate::problem::Problem;
+use crate::server::HttpLimits;
+use crate::telemetry::Metrics;
+
+/// What the admin interface looks at.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The bus.
+    pub bus: Bus,
+    /// The plugins that run.
+    pub registry: Registry,
+    /// The files that they come from.
+    pub folder: Folder,
+    /// Limits of requests.
+    pub limits: HttpLimits,
+    /// Counts.
+    pub metrics: Metrics,
+    /// The time.
+    pub clock: Clock,
+    /// Whether the host has loaded its plugins and is not on its way out.
+    pub ready: watch::Receiver<bool>,
+}
+
+impl Admin {
+    /// The router of the admin listener.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(render_metrics))
+            .route("/plugins", get(plugins::list))
+            .route("/plugins/{name}", get(plugins::show))
+            .route("/subscriptions", get(subscriptions::list))
+            .route("/subscriptions/{owner}/{name}", delete(subscriptions::delete))
+            .route("/events", get(events::list).post(events::publish))
+            .route("/events/{id}", get(events::show))
+            .route("/dead-letters", get(dead_letters::list).delete(dead_letters::drop_all))
+            .route("/dead-letters/redrive", post(dead_letters::redrive))
+            .route("/dead-letters/{number}", get(dead_letters::show))
+            .fallback(|request: Request| async move {
+                Problem::not_found(format!("the admin interface has no {}", request.uri().path()))
+            })
+            .method_not_allowed_fallback(|| async {
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this path takes other methods")
+            })
+            .layer(middleware::from_fn(guard::local_callers_only))
+            .with_state(self)
+    }
+}
+
+async fn readyz(State(admin): State<Admin>) -> Response {
+    if *admin.ready.borrow() {
+        return "ready\n".into_response();
+    }
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "the host is starting or stopping").into_response()
+}
+
+async fn render_metrics(State(admin): State<Admin>) -> Response {
+    let text = admin.metrics.render(&admin.bus, &admin.registry, &admin.clock);
+    // The text format that Prometheus 0.0.4 named.
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// A list in JSON, in an object so that it can grow.
+fn list<T: serde::Serialize>(name: &str, items: &[T]) -> Json<serde_json::Value> {
+    Json(json!({ name: items }))
+}

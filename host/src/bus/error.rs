@@ -1,0 +1,102 @@
+//! What can go wrong with the bus.
+
+use std::path::PathBuf;
+
+/// The store failed. Anything but a full disk is fatal: after a failed write nobody knows what the disk
+/// holds, and so the host stops acknowledging and ends.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The engine's own error.
+    #[error("the store failed: {0}")]
+    Engine(#[from] rusqlite::Error),
+    /// The data was written by a newer Sandbus.
+    #[error("the data is of version {found}, and this Sandbus knows versions up to {known}; run a newer Sandbus on it")]
+    Newer {
+        /// The version of the data.
+        found: i64,
+        /// The newest version that is known.
+        known: i64,
+    },
+    /// The linked SQLite is too old to be trusted.
+    #[error("SQLite {0} can lose commits; build with 3.51.3 or newer")]
+    OldSqlite(&'static str),
+    /// The file system does not allow the settings that make a commit durable.
+    #[error(
+        "the store is not durable here (journal mode {journal}, synchronous {synchronous}); put the data directory on a local disk"
+    )]
+    NotDurable {
+        /// The journal mode that the store got.
+        journal: String,
+        /// The level of syncing that the store got.
+        synchronous: i64,
+    },
+    /// A row holds what this program never writes.
+    #[error("the store is damaged: {0}; restore the data directory from a backup")]
+    Damaged(String),
+}
+
+impl StoreError {
+    /// Whether the disk is full: then nothing was written, and writing works again once there is space.
+    pub(super) fn is_disk_full(&self) -> bool {
+        let Self::Engine(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        error.code == rusqlite::ErrorCode::DiskFull
+    }
+}
+
+/// The bus could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be made or written.
+    #[error("the data directory {path} cannot be used: {error}; make it writable or name another with --data")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The system's error.
+        error: std::io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "the data directory {path} is in use by another process; stop that one or name another directory with --data"
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The store in it cannot be used.
+    #[error("{path}: {error}")]
+    Store {
+        /// The store's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: StoreError,
+    },
+}
+
+/// A change was not committed. Nothing of it has happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The disk is full.
+    #[error("the disk is full; nothing was stored")]
+    DiskFull,
+    /// More changes wait for the disk than the bus holds.
+    #[error("the bus is busy; try again")]
+    Busy,
+    /// The store has failed or the bus is shutting down.
+    #[error("the bus takes no more changes: {0}")]
+    Closed(String),
+    /// Another invocation has changed what this one had read.
+    #[error("another invocation changed `{0}` meanwhile")]
+    Conflict(String),
+    /// An addition meets a value that is no number, or a sum out of range.
+    #[error("`{0}` cannot be added to: its value is no number, or the sum passes the range of i64")]
+    NotANumber(String),
+    /// The plugin has as many subscriptions as it may make.
+    #[error("a plugin may make {0} subscriptions at run time, and this one has them")]
+    TooManySubscriptions(usize),
+    /// The delivery was settled before, or its subscription is gone.
+    #[error("the delivery is no longer open")]
+    NotOpen,
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    NotFound(String),
+}

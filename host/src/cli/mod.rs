@@ -1,0 +1,98 @@
+//! The command line.
+
+mod client;
+mod dead_letters;
+mod events;
+mod output;
+mod plugins;
+mod publish;
+mod serve;
+mod subscriptions;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::dev;
+use client::Client;
+use output::Output;
+
+/// Event handlers as WebAssembly components, on a durable bus, behind one HTTP ingress.
+#[derive(Debug, Parser)]
+#[command(name = "sandbus", version, arg_required_else_help = true, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host on a folder of plugins
+    Serve(serve::Arguments),
+    /// Build plugins from their sources, run them, and swap each when it changes
+    Dev(dev::Arguments),
+    /// Publish an event on the running host
+    Publish(publish::Arguments),
+    /// Show the plugins of the running host, and what is wrong with a file
+    Plugins(plugins::Arguments),
+    /// Show the subscriptions of the running host, or delete one
+    Subscriptions(subscriptions::Arguments),
+    /// Show events of the running host's log
+    Events(events::Arguments),
+    /// List, show, redrive or drop dead letters of the running host
+    DeadLetters(dead_letters::Arguments),
+}
+
+/// What all commands have that ask the running host.
+#[derive(Debug, clap::Args)]
+struct Remote {
+    /// The running host's admin interface
+    #[arg(long, env = "SANDBUS_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081", global = true)]
+    admin: String,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Remote {
+    fn connect(&self) -> (Client, Output) {
+        (Client::new(&self.admin), Output { json: self.json })
+    }
+}
+
+/// Runs the command line. The exit code is 0 for success, 1 for failure and 2 for a command line that is
+/// malformed.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Invocations have threads of their own; those that carry the requests never block.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(4_096 + 64).build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(run(arguments.command));
+            // A handler that still runs after the grace period is not waited for.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(anyhow::anyhow!("the runtime cannot be started: {error}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Publish(arguments) => publish::run(arguments).await,
+        Command::Plugins(arguments) => plugins::run(arguments).await,
+        Command::Subscriptions(arguments) => subscriptions::run(arguments).await,
+        Command::Events(arguments) => events::run(arguments).await,
+        Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
+    }
+}

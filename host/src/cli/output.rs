@@ -1,0 +1,62 @@
+//! What commands print: tables for people, JSON for programs. The only place that prints.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use serde_json::Value;
+
+/// How a command prints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// Prints an answer: as JSON if that was asked for, else as the function shows it.
+    pub(crate) fn print(self, answer: &Value, show: impl FnOnce(&Value) -> String) {
+        if self.json {
+            println!("{answer:#}");
+        } else {
+            println!("{}", show(answer).trim_end());
+        }
+    }
+}
+
+/// Prints a line for a person.
+pub(crate) fn line(text: &str) {
+    println!("{text}");
+}
+
+/// Prints an error with its causes.
+pub(crate) fn error(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+/// A table of a list's items, one row each.
+pub(crate) fn table(columns: &[&str], items: &Value, row: impl Fn(&Value) -> Vec<String>) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(columns);
+    let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
+    for item in items {
+        table.add_row(row(item));
+    }
+    if items.is_empty() { "none".to_owned() } else { table.trim_fmt() }
+}
+
+/// A value as a cell shows it.
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// A text of at most so many characters.
+pub(crate) fn short(text: &str, limit: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= limit { line.to_owned() } else { line.chars().take(limit - 1).chain(['…']).collect() }
+}

@@ -1,0 +1,97 @@
+//! The time, injected: everything that asks for it holds a [`Clock`], so that tests can move it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The time so much later.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long it is since an earlier time; zero if that lies in the future.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Reads RFC 3339, as CloudEvents 1.0 demands of its Timestamp type. A time before 1970 becomes 1970.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        // jiff also reads forms that RFC 3339 does not have, such as one with a zone's name in brackets.
+        if !text.is_ascii() || text.len() < 20 || text.ends_with(']') {
+            return None;
+        }
+        let timestamp: jiff::Timestamp = text.parse().ok()?;
+        Some(Self(u64::try_from(timestamp.as_millisecond()).unwrap_or(0)))
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let milliseconds = i64::try_from(self.0).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_millisecond(milliseconds) {
+            Ok(timestamp) => write!(formatter, "{timestamp:.3}"),
+            Err(_) => write!(formatter, "{milliseconds} ms after 1970"),
+        }
+    }
+}
+
+/// Where the time comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The operating system.
+    #[default]
+    System,
+    /// A test, which moves it.
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// A clock that stands at a time until it is moved.
+    #[must_use]
+    pub fn manual(start: Timestamp) -> Self {
+        Self::Manual(Arc::new(AtomicU64::new(start.0)))
+    }
+
+    /// The time now.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "the one place that asks the system for the time of day")]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => {
+                let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+            }
+            Self::Manual(time) => Timestamp(time.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Moves a manual clock forward; the system's is left alone.
+    pub fn advance(&self, by: Duration) {
+        if let Self::Manual(time) = self {
+            time.store(self.now().after(by).0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_written_and_read_as_rfc_3339() {
+        let timestamp = Timestamp(1_893_456_000_123);
+        assert_eq!(timestamp.to_string(), "2030-01-01T00:00:00.123Z");
+        assert_eq!(Timestamp::parse("2030-01-01T01:00:00.123+01:00"), Some(timestamp));
+        assert_eq!(Timestamp::parse("2030-01-01"), None);
+        assert_eq!(Timestamp::parse("2030-01-01T00:00:00Z[Europe/Zurich]"), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! The configuration: command line over environment over `sandbus.toml` over defaults, read once.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+use crate::plugin::{self, Limits};
+use crate::server::HttpLimits;
+use crate::telemetry::Format;
+
+/// Where a host is asked for by default, and asks.
+pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// What the host runs by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The folder with the plugins.
+    pub plugins: PathBuf,
+    /// The directory with the bus and the compiled code.
+    pub data: PathBuf,
+    /// Where the ingress listens.
+    pub listen: SocketAddr,
+    /// Where the admin interface listens.
+    pub admin: SocketAddr,
+    /// How log lines look.
+    pub log_format: Format,
+    /// Which log lines there are.
+    pub log: String,
+    /// How long a shutdown waits for what runs.
+    pub grace: Duration,
+    /// Limits of HTTP requests.
+    pub http: HttpLimits,
+    /// Limits of the sandbox.
+    pub sandbox: SandboxConfig,
+}
+
+/// The sandbox's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxConfig {
+    /// How many invocations run at a time, of all plugins together.
+    pub concurrency: NonZeroU32,
+    /// How many invocations of one plugin run at a time.
+    pub plugin_concurrency: NonZeroU32,
+    /// How many deliveries of one subscription run at a time.
+    pub subscription_concurrency: NonZeroU32,
+    /// Linear memory of one invocation, in bytes.
+    pub memory_bytes: usize,
+    /// The most linear memory that a sidecar may grant, in bytes.
+    pub memory_ceiling_bytes: usize,
+    /// Time for one invocation.
+    #[serde(deserialize_with = "crate::duration::deserialize")]
+    pub timeout: Duration,
+    /// How long a request waits for a place before it is told to come back.
+    #[serde(deserialize_with = "crate::duration::deserialize")]
+    pub patience: Duration,
+    /// How many events one invocation may publish.
+    pub max_publishes: usize,
+    /// How many bytes the effects of one invocation may have together.
+    pub max_effect_bytes: usize,
+}
+
+fn count(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).expect("the defaults below are not zero")
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            concurrency: count(64),
+            plugin_concurrency: count(32),
+            subscription_concurrency: count(16),
+            memory_bytes: limits.memory_bytes,
+            memory_ceiling_bytes: 512 << 20,
+            timeout: limits.timeout,
+            patience: Duration::from_secs(5),
+            max_publishes: limits.publishes,
+            max_effect_bytes: limits.effect_bytes,
+        }
+    }
+}
+
+impl SandboxConfig {
+    /// What applies to a plugin that says nothing else.
+    #[must_use]
+    pub fn plugin_defaults(&self) -> plugin::Defaults {
+        plugin::Defaults {
+            limits: Limits {
+                memory_bytes: self.memory_bytes,
+                timeout: self.timeout,
+                publishes: self.max_publishes,
+                effect_bytes: self.max_effect_bytes,
+                ..Limits::default()
+            },
+            subscription_concurrency: self.subscription_concurrency,
+            plugin_concurrency: self.plugin_concurrency,
+            memory_ceiling_bytes: self.memory_ceiling_bytes,
+        }
+    }
+}
+
+/// What the command line and the environment say.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Overrides {
+    /// The configuration file; sandbus.toml in the working directory by default, if it is there
+    #[arg(long, env = "SANDBUS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder with the plugins [default: plugins]
+    #[arg(long, env = "SANDBUS_PLUGINS", value_name = "FOLDER")]
+    pub plugins: Option<PathBuf>,
+    /// The directory with the bus and the compiled code [default: data]
+    #[arg(long, env = "SANDBUS_DATA", value_name = "DIRECTORY")]
+    pub data: Option<PathBuf>,
+    /// Where the ingress listens [default: 127.0.0.1:8080]
+    #[arg(long, env = "SANDBUS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where the admin interface listens, on loopback [default: 127.0.0.1:8081]
+    #[arg(long, env = "SANDBUS_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
+    pub admin_listen: Option<SocketAddr>,
+    /// How log lines look [default: human on a terminal, else JSON]
+    #[arg(long, env = "SANDBUS_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<Format>,
+    /// Which log lines there are, such as `info` or `warn,plugin=debug` [default: info]
+    #[arg(long, env = "SANDBUS_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// What the file says. Unknown keys are refused: a misspelt limit would be none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    plugins: Option<PathBuf>,
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    admin_listen: Option<SocketAddr>,
+    log_format: Option<Format>,
+    log: Option<String>,
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    grace: Option<Duration>,
+    http: HttpLimits,
+    sandbox: SandboxConfig,
+}
+
+impl Config {
+    /// Puts everything together.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is malformed, or a value is out of range.
+    pub fn load(overrides: &Overrides) -> anyhow::Result<Self> {
+        let file = read_file(overrides.config.as_deref())?;
+        let given = overrides.clone();
+        let config = Self {
+            plugins: given.plugins.or(file.plugins).unwrap_or_else(|| "plugins".into()),
+            data: given.data.or(file.data).unwrap_or_else(|| "data".into()),
+            listen: given.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            admin: given.admin_listen.or(file.admin_listen).unwrap_or(DEFAULT_ADMIN),
+            log_format: given.log_format.or(file.log_format).unwrap_or_default(),
+            log: given.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            grace: file.grace.unwrap_or(Duration::from_secs(10)),
+            http: file.http,
+            sandbox: file.sandbox,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if !self.admin.ip().is_loopback() {
+            bail!(
+                "the admin interface may do anything and asks for no password, and so it listens on loopback only; {} is not",
+                self.admin.ip()
+            );
+        }
+        if self.sandbox.memory_bytes > self.sandbox.memory_ceiling_bytes {
+            bail!("sandbox.memory_bytes is above sandbox.memory_ceiling_bytes");
+        }
+        if self.sandbox.concurrency.get() > 4_096 {
+            bail!("sandbox.concurrency is above 4096");
+        }
+        if self.sandbox.timeout.is_zero() {
+            bail!("sandbox.timeout is zero");
+        }
+        Ok(())
+    }
+}
+
+fn read_file(named: Option<&Path>) -> anyhow::Result<File> {
+    let path = named.unwrap_or(Path::new("sandbus.toml"));
+    match std::fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text).with_context(|| format!("{} is malformed", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(File::default()),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, overrides: Overrides) -> anyhow::Result<Config> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), text)?;
+        Config::load(&Overrides { config: Some(file.path().to_owned()), ..overrides })
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_the_file_over_defaults() {
+        let overrides = Overrides { data: Some("mine".into()), ..Overrides::default() };
+        let config =
+            load("data = \"theirs\"\nplugins = \"handlers\"\n[sandbox]\ntimeout = \"2s\"\n", overrides).unwrap();
+        assert_eq!(config.data, Path::new("mine"));
+        assert_eq!(config.plugins, Path::new("handlers"));
+        assert_eq!(config.sandbox.timeout, Duration::from_secs(2));
+        assert_eq!(config.listen, DEFAULT_LISTEN);
+    }
+
+    #[test]
+    fn unknown_keys_and_bad_values_are_named() {
+        let error = |text: &str| format!("{:#}", load(text, Overrides::default()).unwrap_err());
+        assert!(error("plugin = \"x\"").contains("plugin"));
+        assert!(error("[http]\nmax_body = 5").contains("max_body"));
+        assert!(error("admin_listen = \"0.0.0.0:1\"").contains("loopback"));
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        let overrides = Overrides { config: Some("/nonexistent/sandbus.toml".into()), ..Overrides::default() };
+        assert!(Config::load(&overrides).is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! The dispatcher: for each subscription, claim, invoke, settle. Bounded everywhere, fair between
+//! plugins, and drained at the end.
+
+mod attempt;
+mod webhook;
+mod worker;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bus::Bus;
+use crate::plugin::Registry;
+pub use webhook::Webhooks;
+
+/// What every worker has.
+#[derive(Clone, Debug)]
+pub struct Dispatcher {
+    bus: Bus,
+    registry: Registry,
+    /// Places for invocations of all plugins together: as many as the engine's pool has.
+    places: Arc<Semaphore>,
+    webhooks: Webhooks,
+    /// Attempts that run. They outlive the claiming, so that a shutdown can wait for them.
+    attempts: TaskTracker,
+}
+
+impl Dispatcher {
+    /// A dispatcher that shares the places for invocations with the ingress.
+    #[must_use]
+    pub fn new(bus: Bus, registry: Registry, places: Arc<Semaphore>, webhooks: Webhooks) -> Self {
+        Self { bus, registry, places, webhooks, attempts: TaskTracker::new() }
+    }
+
+    /// Gives every subscription a worker until it is cancelled, then waits for the attempts that run.
+    /// An attempt that is given up instead is delivered again at the next start.
+    pub async fn run(self, cancelled: CancellationToken) {
+        let workers = TaskTracker::new();
+        let mut known: HashMap<i64, CancellationToken> = HashMap::new();
+        let mut changes = self.bus.changes();
+        loop {
+            changes.mark_unchanged();
+            known.retain(|_, worker| !worker.is_cancelled());
+            for subscription in self.bus.subscriptions() {
+                known.entry(subscription.number()).or_insert_with(|| {
+                    let ended = CancellationToken::new();
+                    let worker = worker::Worker::new(self.clone(), subscription);
+                    let run = worker.run(cancelled.child_token());
+                    let guard = ended.clone().drop_guard();
+                    workers.spawn(async move {
+                        run.await;
+                        drop(guard);
+                    });
+                    ended
+                });
+            }
+            tokio::select! {
+                () = cancelled.cancelled() => break,
+                changed = changes.changed() => if changed.is_err() { break },
+            }
+        }
+        workers.close();
+        workers.wait().await;
+        self.attempts.close();
+        self.attempts.wait().await;
+    }
+}

@@ -1,0 +1,126 @@
+//! One subscription's worker: it claims when its target is there and it has a place, and hands the claim
+//! to an attempt.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::Dispatcher;
+use super::attempt::Attempt;
+use crate::bus::{Claim, Subscribed};
+use crate::plugin::Snapshot;
+use crate::subscription::Target;
+use crate::telemetry::SubscriptionMetrics;
+
+/// How many deliveries of a subscription may wait for their commit after they have run.
+const UNSETTLED_LIMIT: usize = 512;
+
+pub(super) struct Worker {
+    dispatcher: Dispatcher,
+    subscription: Subscribed,
+    metrics: Arc<SubscriptionMetrics>,
+    running: Arc<Semaphore>,
+    /// How many places `running` has in all.
+    size: usize,
+    unsettled: Arc<Semaphore>,
+}
+
+/// The places that a delivery holds.
+pub(super) struct Places {
+    /// Held while the handler runs; with a serial subscription until the outcome is durable.
+    running: Option<OwnedSemaphorePermit>,
+    /// Held until the outcome is durable.
+    _unsettled: OwnedSemaphorePermit,
+}
+
+impl Places {
+    /// Lets another delivery run, while this one waits for its commit.
+    pub(super) fn free_running(&mut self) {
+        self.running = None;
+    }
+}
+
+impl Worker {
+    pub(super) fn new(dispatcher: Dispatcher, subscription: Subscribed) -> Self {
+        let metrics = Arc::new(SubscriptionMetrics::new(subscription.id()));
+        let size = subscription.definition().parallelism();
+        let running = Arc::new(Semaphore::new(size));
+        let unsettled = Arc::new(Semaphore::new(UNSETTLED_LIMIT));
+        Self { dispatcher, subscription, metrics, running, size, unsettled }
+    }
+
+    /// Works until it is cancelled or the subscription is deleted.
+    pub(super) async fn run(mut self, cancelled: CancellationToken) {
+        let mut changes = self.dispatcher.bus.changes();
+        loop {
+            let next = tokio::select! {
+                () = cancelled.cancelled() => return,
+                _ = changes.changed() => None,
+                next = self.next() => Some(next),
+            };
+            if self.subscription.is_deleted() {
+                return;
+            }
+            self.resize();
+            if let Some((claim, places)) = next {
+                let attempt = Attempt {
+                    dispatcher: self.dispatcher.clone(),
+                    metrics: Arc::clone(&self.metrics),
+                    definition: self.subscription.definition(),
+                };
+                self.dispatcher.attempts.spawn(attempt.run(claim, places));
+            }
+        }
+    }
+
+    /// Waits for the target, for a place and for a delivery, in this order: an idle subscription takes
+    /// nothing from others. Given up at any point, it loses nothing.
+    async fn next(&self) -> (Claim, Places) {
+        loop {
+            self.target_is_there().await;
+            let running = acquire(&self.running).await;
+            let unsettled = acquire(&self.unsettled).await;
+            match self.subscription.claim().await {
+                Ok(claim) => return (claim, Places { running: Some(running), _unsettled: unsettled }),
+                Err(error) => {
+                    // The store's failure ends the host; until then there is no use in trying at once.
+                    tracing::error!(subscription = %self.subscription.id(), %error, "no delivery can be read");
+                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    async fn target_is_there(&self) {
+        let mut changes = self.dispatcher.registry.changes();
+        // The registry lives as long as the dispatcher, and so the wait cannot fail.
+        drop(changes.wait_for(|plugins| is_served(&self.subscription, plugins)).await);
+    }
+
+    /// Gives the subscription the places that its rules say now.
+    fn resize(&mut self) {
+        let wanted = self.subscription.definition().parallelism();
+        if wanted > self.size {
+            self.running.add_permits(wanted - self.size);
+            self.size = wanted;
+        } else {
+            self.size -= self.running.forget_permits(self.size - wanted);
+        }
+    }
+}
+
+/// Whether somebody is there to handle a subscription's deliveries: the plugin that it is for, in a
+/// generation that declares it, or the plugin that made it for a webhook.
+pub(super) fn is_served(subscription: &Subscribed, plugins: &Snapshot) -> bool {
+    let overview = subscription.overview();
+    let handler = match &overview.definition.target {
+        Target::Plugin(name) => name,
+        Target::Webhook(_) => &overview.id.owner,
+    };
+    plugins.plugins.get(handler).is_some_and(|generation| overview.dynamic || generation.declares(&overview.id.name))
+}
+
+async fn acquire(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed")
+}

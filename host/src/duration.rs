@@ -1,0 +1,35 @@
+//! Lengths of time as people write them (`200ms`, `5s`, `1m 30s`), for serde.
+
+use std::time::Duration;
+
+use serde::{Deserialize as _, Deserializer, Serializer};
+
+/// Writes it.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_duration(*duration))
+}
+
+/// Reads it.
+///
+/// # Errors
+/// If the text is no length of time.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(serde::de::Error::custom)
+}
+
+/// The same for a value that may be left out.
+pub mod option {
+    use super::{Deserializer, Duration};
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// If the text is no length of time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+}

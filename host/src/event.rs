@@ -1,0 +1,222 @@
+//! An event, as it is published, stored and delivered: a CloudEvents 1.0 event.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A position in the log. It grows with each event and is never used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+/// A CloudEvents 1.0 event. Its attributes have been checked where it entered.
+///
+/// Serde writes it as the store keeps it; [`Event::to_json`] is the form for others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Unique within its source.
+    pub id: String,
+    /// Where it came from, a URI reference.
+    pub source: String,
+    /// Its type, such as `user.registered`.
+    pub event_type: String,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// When it happened, in RFC 3339.
+    pub time: Option<String>,
+    /// The media type of the data.
+    pub datacontenttype: Option<String>,
+    /// The schema of the data, a URI.
+    pub dataschema: Option<String>,
+    /// Extension attributes, in the string form that CloudEvents defines.
+    pub extensions: BTreeMap<String, String>,
+    /// The payload.
+    #[serde(with = "base64_data")]
+    pub data: Option<Vec<u8>>,
+}
+
+/// The extension attribute that names the event that was being handled when this one was published.
+pub const CAUSATION_ID: &str = "causationid";
+/// The extension attribute that names the first event of the flow.
+pub const CORRELATION_ID: &str = "correlationid";
+
+impl Event {
+    /// How many bytes it takes, roughly: its texts and its data.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let optional = [&self.subject, &self.time, &self.datacontenttype, &self.dataschema];
+        self.id.len()
+            + self.source.len()
+            + self.event_type.len()
+            + optional.into_iter().flatten().map(String::len).sum::<usize>()
+            + self.extensions.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+            + self.data.as_ref().map_or(0, Vec::len)
+    }
+
+    /// The first event of the flow that it belongs to: itself, unless it was caused by another.
+    #[must_use]
+    pub fn correlation_id(&self) -> &str {
+        self.extensions.get(CORRELATION_ID).unwrap_or(&self.id)
+    }
+
+    /// The JSON form (CloudEvents JSON format 1.0, section 3): JSON data stands in `data`, text too as a
+    /// string, anything else in `data_base64`.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::{Map, Value};
+        let mut object = Map::new();
+        let mut put = |name: &str, value: Option<&String>| {
+            if let Some(value) = value {
+                object.insert(name.to_owned(), Value::from(value.as_str()));
+            }
+        };
+        put("specversion", Some(&"1.0".to_owned()));
+        put("id", Some(&self.id));
+        put("source", Some(&self.source));
+        put("type", Some(&self.event_type));
+        put("subject", self.subject.as_ref());
+        put("time", self.time.as_ref());
+        put("datacontenttype", self.datacontenttype.as_ref());
+        put("dataschema", self.dataschema.as_ref());
+        for (name, value) in &self.extensions {
+            put(name, Some(value));
+        }
+        if let Some(data) = &self.data {
+            let (name, value) = self.data_member(data);
+            object.insert(name.to_owned(), value);
+        }
+        Value::Object(object)
+    }
+
+    fn data_member(&self, data: &[u8]) -> (&'static str, serde_json::Value) {
+        if self.has_json_data()
+            && let Ok(value) = serde_json::from_slice(data)
+        {
+            return ("data", value);
+        }
+        match (std::str::from_utf8(data), self.has_json_data()) {
+            (Ok(text), false) => ("data", text.into()),
+            _ => ("data_base64", base64::Engine::encode(&base64::prelude::BASE64_STANDARD, data).into()),
+        }
+    }
+
+    /// Whether the data is JSON by its media type; without one it is (JSON format 1.0, section 3.1.1).
+    #[must_use]
+    pub fn has_json_data(&self) -> bool {
+        self.datacontenttype.as_deref().is_none_or(is_json)
+    }
+}
+
+/// Whether a media type is JSON's or is built on JSON. Media types compare without case.
+#[must_use]
+pub fn is_json(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
+}
+
+/// Whether a text may name an extension attribute: lower-case letters and digits (CloudEvents 1.0,
+/// section 3.1), at most as long as the specification advises twice over.
+#[must_use]
+pub fn is_extension_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let core = ["id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema", "data"];
+    (1..=40).contains(&name.len()) && name.bytes().all(plain) && !core.contains(&name)
+}
+
+/// Where the ids of events come from that an invocation publishes: from what it handles, so that a
+/// repeated attempt yields the same ids.
+#[derive(Clone, Debug)]
+pub struct IdSeed([u8; 16]);
+
+impl IdSeed {
+    /// The seed of a delivery.
+    #[must_use]
+    pub fn of_delivery(event: &Event, subscription: &str) -> Self {
+        let mut hash = Sha256::new();
+        for part in [event.source.as_str(), event.id.as_str(), subscription] {
+            // Lengths keep ("ab", "c") apart from ("a", "bc").
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        Self(first_half(&hash.finalize()))
+    }
+
+    /// A seed of its own, for what is handled once.
+    #[must_use]
+    pub fn unique() -> Self {
+        Self(uuid::Uuid::now_v7().into_bytes())
+    }
+
+    /// The id of the event that is published as the `index`th, a UUID of version 8 (RFC 9562).
+    #[must_use]
+    pub fn id(&self, index: u64) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update(index.to_le_bytes());
+        uuid::Uuid::new_v8(first_half(&hash.finalize())).to_string()
+    }
+}
+
+fn first_half(hash: &[u8]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash[..16]);
+    half
+}
+
+mod base64_data {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(data: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        data.as_ref().map(|data| BASE64_STANDARD.encode(data)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| BASE64_STANDARD.decode(text).map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
+/// An event at its place in the log.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// Its place.
+    pub position: Position,
+    /// When it was stored.
+    pub stored_at: crate::clock::Timestamp,
+    /// The event.
+    pub event: Arc<Event>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_delivery_yields_the_same_ids() {
+        let event = Event { id: "7".into(), source: "/shop".into(), ..Event::default() };
+        let ids = |subscription| {
+            let seed = IdSeed::of_delivery(&event, subscription);
+            (seed.id(0), seed.id(1))
+        };
+        assert_eq!(ids("welcome"), ids("welcome"));
+        assert_ne!(ids("welcome").0, ids("welcome").1);
+        assert_ne!(ids("welcome").0, ids("audit").0);
+    }
+
+    #[test]
+    fn json_keeps_data_of_every_kind() {
+        let event = |datacontenttype: Option<&str>, data: &[u8]| Event {
+            datacontenttype: datacontenttype.map(str::to_owned),
+            data: Some(data.to_vec()),
+            ..Event::default()
+        };
+        assert_eq!(event(None, b"{\"a\":1}").to_json()["data"]["a"], 1);
+        assert_eq!(event(Some("text/plain"), b"hello").to_json()["data"], "hello");
+        assert_eq!(event(Some("image/png"), &[0xff]).to_json()["data_base64"], "/w==");
+        assert_eq!(event(Some("application/json"), b"{").to_json()["data_base64"], "ew==");
+    }
+}

@@ -1,0 +1,180 @@
+//! The composition root: builds the parts, connects them, starts them, and ends them in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Admin;
+use crate::bus::{self, Bus};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::dispatcher::{Dispatcher, Webhooks};
+use crate::ingress::Ingress;
+use crate::plugin::{Declare, EngineConfig, Folder, Keeper, Loader, Registry};
+use crate::server;
+use crate::subscription::Definition;
+use crate::telemetry;
+
+/// A host that is built, has loaded its plugins and is about to run.
+#[derive(Debug)]
+pub struct Host {
+    bus: Bus,
+    registry: Registry,
+    folder: Folder,
+    keeper: Keeper<Subscriptions>,
+    dispatcher: Dispatcher,
+    ingress: Ingress,
+    admin: Admin,
+    ready: watch::Sender<bool>,
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    config: Config,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+enum End {
+    /// Somebody asked for it.
+    Asked,
+    /// The store failed.
+    StoreFailed(String),
+}
+
+/// Makes the subscriptions of plugins known to the bus.
+#[derive(Debug)]
+struct Subscriptions(Bus);
+
+impl Declare for Subscriptions {
+    async fn declare(&self, plugin: String, definitions: Vec<(String, Definition)>) -> Result<Vec<String>, String> {
+        let orphans = self.0.declare(&plugin, definitions).await.map_err(|error| error.to_string())?;
+        Ok(orphans.into_iter().map(|id| id.name).collect())
+    }
+}
+
+impl Host {
+    /// Builds a host: opens the bus, binds the addresses and loads what is in the folder.
+    ///
+    /// # Errors
+    /// What is in the way, and what to do about it.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let clock = Clock::System;
+        // Addresses first: a second host on them must not touch anything else.
+        let listener = server::bind(config.listen, "--listen").await?;
+        let admin_listener = server::bind(config.admin, "--admin-listen").await?;
+        let sandbox = &config.sandbox;
+        let defaults = bus::Defaults { concurrency: sandbox.subscription_concurrency, timeout: sandbox.timeout };
+        let bus = Bus::open(&config.data, clock.clone(), defaults)?;
+        std::fs::create_dir_all(&config.plugins).with_context(|| {
+            format!("the plugin folder {} cannot be made; name another with --plugins", config.plugins.display())
+        })?;
+
+        let concurrency = sandbox.concurrency.get() as usize;
+        let engine = EngineConfig { concurrency, memory_bytes: sandbox.memory_ceiling_bytes };
+        let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), clock.clone())?;
+        let registry = Registry::default();
+        let mut keeper =
+            Keeper::new(config.plugins.clone(), Arc::new(loader), registry.clone(), Subscriptions(bus.clone()));
+        let folder = keeper.folder();
+        keeper.load_all().await;
+
+        let places = Arc::new(Semaphore::new(concurrency));
+        let webhooks = Webhooks::new().context("the client for webhooks cannot be set up")?;
+        let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), Arc::clone(&places), webhooks);
+        let limits = config.http;
+        let patience = sandbox.patience;
+        let ingress = Ingress { bus: bus.clone(), registry: registry.clone(), places, limits, patience };
+        let ready = watch::Sender::new(false);
+        let admin = Admin {
+            bus: bus.clone(),
+            registry: registry.clone(),
+            folder: folder.clone(),
+            limits,
+            metrics: telemetry::start_metrics().map_err(|error| anyhow!("metrics cannot be counted: {error}"))?,
+            clock,
+            ready: ready.subscribe(),
+        };
+        Ok(Self { bus, registry, folder, keeper, dispatcher, ingress, admin, ready, listener, admin_listener, config })
+    }
+
+    /// Where the ingress listens.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where the admin interface listens.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin_listener.local_addr()
+    }
+
+    /// The plugins.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    /// The plugin folder.
+    #[must_use]
+    pub fn folder(&self) -> Folder {
+        self.folder.clone()
+    }
+
+    /// Runs until it is asked to end, and drains: the ingress first, then the dispatcher, then the bus.
+    /// What does not end within the grace period is given up; its deliveries are made again at the next
+    /// start.
+    ///
+    /// # Errors
+    /// If the store fails. Then nothing is acknowledged any more, and nothing is waited for.
+    pub async fn run(self, asked: CancellationToken) -> anyhow::Result<()> {
+        let Self { bus, keeper, dispatcher, ingress, admin, ready, listener, admin_listener, config, .. } = self;
+        let (stop_ingress, stop_dispatcher, stop_rest) =
+            <(CancellationToken, CancellationToken, CancellationToken)>::default();
+        let mut front = JoinSet::new();
+        front.spawn(server::serve(listener, ingress.router(), config.http, stop_ingress.clone()));
+        let mut middle = JoinSet::new();
+        middle.spawn(dispatcher.run(stop_dispatcher.clone()));
+        let mut rest = JoinSet::new();
+        rest.spawn(keeper.run(stop_rest.clone()));
+        rest.spawn(server::serve(admin_listener, admin.router(), config.http, stop_rest.clone()));
+        ready.send_replace(true);
+
+        let end = tokio::select! {
+            () = asked.cancelled() => End::Asked,
+            reason = bus.failed() => End::StoreFailed(reason),
+        };
+        ready.send_replace(false);
+        if let End::StoreFailed(reason) = end {
+            return Err(anyhow!(
+                "{reason}; nothing is acknowledged any more. Every event that was acknowledged is in {}: check the disk and start again",
+                config.data.display()
+            ));
+        }
+        tracing::info!(grace = %humantime::format_duration(config.grace), "stopping; what runs may come to its end");
+        let drain = async {
+            stop_ingress.cancel();
+            while front.join_next().await.is_some() {}
+            stop_dispatcher.cancel();
+            while middle.join_next().await.is_some() {}
+            stop_rest.cancel();
+            while rest.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(config.grace, drain).await.is_err() {
+            tracing::warn!("the grace period is over; unfinished deliveries are made again at the next start");
+        }
+        // What the bus has taken it still commits.
+        drop(tokio::time::timeout(Duration::from_secs(5), bus.close()).await);
+        tracing::info!("stopped");
+        Ok(())
+    }
+}

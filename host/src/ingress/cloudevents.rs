@@ -1,0 +1,418 @@
+//! CloudEvents 1.0 from HTTP (HTTP binding 1.0.2): binary, structured and batched mode. Strict in what
+//! makes an event, lenient only where senders are known to fall short of the percent-encoding.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use axum::http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use base64::Engine as _;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::clock::Timestamp;
+use crate::event::{Event, is_extension_name, is_json};
+use crate::problem::Problem;
+
+/// How a request carries events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Attributes in headers, data in the body.
+    Binary,
+    /// One event in JSON.
+    Structured,
+    /// A list of events in JSON.
+    Batched,
+}
+
+/// The longest value of an attribute, in bytes. Far above what anybody needs, and enough to keep an
+/// attribute from being a way to store data.
+const ATTRIBUTE_LIMIT: usize = 4_096;
+/// The most events in a batch.
+const BATCH_LIMIT: usize = 10_000;
+
+impl Mode {
+    /// The mode of a request (HTTP binding, section 3).
+    ///
+    /// # Errors
+    /// A problem with 415 if it carries no events.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match essence.as_str() {
+            "application/cloudevents+json" => Ok(Self::Structured),
+            "application/cloudevents-batch+json" => Ok(Self::Batched),
+            other if other.starts_with("application/cloudevents") => {
+                Err(unsupported(format!("the format {other} is not known; send application/cloudevents+json")))
+            }
+            _ if headers.keys().any(|name| name.as_str().starts_with("ce-")) => Ok(Self::Binary),
+            _ => Err(unsupported(
+                "this is no CloudEvent; send ce-id, ce-source, ce-type and ce-specversion headers, or application/cloudevents+json",
+            )),
+        }
+    }
+}
+
+fn unsupported(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-a-cloudevent", detail)
+}
+
+fn invalid(detail: impl fmt::Display) -> Problem {
+    Problem::bad_request("invalid-event", detail.to_string())
+}
+
+/// Reads the events of a request.
+///
+/// # Errors
+/// What is wrong, and with which event of a batch.
+pub(crate) fn parse(mode: Mode, headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<Event>, Problem> {
+    match mode {
+        Mode::Binary => binary(headers, body).map(|event| vec![event]).map_err(invalid),
+        Mode::Structured => structured(&body).map(|event| vec![event]).map_err(invalid),
+        Mode::Batched => batch(&body),
+    }
+}
+
+fn batch(body: &[u8]) -> Result<Vec<Event>, Problem> {
+    let items: Vec<&RawValue> = serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request("invalid-batch", format!("the batch is no JSON array: {error}")))?;
+    if items.len() > BATCH_LIMIT {
+        let detail = format!("a batch has at most {BATCH_LIMIT} events, and this one has {}", items.len());
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "batch-too-long", detail));
+    }
+    let parse = |(index, item): (usize, &&RawValue)| {
+        structured(item.get().as_bytes()).map_err(|error| invalid(format!("event {index} of the batch: {error}")))
+    };
+    items.iter().enumerate().map(parse).collect()
+}
+
+/// What is wrong with an event.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Invalid {
+    #[error("it is no JSON object: {0}")]
+    Json(String),
+    #[error("the attribute `{0}` is missing")]
+    Missing(&'static str),
+    #[error("the attribute `{0}` is empty")]
+    Empty(String),
+    #[error("the attribute `{0}` is given twice")]
+    Twice(String),
+    #[error("the attribute `{0}` {1}")]
+    Value(String, &'static str),
+    #[error("`{0}` is no name of an attribute; names are of lower-case letters and digits")]
+    Name(String),
+    #[error("the specversion is `{0}`; this host takes 1.0")]
+    Version(String),
+    #[error("it has both `data` and `data_base64`")]
+    TwoData,
+    #[error("`data_base64` is not base64")]
+    Base64,
+}
+
+fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, Invalid> {
+    let mut attributes = Attributes::default();
+    for name in headers.keys() {
+        let Some(attribute) = name.as_str().strip_prefix("ce-") else { continue };
+        let mut values = headers.get_all(name).iter();
+        let (value, second) = (values.next(), values.next());
+        if second.is_some() {
+            return Err(Invalid::Twice(attribute.to_owned()));
+        }
+        let value = value.map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
+        attributes.put(attribute, decode(attribute, value)?)?;
+    }
+    if let Some(content_type) = headers.get(CONTENT_TYPE) {
+        let text = content_type.to_str().map_err(|_| Invalid::Value("datacontenttype".into(), "is not ASCII"))?;
+        attributes.put("datacontenttype", text.to_owned())?;
+    }
+    attributes.into_event((!body.is_empty()).then_some(body))
+}
+
+/// Decodes a header's value, once. What is no escape stays as it is, since not all senders encode.
+fn decode(attribute: &str, value: &[u8]) -> Result<String, Invalid> {
+    let decoded = percent_encoding::percent_decode(value).decode_utf8();
+    decoded.map(Into::into).map_err(|_| Invalid::Value(attribute.to_owned(), "is not UTF-8"))
+}
+
+/// The members of an event in JSON, with data as it was written. A name that comes twice is an error.
+struct Members(BTreeMap<String, Box<RawValue>>);
+
+impl<'de> serde::Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an event")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if members.insert(name.clone(), value).is_some() {
+                        return Err(serde::de::Error::custom(format!("`{name}` is given twice")));
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+fn structured(json: &[u8]) -> Result<Event, Invalid> {
+    let Members(mut members) = serde_json::from_slice(json).map_err(|error| Invalid::Json(error.to_string()))?;
+    let data = members.remove("data").filter(|data| data.get() != "null");
+    let data_base64 = members.remove("data_base64").filter(|data| data.get() != "null");
+    let mut attributes = Attributes::default();
+    for (name, value) in members {
+        if let Some(text) = attribute_text(&name, &value)? {
+            attributes.put(&name, text)?;
+        }
+    }
+    let json_data = attributes.core.get("datacontenttype").is_none_or(|media_type| is_json(media_type));
+    let data = match (data, data_base64) {
+        (Some(_), Some(_)) => return Err(Invalid::TwoData),
+        (None, None) => None,
+        (Some(data), None) => Some(data_bytes(&data, json_data)?),
+        (None, Some(text)) => {
+            let text: String = serde_json::from_str(text.get()).map_err(|_| Invalid::Base64)?;
+            Some(base64::prelude::BASE64_STANDARD.decode(text).map_err(|_| Invalid::Base64)?)
+        }
+    };
+    attributes.into_event(data)
+}
+
+/// The bytes of `data` (JSON format 1.0, section 3.1.1): a JSON value as it was written, or the text of a
+/// string if the media type is not JSON's.
+fn data_bytes(data: &RawValue, json_data: bool) -> Result<Vec<u8>, Invalid> {
+    // Read once for the sake of its limit on depth: what nobody can parse must not be stored.
+    let value: serde_json::Value =
+        serde_json::from_str(data.get()).map_err(|error| Invalid::Json(error.to_string()))?;
+    match value {
+        serde_json::Value::String(text) if !json_data => Ok(text.into_bytes()),
+        _ => Ok(data.get().as_bytes().to_vec()),
+    }
+}
+
+/// The string form of an attribute's value (CloudEvents 1.0, section 3.1): strings, booleans and 32-bit
+/// integers; null is an attribute that is not set.
+fn attribute_text(name: &str, value: &RawValue) -> Result<Option<String>, Invalid> {
+    use serde_json::Value;
+    let wrong = || Invalid::Value(name.to_owned(), "is no string, boolean or 32-bit integer");
+    let core = CORE.contains(&name);
+    match serde_json::from_str(value.get()).map_err(|_| wrong())? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        Value::Bool(value) if !core => Ok(Some(value.to_string())),
+        Value::Number(number) if !core => {
+            let number = number.as_i64().and_then(|number| i32::try_from(number).ok());
+            number.map(|number| Some(number.to_string())).ok_or_else(wrong)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// The attributes that the specification names.
+const CORE: [&str; 8] = ["id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"];
+
+#[derive(Default)]
+struct Attributes {
+    core: BTreeMap<&'static str, String>,
+    extensions: BTreeMap<String, String>,
+}
+
+impl Attributes {
+    fn put(&mut self, name: &str, value: String) -> Result<(), Invalid> {
+        if value.len() > ATTRIBUTE_LIMIT {
+            return Err(Invalid::Value(name.to_owned(), "is longer than 4096 bytes"));
+        }
+        if value.chars().any(is_forbidden) {
+            return Err(Invalid::Value(name.to_owned(), "has a control character or a noncharacter"));
+        }
+        let before = match CORE.iter().find(|core| **core == name) {
+            Some(core) if value.is_empty() => return Err(Invalid::Empty((*core).to_owned())),
+            Some(core) => self.core.insert(core, value),
+            None if !is_extension_name(name) => return Err(Invalid::Name(name.chars().take(64).collect())),
+            None => self.extensions.insert(name.to_owned(), value),
+        };
+        before.map_or(Ok(()), |_| Err(Invalid::Twice(name.to_owned())))
+    }
+
+    fn required(&mut self, name: &'static str) -> Result<String, Invalid> {
+        self.core.remove(name).ok_or(Invalid::Missing(name))
+    }
+
+    fn into_event(mut self, data: Option<Vec<u8>>) -> Result<Event, Invalid> {
+        let specversion = self.required("specversion")?;
+        if specversion != "1.0" {
+            return Err(Invalid::Version(specversion));
+        }
+        let event = Event {
+            id: self.required("id")?,
+            source: self.required("source")?,
+            event_type: self.required("type")?,
+            subject: self.core.remove("subject"),
+            time: self.core.remove("time"),
+            datacontenttype: self.core.remove("datacontenttype"),
+            dataschema: self.core.remove("dataschema"),
+            extensions: self.extensions,
+            data,
+        };
+        let check =
+            |name: &str, holds: bool, what| if holds { Ok(()) } else { Err(Invalid::Value(name.to_owned(), what)) };
+        check("source", is_uri_reference(&event.source), "is no URI reference")?;
+        check("type", !event.event_type.contains(char::is_whitespace), "has white space")?;
+        let time = event.time.as_deref().is_none_or(|time| Timestamp::parse(time).is_some());
+        check("time", time, "is no time in RFC 3339")?;
+        let schema = event.dataschema.as_deref().is_none_or(|uri| is_uri_reference(uri) && uri.contains(':'));
+        check("dataschema", schema, "is no URI")?;
+        let media_type = event.datacontenttype.as_deref().is_none_or(is_media_type);
+        check("datacontenttype", media_type, "is no media type")?;
+        Ok(event)
+    }
+}
+
+/// Characters that a CloudEvents String must not have (section 3.1): controls and noncharacters.
+fn is_forbidden(character: char) -> bool {
+    let code = u32::from(character);
+    character.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
+}
+
+/// Whether a text has only characters of a URI reference (RFC 3986, section 2), with escapes that are
+/// whole. Characters beyond ASCII pass, as in an IRI, since senders do not always encode them.
+fn is_uri_reference(text: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte) || !byte.is_ascii();
+    let escapes = text
+        .split('%')
+        .skip(1)
+        .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)));
+    text.bytes().all(allowed) && escapes
+}
+
+/// Whether a text begins like a media type (RFC 2045, section 5.1): a type and a subtype of token
+/// characters.
+fn is_media_type(text: &str) -> bool {
+    let token = |part: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        !part.is_empty() && part.bytes().all(plain)
+    };
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&str, &str)| {
+            (HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap())
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs.iter().map(pair) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    const REQUIRED: [(&str, &str); 4] =
+        [("ce-id", "1"), ("ce-source", "/shop"), ("ce-type", "order.placed"), ("ce-specversion", "1.0")];
+
+    #[test]
+    fn binary_mode_takes_attributes_from_headers() {
+        let mut pairs = REQUIRED.to_vec();
+        pairs.extend([("ce-subject", "Z%C3%BCrich 100%"), ("ce-tenant", "a"), ("content-type", "text/plain")]);
+        let event = binary(&headers(&pairs), b"hello".to_vec()).unwrap();
+        assert_eq!(event.subject.as_deref(), Some("Zürich 100%"));
+        assert_eq!(event.extensions["tenant"], "a");
+        assert_eq!(event.datacontenttype.as_deref(), Some("text/plain"));
+        assert_eq!(event.data.as_deref(), Some(&b"hello"[..]));
+    }
+
+    #[test]
+    fn binary_mode_refuses_what_is_malformed() {
+        let with = |name, value| {
+            let mut pairs = REQUIRED.to_vec();
+            pairs.push((name, value));
+            binary(&headers(&pairs), Vec::new())
+        };
+        assert_eq!(with("ce-id", "2"), Err(Invalid::Twice("id".into())));
+        assert_eq!(with("ce-subject", "%ff"), Err(Invalid::Value("subject".into(), "is not UTF-8")));
+        assert_eq!(with("ce-subject", "%c0%80"), Err(Invalid::Value("subject".into(), "is not UTF-8")));
+        assert!(matches!(with("ce-my_name", "x"), Err(Invalid::Name(_))));
+        assert!(matches!(with("ce-time", "yesterday"), Err(Invalid::Value(..))));
+        let missing = headers(&REQUIRED[1..]);
+        assert_eq!(binary(&missing, Vec::new()), Err(Invalid::Missing("id")));
+    }
+
+    #[test]
+    fn structured_mode_keeps_data_as_it_was_written() {
+        let json = br#"{"specversion":"1.0","id":"1","source":"/s","type":"t","n":5,"data":{"b": 1.0,  "a":12345678901234567890123}}"#;
+        let event = structured(json).unwrap();
+        assert_eq!(event.data.as_deref(), Some(&br#"{"b": 1.0,  "a":12345678901234567890123}"#[..]));
+        assert_eq!(event.extensions["n"], "5");
+    }
+
+    #[test]
+    fn structured_mode_refuses_what_is_malformed() {
+        let event = |extra: &str| {
+            structured(format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t"{extra}}}"#).as_bytes())
+        };
+        assert!(event("").is_ok());
+        assert!(event(r#","subject":null"#).is_ok());
+        assert!(event(r#","id":"2""#).is_err());
+        assert!(event(r#","time":5"#).is_err());
+        assert!(event(r#","x":1.5"#).is_err());
+        assert!(event(r#","x":{}"#).is_err());
+        assert!(event(r#","X":"1""#).is_err());
+        assert!(event(r#","subject":"""#).is_err());
+        assert!(event(r#","data":1,"data_base64":"YQ==""#).is_err());
+        assert!(event(r#","data_base64":"?""#).is_err());
+        assert!(event(r#","dataschema":"schema""#).is_err());
+        assert!(event(&format!(r#","data":{}1{}"#, "[".repeat(10_000), "]".repeat(10_000))).is_err());
+        assert!(structured(br#"{"specversion":"0.3","id":"1","source":"/s","type":"t"}"#).is_err());
+        assert!(structured(b"[]").is_err());
+    }
+
+    #[test]
+    fn modes_are_told_by_media_type_without_case() {
+        let mode = |media_type| Mode::of(&headers(&[("content-type", media_type)]));
+        assert_eq!(mode("Application/CloudEvents+JSON; charset=utf-8").unwrap(), Mode::Structured);
+        assert_eq!(mode("application/cloudevents-batch+json").unwrap(), Mode::Batched);
+        assert!(mode("application/json").is_err());
+        assert_eq!(Mode::of(&headers(&[("ce-id", "1")])).unwrap(), Mode::Binary);
+    }
+
+    #[test]
+    fn a_batch_names_its_bad_event() {
+        let good = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;
+        let problem = batch(format!("[{good},{{}}]").as_bytes()).unwrap_err();
+        assert_eq!(problem.code(), "invalid-event");
+        assert_eq!(batch(b"[]").unwrap(), []);
+    }
+
+    proptest! {
+        /// No input makes the parser panic, and what it accepts can be written and read again.
+        #[test]
+        fn accepted_events_survive_a_round_trip(id in "[ -~]{1,8}", subject in "\\PC{1,8}", data in proptest::option::of(".*")) {
+            let json = serde_json::json!({
+                "specversion": "1.0", "id": id, "source": "/s", "type": "t", "subject": subject, "data": data,
+            });
+            if let Ok(event) = structured(json.to_string().as_bytes()) {
+                let again = structured(event.to_json().to_string().as_bytes()).unwrap();
+                prop_assert_eq!(again, event);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            drop(structured(&body));
+            drop(batch(&body));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The ingress: HTTP requests become events on the bus, or go to a plugin's route.
+
+mod cloudevents;
+pub(crate) mod events;
+mod routes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::any;
+use tokio::sync::Semaphore;
+
+use crate::bus::Bus;
+use crate::plugin::Registry;
+use crate::server::HttpLimits;
+
+/// What the ingress needs.
+#[derive(Clone, Debug)]
+pub struct Ingress {
+    /// Where events go.
+    pub bus: Bus,
+    /// Where routes lead.
+    pub registry: Registry,
+    /// Places for invocations, shared with the dispatcher.
+    pub places: Arc<Semaphore>,
+    /// Limits of requests.
+    pub limits: HttpLimits,
+    /// How long a request waits for a place before it is told to come back.
+    pub patience: Duration,
+}
+
+impl Ingress {
+    /// The router of the public listener.
+    pub fn router(self) -> Router {
+        Router::new().route("/events", any(events::handle)).fallback(routes::handle).with_state(self)
+    }
+}

@@ -1,0 +1,177 @@
+//! A request for a plugin's route: invoke, commit, answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+use super::Ingress;
+use crate::bus::CommitError;
+use crate::event::IdSeed;
+use crate::outcome::{Cause, Failure};
+use crate::plugin::{self, Answered, Found, Generation};
+use crate::problem::Problem;
+use crate::server::read_body;
+use crate::telemetry;
+
+/// How often a request runs again because others changed what it had read.
+const RERUN_LIMIT: u32 = 32;
+
+/// Headers that belong to a connection and not to a message (RFC 9110, section 7.6.1), or that the server
+/// sets by itself.
+const CONNECTION_HEADERS: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body>) -> Response {
+    let started = Instant::now();
+    let found = ingress.registry.snapshot().find(request.method().as_str(), request.uri().path());
+    let (generation, route, params) = match found {
+        Found::Plugin { generation, route, params } => (generation, route, params),
+        Found::Absent(plugin) => {
+            let detail = format!("the plugin `{plugin}` is not there at the moment");
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-absent", detail)
+                .retry_after(5)
+                .into_response();
+        }
+        Found::OtherMethods(methods) => return Problem::method_not_allowed(&methods).into_response(),
+        Found::Nothing => return Problem::not_found("no plugin has a route for this path").into_response(),
+    };
+    let plugin = Arc::clone(&generation.name);
+    let response = match answer(&ingress, generation, route, params, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    };
+    telemetry::request(&plugin, response.status().as_u16(), started.elapsed());
+    response
+}
+
+async fn answer(
+    ingress: &Ingress,
+    generation: Arc<Generation>,
+    route: String,
+    params: Vec<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let request = Arc::new(read_request(ingress, route, params, request).await?);
+    let ids = IdSeed::unique();
+    let mut again = None;
+    for _ in 0..RERUN_LIMIT {
+        let (response, effects) = match invoke(ingress, &generation, &request, &ids).await? {
+            Answered::Commit(response, effects) => (response, effects),
+            Answered::Discard(response) => return to_http(&generation.name, response),
+            Answered::Failed(failure) => return Err(failed(&generation, &request, &failure)),
+        };
+        match ingress.bus.commit(&generation.name, effects).await {
+            Ok(()) => return to_http(&generation.name, response),
+            // The next ones wait for each other, so that each has a chance.
+            Err(CommitError::Conflict(_)) if again.is_none() => {
+                again = Some(Arc::clone(&generation.room.again).lock_owned().await);
+            }
+            Err(CommitError::Conflict(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(CommitError::Conflict("what the handler reads".to_owned()).into())
+}
+
+async fn read_request(
+    ingress: &Ingress,
+    route: String,
+    params: Vec<(String, String)>,
+    request: Request<Body>,
+) -> Result<plugin::Request, Problem> {
+    let params = params.into_iter().map(|(name, value)| Ok((name, decode(&value)?)));
+    let params = params.collect::<Result<_, Problem>>()?;
+    let (method, uri) = (request.method().to_string(), request.uri().clone());
+    let headers = readable(request.headers());
+    let body = read_body(request, ingress.limits).await?;
+    Ok(plugin::Request {
+        method,
+        route,
+        path: uri.path().to_owned(),
+        params,
+        query: uri.query().map(str::to_owned),
+        headers,
+        body,
+    })
+}
+
+/// A parameter, percent-decoded once. One that would be a way out of a path is nobody's.
+fn decode(value: &str) -> Result<String, Problem> {
+    let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
+    let decoded = decoded.map_err(|_| Problem::bad_request("invalid-path", "the path is not UTF-8"))?;
+    let leads_out = decoded.contains('\0') || decoded.split('/').any(|segment| segment == "..");
+    if leads_out { Err(Problem::not_found("no plugin has a route for this path")) } else { Ok(decoded.into_owned()) }
+}
+
+fn readable(headers: &HeaderMap) -> Vec<(String, String)> {
+    let own = headers.iter().filter(|(name, _)| !CONNECTION_HEADERS.contains(name));
+    own.filter_map(|(name, value)| Some((name.to_string(), std::str::from_utf8(value.as_bytes()).ok()?.to_owned())))
+        .collect()
+}
+
+async fn invoke(
+    ingress: &Ingress,
+    generation: &Arc<Generation>,
+    request: &Arc<plugin::Request>,
+    ids: &IdSeed,
+) -> Result<Answered, Problem> {
+    let places = async {
+        let own = generation.room.places.acquire().await;
+        (own, ingress.places.acquire().await)
+    };
+    let Ok(_places) = tokio::time::timeout(ingress.patience, places).await else {
+        let detail = format!("the plugin `{}` has as many requests as it can take", generation.name);
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", detail).retry_after(1));
+    };
+    let state = ingress.bus.state(&generation.name);
+    let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), ids.clone());
+    let invocation = move || generation.handle_request(&request, ids, state);
+    tokio::task::spawn_blocking(invocation).await.map_err(|error| {
+        tracing::error!(%error, "an invocation ended the thread that ran it");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-failed", "the handler did not come to its end")
+    })
+}
+
+/// What a client is told of a handler that ended badly. What it may know of the inside stays in the log.
+fn failed(generation: &Generation, request: &plugin::Request, failure: &Failure) -> Problem {
+    let (plugin, digest) = (&generation.name, generation.digest.short());
+    let (method, route, cause) = (&request.method, &request.route, failure.cause.as_str());
+    tracing::error!(%plugin, digest, route = %format!("{method} {route}"), cause, "request failed: {}", failure.reason);
+    match failure.cause {
+        Cause::Timeout => Problem::new(StatusCode::GATEWAY_TIMEOUT, "handler-timeout", "the handler ran out of time"),
+        Cause::OutOfMemory => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-out-of-memory", "the handler ran out of memory")
+        }
+        _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-trapped", "the handler failed"),
+    }
+}
+
+fn to_http(plugin: &str, answer: plugin::Response) -> Result<Response, Problem> {
+    let malformed = |what: &str| {
+        tracing::error!(plugin, "the handler's response is malformed: {what}");
+        Problem::new(StatusCode::BAD_GATEWAY, "handler-response", "the handler's response is malformed")
+    };
+    let status = StatusCode::from_u16(answer.status).ok().filter(|status| (200..=599).contains(&status.as_u16()));
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = status.ok_or_else(|| malformed("its status is not from 200 to 599"))?;
+    for (name, value) in answer.headers {
+        let name = HeaderName::try_from(name).map_err(|_| malformed("a header's name is none"))?;
+        let value = HeaderValue::try_from(value).map_err(|_| malformed("a header's value has control characters"))?;
+        if !CONNECTION_HEADERS.contains(&name) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    Ok(response)
+}

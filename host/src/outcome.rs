@@ -1,0 +1,189 @@
+//! What comes out of an invocation: an outcome, and the effects that are committed with it.
+//!
+//! The sandbox makes these and the bus commits them; neither knows the other.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::pattern::Pattern;
+use crate::subscription::Target;
+
+/// How a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Handled.
+    Ack,
+    /// To be tried again, for a reason.
+    Retry {
+        /// When; the retry policy decides if there is none.
+        after: Option<Duration>,
+        /// Why.
+        failure: Failure,
+    },
+    /// Never to succeed.
+    Reject(Failure),
+}
+
+/// Why a delivery failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of failure it is.
+    pub cause: Cause,
+    /// What happened, for a person.
+    pub reason: String,
+}
+
+/// Kinds of failure, by which dead letters are grouped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The handler asked to be tried again.
+    Retry,
+    /// The handler rejected the event.
+    Rejected,
+    /// The handler trapped.
+    Trap,
+    /// The handler ran out of time.
+    Timeout,
+    /// The handler ran out of memory.
+    OutOfMemory,
+    /// Others kept changing what the handler had read.
+    Conflict,
+    /// A webhook answered with an error, or could not be reached.
+    Webhook,
+    /// The plugin has no event handler, or none for the event.
+    NoHandler,
+}
+
+impl Cause {
+    /// The name that logs, dead letters and the admin interface use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Rejected => "rejected",
+            Self::Trap => "trap",
+            Self::Timeout => "timeout",
+            Self::OutOfMemory => "out-of-memory",
+            Self::Conflict => "conflict",
+            Self::Webhook => "webhook",
+            Self::NoHandler => "no-handler",
+        }
+    }
+}
+
+/// What an invocation asked for. It happens with the commit or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// Events to publish.
+    pub publishes: Vec<Publish>,
+    /// Changes of the plugin's state.
+    pub writes: BTreeMap<String, Write>,
+    /// What the invocation has read of the state, which must still be so.
+    pub reads: Reads,
+    /// Changes of the plugin's own subscriptions.
+    pub subscriptions: Vec<SubscriptionChange>,
+}
+
+impl Effects {
+    /// Whether committing them would change nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.publishes.is_empty() && self.writes.is_empty() && self.subscriptions.is_empty()
+    }
+}
+
+/// An event to publish.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// The event.
+    pub event: Event,
+    /// When it enters the log; with the commit if there is none.
+    pub due: Option<Timestamp>,
+}
+
+/// A change of one key of the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// A new value.
+    Set(Vec<u8>),
+    /// No value.
+    Delete,
+    /// An addition to a decimal number, which merges with others.
+    Add(i64),
+}
+
+/// What an invocation has read of the state.
+#[derive(Clone, Debug, Default)]
+pub struct Reads {
+    /// The keys, with the versions that they had.
+    pub keys: BTreeMap<String, Version>,
+    /// The set of keys as a whole, if they were listed.
+    pub listing: Option<Listing>,
+}
+
+/// A version of a key's value. Each write makes a new one; zero is the absence of a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version(pub u64);
+
+/// What tells whether a set of keys has changed: how many there are, and the version in which the newest
+/// was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// How many keys there are.
+    pub count: u64,
+    /// The version in which the newest key was made.
+    pub newest: Version,
+}
+
+/// A change of a plugin's own subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubscriptionChange {
+    /// Makes one, or gives one of this name new rules.
+    Subscribe {
+        /// Its name.
+        name: String,
+        /// Which event types it takes.
+        pattern: Pattern,
+        /// Who handles them.
+        target: Target,
+    },
+    /// Removes one.
+    Unsubscribe {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A plugin's state, as of one moment.
+pub trait StateView: Send {
+    /// The value of a key, and its version.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError>;
+
+    /// Up to `limit` keys after a key, in ascending order, and what tells whether the set has changed.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError>;
+}
+
+/// The state cannot be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the plugin's state cannot be read: {0}")]
+pub struct StateError(pub String);
+
+/// The sum of a state's value and a delta. An absent value counts as zero; none if the value is no
+/// decimal number, or the sum passes the range of `i64`.
+#[must_use]
+pub fn add(value: Option<&[u8]>, delta: i64) -> Option<i64> {
+    let number: i64 = match value {
+        None => 0,
+        Some(bytes) => std::str::from_utf8(bytes).ok()?.parse().ok()?,
+    };
+    number.checked_add(delta)
+}

@@ -1,0 +1,14 @@
+//! Bindings to the contract in `wit/`, made by wasmtime.
+
+#![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated code; the contract documents it")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "plugin",
+    ownership: Borrowing { duplicate_if_necessary: true },
+    imports: { default: trappable },
+    with: {
+        "wasi:keyvalue/store.bucket": crate::plugin::imports::Bucket,
+        "wasi:keyvalue/atomics.cas": crate::plugin::imports::Cas,
+    },
+});

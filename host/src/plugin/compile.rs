@@ -1,0 +1,146 @@
+//! From a file's bytes to compiled code: a core module that carries its component type is made into a
+//! component, and what was compiled is kept on disk.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// The SHA-256 of a plugin's file, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of a file's bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(hex(&Sha256::digest(bytes)))
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Enough of it for a person.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Why bytes cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// They are no WebAssembly.
+    #[error("it is not WebAssembly; build it for wasm32-unknown-unknown or as a component")]
+    NotWasm,
+    /// They are a module without the types that make it a component.
+    #[error(
+        "it is a core module that cannot be made into a component: {0:#}; build it with a Sandbus SDK, or as a component"
+    )]
+    NotComponent(anyhow::Error),
+    /// They do not compile.
+    #[error("it does not compile, and may be truncated: {0:#}")]
+    Invalid(wasmtime::Error),
+}
+
+/// Compiled code on disk, by the digest of what it was made from and by the engine that made it.
+#[derive(Clone, Debug)]
+pub(super) struct CodeCache {
+    directory: PathBuf,
+    engine: Engine,
+    /// Differs between engines whose code does not fit each other.
+    engine_key: String,
+}
+
+impl CodeCache {
+    pub(super) fn new(directory: PathBuf, engine: Engine) -> Self {
+        use std::hash::{Hash as _, Hasher as _};
+        let mut hasher = std::hash::DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Self { directory, engine_key: format!("{:016x}", hasher.finish()), engine }
+    }
+
+    /// The component of a file: from the cache, else compiled and put there. Takes as long as a compiler.
+    pub(super) fn component(&self, bytes: &[u8], digest: &Digest) -> Result<Component, CompileError> {
+        let path = self.directory.join(format!("{}-{}.code", digest.as_str(), self.engine_key));
+        if let Some(component) = self.load(&path) {
+            return Ok(component);
+        }
+        let component = Component::new(&self.engine, as_component(bytes)?).map_err(CompileError::Invalid)?;
+        if let Err(error) = self.keep(&path, &component) {
+            tracing::warn!(path = %path.display(), %error, "compiled code could not be cached; the next start compiles it again");
+        }
+        Ok(component)
+    }
+
+    /// Code from the cache. A file that is damaged, or that another engine made, is a miss.
+    #[allow(unsafe_code, reason = "wasmtime's interface demands it")]
+    fn load(&self, path: &Path) -> Option<Component> {
+        let bytes = std::fs::read(path).ok()?;
+        let (checksum, code) = bytes.split_at_checked(32)?;
+        if Sha256::digest(code).as_slice() != checksum {
+            tracing::warn!(path = %path.display(), "cached code is damaged and is compiled again");
+            return None;
+        }
+        // SAFETY: `deserialize` demands bytes that `serialize` of wasmtime made. This directory belongs to
+        // the host, which alone writes it; the checksum shows that the bytes are as they were written, and
+        // wasmtime itself refuses those of another version or other settings.
+        unsafe { Component::deserialize(&self.engine, code) }.ok()
+    }
+
+    /// Writes beside the final place and renames, so that no half-written file is ever found.
+    fn keep(&self, path: &Path, component: &Component) -> std::io::Result<()> {
+        let code = component.serialize().map_err(std::io::Error::other)?;
+        let mut bytes = Sha256::digest(&code).to_vec();
+        bytes.extend_from_slice(&code);
+        write_whole(path, &bytes)
+    }
+
+    /// A small text beside the code, such as the descriptor.
+    pub(super) fn note(&self, digest: &Digest) -> Option<String> {
+        std::fs::read_to_string(self.note_path(digest)).ok()
+    }
+
+    pub(super) fn keep_note(&self, digest: &Digest, text: &str) {
+        let path = self.note_path(digest);
+        if let Err(error) = write_whole(&path, text.as_bytes()) {
+            tracing::warn!(path = %path.display(), %error, "a descriptor could not be cached; the next start asks for it again");
+        }
+    }
+
+    fn note_path(&self, digest: &Digest) -> PathBuf {
+        self.directory.join(format!("{}-{}.json", digest.as_str(), env!("CARGO_PKG_VERSION")))
+    }
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let partial = path.with_extension(format!("partial-{}", std::process::id()));
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    std::fs::write(&partial, bytes)?;
+    std::fs::rename(&partial, path)
+}
+
+/// Makes a component of a core module; a component stays as it is.
+fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, CompileError> {
+    // The WebAssembly specification, binary format: the magic number, then the version and the layer.
+    match bytes.get(..8) {
+        Some(b"\0asm\x01\0\0\0") => wit_component::ComponentEncoder::default()
+            .validate(true)
+            .module(bytes)
+            .and_then(|mut encoder| encoder.encode())
+            .map(Into::into)
+            .map_err(CompileError::NotComponent),
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(bytes.into()),
+        _ => Err(CompileError::NotWasm),
+    }
+}

@@ -1,0 +1,373 @@
+//! One loaded digest of a plugin, and its invocations: each in a fresh instance.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+
+use super::bindings::exports::sandbus::plugin::{descriptor as descriptor_export, event_handler, http_handler};
+use super::bindings::sandbus::plugin::types as wire;
+use super::compile::Digest;
+use super::descriptor::{Descriptor, Invalid};
+use super::engine;
+use super::imports::{self, Invocation, Occasion, Run};
+use super::loader::Room;
+use super::settings::Settings;
+use crate::clock::Clock;
+use crate::event::{CAUSATION_ID, CORRELATION_ID, Event, IdSeed};
+use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
+use crate::subscription::Definition;
+
+/// What a component may use to describe itself.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
+const DESCRIBE_MEMORY_BYTES: usize = 32 << 20;
+
+/// A component whose imports are satisfied and whose exports are known.
+#[derive(Clone)]
+pub(super) struct Prepared {
+    engine: Engine,
+    pre: InstancePre<Invocation>,
+    descriptor: descriptor_export::GuestIndices,
+    events: Option<event_handler::GuestIndices>,
+    http: Option<http_handler::GuestIndices>,
+}
+
+/// Why a component cannot be a plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// It wants what the host does not have.
+    #[error("it imports what this host does not offer: {0:#}")]
+    Imports(wasmtime::Error),
+    /// It does not describe itself.
+    #[error("it exports no `sandbus:plugin/descriptor`; build it with a Sandbus SDK, or see wit/plugin.wit")]
+    NoDescriptor,
+    /// `describe` ended badly.
+    #[error("its `describe` failed: {0}")]
+    Describe(String),
+    /// `describe` answered nonsense.
+    #[error("its descriptor is invalid: {0}")]
+    Descriptor(#[from] Invalid),
+    /// It declares what it does not export.
+    #[error("it declares {0}, and exports no `{1}`")]
+    NoHandler(&'static str, &'static str),
+}
+
+impl Prepared {
+    pub(super) fn new(component: &Component, linker: &Linker<Invocation>) -> Result<Self, PrepareError> {
+        let pre = linker.instantiate_pre(component).map_err(PrepareError::Imports)?;
+        Ok(Self {
+            engine: component.engine().clone(),
+            descriptor: descriptor_export::GuestIndices::new(&pre).map_err(|_| PrepareError::NoDescriptor)?,
+            events: event_handler::GuestIndices::new(&pre).ok(),
+            http: http_handler::GuestIndices::new(&pre).ok(),
+            pre,
+        })
+    }
+
+    /// Asks the component what it is.
+    pub(super) fn describe(&self) -> Result<Descriptor, PrepareError> {
+        let mut store = self.store(Invocation::describing(DESCRIBE_MEMORY_BYTES), DESCRIBE_TIMEOUT);
+        let call = |store: &mut Store<Invocation>| {
+            let instance = self.pre.instantiate(&mut *store)?;
+            self.descriptor.load(&mut *store, &instance)?.call_describe(&mut *store)
+        };
+        let raw = call(&mut store).map_err(|error| PrepareError::Describe(Ended::of(&error, store.data()).reason))?;
+        Ok(Descriptor::check(raw)?)
+    }
+
+    /// Whether what is declared is exported as well.
+    pub(super) fn check_handlers(&self, descriptor: &Descriptor) -> Result<(), PrepareError> {
+        if !descriptor.subscriptions.is_empty() && self.events.is_none() {
+            return Err(PrepareError::NoHandler("subscriptions", "sandbus:plugin/event-handler"));
+        }
+        if !descriptor.routes.is_empty() && self.http.is_none() {
+            return Err(PrepareError::NoHandler("routes", "sandbus:plugin/http-handler"));
+        }
+        Ok(())
+    }
+
+    fn store(&self, invocation: Invocation, timeout: Duration) -> Store<Invocation> {
+        let mut store = Store::new(&self.engine, invocation);
+        store.limiter(|invocation| &mut invocation.meter);
+        store.set_epoch_deadline(engine::ticks(timeout));
+        store.epoch_deadline_trap();
+        // What a guest passes to the host in one call is copied there: no more than its effects may have.
+        store.set_hostcall_fuel(16 << 20);
+        store
+    }
+}
+
+/// One loaded digest of a plugin.
+pub struct Generation {
+    /// The plugin's name.
+    pub name: Arc<str>,
+    /// What was loaded.
+    pub digest: Digest,
+    /// What it says about itself.
+    pub descriptor: Arc<Descriptor>,
+    /// What applies to it.
+    pub settings: Arc<Settings>,
+    /// What bounds its invocations, shared by all generations of the plugin.
+    pub room: Arc<Room>,
+    prepared: Prepared,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Generation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Generation")
+            .field("name", &self.name)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What comes out of handling a delivery.
+#[derive(Debug)]
+pub struct Handled {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// What is committed with an ack.
+    pub effects: Effects,
+}
+
+/// A request for a plugin's route.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The route that matched.
+    pub route: String,
+    /// The path as it was sent.
+    pub path: String,
+    /// The route's parameters.
+    pub params: Vec<(String, String)>,
+    /// The query as it was sent.
+    pub query: Option<String>,
+    /// The headers, with names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A plugin's response.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What comes out of handling a request.
+#[derive(Debug)]
+pub enum Answered {
+    /// A response that is sent once the effects are durable.
+    Commit(Response, Effects),
+    /// A response without effects.
+    Discard(Response),
+    /// The handler ended badly.
+    Failed(Failure),
+}
+
+impl Generation {
+    pub(super) fn new(
+        digest: Digest,
+        descriptor: Arc<Descriptor>,
+        settings: Settings,
+        room: Arc<Room>,
+        prepared: Prepared,
+        clock: Clock,
+    ) -> Self {
+        let name = descriptor.name.as_str().into();
+        Self { name, digest, descriptor, settings: Arc::new(settings), room, prepared, clock }
+    }
+
+    /// Whether a declared subscription is this generation's too.
+    #[must_use]
+    pub fn declares(&self, subscription: &str) -> bool {
+        self.descriptor.subscriptions.iter().any(|declared| declared.name == subscription)
+    }
+
+    /// Handles a delivery in a fresh instance. Blocks for as long as the handler runs.
+    #[must_use]
+    pub fn handle_event(
+        &self,
+        event: &Event,
+        subscription: &str,
+        attempt: u32,
+        definition: &Definition,
+        state: Box<dyn StateView>,
+    ) -> Handled {
+        let Some(events) = &self.prepared.events else {
+            let reason = format!("plugin `{}` exports no event handler", self.name);
+            let outcome = Outcome::Reject(Failure { cause: Cause::NoHandler, reason });
+            return Handled { outcome, effects: Effects::default() };
+        };
+        let inherited = BTreeMap::from([
+            (CAUSATION_ID.to_owned(), event.id.clone()),
+            (CORRELATION_ID.to_owned(), event.correlation_id().to_owned()),
+        ]);
+        let occasion = Occasion::Delivery { event: event.id.clone(), subscription: subscription.to_owned(), attempt };
+        let run = self.run(state, IdSeed::of_delivery(event, subscription), inherited, occasion);
+        let timeout = definition.timeout.min(self.settings.limits.timeout);
+        let (result, invocation) = self.invoke(run, timeout, |store, instance| {
+            let extensions = pairs(&event.extensions);
+            let delivery = wire::Delivery {
+                event: wire::Event {
+                    id: &event.id,
+                    source: &event.source,
+                    type_: &event.event_type,
+                    subject: event.subject.as_deref(),
+                    time: event.time.as_deref(),
+                    datacontenttype: event.datacontenttype.as_deref(),
+                    dataschema: event.dataschema.as_deref(),
+                    extensions: &extensions,
+                    data: event.data.as_deref(),
+                },
+                subscription,
+                attempt,
+                replay: false,
+            };
+            events.load(&mut *store, instance)?.call_handle(&mut *store, delivery)
+        });
+        match result {
+            Ok(Ok(())) => Handled { outcome: Outcome::Ack, effects: invocation.into_effects().unwrap_or_default() },
+            Ok(Err(failure)) => Handled { outcome: outcome_of(failure), effects: Effects::default() },
+            Err(failure) => Handled { outcome: Outcome::Retry { after: None, failure }, effects: Effects::default() },
+        }
+    }
+
+    /// Handles a request in a fresh instance. Blocks for as long as the handler runs.
+    #[must_use]
+    pub fn handle_request(&self, request: &Request, ids: IdSeed, state: Box<dyn StateView>) -> Answered {
+        let Some(http) = &self.prepared.http else {
+            let reason = format!("plugin `{}` exports no HTTP handler", self.name);
+            return Answered::Failed(Failure { cause: Cause::NoHandler, reason });
+        };
+        let occasion = Occasion::Request { route: format!("{} {}", request.method, request.route) };
+        let run = self.run(state, ids, BTreeMap::new(), occasion);
+        let (result, invocation) = self.invoke(run, self.settings.limits.timeout, |store, instance| {
+            let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
+            let headers = pairs(request.headers.iter().map(|(name, value)| (name, value)));
+            let request = http_handler::Request {
+                method: &request.method,
+                route: &request.route,
+                path: &request.path,
+                params: &params,
+                query: request.query.as_deref(),
+                headers: &headers,
+                body: &request.body,
+            };
+            http.load(&mut *store, instance)?.call_handle(&mut *store, request)
+        });
+        match result {
+            Ok(Ok(response)) => Answered::Commit(response_of(response), invocation.into_effects().unwrap_or_default()),
+            Ok(Err(response)) => Answered::Discard(response_of(response)),
+            Err(failure) => Answered::Failed(failure),
+        }
+    }
+
+    fn run(
+        &self,
+        state: Box<dyn StateView>,
+        ids: IdSeed,
+        inherited: BTreeMap<String, String>,
+        occasion: Occasion,
+    ) -> Run {
+        Run {
+            plugin: Arc::clone(&self.name),
+            settings: Arc::clone(&self.settings),
+            clock: self.clock.clone(),
+            buffer: imports::buffer(state, &self.settings),
+            ids,
+            inherited,
+            occasion,
+            log_bytes_left: self.settings.limits.log_bytes,
+        }
+    }
+
+    /// Makes an instance, calls it and throws it away.
+    fn invoke<T>(
+        &self,
+        run: Run,
+        timeout: Duration,
+        call: impl FnOnce(&mut Store<Invocation>, &Instance) -> wasmtime::Result<T>,
+    ) -> (Result<T, Failure>, Invocation) {
+        let mut store = self.prepared.store(Invocation::running(run), timeout);
+        let result = self.prepared.pre.instantiate(&mut store).and_then(|instance| call(&mut store, &instance));
+        let result = result.map_err(|error| {
+            let Ended { cause, reason } = Ended::of(&error, store.data());
+            let reason = if cause == Cause::Timeout {
+                format!("{reason} after {}", humantime::format_duration(timeout))
+            } else {
+                reason
+            };
+            Failure { cause, reason }
+        });
+        (result, store.into_data())
+    }
+}
+
+/// How a call that returned no value ended.
+struct Ended {
+    cause: Cause,
+    reason: String,
+}
+
+impl Ended {
+    fn of(error: &wasmtime::Error, invocation: &Invocation) -> Self {
+        let trap = error.downcast_ref::<Trap>().copied();
+        if trap == Some(Trap::Interrupt) {
+            return Self { cause: Cause::Timeout, reason: "it was ended because it ran out of time".to_owned() };
+        }
+        if invocation.meter.was_refused {
+            return Self {
+                cause: Cause::OutOfMemory,
+                reason: "it asked for more memory than its limit allows".to_owned(),
+            };
+        }
+        let what = invocation.panic.clone().unwrap_or_else(|| match trap {
+            Some(trap) => trap.to_string(),
+            None => error.root_cause().to_string(),
+        });
+        let frames = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+        let reason = if frames.is_empty() { what } else { format!("{what} (in {})", frames.join(" < ")) };
+        Self { cause: Cause::Trap, reason: super::log::visible(&reason) }
+    }
+}
+
+/// The innermost functions of the guest that are not the runtime's own.
+fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
+    const RUNTIME: [&str; 5] = ["std::", "core::", "alloc::", "__rust", "rust_begin_unwind"];
+    let names = backtrace.frames().iter().filter_map(wasmtime::FrameInfo::func_name).map(demangled);
+    names.filter(|name| !RUNTIME.iter().any(|prefix| name.contains(prefix))).take(4).collect()
+}
+
+fn demangled(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}
+
+fn outcome_of(failure: wire::Failure) -> Outcome {
+    let visible = |reason: &str| super::log::visible(reason).chars().take(2_000).collect();
+    match failure {
+        wire::Failure::Retry(wire::Retry { delay_ms, reason }) => Outcome::Retry {
+            after: delay_ms.map(Duration::from_millis),
+            failure: Failure { cause: Cause::Retry, reason: visible(&reason) },
+        },
+        wire::Failure::Reject(reason) => Outcome::Reject(Failure { cause: Cause::Rejected, reason: visible(&reason) }),
+    }
+}
+
+fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<(&'a str, &'a str)> {
+    pairs.into_iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+fn response_of(response: http_handler::Response) -> Response {
+    Response { status: response.status, headers: response.headers, body: response.body }
+}

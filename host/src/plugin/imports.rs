@@ -1,0 +1,386 @@
+//! What the sandbox offers to a running component. Nothing here reaches outside: reads come from the
+//! state as of one moment, and everything else is kept aside as effects of the invocation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use wasmtime::component::{Resource, ResourceTable};
+
+use super::bindings::sandbus::plugin::{bus, types};
+use super::bindings::wasi::clocks::wall_clock;
+use super::bindings::wasi::config::store as config;
+use super::bindings::wasi::keyvalue::{atomics, store};
+use super::bindings::wasi::logging::logging;
+use super::bindings::wasi::random::random;
+use super::buffer::{Buffer, Refused};
+use super::limits::Meter;
+use super::settings::Settings;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Event, IdSeed};
+use crate::outcome::{StateView, SubscriptionChange};
+use crate::pattern::Pattern;
+use crate::subscription::Target;
+
+/// The data of one wasmtime store: one invocation.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    pub(super) meter: Meter,
+    table: ResourceTable,
+    run: Option<Run>,
+    pub(super) panic: Option<String>,
+}
+
+/// What a running handler has; a component that is only described has none of it.
+pub(super) struct Run {
+    pub(super) plugin: Arc<str>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) clock: Clock,
+    pub(super) buffer: Buffer,
+    pub(super) ids: IdSeed,
+    /// Attributes that every published event gets: its cause and its flow.
+    pub(super) inherited: BTreeMap<String, String>,
+    /// What log lines carry besides the plugin's name.
+    pub(super) occasion: Occasion,
+    pub(super) log_bytes_left: usize,
+}
+
+/// What an invocation is about, for its log lines.
+#[derive(Clone, Debug)]
+pub(super) enum Occasion {
+    Delivery { event: String, subscription: String, attempt: u32 },
+    Request { route: String },
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Run").field("plugin", &self.plugin).finish_non_exhaustive()
+    }
+}
+
+/// A plugin's only bucket.
+#[derive(Clone, Copy, Debug)]
+#[allow(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Bucket;
+
+/// A compare-and-swap in progress.
+#[derive(Clone, Debug)]
+#[allow(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Cas {
+    key: String,
+    current: Option<Vec<u8>>,
+}
+
+impl Invocation {
+    /// For calling `describe`: every import refuses.
+    pub(super) fn describing(memory_bytes: usize) -> Self {
+        Self { meter: Meter::new(memory_bytes), table: ResourceTable::new(), run: None, panic: None }
+    }
+
+    pub(super) fn running(run: Run) -> Self {
+        let meter = Meter::new(run.settings.limits.memory_bytes);
+        Self { meter, table: ResourceTable::new(), run: Some(run), panic: None }
+    }
+
+    pub(super) fn into_effects(self) -> Option<crate::outcome::Effects> {
+        self.run.map(|run| run.buffer.into_effects())
+    }
+
+    /// A wasmtime error ends the guest: a trap.
+    fn run(&mut self) -> wasmtime::Result<&mut Run> {
+        self.run.as_mut().ok_or_else(|| wasmtime::Error::msg("`describe` must be pure, and called an import"))
+    }
+}
+
+impl Run {
+    fn event(&mut self, message: bus::Message) -> Result<(Event, Option<Timestamp>), bus::Error> {
+        let event_type = message.type_;
+        Pattern::parse(&event_type)
+            .ok()
+            .filter(|pattern| pattern.exact().is_some())
+            .ok_or_else(|| bus::Error::Invalid(format!("`{event_type}` is no event type")))?;
+        if !self.settings.publish.iter().any(|pattern| pattern.matches(&event_type)) {
+            let reason = format!(
+                "plugin `{}` may not publish `{event_type}`; name it among what the plugin publishes, or grant it in the sidecar",
+                self.plugin
+            );
+            return Err(bus::Error::Denied(reason));
+        }
+        let now = self.clock.now();
+        let due = match message.due {
+            bus::Due::Now => None,
+            bus::Due::AfterMs(delay) => Some(now.after(Duration::from_millis(delay))),
+            bus::Due::At(time) => Some(
+                Timestamp::parse(&time)
+                    .ok_or_else(|| bus::Error::Invalid(format!("`{time}` is no time in RFC 3339")))?,
+            ),
+        };
+        let mut extensions = BTreeMap::new();
+        for (name, value) in message.extensions {
+            if !crate::event::is_extension_name(&name) || value.chars().any(char::is_control) {
+                return Err(bus::Error::Invalid(format!("`{name}` is no extension attribute")));
+            }
+            extensions.insert(name, value);
+        }
+        // The host's own come last, so that a plugin cannot forge them.
+        extensions.extend(self.inherited.clone());
+        let event = Event {
+            id: self.ids.id(self.buffer.published() as u64),
+            source: format!("/plugins/{}", self.plugin),
+            event_type,
+            subject: message.subject,
+            time: Some(now.to_string()),
+            datacontenttype: message.datacontenttype,
+            dataschema: message.dataschema,
+            extensions,
+            data: message.data,
+        };
+        Ok((event, due))
+    }
+
+    fn publish(&mut self, message: bus::Message) -> Result<String, bus::Error> {
+        let (event, due) = self.event(message)?;
+        let id = event.id.clone();
+        self.buffer.publish(event, due).map_err(limit)?;
+        Ok(id)
+    }
+
+    fn subscribe(&mut self, name: String, pattern: &str, target: bus::Target) -> Result<(), bus::Error> {
+        if !crate::subscription::is_valid_name(&name) {
+            let reason = format!("`{name}` is no subscription's name; use 1 to 128 letters, digits, `-` and `_`");
+            return Err(bus::Error::Invalid(reason));
+        }
+        let pattern = Pattern::parse(pattern).map_err(|error| bus::Error::Invalid(error.to_string()))?;
+        if !self.settings.subscribe.iter().any(|grant| grant.covers(&pattern)) {
+            let reason = format!(
+                "plugin `{}` may not subscribe to `{pattern}`; name it among what the plugin subscribes, or grant it in the sidecar",
+                self.plugin
+            );
+            return Err(bus::Error::Denied(reason));
+        }
+        let target = match target {
+            bus::Target::Plugin(name) => Target::Plugin(name),
+            bus::Target::Webhook(url) => self.webhook(url)?,
+        };
+        self.buffer.subscribe(SubscriptionChange::Subscribe { name, pattern, target }).map_err(limit)
+    }
+
+    fn webhook(&self, url: String) -> Result<Target, bus::Error> {
+        let host = crate::endpoint::host_and_port(&url).map_err(bus::Error::Invalid)?;
+        if !crate::endpoint::is_granted(&host, &self.settings.webhooks) {
+            let reason = format!(
+                "plugin `{}` may not send to `{host}`; grant it in the sidecar: [grants] webhooks = [\"{host}\"]",
+                self.plugin
+            );
+            return Err(bus::Error::Denied(reason));
+        }
+        Ok(Target::Webhook(url))
+    }
+}
+
+fn limit(refused: Refused) -> bus::Error {
+    bus::Error::Limit(refused.to_string())
+}
+
+fn other(reason: impl std::fmt::Display) -> store::Error {
+    store::Error::Other(reason.to_string())
+}
+
+impl types::Host for Invocation {}
+
+impl bus::Host for Invocation {
+    fn publish(&mut self, message: bus::Message) -> wasmtime::Result<Result<String, bus::Error>> {
+        Ok(self.run()?.publish(message))
+    }
+
+    fn publish_many(&mut self, messages: Vec<bus::Message>) -> wasmtime::Result<Result<Vec<String>, bus::Error>> {
+        let run = self.run()?;
+        let before = run.buffer.published();
+        let ids = messages.into_iter().map(|message| run.publish(message)).collect::<Result<Vec<_>, _>>();
+        if ids.is_err() {
+            run.buffer.take_back_published(before);
+        }
+        Ok(ids)
+    }
+
+    fn subscribe(
+        &mut self,
+        name: String,
+        pattern: String,
+        target: bus::Target,
+    ) -> wasmtime::Result<Result<(), bus::Error>> {
+        Ok(self.run()?.subscribe(name, &pattern, target))
+    }
+
+    fn unsubscribe(&mut self, name: String) -> wasmtime::Result<Result<(), bus::Error>> {
+        let change = SubscriptionChange::Unsubscribe { name };
+        Ok(self.run()?.buffer.subscribe(change).map_err(limit))
+    }
+}
+
+impl store::Host for Invocation {
+    fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<Bucket>, store::Error>> {
+        self.run()?;
+        if !identifier.is_empty() && identifier != "default" {
+            return Ok(Err(store::Error::NoSuchStore));
+        }
+        Ok(Ok(self.table.push(Bucket)?))
+    }
+}
+
+impl store::HostBucket for Invocation {
+    fn get(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
+        Ok(self.run()?.buffer.get(&key).map_err(other))
+    }
+
+    fn set(&mut self, _: Resource<Bucket>, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), store::Error>> {
+        Ok(self.run()?.buffer.set(key, value).map_err(other))
+    }
+
+    fn delete(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<(), store::Error>> {
+        Ok(self.run()?.buffer.delete(key).map_err(other))
+    }
+
+    fn exists(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<bool, store::Error>> {
+        Ok(self.run()?.buffer.get(&key).map(|value| value.is_some()).map_err(other))
+    }
+
+    fn list_keys(
+        &mut self,
+        _: Resource<Bucket>,
+        cursor: Option<String>,
+    ) -> wasmtime::Result<Result<store::KeyResponse, store::Error>> {
+        let page = self.run()?.buffer.keys(cursor.as_deref()).map_err(other);
+        Ok(page.map(|(keys, cursor)| store::KeyResponse { keys, cursor }))
+    }
+
+    fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
+        self.table.delete(bucket)?;
+        Ok(())
+    }
+}
+
+impl atomics::HostCas for Invocation {
+    fn new(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Resource<Cas>, store::Error>> {
+        match self.run()?.buffer.get(&key) {
+            Ok(current) => Ok(Ok(self.table.push(Cas { key, current })?)),
+            Err(error) => Ok(Err(other(error))),
+        }
+    }
+
+    fn current(&mut self, cas: Resource<Cas>) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
+        Ok(Ok(self.table.get(&cas)?.current.clone()))
+    }
+
+    fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
+        self.table.delete(cas)?;
+        Ok(())
+    }
+}
+
+impl atomics::Host for Invocation {
+    fn increment(
+        &mut self,
+        _: Resource<Bucket>,
+        key: String,
+        delta: i64,
+    ) -> wasmtime::Result<Result<i64, store::Error>> {
+        Ok(self.run()?.buffer.increment(key, delta).map_err(other))
+    }
+
+    fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), atomics::CasError>> {
+        let Cas { key, current } = self.table.delete(cas)?;
+        let buffer = &mut self.run()?.buffer;
+        match buffer.get(&key) {
+            // Only the invocation itself can have changed it; the commit checks for all others.
+            Ok(now) if now != current => {
+                let again = self.table.push(Cas { key, current: now })?;
+                Ok(Err(atomics::CasError::CasFailed(again)))
+            }
+            Ok(_) => Ok(buffer.set(key, value).map_err(|error| atomics::CasError::StoreError(other(error)))),
+            Err(error) => Ok(Err(atomics::CasError::StoreError(other(error)))),
+        }
+    }
+}
+
+impl config::Host for Invocation {
+    fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, config::Error>> {
+        Ok(Ok(self.run()?.settings.config.get(&key).cloned()))
+    }
+
+    fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, config::Error>> {
+        Ok(Ok(self.run()?.settings.config.clone().into_iter().collect()))
+    }
+}
+
+impl logging::Host for Invocation {
+    fn log(&mut self, level: logging::Level, context: String, message: String) -> wasmtime::Result<()> {
+        if matches!(level, logging::Level::Critical) {
+            // The SDK reports a panic so; it becomes the reason of the trap that follows.
+            self.panic = Some(message.chars().take(1_000).collect());
+        }
+        let Some(run) = &mut self.run else { return Ok(()) };
+        let size = context.len() + message.len();
+        if size > run.log_bytes_left {
+            if run.log_bytes_left > 0 {
+                run.log_bytes_left = 0;
+                super::log::emit(
+                    run,
+                    logging::Level::Warn,
+                    "sandbus",
+                    "the log limit of this invocation is reached; further lines are left out",
+                );
+            }
+            return Ok(());
+        }
+        run.log_bytes_left -= size;
+        super::log::emit(run, level, &context, &message);
+        Ok(())
+    }
+}
+
+impl wall_clock::Host for Invocation {
+    #[allow(clippy::disallowed_methods, reason = "the guest asks for the time of day")]
+    fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
+        let since = match &self.run()?.clock {
+            // The system's has a finer resolution than a timestamp.
+            Clock::System => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+            clock @ Clock::Manual(_) => Duration::from_millis(clock.now().0),
+        };
+        Ok(wall_clock::Datetime { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() })
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
+        Ok(wall_clock::Datetime { seconds: 0, nanoseconds: 1 })
+    }
+}
+
+impl random::Host for Invocation {
+    fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        /// As much as a guest can need at once; more would be a way to fill the host's memory.
+        const LIMIT: u64 = 64 << 10;
+        self.run()?;
+        if len > LIMIT {
+            return Err(wasmtime::Error::msg(format!("{len} random bytes were asked for; {LIMIT} is the limit")));
+        }
+        let mut bytes = vec![0; usize::try_from(len)?];
+        fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.run()?;
+        let mut bytes = [0; 8];
+        fill(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+}
+
+fn fill(bytes: &mut [u8]) -> wasmtime::Result<()> {
+    getrandom::fill(bytes).map_err(|error| wasmtime::Error::msg(format!("no random bytes: {error}")))
+}
+
+/// A buffer of effects for a run.
+pub(super) fn buffer(state: Box<dyn StateView>, settings: &Settings) -> Buffer {
+    Buffer::new(state, settings.limits)
+}

@@ -1,0 +1,298 @@
+//! Keeps what runs equal to what is in the folder: loads what is new, swaps what has changed, takes out
+//! what is gone. A broken file changes nothing but the error that is shown for it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use notify::{RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::folder::{self, Seen};
+use super::generation::Generation;
+use super::loader::{LoadError, Loader};
+use super::registry::{Registry, RouteConflict};
+use super::sidecar::Sidecar;
+use crate::subscription::Definition;
+
+/// A file is taken for whole when nothing has been written to it for so long.
+const QUIET: Duration = Duration::from_millis(25);
+/// How long a file that cannot be loaded is given to become whole before it is reported.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// The folder is looked at this often even if no change is reported.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Where a generation's subscriptions are made known before it is swapped in. The composition root
+/// connects this to the bus, which this module does not know.
+pub trait Declare: Send + Sync + 'static {
+    /// Takes over the subscriptions that a plugin declares, and returns the names of those that it no
+    /// longer does.
+    fn declare(
+        &self,
+        plugin: String,
+        definitions: Vec<(String, Definition)>,
+    ) -> impl Future<Output = Result<Vec<String>, String>> + Send;
+}
+
+/// What stands in the folder under one name.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The plugin that is loaded from it, if one is.
+    pub plugin: Option<String>,
+    /// Why its newest content is not what runs, if that is so.
+    pub error: Option<String>,
+    /// Whether the sidecar switches it off.
+    pub disabled: bool,
+}
+
+/// A handle on what is known of the folder. It clones cheaply.
+#[derive(Clone, Debug, Default)]
+pub struct Folder {
+    statuses: Arc<Mutex<BTreeMap<String, Status>>>,
+}
+
+impl Folder {
+    /// What stands in the folder, by the stems of the files.
+    #[must_use]
+    pub fn statuses(&self) -> BTreeMap<String, Status> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, stem: &str, status: Option<Status>) {
+        let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        match status {
+            Some(status) => drop(statuses.insert(stem.to_owned(), status)),
+            None => drop(statuses.remove(stem)),
+        }
+    }
+}
+
+/// Why a file's newest content is not what runs.
+#[derive(Debug, thiserror::Error)]
+enum SwapError {
+    #[error("it cannot be read: {0}")]
+    Read(std::io::Error),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("its plugin `{name}` is loaded from {other}.wasm already; remove one of them or rename the plugin")]
+    NameTaken { name: String, other: String },
+    #[error(transparent)]
+    Route(#[from] RouteConflict),
+    #[error("its subscriptions could not be stored: {0}")]
+    Declare(String),
+    #[error("loading it did not finish: {0}")]
+    Unfinished(String),
+}
+
+impl SwapError {
+    /// Whether a file that is still being written could end so.
+    fn may_be_half_written(&self) -> bool {
+        matches!(self, Self::Read(_) | Self::Load(_))
+    }
+}
+
+/// Watches the folder and keeps the registry equal to it.
+#[derive(Debug)]
+pub struct Keeper<D> {
+    path: PathBuf,
+    loader: Arc<Loader>,
+    registry: Registry,
+    declare: D,
+    folder: Folder,
+    /// Files as they were when they were last loaded or refused.
+    done: BTreeMap<String, Seen>,
+    /// Files that could not be loaded and may still be in the making.
+    waiting: BTreeMap<String, Instant>,
+}
+
+impl<D: Declare> Keeper<D> {
+    /// A keeper of a folder, which need not exist yet.
+    pub fn new(path: PathBuf, loader: Arc<Loader>, registry: Registry, declare: D) -> Self {
+        let (folder, done, waiting) = <(Folder, BTreeMap<_, _>, BTreeMap<_, _>)>::default();
+        Self { path, loader, registry, declare, folder, done, waiting }
+    }
+
+    /// A handle on what is known of the folder.
+    #[must_use]
+    pub fn folder(&self) -> Folder {
+        self.folder.clone()
+    }
+
+    /// Loads what is in the folder, once. What is half written is left for [`Keeper::run`].
+    pub async fn load_all(&mut self) {
+        self.look().await;
+    }
+
+    /// Watches until it is cancelled.
+    pub async fn run(mut self, cancelled: CancellationToken) {
+        let changed = Arc::new(Notify::new());
+        let mut watcher = None;
+        loop {
+            if watcher.is_none() {
+                watcher = watch(&self.path, Arc::clone(&changed));
+            }
+            let pending = self.look().await;
+            let wait = if pending { QUIET } else { POLL };
+            tokio::select! {
+                () = cancelled.cancelled() => return,
+                () = changed.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Looks at the folder and acts on what has changed. Returns whether something is in the making.
+    async fn look(&mut self) -> bool {
+        let path = self.path.clone();
+        let scanned = tokio::task::spawn_blocking(move || folder::scan(&path)).await;
+        let found = match scanned {
+            Ok(Ok(found)) => found,
+            // A folder that is not there is an empty one; what was loaded from it is gone.
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Ok(Err(error)) => {
+                tracing::error!(folder = %self.path.display(), %error, "the plugin folder cannot be read; what is loaded goes on");
+                return false;
+            }
+            Err(_) => return false,
+        };
+        self.take_out_removed(&found);
+
+        let mut pending = false;
+        for (stem, seen) in found {
+            if self.done.get(&stem) == Some(&seen) {
+                continue;
+            }
+            if !seen.is_settled(QUIET) {
+                pending = true;
+                continue;
+            }
+            pending |= !self.load(&stem, seen).await;
+        }
+        pending
+    }
+
+    fn take_out_removed(&mut self, found: &BTreeMap<String, Seen>) {
+        let gone: Vec<_> = self.done.keys().filter(|stem| !found.contains_key(*stem)).cloned().collect();
+        for stem in gone {
+            self.done.remove(&stem);
+            let status = self.folder.statuses().remove(&stem);
+            if let Some(plugin) = status.and_then(|status| status.plugin) {
+                self.registry.remove(&plugin);
+                tracing::info!(plugin, "plugin removed; its subscriptions keep their backlog");
+            }
+            self.folder.set(&stem, None);
+            self.give_others_a_chance();
+        }
+    }
+
+    /// A name or a route may have become free: files that were refused are looked at again.
+    fn give_others_a_chance(&mut self) {
+        for (stem, status) in self.folder.statuses() {
+            if status.error.is_some() {
+                self.done.remove(&stem);
+            }
+        }
+    }
+
+    /// Loads a file. Returns whether that is settled; if not, the file may be half written.
+    async fn load(&mut self, stem: &str, seen: Seen) -> bool {
+        let started = Instant::now();
+        let result = self.swap_in(stem).await;
+        let before = self.folder.statuses().remove(stem);
+        match result {
+            Ok(loaded) => {
+                self.waiting.remove(stem);
+                self.note_loaded(stem, loaded.as_deref(), before, started.elapsed());
+            }
+            Err(error) if error.may_be_half_written() && !self.patience_is_over(stem) => return false,
+            Err(error) => {
+                self.waiting.remove(stem);
+                let plugin = before.and_then(|before| before.plugin);
+                let running = if plugin.is_some() { "; the former one goes on" } else { "" };
+                tracing::error!(file = %format!("{stem}.wasm"), "the plugin is not loaded{running}: {error}");
+                self.folder.set(stem, Some(Status { plugin, error: Some(error.to_string()), disabled: false }));
+            }
+        }
+        self.done.insert(stem.to_owned(), seen);
+        true
+    }
+
+    fn patience_is_over(&mut self, stem: &str) -> bool {
+        let since = self.waiting.entry(stem.to_owned()).or_insert_with(Instant::now);
+        since.elapsed() >= PATIENCE
+    }
+
+    fn note_loaded(&mut self, stem: &str, loaded: Option<&Generation>, before: Option<Status>, took: Duration) {
+        let former = before.and_then(|before| before.plugin);
+        let name = loaded.map(|generation| generation.name.to_string());
+        if let Some(former) = former.filter(|former| name.as_ref() != Some(former)) {
+            self.registry.remove(&former);
+            tracing::info!(plugin = former, "plugin removed; its subscriptions keep their backlog");
+            self.give_others_a_chance();
+        }
+        if let Some(generation) = loaded {
+            let withheld = generation.settings.withheld(&generation.descriptor);
+            if !withheld.is_empty() {
+                tracing::warn!(plugin = %generation.name, withheld = withheld.join(", "), "the plugin asks for more than the sidecar grants");
+            }
+            tracing::info!(
+                plugin = %generation.name,
+                version = generation.descriptor.version,
+                digest = generation.digest.short(),
+                took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "plugin loaded"
+            );
+        }
+        self.folder.set(stem, Some(Status { disabled: name.is_none(), plugin: name, error: None }));
+    }
+
+    /// Loads a file and swaps it in, unless its sidecar switches it off.
+    async fn swap_in(&self, stem: &str) -> Result<Option<Arc<Generation>>, SwapError> {
+        let (wasm, sidecar) = (folder::wasm_path(&self.path, stem), folder::sidecar_path(&self.path, stem));
+        let loader = Arc::clone(&self.loader);
+        let task = tokio::task::spawn_blocking(move || load(&loader, &wasm, &sidecar));
+        let loaded = task.await.map_err(|error| SwapError::Unfinished(error.to_string()))??;
+        let Some(generation) = loaded else { return Ok(None) };
+
+        self.check_name(stem, &generation.name)?;
+        self.registry.check_routes(&generation.name, &generation.descriptor.routes)?;
+        let definitions = generation.settings.subscriptions.clone();
+        let orphans =
+            self.declare.declare(generation.name.to_string(), definitions).await.map_err(SwapError::Declare)?;
+        for subscription in orphans {
+            tracing::warn!(plugin = %generation.name, subscription, "the plugin no longer declares this subscription; it is paused and keeps its backlog");
+        }
+        let generation = Arc::new(generation);
+        self.registry.put(Arc::clone(&generation));
+        Ok(Some(generation))
+    }
+
+    fn check_name(&self, stem: &str, name: &str) -> Result<(), SwapError> {
+        let statuses = self.folder.statuses();
+        let other = statuses.iter().find(|(other, status)| *other != stem && status.plugin.as_deref() == Some(name));
+        other.map_or(Ok(()), |(other, _)| Err(SwapError::NameTaken { name: name.to_owned(), other: other.clone() }))
+    }
+}
+
+/// Reads and loads a file and its sidecar; none if the sidecar switches the plugin off.
+fn load(loader: &Loader, wasm: &Path, sidecar: &Path) -> Result<Option<Generation>, SwapError> {
+    let sidecar = match std::fs::read_to_string(sidecar) {
+        Ok(text) => Sidecar::parse(&text).map_err(LoadError::Sidecar)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Sidecar::default(),
+        Err(error) => return Err(SwapError::Read(error)),
+    };
+    if sidecar.enabled == Some(false) {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(wasm).map_err(SwapError::Read)?;
+    Ok(Some(loader.load(&bytes, &sidecar)?))
+}
+
+/// Lets the system tell of changes. Where it cannot, the folder is polled.
+fn watch(path: &Path, changed: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |_| changed.notify_one()).ok()?;
+    watcher.watch(path, RecursiveMode::NonRecursive).ok()?;
+    Some(watcher)
+}

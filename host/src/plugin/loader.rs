@@ -1,0 +1,115 @@
+//! From a file to a generation: compile, check, describe. Nothing that runs is touched by it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use super::compile::{CodeCache, CompileError, Digest};
+use super::descriptor::Descriptor;
+use super::engine::{self, EngineConfig, EngineError};
+use super::generation::{Generation, PrepareError, Prepared};
+use super::imports::Invocation;
+use super::settings::{Defaults, Mismatch, Settings};
+use super::sidecar::Sidecar;
+use crate::clock::Clock;
+
+/// Makes generations.
+pub struct Loader {
+    linker: Linker<Invocation>,
+    cache: CodeCache,
+    defaults: Defaults,
+    clock: Clock,
+    /// Rooms by plugin: all generations of one share it, so that a swap does not double it.
+    rooms: Mutex<HashMap<String, Arc<Room>>>,
+    /// Kept so that the ticker goes on.
+    _engine: Engine,
+}
+
+/// What bounds a plugin's invocations.
+#[derive(Debug)]
+pub struct Room {
+    /// Places for invocations that run at a time.
+    pub places: Arc<Semaphore>,
+    /// Held by an invocation that runs again after a conflict, so that such ones don't defeat each other.
+    pub again: Arc<tokio::sync::Mutex<()>>,
+    size: usize,
+}
+
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Loader").field("defaults", &self.defaults).finish_non_exhaustive()
+    }
+}
+
+/// Why a file is not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It does not compile.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// It is no plugin.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// Its sidecar is malformed.
+    #[error("its sidecar is refused: {0}")]
+    Sidecar(String),
+    /// Its sidecar does not go with it.
+    #[error("its sidecar is refused: {0}")]
+    Mismatch(#[from] Mismatch),
+}
+
+impl Loader {
+    /// Starts the engine, with compiled code kept in a directory.
+    ///
+    /// # Errors
+    /// If the engine cannot be started.
+    pub fn new(config: EngineConfig, cache: PathBuf, defaults: Defaults, clock: Clock) -> Result<Self, EngineError> {
+        let (engine, linker) = engine::start(config)?;
+        let cache = CodeCache::new(cache, engine.clone());
+        Ok(Self { linker, cache, defaults, clock, rooms: Mutex::default(), _engine: engine })
+    }
+
+    /// Makes a generation of a file's bytes and its sidecar's text. Blocks for as long as it compiles.
+    ///
+    /// # Errors
+    /// What is wrong with the file or the sidecar.
+    pub fn load(&self, bytes: &[u8], sidecar: &Sidecar) -> Result<Generation, LoadError> {
+        let digest = Digest::of(bytes);
+        let component = self.cache.component(bytes, &digest)?;
+        let prepared = Prepared::new(&component, &self.linker)?;
+        let descriptor = self.descriptor(&prepared, &digest)?;
+        prepared.check_handlers(&descriptor)?;
+        let settings = Settings::new(&descriptor, sidecar, &self.defaults)?;
+        let room = self.room(&descriptor.name, settings.concurrency.get() as usize);
+        Ok(Generation::new(digest, Arc::new(descriptor), settings, room, prepared, self.clock.clone()))
+    }
+
+    /// The descriptor, asked for once for each digest.
+    fn descriptor(&self, prepared: &Prepared, digest: &Digest) -> Result<Descriptor, PrepareError> {
+        let kept = self.cache.note(digest).and_then(|text| serde_json::from_str(&text).ok());
+        if let Some(descriptor) = kept {
+            return Ok(descriptor);
+        }
+        let descriptor = prepared.describe()?;
+        match serde_json::to_string(&descriptor) {
+            Ok(text) => self.cache.keep_note(digest, &text),
+            Err(error) => tracing::warn!(%error, "a descriptor could not be cached"),
+        }
+        Ok(descriptor)
+    }
+
+    fn room(&self, plugin: &str, size: usize) -> Arc<Room> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(room) = rooms.get(plugin).filter(|room| room.size == size) {
+            return Arc::clone(room);
+        }
+        let room = Room { places: Arc::new(Semaphore::new(size)), again: Arc::default(), size };
+        let room = Arc::new(room);
+        rooms.insert(plugin.to_owned(), Arc::clone(&room));
+        room
+    }
+}

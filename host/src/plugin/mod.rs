@@ -1,0 +1,31 @@
+//! The sandbox and the plugins in it: from a file in the folder to an invocation in a fresh instance.
+//!
+//! Only this module names wasmtime. It never calls the bus: an invocation returns an outcome with its
+//! effects, and whoever asked for it commits them.
+
+mod bindings;
+mod buffer;
+mod compile;
+mod descriptor;
+mod engine;
+mod folder;
+mod generation;
+mod imports;
+mod keeper;
+mod limits;
+mod loader;
+mod log;
+mod registry;
+mod settings;
+mod sidecar;
+
+pub use compile::{CompileError, Digest};
+pub use descriptor::{ConfigKey, Descriptor, Invalid, Route, Subscription};
+pub use engine::{EngineConfig, EngineError};
+pub use generation::{Answered, Generation, Handled, PrepareError, Request, Response};
+pub use keeper::{Declare, Folder, Keeper, Status};
+pub use limits::Limits;
+pub use loader::{LoadError, Loader, Room};
+pub use registry::{Found, Registry, RouteConflict, Snapshot};
+pub use settings::{Defaults, Mismatch, Settings};
+pub use sidecar::{Grants, LimitOverrides, Sidecar, SubscriptionOverrides};

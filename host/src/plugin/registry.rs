@@ -1,0 +1,190 @@
+//! The plugins that are loaded: an immutable snapshot, replaced as a whole. Whoever took one before a
+//! swap keeps the generations in it alive until it is done.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::descriptor::Route;
+use super::generation::Generation;
+
+/// Holds the current snapshot, and tells of each new one.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    current: watch::Sender<Arc<Snapshot>>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { current: watch::Sender::new(Arc::default()) }
+    }
+}
+
+/// The plugins as of one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The generations that run, by the plugin's name.
+    pub plugins: BTreeMap<String, Arc<Generation>>,
+    /// Plugins that were there and were removed or switched off, with the routes that they had.
+    pub absent: BTreeMap<String, Vec<Route>>,
+    routes: Routes,
+}
+
+/// One router for each method, so that methods need not agree on the names of parameters.
+#[derive(Default)]
+struct Routes(BTreeMap<String, matchit::Router<Leaf>>);
+
+impl std::fmt::Debug for Routes {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Routes").field(&self.0.keys()).finish()
+    }
+}
+
+struct Leaf {
+    owner: Owner,
+    route: String,
+}
+
+enum Owner {
+    Present(Arc<Generation>),
+    Absent(String),
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub enum Found {
+    /// To a plugin.
+    Plugin {
+        /// Its generation.
+        generation: Arc<Generation>,
+        /// The route's path, as the plugin declares it.
+        route: String,
+        /// The route's parameters, still percent-encoded.
+        params: Vec<(String, String)>,
+    },
+    /// To a plugin that is not there at the moment.
+    Absent(String),
+    /// Nowhere: the path has other methods.
+    OtherMethods(Vec<String>),
+    /// Nowhere.
+    Nothing,
+}
+
+/// A route stands against one of another plugin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its route `{route}` stands against a route of plugin `{other}`; give one of them another path")]
+pub struct RouteConflict {
+    /// The route.
+    pub route: Route,
+    /// The plugin that has it.
+    pub other: String,
+}
+
+impl Registry {
+    /// The plugins now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Tells of each new snapshot.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.current.subscribe()
+    }
+
+    /// Checks that a plugin's routes stand against no other plugin's.
+    ///
+    /// # Errors
+    /// The first conflict.
+    pub fn check_routes(&self, plugin: &str, routes: &[Route]) -> Result<(), RouteConflict> {
+        let snapshot = self.snapshot();
+        for (name, other) in &snapshot.plugins {
+            if name == plugin {
+                continue;
+            }
+            for theirs in &other.descriptor.routes {
+                if let Some(route) = routes.iter().find(|route| collide(route, theirs)) {
+                    return Err(RouteConflict { route: route.clone(), other: name.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a generation in place of the plugin's former one.
+    pub fn put(&self, generation: Arc<Generation>) {
+        let mut snapshot = self.parts();
+        snapshot.1.remove(&*generation.name);
+        snapshot.0.insert(generation.name.to_string(), generation);
+        self.replace(snapshot);
+    }
+
+    /// Takes a plugin out. Its routes answer that it is not there.
+    pub fn remove(&self, plugin: &str) {
+        let mut snapshot = self.parts();
+        if let Some(generation) = snapshot.0.remove(plugin) {
+            snapshot.1.insert(plugin.to_owned(), generation.descriptor.routes.clone());
+            self.replace(snapshot);
+        }
+    }
+
+    fn parts(&self) -> (BTreeMap<String, Arc<Generation>>, BTreeMap<String, Vec<Route>>) {
+        let snapshot = self.snapshot();
+        (snapshot.plugins.clone(), snapshot.absent.clone())
+    }
+
+    fn replace(&self, (plugins, absent): (BTreeMap<String, Arc<Generation>>, BTreeMap<String, Vec<Route>>)) {
+        let mut routes = Routes::default();
+        for generation in plugins.values() {
+            for route in &generation.descriptor.routes {
+                routes.add(route, Owner::Present(Arc::clone(generation)));
+            }
+        }
+        for (name, theirs) in &absent {
+            for route in theirs {
+                routes.add(route, Owner::Absent(name.clone()));
+            }
+        }
+        self.current.send_replace(Arc::new(Snapshot { plugins, absent, routes }));
+    }
+}
+
+impl Routes {
+    fn add(&mut self, route: &Route, owner: Owner) {
+        let leaf = Leaf { owner, route: route.path.clone() };
+        // Loaded plugins were checked against each other, and come first; what an absent one had and
+        // stands against theirs gives way.
+        drop(self.0.entry(route.method.clone()).or_default().insert(route.path.as_str(), leaf));
+    }
+}
+
+/// Whether the router cannot hold both routes.
+fn collide(one: &Route, other: &Route) -> bool {
+    let mut router = matchit::Router::new();
+    one.method == other.method
+        && router.insert(one.path.as_str(), ()).is_ok()
+        && router.insert(other.path.as_str(), ()).is_err()
+}
+
+impl Snapshot {
+    /// Finds where a request goes.
+    #[must_use]
+    pub fn find(&self, method: &str, path: &str) -> Found {
+        let Some(matched) = self.routes.0.get(method).and_then(|router| router.at(path).ok()) else {
+            let others = self.routes.0.iter().filter(|(_, router)| router.at(path).is_ok());
+            let others: Vec<_> = others.map(|(method, _)| method.clone()).collect();
+            return if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) };
+        };
+        let Leaf { owner, route } = matched.value;
+        match owner {
+            Owner::Absent(plugin) => Found::Absent(plugin.clone()),
+            Owner::Present(generation) => Found::Plugin {
+                generation: Arc::clone(generation),
+                route: route.clone(),
+                params: matched.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            },
+        }
+    }
+}

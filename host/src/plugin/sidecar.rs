@@ -1,0 +1,103 @@
+//! `NAME.toml` beside `NAME.wasm`: the operator's word, which wins over the descriptor.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::pattern::Pattern;
+
+/// A sidecar. Unknown keys are refused, since a misspelt limit would be none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sidecar {
+    /// Whether the plugin runs; it does when left out.
+    pub enabled: Option<bool>,
+    /// Values of its configuration.
+    pub config: BTreeMap<String, String>,
+    /// What it may use.
+    pub limits: LimitOverrides,
+    /// What it may reach.
+    pub grants: Grants,
+    /// Rules for its declared subscriptions, by name.
+    pub subscriptions: BTreeMap<String, SubscriptionOverrides>,
+}
+
+/// Limits of the plugin's invocations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitOverrides {
+    /// Linear memory of one invocation, in bytes.
+    pub memory_bytes: Option<usize>,
+    /// Time for one invocation.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    pub timeout: Option<Duration>,
+    /// How many invocations of the plugin run at a time.
+    pub concurrency: Option<NonZeroU32>,
+}
+
+/// What a plugin may reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grants {
+    /// Event types that it may publish; those that it asks for when left out.
+    pub publish: Option<Vec<Pattern>>,
+    /// Event types that it may make subscriptions for; those that it asks for when left out.
+    pub subscribe: Option<Vec<Pattern>>,
+    /// Hosts that its webhooks may go to, as `host` or `host:port`; none when left out.
+    pub webhooks: Vec<String>,
+}
+
+/// Rules of one subscription.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SubscriptionOverrides {
+    /// How many deliveries may be in flight.
+    pub concurrency: Option<NonZeroU32>,
+    /// How many attempts are made.
+    pub attempts: Option<NonZeroU32>,
+    /// The delay before the second attempt.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    pub first_delay: Option<Duration>,
+    /// What each further delay is multiplied with, in percent.
+    pub factor_percent: Option<u32>,
+    /// The longest delay.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    pub max_delay: Option<Duration>,
+    /// Time for one invocation.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    pub timeout: Option<Duration>,
+}
+
+impl Sidecar {
+    /// Reads a sidecar.
+    ///
+    /// # Errors
+    /// What is wrong, and in which line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_is_read() {
+        let sidecar = Sidecar::parse(
+            "[config]\ngreeting = \"Hi\"\n[limits]\ntimeout = \"2s\"\n[grants]\nwebhooks = [\"localhost:9000\"]\n[subscriptions.welcome]\nattempts = 3\n",
+        )
+        .unwrap();
+        assert_eq!(sidecar.config["greeting"], "Hi");
+        assert_eq!(sidecar.limits.timeout, Some(Duration::from_secs(2)));
+        assert_eq!(sidecar.subscriptions["welcome"].attempts, NonZeroU32::new(3));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = Sidecar::parse("[limits]\nmemory_byte = 5\n").unwrap_err();
+        assert!(error.contains("memory_byte"), "{error}");
+    }
+}

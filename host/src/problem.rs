@@ -1,0 +1,121 @@
+//! What a client is told when something is refused: a problem (RFC 9457) with a stable code.
+
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::bus::{CommitError, StoreError};
+
+/// A refusal. Nothing of what was asked for has happened.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    headers: HeaderMap,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+}
+
+impl Problem {
+    /// A problem with a status, a stable code for programs, and a sentence for a person.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), headers: HeaderMap::new() }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Says when to come back.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        self.header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// A request that is malformed.
+    #[must_use]
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// Something that isn't there.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", detail)
+    }
+
+    /// A method that a path does not have.
+    #[must_use]
+    pub fn method_not_allowed(methods: &[String]) -> Self {
+        let allowed = methods.join(", ");
+        let detail = format!("this path takes {allowed}");
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
+        match HeaderValue::from_str(&allowed) {
+            Ok(value) => problem.header(axum::http::header::ALLOW, value),
+            Err(_) => problem,
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl From<CommitError> for Problem {
+    fn from(error: CommitError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CommitError::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30),
+            CommitError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "bus-busy", detail).retry_after(1),
+            CommitError::Closed(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "bus-closed", detail).retry_after(5),
+            CommitError::Conflict(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "conflict", detail).retry_after(1),
+            CommitError::NotANumber(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "not-a-number", detail),
+            CommitError::TooManySubscriptions(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "too-many-subscriptions", detail)
+            }
+            CommitError::NotOpen => Self::new(StatusCode::CONFLICT, "not-open", detail),
+            CommitError::NotFound(_) => Self::not_found(detail),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-unreadable", error.to_string()).retry_after(5)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Body {
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+        };
+        let mut response = (self.status, axum::Json(body)).into_response();
+        response.headers_mut().extend(self.headers);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}

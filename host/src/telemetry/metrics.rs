@@ -1,0 +1,147 @@
+//! Metrics for Prometheus.
+//!
+//! Handles are made once for each subscription, so that counting costs an atomic addition.
+
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, counter, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::bus::{Bus, Settled};
+use crate::clock::{Clock, Timestamp};
+use crate::plugin::Registry;
+use crate::subscription::SubscriptionId;
+
+/// Seconds, from a tenth of a millisecond to a minute.
+const BUCKETS: [f64; 16] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+/// What is asked for at `/metrics`.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Metrics")
+    }
+}
+
+/// Starts counting. Once in a process.
+///
+/// # Errors
+/// If something counts already.
+pub fn start_metrics() -> Result<Metrics, BuildError> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(BuildError::FailedToSetGlobalRecorder)?;
+    describe();
+    Ok(Metrics { handle })
+}
+
+fn describe() {
+    metrics::describe_counter!("sandbus_events_published_total", "Events taken at the ingress and made durable");
+    metrics::describe_counter!("sandbus_deliveries_total", "Attempts that ended, by subscription and outcome");
+    metrics::describe_counter!(
+        "sandbus_conflicts_total",
+        "Invocations run again because what they had read was changed"
+    );
+    metrics::describe_histogram!("sandbus_delivery_latency_seconds", "From stored to handled, by subscription");
+    metrics::describe_histogram!("sandbus_handler_seconds", "Run time of handlers, by subscription");
+    metrics::describe_gauge!("sandbus_subscription_backlog", "Deliveries neither handled nor dead");
+    metrics::describe_gauge!("sandbus_subscription_in_flight", "Deliveries claimed and not settled");
+    metrics::describe_gauge!("sandbus_subscription_lag_seconds", "Age of the oldest delivery that waits or runs");
+    metrics::describe_counter!("sandbus_http_requests_total", "Requests answered by plugins, by plugin and status");
+    metrics::describe_histogram!("sandbus_http_request_seconds", "From request to response, by plugin");
+    metrics::describe_gauge!("sandbus_plugins", "Plugins that are loaded");
+}
+
+impl Metrics {
+    /// Everything, in Prometheus' text format. What can be looked at is looked at now.
+    #[must_use]
+    pub fn render(&self, bus: &Bus, registry: &Registry, clock: &Clock) -> String {
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        let float = |number: u64| number as f64;
+        let now = clock.now();
+        for subscription in bus.subscriptions() {
+            let overview = subscription.overview();
+            let name = overview.id.to_string();
+            gauge!("sandbus_subscription_backlog", "subscription" => name.clone()).set(float(overview.backlog));
+            gauge!("sandbus_subscription_in_flight", "subscription" => name.clone())
+                .set(float(overview.in_flight as u64));
+            let lag = overview.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+            gauge!("sandbus_subscription_lag_seconds", "subscription" => name).set(lag.as_secs_f64());
+        }
+        gauge!("sandbus_plugins").set(float(registry.snapshot().plugins.len() as u64));
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+}
+
+/// What is counted for one subscription.
+pub struct SubscriptionMetrics {
+    handled: Counter,
+    waiting: Counter,
+    dead: Counter,
+    conflicts: Counter,
+    latency: Histogram,
+    handler: Histogram,
+}
+
+impl std::fmt::Debug for SubscriptionMetrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SubscriptionMetrics")
+    }
+}
+
+impl SubscriptionMetrics {
+    /// Handles for a subscription.
+    #[must_use]
+    pub fn new(id: &SubscriptionId) -> Self {
+        let name = id.to_string();
+        let deliveries =
+            |outcome| counter!("sandbus_deliveries_total", "subscription" => name.clone(), "outcome" => outcome);
+        Self {
+            handled: deliveries("handled"),
+            waiting: deliveries("retry"),
+            dead: deliveries("dead"),
+            conflicts: counter!("sandbus_conflicts_total", "subscription" => name.clone()),
+            latency: histogram!("sandbus_delivery_latency_seconds", "subscription" => name.clone()),
+            handler: histogram!("sandbus_handler_seconds", "subscription" => name.clone()),
+        }
+    }
+
+    /// Counts the end of an attempt, and returns the time since the event was stored.
+    pub(crate) fn settled(&self, settled: Settled, stored_at: Timestamp, took: Duration) -> Duration {
+        let latency = Clock::System.now().since(stored_at);
+        self.handler.record(took.as_secs_f64());
+        match settled {
+            Settled::Handled => {
+                self.handled.increment(1);
+                self.latency.record(latency.as_secs_f64());
+            }
+            Settled::Waiting(_) => self.waiting.increment(1),
+            Settled::Dead => self.dead.increment(1),
+        }
+        latency
+    }
+
+    /// Counts an invocation that runs again.
+    pub(crate) fn conflict(&self) {
+        self.conflicts.increment(1);
+    }
+}
+
+/// Counts a request that a plugin answered.
+pub fn request(plugin: &str, status: u16, took: Duration) {
+    counter!("sandbus_http_requests_total", "plugin" => plugin.to_owned(), "status" => status.to_string()).increment(1);
+    histogram!("sandbus_http_request_seconds", "plugin" => plugin.to_owned()).record(took.as_secs_f64());
+}
+
+/// Counts events that were taken at the ingress.
+pub fn published(count: usize) {
+    counter!("sandbus_events_published_total").increment(count as u64);
+}

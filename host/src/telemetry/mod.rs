@@ -1,0 +1,7 @@
+//! What the host says of itself: log lines and metrics.
+
+mod logs;
+mod metrics;
+
+pub use logs::{Format, start_logs};
+pub use metrics::{Metrics, SubscriptionMetrics, published, request, start_metrics};

@@ -1,0 +1,25 @@
+//! Fails twice and then succeeds: what a retry is for. What the failed attempts write must be gone.
+
+use sandbus_sdk::prelude::*;
+
+#[on_event("flaky.job", retry(attempts = 5, first_delay = "20ms", max_delay = "50ms"))]
+fn job(event: Event<serde_json::Value>) -> Result<()> {
+    state::increment("effects", 1)?;
+    Message::raw("flaky.done", "application/json", event.attempt.to_string().into_bytes()).publish()?;
+    if event.attempt < 3 {
+        return Err(Failure::retry(format!("attempt {} is not good enough", event.attempt)));
+    }
+    Ok(())
+}
+
+#[route(GET, "/flaky")]
+fn effects() -> Result<Json<i64>, Problem> {
+    Ok(Json(state::increment("effects", 0)?))
+}
+
+plugin! {
+    name: "flaky",
+    handlers: [job],
+    routes: [effects],
+    publishes: ["flaky.done"],
+}

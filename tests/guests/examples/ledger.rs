@@ -1,0 +1,65 @@
+//! Books each event once: under its id, and in two counters, one that merges and one that is read, changed
+//! and written. If anything is handled twice, or half, they differ.
+
+use sandbus_sdk::prelude::*;
+
+#[derive(Serialize)]
+struct Balance {
+    booked: usize,
+    merged: i64,
+    rewritten: i64,
+    repeated: i64,
+}
+
+#[on_event("ledger.entry", retry(attempts = 50, first_delay = "10ms", max_delay = "100ms"))]
+fn entry(event: Event<serde_json::Value>) -> Result<()> {
+    let key = format!("entry/{}", event.id);
+    if state::exists(&key)? {
+        state::increment("repeated", 1)?;
+        return Ok(());
+    }
+    state::set(&key, &event.data)?;
+    state::increment("merged", 1)?;
+    Message::raw("ledger.booked", "application/json", event.id.clone().into_bytes()).publish()?;
+    Ok(())
+}
+
+/// One at a time, so that reading, changing and writing never has to be repeated.
+#[on_event("ledger.entry", concurrency = 1)]
+fn rewrite(_: Event<Vec<u8>>) -> Result<()> {
+    let count: i64 = state::get("rewritten")?.unwrap_or(0);
+    state::set("rewritten", &(count + 1))?;
+    Ok(())
+}
+
+#[route(GET, "/ledger")]
+fn balance() -> Result<Json<Balance>, Problem> {
+    Ok(Json(Balance {
+        booked: state::keys("entry/")?.len(),
+        merged: state::increment("merged", 0)?,
+        rewritten: state::get("rewritten")?.unwrap_or(0),
+        repeated: state::increment("repeated", 0)?,
+    }))
+}
+
+/// Takes an entry over HTTP: its event and its mark are durable together before the answer is sent.
+#[route(POST, "/ledger")]
+fn post(request: Request) -> Result<(u16, Json<String>), Problem> {
+    state::increment("posted", 1)?;
+    Ok((201, Json(Message::raw("ledger.entry", "application/json", request.body).publish()?)))
+}
+
+/// Reads, changes and writes one key: many at a time must not lose one another's change.
+#[route(POST, "/ledger/contended")]
+fn contended() -> Result<Json<i64>, Problem> {
+    let count: i64 = state::get("contended")?.unwrap_or(0) + 1;
+    state::set("contended", &count)?;
+    Ok(Json(count))
+}
+
+plugin! {
+    name: "ledger",
+    handlers: [entry, rewrite],
+    routes: [balance, post, contended],
+    publishes: ["ledger.booked", "ledger.entry"],
+}

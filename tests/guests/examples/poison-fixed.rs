@@ -1,0 +1,17 @@
+//! The same plugin, mended.
+
+use sandbus_sdk::prelude::*;
+
+#[on_event("poison.pill", retry(attempts = 2, first_delay = "10ms"))]
+fn swallow(event: Event<Vec<u8>>) -> Result<()> {
+    state::increment("swallowed", 1)?;
+    info!("swallowed {}", event.id);
+    Ok(())
+}
+
+#[route(GET, "/poison")]
+fn swallowed() -> Result<Json<i64>, Problem> {
+    Ok(Json(state::increment("swallowed", 0)?))
+}
+
+plugin! { name: "poison", handlers: [swallow], routes: [swallowed] }

@@ -1,0 +1,10 @@
+//! Always fails.
+
+use sandbus_sdk::prelude::*;
+
+#[on_event("poison.pill", retry(attempts = 2, first_delay = "10ms"))]
+fn swallow(_: Event<Vec<u8>>) -> Result<()> {
+    panic!("this handler cannot swallow");
+}
+
+plugin! { name: "poison", handlers: [swallow] }

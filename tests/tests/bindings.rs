@@ -1,0 +1,32 @@
+//! Keeps `guest-sdk/sdk/src/bindings.rs` true to `wit/`. The bindings are checked in so that a plugin's build does not
+//! wait for the generator; `SANDBUS_BLESS=1 cargo test -p sandbus-tests --test bindings` renews them.
+
+use std::path::Path;
+
+use wit_bindgen_core::{Files, WorldGenerator as _, wit_parser::Resolve};
+
+#[test]
+fn bindings_are_those_of_the_contract() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(root.join("../wit")).expect("the contract parses");
+    let world = resolve.select_world(&[package], Some("plugin")).expect("the world exists");
+    let options = wit_bindgen_rust::Opts {
+        pub_export_macro: true,
+        export_macro_name: Some("export".to_owned()),
+        default_bindings_module: Some("sandbus_sdk::bindings".to_owned()),
+        generate_all: true,
+        ..Default::default()
+    };
+    let mut files = Files::default();
+    options.build().generate(&mut resolve, world, &mut files).expect("the bindings are generated");
+    let (_, generated) = files.iter().find(|(name, _)| name.ends_with(".rs")).expect("a Rust file");
+    let generated = String::from_utf8_lossy(generated);
+
+    let path = root.join("../guest-sdk/sdk/src/bindings.rs");
+    if std::env::var_os("SANDBUS_BLESS").is_some() {
+        std::fs::write(&path, generated.as_bytes()).expect("the bindings are written");
+    }
+    let present = std::fs::read_to_string(&path).expect("the bindings are there");
+    assert!(present == generated, "guest-sdk/sdk/src/bindings.rs is stale; run this test with SANDBUS_BLESS=1");
+}

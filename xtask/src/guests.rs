@@ -1,0 +1,59 @@
+//! Building guests: the example plugins, and the guests that the tests need.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use sandbus_toolchain::{Artifact, Source, Toolchain};
+
+use crate::steps::{root, say, step, target};
+
+/// The packages whose guests are built: the examples under `plugins/`, and the tests' own.
+const TEST_GUESTS: &str = "sandbus-test-guests";
+
+/// Builds all guests, and puts them where the demo and the tests look for them. Returns that folder.
+pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
+    let toolchain = Toolchain::ensure(Source::from_env()?, &mut |text| say(&format!("guest compiler: {text}")))?;
+    let folder = target().join("plugins");
+    step("building the guests", || {
+        let mut artifacts = build(&toolchain, &plugin_arguments()?)?;
+        artifacts.extend(build(&toolchain, &["-p".into(), TEST_GUESTS.into(), "--examples".into()])?);
+        std::fs::create_dir_all(&folder)?;
+        artifacts.iter().try_for_each(|artifact| place(artifact, &folder))
+    })?;
+    Ok(folder)
+}
+
+/// Every crate under `plugins/`.
+fn plugin_arguments() -> anyhow::Result<Vec<String>> {
+    let packages = sandbus_toolchain::packages(&root().join("plugins/registration").join(".."))?;
+    Ok(packages.into_iter().flat_map(|package| ["-p".to_owned(), package.name]).collect())
+}
+
+fn build(toolchain: &Toolchain, what: &[String]) -> anyhow::Result<Vec<Artifact>> {
+    let directory = target().join("guests");
+    let directory = directory.to_string_lossy();
+    let mut arguments = vec!["--profile", "guest", "--target-dir", &directory];
+    arguments.extend(what.iter().map(String::as_str));
+    let report = sandbus_toolchain::build(toolchain, &root(), &arguments, true)?;
+    for message in &report.messages {
+        eprint!("{message}");
+    }
+    if !report.succeeded {
+        bail!("the guests do not compile");
+    }
+    Ok(report.artifacts)
+}
+
+/// Copies a guest under its plugin's name, unless it is there already: an untouched file is not loaded
+/// again by a host that runs on the folder.
+fn place(artifact: &Artifact, folder: &std::path::Path) -> anyhow::Result<()> {
+    let to = folder.join(format!("{}.wasm", artifact.name.replace('_', "-")));
+    let bytes = std::fs::read(&artifact.path).with_context(|| format!("{} is missing", artifact.path.display()))?;
+    if std::fs::read(&to).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
+    let partial = to.with_extension("partial");
+    std::fs::write(&partial, bytes)?;
+    std::fs::rename(&partial, &to)?;
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The project's tasks: `cargo xtask demo | test | guests | bench`.
+//!
+//! A task sets up what it needs, says what takes long, and does again only what has changed.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to a person")]
+
+mod demo;
+mod guests;
+mod steps;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the Sandbus project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run the registration scenario on a real host, over real HTTP
+    Demo(demo::Arguments),
+    /// Run every test: unit, property and end-to-end
+    Test(verify::Arguments),
+    /// Check formatting, lints and documentation
+    Lint,
+    /// Build the example plugins and the tests' guests
+    Guests,
+    /// Compare a sandboxed handler with a native one, side by side
+    Bench,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Demo(arguments) => demo::run(&arguments),
+        Task::Test(arguments) => verify::test(&arguments),
+        Task::Lint => verify::lint(),
+        Task::Guests => guests::build_all().map(drop),
+        Task::Bench => verify::bench(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

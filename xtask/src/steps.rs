@@ -1,0 +1,49 @@
+//! Running a step: said before, timed, and loud when it fails.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+
+/// The workspace's directory.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Cargo's target directory.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Says what is being done.
+pub(crate) fn say(text: &str) {
+    eprintln!("· {text}");
+}
+
+/// Runs a step that may take a while.
+pub(crate) fn step<T>(what: &str, run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    say(what);
+    let started = Instant::now();
+    let result = run().with_context(|| format!("{what}: failed"))?;
+    let seconds = started.elapsed().as_secs_f32();
+    if seconds >= 1.0 {
+        say(&format!("{what}: {seconds:.0} s"));
+    }
+    Ok(result)
+}
+
+/// Runs cargo in the workspace, with its output shown.
+pub(crate) fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<()> {
+    let status = Command::new("cargo")
+        .current_dir(root())
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .status()
+        .context("cargo cannot be started")?;
+    if !status.success() {
+        bail!("`cargo {}` ended with {status}", arguments.join(" "));
+    }
+    Ok(())
+}
