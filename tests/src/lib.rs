@@ -1,1 +1,411 @@
-//! The harness.
+//! The harness of the end-to-end tests: a real host in a process of its own, on a folder of real
+//! components, spoken to over real HTTP.
+//!
+//! ```no_run
+//! let host = sandbus_tests::Setup::new().plugin("registration").start();
+//! let answer = host.post("/register", serde_json::json!({ "name": "Ada", "email": "ada@example.com" }));
+//! assert_eq!(answer.status, 201);
+//! ```
+
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a harness fails by panicking"
+)]
+
+mod listener;
+mod process;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub use listener::{Hook, Webhook};
+use process::Process;
+
+/// How long a test waits for something that must happen. Far above what it takes, since it only costs
+/// time when a test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A host that is about to be started.
+#[derive(Debug)]
+pub struct Setup {
+    directory: TempDir,
+    config: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Setup {
+    /// A host with an empty folder.
+    #[must_use]
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory for the test");
+        std::fs::create_dir(directory.path().join("plugins")).expect("the plugin folder is made");
+        Self { directory, config: String::new() }
+    }
+
+    /// Puts a built guest into the folder.
+    #[must_use]
+    pub fn plugin(self, name: &str) -> Self {
+        put(&self.directory.path().join("plugins").join(format!("{name}.wasm")), &guest(name));
+        self
+    }
+
+    /// Puts a sidecar beside a guest.
+    #[must_use]
+    pub fn sidecar(self, name: &str, text: &str) -> Self {
+        put(&self.directory.path().join("plugins").join(format!("{name}.toml")), text.as_bytes());
+        self
+    }
+
+    /// Adds to `sandbus.toml`.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        self.config.push_str(text);
+        self.config.push('\n');
+        self
+    }
+
+    /// Starts the host and waits until it listens.
+    #[must_use]
+    pub fn start(self) -> Host {
+        let Self { directory, config } = self;
+        put(&directory.path().join("sandbus.toml"), config.as_bytes());
+        let process = Process::start(directory.path()).unwrap_or_else(|log| panic!("the host does not start:\n{log}"));
+        Host { directory, process, agent: agent() }
+    }
+
+    /// Starts a host that must refuse to run, and returns what it says.
+    #[must_use]
+    pub fn start_refused(self) -> String {
+        put(&self.directory.path().join("sandbus.toml"), self.config.as_bytes());
+        match Process::start(self.directory.path()) {
+            Ok(_) => panic!("the host started"),
+            Err(log) => log,
+        }
+    }
+
+    /// The directory of the test.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// A running host.
+#[derive(Debug)]
+pub struct Host {
+    process: Process,
+    agent: ureq::Agent,
+    directory: TempDir,
+}
+
+/// An answer over HTTP.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers, with names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// The body, read as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.body))
+    }
+
+    /// The code of a problem. The answer must be one, with its media type.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        assert_eq!(self.headers.get("content-type").map(String::as_str), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status, "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
+        problem["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Host {
+    /// The ingress' address.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.process.address)
+    }
+
+    /// The admin interface's address.
+    #[must_use]
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.process.admin)
+    }
+
+    /// The directory of the test, with `plugins`, `data` and `sandbus.toml`.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A file of the plugin folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path().join("plugins").join(name)
+    }
+
+    /// Sends a request with a body and headers.
+    #[must_use]
+    pub fn send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.try_send(method, url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
+    }
+
+    /// Sends a request that may find nobody.
+    ///
+    /// # Errors
+    /// If no answer arrives.
+    pub fn try_send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
+        send(&self.agent, method, url, headers, body)
+    }
+
+    /// Posts JSON to the ingress.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
+    pub fn post(&self, path: &str, body: Value) -> Answer {
+        let json = [("content-type", "application/json")];
+        self.send("POST", &self.url(path), &json, body.to_string().as_bytes())
+    }
+
+    /// Gets from the ingress.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", &self.url(path), &[], b"")
+    }
+
+    /// Gets from the admin interface. The answer must be a success.
+    #[must_use]
+    pub fn admin(&self, path: &str) -> Value {
+        let answer = self.send("GET", &self.admin_url(path), &[], b"");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.json()
+    }
+
+    /// Publishes an event with an id.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
+    pub fn publish(&self, event_type: &str, id: &str, data: Value) -> Answer {
+        let event = serde_json::json!({
+            "specversion": "1.0", "id": id, "source": "/test", "type": event_type, "data": data,
+        });
+        let headers = [("content-type", "application/cloudevents+json")];
+        self.send("POST", &self.url("/events"), &headers, event.to_string().as_bytes())
+    }
+
+    /// A subscription as the admin interface shows it.
+    #[must_use]
+    pub fn subscription(&self, id: &str) -> Option<Value> {
+        let all = self.admin("/subscriptions");
+        all["subscriptions"].as_array()?.iter().find(|subscription| subscription["id"] == id).cloned()
+    }
+
+    /// A plugin file as the admin interface shows it.
+    #[must_use]
+    pub fn plugin(&self, file: &str) -> Option<Value> {
+        let all = self.admin("/plugins");
+        all["plugins"].as_array()?.iter().find(|plugin| plugin["file"] == file).cloned()
+    }
+
+    /// Waits until every subscription has handled everything.
+    pub fn wait_until_idle(&self) {
+        eventually("every subscription is idle", || {
+            let all = self.admin("/subscriptions");
+            let mut all = all["subscriptions"].as_array().into_iter().flatten();
+            all.all(|subscription| subscription["backlog"] == 0 || subscription["status"] == "paused").then_some(())
+        });
+    }
+
+    /// The dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<Value> {
+        self.admin("/dead-letters")["dead_letters"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Puts a built guest into the folder under a file name, as a careful person does: beside, then
+    /// renamed.
+    pub fn drop_in(&self, guest_name: &str, file: &str) {
+        put(&self.file(file), &guest(guest_name));
+    }
+
+    /// Waits until a file is loaded with a digest, and returns how long that took.
+    pub fn wait_until_loaded(&self, guest_name: &str, file: &str) {
+        let digest = digest(&guest(guest_name));
+        eventually(&format!("{file} runs {guest_name}"), || {
+            self.plugin(file).filter(|plugin| plugin["digest"] == digest.as_str() && plugin["error"].is_null())
+        });
+    }
+
+    /// Waits until a file is refused, and returns why.
+    #[must_use]
+    pub fn wait_until_refused(&self, file: &str) -> String {
+        eventually(&format!("{file} is refused"), || {
+            self.plugin(file).and_then(|plugin| plugin["error"].as_str().map(str::to_owned))
+        })
+    }
+
+    /// Runs the command line against this host.
+    #[must_use]
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        Command::new(binary())
+            .args(arguments)
+            .env("SANDBUS_ADMIN", self.admin_url(""))
+            .current_dir(self.path())
+            .output()
+            .expect("the binary runs")
+    }
+
+    /// What the host has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Waits for a line of the log that has all of these words.
+    #[must_use]
+    pub fn wait_for_log(&self, words: &[&str]) -> Value {
+        eventually(&format!("a log line with {words:?}"), || {
+            let log = self.log();
+            let mut lines = log.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+            lines.next().and_then(|line| serde_json::from_str(line).ok())
+        })
+    }
+
+    /// Kills the host without warning and starts it again on the same directory.
+    #[must_use]
+    pub fn crash_and_restart(self) -> Self {
+        let Self { mut process, directory, .. } = self;
+        process.kill();
+        let process = Process::start(directory.path()).unwrap_or_else(|log| panic!("no restart after a kill:\n{log}"));
+        Self { process, agent: agent(), directory }
+    }
+
+    /// Ends the host as an operator does. Returns whether it ended well, and what it logged.
+    #[must_use]
+    pub fn terminate(mut self) -> (bool, String) {
+        let ended_well = self.process.terminate();
+        (ended_well, self.process.log())
+    }
+
+    /// Asks the host to end, without waiting.
+    pub fn signal(&self, signal: &str) {
+        self.process.signal(signal);
+    }
+
+    /// Starts a second host on the same data, which must refuse, and returns what it says.
+    #[must_use]
+    pub fn start_second(&self, arguments: &[&str]) -> String {
+        let output = Command::new(binary()).arg("serve").args(arguments).current_dir(self.path()).output();
+        let output = output.expect("the binary runs");
+        assert!(!output.status.success(), "a second host started");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+}
+
+/// Waits until something is so, and returns it.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "after {PATIENCE:?} it is still not so that {what}");
+        pause();
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "between two looks at something that another process does")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
+}
+
+/// Sends a request.
+///
+/// # Errors
+/// If no answer arrives.
+pub fn send(
+    agent: &ureq::Agent,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Answer, ureq::Error> {
+    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut response = agent.run(request.body(body).expect("the test's request is well formed"))?;
+    let headers = response.headers().iter();
+    let headers = headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    Ok(Answer {
+        status: response.status().as_u16(),
+        headers: headers.collect(),
+        body: response.body_mut().read_to_string()?,
+    })
+}
+
+/// A client that takes every status for an answer.
+#[must_use]
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .max_idle_connections_per_host(64)
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into()
+}
+
+/// The bytes of a built guest.
+#[must_use]
+pub fn guest(name: &str) -> Vec<u8> {
+    let folder = std::env::var_os("SANDBUS_TEST_PLUGINS").map_or_else(|| target().join("../plugins"), PathBuf::from);
+    let path = folder.join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask guests`", path.display()))
+}
+
+/// The digest that the host shows for a file.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes a file beside its place and renames it.
+pub fn put(path: &Path, bytes: &[u8]) {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, bytes).expect("the file is written");
+    std::fs::rename(&partial, path).expect("the file is renamed");
+}
+
+/// The host's binary, as the workspace builds it.
+#[must_use]
+pub fn binary() -> PathBuf {
+    target().join("sandbus")
+}
+
+/// The directory of the profile that the tests were built with.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let deps = test.parent().expect("a test is in a directory");
+    deps.parent().expect("which is in the profile's").to_owned()
+}

@@ -120,9 +120,13 @@ impl<D: Declare> Keeper<D> {
         self.folder.clone()
     }
 
-    /// Loads what is in the folder, once. What is half written is left for [`Keeper::run`].
+    /// Loads what is in the folder. What is still being written is waited for, but not for long: after
+    /// that it is left for [`Keeper::run`].
     pub async fn load_all(&mut self) {
-        self.look().await;
+        let started = Instant::now();
+        while self.look().await && started.elapsed() < 2 * PATIENCE {
+            tokio::time::sleep(QUIET).await;
+        }
     }
 
     /// Watches until it is cancelled.

@@ -1,0 +1,27 @@
+//! Calls an import when it is asked what it is, which must be pure.
+
+use sandbus_sdk::bindings::exports::sandbus::plugin::{descriptor, event_handler, http_handler};
+
+struct Plugin;
+
+impl descriptor::Guest for Plugin {
+    fn describe() -> descriptor::Descriptor {
+        let _ = sandbus_sdk::bindings::wasi::config::store::get("mood");
+        loop {}
+    }
+}
+
+impl event_handler::Guest for Plugin {
+    fn handle(_: event_handler::Delivery) -> Result<(), event_handler::Failure> {
+        Ok(())
+    }
+}
+
+impl http_handler::Guest for Plugin {
+    fn handle(_: http_handler::Request) -> Result<http_handler::Response, http_handler::Response> {
+        Ok(http_handler::Response { status: 204, headers: Vec::new(), body: Vec::new() })
+    }
+}
+
+#[cfg(target_family = "wasm")]
+sandbus_sdk::bindings::export!(Plugin with_types_in sandbus_sdk::bindings);

@@ -1,0 +1,283 @@
+//! What bad input gets: a clear message that names the thing and the remedy, the others unharmed, nothing
+//! lost.
+
+use sandbus_tests::{Host, Setup, eventually, guest, put};
+use serde_json::json;
+
+/// A host with a plugin that must not be harmed.
+fn host() -> Host {
+    Setup::new().plugin("echo").start()
+}
+
+fn echo_is_unharmed(host: &Host) {
+    assert_eq!(host.post("/echo/x", json!({})).status, 200);
+    assert_eq!(host.plugin("echo.wasm").unwrap()["status"], "running");
+}
+
+/// Puts a file into the folder and returns why it is refused.
+fn refused(host: &Host, file: &str, content: &[u8]) -> String {
+    put(&host.file(file), content);
+    let error = host.wait_until_refused(file);
+    echo_is_unharmed(host);
+    let line = host.wait_for_log(&["the plugin is not loaded", file]);
+    assert_eq!(line["level"], "ERROR");
+    let listed = host.cli(&["plugins"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains(file), "the command line names it");
+    error
+}
+
+fn component(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn a_file_that_is_no_wasm() {
+    let error = refused(&host(), "notes.wasm", b"remember the milk");
+    assert!(error.contains("not WebAssembly") && error.contains("build it for"), "{error}");
+}
+
+#[test]
+fn a_truncated_file() {
+    let error = refused(&host(), "cut.wasm", &guest("ledger")[..100_000]);
+    assert!(error.contains("cannot be made into a component") || error.contains("truncated"), "{error}");
+}
+
+#[test]
+fn a_module_without_a_component_type() {
+    let error = refused(&host(), "module.wasm", &component("(module (func (export \"run\")))"));
+    assert!(error.contains("SDK"), "{error}");
+}
+
+#[test]
+fn a_component_that_does_not_describe_itself() {
+    let error = refused(&host(), "mute.wasm", &component("(component)"));
+    assert!(error.contains("sandbus:plugin/descriptor"), "{error}");
+}
+
+#[test]
+fn a_component_with_an_import_that_the_host_lacks() {
+    let text = r#"(component (import "acme:mail/send@1.0.0" (instance (export "send" (func)))))"#;
+    let error = refused(&host(), "mail.wasm", &component(text));
+    assert!(error.contains("acme:mail/send"), "{error}");
+}
+
+#[test]
+fn a_describe_that_traps_loops_asks_or_answers_nonsense() {
+    let host = host();
+    let error = refused(&host, "traps.wasm", &guest("describe-traps"));
+    assert!(error.contains("describe"), "{error}");
+    let error = refused(&host, "loops.wasm", &guest("describe-loops"));
+    assert!(error.contains("ran out of time"), "{error}");
+    let error = refused(&host, "asks.wasm", &guest("describe-asks"));
+    assert!(error.contains("must be pure"), "{error}");
+    let error = refused(&host, "liar.wasm", &guest("liar"));
+    assert!(error.contains("../../etc") && error.contains("lower-case"), "{error}");
+}
+
+#[test]
+fn two_plugins_with_the_same_name_or_route() {
+    let host = host();
+    let error = refused(&host, "second.wasm", &guest("echo"));
+    assert!(error.contains("`echo` is loaded from echo.wasm already"), "{error}");
+
+    // Another plugin with a route of the first: the names of parameters differ, the route is the same.
+    let mut bytes = guest("echo");
+    for (from, to) in [(&b"/echo/{word}"[..], &b"/echo/{werd}"[..])] {
+        let places: Vec<_> = (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
+        for at in places {
+            bytes[at..at + to.len()].copy_from_slice(to);
+        }
+    }
+    assert_ne!(bytes, guest("echo"));
+    let error = refused(&host, "third.wasm", &bytes);
+    assert!(error.contains("already"), "{error}");
+
+    // Once the first is gone, one of the others takes its place.
+    std::fs::remove_file(host.file("echo.wasm")).unwrap();
+    eventually("another takes its place", || (host.post("/echo/x", json!({})).status == 200).then_some(()));
+}
+
+#[test]
+fn a_sidecar_with_an_unknown_key() {
+    let host = host();
+    put(&host.file("ledger.toml"), b"[limits]\nmemroy_bytes = 5\n");
+    let error = refused(&host, "ledger.wasm", &guest("ledger"));
+    assert!(error.contains("memroy_bytes") && error.contains("sidecar"), "{error}");
+    put(&host.file("ledger.toml"), b"[subscriptions.entree]\nattempts = 5\n");
+    let error = eventually("the new complaint is there", || {
+        let error = host.plugin("ledger.wasm")?["error"].as_str()?.to_owned();
+        error.contains("entree").then_some(error)
+    });
+    assert!(error.contains("does not declare"), "{error}");
+    put(&host.file("ledger.toml"), b"");
+    host.wait_until_loaded("ledger", "ledger.wasm");
+}
+
+fn hostile() -> Host {
+    // Little memory and little time keep the test short; what happens is the same with more.
+    Setup::new()
+        .plugin("echo")
+        .plugin("hostile")
+        .sidecar("hostile", "[limits]\nmemory_bytes = 16777216\ntimeout = \"500ms\"\n")
+        .start()
+}
+
+#[test]
+fn a_handler_that_misbehaves_costs_its_own_delivery_alone() {
+    let host = hostile();
+    for (deed, cause, reason) in [
+        ("trap", "trap", "as ordered"),
+        ("spin", "timeout", "ran out of time"),
+        ("eat", "out-of-memory", "memory"),
+        ("recurse", "trap", "stack"),
+        ("flood", "rejected", "publish events"),
+        ("forbidden", "rejected", "may not publish `user.registered`"),
+        ("hoard", "retry", "bytes"),
+        ("unknown", "rejected", "unknown deed"),
+    ] {
+        assert_eq!(host.publish("hostile.order", deed, json!({ "deed": deed })).status, 202);
+        let letter = eventually(&format!("`{deed}` is a dead letter"), || {
+            host.dead_letters().into_iter().find(|letter| letter["logged"]["event"]["id"] == deed)
+        });
+        assert_eq!(letter["cause"], cause, "{letter}");
+        assert!(letter["reason"].as_str().unwrap().contains(reason), "{letter}");
+        echo_is_unharmed(&host);
+    }
+    let events = host.admin("/events?limit=1000");
+    let flood = events["events"].as_array().unwrap().iter().filter(|logged| logged["event"]["type"] == "hostile.flood");
+    assert_eq!(flood.count(), 0, "nothing of a failed invocation is published");
+}
+
+#[test]
+fn an_event_with_data_that_does_not_fit_is_rejected() {
+    let host = hostile();
+    let headers = [("ce-id", "1"), ("ce-source", "/t"), ("ce-type", "hostile.order"), ("ce-specversion", "1.0")];
+    assert_eq!(host.send("POST", &host.url("/events"), &headers, b"{garbage").status, 202);
+    let letters = eventually("it is a dead letter", || Some(host.dead_letters()).filter(|all| all.len() == 1));
+    assert_eq!((&letters[0]["cause"], &letters[0]["attempts"]), (&json!("rejected"), &json!(1)));
+    assert!(letters[0]["reason"].as_str().unwrap().contains("does not fit"), "{}", letters[0]);
+}
+
+#[test]
+fn a_route_that_misbehaves_costs_its_own_request_alone() {
+    let host = hostile();
+    let answer = |deed: &str| {
+        let answer = host.send("POST", &host.url(&format!("/hostile/{deed}")), &[], b"");
+        let problem = answer.problem();
+        echo_is_unharmed(&host);
+        (answer.status, problem)
+    };
+    assert_eq!(answer("trap"), (500, "handler-trapped".into()));
+    assert_eq!(answer("spin"), (504, "handler-timeout".into()));
+    assert_eq!(answer("eat"), (500, "handler-out-of-memory".into()));
+    assert_eq!(answer("forbidden").0, 422);
+    for path in ["/hostile/headers", "/hostile/status"] {
+        let answer = host.get(path);
+        assert_eq!((answer.status, answer.problem().as_str()), (502, "handler-response"), "{path}");
+    }
+    let line = host.wait_for_log(&["request failed", "as ordered"]);
+    assert_eq!(line["plugin"], "hostile");
+}
+
+#[test]
+fn a_flood_of_log_lines_is_cut_and_cannot_steer_a_terminal() {
+    let host = hostile();
+    assert_eq!(host.send("POST", &host.url("/hostile/chatter"), &[], b"").status, 204);
+    let _ = host.wait_for_log(&["the log limit of this invocation is reached"]);
+    let log = host.log();
+    assert!(log.matches("chatter ").count() < 3_000);
+    assert!(!log.contains('\u{1b}') && !log.contains("\\u001b"));
+}
+
+#[test]
+fn a_busy_port_and_a_data_directory_in_use() {
+    let host = host();
+    let address = host.url("").replace("http://", "");
+    let said = host.start_second(&["--listen", &address, "--admin-listen", "127.0.0.1:0"]);
+    assert!(said.contains("in use by another process") && said.contains("--listen"), "{said}");
+    let said = host.start_second(&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    assert!(said.contains("data directory") && said.contains("in use") && said.contains("--data"), "{said}");
+    echo_is_unharmed(&host);
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_written() {
+    let setup = Setup::new();
+    // A file where the directory should be: root, as which tests may run, passes all permissions.
+    std::fs::write(setup.path().join("data"), "").unwrap();
+    let said = setup.start_refused();
+    assert!(said.contains("cannot be used") && said.contains("--data"), "{said}");
+
+    // Read-only as far as the file system goes.
+    let setup = Setup::new();
+    let said = setup.config("data = \"/proc/sandbus\"").start_refused();
+    assert!(said.contains("cannot be used") && said.contains("--data"), "{said}");
+}
+
+#[test]
+fn a_data_directory_from_a_newer_version() {
+    let host = host();
+    let database = host.path().join("data/bus.db");
+    let setup = Setup::new();
+    std::fs::create_dir(setup.path().join("data")).unwrap();
+    let (ended_well, _) = {
+        let copied = setup.path().join("data/bus.db");
+        // Ended in good order, everything is in the one file.
+        host.signal("-TERM");
+        eventually("the log is folded", || {
+            let log = database.with_extension("db-wal");
+            std::fs::metadata(&log).map_or(true, |metadata| metadata.len() == 0).then_some(())
+        });
+        let mut bytes = std::fs::read(&database).unwrap();
+        // The database header's `user_version` (SQLite's file format, section 1.3): bytes 60 to 63.
+        bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
+        std::fs::write(copied, bytes).unwrap();
+        (true, ())
+    };
+    assert!(ended_well);
+    let said = setup.start_refused();
+    assert!(said.contains("version 99") && said.contains("newer Sandbus"), "{said}");
+}
+
+#[test]
+fn a_damaged_database_is_named() {
+    let setup = Setup::new();
+    std::fs::create_dir(setup.path().join("data")).unwrap();
+    std::fs::write(setup.path().join("data/bus.db"), vec![7_u8; 8_192]).unwrap();
+    let said = setup.start_refused();
+    assert!(said.contains("bus.db") && said.contains("not a database"), "{said}");
+}
+
+#[test]
+fn a_configuration_with_an_unknown_key_or_an_open_admin_interface() {
+    let said = Setup::new().config("[http]\nmax_bodies = 3").start_refused();
+    assert!(said.contains("sandbus.toml") && said.contains("max_bodies"), "{said}");
+    let host = host();
+    let said = host.start_second(&["--admin-listen", "0.0.0.0:0", "--listen", "127.0.0.1:0"]);
+    assert!(said.contains("loopback"), "{said}");
+}
+
+#[test]
+fn malformed_cloudevents() {
+    let host = host();
+    let send = |headers: &[(&str, &str)], body: &str| host.send("POST", &host.url("/events"), headers, body.as_bytes());
+    let structured = [("content-type", "application/cloudevents+json")];
+    let batched = [("content-type", "application/cloudevents-batch+json")];
+    let good = r#"{"specversion":"1.0","id":"1","source":"/s","type":"echo.x"}"#;
+    for body in ["", "{", "[]", "{}", &good.replace("1.0", "2.0"), &good.replace("\"id\":\"1\",", ""), &good.replace("/s", "a b")] {
+        let answer = send(&structured, body);
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-event"), "{body}");
+    }
+    let deep = good.replace('}', &format!(",\"data\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000)));
+    assert_eq!(send(&structured, &deep).status, 400);
+    let answer = send(&batched, &format!("[{good},{{\"id\":1}}]"));
+    assert_eq!(answer.status, 400);
+    assert!(answer.json()["detail"].as_str().unwrap().contains("event 1 of the batch"), "{}", answer.body);
+    assert_eq!(send(&batched, "{}").problem(), "invalid-batch");
+    assert_eq!(send(&[("content-type", "application/json")], "{}").problem(), "not-a-cloudevent");
+    assert_eq!(send(&[("content-type", "application/cloudevents+xml")], "<a/>").status, 415);
+    assert_eq!(send(&[("content-type", "application/cloudevents+json"), ("content-encoding", "gzip")], good).status, 415);
+    assert_eq!(send(&[("ce-id", "1"), ("ce-type", "t"), ("ce-specversion", "1.0")], "").status, 400);
+    let events = host.admin("/events");
+    assert_eq!(events["events"].as_array().unwrap().len(), 0, "nothing is stored: {events}");
+}

@@ -1,0 +1,132 @@
+//! The ingress and the admin interface as HTTP servers: routing, limits, refusals.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use sandbus_tests::{Host, Setup};
+use serde_json::json;
+
+fn host() -> Host {
+    Setup::new().plugin("echo").config("[http]\nmax_body_bytes = 100000\nheader_timeout = \"700ms\"\nbody_timeout = \"700ms\"").start()
+}
+
+/// Sends bytes as they are and returns all that comes back.
+fn raw(host: &Host, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(host.url("").replace("http://", "")).unwrap();
+    // The host may have closed before all is written.
+    drop(stream.write_all(bytes));
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer));
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn a_route_gets_the_request_as_it_was_sent() {
+    let host = host();
+    let headers = [("user-agent", "tester")];
+    let answer = host.send("POST", &host.url("/echo/Z%C3%BCrich%2F1?a=b%20c"), &headers, b"body");
+    assert_eq!(
+        answer.json(),
+        json!({
+            "method": "POST", "path": "/echo/Z%C3%BCrich%2F1", "word": "Zürich/1",
+            "query": "a=b%20c", "agent": "tester", "body": "body",
+        })
+    );
+}
+
+#[test]
+fn what_leads_nowhere_is_said_so() {
+    let host = host();
+    let status = |method: &str, path: &str| {
+        let answer = host.send(method, &host.url(path), &[], b"");
+        (answer.status, answer.problem())
+    };
+    let nowhere = (404, "not-found".to_owned());
+    for path in ["/", "/nothing", "/echo", "//echo/x", "/echo/x/y", "/echo/%00", "/echo/%2e%2e", "/../echo/x/../.."] {
+        assert_eq!(status("POST", path), nowhere, "{path}");
+    }
+    assert_eq!(status("DELETE", "/echo/x"), (405, "method-not-allowed".into()));
+    assert_eq!(host.send("DELETE", &host.url("/echo/x"), &[], b"").headers["allow"], "POST");
+    assert_eq!(status("GET", "/events"), (405, "method-not-allowed".into()));
+}
+
+#[test]
+fn bodies_heads_and_time_are_bounded() {
+    let host = host();
+    let large = vec![b'a'; 100_001];
+    let answer = host.send("POST", &host.url("/echo/x"), &[], &large);
+    assert_eq!((answer.status, answer.problem().as_str()), (413, "body-too-large"));
+    let endless = format!("POST /echo/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n{}", "2000\r\n".to_owned() + &"a".repeat(0x2000) + "\r\n");
+    let mut chunks = endless.into_bytes();
+    for _ in 0..40 {
+        chunks.extend(b"2000\r\n");
+        chunks.extend([b'a'; 0x2000]);
+        chunks.extend(b"\r\n");
+    }
+    assert!(raw(&host, &chunks).starts_with("HTTP/1.1 413"));
+
+    let many: String = (0..1_000).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let answer = raw(&host, format!("GET /echo HTTP/1.1\r\nhost: h\r\n{many}\r\n").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let long = format!("GET /echo HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "a".repeat(200_000));
+    let answer = raw(&host, long.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 431") || answer.is_empty(), "{answer}");
+
+    // A head and a body that never come to their end.
+    let answer = raw(&host, b"GET /echo HTTP/1.1\r\nhost: h\r\n");
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let answer = raw(&host, b"POST /echo/x HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nabc");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert_eq!(host.post("/echo/x", json!({})).status, 200);
+}
+
+#[test]
+fn ambiguous_requests_are_refused() {
+    let host = host();
+    for bytes in [
+        &b"POST /echo/x HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n"[..],
+        b"GET /echo HTTP/1.1\r\nhost: h\r\nx: a\r\n folded\r\n\r\n",
+        b"GET /echo HTTP/1.1\r\nhost: h\r\nx: a\0b\r\n\r\n",
+        b"POST /echo/x HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+    ] {
+        let answer = raw(&host, bytes);
+        let answers = answer.matches("HTTP/1.1 ").count();
+        let refused = answer.starts_with("HTTP/1.1 400");
+        // Where chunks and a length are both given, the chunks count and the connection ends after them
+        // (RFC 9112, section 6.3): there is no second answer.
+        assert!(refused || answers <= 1, "{:?} was answered {answer}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[test]
+fn the_admin_interface_says_how_the_host_is() {
+    let host = host();
+    let get = |path: &str| host.send("GET", &host.admin_url(path), &[], b"");
+    assert_eq!((get("/healthz").status, get("/readyz").status), (200, 200));
+    assert_eq!(get("/nothing").problem(), "not-found");
+    assert_eq!(host.send("DELETE", &host.admin_url("/events"), &[], b"").problem(), "method-not-allowed");
+    assert_eq!(host.publish("echo.ping", "1", json!("hi")).status, 202);
+    host.wait_until_idle();
+    let metrics = get("/metrics");
+    assert!(metrics.headers["content-type"].starts_with("text/plain"));
+    for line in [
+        "sandbus_events_published_total 1",
+        "sandbus_deliveries_total{subscription=\"echo/remember\",outcome=\"handled\"} 2",
+        "sandbus_delivery_latency_seconds_count{subscription=\"echo/remember\"} 2",
+        "sandbus_subscription_backlog{subscription=\"echo/remember\"} 0",
+        "sandbus_plugins 1",
+    ] {
+        assert!(metrics.body.lines().any(|found| found == line), "{line}\n{}", metrics.body);
+    }
+}
+
+#[test]
+fn the_admin_interface_answers_no_web_page() {
+    let host = host();
+    let url = host.admin_url("/plugins");
+    for headers in [[("host", "example.com")], [("origin", "http://example.com")]] {
+        let answer = host.send("GET", &url, &headers, b"");
+        assert_eq!((answer.status, answer.problem().as_str()), (403, "foreign-caller"), "{headers:?}");
+    }
+    assert_eq!(host.send("GET", &host.url("/plugins"), &[], b"").status, 404, "it is not on the ingress");
+}

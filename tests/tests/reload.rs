@@ -1,0 +1,157 @@
+//! Plugins come, change and go while the host runs.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use sandbus_tests::{Setup, eventually, guest, put};
+use serde_json::json;
+
+#[test]
+fn a_plugin_dropped_in_is_there_and_a_removed_one_keeps_its_backlog() {
+    let host = Setup::new().start();
+    assert_eq!(host.get("/ledger").status, 404);
+    host.drop_in("ledger", "ledger.wasm");
+    host.wait_until_loaded("ledger", "ledger.wasm");
+    assert_eq!(host.publish("ledger.entry", "1", json!({})).status, 202);
+    host.wait_until_idle();
+
+    std::fs::remove_file(host.file("ledger.wasm")).unwrap();
+    let absent = eventually("its routes say so", || Some(host.get("/ledger")).filter(|answer| answer.status == 503));
+    assert_eq!(absent.problem(), "plugin-absent");
+    assert!(absent.headers.contains_key("retry-after"));
+    assert_eq!(host.publish("ledger.entry", "2", json!({})).status, 202);
+    let subscription = host.subscription("ledger/entry").unwrap();
+    assert_eq!((&subscription["status"], &subscription["backlog"]), (&json!("paused"), &json!(1)));
+    assert!(subscription["waits_for"].as_str().unwrap().contains("not loaded"));
+
+    host.drop_in("ledger", "ledger.wasm");
+    host.wait_until_loaded("ledger", "ledger.wasm");
+    host.wait_until_idle();
+    assert_eq!(host.get("/ledger").json()["merged"], 2);
+}
+
+#[test]
+fn a_swap_under_load_refuses_no_request_and_handles_every_event_once() {
+    const SWAPS: usize = 20;
+    let host = Setup::new().plugin("ledger").start();
+    let original = guest("ledger");
+    let (stop, posted) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = host.post("/ledger", json!({ "entry": 1 }));
+                    assert_eq!(answer.status, 201, "{}", answer.body);
+                    posted.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for swap in 0..SWAPS {
+            // The same code with another custom section at its end: a new digest, a new generation.
+            let mut changed = original.clone();
+            changed.extend([0, 3, 1, b'v', u8::try_from(swap).unwrap()]);
+            put(&host.file("ledger.wasm"), &changed);
+            let digest = sandbus_tests::digest(&changed);
+            eventually("the swap is done", || host.plugin("ledger.wasm").filter(|plugin| plugin["digest"] == digest.as_str()));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    host.wait_until_idle();
+    let posted = posted.load(Ordering::Relaxed);
+    assert!(posted > SWAPS, "there was load: {posted}");
+    let expected = json!({ "booked": posted, "merged": posted, "rewritten": posted, "repeated": 0 });
+    assert_eq!(host.get("/ledger").json(), expected);
+    assert!(host.dead_letters().is_empty());
+}
+
+#[test]
+fn a_broken_file_changes_nothing_but_the_error() {
+    let host = Setup::new().plugin("echo").start();
+    for (content, complaint) in [
+        (b"not wasm at all".to_vec(), "not WebAssembly"),
+        (guest("echo")[..50_000].to_vec(), ""),
+        (Vec::new(), "not WebAssembly"),
+    ] {
+        put(&host.file("echo.wasm"), &content);
+        let error = eventually("the file is refused", || {
+            let plugin = host.plugin("echo.wasm")?;
+            plugin["error"].as_str().filter(|error| error.contains(complaint)).map(str::to_owned)
+        });
+        assert!(!error.is_empty());
+        assert_eq!(host.plugin("echo.wasm").unwrap()["status"], "running an older file");
+        assert_eq!(host.post("/echo/x", json!({})).status, 200, "the former generation goes on");
+    }
+    host.drop_in("echo", "echo.wasm");
+    host.wait_until_loaded("echo", "echo.wasm");
+}
+
+#[test]
+fn a_file_that_is_written_slowly_is_loaded_when_it_is_whole() {
+    use std::io::Write as _;
+    let host = Setup::new().start();
+    let bytes = guest("echo");
+    let mut file = std::fs::File::create(host.file("echo.wasm")).unwrap();
+    for part in bytes.chunks(bytes.len() / 8) {
+        file.write_all(part).unwrap();
+        file.sync_all().unwrap();
+        // Requests between the parts give the host time to look at the half-written file.
+        for _ in 0..20 {
+            assert_eq!(host.get("/echo").status, 404);
+        }
+    }
+    drop(file);
+    host.wait_until_loaded("echo", "echo.wasm");
+    assert_eq!(host.post("/echo/x", json!({})).status, 200);
+}
+
+#[test]
+fn a_subscription_that_is_no_longer_declared_is_paused_and_kept() {
+    let host = Setup::new().plugin("poison").start();
+    // Another plugin's code in the same file: the first one is gone, and so is its handler.
+    host.drop_in("echo", "poison.wasm");
+    host.wait_until_loaded("echo", "poison.wasm");
+    assert_eq!(host.subscription("poison/swallow").unwrap()["status"], "paused");
+    let refused = host.cli(&["subscriptions", "delete", "echo/remember"]);
+    assert!(!refused.status.success(), "one that is declared stays");
+    assert!(host.cli(&["subscriptions", "delete", "poison/swallow"]).status.success());
+    assert!(host.subscription("poison/swallow").is_none());
+}
+
+#[test]
+fn the_sidecar_is_the_operators_word() {
+    let sidecar = "[config]\ngreeting = \"Good day\"\n[subscriptions.user_registered]\nattempts = 2\nconcurrency = 3\n";
+    let host = Setup::new().plugin("registration").plugin("registration-handler").sidecar("registration-handler", sidecar).start();
+    let subscription = host.subscription("registration-handler/user_registered").unwrap();
+    assert_eq!((&subscription["retry"]["attempts"], &subscription["concurrency"]), (&json!(2), &json!(3)));
+    assert_eq!(host.post("/register", json!({ "name": "Ada", "email": "a@b.c" })).status, 201);
+    let _ = host.wait_for_log(&["Good day, Ada!"]);
+
+    put(&host.file("registration-handler.toml"), b"enabled = false\n");
+    eventually("it is switched off", || {
+        host.plugin("registration-handler.wasm").filter(|plugin| plugin["status"] == "disabled")
+    });
+    assert_eq!(host.post("/handle_user_registration", json!({})).status, 503);
+    std::fs::remove_file(host.file("registration-handler.toml")).unwrap();
+    host.wait_until_loaded("registration-handler", "registration-handler.wasm");
+    assert_eq!(host.subscription("registration-handler/user_registered").unwrap()["retry"]["attempts"], 10);
+}
+
+#[test]
+fn compiled_code_is_cached_and_damage_to_it_is_a_miss() {
+    let host = Setup::new().plugin("echo").start();
+    let cache = host.path().join("data/cache");
+    let code = || {
+        let entries = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "code")).collect::<Vec<_>>()
+    };
+    let files = code();
+    assert_eq!(files.len(), 1);
+    let mut bytes = std::fs::read(&files[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&files[0], &bytes).unwrap();
+    let host = host.crash_and_restart();
+    assert_eq!(host.post("/echo/x", json!({})).status, 200);
+    let _ = host.wait_for_log(&["cached code is damaged"]);
+    assert_ne!(std::fs::read(&files[0]).unwrap(), bytes, "it was compiled again");
+}
