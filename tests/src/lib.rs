@@ -86,6 +86,14 @@ impl Setup {
         Host { directory, process, agent: agent() }
     }
 
+    /// Starts `sandbus dev` on the directory of the test, and waits until it listens.
+    #[must_use]
+    pub fn develop(self) -> Host {
+        let directory = self.directory;
+        let process = Process::develop(directory.path()).unwrap_or_else(|log| panic!("it does not start:\n{log}"));
+        Host { directory, process, agent: agent() }
+    }
+
     /// Starts a host that must refuse to run, and returns what it says.
     #[must_use]
     pub fn start_refused(self) -> String {
@@ -175,7 +183,13 @@ impl Host {
     ///
     /// # Errors
     /// If no answer arrives.
-    pub fn try_send(&self, method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
+    pub fn try_send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         send(&self.agent, method, url, headers, body)
     }
 
@@ -355,7 +369,8 @@ pub fn send(
     }
     let mut response = agent.run(request.body(body).expect("the test's request is well formed"))?;
     let headers = response.headers().iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     Ok(Answer {
         status: response.status().as_u16(),
         headers: headers.collect(),

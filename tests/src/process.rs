@@ -4,10 +4,14 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{PATIENCE, binary};
+use crate::binary;
+
+/// How long a host may take to start; one that builds its plugins first takes longest.
+const START_PATIENCE: Duration = Duration::from_secs(300);
 
 /// A running host.
 #[derive(Debug)]
@@ -22,8 +26,18 @@ impl Process {
     /// Starts a host on ports that the system chooses, and waits until it says where it listens. If it
     /// ends instead, what it said is the error.
     pub(crate) fn start(directory: &Path) -> Result<Self, String> {
+        Self::run(directory, &["serve", "--log", "debug,hyper=info"])
+    }
+
+    /// The same for a developer: what is in the directory is built first.
+    pub(crate) fn develop(directory: &Path) -> Result<Self, String> {
+        Self::run(directory, &["dev", "--log-format", "json"])
+    }
+
+    fn run(directory: &Path, arguments: &[&str]) -> Result<Self, String> {
         let mut child = Command::new(binary())
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log", "debug,hyper=info"])
+            .args(arguments)
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .env_remove("RUST_LOG")
             .current_dir(directory)
             .stderr(Stdio::piped())
@@ -46,7 +60,7 @@ impl Process {
             }
         });
         let text = |log: &Arc<Mutex<String>>| log.lock().expect("nobody panics with it").clone();
-        match listening.recv_timeout(PATIENCE) {
+        match listening.recv_timeout(START_PATIENCE) {
             Ok((address, admin)) => {
                 let address = address.as_str().unwrap_or_default().to_owned();
                 let admin = admin.as_str().unwrap_or_default().to_owned();

@@ -28,7 +28,9 @@ fn commands_talk_to_the_running_host() {
         assert!(output.status.success(), "{arguments:?}: {}", text(&output));
         text(&output)
     };
-    assert!(run(&["publish", "echo.hello", r#"{"a":1}"#, "--id", "h1", "--attribute", "tenant=x"]).contains("accepted h1"));
+    assert!(
+        run(&["publish", "echo.hello", r#"{"a":1}"#, "--id", "h1", "--attribute", "tenant=x"]).contains("accepted h1")
+    );
     assert!(run(&["publish", "echo.hello", r#"{"a":1}"#, "--id", "h1"]).contains("there already"));
     assert!(run(&["publish", "poison.pill", "--id", "p1"]).contains("accepted p1"));
     assert!(run(&["plugins"]).contains("POST /echo/{word}"));

@@ -15,7 +15,8 @@ fn load(host: &Host, stop: &AtomicBool, client: usize, round: usize, sent: &Atom
             break;
         }
         let id = format!("{round}-{client}-{number}");
-        let event = json!({ "specversion": "1.0", "id": id, "source": "/crash", "type": "ledger.entry", "data": number });
+        let event =
+            json!({ "specversion": "1.0", "id": id, "source": "/crash", "type": "ledger.entry", "data": number });
         let headers = [("content-type", "application/cloudevents+json")];
         sent.fetch_add(1, Ordering::Relaxed);
         match send(&agent, "POST", &host.url("/events"), &headers, event.to_string().as_bytes()) {
@@ -37,11 +38,14 @@ fn every_acknowledged_event_is_handled_once_across_kills() {
         let stop = AtomicBool::new(false);
         let before = sent.load(Ordering::Relaxed);
         acknowledged += thread::scope(|scope| {
-            let clients: Vec<_> =
-                (0..4).map(|client| scope.spawn({
-                    let (host, stop, sent) = (&host, &stop, &sent);
-                    move || load(host, stop, client, round, sent)
-                })).collect();
+            let clients: Vec<_> = (0..4)
+                .map(|client| {
+                    scope.spawn({
+                        let (host, stop, sent) = (&host, &stop, &sent);
+                        move || load(host, stop, client, round, sent)
+                    })
+                })
+                .collect();
             // Killed in the midst of it, with requests, handlers and commits under way.
             while sent.load(Ordering::Relaxed) < before + 150 * (round + 1) {
                 thread::yield_now();

@@ -40,7 +40,8 @@ fn a_poison_event_becomes_a_dead_letter_and_is_redriven_to_the_mended_handler() 
     let shown = host.cli(&["dead-letters", "redrive", &letter["number"].to_string()]);
     assert!(shown.status.success());
     let letters = eventually("it is dead again", || {
-        Some(host.dead_letters()).filter(|all| all.len() == 2 && all.iter().all(|one| one["number"] != letter["number"]))
+        Some(host.dead_letters())
+            .filter(|all| all.len() == 2 && all.iter().all(|one| one["number"] != letter["number"]))
     });
     assert_eq!(letters.len(), 2);
 

@@ -7,7 +7,10 @@ use sandbus_tests::{Host, Setup};
 use serde_json::json;
 
 fn host() -> Host {
-    Setup::new().plugin("echo").config("[http]\nmax_body_bytes = 100000\nheader_timeout = \"700ms\"\nbody_timeout = \"700ms\"").start()
+    Setup::new()
+        .plugin("echo")
+        .config("[http]\nmax_body_bytes = 100000\nheader_timeout = \"700ms\"\nbody_timeout = \"700ms\"")
+        .start()
 }
 
 /// Sends bytes as they are and returns all that comes back.
@@ -56,7 +59,10 @@ fn bodies_heads_and_time_are_bounded() {
     let large = vec![b'a'; 100_001];
     let answer = host.send("POST", &host.url("/echo/x"), &[], &large);
     assert_eq!((answer.status, answer.problem().as_str()), (413, "body-too-large"));
-    let endless = format!("POST /echo/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n{}", "2000\r\n".to_owned() + &"a".repeat(0x2000) + "\r\n");
+    let endless = format!(
+        "POST /echo/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n{}",
+        "2000\r\n".to_owned() + &"a".repeat(0x2000) + "\r\n"
+    );
     let mut chunks = endless.into_bytes();
     for _ in 0..40 {
         chunks.extend(b"2000\r\n");

@@ -52,7 +52,9 @@ fn a_swap_under_load_refuses_no_request_and_handles_every_event_once() {
             changed.extend([0, 3, 1, b'v', u8::try_from(swap).unwrap()]);
             put(&host.file("ledger.wasm"), &changed);
             let digest = sandbus_tests::digest(&changed);
-            eventually("the swap is done", || host.plugin("ledger.wasm").filter(|plugin| plugin["digest"] == digest.as_str()));
+            eventually("the swap is done", || {
+                host.plugin("ledger.wasm").filter(|plugin| plugin["digest"] == digest.as_str())
+            });
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -120,7 +122,11 @@ fn a_subscription_that_is_no_longer_declared_is_paused_and_kept() {
 #[test]
 fn the_sidecar_is_the_operators_word() {
     let sidecar = "[config]\ngreeting = \"Good day\"\n[subscriptions.user_registered]\nattempts = 2\nconcurrency = 3\n";
-    let host = Setup::new().plugin("registration").plugin("registration-handler").sidecar("registration-handler", sidecar).start();
+    let host = Setup::new()
+        .plugin("registration")
+        .plugin("registration-handler")
+        .sidecar("registration-handler", sidecar)
+        .start();
     let subscription = host.subscription("registration-handler/user_registered").unwrap();
     assert_eq!((&subscription["retry"]["attempts"], &subscription["concurrency"]), (&json!(2), &json!(3)));
     assert_eq!(host.post("/register", json!({ "name": "Ada", "email": "a@b.c" })).status, 201);

@@ -25,7 +25,7 @@ pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
 
 /// Every crate under `plugins/`.
 fn plugin_arguments() -> anyhow::Result<Vec<String>> {
-    let packages = sandbus_toolchain::packages(&root().join("plugins/registration").join(".."))?;
+    let packages = sandbus_toolchain::packages(&root().join("plugins"))?;
     Ok(packages.into_iter().flat_map(|package| ["-p".to_owned(), package.name]).collect())
 }
 

@@ -45,10 +45,7 @@ pub struct BuildReport {
 /// If cargo cannot describe what is there.
 pub fn packages(directory: &Path) -> Result<Vec<Package>, Error> {
     let directory = directory.canonicalize().map_err(run::at(directory))?;
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(&directory).args(["metadata", "--no-deps", "--format-version=1"]);
-    let metadata: Value = serde_json::from_str(&run::output(&mut cargo)?)
-        .map_err(|error| Error::Metadata { path: directory.clone(), what: error.to_string() })?;
+    let metadata = metadata(&nearest_manifest(&directory))?;
     let list = metadata["packages"]
         .as_array()
         .ok_or_else(|| Error::Metadata { path: directory.clone(), what: "it lists no packages".to_owned() })?;
@@ -57,6 +54,31 @@ pub fn packages(directory: &Path) -> Result<Vec<Package>, Error> {
         Some(Package { name: package["name"].as_str()?.to_owned(), directory: manifest.parent()?.to_owned() })
     });
     Ok(found.filter(|package| package.directory.starts_with(&directory)).collect())
+}
+
+/// Where cargo builds what is at a path.
+///
+/// # Errors
+/// If cargo cannot describe what is there.
+pub fn target_directory(directory: &Path) -> Result<PathBuf, Error> {
+    let directory = directory.canonicalize().map_err(run::at(directory))?;
+    let metadata = metadata(&nearest_manifest(&directory))?;
+    let target = metadata["target_directory"].as_str();
+    let unnamed = || Error::Metadata { path: directory.clone(), what: "it names no target directory".to_owned() };
+    target.map(PathBuf::from).ok_or_else(unnamed)
+}
+
+/// The directory itself or one above it that has a manifest; cargo looks for it in the same way.
+fn nearest_manifest(directory: &Path) -> PathBuf {
+    let mut ancestors = directory.ancestors();
+    ancestors.find(|ancestor| ancestor.join("Cargo.toml").is_file()).unwrap_or(directory).to_owned()
+}
+
+fn metadata(directory: &Path) -> Result<Value, Error> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(directory).args(["metadata", "--no-deps", "--format-version=1"]);
+    serde_json::from_str(&run::output(&mut cargo)?)
+        .map_err(|error| Error::Metadata { path: directory.to_owned(), what: error.to_string() })
 }
 
 fn is_plugin(package: &Value) -> bool {

@@ -10,7 +10,7 @@ mod rustup;
 
 use std::path::PathBuf;
 
-pub use build::{Artifact, BuildReport, Package, build, packages};
+pub use build::{Artifact, BuildReport, Package, build, packages, target_directory};
 
 /// The target that guests are compiled for: a core module that carries its component type, and that
 /// imports nothing but what its world names.

@@ -160,11 +160,12 @@ impl Writer {
             let closing = batch.iter().any(|command| matches!(command, Command::Close));
             let checkpoint = batch.iter().any(|command| matches!(command, Command::Checkpoint));
             self.commit(batch)?;
-            if checkpoint || closing {
-                self.checkpoint()?;
-            }
             if closing {
-                return Ok(());
+                // All in one file, for whoever copies it.
+                return self.checkpoint("TRUNCATE");
+            }
+            if checkpoint {
+                self.checkpoint("RESTART")?;
             }
         }
         Ok(())
@@ -172,8 +173,8 @@ impl Writer {
 
     /// Folds the write-ahead log into the store and begins it anew. Readers that hold an old snapshot
     /// keep it from that, which is no error: the next time will do.
-    fn checkpoint(&self) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare_cached("PRAGMA wal_checkpoint(RESTART)")?;
+    fn checkpoint(&self, mode: &str) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
         match statement.query_row([], |_| Ok(())) {
             Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::DatabaseBusy => Ok(()),
             result => Ok(result?),

@@ -3,10 +3,10 @@
 mod client;
 mod dead_letters;
 mod events;
-mod output;
+pub(crate) mod output;
 mod plugins;
 mod publish;
-mod serve;
+pub(crate) mod serve;
 mod subscriptions;
 
 use std::process::ExitCode;

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
 /// The SHA-256 of a plugin's file, in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,7 +74,8 @@ impl CodeCache {
         if let Some(component) = self.load(&path) {
             return Ok(component);
         }
-        let component = Component::new(&self.engine, as_component(bytes)?).map_err(CompileError::Invalid)?;
+        let component =
+            Component::new(&self.engine, as_component(&self.engine, bytes)?).map_err(CompileError::Invalid)?;
         if let Err(error) = self.keep(&path, &component) {
             tracing::warn!(path = %path.display(), %error, "compiled code could not be cached; the next start compiles it again");
         }
@@ -131,15 +132,16 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Makes a component of a core module; a component stays as it is.
-fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, CompileError> {
+fn as_component<'a>(engine: &Engine, bytes: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, CompileError> {
     // The WebAssembly specification, binary format: the magic number, then the version and the layer.
     match bytes.get(..8) {
-        Some(b"\0asm\x01\0\0\0") => wit_component::ComponentEncoder::default()
-            .validate(true)
-            .module(bytes)
-            .and_then(|mut encoder| encoder.encode())
-            .map(Into::into)
-            .map_err(CompileError::NotComponent),
+        Some(b"\0asm\x01\0\0\0") => {
+            // The encoder trusts what it is given; a truncated module would make it panic.
+            Module::validate(engine, bytes).map_err(CompileError::Invalid)?;
+            let encoded = wit_component::ComponentEncoder::default().validate(true).module(bytes);
+            let encoded = encoded.and_then(|mut encoder| encoder.encode());
+            encoded.map(Into::into).map_err(CompileError::NotComponent)
+        }
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(bytes.into()),
         _ => Err(CompileError::NotWasm),
     }

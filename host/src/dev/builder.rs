@@ -1,0 +1,109 @@
+//! Builds plugins when their sources change, and puts what comes out into the plugin folder, where the
+//! host finds it as it finds any other file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sandbus_toolchain::{Artifact, Package, Toolchain};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::sources;
+use crate::cli::output;
+
+/// Editors write a file in several steps; a build begins when they have come to rest.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// What is built, and where it goes.
+#[derive(Debug)]
+pub(super) struct Builder {
+    toolchain: Toolchain,
+    packages: Vec<Package>,
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+impl Builder {
+    pub(super) fn new(toolchain: Toolchain, packages: Vec<Package>, folder: PathBuf, target: PathBuf) -> Self {
+        Self { toolchain, packages, folder, target }
+    }
+
+    /// Builds after each change of a source, until it is cancelled.
+    pub(super) async fn run(self, cancelled: CancellationToken) {
+        let changed = Arc::new(Notify::new());
+        let directories: Vec<_> = self.packages.iter().map(|package| package.directory.clone()).collect();
+        // Dropped, it would watch no more.
+        let _watcher = match sources::watch(&directories, Arc::clone(&changed)) {
+            Ok(watcher) => watcher,
+            Err(error) => {
+                tracing::error!(%error, "the sources cannot be watched; restart `sandbus dev` after a change");
+                return cancelled.cancelled().await;
+            }
+        };
+        let builder = Arc::new(self);
+        loop {
+            tokio::select! {
+                () = cancelled.cancelled() => return,
+                () = changed.notified() => {}
+            }
+            while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
+            let builder = Arc::clone(&builder);
+            // A build that panics has said so; the next change starts another.
+            drop(tokio::task::spawn_blocking(move || builder.build()).await);
+        }
+    }
+
+    /// Builds all packages; those that are up to date cost nothing. Blocks for as long as it compiles.
+    pub(super) fn build(&self) {
+        let started = Instant::now();
+        let target = self.target.to_string_lossy();
+        // Quick to build rather than quick to run, and with the lines that backtraces name.
+        let mut arguments = vec![
+            "--keep-going",
+            "--release",
+            "--target-dir",
+            &target,
+            "--config=profile.release.incremental=true",
+            "--config=profile.release.lto=false",
+            "--config=profile.release.codegen-units=16",
+            "--config=profile.release.panic=\"abort\"",
+            "--config=profile.release.strip=\"debuginfo\"",
+        ];
+        arguments.extend(self.packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
+        let Some(first) = self.packages.first() else { return };
+        let report = match sandbus_toolchain::build(&self.toolchain, &first.directory, &arguments, output::colours()) {
+            Ok(report) => report,
+            Err(error) => return tracing::error!("the build cannot be started: {error}"),
+        };
+        for message in &report.messages {
+            output::compiler_message(message);
+        }
+        if !report.succeeded {
+            tracing::error!("the build failed; what ran before goes on");
+        }
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        for artifact in &report.artifacts {
+            match place(artifact, &self.folder) {
+                Ok(true) => tracing::info!(plugin = artifact.name, took_ms, "built"),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(plugin = artifact.name, %error, "the plugin cannot be put into the folder")
+                }
+            }
+        }
+    }
+}
+
+/// Puts a built file into the folder, in one step. Returns whether it differs from what was there.
+fn place(artifact: &Artifact, folder: &Path) -> std::io::Result<bool> {
+    let name = artifact.name.replace('_', "-");
+    let (to, partial) = (folder.join(format!("{name}.wasm")), folder.join(format!(".{name}.partial")));
+    let bytes = std::fs::read(&artifact.path)?;
+    if std::fs::read(&to).is_ok_and(|present| present == bytes) {
+        return Ok(false);
+    }
+    std::fs::write(&partial, bytes)?;
+    std::fs::rename(&partial, &to)?;
+    Ok(true)
+}

@@ -1,0 +1,79 @@
+//! The developer's loop: a crate of a user's own, built, run, changed, swapped.
+
+use std::path::Path;
+
+use sandbus_tests::{Host, Setup, eventually, put};
+use serde_json::json;
+
+const HANDLER: &str = r#"
+use sandbus_sdk::prelude::*;
+
+#[derive(Event, Serialize, Deserialize)]
+#[event(type = "user.registered")]
+struct UserRegistered {
+    name: String,
+}
+
+#[on_event(retry(attempts = 3))]
+fn welcome(user: UserRegistered) -> Result<()> {
+    info!("Welcome, {}!", user.name);
+    state::increment("welcomed", 1)?;
+    Ok(())
+}
+
+#[route(GET, "/welcomed")]
+fn welcomed() -> Result<Json<i64>, Problem> {
+    Ok(Json(state::increment("welcomed", 0)?))
+}
+
+plugin! { handlers: [welcome], routes: [welcomed] }
+"#;
+
+/// A crate as a user would write it: two dependencies, one file.
+fn new_crate(directory: &Path) {
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk/sdk");
+    let manifest = format!(
+        "[package]\nname = \"greeter\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n[dependencies]\nsandbus-sdk = {{ path = {:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\n[workspace]\n",
+        sdk.canonicalize().unwrap()
+    );
+    std::fs::create_dir(directory.join("src")).unwrap();
+    put(&directory.join("Cargo.toml"), manifest.as_bytes());
+    save(directory, HANDLER);
+}
+
+fn save(directory: &Path, source: &str) {
+    std::fs::write(directory.join("src/lib.rs"), source).unwrap();
+}
+
+fn register(host: &Host, id: &str) {
+    assert_eq!(host.publish("user.registered", id, json!({ "name": "Ada" })).status, 202);
+}
+
+#[test]
+fn a_saved_change_is_built_and_swapped_in() {
+    let setup = Setup::new();
+    new_crate(setup.path());
+    let host = setup.develop();
+    register(&host, "1");
+    let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"1\""]);
+    let _ = host.wait_for_log(&["handled", "greeter/welcome"]);
+
+    // A mistake is shown as the compiler shows it, and what ran before goes on.
+    save(host.path(), &HANDLER.replace("user.name", "user.nmae"));
+    eventually("the compiler's error is shown", || {
+        let log = host.log();
+        (log.contains("no field `nmae`") && log.contains("src/lib.rs:12")).then_some(())
+    });
+    register(&host, "2");
+    let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"2\""]);
+
+    save(host.path(), &HANDLER.replace("Welcome, {}!", "Good morning, {}!"));
+    let digest = host.plugin("greeter.wasm").unwrap()["digest"].clone();
+    eventually("the mended handler is swapped in", || {
+        host.plugin("greeter.wasm").filter(|plugin| plugin["digest"] != digest)
+    });
+    register(&host, "3");
+    let _ = host.wait_for_log(&["Good morning, Ada!", "\"event\":\"3\""]);
+    host.wait_until_idle();
+    assert_eq!(host.get("/welcomed").json(), 3, "the state outlives the swap");
+}
