@@ -118,6 +118,12 @@ impl Host {
         self.admin_listener.local_addr()
     }
 
+    /// The bus.
+    #[must_use]
+    pub fn bus(&self) -> Bus {
+        self.bus.clone()
+    }
+
     /// The plugins.
     #[must_use]
     pub fn registry(&self) -> Registry {

@@ -19,11 +19,11 @@ fn load(host: &Host, stop: &AtomicBool, client: usize, round: usize, sent: &Atom
             json!({ "specversion": "1.0", "id": id, "source": "/crash", "type": "ledger.entry", "data": number });
         let headers = [("content-type", "application/cloudevents+json")];
         sent.fetch_add(1, Ordering::Relaxed);
-        match send(&agent, "POST", &host.url("/events"), &headers, event.to_string().as_bytes()) {
-            Ok(answer) if answer.status == 202 => acknowledged += 1,
-            Ok(answer) => panic!("{}: {}", answer.status, answer.body),
-            Err(_) => break,
-        }
+        let Ok(answer) = send(&agent, "POST", &host.url("/events"), &headers, event.to_string().as_bytes()) else {
+            break;
+        };
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        acknowledged += 1;
     }
     acknowledged
 }

@@ -33,7 +33,9 @@ pub(crate) fn lint() -> anyhow::Result<()> {
 /// Ratios, measured side by side in one run.
 pub(crate) fn bench() -> anyhow::Result<()> {
     let plugins = guests::build_all()?;
-    step("measuring", || cargo(&["bench", "--quiet", "-p", "sandbus-host"], &variables(&plugins)))
+    // In the profile of everything else: another one would be another build of wasmtime.
+    let bench = ["bench", "--quiet", "--profile", "dev", "-p", "sandbus-host", "--benches"];
+    step("measuring", || cargo(&bench, &variables(&plugins)))
 }
 
 fn variables(plugins: &Path) -> [(&'static str, &str); 1] {

@@ -48,7 +48,7 @@ pub fn on_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item: proc_macro2::TokenStream = item.into();
     let expanded =
         syn::parse(arguments).and_then(|arguments| on_event::expand(&arguments, &syn::parse2(item.clone())?));
-    beside(item, expanded)
+    beside(&item, expanded)
 }
 
 /// Makes a function the handler of an HTTP route.
@@ -65,14 +65,14 @@ pub fn on_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
 pub fn route(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item: proc_macro2::TokenStream = item.into();
     let expanded = syn::parse(arguments).and_then(|arguments| route::expand(&arguments, &syn::parse2(item.clone())?));
-    beside(item, expanded)
+    beside(&item, expanded)
 }
 
 /// Keeps the user's item whether or not the expansion succeeded: an error of the macro must not bring
 /// "cannot find function" errors with it.
 ///
 /// A handler takes its argument by value, needed or not; a lint that says otherwise would be no help.
-fn beside(item: proc_macro2::TokenStream, expanded: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
+fn beside(item: &proc_macro2::TokenStream, expanded: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
     let mut tokens = quote::quote! {
         #[allow(clippy::needless_pass_by_value, reason = "a handler owns its argument")]
         #item

@@ -256,7 +256,7 @@ fn title(status: u16) -> &'static str {
         500 => "Internal Server Error",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
-        400..=499 => "Client Error",
+        other if other < 500 => "Client Error",
         _ => "Server Error",
     }
 }

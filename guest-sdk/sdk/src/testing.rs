@@ -242,7 +242,7 @@ pub(crate) mod seam {
         with(|host| host.now)
     }
 
-    /// The same sequence in every test run (SplitMix64).
+    /// The same sequence in every test run (`SplitMix64`).
     pub(crate) fn random_bytes(count: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(count);
         while bytes.len() < count {

@@ -88,6 +88,27 @@ impl Prepared {
         Ok(())
     }
 
+    /// Makes an instance, calls it and throws it away.
+    fn invoke<T>(
+        &self,
+        run: Run,
+        timeout: Duration,
+        call: impl FnOnce(&mut Store<Invocation>, &Instance) -> wasmtime::Result<T>,
+    ) -> (Result<T, Failure>, Invocation) {
+        let mut store = self.store(Invocation::running(run), timeout);
+        let result = self.pre.instantiate(&mut store).and_then(|instance| call(&mut store, &instance));
+        let result = result.map_err(|error| {
+            let Ended { cause, reason } = Ended::of(&error, store.data());
+            let reason = if cause == Cause::Timeout {
+                format!("{reason} after {}", humantime::format_duration(timeout))
+            } else {
+                reason
+            };
+            Failure { cause, reason }
+        });
+        (result, store.into_data())
+    }
+
     fn store(&self, invocation: Invocation, timeout: Duration) -> Store<Invocation> {
         let mut store = Store::new(&self.engine, invocation);
         store.limiter(|invocation| &mut invocation.meter);
@@ -111,9 +132,20 @@ pub struct Generation {
     pub settings: Arc<Settings>,
     /// What bounds its invocations, shared by all generations of the plugin.
     pub room: Arc<Room>,
-    prepared: Prepared,
+    code: Code,
     clock: Clock,
 }
+
+/// What runs.
+enum Code {
+    Component(Prepared),
+    Native(NativeHandler),
+}
+
+/// An event handler that is compiled into the process. It has all of the path that a component has, but
+/// no sandbox: a benchmark shows by it what the sandbox costs. It publishes by calling its second
+/// argument with an event type and JSON.
+pub type NativeHandler = fn(&Event, &mut dyn FnMut(&str, Vec<u8>)) -> Outcome;
 
 impl std::fmt::Debug for Generation {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -185,7 +217,22 @@ impl Generation {
         clock: Clock,
     ) -> Self {
         let name = descriptor.name.as_str().into();
-        Self { name, digest, descriptor, settings: Arc::new(settings), room, prepared, clock }
+        let code = Code::Component(prepared);
+        Self { name, digest, descriptor, settings: Arc::new(settings), room, code, clock }
+    }
+
+    /// The same plugin with a native handler in place of its component.
+    #[must_use]
+    pub fn with_native_handler(&self, handler: NativeHandler) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            digest: self.digest.clone(),
+            descriptor: Arc::clone(&self.descriptor),
+            settings: Arc::clone(&self.settings),
+            room: Arc::clone(&self.room),
+            code: Code::Native(handler),
+            clock: self.clock.clone(),
+        }
     }
 
     /// Whether a declared subscription is this generation's too.
@@ -204,19 +251,23 @@ impl Generation {
         definition: &Definition,
         state: Box<dyn StateView>,
     ) -> Handled {
-        let Some(events) = &self.prepared.events else {
-            let reason = format!("plugin `{}` exports no event handler", self.name);
-            let outcome = Outcome::Reject(Failure { cause: Cause::NoHandler, reason });
-            return Handled { outcome, effects: Effects::default() };
-        };
         let inherited = BTreeMap::from([
             (CAUSATION_ID.to_owned(), event.id.clone()),
             (CORRELATION_ID.to_owned(), event.correlation_id().to_owned()),
         ]);
         let occasion = Occasion::Delivery { event: event.id.clone(), subscription: subscription.to_owned(), attempt };
         let run = self.run(state, IdSeed::of_delivery(event, subscription), inherited, occasion);
+        let prepared = match &self.code {
+            Code::Component(prepared) => prepared,
+            Code::Native(handler) => return run_native(*handler, event, run),
+        };
+        let Some(events) = &prepared.events else {
+            let reason = format!("plugin `{}` exports no event handler", self.name);
+            let outcome = Outcome::Reject(Failure { cause: Cause::NoHandler, reason });
+            return Handled { outcome, effects: Effects::default() };
+        };
         let timeout = definition.timeout.min(self.settings.limits.timeout);
-        let (result, invocation) = self.invoke(run, timeout, |store, instance| {
+        let (result, invocation) = prepared.invoke(run, timeout, |store, instance| {
             let extensions = pairs(&event.extensions);
             let delivery = wire::Delivery {
                 event: wire::Event {
@@ -246,13 +297,17 @@ impl Generation {
     /// Handles a request in a fresh instance. Blocks for as long as the handler runs.
     #[must_use]
     pub fn handle_request(&self, request: &Request, ids: IdSeed, state: Box<dyn StateView>) -> Answered {
-        let Some(http) = &self.prepared.http else {
+        let with_http = match &self.code {
+            Code::Component(prepared) => prepared.http.as_ref().map(|http| (prepared, http)),
+            Code::Native(_) => None,
+        };
+        let Some((prepared, http)) = with_http else {
             let reason = format!("plugin `{}` exports no HTTP handler", self.name);
             return Answered::Failed(Failure { cause: Cause::NoHandler, reason });
         };
         let occasion = Occasion::Request { route: format!("{} {}", request.method, request.route) };
         let run = self.run(state, ids, BTreeMap::new(), occasion);
-        let (result, invocation) = self.invoke(run, self.settings.limits.timeout, |store, instance| {
+        let (result, invocation) = prepared.invoke(run, self.settings.limits.timeout, |store, instance| {
             let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
             let headers = pairs(request.headers.iter().map(|(name, value)| (name, value)));
             let request = http_handler::Request {
@@ -291,27 +346,13 @@ impl Generation {
             log_bytes_left: self.settings.limits.log_bytes,
         }
     }
+}
 
-    /// Makes an instance, calls it and throws it away.
-    fn invoke<T>(
-        &self,
-        run: Run,
-        timeout: Duration,
-        call: impl FnOnce(&mut Store<Invocation>, &Instance) -> wasmtime::Result<T>,
-    ) -> (Result<T, Failure>, Invocation) {
-        let mut store = self.prepared.store(Invocation::running(run), timeout);
-        let result = self.prepared.pre.instantiate(&mut store).and_then(|instance| call(&mut store, &instance));
-        let result = result.map_err(|error| {
-            let Ended { cause, reason } = Ended::of(&error, store.data());
-            let reason = if cause == Cause::Timeout {
-                format!("{reason} after {}", humantime::format_duration(timeout))
-            } else {
-                reason
-            };
-            Failure { cause, reason }
-        });
-        (result, store.into_data())
-    }
+fn run_native(handler: NativeHandler, event: &Event, run: Run) -> Handled {
+    let mut invocation = Invocation::running(run);
+    let outcome = handler(event, &mut |event_type, json| invocation.publish_json(event_type, json));
+    let kept = invocation.into_effects().filter(|_| outcome == Outcome::Ack);
+    Handled { outcome, effects: kept.unwrap_or_default() }
 }
 
 /// How a call that returned no value ended.

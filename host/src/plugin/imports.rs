@@ -86,6 +86,24 @@ impl Invocation {
         self.run.map(|run| run.buffer.into_effects())
     }
 
+    /// Publishes as a component would. For native handlers, which are trusted to publish what they may.
+    pub(super) fn publish_json(&mut self, event_type: &str, json: Vec<u8>) {
+        let message = bus::Message {
+            type_: event_type.to_owned(),
+            subject: None,
+            datacontenttype: Some("application/json".to_owned()),
+            dataschema: None,
+            extensions: Vec::new(),
+            data: Some(json),
+            due: bus::Due::Now,
+        };
+        if let Some(run) = &mut self.run
+            && let Err(error) = run.publish(message)
+        {
+            tracing::error!(plugin = %run.plugin, event_type, ?error, "a native handler published what it may not");
+        }
+    }
+
     /// A wasmtime error ends the guest: a trap.
     fn run(&mut self) -> wasmtime::Result<&mut Run> {
         self.run.as_mut().ok_or_else(|| wasmtime::Error::msg("`describe` must be pure, and called an import"))

@@ -22,7 +22,7 @@ mod sidecar;
 pub use compile::{CompileError, Digest};
 pub use descriptor::{ConfigKey, Descriptor, Invalid, Route, Subscription};
 pub use engine::{EngineConfig, EngineError};
-pub use generation::{Answered, Generation, Handled, PrepareError, Request, Response};
+pub use generation::{Answered, Generation, Handled, NativeHandler, PrepareError, Request, Response};
 pub use keeper::{Declare, Folder, Keeper, Status};
 pub use limits::Limits;
 pub use loader::{LoadError, Loader, Room};

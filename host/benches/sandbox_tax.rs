@@ -1,0 +1,153 @@
+//! What the sandbox costs: events through publish → durable → handle → ack, with a fresh instance of a
+//! component for each event, against the same host with a native function in place of the component. Both
+//! read the same JSON and publish one event. Rounds are interleaved, since machines drift.
+
+#![allow(
+    missing_docs,
+    clippy::print_stdout,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints its figures and fails by panicking"
+)]
+
+mod common;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sandbus_host::bus::{self, Bus};
+use sandbus_host::clock::Clock;
+use sandbus_host::dispatcher::{Dispatcher, Webhooks};
+use sandbus_host::event::Event;
+use sandbus_host::outcome::{Cause, Failure, Outcome, Publish};
+use sandbus_host::plugin::{Defaults, EngineConfig, Generation, Limits, Loader, Registry, Sidecar};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+const EVENTS: usize = 6_400;
+const BATCH: usize = 64;
+const ROUNDS: usize = 9;
+const CONCURRENCY: usize = 64;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let component = Arc::new(load(cache.path()));
+    let native = Arc::new(component.with_native_handler(invoice));
+    let (mut sandboxed, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        // Which one goes first alternates; the first round warms up and does not count.
+        let measure = |generation: &Arc<Generation>| runtime.block_on(events_per_second(Arc::clone(generation)));
+        let (with_sandbox, without) = if round % 2 == 0 {
+            (measure(&component), measure(&native))
+        } else {
+            let without = measure(&native);
+            (measure(&component), without)
+        };
+        if round > 0 {
+            sandboxed.push(with_sandbox);
+            bare.push(without);
+            ratios.push(with_sandbox / without);
+        }
+    }
+    let show = |name: &str, figures: Vec<f64>, digits: usize| {
+        let (median, least, most) = common::spread(figures);
+        println!("  {name:<28} {median:>9.digits$}   ({least:.digits$} to {most:.digits$})");
+    };
+    println!("sandbox-tax: {EVENTS} events of some 500 bytes, {ROUNDS} interleaved rounds, medians");
+    show("fresh instance, events/s", sandboxed, 0);
+    show("native function, events/s", bare, 0);
+    show("ratio", ratios, 2);
+}
+
+fn load(cache: &std::path::Path) -> Generation {
+    let count = |number| NonZeroU32::new(number).unwrap();
+    let defaults = Defaults {
+        limits: Limits::default(),
+        subscription_concurrency: count(16),
+        plugin_concurrency: count(32),
+        memory_ceiling_bytes: 512 << 20,
+    };
+    let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: 512 << 20 };
+    let loader = Loader::new(engine, cache.to_owned(), defaults, Clock::System).unwrap();
+    loader.load(&common::guest("bench-handler"), &Sidecar::default()).unwrap()
+}
+
+/// What the component does, in native code.
+fn invoice(event: &Event, publish: &mut dyn FnMut(&str, Vec<u8>)) -> Outcome {
+    let Ok(order) = serde_json::from_slice::<Order>(event.data.as_deref().unwrap_or_default()) else {
+        return Outcome::Reject(Failure { cause: Cause::Rejected, reason: "no order".to_owned() });
+    };
+    let cents = order.lines.iter().map(|line| u64::from(line.count) * line.cents).sum::<u64>();
+    let invoice = json!({ "order": order.id, "customer": order.customer, "cents": cents });
+    publish("bench.invoice", serde_json::to_vec(&invoice).unwrap());
+    Outcome::Ack
+}
+
+#[derive(serde::Deserialize)]
+struct Order {
+    id: String,
+    customer: String,
+    #[allow(dead_code, reason = "it is read as the component reads it")]
+    note: String,
+    lines: Vec<Line>,
+}
+
+#[derive(serde::Deserialize)]
+struct Line {
+    #[allow(dead_code, reason = "it is read as the component reads it")]
+    article: String,
+    count: u32,
+    cents: u64,
+}
+
+fn order(number: usize) -> Value {
+    let line = |article: &str| json!({ "article": article, "count": 3, "cents": 1999 });
+    json!({
+        "id": format!("order-{number}"),
+        "customer": "customer-1234567",
+        "note": "please leave it with the neighbours if nobody is there".repeat(3),
+        "lines": [line("a kettle of steel"), line("a teapot of clay"), line("a cup of porcelain"), line("a spoon")],
+    })
+}
+
+async fn events_per_second(generation: Arc<Generation>) -> f64 {
+    let directory = tempfile::tempdir().unwrap();
+    let bus = Bus::open(directory.path(), Clock::System, bus::Defaults::default()).unwrap();
+    let registry = Registry::default();
+    bus.declare(&generation.name, generation.settings.subscriptions.clone()).await.unwrap();
+    registry.put(generation);
+    let places = Arc::new(Semaphore::new(CONCURRENCY));
+    let dispatcher = Dispatcher::new(bus.clone(), registry, places, Webhooks::new().unwrap());
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(dispatcher.run(stop.clone()));
+
+    let started = Instant::now();
+    for first in (0..EVENTS).step_by(BATCH) {
+        let events = (first..first + BATCH).map(|number| Publish {
+            event: Event {
+                id: number.to_string(),
+                source: "/bench".to_owned(),
+                event_type: "bench.order".to_owned(),
+                datacontenttype: Some("application/json".to_owned()),
+                data: Some(order(number).to_string().into_bytes()),
+                ..Event::default()
+            },
+            due: None,
+        });
+        bus.publish(events.collect()).await.unwrap();
+    }
+    let subscription = bus.subscriptions().into_iter().next().unwrap();
+    while subscription.overview().backlog > 0 {
+        tokio::time::sleep(Duration::from_micros(500)).await;
+    }
+    let elapsed = started.elapsed();
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(bus.head().0, 2 * EVENTS as u64, "each event has published one");
+    bus.close().await;
+    EVENTS as f64 / elapsed.as_secs_f64()
+}

@@ -1,0 +1,116 @@
+//! From saving a handler's `.wasm` to the first event handled by it, in a running host: with code that
+//! must be compiled, and with code that is in the cache; beside the time of compiling alone.
+
+#![allow(
+    missing_docs,
+    clippy::print_stdout,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a benchmark prints its figures and fails by panicking"
+)]
+
+mod common;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sandbus_host::bus::Bus;
+use sandbus_host::clock::Clock;
+use sandbus_host::config::{Config, Overrides};
+use sandbus_host::event::Event;
+use sandbus_host::host::Host;
+use sandbus_host::outcome::Publish;
+use sandbus_host::plugin::{Digest, EngineConfig, Loader, Registry, Sidecar};
+use tokio_util::sync::CancellationToken;
+
+const ROUNDS: u8 = 15;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let home = tempfile::tempdir().unwrap();
+    let any_port = "127.0.0.1:0".parse().ok();
+    let config = Config::load(&Overrides {
+        plugins: Some(home.path().join("plugins")),
+        data: Some(home.path().join("data")),
+        listen: any_port,
+        admin_listen: any_port,
+        ..Overrides::default()
+    })
+    .unwrap();
+    let defaults = config.sandbox.plugin_defaults();
+    let engine = EngineConfig { concurrency: 4, memory_bytes: 512 << 20 };
+    let loader = Loader::new(engine, home.path().join("other-cache"), defaults, Clock::System).unwrap();
+
+    let host = Host::start(config).await.unwrap();
+    let (bus, registry) = (host.bus(), host.registry());
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(host.run(stop.clone()));
+    let file = home.path().join("plugins/poison.wasm");
+
+    let (mut compiles, mut fresh, mut cached, mut over) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let bytes = version(round);
+        let started = Instant::now();
+        loader.load(&bytes, &Sidecar::default()).unwrap();
+        let compile = started.elapsed();
+        let swap = save_to_first_event(&file, &bytes, &bus, &registry).await;
+        compiles.push(milliseconds(compile));
+        fresh.push(milliseconds(swap));
+        over.push(milliseconds(swap.saturating_sub(compile)));
+    }
+    for round in 0..ROUNDS {
+        cached.push(milliseconds(save_to_first_event(&file, &version(round), &bus, &registry).await));
+    }
+    stop.cancel();
+    running.await.unwrap().unwrap();
+
+    println!("swap: save of a 60 kB handler to the first event on it, {ROUNDS} rounds, medians, milliseconds");
+    for (name, figures) in [
+        ("new code", fresh),
+        ("  of which beyond compiling", over),
+        ("code in the cache", cached),
+        ("compiling alone", compiles),
+    ] {
+        let (median, least, most) = common::spread(figures);
+        println!("  {name:<28} {median:>9.1}   ({least:.1} to {most:.1})");
+    }
+}
+
+/// The handler with another custom section at its end: the same code, another digest.
+fn version(round: u8) -> Vec<u8> {
+    let mut bytes = common::guest("poison-fixed");
+    bytes.extend([0, 3, 1, b'v', round]);
+    bytes
+}
+
+async fn save_to_first_event(file: &Path, bytes: &[u8], bus: &Bus, registry: &Registry) -> Duration {
+    let digest = Digest::of(bytes);
+    let partial = file.with_extension("partial");
+    let started = Instant::now();
+    std::fs::write(&partial, bytes).unwrap();
+    std::fs::rename(&partial, file).unwrap();
+    let mut changes = registry.changes();
+    let loaded = |plugins: &std::sync::Arc<sandbus_host::plugin::Snapshot>| {
+        plugins.plugins.get("poison").is_some_and(|generation| generation.digest == digest)
+    };
+    changes.wait_for(loaded).await.unwrap();
+    let event = Event {
+        id: uuid::Uuid::now_v7().to_string(),
+        source: "/bench".to_owned(),
+        event_type: "poison.pill".to_owned(),
+        ..Event::default()
+    };
+    bus.publish(vec![Publish { event, due: None }]).await.unwrap();
+    while bus.subscriptions().iter().any(|subscription| subscription.overview().backlog > 0) {
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    started.elapsed()
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
