@@ -228,6 +228,19 @@ mod tests {
         assert!(error("admin_listen = \"0.0.0.0:1\"").contains("loopback"));
     }
 
+    /// The README's list of settings is complete and true.
+    #[test]
+    fn the_readme_lists_every_setting_with_its_default() {
+        let readme = include_str!("../../README.md");
+        let block = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let from_readme = load(block, Overrides::default()).unwrap();
+        assert_eq!(from_readme, load("", Overrides::default()).unwrap());
+        let keys = |text: &str| text.matches(" = ").count();
+        assert_eq!(keys(block), 7 + 5 + 9, "a new setting belongs into the README");
+        let sidecar = readme.split("```toml\n").nth(2).and_then(|rest| rest.split("```").next()).unwrap();
+        crate::plugin::Sidecar::parse(sidecar).unwrap();
+    }
+
     #[test]
     fn a_named_file_must_exist() {
         let overrides = Overrides { config: Some("/nonexistent/sandbus.toml".into()), ..Overrides::default() };

@@ -140,13 +140,15 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
     let pattern = match &arguments.pattern {
         Some(pattern) => quote!(#pattern),
         None => quote_spanned! { argument.span() =>
-            const {
-                match <#argument as ::sandbus_sdk::EventArgument>::TYPE {
+            {
+                // An item of its own, so that a mere check evaluates it too.
+                const PATTERN: &str = match <#argument as ::sandbus_sdk::EventArgument>::TYPE {
                     ::std::option::Option::Some(name) => name,
                     ::std::option::Option::None => ::std::panic!(
                         "this argument belongs to no single event type; name a pattern: #[on_event(\"some.type\")]"
                     ),
-                }
+                };
+                PATTERN
             }
         },
     };
@@ -162,7 +164,7 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
         ReturnType::Default => signature.ident.span(),
         ReturnType::Type(_, output) => output.span(),
     };
-    let finish = quote_spanned! { output => ::sandbus_sdk::plugin::HandlerResult::into_result };
+    let call = quote_spanned! { output => ::sandbus_sdk::plugin::HandlerResult::into_result(#function_name(#value)) };
 
     Ok(quote! {
         #[doc(hidden)]
@@ -186,7 +188,7 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
                 #delivery: ::sandbus_sdk::bindings::sandbus::plugin::types::Delivery,
             ) -> ::sandbus_sdk::Result<()> {
                 let #value = #decode(#delivery)?;
-                #finish(#function_name(#value))
+                #call
             }
         }
     })

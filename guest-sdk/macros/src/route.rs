@@ -47,23 +47,27 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
     let request = Ident::new("request", Span::mixed_site());
     let function_name = &signature.ident;
     let visibility = &function.vis;
-    let arguments = types.iter().map(|argument| {
-        quote_spanned! { argument.span() =>
-            match <#argument as ::sandbus_sdk::http::FromRequest>::from_request(#request) {
-                ::std::result::Result::Ok(argument) => argument,
-                ::std::result::Result::Err(problem) => {
-                    return ::sandbus_sdk::http::IntoOutcome::into_outcome(
-                        ::std::result::Result::<(), _>::Err(problem),
-                    );
+    let arguments: Vec<_> = types
+        .iter()
+        .map(|argument| {
+            quote_spanned! { argument.span() =>
+                match <#argument as ::sandbus_sdk::http::FromRequest>::from_request(#request) {
+                    ::std::result::Result::Ok(argument) => argument,
+                    ::std::result::Result::Err(problem) => {
+                        return ::sandbus_sdk::http::IntoOutcome::into_outcome(
+                            ::std::result::Result::<(), _>::Err(problem),
+                        );
+                    }
                 }
             }
-        }
-    });
+        })
+        .collect();
     let output = match &signature.output {
         ReturnType::Default => signature.ident.span(),
         ReturnType::Type(_, output) => output.span(),
     };
-    let finish = quote_spanned! { output => ::sandbus_sdk::http::IntoOutcome::into_outcome };
+    let call =
+        quote_spanned! { output => ::sandbus_sdk::http::IntoOutcome::into_outcome(#function_name(#(#arguments),*)) };
 
     Ok(quote! {
         #[doc(hidden)]
@@ -79,7 +83,7 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
             fn call(
                 #request: &::sandbus_sdk::http::Request,
             ) -> ::std::result::Result<::sandbus_sdk::http::Response, ::sandbus_sdk::http::Response> {
-                #finish(#function_name(#(#arguments),*))
+                #call
             }
         }
     })

@@ -77,6 +77,11 @@ pub mod prelude {
     pub use crate::{Classify, Event, Failure, Message, Result, config, on_event, plugin, publish, route, state};
 }
 
+/// The README's handler is compiled with the documentation's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 /// Parts that the macros refer to.
 #[doc(hidden)]
 pub mod private {

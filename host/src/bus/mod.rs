@@ -164,11 +164,11 @@ impl Bus {
             std::fs::TryLockError::Error(error) => unusable(error),
         })?;
         let path = directory.join("bus.db");
-        Self::open_store(path.clone(), lock, clock, defaults).map_err(|error| OpenError::Store { path, error })
+        Self::open_store(&path, lock, clock, defaults).map_err(|error| OpenError::Store { path, error })
     }
 
-    fn open_store(path: PathBuf, lock: File, clock: Clock, defaults: Defaults) -> Result<Self, StoreError> {
-        let connection = schema::open(&path)?;
+    fn open_store(path: &Path, lock: File, clock: Clock, defaults: Defaults) -> Result<Self, StoreError> {
+        let connection = schema::open(path)?;
         let types = rows::types(&connection)?.into_iter().map(|(number, name)| (name, number)).collect();
         let types = Types { numbers: types };
         let head = rows::head(&connection)?;
@@ -178,7 +178,7 @@ impl Bus {
         let shared = Arc::new(Shared {
             clock,
             defaults,
-            readers: Arc::new(Readers::new(path.clone())),
+            readers: Arc::new(Readers::new(path.to_owned())),
             subscriptions: RwLock::new(subscriptions),
             changes: watch::Sender::new(0),
             types: RwLock::new(types),

@@ -66,7 +66,9 @@ impl Snapshot {
 impl StateView for Snapshot {
     fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
         let plugin = self.plugin.clone();
-        self.begun().and_then(|connection| rows::state_value(connection, &plugin, key)).map_err(unreadable)
+        self.begun()
+            .and_then(|connection| rows::state_value(connection, &plugin, key))
+            .map_err(|error| unreadable(&error))
     }
 
     fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError> {
@@ -75,11 +77,11 @@ impl StateView for Snapshot {
             let keys = rows::state_keys(connection, &plugin, after, limit)?;
             Ok((keys, rows::state_listing(connection, &plugin)?))
         };
-        self.begun().and_then(read).map_err(unreadable)
+        self.begun().and_then(read).map_err(|error| unreadable(&error))
     }
 }
 
-fn unreadable(error: StoreError) -> StateError {
+fn unreadable(error: &StoreError) -> StateError {
     StateError(error.to_string())
 }
 

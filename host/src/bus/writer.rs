@@ -83,6 +83,9 @@ struct Batch {
     replies: Vec<Deferred>,
 }
 
+/// A key of the state, and the value that it gets; none deletes it.
+type NewValue = (String, Option<Vec<u8>>);
+
 type Deferred = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
 
 fn later<T: Send + 'static>(reply: Reply<T>, result: Result<T, CommitError>) -> Deferred {
@@ -188,7 +191,7 @@ impl Writer {
         match self.apply_all(commands, &mut batch) {
             Ok(moves) => {
                 self.publish_results(&mut batch, moves);
-                batch.reply(Ok(()));
+                batch.reply(&Ok(()));
                 Ok(())
             }
             Err(error) => {
@@ -196,7 +199,7 @@ impl Writer {
                 self.next_position = self.shared.head().0 + 1;
                 let refusal =
                     if error.is_disk_full() { CommitError::DiskFull } else { CommitError::Closed(error.to_string()) };
-                batch.reply(Err(refusal));
+                batch.reply(&Err(refusal));
                 if error.is_disk_full() { Ok(()) } else { Err(error) }
             }
         }
@@ -413,7 +416,7 @@ impl Writer {
         Ok(())
     }
 
-    fn new_values(&self, plugin: &str, effects: &Effects) -> Result<Vec<(String, Option<Vec<u8>>)>, Refused> {
+    fn new_values(&self, plugin: &str, effects: &Effects) -> Result<Vec<NewValue>, Refused> {
         let mut values = Vec::with_capacity(effects.writes.len());
         for (key, write) in &effects.writes {
             let value = match write {
@@ -444,8 +447,8 @@ impl Writer {
 
     fn find(&self, id: &SubscriptionId, batch: &Batch) -> Option<Arc<Subscription>> {
         let deleted = |one: &Arc<Subscription>| batch.deleted.iter().any(|gone| gone.number == one.number);
-        let all = self.subscriptions.values().chain(&batch.added);
-        all.filter(|one| one.id == *id && !deleted(one)).cloned().next()
+        let mut all = self.subscriptions.values().chain(&batch.added);
+        all.find(|one| one.id == *id && !deleted(one)).cloned()
     }
 
     fn change_subscription(
@@ -693,7 +696,7 @@ impl Batch {
         }
     }
 
-    fn reply(self, commit: Result<(), CommitError>) {
+    fn reply(self, commit: &Result<(), CommitError>) {
         for reply in self.replies {
             reply(commit.clone());
         }

@@ -159,7 +159,7 @@ impl Run {
     fn publish(&mut self, message: bus::Message) -> Result<String, bus::Error> {
         let (event, due) = self.event(message)?;
         let id = event.id.clone();
-        self.buffer.publish(event, due).map_err(limit)?;
+        self.buffer.publish(event, due).map_err(|refused| limit(&refused))?;
         Ok(id)
     }
 
@@ -180,7 +180,9 @@ impl Run {
             bus::Target::Plugin(name) => Target::Plugin(name),
             bus::Target::Webhook(url) => self.webhook(url)?,
         };
-        self.buffer.subscribe(SubscriptionChange::Subscribe { name, pattern, target }).map_err(limit)
+        self.buffer
+            .subscribe(SubscriptionChange::Subscribe { name, pattern, target })
+            .map_err(|refused| limit(&refused))
     }
 
     fn webhook(&self, url: String) -> Result<Target, bus::Error> {
@@ -196,7 +198,7 @@ impl Run {
     }
 }
 
-fn limit(refused: Refused) -> bus::Error {
+fn limit(refused: &Refused) -> bus::Error {
     bus::Error::Limit(refused.to_string())
 }
 
@@ -232,7 +234,7 @@ impl bus::Host for Invocation {
 
     fn unsubscribe(&mut self, name: String) -> wasmtime::Result<Result<(), bus::Error>> {
         let change = SubscriptionChange::Unsubscribe { name };
-        Ok(self.run()?.buffer.subscribe(change).map_err(limit))
+        Ok(self.run()?.buffer.subscribe(change).map_err(|refused| limit(&refused)))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use sandbus_sdk::bindings::exports::sandbus::plugin::{descriptor, event_handler, http_handler};
 
-struct Plugin;
+/// The plugin, as the host sees it.
+#[derive(Debug)]
+pub struct Plugin;
 
 impl descriptor::Guest for Plugin {
     fn describe() -> descriptor::Descriptor {

@@ -1,0 +1,8 @@
+use sandbus_sdk::prelude::*;
+
+#[derive(Event, Serialize, Deserialize)]
+struct UserRegistered {
+    name: String,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use sandbus_sdk::prelude::*;
+
+struct NotAnEvent;
+
+#[on_event("user.registered")]
+fn welcome(user: NotAnEvent) -> Result<()> {
+    Ok(())
+}
+
+fn main() {}
