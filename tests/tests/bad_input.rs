@@ -1,6 +1,8 @@
 //! What bad input gets: a clear message that names the thing and the remedy, the others unharmed, nothing
 //! lost.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use sandbus_tests::{Host, Setup, eventually, guest, put};
 use serde_json::json;
 

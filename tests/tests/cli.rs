@@ -1,5 +1,7 @@
 //! The command line against a running host.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::process::Command;
 
 use sandbus_tests::{Setup, binary, eventually};

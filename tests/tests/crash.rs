@@ -1,5 +1,7 @@
 //! A host that is killed loses nothing that it acknowledged, and does nothing twice.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 

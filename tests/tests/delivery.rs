@@ -1,5 +1,7 @@
 //! What a subscriber may rely on: retries, dead letters, effects exactly once, duplicates, delays.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::HashSet;
 use std::thread;
 

@@ -1,5 +1,7 @@
 //! The developer's loop: a crate of a user's own, built, run, changed, swapped.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use sandbus_tests::{Host, Setup, eventually, put};

@@ -1,5 +1,7 @@
 //! The ingress and the admin interface as HTTP servers: routing, limits, refusals.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 

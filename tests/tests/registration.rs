@@ -1,5 +1,7 @@
 //! The seed's scenario: three plugins, none knowing of the others, and an event that goes through them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use sandbus_tests::{Setup, Webhook, eventually};
 use serde_json::json;
 

@@ -20,7 +20,7 @@ fn entry(event: Event<serde_json::Value>) -> Result<()> {
     }
     state::set(&key, &event.data)?;
     state::increment("merged", 1)?;
-    Message::raw("ledger.booked", "application/json", event.id.clone().into_bytes()).publish()?;
+    Message::raw("ledger.booked", "application/json", event.id.into_bytes()).publish()?;
     Ok(())
 }
 
