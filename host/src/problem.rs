@@ -119,3 +119,21 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_change_says_whether_and_when_to_come_back() {
+        let answer = |error: CommitError| {
+            let response = Problem::from(error).into_response();
+            (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER))
+        };
+        assert_eq!(answer(CommitError::Busy), (429, true));
+        assert_eq!(answer(CommitError::DiskFull), (507, true));
+        assert_eq!(answer(CommitError::Closed("it is shutting down".to_owned())), (503, true));
+        assert_eq!(answer(CommitError::Conflict("k".to_owned())), (503, true));
+        assert_eq!(answer(CommitError::NotFound("x".to_owned())), (404, false));
+    }
+}

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::outcome::{Cause, Failure, SubscriptionChange, Write};
+use crate::event::Event;
+use crate::outcome::{Cause, Failure, Outcome, SubscriptionChange, Write};
 use crate::subscription::{RetryPolicy, Target};
 
 const START: Timestamp = Timestamp(1_893_456_000_000);

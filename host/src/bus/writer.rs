@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use super::batch::{Batch, CursorMove, Refused, answer};
+use super::command::{Command, Settled, Settlement, refuse};
 use super::progress::{Progress, Subscription};
 use super::retry::{self, Next};
 use super::rows::{self, Attempt, DeadLetterFilter};
@@ -27,95 +29,8 @@ const PROMOTE_LIMIT: usize = 256;
 /// The most subscriptions that one plugin may make at run time.
 const DYNAMIC_LIMIT: usize = 1_000;
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
-
-/// A change to commit.
-pub(super) enum Command {
-    Publish { events: Vec<Publish>, reply: Reply<Vec<Accepted>> },
-    Settle { settlement: Box<Settlement>, reply: Reply<Settled> },
-    Commit { plugin: String, effects: Box<Effects>, reply: Reply<()> },
-    Declare { plugin: String, definitions: Vec<(String, Definition)>, reply: Reply<Vec<SubscriptionId>> },
-    Delete { id: SubscriptionId, reply: Reply<()> },
-    Redrive { filter: DeadLetterFilter, limit: usize, reply: Reply<usize> },
-    Drop { filter: DeadLetterFilter, limit: usize, reply: Reply<usize> },
-    Promote,
-    Checkpoint,
-    Close,
-}
-
-/// The end of one attempt.
-pub(super) struct Settlement {
-    pub(super) subscription: Arc<Subscription>,
-    pub(super) position: Position,
-    pub(super) outcome: Outcome,
-    /// The plugin whose effects these are; they are committed with an ack alone.
-    pub(super) effects: Option<(String, Effects)>,
-    pub(super) digest: Option<String>,
-    /// From 0 to 1, to spread retries.
-    pub(super) jitter: f64,
-}
-
-/// What became of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// It is handled.
-    Handled,
-    /// It is tried again at a time.
-    Waiting(Timestamp),
-    /// It is a dead letter.
-    Dead,
-}
-
-/// What happens after the commit, in this order.
-struct Batch {
-    now: Timestamp,
-    types: Vec<(i64, String)>,
-    added: Vec<Arc<Subscription>>,
-    redefined: Vec<(Arc<Subscription>, Definition)>,
-    pauses: Vec<(Arc<Subscription>, Option<String>)>,
-    deleted: Vec<Arc<Subscription>>,
-    /// First attempts that are settled, by subscription.
-    fresh: HashMap<i64, (Arc<Subscription>, Vec<Position>)>,
-    settled: Vec<(Arc<Subscription>, Position, Settled)>,
-    due: Vec<(Arc<Subscription>, Timestamp, u64)>,
-    appended: Vec<Logged>,
-    rescheduled: bool,
-    replies: Vec<Deferred>,
-}
-
 /// A key of the state, and the value that it gets; none deletes it.
 type NewValue = (String, Option<Vec<u8>>);
-
-type Deferred = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
-
-fn later<T: Send + 'static>(reply: Reply<T>, result: Result<T, CommitError>) -> Deferred {
-    // Whoever asked may have gone; the change stands all the same.
-    Box::new(move |commit| drop(reply.send(commit.and(result))))
-}
-
-/// An error of one change, or one of the store that ends the batch.
-enum Refused {
-    Change(CommitError),
-    Store(StoreError),
-}
-
-impl From<CommitError> for Refused {
-    fn from(error: CommitError) -> Self {
-        Self::Change(error)
-    }
-}
-
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<rusqlite::Error> for Refused {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
 
 pub(super) struct Writer {
     connection: Connection,
@@ -168,18 +83,22 @@ impl Writer {
                 return self.checkpoint("TRUNCATE");
             }
             if checkpoint {
-                self.checkpoint("RESTART")?;
+                self.checkpoint("PASSIVE")?;
             }
         }
         Ok(())
     }
 
-    /// Folds the write-ahead log into the store and begins it anew. Readers that hold an old snapshot
-    /// keep it from that, which is no error: the next time will do.
+    /// Folds the write-ahead log into the store, so that the next write begins it anew. Readers that hold
+    /// an old snapshot, or a full disk, keep it from that, which is no error: the next time will do.
     fn checkpoint(&self, mode: &str) -> Result<(), StoreError> {
         let mut statement = self.connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
         match statement.query_row([], |_| Ok(())) {
-            Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::DatabaseBusy => Ok(()),
+            Err(rusqlite::Error::SqliteFailure(error, _))
+                if matches!(error.code, rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DiskFull) =>
+            {
+                Ok(())
+            }
             result => Ok(result?),
         }
     }
@@ -668,66 +587,5 @@ impl Writer {
             self.has_scheduled = next.is_some();
             self.shared.next_scheduled.send_replace(next);
         }
-    }
-}
-
-/// A cursor's new place, and the deliveries before it that got a row.
-struct CursorMove {
-    subscription: Arc<Subscription>,
-    cursor: Position,
-    holes: Vec<Position>,
-}
-
-impl Batch {
-    fn new(now: Timestamp) -> Self {
-        Self {
-            now,
-            types: Vec::new(),
-            added: Vec::new(),
-            redefined: Vec::new(),
-            pauses: Vec::new(),
-            deleted: Vec::new(),
-            fresh: HashMap::new(),
-            settled: Vec::new(),
-            due: Vec::new(),
-            appended: Vec::new(),
-            rescheduled: false,
-            replies: Vec::new(),
-        }
-    }
-
-    fn reply(self, commit: &Result<(), CommitError>) {
-        for reply in self.replies {
-            reply(commit.clone());
-        }
-    }
-}
-
-/// Applies a change and keeps its answer for after the commit.
-fn answer<T: Send + 'static>(
-    batch: &mut Batch,
-    reply: Reply<T>,
-    apply: impl FnOnce(&mut Batch) -> Result<T, Refused>,
-) -> Result<(), StoreError> {
-    let (result, failure) = match apply(batch) {
-        Ok(value) => (Ok(value), None),
-        Err(Refused::Change(error)) => (Err(error), None),
-        // The commit's own error is what is answered.
-        Err(Refused::Store(error)) => (Err(CommitError::Closed(error.to_string())), Some(error)),
-    };
-    batch.replies.push(later(reply, result));
-    failure.map_or(Ok(()), Err)
-}
-
-/// The answer of a command that was not applied because one before it failed.
-fn refuse(command: Command) -> Option<Deferred> {
-    let unused = || Err(CommitError::Busy);
-    match command {
-        Command::Publish { reply, .. } => Some(later(reply, unused().map(|()| Vec::new()))),
-        Command::Settle { reply, .. } => Some(later(reply, unused().map(|()| Settled::Dead))),
-        Command::Commit { reply, .. } | Command::Delete { reply, .. } => Some(later(reply, unused())),
-        Command::Declare { reply, .. } => Some(later(reply, unused().map(|()| Vec::new()))),
-        Command::Redrive { reply, .. } | Command::Drop { reply, .. } => Some(later(reply, unused().map(|()| 0))),
-        Command::Promote | Command::Checkpoint | Command::Close => None,
     }
 }

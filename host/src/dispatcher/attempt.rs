@@ -68,7 +68,7 @@ impl Attempt {
                 let _shared = self.dispatcher.places.acquire().await.ok()?;
                 // The newest, since the waits may have been long.
                 let generation = self.generation(name, claim)?;
-                let ran = self.run_plugin(Arc::clone(&generation), claim).await?;
+                let ran = self.run_plugin(Arc::clone(&generation), claim).await;
                 Some((Some(generation), ran))
             }
             Target::Webhook(url) => Some((None, self.run_webhook(url, claim).await?)),
@@ -80,7 +80,7 @@ impl Attempt {
         (claim.is_dynamic() || generation.declares(&claim.subscription().name)).then_some(generation)
     }
 
-    async fn run_plugin(&self, generation: Arc<Generation>, claim: &Claim) -> Option<Ran> {
+    async fn run_plugin(&self, generation: Arc<Generation>, claim: &Claim) -> Ran {
         let started = Instant::now();
         let state = self.dispatcher.bus.state(&generation.name);
         let (event, attempt) = (Arc::clone(claim.event()), claim.attempt());
@@ -89,8 +89,13 @@ impl Attempt {
         let name = generation.name.to_string();
         let digest = generation.digest.as_str().to_owned();
         let invocation = move || generation.handle_event(&event, &subscription, attempt, &definition, state);
-        let Handled { outcome, effects } = tokio::task::spawn_blocking(invocation).await.ok()?;
-        Some(Ran { outcome, effects: Some((name, effects)), digest: Some(digest), took: started.elapsed() })
+        let handled = tokio::task::spawn_blocking(invocation).await.unwrap_or_else(|error| {
+            // A mistake in the host. Given back, the delivery would run into it again at once, and for ever.
+            let failure = Failure { cause: Cause::Trap, reason: format!("the host failed to run it: {error}") };
+            Handled { outcome: Outcome::Retry { after: None, failure }, effects: Effects::default() }
+        });
+        let Handled { outcome, effects } = handled;
+        Ran { outcome, effects: Some((name, effects)), digest: Some(digest), took: started.elapsed() }
     }
 
     async fn run_webhook(&self, url: &str, claim: &Claim) -> Option<Ran> {

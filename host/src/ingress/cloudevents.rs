@@ -394,6 +394,8 @@ mod tests {
         let problem = batch(format!("[{good},{{}}]").as_bytes()).unwrap_err();
         assert_eq!(problem.code(), "invalid-event");
         assert_eq!(batch(b"[]").unwrap(), []);
+        let long = format!("[{}{good}]", format!("{good},").repeat(BATCH_LIMIT));
+        assert_eq!(batch(long.as_bytes()).unwrap_err().status(), StatusCode::UNPROCESSABLE_ENTITY);
     }
 
     proptest! {

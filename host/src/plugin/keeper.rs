@@ -21,6 +21,8 @@ use crate::subscription::Definition;
 const QUIET: Duration = Duration::from_millis(25);
 /// How long a file that cannot be loaded is given to become whole before it is reported.
 const PATIENCE: Duration = Duration::from_millis(400);
+/// The largest file that is taken for a plugin, in bytes. Those of language runtimes have some 20 MB.
+const FILE_LIMIT_BYTES: u64 = 256 << 20;
 /// The folder is looked at this often even if no change is reported.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -74,6 +76,8 @@ impl Folder {
 enum SwapError {
     #[error("it cannot be read: {0}")]
     Read(std::io::Error),
+    #[error("it has {0} bytes; a plugin has {FILE_LIMIT_BYTES} at most")]
+    TooLarge(u64),
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error("its plugin `{name}` is loaded from {other}.wasm already; remove one of them or rename the plugin")]
@@ -289,6 +293,10 @@ fn load(loader: &Loader, wasm: &Path, sidecar: &Path) -> Result<Option<Generatio
     };
     if sidecar.enabled == Some(false) {
         return Ok(None);
+    }
+    let length = std::fs::metadata(wasm).map_err(SwapError::Read)?.len();
+    if length > FILE_LIMIT_BYTES {
+        return Err(SwapError::TooLarge(length));
     }
     let bytes = std::fs::read(wasm).map_err(SwapError::Read)?;
     Ok(Some(loader.load(&bytes, &sidecar)?))
