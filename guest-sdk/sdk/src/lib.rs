@@ -86,5 +86,4 @@ struct Readme;
 #[doc(hidden)]
 pub mod private {
     pub use crate::event::decode_json;
-    pub use serde_json;
 }
