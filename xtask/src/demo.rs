@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::guests;
-use crate::steps::{cargo, say, step, target};
+use crate::steps::{build_host, say, target};
 use hook::Hook;
 use host::Host;
 
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let built = guests::build_all()?;
-    step("building the host", || cargo(&["build", "--quiet", "-p", "sandbus-host"], &[]))?;
+    build_host()?;
     let home = target().join("demo");
     let hook = Hook::start()?;
     let plugins = prepare(&home, &built, &hook)?;

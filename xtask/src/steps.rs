@@ -34,6 +34,12 @@ pub(crate) fn step<T>(what: &str, run: impl FnOnce() -> anyhow::Result<T>) -> an
     Ok(result)
 }
 
+/// Builds the host, and the tests beside it: cargo chooses the features of dependencies by what is built
+/// together, and so two commands that build different parts would build wasmtime twice.
+pub(crate) fn build_host() -> anyhow::Result<()> {
+    step("building the host", || cargo(&["build", "--quiet", "--workspace", "--bins", "--tests"], &[]))
+}
+
 /// Runs cargo in the workspace, with its output shown.
 pub(crate) fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<()> {
     let status = Command::new("cargo")

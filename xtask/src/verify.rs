@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::guests;
-use crate::steps::{cargo, step};
+use crate::steps::{build_host, cargo, step};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
 /// Every test: unit, property and end-to-end.
 pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
     let plugins = guests::build_all()?;
-    step("building the host", || cargo(&["build", "--quiet", "-p", "sandbus-host"], &[]))?;
+    build_host()?;
     let mut command = vec!["test", "--quiet", "--workspace"];
     command.extend(arguments.rest.iter().map(String::as_str));
     step("running the tests", || cargo(&command, &variables(&plugins)))
