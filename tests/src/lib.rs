@@ -393,7 +393,8 @@ pub fn agent() -> ureq::Agent {
 /// The bytes of a built guest.
 #[must_use]
 pub fn guest(name: &str) -> Vec<u8> {
-    let folder = std::env::var_os("SANDBUS_TEST_PLUGINS").map_or_else(|| target().join("../plugins"), PathBuf::from);
+    let folder =
+        std::env::var_os("SANDBUS_TEST_PLUGINS").map_or_else(|| target().join("../test-guests"), PathBuf::from);
     let path = folder.join(format!("{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask guests`", path.display()))
 }

@@ -10,17 +10,20 @@ use crate::steps::{root, say, step, target};
 /// The packages whose guests are built: the examples under `plugins/`, and the tests' own.
 const TEST_GUESTS: &str = "sandbus-test-guests";
 
-/// Builds all guests, and puts them where the demo and the tests look for them. Returns that folder.
+/// Builds all guests. The example plugins go to `target/plugins`, where a person runs a host on them, and
+/// with the tests' own, some of which are broken on purpose, to the folder that is returned.
 pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
     let toolchain = Toolchain::ensure(Source::from_env()?, &mut |text| say(&format!("guest compiler: {text}")))?;
-    let folder = target().join("plugins");
+    let (examples, all) = (target().join("plugins"), target().join("test-guests"));
     step("building the guests", || {
-        let mut artifacts = build(&toolchain, &plugin_arguments()?)?;
-        artifacts.extend(build(&toolchain, &["-p".into(), TEST_GUESTS.into(), "--examples".into()])?);
-        std::fs::create_dir_all(&folder)?;
-        artifacts.iter().try_for_each(|artifact| place(artifact, &folder))
+        let plugins = build(&toolchain, &plugin_arguments()?)?;
+        let guests = build(&toolchain, &["-p".into(), TEST_GUESTS.into(), "--examples".into()])?;
+        std::fs::create_dir_all(&examples)?;
+        std::fs::create_dir_all(&all)?;
+        plugins.iter().try_for_each(|artifact| place(artifact, &examples))?;
+        plugins.iter().chain(&guests).try_for_each(|artifact| place(artifact, &all))
     })?;
-    Ok(folder)
+    Ok(all)
 }
 
 /// Every crate under `plugins/`.
