@@ -188,6 +188,45 @@ async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt() {
     assert_eq!((claim.event().id.as_str(), claim.attempt()), ("1", 1));
 }
 
+/// A worker gives up waiting whenever the set of subscriptions changes. What was being read goes on being
+/// read, and must not come twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_is_given_up_while_the_backlog_is_read_repeats_nothing() {
+    const EVENTS: usize = 600;
+    let fixture = Fixture::new();
+    fixture.declare("s", definition("a.b", 5)).await;
+    let publishes = (0..EVENTS).map(|id| Publish { event: event(&id.to_string()), due: None });
+    fixture.bus.publish(publishes.collect()).await.unwrap();
+    let fixture = fixture.crash();
+    let subscription = fixture.subscription("s");
+    let mut seen = BTreeSet::new();
+    while seen.len() < EVENTS {
+        for _ in 0..3 {
+            if let Some(claim) = look_once(&subscription) {
+                settle_once(claim, &mut seen).await;
+            }
+        }
+        settle_once(subscription.claim().await.unwrap(), &mut seen).await;
+    }
+    assert!(claim_now(&subscription).await.is_none(), "all is handled, and there is still something");
+    assert_eq!(subscription.overview().backlog, 0);
+}
+
+/// Asks for a delivery and gives up at once.
+fn look_once(subscription: &Subscribed) -> Option<Claim> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(subscription.claim()).poll(&mut context) {
+        std::task::Poll::Ready(claim) => Some(claim.unwrap()),
+        std::task::Poll::Pending => None,
+    }
+}
+
+async fn settle_once(mut claim: Claim, seen: &mut BTreeSet<String>) {
+    let id = claim.event().id.clone();
+    assert!(seen.insert(id.clone()), "{id} was delivered twice");
+    ack(&mut claim, Effects::default()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_scheduled_event_enters_the_log_when_it_is_due() {
     let fixture = Fixture::new();
