@@ -3,7 +3,11 @@
 
 mod attributes;
 mod event;
+mod filter;
+mod handler;
 mod on_event;
+mod on_schedule;
+mod retry;
 mod route;
 
 use proc_macro::TokenStream;
@@ -31,23 +35,68 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// ```
 /// # use sandbus_sdk::prelude::*;
 /// #[on_event(
-///     "order.>",                    // which types; the argument's own by default
-///     name = "orders",              // the subscription's name
-///     concurrency = 4,              // deliveries in flight
-///     ordering_key = "subject",     // in order for each value of this attribute
-///     timeout = "5s",               // for one invocation
-///     retry(attempts = 5, first_delay = "200ms", factor = 2.0, max_delay = "1m"),
+///     "order.>",                       // which types; the argument's own by default
+///     name = "orders",                 // the subscription's name
+///     filter(prefix(source = "/shop"), not(suffix(subject = ".test"))), // which of them: all must match
+///     start = "beginning",             // or "now", a time in RFC 3339, a position of the log
+///     concurrency = 4,                 // deliveries in flight
+///     ordering_key = "/customer/id",   // in order for each value of this attribute, or of this part of the data
+///     on_dead_letter = "park",         // what shares the key of a dead letter waits; "release": goes on without it
+///     max_backlog = 10_000,            // more than that waiting, and publishers are told to come back later
+///     timeout = "5s",                  // for one invocation
+///     retry(
+///         attempts = 5, first_delay = "200ms", factor = 2.0, max_delay = "1m",
+///         jitter = 0.5,                // the part of each delay that is left to chance
+///         permanent = ["trap"],        // not tried again; also "timeout", "out-of-memory", "webhook", "retry"
+///     ),
 /// )]
 /// fn audit(order: Event<serde_json::Value>) -> Result<()> {
 ///     info!("{} {}", order.event_type, order.data);
 ///     Ok(())
 /// }
 /// ```
+///
+/// The filters are those of the CloudEvents Subscriptions API: `exact`, `prefix` and `suffix` compare
+/// attributes (all that they name must match), and `all`, `any` and `not` combine filters.
 #[proc_macro_attribute]
 pub fn on_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item: proc_macro2::TokenStream = item.into();
     let expanded =
         syn::parse(arguments).and_then(|arguments| on_event::expand(&arguments, &syn::parse2(item.clone())?));
+    beside(&item, expanded)
+}
+
+/// Makes a function run at certain times, by a cron expression of five fields (minute, hour, day, month,
+/// weekday) or of six with seconds in front.
+///
+/// It takes one argument, the [`Tick`](../sandbus_sdk/struct.Tick.html), and returns nothing or a `Result<()>`. It
+/// stands among the `handlers` of `plugin!`. The schedule bears the function's name, and its events are of the type
+/// `schedule.<plugin>.<name>`, which the plugin is made to publish and to subscribe to: a tick is handled as any
+/// other event is, with retries and dead letters. All parts but the first are optional:
+///
+/// ```
+/// # use sandbus_sdk::prelude::*;
+/// #[on_schedule(
+///     "0 9 * * 1-5",                   // at nine on working days
+///     timezone = "Europe/Zurich",      // UTC by default
+///     missed = "skip",                 // times that passed while no host ran; also "run-once" and "catch-up"
+///     name = "daily",                  // the schedule's name
+///     timeout = "30s",                 // for one invocation
+///     retry(attempts = 3),             // as with `#[on_event]`
+/// )]
+/// fn daily(tick: Tick) -> Result<()> {
+///     info!("the report of {:?}", tick.due);
+///     Ok(())
+/// }
+///
+/// plugin! { name: "reports", handlers: [daily] }
+/// # fn main() {}
+/// ```
+#[proc_macro_attribute]
+pub fn on_schedule(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item: proc_macro2::TokenStream = item.into();
+    let expanded =
+        syn::parse(arguments).and_then(|arguments| on_schedule::expand(&arguments, &syn::parse2(item.clone())?));
     beside(&item, expanded)
 }
 

@@ -1,12 +1,17 @@
 //! `#[on_event]`.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned as _;
-use syn::{Error, FnArg, Ident, ItemFn, LitFloat, LitInt, LitStr, Result, ReturnType, Token};
+use syn::{Error, Ident, ItemFn, LitInt, LitStr, Result, Token};
 
-use crate::attributes;
+use crate::attributes::{self, Keys, comma, milliseconds, positive, value};
+use crate::retry::Retry;
+use crate::{filter, handler};
+
+const START: &str = "a subscription starts at `\"now\"`, at the `\"beginning\"`, at a time in RFC 3339 such as \
+                     `\"2026-03-01T09:00:00Z\"`, or at a position of the log, a number";
 
 /// What stands in the attribute's parentheses.
 #[derive(Default)]
@@ -14,50 +19,58 @@ pub(crate) struct Arguments {
     pattern: Option<String>,
     name: Option<String>,
     concurrency: Option<u32>,
+    filters: Option<String>,
+    start: Option<Start>,
     ordering_key: Option<String>,
+    park: Option<bool>,
+    max_backlog: Option<u64>,
     timeout_ms: Option<u64>,
     retry: Option<Retry>,
 }
 
-#[derive(Default)]
-struct Retry {
-    attempts: Option<u32>,
-    first_delay_ms: Option<u64>,
-    factor_percent: Option<u32>,
-    max_delay_ms: Option<u64>,
+enum Start {
+    Now,
+    Beginning,
+    Time(String),
+    Position(u64),
 }
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut arguments = Self::default();
+        let mut seen = Keys::default();
         while !input.is_empty() {
             if input.peek(LitStr) {
                 arguments.pattern = Some(attributes::pattern(&input.parse()?)?);
             } else {
-                arguments.parse_key(input)?;
+                arguments.parse_key(input, &mut seen)?;
             }
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
+            comma(input)?;
         }
         Ok(arguments)
     }
 }
 
 impl Arguments {
-    fn parse_key(&mut self, input: ParseStream<'_>) -> Result<()> {
+    fn parse_key(&mut self, input: ParseStream<'_>, seen: &mut Keys) -> Result<()> {
         let key: Ident = input.parse()?;
+        seen.once(&key)?;
         match key.to_string().as_str() {
             "name" => self.name = Some(value::<LitStr>(input)?.value()),
             "concurrency" => self.concurrency = Some(positive(&value(input)?)?),
-            "ordering_key" => self.ordering_key = Some(value::<LitStr>(input)?.value()),
-            "timeout" => self.timeout_ms = Some(attributes::milliseconds(&value(input)?)?),
+            "filter" => self.filters = Some(filter::parse(input)?),
+            "start" => self.start = Some(Start::parse(input)?),
+            "ordering_key" => self.ordering_key = Some(attributes::ordering_key(&value(input)?)?),
+            "on_dead_letter" => self.park = Some(parks(&value(input)?)?),
+            "max_backlog" => self.max_backlog = Some(positive(&value(input)?)?),
+            "timeout" => self.timeout_ms = Some(milliseconds(&value(input)?)?),
             "retry" => self.retry = Some(Retry::parse(input)?),
             _ => {
                 return Err(Error::new(
                     key.span(),
                     format!(
-                        "unknown key `{key}`; known are a pattern, `name`, `concurrency`, `ordering_key`, `timeout` and `retry(…)`"
+                        "unknown key `{key}`; known are a pattern, `name`, `concurrency`, `filter(…)`, `start`, \
+                         `ordering_key`, `on_dead_letter`, `max_backlog`, `timeout` and `retry(…)`"
                     ),
                 ));
             }
@@ -66,77 +79,49 @@ impl Arguments {
     }
 }
 
-impl Retry {
+impl Start {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let content;
-        syn::parenthesized!(content in input);
-        let mut retry = Self::default();
-        while !content.is_empty() {
-            let key: Ident = content.parse()?;
-            match key.to_string().as_str() {
-                "attempts" => retry.attempts = Some(positive(&value(&content)?)?),
-                "first_delay" => retry.first_delay_ms = Some(attributes::milliseconds(&value(&content)?)?),
-                "factor" => retry.factor_percent = Some(percent(&content)?),
-                "max_delay" => retry.max_delay_ms = Some(attributes::milliseconds(&value(&content)?)?),
-                _ => {
-                    return Err(Error::new(
-                        key.span(),
-                        format!("unknown key `{key}`; known are `attempts`, `first_delay`, `factor` and `max_delay`"),
-                    ));
-                }
-            }
-            if !content.is_empty() {
-                content.parse::<Token![,]>()?;
-            }
+        input.parse::<Token![=]>()?;
+        if input.peek(LitInt) {
+            return Ok(Self::Position(input.parse::<LitInt>()?.base10_parse()?));
         }
-        Ok(retry)
+        if !input.peek(LitStr) {
+            return Err(input.error(START));
+        }
+        let literal: LitStr = input.parse()?;
+        match literal.value().as_str() {
+            "now" => Ok(Self::Now),
+            "beginning" => Ok(Self::Beginning),
+            time if attributes::is_time(time) => Ok(Self::Time(time.to_owned())),
+            _ => Err(Error::new(literal.span(), START)),
+        }
+    }
+
+    fn tokens(&self) -> TokenStream {
+        match self {
+            Self::Now => quote!(::sandbus_sdk::plugin::Start::Now),
+            Self::Beginning => quote!(::sandbus_sdk::plugin::Start::Beginning),
+            Self::Time(time) => quote!(::sandbus_sdk::plugin::Start::Time(::std::string::String::from(#time))),
+            Self::Position(position) => quote!(::sandbus_sdk::plugin::Start::Position(#position)),
+        }
     }
 }
 
-fn value<T: Parse>(input: ParseStream<'_>) -> Result<T> {
-    input.parse::<Token![=]>()?;
-    input.parse()
-}
-
-fn positive(literal: &LitInt) -> Result<u32> {
-    match literal.base10_parse()? {
-        0 => Err(Error::new(literal.span(), "at least 1")),
-        number => Ok(number),
+/// Whether a dead letter holds back what shares its ordering key.
+fn parks(literal: &LitStr) -> Result<bool> {
+    match literal.value().as_str() {
+        "park" => Ok(true),
+        "release" => Ok(false),
+        _ => Err(Error::new(
+            literal.span(),
+            "deliveries behind a dead letter wait (`\"park\"`) or go on without it (`\"release\"`)",
+        )),
     }
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
-fn percent(input: ParseStream<'_>) -> Result<u32> {
-    input.parse::<Token![=]>()?;
-    let (factor, span) = if input.peek(LitInt) {
-        let literal: LitInt = input.parse()?;
-        (literal.base10_parse::<f64>()?, literal.span())
-    } else {
-        let literal: LitFloat = input.parse()?;
-        (literal.base10_parse::<f64>()?, literal.span())
-    };
-    if (1.0..=100.0).contains(&factor) {
-        return Ok((factor * 100.0).round() as u32);
-    }
-    Err(Error::new(span, "the factor is from 1 to 100"))
 }
 
 pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
-    let signature = &function.sig;
-    if let Some(asyncness) = signature.asyncness {
-        return Err(Error::new(asyncness.span(), "a handler is not async: the host runs many at a time"));
-    }
-    let argument = match signature.inputs.iter().collect::<Vec<_>>().as_slice() {
-        [FnArg::Typed(argument)] => &*argument.ty,
-        _ => return Err(Error::new(signature.span(), "an event handler takes one argument, the event")),
-    };
-
-    // Out of sight of the user's own names, which may be the same.
-    let value = Ident::new("argument", Span::mixed_site());
-    let delivery = Ident::new("delivery", Span::mixed_site());
-    let function_name = &signature.ident;
-    let visibility = &function.vis;
-    let name = arguments.name.clone().unwrap_or_else(|| function_name.to_string());
+    let argument = handler::argument(function, "an event handler takes one argument, the event")?;
+    let name = arguments.name.clone().unwrap_or_else(|| function.sig.ident.to_string());
     let pattern = match &arguments.pattern {
         Some(pattern) => quote!(#pattern),
         None => quote_spanned! { argument.span() =>
@@ -152,66 +137,33 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
             }
         },
     };
-    let concurrency = option(arguments.concurrency);
-    let ordering_key = match &arguments.ordering_key {
-        Some(key) => quote!(::std::option::Option::Some(::std::string::String::from(#key))),
-        None => quote!(::std::option::Option::None),
-    };
-    let timeout = option(arguments.timeout_ms);
-    let retry = arguments.retry.as_ref().map_or_else(|| quote!(::std::option::Option::None), retry_policy);
-    let decode = quote_spanned! { argument.span() => <#argument as ::sandbus_sdk::EventArgument>::from_delivery };
-    let output = match &signature.output {
-        ReturnType::Default => signature.ident.span(),
-        ReturnType::Type(_, output) => output.span(),
-    };
-    let call = quote_spanned! { output => ::sandbus_sdk::plugin::HandlerResult::into_result(#function_name(#value)) };
+    let concurrency = handler::option(arguments.concurrency);
+    let filters = handler::string(arguments.filters.as_deref());
+    let start = handler::option(arguments.start.as_ref().map(Start::tokens));
+    let ordering_key = handler::string(arguments.ordering_key.as_deref());
+    let dead_letter_policy = handler::option(arguments.park.map(|parks| match parks {
+        true => quote!(::sandbus_sdk::plugin::DeadLetterPolicy::Park),
+        false => quote!(::sandbus_sdk::plugin::DeadLetterPolicy::Release),
+    }));
+    let max_backlog = handler::option(arguments.max_backlog);
+    let timeout = handler::option(arguments.timeout_ms);
+    let retry = handler::option(arguments.retry.as_ref().map(Retry::policy));
 
-    Ok(quote! {
-        #[doc(hidden)]
-        #[allow(non_camel_case_types, reason = "it bears the function's name")]
-        #[derive(Debug)]
-        #visibility struct #function_name {}
-
-        impl ::sandbus_sdk::plugin::Handler for #function_name {
-            fn subscription() -> ::sandbus_sdk::plugin::Subscription {
-                ::sandbus_sdk::plugin::Subscription {
-                    name: ::std::string::String::from(#name),
-                    pattern: ::std::string::String::from(#pattern),
-                    concurrency: #concurrency,
-                    ordering_key: #ordering_key,
-                    retry: #retry,
-                    timeout_ms: #timeout,
-                }
-            }
-
-            fn call(
-                #delivery: ::sandbus_sdk::bindings::sandbus::plugin::types::Delivery,
-            ) -> ::sandbus_sdk::Result<()> {
-                let #value = #decode(#delivery)?;
-                #call
+    let description = quote! {
+        fn subscription(_: &str) -> ::sandbus_sdk::plugin::Subscription {
+            ::sandbus_sdk::plugin::Subscription {
+                name: ::std::string::String::from(#name),
+                pattern: ::std::string::String::from(#pattern),
+                concurrency: #concurrency,
+                filters: #filters,
+                start: #start,
+                ordering_key: #ordering_key,
+                dead_letter_policy: #dead_letter_policy,
+                max_backlog: #max_backlog,
+                retry: #retry,
+                timeout_ms: #timeout,
             }
         }
-    })
-}
-
-fn retry_policy(retry: &Retry) -> TokenStream {
-    let attempts = option(retry.attempts);
-    let first_delay = option(retry.first_delay_ms);
-    let factor = option(retry.factor_percent);
-    let max_delay = option(retry.max_delay_ms);
-    quote! {
-        ::std::option::Option::Some(::sandbus_sdk::plugin::RetryPolicy {
-            attempts: #attempts,
-            first_delay_ms: #first_delay,
-            factor_percent: #factor,
-            max_delay_ms: #max_delay,
-        })
-    }
-}
-
-fn option<T: quote::ToTokens>(value: Option<T>) -> TokenStream {
-    match value {
-        Some(value) => quote!(::std::option::Option::Some(#value)),
-        None => quote!(::std::option::Option::None),
-    }
+    };
+    Ok(handler::implementation(function, argument, &description))
 }

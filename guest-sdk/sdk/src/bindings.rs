@@ -35,8 +35,9 @@ pub mod sandbus {
         pub datacontenttype: ::core::option::Option<_rt::String>,
         /// The schema that `data` follows, a URI.
         pub dataschema: ::core::option::Option<_rt::String>,
-        /// Extension attributes. The host sets `causationid` (the event that was being handled when
-        /// this one was published) and `correlationid` (the first event of the flow).
+        /// Extension attributes. On what a plugin publishes the host sets `causationid` (the event that
+        /// was being handled), `correlationid` (the first event of the flow), `hops` (how many events lie
+        /// between) and, if the flow has them, `traceparent` and `tracestate`.
         pub extensions: _rt::Vec::<Attribute>,
         /// The payload, if there is one.
         pub data: ::core::option::Option<_rt::Vec::<u8>>,
@@ -106,6 +107,108 @@ pub mod sandbus {
 
     }
 
+    /// Rules of subscriptions.
+    #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+    pub mod rules {
+      #[used]
+      #[doc(hidden)]
+      static __FORCE_SECTION_REF: fn() =
+      super::super::super::__link_custom_section_describing_imports;
+      
+      use super::super::super::_rt;
+      /// When a failed delivery is tried again. What is left out has the host's default.
+      #[derive(Clone)]
+      pub struct RetryPolicy {
+        /// How many attempts are made before the delivery becomes a dead letter; at least 1.
+        pub attempts: ::core::option::Option<u32>,
+        /// The delay before the second attempt, in milliseconds.
+        pub first_delay_ms: ::core::option::Option<u64>,
+        /// What each further delay is multiplied with, in percent: 200 doubles it. At least 100.
+        pub factor_percent: ::core::option::Option<u32>,
+        /// The longest delay, in milliseconds.
+        pub max_delay_ms: ::core::option::Option<u64>,
+        /// How much of each delay is left to chance, in percent: 50 spreads it over its upper half.
+        pub jitter_percent: ::core::option::Option<u32>,
+        /// Causes of failure after which there is no other attempt: `trap`, `timeout`, `out-of-memory`,
+        /// `webhook`, `retry`.
+        pub permanent: _rt::Vec::<_rt::String>,
+      }
+      impl ::core::fmt::Debug for RetryPolicy {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          f.debug_struct("RetryPolicy").field("attempts", &self.attempts).field("first-delay-ms", &self.first_delay_ms).field("factor-percent", &self.factor_percent).field("max-delay-ms", &self.max_delay_ms).field("jitter-percent", &self.jitter_percent).field("permanent", &self.permanent).finish()
+        }
+      }
+      /// Where a subscription begins.
+      #[derive(Clone)]
+      pub enum Start {
+        /// With the events that are published after it.
+        Now,
+        /// With the oldest event that the log has.
+        Beginning,
+        /// With the first event that was stored at or after a time, in RFC 3339.
+        Time(_rt::String),
+        /// With the event at a position of the log, or the first one after it.
+        Position(u64),
+      }
+      impl ::core::fmt::Debug for Start {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          match self {
+            Start::Now => {
+              f.debug_tuple("Start::Now").finish()
+            }
+            Start::Beginning => {
+              f.debug_tuple("Start::Beginning").finish()
+            }
+            Start::Time(e) => {
+              f.debug_tuple("Start::Time").field(e).finish()
+            }
+            Start::Position(e) => {
+              f.debug_tuple("Start::Position").field(e).finish()
+            }
+          }
+        }
+      }
+      /// What a dead letter means for later deliveries with its ordering key.
+      #[repr(u8)]
+      #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+      pub enum DeadLetterPolicy {
+        /// They go on without it.
+        Release,
+        /// They wait until it is redriven and handled, or dropped.
+        Park,
+      }
+      impl ::core::fmt::Debug for DeadLetterPolicy {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          match self {
+            DeadLetterPolicy::Release => {
+              f.debug_tuple("DeadLetterPolicy::Release").finish()
+            }
+            DeadLetterPolicy::Park => {
+              f.debug_tuple("DeadLetterPolicy::Park").finish()
+            }
+          }
+        }
+      }
+
+      impl DeadLetterPolicy{
+        #[doc(hidden)]
+        pub unsafe fn _lift(val: u8) -> DeadLetterPolicy{
+          if !cfg!(debug_assertions) {
+            return unsafe { ::core::mem::transmute(val) };
+          }
+
+          match val {
+            0 => DeadLetterPolicy::Release,
+            1 => DeadLetterPolicy::Park,
+
+            _ => panic!("invalid enum discriminant"),
+          }
+        }
+      }
+
+
+    }
+
     /// Publishing and subscribing.
     #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
     pub mod bus {
@@ -116,6 +219,9 @@ pub mod sandbus {
       
       use super::super::super::_rt;
       pub type Attribute = super::super::super::sandbus::plugin::types::Attribute;
+      pub type RetryPolicy = super::super::super::sandbus::plugin::rules::RetryPolicy;
+      pub type Start = super::super::super::sandbus::plugin::rules::Start;
+      pub type DeadLetterPolicy = super::super::super::sandbus::plugin::rules::DeadLetterPolicy;
       /// When an event enters the log.
       #[derive(Clone)]
       pub enum Due {
@@ -196,14 +302,31 @@ pub mod sandbus {
       }
 
       impl ::core::error::Error for Error {}
+      /// An HTTP endpoint that takes CloudEvents. The operator must have granted its host to this plugin.
+      #[derive(Clone)]
+      pub struct Webhook {
+        /// Where it is.
+        pub url: _rt::String,
+        /// If it is given, events come in structured mode and are signed with it, as the Standard Webhooks
+        /// specification says (`webhook-id`, `webhook-timestamp`, `webhook-signature`): `whsec_` and the
+        /// secret's bytes in base64. Else they come in binary mode.
+        pub secret: ::core::option::Option<_rt::String>,
+        /// Whether the endpoint must first agree, by the validation handshake of the CloudEvents WebHook
+        /// specification (section 4).
+        pub handshake: bool,
+      }
+      impl ::core::fmt::Debug for Webhook {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          f.debug_struct("Webhook").field("url", &self.url).field("secret", &self.secret).field("handshake", &self.handshake).finish()
+        }
+      }
       /// Who receives a subscription's deliveries.
       #[derive(Clone)]
       pub enum Target {
         /// The named plugin's `event-handler`.
         Plugin(_rt::String),
-        /// An HTTP endpoint that takes CloudEvents in binary mode. The operator must have granted its
-        /// host to this plugin.
-        Webhook(_rt::String),
+        /// An HTTP endpoint.
+        Webhook(Webhook),
       }
       impl ::core::fmt::Debug for Target {
         fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
@@ -215,6 +338,33 @@ pub mod sandbus {
               f.debug_tuple("Target::Webhook").field(e).finish()
             }
           }
+        }
+      }
+      /// A subscription that is made at run time. What is left out is as with declared ones.
+      #[derive(Clone)]
+      pub struct Subscription {
+        /// Its name, unique among those that this plugin made.
+        pub name: _rt::String,
+        /// Which event types it takes.
+        pub pattern: _rt::String,
+        /// Which of these events it takes, by their attributes.
+        pub filters: ::core::option::Option<_rt::String>,
+        /// Who receives them.
+        pub target: Target,
+        /// Where it begins when it is made.
+        pub start: ::core::option::Option<Start>,
+        /// How many deliveries may be in flight at a time.
+        pub concurrency: ::core::option::Option<u32>,
+        /// What keeps events in order.
+        pub ordering_key: ::core::option::Option<_rt::String>,
+        /// What a dead letter means for the deliveries that share its ordering key.
+        pub dead_letter_policy: ::core::option::Option<DeadLetterPolicy>,
+        /// When a failed delivery is tried again.
+        pub retry: ::core::option::Option<RetryPolicy>,
+      }
+      impl ::core::fmt::Debug for Subscription {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          f.debug_struct("Subscription").field("name", &self.name).field("pattern", &self.pattern).field("filters", &self.filters).field("target", &self.target).field("start", &self.start).field("concurrency", &self.concurrency).field("ordering-key", &self.ordering_key).field("dead-letter-policy", &self.dead_letter_policy).field("retry", &self.retry).finish()
         }
       }
       #[allow(unused_unsafe, clippy::all)]
@@ -612,103 +762,449 @@ pub mod sandbus {
         }
       }
       #[allow(unused_unsafe, clippy::all)]
-      /// Makes a durable subscription with the commit of this invocation, from the events that are
-      /// published after it. A subscription of this name that the plugin made before is replaced, and
-      /// keeps its position.
+      /// Takes back an event that this plugin published for later, with the commit of this invocation. One
+      /// that has entered the log meanwhile, or that never was, is no error.
       #[allow(async_fn_in_trait)]
-      pub fn subscribe(name: &str,pattern: &str,target: &Target,) -> ::core::result::Result<(),Error>{
+      pub fn cancel(id: &str,) -> ::core::result::Result<(),Error>{
         unsafe {
 
           #[cfg_attr(target_pointer_width="64", repr(align(8)))]
           #[cfg_attr(target_pointer_width="32", repr(align(4)))]
           struct RetArea([::core::mem::MaybeUninit::<u8>; 4*::core::mem::size_of::<*const u8>()]);
           let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 4*::core::mem::size_of::<*const u8>()]);
-          let vec0 = name;
+          let vec0 = id;
           let ptr0 = vec0.as_ptr().cast::<u8>();
           let len0 = vec0.len();
-          let vec1 = pattern;
-          let ptr1 = vec1.as_ptr().cast::<u8>();
-          let len1 = vec1.len();
-          let (result4_0,result4_1,result4_2,) = match target {
-            Target::Plugin(e) => {
-              let vec2 = e;
-              let ptr2 = vec2.as_ptr().cast::<u8>();
-              let len2 = vec2.len();
-
-              (0i32, ptr2.cast_mut(), len2)
-            },
-            Target::Webhook(e) => {
-              let vec3 = e;
-              let ptr3 = vec3.as_ptr().cast::<u8>();
-              let len3 = vec3.len();
-
-              (1i32, ptr3.cast_mut(), len3)
-            },
-          };
-          let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
+          let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
           #[cfg(target_arch = "wasm32")]
           #[link(wasm_import_module = "sandbus:plugin/bus@0.1.0")]
           unsafe extern "C" {
-            #[link_name = "subscribe"]
-            fn wit_import6(_: *mut u8, _: usize, _: *mut u8, _: usize, _: i32, _: *mut u8, _: usize, _: *mut u8, );
+            #[link_name = "cancel"]
+            fn wit_import2(_: *mut u8, _: usize, _: *mut u8, );
           }
 
           #[cfg(not(target_arch = "wasm32"))]
-          unsafe extern "C" fn wit_import6(_: *mut u8, _: usize, _: *mut u8, _: usize, _: i32, _: *mut u8, _: usize, _: *mut u8, ) { unreachable!() }
-          wit_import6(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, result4_0, result4_1, result4_2, ptr5);
-          let l7 = i32::from(*ptr5.add(0).cast::<u8>());
-          let result19 = match l7 {
+          unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8, ) { unreachable!() }
+          wit_import2(ptr0.cast_mut(), len0, ptr1);
+          let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+          let result15 = match l3 {
             0 => {
               let e = ();
               Ok(e)
             }
             1 => {
               let e = {
-                let l8 = i32::from(*ptr5.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
-                let v18 = match l8 {
+                let l4 = i32::from(*ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+                let v14 = match l4 {
                   0 => {
-                    let e18 = {
-                      let l9 = *ptr5.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-                      let l10 = *ptr5.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                      let len11 = l10;
-                      let bytes11 = _rt::Vec::from_raw_parts(l9.cast(), len11, len11);
+                    let e14 = {
+                      let l5 = *ptr1.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l6 = *ptr1.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len7 = l6;
+                      let bytes7 = _rt::Vec::from_raw_parts(l5.cast(), len7, len7);
 
-                      _rt::string_lift(bytes11)
+                      _rt::string_lift(bytes7)
                     };
-                    Error::Denied(e18)
+                    Error::Denied(e14)
                   }
                   1 => {
-                    let e18 = {
-                      let l12 = *ptr5.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-                      let l13 = *ptr5.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                      let len14 = l13;
-                      let bytes14 = _rt::Vec::from_raw_parts(l12.cast(), len14, len14);
+                    let e14 = {
+                      let l8 = *ptr1.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l9 = *ptr1.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len10 = l9;
+                      let bytes10 = _rt::Vec::from_raw_parts(l8.cast(), len10, len10);
 
-                      _rt::string_lift(bytes14)
+                      _rt::string_lift(bytes10)
                     };
-                    Error::Invalid(e18)
+                    Error::Invalid(e14)
                   }
                   n => {
                     debug_assert_eq!(n, 2, "invalid enum discriminant");
-                    let e18 = {
-                      let l15 = *ptr5.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-                      let l16 = *ptr5.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                      let len17 = l16;
-                      let bytes17 = _rt::Vec::from_raw_parts(l15.cast(), len17, len17);
+                    let e14 = {
+                      let l11 = *ptr1.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l12 = *ptr1.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len13 = l12;
+                      let bytes13 = _rt::Vec::from_raw_parts(l11.cast(), len13, len13);
 
-                      _rt::string_lift(bytes17)
+                      _rt::string_lift(bytes13)
                     };
-                    Error::Limit(e18)
+                    Error::Limit(e14)
                   }
                 };
 
-                v18
+                v14
               };
               Err(e)
             }
             _ => _rt::invalid_enum_discriminant(),
           };
-          result19
+          result15
+        }
+      }
+      #[allow(unused_unsafe, clippy::all)]
+      /// Lets the client of the HTTP request that is being handled wait for a reply: once this invocation is
+      /// committed with a response of status 200 to 299, the host holds the response back until an event that
+      /// matches `pattern` enters the log in the flow of the event `id`, which this invocation has
+      /// published, and answers with that event's data in place of the response's body. If none comes in
+      /// time the client is answered 504; what was published stands all the same.
+      #[allow(async_fn_in_trait)]
+      pub fn reply(id: &str,pattern: &str,timeout_ms: u64,) -> ::core::result::Result<(),Error>{
+        unsafe {
+
+          #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+          #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+          struct RetArea([::core::mem::MaybeUninit::<u8>; 4*::core::mem::size_of::<*const u8>()]);
+          let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 4*::core::mem::size_of::<*const u8>()]);
+          let vec0 = id;
+          let ptr0 = vec0.as_ptr().cast::<u8>();
+          let len0 = vec0.len();
+          let vec1 = pattern;
+          let ptr1 = vec1.as_ptr().cast::<u8>();
+          let len1 = vec1.len();
+          let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+          #[cfg(target_arch = "wasm32")]
+          #[link(wasm_import_module = "sandbus:plugin/bus@0.1.0")]
+          unsafe extern "C" {
+            #[link_name = "reply"]
+            fn wit_import3(_: *mut u8, _: usize, _: *mut u8, _: usize, _: i64, _: *mut u8, );
+          }
+
+          #[cfg(not(target_arch = "wasm32"))]
+          unsafe extern "C" fn wit_import3(_: *mut u8, _: usize, _: *mut u8, _: usize, _: i64, _: *mut u8, ) { unreachable!() }
+          wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, _rt::as_i64(&timeout_ms), ptr2);
+          let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+          let result16 = match l4 {
+            0 => {
+              let e = ();
+              Ok(e)
+            }
+            1 => {
+              let e = {
+                let l5 = i32::from(*ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+                let v15 = match l5 {
+                  0 => {
+                    let e15 = {
+                      let l6 = *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l7 = *ptr2.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len8 = l7;
+                      let bytes8 = _rt::Vec::from_raw_parts(l6.cast(), len8, len8);
+
+                      _rt::string_lift(bytes8)
+                    };
+                    Error::Denied(e15)
+                  }
+                  1 => {
+                    let e15 = {
+                      let l9 = *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l10 = *ptr2.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len11 = l10;
+                      let bytes11 = _rt::Vec::from_raw_parts(l9.cast(), len11, len11);
+
+                      _rt::string_lift(bytes11)
+                    };
+                    Error::Invalid(e15)
+                  }
+                  n => {
+                    debug_assert_eq!(n, 2, "invalid enum discriminant");
+                    let e15 = {
+                      let l12 = *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l13 = *ptr2.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len14 = l13;
+                      let bytes14 = _rt::Vec::from_raw_parts(l12.cast(), len14, len14);
+
+                      _rt::string_lift(bytes14)
+                    };
+                    Error::Limit(e15)
+                  }
+                };
+
+                v15
+              };
+              Err(e)
+            }
+            _ => _rt::invalid_enum_discriminant(),
+          };
+          result16
+        }
+      }
+      #[allow(unused_unsafe, clippy::all)]
+      /// Makes a durable subscription with the commit of this invocation. A subscription of this name that
+      /// the plugin made before is replaced, and keeps its position.
+      #[allow(async_fn_in_trait)]
+      pub fn subscribe(subscription: &Subscription,) -> ::core::result::Result<(),Error>{
+        unsafe {
+          let mut cleanup_list = _rt::Vec::new();
+
+          #[repr(align(8))]
+          struct RetArea([::core::mem::MaybeUninit::<u8>; 88+22*::core::mem::size_of::<*const u8>()]);
+          let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 88+22*::core::mem::size_of::<*const u8>()]);
+          let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();let Subscription{ name:name1, pattern:pattern1, filters:filters1, target:target1, start:start1, concurrency:concurrency1, ordering_key:ordering_key1, dead_letter_policy:dead_letter_policy1, retry:retry1, } = subscription;
+          let vec2 = name1;
+          let ptr2 = vec2.as_ptr().cast::<u8>();
+          let len2 = vec2.len();
+          *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len2;
+          *ptr0.add(0).cast::<*mut u8>() = ptr2.cast_mut();
+          let vec3 = pattern1;
+          let ptr3 = vec3.as_ptr().cast::<u8>();
+          let len3 = vec3.len();
+          *ptr0.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+          *ptr0.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr3.cast_mut();
+          match filters1 {
+            Some(e) => {
+              *ptr0.add(4*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+              let vec4 = e;
+              let ptr4 = vec4.as_ptr().cast::<u8>();
+              let len4 = vec4.len();
+              *ptr0.add(6*::core::mem::size_of::<*const u8>()).cast::<usize>() = len4;
+              *ptr0.add(5*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr4.cast_mut();
+            },
+            None => {
+              {
+                *ptr0.add(4*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+              }
+            },
+          };match target1 {
+            Target::Plugin(e) => {
+              *ptr0.add(7*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+              let vec5 = e;
+              let ptr5 = vec5.as_ptr().cast::<u8>();
+              let len5 = vec5.len();
+              *ptr0.add(9*::core::mem::size_of::<*const u8>()).cast::<usize>() = len5;
+              *ptr0.add(8*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr5.cast_mut();
+            },
+            Target::Webhook(e) => {
+              *ptr0.add(7*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+              let Webhook{ url:url6, secret:secret6, handshake:handshake6, } = e;
+              let vec7 = url6;
+              let ptr7 = vec7.as_ptr().cast::<u8>();
+              let len7 = vec7.len();
+              *ptr0.add(9*::core::mem::size_of::<*const u8>()).cast::<usize>() = len7;
+              *ptr0.add(8*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr7.cast_mut();
+              match secret6 {
+                Some(e) => {
+                  *ptr0.add(10*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  let vec8 = e;
+                  let ptr8 = vec8.as_ptr().cast::<u8>();
+                  let len8 = vec8.len();
+                  *ptr0.add(12*::core::mem::size_of::<*const u8>()).cast::<usize>() = len8;
+                  *ptr0.add(11*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr8.cast_mut();
+                },
+                None => {
+                  {
+                    *ptr0.add(10*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                },
+              };*ptr0.add(13*::core::mem::size_of::<*const u8>()).cast::<u8>() = (match handshake6 { true => 1, false => 0 }) as u8;
+            },
+          }
+          match start1 {
+            Some(e) => {
+              *ptr0.add(14*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+              use super::super::super::sandbus::plugin::rules::Start as V10;
+              match e {
+                V10::Now=> {
+                  {
+                    *ptr0.add(8+14*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                }
+                V10::Beginning=> {
+                  {
+                    *ptr0.add(8+14*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  }
+                }
+                V10::Time(e) => {
+                  *ptr0.add(8+14*::core::mem::size_of::<*const u8>()).cast::<u8>() = (2i32) as u8;
+                  let vec9 = e;
+                  let ptr9 = vec9.as_ptr().cast::<u8>();
+                  let len9 = vec9.len();
+                  *ptr0.add(16+15*::core::mem::size_of::<*const u8>()).cast::<usize>() = len9;
+                  *ptr0.add(16+14*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr9.cast_mut();
+                },
+                V10::Position(e) => {
+                  *ptr0.add(8+14*::core::mem::size_of::<*const u8>()).cast::<u8>() = (3i32) as u8;
+                  *ptr0.add(16+14*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
+                },
+              }
+            },
+            None => {
+              {
+                *ptr0.add(14*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+              }
+            },
+          };match concurrency1 {
+            Some(e) => {
+              *ptr0.add(16+16*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+              *ptr0.add(20+16*::core::mem::size_of::<*const u8>()).cast::<i32>() = _rt::as_i32(e);
+            },
+            None => {
+              {
+                *ptr0.add(16+16*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+              }
+            },
+          };match ordering_key1 {
+            Some(e) => {
+              *ptr0.add(24+16*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+              let vec11 = e;
+              let ptr11 = vec11.as_ptr().cast::<u8>();
+              let len11 = vec11.len();
+              *ptr0.add(24+18*::core::mem::size_of::<*const u8>()).cast::<usize>() = len11;
+              *ptr0.add(24+17*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr11.cast_mut();
+            },
+            None => {
+              {
+                *ptr0.add(24+16*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+              }
+            },
+          };match dead_letter_policy1 {
+            Some(e) => {
+              *ptr0.add(24+19*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+              *ptr0.add(25+19*::core::mem::size_of::<*const u8>()).cast::<u8>() = (e.clone() as i32) as u8;
+            },
+            None => {
+              {
+                *ptr0.add(24+19*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+              }
+            },
+          };match retry1 {
+            Some(e) => {
+              *ptr0.add(24+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+              let super::super::super::sandbus::plugin::rules::RetryPolicy{ attempts:attempts12, first_delay_ms:first_delay_ms12, factor_percent:factor_percent12, max_delay_ms:max_delay_ms12, jitter_percent:jitter_percent12, permanent:permanent12, } = e;
+              match attempts12 {
+                Some(e) => {
+                  *ptr0.add(32+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  *ptr0.add(36+20*::core::mem::size_of::<*const u8>()).cast::<i32>() = _rt::as_i32(e);
+                },
+                None => {
+                  {
+                    *ptr0.add(32+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                },
+              };match first_delay_ms12 {
+                Some(e) => {
+                  *ptr0.add(40+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  *ptr0.add(48+20*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
+                },
+                None => {
+                  {
+                    *ptr0.add(40+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                },
+              };match factor_percent12 {
+                Some(e) => {
+                  *ptr0.add(56+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  *ptr0.add(60+20*::core::mem::size_of::<*const u8>()).cast::<i32>() = _rt::as_i32(e);
+                },
+                None => {
+                  {
+                    *ptr0.add(56+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                },
+              };match max_delay_ms12 {
+                Some(e) => {
+                  *ptr0.add(64+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  *ptr0.add(72+20*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
+                },
+                None => {
+                  {
+                    *ptr0.add(64+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                },
+              };match jitter_percent12 {
+                Some(e) => {
+                  *ptr0.add(80+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  *ptr0.add(84+20*::core::mem::size_of::<*const u8>()).cast::<i32>() = _rt::as_i32(e);
+                },
+                None => {
+                  {
+                    *ptr0.add(80+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                },
+              };let vec14 = permanent12;
+              let len14 = vec14.len();
+              let layout14 = _rt::alloc::Layout::from_size_align(vec14.len() * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
+              let (result14, _cleanup14) = wit_bindgen::rt::Cleanup::new(layout14);cleanup_list.extend(_cleanup14);
+              for (i, e) in vec14.into_iter().enumerate() {
+                let base = result14.add(i * (2*::core::mem::size_of::<*const u8>()));
+                {
+                  let vec13 = e;
+                  let ptr13 = vec13.as_ptr().cast::<u8>();
+                  let len13 = vec13.len();
+                  *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len13;
+                  *base.add(0).cast::<*mut u8>() = ptr13.cast_mut();
+                }
+              }
+              *ptr0.add(88+21*::core::mem::size_of::<*const u8>()).cast::<usize>() = len14;
+              *ptr0.add(88+20*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result14;
+            },
+            None => {
+              {
+                *ptr0.add(24+20*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+              }
+            },
+          };let ptr15 = ret_area.0.as_mut_ptr().cast::<u8>();
+          #[cfg(target_arch = "wasm32")]
+          #[link(wasm_import_module = "sandbus:plugin/bus@0.1.0")]
+          unsafe extern "C" {
+            #[link_name = "subscribe"]
+            fn wit_import16(_: *mut u8, _: *mut u8, );
+          }
+
+          #[cfg(not(target_arch = "wasm32"))]
+          unsafe extern "C" fn wit_import16(_: *mut u8, _: *mut u8, ) { unreachable!() }
+          wit_import16(ptr0, ptr15);
+          let l17 = i32::from(*ptr15.add(0).cast::<u8>());
+          let result29 = match l17 {
+            0 => {
+              let e = ();
+              Ok(e)
+            }
+            1 => {
+              let e = {
+                let l18 = i32::from(*ptr15.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+                let v28 = match l18 {
+                  0 => {
+                    let e28 = {
+                      let l19 = *ptr15.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l20 = *ptr15.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len21 = l20;
+                      let bytes21 = _rt::Vec::from_raw_parts(l19.cast(), len21, len21);
+
+                      _rt::string_lift(bytes21)
+                    };
+                    Error::Denied(e28)
+                  }
+                  1 => {
+                    let e28 = {
+                      let l22 = *ptr15.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l23 = *ptr15.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len24 = l23;
+                      let bytes24 = _rt::Vec::from_raw_parts(l22.cast(), len24, len24);
+
+                      _rt::string_lift(bytes24)
+                    };
+                    Error::Invalid(e28)
+                  }
+                  n => {
+                    debug_assert_eq!(n, 2, "invalid enum discriminant");
+                    let e28 = {
+                      let l25 = *ptr15.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l26 = *ptr15.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len27 = l26;
+                      let bytes27 = _rt::Vec::from_raw_parts(l25.cast(), len27, len27);
+
+                      _rt::string_lift(bytes27)
+                    };
+                    Error::Limit(e28)
+                  }
+                };
+
+                v28
+              };
+              Err(e)
+            }
+            _ => _rt::invalid_enum_discriminant(),
+          };
+          result29
         }
       }
       #[allow(unused_unsafe, clippy::all)]
@@ -2224,6 +2720,9 @@ pub mod exports {
         super::super::super::super::__link_custom_section_describing_imports;
         
         use super::super::super::super::_rt;
+        pub type RetryPolicy = super::super::super::super::sandbus::plugin::rules::RetryPolicy;
+        pub type Start = super::super::super::super::sandbus::plugin::rules::Start;
+        pub type DeadLetterPolicy = super::super::super::super::sandbus::plugin::rules::DeadLetterPolicy;
         /// One HTTP route that the plugin answers.
         #[derive(Clone)]
         pub struct Route {
@@ -2238,24 +2737,6 @@ pub mod exports {
             f.debug_struct("Route").field("method", &self.method).field("path", &self.path).finish()
           }
         }
-        /// When a failed delivery is tried again. What is left out has the host's default.
-        #[repr(C)]
-        #[derive(Clone, Copy)]
-        pub struct RetryPolicy {
-          /// How many attempts are made before the delivery becomes a dead letter; at least 1.
-          pub attempts: ::core::option::Option<u32>,
-          /// The delay before the second attempt, in milliseconds.
-          pub first_delay_ms: ::core::option::Option<u64>,
-          /// What each further delay is multiplied with, in percent: 200 doubles it. At least 100.
-          pub factor_percent: ::core::option::Option<u32>,
-          /// The longest delay, in milliseconds.
-          pub max_delay_ms: ::core::option::Option<u64>,
-        }
-        impl ::core::fmt::Debug for RetryPolicy {
-          fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-            f.debug_struct("RetryPolicy").field("attempts", &self.attempts).field("first-delay-ms", &self.first_delay_ms).field("factor-percent", &self.factor_percent).field("max-delay-ms", &self.max_delay_ms).finish()
-          }
-        }
         /// A durable interest in events, which the plugin's `event-handler` serves.
         #[derive(Clone)]
         pub struct Subscription {
@@ -2266,9 +2747,22 @@ pub mod exports {
           pub pattern: _rt::String,
           /// How many deliveries may be in flight at a time; the host's default when left out.
           pub concurrency: ::core::option::Option<u32>,
-          /// The attribute whose value keeps events in order (`subject`, or an extension's name).
-          /// Deliveries that share a value go one at a time, in the order of the log.
+          /// Which of these events it takes, by their attributes: filters of the CloudEvents Subscriptions
+          /// API as a JSON array, of which all must match. Their dialects are `exact`, `prefix`, `suffix`,
+          /// `all`, `any` and `not`.
+          pub filters: ::core::option::Option<_rt::String>,
+          /// Where it begins when it is made; `now` when left out.
+          pub start: ::core::option::Option<Start>,
+          /// What keeps events in order: an attribute's name (`subject`, or an extension's), or a JSON
+          /// pointer into the data (`/customer/id`). Deliveries that share its value go one at a time, in
+          /// the order of the log; those of other values, and those that have none, go beside them.
           pub ordering_key: ::core::option::Option<_rt::String>,
+          /// What a dead letter means for the deliveries that share its ordering key; `release` when left
+          /// out.
+          pub dead_letter_policy: ::core::option::Option<DeadLetterPolicy>,
+          /// How many deliveries may wait before publishers are told to come back later; the host's default
+          /// when left out.
+          pub max_backlog: ::core::option::Option<u64>,
           /// When a failed delivery is tried again.
           pub retry: ::core::option::Option<RetryPolicy>,
           /// How long one invocation may run, in milliseconds; the host's default when left out, and
@@ -2277,7 +2771,74 @@ pub mod exports {
         }
         impl ::core::fmt::Debug for Subscription {
           fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-            f.debug_struct("Subscription").field("name", &self.name).field("pattern", &self.pattern).field("concurrency", &self.concurrency).field("ordering-key", &self.ordering_key).field("retry", &self.retry).field("timeout-ms", &self.timeout_ms).finish()
+            f.debug_struct("Subscription").field("name", &self.name).field("pattern", &self.pattern).field("concurrency", &self.concurrency).field("filters", &self.filters).field("start", &self.start).field("ordering-key", &self.ordering_key).field("dead-letter-policy", &self.dead_letter_policy).field("max-backlog", &self.max_backlog).field("retry", &self.retry).field("timeout-ms", &self.timeout_ms).finish()
+          }
+        }
+        /// What happens to the times of a schedule that passed while no host ran, or by more than a minute.
+        #[repr(u8)]
+        #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+        pub enum Missed {
+          /// One event for all of them.
+          RunOnce,
+          /// None.
+          Skip,
+          /// One event for each of them.
+          CatchUp,
+        }
+        impl ::core::fmt::Debug for Missed {
+          fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            match self {
+              Missed::RunOnce => {
+                f.debug_tuple("Missed::RunOnce").finish()
+              }
+              Missed::Skip => {
+                f.debug_tuple("Missed::Skip").finish()
+              }
+              Missed::CatchUp => {
+                f.debug_tuple("Missed::CatchUp").finish()
+              }
+            }
+          }
+        }
+
+        impl Missed{
+          #[doc(hidden)]
+          pub unsafe fn _lift(val: u8) -> Missed{
+            if !cfg!(debug_assertions) {
+              return unsafe { ::core::mem::transmute(val) };
+            }
+
+            match val {
+              0 => Missed::RunOnce,
+              1 => Missed::Skip,
+              2 => Missed::CatchUp,
+
+              _ => panic!("invalid enum discriminant"),
+            }
+          }
+        }
+
+        /// An event that the host publishes at certain times, in the plugin's name.
+        #[derive(Clone)]
+        pub struct Schedule {
+          /// The schedule's name, unique within the plugin: letters, digits, `-`, `_`.
+          pub name: _rt::String,
+          /// When: a cron expression of five fields, or of six with seconds in front.
+          pub cron: _rt::String,
+          /// The time zone of the expression, by its IANA name; UTC when left out.
+          pub timezone: ::core::option::Option<_rt::String>,
+          /// What happens to times that were missed; `run-once` when left out.
+          pub missed: ::core::option::Option<Missed>,
+          /// The event's type, which the plugin must be granted to publish.
+          pub type_: _rt::String,
+          /// The media type of `data`.
+          pub datacontenttype: ::core::option::Option<_rt::String>,
+          /// The payload.
+          pub data: ::core::option::Option<_rt::Vec::<u8>>,
+        }
+        impl ::core::fmt::Debug for Schedule {
+          fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            f.debug_struct("Schedule").field("name", &self.name).field("cron", &self.cron).field("timezone", &self.timezone).field("missed", &self.missed).field("type", &self.type_).field("datacontenttype", &self.datacontenttype).field("data", &self.data).finish()
           }
         }
         /// One key of the plugin's configuration.
@@ -2308,6 +2869,8 @@ pub mod exports {
           pub routes: _rt::Vec::<Route>,
           /// The subscriptions that it serves.
           pub subscriptions: _rt::Vec::<Subscription>,
+          /// The events that are published for it at certain times.
+          pub schedules: _rt::Vec::<Schedule>,
           /// The event types that it asks to publish, as patterns. Publishing any other is refused.
           pub publishes: _rt::Vec::<_rt::String>,
           /// The event types that it asks to make subscriptions for at run time, as patterns.
@@ -2317,7 +2880,7 @@ pub mod exports {
         }
         impl ::core::fmt::Debug for Descriptor {
           fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-            f.debug_struct("Descriptor").field("name", &self.name).field("version", &self.version).field("description", &self.description).field("routes", &self.routes).field("subscriptions", &self.subscriptions).field("publishes", &self.publishes).field("subscribes", &self.subscribes).field("config", &self.config).finish()
+            f.debug_struct("Descriptor").field("name", &self.name).field("version", &self.version).field("description", &self.description).field("routes", &self.routes).field("subscriptions", &self.subscriptions).field("schedules", &self.schedules).field("publishes", &self.publishes).field("subscribes", &self.subscribes).field("config", &self.config).finish()
           }
         }
         #[doc(hidden)]
@@ -2327,7 +2890,7 @@ pub mod exports {
           T_::describe()
         };
         let ptr1 = (&raw mut _RET_AREA.0).cast::<u8>();
-        let Descriptor{ name:name2, version:version2, description:description2, routes:routes2, subscriptions:subscriptions2, publishes:publishes2, subscribes:subscribes2, config:config2, } = result0;
+        let Descriptor{ name:name2, version:version2, description:description2, routes:routes2, subscriptions:subscriptions2, schedules:schedules2, publishes:publishes2, subscribes:subscribes2, config:config2, } = result0;
         let vec3 = (name2.into_bytes()).into_boxed_slice();
         let ptr3 = vec3.as_ptr().cast::<u8>();
         let len3 = vec3.len();
@@ -2379,14 +2942,14 @@ pub mod exports {
         }
         *ptr1.add(8*::core::mem::size_of::<*const u8>()).cast::<usize>() = len9;
         *ptr1.add(7*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result9;
-        let vec15 = subscriptions2;
-        let len15 = vec15.len();
-        let layout15 = _rt::alloc::Layout::from_size_align(vec15.len() * (88+6*::core::mem::size_of::<*const u8>()), 8).unwrap();
-        let (result15, _cleanup15) = wit_bindgen::rt::Cleanup::new(layout15);if let Some(cleanup) = _cleanup15 { cleanup.forget(); }
-        for (i, e) in vec15.into_iter().enumerate() {
-          let base = result15.add(i * (88+6*::core::mem::size_of::<*const u8>()));
+        let vec20 = subscriptions2;
+        let len20 = vec20.len();
+        let layout20 = _rt::alloc::Layout::from_size_align(vec20.len() * (128+14*::core::mem::size_of::<*const u8>()), 8).unwrap();
+        let (result20, _cleanup20) = wit_bindgen::rt::Cleanup::new(layout20);if let Some(cleanup) = _cleanup20 { cleanup.forget(); }
+        for (i, e) in vec20.into_iter().enumerate() {
+          let base = result20.add(i * (128+14*::core::mem::size_of::<*const u8>()));
           {
-            let Subscription{ name:name10, pattern:pattern10, concurrency:concurrency10, ordering_key:ordering_key10, retry:retry10, timeout_ms:timeout_ms10, } = e;
+            let Subscription{ name:name10, pattern:pattern10, concurrency:concurrency10, filters:filters10, start:start10, ordering_key:ordering_key10, dead_letter_policy:dead_letter_policy10, max_backlog:max_backlog10, retry:retry10, timeout_ms:timeout_ms10, } = e;
             let vec11 = (name10.into_bytes()).into_boxed_slice();
             let ptr11 = vec11.as_ptr().cast::<u8>();
             let len11 = vec11.len();
@@ -2409,7 +2972,7 @@ pub mod exports {
                   *base.add(4*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
                 }
               },
-            };match ordering_key10 {
+            };match filters10 {
               Some(e) => {
                 *base.add(8+4*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
                 let vec13 = (e.into_bytes()).into_boxed_slice();
@@ -2424,142 +2987,324 @@ pub mod exports {
                   *base.add(8+4*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
                 }
               },
-            };match retry10 {
+            };match start10 {
               Some(e) => {
                 *base.add(16+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
-                let RetryPolicy{ attempts:attempts14, first_delay_ms:first_delay_ms14, factor_percent:factor_percent14, max_delay_ms:max_delay_ms14, } = e;
-                match attempts14 {
-                  Some(e) => {
-                    *base.add(24+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
-                    *base.add(28+6*::core::mem::size_of::<*const u8>()).cast::<i32>() = _rt::as_i32(e);
-                  },
-                  None => {
+                use super::super::super::super::sandbus::plugin::rules::Start as V15;
+                match e {
+                  V15::Now=> {
                     {
                       *base.add(24+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
                     }
-                  },
-                };match first_delay_ms14 {
-                  Some(e) => {
-                    *base.add(32+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
-                    *base.add(40+6*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
-                  },
-                  None => {
-                    {
-                      *base.add(32+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
-                    }
-                  },
-                };match factor_percent14 {
-                  Some(e) => {
-                    *base.add(48+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
-                    *base.add(52+6*::core::mem::size_of::<*const u8>()).cast::<i32>() = _rt::as_i32(e);
-                  },
-                  None => {
-                    {
-                      *base.add(48+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
-                    }
-                  },
-                };match max_delay_ms14 {
-                  Some(e) => {
-                    *base.add(56+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
-                    *base.add(64+6*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
-                  },
-                  None => {
-                    {
-                      *base.add(56+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
-                    }
-                  },
-                };},
-                None => {
-                  {
-                    *base.add(16+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
                   }
-                },
-              };match timeout_ms10 {
-                Some(e) => {
-                  *base.add(72+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
-                  *base.add(80+6*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
-                },
-                None => {
-                  {
-                    *base.add(72+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  V15::Beginning=> {
+                    {
+                      *base.add(24+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                    }
                   }
-                },
-              };}
-            }
-            *ptr1.add(10*::core::mem::size_of::<*const u8>()).cast::<usize>() = len15;
-            *ptr1.add(9*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result15;
-            let vec17 = publishes2;
-            let len17 = vec17.len();
-            let layout17 = _rt::alloc::Layout::from_size_align(vec17.len() * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
-            let (result17, _cleanup17) = wit_bindgen::rt::Cleanup::new(layout17);if let Some(cleanup) = _cleanup17 { cleanup.forget(); }
-            for (i, e) in vec17.into_iter().enumerate() {
-              let base = result17.add(i * (2*::core::mem::size_of::<*const u8>()));
-              {
+                  V15::Time(e) => {
+                    *base.add(24+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (2i32) as u8;
+                    let vec14 = (e.into_bytes()).into_boxed_slice();
+                    let ptr14 = vec14.as_ptr().cast::<u8>();
+                    let len14 = vec14.len();
+                    ::core::mem::forget(vec14);
+                    *base.add(32+7*::core::mem::size_of::<*const u8>()).cast::<usize>() = len14;
+                    *base.add(32+6*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr14.cast_mut();
+                  },
+                  V15::Position(e) => {
+                    *base.add(24+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (3i32) as u8;
+                    *base.add(32+6*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
+                  },
+                }
+              },
+              None => {
+                {
+                  *base.add(16+6*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                }
+              },
+            };match ordering_key10 {
+              Some(e) => {
+                *base.add(32+8*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
                 let vec16 = (e.into_bytes()).into_boxed_slice();
                 let ptr16 = vec16.as_ptr().cast::<u8>();
                 let len16 = vec16.len();
                 ::core::mem::forget(vec16);
-                *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len16;
-                *base.add(0).cast::<*mut u8>() = ptr16.cast_mut();
+                *base.add(32+10*::core::mem::size_of::<*const u8>()).cast::<usize>() = len16;
+                *base.add(32+9*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr16.cast_mut();
+              },
+              None => {
+                {
+                  *base.add(32+8*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                }
+              },
+            };match dead_letter_policy10 {
+              Some(e) => {
+                *base.add(32+11*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                *base.add(33+11*::core::mem::size_of::<*const u8>()).cast::<u8>() = (e.clone() as i32) as u8;
+              },
+              None => {
+                {
+                  *base.add(32+11*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                }
+              },
+            };match max_backlog10 {
+              Some(e) => {
+                *base.add(32+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                *base.add(40+12*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
+              },
+              None => {
+                {
+                  *base.add(32+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                }
+              },
+            };match retry10 {
+              Some(e) => {
+                *base.add(48+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                let super::super::super::super::sandbus::plugin::rules::RetryPolicy{ attempts:attempts17, first_delay_ms:first_delay_ms17, factor_percent:factor_percent17, max_delay_ms:max_delay_ms17, jitter_percent:jitter_percent17, permanent:permanent17, } = e;
+                match attempts17 {
+                  Some(e) => {
+                    *base.add(56+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                    *base.add(60+12*::core::mem::size_of::<*const u8>()).cast::<i32>() = _rt::as_i32(e);
+                  },
+                  None => {
+                    {
+                      *base.add(56+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                    }
+                  },
+                };match first_delay_ms17 {
+                  Some(e) => {
+                    *base.add(64+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                    *base.add(72+12*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
+                  },
+                  None => {
+                    {
+                      *base.add(64+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                    }
+                  },
+                };match factor_percent17 {
+                  Some(e) => {
+                    *base.add(80+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                    *base.add(84+12*::core::mem::size_of::<*const u8>()).cast::<i32>() = _rt::as_i32(e);
+                  },
+                  None => {
+                    {
+                      *base.add(80+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                    }
+                  },
+                };match max_delay_ms17 {
+                  Some(e) => {
+                    *base.add(88+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                    *base.add(96+12*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
+                  },
+                  None => {
+                    {
+                      *base.add(88+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                    }
+                  },
+                };match jitter_percent17 {
+                  Some(e) => {
+                    *base.add(104+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                    *base.add(108+12*::core::mem::size_of::<*const u8>()).cast::<i32>() = _rt::as_i32(e);
+                  },
+                  None => {
+                    {
+                      *base.add(104+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                    }
+                  },
+                };let vec19 = permanent17;
+                let len19 = vec19.len();
+                let layout19 = _rt::alloc::Layout::from_size_align(vec19.len() * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
+                let (result19, _cleanup19) = wit_bindgen::rt::Cleanup::new(layout19);if let Some(cleanup) = _cleanup19 { cleanup.forget(); }
+                for (i, e) in vec19.into_iter().enumerate() {
+                  let base = result19.add(i * (2*::core::mem::size_of::<*const u8>()));
+                  {
+                    let vec18 = (e.into_bytes()).into_boxed_slice();
+                    let ptr18 = vec18.as_ptr().cast::<u8>();
+                    let len18 = vec18.len();
+                    ::core::mem::forget(vec18);
+                    *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len18;
+                    *base.add(0).cast::<*mut u8>() = ptr18.cast_mut();
+                  }
+                }
+                *base.add(112+13*::core::mem::size_of::<*const u8>()).cast::<usize>() = len19;
+                *base.add(112+12*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result19;
+              },
+              None => {
+                {
+                  *base.add(48+12*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                }
+              },
+            };match timeout_ms10 {
+              Some(e) => {
+                *base.add(112+14*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                *base.add(120+14*::core::mem::size_of::<*const u8>()).cast::<i64>() = _rt::as_i64(e);
+              },
+              None => {
+                {
+                  *base.add(112+14*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                }
+              },
+            };}
+          }
+          *ptr1.add(10*::core::mem::size_of::<*const u8>()).cast::<usize>() = len20;
+          *ptr1.add(9*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result20;
+          let vec28 = schedules2;
+          let len28 = vec28.len();
+          let layout28 = _rt::alloc::Layout::from_size_align(vec28.len() * (16*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
+          let (result28, _cleanup28) = wit_bindgen::rt::Cleanup::new(layout28);if let Some(cleanup) = _cleanup28 { cleanup.forget(); }
+          for (i, e) in vec28.into_iter().enumerate() {
+            let base = result28.add(i * (16*::core::mem::size_of::<*const u8>()));
+            {
+              let Schedule{ name:name21, cron:cron21, timezone:timezone21, missed:missed21, type_:type_21, datacontenttype:datacontenttype21, data:data21, } = e;
+              let vec22 = (name21.into_bytes()).into_boxed_slice();
+              let ptr22 = vec22.as_ptr().cast::<u8>();
+              let len22 = vec22.len();
+              ::core::mem::forget(vec22);
+              *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len22;
+              *base.add(0).cast::<*mut u8>() = ptr22.cast_mut();
+              let vec23 = (cron21.into_bytes()).into_boxed_slice();
+              let ptr23 = vec23.as_ptr().cast::<u8>();
+              let len23 = vec23.len();
+              ::core::mem::forget(vec23);
+              *base.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>() = len23;
+              *base.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr23.cast_mut();
+              match timezone21 {
+                Some(e) => {
+                  *base.add(4*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  let vec24 = (e.into_bytes()).into_boxed_slice();
+                  let ptr24 = vec24.as_ptr().cast::<u8>();
+                  let len24 = vec24.len();
+                  ::core::mem::forget(vec24);
+                  *base.add(6*::core::mem::size_of::<*const u8>()).cast::<usize>() = len24;
+                  *base.add(5*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr24.cast_mut();
+                },
+                None => {
+                  {
+                    *base.add(4*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                },
+              };match missed21 {
+                Some(e) => {
+                  *base.add(7*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  *base.add(1+7*::core::mem::size_of::<*const u8>()).cast::<u8>() = (e.clone() as i32) as u8;
+                },
+                None => {
+                  {
+                    *base.add(7*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                },
+              };let vec25 = (type_21.into_bytes()).into_boxed_slice();
+              let ptr25 = vec25.as_ptr().cast::<u8>();
+              let len25 = vec25.len();
+              ::core::mem::forget(vec25);
+              *base.add(9*::core::mem::size_of::<*const u8>()).cast::<usize>() = len25;
+              *base.add(8*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr25.cast_mut();
+              match datacontenttype21 {
+                Some(e) => {
+                  *base.add(10*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  let vec26 = (e.into_bytes()).into_boxed_slice();
+                  let ptr26 = vec26.as_ptr().cast::<u8>();
+                  let len26 = vec26.len();
+                  ::core::mem::forget(vec26);
+                  *base.add(12*::core::mem::size_of::<*const u8>()).cast::<usize>() = len26;
+                  *base.add(11*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr26.cast_mut();
+                },
+                None => {
+                  {
+                    *base.add(10*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                },
+              };match data21 {
+                Some(e) => {
+                  *base.add(13*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
+                  let vec27 = <_ as Into<_rt::Vec<_>>>::into(e).into_boxed_slice();
+                  let ptr27 = vec27.as_ptr().cast::<u8>();
+                  let len27 = vec27.len();
+                  ::core::mem::forget(vec27);
+                  *base.add(15*::core::mem::size_of::<*const u8>()).cast::<usize>() = len27;
+                  *base.add(14*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr27.cast_mut();
+                },
+                None => {
+                  {
+                    *base.add(13*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
+                  }
+                },
+              };}
+            }
+            *ptr1.add(12*::core::mem::size_of::<*const u8>()).cast::<usize>() = len28;
+            *ptr1.add(11*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result28;
+            let vec30 = publishes2;
+            let len30 = vec30.len();
+            let layout30 = _rt::alloc::Layout::from_size_align(vec30.len() * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
+            let (result30, _cleanup30) = wit_bindgen::rt::Cleanup::new(layout30);if let Some(cleanup) = _cleanup30 { cleanup.forget(); }
+            for (i, e) in vec30.into_iter().enumerate() {
+              let base = result30.add(i * (2*::core::mem::size_of::<*const u8>()));
+              {
+                let vec29 = (e.into_bytes()).into_boxed_slice();
+                let ptr29 = vec29.as_ptr().cast::<u8>();
+                let len29 = vec29.len();
+                ::core::mem::forget(vec29);
+                *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len29;
+                *base.add(0).cast::<*mut u8>() = ptr29.cast_mut();
               }
             }
-            *ptr1.add(12*::core::mem::size_of::<*const u8>()).cast::<usize>() = len17;
-            *ptr1.add(11*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result17;
-            let vec19 = subscribes2;
-            let len19 = vec19.len();
-            let layout19 = _rt::alloc::Layout::from_size_align(vec19.len() * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
-            let (result19, _cleanup19) = wit_bindgen::rt::Cleanup::new(layout19);if let Some(cleanup) = _cleanup19 { cleanup.forget(); }
-            for (i, e) in vec19.into_iter().enumerate() {
-              let base = result19.add(i * (2*::core::mem::size_of::<*const u8>()));
+            *ptr1.add(14*::core::mem::size_of::<*const u8>()).cast::<usize>() = len30;
+            *ptr1.add(13*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result30;
+            let vec32 = subscribes2;
+            let len32 = vec32.len();
+            let layout32 = _rt::alloc::Layout::from_size_align(vec32.len() * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
+            let (result32, _cleanup32) = wit_bindgen::rt::Cleanup::new(layout32);if let Some(cleanup) = _cleanup32 { cleanup.forget(); }
+            for (i, e) in vec32.into_iter().enumerate() {
+              let base = result32.add(i * (2*::core::mem::size_of::<*const u8>()));
               {
-                let vec18 = (e.into_bytes()).into_boxed_slice();
-                let ptr18 = vec18.as_ptr().cast::<u8>();
-                let len18 = vec18.len();
-                ::core::mem::forget(vec18);
-                *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len18;
-                *base.add(0).cast::<*mut u8>() = ptr18.cast_mut();
+                let vec31 = (e.into_bytes()).into_boxed_slice();
+                let ptr31 = vec31.as_ptr().cast::<u8>();
+                let len31 = vec31.len();
+                ::core::mem::forget(vec31);
+                *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len31;
+                *base.add(0).cast::<*mut u8>() = ptr31.cast_mut();
               }
             }
-            *ptr1.add(14*::core::mem::size_of::<*const u8>()).cast::<usize>() = len19;
-            *ptr1.add(13*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result19;
-            let vec24 = config2;
-            let len24 = vec24.len();
-            let layout24 = _rt::alloc::Layout::from_size_align(vec24.len() * (8*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
-            let (result24, _cleanup24) = wit_bindgen::rt::Cleanup::new(layout24);if let Some(cleanup) = _cleanup24 { cleanup.forget(); }
-            for (i, e) in vec24.into_iter().enumerate() {
-              let base = result24.add(i * (8*::core::mem::size_of::<*const u8>()));
+            *ptr1.add(16*::core::mem::size_of::<*const u8>()).cast::<usize>() = len32;
+            *ptr1.add(15*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result32;
+            let vec37 = config2;
+            let len37 = vec37.len();
+            let layout37 = _rt::alloc::Layout::from_size_align(vec37.len() * (8*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
+            let (result37, _cleanup37) = wit_bindgen::rt::Cleanup::new(layout37);if let Some(cleanup) = _cleanup37 { cleanup.forget(); }
+            for (i, e) in vec37.into_iter().enumerate() {
+              let base = result37.add(i * (8*::core::mem::size_of::<*const u8>()));
               {
-                let ConfigKey{ name:name20, default:default20, description:description20, } = e;
-                let vec21 = (name20.into_bytes()).into_boxed_slice();
-                let ptr21 = vec21.as_ptr().cast::<u8>();
-                let len21 = vec21.len();
-                ::core::mem::forget(vec21);
-                *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len21;
-                *base.add(0).cast::<*mut u8>() = ptr21.cast_mut();
-                match default20 {
+                let ConfigKey{ name:name33, default:default33, description:description33, } = e;
+                let vec34 = (name33.into_bytes()).into_boxed_slice();
+                let ptr34 = vec34.as_ptr().cast::<u8>();
+                let len34 = vec34.len();
+                ::core::mem::forget(vec34);
+                *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len34;
+                *base.add(0).cast::<*mut u8>() = ptr34.cast_mut();
+                match default33 {
                   Some(e) => {
                     *base.add(2*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
-                    let vec22 = (e.into_bytes()).into_boxed_slice();
-                    let ptr22 = vec22.as_ptr().cast::<u8>();
-                    let len22 = vec22.len();
-                    ::core::mem::forget(vec22);
-                    *base.add(4*::core::mem::size_of::<*const u8>()).cast::<usize>() = len22;
-                    *base.add(3*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr22.cast_mut();
+                    let vec35 = (e.into_bytes()).into_boxed_slice();
+                    let ptr35 = vec35.as_ptr().cast::<u8>();
+                    let len35 = vec35.len();
+                    ::core::mem::forget(vec35);
+                    *base.add(4*::core::mem::size_of::<*const u8>()).cast::<usize>() = len35;
+                    *base.add(3*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr35.cast_mut();
                   },
                   None => {
                     {
                       *base.add(2*::core::mem::size_of::<*const u8>()).cast::<u8>() = (0i32) as u8;
                     }
                   },
-                };match description20 {
+                };match description33 {
                   Some(e) => {
                     *base.add(5*::core::mem::size_of::<*const u8>()).cast::<u8>() = (1i32) as u8;
-                    let vec23 = (e.into_bytes()).into_boxed_slice();
-                    let ptr23 = vec23.as_ptr().cast::<u8>();
-                    let len23 = vec23.len();
-                    ::core::mem::forget(vec23);
-                    *base.add(7*::core::mem::size_of::<*const u8>()).cast::<usize>() = len23;
-                    *base.add(6*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr23.cast_mut();
+                    let vec36 = (e.into_bytes()).into_boxed_slice();
+                    let ptr36 = vec36.as_ptr().cast::<u8>();
+                    let len36 = vec36.len();
+                    ::core::mem::forget(vec36);
+                    *base.add(7*::core::mem::size_of::<*const u8>()).cast::<usize>() = len36;
+                    *base.add(6*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr36.cast_mut();
                   },
                   None => {
                     {
@@ -2568,8 +3313,8 @@ pub mod exports {
                   },
                 };}
               }
-              *ptr1.add(16*::core::mem::size_of::<*const u8>()).cast::<usize>() = len24;
-              *ptr1.add(15*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result24;
+              *ptr1.add(18*::core::mem::size_of::<*const u8>()).cast::<usize>() = len37;
+              *ptr1.add(17*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result37;
               ptr1
             } }
             #[doc(hidden)]
@@ -2608,10 +3353,10 @@ pub mod exports {
               _rt::cabi_dealloc(base13, len13 * (4*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
               let l14 = *arg0.add(9*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
               let l15 = *arg0.add(10*::core::mem::size_of::<*const u8>()).cast::<usize>();
-              let base23 = l14;
-              let len23 = l15;
-              for i in 0..len23 {
-                let base = base23.add(i * (88+6*::core::mem::size_of::<*const u8>()));
+              let base36 = l14;
+              let len36 = l15;
+              for i in 0..len36 {
+                let base = base36.add(i * (128+14*::core::mem::size_of::<*const u8>()));
                 {
                   let l16 = *base.add(0).cast::<*mut u8>();
                   let l17 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
@@ -2628,66 +3373,159 @@ pub mod exports {
                       _rt::cabi_dealloc(l21, l22, 1);
                     },
                   }
-                }
-              }
-              _rt::cabi_dealloc(base23, len23 * (88+6*::core::mem::size_of::<*const u8>()), 8);
-              let l24 = *arg0.add(11*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-              let l25 = *arg0.add(12*::core::mem::size_of::<*const u8>()).cast::<usize>();
-              let base28 = l24;
-              let len28 = l25;
-              for i in 0..len28 {
-                let base = base28.add(i * (2*::core::mem::size_of::<*const u8>()));
-                {
-                  let l26 = *base.add(0).cast::<*mut u8>();
-                  let l27 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
-                  _rt::cabi_dealloc(l26, l27, 1);
-                }
-              }
-              _rt::cabi_dealloc(base28, len28 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
-              let l29 = *arg0.add(13*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-              let l30 = *arg0.add(14*::core::mem::size_of::<*const u8>()).cast::<usize>();
-              let base33 = l29;
-              let len33 = l30;
-              for i in 0..len33 {
-                let base = base33.add(i * (2*::core::mem::size_of::<*const u8>()));
-                {
-                  let l31 = *base.add(0).cast::<*mut u8>();
-                  let l32 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
-                  _rt::cabi_dealloc(l31, l32, 1);
-                }
-              }
-              _rt::cabi_dealloc(base33, len33 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
-              let l34 = *arg0.add(15*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-              let l35 = *arg0.add(16*::core::mem::size_of::<*const u8>()).cast::<usize>();
-              let base44 = l34;
-              let len44 = l35;
-              for i in 0..len44 {
-                let base = base44.add(i * (8*::core::mem::size_of::<*const u8>()));
-                {
-                  let l36 = *base.add(0).cast::<*mut u8>();
-                  let l37 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
-                  _rt::cabi_dealloc(l36, l37, 1);
-                  let l38 = i32::from(*base.add(2*::core::mem::size_of::<*const u8>()).cast::<u8>());
-                  match l38 {
+                  let l23 = i32::from(*base.add(16+6*::core::mem::size_of::<*const u8>()).cast::<u8>());
+                  match l23 {
                     0 => (),
                     _ => {
-                      let l39 = *base.add(3*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-                      let l40 = *base.add(4*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                      _rt::cabi_dealloc(l39, l40, 1);
+                      let l24 = i32::from(*base.add(24+6*::core::mem::size_of::<*const u8>()).cast::<u8>());
+                      match l24 {
+                        0 => (),
+                        1 => (),
+                        2 => {
+                          let l25 = *base.add(32+6*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                          let l26 = *base.add(32+7*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                          _rt::cabi_dealloc(l25, l26, 1);
+                        },
+                        _ => (),
+                      }
                     },
                   }
-                  let l41 = i32::from(*base.add(5*::core::mem::size_of::<*const u8>()).cast::<u8>());
-                  match l41 {
+                  let l27 = i32::from(*base.add(32+8*::core::mem::size_of::<*const u8>()).cast::<u8>());
+                  match l27 {
                     0 => (),
                     _ => {
-                      let l42 = *base.add(6*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-                      let l43 = *base.add(7*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                      _rt::cabi_dealloc(l42, l43, 1);
+                      let l28 = *base.add(32+9*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l29 = *base.add(32+10*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      _rt::cabi_dealloc(l28, l29, 1);
+                    },
+                  }
+                  let l30 = i32::from(*base.add(48+12*::core::mem::size_of::<*const u8>()).cast::<u8>());
+                  match l30 {
+                    0 => (),
+                    _ => {
+                      let l31 = *base.add(112+12*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l32 = *base.add(112+13*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let base35 = l31;
+                      let len35 = l32;
+                      for i in 0..len35 {
+                        let base = base35.add(i * (2*::core::mem::size_of::<*const u8>()));
+                        {
+                          let l33 = *base.add(0).cast::<*mut u8>();
+                          let l34 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                          _rt::cabi_dealloc(l33, l34, 1);
+                        }
+                      }
+                      _rt::cabi_dealloc(base35, len35 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
                     },
                   }
                 }
               }
-              _rt::cabi_dealloc(base44, len44 * (8*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+              _rt::cabi_dealloc(base36, len36 * (128+14*::core::mem::size_of::<*const u8>()), 8);
+              let l37 = *arg0.add(11*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+              let l38 = *arg0.add(12*::core::mem::size_of::<*const u8>()).cast::<usize>();
+              let base55 = l37;
+              let len55 = l38;
+              for i in 0..len55 {
+                let base = base55.add(i * (16*::core::mem::size_of::<*const u8>()));
+                {
+                  let l39 = *base.add(0).cast::<*mut u8>();
+                  let l40 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                  _rt::cabi_dealloc(l39, l40, 1);
+                  let l41 = *base.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                  let l42 = *base.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                  _rt::cabi_dealloc(l41, l42, 1);
+                  let l43 = i32::from(*base.add(4*::core::mem::size_of::<*const u8>()).cast::<u8>());
+                  match l43 {
+                    0 => (),
+                    _ => {
+                      let l44 = *base.add(5*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l45 = *base.add(6*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      _rt::cabi_dealloc(l44, l45, 1);
+                    },
+                  }
+                  let l46 = *base.add(8*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                  let l47 = *base.add(9*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                  _rt::cabi_dealloc(l46, l47, 1);
+                  let l48 = i32::from(*base.add(10*::core::mem::size_of::<*const u8>()).cast::<u8>());
+                  match l48 {
+                    0 => (),
+                    _ => {
+                      let l49 = *base.add(11*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l50 = *base.add(12*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      _rt::cabi_dealloc(l49, l50, 1);
+                    },
+                  }
+                  let l51 = i32::from(*base.add(13*::core::mem::size_of::<*const u8>()).cast::<u8>());
+                  match l51 {
+                    0 => (),
+                    _ => {
+                      let l52 = *base.add(14*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l53 = *base.add(15*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let base54 = l52;
+                      let len54 = l53;
+                      _rt::cabi_dealloc(base54, len54 * 1, 1);
+                    },
+                  }
+                }
+              }
+              _rt::cabi_dealloc(base55, len55 * (16*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+              let l56 = *arg0.add(13*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+              let l57 = *arg0.add(14*::core::mem::size_of::<*const u8>()).cast::<usize>();
+              let base60 = l56;
+              let len60 = l57;
+              for i in 0..len60 {
+                let base = base60.add(i * (2*::core::mem::size_of::<*const u8>()));
+                {
+                  let l58 = *base.add(0).cast::<*mut u8>();
+                  let l59 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                  _rt::cabi_dealloc(l58, l59, 1);
+                }
+              }
+              _rt::cabi_dealloc(base60, len60 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+              let l61 = *arg0.add(15*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+              let l62 = *arg0.add(16*::core::mem::size_of::<*const u8>()).cast::<usize>();
+              let base65 = l61;
+              let len65 = l62;
+              for i in 0..len65 {
+                let base = base65.add(i * (2*::core::mem::size_of::<*const u8>()));
+                {
+                  let l63 = *base.add(0).cast::<*mut u8>();
+                  let l64 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                  _rt::cabi_dealloc(l63, l64, 1);
+                }
+              }
+              _rt::cabi_dealloc(base65, len65 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+              let l66 = *arg0.add(17*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+              let l67 = *arg0.add(18*::core::mem::size_of::<*const u8>()).cast::<usize>();
+              let base76 = l66;
+              let len76 = l67;
+              for i in 0..len76 {
+                let base = base76.add(i * (8*::core::mem::size_of::<*const u8>()));
+                {
+                  let l68 = *base.add(0).cast::<*mut u8>();
+                  let l69 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                  _rt::cabi_dealloc(l68, l69, 1);
+                  let l70 = i32::from(*base.add(2*::core::mem::size_of::<*const u8>()).cast::<u8>());
+                  match l70 {
+                    0 => (),
+                    _ => {
+                      let l71 = *base.add(3*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l72 = *base.add(4*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      _rt::cabi_dealloc(l71, l72, 1);
+                    },
+                  }
+                  let l73 = i32::from(*base.add(5*::core::mem::size_of::<*const u8>()).cast::<u8>());
+                  match l73 {
+                    0 => (),
+                    _ => {
+                      let l74 = *base.add(6*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l75 = *base.add(7*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      _rt::cabi_dealloc(l74, l75, 1);
+                    },
+                  }
+                }
+              }
+              _rt::cabi_dealloc(base76, len76 * (8*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
             } }
             pub trait Guest {
               /// Describes the plugin.
@@ -2717,8 +3555,8 @@ pub mod exports {
 
             #[cfg_attr(target_pointer_width="64", repr(align(8)))]
             #[cfg_attr(target_pointer_width="32", repr(align(4)))]
-            struct _RetArea([::core::mem::MaybeUninit::<u8>; 17*::core::mem::size_of::<*const u8>()]);
-            static mut _RET_AREA: _RetArea = _RetArea([::core::mem::MaybeUninit::uninit(); 17*::core::mem::size_of::<*const u8>()]);
+            struct _RetArea([::core::mem::MaybeUninit::<u8>; 19*::core::mem::size_of::<*const u8>()]);
+            static mut _RET_AREA: _RetArea = _RetArea([::core::mem::MaybeUninit::uninit(); 19*::core::mem::size_of::<*const u8>()]);
 
           }
 
@@ -3311,6 +4149,76 @@ mod _rt {
     }
   }
   
+  pub fn as_i32<T: AsI32>(t: T) -> i32 {
+    t.as_i32()
+  }
+
+  pub trait AsI32 {
+    fn as_i32(self) -> i32;
+  }
+
+  impl<'a, T: Copy + AsI32> AsI32 for &'a T {
+    fn as_i32(self) -> i32 {
+      (*self).as_i32()
+    }
+  }
+  
+  impl AsI32 for i32 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for u32 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for i16 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for u16 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for i8 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for u8 {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for char {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
+  impl AsI32 for usize {
+    #[inline]
+    fn as_i32(self) -> i32 {
+      self as i32
+    }
+  }
+  
 
   use core::fmt;
   use core::marker;
@@ -3422,76 +4330,6 @@ mod _rt {
   pub fn run_ctors_once() {
     wit_bindgen::rt::run_ctors_once();
   }
-  
-  pub fn as_i32<T: AsI32>(t: T) -> i32 {
-    t.as_i32()
-  }
-
-  pub trait AsI32 {
-    fn as_i32(self) -> i32;
-  }
-
-  impl<'a, T: Copy + AsI32> AsI32 for &'a T {
-    fn as_i32(self) -> i32 {
-      (*self).as_i32()
-    }
-  }
-  
-  impl AsI32 for i32 {
-    #[inline]
-    fn as_i32(self) -> i32 {
-      self as i32
-    }
-  }
-  
-  impl AsI32 for u32 {
-    #[inline]
-    fn as_i32(self) -> i32 {
-      self as i32
-    }
-  }
-  
-  impl AsI32 for i16 {
-    #[inline]
-    fn as_i32(self) -> i32 {
-      self as i32
-    }
-  }
-  
-  impl AsI32 for u16 {
-    #[inline]
-    fn as_i32(self) -> i32 {
-      self as i32
-    }
-  }
-  
-  impl AsI32 for i8 {
-    #[inline]
-    fn as_i32(self) -> i32 {
-      self as i32
-    }
-  }
-  
-  impl AsI32 for u8 {
-    #[inline]
-    fn as_i32(self) -> i32 {
-      self as i32
-    }
-  }
-  
-  impl AsI32 for char {
-    #[inline]
-    fn as_i32(self) -> i32 {
-      self as i32
-    }
-  }
-  
-  impl AsI32 for usize {
-    #[inline]
-    fn as_i32(self) -> i32 {
-      self as i32
-    }
-  }
   extern crate alloc as alloc_crate;
 }
 
@@ -3526,71 +4364,88 @@ macro_rules! __export_plugin_impl {
     #[unsafe(link_section = "component-type:wit-bindgen:0.61.1:sandbus:plugin@0.1.0:plugin:imports and exports")]
     #[doc(hidden)]
     #[allow(clippy::octal_escapes)]
-    pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2845] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa0\x15\x01A\x02\x01\
-A\x1b\x01B\x0f\x01o\x02ss\x04\0\x09attribute\x03\0\0\x01ks\x01p\x01\x01p}\x01k\x04\
+    pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3602] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x95\x1b\x01A\x02\x01\
+A\x20\x01B\x0f\x01o\x02ss\x04\0\x09attribute\x03\0\0\x01ks\x01p\x01\x01p}\x01k\x04\
 \x01r\x09\x02ids\x06sources\x04types\x07subject\x02\x04time\x02\x0fdatacontentty\
 pe\x02\x0adataschema\x02\x0aextensions\x03\x04data\x05\x04\0\x05event\x03\0\x06\x01\
 r\x04\x05event\x07\x0csubscriptions\x07attempty\x06replay\x7f\x04\0\x08delivery\x03\
 \0\x08\x01kw\x01r\x02\x08delay-ms\x0a\x06reasons\x04\0\x05retry\x03\0\x0b\x01q\x02\
 \x05retry\x01\x0c\0\x06reject\x01s\0\x04\0\x07failure\x03\0\x0d\x03\0\x1asandbus\
-:plugin/types@0.1.0\x05\0\x02\x03\0\0\x09attribute\x01B\x1b\x02\x03\x02\x01\x01\x04\
-\0\x09attribute\x03\0\0\x01q\x03\x03now\0\0\x08after-ms\x01w\0\x02at\x01s\0\x04\0\
-\x03due\x03\0\x02\x01ks\x01p\x01\x01p}\x01k\x06\x01r\x07\x04types\x07subject\x04\
-\x0fdatacontenttype\x04\x0adataschema\x04\x0aextensions\x05\x04data\x07\x03due\x03\
-\x04\0\x07message\x03\0\x08\x01q\x03\x06denied\x01s\0\x07invalid\x01s\0\x05limit\
-\x01s\0\x04\0\x05error\x03\0\x0a\x01q\x02\x06plugin\x01s\0\x07webhook\x01s\0\x04\
-\0\x06target\x03\0\x0c\x01j\x01s\x01\x0b\x01@\x01\x07message\x09\0\x0e\x04\0\x07\
-publish\x01\x0f\x01p\x09\x01ps\x01j\x01\x11\x01\x0b\x01@\x01\x08messages\x10\0\x12\
-\x04\0\x0cpublish-many\x01\x13\x01j\0\x01\x0b\x01@\x03\x04names\x07patterns\x06t\
-arget\x0d\0\x14\x04\0\x09subscribe\x01\x15\x01@\x01\x04names\0\x14\x04\0\x0bunsu\
-bscribe\x01\x16\x03\0\x18sandbus:plugin/bus@0.1.0\x05\x02\x01B\x1c\x01q\x03\x0dn\
-o-such-store\0\0\x0daccess-denied\0\0\x05other\x01s\0\x04\0\x05error\x03\0\0\x01\
-ps\x01ks\x01r\x02\x04keys\x02\x06cursor\x03\x04\0\x0ckey-response\x03\0\x04\x04\0\
-\x06bucket\x03\x01\x01h\x06\x01p}\x01k\x08\x01j\x01\x09\x01\x01\x01@\x02\x04self\
-\x07\x03keys\0\x0a\x04\0\x12[method]bucket.get\x01\x0b\x01j\0\x01\x01\x01@\x03\x04\
-self\x07\x03keys\x05value\x08\0\x0c\x04\0\x12[method]bucket.set\x01\x0d\x01@\x02\
-\x04self\x07\x03keys\0\x0c\x04\0\x15[method]bucket.delete\x01\x0e\x01j\x01\x7f\x01\
-\x01\x01@\x02\x04self\x07\x03keys\0\x0f\x04\0\x15[method]bucket.exists\x01\x10\x01\
-j\x01\x05\x01\x01\x01@\x02\x04self\x07\x06cursor\x03\0\x11\x04\0\x18[method]buck\
-et.list-keys\x01\x12\x01i\x06\x01j\x01\x13\x01\x01\x01@\x01\x0aidentifiers\0\x14\
-\x04\0\x04open\x01\x15\x03\0\x20wasi:keyvalue/store@0.2.0-draft2\x05\x03\x02\x03\
-\0\x02\x06bucket\x02\x03\0\x02\x05error\x01B\x18\x02\x03\x02\x01\x04\x04\0\x06bu\
-cket\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05error\x03\0\x02\x04\0\x03cas\x03\x01\x01\
-i\x04\x01q\x02\x0bstore-error\x01\x03\0\x0acas-failed\x01\x05\0\x04\0\x09cas-err\
-or\x03\0\x06\x01h\x01\x01j\x01\x05\x01\x03\x01@\x02\x06bucket\x08\x03keys\0\x09\x04\
-\0\x0f[static]cas.new\x01\x0a\x01h\x04\x01p}\x01k\x0c\x01j\x01\x0d\x01\x03\x01@\x01\
-\x04self\x0b\0\x0e\x04\0\x13[method]cas.current\x01\x0f\x01j\x01x\x01\x03\x01@\x03\
-\x06bucket\x08\x03keys\x05deltax\0\x10\x04\0\x09increment\x01\x11\x01j\0\x01\x07\
-\x01@\x02\x03cas\x05\x05value\x0c\0\x12\x04\0\x04swap\x01\x13\x03\0\"wasi:keyval\
-ue/atomics@0.2.0-draft2\x05\x06\x01B\x0b\x01q\x02\x08upstream\x01s\0\x02io\x01s\0\
-\x04\0\x05error\x03\0\0\x01ks\x01j\x01\x02\x01\x01\x01@\x01\x03keys\0\x03\x04\0\x03\
-get\x01\x04\x01o\x02ss\x01p\x05\x01j\x01\x06\x01\x01\x01@\0\0\x07\x04\0\x07get-a\
-ll\x01\x08\x03\0\x1cwasi:config/store@0.2.0-rc.1\x05\x07\x01B\x04\x01m\x06\x05tr\
-ace\x05debug\x04info\x04warn\x05error\x08critical\x04\0\x05level\x03\0\0\x01@\x03\
-\x05level\x01\x07contexts\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x20wasi:l\
-ogging/logging@0.1.0-draft\x05\x08\x01B\x05\x01r\x02\x07secondsw\x0bnanosecondsy\
-\x04\0\x08datetime\x03\0\0\x01@\0\0\x01\x04\0\x03now\x01\x02\x04\0\x0aresolution\
-\x01\x02\x03\0\x1cwasi:clocks/wall-clock@0.2.0\x05\x09\x01B\x05\x01p}\x01@\x01\x03\
-lenw\0\0\x04\0\x10get-random-bytes\x01\x01\x01@\0\0w\x04\0\x0eget-random-u64\x01\
-\x02\x03\0\x18wasi:random/random@0.2.0\x05\x0a\x01B\x14\x01r\x02\x06methods\x04p\
-aths\x04\0\x05route\x03\0\0\x01ky\x01kw\x01r\x04\x08attempts\x02\x0efirst-delay-\
-ms\x03\x0efactor-percent\x02\x0cmax-delay-ms\x03\x04\0\x0cretry-policy\x03\0\x04\
-\x01ks\x01k\x05\x01r\x06\x04names\x07patterns\x0bconcurrency\x02\x0cordering-key\
-\x06\x05retry\x07\x0atimeout-ms\x03\x04\0\x0csubscription\x03\0\x08\x01r\x03\x04\
-names\x07default\x06\x0bdescription\x06\x04\0\x0aconfig-key\x03\0\x0a\x01p\x01\x01\
-p\x09\x01ps\x01p\x0b\x01r\x08\x04names\x07versions\x0bdescription\x06\x06routes\x0c\
-\x0dsubscriptions\x0d\x09publishes\x0e\x0asubscribes\x0e\x06config\x0f\x04\0\x0a\
-descriptor\x03\0\x10\x01@\0\0\x11\x04\0\x08describe\x01\x12\x04\0\x1fsandbus:plu\
-gin/descriptor@0.1.0\x05\x0b\x02\x03\0\0\x08delivery\x02\x03\0\0\x07failure\x01B\
-\x07\x02\x03\x02\x01\x0c\x04\0\x08delivery\x03\0\0\x02\x03\x02\x01\x0d\x04\0\x07\
+:plugin/types@0.1.0\x05\0\x01B\x09\x01ky\x01kw\x01ps\x01r\x06\x08attempts\0\x0ef\
+irst-delay-ms\x01\x0efactor-percent\0\x0cmax-delay-ms\x01\x0ejitter-percent\0\x09\
+permanent\x02\x04\0\x0cretry-policy\x03\0\x03\x01q\x04\x03now\0\0\x09beginning\0\
+\0\x04time\x01s\0\x08position\x01w\0\x04\0\x05start\x03\0\x05\x01m\x02\x07releas\
+e\x04park\x04\0\x12dead-letter-policy\x03\0\x07\x03\0\x1asandbus:plugin/rules@0.\
+1.0\x05\x01\x02\x03\0\0\x09attribute\x02\x03\0\x01\x0cretry-policy\x02\x03\0\x01\
+\x05start\x02\x03\0\x01\x12dead-letter-policy\x01B-\x02\x03\x02\x01\x02\x04\0\x09\
+attribute\x03\0\0\x02\x03\x02\x01\x03\x04\0\x0cretry-policy\x03\0\x02\x02\x03\x02\
+\x01\x04\x04\0\x05start\x03\0\x04\x02\x03\x02\x01\x05\x04\0\x12dead-letter-polic\
+y\x03\0\x06\x01q\x03\x03now\0\0\x08after-ms\x01w\0\x02at\x01s\0\x04\0\x03due\x03\
+\0\x08\x01ks\x01p\x01\x01p}\x01k\x0c\x01r\x07\x04types\x07subject\x0a\x0fdatacon\
+tenttype\x0a\x0adataschema\x0a\x0aextensions\x0b\x04data\x0d\x03due\x09\x04\0\x07\
+message\x03\0\x0e\x01q\x03\x06denied\x01s\0\x07invalid\x01s\0\x05limit\x01s\0\x04\
+\0\x05error\x03\0\x10\x01r\x03\x03urls\x06secret\x0a\x09handshake\x7f\x04\0\x07w\
+ebhook\x03\0\x12\x01q\x02\x06plugin\x01s\0\x07webhook\x01\x13\0\x04\0\x06target\x03\
+\0\x14\x01k\x05\x01ky\x01k\x07\x01k\x03\x01r\x09\x04names\x07patterns\x07filters\
+\x0a\x06target\x15\x05start\x16\x0bconcurrency\x17\x0cordering-key\x0a\x12dead-l\
+etter-policy\x18\x05retry\x19\x04\0\x0csubscription\x03\0\x1a\x01j\x01s\x01\x11\x01\
+@\x01\x07message\x0f\0\x1c\x04\0\x07publish\x01\x1d\x01p\x0f\x01ps\x01j\x01\x1f\x01\
+\x11\x01@\x01\x08messages\x1e\0\x20\x04\0\x0cpublish-many\x01!\x01j\0\x01\x11\x01\
+@\x01\x02ids\0\"\x04\0\x06cancel\x01#\x01@\x03\x02ids\x07patterns\x0atimeout-msw\
+\0\"\x04\0\x05reply\x01$\x01@\x01\x0csubscription\x1b\0\"\x04\0\x09subscribe\x01\
+%\x01@\x01\x04names\0\"\x04\0\x0bunsubscribe\x01&\x03\0\x18sandbus:plugin/bus@0.\
+1.0\x05\x06\x01B\x1c\x01q\x03\x0dno-such-store\0\0\x0daccess-denied\0\0\x05other\
+\x01s\0\x04\0\x05error\x03\0\0\x01ps\x01ks\x01r\x02\x04keys\x02\x06cursor\x03\x04\
+\0\x0ckey-response\x03\0\x04\x04\0\x06bucket\x03\x01\x01h\x06\x01p}\x01k\x08\x01\
+j\x01\x09\x01\x01\x01@\x02\x04self\x07\x03keys\0\x0a\x04\0\x12[method]bucket.get\
+\x01\x0b\x01j\0\x01\x01\x01@\x03\x04self\x07\x03keys\x05value\x08\0\x0c\x04\0\x12\
+[method]bucket.set\x01\x0d\x01@\x02\x04self\x07\x03keys\0\x0c\x04\0\x15[method]b\
+ucket.delete\x01\x0e\x01j\x01\x7f\x01\x01\x01@\x02\x04self\x07\x03keys\0\x0f\x04\
+\0\x15[method]bucket.exists\x01\x10\x01j\x01\x05\x01\x01\x01@\x02\x04self\x07\x06\
+cursor\x03\0\x11\x04\0\x18[method]bucket.list-keys\x01\x12\x01i\x06\x01j\x01\x13\
+\x01\x01\x01@\x01\x0aidentifiers\0\x14\x04\0\x04open\x01\x15\x03\0\x20wasi:keyva\
+lue/store@0.2.0-draft2\x05\x07\x02\x03\0\x03\x06bucket\x02\x03\0\x03\x05error\x01\
+B\x18\x02\x03\x02\x01\x08\x04\0\x06bucket\x03\0\0\x02\x03\x02\x01\x09\x04\0\x05e\
+rror\x03\0\x02\x04\0\x03cas\x03\x01\x01i\x04\x01q\x02\x0bstore-error\x01\x03\0\x0a\
+cas-failed\x01\x05\0\x04\0\x09cas-error\x03\0\x06\x01h\x01\x01j\x01\x05\x01\x03\x01\
+@\x02\x06bucket\x08\x03keys\0\x09\x04\0\x0f[static]cas.new\x01\x0a\x01h\x04\x01p\
+}\x01k\x0c\x01j\x01\x0d\x01\x03\x01@\x01\x04self\x0b\0\x0e\x04\0\x13[method]cas.\
+current\x01\x0f\x01j\x01x\x01\x03\x01@\x03\x06bucket\x08\x03keys\x05deltax\0\x10\
+\x04\0\x09increment\x01\x11\x01j\0\x01\x07\x01@\x02\x03cas\x05\x05value\x0c\0\x12\
+\x04\0\x04swap\x01\x13\x03\0\"wasi:keyvalue/atomics@0.2.0-draft2\x05\x0a\x01B\x0b\
+\x01q\x02\x08upstream\x01s\0\x02io\x01s\0\x04\0\x05error\x03\0\0\x01ks\x01j\x01\x02\
+\x01\x01\x01@\x01\x03keys\0\x03\x04\0\x03get\x01\x04\x01o\x02ss\x01p\x05\x01j\x01\
+\x06\x01\x01\x01@\0\0\x07\x04\0\x07get-all\x01\x08\x03\0\x1cwasi:config/store@0.\
+2.0-rc.1\x05\x0b\x01B\x04\x01m\x06\x05trace\x05debug\x04info\x04warn\x05error\x08\
+critical\x04\0\x05level\x03\0\0\x01@\x03\x05level\x01\x07contexts\x07messages\x01\
+\0\x04\0\x03log\x01\x02\x03\0\x20wasi:logging/logging@0.1.0-draft\x05\x0c\x01B\x05\
+\x01r\x02\x07secondsw\x0bnanosecondsy\x04\0\x08datetime\x03\0\0\x01@\0\0\x01\x04\
+\0\x03now\x01\x02\x04\0\x0aresolution\x01\x02\x03\0\x1cwasi:clocks/wall-clock@0.\
+2.0\x05\x0d\x01B\x05\x01p}\x01@\x01\x03lenw\0\0\x04\0\x10get-random-bytes\x01\x01\
+\x01@\0\0w\x04\0\x0eget-random-u64\x01\x02\x03\0\x18wasi:random/random@0.2.0\x05\
+\x0e\x01B\"\x02\x03\x02\x01\x03\x04\0\x0cretry-policy\x03\0\0\x02\x03\x02\x01\x04\
+\x04\0\x05start\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x12dead-letter-policy\x03\0\x04\
+\x01r\x02\x06methods\x04paths\x04\0\x05route\x03\0\x06\x01ky\x01ks\x01k\x03\x01k\
+\x05\x01kw\x01k\x01\x01r\x0a\x04names\x07patterns\x0bconcurrency\x08\x07filters\x09\
+\x05start\x0a\x0cordering-key\x09\x12dead-letter-policy\x0b\x0bmax-backlog\x0c\x05\
+retry\x0d\x0atimeout-ms\x0c\x04\0\x0csubscription\x03\0\x0e\x01m\x03\x08run-once\
+\x04skip\x08catch-up\x04\0\x06missed\x03\0\x10\x01k\x11\x01p}\x01k\x13\x01r\x07\x04\
+names\x04crons\x08timezone\x09\x06missed\x12\x04types\x0fdatacontenttype\x09\x04\
+data\x14\x04\0\x08schedule\x03\0\x15\x01r\x03\x04names\x07default\x09\x0bdescrip\
+tion\x09\x04\0\x0aconfig-key\x03\0\x17\x01p\x07\x01p\x0f\x01p\x16\x01ps\x01p\x18\
+\x01r\x09\x04names\x07versions\x0bdescription\x09\x06routes\x19\x0dsubscriptions\
+\x1a\x09schedules\x1b\x09publishes\x1c\x0asubscribes\x1c\x06config\x1d\x04\0\x0a\
+descriptor\x03\0\x1e\x01@\0\0\x1f\x04\0\x08describe\x01\x20\x04\0\x1fsandbus:plu\
+gin/descriptor@0.1.0\x05\x0f\x02\x03\0\0\x08delivery\x02\x03\0\0\x07failure\x01B\
+\x07\x02\x03\x02\x01\x10\x04\0\x08delivery\x03\0\0\x02\x03\x02\x01\x11\x04\0\x07\
 failure\x03\0\x02\x01j\0\x01\x03\x01@\x01\x08delivery\x01\0\x04\x04\0\x06handle\x01\
-\x05\x04\0\"sandbus:plugin/event-handler@0.1.0\x05\x0e\x01B\x0e\x01o\x02ss\x04\0\
+\x05\x04\0\"sandbus:plugin/event-handler@0.1.0\x05\x12\x01B\x0e\x01o\x02ss\x04\0\
 \x06header\x03\0\0\x01o\x02ss\x01p\x02\x01ks\x01p\x01\x01p}\x01r\x07\x06methods\x05\
 routes\x04paths\x06params\x03\x05query\x04\x07headers\x05\x04body\x06\x04\0\x07r\
 equest\x03\0\x07\x01r\x03\x06status{\x07headers\x05\x04body\x06\x04\0\x08respons\
 e\x03\0\x09\x01j\x01\x0a\x01\x0a\x01@\x01\x07request\x08\0\x0b\x04\0\x06handle\x01\
-\x0c\x04\0!sandbus:plugin/http-handler@0.1.0\x05\x0f\x04\0\x1bsandbus:plugin/plu\
+\x0c\x04\0!sandbus:plugin/http-handler@0.1.0\x05\x13\x04\0\x1bsandbus:plugin/plu\
 gin@0.1.0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\0G\x09producers\x01\x0cprocessed\
 -by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
   };
@@ -3603,57 +4458,69 @@ pub use __export_plugin_impl as export;
 #[unsafe(link_section = "component-type:wit-bindgen:0.61.1:sandbus:plugin@0.1.0:plugin-with-all-of-its-exports-removed:encoded world")]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2145] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc4\x0f\x01A\x02\x01\
-A\x13\x01B\x0f\x01o\x02ss\x04\0\x09attribute\x03\0\0\x01ks\x01p\x01\x01p}\x01k\x04\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2719] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x82\x14\x01A\x02\x01\
+A\x18\x01B\x0f\x01o\x02ss\x04\0\x09attribute\x03\0\0\x01ks\x01p\x01\x01p}\x01k\x04\
 \x01r\x09\x02ids\x06sources\x04types\x07subject\x02\x04time\x02\x0fdatacontentty\
 pe\x02\x0adataschema\x02\x0aextensions\x03\x04data\x05\x04\0\x05event\x03\0\x06\x01\
 r\x04\x05event\x07\x0csubscriptions\x07attempty\x06replay\x7f\x04\0\x08delivery\x03\
 \0\x08\x01kw\x01r\x02\x08delay-ms\x0a\x06reasons\x04\0\x05retry\x03\0\x0b\x01q\x02\
 \x05retry\x01\x0c\0\x06reject\x01s\0\x04\0\x07failure\x03\0\x0d\x03\0\x1asandbus\
-:plugin/types@0.1.0\x05\0\x02\x03\0\0\x09attribute\x01B\x1b\x02\x03\x02\x01\x01\x04\
-\0\x09attribute\x03\0\0\x01q\x03\x03now\0\0\x08after-ms\x01w\0\x02at\x01s\0\x04\0\
-\x03due\x03\0\x02\x01ks\x01p\x01\x01p}\x01k\x06\x01r\x07\x04types\x07subject\x04\
-\x0fdatacontenttype\x04\x0adataschema\x04\x0aextensions\x05\x04data\x07\x03due\x03\
-\x04\0\x07message\x03\0\x08\x01q\x03\x06denied\x01s\0\x07invalid\x01s\0\x05limit\
-\x01s\0\x04\0\x05error\x03\0\x0a\x01q\x02\x06plugin\x01s\0\x07webhook\x01s\0\x04\
-\0\x06target\x03\0\x0c\x01j\x01s\x01\x0b\x01@\x01\x07message\x09\0\x0e\x04\0\x07\
-publish\x01\x0f\x01p\x09\x01ps\x01j\x01\x11\x01\x0b\x01@\x01\x08messages\x10\0\x12\
-\x04\0\x0cpublish-many\x01\x13\x01j\0\x01\x0b\x01@\x03\x04names\x07patterns\x06t\
-arget\x0d\0\x14\x04\0\x09subscribe\x01\x15\x01@\x01\x04names\0\x14\x04\0\x0bunsu\
-bscribe\x01\x16\x03\0\x18sandbus:plugin/bus@0.1.0\x05\x02\x01B\x1c\x01q\x03\x0dn\
-o-such-store\0\0\x0daccess-denied\0\0\x05other\x01s\0\x04\0\x05error\x03\0\0\x01\
-ps\x01ks\x01r\x02\x04keys\x02\x06cursor\x03\x04\0\x0ckey-response\x03\0\x04\x04\0\
-\x06bucket\x03\x01\x01h\x06\x01p}\x01k\x08\x01j\x01\x09\x01\x01\x01@\x02\x04self\
-\x07\x03keys\0\x0a\x04\0\x12[method]bucket.get\x01\x0b\x01j\0\x01\x01\x01@\x03\x04\
-self\x07\x03keys\x05value\x08\0\x0c\x04\0\x12[method]bucket.set\x01\x0d\x01@\x02\
-\x04self\x07\x03keys\0\x0c\x04\0\x15[method]bucket.delete\x01\x0e\x01j\x01\x7f\x01\
-\x01\x01@\x02\x04self\x07\x03keys\0\x0f\x04\0\x15[method]bucket.exists\x01\x10\x01\
-j\x01\x05\x01\x01\x01@\x02\x04self\x07\x06cursor\x03\0\x11\x04\0\x18[method]buck\
-et.list-keys\x01\x12\x01i\x06\x01j\x01\x13\x01\x01\x01@\x01\x0aidentifiers\0\x14\
-\x04\0\x04open\x01\x15\x03\0\x20wasi:keyvalue/store@0.2.0-draft2\x05\x03\x02\x03\
-\0\x02\x06bucket\x02\x03\0\x02\x05error\x01B\x18\x02\x03\x02\x01\x04\x04\0\x06bu\
-cket\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05error\x03\0\x02\x04\0\x03cas\x03\x01\x01\
-i\x04\x01q\x02\x0bstore-error\x01\x03\0\x0acas-failed\x01\x05\0\x04\0\x09cas-err\
-or\x03\0\x06\x01h\x01\x01j\x01\x05\x01\x03\x01@\x02\x06bucket\x08\x03keys\0\x09\x04\
-\0\x0f[static]cas.new\x01\x0a\x01h\x04\x01p}\x01k\x0c\x01j\x01\x0d\x01\x03\x01@\x01\
-\x04self\x0b\0\x0e\x04\0\x13[method]cas.current\x01\x0f\x01j\x01x\x01\x03\x01@\x03\
-\x06bucket\x08\x03keys\x05deltax\0\x10\x04\0\x09increment\x01\x11\x01j\0\x01\x07\
-\x01@\x02\x03cas\x05\x05value\x0c\0\x12\x04\0\x04swap\x01\x13\x03\0\"wasi:keyval\
-ue/atomics@0.2.0-draft2\x05\x06\x01B\x0b\x01q\x02\x08upstream\x01s\0\x02io\x01s\0\
-\x04\0\x05error\x03\0\0\x01ks\x01j\x01\x02\x01\x01\x01@\x01\x03keys\0\x03\x04\0\x03\
-get\x01\x04\x01o\x02ss\x01p\x05\x01j\x01\x06\x01\x01\x01@\0\0\x07\x04\0\x07get-a\
-ll\x01\x08\x03\0\x1cwasi:config/store@0.2.0-rc.1\x05\x07\x01B\x04\x01m\x06\x05tr\
-ace\x05debug\x04info\x04warn\x05error\x08critical\x04\0\x05level\x03\0\0\x01@\x03\
-\x05level\x01\x07contexts\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x20wasi:l\
-ogging/logging@0.1.0-draft\x05\x08\x01B\x05\x01r\x02\x07secondsw\x0bnanosecondsy\
-\x04\0\x08datetime\x03\0\0\x01@\0\0\x01\x04\0\x03now\x01\x02\x04\0\x0aresolution\
-\x01\x02\x03\0\x1cwasi:clocks/wall-clock@0.2.0\x05\x09\x01B\x05\x01p}\x01@\x01\x03\
-lenw\0\0\x04\0\x10get-random-bytes\x01\x01\x01@\0\0w\x04\0\x0eget-random-u64\x01\
-\x02\x03\0\x18wasi:random/random@0.2.0\x05\x0a\x04\0;sandbus:plugin/plugin-with-\
-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-exports\
--removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.2\
-58.3\x10wit-bindgen-rust\x060.61.1";
+:plugin/types@0.1.0\x05\0\x01B\x09\x01ky\x01kw\x01ps\x01r\x06\x08attempts\0\x0ef\
+irst-delay-ms\x01\x0efactor-percent\0\x0cmax-delay-ms\x01\x0ejitter-percent\0\x09\
+permanent\x02\x04\0\x0cretry-policy\x03\0\x03\x01q\x04\x03now\0\0\x09beginning\0\
+\0\x04time\x01s\0\x08position\x01w\0\x04\0\x05start\x03\0\x05\x01m\x02\x07releas\
+e\x04park\x04\0\x12dead-letter-policy\x03\0\x07\x03\0\x1asandbus:plugin/rules@0.\
+1.0\x05\x01\x02\x03\0\0\x09attribute\x02\x03\0\x01\x0cretry-policy\x02\x03\0\x01\
+\x05start\x02\x03\0\x01\x12dead-letter-policy\x01B-\x02\x03\x02\x01\x02\x04\0\x09\
+attribute\x03\0\0\x02\x03\x02\x01\x03\x04\0\x0cretry-policy\x03\0\x02\x02\x03\x02\
+\x01\x04\x04\0\x05start\x03\0\x04\x02\x03\x02\x01\x05\x04\0\x12dead-letter-polic\
+y\x03\0\x06\x01q\x03\x03now\0\0\x08after-ms\x01w\0\x02at\x01s\0\x04\0\x03due\x03\
+\0\x08\x01ks\x01p\x01\x01p}\x01k\x0c\x01r\x07\x04types\x07subject\x0a\x0fdatacon\
+tenttype\x0a\x0adataschema\x0a\x0aextensions\x0b\x04data\x0d\x03due\x09\x04\0\x07\
+message\x03\0\x0e\x01q\x03\x06denied\x01s\0\x07invalid\x01s\0\x05limit\x01s\0\x04\
+\0\x05error\x03\0\x10\x01r\x03\x03urls\x06secret\x0a\x09handshake\x7f\x04\0\x07w\
+ebhook\x03\0\x12\x01q\x02\x06plugin\x01s\0\x07webhook\x01\x13\0\x04\0\x06target\x03\
+\0\x14\x01k\x05\x01ky\x01k\x07\x01k\x03\x01r\x09\x04names\x07patterns\x07filters\
+\x0a\x06target\x15\x05start\x16\x0bconcurrency\x17\x0cordering-key\x0a\x12dead-l\
+etter-policy\x18\x05retry\x19\x04\0\x0csubscription\x03\0\x1a\x01j\x01s\x01\x11\x01\
+@\x01\x07message\x0f\0\x1c\x04\0\x07publish\x01\x1d\x01p\x0f\x01ps\x01j\x01\x1f\x01\
+\x11\x01@\x01\x08messages\x1e\0\x20\x04\0\x0cpublish-many\x01!\x01j\0\x01\x11\x01\
+@\x01\x02ids\0\"\x04\0\x06cancel\x01#\x01@\x03\x02ids\x07patterns\x0atimeout-msw\
+\0\"\x04\0\x05reply\x01$\x01@\x01\x0csubscription\x1b\0\"\x04\0\x09subscribe\x01\
+%\x01@\x01\x04names\0\"\x04\0\x0bunsubscribe\x01&\x03\0\x18sandbus:plugin/bus@0.\
+1.0\x05\x06\x01B\x1c\x01q\x03\x0dno-such-store\0\0\x0daccess-denied\0\0\x05other\
+\x01s\0\x04\0\x05error\x03\0\0\x01ps\x01ks\x01r\x02\x04keys\x02\x06cursor\x03\x04\
+\0\x0ckey-response\x03\0\x04\x04\0\x06bucket\x03\x01\x01h\x06\x01p}\x01k\x08\x01\
+j\x01\x09\x01\x01\x01@\x02\x04self\x07\x03keys\0\x0a\x04\0\x12[method]bucket.get\
+\x01\x0b\x01j\0\x01\x01\x01@\x03\x04self\x07\x03keys\x05value\x08\0\x0c\x04\0\x12\
+[method]bucket.set\x01\x0d\x01@\x02\x04self\x07\x03keys\0\x0c\x04\0\x15[method]b\
+ucket.delete\x01\x0e\x01j\x01\x7f\x01\x01\x01@\x02\x04self\x07\x03keys\0\x0f\x04\
+\0\x15[method]bucket.exists\x01\x10\x01j\x01\x05\x01\x01\x01@\x02\x04self\x07\x06\
+cursor\x03\0\x11\x04\0\x18[method]bucket.list-keys\x01\x12\x01i\x06\x01j\x01\x13\
+\x01\x01\x01@\x01\x0aidentifiers\0\x14\x04\0\x04open\x01\x15\x03\0\x20wasi:keyva\
+lue/store@0.2.0-draft2\x05\x07\x02\x03\0\x03\x06bucket\x02\x03\0\x03\x05error\x01\
+B\x18\x02\x03\x02\x01\x08\x04\0\x06bucket\x03\0\0\x02\x03\x02\x01\x09\x04\0\x05e\
+rror\x03\0\x02\x04\0\x03cas\x03\x01\x01i\x04\x01q\x02\x0bstore-error\x01\x03\0\x0a\
+cas-failed\x01\x05\0\x04\0\x09cas-error\x03\0\x06\x01h\x01\x01j\x01\x05\x01\x03\x01\
+@\x02\x06bucket\x08\x03keys\0\x09\x04\0\x0f[static]cas.new\x01\x0a\x01h\x04\x01p\
+}\x01k\x0c\x01j\x01\x0d\x01\x03\x01@\x01\x04self\x0b\0\x0e\x04\0\x13[method]cas.\
+current\x01\x0f\x01j\x01x\x01\x03\x01@\x03\x06bucket\x08\x03keys\x05deltax\0\x10\
+\x04\0\x09increment\x01\x11\x01j\0\x01\x07\x01@\x02\x03cas\x05\x05value\x0c\0\x12\
+\x04\0\x04swap\x01\x13\x03\0\"wasi:keyvalue/atomics@0.2.0-draft2\x05\x0a\x01B\x0b\
+\x01q\x02\x08upstream\x01s\0\x02io\x01s\0\x04\0\x05error\x03\0\0\x01ks\x01j\x01\x02\
+\x01\x01\x01@\x01\x03keys\0\x03\x04\0\x03get\x01\x04\x01o\x02ss\x01p\x05\x01j\x01\
+\x06\x01\x01\x01@\0\0\x07\x04\0\x07get-all\x01\x08\x03\0\x1cwasi:config/store@0.\
+2.0-rc.1\x05\x0b\x01B\x04\x01m\x06\x05trace\x05debug\x04info\x04warn\x05error\x08\
+critical\x04\0\x05level\x03\0\0\x01@\x03\x05level\x01\x07contexts\x07messages\x01\
+\0\x04\0\x03log\x01\x02\x03\0\x20wasi:logging/logging@0.1.0-draft\x05\x0c\x01B\x05\
+\x01r\x02\x07secondsw\x0bnanosecondsy\x04\0\x08datetime\x03\0\0\x01@\0\0\x01\x04\
+\0\x03now\x01\x02\x04\0\x0aresolution\x01\x02\x03\0\x1cwasi:clocks/wall-clock@0.\
+2.0\x05\x0d\x01B\x05\x01p}\x01@\x01\x03lenw\0\0\x04\0\x10get-random-bytes\x01\x01\
+\x01@\0\0w\x04\0\x0eget-random-u64\x01\x02\x03\0\x18wasi:random/random@0.2.0\x05\
+\x0e\x04\0;sandbus:plugin/plugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b\
+,\x01\0&plugin-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cpr\
+ocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 
 #[inline(never)]
 #[doc(hidden)]

@@ -79,7 +79,7 @@ pub struct Event<T> {
     pub time: Option<String>,
     /// The media type that the data came with.
     pub datacontenttype: Option<String>,
-    /// Extension attributes, among them `causationid` and `correlationid`.
+    /// Extension attributes. Those that the host sets have functions of their own.
     pub extensions: Vec<(String, String)>,
     /// The subscription that it is delivered for.
     pub subscription: String,
@@ -97,12 +97,42 @@ impl<T> Event<T> {
     pub fn extension(&self, name: &str) -> Option<&str> {
         self.extensions.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
+
+    /// The id of the event that was being handled when this one was published; none if it came from outside.
+    ///
+    /// ```
+    /// # use sandbus_sdk::prelude::*;
+    /// #[on_event("order.>")]
+    /// fn trace(order: Event<Vec<u8>>) {
+    ///     info!("{} of {:?}, because of {:?}, step {}", order.id, order.correlation(), order.causation(), order.hops());
+    ///     if order.replay {
+    ///         info!("it is history");
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn causation(&self) -> Option<&str> {
+        self.extension("causationid")
+    }
+
+    /// The id of the first event of the flow that this one belongs to.
+    #[must_use]
+    pub fn correlation(&self) -> Option<&str> {
+        self.extension("correlationid")
+    }
+
+    /// How many steps this event is away from the first one of its flow.
+    #[must_use]
+    pub fn hops(&self) -> u32 {
+        self.extension("hops").and_then(|hops| hops.parse().ok()).unwrap_or(0)
+    }
 }
 
-/// What an event handler may take: a type that derives `Event`, or [`Event`] with its attributes.
+/// What an event handler may take: a type that derives `Event`, [`Event`] with its attributes, or a schedule's
+/// [`Tick`](crate::Tick).
 #[diagnostic::on_unimplemented(
     message = "an event handler cannot take `{Self}`",
-    note = "take a type that derives `Event`, or `Event<T>` for its attributes too"
+    note = "take a type that derives `Event`, `Event<T>` for its attributes too, or the `Tick` of a schedule"
 )]
 pub trait EventArgument: Sized {
     /// The event type that the argument belongs to, if it is one only.

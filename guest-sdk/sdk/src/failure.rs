@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::bindings::sandbus::plugin::types;
+use crate::clock::milliseconds;
 use crate::message::PublishError;
 
 /// What a handler returns.
@@ -91,7 +92,7 @@ impl From<Failure> for types::Failure {
         match failure {
             Failure::Reject { reason } => Self::Reject(reason),
             Failure::Retry { after, reason } => {
-                let delay_ms = after.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+                let delay_ms = after.map(milliseconds);
                 Self::Retry(types::Retry { delay_ms, reason })
             }
         }

@@ -16,13 +16,22 @@ mod component {
     use crate::bindings::wasi::keyvalue::{atomics, store};
     use crate::bindings::wasi::logging::logging;
     use crate::bindings::wasi::random::random;
+    use crate::subscriptions::Subscription;
 
     pub(crate) fn publish(message: bus::Message) -> Result<String, bus::Error> {
         bus::publish(&message)
     }
 
-    pub(crate) fn subscribe(name: &str, pattern: &str, target: bus::Target) -> Result<(), bus::Error> {
-        bus::subscribe(name, pattern, &target)
+    pub(crate) fn cancel(id: &str) -> Result<(), bus::Error> {
+        bus::cancel(id)
+    }
+
+    pub(crate) fn reply(id: &str, pattern: &str, timeout_ms: u64) -> Result<(), bus::Error> {
+        bus::reply(id, pattern, timeout_ms)
+    }
+
+    pub(crate) fn subscribe(subscription: Subscription) -> Result<(), bus::Error> {
+        bus::subscribe(&subscription.into_wire()?)
     }
 
     pub(crate) fn unsubscribe(name: &str) -> Result<(), bus::Error> {

@@ -1,5 +1,7 @@
 //! HTTP routes: what a handler takes, and what it answers.
 
+mod reply;
+
 use std::error::Error;
 use std::fmt::Display;
 
@@ -8,6 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::Failure;
 use crate::bindings::exports::sandbus::plugin::http_handler as wire;
+
+pub use reply::reply_from;
 
 /// A request on one of the plugin's routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -56,6 +56,8 @@ mod message;
 #[doc(hidden)]
 pub mod plugin;
 mod random;
+mod rfc3339;
+mod schedule;
 pub mod state;
 pub mod subscriptions;
 #[cfg(not(target_family = "wasm"))]
@@ -64,9 +66,10 @@ pub mod testing;
 pub use clock::now;
 pub use event::{Event, EventArgument, EventType, Payload};
 pub use failure::{Classify, Failure, Result};
-pub use message::{Message, PublishError, publish};
+pub use message::{Message, PublishError, cancel, publish};
 pub use random::{random_bytes, random_u64};
-pub use sandbus_sdk_macros::{Event, on_event, route};
+pub use sandbus_sdk_macros::{Event, on_event, on_schedule, route};
+pub use schedule::Tick;
 
 /// What a plugin's source usually needs.
 pub mod prelude {
@@ -74,7 +77,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::http::{Json, Problem, Request, Response};
-    pub use crate::{Classify, Event, Failure, Message, Result, config, on_event, plugin, publish, route, state};
+    pub use crate::{Classify, Event, Failure, Message, Result, Tick, config, state};
+    pub use crate::{cancel, on_event, on_schedule, plugin, publish, route};
 }
 
 /// The README's handler is compiled with the documentation's examples.

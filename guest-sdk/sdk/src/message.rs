@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::bindings::sandbus::plugin::bus;
+use crate::clock::milliseconds;
 use crate::{EventType, Result, host};
 
 /// Publishes an event with this invocation's commit, and returns its id.
@@ -11,6 +12,42 @@ use crate::{EventType, Result, host};
 /// If the plugin does not declare the type among what it `publishes`, or a limit is reached.
 pub fn publish<E: EventType>(event: &E) -> Result<String, PublishError> {
     Message::of(event)?.publish()
+}
+
+/// Takes back an event that this plugin published for later, with this invocation's commit. One that has
+/// entered the log meanwhile, or that never was, is no error.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sandbus_sdk::prelude::*;
+/// # #[derive(Event, Serialize, Deserialize)]
+/// # #[event(type = "order.placed")]
+/// # struct OrderPlaced { order: u64 }
+/// # #[derive(Event, Serialize, Deserialize)]
+/// # #[event(type = "order.paid")]
+/// # struct OrderPaid { order: u64 }
+/// # #[derive(Event, Serialize, Deserialize)]
+/// # #[event(type = "order.overdue")]
+/// # struct OrderOverdue { order: u64 }
+/// #[on_event]
+/// fn placed(OrderPlaced { order }: OrderPlaced) -> Result<()> {
+///     let id = Message::of(&OrderOverdue { order })?.after(Duration::from_secs(86_400)).publish()?;
+///     Ok(state::set(&format!("reminder/{order}"), &id)?)
+/// }
+///
+/// #[on_event]
+/// fn paid(OrderPaid { order }: OrderPaid) -> Result<()> {
+///     if let Some(id) = state::get::<String>(&format!("reminder/{order}"))? {
+///         cancel(&id)?;
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// # Errors
+/// If the id is malformed.
+pub fn cancel(id: &str) -> Result<(), PublishError> {
+    host::cancel(id).map_err(PublishError::from)
 }
 
 /// An event to publish, with attributes of its own.
@@ -73,7 +110,7 @@ impl Message {
     /// Lets the event enter the log only after a delay.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
-        self.0.due = bus::Due::AfterMs(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        self.0.due = bus::Due::AfterMs(milliseconds(delay));
         self
     }
 
@@ -93,7 +130,7 @@ impl Message {
     }
 }
 
-/// Why an event or a subscription was refused.
+/// Why the bus refused what a plugin asked of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublishError {
     /// The plugin may not; declare the type, or ask the operator.

@@ -6,16 +6,22 @@ use crate::bindings::sandbus::plugin::types::{Delivery, Failure as WireFailure};
 use crate::http::{IntoOutcome, Problem, Request};
 use crate::{EventType, Failure, Result, logger};
 
-pub use wire::{Descriptor, RetryPolicy, Subscription};
+pub use wire::{DeadLetterPolicy, Descriptor, Missed, RetryPolicy, Schedule, Start, Subscription};
 
-/// An event handler, as `#[on_event]` describes it.
+/// An event handler, as `#[on_event]` or `#[on_schedule]` describes it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event handler",
-    note = "mark the function with `#[on_event]`"
+    note = "mark the function with `#[on_event]` or `#[on_schedule(\"cron expression\")]`"
 )]
 pub trait Handler {
-    /// The subscription that it serves.
-    fn subscription() -> Subscription;
+    /// The subscription that it serves, in a plugin of this name.
+    fn subscription(plugin: &str) -> Subscription;
+
+    /// The schedule that makes its events, in a plugin of this name, if it has one.
+    fn schedule(plugin: &str) -> Option<Schedule> {
+        let _ = plugin;
+        None
+    }
 
     /// Handles a delivery.
     ///
@@ -74,7 +80,9 @@ pub fn type_name<E: EventType>() -> String {
 #[derive(Clone, Copy, Debug)]
 pub struct HandlerEntry {
     /// The subscription that it serves.
-    pub subscription: fn() -> Subscription,
+    pub subscription: fn(&str) -> Subscription,
+    /// The schedule that makes its events.
+    pub schedule: fn(&str) -> Option<Schedule>,
     /// The function.
     pub call: fn(Delivery) -> Result<()>,
 }
@@ -93,7 +101,7 @@ pub struct RouteEntry {
 /// Describes a handler to the table that `plugin!` makes.
 #[must_use]
 pub const fn handler<H: Handler>() -> HandlerEntry {
-    HandlerEntry { subscription: H::subscription, call: H::call }
+    HandlerEntry { subscription: H::subscription, schedule: H::schedule, call: H::call }
 }
 
 /// Describes a route to the table that `plugin!` makes.
@@ -102,16 +110,36 @@ pub const fn route<R: Route>() -> RouteEntry {
     RouteEntry { method: R::METHOD, path: R::PATH, call: R::call }
 }
 
+/// The type of a schedule's events. It bears the plugin's name, so that no plugin takes another's by chance.
+#[must_use]
+pub fn schedule_type(plugin: &str, schedule: &str) -> String {
+    format!("schedule.{plugin}.{schedule}")
+}
+
+/// The schedules of a plugin's handlers.
+#[must_use]
+pub fn schedules(plugin: &str, handlers: &[HandlerEntry]) -> Vec<Schedule> {
+    handlers.iter().filter_map(|handler| (handler.schedule)(plugin)).collect()
+}
+
+/// What a plugin asks to publish: what it declares, and its schedules' events.
+#[must_use]
+pub fn publishes(plugin: &str, handlers: &[HandlerEntry], mut declared: Vec<String>) -> Vec<String> {
+    declared.extend(schedules(plugin, handlers).into_iter().map(|schedule| schedule.type_));
+    declared
+}
+
 /// Delivers to the handler of the subscription. A subscription that none declares was made at run time:
 /// it goes to the first handler whose pattern takes the event's type.
 ///
 /// # Errors
 /// The handler's failure, or a rejection if no handler takes it.
-pub fn deliver(handlers: &[HandlerEntry], delivery: Delivery) -> Result<(), WireFailure> {
+pub fn deliver(plugin: &str, handlers: &[HandlerEntry], delivery: Delivery) -> Result<(), WireFailure> {
     start();
-    let declared = handlers.iter().find(|handler| (handler.subscription)().name == delivery.subscription);
-    let handler = declared
-        .or_else(|| handlers.iter().find(|handler| matches(&(handler.subscription)().pattern, &delivery.event.type_)));
+    let find =
+        |takes: &dyn Fn(Subscription) -> bool| handlers.iter().find(|handler| takes((handler.subscription)(plugin)));
+    let handler = find(&|declared| declared.name == delivery.subscription)
+        .or_else(|| find(&|declared| matches(&declared.pattern, &delivery.event.type_)));
     let Some(handler) = handler else {
         return Err(WireFailure::Reject(format!("no handler takes events of type `{}`", delivery.event.type_)));
     };
@@ -159,7 +187,7 @@ fn start() {
 /// stand in this order:
 ///
 /// - `name`: the plugin's name; the crate's by default.
-/// - `handlers`: functions with `#[on_event]`.
+/// - `handlers`: functions with `#[on_event]` or `#[on_schedule]`.
 /// - `routes`: functions with `#[route]`.
 /// - `publishes`: the event types that the plugin publishes, as types or as patterns in quotes.
 /// - `subscribes`: the patterns that it may make subscriptions for at run time.
@@ -183,15 +211,18 @@ macro_rules! plugin {
             use $crate::bindings::exports::sandbus::plugin as exports;
             use $crate::plugin as support;
 
+            const NAME: &str = {
+                let names: &[&str] = &[$($name,)? env!("CARGO_PKG_NAME")];
+                names[0]
+            };
             const HANDLERS: &[support::HandlerEntry] = &[$($(support::handler::<$handler>()),*)?];
             const ROUTES: &[support::RouteEntry] = &[$($(support::route::<$route>()),*)?];
 
             impl exports::descriptor::Guest for SandbusPlugin {
                 fn describe() -> exports::descriptor::Descriptor {
-                    let name: &[&str] = &[$($name,)? env!("CARGO_PKG_NAME")];
                     let description = env!("CARGO_PKG_DESCRIPTION");
                     support::Descriptor {
-                        name: name[0].into(),
+                        name: NAME.into(),
                         version: env!("CARGO_PKG_VERSION").into(),
                         description: (!description.is_empty()).then(|| description.into()),
                         routes: ROUTES
@@ -201,8 +232,13 @@ macro_rules! plugin {
                                 path: route.path.into(),
                             })
                             .collect(),
-                        subscriptions: HANDLERS.iter().map(|handler| (handler.subscription)()).collect(),
-                        publishes: ::std::vec![$($($crate::__type_name!($publishes)),*)?],
+                        subscriptions: HANDLERS.iter().map(|handler| (handler.subscription)(NAME)).collect(),
+                        schedules: support::schedules(NAME, HANDLERS),
+                        publishes: support::publishes(
+                            NAME,
+                            HANDLERS,
+                            ::std::vec![$($($crate::__type_name!($publishes)),*)?],
+                        ),
                         subscribes: ::std::vec![$($($crate::__type_name!($subscribes)),*)?],
                         config: ::std::vec![$($(exports::descriptor::ConfigKey {
                             name: $key.into(),
@@ -217,7 +253,7 @@ macro_rules! plugin {
                 fn handle(
                     delivery: exports::event_handler::Delivery,
                 ) -> Result<(), exports::event_handler::Failure> {
-                    support::deliver(HANDLERS, delivery)
+                    support::deliver(NAME, HANDLERS, delivery)
                 }
             }
 

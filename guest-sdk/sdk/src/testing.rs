@@ -15,17 +15,21 @@
 //! assert_eq!(host.logs(), ["Ada again", "Ada again"]);
 //! ```
 
+mod deliveries;
+pub(crate) mod seam;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use crate::bindings::sandbus::plugin::bus;
 use crate::logger;
-use crate::subscriptions::Target;
+use crate::subscriptions::Subscription;
+
+pub use deliveries::{event, tick};
 
 /// A host that keeps everything in memory. Like the real one, it throws away what a run published,
-/// wrote and subscribed to when the run returns an error.
+/// wrote, cancelled, subscribed to and waits for when the run returns an error.
 #[derive(Clone, Debug, Default)]
 pub struct FakeHost {
     shared: Rc<RefCell<Inner>>,
@@ -38,6 +42,8 @@ struct Inner {
     random: u64,
     logs: Vec<String>,
     published: u64,
+    /// The ids of what the present run has published.
+    run: Vec<String>,
     effects: Effects,
 }
 
@@ -46,7 +52,8 @@ struct Inner {
 struct Effects {
     state: BTreeMap<String, Vec<u8>>,
     published: Vec<Published>,
-    subscriptions: BTreeMap<String, (String, Target)>,
+    subscriptions: BTreeMap<String, Subscription>,
+    replies: Vec<Reply>,
 }
 
 /// An event that a run published.
@@ -60,8 +67,8 @@ pub struct Published {
     pub subject: Option<String>,
     /// Its extension attributes.
     pub extensions: Vec<(String, String)>,
-    /// How long it waits before it enters the log; none for a time given as text.
-    pub delay: Option<Duration>,
+    /// When it enters the log.
+    pub due: SystemTime,
     /// Its payload.
     pub data: Vec<u8>,
 }
@@ -74,6 +81,17 @@ impl Published {
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_slice(&self.data)
     }
+}
+
+/// A reply that a route asked for with [`reply_from`](crate::http::reply_from).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The event whose flow the reply belongs to.
+    pub id: String,
+    /// Which event types are replies.
+    pub pattern: String,
+    /// How long the client waits.
+    pub timeout: Duration,
 }
 
 thread_local! {
@@ -108,6 +126,7 @@ impl FakeHost {
     pub fn run<T, E>(&self, handler: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         logger::install();
         let before = self.shared.borrow().effects.clone();
+        self.shared.borrow_mut().run.clear();
         let previous = CURRENT.replace(Some(self.clone()));
         let result = handler();
         CURRENT.replace(previous);
@@ -117,16 +136,38 @@ impl FakeHost {
         result
     }
 
-    /// What was published, in order.
+    /// What was published and not cancelled, in order.
     #[must_use]
     pub fn published(&self) -> Vec<Published> {
         self.shared.borrow().effects.published.clone()
     }
 
-    /// The subscriptions that were made, by name, with pattern and target.
+    /// The subscriptions that were made, by name.
     #[must_use]
-    pub fn subscriptions(&self) -> BTreeMap<String, (String, Target)> {
+    pub fn subscriptions(&self) -> BTreeMap<String, Subscription> {
         self.shared.borrow().effects.subscriptions.clone()
+    }
+
+    /// The replies that routes asked for, in order.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sandbus_sdk::prelude::*;
+    /// use sandbus_sdk::http;
+    /// use sandbus_sdk::testing::FakeHost;
+    ///
+    /// let host = FakeHost::new();
+    /// host.run(|| {
+    ///     let id = Message::raw("order.placed", "text/plain", b"bread".to_vec()).publish()?;
+    ///     http::reply_from(&id, "order.priced", Duration::from_secs(5))
+    /// })
+    /// .unwrap();
+    /// let reply = &host.replies()[0];
+    /// assert_eq!((&reply.id, reply.pattern.as_str()), (&host.published()[0].id, "order.priced"));
+    /// ```
+    #[must_use]
+    pub fn replies(&self) -> Vec<Reply> {
+        self.shared.borrow().effects.replies.clone()
     }
 
     /// The value of a key of the state.
@@ -148,114 +189,83 @@ impl FakeHost {
     }
 }
 
-/// What the SDK calls in place of the host's imports.
-pub(crate) mod seam {
-    use super::{CURRENT, Duration, Inner, Published, Target, bus};
-    use crate::bindings::wasi::logging::logging::Level;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subscriptions::{Filter, Start, Target, Webhook};
+    use crate::{Failure, Message, PublishError, cancel, http};
 
-    fn with<T>(act: impl FnOnce(&mut Inner) -> T) -> T {
-        CURRENT.with_borrow(|current| {
-            let host = current.as_ref().expect("outside of a component, call the SDK inside `FakeHost::run`");
-            act(&mut host.shared.borrow_mut())
-        })
+    fn later() -> Message {
+        Message::raw("order.overdue", "text/plain", Vec::new()).after(Duration::from_secs(60))
     }
 
-    #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-    pub(crate) fn publish(message: bus::Message) -> Result<String, bus::Error> {
-        with(|host| {
-            host.published += 1;
-            let id = format!("event-{}", host.published);
-            host.effects.published.push(Published {
-                id: id.clone(),
-                event_type: message.type_,
-                subject: message.subject,
-                extensions: message.extensions,
-                delay: match message.due {
-                    bus::Due::Now => Some(Duration::ZERO),
-                    bus::Due::AfterMs(delay) => Some(Duration::from_millis(delay)),
-                    bus::Due::At(_) => None,
-                },
-                data: message.data.unwrap_or_default(),
-            });
-            Ok(id)
-        })
+    #[test]
+    fn what_is_due_later_can_be_cancelled_until_then() {
+        let host = FakeHost::new();
+        let first = host.run(|| later().publish()).unwrap();
+        let second = host.run(|| later().publish()).unwrap();
+        assert_eq!(host.published()[0].due, host.now() + Duration::from_secs(60));
+        host.run(|| cancel(&first)).unwrap();
+        assert_eq!(host.published().len(), 1);
+        host.advance(Duration::from_secs(60));
+        host.run(|| cancel(&second)).unwrap();
+        assert_eq!(host.published()[0].id, second);
+        host.run(|| cancel("event-99")).unwrap();
     }
 
-    #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-    pub(crate) fn subscribe(name: &str, pattern: &str, target: bus::Target) -> Result<(), bus::Error> {
-        let target = match target {
-            bus::Target::Plugin(name) => Target::Plugin(name),
-            bus::Target::Webhook(url) => Target::Webhook(url),
-        };
-        with(|host| host.effects.subscriptions.insert(name.to_owned(), (pattern.to_owned(), target)));
-        Ok(())
+    #[test]
+    fn a_failed_run_cancels_nothing() {
+        let host = FakeHost::new();
+        let id = host.run(|| later().publish()).unwrap();
+        let failed = host.run(|| cancel(&id).map_err(Failure::from).and(Err::<(), _>(Failure::retry("not now"))));
+        assert!(failed.is_err());
+        assert_eq!(host.published().len(), 1);
     }
 
-    #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-    pub(crate) fn unsubscribe(name: &str) -> Result<(), bus::Error> {
-        with(|host| host.effects.subscriptions.remove(name));
-        Ok(())
+    #[test]
+    fn times_given_as_text_are_read() {
+        let host = FakeHost::new();
+        let at = |time: &str| host.run(|| later().at(time).publish());
+        at("2030-01-01T01:00:00+00:30").unwrap();
+        at("1999-01-01T00:00:00Z").unwrap();
+        assert!(matches!(at("tomorrow"), Err(PublishError::Invalid(_))));
+        let due: Vec<_> = host.published().iter().map(|event| event.due).collect();
+        assert_eq!(due, [host.now() + Duration::from_secs(1800), host.now()]);
     }
 
-    #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-    pub(crate) fn state_get(key: &str) -> Result<Option<Vec<u8>>, String> {
-        Ok(with(|host| host.effects.state.get(key).cloned()))
+    #[test]
+    fn subscriptions_keep_all_their_rules() {
+        let host = FakeHost::new();
+        let made = Subscription::new("orders", "order.>")
+            .to_webhook(Webhook::new("https://example.com/hook"))
+            .filter(Filter::exact("subject", "x"))
+            .start(Start::Position(7))
+            .park_on_dead_letter();
+        host.run(|| made.clone().subscribe()).unwrap();
+        assert_eq!(host.subscriptions()["orders"], made);
+        host.run(|| crate::subscriptions::subscribe("orders", "order.>", Target::Plugin("billing".into()))).unwrap();
+        assert_eq!(host.subscriptions()["orders"].target, Some(Target::Plugin("billing".into())));
+        host.run(|| crate::subscriptions::unsubscribe("orders")).unwrap();
+        assert!(host.subscriptions().is_empty());
+        assert!(host.run(|| Subscription::new("orders", "order.>").subscribe()).is_err());
     }
 
-    #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-    pub(crate) fn state_set(key: &str, value: Vec<u8>) -> Result<(), String> {
-        with(|host| host.effects.state.insert(key.to_owned(), value));
-        Ok(())
-    }
-
-    #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-    pub(crate) fn state_delete(key: &str) -> Result<(), String> {
-        with(|host| host.effects.state.remove(key));
-        Ok(())
-    }
-
-    #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-    pub(crate) fn state_keys() -> Result<Vec<String>, String> {
-        Ok(with(|host| host.effects.state.keys().cloned().collect()))
-    }
-
-    pub(crate) fn state_increment(key: &str, delta: i64) -> Result<i64, String> {
-        let text = state_get(key)?.unwrap_or_else(|| b"0".to_vec());
-        let number: i64 = std::str::from_utf8(&text)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| format!("the value of `{key}` is not a number"))?;
-        let sum = number.checked_add(delta).ok_or_else(|| format!("the sum at `{key}` passes the range of i64"))?;
-        state_set(key, sum.to_string().into_bytes())?;
-        Ok(sum)
-    }
-
-    pub(crate) fn config_get(key: &str) -> Option<String> {
-        with(|host| host.config.get(key).cloned())
-    }
-
-    pub(crate) fn log(_: Level, _: &str, message: &str) {
-        with(|host| host.logs.push(message.to_owned()));
-    }
-
-    pub(crate) fn now() -> Duration {
-        with(|host| host.now)
-    }
-
-    /// The same sequence in every test run (`SplitMix64`).
-    pub(crate) fn random_bytes(count: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(count);
-        while bytes.len() < count {
-            let word = with(|host| {
-                host.random = host.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut mixed = host.random;
-                mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                mixed ^ (mixed >> 31)
-            });
-            let wanted = (count - bytes.len()).min(8);
-            bytes.extend_from_slice(&word.to_le_bytes()[..wanted]);
-        }
-        bytes
+    #[test]
+    fn a_reply_belongs_to_what_the_run_has_published() {
+        let host = FakeHost::new();
+        let timeout = Duration::from_secs(1);
+        let id = host.run(|| later().publish()).unwrap();
+        let refused = host.run(|| http::reply_from(&id, "order.priced", timeout));
+        assert!(matches!(refused, Err(PublishError::Invalid(_))));
+        assert!(host.replies().is_empty());
+        let id = host
+            .run(|| {
+                let id = later().publish()?;
+                http::reply_from(&id, "order.priced", timeout).map(|response| (id, response.status))
+            })
+            .map(|(id, status)| (status == 200).then_some(id))
+            .unwrap()
+            .unwrap();
+        assert_eq!(host.replies(), [Reply { id, pattern: "order.priced".into(), timeout }]);
     }
 }

@@ -1,0 +1,134 @@
+//! What the SDK calls in place of the host's imports.
+
+use std::time::{Duration, SystemTime};
+
+use super::{CURRENT, Inner, Published, Reply};
+use crate::bindings::sandbus::plugin::bus;
+use crate::bindings::wasi::logging::logging::Level;
+use crate::rfc3339;
+use crate::subscriptions::Subscription;
+
+fn with<T>(act: impl FnOnce(&mut Inner) -> T) -> T {
+    CURRENT.with_borrow(|current| {
+        let host = current.as_ref().expect("outside of a component, call the SDK inside `FakeHost::run`");
+        act(&mut host.shared.borrow_mut())
+    })
+}
+
+pub(crate) fn publish(message: bus::Message) -> Result<String, bus::Error> {
+    with(|host| {
+        let now = SystemTime::UNIX_EPOCH + host.now;
+        let due = match &message.due {
+            bus::Due::Now => Some(now),
+            bus::Due::AfterMs(delay) => now.checked_add(Duration::from_millis(*delay)),
+            bus::Due::At(time) => rfc3339::parse(time).map(|time| time.max(now)),
+        };
+        let due = due.ok_or_else(|| bus::Error::Invalid(format!("this is no time: {:?}", message.due)))?;
+        host.published += 1;
+        let id = format!("event-{}", host.published);
+        host.effects.published.push(Published {
+            id: id.clone(),
+            event_type: message.type_,
+            subject: message.subject,
+            extensions: message.extensions,
+            due,
+            data: message.data.unwrap_or_default(),
+        });
+        host.run.push(id.clone());
+        Ok(id)
+    })
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
+pub(crate) fn cancel(id: &str) -> Result<(), bus::Error> {
+    with(|host| {
+        let now = SystemTime::UNIX_EPOCH + host.now;
+        host.effects.published.retain(|event| event.id != id || event.due <= now);
+    });
+    Ok(())
+}
+
+pub(crate) fn reply(id: &str, pattern: &str, timeout_ms: u64) -> Result<(), bus::Error> {
+    with(|host| {
+        if !host.run.iter().any(|published| published == id) {
+            return Err(bus::Error::Invalid(format!("this invocation has published no event `{id}`")));
+        }
+        let (id, pattern) = (id.to_owned(), pattern.to_owned());
+        host.effects.replies.push(Reply { id, pattern, timeout: Duration::from_millis(timeout_ms) });
+        Ok(())
+    })
+}
+
+pub(crate) fn subscribe(subscription: Subscription) -> Result<(), bus::Error> {
+    subscription.clone().into_wire()?;
+    with(|host| host.effects.subscriptions.insert(subscription.name.clone(), subscription));
+    Ok(())
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
+pub(crate) fn unsubscribe(name: &str) -> Result<(), bus::Error> {
+    with(|host| host.effects.subscriptions.remove(name));
+    Ok(())
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
+pub(crate) fn state_get(key: &str) -> Result<Option<Vec<u8>>, String> {
+    Ok(with(|host| host.effects.state.get(key).cloned()))
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
+pub(crate) fn state_set(key: &str, value: Vec<u8>) -> Result<(), String> {
+    with(|host| host.effects.state.insert(key.to_owned(), value));
+    Ok(())
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
+pub(crate) fn state_delete(key: &str) -> Result<(), String> {
+    with(|host| host.effects.state.remove(key));
+    Ok(())
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
+pub(crate) fn state_keys() -> Result<Vec<String>, String> {
+    Ok(with(|host| host.effects.state.keys().cloned().collect()))
+}
+
+pub(crate) fn state_increment(key: &str, delta: i64) -> Result<i64, String> {
+    let text = state_get(key)?.unwrap_or_else(|| b"0".to_vec());
+    let number: i64 = std::str::from_utf8(&text)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| format!("the value of `{key}` is not a number"))?;
+    let sum = number.checked_add(delta).ok_or_else(|| format!("the sum at `{key}` passes the range of i64"))?;
+    state_set(key, sum.to_string().into_bytes())?;
+    Ok(sum)
+}
+
+pub(crate) fn config_get(key: &str) -> Option<String> {
+    with(|host| host.config.get(key).cloned())
+}
+
+pub(crate) fn log(_: Level, _: &str, message: &str) {
+    with(|host| host.logs.push(message.to_owned()));
+}
+
+pub(crate) fn now() -> Duration {
+    with(|host| host.now)
+}
+
+/// The same sequence in every test run (`SplitMix64`).
+pub(crate) fn random_bytes(count: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(count);
+    while bytes.len() < count {
+        let word = with(|host| {
+            host.random = host.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = host.random;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ (mixed >> 31)
+        });
+        let wanted = (count - bytes.len()).min(8);
+        bytes.extend_from_slice(&word.to_le_bytes()[..wanted]);
+    }
+    bytes
+}
