@@ -1,0 +1,6 @@
+use sandbus_sdk::prelude::*;
+
+#[on_schedule("0 9 * * *")]
+fn daily() {}
+
+fn main() {}

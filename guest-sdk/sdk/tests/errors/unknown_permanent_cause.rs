@@ -1,0 +1,6 @@
+use sandbus_sdk::prelude::*;
+
+#[on_event("user.registered", retry(permanent = ["trap", "panic"]))]
+fn welcome(_: Event<Vec<u8>>) {}
+
+fn main() {}
