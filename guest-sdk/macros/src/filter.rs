@@ -119,7 +119,11 @@ mod tests {
 
     #[test]
     fn filters_become_the_dialects_of_cloudevents() {
-        let text = r#"(exact(subject = "x", type = "y"), not(suffix(subject = ".tmp")), any(prefix(source = "/a"), all(exact(region = "\"eu\"\n"))))"#;
+        let text = r#"(
+            exact(subject = "x", type = "y"),
+            not(suffix(subject = ".tmp")),
+            any(prefix(source = "/a"), all(exact(region = "\"eu\"\n"))),
+        )"#;
         let json: serde_json::Value = serde_json::from_str(&parse(text).unwrap()).unwrap();
         let expected = serde_json::json!([
             { "exact": { "subject": "x", "type": "y" } },

@@ -104,10 +104,8 @@ impl<T> Event<T> {
     /// # use sandbus_sdk::prelude::*;
     /// #[on_event("order.>")]
     /// fn trace(order: Event<Vec<u8>>) {
-    ///     info!("{} of {:?}, because of {:?}, step {}", order.id, order.correlation(), order.causation(), order.hops());
-    ///     if order.replay {
-    ///         info!("it is history");
-    ///     }
+    ///     let (flow, cause) = (order.correlation(), order.causation());
+    ///     info!("{} is step {} of {flow:?}, because of {cause:?}", order.id, order.hops());
     /// }
     /// ```
     #[must_use]

@@ -1,6 +1,6 @@
 //! What the macros say of a plugin, and how its deliveries find their handlers.
 
-#![allow(missing_docs, reason = "it is a test")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "it is a test")]
 
 use sandbus_sdk::bindings::exports::sandbus::plugin::descriptor::Guest as _;
 use sandbus_sdk::bindings::exports::sandbus::plugin::event_handler::{Delivery, Failure as Refusal, Guest as _};
@@ -12,14 +12,24 @@ use sandbus_sdk::testing::FakeHost;
 #[on_event(
     "order.>",
     name = "orders",
-    filter(exact(type = "order.placed", subject = "a \"quoted\" one"), not(any(prefix(source = "/test"), suffix(id = "0")))),
+    filter(
+        exact(type = "order.placed", subject = "a \"quoted\" one"),
+        not(any(prefix(source = "/test"), suffix(id = "0"))),
+    ),
     start = "2026-03-01T09:00:00Z",
     concurrency = 4,
     ordering_key = "/customer/id",
     on_dead_letter = "park",
     max_backlog = 10_000,
     timeout = "5s",
-    retry(attempts = 5, first_delay = "200ms", factor = 1.5, max_delay = "1m", jitter = 0.5, permanent = ["trap", "out-of-memory"]),
+    retry(
+        attempts = 5,
+        first_delay = "200ms",
+        factor = 1.5,
+        max_delay = "1m",
+        jitter = 0.5,
+        permanent = ["trap", "out-of-memory"],
+    ),
 )]
 fn all_rules(_: Event<Vec<u8>>) {}
 
