@@ -1,0 +1,18 @@
+//! One half of a loop that never ends by itself: each ping is answered with a pong (`pong.rs`), and each
+//! pong with a ping.
+
+use sandbus_sdk::prelude::*;
+
+#[on_event("pong.sent")]
+fn pinged(pong: Event<Vec<u8>>) -> Result<()> {
+    state::increment("handled", 1)?;
+    Message::raw("ping.sent", "application/json", pong.hops().to_string().into_bytes()).publish()?;
+    Ok(())
+}
+
+#[route(GET, "/ping")]
+fn handled() -> Result<Json<i64>, Problem> {
+    Ok(Json(state::increment("handled", 0)?))
+}
+
+plugin! { name: "ping", handlers: [pinged], routes: [handled], publishes: ["ping.sent"] }
