@@ -1,6 +1,6 @@
 //! Write Sandbus event handlers in Rust.
 //!
-//! A plugin is a crate whose functions are marked as handlers of events or of HTTP requests, and that
+//! A plugin is a crate whose functions are marked as handlers of events, of times or of HTTP requests, and that
 //! names them in [`plugin!`]. It needs no manifest and no WIT.
 //!
 //! ```
