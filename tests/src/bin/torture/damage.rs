@@ -1,0 +1,159 @@
+//! Files that were damaged while the host was down: it must notice, or it must not matter.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use fastrand::Rng;
+
+use crate::account::Account;
+use crate::audit::{Findings, audit};
+use crate::load::{Load, wait_for};
+use crate::plan::Plan;
+use crate::row::Row;
+use crate::site::{Node, PATIENCE, Site, last_lines, until};
+
+/// The files that are damaged.
+const FILES: [&str; 2] = ["bus.db", "bus.db-wal"];
+/// How soon a host that meets damage must have ended.
+const SOON: Duration = Duration::from_secs(10);
+
+/// How a file is damaged; returns where.
+type Damage = fn(&mut Vec<u8>, &mut Rng) -> String;
+
+/// Cuts a file short.
+pub(crate) fn truncated(plan: &Plan) -> anyhow::Result<Row> {
+    run(plan, "truncated-file", |content, rng| {
+        let length = rng.usize(0..content.len());
+        let before = content.len();
+        content.truncate(length);
+        format!("cut to {length} of {before} bytes")
+    })
+}
+
+/// Turns one bit of a file round.
+pub(crate) fn flipped(plan: &Plan) -> anyhow::Result<Row> {
+    run(plan, "flipped-bit", |content, rng| {
+        let (at, bit) = (rng.usize(0..content.len()), rng.u8(0..8));
+        content[at] ^= 1 << bit;
+        format!("bit {bit} of byte {at} of {} flipped", content.len())
+    })
+}
+
+/// What came of a damaged file.
+enum Outcome {
+    /// The host named it and did not run, or not for long.
+    Detected,
+    /// Everything acknowledged was served as it was sent, and handled once.
+    Harmless,
+    /// Anything else.
+    Silent(Findings),
+}
+
+fn run(plan: &Plan, name: &str, damage: Damage) -> anyhow::Result<Row> {
+    let mut rng = plan.rng(name);
+    let mut row = Row { rounds: plan.choose(12, 200), ..Row::default() };
+    let (mut detected, mut harmless, mut silent) = (0, 0, 0);
+    let (account, files) = history(plan, name, &mut rng)?;
+    let site = plan.site_in_memory(name)?;
+    for round in 0..row.rounds {
+        let file = FILES[round % FILES.len()];
+        let place = put_damaged(&site, &files, (file, damage), &mut rng)?;
+        match meet(&site, &account, file) {
+            Ok(Outcome::Detected) => detected += 1,
+            Ok(Outcome::Harmless) => harmless += 1,
+            Ok(Outcome::Silent(Findings { counts, problems })) => {
+                silent += 1;
+                let first = problems.first().cloned().unwrap_or_default();
+                row.add(counts, vec![format!("{file}, {place}: the host says nothing; {first}")]);
+            }
+            Err(error) => {
+                silent += 1;
+                row.problems.push(format!("{file}, {place}: {error:#}"));
+            }
+        }
+    }
+    let counts = row.counts.get_or_insert_default();
+    counts.acknowledged = account.acknowledged();
+    row.note = format!("{detected} detected, {harmless} harmless, {silent} silent or unnamed");
+    site.remove()?;
+    Ok(row)
+}
+
+/// A store with a past: some of it folded into the database, some of it only in the write-ahead log.
+fn history(plan: &Plan, name: &str, rng: &mut Rng) -> anyhow::Result<(Account, BTreeMap<&'static str, Vec<u8>>)> {
+    let site = plan.site(&format!("{name}-history"))?;
+    let account = Account::default();
+    for in_good_order in [true, false] {
+        let mut node = site.start()?;
+        let target = node.target.clone();
+        Load::mixed(&target, &account, rng.u64(..)).during(&|| 0, || {
+            wait_for(&account, account.acknowledged() + 250, PATIENCE);
+        });
+        target.client().wait_until_idle(PATIENCE)?;
+        if in_good_order {
+            node.terminate()?;
+        } else {
+            node.kill();
+        }
+    }
+    let read = |name| Ok((name, std::fs::read(site.file(name)).with_context(|| format!("{name} is there"))?));
+    let files = FILES.into_iter().map(read).collect::<anyhow::Result<_>>()?;
+    site.remove()?;
+    Ok((account, files))
+}
+
+/// Puts the files in place, one of them damaged.
+fn put_damaged(
+    site: &Site,
+    files: &BTreeMap<&'static str, Vec<u8>>,
+    (damaged, damage): (&str, Damage),
+    rng: &mut Rng,
+) -> anyhow::Result<String> {
+    let mut place = String::new();
+    for (name, content) in files {
+        let mut content = content.clone();
+        if *name == damaged {
+            place = damage(&mut content, rng);
+        }
+        std::fs::write(site.file(name), content)?;
+    }
+    // The index of the log is made anew from it.
+    if site.file("bus.db-shm").exists() {
+        std::fs::remove_file(site.file("bus.db-shm"))?;
+    }
+    Ok(place)
+}
+
+/// Starts a host on damaged files, and asks it for everything.
+fn meet(site: &Site, account: &Account, file: &str) -> anyhow::Result<Outcome> {
+    let mut node = match site.start() {
+        Ok(node) => node,
+        Err(error) if names_damage(&format!("{error:#}"), site, file) => return Ok(Outcome::Detected),
+        Err(error) => bail!("it does not name the damage: {error:#}"),
+    };
+    match audit(&node.target.client(), account, u64::MAX) {
+        Ok(findings) if findings.held() => Ok(Outcome::Harmless),
+        Ok(findings) => Ok(ended(&mut node, site, file).unwrap_or(Outcome::Silent(findings))),
+        Err(error) => ended(&mut node, site, file).with_context(|| format!("{error:#}")),
+    }
+}
+
+/// Whether the host ends soon and names the damage.
+fn ended(node: &mut Node, site: &Site, file: &str) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let named = until(SOON, "the host names the damage", || Ok(names_damage(&node.log(), site, file).then_some(())));
+    let end = node.wait_for_end(SOON.saturating_sub(started.elapsed()));
+    match (named, end) {
+        (Ok(()), Ok(_)) => Ok(Outcome::Detected),
+        (Ok(()), Err(_)) => bail!("it names the damage and goes on: {}", last_lines(&node.log())),
+        (Err(_), Ok(status)) => bail!("it ends with {status} and names no damage: {}", last_lines(&node.log())),
+        (Err(_), Err(_)) => bail!("it goes on and names no damage: {}", last_lines(&node.log())),
+    }
+}
+
+/// Whether a log says that the store is damaged, and which file or at least whose.
+fn names_damage(log: &str, site: &Site, file: &str) -> bool {
+    let path = |name: &str| log.contains(&*site.file(name).to_string_lossy());
+    (log.contains("damaged") || log.contains("malformed")) && (path(file) || path("bus.db"))
+}
