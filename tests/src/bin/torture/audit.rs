@@ -103,7 +103,7 @@ fn read<'a>(events: &'a [Value], book: &Book, findings: &mut Findings) -> Log<'a
             (None, _) => false,
         };
         if !as_sent {
-            findings.lose(1, || format!("the log holds what nobody sent: {event}"));
+            findings.lose(1, || format!("the log holds an event that nobody sent like this: {event_type} {id}"));
         }
     }
     log

@@ -16,7 +16,7 @@ use crate::site::{Node, PATIENCE, Site, last_lines, until};
 /// The files that are damaged.
 const FILES: [&str; 2] = ["bus.db", "bus.db-wal"];
 /// How soon a host that meets damage must have ended.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(3);
 
 /// How a file is damaged; returns where.
 type Damage = fn(&mut Vec<u8>, &mut Rng) -> String;
@@ -59,7 +59,10 @@ fn run(plan: &Plan, name: &str, damage: Damage) -> anyhow::Result<Row> {
     for round in 0..row.rounds {
         let file = FILES[round % FILES.len()];
         let place = put_damaged(&site, &files, (file, damage), &mut rng)?;
-        match meet(&site, &account, file) {
+        let mut samples: Vec<_> = account.book().acknowledged.iter().map(|one| one.id.clone()).collect();
+        rng.shuffle(&mut samples);
+        samples.truncate(plan.choose(100, usize::MAX));
+        match meet(&site, &account, &samples, file) {
             Ok(Outcome::Detected) => detected += 1,
             Ok(Outcome::Harmless) => harmless += 1,
             Ok(Outcome::Silent(Findings { counts, problems })) => {
@@ -84,11 +87,12 @@ fn run(plan: &Plan, name: &str, damage: Damage) -> anyhow::Result<Row> {
 fn history(plan: &Plan, name: &str, rng: &mut Rng) -> anyhow::Result<(Account, BTreeMap<&'static str, Vec<u8>>)> {
     let site = plan.site(&format!("{name}-history"))?;
     let account = Account::default();
-    for in_good_order in [true, false] {
+    // Most of it is folded, or the log would have newer versions of nearly all that is damaged.
+    for (count, in_good_order) in [(plan.choose(600, 3_000), true), (100, false)] {
         let mut node = site.start()?;
         let target = node.target.clone();
         Load::mixed(&target, &account, rng.u64(..)).during(&|| 0, || {
-            wait_for(&account, account.acknowledged() + 250, PATIENCE);
+            wait_for(&account, account.acknowledged() + count, PATIENCE);
         });
         target.client().wait_until_idle(PATIENCE)?;
         if in_good_order {
@@ -125,14 +129,21 @@ fn put_damaged(
     Ok(place)
 }
 
-/// Starts a host on damaged files, and asks it for everything.
-fn meet(site: &Site, account: &Account, file: &str) -> anyhow::Result<Outcome> {
+/// Starts a host on damaged files, and asks it for everything; for the samples also one by one, which goes
+/// through the index that keeps an event from being stored twice.
+fn meet(site: &Site, account: &Account, samples: &[String], file: &str) -> anyhow::Result<Outcome> {
     let mut node = match site.start() {
         Ok(node) => node,
         Err(error) if names_damage(&format!("{error:#}"), site, file) => return Ok(Outcome::Detected),
         Err(error) => bail!("it does not name the damage: {error:#}"),
     };
-    match audit(&node.target.client(), account, u64::MAX) {
+    let client = node.target.client();
+    let one_by_one = |findings: Findings| {
+        let samples = if findings.held() { samples } else { &[] };
+        samples.iter().try_for_each(|id| client.admin(&format!("/events/{id}")).map(drop))?;
+        Ok(findings)
+    };
+    match audit(&client, account, u64::MAX).and_then(one_by_one) {
         Ok(findings) if findings.held() => Ok(Outcome::Harmless),
         Ok(findings) => Ok(ended(&mut node, site, file).unwrap_or(Outcome::Silent(findings))),
         Err(error) => ended(&mut node, site, file).with_context(|| format!("{error:#}")),

@@ -17,6 +17,8 @@ use crate::row::Row;
 use crate::shim::{Control, Slot};
 use crate::site::{Node, PATIENCE, Site, last_lines, until};
 
+/// What a publisher is told when the disk is full: the status and the code.
+const DISK_FULL: &str = "507 disk-full";
 /// How soon a host must have ended after its store failed.
 const SECONDS: Duration = Duration::from_secs(10);
 
@@ -85,36 +87,42 @@ impl Space {
 }
 
 /// The disk fills up under load, and has space again later: what does not fit is refused, nothing else is
-/// lost, and nobody has to restart anything.
+/// lost, and nobody has to restart anything. A quota stands in for the disk too, since not everybody may
+/// mount one.
 pub(crate) fn full(plan: &Plan) -> anyhow::Result<Row> {
     let mut rng = plan.rng("disk-full");
-    let mut row = Row { rounds: plan.choose(2, 20), ..Row::default() };
-    let site = plan.site("disk-full")?;
-    let mount = Mount::new(site.data().with_extension("small"))?;
-    let site = match &mount {
-        Some(mount) => site.with_data(mount.path.join("data")),
-        None => site,
-    };
-    site.warm(plan.cache()?)?;
-    let (space, mut node) = match &mount {
-        Some(mount) => (Space::Ballast(mount.path.join("ballast")), site.start()?),
-        None => {
-            let (launch, control) = plan.shim.attach(site.launch(), site.data(), None)?;
-            (Space::Quota(control, site.data().to_owned()), Node::start(&launch)?)
-        }
-    };
-    row.note = if mount.is_some() { "a small file system" } else { "the shim's quota" }.to_owned();
+    let mut row = Row::default();
+    let rounds = plan.choose(2, 20);
 
-    let account = Account::default();
-    let target = node.target.clone();
-    for _ in 0..row.rounds {
+    let site = plan.site("disk-full")?;
+    let (launch, control) = plan.shim.attach(site.launch(), site.data(), None)?;
+    let space = Space::Quota(control, site.data().to_owned());
+    fill(&site, Node::start(&launch)?, &space, rounds, &mut rng, &mut row)?;
+    row.note = "a quota".to_owned();
+
+    if let Some(mount) = Mount::new(site.data().with_extension("small"))? {
+        let site = site.with_data(mount.path.join("data"));
+        site.warm(plan.cache()?)?;
+        let space = Space::Ballast(mount.path.join("ballast"));
+        fill(&site, site.start()?, &space, rounds, &mut rng, &mut row)?;
+        row.note.push_str(", a small file system");
+    }
+    Ok(row)
+}
+
+/// Takes the space of a running host, again and again, and gives it back.
+fn fill(site: &Site, mut node: Node, space: &Space, rounds: usize, rng: &mut Rng, row: &mut Row) -> anyhow::Result<()> {
+    let (target, account) = (node.target.clone(), Account::default());
+    for _ in 0..rounds {
+        row.rounds += 1;
         Load::mixed(&target, &account, rng.u64(..)).during(&|| 0, || {
             wait_for(&account, account.acknowledged() + rng.u64(50..300), PATIENCE);
-            let refusals = || account.book().refused.get("507 disk-full").copied().unwrap_or(0);
+            let refusals = || account.book().refused.get(DISK_FULL).copied().unwrap_or(0);
             let before = refusals();
             space.take()?;
             until(PATIENCE, "publishers are told that the disk is full", || {
-                Ok((refusals() > before + 50 || account.book().unanswered > 0).then_some(()))
+                ensure!(account.book().unanswered == 0, "a publisher got no answer");
+                Ok((refusals() > before + 50).then_some(()))
             })?;
             space.give_back()?;
             let goal = account.acknowledged() + 100;
@@ -123,13 +131,12 @@ pub(crate) fn full(plan: &Plan) -> anyhow::Result<Row> {
         })?;
         row.check(node.runs(), || format!("the host has ended: {}", last_lines(&node.log())));
     }
-    let others: Vec<_> = account.book().refused.keys().filter(|code| *code != "507 disk-full").cloned().collect();
+    let others: Vec<_> = account.book().refused.keys().filter(|code| *code != DISK_FULL).cloned().collect();
     row.check(others.is_empty(), || format!("refused for other reasons: {others:?}"));
     let Findings { problems, .. } = audit(&target.client(), &account, u64::MAX)?;
     row.problems.extend(problems);
     node.kill();
-    end(&site, &account, &mut row)?;
-    Ok(row)
+    end(site, &account, row)
 }
 
 /// Starts a host without any fault, and holds it to everything that was acknowledged.

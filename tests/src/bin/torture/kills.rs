@@ -85,7 +85,7 @@ impl<'a> Survivor<'a> {
     /// and having swapped it.
     fn kill_during_swap(&mut self, rng: &mut Rng, row: &mut Row) -> anyhow::Result<()> {
         let (target, seed) = (self.node.target.clone(), rng.u64(..));
-        let name = if rng.bool() { "ledger" } else { "registration-handler" };
+        let name = ["ledger", "ordered", "registration-handler"][rng.usize(0..3)];
         let (path, bytes) = (self.site.plugin(&format!("{name}.wasm")), variant(name, rng.u8(0..3)));
         let in_place = rng.bool();
         let delay = Duration::from_micros(rng.u64(0..300_000));

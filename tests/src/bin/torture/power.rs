@@ -57,7 +57,9 @@ pub(crate) fn cuts_without_sync(plan: &Plan) -> anyhow::Result<Row> {
     })?;
     let mut row = Row { rounds, ..Row::default() };
     row.note = format!("caught {} of {rounds}, {unopenable} of them unusable", unopenable + with_losses);
-    row.check(unopenable + with_losses > 0, || "no loss was found of a bus that does not sync".to_owned());
+    row.check(4 * (unopenable + with_losses) > rounds, || {
+        "a bus that does not sync is hardly ever found out, and so one that does is not tested".to_owned()
+    });
     Ok(row)
 }
 
@@ -128,7 +130,7 @@ fn record(plan: &Plan, name: &str, syncs: bool, account: &Account, rng: &mut Rng
     let target = node.target.clone();
     // A rest, so that handlers keep up and each rebuilt disk is idle soon.
     let load = Load { target: &target, account, clients: &MIXED, rest: Duration::from_millis(2), seed: rng.u64(..) };
-    let length = || std::fs::metadata(&path).map_or(u64::MAX, |metadata| metadata.len());
+    let length = || std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
     let time = plan.choose(Duration::from_millis(1_500), Duration::from_secs(4));
     // Some runs end in good order under load, which folds the write-ahead log and removes it. The others are
     // killed when nothing is being written, so that the recording can be compared with the files.

@@ -87,6 +87,17 @@ impl Row {
     }
 }
 
+/// A problem in one line of bearable length.
+fn clipped(problem: &str) -> String {
+    const LENGTH: usize = 400;
+    let problem = problem.replace('\n', " | ");
+    if problem.chars().count() <= LENGTH {
+        problem
+    } else {
+        problem.chars().take(LENGTH).chain("…".chars()).collect()
+    }
+}
+
 /// The median and the longest.
 fn recovery(times: &[Duration]) -> String {
     let mut times = times.to_vec();
@@ -121,7 +132,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text.push('\n');
     for row in rows {
         for problem in row.problems.iter().take(SHOWN) {
-            let _ = writeln!(text, "{}: {problem}", row.fault);
+            let _ = writeln!(text, "{}: {}", row.fault, clipped(problem));
         }
         if row.problems.len() > SHOWN {
             let _ = writeln!(text, "{}: and {} more", row.fault, row.problems.len() - SHOWN);

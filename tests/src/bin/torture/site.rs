@@ -131,10 +131,10 @@ impl Node {
     }
 }
 
-/// The end of a log, which is where the reason is.
+/// The end of a log without what is no trouble, which is where the reason is.
 pub(crate) fn last_lines(log: &str) -> String {
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(4)..].join("\n")
+    let lines: Vec<_> = log.lines().filter(|line| !line.contains("\"level\":\"INFO\"")).collect();
+    lines[lines.len().saturating_sub(3)..].join("\n")
 }
 
 /// Waits until something is there.
@@ -184,7 +184,7 @@ impl Client {
     /// Posts nothing to the ingress. The answer must be a success.
     pub(crate) fn poke(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("http://{}{path}", self.target.ingress);
-        read(path, send(&self.agent, "POST", &url, &[], b"")?)
+        read(path, &send(&self.agent, "POST", &url, &[], b"")?)
     }
 
     /// Gets from the ingress. The answer must be a success, sooner or later: a plugin whose state changes
@@ -194,25 +194,31 @@ impl Client {
         let answer = until(PATIENCE, &format!("{path} is answered"), || {
             Ok(Some(send(&self.agent, "GET", &url, &[], b"")?).filter(|answer| answer.status != 503))
         });
-        read(path, answer?)
+        read(path, &answer?)
     }
 
     /// Gets from the admin interface. The answer must be a success.
     pub(crate) fn admin(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("http://{}{path}", self.target.admin);
-        read(path, send(&self.agent, "GET", &url, &[], b"")?)
+        read(path, &send(&self.agent, "GET", &url, &[], b"")?)
     }
 
     /// Waits until everything is handled.
     pub(crate) fn wait_until_idle(&self, patience: Duration) -> anyhow::Result<()> {
-        until(patience, "everything is handled", || {
+        let mut behind = "waiting until everything is handled".to_owned();
+        let idle = until(patience, "everything is handled", || {
             let all = self.admin("/subscriptions")?;
             let all = all["subscriptions"].as_array().context("the host lists its subscriptions")?;
             if let Some(paused) = all.iter().find(|one| one["status"] != "active") {
                 bail!("the subscription {} waits for {}", paused["id"], paused["waits_for"]);
             }
-            Ok(all.iter().all(|one| one["backlog"] == 0).then_some(()))
-        })
+            let busy = all.iter().find(|one| one["backlog"] != 0);
+            behind = busy.map_or_else(String::new, |one| {
+                format!("{} has a backlog of {}, {} in flight", one["id"], one["backlog"], one["in_flight"])
+            });
+            Ok(behind.is_empty().then_some(()))
+        });
+        idle.with_context(|| behind)
     }
 
     /// The whole log, newest first.
@@ -231,7 +237,7 @@ impl Client {
     }
 }
 
-fn read(path: &str, answer: Answer) -> anyhow::Result<Value> {
+fn read(path: &str, answer: &Answer) -> anyhow::Result<Value> {
     ensure!((200..300).contains(&answer.status), "{path} answers {}: {}", answer.status, answer.body);
     serde_json::from_str(&answer.body).with_context(|| format!("{path} answers no JSON: {}", answer.body))
 }
