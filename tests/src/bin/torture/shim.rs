@@ -11,7 +11,7 @@ use sandbus_tests::Launch;
 /// The numbers that the shim looks at, in the order of `enum slot` in `shim.c`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Slot {
-    /// 1: syncs succeed and do nothing.
+    /// A bit for each file whose syncs succeed and do nothing, by the numbers of `enum file`.
     IgnoreSyncs,
     /// 1: every sync fails; n: all from the n-th on.
     FailSyncs,
