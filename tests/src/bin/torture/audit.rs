@@ -64,6 +64,10 @@ pub(crate) fn audit(client: &Client, account: &Account, mark: u64) -> anyhow::Re
     let mut findings = Findings::default();
     let log = read(&events, &book, &mut findings);
     acknowledged(&log, &book, mark, &mut findings);
+    // Nothing that these clients send is wrong; a load that is refused would test nothing.
+    for (code, count) in book.refused.iter().filter(|(code, _)| code.starts_with('4')) {
+        findings.problems.push(format!("{count} requests were refused: {code}"));
+    }
     order(&events, &mut findings);
     effects(&log, &mut findings);
     drop(book);

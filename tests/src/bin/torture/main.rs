@@ -134,6 +134,9 @@ fn run(scenario: &Scenario, plan: &Plan) -> Row {
         Err(_) => Row::default().problem("panicked".to_owned()),
     };
     row.fault = scenario.name;
+    row.check(row.counts.is_none_or(|counts| counts.acknowledged > 0), || {
+        "nothing was acknowledged, and so nothing was tested".to_owned()
+    });
     eprintln!("{}: {} after {:.1} s", scenario.name, row.verdict(), started.elapsed().as_secs_f64());
     row
 }

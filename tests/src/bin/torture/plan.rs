@@ -1,6 +1,7 @@
 //! How much is done, where, and by which chance.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::Context as _;
@@ -12,6 +13,9 @@ use crate::site::Site;
 
 /// The guests that the storage faults meet.
 pub(crate) const GUESTS: [&str; 5] = ["ledger", "ordered", "registration", "registration-handler", "flaky"];
+
+/// Where Linux has a file system in memory.
+const MEMORY: &str = "/dev/shm";
 
 /// How much is done, where, and by which chance.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ impl Plan {
         let disk = tempfile::tempdir().context("no directory for temporary files")?;
         let shim = Shim::build(disk.path())?;
         // Rebuilt disks are opened by the thousand; in memory, since what a real one would add is only time.
-        let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+        let memory = if has_room(MEMORY) { tempfile::tempdir_in(MEMORY) } else { tempfile::tempdir() }?;
         let rounds = rounds.unwrap_or(if short { 40 } else { 1_000 });
         Ok(Self { rounds, shim, short, seed, disk, memory, cache: OnceLock::new() })
     }
@@ -73,4 +77,14 @@ impl Plan {
         drop(site.start()?);
         Ok(self.cache.get_or_init(|| site.cache()))
     }
+}
+
+/// Whether a file system is there and has room for what is put there at a time: containers often get a tiny
+/// one.
+fn has_room(directory: &str) -> bool {
+    const KILOBYTES: u64 = 256 << 10;
+    let output = Command::new("df").args(["-k", "--output=avail", directory]).output();
+    let free =
+        output.ok().and_then(|output| String::from_utf8(output.stdout).ok()?.lines().last()?.trim().parse().ok());
+    free.is_some_and(|free: u64| free >= KILOBYTES)
 }
