@@ -192,3 +192,81 @@ fn counters(client: &Client, log: &Log<'_>, findings: &mut Findings) -> anyhow::
 fn number(value: &Value, name: &str) -> anyhow::Result<u64> {
     value[name].as_u64().with_context(|| format!("`{name}` is a number in {value}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::account::{Acknowledged, Sent};
+
+    fn entry(id: &str, text: &str) -> Value {
+        json!({ "event": { "id": id, "type": "ledger.entry", "data": { "text": text } } })
+    }
+
+    fn booked(id: &str, cause: &str) -> Value {
+        json!({ "event": { "id": id, "type": "ledger.booked", "causationid": cause } })
+    }
+
+    fn ordered(id: &str, number: i64) -> Value {
+        json!({ "event": { "id": id, "type": "ordered.entry", "subject": "s", "data": number } })
+    }
+
+    /// Two acknowledged entries, the second later, and two ordered ones that nobody waited for.
+    fn book() -> Book {
+        let mut book = Book::default();
+        for (id, mark) in [("a", 10), ("b", 20)] {
+            let data = json!({ "text": id });
+            book.sent.insert(id.into(), Sent { event_type: "ledger.entry", subject: None, data });
+            book.acknowledged.push(Acknowledged { id: id.into(), email: None, began: Instant::now(), mark });
+        }
+        for (id, number) in [("o1", 1), ("o2", 2)] {
+            let subject = Some("s".to_owned());
+            book.sent.insert(id.into(), Sent { event_type: "ordered.entry", subject, data: json!(number) });
+        }
+        book
+    }
+
+    /// What is found in a log, oldest first.
+    fn find(events: &[Value], book: &Book, mark: u64) -> Counts {
+        let events: Vec<_> = events.iter().rev().cloned().collect();
+        let mut findings = Findings::default();
+        let log = read(&events, book, &mut findings);
+        acknowledged(&log, book, mark, &mut findings);
+        order(&events, &mut findings);
+        effects(&log, &mut findings);
+        assert_eq!(
+            findings.held(),
+            findings.counts.lost + findings.counts.duplicated + findings.counts.out_of_order == 0
+        );
+        findings.counts
+    }
+
+    #[test]
+    fn a_log_that_keeps_its_word_is_left_alone() {
+        let all =
+            [entry("a", "a"), booked("1", "a"), ordered("o1", 1), entry("b", "b"), booked("2", "b"), ordered("o2", 2)];
+        assert_eq!(find(&all, &book(), 20), Counts { acknowledged: 2, ..Counts::default() });
+        // The second was acknowledged after the cut.
+        assert_eq!(find(&all[..2], &book(), 19), Counts { acknowledged: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn what_is_gone_altered_or_unhandled_is_lost() {
+        let lost = |events: &[Value]| find(events, &book(), 20).lost;
+        assert_eq!(lost(&[entry("a", "a"), booked("1", "a")]), 1, "b is gone");
+        assert_eq!(lost(&[entry("a", "a"), booked("1", "a"), entry("b", "c"), booked("2", "b")]), 1, "b is altered");
+        assert_eq!(lost(&[entry("a", "a"), booked("1", "a"), entry("b", "b")]), 1, "b is not handled");
+    }
+
+    #[test]
+    fn what_is_there_twice_and_what_is_out_of_order_is_found() {
+        let whole = [entry("a", "a"), booked("1", "a"), entry("b", "b"), booked("2", "b")];
+        let with = |more: &[Value]| find(&[&whole[..], more].concat(), &book(), 20);
+        assert_eq!(with(&[booked("3", "b")]).duplicated, 1, "an effect");
+        assert_eq!(with(&[entry("b", "b")]).duplicated, 1, "an event");
+        assert_eq!(with(&[ordered("o2", 2), ordered("o1", 1)]).out_of_order, 1);
+    }
+}
