@@ -67,6 +67,19 @@ impl Account {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
+    /// The account of a disk that was cut at a mark: what was acknowledged until then is owed for good.
+    pub(crate) fn as_of(&self, mark: u64) -> Self {
+        let book = self.book();
+        let owed = book.acknowledged.iter().filter(|one| one.mark <= mark);
+        let acknowledged: Vec<_> = owed.map(|one| Acknowledged { mark: 0, ..one.clone() }).collect();
+        let (sent, users) = (book.sent.clone(), book.users.clone());
+        Self {
+            acknowledged: AtomicU64::new(acknowledged.len() as u64),
+            next: AtomicU64::new(self.next.load(Ordering::Relaxed)),
+            book: Mutex::new(Book { sent, users, acknowledged, ..Book::default() }),
+        }
+    }
+
     /// Writes down successes.
     pub(crate) fn acknowledge(&self, all: impl IntoIterator<Item = Acknowledged>) {
         let mut book = self.book();

@@ -2,7 +2,6 @@
 //! recorded, write by write and sync by sync, and the files are rebuilt as a disk could hold them after a
 //! cut at any moment of it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +16,7 @@ use crate::account::Account;
 use crate::audit::{Findings, audit};
 use crate::load::{Load, MIXED};
 use crate::plan::Plan;
-use crate::recording::{Disk, Recording};
+use crate::recording::{Disk, Files, Recording};
 use crate::row::Row;
 use crate::shim::Slot;
 use crate::site::{Node, PATIENCE, Site};
@@ -39,7 +38,9 @@ pub(crate) fn cuts(plan: &Plan) -> anyhow::Result<Row> {
     let mut operations = 0;
     for number in 0..recordings {
         let count = plan.rounds / recordings + usize::from(number < plan.rounds % recordings);
-        operations += cut(plan, &format!("power-{number}"), 0, count, |moment, opened| match opened {
+        // Every other one is of a host that runs on what an earlier cut has left.
+        let lives = 1 + number % 2;
+        operations += cut(plan, &format!("power-{number}"), 0, lives, count, |moment, opened| match opened {
             Ok(Opened { recovery, findings: Findings { counts, problems } }) => {
                 row.recovery.push(recovery);
                 row.add(counts, problems.into_iter().map(|problem| format!("cut at {moment}: {problem}")).collect());
@@ -58,7 +59,7 @@ pub(crate) fn cuts_without_sync(plan: &Plan) -> anyhow::Result<Row> {
     let mut row = Row::default();
     for (what, ignored) in [("any sync", EVERY_FILE), ("the log's syncs", ONLY_THE_LOG)] {
         let mut caught = 0;
-        cut(plan, &format!("power-without-{ignored}"), ignored, rounds, |_, opened| {
+        cut(plan, &format!("power-without-{ignored}"), ignored, 1, rounds, |_, opened| {
             caught += usize::from(!opened.is_ok_and(|opened| opened.findings.held()));
         })?;
         row.rounds += rounds;
@@ -83,20 +84,30 @@ struct Cut {
     moment: String,
     /// The recording's length there: what was acknowledged up to it must be on the disk.
     mark: u64,
-    files: BTreeMap<&'static str, Vec<u8>>,
+    files: Files,
 }
 
-/// Records a run and opens disks that cuts leave. Returns how many operations were recorded.
+/// Records a run and opens disks that cuts leave. With more than one life each run but the first begins on a
+/// disk that a cut of the one before has left. Returns how many operations the last run has.
 fn cut(
     plan: &Plan,
     name: &str,
     ignored: i64,
+    lives: usize,
     count: usize,
     mut found: impl FnMut(&str, anyhow::Result<Opened>) + Send,
 ) -> anyhow::Result<usize> {
     let mut rng = plan.rng(name);
-    let account = Account::default();
-    let recording = record(plan, name, ignored, &account, &mut rng)?;
+    let (mut account, mut before) = (Account::default(), Files::new());
+    let mut recording = record(plan, name, ignored, &account, &before, &mut rng)?;
+    for _ in 1..lives {
+        let moment = rng.usize(0..=recording.len());
+        let mut disk = recording.disk(&before);
+        disk.advance(moment)?;
+        before = disk.cut(&mut rng);
+        account = account.as_of(recording.length_at(moment));
+        recording = record(plan, name, ignored, &account, &before, &mut rng)?;
+    }
     let sites: Vec<_> =
         (0..WORKERS).map(|worker| plan.site_in_memory(&format!("{name}-{worker}"))).collect::<Result<_, _>>()?;
     let (send, receive) = sync_channel::<Cut>(WORKERS);
@@ -112,7 +123,7 @@ fn cut(
                 }
             });
         }
-        let mut disk = recording.disk();
+        let mut disk = recording.disk(&before);
         for moment in recording.moments(count, &mut rng) {
             disk.advance(moment)?;
             let files = disk.cut(&mut rng);
@@ -126,9 +137,19 @@ fn cut(
     Ok(recording.len())
 }
 
-/// Runs a host under load, from its first start on an empty directory to its end.
-fn record(plan: &Plan, name: &str, ignored: i64, account: &Account, rng: &mut Rng) -> anyhow::Result<Recording> {
+/// Runs a host under load, from its start on these files to its end.
+fn record(
+    plan: &Plan,
+    name: &str,
+    ignored: i64,
+    account: &Account,
+    before: &Files,
+    rng: &mut Rng,
+) -> anyhow::Result<Recording> {
     let site = plan.site(name)?;
+    for (name, content) in before {
+        std::fs::write(site.file(name), content)?;
+    }
     let path = site.data().with_extension("recording");
     let (launch, control) = plan.shim.attach(site.launch(), site.data(), Some(&path))?;
     control.set(Slot::IgnoreSyncs, ignored)?;
@@ -153,10 +174,10 @@ fn record(plan: &Plan, name: &str, ignored: i64, account: &Account, rng: &mut Rn
         node.kill();
     }
     let recording = Recording::read(std::fs::read(&path)?)?;
-    let mut disk = recording.disk();
+    let mut disk = recording.disk(before);
     disk.advance(recording.len())?;
     is_complete(&disk, site.data())?;
-    ensure!(control.get(Slot::Syncs)? > 10 && account.acknowledged() > 10, "hardly anything happened");
+    ensure!(control.get(Slot::Syncs)? > 10 && recording.len() > 100, "hardly anything happened");
     site.remove()?;
     Ok(recording)
 }

@@ -23,6 +23,9 @@ const DIRECTORY: u32 = 4;
 /// A file's number.
 type File = u32;
 
+/// The store's files by name.
+pub(crate) type Files = BTreeMap<&'static str, Vec<u8>>;
+
 /// What happened to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Action {
@@ -117,16 +120,16 @@ impl Recording {
         moment.checked_sub(1).and_then(|last| self.operations.get(last)).map_or(0, |operation| operation.end)
     }
 
-    /// The disk before the first operation.
-    pub(crate) fn disk(&self) -> Disk<'_> {
-        Disk {
-            recording: self,
-            done: 0,
-            inodes: Vec::new(),
-            names: BTreeMap::new(),
-            kept_names: BTreeMap::new(),
-            pending_names: Vec::new(),
+    /// The disk before the first operation, with files that were there and are safe.
+    pub(crate) fn disk(&self, files: &Files) -> Disk<'_> {
+        let (mut inodes, mut names) = (Vec::new(), BTreeMap::new());
+        for (file, name) in (0..).zip(NAMES) {
+            if let Some(content) = files.get(name) {
+                names.insert(file, inodes.len());
+                inodes.push(Inode { kept: content.clone(), pending: Vec::new() });
+            }
         }
+        Disk { recording: self, done: 0, inodes, kept_names: names.clone(), names, pending_names: Vec::new() }
     }
 }
 
@@ -207,7 +210,7 @@ impl Disk<'_> {
     }
 
     /// The files as the programs that run see them.
-    pub(crate) fn now(&self) -> BTreeMap<&'static str, Vec<u8>> {
+    pub(crate) fn now(&self) -> Files {
         let content = |inode: &Inode| {
             let mut content = inode.kept.clone();
             for index in &inode.pending {
@@ -219,7 +222,7 @@ impl Disk<'_> {
     }
 
     /// What a power cut at this moment may leave: the files by name. Each call is another possibility.
-    pub(crate) fn cut(&self, rng: &mut Rng) -> BTreeMap<&'static str, Vec<u8>> {
+    pub(crate) fn cut(&self, rng: &mut Rng) -> Files {
         // From a disk that wrote nothing by itself to one that wrote nearly everything.
         let kept_share = [0.0, 0.2, 0.5, 0.8, 1.0][rng.usize(0..5)];
         let mut names = self.kept_names.clone();
@@ -354,7 +357,7 @@ mod tests {
 
     /// Every content of a file that many cuts at the end leave; none where the file is missing.
     fn outcomes(recording: &Recording, name: &str) -> BTreeSet<Option<Vec<u8>>> {
-        let mut disk = recording.disk();
+        let mut disk = recording.disk(&Files::new());
         disk.advance(recording.len()).unwrap();
         let mut rng = Rng::with_seed(1);
         (0..2_000).map(|_| disk.cut(&mut rng).remove(name)).collect()
@@ -398,6 +401,16 @@ mod tests {
         assert_eq!(outcomes(&removed.recording(), "bus.db"), BTreeSet::from([None, Some(b"a".to_vec())]));
         let gone = script().sync(DIRECTORY).unlink(DATABASE).sync(DIRECTORY);
         assert_eq!(outcomes(&gone.recording(), "bus.db"), BTreeSet::from([None]));
+    }
+
+    #[test]
+    fn what_was_there_before_is_there_until_it_is_overwritten() {
+        let recording = Script::default().write(WAL, 1, b"b").recording();
+        let mut disk = recording.disk(&Files::from([("bus.db-wal", b"aaa".to_vec())]));
+        disk.advance(1).unwrap();
+        let mut rng = Rng::with_seed(1);
+        let seen: BTreeSet<_> = (0..100).map(|_| disk.cut(&mut rng)["bus.db-wal"].clone()).collect();
+        assert_eq!(seen, BTreeSet::from([b"aaa".to_vec(), b"aba".to_vec()]));
     }
 
     #[test]
