@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use fastrand::Rng;
 
 use crate::account::Account;
@@ -17,6 +17,9 @@ use crate::site::{Node, PATIENCE, Site, last_lines, until};
 const FILES: [&str; 2] = ["bus.db", "bus.db-wal"];
 /// How soon a host that meets damage must have ended.
 const SOON: Duration = Duration::from_secs(3);
+
+/// All files of a data directory, by name.
+type Files = BTreeMap<String, Vec<u8>>;
 
 /// How a file is damaged; returns where.
 type Damage = fn(&mut Vec<u8>, &mut Rng) -> String;
@@ -84,7 +87,7 @@ fn run(plan: &Plan, name: &str, damage: Damage) -> anyhow::Result<Row> {
 }
 
 /// A store with a past: some of it folded into the database, some of it only in the write-ahead log.
-fn history(plan: &Plan, name: &str, rng: &mut Rng) -> anyhow::Result<(Account, BTreeMap<&'static str, Vec<u8>>)> {
+fn history(plan: &Plan, name: &str, rng: &mut Rng) -> anyhow::Result<(Account, Files)> {
     let site = plan.site(&format!("{name}-history"))?;
     let account = Account::default();
     // Most of it is folded, or the log would have newer versions of nearly all that is damaged.
@@ -101,19 +104,20 @@ fn history(plan: &Plan, name: &str, rng: &mut Rng) -> anyhow::Result<(Account, B
             node.kill();
         }
     }
-    let read = |name| Ok((name, std::fs::read(site.file(name)).with_context(|| format!("{name} is there"))?));
-    let files = FILES.into_iter().map(read).collect::<anyhow::Result<_>>()?;
+    let mut files = Files::new();
+    for name in site.files()? {
+        files.insert(name.clone(), std::fs::read(site.file(&name))?);
+    }
+    // The index of the log is made anew from it.
+    files.remove("bus.db-shm");
+    ensure!(FILES.iter().all(|name| files.get(*name).is_some_and(|content| !content.is_empty())), "a file is empty");
     site.remove()?;
     Ok((account, files))
 }
 
 /// Puts the files in place, one of them damaged.
-fn put_damaged(
-    site: &Site,
-    files: &BTreeMap<&'static str, Vec<u8>>,
-    (damaged, damage): (&str, Damage),
-    rng: &mut Rng,
-) -> anyhow::Result<String> {
+fn put_damaged(site: &Site, files: &Files, (damaged, damage): (&str, Damage), rng: &mut Rng) -> anyhow::Result<String> {
+    site.clear()?;
     let mut place = String::new();
     for (name, content) in files {
         let mut content = content.clone();
@@ -121,10 +125,6 @@ fn put_damaged(
             place = damage(&mut content, rng);
         }
         std::fs::write(site.file(name), content)?;
-    }
-    // The index of the log is made anew from it.
-    if site.file("bus.db-shm").exists() {
-        std::fs::remove_file(site.file("bus.db-shm"))?;
     }
     Ok(place)
 }

@@ -2,7 +2,6 @@
 //! recorded, write by write and sync by sync, and the files are rebuilt as a disk could hold them after a
 //! cut at any moment of it.
 
-use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -25,6 +24,8 @@ use crate::site::{Node, PATIENCE, Site};
 const WORKERS: usize = 2;
 /// The store's files.
 const FILES: [&str; 3] = ["bus.db", "bus.db-wal", "bus.db-journal"];
+/// What else there is, and need not survive anything.
+const UNRECORDED: [&str; 2] = ["bus.db-shm", "lock"];
 
 /// Whose syncs do nothing, in the shim's numbers: of all files and their directory, or of the write-ahead
 /// log alone.
@@ -176,28 +177,28 @@ fn record(
     let recording = Recording::read(std::fs::read(&path)?)?;
     let mut disk = recording.disk(before);
     disk.advance(recording.len())?;
-    is_complete(&disk, site.data())?;
+    is_complete(&disk, &site)?;
     ensure!(control.get(Slot::Syncs)? > 10 && recording.len() > 100, "hardly anything happened");
     site.remove()?;
     Ok(recording)
 }
 
 /// The recording must explain every byte, or the shim has missed something.
-fn is_complete(disk: &Disk<'_>, data: &Path) -> anyhow::Result<()> {
+fn is_complete(disk: &Disk<'_>, site: &Site) -> anyhow::Result<()> {
     let expected = disk.now();
     for name in FILES {
-        let actual = std::fs::read(data.join(name)).ok();
+        let actual = std::fs::read(site.file(name)).ok();
         ensure!(actual.as_ref() == expected.get(name), "the recording does not lead to the {name} that there is");
     }
+    let names = site.files()?;
+    let unknown = names.iter().find(|name| !FILES.contains(&name.as_str()) && !UNRECORDED.contains(&name.as_str()));
+    ensure!(unknown.is_none(), "the shim does not record {unknown:?}, and so it would survive no cut");
     Ok(())
 }
 
 /// Puts a rebuilt disk in place, starts a host on it, and holds it to what was acknowledged before the cut.
 fn open(site: &Site, cut: &Cut, account: &Account) -> anyhow::Result<Opened> {
-    for name in FILES.into_iter().chain(["bus.db-shm"]) {
-        let removed = std::fs::remove_file(site.file(name));
-        ensure!(removed.is_ok() || !site.file(name).exists(), "{name} of the last cut cannot be removed");
-    }
+    site.clear()?;
     for (name, content) in &cut.files {
         std::fs::write(site.file(name), content)?;
     }

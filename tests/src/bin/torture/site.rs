@@ -65,6 +65,23 @@ impl Site {
         self.data.join("cache")
     }
 
+    /// The names of the files beside the compiled code.
+    pub(crate) fn files(&self) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.data)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes all files, and leaves the compiled code.
+    pub(crate) fn clear(&self) -> anyhow::Result<()> {
+        self.files()?.iter().try_for_each(|name| Ok(std::fs::remove_file(self.file(name))?))
+    }
+
     /// How a host is started here.
     pub(crate) fn launch(&self) -> Launch {
         Launch::serve(&self.path).args(["--log", "warn,sandbus_host::cli=info", "--data"]).args([&self.data])
