@@ -31,7 +31,7 @@ impl Mount {
     /// Mounts one; none where that is not allowed.
     fn new(path: PathBuf) -> anyhow::Result<Option<Self>> {
         std::fs::create_dir_all(&path)?;
-        let mounted = mount(&["-t", "tmpfs", "-o", "size=32m", "tmpfs"], &path);
+        let mounted = mount(&["-t", "tmpfs", "-o", "size=128m", "tmpfs"], &path);
         Ok(mounted.then_some(Self { path }))
     }
 
