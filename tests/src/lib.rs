@@ -27,7 +27,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use listener::{Hook, Webhook};
-use process::Process;
+pub use process::{Launch, Process, Starting};
 
 /// How long a test waits for something that must happen. Far above what it takes, since it only costs
 /// time when a test fails.
@@ -347,9 +347,15 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "between two looks at something that another process does")]
 fn pause() {
-    std::thread::sleep(Duration::from_millis(5));
+    pause_for(Duration::from_millis(5));
+}
+
+/// Lets time pass: between two looks at something that another process does, or before a fault that is to
+/// come at a random moment.
+#[allow(clippy::disallowed_methods, reason = "nothing tells when another process is where it should be")]
+pub fn pause_for(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// Sends a request.
@@ -419,9 +425,10 @@ pub fn binary() -> PathBuf {
     target().join("sandbus")
 }
 
-/// The directory of the profile that the tests were built with.
+/// The directory of the profile that this program was built with: programs lie in it, tests in its `deps`.
 fn target() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let deps = test.parent().expect("a test is in a directory");
-    deps.parent().expect("which is in the profile's").to_owned()
+    let program = std::env::current_exe().expect("a program knows where it is");
+    let directory = program.parent().expect("a program is in a directory");
+    if directory.ends_with("deps") { directory.parent().expect("which is in the profile's") } else { directory }
+        .to_owned()
 }

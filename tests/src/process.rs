@@ -1,10 +1,11 @@
 //! The host's process: started, listened to, ended.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -13,33 +14,45 @@ use crate::binary;
 /// How long a host may take to start; one that builds its plugins first takes longest.
 const START_PATIENCE: Duration = Duration::from_secs(300);
 
-/// A running host.
-#[derive(Debug)]
-pub(crate) struct Process {
-    child: Child,
-    log: Arc<Mutex<String>>,
-    pub(crate) address: String,
-    pub(crate) admin: String,
+/// How a host is started, on ports that the system chooses.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    directory: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
 }
 
-impl Process {
-    /// Starts a host on ports that the system chooses, and waits until it says where it listens. If it
-    /// ends instead, what it said is the error.
-    pub(crate) fn start(directory: &Path) -> Result<Self, String> {
-        Self::run(directory, &["serve", "--log", "debug,hyper=info"])
+impl Launch {
+    /// `sandbus serve` in a working directory.
+    #[must_use]
+    pub fn serve(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), arguments: vec!["serve".into()], environment: Vec::new() }
     }
 
-    /// The same for a developer: what is in the directory is built first.
-    pub(crate) fn develop(directory: &Path) -> Result<Self, String> {
-        Self::run(directory, &["dev", "--log-format", "json"])
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<S: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
     }
 
-    fn run(directory: &Path, arguments: &[&str]) -> Result<Self, String> {
+    /// Sets a variable of the environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts it, without waiting until it listens.
+    #[must_use]
+    pub fn spawn(&self) -> Starting {
+        let spawned = Instant::now();
         let mut child = Command::new(binary())
-            .args(arguments)
+            .args(&self.arguments)
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .env_remove("RUST_LOG")
-            .current_dir(directory)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.directory)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; run `cargo build -p sandbus-host`", binary().display()));
@@ -55,50 +68,118 @@ impl Process {
                 log.push('\n');
                 drop(log);
                 if record["message"] == "listening" {
-                    drop(found.send((record["address"].clone(), record["admin"].clone())));
+                    let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+                    let started_in = spawned.elapsed();
+                    drop(found.send(Listening { address: text("address"), admin: text("admin"), started_in }));
                 }
             }
         });
-        let text = |log: &Arc<Mutex<String>>| log.lock().expect("nobody panics with it").clone();
-        match listening.recv_timeout(START_PATIENCE) {
-            Ok((address, admin)) => {
-                let address = address.as_str().unwrap_or_default().to_owned();
-                let admin = admin.as_str().unwrap_or_default().to_owned();
-                Ok(Self { child, log, address, admin })
+        Starting { guard: Guard(child), log, listening }
+    }
+}
+
+/// Where a host said that it listens.
+#[derive(Debug)]
+struct Listening {
+    address: String,
+    admin: String,
+    started_in: Duration,
+}
+
+/// Ends the process with whatever holds it.
+#[derive(Debug)]
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A host that does not listen yet.
+#[derive(Debug)]
+pub struct Starting {
+    guard: Guard,
+    log: Arc<Mutex<String>>,
+    listening: mpsc::Receiver<Listening>,
+}
+
+impl Starting {
+    /// Waits until it says where it listens.
+    ///
+    /// # Errors
+    /// If it ends instead: what it said.
+    pub fn wait(self) -> Result<Process, String> {
+        match self.listening.recv_timeout(START_PATIENCE) {
+            Ok(Listening { address, admin, started_in }) => {
+                Ok(Process { guard: self.guard, log: self.log, address, admin, started_in })
             }
             Err(_) => {
-                drop(child.kill());
-                drop(child.wait());
-                Err(text(&log))
+                drop(self.guard);
+                Err(self.log.lock().expect("nobody panics with it").clone())
             }
         }
     }
 
-    pub(crate) fn log(&self) -> String {
+    /// Kills it in the midst of its start.
+    pub fn kill(self) {
+        drop(self.guard);
+    }
+}
+
+/// A running host.
+#[derive(Debug)]
+pub struct Process {
+    guard: Guard,
+    log: Arc<Mutex<String>>,
+    /// Where the ingress listens.
+    pub address: String,
+    /// Where the admin interface listens.
+    pub admin: String,
+    /// How long it took from being executed to listening.
+    pub started_in: Duration,
+}
+
+impl Process {
+    /// Starts a host and waits until it says where it listens. If it ends instead, what it said is the
+    /// error.
+    pub(crate) fn start(directory: &Path) -> Result<Self, String> {
+        Launch::serve(directory).args(["--log", "debug,hyper=info"]).spawn().wait()
+    }
+
+    /// The same for a developer: what is in the directory is built first.
+    pub(crate) fn develop(directory: &Path) -> Result<Self, String> {
+        let arguments = ["dev", "--log-format", "json"].map(OsString::from).to_vec();
+        Launch { directory: directory.to_owned(), arguments, environment: Vec::new() }.spawn().wait()
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
         self.log.lock().expect("nobody panics with it").clone()
     }
 
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("the host runs");
-        self.child.wait().expect("it was killed");
+    /// Kills it without warning.
+    pub fn kill(&mut self) {
+        self.guard.0.kill().expect("the host runs");
+        self.guard.0.wait().expect("it was killed");
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.guard.0.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()), "the host runs");
+    }
+
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.guard.0.try_wait().expect("it is our child")
     }
 
     pub(crate) fn terminate(&mut self) -> bool {
         self.signal("-TERM");
-        let ended = crate::eventually("the host has ended", || self.child.try_wait().expect("it is our child"));
-        ended.success()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        crate::eventually("the host has ended", || self.ended()).success()
     }
 }

@@ -1,0 +1,92 @@
+//! What clients sent to a host, and what it answered: the word that it is held to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde_json::Value;
+
+/// An event as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) event_type: &'static str,
+    pub(crate) subject: Option<String>,
+    pub(crate) data: Value,
+}
+
+/// A success that the host answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Acknowledged {
+    /// The event's id.
+    pub(crate) id: String,
+    /// The address of who registered, where the event came from a plugin.
+    pub(crate) email: Option<String>,
+    /// When the request was sent.
+    pub(crate) began: Instant,
+    /// How long the recording was when the answer had arrived.
+    pub(crate) mark: u64,
+}
+
+/// Everything that was sent to one data directory, across all hosts that ran on it.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    /// Events by id.
+    pub(crate) sent: BTreeMap<String, Sent>,
+    /// Addresses that were to be registered.
+    pub(crate) users: BTreeSet<String>,
+    pub(crate) acknowledged: Vec<Acknowledged>,
+    /// How often each problem was answered, by status and code.
+    pub(crate) refused: BTreeMap<String, usize>,
+    /// Events that were refused with the word that nothing was stored, and not sent again.
+    pub(crate) refused_ids: Vec<String>,
+    /// How many requests found nobody, or got no answer.
+    pub(crate) unanswered: usize,
+}
+
+/// The book, shared by the clients.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    book: Mutex<Book>,
+    acknowledged: AtomicU64,
+    next: AtomicU64,
+}
+
+impl Account {
+    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that nobody else has, above all before it.
+    pub(crate) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many events were acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// The account of a disk that was cut at a mark: what was acknowledged until then is owed for good.
+    pub(crate) fn as_of(&self, mark: u64) -> Self {
+        let book = self.book();
+        let owed = book.acknowledged.iter().filter(|one| one.mark <= mark);
+        let acknowledged: Vec<_> = owed.map(|one| Acknowledged { mark: 0, ..one.clone() }).collect();
+        let (sent, users) = (book.sent.clone(), book.users.clone());
+        Self {
+            acknowledged: AtomicU64::new(acknowledged.len() as u64),
+            next: AtomicU64::new(self.next.load(Ordering::Relaxed)),
+            book: Mutex::new(Book { sent, users, acknowledged, ..Book::default() }),
+        }
+    }
+
+    /// Writes down successes.
+    pub(crate) fn acknowledge(&self, all: impl IntoIterator<Item = Acknowledged>) {
+        let mut book = self.book();
+        let before = book.acknowledged.len();
+        book.acknowledged.extend(all);
+        let new = book.acknowledged.len() - before;
+        drop(book);
+        self.acknowledged.fetch_add(new as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,272 @@
+//! Holds a host to its word: everything acknowledged is in its log as it was sent, and every event in the
+//! log was handled once, in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::account::{Account, Book};
+use crate::row::Counts;
+use crate::site::{Client, PATIENCE};
+
+/// What an audit found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) counts: Counts,
+    pub(crate) problems: Vec<String>,
+}
+
+impl Findings {
+    fn lose(&mut self, count: u64, problem: impl FnOnce() -> String) {
+        if count > 0 {
+            self.counts.lost += count;
+            self.problems.push(problem());
+        }
+    }
+
+    fn repeat(&mut self, count: u64, problem: impl FnOnce() -> String) {
+        if count > 0 {
+            self.counts.duplicated += count;
+            self.problems.push(problem());
+        }
+    }
+
+    /// Compares how often something was done with how often it had to be.
+    fn weigh(&mut self, what: &str, done: u64, due: u64) {
+        self.lose(due.saturating_sub(done), || format!("{what}: {done} instead of {due}"));
+        self.repeat(done.saturating_sub(due), || format!("{what}: {done} instead of {due}"));
+    }
+
+    /// Whether nothing is wrong.
+    pub(crate) fn held(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// The log, by what it should hold.
+#[derive(Debug, Default)]
+struct Log<'a> {
+    /// Events by id.
+    by_id: BTreeMap<&'a str, &'a Value>,
+    /// How many events there are of a type.
+    counts: BTreeMap<&'a str, u64>,
+    /// How many events of a type each event has led to.
+    effects: BTreeMap<(&'a str, &'a str), u64>,
+}
+
+/// Waits until a host has handled everything, and compares all that it holds with what was sent. What was
+/// acknowledged after the mark need not be there.
+pub(crate) fn audit(client: &Client, account: &Account, mark: u64) -> anyhow::Result<Findings> {
+    client.wait_until_idle(PATIENCE)?;
+    let events = client.log()?;
+    let book = account.book();
+    let mut findings = Findings::default();
+    let log = read(&events, &book, &mut findings);
+    acknowledged(&log, &book, mark, &mut findings);
+    // Nothing that these clients send is wrong; a load that is refused would test nothing.
+    for (code, count) in book.refused.iter().filter(|(code, _)| code.starts_with('4')) {
+        findings.problems.push(format!("{count} requests were refused: {code}"));
+    }
+    order(&events, &mut findings);
+    effects(&log, &mut findings);
+    drop(book);
+    counters(client, &log, &mut findings)?;
+    Ok(findings)
+}
+
+/// Sorts the log, and finds events that are there twice, are not as they were sent, or should not be there.
+fn read<'a>(events: &'a [Value], book: &Book, findings: &mut Findings) -> Log<'a> {
+    let mut log = Log::default();
+    let mut refused: BTreeSet<_> = book.refused_ids.iter().map(String::as_str).collect();
+    for one in &book.acknowledged {
+        refused.remove(one.id.as_str());
+    }
+    for logged in events {
+        let event = &logged["event"];
+        let text = |name: &str| event[name].as_str().unwrap_or_default();
+        let (id, event_type) = (text("id"), text("type"));
+        *log.counts.entry(event_type).or_default() += 1;
+        if let Some(cause) = event["causationid"].as_str() {
+            *log.effects.entry((event_type, cause)).or_default() += 1;
+        }
+        findings.repeat(log.by_id.insert(id, event).is_some().into(), || format!("{id} is in the log twice"));
+        if refused.contains(id) {
+            findings.problems.push(format!("{id} was refused, and is in the log"));
+        }
+        let as_sent = match (book.sent.get(id), event_type) {
+            (Some(sent), _) => {
+                event_type == sent.event_type
+                    && event["subject"].as_str() == sent.subject.as_deref()
+                    && event["data"] == sent.data
+            }
+            (None, "user.registered") => {
+                event["data"]["email"].as_str().is_some_and(|email| book.users.contains(email))
+            }
+            (None, "ledger.booked" | "user.welcomed" | "flaky.done") => true,
+            (None, _) => false,
+        };
+        if !as_sent {
+            findings.lose(1, || format!("the log holds an event that nobody sent like this: {event_type} {id}"));
+        }
+    }
+    log
+}
+
+fn acknowledged(log: &Log<'_>, book: &Book, mark: u64, findings: &mut Findings) {
+    let held = book.acknowledged.iter().filter(|one| one.mark <= mark);
+    let ids: BTreeMap<_, _> = held.map(|one| (one.id.as_str(), one.email.as_deref())).collect();
+    findings.counts.acknowledged = ids.len() as u64;
+    let is_there = |id: &str, email: Option<&str>| {
+        let event = log.by_id.get(id);
+        event.is_some_and(|event| email.is_none_or(|email| event["data"]["email"] == email))
+    };
+    let missing: Vec<_> = ids.into_iter().filter(|(id, email)| !is_there(id, *email)).map(|(id, _)| id).collect();
+    findings.lose(missing.len() as u64, || {
+        format!("{} acknowledged events are not in the log, such as {:?}", missing.len(), missing.first())
+    });
+}
+
+/// In the log, too, each subject's numbers must rise.
+fn order(events: &[Value], findings: &mut Findings) {
+    let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+    for logged in events.iter().rev() {
+        let event = &logged["event"];
+        let (Some(subject), Some(number)) = (event["subject"].as_str(), event["data"].as_i64()) else { continue };
+        if let Some(before) = last.insert(subject, number)
+            && before >= number
+        {
+            findings.counts.out_of_order += 1;
+            findings.problems.push(format!("{subject}: {number} lies behind {before} in the log"));
+        }
+    }
+}
+
+/// What handlers published, once for each event.
+fn effects(log: &Log<'_>, findings: &mut Findings) {
+    for (cause_type, effect_type) in
+        [("ledger.entry", "ledger.booked"), ("user.registered", "user.welcomed"), ("flaky.job", "flaky.done")]
+    {
+        let causes = log.by_id.iter().filter(|(_, event)| event["type"] == cause_type);
+        for (id, _) in causes {
+            let done = log.effects.get(&(effect_type, *id)).copied().unwrap_or(0);
+            findings.weigh(&format!("{effect_type} for {id}"), done, 1);
+        }
+        let mut effects = log.effects.keys().filter(|(event_type, _)| *event_type == effect_type);
+        if let Some((_, cause)) = effects.find(|(_, cause)| !log.by_id.contains_key(cause)) {
+            findings.problems.push(format!("{effect_type} was caused by {cause}, which is not in the log"));
+        }
+    }
+}
+
+/// What handlers counted.
+fn counters(client: &Client, log: &Log<'_>, findings: &mut Findings) -> anyhow::Result<()> {
+    let due = |event_type: &str| log.counts.get(event_type).copied().unwrap_or(0);
+    let ledger = client.get("/ledger")?;
+    for counter in ["booked", "merged", "rewritten"] {
+        findings.weigh(counter, number(&ledger, counter)?, due("ledger.entry"));
+    }
+    let repeated = number(&ledger, "repeated")?;
+    findings.repeat(repeated, || format!("{repeated} entries were handled again"));
+
+    let ordered = client.get("/ordered")?;
+    findings.weigh("ordered entries handled", number(&ordered, "handled")?, due("ordered.entry"));
+    let out_of_order = number(&ordered, "out_of_order")?;
+    if out_of_order > 0 {
+        findings.counts.out_of_order += out_of_order;
+        findings.problems.push(format!("{out_of_order} ordered entries were handled before an earlier one"));
+    }
+    // An empty request welcomes nobody here, and tells how many were.
+    let welcomed = client.poke("/handle_user_registration")?;
+    findings.weigh("users welcomed", number(&welcomed, "total")?, due("user.registered"));
+    findings.weigh("jobs done", client.get("/flaky")?.as_u64().context("a number")?, due("flaky.job"));
+
+    let letters = client.admin("/dead-letters")?;
+    let letters = letters["dead_letters"].as_array().context("the host lists its dead letters")?;
+    if let Some(first) = letters.first() {
+        findings.problems.push(format!("there are {} dead letters, such as {first}", letters.len()));
+    }
+    Ok(())
+}
+
+fn number(value: &Value, name: &str) -> anyhow::Result<u64> {
+    value[name].as_u64().with_context(|| format!("`{name}` is a number in {value}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::account::{Acknowledged, Sent};
+
+    fn entry(id: &str, text: &str) -> Value {
+        json!({ "event": { "id": id, "type": "ledger.entry", "data": { "text": text } } })
+    }
+
+    fn booked(id: &str, cause: &str) -> Value {
+        json!({ "event": { "id": id, "type": "ledger.booked", "causationid": cause } })
+    }
+
+    fn ordered(id: &str, number: i64) -> Value {
+        json!({ "event": { "id": id, "type": "ordered.entry", "subject": "s", "data": number } })
+    }
+
+    /// Two acknowledged entries, the second later, and two ordered ones that nobody waited for.
+    fn book() -> Book {
+        let mut book = Book::default();
+        for (id, mark) in [("a", 10), ("b", 20)] {
+            let data = json!({ "text": id });
+            book.sent.insert(id.into(), Sent { event_type: "ledger.entry", subject: None, data });
+            book.acknowledged.push(Acknowledged { id: id.into(), email: None, began: Instant::now(), mark });
+        }
+        for (id, number) in [("o1", 1), ("o2", 2)] {
+            let subject = Some("s".to_owned());
+            book.sent.insert(id.into(), Sent { event_type: "ordered.entry", subject, data: json!(number) });
+        }
+        book
+    }
+
+    /// What is found in a log, oldest first.
+    fn find(events: &[Value], book: &Book, mark: u64) -> Counts {
+        let events: Vec<_> = events.iter().rev().cloned().collect();
+        let mut findings = Findings::default();
+        let log = read(&events, book, &mut findings);
+        acknowledged(&log, book, mark, &mut findings);
+        order(&events, &mut findings);
+        effects(&log, &mut findings);
+        assert_eq!(
+            findings.held(),
+            findings.counts.lost + findings.counts.duplicated + findings.counts.out_of_order == 0
+        );
+        findings.counts
+    }
+
+    #[test]
+    fn a_log_that_keeps_its_word_is_left_alone() {
+        let all =
+            [entry("a", "a"), booked("1", "a"), ordered("o1", 1), entry("b", "b"), booked("2", "b"), ordered("o2", 2)];
+        assert_eq!(find(&all, &book(), 20), Counts { acknowledged: 2, ..Counts::default() });
+        // The second was acknowledged after the cut.
+        assert_eq!(find(&all[..2], &book(), 19), Counts { acknowledged: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn what_is_gone_altered_or_unhandled_is_lost() {
+        let lost = |events: &[Value]| find(events, &book(), 20).lost;
+        assert_eq!(lost(&[entry("a", "a"), booked("1", "a")]), 1, "b is gone");
+        assert_eq!(lost(&[entry("a", "a"), booked("1", "a"), entry("b", "c"), booked("2", "b")]), 1, "b is altered");
+        assert_eq!(lost(&[entry("a", "a"), booked("1", "a"), entry("b", "b")]), 1, "b is not handled");
+    }
+
+    #[test]
+    fn what_is_there_twice_and_what_is_out_of_order_is_found() {
+        let whole = [entry("a", "a"), booked("1", "a"), entry("b", "b"), booked("2", "b")];
+        let with = |more: &[Value]| find(&[&whole[..], more].concat(), &book(), 20);
+        assert_eq!(with(&[booked("3", "b")]).duplicated, 1, "an effect");
+        assert_eq!(with(&[entry("b", "b")]).duplicated, 1, "an event");
+        assert_eq!(with(&[ordered("o2", 2), ordered("o1", 1)]).out_of_order, 1);
+    }
+}

@@ -1,0 +1,170 @@
+//! Files that were damaged while the host was down: it must notice, or it must not matter.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use fastrand::Rng;
+
+use crate::account::Account;
+use crate::audit::{Findings, audit};
+use crate::load::{Load, wait_for};
+use crate::plan::Plan;
+use crate::row::Row;
+use crate::site::{Node, PATIENCE, Site, last_lines, until};
+
+/// The files that are damaged.
+const FILES: [&str; 2] = ["bus.db", "bus.db-wal"];
+/// How soon a host that meets damage must have ended.
+const SOON: Duration = Duration::from_secs(3);
+
+/// All files of a data directory, by name.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// How a file is damaged; returns where.
+type Damage = fn(&mut Vec<u8>, &mut Rng) -> String;
+
+/// Cuts a file short.
+pub(crate) fn truncated(plan: &Plan) -> anyhow::Result<Row> {
+    run(plan, "truncated-file", |content, rng| {
+        let length = rng.usize(0..content.len());
+        let before = content.len();
+        content.truncate(length);
+        format!("cut to {length} of {before} bytes")
+    })
+}
+
+/// Turns one bit of a file round.
+pub(crate) fn flipped(plan: &Plan) -> anyhow::Result<Row> {
+    run(plan, "flipped-bit", |content, rng| {
+        let (at, bit) = (rng.usize(0..content.len()), rng.u8(0..8));
+        content[at] ^= 1 << bit;
+        format!("bit {bit} of byte {at} of {} flipped", content.len())
+    })
+}
+
+/// What came of a damaged file.
+enum Outcome {
+    /// The host named it and did not run, or not for long.
+    Detected,
+    /// Everything acknowledged was served as it was sent, and handled once.
+    Harmless,
+    /// Anything else.
+    Silent(Findings),
+}
+
+fn run(plan: &Plan, name: &str, damage: Damage) -> anyhow::Result<Row> {
+    let mut rng = plan.rng(name);
+    let mut row = Row { rounds: plan.choose(12, 200), ..Row::default() };
+    let (mut detected, mut harmless, mut silent) = (0, 0, 0);
+    let (account, files) = history(plan, name, &mut rng)?;
+    let site = plan.site_in_memory(name)?;
+    for round in 0..row.rounds {
+        let file = FILES[round % FILES.len()];
+        let place = put_damaged(&site, &files, (file, damage), &mut rng)?;
+        let mut samples: Vec<_> = account.book().acknowledged.iter().map(|one| one.id.clone()).collect();
+        rng.shuffle(&mut samples);
+        samples.truncate(plan.choose(100, usize::MAX));
+        match meet(&site, &account, &samples, file) {
+            Ok(Outcome::Detected) => detected += 1,
+            Ok(Outcome::Harmless) => harmless += 1,
+            Ok(Outcome::Silent(Findings { counts, problems })) => {
+                silent += 1;
+                let first = problems.first().cloned().unwrap_or_default();
+                row.add(counts, vec![format!("{file}, {place}: the host says nothing; {first}")]);
+            }
+            Err(error) => {
+                silent += 1;
+                row.problems.push(format!("{file}, {place}: {error:#}"));
+            }
+        }
+    }
+    let counts = row.counts.get_or_insert_default();
+    counts.acknowledged = account.acknowledged();
+    row.note = format!("{detected} detected, {harmless} harmless, {silent} silent or unnamed");
+    site.remove()?;
+    Ok(row)
+}
+
+/// A store with a past: some of it folded into the database, some of it only in the write-ahead log.
+fn history(plan: &Plan, name: &str, rng: &mut Rng) -> anyhow::Result<(Account, Files)> {
+    let site = plan.site(&format!("{name}-history"))?;
+    let account = Account::default();
+    // Most of it is folded, or the log would have newer versions of nearly all that is damaged.
+    for (count, in_good_order) in [(plan.choose(600, 3_000), true), (100, false)] {
+        let mut node = site.start()?;
+        let target = node.target.clone();
+        Load::mixed(&target, &account, rng.u64(..)).during(&|| 0, || {
+            wait_for(&account, account.acknowledged() + count, PATIENCE);
+        });
+        target.client().wait_until_idle(PATIENCE)?;
+        if in_good_order {
+            node.terminate()?;
+        } else {
+            node.kill();
+        }
+    }
+    let mut files = Files::new();
+    for name in site.files()? {
+        files.insert(name.clone(), std::fs::read(site.file(&name))?);
+    }
+    // The index of the log is made anew from it.
+    files.remove("bus.db-shm");
+    ensure!(FILES.iter().all(|name| files.get(*name).is_some_and(|content| !content.is_empty())), "a file is empty");
+    site.remove()?;
+    Ok((account, files))
+}
+
+/// Puts the files in place, one of them damaged.
+fn put_damaged(site: &Site, files: &Files, (damaged, damage): (&str, Damage), rng: &mut Rng) -> anyhow::Result<String> {
+    site.clear()?;
+    let mut place = String::new();
+    for (name, content) in files {
+        let mut content = content.clone();
+        if *name == damaged {
+            place = damage(&mut content, rng);
+        }
+        std::fs::write(site.file(name), content)?;
+    }
+    Ok(place)
+}
+
+/// Starts a host on damaged files, and asks it for everything; for the samples also one by one, which goes
+/// through the index that keeps an event from being stored twice.
+fn meet(site: &Site, account: &Account, samples: &[String], file: &str) -> anyhow::Result<Outcome> {
+    let mut node = match site.start() {
+        Ok(node) => node,
+        Err(error) if names_damage(&format!("{error:#}"), site, file) => return Ok(Outcome::Detected),
+        Err(error) => bail!("it does not name the damage: {error:#}"),
+    };
+    let client = node.target.client();
+    let one_by_one = |findings: Findings| {
+        let samples = if findings.held() { samples } else { &[] };
+        samples.iter().try_for_each(|id| client.admin(&format!("/events/{id}")).map(drop))?;
+        Ok(findings)
+    };
+    match audit(&client, account, u64::MAX).and_then(one_by_one) {
+        Ok(findings) if findings.held() => Ok(Outcome::Harmless),
+        Ok(findings) => Ok(ended(&mut node, site, file).unwrap_or(Outcome::Silent(findings))),
+        Err(error) => ended(&mut node, site, file).with_context(|| format!("{error:#}")),
+    }
+}
+
+/// Whether the host ends soon and names the damage.
+fn ended(node: &mut Node, site: &Site, file: &str) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let named = until(SOON, "the host names the damage", || Ok(names_damage(&node.log(), site, file).then_some(())));
+    let end = node.wait_for_end(SOON.saturating_sub(started.elapsed()));
+    match (named, end) {
+        (Ok(()), Ok(_)) => Ok(Outcome::Detected),
+        (Ok(()), Err(_)) => bail!("it names the damage and goes on: {}", last_lines(&node.log())),
+        (Err(_), Ok(status)) => bail!("it ends with {status} and names no damage: {}", last_lines(&node.log())),
+        (Err(_), Err(_)) => bail!("it goes on and names no damage: {}", last_lines(&node.log())),
+    }
+}
+
+/// Whether a log says that the store is damaged, and which file or at least whose.
+fn names_damage(log: &str, site: &Site, file: &str) -> bool {
+    let path = |name: &str| log.contains(&*site.file(name).to_string_lossy());
+    (log.contains("damaged") || log.contains("malformed")) && (path(file) || path("bus.db"))
+}

@@ -1,0 +1,142 @@
+//! Tortures the real binary: kills it, cuts its power, fills and breaks its disk, sets its clock and damages
+//! its files, under load, and counts what is lost, done twice or done out of order.
+//!
+//! ```console
+//! cargo xtask torture --short
+//! ```
+//!
+//! Progress goes to stderr, one table to stdout. The exit code says whether everything held.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a person")]
+
+mod account;
+mod audit;
+mod clock;
+mod damage;
+mod disk;
+mod exclusive;
+mod kills;
+mod load;
+mod plan;
+mod power;
+mod recording;
+mod row;
+mod shim;
+mod site;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+
+use plan::Plan;
+use row::Row;
+
+/// One kind of fault, and how the host is put through it.
+struct Scenario {
+    /// What `--only` takes.
+    name: &'static str,
+    /// What it does, for `--list`.
+    what: &'static str,
+    run: fn(&Plan) -> anyhow::Result<Row>,
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "kills", what: "kill -9 under load, during swaps and during the first start", run: kills::run },
+    Scenario { name: "power-cuts", what: "disks as a power cut could leave them, at any moment", run: power::cuts },
+    Scenario {
+        name: "power-cuts-without-sync",
+        what: "the same for a bus whose syncs do nothing: its losses must be found",
+        run: power::cuts_without_sync,
+    },
+    Scenario { name: "disk-full", what: "no space for a while: refused, nothing lost, no restart", run: disk::full },
+    Scenario { name: "failing-fsync", what: "fsync fails: nothing is acknowledged any more", run: disk::failing_fsync },
+    Scenario { name: "read-only", what: "writes fail: nothing is acknowledged any more", run: disk::read_only },
+    Scenario { name: "clock", what: "the wall clock jumps an hour forward and back", run: clock::run },
+    Scenario { name: "two-processes", what: "a second host on the same data is refused", run: exclusive::run },
+    Scenario {
+        name: "truncated-file",
+        what: "a store's file is cut short while the host is down",
+        run: damage::truncated,
+    },
+    Scenario {
+        name: "flipped-bit",
+        what: "a bit of a store's file flips while the host is down",
+        run: damage::flipped,
+    },
+];
+
+/// Puts the host through faults, and counts what it loses.
+#[derive(Debug, Parser)]
+#[command(name = "torture")]
+struct Arguments {
+    /// A little of everything
+    #[arg(long)]
+    short: bool,
+    /// How many kills and how many power cuts [default: 1000, and 40 with --short]
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// Only this fault; may be repeated
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// List the faults
+    #[arg(long)]
+    list: bool,
+    /// The seed of a run that is to be repeated [default: another one each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        for Scenario { name, what, .. } in SCENARIOS {
+            println!("{name:<24} {what}");
+        }
+        return ExitCode::SUCCESS;
+    }
+    match torture(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what was asked for and prints the table. Returns whether everything held.
+fn torture(arguments: &Arguments) -> anyhow::Result<bool> {
+    let unknown = arguments.only.iter().find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name));
+    if let Some(unknown) = unknown {
+        anyhow::bail!("there is no fault `{unknown}`; --list shows them");
+    }
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("seed {seed}");
+    let plan = Plan::new(arguments.short, arguments.rounds, seed)?;
+    let chosen = SCENARIOS
+        .iter()
+        .filter(|scenario| arguments.only.is_empty() || arguments.only.iter().any(|name| name == scenario.name));
+    let rows: Vec<_> = chosen.map(|scenario| run(scenario, &plan)).collect();
+    print!("{}", row::table(&rows));
+    Ok(rows.iter().all(Row::held))
+}
+
+fn run(scenario: &Scenario, plan: &Plan) -> Row {
+    let started = Instant::now();
+    eprintln!("{}: {}", scenario.name, scenario.what);
+    let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(plan)));
+    let mut row = match result {
+        Ok(Ok(row)) => row,
+        Ok(Err(error)) => Row::default().problem(format!("did not come to its end: {error:#}")),
+        // The panic's message has been printed when it happened.
+        Err(_) => Row::default().problem("panicked".to_owned()),
+    };
+    row.fault = scenario.name;
+    row.check(row.counts.is_none_or(|counts| counts.acknowledged > 0), || {
+        "nothing was acknowledged, and so nothing was tested".to_owned()
+    });
+    eprintln!("{}: {} after {:.1} s", scenario.name, row.verdict(), started.elapsed().as_secs_f64());
+    row
+}

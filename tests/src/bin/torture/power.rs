@@ -1,0 +1,208 @@
+//! Power cuts. A kill does not test durability, since the page cache survives the process. So a run is
+//! recorded, write by write and sync by sync, and the files are rebuilt as a disk could hold them after a
+//! cut at any moment of it.
+
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use fastrand::Rng;
+use sandbus_tests::pause_for;
+
+use crate::account::Account;
+use crate::audit::{Findings, audit};
+use crate::load::{Load, MIXED};
+use crate::plan::Plan;
+use crate::recording::{Disk, Files, Recording};
+use crate::row::Row;
+use crate::shim::Slot;
+use crate::site::{Node, PATIENCE, Site};
+
+/// How many hosts look at rebuilt disks at a time.
+const WORKERS: usize = 2;
+/// The store's files.
+const FILES: [&str; 3] = ["bus.db", "bus.db-wal", "bus.db-journal"];
+/// What else there is, and need not survive anything.
+const UNRECORDED: [&str; 2] = ["bus.db-shm", "lock"];
+
+/// Whose syncs do nothing, in the shim's numbers: of all files and their directory, or of the write-ahead
+/// log alone.
+const EVERY_FILE: i64 = 0b11110;
+const ONLY_THE_LOG: i64 = 0b00100;
+
+/// Every cut leaves everything that was acknowledged before it.
+pub(crate) fn cuts(plan: &Plan) -> anyhow::Result<Row> {
+    let recordings = plan.choose(2, 10).min(plan.rounds);
+    let mut row = Row { rounds: plan.rounds, ..Row::default() };
+    let mut operations = 0;
+    for number in 0..recordings {
+        let count = plan.rounds / recordings + usize::from(number < plan.rounds % recordings);
+        // Every other one is of a host that runs on what an earlier cut has left.
+        let lives = 1 + number % 2;
+        operations += cut(plan, &format!("power-{number}"), 0, lives, count, |moment, opened| match opened {
+            Ok(Opened { recovery, findings: Findings { counts, problems } }) => {
+                row.recovery.push(recovery);
+                row.add(counts, problems.into_iter().map(|problem| format!("cut at {moment}: {problem}")).collect());
+            }
+            Err(error) => row.problems.push(format!("cut at {moment}: {error:#}")),
+        })?;
+        eprintln!("power-cuts: recording {} of {recordings}", number + 1);
+    }
+    row.note = format!("{recordings} recordings, {operations} operations");
+    Ok(row)
+}
+
+/// A bus that does not sync must be found out: this row shows that the one above would notice.
+pub(crate) fn cuts_without_sync(plan: &Plan) -> anyhow::Result<Row> {
+    let rounds = plan.rounds.div_ceil(10).max(12);
+    let mut row = Row::default();
+    for (what, ignored) in [("any sync", EVERY_FILE), ("the log's syncs", ONLY_THE_LOG)] {
+        let mut caught = 0;
+        cut(plan, &format!("power-without-{ignored}"), ignored, 1, rounds, |_, opened| {
+            caught += usize::from(!opened.is_ok_and(|opened| opened.findings.held()));
+        })?;
+        row.rounds += rounds;
+        let separator = if row.note.is_empty() { "caught" } else { "," };
+        row.note.push_str(&format!("{separator} {caught} of {rounds} without {what}"));
+        row.check(4 * caught > rounds, || {
+            format!("{caught} of {rounds} cuts found out a bus without {what}, and so one with them is not tested")
+        });
+    }
+    Ok(row)
+}
+
+/// What was found on a rebuilt disk.
+struct Opened {
+    recovery: Duration,
+    findings: Findings,
+}
+
+/// A rebuilt disk.
+struct Cut {
+    /// After how many operations of how many.
+    moment: String,
+    /// The recording's length there: what was acknowledged up to it must be on the disk.
+    mark: u64,
+    files: Files,
+}
+
+/// Records a run and opens disks that cuts leave. With more than one life each run but the first begins on a
+/// disk that a cut of the one before has left. Returns how many operations the last run has.
+fn cut(
+    plan: &Plan,
+    name: &str,
+    ignored: i64,
+    lives: usize,
+    count: usize,
+    mut found: impl FnMut(&str, anyhow::Result<Opened>) + Send,
+) -> anyhow::Result<usize> {
+    let mut rng = plan.rng(name);
+    let (mut account, mut before) = (Account::default(), Files::new());
+    let mut recording = record(plan, name, ignored, &account, &before, &mut rng)?;
+    for _ in 1..lives {
+        let moment = rng.usize(0..=recording.len());
+        let mut disk = recording.disk(&before);
+        disk.advance(moment)?;
+        before = disk.cut(&mut rng);
+        account = account.as_of(recording.length_at(moment));
+        recording = record(plan, name, ignored, &account, &before, &mut rng)?;
+    }
+    let sites: Vec<_> =
+        (0..WORKERS).map(|worker| plan.site_in_memory(&format!("{name}-{worker}"))).collect::<Result<_, _>>()?;
+    let (send, receive) = sync_channel::<Cut>(WORKERS);
+    let (receive, found) = (Mutex::new(receive), Mutex::new(&mut found));
+    let next = || receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    thread::scope(|scope| {
+        for site in &sites {
+            let (next, found, account) = (&next, &found, &account);
+            scope.spawn(move || {
+                while let Ok(cut) = next() {
+                    let opened = open(site, &cut, account);
+                    found.lock().unwrap_or_else(PoisonError::into_inner)(&cut.moment, opened);
+                }
+            });
+        }
+        let mut disk = recording.disk(&before);
+        for moment in recording.moments(count, &mut rng) {
+            disk.advance(moment)?;
+            let files = disk.cut(&mut rng);
+            let label = format!("{moment} of {}", recording.len());
+            send.send(Cut { moment: label, mark: recording.length_at(moment), files })?;
+        }
+        drop(send);
+        anyhow::Ok(())
+    })?;
+    sites.into_iter().try_for_each(Site::remove)?;
+    Ok(recording.len())
+}
+
+/// Runs a host under load, from its start on these files to its end.
+fn record(
+    plan: &Plan,
+    name: &str,
+    ignored: i64,
+    account: &Account,
+    before: &Files,
+    rng: &mut Rng,
+) -> anyhow::Result<Recording> {
+    let site = plan.site(name)?;
+    for (name, content) in before {
+        std::fs::write(site.file(name), content)?;
+    }
+    let path = site.data().with_extension("recording");
+    let (launch, control) = plan.shim.attach(site.launch(), site.data(), Some(&path))?;
+    control.set(Slot::IgnoreSyncs, ignored)?;
+    // From a fast disk to a slow one, on which more gathers for each commit.
+    control.set(Slot::SyncDelay, rng.i64(0..6))?;
+    let mut node = Node::start(&launch)?;
+    let target = node.target.clone();
+    // A rest, so that handlers keep up and each rebuilt disk is idle soon.
+    let load = Load { target: &target, account, clients: &MIXED, rest: Duration::from_millis(2), seed: rng.u64(..) };
+    let length = || std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    let time = plan.choose(Duration::from_millis(1_500), Duration::from_secs(4));
+    // Some runs end in good order under load, which folds the write-ahead log and removes it. The others are
+    // killed when nothing is being written, so that the recording can be compared with the files.
+    if rng.bool() {
+        load.during(&length, || {
+            pause_for(time);
+            node.terminate()
+        })?;
+    } else {
+        load.during(&length, || pause_for(time));
+        target.client().wait_until_idle(PATIENCE)?;
+        node.kill();
+    }
+    let recording = Recording::read(std::fs::read(&path)?)?;
+    let mut disk = recording.disk(before);
+    disk.advance(recording.len())?;
+    is_complete(&disk, &site)?;
+    ensure!(control.get(Slot::Syncs)? > 10 && recording.len() > 100, "hardly anything happened");
+    site.remove()?;
+    Ok(recording)
+}
+
+/// The recording must explain every byte, or the shim has missed something.
+fn is_complete(disk: &Disk<'_>, site: &Site) -> anyhow::Result<()> {
+    let expected = disk.now();
+    for name in FILES {
+        let actual = std::fs::read(site.file(name)).ok();
+        ensure!(actual.as_ref() == expected.get(name), "the recording does not lead to the {name} that there is");
+    }
+    let names = site.files()?;
+    let unknown = names.iter().find(|name| !FILES.contains(&name.as_str()) && !UNRECORDED.contains(&name.as_str()));
+    ensure!(unknown.is_none(), "the shim does not record {unknown:?}, and so it would survive no cut");
+    Ok(())
+}
+
+/// Puts a rebuilt disk in place, starts a host on it, and holds it to what was acknowledged before the cut.
+fn open(site: &Site, cut: &Cut, account: &Account) -> anyhow::Result<Opened> {
+    site.clear()?;
+    for (name, content) in &cut.files {
+        std::fs::write(site.file(name), content)?;
+    }
+    let node = site.start()?;
+    let findings = audit(&node.target.client(), account, cut.mark).context("after the start")?;
+    Ok(Opened { recovery: node.started_in(), findings })
+}

@@ -1,0 +1,148 @@
+//! What a fault has led to, and the table of it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// The most problems of a row that are printed.
+const SHOWN: usize = 10;
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// What the host answered with a success.
+    pub(crate) acknowledged: u64,
+    /// What of it is gone, altered, or was never handled.
+    pub(crate) lost: u64,
+    /// Effects that are there more often than once.
+    pub(crate) duplicated: u64,
+    /// Events that were handled before an earlier one of their key.
+    pub(crate) out_of_order: u64,
+}
+
+/// What a fault has led to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Row {
+    /// The fault.
+    pub(crate) fault: &'static str,
+    /// How often it was inflicted.
+    pub(crate) rounds: usize,
+    /// What was counted; none where losses are the purpose.
+    pub(crate) counts: Option<Counts>,
+    /// How long each start after the fault took until the host listened.
+    pub(crate) recovery: Vec<Duration>,
+    /// What else is worth knowing.
+    pub(crate) note: String,
+    /// Every check that failed.
+    pub(crate) problems: Vec<String>,
+}
+
+impl Row {
+    /// Adds a failed check.
+    #[must_use]
+    pub(crate) fn problem(mut self, problem: String) -> Self {
+        self.problems.push(problem);
+        self
+    }
+
+    /// Adds a failed check unless it holds.
+    pub(crate) fn check(&mut self, holds: bool, problem: impl FnOnce() -> String) {
+        if !holds {
+            self.problems.push(problem());
+        }
+    }
+
+    /// Adds what an audit has found.
+    pub(crate) fn add(&mut self, counts: Counts, problems: Vec<String>) {
+        let sum = self.counts.get_or_insert_default();
+        sum.acknowledged += counts.acknowledged;
+        sum.lost += counts.lost;
+        sum.duplicated += counts.duplicated;
+        sum.out_of_order += counts.out_of_order;
+        self.problems.extend(problems);
+    }
+
+    /// Whether everything held.
+    pub(crate) fn held(&self) -> bool {
+        let Counts { lost, duplicated, out_of_order, .. } = self.counts.unwrap_or_default();
+        self.problems.is_empty() && lost + duplicated + out_of_order == 0
+    }
+
+    /// In a word or two.
+    pub(crate) fn verdict(&self) -> String {
+        if self.held() { "held".to_owned() } else { format!("failed, {} checks", self.problems.len()) }
+    }
+
+    fn cells(&self) -> [String; 8] {
+        let count = |pick: fn(&Counts) -> u64| self.counts.as_ref().map_or("-".to_owned(), |all| pick(all).to_string());
+        [
+            self.fault.to_owned(),
+            self.rounds.to_string(),
+            count(|all| all.acknowledged),
+            count(|all| all.lost),
+            count(|all| all.duplicated),
+            count(|all| all.out_of_order),
+            recovery(&self.recovery),
+            self.note.clone(),
+        ]
+    }
+}
+
+/// A problem in one line of bearable length.
+fn clipped(problem: &str) -> String {
+    const LENGTH: usize = 400;
+    let problem = problem.replace('\n', " | ");
+    if problem.chars().count() <= LENGTH {
+        problem
+    } else {
+        problem.chars().take(LENGTH).chain("…".chars()).collect()
+    }
+}
+
+/// The median and the longest.
+fn recovery(times: &[Duration]) -> String {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    match (times.get(times.len() / 2), times.last()) {
+        (Some(median), Some(longest)) => format!("{} / {} ms", median.as_millis(), longest.as_millis()),
+        _ => "-".to_owned(),
+    }
+}
+
+/// The table, what is wrong, and in the last line whether everything held.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let heads = [
+        "fault",
+        "rounds",
+        "acknowledged",
+        "lost",
+        "duplicated effects",
+        "out of order",
+        "recovery (median / max)",
+        "",
+    ];
+    let mut lines = vec![heads.map(str::to_owned)];
+    lines.extend(rows.iter().map(Row::cells));
+    let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
+    let widths: [usize; 8] = std::array::from_fn(width);
+    let mut text = String::new();
+    for line in &lines {
+        let padded = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let _ = writeln!(text, "{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    text.push('\n');
+    for row in rows {
+        for problem in row.problems.iter().take(SHOWN) {
+            let _ = writeln!(text, "{}: {}", row.fault, clipped(problem));
+        }
+        if row.problems.len() > SHOWN {
+            let _ = writeln!(text, "{}: and {} more", row.fault, row.problems.len() - SHOWN);
+        }
+    }
+    let failed: Vec<_> = rows.iter().filter(|row| !row.held()).map(|row| row.fault).collect();
+    if failed.is_empty() {
+        text.push_str("passed\n");
+    } else {
+        let _ = writeln!(text, "failed: {}", failed.join(", "));
+    }
+    text
+}

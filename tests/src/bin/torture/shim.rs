@@ -1,0 +1,92 @@
+//! The shim between the host and its files: built, put in place, and told what to do while the host runs.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use sandbus_tests::Launch;
+
+/// The numbers that the shim looks at, in the order of `enum slot` in `shim.c`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Slot {
+    /// A bit for each file whose syncs succeed and do nothing, by the numbers of `enum file`.
+    IgnoreSyncs,
+    /// 1: every sync fails; n: all from the n-th on.
+    FailSyncs,
+    /// The most bytes that the store's files may have together; 0 for no limit.
+    Quota,
+    /// 1: nothing can be written.
+    ReadOnly,
+    /// Seconds that the wall clock is ahead.
+    ClockOffset,
+    /// Milliseconds that each sync takes longer.
+    SyncDelay,
+    /// How many calls were made to fail.
+    Faults,
+    /// How many syncs were asked for.
+    Syncs,
+}
+
+const SLOTS: usize = Slot::Syncs as usize + 1;
+
+/// The built library.
+#[derive(Debug)]
+pub(crate) struct Shim {
+    library: PathBuf,
+}
+
+impl Shim {
+    /// Compiles it into a directory.
+    pub(crate) fn build(directory: &Path) -> anyhow::Result<Self> {
+        let (source, library) = (directory.join("shim.c"), directory.join("shim.so"));
+        std::fs::write(&source, include_str!("shim.c"))?;
+        let output = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O2", "-Wall", "-o"])
+            .args([&library, &source])
+            .output()
+            .context("the C compiler `cc` cannot be run")?;
+        ensure!(output.status.success(), "shim.c does not compile:\n{}", String::from_utf8_lossy(&output.stderr));
+        Ok(Self { library })
+    }
+
+    /// Puts the shim between a host that is about to start and the store in `data`. What it is told to do
+    /// is kept beside that directory, and so holds for the next start too.
+    pub(crate) fn attach(
+        &self,
+        launch: Launch,
+        data: &Path,
+        recording: Option<&Path>,
+    ) -> anyhow::Result<(Launch, Control)> {
+        let path = data.with_extension("control");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        file.set_len((SLOTS * size_of::<i64>()) as u64)?;
+        let mut launch =
+            launch.env("LD_PRELOAD", &self.library).env("SANDBUS_SHIM_ROOT", data).env("SANDBUS_SHIM_CONTROL", &path);
+        if let Some(recording) = recording {
+            launch = launch.env("SANDBUS_SHIM_RECORD", recording);
+        }
+        Ok((launch, Control { file }))
+    }
+}
+
+/// What the shim is told, and what it tells.
+#[derive(Debug)]
+pub(crate) struct Control {
+    file: File,
+}
+
+impl Control {
+    /// Tells it something, from now on.
+    pub(crate) fn set(&self, slot: Slot, value: i64) -> anyhow::Result<()> {
+        Ok(self.file.write_all_at(&value.to_ne_bytes(), slot as u64 * size_of::<i64>() as u64)?)
+    }
+
+    /// Asks it something.
+    pub(crate) fn get(&self, slot: Slot) -> anyhow::Result<i64> {
+        let mut bytes = [0; size_of::<i64>()];
+        self.file.read_exact_at(&mut bytes, slot as u64 * size_of::<i64>() as u64)?;
+        Ok(i64::from_ne_bytes(bytes))
+    }
+}

@@ -1,0 +1,260 @@
+//! A place for a host, and a host that runs there.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use sandbus_tests::{Answer, Launch, Process, agent, guest, pause_for, put, send};
+use serde_json::Value;
+
+/// How long something may take that must happen. Far above what it takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A working directory with `plugins` and `data`.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    path: PathBuf,
+    data: PathBuf,
+}
+
+impl Site {
+    /// Makes one with these guests.
+    pub(crate) fn new(path: PathBuf, guests: &[&str]) -> anyhow::Result<Self> {
+        let data = path.join("data");
+        std::fs::create_dir_all(path.join("plugins"))?;
+        std::fs::create_dir_all(&data)?;
+        for name in guests {
+            put(&path.join("plugins").join(format!("{name}.wasm")), &guest(name));
+        }
+        Ok(Self { path, data })
+    }
+
+    /// The same with the data elsewhere.
+    pub(crate) fn with_data(self, data: PathBuf) -> Self {
+        Self { data, ..self }
+    }
+
+    /// Copies compiled code here, so that a start does not have to wait for it.
+    pub(crate) fn warm(&self, cache: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(self.cache())?;
+        for entry in std::fs::read_dir(cache)? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), self.cache().join(entry.file_name()))?;
+        }
+        Ok(())
+    }
+
+    /// The directory with the bus.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A file of the store.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.data.join(name)
+    }
+
+    /// A file of the plugin folder.
+    pub(crate) fn plugin(&self, name: &str) -> PathBuf {
+        self.path.join("plugins").join(name)
+    }
+
+    /// The compiled code.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.data.join("cache")
+    }
+
+    /// The names of the files beside the compiled code.
+    pub(crate) fn files(&self) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.data)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes all files, and leaves the compiled code.
+    pub(crate) fn clear(&self) -> anyhow::Result<()> {
+        self.files()?.iter().try_for_each(|name| Ok(std::fs::remove_file(self.file(name))?))
+    }
+
+    /// How a host is started here.
+    pub(crate) fn launch(&self) -> Launch {
+        Launch::serve(&self.path).args(["--log", "warn,sandbus_host::cli=info", "--data"]).args([&self.data])
+    }
+
+    /// Starts a host here.
+    pub(crate) fn start(&self) -> anyhow::Result<Node> {
+        Node::start(&self.launch())
+    }
+
+    /// Removes it with all that is in it.
+    pub(crate) fn remove(self) -> anyhow::Result<()> {
+        Ok(std::fs::remove_dir_all(self.path)?)
+    }
+}
+
+/// A running host.
+#[derive(Debug)]
+pub(crate) struct Node {
+    process: Process,
+    /// Where it is reached.
+    pub(crate) target: Target,
+}
+
+impl Node {
+    /// Starts a host and waits until it listens. If it ends instead, what it said is the error.
+    pub(crate) fn start(launch: &Launch) -> anyhow::Result<Self> {
+        let process = launch.spawn().wait().map_err(|log| anyhow!("the host does not start:\n{}", last_lines(&log)))?;
+        let target = Target { ingress: process.address.clone(), admin: process.admin.clone() };
+        Ok(Self { process, target })
+    }
+
+    /// How long it took until it listened.
+    pub(crate) fn started_in(&self) -> Duration {
+        self.process.started_in
+    }
+
+    /// Kills it without warning.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Asks it to end, and waits.
+    pub(crate) fn terminate(&mut self) -> anyhow::Result<()> {
+        self.process.signal("-TERM");
+        let status = self.wait_for_end(PATIENCE)?;
+        ensure!(status.success(), "it did not end well ({status}): {}", last_lines(&self.log()));
+        Ok(())
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait_for_end(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
+        until(patience, "the host has ended", || Ok(self.process.ended()))
+    }
+
+    /// Whether it runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process.ended().is_none()
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+/// The end of a log without what is no trouble, which is where the reason is.
+pub(crate) fn last_lines(log: &str) -> String {
+    let lines: Vec<_> = log.lines().filter(|line| !line.contains("\"level\":\"INFO\"")).collect();
+    lines[lines.len().saturating_sub(3)..].join("\n")
+}
+
+/// Waits until something is there.
+pub(crate) fn until<T>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        ensure!(started.elapsed() < patience, "after {patience:?} it is still not so that {what}");
+        pause_for(Duration::from_millis(3));
+    }
+}
+
+/// Where a host is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    ingress: String,
+    admin: String,
+}
+
+impl Target {
+    /// A client with connections of its own.
+    pub(crate) fn client(&self) -> Client {
+        Client { target: self.clone(), agent: agent() }
+    }
+}
+
+/// A client of a host.
+#[derive(Debug)]
+pub(crate) struct Client {
+    target: Target,
+    agent: ureq::Agent,
+}
+
+impl Client {
+    /// Posts to the ingress.
+    pub(crate) fn post(&self, path: &str, content_type: &str, body: &Value) -> anyhow::Result<Answer> {
+        let url = format!("http://{}{path}", self.target.ingress);
+        Ok(send(&self.agent, "POST", &url, &[("content-type", content_type)], body.to_string().as_bytes())?)
+    }
+
+    /// Posts nothing to the ingress. The answer must be a success.
+    pub(crate) fn poke(&self, path: &str) -> anyhow::Result<Value> {
+        let url = format!("http://{}{path}", self.target.ingress);
+        read(path, &send(&self.agent, "POST", &url, &[], b"")?)
+    }
+
+    /// Gets from the ingress. The answer must be a success, sooner or later: a plugin whose state changes
+    /// too fast while it reads asks its caller to come back.
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let url = format!("http://{}{path}", self.target.ingress);
+        let answer = until(PATIENCE, &format!("{path} is answered"), || {
+            Ok(Some(send(&self.agent, "GET", &url, &[], b"")?).filter(|answer| answer.status != 503))
+        });
+        read(path, &answer?)
+    }
+
+    /// Gets from the admin interface. The answer must be a success.
+    pub(crate) fn admin(&self, path: &str) -> anyhow::Result<Value> {
+        let url = format!("http://{}{path}", self.target.admin);
+        read(path, &send(&self.agent, "GET", &url, &[], b"")?)
+    }
+
+    /// Waits until everything is handled.
+    pub(crate) fn wait_until_idle(&self, patience: Duration) -> anyhow::Result<()> {
+        let mut behind = "waiting until everything is handled".to_owned();
+        let idle = until(patience, "everything is handled", || {
+            let all = self.admin("/subscriptions")?;
+            let all = all["subscriptions"].as_array().context("the host lists its subscriptions")?;
+            if let Some(paused) = all.iter().find(|one| one["status"] != "active") {
+                bail!("the subscription {} waits for {}", paused["id"], paused["waits_for"]);
+            }
+            let busy = all.iter().find(|one| one["backlog"] != 0);
+            behind = busy.map_or_else(String::new, |one| {
+                format!("{} has a backlog of {}, {} in flight", one["id"], one["backlog"], one["in_flight"])
+            });
+            Ok(behind.is_empty().then_some(()))
+        });
+        idle.with_context(|| behind)
+    }
+
+    /// The whole log, newest first.
+    pub(crate) fn log(&self) -> anyhow::Result<Vec<Value>> {
+        let mut all: Vec<Value> = Vec::new();
+        let mut before = i64::MAX as u64;
+        loop {
+            let page = self.admin(&format!("/events?before={before}&limit=1000"))?;
+            let page = page["events"].as_array().context("the host lists its events")?;
+            let Some(last) = page.last() else { return Ok(all) };
+            let position = last["position"].as_u64().context("an event has a position")?;
+            ensure!(position < before, "the log's positions do not fall: {position} before {before}");
+            before = position;
+            all.extend(page.iter().cloned());
+        }
+    }
+}
+
+fn read(path: &str, answer: &Answer) -> anyhow::Result<Value> {
+    ensure!((200..300).contains(&answer.status), "{path} answers {}: {}", answer.status, answer.body);
+    serde_json::from_str(&answer.body).with_context(|| format!("{path} answers no JSON: {}", answer.body))
+}
