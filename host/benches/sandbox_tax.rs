@@ -17,7 +17,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandbus_host::bus::{self, Bus};
+use axum::http::HeaderValue;
+use sandbus_host::bus::{self, Embedded, SharedBus};
 use sandbus_host::clock::Clock;
 use sandbus_host::dispatcher::{Dispatcher, Webhooks};
 use sandbus_host::event::Event;
@@ -116,12 +117,14 @@ fn order(number: usize) -> Value {
 
 async fn events_per_second(generation: Arc<Generation>) -> f64 {
     let directory = tempfile::tempdir().unwrap();
-    let bus = Bus::open(directory.path(), Clock::System, bus::Defaults::default()).unwrap();
+    let bus = Embedded::open(directory.path(), Clock::System, bus::Settings::default()).unwrap();
+    let bus: SharedBus = Arc::new(bus);
     let registry = Registry::default();
-    bus.declare(&generation.name, generation.settings.subscriptions.clone()).await.unwrap();
+    bus.declare(&generation.name, generation.settings.declared.clone()).await.unwrap();
     registry.put(generation);
     let places = Arc::new(Semaphore::new(CONCURRENCY));
-    let dispatcher = Dispatcher::new(bus.clone(), registry, places, Webhooks::new().unwrap());
+    let webhooks = Webhooks::new(HeaderValue::from_static("bench"), Clock::System).unwrap();
+    let dispatcher = Dispatcher::new(bus.clone(), registry, places, webhooks, 64);
     let stop = CancellationToken::new();
     let running = tokio::spawn(dispatcher.run(stop.clone()));
 

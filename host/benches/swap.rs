@@ -57,13 +57,13 @@ async fn measure() {
         let started = Instant::now();
         loader.load(&bytes, &Sidecar::default()).unwrap();
         let compile = started.elapsed();
-        let swap = save_to_first_event(&file, &bytes, &bus, &registry).await;
+        let swap = save_to_first_event(&file, &bytes, &*bus, &registry).await;
         compiles.push(milliseconds(compile));
         fresh.push(milliseconds(swap));
         over.push(milliseconds(swap.saturating_sub(compile)));
     }
     for round in 0..ROUNDS {
-        cached.push(milliseconds(save_to_first_event(&file, &version(round), &bus, &registry).await));
+        cached.push(milliseconds(save_to_first_event(&file, &version(round), &*bus, &registry).await));
     }
     stop.cancel();
     running.await.unwrap().unwrap();
@@ -87,7 +87,7 @@ fn version(round: u8) -> Vec<u8> {
     bytes
 }
 
-async fn save_to_first_event(file: &Path, bytes: &[u8], bus: &Bus, registry: &Registry) -> Duration {
+async fn save_to_first_event(file: &Path, bytes: &[u8], bus: &dyn Bus, registry: &Registry) -> Duration {
     let digest = Digest::of(bytes);
     let partial = file.with_extension("partial");
     let started = Instant::now();

@@ -44,6 +44,30 @@ impl std::fmt::Display for Timestamp {
     }
 }
 
+/// Serde's way to write a [`Timestamp`] for people, as RFC 3339.
+pub mod rfc3339 {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    use super::Timestamp;
+
+    /// Writes a timestamp.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(timestamp: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(timestamp)
+    }
+
+    /// Reads a timestamp.
+    ///
+    /// # Errors
+    /// If it is not RFC 3339.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Timestamp::parse(&text).ok_or_else(|| de::Error::custom(format!("`{text}` is no time in RFC 3339")))
+    }
+}
+
 /// Where the time comes from.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
@@ -76,8 +100,13 @@ impl Clock {
 
     /// Moves a manual clock forward; the system's is left alone.
     pub fn advance(&self, by: Duration) {
+        self.set(self.now().after(by));
+    }
+
+    /// Sets a manual clock; the system's is left alone.
+    pub fn set(&self, now: Timestamp) {
         if let Self::Manual(time) = self {
-            time.store(self.now().after(by).0, Ordering::Relaxed);
+            time.store(now.0, Ordering::Relaxed);
         }
     }
 }

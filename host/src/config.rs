@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
+use crate::bus;
+use crate::dispatcher::DEFAULT_ORIGIN;
 use crate::plugin::{self, Limits};
 use crate::server::HttpLimits;
 use crate::telemetry::Format;
@@ -35,8 +37,62 @@ pub struct Config {
     pub grace: Duration,
     /// Limits of HTTP requests.
     pub http: HttpLimits,
+    /// What the bus keeps.
+    pub bus: BusConfig,
     /// Limits of the sandbox.
     pub sandbox: SandboxConfig,
+}
+
+/// The bus' part.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BusConfig {
+    /// How many deliveries may wait for a subscription that says nothing else, before publishers are told
+    /// to come back later. Without it there is no limit.
+    pub max_backlog: Option<u64>,
+    /// How many bytes the events of the log may have, before publishers are told to come back later.
+    pub max_log_bytes: Option<u64>,
+    /// Events that were stored so long ago are deleted.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    pub retain_for: Option<Duration>,
+    /// The oldest events are deleted while the log has more bytes than this.
+    pub retain_bytes: Option<u64>,
+    /// Whether events are deleted that a subscription has not handled yet.
+    pub retain_past_cursors: bool,
+    /// How many events a flow may pass before its deliveries are dead letters.
+    pub hop_limit: u32,
+    /// The name that the host gives of itself to webhooks, in the validation handshake.
+    pub webhook_origin: String,
+}
+
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self {
+            max_backlog: None,
+            max_log_bytes: None,
+            retain_for: None,
+            retain_bytes: None,
+            retain_past_cursors: false,
+            hop_limit: 64,
+            webhook_origin: DEFAULT_ORIGIN.to_owned(),
+        }
+    }
+}
+
+impl BusConfig {
+    /// What the bus is told of it.
+    #[must_use]
+    pub fn settings(&self) -> bus::Settings {
+        bus::Settings {
+            max_backlog: self.max_backlog,
+            max_log_bytes: self.max_log_bytes,
+            retention: bus::Retention {
+                max_age: self.retain_for,
+                max_bytes: self.retain_bytes,
+                past_cursors: self.retain_past_cursors,
+            },
+        }
+    }
 }
 
 /// The sandbox's part.
@@ -144,6 +200,7 @@ struct File {
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     grace: Option<Duration>,
     http: HttpLimits,
+    bus: BusConfig,
     sandbox: SandboxConfig,
 }
 
@@ -164,6 +221,7 @@ impl Config {
             log: given.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             grace: file.grace.unwrap_or(Duration::from_secs(10)),
             http: file.http,
+            bus: file.bus,
             sandbox: file.sandbox,
         };
         config.check()?;

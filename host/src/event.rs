@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// A position in the log. It grows with each event and is never used again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub u64);
 
@@ -42,7 +42,51 @@ pub const CAUSATION_ID: &str = "causationid";
 /// The extension attribute that names the first event of the flow.
 pub const CORRELATION_ID: &str = "correlationid";
 
+/// The extension attribute that counts the events between the first one of the flow and this one.
+pub const HOPS: &str = "hops";
+/// The extension attributes that carry a trace on (CloudEvents Distributed Tracing extension).
+pub const TRACE: [&str; 2] = ["traceparent", "tracestate"];
+
 impl Event {
+    /// The value of an attribute, by its CloudEvents name.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        match name {
+            "id" => Some(&self.id),
+            "source" => Some(&self.source),
+            "type" => Some(&self.event_type),
+            "specversion" => Some("1.0"),
+            "subject" => self.subject.as_deref(),
+            "time" => self.time.as_deref(),
+            "datacontenttype" => self.datacontenttype.as_deref(),
+            "dataschema" => self.dataschema.as_deref(),
+            extension => self.extensions.get(extension).map(String::as_str),
+        }
+    }
+
+    /// How many events lie between the first one of the flow and this one.
+    #[must_use]
+    pub fn hops(&self) -> u32 {
+        self.extensions.get(HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0)
+    }
+
+    /// The attributes that events get which are published while this one is handled: their cause, their
+    /// flow, and the trace.
+    #[must_use]
+    pub fn inherited(&self) -> BTreeMap<String, String> {
+        let mut inherited = BTreeMap::from([
+            (CAUSATION_ID.to_owned(), self.id.clone()),
+            (CORRELATION_ID.to_owned(), self.correlation_id().to_owned()),
+            (HOPS.to_owned(), self.hops().saturating_add(1).to_string()),
+        ]);
+        for name in TRACE {
+            if let Some(value) = self.extensions.get(name) {
+                inherited.insert(name.to_owned(), value.clone());
+            }
+        }
+        inherited
+    }
+
     /// How many bytes it takes, roughly: its texts and its data.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
@@ -131,11 +175,14 @@ pub fn is_extension_name(name: &str) -> bool {
 pub struct IdSeed([u8; 16]);
 
 impl IdSeed {
-    /// The seed of a delivery.
+    /// The seed of a delivery. What a replay publishes is new, and so it has a seed of its own.
     #[must_use]
-    pub fn of_delivery(event: &Event, subscription: &str) -> Self {
+    pub fn of_delivery(event: &Event, subscription: &str, replay: Option<i64>) -> Self {
         let mut hash = Sha256::new();
-        for part in [event.source.as_str(), event.id.as_str(), subscription] {
+        let replay = replay.map(|number| number.to_string());
+        for part in
+            [Some(event.source.as_str()), Some(&event.id), Some(subscription), replay.as_deref()].into_iter().flatten()
+        {
             // Lengths keep ("ab", "c") apart from ("a", "bc").
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
@@ -199,12 +246,13 @@ mod tests {
     fn the_same_delivery_yields_the_same_ids() {
         let event = Event { id: "7".into(), source: "/shop".into(), ..Event::default() };
         let ids = |subscription| {
-            let seed = IdSeed::of_delivery(&event, subscription);
+            let seed = IdSeed::of_delivery(&event, subscription, None);
             (seed.id(0), seed.id(1))
         };
         assert_eq!(ids("welcome"), ids("welcome"));
         assert_ne!(ids("welcome").0, ids("welcome").1);
         assert_ne!(ids("welcome").0, ids("audit").0);
+        assert_ne!(ids("welcome").0, IdSeed::of_delivery(&event, "welcome", Some(1)).id(0), "a replay is new");
     }
 
     #[test]

@@ -5,28 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use axum::http::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::bus::{self, Bus};
+use crate::bus::{Embedded, SharedBus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatcher::{Dispatcher, Webhooks};
 use crate::ingress::Ingress;
-use crate::plugin::{Declare, EngineConfig, Folder, Keeper, Loader, Registry};
+use crate::plugin::{Declare, EngineConfig, Keeper, Loader, Registry};
 use crate::server;
-use crate::subscription::Definition;
+use crate::subscription::Declaration;
 use crate::telemetry;
 
 /// A host that is built, has loaded its plugins and is about to run.
 #[derive(Debug)]
 pub struct Host {
-    bus: Bus,
+    bus: SharedBus,
     registry: Registry,
-    folder: Folder,
     keeper: Keeper<Subscriptions>,
     dispatcher: Dispatcher,
     ingress: Ingress,
@@ -48,11 +48,11 @@ enum End {
 
 /// Makes the subscriptions of plugins known to the bus.
 #[derive(Debug)]
-struct Subscriptions(Bus);
+struct Subscriptions(SharedBus);
 
 impl Declare for Subscriptions {
-    async fn declare(&self, plugin: String, definitions: Vec<(String, Definition)>) -> Result<Vec<String>, String> {
-        let orphans = self.0.declare(&plugin, definitions).await.map_err(|error| error.to_string())?;
+    async fn declare(&self, plugin: String, declaration: Declaration) -> Result<Vec<String>, String> {
+        let orphans = self.0.declare(&plugin, declaration).await.map_err(|error| error.to_string())?;
         Ok(orphans.into_iter().map(|id| id.name).collect())
     }
 }
@@ -68,8 +68,7 @@ impl Host {
         let listener = server::bind(config.listen, "--listen").await?;
         let admin_listener = server::bind(config.admin, "--admin-listen").await?;
         let sandbox = &config.sandbox;
-        let defaults = bus::Defaults { concurrency: sandbox.subscription_concurrency, timeout: sandbox.timeout };
-        let bus = Bus::open(&config.data, clock.clone(), defaults)?;
+        let bus: SharedBus = Arc::new(Embedded::open(&config.data, clock.clone(), config.bus.settings())?);
         std::fs::create_dir_all(&config.plugins).with_context(|| {
             format!("the plugin folder {} cannot be made; name another with --plugins", config.plugins.display())
         })?;
@@ -84,8 +83,10 @@ impl Host {
         keeper.load_all().await;
 
         let places = Arc::new(Semaphore::new(concurrency));
-        let webhooks = Webhooks::new().context("the client for webhooks cannot be set up")?;
-        let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), Arc::clone(&places), webhooks);
+        let origin = HeaderValue::from_str(&config.bus.webhook_origin).context("bus.webhook_origin")?;
+        let webhooks = Webhooks::new(origin, clock.clone()).context("the client for webhooks cannot be set up")?;
+        let hop_limit = config.bus.hop_limit;
+        let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), Arc::clone(&places), webhooks, hop_limit);
         let limits = config.http;
         let patience = sandbox.patience;
         let ingress = Ingress { bus: bus.clone(), registry: registry.clone(), places, limits, patience };
@@ -93,13 +94,14 @@ impl Host {
         let admin = Admin {
             bus: bus.clone(),
             registry: registry.clone(),
-            folder: folder.clone(),
+            folder,
+            defaults: sandbox.plugin_defaults(),
             limits,
             metrics: telemetry::start_metrics().map_err(|error| anyhow!("metrics cannot be counted: {error}"))?,
             clock,
             ready: ready.subscribe(),
         };
-        Ok(Self { bus, registry, folder, keeper, dispatcher, ingress, admin, ready, listener, admin_listener, config })
+        Ok(Self { bus, registry, keeper, dispatcher, ingress, admin, ready, listener, admin_listener, config })
     }
 
     /// Where the ingress listens.
@@ -120,7 +122,7 @@ impl Host {
 
     /// The bus.
     #[must_use]
-    pub fn bus(&self) -> Bus {
+    pub fn bus(&self) -> SharedBus {
         self.bus.clone()
     }
 
@@ -128,12 +130,6 @@ impl Host {
     #[must_use]
     pub fn registry(&self) -> Registry {
         self.registry.clone()
-    }
-
-    /// The plugin folder.
-    #[must_use]
-    pub fn folder(&self) -> Folder {
-        self.folder.clone()
     }
 
     /// Runs until it is asked to end, and drains: the ingress first, then the dispatcher, then the bus.

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::pattern::Pattern;
-use crate::subscription::Target;
+use crate::subscription::{Definition, Start};
 
 /// How a delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +54,9 @@ pub enum Cause {
     Webhook,
     /// The plugin has no event handler, or none for the event.
     NoHandler,
+    /// The flow has passed more events than the host's limit: plugins that publish for each other without
+    /// end.
+    HopLimit,
 }
 
 impl Cause {
@@ -70,7 +72,15 @@ impl Cause {
             Self::Conflict => "conflict",
             Self::Webhook => "webhook",
             Self::NoHandler => "no-handler",
+            Self::HopLimit => "hop-limit",
         }
+    }
+
+    /// Reads a cause that a retry policy may name as permanent.
+    #[must_use]
+    pub fn parse_retriable(text: &str) -> Option<Self> {
+        let retriable = [Self::Retry, Self::Trap, Self::Timeout, Self::OutOfMemory, Self::Webhook];
+        retriable.into_iter().find(|cause| cause.as_str() == text)
     }
 }
 
@@ -79,6 +89,8 @@ impl Cause {
 pub struct Effects {
     /// Events to publish.
     pub publishes: Vec<Publish>,
+    /// Ids of events that were to be published later and are not.
+    pub cancels: Vec<String>,
     /// Changes of the plugin's state.
     pub writes: BTreeMap<String, Write>,
     /// What the invocation has read of the state, which must still be so.
@@ -91,7 +103,7 @@ impl Effects {
     /// Whether committing them would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.publishes.is_empty() && self.writes.is_empty() && self.subscriptions.is_empty()
+        self.publishes.is_empty() && self.cancels.is_empty() && self.writes.is_empty() && self.subscriptions.is_empty()
     }
 }
 
@@ -145,10 +157,10 @@ pub enum SubscriptionChange {
     Subscribe {
         /// Its name.
         name: String,
-        /// Which event types it takes.
-        pattern: Pattern,
-        /// Who handles them.
-        target: Target,
+        /// Its rules.
+        definition: Box<Definition>,
+        /// Where it begins.
+        start: Start,
     },
     /// Removes one.
     Unsubscribe {

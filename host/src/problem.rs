@@ -87,6 +87,10 @@ impl From<CommitError> for Problem {
         match error {
             CommitError::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30),
             CommitError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "bus-busy", detail).retry_after(1),
+            CommitError::BacklogFull(_) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "backlog-full", detail).retry_after(5)
+            }
+            CommitError::LogFull(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "log-full", detail).retry_after(30),
             CommitError::Closed(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "bus-closed", detail).retry_after(5),
             CommitError::Conflict(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "conflict", detail).retry_after(1),
             CommitError::NotANumber(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "not-a-number", detail),
@@ -132,6 +136,8 @@ mod tests {
         };
         assert_eq!(answer(CommitError::Busy), (429, true));
         assert_eq!(answer(CommitError::DiskFull), (507, true));
+        assert_eq!(answer(CommitError::BacklogFull("p/s".to_owned())), (429, true));
+        assert_eq!(answer(CommitError::LogFull(1)), (503, true));
         assert_eq!(answer(CommitError::Closed("it is shutting down".to_owned())), (503, true));
         assert_eq!(answer(CommitError::Conflict("k".to_owned())), (503, true));
         assert_eq!(answer(CommitError::NotFound("x".to_owned())), (404, false));

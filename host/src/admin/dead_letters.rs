@@ -80,7 +80,7 @@ pub(super) async fn drop_all(State(admin): State<Admin>, Query(choice): Query<Ch
 
 async fn count(admin: &Admin, choice: &Choice) -> Result<usize, Problem> {
     let count = admin.bus.count_dead_letters(choice.filter()?).await?;
-    Ok(count.min(choice.limit.unwrap_or(usize::MAX)))
+    Ok(usize::try_from(count).unwrap_or(usize::MAX).min(choice.limit.unwrap_or(usize::MAX)))
 }
 
 /// One that was named must have been there.
@@ -98,6 +98,8 @@ fn describe(letter: &DeadLetter) -> Value {
         "cause": letter.cause,
         "reason": letter.reason,
         "attempts": letter.attempts,
+        "replay": letter.replay,
+        "parks": letter.parks,
         "buried_at": letter.buried_at.to_string(),
         "history": letter.history.iter().map(|attempt| json!({
             "attempt": attempt.attempt,

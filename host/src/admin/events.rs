@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{Request, StatusCode};
+use axum::http::Request;
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -42,12 +43,19 @@ pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> 
 }
 
 /// As the ingress does.
-pub(super) async fn publish(
-    State(admin): State<Admin>,
-    request: Request<Body>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let accepted = ingress::events::publish(&admin.bus, admin.limits, request).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": accepted }))))
+pub(super) async fn publish(State(admin): State<Admin>, request: Request<Body>) -> Result<Response, Problem> {
+    ingress::events::publish(&*admin.bus, admin.limits, request).await
+}
+
+/// Deletes at once what the retention's rules do not keep.
+pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
+    let mut deleted = 0;
+    loop {
+        match admin.bus.compact().await? {
+            0 => return Ok(Json(json!({ "deleted": deleted }))),
+            count => deleted += count,
+        }
+    }
 }
 
 pub(super) fn describe(logged: &Logged) -> Value {

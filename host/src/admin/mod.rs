@@ -1,10 +1,12 @@
 //! The admin interface, on a listener of its own that is bound to loopback: what is loaded, what waits,
 //! what is dead; health; metrics.
 
+mod body;
 mod dead_letters;
 mod events;
 mod guard;
 mod plugins;
+mod schedules;
 mod subscriptions;
 
 use axum::extract::{Request, State};
@@ -16,9 +18,9 @@ use axum::{Json, Router, middleware};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::bus::Bus;
+use crate::bus::SharedBus;
 use crate::clock::Clock;
-use crate::plugin::{Folder, Registry};
+use crate::plugin::{self, Folder, Registry};
 use crate::problem::Problem;
 use crate::server::HttpLimits;
 use crate::telemetry::Metrics;
@@ -27,11 +29,13 @@ use crate::telemetry::Metrics;
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// The bus.
-    pub bus: Bus,
+    pub bus: SharedBus,
     /// The plugins that run.
     pub registry: Registry,
     /// The files that they come from.
     pub folder: Folder,
+    /// What applies to what says nothing else.
+    pub defaults: plugin::Defaults,
     /// Limits of requests.
     pub limits: HttpLimits,
     /// Counts.
@@ -51,8 +55,19 @@ impl Admin {
             .route("/metrics", get(render_metrics))
             .route("/plugins", get(plugins::list))
             .route("/plugins/{name}", get(plugins::show))
-            .route("/subscriptions", get(subscriptions::list))
+            .route("/plugins/{name}/drain", post(plugins::drain))
+            .route("/plugins/{name}/resume", post(plugins::resume))
+            .route("/subscriptions", get(subscriptions::list).post(subscriptions::put))
             .route("/subscriptions/{owner}/{name}", delete(subscriptions::delete))
+            .route("/subscriptions/{owner}/{name}/pause", post(subscriptions::pause))
+            .route("/subscriptions/{owner}/{name}/resume", post(subscriptions::resume))
+            .route(
+                "/subscriptions/{owner}/{name}/replay",
+                post(subscriptions::replay).delete(subscriptions::stop_replays),
+            )
+            .route("/scheduled", get(schedules::events).delete(schedules::cancel))
+            .route("/schedules", get(schedules::schedules))
+            .route("/compaction", post(events::compact))
             .route("/events", get(events::list).post(events::publish))
             .route("/events/{id}", get(events::show))
             .route("/dead-letters", get(dead_letters::list).delete(dead_letters::drop_all))
@@ -77,7 +92,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 }
 
 async fn render_metrics(State(admin): State<Admin>) -> Response {
-    let text = admin.metrics.render(&admin.bus, &admin.registry, &admin.clock);
+    let text = admin.metrics.render(&*admin.bus, &admin.registry, &admin.clock);
     // The text format that Prometheus 0.0.4 named.
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -1,7 +1,11 @@
 //! The plugins: what is loaded, what each asks for and is granted, and what is wrong with a file.
 
+use std::time::Duration;
+
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Admin, list as as_list};
@@ -19,8 +23,43 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
     found.map(Json).ok_or_else(|| Problem::not_found(format!("there is no plugin `{name}`")))
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Patience {
+    /// How long the answer waits for what runs.
+    #[serde(default, deserialize_with = "crate::duration::option::deserialize")]
+    wait: Option<Duration>,
+}
+
+/// Delivers nothing to a plugin any more, lets its routes answer that it is not there, and waits for what
+/// runs. It stays so until it is resumed, across restarts too.
+pub(super) async fn drain(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    Query(patience): Query<Patience>,
+) -> Result<Json<Value>, Problem> {
+    let generation = admin.registry.snapshot().plugins.get(&name).cloned();
+    let Some(generation) = generation else {
+        return Err(Problem::not_found(format!("there is no plugin `{name}`")));
+    };
+    admin.bus.drain(&name, true).await?;
+    let wait = patience.wait.unwrap_or(Duration::from_secs(10));
+    let room = &generation.room;
+    // All places free at once: then nothing runs.
+    let all = u32::try_from(room.size()).unwrap_or(u32::MAX);
+    let idle = tokio::time::timeout(wait, room.places.acquire_many(all)).await.is_ok();
+    let running = room.size() - room.places.available_permits();
+    Ok(Json(json!({ "drained": idle, "running": if idle { 0 } else { running } })))
+}
+
+pub(super) async fn resume(State(admin): State<Admin>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    admin.bus.drain(&name, false).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 fn all(admin: &Admin) -> Vec<Value> {
     let snapshot = admin.registry.snapshot();
+    let drained = admin.bus.drained();
     let statuses = admin.folder.statuses();
     let from_file = |(stem, status): (&String, &Status)| {
         let generation = status.plugin.as_ref().and_then(|name| snapshot.plugins.get(name));
@@ -28,6 +67,7 @@ fn all(admin: &Admin) -> Vec<Value> {
         plugin["file"] = format!("{stem}.wasm").into();
         plugin["status"] = match (generation, status) {
             (_, Status { disabled: true, .. }) => "disabled",
+            (Some(generation), _) if drained.contains(&*generation.name) => "drained",
             (Some(_), Status { error: None, .. }) => "running",
             (Some(_), _) => "running an older file",
             (None, _) => "broken",
@@ -54,6 +94,12 @@ fn describe(generation: &Generation) -> Value {
         "subscriptions": descriptor.subscriptions.iter().map(|subscription| json!({
             "name": subscription.name,
             "pattern": subscription.pattern,
+        })).collect::<Vec<_>>(),
+        "schedules": descriptor.schedules.iter().map(|(name, schedule)| json!({
+            "name": name,
+            "cron": schedule.cron,
+            "timezone": schedule.timezone,
+            "type": schedule.event_type,
         })).collect::<Vec<_>>(),
         "asks_for": { "publish": descriptor.publishes, "subscribe": descriptor.subscribes },
         "granted": {

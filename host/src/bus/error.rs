@@ -17,6 +17,12 @@ pub enum StoreError {
         /// The newest version that is known.
         known: i64,
     },
+    /// The data was written by an older Sandbus, before the first release.
+    #[error("the data is of version {found}, which this Sandbus no longer reads; begin with a new data directory")]
+    Older {
+        /// The version of the data.
+        found: i64,
+    },
     /// The linked SQLite is too old to be trusted.
     #[error("SQLite {0} can lose commits; build with 3.51.3 or newer")]
     OldSqlite(&'static str),
@@ -30,14 +36,28 @@ pub enum StoreError {
         /// The level of syncing that the store got.
         synchronous: i64,
     },
-    /// A row holds what this program never writes.
+    /// The files hold what this program never writes.
     #[error("the store is damaged: {0}; restore the data directory from a backup")]
     Damaged(String),
 }
 
 impl StoreError {
+    /// Whether the files hold what was never written: reading on would deliver or skip wrong events.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Damaged(_) => true,
+            Self::Engine(rusqlite::Error::SqliteFailure(error, _)) => {
+                matches!(error.code, DatabaseCorrupt | NotADatabase)
+            }
+            Self::Engine(rusqlite::Error::FromSqlConversionFailure(..)) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the disk is full: then nothing was written, and writing works again once there is space.
-    pub(super) fn is_disk_full(&self) -> bool {
+    pub(crate) fn is_disk_full(&self) -> bool {
         let Self::Engine(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
         error.code == rusqlite::ErrorCode::DiskFull
     }
@@ -81,6 +101,12 @@ pub enum CommitError {
     /// More changes wait for the disk than the bus holds.
     #[error("the bus is busy; try again")]
     Busy,
+    /// A subscription that takes the event has as many deliveries waiting as it may.
+    #[error("the subscription `{0}` has as many events waiting as it may; nothing was stored, try again later")]
+    BacklogFull(String),
+    /// The log has as many bytes as it may.
+    #[error("the log has reached its limit of {0} bytes; nothing was stored, try again later")]
+    LogFull(u64),
     /// The store has failed or the bus is shutting down.
     #[error("the bus takes no more changes: {0}")]
     Closed(String),

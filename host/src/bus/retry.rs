@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::outcome::Cause;
 use crate::subscription::RetryPolicy;
 
 /// What becomes of a delivery whose attempt failed.
@@ -14,15 +15,16 @@ pub enum Next {
 }
 
 /// Decides after a failed attempt. `attempt` counts from 1; `asked` is the delay that the handler asked
-/// for; `jitter`, from 0 to 1, spreads the policy's own delays over their upper half, so that what
-/// failed together is not tried again together.
+/// for; `jitter`, from 0 to 1, spreads the policy's own delays, so that what failed together is not tried
+/// again together.
 #[must_use]
-pub fn next(policy: &RetryPolicy, attempt: u32, asked: Option<Duration>, jitter: f64) -> Next {
-    if attempt >= policy.attempts.get() {
+pub fn next(policy: &RetryPolicy, attempt: u32, cause: Cause, asked: Option<Duration>, jitter: f64) -> Next {
+    if attempt >= policy.attempts.get() || policy.permanent.contains(&cause) {
         return Next::DeadLetter;
     }
-    let delay = asked.unwrap_or_else(|| backoff(policy, attempt).mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)));
-    Next::Attempt(delay)
+    let chance = f64::from(policy.jitter_percent.min(100)) / 100.0;
+    let spread = 1.0 - chance * (1.0 - jitter.clamp(0.0, 1.0));
+    Next::Attempt(asked.unwrap_or_else(|| backoff(policy, attempt).mul_f64(spread)))
 }
 
 fn backoff(policy: &RetryPolicy, attempt: u32) -> Duration {
@@ -47,13 +49,14 @@ mod tests {
             first_delay: Duration::from_millis(first_ms),
             factor_percent,
             max_delay: Duration::from_millis(max_ms),
+            ..RetryPolicy::default()
         }
     }
 
     #[test]
     fn delays_double_up_to_the_cap() {
         let policy = policy(10, 100, 200, 1000);
-        let delays: Vec<_> = (1..=5).map(|attempt| next(&policy, attempt, None, 1.0)).collect();
+        let delays: Vec<_> = (1..=5).map(|attempt| next(&policy, attempt, Cause::Retry, None, 1.0)).collect();
         let expected = [100, 200, 400, 800, 1000].map(|delay| Next::Attempt(Duration::from_millis(delay)));
         assert_eq!(delays, expected);
     }
@@ -61,14 +64,30 @@ mod tests {
     #[test]
     fn the_last_attempt_ends_in_a_dead_letter() {
         let policy = policy(3, 100, 200, 1000);
-        assert_ne!(next(&policy, 2, None, 0.0), Next::DeadLetter);
-        assert_eq!(next(&policy, 3, Some(Duration::ZERO), 0.0), Next::DeadLetter);
+        assert_ne!(next(&policy, 2, Cause::Retry, None, 0.0), Next::DeadLetter);
+        assert_eq!(next(&policy, 3, Cause::Retry, Some(Duration::ZERO), 0.0), Next::DeadLetter);
     }
 
     #[test]
     fn the_handlers_own_delay_is_kept() {
         let delay = Duration::from_secs(7);
-        assert_eq!(next(&policy(3, 100, 200, 1000), 1, Some(delay), 0.3), Next::Attempt(delay));
+        assert_eq!(next(&policy(3, 100, 200, 1000), 1, Cause::Retry, Some(delay), 0.3), Next::Attempt(delay));
+    }
+
+    #[test]
+    fn a_permanent_cause_is_not_tried_again() {
+        let policy = RetryPolicy { permanent: vec![Cause::OutOfMemory], ..policy(9, 100, 200, 1000) };
+        assert_eq!(next(&policy, 1, Cause::OutOfMemory, None, 0.0), Next::DeadLetter);
+        assert_ne!(next(&policy, 1, Cause::Trap, None, 0.0), Next::DeadLetter);
+    }
+
+    #[test]
+    fn jitter_is_as_wide_as_it_is_told() {
+        let policy = |jitter_percent| RetryPolicy { jitter_percent, ..policy(9, 1000, 200, 1000) };
+        let delay = |percent, jitter| next(&policy(percent), 1, Cause::Retry, None, jitter);
+        assert_eq!(delay(0, 0.0), Next::Attempt(Duration::from_secs(1)));
+        assert_eq!(delay(100, 0.0), Next::Attempt(Duration::ZERO));
+        assert_eq!(delay(40, 0.5), Next::Attempt(Duration::from_millis(800)));
     }
 
     proptest! {
@@ -79,7 +98,7 @@ mod tests {
             factor in 100..10_000u32, max in 10_000..10_000_000u64, jitter in 0.0..=1.0f64,
         ) {
             let policy = policy(attempts, first, factor, max);
-            match next(&policy, attempt, None, jitter) {
+            match next(&policy, attempt, Cause::Trap, None, jitter) {
                 Next::DeadLetter => prop_assert!(attempt >= attempts),
                 Next::Attempt(delay) => {
                     prop_assert!(attempt < attempts);

@@ -2,6 +2,7 @@
 //! plugins, and drained at the end.
 
 mod attempt;
+mod signature;
 mod webhook;
 mod worker;
 
@@ -12,18 +13,20 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bus::Bus;
+use crate::bus::SharedBus;
 use crate::plugin::Registry;
-pub use webhook::Webhooks;
+pub use webhook::{DEFAULT_ORIGIN, Webhooks};
 
 /// What every worker has.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
-    bus: Bus,
+    bus: SharedBus,
     registry: Registry,
     /// Places for invocations of all plugins together: as many as the engine's pool has.
     places: Arc<Semaphore>,
     webhooks: Webhooks,
+    /// How many events a flow may pass before its deliveries are dead letters.
+    hop_limit: u32,
     /// Attempts that run. They outlive the claiming, so that a shutdown can wait for them.
     attempts: TaskTracker,
 }
@@ -31,8 +34,8 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher that shares the places for invocations with the ingress.
     #[must_use]
-    pub fn new(bus: Bus, registry: Registry, places: Arc<Semaphore>, webhooks: Webhooks) -> Self {
-        Self { bus, registry, places, webhooks, attempts: TaskTracker::new() }
+    pub fn new(bus: SharedBus, registry: Registry, places: Arc<Semaphore>, webhooks: Webhooks, hop_limit: u32) -> Self {
+        Self { bus, registry, places, webhooks, hop_limit, attempts: TaskTracker::new() }
     }
 
     /// Gives every subscription a worker until it is cancelled, then waits for the attempts that run.

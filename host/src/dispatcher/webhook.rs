@@ -1,26 +1,37 @@
-//! Deliveries to webhooks: CloudEvents over HTTP in binary mode (HTTP binding 1.0.2, section 3.1), to
-//! hosts that the operator granted and to nobody else, wherever a name may lead.
+//! Deliveries to webhooks: CloudEvents over HTTP (HTTP binding 1.0.2), in binary mode, or signed in structured
+//! mode; to hosts that the operator granted and to nobody else, wherever a name may lead.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 
+use super::signature;
+use crate::clock::Clock;
 use crate::endpoint;
 use crate::event::Event;
 use crate::outcome::{Cause, Failure, Outcome};
+use crate::subscription::Webhook;
 
 /// What attribute values are encoded by (HTTP binding 1.0.2, section 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+/// The name that the host gives of itself in a handshake, unless it is told another.
+pub const DEFAULT_ORIGIN: &str = "sandbus";
 
 /// The client for all webhooks.
 #[derive(Clone, Debug)]
 pub struct Webhooks {
     client: Client,
+    clock: Clock,
+    /// Who asks, in a handshake.
+    origin: HeaderValue,
+    /// The endpoints that have agreed since the host was started.
+    agreed: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Webhooks {
@@ -28,7 +39,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// If TLS cannot be set up.
-    pub fn new() -> Result<Self, reqwest::Error> {
+    pub fn new(origin: HeaderValue, clock: Clock) -> Result<Self, reqwest::Error> {
         // A second call finds the provider in place, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = Client::builder()
@@ -37,22 +48,78 @@ impl Webhooks {
             .no_proxy()
             .user_agent(concat!("sandbus/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client })
+        Ok(Self { client, clock, origin, agreed: Arc::default() })
     }
 
-    /// Delivers an event.
-    pub(super) async fn deliver(&self, url: &str, grants: &[String], event: &Event, timeout: Duration) -> Outcome {
-        match endpoint::host_and_port(url) {
-            Ok(host) if endpoint::is_granted(&host, grants) => {}
-            Ok(host) => return failed(format!("the operator does not grant webhooks to {host}"), None),
-            Err(reason) => return failed(reason, None),
+    /// Delivers an event. Without grants the operator has named the endpoint.
+    pub(super) async fn deliver(
+        &self,
+        webhook: &Webhook,
+        grants: Option<&[String]>,
+        event: &Event,
+        timeout: Duration,
+    ) -> Outcome {
+        match (endpoint::host_and_port(&webhook.url), grants) {
+            (Ok(_), None) => {}
+            (Ok(host), Some(grants)) if endpoint::is_granted(&host, grants) => {}
+            (Ok(host), Some(_)) => return failed(format!("the operator does not grant webhooks to {host}"), None),
+            (Err(reason), _) => return failed(reason, None),
         }
-        let request = self.client.post(url).timeout(timeout).headers(headers(event));
-        match request.body(event.data.clone().unwrap_or_default()).send().await {
+        if let Err(outcome) = self.handshake(webhook, timeout).await {
+            return outcome;
+        }
+        let (headers, body) = match self.message(webhook, event) {
+            Ok(message) => message,
+            Err(reason) => return failed(reason, None),
+        };
+        match self.client.post(&webhook.url).timeout(timeout).headers(headers).body(body).send().await {
             // The body of the answer is not read: it says nothing that the status doesn't.
             Ok(response) => judge(response.status(), response.headers()),
             Err(error) => failed(describe(&error), None),
         }
+    }
+
+    /// Binary mode, or structured mode where the request is signed: the signature covers the body alone.
+    fn message(&self, webhook: &Webhook, event: &Event) -> Result<(HeaderMap, Vec<u8>), String> {
+        let Some(secret) = &webhook.secret else {
+            return Ok((headers(event), event.data.clone().unwrap_or_default()));
+        };
+        let body = event.to_json().to_string().into_bytes();
+        let unusable = || "the webhook's secret cannot be used".to_owned();
+        let signed = signature::sign(secret, &event.id, self.clock.now(), &body).ok_or_else(unusable)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json; charset=utf-8"));
+        for (name, value) in [
+            ("webhook-id", utf8_percent_encode(&signed.id, ENCODED).to_string()),
+            ("webhook-timestamp", signed.timestamp),
+            ("webhook-signature", signed.signature),
+        ] {
+            headers.insert(name, HeaderValue::from_str(&value).map_err(|_| unusable())?);
+        }
+        Ok((headers, body))
+    }
+
+    /// Asks an endpoint once whether it agrees, where that is demanded (CloudEvents WebHook specification
+    /// 1.0, section 4.1).
+    async fn handshake(&self, webhook: &Webhook, timeout: Duration) -> Result<(), Outcome> {
+        let agreed = || self.agreed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !webhook.handshake || agreed().contains(&webhook.url) {
+            return Ok(());
+        }
+        let request = self.client.request(Method::OPTIONS, &webhook.url).timeout(timeout);
+        let answer = request.header("webhook-request-origin", &self.origin).send().await;
+        let answer = answer.map_err(|error| failed(describe(&error), None))?;
+        let allowed = answer.headers().get("webhook-allowed-origin");
+        let agrees = answer.status().is_success() && allowed.is_some_and(|it| it == "*" || *it == self.origin);
+        if !agrees {
+            let reason = format!(
+                "the webhook does not agree to deliveries: it answered the handshake with {} and no fitting WebHook-Allowed-Origin",
+                answer.status()
+            );
+            return Err(failed(reason, None));
+        }
+        agreed().insert(webhook.url.clone());
+        Ok(())
     }
 }
 
@@ -83,14 +150,17 @@ fn headers(event: &Event) -> HeaderMap {
     headers
 }
 
-/// What an answer means. A receiver that is gone for good (410) is not asked again; one that says when to
-/// come back is taken at its word.
+/// What an answer means: what may pass by itself is tried again, and the rest is not (as Knative Eventing's
+/// delivery has it). One that says when to come back is taken at its word.
 fn judge(status: StatusCode, headers: &HeaderMap) -> Outcome {
     if status.is_success() {
         return Outcome::Ack;
     }
-    let reason = format!("the webhook answered {status}");
-    if status == StatusCode::GONE {
+    let reason = match status.is_redirection() {
+        true => format!("the webhook answered {status}, and redirects are not followed"),
+        false => format!("the webhook answered {status}"),
+    };
+    if !(matches!(status.as_u16(), 404 | 408 | 409 | 425 | 429) || status.is_server_error()) {
         return Outcome::Reject(Failure { cause: Cause::Webhook, reason });
     }
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -196,7 +266,9 @@ mod tests {
     fn statuses_decide_the_outcome() {
         let outcome = |status: u16| judge(StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
         assert_eq!(outcome(204), Outcome::Ack);
-        assert!(matches!(outcome(302), Outcome::Retry { .. }));
+        assert!(matches!(outcome(302), Outcome::Reject(_)));
+        assert!(matches!(outcome(400), Outcome::Reject(_)));
+        assert!(matches!(outcome(404), Outcome::Retry { .. }));
         assert!(matches!(outcome(410), Outcome::Reject(_)));
         assert!(matches!(outcome(500), Outcome::Retry { after: None, .. }));
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);

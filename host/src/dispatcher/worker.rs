@@ -9,8 +9,6 @@ use tokio_util::sync::CancellationToken;
 use super::Dispatcher;
 use super::attempt::Attempt;
 use crate::bus::{Claim, Subscribed};
-use crate::plugin::Snapshot;
-use crate::subscription::Target;
 use crate::telemetry::SubscriptionMetrics;
 
 /// How many deliveries of a subscription may wait for their commit after they have run.
@@ -18,7 +16,7 @@ const UNSETTLED_LIMIT: usize = 512;
 
 pub(super) struct Worker {
     dispatcher: Dispatcher,
-    subscription: Subscribed,
+    subscription: Arc<dyn Subscribed>,
     metrics: Arc<SubscriptionMetrics>,
     running: Arc<Semaphore>,
     /// How many places `running` has in all.
@@ -42,7 +40,7 @@ impl Places {
 }
 
 impl Worker {
-    pub(super) fn new(dispatcher: Dispatcher, subscription: Subscribed) -> Self {
+    pub(super) fn new(dispatcher: Dispatcher, subscription: Arc<dyn Subscribed>) -> Self {
         let metrics = Arc::new(SubscriptionMetrics::new(subscription.id()));
         let size = subscription.definition().parallelism();
         let running = Arc::new(Semaphore::new(size));
@@ -92,10 +90,26 @@ impl Worker {
         }
     }
 
+    /// Waits until somebody is there to handle the deliveries: the plugin that they are for, in a generation
+    /// that declares the subscription, or the plugin that made it for a webhook; and not drained.
     async fn target_is_there(&self) {
-        let mut changes = self.dispatcher.registry.changes();
-        // The registry lives as long as the dispatcher, and so the wait cannot fail.
-        drop(changes.wait_for(|plugins| is_served(&self.subscription, plugins)).await);
+        let overview = self.subscription.overview();
+        let Some(handler) = overview.handler() else { return };
+        let mut changes = self.dispatcher.bus.changes();
+        let mut plugins = self.dispatcher.registry.changes();
+        loop {
+            changes.mark_unchanged();
+            let generation = plugins.borrow_and_update().plugins.get(handler).cloned();
+            let serves = generation.is_some_and(|it| overview.dynamic || it.declares(&overview.id.name));
+            if serves && !self.dispatcher.bus.drained().contains(handler) {
+                return;
+            }
+            // Both live as long as the dispatcher, and so the waits cannot fail.
+            tokio::select! {
+                changed = plugins.changed() => drop(changed),
+                changed = changes.changed() => drop(changed),
+            }
+        }
     }
 
     /// Gives the subscription the places that its rules say now.
@@ -108,17 +122,6 @@ impl Worker {
             self.size -= self.running.forget_permits(self.size - wanted);
         }
     }
-}
-
-/// Whether somebody is there to handle a subscription's deliveries: the plugin that it is for, in a
-/// generation that declares it, or the plugin that made it for a webhook.
-pub(super) fn is_served(subscription: &Subscribed, plugins: &Snapshot) -> bool {
-    let overview = subscription.overview();
-    let handler = match &overview.definition.target {
-        Target::Plugin(name) => name,
-        Target::Webhook(_) => &overview.id.owner,
-    };
-    plugins.plugins.get(handler).is_some_and(|generation| overview.dynamic || generation.declares(&overview.id.name))
 }
 
 async fn acquire(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {

@@ -1,36 +1,143 @@
-//! `POST /events`: CloudEvents in, answered once they are durable.
+//! `POST /events`: CloudEvents in, answered once they are durable, or once their reply has come.
+
+use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Method, Request, StatusCode};
+use axum::extract::{Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{Ingress, cloudevents};
-use crate::bus::{Accepted, Bus};
+use crate::bus::{Accepted, Bus, Reply};
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Event, Logged, TRACE};
 use crate::outcome::Publish;
+use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::server::{HttpLimits, read_body};
 use crate::telemetry;
 
-pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body>) -> Response {
-    match publish(&ingress.bus, ingress.limits, request).await {
-        Ok(accepted) => (StatusCode::ACCEPTED, axum::Json(json!({ "accepted": accepted }))).into_response(),
-        Err(problem) => problem.into_response(),
+/// The longest that a client may wait for a reply.
+const REPLY_LIMIT: Duration = Duration::from_mins(1);
+
+/// What a publisher may ask for besides.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Wishes {
+    /// The events enter the log after so long a time.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    delay: Option<Duration>,
+    /// The events enter the log at a time.
+    at: Option<String>,
+    /// The answer is the first event that matches this, in the flow of the one that is published.
+    reply: Option<Pattern>,
+    /// How long to wait for it.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    timeout: Option<Duration>,
+}
+
+impl Wishes {
+    fn of(request: &Request<Body>) -> Result<Self, Problem> {
+        let wishes = Query::<Self>::try_from_uri(request.uri());
+        let Query(wishes) = wishes.map_err(|error| Problem::bad_request("invalid-query", error.body_text()))?;
+        if wishes.delay.is_some() && wishes.at.is_some() {
+            return Err(Problem::bad_request("invalid-query", "give `delay` or `at`, and not both"));
+        }
+        if wishes.reply.is_some() && (wishes.delay.is_some() || wishes.at.is_some()) {
+            return Err(Problem::bad_request(
+                "invalid-query",
+                "nobody waits for the reply to an event that comes later",
+            ));
+        }
+        if wishes.timeout.is_some_and(|timeout| timeout > REPLY_LIMIT) {
+            let detail = format!("`timeout` is {} s at most", REPLY_LIMIT.as_secs());
+            return Err(Problem::bad_request("invalid-query", detail));
+        }
+        Ok(wishes)
+    }
+
+    fn due(&self) -> Result<Option<Timestamp>, Problem> {
+        if let Some(delay) = self.delay {
+            return Ok(Some(Clock::System.now().after(delay)));
+        }
+        let Some(text) = &self.at else { return Ok(None) };
+        let due = Timestamp::parse(text);
+        due.map(Some).ok_or_else(|| Problem::bad_request("invalid-query", format!("`{text}` is no time in RFC 3339")))
     }
 }
 
+pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body>) -> Response {
+    publish(&*ingress.bus, ingress.limits, request).await.unwrap_or_else(IntoResponse::into_response)
+}
+
 /// Takes a request's events, all or none.
-pub(crate) async fn publish(bus: &Bus, limits: HttpLimits, request: Request<Body>) -> Result<Vec<Accepted>, Problem> {
+pub(crate) async fn publish(bus: &dyn Bus, limits: HttpLimits, request: Request<Body>) -> Result<Response, Problem> {
     if request.method() != Method::POST {
         return Err(Problem::method_not_allowed(&["POST".to_owned()]));
     }
+    let wishes = Wishes::of(&request)?;
+    let due = wishes.due()?;
     let headers = request.headers().clone();
     let mode = cloudevents::Mode::of(&headers)?;
     let body = read_body(request, limits).await?;
-    let events = cloudevents::parse(mode, &headers, body)?;
-    let publishes = events.into_iter().map(|event| Publish { event, due: None }).collect();
-    let accepted = bus.publish(publishes).await?;
+    let mut events = cloudevents::parse(mode, &headers, body)?;
+    events.iter_mut().for_each(|event| carry_trace(event, &headers));
+
+    let Some(pattern) = wishes.reply else {
+        let accepted = store(bus, events, due).await?;
+        return Ok((StatusCode::ACCEPTED, axum::Json(json!({ "accepted": accepted }))).into_response());
+    };
+    let [event] = events.as_slice() else {
+        return Err(Problem::bad_request("invalid-query", "a reply is waited for to one event, and not to a batch"));
+    };
+    let id = event.id.clone();
+    let expected = bus.expect_reply(event.correlation_id(), pattern.clone())?;
+    store(bus, events, None).await?;
+    let reply = wait(expected, &id, &pattern, wishes.timeout.unwrap_or(Duration::from_secs(5))).await?;
+    let body = reply.event.to_json().to_string();
+    Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())
+}
+
+async fn store(bus: &dyn Bus, events: Vec<Event>, due: Option<Timestamp>) -> Result<Vec<Accepted>, Problem> {
+    let accepted = bus.publish(events.into_iter().map(|event| Publish { event, due }).collect()).await?;
     telemetry::published(accepted.iter().filter(|accepted| !accepted.duplicate).count());
     Ok(accepted)
+}
+
+/// Waits for a reply to the event with an id.
+pub(super) async fn wait(expected: Reply, id: &str, pattern: &Pattern, timeout: Duration) -> Result<Logged, Problem> {
+    let reply = tokio::time::timeout(timeout, expected.wait()).await;
+    reply.ok().flatten().ok_or_else(|| {
+        let detail = format!(
+            "no `{pattern}` came in reply to the event `{id}` within {}; the event is stored all the same",
+            humantime::format_duration(timeout)
+        );
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-reply", detail)
+    })
+}
+
+/// Lets an event belong to the trace of the request that brought it, unless it says itself where it belongs
+/// (CloudEvents Distributed Tracing extension).
+fn carry_trace(event: &mut Event, headers: &HeaderMap) {
+    if event.extensions.contains_key(TRACE[0]) || !headers.get(TRACE[0]).is_some_and(|value| is_trace(value.as_bytes()))
+    {
+        return;
+    }
+    for name in TRACE {
+        if let Some(value) = headers.get(name).and_then(|value| value.to_str().ok()) {
+            event.extensions.insert(name.to_owned(), value.to_owned());
+        }
+    }
+}
+
+/// Whether a `traceparent` is well formed (W3C Trace Context, section 3.2).
+fn is_trace(value: &[u8]) -> bool {
+    let parts: Vec<_> = value.split(|byte| *byte == b'-').collect();
+    let lengths = [2, 32, 16, 2];
+    parts.len() >= lengths.len()
+        && parts.iter().zip(lengths).all(|(part, length)| part.len() == length)
+        && value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
 }

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::routing::any;
 use tokio::sync::Semaphore;
 
-use crate::bus::Bus;
+use crate::bus::SharedBus;
 use crate::plugin::Registry;
 use crate::server::HttpLimits;
 
@@ -19,7 +19,7 @@ use crate::server::HttpLimits;
 #[derive(Clone, Debug)]
 pub struct Ingress {
     /// Where events go.
-    pub bus: Bus,
+    pub bus: SharedBus,
     /// Where routes lead.
     pub registry: Registry,
     /// Places for invocations, shared with the dispatcher.

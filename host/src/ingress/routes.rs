@@ -9,16 +9,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header
 use axum::response::{IntoResponse as _, Response};
 
 use super::Ingress;
-use crate::bus::CommitError;
+use crate::bus::{CommitError, Reply};
 use crate::event::IdSeed;
-use crate::outcome::{Cause, Failure};
-use crate::plugin::{self, Answered, Found, Generation};
+use crate::outcome::{Cause, Effects, Failure};
+use crate::plugin::{self, Answered, Found, Generation, RERUN_LIMIT, ReplyTo};
 use crate::problem::Problem;
 use crate::server::read_body;
 use crate::telemetry;
-
-/// How often a request runs again because others changed what it had read.
-const RERUN_LIMIT: u32 = 32;
 
 /// Headers that belong to a connection and not to a message (RFC 9110, section 7.6.1), or that the server
 /// sets by itself.
@@ -48,6 +45,10 @@ pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body
         Found::Nothing => return Problem::not_found("no plugin has a route for this path").into_response(),
     };
     let plugin = Arc::clone(&generation.name);
+    if ingress.bus.drained().contains(&*plugin) {
+        let detail = format!("the plugin `{plugin}` is drained");
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-drained", detail).retry_after(5).into_response();
+    }
     let response = match answer(&ingress, generation, route, params, request).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
@@ -67,13 +68,22 @@ async fn answer(
     let ids = IdSeed::unique();
     let mut again = None;
     for _ in 0..RERUN_LIMIT {
-        let (response, effects) = match invoke(ingress, &generation, &request, &ids).await? {
-            Answered::Commit(response, effects) => (response, effects),
+        let (response, effects, reply_to) = match invoke(ingress, &generation, &request, &ids).await? {
+            Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
             Answered::Discard(response) => return to_http(&generation.name, response),
             Answered::Failed(failure) => return Err(failed(&generation, &request, &failure)),
         };
+        let reply_to = reply_to.filter(|_| (200..300).contains(&response.status));
+        // Before the commit, after which the reply may come at any time.
+        let expected = reply_to.as_ref().map(|reply_to| expect(ingress, &effects, reply_to)).transpose()?;
         match ingress.bus.commit(&generation.name, effects).await {
-            Ok(()) => return to_http(&generation.name, response),
+            Ok(()) => {
+                let mut response = response;
+                if let (Some(expected), Some(reply_to)) = (expected, reply_to) {
+                    reply(&mut response, expected, &reply_to).await?;
+                }
+                return to_http(&generation.name, response);
+            }
             // The next ones wait for each other, so that each has a chance.
             Err(CommitError::Conflict(_)) if again.is_none() => {
                 again = Some(Arc::clone(&generation.room.again).lock_owned().await);
@@ -83,6 +93,24 @@ async fn answer(
         }
     }
     Err(CommitError::Conflict("what the handler reads".to_owned()).into())
+}
+
+/// Begins to wait for the reply to an event that is about to be committed.
+fn expect(ingress: &Ingress, effects: &Effects, reply_to: &ReplyTo) -> Result<Reply, Problem> {
+    let event = effects.publishes.iter().map(|publish| &publish.event).find(|event| event.id == reply_to.id);
+    let flow = event.map_or(reply_to.id.as_str(), |event| event.correlation_id());
+    Ok(ingress.bus.expect_reply(flow, reply_to.pattern.clone())?)
+}
+
+/// Puts a reply's data in place of a response's body.
+async fn reply(response: &mut plugin::Response, expected: Reply, reply_to: &ReplyTo) -> Result<(), Problem> {
+    let reply = super::events::wait(expected, &reply_to.id, &reply_to.pattern, reply_to.timeout).await?;
+    let event = Arc::unwrap_or_clone(reply.event);
+    response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+    let media_type = event.datacontenttype.unwrap_or_else(|| "application/json".to_owned());
+    response.headers.push(("content-type".to_owned(), media_type));
+    response.body = event.data.unwrap_or_default();
+    Ok(())
 }
 
 async fn read_request(

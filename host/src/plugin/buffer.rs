@@ -67,9 +67,28 @@ impl Buffer {
         }
     }
 
+    /// Whether an event was published.
+    pub(super) fn has_published(&self, id: &str) -> bool {
+        self.effects.publishes.iter().any(|publish| publish.event.id == id)
+    }
+
+    /// Takes back an event that is to be published later, also if this invocation has published it.
+    pub(super) fn cancel(&mut self, id: String) -> Result<(), Refused> {
+        if self.effects.cancels.len() >= self.limits.publishes {
+            return Err(Refused::TooMany("cancel events:", self.limits.publishes));
+        }
+        self.add_bytes(id.len())?;
+        self.effects.publishes.retain(|publish| publish.event.id != id || publish.due.is_none());
+        self.effects.cancels.push(id);
+        Ok(())
+    }
+
     pub(super) fn subscribe(&mut self, change: SubscriptionChange) -> Result<(), Refused> {
         if self.effects.subscriptions.len() >= self.limits.subscriptions {
             return Err(Refused::TooMany("change subscriptions:", self.limits.subscriptions));
+        }
+        if let SubscriptionChange::Subscribe { definition, .. } = &change {
+            self.add_bytes(serde_json::to_string(definition).map_or(0, |text| text.len()))?;
         }
         self.effects.subscriptions.push(change);
         Ok(())
@@ -124,6 +143,10 @@ impl Buffer {
         };
         let total = own.unwrap_or(0).checked_add(delta).ok_or_else(not_a_number)?;
         let sum = add(base.as_deref(), total).ok_or_else(not_a_number)?;
+        // To add nothing is to look.
+        if total == 0 && !self.effects.writes.contains_key(&key) {
+            return Ok(sum);
+        }
         let write = if own.is_some() { Write::Add(total) } else { Write::Set(sum.to_string().into_bytes()) };
         self.write(key, write)?;
         Ok(sum)

@@ -6,8 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bindings::exports::sandbus::plugin::descriptor as wire;
+use super::rules;
+use crate::clock::Timestamp;
+use crate::filter::Filters;
+use crate::ordering::OrderingKey;
 use crate::pattern::Pattern;
-use crate::subscription::{self, RetryPolicy};
+use crate::schedule::{Missed, Schedule};
+use crate::subscription::{self, DeadLetterPolicy, OPERATOR, RetryPolicy, Start};
 
 /// A plugin's checked descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +27,8 @@ pub struct Descriptor {
     pub routes: Vec<Route>,
     /// The subscriptions that it serves.
     pub subscriptions: Vec<Subscription>,
+    /// The events that are published for it at certain times, by their names.
+    pub schedules: Vec<(String, Schedule)>,
     /// The event types that it asks to publish.
     pub publishes: Vec<Pattern>,
     /// The event types that it asks to make subscriptions for.
@@ -52,10 +59,18 @@ pub struct Subscription {
     pub name: String,
     /// Which event types it takes.
     pub pattern: Pattern,
+    /// Which of these events it takes.
+    pub filters: Filters,
+    /// Where it begins when it is made.
+    pub start: Start,
     /// How many deliveries may be in flight.
     pub concurrency: Option<NonZeroU32>,
-    /// The attribute whose value keeps events in order.
-    pub ordering_key: Option<String>,
+    /// What keeps events in order.
+    pub ordering_key: Option<OrderingKey>,
+    /// What a dead letter means for those that share its ordering key.
+    pub dead_letter_policy: DeadLetterPolicy,
+    /// How many deliveries may wait.
+    pub max_backlog: Option<u64>,
     /// When a failed delivery is tried again.
     pub retry: RetryPolicy,
     /// How long one invocation may run.
@@ -77,7 +92,7 @@ pub struct ConfigKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// The name breaks the rules.
-    #[error("the name `{0}` is not of 1 to 64 lower-case letters, digits and `-`")]
+    #[error("the name `{0}` is not of 1 to 64 lower-case letters, digits and `-`, or is `{OPERATOR}`")]
     Name(String),
     /// A text is too long.
     #[error("its {0} is longer than {1} bytes")]
@@ -103,9 +118,15 @@ pub enum Invalid {
     /// A pattern is none.
     #[error("{0}")]
     Pattern(#[from] crate::pattern::Invalid),
-    /// A number of a subscription is out of range.
+    /// A rule of a subscription is malformed.
     #[error("subscription `{0}`: {1}")]
-    Number(String, &'static str),
+    Rule(String, rules::Invalid),
+    /// A schedule is malformed.
+    #[error("schedule `{0}`: {1}")]
+    Schedule(String, crate::schedule::Invalid),
+    /// A schedule publishes what is no event type.
+    #[error("schedule `{0}`: `{1}` is no event type")]
+    ScheduleType(String, String),
 }
 
 /// Paths of the host's own on the ingress.
@@ -120,15 +141,16 @@ impl Descriptor {
     ///
     /// # Errors
     /// If anything in it breaks the rules.
-    pub(super) fn check(raw: wire::Descriptor) -> Result<Self, Invalid> {
+    pub(super) fn check(raw: wire::Descriptor, now: Timestamp) -> Result<Self, Invalid> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if !(1..=64).contains(&raw.name.len()) || !raw.name.bytes().all(plain) {
+        if !(1..=64).contains(&raw.name.len()) || !raw.name.bytes().all(plain) || raw.name == OPERATOR {
             return Err(Invalid::Name(raw.name.chars().take(64).collect()));
         }
         short("version", &raw.version)?;
         short("description", raw.description.as_deref().unwrap_or_default())?;
         few("routes", raw.routes.len())?;
         few("subscriptions", raw.subscriptions.len())?;
+        few("schedules", raw.schedules.len())?;
         few("configuration keys", raw.config.len())?;
         few("patterns to publish", raw.publishes.len())?;
         few("patterns to subscribe to", raw.subscribes.len())?;
@@ -144,6 +166,7 @@ impl Descriptor {
             description: raw.description,
             routes: raw.routes.into_iter().map(route).collect::<Result<_, _>>()?,
             subscriptions: raw.subscriptions.into_iter().map(subscription).collect::<Result<_, _>>()?,
+            schedules: raw.schedules.into_iter().map(|raw| schedule(raw, now)).collect::<Result<_, _>>()?,
             publishes: patterns(&raw.publishes)?,
             subscribes: patterns(&raw.subscribes)?,
             config: raw
@@ -154,6 +177,7 @@ impl Descriptor {
         };
         once(descriptor.routes.iter().map(ToString::to_string))?;
         once(descriptor.subscriptions.iter().map(|subscription| subscription.name.clone()))?;
+        once(descriptor.schedules.iter().map(|(name, _)| name.clone()))?;
         Ok(descriptor)
     }
 }
@@ -202,48 +226,62 @@ fn subscription(raw: wire::Subscription) -> Result<Subscription, Invalid> {
     if !subscription::is_valid_name(&raw.name) {
         return Err(Invalid::SubscriptionName(raw.name.chars().take(128).collect()));
     }
-    let number = |what| Invalid::Number(raw.name.clone(), what);
-    let positive = |value: Option<u32>, what| match value.map(NonZeroU32::new) {
-        None => Ok(None),
-        Some(Some(value)) => Ok(Some(value)),
-        Some(None) => Err(number(what)),
-    };
-    let concurrency = positive(raw.concurrency, "its concurrency is zero")?;
-    if concurrency.is_some_and(|concurrency| concurrency.get() > 1_024) {
-        return Err(number("its concurrency is above 1024"));
-    }
-    let mut retry = RetryPolicy::default();
-    if let Some(policy) = &raw.retry {
-        if let Some(attempts) = positive(policy.attempts, "its retry policy has no attempt")? {
-            retry.attempts = attempts;
-        }
-        if let Some(delay) = policy.first_delay_ms {
-            retry.first_delay = Duration::from_millis(delay);
-        }
-        if let Some(factor) = policy.factor_percent {
-            if !(100..=10_000).contains(&factor) {
-                return Err(number("its retry factor is not from 100 to 10000 per cent"));
-            }
-            retry.factor_percent = factor;
-        }
-        if let Some(delay) = policy.max_delay_ms {
-            retry.max_delay = Duration::from_millis(delay);
-        }
-    }
+    let name = raw.name.clone();
+    rules_of(raw).map_err(|invalid| Invalid::Rule(name, invalid))
+}
+
+fn rules_of(raw: wire::Subscription) -> Result<Subscription, rules::Invalid> {
     if raw.timeout_ms == Some(0) {
-        return Err(number("its timeout is zero"));
+        return Err(rules::Invalid::Timeout);
     }
-    if raw.ordering_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 64) {
-        return Err(number("its ordering key is no attribute's name"));
+    if raw.max_backlog == Some(0) {
+        return Err(rules::Invalid::MaxBacklog);
     }
     Ok(Subscription {
         pattern: Pattern::parse(&raw.pattern)?,
-        concurrency,
-        ordering_key: raw.ordering_key,
-        retry,
+        filters: rules::filters(raw.filters.as_deref())?,
+        start: rules::start(raw.start)?,
+        concurrency: rules::concurrency(raw.concurrency)?,
+        ordering_key: rules::ordering_key(raw.ordering_key.as_deref())?,
+        dead_letter_policy: rules::dead_letter_policy(raw.dead_letter_policy),
+        retry: rules::retry(raw.retry)?,
+        max_backlog: raw.max_backlog,
         timeout: raw.timeout_ms.map(Duration::from_millis),
         name: raw.name,
     })
+}
+
+fn schedule(raw: wire::Schedule, now: Timestamp) -> Result<(String, Schedule), Invalid> {
+    /// The most bytes of a schedule's payload.
+    const DATA_LIMIT: usize = 64 << 10;
+    if !subscription::is_valid_name(&raw.name) {
+        return Err(Invalid::SubscriptionName(raw.name.chars().take(128).collect()));
+    }
+    short("cron expression", &raw.cron)?;
+    short("time zone", raw.timezone.as_deref().unwrap_or_default())?;
+    short("media type", raw.datacontenttype.as_deref().unwrap_or_default())?;
+    if raw.data.as_ref().is_some_and(|data| data.len() > DATA_LIMIT) {
+        return Err(Invalid::TooLong("schedule's data", DATA_LIMIT));
+    }
+    if Pattern::parse(&raw.type_)?.exact().is_none() {
+        return Err(Invalid::ScheduleType(raw.name, raw.type_));
+    }
+    let schedule = Schedule {
+        cron: raw.cron,
+        timezone: raw.timezone,
+        missed: match raw.missed {
+            None | Some(wire::Missed::RunOnce) => Missed::RunOnce,
+            Some(wire::Missed::Skip) => Missed::Skip,
+            Some(wire::Missed::CatchUp) => Missed::CatchUp,
+        },
+        event_type: raw.type_,
+        datacontenttype: raw.datacontenttype,
+        data: raw.data,
+    };
+    match schedule.check(now) {
+        Ok(()) => Ok((raw.name, schedule)),
+        Err(invalid) => Err(Invalid::Schedule(raw.name, invalid)),
+    }
 }
 
 #[cfg(test)]
@@ -257,6 +295,7 @@ mod tests {
             description: None,
             routes: Vec::new(),
             subscriptions: Vec::new(),
+            schedules: Vec::new(),
             publishes: Vec::new(),
             subscribes: Vec::new(),
             config: Vec::new(),
@@ -264,16 +303,17 @@ mod tests {
     }
 
     fn with_route(method: &str, path: &str) -> Result<Descriptor, Invalid> {
-        Descriptor::check(wire::Descriptor {
-            routes: vec![wire::Route { method: method.into(), path: path.into() }],
-            ..raw()
-        })
+        check(wire::Descriptor { routes: vec![wire::Route { method: method.into(), path: path.into() }], ..raw() })
+    }
+
+    fn check(raw: wire::Descriptor) -> Result<Descriptor, Invalid> {
+        Descriptor::check(raw, Timestamp(0))
     }
 
     #[test]
     fn names_and_routes_follow_the_rules() {
-        assert!(Descriptor::check(raw()).is_ok());
-        assert!(matches!(Descriptor::check(wire::Descriptor { name: "../x".into(), ..raw() }), Err(Invalid::Name(_))));
+        assert!(check(raw()).is_ok());
+        assert!(matches!(check(wire::Descriptor { name: "../x".into(), ..raw() }), Err(Invalid::Name(_))));
         assert!(with_route("GET", "/users/{id}").is_ok());
         assert!(matches!(with_route("FETCH", "/"), Err(Invalid::Method(_))));
         assert!(matches!(with_route("GET", "users"), Err(Invalid::Path(..))));
@@ -281,19 +321,48 @@ mod tests {
         assert!(matches!(with_route("POST", "/events"), Err(Invalid::Reserved(_))));
     }
 
-    #[test]
-    fn a_subscription_without_attempts_is_refused() {
-        let retry =
-            wire::RetryPolicy { attempts: Some(0), first_delay_ms: None, factor_percent: None, max_delay_ms: None };
-        let subscription = wire::Subscription {
+    fn subscription(pattern: &str) -> wire::Subscription {
+        wire::Subscription {
             name: "a".into(),
-            pattern: "a".into(),
+            pattern: pattern.into(),
+            filters: None,
+            start: None,
             concurrency: None,
             ordering_key: None,
-            retry: Some(retry),
+            dead_letter_policy: None,
+            max_backlog: None,
+            retry: None,
             timeout_ms: None,
+        }
+    }
+
+    #[test]
+    fn malformed_rules_are_named_with_their_subscription() {
+        let refused = |subscription: wire::Subscription| {
+            let descriptor = wire::Descriptor { subscriptions: vec![subscription], ..raw() };
+            matches!(check(descriptor), Err(Invalid::Rule(name, _)) if name == "a")
         };
-        let descriptor = wire::Descriptor { subscriptions: vec![subscription], ..raw() };
-        assert!(matches!(Descriptor::check(descriptor), Err(Invalid::Number(..))));
+        assert!(!refused(subscription("a")));
+        assert!(refused(subscription("a..b")));
+        assert!(refused(wire::Subscription { filters: Some("[{}]".into()), ..subscription("a") }));
+        assert!(refused(wire::Subscription { ordering_key: Some("A B".into()), ..subscription("a") }));
+        assert!(refused(wire::Subscription { concurrency: Some(0), ..subscription("a") }));
+        assert!(refused(wire::Subscription { max_backlog: Some(0), ..subscription("a") }));
+    }
+
+    #[test]
+    fn a_schedule_that_never_comes_is_refused() {
+        let schedule = |cron: &str| wire::Schedule {
+            name: "daily".into(),
+            cron: cron.into(),
+            timezone: None,
+            missed: None,
+            type_: "tick".into(),
+            datacontenttype: None,
+            data: None,
+        };
+        let check = |cron| check(wire::Descriptor { schedules: vec![schedule(cron)], ..raw() });
+        assert!(check("0 9 * * *").is_ok());
+        assert!(matches!(check("0 0 31 2 *"), Err(Invalid::Schedule(..))));
     }
 }

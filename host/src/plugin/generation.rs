@@ -12,13 +12,12 @@ use super::bindings::sandbus::plugin::types as wire;
 use super::compile::Digest;
 use super::descriptor::{Descriptor, Invalid};
 use super::engine;
-use super::imports::{self, Invocation, Occasion, Run};
+use super::imports::{self, Invocation, Occasion, ReplyTo, Run};
 use super::loader::Room;
 use super::settings::Settings;
-use crate::clock::Clock;
-use crate::event::{CAUSATION_ID, CORRELATION_ID, Event, IdSeed};
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Event, IdSeed, TRACE};
 use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
-use crate::subscription::Definition;
 
 /// What a component may use to describe itself.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -67,14 +66,14 @@ impl Prepared {
     }
 
     /// Asks the component what it is.
-    pub(super) fn describe(&self) -> Result<Descriptor, PrepareError> {
+    pub(super) fn describe(&self, now: Timestamp) -> Result<Descriptor, PrepareError> {
         let mut store = self.store(Invocation::describing(DESCRIBE_MEMORY_BYTES), DESCRIBE_TIMEOUT);
         let call = |store: &mut Store<Invocation>| {
             let instance = self.pre.instantiate(&mut *store)?;
             self.descriptor.load(&mut *store, &instance)?.call_describe(&mut *store)
         };
         let raw = call(&mut store).map_err(|error| PrepareError::Describe(Ended::of(&error, store.data()).reason))?;
-        Ok(Descriptor::check(raw)?)
+        Ok(Descriptor::check(raw, now)?)
     }
 
     /// Whether what is declared is exported as well.
@@ -157,6 +156,19 @@ impl std::fmt::Debug for Generation {
     }
 }
 
+/// What an event handler is called with.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// The name of the subscription that it is delivered for.
+    pub subscription: &'a str,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// The number of the replay that it belongs to, if it is history.
+    pub replay: Option<i64>,
+}
+
 /// What comes out of handling a delivery.
 #[derive(Debug)]
 pub struct Handled {
@@ -185,6 +197,14 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+impl Request {
+    /// The trace that the request belongs to (W3C Trace Context), for the events that are published.
+    fn trace(&self) -> BTreeMap<String, String> {
+        let traced = self.headers.iter().filter(|(name, _)| TRACE.contains(&name.as_str()));
+        traced.cloned().collect()
+    }
+}
+
 /// A plugin's response.
 #[derive(Clone, Debug)]
 pub struct Response {
@@ -199,8 +219,9 @@ pub struct Response {
 /// What comes out of handling a request.
 #[derive(Debug)]
 pub enum Answered {
-    /// A response that is sent once the effects are durable.
-    Commit(Response, Effects),
+    /// A response that is sent once the effects are durable, and in whose place a reply is sent if one is
+    /// asked for.
+    Commit(Response, Effects, Option<ReplyTo>),
     /// A response without effects.
     Discard(Response),
     /// The handler ended badly.
@@ -243,20 +264,10 @@ impl Generation {
 
     /// Handles a delivery in a fresh instance. Blocks for as long as the handler runs.
     #[must_use]
-    pub fn handle_event(
-        &self,
-        event: &Event,
-        subscription: &str,
-        attempt: u32,
-        definition: &Definition,
-        state: Box<dyn StateView>,
-    ) -> Handled {
-        let inherited = BTreeMap::from([
-            (CAUSATION_ID.to_owned(), event.id.clone()),
-            (CORRELATION_ID.to_owned(), event.correlation_id().to_owned()),
-        ]);
+    pub fn handle_event(&self, call: &Call<'_>, timeout: Duration, state: Box<dyn StateView>) -> Handled {
+        let Call { event, subscription, attempt, replay } = *call;
         let occasion = Occasion::Delivery { event: event.id.clone(), subscription: subscription.to_owned(), attempt };
-        let run = self.run(state, IdSeed::of_delivery(event, subscription), inherited, occasion);
+        let run = self.run(state, IdSeed::of_delivery(event, subscription, replay), event.inherited(), occasion);
         let prepared = match &self.code {
             Code::Component(prepared) => prepared,
             Code::Native(handler) => return run_native(*handler, event, run),
@@ -266,7 +277,7 @@ impl Generation {
             let outcome = Outcome::Reject(Failure { cause: Cause::NoHandler, reason });
             return Handled { outcome, effects: Effects::default() };
         };
-        let timeout = definition.timeout.min(self.settings.limits.timeout);
+        let timeout = timeout.min(self.settings.limits.timeout);
         let (result, invocation) = prepared.invoke(run, timeout, |store, instance| {
             let extensions = pairs(&event.extensions);
             let delivery = wire::Delivery {
@@ -283,7 +294,7 @@ impl Generation {
                 },
                 subscription,
                 attempt,
-                replay: false,
+                replay: replay.is_some(),
             };
             events.load(&mut *store, instance)?.call_handle(&mut *store, delivery)
         });
@@ -306,7 +317,7 @@ impl Generation {
             return Answered::Failed(Failure { cause: Cause::NoHandler, reason });
         };
         let occasion = Occasion::Request { route: format!("{} {}", request.method, request.route) };
-        let run = self.run(state, ids, BTreeMap::new(), occasion);
+        let run = self.run(state, ids, request.trace(), occasion);
         let (result, invocation) = prepared.invoke(run, self.settings.limits.timeout, |store, instance| {
             let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
             let headers = pairs(request.headers.iter().map(|(name, value)| (name, value)));
@@ -322,7 +333,10 @@ impl Generation {
             http.load(&mut *store, instance)?.call_handle(&mut *store, request)
         });
         match result {
-            Ok(Ok(response)) => Answered::Commit(response_of(response), invocation.into_effects().unwrap_or_default()),
+            Ok(Ok(response)) => {
+                let (effects, reply) = invocation.into_parts().unwrap_or_default();
+                Answered::Commit(response_of(response), effects, reply)
+            }
             Ok(Err(response)) => Answered::Discard(response_of(response)),
             Err(failure) => Answered::Failed(failure),
         }
@@ -341,9 +355,11 @@ impl Generation {
             clock: self.clock.clone(),
             buffer: imports::buffer(state, &self.settings),
             ids,
+            ids_given: 0,
             inherited,
             occasion,
             log_bytes_left: self.settings.limits.log_bytes,
+            reply: None,
         }
     }
 }

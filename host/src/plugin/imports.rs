@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use wasmtime::component::{Resource, ResourceTable};
 
-use super::bindings::sandbus::plugin::{bus, types};
+use super::bindings::sandbus::plugin::{bus, rules as wire_rules, types};
 use super::bindings::wasi::clocks::wall_clock;
 use super::bindings::wasi::config::store as config;
 use super::bindings::wasi::keyvalue::{atomics, store};
@@ -15,12 +15,13 @@ use super::bindings::wasi::logging::logging;
 use super::bindings::wasi::random::random;
 use super::buffer::{Buffer, Refused};
 use super::limits::Meter;
+use super::rules;
 use super::settings::Settings;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, IdSeed};
 use crate::outcome::{StateView, SubscriptionChange};
 use crate::pattern::Pattern;
-use crate::subscription::Target;
+use crate::subscription::{Definition, Secret, Target, Webhook};
 
 /// The data of one wasmtime store: one invocation.
 #[derive(Debug)]
@@ -38,12 +39,29 @@ pub(super) struct Run {
     pub(super) clock: Clock,
     pub(super) buffer: Buffer,
     pub(super) ids: IdSeed,
+    /// How many ids have been given away.
+    pub(super) ids_given: u64,
     /// Attributes that every published event gets: its cause and its flow.
     pub(super) inherited: BTreeMap<String, String>,
     /// What log lines carry besides the plugin's name.
     pub(super) occasion: Occasion,
     pub(super) log_bytes_left: usize,
+    pub(super) reply: Option<ReplyTo>,
 }
+
+/// The reply that the client of a request waits for.
+#[derive(Clone, Debug)]
+pub struct ReplyTo {
+    /// The id of the event that begins the flow.
+    pub id: String,
+    /// Which event is the reply.
+    pub pattern: Pattern,
+    /// How long the client waits.
+    pub timeout: Duration,
+}
+
+/// The longest that a client may wait for a reply.
+const REPLY_LIMIT: Duration = Duration::from_mins(1);
 
 /// What an invocation is about, for its log lines.
 #[derive(Clone, Debug)]
@@ -84,6 +102,11 @@ impl Invocation {
 
     pub(super) fn into_effects(self) -> Option<crate::outcome::Effects> {
         self.run.map(|run| run.buffer.into_effects())
+    }
+
+    /// The effects, and the reply that the client of a request waits for.
+    pub(super) fn into_parts(self) -> Option<(crate::outcome::Effects, Option<ReplyTo>)> {
+        self.run.map(|run| (run.buffer.into_effects(), run.reply))
     }
 
     /// Publishes as a component would. For native handlers, which are trusted to publish what they may.
@@ -143,7 +166,7 @@ impl Run {
         // The host's own come last, so that a plugin cannot forge them.
         extensions.extend(self.inherited.clone());
         let event = Event {
-            id: self.ids.id(self.buffer.published() as u64),
+            id: self.ids.id(self.ids_given),
             source: format!("/plugins/{}", self.plugin),
             event_type,
             subject: message.subject,
@@ -160,15 +183,36 @@ impl Run {
         let (event, due) = self.event(message)?;
         let id = event.id.clone();
         self.buffer.publish(event, due).map_err(|refused| limit(&refused))?;
+        self.ids_given += 1;
         Ok(id)
     }
 
-    fn subscribe(&mut self, name: String, pattern: &str, target: bus::Target) -> Result<(), bus::Error> {
+    fn cancel(&mut self, id: String) -> Result<(), bus::Error> {
+        self.buffer.cancel(id).map_err(|refused| limit(&refused))
+    }
+
+    fn reply(&mut self, id: String, pattern: &str, timeout: Duration) -> Result<(), bus::Error> {
+        if !matches!(self.occasion, Occasion::Request { .. }) {
+            return Err(bus::Error::Invalid("only the client of a request can wait for a reply".to_owned()));
+        }
+        if !self.buffer.has_published(&id) {
+            return Err(bus::Error::Invalid(format!("this invocation has not published the event `{id}`")));
+        }
+        if timeout > REPLY_LIMIT {
+            return Err(bus::Error::Limit(format!("a client waits {} s at most", REPLY_LIMIT.as_secs())));
+        }
+        let pattern = Pattern::parse(pattern).map_err(invalid)?;
+        self.reply = Some(ReplyTo { id, pattern, timeout });
+        Ok(())
+    }
+
+    fn subscribe(&mut self, wanted: bus::Subscription) -> Result<(), bus::Error> {
+        let name = wanted.name;
         if !crate::subscription::is_valid_name(&name) {
             let reason = format!("`{name}` is no subscription's name; use 1 to 128 letters, digits, `-` and `_`");
             return Err(bus::Error::Invalid(reason));
         }
-        let pattern = Pattern::parse(pattern).map_err(|error| bus::Error::Invalid(error.to_string()))?;
+        let pattern = Pattern::parse(&wanted.pattern).map_err(invalid)?;
         if !self.settings.subscribe.iter().any(|grant| grant.covers(&pattern)) {
             let reason = format!(
                 "plugin `{}` may not subscribe to `{pattern}`; name it among what the plugin subscribes, or grant it in the sidecar",
@@ -176,17 +220,30 @@ impl Run {
             );
             return Err(bus::Error::Denied(reason));
         }
-        let target = match target {
+        let target = match wanted.target {
             bus::Target::Plugin(name) => Target::Plugin(name),
-            bus::Target::Webhook(url) => self.webhook(url)?,
+            bus::Target::Webhook(webhook) => self.webhook(webhook)?,
         };
+        let start = rules::start(wanted.start).map_err(invalid)?;
+        let concurrency = rules::concurrency(wanted.concurrency).map_err(invalid)?;
+        let definition = Box::new(Definition {
+            pattern,
+            filters: rules::filters(wanted.filters.as_deref()).map_err(invalid)?,
+            target,
+            concurrency: concurrency.unwrap_or(self.settings.subscription_concurrency),
+            ordering_key: rules::ordering_key(wanted.ordering_key.as_deref()).map_err(invalid)?,
+            dead_letter_policy: rules::dead_letter_policy(wanted.dead_letter_policy),
+            retry: rules::retry(wanted.retry).map_err(invalid)?,
+            max_backlog: None,
+            timeout: self.settings.limits.timeout,
+        });
         self.buffer
-            .subscribe(SubscriptionChange::Subscribe { name, pattern, target })
+            .subscribe(SubscriptionChange::Subscribe { name, definition, start })
             .map_err(|refused| limit(&refused))
     }
 
-    fn webhook(&self, url: String) -> Result<Target, bus::Error> {
-        let host = crate::endpoint::host_and_port(&url).map_err(bus::Error::Invalid)?;
+    fn webhook(&self, webhook: bus::Webhook) -> Result<Target, bus::Error> {
+        let host = crate::endpoint::host_and_port(&webhook.url).map_err(bus::Error::Invalid)?;
         if !crate::endpoint::is_granted(&host, &self.settings.webhooks) {
             let reason = format!(
                 "plugin `{}` may not send to `{host}`; grant it in the sidecar: [grants] webhooks = [\"{host}\"]",
@@ -194,8 +251,13 @@ impl Run {
             );
             return Err(bus::Error::Denied(reason));
         }
-        Ok(Target::Webhook(url))
+        let secret = webhook.secret.as_deref().map(Secret::parse).transpose().map_err(invalid)?;
+        Ok(Target::Webhook(Webhook { url: webhook.url, secret, handshake: webhook.handshake }))
     }
+}
+
+fn invalid(error: impl std::fmt::Display) -> bus::Error {
+    bus::Error::Invalid(error.to_string())
 }
 
 fn limit(refused: &Refused) -> bus::Error {
@@ -207,6 +269,7 @@ fn other(reason: impl std::fmt::Display) -> store::Error {
 }
 
 impl types::Host for Invocation {}
+impl wire_rules::Host for Invocation {}
 
 impl bus::Host for Invocation {
     fn publish(&mut self, message: bus::Message) -> wasmtime::Result<Result<String, bus::Error>> {
@@ -223,13 +286,16 @@ impl bus::Host for Invocation {
         Ok(ids)
     }
 
-    fn subscribe(
-        &mut self,
-        name: String,
-        pattern: String,
-        target: bus::Target,
-    ) -> wasmtime::Result<Result<(), bus::Error>> {
-        Ok(self.run()?.subscribe(name, &pattern, target))
+    fn cancel(&mut self, id: String) -> wasmtime::Result<Result<(), bus::Error>> {
+        Ok(self.run()?.cancel(id))
+    }
+
+    fn reply(&mut self, id: String, pattern: String, timeout_ms: u64) -> wasmtime::Result<Result<(), bus::Error>> {
+        Ok(self.run()?.reply(id, &pattern, Duration::from_millis(timeout_ms)))
+    }
+
+    fn subscribe(&mut self, wanted: bus::Subscription) -> wasmtime::Result<Result<(), bus::Error>> {
+        Ok(self.run()?.subscribe(wanted))
     }
 
     fn unsubscribe(&mut self, name: String) -> wasmtime::Result<Result<(), bus::Error>> {

@@ -15,7 +15,7 @@ use super::generation::Generation;
 use super::loader::{LoadError, Loader};
 use super::registry::{Registry, RouteConflict};
 use super::sidecar::Sidecar;
-use crate::subscription::Definition;
+use crate::subscription::Declaration;
 
 /// A file is taken for whole when nothing has been written to it for so long.
 const QUIET: Duration = Duration::from_millis(25);
@@ -29,12 +29,12 @@ const POLL: Duration = Duration::from_secs(2);
 /// Where a generation's subscriptions are made known before it is swapped in. The composition root
 /// connects this to the bus, which this module does not know.
 pub trait Declare: Send + Sync + 'static {
-    /// Takes over the subscriptions that a plugin declares, and returns the names of those that it no
-    /// longer does.
+    /// Takes over the subscriptions and the schedules that a plugin declares, and returns the names of the
+    /// subscriptions that it no longer does.
     fn declare(
         &self,
         plugin: String,
-        definitions: Vec<(String, Definition)>,
+        declaration: Declaration,
     ) -> impl Future<Output = Result<Vec<String>, String>> + Send;
 }
 
@@ -266,9 +266,8 @@ impl<D: Declare> Keeper<D> {
 
         self.check_name(stem, &generation.name)?;
         self.registry.check_routes(&generation.name, &generation.descriptor.routes)?;
-        let definitions = generation.settings.subscriptions.clone();
-        let orphans =
-            self.declare.declare(generation.name.to_string(), definitions).await.map_err(SwapError::Declare)?;
+        let declared = generation.settings.declared.clone();
+        let orphans = self.declare.declare(generation.name.to_string(), declared).await.map_err(SwapError::Declare)?;
         for subscription in orphans {
             tracing::warn!(plugin = %generation.name, subscription, "the plugin no longer declares this subscription; it is paused and keeps its backlog");
         }
@@ -304,7 +303,13 @@ fn load(loader: &Loader, wasm: &Path, sidecar: &Path) -> Result<Option<Generatio
 
 /// Lets the system tell of changes. Where it cannot, the folder is polled.
 fn watch(path: &Path, changed: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |_| changed.notify_one()).ok()?;
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // To read the folder is an access too, and must not lead to the next look.
+        if !event.is_ok_and(|event| event.kind.is_access()) {
+            changed.notify_one();
+        }
+    })
+    .ok()?;
     watcher.watch(path, RecursiveMode::NonRecursive).ok()?;
     Some(watcher)
 }

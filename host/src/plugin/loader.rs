@@ -29,6 +29,10 @@ pub struct Loader {
     _engine: Engine,
 }
 
+/// How often an invocation runs again because others changed what it had read, before that counts as a
+/// failure.
+pub const RERUN_LIMIT: u32 = 32;
+
 /// What bounds a plugin's invocations.
 #[derive(Debug)]
 pub struct Room {
@@ -37,6 +41,14 @@ pub struct Room {
     /// Held by an invocation that runs again after a conflict, so that such ones don't defeat each other.
     pub again: Arc<tokio::sync::Mutex<()>>,
     size: usize,
+}
+
+impl Room {
+    /// How many places there are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
 }
 
 impl std::fmt::Debug for Loader {
@@ -94,7 +106,7 @@ impl Loader {
         if let Some(descriptor) = kept {
             return Ok(descriptor);
         }
-        let descriptor = prepared.describe()?;
+        let descriptor = prepared.describe(self.clock.now())?;
         match serde_json::to_string(&descriptor) {
             Ok(text) => self.cache.keep_note(digest, &text),
             Err(error) => tracing::warn!(%error, "a descriptor could not be cached"),

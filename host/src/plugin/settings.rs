@@ -1,13 +1,14 @@
 //! Descriptor and sidecar put together: what applies to a generation.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use super::descriptor::{self, Descriptor};
 use super::limits::Limits;
+use super::rules;
 use super::sidecar::{Sidecar, SubscriptionOverrides};
 use crate::pattern::Pattern;
-use crate::subscription::{Definition, Target};
+use crate::subscription::{Declaration, Definition, Start, Target};
 
 /// What applies to every plugin that says nothing else.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,10 @@ pub struct Settings {
     pub webhooks: Vec<String>,
     /// Its configuration.
     pub config: BTreeMap<String, String>,
-    /// The rules of its declared subscriptions, by name.
-    pub subscriptions: Vec<(String, Definition)>,
+    /// Its declared subscriptions, and its schedules as far as it may publish their events.
+    pub declared: Declaration,
+    /// Deliveries in flight of a subscription that it makes at run time.
+    pub subscription_concurrency: NonZeroU32,
 }
 
 /// Why a sidecar does not go with a plugin.
@@ -53,9 +56,9 @@ pub enum Mismatch {
     /// It grants more memory than there is for one plugin.
     #[error("it grants {0} bytes of memory, and the host's limit is {1}; raise `memory_ceiling_bytes` in sandbus.toml")]
     TooMuchMemory(usize, usize),
-    /// A factor is out of range.
-    #[error("the retry factor of `{0}` is not from 100 to 10000 per cent")]
-    Factor(String),
+    /// A rule for a subscription is malformed.
+    #[error("subscription `{0}`: {1}")]
+    Rule(String, rules::Invalid),
 }
 
 impl Settings {
@@ -72,14 +75,22 @@ impl Settings {
             limits.memory_bytes = memory_bytes;
         }
         limits.timeout = sidecar.limits.timeout.unwrap_or(limits.timeout);
+        let publish = sidecar.grants.publish.clone().unwrap_or_else(|| descriptor.publishes.clone());
+        let granted = |event_type: &str| publish.iter().any(|pattern| pattern.matches(event_type));
+        let schedules = descriptor.schedules.iter().filter(|(_, schedule)| granted(&schedule.event_type));
+        let declared = Declaration {
+            subscriptions: subscriptions(descriptor, sidecar, &limits, defaults)?,
+            schedules: schedules.cloned().collect(),
+        };
         Ok(Self {
             limits,
             concurrency: sidecar.limits.concurrency.unwrap_or(defaults.plugin_concurrency),
-            publish: sidecar.grants.publish.clone().unwrap_or_else(|| descriptor.publishes.clone()),
+            subscription_concurrency: defaults.subscription_concurrency,
+            publish,
             subscribe: sidecar.grants.subscribe.clone().unwrap_or_else(|| descriptor.subscribes.clone()),
             webhooks: sidecar.grants.webhooks.clone(),
             config: config(descriptor, sidecar)?,
-            subscriptions: subscriptions(descriptor, sidecar, &limits, defaults)?,
+            declared,
         })
     }
 
@@ -92,6 +103,13 @@ impl Settings {
         };
         let mut withheld = missing(&descriptor.publishes, &self.publish, "publish");
         withheld.extend(missing(&descriptor.subscribes, &self.subscribe, "subscribe"));
+        let missing = descriptor
+            .schedules
+            .iter()
+            .filter(|(name, _)| !self.declared.schedules.iter().any(|(granted, _)| granted == name));
+        withheld.extend(
+            missing.map(|(name, schedule)| format!("schedule {name}, which publishes {}", schedule.event_type)),
+        );
         withheld
     }
 }
@@ -114,7 +132,7 @@ fn subscriptions(
     sidecar: &Sidecar,
     limits: &Limits,
     defaults: &Defaults,
-) -> Result<Vec<(String, Definition)>, Mismatch> {
+) -> Result<Vec<(String, Definition, Start)>, Mismatch> {
     let declared = |name: &String| descriptor.subscriptions.iter().any(|subscription| subscription.name == *name);
     if let Some(unknown) = sidecar.subscriptions.keys().find(|name| !declared(name)) {
         return Err(Mismatch::UnknownSubscription(unknown.clone()));
@@ -123,7 +141,7 @@ fn subscriptions(
     let definition = |subscription: &descriptor::Subscription| {
         let overrides = sidecar.subscriptions.get(&subscription.name).unwrap_or(&none);
         let definition = definition(&descriptor.name, subscription, overrides, limits, defaults)?;
-        Ok((subscription.name.clone(), definition))
+        Ok((subscription.name.clone(), definition, subscription.start))
     };
     descriptor.subscriptions.iter().map(definition).collect()
 }
@@ -135,24 +153,19 @@ fn definition(
     limits: &Limits,
     defaults: &Defaults,
 ) -> Result<Definition, Mismatch> {
-    let mut retry = subscription.retry.clone();
-    retry.attempts = overrides.attempts.unwrap_or(retry.attempts);
-    retry.first_delay = overrides.first_delay.unwrap_or(retry.first_delay);
-    retry.max_delay = overrides.max_delay.unwrap_or(retry.max_delay);
-    if let Some(factor) = overrides.factor_percent {
-        if !(100..=10_000).contains(&factor) {
-            return Err(Mismatch::Factor(subscription.name.clone()));
-        }
-        retry.factor_percent = factor;
-    }
+    let retry = overrides.retry(subscription.retry.clone());
+    let retry = retry.map_err(|invalid| Mismatch::Rule(subscription.name.clone(), invalid))?;
     let concurrency = overrides.concurrency.or(subscription.concurrency);
     let timeout = overrides.timeout.or(subscription.timeout).unwrap_or(limits.timeout);
     Ok(Definition {
         pattern: subscription.pattern.clone(),
+        filters: subscription.filters.clone(),
         target: Target::Plugin(plugin.to_owned()),
         concurrency: concurrency.unwrap_or(defaults.subscription_concurrency),
         ordering_key: subscription.ordering_key.clone(),
+        dead_letter_policy: overrides.dead_letter_policy.unwrap_or(subscription.dead_letter_policy),
         retry,
+        max_backlog: overrides.max_backlog.map(NonZeroU64::get).or(subscription.max_backlog),
         // The plugin's own wish never passes the limit that it was given.
         timeout: timeout.min(limits.timeout),
     })

@@ -1,12 +1,14 @@
 //! `NAME.toml` beside `NAME.wasm`: the operator's word, which wins over the descriptor.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::rules;
 use crate::pattern::Pattern;
+use crate::subscription::{DeadLetterPolicy, RetryPolicy};
 
 /// A sidecar. Unknown keys are refused, since a misspelt limit would be none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -65,9 +67,36 @@ pub struct SubscriptionOverrides {
     /// The longest delay.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     pub max_delay: Option<Duration>,
+    /// How much of each delay is left to chance, in percent.
+    pub jitter_percent: Option<u32>,
+    /// Causes of failure after which there is no other attempt.
+    pub permanent: Option<Vec<String>>,
+    /// What a dead letter means for those that share its ordering key.
+    pub dead_letter_policy: Option<DeadLetterPolicy>,
+    /// How many deliveries may wait before publishers are told to come back later.
+    pub max_backlog: Option<NonZeroU64>,
     /// Time for one invocation.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     pub timeout: Option<Duration>,
+}
+
+impl SubscriptionOverrides {
+    /// A retry policy, with what is said here in place of its own.
+    ///
+    /// # Errors
+    /// If a number is out of range.
+    pub fn retry(&self, mut policy: RetryPolicy) -> Result<RetryPolicy, rules::Invalid> {
+        policy.attempts = self.attempts.unwrap_or(policy.attempts);
+        policy.first_delay = self.first_delay.unwrap_or(policy.first_delay);
+        policy.max_delay = self.max_delay.unwrap_or(policy.max_delay);
+        policy.factor_percent = self.factor_percent.unwrap_or(policy.factor_percent);
+        policy.jitter_percent = self.jitter_percent.unwrap_or(policy.jitter_percent);
+        if let Some(permanent) = &self.permanent {
+            policy.permanent = rules::permanent(permanent.iter().cloned())?;
+        }
+        rules::check_retry(&policy)?;
+        Ok(policy)
+    }
 }
 
 impl Sidecar {

@@ -52,6 +52,10 @@ fn describe() {
     metrics::describe_histogram!("sandbus_delivery_latency_seconds", "From stored to handled, by subscription");
     metrics::describe_histogram!("sandbus_handler_seconds", "Run time of handlers, by subscription");
     metrics::describe_gauge!("sandbus_subscription_backlog", "Deliveries neither handled nor dead");
+    metrics::describe_gauge!(
+        "sandbus_subscription_expired",
+        "Events deleted by the retention's rules before they were handled, since the start"
+    );
     metrics::describe_gauge!("sandbus_subscription_in_flight", "Deliveries claimed and not settled");
     metrics::describe_gauge!("sandbus_subscription_lag_seconds", "Age of the oldest delivery that waits or runs");
     metrics::describe_counter!("sandbus_http_requests_total", "Requests answered by plugins, by plugin and status");
@@ -62,13 +66,18 @@ fn describe() {
 impl Metrics {
     /// Everything, in Prometheus' text format. What can be looked at is looked at now.
     #[must_use]
-    pub fn render(&self, bus: &Bus, registry: &Registry, clock: &Clock) -> String {
+    pub fn render(&self, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> String {
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         let float = |number: u64| number as f64;
         let now = clock.now();
         for subscription in bus.subscriptions() {
             let overview = subscription.overview();
+            // A replay is short-lived, and is looked at over the admin interface.
+            if overview.replay.is_some() {
+                continue;
+            }
             let name = overview.id.to_string();
+            gauge!("sandbus_subscription_expired", "subscription" => name.clone()).set(float(overview.expired));
             gauge!("sandbus_subscription_backlog", "subscription" => name.clone()).set(float(overview.backlog));
             gauge!("sandbus_subscription_in_flight", "subscription" => name.clone())
                 .set(float(overview.in_flight as u64));

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::{StoreError, rows, schema};
+use super::{rows, schema};
+use crate::bus::StoreError;
 use crate::outcome::{Listing, StateError, StateView, Version};
 
 /// A pool of connections that read. It grows with the number of threads that read at a time, which is

@@ -3,10 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::command::{Deferred, Reply, Settled, later};
-use super::progress::Subscription;
-use super::{CommitError, StoreError};
+use super::command::{Deferred, Reply, later};
+use super::keys::Key;
+use super::progress::{Hole, Pause, Subscription};
+use super::rows::Log;
+use crate::bus::{CommitError, Settled, StoreError};
 use crate::clock::Timestamp;
 use crate::event::{Logged, Position};
 use crate::subscription::Definition;
@@ -14,18 +17,44 @@ use crate::subscription::Definition;
 /// What happens after the commit, in this order.
 pub(super) struct Batch {
     pub(super) now: Timestamp,
+    /// By how much the clock was set back since the last commit, if it was.
+    pub(super) set_back: Option<Duration>,
+    /// The log as it will be.
+    pub(super) log: Log,
     pub(super) types: Vec<(i64, String)>,
     pub(super) added: Vec<Arc<Subscription>>,
     pub(super) redefined: Vec<(Arc<Subscription>, Definition)>,
-    pub(super) pauses: Vec<(Arc<Subscription>, Option<String>)>,
+    pub(super) pauses: Vec<(Arc<Subscription>, Pause)>,
     pub(super) deleted: Vec<Arc<Subscription>>,
+    pub(super) drained: bool,
+    /// Cursors that move, and the deliveries before them that got rows.
+    pub(super) moves: Vec<CursorMove>,
     /// First attempts that are settled, by subscription.
     pub(super) fresh: HashMap<i64, (Arc<Subscription>, Vec<Position>)>,
     pub(super) settled: Vec<(Arc<Subscription>, Position, Settled)>,
-    pub(super) due: Vec<(Arc<Subscription>, Timestamp, u64)>,
+    pub(super) redriven: Vec<Redriven>,
+    /// Keys behind whose dead letter nothing waits any more.
+    pub(super) unparked: Vec<(Arc<Subscription>, Key)>,
+    pub(super) expired: Vec<(Arc<Subscription>, Position, u64)>,
     pub(super) appended: Vec<Logged>,
     pub(super) rescheduled: bool,
     pub(super) replies: Vec<Deferred>,
+}
+
+/// A cursor's new place, and the deliveries before it that got a row.
+pub(super) struct CursorMove {
+    pub(super) subscription: Arc<Subscription>,
+    pub(super) cursor: Position,
+    pub(super) holes: Vec<Hole>,
+}
+
+/// A dead letter that is a delivery again.
+pub(super) struct Redriven {
+    pub(super) subscription: Arc<Subscription>,
+    pub(super) position: Position,
+    pub(super) key: Option<Key>,
+    /// Whether it waits for the turn of its ordering key.
+    pub(super) held: bool,
 }
 
 /// An error of one change, or one of the store that ends the batch.
@@ -52,25 +81,24 @@ impl From<rusqlite::Error> for Refused {
     }
 }
 
-/// A cursor's new place, and the deliveries before it that got a row.
-pub(super) struct CursorMove {
-    pub(super) subscription: Arc<Subscription>,
-    pub(super) cursor: Position,
-    pub(super) holes: Vec<Position>,
-}
-
 impl Batch {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(now: Timestamp, log: Log) -> Self {
         Self {
             now,
+            set_back: None,
+            log,
             types: Vec::new(),
             added: Vec::new(),
             redefined: Vec::new(),
             pauses: Vec::new(),
             deleted: Vec::new(),
+            drained: false,
+            moves: Vec::new(),
             fresh: HashMap::new(),
             settled: Vec::new(),
-            due: Vec::new(),
+            redriven: Vec::new(),
+            unparked: Vec::new(),
+            expired: Vec::new(),
             appended: Vec::new(),
             rescheduled: false,
             replies: Vec::new(),

@@ -1,0 +1,66 @@
+//! What comes later: scheduled events, and the schedules of plugins.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Admin, list as as_list};
+use crate::problem::Problem;
+
+/// The most events in one answer.
+const LIMIT: usize = 1_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    limit: Option<usize>,
+}
+
+/// The events that enter the log later, the next one first.
+pub(super) async fn events(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+    let events = admin.bus.scheduled(page.limit.unwrap_or(100).min(LIMIT)).await?;
+    let events: Vec<_> = events
+        .iter()
+        .map(|scheduled| json!({ "due": scheduled.due.to_string(), "event": scheduled.event.to_json() }))
+        .collect();
+    Ok(as_list("scheduled", &events))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Identity {
+    source: String,
+    id: String,
+}
+
+/// Takes an event back.
+pub(super) async fn cancel(
+    State(admin): State<Admin>,
+    Query(Identity { source, id }): Query<Identity>,
+) -> Result<StatusCode, Problem> {
+    if admin.bus.cancel(&source, &id).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Problem::not_found(format!("no event `{id}` of `{source}` waits to enter the log")))
+}
+
+/// The schedules that plugins declare.
+pub(super) async fn schedules(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
+    let schedules = admin.bus.schedules().await?;
+    let schedules: Vec<_> = schedules
+        .iter()
+        .map(|it| {
+            json!({
+                "id": format!("{}/{}", it.plugin, it.name),
+                "cron": it.schedule.cron,
+                "timezone": it.schedule.timezone,
+                "missed": it.schedule.missed,
+                "type": it.schedule.event_type,
+                "next": it.next.map(|next| next.to_string()),
+            })
+        })
+        .collect();
+    Ok(as_list("schedules", &schedules))
+}

@@ -1,0 +1,153 @@
+//! One event for one subscription: claimed, and settled or given back.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::{Answer, CommitError};
+use crate::clock::Timestamp;
+use crate::event::{Event, Logged, Position};
+use crate::outcome::{Effects, Outcome};
+use crate::subscription::{Definition, SubscriptionId};
+
+/// What is delivered.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The event, at its place in the log.
+    pub logged: Logged,
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// Whether the subscription was made at run time.
+    pub is_dynamic: bool,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// The number of the replay that it belongs to, if it is history.
+    pub replay: Option<i64>,
+}
+
+impl Delivery {
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &Arc<Event> {
+        &self.logged.event
+    }
+}
+
+/// A delivery in flight. Dropped without being settled, it is delivered again as the same attempt.
+#[derive(Debug)]
+pub struct Claim {
+    delivery: Delivery,
+    open: Box<dyn Open>,
+}
+
+/// An implementation's side of a claim. Dropped without being settled, it gives the delivery back.
+pub trait Open: Debug + Send + Sync {
+    /// Commits a settlement.
+    ///
+    /// # Errors
+    /// As [`Claim::settle`].
+    fn settle(&mut self, settlement: Settlement) -> Answer<'_, Result<Settled, CommitError>>;
+}
+
+/// The end of one attempt.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The plugin that handled it, and what it asked for; committed with an ack alone.
+    pub effects: Option<(String, Effects)>,
+    /// The digest of the component that ran, if one did.
+    pub digest: Option<String>,
+    /// From 0 to 1, to spread retries.
+    pub jitter: f64,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is handled.
+    Handled,
+    /// It is tried again at a time.
+    Waiting(Timestamp),
+    /// It is a dead letter.
+    Dead,
+}
+
+impl Claim {
+    /// A claim, with what settles it.
+    pub(super) fn new(delivery: Delivery, open: Box<dyn Open>) -> Self {
+        Self { delivery, open }
+    }
+
+    /// What is delivered.
+    #[must_use]
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &Arc<Event> {
+        &self.delivery.logged.event
+    }
+
+    /// Commits the outcome, and with an ack the effects of the plugin that handled it, in one transaction.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] if the invocation must run again; [`CommitError::NotOpen`] if it was
+    /// settled before; otherwise if the store refuses. After any but `NotOpen` the claim is still open.
+    pub async fn settle(&mut self, settlement: Settlement) -> Result<Settled, CommitError> {
+        self.open.settle(settlement).await
+    }
+}
+
+/// What a subscription looks like from outside.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// Its identity.
+    pub id: SubscriptionId,
+    /// Whether it was made at run time.
+    pub dynamic: bool,
+    /// Its rules.
+    pub definition: Arc<Definition>,
+    /// Why nothing is delivered, if an operator or a swap paused it.
+    pub paused: Option<String>,
+    /// The position up to which everything is handled, or waits for another attempt.
+    pub cursor: Position,
+    /// How many deliveries are neither handled nor dead.
+    pub backlog: u64,
+    /// How many are in flight.
+    pub in_flight: usize,
+    /// How many ordering keys wait behind a dead letter.
+    pub parked_keys: usize,
+    /// How many events were deleted by the retention's rules before they were handled, since the start.
+    pub expired: u64,
+    /// When the oldest event that is claimed or ready was stored: what the lag in time is counted from.
+    pub oldest: Option<Timestamp>,
+    /// When the next delivery that waits for another attempt is due.
+    pub next_due: Option<Timestamp>,
+    /// What is replayed, if this is a replay.
+    pub replay: Option<ReplayOverview>,
+}
+
+/// What a replay looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ReplayOverview {
+    /// Its number.
+    pub number: i64,
+    /// The last position that it delivers.
+    pub until: Position,
+    /// How many deliveries it makes in a second at most.
+    pub per_second: Option<std::num::NonZeroU32>,
+}
+
+impl Overview {
+    /// The plugin that must be there for deliveries to be made, if one must.
+    #[must_use]
+    pub fn handler(&self) -> Option<&str> {
+        match &self.definition.target {
+            crate::subscription::Target::Plugin(name) => Some(name),
+            crate::subscription::Target::Webhook(_) if self.id.owner == crate::subscription::OPERATOR => None,
+            crate::subscription::Target::Webhook(_) => Some(&self.id.owner),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Finds files that hold what was never written: bits that flipped, ends that are missing.
+//!
+//! SQLite checks the frames of its write-ahead log, but takes the first wrong one for the log's end: what
+//! follows it would be lost without a word. And it keeps no checksums of pages at all. So the log is looked
+//! at before SQLite opens it, and rows have checksums of their own.
+//!
+//! The layouts are those of "WAL-mode File Format" in SQLite's documentation.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::schema;
+use crate::bus::StoreError;
+
+const LOG_HEADER: usize = 32;
+const FRAME_HEADER: usize = 24;
+const INDEX_HEADER: usize = 48;
+
+/// Looks at the write-ahead log beside a store's file, before the store is opened.
+pub(super) fn check_log(store: &Path) -> Result<(), StoreError> {
+    let beside = |ending: &str| {
+        let mut name = store.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let (path, index_path) = (beside("-wal"), beside("-shm"));
+    let log = read(&path)?;
+    if log.is_empty() {
+        return Ok(());
+    }
+    let index = read(&index_path)?;
+    match verdict(&log, &index) {
+        None => Ok(()),
+        Some(what) => Err(StoreError::Damaged(format!("{}: {what}", path.display()))),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(StoreError::Damaged(format!("{} cannot be read: {error}", path.display()))),
+    }
+}
+
+/// What is wrong with a log, given the index that the process before had of it.
+///
+/// A power cut may leave the last transaction in pieces, which nobody was told of. But each transaction is
+/// synced before the next one begins. So if a frame is wrong and two transactions end behind it, what is
+/// wrong was on the disk already. And the index, which is written after the sync, knows how many frames
+/// there were at least.
+fn verdict(log: &[u8], index: &[u8]) -> Option<String> {
+    let known = known_frames(index);
+    let Some(header) = Header::read(log) else {
+        // Without a header SQLite reads nothing. One that is missing belongs to a log that was being begun.
+        let is_begun = log.iter().take(LOG_HEADER).all(|byte| *byte == 0);
+        let frames = known.filter(|(frames, _)| *frames > 0 && !is_begun)?.0;
+        return Some(format!("its header is damaged, and {frames} frames that were written durably would be lost"));
+    };
+    let (mut good, mut committed, mut commits_behind) = (0_usize, 0_usize, 0_usize);
+    let (mut sums, mut broken) = (header.sums, false);
+    for frame in log[LOG_HEADER..].chunks_exact(FRAME_HEADER + header.page) {
+        // Frames with other salts were left by an earlier round of the log, which was in the store already.
+        let is_ours = frame[8..16] == header.salts;
+        let ends_transaction = word(frame, 4) != 0;
+        sums = header.add(header.add(sums, &frame[..8]), &frame[FRAME_HEADER..]);
+        broken |= !is_ours || sums != (word(frame, 16), word(frame, 20));
+        if broken {
+            commits_behind += usize::from(is_ours && ends_transaction);
+            continue;
+        }
+        good += 1;
+        if ends_transaction {
+            committed = good;
+        }
+    }
+    if commits_behind >= 2 {
+        return Some(format!("frame {} is damaged, and what was committed after it would be lost", good + 1));
+    }
+    let (known, _) = known.filter(|(_, salts)| *salts == header.salts)?;
+    (known > committed).then(|| {
+        format!("it is damaged: {known} frames were written durably, and only {committed} of them can be read")
+    })
+}
+
+struct Header {
+    page: usize,
+    salts: [u8; 8],
+    sums: (u32, u32),
+    /// Whether the words that are summed are big-endian.
+    is_big: bool,
+}
+
+impl Header {
+    fn read(log: &[u8]) -> Option<Self> {
+        let bytes = log.get(..LOG_HEADER)?;
+        let magic = word(bytes, 0);
+        let is_big = magic & 1 == 1;
+        let header = Self {
+            page: usize::try_from(word(bytes, 8)).ok()?,
+            salts: bytes[16..24].try_into().ok()?,
+            sums: (word(bytes, 24), word(bytes, 28)),
+            is_big,
+        };
+        // A header that is wrong belongs to a log that was being begun, when the store was whole.
+        let is_sound = magic & !1 == 0x377f_0682
+            && header.page.is_power_of_two()
+            && (512..=65_536).contains(&header.page)
+            && header.add((0, 0), &bytes[..24]) == header.sums;
+        is_sound.then_some(header)
+    }
+
+    fn add(&self, (mut first, mut second): (u32, u32), bytes: &[u8]) -> (u32, u32) {
+        for pair in bytes.chunks_exact(8) {
+            let (one, two) = if self.is_big {
+                (word(pair, 0), word(pair, 4))
+            } else {
+                (word(pair, 0).swap_bytes(), word(pair, 4).swap_bytes())
+            };
+            first = first.wrapping_add(one).wrapping_add(second);
+            second = second.wrapping_add(two).wrapping_add(first);
+        }
+        (first, second)
+    }
+}
+
+/// How many frames the index knows, and the salts of their log; none if the index is not whole.
+fn known_frames(index: &[u8]) -> Option<(usize, [u8; 8])> {
+    let (one, two) = index.get(..2 * INDEX_HEADER)?.split_at(INDEX_HEADER);
+    if one != two || one[12] != 1 {
+        return None;
+    }
+    // In the byte order of the machine that wrote it.
+    let frames = u32::from_ne_bytes(one[16..20].try_into().ok()?);
+    Some((usize::try_from(frames).ok()?, one[32..40].try_into().ok()?))
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let word = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+    u32::from_be_bytes(word.unwrap_or_default())
+}
+
+/// Looks at everything in an open store: its structure, its indexes, and the checksum of every row.
+pub(super) fn check_store(connection: &Connection) -> Result<(), StoreError> {
+    let finding: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if finding != "ok" {
+        return Err(StoreError::Damaged(finding));
+    }
+    for (table, columns) in schema::SUMMED {
+        let sql = format!("SELECT count(*) FROM {table} WHERE sum IS NOT checksum({columns})");
+        let wrong: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
+        if wrong > 0 {
+            return Err(StoreError::Damaged(format!("{wrong} rows of the table `{table}` have a wrong checksum")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log of several transactions, as a process leaves it that is killed, and its index.
+    fn killed(directory: &Path) -> (PathBuf, Vec<u8>, Vec<u8>) {
+        let path = directory.join("bus.db");
+        let connection = schema::open(&path).unwrap();
+        for number in 0..20_i64 {
+            connection.execute("INSERT INTO types VALUES (?1, ?1, checksum(?1, ?1))", [number]).unwrap();
+        }
+        let log = std::fs::read(directory.join("bus.db-wal")).unwrap();
+        let index = std::fs::read(directory.join("bus.db-shm")).unwrap();
+        (path, log, index)
+    }
+
+    #[test]
+    fn a_log_that_is_whole_passes() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, log, index) = killed(directory.path());
+        assert_eq!(verdict(&log, &index), None);
+        assert!(check_log(&path).is_ok());
+        assert_eq!(verdict(&log, &[]), None);
+        assert_eq!(verdict(&[], &[]), None);
+    }
+
+    #[test]
+    fn a_torn_last_transaction_passes_where_no_index_knows_better() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, log, index) = killed(directory.path());
+        let torn = &log[..log.len() - 5_000];
+        assert_eq!(verdict(torn, &[]), None);
+        assert!(verdict(torn, &index).is_some(), "the index knows that it was written durably");
+    }
+
+    #[test]
+    fn a_flipped_bit_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, log, index) = killed(directory.path());
+        for at in [LOG_HEADER + 40, log.len() / 2, LOG_HEADER + 9] {
+            let mut flipped = log.clone();
+            flipped[at] ^= 4;
+            assert!(verdict(&flipped, &[]).is_some(), "at {at} without an index");
+            assert!(verdict(&flipped, &index).is_some(), "at {at} with an index");
+        }
+        let mut last = log.clone();
+        let at = last.len() - 10;
+        last[at] ^= 4;
+        assert!(verdict(&last, &index).is_some(), "in the last transaction");
+        let mut header = log;
+        header[17] ^= 4;
+        assert!(verdict(&header, &index).is_some(), "in the header");
+    }
+
+    #[test]
+    fn a_wrong_row_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = schema::open(&directory.path().join("bus.db")).unwrap();
+        assert!(check_store(&connection).is_ok());
+        connection.execute("UPDATE log SET head = 7", []).unwrap();
+        let error = check_store(&connection).unwrap_err();
+        assert!(error.is_damage() && error.to_string().contains("`log`"), "{error}");
+    }
+}

@@ -1,0 +1,174 @@
+//! Which ordering keys of a subscription are busy. A key is busy while an event of it is in flight, waits
+//! for another attempt, or is a dead letter that parks it; later events of the key wait behind.
+//!
+//! What waits behind stays in the window of ready deliveries as long as there is room. Beyond that it gets
+//! a row in the store, without a time at which it is due, and is read when its turn comes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::progress::Waiting;
+use crate::event::Position;
+
+pub(super) type Key = Arc<str>;
+
+/// The busy keys.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    busy: HashMap<Key, Busy>,
+    /// Keys whose next event is to be read from the store.
+    released: BTreeSet<Key>,
+}
+
+#[derive(Debug, Default)]
+struct Busy {
+    /// The event whose turn it is; none while it is being read, or while the key is parked.
+    head: Option<Position>,
+    /// Rows that came due before their turn, in hand.
+    waiting: BTreeMap<Position, Waiting>,
+    /// Rows in the store that wait for their turn.
+    held: u64,
+    /// Whether a dead letter keeps all others waiting.
+    parked: bool,
+}
+
+/// A key as the store has it after a restart.
+pub(super) struct Stored {
+    pub(super) key: Key,
+    /// The first row, unless it waits for its turn.
+    pub(super) head: Option<Position>,
+    /// How many rows wait for their turn.
+    pub(super) held: u64,
+}
+
+impl Keys {
+    /// The busy keys after a restart.
+    pub(super) fn restore(stored: Vec<Stored>, parked: Vec<Key>) -> Self {
+        let mut keys = Self::default();
+        for Stored { key, head, held } in stored {
+            if head.is_none() {
+                keys.released.insert(Arc::clone(&key));
+            }
+            keys.busy.insert(key, Busy { head, held, ..Busy::default() });
+        }
+        for key in parked {
+            keys.park(&key);
+        }
+        keys
+    }
+
+    /// Whether it is this delivery's turn.
+    pub(super) fn may_go(&self, delivery: &Waiting) -> bool {
+        let busy = delivery.key.as_ref().and_then(|key| self.busy.get(key));
+        busy.is_none_or(|busy| busy.head == Some(delivery.logged.position))
+    }
+
+    /// Notes that a delivery goes, or goes next.
+    pub(super) fn take(&mut self, delivery: &Waiting) {
+        if let Some(key) = &delivery.key {
+            self.busy.entry(Arc::clone(key)).or_default().head = Some(delivery.logged.position);
+        }
+    }
+
+    /// Keeps a delivery in hand that came before its turn.
+    pub(super) fn wait(&mut self, delivery: Waiting) {
+        if let Some(busy) = delivery.key.as_ref().and_then(|key| self.busy.get_mut(key)) {
+            busy.waiting.insert(delivery.logged.position, delivery);
+        }
+    }
+
+    /// Notes that a row waits for its turn.
+    pub(super) fn hold(&mut self, key: &Key) {
+        let busy = self.busy.entry(Arc::clone(key)).or_default();
+        busy.held += 1;
+        if busy.head.is_none() && !busy.parked {
+            self.released.insert(Arc::clone(key));
+        }
+    }
+
+    /// Notes that a row is due next for its key, unless another one is before it.
+    pub(super) fn redriven(&mut self, key: &Key, position: Position) {
+        let busy = self.busy.entry(Arc::clone(key)).or_default();
+        if busy.parked || busy.head.is_none() {
+            busy.parked = false;
+            busy.head = Some(position);
+            self.released.remove(key);
+        }
+    }
+
+    /// Notes that a dead letter keeps all others of its key waiting.
+    pub(super) fn park(&mut self, key: &Key) {
+        let busy = self.busy.entry(Arc::clone(key)).or_default();
+        busy.parked = true;
+        busy.head = None;
+        self.released.remove(key);
+    }
+
+    /// Notes that an event is done. Returns the next one of its key, if it was this one's turn and the next
+    /// one is in hand.
+    pub(super) fn done(&mut self, key: &Key, position: Position) -> Option<Waiting> {
+        let is_head = self.busy.get(key).is_some_and(|busy| busy.head == Some(position));
+        if is_head { self.release(key) } else { None }
+    }
+
+    /// Lets the next event of a key go, also if the key was parked. Returns it, if it is in hand.
+    pub(super) fn release(&mut self, key: &Key) -> Option<Waiting> {
+        let busy = self.busy.get_mut(key)?;
+        busy.parked = false;
+        busy.head = None;
+        if busy.held > 0 {
+            self.released.insert(Arc::clone(key));
+            return None;
+        }
+        let next = busy.waiting.pop_first().map(|(_, next)| next);
+        match &next {
+            Some(next) => busy.head = Some(next.logged.position),
+            None => drop(self.busy.remove(key)),
+        }
+        next
+    }
+
+    /// The keys whose next event is to be read.
+    pub(super) fn released(&self, limit: usize) -> Vec<Key> {
+        self.released.iter().take(limit).cloned().collect()
+    }
+
+    /// Whether there are any.
+    pub(super) fn has_released(&self) -> bool {
+        !self.released.is_empty()
+    }
+
+    /// Takes what was read for a released key: its first row that waits for its turn. Returns the event
+    /// whose turn it is.
+    pub(super) fn loaded(&mut self, key: &Key, read: Option<Waiting>) -> Option<Waiting> {
+        if !self.released.remove(key) {
+            return None;
+        }
+        let busy = self.busy.get_mut(key)?;
+        busy.held = if read.is_some() { busy.held.saturating_sub(1) } else { 0 };
+        if let Some(read) = read {
+            busy.waiting.insert(read.logged.position, read);
+        }
+        let next = busy.waiting.pop_first().map(|(_, next)| next);
+        match &next {
+            Some(next) => busy.head = Some(next.logged.position),
+            None => drop(self.busy.remove(key)),
+        }
+        next
+    }
+
+    /// What is in hand before its turn.
+    pub(super) fn in_hand(&self) -> impl Iterator<Item = &Waiting> {
+        self.busy.values().flat_map(|busy| busy.waiting.values())
+    }
+
+    /// Whether a key is busy.
+    pub(super) fn is_busy(&self, key: &Key) -> bool {
+        self.busy.contains_key(key)
+    }
+
+    /// How many keys wait behind a dead letter.
+    pub(super) fn parked(&self) -> usize {
+        self.busy.values().filter(|busy| busy.parked).count()
+    }
+}

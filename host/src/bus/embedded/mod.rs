@@ -1,0 +1,505 @@
+//! The embedded bus: one file in the data directory, by SQLite.
+//!
+//! Everything that changes goes through one writer, which commits groups of changes with one fsync each and
+//! answers after it ([`writer`]). Readers have connections of their own. What a subscription has ready and
+//! in flight is in memory ([`progress`]), and found again from the tables after a crash.
+
+mod batch;
+mod command;
+mod damage;
+mod keys;
+mod progress;
+mod readers;
+mod replies;
+mod rows;
+mod schema;
+mod subscribed;
+mod timekeeper;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    Accepted, Answer, Bus, CommitError, DeadLetter, DeadLetterFilter, OpenError, Replay, Reply, Scheduled, Scheduling,
+    Settings, StoreError, Subscribed,
+};
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Logged, Position};
+use crate::outcome::{Effects, Publish, StateView};
+use crate::pattern::Pattern;
+use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
+use command::Command;
+use keys::Keys;
+use progress::{Progress, Subscription};
+use readers::{Readers, Snapshot};
+use replies::Replies;
+use subscribed::Feed;
+use writer::Writer;
+
+/// How many changes wait for the writer before publishers are told to come back later.
+const QUEUE_LIMIT: usize = 1_024;
+/// A store up to this size, in bytes, is checked as a whole before anything is done with it; a larger one
+/// beside its work.
+const CHECK_FIRST_BYTES: u64 = 32 << 20;
+
+/// A handle on the embedded bus. It clones cheaply.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    owner: Arc<Owner>,
+}
+
+/// What ends with the bus.
+#[derive(Debug)]
+struct Owner {
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Held as long as the bus lives, so that no other process opens the directory.
+    _lock: File,
+}
+
+/// What the writer and the readers share.
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    settings: Settings,
+    readers: Arc<Readers>,
+    subscriptions: RwLock<Arc<Vec<Arc<Subscription>>>>,
+    drained: RwLock<Arc<BTreeSet<String>>>,
+    /// Counts changes of the set of subscriptions, of their rules, and of what is drained.
+    changes: watch::Sender<u64>,
+    types: RwLock<Types>,
+    replies: Replies,
+    /// Every event up to here is durable and has been offered.
+    head: AtomicU64,
+    next_scheduled: watch::Sender<Option<Timestamp>>,
+    failure: watch::Sender<Option<String>>,
+}
+
+/// Event types and their numbers in the store.
+#[derive(Clone, Debug, Default)]
+struct Types {
+    numbers: HashMap<String, i64>,
+}
+
+impl Types {
+    fn number(&self, name: &str) -> Option<i64> {
+        self.numbers.get(name).copied()
+    }
+
+    fn count(&self) -> usize {
+        self.numbers.len()
+    }
+
+    fn matching(&self, pattern: &Pattern) -> Vec<i64> {
+        match pattern.exact() {
+            Some(name) => self.number(name).into_iter().collect(),
+            None => self.numbers.iter().filter(|(name, _)| pattern.matches(name)).map(|(_, number)| *number).collect(),
+        }
+    }
+}
+
+impl Shared {
+    fn head(&self) -> Position {
+        Position(self.head.load(Ordering::Acquire))
+    }
+
+    /// Subscriptions and replays, by their identities.
+    fn subscriptions(&self) -> Arc<Vec<Arc<Subscription>>> {
+        Arc::clone(&self.subscriptions.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_subscriptions(&self, all: impl Iterator<Item = Arc<Subscription>>) {
+        let all = Arc::new(sorted(all));
+        *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = all;
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn set_drained(&self, drained: BTreeSet<String>) {
+        *self.drained.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(drained);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn types(&self) -> std::sync::RwLockReadGuard<'_, Types> {
+        self.types.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add_types(&self, new: Vec<(i64, String)>) {
+        if !new.is_empty() {
+            let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
+            types.numbers.extend(new.into_iter().map(|(number, name)| (name, number)));
+        }
+    }
+
+    /// Notes a failure of the store. The first one is the one to tell.
+    fn fail(&self, reason: String) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            if first {
+                *failure = Some(reason);
+            }
+            first
+        });
+    }
+}
+
+fn sorted(all: impl Iterator<Item = Arc<Subscription>>) -> Vec<Arc<Subscription>> {
+    let mut all: Vec<_> = all.collect();
+    all.sort_by(|one, other| one.id.cmp(&other.id).then(one.number.cmp(&other.number)));
+    all
+}
+
+impl Embedded {
+    /// Opens the bus in a directory, which is made if it isn't there. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// If the directory cannot be used, another process has it, or what is in it cannot be read.
+    pub fn open(directory: &Path, clock: Clock, settings: Settings) -> Result<Self, OpenError> {
+        let unusable = |error| OpenError::Directory { path: directory.to_owned(), error };
+        std::fs::create_dir_all(directory).map_err(unusable)?;
+        let lock = File::create(directory.join("lock")).map_err(unusable)?;
+        lock.try_lock().map_err(|error| match error {
+            std::fs::TryLockError::WouldBlock => OpenError::InUse { path: directory.to_owned() },
+            std::fs::TryLockError::Error(error) => unusable(error),
+        })?;
+        let path = directory.join("bus.db");
+        let bus = Self::open_store(&path, lock, clock, settings).map_err(|error| OpenError::Store { path, error })?;
+        // A directory that was just made must outlive a power cut as well, and so must the files' names in it.
+        sync_directory(directory).and_then(|()| sync_directory(parent_of(directory))).map_err(unusable)?;
+        Ok(bus)
+    }
+
+    fn open_store(path: &Path, lock: File, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
+        damage::check_log(path)?;
+        let connection = schema::open(path)?;
+        let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= CHECK_FIRST_BYTES);
+        if is_small {
+            damage::check_store(&connection)?;
+        }
+        let types = rows::types(&connection)?.into_iter().map(|(number, name)| (name, number)).collect();
+        let types = Types { numbers: types };
+        let head = rows::log(&connection)?.head;
+        let subscriptions = sorted(load_subscriptions(&connection, &types, head)?.into_iter());
+        let next_scheduled = rows::next_scheduled(&connection)?;
+        let drained = rows::drained(&connection)?.into_iter().collect();
+
+        let shared = Arc::new(Shared {
+            clock,
+            settings,
+            readers: Arc::new(Readers::new(path.to_owned())),
+            subscriptions: RwLock::new(Arc::new(subscriptions)),
+            drained: RwLock::new(Arc::new(drained)),
+            changes: watch::Sender::new(0),
+            types: RwLock::new(types),
+            replies: Replies::default(),
+            head: AtomicU64::new(head.0),
+            next_scheduled: watch::Sender::new(next_scheduled),
+            failure: watch::Sender::new(None),
+        });
+        let (commands, receiver) = mpsc::channel(QUEUE_LIMIT);
+        let writer = Writer::new(connection, Arc::clone(&shared), receiver)?;
+        let thread = start_writer(writer, Arc::clone(&shared))?;
+        if !is_small {
+            check_beside(&shared);
+        }
+        tokio::spawn(timekeeper::promote(commands.downgrade(), Arc::clone(&shared)));
+        tokio::spawn(timekeeper::watch_clock(commands.downgrade(), Arc::clone(&shared)));
+        tokio::spawn(timekeeper::checkpoint(commands.downgrade(), path.with_extension("db-wal")));
+        tokio::spawn(timekeeper::compact(commands.downgrade(), Arc::clone(&shared)));
+        let owner = Arc::new(Owner { writer: Mutex::new(Some(thread)), _lock: lock });
+        Ok(Self { shared, commands, owner })
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(command::Reply<T>) -> Command) -> Result<T, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| self.closed())?;
+        answer.await.unwrap_or_else(|_| Err(self.closed()))
+    }
+
+    fn closed(&self) -> CommitError {
+        let failure = self.shared.failure.borrow().clone();
+        CommitError::Closed(failure.unwrap_or_else(|| "it is shutting down".to_owned()))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::task::spawn_blocking(move || {
+            // To read on past damage would be to skip or to alter events.
+            shared.readers.read(read).inspect_err(|error| {
+                if error.is_damage() {
+                    shared.fail(error.to_string());
+                }
+            })
+        });
+        task.await.unwrap_or_else(|error| Err(StoreError::Damaged(format!("a read did not finish: {error}"))))
+    }
+}
+
+fn sync_directory(directory: &Path) -> std::io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn parent_of(directory: &Path) -> &Path {
+    match directory.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        None => directory,
+    }
+}
+
+fn start_writer(writer: Writer, shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
+    let thread = std::thread::Builder::new().name("bus-writer".to_owned()).spawn(move || {
+        // A panic is a failure like any other: nothing is committed any more.
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run()));
+        match run {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => shared.fail(error.to_string()),
+            Err(_) => shared.fail("the store's writer panicked".to_owned()),
+        }
+    });
+    thread.map_err(|error| StoreError::Damaged(format!("no thread for the writer: {error}")))
+}
+
+/// Checks a large store beside its work, and ends it if anything is wrong.
+fn check_beside(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || match shared.readers.read(damage::check_store) {
+        Ok(()) => tracing::debug!("the store is whole"),
+        Err(error) => shared.fail(error.to_string()),
+    });
+}
+
+fn load_subscriptions(
+    connection: &Connection,
+    types: &Types,
+    head: Position,
+) -> Result<Vec<Arc<Subscription>>, StoreError> {
+    let mut all = Vec::new();
+    for row in rows::subscriptions(connection)? {
+        let last = row.replay.map_or(head, |replay| replay.until);
+        let unread = count_taken(connection, types, &row.definition, row.cursor, last)?;
+        let backlog = unread + rows::count_pending(connection, row.number)?;
+        let last = if unread > 0 { last } else { row.cursor };
+        let mut progress = Progress::new(Arc::new(row.definition), row.cursor, last, backlog)
+            .paced(row.replay.and_then(|replay| replay.per_second));
+        progress.pause = row.pause;
+        progress.keys = load_keys(connection, row.number)?;
+        all.push(Subscription::new(row.number, row.id, row.dynamic, row.replay, progress));
+    }
+    Ok(all)
+}
+
+fn load_keys(connection: &Connection, number: i64) -> Result<Keys, StoreError> {
+    let parked = rows::parked_keys(connection, number)?.into_iter().map(Into::into).collect();
+    Ok(Keys::restore(rows::stored_keys(connection, number)?, parked))
+}
+
+/// How many events after a position, up to another one, a definition takes. With filters they are read.
+fn count_taken(
+    connection: &Connection,
+    types: &Types,
+    definition: &Definition,
+    after: Position,
+    until: Position,
+) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for number in types.matching(&definition.pattern) {
+        if definition.filters.is_empty() {
+            count += rows::count_of_type(connection, number, after, until)?;
+            continue;
+        }
+        let mut after = after;
+        loop {
+            let page = rows::events_of_type(connection, number, after, progress::PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = last.position;
+            let taken = page.iter().filter(|logged| logged.position <= until && definition.takes(&logged.event));
+            count += taken.count() as u64;
+        }
+    }
+    Ok(count)
+}
+
+impl Bus for Embedded {
+    fn publish(&self, events: Vec<Publish>) -> Answer<'_, Result<Vec<Accepted>, CommitError>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            self.commands.try_send(Command::Publish { events, reply }).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => CommitError::Busy,
+                mpsc::error::TrySendError::Closed(_) => self.closed(),
+            })?;
+            answer.await.unwrap_or_else(|_| Err(self.closed()))
+        })
+    }
+
+    fn commit<'a>(&'a self, plugin: &'a str, effects: Effects) -> Answer<'a, Result<(), CommitError>> {
+        Box::pin(async move {
+            // What was read was so at one moment; without a change nothing depends on whether it still is.
+            if effects.is_empty() {
+                return Ok(());
+            }
+            let plugin = plugin.to_owned();
+            self.ask(|reply| Command::Commit { plugin, effects: Box::new(effects), reply }).await
+        })
+    }
+
+    fn expect_reply(&self, correlation_id: &str, pattern: Pattern) -> Result<Reply, CommitError> {
+        self.shared.replies.expect(correlation_id, pattern)
+    }
+
+    fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> Answer<'a, Result<bool, CommitError>> {
+        let (source, id) = (source.to_owned(), id.to_owned());
+        Box::pin(self.ask(|reply| Command::Cancel { source, id, reply }))
+    }
+
+    fn scheduled(&self, limit: usize) -> Answer<'_, Result<Vec<Scheduled>, StoreError>> {
+        Box::pin(self.read(move |connection| rows::scheduled_events(connection, limit)))
+    }
+
+    fn schedules(&self) -> Answer<'_, Result<Vec<Scheduling>, StoreError>> {
+        Box::pin(self.read(rows::schedules))
+    }
+
+    fn declare<'a>(
+        &'a self,
+        plugin: &'a str,
+        declaration: Declaration,
+    ) -> Answer<'a, Result<Vec<SubscriptionId>, CommitError>> {
+        let plugin = plugin.to_owned();
+        Box::pin(self.ask(|reply| Command::Declare { plugin, declaration, reply }))
+    }
+
+    fn subscribe(
+        &self,
+        id: SubscriptionId,
+        definition: Definition,
+        start: Start,
+    ) -> Answer<'_, Result<(), CommitError>> {
+        let definition = Box::new(definition);
+        Box::pin(self.ask(move |reply| Command::Subscribe { id, definition, start, reply }))
+    }
+
+    fn delete_subscription(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>> {
+        Box::pin(self.ask(|reply| Command::Delete { id, reply }))
+    }
+
+    fn pause(&self, id: SubscriptionId, paused: bool) -> Answer<'_, Result<(), CommitError>> {
+        Box::pin(self.ask(move |reply| Command::Pause { id, paused, reply }))
+    }
+
+    fn replay(
+        &self,
+        id: SubscriptionId,
+        start: Start,
+        per_second: Option<NonZeroU32>,
+    ) -> Answer<'_, Result<Replay, CommitError>> {
+        Box::pin(self.ask(move |reply| Command::Replay { id, start, per_second, reply }))
+    }
+
+    fn stop_replays(&self, id: SubscriptionId) -> Answer<'_, Result<usize, CommitError>> {
+        Box::pin(self.ask(|reply| Command::StopReplays { id, reply }))
+    }
+
+    fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> Answer<'a, Result<(), CommitError>> {
+        let plugin = plugin.to_owned();
+        Box::pin(self.ask(move |reply| Command::Drain { plugin, drained, reply }))
+    }
+
+    fn drained(&self) -> Arc<BTreeSet<String>> {
+        Arc::clone(&self.shared.drained.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>> {
+        Box::pin(self.ask(move |reply| Command::Redrive { filter, limit, reply }))
+    }
+
+    fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>> {
+        Box::pin(self.ask(move |reply| Command::Drop { filter, limit, reply }))
+    }
+
+    fn dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        after: i64,
+        limit: usize,
+    ) -> Answer<'_, Result<Vec<DeadLetter>, StoreError>> {
+        Box::pin(self.read(move |connection| rows::dead_letters(connection, &filter, after, limit)))
+    }
+
+    fn count_dead_letters(&self, filter: DeadLetterFilter) -> Answer<'_, Result<u64, StoreError>> {
+        Box::pin(self.read(move |connection| rows::count_dead_letters(connection, &filter)))
+    }
+
+    fn compact(&self) -> Answer<'_, Result<usize, CommitError>> {
+        Box::pin(self.ask(|reply| Command::Compact { reply }))
+    }
+
+    fn state(&self, plugin: &str) -> Box<dyn StateView> {
+        Box::new(Snapshot::new(Arc::clone(&self.shared.readers), plugin.to_owned()))
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    fn subscriptions(&self) -> Vec<Arc<dyn Subscribed>> {
+        let feed = |subscription: &Arc<Subscription>| -> Arc<dyn Subscribed> {
+            Arc::new(Feed { bus: self.clone(), subscription: Arc::clone(subscription) })
+        };
+        self.shared.subscriptions().iter().map(feed).collect()
+    }
+
+    fn head(&self) -> Position {
+        self.shared.head()
+    }
+
+    fn events(&self, before: Position, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+        Box::pin(self.read(move |connection| rows::events_before(connection, before, limit)))
+    }
+
+    fn events_with_id(&self, id: String) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+        Box::pin(self.read(move |connection| rows::events_with_id(connection, &id)))
+    }
+
+    fn failed(&self) -> Answer<'_, String> {
+        Box::pin(async {
+            let mut failure = self.shared.failure.subscribe();
+            loop {
+                if let Some(reason) = failure.borrow_and_update().clone() {
+                    return reason;
+                }
+                if failure.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        })
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            if self.commands.send(Command::Close).await.is_err() {
+                return;
+            }
+            let thread = self.owner.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(thread) = thread {
+                // A writer that panicked has nothing more to do; its panic was reported when it happened.
+                drop(tokio::task::spawn_blocking(move || drop(thread.join())).await);
+            }
+        })
+    }
+}

@@ -1,0 +1,368 @@
+//! How far one subscription has come, in memory: what is ready to be delivered, and what is claimed.
+//!
+//! The writer offers each event that it commits to the subscriptions that take it; while a subscription
+//! keeps up, its deliveries come from memory. One that falls behind reads the log instead, from where the
+//! offers stopped, until it has caught up. An idle subscription costs nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::keys::{Key, Keys};
+use crate::clock::Timestamp;
+use crate::event::{Logged, Position};
+use crate::subscription::{Definition, SubscriptionId};
+
+/// How many events wait in memory for a subscription; the rest waits in the log.
+pub(super) const READY_LIMIT: usize = 256;
+/// How many rows or events one read takes for a subscription, and how many deliveries one hold sets aside.
+pub(super) const PAGE: usize = 128;
+/// When a row is due that waits for the turn of its ordering key: at no time.
+pub(super) const HELD: Timestamp = Timestamp(i64::MAX as u64);
+
+/// A subscription, or a replay of one, as the running bus knows it.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    /// Its row in the store.
+    pub(super) number: i64,
+    pub(super) id: SubscriptionId,
+    /// Whether it was made at run time.
+    pub(super) dynamic: bool,
+    pub(super) replay: Option<ReplayOf>,
+    progress: Mutex<Progress>,
+    /// Wakes whoever waits for a delivery.
+    pub(super) wake: Notify,
+}
+
+/// What a replay replays.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReplayOf {
+    /// The subscription's number.
+    pub(super) subscription: i64,
+    /// The last position.
+    pub(super) until: Position,
+    pub(super) per_second: Option<NonZeroU32>,
+}
+
+impl Subscription {
+    pub(super) fn new(
+        number: i64,
+        id: SubscriptionId,
+        dynamic: bool,
+        replay: Option<ReplayOf>,
+        progress: Progress,
+    ) -> Arc<Self> {
+        Arc::new(Self { number, id, dynamic, replay, progress: Mutex::new(progress), wake: Notify::new() })
+    }
+
+    /// Locks the progress. Nobody panics while holding the lock, and so a poisoned one is as good.
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The subscription whose dead letters it fills: a replay's are its subscription's.
+    pub(super) fn home(&self) -> i64 {
+        self.replay.map_or(self.number, |replay| replay.subscription)
+    }
+}
+
+/// Why a subscription delivers nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pause {
+    /// An operator stopped it.
+    pub(super) stopped: bool,
+    /// Its plugin no longer declares it.
+    pub(super) orphaned: bool,
+}
+
+impl Pause {
+    pub(super) fn reason(self) -> Option<String> {
+        match self {
+            Self { stopped: true, .. } => Some("an operator paused it".to_owned()),
+            Self { orphaned: true, .. } => Some("the plugin no longer declares it".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// The part that changes.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) definition: Arc<Definition>,
+    pub(super) pause: Pause,
+    /// Set when the subscription is deleted: claims on it are void.
+    pub(super) deleted: bool,
+    /// The durable cursor.
+    pub(super) cursor: Position,
+    /// Every event that it takes, up to here, has been put into `ready`.
+    pub(super) offered: Position,
+    /// The last event that it takes and that was not put into `ready`; past `offered`, it is behind.
+    pub(super) missed: Position,
+    /// Events past the cursor that nobody has claimed yet, in order.
+    pub(super) ready: VecDeque<Waiting>,
+    /// Deliveries with a row in the store that are due and unclaimed.
+    pub(super) due: VecDeque<Waiting>,
+    /// When the next row in the store is due that is neither claimed nor in `due`.
+    pub(super) next_due: Option<Timestamp>,
+    /// Deliveries in flight.
+    pub(super) claimed: BTreeMap<Position, Waiting>,
+    pub(super) keys: Keys,
+    /// How many deliveries are neither handled nor dead.
+    pub(super) backlog: u64,
+    /// How many events were deleted before they were handled, since the start.
+    pub(super) expired: u64,
+    pace: Option<Pace>,
+    /// Whether a read for it is on its way, also when whoever asked for it has gone.
+    reading: bool,
+}
+
+/// A delivery that is not handled yet.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) logged: Logged,
+    pub(super) key: Option<Key>,
+    /// Attempts made so far.
+    pub(super) attempts: u32,
+    /// Whether it has a row in the store.
+    pub(super) has_row: bool,
+    /// Whether it is a dead letter of a replay that was redriven.
+    pub(super) replayed: bool,
+}
+
+impl Waiting {
+    pub(super) fn fresh(logged: Logged, definition: &Definition) -> Self {
+        let key = definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event));
+        Self { logged, key, attempts: 0, has_row: false, replayed: false }
+    }
+}
+
+/// A bound on deliveries in a second.
+#[derive(Debug)]
+struct Pace {
+    interval_us: u64,
+    next_us: u64,
+}
+
+impl Pace {
+    /// So much of what was not used is made up for.
+    const BURST_US: u64 = 100_000;
+
+    fn wait(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.next_us > now.0 * 1_000).then(|| Timestamp(self.next_us.div_ceil(1_000)))
+    }
+
+    fn step(&mut self, now: Timestamp) {
+        self.next_us = self.next_us.max((now.0 * 1_000).saturating_sub(Self::BURST_US)) + self.interval_us;
+    }
+}
+
+/// What to do to get a delivery.
+pub(super) enum Step {
+    /// Here it is.
+    Deliver(Waiting),
+    /// Read the store first.
+    Read,
+    /// Have rows made for what waits behind its ordering keys, and read on.
+    Hold,
+    /// Wait for a wake-up, or until a time if there is one.
+    Wait(Option<Timestamp>),
+}
+
+/// A delivery before the cursor that is still open, and needs a row.
+#[derive(Clone, Debug)]
+pub(super) struct Hole {
+    pub(super) delivery: Waiting,
+    /// Whether it waits for the turn of its ordering key.
+    pub(super) held: bool,
+}
+
+impl Progress {
+    /// A subscription that begins after its cursor.
+    pub(super) fn new(definition: Arc<Definition>, cursor: Position, last: Position, backlog: u64) -> Self {
+        Self {
+            definition,
+            pause: Pause::default(),
+            deleted: false,
+            cursor,
+            offered: cursor,
+            missed: last,
+            ready: VecDeque::new(),
+            due: VecDeque::new(),
+            // Rows that an earlier run left are due at once or later: the first read finds out.
+            next_due: Some(Timestamp(0)),
+            claimed: BTreeMap::new(),
+            keys: Keys::default(),
+            backlog,
+            expired: 0,
+            pace: None,
+            reading: false,
+        }
+    }
+
+    /// Bounds the deliveries in a second.
+    pub(super) fn paced(mut self, per_second: Option<NonZeroU32>) -> Self {
+        self.pace =
+            per_second.map(|rate| Pace { interval_us: 1_000_000_u64.div_ceil(u64::from(rate.get())), next_us: 0 });
+        self
+    }
+
+    /// Whether the log holds events for it that were not offered.
+    pub(super) fn is_behind(&self) -> bool {
+        self.missed > self.offered
+    }
+
+    /// Takes an event that was just committed.
+    pub(super) fn offer(&mut self, logged: &Logged) {
+        self.backlog += 1;
+        if self.is_behind() || self.ready.len() >= READY_LIMIT {
+            self.missed = logged.position;
+        } else {
+            self.ready.push_back(Waiting::fresh(logged.clone(), &self.definition));
+            self.offered = logged.position;
+        }
+    }
+
+    /// Whether a page of the log has room.
+    pub(super) fn wants_log(&self) -> bool {
+        self.is_behind() && self.ready.len() + PAGE <= READY_LIMIT
+    }
+
+    /// Takes events that were read from the log: all that it takes after `offered`, up to `through`.
+    pub(super) fn refill(&mut self, events: Vec<Logged>, through: Position) {
+        let definition = Arc::clone(&self.definition);
+        self.ready.extend(events.into_iter().map(|logged| Waiting::fresh(logged, &definition)));
+        self.offered = self.offered.max(through);
+    }
+
+    /// Begins a read. It must be ended, whatever becomes of it.
+    pub(super) fn begin_read(&mut self) {
+        self.reading = true;
+    }
+
+    pub(super) fn end_read(&mut self) {
+        self.reading = false;
+    }
+
+    /// Takes the next delivery. Those that wait for another attempt and are due go before new ones; with
+    /// an ordering key nothing goes before an earlier one of its key is done.
+    pub(super) fn step(&mut self, now: Timestamp) -> Step {
+        if self.deleted || self.pause != Pause::default() {
+            return Step::Wait(None);
+        }
+        if let Some(until) = self.pace.as_ref().and_then(|pace| pace.wait(now)) {
+            return Step::Wait(Some(until));
+        }
+        while let Some(delivery) = self.due.pop_front() {
+            if self.keys.may_go(&delivery) {
+                return self.claim(delivery, now);
+            }
+            self.keys.wait(delivery);
+        }
+        if !self.reading && (self.next_due.is_some_and(|due| due <= now) || self.keys.has_released()) {
+            return Step::Read;
+        }
+        let next = self.ready.iter().position(|delivery| self.keys.may_go(delivery));
+        if let Some(delivery) = next.and_then(|index| self.ready.remove(index)) {
+            return self.claim(delivery, now);
+        }
+        match () {
+            () if self.reading => Step::Wait(None),
+            () if self.wants_log() => Step::Read,
+            () if self.is_behind() => Step::Hold,
+            () => Step::Wait(self.next_due),
+        }
+    }
+
+    fn claim(&mut self, delivery: Waiting, now: Timestamp) -> Step {
+        if let Some(pace) = &mut self.pace {
+            pace.step(now);
+        }
+        self.keys.take(&delivery);
+        self.claimed.insert(delivery.logged.position, delivery.clone());
+        Step::Deliver(delivery)
+    }
+
+    /// Gives a claim back, to be delivered again as the same attempt.
+    pub(super) fn give_back(&mut self, position: Position) {
+        let Some(delivery) = self.claimed.remove(&position) else { return };
+        if delivery.has_row {
+            self.due.push_front(delivery);
+        } else {
+            // Only what was claimed is taken out of `ready`: order is restored by going back in front of
+            // the first later one.
+            let index = self.ready.partition_point(|other| other.logged.position < position);
+            self.ready.insert(index, delivery);
+        }
+    }
+
+    /// The open deliveries up to a position that have no row yet: they need one if the cursor goes there.
+    /// Those that are being settled are left out.
+    pub(super) fn holes(&self, to: Position, settled: &[Position]) -> Vec<Hole> {
+        let claimed = self.claimed.range(..=to).map(|(_, delivery)| Hole { delivery: delivery.clone(), held: false });
+        // What was given back, or waits behind its key, may lie before the cursor.
+        let ready = self.ready.iter().take_while(|delivery| delivery.logged.position <= to);
+        let ready = ready.map(|delivery| Hole { delivery: delivery.clone(), held: !self.keys.may_go(delivery) });
+        let open = claimed.chain(ready).filter(|hole| !hole.delivery.has_row);
+        open.filter(|hole| !settled.contains(&hole.delivery.logged.position)).collect()
+    }
+
+    /// Notes that the cursor has moved and that these deliveries have rows, once it is durable.
+    pub(super) fn moved(&mut self, cursor: Position, holes: Vec<Hole>) {
+        self.cursor = self.cursor.max(cursor);
+        for hole in holes {
+            let position = hole.delivery.logged.position;
+            if let Some(claimed) = self.claimed.get_mut(&position) {
+                claimed.has_row = true;
+                continue;
+            }
+            let index = self.ready.binary_search_by_key(&position, |delivery| delivery.logged.position);
+            let Some(mut delivery) = index.ok().and_then(|index| self.ready.remove(index)) else { continue };
+            delivery.has_row = true;
+            match &delivery.key {
+                Some(key) if hole.held => self.keys.hold(key),
+                _ => self.due.push_back(delivery),
+            }
+        }
+    }
+
+    /// Notes that a delivery is done: handled, or dead.
+    pub(super) fn done(&mut self, delivery: &Waiting, parks: bool) {
+        self.backlog = self.backlog.saturating_sub(1);
+        let Some(key) = &delivery.key else { return };
+        if parks {
+            self.keys.park(key);
+        } else {
+            let next = self.keys.done(key, delivery.logged.position);
+            self.due.extend(next);
+        }
+    }
+
+    /// Lets the next delivery of a key go that was parked.
+    pub(super) fn release(&mut self, key: &Key) {
+        let next = self.keys.release(key);
+        self.due.extend(next);
+    }
+
+    /// Notes that a row is due at a time.
+    pub(super) fn row_is_due(&mut self, due: Timestamp) {
+        self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
+    }
+
+    /// What is in hand and has a row in the store, as positions.
+    pub(super) fn in_hand(&self) -> impl Iterator<Item = Position> {
+        let due = self.due.iter().map(|delivery| delivery.logged.position);
+        let waiting = self.keys.in_hand().map(|delivery| delivery.logged.position);
+        due.chain(waiting).chain(self.claimed.keys().copied())
+    }
+
+    /// Everything up to here that has no row is done, or is nothing that it takes.
+    pub(super) fn safe_floor(&self, head: Position) -> Position {
+        let offered = if self.is_behind() { self.offered } else { head };
+        let ready = self.ready.front().map(|delivery| delivery.logged.position);
+        let claimed = self.claimed.iter().find(|(_, delivery)| !delivery.has_row).map(|(position, _)| *position);
+        let open = ready.into_iter().chain(claimed).min();
+        open.map_or(offered, |open| offered.min(Position(open.0 - 1)))
+    }
+}

@@ -1,0 +1,185 @@
+//! Dead letters.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params};
+
+use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
+use super::{from_json_column, signed, to_json, unsigned};
+use crate::bus::{Attempt, DeadLetter, DeadLetterFilter, StoreError};
+use crate::clock::Timestamp;
+use crate::event::Position;
+use crate::subscription::SubscriptionId;
+
+fn conditions(filter: &DeadLetterFilter) -> (String, Vec<Value>) {
+    let mut sql = String::from("1");
+    let mut values = Vec::new();
+    let mut add = |condition: &str, value: Value| {
+        values.push(value);
+        sql.push_str(&format!(" AND {condition} = ?{}", values.len()));
+    };
+    if let Some(number) = filter.number {
+        add("d.number", number.into());
+    }
+    if let Some(subscription) = &filter.subscription {
+        add("s.owner", subscription.owner.clone().into());
+        add("s.name", subscription.name.clone().into());
+    }
+    if let Some(cause) = &filter.cause {
+        add("d.cause", cause.clone().into());
+    }
+    (sql, values)
+}
+
+/// A delivery that becomes a dead letter.
+pub(in super::super) struct Burial<'a> {
+    pub(in super::super) subscription: i64,
+    pub(in super::super) position: Position,
+    pub(in super::super) key: Option<&'a str>,
+    pub(in super::super) parks: bool,
+    pub(in super::super) replay: bool,
+    pub(in super::super) history: &'a [Attempt],
+    pub(in super::super) now: Timestamp,
+}
+
+/// What the checksum of a row covers.
+const SUMMED: &str = "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at";
+
+pub(in super::super) fn bury(connection: &Connection, burial: &Burial<'_>) -> Result<(), StoreError> {
+    let last = burial.history.last().expect("a delivery is buried after an attempt, which is in its history");
+    connection
+        .prepare_cached(
+            "INSERT INTO dead_letters (subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)",
+        )?
+        .execute(params![
+            burial.subscription,
+            signed(burial.position.0),
+            burial.key,
+            burial.parks,
+            burial.replay,
+            last.cause.as_str(),
+            last.reason,
+            last.attempt,
+            to_json(&burial.history),
+            signed(burial.now.0)
+        ])?;
+    connection
+        .prepare_cached(&format!("UPDATE dead_letters SET sum = checksum({SUMMED}) WHERE number = ?1"))?
+        .execute([connection.last_insert_rowid()])?;
+    Ok(())
+}
+
+/// Dead letters after a number, in order.
+pub(in super::super) fn dead_letters(
+    connection: &Connection,
+    filter: &DeadLetterFilter,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, StoreError> {
+    let (conditions, mut values) = conditions(filter);
+    values.push(after.into());
+    values.push(signed(limit as u64).into());
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS}, d.number, s.owner, s.name, d.key, d.parks, d.replay, d.cause, d.reason, d.attempts, d.history, d.buried_at
+         FROM dead_letters d JOIN subscriptions s ON s.number = d.subscription
+         JOIN events e ON e.position = d.position JOIN types t ON t.id = e.type
+         WHERE {conditions} AND d.number > ?{} ORDER BY d.number LIMIT ?{}",
+        values.len() - 1,
+        values.len()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
+        let column = |index: usize| EVENT_WIDTH + index;
+        let key: Option<String> = row.get(column(3))?;
+        let history: String = row.get(column(9))?;
+        Ok(DeadLetter {
+            logged: logged(row)?,
+            number: row.get(column(0))?,
+            subscription: SubscriptionId { owner: row.get(column(1))?, name: row.get(column(2))? },
+            parks: key.filter(|_| row.get(column(4)).unwrap_or(false)),
+            replay: row.get(column(5))?,
+            cause: row.get(column(6))?,
+            reason: row.get(column(7))?,
+            attempts: row.get(column(8))?,
+            history: from_json_column(column(9), &history)?,
+            buried_at: Timestamp(unsigned(row, column(10))?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(in super::super) fn count_dead_letters(
+    connection: &Connection,
+    filter: &DeadLetterFilter,
+) -> Result<u64, StoreError> {
+    let (conditions, values) = conditions(filter);
+    let sql = format!(
+        "SELECT count(*) FROM dead_letters d JOIN subscriptions s ON s.number = d.subscription WHERE {conditions}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    Ok(statement.query_row(rusqlite::params_from_iter(values), |row| unsigned(row, 0))?)
+}
+
+/// A dead letter that was taken out.
+pub(in super::super) struct Exhumed {
+    pub(in super::super) subscription: i64,
+    pub(in super::super) position: Position,
+    pub(in super::super) key: Option<String>,
+    pub(in super::super) parks: bool,
+    pub(in super::super) replay: bool,
+}
+
+/// Takes dead letters out, those of the oldest events first.
+pub(in super::super) fn exhume(
+    connection: &Connection,
+    filter: &DeadLetterFilter,
+    limit: usize,
+) -> Result<Vec<Exhumed>, StoreError> {
+    let (conditions, mut values) = conditions(filter);
+    values.push(signed(limit as u64).into());
+    let sql = format!(
+        "SELECT d.number, d.subscription, d.position, d.key, d.parks, d.replay
+         FROM dead_letters d JOIN subscriptions s ON s.number = d.subscription
+         WHERE {conditions} ORDER BY d.position, d.number LIMIT ?{}",
+        values.len()
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let rows = select.query_map(rusqlite::params_from_iter(values), |row| {
+        let exhumed = Exhumed {
+            subscription: row.get(1)?,
+            position: Position(unsigned(row, 2)?),
+            key: row.get(3)?,
+            parks: row.get(4)?,
+            replay: row.get(5)?,
+        };
+        Ok((row.get::<_, i64>(0)?, exhumed))
+    })?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut delete = connection.prepare_cached("DELETE FROM dead_letters WHERE number = ?1")?;
+    let mut exhumed = Vec::with_capacity(rows.len());
+    for (number, letter) in rows {
+        delete.execute([number])?;
+        exhumed.push(letter);
+    }
+    Ok(exhumed)
+}
+
+/// Deletes all dead letters of a subscription, and returns their positions.
+pub(in super::super) fn delete_dead_letters(
+    connection: &Connection,
+    subscription: i64,
+) -> Result<Vec<Position>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("DELETE FROM dead_letters WHERE subscription = ?1 RETURNING position")?;
+    let rows = statement.query_map([subscription], |row| Ok(Position(unsigned(row, 0)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The keys that wait behind a dead letter.
+pub(in super::super) fn parked_keys(connection: &Connection, subscription: i64) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT key FROM dead_letters WHERE subscription = ?1 AND parks AND key IS NOT NULL",
+    )?;
+    let rows = statement.query_map([subscription], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

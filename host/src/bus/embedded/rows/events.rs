@@ -1,0 +1,236 @@
+//! The log.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::{WrongChecksum, from_json_column, signed, to_json, unsigned};
+use crate::bus::StoreError;
+use crate::clock::Timestamp;
+use crate::event::{Event, Logged, Position};
+
+/// The columns that [`logged`] reads, in its order.
+pub(super) const EVENT_COLUMNS: &str = "e.position, t.name, e.id, e.source, e.subject, e.time, e.datacontenttype, e.dataschema, e.extensions, e.data, e.stored_at,
+    e.sum IS checksum(e.position, e.type, e.id, e.source, e.subject, e.time, e.datacontenttype, e.dataschema, e.extensions, e.data, e.stored_at)";
+/// How many they are.
+pub(super) const EVENT_WIDTH: usize = 12;
+const EVENTS: &str = "events e JOIN types t ON t.id = e.type";
+
+pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
+    let position = unsigned(row, 0)?;
+    if !row.get::<_, bool>(11)? {
+        let error = WrongChecksum { what: "the event at position", number: signed(position) };
+        return Err(rusqlite::Error::FromSqlConversionFailure(11, rusqlite::types::Type::Integer, Box::new(error)));
+    }
+    let extensions: Option<String> = row.get(8)?;
+    let event = Event {
+        event_type: row.get(1)?,
+        id: row.get(2)?,
+        source: row.get(3)?,
+        subject: row.get(4)?,
+        time: row.get(5)?,
+        datacontenttype: row.get(6)?,
+        dataschema: row.get(7)?,
+        extensions: extensions.map_or_else(|| Ok(Default::default()), |text| from_json_column(8, &text))?,
+        data: row.get(9)?,
+    };
+    Ok(Logged { position: Position(position), stored_at: Timestamp(unsigned(row, 10)?), event: Arc::new(event) })
+}
+
+/// Appends an event, unless one with its source and id is there.
+pub(in super::super) fn append_event(
+    connection: &Connection,
+    position: Position,
+    type_number: i64,
+    event: &Event,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let extensions = (!event.extensions.is_empty()).then(|| to_json(&event.extensions));
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO events (position, type, id, source, subject, time, datacontenttype, dataschema, extensions, data, stored_at, bytes, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11))
+         ON CONFLICT (id, source) DO NOTHING",
+    )?;
+    let added = statement.execute(params![
+        signed(position.0),
+        type_number,
+        event.id,
+        event.source,
+        event.subject,
+        event.time,
+        event.datacontenttype,
+        event.dataschema,
+        extensions,
+        event.data,
+        signed(now.0),
+        signed(event.size_bytes() as u64)
+    ])?;
+    Ok(added == 1)
+}
+
+fn query(connection: &Connection, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Logged>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {EVENT_COLUMNS} FROM {EVENTS} {rest}"))?;
+    let rows = statement.query_map(values, logged)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Events of one type after a position, in order.
+pub(in super::super) fn events_of_type(
+    connection: &Connection,
+    type_number: i64,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<Logged>, StoreError> {
+    let values = params![type_number, signed(after.0), signed(limit as u64)];
+    query(connection, "WHERE e.type = ?1 AND e.position > ?2 ORDER BY e.position LIMIT ?3", values)
+}
+
+/// Events of all types after a position, in order.
+pub(in super::super) fn events_after(
+    connection: &Connection,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<Logged>, StoreError> {
+    query(
+        connection,
+        "WHERE e.position > ?1 ORDER BY e.position LIMIT ?2",
+        params![signed(after.0), signed(limit as u64)],
+    )
+}
+
+/// The newest events before a position, newest first.
+pub(in super::super) fn events_before(
+    connection: &Connection,
+    before: Position,
+    limit: usize,
+) -> Result<Vec<Logged>, StoreError> {
+    let values = params![signed(before.0), signed(limit as u64)];
+    query(connection, "WHERE e.position < ?1 ORDER BY e.position DESC LIMIT ?2", values)
+}
+
+/// Events with an id; sources may share one.
+pub(in super::super) fn events_with_id(connection: &Connection, id: &str) -> Result<Vec<Logged>, StoreError> {
+    query(connection, "WHERE e.id = ?1 ORDER BY e.position LIMIT 100", [id])
+}
+
+/// How many events of a type there are after a position, up to another one.
+pub(in super::super) fn count_of_type(
+    connection: &Connection,
+    type_number: i64,
+    after: Position,
+    until: Position,
+) -> Result<u64, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT count(*) FROM events WHERE type = ?1 AND position > ?2 AND position <= ?3")?;
+    Ok(statement.query_row(params![type_number, signed(after.0), signed(until.0)], |row| unsigned(row, 0))?)
+}
+
+/// The position before the first event that was stored at or after a time. The log's times never go back,
+/// and so the place is found by halving.
+pub(in super::super) fn position_before(connection: &Connection, time: Timestamp) -> Result<Position, StoreError> {
+    let mut first_from = connection
+        .prepare_cached("SELECT position, stored_at FROM events WHERE position >= ?1 ORDER BY position LIMIT 1")?;
+    let head = log(connection)?.head;
+    // Everything up to `low` is older; everything from `high` on is not.
+    let (mut low, mut high) = (0, head.0 + 1);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        let found = first_from
+            .query_row([signed(middle)], |row| Ok((unsigned(row, 0)?, Timestamp(unsigned(row, 1)?))))
+            .optional()?;
+        match found {
+            Some((position, stored_at)) if stored_at < time => low = position.max(middle),
+            _ => high = middle,
+        }
+    }
+    Ok(Position(low))
+}
+
+// The log as a whole.
+
+/// What is known of the log as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Log {
+    /// The position of the newest event.
+    pub(in super::super) head: Position,
+    /// Up to here events were deleted, but for those that still wait for another attempt or are dead.
+    pub(in super::super) floor: Position,
+    /// How many bytes the events have.
+    pub(in super::super) bytes: u64,
+    /// When the newest event was stored.
+    pub(in super::super) newest: Timestamp,
+}
+
+pub(in super::super) fn log(connection: &Connection) -> Result<Log, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT head, floor, bytes, newest FROM log")?;
+    Ok(statement.query_row([], |row| {
+        Ok(Log {
+            head: Position(unsigned(row, 0)?),
+            floor: Position(unsigned(row, 1)?),
+            bytes: unsigned(row, 2)?,
+            newest: Timestamp(unsigned(row, 3)?),
+        })
+    })?)
+}
+
+pub(in super::super) fn put_log(connection: &Connection, log: &Log) -> Result<(), StoreError> {
+    let values = params![signed(log.head.0), signed(log.floor.0), signed(log.bytes), signed(log.newest.0)];
+    connection
+        .prepare_cached(
+            "UPDATE log SET head = ?1, floor = ?2, bytes = ?3, newest = ?4, sum = checksum(?1, ?2, ?3, ?4)",
+        )?
+        .execute(values)?;
+    Ok(())
+}
+
+/// An event that may be deleted.
+pub(in super::super) struct Oldest {
+    pub(in super::super) position: Position,
+    pub(in super::super) stored_at: Timestamp,
+    pub(in super::super) bytes: u64,
+}
+
+/// The oldest events after a position.
+pub(in super::super) fn oldest_events(
+    connection: &Connection,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<Oldest>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT position, stored_at, bytes FROM events WHERE position > ?1 ORDER BY position LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![signed(after.0), signed(limit as u64)], |row| {
+        Ok(Oldest {
+            position: Position(unsigned(row, 0)?),
+            stored_at: Timestamp(unsigned(row, 1)?),
+            bytes: unsigned(row, 2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Deletes an event that no delivery needs any more. Returns how many bytes it had; none if it is needed,
+/// or gone.
+pub(in super::super) fn delete_event(connection: &Connection, position: Position) -> Result<Option<u64>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM events WHERE position = ?1
+             AND NOT EXISTS (SELECT 1 FROM pending WHERE position = ?1)
+             AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE position = ?1) RETURNING bytes",
+    )?;
+    Ok(statement.query_row([signed(position.0)], |row| unsigned(row, 0)).optional()?)
+}
+
+// Types.
+
+pub(in super::super) fn types(connection: &Connection) -> Result<Vec<(i64, String)>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id, name FROM types ORDER BY id")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(in super::super) fn add_type(connection: &Connection, number: i64, name: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT INTO types (id, name, sum) VALUES (?1, ?2, checksum(?1, ?2))")?
+        .execute(params![number, name])?;
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Rows of the store, read and written: the statements of the bus.
+//!
+//! Each row carries a checksum of all that is in it. Rows are checked when the store is opened, and events
+//! each time that they are read.
+
+mod dead_letters;
+mod events;
+mod pending;
+mod scheduled;
+mod state;
+mod subscriptions;
+
+pub(super) use dead_letters::*;
+pub(super) use events::*;
+pub(super) use pending::*;
+pub(super) use scheduled::*;
+pub(super) use state::*;
+pub(super) use subscriptions::*;
+
+use rusqlite::Row;
+use serde::{Deserialize, Serialize};
+
+use crate::bus::StoreError;
+
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(index).map(|number| u64::try_from(number).unwrap_or(0))
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged(format!("`{text}`: {error}")))
+}
+
+pub(super) fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("the bus's own types have string keys and cannot fail to be written")
+}
+
+fn from_json_column<T: for<'a> Deserialize<'a>>(index: usize, text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error)))
+}
+
+/// A row's checksum does not fit what is in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {number} is damaged: its checksum does not fit")]
+struct WrongChecksum {
+    what: &'static str,
+    number: i64,
+}

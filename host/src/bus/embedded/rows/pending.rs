@@ -1,0 +1,215 @@
+//! Deliveries that have a row: before their subscription's cursor, and not handled.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::super::keys::{Key, Stored};
+use super::super::progress::{HELD, Waiting};
+use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
+use super::{parse, signed, to_json, unsigned};
+use crate::bus::{Attempt, StoreError};
+use crate::clock::Timestamp;
+use crate::event::Position;
+
+/// A delivery's row.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct PendingRow<'a> {
+    pub(in super::super) subscription: i64,
+    pub(in super::super) position: Position,
+    pub(in super::super) key: Option<&'a str>,
+    pub(in super::super) attempts: u32,
+    pub(in super::super) due: Timestamp,
+    pub(in super::super) replayed: bool,
+    pub(in super::super) history: &'a [Attempt],
+}
+
+/// Makes a delivery's row, or renews it.
+pub(in super::super) fn put_pending(connection: &Connection, row: &PendingRow<'_>) -> Result<(), StoreError> {
+    insert(connection, "INSERT OR REPLACE", row).map(drop)
+}
+
+/// Makes a delivery's row unless there is one. Returns whether it did.
+pub(in super::super) fn add_pending(connection: &Connection, row: &PendingRow<'_>) -> Result<bool, StoreError> {
+    insert(connection, "INSERT OR IGNORE", row)
+}
+
+fn insert(connection: &Connection, how: &str, row: &PendingRow<'_>) -> Result<bool, StoreError> {
+    let sql = format!(
+        "{how} INTO pending (subscription, position, key, attempts, due, replayed, history, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7))"
+    );
+    let changed = connection.prepare_cached(&sql)?.execute(params![
+        row.subscription,
+        signed(row.position.0),
+        row.key,
+        row.attempts,
+        signed(row.due.0),
+        row.replayed,
+        to_json(&row.history)
+    ])?;
+    Ok(changed == 1)
+}
+
+pub(in super::super) fn delete_pending(
+    connection: &Connection,
+    subscription: i64,
+    position: Position,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM pending WHERE subscription = ?1 AND position = ?2")?
+        .execute(params![subscription, signed(position.0)])?;
+    Ok(())
+}
+
+/// Deletes all rows of a subscription, and returns their positions.
+pub(in super::super) fn delete_all_pending(
+    connection: &Connection,
+    subscription: i64,
+) -> Result<Vec<Position>, StoreError> {
+    let mut statement = connection.prepare_cached("DELETE FROM pending WHERE subscription = ?1 RETURNING position")?;
+    let rows = statement.query_map([subscription], |row| Ok(Position(unsigned(row, 0)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The failed attempts of a delivery.
+pub(in super::super) fn history(
+    connection: &Connection,
+    subscription: i64,
+    position: Position,
+) -> Result<Vec<Attempt>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT history FROM pending WHERE subscription = ?1 AND position = ?2")?;
+    let text: Option<String> =
+        statement.query_row(params![subscription, signed(position.0)], |row| row.get(0)).optional()?;
+    text.map_or_else(|| Ok(Vec::new()), |text| parse(&text))
+}
+
+const PENDING: &str = "pending p JOIN events e ON e.position = p.position JOIN types t ON t.id = e.type";
+
+fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+    let key: Option<String> = row.get(EVENT_WIDTH)?;
+    Ok(Waiting {
+        logged: logged(row)?,
+        key: key.map(Into::into),
+        attempts: row.get(EVENT_WIDTH + 1)?,
+        replayed: row.get(EVENT_WIDTH + 2)?,
+        has_row: true,
+    })
+}
+
+/// Rows that are due, in order.
+pub(in super::super) fn due_pending(
+    connection: &Connection,
+    subscription: i64,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Waiting>, StoreError> {
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed FROM {PENDING}
+         WHERE p.subscription = ?1 AND p.due <= ?2 ORDER BY p.due, p.position LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![subscription, signed(now.0), signed(limit as u64)], waiting)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// When the first row after a time is due; those that wait for their turn never are.
+pub(in super::super) fn next_pending_after(
+    connection: &Connection,
+    subscription: i64,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT due FROM pending WHERE subscription = ?1 AND due > ?2 AND due < ?3 ORDER BY due LIMIT 1",
+    )?;
+    let values = params![subscription, signed(now.0), signed(HELD.0)];
+    Ok(statement.query_row(values, |row| unsigned(row, 0)).optional()?.map(Timestamp))
+}
+
+/// The first row of a key that waits for its turn.
+pub(in super::super) fn first_held(
+    connection: &Connection,
+    subscription: i64,
+    key: &str,
+) -> Result<Option<Waiting>, StoreError> {
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed FROM {PENDING}
+         WHERE p.subscription = ?1 AND p.key = ?2 AND p.due = ?3 ORDER BY p.position LIMIT 1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    Ok(statement.query_row(params![subscription, key, signed(HELD.0)], waiting).optional()?)
+}
+
+/// The keys that have rows.
+pub(in super::super) fn stored_keys(connection: &Connection, subscription: i64) -> Result<Vec<Stored>, StoreError> {
+    // With min() alone, the other columns come from the row that has the least position (SQLite, "Bare
+    // columns in an aggregate query").
+    let mut statement = connection.prepare_cached(
+        "SELECT key, min(position), due, sum(due = ?2) FROM pending WHERE subscription = ?1 AND key IS NOT NULL GROUP BY key",
+    )?;
+    let rows = statement.query_map(params![subscription, signed(HELD.0)], |row| {
+        let key: String = row.get(0)?;
+        let waits = unsigned(row, 2)? == HELD.0;
+        let head = (!waits).then_some(Position(unsigned(row, 1)?));
+        Ok(Stored { key: Key::from(key), head, held: unsigned(row, 3)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(in super::super) fn count_pending(connection: &Connection, subscription: i64) -> Result<u64, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM pending WHERE subscription = ?1")?;
+    Ok(statement.query_row([subscription], |row| unsigned(row, 0))?)
+}
+
+/// All rows of a subscription after a position, in order.
+pub(in super::super) fn all_pending(
+    connection: &Connection,
+    subscription: i64,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<Waiting>, StoreError> {
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed FROM {PENDING}
+         WHERE p.subscription = ?1 AND p.position > ?2 ORDER BY p.position LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![subscription, signed(after.0), signed(limit as u64)], waiting)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Gives a row another key. It waits for its turn no longer; whose turn it is is found out anew.
+pub(in super::super) fn rekey_pending(
+    connection: &Connection,
+    subscription: i64,
+    position: Position,
+    key: Option<&str>,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE pending SET key = ?3, due = iif(due = ?4, 0, due) WHERE subscription = ?1 AND position = ?2",
+        )?
+        .execute(params![subscription, signed(position.0), key, signed(HELD.0)])?;
+    connection
+        .prepare_cached(
+            "UPDATE pending SET sum = checksum(subscription, position, key, attempts, due, replayed, history)
+             WHERE subscription = ?1 AND position = ?2",
+        )?
+        .execute(params![subscription, signed(position.0)])?;
+    Ok(())
+}
+
+/// Lets rows that are due later be due so much earlier, but those that wait for their turn.
+pub(in super::super) fn shift_pending(
+    connection: &Connection,
+    now: Timestamp,
+    by: std::time::Duration,
+) -> Result<(), StoreError> {
+    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(
+            "UPDATE pending SET due = max(0, due - ?1),
+                 sum = checksum(subscription, position, key, attempts, max(0, due - ?1), replayed, history)
+             WHERE due > ?2 AND due < ?3",
+        )?
+        .execute(params![by, signed(now.0), signed(HELD.0)])?;
+    Ok(())
+}

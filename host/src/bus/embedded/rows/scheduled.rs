@@ -1,0 +1,145 @@
+//! Events that enter the log later, and the schedules of plugins.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{from_json_column, parse, signed, to_json, unsigned};
+use crate::bus::{Scheduled, Scheduling, StoreError};
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::schedule::Schedule;
+
+pub(in super::super) fn is_scheduled(connection: &Connection, event: &Event) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM scheduled WHERE id = ?1 AND source = ?2")?;
+    Ok(statement.exists(params![event.id, event.source])?)
+}
+
+pub(in super::super) fn is_logged(connection: &Connection, event: &Event) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM events WHERE id = ?1 AND source = ?2")?;
+    Ok(statement.exists(params![event.id, event.source])?)
+}
+
+/// Keeps an event for later, unless one with its source and id is kept already.
+pub(in super::super) fn schedule_event(
+    connection: &Connection,
+    due: Timestamp,
+    event: &Event,
+) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO scheduled (due, id, source, event, sum) VALUES (?1, ?2, ?3, ?4, checksum(?1, ?2, ?3, ?4))
+         ON CONFLICT (id, source) DO NOTHING",
+    )?;
+    Ok(statement.execute(params![signed(due.0), event.id, event.source, to_json(event)])? == 1)
+}
+
+/// Takes an event back. Returns whether it was there.
+pub(in super::super) fn cancel_event(connection: &Connection, source: &str, id: &str) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("DELETE FROM scheduled WHERE id = ?1 AND source = ?2")?;
+    Ok(statement.execute([id, source])? == 1)
+}
+
+/// When the next event or schedule is due.
+pub(in super::super) fn next_scheduled(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT min(due) FROM (SELECT min(due) AS due FROM scheduled UNION ALL SELECT min(next) FROM schedules)",
+    )?;
+    let due: Option<i64> = statement.query_row([], |row| row.get(0))?;
+    Ok(due.map(|due| Timestamp(u64::try_from(due).unwrap_or(0))))
+}
+
+/// Whether any event waits to enter the log.
+pub(in super::super) fn has_scheduled(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM scheduled LIMIT 1")?.exists([])?)
+}
+
+/// Events that enter the log later, the next one first.
+pub(in super::super) fn scheduled_events(connection: &Connection, limit: usize) -> Result<Vec<Scheduled>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT due, event FROM scheduled ORDER BY due, number LIMIT ?1")?;
+    let rows = statement.query_map([signed(limit as u64)], |row| {
+        let event: String = row.get(1)?;
+        Ok(Scheduled { due: Timestamp(unsigned(row, 0)?), event: from_json_column(1, &event)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Takes out events that are due, in the order of their times.
+pub(in super::super) fn take_scheduled(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Event>, StoreError> {
+    let mut select = connection
+        .prepare_cached("SELECT number, event FROM scheduled WHERE due <= ?1 ORDER BY due, number LIMIT ?2")?;
+    let rows = select.query_map(params![signed(now.0), signed(limit as u64)], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+    })?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut delete = connection.prepare_cached("DELETE FROM scheduled WHERE number = ?1")?;
+    let mut events = Vec::with_capacity(rows.len());
+    for (number, json) in rows {
+        delete.execute([number])?;
+        events.push(parse(&json)?);
+    }
+    Ok(events)
+}
+
+// Schedules.
+
+pub(in super::super) fn schedules(connection: &Connection) -> Result<Vec<Scheduling>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT plugin, name, schedule, next FROM schedules ORDER BY plugin, name")?;
+    let rows = statement.query_map([], scheduling)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(in super::super) fn due_schedules(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Scheduling>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT plugin, name, schedule, next FROM schedules WHERE next <= ?1 ORDER BY next LIMIT ?2")?;
+    let rows = statement.query_map(params![signed(now.0), signed(limit as u64)], scheduling)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn scheduling(row: &rusqlite::Row<'_>) -> rusqlite::Result<Scheduling> {
+    let schedule: String = row.get(2)?;
+    let next: Option<i64> = row.get(3)?;
+    Ok(Scheduling {
+        plugin: row.get(0)?,
+        name: row.get(1)?,
+        schedule: from_json_column(2, &schedule)?,
+        next: next.map(|next| Timestamp(u64::try_from(next).unwrap_or(0))),
+    })
+}
+
+pub(in super::super) fn find_schedule(
+    connection: &Connection,
+    plugin: &str,
+    name: &str,
+) -> Result<Option<Scheduling>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT plugin, name, schedule, next FROM schedules WHERE plugin = ?1 AND name = ?2")?;
+    Ok(statement.query_row([plugin, name], scheduling).optional()?)
+}
+
+pub(in super::super) fn put_schedule(
+    connection: &Connection,
+    plugin: &str,
+    name: &str,
+    schedule: &Schedule,
+    next: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO schedules (plugin, name, schedule, next, sum) VALUES (?1, ?2, ?3, ?4, checksum(?1, ?2, ?3, ?4))
+             ON CONFLICT (plugin, name) DO UPDATE SET schedule = ?3, next = ?4, sum = checksum(?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![plugin, name, to_json(schedule), next.map(|next| signed(next.0))])?;
+    Ok(())
+}
+
+pub(in super::super) fn delete_schedule(connection: &Connection, plugin: &str, name: &str) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM schedules WHERE plugin = ?1 AND name = ?2")?.execute([plugin, name])?;
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Subscriptions, their replays, and drained plugins.
+
+use std::num::NonZeroU32;
+
+use rusqlite::{Connection, params};
+
+use super::super::progress::{Pause, ReplayOf};
+use super::{from_json_column, signed, to_json, unsigned};
+use crate::bus::StoreError;
+use crate::event::Position;
+use crate::subscription::{Definition, SubscriptionId};
+
+/// A subscription's row.
+pub(in super::super) struct SubscriptionRow {
+    pub(in super::super) number: i64,
+    pub(in super::super) id: SubscriptionId,
+    pub(in super::super) dynamic: bool,
+    pub(in super::super) definition: Definition,
+    pub(in super::super) cursor: Position,
+    pub(in super::super) pause: Pause,
+    pub(in super::super) replay: Option<ReplayOf>,
+}
+
+/// What the checksum of a row covers.
+const SUMMED: &str =
+    "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate";
+
+pub(in super::super) fn subscriptions(connection: &Connection) -> Result<Vec<SubscriptionRow>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {SUMMED} FROM subscriptions ORDER BY number"))?;
+    let rows = statement.query_map([], |row| {
+        let definition: String = row.get(4)?;
+        let subscription: Option<i64> = row.get(8)?;
+        let replay = match subscription {
+            None => None,
+            Some(subscription) => Some(ReplayOf {
+                subscription,
+                until: Position(unsigned(row, 9)?),
+                per_second: row.get::<_, Option<u32>>(10)?.and_then(NonZeroU32::new),
+            }),
+        };
+        Ok(SubscriptionRow {
+            number: row.get(0)?,
+            id: SubscriptionId { owner: row.get(1)?, name: row.get(2)? },
+            dynamic: row.get(3)?,
+            definition: from_json_column(4, &definition)?,
+            cursor: Position(unsigned(row, 5)?),
+            pause: Pause { stopped: row.get(6)?, orphaned: row.get(7)? },
+            replay,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(in super::super) fn add_subscription(
+    connection: &Connection,
+    id: &SubscriptionId,
+    dynamic: bool,
+    definition: &Definition,
+    cursor: Position,
+    pause: Pause,
+    replay: Option<&ReplayOf>,
+) -> Result<i64, StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO subscriptions (owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)",
+        )?
+        .execute(params![
+            id.owner,
+            id.name,
+            dynamic,
+            to_json(definition),
+            signed(cursor.0),
+            pause.stopped,
+            pause.orphaned,
+            replay.map(|replay| replay.subscription),
+            replay.map(|replay| signed(replay.until.0)),
+            replay.and_then(|replay| replay.per_second.map(NonZeroU32::get)),
+        ])?;
+    let number = connection.last_insert_rowid();
+    renew_checksum(connection, number)?;
+    Ok(number)
+}
+
+/// Its number is known only once it is there, and most changes touch few columns.
+fn renew_checksum(connection: &Connection, number: i64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(&format!("UPDATE subscriptions SET sum = checksum({SUMMED}) WHERE number = ?1"))?
+        .execute([number])?;
+    Ok(())
+}
+
+pub(in super::super) fn redefine_subscription(
+    connection: &Connection,
+    number: i64,
+    definition: &Definition,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE subscriptions SET definition = ?2 WHERE number = ?1")?
+        .execute(params![number, to_json(definition)])?;
+    renew_checksum(connection, number)
+}
+
+pub(in super::super) fn pause_subscription(
+    connection: &Connection,
+    number: i64,
+    pause: Pause,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE subscriptions SET stopped = ?2, orphaned = ?3 WHERE number = ?1")?
+        .execute(params![number, pause.stopped, pause.orphaned])?;
+    renew_checksum(connection, number)
+}
+
+pub(in super::super) fn move_cursor(connection: &Connection, number: i64, cursor: Position) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE subscriptions SET cursor = ?2, sum = checksum(number, owner, name, dynamic, definition, ?2, stopped, orphaned, replay_of, replay_until, replay_rate)
+             WHERE number = ?1",
+        )?
+        .execute(params![number, signed(cursor.0)])?;
+    Ok(())
+}
+
+/// Deletes a subscription with what waits for it.
+pub(in super::super) fn delete_subscription(connection: &Connection, number: i64) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM subscriptions WHERE number = ?1")?.execute([number])?;
+    Ok(())
+}
+
+// Drained plugins.
+
+pub(in super::super) fn drained(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT plugin FROM drained")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(in super::super) fn set_drained(connection: &Connection, plugin: &str, drained: bool) -> Result<(), StoreError> {
+    let sql = if drained {
+        "INSERT INTO drained (plugin, sum) VALUES (?1, checksum(?1)) ON CONFLICT DO NOTHING"
+    } else {
+        "DELETE FROM drained WHERE plugin = ?1"
+    };
+    connection.prepare_cached(sql)?.execute([plugin])?;
+    Ok(())
+}

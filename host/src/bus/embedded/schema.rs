@@ -1,0 +1,238 @@
+//! The tables of the embedded store, and the settings that make a commit durable.
+
+use std::path::Path;
+
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::bus::StoreError;
+
+/// The version of the tables below, kept in the file's `user_version`.
+const VERSION: i64 = 2;
+
+/// SQLite before 3.51.3 could lose commits when it reset the write-ahead log.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// Every row has a checksum of its other columns, in their order (`sum`), but for what is said otherwise.
+const TABLES: &str = "
+-- Names of event types, so that events carry a number.
+CREATE TABLE types (
+    id   INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    sum  INTEGER NOT NULL
+) STRICT;
+
+-- The log. The checksum leaves out `bytes`, which follows from the others.
+CREATE TABLE events (
+    position        INTEGER PRIMARY KEY,
+    type            INTEGER NOT NULL,
+    id              TEXT NOT NULL,
+    source          TEXT NOT NULL,
+    subject         TEXT,
+    time            TEXT,
+    datacontenttype TEXT,
+    dataschema      TEXT,
+    extensions      TEXT,
+    data            BLOB,
+    stored_at       INTEGER NOT NULL,
+    bytes           INTEGER NOT NULL,
+    sum             INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX events_by_identity ON events (id, source);
+CREATE INDEX events_by_type ON events (type, position);
+
+-- The log as a whole, in one row: its newest position, the position up to which events were deleted, the
+-- bytes of all events, and when the newest was stored.
+CREATE TABLE log (
+    head   INTEGER NOT NULL,
+    floor  INTEGER NOT NULL,
+    bytes  INTEGER NOT NULL,
+    newest INTEGER NOT NULL,
+    sum    INTEGER NOT NULL
+) STRICT;
+INSERT INTO log VALUES (0, 0, 0, 0, checksum(0, 0, 0, 0));
+
+-- Events that enter the log later. The checksum leaves out `number`.
+CREATE TABLE scheduled (
+    number INTEGER PRIMARY KEY,
+    due    INTEGER NOT NULL,
+    id     TEXT NOT NULL,
+    source TEXT NOT NULL,
+    event  TEXT NOT NULL,
+    sum    INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX scheduled_by_identity ON scheduled (id, source);
+CREATE INDEX scheduled_by_due ON scheduled (due);
+
+-- What plugins declare to be published at certain times.
+CREATE TABLE schedules (
+    plugin   TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    schedule TEXT NOT NULL,
+    next     INTEGER,
+    sum      INTEGER NOT NULL,
+    PRIMARY KEY (plugin, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX schedules_by_next ON schedules (next);
+
+-- Subscriptions, and replays of them, which have the columns that begin so. Every event that one takes, up
+-- to its cursor, has been handled, or has a row in `pending` or in `dead_letters`.
+CREATE TABLE subscriptions (
+    number       INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner        TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    dynamic      INTEGER NOT NULL,
+    definition   TEXT NOT NULL,
+    cursor       INTEGER NOT NULL,
+    stopped      INTEGER NOT NULL,
+    orphaned     INTEGER NOT NULL,
+    replay_of    INTEGER,
+    replay_until INTEGER,
+    replay_rate  INTEGER,
+    sum          INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX subscriptions_by_name ON subscriptions (owner, name) WHERE replay_of IS NULL;
+
+-- Plugins to which nothing is delivered.
+CREATE TABLE drained (
+    plugin TEXT PRIMARY KEY,
+    sum    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Deliveries up to the cursor that are not handled: in flight, or waiting for another attempt, or for the
+-- turn of their ordering key.
+CREATE TABLE pending (
+    subscription INTEGER NOT NULL,
+    position     INTEGER NOT NULL,
+    key          TEXT,
+    attempts     INTEGER NOT NULL,
+    due          INTEGER NOT NULL,
+    replayed     INTEGER NOT NULL,
+    history      TEXT NOT NULL,
+    sum          INTEGER NOT NULL,
+    PRIMARY KEY (subscription, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pending_by_due ON pending (subscription, due, position);
+CREATE INDEX pending_by_key ON pending (subscription, key, due, position) WHERE key IS NOT NULL;
+CREATE INDEX pending_by_position ON pending (position);
+
+CREATE TABLE dead_letters (
+    number       INTEGER PRIMARY KEY AUTOINCREMENT,
+    subscription INTEGER NOT NULL,
+    position     INTEGER NOT NULL,
+    key          TEXT,
+    parks        INTEGER NOT NULL,
+    replay       INTEGER NOT NULL,
+    cause        TEXT NOT NULL,
+    reason       TEXT NOT NULL,
+    attempts     INTEGER NOT NULL,
+    history      TEXT NOT NULL,
+    buried_at    INTEGER NOT NULL,
+    sum          INTEGER NOT NULL
+) STRICT;
+CREATE INDEX dead_letters_by_subscription ON dead_letters (subscription, cause, number);
+CREATE INDEX dead_letters_by_position ON dead_letters (position);
+
+-- What plugins keep. Versions tell whether a value is still the one that was read.
+CREATE TABLE state (
+    plugin  TEXT NOT NULL,
+    key     TEXT NOT NULL,
+    value   BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    made    INTEGER NOT NULL,
+    sum     INTEGER NOT NULL,
+    PRIMARY KEY (plugin, key)
+) STRICT, WITHOUT ROWID;
+
+-- How often the store has been opened: versions of one run are above those of all runs before it.
+CREATE TABLE runs (number INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
+INSERT INTO runs VALUES (0, checksum(0));
+";
+
+/// Each table, and what the checksums of its rows cover.
+pub(super) const SUMMED: [(&str, &str); 11] = [
+    ("types", "id, name"),
+    ("events", "position, type, id, source, subject, time, datacontenttype, dataschema, extensions, data, stored_at"),
+    ("log", "head, floor, bytes, newest"),
+    ("scheduled", "due, id, source, event"),
+    ("schedules", "plugin, name, schedule, next"),
+    (
+        "subscriptions",
+        "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate",
+    ),
+    ("drained", "plugin"),
+    ("pending", "subscription, position, key, attempts, due, replayed, history"),
+    ("dead_letters", "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at"),
+    ("state", "plugin, key, value, version, made"),
+    ("runs", "number"),
+];
+
+/// Opens the file for writing, and makes the tables if there are none.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(StoreError::OldSqlite(rusqlite::version()));
+    }
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    add_checksum(&connection)?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version > VERSION {
+        return Err(StoreError::Newer { found: version, known: VERSION });
+    }
+    if version != 0 && version < VERSION {
+        return Err(StoreError::Older { found: version });
+    }
+
+    let journal: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 4194304; PRAGMA mmap_size = 0",
+    )?;
+    let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+    if !journal.eq_ignore_ascii_case("wal") || synchronous != 2 {
+        return Err(StoreError::NotDurable { journal, synchronous });
+    }
+
+    if version == 0 {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(TABLES)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.commit()?;
+    }
+    connection.set_prepared_statement_cache_capacity(96);
+    Ok(connection)
+}
+
+/// Opens the file for reading.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    add_checksum(&connection)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Adds the function `checksum`: CRC-32 of all its arguments, each with its kind and its length.
+fn add_checksum(connection: &Connection) -> Result<(), StoreError> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    connection.create_scalar_function("checksum", -1, flags, |arguments| Ok(i64::from(checksum(arguments))))?;
+    Ok(())
+}
+
+fn checksum(arguments: &Context<'_>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for index in 0..arguments.len() {
+        let (kind, number, bytes): (u8, i64, &[u8]) = match arguments.get_raw(index) {
+            ValueRef::Null => (0, 0, &[]),
+            ValueRef::Integer(number) => (1, number, &[]),
+            ValueRef::Real(number) => (2, number.to_bits().cast_signed(), &[]),
+            ValueRef::Text(text) => (3, super::rows::signed(text.len() as u64), text),
+            ValueRef::Blob(blob) => (4, super::rows::signed(blob.len() as u64), blob),
+        };
+        hasher.update(&[kind]);
+        hasher.update(&number.to_le_bytes());
+        hasher.update(bytes);
+    }
+    hasher.finalize()
+}

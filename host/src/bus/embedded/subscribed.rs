@@ -1,0 +1,263 @@
+//! A subscription as its worker sees it: deliveries are claimed here, and settled or given back.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::command::{Command, Ended};
+use super::progress::{PAGE, Step, Subscription, Waiting};
+use super::{Embedded, Shared, rows};
+use crate::bus::{
+    Answer, Claim, CommitError, Delivery, Open, Overview, ReplayOverview, Settled, Settlement, StoreError, Subscribed,
+};
+use crate::event::{Logged, Position};
+use crate::subscription::{Definition, SubscriptionId};
+
+#[derive(Clone, Debug)]
+pub(super) struct Feed {
+    pub(super) bus: Embedded,
+    pub(super) subscription: Arc<Subscription>,
+}
+
+impl Subscribed for Feed {
+    fn number(&self) -> i64 {
+        self.subscription.number
+    }
+
+    fn id(&self) -> &SubscriptionId {
+        &self.subscription.id
+    }
+
+    fn definition(&self) -> Arc<Definition> {
+        Arc::clone(&self.subscription.progress().definition)
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.subscription.progress().deleted
+    }
+
+    fn overview(&self) -> Overview {
+        let subscription = &self.subscription;
+        let progress = subscription.progress();
+        let ready = progress.ready.front().into_iter();
+        let oldest = progress.claimed.values().chain(ready).map(|delivery| delivery.logged.stored_at).min();
+        Overview {
+            id: subscription.id.clone(),
+            dynamic: subscription.dynamic,
+            definition: Arc::clone(&progress.definition),
+            paused: progress.pause.reason(),
+            cursor: progress.cursor,
+            backlog: progress.backlog,
+            in_flight: progress.claimed.len(),
+            parked_keys: progress.keys.parked(),
+            expired: progress.expired,
+            oldest,
+            next_due: progress.next_due.filter(|due| due.0 > 0),
+            replay: subscription.replay.map(|replay| ReplayOverview {
+                number: subscription.number,
+                until: replay.until,
+                per_second: replay.per_second,
+            }),
+        }
+    }
+
+    fn claim(&self) -> Answer<'_, Result<Claim, StoreError>> {
+        Box::pin(self.next())
+    }
+}
+
+impl Feed {
+    async fn next(&self) -> Result<Claim, StoreError> {
+        loop {
+            // Registered before looking, so that no wake-up between looking and waiting is missed.
+            let mut woken = std::pin::pin!(self.subscription.wake.notified());
+            woken.as_mut().enable();
+            let now = self.bus.shared.clock.now();
+            let step = self.subscription.progress().step(now);
+            match step {
+                Step::Deliver(delivery) => return Ok(self.claimed(delivery)),
+                Step::Read => self.read_backlog().await?,
+                Step::Hold => {
+                    let subscription = Arc::clone(&self.subscription);
+                    if self.bus.commands.send(Command::Hold { subscription }).await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    woken.await;
+                }
+                Step::Wait(until) => {
+                    // Once a second at least while something is due later: the clock may be set.
+                    let wait = until.map_or(Duration::from_hours(1), |until| {
+                        until.since(now).clamp(Duration::from_millis(1), Duration::from_secs(1))
+                    });
+                    tokio::select! {
+                        () = woken => {}
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn claimed(&self, delivery: Waiting) -> Claim {
+        let subscription = &self.subscription;
+        let position = delivery.logged.position;
+        let replayed = delivery.replayed.then_some(0);
+        let delivery = Delivery {
+            logged: delivery.logged,
+            subscription: subscription.id.clone(),
+            is_dynamic: subscription.dynamic,
+            attempt: delivery.attempts + 1,
+            replay: subscription.replay.map(|_| subscription.number).or(replayed),
+        };
+        Claim::new(delivery, Box::new(Held { from: self.clone(), position, open: true }))
+    }
+
+    /// Reads rows that are due, and events from the log if the subscription is behind. The read comes to
+    /// its end also when nobody waits for it any more; until then no other one begins.
+    async fn read_backlog(&self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.bus.shared);
+        self.subscription.progress().begin_read();
+        let reading = Reading(Arc::clone(&self.subscription));
+        self.bus
+            .read(move |connection| {
+                read_released(connection, &reading.0)?;
+                read_due_rows(connection, &shared, &reading.0)?;
+                read_log(connection, &shared, &reading.0)
+            })
+            .await
+    }
+}
+
+/// A read on its way.
+struct Reading(Arc<Subscription>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.progress().end_read();
+        self.0.wake.notify_one();
+    }
+}
+
+/// Reads the next event of keys whose turn has come.
+fn read_released(connection: &Connection, subscription: &Subscription) -> Result<(), StoreError> {
+    let keys = subscription.progress().keys.released(PAGE);
+    for key in keys {
+        let read = rows::first_held(connection, subscription.number, &key)?;
+        let mut progress = subscription.progress();
+        let next = progress.keys.loaded(&key, read);
+        progress.due.extend(next);
+    }
+    Ok(())
+}
+
+fn read_due_rows(connection: &Connection, shared: &Shared, subscription: &Subscription) -> Result<(), StoreError> {
+    let now = shared.clock.now();
+    // What is in hand when the read begins may be settled while it runs: its row, as read, is stale.
+    let in_hand: HashSet<Position> = {
+        let mut progress = subscription.progress();
+        if progress.next_due.is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        progress.next_due = None;
+        progress.in_hand().collect()
+    };
+    let limit = PAGE + in_hand.len();
+    let read = || -> Result<_, StoreError> {
+        let rows = rows::due_pending(connection, subscription.number, now, limit)?;
+        let all = rows.len() < limit;
+        let next = if all { rows::next_pending_after(connection, subscription.number, now)? } else { Some(now) };
+        Ok((rows, next))
+    };
+    // What could not be read is still due.
+    let (rows, next) = read().inspect_err(|_| subscription.progress().row_is_due(now))?;
+
+    let mut progress = subscription.progress();
+    progress.due.extend(rows.into_iter().filter(|row| !in_hand.contains(&row.logged.position)));
+    if let Some(next) = next {
+        progress.row_is_due(next);
+    }
+    Ok(())
+}
+
+fn read_log(connection: &Connection, shared: &Shared, subscription: &Subscription) -> Result<(), StoreError> {
+    let (offered, definition) = {
+        let progress = subscription.progress();
+        if !progress.wants_log() {
+            return Ok(());
+        }
+        (progress.offered, Arc::clone(&progress.definition))
+    };
+    // The head before the types, and both before the log: whatever is read was offered and has its type.
+    let head = subscription.replay.map_or(shared.head(), |replay| replay.until);
+    let types = shared.types().matching(&definition.pattern);
+    let (events, through) = read_taken(connection, &definition, &types, offered, head)?;
+    let mut progress = subscription.progress();
+    if progress.definition.selects_like(&definition) && progress.offered == offered {
+        progress.refill(events, through);
+    }
+    Ok(())
+}
+
+/// A page of the events that a definition takes, after a position, up to another one; and how far the page
+/// goes.
+fn read_taken(
+    connection: &Connection,
+    definition: &Definition,
+    types: &[i64],
+    after: Position,
+    until: Position,
+) -> Result<(Vec<Logged>, Position), StoreError> {
+    /// With more types than this, reading the log as a whole beats asking for each type.
+    const TYPES_LIMIT: usize = 16;
+    let mut events = if types.len() > TYPES_LIMIT || definition.pattern.takes_everything() {
+        rows::events_after(connection, after, PAGE)?
+    } else {
+        let mut found = Vec::new();
+        for number in types {
+            found.extend(rows::events_of_type(connection, *number, after, PAGE)?);
+        }
+        found.sort_by_key(|logged| logged.position);
+        found
+    };
+    let complete = events.len() < PAGE;
+    events.truncate(PAGE);
+    let through = if complete { until } else { events.last().map_or(until, |last| last.position) }.min(until);
+    events.retain(|logged| logged.position <= through && definition.takes(&logged.event));
+    Ok((events, through))
+}
+
+/// A claim's hold on its delivery.
+#[derive(Debug)]
+struct Held {
+    from: Feed,
+    position: Position,
+    open: bool,
+}
+
+impl Open for Held {
+    fn settle(&mut self, settlement: Settlement) -> Answer<'_, Result<Settled, CommitError>> {
+        Box::pin(async move {
+            if !self.open {
+                return Err(CommitError::NotOpen);
+            }
+            let subscription = Arc::clone(&self.from.subscription);
+            let attempt = Box::new(Ended { subscription, position: self.position, settlement });
+            let settled = self.from.bus.ask(|reply| Command::Settle { attempt, reply }).await;
+            if matches!(settled, Ok(_) | Err(CommitError::NotOpen)) {
+                self.open = false;
+            }
+            settled
+        })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.open {
+            self.from.subscription.progress().give_back(self.position);
+            self.from.subscription.wake.notify_one();
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The embedded bus passes the suite; and what only it has.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::bus::suite::{self, Stage, declare, definition, event, publish};
+use crate::outcome::Write;
+
+/// The embedded bus in a directory of its own. A crash is a bus that is opened again from a copy of the
+/// files, taken while the first one still runs.
+struct InDirectory {
+    bus: Embedded,
+    clock: Clock,
+    settings: Settings,
+    directory: TempDir,
+}
+
+impl InDirectory {
+    fn open_in(directory: TempDir, clock: Clock, settings: Settings) -> Self {
+        let bus = Embedded::open(directory.path(), clock.clone(), settings.clone()).unwrap();
+        Self { bus, clock, settings, directory }
+    }
+
+    fn copy(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["bus.db", "bus.db-wal"] {
+            let from = self.directory.path().join(name);
+            if from.exists() {
+                std::fs::copy(&from, copy.path().join(name)).unwrap();
+            }
+        }
+        copy
+    }
+}
+
+impl Stage for InDirectory {
+    fn open(settings: Settings) -> Self {
+        Self::open_in(tempfile::tempdir().unwrap(), Clock::manual(suite::START), settings)
+    }
+
+    fn crash(self) -> Self {
+        Self::open_in(self.copy(), self.clock.clone(), self.settings.clone())
+    }
+
+    async fn restart(self) -> Self {
+        self.bus.close().await;
+        let Self { bus, clock, settings, directory } = self;
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::copy(directory.path().join("bus.db"), copy.path().join("bus.db")).unwrap();
+        drop(bus);
+        Self::open_in(copy, clock, settings)
+    }
+
+    fn bus(&self) -> &dyn Bus {
+        &self.bus
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+suite::all_semantics!(super::InDirectory);
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+
+    /// Whatever happens, in whatever order, it happens as in the model.
+    #[test]
+    fn the_bus_does_what_the_model_does(acts in suite::model_acts()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(suite::play::<InDirectory>(acts));
+    }
+}
+
+#[tokio::test]
+async fn a_second_bus_on_the_directory_is_refused() {
+    let stage = InDirectory::open(Settings::default());
+    let second = Embedded::open(stage.directory.path(), Clock::System, Settings::default());
+    assert!(matches!(second, Err(OpenError::InUse { .. })));
+}
+
+#[tokio::test]
+async fn a_closed_bus_takes_nothing_and_leaves_one_file() {
+    let stage = InDirectory::open(Settings::default());
+    stage.bus.close().await;
+    let refused = stage.bus.publish(vec![Publish { event: event("1"), due: None }]).await;
+    assert!(matches!(refused, Err(CommitError::Closed(_))));
+    assert!(!Path::new(&stage.directory.path().join("bus.db-wal")).metadata().is_ok_and(|log| log.len() > 0));
+}
+
+#[tokio::test]
+async fn an_altered_event_ends_the_bus_and_is_not_delivered() {
+    let stage = InDirectory::open(Settings::default());
+    declare(&stage, "s", definition("a.b", 5)).await;
+    publish(&stage, event("1")).await;
+    // Behind the bus' back, as a disk would.
+    let connection = rusqlite::Connection::open(stage.directory.path().join("bus.db")).unwrap();
+    connection.execute("UPDATE events SET source = '/other'", []).unwrap();
+    assert!(stage.bus.events(Position(u64::MAX >> 1), 10).await.is_err());
+    assert!(stage.bus.failed().await.contains("damaged"));
+    let copy = stage.copy();
+    let error = Embedded::open(copy.path(), stage.clock.clone(), Settings::default()).unwrap_err().to_string();
+    assert!(error.contains("bus.db") && error.contains("damaged"), "{error}");
+}
+
+#[tokio::test]
+async fn data_of_another_version_is_refused() {
+    for (version, expected) in [(1, "begin with a new data directory"), (99, "run a newer Sandbus")] {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = rusqlite::Connection::open(directory.path().join("bus.db")).unwrap();
+        connection.pragma_update(None, "user_version", version).unwrap();
+        let error = Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// A batch that one change fails in must leave no trace of that change, and all of the others.
+#[tokio::test]
+async fn changes_that_share_a_commit_do_not_share_their_fate() {
+    let stage = InDirectory::open(Settings::default());
+    stage.bus.commit("p", write("n", Write::Set(b"x".to_vec()))).await.unwrap();
+    let (good, bad) = (write("m", Write::Add(1)), write("n", Write::Add(1)));
+    let (good, bad) = tokio::join!(stage.bus.commit("p", good), stage.bus.commit("p", bad));
+    assert_eq!((good, bad), (Ok(()), Err(CommitError::NotANumber("n".to_owned()))));
+    assert_eq!(stage.bus.state("p").get("m").unwrap().0.as_deref(), Some(&b"1"[..]));
+}
+
+fn write(key: &str, write: Write) -> Effects {
+    Effects { writes: BTreeMap::from([(key.to_owned(), write)]), ..Effects::default() }
+}

@@ -1,0 +1,89 @@
+//! What the bus does by itself, in tasks that end with it: lets in what is due, keeps the write-ahead log
+//! small, and deletes what is old enough.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::Shared;
+use super::command::Command;
+
+/// The write-ahead log is folded into the store when it has grown to this many bytes.
+const CHECKPOINT_BYTES: u64 = 8 << 20;
+/// How often the log's size and age are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Lets scheduled events into the log when they are due. It looks at the time once a second at least,
+/// since the clock may be set.
+pub(super) async fn promote(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>) {
+    let mut next = shared.next_scheduled.subscribe();
+    loop {
+        let due = *next.borrow_and_update();
+        let wait = due.map_or(Duration::from_hours(1), |due| due.since(shared.clock.now()).min(Duration::from_secs(1)));
+        if due.is_some_and(|due| due <= shared.clock.now()) {
+            let Some(commands) = commands.upgrade() else { return };
+            if commands.send(Command::Promote).await.is_err() {
+                return;
+            }
+            // The commit says when the next one is due. One that fails, on a full disk, says nothing.
+            match tokio::time::timeout(Duration::from_secs(1), next.changed()).await {
+                Ok(Err(_)) => return,
+                Ok(Ok(())) | Err(_) => continue,
+            }
+        }
+        tokio::select! {
+            changed = next.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(wait) => if commands.strong_count() == 0 { return },
+        }
+    }
+}
+
+/// Has the writer look at the clock when it was set back, also if nothing else is to be written.
+pub(super) async fn watch_clock(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>) {
+    let mut seen = shared.clock.now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = shared.clock.now();
+        let Some(commands) = commands.upgrade() else { return };
+        if now < seen && commands.send(Command::Look).await.is_err() {
+            return;
+        }
+        seen = now;
+    }
+}
+
+/// Asks for a checkpoint when the write-ahead log has grown, so that no commit waits for one by chance.
+pub(super) async fn checkpoint(commands: mpsc::WeakSender<Command>, log: PathBuf) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(commands) = commands.upgrade() else { return };
+        let length = tokio::fs::metadata(&log).await.map_or(0, |metadata| metadata.len());
+        if length > CHECKPOINT_BYTES && commands.send(Command::Checkpoint).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Deletes what the retention's rules do not keep, in small steps with room for others between them.
+pub(super) async fn compact(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>) {
+    if !shared.settings.retention.is_limited() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(LOOK).await;
+        loop {
+            let Some(commands) = commands.upgrade() else { return };
+            let (reply, answer) = oneshot::channel();
+            if commands.send(Command::Compact { reply }).await.is_err() {
+                return;
+            }
+            drop(commands);
+            match answer.await {
+                Ok(Ok(count)) if count > 0 => tokio::time::sleep(Duration::from_millis(5)).await,
+                _ => break,
+            }
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The one thread that writes.
+//!
+//! It takes what waits, applies it in one transaction, commits with one fsync, and only then answers and
+//! lets others see the result. While a commit is on its way to the disk the next one gathers: the slower
+//! the disk, the larger the group.
+//!
+//! What each change does to the tables is in the modules below, by subject.
+
+mod deliveries;
+mod effects;
+mod events;
+mod retention;
+mod schedules;
+mod subscriptions;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use super::Shared;
+use super::batch::{Batch, CursorMove, Redriven, answer};
+use super::command::{Command, refuse};
+use super::progress::Subscription;
+use super::rows::{self, Log};
+use crate::bus::{CommitError, Settled, StoreError};
+use crate::clock::Timestamp;
+use crate::event::{Logged, Position};
+use crate::outcome::Version;
+use crate::subscription::DeadLetterPolicy;
+
+/// The most changes that share one commit.
+const BATCH_LIMIT: usize = 512;
+/// A clock that goes back by no more than this is being adjusted, and not set.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
+
+pub(super) struct Writer {
+    connection: Connection,
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    /// Subscriptions and replays, by number.
+    subscriptions: HashMap<i64, Arc<Subscription>>,
+    /// Which subscriptions take an event type, for the types seen lately.
+    takers: HashMap<String, Arc<Takers>>,
+    log: Log,
+    /// The latest time that a commit was made at.
+    seen: Timestamp,
+    next_version: u64,
+    has_scheduled: bool,
+    /// Replays that have come to their end.
+    ended: Vec<Arc<Subscription>>,
+}
+
+/// The subscriptions whose patterns take an event type.
+#[derive(Default)]
+struct Takers {
+    all: Vec<Arc<Subscription>>,
+    /// Whether publishers must heed the backlog of one of them.
+    limited: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        shared: Arc<Shared>,
+        commands: mpsc::Receiver<Command>,
+    ) -> Result<Self, StoreError> {
+        let Version(next_version) = rows::first_version(&connection)?;
+        let subscriptions = shared.subscriptions().iter().map(|one| (one.number, Arc::clone(one))).collect();
+        let log = rows::log(&connection)?;
+        let has_scheduled = rows::has_scheduled(&connection)?;
+        let takers = HashMap::new();
+        let (seen, ended) = (log.newest, Vec::new());
+        let mut writer =
+            Self { connection, shared, commands, subscriptions, takers, log, seen, next_version, has_scheduled, ended };
+        let replays: Vec<_> = writer.subscriptions.values().filter(|one| one.replay.is_some()).cloned().collect();
+        replays.iter().for_each(|replay| writer.note_replay(replay));
+        writer.end_replays()?;
+        Ok(writer)
+    }
+
+    /// Runs until it is closed or the store fails. Returns the failure.
+    pub(super) fn run(mut self) -> Result<(), StoreError> {
+        while let Some(first) = self.commands.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH_LIMIT
+                && let Ok(next) = self.commands.try_recv()
+            {
+                batch.push(next);
+            }
+            let closing = batch.iter().any(|command| matches!(command, Command::Close));
+            let checkpoint = batch.iter().any(|command| matches!(command, Command::Checkpoint));
+            self.commit(batch)?;
+            if closing {
+                // All in one file, for whoever copies it.
+                return self.checkpoint("TRUNCATE");
+            }
+            if checkpoint {
+                self.checkpoint("PASSIVE")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds the write-ahead log into the store, so that the next write begins it anew. Readers that hold
+    /// an old snapshot, or a full disk, keep it from that, which is no error: the next time will do.
+    fn checkpoint(&self, mode: &str) -> Result<(), StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
+        match statement.query_row([], |_| Ok(())) {
+            Err(rusqlite::Error::SqliteFailure(error, _))
+                if matches!(error.code, rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DiskFull) =>
+            {
+                Ok(())
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// Applies commands in one transaction. A full disk refuses them all; any other failure of the store
+    /// is returned, and must end the process's acknowledging.
+    fn commit(&mut self, commands: Vec<Command>) -> Result<(), StoreError> {
+        let now = self.shared.clock.now();
+        let set_back = self.seen.since(now);
+        let mut batch = Batch::new(now, self.log);
+        batch.set_back = (set_back > CLOCK_TOLERANCE).then_some(set_back);
+        match self.apply_all(commands, &mut batch) {
+            Ok(()) => {
+                self.publish_results(&mut batch);
+                let ended = self.end_replays();
+                batch.reply(&Ok(()));
+                ended
+            }
+            Err(error) => {
+                let refusal =
+                    if error.is_disk_full() { CommitError::DiskFull } else { CommitError::Closed(error.to_string()) };
+                batch.reply(&Err(refusal));
+                if error.is_disk_full() { Ok(()) } else { Err(error) }
+            }
+        }
+    }
+
+    fn apply_all(&mut self, commands: Vec<Command>, batch: &mut Batch) -> Result<(), StoreError> {
+        // Dropping the handle below on an error rolls the transaction back, since it was not committed.
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let result = self
+            .follow_clock(batch)
+            .and_then(|()| self.apply_each(commands, batch))
+            .and_then(|()| self.move_cursors(batch))
+            .and_then(|()| {
+                if batch.log != self.log {
+                    rows::put_log(&self.connection, &batch.log)?;
+                }
+                Ok(self.connection.execute_batch("COMMIT")?)
+            });
+        if result.is_err() && !self.connection.is_autocommit() {
+            // The error that led here is the one to report, whether or not the rollback succeeds.
+            drop(self.connection.execute_batch("ROLLBACK"));
+        }
+        result
+    }
+
+    /// Attempts that wait do so for a length of time: if the clock was set back, they follow it.
+    fn follow_clock(&self, batch: &Batch) -> Result<(), StoreError> {
+        let Some(set_back) = batch.set_back else { return Ok(()) };
+        tracing::warn!(by = %humantime::format_duration(set_back), "the clock was set back; what waits for another attempt follows it");
+        rows::shift_pending(&self.connection, batch.now, set_back)
+    }
+
+    fn apply_each(&mut self, commands: Vec<Command>, batch: &mut Batch) -> Result<(), StoreError> {
+        // Even when one fails, the others must be in the batch, so that they are answered.
+        let mut failure = None;
+        for command in commands {
+            if failure.is_some() {
+                batch.replies.extend(refuse(command));
+            } else if let Err(error) = self.apply(command, batch) {
+                failure = Some(error);
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn apply(&mut self, command: Command, batch: &mut Batch) -> Result<(), StoreError> {
+        match command {
+            Command::Publish { events, reply } => answer(batch, reply, |batch| self.publish(events, batch)),
+            Command::Settle { attempt, reply } => answer(batch, reply, |batch| self.settle(*attempt, batch)),
+            Command::Commit { plugin, effects, reply } => answer(batch, reply, |batch| {
+                self.check_room(&effects.publishes, batch)?;
+                self.apply_effects(&plugin, *effects, batch)
+            }),
+            Command::Cancel { source, id, reply } => answer(batch, reply, |batch| {
+                batch.rescheduled = true;
+                Ok(rows::cancel_event(&self.connection, &source, &id)?)
+            }),
+            Command::Declare { plugin, declaration, reply } => {
+                answer(batch, reply, |batch| self.declare(&plugin, declaration, batch))
+            }
+            Command::Subscribe { id, definition, start, reply } => {
+                answer(batch, reply, |batch| Ok(self.put_subscription(id, true, *definition, start, batch)?))
+            }
+            Command::Delete { id, reply } => answer(batch, reply, |batch| self.delete(&id, batch)),
+            Command::Pause { id, paused, reply } => answer(batch, reply, |batch| self.stop(&id, paused, batch)),
+            Command::Replay { id, start, per_second, reply } => {
+                answer(batch, reply, |batch| self.replay(&id, start, per_second, batch))
+            }
+            Command::StopReplays { id, reply } => answer(batch, reply, |batch| self.stop_replays(&id, batch)),
+            Command::Drain { plugin, drained, reply } => answer(batch, reply, |batch| {
+                batch.drained = true;
+                Ok(rows::set_drained(&self.connection, &plugin, drained)?)
+            }),
+            Command::Redrive { filter, limit, reply } => {
+                answer(batch, reply, |batch| self.redrive(&filter, limit, batch))
+            }
+            Command::Drop { filter, limit, reply } => {
+                answer(batch, reply, |batch| self.drop_dead_letters(&filter, limit, batch))
+            }
+            Command::Compact { reply } => answer(batch, reply, |batch| self.compact(batch)),
+            Command::Hold { subscription } => self.hold(&subscription, batch),
+            Command::Promote => self.promote(batch),
+            Command::Look | Command::Checkpoint | Command::Close => Ok(()),
+        }
+    }
+
+    /// Lets everybody see what has been committed.
+    fn publish_results(&mut self, batch: &mut Batch) {
+        self.log = batch.log;
+        self.seen = batch.now;
+        if batch.set_back.take().is_some() {
+            for subscription in self.subscriptions.values() {
+                subscription.progress().row_is_due(Timestamp(0));
+                subscription.wake.notify_one();
+            }
+        }
+        self.shared.add_types(std::mem::take(&mut batch.types));
+        for CursorMove { subscription, cursor, holes } in batch.moves.drain(..) {
+            subscription.progress().moved(cursor, holes);
+            subscription.wake.notify_one();
+        }
+        for Redriven { subscription, position, key, held } in batch.redriven.drain(..) {
+            let mut progress = subscription.progress();
+            progress.backlog += 1;
+            match &key {
+                Some(key) if held => progress.keys.hold(key),
+                Some(key) => progress.keys.redriven(key, position),
+                None => {}
+            }
+            progress.row_is_due(batch.now);
+            drop(progress);
+            subscription.wake.notify_one();
+        }
+        for (subscription, position, settled) in batch.settled.drain(..) {
+            see_settled(&subscription, position, settled);
+            self.note_replay(&subscription);
+        }
+        for (subscription, key) in batch.unparked.drain(..) {
+            subscription.progress().release(&key);
+            subscription.wake.notify_one();
+        }
+        for (subscription, floor, expired) in batch.expired.drain(..) {
+            see_expired(&subscription, floor, expired);
+            self.note_replay(&subscription);
+        }
+        self.change_subscriptions(batch);
+        self.offer(std::mem::take(&mut batch.appended));
+        if std::mem::take(&mut batch.drained) {
+            self.see_drained();
+        }
+        if batch.rescheduled {
+            self.reschedule();
+        }
+    }
+
+    fn note_replay(&mut self, subscription: &Arc<Subscription>) {
+        if subscription.replay.is_some() && subscription.progress().backlog == 0 {
+            self.ended.push(Arc::clone(subscription));
+        }
+    }
+
+    fn offer(&mut self, appended: Vec<Logged>) {
+        for logged in &appended {
+            for subscription in &self.takers_of(&logged.event.event_type).all {
+                let mut progress = subscription.progress();
+                if progress.definition.filters.matches(&logged.event) {
+                    progress.offer(logged);
+                    drop(progress);
+                    subscription.wake.notify_one();
+                }
+            }
+            self.shared.replies.offer(logged);
+        }
+        // Readers of the log go no further than this: what lies before it has been offered.
+        self.shared.head.store(self.log.head.0, Ordering::Release);
+    }
+
+    /// The subscriptions that take a type. Replays are no part of it: they deliver what was.
+    fn takers_of(&mut self, event_type: &str) -> Arc<Takers> {
+        /// Types are few in practice; a flood of them must not fill the memory.
+        const KNOWN_LIMIT: usize = 4_096;
+        if let Some(takers) = self.takers.get(event_type) {
+            return Arc::clone(takers);
+        }
+        if self.takers.len() >= KNOWN_LIMIT {
+            self.takers.clear();
+        }
+        let mut takers = Takers::default();
+        for subscription in self.subscriptions.values().filter(|one| one.replay.is_none()) {
+            let definition = Arc::clone(&subscription.progress().definition);
+            if definition.pattern.matches(event_type) {
+                takers.limited |= definition.max_backlog.or(self.shared.settings.max_backlog).is_some();
+                takers.all.push(Arc::clone(subscription));
+            }
+        }
+        let takers = Arc::new(takers);
+        self.takers.insert(event_type.to_owned(), Arc::clone(&takers));
+        takers
+    }
+
+    fn see_drained(&self) {
+        // An error here shows at the next write as well; until then the former set stands.
+        if let Ok(drained) = rows::drained(&self.connection) {
+            self.shared.set_drained(drained.into_iter().collect());
+        }
+    }
+
+    fn reschedule(&mut self) {
+        let next = rows::next_scheduled(&self.connection);
+        // As above.
+        if let (Ok(next), Ok(has_scheduled)) = (next, rows::has_scheduled(&self.connection)) {
+            self.has_scheduled = has_scheduled;
+            self.shared.next_scheduled.send_replace(next);
+        }
+    }
+}
+
+fn see_settled(subscription: &Subscription, position: Position, settled: Settled) {
+    let mut progress = subscription.progress();
+    if let Some(delivery) = progress.claimed.remove(&position) {
+        match settled {
+            Settled::Handled => progress.done(&delivery, false),
+            Settled::Dead => {
+                let parks = parks(subscription, progress.definition.dead_letter_policy);
+                progress.done(&delivery, parks);
+            }
+            Settled::Waiting(due) => progress.row_is_due(due),
+        }
+    }
+    drop(progress);
+    subscription.wake.notify_one();
+}
+
+/// Whether a dead letter keeps others waiting. A replay's belongs to its subscription, and to no order there.
+fn parks(subscription: &Subscription, policy: DeadLetterPolicy) -> bool {
+    subscription.replay.is_none() && policy == DeadLetterPolicy::Park
+}
+
+fn see_expired(subscription: &Subscription, floor: Position, expired: u64) {
+    let mut progress = subscription.progress();
+    progress.expired += expired;
+    progress.backlog = progress.backlog.saturating_sub(expired);
+    progress.ready.retain(|delivery| delivery.logged.position > floor);
+    progress.offered = progress.offered.max(floor);
+    let (id, total) = (&subscription.id, progress.expired);
+    tracing::warn!(subscription = %id, expired, total, "events were deleted by the retention's rules before they were handled");
+}

@@ -1,0 +1,219 @@
+//! Deliveries: settled, set aside, redriven.
+
+use std::sync::Arc;
+
+use super::super::batch::{Batch, CursorMove, Redriven, Refused};
+use super::super::command::Ended;
+use super::super::keys::Key;
+use super::super::progress::{HELD, Hole, PAGE, Subscription, Waiting};
+use super::super::rows::{self, PendingRow};
+use super::{Writer, parks};
+use crate::bus::retry::{self, Next};
+use crate::bus::{Attempt, CommitError, DeadLetterFilter, Settled, Settlement, StoreError};
+use crate::clock::Timestamp;
+use crate::event::Position;
+use crate::outcome::{Failure, Outcome};
+
+impl Writer {
+    pub(super) fn settle(&mut self, attempt: Ended, batch: &mut Batch) -> Result<Settled, Refused> {
+        let Ended { subscription, position, settlement } = attempt;
+        let Settlement { outcome, effects, digest, jitter } = settlement;
+        let (delivery, definition) = {
+            let progress = subscription.progress();
+            let gone = batch
+                .settled
+                .iter()
+                .any(|(other, settled, _)| *settled == position && other.number == subscription.number);
+            let claimed = progress.claimed.get(&position).filter(|_| !progress.deleted && !gone).cloned();
+            (claimed.ok_or(CommitError::NotOpen)?, Arc::clone(&progress.definition))
+        };
+        let settled = match outcome {
+            Outcome::Ack => {
+                if let Some((plugin, effects)) = effects {
+                    self.apply_effects(&plugin, effects, batch)?;
+                }
+                if delivery.has_row {
+                    self.delete_row(subscription.number, position, batch)?;
+                }
+                Settled::Handled
+            }
+            Outcome::Retry { after, failure } => {
+                let next = retry::next(&definition.retry, delivery.attempts + 1, failure.cause, after, jitter);
+                self.fail(&subscription, &delivery, failure, next, digest, batch)?
+            }
+            Outcome::Reject(failure) => {
+                self.fail(&subscription, &delivery, failure, Next::DeadLetter, digest, batch)?
+            }
+        };
+        if !delivery.has_row {
+            let number = subscription.number;
+            batch.fresh.entry(number).or_insert_with(|| (Arc::clone(&subscription), Vec::new())).1.push(position);
+        }
+        batch.settled.push((subscription, position, settled));
+        Ok(settled)
+    }
+
+    /// Writes down a failed attempt: another one later, or a dead letter.
+    fn fail(
+        &self,
+        subscription: &Subscription,
+        delivery: &Waiting,
+        failure: Failure,
+        next: Next,
+        digest: Option<String>,
+        batch: &mut Batch,
+    ) -> Result<Settled, StoreError> {
+        let (number, position, attempt) = (subscription.number, delivery.logged.position, delivery.attempts + 1);
+        let mut history = rows::history(&self.connection, number, position)?;
+        history.push(Attempt { attempt, at: batch.now, cause: failure.cause, reason: failure.reason, digest });
+        match next {
+            Next::Attempt(delay) => {
+                let due = batch.now.after(delay);
+                let row = PendingRow { attempts: attempt, history: &history, ..row(number, delivery, due) };
+                rows::put_pending(&self.connection, &row)?;
+                Ok(Settled::Waiting(due))
+            }
+            Next::DeadLetter => {
+                let policy = subscription.progress().definition.dead_letter_policy;
+                let burial = rows::Burial {
+                    subscription: subscription.home(),
+                    position,
+                    key: delivery.key.as_deref(),
+                    parks: parks(subscription, policy) && delivery.key.is_some(),
+                    replay: delivery.replayed || subscription.replay.is_some(),
+                    history: &history,
+                    now: batch.now,
+                };
+                rows::bury(&self.connection, &burial)?;
+                rows::delete_pending(&self.connection, number, position)?;
+                Ok(Settled::Dead)
+            }
+        }
+    }
+
+    /// Deletes a delivery's row, and its event if the log has let go of it and nobody else needs it.
+    fn delete_row(&self, subscription: i64, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
+        rows::delete_pending(&self.connection, subscription, position)?;
+        self.let_go(position, batch)
+    }
+
+    pub(super) fn let_go(&self, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
+        if position <= batch.log.floor {
+            let bytes = rows::delete_event(&self.connection, position)?.unwrap_or(0);
+            batch.log.bytes = batch.log.bytes.saturating_sub(bytes);
+        }
+        Ok(())
+    }
+
+    /// Moves the cursors of the subscriptions whose first attempts were settled in this batch.
+    pub(super) fn move_cursors(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        for (_, (subscription, positions)) in std::mem::take(&mut batch.fresh) {
+            let (cursor, holes) = {
+                let progress = subscription.progress();
+                let furthest = positions.iter().copied().max().unwrap_or_default();
+                let cursor = furthest.max(progress.cursor);
+                (cursor, progress.holes(cursor, &positions))
+            };
+            self.move_cursor(subscription, cursor, holes, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Moves a cursor, and gives what is still open before it a row.
+    pub(super) fn move_cursor(
+        &self,
+        subscription: Arc<Subscription>,
+        cursor: Position,
+        holes: Vec<Hole>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        for hole in &holes {
+            let due = if hole.held { HELD } else { Timestamp(0) };
+            rows::put_pending(&self.connection, &row(subscription.number, &hole.delivery, due))?;
+        }
+        rows::move_cursor(&self.connection, subscription.number, cursor)?;
+        batch.moves.push(CursorMove { subscription, cursor, holes });
+        Ok(())
+    }
+
+    /// Gives what waits behind its ordering keys rows, so that later events can be looked at.
+    pub(super) fn hold(&self, subscription: &Arc<Subscription>, batch: &mut Batch) -> Result<(), StoreError> {
+        let (cursor, holes) = {
+            let progress = subscription.progress();
+            let Some(last) = progress.ready.get(PAGE - 1).or(progress.ready.back()) else { return Ok(()) };
+            let cursor = last.logged.position.max(progress.cursor);
+            // Settled in this batch, those are done already.
+            let settled = batch.fresh.get(&subscription.number).map_or(&[][..], |(_, positions)| positions);
+            (cursor, progress.holes(cursor, settled))
+        };
+        self.move_cursor(Arc::clone(subscription), cursor, holes, batch)
+    }
+
+    /// Turns dead letters into deliveries.
+    pub(super) fn redrive(&self, filter: &DeadLetterFilter, limit: usize, batch: &mut Batch) -> Result<usize, Refused> {
+        let exhumed = rows::exhume(&self.connection, filter, limit)?;
+        let count = exhumed.len();
+        for letter in exhumed {
+            let Some(subscription) = self.subscriptions.get(&letter.subscription).cloned() else { continue };
+            let key: Option<Key> = letter.key.map(Into::into);
+            // One by one, in order: what shares a key with what is open waits for its turn. The one that
+            // parked its key has waited for this.
+            let held = !letter.parks && key.as_ref().is_some_and(|key| self.is_taken(&subscription, key, batch));
+            let row = PendingRow {
+                subscription: letter.subscription,
+                position: letter.position,
+                key: key.as_deref(),
+                attempts: 0,
+                due: if held { HELD } else { batch.now },
+                replayed: letter.replay,
+                history: &[],
+            };
+            // It may be open already: then a replay's dead letter and the delivery itself become one.
+            if rows::add_pending(&self.connection, &row)? {
+                batch.redriven.push(Redriven { subscription, position: letter.position, key, held });
+            } else if letter.parks
+                && let Some(key) = key
+            {
+                batch.unparked.push((subscription, key));
+            }
+        }
+        Ok(count)
+    }
+
+    fn is_taken(&self, subscription: &Subscription, key: &Key, batch: &Batch) -> bool {
+        let here =
+            |other: &Redriven| other.subscription.number == subscription.number && other.key.as_ref() == Some(key);
+        batch.redriven.iter().any(here) || subscription.progress().keys.is_busy(key)
+    }
+
+    pub(super) fn drop_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        limit: usize,
+        batch: &mut Batch,
+    ) -> Result<usize, Refused> {
+        let exhumed = rows::exhume(&self.connection, filter, limit)?;
+        let count = exhumed.len();
+        for letter in exhumed {
+            self.let_go(letter.position, batch)?;
+            let subscription = self.subscriptions.get(&letter.subscription).cloned();
+            if let (Some(subscription), Some(key), true) = (subscription, letter.key, letter.parks) {
+                batch.unparked.push((subscription, key.into()));
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// A delivery's row, without attempts that failed.
+fn row(subscription: i64, delivery: &Waiting, due: Timestamp) -> PendingRow<'_> {
+    PendingRow {
+        subscription,
+        position: delivery.logged.position,
+        key: delivery.key.as_deref(),
+        attempts: delivery.attempts,
+        due,
+        replayed: delivery.replayed,
+        history: &[],
+    }
+}

@@ -1,0 +1,80 @@
+//! Events that are old enough are deleted, a bounded number at a time.
+
+use std::sync::Arc;
+
+use super::super::batch::{Batch, Refused};
+use super::super::rows;
+use super::Writer;
+use crate::event::Position;
+
+/// How many events one commit looks at.
+const COMPACT_LIMIT: usize = 1_000;
+
+impl Writer {
+    /// Deletes the oldest events that the rules do not keep. Returns how many it has dealt with: zero if
+    /// there is nothing to do now.
+    pub(super) fn compact(&mut self, batch: &mut Batch) -> Result<usize, Refused> {
+        let rules = &self.shared.settings.retention;
+        if !rules.is_limited() {
+            return Ok(0);
+        }
+        let protected = self.protected(batch);
+        let mut bytes = batch.log.bytes;
+        let mut old = rows::oldest_events(&self.connection, batch.log.floor, COMPACT_LIMIT)?;
+        let kept = old.iter().position(|event| {
+            let too_old = rules.max_age.is_some_and(|age| event.stored_at.after(age) <= batch.now);
+            let too_much = rules.max_bytes.is_some_and(|limit| bytes > limit);
+            bytes = bytes.saturating_sub(event.bytes);
+            !(too_old || too_much) || event.position > protected
+        });
+        old.truncate(kept.unwrap_or(old.len()));
+        let Some(floor) = old.last().map(|event| event.position) else { return Ok(0) };
+
+        if rules.past_cursors {
+            self.expire(floor, batch)?;
+        }
+        for event in &old {
+            // What waits for another attempt, or is dead, stays until that is over.
+            if let Some(bytes) = rows::delete_event(&self.connection, event.position)? {
+                batch.log.bytes = batch.log.bytes.saturating_sub(bytes);
+            }
+        }
+        batch.log.floor = floor;
+        Ok(old.len())
+    }
+
+    /// The position up to which events may be deleted at all.
+    fn protected(&self, batch: &Batch) -> Position {
+        // What this batch has appended is not offered yet.
+        let head = batch.log.head.min(self.log.head);
+        let floors = self.subscriptions.values().map(|subscription| {
+            let progress = subscription.progress();
+            if !self.shared.settings.retention.past_cursors {
+                return progress.safe_floor(head);
+            }
+            // What is in flight comes to its end in any case.
+            let open = progress.claimed.iter().find(|(_, delivery)| !delivery.has_row);
+            open.map_or(head, |(position, _)| Position(position.0 - 1))
+        });
+        floors.min().unwrap_or(head).min(head)
+    }
+
+    /// Counts, for each subscription, what is deleted before it was handled, and moves its cursor past it.
+    fn expire(&self, floor: Position, batch: &mut Batch) -> Result<(), Refused> {
+        for subscription in self.subscriptions.values() {
+            let (definition, offered, behind, ready) = {
+                let progress = subscription.progress();
+                let ready = progress.ready.iter().filter(|delivery| delivery.logged.position <= floor).count();
+                (Arc::clone(&progress.definition), progress.offered, progress.is_behind(), ready)
+            };
+            let last = subscription.replay.map_or(floor, |replay| floor.min(replay.until));
+            let unread = if behind { self.count_taken(&definition, offered, last)? } else { 0 };
+            let expired = ready as u64 + unread;
+            if expired > 0 {
+                rows::move_cursor(&self.connection, subscription.number, floor)?;
+                batch.expired.push((Arc::clone(subscription), floor, expired));
+            }
+        }
+        Ok(())
+    }
+}

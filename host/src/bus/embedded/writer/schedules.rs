@@ -1,0 +1,56 @@
+//! What time brings: events that are due, and the schedules of plugins.
+
+use super::super::batch::Batch;
+use super::super::rows;
+use super::Writer;
+use crate::bus::StoreError;
+use crate::subscription::Declaration;
+
+/// The most events that enter the log with one commit because they are due.
+const PROMOTE_LIMIT: usize = 256;
+
+impl Writer {
+    /// Lets what is due into the log.
+    pub(super) fn promote(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        batch.rescheduled = true;
+        for event in rows::take_scheduled(&self.connection, batch.now, PROMOTE_LIMIT)? {
+            self.append(event, batch)?;
+        }
+        for due in rows::due_schedules(&self.connection, batch.now, PROMOTE_LIMIT)? {
+            let Some(next) = due.next else { continue };
+            let outcome = due.schedule.due(next, batch.now, PROMOTE_LIMIT);
+            for tick in outcome.ticks {
+                self.append(due.schedule.event(&due.plugin, &due.name, tick), batch)?;
+            }
+            rows::put_schedule(&self.connection, &due.plugin, &due.name, &due.schedule, outcome.next)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over the schedules that a plugin declares. One whose times are the same keeps its place, so
+    /// that what was missed meanwhile is still known.
+    pub(super) fn declare_schedules(
+        &self,
+        plugin: &str,
+        declaration: &Declaration,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        for present in rows::schedules(&self.connection)? {
+            let declared = declaration.schedules.iter().any(|(name, _)| *name == present.name);
+            if present.plugin == plugin && !declared {
+                rows::delete_schedule(&self.connection, plugin, &present.name)?;
+                batch.rescheduled = true;
+            }
+        }
+        for (name, schedule) in &declaration.schedules {
+            let present = rows::find_schedule(&self.connection, plugin, name)?;
+            let same_times = present.filter(|present| {
+                present.schedule.cron == schedule.cron && present.schedule.timezone == schedule.timezone
+            });
+            let next = same_times.map_or_else(|| schedule.after(batch.now), |present| present.next);
+            rows::put_schedule(&self.connection, plugin, name, schedule, next)?;
+            batch.rescheduled = true;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,487 @@
+//! A bus against a model of it: random acts, and after each one what must be so.
+//!
+//! The model knows, for each of three subscriptions and for each event, what has become of the delivery. It
+//! does not know how a bus does it: only that no event is lost, that effects are there once, that a key is
+//! kept in order, that nothing comes to a paused subscription, and that dead letters are accounted for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::bus::{Replay, Retention};
+use crate::subscription::DeadLetterPolicy;
+
+/// What a test does to the bus. Numbers choose among what there is, counted round.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::bus) enum Act {
+    /// Publishes an event, with one of the keys or with none.
+    Publish(u8),
+    PublishLater(u8),
+    Claim(u8),
+    Ack(u8),
+    Retry(u8),
+    Reject(u8),
+    GiveBack(u8),
+    Redrive(u8),
+    Drop(u8),
+    Pause(u8),
+    Resume(u8),
+    Replay(u8),
+    StopReplays(u8),
+    Redeclare,
+    Compact,
+    PassTime(u8),
+    SetClockBack,
+    Crash,
+    Restart,
+}
+
+pub(in crate::bus) fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let number = any::<u8>;
+    let act = prop_oneof![
+        12 => number().prop_map(Act::Publish),
+        1 => number().prop_map(Act::PublishLater),
+        16 => number().prop_map(Act::Claim),
+        9 => number().prop_map(Act::Ack),
+        4 => number().prop_map(Act::Retry),
+        2 => number().prop_map(Act::Reject),
+        2 => number().prop_map(Act::GiveBack),
+        2 => number().prop_map(Act::Redrive),
+        1 => number().prop_map(Act::Drop),
+        1 => number().prop_map(Act::Pause),
+        2 => number().prop_map(Act::Resume),
+        1 => number().prop_map(Act::Replay),
+        1 => number().prop_map(Act::StopReplays),
+        1 => Just(Act::Redeclare),
+        1 => Just(Act::Compact),
+        4 => (0..4_u8).prop_map(Act::PassTime),
+        1 => Just(Act::SetClockBack),
+        2 => Just(Act::Crash),
+        1 => Just(Act::Restart),
+    ];
+    proptest::collection::vec(act, 1..100)
+}
+
+/// The subscriptions: without order, in order, and in order where a dead letter parks its key.
+const NAMES: [&str; 3] = ["plain", "keyed", "parked"];
+
+fn rules(name: &str) -> Definition {
+    let retention_safe = Definition { concurrency: NonZeroU32::new(8).unwrap(), ..ordered_by("subject") };
+    match name {
+        "plain" => Definition { ordering_key: None, ..retention_safe },
+        "parked" => Definition { dead_letter_policy: DeadLetterPolicy::Park, ..retention_safe },
+        _ => retention_safe,
+    }
+}
+
+/// What has become of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Open { attempts: u32 },
+    InFlight { attempts: u32 },
+    Dead,
+    Dropped,
+    Handled,
+}
+
+#[derive(Default)]
+struct Model {
+    /// The key of each event, by its id.
+    keys: BTreeMap<usize, Option<char>>,
+    /// The ids in the order of the log.
+    log: Vec<usize>,
+    fates: BTreeMap<(&'static str, usize), Fate>,
+    paused: BTreeSet<&'static str>,
+    /// Who keeps a key of `parked` waiting.
+    parked: BTreeMap<char, usize>,
+    next: usize,
+    later: usize,
+}
+
+impl Model {
+    fn published(&mut self, id: usize) {
+        self.log.push(id);
+        for name in NAMES {
+            self.fates.insert((name, id), Fate::Open { attempts: 0 });
+        }
+    }
+
+    fn backlog(&self, name: &'static str) -> usize {
+        self.count(name, |fate| matches!(fate, Fate::Open { .. } | Fate::InFlight { .. }))
+    }
+
+    fn count(&self, name: &str, is: impl Fn(Fate) -> bool) -> usize {
+        self.fates.iter().filter(|((other, _), fate)| *other == name && is(**fate)).count()
+    }
+
+    /// A delivery has come: it must be one that may come now.
+    fn claimed(&mut self, name: &'static str, id: usize, attempt: u32) {
+        assert!(!self.paused.contains(name), "{name} is paused, and {id} was delivered");
+        let fate = self.fates[&(name, id)];
+        let Fate::Open { attempts } = fate else { panic!("{id} is {fate:?} for {name}, and was delivered") };
+        assert_eq!(attempt, attempts + 1, "{id} for {name}");
+        if let Some(key) = self.keys[&id].filter(|_| name != "plain") {
+            let before: Vec<_> = self.log.iter().copied().take_while(|other| *other != id).collect();
+            for other in self.log.iter().copied().filter(|other| *other != id && self.keys[other] == Some(key)) {
+                let fate = self.fates[&(name, other)];
+                assert!(!matches!(fate, Fate::InFlight { .. }), "{other} is in flight for {name}, and {id} beside it");
+                let is_before = before.contains(&other) && matches!(fate, Fate::Open { .. });
+                assert!(!is_before, "{other} is open for {name}, and {id} went before it");
+            }
+            if name == "parked" {
+                let parked = self.parked.get(&key);
+                assert!(parked.is_none_or(|other| *other == id), "the key {key} is parked, and {id} was delivered");
+            }
+        }
+        self.fates.insert((name, id), Fate::InFlight { attempts });
+    }
+
+    fn died(&mut self, name: &'static str, id: usize) {
+        self.fates.insert((name, id), Fate::Dead);
+        if let (Some(key), "parked") = (self.keys[&id], name) {
+            self.parked.insert(key, id);
+        }
+    }
+
+    fn unpark(&mut self, id: usize) {
+        self.parked.retain(|_, other| *other != id);
+    }
+}
+
+/// A claim of the test's.
+struct Held {
+    name: &'static str,
+    id: usize,
+    replay: Option<i64>,
+    claim: Claim,
+}
+
+struct Play<S> {
+    stage: S,
+    model: Model,
+    held: Vec<Held>,
+    /// How often each replay has handled each event.
+    replayed: BTreeMap<(i64, usize), u32>,
+    replays: BTreeMap<i64, u64>,
+}
+
+/// Plays acts, and then lets everything come to its end.
+pub(in crate::bus) async fn play<S: Stage>(acts: Vec<Act>) {
+    let retention = Retention { max_age: Some(Duration::from_secs(30)), ..Retention::default() };
+    let stage = S::open(Settings { retention, ..Settings::default() });
+    declare_all(&stage).await;
+    let (held, replayed, replays) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    let mut play = Play { stage, model: Model::default(), held, replayed, replays };
+    for act in acts {
+        play = play.act(act).await;
+        play.check().await;
+    }
+    play.finish().await;
+}
+
+async fn declare_all(stage: &impl Stage) {
+    let subscriptions = NAMES.map(|name| (name.to_owned(), rules(name), Start::Now)).to_vec();
+    stage.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+}
+
+fn number(claim: &Claim) -> usize {
+    claim.event().id.parse().unwrap()
+}
+
+fn chosen(number: u8) -> &'static str {
+    NAMES[usize::from(number) % NAMES.len()]
+}
+
+fn all_of(name: &str) -> DeadLetterFilter {
+    DeadLetterFilter { subscription: Some(id(name)), ..DeadLetterFilter::default() }
+}
+
+impl<S: Stage> Play<S> {
+    async fn act(mut self, act: Act) -> Self {
+        match act {
+            Act::Publish(key) => self.publish(key, None).await,
+            Act::PublishLater(key) => self.publish(key, Some(Duration::from_secs(3))).await,
+            Act::Claim(which) => self.claim(which).await,
+            Act::Ack(which) => self.settle(which, Settle::Ack).await,
+            Act::Retry(which) => self.settle(which, Settle::Retry).await,
+            Act::Reject(which) => self.settle(which, Settle::Reject).await,
+            Act::GiveBack(which) => {
+                if let Some(held) = self.take(which) {
+                    self.reopen(&held);
+                }
+            }
+            Act::Redrive(which) => self.redrive(chosen(which)).await,
+            Act::Drop(which) => self.drop_dead(chosen(which)).await,
+            Act::Pause(which) => {
+                self.stage.bus().pause(id(chosen(which)), true).await.unwrap();
+                self.model.paused.insert(chosen(which));
+            }
+            Act::Resume(which) => {
+                self.stage.bus().pause(id(chosen(which)), false).await.unwrap();
+                self.model.paused.remove(chosen(which));
+            }
+            Act::Replay(which) => {
+                let begun = self.stage.bus().replay(id(chosen(which)), Start::Beginning, None).await.unwrap();
+                if let Replay { number: Some(number), events } = begun {
+                    self.replays.insert(number, events);
+                }
+            }
+            Act::StopReplays(which) => {
+                let name = chosen(which);
+                self.stage.bus().stop_replays(id(name)).await.unwrap();
+                self.held.retain(|held| held.replay.is_none() || held.name != name);
+            }
+            Act::Redeclare => declare_all(&self.stage).await,
+            Act::Compact => drop(self.stage.bus().compact().await.unwrap()),
+            Act::PassTime(seconds) => self.pass_time(Duration::from_secs(u64::from(seconds))).await,
+            Act::SetClockBack => self.stage.clock().set(Timestamp(self.stage.clock().now().0 - 3_600_000)),
+            Act::Crash => self = self.reopened(|stage| async { stage.crash() }).await,
+            Act::Restart => self = self.reopened(S::restart).await,
+        }
+        self
+    }
+
+    async fn publish(&mut self, key: u8, delay: Option<Duration>) {
+        let number = self.model.next;
+        self.model.next += 1;
+        let key = [None, Some('a'), Some('b')][usize::from(key) % 3];
+        let event = Event { subject: key.map(String::from), ..event(&number.to_string()) };
+        let due = delay.map(|delay| self.stage.clock().now().after(delay));
+        let accepted = self.stage.bus().publish(vec![Publish { event, due }]).await.unwrap();
+        assert!(!accepted[0].duplicate);
+        self.model.keys.insert(number, key);
+        if delay.is_some() {
+            self.model.later += 1;
+        } else {
+            self.model.published(number);
+        }
+    }
+
+    /// Time passes, and what is due enters the log in an order that the log itself tells.
+    async fn pass_time(&mut self, time: Duration) {
+        self.stage.clock().advance(time);
+        self.see_log().await;
+    }
+
+    async fn see_log(&mut self) {
+        for logged in self.stage.bus().events(Position(u64::MAX >> 1), 1_000).await.unwrap().iter().rev() {
+            let number = logged.event.id.parse().unwrap();
+            if !self.model.log.contains(&number) {
+                self.model.published(number);
+                self.model.later -= 1;
+            }
+        }
+    }
+
+    async fn claim(&mut self, which: u8) {
+        let all = self.stage.bus().subscriptions();
+        if self.held.len() >= 8 || all.is_empty() {
+            return;
+        }
+        let feed = &all[usize::from(which) % all.len()];
+        let name = NAMES.into_iter().find(|name| *name == feed.id().name).unwrap();
+        let Ok(claimed) = tokio::time::timeout(Duration::from_millis(3), feed.claim()).await else { return };
+        let claim = claimed.unwrap();
+        self.see_log().await;
+        let (id, replay) = (number(&claim), feed.overview().replay.map(|replay| replay.number));
+        match replay {
+            None => self.model.claimed(name, id, claim.delivery().attempt),
+            Some(number) => {
+                assert_eq!(claim.delivery().replay, Some(number));
+                assert!(!self.model.paused.contains(name), "{name} is paused, and {id} was replayed");
+                let again = self.held.iter().any(|held| held.replay == replay && held.id == id);
+                assert!(!again && !self.replayed.contains_key(&(number, id)), "{id} was replayed twice");
+            }
+        }
+        self.held.push(Held { name, id, replay, claim });
+    }
+
+    fn take(&mut self, which: u8) -> Option<Held> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let index = usize::from(which) % self.held.len();
+        Some(self.held.swap_remove(index))
+    }
+
+    fn reopen(&mut self, held: &Held) {
+        if held.replay.is_none()
+            && let Some(Fate::InFlight { attempts }) = self.model.fates.get(&(held.name, held.id)).copied()
+        {
+            self.model.fates.insert((held.name, held.id), Fate::Open { attempts });
+        }
+    }
+
+    async fn settle(&mut self, which: u8, how: Settle) {
+        let Some(mut held) = self.take(which) else { return };
+        let effects = match held.replay {
+            None => add(&format!("{}/{}", held.name, held.id), 1),
+            Some(number) => add(&format!("replay/{number}/{}", held.id), 1),
+        };
+        let settled = held.claim.settle(settlement(how.outcome(), effects)).await.unwrap();
+        if let Some(number) = held.replay {
+            let again = self.replayed.insert((number, held.id), 1);
+            assert!(again.is_none());
+            if settled != Settled::Handled {
+                // What becomes of it is not followed any further.
+                self.replayed.insert((number, held.id), 0);
+                if matches!(settled, Settled::Waiting(_)) {
+                    self.replayed.remove(&(number, held.id));
+                }
+            }
+            return;
+        }
+        let Fate::InFlight { attempts } = self.model.fates[&(held.name, held.id)] else { unreachable!() };
+        match settled {
+            Settled::Handled => drop(self.model.fates.insert((held.name, held.id), Fate::Handled)),
+            Settled::Waiting(_) => {
+                assert!(attempts + 1 < 3);
+                self.model.fates.insert((held.name, held.id), Fate::Open { attempts: attempts + 1 });
+            }
+            Settled::Dead => self.model.died(held.name, held.id),
+        }
+        if settled != Settled::Dead && settled == Settled::Handled {
+            self.model.unpark(held.id);
+        }
+    }
+
+    async fn redrive(&mut self, name: &'static str) {
+        self.forget_replays_dead(name).await;
+        let dead = self.model.count(name, |fate| fate == Fate::Dead);
+        assert_eq!(self.stage.bus().redrive(all_of(name), 1_000).await, Ok(dead));
+        for ((other, id), fate) in &mut self.model.fates {
+            if *other == name && *fate == Fate::Dead {
+                *fate = Fate::Open { attempts: 0 };
+                if name == "parked" {
+                    self.model.parked.retain(|_, parked| parked != id);
+                }
+            }
+        }
+    }
+
+    async fn drop_dead(&mut self, name: &'static str) {
+        self.stage.bus().drop_dead_letters(all_of(name), 1_000).await.unwrap();
+        for ((other, id), fate) in &mut self.model.fates {
+            if *other == name && *fate == Fate::Dead {
+                *fate = Fate::Dropped;
+                if name == "parked" {
+                    self.model.parked.retain(|_, parked| parked != id);
+                }
+            }
+        }
+    }
+
+    /// Drops the dead letters of replays, which the model does not follow.
+    async fn forget_replays_dead(&self, name: &str) {
+        for letter in self.stage.bus().dead_letters(all_of(name), 0, 1_000).await.unwrap() {
+            if letter.replay {
+                let this = DeadLetterFilter { number: Some(letter.number), ..DeadLetterFilter::default() };
+                assert_eq!(self.stage.bus().drop_dead_letters(this, 1).await, Ok(1));
+            }
+        }
+    }
+
+    async fn reopened<F: Future<Output = S>>(self, how: impl FnOnce(S) -> F) -> Self {
+        let Self { stage, mut model, held, replayed, replays } = self;
+        let stage = how(stage).await;
+        // Whoever held them is gone; so are those of the process before.
+        drop(held);
+        for fate in model.fates.values_mut() {
+            if let Fate::InFlight { attempts } = *fate {
+                *fate = Fate::Open { attempts };
+            }
+        }
+        let mut play = Self { stage, model, held: Vec::new(), replayed, replays };
+        play.see_log().await;
+        play
+    }
+
+    async fn check(&mut self) {
+        self.see_log().await;
+        for name in NAMES {
+            self.forget_replays_dead(name).await;
+            let overview = subscription(&self.stage, name).overview();
+            assert_eq!(overview.backlog, self.model.backlog(name) as u64, "the backlog of {name}");
+            assert_eq!(overview.paused.is_some(), self.model.paused.contains(name), "whether {name} is paused");
+            let dead = self.model.count(name, |fate| fate == Fate::Dead);
+            let letters = self.stage.bus().count_dead_letters(all_of(name)).await.unwrap();
+            assert_eq!(letters, dead as u64, "the dead letters of {name}");
+        }
+    }
+
+    /// Handles all that is left: every event is handled once by every subscription, unless it was dropped.
+    async fn finish(mut self) {
+        self.held.clear();
+        for fate in self.model.fates.values_mut() {
+            if let Fate::InFlight { attempts } = *fate {
+                *fate = Fate::Open { attempts };
+            }
+        }
+        for name in NAMES {
+            self.stage.bus().pause(id(name), false).await.unwrap();
+            self.model.paused.remove(name);
+            self.redrive(name).await;
+        }
+        // The clock may have been set back by some hours after events were told to come later.
+        self.stage.clock().advance(Duration::from_hours(400));
+        while self.model.later > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            self.see_log().await;
+        }
+        for name in NAMES {
+            self.finish_replays(name).await;
+            let feed = subscription(&self.stage, name);
+            while feed.overview().backlog > 0 {
+                let mut claim = claim(&feed).await;
+                let number = number(&claim);
+                self.model.claimed(name, number, claim.delivery().attempt);
+                ack(&mut claim, add(&format!("{name}/{number}"), 1)).await.unwrap();
+                self.model.fates.insert((name, number), Fate::Handled);
+            }
+        }
+        for ((name, id), fate) in &self.model.fates {
+            let times = value(&self.stage, &format!("{name}/{id}"));
+            match fate {
+                Fate::Handled => assert_eq!(times.as_deref(), Some(&b"1"[..]), "the effects of {id} for {name}"),
+                Fate::Dropped => assert_eq!(times, None, "the effects of {id} for {name}"),
+                other => panic!("{id} is {other:?} for {name} in the end"),
+            }
+        }
+        assert_eq!(self.model.keys.len(), self.model.log.len(), "every event has entered the log");
+    }
+
+    async fn finish_replays(&mut self, name: &str) {
+        while let Some(feed) = replay_of(&self.stage, name) {
+            let mut claim = claim(&feed).await;
+            let (replay, id) = (claim.delivery().replay.unwrap(), number(&claim));
+            ack(&mut claim, add(&format!("replay/{replay}/{id}"), 1)).await.unwrap();
+            assert!(self.replayed.insert((replay, id), 1).is_none(), "{id} was replayed twice");
+        }
+        for ((replay, id), times) in &self.replayed {
+            let count = value(&self.stage, &format!("replay/{replay}/{id}"));
+            assert_eq!(count.is_some(), *times == 1, "the effects of {id} in the replay {replay}");
+        }
+        for (replay, events) in &self.replays {
+            let seen = self.replayed.keys().filter(|(other, _)| other == replay).count() as u64;
+            assert!(seen <= *events, "{seen} of {events} events were replayed");
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Settle {
+    Ack,
+    Retry,
+    Reject,
+}
+
+impl Settle {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Ack => Outcome::Ack,
+            Self::Retry => Outcome::Retry { after: None, failure: failure(Cause::Retry) },
+            Self::Reject => Outcome::Reject(failure(Cause::Rejected)),
+        }
+    }
+}

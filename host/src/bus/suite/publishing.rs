@@ -1,0 +1,203 @@
+//! Events enter the log: once, now or later, and as long as there is room.
+
+use super::*;
+use crate::bus::Retention;
+use crate::schedule::{Missed, Schedule};
+
+pub(in crate::bus) async fn what_is_published_is_there_after_a_crash_and_stored_once<S: Stage>() {
+    let stage = S::open(Settings::default());
+    assert!(!publish(&stage, event("1")).await.duplicate);
+    let stage = stage.crash();
+    assert!(publish(&stage, event("1")).await.duplicate);
+    assert!(!publish(&stage, event("2")).await.duplicate);
+    assert_eq!(logged_ids(&stage).await, ["1", "2"]);
+}
+
+async fn publish_later(stage: &impl Stage, id: &str, delay: Duration) {
+    let due = Some(stage.clock().now().after(delay));
+    let accepted = stage.bus().publish(vec![Publish { event: event(id), due }]).await.unwrap();
+    assert!(!accepted[0].duplicate);
+}
+
+pub(in crate::bus) async fn a_scheduled_event_enters_the_log_when_it_is_due<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let subscription_before = declare(&stage, "s", definition("a.b", 5)).await;
+    publish_later(&stage, "1", Duration::from_hours(1)).await;
+    assert!(publish(&stage, event("1")).await.duplicate, "it is the same event");
+    assert_idle(&subscription_before).await;
+    drop(subscription_before);
+
+    let stage = stage.crash();
+    let subscription = subscription(&stage, "s");
+    assert_idle(&subscription).await;
+    stage.clock().advance(Duration::from_hours(1));
+    assert_eq!(claim(&subscription).await.event().id, "1");
+}
+
+pub(in crate::bus) async fn a_scheduled_event_is_cancelled<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let subscription = declare(&stage, "s", definition("a.b", 5)).await;
+    for number in ["1", "2", "3"] {
+        publish_later(&stage, number, Duration::from_hours(1)).await;
+    }
+    assert!(stage.bus().cancel("/t", "1").await.unwrap());
+    assert!(!stage.bus().cancel("/t", "1").await.unwrap(), "it is gone");
+    assert!(!stage.bus().cancel("/other", "2").await.unwrap(), "it belongs to another source");
+    let waiting = stage.bus().scheduled(10).await.unwrap();
+    assert_eq!(waiting.iter().map(|it| it.event.id.as_str()).collect::<Vec<_>>(), ["2", "3"]);
+    stage.clock().advance(Duration::from_hours(1));
+    let first = claim(&subscription).await;
+    let second = claim(&subscription).await;
+    assert_eq!([first.event().id.as_str(), second.event().id.as_str()], ["2", "3"]);
+    assert_idle(&subscription).await;
+}
+
+async fn declare_schedule(stage: &impl Stage, missed: Missed) {
+    let schedule = Schedule {
+        cron: "0 * * * *".to_owned(),
+        timezone: None,
+        missed,
+        event_type: "a.b".to_owned(),
+        datacontenttype: None,
+        data: None,
+    };
+    let subscriptions = vec![("s".to_owned(), definition("a.b", 5), Start::Now)];
+    let declaration = Declaration { subscriptions, schedules: vec![("hourly".to_owned(), schedule)] };
+    stage.bus().declare("p", declaration).await.unwrap();
+}
+
+pub(in crate::bus) async fn a_schedule_survives_restarts_and_publishes_each_time_once<S: Stage>() {
+    let stage = S::open(Settings::default());
+    declare_schedule(&stage, Missed::RunOnce).await;
+    stage.clock().advance(Duration::from_hours(1));
+    assert_eq!(claim(&subscription(&stage, "s")).await.event().id, "p/hourly/2030-01-01T01:00:00.000Z");
+    let stage = stage.restart().await;
+    declare_schedule(&stage, Missed::RunOnce).await;
+    // The same hour comes again, and again it is over.
+    stage.clock().set(START.after(Duration::from_mins(30)));
+    stage.clock().advance(Duration::from_mins(40));
+    let subscription = subscription(&stage, "s");
+    let mut claimed = claim(&subscription).await;
+    ack(&mut claimed, Effects::default()).await.unwrap();
+    assert_idle(&subscription).await;
+    assert_eq!(stage.bus().head(), Position(1));
+    stage.clock().advance(Duration::from_hours(1));
+    assert_eq!(claim(&subscription).await.event().time.as_deref(), Some("2030-01-01T02:00:00.000Z"));
+    stage.bus().declare("p", Declaration::default()).await.unwrap();
+    assert!(stage.bus().schedules().await.unwrap().is_empty(), "what is no longer declared ends");
+}
+
+pub(in crate::bus) async fn missed_times_run_once_or_are_caught_up_with<S: Stage>() {
+    for (missed, expected) in [(Missed::RunOnce, 1), (Missed::CatchUp, 3), (Missed::Skip, 0)] {
+        let stage = S::open(Settings::default());
+        declare_schedule(&stage, missed).await;
+        let stage = stage.crash();
+        stage.clock().advance(Duration::from_mins(3 * 60 + 30));
+        let subscription = subscription(&stage, "s");
+        for _ in 0..expected {
+            let mut claimed = claim(&subscription).await;
+            ack(&mut claimed, Effects::default()).await.unwrap();
+        }
+        assert_idle(&subscription).await;
+        assert_eq!(stage.bus().head(), Position(expected), "{missed:?}");
+    }
+}
+
+pub(in crate::bus) async fn publishers_wait_for_a_full_subscription_and_handlers_do_not<S: Stage>() {
+    let stage = S::open(Settings { max_backlog: Some(100), ..Settings::default() });
+    let small = Definition { max_backlog: Some(2), ..definition("a.b", 5) };
+    let subscription = declare(&stage, "s", small).await;
+    publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
+    let more = || vec![Publish { event: event("3"), due: None }];
+    let full = CommitError::BacklogFull("p/s".to_owned());
+    assert_eq!(stage.bus().publish(more()).await, Err(full.clone()));
+    let effects = || Effects { publishes: more(), ..Effects::default() };
+    assert_eq!(stage.bus().commit("p", effects()).await, Err(full));
+    let elsewhere = Event { event_type: "a.c".to_owned(), ..event("4") };
+    assert!(!publish(&stage, elsewhere).await.duplicate, "others are not concerned");
+    let mut claimed = claim(&subscription).await;
+    assert_eq!(ack(&mut claimed, effects()).await, Ok(Settled::Handled), "a handler comes to its end");
+    assert_eq!(subscription.overview().backlog, 2);
+}
+
+pub(in crate::bus) async fn publishers_wait_for_a_full_log<S: Stage>() {
+    let stage = S::open(Settings { max_log_bytes: Some(1_000), ..Settings::default() });
+    let large = |id: &str| Event { data: Some(vec![0; 600]), ..event(id) };
+    publish_all(&stage, ["1", "2"].into_iter().map(large)).await;
+    let refused = stage.bus().publish(vec![Publish { event: event("3"), due: None }]).await;
+    assert_eq!(refused, Err(CommitError::LogFull(1_000)));
+    let stage = stage.crash();
+    let refused = stage.bus().publish(vec![Publish { event: event("3"), due: None }]).await;
+    assert_eq!(refused, Err(CommitError::LogFull(1_000)));
+}
+
+async fn compact(stage: &impl Stage) {
+    while stage.bus().compact().await.unwrap() > 0 {}
+}
+
+pub(in crate::bus) async fn old_events_are_deleted_but_never_what_is_needed<S: Stage>() {
+    let retention = Retention { max_age: Some(Duration::from_hours(1)), ..Retention::default() };
+    let stage = S::open(Settings { retention, ..Settings::default() });
+    let subscription_before = declare(&stage, "s", definition("a.b", 5)).await;
+    publish_all(&stage, ["handled", "dead", "waiting", "open"].into_iter().map(event)).await;
+    let mut handled = claim(&subscription_before).await;
+    ack(&mut handled, Effects::default()).await.unwrap();
+    let mut dead = claim(&subscription_before).await;
+    reject(&mut dead).await;
+    let mut waiting = claim(&subscription_before).await;
+    retry(&mut waiting).await;
+    compact(&stage).await;
+    assert_eq!(stage.bus().events_with_id("handled".to_owned()).await.unwrap().len(), 1, "it is not old yet");
+    stage.clock().advance(Duration::from_hours(2));
+    compact(&stage).await;
+    assert_eq!(logged_ids(&stage).await, ["dead", "waiting", "open"]);
+    drop((handled, dead, waiting, subscription_before));
+
+    let stage = stage.crash();
+    let subscription = subscription(&stage, "s");
+    assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
+    let mut ids = handle_all(&subscription).await;
+    ids.sort();
+    assert_eq!(ids, ["dead", "open", "waiting"]);
+    compact(&stage).await;
+    assert!(logged_ids(&stage).await.is_empty(), "nobody needs them any more");
+    assert!(!publish(&stage, event("handled")).await.duplicate, "what is deleted is forgotten");
+}
+
+pub(in crate::bus) async fn large_logs_are_trimmed_past_cursors_only_when_told<S: Stage>() {
+    for past_cursors in [false, true] {
+        let retention = Retention { max_bytes: Some(5_000), past_cursors, ..Retention::default() };
+        let stage = S::open(Settings { retention, ..Settings::default() });
+        let subscription = declare(&stage, "s", definition("a.b", 5)).await;
+        let large = |number: usize| Event { data: Some(vec![0; 1_000]), ..event(&number.to_string()) };
+        publish_all(&stage, (0..1_000).map(large)).await;
+        compact(&stage).await;
+        let left = handle_all(&subscription).await;
+        if past_cursors {
+            assert!((1..=5).contains(&left.len()), "{left:?}");
+            assert_eq!(subscription.overview().expired, 1_000 - left.len() as u64);
+        } else {
+            assert_eq!(left.len(), 1_000);
+        }
+        compact(&stage).await;
+        assert!(logged_ids(&stage).await.len() <= 5);
+    }
+}
+
+pub(in crate::bus) async fn a_reply_comes_to_who_waits_for_it<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let pattern = || Pattern::parse("a.reply").unwrap();
+    let reply = stage.bus().expect_reply("q", pattern()).unwrap();
+    let other = stage.bus().expect_reply("other", pattern()).unwrap();
+    let answer = |id: &str, event_type: &str| Event {
+        event_type: event_type.to_owned(),
+        extensions: event("q").inherited(),
+        ..event(id)
+    };
+    publish(&stage, event("q")).await;
+    publish(&stage, answer("1", "a.progress")).await;
+    publish(&stage, answer("2", "a.reply")).await;
+    publish(&stage, answer("3", "a.reply")).await;
+    assert_eq!(reply.wait().await.unwrap().event.id, "2");
+    assert!(tokio::time::timeout(Duration::from_millis(20), other.wait()).await.is_err(), "that is another flow");
+}

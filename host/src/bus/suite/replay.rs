@@ -1,0 +1,90 @@
+//! Replay: history once more, beside what is live.
+
+use super::*;
+
+async fn handled(stage: &impl Stage, count: usize) -> Arc<dyn Subscribed> {
+    let subscription = declare(stage, "s", definition("a.b", 2)).await;
+    publish_all(stage, (0..count).map(|number| event(&number.to_string()))).await;
+    handle_all(&subscription).await;
+    subscription
+}
+
+pub(in crate::bus) async fn history_is_delivered_again_beside_live_events<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let live = handled(&stage, 5).await;
+    let replay = stage.bus().replay(id("s"), Start::Position(Position(3)), None).await.unwrap();
+    assert_eq!(replay.events, 3);
+    publish(&stage, event("new")).await;
+    let feed = replay_of(&stage, "s").unwrap();
+    for expected in ["2", "3", "4"] {
+        let mut claimed = claim(&feed).await;
+        assert_eq!((claimed.event().id.as_str(), claimed.delivery().replay), (expected, replay.number));
+        ack(&mut claimed, add("replayed", 1)).await.unwrap();
+    }
+    assert!(feed.is_deleted(), "it is over");
+    assert!(replay_of(&stage, "s").is_none());
+    let mut new = claim(&live).await;
+    assert_eq!((new.event().id.as_str(), new.delivery().replay), ("new", None));
+    ack(&mut new, Effects::default()).await.unwrap();
+    assert_eq!(value(&stage, "replayed").as_deref(), Some(&b"3"[..]));
+    stage.clock().advance(Duration::from_secs(10));
+    let nothing = stage.bus().replay(id("s"), Start::Time(stage.clock().now()), None).await.unwrap();
+    assert_eq!((nothing.number, nothing.events), (None, 0));
+}
+
+pub(in crate::bus) async fn a_replay_goes_on_after_a_crash_and_ends<S: Stage>() {
+    let stage = S::open(Settings::default());
+    handled(&stage, 400).await;
+    stage.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
+    let feed = replay_of(&stage, "s").unwrap();
+    for _ in 0..150 {
+        ack(&mut claim(&feed).await, Effects::default()).await.unwrap();
+    }
+    retry(&mut claim(&feed).await).await;
+    drop(feed);
+    let stage = stage.crash();
+    stage.clock().advance(Duration::from_secs(5));
+    let feed = replay_of(&stage, "s").unwrap();
+    assert_eq!(handle_all(&feed).await.len(), 250);
+    let stage = stage.crash();
+    assert!(replay_of(&stage, "s").is_none());
+    assert_eq!(subscription(&stage, "s").overview().backlog, 0);
+}
+
+pub(in crate::bus) async fn a_replay_keeps_its_pace<S: Stage>() {
+    let stage = S::open(Settings::default());
+    handled(&stage, 10).await;
+    stage.bus().replay(id("s"), Start::Beginning, NonZeroU32::new(2)).await.unwrap();
+    let feed = replay_of(&stage, "s").unwrap();
+    for _ in 0..3 {
+        ack(&mut claim(&feed).await, Effects::default()).await.unwrap();
+        assert_idle(&feed).await;
+        stage.clock().advance(Duration::from_millis(600));
+    }
+    assert_eq!(feed.overview().backlog, 7);
+}
+
+pub(in crate::bus) async fn dead_letters_of_a_replay_are_the_subscriptions<S: Stage>() {
+    let stage = S::open(Settings::default());
+    handled(&stage, 1).await;
+    stage.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
+    reject(&mut claim(&replay_of(&stage, "s").unwrap()).await).await;
+    let stage = stage.crash();
+    assert!(replay_of(&stage, "s").is_none(), "it is over");
+    let letter = stage.bus().dead_letters(DeadLetterFilter::default(), 0, 10).await.unwrap().remove(0);
+    assert_eq!((letter.subscription, letter.replay), (id("s"), true));
+    assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
+    assert!(claim(&subscription(&stage, "s")).await.delivery().replay.is_some(), "it is still a replay's");
+}
+
+pub(in crate::bus) async fn a_replay_is_stopped<S: Stage>() {
+    let stage = S::open(Settings::default());
+    handled(&stage, 3).await;
+    stage.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
+    let feed = replay_of(&stage, "s").unwrap();
+    let mut claimed = claim(&feed).await;
+    assert_eq!(stage.bus().stop_replays(id("s")).await, Ok(1));
+    assert_eq!(ack(&mut claimed, set("k", b"late")).await, Err(CommitError::NotOpen));
+    assert_eq!(value(&stage, "k"), None);
+    assert_eq!(stage.bus().stop_replays(id("s")).await, Ok(0));
+}

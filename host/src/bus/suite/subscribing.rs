@@ -1,0 +1,114 @@
+//! The set of subscriptions.
+
+use super::*;
+use crate::outcome::SubscriptionChange;
+use crate::subscription::Webhook;
+
+pub(in crate::bus) async fn a_plugin_makes_and_removes_its_own_subscriptions<S: Stage>() {
+    let stage = S::open(Settings::default());
+    publish(&stage, event("before")).await;
+    let change = |change| Effects { subscriptions: vec![change], ..Effects::default() };
+    let webhook = Webhook { url: "http://example.com/".to_owned(), secret: None, handshake: false };
+    let definition = Definition { target: Target::Webhook(webhook), ..definition("a.>", 5) };
+    let subscribe =
+        SubscriptionChange::Subscribe { name: "own".to_owned(), definition: Box::new(definition), start: Start::Now };
+    stage.bus().commit("p", change(subscribe)).await.unwrap();
+    publish(&stage, event("after")).await;
+    let stage = stage.crash();
+    let own = subscription(&stage, "own");
+    assert!(own.overview().dynamic);
+    assert_eq!(claim(&own).await.event().id, "after");
+    let unsubscribe = SubscriptionChange::Unsubscribe { name: "own".to_owned() };
+    stage.bus().commit("p", change(unsubscribe)).await.unwrap();
+    assert!(own.is_deleted());
+    assert!(stage.bus().subscriptions().is_empty());
+}
+
+pub(in crate::bus) async fn what_a_generation_no_longer_declares_is_paused_until_it_is_declared_again<S: Stage>() {
+    let stage = S::open(Settings::default());
+    declare(&stage, "s", definition("a.b", 5)).await;
+    let orphans = stage.bus().declare("p", Declaration::default()).await.unwrap();
+    assert_eq!(orphans, [id("s")]);
+    publish(&stage, event("1")).await;
+    let stage = stage.crash();
+    let orphan = subscription(&stage, "s");
+    assert!(orphan.overview().paused.is_some());
+    assert_idle(&orphan).await;
+    assert_eq!(handle_all(&declare(&stage, "s", definition("a.b", 5)).await).await, ["1"]);
+}
+
+pub(in crate::bus) async fn a_subscription_begins_where_it_is_told<S: Stage>() {
+    let stage = S::open(Settings::default());
+    for number in 0..20 {
+        publish(&stage, event(&number.to_string())).await;
+        stage.clock().advance(Duration::from_secs(1));
+    }
+    let cases = [
+        ("now", Start::Now, 0),
+        ("beginning", Start::Beginning, 20),
+        ("time", Start::Time(START.after(Duration::from_secs(15))), 5),
+        ("before", Start::Time(Timestamp(0)), 20),
+        ("later", Start::Time(START.after(Duration::from_hours(1))), 0),
+        ("position", Start::Position(Position(18)), 3),
+        ("beyond", Start::Position(Position(1_000)), 0),
+    ];
+    for (name, start, expected) in cases {
+        let subscriptions = vec![(name.to_owned(), definition("a.b", 5), start)];
+        // Each of its own plugin, so that none is declared no longer.
+        stage.bus().declare(name, Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+        let begun = subscription(&stage, name);
+        assert_eq!(begun.overview().backlog, expected, "{name}");
+        let ids = handle_all(&begun).await;
+        assert_eq!(ids.len() as u64, expected, "{name}");
+        assert_eq!(ids.first().cloned(), (expected > 0).then(|| (20 - expected).to_string()), "{name}");
+    }
+    // Where it began does not matter any more once it is there.
+    let again = declare_from(&stage, "s", definition("a.b", 5), Start::Now).await;
+    publish(&stage, event("new")).await;
+    declare_from(&stage, "s", definition("a.b", 5), Start::Beginning).await;
+    assert_eq!(handle_all(&again).await, ["new"]);
+}
+
+pub(in crate::bus) async fn new_rules_apply_to_what_was_not_looked_at_yet<S: Stage>() {
+    for crash in [false, true] {
+        let stage = S::open(Settings::default());
+        let before = declare(&stage, "s", definition("a.b", 5)).await;
+        publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
+        publish(&stage, Event { event_type: "a.c".to_owned(), ..event("passed") }).await;
+        let in_flight = claim(&before).await;
+        declare(&stage, "s", definition("a.*", 5)).await;
+        publish(&stage, Event { event_type: "a.c".to_owned(), ..event("taken") }).await;
+        drop((in_flight, before));
+        let stage = if crash { stage.crash() } else { stage };
+        let after = subscription(&stage, "s");
+        assert_eq!(after.overview().backlog, 3, "crash: {crash}");
+        let mut ids = handle_all(&after).await;
+        ids.sort();
+        assert_eq!(ids, ["1", "2", "taken"], "crash: {crash}");
+    }
+}
+
+pub(in crate::bus) async fn a_drained_plugin_stays_so<S: Stage>() {
+    let stage = S::open(Settings::default());
+    stage.bus().drain("p", true).await.unwrap();
+    let stage = stage.crash();
+    assert!(stage.bus().drained().contains("p"));
+    let mut changes = stage.bus().changes();
+    changes.mark_unchanged();
+    stage.bus().drain("p", false).await.unwrap();
+    assert!(stage.bus().drained().is_empty());
+    assert!(changes.has_changed().unwrap());
+}
+
+pub(in crate::bus) async fn a_thousand_subscriptions_get_each_event<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let subscriptions = (0..1_000).map(|number| (format!("s{number}"), definition("a.b", 5), Start::Now)).collect();
+    stage.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+    publish(&stage, event("1")).await;
+    let stage = stage.crash();
+    publish(&stage, event("2")).await;
+    for subscription in stage.bus().subscriptions() {
+        assert_eq!(subscription.overview().backlog, 2);
+    }
+    assert_eq!(handle_all(&subscription(&stage, "s500")).await, ["1", "2"]);
+}

@@ -1,0 +1,169 @@
+//! Filters of events by their attributes: the dialects of the CloudEvents Subscriptions API 1.0 (section
+//! 3.2.4.1) that every implementation has. Parsed once at the edge.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+
+/// Filters of which all must match; none match everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Filter>", into = "Vec<Filter>")]
+pub struct Filters(Vec<Filter>);
+
+/// One filter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Filter {
+    /// Each of these attributes has this value.
+    Exact(BTreeMap<String, String>),
+    /// Each of these attributes begins so.
+    Prefix(BTreeMap<String, String>),
+    /// Each of these attributes ends so.
+    Suffix(BTreeMap<String, String>),
+    /// All of these match.
+    All(Vec<Filter>),
+    /// One of these matches at least.
+    Any(Vec<Filter>),
+    /// This one does not match.
+    Not(Box<Filter>),
+}
+
+/// Filters are malformed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The text is no list of filters.
+    #[error("the filters are malformed: {0}; they are a JSON array such as [{{\"exact\":{{\"subject\":\"a\"}}}}]")]
+    Malformed(String),
+    /// There are too many of them, or they lie too deep.
+    #[error("the filters are more than {LIMIT}, or lie more than {DEPTH} deep")]
+    TooMany,
+    /// A filter has nothing to compare.
+    #[error("a filter is empty: name an attribute and a value, or a filter")]
+    Empty,
+}
+
+/// How many filters a subscription may have, counting those within others.
+const LIMIT: usize = 256;
+/// How deep filters may lie in each other.
+const DEPTH: usize = 16;
+
+impl Filters {
+    /// Reads a JSON array of filters.
+    ///
+    /// # Errors
+    /// If it is malformed or too large.
+    pub fn parse(json: &str) -> Result<Self, Invalid> {
+        let filters: Vec<Filter> = serde_json::from_str(json).map_err(|error| Invalid::Malformed(error.to_string()))?;
+        Self::try_from(filters)
+    }
+
+    /// Whether an event passes.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        self.0.iter().all(|filter| filter.matches(event))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl TryFrom<Vec<Filter>> for Filters {
+    type Error = Invalid;
+
+    fn try_from(filters: Vec<Filter>) -> Result<Self, Invalid> {
+        let mut left = LIMIT;
+        filters.iter().try_for_each(|filter| filter.check(DEPTH, &mut left))?;
+        Ok(Self(filters))
+    }
+}
+
+impl From<Filters> for Vec<Filter> {
+    fn from(filters: Filters) -> Self {
+        filters.0
+    }
+}
+
+impl Filter {
+    fn check(&self, depth: usize, left: &mut usize) -> Result<(), Invalid> {
+        let inner = depth.checked_sub(1).ok_or(Invalid::TooMany)?;
+        *left = left.checked_sub(1).ok_or(Invalid::TooMany)?;
+        match self {
+            Self::Exact(attributes) | Self::Prefix(attributes) | Self::Suffix(attributes) => {
+                let complete = !attributes.is_empty()
+                    && attributes.iter().all(|(name, value)| !name.is_empty() && !value.is_empty());
+                if complete { Ok(()) } else { Err(Invalid::Empty) }
+            }
+            Self::All(filters) | Self::Any(filters) if filters.is_empty() => Err(Invalid::Empty),
+            Self::All(filters) | Self::Any(filters) => filters.iter().try_for_each(|one| one.check(inner, left)),
+            Self::Not(filter) => filter.check(inner, left),
+        }
+    }
+
+    /// Whether an event passes. An attribute that the event does not have passes no comparison.
+    fn matches(&self, event: &Event) -> bool {
+        let each = |attributes: &BTreeMap<String, String>, compare: fn(&str, &str) -> bool| {
+            attributes.iter().all(|(name, value)| event.attribute(name).is_some_and(|found| compare(found, value)))
+        };
+        match self {
+            Self::Exact(attributes) => each(attributes, |found, value| found == value),
+            Self::Prefix(attributes) => each(attributes, |found, value| found.starts_with(value)),
+            Self::Suffix(attributes) => each(attributes, |found, value| found.ends_with(value)),
+            Self::All(filters) => filters.iter().all(|filter| filter.matches(event)),
+            Self::Any(filters) => filters.iter().any(|filter| filter.matches(event)),
+            Self::Not(filter) => !filter.matches(event),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        Event {
+            id: "1".into(),
+            source: "/shop/eu".into(),
+            event_type: "order.placed".into(),
+            subject: Some("order-7".into()),
+            extensions: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
+            ..Event::default()
+        }
+    }
+
+    fn passes(json: &str) -> bool {
+        Filters::parse(json).unwrap().matches(&event())
+    }
+
+    #[test]
+    fn every_dialect_compares() {
+        assert!(passes("[]"));
+        assert!(passes(r#"[{"exact":{"type":"order.placed","region":"eu"}}]"#));
+        assert!(!passes(r#"[{"exact":{"type":"order.placed","region":"us"}}]"#));
+        assert!(passes(r#"[{"prefix":{"source":"/shop/"}},{"suffix":{"subject":"-7"}}]"#));
+        assert!(!passes(r#"[{"prefix":{"source":"/shop/"}},{"suffix":{"subject":"-8"}}]"#));
+        assert!(passes(r#"[{"any":[{"exact":{"subject":"x"}},{"not":{"exact":{"region":"us"}}}]}]"#));
+        assert!(!passes(r#"[{"all":[{"exact":{"region":"eu"}},{"exact":{"subject":"x"}}]}]"#));
+    }
+
+    #[test]
+    fn an_absent_attribute_passes_only_its_negation() {
+        assert!(!passes(r#"[{"prefix":{"dataschema":"a"}}]"#));
+        assert!(passes(r#"[{"not":{"prefix":{"dataschema":"a"}}}]"#));
+    }
+
+    #[test]
+    fn malformed_filters_are_refused() {
+        for json in
+            ["{}", r#"[{"like":{"type":"a"}}]"#, r#"[{"exact":{}}]"#, r#"[{"any":[]}]"#, r#"[{"exact":{"type":""}}]"#]
+        {
+            assert!(Filters::parse(json).is_err(), "{json}");
+        }
+        let deep = format!("[{}{}{}]", r#"{"not":"#.repeat(20), r#"{"exact":{"type":"a"}}"#, "}".repeat(20));
+        assert_eq!(Filters::parse(&deep), Err(Invalid::TooMany));
+    }
+}

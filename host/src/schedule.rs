@@ -1,0 +1,213 @@
+//! Events at certain times: cron expressions with time zones, and what happens to times that were missed.
+
+use std::time::Duration;
+
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::event::Event;
+
+/// A time counts as missed when it passed longer ago than this.
+const MISSED_AFTER: Duration = Duration::from_mins(1);
+
+/// What happens to times that passed while no host ran, or by more than a minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missed {
+    /// One event for all of them, with the last one's time.
+    #[default]
+    RunOnce,
+    /// None.
+    Skip,
+    /// One event for each of them.
+    CatchUp,
+}
+
+/// An event that is published at certain times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// When: a cron expression of five fields, or of six with seconds in front.
+    pub cron: String,
+    /// The time zone of the expression, by its IANA name; UTC if there is none.
+    pub timezone: Option<String>,
+    /// What happens to times that were missed.
+    pub missed: Missed,
+    /// The event's type.
+    pub event_type: String,
+    /// The media type of the data.
+    pub datacontenttype: Option<String>,
+    /// The payload.
+    pub data: Option<Vec<u8>>,
+}
+
+/// Why a schedule is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The expression is none.
+    #[error("`{0}` is no cron expression of five or six fields: {1}")]
+    Cron(String, String),
+    /// The time zone is unknown.
+    #[error("the time zone `{0}` is unknown; write an IANA name such as Europe/Zurich")]
+    TimeZone(String),
+    /// There is no such time.
+    #[error("`{0}` never comes")]
+    Never(String),
+}
+
+/// What is due of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The times to publish an event for, in order.
+    pub ticks: Vec<Timestamp>,
+    /// When it is due again.
+    pub next: Option<Timestamp>,
+}
+
+impl Schedule {
+    /// Checks it.
+    ///
+    /// # Errors
+    /// If it is malformed, or never comes.
+    pub fn check(&self, now: Timestamp) -> Result<(), Invalid> {
+        let table = Timetable::new(self)?;
+        table.after(now).map(drop).ok_or_else(|| Invalid::Never(self.cron.clone()))
+    }
+
+    /// The first time after a time; none if there is none.
+    #[must_use]
+    pub fn after(&self, time: Timestamp) -> Option<Timestamp> {
+        Timetable::new(self).ok()?.after(time)
+    }
+
+    /// What is due now of a schedule that was due at `next`, at most `limit` times. A clock that is set
+    /// back brings no time again; one that is set forward makes times missed.
+    #[must_use]
+    pub fn due(&self, next: Timestamp, now: Timestamp, limit: usize) -> Due {
+        let Ok(table) = Timetable::new(self) else { return Due { ticks: Vec::new(), next: None } };
+        if self.missed == Missed::CatchUp {
+            let ticks: Vec<_> = std::iter::successors(Some(next), |tick| table.after(*tick))
+                .take_while(|tick| *tick <= now)
+                .take(limit)
+                .collect();
+            let next = ticks.last().map_or(Some(next), |last| table.after(*last));
+            return Due { ticks, next };
+        }
+        let last = table.last(now).filter(|last| *last >= next).unwrap_or(next);
+        let missed = now.since(last) > MISSED_AFTER;
+        let ticks = if missed && self.missed == Missed::Skip { Vec::new() } else { vec![last] };
+        Due { ticks, next: table.after(now) }
+    }
+
+    /// The event for a time. Its id says which, so that the same time is never stored twice.
+    #[must_use]
+    pub fn event(&self, plugin: &str, name: &str, due: Timestamp) -> Event {
+        Event {
+            id: format!("{plugin}/{name}/{due}"),
+            source: format!("/plugins/{plugin}"),
+            event_type: self.event_type.clone(),
+            subject: Some(name.to_owned()),
+            time: Some(due.to_string()),
+            datacontenttype: self.datacontenttype.clone(),
+            data: self.data.clone(),
+            ..Event::default()
+        }
+    }
+}
+
+struct Timetable {
+    cron: croner::Cron,
+    zone: TimeZone,
+}
+
+impl Timetable {
+    fn new(schedule: &Schedule) -> Result<Self, Invalid> {
+        let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+        let cron = parser.parse(&schedule.cron);
+        let cron = cron.map_err(|error| Invalid::Cron(schedule.cron.clone(), error.to_string()))?;
+        let zone = match &schedule.timezone {
+            None => TimeZone::UTC,
+            Some(name) => TimeZone::get(name).map_err(|_| Invalid::TimeZone(name.clone()))?,
+        };
+        Ok(Self { cron, zone })
+    }
+
+    fn zoned(&self, time: Timestamp) -> Option<jiff::Zoned> {
+        let time = jiff::Timestamp::from_millisecond(i64::try_from(time.0).ok()?).ok()?;
+        Some(time.to_zoned(self.zone.clone()))
+    }
+
+    fn after(&self, time: Timestamp) -> Option<Timestamp> {
+        stamp(&self.cron.find_next_occurrence(&self.zoned(time)?, false).ok()?)
+    }
+
+    /// The last time up to and with a time.
+    fn last(&self, time: Timestamp) -> Option<Timestamp> {
+        stamp(&self.cron.find_previous_occurrence(&self.zoned(time)?, true).ok()?)
+    }
+}
+
+fn stamp(zoned: &jiff::Zoned) -> Option<Timestamp> {
+    u64::try_from(zoned.timestamp().as_millisecond()).ok().map(Timestamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    fn schedule(cron: &str, timezone: Option<&str>, missed: Missed) -> Schedule {
+        Schedule {
+            cron: cron.to_owned(),
+            timezone: timezone.map(str::to_owned),
+            missed,
+            event_type: "tick".to_owned(),
+            datacontenttype: None,
+            data: None,
+        }
+    }
+
+    #[test]
+    fn times_follow_the_zone_across_the_change_of_clocks() {
+        let daily = schedule("30 8 * * *", Some("Europe/Zurich"), Missed::RunOnce);
+        assert_eq!(daily.after(at("2030-03-30T00:00:00Z")), Some(at("2030-03-30T07:30:00Z")));
+        assert_eq!(daily.after(at("2030-03-31T00:00:00Z")), Some(at("2030-03-31T06:30:00Z")));
+        let seconds = schedule("*/20 * * * * *", None, Missed::RunOnce);
+        assert_eq!(seconds.after(at("2030-01-01T00:00:01Z")), Some(at("2030-01-01T00:00:20Z")));
+    }
+
+    #[test]
+    fn missed_times_run_once_are_skipped_or_caught_up_with() {
+        let (next, now) = (at("2030-01-01T01:00:00Z"), at("2030-01-01T03:30:00Z"));
+        let due = |missed| schedule("0 * * * *", None, missed).due(next, now, 10);
+        let later = Some(at("2030-01-01T04:00:00Z"));
+        assert_eq!(due(Missed::RunOnce), Due { ticks: vec![at("2030-01-01T03:00:00Z")], next: later });
+        assert_eq!(due(Missed::Skip), Due { ticks: Vec::new(), next: later });
+        let all = [1, 2, 3].map(|hour| at(&format!("2030-01-01T0{hour}:00:00Z"))).to_vec();
+        assert_eq!(due(Missed::CatchUp), Due { ticks: all, next: later });
+        let some = schedule("0 * * * *", None, Missed::CatchUp).due(next, now, 2);
+        assert_eq!((some.ticks.len(), some.next), (2, Some(at("2030-01-01T03:00:00Z"))));
+    }
+
+    #[test]
+    fn a_time_that_has_just_come_is_not_missed() {
+        let (next, now) = (at("2030-01-01T01:00:00Z"), at("2030-01-01T01:00:00.400Z"));
+        for missed in [Missed::RunOnce, Missed::Skip, Missed::CatchUp] {
+            assert_eq!(schedule("0 * * * *", None, missed).due(next, now, 10).ticks, [next], "{missed:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_schedules_are_refused() {
+        let check = |cron, zone| schedule(cron, zone, Missed::Skip).check(at("2030-01-01T00:00:00Z"));
+        assert_eq!(check("0 9 * * 1-5", None), Ok(()));
+        assert!(matches!(check("often", None), Err(Invalid::Cron(..))));
+        assert!(matches!(check("61 * * * *", None), Err(Invalid::Cron(..))));
+        assert!(matches!(check("0 9 * * *", Some("Mars/Base")), Err(Invalid::TimeZone(_))));
+        assert!(matches!(check("0 0 31 2 *", None), Err(Invalid::Never(_))));
+    }
+}
