@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use sandbus_toolchain::{Artifact, Source, Toolchain};
 
 use crate::steps::{root, say, step, target};
@@ -20,8 +20,8 @@ pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
         let guests = build(&toolchain, &["-p".into(), TEST_GUESTS.into(), "--examples".into()])?;
         std::fs::create_dir_all(&examples)?;
         std::fs::create_dir_all(&all)?;
-        plugins.iter().try_for_each(|artifact| place(artifact, &examples))?;
-        plugins.iter().chain(&guests).try_for_each(|artifact| place(artifact, &all))
+        plugins.iter().try_for_each(|artifact| artifact.place(&examples).map(drop))?;
+        Ok(plugins.iter().chain(&guests).try_for_each(|artifact| artifact.place(&all).map(drop))?)
     })?;
     Ok(all)
 }
@@ -45,18 +45,4 @@ fn build(toolchain: &Toolchain, what: &[String]) -> anyhow::Result<Vec<Artifact>
         bail!("the guests do not compile");
     }
     Ok(report.artifacts)
-}
-
-/// Copies a guest under its plugin's name, unless it is there already: an untouched file is not loaded
-/// again by a host that runs on the folder.
-fn place(artifact: &Artifact, folder: &std::path::Path) -> anyhow::Result<()> {
-    let to = folder.join(format!("{}.wasm", artifact.name.replace('_', "-")));
-    let bytes = std::fs::read(&artifact.path).with_context(|| format!("{} is missing", artifact.path.display()))?;
-    if std::fs::read(&to).is_ok_and(|present| present == bytes) {
-        return Ok(());
-    }
-    let partial = to.with_extension("partial");
-    std::fs::write(&partial, bytes)?;
-    std::fs::rename(&partial, &to)?;
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask demo | test | guests | bench`.
+//! The project's tasks: `cargo xtask demo | test | torture | lint | guests | bench`.
 //!
 //! A task sets up what it needs, says what takes long, and does again only what has changed.
 
@@ -25,8 +25,10 @@ struct Arguments {
 enum Task {
     /// Run the registration scenario on a real host, over real HTTP
     Demo(demo::Arguments),
-    /// Run every test: unit, property and end-to-end
+    /// Run every test: unit, property and end-to-end, and a short torture
     Test(verify::Arguments),
+    /// Break a running host in every way that is known, and print what became of it
+    Torture(verify::Arguments),
     /// Check formatting, lints and documentation
     Lint,
     /// Build the example plugins and the tests' guests
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => verify::test(&arguments),
+        Task::Torture(arguments) => verify::torture(&arguments),
         Task::Lint => verify::lint(),
         Task::Guests => guests::build_all().map(drop),
         Task::Bench => verify::bench(),

@@ -1,24 +1,46 @@
 //! Tests, lints and benchmarks.
 
 use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
 
 use crate::guests;
-use crate::steps::{build_host, cargo, step};
+use crate::steps::{build_host, cargo, step, target};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Passed on to the test runner, such as the name of a test
+    /// Passed on: the name of a test, or the torture's --short, --rounds N, --only NAME, --list
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }
 
-/// Every test: unit, property and end-to-end.
+/// Every test: unit, property and end-to-end, and the faults in short.
 pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
     let plugins = guests::build_all()?;
     build_host()?;
     let mut command = vec!["test", "--quiet", "--workspace"];
     command.extend(arguments.rest.iter().map(String::as_str));
-    step("running the tests", || cargo(&command, &variables(&plugins)))
+    step("running the tests", || cargo(&command, &variables(&plugins)))?;
+    // Whoever names a test wants that one.
+    if arguments.rest.is_empty() { run_torture(&plugins, &["--short".to_owned()]) } else { Ok(()) }
+}
+
+/// The faults, at length unless `--short` is given.
+pub(crate) fn torture(arguments: &Arguments) -> anyhow::Result<()> {
+    let plugins = guests::build_all()?;
+    build_host()?;
+    run_torture(&plugins, &arguments.rest)
+}
+
+fn run_torture(plugins: &Path, arguments: &[String]) -> anyhow::Result<()> {
+    let binary = target().join("debug/torture");
+    step("torturing the host", || {
+        let mut command = Command::new(&binary);
+        command.args(arguments).envs(variables(plugins));
+        let status = command.status().with_context(|| format!("{} cannot be started", binary.display()))?;
+        if status.success() { Ok(()) } else { bail!("a fault was not survived; the table above says which") }
+    })
 }
 
 /// Formatting, lints and documentation, each without a warning.
@@ -34,7 +56,7 @@ pub(crate) fn lint() -> anyhow::Result<()> {
 pub(crate) fn bench() -> anyhow::Result<()> {
     let plugins = guests::build_all()?;
     // In the profile of everything else: another one would be another build of wasmtime.
-    let bench = ["bench", "--quiet", "--profile", "dev", "-p", "sandbus-host", "--benches"];
+    let bench = ["bench", "--quiet", "--profile", "dev", "--workspace", "--bench", "sandbox_tax", "--bench", "swap"];
     step("measuring", || cargo(&bench, &variables(&plugins)))
 }
 

@@ -27,6 +27,26 @@ pub struct Artifact {
     pub path: PathBuf,
 }
 
+impl Artifact {
+    /// Puts the file into a folder under its plugin's name, in one step, unless it is there already: an
+    /// untouched file is not loaded again by a host that runs on the folder. Returns whether it differed
+    /// from what was there.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or the folder cannot be written.
+    pub fn place(&self, folder: &Path) -> Result<bool, Error> {
+        let name = self.name.replace('_', "-");
+        let (to, partial) = (folder.join(format!("{name}.wasm")), folder.join(format!(".{name}.partial")));
+        let bytes = std::fs::read(&self.path).map_err(run::at(&self.path))?;
+        if std::fs::read(&to).is_ok_and(|present| present == bytes) {
+            return Ok(false);
+        }
+        std::fs::write(&partial, bytes).map_err(run::at(&partial))?;
+        std::fs::rename(&partial, &to).map_err(run::at(&to))?;
+        Ok(true)
+    }
+}
+
 /// What a build did.
 #[derive(Clone, Debug)]
 pub struct BuildReport {

@@ -2,8 +2,6 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
 
-use std::io::IsTerminal as _;
-
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::Value;
@@ -28,11 +26,6 @@ impl Output {
 /// Prints what a compiler said, as it renders it.
 pub(crate) fn compiler_message(rendered: &str) {
     eprintln!("{}", rendered.trim_end());
-}
-
-/// Whether standard error takes colours.
-pub(crate) fn colours() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Prints an error with its causes.

@@ -1,16 +1,17 @@
 //! Builds plugins when their sources change, and puts what comes out into the plugin folder, where the
 //! host finds it as it finds any other file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandbus_toolchain::{Artifact, Package, Toolchain};
+use sandbus_toolchain::{Package, Toolchain};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::sources;
 use crate::cli::output;
+use crate::telemetry;
 
 /// Editors write a file in several steps; a build begins when they have come to rest.
 const QUIET: Duration = Duration::from_millis(50);
@@ -72,7 +73,8 @@ impl Builder {
         ];
         arguments.extend(self.packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
         let Some(first) = self.packages.first() else { return };
-        let report = match sandbus_toolchain::build(&self.toolchain, &first.directory, &arguments, output::colours()) {
+        let report = match sandbus_toolchain::build(&self.toolchain, &first.directory, &arguments, telemetry::colours())
+        {
             Ok(report) => report,
             Err(error) => return tracing::error!("the build cannot be started: {error}"),
         };
@@ -84,7 +86,7 @@ impl Builder {
         }
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         for artifact in &report.artifacts {
-            match place(artifact, &self.folder) {
+            match artifact.place(&self.folder) {
                 Ok(true) => tracing::info!(plugin = artifact.name, took_ms, "built"),
                 Ok(false) => {}
                 Err(error) => {
@@ -93,17 +95,4 @@ impl Builder {
             }
         }
     }
-}
-
-/// Puts a built file into the folder, in one step. Returns whether it differs from what was there.
-fn place(artifact: &Artifact, folder: &Path) -> std::io::Result<bool> {
-    let name = artifact.name.replace('_', "-");
-    let (to, partial) = (folder.join(format!("{name}.wasm")), folder.join(format!(".{name}.partial")));
-    let bytes = std::fs::read(&artifact.path)?;
-    if std::fs::read(&to).is_ok_and(|present| present == bytes) {
-        return Ok(false);
-    }
-    std::fs::write(&partial, bytes)?;
-    std::fs::rename(&partial, &to)?;
-    Ok(true)
 }

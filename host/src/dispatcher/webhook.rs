@@ -99,7 +99,7 @@ impl Webhooks {
         Ok((headers, body))
     }
 
-    /// Asks an endpoint once whether it agrees, where that is demanded (CloudEvents WebHook specification
+    /// Asks an endpoint once whether it agrees, where that is demanded (`CloudEvents` `WebHook` specification
     /// 1.0, section 4.1).
     async fn handshake(&self, webhook: &Webhook, timeout: Duration) -> Result<(), Outcome> {
         let agreed = || self.agreed.lock().unwrap_or_else(PoisonError::into_inner);

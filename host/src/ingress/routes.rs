@@ -76,7 +76,7 @@ async fn answer(
         let reply_to = reply_to.filter(|_| (200..300).contains(&response.status));
         // Before the commit, after which the reply may come at any time.
         let expected = reply_to.as_ref().map(|reply_to| expect(ingress, &effects, reply_to)).transpose()?;
-        match ingress.bus.commit(&generation.name, effects).await {
+        match ingress.bus.commit(&generation.name, *effects).await {
             Ok(()) => {
                 let mut response = response;
                 if let (Some(expected), Some(reply_to)) = (expected, reply_to) {

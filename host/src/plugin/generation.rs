@@ -221,7 +221,7 @@ pub struct Response {
 pub enum Answered {
     /// A response that is sent once the effects are durable, and in whose place a reply is sent if one is
     /// asked for.
-    Commit(Response, Effects, Option<ReplyTo>),
+    Commit(Response, Box<Effects>, Option<ReplyTo>),
     /// A response without effects.
     Discard(Response),
     /// The handler ended badly.
@@ -335,7 +335,7 @@ impl Generation {
         match result {
             Ok(Ok(response)) => {
                 let (effects, reply) = invocation.into_parts().unwrap_or_default();
-                Answered::Commit(response_of(response), effects, reply)
+                Answered::Commit(response_of(response), Box::new(effects), reply)
             }
             Ok(Err(response)) => Answered::Discard(response_of(response)),
             Err(failure) => Answered::Failed(failure),

@@ -29,6 +29,11 @@ impl FormatTime for Rfc3339 {
     }
 }
 
+/// Whether standard error takes colours.
+pub(crate) fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Lets log lines go to standard error. `filter` has the syntax of `RUST_LOG`, which wins over it.
 ///
 /// # Errors
@@ -39,7 +44,6 @@ pub fn start_logs(format: Format, filter: &str) -> Result<(), tracing_subscriber
         _ => EnvFilter::try_new(filter)?,
     };
     let terminal = std::io::stderr().is_terminal();
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_timer(Rfc3339);
     let human = match format {
         Format::Auto => terminal,
@@ -48,7 +52,7 @@ pub fn start_logs(format: Format, filter: &str) -> Result<(), tracing_subscriber
     };
     // A second call, as in a test, leaves the first one's lines in place.
     if human {
-        drop(lines.with_ansi(colour).compact().try_init());
+        drop(lines.with_ansi(colours()).compact().try_init());
     } else {
         drop(lines.json().flatten_event(true).with_current_span(false).try_init());
     }

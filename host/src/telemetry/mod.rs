@@ -3,5 +3,6 @@
 mod logs;
 mod metrics;
 
+pub(crate) use logs::colours;
 pub use logs::{Format, start_logs};
 pub use metrics::{Metrics, SubscriptionMetrics, published, request, start_metrics};

@@ -1,5 +1,6 @@
 //! Which ordering keys of a subscription are busy. A key is busy while an event of it is in flight, waits
-//! for another attempt, or is a dead letter that parks it; later events of the key wait behind.
+//! for another attempt, or is a dead letter that parks it; later events of the key wait behind. Whose turn it
+//! is keeps it until it is handled or dead, also if an earlier one is redriven meanwhile.
 //!
 //! What waits behind stays in the window of ready deliveries as long as there is room. Beyond that it gets
 //! a row in the store, without a time at which it is due, and is read when its turn comes.
@@ -26,30 +27,26 @@ struct Busy {
     head: Option<Position>,
     /// Rows that came due before their turn, in hand.
     waiting: BTreeMap<Position, Waiting>,
-    /// Rows in the store that wait for their turn.
-    held: u64,
+    /// Whether the store may have rows of the key besides the one whose turn it is.
+    has_rows: bool,
     /// Whether a dead letter keeps all others waiting.
     parked: bool,
 }
 
-/// A key as the store has it after a restart.
-pub(super) struct Stored {
-    pub(super) key: Key,
-    /// The first row, unless it waits for its turn.
-    pub(super) head: Option<Position>,
-    /// How many rows wait for their turn.
-    pub(super) held: u64,
+/// The first row of a key, in the order of the log.
+pub(super) struct FirstRow {
+    pub(super) delivery: Waiting,
+    /// Whether it waits for its turn, and not for a time.
+    pub(super) held: bool,
 }
 
 impl Keys {
-    /// The busy keys after a restart.
-    pub(super) fn restore(stored: Vec<Stored>, parked: Vec<Key>) -> Self {
+    /// The busy keys after a restart: those that have rows, of which the first is next, and those that a
+    /// dead letter parks.
+    pub(super) fn restore(stored: Vec<Key>, parked: Vec<Key>) -> Self {
         let mut keys = Self::default();
-        for Stored { key, head, held } in stored {
-            if head.is_none() {
-                keys.released.insert(Arc::clone(&key));
-            }
-            keys.busy.insert(key, Busy { head, held, ..Busy::default() });
+        for key in stored {
+            keys.hold(&key);
         }
         for key in parked {
             keys.park(&key);
@@ -73,6 +70,7 @@ impl Keys {
     /// Keeps a delivery in hand that came before its turn.
     pub(super) fn wait(&mut self, delivery: Waiting) {
         if let Some(busy) = delivery.key.as_ref().and_then(|key| self.busy.get_mut(key)) {
+            busy.has_rows = true;
             busy.waiting.insert(delivery.logged.position, delivery);
         }
     }
@@ -80,7 +78,7 @@ impl Keys {
     /// Notes that a row waits for its turn.
     pub(super) fn hold(&mut self, key: &Key) {
         let busy = self.busy.entry(Arc::clone(key)).or_default();
-        busy.held += 1;
+        busy.has_rows = true;
         if busy.head.is_none() && !busy.parked {
             self.released.insert(Arc::clone(key));
         }
@@ -104,28 +102,23 @@ impl Keys {
         self.released.remove(key);
     }
 
-    /// Notes that an event is done. Returns the next one of its key, if it was this one's turn and the next
-    /// one is in hand.
-    pub(super) fn done(&mut self, key: &Key, position: Position) -> Option<Waiting> {
-        let is_head = self.busy.get(key).is_some_and(|busy| busy.head == Some(position));
-        if is_head { self.release(key) } else { None }
+    /// Notes that an event is done: if it was its turn, the next one's has come.
+    pub(super) fn done(&mut self, key: &Key, position: Position) {
+        if self.busy.get(key).is_some_and(|busy| busy.head == Some(position)) {
+            self.release(key);
+        }
     }
 
-    /// Lets the next event of a key go, also if the key was parked. Returns it, if it is in hand.
-    pub(super) fn release(&mut self, key: &Key) -> Option<Waiting> {
-        let busy = self.busy.get_mut(key)?;
+    /// Lets the next event of a key go, also if the key was parked. Which one that is, the store knows.
+    pub(super) fn release(&mut self, key: &Key) {
+        let Some(busy) = self.busy.get_mut(key) else { return };
         busy.parked = false;
         busy.head = None;
-        if busy.held > 0 {
+        if busy.has_rows {
             self.released.insert(Arc::clone(key));
-            return None;
+        } else {
+            self.busy.remove(key);
         }
-        let next = busy.waiting.pop_first().map(|(_, next)| next);
-        match &next {
-            Some(next) => busy.head = Some(next.logged.position),
-            None => drop(self.busy.remove(key)),
-        }
-        next
     }
 
     /// The keys whose next event is to be read.
@@ -138,23 +131,20 @@ impl Keys {
         !self.released.is_empty()
     }
 
-    /// Takes what was read for a released key: its first row that waits for its turn. Returns the event
-    /// whose turn it is.
-    pub(super) fn loaded(&mut self, key: &Key, read: Option<Waiting>) -> Option<Waiting> {
+    /// Takes what was read for a released key: its first row, whose turn has come. Returns it, unless it
+    /// comes by itself when it is due.
+    pub(super) fn loaded(&mut self, key: &Key, first: Option<FirstRow>) -> Option<Waiting> {
         if !self.released.remove(key) {
             return None;
         }
         let busy = self.busy.get_mut(key)?;
-        busy.held = if read.is_some() { busy.held.saturating_sub(1) } else { 0 };
-        if let Some(read) = read {
-            busy.waiting.insert(read.logged.position, read);
-        }
-        let next = busy.waiting.pop_first().map(|(_, next)| next);
-        match &next {
-            Some(next) => busy.head = Some(next.logged.position),
-            None => drop(self.busy.remove(key)),
-        }
-        next
+        let Some(FirstRow { delivery, held }) = first else {
+            self.busy.remove(key);
+            return None;
+        };
+        let position = delivery.logged.position;
+        busy.head = Some(position);
+        busy.waiting.remove(&position).or_else(|| held.then_some(delivery))
     }
 
     /// What is in hand before its turn.

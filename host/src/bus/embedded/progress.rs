@@ -334,15 +334,8 @@ impl Progress {
         if parks {
             self.keys.park(key);
         } else {
-            let next = self.keys.done(key, delivery.logged.position);
-            self.due.extend(next);
+            self.keys.done(key, delivery.logged.position);
         }
-    }
-
-    /// Lets the next delivery of a key go that was parked.
-    pub(super) fn release(&mut self, key: &Key) {
-        let next = self.keys.release(key);
-        self.due.extend(next);
     }
 
     /// Notes that a row is due at a time.

@@ -114,7 +114,7 @@ CREATE TABLE pending (
     PRIMARY KEY (subscription, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pending_by_due ON pending (subscription, due, position);
-CREATE INDEX pending_by_key ON pending (subscription, key, due, position) WHERE key IS NOT NULL;
+CREATE INDEX pending_by_key ON pending (subscription, key, position) WHERE key IS NOT NULL;
 CREATE INDEX pending_by_position ON pending (position);
 
 CREATE TABLE dead_letters (

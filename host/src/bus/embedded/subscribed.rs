@@ -144,9 +144,9 @@ impl Drop for Reading {
 fn read_released(connection: &Connection, subscription: &Subscription) -> Result<(), StoreError> {
     let keys = subscription.progress().keys.released(PAGE);
     for key in keys {
-        let read = rows::first_held(connection, subscription.number, &key)?;
+        let first = rows::first_of_key(connection, subscription.number, &key)?;
         let mut progress = subscription.progress();
-        let next = progress.keys.loaded(&key, read);
+        let next = progress.keys.loaded(&key, first);
         progress.due.extend(next);
     }
     Ok(())

@@ -43,7 +43,7 @@ impl Stage for InDirectory {
     }
 
     fn crash(self) -> Self {
-        Self::open_in(self.copy(), self.clock.clone(), self.settings.clone())
+        Self::open_in(self.copy(), self.clock, self.settings)
     }
 
     async fn restart(self) -> Self {
@@ -66,8 +66,14 @@ impl Stage for InDirectory {
 
 suite::all_semantics!(super::InDirectory);
 
+/// How many plays the model is compared with; `PROPTEST_CASES` says otherwise.
+fn cases() -> ProptestConfig {
+    let usual = ProptestConfig { failure_persistence: None, max_shrink_iters: 500, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_some() { usual } else { ProptestConfig { cases: 64, ..usual } }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     /// Whatever happens, in whatever order, it happens as in the model.
     #[test]

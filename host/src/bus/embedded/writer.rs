@@ -255,7 +255,7 @@ impl Writer {
             self.note_replay(&subscription);
         }
         for (subscription, key) in batch.unparked.drain(..) {
-            subscription.progress().release(&key);
+            subscription.progress().keys.release(&key);
             subscription.wake.notify_one();
         }
         for (subscription, floor, expired) in batch.expired.drain(..) {
@@ -263,7 +263,7 @@ impl Writer {
             self.note_replay(&subscription);
         }
         self.change_subscriptions(batch);
-        self.offer(std::mem::take(&mut batch.appended));
+        self.offer(&std::mem::take(&mut batch.appended));
         if std::mem::take(&mut batch.drained) {
             self.see_drained();
         }
@@ -278,8 +278,8 @@ impl Writer {
         }
     }
 
-    fn offer(&mut self, appended: Vec<Logged>) {
-        for logged in &appended {
+    fn offer(&mut self, appended: &[Logged]) {
+        for logged in appended {
             for subscription in &self.takers_of(&logged.event.event_type).all {
                 let mut progress = subscription.progress();
                 if progress.definition.filters.matches(&logged.event) {

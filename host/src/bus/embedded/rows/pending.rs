@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::keys::{Key, Stored};
+use super::super::keys::{FirstRow, Key};
 use super::super::progress::{HELD, Waiting};
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{parse, signed, to_json, unsigned};
@@ -125,33 +125,29 @@ pub(in super::super) fn next_pending_after(
     Ok(statement.query_row(values, |row| unsigned(row, 0)).optional()?.map(Timestamp))
 }
 
-/// The first row of a key that waits for its turn.
-pub(in super::super) fn first_held(
+/// The first row of a key, in the order of the log.
+pub(in super::super) fn first_of_key(
     connection: &Connection,
     subscription: i64,
     key: &str,
-) -> Result<Option<Waiting>, StoreError> {
+) -> Result<Option<FirstRow>, StoreError> {
     let sql = format!(
-        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed FROM {PENDING}
-         WHERE p.subscription = ?1 AND p.key = ?2 AND p.due = ?3 ORDER BY p.position LIMIT 1"
+        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.due FROM {PENDING}
+         WHERE p.subscription = ?1 AND p.key = ?2 ORDER BY p.position LIMIT 1"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    Ok(statement.query_row(params![subscription, key, signed(HELD.0)], waiting).optional()?)
+    let row = |row: &Row<'_>| {
+        let held = unsigned(row, EVENT_WIDTH + 3)? == HELD.0;
+        Ok(FirstRow { delivery: waiting(row)?, held })
+    };
+    Ok(statement.query_row(params![subscription, key], row).optional()?)
 }
 
 /// The keys that have rows.
-pub(in super::super) fn stored_keys(connection: &Connection, subscription: i64) -> Result<Vec<Stored>, StoreError> {
-    // With min() alone, the other columns come from the row that has the least position (SQLite, "Bare
-    // columns in an aggregate query").
-    let mut statement = connection.prepare_cached(
-        "SELECT key, min(position), due, sum(due = ?2) FROM pending WHERE subscription = ?1 AND key IS NOT NULL GROUP BY key",
-    )?;
-    let rows = statement.query_map(params![subscription, signed(HELD.0)], |row| {
-        let key: String = row.get(0)?;
-        let waits = unsigned(row, 2)? == HELD.0;
-        let head = (!waits).then_some(Position(unsigned(row, 1)?));
-        Ok(Stored { key: Key::from(key), head, held: unsigned(row, 3)? })
-    })?;
+pub(in super::super) fn stored_keys(connection: &Connection, subscription: i64) -> Result<Vec<Key>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT DISTINCT key FROM pending WHERE subscription = ?1 AND key IS NOT NULL")?;
+    let rows = statement.query_map([subscription], |row| Ok(Key::from(row.get::<_, String>(0)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
