@@ -108,8 +108,9 @@ fn history(plan: &Plan, name: &str, rng: &mut Rng) -> anyhow::Result<(Account, F
     for name in site.files()? {
         files.insert(name.clone(), std::fs::read(site.file(&name))?);
     }
-    // The index of the log is made anew from it.
-    files.remove("bus.db-shm");
+    // The index of the log stays: it was not damaged, and it knows how long the log was.
+    let index = site.file("bus.db-shm");
+    files.insert("bus.db-shm".to_owned(), std::fs::read(&index).with_context(|| index.display().to_string())?);
     ensure!(FILES.iter().all(|name| files.get(*name).is_some_and(|content| !content.is_empty())), "a file is empty");
     site.remove()?;
     Ok((account, files))
