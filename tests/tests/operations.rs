@@ -178,6 +178,8 @@ fn history_is_replayed_beside_what_is_new() {
     let answer = replay(json!({ "start": "beginning" }));
     assert_eq!((answer.status, &answer.json()["events"]), (202, &json!(5)));
     eventually("all are handled once more", || (ledger(&host, "repeated") == 5).then_some(()));
+    let mark = format!("\"replay\":{}", answer.json()["replay"]);
+    let _ = host.wait_for_log(&["\"message\":\"handled\"", "\"event\":\"1\"", &mark]);
     eventually("the replay is over", || {
         let all = host.admin("/subscriptions");
         let mut all = all["subscriptions"].as_array()?.iter();
