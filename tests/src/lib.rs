@@ -215,15 +215,46 @@ impl Host {
         answer.json()
     }
 
+    /// Asks the admin interface to do something that needs no words.
+    #[must_use]
+    pub fn operate(&self, method: &str, path: &str) -> Answer {
+        self.send(method, &self.admin_url(path), &[], b"")
+    }
+
+    /// Posts JSON to the admin interface.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
+    pub fn admin_post(&self, path: &str, body: Value) -> Answer {
+        let json = [("content-type", "application/json")];
+        self.send("POST", &self.admin_url(path), &json, body.to_string().as_bytes())
+    }
+
     /// Publishes an event with an id.
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
     pub fn publish(&self, event_type: &str, id: &str, data: Value) -> Answer {
-        let event = serde_json::json!({
-            "specversion": "1.0", "id": id, "source": "/test", "type": event_type, "data": data,
-        });
+        self.publish_event("/events", serde_json::json!({ "id": id, "type": event_type, "data": data }))
+    }
+
+    /// Publishes an event with the attributes that are given, at `/events` with a query. It comes from
+    /// `/test` unless it says otherwise.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
+    pub fn publish_event(&self, path: &str, mut event: Value) -> Answer {
+        event["specversion"] = "1.0".into();
+        if event["source"].is_null() {
+            event["source"] = "/test".into();
+        }
         let headers = [("content-type", "application/cloudevents+json")];
-        self.send("POST", &self.url("/events"), &headers, event.to_string().as_bytes())
+        self.send("POST", &self.url(path), &headers, event.to_string().as_bytes())
+    }
+
+    /// The events of a type, the oldest first, without their places in the log.
+    #[must_use]
+    pub fn events_of(&self, event_type: &str) -> Vec<Value> {
+        let all = self.admin("/events?limit=1000");
+        let all = all["events"].as_array().into_iter().flatten().rev();
+        all.map(|logged| logged["event"].clone()).filter(|event| event["type"] == event_type).collect()
     }
 
     /// A subscription as the admin interface shows it.

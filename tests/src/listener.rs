@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 /// A request that a webhook received.
 #[derive(Clone, Debug, Default)]
 pub struct Hook {
+    /// The method.
+    pub method: String,
     /// The header lines, in lower case.
     pub headers: Vec<String>,
     /// The body.
@@ -21,48 +23,74 @@ impl Hook {
     }
 }
 
-/// A webhook on loopback. It answers with each of the given statuses in turn, and with the last one for
-/// ever after.
+/// A webhook on loopback. It answers deliveries with each of the given statuses in turn, and with the last
+/// one for ever after.
 #[derive(Debug)]
 pub struct Webhook {
     /// Where it listens.
     pub address: String,
     received: Arc<Mutex<Vec<Hook>>>,
+    asked: Arc<Mutex<Vec<Hook>>>,
 }
 
 impl Webhook {
-    /// Starts one.
+    /// Starts one that agrees to nothing when it is asked.
     #[must_use]
     pub fn start(statuses: &'static [u16]) -> Self {
+        Self::listen(statuses, "HTTP/1.1 405 Answer\r\n")
+    }
+
+    /// Starts one that agrees to deliveries from everybody.
+    #[must_use]
+    pub fn start_agreeing(statuses: &'static [u16]) -> Self {
+        Self::listen(statuses, "HTTP/1.1 200 Answer\r\nWebHook-Allowed-Origin: *\r\n")
+    }
+
+    fn listen(statuses: &'static [u16], handshake: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
-        let received = Arc::new(Mutex::new(Vec::new()));
-        let shared = Arc::clone(&received);
+        let hook = Self { address, received: Arc::default(), asked: Arc::default() };
+        let (received, asked) = (Arc::clone(&hook.received), Arc::clone(&hook.asked));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let mut reader = BufReader::new(stream);
                 let hook = read(&mut reader);
-                let mut received = shared.lock().expect("nobody panics with it");
-                let status = statuses.get(received.len()).or(statuses.last()).copied().unwrap_or(200);
-                received.push(hook);
-                drop(received);
-                let answer = format!("HTTP/1.1 {status} Answer\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                let head = if hook.method == "OPTIONS" {
+                    asked.lock().expect("nobody panics with it").push(hook);
+                    handshake.to_owned()
+                } else {
+                    let mut received = received.lock().expect("nobody panics with it");
+                    let status = statuses.get(received.len()).or(statuses.last()).copied().unwrap_or(200);
+                    received.push(hook);
+                    format!("HTTP/1.1 {status} Answer\r\n")
+                };
+                let answer = format!("{head}content-length: 0\r\nconnection: close\r\n\r\n");
                 drop(reader.get_mut().write_all(answer.as_bytes()));
             }
         });
-        Self { address, received }
+        hook
     }
 
-    /// What it has received so far.
+    /// The deliveries that it has received so far.
     #[must_use]
     pub fn received(&self) -> Vec<Hook> {
         self.received.lock().expect("nobody panics with it").clone()
+    }
+
+    /// How it was asked so far whether it agrees to deliveries.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Hook> {
+        self.asked.lock().expect("nobody panics with it").clone()
     }
 }
 
 fn read(reader: &mut BufReader<std::net::TcpStream>) -> Hook {
     let mut hook = Hook::default();
     let mut line = String::new();
+    if reader.read_line(&mut line).is_ok() {
+        hook.method = line.split(' ').next().unwrap_or_default().to_owned();
+        line.clear();
+    }
     while reader.read_line(&mut line).is_ok_and(|length| length > 2) {
         let (name, value) = line.trim_end().split_once(": ").unwrap_or((line.trim_end(), ""));
         hook.headers.push(format!("{}: {value}", name.to_lowercase()));

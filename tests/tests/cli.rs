@@ -4,16 +4,32 @@
 
 use std::process::Command;
 
-use sandbus_tests::{Setup, binary, eventually};
-use serde_json::Value;
+use sandbus_tests::{Host, Setup, binary, eventually};
+use serde_json::{Value, json};
 
 fn text(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
+/// Runs the command line, which must succeed, and returns what it says.
+fn run(host: &Host, arguments: &[&str]) -> String {
+    let output = host.cli(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    text(&output)
+}
+
+/// Runs the command line, which must fail with a code, and returns what it says.
+fn fail(host: &Host, code: i32, arguments: &[&str]) -> String {
+    let output = host.cli(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
+    text(&output)
+}
+
 #[test]
 fn every_command_has_help() {
-    for command in ["serve", "dev", "publish", "plugins", "subscriptions", "events", "dead-letters"] {
+    let commands =
+        ["serve", "dev", "publish", "plugins", "subscriptions", "events", "dead-letters", "schedules", "compact"];
+    for command in commands {
         let output = Command::new(binary()).args([command, "--help"]).output().unwrap();
         assert!(output.status.success());
         assert!(text(&output).contains("Usage: sandbus"), "{command}");
@@ -25,11 +41,7 @@ fn every_command_has_help() {
 #[test]
 fn commands_talk_to_the_running_host() {
     let host = Setup::new().plugin("echo").plugin("poison").start();
-    let run = |arguments: &[&str]| {
-        let output = host.cli(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
-        text(&output)
-    };
+    let run = |arguments: &[&str]| run(&host, arguments);
     assert!(
         run(&["publish", "echo.hello", r#"{"a":1}"#, "--id", "h1", "--attribute", "tenant=x"]).contains("accepted h1")
     );
@@ -44,7 +56,7 @@ fn commands_talk_to_the_running_host() {
     eventually("the pill is a dead letter", || run(&["dead-letters"]).contains("swallow").then_some(()));
     assert!(run(&["dead-letters", "list", "--cause", "trap"]).contains("p1"));
     assert_eq!(run(&["dead-letters", "list", "--cause", "timeout"]).trim(), "none");
-    for command in ["plugins", "subscriptions", "events", "dead-letters"] {
+    for command in ["plugins", "subscriptions", "events", "dead-letters", "schedules", "compact"] {
         let json: Value = serde_json::from_str(&run(&[command, "--json"])).unwrap();
         assert!(json.is_object(), "{command}");
     }
@@ -55,11 +67,7 @@ fn commands_talk_to_the_running_host() {
 #[test]
 fn failures_say_what_to_do() {
     let host = Setup::new().plugin("echo").start();
-    let fail = |arguments: &[&str]| {
-        let output = host.cli(arguments);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
-        text(&output)
-    };
+    let fail = |arguments: &[&str]| fail(&host, 1, arguments);
     assert!(fail(&["events", "show", "nothing"]).contains("no event with the id `nothing`"));
     assert!(fail(&["plugins", "nothing"]).contains("no plugin `nothing`"));
     assert!(fail(&["dead-letters", "show", "7"]).contains("no dead letter 7"));
@@ -67,4 +75,100 @@ fn failures_say_what_to_do() {
     assert!(fail(&["publish", "two words"]).contains("white space"));
     let nobody = fail(&["plugins", "--admin", "http://127.0.0.1:9"]);
     assert!(nobody.contains("sandbus serve") && nobody.contains("--admin"), "{nobody}");
+}
+
+#[test]
+fn an_operator_pauses_and_replays_a_subscription() {
+    let host = Setup::new().plugin("ledger").start();
+    let run = |arguments: &[&str]| run(&host, arguments);
+    for id in 0..30 {
+        assert_eq!(host.publish("ledger.entry", &id.to_string(), json!({})).status, 202);
+    }
+    host.wait_until_idle();
+    assert!(run(&["subscriptions", "pause", "ledger/entry"]).contains("paused ledger/entry"));
+    assert!(run(&["subscriptions"]).contains("ledger/entry is paused: an operator paused it"));
+    assert!(run(&["subscriptions", "resume", "ledger/entry"]).contains("resumed ledger/entry"));
+    assert!(!run(&["subscriptions"]).contains("is paused"));
+
+    let slow = ["subscriptions", "replay", "ledger/entry", "--from-beginning", "--rate", "1"];
+    assert!(run(&slow).contains("replaying: 30"));
+    assert!(run(&["subscriptions"]).contains("1/s"));
+    assert!(run(&["subscriptions", "stop-replays", "ledger/entry"]).contains("stopped: 1"));
+    assert!(!run(&["subscriptions"]).contains("1/s"));
+    let since = ["subscriptions", "replay", "ledger/entry", "--since", "2999-01-01T00:00:00Z", "--json"];
+    let json: Value = serde_json::from_str(&run(&since)).unwrap();
+    assert_eq!((&json["replay"], &json["events"]), (&Value::Null, &Value::from(0)));
+
+    assert!(fail(&host, 1, &["subscriptions", "pause", "ledger/nothing"]).contains("ledger/nothing"));
+    let _ = fail(&host, 2, &["subscriptions", "replay", "ledger/entry"]);
+    let _ = fail(&host, 2, &["subscriptions", "replay", "ledger/entry", "--since", "yesterday"]);
+}
+
+#[test]
+fn an_operator_makes_and_deletes_a_subscription() {
+    let host = Setup::new().plugin("echo").start();
+    let run = |arguments: &[&str]| run(&host, arguments);
+    let hook = ["subscriptions", "create", "hook", "--pattern", "order.>", "--webhook", "http://127.0.0.1:9/hook"];
+    let signed = ["--secret", "whsec_YSBzZWNyZXQgZm9yIHRoZSB0ZXN0cyBvbmx5", "--handshake"];
+    assert!(run(&[&hook[..], &signed].concat()).contains("created operator/hook"));
+    assert!(run(&["subscriptions"]).contains("http://127.0.0.1:9/hook"));
+    assert_eq!(host.subscription("operator/hook").unwrap()["target"]["signed"], true);
+
+    let filters = r#"[{"prefix":{"subject":"eu/"}}]"#;
+    let to_echo = ["subscriptions", "create", "europeans", "--pattern", "user.*", "--plugin", "echo"];
+    let rules = ["--filters", filters, "--ordering-key", "subject", "--start", "beginning"];
+    assert!(run(&[&to_echo[..], &rules].concat()).contains("created operator/europeans"));
+    let made = host.subscription("operator/europeans").unwrap();
+    assert_eq!((&made["ordering_key"], &made["target"]["plugin"]), (&Value::from("subject"), &Value::from("echo")));
+    assert_eq!(made["filters"].to_string(), filters);
+
+    for id in ["operator/hook", "operator/europeans"] {
+        assert!(run(&["subscriptions", "delete", id]).contains("deleted"));
+        assert!(host.subscription(id).is_none());
+    }
+    let _ = fail(&host, 2, &["subscriptions", "create", "hook", "--pattern", "order.>"]);
+    let _ = fail(&host, 2, &["subscriptions", "create", "hook", "--pattern", "order..x", "--plugin", "echo"]);
+    let file = ["subscriptions", "create", "hook", "--pattern", "order.>", "--webhook", "file:///etc/passwd"];
+    assert!(fail(&host, 1, &file).contains("invalid-subscription"));
+}
+
+#[test]
+fn an_operator_drains_and_resumes_a_plugin() {
+    let host = Setup::new().plugin("ledger").start();
+    assert!(run(&host, &["plugins", "drain", "ledger", "--wait", "30s"]).contains("drained ledger"));
+    assert_eq!(host.get("/ledger").problem(), "plugin-drained");
+    assert!(run(&host, &["plugins"]).contains("drained"));
+    assert!(run(&host, &["plugins", "resume", "ledger"]).contains("resumed ledger"));
+    assert_eq!(host.get("/ledger").status, 200);
+    assert!(fail(&host, 1, &["plugins", "drain", "nothing"]).contains("no plugin `nothing`"));
+}
+
+#[test]
+fn events_for_later_are_shown_and_taken_back() {
+    let host = Setup::new().plugin("ticker").start();
+    let run = |arguments: &[&str]| run(&host, arguments);
+    assert!(run(&["publish", "x.y", "--id", "soon", "--delay", "1h 30m"]).contains("accepted soon"));
+    assert!(run(&["publish", "x.y", "--id", "far", "--at", "2999-01-01T00:00:00Z"]).contains("accepted far"));
+    let shown = run(&["schedules"]);
+    for part in ["ticker/each_second", "* * * * * *", "soon", "far", "2999-01-01T00:00:00.000Z", "/cli"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let cancel = ["schedules", "cancel", "--source", "/cli", "--id", "soon"];
+    assert!(run(&cancel).contains("cancelled soon"));
+    assert!(fail(&host, 1, &cancel).contains("no event `soon` of `/cli` waits"));
+    let json: Value = serde_json::from_str(&run(&["schedules", "list", "--json"])).unwrap();
+    assert_eq!(json["scheduled"].as_array().unwrap().len(), 1);
+    assert!(run(&["compact"]).contains("deleted: 0"));
+}
+
+#[test]
+fn a_publisher_waits_for_a_reply() {
+    let host = Setup::new().plugin("asker").start();
+    let ask = |data: &'static str, timeout: &'static str| {
+        ["publish", "question.asked", data, "--reply", "question.answered", "--timeout", timeout]
+    };
+    assert!(run(&host, &ask(r#"{"question":"who?"}"#, "30s")).contains("WHO?"));
+    assert!(fail(&host, 1, &ask(r#"{"silent":true}"#, "200ms")).contains("no-reply"));
+    let _ = fail(&host, 2, &["publish", "x.y", "--timeout", "5s"]);
+    let _ = fail(&host, 2, &["publish", "x.y", "--delay", "5m", "--at", "2999-01-01T00:00:00Z"]);
 }

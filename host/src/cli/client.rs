@@ -27,9 +27,14 @@ impl Client {
         self.send(Method::DELETE, path, query, None).await
     }
 
+    /// Posts a body in JSON.
+    pub(crate) async fn post_json(&self, path: &[&str], body: &Value) -> anyhow::Result<Value> {
+        self.send(Method::POST, path, &[], Some(("application/json", body.to_string()))).await
+    }
+
     /// Publishes an event in JSON.
-    pub(crate) async fn publish(&self, event: String) -> anyhow::Result<Value> {
-        self.send(Method::POST, &["events"], &[], Some(event)).await
+    pub(crate) async fn publish(&self, event: String, query: &[(&str, String)]) -> anyhow::Result<Value> {
+        self.send(Method::POST, &["events"], query, Some(("application/cloudevents+json", event))).await
     }
 
     async fn send(
@@ -37,14 +42,14 @@ impl Client {
         method: Method,
         path: &[&str],
         query: &[(&str, String)],
-        event: Option<String>,
+        body: Option<(&str, String)>,
     ) -> anyhow::Result<Value> {
         let url = self.url(path, query)?;
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().no_proxy().build().context("the HTTP client cannot be set up")?;
         let mut request = client.request(method, url);
-        if let Some(event) = event {
-            request = request.header("content-type", "application/cloudevents+json").body(event);
+        if let Some((media_type, body)) = body {
+            request = request.header("content-type", media_type).body(body);
         }
         let answer = request.send().await.map_err(|error| {
             let hint = "is it running? Start it with `sandbus serve`, or name its admin interface with --admin";

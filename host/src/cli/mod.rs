@@ -1,11 +1,13 @@
 //! The command line.
 
 mod client;
+mod compact;
 mod dead_letters;
 mod events;
 pub(crate) mod output;
 mod plugins;
 mod publish;
+mod schedules;
 pub(crate) mod serve;
 mod subscriptions;
 
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::clock::Timestamp;
 use crate::dev;
 use client::Client;
 use output::Output;
@@ -31,16 +34,20 @@ enum Command {
     Serve(serve::Arguments),
     /// Build plugins from their sources, run them, and swap each when it changes
     Dev(dev::Arguments),
-    /// Publish an event on the running host
+    /// Publish an event on the running host, now or later
     Publish(publish::Arguments),
-    /// Show the plugins of the running host, and what is wrong with a file
+    /// Show the plugins of the running host, and what is wrong with a file; drain or resume one
     Plugins(plugins::Arguments),
-    /// Show the subscriptions of the running host, or delete one
+    /// Show the subscriptions of the running host; make, pause, resume, replay or delete one
     Subscriptions(subscriptions::Arguments),
     /// Show events of the running host's log
     Events(events::Arguments),
     /// List, show, redrive or drop dead letters of the running host
     DeadLetters(dead_letters::Arguments),
+    /// Show the schedules of plugins and the events that come later, or cancel one
+    Schedules(schedules::Arguments),
+    /// Delete at once the events that the retention's rules do not keep
+    Compact(compact::Arguments),
 }
 
 /// What all commands have that ask the running host.
@@ -58,6 +65,11 @@ impl Remote {
     fn connect(&self) -> (Client, Output) {
         (Client::new(&self.admin), Output { json: self.json })
     }
+}
+
+/// Reads an argument that is a time.
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "write a time as in RFC 3339, such as 2030-01-31T12:00:00Z".to_owned())
 }
 
 /// Runs the command line. The exit code is 0 for success, 1 for failure and 2 for a command line that is
@@ -94,5 +106,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Subscriptions(arguments) => subscriptions::run(arguments).await,
         Command::Events(arguments) => events::run(arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
+        Command::Schedules(arguments) => schedules::run(arguments).await,
+        Command::Compact(arguments) => compact::run(arguments).await,
     }
 }

@@ -1,26 +1,61 @@
 //! `sandbus plugins`.
 
+use std::time::Duration;
+
+use clap::Subcommand;
 use serde_json::Value;
 
 use super::{Remote, output};
 use output::{cell, short, table};
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Only this plugin, in full
     name: Option<String>,
     #[command(flatten)]
     remote: Remote,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Deliver nothing to a plugin, let its routes answer 503, and wait for what runs, until it is resumed
+    Drain {
+        /// The plugin
+        name: String,
+        /// How long to wait for what runs
+        #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+        wait: Duration,
+    },
+    /// Let a plugin that was drained go on
+    Resume {
+        /// The plugin
+        name: String,
+    },
+}
+
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
-    match &arguments.name {
-        Some(name) => {
-            let plugin = client.get(&["plugins", name], &[]).await?;
+    match (arguments.command, arguments.name) {
+        (Some(Command::Drain { name, wait }), _) => {
+            let query = [("wait", humantime::format_duration(wait).to_string())];
+            let answer = client.post(&["plugins", &name, "drain"], &query).await?;
+            output.print(&answer, |answer| match answer["drained"] == true {
+                true => format!("drained {name}"),
+                false => format!("drained {name}; still running: {}", answer["running"]),
+            });
+        }
+        (Some(Command::Resume { name }), _) => {
+            let answer = client.post(&["plugins", &name, "resume"], &[]).await?;
+            output.print(&answer, |_| format!("resumed {name}"));
+        }
+        (None, Some(name)) => {
+            let plugin = client.get(&["plugins", &name], &[]).await?;
             output.print(&plugin, |plugin| format!("{plugin:#}"));
         }
-        None => output.print(&client.get(&["plugins"], &[]).await?, |answer| list(&answer["plugins"])),
+        (None, None) => output.print(&client.get(&["plugins"], &[]).await?, |answer| list(&answer["plugins"])),
     }
     Ok(())
 }

@@ -1,11 +1,14 @@
 //! `sandbus publish`.
 
 use std::io::Read as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{Remote, output};
+use crate::clock::Timestamp;
+use crate::pattern::Pattern;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -29,6 +32,18 @@ pub(super) struct Arguments {
     /// An extension attribute; may be repeated
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = pair)]
     attributes: Vec<(String, String)>,
+    /// Let it come so much later, such as 5m
+    #[arg(long, value_name = "TIME", conflicts_with = "at", value_parser = humantime::parse_duration)]
+    delay: Option<Duration>,
+    /// Let it come at a time, such as 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    at: Option<Timestamp>,
+    /// Wait for an event of this type, or pattern of types, in reply, and print it
+    #[arg(long, value_name = "TYPE", conflicts_with_all = ["delay", "at"], value_parser = Pattern::parse)]
+    reply: Option<Pattern>,
+    /// How long to wait for the reply; 5s by default
+    #[arg(long, value_name = "TIME", requires = "reply", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -41,13 +56,27 @@ fn pair(text: &str) -> Result<(String, String), String> {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     let event = event(&arguments)?;
-    let answer = client.publish(event.to_string()).await?;
+    let answer = client.publish(event.to_string(), &query(&arguments)).await?;
     output.print(&answer, |answer| {
+        if arguments.reply.is_some() {
+            return format!("{answer:#}");
+        }
         let accepted = &answer["accepted"][0];
         let note = if accepted["duplicate"] == true { " (it was there already)" } else { "" };
         format!("accepted {}{note}", output::cell(&accepted["id"]))
     });
     Ok(())
+}
+
+fn query(arguments: &Arguments) -> Vec<(&'static str, String)> {
+    let duration = |duration: Duration| humantime::format_duration(duration).to_string();
+    let all = [
+        ("delay", arguments.delay.map(duration)),
+        ("at", arguments.at.map(|at| at.to_string())),
+        ("reply", arguments.reply.as_ref().map(ToString::to_string)),
+        ("timeout", arguments.timeout.map(duration)),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn event(arguments: &Arguments) -> anyhow::Result<Value> {

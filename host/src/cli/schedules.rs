@@ -1,0 +1,71 @@
+//! `sandbus schedules`.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Remote, output};
+use output::{cell, table};
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the schedules of plugins, and the events that come later
+    List {
+        /// How many events at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Take back an event that has not come yet
+    Cancel {
+        /// The event's source
+        #[arg(long)]
+        source: String,
+        /// The event's id
+        #[arg(long)]
+        id: String,
+    },
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let (client, output) = arguments.remote.connect();
+    match arguments.command.unwrap_or(Command::List { limit: 100 }) {
+        Command::List { limit } => {
+            let schedules = client.get(&["schedules"], &[]).await?;
+            let scheduled = client.get(&["scheduled"], &[("limit", limit.to_string())]).await?;
+            let answer = json!({ "schedules": schedules["schedules"], "scheduled": scheduled["scheduled"] });
+            output.print(&answer, list);
+        }
+        Command::Cancel { source, id } => {
+            let query = [("source", source), ("id", id.clone())];
+            let answer = client.delete(&["scheduled"], &query).await?;
+            output.print(&answer, |_| format!("cancelled {id}"));
+        }
+    }
+    Ok(())
+}
+
+fn list(answer: &Value) -> String {
+    let columns = ["SCHEDULE", "CRON", "TIMEZONE", "TYPE", "NEXT"];
+    let schedules = table(&columns, &answer["schedules"], |schedule| {
+        vec![
+            cell(&schedule["id"]),
+            cell(&schedule["cron"]),
+            cell(&schedule["timezone"]),
+            cell(&schedule["type"]),
+            cell(&schedule["next"]),
+        ]
+    });
+    let events = table(&["DUE", "TYPE", "ID", "SOURCE"], &answer["scheduled"], |scheduled| {
+        let event = &scheduled["event"];
+        vec![cell(&scheduled["due"]), cell(&event["type"]), cell(&event["id"]), cell(&event["source"])]
+    });
+    format!("Schedules:\n{schedules}\n\nEvents that come later:\n{events}")
+}

@@ -1,0 +1,271 @@
+//! What a handler may rely on besides delivery: order within a key, filters, schedules, events for later,
+//! replies, and the marks of the flow that an event belongs to.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashSet;
+
+use sandbus_tests::{Answer, Host, Setup, eventually, put};
+use serde_json::{Value, json};
+
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// Publishes an entry of an account. What `more` has is added to it.
+fn enter(host: &Host, event_type: &str, account: &str, number: u64, more: &Value) {
+    let mut data = json!({ "account": account, "number": number });
+    data.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    assert_eq!(host.publish(event_type, &format!("{account}-{number}"), data).status, 202);
+}
+
+/// The events that have been published for later and have not come yet.
+fn scheduled(host: &Host) -> Vec<Value> {
+    host.admin("/scheduled")["scheduled"].as_array().unwrap().clone()
+}
+
+fn ticks(host: &Host) -> Value {
+    host.get("/ticks").json()
+}
+
+/// The problem of an answer, with its status.
+fn refusal(answer: &Answer) -> (u16, String) {
+    (answer.status, answer.problem())
+}
+
+#[test]
+fn entries_of_an_account_stay_in_order_whatever_fails() {
+    let host = Setup::new().plugin("keyed").start();
+    for number in 1..=20 {
+        for account in ["ada", "bob", "eve"] {
+            let fail_until = if number % 7 == 3 { 3 } else { 0 };
+            enter(&host, "keyed.entry", account, number, &json!({ "fail_until": fail_until }));
+        }
+    }
+    host.wait_until_idle();
+    let expected = json!({ "handled": 60, "out_of_order": 0, "last": { "ada": 20, "bob": 20, "eve": 20 } });
+    assert_eq!(host.get("/keyed").json(), expected);
+    assert!(host.dead_letters().is_empty());
+}
+
+#[test]
+fn a_dead_entry_lets_its_account_go_on_unless_it_parks_it() {
+    let host = Setup::new().plugin("keyed").start();
+    enter(&host, "keyed.entry", "ada", 1, &json!({ "poison": true }));
+    enter(&host, "keyed.entry", "ada", 2, &json!({}));
+    host.wait_until_idle();
+    assert_eq!(host.get("/keyed").json()["last"], json!({ "ada": 2 }));
+    let letters = host.dead_letters();
+    assert_eq!((letters.len(), &letters[0]["parks"]), (1, &Value::Null), "{letters:?}");
+}
+
+#[test]
+fn a_failing_account_holds_back_no_other_and_goes_on_when_it_is_redriven() {
+    let host = Setup::new().plugin("keyed").start();
+    enter(&host, "keyed.parked", "ada", 1, &json!({ "fail_until": 4 }));
+    for number in 2..=5 {
+        enter(&host, "keyed.parked", "ada", number, &json!({}));
+    }
+    for number in 1..=5 {
+        enter(&host, "keyed.parked", "bob", number, &json!({}));
+    }
+    let letters = eventually("the entry is dead", || Some(host.dead_letters()).filter(|all| all.len() == 1));
+    assert_eq!((&letters[0]["attempts"], &letters[0]["parks"]), (&json!(3), &json!("ada")));
+    eventually("the others are handled", || {
+        (host.get("/keyed/parked").json() == json!({ "handled": 5, "out_of_order": 0, "last": { "bob": 5 } }))
+            .then_some(())
+    });
+    let parked = host.subscription("keyed/parked").unwrap();
+    assert_eq!((&parked["backlog"], &parked["parked_keys"]), (&json!(4), &json!(1)), "{parked}");
+
+    // The account stays parked, whatever happens to the host.
+    let host = host.crash_and_restart();
+    assert_eq!(host.subscription("keyed/parked").unwrap()["parked_keys"], 1);
+    put(&host.file("keyed.toml"), b"[subscriptions.parked]\nattempts = 9\n");
+    eventually("it may fail more often", || {
+        (host.subscription("keyed/parked")?["retry"]["attempts"] == 9).then_some(())
+    });
+    assert_eq!(host.get("/keyed/parked").json()["handled"], 5);
+    assert_eq!(host.operate("POST", "/dead-letters/redrive").json()["redriven"], 1);
+    host.wait_until_idle();
+    let expected = json!({ "handled": 10, "out_of_order": 0, "last": { "ada": 5, "bob": 5 } });
+    assert_eq!(host.get("/keyed/parked").json(), expected);
+    assert_eq!(host.subscription("keyed/parked").unwrap()["parked_keys"], 0);
+}
+
+#[test]
+fn a_parked_account_goes_on_when_its_dead_entry_is_dropped() {
+    let host = Setup::new().plugin("keyed").start();
+    enter(&host, "keyed.parked", "ada", 1, &json!({ "poison": true }));
+    enter(&host, "keyed.parked", "ada", 2, &json!({}));
+    eventually("the entry is dead", || (host.dead_letters().len() == 1).then_some(()));
+    assert_eq!(host.subscription("keyed/parked").unwrap()["backlog"], 1);
+    assert_eq!(host.operate("DELETE", "/dead-letters").json()["dropped"], 1);
+    host.wait_until_idle();
+    assert_eq!(host.get("/keyed/parked").json()["last"], json!({ "ada": 2 }));
+}
+
+#[test]
+fn a_filter_takes_what_it_names_from_the_oldest_event_on() {
+    let host = Setup::new().start();
+    let publish = |id: &str, event_type: &str, subject: &str| {
+        let event = json!({ "id": id, "type": event_type, "subject": subject });
+        assert_eq!(host.publish_event("/events", event).status, 202);
+    };
+    publish("1", "filtered.some", "order/1");
+    publish("2", "filtered.some", "invoice/1");
+    host.drop_in("filtered", "filtered.wasm");
+    host.wait_until_loaded("filtered", "filtered.wasm");
+    publish("3", "filtered.always", "invoice/2");
+    publish("4", "filtered.always", "order/2.tmp");
+    publish("5", "filtered.some", "order/3.tmp");
+    publish("6", "filtered.some", "order/1");
+    publish("7", "other.always", "order/1");
+    host.wait_until_idle();
+    assert_eq!(host.get("/filtered").json(), json!({ "order/1": 2, "invoice/2": 1 }));
+}
+
+#[test]
+fn a_schedule_ticks_each_second_also_after_a_kill() {
+    let host = Setup::new().plugin("ticker").start();
+    eventually("it has ticked", || (ticks(&host)["ticks"].as_i64()? >= 2).then_some(()));
+    let schedule = host.admin("/schedules")["schedules"][0].clone();
+    assert_eq!((&schedule["id"], &schedule["cron"]), (&json!("ticker/each_second"), &json!("* * * * * *")));
+    assert!(schedule["next"].is_string(), "{schedule}");
+
+    let host = host.crash_and_restart();
+    let before = ticks(&host)["ticks"].as_i64().unwrap();
+    let seen = eventually("it goes on", || Some(ticks(&host)).filter(|seen| seen["ticks"].as_i64() > Some(before + 2)));
+    let due: Vec<_> = seen["due"].as_array().unwrap().iter().map(|due| due.as_str().unwrap()).collect();
+    let distinct: HashSet<_> = due.iter().collect();
+    assert_eq!(distinct.len(), due.len(), "no due time comes twice: {due:?}");
+}
+
+#[test]
+fn an_event_for_later_comes_once_and_one_that_is_taken_back_never() {
+    let host = Setup::new().plugin("ticker").start();
+    let later =
+        |delay_ms: u64| host.post("/later", json!({ "delay_ms": delay_ms })).json().as_str().unwrap().to_owned();
+    let (kept, taken_back) = (later(2_000), later(2_000));
+    let far = later(600_000);
+    assert_eq!(scheduled(&host).len(), 3);
+    assert_eq!(host.send("DELETE", &host.url(&format!("/later/{taken_back}")), &[], b"").status / 100, 2);
+    let ids = |host: &Host| scheduled(host).iter().map(|it| it["event"]["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&host), [kept.as_str(), far.as_str()], "the next one first");
+
+    let host = host.crash_and_restart();
+    eventually("it has come", || (ticks(&host)["later"] == 1).then_some(()));
+    assert_eq!(ids(&host), [far.as_str()]);
+    let came: Vec<_> = host.events_of("ticker.later").iter().map(|event| event["id"].clone()).collect();
+    assert_eq!(came, [kept.as_str()]);
+}
+
+#[test]
+fn a_publisher_delays_an_event_and_an_operator_takes_it_back() {
+    let host = Setup::new().plugin("ledger").start();
+    let publish = |query: &str, id: &str| {
+        host.publish_event(&format!("/events?{query}"), json!({ "id": id, "type": "ledger.entry", "data": {} }))
+    };
+    assert_eq!(publish("delay=300ms", "soon").status, 202);
+    assert_eq!(publish("at=2999-01-01T00:00:00Z", "far").status, 202);
+    assert_eq!(publish("at=2001-01-01T00:00:00Z", "past").status, 202);
+    host.wait_until_idle();
+    assert!(host.events_of("ledger.entry").iter().any(|event| event["id"] == "past"), "what is due comes at once");
+    eventually("the delayed event has come", || (host.events_of("ledger.entry").len() == 2).then_some(()));
+    host.wait_until_idle();
+    assert_eq!(host.get("/ledger").json()["booked"], 2);
+
+    let far = scheduled(&host);
+    assert_eq!((far.len(), &far[0]["event"]["id"]), (1, &json!("far")));
+    assert_eq!(far[0]["due"], "2999-01-01T00:00:00.000Z");
+    let again = publish("delay=1h", "far").json();
+    assert_eq!(again["accepted"][0]["duplicate"], true, "it waits already");
+    let cancel = || host.operate("DELETE", "/scheduled?source=/test&id=far");
+    assert_eq!(cancel().status, 204);
+    assert_eq!(refusal(&cancel()), (404, "not-found".to_owned()));
+    assert!(scheduled(&host).is_empty());
+}
+
+#[test]
+fn wishes_that_make_no_sense_are_refused() {
+    let host = Setup::new().start();
+    for query in ["at=tomorrow", "delay=soon", "delay=1s&at=2999-01-01T00:00:00Z", "reply=a.b&delay=1s", "later=1s"] {
+        let answer = host.publish_event(&format!("/events?{query}"), json!({ "id": "1", "type": "a.b" }));
+        assert_eq!(refusal(&answer), (400, "invalid-query".to_owned()), "{query}");
+    }
+    assert!(host.events_of("a.b").is_empty());
+}
+
+#[test]
+fn a_route_answers_with_the_data_of_the_reply() {
+    let host = Setup::new().plugin("asker").start();
+    let answer = host.post("/ask", json!({ "question": "why?", "timeout_ms": 20_000 }));
+    assert_eq!((answer.status / 100, answer.json()), (2, json!({ "answer": "WHY?" })));
+    assert_eq!(answer.headers["content-type"], "application/json");
+    let (asked, answered) = (host.events_of("question.asked"), host.events_of("question.answered"));
+    assert_eq!(answered[0]["correlationid"], asked[0]["id"]);
+
+    let silent = host.post("/ask", json!({ "silent": true, "timeout_ms": 200 }));
+    assert_eq!(refusal(&silent), (504, "no-reply".to_owned()));
+    assert_eq!(host.events_of("question.asked").len(), 2, "the question is stored all the same");
+}
+
+#[test]
+fn a_publisher_waits_for_the_reply_to_its_event() {
+    let host = Setup::new().plugin("asker").start();
+    let ask = |query: &str, id: &str, data: Value| {
+        host.publish_event(&format!("/events?{query}"), json!({ "id": id, "type": "question.asked", "data": data }))
+    };
+    let answer = ask("reply=question.answered&timeout=20s", "q1", json!({ "question": "who?" }));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let reply = answer.json();
+    assert_eq!((&reply["type"], &reply["data"]["answer"]), (&json!("question.answered"), &json!("WHO?")));
+    assert_eq!(reply["causationid"], "q1");
+    let silent = ask("reply=question.answered&timeout=200ms", "q2", json!({ "silent": true }));
+    assert_eq!(refusal(&silent), (504, "no-reply".to_owned()));
+    let too_long = ask("reply=question.answered&timeout=2h", "q3", json!({}));
+    assert_eq!(refusal(&too_long), (400, "invalid-query".to_owned()));
+}
+
+#[test]
+fn a_loop_of_plugins_ends_at_the_hop_limit() {
+    let host = Setup::new().plugin("ping").plugin("pong").config("[bus]\nhop_limit = 5").start();
+    assert_eq!(host.publish("pong.sent", "first", json!(0)).status, 202);
+    let letters = eventually("the loop ends", || Some(host.dead_letters()).filter(|all| !all.is_empty()));
+    host.wait_until_idle();
+    assert_eq!((letters.len(), &letters[0]["cause"]), (1, &json!("hop-limit")));
+    assert!(letters[0]["reason"].as_str().unwrap().contains("hop_limit"), "{letters:?}");
+    let handled = |path: &str| host.get(path).json().as_i64().unwrap();
+    assert_eq!((handled("/ping"), handled("/pong")), (3, 3), "the first event and five hops");
+    let last = &letters[0]["logged"]["event"];
+    assert_eq!((&last["hops"], &last["correlationid"]), (&json!("6"), &json!("first")));
+}
+
+#[test]
+fn a_trace_goes_from_the_request_to_all_that_it_causes() {
+    let host = Setup::new().plugin("ledger").start();
+    let headers = [("content-type", "application/json"), ("traceparent", TRACE), ("tracestate", "vendor=1")];
+    assert_eq!(host.send("POST", &host.url("/ledger"), &headers, b"{}").status, 201);
+    host.wait_until_idle();
+    let (entry, booked) = (host.events_of("ledger.entry").remove(0), host.events_of("ledger.booked").remove(0));
+    for event in [&entry, &booked] {
+        assert_eq!((&event["traceparent"], &event["tracestate"]), (&json!(TRACE), &json!("vendor=1")), "{event}");
+    }
+    assert!(entry["causationid"].is_null() && entry["hops"].is_null(), "a request is no event: {entry}");
+    assert_eq!((&booked["causationid"], &booked["correlationid"]), (&entry["id"], &entry["id"]));
+    assert_eq!(booked["hops"], "1");
+}
+
+#[test]
+fn a_published_event_belongs_to_the_trace_of_its_request_unless_it_has_one() {
+    let host = Setup::new().start();
+    let publish = |traceparent: &str, event: Value| {
+        let headers = [("content-type", "application/cloudevents+json"), ("traceparent", traceparent)];
+        assert_eq!(host.send("POST", &host.url("/events"), &headers, event.to_string().as_bytes()).status, 202);
+        host.admin("/events?limit=1")["events"][0]["event"]["traceparent"].clone()
+    };
+    let event = |id: &str| json!({ "specversion": "1.0", "id": id, "source": "/test", "type": "a.b" });
+    assert_eq!(publish(TRACE, event("1")), TRACE);
+    assert_eq!(publish("nonsense", event("2")), Value::Null);
+    let mut own = event("3");
+    own["traceparent"] = TRACE.replace("b7ad", "aaaa").into();
+    assert_eq!(publish(TRACE, own.clone()), own["traceparent"]);
+}
