@@ -116,7 +116,7 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
             ::sandbus_sdk::plugin::Subscription {
                 name: ::std::string::String::from(#name),
                 pattern: ::sandbus_sdk::plugin::schedule_type(#plugin, #name),
-                concurrency: ::std::option::Option::None,
+                concurrency: ::std::option::Option::Some(1),
                 filters: ::std::option::Option::None,
                 start: ::std::option::Option::None,
                 ordering_key: ::std::option::Option::None,

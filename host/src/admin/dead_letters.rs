@@ -1,10 +1,11 @@
 //! Dead letters: listed, looked at, redriven, dropped.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::{Path, Query};
 use super::{Admin, events, list as as_list};
 use crate::bus::{DeadLetter, DeadLetterFilter};
 use crate::problem::Problem;

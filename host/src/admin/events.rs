@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::Request;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::{Path, Query};
 use super::{Admin, list as as_list};
 use crate::event::{Logged, Position};
 use crate::ingress;

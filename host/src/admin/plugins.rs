@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::{Path, Query};
 use super::{Admin, list as as_list};
 use crate::plugin::{Generation, Status};
 use crate::problem::Problem;

@@ -1,11 +1,12 @@
 //! What comes later: scheduled events, and the schedules of plugins.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::body::Query;
 use super::{Admin, list as as_list};
 use crate::problem::Problem;
 

@@ -4,12 +4,12 @@
 use std::num::NonZeroU32;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::Body;
+use super::body::{Body, Path};
 use super::{Admin, list as as_list};
 use crate::bus::{DeadLetterFilter, Overview, Subscribed};
 use crate::endpoint;

@@ -142,12 +142,12 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// [`CommitError::Conflict`] if the invocation must run again; otherwise if the store refuses.
     fn commit<'a>(&'a self, plugin: &'a str, effects: Effects) -> Answer<'a, Result<(), CommitError>>;
 
-    /// Begins to wait for the first event that matches the pattern, in the flow that an event begins or
-    /// belongs to, and that enters the log from now on.
+    /// Begins to wait for a reply to an event: the first other one that matches the pattern, in the flow that
+    /// the event begins or belongs to, and that enters the log from now on.
     ///
     /// # Errors
     /// [`CommitError::Busy`] if too many wait already.
-    fn expect_reply(&self, correlation_id: &str, pattern: Pattern) -> Result<Reply, CommitError>;
+    fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError>;
 
     /// Takes back an event that was to enter the log later. Returns whether it was there.
     ///

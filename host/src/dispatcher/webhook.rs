@@ -86,11 +86,13 @@ impl Webhooks {
         };
         let body = event.to_json().to_string().into_bytes();
         let unusable = || "the webhook's secret cannot be used".to_owned();
-        let signed = signature::sign(secret, &event.id, self.clock.now(), &body).ok_or_else(unusable)?;
+        // What is signed is the header's value, as the receiver sees it.
+        let id = utf8_percent_encode(&event.id, ENCODED).to_string();
+        let signed = signature::sign(secret, &id, self.clock.now(), &body).ok_or_else(unusable)?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json; charset=utf-8"));
         for (name, value) in [
-            ("webhook-id", utf8_percent_encode(&signed.id, ENCODED).to_string()),
+            ("webhook-id", signed.id),
             ("webhook-timestamp", signed.timestamp),
             ("webhook-signature", signed.signature),
         ] {

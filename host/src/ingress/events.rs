@@ -23,6 +23,9 @@ use crate::telemetry;
 /// The longest that a client may wait for a reply.
 const REPLY_LIMIT: Duration = Duration::from_mins(1);
 
+/// The longest that an event may be put off.
+const FARTHEST: Duration = Duration::from_hours(24 * 365 * 100);
+
 /// What a publisher may ask for besides.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -60,6 +63,9 @@ impl Wishes {
     }
 
     fn due(&self) -> Result<Option<Timestamp>, Problem> {
+        if self.delay.is_some_and(|delay| delay > FARTHEST) {
+            return Err(Problem::bad_request("invalid-query", "`delay` is a hundred years at most"));
+        }
         if let Some(delay) = self.delay {
             return Ok(Some(Clock::System.now().after(delay)));
         }
@@ -94,8 +100,12 @@ pub(crate) async fn publish(bus: &dyn Bus, limits: HttpLimits, request: Request<
         return Err(Problem::bad_request("invalid-query", "a reply is waited for to one event, and not to a batch"));
     };
     let id = event.id.clone();
-    let expected = bus.expect_reply(event.correlation_id(), pattern.clone())?;
-    store(bus, events, None).await?;
+    let expected = bus.expect_reply(event, pattern.clone())?;
+    let accepted = store(bus, events, None).await?;
+    if accepted.iter().any(|accepted| accepted.duplicate) {
+        // It was asked before; its reply goes to who asked first, or is in the log.
+        return Ok((StatusCode::ACCEPTED, axum::Json(json!({ "accepted": accepted }))).into_response());
+    }
     let reply = wait(expected, &id, &pattern, wishes.timeout.unwrap_or(Duration::from_secs(5))).await?;
     let body = reply.event.to_json().to_string();
     Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())

@@ -97,9 +97,11 @@ async fn answer(
 
 /// Begins to wait for the reply to an event that is about to be committed.
 fn expect(ingress: &Ingress, effects: &Effects, reply_to: &ReplyTo) -> Result<Reply, Problem> {
-    let event = effects.publishes.iter().map(|publish| &publish.event).find(|event| event.id == reply_to.id);
-    let flow = event.map_or(reply_to.id.as_str(), |event| event.correlation_id());
-    Ok(ingress.bus.expect_reply(flow, reply_to.pattern.clone())?)
+    let mut events = effects.publishes.iter().map(|publish| &publish.event);
+    let taken_back =
+        || Problem::new(StatusCode::BAD_GATEWAY, "handler-response", "the handler waits for a reply to nothing");
+    let event = events.find(|event| event.id == reply_to.id).ok_or_else(taken_back)?;
+    Ok(ingress.bus.expect_reply(event, reply_to.pattern.clone())?)
 }
 
 /// Puts a reply's data in place of a response's body.

@@ -60,6 +60,8 @@ pub struct ReplyTo {
     pub timeout: Duration,
 }
 
+/// The longest that an event may be put off, in milliseconds.
+const FARTHEST_MS: u64 = 100 * 365 * 24 * 3_600_000;
 /// The longest that a client may wait for a reply.
 const REPLY_LIMIT: Duration = Duration::from_mins(1);
 
@@ -150,6 +152,9 @@ impl Run {
         let now = self.clock.now();
         let due = match message.due {
             bus::Due::Now => None,
+            bus::Due::AfterMs(delay) if delay > FARTHEST_MS => {
+                return Err(bus::Error::Invalid("an event is put off for a hundred years at most".to_owned()));
+            }
             bus::Due::AfterMs(delay) => Some(now.after(Duration::from_millis(delay))),
             bus::Due::At(time) => Some(
                 Timestamp::parse(&time)

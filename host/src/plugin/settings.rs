@@ -56,6 +56,9 @@ pub enum Mismatch {
     /// It grants more memory than there is for one plugin.
     #[error("it grants {0} bytes of memory, and the host's limit is {1}; raise `memory_ceiling_bytes` in sandbus.toml")]
     TooMuchMemory(usize, usize),
+    /// It gives invocations no time.
+    #[error("its timeout is zero; leave it out, or give invocations some time")]
+    NoTime,
     /// A rule for a subscription is malformed.
     #[error("subscription `{0}`: {1}")]
     Rule(String, rules::Invalid),
@@ -75,6 +78,9 @@ impl Settings {
             limits.memory_bytes = memory_bytes;
         }
         limits.timeout = sidecar.limits.timeout.unwrap_or(limits.timeout);
+        if limits.timeout.is_zero() {
+            return Err(Mismatch::NoTime);
+        }
         let publish = sidecar.grants.publish.clone().unwrap_or_else(|| descriptor.publishes.clone());
         let granted = |event_type: &str| publish.iter().any(|pattern| pattern.matches(event_type));
         let schedules = descriptor.schedules.iter().filter(|(_, schedule)| granted(&schedule.event_type));

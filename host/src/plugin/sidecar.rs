@@ -81,11 +81,16 @@ pub struct SubscriptionOverrides {
 }
 
 impl SubscriptionOverrides {
-    /// A retry policy, with what is said here in place of its own.
+    /// Checks what no descriptor could say either, and makes a retry policy: the given one, with what is
+    /// said here in place of its own.
     ///
     /// # Errors
     /// If a number is out of range.
     pub fn retry(&self, mut policy: RetryPolicy) -> Result<RetryPolicy, rules::Invalid> {
+        rules::concurrency(self.concurrency.map(NonZeroU32::get))?;
+        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(rules::Invalid::Timeout);
+        }
         policy.attempts = self.attempts.unwrap_or(policy.attempts);
         policy.first_delay = self.first_delay.unwrap_or(policy.first_delay);
         policy.max_delay = self.max_delay.unwrap_or(policy.max_delay);

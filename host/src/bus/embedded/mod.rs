@@ -36,7 +36,7 @@ use super::{
     Settings, StoreError, Subscribed,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Logged, Position};
+use crate::event::{Event, Logged, Position};
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
@@ -358,8 +358,8 @@ impl Bus for Embedded {
         })
     }
 
-    fn expect_reply(&self, correlation_id: &str, pattern: Pattern) -> Result<Reply, CommitError> {
-        self.shared.replies.expect(correlation_id, pattern)
+    fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
+        self.shared.replies.expect(event, pattern)
     }
 
     fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> Answer<'a, Result<bool, CommitError>> {

@@ -6,11 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::bus::{CommitError, Reply};
-use crate::event::Logged;
+use crate::event::{Event, Logged};
 use crate::pattern::Pattern;
 
-/// How many may wait at a time.
+/// In how many flows replies are waited for at a time.
 const LIMIT: usize = 16_384;
+/// How many may wait in one flow.
+const FLOW_LIMIT: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Replies {
@@ -19,13 +21,15 @@ pub(super) struct Replies {
 
 #[derive(Debug)]
 struct Expected {
+    /// The id and the source of the event that is replied to, which is no reply to itself.
+    asked: (String, String),
     pattern: Pattern,
     sender: oneshot::Sender<Logged>,
 }
 
 impl Replies {
     /// Begins to wait.
-    pub(super) fn expect(&self, correlation_id: &str, pattern: Pattern) -> Result<Reply, CommitError> {
+    pub(super) fn expect(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= LIMIT {
             // Those that have given up, first.
@@ -38,9 +42,12 @@ impl Replies {
             return Err(CommitError::Busy);
         }
         let (sender, receiver) = oneshot::channel();
-        let flow = waiting.entry(correlation_id.to_owned()).or_default();
+        let flow = waiting.entry(event.correlation_id().to_owned()).or_default();
         flow.retain(|one| !one.sender.is_closed());
-        flow.push(Expected { pattern, sender });
+        if flow.len() >= FLOW_LIMIT {
+            return Err(CommitError::Busy);
+        }
+        flow.push(Expected { asked: (event.id.clone(), event.source.clone()), pattern, sender });
         Ok(Reply(receiver))
     }
 
@@ -52,8 +59,9 @@ impl Replies {
         }
         let flow = logged.event.correlation_id();
         let Some(all) = waiting.get_mut(flow) else { return };
-        let (takes, rest) =
-            std::mem::take(all).into_iter().partition(|one| one.pattern.matches(&logged.event.event_type));
+        let is_asked = |one: &Expected| one.asked.0 == logged.event.id && one.asked.1 == logged.event.source;
+        let is_reply = |one: &Expected| one.pattern.matches(&logged.event.event_type) && !is_asked(one);
+        let (takes, rest) = std::mem::take(all).into_iter().partition(is_reply);
         *all = rest;
         if all.is_empty() {
             waiting.remove(flow);

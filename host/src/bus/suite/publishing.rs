@@ -186,9 +186,10 @@ pub(in crate::bus) async fn large_logs_are_trimmed_past_cursors_only_when_told<S
 
 pub(in crate::bus) async fn a_reply_comes_to_who_waits_for_it<S: Stage>() {
     let stage = S::open(Settings::default());
-    let pattern = || Pattern::parse("a.reply").unwrap();
-    let reply = stage.bus().expect_reply("q", pattern()).unwrap();
-    let other = stage.bus().expect_reply("other", pattern()).unwrap();
+    let pattern = |text| Pattern::parse(text).unwrap();
+    let reply = stage.bus().expect_reply(&event("q"), pattern("a.reply")).unwrap();
+    let first = stage.bus().expect_reply(&event("q"), pattern("a.*")).unwrap();
+    let other = stage.bus().expect_reply(&event("other"), pattern("a.reply")).unwrap();
     let answer = |id: &str, event_type: &str| Event {
         event_type: event_type.to_owned(),
         extensions: event("q").inherited(),
@@ -199,5 +200,6 @@ pub(in crate::bus) async fn a_reply_comes_to_who_waits_for_it<S: Stage>() {
     publish(&stage, answer("2", "a.reply")).await;
     publish(&stage, answer("3", "a.reply")).await;
     assert_eq!(reply.wait().await.unwrap().event.id, "2");
+    assert_eq!(first.wait().await.unwrap().event.id, "1", "a question is no reply to itself");
     assert!(tokio::time::timeout(Duration::from_millis(20), other.wait()).await.is_err(), "that is another flow");
 }
