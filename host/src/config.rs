@@ -294,7 +294,10 @@ mod tests {
         let from_readme = load(block, Overrides::default()).unwrap();
         assert_eq!(from_readme, load("", Overrides::default()).unwrap());
         let keys = |text: &str| text.matches(" = ").count();
-        assert_eq!(keys(block), 7 + 5 + 9, "a new setting belongs into the README");
+        assert_eq!(keys(block), 7 + 7 + 5 + 9, "a new setting belongs into the README");
+        // Those without a default stand there as comments.
+        let all = block.replace("\n# ", "\n");
+        assert!(load(&all, Overrides::default()).unwrap().bus.retain_for.is_some());
         let sidecar = readme.split("```toml\n").nth(2).and_then(|rest| rest.split("```").next()).unwrap();
         crate::plugin::Sidecar::parse(sidecar).unwrap();
     }
