@@ -1,5 +1,6 @@
 //! Handlers that trap, hang, eat memory and publish without end, beside one that does its work.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use crate::plan::Plan;
 use crate::row::Row;
-use crate::site::{Client, PATIENCE, Target, event};
+use crate::site::{Client, PATIENCE, Target, event, until};
 
 /// Each of them ends in a dead letter, after the one attempt that the handler asks for.
 const DEEDS: [&str; 6] = ["trap", "spin", "eat", "flood", "recurse", "hoard"];
@@ -27,16 +28,21 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
     let mut node = site.start()?;
     let (target, client) = (node.target.clone(), node.target.client());
 
-    let quiet = clients(&target, "quiet", entries)?;
+    let quiet = clients(&target, "quiet", entries, &AtomicBool::new(true))?;
+    let over = AtomicBool::new(false);
     let loud = thread::scope(|scope| {
-        let bad = scope.spawn(|| order(&target.client(), orders));
-        let loud = clients(&target, "loud", entries);
+        let bad = scope.spawn(|| {
+            let ordered = order(&target.client(), orders);
+            over.store(true, Ordering::Relaxed);
+            ordered
+        });
+        let loud = clients(&target, "loud", entries, &over);
         bad.join().ok().context("the bad client came to its end")??;
         loud
     })?;
     client.wait_until_idle(PATIENCE)?;
 
-    let sent = 2 * CLIENTS * entries;
+    let sent = (quiet.len() + loud.len()) as u64;
     row.acknowledge(sent + orders);
     let ledger = client.get("/ledger")?;
     for counter in ["booked", "merged", "rewritten"] {
@@ -61,24 +67,24 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
     Ok(row)
 }
 
-/// Orders bad deeds, until so many are taken.
+/// Orders bad deeds, a few at a time, and waits until they are dead letters.
 fn order(client: &Client, count: u64) -> anyhow::Result<()> {
     for first in (0..count).step_by(usize::try_from(BATCH)?) {
-        let deeds = DEEDS.iter().cycle().zip(first..count.min(first + BATCH));
-        client.publish(
-            deeds
-                .map(|(deed, number)| event("hostile.order", &format!("order-{number}"), json!({ "deed": deed })))
-                .collect(),
-        )?;
+        let next = count.min(first + BATCH);
+        let deeds = DEEDS.iter().cycle().zip(first..next);
+        let orders =
+            deeds.map(|(deed, number)| event("hostile.order", &format!("order-{number}"), json!({ "deed": deed })));
+        client.publish(orders.collect())?;
+        until(PATIENCE, "bad deliveries are over", || Ok((client.count_dead_letters()? >= next).then_some(())))?;
     }
     Ok(())
 }
 
-/// Clients at once. Returns how long each entry took from being sent to being handled.
-fn clients(target: &Target, name: &str, count: u64) -> anyhow::Result<Vec<Duration>> {
+/// Clients at once, for so many entries each and until it is over. Returns how long each entry took from being sent to being handled.
+fn clients(target: &Target, name: &str, count: u64, over: &AtomicBool) -> anyhow::Result<Vec<Duration>> {
     thread::scope(|scope| {
         let started: Vec<_> = (0..CLIENTS)
-            .map(|client| scope.spawn(move || entries(&target.client(), &format!("{name}-{client}"), count)))
+            .map(|client| scope.spawn(move || entries(&target.client(), &format!("{name}-{client}"), count, over)))
             .collect();
         let mut times = Vec::new();
         for client in started {
@@ -89,15 +95,15 @@ fn clients(target: &Target, name: &str, count: u64) -> anyhow::Result<Vec<Durati
 }
 
 /// Publishes entries one after another, each when the one before it is booked.
-fn entries(client: &Client, name: &str, count: u64) -> anyhow::Result<Vec<Duration>> {
-    let send = |number| {
+fn entries(client: &Client, name: &str, count: u64, over: &AtomicBool) -> anyhow::Result<Vec<Duration>> {
+    let send = |number: u64| {
         let began = Instant::now();
         let entry = event("ledger.entry", &format!("{name}-{number}"), json!(number));
         let answer = client.post("/events?reply=ledger.booked&timeout=50s", "application/cloudevents+json", &entry)?;
         ensure!(answer.status == 200, "an entry is answered {}: {}", answer.status, answer.body);
         Ok(began.elapsed())
     };
-    (0..count).map(send).collect()
+    (0..).take_while(|number| *number < count || !over.load(Ordering::Relaxed)).map(send).collect()
 }
 
 /// What 99 of 100 stay below.

@@ -19,34 +19,45 @@ const PATIENT: Duration = PATIENCE.saturating_mul(10);
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
     let mut rng = plan.rng("redrive");
     let letters: u64 = plan.choose(300, 10_000);
-    let longest_delay: u64 = plan.choose(30_000, 400_000);
+    let longest_delay: u64 = plan.choose(8_000, 60_000);
     let site = plan.site_of("redrive", &["poison"])?;
     let mut node = site.start()?;
-    let mut row = Row { rounds: plan.choose(3, 5), ..Row::default() };
+    let mut row = Row { rounds: plan.choose(5, 20), ..Row::default() };
     bury(&node.target.client(), letters)?;
     row.acknowledge(letters);
     let fixed = guest("poison-fixed");
     put(&site.plugin("poison.wasm"), &fixed);
     node.target.client().wait_until_loaded("poison.wasm", &fixed)?;
 
-    let mut left = vec![letters];
+    // A part of them each time, so that each kill meets some.
+    let part = format!("/dead-letters/redrive?limit={}", letters / row.rounds as u64);
+    let (mut answered, mut interrupted) = (0, 0);
     for _ in 0..row.rounds {
         let client = node.target.client();
         let delay = Duration::from_micros(rng.u64(0..longest_delay));
-        thread::scope(|scope| {
+        answered += thread::scope(|scope| {
             // Whether there is an answer before the kill is left to chance.
-            scope.spawn(|| client.order("/dead-letters/redrive", &json!({})).map(drop));
+            let redrive = scope.spawn(|| client.order(&part, &json!({})).is_ok());
             pause_for(delay);
             node.kill();
-        });
+            redrive.join().map(usize::from)
+        })
+        .ok()
+        .context("the client came to its end")?;
         node = site.start()?;
         row.recovery.push(node.started_in());
-        left.push(look(&node, letters, &mut row)?);
+        let backlog = node.target.client().subscription(SUBSCRIPTION)?["backlog"].as_u64().context("a number")?;
+        interrupted += usize::from(backlog > 0);
+        look(&node, letters, &mut row)?;
     }
     node.target.client().order("/dead-letters/redrive", &json!({}))?;
     let rest = look(&node, letters, &mut row)?;
     row.weigh("handled in the end", letters - rest, letters);
-    row.remark(&format!("dead letters after each kill: {left:?}"));
+    let rounds = row.rounds;
+    row.remark(&format!(
+        "of {rounds} redrives {} were killed before their answer, {interrupted} before all was handled",
+        rounds - answered
+    ));
     node.check_health(&mut row)?;
     drop(node);
     site.remove()?;
