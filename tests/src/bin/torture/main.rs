@@ -1,5 +1,6 @@
 //! Tortures the real binary: kills it, cuts its power, fills and breaks its disk, sets its clock and damages
-//! its files, under load, and counts what is lost, done twice or done out of order.
+//! its files, under load; gives it bad handlers and receivers, loops, swaps, crowds and backlogs; and counts
+//! what is lost, done twice or done out of order.
 //!
 //! ```console
 //! cargo xtask torture --short

@@ -338,6 +338,7 @@ fn read(path: &str, answer: &Answer) -> anyhow::Result<Value> {
 }
 
 /// An event as a publisher writes it.
+#[allow(clippy::needless_pass_by_value, reason = "publishers write values in place")]
 pub(crate) fn event(event_type: &str, id: &str, data: Value) -> Value {
     json!({ "specversion": "1.0", "id": id, "source": "/torture", "type": event_type, "data": data })
 }
