@@ -19,10 +19,10 @@ const PATIENT: Duration = PATIENCE.saturating_mul(10);
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
     let mut rng = plan.rng("redrive");
     let letters: u64 = plan.choose(300, 10_000);
-    let longest_delay: u64 = plan.choose(8_000, 60_000);
+    let longest_delay: u64 = plan.choose(8_000, 15_000);
     let site = plan.site_of("redrive", &["poison"])?;
     let mut node = site.start()?;
-    let mut row = Row { rounds: plan.choose(5, 20), ..Row::default() };
+    let mut row = Row { rounds: plan.choose(5, 10), ..Row::default() };
     bury(&node.target.client(), letters)?;
     row.acknowledge(letters);
     let fixed = guest("poison-fixed");
