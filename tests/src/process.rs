@@ -167,6 +167,12 @@ impl Process {
         self.guard.0.wait().expect("it was killed");
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.guard.0.id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.guard.0.id().to_string()]).status();

@@ -1,5 +1,6 @@
 //! Tortures the real binary: kills it, cuts its power, fills and breaks its disk, sets its clock and damages
-//! its files, under load, and counts what is lost, done twice or done out of order.
+//! its files, under load; gives it bad handlers and receivers, loops, swaps, crowds and backlogs; and counts
+//! what is lost, done twice or done out of order.
 //!
 //! ```console
 //! cargo xtask torture --short
@@ -11,18 +12,27 @@
 
 mod account;
 mod audit;
+mod backlog;
 mod clock;
 mod damage;
 mod disk;
+mod event_loop;
 mod exclusive;
+mod fan_out;
+mod handlers;
 mod kills;
 mod load;
+mod ordering;
 mod plan;
 mod power;
+mod receiver;
 mod recording;
+mod redrive;
 mod row;
 mod shim;
 mod site;
+mod swaps;
+mod webhooks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -65,6 +75,18 @@ const SCENARIOS: &[Scenario] = &[
         what: "a bit of a store's file flips while the host is down",
         run: damage::flipped,
     },
+    Scenario { name: "event-loop", what: "plugins that publish for each other without end", run: event_loop::run },
+    Scenario {
+        name: "handlers",
+        what: "handlers that trap, hang, eat memory and flood, beside one at work",
+        run: handlers::run,
+    },
+    Scenario { name: "webhooks", what: "receivers that hang, reset, fail, redirect and never end", run: webhooks::run },
+    Scenario { name: "swaps", what: "a plugin swapped, broken and removed under load", run: swaps::run },
+    Scenario { name: "redrive", what: "kill -9 while dead letters are redriven", run: redrive::run },
+    Scenario { name: "ordered-load", what: "kill -9 while keyed events are retried and rejected", run: ordering::run },
+    Scenario { name: "many-subscriptions", what: "a crowd of subscriptions to one type", run: fan_out::run },
+    Scenario { name: "backlog", what: "a long backlog of one subscription beside a quick one", run: backlog::run },
 ];
 
 /// Puts the host through faults, and counts what it loses.

@@ -62,6 +62,13 @@ impl Plan {
         self.site_in(self.memory.path(), name)
     }
 
+    /// A new place for a host with these guests and nothing else.
+    pub(crate) fn site_of(&self, name: &str, guests: &[&str]) -> anyhow::Result<Site> {
+        let site = Site::new(self.disk.path().join(name), guests)?;
+        site.warm(self.cache()?)?;
+        Ok(site)
+    }
+
     fn site_in(&self, directory: &Path, name: &str) -> anyhow::Result<Site> {
         let site = Site::new(directory.join(name), &GUESTS)?;
         site.warm(self.cache()?)?;

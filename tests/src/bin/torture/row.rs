@@ -51,6 +51,27 @@ impl Row {
         }
     }
 
+    /// Adds to the note.
+    pub(crate) fn remark(&mut self, text: &str) {
+        if !self.note.is_empty() {
+            self.note.push_str(", ");
+        }
+        self.note.push_str(text);
+    }
+
+    /// Compares how often something was done with how often it had to be: less is lost, more is done twice.
+    pub(crate) fn weigh(&mut self, what: &str, done: u64, due: u64) {
+        let counts = self.counts.get_or_insert_default();
+        counts.lost += due.saturating_sub(done);
+        counts.duplicated += done.saturating_sub(due);
+        self.check(done == due, || format!("{what}: {done} instead of {due}"));
+    }
+
+    /// Counts what the host answered with a success.
+    pub(crate) fn acknowledge(&mut self, count: u64) {
+        self.counts.get_or_insert_default().acknowledged += count;
+    }
+
     /// Adds what an audit has found.
     pub(crate) fn add(&mut self, counts: Counts, problems: Vec<String>) {
         let sum = self.counts.get_or_insert_default();

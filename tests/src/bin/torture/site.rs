@@ -5,11 +5,16 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use sandbus_tests::{Answer, Launch, Process, agent, guest, pause_for, put, send};
-use serde_json::Value;
+use sandbus_tests::{Answer, Launch, Process, agent, digest, guest, pause_for, put, send};
+use serde_json::{Value, json};
+
+use crate::row::Row;
 
 /// How long something may take that must happen. Far above what it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The most memory that a host may have, in MiB, whatever it goes through.
+const MEMORY_LIMIT: u64 = 1_024;
 
 /// A working directory with `plugins` and `data`.
 #[derive(Clone, Debug)]
@@ -58,6 +63,11 @@ impl Site {
     /// A file of the plugin folder.
     pub(crate) fn plugin(&self, name: &str) -> PathBuf {
         self.path.join("plugins").join(name)
+    }
+
+    /// Writes its `sandbus.toml`.
+    pub(crate) fn configure(&self, text: &str) {
+        put(&self.path.join("sandbus.toml"), text.as_bytes());
     }
 
     /// The compiled code.
@@ -142,6 +152,26 @@ impl Node {
         self.process.ended().is_none()
     }
 
+    /// The most memory that it has had so far, in MiB.
+    pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+        let kilobytes: u64 = peak.context("Linux tells how much memory a process has had")?;
+        Ok(kilobytes >> 10)
+    }
+
+    /// Checks that it runs and that its memory has stayed bounded, and notes how much it was.
+    pub(crate) fn check_health(&mut self, row: &mut Row) -> anyhow::Result<()> {
+        let runs = self.runs();
+        row.check(runs, || format!("the host has ended: {}", last_lines(&self.log())));
+        if runs {
+            let peak = self.peak_memory()?;
+            row.check(peak <= MEMORY_LIMIT, || format!("the host has had {peak} MiB of memory"));
+            row.remark(&format!("peak {peak} MiB"));
+        }
+        Ok(())
+    }
+
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.process.log()
@@ -220,6 +250,54 @@ impl Client {
         read(path, &send(&self.agent, "GET", &url, &[], b"")?)
     }
 
+    /// Posts to the admin interface. The answer must be a success; nothing is an answer too.
+    pub(crate) fn order(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let url = format!("http://{}{path}", self.target.admin);
+        let json = [("content-type", "application/json")];
+        let answer = send(&self.agent, "POST", &url, &json, body.to_string().as_bytes())?;
+        if answer.status == 204 { Ok(Value::Null) } else { read(path, &answer) }
+    }
+
+    /// Publishes a batch, sooner or later: a host that is busy asks its publishers to come back.
+    pub(crate) fn publish(&self, events: Vec<Value>) -> anyhow::Result<()> {
+        let body = Value::from(events);
+        until(PATIENCE, "a batch is taken", || {
+            let answer = self.post("/events", "application/cloudevents-batch+json", &body)?;
+            ensure!(matches!(answer.status, 202 | 429), "a batch is answered {}: {}", answer.status, answer.body);
+            Ok((answer.status == 202).then_some(()))
+        })
+    }
+
+    /// A subscription as the admin interface shows it.
+    pub(crate) fn subscription(&self, id: &str) -> anyhow::Result<Value> {
+        let all = self.admin("/subscriptions")?;
+        let found = all["subscriptions"].as_array().and_then(|all| all.iter().find(|one| one["id"] == id));
+        found.cloned().with_context(|| format!("there is no subscription {id}"))
+    }
+
+    /// How many dead letters there are in all.
+    pub(crate) fn count_dead_letters(&self) -> anyhow::Result<u64> {
+        let all = self.admin("/subscriptions")?;
+        let all = all["subscriptions"].as_array().context("the host lists its subscriptions")?;
+        Ok(all.iter().filter_map(|one| one["dead_letters"].as_u64()).sum())
+    }
+
+    /// Waits until a file of the plugin folder is loaded with this content.
+    pub(crate) fn wait_until_loaded(&self, file: &str, content: &[u8]) -> anyhow::Result<()> {
+        let digest = digest(content);
+        until(PATIENCE, &format!("{file} is loaded"), || {
+            let plugin = self.plugin(file)?;
+            Ok((plugin["digest"] == digest.as_str() && plugin["error"].is_null()).then_some(()))
+        })
+    }
+
+    /// A file of the plugin folder as the admin interface shows it; null if it does not.
+    pub(crate) fn plugin(&self, file: &str) -> anyhow::Result<Value> {
+        let all = self.admin("/plugins")?;
+        let found = all["plugins"].as_array().and_then(|all| all.iter().find(|one| one["file"] == file));
+        Ok(found.cloned().unwrap_or_default())
+    }
+
     /// Waits until everything is handled.
     pub(crate) fn wait_until_idle(&self, patience: Duration) -> anyhow::Result<()> {
         let mut behind = "waiting until everything is handled".to_owned();
@@ -257,4 +335,10 @@ impl Client {
 fn read(path: &str, answer: &Answer) -> anyhow::Result<Value> {
     ensure!((200..300).contains(&answer.status), "{path} answers {}: {}", answer.status, answer.body);
     serde_json::from_str(&answer.body).with_context(|| format!("{path} answers no JSON: {}", answer.body))
+}
+
+/// An event as a publisher writes it.
+#[allow(clippy::needless_pass_by_value, reason = "publishers write values in place")]
+pub(crate) fn event(event_type: &str, id: &str, data: Value) -> Value {
+    json!({ "specversion": "1.0", "id": id, "source": "/torture", "type": event_type, "data": data })
 }

@@ -1,0 +1,73 @@
+//! A long backlog of a paused subscription beside a quick one.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::plan::Plan;
+use crate::row::Row;
+use crate::site::{Client, PATIENCE, event, until};
+
+/// How many events are published at a time.
+const BATCH: u64 = 500;
+/// How long each event's data is.
+const LENGTH: usize = 200;
+/// The subscription that is paused, and the one that is not. Both count on the same counter.
+const PAUSED: &str = "operator/slow";
+const QUICK: &str = "poison/swallow";
+
+pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
+    let events: u64 = plan.choose(20_000, 1_000_000);
+    let patience = PATIENCE.saturating_mul(plan.choose(1, 60));
+    let site = plan.site_of("backlog", &["poison-fixed"])?;
+    let mut node = site.start()?;
+    let mut row = Row { rounds: 1, ..Row::default() };
+    let client = node.target.client();
+    let wanted = json!({ "name": "slow", "pattern": "poison.pill", "target": { "plugin": "poison" } });
+    client.order("/subscriptions", &wanted)?;
+    client.order(&format!("/subscriptions/{PAUSED}/pause"), &json!({}))?;
+
+    let text = "x".repeat(LENGTH);
+    let mut furthest = 0;
+    for first in (0..events).step_by(usize::try_from(BATCH)?) {
+        let batch =
+            (first..events.min(first + BATCH)).map(|number| event("poison.pill", &format!("e{number}"), json!(text)));
+        client.publish(batch.collect())?;
+        if first.is_multiple_of(BATCH * 10) {
+            furthest = furthest.max(backlog(&client, QUICK)?);
+        }
+    }
+    row.acknowledge(events);
+    drain(&client, QUICK, patience)?;
+    // The quick one alone has counted until now.
+    row.weigh("events handled beside the backlog", handled(&client)?, events);
+    row.weigh("backlog", backlog(&client, PAUSED)?, events);
+
+    client.order(&format!("/subscriptions/{PAUSED}/resume"), &json!({}))?;
+    drain(&client, PAUSED, patience)?;
+    row.weigh("events handled in all", handled(&client)?, 2 * events);
+    row.weigh("dead letters", client.count_dead_letters()?, 0);
+    row.remark(&format!("the quick one was {furthest} behind at most"));
+    node.check_health(&mut row)?;
+    drop(node);
+    site.remove()?;
+    Ok(row)
+}
+
+/// How many deliveries a subscription has before it.
+fn backlog(client: &Client, subscription: &str) -> anyhow::Result<u64> {
+    client.subscription(subscription)?["backlog"].as_u64().context("a number")
+}
+
+/// How many events both have handled.
+fn handled(client: &Client) -> anyhow::Result<u64> {
+    client.get("/poison")?.as_u64().context("a number")
+}
+
+/// Waits until a subscription has handled everything.
+fn drain(client: &Client, subscription: &str, patience: Duration) -> anyhow::Result<()> {
+    until(patience, &format!("{subscription} has no backlog"), || {
+        Ok((backlog(client, subscription)? == 0).then_some(()))
+    })
+}

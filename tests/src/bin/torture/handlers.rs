@@ -1,0 +1,113 @@
+//! Handlers that trap, hang, eat memory and publish without end, beside one that does its work.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use sandbus_tests::put;
+use serde_json::json;
+
+use crate::plan::Plan;
+use crate::row::Row;
+use crate::site::{Client, PATIENCE, Target, event, until};
+
+/// Each of them ends in a dead letter, after the one attempt that the handler asks for.
+const DEEDS: [&str; 6] = ["trap", "spin", "eat", "flood", "recurse", "hoard"];
+/// How many clients publish for the healthy handler.
+const CLIENTS: u64 = 2;
+/// How many bad deliveries are sent at a time.
+const BATCH: u64 = 6;
+
+pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
+    let (orders, entries) = plan.choose((24, 60), (3_000, 5_000));
+    let mut row = Row { rounds: usize::try_from(orders)?, ..Row::default() };
+    let site = plan.site_of("handlers", &["hostile", "ledger"])?;
+    // Little memory and little time keep it short; what happens is the same with more.
+    put(&site.plugin("hostile.toml"), b"[limits]\nmemory_bytes = 16777216\ntimeout = \"300ms\"\n");
+    let mut node = site.start()?;
+    let (target, client) = (node.target.clone(), node.target.client());
+
+    let quiet = clients(&target, "quiet", entries, &AtomicBool::new(true))?;
+    let over = AtomicBool::new(false);
+    let loud = thread::scope(|scope| {
+        let bad = scope.spawn(|| {
+            let ordered = order(&target.client(), orders);
+            over.store(true, Ordering::Relaxed);
+            ordered
+        });
+        let loud = clients(&target, "loud", entries, &over);
+        bad.join().ok().context("the bad client came to its end")??;
+        loud
+    })?;
+    client.wait_until_idle(PATIENCE)?;
+
+    let sent = (quiet.len() + loud.len()) as u64;
+    row.acknowledge(sent + orders);
+    let ledger = client.get("/ledger")?;
+    for counter in ["booked", "merged", "rewritten"] {
+        row.weigh(counter, ledger[counter].as_u64().context("a number")?, sent);
+    }
+    row.check(ledger["repeated"] == 0, || format!("entries were handled again: {ledger}"));
+    let hostile = client.subscription("hostile/obey")?;
+    row.weigh("dead letters of bad deliveries", hostile["dead_letters"].as_u64().context("a number")?, orders);
+    row.weigh("dead letters in all", client.count_dead_letters()?, orders);
+    let floods = client.log()?.iter().filter(|logged| logged["event"]["type"] == "hostile.flood").count();
+    row.check(floods == 0, || format!("{floods} events of failed invocations were published"));
+    let (quiet, loud) = (p99(quiet), p99(loud));
+    let ratio = loud.as_secs_f64() / quiet.as_secs_f64();
+    row.remark(&format!(
+        "healthy p99 {} ms alone, {} ms beside them: {ratio:.1} x",
+        quiet.as_millis(),
+        loud.as_millis()
+    ));
+    node.check_health(&mut row)?;
+    drop(node);
+    site.remove()?;
+    Ok(row)
+}
+
+/// Orders bad deeds, a few at a time, and waits until they are dead letters.
+fn order(client: &Client, count: u64) -> anyhow::Result<()> {
+    for first in (0..count).step_by(usize::try_from(BATCH)?) {
+        let next = count.min(first + BATCH);
+        let deeds = DEEDS.iter().cycle().zip(first..next);
+        let orders =
+            deeds.map(|(deed, number)| event("hostile.order", &format!("order-{number}"), json!({ "deed": deed })));
+        client.publish(orders.collect())?;
+        until(PATIENCE, "bad deliveries are over", || Ok((client.count_dead_letters()? >= next).then_some(())))?;
+    }
+    Ok(())
+}
+
+/// Clients at once, for so many entries each and until it is over. Returns how long each entry took from being sent to being handled.
+fn clients(target: &Target, name: &str, count: u64, over: &AtomicBool) -> anyhow::Result<Vec<Duration>> {
+    thread::scope(|scope| {
+        let started: Vec<_> = (0..CLIENTS)
+            .map(|client| scope.spawn(move || entries(&target.client(), &format!("{name}-{client}"), count, over)))
+            .collect();
+        let mut times = Vec::new();
+        for client in started {
+            times.extend(client.join().ok().context("a client came to its end")??);
+        }
+        Ok(times)
+    })
+}
+
+/// Publishes entries one after another, each when the one before it is booked.
+fn entries(client: &Client, name: &str, count: u64, over: &AtomicBool) -> anyhow::Result<Vec<Duration>> {
+    let send = |number: u64| {
+        let began = Instant::now();
+        let entry = event("ledger.entry", &format!("{name}-{number}"), json!(number));
+        let answer = client.post("/events?reply=ledger.booked&timeout=50s", "application/cloudevents+json", &entry)?;
+        ensure!(answer.status == 200, "an entry is answered {}: {}", answer.status, answer.body);
+        Ok(began.elapsed())
+    };
+    (0..).take_while(|number| *number < count || !over.load(Ordering::Relaxed)).map(send).collect()
+}
+
+/// What 99 of 100 stay below.
+fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() * 99 / 100).copied().unwrap_or_default()
+}

@@ -1,0 +1,98 @@
+//! Receivers that hang, reset, fail, redirect and never come to an end, beside a good one.
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::plan::Plan;
+use crate::receiver::{Conduct, Receiver};
+use crate::row::Row;
+use crate::site::{Client, PATIENCE, event};
+
+/// How many attempts each delivery has.
+const ATTEMPTS: u64 = 3;
+/// How many events are published at a time.
+const BATCH: u64 = 10;
+
+/// A subscription with what must come of each event.
+struct Hook {
+    name: &'static str,
+    receiver: Receiver,
+    /// After how many attempts it is a dead letter; none if it is delivered.
+    dies_after: Option<u64>,
+    /// How often it arrives, where that is certain.
+    arrives: Option<u64>,
+}
+
+pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
+    let mut row = Row { rounds: plan.choose(10, 1_000), ..Row::default() };
+    let events = row.rounds as u64;
+    let site = plan.site_of("webhooks", &[])?;
+    let mut node = site.start()?;
+    let client = node.target.client();
+    let hooks = hooks()?;
+    for hook in &hooks {
+        subscribe(&client, hook)?;
+    }
+    for first in (0..events).step_by(usize::try_from(BATCH)?) {
+        let batch =
+            (first..events.min(first + BATCH)).map(|number| event("hook.event", &format!("e{number}"), json!(number)));
+        client.publish(batch.collect())?;
+    }
+    row.acknowledge(events);
+    client.wait_until_idle(PATIENCE * 10)?;
+    for hook in &hooks {
+        check(&client, hook, events, &mut row)?;
+    }
+    node.check_health(&mut row)?;
+    drop(node);
+    site.remove()?;
+    Ok(row)
+}
+
+fn hooks() -> anyhow::Result<Vec<Hook>> {
+    let good = Receiver::start(Conduct::Take)?;
+    let elsewhere = format!("{}/elsewhere", good.url);
+    let hook = |name, conduct, dies_after, arrives| {
+        anyhow::Ok(Hook { name, receiver: Receiver::start(conduct)?, dies_after, arrives })
+    };
+    Ok(vec![
+        Hook { name: "good", receiver: good, dies_after: None, arrives: Some(1) },
+        hook("hanging", Conduct::Hang, Some(ATTEMPTS), Some(ATTEMPTS))?,
+        hook("resetting", Conduct::Reset, Some(ATTEMPTS), None)?,
+        hook("failing-twice", Conduct::FailTwice, None, Some(3))?,
+        hook("redirecting", Conduct::Redirect(elsewhere), Some(1), Some(1))?,
+        // The status is the answer, whatever follows it.
+        hook("endless", Conduct::Endless, None, Some(1))?,
+        hook("breaking-off", Conduct::Break, Some(ATTEMPTS), Some(ATTEMPTS))?,
+    ])
+}
+
+fn subscribe(client: &Client, hook: &Hook) -> anyhow::Result<()> {
+    let wanted = json!({
+        "name": hook.name,
+        "pattern": "hook.event",
+        "target": { "webhook": { "url": format!("{}/", hook.receiver.url) } },
+        "rules": { "attempts": ATTEMPTS, "first_delay": "20ms", "max_delay": "50ms", "timeout": "300ms" },
+    });
+    client.order("/subscriptions", &wanted).map(drop)
+}
+
+/// Holds a hook to what must come of each event.
+fn check(client: &Client, hook: &Hook, events: u64, row: &mut Row) -> anyhow::Result<()> {
+    let Hook { name, receiver, dies_after, arrives } = hook;
+    let letters = client.admin(&format!("/dead-letters?subscription=operator/{name}&limit=1000"))?;
+    let letters = letters["dead_letters"].as_array().context("the host lists its dead letters")?;
+    row.weigh(&format!("dead letters of {name}"), letters.len() as u64, if dies_after.is_some() { events } else { 0 });
+    let as_due = |letter: &&Value| letter["cause"] == "webhook" && letter["attempts"].as_u64() == *dies_after;
+    if let Some(other) = letters.iter().find(|letter| !as_due(letter)) {
+        row.problems.push(format!("another dead letter of {name} than is due: {other}"));
+    }
+    let seen = receiver.seen();
+    row.check(seen.keys().all(|(path, _)| path == "/"), || format!("{name} was called elsewhere: {seen:?}"));
+    if let Some(arrives) = arrives {
+        row.weigh(&format!("events that arrived at {name}"), seen.len() as u64, events);
+        let arrived: u64 = seen.values().sum();
+        row.weigh(&format!("arrivals at {name}"), arrived, events * arrives);
+    }
+    Ok(())
+}
