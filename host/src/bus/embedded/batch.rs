@@ -24,6 +24,8 @@ pub(super) struct Batch {
     pub(super) types: Vec<(i64, String)>,
     pub(super) added: Vec<Arc<Subscription>>,
     pub(super) redefined: Vec<(Arc<Subscription>, Definition)>,
+    /// Subscriptions from which nothing is claimed until the batch has come to its end.
+    pub(super) frozen: Vec<Arc<Subscription>>,
     pub(super) pauses: Vec<(Arc<Subscription>, Pause)>,
     pub(super) deleted: Vec<Arc<Subscription>>,
     pub(super) drained: bool,
@@ -90,6 +92,7 @@ impl Batch {
             types: Vec::new(),
             added: Vec::new(),
             redefined: Vec::new(),
+            frozen: Vec::new(),
             pauses: Vec::new(),
             deleted: Vec::new(),
             drained: false,
@@ -102,6 +105,25 @@ impl Batch {
             appended: Vec::new(),
             rescheduled: false,
             replies: Vec::new(),
+        }
+    }
+
+    /// Whether a subscription is deleted in this batch: nothing may be written for it any more.
+    pub(super) fn deletes(&self, subscription: &Subscription) -> bool {
+        self.deleted.iter().any(|gone| gone.number == subscription.number)
+    }
+
+    /// Lets nothing be claimed from a subscription until the batch has come to its end.
+    pub(super) fn freeze(&mut self, subscription: &Arc<Subscription>) {
+        subscription.progress().frozen = true;
+        self.frozen.push(Arc::clone(subscription));
+    }
+
+    /// The batch has come to its end, one way or the other.
+    pub(super) fn thaw(&mut self) {
+        for subscription in self.frozen.drain(..) {
+            subscription.progress().frozen = false;
+            subscription.wake.notify_one();
         }
     }
 

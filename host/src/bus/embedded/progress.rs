@@ -113,6 +113,8 @@ pub(super) struct Progress {
     pub(super) backlog: u64,
     /// How many events were deleted before they were handled, since the start.
     pub(super) expired: u64,
+    /// Set while a commit is on its way that changes what has been found: nothing is claimed meanwhile.
+    pub(super) frozen: bool,
     pace: Option<Pace>,
     /// Whether a read for it is on its way, also when whoever asked for it has gone.
     reading: bool,
@@ -196,6 +198,7 @@ impl Progress {
             keys: Keys::default(),
             backlog,
             expired: 0,
+            frozen: false,
             pace: None,
             reading: false,
         }
@@ -215,6 +218,10 @@ impl Progress {
 
     /// Takes an event that was just committed.
     pub(super) fn offer(&mut self, logged: &Logged) {
+        // It was published before the subscription was made, in the same commit.
+        if logged.position <= self.cursor {
+            return;
+        }
         self.backlog += 1;
         if self.is_behind() || self.ready.len() >= READY_LIMIT {
             self.missed = logged.position;
@@ -248,7 +255,7 @@ impl Progress {
     /// Takes the next delivery. Those that wait for another attempt and are due go before new ones; with
     /// an ordering key nothing goes before an earlier one of its key is done.
     pub(super) fn step(&mut self, now: Timestamp) -> Step {
-        if self.deleted || self.pause != Pause::default() {
+        if self.deleted || self.frozen || self.pause != Pause::default() {
             return Step::Wait(None);
         }
         if let Some(until) = self.pace.as_ref().and_then(|pace| pace.wait(now)) {

@@ -84,7 +84,8 @@ impl Feed {
                     if self.bus.commands.send(Command::Hold { subscription }).await.is_err() {
                         std::future::pending::<()>().await;
                     }
-                    woken.await;
+                    // On a full disk nothing comes of it; then it is asked for again.
+                    drop(tokio::time::timeout(Duration::from_secs(1), woken).await);
                 }
                 Step::Wait(until) => {
                     // Once a second at least while something is due later: the clock may be set.

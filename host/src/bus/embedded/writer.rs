@@ -129,6 +129,7 @@ impl Writer {
         match self.apply_all(commands, &mut batch) {
             Ok(()) => {
                 self.publish_results(&mut batch);
+                batch.thaw();
                 let ended = self.end_replays();
                 batch.reply(&Ok(()));
                 ended
@@ -136,6 +137,7 @@ impl Writer {
             Err(error) => {
                 let refusal =
                     if error.is_disk_full() { CommitError::DiskFull } else { CommitError::Closed(error.to_string()) };
+                batch.thaw();
                 batch.reply(&Err(refusal));
                 if error.is_disk_full() { Ok(()) } else { Err(error) }
             }

@@ -24,7 +24,8 @@ impl Writer {
                 .settled
                 .iter()
                 .any(|(other, settled, _)| *settled == position && other.number == subscription.number);
-            let claimed = progress.claimed.get(&position).filter(|_| !progress.deleted && !gone).cloned();
+            let gone = gone || progress.deleted || batch.deletes(&subscription);
+            let claimed = progress.claimed.get(&position).filter(|_| !gone).cloned();
             (claimed.ok_or(CommitError::NotOpen)?, Arc::clone(&progress.definition))
         };
         let settled = match outcome {
@@ -108,6 +109,9 @@ impl Writer {
     /// Moves the cursors of the subscriptions whose first attempts were settled in this batch.
     pub(super) fn move_cursors(&self, batch: &mut Batch) -> Result<(), StoreError> {
         for (_, (subscription, positions)) in std::mem::take(&mut batch.fresh) {
+            if batch.deletes(&subscription) {
+                continue;
+            }
             let (cursor, holes) = {
                 let progress = subscription.progress();
                 let furthest = positions.iter().copied().max().unwrap_or_default();
@@ -138,6 +142,9 @@ impl Writer {
 
     /// Gives what waits behind its ordering keys rows, so that later events can be looked at.
     pub(super) fn hold(&self, subscription: &Arc<Subscription>, batch: &mut Batch) -> Result<(), StoreError> {
+        if subscription.progress().deleted || batch.deletes(subscription) {
+            return Ok(());
+        }
         let (cursor, holes) = {
             let progress = subscription.progress();
             let Some(last) = progress.ready.get(PAGE - 1).or(progress.ready.back()) else { return Ok(()) };

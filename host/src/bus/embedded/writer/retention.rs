@@ -18,6 +18,10 @@ impl Writer {
         if !rules.is_limited() {
             return Ok(0);
         }
+        if rules.past_cursors {
+            // What is claimed from now on would not be protected.
+            self.subscriptions.values().for_each(|subscription| batch.freeze(subscription));
+        }
         let protected = self.protected(batch);
         let mut bytes = batch.log.bytes;
         let mut old = rows::oldest_events(&self.connection, batch.log.floor, COMPACT_LIMIT)?;

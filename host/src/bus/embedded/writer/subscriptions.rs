@@ -16,9 +16,8 @@ use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 impl Writer {
     /// The subscription of this name, also if this batch has made it.
     pub(super) fn find(&self, id: &SubscriptionId, batch: &Batch) -> Option<Arc<Subscription>> {
-        let deleted = |one: &Arc<Subscription>| batch.deleted.iter().any(|gone| gone.number == one.number);
         let mut all = self.subscriptions.values().chain(&batch.added);
-        all.find(|one| one.replay.is_none() && one.id == *id && !deleted(one)).cloned()
+        all.find(|one| one.replay.is_none() && one.id == *id && !batch.deletes(one)).cloned()
     }
 
     fn found(&self, id: &SubscriptionId, batch: &Batch) -> Result<Arc<Subscription>, CommitError> {
@@ -83,6 +82,9 @@ impl Writer {
     /// where the old ones have not looked yet: what they have found gets rows, unless it is not taken any
     /// more, and the rest is read by the new rules.
     fn redefine(&self, one: &Arc<Subscription>, definition: &Definition, batch: &mut Batch) -> Result<(), StoreError> {
+        if !one.progress().definition.selects_like(definition) {
+            batch.freeze(one);
+        }
         let (present, offered, holes) = {
             let progress = one.progress();
             let offered = if progress.is_behind() { progress.offered } else { self.log.head };
