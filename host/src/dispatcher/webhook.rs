@@ -241,6 +241,8 @@ fn is_public(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::subscription::Secret;
 
     #[test]
     fn private_addresses_are_told_apart() {
@@ -276,6 +278,19 @@ mod tests {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
         let busy = judge(StatusCode::TOO_MANY_REQUESTS, &headers);
         assert!(matches!(busy, Outcome::Retry { after: Some(after), .. } if after == Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_signature_covers_the_id_as_it_is_sent() {
+        let webhooks = Webhooks::new(HeaderValue::from_static("test"), Clock::manual(Timestamp(5_000))).unwrap();
+        let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let webhook = Webhook { url: "http://example.com/".to_owned(), secret: Some(secret.clone()), handshake: false };
+        let event = Event { id: "100% of two".into(), source: "/a".into(), event_type: "t".into(), ..Event::default() };
+        let (headers, body) = webhooks.message(&webhook, &event).unwrap();
+        let sent = headers["webhook-id"].to_str().unwrap();
+        assert_eq!(sent, "100%25%20of%20two");
+        let expected = signature::sign(&secret, sent, Timestamp(5_000), &body).unwrap();
+        assert_eq!(headers["webhook-signature"], expected.signature);
     }
 
     #[test]
