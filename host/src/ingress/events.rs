@@ -12,19 +12,14 @@ use serde_json::json;
 
 use super::{Ingress, cloudevents};
 use crate::bus::{Accepted, Bus, Reply};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::{Event, Logged, TRACE};
 use crate::outcome::Publish;
 use crate::pattern::Pattern;
+use crate::plugin::REPLY_LIMIT;
 use crate::problem::Problem;
 use crate::server::{HttpLimits, read_body};
 use crate::telemetry;
-
-/// The longest that a client may wait for a reply.
-const REPLY_LIMIT: Duration = Duration::from_mins(1);
-
-/// The longest that an event may be put off.
-const FARTHEST: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// What a publisher may ask for besides.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -17,7 +17,7 @@ use super::buffer::{Buffer, Refused};
 use super::limits::Meter;
 use super::rules;
 use super::settings::Settings;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::{Event, IdSeed};
 use crate::outcome::{StateView, SubscriptionChange};
 use crate::pattern::Pattern;
@@ -60,10 +60,8 @@ pub struct ReplyTo {
     pub timeout: Duration,
 }
 
-/// The longest that an event may be put off, in milliseconds.
-const FARTHEST_MS: u64 = 100 * 365 * 24 * 3_600_000;
 /// The longest that a client may wait for a reply.
-const REPLY_LIMIT: Duration = Duration::from_mins(1);
+pub const REPLY_LIMIT: Duration = Duration::from_mins(1);
 
 /// What an invocation is about, for its log lines.
 #[derive(Clone, Debug)]
@@ -152,7 +150,7 @@ impl Run {
         let now = self.clock.now();
         let due = match message.due {
             bus::Due::Now => None,
-            bus::Due::AfterMs(delay) if delay > FARTHEST_MS => {
+            bus::Due::AfterMs(delay) if Duration::from_millis(delay) > FARTHEST => {
                 return Err(bus::Error::Invalid("an event is put off for a hundred years at most".to_owned()));
             }
             bus::Due::AfterMs(delay) => Some(now.after(Duration::from_millis(delay))),

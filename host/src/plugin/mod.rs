@@ -24,7 +24,7 @@ pub use compile::{CompileError, Digest};
 pub use descriptor::{ConfigKey, Descriptor, Invalid, Route, Subscription};
 pub use engine::{EngineConfig, EngineError};
 pub use generation::{Answered, Call, Generation, Handled, NativeHandler, PrepareError, Request, Response};
-pub use imports::ReplyTo;
+pub use imports::{REPLY_LIMIT, ReplyTo};
 pub use keeper::{Declare, Folder, Keeper, Status};
 pub use limits::Limits;
 pub use loader::{LoadError, Loader, RERUN_LIMIT, Room};

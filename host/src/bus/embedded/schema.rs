@@ -150,6 +150,15 @@ CREATE TABLE runs (number INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
 INSERT INTO runs VALUES (0, checksum(0));
 ";
 
+/// What the checksum of a subscription's row covers.
+pub(super) const SUBSCRIPTION_SUMMED: &str =
+    "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate";
+/// What the checksum of a dead letter's row covers.
+pub(super) const DEAD_LETTER_SUMMED: &str =
+    "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at";
+/// What the checksum of a delivery's row covers.
+pub(super) const PENDING_SUMMED: &str = "subscription, position, key, attempts, due, replayed, history";
+
 /// Each table, and what the checksums of its rows cover.
 pub(super) const SUMMED: [(&str, &str); 11] = [
     ("types", "id, name"),
@@ -157,13 +166,10 @@ pub(super) const SUMMED: [(&str, &str); 11] = [
     ("log", "head, floor, bytes, newest"),
     ("scheduled", "due, id, source, event"),
     ("schedules", "plugin, name, schedule, next"),
-    (
-        "subscriptions",
-        "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate",
-    ),
+    ("subscriptions", SUBSCRIPTION_SUMMED),
     ("drained", "plugin"),
-    ("pending", "subscription, position, key, attempts, due, replayed, history"),
-    ("dead_letters", "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at"),
+    ("pending", PENDING_SUMMED),
+    ("dead_letters", DEAD_LETTER_SUMMED),
     ("state", "plugin, key, value, version, made"),
     ("runs", "number"),
 ];

@@ -31,24 +31,24 @@ pub(crate) enum Slot {
 
 const SLOTS: usize = Slot::Syncs as usize + 1;
 
-/// The built library.
+/// The built shim.
 #[derive(Debug)]
 pub(crate) struct Shim {
-    library: PathBuf,
+    object: PathBuf,
 }
 
 impl Shim {
     /// Compiles it into a directory.
     pub(crate) fn build(directory: &Path) -> anyhow::Result<Self> {
-        let (source, library) = (directory.join("shim.c"), directory.join("shim.so"));
+        let (source, object) = (directory.join("shim.c"), directory.join("shim.so"));
         std::fs::write(&source, include_str!("shim.c"))?;
         let output = Command::new("cc")
             .args(["-shared", "-fPIC", "-O2", "-Wall", "-o"])
-            .args([&library, &source])
+            .args([&object, &source])
             .output()
             .context("the C compiler `cc` cannot be run")?;
         ensure!(output.status.success(), "shim.c does not compile:\n{}", String::from_utf8_lossy(&output.stderr));
-        Ok(Self { library })
+        Ok(Self { object })
     }
 
     /// Puts the shim between a host that is about to start and the store in `data`. What it is told to do
@@ -63,7 +63,7 @@ impl Shim {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         file.set_len((SLOTS * size_of::<i64>()) as u64)?;
         let mut launch =
-            launch.env("LD_PRELOAD", &self.library).env("SANDBUS_SHIM_ROOT", data).env("SANDBUS_SHIM_CONTROL", &path);
+            launch.env("LD_PRELOAD", &self.object).env("SANDBUS_SHIM_ROOT", data).env("SANDBUS_SHIM_CONTROL", &path);
         if let Some(recording) = recording {
             launch = launch.env("SANDBUS_SHIM_RECORD", recording);
         }

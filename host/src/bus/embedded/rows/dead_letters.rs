@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
+use super::super::schema::DEAD_LETTER_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{from_json_column, signed, to_json, unsigned};
 use crate::bus::{Attempt, DeadLetter, DeadLetterFilter, StoreError};
@@ -41,9 +42,6 @@ pub(in super::super) struct Burial<'a> {
     pub(in super::super) now: Timestamp,
 }
 
-/// What the checksum of a row covers.
-const SUMMED: &str = "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at";
-
 pub(in super::super) fn bury(connection: &Connection, burial: &Burial<'_>) -> Result<(), StoreError> {
     let last = burial.history.last().expect("a delivery is buried after an attempt, which is in its history");
     connection
@@ -64,7 +62,7 @@ pub(in super::super) fn bury(connection: &Connection, burial: &Burial<'_>) -> Re
             signed(burial.now.0)
         ])?;
     connection
-        .prepare_cached(&format!("UPDATE dead_letters SET sum = checksum({SUMMED}) WHERE number = ?1"))?
+        .prepare_cached(&format!("UPDATE dead_letters SET sum = checksum({DEAD_LETTER_SUMMED}) WHERE number = ?1"))?
         .execute([connection.last_insert_rowid()])?;
     Ok(())
 }

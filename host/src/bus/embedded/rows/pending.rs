@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::keys::{FirstRow, Key};
 use super::super::progress::{HELD, Waiting};
+use super::super::schema::PENDING_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{parse, signed, to_json, unsigned};
 use crate::bus::{Attempt, StoreError};
@@ -96,6 +97,13 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     })
 }
 
+fn query(connection: &Connection, which: &str, values: impl rusqlite::Params) -> Result<Vec<Waiting>, StoreError> {
+    let sql = format!("SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed FROM {PENDING} WHERE {which}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(values, waiting)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Rows that are due, in order.
 pub(in super::super) fn due_pending(
     connection: &Connection,
@@ -103,13 +111,11 @@ pub(in super::super) fn due_pending(
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<Waiting>, StoreError> {
-    let sql = format!(
-        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed FROM {PENDING}
-         WHERE p.subscription = ?1 AND p.due <= ?2 ORDER BY p.due, p.position LIMIT ?3"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![subscription, signed(now.0), signed(limit as u64)], waiting)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    query(
+        connection,
+        "p.subscription = ?1 AND p.due <= ?2 ORDER BY p.due, p.position LIMIT ?3",
+        params![subscription, signed(now.0), signed(limit as u64)],
+    )
 }
 
 /// When the first row after a time is due; those that wait for their turn never are.
@@ -163,13 +169,11 @@ pub(in super::super) fn all_pending(
     after: Position,
     limit: usize,
 ) -> Result<Vec<Waiting>, StoreError> {
-    let sql = format!(
-        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed FROM {PENDING}
-         WHERE p.subscription = ?1 AND p.position > ?2 ORDER BY p.position LIMIT ?3"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![subscription, signed(after.0), signed(limit as u64)], waiting)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    query(
+        connection,
+        "p.subscription = ?1 AND p.position > ?2 ORDER BY p.position LIMIT ?3",
+        params![subscription, signed(after.0), signed(limit as u64)],
+    )
 }
 
 /// Gives a row another key. It waits for its turn no longer; whose turn it is is found out anew.
@@ -185,10 +189,9 @@ pub(in super::super) fn rekey_pending(
         )?
         .execute(params![subscription, signed(position.0), key, signed(HELD.0)])?;
     connection
-        .prepare_cached(
-            "UPDATE pending SET sum = checksum(subscription, position, key, attempts, due, replayed, history)
-             WHERE subscription = ?1 AND position = ?2",
-        )?
+        .prepare_cached(&format!(
+            "UPDATE pending SET sum = checksum({PENDING_SUMMED}) WHERE subscription = ?1 AND position = ?2"
+        ))?
         .execute(params![subscription, signed(position.0)])?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use rusqlite::{Connection, params};
 
 use super::super::progress::{Pause, ReplayOf};
+use super::super::schema::SUBSCRIPTION_SUMMED;
 use super::{from_json_column, signed, to_json, unsigned};
 use crate::bus::StoreError;
 use crate::event::Position;
@@ -21,12 +22,9 @@ pub(in super::super) struct SubscriptionRow {
     pub(in super::super) replay: Option<ReplayOf>,
 }
 
-/// What the checksum of a row covers.
-const SUMMED: &str =
-    "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate";
-
 pub(in super::super) fn subscriptions(connection: &Connection) -> Result<Vec<SubscriptionRow>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {SUMMED} FROM subscriptions ORDER BY number"))?;
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {SUBSCRIPTION_SUMMED} FROM subscriptions ORDER BY number"))?;
     let rows = statement.query_map([], |row| {
         let definition: String = row.get(4)?;
         let subscription: Option<i64> = row.get(8)?;
@@ -85,7 +83,7 @@ pub(in super::super) fn add_subscription(
 /// Its number is known only once it is there, and most changes touch few columns.
 fn renew_checksum(connection: &Connection, number: i64) -> Result<(), StoreError> {
     connection
-        .prepare_cached(&format!("UPDATE subscriptions SET sum = checksum({SUMMED}) WHERE number = ?1"))?
+        .prepare_cached(&format!("UPDATE subscriptions SET sum = checksum({SUBSCRIPTION_SUMMED}) WHERE number = ?1"))?
         .execute([number])?;
     Ok(())
 }
