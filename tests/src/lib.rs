@@ -16,6 +16,7 @@
 )]
 
 mod listener;
+pub mod measure;
 mod process;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,30 @@
+//! Benchmarks of the real binary, over real HTTP with real components: `cargo xtask bench [NAME]`. What
+//! each measures, how, and what it came to last is in `README.md` beside this file.
+
+#![allow(
+    missing_docs,
+    clippy::cast_precision_loss,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark prints its figures and fails by panicking"
+)]
+
+mod load;
+
+/// A benchmark: its name, and what prints its tables.
+type Benchmark = (&'static str, fn());
+
+const BENCHMARKS: [Benchmark; 0] = [];
+
+fn main() {
+    // Cargo adds `--bench` of its own accord.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    for (name, run) in BENCHMARKS {
+        if wanted.is_empty() || wanted.iter().any(|other| other == name) {
+            println!("## {name}\n");
+            run();
+        }
+    }
+}
