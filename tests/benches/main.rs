@@ -11,12 +11,27 @@
     reason = "a benchmark prints its figures and fails by panicking"
 )]
 
+mod cold;
+mod durable_publish;
+mod http_service;
+mod latency;
 mod load;
+mod neighbours;
+mod peers;
+mod scale;
 
 /// A benchmark: its name, and what prints its tables.
 type Benchmark = (&'static str, fn());
 
-const BENCHMARKS: [Benchmark; 0] = [];
+const BENCHMARKS: [Benchmark; 7] = [
+    ("durable-publish", durable_publish::run),
+    ("http-service", http_service::run),
+    ("latency", latency::run),
+    ("nats", peers::run),
+    ("scale", scale::run),
+    ("neighbours", neighbours::run),
+    ("cold", cold::run),
+];
 
 fn main() {
     // Cargo adds `--bench` of its own accord.
