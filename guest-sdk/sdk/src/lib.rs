@@ -49,6 +49,8 @@ mod clock;
 pub mod config;
 mod event;
 mod failure;
+#[cfg(all(feature = "heap", target_arch = "wasm32", not(target_feature = "atomics")))]
+mod heap;
 mod host;
 pub mod http;
 mod logger;
