@@ -35,9 +35,14 @@ impl Delivery {
 /// A delivery in flight. Dropped without being settled, it is delivered again as the same attempt.
 #[derive(Debug)]
 pub struct Claim {
-    delivery: Delivery,
+    delivery: Arc<Delivery>,
     open: Box<dyn Open>,
 }
+
+/// Is told what became of a settlement, with the claim.
+pub type Then = Box<dyn FnOnce(Claim, Result<Settled, CommitError>) + Send>;
+/// The same, on an implementation's side.
+pub type OpenThen = Box<dyn FnOnce(Box<dyn Open>, Result<Settled, CommitError>) + Send>;
 
 /// An implementation's side of a claim. Dropped without being settled, it gives the delivery back.
 pub trait Open: Debug + Send + Sync {
@@ -46,6 +51,9 @@ pub trait Open: Debug + Send + Sync {
     /// # Errors
     /// As [`Claim::settle`].
     fn settle(&mut self, settlement: Settlement) -> Answer<'_, Result<Settled, CommitError>>;
+
+    /// Hands a settlement over to be committed.
+    fn settle_then(self: Box<Self>, settlement: Settlement, then: OpenThen);
 }
 
 /// The end of one attempt.
@@ -54,9 +62,9 @@ pub struct Settlement {
     /// How it ended.
     pub outcome: Outcome,
     /// The plugin that handled it, and what it asked for; committed with an ack alone.
-    pub effects: Option<(String, Effects)>,
+    pub effects: Option<(Arc<str>, Effects)>,
     /// The digest of the component that ran, if one did.
-    pub digest: Option<String>,
+    pub digest: Option<Arc<str>>,
     /// From 0 to 1, to spread retries.
     pub jitter: f64,
 }
@@ -75,12 +83,12 @@ pub enum Settled {
 impl Claim {
     /// A claim, with what settles it.
     pub(super) fn new(delivery: Delivery, open: Box<dyn Open>) -> Self {
-        Self { delivery, open }
+        Self { delivery: Arc::new(delivery), open }
     }
 
     /// What is delivered.
     #[must_use]
-    pub fn delivery(&self) -> &Delivery {
+    pub fn delivery(&self) -> &Arc<Delivery> {
         &self.delivery
     }
 
@@ -97,6 +105,14 @@ impl Claim {
     /// settled before; otherwise if the store refuses. After any but `NotOpen` the claim is still open.
     pub async fn settle(&mut self, settlement: Settlement) -> Result<Settled, CommitError> {
         self.open.settle(settlement).await
+    }
+
+    /// Hands the outcome over to be committed, from a thread that may block while the queue is full. What
+    /// became of it is told on the bus's own thread, which nothing must keep waiting; errors are those of
+    /// [`Claim::settle`].
+    pub fn settle_then(self, settlement: Settlement, then: Then) {
+        let Self { delivery, open } = self;
+        open.settle_then(settlement, Box::new(move |open, settled| then(Self { delivery, open }, settled)));
     }
 }
 

@@ -29,7 +29,7 @@ use crate::pattern::Pattern;
 use crate::schedule::Schedule;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 pub use dead_letter::{Attempt, DeadLetter, DeadLetterFilter};
-pub use delivery::{Claim, Delivery, Open, Overview, ReplayOverview, Settled, Settlement};
+pub use delivery::{Claim, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement, Then};
 pub use embedded::Embedded;
 pub use error::{CommitError, OpenError, StoreError};
 
@@ -319,4 +319,7 @@ pub trait Subscribed: Debug + Send + Sync {
     /// # Errors
     /// If the store cannot be read.
     fn claim(&self) -> Answer<'_, Result<Claim, StoreError>>;
+
+    /// Claims a delivery if one is at hand.
+    fn try_claim(&self) -> Option<Claim>;
 }

@@ -7,9 +7,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Dispatcher;
 use super::worker::Places;
-use crate::bus::{Claim, CommitError, Delivery, Settled, Settlement};
+use crate::bus::{Bus, Claim, CommitError, Delivery, Settled, Settlement};
 use crate::outcome::{Cause, Effects, Failure, Outcome};
-use crate::plugin::{Call, Generation, Handled, RERUN_LIMIT};
+use crate::plugin::{Call, Generation, Handled, Live, RERUN_LIMIT};
 use crate::subscription::{Definition, OPERATOR, Target, Webhook};
 use crate::telemetry::SubscriptionMetrics;
 
@@ -18,34 +18,77 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 /// How long an invocation that has run out of time may take to notice, before it is given up.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(1);
 
-pub(super) struct Attempt {
+/// How the attempts at a subscription's deliveries are made.
+pub(super) struct Attempts {
     pub(super) dispatcher: Dispatcher,
     pub(super) metrics: Arc<SubscriptionMetrics>,
     pub(super) definition: Arc<Definition>,
 }
 
 /// What an invocation came to, and whose it was.
-struct Ran {
-    outcome: Outcome,
-    effects: Option<(String, Effects)>,
-    digest: Option<String>,
-    took: Duration,
+pub(super) struct Ran {
+    pub(super) outcome: Outcome,
+    pub(super) effects: Option<(Arc<str>, Effects)>,
+    pub(super) digest: Option<Arc<str>>,
+    pub(super) took: Duration,
 }
 
 impl Ran {
     /// An outcome that nothing ran for.
-    fn failed(cause: Cause, reason: String) -> Self {
+    pub(super) fn failed(cause: Cause, reason: String) -> Self {
         let outcome = Outcome::Reject(Failure { cause, reason });
         Self { outcome, effects: None, digest: None, took: Duration::ZERO }
     }
+
+    /// What a plugin's handler came to.
+    pub(super) fn of(generation: &Generation, handled: Handled, took: Duration) -> Self {
+        let Handled { outcome, effects } = handled;
+        let digest = (outcome != Outcome::Ack).then(|| generation.digest.as_str().into());
+        Self { outcome, effects: Some((Arc::clone(&generation.name), effects)), digest, took }
+    }
+
+    fn settlement(self) -> Settlement {
+        Settlement { outcome: self.outcome, effects: self.effects, digest: self.digest, jitter: jitter() }
+    }
 }
 
-impl Attempt {
-    /// Makes the attempt. Whatever keeps it from being settled gives the claim back, and the delivery is
-    /// made again.
-    pub(super) async fn run(self, mut claim: Claim, mut places: Places) {
-        let mut again = None;
-        for rerun in 0.. {
+/// What a refused settlement leaves.
+pub(super) struct Refusal {
+    error: CommitError,
+    digest: Option<Arc<str>>,
+    took: Duration,
+}
+
+/// Held by an invocation that runs again after a conflict.
+type Again = tokio::sync::OwnedMutexGuard<()>;
+
+impl Attempts {
+    /// Makes an attempt at one delivery. Whatever keeps it from being settled gives the claim back, and the
+    /// delivery is made again.
+    pub(super) async fn run(&self, claim: Claim, places: Places) {
+        self.run_from(0, None, claim, places).await;
+    }
+
+    /// Goes on with a delivery whose settlement was refused.
+    pub(super) async fn recover(&self, mut claim: Claim, places: Places, generation: &Generation, refusal: Refusal) {
+        let Refusal { error, digest, took } = refusal;
+        match error {
+            CommitError::Conflict(key) => {
+                let again = self.conflict(&claim, &key, generation).await;
+                self.run_from(1, Some(again), claim, places).await;
+            }
+            CommitError::NotANumber(_) | CommitError::TooManySubscriptions(_) => {
+                let failed = self.settle_failed(&mut claim, Cause::Rejected, error.to_string(), digest, took).await;
+                if let Err(error) = failed {
+                    self.give_back(claim, &error).await;
+                }
+            }
+            error => self.give_back(claim, &error).await,
+        }
+    }
+
+    async fn run_from(&self, first: u32, mut again: Option<Again>, mut claim: Claim, mut places: Places) {
+        for rerun in first.. {
             let Some((generation, ran)) = self.invoke(claim.delivery()).await else { return };
             // Others of a parallel subscription may run while this one waits for the disk.
             if !self.definition.is_serial() {
@@ -53,13 +96,12 @@ impl Attempt {
             }
             match self.settle(&mut claim, ran, rerun).await {
                 Err(CommitError::Conflict(key)) => {
-                    self.metrics.conflict();
-                    let Delivery { subscription, .. } = claim.delivery();
-                    tracing::debug!(event = claim.event().id, %subscription, key, "conflict; running again");
                     if again.is_none()
                         && let Some(generation) = generation
                     {
-                        again = Some(Arc::clone(&generation.room.again).lock_owned().await);
+                        again = Some(self.conflict(&claim, &key, &generation).await);
+                    } else {
+                        self.metrics.conflict();
                     }
                 }
                 Err(error) => return self.give_back(claim, &error).await,
@@ -68,31 +110,86 @@ impl Attempt {
         }
     }
 
-    /// Runs the target. None if it is not there any more.
-    async fn invoke(&self, delivery: &Delivery) -> Option<(Option<Arc<Generation>>, Ran)> {
+    /// Notes a conflict, and waits for the turn to run again.
+    async fn conflict(&self, claim: &Claim, key: &str, generation: &Generation) -> Again {
+        self.metrics.conflict();
+        let Delivery { subscription, .. } = &**claim.delivery();
+        tracing::debug!(event = claim.event().id, %subscription, key, "conflict; running again");
+        Arc::clone(&generation.room.again).lock_owned().await
+    }
+
+    /// Hands over what a delivery came to, from a thread that may block. What is refused is gone on with in a
+    /// task.
+    pub(super) fn settle_then(self: &Arc<Self>, claim: Claim, places: Places, generation: &Arc<Generation>, ran: Ran) {
+        let (attempts, generation) = (Arc::clone(self), Arc::clone(generation));
+        let (shown, digest, took) = (ran.outcome.clone(), ran.digest.clone(), ran.took);
+        // A shutdown waits for this one as well.
+        let token = self.dispatcher.attempts.token();
+        let runtime = tokio::runtime::Handle::current();
+        let then = move |claim: Claim, settled| match settled {
+            Ok(settled) => {
+                attempts.report(claim.delivery(), &shown, settled, took);
+                drop((places, token));
+            }
+            Err(error) => {
+                let refusal = Refusal { error, digest, took };
+                drop(runtime.spawn(async move {
+                    attempts.recover(claim, places, &generation, refusal).await;
+                    drop(token);
+                }));
+            }
+        };
+        claim.settle_then(ran.settlement(), Box::new(then));
+    }
+
+    /// Settles what a delivery came to, and waits for its commit.
+    pub(super) async fn settle_alone(&self, mut claim: Claim, places: Places, generation: &Generation, ran: Ran) {
+        let (digest, took) = (ran.digest.clone(), ran.took);
+        if let Err(error) = self.settle(&mut claim, ran, 0).await {
+            self.recover(claim, places, generation, Refusal { error, digest, took }).await;
+        }
+    }
+
+    /// Why a delivery is not run at all.
+    pub(super) fn too_far(&self, delivery: &Delivery) -> Option<Ran> {
         let (hops, limit) = (delivery.event().hops(), self.dispatcher.hop_limit);
-        if hops > limit {
+        (hops > limit).then(|| {
             let reason = format!(
                 "{hops} events lie between this one and the first of its flow, and {limit} may: plugins publish for each other without end, or `hop_limit` is too low"
             );
-            return Some((None, Ran::failed(Cause::HopLimit, reason)));
+            Ran::failed(Cause::HopLimit, reason)
+        })
+    }
+
+    /// Runs the target. None if it is not there any more.
+    async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<(Option<Arc<Generation>>, Ran)> {
+        if let Some(ran) = self.too_far(delivery) {
+            return Some((None, ran));
         }
         match &self.definition.target {
             Target::Plugin(name) => {
-                let generation = self.generation(name, delivery)?;
-                // The plugin's own places first: one that fills them keeps no other waiting.
-                let own = Arc::clone(&generation.room.places).acquire_owned().await.ok()?;
-                let shared = Arc::clone(&self.dispatcher.places).acquire_owned().await.ok()?;
-                // The newest, since the waits may have been long.
-                let generation = self.generation(name, delivery)?;
-                let ran = self.run_plugin(Arc::clone(&generation), delivery, [own, shared]).await;
+                let (generation, places) = self.admit(name, delivery).await?;
+                let ran = self.run_plugin(Arc::clone(&generation), delivery, places).await;
                 Some((Some(generation), ran))
             }
             Target::Webhook(webhook) => Some((None, self.run_webhook(webhook, delivery).await?)),
         }
     }
 
-    fn generation(&self, name: &str, delivery: &Delivery) -> Option<Arc<Generation>> {
+    /// Waits for places, and takes the generation that is there then.
+    pub(super) async fn admit(
+        &self,
+        name: &str,
+        delivery: &Delivery,
+    ) -> Option<(Arc<Generation>, [OwnedSemaphorePermit; 2])> {
+        let generation = self.generation(name, delivery)?;
+        // The plugin's own places first: one that fills them keeps no other waiting.
+        let own = Arc::clone(&generation.room.places).acquire_owned().await.ok()?;
+        let shared = Arc::clone(&self.dispatcher.places).acquire_owned().await.ok()?;
+        Some((self.generation(name, delivery)?, [own, shared]))
+    }
+
+    pub(super) fn generation(&self, name: &str, delivery: &Delivery) -> Option<Arc<Generation>> {
         let generation = self.dispatcher.registry.snapshot().plugins.get(name).cloned()?;
         (delivery.is_dynamic || generation.declares(&delivery.subscription.name)).then_some(generation)
     }
@@ -101,40 +198,32 @@ impl Attempt {
     async fn run_plugin(
         &self,
         generation: Arc<Generation>,
-        delivery: &Delivery,
+        delivery: &Arc<Delivery>,
         places: [OwnedSemaphorePermit; 2],
     ) -> Ran {
         let started = Instant::now();
-        let state = self.dispatcher.bus.state(&generation.name);
-        let delivery = delivery.clone();
-        let timeout = self.definition.timeout;
-        let patience = timeout.min(generation.settings.limits.timeout) + TIMEOUT_GRACE;
-        let name = generation.name.to_string();
-        let digest = generation.digest.as_str().to_owned();
+        let patience = self.patience(&generation);
+        let bus = Arc::clone(&self.dispatcher.bus);
+        let (delivery, timeout) = (Arc::clone(delivery), self.definition.timeout);
+        let code = Arc::clone(&generation);
         let invocation = tokio::task::spawn_blocking(move || {
-            let call = Call {
-                event: delivery.event(),
-                subscription: &delivery.subscription.name,
-                attempt: delivery.attempt,
-                replay: delivery.replay,
-            };
-            let handled = generation.handle_event(&call, timeout, state);
+            let mut live = None;
+            let handled = handle(&*bus, &code, &delivery, timeout, &mut live);
+            code.keep(live);
             drop(places);
             handled
         });
-        let failed = |cause, reason| {
-            let outcome = Outcome::Retry { after: None, failure: Failure { cause, reason } };
-            Handled { outcome, effects: Effects::default() }
-        };
         let handled = match tokio::time::timeout(patience, invocation).await {
             Ok(Ok(handled)) => handled,
-            // A mistake in the host. Given back, the delivery would run into it again at once, and for ever.
-            Ok(Err(error)) => failed(Cause::Trap, format!("the host failed to run it: {error}")),
-            // It hangs in the host, where the guest's time is not counted. What it comes to is thrown away.
-            Err(_) => failed(Cause::Timeout, "it was given up because it ran out of time".to_owned()),
+            Ok(Err(error)) => host_failed(&error),
+            Err(_) => given_up(),
         };
-        let Handled { outcome, effects } = handled;
-        Ran { outcome, effects: Some((name, effects)), digest: Some(digest), took: started.elapsed() }
+        Ran::of(&generation, handled, started.elapsed())
+    }
+
+    /// How long an invocation is waited for.
+    pub(super) fn patience(&self, generation: &Generation) -> Duration {
+        self.definition.timeout.min(generation.settings.limits.timeout) + TIMEOUT_GRACE
     }
 
     async fn run_webhook(&self, webhook: &Webhook, delivery: &Delivery) -> Option<Ran> {
@@ -151,10 +240,8 @@ impl Attempt {
     }
 
     async fn settle(&self, claim: &mut Claim, ran: Ran, rerun: u32) -> Result<(), CommitError> {
-        let Ran { outcome, effects, digest, took } = ran;
-        let shown = outcome.clone();
-        let settlement = Settlement { outcome, effects, digest: digest.clone(), jitter: jitter() };
-        match claim.settle(settlement).await {
+        let (shown, digest, took) = (ran.outcome.clone(), ran.digest.clone(), ran.took);
+        match claim.settle(ran.settlement()).await {
             Ok(settled) => {
                 self.report(claim.delivery(), &shown, settled, took);
                 Ok(())
@@ -176,7 +263,7 @@ impl Attempt {
         claim: &mut Claim,
         cause: Cause,
         reason: String,
-        digest: Option<String>,
+        digest: Option<Arc<str>>,
         took: Duration,
     ) -> Result<(), CommitError> {
         let failure = Failure { cause, reason };
@@ -220,6 +307,37 @@ impl Attempt {
         }
         drop(claim);
     }
+}
+
+/// Lets a plugin handle a delivery. Blocks for as long as the handler runs.
+pub(super) fn handle(
+    bus: &dyn Bus,
+    generation: &Generation,
+    delivery: &Delivery,
+    timeout: Duration,
+    live: &mut Option<Live>,
+) -> Handled {
+    let call = Call {
+        event: delivery.event(),
+        subscription: &delivery.subscription.name,
+        attempt: delivery.attempt,
+        replay: delivery.replay,
+    };
+    generation.handle_event(&call, timeout, bus.state(&generation.name), live)
+}
+
+/// A mistake in the host. Given back, the delivery would run into it again at once, and for ever.
+pub(super) fn host_failed(error: &tokio::task::JoinError) -> Handled {
+    failed(Cause::Trap, format!("the host failed to run it: {error}"))
+}
+
+/// It hangs in the host, where the guest's time is not counted. What it comes to is thrown away.
+pub(super) fn given_up() -> Handled {
+    failed(Cause::Timeout, "it was given up because it ran out of time".to_owned())
+}
+
+fn failed(cause: Cause, reason: String) -> Handled {
+    Handled::without(Outcome::Retry { after: None, failure: Failure { cause, reason } })
 }
 
 /// A number from 0 to 1 that differs from call to call. It need not be hard to guess.

@@ -3,6 +3,7 @@
 
 mod attempt;
 mod signature;
+mod slice;
 mod webhook;
 mod worker;
 
@@ -27,6 +28,8 @@ pub struct Dispatcher {
     webhooks: Webhooks,
     /// How many events a flow may pass before its deliveries are dead letters.
     hop_limit: u32,
+    /// How many threads can run at once.
+    cores: usize,
     /// Attempts that run. They outlive the claiming, so that a shutdown can wait for them.
     attempts: TaskTracker,
 }
@@ -35,7 +38,8 @@ impl Dispatcher {
     /// A dispatcher that shares the places for invocations with the ingress.
     #[must_use]
     pub fn new(bus: SharedBus, registry: Registry, places: Arc<Semaphore>, webhooks: Webhooks, hop_limit: u32) -> Self {
-        Self { bus, registry, places, webhooks, hop_limit, attempts: TaskTracker::new() }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { bus, registry, places, webhooks, hop_limit, cores, attempts: TaskTracker::new() }
     }
 
     /// Gives every subscription a worker until it is cancelled, then waits for the attempts that run.

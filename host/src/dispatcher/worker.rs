@@ -2,13 +2,16 @@
 //! to an attempt.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
-use super::attempt::Attempt;
+use super::attempt::Attempts;
+use super::slice::Slice;
 use crate::bus::{Claim, Subscribed};
+use crate::subscription::Target;
 use crate::telemetry::SubscriptionMetrics;
 
 /// How many deliveries of a subscription may wait for their commit after they have run.
@@ -22,7 +25,13 @@ pub(super) struct Worker {
     /// How many places `running` has in all.
     size: usize,
     unsettled: Arc<Semaphore>,
+    /// A slice has come to its end.
+    ended: Arc<Notify>,
 }
+
+/// While so many slices of a subscription run as there are cores, another one begins only if none of them has
+/// come to its end for so long: their handlers are slow, or wait.
+const SPREAD_AFTER: Duration = Duration::from_millis(2);
 
 /// The places that a delivery holds.
 pub(super) struct Places {
@@ -33,6 +42,16 @@ pub(super) struct Places {
 }
 
 impl Places {
+    /// For a delivery that runs in another one's place.
+    pub(super) fn unsettled(unsettled: OwnedSemaphorePermit) -> Self {
+        Self { running: None, _unsettled: unsettled }
+    }
+
+    /// Gives the place to run away.
+    pub(super) fn take_running(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.running.take()
+    }
+
     /// Lets another delivery run, while this one waits for its commit.
     pub(super) fn free_running(&mut self) {
         self.running = None;
@@ -45,7 +64,7 @@ impl Worker {
         let size = subscription.definition().parallelism();
         let running = Arc::new(Semaphore::new(size));
         let unsettled = Arc::new(Semaphore::new(UNSETTLED_LIMIT));
-        Self { dispatcher, subscription, metrics, running, size, unsettled }
+        Self { dispatcher, subscription, metrics, running, size, unsettled, ended: Arc::default() }
     }
 
     /// Works until it is cancelled or the subscription is deleted.
@@ -62,13 +81,32 @@ impl Worker {
             }
             self.resize();
             if let Some((claim, places)) = next {
-                let attempt = Attempt {
-                    dispatcher: self.dispatcher.clone(),
-                    metrics: Arc::clone(&self.metrics),
-                    definition: self.subscription.definition(),
-                };
-                self.dispatcher.attempts.spawn(attempt.run(claim, places));
+                self.begin(claim, places, &cancelled);
             }
+        }
+    }
+
+    fn begin(&self, claim: Claim, places: Places, cancelled: &CancellationToken) {
+        let definition = self.subscription.definition();
+        let metrics = Arc::clone(&self.metrics);
+        let attempts = Attempts { dispatcher: self.dispatcher.clone(), metrics, definition };
+        let tasks = &self.dispatcher.attempts;
+        match &attempts.definition.target {
+            Target::Plugin(name) if !attempts.definition.is_serial() => {
+                let name = name.clone();
+                let slice = Slice {
+                    attempts: Arc::new(attempts),
+                    subscription: Arc::clone(&self.subscription),
+                    unsettled: Arc::clone(&self.unsettled),
+                    cancelled: cancelled.clone(),
+                };
+                let ended = Arc::clone(&self.ended);
+                tasks.spawn(async move {
+                    slice.run(&name, claim, places).await;
+                    ended.notify_one();
+                });
+            }
+            _ => drop(tasks.spawn(async move { attempts.run(claim, places).await })),
         }
     }
 
@@ -79,14 +117,23 @@ impl Worker {
             self.target_is_there().await;
             let running = acquire(&self.running).await;
             let unsettled = acquire(&self.unsettled).await;
+            self.others_are_busy().await;
             match self.subscription.claim().await {
                 Ok(claim) => return (claim, Places { running: Some(running), _unsettled: unsettled }),
                 Err(error) => {
                     // The store's failure ends the host; until then there is no use in trying at once.
                     tracing::error!(subscription = %self.subscription.id(), %error, "no delivery can be read");
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
+        }
+    }
+
+    /// Waits while slices that run may take what comes.
+    async fn others_are_busy(&self) {
+        let running = self.size.saturating_sub(self.running.available_permits() + 1);
+        if running >= self.dispatcher.cores {
+            drop(tokio::time::timeout(SPREAD_AFTER, self.ended.notified()).await);
         }
     }
 

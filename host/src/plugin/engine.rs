@@ -51,7 +51,8 @@ fn settings(config: EngineConfig) -> Config {
     const RESIDENT_BYTES: usize = 1 << 20;
     const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 
-    let slots = u32::try_from(config.concurrency).unwrap_or(u32::MAX);
+    // As many again may wait for another call.
+    let slots = u32::try_from(config.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(16))

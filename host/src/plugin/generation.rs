@@ -1,10 +1,12 @@
-//! One loaded digest of a plugin, and its invocations: each in a fresh instance.
+//! One loaded digest of a plugin, and its invocations: each in a fresh instance, unless an operator has
+//! asked for less isolation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::component::{Component, Instance, InstancePre, Linker};
+use tokio::sync::Semaphore;
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store, Trap, WasmBacktrace};
 
 use super::bindings::exports::sandbus::plugin::{descriptor as descriptor_export, event_handler, http_handler};
@@ -12,6 +14,7 @@ use super::bindings::sandbus::plugin::types as wire;
 use super::compile::Digest;
 use super::descriptor::{Descriptor, Invalid};
 use super::engine;
+use super::idle::Idle;
 use super::imports::{self, Invocation, Occasion, ReplyTo, Run};
 use super::loader::Room;
 use super::settings::Settings;
@@ -87,36 +90,58 @@ impl Prepared {
         Ok(())
     }
 
-    /// Makes an instance, calls it and throws it away.
-    fn invoke<T>(
-        &self,
-        run: Run,
-        timeout: Duration,
-        call: impl FnOnce(&mut Store<Invocation>, &Instance) -> wasmtime::Result<T>,
-    ) -> (Result<T, Failure>, Invocation) {
-        let mut store = self.store(Invocation::running(run), timeout);
-        let result = self.pre.instantiate(&mut store).and_then(|instance| call(&mut store, &instance));
-        let result = result.map_err(|error| {
-            let Ended { cause, reason } = Ended::of(&error, store.data());
-            let reason = if cause == Cause::Timeout {
-                format!("{reason} after {}", humantime::format_duration(timeout))
-            } else {
-                reason
-            };
-            Failure { cause, reason }
+    /// Makes an instance.
+    fn live(&self, memory_bytes: usize, timeout: Duration) -> Result<Live, Failure> {
+        let mut store = self.store(Invocation::running(memory_bytes), timeout);
+        let made = self.pre.instantiate(&mut store).and_then(|instance| {
+            let events = self.events.as_ref().map(|events| events.load(&mut store, &instance)).transpose()?;
+            let http = self.http.as_ref().map(|http| http.load(&mut store, &instance)).transpose()?;
+            Ok((events, http))
         });
-        (result, store.into_data())
+        match made {
+            Ok((events, http)) => Ok(Live { store, events, http, calls: 0 }),
+            Err(error) => Err(failure(&error, store.data(), timeout)),
+        }
     }
 
     fn store(&self, invocation: Invocation, timeout: Duration) -> Store<Invocation> {
         let mut store = Store::new(&self.engine, invocation);
         store.limiter(|invocation| &mut invocation.meter);
-        store.set_epoch_deadline(engine::ticks(timeout));
         store.epoch_deadline_trap();
-        // What a guest passes to the host in one call is copied there: no more than its effects may have.
-        store.set_hostcall_fuel(16 << 20);
+        give_time(&mut store, timeout);
         store
     }
+}
+
+/// Gives a store what one call may use.
+fn give_time(store: &mut Store<Invocation>, timeout: Duration) {
+    store.set_epoch_deadline(engine::ticks(timeout));
+    // What a guest passes to the host in one call is copied there: no more than its effects may have.
+    store.set_hostcall_fuel(16 << 20);
+}
+
+/// An instance, and how many calls it has had. It serves one plugin's generation alone, and ends with the
+/// first call that ends badly.
+pub struct Live {
+    store: Store<Invocation>,
+    events: Option<event_handler::Guest>,
+    http: Option<http_handler::Guest>,
+    calls: u32,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Live").field("calls", &self.calls).finish_non_exhaustive()
+    }
+}
+
+fn failure(error: &wasmtime::Error, invocation: &Invocation, timeout: Duration) -> Failure {
+    let Ended { cause, reason } = Ended::of(error, invocation);
+    let reason = match cause {
+        Cause::Timeout => format!("{reason} after {}", humantime::format_duration(timeout)),
+        _ => reason,
+    };
+    Failure { cause, reason }
 }
 
 /// One loaded digest of a plugin.
@@ -133,6 +158,8 @@ pub struct Generation {
     pub room: Arc<Room>,
     code: Code,
     clock: Clock,
+    /// Instances that may serve another call, where an operator has asked for that.
+    idle: Idle,
 }
 
 /// What runs.
@@ -160,7 +187,7 @@ impl std::fmt::Debug for Generation {
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// The event.
-    pub event: &'a Event,
+    pub event: &'a Arc<Event>,
     /// The name of the subscription that it is delivered for.
     pub subscription: &'a str,
     /// Which attempt this is, from 1.
@@ -176,6 +203,14 @@ pub struct Handled {
     pub outcome: Outcome,
     /// What is committed with an ack.
     pub effects: Effects,
+}
+
+impl Handled {
+    /// An outcome without effects.
+    #[must_use]
+    pub fn without(outcome: Outcome) -> Self {
+        Self { outcome, effects: Effects::default() }
+    }
 }
 
 /// A request for a plugin's route.
@@ -236,10 +271,11 @@ impl Generation {
         room: Arc<Room>,
         prepared: Prepared,
         clock: Clock,
+        idle: Idle,
     ) -> Self {
         let name = descriptor.name.as_str().into();
         let code = Code::Component(prepared);
-        Self { name, digest, descriptor, settings: Arc::new(settings), room, code, clock }
+        Self { name, digest, descriptor, settings: Arc::new(settings), room, code, clock, idle }
     }
 
     /// The same plugin with a native handler in place of its component.
@@ -253,6 +289,7 @@ impl Generation {
             room: Arc::clone(&self.room),
             code: Code::Native(handler),
             clock: self.clock.clone(),
+            idle: Idle::new(Arc::new(Semaphore::new(0))),
         }
     }
 
@@ -262,23 +299,35 @@ impl Generation {
         self.descriptor.subscriptions.iter().any(|declared| declared.name == subscription)
     }
 
-    /// Handles a delivery in a fresh instance. Blocks for as long as the handler runs.
+    /// How many deliveries of a subscription one instance may serve in a row.
     #[must_use]
-    pub fn handle_event(&self, call: &Call<'_>, timeout: Duration, state: Box<dyn StateView>) -> Handled {
+    pub fn batch(&self, subscription: &str) -> u32 {
+        self.settings.batches.get(subscription).map_or(1, |batch| batch.get())
+    }
+
+    /// Handles a delivery: in the instance that is given, if there is one, or in a fresh one. Leaves an instance
+    /// that may go on. Blocks for as long as the handler runs.
+    #[must_use]
+    pub fn handle_event(
+        &self,
+        call: &Call<'_>,
+        timeout: Duration,
+        state: Box<dyn StateView>,
+        live: &mut Option<Live>,
+    ) -> Handled {
         let Call { event, subscription, attempt, replay } = *call;
-        let occasion = Occasion::Delivery { event: event.id.clone(), subscription: subscription.to_owned(), attempt };
+        let occasion = Occasion::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
         let run = self.run(state, IdSeed::of_delivery(event, subscription, replay), event.inherited(), occasion);
         let prepared = match &self.code {
-            Code::Component(prepared) => prepared,
+            Code::Component(prepared) if prepared.events.is_some() => prepared,
+            Code::Component(_) => {
+                let reason = format!("plugin `{}` exports no event handler", self.name);
+                return Handled::without(Outcome::Reject(Failure { cause: Cause::NoHandler, reason }));
+            }
             Code::Native(handler) => return run_native(*handler, event, run),
         };
-        let Some(events) = &prepared.events else {
-            let reason = format!("plugin `{}` exports no event handler", self.name);
-            let outcome = Outcome::Reject(Failure { cause: Cause::NoHandler, reason });
-            return Handled { outcome, effects: Effects::default() };
-        };
         let timeout = timeout.min(self.settings.limits.timeout);
-        let (result, invocation) = prepared.invoke(run, timeout, |store, instance| {
+        let result = self.call(prepared, run, timeout, live, |Live { store, events, .. }| {
             let extensions = pairs(&event.extensions);
             let delivery = wire::Delivery {
                 event: wire::Event {
@@ -296,29 +345,30 @@ impl Generation {
                 attempt,
                 replay: replay.is_some(),
             };
-            events.load(&mut *store, instance)?.call_handle(&mut *store, delivery)
+            events.as_ref().map(|events| events.call_handle(store, delivery)).transpose()
         });
         match result {
-            Ok(Ok(())) => Handled { outcome: Outcome::Ack, effects: invocation.into_effects().unwrap_or_default() },
-            Ok(Err(failure)) => Handled { outcome: outcome_of(failure), effects: Effects::default() },
-            Err(failure) => Handled { outcome: Outcome::Retry { after: None, failure }, effects: Effects::default() },
+            (Ok(Some(Ok(()))), (effects, _)) => Handled { outcome: Outcome::Ack, effects },
+            (Ok(Some(Err(failure))), _) => Handled::without(outcome_of(failure)),
+            (Ok(None), _) => unreachable!("it was looked for above"),
+            (Err(failure), _) => Handled::without(Outcome::Retry { after: None, failure }),
         }
     }
 
-    /// Handles a request in a fresh instance. Blocks for as long as the handler runs.
+    /// Handles a request. Blocks for as long as the handler runs.
     #[must_use]
     pub fn handle_request(&self, request: &Request, ids: IdSeed, state: Box<dyn StateView>) -> Answered {
-        let with_http = match &self.code {
-            Code::Component(prepared) => prepared.http.as_ref().map(|http| (prepared, http)),
-            Code::Native(_) => None,
-        };
-        let Some((prepared, http)) = with_http else {
-            let reason = format!("plugin `{}` exports no HTTP handler", self.name);
-            return Answered::Failed(Failure { cause: Cause::NoHandler, reason });
+        let prepared = match &self.code {
+            Code::Component(prepared) if prepared.http.is_some() => prepared,
+            Code::Component(_) | Code::Native(_) => {
+                let reason = format!("plugin `{}` exports no HTTP handler", self.name);
+                return Answered::Failed(Failure { cause: Cause::NoHandler, reason });
+            }
         };
         let occasion = Occasion::Request { route: format!("{} {}", request.method, request.route) };
         let run = self.run(state, ids, request.trace(), occasion);
-        let (result, invocation) = prepared.invoke(run, self.settings.limits.timeout, |store, instance| {
+        let mut live = None;
+        let result = self.call(prepared, run, self.settings.limits.timeout, &mut live, |Live { store, http, .. }| {
             let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
             let headers = pairs(request.headers.iter().map(|(name, value)| (name, value)));
             let request = http_handler::Request {
@@ -330,15 +380,54 @@ impl Generation {
                 headers: &headers,
                 body: &request.body,
             };
-            http.load(&mut *store, instance)?.call_handle(&mut *store, request)
+            http.as_ref().map(|http| http.call_handle(store, request)).transpose()
         });
+        self.keep(live);
         match result {
-            Ok(Ok(response)) => {
-                let (effects, reply) = invocation.into_parts().unwrap_or_default();
+            (Ok(Some(Ok(response))), (effects, reply)) => {
                 Answered::Commit(response_of(response), Box::new(effects), reply)
             }
-            Ok(Err(response)) => Answered::Discard(response_of(response)),
-            Err(failure) => Answered::Failed(failure),
+            (Ok(Some(Err(response))), _) => Answered::Discard(response_of(response)),
+            (Ok(None), _) => unreachable!("it was looked for above"),
+            (Err(failure), _) => Answered::Failed(failure),
+        }
+    }
+
+    /// Calls an instance: the given one, one that is kept, or a fresh one. It is gone if the call ends badly.
+    fn call<T>(
+        &self,
+        prepared: &Prepared,
+        run: Run,
+        timeout: Duration,
+        live: &mut Option<Live>,
+        call: impl FnOnce(&mut Live) -> wasmtime::Result<T>,
+    ) -> (Result<T, Failure>, (Effects, Option<ReplyTo>)) {
+        let mut instance = match live.take().or_else(|| self.idle.take()) {
+            Some(mut instance) => {
+                give_time(&mut instance.store, timeout);
+                instance
+            }
+            None => match prepared.live(self.settings.limits.memory_bytes, timeout) {
+                Ok(instance) => instance,
+                Err(failure) => return (Err(failure), Default::default()),
+            },
+        };
+        instance.store.data_mut().begin(run);
+        instance.calls += 1;
+        match call(&mut instance) {
+            Ok(value) => {
+                let asked = instance.store.data_mut().end();
+                *live = Some(instance);
+                (Ok(value), asked)
+            }
+            Err(error) => (Err(failure(&error, instance.store.data(), timeout)), Default::default()),
+        }
+    }
+
+    /// Keeps an instance for another call, if an operator has asked for that.
+    pub fn keep(&self, live: Option<Live>) {
+        if let Some(live) = live.filter(|live| live.calls < self.settings.reuse.get()) {
+            self.idle.put(live);
         }
     }
 
@@ -365,10 +454,11 @@ impl Generation {
 }
 
 fn run_native(handler: NativeHandler, event: &Event, run: Run) -> Handled {
-    let mut invocation = Invocation::running(run);
+    let mut invocation = Invocation::running(0);
+    invocation.begin(run);
     let outcome = handler(event, &mut |event_type, json| invocation.publish_json(event_type, json));
-    let kept = invocation.into_effects().filter(|_| outcome == Outcome::Ack);
-    Handled { outcome, effects: kept.unwrap_or_default() }
+    let (effects, _) = invocation.end();
+    if outcome == Outcome::Ack { Handled { outcome, effects } } else { Handled::without(outcome) }
 }
 
 /// How a call that returned no value ended.

@@ -66,7 +66,7 @@ pub const REPLY_LIMIT: Duration = Duration::from_mins(1);
 /// What an invocation is about, for its log lines.
 #[derive(Clone, Debug)]
 pub(super) enum Occasion {
-    Delivery { event: String, subscription: String, attempt: u32 },
+    Delivery { event: Arc<Event>, subscription: String, attempt: u32 },
     Request { route: String },
 }
 
@@ -95,18 +95,22 @@ impl Invocation {
         Self { meter: Meter::new(memory_bytes), table: ResourceTable::new(), run: None, panic: None }
     }
 
-    pub(super) fn running(run: Run) -> Self {
-        let meter = Meter::new(run.settings.limits.memory_bytes);
-        Self { meter, table: ResourceTable::new(), run: Some(run), panic: None }
+    /// For calls of handlers, one after the other. The instance's memory, and the handles that it has, outlive
+    /// a call; nothing else does.
+    pub(super) fn running(memory_bytes: usize) -> Self {
+        Self { meter: Meter::new(memory_bytes), table: ResourceTable::new(), run: None, panic: None }
     }
 
-    pub(super) fn into_effects(self) -> Option<crate::outcome::Effects> {
-        self.run.map(|run| run.buffer.into_effects())
+    /// Begins a call.
+    pub(super) fn begin(&mut self, run: Run) {
+        self.meter.was_refused = false;
+        self.panic = None;
+        self.run = Some(run);
     }
 
-    /// The effects, and the reply that the client of a request waits for.
-    pub(super) fn into_parts(self) -> Option<(crate::outcome::Effects, Option<ReplyTo>)> {
-        self.run.map(|run| (run.buffer.into_effects(), run.reply))
+    /// Ends a call. What it asked for: its effects, and the reply that the client of a request waits for.
+    pub(super) fn end(&mut self) -> (crate::outcome::Effects, Option<ReplyTo>) {
+        self.run.take().map(|run| (run.buffer.into_effects(), run.reply)).unwrap_or_default()
     }
 
     /// Publishes as a component would. For native handlers, which are trusted to publish what they may.

@@ -12,6 +12,7 @@ use super::compile::{CodeCache, CompileError, Digest};
 use super::descriptor::Descriptor;
 use super::engine::{self, EngineConfig, EngineError};
 use super::generation::{Generation, PrepareError, Prepared};
+use super::idle::Idle;
 use super::imports::Invocation;
 use super::settings::{Defaults, Mismatch, Settings};
 use super::sidecar::Sidecar;
@@ -25,6 +26,8 @@ pub struct Loader {
     clock: Clock,
     /// Rooms by plugin: all generations of one share it, so that a swap does not double it.
     rooms: Mutex<HashMap<String, Arc<Room>>>,
+    /// Places for instances that wait for another call.
+    idle: Arc<Semaphore>,
     /// Kept so that the ticker goes on.
     _engine: Engine,
 }
@@ -82,7 +85,8 @@ impl Loader {
     pub fn new(config: EngineConfig, cache: PathBuf, defaults: Defaults, clock: Clock) -> Result<Self, EngineError> {
         let (engine, linker) = engine::start(config)?;
         let cache = CodeCache::new(cache, engine.clone());
-        Ok(Self { linker, cache, defaults, clock, rooms: Mutex::default(), _engine: engine })
+        let idle = Arc::new(Semaphore::new(config.concurrency));
+        Ok(Self { linker, cache, defaults, clock, rooms: Mutex::default(), idle, _engine: engine })
     }
 
     /// Makes a generation of a file's bytes and its sidecar's text. Blocks for as long as it compiles.
@@ -97,7 +101,8 @@ impl Loader {
         prepared.check_handlers(&descriptor)?;
         let settings = Settings::new(&descriptor, sidecar, &self.defaults)?;
         let room = self.room(&descriptor.name, settings.concurrency.get() as usize);
-        Ok(Generation::new(digest, Arc::new(descriptor), settings, room, prepared, self.clock.clone()))
+        let idle = Idle::new(Arc::clone(&self.idle));
+        Ok(Generation::new(digest, Arc::new(descriptor), settings, room, prepared, self.clock.clone(), idle))
     }
 
     /// The descriptor, asked for once for each digest.

@@ -13,7 +13,7 @@ pub(super) fn emit(run: &Run, level: Level, context: &str, message: &str) {
         ($level:ident) => {
             match &run.occasion {
                 Occasion::Delivery { event, subscription, attempt } => {
-                    tracing::$level!(target: "plugin", plugin, %event, %subscription, attempt, %context, "{message}");
+                    tracing::$level!(target: "plugin", plugin, event = %event.id, %subscription, attempt, %context, "{message}");
                 }
                 Occasion::Request { route } => tracing::$level!(target: "plugin", plugin, %route, %context, "{message}"),
             }

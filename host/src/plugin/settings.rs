@@ -30,6 +30,10 @@ pub struct Settings {
     pub limits: Limits,
     /// How many invocations run at a time.
     pub concurrency: NonZeroU32,
+    /// How many invocations one instance may serve.
+    pub reuse: NonZeroU32,
+    /// How many deliveries of a subscription one instance may serve in a row, where it is more than one.
+    pub batches: BTreeMap<String, NonZeroU32>,
     /// Event types that it may publish.
     pub publish: Vec<Pattern>,
     /// Event types that it may make subscriptions for.
@@ -91,6 +95,8 @@ impl Settings {
         Ok(Self {
             limits,
             concurrency: sidecar.limits.concurrency.unwrap_or(defaults.plugin_concurrency),
+            reuse: sidecar.limits.reuse.unwrap_or(NonZeroU32::MIN),
+            batches: batches(sidecar),
             subscription_concurrency: defaults.subscription_concurrency,
             publish,
             subscribe: sidecar.grants.subscribe.clone().unwrap_or_else(|| descriptor.subscribes.clone()),
@@ -118,6 +124,11 @@ impl Settings {
         );
         withheld
     }
+}
+
+fn batches(sidecar: &Sidecar) -> BTreeMap<String, NonZeroU32> {
+    let batches = sidecar.subscriptions.iter().filter_map(|(name, rules)| Some((name.clone(), rules.batch?)));
+    batches.collect()
 }
 
 fn config(descriptor: &Descriptor, sidecar: &Sidecar) -> Result<BTreeMap<String, String>, Mismatch> {

@@ -37,6 +37,8 @@ pub struct LimitOverrides {
     pub timeout: Option<Duration>,
     /// How many invocations of the plugin run at a time.
     pub concurrency: Option<NonZeroU32>,
+    /// How many invocations one instance may serve; one when left out.
+    pub reuse: Option<NonZeroU32>,
 }
 
 /// What a plugin may reach.
@@ -57,6 +59,8 @@ pub struct Grants {
 pub struct SubscriptionOverrides {
     /// How many deliveries may be in flight.
     pub concurrency: Option<NonZeroU32>,
+    /// How many deliveries one fresh instance may serve in a row; one when left out.
+    pub batch: Option<NonZeroU32>,
     /// How many attempts are made.
     pub attempts: Option<NonZeroU32>,
     /// The delay before the second attempt.

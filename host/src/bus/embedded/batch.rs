@@ -1,11 +1,11 @@
 //! One group of changes on its way through a transaction: what happens once it is durable, and who is
 //! answered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::command::{Deferred, Reply, later};
+use super::command::{Deferred, Reply};
 use super::keys::Key;
 use super::progress::{Hole, Pause, Subscription};
 use super::rows::Log;
@@ -32,8 +32,10 @@ pub(super) struct Batch {
     /// Cursors that move, and the deliveries before them that got rows.
     pub(super) moves: Vec<CursorMove>,
     /// First attempts that are settled, by subscription.
-    pub(super) fresh: HashMap<i64, (Arc<Subscription>, Vec<Position>)>,
+    pub(super) fresh: HashMap<i64, (Arc<Subscription>, HashSet<Position>)>,
     pub(super) settled: Vec<(Arc<Subscription>, Position, Settled)>,
+    /// The same, to be looked up.
+    pub(super) is_settled: HashSet<(i64, Position)>,
     pub(super) redriven: Vec<Redriven>,
     /// Keys behind whose dead letter nothing waits any more.
     pub(super) unparked: Vec<(Arc<Subscription>, Key)>,
@@ -99,6 +101,7 @@ impl Batch {
             moves: Vec::new(),
             fresh: HashMap::new(),
             settled: Vec::new(),
+            is_settled: HashSet::new(),
             redriven: Vec::new(),
             unparked: Vec::new(),
             expired: Vec::new(),
@@ -140,12 +143,21 @@ pub(super) fn answer<T: Send + 'static>(
     reply: Reply<T>,
     apply: impl FnOnce(&mut Batch) -> Result<T, Refused>,
 ) -> Result<(), StoreError> {
+    answer_then(batch, move |result| drop(reply.send(result)), apply)
+}
+
+/// The same for whoever wants to be told.
+pub(super) fn answer_then<T: Send + 'static>(
+    batch: &mut Batch,
+    then: impl FnOnce(Result<T, CommitError>) + Send + 'static,
+    apply: impl FnOnce(&mut Batch) -> Result<T, Refused>,
+) -> Result<(), StoreError> {
     let (result, failure) = match apply(batch) {
         Ok(value) => (Ok(value), None),
         Err(Refused::Change(error)) => (Err(error), None),
         // The commit's own error is what is answered.
         Err(Refused::Store(error)) => (Err(CommitError::Closed(error.to_string())), Some(error)),
     };
-    batch.replies.push(later(reply, result));
+    batch.replies.push(Box::new(move |commit| then(commit.and(result))));
     failure.map_or(Ok(()), Err)
 }

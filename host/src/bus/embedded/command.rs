@@ -12,6 +12,8 @@ use crate::outcome::{Effects, Publish};
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
+/// Is told what became of an attempt, by the writer.
+pub(super) type SettledReply = Box<dyn FnOnce(Result<Settled, CommitError>) + Send>;
 
 /// A change to commit.
 pub(super) enum Command {
@@ -21,7 +23,7 @@ pub(super) enum Command {
     },
     Settle {
         attempt: Box<Ended>,
-        reply: Reply<Settled>,
+        reply: SettledReply,
     },
     Commit {
         plugin: String,
@@ -113,7 +115,7 @@ pub(super) fn refuse(command: Command) -> Option<Deferred> {
     const REFUSED: CommitError = CommitError::Busy;
     match command {
         Command::Publish { reply, .. } => Some(later(reply, Err(REFUSED))),
-        Command::Settle { reply, .. } => Some(later(reply, Err(REFUSED))),
+        Command::Settle { reply, .. } => Some(Box::new(move |commit| reply(commit.and(Err(REFUSED))))),
         Command::Commit { reply, .. }
         | Command::Subscribe { reply, .. }
         | Command::Delete { reply, .. }

@@ -4,7 +4,7 @@
 //! keeps up, its deliveries come from memory. One that falls behind reads the log instead, from where the
 //! offers stopped, until it has caught up. An idle subscription costs nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -306,7 +306,7 @@ impl Progress {
 
     /// The open deliveries up to a position that have no row yet: they need one if the cursor goes there.
     /// Those that are being settled are left out.
-    pub(super) fn holes(&self, to: Position, settled: &[Position]) -> Vec<Hole> {
+    pub(super) fn holes(&self, to: Position, settled: &HashSet<Position>) -> Vec<Hole> {
         let claimed = self.claimed.range(..=to).map(|(_, delivery)| Hole { delivery: delivery.clone(), held: false });
         // What was given back, or waits behind its key, may lie before the cursor.
         let ready = self.ready.iter().take_while(|delivery| delivery.logged.position <= to);

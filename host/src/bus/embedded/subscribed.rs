@@ -10,7 +10,7 @@ use super::command::{Command, Ended};
 use super::progress::{PAGE, Step, Subscription, Waiting};
 use super::{Embedded, Shared, rows};
 use crate::bus::{
-    Answer, Claim, CommitError, Delivery, Open, Overview, ReplayOverview, Settled, Settlement, StoreError, Subscribed,
+    Answer, Claim, CommitError, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement, StoreError, Subscribed,
 };
 use crate::event::{Logged, Position};
 use crate::subscription::{Definition, SubscriptionId};
@@ -65,6 +65,16 @@ impl Subscribed for Feed {
 
     fn claim(&self) -> Answer<'_, Result<Claim, StoreError>> {
         Box::pin(self.next())
+    }
+
+    fn try_claim(&self) -> Option<Claim> {
+        let now = self.bus.shared.clock.now();
+        // Whatever else must be done for the next one is found, and done, by whoever waits for it.
+        match self.subscription.progress().step(now) {
+            Step::Deliver(delivery) => Some(delivery),
+            Step::Read | Step::Hold | Step::Wait(_) => None,
+        }
+        .map(|delivery| self.claimed(delivery))
     }
 }
 
@@ -245,12 +255,35 @@ impl Open for Held {
             }
             let subscription = Arc::clone(&self.from.subscription);
             let attempt = Box::new(Ended { subscription, position: self.position, settlement });
-            let settled = self.from.bus.ask(|reply| Command::Settle { attempt, reply }).await;
+            let settled = self
+                .from
+                .bus
+                .ask(|reply| Command::Settle { attempt, reply: Box::new(move |settled| drop(reply.send(settled))) })
+                .await;
             if matches!(settled, Ok(_) | Err(CommitError::NotOpen)) {
                 self.open = false;
             }
             settled
         })
+    }
+
+    fn settle_then(mut self: Box<Self>, settlement: Settlement, then: OpenThen) {
+        if !self.open {
+            return then(self, Err(CommitError::NotOpen));
+        }
+        let bus = self.from.bus.clone();
+        let subscription = Arc::clone(&self.from.subscription);
+        let attempt = Box::new(Ended { subscription, position: self.position, settlement });
+        let reply = Box::new(move |settled| {
+            if matches!(settled, Ok(_) | Err(CommitError::NotOpen)) {
+                self.open = false;
+            }
+            then(self, settled);
+        });
+        let sent = bus.commands.blocking_send(Command::Settle { attempt, reply });
+        if let Err(tokio::sync::mpsc::error::SendError(Command::Settle { reply, .. })) = sent {
+            reply(Err(bus.closed()));
+        }
     }
 }
 

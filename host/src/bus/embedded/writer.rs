@@ -22,7 +22,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::Shared;
-use super::batch::{Batch, CursorMove, Redriven, answer};
+use super::batch::{Batch, CursorMove, Redriven, answer, answer_then};
 use super::command::{Command, refuse};
 use super::progress::Subscription;
 use super::rows::{self, Log};
@@ -187,7 +187,7 @@ impl Writer {
     fn apply(&mut self, command: Command, batch: &mut Batch) -> Result<(), StoreError> {
         match command {
             Command::Publish { events, reply } => answer(batch, reply, |batch| self.publish(events, batch)),
-            Command::Settle { attempt, reply } => answer(batch, reply, |batch| self.settle(*attempt, batch)),
+            Command::Settle { attempt, reply } => answer_then(batch, reply, |batch| self.settle(*attempt, batch)),
             Command::Commit { plugin, effects, reply } => answer(batch, reply, |batch| {
                 self.check_room(&effects.publishes, batch)?;
                 self.apply_effects(&plugin, *effects, batch)
@@ -252,9 +252,11 @@ impl Writer {
             drop(progress);
             subscription.wake.notify_one();
         }
+        let mut woken = Woken::default();
         for (subscription, position, settled) in batch.settled.drain(..) {
             see_settled(&subscription, position, settled);
             self.note_replay(&subscription);
+            woken.add(subscription);
         }
         for (subscription, key) in batch.unparked.drain(..) {
             subscription.progress().keys.release(&key);
@@ -265,7 +267,8 @@ impl Writer {
             self.note_replay(&subscription);
         }
         self.change_subscriptions(batch);
-        self.offer(&std::mem::take(&mut batch.appended));
+        self.offer(&std::mem::take(&mut batch.appended), &mut woken);
+        woken.wake();
         if std::mem::take(&mut batch.drained) {
             self.see_drained();
         }
@@ -280,14 +283,14 @@ impl Writer {
         }
     }
 
-    fn offer(&mut self, appended: &[Logged]) {
+    fn offer(&mut self, appended: &[Logged], woken: &mut Woken) {
         for logged in appended {
             for subscription in &self.takers_of(&logged.event.event_type).all {
                 let mut progress = subscription.progress();
                 if progress.definition.filters.matches(&logged.event) {
                     progress.offer(logged);
                     drop(progress);
-                    subscription.wake.notify_one();
+                    woken.add(Arc::clone(subscription));
                 }
             }
             self.shared.replies.offer(logged);
@@ -348,8 +351,22 @@ fn see_settled(subscription: &Subscription, position: Position, settled: Settled
             Settled::Waiting(due) => progress.row_is_due(due),
         }
     }
-    drop(progress);
-    subscription.wake.notify_one();
+}
+
+/// Subscriptions to be woken, each once, when everything is there that they wait for.
+#[derive(Default)]
+struct Woken(HashMap<i64, Arc<Subscription>>);
+
+impl Woken {
+    fn add(&mut self, subscription: Arc<Subscription>) {
+        self.0.entry(subscription.number).or_insert(subscription);
+    }
+
+    fn wake(self) {
+        for subscription in self.0.into_values() {
+            subscription.wake.notify_one();
+        }
+    }
 }
 
 /// Whether a dead letter keeps others waiting. A replay's belongs to its subscription, and to no order there.

@@ -193,7 +193,7 @@ pub(super) async fn publish_all(stage: &impl Stage, events: impl Iterator<Item =
 }
 
 fn settlement(outcome: Outcome, effects: Effects) -> Settlement {
-    Settlement { outcome, effects: Some(("p".to_owned(), effects)), digest: Some("d1".to_owned()), jitter: 1.0 }
+    Settlement { outcome, effects: Some(("p".into(), effects)), digest: Some("d1".into()), jitter: 1.0 }
 }
 
 fn failure(cause: Cause) -> Failure {

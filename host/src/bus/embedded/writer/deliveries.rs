@@ -1,5 +1,6 @@
 //! Deliveries: settled, set aside, redriven.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::batch::{Batch, CursorMove, Redriven, Refused};
@@ -20,10 +21,7 @@ impl Writer {
         let Settlement { outcome, effects, digest, jitter } = settlement;
         let (delivery, definition) = {
             let progress = subscription.progress();
-            let gone = batch
-                .settled
-                .iter()
-                .any(|(other, settled, _)| *settled == position && other.number == subscription.number);
+            let gone = batch.is_settled.contains(&(subscription.number, position));
             let gone = gone || progress.deleted || batch.deletes(&subscription);
             let claimed = progress.claimed.get(&position).filter(|_| !gone).cloned();
             (claimed.ok_or(CommitError::NotOpen)?, Arc::clone(&progress.definition))
@@ -48,8 +46,9 @@ impl Writer {
         };
         if !delivery.has_row {
             let number = subscription.number;
-            batch.fresh.entry(number).or_insert_with(|| (Arc::clone(&subscription), Vec::new())).1.push(position);
+            batch.fresh.entry(number).or_insert_with(|| (Arc::clone(&subscription), HashSet::new())).1.insert(position);
         }
+        batch.is_settled.insert((subscription.number, position));
         batch.settled.push((subscription, position, settled));
         Ok(settled)
     }
@@ -61,12 +60,12 @@ impl Writer {
         delivery: &Waiting,
         failure: Failure,
         next: Next,
-        digest: Option<String>,
+        digest: Option<Arc<str>>,
         batch: &mut Batch,
     ) -> Result<Settled, StoreError> {
         let (number, position, attempt) = (subscription.number, delivery.logged.position, delivery.attempts + 1);
         let mut history = rows::history(&self.connection, number, position)?;
-        history.push(Attempt { attempt, at: batch.now, cause: failure.cause, reason: failure.reason, digest });
+        history.push(Attempt { attempt, at: batch.now, cause: failure.cause, reason: failure.reason, digest: digest.map(|digest| digest.to_string()) });
         match next {
             Next::Attempt(delay) => {
                 let due = batch.now.after(delay);
@@ -150,7 +149,8 @@ impl Writer {
             let Some(last) = progress.ready.get(PAGE - 1).or(progress.ready.back()) else { return Ok(()) };
             let cursor = last.logged.position.max(progress.cursor);
             // Settled in this batch, those are done already.
-            let settled = batch.fresh.get(&subscription.number).map_or(&[][..], |(_, positions)| positions);
+            let none = HashSet::new();
+            let settled = batch.fresh.get(&subscription.number).map_or(&none, |(_, positions)| positions);
             (cursor, progress.holes(cursor, settled))
         };
         self.move_cursor(Arc::clone(subscription), cursor, holes, batch)

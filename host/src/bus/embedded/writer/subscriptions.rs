@@ -1,6 +1,7 @@
 //! The set of subscriptions: declared, made at run time, paused, replayed, deleted.
 
 use std::num::NonZeroU32;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::batch::{Batch, CursorMove, Refused};
@@ -88,7 +89,8 @@ impl Writer {
         let (present, offered, holes) = {
             let progress = one.progress();
             let offered = if progress.is_behind() { progress.offered } else { self.log.head };
-            let settled = batch.fresh.get(&one.number).map_or(&[][..], |(_, positions)| positions);
+            let none = HashSet::new();
+            let settled = batch.fresh.get(&one.number).map_or(&none, |(_, positions)| positions);
             let mut holes = progress.holes(offered.max(progress.cursor), settled);
             let in_flight = |position| progress.claimed.contains_key(&position);
             holes.retain(|hole| {
