@@ -1,6 +1,6 @@
-//! What the sandbox costs: events through publish → durable → handle → ack, with a fresh instance of a
-//! component for each event, against the same host with a native function in place of the component. Both
-//! read the same JSON and publish one event. Rounds are interleaved, since machines drift.
+//! What the sandbox costs: events through publish → durable → handle → ack, in a component with a fresh
+//! instance for each event, for a batch of them, and reused, against the same host with a native function in
+//! place of the component. All read the same JSON and publish one event.
 
 #![allow(
     missing_docs,
@@ -13,6 +13,9 @@
 
 mod common;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,11 +27,12 @@ use sandbus_host::dispatcher::{Dispatcher, Webhooks};
 use sandbus_host::event::Event;
 use sandbus_host::outcome::{Cause, Failure, Outcome, Publish};
 use sandbus_host::plugin::{Defaults, EngineConfig, Generation, Limits, Loader, Registry, Sidecar};
+use sandbus_tests::measure::{Goal, Report, in_turn};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-const EVENTS: usize = 6_400;
+const EVENTS: usize = 19_200;
 const BATCH: usize = 64;
 const ROUNDS: usize = 9;
 const CONCURRENCY: usize = 64;
@@ -36,35 +40,28 @@ const CONCURRENCY: usize = 64;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let cache = tempfile::tempdir().unwrap();
-    let component = Arc::new(load(cache.path()));
-    let native = Arc::new(component.with_native_handler(invoice));
-    let (mut sandboxed, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..=ROUNDS {
-        // Which one goes first alternates; the first round warms up and does not count.
-        let measure = |generation: &Arc<Generation>| runtime.block_on(events_per_second(Arc::clone(generation)));
-        let (with_sandbox, without) = if round % 2 == 0 {
-            (measure(&component), measure(&native))
-        } else {
-            let without = measure(&native);
-            (measure(&component), without)
-        };
-        if round > 0 {
-            sandboxed.push(with_sandbox);
-            bare.push(without);
-            ratios.push(with_sandbox / without);
-        }
-    }
-    let show = |name: &str, figures: Vec<f64>, digits: usize| {
-        let (median, least, most) = common::spread(figures);
-        println!("  {name:<28} {median:>9.digits$}   ({least:.digits$} to {most:.digits$})");
-    };
-    println!("sandbox-tax: {EVENTS} events of some 500 bytes, {ROUNDS} interleaved rounds, medians");
-    show("fresh instance, events/s", sandboxed, 0);
-    show("native function, events/s", bare, 0);
-    show("ratio", ratios, 2);
+    let fresh = Arc::new(load(cache.path(), ""));
+    let batched = Arc::new(load(cache.path(), "[subscriptions.invoice]\nbatch = 64\n"));
+    let reused = Arc::new(load(cache.path(), "[limits]\nreuse = 1000000\n"));
+    let native = Arc::new(fresh.with_native_handler(invoice));
+    let measure = |generation: &Arc<Generation>| runtime.block_on(events_per_second(Arc::clone(generation)));
+    let [native, fresh, batched, reused] = in_turn(
+        ROUNDS,
+        [&mut || measure(&native), &mut || measure(&fresh), &mut || measure(&batched), &mut || measure(&reused)],
+    );
+    let title = format!("sandbox-tax: {EVENTS} events of some 500 bytes, published, handled, acked, {ROUNDS} rounds");
+    let mut report = Report::new(title);
+    report.figure("native function, events/s", &native);
+    report.figure("fresh instance for each event, events/s", &fresh);
+    report.figure("fresh instance for 64 events, events/s", &batched);
+    report.figure("reused instance, events/s", &reused);
+    report.goal("fresh / native", &fresh.over(&native), Goal::AtLeast(0.75));
+    report.goal("batch / native", &batched.over(&native), Goal::AtLeast(0.95));
+    report.goal("reused / native", &reused.over(&native), Goal::AtLeast(0.95));
+    println!("{report}");
 }
 
-fn load(cache: &std::path::Path) -> Generation {
+fn load(cache: &std::path::Path, sidecar: &str) -> Generation {
     let count = |number| NonZeroU32::new(number).unwrap();
     let defaults = Defaults {
         limits: Limits::default(),
@@ -74,7 +71,7 @@ fn load(cache: &std::path::Path) -> Generation {
     };
     let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: 512 << 20 };
     let loader = Loader::new(engine, cache.to_owned(), defaults, Clock::System).unwrap();
-    loader.load(&common::guest("bench-handler"), &Sidecar::default()).unwrap()
+    loader.load(&common::guest("bench-handler"), &Sidecar::parse(sidecar).unwrap()).unwrap()
 }
 
 /// What the component does, in native code.

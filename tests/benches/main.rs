@@ -16,6 +16,7 @@ mod durable_publish;
 mod http_service;
 mod latency;
 mod load;
+mod native;
 mod neighbours;
 mod peers;
 mod scale;
@@ -34,6 +35,9 @@ const BENCHMARKS: [Benchmark; 7] = [
 ];
 
 fn main() {
+    if std::env::args().any(|argument| argument == native::ARGUMENT) {
+        return native::serve();
+    }
     // Cargo adds `--bench` of its own accord.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     for (name, run) in BENCHMARKS {

@@ -87,6 +87,16 @@ impl Setup {
         Host { directory, process, agent: agent() }
     }
 
+    /// Starts the host as it is by itself, to be measured: the tests' own logging costs time.
+    #[must_use]
+    pub fn start_measured(self) -> Host {
+        let Self { directory, config } = self;
+        put(&directory.path().join("sandbus.toml"), config.as_bytes());
+        let started = Launch::serve(directory.path()).spawn().wait();
+        let process = started.unwrap_or_else(|log| panic!("the host does not start:\n{log}"));
+        Host { directory, process, agent: agent() }
+    }
+
     /// Starts `sandbus dev` on the directory of the test, and waits until it listens.
     #[must_use]
     pub fn develop(self) -> Host {
@@ -160,6 +170,21 @@ impl Host {
     #[must_use]
     pub fn admin_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.process.admin)
+    }
+
+    /// The ingress' socket.
+    #[must_use]
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.process.address.parse().expect("the host says where it listens")
+    }
+
+    /// The host's memory that is resident, in bytes.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(path).expect("the host runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("it is a number") * 1_024
     }
 
     /// The directory of the test, with `plugins`, `data` and `sandbus.toml`.

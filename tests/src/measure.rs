@@ -22,6 +22,12 @@ impl Samples {
         self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect()
     }
 
+    /// Each figure and the one of the same round together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        self.0.iter().zip(&other.0).map(|(one, other)| one + other).collect()
+    }
+
     /// Each figure, changed.
     #[must_use]
     pub fn map(&self, change: impl Fn(f64) -> f64) -> Self {

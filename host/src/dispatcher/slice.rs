@@ -63,7 +63,8 @@ impl Slice {
     pub(super) async fn run(self, plugin: &str, claim: Claim, mut places: Places) {
         let running = places.take_running();
         let Some((generation, shared)) = self.attempts.admit(plugin, claim.delivery()).await else { return };
-        let (attempts, patience, hand) = (Arc::clone(&self.attempts), self.attempts.patience(&generation), Hand::default());
+        let (attempts, patience, hand) =
+            (Arc::clone(&self.attempts), self.attempts.patience(&generation), Hand::default());
         let delivery = Arc::clone(claim.delivery());
         hand.put(claim, places);
         let (code, in_thread) = (Arc::clone(&generation), hand.clone());

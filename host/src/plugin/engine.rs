@@ -41,7 +41,9 @@ pub(super) fn start(config: EngineConfig) -> Result<(Engine, Linker<Invocation>)
     Ok((engine, linker))
 }
 
-fn settings(config: EngineConfig) -> Config {
+/// The engine's settings. A benchmark measures the host against a bare engine that has them too.
+#[must_use]
+pub fn settings(config: EngineConfig) -> Config {
     /// What a component may consist of; those of language runtimes have dozens of core instances.
     const CORE_INSTANCES: u32 = 64;
     const MEMORIES: u32 = 8;

@@ -368,20 +368,21 @@ impl Generation {
         let occasion = Occasion::Request { route: format!("{} {}", request.method, request.route) };
         let run = self.run(state, ids, request.trace(), occasion);
         let mut live = None;
-        let result = self.call(prepared, run, self.settings.limits.timeout, &mut live, |Live { store, http, .. }| {
-            let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
-            let headers = pairs(request.headers.iter().map(|(name, value)| (name, value)));
-            let request = http_handler::Request {
-                method: &request.method,
-                route: &request.route,
-                path: &request.path,
-                params: &params,
-                query: request.query.as_deref(),
-                headers: &headers,
-                body: &request.body,
-            };
-            http.as_ref().map(|http| http.call_handle(store, request)).transpose()
-        });
+        let result =
+            self.call(prepared, run, self.settings.limits.timeout, &mut live, |Live { store, http, .. }| {
+                let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
+                let headers = pairs(request.headers.iter().map(|(name, value)| (name, value)));
+                let request = http_handler::Request {
+                    method: &request.method,
+                    route: &request.route,
+                    path: &request.path,
+                    params: &params,
+                    query: request.query.as_deref(),
+                    headers: &headers,
+                    body: &request.body,
+                };
+                http.as_ref().map(|http| http.call_handle(store, request)).transpose()
+            });
         self.keep(live);
         match result {
             (Ok(Some(Ok(response))), (effects, reply)) => {

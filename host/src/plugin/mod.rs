@@ -23,7 +23,7 @@ mod sidecar;
 
 pub use compile::{CompileError, Digest};
 pub use descriptor::{ConfigKey, Descriptor, Invalid, Route, Subscription};
-pub use engine::{EngineConfig, EngineError};
+pub use engine::{EngineConfig, EngineError, settings as engine_settings};
 pub use generation::{Answered, Call, Generation, Handled, Live, NativeHandler, PrepareError, Request, Response};
 pub use imports::{REPLY_LIMIT, ReplyTo};
 pub use keeper::{Declare, Folder, Keeper, Status};

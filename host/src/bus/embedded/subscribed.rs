@@ -10,7 +10,8 @@ use super::command::{Command, Ended};
 use super::progress::{PAGE, Step, Subscription, Waiting};
 use super::{Embedded, Shared, rows};
 use crate::bus::{
-    Answer, Claim, CommitError, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement, StoreError, Subscribed,
+    Answer, Claim, CommitError, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement, StoreError,
+    Subscribed,
 };
 use crate::event::{Logged, Position};
 use crate::subscription::{Definition, SubscriptionId};

@@ -65,7 +65,13 @@ impl Writer {
     ) -> Result<Settled, StoreError> {
         let (number, position, attempt) = (subscription.number, delivery.logged.position, delivery.attempts + 1);
         let mut history = rows::history(&self.connection, number, position)?;
-        history.push(Attempt { attempt, at: batch.now, cause: failure.cause, reason: failure.reason, digest: digest.map(|digest| digest.to_string()) });
+        history.push(Attempt {
+            attempt,
+            at: batch.now,
+            cause: failure.cause,
+            reason: failure.reason,
+            digest: digest.map(|digest| digest.to_string()),
+        });
         match next {
             Next::Attempt(delay) => {
                 let due = batch.now.after(delay);

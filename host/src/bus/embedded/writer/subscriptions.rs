@@ -1,7 +1,7 @@
 //! The set of subscriptions: declared, made at run time, paused, replayed, deleted.
 
-use std::num::NonZeroU32;
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::super::batch::{Batch, CursorMove, Refused};
