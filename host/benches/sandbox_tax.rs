@@ -27,9 +27,9 @@ use sandbus_host::dispatcher::{Dispatcher, Webhooks};
 use sandbus_host::event::Event;
 use sandbus_host::outcome::{Cause, Failure, Outcome, Publish};
 use sandbus_host::plugin::{Defaults, EngineConfig, Generation, Limits, Loader, Registry, Sidecar};
+use sandbus_host::threads::Capacity;
 use sandbus_tests::measure::{Goal, Report, in_turn};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 const EVENTS: usize = 19_200;
@@ -119,9 +119,9 @@ async fn events_per_second(generation: Arc<Generation>) -> f64 {
     let registry = Registry::default();
     bus.declare(&generation.name, generation.settings.declared.clone()).await.unwrap();
     registry.put(generation);
-    let places = Arc::new(Semaphore::new(CONCURRENCY));
+    let capacity = Capacity::new(CONCURRENCY).unwrap();
     let webhooks = Webhooks::new(HeaderValue::from_static("bench"), Clock::System).unwrap();
-    let dispatcher = Dispatcher::new(bus.clone(), registry, places, webhooks, 64);
+    let dispatcher = Dispatcher::new(bus.clone(), registry, capacity, webhooks, 64);
     let stop = CancellationToken::new();
     let running = tokio::spawn(dispatcher.run(stop.clone()));
 

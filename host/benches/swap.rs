@@ -21,6 +21,7 @@ use sandbus_host::event::Event;
 use sandbus_host::host::Host;
 use sandbus_host::outcome::Publish;
 use sandbus_host::plugin::{Digest, EngineConfig, Loader, Registry, Sidecar};
+use sandbus_tests::measure::{Goal, Report, Samples};
 use tokio_util::sync::CancellationToken;
 
 const ROUNDS: u8 = 15;
@@ -51,7 +52,7 @@ async fn measure() {
     let running = tokio::spawn(host.run(stop.clone()));
     let file = home.path().join("plugins/poison.wasm");
 
-    let (mut compiles, mut fresh, mut cached, mut over) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let [mut compiles, mut fresh, mut cached, mut over] = [const { Vec::new() }; 4];
     for round in 0..ROUNDS {
         let bytes = version(round);
         let started = Instant::now();
@@ -68,16 +69,14 @@ async fn measure() {
     stop.cancel();
     running.await.unwrap().unwrap();
 
-    println!("swap: save of a 60 kB handler to the first event on it, {ROUNDS} rounds, medians, milliseconds");
-    for (name, figures) in [
-        ("new code", fresh),
-        ("  of which beyond compiling", over),
-        ("code in the cache", cached),
-        ("compiling alone", compiles),
-    ] {
-        let (median, least, most) = common::spread(figures);
-        println!("  {name:<28} {median:>9.1}   ({least:.1} to {most:.1})");
-    }
+    let samples = |figures: Vec<f64>| figures.into_iter().collect::<Samples>();
+    let title = format!("swap: a 60 kB handler saved, to the first event handled by it, {ROUNDS} rounds, ms");
+    let mut report = Report::new(title);
+    report.figure("new code", &samples(fresh));
+    report.figure("compiling alone", &samples(compiles));
+    report.goal("new code, beyond compiling", &samples(over), Goal::AtMost(50.0));
+    report.goal("code in the cache", &samples(cached), Goal::AtMost(50.0));
+    println!("{report}");
 }
 
 /// The handler with another custom section at its end: the same code, another digest.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use axum::http::HeaderValue;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,7 @@ use crate::plugin::{Declare, EngineConfig, Keeper, Loader, Registry};
 use crate::server;
 use crate::subscription::Declaration;
 use crate::telemetry;
+use crate::threads::Capacity;
 
 /// A host that is built, has loaded its plugins and is about to run.
 #[derive(Debug)]
@@ -82,14 +83,14 @@ impl Host {
         let folder = keeper.folder();
         keeper.load_all().await;
 
-        let places = Arc::new(Semaphore::new(concurrency));
+        let capacity = Capacity::new(concurrency).context("no threads for guests could be started")?;
         let origin = HeaderValue::from_str(&config.bus.webhook_origin).context("bus.webhook_origin")?;
         let webhooks = Webhooks::new(origin, clock.clone()).context("the client for webhooks cannot be set up")?;
         let hop_limit = config.bus.hop_limit;
-        let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), Arc::clone(&places), webhooks, hop_limit);
+        let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
         let limits = config.http;
         let patience = sandbox.patience;
-        let ingress = Ingress { bus: bus.clone(), registry: registry.clone(), places, limits, patience };
+        let ingress = Ingress { bus: bus.clone(), registry: registry.clone(), capacity, limits, patience };
         let ready = watch::Sender::new(false);
         let admin = Admin {
             bus: bus.clone(),

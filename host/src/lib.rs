@@ -33,3 +33,4 @@ pub mod schedule;
 pub mod server;
 pub mod subscription;
 pub mod telemetry;
+pub mod threads;

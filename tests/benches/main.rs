@@ -20,6 +20,7 @@ mod native;
 mod neighbours;
 mod peers;
 mod scale;
+mod variants;
 
 /// A benchmark: its name, and what prints its tables.
 type Benchmark = (&'static str, fn());

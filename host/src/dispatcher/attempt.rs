@@ -12,6 +12,7 @@ use crate::outcome::{Cause, Effects, Failure, Outcome};
 use crate::plugin::{Call, Generation, Handled, Live, RERUN_LIMIT};
 use crate::subscription::{Definition, OPERATOR, Target, Webhook};
 use crate::telemetry::SubscriptionMetrics;
+use crate::threads::Panicked;
 
 /// How long a delivery waits when the disk is full.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
@@ -125,7 +126,7 @@ impl Attempts {
         let (shown, digest, took) = (ran.outcome.clone(), ran.digest.clone(), ran.took);
         // A shutdown waits for this one as well.
         let token = self.dispatcher.attempts.token();
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = self.dispatcher.runtime.clone();
         let then = move |claim: Claim, settled| match settled {
             Ok(settled) => {
                 attempts.report(claim.delivery(), &shown, settled, took);
@@ -185,7 +186,7 @@ impl Attempts {
         let generation = self.generation(name, delivery)?;
         // The plugin's own places first: one that fills them keeps no other waiting.
         let own = Arc::clone(&generation.room.places).acquire_owned().await.ok()?;
-        let shared = Arc::clone(&self.dispatcher.places).acquire_owned().await.ok()?;
+        let shared = Arc::clone(&self.dispatcher.capacity.places).acquire_owned().await.ok()?;
         Some((self.generation(name, delivery)?, [own, shared]))
     }
 
@@ -206,7 +207,7 @@ impl Attempts {
         let bus = Arc::clone(&self.dispatcher.bus);
         let (delivery, timeout) = (Arc::clone(delivery), self.definition.timeout);
         let code = Arc::clone(&generation);
-        let invocation = tokio::task::spawn_blocking(move || {
+        let invocation = self.dispatcher.capacity.threads.run(move || {
             let mut live = None;
             let handled = handle(&*bus, &code, &delivery, timeout, &mut live);
             code.keep(live);
@@ -215,7 +216,7 @@ impl Attempts {
         });
         let handled = match tokio::time::timeout(patience, invocation).await {
             Ok(Ok(handled)) => handled,
-            Ok(Err(error)) => host_failed(&error),
+            Ok(Err(error)) => host_failed(error),
             Err(_) => given_up(),
         };
         Ran::of(&generation, handled, started.elapsed())
@@ -327,7 +328,7 @@ pub(super) fn handle(
 }
 
 /// A mistake in the host. Given back, the delivery would run into it again at once, and for ever.
-pub(super) fn host_failed(error: &tokio::task::JoinError) -> Handled {
+pub(super) fn host_failed(error: Panicked) -> Handled {
     failed(Cause::Trap, format!("the host failed to run it: {error}"))
 }
 

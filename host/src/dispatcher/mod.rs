@@ -8,14 +8,14 @@ mod webhook;
 mod worker;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::SharedBus;
 use crate::plugin::Registry;
+use crate::threads::Capacity;
 pub use webhook::{DEFAULT_ORIGIN, Webhooks};
 
 /// What every worker has.
@@ -23,23 +23,24 @@ pub use webhook::{DEFAULT_ORIGIN, Webhooks};
 pub struct Dispatcher {
     bus: SharedBus,
     registry: Registry,
-    /// Places for invocations of all plugins together: as many as the engine's pool has.
-    places: Arc<Semaphore>,
+    /// What there is for invocations of all plugins together.
+    capacity: Capacity,
+    /// Where a task is begun from a guest's thread.
+    runtime: Handle,
     webhooks: Webhooks,
     /// How many events a flow may pass before its deliveries are dead letters.
     hop_limit: u32,
-    /// How many threads can run at once.
-    cores: usize,
     /// Attempts that run. They outlive the claiming, so that a shutdown can wait for them.
     attempts: TaskTracker,
 }
 
 impl Dispatcher {
-    /// A dispatcher that shares the places for invocations with the ingress.
+    /// A dispatcher that shares the capacity for invocations with the ingress. Must be called in a tokio
+    /// runtime.
     #[must_use]
-    pub fn new(bus: SharedBus, registry: Registry, places: Arc<Semaphore>, webhooks: Webhooks, hop_limit: u32) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { bus, registry, places, webhooks, hop_limit, cores, attempts: TaskTracker::new() }
+    pub fn new(bus: SharedBus, registry: Registry, capacity: Capacity, webhooks: Webhooks, hop_limit: u32) -> Self {
+        let runtime = Handle::current();
+        Self { bus, registry, capacity, runtime, webhooks, hop_limit, attempts: TaskTracker::new() }
     }
 
     /// Gives every subscription a worker until it is cancelled, then waits for the attempts that run.

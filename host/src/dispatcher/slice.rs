@@ -16,7 +16,7 @@ use crate::bus::{Claim, Delivery, Subscribed};
 use crate::plugin::{Generation, Live};
 
 /// After this time another slice has its turn, perhaps one of another plugin.
-const TIME: Duration = Duration::from_millis(5);
+const TIME: Duration = Duration::from_millis(1);
 
 pub(super) struct Slice {
     pub(super) attempts: Arc<Attempts>,
@@ -40,6 +40,13 @@ impl Hand {
     fn put(&self, claim: Claim, places: Places) {
         let in_hand = InHand { claim, places, since: Instant::now() };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_hand);
+    }
+
+    /// What waited for a thread begins only now.
+    fn begin(&self) {
+        if let Some(in_hand) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            in_hand.since = Instant::now();
+        }
     }
 
     fn take(&self) -> Option<InHand> {
@@ -68,7 +75,7 @@ impl Slice {
         let delivery = Arc::clone(claim.delivery());
         hand.put(claim, places);
         let (code, in_thread) = (Arc::clone(&generation), hand.clone());
-        let mut thread = tokio::task::spawn_blocking(move || {
+        let mut thread = attempts.dispatcher.capacity.threads.run(move || {
             self.work(&code, delivery, &in_thread);
             drop(shared);
         });
@@ -76,7 +83,7 @@ impl Slice {
         let (in_hand, handled) = loop {
             tokio::select! {
                 ended = &mut thread => match (ended, hand.take()) {
-                    (Err(error), Some(in_hand)) => break (in_hand, host_failed(&error)),
+                    (Err(error), Some(in_hand)) => break (in_hand, host_failed(error)),
                     _ => return,
                 },
                 () = tokio::time::sleep_until(look.into()) => match hand.take_late(patience) {
@@ -95,6 +102,7 @@ impl Slice {
         let began = Instant::now();
         let batch = generation.batch(&delivery.subscription.name);
         let (mut live, mut in_row): (Option<Live>, u32) = (None, 0);
+        hand.begin();
         loop {
             let started = Instant::now();
             let bus = &*self.attempts.dispatcher.bus;

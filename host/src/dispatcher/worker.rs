@@ -132,7 +132,7 @@ impl Worker {
     /// Waits while slices that run may take what comes.
     async fn others_are_busy(&self) {
         let running = self.size.saturating_sub(self.running.available_permits() + 1);
-        if running >= self.dispatcher.cores {
+        if running >= self.dispatcher.capacity.threads.cores() {
             drop(tokio::time::timeout(SPREAD_AFTER, self.ended.notified()).await);
         }
     }

@@ -4,16 +4,15 @@ mod cloudevents;
 pub(crate) mod events;
 mod routes;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
-use tokio::sync::Semaphore;
 
 use crate::bus::SharedBus;
 use crate::plugin::Registry;
 use crate::server::HttpLimits;
+use crate::threads::Capacity;
 
 /// What the ingress needs.
 #[derive(Clone, Debug)]
@@ -22,8 +21,8 @@ pub struct Ingress {
     pub bus: SharedBus,
     /// Where routes lead.
     pub registry: Registry,
-    /// Places for invocations, shared with the dispatcher.
-    pub places: Arc<Semaphore>,
+    /// What there is for invocations of all plugins together.
+    pub capacity: Capacity,
     /// Limits of requests.
     pub limits: HttpLimits,
     /// How long a request waits for a place before it is told to come back.

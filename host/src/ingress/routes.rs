@@ -158,17 +158,22 @@ async fn invoke(
     ids: &IdSeed,
 ) -> Result<Answered, Problem> {
     let places = async {
-        let own = generation.room.places.acquire().await;
-        (own, ingress.places.acquire().await)
+        let own = Arc::clone(&generation.room.places).acquire_owned().await;
+        (own, Arc::clone(&ingress.capacity.places).acquire_owned().await)
     };
-    let Ok(_places) = tokio::time::timeout(ingress.patience, places).await else {
+    let Ok(places) = tokio::time::timeout(ingress.patience, places).await else {
         let detail = format!("the plugin `{}` has as many requests as it can take", generation.name);
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", detail).retry_after(1));
     };
     let state = ingress.bus.state(&generation.name);
     let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), ids.clone());
-    let invocation = move || generation.handle_request(&request, ids, state);
-    tokio::task::spawn_blocking(invocation).await.map_err(|error| {
+    let invocation = move || {
+        let answered = generation.handle_request(&request, ids, state);
+        // Held until the thread is free, also if the client has gone.
+        drop(places);
+        answered
+    };
+    ingress.capacity.threads.run(invocation).await.map_err(|error| {
         tracing::error!(%error, "an invocation ended the thread that ran it");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-failed", "the handler did not come to its end")
     })

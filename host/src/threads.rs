@@ -1,0 +1,321 @@
+//! The threads on which guests run.
+//!
+//! There are as many as there are cores, and they stay: with more of them, what is quick would pay for
+//! being switched to and fro. More are started only while those that run get nowhere, because what they run
+//! is slow or waits, up to one for each place that there is for an invocation. A thread whose job takes long
+//! gives way to all others: what is quick, and the host itself, go first. It ends with that job.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, oneshot};
+
+/// How often the threads are looked at while jobs wait or run.
+const LOOK: Duration = Duration::from_millis(2);
+/// A job that takes longer than this is slow.
+const SLOW: Duration = Duration::from_millis(10);
+/// How much a slow job gives way: nice levels, of which the last is 19.
+#[cfg(target_os = "linux")]
+const GIVES_WAY: i32 = 15;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// What there is for invocations of all plugins together.
+#[derive(Clone, Debug)]
+pub struct Capacity {
+    /// Places: as many as the engine's pool has.
+    pub places: Arc<Semaphore>,
+    /// Threads: no more than there are places.
+    pub threads: Threads,
+}
+
+impl Capacity {
+    /// For so many invocations at a time.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn new(concurrency: usize) -> std::io::Result<Self> {
+        Ok(Self { places: Arc::new(Semaphore::new(concurrency)), threads: Threads::new(concurrency)? })
+    }
+}
+
+/// Runs jobs on threads. Clones share them; they end with the last one.
+#[derive(Clone, Debug)]
+pub struct Threads(Arc<Owner>);
+
+/// Ends the threads with itself.
+#[derive(Debug)]
+struct Owner(Arc<Shared>);
+
+/// Waits for a job's result. The job goes on if nobody waits for it any more.
+#[derive(Debug)]
+pub struct JobHandle<T>(oneshot::Receiver<T>);
+
+impl<T> Future for JobHandle<T> {
+    type Output = Result<T, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_err(|_| Panicked)
+    }
+}
+
+/// A job ended with a panic, and so without a result.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("it ended with a panic")]
+pub struct Panicked;
+
+#[derive(Debug)]
+struct Shared {
+    cores: usize,
+    limit: usize,
+    state: Mutex<State>,
+    /// There is a job, or the end has come.
+    work: Condvar,
+    /// The supervisor is called.
+    look: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    /// Jobs that run, by number.
+    running: HashMap<u64, Running>,
+    /// How many jobs have been begun; the number of the next one.
+    begun: u64,
+    /// Whether the supervisor waits until it is called.
+    unsupervised: bool,
+    closed: bool,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { waiting, threads, idle, .. } = self;
+        write!(formatter, "State {{ waiting: {}, threads: {threads}, idle: {idle} }}", waiting.len())
+    }
+}
+
+struct Running {
+    since: Instant,
+    thread: ThreadId,
+    is_slow: bool,
+}
+
+impl Threads {
+    /// At most so many threads.
+    ///
+    /// # Errors
+    /// If none can be started.
+    pub fn new(limit: usize) -> std::io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let shared = Arc::new(Shared {
+            cores: cores.min(limit),
+            limit,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            look: Condvar::new(),
+        });
+        let supervised = Arc::clone(&shared);
+        thread::Builder::new().name("guests".to_owned()).spawn(move || supervise(&supervised))?;
+        Ok(Self(Arc::new(Owner(shared))))
+    }
+
+    /// How many threads run at once without hindering each other.
+    #[must_use]
+    pub fn cores(&self) -> usize {
+        self.0.0.cores
+    }
+
+    /// Runs a job.
+    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> JobHandle<T> {
+        let (result, ended) = oneshot::channel();
+        self.put(Box::new(move || drop(result.send(job()))));
+        JobHandle(ended)
+    }
+
+    fn put(&self, job: Job) {
+        let shared = &self.0.0;
+        let mut state = shared.state();
+        state.waiting.push_back(job);
+        if state.unsupervised {
+            shared.look.notify_one();
+        }
+        if state.idle > 0 {
+            shared.work.notify_one();
+        } else if state.threads < shared.cores {
+            start(shared, state);
+        }
+    }
+}
+
+impl Shared {
+    /// Nobody panics while holding the lock, and so a poisoned one is as good.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.state().closed = true;
+        self.0.work.notify_all();
+        self.0.look.notify_all();
+    }
+}
+
+/// Starts a thread. If the system refuses, those that are there must do; the supervisor tries again.
+fn start(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
+    state.threads += 1;
+    drop(state);
+    let runs = Arc::clone(shared);
+    if let Err(error) = thread::Builder::new().name("guest".to_owned()).spawn(move || work(&runs)) {
+        shared.state().threads -= 1;
+        tracing::warn!(%error, "no thread for a guest could be started");
+    }
+}
+
+/// What a thread does, until there is nothing for it to do and there are enough others.
+fn work(shared: &Shared) {
+    let thread = this_thread();
+    let mut state = shared.state();
+    loop {
+        let Some(job) = state.waiting.pop_front() else {
+            if state.closed || state.threads > shared.cores {
+                break;
+            }
+            state.idle += 1;
+            state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+            continue;
+        };
+        let number = state.begun;
+        state.begun += 1;
+        state.running.insert(number, Running { since: Instant::now(), thread, is_slow: false });
+        drop(state);
+        // A panic was reported when it happened; whoever waits for the result is told by its absence.
+        drop(catch_unwind(AssertUnwindSafe(job)));
+        state = shared.state();
+        // A thread that has given way cannot take that back.
+        if state.running.remove(&number).is_some_and(|running| running.is_slow) {
+            break;
+        }
+    }
+    state.threads -= 1;
+}
+
+/// Looks at the threads while they have something to do.
+fn supervise(shared: &Arc<Shared>) {
+    /// After so many looks in vain it waits until it is called.
+    const PATIENCE: u32 = 50;
+    let (mut begun, mut in_vain) = (0, 0);
+    let mut state = shared.state();
+    while !state.closed {
+        state.unsupervised = in_vain > PATIENCE;
+        state = if state.unsupervised {
+            shared.look.wait(state).unwrap_or_else(PoisonError::into_inner)
+        } else {
+            shared.look.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0
+        };
+        let progress = state.begun - begun;
+        begun = state.begun;
+        let is_idle = progress == 0 && state.waiting.is_empty() && state.running.is_empty();
+        in_vain = if is_idle { in_vain + 1 } else { 0 };
+        let late = state.running.values_mut().filter(|running| !running.is_slow && running.since.elapsed() > SLOW);
+        for running in late {
+            running.is_slow = true;
+            // Under the lock: so the thread is still that of this job.
+            give_way(running.thread);
+        }
+        let is_stuck = progress < state.threads as u64 || state.threads < shared.cores;
+        if is_stuck && !state.waiting.is_empty() && state.idle == 0 && state.threads < shared.limit {
+            start(shared, state);
+            state = shared.state();
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+type ThreadId = rustix::thread::Pid;
+#[cfg(not(target_os = "linux"))]
+type ThreadId = ();
+
+#[cfg(target_os = "linux")]
+fn this_thread() -> ThreadId {
+    rustix::thread::gettid()
+}
+#[cfg(not(target_os = "linux"))]
+fn this_thread() -> ThreadId {}
+
+/// On Linux a priority is a thread's own (sched(7)); elsewhere threads share the cores as equals.
+#[cfg(target_os = "linux")]
+fn give_way(thread: ThreadId) {
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), GIVES_WAY) {
+        tracing::debug!(%error, "a slow guest's thread does not give way");
+    }
+}
+#[cfg(not(target_os = "linux"))]
+fn give_way(_: ThreadId) {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_runs_and_a_panic_is_told() {
+        let threads = Threads::new(4).unwrap();
+        assert_eq!(threads.run(|| 6 * 7).await.unwrap(), 42);
+        assert!(threads.run(|| panic!("as ordered")).await.is_err());
+        assert_eq!(threads.run(|| 1).await.unwrap(), 1, "others are not concerned");
+    }
+
+    #[tokio::test]
+    async fn jobs_that_wait_for_each_other_get_a_thread_each() {
+        let threads = Threads::new(16).unwrap();
+        let all = Arc::new(Barrier::new(16));
+        let jobs: Vec<_> = (0..16)
+            .map(|_| {
+                let all = Arc::clone(&all);
+                threads.run(move || all.wait().is_leader())
+            })
+            .collect();
+        let mut leaders = 0;
+        for job in jobs {
+            leaders += usize::from(job.await.unwrap());
+        }
+        assert_eq!(leaders, 1);
+    }
+
+    #[tokio::test]
+    async fn there_are_no_more_threads_than_the_limit() {
+        let threads = Threads::new(3).unwrap();
+        let (running, most) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+        let jobs: Vec<_> = (0..60)
+            .map(|_| {
+                let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+                threads.run(move || {
+                    let now = {
+                        let mut running = running.lock().unwrap();
+                        *running += 1;
+                        *running
+                    };
+                    let mut most = most.lock().unwrap();
+                    *most = now.max(*most);
+                    drop(most);
+                    *running.lock().unwrap() -= 1;
+                })
+            })
+            .collect();
+        for job in jobs {
+            job.await.unwrap();
+        }
+        assert!(*most.lock().unwrap() <= 3);
+    }
+}
