@@ -19,18 +19,16 @@ mod load;
 mod native;
 mod neighbours;
 mod peers;
-mod scale;
 mod variants;
 
 /// A benchmark: its name, and what prints its tables.
 type Benchmark = (&'static str, fn());
 
-const BENCHMARKS: [Benchmark; 7] = [
+const BENCHMARKS: [Benchmark; 6] = [
     ("durable-publish", durable_publish::run),
     ("http-service", http_service::run),
     ("latency", latency::run),
     ("nats", peers::run),
-    ("scale", scale::run),
     ("neighbours", neighbours::run),
     ("cold", cold::run),
 ];

@@ -57,7 +57,7 @@ fn p99(host: &Host) -> f64 {
 /// The same while a neighbour is given work, again and again.
 fn beside(host: &Host, give_work: &(dyn Fn(&Host) + Sync)) -> f64 {
     let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let figure = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 give_work(host);
@@ -66,7 +66,10 @@ fn beside(host: &Host, give_work: &(dyn Fn(&Host) + Sync)) -> f64 {
         let figure = p99(host);
         stop.store(true, Ordering::Relaxed);
         figure
-    })
+    });
+    // The next one is measured beside nothing that is left.
+    host.wait_until_idle();
+    figure
 }
 
 /// Orders for the hostile plugin, as fast as it can take them, and no faster: a little later again.

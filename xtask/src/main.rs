@@ -33,8 +33,8 @@ enum Task {
     Lint,
     /// Build the example plugins and the tests' guests
     Guests,
-    /// Compare a sandboxed handler with a native one, side by side
-    Bench,
+    /// Measure ratios, side by side: all benchmarks, or those that are named
+    Bench(verify::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Task::Torture(arguments) => verify::torture(&arguments),
         Task::Lint => verify::lint(),
         Task::Guests => guests::build_all().map(drop),
-        Task::Bench => verify::bench(),
+        Task::Bench(arguments) => verify::bench(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

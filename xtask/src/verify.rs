@@ -10,7 +10,7 @@ use crate::steps::{build_host, cargo, step, target};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Passed on: the name of a test, or the torture's --short, --rounds N, --only NAME, --list
+    /// Passed on: the name of a test or a benchmark, or the torture's --short, --rounds N, --only NAME, --list
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }
@@ -52,12 +52,26 @@ pub(crate) fn lint() -> anyhow::Result<()> {
     step("checking the documentation", || cargo(&doc, &[("RUSTDOCFLAGS", "-D warnings")]))
 }
 
-/// Ratios, measured side by side in one run.
-pub(crate) fn bench() -> anyhow::Result<()> {
+/// Benchmarks that look into the host; the others, in `tests/benches`, drive its binary.
+const WITHIN: [(&str, &str); 3] = [("sandbox-tax", "sandbox_tax"), ("invoke", "invoke"), ("swap", "swap")];
+
+/// Ratios, measured side by side in one run: all of them, or those that are named.
+pub(crate) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let plugins = guests::build_all()?;
-    // In the profile of everything else: another one would be another build of wasmtime.
-    let bench = ["bench", "--quiet", "--profile", "dev", "--workspace", "--bench", "sandbox_tax", "--bench", "swap"];
-    step("measuring", || cargo(&bench, &variables(&plugins)))
+    let names = &arguments.rest;
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|other| other == name);
+    // As it is shipped.
+    step("building the host", || cargo(&["build", "--quiet", "--release", "--workspace", "--bins"], &[]))?;
+    for (_, target) in WITHIN.into_iter().filter(|(name, _)| wanted(name)) {
+        step("measuring", || cargo(&["bench", "--quiet", "--workspace", "--bench", target], &variables(&plugins)))?;
+    }
+    let others = names.iter().map(String::as_str).filter(|name| WITHIN.iter().all(|(within, _)| within != name));
+    let others: Vec<_> = others.collect();
+    if names.is_empty() || !others.is_empty() {
+        let bench = ["bench", "--quiet", "--workspace", "--bench", "bench", "--"];
+        step("measuring", || cargo(&[&bench[..], &others].concat(), &variables(&plugins)))?;
+    }
+    Ok(())
 }
 
 fn variables(plugins: &Path) -> [(&'static str, &str); 1] {

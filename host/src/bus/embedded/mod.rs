@@ -216,7 +216,7 @@ impl Embedded {
         }
         tokio::spawn(timekeeper::promote(commands.downgrade(), Arc::clone(&shared)));
         tokio::spawn(timekeeper::watch_clock(commands.downgrade(), Arc::clone(&shared)));
-        tokio::spawn(timekeeper::checkpoint(commands.downgrade(), path.with_extension("db-wal")));
+        tokio::spawn(timekeeper::checkpoint(commands.downgrade(), Arc::clone(&shared), path.to_owned()));
         tokio::spawn(timekeeper::compact(commands.downgrade(), Arc::clone(&shared)));
         let owner = Arc::new(Owner { writer: Mutex::new(Some(thread)), _lock: lock });
         Ok(Self { shared, commands, owner })

@@ -219,6 +219,28 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Opens the file for checkpoints beside the writer.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA mmap_size = 0")?;
+    Ok(connection)
+}
+
+/// Folds the write-ahead log into the store, so that the next write begins it anew. Readers that hold an old
+/// snapshot, another checkpoint, or a full disk keep it from that, which is no error: the next time will do.
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
+    match statement.query_row([], |_| Ok(())) {
+        Err(rusqlite::Error::SqliteFailure(error, _))
+            if matches!(error.code, rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DiskFull) =>
+        {
+            Ok(())
+        }
+        result => Ok(result?),
+    }
+}
+
 /// Adds the function `checksum`: CRC-32 of all its arguments, each with its kind and its length.
 fn add_checksum(connection: &Connection) -> Result<(), StoreError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;

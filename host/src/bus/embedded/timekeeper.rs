@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Shared;
 use super::command::Command;
+use super::{Shared, schema};
+use crate::bus::StoreError;
 
 /// The write-ahead log is folded into the store when it has grown to this many bytes.
 const CHECKPOINT_BYTES: u64 = 8 << 20;
@@ -54,13 +55,35 @@ pub(super) async fn watch_clock(commands: mpsc::WeakSender<Command>, shared: Arc
     }
 }
 
-/// Asks for a checkpoint when the write-ahead log has grown, so that no commit waits for one by chance.
-pub(super) async fn checkpoint(commands: mpsc::WeakSender<Command>, log: PathBuf) {
+/// Folds the write-ahead log into the store when it has grown, so that no commit waits for that by chance.
+/// Most of it is done beside the writer, which goes on meanwhile; the writer then does what has been added,
+/// and begins the log anew.
+pub(super) async fn checkpoint(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>, store: PathBuf) {
+    let log = store.with_extension("db-wal");
+    let mut connection = None;
     loop {
         tokio::time::sleep(LOOK).await;
-        let Some(commands) = commands.upgrade() else { return };
+        if commands.strong_count() == 0 {
+            return;
+        }
         let length = tokio::fs::metadata(&log).await.map_or(0, |metadata| metadata.len());
-        if length > CHECKPOINT_BYTES && commands.send(Command::Checkpoint).await.is_err() {
+        if length <= CHECKPOINT_BYTES {
+            continue;
+        }
+        let (path, kept) = (store.clone(), connection.take());
+        let folded = tokio::task::spawn_blocking(move || {
+            let connection = kept.map_or_else(|| schema::open_checkpointer(&path), Ok)?;
+            schema::checkpoint(&connection, "PASSIVE")?;
+            Ok::<_, StoreError>(connection)
+        });
+        match folded.await {
+            Ok(Ok(again)) => connection = Some(again),
+            // What the disk has not taken now it may seem to take the next time: nothing can be trusted.
+            Ok(Err(error)) => return shared.fail(error.to_string()),
+            Err(error) => return shared.fail(format!("a checkpoint did not finish: {error}")),
+        }
+        let Some(commands) = commands.upgrade() else { return };
+        if commands.send(Command::Checkpoint).await.is_err() {
             return;
         }
     }

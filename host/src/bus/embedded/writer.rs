@@ -26,6 +26,7 @@ use super::batch::{Batch, CursorMove, Redriven, answer, answer_then};
 use super::command::{Command, refuse};
 use super::progress::Subscription;
 use super::rows::{self, Log};
+use super::schema;
 use crate::bus::{CommitError, Settled, StoreError};
 use crate::clock::Timestamp;
 use crate::event::{Logged, Position};
@@ -96,27 +97,13 @@ impl Writer {
             self.commit(batch)?;
             if closing {
                 // All in one file, for whoever copies it.
-                return self.checkpoint("TRUNCATE");
+                return schema::checkpoint(&self.connection, "TRUNCATE");
             }
             if checkpoint {
-                self.checkpoint("PASSIVE")?;
+                schema::checkpoint(&self.connection, "PASSIVE")?;
             }
         }
         Ok(())
-    }
-
-    /// Folds the write-ahead log into the store, so that the next write begins it anew. Readers that hold
-    /// an old snapshot, or a full disk, keep it from that, which is no error: the next time will do.
-    fn checkpoint(&self, mode: &str) -> Result<(), StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
-        match statement.query_row([], |_| Ok(())) {
-            Err(rusqlite::Error::SqliteFailure(error, _))
-                if matches!(error.code, rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DiskFull) =>
-            {
-                Ok(())
-            }
-            result => Ok(result?),
-        }
     }
 
     /// Applies commands in one transaction. A full disk refuses them all; any other failure of the store
