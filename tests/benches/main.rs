@@ -7,6 +7,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::doc_markdown,
     clippy::unwrap_used,
     reason = "a benchmark prints its figures and fails by panicking"
 )]

@@ -56,6 +56,7 @@ impl FromIterator<f64> for Samples {
 
 /// Measures several things in turn, `rounds` times, after one round that warms up and does not count. Each
 /// round begins with another one.
+#[allow(clippy::needless_pass_by_value, reason = "callers write the closures in place")]
 pub fn in_turn<const N: usize>(rounds: usize, things: [&mut dyn FnMut() -> f64; N]) -> [Samples; N] {
     let mut all = [const { Samples(Vec::new()) }; N];
     for round in 0..=rounds {
