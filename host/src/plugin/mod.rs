@@ -17,6 +17,8 @@ mod limits;
 mod loader;
 mod log;
 mod registry;
+#[cfg(test)]
+mod reset;
 mod rules;
 mod settings;
 mod sidecar;

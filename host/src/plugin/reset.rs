@@ -1,0 +1,198 @@
+//! Nothing that one invocation leaves behind can be seen by the next.
+//!
+//! The pool resets an instance's memory and tables by what the kernel says was touched, which is what makes a
+//! fresh instance for each event cheap. Here instances dirty all that they have, in as many places as they
+//! like, end in every way, and are followed by others in the same slots: each must find what an instance finds
+//! that never was in a pool.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use wasmtime::component::{Component, Instance, Linker};
+use wasmtime::{Config, Engine, Result, Store, Trap};
+
+use super::engine::{EngineConfig, settings};
+
+/// A memory that is larger than what the pool keeps resident, a table, a global, and data that lies apart.
+const GUEST: &str = r#"
+(component
+  (core module $guest
+    (memory 20 64)
+    (table $table 4096 funcref)
+    (global $global (mut i64) (i64.const 7))
+    (elem (i32.const 10) func $entry)
+    (data (i32.const 100) "what every instance begins with")
+    (data (i32.const 200001) "and this lies on a page of its own")
+    (func $entry (export "entry"))
+    (func (export "write") (param $at i32) (param $value i32)
+      (i32.store8 (local.get $at) (local.get $value)))
+    (func (export "fill") (param $at i32) (param $value i32) (param $size i32)
+      (memory.fill (local.get $at) (local.get $value) (local.get $size)))
+    (func (export "grow") (param $pages i32)
+      (drop (memory.grow (local.get $pages))))
+    (func (export "set-table") (param $at i32)
+      (table.set $table (local.get $at) (ref.func $entry)))
+    (func (export "set-global") (param $value i64)
+      (global.set $global (local.get $value)))
+    (func (export "trap") unreachable)
+    (func (export "spin") (loop $on (br $on)))
+    ;; FNV-1a over the memory's words, its size, the table's entries and the global.
+    (func (export "digest") (result i64)
+      (local $at i32) (local $end i32) (local $sum i64)
+      (local.set $sum (i64.const 0xcbf29ce484222325))
+      (local.set $end (i32.mul (memory.size) (i32.const 65536)))
+      (loop $words
+        (local.set $sum (i64.mul
+          (i64.xor (local.get $sum) (i64.load (local.get $at)))
+          (i64.const 0x100000001b3)))
+        (local.set $at (i32.add (local.get $at) (i32.const 8)))
+        (br_if $words (i32.lt_u (local.get $at) (local.get $end))))
+      (local.set $at (i32.const 0))
+      (loop $entries
+        (local.set $sum (i64.mul
+          (i64.xor (local.get $sum) (i64.extend_i32_u (ref.is_null (table.get $table (local.get $at)))))
+          (i64.const 0x100000001b3)))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br_if $entries (i32.lt_u (local.get $at) (i32.const 4096))))
+      (i64.xor (local.get $sum) (i64.add (global.get $global) (i64.extend_i32_u (memory.size)))))
+  )
+  (core instance $guest (instantiate $guest))
+  (func (export "write") (param "at" u32) (param "value" u32) (canon lift (core func $guest "write")))
+  (func (export "fill") (param "at" u32) (param "value" u32) (param "size" u32) (canon lift (core func $guest "fill")))
+  (func (export "grow") (param "pages" u32) (canon lift (core func $guest "grow")))
+  (func (export "set-table") (param "at" u32) (canon lift (core func $guest "set-table")))
+  (func (export "set-global") (param "value" s64) (canon lift (core func $guest "set-global")))
+  (func (export "trap") (canon lift (core func $guest "trap")))
+  (func (export "spin") (canon lift (core func $guest "spin")))
+  (func (export "digest") (result s64) (canon lift (core func $guest "digest")))
+)"#;
+
+/// The memory's size at the beginning, in bytes.
+const SIZE: u32 = 20 << 16;
+
+/// What an instance does to what it has.
+#[derive(Clone, Debug)]
+enum Deed {
+    Write(u32),
+    Fill(u32, u32),
+    SetTable(u32),
+    SetGlobal,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Returns,
+    Traps,
+    RunsOutOfTime,
+}
+
+/// One life of an instance.
+#[derive(Clone, Debug)]
+struct Life {
+    /// By how many pages its memory grows before it looks.
+    grows: u32,
+    deeds: Vec<Deed>,
+    end: End,
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        8 => (0..SIZE).prop_map(Deed::Write),
+        1 => (0..SIZE, 1..SIZE).prop_map(|(at, size)| Deed::Fill(at, size.min(SIZE - at))),
+        2 => (0..4_096_u32).prop_map(Deed::SetTable),
+        1 => Just(Deed::SetGlobal),
+    ]
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    let end = prop_oneof![6 => Just(End::Returns), 2 => Just(End::Traps), 1 => Just(End::RunsOutOfTime)];
+    (prop_oneof![2 => Just(0), 1 => 1..44_u32], vec(deed(), 0..200), end).prop_map(|(grows, deeds, end)| Life {
+        grows,
+        deeds,
+        end,
+    })
+}
+
+struct Live {
+    store: Store<()>,
+    instance: Instance,
+}
+
+impl Live {
+    fn new(engine: &Engine, component: &Component) -> Self {
+        let mut store = Store::new(engine, ());
+        store.set_epoch_deadline(u64::MAX / 2);
+        let instance = Linker::new(engine).instantiate(&mut store, component).unwrap();
+        Self { store, instance }
+    }
+
+    fn call<P, R>(&mut self, name: &str, parameters: P) -> Result<R>
+    where
+        P: wasmtime::component::ComponentNamedList + wasmtime::component::Lower,
+        R: wasmtime::component::ComponentNamedList + wasmtime::component::Lift,
+    {
+        self.instance.get_typed_func::<P, R>(&mut self.store, name)?.call(&mut self.store, parameters)
+    }
+
+    /// What it finds, once its memory has grown.
+    fn finds(&mut self, grows: u32) -> i64 {
+        self.call::<_, ()>("grow", (grows,)).unwrap();
+        self.call::<_, (i64,)>("digest", ()).unwrap().0
+    }
+
+    fn does(&mut self, deed: &Deed) {
+        match *deed {
+            Deed::Write(at) => self.call::<_, ()>("write", (at, 0x5a_u32)),
+            Deed::Fill(at, size) => self.call("fill", (at, 0xa5_u32, size)),
+            Deed::SetTable(at) => self.call("set-table", (at,)),
+            Deed::SetGlobal => self.call("set-global", (-1_i64,)),
+        }
+        .unwrap();
+    }
+
+    fn ends(mut self, end: End) {
+        match end {
+            End::Returns => {}
+            End::Traps => {
+                let trap = self.call::<_, ()>("trap", ()).unwrap_err();
+                assert_eq!(trap.downcast_ref(), Some(&Trap::UnreachableCodeReached));
+            }
+            End::RunsOutOfTime => {
+                self.store.set_epoch_deadline(0);
+                let trap = self.call::<_, ()>("spin", ()).unwrap_err();
+                assert_eq!(trap.downcast_ref(), Some(&Trap::Interrupt));
+            }
+        }
+    }
+}
+
+fn component(engine: &Engine) -> Component {
+    Component::new(engine, wat::parse_str(GUEST).unwrap()).unwrap()
+}
+
+/// What an instance finds that never was in a pool, by how much its memory grows.
+fn untouched() -> Vec<i64> {
+    let engine = Engine::new(&Config::new()).unwrap();
+    let component = component(&engine);
+    (0..=44).map(|grows| Live::new(&engine, &component).finds(grows)).collect()
+}
+
+#[test]
+fn no_invocation_sees_what_another_one_left() {
+    let config = EngineConfig { concurrency: 1, memory_bytes: 64 << 16 };
+    let engine = Engine::new(&settings(config)).unwrap();
+    let component = component(&engine);
+    let untouched = untouched();
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
+    let lives = runner.run(&vec(life(), 1..12), |lives| {
+        for Life { grows, deeds, end } in lives {
+            let mut live = Live::new(&engine, &component);
+            let found = live.finds(grows);
+            prop_assert_eq!(found, untouched[usize::try_from(grows).unwrap()], "memory grown by {} pages", grows);
+            deeds.iter().for_each(|deed| live.does(deed));
+            live.ends(end);
+        }
+        Ok(())
+    });
+    lives.unwrap();
+}
