@@ -1,13 +1,15 @@
 //! The threads on which guests run.
 //!
-//! There are as many as there are cores, and they stay: with more of them, what is quick would pay for
-//! being switched to and fro. More are started only while those that run get nowhere, because what they run
-//! is slow or waits, up to one for each place that there is for an invocation. A thread whose job takes long
-//! gives way to all others: what is quick, and the host itself, go first. It ends with that job.
+//! They stand in three lanes: a quick job never waits behind one of many, nor behind a slow one, and goes first
+//! where they want the same core. In each lane there are as many threads as there are cores, and they stay: with
+//! more of them, what is quick would pay for being switched to and fro. More are started only while those that
+//! run get nowhere, because what they run is slow or waits, up to one for each place that there is for an
+//! invocation. A thread whose job takes long gives way to all others, and ends with that job.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
@@ -19,9 +21,12 @@ use tokio::sync::{Semaphore, oneshot};
 const LOOK: Duration = Duration::from_millis(2);
 /// A job that takes longer than this is slow.
 const SLOW: Duration = Duration::from_millis(10);
-/// How much a slow job gives way: nice levels, of which the last is 19.
+/// How much one of many jobs gives way, and how much one that turns out to be slow: nice levels, of which the
+/// last is 19.
 #[cfg(target_os = "linux")]
-const GIVES_WAY: i32 = 15;
+const MANY_LEVEL: i32 = 10;
+#[cfg(target_os = "linux")]
+const SLOW_LEVEL: i32 = 19;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -44,13 +49,71 @@ impl Capacity {
     }
 }
 
+/// Which threads run a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Somebody waits for it, and it is likely to be quick.
+    Quick,
+    /// It is one of many that wait: all of them together are what matters.
+    Many,
+    /// It belongs to a plugin that has been slow: it has the time that nobody else wants.
+    Slow,
+}
+
+/// How quick a plugin's invocations have been lately, which decides the lane of its next ones.
+///
+/// One that takes long may have waited for a core. The next one that does, while the first is not made up for,
+/// makes the plugin a slow one, until enough of them have been quick.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// How many quick invocations are owed.
+    owed: AtomicU32,
+}
+
+impl Pace {
+    /// So many quick invocations make up for a slow one.
+    const PENANCE: u32 = 32;
+    /// More than this is never owed.
+    const MOST: u32 = 3 * Self::PENANCE;
+
+    /// Notes how long an invocation took.
+    pub fn note(&self, took: Duration) {
+        let owed = self.owed.load(Ordering::Relaxed);
+        let now = if took > SLOW { (owed + Self::PENANCE).min(Self::MOST) } else { owed.saturating_sub(1) };
+        if now != owed {
+            // Of two that end at once one may not count: it is a rule of thumb.
+            self.owed.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// The lane of the next invocation.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        if self.owed.load(Ordering::Relaxed) > Self::PENANCE { Lane::Slow } else { Lane::Quick }
+    }
+}
+
 /// Runs jobs on threads. Clones share them; they end with the last one.
 #[derive(Clone, Debug)]
 pub struct Threads(Arc<Owner>);
 
 /// Ends the threads with itself.
 #[derive(Debug)]
-struct Owner(Arc<Shared>);
+struct Owner {
+    quick: Arc<Shared>,
+    many: Arc<Shared>,
+    slow: Arc<Shared>,
+}
+
+impl Owner {
+    fn lane(&self, lane: Lane) -> &Arc<Shared> {
+        match lane {
+            Lane::Quick => &self.quick,
+            Lane::Many => &self.many,
+            Lane::Slow => &self.slow,
+        }
+    }
+}
 
 /// Waits for a job's result. The job goes on if nobody waits for it any more.
 #[derive(Debug)]
@@ -69,8 +132,10 @@ impl<T> Future for JobHandle<T> {
 #[error("it ended with a panic")]
 pub struct Panicked;
 
+/// One lane.
 #[derive(Debug)]
 struct Shared {
+    lane: Lane,
     cores: usize,
     limit: usize,
     state: Mutex<State>,
@@ -108,49 +173,54 @@ struct Running {
 }
 
 impl Threads {
-    /// At most so many threads.
+    /// At most so many threads in each lane.
     ///
     /// # Errors
     /// If none can be started.
     pub fn new(limit: usize) -> std::io::Result<Self> {
-        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let shared = Arc::new(Shared {
-            cores: cores.min(limit),
-            limit,
-            state: Mutex::default(),
-            work: Condvar::new(),
-            look: Condvar::new(),
-        });
-        let supervised = Arc::clone(&shared);
-        thread::Builder::new().name("guests".to_owned()).spawn(move || supervise(&supervised))?;
-        Ok(Self(Arc::new(Owner(shared))))
+        let start = |lane| start_lane(lane, limit);
+        Ok(Self(Arc::new(Owner { quick: start(Lane::Quick)?, many: start(Lane::Many)?, slow: start(Lane::Slow)? })))
     }
 
     /// How many threads run at once without hindering each other.
     #[must_use]
     pub fn cores(&self) -> usize {
-        self.0.0.cores
+        self.0.quick.cores
     }
 
     /// Runs a job.
-    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> JobHandle<T> {
+    pub fn run<T: Send + 'static>(&self, lane: Lane, job: impl FnOnce() -> T + Send + 'static) -> JobHandle<T> {
         let (result, ended) = oneshot::channel();
-        self.put(Box::new(move || drop(result.send(job()))));
+        put(self.0.lane(lane), Box::new(move || drop(result.send(job()))));
         JobHandle(ended)
     }
+}
 
-    fn put(&self, job: Job) {
-        let shared = &self.0.0;
-        let mut state = shared.state();
-        state.waiting.push_back(job);
-        if state.unsupervised {
-            shared.look.notify_one();
-        }
-        if state.idle > 0 {
-            shared.work.notify_one();
-        } else if state.threads < shared.cores {
-            start(shared, state);
-        }
+fn start_lane(lane: Lane, limit: usize) -> std::io::Result<Arc<Shared>> {
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let shared = Arc::new(Shared {
+        lane,
+        cores: cores.min(limit),
+        limit,
+        state: Mutex::default(),
+        work: Condvar::new(),
+        look: Condvar::new(),
+    });
+    let supervised = Arc::clone(&shared);
+    thread::Builder::new().name("guests".to_owned()).spawn(move || supervise(&supervised))?;
+    Ok(shared)
+}
+
+fn put(shared: &Arc<Shared>, job: Job) {
+    let mut state = shared.state();
+    state.waiting.push_back(job);
+    if state.unsupervised {
+        shared.look.notify_one();
+    }
+    if state.idle > 0 {
+        shared.work.notify_one();
+    } else if state.threads < shared.cores {
+        start(shared, state);
     }
 }
 
@@ -163,9 +233,11 @@ impl Shared {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.state().closed = true;
-        self.0.work.notify_all();
-        self.0.look.notify_all();
+        for shared in [&self.quick, &self.many, &self.slow] {
+            shared.state().closed = true;
+            shared.work.notify_all();
+            shared.look.notify_all();
+        }
     }
 }
 
@@ -183,6 +255,7 @@ fn start(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
 /// What a thread does, until there is nothing for it to do and there are enough others.
 fn work(shared: &Shared) {
     let thread = this_thread();
+    enter(shared.lane);
     let mut state = shared.state();
     loop {
         let Some(job) = state.waiting.pop_front() else {
@@ -254,11 +327,39 @@ fn this_thread() -> ThreadId {}
 
 /// On Linux a priority is a thread's own (sched(7)); elsewhere threads share the cores as equals.
 #[cfg(target_os = "linux")]
-fn give_way(thread: ThreadId) {
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), GIVES_WAY) {
-        tracing::debug!(%error, "a slow guest's thread does not give way");
+fn enter(lane: Lane) {
+    use thread_priority::{
+        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+        thread_native_id,
+    };
+    match lane {
+        Lane::Quick => {}
+        Lane::Many => set_level(this_thread(), MANY_LEVEL),
+        // Whoever wakes goes before it at once, and not when its turn is over.
+        Lane::Slow => {
+            let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+            if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
+                tracing::debug!(?error, "a slow guest's thread does not give way");
+            }
+        }
     }
 }
+
+/// Lets a thread give way whose job turns out to be slow.
+#[cfg(target_os = "linux")]
+fn give_way(thread: ThreadId) {
+    set_level(thread, SLOW_LEVEL);
+}
+
+#[cfg(target_os = "linux")]
+fn set_level(thread: ThreadId, level: i32) {
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), level) {
+        tracing::debug!(%error, "a guest's thread does not give way");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enter(_: Lane) {}
 #[cfg(not(target_os = "linux"))]
 fn give_way(_: ThreadId) {}
 
@@ -271,9 +372,9 @@ mod tests {
     #[tokio::test]
     async fn a_job_runs_and_a_panic_is_told() {
         let threads = Threads::new(4).unwrap();
-        assert_eq!(threads.run(|| 6 * 7).await.unwrap(), 42);
-        assert!(threads.run(|| panic!("as ordered")).await.is_err());
-        assert_eq!(threads.run(|| 1).await.unwrap(), 1, "others are not concerned");
+        assert_eq!(threads.run(Lane::Quick, || 6 * 7).await.unwrap(), 42);
+        assert!(threads.run(Lane::Quick, || panic!("as ordered")).await.is_err());
+        assert_eq!(threads.run(Lane::Quick, || 1).await.unwrap(), 1, "others are not concerned");
     }
 
     #[tokio::test]
@@ -283,7 +384,7 @@ mod tests {
         let jobs: Vec<_> = (0..16)
             .map(|_| {
                 let all = Arc::clone(&all);
-                threads.run(move || all.wait().is_leader())
+                threads.run(Lane::Many, move || all.wait().is_leader())
             })
             .collect();
         let mut leaders = 0;
@@ -294,13 +395,44 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn quick_jobs_do_not_wait_for_slow_ones() {
+        let threads = Threads::new(2).unwrap();
+        let (gate, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let slow: Vec<_> = (0..8)
+            .map(|_| {
+                let held = Arc::clone(&held);
+                threads.run(Lane::Slow, move || held.lock().unwrap().recv().is_err())
+            })
+            .collect();
+        assert_eq!(threads.run(Lane::Quick, || 1).await.unwrap(), 1, "though no slow one has come to its end");
+        drop(gate);
+        for job in slow {
+            assert!(job.await.unwrap());
+        }
+    }
+
+    #[test]
+    fn slow_invocations_are_made_up_for_by_quick_ones() {
+        let pace = Pace::default();
+        pace.note(SLOW * 2);
+        assert_eq!(pace.lane(), Lane::Quick, "one is none");
+        pace.note(SLOW * 2);
+        for _ in 0..Pace::PENANCE {
+            assert_eq!(pace.lane(), Lane::Slow);
+            pace.note(SLOW / 2);
+        }
+        assert_eq!(pace.lane(), Lane::Quick);
+    }
+
+    #[tokio::test]
     async fn there_are_no_more_threads_than_the_limit() {
         let threads = Threads::new(3).unwrap();
         let (running, most) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
         let jobs: Vec<_> = (0..60)
             .map(|_| {
                 let (running, most) = (Arc::clone(&running), Arc::clone(&most));
-                threads.run(move || {
+                threads.run(Lane::Quick, move || {
                     let now = {
                         let mut running = running.lock().unwrap();
                         *running += 1;

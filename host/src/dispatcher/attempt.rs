@@ -207,7 +207,8 @@ impl Attempts {
         let bus = Arc::clone(&self.dispatcher.bus);
         let (delivery, timeout) = (Arc::clone(delivery), self.definition.timeout);
         let code = Arc::clone(&generation);
-        let invocation = self.dispatcher.capacity.threads.run(move || {
+        let lane = generation.room.pace.lane();
+        let invocation = self.dispatcher.capacity.threads.run(lane, move || {
             let mut live = None;
             let handled = handle(&*bus, &code, &delivery, timeout, &mut live);
             code.keep(live);

@@ -4,6 +4,7 @@
 //! Claims stay those of single deliveries. Each is settled by itself, and its commit is not waited for; what
 //! hangs is given up by itself, and what was settled before stands.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use super::attempt::{Attempts, Ran, given_up, handle, host_failed};
 use super::worker::Places;
 use crate::bus::{Claim, Delivery, Subscribed};
 use crate::plugin::{Generation, Live};
+use crate::threads::Lane;
 
 /// After this time another slice has its turn, perhaps one of another plugin.
 const TIME: Duration = Duration::from_millis(1);
@@ -22,7 +24,26 @@ pub(super) struct Slice {
     pub(super) attempts: Arc<Attempts>,
     pub(super) subscription: Arc<dyn Subscribed>,
     pub(super) unsettled: Arc<Semaphore>,
+    pub(super) behind: Arc<Behind>,
     pub(super) cancelled: CancellationToken,
+}
+
+/// Whether a subscription had more to do than its last slice had time for. Then what its next one does is one of
+/// many, and keeps no single one waiting.
+#[derive(Debug, Default)]
+pub(super) struct Behind(AtomicBool);
+
+impl Behind {
+    fn note(&self, took: Duration) {
+        self.0.store(took >= TIME, Ordering::Relaxed);
+    }
+
+    fn lane(&self, generation: &Generation) -> Lane {
+        match generation.room.pace.lane() {
+            Lane::Quick if self.0.load(Ordering::Relaxed) => Lane::Many,
+            lane => lane,
+        }
+    }
 }
 
 /// A delivery that runs. Whoever takes it out settles it: the thread when it has run, or the task that waits
@@ -75,7 +96,8 @@ impl Slice {
         let delivery = Arc::clone(claim.delivery());
         hand.put(claim, places);
         let (code, in_thread) = (Arc::clone(&generation), hand.clone());
-        let mut thread = attempts.dispatcher.capacity.threads.run(move || {
+        let lane = self.behind.lane(&generation);
+        let mut thread = attempts.dispatcher.capacity.threads.run(lane, move || {
             self.work(&code, delivery, &in_thread);
             drop(shared);
         });
@@ -123,6 +145,7 @@ impl Slice {
             delivery = Arc::clone(claim.delivery());
             hand.put(claim, places);
         }
+        self.behind.note(began.elapsed());
         generation.keep(live);
     }
 

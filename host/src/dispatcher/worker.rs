@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
 use super::attempt::Attempts;
-use super::slice::Slice;
+use super::slice::{Behind, Slice};
 use crate::bus::{Claim, Subscribed};
 use crate::subscription::Target;
 use crate::telemetry::SubscriptionMetrics;
@@ -25,6 +25,7 @@ pub(super) struct Worker {
     /// How many places `running` has in all.
     size: usize,
     unsettled: Arc<Semaphore>,
+    behind: Arc<Behind>,
     /// A slice has come to its end.
     ended: Arc<Notify>,
 }
@@ -64,7 +65,16 @@ impl Worker {
         let size = subscription.definition().parallelism();
         let running = Arc::new(Semaphore::new(size));
         let unsettled = Arc::new(Semaphore::new(UNSETTLED_LIMIT));
-        Self { dispatcher, subscription, metrics, running, size, unsettled, ended: Arc::default() }
+        Self {
+            dispatcher,
+            subscription,
+            metrics,
+            running,
+            size,
+            unsettled,
+            behind: Arc::default(),
+            ended: Arc::default(),
+        }
     }
 
     /// Works until it is cancelled or the subscription is deleted.
@@ -98,6 +108,7 @@ impl Worker {
                     attempts: Arc::new(attempts),
                     subscription: Arc::clone(&self.subscription),
                     unsettled: Arc::clone(&self.unsettled),
+                    behind: Arc::clone(&self.behind),
                     cancelled: cancelled.clone(),
                 };
                 let ended = Arc::clone(&self.ended);

@@ -166,6 +166,7 @@ async fn invoke(
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", detail).retry_after(1));
     };
     let state = ingress.bus.state(&generation.name);
+    let lane = generation.room.pace.lane();
     let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), ids.clone());
     let invocation = move || {
         let answered = generation.handle_request(&request, ids, state);
@@ -173,7 +174,7 @@ async fn invoke(
         drop(places);
         answered
     };
-    ingress.capacity.threads.run(invocation).await.map_err(|error| {
+    ingress.capacity.threads.run(lane, invocation).await.map_err(|error| {
         tracing::error!(%error, "an invocation ended the thread that ran it");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-failed", "the handler did not come to its end")
     })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -415,7 +415,10 @@ impl Generation {
         };
         instance.store.data_mut().begin(run);
         instance.calls += 1;
-        match call(&mut instance) {
+        let started = Instant::now();
+        let returned = call(&mut instance);
+        self.room.pace.note(started.elapsed());
+        match returned {
             Ok(value) => {
                 let asked = instance.store.data_mut().end();
                 *live = Some(instance);

@@ -17,6 +17,7 @@ use super::imports::Invocation;
 use super::settings::{Defaults, Mismatch, Settings};
 use super::sidecar::Sidecar;
 use crate::clock::Clock;
+use crate::threads::Pace;
 
 /// Makes generations.
 pub struct Loader {
@@ -43,6 +44,8 @@ pub struct Room {
     pub places: Arc<Semaphore>,
     /// Held by an invocation that runs again after a conflict, so that such ones don't defeat each other.
     pub again: Arc<tokio::sync::Mutex<()>>,
+    /// How quick its invocations have been lately.
+    pub pace: Pace,
     size: usize,
 }
 
@@ -124,7 +127,7 @@ impl Loader {
         if let Some(room) = rooms.get(plugin).filter(|room| room.size == size) {
             return Arc::clone(room);
         }
-        let room = Room { places: Arc::new(Semaphore::new(size)), again: Arc::default(), size };
+        let room = Room { places: Arc::new(Semaphore::new(size)), again: Arc::default(), pace: Pace::default(), size };
         let room = Arc::new(room);
         rooms.insert(plugin.to_owned(), Arc::clone(&room));
         room

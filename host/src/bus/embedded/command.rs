@@ -94,6 +94,20 @@ pub(super) enum Command {
     Close,
 }
 
+/// Whoever asks for more than this at a time, or has more than this left to do, asks for much.
+const FEW: usize = 16;
+
+impl Command {
+    /// Whether it is one of many that wait, or many in one: those that are few go first.
+    pub(super) fn is_one_of_many(&self) -> bool {
+        match self {
+            Self::Publish { events, .. } => events.len() > FEW,
+            Self::Settle { attempt, .. } => attempt.subscription.progress().backlog > FEW as u64,
+            _ => false,
+        }
+    }
+}
+
 /// An attempt that has ended.
 pub(super) struct Ended {
     pub(super) subscription: Arc<Subscription>,
@@ -103,31 +117,3 @@ pub(super) struct Ended {
 
 /// An answer that waits for the commit's result.
 pub(super) type Deferred = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
-
-/// Answers with a result once the commit is durable, and with the commit's own error otherwise.
-pub(super) fn later<T: Send + 'static>(reply: Reply<T>, result: Result<T, CommitError>) -> Deferred {
-    // Whoever asked may have gone; the change stands all the same.
-    Box::new(move |commit| drop(reply.send(commit.and(result))))
-}
-
-/// The answer of a command that was not applied because one before it failed.
-pub(super) fn refuse(command: Command) -> Option<Deferred> {
-    const REFUSED: CommitError = CommitError::Busy;
-    match command {
-        Command::Publish { reply, .. } => Some(later(reply, Err(REFUSED))),
-        Command::Settle { reply, .. } => Some(Box::new(move |commit| reply(commit.and(Err(REFUSED))))),
-        Command::Commit { reply, .. }
-        | Command::Subscribe { reply, .. }
-        | Command::Delete { reply, .. }
-        | Command::Pause { reply, .. }
-        | Command::Drain { reply, .. } => Some(later(reply, Err(REFUSED))),
-        Command::Cancel { reply, .. } => Some(later(reply, Err(REFUSED))),
-        Command::Declare { reply, .. } => Some(later(reply, Err(REFUSED))),
-        Command::Replay { reply, .. } => Some(later(reply, Err(REFUSED))),
-        Command::StopReplays { reply, .. }
-        | Command::Redrive { reply, .. }
-        | Command::Drop { reply, .. }
-        | Command::Compact { reply, .. } => Some(later(reply, Err(REFUSED))),
-        Command::Hold { .. } | Command::Promote | Command::Look | Command::Checkpoint | Command::Close => None,
-    }
-}

@@ -9,6 +9,7 @@ mod command;
 mod damage;
 mod keys;
 mod progress;
+mod queue;
 mod readers;
 mod replies;
 mod rows;
@@ -43,13 +44,12 @@ use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 use command::Command;
 use keys::Keys;
 use progress::{Progress, Subscription};
+use queue::Queue;
 use readers::{Readers, Snapshot};
 use replies::Replies;
 use subscribed::Feed;
 use writer::Writer;
 
-/// How many changes wait for the writer before publishers are told to come back later.
-const QUEUE_LIMIT: usize = 1_024;
 /// A store up to this size, in bytes, is checked as a whole before anything is done with it; a larger one
 /// beside its work.
 const CHECK_FIRST_BYTES: u64 = 32 << 20;
@@ -58,7 +58,7 @@ const CHECK_FIRST_BYTES: u64 = 32 << 20;
 #[derive(Clone, Debug)]
 pub struct Embedded {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
+    commands: Queue,
     owner: Arc<Owner>,
 }
 
@@ -208,9 +208,9 @@ impl Embedded {
             next_scheduled: watch::Sender::new(next_scheduled),
             failure: watch::Sender::new(None),
         });
-        let (commands, receiver) = mpsc::channel(QUEUE_LIMIT);
-        let writer = Writer::new(connection, Arc::clone(&shared), receiver)?;
-        let thread = start_writer(writer, Arc::clone(&shared))?;
+        let (commands, waiting) = queue::new();
+        let writer = Writer::new(connection, Arc::clone(&shared))?;
+        let thread = start_writer(writer, waiting, Arc::clone(&shared))?;
         if !is_small {
             check_beside(&shared);
         }
@@ -262,10 +262,10 @@ fn parent_of(directory: &Path) -> &Path {
     }
 }
 
-fn start_writer(writer: Writer, shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
+fn start_writer(writer: Writer, waiting: queue::Waiting, shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
     let thread = std::thread::Builder::new().name("bus-writer".to_owned()).spawn(move || {
         // A panic is a failure like any other: nothing is committed any more.
-        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run()));
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(waiting)));
         match run {
             Ok(Ok(())) => {}
             Ok(Err(error)) => shared.fail(error.to_string()),

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::command::{Command, Ended};
 use super::progress::{PAGE, Step, Subscription, Waiting};
+use super::queue::Closed;
 use super::{Embedded, Shared, rows};
 use crate::bus::{
     Answer, Claim, CommitError, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement, StoreError,
@@ -282,7 +283,7 @@ impl Open for Held {
             then(self, settled);
         });
         let sent = bus.commands.blocking_send(Command::Settle { attempt, reply });
-        if let Err(tokio::sync::mpsc::error::SendError(Command::Settle { reply, .. })) = sent {
+        if let Err(Closed(Command::Settle { reply, .. })) = sent {
             reply(Err(bus.closed()));
         }
     }

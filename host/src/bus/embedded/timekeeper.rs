@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::command::Command;
+use super::queue::WeakQueue;
 use super::{Shared, schema};
 use crate::bus::StoreError;
 
@@ -18,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Lets scheduled events into the log when they are due. It looks at the time once a second at least,
 /// since the clock may be set.
-pub(super) async fn promote(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>) {
+pub(super) async fn promote(commands: WeakQueue, shared: Arc<Shared>) {
     let mut next = shared.next_scheduled.subscribe();
     loop {
         let due = *next.borrow_and_update();
@@ -42,7 +43,7 @@ pub(super) async fn promote(commands: mpsc::WeakSender<Command>, shared: Arc<Sha
 }
 
 /// Has the writer look at the clock when it was set back, also if nothing else is to be written.
-pub(super) async fn watch_clock(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>) {
+pub(super) async fn watch_clock(commands: WeakQueue, shared: Arc<Shared>) {
     let mut seen = shared.clock.now();
     loop {
         tokio::time::sleep(LOOK).await;
@@ -58,7 +59,7 @@ pub(super) async fn watch_clock(commands: mpsc::WeakSender<Command>, shared: Arc
 /// Folds the write-ahead log into the store when it has grown, so that no commit waits for that by chance.
 /// Most of it is done beside the writer, which goes on meanwhile; the writer then does what has been added,
 /// and begins the log anew.
-pub(super) async fn checkpoint(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>, store: PathBuf) {
+pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: PathBuf) {
     let log = store.with_extension("db-wal");
     let mut connection = None;
     loop {
@@ -90,7 +91,7 @@ pub(super) async fn checkpoint(commands: mpsc::WeakSender<Command>, shared: Arc<
 }
 
 /// Deletes what the retention's rules do not keep, in small steps with room for others between them.
-pub(super) async fn compact(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>) {
+pub(super) async fn compact(commands: WeakQueue, shared: Arc<Shared>) {
     if !shared.settings.retention.is_limited() {
         return;
     }

@@ -19,12 +19,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::mpsc;
 
 use super::Shared;
 use super::batch::{Batch, CursorMove, Redriven, answer, answer_then};
-use super::command::{Command, refuse};
+use super::command::Command;
 use super::progress::Subscription;
+use super::queue::{Group, Waiting};
 use super::rows::{self, Log};
 use super::schema;
 use crate::bus::{CommitError, Settled, StoreError};
@@ -33,15 +33,12 @@ use crate::event::{Logged, Position};
 use crate::outcome::Version;
 use crate::subscription::DeadLetterPolicy;
 
-/// The most changes that share one commit.
-const BATCH_LIMIT: usize = 512;
 /// A clock that goes back by no more than this is being adjusted, and not set.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
     connection: Connection,
     shared: Arc<Shared>,
-    commands: mpsc::Receiver<Command>,
     /// Subscriptions and replays, by number.
     subscriptions: HashMap<i64, Arc<Subscription>>,
     /// Which subscriptions take an event type, for the types seen lately.
@@ -63,12 +60,15 @@ struct Takers {
     limited: bool,
 }
 
+/// What is asked of the writer once a commit is done.
+#[derive(Default)]
+struct Asked {
+    checkpoint: bool,
+    close: bool,
+}
+
 impl Writer {
-    pub(super) fn new(
-        connection: Connection,
-        shared: Arc<Shared>,
-        commands: mpsc::Receiver<Command>,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn new(connection: Connection, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let Version(next_version) = rows::first_version(&connection)?;
         let subscriptions = shared.subscriptions().iter().map(|one| (one.number, Arc::clone(one))).collect();
         let log = rows::log(&connection)?;
@@ -76,7 +76,7 @@ impl Writer {
         let takers = HashMap::new();
         let (seen, ended) = (log.newest, Vec::new());
         let mut writer =
-            Self { connection, shared, commands, subscriptions, takers, log, seen, next_version, has_scheduled, ended };
+            Self { connection, shared, subscriptions, takers, log, seen, next_version, has_scheduled, ended };
         let replays: Vec<_> = writer.subscriptions.values().filter(|one| one.replay.is_some()).cloned().collect();
         replays.iter().for_each(|replay| writer.note_replay(replay));
         writer.end_replays()?;
@@ -84,36 +84,29 @@ impl Writer {
     }
 
     /// Runs until it is closed or the store fails. Returns the failure.
-    pub(super) fn run(mut self) -> Result<(), StoreError> {
-        while let Some(first) = self.commands.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH_LIMIT
-                && let Ok(next) = self.commands.try_recv()
-            {
-                batch.push(next);
-            }
-            let closing = batch.iter().any(|command| matches!(command, Command::Close));
-            let checkpoint = batch.iter().any(|command| matches!(command, Command::Checkpoint));
-            self.commit(batch)?;
-            if closing {
+    pub(super) fn run(mut self, mut waiting: Waiting) -> Result<(), StoreError> {
+        let mut asked = Asked::default();
+        while let Some(group) = waiting.group() {
+            self.commit(group, &mut asked)?;
+            if asked.close && waiting.is_empty() {
                 // All in one file, for whoever copies it.
                 return schema::checkpoint(&self.connection, "TRUNCATE");
             }
-            if checkpoint {
+            if std::mem::take(&mut asked.checkpoint) {
                 schema::checkpoint(&self.connection, "PASSIVE")?;
             }
         }
         Ok(())
     }
 
-    /// Applies commands in one transaction. A full disk refuses them all; any other failure of the store
-    /// is returned, and must end the process's acknowledging.
-    fn commit(&mut self, commands: Vec<Command>) -> Result<(), StoreError> {
+    /// Applies a group of changes in one transaction. A full disk refuses them all; any other failure of the
+    /// store is returned, and must end the process's acknowledging.
+    fn commit(&mut self, group: Group<'_>, asked: &mut Asked) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         let set_back = self.seen.since(now);
         let mut batch = Batch::new(now, self.log);
         batch.set_back = (set_back > CLOCK_TOLERANCE).then_some(set_back);
-        match self.apply_all(commands, &mut batch) {
+        match self.apply_all(group, asked, &mut batch) {
             Ok(()) => {
                 self.publish_results(&mut batch);
                 batch.thaw();
@@ -131,12 +124,12 @@ impl Writer {
         }
     }
 
-    fn apply_all(&mut self, commands: Vec<Command>, batch: &mut Batch) -> Result<(), StoreError> {
+    fn apply_all(&mut self, mut group: Group<'_>, asked: &mut Asked, batch: &mut Batch) -> Result<(), StoreError> {
         // Dropping the handle below on an error rolls the transaction back, since it was not committed.
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let result = self
             .follow_clock(batch)
-            .and_then(|()| self.apply_each(commands, batch))
+            .and_then(|()| group.try_for_each(|command| self.apply(command, asked, batch)))
             .and_then(|()| self.move_cursors(batch))
             .and_then(|()| {
                 if batch.log != self.log {
@@ -158,20 +151,7 @@ impl Writer {
         rows::shift_pending(&self.connection, batch.now, set_back)
     }
 
-    fn apply_each(&mut self, commands: Vec<Command>, batch: &mut Batch) -> Result<(), StoreError> {
-        // Even when one fails, the others must be in the batch, so that they are answered.
-        let mut failure = None;
-        for command in commands {
-            if failure.is_some() {
-                batch.replies.extend(refuse(command));
-            } else if let Err(error) = self.apply(command, batch) {
-                failure = Some(error);
-            }
-        }
-        failure.map_or(Ok(()), Err)
-    }
-
-    fn apply(&mut self, command: Command, batch: &mut Batch) -> Result<(), StoreError> {
+    fn apply(&mut self, command: Command, asked: &mut Asked, batch: &mut Batch) -> Result<(), StoreError> {
         match command {
             Command::Publish { events, reply } => answer(batch, reply, |batch| self.publish(events, batch)),
             Command::Settle { attempt, reply } => answer_then(batch, reply, |batch| self.settle(*attempt, batch)),
@@ -208,7 +188,15 @@ impl Writer {
             Command::Compact { reply } => answer(batch, reply, |batch| self.compact(batch)),
             Command::Hold { subscription } => self.hold(&subscription, batch),
             Command::Promote => self.promote(batch),
-            Command::Look | Command::Checkpoint | Command::Close => Ok(()),
+            Command::Look => Ok(()),
+            Command::Checkpoint => {
+                asked.checkpoint = true;
+                Ok(())
+            }
+            Command::Close => {
+                asked.close = true;
+                Ok(())
+            }
         }
     }
 

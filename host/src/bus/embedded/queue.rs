@@ -1,0 +1,219 @@
+//! What waits for the writer, in two lanes: whoever asks for little does not wait for those that ask for much.
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use super::command::Command;
+
+/// How many changes wait in each lane before publishers are told to come back later.
+const LIMIT: usize = 1_024;
+/// The most changes that share one commit.
+const GROUP_LIMIT: usize = 512;
+/// How many of those that are many go with each commit, whoever else waits.
+const SHARE: usize = 32;
+
+/// Where changes are put. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    few: mpsc::Sender<Command>,
+    many: mpsc::Sender<Command>,
+}
+
+/// Nobody takes changes any more. Holds the one that was to be put.
+pub(super) struct Closed(pub(super) Command);
+
+/// Puts changes as long as the bus is there, without keeping it there.
+pub(super) type WeakQueue = mpsc::WeakSender<Command>;
+
+/// A queue, and where its changes are taken. Must be called in a tokio runtime.
+pub(super) fn new() -> (Queue, Waiting) {
+    let (few, few_waiting) = mpsc::channel(LIMIT);
+    let (many, many_waiting) = mpsc::channel(LIMIT);
+    (Queue { few, many }, Waiting { few: few_waiting, many: many_waiting, runtime: Handle::current() })
+}
+
+impl Queue {
+    fn lane(&self, command: &Command) -> &mpsc::Sender<Command> {
+        if command.is_one_of_many() { &self.many } else { &self.few }
+    }
+
+    /// Puts a change, and waits for room if there is none.
+    pub(super) async fn send(&self, command: Command) -> Result<(), Closed> {
+        self.lane(&command).send(command).await.map_err(|error| Closed(error.0))
+    }
+
+    /// Puts a change if there is room.
+    pub(super) fn try_send(&self, command: Command) -> Result<(), TrySendError<Command>> {
+        self.lane(&command).try_send(command)
+    }
+
+    /// Puts a change from a thread that may block.
+    pub(super) fn blocking_send(&self, command: Command) -> Result<(), Closed> {
+        self.lane(&command).blocking_send(command).map_err(|error| Closed(error.0))
+    }
+
+    /// For what the bus does by itself, which is little.
+    pub(super) fn downgrade(&self) -> WeakQueue {
+        self.few.downgrade()
+    }
+}
+
+/// The writer's end of the queue.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    few: mpsc::Receiver<Command>,
+    many: mpsc::Receiver<Command>,
+    runtime: Handle,
+}
+
+impl Waiting {
+    /// Waits for a change, and begins a group with it. None when nobody is left who could put one. Must not be
+    /// called on an async thread.
+    pub(super) fn group(&mut self) -> Option<Group<'_>> {
+        let Self { few, many, runtime } = self;
+        let first = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                Some(command) = few.recv() => Some((command, Lane::Few)),
+                Some(command) = many.recv() => Some((command, Lane::Many)),
+                else => None,
+            }
+        });
+        first.map(|(command, lane)| {
+            let mut group = Group { waiting: self, first: None, few: 0, many: 0 };
+            group.note(lane);
+            group.first = Some(command);
+            group
+        })
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.few.is_empty() && self.many.is_empty()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Lane {
+    Few,
+    Many,
+}
+
+/// Changes that share a commit, taken one by one while it gathers: those that are few join it as long as it does,
+/// and hasten its end.
+pub(super) struct Group<'a> {
+    waiting: &'a mut Waiting,
+    first: Option<Command>,
+    few: usize,
+    many: usize,
+}
+
+impl Group<'_> {
+    fn note(&mut self, lane: Lane) {
+        match lane {
+            Lane::Few => self.few += 1,
+            Lane::Many => self.many += 1,
+        }
+    }
+
+    fn try_take(&mut self, lane: Lane) -> Option<Command> {
+        let waiting = match lane {
+            Lane::Few => &mut self.waiting.few,
+            Lane::Many => &mut self.waiting.many,
+        };
+        let command = waiting.try_recv().ok()?;
+        self.note(lane);
+        Some(command)
+    }
+}
+
+impl Iterator for Group<'_> {
+    type Item = Command;
+
+    fn next(&mut self) -> Option<Command> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        if self.few + self.many >= GROUP_LIMIT {
+            return None;
+        }
+        self.try_take(Lane::Few).or_else(|| {
+            let somebody_waits = self.few > 0 && self.many >= SHARE;
+            if somebody_waits { None } else { self.try_take(Lane::Many) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::outcome::Publish;
+
+    fn few() -> Command {
+        Command::Look
+    }
+
+    fn many() -> Command {
+        let event = crate::event::Event::default();
+        let events = (0..100).map(|_| Publish { event: event.clone(), due: None }).collect();
+        Command::Publish { events, reply: oneshot::channel().0 }
+    }
+
+    fn is_few(command: &Command) -> bool {
+        matches!(command, Command::Look)
+    }
+
+    /// Runs on a thread of its own, as the writer does.
+    async fn on_a_thread<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+        tokio::task::spawn_blocking(run).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_few_joins_a_group_and_ends_it() {
+        let (queue, mut waiting) = new();
+        for _ in 0..200 {
+            assert!(queue.try_send(many()).is_ok());
+        }
+        let taken = on_a_thread(move || {
+            let mut group = waiting.group().unwrap();
+            let mut taken: Vec<_> = group.by_ref().take(100).collect();
+            assert!(!taken.iter().any(is_few), "there was none");
+            assert!(queue.try_send(few()).is_ok());
+            taken.extend(group);
+            taken
+        });
+        let taken = taken.await;
+        assert_eq!(taken.len(), 101);
+        assert!(is_few(&taken[100]));
+    }
+
+    #[tokio::test]
+    async fn what_is_many_has_a_share_of_each_group() {
+        let (queue, mut waiting) = new();
+        for _ in 0..100 {
+            assert!(queue.try_send(many()).is_ok());
+            assert!(queue.try_send(few()).is_ok());
+        }
+        let taken = on_a_thread(move || waiting.group().unwrap().collect::<Vec<_>>()).await;
+        assert_eq!(taken.iter().filter(|command| is_few(command)).count(), 100);
+        assert_eq!(taken.len(), 100 + SHARE);
+    }
+
+    #[tokio::test]
+    async fn a_group_is_bounded_and_the_end_is_told() {
+        let (queue, mut waiting) = new();
+        for _ in 0..GROUP_LIMIT + 1 {
+            assert!(queue.try_send(few()).is_ok());
+        }
+        drop(queue);
+        let sizes = on_a_thread(move || {
+            let sizes = [waiting.group().unwrap().count(), waiting.group().unwrap().count()];
+            assert!(waiting.is_empty());
+            assert!(waiting.group().is_none());
+            sizes
+        });
+        assert_eq!(sizes.await, [GROUP_LIMIT, 1]);
+    }
+}
