@@ -9,6 +9,7 @@ use std::time::Duration;
 use sandbus_tests::Setup;
 use sandbus_tests::measure::{Goal, Report, Samples};
 
+use crate::flow::order;
 use crate::load::{Answered, Load, Requests, post};
 
 const ROUNDS: usize = 5;
@@ -62,17 +63,7 @@ pub(crate) fn orders() -> Requests {
         post(
             "/events?reply=bench.invoice",
             "application/cloudevents+json",
-            order(&format!("{run:x}-{number}")).as_bytes(),
+            order("bench.order", &format!("{run:x}-{number}")).as_bytes(),
         )
     })
-}
-
-/// An event that `bench-handler` handles.
-pub(crate) fn order(id: &str) -> String {
-    let note = "please leave it with the neighbours if nobody is there".repeat(3);
-    let line = |article: &str| format!(r#"{{"article":"{article}","count":3,"cents":1999}}"#);
-    let lines = ["a kettle of steel", "a teapot of clay", "a cup of porcelain", "a spoon"].map(line).join(",");
-    format!(
-        r#"{{"specversion":"1.0","id":"{id}","source":"/bench","type":"bench.order","datacontenttype":"application/json","data":{{"id":"{id}","customer":"customer-1234567","note":"{note}","lines":[{lines}]}}}}"#
-    )
 }

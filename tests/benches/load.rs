@@ -55,10 +55,16 @@ impl Answered {
     }
 }
 
-/// A POST with a JSON body.
+/// A POST.
 pub(crate) fn post(path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    post_with(path, content_type, &[], body)
+}
+
+/// A POST with further headers.
+pub(crate) fn post_with(path: &str, content_type: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let mut request = format!(
-        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
+        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {content_type}\r\n{headers}content-length: {}\r\n\r\n",
         body.len()
     )
     .into_bytes();

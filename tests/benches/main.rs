@@ -15,22 +15,27 @@
 
 mod cold;
 mod durable_publish;
+mod flow;
 mod http_service;
 mod latency;
 mod load;
 mod native;
 mod neighbours;
 mod peers;
+mod restate;
+mod scale;
 mod variants;
 
 /// A benchmark: its name, and what prints its tables.
 type Benchmark = (&'static str, fn());
 
-const BENCHMARKS: [Benchmark; 6] = [
+const BENCHMARKS: [Benchmark; 8] = [
     ("durable-publish", durable_publish::run),
     ("http-service", http_service::run),
     ("latency", latency::run),
     ("nats", peers::run),
+    ("restate", restate::run),
+    ("scale", scale::run),
     ("neighbours", neighbours::run),
     ("cold", cold::run),
 ];

@@ -11,7 +11,7 @@ use sandbus_tests::measure::{Goal, Report, in_turn};
 use sandbus_tests::{Host, Setup, pause_for};
 use serde_json::json;
 
-use crate::latency::order;
+use crate::flow::order;
 use crate::load::{Load, post};
 
 const ROUNDS: usize = 5;
@@ -27,7 +27,7 @@ pub(crate) fn run() {
             &mut || p99(&quiet),
             &mut || beside(&spinning, &|host| deeds(host, "spin", 8)),
             &mut || beside(&eating, &|host| deeds(host, "eat", 64)),
-            &mut || beside(&flooded, &|host| batch(host)),
+            &mut || beside(&flooded, &flood),
         ],
     );
     let mut report = Report::new("neighbours: p99 of a quiet plugin's clients, µs");
@@ -83,11 +83,10 @@ fn deeds(host: &Host, deed: &str, count: usize) {
 }
 
 /// A thousand events in one request: more than a handler can keep up with.
-fn batch(host: &Host) {
+fn flood(host: &Host) {
     let run = fastrand::u64(..);
-    let events: Vec<_> = (0..1_000).map(|number| order(&format!("{run:x}-{number}"))).collect();
-    let body = format!("[{}]", events.join(","));
+    let events: Vec<_> = (0..1_000).map(|number| order("bench.order", &format!("{run:x}-{number}"))).collect();
     let headers = [("content-type", "application/cloudevents-batch+json")];
-    let answer = host.send("POST", &host.url("/events"), &headers, body.as_bytes());
+    let answer = host.send("POST", &host.url("/events"), &headers, format!("[{}]", events.join(",")).as_bytes());
     assert!(matches!(answer.status, 202 | 503), "the flood is taken, or told to come back later");
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use sandbus_tests::measure::{Goal, Report, in_turn};
 use sandbus_tests::{Host, Setup, eventually};
 
+use crate::flow::{self, BATCH, Publisher};
 use crate::load::{Load, Requests, post};
 
 const ROUNDS: usize = 5;
@@ -44,7 +45,7 @@ pub(crate) fn run() {
             Load { address: host.address(), connections, requests: Arc::clone(requests), per_second: None, time: TIME };
         load.run().per_second()
     };
-    let many: Requests = Arc::new(|number| batch("bench.published", number, 64));
+    let many: Requests = Arc::new(|number| batch("bench.published", number));
 
     let [nats, lazy, one_by_one, batches] = in_turn(
         ROUNDS,
@@ -52,7 +53,7 @@ pub(crate) fn run() {
             &mut || always.published_per_second(),
             &mut || default.published_per_second(),
             &mut || per_second(256, &single),
-            &mut || per_second(16, &many) * 64.0,
+            &mut || per_second(16, &many) * BATCH as f64,
         ],
     );
     let mut report = Report::new(format!("nats: publishing {PAYLOAD_BYTES} bytes, acknowledged per second"));
@@ -85,21 +86,18 @@ fn event(kind: &str, id: &str) -> String {
     )
 }
 
-fn batch(kind: &str, number: u64, size: usize) -> Vec<u8> {
+fn batch(kind: &str, number: u64) -> Vec<u8> {
     let run = fastrand::u64(..);
-    let events: Vec<_> = (0..size).map(|index| event(kind, &format!("{run:x}-{number}-{index}"))).collect();
-    post("/events", "application/cloudevents-batch+json", format!("[{}]", events.join(",")).as_bytes())
+    let events: Vec<_> = (0..BATCH).map(|index| event(kind, &format!("{run:x}-{number}-{index}"))).collect();
+    flow::batch(&events)
 }
 
 /// Publishes in batches, and waits until the component has handled all of it.
 fn handled_per_second(host: &Host) -> f64 {
     let started = Instant::now();
-    let mut stream = TcpStream::connect(host.address()).expect("the host listens");
-    for number in 0..HANDLED / 64 {
-        stream.write_all(&batch("bench.taken", number as u64, 64)).expect("the host reads");
-        let mut answer = [0; 16 << 10];
-        let read = stream.read(&mut answer).expect("the host answers");
-        assert!(answer[..read].starts_with(b"HTTP/1.1 202"), "{}", String::from_utf8_lossy(&answer[..read]));
+    let mut publisher = Publisher::new(host);
+    for number in 0..HANDLED / BATCH {
+        publisher.send(&batch("bench.taken", number as u64));
     }
     host.wait_until_idle();
     HANDLED as f64 / started.elapsed().as_secs_f64()

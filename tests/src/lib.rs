@@ -370,6 +370,15 @@ impl Host {
         Self { process, agent: agent(), directory }
     }
 
+    /// Ends the host as an operator does, and starts it again by itself, to be measured.
+    #[must_use]
+    pub fn restart_measured(self) -> Self {
+        let Self { mut process, directory, .. } = self;
+        assert!(process.terminate(), "the host ends well");
+        let process = Launch::serve(directory.path()).spawn().wait();
+        Self { process: process.unwrap_or_else(|log| panic!("no restart:\n{log}")), agent: agent(), directory }
+    }
+
     /// Ends the host as an operator does. Returns whether it ended well, and what it logged.
     #[must_use]
     pub fn terminate(mut self) -> (bool, String) {
