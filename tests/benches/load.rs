@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Makes the bytes of a request from its number.
+/// Makes the bytes of a request from its number, which no other request of the program has: an event that is
+/// published again is not stored again.
 pub(crate) type Requests = Arc<dyn Fn(u64) -> Vec<u8> + Send + Sync>;
 
 /// What clients do.
@@ -85,6 +86,8 @@ impl Load {
     }
 
     async fn run_all(self) -> Answered {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        let first = RUNS.fetch_add(1, Ordering::Relaxed) << 32;
         let next = Arc::new(AtomicU64::new(0));
         let mut streams = Vec::with_capacity(self.connections);
         for _ in 0..self.connections {
@@ -95,7 +98,7 @@ impl Load {
         let started = Instant::now();
         let clients: Vec<_> = streams
             .into_iter()
-            .map(|stream| tokio::spawn(client(self.clone(), stream, started, Arc::clone(&next))))
+            .map(|stream| tokio::spawn(client(self.clone(), stream, started, first, Arc::clone(&next))))
             .collect();
         let mut all = Answered::default();
         for client in clients {
@@ -110,7 +113,7 @@ impl Load {
     }
 }
 
-async fn client(load: Load, mut stream: TcpStream, started: Instant, next: Arc<AtomicU64>) -> Answered {
+async fn client(load: Load, mut stream: TcpStream, started: Instant, first: u64, next: Arc<AtomicU64>) -> Answered {
     let mut answered = Answered::default();
     let mut buffer = Vec::with_capacity(16 << 10);
     loop {
@@ -125,7 +128,7 @@ async fn client(load: Load, mut stream: TcpStream, started: Instant, next: Arc<A
         if load.per_second.is_some() && due > Instant::now() {
             tokio::time::sleep_until(due.into()).await;
         }
-        stream.write_all(&(load.requests)(number)).await.expect("the server reads");
+        stream.write_all(&(load.requests)(first + number)).await.expect("the server reads");
         let status = answer(&mut stream, &mut buffer).await;
         if (200..300).contains(&status) {
             answered.succeeded += 1;
