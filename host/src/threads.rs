@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 /// How often the threads are looked at while jobs wait or run.
@@ -71,6 +72,8 @@ pub struct Panicked;
 
 #[derive(Debug)]
 struct Shared {
+    /// What guests wait by, when they wait in the host.
+    runtime: Option<Handle>,
     cores: usize,
     limit: usize,
     state: Mutex<State>,
@@ -108,13 +111,14 @@ struct Running {
 }
 
 impl Threads {
-    /// At most so many threads.
+    /// At most so many threads. Where a runtime is there, it is theirs too.
     ///
     /// # Errors
     /// If none can be started.
     pub fn new(limit: usize) -> std::io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let shared = Arc::new(Shared {
+            runtime: Handle::try_current().ok(),
             cores: cores.min(limit),
             limit,
             state: Mutex::default(),
@@ -183,6 +187,7 @@ fn start(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
 /// What a thread does, until there is nothing for it to do and there are enough others.
 fn work(shared: &Shared) {
     let thread = this_thread();
+    let _runtime = shared.runtime.as_ref().map(Handle::enter);
     let mut state = shared.state();
     loop {
         let Some(job) = state.waiting.pop_front() else {
