@@ -62,4 +62,4 @@ fn surroundings() -> Json<Surroundings> {
     })
 }
 
-plugin! { handlers: [obey, surroundings] }
+plugin! { handlers: [obey], routes: [surroundings] }
