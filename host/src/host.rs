@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::admin::Admin;
 use crate::bus::{Embedded, SharedBus};
@@ -90,7 +91,8 @@ impl Host {
         let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
         let limits = config.http;
         let patience = sandbox.patience;
-        let ingress = Ingress { bus: bus.clone(), registry: registry.clone(), capacity, limits, patience };
+        let begun = TaskTracker::new();
+        let ingress = Ingress { bus: bus.clone(), registry: registry.clone(), capacity, limits, patience, begun };
         let ready = watch::Sender::new(false);
         let admin = Admin {
             bus: bus.clone(),
@@ -144,6 +146,7 @@ impl Host {
         let (stop_ingress, stop_dispatcher, stop_rest) =
             <(CancellationToken, CancellationToken, CancellationToken)>::default();
         let mut front = JoinSet::new();
+        let begun = ingress.begun.clone();
         front.spawn(server::serve(listener, ingress.router(), config.http, stop_ingress.clone()));
         let mut middle = JoinSet::new();
         middle.spawn(dispatcher.run(stop_dispatcher.clone()));
@@ -167,6 +170,8 @@ impl Host {
         let drain = async {
             stop_ingress.cancel();
             while front.join_next().await.is_some() {}
+            begun.close();
+            begun.wait().await;
             stop_dispatcher.cancel();
             while middle.join_next().await.is_some() {}
             stop_rest.cancel();

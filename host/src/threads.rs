@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 /// How often the threads are looked at while jobs wait or run.
@@ -136,6 +137,8 @@ pub struct Panicked;
 #[derive(Debug)]
 struct Shared {
     lane: Lane,
+    /// What guests wait by, when they wait in the host.
+    runtime: Option<Handle>,
     cores: usize,
     limit: usize,
     state: Mutex<State>,
@@ -173,7 +176,7 @@ struct Running {
 }
 
 impl Threads {
-    /// At most so many threads in each lane.
+    /// At most so many threads in each lane. Where a runtime is there, it is theirs too.
     ///
     /// # Errors
     /// If none can be started.
@@ -200,6 +203,7 @@ fn start_lane(lane: Lane, limit: usize) -> std::io::Result<Arc<Shared>> {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shared = Arc::new(Shared {
         lane,
+        runtime: Handle::try_current().ok(),
         cores: cores.min(limit),
         limit,
         state: Mutex::default(),
@@ -255,6 +259,7 @@ fn start(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
 /// What a thread does, until there is nothing for it to do and there are enough others.
 fn work(shared: &Shared) {
     let thread = this_thread();
+    let _runtime = shared.runtime.as_ref().map(Handle::enter);
     enter(shared.lane);
     let mut state = shared.state();
     loop {

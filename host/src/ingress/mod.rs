@@ -3,11 +3,14 @@
 mod cloudevents;
 pub(crate) mod events;
 mod routes;
+mod services;
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
+
+use tokio_util::task::TaskTracker;
 
 use crate::bus::SharedBus;
 use crate::plugin::Registry;
@@ -27,6 +30,8 @@ pub struct Ingress {
     pub limits: HttpLimits,
     /// How long a request waits for a place before it is told to come back.
     pub patience: Duration,
+    /// What goes on behind responses that have begun, to be waited for at the end.
+    pub begun: TaskTracker,
 }
 
 impl Ingress {

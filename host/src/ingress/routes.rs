@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ingress;
 use crate::bus::{CommitError, Reply};
@@ -16,6 +17,7 @@ use crate::plugin::{self, Answered, Found, Generation, RERUN_LIMIT, ReplyTo};
 use crate::problem::Problem;
 use crate::server::read_body;
 use crate::telemetry;
+use crate::threads::Panicked;
 
 /// Headers that belong to a connection and not to a message (RFC 9110, section 7.6.1), or that the server
 /// sets by itself.
@@ -49,10 +51,11 @@ pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body
         let detail = format!("the plugin `{plugin}` is drained");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-drained", detail).retry_after(5).into_response();
     }
-    let response = match answer(&ingress, generation, route, params, request).await {
-        Ok(response) => response,
-        Err(problem) => problem.into_response(),
+    let response = match generation.is_service() {
+        true => super::services::answer(&ingress, generation, &route, request).await,
+        false => answer(&ingress, generation, route, params, request).await,
     };
+    let response = response.unwrap_or_else(Problem::into_response);
     telemetry::request(&plugin, response.status().as_u16(), started.elapsed());
     response
 }
@@ -71,7 +74,9 @@ async fn answer(
         let (response, effects, reply_to) = match invoke(ingress, &generation, &request, &ids).await? {
             Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
             Answered::Discard(response) => return to_http(&generation.name, response),
-            Answered::Failed(failure) => return Err(failed(&generation, &request, &failure)),
+            Answered::Failed(failure) => {
+                return Err(failed(&generation, &format!("{} {}", request.method, request.route), &failure));
+            }
         };
         let reply_to = reply_to.filter(|_| (200..300).contains(&response.status));
         // Before the commit, after which the reply may come at any time.
@@ -157,14 +162,7 @@ async fn invoke(
     request: &Arc<plugin::Request>,
     ids: &IdSeed,
 ) -> Result<Answered, Problem> {
-    let places = async {
-        let own = Arc::clone(&generation.room.places).acquire_owned().await;
-        (own, Arc::clone(&ingress.capacity.places).acquire_owned().await)
-    };
-    let Ok(places) = tokio::time::timeout(ingress.patience, places).await else {
-        let detail = format!("the plugin `{}` has as many requests as it can take", generation.name);
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", detail).retry_after(1));
-    };
+    let places = places(ingress, generation).await?;
     let state = ingress.bus.state(&generation.name);
     let lane = generation.room.pace.lane();
     let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), ids.clone());
@@ -174,17 +172,30 @@ async fn invoke(
         drop(places);
         answered
     };
-    ingress.capacity.threads.run(lane, invocation).await.map_err(|error| {
-        tracing::error!(%error, "an invocation ended the thread that ran it");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-failed", "the handler did not come to its end")
+    ingress.capacity.threads.run(lane, invocation).await.map_err(unfinished)
+}
+
+/// Waits for places, though not for long.
+pub(super) async fn places(ingress: &Ingress, generation: &Generation) -> Result<[OwnedSemaphorePermit; 2], Problem> {
+    let place = async |places: &Arc<Semaphore>| {
+        Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed")
+    };
+    let places = async { [place(&generation.room.places).await, place(&ingress.capacity.places).await] };
+    tokio::time::timeout(ingress.patience, places).await.map_err(|_| {
+        let detail = format!("the plugin `{}` has as many requests as it can take", generation.name);
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", detail).retry_after(1)
     })
 }
 
+pub(super) fn unfinished(error: Panicked) -> Problem {
+    tracing::error!(%error, "an invocation ended the thread that ran it");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-failed", "the handler did not come to its end")
+}
+
 /// What a client is told of a handler that ended badly. What it may know of the inside stays in the log.
-fn failed(generation: &Generation, request: &plugin::Request, failure: &Failure) -> Problem {
-    let (plugin, digest) = (&generation.name, generation.digest.short());
-    let (method, route, cause) = (&request.method, &request.route, failure.cause.as_str());
-    tracing::error!(%plugin, digest, route = %format!("{method} {route}"), cause, "request failed: {}", failure.reason);
+pub(super) fn failed(generation: &Generation, route: &str, failure: &Failure) -> Problem {
+    let (plugin, digest, cause) = (&generation.name, generation.digest.short(), failure.cause.as_str());
+    tracing::error!(%plugin, digest, route, cause, "request failed: {}", failure.reason);
     match failure.cause {
         Cause::Timeout => Problem::new(StatusCode::GATEWAY_TIMEOUT, "handler-timeout", "the handler ran out of time"),
         Cause::OutOfMemory => {

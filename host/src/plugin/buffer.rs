@@ -46,6 +46,11 @@ impl Buffer {
         self.effects
     }
 
+    /// Whether anything was asked for so far.
+    pub(super) fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     /// How many events were published so far.
     pub(super) fn published(&self) -> usize {
         self.effects.publishes.len()

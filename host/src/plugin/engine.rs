@@ -4,11 +4,7 @@
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
-
-use super::bindings;
-use super::imports::Invocation;
 
 /// How often running guests look whether their time is up.
 const TICK: Duration = Duration::from_millis(10);
@@ -29,16 +25,14 @@ pub struct EngineConfig {
 )]
 pub struct EngineError(#[from] wasmtime::Error);
 
-/// Makes the engine, with the sandbox's imports linked.
+/// Makes the engine.
 ///
 /// # Errors
 /// If the pool's memory cannot be reserved.
-pub(super) fn start(config: EngineConfig) -> Result<(Engine, Linker<Invocation>), EngineError> {
+pub(super) fn start(config: EngineConfig) -> Result<Engine, EngineError> {
     let engine = Engine::new(&settings(config))?;
-    let mut linker = Linker::new(&engine);
-    bindings::Plugin::add_to_linker::<_, HasSelf<Invocation>>(&mut linker, |invocation| invocation)?;
     tick(&engine)?;
-    Ok((engine, linker))
+    Ok(engine)
 }
 
 /// The engine's settings. A benchmark measures the host against a bare engine that has them too.
@@ -46,20 +40,24 @@ pub(super) fn start(config: EngineConfig) -> Result<(Engine, Linker<Invocation>)
 pub fn settings(config: EngineConfig) -> Config {
     /// What a component may consist of; those of language runtimes have dozens of core instances.
     const CORE_INSTANCES: u32 = 64;
-    const MEMORIES: u32 = 8;
-    const TABLES: u32 = 32;
+    const MEMORIES: u32 = 4;
+    const TABLES: u32 = 16;
+    /// Components that are described at a time, beside those that run.
+    const DESCRIBED: usize = 4;
     /// What is kept resident of an instance's memory and tables, to be reset by copying instead of by
     /// unmapping. It pays where the kernel can tell which pages were touched, and is wasted elsewhere.
     const RESIDENT_BYTES: usize = 1 << 20;
     const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 
-    // As many again may wait for another call.
-    let slots = u32::try_from(config.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
+    // As many again may wait for another call. There is room for the largest component in each slot, so that a
+    // place for an invocation is all that an instance needs: what is reserved and not used costs addresses alone.
+    let slots = config.concurrency.saturating_mul(2).saturating_add(DESCRIBED);
+    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(16))
-        .total_memories(slots.saturating_mul(2))
-        .total_tables(slots.saturating_mul(4))
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .total_memories(slots.saturating_mul(MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES))
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hyper::header::HeaderMap;
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+use wasmtime_wasi_http::p2::bindings::sync::exports::wasi::http::incoming_handler;
 
 use super::bindings::exports::sandbus::plugin::{descriptor as descriptor_export, event_handler, http_handler};
 use super::bindings::sandbus::plugin::types as wire;
@@ -16,34 +18,41 @@ use super::descriptor::{Descriptor, Invalid};
 use super::engine;
 use super::idle::Idle;
 use super::imports::{self, Invocation, Occasion, ReplyTo, Run};
+use super::linking::{Linking, Missing};
 use super::loader::Room;
+use super::log::Lines;
 use super::settings::Settings;
+use super::sidecar::Sidecar;
+use super::wasi::Exchange;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, IdSeed, TRACE};
 use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
 
 /// What a component may use to describe itself.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
-const DESCRIBE_MEMORY_BYTES: usize = 32 << 20;
+const DESCRIBE_MEMORY_BYTES: usize = 64 << 20;
 
 /// A component whose imports are satisfied and whose exports are known.
 #[derive(Clone)]
 pub(super) struct Prepared {
     engine: Engine,
     pre: InstancePre<Invocation>,
-    descriptor: descriptor_export::GuestIndices,
+    descriptor: Option<descriptor_export::GuestIndices>,
     events: Option<event_handler::GuestIndices>,
     http: Option<http_handler::GuestIndices>,
+    service: Option<incoming_handler::GuestIndices>,
 }
 
 /// Why a component cannot be a plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// It wants what the host does not have.
-    #[error("it imports what this host does not offer: {0:#}")]
-    Imports(wasmtime::Error),
+    #[error("it imports what this host does not offer: {0}")]
+    Imports(Missing),
     /// It does not describe itself.
-    #[error("it exports no `sandbus:plugin/descriptor`; build it with a Sandbus SDK, or see wit/plugin.wit")]
+    #[error(
+        "it exports neither `sandbus:plugin/descriptor` nor `wasi:http/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
+    )]
     NoDescriptor,
     /// `describe` ended badly.
     #[error("its `describe` failed: {0}")]
@@ -57,26 +66,41 @@ pub enum PrepareError {
 }
 
 impl Prepared {
-    pub(super) fn new(component: &Component, linker: &Linker<Invocation>) -> Result<Self, PrepareError> {
-        let pre = linker.instantiate_pre(component).map_err(PrepareError::Imports)?;
+    pub(super) fn new(component: &Component, linking: &Linking) -> Result<Self, PrepareError> {
+        let pre = linking.link(component).map_err(PrepareError::Imports)?;
         Ok(Self {
             engine: component.engine().clone(),
-            descriptor: descriptor_export::GuestIndices::new(&pre).map_err(|_| PrepareError::NoDescriptor)?,
+            descriptor: descriptor_export::GuestIndices::new(&pre).ok(),
             events: event_handler::GuestIndices::new(&pre).ok(),
             http: http_handler::GuestIndices::new(&pre).ok(),
+            service: incoming_handler::GuestIndices::new(&pre).ok(),
             pre,
         })
     }
 
+    /// Whether the component says itself what it is.
+    pub(super) fn describes_itself(&self) -> bool {
+        self.descriptor.is_some()
+    }
+
     /// Asks the component what it is.
     pub(super) fn describe(&self, now: Timestamp) -> Result<Descriptor, PrepareError> {
-        let mut store = self.store(Invocation::describing(DESCRIBE_MEMORY_BYTES), DESCRIBE_TIMEOUT);
+        let descriptor = self.descriptor.as_ref().ok_or(PrepareError::NoDescriptor)?;
+        let mut store = self.store(Invocation::new(DESCRIBE_MEMORY_BYTES), DESCRIBE_TIMEOUT);
         let call = |store: &mut Store<Invocation>| {
             let instance = self.pre.instantiate(&mut *store)?;
-            self.descriptor.load(&mut *store, &instance)?.call_describe(&mut *store)
+            descriptor.load(&mut *store, &instance)?.call_describe(&mut *store)
         };
         let raw = call(&mut store).map_err(|error| PrepareError::Describe(Ended::of(&error, store.data()).reason))?;
         Ok(Descriptor::check(raw, now)?)
+    }
+
+    /// What a sidecar says of a component that serves `wasi:http` and does not know Sandbus.
+    pub(super) fn described_by(&self, sidecar: &Sidecar, now: Timestamp) -> Result<Descriptor, PrepareError> {
+        if self.service.is_none() {
+            return Err(PrepareError::NoDescriptor);
+        }
+        Ok(Descriptor::check(sidecar.descriptor(), now)?)
     }
 
     /// Whether what is declared is exported as well.
@@ -84,7 +108,7 @@ impl Prepared {
         if !descriptor.subscriptions.is_empty() && self.events.is_none() {
             return Err(PrepareError::NoHandler("subscriptions", "sandbus:plugin/event-handler"));
         }
-        if !descriptor.routes.is_empty() && self.http.is_none() {
+        if !descriptor.routes.is_empty() && self.http.is_none() && self.service.is_none() {
             return Err(PrepareError::NoHandler("routes", "sandbus:plugin/http-handler"));
         }
         Ok(())
@@ -92,14 +116,15 @@ impl Prepared {
 
     /// Makes an instance.
     fn live(&self, memory_bytes: usize, timeout: Duration) -> Result<Live, Failure> {
-        let mut store = self.store(Invocation::running(memory_bytes), timeout);
+        let mut store = self.store(Invocation::new(memory_bytes), timeout);
         let made = self.pre.instantiate(&mut store).and_then(|instance| {
             let events = self.events.as_ref().map(|events| events.load(&mut store, &instance)).transpose()?;
             let http = self.http.as_ref().map(|http| http.load(&mut store, &instance)).transpose()?;
-            Ok((events, http))
+            let service = self.service.as_ref().map(|service| service.load(&mut store, &instance)).transpose()?;
+            Ok((events, http, service))
         });
         match made {
-            Ok((events, http)) => Ok(Live { store, events, http, calls: 0 }),
+            Ok((events, http, service)) => Ok(Live { store, events, http, service, calls: 0 }),
             Err(error) => Err(failure(&error, store.data(), timeout)),
         }
     }
@@ -116,6 +141,7 @@ impl Prepared {
 /// Gives a store what one call may use.
 fn give_time(store: &mut Store<Invocation>, timeout: Duration) {
     store.set_epoch_deadline(engine::ticks(timeout));
+    store.data_mut().until = Instant::now() + timeout;
     // What a guest passes to the host in one call is copied there: no more than its effects may have.
     store.set_hostcall_fuel(16 << 20);
 }
@@ -126,6 +152,7 @@ pub struct Live {
     store: Store<Invocation>,
     events: Option<event_handler::Guest>,
     http: Option<http_handler::Guest>,
+    service: Option<incoming_handler::Guest>,
     calls: u32,
 }
 
@@ -394,6 +421,40 @@ impl Generation {
         }
     }
 
+    /// Whether requests go to a `wasi:http` handler, by [`Generation::serve`].
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        matches!(&self.code, Code::Component(prepared) if prepared.service.is_some() && prepared.http.is_none())
+    }
+
+    /// Lets a `wasi:http` handler serve a request, and returns what it asked for. Blocks for as long as the
+    /// handler runs, which may be longer than until its response is complete.
+    ///
+    /// # Errors
+    /// How the handler ended, if it did not end well.
+    pub fn serve(
+        &self,
+        route: &str,
+        exchange: Exchange,
+        ids: IdSeed,
+        state: Box<dyn StateView>,
+    ) -> Result<Effects, Failure> {
+        let Code::Component(prepared) = &self.code else {
+            let reason = format!("plugin `{}` exports no HTTP handler", self.name);
+            return Err(Failure { cause: Cause::NoHandler, reason });
+        };
+        let occasion = Occasion::Request { route: route.to_owned() };
+        let run = self.run(state, ids, trace(exchange.request.headers()), occasion);
+        let mut live = None;
+        let (result, (effects, _)) =
+            self.call(prepared, run, self.settings.limits.timeout, &mut live, |Live { store, service, .. }| {
+                let (request, response) = store.data_mut().exchange(exchange)?;
+                service.as_ref().map(|service| service.call_handle(store, request, response)).transpose()
+            });
+        self.keep(live);
+        result.map(|_| effects)
+    }
+
     /// Calls an instance: the given one, one that is kept, or a fresh one. It is gone if the call ends badly.
     fn call<T>(
         &self,
@@ -450,15 +511,20 @@ impl Generation {
             ids,
             ids_given: 0,
             inherited,
-            occasion,
-            log_bytes_left: self.settings.limits.log_bytes,
+            lines: Arc::new(Lines::new(Arc::clone(&self.name), occasion, self.settings.limits.log_bytes)),
             reply: None,
         }
     }
 }
 
+/// The trace that a request belongs to (W3C Trace Context).
+fn trace(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let value = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
+    TRACE.iter().filter_map(|name| value(name)).collect()
+}
+
 fn run_native(handler: NativeHandler, event: &Event, run: Run) -> Handled {
-    let mut invocation = Invocation::running(0);
+    let mut invocation = Invocation::new(0);
     invocation.begin(run);
     let outcome = handler(event, &mut |event_type, json| invocation.publish_json(event_type, json));
     let (effects, _) = invocation.end();
@@ -473,6 +539,9 @@ struct Ended {
 
 impl Ended {
     fn of(error: &wasmtime::Error, invocation: &Invocation) -> Self {
+        if let Some(wasi) = &invocation.wasi {
+            wasi.output.end();
+        }
         let trap = error.downcast_ref::<Trap>().copied();
         if trap == Some(Trap::Interrupt) {
             return Self { cause: Cause::Timeout, reason: "it was ended because it ran out of time".to_owned() };
@@ -488,7 +557,12 @@ impl Ended {
             None => error.root_cause().to_string(),
         });
         let frames = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
-        let reason = if frames.is_empty() { what } else { format!("{what} (in {})", frames.join(" < ")) };
+        let mut reason = if frames.is_empty() { what } else { format!("{what} (in {})", frames.join(" < ")) };
+        let printed = invocation.wasi.as_ref().map(|wasi| wasi.output.tail()).unwrap_or_default();
+        if !printed.is_empty() {
+            reason.push_str("; its standard error ends with:\n");
+            reason.push_str(&printed);
+        }
         Self { cause: Cause::Trap, reason: super::log::visible(&reason) }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use wasmtime::component::{Resource, ResourceTable};
 
@@ -15,8 +15,10 @@ use super::bindings::wasi::logging::logging;
 use super::bindings::wasi::random::random;
 use super::buffer::{Buffer, Refused};
 use super::limits::Meter;
+use super::log::Lines;
 use super::rules;
 use super::settings::Settings;
+use super::wasi::Wasi;
 use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::{Event, IdSeed};
 use crate::outcome::{StateView, SubscriptionChange};
@@ -24,12 +26,21 @@ use crate::pattern::Pattern;
 use crate::subscription::{Definition, Secret, Target, Webhook};
 
 /// The data of one wasmtime store: one invocation.
-#[derive(Debug)]
 pub(crate) struct Invocation {
     pub(super) meter: Meter,
-    table: ResourceTable,
-    run: Option<Run>,
+    pub(super) table: ResourceTable,
+    pub(super) run: Option<Run>,
     pub(super) panic: Option<String>,
+    /// When its time is up, for calls of the host that wait.
+    pub(super) until: Instant,
+    /// What the standard interfaces have of their own, from the first call of one of them on.
+    pub(super) wasi: Option<Box<Wasi>>,
+}
+
+impl std::fmt::Debug for Invocation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Invocation").field("run", &self.run).finish_non_exhaustive()
+    }
 }
 
 /// What a running handler has; a component that is only described has none of it.
@@ -43,9 +54,8 @@ pub(super) struct Run {
     pub(super) ids_given: u64,
     /// Attributes that every published event gets: its cause and its flow.
     pub(super) inherited: BTreeMap<String, String>,
-    /// What log lines carry besides the plugin's name.
-    pub(super) occasion: Occasion,
-    pub(super) log_bytes_left: usize,
+    /// Its log lines, with what they carry besides the plugin's name.
+    pub(super) lines: Arc<Lines>,
     pub(super) reply: Option<ReplyTo>,
 }
 
@@ -59,6 +69,12 @@ pub struct ReplyTo {
     /// How long the client waits.
     pub timeout: Duration,
 }
+
+/// How many handles an instance may have: buckets, streams, what it polls.
+const HANDLES: usize = 4_096;
+
+/// As many random bytes as a guest can need at once; more would be a way to fill the host's memory.
+pub(super) const RANDOM_LIMIT_BYTES: u64 = 64 << 10;
 
 /// The longest that a client may wait for a reply.
 pub const REPLY_LIMIT: Duration = Duration::from_mins(1);
@@ -90,26 +106,30 @@ pub struct Cas {
 }
 
 impl Invocation {
-    /// For calling `describe`: every import refuses.
-    pub(super) fn describing(memory_bytes: usize) -> Self {
-        Self { meter: Meter::new(memory_bytes), table: ResourceTable::new(), run: None, panic: None }
-    }
-
-    /// For calls of handlers, one after the other. The instance's memory, and the handles that it has, outlive
-    /// a call; nothing else does.
-    pub(super) fn running(memory_bytes: usize) -> Self {
-        Self { meter: Meter::new(memory_bytes), table: ResourceTable::new(), run: None, panic: None }
+    /// For calls, one after the other: of handlers, each begun with a run, or of `describe`, for which the bus,
+    /// the state and the configuration refuse. The instance's memory, and the handles that it has, outlive a call;
+    /// nothing else does.
+    pub(super) fn new(memory_bytes: usize) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        Self { meter: Meter::new(memory_bytes), table, run: None, panic: None, until: Instant::now(), wasi: None }
     }
 
     /// Begins a call.
     pub(super) fn begin(&mut self, run: Run) {
         self.meter.was_refused = false;
         self.panic = None;
+        if let Some(wasi) = &self.wasi {
+            wasi.output.begin(Some(Arc::clone(&run.lines)));
+        }
         self.run = Some(run);
     }
 
     /// Ends a call. What it asked for: its effects, and the reply that the client of a request waits for.
     pub(super) fn end(&mut self) -> (crate::outcome::Effects, Option<ReplyTo>) {
+        if let Some(wasi) = &self.wasi {
+            wasi.output.end();
+        }
         self.run.take().map(|run| (run.buffer.into_effects(), run.reply)).unwrap_or_default()
     }
 
@@ -199,7 +219,7 @@ impl Run {
     }
 
     fn reply(&mut self, id: String, pattern: &str, timeout: Duration) -> Result<(), bus::Error> {
-        if !matches!(self.occasion, Occasion::Request { .. }) {
+        if !matches!(self.lines.occasion, Occasion::Request { .. }) {
             return Err(bus::Error::Invalid("only the client of a request can wait for a reply".to_owned()));
         }
         if !self.buffer.has_published(&id) {
@@ -412,22 +432,9 @@ impl logging::Host for Invocation {
             // The SDK reports a panic so; it becomes the reason of the trap that follows.
             self.panic = Some(message.chars().take(1_000).collect());
         }
-        let Some(run) = &mut self.run else { return Ok(()) };
-        let size = context.len() + message.len();
-        if size > run.log_bytes_left {
-            if run.log_bytes_left > 0 {
-                run.log_bytes_left = 0;
-                super::log::emit(
-                    run,
-                    logging::Level::Warn,
-                    "sandbus",
-                    "the log limit of this invocation is reached; further lines are left out",
-                );
-            }
-            return Ok(());
+        if let Some(run) = &self.run {
+            run.lines.add(level, &context, &message);
         }
-        run.log_bytes_left -= size;
-        super::log::emit(run, level, &context, &message);
         Ok(())
     }
 }
@@ -450,11 +457,10 @@ impl wall_clock::Host for Invocation {
 
 impl random::Host for Invocation {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        /// As much as a guest can need at once; more would be a way to fill the host's memory.
-        const LIMIT: u64 = 64 << 10;
         self.run()?;
-        if len > LIMIT {
-            return Err(wasmtime::Error::msg(format!("{len} random bytes were asked for; {LIMIT} is the limit")));
+        if len > RANDOM_LIMIT_BYTES {
+            let reason = format!("{len} random bytes were asked for; {RANDOM_LIMIT_BYTES} is the limit");
+            return Err(wasmtime::Error::msg(reason));
         }
         let mut bytes = vec![0; usize::try_from(len)?];
         fill(&mut bytes)?;

@@ -285,11 +285,12 @@ impl<D: Declare> Keeper<D> {
 
 /// Reads and loads a file and its sidecar; none if the sidecar switches the plugin off.
 fn load(loader: &Loader, wasm: &Path, sidecar: &Path) -> Result<Option<Generation>, SwapError> {
-    let sidecar = match std::fs::read_to_string(sidecar) {
+    let mut sidecar = match std::fs::read_to_string(sidecar) {
         Ok(text) => Sidecar::parse(&text).map_err(LoadError::Sidecar)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Sidecar::default(),
         Err(error) => return Err(SwapError::Read(error)),
     };
+    sidecar.stem = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     if sidecar.enabled == Some(false) {
         return Ok(None);
     }

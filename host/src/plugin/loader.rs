@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
-use wasmtime::component::Linker;
 
 use super::compile::{CodeCache, CompileError, Digest};
 use super::descriptor::Descriptor;
 use super::engine::{self, EngineConfig, EngineError};
 use super::generation::{Generation, PrepareError, Prepared};
 use super::idle::Idle;
-use super::imports::Invocation;
+use super::linking::Linking;
 use super::settings::{Defaults, Mismatch, Settings};
 use super::sidecar::Sidecar;
 use crate::clock::Clock;
@@ -21,7 +20,7 @@ use crate::threads::Pace;
 
 /// Makes generations.
 pub struct Loader {
-    linker: Linker<Invocation>,
+    linking: Linking,
     cache: CodeCache,
     defaults: Defaults,
     clock: Clock,
@@ -86,10 +85,11 @@ impl Loader {
     /// # Errors
     /// If the engine cannot be started.
     pub fn new(config: EngineConfig, cache: PathBuf, defaults: Defaults, clock: Clock) -> Result<Self, EngineError> {
-        let (engine, linker) = engine::start(config)?;
+        let engine = engine::start(config)?;
+        let linking = Linking::new(&engine)?;
         let cache = CodeCache::new(cache, engine.clone());
         let idle = Arc::new(Semaphore::new(config.concurrency));
-        Ok(Self { linker, cache, defaults, clock, rooms: Mutex::default(), idle, _engine: engine })
+        Ok(Self { linking, cache, defaults, clock, rooms: Mutex::default(), idle, _engine: engine })
     }
 
     /// Makes a generation of a file's bytes and its sidecar's text. Blocks for as long as it compiles.
@@ -99,8 +99,13 @@ impl Loader {
     pub fn load(&self, bytes: &[u8], sidecar: &Sidecar) -> Result<Generation, LoadError> {
         let digest = Digest::of(bytes);
         let component = self.cache.component(bytes, &digest)?;
-        let prepared = Prepared::new(&component, &self.linker)?;
-        let descriptor = self.descriptor(&prepared, &digest)?;
+        let prepared = Prepared::new(&component, &self.linking)?;
+        let describes_itself = prepared.describes_itself();
+        let descriptor = match describes_itself {
+            true => self.descriptor(&prepared, &digest)?,
+            false => prepared.described_by(sidecar, self.clock.now())?,
+        };
+        sidecar.check_description(describes_itself)?;
         prepared.check_handlers(&descriptor)?;
         let settings = Settings::new(&descriptor, sidecar, &self.defaults)?;
         let room = self.room(&descriptor.name, settings.concurrency.get() as usize);

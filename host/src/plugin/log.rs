@@ -1,30 +1,59 @@
 //! Log lines of plugins, as the host's own lines.
 
-use super::bindings::wasi::logging::logging::Level;
-use super::imports::{Occasion, Run};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Passes a line on, with the plugin's name and what the invocation is about. Control characters are
-/// shown and not sent: a log line must not steer a terminal.
-pub(super) fn emit(run: &Run, level: Level, context: &str, message: &str) {
-    let plugin = &*run.plugin;
-    let message = visible(message);
-    let context = visible(context);
-    macro_rules! line {
-        ($level:ident) => {
-            match &run.occasion {
-                Occasion::Delivery { event, subscription, attempt } => {
-                    tracing::$level!(target: "plugin", plugin, event = %event.id, %subscription, attempt, %context, "{message}");
-                }
-                Occasion::Request { route } => tracing::$level!(target: "plugin", plugin, %route, %context, "{message}"),
-            }
-        };
+use super::bindings::wasi::logging::logging::Level;
+use super::imports::Occasion;
+
+/// The log lines of one invocation: whose they are, and how many bytes more it may log.
+pub(super) struct Lines {
+    pub(super) plugin: Arc<str>,
+    pub(super) occasion: Occasion,
+    bytes_left: AtomicUsize,
+}
+
+impl Lines {
+    pub(super) fn new(plugin: Arc<str>, occasion: Occasion, limit_bytes: usize) -> Self {
+        Self { plugin, occasion, bytes_left: AtomicUsize::new(limit_bytes) }
     }
-    match level {
-        Level::Trace => line!(trace),
-        Level::Debug => line!(debug),
-        Level::Info => line!(info),
-        Level::Warn => line!(warn),
-        Level::Error | Level::Critical => line!(error),
+
+    /// Passes a line on, as long as the invocation may log. That it may not any more is said once.
+    pub(super) fn add(&self, level: Level, context: &str, message: &str) {
+        let size = context.len() + message.len();
+        let left = self.bytes_left.load(Ordering::Relaxed);
+        if size <= left {
+            self.bytes_left.store(left - size, Ordering::Relaxed);
+            self.emit(level, context, message);
+        } else if left > 0 {
+            self.bytes_left.store(0, Ordering::Relaxed);
+            let reached = "the log limit of this invocation is reached; further lines are left out";
+            self.emit(Level::Warn, "sandbus", reached);
+        }
+    }
+
+    /// Control characters are shown and not sent: a log line must not steer a terminal.
+    fn emit(&self, level: Level, context: &str, message: &str) {
+        let plugin = &*self.plugin;
+        let message = visible(message);
+        let context = visible(context);
+        macro_rules! line {
+            ($level:ident) => {
+                match &self.occasion {
+                    Occasion::Delivery { event, subscription, attempt } => {
+                        tracing::$level!(target: "plugin", plugin, event = %event.id, %subscription, attempt, %context, "{message}");
+                    }
+                    Occasion::Request { route } => tracing::$level!(target: "plugin", plugin, %route, %context, "{message}"),
+                }
+            };
+        }
+        match level {
+            Level::Trace => line!(trace),
+            Level::Debug => line!(debug),
+            Level::Info => line!(info),
+            Level::Warn => line!(warn),
+            Level::Error | Level::Critical => line!(error),
+        }
     }
 }
 

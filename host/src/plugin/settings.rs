@@ -63,6 +63,14 @@ pub enum Mismatch {
     /// It gives invocations no time.
     #[error("its timeout is zero; leave it out, or give invocations some time")]
     NoTime,
+    /// It names or routes a plugin that does so itself.
+    #[error("it has `{0}`, and the plugin says that itself; take it out of the sidecar")]
+    Described(&'static str),
+    /// It leaves a component that does not know Sandbus without routes.
+    #[error(
+        "the plugin serves `wasi:http` and needs routes in a sidecar; for all of them: routes = [\"* /\", \"* /{{*path}}\"]"
+    )]
+    NoRoutes,
     /// A rule for a subscription is malformed.
     #[error("subscription `{0}`: {1}")]
     Rule(String, rules::Invalid),

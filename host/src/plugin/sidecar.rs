@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::bindings::exports::sandbus::plugin::descriptor as wire;
+use super::descriptor::METHODS;
 use super::rules;
+use super::settings::Mismatch;
 use crate::pattern::Pattern;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy};
 
@@ -16,6 +19,11 @@ use crate::subscription::{DeadLetterPolicy, RetryPolicy};
 pub struct Sidecar {
     /// Whether the plugin runs; it does when left out.
     pub enabled: Option<bool>,
+    /// The name of a component that does not know Sandbus; that of its file when left out.
+    pub name: Option<String>,
+    /// The routes of a component that serves `wasi:http` and does not know Sandbus, as `GET /hello`, or as
+    /// `* /api/{*path}` for every method.
+    pub routes: Vec<String>,
     /// Values of its configuration.
     pub config: BTreeMap<String, String>,
     /// What it may use.
@@ -24,6 +32,9 @@ pub struct Sidecar {
     pub grants: Grants,
     /// Rules for its declared subscriptions, by name.
     pub subscriptions: BTreeMap<String, SubscriptionOverrides>,
+    /// The name of the file that it stands beside, without its extension.
+    #[serde(skip)]
+    pub stem: String,
 }
 
 /// Limits of the plugin's invocations.
@@ -116,6 +127,40 @@ impl Sidecar {
     pub fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
     }
+
+    /// Checks that it describes the plugin if that does not do so itself, and only then.
+    pub(super) fn check_description(&self, describes_itself: bool) -> Result<(), Mismatch> {
+        match (describes_itself, &self.name, self.routes.is_empty()) {
+            (true, Some(_), _) => Err(Mismatch::Described("name")),
+            (true, None, false) => Err(Mismatch::Described("routes")),
+            (false, _, true) => Err(Mismatch::NoRoutes),
+            _ => Ok(()),
+        }
+    }
+
+    /// The descriptor of a component that has none: every word in it is the operator's.
+    pub(super) fn descriptor(&self) -> wire::Descriptor {
+        let texts = |patterns: &Option<Vec<Pattern>>| patterns.iter().flatten().map(Pattern::to_string).collect();
+        let key = |name: &String| wire::ConfigKey { name: name.clone(), default: None, description: None };
+        wire::Descriptor {
+            name: self.name.clone().unwrap_or_else(|| self.stem.clone()),
+            version: "0".to_owned(),
+            description: None,
+            routes: self.routes.iter().flat_map(|route| routes(route)).collect(),
+            subscriptions: Vec::new(),
+            schedules: Vec::new(),
+            publishes: texts(&self.grants.publish),
+            subscribes: texts(&self.grants.subscribe),
+            config: self.config.keys().map(key).collect(),
+        }
+    }
+}
+
+/// The routes that a line stands for: one, or one for each method.
+fn routes(line: &str) -> Vec<wire::Route> {
+    let (method, path) = line.split_once(' ').unwrap_or((line, ""));
+    let methods = if method == "*" { &METHODS[..] } else { std::slice::from_ref(&method) };
+    methods.iter().map(|method| wire::Route { method: (*method).to_owned(), path: path.trim().to_owned() }).collect()
 }
 
 #[cfg(test)]
@@ -131,6 +176,16 @@ mod tests {
         assert_eq!(sidecar.config["greeting"], "Hi");
         assert_eq!(sidecar.limits.timeout, Some(Duration::from_secs(2)));
         assert_eq!(sidecar.subscriptions["welcome"].attempts, NonZeroU32::new(3));
+    }
+
+    #[test]
+    fn a_route_with_a_star_stands_for_every_method() {
+        let sidecar = Sidecar::parse("routes = [\"GET /hello\", \"* /api/{*path}\"]\n").unwrap();
+        let routes = Sidecar { stem: "greeter".to_owned(), ..sidecar }.descriptor();
+        assert_eq!(routes.name, "greeter");
+        let routes: Vec<_> = routes.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        assert_eq!(routes.len(), 1 + METHODS.len());
+        assert!(routes.contains(&"GET /hello".to_owned()) && routes.contains(&"PATCH /api/{*path}".to_owned()));
     }
 
     #[test]

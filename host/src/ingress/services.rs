@@ -1,0 +1,220 @@
+//! A request for a component that serves `wasi:http`: bodies flow both ways while the handler runs.
+//!
+//! A response that a client gets whole is one whose effects are durable. If the handler has effects when it
+//! begins to answer, its response is held until it has ended and they are committed. If it has none, the
+//! response flows at once, and its last part is held until the handler has ended and what it asked for later
+//! is committed. Where that fails the connection is cut, since the status has gone out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body as _, Frame};
+use tokio::sync::oneshot;
+
+use super::Ingress;
+use super::routes::{failed, places, unfinished};
+use crate::event::IdSeed;
+use crate::outcome::{Effects, Failure};
+use crate::plugin::{Exchange, Generation, Head};
+use crate::problem::Problem;
+use crate::server::HttpLimits;
+use crate::threads::JobHandle;
+
+/// Headers of a response that the server sets by itself.
+const CONNECTION_HEADERS: [HeaderName; 4] =
+    [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, HeaderName::from_static("keep-alive")];
+
+/// A handler that runs.
+type Running = JobHandle<Result<Effects, Failure>>;
+
+/// One request.
+struct Service<'a> {
+    ingress: &'a Ingress,
+    generation: &'a Arc<Generation>,
+    route: &'a str,
+}
+
+pub(super) async fn answer(
+    ingress: &Ingress,
+    generation: Arc<Generation>,
+    path: &str,
+    request: Request<Body>,
+) -> Result<Response<Body>, Problem> {
+    let request = within(ingress.limits, request)?;
+    let route = format!("{} {path}", request.method());
+    let service = Service { ingress, generation: &generation, route: &route };
+    let (answer, mut head) = oneshot::channel();
+    let mut running = service.run(Exchange { request, answer }).await?;
+    let ended = tokio::select! {
+        biased;
+        Ok(head) = &mut head => return service.begin(head, running).await,
+        ended = &mut running => ended.map_err(unfinished)?,
+    };
+    match (head.try_recv(), ended) {
+        (Ok(head), ended) => service.complete(service.response(head.response)?, ended).await,
+        (Err(_), Err(failure)) => Err(failed(&generation, &route, &failure)),
+        (Err(_), Ok(_)) => Err(malformed(&generation, "it ended without one")),
+    }
+}
+
+/// The request with its body held to the limit, of which what is sent beforehand tells.
+fn within(limits: HttpLimits, request: Request<Body>) -> Result<Request<Body>, Problem> {
+    if !request.headers().contains_key(header::HOST) {
+        return Err(Problem::bad_request("host-missing", "the request does not say which host it is for"));
+    }
+    if request.body().size_hint().lower() > limits.max_body_bytes as u64 {
+        let detail = format!("the body is larger than {} bytes", limits.max_body_bytes);
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail));
+    }
+    Ok(request.map(|body| Body::new(Limited::new(body, limits.max_body_bytes))))
+}
+
+fn malformed(generation: &Generation, what: &str) -> Problem {
+    tracing::error!(plugin = %generation.name, "the handler's response is malformed: {what}");
+    Problem::new(StatusCode::BAD_GATEWAY, "handler-response", "the handler's response is malformed")
+}
+
+impl Service<'_> {
+    /// Starts the handler.
+    async fn run(&self, exchange: Exchange) -> Result<Running, Problem> {
+        let places = places(self.ingress, self.generation).await?;
+        let state = self.ingress.bus.state(&self.generation.name);
+        let lane = self.generation.room.pace.lane();
+        let (generation, route) = (Arc::clone(self.generation), self.route.to_owned());
+        Ok(self.ingress.capacity.threads.run(lane, move || {
+            let ended = generation.serve(&route, exchange, IdSeed::unique(), state);
+            // Held until the thread is free, also if the client has gone.
+            drop(places);
+            ended
+        }))
+    }
+
+    /// Checks a response.
+    fn response(&self, response: Result<Response<Body>, String>) -> Result<Response<Body>, Problem> {
+        let mut response = response.map_err(|code| malformed(self.generation, &format!("it is an error: {code}")))?;
+        if !(200..=599).contains(&response.status().as_u16()) {
+            return Err(malformed(self.generation, "its status is not from 200 to 599"));
+        }
+        for name in &CONNECTION_HEADERS {
+            response.headers_mut().remove(name);
+        }
+        Ok(response)
+    }
+
+    /// Goes on with a response that has begun.
+    async fn begin(&self, head: Head, running: Running) -> Result<Response<Body>, Problem> {
+        let response = self.response(head.response)?;
+        if !head.has_effects {
+            return Ok(self.stream(response, running));
+        }
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, self.generation.settings.limits.effect_bytes).collect();
+        let (body, ended) = tokio::join!(body, running);
+        let ended = ended.map_err(unfinished)?;
+        let body = match (body, &ended) {
+            (Ok(body), _) => Body::new(body),
+            // Its failure explains why the body broke off.
+            (Err(_), Err(_)) => Body::empty(),
+            (Err(error), Ok(_)) => {
+                return Err(malformed(self.generation, &format!("its body cannot be held: {error}")));
+            }
+        };
+        let response = Response::from_parts(parts, body);
+        self.complete(response, ended).await
+    }
+
+    /// Answers once the handler has ended: its effects first.
+    async fn complete(
+        &self,
+        response: Response<Body>,
+        ended: Result<Effects, Failure>,
+    ) -> Result<Response<Body>, Problem> {
+        let effects = ended.map_err(|failure| failed(self.generation, self.route, &failure))?;
+        if !effects.is_empty() {
+            self.ingress.bus.commit(&self.generation.name, effects).await?;
+        }
+        Ok(response)
+    }
+
+    /// Answers at once, with the end of the body held back.
+    fn stream(&self, response: Response<Body>, running: Running) -> Response<Body> {
+        let (sender, verdict) = oneshot::channel();
+        let (ingress, generation, route) = (self.ingress.clone(), Arc::clone(self.generation), self.route.to_owned());
+        self.ingress.begun.spawn(async move {
+            let service = Service { ingress: &ingress, generation: &generation, route: &route };
+            let ended = service.settle(running).await;
+            if let Err(problem) = &ended {
+                let (plugin, code) = (&generation.name, problem.code());
+                tracing::error!(%plugin, route, code, "a response was cut off after it had begun");
+            }
+            // Nobody listens if the client has gone.
+            let _ = sender.send(ended.is_ok());
+        });
+        let length = response.headers().get(header::CONTENT_LENGTH);
+        let left = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        response.map(|inner| Body::new(Held { inner, left, last: None, ended: false, verdict: Some(verdict) }))
+    }
+
+    /// Waits for the handler, and commits what it asked for.
+    async fn settle(&self, running: Running) -> Result<(), Problem> {
+        let ended = running.await.map_err(unfinished)?;
+        self.complete(Response::default(), ended).await.map(drop)
+    }
+}
+
+/// A body whose last part waits until the handler has ended well.
+struct Held {
+    inner: Body,
+    /// How many bytes are missing to the length that the response declares.
+    left: Option<u64>,
+    last: Option<Frame<Bytes>>,
+    ended: bool,
+    /// None once it has been heard.
+    verdict: Option<oneshot::Receiver<bool>>,
+}
+
+/// A body that ends so is not whole.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the handler failed after its response had begun")]
+    Failed,
+    #[error(transparent)]
+    Body(#[from] axum::Error),
+}
+
+impl Held {
+    /// Whether a frame is the last one: trailers are, and what makes the declared length full.
+    fn is_last(&mut self, frame: &Frame<Bytes>) -> bool {
+        let Some(data) = frame.data_ref() else { return true };
+        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+        self.left == Some(0)
+    }
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if !self.ended {
+            match ready!(Pin::new(&mut self.inner).poll_frame(context)?) {
+                Some(frame) if self.is_last(&frame) => self.last = Some(frame),
+                Some(frame) => return Poll::Ready(Some(Ok(frame))),
+                None => {}
+            }
+            self.ended = true;
+        }
+        if let Some(verdict) = &mut self.verdict {
+            let heard = ready!(Pin::new(verdict).poll(context));
+            self.verdict = None;
+            if heard != Ok(true) {
+                return Poll::Ready(Some(Err(Broken::Failed)));
+            }
+        }
+        Poll::Ready(self.last.take().map(Ok))
+    }
+}

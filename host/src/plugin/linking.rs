@@ -1,0 +1,166 @@
+//! What a component's imports are satisfied by, and what there is to say when they are not.
+
+use std::fmt::{self, Display, Formatter};
+
+use wasm_encoder::{ComponentImportSection, ComponentTypeRef, ComponentTypeSection, InstanceType};
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+
+use super::bindings;
+use super::bindings::sandbus::plugin;
+use super::bindings::wasi::{config, keyvalue, logging};
+use super::imports::Invocation;
+use super::wasi;
+
+/// Links components.
+pub(super) struct Linking {
+    engine: Engine,
+    /// The contract alone: for plugins of an SDK, whose `describe` is held to be pure down to the clock.
+    contract: Linker<Invocation>,
+    /// The contract, and all that language runtimes expect.
+    everything: Linker<Invocation>,
+}
+
+/// What a component imports and nobody offers.
+#[derive(Debug)]
+pub struct Missing {
+    imports: Vec<String>,
+    /// What the engine says, where every import is known by its name and one of them is not what the component
+    /// takes it for.
+    mismatch: Option<wasmtime::Error>,
+}
+
+impl Linking {
+    pub(super) fn new(engine: &Engine) -> wasmtime::Result<Self> {
+        let mut contract = Linker::new(engine);
+        bindings::Plugin::add_to_linker::<_, HasSelf<Invocation>>(&mut contract, |invocation| invocation)?;
+        let mut everything = Linker::new(engine);
+        link_own(&mut everything)?;
+        wasi::link(&mut everything)?;
+        Ok(Self { engine: engine.clone(), contract, everything })
+    }
+
+    /// Satisfies a component's imports.
+    pub(super) fn link(&self, component: &Component) -> Result<InstancePre<Invocation>, Missing> {
+        let linked = self.contract.instantiate_pre(component);
+        linked.or_else(|_| self.everything.instantiate_pre(component)).map_err(|error| {
+            let component_type = component.component_type();
+            let imports = component_type.imports(&self.engine);
+            let missing = imports.filter(|(name, import)| !self.offers(name, &import.ty));
+            let imports: Vec<_> = missing.map(|(name, _)| name.to_owned()).collect();
+            let mismatch = imports.is_empty().then_some(error);
+            Missing { imports, mismatch }
+        })
+    }
+
+    /// Whether there is an interface of this name, whatever is in it.
+    fn offers(&self, name: &str, import: &ComponentItem) -> bool {
+        // A type by itself is satisfied by what it is made of.
+        if matches!(import, ComponentItem::Type(_)) {
+            return true;
+        }
+        matches!(import, ComponentItem::ComponentInstance(_))
+            && Component::new(&self.engine, importing(name))
+                .and_then(|component| self.everything.instantiate_pre(&component))
+                .is_ok()
+    }
+}
+
+/// Links the contract without the clock and the random numbers, which are WASI's.
+fn link_own(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    type Own = HasSelf<Invocation>;
+    plugin::types::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
+    plugin::rules::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
+    plugin::bus::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
+    keyvalue::store::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
+    keyvalue::atomics::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
+    config::store::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
+    logging::logging::add_to_linker::<_, Own>(linker, |invocation| invocation)
+}
+
+/// A component that imports an interface and nothing of it.
+fn importing(name: &str) -> Vec<u8> {
+    let (mut types, mut imports) = (ComponentTypeSection::new(), ComponentImportSection::new());
+    types.instance(&InstanceType::new());
+    imports.import(name, ComponentTypeRef::Instance(0));
+    let mut component = wasm_encoder::Component::new();
+    component.section(&types).section(&imports);
+    component.finish()
+}
+
+impl Display for Missing {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(error) = &self.mismatch {
+            return write!(formatter, "{error:#}; its interfaces are known here in another form");
+        }
+        for (place, import) in self.imports.iter().enumerate() {
+            let separator = if place > 0 { "; " } else { "" };
+            write!(formatter, "{separator}`{import}` ({})", remedy(import))?;
+        }
+        Ok(())
+    }
+}
+
+/// What would provide an import.
+fn remedy(import: &str) -> &'static str {
+    let (interface, _) = import.split_once('@').unwrap_or((import, ""));
+    let (package, name) = interface.split_once('/').unwrap_or(("", interface));
+    match (package, name) {
+        ("wasi:http", _) => "WASI 0.2's is offered; build the component for it",
+        ("sandbus:plugin", _) => "build it with the SDK of this host's version, see wit/plugin.wit",
+        ("wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random" | "wasi:sockets", _) => {
+            "WASI 0.2 is offered; build the component for it"
+        }
+        ("wasi:config" | "wasi:keyvalue" | "wasi:logging", _) => "other drafts are offered, see wit/plugin.wit",
+        ("wasi:snapshot-preview1", _) | ("", "wasi_snapshot_preview1") => {
+            "it is a module of WASI 0.1; make it a component with an adapter for WASI 0.2"
+        }
+        _ => "nothing in this host provides it; build the component without it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::engine::{EngineConfig, settings};
+
+    fn link(imports: &str) -> Result<(), String> {
+        let engine = Engine::new(&settings(EngineConfig { concurrency: 1, memory_bytes: 1 << 20 })).unwrap();
+        let component = Component::new(&engine, wat::parse_str(format!("(component {imports})")).unwrap()).unwrap();
+        Linking::new(&engine).unwrap().link(&component).map(drop).map_err(|missing| missing.to_string())
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_named_with_what_would_provide_it() {
+        let error = link(
+            r#"(import "wasi:io/poll@0.2.3" (instance))
+            (import "wasi:clocks/monotonic-clock@0.3.0" (instance))
+            (import "acme:paint/brush@1.0.0" (instance))
+            (import "mix" (func))"#,
+        );
+        assert_eq!(
+            error.unwrap_err(),
+            "`wasi:clocks/monotonic-clock@0.3.0` (WASI 0.2 is offered; build the component for it); \
+             `acme:paint/brush@1.0.0` (nothing in this host provides it; build the component without it); \
+             `mix` (nothing in this host provides it; build the component without it)"
+        );
+    }
+
+    #[test]
+    fn an_interface_that_is_not_as_the_component_takes_it_is_said_to_be_so() {
+        let error = link(r#"(import "wasi:io/poll@0.2.3" (instance (export "poll" (func))))"#);
+        assert!(error.unwrap_err().contains("wasi:io/poll"));
+    }
+
+    #[test]
+    fn all_of_wasi_is_there_in_each_of_its_releases() {
+        for interface in
+            ["cli/stderr", "clocks/wall-clock", "filesystem/types", "io/streams", "random/random", "sockets/tcp"]
+        {
+            for release in ["0.2.0", "0.2.3", "0.2.9", "0.2.12"] {
+                link(&format!(r#"(import "wasi:{interface}@{release}" (instance))"#)).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! All of WASI 0.2, for components that were not made for Sandbus alone: language runtimes start by it. There
+//! are clocks and random numbers; there are no files, no sockets, no variables and no arguments. What is
+//! printed becomes log lines. Requests over HTTP go where the operator lets them.
+
+mod http;
+mod output;
+mod wait;
+
+use std::time::{Duration, SystemTime};
+
+use wasmtime::component::Linker;
+use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView, p2};
+
+use self::http::Http;
+pub use self::http::{Exchange, Head};
+pub(super) use self::output::Output;
+use super::imports::{Invocation, RANDOM_LIMIT_BYTES};
+use crate::clock::Clock;
+
+/// What the standard interfaces keep for one instance.
+pub(super) struct Wasi {
+    context: WasiCtx,
+    http: Http,
+    pub(super) output: Output,
+}
+
+impl Wasi {
+    fn new(clock: Clock) -> Self {
+        let output = Output::default();
+        let mut context = WasiCtx::builder();
+        context
+            .stdout(output.stdout())
+            .stderr(output.stderr())
+            .wall_clock(WallClock(clock))
+            .max_random_size(RANDOM_LIMIT_BYTES)
+            .allow_tcp(false)
+            .allow_udp(false);
+        Self { context: context.build(), http: Http::default(), output }
+    }
+}
+
+impl Invocation {
+    /// Made when it is first asked for: most plugins have no use for it.
+    fn wasi(&mut self) -> &mut Wasi {
+        let run = self.run.as_ref();
+        self.wasi.get_or_insert_with(|| {
+            let wasi = Wasi::new(run.map_or(Clock::System, |run| run.clock.clone()));
+            wasi.output.begin(run.map(|run| run.lines.clone()));
+            Box::new(wasi)
+        })
+    }
+}
+
+impl WasiView for Invocation {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi();
+        let Self { wasi, table, .. } = self;
+        let wasi = wasi.as_mut().expect("it has just been made");
+        WasiCtxView { ctx: &mut wasi.context, table }
+    }
+}
+
+/// Links all interfaces of WASI 0.2. Their calls that wait do so until the invocation's time is up.
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    p2::add_to_linker_sync(linker)?;
+    wait::link(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_sync(linker)
+}
+
+/// The time of day by the host's clock, which a test may hold.
+struct WallClock(Clock);
+
+impl HostWallClock for WallClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the guest asks for the time of day")]
+    fn now(&self) -> Duration {
+        match &self.0 {
+            // The system's has a finer resolution than a timestamp.
+            Clock::System => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+            clock @ Clock::Manual(_) => Duration::from_millis(clock.now().0),
+        }
+    }
+}

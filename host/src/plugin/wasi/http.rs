@@ -1,0 +1,104 @@
+//! `wasi:http`: a request that a component serves, with bodies that flow both ways.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError};
+use hyper::body::Bytes;
+use hyper::{Request, Response};
+use tokio::sync::oneshot;
+use wasmtime::component::Resource;
+use wasmtime_wasi_http::p2::bindings::http::types::{IncomingRequest, ResponseOutparam, Scheme};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use crate::plugin::imports::Invocation;
+
+/// What `wasi:http` keeps for one instance.
+#[derive(Default)]
+pub(super) struct Http {
+    context: WasiHttpCtx,
+    outbound: Outbound,
+    /// Whether the invocation had effects when the guest last called `wasi:http`.
+    has_effects: Arc<AtomicBool>,
+}
+
+impl WasiHttpView for Invocation {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let has_effects = self.run.as_ref().is_some_and(|run| run.buffer.has_effects());
+        let Http { has_effects: known, .. } = &self.wasi().http;
+        known.store(has_effects, Ordering::Relaxed);
+        let Self { wasi, table, .. } = self;
+        let Http { context, outbound, .. } = &mut wasi.as_mut().expect("it has just been made").http;
+        WasiHttpCtxView { ctx: context, table, hooks: outbound }
+    }
+}
+
+/// Requests of guests.
+#[derive(Default)]
+struct Outbound;
+
+type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+impl WasiHttpHooks for Outbound {
+    fn send_request(
+        &mut self,
+        _: Request<WasiBody>,
+        _: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+}
+
+/// A request, and where its response goes.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The request.
+    pub request: Request<Body>,
+    /// Takes the beginning of the response, as soon as there is one.
+    pub answer: oneshot::Sender<Head>,
+}
+
+/// The beginning of a response, whose body may still be in the making.
+#[derive(Debug)]
+pub struct Head {
+    /// The response, or what the component says instead of one.
+    pub response: Result<Response<Body>, String>,
+    /// Whether the invocation had effects by then.
+    pub has_effects: bool,
+}
+
+impl Invocation {
+    /// The resources that a handler is called with.
+    pub(in crate::plugin) fn exchange(
+        &mut self,
+        exchange: Exchange,
+    ) -> wasmtime::Result<(Resource<IncomingRequest>, Resource<ResponseOutparam>)> {
+        let Exchange { request, answer } = exchange;
+        let has_effects = Arc::clone(&self.wasi().http.has_effects);
+        let mut view = self.http();
+        let request = view.new_incoming_request(Scheme::Http, request.map(incoming))?;
+        let response = view.new_response_outparam_from_callback(move |response| {
+            let response = response.map(|response| response.map(Body::new)).map_err(|code| format!("{code:?}"));
+            let head = Head { response, has_effects: has_effects.load(Ordering::Relaxed) };
+            // Nobody waits for it if the client has gone.
+            drop(answer.send(head));
+        })?;
+        Ok((request, response))
+    }
+}
+
+/// A client's body, as the component sees it.
+fn incoming(body: Body) -> impl hyper::body::Body<Data = Bytes, Error = Error> + Send + 'static {
+    body.map_err(|error| {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            if error.is::<LengthLimitError>() {
+                return Error::HttpRequestBodySize(None);
+            }
+            cause = error.source();
+        }
+        Error::InternalError(Some(error.to_string()))
+    })
+}

@@ -1,0 +1,122 @@
+//! Serves `wasi:http` as a component for any host does, well and badly.
+
+#![cfg(target_family = "wasm")]
+
+use sandbus_sdk::bindings::sandbus::plugin::bus;
+use wasip2::http::types::{
+    Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam, Trailers,
+};
+use wasip2::io::streams::StreamError;
+
+struct Service;
+
+wasip2::http::proxy::export!(Service);
+
+impl wasip2::exports::http::incoming_handler::Guest for Service {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        match request.path_with_query().unwrap_or_default().as_str() {
+            "/service/echo" => echo(&request, out),
+            "/service/swallow" => swallow(&request, out),
+            "/service/silent" => {}
+            "/service/trap" => core::arch::wasm32::unreachable(),
+            "/service/spin" => loop {
+                std::hint::black_box(0);
+            },
+            "/service/publish" => {
+                publish("before");
+                let body = begin(out, &[]);
+                write(&body, b"published");
+                end(body, None);
+            }
+            "/service/publish-and-trap" => {
+                publish("before");
+                let body = begin(out, &[]);
+                write(&body, b"published");
+                core::arch::wasm32::unreachable();
+            }
+            "/service/late" => {
+                let body = begin(out, &[("content-length", "4")]);
+                write(&body, b"late");
+                end(body, None);
+                publish("after");
+            }
+            "/service/late-trap" => {
+                let body = begin(out, &[]);
+                write(&body, b"half");
+                publish("after");
+                core::arch::wasm32::unreachable();
+            }
+            path => {
+                let body = begin(out, &[("x-path", path)]);
+                end(body, None);
+            }
+        }
+    }
+}
+
+fn begin(out: ResponseOutparam, headers: &[(&str, &str)]) -> OutgoingBody {
+    let fields = Fields::new();
+    for (name, value) in headers {
+        fields.append(name, value.as_bytes()).expect("the header is a good one");
+    }
+    let response = OutgoingResponse::new(fields);
+    let body = response.body().expect("it is asked for once");
+    ResponseOutparam::set(out, Ok(response));
+    body
+}
+
+fn write(body: &OutgoingBody, bytes: &[u8]) {
+    let stream = body.write().expect("it is asked for once");
+    stream.blocking_write_and_flush(bytes).expect("somebody reads");
+}
+
+fn end(body: OutgoingBody, trailers: Option<Trailers>) {
+    OutgoingBody::finish(body, trailers).expect("the body is whole");
+}
+
+/// Sends back each part of the body when it comes, and then the trailers.
+fn echo(request: &IncomingRequest, out: ResponseOutparam) {
+    let body = begin(out, &[("trailer", "x-sum")]);
+    let incoming = request.consume().expect("it is asked for once");
+    {
+        let (from, to) = (incoming.stream().expect("once"), body.write().expect("once"));
+        loop {
+            match from.blocking_read(4_096) {
+                Ok(bytes) => to.blocking_write_and_flush(&bytes).expect("somebody reads"),
+                Err(StreamError::Closed) => break,
+                Err(StreamError::LastOperationFailed(_)) => core::arch::wasm32::unreachable(),
+            }
+        }
+    }
+    let trailers = IncomingBody::finish(incoming);
+    trailers.subscribe().block();
+    let trailers = trailers.get().and_then(Result::ok).and_then(Result::ok).flatten();
+    // Those of a request cannot be changed, and not be sent either.
+    end(body, trailers.map(|trailers| trailers.clone()));
+}
+
+/// Reads the whole body before it answers.
+fn swallow(request: &IncomingRequest, out: ResponseOutparam) {
+    let incoming = request.consume().expect("it is asked for once");
+    let from = incoming.stream().expect("once");
+    let mut size = 0;
+    while let Ok(bytes) = from.blocking_read(4_096) {
+        size += bytes.len();
+    }
+    let body = begin(out, &[]);
+    write(&body, size.to_string().as_bytes());
+    end(body, None);
+}
+
+fn publish(when: &str) {
+    let message = bus::Message {
+        type_: "service.done".to_owned(),
+        subject: Some(when.to_owned()),
+        datacontenttype: None,
+        dataschema: None,
+        extensions: Vec::new(),
+        data: None,
+        due: bus::Due::Now,
+    };
+    bus::publish(&message).expect("it is granted");
+}
