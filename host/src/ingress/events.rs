@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Ingress, cloudevents};
+use super::Ingress;
+use super::cloudevents::{self, Mode};
 use crate::bus::{Accepted, Bus, Reply};
 use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::{Event, Logged, TRACE};
@@ -82,9 +83,9 @@ pub(crate) async fn publish(bus: &dyn Bus, limits: HttpLimits, request: Request<
     let wishes = Wishes::of(&request)?;
     let due = wishes.due()?;
     let headers = request.headers().clone();
-    let mode = cloudevents::Mode::of(&headers)?;
+    let mode = Mode::of(&headers)?;
     let body = read_body(request, limits).await?;
-    let mut events = cloudevents::parse(mode, &headers, body)?;
+    let mut events = read(mode, &headers, body).await?;
     events.iter_mut().for_each(|event| carry_trace(event, &headers));
 
     let Some(pattern) = wishes.reply else {
@@ -104,6 +105,21 @@ pub(crate) async fn publish(bus: &dyn Bus, limits: HttpLimits, request: Request<
     let reply = wait(expected, &id, &pattern, wishes.timeout.unwrap_or(Duration::from_secs(5))).await?;
     let body = reply.event.to_json().to_string();
     Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())
+}
+
+/// Reads the events of a body: a large one where it keeps no other request waiting.
+async fn read(mode: Mode, headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<Event>, Problem> {
+    const LARGE: usize = 64 << 10;
+    if body.len() <= LARGE {
+        return cloudevents::parse(mode, headers, body);
+    }
+    let headers = headers.clone();
+    let parsed = tokio::task::spawn_blocking(move || cloudevents::parse(mode, &headers, body)).await;
+    parsed.unwrap_or_else(|error| {
+        tracing::error!(%error, "the events of a request could not be read");
+        let detail = "the events could not be read; the host's log says more";
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "host-failed", detail))
+    })
 }
 
 async fn store(bus: &dyn Bus, events: Vec<Event>, due: Option<Timestamp>) -> Result<Vec<Accepted>, Problem> {
