@@ -20,7 +20,8 @@ export class FakeHost {
   #logs = [];
 
   constructor(plugin, { config = {}, state = {} } = {}) {
-    this.#plugin = plugin;
+    // The build names a plugin that does not name itself.
+    this.#plugin = plugin.describedBy({ name: "test" });
     this.#config = config;
     for (const [key, value] of Object.entries(state)) this.#effects.state.set(key, encodeJson(value, key));
   }

@@ -81,7 +81,8 @@ class FakeHost:
     def __init__(
         self, plugin: Plugin, *, config: Mapping[str, str] | None = None, state: Mapping[str, Any] | None = None
     ) -> None:
-        self._plugin = plugin
+        # The build names a plugin that does not name itself.
+        self._plugin = plugin.described_by("test", None, None)
         self._config = dict(config or {})
         self._effects = _Effects(state={key: to_json(value) for key, value in (state or {}).items()})
         self._ids = 0
