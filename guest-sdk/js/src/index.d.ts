@@ -22,8 +22,6 @@ export type Duration = number | string;
 /** What can be written as JSON. */
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json | undefined };
 
-type Awaitable<T> = T | Promise<T>;
-
 /** What a plugin says about itself. What is left out comes from package.json. */
 export interface PluginOptions {
   /** Unique in a host: lower-case letters, digits and `-`. */
@@ -172,18 +170,21 @@ export interface Response {
   body?: Uint8Array;
 }
 
-/** A plugin. Its source's default export is one. */
+/**
+ * A plugin. Its source's default export is one. Handlers are not asynchronous: all that a plugin can call answers at
+ * once.
+ */
 export declare class Plugin {
   /** Handles the events of a type, or of all types that a pattern takes (`user.*`, `order.>`). */
-  on<T = any>(pattern: string, handler: (data: T, event: Event) => Awaitable<unknown>): this;
-  on<T = any>(pattern: string, options: SubscriptionOptions, handler: (data: T, event: Event) => Awaitable<unknown>): this;
+  on<T = any>(pattern: string, handler: (data: T, event: Event) => void): this;
+  on<T = any>(pattern: string, options: SubscriptionOptions, handler: (data: T, event: Event) => void): this;
 
   /** Runs a handler at the times of a cron expression. */
-  schedule(name: string, cron: string, handler: (tick: Tick) => Awaitable<unknown>): this;
-  schedule(name: string, cron: string, options: ScheduleOptions, handler: (tick: Tick) => Awaitable<unknown>): this;
+  schedule(name: string, cron: string, handler: (tick: Tick) => void): this;
+  schedule(name: string, cron: string, options: ScheduleOptions, handler: (tick: Tick) => void): this;
 
   /** Answers requests, such as of "POST /hello/{name}". The effects are durable before the response is sent. */
-  route<Route extends string>(route: Route, handler: (request: Request<Route>) => Awaitable<Response | void>): this;
+  route<Route extends string>(route: Route, handler: (request: Request<Route>) => Response | void): this;
 }
 
 export declare function plugin(options?: PluginOptions): Plugin;

@@ -31,7 +31,7 @@ export class Plugin {
   on(pattern, ...rest) {
     const [options, handler] = optionsAndHandler(rest, `on ${pattern}`);
     known(options, SUBSCRIPTION, `on ${pattern}`);
-    const call = (event) => handler(event.payload(), event);
+    const call = (event) => finished(handler(event.payload(), event));
     this.#subscribe(options.name ?? named(pattern), () => pattern, options, call);
     return this;
   }
@@ -41,7 +41,7 @@ export class Plugin {
     known(options, SCHEDULE, `schedule ${name}`);
     const { timezone, missed, data, ...rules } = options;
     this.#schedules.push({ name, cron, timezone, missed, data });
-    const call = (event) => handler({ due: new Date(event.time), attempt: event.attempt, event });
+    const call = (event) => finished(handler({ due: new Date(event.time), attempt: event.attempt, event }));
     this.#subscribe(name, () => this.#scheduleType(name), rules, call);
     return this;
   }
@@ -78,20 +78,20 @@ export class Plugin {
   }
 
   /** Hands a delivery to the handler of its subscription; what the handler throws becomes a failure of the contract. */
-  async deliver(delivery) {
+  deliver(delivery) {
     try {
-      await this.#handlerOf(delivery)(new Event(delivery));
+      this.#handlerOf(delivery)(new Event(delivery));
     } catch (thrown) {
       throw failure(thrown);
     }
   }
 
   /** Hands a request to the handler of its route; what the handler throws becomes the response that it means. */
-  async answer(request) {
+  answer(request) {
     try {
       const route = this.#routes.find(({ method, path }) => method === request.method && path === request.route);
       if (route === undefined) throw new Problem(404, "this plugin has no such route");
-      return response(await route.handler(new Request(request)));
+      return response(finished(route.handler(new Request(request))));
     } catch (thrown) {
       throw refusal(thrown);
     }
@@ -141,6 +141,14 @@ function optionsAndHandler(rest, what) {
   const [options, handler] = rest.length === 1 ? [{}, rest[0]] : rest;
   if (typeof handler !== "function") throw new TypeError(`${what}: the last argument is the handler, a function`);
   return [options, handler];
+}
+
+/** What a handler returned. There is nothing to wait for in a component, and a promise would be settled too late. */
+function finished(returned) {
+  if (typeof returned?.then === "function") {
+    throw new TypeError("the handler is asynchronous; leave out `async` and `await`: all that a plugin can call answers at once");
+  }
+  return returned;
 }
 
 /** A subscription's name, from its pattern: letters, digits and dashes. */

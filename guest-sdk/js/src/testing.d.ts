@@ -3,7 +3,7 @@
  *
  * ```js
  * const host = new FakeHost(welcome);
- * assert.deepEqual(await host.deliver("user.registered", { name: "Ada" }), { outcome: "ack" });
+ * assert.deepEqual(host.deliver("user.registered", { name: "Ada" }), { outcome: "ack" });
  * assert.deepEqual(host.state, { welcomed: 1 });
  * ```
  *
@@ -16,19 +16,19 @@ export declare class FakeHost {
   constructor(plugin: Plugin, options?: { config?: Record<string, string>; state?: Record<string, unknown> });
 
   /** Delivers an event to the subscription that takes its type, and returns how that ended. */
-  deliver(type: string, data?: unknown, options?: DeliveryOptions): Promise<Outcome>;
+  deliver(type: string, data?: unknown, options?: DeliveryOptions): Outcome;
 
   /** Lets one of a schedule's times come. */
-  tick(schedule: string, due?: Date, options?: { attempt?: number }): Promise<Outcome>;
+  tick(schedule: string, due?: Date, options?: { attempt?: number }): Outcome;
 
   /** Sends a request to the route that takes it, such as "POST /hello/Ada?loud=1". */
   request(
     target: string,
     options?: { json?: unknown; body?: string | Uint8Array; headers?: Record<string, string> },
-  ): Promise<Answer>;
+  ): Answer;
 
   /** Runs a function on this host. What it published and wrote is kept unless it throws. */
-  run<T>(act: () => T | Promise<T>): Promise<T>;
+  run<T>(act: () => T): T;
 
   /** Moves the clock forward. */
   advance(milliseconds: number): void;

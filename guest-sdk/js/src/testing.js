@@ -55,11 +55,11 @@ export class FakeHost {
   }
 
   /** Delivers an event. Returns how the delivery ended. */
-  async deliver(type, data, { subscription, attempt = 1, replay = false, ...attributes } = {}) {
+  deliver(type, data, { subscription, attempt = 1, replay = false, ...attributes } = {}) {
     const name = subscription ?? this.#subscriptionOf(type);
     const event = this.#event(type, data, attributes);
     try {
-      await this.run(() => this.#plugin.deliver({ event, subscription: name, attempt, replay }));
+      this.run(() => this.#plugin.deliver({ event, subscription: name, attempt, replay }));
       return { outcome: "ack" };
     } catch (failure) {
       if (failure?.tag === "reject") return { outcome: "reject", reason: failure.val };
@@ -69,14 +69,14 @@ export class FakeHost {
   }
 
   /** Lets one of a schedule's times come: now, or the one that is given. */
-  async tick(schedule, due = this.now, options = {}) {
+  tick(schedule, due = this.now, options = {}) {
     const { type } = this.#plugin.describe().schedules.find(({ name }) => name === schedule) ?? {};
     if (type === undefined) throw new Error(`the plugin has no schedule \`${schedule}\``);
-    return await this.deliver(type, undefined, { subscription: schedule, time: due.toISOString(), ...options });
+    return this.deliver(type, undefined, { subscription: schedule, time: due.toISOString(), ...options });
   }
 
   /** Sends a request to the route that takes it, such as "POST /hello/Ada?loud=1". */
-  async request(target, { json, body, headers = {} } = {}) {
+  request(target, { json, body, headers = {} } = {}) {
     const [method, url] = target.split(/\s+/);
     const [path, query] = url.split(/\?(.*)/s);
     const { route, params } = this.#routeOf(method, path);
@@ -92,7 +92,7 @@ export class FakeHost {
       body: typeof sent === "string" ? encode(sent) : sent,
     };
     try {
-      return answered(await this.run(() => this.#plugin.answer(request)));
+      return answered(this.run(() => this.#plugin.answer(request)));
     } catch (response) {
       if (typeof response?.status === "number" && !(response instanceof Error)) return answered(response);
       throw response;
@@ -100,12 +100,12 @@ export class FakeHost {
   }
 
   /** Runs a function on this host. What it published and wrote is kept unless it throws. */
-  async run(act) {
+  run(act) {
     const before = structuredClone(this.#effects);
     this.#run = [];
     const previous = install(this.#seam);
     try {
-      return await act();
+      return act();
     } catch (error) {
       this.#effects = before;
       throw error;
