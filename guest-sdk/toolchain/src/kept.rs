@@ -71,3 +71,28 @@ fn hash(directory: &Path, hasher: &mut DefaultHasher) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_is_current_until_a_source_or_the_recipe_changes() {
+        let project = std::env::temp_dir().join(format!("sandbus-kept-{}", std::process::id()));
+        let source = project.join("src/plugin.js");
+        embedded::write_file(&source, "one").unwrap();
+        let kept = |recipe| Kept::of(&project, recipe).unwrap();
+        assert!(!kept("js-1").is_current());
+        fs::write(kept("js-1").component(), "").unwrap();
+        kept("js-1").keep().unwrap();
+        assert!(kept("js-1").is_current());
+        assert!(!kept("js-2").is_current());
+        for (ignored, text) in [("dist/a.wasm", "a"), ("node_modules/a/index.js", "a"), ("src/.plugin.js.swp", "a")] {
+            embedded::write_file(&project.join(ignored), text).unwrap();
+            assert!(kept("js-1").is_current(), "{ignored}");
+        }
+        fs::write(&source, "two").unwrap();
+        assert!(!kept("js-1").is_current());
+        fs::remove_dir_all(&project).unwrap();
+    }
+}

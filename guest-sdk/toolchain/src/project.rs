@@ -158,3 +158,27 @@ impl Manifest {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(language: Language, text: &str) -> Result<Manifest, Error> {
+        let directory = std::env::temp_dir().join(format!("sandbus-manifest-{}-{language:?}", std::process::id()));
+        crate::embedded::write_file(&directory.join(language.manifest()), text)?;
+        let manifest = Manifest::read(&directory, language);
+        std::fs::remove_dir_all(&directory).map_err(at(&directory))?;
+        manifest
+    }
+
+    #[test]
+    fn manifests_name_their_projects() {
+        let script = manifest(Language::JavaScript, r#"{ "name": "@shop/orders", "version": "1.2.3" }"#).unwrap();
+        assert_eq!((script.name.as_str(), script.version.as_deref()), ("orders", Some("1.2.3")));
+        let text = "[project]\nname = \"orders\"\ndescription = \"Sells\"\n[tool.sandbus]\nmodule = \"shop\"\n";
+        let python = manifest(Language::Python, text).unwrap();
+        assert_eq!((python.description.as_deref(), python.module.as_deref()), (Some("Sells"), Some("shop")));
+        let nameless = manifest(Language::JavaScript, "{}").unwrap_err().to_string();
+        assert!(nameless.contains("package.json: it has no name"), "{nameless}");
+    }
+}
