@@ -128,8 +128,8 @@ fn as_component(bytes: &[u8]) -> anyhow::Result<std::borrow::Cow<'_, [u8]>> {
 /// Compiles it and asks what it is, as the host does with a file in its folder, and keeps nothing of that.
 fn load(bytes: &[u8]) -> anyhow::Result<(Descriptor, Duration)> {
     let sandbox = SandboxConfig::default();
-    // One invocation at a time is enough to describe.
-    let engine = EngineConfig { concurrency: 1, memory_bytes: sandbox.memory_ceiling_bytes };
+    // One description needs one place; but a place is for few core instances, and a language's runtime has dozens.
+    let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.memory_ceiling_bytes };
     let scratch = std::env::temp_dir().join(format!("sandbus-inspect-{}", uuid::Uuid::now_v7()));
     let loader = Loader::new(engine, scratch.clone(), sandbox.plugin_defaults(), Clock::System)?;
     let started = Instant::now();

@@ -23,9 +23,9 @@ pub(super) struct Arguments {
     /// Answer this route, such as "POST /hello"
     #[arg(long, value_name = "ROUTE", value_parser = route)]
     route: Option<Handler>,
-    /// The directory that the project's is made in
-    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
-    directory: PathBuf,
+    /// The directory that the project's is made in; the working directory by default
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -77,7 +77,7 @@ fn route(text: &str) -> Result<Handler, String> {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { name, lang, on, route, directory } = arguments;
-    let directory = directory.join(&name);
+    let directory = directory.unwrap_or_default().join(&name);
     let mut handlers: Vec<_> = on.map(|pattern| Handler::Event(pattern.as_str().to_owned())).into_iter().collect();
     handlers.extend(route);
     if handlers.is_empty() {
