@@ -7,7 +7,9 @@ export function milliseconds(length, what) {
   if (length === undefined || length === null) return null;
   const value = typeof length === "string" ? parse(length) : length;
   if (typeof value !== "number" || !Number.isFinite(value) || value < 0) {
-    throw new TypeError(`${what}: ${JSON.stringify(length)} is no length of time; write milliseconds or a text such as "5s"`);
+    throw new TypeError(
+      `${what}: ${JSON.stringify(length)} is no length of time; write milliseconds or a text such as "5s"`,
+    );
   }
   return Math.round(value);
 }

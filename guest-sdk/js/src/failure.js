@@ -61,8 +61,15 @@ const FRAMES = 8;
 function frames(error) {
   const stack = typeof error.stack === "string" ? error.stack : "";
   // V8 repeats the message before the frames.
-  const all = stack.split("\n").map((line) => line.trim()).filter((line) => line.startsWith("at "));
-  return all.map(locate).filter((line) => !line.includes("@sandbus/sdk")).slice(0, FRAMES).map((line) => `    ${line}`);
+  const all = stack
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line.startsWith("at "));
+  return all
+    .map(locate)
+    .filter((line) => !line.includes("@sandbus/sdk"))
+    .slice(0, FRAMES)
+    .map((line) => `    ${line}`);
 }
 
 /** A frame with the source's own file and line, where the build has left a map of them (see tools/lines.js). */

@@ -24,7 +24,11 @@ class Utf8Decoder {
   }
 
   decode(bytes = new Uint8Array()) {
-    return decodeUtf8(ArrayBuffer.isView(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : new Uint8Array(bytes));
+    return decodeUtf8(
+      ArrayBuffer.isView(bytes)
+        ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+        : new Uint8Array(bytes),
+    );
   }
 }
 

@@ -13,7 +13,9 @@ export function install(host) {
 /** What the SDK calls. */
 export function host() {
   if (current === null) {
-    throw new Error("there is no host here: outside of a component, call handlers through FakeHost of @sandbus/sdk/testing");
+    throw new Error(
+      "there is no host here: outside of a component, call handlers through FakeHost of @sandbus/sdk/testing",
+    );
   }
   return current;
 }

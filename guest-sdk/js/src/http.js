@@ -17,10 +17,13 @@ export class Request {
   }
 
   get query() {
-    const pairs = this.queryString.split("&").filter((pair) => pair !== "").map((pair) => {
-      const [, name, value] = /^([^=]*)=?(.*)$/s.exec(pair);
-      return [decodeForm(name), decodeForm(value)];
-    });
+    const pairs = this.queryString
+      .split("&")
+      .filter((pair) => pair !== "")
+      .map((pair) => {
+        const [, name, value] = /^([^=]*)=?(.*)$/s.exec(pair);
+        return [decodeForm(name), decodeForm(value)];
+      });
     // Of a parameter that is given twice the first counts.
     return Object.fromEntries(pairs.reverse());
   }
@@ -78,13 +81,17 @@ const ANSWER = ["status", "headers", "json", "text", "body"];
 /** What a handler returned, as the contract has it. */
 export function response(answer) {
   if (answer === undefined || answer === null) return { status: 204, headers: [], body: new Uint8Array() };
-  const unknown = typeof answer === "object" ? Object.keys(answer).filter((name) => !ANSWER.includes(name)) : [typeof answer];
+  const unknown =
+    typeof answer === "object" ? Object.keys(answer).filter((name) => !ANSWER.includes(name)) : [typeof answer];
   if (unknown.length > 0) {
-    throw new TypeError(`a route answers with ${ANSWER.join(", ")}, and this one with ${unknown.join(", ")}; wrap a value in { json }`);
+    throw new TypeError(
+      `a route answers with ${ANSWER.join(", ")}, and this one with ${unknown.join(", ")}; wrap a value in { json }`,
+    );
   }
   const headers = Object.entries(answer.headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]);
   const [mediaType, body] = content(answer);
-  if (mediaType !== null && !headers.some(([name]) => name === "content-type")) headers.push(["content-type", mediaType]);
+  if (mediaType !== null && !headers.some(([name]) => name === "content-type"))
+    headers.push(["content-type", mediaType]);
   return { status: answer.status ?? 200, headers, body };
 }
 

@@ -50,7 +50,8 @@ export class Plugin {
     const [options, handler] = optionsAndHandler(rest, `route ${route}`);
     known(options, [], `route ${route}`);
     const [method, path, ...more] = route.trim().split(/\s+/);
-    if (path === undefined || more.length > 0) throw new TypeError(`route ${route}: write a method and a path, such as "POST /hello/{name}"`);
+    if (path === undefined || more.length > 0)
+      throw new TypeError(`route ${route}: write a method and a path, such as "POST /hello/{name}"`);
     this.#routes.push({ method: method.toUpperCase(), path, handler });
     return this;
   }
@@ -99,7 +100,8 @@ export class Plugin {
 
   get name() {
     const name = this.#options.name ?? this.#package.name;
-    if (name === undefined) throw new TypeError("the plugin has no name: give one in plugin({ name }) or in package.json");
+    if (name === undefined)
+      throw new TypeError("the plugin has no name: give one in plugin({ name }) or in package.json");
     return name;
   }
 
@@ -146,14 +148,19 @@ function optionsAndHandler(rest, what) {
 /** What a handler returned. There is nothing to wait for in a component, and a promise would be settled too late. */
 function finished(returned) {
   if (typeof returned?.then === "function") {
-    throw new TypeError("the handler is asynchronous; leave out `async` and `await`: all that a plugin can call answers at once");
+    throw new TypeError(
+      "the handler is asynchronous; leave out `async` and `await`: all that a plugin can call answers at once",
+    );
   }
   return returned;
 }
 
 /** A subscription's name, from its pattern: letters, digits and dashes. */
 function named(pattern) {
-  return pattern.replaceAll("*", "any").replaceAll(">", "all").replaceAll(/[^A-Za-z0-9_-]/g, "-");
+  return pattern
+    .replaceAll("*", "any")
+    .replaceAll(">", "all")
+    .replaceAll(/[^A-Za-z0-9_-]/g, "-");
 }
 
 function subscription(name, pattern, options) {

@@ -6,7 +6,8 @@ import { milliseconds } from "./duration.js";
 /** Refuses options that are none. */
 export function known(options, names, what) {
   for (const name of Object.keys(options)) {
-    if (!names.includes(name)) throw new TypeError(`${what}: unknown option \`${name}\`; known are ${names.join(", ")}`);
+    if (!names.includes(name))
+      throw new TypeError(`${what}: unknown option \`${name}\`; known are ${names.join(", ")}`);
   }
 }
 

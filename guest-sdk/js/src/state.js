@@ -40,5 +40,7 @@ export function increment(key, delta = 1) {
 }
 
 export function keys(prefix = "") {
-  return host().stateKeys().filter((key) => key.startsWith(prefix));
+  return host()
+    .stateKeys()
+    .filter((key) => key.startsWith(prefix));
 }

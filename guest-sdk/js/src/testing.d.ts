@@ -61,9 +61,7 @@ export interface DeliveryOptions {
 }
 
 export type Outcome =
-  | { outcome: "ack" }
-  | { outcome: "retry"; reason: string; delayMs?: number }
-  | { outcome: "reject"; reason: string };
+  { outcome: "ack" } | { outcome: "retry"; reason: string; delayMs?: number } | { outcome: "reject"; reason: string };
 
 export interface Published {
   id: string;

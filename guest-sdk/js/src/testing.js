@@ -63,7 +63,8 @@ export class FakeHost {
       return { outcome: "ack" };
     } catch (failure) {
       if (failure?.tag === "reject") return { outcome: "reject", reason: failure.val };
-      if (failure?.tag === "retry") return { outcome: "retry", reason: failure.val.reason, delayMs: failure.val.delayMs ?? undefined };
+      if (failure?.tag === "retry")
+        return { outcome: "retry", reason: failure.val.reason, delayMs: failure.val.delayMs ?? undefined };
       throw failure;
     }
   }
@@ -129,7 +130,14 @@ export class FakeHost {
   #event(type, data, attributes) {
     const { id = "event", source = "/test", subject, time, contentType, extensions = {} } = attributes;
     const json = contentType === undefined || isJson(contentType);
-    const bytes = data === undefined ? null : data instanceof Uint8Array ? data : json ? encodeJson(data, "the data") : encode(data);
+    const bytes =
+      data === undefined
+        ? null
+        : data instanceof Uint8Array
+          ? data
+          : json
+            ? encodeJson(data, "the data")
+            : encode(data);
     return {
       id,
       source,
@@ -182,18 +190,28 @@ export class FakeHost {
 
   #publish(message) {
     const granted = this.#plugin.describe().publishes.some((pattern) => matches(pattern, message.type));
-    if (!granted) throw new BusError("denied", `the plugin does not declare \`${message.type}\` among what it publishes`);
+    if (!granted)
+      throw new BusError("denied", `the plugin does not declare \`${message.type}\` among what it publishes`);
     const id = `event-${++this.#ids}`;
     const { type, subject, datacontenttype, extensions, data } = message;
-    const value = data === null ? undefined : datacontenttype !== null && isJson(datacontenttype) ? decodeJson(data) : data;
+    const value =
+      data === null ? undefined : datacontenttype !== null && isJson(datacontenttype) ? decodeJson(data) : data;
     const due = this.#due(message.due);
-    this.#effects.published.push({ id, type, subject: subject ?? undefined, extensions: Object.fromEntries(extensions), due, data: value });
+    this.#effects.published.push({
+      id,
+      type,
+      subject: subject ?? undefined,
+      extensions: Object.fromEntries(extensions),
+      due,
+      data: value,
+    });
     this.#run.push(id);
     return id;
   }
 
   #due({ tag, val }) {
-    const time = tag === "now" ? this.#now : tag === "after-ms" ? this.#now + val : Math.max(Date.parse(val), this.#now);
+    const time =
+      tag === "now" ? this.#now : tag === "after-ms" ? this.#now + val : Math.max(Date.parse(val), this.#now);
     if (Number.isNaN(time)) throw new BusError("invalid", `this is no time: ${val}`);
     return new Date(time);
   }
@@ -225,7 +243,8 @@ function parameters(route, path) {
   const segments = route.split("/");
   for (const [index, segment] of segments.entries()) {
     const [, star, name] = /^\{(\*?)(.+)\}$/.exec(segment) ?? [];
-    if (name !== undefined && star === "*") return [...params, [name, parts.slice(index).map(decodeURIComponent).join("/")]];
+    if (name !== undefined && star === "*")
+      return [...params, [name, parts.slice(index).map(decodeURIComponent).join("/")]];
     if (parts[index] === undefined || (name === undefined && parts[index] !== segment)) return null;
     if (name !== undefined) params.push([name, decodeURIComponent(parts[index])]);
   }

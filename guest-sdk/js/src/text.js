@@ -8,7 +8,9 @@ export function encode(text) {
 
 /** The text of bytes that are UTF-8. Others are a TypeError. */
 export function decode(bytes) {
-  return typeof TextDecoder === "function" ? new TextDecoder("utf-8", { fatal: true }).decode(bytes) : decodeUtf8(bytes);
+  return typeof TextDecoder === "function"
+    ? new TextDecoder("utf-8", { fatal: true }).decode(bytes)
+    : decodeUtf8(bytes);
 }
 
 /** A value's JSON in bytes. */
@@ -58,9 +60,18 @@ export function encodeUtf8(text) {
 export function decodeUtf8(bytes) {
   const parts = [];
   let units = [];
-  for (let index = 0; index < bytes.length; ) {
+  for (let index = 0; index < bytes.length;) {
     const first = bytes[index++];
-    const following = first < 0x80 ? 0 : first >= 0xc2 && first < 0xe0 ? 1 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xf0 && first < 0xf5 ? 3 : -1;
+    const following =
+      first < 0x80
+        ? 0
+        : first >= 0xc2 && first < 0xe0
+          ? 1
+          : first >= 0xe0 && first < 0xf0
+            ? 2
+            : first >= 0xf0 && first < 0xf5
+              ? 3
+              : -1;
     if (following < 0) throw notUtf8(index - 1);
     let code = following === 0 ? first : first & (0x3f >> following);
     for (let left = following; left > 0; left--) {

@@ -1,12 +1,29 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Problem, cancel, config, log, now, plugin, publish, publishMany, reject, reply, retry, state, subscribe, unsubscribe } from "@sandbus/sdk";
+import {
+  Problem,
+  cancel,
+  config,
+  log,
+  now,
+  plugin,
+  publish,
+  publishMany,
+  reject,
+  reply,
+  retry,
+  state,
+  subscribe,
+  unsubscribe,
+} from "@sandbus/sdk";
 import { FakeHost } from "@sandbus/sdk/testing";
 
 /** A host on which a handler of `thing` runs. */
 function handling(handler, options = {}) {
-  return new FakeHost(plugin({ name: "things", publishes: ["thing.>"], subscribes: [">"], ...options }).on("thing", handler));
+  return new FakeHost(
+    plugin({ name: "things", publishes: ["thing.>"], subscribes: [">"], ...options }).on("thing", handler),
+  );
 }
 
 test("an acknowledged delivery keeps its effects", () => {
@@ -20,7 +37,10 @@ test("an acknowledged delivery keeps its effects", () => {
   assert.deepEqual(host.state, { last: { a: "ä" }, count: 2 });
   assert.deepEqual(host.logs, ['got {"a":"ä"} 2']);
   const [seen] = host.published;
-  assert.deepEqual([seen.type, seen.data, seen.subject, seen.extensions], ["thing.seen", { of: "event" }, "s", { tenant: "t" }]);
+  assert.deepEqual(
+    [seen.type, seen.data, seen.subject, seen.extensions],
+    ["thing.seen", { of: "event" }, "s", { tenant: "t" }],
+  );
   assert.equal(seen.due - host.now, 60_000);
 });
 
@@ -76,12 +96,17 @@ test("data is read as its media type says", () => {
 });
 
 test("what comes later can be cancelled until then", () => {
-  const host = handling((id) => (id ? cancel(id) : publish("thing.late", undefined, { at: new Date(host.now.getTime() + 1_000) })));
+  const host = handling((id) =>
+    id ? cancel(id) : publish("thing.late", undefined, { at: new Date(host.now.getTime() + 1_000) }),
+  );
   host.deliver("thing", undefined);
   host.deliver("thing", undefined);
   const [first, second] = host.published;
   host.deliver("thing", first.id);
-  assert.deepEqual(host.published.map(({ id }) => id), [second.id]);
+  assert.deepEqual(
+    host.published.map(({ id }) => id),
+    [second.id],
+  );
   host.advance(1_000);
   host.deliver("thing", second.id);
   assert.equal(host.published.length, 1);
@@ -90,7 +115,13 @@ test("what comes later can be cancelled until then", () => {
 test("subscriptions are made and removed", () => {
   const host = handling((thing) => {
     if (thing === "stop") return unsubscribe("hook");
-    subscribe({ name: "hook", pattern: "thing.>", to: { webhook: "https://example.com", secret: "s" }, orderingKey: "subject", start: new Date(0) });
+    subscribe({
+      name: "hook",
+      pattern: "thing.>",
+      to: { webhook: "https://example.com", secret: "s" },
+      orderingKey: "subject",
+      start: new Date(0),
+    });
     assert.throws(() => subscribe({ name: "none", pattern: "thing" }), /goes to nobody/);
   });
   host.deliver("thing", "start");
@@ -116,16 +147,30 @@ test("state, configuration, clock and batches", () => {
       assert.deepEqual([config.get("greeting"), config.get("token")], ["Hi", undefined]);
       assert.throws(() => config.require("token"), /\[config\]/);
       assert.equal(now().toISOString(), "2030-01-01T00:00:00.000Z");
-      assert.equal(publishMany([{ type: "thing", data: 1 }, { type: "thing", data: 2, subject: "two" }]).length, 2);
+      assert.equal(
+        publishMany([
+          { type: "thing", data: 1 },
+          { type: "thing", data: 2, subject: "two" },
+        ]).length,
+        2,
+      );
     }),
     { config: { greeting: "Hi" }, state: { kept: true, text: "x" } },
   );
   assert.deepEqual(host.deliver("thing", {}), { outcome: "ack" });
-  assert.deepEqual(host.published.map(({ data, subject }) => [data, subject]), [[1, undefined], [2, "two"]]);
+  assert.deepEqual(
+    host.published.map(({ data, subject }) => [data, subject]),
+    [
+      [1, undefined],
+      [2, "two"],
+    ],
+  );
 });
 
 test("a schedule's handler is given the time that is due", () => {
-  const host = new FakeHost(plugin({ name: "things" }).schedule("daily", "0 9 * * *", ({ due }) => state.set("due", due)));
+  const host = new FakeHost(
+    plugin({ name: "things" }).schedule("daily", "0 9 * * *", ({ due }) => state.set("due", due)),
+  );
   host.tick("daily", new Date("2030-01-02T09:00:00Z"));
   assert.deepEqual(host.state, { due: "2030-01-02T09:00:00.000Z" });
   assert.throws(() => host.tick("hourly"), /no schedule `hourly`/);
@@ -147,7 +192,12 @@ function routed(route, handler) {
 test("a request reaches its route with parameters, query and body", () => {
   const host = routed("POST /hello/{name}", (request) => ({
     status: 201,
-    json: { name: request.params.name, loud: request.query.loud, sent: request.json(), type: request.header("Content-Type") },
+    json: {
+      name: request.params.name,
+      loud: request.query.loud,
+      sent: request.json(),
+      type: request.header("Content-Type"),
+    },
     headers: { "X-Served-By": "web" },
   }));
   const response = host.request("POST /hello/Ada%20L?loud=a+b&loud=c", { json: [1] });
@@ -195,7 +245,9 @@ test("a body that is no JSON is the client's problem", () => {
 });
 
 test("a route may wait for a reply to what it published", () => {
-  const host = routed("POST /orders", (request) => reply(publish("order.placed", request.json()), "order.priced", "2s"));
+  const host = routed("POST /orders", (request) =>
+    reply(publish("order.placed", request.json()), "order.priced", "2s"),
+  );
   assert.equal(host.request("POST /orders", { json: {} }).status, 200);
   assert.deepEqual(host.replies, [{ id: "event-1", pattern: "order.priced", timeoutMs: 2_000 }]);
 });

@@ -7,10 +7,17 @@ import { lineMap } from "../tools/lines.js";
 const MAP = JSON.stringify({ sources: ["a.ts", "b.ts"], mappings: "AAAA;AACA,SAAS;;AAGA;ACJA" });
 
 test("successive lines of a source are one run", () => {
-  assert.deepEqual(lineMap(MAP, (source) => `src/${source}`), {
-    sources: ["src/a.ts", "src/b.ts"],
-    runs: [[1, 0, 1], [4, 0, 5], [5, 1, 1]],
-  });
+  assert.deepEqual(
+    lineMap(MAP, (source) => `src/${source}`),
+    {
+      sources: ["src/a.ts", "src/b.ts"],
+      runs: [
+        [1, 0, 1],
+        [4, 0, 5],
+        [5, 1, 1],
+      ],
+    },
+  );
 });
 
 test("a stack names the sources' own lines", () => {

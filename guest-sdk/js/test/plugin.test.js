@@ -13,8 +13,26 @@ test("what is declared is described", () => {
     subscribes: ["order.>"],
     config: { greeting: "Hello", token: null, lang: { default: "en", description: "Which language" } },
   })
-    .on("order.placed", { filters: [{ exact: { subject: "x" } }], orderingKey: "/customer/id", deadLetterPolicy: "park", maxBacklog: 10, timeout: "2s" }, nothing)
-    .on("order.*", { name: "all", start: { position: 7 }, retry: { attempts: 5, firstDelay: "200ms", factor: 1.5, jitter: 0.5, permanent: ["trap"] } }, nothing)
+    .on(
+      "order.placed",
+      {
+        filters: [{ exact: { subject: "x" } }],
+        orderingKey: "/customer/id",
+        deadLetterPolicy: "park",
+        maxBacklog: 10,
+        timeout: "2s",
+      },
+      nothing,
+    )
+    .on(
+      "order.*",
+      {
+        name: "all",
+        start: { position: 7 },
+        retry: { attempts: 5, firstDelay: "200ms", factor: 1.5, jitter: 0.5, permanent: ["trap"] },
+      },
+      nothing,
+    )
     .schedule("daily", "0 9 * * *", { timezone: "Europe/Vienna", missed: "skip", data: { a: 1 } }, nothing)
     .route("post /orders/{id}", nothing)
     .describe();
@@ -32,10 +50,20 @@ test("what is declared is described", () => {
     timeoutMs: 2_000,
   });
   assert.deepEqual(all.start, { tag: "position", val: 7 });
-  assert.deepEqual(all.retry, { attempts: 5, firstDelayMs: 200, factorPercent: 150, maxDelayMs: null, jitterPercent: 50, permanent: ["trap"] });
+  assert.deepEqual(all.retry, {
+    attempts: 5,
+    firstDelayMs: 200,
+    factorPercent: 150,
+    maxDelayMs: null,
+    jitterPercent: 50,
+    permanent: ["trap"],
+  });
   assert.deepEqual([daily.name, daily.pattern], ["daily", "schedule.shop.daily"]);
   const [schedule] = described.schedules;
-  assert.deepEqual([schedule.cron, schedule.timezone, schedule.missed, schedule.type], ["0 9 * * *", "Europe/Vienna", "skip", "schedule.shop.daily"]);
+  assert.deepEqual(
+    [schedule.cron, schedule.timezone, schedule.missed, schedule.type],
+    ["0 9 * * *", "Europe/Vienna", "skip", "schedule.shop.daily"],
+  );
   assert.equal(new TextDecoder().decode(schedule.data), '{"a":1}');
   assert.deepEqual(described.routes, [{ method: "POST", path: "/orders/{id}" }]);
   assert.deepEqual(described.publishes, ["order.priced", "schedule.shop.daily"]);
@@ -57,7 +85,13 @@ test("mistakes in a declaration are named", () => {
   const shop = () => plugin({ name: "shop" });
   assert.throws(() => plugin({ nam: "shop" }), /unknown option `nam`/);
   assert.throws(() => shop().on("a", { retries: 3 }, nothing), /unknown option `retries`/);
-  assert.throws(() => shop().on("a", { retry: { attempt: 3 } }, nothing).describe(), /unknown option `attempt`/);
+  assert.throws(
+    () =>
+      shop()
+        .on("a", { retry: { attempt: 3 } }, nothing)
+        .describe(),
+    /unknown option `attempt`/,
+  );
   assert.throws(() => shop().on("a", { timeout: "soon" }, nothing).describe(), /no length of time/);
   assert.throws(() => shop().on("a", { start: "then" }, nothing).describe(), /start is/);
   assert.throws(() => shop().on("a"), /a function/);

@@ -14,7 +14,16 @@ test("texts are encoded and decoded as the platform does it", () => {
 
 test("bytes that are not UTF-8 are refused", () => {
   const strict = new TextDecoder("utf-8", { fatal: true });
-  for (const bytes of [[0x80], [0xc0, 0x80], [0xc3], [0xe0, 0x80, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xff], [0xe2, 0x82]]) {
+  for (const bytes of [
+    [0x80],
+    [0xc0, 0x80],
+    [0xc3],
+    [0xe0, 0x80, 0x80],
+    [0xed, 0xa0, 0x80],
+    [0xf4, 0x90, 0x80, 0x80],
+    [0xff],
+    [0xe2, 0x82],
+  ]) {
     assert.throws(() => strict.decode(new Uint8Array(bytes)), `the platform takes ${bytes}`);
     assert.throws(() => decodeUtf8(new Uint8Array(bytes)), TypeError, `${bytes} were taken`);
   }

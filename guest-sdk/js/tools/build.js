@@ -47,7 +47,12 @@ async function bundle(esbuild, project) {
 
 /** What makes a component of the project's plugin. */
 function entry(project) {
-  const { name, version, description, main = "src/plugin.js" } = JSON.parse(readFileSync(join(project, "package.json"), "utf8"));
+  const {
+    name,
+    version,
+    description,
+    main = "src/plugin.js",
+  } = JSON.parse(readFileSync(join(project, "package.json"), "utf8"));
   // A scope is no part of a plugin's name.
   const manifest = { name: name?.replace(/^@.*\//, ""), version, description };
   return `

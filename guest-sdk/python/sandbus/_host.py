@@ -45,5 +45,7 @@ def is_there() -> bool:
 
 def host() -> Host:
     if _current is None:
-        raise RuntimeError("there is no host here: outside of a component, call handlers through sandbus.testing.FakeHost")
+        raise RuntimeError(
+            "there is no host here: outside of a component, call handlers through sandbus.testing.FakeHost"
+        )
     return _current

@@ -22,7 +22,12 @@ class HostHandler(logging.Handler):
 
 def _level(number: int) -> str:
     # ``critical`` is left to the host's own use: it means that a trap follows.
-    for least, name in ((logging.ERROR, "error"), (logging.WARNING, "warn"), (logging.INFO, "info"), (logging.DEBUG, "debug")):
+    for least, name in (
+        (logging.ERROR, "error"),
+        (logging.WARNING, "warn"),
+        (logging.INFO, "info"),
+        (logging.DEBUG, "debug"),
+    ):
         if number >= least:
             return name
     return "trace"

@@ -13,7 +13,6 @@ from ._duration import Duration, milliseconds
 from ._time import rfc3339
 
 
-
 @dataclass(frozen=True)
 class Retry:
     """When a failed delivery is tried again. What is left out has the host's default."""

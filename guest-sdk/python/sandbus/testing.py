@@ -118,7 +118,13 @@ class FakeHost:
         self.time += time
 
     def deliver(
-        self, type: str, data: Any = None, *, subscription: str | None = None, content_type: str | None = None, **attributes: Any
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        subscription: str | None = None,
+        content_type: str | None = None,
+        **attributes: Any,
     ) -> Outcome:
         """Delivers an event to the subscription that takes its type, and returns how that ended. Further attributes
         are those of ``Event``."""
@@ -208,7 +214,9 @@ class _Seam:
         id = f"event-{fake._ids}"
         data = decode(message.data, message.datacontenttype)
         extensions = dict(message.extensions)
-        self._effects.published.append(Published(id, message.type, data, message.subject, extensions, self._due(message)))
+        self._effects.published.append(
+            Published(id, message.type, data, message.subject, extensions, self._due(message))
+        )
         fake._run.append(id)
         return id
 

@@ -4,7 +4,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 import sandbus
-from sandbus import Event, Message, Plugin, PluginTarget, Problem, Reject, Response, Retry, TryAgain, Webhook, log, state
+from sandbus import (
+    Event,
+    Message,
+    Plugin,
+    PluginTarget,
+    Problem,
+    Reject,
+    Response,
+    Retry,
+    TryAgain,
+    Webhook,
+    log,
+    state,
+)
 from sandbus.testing import FakeHost, Outcome
 
 
@@ -35,7 +48,9 @@ def routed(route, handler):
 
 class Descriptors(unittest.TestCase):
     def test_what_is_declared_is_described(self):
-        plugin = Plugin("shop", version="1.2.3", publishes=["order.priced"], config={"greeting": "Hello", "token": None})
+        plugin = Plugin(
+            "shop", version="1.2.3", publishes=["order.priced"], config={"greeting": "Hello", "token": None}
+        )
 
         @plugin.on(
             "order.placed",
@@ -44,7 +59,9 @@ class Descriptors(unittest.TestCase):
             ordering_key="/customer/id",
             dead_letter_policy="park",
             max_backlog=10,
-            retry=Retry(attempts=5, first_delay="200ms", factor=1.5, max_delay=timedelta(minutes=1), permanent=["trap"]),
+            retry=Retry(
+                attempts=5, first_delay="200ms", factor=1.5, max_delay=timedelta(minutes=1), permanent=["trap"]
+            ),
             timeout="2s",
         )
         def placed(order):
@@ -60,7 +77,9 @@ class Descriptors(unittest.TestCase):
 
         described = plugin.describe()
         first, second = described.subscriptions
-        self.assertEqual((first.name, first.pattern, first.max_backlog, first.timeout_ms), ("placed", "order.placed", 10, 2_000))
+        self.assertEqual(
+            (first.name, first.pattern, first.max_backlog, first.timeout_ms), ("placed", "order.placed", 10, 2_000)
+        )
         self.assertEqual(json.loads(first.rules.filters), [{"exact": {"subject": "x"}}])
         self.assertEqual((first.rules.start.case, first.rules.start.value), ("position", 7))
         self.assertEqual((first.rules.ordering_key, first.rules.dead_letter_policy), ("/customer/id", "park"))
@@ -71,7 +90,9 @@ class Descriptors(unittest.TestCase):
         self.assertEqual(described.schedules[0].data, b'{"a":1}')
         self.assertEqual(described.routes, [("POST", "/orders/{id}")])
         self.assertEqual(described.publishes, ["order.priced", "schedule.shop.daily"])
-        self.assertEqual([(key.name, key.default) for key in described.config], [("greeting", "Hello"), ("token", None)])
+        self.assertEqual(
+            [(key.name, key.default) for key in described.config], [("greeting", "Hello"), ("token", None)]
+        )
 
     def test_pyproject_names_a_plugin_that_does_not_name_itself(self):
         described = Plugin().described_by("shop", "1.0.0", "Sells").describe()
@@ -121,6 +142,7 @@ class Handlers(unittest.TestCase):
             (TryAgain("not yet"), Outcome("retry", "not yet")),
             (Reject("never"), Outcome("reject", "never")),
         ]:
+
             def handle(thing):
                 state.set("a", 1)
                 sandbus.publish("thing.seen")
@@ -139,13 +161,21 @@ class Handlers(unittest.TestCase):
 
         ended = handling(broken).deliver("thing")
         self.assertEqual(ended.outcome, "retry")
-        self.assertRegex(ended.reason, r"^uncaught RuntimeError: the mail server is away\n    at broken \(test_sdk.py:\d+\)\ncaused by KeyError")
+        self.assertRegex(
+            ended.reason,
+            r"^uncaught RuntimeError: the mail server is away\n    at broken \(test_sdk.py:\d+\)\ncaused by KeyError",
+        )
 
     def test_data_that_does_not_fit_and_what_the_bus_refuses_is_rejected(self):
         def order(order: Order):
             sandbus.publish("other")
 
-        for data, reason in [(b"{", "does not fit"), ([], "Order is an object"), ({}, "'id'"), ({"id": 1}, "does not declare `other`")]:
+        for data, reason in [
+            (b"{", "does not fit"),
+            ([], "Order is an object"),
+            ({}, "'id'"),
+            ({"id": 1}, "does not declare `other`"),
+        ]:
             ended = handling(order).deliver("thing", data, content_type="application/json" if data == b"{" else None)
             self.assertEqual(ended.outcome, "reject")
             self.assertIn(reason, ended.reason)
@@ -261,7 +291,9 @@ class Routes(unittest.TestCase):
             (Response(body=b"A", headers={"Content-Type": "x/y"}), 200, "x/y", b"A"),
         ]:
             answer = routed("GET /", lambda request: returned).request("GET /")
-            self.assertEqual((answer.status, answer.headers.get("content-type"), answer.body), (status, media_type, body))
+            self.assertEqual(
+                (answer.status, answer.headers.get("content-type"), answer.body), (status, media_type, body)
+            )
 
     def test_a_problem_is_the_answer_and_throws_the_effects_away(self):
         for raised, status, detail, logged in [
@@ -270,6 +302,7 @@ class Routes(unittest.TestCase):
             (Reject("bad"), 422, "bad", 0),
             (ValueError("broken"), 500, "ValueError: broken", 1),
         ]:
+
             def handle(request):
                 state.set("a", 1)
                 raise raised
@@ -288,7 +321,9 @@ class Routes(unittest.TestCase):
         self.assertEqual(host.request("POST /x", json={"id": 7}).json(), 7)
 
     def test_a_route_may_wait_for_a_reply_to_what_it_published(self):
-        host = routed("POST /orders", lambda request: sandbus.reply(sandbus.publish("order.placed"), "order.priced", "2s"))
+        host = routed(
+            "POST /orders", lambda request: sandbus.reply(sandbus.publish("order.placed"), "order.priced", "2s")
+        )
         self.assertEqual(host.request("POST /orders").status, 200)
         self.assertEqual(host.replies, [("event-1", "order.priced", 2_000)])
 

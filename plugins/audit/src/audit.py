@@ -9,7 +9,9 @@ plugin = Plugin()
 def record(data: dict, event: Event) -> None:
     user = data.get("user_id", "unknown")
     # Times sort as texts, and the id makes a delivery that is repeated write its own entry again.
-    state.set(f"trail/{user}/{event.time}/{event.id}", {"type": event.type, "time": event.time, "flow": event.correlation})
+    state.set(
+        f"trail/{user}/{event.time}/{event.id}", {"type": event.type, "time": event.time, "flow": event.correlation}
+    )
     state.increment(f"count/{event.type}")
 
 

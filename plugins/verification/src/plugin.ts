@@ -34,7 +34,8 @@ export default plugin({
     const { user } = request.params;
     const pending = state.get<Pending>(key(user));
     if (pending === undefined) throw new Problem(404, "nothing waits for this user's code", { code: "no-code" });
-    if (request.json<{ code: string }>().code !== pending.code) throw new Problem(422, "this is not the code", { code: "wrong-code" });
+    if (request.json<{ code: string }>().code !== pending.code)
+      throw new Problem(422, "this is not the code", { code: "wrong-code" });
     state.delete(key(user));
     cancel(pending.expiry);
     publish("user.verified", { user_id: user });

@@ -15,7 +15,10 @@ function welcomed() {
 test("a user with the code is verified once, and the code expires no more", () => {
   const { host, code } = welcomed();
   assert.equal(host.request("POST /verify/1", { json: { code } }).status, 200);
-  assert.deepEqual(host.published.map(({ type }) => type), ["verification.requested", "user.verified"]);
+  assert.deepEqual(
+    host.published.map(({ type }) => type),
+    ["verification.requested", "user.verified"],
+  );
   assert.equal(host.request("POST /verify/1", { json: { code } }).status, 404);
 });
 
