@@ -57,5 +57,7 @@ _FRAMES = 8
 
 
 def _frames(error: BaseException) -> list[str]:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OWN)]
-    return [f"    at {frame.name} ({os.path.basename(frame.filename)}:{frame.lineno})" for frame in frames[-_FRAMES:]]
+    # Of the frames themselves: `traceback` would look for the sources, and a component has no files.
+    found = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [(code, line) for code, line in found if not code.co_filename.startswith(_OWN)]
+    return [f"    at {code.co_name} ({os.path.basename(code.co_filename)}:{line})" for code, line in own[-_FRAMES:]]
