@@ -17,7 +17,7 @@ fn root() -> &'static Path {
 fn run(directory: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program);
     let output = command.args(arguments).envs(variables.iter().copied()).current_dir(directory).output();
-    let output = output.unwrap_or_else(|error| panic!("`{program}`: {error}"));
+    let output = output.unwrap();
     let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
     assert!(output.status.success(), "`{program} {arguments:?}` in {}:\n{said}", directory.display());
     output
