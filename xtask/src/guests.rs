@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use sandbus_toolchain::{Artifact, Source, Toolchain};
+use sandbus_toolchain::{Artifact, BuildReport, Project, Source, Toolchain};
 
 use crate::steps::{root, say, step, target};
 
@@ -20,6 +20,7 @@ pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
         let guests = build(&toolchain, &["-p".into(), TEST_GUESTS.into(), "--examples".into()])?;
         std::fs::create_dir_all(&examples)?;
         std::fs::create_dir_all(&all)?;
+        let plugins = [plugins, build_scripts()?].concat();
         plugins.iter().try_for_each(|artifact| artifact.place(&examples).map(drop))?;
         Ok(plugins.iter().chain(&guests).try_for_each(|artifact| artifact.place(&all).map(drop))?)
     })?;
@@ -37,7 +38,18 @@ fn build(toolchain: &Toolchain, what: &[String]) -> anyhow::Result<Vec<Artifact>
     let directory = directory.to_string_lossy();
     let mut arguments = vec!["--profile", "guest", "--target-dir", &directory];
     arguments.extend(what.iter().map(String::as_str));
-    let report = sandbus_toolchain::build(toolchain, &root(), &arguments, true)?;
+    artifacts(sandbus_toolchain::build(toolchain, &root(), &arguments, true)?)
+}
+
+/// Builds the examples in other languages, whose tools are set up on the way.
+fn build_scripts() -> anyhow::Result<Vec<Artifact>> {
+    let projects = Project::scripts(&root().join("plugins"))?;
+    let built = projects.iter().map(|project| artifacts(project.build(true, &mut say)?));
+    Ok(built.collect::<anyhow::Result<Vec<_>>>()?.concat())
+}
+
+/// What a build made.
+fn artifacts(report: BuildReport) -> anyhow::Result<Vec<Artifact>> {
     for message in &report.messages {
         eprint!("{message}");
     }

@@ -28,6 +28,12 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// The name of the plugin's file.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{}.wasm", self.name.replace('_', "-"))
+    }
+
     /// Puts the file into a folder under its plugin's name, in one step, unless it is there already: an
     /// untouched file is not loaded again by a host that runs on the folder. Returns whether it differed
     /// from what was there.
@@ -35,8 +41,8 @@ impl Artifact {
     /// # Errors
     /// If the file cannot be read, or the folder cannot be written.
     pub fn place(&self, folder: &Path) -> Result<bool, Error> {
-        let name = self.name.replace('_', "-");
-        let (to, partial) = (folder.join(format!("{name}.wasm")), folder.join(format!(".{name}.partial")));
+        let name = self.file_name();
+        let (to, partial) = (folder.join(&name), folder.join(format!(".{name}.partial")));
         let bytes = std::fs::read(&self.path).map_err(run::at(&self.path))?;
         if std::fs::read(&to).is_ok_and(|present| present == bytes) {
             return Ok(false);
@@ -58,14 +64,25 @@ pub struct BuildReport {
     pub succeeded: bool,
 }
 
+impl BuildReport {
+    /// A build without a message.
+    pub(crate) fn made(artifact: Artifact) -> Self {
+        Self { artifacts: vec![artifact], messages: Vec::new(), succeeded: true }
+    }
+}
+
 /// The crates at a path that become plugins: those with a `cdylib` target, of the workspace or the
-/// single crate whose manifest is there, and below that path.
+/// single crate whose manifest is there, and below that path. Where there is no manifest there are none.
 ///
 /// # Errors
 /// If cargo cannot describe what is there.
 pub fn packages(directory: &Path) -> Result<Vec<Package>, Error> {
     let directory = directory.canonicalize().map_err(run::at(directory))?;
-    let metadata = metadata(&nearest_manifest(&directory))?;
+    let root = nearest_manifest(&directory);
+    if !root.join("Cargo.toml").is_file() {
+        return Ok(Vec::new());
+    }
+    let metadata = metadata(&root)?;
     let list = metadata["packages"]
         .as_array()
         .ok_or_else(|| Error::Metadata { path: directory.clone(), what: "it lists no packages".to_owned() })?;

@@ -4,16 +4,19 @@
 //! no privilege is needed. Debian ships the standard library's source but no build of it for the
 //! target, so it is built once, in an empty crate, and kept beside the compiler.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{self, at};
-use crate::{Error, Kind, TARGET, Toolchain};
+use crate::{Error, Kind, TARGET, Toolchain, cache};
 
 /// Where everything is, below the cache directory. Its number changes whenever the recipe below does, so
 /// that an older result is not taken for a new one.
 const HOME: &str = "guest-toolchain-debian-2";
+
+/// Where the packages' files are, below that.
+const USR: &str = "root/usr";
 
 /// The compiler alone: its cargo needs further libraries, and the user's own does as well.
 const PACKAGES: [&str; 5] = ["rustc-web", "libstd-rust-web-1.96", "libstd-rust-web-dev", "rust-web-src", "libllvm22"];
@@ -23,34 +26,15 @@ pub(crate) const HOST_LIBRARIES: &str = "x86_64-linux-gnu";
 
 /// Sets the compiler up, unless it is complete.
 pub(crate) fn ensure(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
-    let home = cache_directory()?.join(HOME);
-    fs::create_dir_all(&home).map_err(at(&home))?;
-    let usr = home.join("root/usr");
     let linker = linker()?;
-    let stamp = home.join("complete");
-
-    // Two set-ups at once would undo each other's steps: the second waits and then finds it done.
-    let lock_path = home.join("lock");
-    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
-    lock.lock().map_err(at(&lock_path))?;
-
-    if stamp.is_file() {
-        return Ok(Toolchain { kind: Kind::Unpacked { usr, linker } });
-    }
-    download(&home, say)?;
-    unpack(&home, say)?;
-    build_standard_library(&home, &usr, &linker, say)?;
-    fs::write(&stamp, "").map_err(at(&stamp))?;
-    say("the guest compiler is ready");
-    Ok(Toolchain { kind: Kind::Unpacked { usr, linker } })
-}
-
-fn cache_directory() -> Result<PathBuf, Error> {
-    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    from("XDG_CACHE_HOME")
-        .or_else(|| from("HOME").map(|home| home.join(".cache")))
-        .map(|cache| cache.join("sandbus"))
-        .ok_or(Error::NoCacheDirectory)
+    let home = cache::once(HOME, |home| {
+        download(home, say)?;
+        unpack(home, say)?;
+        build_standard_library(home, &home.join(USR), &linker, say)?;
+        say("the guest compiler is ready");
+        Ok(())
+    })?;
+    Ok(Toolchain { kind: Kind::Unpacked { usr: home.join(USR), linker } })
 }
 
 /// Debian's rustc expects a linker that Debian doesn't ship under that name; rustup's toolchain does.

@@ -1,16 +1,26 @@
-//! The compiler that turns guests into WebAssembly: found, set up where it is missing, and run.
+//! What turns a plugin's sources into WebAssembly: each language's own tools, found, set up where they are
+//! missing, and run; and the projects that begin a plugin.
 //!
-//! Both `sandbus dev` and `cargo xtask` build guests through this crate. It never touches a user's
-//! project other than by running cargo in it.
+//! `sandbus build`, `sandbus dev` and `cargo xtask` build guests through this crate. It never touches a user's
+//! project other than by running cargo in it, and by keeping what it built in the project's `.sandbus`.
 
 mod build;
+mod cache;
 mod debian;
+mod embedded;
+mod javascript;
+mod kept;
+mod project;
+mod python;
 mod run;
 mod rustup;
+mod template;
 
 use std::path::PathBuf;
 
 pub use build::{Artifact, BuildReport, Package, build, packages, target_directory};
+pub use project::{Language, Project};
+pub use template::{Handler, Template};
 
 /// The target that guests are compiled for: a core module that carries its component type, and that
 /// imports nothing but what its world names.
@@ -125,6 +135,28 @@ pub enum Error {
     /// Neither cache directory is known.
     #[error("neither XDG_CACHE_HOME nor HOME is set; set one, so that the guest compiler has a place")]
     NoCacheDirectory,
+    /// There is no project where one was looked for.
+    #[error(
+        "{path} has no plugin: it needs a Cargo.toml with [lib] crate-type = [\"cdylib\"], a package.json, or a pyproject.toml; `sandbus new` makes one"
+    )]
+    NoProject {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A manifest was not understood.
+    #[error("{path}: {what}")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A new project would overwrite something.
+    #[error("{path} exists already; choose another name, or remove it")]
+    Exists {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Cargo's description of a workspace was not understood.
     #[error("cargo's metadata of {path} was not understood: {what}")]
     Metadata {

@@ -1,19 +1,40 @@
 //! Running a program and turning its failure into an error that says enough.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::Error;
+use crate::build::BuildReport;
+use crate::kept::Kept;
+use crate::project::Project;
 
 /// Runs a command to its end and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
-    let output = command
-        .output()
-        .map_err(|error| Error::Start { program: command.get_program().to_string_lossy().into_owned(), error })?;
+    let output = command.output().map_err(|error| Error::Start { program: program(command), error })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(Error::Failed { command: line(command), output: last_lines(&String::from_utf8_lossy(&output.stderr), 12) })
+}
+
+/// Runs a tool that makes a project's component. What it says of the project's sources is in the report.
+pub(crate) fn tool(command: &mut Command, project: &Project, kept: &Kept) -> Result<BuildReport, Error> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| Error::Start { program: program(command), error })?;
+    let mut report = BuildReport::made(project.artifact(kept.component().to_owned()));
+    let said = [&output.stderr, &output.stdout].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
+    report.messages = said.into_iter().filter(|text| !text.is_empty()).collect();
+    if output.status.success() {
+        kept.keep()?;
+    } else {
+        report.artifacts.clear();
+        report.succeeded = false;
+    }
+    Ok(report)
+}
+
+fn program(command: &Command) -> String {
+    command.get_program().to_string_lossy().into_owned()
 }
 
 /// The command as a person would type it.

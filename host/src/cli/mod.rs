@@ -1,9 +1,13 @@
 //! The command line.
 
+mod build;
 mod client;
 mod compact;
+mod component;
 mod dead_letters;
 mod events;
+mod inspect;
+mod new;
 pub(crate) mod output;
 mod plugins;
 mod publish;
@@ -30,6 +34,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Begin a plugin: a small project that builds, is tested, and runs at once
+    New(new::Arguments),
+    /// Make a component of a project with its language's own tools, and check that this host takes it
+    Build(build::Arguments),
+    /// Show what a component is: its size, exports, imports, and what it says about itself
+    Inspect(inspect::Arguments),
     /// Run the host on a folder of plugins
     Serve(serve::Arguments),
     /// Build plugins from their sources, run them, and swap each when it changes
@@ -99,6 +109,9 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
+        Command::New(arguments) => new::run(arguments).await,
+        Command::Build(arguments) => build::run(arguments).await,
+        Command::Inspect(arguments) => inspect::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Publish(arguments) => publish::run(arguments).await,

@@ -28,6 +28,11 @@ pub(crate) fn compiler_message(rendered: &str) {
     eprintln!("{}", rendered.trim_end());
 }
 
+/// Prints what is going on, beside the answer that programs read.
+pub(crate) fn progress(text: &str) {
+    eprintln!("{text}");
+}
+
 /// Prints an error with its causes.
 pub(crate) fn error(error: &anyhow::Error) {
     eprintln!("error: {error:#}");

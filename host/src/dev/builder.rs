@@ -1,11 +1,11 @@
 //! Builds plugins when their sources change, and puts what comes out into the plugin folder, where the
 //! host finds it as it finds any other file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandbus_toolchain::{Package, Toolchain};
+use sandbus_toolchain::{BuildReport, Error, Package, Project, Toolchain};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -19,21 +19,25 @@ const QUIET: Duration = Duration::from_millis(50);
 /// What is built, and where it goes.
 #[derive(Debug)]
 pub(super) struct Builder {
-    toolchain: Toolchain,
-    packages: Vec<Package>,
-    folder: PathBuf,
-    target: PathBuf,
+    pub(super) crates: Option<Crates>,
+    /// The projects in other languages.
+    pub(super) projects: Vec<Project>,
+    pub(super) folder: PathBuf,
+}
+
+/// Plugins in Rust, which are built together.
+#[derive(Debug)]
+pub(super) struct Crates {
+    pub(super) toolchain: Toolchain,
+    pub(super) packages: Vec<Package>,
+    pub(super) target: PathBuf,
 }
 
 impl Builder {
-    pub(super) fn new(toolchain: Toolchain, packages: Vec<Package>, folder: PathBuf, target: PathBuf) -> Self {
-        Self { toolchain, packages, folder, target }
-    }
-
     /// Builds after each change of a source, until it is cancelled.
     pub(super) async fn run(self, cancelled: CancellationToken) {
         let changed = Arc::new(Notify::new());
-        let directories: Vec<_> = self.packages.iter().map(|package| package.directory.clone()).collect();
+        let directories = self.directories();
         // Dropped, it would watch no more.
         let _watcher = match sources::watch(&directories, Arc::clone(&changed)) {
             Ok(watcher) => watcher,
@@ -55,26 +59,27 @@ impl Builder {
         }
     }
 
-    /// Builds all packages; those that are up to date cost nothing. Blocks for as long as it compiles.
+    fn directories(&self) -> Vec<PathBuf> {
+        let packages = self.crates.iter().flat_map(|crates| &crates.packages);
+        let packages = packages.map(|package| package.directory.clone());
+        packages.chain(self.projects.iter().map(|project| project.directory.clone())).collect()
+    }
+
+    /// Builds everything; what is up to date costs nothing. Blocks for as long as it compiles.
     pub(super) fn build(&self) {
-        let started = Instant::now();
-        let target = self.target.to_string_lossy();
-        // Quick to build rather than quick to run, and with the lines that backtraces name.
-        let mut arguments = vec![
-            "--keep-going",
-            "--release",
-            "--target-dir",
-            &target,
-            "--config=profile.release.incremental=true",
-            "--config=profile.release.lto=false",
-            "--config=profile.release.codegen-units=16",
-            "--config=profile.release.panic=\"abort\"",
-            "--config=profile.release.strip=\"debuginfo\"",
-        ];
-        arguments.extend(self.packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
-        let Some(first) = self.packages.first() else { return };
-        let report = match sandbus_toolchain::build(&self.toolchain, &first.directory, &arguments, telemetry::colours())
-        {
+        if let Some(crates) = &self.crates {
+            let started = Instant::now();
+            self.take(started, crates.build());
+        }
+        for project in &self.projects {
+            let started = Instant::now();
+            self.take(started, project.build(telemetry::colours(), &mut |text| tracing::info!("{text}")));
+        }
+    }
+
+    /// Puts what was made into the folder, and says how it went.
+    fn take(&self, started: Instant, report: Result<BuildReport, Error>) {
+        let report = match report {
             Ok(report) => report,
             Err(error) => return tracing::error!("the build cannot be started: {error}"),
         };
@@ -94,5 +99,26 @@ impl Builder {
                 }
             }
         }
+    }
+}
+
+impl Crates {
+    fn build(&self) -> Result<BuildReport, Error> {
+        let target = self.target.to_string_lossy();
+        // Quick to build rather than quick to run, and with the lines that backtraces name.
+        let mut arguments = vec![
+            "--keep-going",
+            "--release",
+            "--target-dir",
+            &target,
+            "--config=profile.release.incremental=true",
+            "--config=profile.release.lto=false",
+            "--config=profile.release.codegen-units=16",
+            "--config=profile.release.panic=\"abort\"",
+            "--config=profile.release.strip=\"debuginfo\"",
+        ];
+        arguments.extend(self.packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
+        let directory = self.packages.first().map_or(Path::new("."), |package| &package.directory);
+        sandbus_toolchain::build(&self.toolchain, directory, &arguments, telemetry::colours())
     }
 }

@@ -4,20 +4,20 @@
 mod builder;
 mod sources;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Source, Toolchain};
+use sandbus_toolchain::{Package, Project, Source, Toolchain};
 
 use crate::cli::serve::{announce, stop_signal};
 use crate::config::{Config, Overrides};
 use crate::host::Host;
 use crate::telemetry::{self, Format};
-use builder::Builder;
+use builder::{Builder, Crates};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A plugin's crate, or a directory with several
+    /// A plugin's project, in any language, or a directory with several
     #[arg(default_value = ".")]
     path: PathBuf,
     #[command(flatten)]
@@ -30,11 +30,14 @@ const LOG: &str = "info,sandbus_host::dispatcher=debug,sandbus_host::host=warn";
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { path, mut overrides } = arguments;
     let packages = sandbus_toolchain::packages(&path).with_context(|| format!("{}", path.display()))?;
-    if packages.is_empty() {
-        bail!("{} has no plugin: its Cargo.toml needs [lib] crate-type = [\"cdylib\"]", path.display());
+    let projects = Project::scripts(&path)?;
+    if packages.is_empty() && projects.is_empty() {
+        bail!(
+            "{} has no plugin: no Cargo.toml with [lib] crate-type = [\"cdylib\"], no package.json and no pyproject.toml",
+            path.display()
+        );
     }
-    // Beside what cargo builds, and kept: state and backlog survive a restart.
-    let home = sandbus_toolchain::target_directory(&path)?.join("sandbus-dev");
+    let home = home(&path, &packages)?;
     let folder = overrides.plugins.get_or_insert_with(|| home.join("plugins")).clone();
     overrides.data.get_or_insert_with(|| home.join("data"));
     overrides.log.get_or_insert_with(|| LOG.to_owned());
@@ -43,15 +46,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     telemetry::start_logs(config.log_format, &config.log)?;
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
 
-    let say = |text: &str| tracing::info!("guest compiler: {text}");
-    let toolchain = tokio::task::spawn_blocking(move || Toolchain::ensure(Source::from_env()?, &mut { say })).await??;
-    let builder = Builder::new(toolchain, packages, folder, home.join("build"));
     // What does not compile now may after the next change.
     let builder = tokio::task::spawn_blocking(move || {
+        let crates = crates(packages, home.join("build"))?;
+        let builder = Builder { crates, projects, folder };
         builder.build();
-        builder
+        anyhow::Ok(builder)
     })
-    .await?;
+    .await??;
 
     let host = Host::start(config).await?;
     announce(&host)?;
@@ -60,4 +62,21 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let result = host.run(asked).await;
     building.abort();
     result
+}
+
+/// Where what is built is kept, and the data: state and backlog survive a restart.
+fn home(path: &Path, packages: &[Package]) -> anyhow::Result<PathBuf> {
+    Ok(match packages {
+        [] => path.join(".sandbus/dev"),
+        _ => sandbus_toolchain::target_directory(path)?.join("sandbus-dev"),
+    })
+}
+
+/// What plugins in Rust are built with, if there are any.
+fn crates(packages: Vec<Package>, target: PathBuf) -> anyhow::Result<Option<Crates>> {
+    if packages.is_empty() {
+        return Ok(None);
+    }
+    let say = &mut |text: &str| tracing::info!("guest compiler: {text}");
+    Ok(Some(Crates { toolchain: Toolchain::ensure(Source::from_env()?, say)?, packages, target }))
 }

@@ -29,8 +29,11 @@ fn is_source(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // The files of editors come and go beside the sources.
     let of_an_editor = name.starts_with('.') || name.starts_with('#') || name.ends_with('~');
+    // Python leaves what it compiled beside the sources.
+    let compiled = path.components().any(|component| component.as_os_str() == "__pycache__");
     let in_src = path.components().any(|component| component.as_os_str() == "src");
-    !of_an_editor && (in_src || name == "Cargo.toml")
+    let manifest = ["Cargo.toml", "package.json", "pyproject.toml"].contains(&&*name);
+    !of_an_editor && !compiled && (in_src || manifest)
 }
 
 #[cfg(test)]
@@ -39,10 +42,12 @@ mod tests {
 
     #[test]
     fn sources_are_told_from_what_lies_beside_them() {
-        for source in ["a/src/lib.rs", "a/src/model/data.json", "a/Cargo.toml"] {
+        for source in ["a/src/lib.rs", "a/src/model/data.json", "a/Cargo.toml", "a/package.json", "a/pyproject.toml"] {
             assert!(is_source(Path::new(source)), "{source}");
         }
-        for other in ["a/Cargo.lock", "a/src/.lib.rs.swp", "a/src/lib.rs~", "a/target", "a/README.md"] {
+        for other in
+            ["a/Cargo.lock", "a/src/.lib.rs.swp", "a/src/lib.rs~", "a/target", "a/README.md", "a/src/__pycache__/a.pyc"]
+        {
             assert!(!is_source(Path::new(other)), "{other}");
         }
     }

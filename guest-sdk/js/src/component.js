@@ -1,0 +1,79 @@
+// From a plugin to a component: the exports that the contract wants, and the host behind its imports. The build
+// makes an entry of it; a plugin's source never imports it.
+
+import * as bus from "sandbus:plugin/bus@0.1.0";
+import * as clock from "wasi:clocks/wall-clock@0.2.0";
+import * as configuration from "wasi:config/store@0.2.0-rc.1";
+import * as atomics from "wasi:keyvalue/atomics@0.2.0-draft2";
+import * as store from "wasi:keyvalue/store@0.2.0-draft2";
+import * as logging from "wasi:logging/logging@0.1.0-draft";
+import * as random from "wasi:random/random@0.2.0";
+
+import "./globals.js";
+import { BusError } from "./failure.js";
+import { install } from "./host.js";
+
+/** What the component exports. */
+export function component(plugin) {
+  install(host);
+  return {
+    descriptor: { describe: () => plugin.describe() },
+    eventHandler: { handle: (delivery) => plugin.deliver(delivery) },
+    httpHandler: { handle: (request) => plugin.answer(request) },
+  };
+}
+
+const host = {
+  publish: (message) => refusable(() => bus.publish(message)),
+  publishMany: (messages) => refusable(() => bus.publishMany(messages)),
+  cancel: (id) => refusable(() => bus.cancel(id)),
+  reply: (id, pattern, timeoutMs) => refusable(() => bus.reply(id, pattern, timeoutMs)),
+  subscribe: (subscription) => refusable(() => bus.subscribe(subscription)),
+  unsubscribe: (name) => refusable(() => bus.unsubscribe(name)),
+  stateGet: (key) => inBucket((bucket) => bucket.get(key)),
+  stateSet: (key, bytes) => inBucket((bucket) => bucket.set(key, bytes)),
+  stateDelete: (key) => inBucket((bucket) => bucket.delete(key)),
+  stateIncrement: (key, delta) => inBucket((bucket) => atomics.increment(bucket, key, delta)),
+  stateKeys: () => inBucket(allKeys),
+  configGet: (key) => configuration.get(key),
+  log: (level, context, message) => logging.log(level, context, message),
+  now: () => {
+    const { seconds, nanoseconds } = clock.now();
+    return seconds * 1_000 + Math.floor(nanoseconds / 1_000_000);
+  },
+  randomBytes: (count) => random.getRandomBytes(count),
+};
+
+function refusable(call) {
+  try {
+    return call();
+  } catch (error) {
+    const { tag, val } = thrownBy(error);
+    throw tag === undefined ? error : new BusError(tag, val);
+  }
+}
+
+function inBucket(call) {
+  try {
+    return call(store.open(""));
+  } catch (error) {
+    const { tag, val } = thrownBy(error);
+    throw tag === undefined ? error : new Error(`the state refused: ${val ?? tag}`);
+  }
+}
+
+/** The contract's error, which componentizers throw as it is or as the payload of an Error. */
+function thrownBy(error) {
+  return error?.payload ?? error ?? {};
+}
+
+function allKeys(bucket) {
+  const keys = [];
+  let cursor = null;
+  do {
+    const page = bucket.listKeys(cursor);
+    keys.push(...page.keys);
+    cursor = page.cursor ?? null;
+  } while (cursor !== null);
+  return keys;
+}

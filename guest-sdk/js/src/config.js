@@ -1,0 +1,13 @@
+// The plugin's configuration: what it declares, overridden by the operator's sidecar.
+
+import { host } from "./host.js";
+
+export function get(key) {
+  return host().configGet(key) ?? undefined;
+}
+
+export function require(key) {
+  const value = get(key);
+  if (value === undefined) throw new Error(`the configuration has no \`${key}\`; set it in the sidecar's [config]`);
+  return value;
+}

@@ -1,0 +1,294 @@
+/**
+ * Write Sandbus event handlers in JavaScript or TypeScript.
+ *
+ * ```js
+ * import { log, plugin, state } from "@sandbus/sdk";
+ *
+ * export default plugin({ name: "welcome" })
+ *   .on("user.registered", { retry: { attempts: 5 } }, (user) => {
+ *     log.info(`Welcome, ${user.name}!`);
+ *     state.increment("welcomed");
+ *   })
+ *   .route("POST /hello/{name}", (request) => ({ json: { hello: request.params.name } }));
+ * ```
+ *
+ * What a handler publishes and writes is committed with its acknowledgement, or not at all: when it throws or
+ * runs out of time, nothing of it has happened, and it is tried again.
+ */
+
+/** Milliseconds, or a text such as "500ms", "5s", "2m", "1h" or "7d". */
+export type Duration = number | string;
+
+/** What can be written as JSON. */
+export type Json = string | number | boolean | null | Json[] | { [key: string]: Json | undefined };
+
+/** What a plugin says about itself. What is left out comes from package.json. */
+export interface PluginOptions {
+  /** Unique in a host: lower-case letters, digits and `-`. */
+  name?: string;
+  version?: string;
+  /** What it does, in a sentence. */
+  description?: string;
+  /** The event types that it publishes, as patterns. Publishing any other is refused. */
+  publishes?: string[];
+  /** The event types that it makes subscriptions for at run time, as patterns. */
+  subscribes?: string[];
+  /** The keys of its configuration: each with its default, or null where there is none. */
+  config?: Record<string, string | null | { default?: string | null; description?: string }>;
+}
+
+/** A filter of the CloudEvents Subscriptions API, by attributes. */
+export type Filter =
+  | { exact: Record<string, string> }
+  | { prefix: Record<string, string> }
+  | { suffix: Record<string, string> }
+  | { all: Filter[] }
+  | { any: Filter[] }
+  | { not: Filter };
+
+/** When a failed delivery is tried again. What is left out has the host's default. */
+export interface RetryPolicy {
+  /** How many attempts are made before the delivery becomes a dead letter. */
+  attempts?: number;
+  /** The delay before the second attempt. */
+  firstDelay?: Duration;
+  /** What each further delay is multiplied with; at least 1. */
+  factor?: number;
+  maxDelay?: Duration;
+  /** How much of each delay is left to chance, from 0 to 1. */
+  jitter?: number;
+  /** Causes of failure after which there is no other attempt. */
+  permanent?: ("trap" | "timeout" | "out-of-memory" | "webhook" | "retry")[];
+}
+
+/** What declared subscriptions and those made at run time have in common. */
+export interface SubscriptionRules {
+  /** Which of the events it takes: all must match. */
+  filters?: Filter[];
+  /** Where it begins when it is made: "now" by default, at a time, or at a position of the log. */
+  start?: "now" | "beginning" | Date | { position: number };
+  /** How many deliveries may be in flight at a time. */
+  concurrency?: number;
+  /** What keeps events in order: an attribute's name, or a JSON pointer into the data (`/customer/id`). */
+  orderingKey?: string;
+  /** What a dead letter means for the deliveries that share its ordering key. */
+  deadLetterPolicy?: "release" | "park";
+  retry?: RetryPolicy;
+}
+
+/** How a plugin's handler is subscribed. */
+export interface SubscriptionOptions extends SubscriptionRules {
+  /** The subscription's name; made of the pattern by default. */
+  name?: string;
+  /** How many deliveries may wait before publishers are told to come back later. */
+  maxBacklog?: number;
+  /** How long one invocation may run. */
+  timeout?: Duration;
+}
+
+export interface ScheduleOptions {
+  /** An IANA name, such as "Europe/Vienna"; UTC by default. */
+  timezone?: string;
+  /** What happens to times that passed while no host ran. */
+  missed?: "run-once" | "skip" | "catch-up";
+  timeout?: Duration;
+  retry?: RetryPolicy;
+  /** The payload of its events. */
+  data?: Json;
+}
+
+/** An event with its attributes and its delivery. */
+export interface Event {
+  /** The same at every attempt: towards the outside world it makes a handler idempotent. */
+  readonly id: string;
+  readonly source: string;
+  readonly type: string;
+  readonly subject?: string;
+  /** When it happened, in RFC 3339. */
+  readonly time?: string;
+  readonly contentType?: string;
+  readonly schema?: string;
+  readonly extensions: Record<string, string>;
+  /** The payload as it came. */
+  readonly bytes?: Uint8Array;
+  /** The subscription that it is delivered for. */
+  readonly subscription: string;
+  /** Which attempt this is, from 1. */
+  readonly attempt: number;
+  /** Whether it is history that is delivered again on request. */
+  readonly replay: boolean;
+  /** The id of the event that was being handled when this one was published. */
+  readonly causation?: string;
+  /** The id of the first event of the flow. */
+  readonly correlation?: string;
+  /** How many steps this event is away from the first one of its flow. */
+  readonly hops: number;
+}
+
+/** One of a schedule's times. */
+export interface Tick {
+  /** The time that it stands for, which is earlier than now if it was missed or is tried again. */
+  due: Date;
+  attempt: number;
+  event: Event;
+}
+
+/** The names of a route's parameters: `"name"` for `"POST /hello/{name}"`. */
+type Parameters<Route extends string> = Route extends `${string}{${infer Name}}${infer Rest}`
+  ? (Name extends `*${infer Tail}` ? Tail : Name) | Parameters<Rest>
+  : never;
+
+/** A request on one of the plugin's routes. */
+export interface Request<Route extends string = string> {
+  /** In upper case. */
+  readonly method: string;
+  /** The route that matched. */
+  readonly route: string;
+  /** The path, percent-encoded as it was sent. */
+  readonly path: string;
+  /** The route's parameters, decoded. */
+  readonly params: string extends Route ? Record<string, string> : Record<Parameters<Route>, string>;
+  /** The query's parameters, decoded. Of one that is given twice the first counts. */
+  readonly query: Record<string, string>;
+  readonly queryString: string;
+  /** By names in lower case. */
+  readonly headers: Record<string, string>;
+  readonly body: Uint8Array;
+  header(name: string): string | undefined;
+  text(): string;
+  /** The body, read as JSON. What is none is answered with 415 or 422. */
+  json<T = any>(): T;
+}
+
+/** A response: status 200 unless it says otherwise. Nothing at all is answered with 204. */
+export interface Response {
+  /** 200 to 599. */
+  status?: number;
+  headers?: Record<string, string>;
+  json?: unknown;
+  text?: string;
+  body?: Uint8Array;
+}
+
+/**
+ * A plugin. Its source's default export is one. Handlers are not asynchronous: all that a plugin can call answers at
+ * once.
+ */
+export declare class Plugin {
+  /** Handles the events of a type, or of all types that a pattern takes (`user.*`, `order.>`). */
+  on<T = any>(pattern: string, handler: (data: T, event: Event) => void): this;
+  on<T = any>(pattern: string, options: SubscriptionOptions, handler: (data: T, event: Event) => void): this;
+
+  /** Runs a handler at the times of a cron expression. */
+  schedule(name: string, cron: string, handler: (tick: Tick) => void): this;
+  schedule(name: string, cron: string, options: ScheduleOptions, handler: (tick: Tick) => void): this;
+
+  /** Answers requests, such as of "POST /hello/{name}". The effects are durable before the response is sent. */
+  route<Route extends string>(route: Route, handler: (request: Request<Route>) => Response | void): this;
+}
+
+export declare function plugin(options?: PluginOptions): Plugin;
+
+/** An event to publish, besides its type and data. */
+export interface MessageOptions {
+  subject?: string;
+  extensions?: Record<string, string>;
+  /** Lets the event enter the log only so much later. */
+  delay?: Duration;
+  /** Lets the event enter the log only at a time. */
+  at?: Date | string;
+  /** By default application/json, and application/octet-stream for bytes. */
+  contentType?: string;
+  schema?: string;
+}
+
+/** Publishes an event with this invocation's commit, and returns its id, which is the same at every attempt. */
+export declare function publish(type: string, data?: unknown, options?: MessageOptions): string;
+
+/** Publishes several events, all or none, and returns their ids in order. */
+export declare function publishMany(events: ({ type: string; data?: unknown } & MessageOptions)[]): string[];
+
+/** Takes back an event that this plugin published for later. One that has come meanwhile is no error. */
+export declare function cancel(id: string): void;
+
+/**
+ * A response that waits: once this request's effects are committed, the client is answered with the data of the
+ * first event that matches the pattern and that follows from the event `id`, which this request has published. If
+ * none comes in time the client is answered 504.
+ */
+export declare function reply(id: string, pattern: string, timeout?: Duration): Response;
+
+/** A subscription that is made at run time. */
+export interface RuntimeSubscription extends SubscriptionRules {
+  /** Unique among those that this plugin made. */
+  name: string;
+  pattern: string;
+  /** Who receives the deliveries: a plugin's handlers, or an HTTP endpoint, which the operator must have granted. */
+  to: { plugin: string } | { webhook: string; secret?: string; handshake?: boolean };
+}
+
+/** Makes a durable subscription. One of this name that the plugin made before is replaced, and keeps its position. */
+export declare function subscribe(subscription: RuntimeSubscription): void;
+
+/** Removes a subscription that this plugin made. One that doesn't exist is no error. */
+export declare function unsubscribe(name: string): void;
+
+/** The time of day. */
+export declare function now(): Date;
+
+export declare function randomBytes(count: number): Uint8Array;
+
+/** The plugin's configuration. */
+export declare const config: {
+  get(key: string): string | undefined;
+  /** The value of a key that must have one. */
+  require(key: string): string;
+};
+
+/** Log lines. The host adds the plugin's name, the event's id and the attempt. */
+export declare const log: Record<"trace" | "debug" | "info" | "warn" | "error", (...values: unknown[]) => void>;
+
+/**
+ * The plugin's own durable state. Reads see one snapshot with this invocation's own writes on top. If another
+ * invocation has changed what this one read, this one is thrown away and run again, and so reading, changing and
+ * writing a value is safe without locks.
+ */
+export declare const state: {
+  /** The value of a key, read as JSON. */
+  get<T = any>(key: string): T | undefined;
+  /** Sets the value of a key, as JSON. */
+  set(key: string, value: unknown): void;
+  getBytes(key: string): Uint8Array | undefined;
+  setBytes(key: string, bytes: Uint8Array): void;
+  delete(key: string): void;
+  exists(key: string): boolean;
+  /** Adds to a number that begins at zero, and returns the sum. Additions of concurrent invocations merge. */
+  increment(key: string, delta?: number): number;
+  /** All keys that begin with a prefix, in ascending order. */
+  keys(prefix?: string): string[];
+};
+
+/** Thrown by a handler, the delivery is tried again: `throw retry("the mail server is away", { delay: "1m" })`. */
+export declare class Retry extends Error {
+  constructor(reason: string, options?: { delay?: Duration });
+}
+
+/** Thrown by a handler, the delivery becomes a dead letter at once: `throw reject("no such user")`. */
+export declare class Reject extends Error {
+  constructor(reason: string);
+}
+
+/** The bus refused what a plugin asked of it. Uncaught, it rejects the delivery. */
+export declare class BusError extends Error {
+  readonly kind: "denied" | "invalid" | "limit";
+}
+
+export declare function retry(reason: string, options?: { delay?: Duration }): Retry;
+export declare function reject(reason: string): Reject;
+
+/** A problem (RFC 9457). Thrown by a route's handler, it is the answer, and the request has no effects. */
+export declare class Problem extends Error {
+  constructor(status: number, detail: string, options?: { code?: string });
+  readonly status: number;
+  readonly code?: string;
+}

@@ -1,0 +1,23 @@
+// Log lines. The host adds the plugin's name, the event's id and the attempt.
+
+import { host } from "./host.js";
+
+export const trace = (...values) => line("trace", values);
+export const debug = (...values) => line("debug", values);
+export const info = (...values) => line("info", values);
+export const warn = (...values) => line("warn", values);
+export const error = (...values) => line("error", values);
+
+function line(level, values) {
+  host().log(level, "", values.map(show).join(" "));
+}
+
+function show(value) {
+  if (typeof value === "string") return value;
+  if (value instanceof Error) return value.stack ? `${value.name}: ${value.message}\n${value.stack}` : String(value);
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return String(value);
+  }
+}

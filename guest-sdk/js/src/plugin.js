@@ -1,0 +1,180 @@
+// A plugin: what it declares becomes its descriptor, and what the host calls goes to the handler it is for.
+
+import { Event } from "./event.js";
+import { failure, reject } from "./failure.js";
+import { Problem, Request, refusal, response } from "./http.js";
+import { milliseconds } from "./duration.js";
+import { SHARED, known, matches, shared } from "./rules.js";
+import { encodeJson } from "./text.js";
+
+const PLUGIN = ["name", "version", "description", "publishes", "subscribes", "config"];
+const SUBSCRIPTION = ["name", "maxBacklog", "timeout", ...SHARED];
+const SCHEDULE = ["timezone", "missed", "timeout", "retry", "data"];
+
+export function plugin(options = {}) {
+  return new Plugin(options);
+}
+
+export class Plugin {
+  #options;
+  /** What package.json says, for what the options leave out. */
+  #package = {};
+  #subscriptions = [];
+  #routes = [];
+  #schedules = [];
+
+  constructor(options) {
+    known(options, PLUGIN, "plugin");
+    this.#options = options;
+  }
+
+  on(pattern, ...rest) {
+    const [options, handler] = optionsAndHandler(rest, `on ${pattern}`);
+    known(options, SUBSCRIPTION, `on ${pattern}`);
+    const call = (event) => finished(handler(event.payload(), event));
+    this.#subscribe(options.name ?? named(pattern), () => pattern, options, call);
+    return this;
+  }
+
+  schedule(name, cron, ...rest) {
+    const [options, handler] = optionsAndHandler(rest, `schedule ${name}`);
+    known(options, SCHEDULE, `schedule ${name}`);
+    const { timezone, missed, data, ...rules } = options;
+    this.#schedules.push({ name, cron, timezone, missed, data });
+    const call = (event) => finished(handler({ due: new Date(event.time), attempt: event.attempt, event }));
+    this.#subscribe(name, () => this.#scheduleType(name), rules, call);
+    return this;
+  }
+
+  route(route, ...rest) {
+    const [options, handler] = optionsAndHandler(rest, `route ${route}`);
+    known(options, [], `route ${route}`);
+    const [method, path, ...more] = route.trim().split(/\s+/);
+    if (path === undefined || more.length > 0)
+      throw new TypeError(`route ${route}: write a method and a path, such as "POST /hello/{name}"`);
+    this.#routes.push({ method: method.toUpperCase(), path, handler });
+    return this;
+  }
+
+  /** Lets package.json name the plugin where its options do not. */
+  describedBy(manifest) {
+    this.#package = manifest;
+    return this;
+  }
+
+  /** What the plugin says about itself, as the contract has it. */
+  describe() {
+    const { publishes = [], subscribes = [], config = {} } = this.#options;
+    return {
+      name: this.name,
+      version: this.#options.version ?? this.#package.version ?? "0.0.0",
+      description: this.#options.description ?? this.#package.description ?? null,
+      routes: this.#routes.map(({ method, path }) => ({ method, path })),
+      subscriptions: this.#subscriptions.map(({ name, pattern, options }) => subscription(name, pattern(), options)),
+      schedules: this.#schedules.map((schedule) => this.#describeSchedule(schedule)),
+      publishes: [...publishes, ...this.#schedules.map(({ name }) => this.#scheduleType(name))],
+      subscribes: [...subscribes],
+      config: Object.entries(config).map(([name, value]) => configKey(name, value)),
+    };
+  }
+
+  /** Hands a delivery to the handler of its subscription; what the handler throws becomes a failure of the contract. */
+  deliver(delivery) {
+    try {
+      this.#handlerOf(delivery)(new Event(delivery));
+    } catch (thrown) {
+      throw failure(thrown);
+    }
+  }
+
+  /** Hands a request to the handler of its route; what the handler throws becomes the response that it means. */
+  answer(request) {
+    try {
+      const route = this.#routes.find(({ method, path }) => method === request.method && path === request.route);
+      if (route === undefined) throw new Problem(404, "this plugin has no such route");
+      return response(finished(route.handler(new Request(request))));
+    } catch (thrown) {
+      throw refusal(thrown);
+    }
+  }
+
+  get name() {
+    const name = this.#options.name ?? this.#package.name;
+    if (name === undefined)
+      throw new TypeError("the plugin has no name: give one in plugin({ name }) or in package.json");
+    return name;
+  }
+
+  #subscribe(name, pattern, options, call) {
+    if (this.#subscriptions.some((other) => other.name === name)) {
+      throw new TypeError(`two handlers are called \`${name}\`; give one of them a \`name\``);
+    }
+    this.#subscriptions.push({ name, pattern, options, call });
+  }
+
+  /** A subscription that none declares was made at run time: it goes to the first handler whose pattern takes the type. */
+  #handlerOf({ subscription, event }) {
+    const found =
+      this.#subscriptions.find(({ name }) => name === subscription) ??
+      this.#subscriptions.find(({ pattern }) => matches(pattern(), event.type));
+    if (found === undefined) throw reject(`no handler takes events of type \`${event.type}\``);
+    return found.call;
+  }
+
+  /** The type of a schedule's events. It bears the plugin's name, so that no plugin takes another's by chance. */
+  #scheduleType(schedule) {
+    return `schedule.${this.name}.${schedule}`;
+  }
+
+  #describeSchedule({ name, cron, timezone, missed, data }) {
+    return {
+      name,
+      cron,
+      timezone: timezone ?? null,
+      missed: missed ?? null,
+      type: this.#scheduleType(name),
+      datacontenttype: data === undefined ? null : "application/json",
+      data: data === undefined ? null : encodeJson(data, `the data of schedule ${name}`),
+    };
+  }
+}
+
+function optionsAndHandler(rest, what) {
+  const [options, handler] = rest.length === 1 ? [{}, rest[0]] : rest;
+  if (typeof handler !== "function") throw new TypeError(`${what}: the last argument is the handler, a function`);
+  return [options, handler];
+}
+
+/** What a handler returned. There is nothing to wait for in a component, and a promise would be settled too late. */
+function finished(returned) {
+  if (typeof returned?.then === "function") {
+    throw new TypeError(
+      "the handler is asynchronous; leave out `async` and `await`: all that a plugin can call answers at once",
+    );
+  }
+  return returned;
+}
+
+/** A subscription's name, from its pattern: letters, digits and dashes. */
+function named(pattern) {
+  return pattern
+    .replaceAll("*", "any")
+    .replaceAll(">", "all")
+    .replaceAll(/[^A-Za-z0-9_-]/g, "-");
+}
+
+function subscription(name, pattern, options) {
+  return {
+    name,
+    pattern,
+    ...shared(options, `subscription ${name}`),
+    maxBacklog: options.maxBacklog ?? null,
+    timeoutMs: milliseconds(options.timeout, `subscription ${name}: timeout`),
+  };
+}
+
+/** A default alone, or `{ default, description }`; null for a key without a default. */
+function configKey(name, value) {
+  const { default: fallback, description } = value !== null && typeof value === "object" ? value : { default: value };
+  return { name, default: fallback ?? null, description: description ?? null };
+}

@@ -1,0 +1,83 @@
+/**
+ * A fake host, to test a plugin in plain node.
+ *
+ * ```js
+ * const host = new FakeHost(welcome);
+ * assert.deepEqual(host.deliver("user.registered", { name: "Ada" }), { outcome: "ack" });
+ * assert.deepEqual(host.state, { welcomed: 1 });
+ * ```
+ *
+ * Everything is in memory, and a failed run leaves no effects, as with the real host. Filters, ordering, retries
+ * and limits are not looked at.
+ */
+import type { Plugin } from "./index.js";
+
+export declare class FakeHost {
+  constructor(plugin: Plugin, options?: { config?: Record<string, string>; state?: Record<string, unknown> });
+
+  /** Delivers an event to the subscription that takes its type, and returns how that ended. */
+  deliver(type: string, data?: unknown, options?: DeliveryOptions): Outcome;
+
+  /** Lets one of a schedule's times come. */
+  tick(schedule: string, due?: Date, options?: { attempt?: number }): Outcome;
+
+  /** Sends a request to the route that takes it, such as "POST /hello/Ada?loud=1". */
+  request(
+    target: string,
+    options?: { json?: unknown; body?: string | Uint8Array; headers?: Record<string, string> },
+  ): Answer;
+
+  /** Runs a function on this host. What it published and wrote is kept unless it throws. */
+  run<T>(act: () => T): T;
+
+  /** Moves the clock forward. */
+  advance(milliseconds: number): void;
+
+  /** The time as handlers see it, from 2030-01-01T00:00:00Z on. */
+  readonly now: Date;
+  /** What was published and not cancelled, in order. */
+  readonly published: Published[];
+  /** The state's values by their keys. */
+  readonly state: Record<string, any>;
+  /** What was logged, in order. */
+  readonly logs: string[];
+  /** The subscriptions that were made, by name, as the contract has them. */
+  readonly subscriptions: Record<string, any>;
+  /** The replies that routes asked for, in order. */
+  readonly replies: { id: string; pattern: string; timeoutMs: number }[];
+}
+
+export interface DeliveryOptions {
+  id?: string;
+  source?: string;
+  subject?: string;
+  time?: string;
+  contentType?: string;
+  extensions?: Record<string, string>;
+  /** Where several subscriptions take the type. */
+  subscription?: string;
+  attempt?: number;
+  replay?: boolean;
+}
+
+export type Outcome =
+  { outcome: "ack" } | { outcome: "retry"; reason: string; delayMs?: number } | { outcome: "reject"; reason: string };
+
+export interface Published {
+  id: string;
+  type: string;
+  subject?: string;
+  extensions: Record<string, string>;
+  /** When it enters the log. */
+  due: Date;
+  /** The payload: JSON as its value, anything else as bytes. */
+  data: any;
+}
+
+export interface Answer {
+  status: number;
+  headers: Record<string, string>;
+  body: Uint8Array;
+  text(): string;
+  json(): any;
+}

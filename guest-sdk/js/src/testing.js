@@ -1,0 +1,252 @@
+// A fake host, to test a plugin in plain node: everything is in memory, and a failed run leaves no effects, as
+// with the real one. Filters, ordering, retries and limits are the real host's business and not looked at.
+
+import { BusError } from "./failure.js";
+import { install } from "./host.js";
+import { matches } from "./rules.js";
+import { decode, decodeJson, encode, encodeJson, isJson } from "./text.js";
+
+/** 2030-01-01T00:00:00Z. */
+const START = 1_893_456_000_000;
+
+export class FakeHost {
+  #plugin;
+  #config;
+  #now = START;
+  #effects = { state: new Map(), published: [], subscriptions: new Map(), replies: [] };
+  #ids = 0;
+  /** The ids of what the present run has published. */
+  #run = [];
+  #logs = [];
+
+  constructor(plugin, { config = {}, state = {} } = {}) {
+    // The build names a plugin that does not name itself.
+    this.#plugin = plugin.describedBy({ name: "test" });
+    this.#config = config;
+    for (const [key, value] of Object.entries(state)) this.#effects.state.set(key, encodeJson(value, key));
+  }
+
+  get published() {
+    return this.#effects.published.map((event) => ({ ...event }));
+  }
+
+  get subscriptions() {
+    return Object.fromEntries(this.#effects.subscriptions);
+  }
+
+  get replies() {
+    return [...this.#effects.replies];
+  }
+
+  get state() {
+    return Object.fromEntries([...this.#effects.state].map(([key, bytes]) => [key, readable(bytes)]));
+  }
+
+  get logs() {
+    return this.#logs.map(({ message }) => message);
+  }
+
+  get now() {
+    return new Date(this.#now);
+  }
+
+  advance(milliseconds) {
+    this.#now += milliseconds;
+  }
+
+  /** Delivers an event. Returns how the delivery ended. */
+  deliver(type, data, { subscription, attempt = 1, replay = false, ...attributes } = {}) {
+    const name = subscription ?? this.#subscriptionOf(type);
+    const event = this.#event(type, data, attributes);
+    try {
+      this.run(() => this.#plugin.deliver({ event, subscription: name, attempt, replay }));
+      return { outcome: "ack" };
+    } catch (failure) {
+      if (failure?.tag === "reject") return { outcome: "reject", reason: failure.val };
+      if (failure?.tag === "retry")
+        return { outcome: "retry", reason: failure.val.reason, delayMs: failure.val.delayMs ?? undefined };
+      throw failure;
+    }
+  }
+
+  /** Lets one of a schedule's times come: now, or the one that is given. */
+  tick(schedule, due = this.now, options = {}) {
+    const { type } = this.#plugin.describe().schedules.find(({ name }) => name === schedule) ?? {};
+    if (type === undefined) throw new Error(`the plugin has no schedule \`${schedule}\``);
+    return this.deliver(type, undefined, { subscription: schedule, time: due.toISOString(), ...options });
+  }
+
+  /** Sends a request to the route that takes it, such as "POST /hello/Ada?loud=1". */
+  request(target, { json, body, headers = {} } = {}) {
+    const [method, url] = target.split(/\s+/);
+    const [path, query] = url.split(/\?(.*)/s);
+    const { route, params } = this.#routeOf(method, path);
+    const sent = json === undefined ? (body ?? "") : JSON.stringify(json);
+    const all = json === undefined ? headers : { "content-type": "application/json", ...headers };
+    const request = {
+      method,
+      route,
+      path,
+      params,
+      query: query ?? null,
+      headers: Object.entries(all).map(([name, value]) => [name.toLowerCase(), value]),
+      body: typeof sent === "string" ? encode(sent) : sent,
+    };
+    try {
+      return answered(this.run(() => this.#plugin.answer(request)));
+    } catch (response) {
+      if (typeof response?.status === "number" && !(response instanceof Error)) return answered(response);
+      throw response;
+    }
+  }
+
+  /** Runs a function on this host. What it published and wrote is kept unless it throws. */
+  run(act) {
+    const before = structuredClone(this.#effects);
+    this.#run = [];
+    const previous = install(this.#seam);
+    try {
+      return act();
+    } catch (error) {
+      this.#effects = before;
+      throw error;
+    } finally {
+      install(previous);
+    }
+  }
+
+  #subscriptionOf(type) {
+    const { subscriptions } = this.#plugin.describe();
+    const found = subscriptions.filter(({ pattern }) => matches(pattern, type));
+    if (found.length === 1) return found[0].name;
+    const names = found.map(({ name }) => name).join(", ");
+    throw new Error(
+      found.length === 0
+        ? `no subscription of the plugin takes events of type \`${type}\``
+        : `several subscriptions take \`${type}\` (${names}): say which with { subscription }`,
+    );
+  }
+
+  #event(type, data, attributes) {
+    const { id = "event", source = "/test", subject, time, contentType, extensions = {} } = attributes;
+    const json = contentType === undefined || isJson(contentType);
+    const bytes =
+      data === undefined
+        ? null
+        : data instanceof Uint8Array
+          ? data
+          : json
+            ? encodeJson(data, "the data")
+            : encode(data);
+    return {
+      id,
+      source,
+      type,
+      subject: subject ?? null,
+      time: time ?? this.now.toISOString(),
+      datacontenttype: contentType ?? (data === undefined ? null : "application/json"),
+      dataschema: null,
+      extensions: Object.entries(extensions),
+      data: bytes,
+    };
+  }
+
+  #routeOf(method, path) {
+    for (const route of this.#plugin.describe().routes) {
+      const params = route.method === method ? parameters(route.path, path) : null;
+      if (params !== null) return { route: route.path, params };
+    }
+    throw new Error(`no route of the plugin takes ${method} ${path}`);
+  }
+
+  /** What the SDK calls in place of the host's imports. */
+  #seam = {
+    publish: (message) => this.#publish(message),
+    publishMany: (messages) => messages.map((message) => this.#publish(message)),
+    cancel: (id) => {
+      this.#effects.published = this.#effects.published.filter((event) => event.id !== id || event.due <= this.now);
+    },
+    reply: (id, pattern, timeoutMs) => {
+      if (!this.#run.includes(id)) throw new BusError("invalid", `this invocation has published no event \`${id}\``);
+      this.#effects.replies.push({ id, pattern, timeoutMs });
+    },
+    subscribe: (subscription) => this.#effects.subscriptions.set(subscription.name, subscription),
+    unsubscribe: (name) => this.#effects.subscriptions.delete(name),
+    stateGet: (key) => this.#effects.state.get(key),
+    stateSet: (key, bytes) => this.#effects.state.set(key, bytes),
+    stateDelete: (key) => this.#effects.state.delete(key),
+    stateKeys: () => [...this.#effects.state.keys()].sort(),
+    stateIncrement: (key, delta) => {
+      const sum = Number(decode(this.#effects.state.get(key) ?? encode("0"))) + delta;
+      if (!Number.isSafeInteger(sum)) throw new Error(`the state refused: the value of \`${key}\` is not a number`);
+      this.#effects.state.set(key, encode(String(sum)));
+      return sum;
+    },
+    configGet: (key) => this.#config[key] ?? this.#plugin.describe().config.find(({ name }) => name === key)?.default,
+    log: (level, _, message) => this.#logs.push({ level, message }),
+    now: () => this.#now,
+    randomBytes: (count) => Uint8Array.from({ length: count }, (_, index) => index),
+  };
+
+  #publish(message) {
+    const granted = this.#plugin.describe().publishes.some((pattern) => matches(pattern, message.type));
+    if (!granted)
+      throw new BusError("denied", `the plugin does not declare \`${message.type}\` among what it publishes`);
+    const id = `event-${++this.#ids}`;
+    const { type, subject, datacontenttype, extensions, data } = message;
+    const value =
+      data === null ? undefined : datacontenttype !== null && isJson(datacontenttype) ? decodeJson(data) : data;
+    const due = this.#due(message.due);
+    this.#effects.published.push({
+      id,
+      type,
+      subject: subject ?? undefined,
+      extensions: Object.fromEntries(extensions),
+      due,
+      data: value,
+    });
+    this.#run.push(id);
+    return id;
+  }
+
+  #due({ tag, val }) {
+    const time =
+      tag === "now" ? this.#now : tag === "after-ms" ? this.#now + val : Math.max(Date.parse(val), this.#now);
+    if (Number.isNaN(time)) throw new BusError("invalid", `this is no time: ${val}`);
+    return new Date(time);
+  }
+}
+
+/** A value of the state as a test compares it: JSON if it is, else bytes. */
+function readable(bytes) {
+  try {
+    return decodeJson(bytes);
+  } catch {
+    return bytes;
+  }
+}
+
+function answered({ status, headers, body }) {
+  return {
+    status,
+    headers: Object.fromEntries(headers),
+    body,
+    text: () => decode(body),
+    json: () => decodeJson(body),
+  };
+}
+
+/** The parameters of a path, if it is the route's. */
+function parameters(route, path) {
+  const parts = path.split("/");
+  const params = [];
+  const segments = route.split("/");
+  for (const [index, segment] of segments.entries()) {
+    const [, star, name] = /^\{(\*?)(.+)\}$/.exec(segment) ?? [];
+    if (name !== undefined && star === "*")
+      return [...params, [name, parts.slice(index).map(decodeURIComponent).join("/")]];
+    if (parts[index] === undefined || (name === undefined && parts[index] !== segment)) return null;
+    if (name !== undefined) params.push([name, decodeURIComponent(parts[index])]);
+  }
+  return parts.length === segments.length ? params : null;
+}

@@ -1,0 +1,75 @@
+// Builds a plugin: node build.js TOOLS PROJECT WIT OUT
+//
+// TOOLS is a directory with esbuild and componentize-qjs in its node_modules, PROJECT the plugin's, WIT the
+// contract's, and OUT the component that is written. The project's sources, what they import and the SDK become
+// one module, and that a component on QuickJS. Messages go to standard error; the exit code tells of failure.
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { lineMap } from "./lines.js";
+
+const SDK = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+
+async function build(tools, project, wit, out) {
+  const require = createRequire(join(tools, "package.json"));
+  const { componentize } = require("componentize-qjs");
+  const jsSource = await bundle(require("esbuild"), project);
+  const { component } = await componentize({ witPath: wit, world: "plugin", jsSource, sync: true });
+  writeFileSync(out, component);
+}
+
+/** One module of all that the plugin consists of, with a map of its lines. */
+async function bundle(esbuild, project) {
+  const result = await esbuild.build({
+    stdin: { contents: entry(project), resolveDir: project, sourcefile: "@sandbus/sdk/entry.js" },
+    bundle: true,
+    write: false,
+    outfile: join(project, "plugin.js"),
+    format: "esm",
+    target: "es2023",
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    conditions: ["import", "module"],
+    external: ["sandbus:*", "wasi:*"],
+    // A project that has not installed the SDK gets the one that this script belongs to.
+    nodePaths: [join(SDK, "../..")],
+    sourcemap: "external",
+    color: process.env.SANDBUS_COLOUR === "1",
+    logLevel: "warning",
+  });
+  const text = (name) => result.outputFiles.find((file) => file.path.endsWith(name)).text;
+  const lines = lineMap(text(".map"), (source) => sourceName(resolve(project, source), project));
+  return `${text(".js")}\nglobalThis.__sandbusLines = ${JSON.stringify(lines)};\n`;
+}
+
+/** What makes a component of the project's plugin. */
+function entry(project) {
+  const {
+    name,
+    version,
+    description,
+    main = "src/plugin.js",
+  } = JSON.parse(readFileSync(join(project, "package.json"), "utf8"));
+  // A scope is no part of a plugin's name.
+  const manifest = { name: name?.replace(/^@.*\//, ""), version, description };
+  return `
+    import plugin from ${JSON.stringify(`./${main.replace(/^\.\//, "")}`)};
+    import { component } from "@sandbus/sdk/component";
+    export const { descriptor, eventHandler, httpHandler } = component(plugin.describedBy(${JSON.stringify(manifest)}));
+  `;
+}
+
+/** A source's name in a stack: below the project, or as a part of the SDK. */
+function sourceName(path, project) {
+  const inSdk = relative(SDK, path);
+  return inSdk.startsWith("..") && !path.includes("@sandbus/sdk") ? relative(project, path) : `@sandbus/sdk/${inSdk}`;
+}
+
+build(...process.argv.slice(2)).catch((error) => {
+  // esbuild has printed its own errors already.
+  if (!Array.isArray(error.errors)) console.error(error.stack ?? error);
+  process.exit(1);
+});

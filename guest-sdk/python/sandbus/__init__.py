@@ -1,0 +1,55 @@
+"""Write Sandbus event handlers in Python.
+
+    from sandbus import Plugin, Retry, log, state
+
+    plugin = Plugin("welcome")
+
+    @plugin.on("user.registered", retry=Retry(attempts=5))
+    def welcome(user):
+        log.info(f"Welcome, {user['name']}!")
+        state.increment("welcomed")
+
+    @plugin.route("POST /hello/{name}")
+    def hello(request):
+        return {"hello": request.params["name"]}
+
+What a handler publishes and writes is committed with its acknowledgement, or not at all: when it raises or runs
+out of time, nothing of it has happened, and it is tried again.
+"""
+
+from . import config, state
+from ._bus import Message, Plugin as PluginTarget, Webhook, cancel, publish, publish_many, reply, subscribe, unsubscribe
+from ._event import Event, Tick
+from ._failure import BusError, Reject, TryAgain
+from ._http import Problem, Request, Response
+from ._log import log
+from ._platform import now, random_bytes
+from ._plugin import Plugin
+from ._rules import Retry
+
+__all__ = [
+    "BusError",
+    "Event",
+    "Message",
+    "Plugin",
+    "PluginTarget",
+    "Problem",
+    "Reject",
+    "Request",
+    "Response",
+    "Retry",
+    "Tick",
+    "TryAgain",
+    "Webhook",
+    "cancel",
+    "config",
+    "log",
+    "now",
+    "publish",
+    "publish_many",
+    "random_bytes",
+    "reply",
+    "state",
+    "subscribe",
+    "unsubscribe",
+]

@@ -1,0 +1,115 @@
+"""Publishing and subscribing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from . import _wire as wire
+from ._duration import Duration, milliseconds
+from ._host import host
+from ._http import Response
+from ._payload import encode
+from ._rules import Retry, rules
+from ._time import rfc3339
+
+
+@dataclass(frozen=True)
+class Message:
+    """An event to publish."""
+
+    type: str
+    data: Any = None
+    subject: str | None = None
+    extensions: Mapping[str, str] = field(default_factory=dict)
+    #: Lets the event enter the log only so much later.
+    delay: Duration | None = None
+    #: Lets the event enter the log only at a time.
+    at: datetime | None = None
+    #: By default application/json, and application/octet-stream for bytes.
+    content_type: str | None = None
+    schema: str | None = None
+
+    def to_wire(self) -> wire.Message:
+        """The message as the contract has it."""
+        media_type, data = encode(self.data, self.content_type)
+        extensions = list(self.extensions.items())
+        return wire.Message(self.type, self.subject, media_type, self.schema, extensions, data, self._due())
+
+    def _due(self) -> tuple[str, int | str | None]:
+        if self.delay is not None and self.at is not None:
+            raise ValueError("publish: choose `delay` or `at`")
+        if self.delay is not None:
+            return "after-ms", milliseconds(self.delay, "delay")
+        return ("now", None) if self.at is None else ("at", rfc3339(self.at))
+
+
+def publish(type: str, data: Any = None, **options: Any) -> str:
+    """Publishes an event with this invocation's commit, and returns its id, which is the same at every attempt. The
+    options are those of ``Message``."""
+    return host().publish(Message(type, data, **options).to_wire())
+
+
+def publish_many(messages: Iterable[Message]) -> list[str]:
+    """Publishes several events, all or none, and returns their ids in order."""
+    return host().publish_many([message.to_wire() for message in messages])
+
+
+def cancel(id: str) -> None:
+    """Takes back an event that this plugin published for later. One that has come meanwhile is no error."""
+    host().cancel(id)
+
+
+def reply(id: str, pattern: str, timeout: Duration = "5s") -> Response:
+    """A response that waits: once this request's effects are committed, the client is answered with the data of the
+    first event that matches the pattern and that follows from the event ``id``, which this request has published. If
+    none comes in time the client is answered 504."""
+    host().reply(id, pattern, milliseconds(timeout, "timeout") or 0)
+    return Response(status=200)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """The handlers of a plugin, as the target of a subscription."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """An HTTP endpoint, as the target of a subscription. The operator must have granted its host."""
+
+    url: str
+    #: What events are signed with: ``whsec_`` and base64.
+    secret: str | None = field(default=None, repr=False)
+    #: Whether the endpoint must first agree.
+    handshake: bool = False
+
+
+def subscribe(
+    name: str,
+    pattern: str,
+    to: Plugin | Webhook,
+    *,
+    filters: Sequence[dict[str, Any]] | None = None,
+    start: str | datetime | int | None = None,
+    concurrency: int | None = None,
+    ordering_key: str | None = None,
+    dead_letter_policy: str | None = None,
+    retry: Retry | None = None,
+) -> None:
+    """Makes a durable subscription. One of this name that the plugin made before is replaced, and keeps its
+    position."""
+    if isinstance(to, Webhook):
+        target = wire.Target(url=to.url, secret=to.secret, handshake=to.handshake)
+    else:
+        target = wire.Target(plugin=to.name)
+    common = rules(filters, start, concurrency, ordering_key, dead_letter_policy, retry)
+    host().subscribe(wire.RuntimeSubscription(name, pattern, target, common))
+
+
+def unsubscribe(name: str) -> None:
+    """Removes a subscription that this plugin made. One that doesn't exist is no error."""
+    host().unsubscribe(name)

@@ -1,0 +1,55 @@
+"""Events as handlers receive them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event with its attributes and its delivery."""
+
+    #: The same at every attempt: towards the outside world it makes a handler idempotent.
+    id: str
+    source: str
+    type: str
+    #: The subscription that it is delivered for.
+    subscription: str
+    subject: str | None = None
+    #: When it happened, in RFC 3339.
+    time: str | None = None
+    content_type: str | None = None
+    schema: str | None = None
+    extensions: dict[str, str] = field(default_factory=dict)
+    #: The payload as it came.
+    data: bytes | None = None
+    #: Which attempt this is, from 1.
+    attempt: int = 1
+    #: Whether it is history that is delivered again on request.
+    replay: bool = False
+
+    @property
+    def causation(self) -> str | None:
+        """The id of the event that was being handled when this one was published."""
+        return self.extensions.get("causationid")
+
+    @property
+    def correlation(self) -> str | None:
+        """The id of the first event of the flow."""
+        return self.extensions.get("correlationid")
+
+    @property
+    def hops(self) -> int:
+        """How many steps this event is away from the first one of its flow."""
+        return int(self.extensions.get("hops", "0"))
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One of a schedule's times."""
+
+    #: The time that it stands for, which is earlier than now if it was missed or is tried again.
+    due: datetime
+    attempt: int
+    event: Event

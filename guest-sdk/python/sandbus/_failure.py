@@ -1,0 +1,63 @@
+"""How a handler fails: tried again, or given up."""
+
+from __future__ import annotations
+
+import os
+import traceback
+
+from . import _wire as wire
+from ._duration import Duration, milliseconds
+
+
+class TryAgain(Exception):
+    """Raised by a handler, the delivery is tried again: when its subscription says, or after a delay."""
+
+    def __init__(self, reason: object, delay: Duration | None = None) -> None:
+        super().__init__(str(reason))
+        self.delay_ms = milliseconds(delay, "delay")
+
+
+class Reject(Exception):
+    """Raised by a handler, the delivery becomes a dead letter at once."""
+
+
+class BusError(Exception):
+    """The bus refused what a plugin asked of it. Uncaught, it rejects the delivery."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        #: ``denied``, ``invalid`` or ``limit``.
+        self.kind = kind
+
+
+def failure(error: Exception) -> wire.Failure:
+    """What a handler has raised, as the contract has it."""
+    if isinstance(error, TryAgain):
+        return wire.Failure(rejected=False, reason=str(error), delay_ms=error.delay_ms)
+    # What the bus refuses now it will refuse at the next attempt as well.
+    if isinstance(error, (Reject, BusError)):
+        return wire.Failure(rejected=True, reason=str(error))
+    return wire.Failure(rejected=False, reason=describe(error))
+
+
+def describe(error: BaseException) -> str:
+    """What was raised, with its causes and the plugin's own lines."""
+    lines: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        lines.append(f"{'uncaught' if cause is error else 'caused by'} {type(cause).__name__}: {cause}")
+        lines += _frames(cause)
+        cause = cause.__cause__
+    return "\n".join(lines)
+
+
+_OWN = os.path.dirname(os.path.abspath(__file__))
+#: How many lines of a traceback are worth their place in a reason.
+_FRAMES = 8
+
+
+def _frames(error: BaseException) -> list[str]:
+    # Of the frames themselves: `traceback` would look for the sources, and a component has no files.
+    found = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [(code, line) for code, line in found if not code.co_filename.startswith(_OWN)]
+    return [f"    at {code.co_name} ({os.path.basename(code.co_filename)}:{line})" for code, line in own[-_FRAMES:]]

@@ -1,0 +1,116 @@
+"""HTTP routes: what a handler takes, and what it answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from . import _wire as wire
+from ._failure import Reject, TryAgain, describe
+from ._log import log
+from ._payload import is_json, shape, to_json
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request on one of the plugin's routes."""
+
+    #: In upper case.
+    method: str
+    #: The route that matched.
+    route: str
+    #: The path, percent-encoded as it was sent.
+    path: str
+    #: The route's parameters, decoded.
+    params: dict[str, str] = field(default_factory=dict)
+    query_string: str = ""
+    #: By names in lower case.
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters, decoded. Of one that is given twice the first counts."""
+        return dict(reversed(parse_qsl(self.query_string, keep_blank_values=True)))
+
+    def header(self, name: str) -> str | None:
+        return self.headers.get(name.lower())
+
+    def json(self, wanted: Any = None) -> Any:
+        """The body, read as JSON, and as a dataclass if one is wanted. What does not fit is answered with 415 or
+        422."""
+        media_type = self.header("content-type") or "application/json"
+        if not is_json(media_type):
+            raise Problem(415, f"the body must be JSON, and is {media_type}")
+        try:
+            return shape(json.loads(self.body), wanted)
+        except ValueError as error:
+            raise Problem(422, f"the body does not fit: {error}") from None
+
+
+class Problem(Exception):
+    """A problem (RFC 9457). Raised by a route's handler, it is the answer, and the request has no effects."""
+
+    def __init__(self, status: int, detail: str, code: str | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.code = code
+
+    def to_wire(self) -> wire.Response:
+        """The response as the contract has it."""
+        try:
+            title = HTTPStatus(self.status).phrase
+        except ValueError:
+            title = "Client Error" if self.status < 500 else "Server Error"
+        content = {"code": self.code, "detail": self.detail, "status": self.status, "title": title}
+        body = to_json({name: value for name, value in content.items() if value is not None})
+        return wire.Response(self.status, [("content-type", "application/problem+json")], body)
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response, with one of ``json``, ``text`` and ``body``."""
+
+    status: int = 200
+    json: Any = None
+    text: str | None = None
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def to_wire(self) -> wire.Response:
+        """The response as the contract has it."""
+        media_type, body = None, self.body
+        if self.json is not None:
+            media_type, body = "application/json", to_json(self.json)
+        elif self.text is not None:
+            media_type, body = "text/plain; charset=utf-8", self.text.encode()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        if media_type is not None:
+            headers.setdefault("content-type", media_type)
+        return wire.Response(self.status, list(headers.items()), body)
+
+
+def response(answer: Any) -> wire.Response:
+    """What a handler returned, as the contract has it: nothing is 204, a text is text, and anything else is JSON."""
+    if answer is None:
+        return Response(status=204).to_wire()
+    if isinstance(answer, Response):
+        return answer.to_wire()
+    return (Response(text=answer) if isinstance(answer, str) else Response(json=answer)).to_wire()
+
+
+def refusal(error: Exception) -> wire.Response:
+    """What a handler raised, as the response that it means."""
+    if isinstance(error, Problem):
+        return error.to_wire()
+    if isinstance(error, TryAgain):
+        return Problem(503, str(error)).to_wire()
+    if isinstance(error, Reject):
+        return Problem(422, str(error)).to_wire()
+    log.error(describe(error))
+    return Problem(500, f"{type(error).__name__}: {error}").to_wire()

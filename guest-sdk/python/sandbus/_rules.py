@@ -1,0 +1,92 @@
+"""Rules of subscriptions: from what a plugin writes to what the contract has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from . import _wire as wire
+from ._duration import Duration, milliseconds
+from ._time import rfc3339
+
+
+@dataclass(frozen=True)
+class Retry:
+    """When a failed delivery is tried again. What is left out has the host's default."""
+
+    #: How many attempts are made before the delivery becomes a dead letter.
+    attempts: int | None = None
+    #: The delay before the second attempt.
+    first_delay: Duration | None = None
+    #: What each further delay is multiplied with; at least 1.
+    factor: float | None = None
+    max_delay: Duration | None = None
+    #: How much of each delay is left to chance, from 0 to 1.
+    jitter: float | None = None
+    #: Causes of failure after which there is no other attempt: ``trap``, ``timeout``, ``out-of-memory``,
+    #: ``webhook``, ``retry``.
+    permanent: Sequence[str] = ()
+
+    def policy(self) -> wire.RetryPolicy:
+        """The policy as the contract has it."""
+        return wire.RetryPolicy(
+            attempts=self.attempts,
+            first_delay_ms=milliseconds(self.first_delay, "first_delay"),
+            factor_percent=_percent(self.factor),
+            max_delay_ms=milliseconds(self.max_delay, "max_delay"),
+            jitter_percent=_percent(self.jitter),
+            permanent=list(self.permanent),
+        )
+
+
+def _percent(fraction: float | None) -> int | None:
+    return None if fraction is None else round(fraction * 100)
+
+
+def rules(
+    filters: Sequence[dict[str, Any]] | None = None,
+    start: str | datetime | int | None = None,
+    concurrency: int | None = None,
+    ordering_key: str | None = None,
+    dead_letter_policy: str | None = None,
+    retry: Retry | None = None,
+) -> wire.Rules:
+    """What declared subscriptions and those made at run time have in common."""
+    if dead_letter_policy not in (None, "release", "park"):
+        raise ValueError(f'dead_letter_policy is "release" or "park", and not {dead_letter_policy!r}')
+    return wire.Rules(
+        filters=None if filters is None else json.dumps(list(filters)),
+        start=_start(start),
+        concurrency=concurrency,
+        ordering_key=ordering_key,
+        dead_letter_policy=dead_letter_policy,
+        retry=None if retry is None else retry.policy(),
+    )
+
+
+def _start(start: str | datetime | int | None) -> wire.Start | None:
+    if start is None:
+        return None
+    if start in ("now", "beginning"):
+        return wire.Start(str(start))
+    if isinstance(start, datetime):
+        return wire.Start("time", rfc3339(start))
+    if isinstance(start, int):
+        return wire.Start("position", start)
+    raise ValueError(f'start is "now", "beginning", a datetime or a position, and not {start!r}')
+
+
+def matches(pattern: str, type: str) -> bool:
+    """Whether a pattern takes a type; the rules are in the contract's ``subscription.pattern``."""
+    tokens, types = pattern.split("."), type.split(".")
+    for index, token in enumerate(tokens):
+        if index >= len(types):
+            return False
+        if token == ">":
+            return True
+        if token not in ("*", types[index]):
+            return False
+    return len(tokens) == len(types)

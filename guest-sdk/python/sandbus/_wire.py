@@ -1,0 +1,122 @@
+"""The contract's records, as far as the SDK makes them. ``_component`` turns them into the generated ones; tests
+never need those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    attempts: int | None
+    first_delay_ms: int | None
+    factor_percent: int | None
+    max_delay_ms: int | None
+    jitter_percent: int | None
+    permanent: list[str]
+
+
+@dataclass(frozen=True)
+class Start:
+    """``now``, ``beginning``, ``time`` or ``position``, with what belongs to it."""
+
+    case: str
+    value: str | int | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What declared subscriptions and those made at run time have in common."""
+
+    filters: str | None
+    start: Start | None
+    concurrency: int | None
+    ordering_key: str | None
+    dead_letter_policy: str | None
+    retry: RetryPolicy | None
+
+
+@dataclass(frozen=True)
+class Subscription:
+    name: str
+    pattern: str
+    rules: Rules
+    max_backlog: int | None
+    timeout_ms: int | None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    name: str
+    cron: str
+    timezone: str | None
+    missed: str | None
+    type: str
+    datacontenttype: str | None
+    data: bytes | None
+
+
+@dataclass(frozen=True)
+class ConfigKey:
+    name: str
+    default: str | None
+    description: str | None
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    name: str
+    version: str
+    description: str | None
+    routes: list[tuple[str, str]]
+    subscriptions: list[Subscription]
+    schedules: list[Schedule]
+    publishes: list[str]
+    subscribes: list[str]
+    config: list[ConfigKey]
+
+
+@dataclass(frozen=True)
+class Message:
+    type: str
+    subject: str | None
+    datacontenttype: str | None
+    dataschema: str | None
+    extensions: list[tuple[str, str]]
+    data: bytes | None
+    #: ``now``, ``after-ms`` or ``at``, with what belongs to it.
+    due: tuple[str, int | str | None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A plugin's name, or a webhook."""
+
+    plugin: str | None = None
+    url: str | None = None
+    secret: str | None = None
+    handshake: bool = False
+
+
+@dataclass(frozen=True)
+class RuntimeSubscription:
+    name: str
+    pattern: str
+    target: Target
+    rules: Rules
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Tried again, or given up."""
+
+    rejected: bool
+    reason: str
+    delay_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes

@@ -1,0 +1,18 @@
+"""The plugin's configuration: what it declares, overridden by the operator's sidecar."""
+
+from __future__ import annotations
+
+from ._host import host
+
+
+def get(key: str) -> str | None:
+    """The value of a key, if it has one."""
+    return host().config_get(key)
+
+
+def require(key: str) -> str:
+    """The value of a key that must have one."""
+    value = get(key)
+    if value is None:
+        raise KeyError(f"the configuration has no `{key}`; set it in the sidecar's [config]")
+    return value

@@ -1,0 +1,53 @@
+"""The plugin's own durable state. Values are JSON, unless they are read and written as bytes.
+
+Reads see one snapshot with this invocation's own writes on top. If another invocation has changed what this one
+read, this one is thrown away and run again, and so reading, changing and writing a value is safe without locks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ._host import host
+from ._payload import to_json
+
+
+def get(key: str, default: Any = None) -> Any:
+    """The value of a key, read as JSON; the default if it has none."""
+    value = get_bytes(key)
+    return default if value is None else json.loads(value)
+
+
+def set(key: str, value: Any) -> None:
+    """Sets the value of a key, as JSON."""
+    set_bytes(key, to_json(value))
+
+
+def get_bytes(key: str) -> bytes | None:
+    """The value of a key, as it is."""
+    return host().state_get(key)
+
+
+def set_bytes(key: str, value: bytes) -> None:
+    """Sets the value of a key, as it is."""
+    host().state_set(key, value)
+
+
+def delete(key: str) -> None:
+    """Removes a key. One that doesn't exist is no error."""
+    host().state_delete(key)
+
+
+def exists(key: str) -> bool:
+    """Whether a key has a value."""
+    return get_bytes(key) is not None
+
+
+def increment(key: str, delta: int = 1) -> int:
+    """Adds to a number that begins at zero, and returns the sum. Additions of concurrent invocations merge."""
+    return host().state_increment(key, delta)
+
+
+def keys(prefix: str = "") -> list[str]:
+    """All keys that begin with a prefix, in ascending order."""
+    return [key for key in host().state_keys() if key.startswith(prefix)]

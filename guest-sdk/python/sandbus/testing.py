@@ -1,0 +1,306 @@
+"""A fake host, to test a plugin in plain CPython.
+
+    host = FakeHost(plugin)
+    assert host.deliver("user.registered", {"name": "Ada"}).outcome == "ack"
+    assert host.state == {"welcomed": 1}
+
+Everything is in memory, and a failed run leaves no effects, as with the real host. Filters, ordering, retries and
+limits are not looked at."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from . import _host, _log
+from . import _wire as wire
+from ._event import Event
+from ._failure import BusError
+from ._http import Request
+from ._payload import decode, encode, to_json
+from ._plugin import Failed, Plugin, Refused
+from ._rules import matches
+from ._time import parse, rfc3339
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a delivery ended: ``ack``, ``retry`` or ``reject``."""
+
+    outcome: str
+    reason: str | None = None
+    delay_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """An event that a run published."""
+
+    id: str
+    type: str
+    #: The payload: JSON as its value, text as a ``str``, anything else as bytes.
+    data: Any
+    subject: str | None
+    extensions: dict[str, str]
+    #: When it enters the log.
+    due: datetime
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class _Effects:
+    """What a failed run loses."""
+
+    state: dict[str, bytes] = field(default_factory=dict)
+    published: list[Published] = field(default_factory=list)
+    subscriptions: dict[str, wire.RuntimeSubscription] = field(default_factory=dict)
+    replies: list[tuple[str, str, int]] = field(default_factory=list)
+
+
+class FakeHost:
+    """A host that keeps everything in memory, at 2030-01-01T00:00:00Z."""
+
+    def __init__(
+        self, plugin: Plugin, *, config: Mapping[str, str] | None = None, state: Mapping[str, Any] | None = None
+    ) -> None:
+        # The build names a plugin that does not name itself.
+        self._plugin = plugin.described_by("test", None, None)
+        self._config = dict(config or {})
+        self._effects = _Effects(state={key: to_json(value) for key, value in (state or {}).items()})
+        self._ids = 0
+        #: The ids of what the present run has published.
+        self._run: list[str] = []
+        #: What was logged, in order.
+        self.logs: list[str] = []
+        #: The time as handlers see it.
+        self.time = datetime(2030, 1, 1, tzinfo=timezone.utc)
+
+    @property
+    def published(self) -> list[Published]:
+        """What was published and not cancelled, in order."""
+        return list(self._effects.published)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The state's values by their keys: JSON if they are, else bytes."""
+        return {key: _readable(value) for key, value in self._effects.state.items()}
+
+    @property
+    def subscriptions(self) -> dict[str, wire.RuntimeSubscription]:
+        """The subscriptions that were made, by name."""
+        return dict(self._effects.subscriptions)
+
+    @property
+    def replies(self) -> list[tuple[str, str, int]]:
+        """The replies that routes asked for: the event, the pattern, and the time in milliseconds."""
+        return list(self._effects.replies)
+
+    def advance(self, time: timedelta) -> None:
+        """Moves the clock forward."""
+        self.time += time
+
+    def deliver(
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        subscription: str | None = None,
+        content_type: str | None = None,
+        **attributes: Any,
+    ) -> Outcome:
+        """Delivers an event to the subscription that takes its type, and returns how that ended. Further attributes
+        are those of ``Event``."""
+        media_type, payload = encode(data, content_type)
+        given = {"id": "event", "source": "/test", "time": rfc3339(self.time), **attributes}
+        name = subscription or self._subscription_of(type)
+        event = Event(type=type, subscription=name, content_type=media_type, data=payload, **given)
+        try:
+            self.run(lambda: self._plugin.deliver(event))
+        except Failed as failed:
+            kind = "reject" if failed.failure.rejected else "retry"
+            return Outcome(kind, failed.failure.reason, failed.failure.delay_ms)
+        return Outcome("ack")
+
+    def tick(self, schedule: str, due: datetime | None = None, **attributes: Any) -> Outcome:
+        """Lets one of a schedule's times come."""
+        for declared in self._plugin.describe().schedules:
+            if declared.name == schedule:
+                time = rfc3339(due or self.time)
+                return self.deliver(declared.type, subscription=schedule, time=time, **attributes)
+        raise LookupError(f"the plugin has no schedule `{schedule}`")
+
+    def request(
+        self, target: str, *, json: Any = None, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Sends a request to the route that takes it, such as ``POST /hello/Ada?loud=1``."""
+        method, _, url = target.partition(" ")
+        path, _, query = url.partition("?")
+        route, params = self._route_of(method, path)
+        sent = {name.lower(): value for name, value in (headers or {}).items()}
+        if json is not None:
+            body = to_json(json)
+            sent.setdefault("content-type", "application/json")
+        request = Request(method, route, path, params, query, sent, body)
+        try:
+            return _answer(self.run(lambda: self._plugin.answer(request)))
+        except Refused as refused:
+            return _answer(refused.response)
+
+    def run(self, act: Callable[[], T]) -> T:
+        """Runs a function on this host. What it published and wrote is kept unless it raises."""
+        before = copy.deepcopy(self._effects)
+        self._run = []
+        previous = _host.install(_Seam(self))
+        _log.start()
+        try:
+            return act()
+        except BaseException:
+            self._effects = before
+            raise
+        finally:
+            _log.stop()
+            _host.install(previous)
+
+    def _subscription_of(self, type: str) -> str:
+        declared = self._plugin.describe().subscriptions
+        found = [subscription.name for subscription in declared if matches(subscription.pattern, type)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise LookupError(f"no subscription of the plugin takes events of type `{type}`")
+        raise LookupError(f"several subscriptions take `{type}` ({', '.join(found)}): say which with `subscription`")
+
+    def _route_of(self, method: str, path: str) -> tuple[str, dict[str, str]]:
+        for declared, route in self._plugin.describe().routes:
+            params = _parameters(route, path) if declared == method else None
+            if params is not None:
+                return route, params
+        raise LookupError(f"no route of the plugin takes {method} {path}")
+
+
+class _Seam:
+    """What the SDK calls in place of the host's imports."""
+
+    def __init__(self, fake: FakeHost) -> None:
+        self._fake = fake
+
+    @property
+    def _effects(self) -> _Effects:
+        return self._fake._effects
+
+    def publish(self, message: wire.Message) -> str:
+        fake = self._fake
+        if not any(matches(pattern, message.type) for pattern in fake._plugin.describe().publishes):
+            raise BusError("denied", f"the plugin does not declare `{message.type}` among what it publishes")
+        fake._ids += 1
+        id = f"event-{fake._ids}"
+        data = decode(message.data, message.datacontenttype)
+        extensions = dict(message.extensions)
+        self._effects.published.append(
+            Published(id, message.type, data, message.subject, extensions, self._due(message))
+        )
+        fake._run.append(id)
+        return id
+
+    def _due(self, message: wire.Message) -> datetime:
+        case, value = message.due
+        if case == "after-ms":
+            return self._fake.time + timedelta(milliseconds=int(value or 0))
+        return self._fake.time if case == "now" else max(parse(str(value)), self._fake.time)
+
+    def publish_many(self, messages: list[wire.Message]) -> list[str]:
+        return [self.publish(message) for message in messages]
+
+    def cancel(self, id: str) -> None:
+        kept = [event for event in self._effects.published if event.id != id or event.due <= self._fake.time]
+        self._effects.published = kept
+
+    def reply(self, id: str, pattern: str, timeout_ms: int) -> None:
+        if id not in self._fake._run:
+            raise BusError("invalid", f"this invocation has published no event `{id}`")
+        self._effects.replies.append((id, pattern, timeout_ms))
+
+    def subscribe(self, subscription: wire.RuntimeSubscription) -> None:
+        self._effects.subscriptions[subscription.name] = subscription
+
+    def unsubscribe(self, name: str) -> None:
+        self._effects.subscriptions.pop(name, None)
+
+    def state_get(self, key: str) -> bytes | None:
+        return self._effects.state.get(key)
+
+    def state_set(self, key: str, value: bytes) -> None:
+        self._effects.state[key] = value
+
+    def state_delete(self, key: str) -> None:
+        self._effects.state.pop(key, None)
+
+    def state_keys(self) -> list[str]:
+        return sorted(self._effects.state)
+
+    def state_increment(self, key: str, delta: int) -> int:
+        try:
+            sum = int(self._effects.state.get(key, b"0")) + delta
+        except ValueError:
+            raise RuntimeError(f"the state refused: the value of `{key}` is not a number") from None
+        self._effects.state[key] = str(sum).encode()
+        return sum
+
+    def config_get(self, key: str) -> str | None:
+        defaults = {declared.name: declared.default for declared in self._fake._plugin.describe().config}
+        return self._fake._config.get(key, defaults.get(key))
+
+    def log(self, level: str, context: str, message: str) -> None:
+        self._fake.logs.append(message)
+
+    def now(self) -> float:
+        return self._fake.time.timestamp()
+
+    def random_bytes(self, count: int) -> bytes:
+        return bytes(index % 256 for index in range(count))
+
+
+def _readable(value: bytes) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _answer(response: wire.Response) -> Answer:
+    return Answer(response.status, dict(response.headers), response.body)
+
+
+def _parameters(route: str, path: str) -> dict[str, str] | None:
+    """The parameters of a path, if it is the route's."""
+    segments, parts = route.split("/"), path.split("/")
+    params: dict[str, str] = {}
+    for index, segment in enumerate(segments):
+        if segment.startswith("{*"):
+            params[segment[2:-1]] = unquote("/".join(parts[index:]))
+            return params
+        if index >= len(parts):
+            return None
+        if segment.startswith("{"):
+            params[segment[1:-1]] = unquote(parts[index])
+        elif segment != parts[index]:
+            return None
+    return params if len(segments) == len(parts) else None

@@ -1,0 +1,332 @@
+import json
+import unittest
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+import sandbus
+from sandbus import (
+    Event,
+    Message,
+    Plugin,
+    PluginTarget,
+    Problem,
+    Reject,
+    Response,
+    Retry,
+    TryAgain,
+    Webhook,
+    log,
+    state,
+)
+from sandbus.testing import FakeHost, Outcome
+
+
+@dataclass
+class Line:
+    article: str
+
+
+@dataclass
+class Order:
+    id: int
+    lines: list[Line] = field(default_factory=list)
+
+
+def handling(handler, **options):
+    """A host on which a handler of ``thing`` runs."""
+    plugin = Plugin("things", publishes=["thing.>"], subscribes=[">"], **options)
+    plugin.on("thing", name="thing")(handler)
+    return FakeHost(plugin)
+
+
+def routed(route, handler):
+    """A host with a route."""
+    plugin = Plugin("web", publishes=["order.>"])
+    plugin.route(route)(handler)
+    return FakeHost(plugin)
+
+
+class Descriptors(unittest.TestCase):
+    def test_what_is_declared_is_described(self):
+        plugin = Plugin(
+            "shop", version="1.2.3", publishes=["order.priced"], config={"greeting": "Hello", "token": None}
+        )
+
+        @plugin.on(
+            "order.placed",
+            filters=[{"exact": {"subject": "x"}}],
+            start=7,
+            ordering_key="/customer/id",
+            dead_letter_policy="park",
+            max_backlog=10,
+            retry=Retry(
+                attempts=5, first_delay="200ms", factor=1.5, max_delay=timedelta(minutes=1), permanent=["trap"]
+            ),
+            timeout="2s",
+        )
+        def placed(order):
+            pass
+
+        @plugin.schedule("0 9 * * *", timezone="Europe/Vienna", missed="skip", data={"a": 1})
+        def daily(tick):
+            pass
+
+        @plugin.route("post /orders/{id}")
+        def order(request):
+            pass
+
+        described = plugin.describe()
+        first, second = described.subscriptions
+        self.assertEqual(
+            (first.name, first.pattern, first.max_backlog, first.timeout_ms), ("placed", "order.placed", 10, 2_000)
+        )
+        self.assertEqual(json.loads(first.rules.filters), [{"exact": {"subject": "x"}}])
+        self.assertEqual((first.rules.start.case, first.rules.start.value), ("position", 7))
+        self.assertEqual((first.rules.ordering_key, first.rules.dead_letter_policy), ("/customer/id", "park"))
+        retry = first.rules.retry
+        self.assertEqual((retry.attempts, retry.first_delay_ms, retry.factor_percent), (5, 200, 150))
+        self.assertEqual((retry.max_delay_ms, retry.jitter_percent, retry.permanent), (60_000, None, ["trap"]))
+        self.assertEqual((second.name, second.pattern), ("daily", "schedule.shop.daily"))
+        self.assertEqual(described.schedules[0].data, b'{"a":1}')
+        self.assertEqual(described.routes, [("POST", "/orders/{id}")])
+        self.assertEqual(described.publishes, ["order.priced", "schedule.shop.daily"])
+        self.assertEqual(
+            [(key.name, key.default) for key in described.config], [("greeting", "Hello"), ("token", None)]
+        )
+
+    def test_pyproject_names_a_plugin_that_does_not_name_itself(self):
+        described = Plugin().described_by("shop", "1.0.0", "Sells").describe()
+        self.assertEqual((described.name, described.version, described.description), ("shop", "1.0.0", "Sells"))
+        self.assertEqual(Plugin("own").described_by("shop", None, None).name, "own")
+        with self.assertRaisesRegex(ValueError, "has no name"):
+            Plugin().describe()
+
+    def test_mistakes_in_a_declaration_are_named(self):
+        plugin = Plugin("shop")
+        for mistake, expected in [
+            (lambda: plugin.on("a", timeout="soon"), "no length of time"),
+            (lambda: plugin.on("a", start="then"), "start is"),
+            (lambda: plugin.on("a", start=datetime(2030, 1, 1)), "no time zone"),
+            (lambda: plugin.on("a", dead_letter_policy="drop"), "dead_letter_policy"),
+            (lambda: plugin.schedule("* * * * *", missed="never"), "missed is"),
+            (lambda: plugin.route("/orders"), "write a method and a path"),
+        ]:
+            with self.assertRaisesRegex(ValueError, expected):
+                mistake()
+        plugin.on("a.b", name="twice")(lambda: None)
+        with self.assertRaisesRegex(ValueError, "two handlers are called `twice`"):
+            plugin.on("a.c", name="twice")(lambda: None)
+        with self.assertRaisesRegex(TypeError, "takes its data"):
+            plugin.on("a.d")(lambda one, two, three: None)
+
+
+class Handlers(unittest.TestCase):
+    def test_an_acknowledged_delivery_keeps_its_effects(self):
+        def handle(thing, event: Event):
+            log.info("got %s in attempt %s", thing, event.attempt)
+            state.set("last", thing)
+            state.increment("count", 2)
+            sandbus.publish("thing.seen", {"of": event.id}, subject="s", extensions={"tenant": "t"}, delay="1m")
+
+        host = handling(handle)
+        self.assertEqual(host.deliver("thing", {"a": "ä"}, attempt=2), Outcome("ack"))
+        self.assertEqual(host.state, {"last": {"a": "ä"}, "count": 2})
+        self.assertEqual(host.logs, ["got {'a': 'ä'} in attempt 2"])
+        [seen] = host.published
+        self.assertEqual((seen.type, seen.data, seen.subject), ("thing.seen", {"of": "event"}, "s"))
+        self.assertEqual((seen.extensions, seen.due - host.time), ({"tenant": "t"}, timedelta(minutes=1)))
+
+    def test_a_failed_delivery_has_no_effects_and_says_why(self):
+        for raised, expected in [
+            (TryAgain("not yet", delay="5s"), Outcome("retry", "not yet", 5_000)),
+            (TryAgain("not yet"), Outcome("retry", "not yet")),
+            (Reject("never"), Outcome("reject", "never")),
+        ]:
+
+            def handle(thing):
+                state.set("a", 1)
+                sandbus.publish("thing.seen")
+                raise raised
+
+            host = handling(handle)
+            self.assertEqual(host.deliver("thing"), expected)
+            self.assertEqual((host.state, host.published), ({}, []))
+
+    def test_an_uncaught_error_is_tried_again_with_its_causes_and_the_handlers_own_lines(self):
+        def broken():
+            try:
+                {}["port"]
+            except KeyError as error:
+                raise RuntimeError("the mail server is away") from error
+
+        ended = handling(broken).deliver("thing")
+        self.assertEqual(ended.outcome, "retry")
+        self.assertRegex(
+            ended.reason,
+            r"^uncaught RuntimeError: the mail server is away\n    at broken \(test_sdk.py:\d+\)\ncaused by KeyError",
+        )
+
+    def test_data_that_does_not_fit_and_what_the_bus_refuses_is_rejected(self):
+        def order(order: Order):
+            sandbus.publish("other")
+
+        for data, reason in [
+            (b"{", "does not fit"),
+            ([], "Order is an object"),
+            ({}, "'id'"),
+            ({"id": 1}, "does not declare `other`"),
+        ]:
+            ended = handling(order).deliver("thing", data, content_type="application/json" if data == b"{" else None)
+            self.assertEqual(ended.outcome, "reject")
+            self.assertIn(reason, ended.reason)
+
+    def test_dataclasses_are_made_of_objects_and_written_as_such(self):
+        seen = []
+
+        def order(order: Order):
+            seen.append(order)
+            sandbus.publish("thing.seen", order)
+
+        host = handling(order)
+        host.deliver("thing", {"id": 1, "lines": [{"article": "bread", "more": 1}], "extra": None})
+        self.assertEqual(seen, [Order(1, [Line("bread")])])
+        self.assertEqual(host.published[0].data, {"id": 1, "lines": [{"article": "bread"}]})
+
+    def test_data_is_read_as_its_media_type_says(self):
+        seen = []
+        host = handling(lambda data: seen.append(data))
+        host.deliver("thing", "plain", content_type="text/plain")
+        host.deliver("thing", b"\1", content_type="image/png")
+        host.deliver("thing")
+        host.deliver("thing", [1], content_type="application/cloudevents+json")
+        self.assertEqual(seen, ["plain", b"\1", None, [1]])
+
+    def test_what_comes_later_can_be_cancelled_until_then(self):
+        def handle(id):
+            if id:
+                sandbus.cancel(id)
+            else:
+                sandbus.publish("thing.late", at=host.time + timedelta(seconds=1))
+
+        host = handling(handle)
+        host.deliver("thing")
+        host.deliver("thing")
+        first, second = host.published
+        host.deliver("thing", first.id)
+        self.assertEqual([event.id for event in host.published], [second.id])
+        host.advance(timedelta(seconds=1))
+        host.deliver("thing", second.id)
+        self.assertEqual(len(host.published), 1)
+
+    def test_subscriptions_are_made_and_removed(self):
+        def handle(thing):
+            if thing == "stop":
+                return sandbus.unsubscribe("hook")
+            sandbus.subscribe("hook", "thing.>", Webhook("https://example.com", secret="s"), ordering_key="subject")
+            sandbus.subscribe("other", "thing.>", PluginTarget("billing"))
+
+        host = handling(handle)
+        host.deliver("thing", "start")
+        self.assertEqual(host.subscriptions["hook"].target.url, "https://example.com")
+        self.assertEqual(host.subscriptions["hook"].rules.ordering_key, "subject")
+        self.assertEqual(host.subscriptions["other"].target.plugin, "billing")
+        host.deliver("thing", "stop")
+        self.assertEqual(list(host.subscriptions), ["other"])
+        self.assertNotIn("'s'", repr(Webhook("https://example.com", secret="s")))
+
+    def test_state_configuration_clock_and_batches(self):
+        def handle():
+            self.assertIsNone(state.get("nothing"))
+            self.assertEqual(state.get("nothing", 7), 7)
+            self.assertTrue(state.exists("kept"))
+            state.delete("kept")
+            state.set("b/1", 1)
+            state.set("b/2", None)
+            self.assertEqual(state.keys("b/"), ["b/1", "b/2"])
+            with self.assertRaisesRegex(RuntimeError, "not a number"):
+                state.increment("text")
+            self.assertEqual((sandbus.config.get("greeting"), sandbus.config.get("token")), ("Hi", None))
+            with self.assertRaisesRegex(KeyError, "sidecar"):
+                sandbus.config.require("token")
+            self.assertEqual(sandbus.now(), datetime(2030, 1, 1, tzinfo=timezone.utc))
+            self.assertEqual(len(sandbus.publish_many([Message("thing", 1), Message("thing", 2, subject="two")])), 2)
+
+        plugin = Plugin("things", publishes=["thing"], config={"greeting": "Hello", "token": None})
+        plugin.on("thing", name="thing")(handle)
+        host = FakeHost(plugin, config={"greeting": "Hi"}, state={"kept": True, "text": "x"})
+        self.assertEqual(host.deliver("thing"), Outcome("ack"))
+        self.assertEqual([(event.data, event.subject) for event in host.published], [(1, None), (2, "two")])
+
+    def test_a_schedules_handler_is_given_the_time_that_is_due(self):
+        plugin = Plugin("things")
+        plugin.schedule("0 9 * * *", name="daily")(lambda tick: state.set("due", tick.due.isoformat()))
+        host = FakeHost(plugin)
+        host.tick("daily", datetime(2030, 1, 2, 9, tzinfo=timezone.utc))
+        self.assertEqual(host.state, {"due": "2030-01-02T09:00:00+00:00"})
+        with self.assertRaisesRegex(LookupError, "no schedule `hourly`"):
+            host.tick("hourly")
+
+    def test_a_delivery_of_a_subscription_made_at_run_time_goes_to_the_handler_whose_pattern_takes_it(self):
+        host = handling(lambda: state.set("handled", True))
+        host.deliver("thing", subscription="made-later")
+        self.assertEqual(host.state, {"handled": True})
+        self.assertEqual(host.deliver("other", subscription="made-later").outcome, "reject")
+
+
+class Routes(unittest.TestCase):
+    def test_a_request_reaches_its_route_with_parameters_query_and_body(self):
+        def hello(request):
+            content = [request.params["name"], request.query["loud"], request.json(), request.header("Content-Type")]
+            return Response(status=201, json=content, headers={"X-Served-By": "web"})
+
+        answer = routed("POST /hello/{name}", hello).request("POST /hello/Ada%20L?loud=a+b&loud=c", json=[1])
+        self.assertEqual((answer.status, answer.json()), (201, ["Ada L", "a b", [1], "application/json"]))
+        self.assertEqual(answer.headers, {"content-type": "application/json", "x-served-by": "web"})
+
+    def test_answers_are_json_text_bytes_or_nothing(self):
+        for returned, status, media_type, body in [
+            (None, 204, None, b""),
+            ({"a": 1}, 200, "application/json", b'{"a":1}'),
+            ("ä", 200, "text/plain; charset=utf-8", "ä".encode()),
+            (Response(body=b"A", headers={"Content-Type": "x/y"}), 200, "x/y", b"A"),
+        ]:
+            answer = routed("GET /", lambda request: returned).request("GET /")
+            self.assertEqual(
+                (answer.status, answer.headers.get("content-type"), answer.body), (status, media_type, body)
+            )
+
+    def test_a_problem_is_the_answer_and_throws_the_effects_away(self):
+        for raised, status, detail, logged in [
+            (Problem(409, "taken", code="already-taken"), 409, "taken", 0),
+            (TryAgain("busy"), 503, "busy", 0),
+            (Reject("bad"), 422, "bad", 0),
+            (ValueError("broken"), 500, "ValueError: broken", 1),
+        ]:
+
+            def handle(request):
+                state.set("a", 1)
+                raise raised
+
+            host = routed("POST /x", handle)
+            answer = host.request("POST /x")
+            self.assertEqual((answer.status, answer.json()["detail"], host.state), (status, detail, {}))
+            self.assertEqual(answer.headers["content-type"], "application/problem+json")
+            self.assertEqual(len(host.logs), logged)
+
+    def test_a_body_that_does_not_fit_is_the_clients_problem(self):
+        host = routed("POST /x", lambda request: request.json(Order).id)
+        self.assertEqual(host.request("POST /x", body=b"{").status, 422)
+        self.assertEqual(host.request("POST /x", json={}).status, 422)
+        self.assertEqual(host.request("POST /x", body=b"x", headers={"Content-Type": "text/plain"}).status, 415)
+        self.assertEqual(host.request("POST /x", json={"id": 7}).json(), 7)
+
+    def test_a_route_may_wait_for_a_reply_to_what_it_published(self):
+        host = routed(
+            "POST /orders", lambda request: sandbus.reply(sandbus.publish("order.placed"), "order.priced", "2s")
+        )
+        self.assertEqual(host.request("POST /orders").status, 200)
+        self.assertEqual(host.replies, [("event-1", "order.priced", 2_000)])
+
+
+if __name__ == "__main__":
+    unittest.main()

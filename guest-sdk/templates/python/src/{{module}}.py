@@ -1,0 +1,30 @@
+[[on]]
+from dataclasses import dataclass
+
+[[end]]
+from sandbus import Plugin, Retry, log, state
+
+plugin = Plugin()
+[[on]]
+
+
+@dataclass
+class Data:
+    """What this plugin wants to know of an event."""
+
+    name: str
+
+
+@plugin.on("{{type}}", retry=Retry(attempts=5))
+def handle(data: Data):
+    log.info(f"handling {data}")
+    state.increment("handled")
+[[end]]
+[[route]]
+
+
+@plugin.route("{{route}}")
+def answer(request):
+    log.info(f"answering {request.path}")
+    return {"handled": state.get("handled", 0)}
+[[end]]

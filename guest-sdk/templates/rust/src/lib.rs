@@ -1,0 +1,63 @@
+use sandbus_sdk::prelude::*;
+[[on]]
+
+/// What this plugin wants to know of an event.
+#[derive(Event, Serialize, Deserialize)]
+#[event(type = "{{example}}")]
+struct Data {
+    name: String,
+}
+
+#[on_event("{{type}}", retry(attempts = 5))]
+fn handle(data: Data) -> Result<()> {
+    info!("handling {}", data.name);
+    state::increment("handled", 1)?;
+    Ok(())
+}
+[[end]]
+[[route]]
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Answer {
+    handled: i64,
+}
+
+#[route({{method}}, "{{path}}")]
+fn answer(request: Request) -> Result<Json<Answer>, Problem> {
+    info!("answering {}", request.path);
+    Ok(Json(Answer { handled: state::get("handled")?.unwrap_or(0) }))
+}
+[[end]]
+
+plugin! {
+[[on]]
+    handlers: [handle],
+[[end]]
+[[route]]
+    routes: [answer],
+[[end]]
+}
+
+#[cfg(test)]
+mod tests {
+    use sandbus_sdk::testing::FakeHost;
+
+    use super::*;
+[[on]]
+
+    #[test]
+    fn an_event_is_counted() {
+        let host = FakeHost::new();
+        host.run(|| handle(Data { name: "Ada".into() })).unwrap();
+        assert_eq!(host.state("handled"), Some(b"1".to_vec()));
+    }
+[[end]]
+[[route]]
+
+    #[test]
+    fn a_request_is_answered_with_the_count() {
+        let Json(answer) = FakeHost::new().run(|| answer(Request::default())).unwrap();
+        assert_eq!(answer, Answer { handled: 0 });
+    }
+[[end]]
+}

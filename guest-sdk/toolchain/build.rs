@@ -1,0 +1,55 @@
+//! Lists what the binary carries with it: the SDKs, the contract and the templates of new projects. So one file
+//! is enough to begin and to build, and SDK and host are always of one version.
+
+#![allow(clippy::print_stdout, reason = "a build script speaks to cargo so")]
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The trees, by the names of the statics that they become.
+const TREES: [(&str, &str); 6] = [
+    ("CONTRACT", "../../wit"),
+    ("JAVASCRIPT", "../js"),
+    ("PYTHON", "../python"),
+    ("RUST_SDK", "../sdk"),
+    ("RUST_MACROS", "../macros"),
+    ("TEMPLATES", "../templates"),
+];
+
+/// What lies in a tree and is no part of it.
+const LEFT_OUT: [&str; 6] = ["tests", "test", "node_modules", "__pycache__", "target", "package-lock.json"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let here = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
+    let mut source = String::new();
+    for (name, tree) in TREES {
+        let root = here.join(tree);
+        writeln!(source, "pub(crate) static {name}: Tree = &[")?;
+        // Tests are left out of the SDKs, and belong to the templates.
+        list(&root, "", name == "TEMPLATES", &mut source)?;
+        writeln!(source, "];")?;
+    }
+    Ok(std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("trees.rs"), source)?)
+}
+
+fn list(directory: &Path, prefix: &str, all: bool, source: &mut String) -> Result<(), Box<dyn Error>> {
+    let mut entries = std::fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') || (!all && LEFT_OUT.contains(&name.as_str())) {
+            continue;
+        }
+        let path = entry.path();
+        if path.is_dir() {
+            list(&path, &format!("{prefix}{name}/"), all, source)?;
+        } else {
+            // A file that is new comes with a change of one that names it. Directories are not watched: what
+            // tests leave in them would have everything built again.
+            println!("cargo::rerun-if-changed={}", path.display());
+            writeln!(source, "    (\"{prefix}{name}\", include_str!({path:?})),")?;
+        }
+    }
+    Ok(())
+}

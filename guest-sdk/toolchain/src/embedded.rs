@@ -1,0 +1,89 @@
+//! What the binary carries with it: trees of files, as `build.rs` lists them.
+
+use std::fs;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+
+use crate::run::at;
+use crate::{Error, cache};
+
+/// Files by their paths.
+pub(crate) type Tree = &'static [(&'static str, &'static str)];
+
+include!(concat!(env!("OUT_DIR"), "/trees.rs"));
+
+/// The workspace's manifest, which those of the Rust SDK inherit from.
+const WORKSPACE: &str = include_str!("../../../Cargo.toml");
+
+/// Writes a tree below a directory.
+pub(crate) fn write(tree: Tree, directory: &Path) -> Result<(), Error> {
+    tree.iter().try_for_each(|(path, text)| write_file(&directory.join(path), text))
+}
+
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(at(directory))?;
+    }
+    fs::write(path, text).map_err(at(path))
+}
+
+/// Writes the Rust SDK below a directory, as a workspace of its own, so that its manifests stay what they are.
+pub(crate) fn write_rust_sdk(directory: &Path) -> Result<(), Error> {
+    write(RUST_SDK, &directory.join("guest-sdk/sdk"))?;
+    write(RUST_MACROS, &directory.join("guest-sdk/macros"))?;
+    let members = "members = [\"guest-sdk/sdk\", \"guest-sdk/macros\"]\n";
+    let lines = WORKSPACE.lines().filter(|line| !line.starts_with("default-members"));
+    let manifest: String =
+        lines.map(|line| if line.starts_with("members") { members.to_owned() } else { format!("{line}\n") }).collect();
+    write_file(&directory.join("Cargo.toml"), &manifest)
+}
+
+/// The SDKs and the contract on the disk, where the languages' tools find them.
+#[derive(Clone, Debug)]
+pub(crate) struct Unpacked {
+    root: PathBuf,
+}
+
+impl Unpacked {
+    /// Unpacks them into the user's cache directory, unless they are there. Another content gets another place.
+    pub(crate) fn ensure() -> Result<Self, Error> {
+        let home = cache::directory()?;
+        let root = home.join(format!("sdk-{:016x}", digest()));
+        if root.is_dir() {
+            return Ok(Self { root });
+        }
+        // Beside its place and then renamed: two that unpack at once do not meet.
+        let partial = home.join(format!("sdk-{}.partial", std::process::id()));
+        let unpacked = Self { root: partial.clone() };
+        write(CONTRACT, &unpacked.contract())?;
+        write(JAVASCRIPT, &unpacked.javascript())?;
+        write(PYTHON, &unpacked.python())?;
+        match fs::rename(&partial, &root) {
+            Err(error) if !root.is_dir() => Err(at(&root)(error)),
+            Err(_) => fs::remove_dir_all(&partial).map_err(at(&partial)).map(|()| Self { root }),
+            Ok(()) => Ok(Self { root }),
+        }
+    }
+
+    /// The directory of the contract's WIT.
+    pub(crate) fn contract(&self) -> PathBuf {
+        self.root.join("wit")
+    }
+
+    /// The npm package, in a place where node's rules of resolution find it.
+    pub(crate) fn javascript(&self) -> PathBuf {
+        self.root.join("node_modules/@sandbus/sdk")
+    }
+
+    /// The directory that Python's package is in.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.root.join("python")
+    }
+}
+
+/// Differs between contents.
+pub(crate) fn digest() -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    [CONTRACT, JAVASCRIPT, PYTHON].hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,98 @@
+//! What a build left behind, so that the next one does nothing where nothing has changed.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+
+use crate::run::at;
+use crate::{Error, embedded};
+
+/// A project's own directory for what is built. It is nobody else's, and keeps itself out of version control.
+pub(crate) struct Kept {
+    directory: PathBuf,
+    component: PathBuf,
+    inputs: String,
+}
+
+impl Kept {
+    /// What was built in a project by a recipe, whose name changes with the versions of the tools.
+    pub(crate) fn of(project: &Path, recipe: &str) -> Result<Self, Error> {
+        let directory = project.join(".sandbus");
+        embedded::write_file(&directory.join(".gitignore"), "*\n")?;
+        let mut hasher = DefaultHasher::new();
+        (recipe, embedded::digest()).hash(&mut hasher);
+        hash(project, &mut hasher)?;
+        let inputs = format!("{:016x}", hasher.finish());
+        Ok(Self { component: directory.join("plugin.wasm"), directory, inputs })
+    }
+
+    /// Where files of a build go.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where the component goes.
+    pub(crate) fn component(&self) -> &Path {
+        &self.component
+    }
+
+    /// Whether the component is that of the present sources.
+    pub(crate) fn is_current(&self) -> bool {
+        self.component.is_file() && fs::read_to_string(self.stamp()).is_ok_and(|inputs| inputs == self.inputs)
+    }
+
+    /// Takes note that the component is that of the sources as they were.
+    pub(crate) fn keep(&self) -> Result<(), Error> {
+        let stamp = self.stamp();
+        fs::write(&stamp, &self.inputs).map_err(at(&stamp))
+    }
+
+    fn stamp(&self) -> PathBuf {
+        self.directory.join("inputs")
+    }
+}
+
+/// Hashes the files of a project that a build may read. What others have installed is known by its lock file.
+fn hash(directory: &Path, hasher: &mut DefaultHasher) -> Result<(), Error> {
+    const LEFT_OUT: [&str; 6] = ["node_modules", "__pycache__", "dist", "test", "tests", "target"];
+    let mut paths: Vec<_> =
+        fs::read_dir(directory).map_err(at(directory))?.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with('.') || LEFT_OUT.contains(&&*name) {
+            continue;
+        }
+        if path.is_dir() {
+            hash(&path, hasher)?;
+        } else {
+            (&*name, fs::read(&path).map_err(at(&path))?).hash(hasher);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_is_current_until_a_source_or_the_recipe_changes() {
+        let project = std::env::temp_dir().join(format!("sandbus-kept-{}", std::process::id()));
+        let source = project.join("src/plugin.js");
+        embedded::write_file(&source, "one").unwrap();
+        let kept = |recipe| Kept::of(&project, recipe).unwrap();
+        assert!(!kept("js-1").is_current());
+        fs::write(kept("js-1").component(), "").unwrap();
+        kept("js-1").keep().unwrap();
+        assert!(kept("js-1").is_current());
+        assert!(!kept("js-2").is_current());
+        for (ignored, text) in [("dist/a.wasm", "a"), ("node_modules/a/index.js", "a"), ("src/.plugin.js.swp", "a")] {
+            embedded::write_file(&project.join(ignored), text).unwrap();
+            assert!(kept("js-1").is_current(), "{ignored}");
+        }
+        fs::write(&source, "two").unwrap();
+        assert!(!kept("js-1").is_current());
+        fs::remove_dir_all(&project).unwrap();
+    }
+}

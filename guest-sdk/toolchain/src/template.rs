@@ -1,0 +1,146 @@
+//! New projects: a small plugin with a test of its handlers, from the templates in `guest-sdk/templates`, and with
+//! the SDK that it is written for beside it.
+//!
+//! In a template `{{name}}` and the like stand for what the project is given, and lines from `[[on]]` or `[[route]]`
+//! to `[[end]]` are for projects that have such a handler.
+
+use std::path::Path;
+
+use crate::{Error, embedded};
+
+/// What new projects are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Template {
+    /// Rust.
+    Rust,
+    /// JavaScript.
+    JavaScript,
+    /// TypeScript.
+    TypeScript,
+    /// Python.
+    Python,
+}
+
+/// What a new project handles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// Events of a type, or of the types that a pattern takes.
+    Event(String),
+    /// Requests with a method and a path.
+    Route(String, String),
+}
+
+impl Template {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::JavaScript => "js",
+            Self::TypeScript => "ts",
+            Self::Python => "python",
+        }
+    }
+
+    /// Makes a project in a directory that does not exist yet. The name is that of a plugin: lower-case letters,
+    /// digits and `-`.
+    ///
+    /// # Errors
+    /// If the directory exists, or cannot be written.
+    pub fn create(self, directory: &Path, name: &str, handlers: &[Handler]) -> Result<(), Error> {
+        if directory.exists() {
+            return Err(Error::Exists { path: directory.to_owned() });
+        }
+        let fill = Fill::new(name, handlers);
+        let prefix = format!("{}/", self.name());
+        for (path, text) in embedded::TEMPLATES {
+            let Some(path) = path.strip_prefix(&prefix) else { continue };
+            // Under its own name it would be in force among the templates.
+            let path = if path == "gitignore" { ".gitignore".to_owned() } else { fill.values(path) };
+            embedded::write_file(&directory.join(path), &fill.text(text))?;
+        }
+        self.add_sdk(&directory.join("vendor"))
+    }
+
+    fn add_sdk(self, vendor: &Path) -> Result<(), Error> {
+        match self {
+            Self::Rust => embedded::write_rust_sdk(&vendor.join("sandbus")),
+            Self::JavaScript | Self::TypeScript => embedded::write(embedded::JAVASCRIPT, &vendor.join("@sandbus/sdk")),
+            Self::Python => embedded::write(embedded::PYTHON, vendor),
+        }
+    }
+}
+
+/// What a template is filled with.
+struct Fill {
+    values: Vec<(&'static str, String)>,
+    on: bool,
+    route: bool,
+}
+
+impl Fill {
+    fn new(name: &str, handlers: &[Handler]) -> Self {
+        let mut values = vec![("name", name.to_owned()), ("module", name.replace('-', "_"))];
+        let mut fill = Self { values: Vec::new(), on: false, route: false };
+        for handler in handlers {
+            match handler {
+                Handler::Event(pattern) => {
+                    fill.on = true;
+                    // A type that the pattern takes, for the test.
+                    values.push(("example", pattern.replace('*', "any").replace('>', "all")));
+                    values.push(("type", pattern.clone()));
+                }
+                Handler::Route(method, path) => {
+                    fill.route = true;
+                    let target = path.replace("{*", "").replace(['{', '}'], "");
+                    values.push(("route", format!("{method} {path}")));
+                    values.push(("target", format!("{method} {target}")));
+                    values.push(("method", method.clone()));
+                    values.push(("path", path.clone()));
+                }
+            }
+        }
+        Self { values, ..fill }
+    }
+
+    fn text(&self, template: &str) -> String {
+        let mut text = String::new();
+        let mut wanted = true;
+        for line in template.lines() {
+            match line {
+                "[[on]]" => wanted = self.on,
+                "[[route]]" => wanted = self.route,
+                "[[end]]" => wanted = true,
+                line if wanted => {
+                    text.push_str(&self.values(line));
+                    text.push('\n');
+                }
+                _ => {}
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+        text
+    }
+
+    fn values(&self, text: &str) -> String {
+        self.values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str =
+        "a {{name}}\n[[on]]\non {{type}} {{example}}\n[[end]]\n[[route]]\n{{route}} at {{target}}\n[[end]]\n";
+
+    #[test]
+    fn a_template_has_what_the_project_handles() {
+        let both = [Handler::Event("user.*".into()), Handler::Route("GET".into(), "/u/{id}/{*rest}".into())];
+        let text = Fill::new("a-b", &both).text(TEMPLATE);
+        assert_eq!(text, "a a-b\non user.* user.any\nGET /u/{id}/{*rest} at GET /u/id/rest\n");
+        assert_eq!(Fill::new("a-b", &both[..1]).text(TEMPLATE), "a a-b\non user.* user.any\n");
+        assert_eq!(Fill::new("a-b", &[]).values("{{module}}.py"), "a_b.py");
+    }
+}

@@ -1,0 +1,143 @@
+//! What a component is, seen from outside of a running host: its exports, its imports, and, if this host could run
+//! it, what it says about itself. `sandbus inspect` and `sandbus build` show it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use serde_json::{Value, json};
+use wit_component::{ComponentEncoder, DecodedWasm};
+
+use super::output::cell;
+use crate::clock::Clock;
+use crate::config::SandboxConfig;
+use crate::plugin::{Descriptor, Digest, EngineConfig, Loader, Sidecar};
+
+/// A component, looked at.
+#[derive(Debug)]
+pub(super) struct Inspection {
+    file: PathBuf,
+    digest: Digest,
+    size_bytes: usize,
+    exports: Vec<String>,
+    imports: Vec<String>,
+    /// What it says about itself and how long it took to compile, or why this host does not take it.
+    loaded: anyhow::Result<(Descriptor, Duration)>,
+}
+
+impl Inspection {
+    /// Looks at a file. Blocks for as long as it compiles.
+    pub(super) fn of(file: &Path) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let (exports, imports) = world(&bytes).with_context(|| format!("{}", file.display()))?;
+        let loaded = load(&bytes);
+        let (digest, size_bytes) = (Digest::of(&bytes), bytes.len());
+        Ok(Self { file: file.to_owned(), digest, size_bytes, exports, imports, loaded })
+    }
+
+    /// Whether this host takes it.
+    pub(super) fn verdict(self) -> anyhow::Result<()> {
+        self.loaded.map(drop).with_context(|| format!("this host does not take {}", self.file.display()))
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let (descriptor, compile_ms, error) = match &self.loaded {
+            Ok((descriptor, took)) => (json!(descriptor), json!(took.as_millis()), Value::Null),
+            Err(error) => (Value::Null, Value::Null, json!(format!("{error:#}"))),
+        };
+        json!({
+            "file": self.file,
+            "digest": self.digest.as_str(),
+            "size_bytes": self.size_bytes,
+            "exports": self.exports,
+            "imports": self.imports,
+            "compile_ms": compile_ms,
+            "descriptor": descriptor,
+            "error": error,
+        })
+    }
+}
+
+/// What there is to see, for a person.
+pub(super) fn show(inspection: &Value) -> String {
+    let descriptor = &inspection["descriptor"];
+    let mut lines = Vec::new();
+    if let Some(name) = descriptor["name"].as_str() {
+        let description = descriptor["description"].as_str().map(|text| format!(": {text}")).unwrap_or_default();
+        lines.push(format!("{name} {}{description}", cell(&descriptor["version"])));
+    }
+    let mut line = |title: &str, text: String| lines.push(format!("{title:<14}{text}"));
+    let kibibytes = inspection["size_bytes"].as_u64().unwrap_or_default().div_ceil(1024);
+    line("file", format!("{}, {kibibytes} KiB", cell(&inspection["file"])));
+    line("digest", cell(&inspection["digest"]));
+    if let Some(compile_ms) = inspection["compile_ms"].as_u64() {
+        line("compiled in", format!("{compile_ms} ms"));
+    }
+    for (title, list) in [("exports", "exports"), ("imports", "imports")] {
+        for (index, name) in items(&inspection[list]).enumerate() {
+            line(if index == 0 { title } else { "" }, cell(name));
+        }
+    }
+    for route in items(&descriptor["routes"]) {
+        line("route", format!("{} {}", cell(&route["method"]), cell(&route["path"])));
+    }
+    for subscription in items(&descriptor["subscriptions"]) {
+        line("subscription", format!("{} as {}", cell(&subscription["pattern"]), cell(&subscription["name"])));
+    }
+    for schedule in items(&descriptor["schedules"]) {
+        line("schedule", format!("{}: {}", cell(&schedule[0]), cell(&schedule[1]["cron"])));
+    }
+    for (title, list) in [("publishes", "publishes"), ("subscribes", "subscribes")] {
+        if items(&descriptor[list]).next().is_some() {
+            line(title, cell(&descriptor[list]));
+        }
+    }
+    for key in items(&descriptor["config"]) {
+        let default = key["default"].as_str().map(|default| format!(" = {default:?}")).unwrap_or_default();
+        line("config", format!("{}{default}", cell(&key["name"])));
+    }
+    lines.join("\n")
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// The names of what a component exports and imports.
+fn world(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let component = as_component(bytes)?;
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(&component)? else {
+        return Err(anyhow!("it is a WIT package and no component"));
+    };
+    let world = &resolve.worlds[world];
+    let [exports, imports] = [&world.exports, &world.imports]
+        .map(|items| items.keys().map(|key| resolve.name_world_key(key)).collect::<Vec<_>>());
+    Ok((exports, imports))
+}
+
+/// A module that carries its component type is shown as the component that the host makes of it.
+fn as_component(bytes: &[u8]) -> anyhow::Result<std::borrow::Cow<'_, [u8]>> {
+    // The WebAssembly specification, binary format: the magic number, then the version and the layer.
+    if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        let encoder = ComponentEncoder::default().validate(true).module(bytes);
+        return Ok(encoder.and_then(|mut encoder| encoder.encode())?.into());
+    }
+    Ok(bytes.into())
+}
+
+/// Compiles it and asks what it is, as the host does with a file in its folder, and keeps nothing of that.
+fn load(bytes: &[u8]) -> anyhow::Result<(Descriptor, Duration)> {
+    let sandbox = SandboxConfig::default();
+    // One description needs one place; but a place is for few core instances, and a language's runtime has dozens.
+    let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.memory_ceiling_bytes };
+    let scratch = std::env::temp_dir().join(format!("sandbus-inspect-{}", uuid::Uuid::now_v7()));
+    let loader = Loader::new(engine, scratch.clone(), sandbox.plugin_defaults(), Clock::System)?;
+    let started = Instant::now();
+    let loaded = loader.load(bytes, &Sidecar::default());
+    let took = started.elapsed();
+    if scratch.exists() {
+        std::fs::remove_dir_all(&scratch).with_context(|| format!("{} cannot be removed", scratch.display()))?;
+    }
+    let generation = loaded?;
+    Ok(((*generation.descriptor).clone(), took))
+}

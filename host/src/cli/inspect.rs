@@ -1,0 +1,21 @@
+//! `sandbus inspect`.
+
+use std::path::PathBuf;
+
+use super::component::{self, Inspection};
+use super::output::Output;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The component
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let inspection = tokio::task::spawn_blocking(move || Inspection::of(&arguments.file)).await??;
+    Output { json: arguments.json }.print(&inspection.to_json(), component::show);
+    inspection.verdict()
+}

@@ -1,0 +1,97 @@
+//! `sandbus new`.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::ValueEnum;
+use sandbus_toolchain::{Handler, Template};
+
+use super::output;
+use crate::pattern::Pattern;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The plugin's name, of lower-case letters, digits and `-`; its directory is called so, too
+    #[arg(value_parser = name)]
+    name: String,
+    /// The language
+    #[arg(long, value_name = "LANGUAGE", value_enum, default_value_t = Language::Rust)]
+    lang: Language,
+    /// Handle events of this type, or pattern of types
+    #[arg(long, value_name = "TYPE", value_parser = Pattern::parse)]
+    on: Option<Pattern>,
+    /// Answer this route, such as "POST /hello"
+    #[arg(long, value_name = "ROUTE", value_parser = route)]
+    route: Option<Handler>,
+    /// The directory that the project's is made in; the working directory by default
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Language {
+    Rust,
+    Js,
+    Ts,
+    Python,
+}
+
+impl Language {
+    fn template(self) -> Template {
+        match self {
+            Self::Rust => Template::Rust,
+            Self::Js => Template::JavaScript,
+            Self::Ts => Template::TypeScript,
+            Self::Python => Template::Python,
+        }
+    }
+
+    /// How a project's tests are run.
+    fn test(self) -> &'static str {
+        match self {
+            Self::Rust => "cargo test",
+            Self::Js | Self::Ts => "npm install && npm test",
+            Self::Python => "PYTHONPATH=src:vendor python3 -m unittest discover tests",
+        }
+    }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let begins = text.starts_with(|first: char| first.is_ascii_lowercase());
+    // A crate and a Python module are called so, too.
+    if begins && text.len() <= 64 && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err("a name begins with a letter and is of at most 64 lower-case letters, digits and `-`".to_owned())
+}
+
+fn route(text: &str) -> Result<Handler, String> {
+    match text.split_once(' ') {
+        Some((method, path)) if path.starts_with('/') && !path.contains(['"', '\\', ' ']) => {
+            Ok(Handler::Route(method.to_uppercase(), path.to_owned()))
+        }
+        _ => Err("write a method and a path, such as \"POST /hello\"".to_owned()),
+    }
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { name, lang, on, route, directory } = arguments;
+    let directory = directory.unwrap_or_default().join(&name);
+    let mut handlers: Vec<_> = on.map(|pattern| Handler::Event(pattern.as_str().to_owned())).into_iter().collect();
+    handlers.extend(route);
+    if handlers.is_empty() {
+        handlers.push(Handler::Event("user.registered".to_owned()));
+        handlers.push(Handler::Route("GET".to_owned(), format!("/{name}")));
+    }
+    if name == "sandbus" {
+        bail!("`sandbus` is what the SDK is called; choose another name");
+    }
+    lang.template().create(&directory, &name, &handlers)?;
+    let shown = directory.display();
+    output::progress(&format!(
+        "made {shown}\n\n  cd {shown}\n  {}\n  sandbus build      # makes dist/{name}.wasm\n  sandbus dev        # runs it, and each change of it",
+        lang.test()
+    ));
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Plugins in other languages: they take part in a flow beside Rust's, and their projects are begun, tested, built
+//! and run with nothing but the binary and the language's own tools.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use sandbus_tests::{Setup, binary, eventually};
+use serde_json::{Value, json};
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Runs a program in a directory, and expects that it succeeds.
+fn run(directory: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).envs(variables.iter().copied()).current_dir(directory).output();
+    let output = output.unwrap();
+    let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
+    assert!(output.status.success(), "`{program} {arguments:?}` in {}:\n{said}", directory.display());
+    output
+}
+
+#[test]
+fn plugins_of_several_languages_take_part_in_one_flow() {
+    let setup = Setup::new().plugin("registration").plugin("registration-handler");
+    let host = setup.plugin("verification").plugin("audit").start();
+    let answer = host.post("/register", json!({ "name": "Ada", "email": "ada@example.com" }));
+    assert_eq!(answer.status, 201);
+    let (user, flow) = (answer.json()["user_id"].clone(), answer.json()["event_id"].clone());
+    let user = user.as_str().unwrap();
+
+    // Rust publishes, TypeScript follows up.
+    let requested = eventually("a code is asked for", || host.events_of("verification.requested").pop());
+    assert_eq!((requested["data"]["user_id"].as_str(), &requested["correlationid"]), (Some(user), &flow));
+    let wrong = host.post(&format!("/verify/{user}"), json!({ "code": "wrong" }));
+    assert_eq!((wrong.status, wrong.problem().as_str()), (422, "wrong-code"));
+    let verified = host.post(&format!("/verify/{user}"), json!({ "code": requested["data"]["code"] }));
+    assert_eq!((verified.status, &verified.json()["message"]), (200, &json!("User verified successfully")));
+    let again = host.post(&format!("/verify/{user}"), json!({ "code": requested["data"]["code"] }));
+    assert_eq!(again.status, 404);
+
+    // Python has kept a trail of it all, in order.
+    let trail = eventually("the trail is complete", || {
+        let answer = host.get(&format!("/audit/{user}"));
+        let trail = (answer.status == 200).then(|| answer.json()["trail"].clone())?;
+        (trail.as_array()?.len() == 3).then_some(trail)
+    });
+    let types: Vec<_> = trail.as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["user.registered", "user.welcomed", "user.verified"]);
+    assert_eq!(trail[1]["flow"], flow);
+    assert_eq!(host.get("/audit").json()["user.verified"], 1);
+    assert_eq!(host.get("/audit/nobody").status, 404);
+    assert!(host.dead_letters().is_empty());
+
+    // Both handlers take objects, and this is none: what they did not catch names their own lines.
+    let odd = json!({ "id": "odd", "type": "user.welcomed", "data": null, "datacontenttype": "application/json" });
+    assert_eq!(host.publish_event("/events", odd).status, 202);
+    for words in [["uncaught TypeError", "src/plugin.ts:"], ["uncaught AttributeError", "audit.py:"]] {
+        let _ = host.wait_for_log(&words);
+    }
+}
+
+#[test]
+fn the_sdks_own_tests_pass() {
+    run(&root().join("guest-sdk/js"), "node", &["--test", "test/"], &[]);
+    let unittest = ["-m", "unittest", "discover", "tests"];
+    run(&root().join("guest-sdk/python"), "python3", &unittest, &[("PYTHONPATH", ".")]);
+    run(&root().join("plugins/audit"), "python3", &unittest, &[("PYTHONPATH", "src:../../guest-sdk/python")]);
+    let verification = root().join("plugins/verification");
+    run(&verification, "npm", &["install", "--no-audit", "--no-fund", "--no-package-lock"], &[]);
+    run(&verification, "npm", &["run", "check"], &[]);
+    run(&verification, "npm", &["test"], &[]);
+}
+
+/// Begins a project, runs its tests, builds it and looks at what came out.
+fn begins(language: &str, test: impl FnOnce(&Path)) {
+    let home = tempfile::tempdir().unwrap();
+    let sandbus = binary();
+    let sandbus = sandbus.to_str().unwrap();
+    let new = ["new", "my-plugin", "--lang", language, "--on", "user.*", "--route", "POST /hello/{name}"];
+    run(home.path(), sandbus, &new, &[]);
+    let project = home.path().join("my-plugin");
+    test(&project);
+    let built = run(&project, sandbus, &["build", "--json"], &[]);
+    let built: Value = serde_json::from_slice(&built.stdout).unwrap();
+    let descriptor = &built["descriptor"];
+    assert_eq!((&descriptor["name"], &descriptor["version"]), (&json!("my-plugin"), &json!("0.1.0")));
+    assert_eq!(descriptor["routes"], json!([{ "method": "POST", "path": "/hello/{name}" }]));
+    assert_eq!(descriptor["subscriptions"][0]["pattern"], "user.*");
+    let inspected = run(&project, sandbus, &["inspect", "--json", "dist/my-plugin.wasm"], &[]);
+    let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(inspected["digest"], built["digest"]);
+    let imports = inspected["imports"].as_array().unwrap();
+    assert!(imports.contains(&json!("sandbus:plugin/bus@0.1.0")) || language == "rust", "{imports:?}");
+
+    let setup = Setup::new();
+    std::fs::copy(project.join("dist/my-plugin.wasm"), setup.path().join("plugins/my-plugin.wasm")).unwrap();
+    let host = setup.start();
+    assert_eq!(host.publish("user.registered", "1", json!({ "name": "Ada" })).status, 202);
+    host.wait_until_idle();
+    assert_eq!(host.post("/hello/Ada", json!({})).json(), json!({ "handled": 1 }));
+}
+
+#[test]
+fn a_project_in_javascript_begins_with_the_binary_alone() {
+    begins("js", |project| {
+        run(project, "npm", &["install", "--no-audit", "--no-fund"], &[]);
+        run(project, "npm", &["test"], &[]);
+    });
+}
+
+#[test]
+fn a_project_in_typescript_begins_with_the_binary_alone() {
+    begins("ts", |project| {
+        run(project, "npm", &["install", "--no-audit", "--no-fund"], &[]);
+        run(project, "npm", &["run", "check"], &[]);
+        run(project, "npm", &["test"], &[]);
+    });
+}
+
+#[test]
+fn a_project_in_python_begins_with_the_binary_alone() {
+    begins("python", |project| {
+        run(project, "python3", &["-m", "unittest", "discover", "tests"], &[("PYTHONPATH", "src:vendor")]);
+    });
+}
+
+#[test]
+fn a_project_in_rust_begins_with_the_binary_alone() {
+    begins("rust", |project| {
+        run(project, "cargo", &["test", "--quiet"], &[]);
+    });
+}
+
+#[test]
+fn what_cannot_be_made_or_loaded_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let fails = |arguments: &[&str]| {
+        let output = Command::new(binary()).args(arguments).current_dir(home.path()).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    std::fs::create_dir(home.path().join("taken")).unwrap();
+    assert!(fails(&["new", "taken"]).contains("exists already"));
+    assert!(fails(&["new", "Taken"]).contains("lower-case letters"));
+    assert!(fails(&["new", "other", "--route", "hello"]).contains("POST /hello"));
+    assert!(fails(&["build", "taken"]).contains("has no plugin"));
+    std::fs::write(home.path().join("bad.wasm"), "no component").unwrap();
+    assert!(fails(&["inspect", "bad.wasm"]).contains("bad.wasm"));
+    let foreign = wat::parse_str("(component (import \"their:own/thing\" (instance)))").unwrap();
+    std::fs::write(home.path().join("foreign.wasm"), foreign).unwrap();
+    assert!(fails(&["inspect", "foreign.wasm"]).contains("does not take foreign.wasm"));
+}
+
+#[test]
+fn a_mistake_in_a_script_is_shown_where_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let build = |language: &str, source: &str, text: &str| {
+        let new = ["new", language, "--lang", language];
+        run(home.path(), binary().to_str().unwrap(), &new, &[]);
+        let project = home.path().join(language);
+        std::fs::write(project.join(source), text).unwrap();
+        let output = Command::new(binary()).arg("build").current_dir(&project).output().unwrap();
+        assert!(!output.status.success(), "{language} was built");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = build("js", "src/plugin.js", "import { plugin } from \"@sandbus/sdk\";\n\nexport default plugin(;\n");
+    assert!(said.contains("src/plugin.js:3:"), "{said}");
+    let said = build("python", "src/python.py", "from sandbus import Plugin\nplugin = Plugin(nam=\"a\")\n");
+    assert!(said.contains("nam"), "{said}");
+}
+
+const HANDLER: &str = r#"
+import { log, plugin, state } from "@sandbus/sdk";
+
+export default plugin()
+  .on("user.registered", (user) => {
+    log.info(`Welcome, ${user.name}!`);
+    state.increment("welcomed");
+  })
+  .route("GET /welcomed", () => ({ json: state.get("welcomed") }));
+"#;
+
+#[test]
+fn a_saved_change_of_a_script_is_swapped_in() {
+    let setup = Setup::new();
+    let (manifest, source) = (setup.path().join("package.json"), setup.path().join("src/plugin.js"));
+    std::fs::create_dir(setup.path().join("src")).unwrap();
+    std::fs::write(manifest, r#"{ "name": "greeter", "type": "module" }"#).unwrap();
+    std::fs::write(&source, HANDLER).unwrap();
+    let host = setup.develop();
+    let register = |id: &str| assert_eq!(host.publish("user.registered", id, json!({ "name": "Ada" })).status, 202);
+    register("1");
+    let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"1\""]);
+
+    // A mistake is shown as the bundler shows it, and what ran before goes on.
+    std::fs::write(&source, HANDLER.replace("(user)", "(user")).unwrap();
+    eventually("the mistake is shown", || host.log().contains("src/plugin.js:5:").then_some(()));
+    register("2");
+    let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"2\""]);
+
+    let digest = host.plugin("greeter.wasm").unwrap()["digest"].clone();
+    std::fs::write(&source, HANDLER.replace("Welcome, $", "Good morning, $")).unwrap();
+    eventually("the mended handler is swapped in", || {
+        host.plugin("greeter.wasm").filter(|plugin| plugin["digest"] != digest)
+    });
+    register("3");
+    let _ = host.wait_for_log(&["Good morning, Ada!", "\"event\":\"3\""]);
+    host.wait_until_idle();
+    assert_eq!(host.get("/welcomed").json(), 3, "the state outlives the swap");
+}
