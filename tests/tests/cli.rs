@@ -27,8 +27,18 @@ fn fail(host: &Host, code: i32, arguments: &[&str]) -> String {
 
 #[test]
 fn every_command_has_help() {
-    let commands =
-        ["serve", "dev", "publish", "plugins", "subscriptions", "events", "dead-letters", "schedules", "compact"];
+    let commands = [
+        "serve",
+        "dev",
+        "test",
+        "publish",
+        "plugins",
+        "subscriptions",
+        "events",
+        "dead-letters",
+        "schedules",
+        "compact",
+    ];
     for command in commands {
         let output = Command::new(binary()).args([command, "--help"]).output().unwrap();
         assert!(output.status.success());

@@ -28,6 +28,16 @@ pub(crate) fn compiler_message(rendered: &str) {
     eprintln!("{}", rendered.trim_end());
 }
 
+/// Prints a line beside what a command prints.
+pub(crate) fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Prints lines for another program.
+pub(crate) fn lines(lines: &[String]) {
+    lines.iter().for_each(|line| println!("{line}"));
+}
+
 /// Prints an error with its causes.
 pub(crate) fn error(error: &anyhow::Error) {
     eprintln!("error: {error:#}");

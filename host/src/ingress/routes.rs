@@ -138,7 +138,7 @@ async fn read_request(
 }
 
 /// A parameter, percent-decoded once. One that would be a way out of a path is nobody's.
-fn decode(value: &str) -> Result<String, Problem> {
+pub(crate) fn decode(value: &str) -> Result<String, Problem> {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
     let decoded = decoded.map_err(|_| Problem::bad_request("invalid-path", "the path is not UTF-8"))?;
     let leads_out = decoded.contains('\0') || decoded.split('/').any(|segment| segment == "..");
@@ -180,7 +180,7 @@ async fn invoke(
 }
 
 /// What a client is told of a handler that ended badly. What it may know of the inside stays in the log.
-fn failed(generation: &Generation, request: &plugin::Request, failure: &Failure) -> Problem {
+pub(crate) fn failed(generation: &Generation, request: &plugin::Request, failure: &Failure) -> Problem {
     let (plugin, digest) = (&generation.name, generation.digest.short());
     let (method, route, cause) = (&request.method, &request.route, failure.cause.as_str());
     tracing::error!(%plugin, digest, route = %format!("{method} {route}"), cause, "request failed: {}", failure.reason);
@@ -193,7 +193,7 @@ fn failed(generation: &Generation, request: &plugin::Request, failure: &Failure)
     }
 }
 
-fn to_http(plugin: &str, answer: plugin::Response) -> Result<Response, Problem> {
+pub(crate) fn to_http(plugin: &str, answer: plugin::Response) -> Result<Response, Problem> {
     let malformed = |what: &str| {
         tracing::error!(plugin, "the handler's response is malformed: {what}");
         Problem::new(StatusCode::BAD_GATEWAY, "handler-response", "the handler's response is malformed")
