@@ -29,6 +29,7 @@ pub mod outcome;
 pub mod pattern;
 pub mod plugin;
 pub mod problem;
+pub mod scenario;
 pub mod schedule;
 pub mod server;
 pub mod subscription;

@@ -462,12 +462,18 @@ pub fn agent() -> ureq::Agent {
         .into()
 }
 
+/// Where a built guest is.
+#[must_use]
+pub fn guest_path(name: &str) -> PathBuf {
+    let folder =
+        std::env::var_os("SANDBUS_TEST_PLUGINS").map_or_else(|| target().join("../test-guests"), PathBuf::from);
+    folder.join(format!("{name}.wasm"))
+}
+
 /// The bytes of a built guest.
 #[must_use]
 pub fn guest(name: &str) -> Vec<u8> {
-    let folder =
-        std::env::var_os("SANDBUS_TEST_PLUGINS").map_or_else(|| target().join("../test-guests"), PathBuf::from);
-    let path = folder.join(format!("{name}.wasm"));
+    let path = guest_path(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask guests`", path.display()))
 }
 

@@ -33,6 +33,7 @@ fn every_command_has_help() {
         "inspect",
         "serve",
         "dev",
+        "test",
         "publish",
         "plugins",
         "subscriptions",

@@ -3,7 +3,10 @@
 use clap::Subcommand;
 use serde_json::Value;
 
+use super::client::Client;
 use super::{Remote, output};
+use crate::clock::Timestamp;
+use crate::pattern::Pattern;
 use output::{cell, short, table};
 
 #[derive(Debug, clap::Args)]
@@ -26,11 +29,80 @@ enum Command {
         #[arg(long, value_name = "POSITION")]
         before: Option<u64>,
     },
+    /// Write events to standard output, the oldest first, as CloudEvents in JSON, one a line
+    Export {
+        /// Only events whose type matches this
+        #[arg(long = "type", value_name = "TYPE", value_parser = Pattern::parse)]
+        pattern: Option<Pattern>,
+        /// Only the newest of them, so many
+        #[arg(long, value_name = "N", default_value_t = 1_000)]
+        last: usize,
+        /// Only events from a position or a time on
+        #[arg(long, value_name = "POSITION|TIME", value_parser = since)]
+        since: Option<Since>,
+    },
     /// Show an event in full
     Show {
         /// The event's id
         id: String,
     },
+}
+
+/// Where an export begins.
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    Position(u64),
+    Time(Timestamp),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    let position = text.parse().map(Since::Position);
+    position.or_else(|_| super::time(text).map(Since::Time)).map_err(|error| format!("{error}, or a position"))
+}
+
+impl Since {
+    fn reaches(self, logged: &Value) -> bool {
+        match self {
+            Self::Position(first) => logged["position"].as_u64().is_some_and(|position| position >= first),
+            Self::Time(first) => {
+                let stored_at = logged["stored_at"].as_str().and_then(Timestamp::parse);
+                stored_at.is_some_and(|stored_at| stored_at >= first)
+            }
+        }
+    }
+}
+
+/// How many events one answer has.
+const PAGE: usize = 200;
+
+/// The newest events that are wanted, the oldest of them first, one in JSON a line.
+async fn export(
+    client: &Client,
+    pattern: Option<&Pattern>,
+    last: usize,
+    since: Option<Since>,
+) -> anyhow::Result<Vec<String>> {
+    let (mut lines, mut before) = (Vec::new(), None::<u64>);
+    loop {
+        let mut query = vec![("limit", PAGE.to_string())];
+        query.extend(before.map(|before| ("before", before.to_string())));
+        let answer = client.get(&["events"], &query).await?;
+        let page = answer["events"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let reached = page.iter().take_while(|logged| since.is_none_or(|since| since.reaches(logged)));
+        let (reached, count) = (reached.clone(), reached.count());
+        lines.extend(reached.filter(|logged| wanted(logged, pattern)).map(|logged| logged["event"].to_string()));
+        if lines.len() >= last || count < PAGE {
+            lines.truncate(last);
+            lines.reverse();
+            return Ok(lines);
+        }
+        before = page.last().and_then(|logged| logged["position"].as_u64());
+    }
+}
+
+fn wanted(logged: &Value, pattern: Option<&Pattern>) -> bool {
+    let event_type = logged["event"]["type"].as_str().unwrap_or_default();
+    pattern.is_none_or(|pattern| pattern.matches(event_type))
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -41,6 +113,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             query.extend(before.map(|before| ("before", before.to_string())));
             let answer = client.get(&["events"], &query).await?;
             output.print(&answer, |answer| list(&answer["events"]));
+        }
+        Command::Export { pattern, last, since } => {
+            output::lines(&export(&client, pattern.as_ref(), last, since).await?);
         }
         Command::Show { id } => {
             let answer = client.get(&["events", &id], &[]).await?;

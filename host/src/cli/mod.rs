@@ -14,6 +14,7 @@ mod publish;
 mod schedules;
 pub(crate) mod serve;
 mod subscriptions;
+mod test;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Build plugins from their sources, run them, and swap each when it changes
     Dev(dev::Arguments),
+    /// Play a plugin's scenarios in the real sandbox, without a host
+    Test(test::Arguments),
     /// Publish an event on the running host, now or later
     Publish(publish::Arguments),
     /// Show the plugins of the running host, and what is wrong with a file; drain or resume one
@@ -114,6 +117,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Inspect(arguments) => inspect::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Test(arguments) => test::run(arguments).await,
         Command::Publish(arguments) => publish::run(arguments).await,
         Command::Plugins(arguments) => plugins::run(arguments).await,
         Command::Subscriptions(arguments) => subscriptions::run(arguments).await,

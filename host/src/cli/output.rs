@@ -33,6 +33,11 @@ pub(crate) fn progress(text: &str) {
     eprintln!("{text}");
 }
 
+/// Prints lines for another program.
+pub(crate) fn lines(lines: &[String]) {
+    lines.iter().for_each(|line| println!("{line}"));
+}
+
 /// Prints an error with its causes.
 pub(crate) fn error(error: &anyhow::Error) {
     eprintln!("error: {error:#}");

@@ -1,8 +1,8 @@
 //! The ingress: HTTP requests become events on the bus, or go to a plugin's route.
 
-mod cloudevents;
+pub(crate) mod cloudevents;
 pub(crate) mod events;
-mod routes;
+pub(crate) mod routes;
 mod services;
 
 use std::time::Duration;

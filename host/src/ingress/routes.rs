@@ -143,7 +143,7 @@ async fn read_request(
 }
 
 /// A parameter, percent-decoded once. One that would be a way out of a path is nobody's.
-fn decode(value: &str) -> Result<String, Problem> {
+pub(crate) fn decode(value: &str) -> Result<String, Problem> {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
     let decoded = decoded.map_err(|_| Problem::bad_request("invalid-path", "the path is not UTF-8"))?;
     let leads_out = decoded.contains('\0') || decoded.split('/').any(|segment| segment == "..");
@@ -193,7 +193,7 @@ pub(super) fn unfinished(error: Panicked) -> Problem {
 }
 
 /// What a client is told of a handler that ended badly. What it may know of the inside stays in the log.
-pub(super) fn failed(generation: &Generation, route: &str, failure: &Failure) -> Problem {
+pub(crate) fn failed(generation: &Generation, route: &str, failure: &Failure) -> Problem {
     let (plugin, digest, cause) = (&generation.name, generation.digest.short(), failure.cause.as_str());
     tracing::error!(%plugin, digest, route, cause, "request failed: {}", failure.reason);
     match failure.cause {
@@ -205,7 +205,7 @@ pub(super) fn failed(generation: &Generation, route: &str, failure: &Failure) ->
     }
 }
 
-fn to_http(plugin: &str, answer: plugin::Response) -> Result<Response, Problem> {
+pub(crate) fn to_http(plugin: &str, answer: plugin::Response) -> Result<Response, Problem> {
     let malformed = |what: &str| {
         tracing::error!(plugin, "the handler's response is malformed: {what}");
         Problem::new(StatusCode::BAD_GATEWAY, "handler-response", "the handler's response is malformed")

@@ -33,8 +33,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Accepted, Answer, Bus, CommitError, DeadLetter, DeadLetterFilter, OpenError, Replay, Reply, Scheduled, Scheduling,
-    Settings, StoreError, Subscribed,
+    Accepted, Answer, Bus, Claim, CommitError, DeadLetter, DeadLetterFilter, OpenError, Replay, Reply, Scheduled,
+    Scheduling, Settings, StoreError, Subscribed,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Logged, Position};
@@ -220,6 +220,39 @@ impl Embedded {
         tokio::spawn(timekeeper::compact(commands.downgrade(), Arc::clone(&shared)));
         let owner = Arc::new(Owner { writer: Mutex::new(Some(thread)), _lock: lock });
         Ok(Self { shared, commands, owner })
+    }
+
+    /// Lets in what is due by now, as the bus does by itself within a second. For those who move the clock.
+    ///
+    /// # Errors
+    /// If the store refuses.
+    pub async fn promote(&self) -> Result<(), CommitError> {
+        while self.shared.next_scheduled.borrow().is_some_and(|due| due <= self.shared.clock.now()) {
+            self.commands.send(Command::Promote).await.map_err(|_| self.closed())?;
+            // Commands are applied in order: the answer to one that changes nothing comes after the commit.
+            self.cancel("", "").await?;
+        }
+        Ok(())
+    }
+
+    /// When the bus will next have something to do that only time brings: a delivery that waits for another
+    /// attempt, an event that comes later, a schedule.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let attempts = self.subscriptions().into_iter().filter_map(|subscription| subscription.overview().next_due);
+        let waiting = attempts.filter(|due| *due < progress::HELD);
+        waiting.chain(*self.shared.next_scheduled.borrow()).min()
+    }
+
+    /// Claims a delivery if there is one now. Unlike [`Subscribed::try_claim`] it also finds those that wait in
+    /// the store; unlike [`Subscribed::claim`] it does not wait for one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn claim_now(&self, subscription: &dyn Subscribed) -> Result<Option<Claim>, StoreError> {
+        let all = self.shared.subscriptions();
+        let Some(found) = all.iter().find(|one| one.number == subscription.number()) else { return Ok(None) };
+        Feed { bus: self.clone(), subscription: Arc::clone(found) }.claim_now().await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(command::Reply<T>) -> Command) -> Result<T, CommitError> {

@@ -11,8 +11,8 @@ use super::progress::{PAGE, Step, Subscription, Waiting};
 use super::queue::Closed;
 use super::{Embedded, Shared, rows};
 use crate::bus::{
-    Answer, Claim, CommitError, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement, StoreError,
-    Subscribed,
+    Answer, Bus as _, Claim, CommitError, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement,
+    StoreError, Subscribed,
 };
 use crate::event::{Logged, Position};
 use crate::subscription::{Definition, SubscriptionId};
@@ -81,6 +81,26 @@ impl Subscribed for Feed {
 }
 
 impl Feed {
+    /// Claims what there is now, also what must be read from the store first; none if there is nothing.
+    pub(super) async fn claim_now(&self) -> Result<Option<Claim>, StoreError> {
+        loop {
+            let step = self.subscription.progress().step(self.bus.shared.clock.now());
+            match step {
+                Step::Deliver(delivery) => return Ok(Some(self.claimed(delivery))),
+                Step::Read => self.read_backlog().await?,
+                Step::Hold => {
+                    let subscription = Arc::clone(&self.subscription);
+                    let held = self.bus.commands.send(Command::Hold { subscription }).await.is_ok();
+                    // Commands are applied in order: the answer to this one comes when it is done.
+                    if !held || self.bus.cancel("", "").await.is_err() {
+                        return Ok(None);
+                    }
+                }
+                Step::Wait(_) => return Ok(None),
+            }
+        }
+    }
+
     async fn next(&self) -> Result<Claim, StoreError> {
         loop {
             // Registered before looking, so that no wake-up between looking and waiting is missed.

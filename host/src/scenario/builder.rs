@@ -1,0 +1,121 @@
+//! Scenarios as tests in Rust build them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::script::{Act, Given, Moment, Step, parse_event};
+use super::stage::{self, Cast};
+use super::{Error, Played};
+use crate::plugin::Sidecar;
+
+/// A scenario in the making.
+#[derive(Debug)]
+pub struct Scenario {
+    wasm: PathBuf,
+    others: Vec<PathBuf>,
+    given: Given,
+    steps: Vec<Step>,
+    at: Option<Moment>,
+    /// What was malformed first; told when the scenario is run, so that steps follow each other plainly.
+    mistake: Option<Error>,
+}
+
+impl Scenario {
+    /// A scenario of a plugin's `.wasm` file.
+    #[must_use]
+    pub fn of(wasm: impl AsRef<Path>) -> Self {
+        let wasm = wasm.as_ref().to_owned();
+        Self { wasm, others: Vec::new(), given: Given::default(), steps: Vec::new(), at: None, mistake: None }
+    }
+
+    /// Another plugin takes part. Its state begins empty and is not looked at.
+    #[must_use]
+    pub fn with(mut self, wasm: impl AsRef<Path>) -> Self {
+        self.others.push(wasm.as_ref().to_owned());
+        self
+    }
+
+    /// The plugin's state has a key with a JSON value, as the SDKs write it.
+    #[must_use]
+    pub fn state(mut self, key: &str, value: Value) -> Self {
+        self.given.state.insert(key.to_owned(), value);
+        self
+    }
+
+    /// The plugin's configuration has a value.
+    #[must_use]
+    pub fn config(mut self, key: &str, value: &str) -> Self {
+        self.given.config.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The plugin has a sidecar.
+    #[must_use]
+    pub fn sidecar(mut self, sidecar: Sidecar) -> Self {
+        self.given.sidecar = sidecar;
+        self
+    }
+
+    /// The next step happens so long after the beginning.
+    #[must_use]
+    pub fn at(mut self, after: Duration) -> Self {
+        self.at = Some(Moment::After(after));
+        self
+    }
+
+    /// An event with JSON data is published. Its id is its number among the steps.
+    #[must_use]
+    pub fn event(self, event_type: &str, data: Value) -> Self {
+        let id = (self.steps.len() + 1).to_string();
+        self.cloudevent(json!({
+            "specversion": "1.0", "id": id, "source": "/scenario", "type": event_type, "data": data,
+        }))
+    }
+
+    /// An event is published, as a CloudEvent in JSON.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
+    pub fn cloudevent(mut self, event: Value) -> Self {
+        match parse_event(&event.to_string()) {
+            Ok(event) => self.step(Act::Publish(vec![event])),
+            Err(error) => {
+                self.mistake.get_or_insert(error);
+                self
+            }
+        }
+    }
+
+    /// A request with a JSON body is made.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
+    pub fn request(self, method: &str, target: &str, body: Value) -> Self {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        let (method, target) = (method.to_owned(), target.to_owned());
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        self.step(Act::Request { method, target, headers, body })
+    }
+
+    /// Time passes. Retries, delayed events and schedules come when they are due.
+    #[must_use]
+    pub fn advance(self, time: Duration) -> Self {
+        self.step(Act::Advance(time))
+    }
+
+    fn step(mut self, act: Act) -> Self {
+        self.steps.push(Step { at: self.at.take(), act });
+        self
+    }
+
+    /// Plays it.
+    ///
+    /// # Errors
+    /// If it cannot be played. What its steps come to is in what is returned.
+    pub fn run(self) -> Result<Played, Error> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        stage::play(&Cast { wasm: &self.wasm, others: &self.others, given: &self.given }, &self.steps)
+    }
+}

@@ -1,0 +1,75 @@
+//! Whether a value is what was expected: objects may have more members than are named, all else is compared.
+
+use serde_json::Value;
+
+/// Says where a value differs from what was expected of it, one line for each place.
+#[must_use]
+pub fn mismatches(path: &str, expected: &Value, actual: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    compare(path, expected, actual, &mut found);
+    found
+}
+
+fn compare(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>) {
+    match (expected, actual) {
+        (Value::Object(expected), Value::Object(actual)) => {
+            for (name, value) in expected {
+                match actual.get(name) {
+                    Some(actual) => compare(&format!("{path}.{name}"), value, actual, found),
+                    None => found.push(format!("{path}.{name}: expected {value}, and it is not there")),
+                }
+            }
+        }
+        (Value::Array(expected), Value::Array(actual)) => {
+            for (index, (expected, actual)) in expected.iter().zip(actual).enumerate() {
+                compare(&format!("{path}[{index}]"), expected, actual, found);
+            }
+            for (index, missing) in expected.iter().enumerate().skip(actual.len()) {
+                found.push(format!("{path}[{index}]: expected {missing}, and there are only {}", actual.len()));
+            }
+            for (index, surplus) in actual.iter().enumerate().skip(expected.len()) {
+                found.push(format!("{path}[{index}]: expected nothing more, got {surplus}"));
+            }
+        }
+        _ if equal(expected, actual) => {}
+        _ => found.push(format!("{path}: expected {expected}, got {actual}")),
+    }
+}
+
+/// 1 and 1.0 are one number.
+fn equal(expected: &Value, actual: &Value) -> bool {
+    match (expected, actual) {
+        (Value::Number(expected), Value::Number(actual)) => expected == actual || expected.as_f64() == actual.as_f64(),
+        _ => expected == actual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_does_not_matter() {
+        let actual = json!({ "id": "7", "data": { "name": "Ada", "age": 36.0 } });
+        assert!(mismatches("it", &json!({ "data": { "age": 36 } }), &actual).is_empty());
+    }
+
+    #[test]
+    fn each_difference_is_told_with_its_place() {
+        let actual = json!({ "data": { "name": "Ada" }, "list": [1, 2] });
+        let expected = json!({ "data": { "name": "Bob", "age": 1 }, "list": [1, 3, 4] });
+        let found = mismatches("it", &expected, &actual);
+        assert_eq!(
+            found,
+            [
+                "it.data.age: expected 1, and it is not there",
+                "it.data.name: expected \"Bob\", got \"Ada\"",
+                "it.list[1]: expected 3, got 2",
+                "it.list[2]: expected 4, and there are only 2",
+            ]
+        );
+        assert_eq!(mismatches("l", &json!([]), &json!([5])), ["l[0]: expected nothing more, got 5"]);
+    }
+}

@@ -1,0 +1,78 @@
+//! Scenarios: a plugin's behaviour as a test, in the real sandbox, on the real bus, and without a server.
+//!
+//! Given a state and a configuration, when events and requests come at certain times, then these outcomes,
+//! events, state and log lines follow. Time is virtual: it stands still until a step moves it, and on its way
+//! it stops wherever a retry, a delayed event or a schedule is due. A scenario of a day takes milliseconds.
+//!
+//! `sandbus test` reads scenarios from files ([`Script`]), which any language can have. Tests in Rust build
+//! them:
+//!
+//! ```no_run
+//! use sandbus_host::scenario::Scenario;
+//! use serde_json::json;
+//!
+//! # fn main() -> Result<(), sandbus_host::scenario::Error> {
+//! let played = Scenario::of("target/plugins/registration-handler.wasm")
+//!     .config("greeting", "Hello")
+//!     .state("total", json!(41))
+//!     .event("user.registered", json!({ "user_id": "1", "name": "Ada", "email": "ada@example.com" }))
+//!     .run()?;
+//! assert_eq!(played.published()[0]["data"]["message"], "Hello, Ada!");
+//! assert_eq!(played.state("total"), Some(&json!(42)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It has a bus of its own in a temporary directory, one engine, and one delivery at a time in a fixed order,
+//! so that a scenario plays the same each time. What would leave the host, such as a webhook's delivery, waits.
+
+mod builder;
+mod check;
+mod logs;
+mod matching;
+mod played;
+mod script;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+pub use builder::Scenario;
+pub use check::{Report, check};
+pub use matching::mismatches;
+pub use played::{Attempted, Played, Seen};
+pub use script::{Act, Given, Moment, Script, Step, Then, Written, WrittenStep};
+
+/// Why a scenario could not be played. That it came out otherwise than expected is no error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("{path} cannot be read: {error}")]
+    Read {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The system's error.
+        error: std::io::Error,
+    },
+    /// The scenario is malformed.
+    #[error("{0}")]
+    Malformed(String),
+    /// The component is no plugin, or its settings do not go with it.
+    #[error("{path} is not loaded: {error}")]
+    Load {
+        /// The component.
+        path: std::path::PathBuf,
+        /// Why.
+        error: crate::plugin::LoadError,
+    },
+    /// The sandbox or the bus cannot be set up, or fails.
+    #[error("the scenario cannot be played: {0}")]
+    Broken(String),
+    /// It does not come to rest.
+    #[error("the scenario does not come to rest: {0}")]
+    Endless(String),
+}
+
+/// An error of what the scenario is played on.
+fn broken(error: impl std::fmt::Display) -> Error {
+    Error::Broken(error.to_string())
+}

@@ -1,0 +1,352 @@
+//! Where scenarios are played: the real loader, sandbox and bus, one delivery at a time, and a clock that
+//! stands still until it is moved.
+
+mod request;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::script::{Act, Given, Moment, Step};
+use super::{Attempted, Error, Played, Seen, broken, logs};
+use crate::bus::{Bus, Claim, CommitError, DeadLetterFilter, Delivery, Embedded, Settings, Settlement, Subscribed};
+use crate::clock::{Clock, Timestamp};
+use crate::config::SandboxConfig;
+use crate::event::{Event, Position};
+use crate::outcome::{Cause, Effects, Failure, Outcome, Publish, Write};
+use crate::plugin::{Call, EngineConfig, Generation, Handled, Loader, Registry, Sidecar};
+use crate::subscription::Target;
+
+/// The most deliveries before a step counts as endless, and the most moments on the way to a time.
+const LIMIT: usize = 10_000;
+/// How many events may lie between one and the first of its flow.
+const HOP_LIMIT: u32 = 64;
+/// The most items of each kind that are looked at after a step.
+const PAGE: usize = 1_000;
+
+/// Who takes part, and what there is before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cast<'a> {
+    pub(super) wasm: &'a Path,
+    pub(super) others: &'a [PathBuf],
+    pub(super) given: &'a Given,
+}
+
+/// Plays steps, on a thread of its own: the caller may be in a runtime or not.
+pub(super) fn play(cast: &Cast<'_>, steps: &[Step]) -> Result<Played, Error> {
+    std::thread::scope(|scope| {
+        let player = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
+            runtime.block_on(async {
+                let mut stage = Stage::set(cast).await?;
+                let played = stage.play(steps).await;
+                stage.bus.close().await;
+                played
+            })
+        });
+        player.join().unwrap_or_else(|_| Err(Error::Broken("the host panicked".to_owned())))
+    })
+}
+
+struct Stage {
+    bus: Embedded,
+    registry: Registry,
+    clock: Clock,
+    beginning: Timestamp,
+    /// The plugin whose state is looked at.
+    plugin: Arc<str>,
+    /// Sources and ids of events that the steps publish.
+    own: BTreeSet<(String, String)>,
+    /// What was looked at already lies up to here.
+    looked: Position,
+    seen: Seen,
+    /// Dropped last.
+    _directory: TempDir,
+}
+
+impl Stage {
+    async fn set(cast: &Cast<'_>) -> Result<Self, Error> {
+        let directory = tempfile::tempdir().map_err(broken)?;
+        let beginning = cast.given.beginning()?;
+        let clock = Clock::manual(beginning);
+        let loader = loader(directory.path(), clock.clone())?;
+        let bus = Embedded::open(&directory.path().join("data"), clock.clone(), Settings::default()).map_err(broken)?;
+        let registry = Registry::default();
+        for other in cast.others {
+            enter(&loader, &bus, &registry, other, &Sidecar::default()).await?;
+        }
+        let plugin = enter(&loader, &bus, &registry, cast.wasm, &cast.given.whole_sidecar()).await?;
+        let writes = cast.given.state_bytes().into_iter().map(|(key, value)| (key, Write::Set(value)));
+        let effects = Effects { writes: writes.collect(), ..Effects::default() };
+        bus.commit(&plugin, effects).await.map_err(broken)?;
+        let (own, looked, seen) = Default::default();
+        Ok(Self { bus, registry, clock, beginning, plugin, own, looked, seen, _directory: directory })
+    }
+
+    async fn play(&mut self, steps: &[Step]) -> Result<Played, Error> {
+        let mut played = Played { steps: Vec::new(), all: Seen::default() };
+        for step in steps {
+            if let Some(at) = step.at {
+                self.advance_to(self.time(at)).await?;
+            }
+            self.act(&step.act).await?;
+            self.come_to_rest().await?;
+            self.look().await?;
+            let seen = std::mem::take(&mut self.seen);
+            played.all.then(seen.clone());
+            played.steps.push(seen);
+        }
+        Ok(played)
+    }
+
+    fn time(&self, moment: Moment) -> Timestamp {
+        match moment {
+            Moment::After(time) => self.beginning.after(time),
+            Moment::At(time) => time,
+        }
+    }
+
+    async fn act(&mut self, act: &Act) -> Result<(), Error> {
+        match act {
+            Act::Publish(events) => self.publish(events).await,
+            Act::Request { method, target, headers, body } => self.request(method, target, headers, body).await,
+            Act::Advance(time) => self.advance_to(self.clock.now().after(*time)).await,
+        }
+    }
+
+    async fn publish(&mut self, events: &[Event]) -> Result<(), Error> {
+        self.own.extend(events.iter().map(|event| (event.source.clone(), event.id.clone())));
+        let publishes = events.iter().map(|event| Publish { event: event.clone(), due: None });
+        self.bus.publish(publishes.collect()).await.map(drop).map_err(broken)
+    }
+
+    /// Moves the clock to a time, and stops on the way wherever something is due.
+    async fn advance_to(&mut self, until: Timestamp) -> Result<(), Error> {
+        self.come_to_rest().await?;
+        for _ in 0..LIMIT {
+            let now = self.clock.now();
+            match self.bus.next_due().filter(|due| *due > now && *due < until) {
+                Some(due) => self.clock.set(due),
+                None => {
+                    self.clock.set(until.max(now));
+                    return self.come_to_rest().await;
+                }
+            }
+            self.come_to_rest().await?;
+        }
+        Err(Error::Endless(format!("more than {LIMIT} times something was due before {until}; take smaller steps")))
+    }
+
+    /// Makes all deliveries that can be made now.
+    async fn come_to_rest(&mut self) -> Result<(), Error> {
+        for _ in 0..LIMIT {
+            self.bus.promote().await.map_err(broken)?;
+            let Some((claim, generation, timeout)) = self.next().await? else { return Ok(()) };
+            self.deliver(claim, &generation, timeout).await?;
+        }
+        Err(Error::Endless(format!("a step led to more than {LIMIT} deliveries")))
+    }
+
+    async fn next(&self) -> Result<Option<(Claim, Arc<Generation>, Duration)>, Error> {
+        for subscription in self.bus.subscriptions() {
+            let Some(generation) = self.handler(&*subscription) else { continue };
+            if let Some(claim) = self.bus.claim_now(&*subscription).await.map_err(broken)? {
+                return Ok(Some((claim, generation, subscription.definition().timeout)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Who handles a subscription's deliveries, if it is a plugin that takes part.
+    fn handler(&self, subscription: &dyn Subscribed) -> Option<Arc<Generation>> {
+        let overview = subscription.overview();
+        let Target::Plugin(name) = &overview.definition.target else { return None };
+        let generation = self.registry.snapshot().plugins.get(name).cloned()?;
+        (overview.dynamic || generation.declares(&overview.id.name)).then_some(generation)
+    }
+
+    async fn deliver(&mut self, mut claim: Claim, generation: &Generation, timeout: Duration) -> Result<(), Error> {
+        let delivery = Arc::clone(claim.delivery());
+        let handled = self.handle(&delivery, generation, timeout);
+        let settlement = |outcome: &Outcome, effects| Settlement {
+            outcome: outcome.clone(),
+            effects,
+            digest: Some(generation.digest.as_str().into()),
+            // Without chance, delays are those of the policy.
+            jitter: 1.0,
+        };
+        let mut outcome = handled.outcome;
+        let effects = Some((Arc::clone(&generation.name), handled.effects));
+        match claim.settle(settlement(&outcome, effects)).await {
+            Ok(_) => {}
+            // What the handler asked for cannot be done, and will not be the next time either.
+            Err(error @ (CommitError::NotANumber(_) | CommitError::TooManySubscriptions(_))) => {
+                outcome = Outcome::Reject(Failure { cause: Cause::Rejected, reason: error.to_string() });
+                claim.settle(settlement(&outcome, None)).await.map_err(broken)?;
+            }
+            Err(error) => return Err(broken(error)),
+        }
+        let attempted = self.attempted(&delivery, outcome);
+        self.seen.attempts.push(attempted);
+        Ok(())
+    }
+
+    fn handle(&mut self, delivery: &Delivery, generation: &Generation, timeout: Duration) -> Handled {
+        let hops = delivery.event().hops();
+        if hops > HOP_LIMIT {
+            let reason = format!("{hops} events lie between this one and the first of its flow");
+            return Handled::without(Outcome::Reject(Failure { cause: Cause::HopLimit, reason }));
+        }
+        let call = Call {
+            event: delivery.event(),
+            subscription: &delivery.subscription.name,
+            attempt: delivery.attempt,
+            replay: delivery.replay,
+        };
+        let state = self.bus.state(&generation.name);
+        let (handled, lines) = logs::capture(|| generation.handle_event(&call, timeout, state, &mut None));
+        self.seen.logs.extend(lines);
+        handled
+    }
+
+    fn attempted(&self, delivery: &Delivery, outcome: Outcome) -> Attempted {
+        let (outcome, failure) = match outcome {
+            Outcome::Ack => ("ack", None),
+            Outcome::Retry { failure, .. } => ("retry", Some(failure)),
+            Outcome::Reject(failure) => ("reject", Some(failure)),
+        };
+        Attempted {
+            subscription: delivery.subscription.to_string(),
+            event: delivery.event().id.clone(),
+            event_type: delivery.event().event_type.clone(),
+            attempt: delivery.attempt,
+            at: self.after_beginning(self.clock.now()),
+            outcome,
+            cause: failure.as_ref().map(|failure| failure.cause.as_str()),
+            reason: failure.map(|failure| failure.reason),
+        }
+    }
+
+    fn after_beginning(&self, time: Timestamp) -> String {
+        format!("+{}", humantime::format_duration(time.since(self.beginning)))
+    }
+
+    /// Looks at what the step has led to.
+    async fn look(&mut self) -> Result<(), Error> {
+        self.seen.published = self.published().await?;
+        self.seen.state = self.state()?;
+        let scheduled = self.bus.scheduled(PAGE).await.map_err(broken)?;
+        self.seen.scheduled = scheduled
+            .iter()
+            .map(|scheduled| {
+                let mut event = scheduled.event.to_json();
+                event["at"] = self.after_beginning(scheduled.due).into();
+                event
+            })
+            .collect();
+        let dead = self.bus.dead_letters(DeadLetterFilter::default(), 0, PAGE).await.map_err(broken)?;
+        self.seen.dead_letters = dead
+            .iter()
+            .map(|dead| {
+                json!({
+                    "subscription": dead.subscription.to_string(), "event": dead.logged.event.id,
+                    "type": dead.logged.event.event_type, "cause": dead.cause, "reason": dead.reason,
+                    "attempts": dead.attempts,
+                })
+            })
+            .collect();
+        let dynamic = self.bus.subscriptions().into_iter().map(|one| one.overview()).filter(|one| one.dynamic);
+        self.seen.subscriptions = dynamic
+            .map(|one| {
+                let mut rules = serde_json::to_value(&*one.definition).unwrap_or_default();
+                rules["name"] = one.id.name.into();
+                rules
+            })
+            .collect();
+        Ok(())
+    }
+
+    /// The events that have entered the log since it was last looked at, but for the steps' own.
+    async fn published(&mut self) -> Result<Vec<Value>, Error> {
+        let (mut found, mut before) = (Vec::new(), Position(u64::MAX >> 1));
+        loop {
+            let page = self.bus.events(before, PAGE).await.map_err(broken)?;
+            let full = page.len() == PAGE;
+            let new = page.into_iter().take_while(|logged| logged.position > self.looked);
+            let count = found.len();
+            found.extend(new);
+            match found.last() {
+                Some(last) if full && found.len() == count + PAGE => before = last.position,
+                _ => break,
+            }
+        }
+        self.looked = found.first().map_or(self.looked, |newest| newest.position);
+        found.reverse();
+        let own = |event: &Event| self.own.contains(&(event.source.clone(), event.id.clone()));
+        Ok(found.iter().filter(|logged| !own(&logged.event)).map(|logged| logged.event.to_json()).collect())
+    }
+
+    fn state(&self) -> Result<std::collections::BTreeMap<String, Value>, Error> {
+        let mut view = self.bus.state(&self.plugin);
+        let (mut state, mut after) = (std::collections::BTreeMap::new(), None::<String>);
+        loop {
+            let (keys, _) = view.keys(after.as_deref(), PAGE).map_err(broken)?;
+            after = keys.last().cloned();
+            for key in keys {
+                let value = view.get(&key).map_err(broken)?.0.unwrap_or_default();
+                state.insert(key, readable(&value));
+            }
+            if after.is_none() || state.len() % PAGE != 0 {
+                return Ok(state);
+            }
+        }
+    }
+}
+
+/// Bytes as JSON if they are, else as text.
+fn readable(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
+}
+
+/// Lets a plugin take part. Returns its name.
+async fn enter(
+    loader: &Loader,
+    bus: &Embedded,
+    registry: &Registry,
+    wasm: &Path,
+    sidecar: &Sidecar,
+) -> Result<Arc<str>, Error> {
+    let bytes = std::fs::read(wasm).map_err(|error| Error::Read { path: wasm.to_owned(), error })?;
+    let loaded = loader.load(&bytes, sidecar);
+    let generation = loaded.map_err(|error| Error::Load { path: wasm.to_owned(), error })?;
+    registry.check_routes(&generation.name, &generation.descriptor.routes).map_err(broken)?;
+    bus.declare(&generation.name, generation.settings.declared.clone()).await.map_err(broken)?;
+    let name = Arc::clone(&generation.name);
+    registry.put(Arc::new(generation));
+    Ok(name)
+}
+
+fn loader(directory: &Path, clock: Clock) -> Result<Loader, Error> {
+    /// One invocation runs at a time.
+    const CONCURRENCY: usize = 2;
+    let sandbox = SandboxConfig::default();
+    let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: sandbox.memory_ceiling_bytes };
+    let cache = code_cache().unwrap_or_else(|| directory.join("cache"));
+    Loader::new(engine, cache, sandbox.plugin_defaults(), clock).map_err(broken)
+}
+
+/// Where compiled code is kept between runs: to compile a language's runtime takes seconds.
+fn code_cache() -> Option<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let caches = from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache")))?;
+    Some(caches.join("sandbus/code"))
+}
+
+/// How long the client of a request waits at most, in the scenario's time.
+fn bounded(timeout: Duration) -> Duration {
+    timeout.min(crate::plugin::REPLY_LIMIT)
+}

@@ -1,0 +1,139 @@
+//! A request in a scenario: found, invoked, committed and answered as the ingress does, in virtual time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde_json::{Map, Value, json};
+
+use super::{Stage, bounded, readable};
+use crate::bus::{Bus as _, Reply};
+use crate::event::{Event, IdSeed, is_json};
+use crate::ingress::routes;
+use crate::plugin::{Answered, Found, Generation, ReplyTo, Request, Response};
+use crate::problem::Problem;
+use crate::scenario::{Error, broken, logs};
+
+impl Stage {
+    pub(super) async fn request(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Result<(), Error> {
+        let answer = match self.find(method, target) {
+            Ok((generation, found)) => {
+                let request = Request { headers: headers.to_vec(), body: body.to_vec(), ..found };
+                self.answer(&generation, &request).await?
+            }
+            Err(problem) => Err(problem),
+        };
+        self.seen.response = Some(shown(answer.unwrap_or_else(IntoResponse::into_response)).await?);
+        Ok(())
+    }
+
+    /// Finds the plugin that a request goes to, and the request without headers and body.
+    fn find(&self, method: &str, target: &str) -> Result<(Arc<Generation>, Request), Problem> {
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (generation, route, params) = match self.registry.snapshot().find(method, path) {
+            Found::Plugin { generation, route, params } => (generation, route, params),
+            Found::OtherMethods(methods) => return Err(Problem::method_not_allowed(&methods)),
+            Found::Absent(_) | Found::Nothing => {
+                return Err(Problem::not_found("no plugin has a route for this path"));
+            }
+        };
+        let params = params.into_iter().map(|(name, value)| Ok((name, routes::decode(&value)?)));
+        let params = params.collect::<Result<_, Problem>>()?;
+        let (method, path, query) = (method.to_owned(), path.to_owned(), query.map(str::to_owned));
+        let (headers, body) = (Vec::new(), Vec::new());
+        Ok((generation, Request { method, route, path, params, query, headers, body }))
+    }
+
+    async fn answer(
+        &mut self,
+        generation: &Arc<Generation>,
+        request: &Request,
+    ) -> Result<Result<axum::response::Response, Problem>, Error> {
+        let state = self.bus.state(&generation.name);
+        let (answered, lines) = logs::capture(|| generation.handle_request(request, IdSeed::unique(), state));
+        self.seen.logs.extend(lines);
+        let (mut response, effects, reply_to) = match answered {
+            Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
+            Answered::Discard(response) => return Ok(routes::to_http(&generation.name, response)),
+            Answered::Failed(failure) => {
+                self.seen.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
+                return Ok(Err(routes::failed(generation, &format!("{} {}", request.method, request.route), &failure)));
+            }
+        };
+        let reply_to = reply_to.filter(|_| (200..300).contains(&response.status));
+        let event = |id: &str| effects.publishes.iter().map(|publish| &publish.event).find(|event| event.id == id);
+        let awaited = reply_to.and_then(|reply_to| Some((event(&reply_to.id)?.clone(), reply_to)));
+        let expected = awaited.map(|(event, reply_to)| self.expect(&event, reply_to)).transpose()?;
+        if let Err(error) = self.bus.commit(&generation.name, *effects).await {
+            return Ok(Err(error.into()));
+        }
+        if let Some((expected, timeout)) = expected {
+            match self.reply(expected, timeout).await? {
+                Some(event) => put(&mut response, &event),
+                None => return Ok(Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-reply", "no reply came in time"))),
+            }
+        }
+        Ok(routes::to_http(&generation.name, response))
+    }
+
+    /// Begins to wait for a reply, before the commit that leads to it.
+    fn expect(&self, event: &Event, reply_to: ReplyTo) -> Result<(Reply, Duration), Error> {
+        let expected = self.bus.expect_reply(event, reply_to.pattern).map_err(broken)?;
+        Ok((expected, bounded(reply_to.timeout)))
+    }
+
+    /// Lets the flow go on until the reply has come, or its time is up.
+    async fn reply(&mut self, expected: Reply, timeout: Duration) -> Result<Option<Arc<Event>>, Error> {
+        let mut reply = std::pin::pin!(expected.wait());
+        let until = self.clock.now().after(timeout);
+        self.come_to_rest().await?;
+        loop {
+            // What is there is there at once; what is not comes with a delivery, and with nothing else.
+            let come = tokio::select! {
+                biased;
+                logged = &mut reply => logged,
+                () = std::future::ready(()) => None,
+            };
+            if let Some(logged) = come {
+                return Ok(Some(logged.event));
+            }
+            let now = self.clock.now();
+            if now >= until {
+                return Ok(None);
+            }
+            let next = self.bus.next_due().filter(|due| *due > now).map_or(until, |due| due.min(until));
+            self.advance_to(next).await?;
+        }
+    }
+}
+
+/// Puts a reply's data in place of a response's body.
+fn put(response: &mut Response, event: &Event) {
+    response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+    let media_type = event.datacontenttype.clone().unwrap_or_else(|| "application/json".to_owned());
+    response.headers.push(("content-type".to_owned(), media_type));
+    response.body = event.data.clone().unwrap_or_default();
+}
+
+/// A response as a scenario looks at it.
+async fn shown(response: axum::response::Response) -> Result<Value, Error> {
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.map_err(broken)?;
+    let headers: Map<String, Value> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .collect();
+    let json = headers.get("content-type").and_then(Value::as_str).is_some_and(is_json);
+    let mut shown = json!({ "status": parts.status.as_u16(), "headers": headers });
+    let member = if json { "json" } else { "body" };
+    shown[member] = if json { readable(&body) } else { String::from_utf8_lossy(&body).into() };
+    Ok(shown)
+}

@@ -1,0 +1,124 @@
+//! `sandbus test` on real components, and production's events as its fixtures.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use sandbus_tests::{Setup, binary, guest_path, put};
+use serde_json::{Value, json};
+
+fn play(arguments: &[&str]) -> Output {
+    Command::new(binary()).arg("test").args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The scenarios of an example plugin.
+fn scenarios_of(plugin: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(plugin).join("tests")
+}
+
+#[test]
+fn the_example_plugins_pass_their_scenarios() {
+    for (plugin, count) in [("registration", 3), ("registration-handler", 4), ("registration-subscriber", 3)] {
+        let output = play(&[path(&guest_path(plugin)), "--scenarios", path(&scenarios_of(plugin)), "--json"]);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(output.status.success(), "{answer:#}");
+        assert_eq!(answer["passed"], count, "{answer:#}");
+    }
+}
+
+const FAILING: &str = r#"
+[[scenario]]
+name = "what is so"
+[[scenario.step]]
+event = "user.registered"
+data = { user_id = "1", name = "Ada", email = "ada@example.com" }
+then.outcome = "ack"
+
+[[scenario]]
+name = "what is not so"
+[[scenario.step]]
+event = "user.registered"
+data = { user_id = "1", name = "Ada", email = "ada@example.com" }
+then.outcome = "reject"
+then.published = [{ type = "user.welcomed", data = { message = "Hello, Ada!" } }]
+then.state = { total = 2 }
+then.absent = ["welcomed/1"]
+then.logs = ["Hello"]
+"#;
+
+#[test]
+fn a_failing_scenario_says_what_was_expected_and_what_came() {
+    let setup = Setup::new();
+    let file = setup.path().join("failing.toml");
+    put(&file, FAILING.as_bytes());
+    let wasm = guest_path("registration-handler");
+    let output = play(&[path(&wasm), "--scenarios", path(&file)]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    for line in [
+        "ok     what is so (",
+        "FAILED what is not so (",
+        "step 1 (user.registered): outcome: expected reject, got ack",
+        r#"published[0].data.message: expected "Hello, Ada!", got "Welcome, Ada!""#,
+        r#"state["total"]: expected 2, got 1"#,
+        r#"state["welcomed/1"]: expected none, got "Welcome, Ada!""#,
+        r#"logs: expected a line with "Hello", got ["info Welcome, Ada!"]"#,
+        "1 passed, 1 failed",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+    let output = play(&[path(&wasm), "--scenarios", path(&file), "--filter", "what is so"]);
+    assert!(output.status.success(), "{}", stdout(&output));
+    let output = play(&[path(&wasm), "--scenarios", path(&file), "--filter", "nothing"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no scenario"));
+}
+
+#[test]
+fn a_malformed_file_is_named_with_the_place() {
+    let setup = Setup::new();
+    let file = setup.path().join("bad.toml");
+    put(&file, b"[[scenario]]\nname = \"x\"\n[[scenario.step]]\nevnt = \"a.b\"\n");
+    let output = play(&[path(&guest_path("echo")), "--scenarios", path(&file)]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("bad.toml") && error.contains("evnt") && error.contains("line 4"), "{error}");
+}
+
+#[test]
+fn recorded_events_are_fixtures() {
+    let host = Setup::new().start();
+    for (id, name) in [("1", "Ada"), ("2", "Grace"), ("3", "Edsger")] {
+        let user = json!({ "user_id": id, "name": name, "email": format!("{name}@example.com") });
+        assert_eq!(host.publish("user.registered", id, user).status, 202);
+        assert_eq!(host.publish("other.thing", &format!("o{id}"), json!(1)).status, 202);
+    }
+    let export = |arguments: &[&str]| {
+        let output = host.cli(&[&["events", "export"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        stdout(&output)
+    };
+    let ids = |text: &str| -> Vec<String> {
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&export(&[])), ["1", "o1", "2", "o2", "3", "o3"]);
+    assert_eq!(ids(&export(&["--since", "4"])), ["o2", "3", "o3"]);
+    assert_eq!(ids(&export(&["--since", "2100-01-01T00:00:00Z"])), [""; 0]);
+    let recorded = export(&["--type", "user.*", "--last", "2"]);
+    assert_eq!(ids(&recorded), ["2", "3"]);
+
+    put(&host.path().join("recorded.ndjson"), recorded.as_bytes());
+    let scenario = "[[scenario]]\nname = \"history\"\n[[scenario.step]]\nevents = \"recorded.ndjson\"\nthen.state = { total = 2, \"welcomed/3\" = \"Welcome, Edsger!\" }\n";
+    let file = host.path().join("history.toml");
+    put(&file, scenario.as_bytes());
+    let output = play(&[path(&guest_path("registration-handler")), "--scenarios", path(&file)]);
+    assert!(output.status.success(), "{}", stdout(&output));
+}
