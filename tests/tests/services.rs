@@ -45,7 +45,7 @@ fn a_service_that_nobody_here_wrote_for_sandbus_is_served() {
     assert_eq!((answer.status, &answer.json()["number"]), (200, &json!(42)));
     assert_eq!(answer.headers["content-type"], "application/json");
     assert_eq!(host.send("POST", &host.url("/answers"), &[], b"").problem(), "method-not-allowed");
-    assert_eq!(host.plugin("bench-wasi-http.wasm").unwrap()["plugin"], "answers");
+    assert_eq!(host.plugin("bench-wasi-http.wasm").unwrap()["name"], "answers");
 }
 
 #[test]

@@ -38,8 +38,8 @@ fn what_is_printed_becomes_log_lines() {
         ("WARN", "stderr", "a complaint without a line break"),
     ] {
         let found = host.wait_for_log(&[line, "\"plugin\":\"standard\""]);
-        assert_eq!((&found["level"], &found["fields"]["context"]), (&json!(level), &json!(context)), "{found}");
-        assert_eq!(found["fields"]["event"], "print", "{found}");
+        assert_eq!((&found["level"], &found["context"]), (&json!(level), &json!(context)), "{found}");
+        assert_eq!(found["event"], "print", "{found}");
     }
     host.wait_until_idle();
     assert!(host.dead_letters().is_empty());

@@ -2,10 +2,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use wasm_encoder::{ComponentImportSection, ComponentTypeRef, ComponentTypeSection, InstanceType};
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceType};
 
 use super::bindings;
 use super::bindings::sandbus::plugin;
@@ -57,13 +56,24 @@ impl Linking {
     /// Whether there is an interface of this name, whatever is in it.
     fn offers(&self, name: &str, import: &ComponentItem) -> bool {
         // A type by itself is satisfied by what it is made of.
-        if matches!(import, ComponentItem::Type(_)) {
-            return true;
-        }
-        matches!(import, ComponentItem::ComponentInstance(_))
-            && Component::new(&self.engine, importing(name))
-                .and_then(|component| self.everything.instantiate_pre(&component))
-                .is_ok()
+        matches!(import, ComponentItem::Type(_)) || self.has(name) || self.has(&as_offered(name))
+    }
+
+    /// A name can be given once: what cannot be defined is there.
+    fn has(&self, name: &str) -> bool {
+        let mut linker = self.everything.clone();
+        linker.root().resource(name, ResourceType::host::<()>(), |_, _| Ok(())).is_err()
+    }
+}
+
+/// The release of WASI 0.2 by which its interfaces are linked. The engine takes any of them for another.
+const RELEASE: &str = "0.2.12";
+
+/// The name by which an interface of any release of WASI 0.2 is linked.
+fn as_offered(name: &str) -> String {
+    match name.split_once("@0.2.") {
+        Some((interface, patch)) if patch.bytes().all(|byte| byte.is_ascii_digit()) => format!("{interface}@{RELEASE}"),
+        _ => name.to_owned(),
     }
 }
 
@@ -77,16 +87,6 @@ fn link_own(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     keyvalue::atomics::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     config::store::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     logging::logging::add_to_linker::<_, Own>(linker, |invocation| invocation)
-}
-
-/// A component that imports an interface and nothing of it.
-fn importing(name: &str) -> Vec<u8> {
-    let (mut types, mut imports) = (ComponentTypeSection::new(), ComponentImportSection::new());
-    types.instance(&InstanceType::new());
-    imports.import(name, ComponentTypeRef::Instance(0));
-    let mut component = wasm_encoder::Component::new();
-    component.section(&types).section(&imports);
-    component.finish()
 }
 
 impl Display for Missing {
@@ -125,18 +125,24 @@ mod tests {
     use super::*;
     use crate::plugin::engine::{EngineConfig, settings};
 
+    fn linking() -> Linking {
+        let config = EngineConfig { concurrency: 1, memory_bytes: 1 << 20 };
+        Linking::new(&Engine::new(&settings(config)).unwrap()).unwrap()
+    }
+
     fn link(imports: &str) -> Result<(), String> {
-        let engine = Engine::new(&settings(EngineConfig { concurrency: 1, memory_bytes: 1 << 20 })).unwrap();
-        let component = Component::new(&engine, wat::parse_str(format!("(component {imports})")).unwrap()).unwrap();
-        Linking::new(&engine).unwrap().link(&component).map(drop).map_err(|missing| missing.to_string())
+        let linking = linking();
+        let component = wat::parse_str(format!("(component {imports})")).unwrap();
+        let component = Component::new(&linking.engine, component).unwrap();
+        linking.link(&component).map(drop).map_err(|missing| missing.to_string())
     }
 
     #[test]
     fn everything_that_is_missing_is_named_with_what_would_provide_it() {
         let error = link(
-            r#"(import "wasi:io/poll@0.2.3" (instance))
-            (import "wasi:clocks/monotonic-clock@0.3.0" (instance))
-            (import "acme:paint/brush@1.0.0" (instance))
+            r#"(import "wasi:random/random@0.2.3" (instance (export "get-random-u64" (func (result u64)))))
+            (import "wasi:clocks/monotonic-clock@0.3.0" (instance (export "now" (func (result u64)))))
+            (import "acme:paint/brush@1.0.0" (instance (export "dip" (func))))
             (import "mix" (func))"#,
         );
         assert_eq!(
@@ -149,18 +155,60 @@ mod tests {
 
     #[test]
     fn an_interface_that_is_not_as_the_component_takes_it_is_said_to_be_so() {
-        let error = link(r#"(import "wasi:io/poll@0.2.3" (instance (export "poll" (func))))"#);
-        assert!(error.unwrap_err().contains("wasi:io/poll"));
+        let error =
+            link(r#"(import "wasi:random/random@0.2.3" (instance (export "get-random-u64" (func))))"#).unwrap_err();
+        assert!(error.contains("wasi:random/random") && error.contains("in another form"), "{error}");
     }
 
     #[test]
     fn all_of_wasi_is_there_in_each_of_its_releases() {
-        for interface in
-            ["cli/stderr", "clocks/wall-clock", "filesystem/types", "io/streams", "random/random", "sockets/tcp"]
-        {
+        let linking = linking();
+        for interface in [
+            "cli/environment",
+            "cli/exit",
+            "cli/stdin",
+            "cli/stdout",
+            "cli/stderr",
+            "cli/terminal-input",
+            "cli/terminal-output",
+            "cli/terminal-stdin",
+            "cli/terminal-stdout",
+            "cli/terminal-stderr",
+            "clocks/monotonic-clock",
+            "clocks/wall-clock",
+            "filesystem/preopens",
+            "filesystem/types",
+            "http/types",
+            "http/outgoing-handler",
+            "io/error",
+            "io/poll",
+            "io/streams",
+            "random/random",
+            "random/insecure",
+            "random/insecure-seed",
+            "sockets/instance-network",
+            "sockets/ip-name-lookup",
+            "sockets/network",
+            "sockets/tcp",
+            "sockets/tcp-create-socket",
+            "sockets/udp",
+            "sockets/udp-create-socket",
+        ] {
             for release in ["0.2.0", "0.2.3", "0.2.9", "0.2.12"] {
-                link(&format!(r#"(import "wasi:{interface}@{release}" (instance))"#)).unwrap();
+                let name = format!("wasi:{interface}@{release}");
+                assert!(linking.has(&as_offered(&name)), "{name}");
             }
+            assert!(!linking.has(&as_offered(&format!("wasi:{interface}@0.3.0"))));
+        }
+    }
+
+    #[test]
+    fn a_function_of_any_release_links() {
+        for release in ["0.2.0", "0.2.3", "0.2.9", "0.2.12"] {
+            link(&format!(
+                r#"(import "wasi:random/random@{release}" (instance (export "get-random-u64" (func (result u64)))))"#
+            ))
+            .unwrap();
         }
     }
 }

@@ -62,4 +62,8 @@ fn surroundings() -> Json<Surroundings> {
     })
 }
 
-plugin! { handlers: [obey], routes: [surroundings] }
+plugin! {
+    name: "standard",
+    handlers: [obey],
+    routes: [surroundings],
+}
