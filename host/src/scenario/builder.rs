@@ -67,6 +67,7 @@ impl Scenario {
 
     /// An event with JSON data is published. Its id is its number among the steps.
     #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
     pub fn event(self, event_type: &str, data: Value) -> Self {
         let id = (self.steps.len() + 1).to_string();
         self.cloudevent(json!({
