@@ -196,9 +196,10 @@ fn a_saved_change_of_a_script_is_swapped_in() {
     register("1");
     let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"1\""]);
 
-    // A mistake is shown as the bundler shows it, and what ran before goes on.
+    // A mistake is shown as the bundler shows it (the parenthesis is missed in the last line), and what ran before
+    // goes on.
     std::fs::write(&source, HANDLER.replace("(user)", "(user")).unwrap();
-    eventually("the mistake is shown", || host.log().contains("src/plugin.js:5:").then_some(()));
+    eventually("the mistake is shown", || host.log().contains("src/plugin.js:9:").then_some(()));
     register("2");
     let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"2\""]);
 
