@@ -290,7 +290,8 @@ mod tests {
     #[test]
     fn the_readme_lists_every_setting_with_its_default() {
         let readme = include_str!("../../README.md");
-        let block = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let mut blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let block = blocks.find(|block| block.starts_with("plugins = ")).unwrap();
         let from_readme = load(block, Overrides::default()).unwrap();
         assert_eq!(from_readme, load("", Overrides::default()).unwrap());
         let keys = |text: &str| text.matches(" = ").count();
@@ -298,7 +299,7 @@ mod tests {
         // Those without a default stand there as comments.
         let all = block.replace("\n# ", "\n");
         assert!(load(&all, Overrides::default()).unwrap().bus.retain_for.is_some());
-        let sidecar = readme.split("```toml\n").nth(2).and_then(|rest| rest.split("```").next()).unwrap();
+        let sidecar = blocks.find(|block| block.starts_with("enabled = ")).unwrap();
         crate::plugin::Sidecar::parse(sidecar).unwrap();
     }
 

@@ -27,12 +27,25 @@ fn scenarios_of(plugin: &str) -> PathBuf {
 
 #[test]
 fn the_example_plugins_pass_their_scenarios() {
-    for (plugin, count) in [("registration", 3), ("registration-handler", 4), ("registration-subscriber", 3)] {
+    let rust = [("registration", 3), ("registration-handler", 4), ("registration-subscriber", 3)];
+    for (plugin, count) in rust.into_iter().chain([("verification", 2), ("audit", 1)]) {
         let output = play(&[path(&guest_path(plugin)), "--scenarios", path(&scenarios_of(plugin)), "--json"]);
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(output.status.success(), "{answer:#}");
         assert_eq!(answer["passed"], count, "{answer:#}");
     }
+}
+
+#[test]
+fn the_readme_s_scenario_is_true() {
+    let readme = include_str!("../../README.md");
+    let mut blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let scenario = blocks.find(|block| block.starts_with("[[scenario]]")).unwrap();
+    let setup = Setup::new();
+    let file = setup.path().join("readme.toml");
+    put(&file, scenario.as_bytes());
+    let output = play(&[path(&guest_path("registration-handler")), "--scenarios", path(&file)]);
+    assert!(output.status.success() && stdout(&output).contains("1 passed"), "{}", stdout(&output));
 }
 
 const FAILING: &str = r#"

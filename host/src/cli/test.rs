@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Source, Toolchain};
+use sandbus_toolchain::{Artifact, BuildReport, Package, Project, Source, Toolchain};
 use serde_json::{Value, json};
 
 use super::output::{self, Output};
@@ -113,28 +113,29 @@ fn parent(path: &Path) -> &Path {
 /// Builds the plugins whose sources are at a path.
 fn build(path: &Path) -> anyhow::Result<Vec<Subject>> {
     let packages = sandbus_toolchain::packages(path).with_context(|| format!("{}", path.display()))?;
-    let Some(first) = packages.first() else {
-        bail!(
-            "{} has no plugin: neither a .wasm file nor a Cargo.toml with [lib] crate-type = [\"cdylib\"]",
-            path.display()
-        );
-    };
+    let projects = Project::scripts(path)?;
+    if packages.is_empty() && projects.is_empty() {
+        bail!("{} has no plugin: no .wasm file, and no sources that `sandbus build` takes", path.display());
+    }
+    let crates = build_crates(path, &packages)?;
+    let scripts = projects.iter().map(build_script).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(crates.into_iter().chain(scripts.into_iter().flatten()).collect())
+}
+
+/// Plugins in Rust, which are built together.
+fn build_crates(path: &Path, packages: &[Package]) -> anyhow::Result<Vec<Subject>> {
+    let Some(first) = packages.first() else { return Ok(Vec::new()) };
     let home = sandbus_toolchain::target_directory(path)?.join("sandbus-test");
     let folder = home.join("plugins");
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let toolchain =
-        Toolchain::ensure(Source::from_env()?, &mut |text| output::progress(&format!("guest compiler: {text}")))?;
+    let toolchain = Toolchain::ensure(Source::from_env()?, &mut say)?;
     let target = home.join("build");
     let target = target.to_string_lossy();
     let mut arguments = vec!["--release", "--target-dir", &target, "--config=profile.release.panic=\"abort\""];
     arguments.extend(packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
-    let report = sandbus_toolchain::build(&toolchain, &first.directory, &arguments, telemetry::colours())?;
-    report.messages.iter().for_each(|message| output::compiler_message(message));
-    if !report.succeeded {
-        bail!("the build failed");
-    }
+    let built = sandbus_toolchain::build(&toolchain, &first.directory, &arguments, telemetry::colours())?;
     let mut subjects = Vec::new();
-    for artifact in &report.artifacts {
+    for artifact in &made(built)? {
         artifact.place(&folder)?;
         let name = artifact.name.replace('_', "-");
         let package = packages.iter().find(|package| package.name.replace('_', "-") == name);
@@ -143,6 +144,23 @@ fn build(path: &Path) -> anyhow::Result<Vec<Subject>> {
         subjects.push(Subject { wasm, scenarios: package.directory.join("tests") });
     }
     Ok(subjects)
+}
+
+/// A plugin in another language.
+fn build_script(project: &Project) -> anyhow::Result<Vec<Subject>> {
+    let artifacts = made(project.build(telemetry::colours(), &mut say)?)?;
+    let scenarios = project.directory.join("tests");
+    Ok(artifacts.into_iter().map(|artifact| Subject { wasm: artifact.path, scenarios: scenarios.clone() }).collect())
+}
+
+/// What a build made, if it did.
+fn made(report: BuildReport) -> anyhow::Result<Vec<Artifact>> {
+    report.messages.iter().for_each(|message| output::compiler_message(message));
+    if report.succeeded { Ok(report.artifacts) } else { bail!("the build failed") }
+}
+
+fn say(text: &str) {
+    output::progress(text);
 }
 
 /// The files of scenarios at a path.
