@@ -20,7 +20,7 @@ const ROUNDS: usize = 7;
 const TIME: Duration = Duration::from_secs(1);
 const VERSION: &str = "48.0.8";
 /// Of its command line, all that serves; the rest would double the time of the installation.
-const FEATURES: &str = "serve,cranelift,parallel-compilation,pooling-allocator";
+const FEATURES: &str = "run,serve,component-model-async,cranelift,parallel-compilation,pooling-allocator";
 
 pub(crate) fn run() {
     let wasmtime = installed();
