@@ -20,10 +20,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandbus_host::clock::Clock;
 use sandbus_host::event::Event;
 use sandbus_host::outcome::{Listing, Outcome, StateError, StateView, Version};
-use sandbus_host::plugin::{Call, Defaults, EngineConfig, Generation, Limits, Loader, Sidecar};
+use sandbus_host::plugin::{Call, Defaults, EngineConfig, Generation, Limits, Loader, Sidecar, World};
 use sandbus_tests::measure::{Goal, Report, in_turn};
 
 #[global_allocator]
@@ -31,7 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CALLS: u32 = 5_000;
 const ROUNDS: usize = 15;
-const ENGINE: EngineConfig = EngineConfig { concurrency: 64, memory_bytes: 512 << 20 };
+const ENGINE: EngineConfig = EngineConfig { concurrency: 64, memory_bytes: 512 << 20, source_lines: false };
 
 fn main() {
     let bytes = common::guest("registration-handler");
@@ -74,7 +73,7 @@ fn load(bytes: &[u8], cache: &std::path::Path) -> Generation {
         plugin_concurrency: count(32),
         memory_ceiling_bytes: ENGINE.memory_bytes,
     };
-    let loader = Loader::new(ENGINE, cache.to_owned(), defaults, Clock::System).unwrap();
+    let loader = Loader::new(ENGINE, cache.to_owned(), defaults, World::default()).unwrap();
     loader.load(bytes, &Sidecar::default()).unwrap()
 }
 

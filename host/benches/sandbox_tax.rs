@@ -26,7 +26,7 @@ use sandbus_host::clock::Clock;
 use sandbus_host::dispatcher::{Dispatcher, Webhooks};
 use sandbus_host::event::Event;
 use sandbus_host::outcome::{Cause, Failure, Outcome, Publish};
-use sandbus_host::plugin::{Defaults, EngineConfig, Generation, Limits, Loader, Registry, Sidecar};
+use sandbus_host::plugin::{Defaults, EngineConfig, Generation, Limits, Loader, Registry, Sidecar, World};
 use sandbus_host::threads::Capacity;
 use sandbus_tests::measure::{Goal, Report, in_turn};
 use serde_json::{Value, json};
@@ -69,8 +69,8 @@ fn load(cache: &std::path::Path, sidecar: &str) -> Generation {
         plugin_concurrency: count(32),
         memory_ceiling_bytes: 512 << 20,
     };
-    let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: 512 << 20 };
-    let loader = Loader::new(engine, cache.to_owned(), defaults, Clock::System).unwrap();
+    let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: 512 << 20, source_lines: false };
+    let loader = Loader::new(engine, cache.to_owned(), defaults, World::default()).unwrap();
     loader.load(&common::guest("bench-handler"), &Sidecar::parse(sidecar).unwrap()).unwrap()
 }
 

@@ -15,12 +15,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sandbus_host::bus::Bus;
-use sandbus_host::clock::Clock;
 use sandbus_host::config::{Config, Overrides};
 use sandbus_host::event::Event;
 use sandbus_host::host::Host;
+use sandbus_host::observer::Observer;
 use sandbus_host::outcome::Publish;
-use sandbus_host::plugin::{Digest, EngineConfig, Loader, Registry, Sidecar};
+use sandbus_host::plugin::{Digest, EngineConfig, Loader, Registry, Sidecar, World};
 use sandbus_tests::measure::{Goal, Report, Samples};
 use tokio_util::sync::CancellationToken;
 
@@ -43,10 +43,10 @@ async fn measure() {
     })
     .unwrap();
     let defaults = config.sandbox.plugin_defaults();
-    let engine = EngineConfig { concurrency: 4, memory_bytes: 512 << 20 };
-    let loader = Loader::new(engine, home.path().join("other-cache"), defaults, Clock::System).unwrap();
+    let engine = EngineConfig { concurrency: 4, memory_bytes: 512 << 20, source_lines: false };
+    let loader = Loader::new(engine, home.path().join("other-cache"), defaults, World::default()).unwrap();
 
-    let host = Host::start(config).await.unwrap();
+    let host = Host::start(config, Observer::default()).await.unwrap();
     let (bus, registry) = (host.bus(), host.registry());
     let stop = CancellationToken::new();
     let running = tokio::spawn(host.run(stop.clone()));

@@ -41,6 +41,8 @@ pub struct Config {
     pub bus: BusConfig,
     /// Limits of the sandbox.
     pub sandbox: SandboxConfig,
+    /// Whether backtraces name the lines of plugins' sources. `sandbus dev` wants it.
+    pub source_lines: bool,
 }
 
 /// The bus' part.
@@ -223,6 +225,7 @@ impl Config {
             http: file.http,
             bus: file.bus,
             sandbox: file.sandbox,
+            source_lines: false,
         };
         config.check()?;
         Ok(config)

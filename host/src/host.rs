@@ -14,11 +14,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::Admin;
 use crate::bus::{Embedded, SharedBus};
+use crate::canary::Canary;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatcher::{Dispatcher, Webhooks};
 use crate::ingress::Ingress;
-use crate::plugin::{Declare, EngineConfig, Keeper, Loader, Registry};
+use crate::observer::Observer;
+use crate::outbound::{self, Outbound};
+use crate::plugin::{CanaryRule, Declare, EngineConfig, Generation, Keeper, Loader, Places, Registry, Rehearse, World};
 use crate::server;
 use crate::subscription::Declaration;
 use crate::telemetry;
@@ -29,7 +32,7 @@ use crate::threads::Capacity;
 pub struct Host {
     bus: SharedBus,
     registry: Registry,
-    keeper: Keeper<Subscriptions>,
+    keeper: Keeper<Wings>,
     dispatcher: Dispatcher,
     ingress: Ingress,
     admin: Admin,
@@ -48,23 +51,48 @@ enum End {
     StoreFailed(String),
 }
 
-/// Makes the subscriptions of plugins known to the bus.
+/// What the keeper of the plugins has need of, and does not know: the bus, and places to run.
 #[derive(Debug)]
-struct Subscriptions(SharedBus);
+struct Wings {
+    bus: SharedBus,
+    capacity: Capacity,
+}
 
-impl Declare for Subscriptions {
+impl Declare for Wings {
     async fn declare(&self, plugin: String, declaration: Declaration) -> Result<Vec<String>, String> {
-        let orphans = self.0.declare(&plugin, declaration).await.map_err(|error| error.to_string())?;
+        let orphans = self.bus.declare(&plugin, declaration).await.map_err(|error| error.to_string())?;
         Ok(orphans.into_iter().map(|id| id.name).collect())
     }
 }
 
+impl Rehearse for Wings {
+    async fn rehearse(&self, live: Arc<Generation>, new: Arc<Generation>, rule: CanaryRule) -> Result<(), String> {
+        let plugin = Arc::clone(&live.name);
+        let canary = Canary { bus: &*self.bus, capacity: &self.capacity, live, new };
+        let report = canary.run(rule.last).await.map_err(|error| error.to_string())?;
+        let (handled, different, removed) = (report.handled, report.different, &report.subscriptions_removed);
+        if different > rule.differences || !removed.is_empty() && rule.differences == 0 {
+            let dropped = if removed.is_empty() {
+                String::new()
+            } else {
+                format!(", and no longer takes {}", removed.join(", "))
+            };
+            return Err(format!(
+                "it handles {different} of the last {handled} events otherwise than what runs{dropped}, and its sidecar allows {}; see how with `sandbus canary`, then raise `differences` in the sidecar's [canary] or take that out",
+                rule.differences
+            ));
+        }
+        tracing::info!(%plugin, handled, different, "the canary lets the new file in");
+        Ok(())
+    }
+}
+
 impl Host {
-    /// Builds a host: opens the bus, binds the addresses and loads what is in the folder.
+    /// Builds a host, which somebody may watch: opens the bus, binds the addresses and loads what is in the folder.
     ///
     /// # Errors
     /// What is in the way, and what to do about it.
-    pub async fn start(config: Config) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, observer: Observer) -> anyhow::Result<Self> {
         let clock = Clock::System;
         // Addresses first: a second host on them must not touch anything else.
         let listener = server::bind(config.listen, "--listen").await?;
@@ -76,28 +104,37 @@ impl Host {
         })?;
 
         let concurrency = sandbox.concurrency.get() as usize;
-        let engine = EngineConfig { concurrency, memory_bytes: sandbox.memory_ceiling_bytes };
-        let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), clock.clone())?;
-        let registry = Registry::default();
-        let mut keeper =
-            Keeper::new(config.plugins.clone(), Arc::new(loader), registry.clone(), Subscriptions(bus.clone()));
+        let memory_bytes = sandbox.memory_ceiling_bytes;
+        let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
+        let client = outbound::client().context("the client for requests of plugins cannot be set up")?;
+        let world = World::new(clock.clone(), Outbound::Network(client));
+        let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), world)?;
+        let (loader, registry) = (Arc::new(loader), Registry::default());
+        let capacity = Capacity::new(concurrency).context("no threads for guests could be started")?;
+        let wings = Wings { bus: bus.clone(), capacity: capacity.clone() };
+        let places = Places { plugins: config.plugins.clone(), former: config.data.join("generations") };
+        let mut keeper = Keeper::new(places, Arc::clone(&loader), registry.clone(), wings, clock.clone());
         let folder = keeper.folder();
         keeper.load_all().await;
 
-        let capacity = Capacity::new(concurrency).context("no threads for guests could be started")?;
         let origin = HeaderValue::from_str(&config.bus.webhook_origin).context("bus.webhook_origin")?;
         let webhooks = Webhooks::new(origin, clock.clone()).context("the client for webhooks cannot be set up")?;
         let hop_limit = config.bus.hop_limit;
         let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
+        let dispatcher = dispatcher.observed_by(observer.clone());
         let limits = config.http;
         let patience = sandbox.patience;
         let begun = TaskTracker::new();
-        let ingress = Ingress { bus: bus.clone(), registry: registry.clone(), capacity, limits, patience, begun };
+        let running = capacity.clone();
+        let ingress =
+            Ingress { bus: bus.clone(), registry: registry.clone(), capacity, limits, patience, begun, observer };
         let ready = watch::Sender::new(false);
         let admin = Admin {
             bus: bus.clone(),
             registry: registry.clone(),
             folder,
+            loader,
+            capacity: running,
             defaults: sandbox.plugin_defaults(),
             limits,
             metrics: telemetry::start_metrics().map_err(|error| anyhow!("metrics cannot be counted: {error}"))?,

@@ -13,6 +13,7 @@
 
 pub mod admin;
 pub mod bus;
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -24,7 +25,9 @@ pub mod event;
 pub mod filter;
 pub mod host;
 pub mod ingress;
+pub mod observer;
 pub mod ordering;
+pub mod outbound;
 pub mod outcome;
 pub mod pattern;
 pub mod plugin;

@@ -37,16 +37,22 @@ impl Webhook {
     /// Starts one that agrees to nothing when it is asked.
     #[must_use]
     pub fn start(statuses: &'static [u16]) -> Self {
-        Self::listen(statuses, "HTTP/1.1 405 Answer\r\n")
+        Self::listen(statuses, "HTTP/1.1 405 Answer\r\n", false)
+    }
+
+    /// Starts one that answers every request with the body that it came with.
+    #[must_use]
+    pub fn start_echoing() -> Self {
+        Self::listen(&[200], "HTTP/1.1 405 Answer\r\n", true)
     }
 
     /// Starts one that agrees to deliveries from everybody.
     #[must_use]
     pub fn start_agreeing(statuses: &'static [u16]) -> Self {
-        Self::listen(statuses, "HTTP/1.1 200 Answer\r\nWebHook-Allowed-Origin: *\r\n")
+        Self::listen(statuses, "HTTP/1.1 200 Answer\r\nWebHook-Allowed-Origin: *\r\n", false)
     }
 
-    fn listen(statuses: &'static [u16], handshake: &'static str) -> Self {
+    fn listen(statuses: &'static [u16], handshake: &'static str, echoes: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let hook = Self { address, received: Arc::default(), asked: Arc::default() };
@@ -55,6 +61,7 @@ impl Webhook {
             for stream in listener.incoming().flatten() {
                 let mut reader = BufReader::new(stream);
                 let hook = read(&mut reader);
+                let body = if echoes { hook.body.clone() } else { String::new() };
                 let head = if hook.method == "OPTIONS" {
                     asked.lock().expect("nobody panics with it").push(hook);
                     handshake.to_owned()
@@ -64,7 +71,8 @@ impl Webhook {
                     received.push(hook);
                     format!("HTTP/1.1 {status} Answer\r\n")
                 };
-                let answer = format!("{head}content-length: 0\r\nconnection: close\r\n\r\n");
+                let length = body.len();
+                let answer = format!("{head}content-length: {length}\r\nconnection: close\r\n\r\n{body}");
                 drop(reader.get_mut().write_all(answer.as_bytes()));
             }
         });

@@ -58,7 +58,11 @@ fn a_saved_change_is_built_and_swapped_in() {
     let host = setup.develop();
     register(&host, "1");
     let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"1\""]);
-    let _ = host.wait_for_log(&["handled", "greeter/welcome"]);
+    eventually("what the event led to is shown", || {
+        let log = host.log();
+        let tree = log.split_once("user.registered 1 {\"name\":\"Ada\"}\n")?.1;
+        tree.starts_with("└─ ✓ greeter/welcome in ").then_some(())
+    });
 
     // A mistake is shown as the compiler shows it, and what ran before goes on.
     save(host.path(), &HANDLER.replace("user.name", "user.nmae"));

@@ -68,11 +68,22 @@ impl<E: Error + 'static> From<E> for Failure {
 fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     error.is::<serde_json::Error>()
         || error.is::<PublishError>()
+        || is_permanent_answer(error)
         || error.is::<std::num::ParseIntError>()
         || error.is::<std::num::ParseFloatError>()
         || error.is::<std::num::TryFromIntError>()
         || error.is::<std::str::Utf8Error>()
         || error.is::<std::string::FromUtf8Error>()
+}
+
+#[cfg(feature = "client")]
+fn is_permanent_answer(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(crate::client::SendError::is_permanent)
+}
+
+#[cfg(not(feature = "client"))]
+fn is_permanent_answer(_: &(dyn Error + 'static)) -> bool {
+    false
 }
 
 /// The error and what caused it, in one line.

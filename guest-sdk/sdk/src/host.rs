@@ -1,6 +1,8 @@
 //! The seam between the SDK and what it runs on: the host's imports in a component, and the fake host
 //! of a test elsewhere. Both offer the same functions.
 
+#[cfg(all(target_family = "wasm", feature = "client"))]
+pub(crate) use crate::client::component::send;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::seam::*;
 #[cfg(target_family = "wasm")]

@@ -45,6 +45,8 @@
 #[rustfmt::skip]
 #[doc(hidden)]
 pub mod bindings;
+#[cfg(feature = "client")]
+pub mod client;
 mod clock;
 pub mod config;
 mod event;

@@ -23,6 +23,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "client")]
+use crate::client::{Answer, Call};
 use crate::logger;
 use crate::subscriptions::Subscription;
 
@@ -45,6 +47,10 @@ struct Inner {
     /// The ids of what the present run has published.
     run: Vec<String>,
     effects: Effects,
+    #[cfg(feature = "client")]
+    answers: Vec<(String, Answer)>,
+    #[cfg(feature = "client")]
+    sent: Vec<Call>,
 }
 
 /// What a failed run loses.
@@ -112,6 +118,23 @@ impl FakeHost {
     pub fn config(self, key: &str, value: &str) -> Self {
         self.shared.borrow_mut().config.insert(key.to_owned(), value.to_owned());
         self
+    }
+
+    /// Answers a request, such as `GET https://api.example.com/rates`, with a status and a body. `*` at its end
+    /// stands for any rest; the first one that fits counts. Others have no answer.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn answers(self, request: &str, status: u16, body: &str) -> Self {
+        let answer = Answer { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
+        self.shared.borrow_mut().answers.push((request.to_owned(), answer));
+        self
+    }
+
+    /// The requests that were sent, in order, by runs that failed too.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn sent(&self) -> Vec<Call> {
+        self.shared.borrow().sent.clone()
     }
 
     /// Moves the clock forward.

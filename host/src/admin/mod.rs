@@ -4,10 +4,13 @@
 mod body;
 mod dead_letters;
 mod events;
+mod generations;
 mod guard;
 mod plugins;
 mod schedules;
 mod subscriptions;
+
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -20,10 +23,11 @@ use tokio::sync::watch;
 
 use crate::bus::SharedBus;
 use crate::clock::Clock;
-use crate::plugin::{self, Folder, Registry};
+use crate::plugin::{self, Folder, Loader, Registry};
 use crate::problem::Problem;
 use crate::server::HttpLimits;
 use crate::telemetry::Metrics;
+use crate::threads::Capacity;
 
 /// What the admin interface looks at.
 #[derive(Clone, Debug)]
@@ -34,6 +38,10 @@ pub struct Admin {
     pub registry: Registry,
     /// The files that they come from.
     pub folder: Folder,
+    /// What makes a plugin of a file.
+    pub loader: Arc<Loader>,
+    /// Where handlers run.
+    pub capacity: Capacity,
     /// What applies to what says nothing else.
     pub defaults: plugin::Defaults,
     /// Limits of requests.
@@ -57,6 +65,8 @@ impl Admin {
             .route("/plugins/{name}", get(plugins::show))
             .route("/plugins/{name}/drain", post(plugins::drain))
             .route("/plugins/{name}/resume", post(plugins::resume))
+            .route("/plugins/{name}/rollback", post(generations::roll_back))
+            .route("/plugins/{name}/canary", post(generations::canary))
             .route("/subscriptions", get(subscriptions::list).post(subscriptions::put))
             .route("/subscriptions/{owner}/{name}", delete(subscriptions::delete))
             .route("/subscriptions/{owner}/{name}/pause", post(subscriptions::pause))

@@ -69,12 +69,15 @@ fn all(admin: &Admin) -> Vec<Value> {
         plugin["status"] = match (generation, status) {
             (_, Status { disabled: true, .. }) => "disabled",
             (Some(generation), _) if drained.contains(&*generation.name) => "drained",
+            (Some(_), Status { error: None, rolled_back: Some(_), .. }) => "rolled back",
             (Some(_), Status { error: None, .. }) => "running",
             (Some(_), _) => "running an older file",
             (None, _) => "broken",
         }
         .into();
         plugin["error"] = status.error.clone().into();
+        plugin["rolled_back"] = json!(status.rolled_back);
+        plugin["generations"] = json!(status.kept);
         plugin
     };
     let mut plugins: Vec<_> = statuses.iter().map(from_file).collect();
@@ -107,6 +110,7 @@ fn describe(generation: &Generation) -> Value {
             "publish": settings.publish,
             "subscribe": settings.subscribe,
             "webhooks": settings.webhooks,
+            "http": settings.http,
         },
         "withheld": settings.withheld(descriptor),
         "limits": {

@@ -1,7 +1,7 @@
 //! Asking the running host.
 
 use anyhow::{Context as _, bail};
-use reqwest::{Method, Url};
+use reqwest::{Body, Method, Url};
 use serde_json::Value;
 
 /// A client of the admin interface.
@@ -29,12 +29,22 @@ impl Client {
 
     /// Posts a body in JSON.
     pub(crate) async fn post_json(&self, path: &[&str], body: &Value) -> anyhow::Result<Value> {
-        self.send(Method::POST, path, &[], Some(("application/json", body.to_string()))).await
+        self.send(Method::POST, path, &[], Some(("application/json", body.to_string().into()))).await
+    }
+
+    /// Posts a component.
+    pub(crate) async fn post_wasm(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        bytes: Vec<u8>,
+    ) -> anyhow::Result<Value> {
+        self.send(Method::POST, path, query, Some(("application/wasm", bytes.into()))).await
     }
 
     /// Publishes an event in JSON.
     pub(crate) async fn publish(&self, event: String, query: &[(&str, String)]) -> anyhow::Result<Value> {
-        self.send(Method::POST, &["events"], query, Some(("application/cloudevents+json", event))).await
+        self.send(Method::POST, &["events"], query, Some(("application/cloudevents+json", event.into()))).await
     }
 
     async fn send(
@@ -42,7 +52,7 @@ impl Client {
         method: Method,
         path: &[&str],
         query: &[(&str, String)],
-        body: Option<(&str, String)>,
+        body: Option<(&str, Body)>,
     ) -> anyhow::Result<Value> {
         let url = self.url(path, query)?;
         drop(rustls::crypto::ring::default_provider().install_default());

@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
 use super::output::cell;
-use crate::clock::Clock;
 use crate::config::SandboxConfig;
-use crate::plugin::{Descriptor, Digest, EngineConfig, Loader, Sidecar};
+use crate::plugin::{Descriptor, Digest, EngineConfig, Loader, Sidecar, World};
 
 /// A component, looked at.
 #[derive(Debug)]
@@ -129,9 +128,9 @@ fn as_component(bytes: &[u8]) -> anyhow::Result<std::borrow::Cow<'_, [u8]>> {
 fn load(bytes: &[u8]) -> anyhow::Result<(Descriptor, Duration)> {
     let sandbox = SandboxConfig::default();
     // One description needs one place; but a place is for few core instances, and a language's runtime has dozens.
-    let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.memory_ceiling_bytes };
+    let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.memory_ceiling_bytes, source_lines: false };
     let scratch = std::env::temp_dir().join(format!("sandbus-inspect-{}", uuid::Uuid::now_v7()));
-    let loader = Loader::new(engine, scratch.clone(), sandbox.plugin_defaults(), Clock::System)?;
+    let loader = Loader::new(engine, scratch.clone(), sandbox.plugin_defaults(), World::default())?;
     let started = Instant::now();
     let loaded = loader.load(bytes, &Sidecar::default());
     let took = started.elapsed();

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod build;
+mod canary;
 mod client;
 mod compact;
 mod component;
@@ -11,6 +12,7 @@ mod new;
 pub(crate) mod output;
 mod plugins;
 mod publish;
+mod rollback;
 mod schedules;
 pub(crate) mod serve;
 mod subscriptions;
@@ -51,6 +53,10 @@ enum Command {
     Publish(publish::Arguments),
     /// Show the plugins of the running host, and what is wrong with a file; drain or resume one
     Plugins(plugins::Arguments),
+    /// Let a new file handle the past beside the plugin that runs, and show what comes out differently
+    Canary(canary::Arguments),
+    /// Go back to an earlier generation of a plugin, until another file is put into the folder
+    Rollback(rollback::Arguments),
     /// Show the subscriptions of the running host; make, pause, resume, replay or delete one
     Subscriptions(subscriptions::Arguments),
     /// Show events of the running host's log
@@ -120,6 +126,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(arguments).await,
         Command::Publish(arguments) => publish::run(arguments).await,
         Command::Plugins(arguments) => plugins::run(arguments).await,
+        Command::Canary(arguments) => canary::run(arguments).await,
+        Command::Rollback(arguments) => rollback::run(arguments).await,
         Command::Subscriptions(arguments) => subscriptions::run(arguments).await,
         Command::Events(arguments) => events::run(arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,

@@ -4,6 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Overrides};
 use crate::host::Host;
+use crate::observer::Observer;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -15,7 +16,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.overrides)?;
     telemetry::start_logs(config.log_format, &config.log)?;
-    let host = Host::start(config).await?;
+    let host = Host::start(config, Observer::default()).await?;
     announce(&host)?;
     host.run(stop_signal()?).await
 }

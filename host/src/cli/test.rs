@@ -131,7 +131,13 @@ fn build_crates(path: &Path, packages: &[Package]) -> anyhow::Result<Vec<Subject
     let toolchain = Toolchain::ensure(Source::from_env()?, &mut say)?;
     let target = home.join("build");
     let target = target.to_string_lossy();
-    let mut arguments = vec!["--release", "--target-dir", &target, "--config=profile.release.panic=\"abort\""];
+    let mut arguments = vec![
+        "--release",
+        "--target-dir",
+        &target,
+        "--config=profile.release.panic=\"abort\"",
+        "--config=profile.release.debug=\"line-tables-only\"",
+    ];
     arguments.extend(packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
     let built = sandbus_toolchain::build(&toolchain, &first.directory, &arguments, telemetry::colours())?;
     let mut subjects = Vec::new();

@@ -115,7 +115,8 @@ impl Crates {
             "--config=profile.release.lto=false",
             "--config=profile.release.codegen-units=16",
             "--config=profile.release.panic=\"abort\"",
-            "--config=profile.release.strip=\"debuginfo\"",
+            "--config=profile.release.debug=\"line-tables-only\"",
+            "--config=profile.release.strip=\"none\"",
         ];
         arguments.extend(self.packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
         let directory = self.packages.first().map_or(Path::new("."), |package| &package.directory);

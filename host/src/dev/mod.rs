@@ -1,19 +1,25 @@
 //! `sandbus dev`: a host and a builder in one process. What is saved is built and swapped in; compiler
-//! errors, log lines and outcomes come in one stream.
+//! errors, log lines and what each request and event leads to come in one stream.
 
 mod builder;
+mod flows;
+mod keys;
 mod sources;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use sandbus_toolchain::{Package, Project, Source, Toolchain};
+use tokio::task::JoinSet;
 
+use crate::cli::output;
 use crate::cli::serve::{announce, stop_signal};
 use crate::config::{Config, Overrides};
 use crate::host::Host;
+use crate::observer::Observer;
 use crate::telemetry::{self, Format};
 use builder::{Builder, Crates};
+use flows::Flows;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -24,8 +30,8 @@ pub(crate) struct Arguments {
     overrides: Overrides,
 }
 
-/// Log lines for a developer: also how each delivery ended.
-const LOG: &str = "info,sandbus_host::dispatcher=debug,sandbus_host::host=warn";
+/// Log lines for a developer. How deliveries end is shown as a tree.
+const LOG: &str = "info,sandbus_host::dispatcher=warn,sandbus_host::host=warn";
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { path, mut overrides } = arguments;
@@ -42,7 +48,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     overrides.data.get_or_insert_with(|| home.join("data"));
     overrides.log.get_or_insert_with(|| LOG.to_owned());
     overrides.log_format.get_or_insert(Format::Human);
-    let config = Config::load(&overrides)?;
+    let config = Config { source_lines: true, ..Config::load(&overrides)? };
     telemetry::start_logs(config.log_format, &config.log)?;
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
 
@@ -55,12 +61,17 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     })
     .await??;
 
-    let host = Host::start(config).await?;
+    let (observer, observed) = Observer::channel();
+    let host = Host::start(config, observer).await?;
     announce(&host)?;
-    let asked = stop_signal()?;
-    let building = tokio::spawn(builder.run(asked.clone()));
+    output::progress(keys::HELP);
+    let (asked, bus) = (stop_signal()?, host.bus());
+    let mut beside = JoinSet::new();
+    beside.spawn(builder.run(asked.clone()));
+    beside.spawn(Flows::new(bus.clone(), observed).run(asked.clone()));
+    beside.spawn(keys::run(bus, asked.clone()));
     let result = host.run(asked).await;
-    building.abort();
+    beside.shutdown().await;
     result
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Dispatcher;
 use super::worker::Places;
 use crate::bus::{Bus, Claim, CommitError, Delivery, Settled, Settlement};
+use crate::observer::{End, Observed};
 use crate::outcome::{Cause, Effects, Failure, Outcome};
 use crate::plugin::{Call, Generation, Handled, Live, RERUN_LIMIT};
 use crate::subscription::{Definition, OPERATOR, Target, Webhook};
@@ -286,6 +287,13 @@ impl Attempts {
         let Delivery { subscription, attempt, replay, .. } = delivery;
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.dispatcher.observer.note(|| Observed::Attempt {
+            event: Arc::clone(delivery.event()),
+            subscription: subscription.clone(),
+            attempt: *attempt,
+            end: end(outcome, settled),
+            took,
+        });
         let (Outcome::Retry { failure, .. } | Outcome::Reject(failure)) = outcome else {
             tracing::debug!(event, event_type, %subscription, attempt, replay, took_us, latency_us, "handled");
             return;
@@ -308,6 +316,16 @@ impl Attempts {
             tokio::time::sleep(FULL_PAUSE).await;
         }
         drop(claim);
+    }
+}
+
+fn end(outcome: &Outcome, settled: Settled) -> End {
+    match (outcome, settled) {
+        (Outcome::Ack, _) => End::Ack,
+        (Outcome::Retry { failure, .. } | Outcome::Reject(failure), Settled::Waiting(due)) => {
+            End::Again(failure.clone(), due)
+        }
+        (Outcome::Retry { failure, .. } | Outcome::Reject(failure), _) => End::Dead(failure.clone()),
     }
 }
 

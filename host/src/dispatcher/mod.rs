@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::SharedBus;
+use crate::observer::Observer;
 use crate::plugin::Registry;
 use crate::threads::Capacity;
 pub use webhook::{DEFAULT_ORIGIN, Webhooks};
@@ -30,6 +31,7 @@ pub struct Dispatcher {
     webhooks: Webhooks,
     /// How many events a flow may pass before its deliveries are dead letters.
     hop_limit: u32,
+    observer: Observer,
     /// Attempts that run. They outlive the claiming, so that a shutdown can wait for them.
     attempts: TaskTracker,
 }
@@ -40,7 +42,14 @@ impl Dispatcher {
     #[must_use]
     pub fn new(bus: SharedBus, registry: Registry, capacity: Capacity, webhooks: Webhooks, hop_limit: u32) -> Self {
         let runtime = Handle::current();
-        Self { bus, registry, capacity, runtime, webhooks, hop_limit, attempts: TaskTracker::new() }
+        let (observer, attempts) = (Observer::default(), TaskTracker::new());
+        Self { bus, registry, capacity, runtime, webhooks, hop_limit, observer, attempts }
+    }
+
+    /// Lets somebody watch what becomes of deliveries.
+    #[must_use]
+    pub fn observed_by(self, observer: Observer) -> Self {
+        Self { observer, ..self }
     }
 
     /// Gives every subscription a worker until it is cancelled, then waits for the attempts that run.

@@ -2,12 +2,10 @@
 //! mode; to hosts that the operator granted and to nobody else, wherever a name may lead.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, StatusCode};
 
@@ -15,6 +13,7 @@ use super::signature;
 use crate::clock::Clock;
 use crate::endpoint;
 use crate::event::Event;
+use crate::outbound;
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::subscription::Webhook;
 
@@ -35,19 +34,12 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// Makes the client. Redirects are not followed: they would lead past the grant.
+    /// Makes the client.
     ///
     /// # Errors
     /// If TLS cannot be set up.
     pub fn new(origin: HeaderValue, clock: Clock) -> Result<Self, reqwest::Error> {
-        // A second call finds the provider in place, which is as good.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .dns_resolver(Arc::new(PublicAddresses))
-            .no_proxy()
-            .user_agent(concat!("sandbus/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let client = outbound::client()?;
         Ok(Self { client, clock, origin, agreed: Arc::default() })
     }
 
@@ -173,69 +165,10 @@ fn failed(reason: String, after: Option<Duration>) -> Outcome {
     Outcome::Retry { after, failure: Failure { cause: Cause::Webhook, reason } }
 }
 
-/// The error with what caused it, without the address, which may hold a secret.
+/// What went wrong, without the address, which may hold a secret.
 fn describe(error: &reqwest::Error) -> String {
-    let mut text =
-        if error.is_timeout() { "the webhook did not answer in time" } else { "the webhook cannot be reached" }
-            .to_owned();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-/// Resolves names to public addresses alone. An operator who means a private one grants the address
-/// itself, or `localhost`.
-#[derive(Debug)]
-struct PublicAddresses;
-
-impl Resolve for PublicAddresses {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            let local = host.eq_ignore_ascii_case("localhost");
-            let allowed: Vec<_> = found.into_iter().filter(|address| local || is_public(address.ip())).collect();
-            if allowed.is_empty() {
-                return Err(format!("`{host}` leads to no public address").into());
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Whether an address belongs to the public internet (RFC 6890's registries, the ranges in use).
-fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            let benchmark = a == 198 && (b == 18 || b == 19);
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || v4.is_documentation()
-                || v4.is_multicast()
-                || shared
-                || benchmark
-                || a == 0
-                || a >= 240)
-        }
-        IpAddr::V6(v6) => {
-            // Addresses that embed an IPv4 address would lead to it past the check above.
-            let translated = v6.segments()[0] == 0x64 && v6.segments()[1] == 0xff9b || v6.segments()[0] == 0x2002;
-            !(v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                || translated)
-        }
-    }
+    let what = if error.is_timeout() { "the webhook did not answer in time" } else { "the webhook cannot be reached" };
+    format!("{what}{}", outbound::causes(error))
 }
 
 #[cfg(test)]
@@ -243,28 +176,6 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::subscription::Secret;
-
-    #[test]
-    fn private_addresses_are_told_apart() {
-        for address in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "169.254.169.254",
-            "192.168.0.1",
-            "100.64.0.1",
-            "0.0.0.0",
-            "::1",
-            "fe80::1",
-            "fd00::1",
-            "::ffff:127.0.0.1",
-            "64:ff9b::7f00:1",
-        ] {
-            assert!(!is_public(address.parse().unwrap()), "{address}");
-        }
-        for address in ["1.1.1.1", "93.184.216.34", "2606:4700::1111"] {
-            assert!(is_public(address.parse().unwrap()), "{address}");
-        }
-    }
 
     #[test]
     fn statuses_decide_the_outcome() {

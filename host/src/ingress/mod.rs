@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
-
 use tokio_util::task::TaskTracker;
 
 use crate::bus::SharedBus;
+use crate::observer::Observer;
 use crate::plugin::Registry;
 use crate::server::HttpLimits;
 use crate::threads::Capacity;
@@ -32,6 +32,8 @@ pub struct Ingress {
     pub patience: Duration,
     /// What goes on behind responses that have begun, to be waited for at the end.
     pub begun: TaskTracker,
+    /// Who watches what becomes of requests.
+    pub observer: Observer,
 }
 
 impl Ingress {

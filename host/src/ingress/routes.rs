@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Ingress;
 use crate::bus::{CommitError, Reply};
 use crate::event::IdSeed;
+use crate::observer::{Observed, Published};
 use crate::outcome::{Cause, Effects, Failure};
 use crate::plugin::{self, Answered, Found, Generation, RERUN_LIMIT, ReplyTo};
 use crate::problem::Problem;
@@ -51,12 +52,18 @@ pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body
         let detail = format!("the plugin `{plugin}` is drained");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-drained", detail).retry_after(5).into_response();
     }
+    let asked = ingress.observer.watches().then(|| format!("{} {}", request.method(), request.uri().path()));
     let response = match generation.is_service() {
         true => super::services::answer(&ingress, generation, &route, request).await,
         false => answer(&ingress, generation, route, params, request).await,
     };
-    let response = response.unwrap_or_else(Problem::into_response);
-    telemetry::request(&plugin, response.status().as_u16(), started.elapsed());
+    let mut response = response.unwrap_or_else(Problem::into_response);
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    telemetry::request(&plugin, status, took);
+    if let Some(request) = asked {
+        let Published(published) = response.extensions_mut().remove().unwrap_or_default();
+        ingress.observer.note(|| Observed::Request { request, status, took, published });
+    }
     response
 }
 
@@ -81,13 +88,18 @@ async fn answer(
         let reply_to = reply_to.filter(|_| (200..300).contains(&response.status));
         // Before the commit, after which the reply may come at any time.
         let expected = reply_to.as_ref().map(|reply_to| expect(ingress, &effects, reply_to)).transpose()?;
+        let published = ingress.observer.watches().then(|| Published::by(&effects));
         match ingress.bus.commit(&generation.name, *effects).await {
             Ok(()) => {
                 let mut response = response;
                 if let (Some(expected), Some(reply_to)) = (expected, reply_to) {
                     reply(&mut response, expected, &reply_to).await?;
                 }
-                return to_http(&generation.name, response);
+                let mut response = to_http(&generation.name, response)?;
+                if let Some(published) = published {
+                    response.extensions_mut().insert(published);
+                }
+                return Ok(response);
             }
             // The next ones wait for each other, so that each has a chance.
             Err(CommitError::Conflict(_)) if again.is_none() => {

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::Ingress;
 use super::routes::{failed, places, unfinished};
 use crate::event::IdSeed;
+use crate::observer::Published;
 use crate::outcome::{Effects, Failure};
 use crate::plugin::{Exchange, Generation, Head};
 use crate::problem::Problem;
@@ -130,11 +131,14 @@ impl Service<'_> {
     /// Answers once the handler has ended: its effects first.
     async fn complete(
         &self,
-        response: Response<Body>,
+        mut response: Response<Body>,
         ended: Result<Effects, Failure>,
     ) -> Result<Response<Body>, Problem> {
         let effects = ended.map_err(|failure| failed(self.generation, self.route, &failure))?;
         if !effects.is_empty() {
+            if self.ingress.observer.watches() {
+                response.extensions_mut().insert(Published::by(&effects));
+            }
             self.ingress.bus.commit(&self.generation.name, effects).await?;
         }
         Ok(response)

@@ -4,7 +4,9 @@
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
+};
 
 /// How often running guests look whether their time is up.
 const TICK: Duration = Duration::from_millis(10);
@@ -16,6 +18,9 @@ pub struct EngineConfig {
     pub concurrency: usize,
     /// The most linear memory that any plugin may be granted, in bytes.
     pub memory_bytes: usize,
+    /// Whether backtraces name the lines of the guest's sources, where the component says them. What it says is
+    /// read only where its author works: a stranger's would be one more thing to distrust.
+    pub source_lines: bool,
 }
 
 /// The engine could not be made.
@@ -77,6 +82,11 @@ pub fn settings(config: EngineConfig) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
         .memory_init_cow(true)
+        .wasm_backtrace_details(if config.source_lines {
+            WasmBacktraceDetails::Enable
+        } else {
+            WasmBacktraceDetails::Disable
+        })
         .wasm_component_model(true);
     settings
 }

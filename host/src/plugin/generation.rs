@@ -7,169 +7,24 @@ use std::time::{Duration, Instant};
 
 use hyper::header::HeaderMap;
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, InstancePre};
-use wasmtime::{Engine, Store, Trap, WasmBacktrace};
-use wasmtime_wasi_http::p2::bindings::sync::exports::wasi::http::incoming_handler;
 
-use super::bindings::exports::sandbus::plugin::{descriptor as descriptor_export, event_handler, http_handler};
+use super::bindings::exports::sandbus::plugin::http_handler;
 use super::bindings::sandbus::plugin::types as wire;
 use super::compile::Digest;
-use super::descriptor::{Descriptor, Invalid};
-use super::engine;
+use super::descriptor::Descriptor;
+use super::ended::Ended;
+use super::health::Health;
 use super::idle::Idle;
 use super::imports::{self, Invocation, Occasion, ReplyTo, Run};
-use super::linking::{Linking, Missing};
 use super::loader::Room;
 use super::log::Lines;
+use super::prepared::{Live, Prepared, give_time};
 use super::settings::Settings;
-use super::sidecar::Sidecar;
 use super::wasi::Exchange;
-use crate::clock::{Clock, Timestamp};
+use super::world::World;
+use crate::clock::Timestamp;
 use crate::event::{Event, IdSeed, TRACE};
 use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
-
-/// What a component may use to describe itself.
-const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
-const DESCRIBE_MEMORY_BYTES: usize = 64 << 20;
-
-/// A component whose imports are satisfied and whose exports are known.
-#[derive(Clone)]
-pub(super) struct Prepared {
-    engine: Engine,
-    pre: InstancePre<Invocation>,
-    descriptor: Option<descriptor_export::GuestIndices>,
-    events: Option<event_handler::GuestIndices>,
-    http: Option<http_handler::GuestIndices>,
-    service: Option<incoming_handler::GuestIndices>,
-}
-
-/// Why a component cannot be a plugin.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// It wants what the host does not have.
-    #[error("it imports what this host does not offer: {0}")]
-    Imports(Missing),
-    /// It does not describe itself.
-    #[error(
-        "it exports neither `sandbus:plugin/descriptor` nor `wasi:http/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
-    )]
-    NoDescriptor,
-    /// `describe` ended badly.
-    #[error("its `describe` failed: {0}")]
-    Describe(String),
-    /// `describe` answered nonsense.
-    #[error("its descriptor is invalid: {0}")]
-    Descriptor(#[from] Invalid),
-    /// It declares what it does not export.
-    #[error("it declares {0}, and exports no `{1}`")]
-    NoHandler(&'static str, &'static str),
-}
-
-impl Prepared {
-    pub(super) fn new(component: &Component, linking: &Linking) -> Result<Self, PrepareError> {
-        let pre = linking.link(component).map_err(PrepareError::Imports)?;
-        Ok(Self {
-            engine: component.engine().clone(),
-            descriptor: descriptor_export::GuestIndices::new(&pre).ok(),
-            events: event_handler::GuestIndices::new(&pre).ok(),
-            http: http_handler::GuestIndices::new(&pre).ok(),
-            service: incoming_handler::GuestIndices::new(&pre).ok(),
-            pre,
-        })
-    }
-
-    /// Whether the component says itself what it is.
-    pub(super) fn describes_itself(&self) -> bool {
-        self.descriptor.is_some()
-    }
-
-    /// Asks the component what it is.
-    pub(super) fn describe(&self, now: Timestamp) -> Result<Descriptor, PrepareError> {
-        let descriptor = self.descriptor.as_ref().ok_or(PrepareError::NoDescriptor)?;
-        let mut store = self.store(Invocation::new(DESCRIBE_MEMORY_BYTES), DESCRIBE_TIMEOUT);
-        let call = |store: &mut Store<Invocation>| {
-            let instance = self.pre.instantiate(&mut *store)?;
-            descriptor.load(&mut *store, &instance)?.call_describe(&mut *store)
-        };
-        let raw = call(&mut store).map_err(|error| PrepareError::Describe(Ended::of(&error, store.data()).reason))?;
-        Ok(Descriptor::check(raw, now)?)
-    }
-
-    /// What a sidecar says of a component that serves `wasi:http` and does not know Sandbus.
-    pub(super) fn described_by(&self, sidecar: &Sidecar, now: Timestamp) -> Result<Descriptor, PrepareError> {
-        if self.service.is_none() {
-            return Err(PrepareError::NoDescriptor);
-        }
-        Ok(Descriptor::check(sidecar.descriptor(), now)?)
-    }
-
-    /// Whether what is declared is exported as well.
-    pub(super) fn check_handlers(&self, descriptor: &Descriptor) -> Result<(), PrepareError> {
-        if !descriptor.subscriptions.is_empty() && self.events.is_none() {
-            return Err(PrepareError::NoHandler("subscriptions", "sandbus:plugin/event-handler"));
-        }
-        if !descriptor.routes.is_empty() && self.http.is_none() && self.service.is_none() {
-            return Err(PrepareError::NoHandler("routes", "sandbus:plugin/http-handler"));
-        }
-        Ok(())
-    }
-
-    /// Makes an instance.
-    fn live(&self, memory_bytes: usize, timeout: Duration) -> Result<Live, Failure> {
-        let mut store = self.store(Invocation::new(memory_bytes), timeout);
-        let made = self.pre.instantiate(&mut store).and_then(|instance| {
-            let events = self.events.as_ref().map(|events| events.load(&mut store, &instance)).transpose()?;
-            let http = self.http.as_ref().map(|http| http.load(&mut store, &instance)).transpose()?;
-            let service = self.service.as_ref().map(|service| service.load(&mut store, &instance)).transpose()?;
-            Ok((events, http, service))
-        });
-        match made {
-            Ok((events, http, service)) => Ok(Live { store, events, http, service, calls: 0 }),
-            Err(error) => Err(failure(&error, store.data(), timeout)),
-        }
-    }
-
-    fn store(&self, invocation: Invocation, timeout: Duration) -> Store<Invocation> {
-        let mut store = Store::new(&self.engine, invocation);
-        store.limiter(|invocation| &mut invocation.meter);
-        store.epoch_deadline_trap();
-        give_time(&mut store, timeout);
-        store
-    }
-}
-
-/// Gives a store what one call may use.
-fn give_time(store: &mut Store<Invocation>, timeout: Duration) {
-    store.set_epoch_deadline(engine::ticks(timeout));
-    store.data_mut().until = Instant::now() + timeout;
-    // What a guest passes to the host in one call is copied there: no more than its effects may have.
-    store.set_hostcall_fuel(16 << 20);
-}
-
-/// An instance, and how many calls it has had. It serves one plugin's generation alone, and ends with the
-/// first call that ends badly.
-pub struct Live {
-    store: Store<Invocation>,
-    events: Option<event_handler::Guest>,
-    http: Option<http_handler::Guest>,
-    service: Option<incoming_handler::Guest>,
-    calls: u32,
-}
-
-impl std::fmt::Debug for Live {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Live").field("calls", &self.calls).finish_non_exhaustive()
-    }
-}
-
-fn failure(error: &wasmtime::Error, invocation: &Invocation, timeout: Duration) -> Failure {
-    let Ended { cause, reason } = Ended::of(error, invocation);
-    let reason = match cause {
-        Cause::Timeout => format!("{reason} after {}", humantime::format_duration(timeout)),
-        _ => reason,
-    };
-    Failure { cause, reason }
-}
 
 /// One loaded digest of a plugin.
 pub struct Generation {
@@ -184,7 +39,8 @@ pub struct Generation {
     /// What bounds its invocations, shared by all generations of the plugin.
     pub room: Arc<Room>,
     code: Code,
-    clock: Clock,
+    world: World,
+    health: Health,
     /// Instances that may serve another call, where an operator has asked for that.
     idle: Idle,
 }
@@ -238,6 +94,17 @@ impl Handled {
     pub fn without(outcome: Outcome) -> Self {
         Self { outcome, effects: Effects::default() }
     }
+}
+
+/// What came out of handling a delivery of the past.
+#[derive(Debug)]
+pub struct Rehearsed {
+    /// The outcome and the effects, of which nothing is committed.
+    pub handled: Handled,
+    /// How long it took.
+    pub took: Duration,
+    /// The most linear memory that it had; none if it ended badly.
+    pub memory_bytes: Option<usize>,
 }
 
 /// A request for a plugin's route.
@@ -297,12 +164,13 @@ impl Generation {
         settings: Settings,
         room: Arc<Room>,
         prepared: Prepared,
-        clock: Clock,
+        world: World,
         idle: Idle,
     ) -> Self {
         let name = descriptor.name.as_str().into();
         let code = Code::Component(prepared);
-        Self { name, digest, descriptor, settings: Arc::new(settings), room, code, clock, idle }
+        let (settings, health) = (Arc::new(settings), Health::default());
+        Self { name, digest, descriptor, settings, room, code, world, health, idle }
     }
 
     /// The same plugin with a native handler in place of its component.
@@ -315,9 +183,16 @@ impl Generation {
             settings: Arc::clone(&self.settings),
             room: Arc::clone(&self.room),
             code: Code::Native(handler),
-            clock: self.clock.clone(),
+            world: self.world.clone(),
+            health: Health::default(),
             idle: Idle::new(Arc::new(Semaphore::new(0))),
         }
+    }
+
+    /// Why it is to be rolled back by the rule in its sidecar, if it is.
+    #[must_use]
+    pub fn failing(&self) -> Option<String> {
+        self.health.verdict(self.settings.rollback.as_ref()?)
     }
 
     /// Whether a declared subscription is this generation's too.
@@ -342,11 +217,38 @@ impl Generation {
         state: Box<dyn StateView>,
         live: &mut Option<Live>,
     ) -> Handled {
+        let kept = || self.idle.take();
+        let handled = self.handle_event_in(&self.world, call, timeout, state, live.take().or_else(kept), live);
+        self.health.note(handled.outcome != Outcome::Ack);
+        handled
+    }
+
+    /// Handles a delivery of the past, in a fresh instance and in a world that is the same each time: at the time
+    /// that is given, with chance drawn from the event, and with nobody to talk to. Nothing comes of it but what
+    /// is returned. Blocks for as long as the handler runs.
+    #[must_use]
+    pub fn rehearse(&self, call: &Call<'_>, timeout: Duration, state: Box<dyn StateView>, now: Timestamp) -> Rehearsed {
+        let world = World::rehearsed(now, call.event);
+        let (started, mut live) = (Instant::now(), None);
+        let handled = self.handle_event_in(&world, call, timeout, state, None, &mut live);
+        Rehearsed { handled, took: started.elapsed(), memory_bytes: live.map(|live| live.memory_bytes()) }
+    }
+
+    fn handle_event_in(
+        &self,
+        world: &World,
+        call: &Call<'_>,
+        timeout: Duration,
+        state: Box<dyn StateView>,
+        instance: Option<Live>,
+        live: &mut Option<Live>,
+    ) -> Handled {
         let Call { event, subscription, attempt, replay } = *call;
         let occasion = Occasion::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
-        let run = self.run(state, IdSeed::of_delivery(event, subscription, replay), event.inherited(), occasion);
+        let ids = IdSeed::of_delivery(event, subscription, replay);
+        let run = self.run(world, state, ids, event.inherited(), occasion);
         let prepared = match &self.code {
-            Code::Component(prepared) if prepared.events.is_some() => prepared,
+            Code::Component(prepared) if prepared.handles_events() => prepared,
             Code::Component(_) => {
                 let reason = format!("plugin `{}` exports no event handler", self.name);
                 return Handled::without(Outcome::Reject(Failure { cause: Cause::NoHandler, reason }));
@@ -354,7 +256,7 @@ impl Generation {
             Code::Native(handler) => return run_native(*handler, event, run),
         };
         let timeout = timeout.min(self.settings.limits.timeout);
-        let result = self.call(prepared, run, timeout, live, |Live { store, events, .. }| {
+        let result = self.call(prepared, run, timeout, instance, live, |live| {
             let extensions = pairs(&event.extensions);
             let delivery = wire::Delivery {
                 event: wire::Event {
@@ -372,12 +274,12 @@ impl Generation {
                 attempt,
                 replay: replay.is_some(),
             };
-            events.as_ref().map(|events| events.call_handle(store, delivery)).transpose()
+            let (events, store) = live.events(prepared)?;
+            events.call_handle(store, delivery)
         });
         match result {
-            (Ok(Some(Ok(()))), (effects, _)) => Handled { outcome: Outcome::Ack, effects },
-            (Ok(Some(Err(failure))), _) => Handled::without(outcome_of(failure)),
-            (Ok(None), _) => unreachable!("it was looked for above"),
+            (Ok(Ok(())), (effects, _)) => Handled { outcome: Outcome::Ack, effects },
+            (Ok(Err(failure)), _) => Handled::without(outcome_of(failure)),
             (Err(failure), _) => Handled::without(Outcome::Retry { after: None, failure }),
         }
     }
@@ -386,37 +288,38 @@ impl Generation {
     #[must_use]
     pub fn handle_request(&self, request: &Request, ids: IdSeed, state: Box<dyn StateView>) -> Answered {
         let prepared = match &self.code {
-            Code::Component(prepared) if prepared.http.is_some() => prepared,
+            Code::Component(prepared) if prepared.handles_requests() => prepared,
             Code::Component(_) | Code::Native(_) => {
                 let reason = format!("plugin `{}` exports no HTTP handler", self.name);
                 return Answered::Failed(Failure { cause: Cause::NoHandler, reason });
             }
         };
         let occasion = Occasion::Request { route: format!("{} {}", request.method, request.route) };
-        let run = self.run(state, ids, request.trace(), occasion);
-        let mut live = None;
-        let result =
-            self.call(prepared, run, self.settings.limits.timeout, &mut live, |Live { store, http, .. }| {
-                let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
-                let headers = pairs(request.headers.iter().map(|(name, value)| (name, value)));
-                let request = http_handler::Request {
-                    method: &request.method,
-                    route: &request.route,
-                    path: &request.path,
-                    params: &params,
-                    query: request.query.as_deref(),
-                    headers: &headers,
-                    body: &request.body,
-                };
-                http.as_ref().map(|http| http.call_handle(store, request)).transpose()
-            });
+        let run = self.run(&self.world, state, ids, request.trace(), occasion);
+        let (timeout, mut live) = (self.settings.limits.timeout, None);
+        let result = self.call(prepared, run, timeout, self.idle.take(), &mut live, |live| {
+            let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
+            let headers = pairs(request.headers.iter().map(|(name, value)| (name, value)));
+            let request = http_handler::Request {
+                method: &request.method,
+                route: &request.route,
+                path: &request.path,
+                params: &params,
+                query: request.query.as_deref(),
+                headers: &headers,
+                body: &request.body,
+            };
+            let (http, store) = live.http(prepared)?;
+            http.call_handle(store, request)
+        });
         self.keep(live);
+        self.health.note(match &result.0 {
+            Ok(Ok(response) | Err(response)) => response.status >= 500,
+            Err(_) => true,
+        });
         match result {
-            (Ok(Some(Ok(response))), (effects, reply)) => {
-                Answered::Commit(response_of(response), Box::new(effects), reply)
-            }
-            (Ok(Some(Err(response))), _) => Answered::Discard(response_of(response)),
-            (Ok(None), _) => unreachable!("it was looked for above"),
+            (Ok(Ok(response)), (effects, reply)) => Answered::Commit(response_of(response), Box::new(effects), reply),
+            (Ok(Err(response)), _) => Answered::Discard(response_of(response)),
             (Err(failure), _) => Answered::Failed(failure),
         }
     }
@@ -424,7 +327,7 @@ impl Generation {
     /// Whether requests go to a `wasi:http` handler, by [`Generation::serve`].
     #[must_use]
     pub fn is_service(&self) -> bool {
-        matches!(&self.code, Code::Component(prepared) if prepared.service.is_some() && prepared.http.is_none())
+        matches!(&self.code, Code::Component(prepared) if prepared.serves() && !prepared.handles_requests())
     }
 
     /// Lets a `wasi:http` handler serve a request, and returns what it asked for. Blocks for as long as the
@@ -444,27 +347,29 @@ impl Generation {
             return Err(Failure { cause: Cause::NoHandler, reason });
         };
         let occasion = Occasion::Request { route: route.to_owned() };
-        let run = self.run(state, ids, trace(exchange.request.headers()), occasion);
-        let mut live = None;
-        let (result, (effects, _)) =
-            self.call(prepared, run, self.settings.limits.timeout, &mut live, |Live { store, service, .. }| {
-                let (request, response) = store.data_mut().exchange(exchange)?;
-                service.as_ref().map(|service| service.call_handle(store, request, response)).transpose()
-            });
+        let run = self.run(&self.world, state, ids, trace(exchange.request.headers()), occasion);
+        let (timeout, mut live) = (self.settings.limits.timeout, None);
+        let (result, (effects, _)) = self.call(prepared, run, timeout, self.idle.take(), &mut live, |live| {
+            let (service, store) = live.service(prepared)?;
+            let (request, response) = store.data_mut().exchange(exchange)?;
+            service.call_handle(store, request, response)
+        });
         self.keep(live);
-        result.map(|_| effects)
+        self.health.note(result.is_err());
+        result.map(|()| effects)
     }
 
-    /// Calls an instance: the given one, one that is kept, or a fresh one. It is gone if the call ends badly.
+    /// Calls the instance that is given, or a fresh one, and leaves it. It is gone if the call ends badly.
     fn call<T>(
         &self,
         prepared: &Prepared,
         run: Run,
         timeout: Duration,
+        instance: Option<Live>,
         live: &mut Option<Live>,
         call: impl FnOnce(&mut Live) -> wasmtime::Result<T>,
     ) -> (Result<T, Failure>, (Effects, Option<ReplyTo>)) {
-        let mut instance = match live.take().or_else(|| self.idle.take()) {
+        let mut instance = match instance {
             Some(mut instance) => {
                 give_time(&mut instance.store, timeout);
                 instance
@@ -485,7 +390,7 @@ impl Generation {
                 *live = Some(instance);
                 (Ok(value), asked)
             }
-            Err(error) => (Err(failure(&error, instance.store.data(), timeout)), Default::default()),
+            Err(error) => (Err(Ended::of(&error, instance.store.data()).failure(timeout)), Default::default()),
         }
     }
 
@@ -498,6 +403,7 @@ impl Generation {
 
     fn run(
         &self,
+        world: &World,
         state: Box<dyn StateView>,
         ids: IdSeed,
         inherited: BTreeMap<String, String>,
@@ -506,7 +412,8 @@ impl Generation {
         Run {
             plugin: Arc::clone(&self.name),
             settings: Arc::clone(&self.settings),
-            clock: self.clock.clone(),
+            connections: Arc::clone(&self.room.connections),
+            world: world.clone(),
             buffer: imports::buffer(state, &self.settings),
             ids,
             ids_given: 0,
@@ -529,53 +436,6 @@ fn run_native(handler: NativeHandler, event: &Event, run: Run) -> Handled {
     let outcome = handler(event, &mut |event_type, json| invocation.publish_json(event_type, json));
     let (effects, _) = invocation.end();
     if outcome == Outcome::Ack { Handled { outcome, effects } } else { Handled::without(outcome) }
-}
-
-/// How a call that returned no value ended.
-struct Ended {
-    cause: Cause,
-    reason: String,
-}
-
-impl Ended {
-    fn of(error: &wasmtime::Error, invocation: &Invocation) -> Self {
-        if let Some(wasi) = &invocation.wasi {
-            wasi.output.end();
-        }
-        let trap = error.downcast_ref::<Trap>().copied();
-        if trap == Some(Trap::Interrupt) {
-            return Self { cause: Cause::Timeout, reason: "it was ended because it ran out of time".to_owned() };
-        }
-        if invocation.meter.was_refused {
-            return Self {
-                cause: Cause::OutOfMemory,
-                reason: "it asked for more memory than its limit allows".to_owned(),
-            };
-        }
-        let what = invocation.panic.clone().unwrap_or_else(|| match trap {
-            Some(trap) => trap.to_string(),
-            None => error.root_cause().to_string(),
-        });
-        let frames = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
-        let mut reason = if frames.is_empty() { what } else { format!("{what} (in {})", frames.join(" < ")) };
-        let printed = invocation.wasi.as_ref().map(|wasi| wasi.output.tail()).unwrap_or_default();
-        if !printed.is_empty() {
-            reason.push_str("; its standard error ends with:\n");
-            reason.push_str(&printed);
-        }
-        Self { cause: Cause::Trap, reason: super::log::visible(&reason) }
-    }
-}
-
-/// The innermost functions of the guest that are not the runtime's own.
-fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
-    const RUNTIME: [&str; 5] = ["std::", "core::", "alloc::", "__rust", "rust_begin_unwind"];
-    let names = backtrace.frames().iter().filter_map(wasmtime::FrameInfo::func_name).map(demangled);
-    names.filter(|name| !RUNTIME.iter().any(|prefix| name.contains(prefix))).take(4).collect()
-}
-
-fn demangled(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
 }
 
 fn outcome_of(failure: wire::Failure) -> Outcome {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::generation::Live;
+use super::prepared::Live;
 
 /// The instances of one generation that wait; the last one that ran goes first, since its memory is warm.
 #[derive(Debug)]

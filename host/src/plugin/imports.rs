@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::Semaphore;
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::bindings::sandbus::plugin::{bus, rules as wire_rules, types};
@@ -19,6 +20,7 @@ use super::log::Lines;
 use super::rules;
 use super::settings::Settings;
 use super::wasi::Wasi;
+use super::world::World;
 use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::{Event, IdSeed};
 use crate::outcome::{StateView, SubscriptionChange};
@@ -47,7 +49,9 @@ impl std::fmt::Debug for Invocation {
 pub(super) struct Run {
     pub(super) plugin: Arc<str>,
     pub(super) settings: Arc<Settings>,
-    pub(super) clock: Clock,
+    /// Places for requests that the plugin has open at a time.
+    pub(super) connections: Arc<Semaphore>,
+    pub(super) world: World,
     pub(super) buffer: Buffer,
     pub(super) ids: IdSeed,
     /// How many ids have been given away.
@@ -158,6 +162,11 @@ impl Invocation {
 }
 
 impl Run {
+    fn draw(&mut self, bytes: &mut [u8]) -> wasmtime::Result<()> {
+        let drawn = self.world.chance.fill(bytes);
+        drawn.map_err(|error| wasmtime::Error::msg(format!("no random bytes: {error}")))
+    }
+
     fn event(&mut self, message: bus::Message) -> Result<(Event, Option<Timestamp>), bus::Error> {
         let event_type = message.type_;
         Pattern::parse(&event_type)
@@ -171,7 +180,7 @@ impl Run {
             );
             return Err(bus::Error::Denied(reason));
         }
-        let now = self.clock.now();
+        let now = self.world.clock.now();
         let due = match message.due {
             bus::Due::Now => None,
             bus::Due::AfterMs(delay) if Duration::from_millis(delay) > FARTHEST => {
@@ -442,7 +451,7 @@ impl logging::Host for Invocation {
 impl wall_clock::Host for Invocation {
     #[allow(clippy::disallowed_methods, reason = "the guest asks for the time of day")]
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        let since = match &self.run()?.clock {
+        let since = match &self.run()?.world.clock {
             // The system's has a finer resolution than a timestamp.
             Clock::System => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             clock @ Clock::Manual(_) => Duration::from_millis(clock.now().0),
@@ -457,26 +466,21 @@ impl wall_clock::Host for Invocation {
 
 impl random::Host for Invocation {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        self.run()?;
+        let run = self.run()?;
         if len > RANDOM_LIMIT_BYTES {
             let reason = format!("{len} random bytes were asked for; {RANDOM_LIMIT_BYTES} is the limit");
             return Err(wasmtime::Error::msg(reason));
         }
         let mut bytes = vec![0; usize::try_from(len)?];
-        fill(&mut bytes)?;
+        run.draw(&mut bytes)?;
         Ok(bytes)
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.run()?;
         let mut bytes = [0; 8];
-        fill(&mut bytes)?;
+        self.run()?.draw(&mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
     }
-}
-
-fn fill(bytes: &mut [u8]) -> wasmtime::Result<()> {
-    getrandom::fill(bytes).map_err(|error| wasmtime::Error::msg(format!("no random bytes: {error}")))
 }
 
 /// A buffer of effects for a run.

@@ -52,6 +52,11 @@ impl Meter {
     pub(super) fn new(limit_bytes: usize) -> Self {
         Self { limit_bytes, used_bytes: 0, was_refused: false }
     }
+
+    /// What there is now.
+    pub(super) fn used_bytes(&self) -> usize {
+        self.used_bytes
+    }
 }
 
 impl ResourceLimiter for Meter {

@@ -126,7 +126,7 @@ mod tests {
     use crate::plugin::engine::{EngineConfig, settings};
 
     fn linking() -> Linking {
-        let config = EngineConfig { concurrency: 1, memory_bytes: 1 << 20 };
+        let config = EngineConfig { concurrency: 1, memory_bytes: 1 << 20, source_lines: false };
         Linking::new(&Engine::new(&settings(config)).unwrap()).unwrap()
     }
 

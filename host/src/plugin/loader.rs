@@ -10,12 +10,13 @@ use wasmtime::Engine;
 use super::compile::{CodeCache, CompileError, Digest};
 use super::descriptor::Descriptor;
 use super::engine::{self, EngineConfig, EngineError};
-use super::generation::{Generation, PrepareError, Prepared};
+use super::generation::Generation;
 use super::idle::Idle;
 use super::linking::Linking;
+use super::prepared::{PrepareError, Prepared};
 use super::settings::{Defaults, Mismatch, Settings};
 use super::sidecar::Sidecar;
-use crate::clock::Clock;
+use super::world::World;
 use crate::threads::Pace;
 
 /// Makes generations.
@@ -23,7 +24,7 @@ pub struct Loader {
     linking: Linking,
     cache: CodeCache,
     defaults: Defaults,
-    clock: Clock,
+    world: World,
     /// Rooms by plugin: all generations of one share it, so that a swap does not double it.
     rooms: Mutex<HashMap<String, Arc<Room>>>,
     /// Places for instances that wait for another call.
@@ -36,6 +37,9 @@ pub struct Loader {
 /// failure.
 pub const RERUN_LIMIT: u32 = 32;
 
+/// How many requests a plugin may have open at a time; further ones wait.
+const CONNECTIONS: usize = 64;
+
 /// What bounds a plugin's invocations.
 #[derive(Debug)]
 pub struct Room {
@@ -43,6 +47,8 @@ pub struct Room {
     pub places: Arc<Semaphore>,
     /// Held by an invocation that runs again after a conflict, so that such ones don't defeat each other.
     pub again: Arc<tokio::sync::Mutex<()>>,
+    /// Places for requests that its invocations have open at a time.
+    pub(super) connections: Arc<Semaphore>,
     /// How quick its invocations have been lately.
     pub pace: Pace,
     size: usize,
@@ -71,6 +77,9 @@ pub enum LoadError {
     /// It is no plugin.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    /// It is another plugin than it should be.
+    #[error("it is the plugin `{0}`")]
+    OtherPlugin(String),
     /// Its sidecar is malformed.
     #[error("its sidecar is refused: {0}")]
     Sidecar(String),
@@ -80,16 +89,16 @@ pub enum LoadError {
 }
 
 impl Loader {
-    /// Starts the engine, with compiled code kept in a directory.
+    /// Starts the engine, with compiled code kept in a directory, for plugins of a world.
     ///
     /// # Errors
     /// If the engine cannot be started.
-    pub fn new(config: EngineConfig, cache: PathBuf, defaults: Defaults, clock: Clock) -> Result<Self, EngineError> {
+    pub fn new(config: EngineConfig, cache: PathBuf, defaults: Defaults, world: World) -> Result<Self, EngineError> {
         let engine = engine::start(config)?;
         let linking = Linking::new(&engine)?;
         let cache = CodeCache::new(cache, engine.clone());
         let idle = Arc::new(Semaphore::new(config.concurrency));
-        Ok(Self { linking, cache, defaults, clock, rooms: Mutex::default(), idle, _engine: engine })
+        Ok(Self { linking, cache, defaults, world, rooms: Mutex::default(), idle, _engine: engine })
     }
 
     /// Makes a generation of a file's bytes and its sidecar's text. Blocks for as long as it compiles.
@@ -103,14 +112,26 @@ impl Loader {
         let describes_itself = prepared.describes_itself();
         let descriptor = match describes_itself {
             true => self.descriptor(&prepared, &digest)?,
-            false => prepared.described_by(sidecar, self.clock.now())?,
+            false => prepared.described_by(sidecar, self.world.clock.now())?,
         };
         sidecar.check_description(describes_itself)?;
         prepared.check_handlers(&descriptor)?;
         let settings = Settings::new(&descriptor, sidecar, &self.defaults)?;
         let room = self.room(&descriptor.name, settings.concurrency.get() as usize);
         let idle = Idle::new(Arc::clone(&self.idle));
-        Ok(Generation::new(digest, Arc::new(descriptor), settings, room, prepared, self.clock.clone(), idle))
+        Ok(Generation::new(digest, Arc::new(descriptor), settings, room, prepared, self.world.clone(), idle))
+    }
+
+    /// Makes a generation of another file's bytes that could take the place of one: with its sidecar.
+    ///
+    /// # Errors
+    /// What is wrong with the file, beside that sidecar too.
+    pub fn load_beside(&self, bytes: &[u8], live: &Generation) -> Result<Generation, LoadError> {
+        let generation = self.load(bytes, &live.settings.sidecar)?;
+        match generation.name == live.name {
+            true => Ok(generation),
+            false => Err(LoadError::OtherPlugin(generation.name.to_string())),
+        }
     }
 
     /// The descriptor, asked for once for each digest.
@@ -119,7 +140,7 @@ impl Loader {
         if let Some(descriptor) = kept {
             return Ok(descriptor);
         }
-        let descriptor = prepared.describe(self.clock.now())?;
+        let descriptor = prepared.describe(self.world.clock.now())?;
         match serde_json::to_string(&descriptor) {
             Ok(text) => self.cache.keep_note(digest, &text),
             Err(error) => tracing::warn!(%error, "a descriptor could not be cached"),
@@ -132,8 +153,13 @@ impl Loader {
         if let Some(room) = rooms.get(plugin).filter(|room| room.size == size) {
             return Arc::clone(room);
         }
-        let room = Room { places: Arc::new(Semaphore::new(size)), again: Arc::default(), pace: Pace::default(), size };
-        let room = Arc::new(room);
+        let room = Arc::new(Room {
+            places: Arc::new(Semaphore::new(size)),
+            again: Arc::default(),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            pace: Pace::default(),
+            size,
+        });
         rooms.insert(plugin.to_owned(), Arc::clone(&room));
         room
     }

@@ -3,13 +3,16 @@
 //! Only this module names wasmtime. It never calls the bus: an invocation returns an outcome with its
 //! effects, and whoever asked for it commits them.
 
+mod archive;
 mod bindings;
 mod buffer;
 mod compile;
 mod descriptor;
+mod ended;
 mod engine;
 mod folder;
 mod generation;
+mod health;
 mod idle;
 mod imports;
 mod keeper;
@@ -17,6 +20,7 @@ mod limits;
 mod linking;
 mod loader;
 mod log;
+mod prepared;
 mod registry;
 #[cfg(test)]
 mod reset;
@@ -24,17 +28,23 @@ mod rules;
 mod settings;
 mod sidecar;
 mod wasi;
+mod world;
 
+pub use archive::{Kept, Pin};
 pub use compile::{CompileError, Digest};
 pub use descriptor::{ConfigKey, Descriptor, Invalid, Route, Subscription};
 pub use engine::{EngineConfig, EngineError, settings as engine_settings};
-pub use generation::{Answered, Call, Generation, Handled, Live, NativeHandler, PrepareError, Request, Response};
+pub use generation::{Answered, Call, Generation, Handled, NativeHandler, Rehearsed, Request, Response};
+pub use health::RollbackRule;
 pub use imports::{REPLY_LIMIT, ReplyTo};
-pub use keeper::{Declare, Folder, Keeper, Status};
+pub use keeper::{Declare, FILE_LIMIT_BYTES, Folder, Keeper, Places, Rehearse, RollbackError, RolledBack, Status};
 pub use limits::Limits;
 pub use loader::{LoadError, Loader, RERUN_LIMIT, Room};
+pub(crate) use log::visible;
+pub use prepared::{Live, PrepareError};
 pub use registry::{Found, Registry, RouteConflict, Snapshot};
 pub use rules::Invalid as InvalidRule;
 pub use settings::{Defaults, Mismatch, Settings};
-pub use sidecar::{Grants, LimitOverrides, Sidecar, SubscriptionOverrides};
+pub use sidecar::{CanaryRule, Grants, LimitOverrides, Sidecar, SubscriptionOverrides};
 pub use wasi::{Exchange, Head};
+pub use world::World;

@@ -179,7 +179,7 @@ fn untouched() -> Vec<i64> {
 
 #[test]
 fn no_invocation_sees_what_another_one_left() {
-    let config = EngineConfig { concurrency: 1, memory_bytes: 64 << 16 };
+    let config = EngineConfig { concurrency: 1, memory_bytes: 64 << 16, source_lines: false };
     let engine = Engine::new(&settings(config)).unwrap();
     let component = component(&engine);
     let untouched = untouched();

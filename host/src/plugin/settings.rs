@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 
 use super::descriptor::{self, Descriptor};
+use super::health::RollbackRule;
 use super::limits::Limits;
 use super::rules;
-use super::sidecar::{Sidecar, SubscriptionOverrides};
+use super::sidecar::{CanaryRule, Sidecar, SubscriptionOverrides};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, Target};
 
@@ -40,6 +41,14 @@ pub struct Settings {
     pub subscribe: Vec<Pattern>,
     /// Hosts that its webhooks may go to.
     pub webhooks: Vec<String>,
+    /// Hosts that it may send requests to.
+    pub http: Vec<String>,
+    /// The operator's word that is part of it.
+    pub sidecar: Sidecar,
+    /// What must be so before it takes over from another generation.
+    pub canary: Option<CanaryRule>,
+    /// When it gives way to the generation before.
+    pub rollback: Option<RollbackRule>,
     /// Its configuration.
     pub config: BTreeMap<String, String>,
     /// Its declared subscriptions, and its schedules as far as it may publish their events.
@@ -71,6 +80,9 @@ pub enum Mismatch {
         "the plugin serves `wasi:http` and needs routes in a sidecar; for all of them: routes = [\"* /\", \"* /{{*path}}\"]"
     )]
     NoRoutes,
+    /// A rule for rolling back would always hold, or never.
+    #[error("rollback.failures_percent is {0}; it is from 1 to 100")]
+    Percent(u32),
     /// A rule for a subscription is malformed.
     #[error("subscription `{0}`: {1}")]
     Rule(String, rules::Invalid),
@@ -93,6 +105,9 @@ impl Settings {
         if limits.timeout.is_zero() {
             return Err(Mismatch::NoTime);
         }
+        if let Some(rule) = sidecar.rollback.filter(|rule| !(1..=100).contains(&rule.failures_percent)) {
+            return Err(Mismatch::Percent(rule.failures_percent));
+        }
         let publish = sidecar.grants.publish.clone().unwrap_or_else(|| descriptor.publishes.clone());
         let granted = |event_type: &str| publish.iter().any(|pattern| pattern.matches(event_type));
         let schedules = descriptor.schedules.iter().filter(|(_, schedule)| granted(&schedule.event_type));
@@ -109,6 +124,10 @@ impl Settings {
             publish,
             subscribe: sidecar.grants.subscribe.clone().unwrap_or_else(|| descriptor.subscribes.clone()),
             webhooks: sidecar.grants.webhooks.clone(),
+            http: sidecar.grants.http.clone(),
+            sidecar: sidecar.clone(),
+            canary: sidecar.canary,
+            rollback: sidecar.rollback,
             config: config(descriptor, sidecar)?,
             declared,
         })

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::bindings::exports::sandbus::plugin::descriptor as wire;
 use super::descriptor::METHODS;
+use super::health::RollbackRule;
 use super::rules;
 use super::settings::Mismatch;
 use crate::pattern::Pattern;
@@ -30,11 +31,31 @@ pub struct Sidecar {
     pub limits: LimitOverrides,
     /// What it may reach.
     pub grants: Grants,
+    /// What must be so before a new file takes over from the one that runs.
+    pub canary: Option<CanaryRule>,
+    /// When the generation before takes over again.
+    pub rollback: Option<RollbackRule>,
     /// Rules for its declared subscriptions, by name.
     pub subscriptions: BTreeMap<String, SubscriptionOverrides>,
     /// The name of the file that it stands beside, without its extension.
     #[serde(skip)]
     pub stem: String,
+}
+
+/// A new file must handle the past as the one that runs does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CanaryRule {
+    /// How many of the last events both handle.
+    pub last: usize,
+    /// How many of them may be handled differently.
+    pub differences: usize,
+}
+
+impl Default for CanaryRule {
+    fn default() -> Self {
+        Self { last: 100, differences: 0 }
+    }
 }
 
 /// Limits of the plugin's invocations.
@@ -62,6 +83,8 @@ pub struct Grants {
     pub subscribe: Option<Vec<Pattern>>,
     /// Hosts that its webhooks may go to, as `host` or `host:port`; none when left out.
     pub webhooks: Vec<String>,
+    /// Hosts that it may send requests to by `wasi:http`, as `host` or `host:port`; none when left out.
+    pub http: Vec<String>,
 }
 
 /// Rules of one subscription.

@@ -3,18 +3,20 @@
 //! printed becomes log lines. Requests over HTTP go where the operator lets them.
 
 mod http;
+mod outgoing;
 mod output;
 mod wait;
 
 use std::time::{Duration, SystemTime};
 
 use wasmtime::component::Linker;
-use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView, p2};
+use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxView, WasiView, p2};
 
 use self::http::Http;
 pub use self::http::{Exchange, Head};
 pub(super) use self::output::Output;
 use super::imports::{Invocation, RANDOM_LIMIT_BYTES};
+use super::world::{Chance, World};
 use crate::clock::Clock;
 
 /// What the standard interfaces keep for one instance.
@@ -25,13 +27,24 @@ pub(super) struct Wasi {
 }
 
 impl Wasi {
-    fn new(clock: Clock) -> Self {
+    fn new(mut world: World) -> Self {
+        /// As many bytes of a seeded chance as come before they come again.
+        const SEEDED: usize = 4 << 10;
         let output = Output::default();
         let mut context = WasiCtx::builder();
+        if matches!(world.chance, Chance::Seeded { .. }) {
+            let mut bytes = vec![0; SEEDED];
+            // A seed gives bytes whatever happens.
+            let _ = world.chance.fill(&mut bytes);
+            context
+                .secure_random(Deterministic::new(bytes.clone()))
+                .insecure_random(Deterministic::new(bytes))
+                .insecure_random_seed(0);
+        }
         context
             .stdout(output.stdout())
             .stderr(output.stderr())
-            .wall_clock(WallClock(clock))
+            .wall_clock(WallClock(world.clock))
             .max_random_size(RANDOM_LIMIT_BYTES)
             .allow_tcp(false)
             .allow_udp(false);
@@ -44,7 +57,7 @@ impl Invocation {
     fn wasi(&mut self) -> &mut Wasi {
         let run = self.run.as_ref();
         self.wasi.get_or_insert_with(|| {
-            let wasi = Wasi::new(run.map_or(Clock::System, |run| run.clock.clone()));
+            let wasi = Wasi::new(run.map(|run| run.world.clone()).unwrap_or_default());
             wasi.output.begin(run.map(|run| run.lines.clone()));
             Box::new(wasi)
         })

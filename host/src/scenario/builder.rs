@@ -1,11 +1,12 @@
 //! Scenarios as tests in Rust build them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::script::{Act, Given, Moment, Step, parse_event};
+use super::script::{Act, Given, Moment, Step, WrittenStub, parse_event};
 use super::stage::{self, Cast};
 use super::{Error, Played};
 use crate::plugin::Sidecar;
@@ -55,6 +56,15 @@ impl Scenario {
     #[must_use]
     pub fn sidecar(mut self, sidecar: Sidecar) -> Self {
         self.given.sidecar = sidecar;
+        self
+    }
+
+    /// A request that the plugin sends, `GET https://api.example.com/rates`, is answered with a status and JSON.
+    /// `*` at its end stands for any rest. Its host is granted.
+    #[must_use]
+    pub fn http(mut self, request: &str, status: u16, json: Value) -> Self {
+        let (request, headers) = (request.to_owned(), BTreeMap::new());
+        self.given.http.push(WrittenStub { request, status, headers, json: Some(json), body: None });
         self
     }
 

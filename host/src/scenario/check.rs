@@ -71,6 +71,7 @@ fn compare(then: &Then, seen: &Seen) -> Vec<String> {
     found.extend(list("scheduled", then.scheduled.as_deref(), || seen.scheduled.clone()));
     found.extend(list("dead_letters", then.dead_letters.as_deref(), || seen.dead_letters.clone()));
     found.extend(list("subscriptions", then.subscriptions.as_deref(), || seen.subscriptions.clone()));
+    found.extend(list("requests", then.requests.as_deref(), || seen.requests.clone()));
     for (key, expected) in &then.state {
         match seen.state.get(key) {
             Some(value) => found.extend(mismatches(&format!("state[{key:?}]"), expected, value)),

@@ -24,7 +24,8 @@
 //! ```
 //!
 //! It has a bus of its own in a temporary directory, one engine, and one delivery at a time in a fixed order,
-//! so that a scenario plays the same each time. What would leave the host, such as a webhook's delivery, waits.
+//! so that a scenario plays the same each time. Requests that a plugin sends are answered by the scenario, and by
+//! nobody else. A webhook's delivery waits.
 
 mod builder;
 mod check;

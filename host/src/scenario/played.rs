@@ -25,6 +25,8 @@ pub struct Seen {
     pub logs: Vec<String>,
     /// What the request was answered, if it was one: `status`, `headers`, and `json` or `body`.
     pub response: Option<Value>,
+    /// The requests that the plugins sent, in order.
+    pub requests: Vec<Value>,
     /// The plugin's state afterwards.
     pub state: BTreeMap<String, Value>,
     /// The events that come later, afterwards.
@@ -84,6 +86,12 @@ impl Played {
         &self.all.logs
     }
 
+    /// The requests that the plugins sent.
+    #[must_use]
+    pub fn requests(&self) -> &[Value] {
+        &self.all.requests
+    }
+
     /// The dead letters at the end.
     #[must_use]
     pub fn dead_letters(&self) -> &[Value] {
@@ -100,12 +108,11 @@ impl Played {
 impl Seen {
     /// Takes over what a later step led to.
     pub(super) fn then(&mut self, later: Self) {
-        self.attempts.extend(later.attempts);
-        self.published.extend(later.published);
-        self.logs.extend(later.logs);
-        let response = later.response.or(self.response.take());
-        let (attempts, published, logs) =
-            (std::mem::take(&mut self.attempts), std::mem::take(&mut self.published), std::mem::take(&mut self.logs));
-        *self = Self { attempts, published, logs, response, ..later };
+        let before = std::mem::replace(self, later);
+        self.attempts.splice(..0, before.attempts);
+        self.published.splice(..0, before.published);
+        self.requests.splice(..0, before.requests);
+        self.logs.splice(..0, before.logs);
+        self.response = self.response.take().or(before.response);
     }
 }

@@ -24,8 +24,10 @@ use serde_json::{Value, json};
 
 use super::Error;
 use crate::clock::Timestamp;
+use crate::endpoint;
 use crate::event::Event;
 use crate::ingress::cloudevents::{self, Mode};
+use crate::outbound::{self, Stub};
 use crate::plugin::Sidecar;
 
 /// A file of scenarios.
@@ -68,8 +70,50 @@ pub struct Given {
     pub state_text: BTreeMap<String, String>,
     /// Values of its configuration.
     pub config: BTreeMap<String, String>,
+    /// What the requests are answered that it sends; the first one that fits counts. Their hosts are granted.
+    pub http: Vec<WrittenStub>,
     /// The rest of its sidecar: limits, grants, rules for its subscriptions.
     pub sidecar: Sidecar,
+}
+
+/// An answer to a request that the plugin sends, as it is written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenStub {
+    /// The method and the address, as in `GET https://api.example.com/rates`. `*` at its end stands for any rest.
+    pub request: String,
+    /// The status; 200 when left out.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// The headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The body, in JSON.
+    pub json: Option<Value>,
+    /// The body, as it is.
+    pub body: Option<String>,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+impl WrittenStub {
+    fn host(&self) -> Result<String, Error> {
+        let malformed = |reason| Error::Malformed(format!("`{}` is no request to answer: {reason}", self.request));
+        let (_, address) = self.request.split_once(' ').ok_or_else(|| malformed("it has no method".to_owned()))?;
+        endpoint::host_and_port(address.trim_end_matches('*')).map_err(malformed)
+    }
+
+    fn stub(&self) -> Stub {
+        let mut headers: Vec<_> = self.headers.clone().into_iter().collect();
+        if self.json.is_some() {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        let json = self.json.as_ref().map(Value::to_string);
+        let body = json.or_else(|| self.body.clone()).unwrap_or_default().into_bytes();
+        Stub { request: self.request.clone(), status: self.status, headers, body }
+    }
 }
 
 /// One step as it is written: exactly one of `event`, `request`, `events` and `advance`.
@@ -130,6 +174,8 @@ pub struct Then {
     pub subscriptions: Option<Vec<Value>>,
     /// What the request was answered, in part: `status`, `headers`, `json`, `body`.
     pub response: Option<Value>,
+    /// All requests that the plugin sent, in order, each in part: `request`, `headers`, `json`, `body`.
+    pub requests: Option<Vec<Value>>,
 }
 
 /// What happens, and when.
@@ -190,12 +236,22 @@ fn read(path: &Path) -> Result<String, Error> {
 }
 
 impl Given {
-    /// The sidecar with the configuration put in.
-    #[must_use]
-    pub fn whole_sidecar(&self) -> Sidecar {
+    /// The sidecar with the configuration and the hosts of the stubs put in.
+    ///
+    /// # Errors
+    /// If a stub names no host.
+    pub fn whole_sidecar(&self) -> Result<Sidecar, Error> {
         let mut sidecar = self.sidecar.clone();
         sidecar.config.extend(self.config.clone());
-        sidecar
+        let hosts: Vec<_> = self.http.iter().map(WrittenStub::host).collect::<Result<_, _>>()?;
+        sidecar.grants.http.extend(hosts);
+        Ok(sidecar)
+    }
+
+    /// What answers the requests that plugins send.
+    #[must_use]
+    pub fn outbound(&self) -> outbound::Script {
+        outbound::Script::new(self.http.iter().map(WrittenStub::stub).collect())
     }
 
     /// The state in bytes.

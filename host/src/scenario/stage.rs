@@ -2,6 +2,7 @@
 //! stands still until it is moved.
 
 mod request;
+mod service;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,9 @@ use crate::bus::{Bus, Claim, CommitError, DeadLetterFilter, Delivery, Embedded, 
 use crate::clock::{Clock, Timestamp};
 use crate::config::SandboxConfig;
 use crate::event::{Event, Position};
+use crate::outbound::{self, Outbound, Sent};
 use crate::outcome::{Cause, Effects, Failure, Outcome, Publish, Write};
-use crate::plugin::{Call, EngineConfig, Generation, Handled, Loader, Registry, Sidecar};
+use crate::plugin::{Call, EngineConfig, Generation, Handled, Loader, Registry, Sidecar, World};
 use crate::subscription::Target;
 
 /// The most deliveries before a step counts as endless, and the most moments on the way to a time.
@@ -56,6 +58,8 @@ struct Stage {
     bus: Embedded,
     registry: Registry,
     clock: Clock,
+    /// Answers the plugins' requests.
+    outbound: Arc<outbound::Script>,
     beginning: Timestamp,
     /// The plugin whose state is looked at.
     plugin: Arc<str>,
@@ -73,18 +77,20 @@ impl Stage {
         let directory = tempfile::tempdir().map_err(broken)?;
         let beginning = cast.given.beginning()?;
         let clock = Clock::manual(beginning);
-        let loader = loader(directory.path(), clock.clone())?;
+        let outbound = Arc::new(cast.given.outbound());
+        let world = World::new(clock.clone(), Outbound::Scripted(Arc::clone(&outbound)));
+        let loader = loader(directory.path(), world)?;
         let bus = Embedded::open(&directory.path().join("data"), clock.clone(), Settings::default()).map_err(broken)?;
         let registry = Registry::default();
         for other in cast.others {
             enter(&loader, &bus, &registry, other, &Sidecar::default()).await?;
         }
-        let plugin = enter(&loader, &bus, &registry, cast.wasm, &cast.given.whole_sidecar()).await?;
+        let plugin = enter(&loader, &bus, &registry, cast.wasm, &cast.given.whole_sidecar()?).await?;
         let writes = cast.given.state_bytes().into_iter().map(|(key, value)| (key, Write::Set(value)));
         let effects = Effects { writes: writes.collect(), ..Effects::default() };
         bus.commit(&plugin, effects).await.map_err(broken)?;
         let (own, looked, seen) = Default::default();
-        Ok(Self { bus, registry, clock, beginning, plugin, own, looked, seen, _directory: directory })
+        Ok(Self { bus, registry, clock, outbound, beginning, plugin, own, looked, seen, _directory: directory })
     }
 
     async fn play(&mut self, steps: &[Step]) -> Result<Played, Error> {
@@ -208,7 +214,7 @@ impl Stage {
             replay: delivery.replay,
         };
         let state = self.bus.state(&generation.name);
-        let (handled, lines) = logs::capture(|| generation.handle_event(&call, timeout, state, &mut None));
+        let (handled, lines) = run(|| generation.handle_event(&call, timeout, state, &mut None));
         self.seen.logs.extend(lines);
         handled
     }
@@ -239,6 +245,7 @@ impl Stage {
     async fn look(&mut self) -> Result<(), Error> {
         self.seen.published = self.published().await?;
         self.seen.state = self.state()?;
+        self.seen.requests = self.outbound.take_sent().iter().map(Sent::to_json).collect();
         let scheduled = self.bus.scheduled(PAGE).await.map_err(broken)?;
         self.seen.scheduled = scheduled
             .iter()
@@ -307,6 +314,14 @@ impl Stage {
     }
 }
 
+/// Runs a handler on a thread of its own, where it may wait in the host. Returns what plugins logged, too.
+fn run<T: Send>(handler: impl FnOnce() -> T + Send) -> (T, Vec<String>) {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| logs::capture(handler));
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 /// Bytes as JSON if they are, else as text.
 fn readable(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
@@ -321,7 +336,8 @@ async fn enter(
     sidecar: &Sidecar,
 ) -> Result<Arc<str>, Error> {
     let bytes = std::fs::read(wasm).map_err(|error| Error::Read { path: wasm.to_owned(), error })?;
-    let loaded = loader.load(&bytes, sidecar);
+    let stem = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let loaded = loader.load(&bytes, &Sidecar { stem, ..sidecar.clone() });
     let generation = loaded.map_err(|error| Error::Load { path: wasm.to_owned(), error })?;
     registry.check_routes(&generation.name, &generation.descriptor.routes).map_err(broken)?;
     bus.declare(&generation.name, generation.settings.declared.clone()).await.map_err(broken)?;
@@ -330,13 +346,14 @@ async fn enter(
     Ok(name)
 }
 
-fn loader(directory: &Path, clock: Clock) -> Result<Loader, Error> {
+fn loader(directory: &Path, world: World) -> Result<Loader, Error> {
     /// One invocation runs at a time.
     const CONCURRENCY: usize = 2;
     let sandbox = SandboxConfig::default();
-    let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: sandbox.memory_ceiling_bytes };
+    let engine =
+        EngineConfig { concurrency: CONCURRENCY, memory_bytes: sandbox.memory_ceiling_bytes, source_lines: true };
     let cache = code_cache().unwrap_or_else(|| directory.join("cache"));
-    Loader::new(engine, cache, sandbox.plugin_defaults(), clock).map_err(broken)
+    Loader::new(engine, cache, sandbox.plugin_defaults(), world).map_err(broken)
 }
 
 /// Where compiled code is kept between runs: to compile a language's runtime takes seconds.

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use super::{CURRENT, Inner, Published, Reply};
 use crate::bindings::sandbus::plugin::bus;
 use crate::bindings::wasi::logging::logging::Level;
+#[cfg(feature = "client")]
+use crate::client::{Answer, Call, SendError};
 use crate::rfc3339;
 use crate::subscriptions::Subscription;
 
@@ -102,6 +104,20 @@ pub(crate) fn state_increment(key: &str, delta: i64) -> Result<i64, String> {
     let sum = number.checked_add(delta).ok_or_else(|| format!("the sum at `{key}` passes the range of i64"))?;
     state_set(key, sum.to_string().into_bytes())?;
     Ok(sum)
+}
+
+#[cfg(feature = "client")]
+pub(crate) fn send(call: Call) -> Result<Answer, SendError> {
+    with(|host| {
+        let request = format!("{} {}", call.method, call.url);
+        host.sent.push(call);
+        let fits = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(beginning) => request.starts_with(beginning),
+            None => pattern == request,
+        };
+        let answer = host.answers.iter().find(|(pattern, _)| fits(pattern)).map(|(_, answer)| answer.clone());
+        answer.ok_or_else(|| SendError::Unreachable(format!("the fake host has no answer for `{request}`")))
+    })
 }
 
 pub(crate) fn config_get(key: &str) -> Option<String> {

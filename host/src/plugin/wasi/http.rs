@@ -10,44 +10,28 @@ use hyper::{Request, Response};
 use tokio::sync::oneshot;
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::{IncomingRequest, ResponseOutparam, Scheme};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime_wasi_http::{Error, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::outgoing::Outgoing;
 use crate::plugin::imports::Invocation;
 
 /// What `wasi:http` keeps for one instance.
 #[derive(Default)]
 pub(super) struct Http {
     context: WasiHttpCtx,
-    outbound: Outbound,
+    outbound: Outgoing,
     /// Whether the invocation had effects when the guest last called `wasi:http`.
     has_effects: Arc<AtomicBool>,
 }
 
 impl WasiHttpView for Invocation {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let has_effects = self.run.as_ref().is_some_and(|run| run.buffer.has_effects());
-        let Http { has_effects: known, .. } = &self.wasi().http;
-        known.store(has_effects, Ordering::Relaxed);
-        let Self { wasi, table, .. } = self;
-        let Http { context, outbound, .. } = &mut wasi.as_mut().expect("it has just been made").http;
+        self.wasi();
+        let Self { wasi, table, run, .. } = self;
+        let Http { context, outbound, has_effects } = &mut wasi.as_mut().expect("it has just been made").http;
+        has_effects.store(run.as_ref().is_some_and(|run| run.buffer.has_effects()), Ordering::Relaxed);
+        outbound.begin(run.as_ref());
         WasiHttpCtxView { ctx: context, table, hooks: outbound }
-    }
-}
-
-/// Requests of guests.
-#[derive(Default)]
-struct Outbound;
-
-type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
-
-impl WasiHttpHooks for Outbound {
-    fn send_request(
-        &mut self,
-        _: Request<WasiBody>,
-        _: Option<RequestOptions>,
-        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
     }
 }
 

@@ -7,13 +7,13 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
-use super::{Stage, bounded, readable};
+use super::{Stage, bounded, readable, run};
 use crate::bus::{Bus as _, Reply};
 use crate::event::{Event, IdSeed, is_json};
 use crate::ingress::routes;
 use crate::plugin::{Answered, Found, Generation, ReplyTo, Request, Response};
 use crate::problem::Problem;
-use crate::scenario::{Error, broken, logs};
+use crate::scenario::{Error, broken};
 
 impl Stage {
     pub(super) async fn request(
@@ -26,7 +26,10 @@ impl Stage {
         let answer = match self.find(method, target) {
             Ok((generation, found)) => {
                 let request = Request { headers: headers.to_vec(), body: body.to_vec(), ..found };
-                self.answer(&generation, &request).await?
+                match generation.is_service() {
+                    true => self.serve(&generation, &request).await?,
+                    false => self.answer(&generation, &request).await?,
+                }
             }
             Err(problem) => Err(problem),
         };
@@ -57,7 +60,7 @@ impl Stage {
         request: &Request,
     ) -> Result<Result<axum::response::Response, Problem>, Error> {
         let state = self.bus.state(&generation.name);
-        let (answered, lines) = logs::capture(|| generation.handle_request(request, IdSeed::unique(), state));
+        let (answered, lines) = run(|| generation.handle_request(request, IdSeed::unique(), state));
         self.seen.logs.extend(lines);
         let (mut response, effects, reply_to) = match answered {
             Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),

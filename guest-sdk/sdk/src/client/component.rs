@@ -1,0 +1,132 @@
+//! Sending by `wasi:http`.
+
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    ErrorCode, Fields, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
+};
+use wasip2::io::streams::StreamError;
+
+use super::{Answer, Call, SendError};
+
+/// As much as a stream takes in one call (wasi:io/streams, `blocking-write-and-flush`).
+const PART: usize = 4_096;
+/// As much as is read in one call.
+const READ: u64 = 64 << 10;
+
+pub(crate) fn send(call: Call) -> Result<Answer, SendError> {
+    let (scheme, authority, path) = parts(&call.url)?;
+    let broken = |what: &str| SendError::Unreachable(what.to_owned());
+    let headers = Fields::new();
+    let append = |name: &str, value: &str| {
+        let refused = |error| SendError::Invalid(format!("the header `{name}`: {error:?}"));
+        headers.append(name, value.as_bytes()).map_err(refused)
+    };
+    for (name, value) in &call.headers {
+        append(name, value)?;
+    }
+    if !call.body.is_empty() {
+        append("content-length", &call.body.len().to_string())?;
+    }
+    let request = OutgoingRequest::new(headers);
+    let invalid = |what: &'static str| move |()| SendError::Invalid(format!("its {what}"));
+    request.set_method(&method(&call.method)).map_err(invalid("method"))?;
+    request.set_scheme(Some(&scheme)).map_err(invalid("scheme"))?;
+    request.set_authority(Some(authority)).map_err(invalid("host"))?;
+    request.set_path_with_query(Some(&path)).map_err(invalid("path"))?;
+    let body = request.body().map_err(|()| broken("its body was taken"))?;
+
+    let failed = |code| error(code, authority);
+    let pending = outgoing_handler::handle(request, options(&call)).map_err(failed)?;
+    write(body, &call.body)?;
+    pending.subscribe().block();
+    let response = pending.get().ok_or_else(|| broken("it was not ready"))?;
+    let response = response.map_err(|()| broken("it was taken"))?.map_err(failed)?;
+    let (status, headers) = (response.status(), readable(&response));
+    Ok(Answer { status, headers, body: read(&response)? })
+}
+
+/// Scheme, host with its port, and path with its query.
+fn parts(url: &str) -> Result<(Scheme, &str, String), SendError> {
+    let (scheme, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (Scheme::Https, rest),
+        (None, Some(rest)) => (Scheme::Http, rest),
+        (None, None) => return Err(SendError::Invalid(format!("`{url}` is no http or https address"))),
+    };
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Ok((scheme, authority, path))
+}
+
+fn method(method: &str) -> Method {
+    match method {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "OPTIONS" => Method::Options,
+        "PATCH" => Method::Patch,
+        other => Method::Other(other.to_owned()),
+    }
+}
+
+fn options(call: &Call) -> Option<RequestOptions> {
+    let nanoseconds = u64::try_from(call.timeout?.as_nanos()).unwrap_or(u64::MAX);
+    let options = RequestOptions::new();
+    // A host that knows no timeouts refuses them, and waits as long as it likes.
+    let _ = options.set_connect_timeout(Some(nanoseconds));
+    let _ = options.set_first_byte_timeout(Some(nanoseconds));
+    let _ = options.set_between_bytes_timeout(Some(nanoseconds));
+    Some(options)
+}
+
+fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), SendError> {
+    let broken = |what: &dyn std::fmt::Debug| SendError::Unreachable(format!("the request broke off: {what:?}"));
+    let stream = body.write().map_err(|()| broken(&"its body was taken"))?;
+    for part in bytes.chunks(PART) {
+        match stream.blocking_write_and_flush(part) {
+            Ok(()) => {}
+            // The other side may answer before it has read everything.
+            Err(StreamError::Closed) => break,
+            Err(StreamError::LastOperationFailed(error)) => return Err(broken(&error.to_debug_string())),
+        }
+    }
+    drop(stream);
+    // Whether all of it was read is seen by the answer.
+    drop(OutgoingBody::finish(body, None));
+    Ok(())
+}
+
+fn readable(response: &IncomingResponse) -> Vec<(String, String)> {
+    let headers = response.headers().entries().into_iter();
+    headers.map(|(name, value)| (name.to_lowercase(), String::from_utf8_lossy(&value).into_owned())).collect()
+}
+
+fn read(response: &IncomingResponse) -> Result<Vec<u8>, SendError> {
+    let broken = |what: String| SendError::Unreachable(format!("the answer broke off: {what}"));
+    let body: IncomingBody = response.consume().map_err(|()| broken("it was taken".to_owned()))?;
+    let stream = body.stream().map_err(|()| broken("it was taken".to_owned()))?;
+    let mut bytes = Vec::new();
+    loop {
+        match stream.blocking_read(READ) {
+            Ok(part) => bytes.extend(part),
+            Err(StreamError::Closed) => return Ok(bytes),
+            Err(StreamError::LastOperationFailed(error)) => return Err(broken(error.to_debug_string())),
+        }
+    }
+}
+
+fn error(code: ErrorCode, authority: &str) -> SendError {
+    match code {
+        ErrorCode::HttpRequestDenied => SendError::Denied(authority.to_owned()),
+        ErrorCode::HttpRequestUriInvalid | ErrorCode::HttpRequestMethodInvalid => {
+            SendError::Invalid("its address or its method".to_owned())
+        }
+        ErrorCode::ConnectionTimeout | ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => {
+            SendError::Timeout
+        }
+        ErrorCode::InternalError(reason) => SendError::Unreachable(reason.unwrap_or_else(|| "it failed".to_owned())),
+        other => SendError::Unreachable(format!("{other:?}")),
+    }
+}

@@ -1,0 +1,149 @@
+//! What a handler came to, as a value, and where two such values differ.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::outcome::{Effects, Outcome, Publish, SubscriptionChange, Write};
+use crate::plugin::Handled;
+
+/// A place where two outcomes differ.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// Where, as in `published[0].data.message`.
+    pub path: String,
+    /// What the running generation has there; none if nothing.
+    pub live: Option<Value>,
+    /// What the new one has there; none if nothing.
+    pub new: Option<Value>,
+}
+
+/// Where two handlers' outcomes differ.
+pub(super) fn differences(live: &Handled, new: &Handled) -> Vec<Difference> {
+    let mut found = Vec::new();
+    compare("", Some(&shape(live)), Some(&shape(new)), &mut found);
+    found
+}
+
+/// An outcome, with its effects as far as somebody else could notice them. Ids come from the delivery, and times
+/// from the clock: neither says anything of the code.
+fn shape(handled: &Handled) -> Value {
+    let Handled { outcome, effects } = handled;
+    let mut shape = match outcome {
+        Outcome::Ack => json!({ "outcome": "ack" }),
+        Outcome::Retry { after, failure } => json!({
+            "outcome": "retry", "cause": failure.cause.as_str(), "reason": failure.reason,
+            "after_ms": after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+        }),
+        Outcome::Reject(failure) => json!({
+            "outcome": "reject", "cause": failure.cause.as_str(), "reason": failure.reason,
+        }),
+    };
+    let Effects { publishes, cancels, writes, subscriptions, reads: _ } = effects;
+    let mut list = |name: &str, items: Vec<Value>| {
+        if !items.is_empty() {
+            shape[name] = items.into();
+        }
+    };
+    list("published", publishes.iter().map(published).collect());
+    list("cancelled", cancels.iter().map(|id| id.as_str().into()).collect());
+    list("subscriptions", subscriptions.iter().map(subscription).collect());
+    let writes: Map<_, _> = writes.iter().map(|(key, write)| (key.clone(), written(write))).collect();
+    if !writes.is_empty() {
+        shape["state"] = writes.into();
+    }
+    shape
+}
+
+fn published(publish: &Publish) -> Value {
+    let mut event = publish.event.to_json();
+    if let Some(object) = event.as_object_mut() {
+        for host_given in ["specversion", "id", "source", "time", "causationid", "correlationid", "hops"] {
+            object.remove(host_given);
+        }
+    }
+    if let Some(due) = publish.due {
+        event["due"] = due.to_string().into();
+    }
+    event
+}
+
+fn written(write: &Write) -> Value {
+    match write {
+        Write::Set(bytes) => {
+            serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
+        }
+        Write::Delete => json!({ "deleted": true }),
+        Write::Add(delta) => json!({ "added": delta }),
+    }
+}
+
+fn subscription(change: &SubscriptionChange) -> Value {
+    match change {
+        SubscriptionChange::Subscribe { name, definition, .. } => {
+            json!({ "subscribe": name, "rules": serde_json::to_value(&**definition).unwrap_or_default() })
+        }
+        SubscriptionChange::Unsubscribe { name } => json!({ "unsubscribe": name }),
+    }
+}
+
+fn compare(path: &str, live: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
+    match (live, new) {
+        (Some(Value::Object(one)), Some(Value::Object(other))) => {
+            let names: BTreeSet<_> = one.keys().chain(other.keys()).collect();
+            for name in names {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                compare(&path, one.get(name), other.get(name), found);
+            }
+        }
+        (Some(Value::Array(one)), Some(Value::Array(other))) => {
+            for index in 0..one.len().max(other.len()) {
+                compare(&format!("{path}[{index}]"), one.get(index), other.get(index), found);
+            }
+        }
+        _ if live == new => {}
+        _ => found.push(Difference { path: path.to_owned(), live: live.cloned(), new: new.cloned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::outcome::{Cause, Failure};
+
+    fn handled(message: &str, total: i64) -> Handled {
+        let event = Event {
+            id: message.to_owned(),
+            event_type: "greeted".to_owned(),
+            data: Some(json!({ "message": message }).to_string().into_bytes()),
+            ..Event::default()
+        };
+        let effects = Effects {
+            publishes: vec![Publish { event, due: None }],
+            writes: [("total".to_owned(), Write::Add(total))].into(),
+            ..Effects::default()
+        };
+        Handled { outcome: Outcome::Ack, effects }
+    }
+
+    #[test]
+    fn differences_are_told_with_their_places() {
+        assert!(differences(&handled("a", 1), &handled("a", 1)).is_empty());
+        let found = differences(&handled("a", 1), &handled("b", 2));
+        let places: Vec<_> = found.iter().map(|difference| difference.path.as_str()).collect();
+        assert_eq!(places, ["published[0].data.message", "state.total.added"]);
+        assert_eq!((&found[0].live, &found[0].new), (&Some(json!("a")), &Some(json!("b"))));
+    }
+
+    #[test]
+    fn a_failure_differs_from_an_ack_in_all_that_it_lacks() {
+        let failure = Failure { cause: Cause::Trap, reason: "unreachable".to_owned() };
+        let failed = Handled::without(Outcome::Retry { after: None, failure });
+        let found = differences(&handled("a", 1), &failed);
+        let places: Vec<_> = found.iter().map(|difference| difference.path.as_str()).collect();
+        assert_eq!(places, ["after_ms", "cause", "outcome", "published", "reason", "state"]);
+        assert_eq!(found[3].new, None);
+    }
+}

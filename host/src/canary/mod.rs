@@ -1,0 +1,137 @@
+//! The history as a test: a new generation handles the events that the running one handled, and what comes out
+//! differently is told. Nothing comes of it but the report: effects are recorded and not applied.
+//!
+//! Both handle each event in the same world: the state as it is now, the time at which the event was stored, and
+//! chance that is drawn from the event. Requests to the outside are refused to both. So what differs is the code.
+
+mod compare;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::bus::{Bus, StoreError};
+use crate::event::{Logged, Position};
+use crate::plugin::{Call, Generation, Rehearsed};
+use crate::subscription::Definition;
+use crate::threads::{Capacity, Lane, Panicked};
+pub use compare::Difference;
+pub use report::{Differing, Report, Usage};
+
+use self::report::Compared;
+
+/// How many events of the log are looked at for each one that is asked for, before it is left at those found.
+const SEARCH: usize = 100;
+/// How many events are read from the log at a time.
+const PAGE: usize = 500;
+
+/// What a rehearsal needs.
+#[derive(Debug)]
+pub struct Canary<'a> {
+    /// The history, and the state.
+    pub bus: &'a dyn Bus,
+    /// Where handlers run.
+    pub capacity: &'a Capacity,
+    /// The generation that runs.
+    pub live: Arc<Generation>,
+    /// The one that is to take over.
+    pub new: Arc<Generation>,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum CanaryError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A handler ended with a mistake in the host.
+    #[error("the host failed to run a handler: {0}")]
+    Failed(#[from] Panicked),
+}
+
+/// A delivery of the past.
+#[derive(Clone, Debug)]
+struct Past {
+    logged: Logged,
+    subscription: String,
+    definition: Arc<Definition>,
+}
+
+impl Canary<'_> {
+    /// Lets both generations handle the last events that the running one has handled, oldest first.
+    ///
+    /// # Errors
+    /// If the log cannot be read. How handlers end is in the report.
+    pub async fn run(&self, last: usize) -> Result<Report, CanaryError> {
+        let past = self.past(last).await?;
+        let mut report = Report::begin(&self.live, &self.new);
+        for (index, past) in past.into_iter().enumerate() {
+            report.add(self.compare(past, index % 2 == 0).await?);
+        }
+        Ok(report.end())
+    }
+
+    /// The last deliveries of the subscriptions that the running generation declares.
+    async fn past(&self, last: usize) -> Result<Vec<Past>, StoreError> {
+        let subscriptions = self.subscriptions();
+        let (mut found, mut before, mut looked) = (Vec::new(), Position(u64::MAX >> 1), 0);
+        while found.len() < last && looked < last.saturating_mul(SEARCH) && !subscriptions.is_empty() {
+            let page = self.bus.events(before, PAGE).await?;
+            let Some(oldest) = page.last() else { break };
+            (before, looked) = (oldest.position, looked + page.len());
+            for logged in page {
+                let takes = |definition: &Definition| {
+                    definition.pattern.matches(&logged.event.event_type) && definition.filters.matches(&logged.event)
+                };
+                let fitting = subscriptions
+                    .iter()
+                    .filter(|(_, (cursor, definition))| logged.position <= *cursor && takes(definition));
+                found.extend(fitting.map(|(name, (_, definition))| Past {
+                    logged: logged.clone(),
+                    subscription: name.clone(),
+                    definition: Arc::clone(definition),
+                }));
+            }
+        }
+        found.truncate(last);
+        found.reverse();
+        Ok(found)
+    }
+
+    /// The declared subscriptions, each with its cursor: what lies beyond it is not handled yet.
+    fn subscriptions(&self) -> BTreeMap<String, (Position, Arc<Definition>)> {
+        let all = self.bus.subscriptions().into_iter().map(|subscription| subscription.overview());
+        let own = all.filter(|one| one.id.owner == *self.live.name && one.replay.is_none() && !one.dynamic);
+        let declared = own.filter(|one| self.live.declares(&one.id.name));
+        declared.map(|one| (one.id.name, (one.cursor, one.definition))).collect()
+    }
+
+    /// Lets both handle a delivery, in the one order or in the other: who comes second finds warmer caches.
+    async fn compare(&self, past: Past, live_first: bool) -> Result<Compared, CanaryError> {
+        let (live, new) = if live_first {
+            let live = self.handle(&self.live, &past).await?;
+            (live, self.handle(&self.new, &past).await?)
+        } else {
+            let new = self.handle(&self.new, &past).await?;
+            (self.handle(&self.live, &past).await?, new)
+        };
+        Ok(Compared::new(&past.logged, past.subscription, &live, &new))
+    }
+
+    async fn handle(&self, generation: &Arc<Generation>, past: &Past) -> Result<Rehearsed, Panicked> {
+        let place = Arc::clone(&self.capacity.places).acquire_owned().await.map_err(|_| Panicked)?;
+        let (state, generation, past) = (self.bus.state(&generation.name), Arc::clone(generation), past.clone());
+        // It is one of many, and nobody's delivery must wait for it.
+        let handled = self.capacity.threads.run(Lane::Many, move || {
+            let call = Call { event: &past.logged.event, subscription: &past.subscription, attempt: 1, replay: None };
+            // What it logs is no news.
+            let quiet = tracing::subscriber::NoSubscriber::default();
+            let rehearsed = tracing::subscriber::with_default(quiet, || {
+                generation.rehearse(&call, past.definition.timeout, state, past.logged.stored_at)
+            });
+            drop(place);
+            rehearsed
+        });
+        handled.await
+    }
+}

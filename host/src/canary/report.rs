@@ -1,0 +1,140 @@
+//! What a rehearsal came to.
+
+use serde::Serialize;
+
+use super::compare::{Difference, differences};
+use crate::event::Logged;
+use crate::plugin::{Generation, Rehearsed};
+
+/// How many deliveries are told in full that come out differently.
+const TOLD: usize = 50;
+
+/// How a new generation handles the past, compared with the one that runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The plugin.
+    pub plugin: String,
+    /// The digest of the generation that runs.
+    pub live: String,
+    /// The digest of the new one.
+    pub new: String,
+    /// How many deliveries both handled.
+    pub handled: usize,
+    /// How many of them came out differently.
+    pub different: usize,
+    /// The first of those, in full.
+    pub differences: Vec<Differing>,
+    /// Subscriptions that the new generation no longer declares.
+    pub subscriptions_removed: Vec<String>,
+    /// Subscriptions that the new generation declares and the other does not. They have no past.
+    pub subscriptions_added: Vec<String>,
+    /// How long a delivery took, in microseconds: the median.
+    pub time_us: Usage,
+    /// How much linear memory a delivery had, in bytes: the most.
+    pub memory_bytes: Usage,
+    #[serde(skip)]
+    took_us: [Vec<u64>; 2],
+}
+
+/// A quantity of both generations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Of the one that runs.
+    pub live: u64,
+    /// Of the new one.
+    pub new: u64,
+}
+
+/// A delivery that came out differently.
+#[derive(Clone, Debug, Serialize)]
+pub struct Differing {
+    /// The event's id.
+    pub event: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The subscription.
+    pub subscription: String,
+    /// Where it came out differently.
+    pub differs: Vec<Difference>,
+}
+
+/// One delivery, compared.
+#[derive(Debug)]
+pub(super) struct Compared {
+    differing: Differing,
+    took_us: [u64; 2],
+    memory_bytes: [u64; 2],
+}
+
+impl Compared {
+    pub(super) fn new(logged: &Logged, subscription: String, live: &Rehearsed, new: &Rehearsed) -> Self {
+        let both = [live, new];
+        Self {
+            differing: Differing {
+                event: logged.event.id.clone(),
+                event_type: logged.event.event_type.clone(),
+                subscription,
+                differs: differences(&live.handled, &new.handled),
+            },
+            took_us: both.map(|one| u64::try_from(one.took.as_micros()).unwrap_or(u64::MAX)),
+            memory_bytes: both.map(|one| one.memory_bytes.unwrap_or(0) as u64),
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn begin(live: &Generation, new: &Generation) -> Self {
+        let only = |one: &Generation, other: &Generation| {
+            let names = one.descriptor.subscriptions.iter().map(|subscription| subscription.name.clone());
+            names.filter(|name| !other.declares(name)).collect::<Vec<_>>()
+        };
+        Self {
+            plugin: live.name.to_string(),
+            live: live.digest.as_str().to_owned(),
+            new: new.digest.as_str().to_owned(),
+            handled: 0,
+            different: 0,
+            differences: Vec::new(),
+            subscriptions_removed: only(live, new),
+            subscriptions_added: only(new, live),
+            time_us: Usage::default(),
+            memory_bytes: Usage::default(),
+            took_us: [Vec::new(), Vec::new()],
+        }
+    }
+
+    pub(super) fn add(&mut self, compared: Compared) {
+        let Compared { differing, took_us, memory_bytes } = compared;
+        self.handled += 1;
+        for (all, took) in self.took_us.iter_mut().zip(took_us) {
+            all.push(took);
+        }
+        let [live, new] = memory_bytes;
+        let Usage { live: most_live, new: most_new } = self.memory_bytes;
+        self.memory_bytes = Usage { live: most_live.max(live), new: most_new.max(new) };
+        if !differing.differs.is_empty() {
+            self.different += 1;
+            if self.differences.len() < TOLD {
+                self.differences.push(differing);
+            }
+        }
+    }
+
+    pub(super) fn end(mut self) -> Self {
+        let [live, new] = std::mem::take(&mut self.took_us).map(median);
+        self.time_us = Usage { live, new };
+        self
+    }
+
+    /// Whether nothing comes out differently.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        self.different == 0 && self.subscriptions_removed.is_empty()
+    }
+}
+
+fn median(mut all: Vec<u64>) -> u64 {
+    all.sort_unstable();
+    all.get(all.len() / 2).copied().unwrap_or(0)
+}

@@ -1,0 +1,37 @@
+//! `sandbus rollback`.
+
+use super::Remote;
+use super::output::{cell, short};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The plugin
+    name: String,
+    /// The generation to go back to, by the beginning of its digest; the one before that which runs by default
+    #[arg(long, value_name = "DIGEST")]
+    to: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { name, to, remote } = arguments;
+    let (client, output) = remote.connect();
+    let query: Vec<_> = to.map(|to| ("to", to)).into_iter().collect();
+    let answer = client.post(&["plugins", &name, "rollback"], &query).await?;
+    output.print(&answer, |answer| {
+        let digest = |member: &str| short(&cell(&answer[member]), 13).trim_end_matches('…').to_owned();
+        let until = if answer["is_file"] == true {
+            "it is the file in the folder"
+        } else {
+            "it runs until another file is put into the folder"
+        };
+        format!(
+            "{name} runs {} (version {}) in place of {}; {until}",
+            digest("to"),
+            cell(&answer["version"]),
+            digest("from")
+        )
+    });
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! What a request or an event has led to, as a tree, once it has come to rest.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::SharedBus;
+use crate::cli::output;
+use crate::event::{CAUSATION_ID, Event, Logged, Position};
+use crate::observer::{End, Observed};
+use crate::subscription::SubscriptionId;
+
+/// How often the log is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// A flow in which nothing has happened for so long is at rest.
+const REST: Duration = Duration::from_millis(300);
+/// What comes later than this in a flow is shown as a tree of its own.
+const FORGET: Duration = Duration::from_mins(2);
+/// How many events are read from the log at a time.
+const PAGE: usize = 500;
+/// How much of an event's data is shown, in characters.
+const EXCERPT: usize = 100;
+
+/// Shows flows until it is cancelled.
+#[derive(Debug)]
+pub(super) struct Flows {
+    bus: SharedBus,
+    observed: mpsc::Receiver<Observed>,
+    /// What was read of the log already lies up to here.
+    looked: Position,
+    flows: BTreeMap<String, Flow>,
+}
+
+/// The events that have one first event, and what became of their deliveries.
+#[derive(Debug, Default)]
+struct Flow {
+    /// The request whose handler published the first event, if there was one.
+    request: Option<String>,
+    events: Vec<Arc<Event>>,
+    attempts: Vec<Attempt>,
+    /// When something happened last that is not shown yet.
+    news: Option<Instant>,
+    changed: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+struct Attempt {
+    event: Arc<Event>,
+    subscription: SubscriptionId,
+    attempt: u32,
+    end: End,
+    took: Duration,
+}
+
+impl Flows {
+    pub(super) fn new(bus: SharedBus, observed: mpsc::Receiver<Observed>) -> Self {
+        Self { looked: bus.head(), bus, observed, flows: BTreeMap::new() }
+    }
+
+    pub(super) async fn run(mut self, cancelled: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                () = cancelled.cancelled() => return,
+                observed = self.observed.recv() => match observed {
+                    Some(observed) => self.note(observed),
+                    None => return,
+                },
+                _ = look.tick() => {
+                    self.look().await;
+                    self.show();
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, observed: Observed) {
+        match observed {
+            Observed::Request { request, status, took, published } => {
+                let line = format!("{request} → {status} in {}", shown(took));
+                if published.is_empty() {
+                    output::progress(&line);
+                }
+                for id in published {
+                    self.flow(&id).request = Some(line.clone());
+                }
+            }
+            Observed::Attempt { event, subscription, attempt, end, took } => {
+                let flow = self.flow(event.correlation_id());
+                flow.attempts.push(Attempt { event, subscription, attempt, end, took });
+            }
+        }
+    }
+
+    /// The flow of a first event, in which something has happened.
+    fn flow(&mut self, first: &str) -> &mut Flow {
+        let flow = self.flows.entry(first.to_owned()).or_default();
+        let now = Instant::now();
+        (flow.news, flow.changed) = (Some(now), Some(now));
+        flow
+    }
+
+    /// Reads the events that have entered the log.
+    async fn look(&mut self) {
+        if self.bus.head() == self.looked {
+            return;
+        }
+        match self.bus.events(Position(u64::MAX >> 1), PAGE).await {
+            Ok(page) => {
+                let new: Vec<Logged> = page.into_iter().take_while(|logged| logged.position > self.looked).collect();
+                self.looked = new.first().map_or(self.looked, |newest| newest.position);
+                for logged in new.into_iter().rev() {
+                    self.flow(logged.event.correlation_id()).events.push(logged.event);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the log cannot be read"),
+        }
+    }
+
+    /// Shows the flows that have come to rest.
+    fn show(&mut self) {
+        for flow in self.flows.values_mut() {
+            if flow.news.is_some_and(|news| news.elapsed() >= REST) {
+                flow.news = None;
+                output::progress(flow.tree().trim_end());
+            }
+        }
+        self.flows.retain(|_, flow| flow.changed.is_some_and(|changed| changed.elapsed() < FORGET));
+    }
+}
+
+impl Flow {
+    fn tree(&self) -> String {
+        let mut branches: HashMap<&str, Vec<&Arc<Event>>> = HashMap::new();
+        let known = |id: &str| self.events.iter().any(|event| event.id == id);
+        let mut roots = Vec::new();
+        for event in &self.events {
+            match event.attribute(CAUSATION_ID).filter(|cause| known(cause)) {
+                Some(cause) => branches.entry(cause).or_default().push(event),
+                None => roots.push(event),
+            }
+        }
+        let mut tree = Tree { flow: self, branches, lines: String::new() };
+        let last = roots.len().saturating_sub(1);
+        match &self.request {
+            Some(request) => {
+                tree.line("", request);
+                for (index, root) in roots.into_iter().enumerate() {
+                    tree.event(root, "", index == last);
+                }
+            }
+            None => roots.into_iter().for_each(|root| {
+                tree.line("", &told(root));
+                tree.below(root, "");
+            }),
+        }
+        tree.lines
+    }
+}
+
+/// A tree in the making.
+struct Tree<'a> {
+    flow: &'a Flow,
+    /// Events that wait for their place, by their cause.
+    branches: HashMap<&'a str, Vec<&'a Arc<Event>>>,
+    lines: String,
+}
+
+impl<'a> Tree<'a> {
+    fn line(&mut self, indent: &str, text: &str) {
+        self.lines.push_str(indent);
+        self.lines.push_str(text);
+        self.lines.push('\n');
+    }
+
+    fn event(&mut self, event: &'a Arc<Event>, indent: &str, is_last: bool) {
+        let (branch, under) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        self.line(&format!("{indent}{branch}"), &told(event));
+        self.below(event, &format!("{indent}{under}"));
+    }
+
+    /// What became of an event: the attempts, each with what it published; then what else it caused.
+    fn below(&mut self, event: &'a Arc<Event>, indent: &str) {
+        let flow = self.flow;
+        let attempts: Vec<_> = flow.attempts.iter().filter(|attempt| attempt.event.id == event.id).collect();
+        let mut caused = self.branches.remove(event.id.as_str()).unwrap_or_default();
+        let mut taken = attempts.into_iter().map(|attempt| {
+            let source = format!("/plugins/{}", attempt.subscription.owner);
+            let own = |event: &&Arc<Event>| attempt.end == End::Ack && event.source == source;
+            let (published, rest) = std::mem::take(&mut caused).into_iter().partition::<Vec<_>, _>(own);
+            caused = rest;
+            (attempt, published)
+        });
+        let taken: Vec<_> = taken.by_ref().collect();
+        let count = taken.len() + caused.len();
+        for (index, (attempt, published)) in taken.into_iter().enumerate() {
+            let (branch, under) = if index + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            self.line(&format!("{indent}{branch}"), &attempt.told());
+            let (under, last) = (format!("{indent}{under}"), published.len().saturating_sub(1));
+            for (index, event) in published.into_iter().enumerate() {
+                self.event(event, &under, index == last);
+            }
+        }
+        let last = caused.len().saturating_sub(1);
+        for (index, event) in caused.into_iter().enumerate() {
+            self.event(event, indent, index == last);
+        }
+    }
+}
+
+impl Attempt {
+    fn told(&self) -> String {
+        let Self { subscription, attempt, end, took, .. } = self;
+        let which = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+        let took = shown(*took);
+        match end {
+            End::Ack => format!("✓ {subscription} in {took}{which}"),
+            End::Again(failure, due) => {
+                let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
+                format!("✗ {subscription} in {took}{which}, {cause}: {reason}; again at {due}")
+            }
+            End::Dead(failure) => {
+                let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
+                format!("✗ {subscription} in {took}{which}, {cause}: {reason}; dead letter")
+            }
+        }
+    }
+}
+
+/// An event in a line.
+fn told(event: &Event) -> String {
+    let data = event.data.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let data = crate::plugin::visible(&data).replace('\n', " ");
+    let excerpt: String = data.chars().take(EXCERPT).collect();
+    let more = if data.chars().count() > EXCERPT { "…" } else { "" };
+    format!("{} {} {excerpt}{more}", event.event_type, event.id).trim_end().to_owned()
+}
+
+fn shown(took: Duration) -> String {
+    format!("{:.1} ms", took.as_secs_f64() * 1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::outcome::{Cause, Failure};
+
+    fn event(id: &str, event_type: &str, source: &str, cause: Option<&str>) -> Arc<Event> {
+        let extensions = cause.map(|cause| (CAUSATION_ID.to_owned(), cause.to_owned())).into_iter().collect();
+        let (id, event_type, source) = (id.to_owned(), event_type.to_owned(), source.to_owned());
+        Arc::new(Event { id, event_type, source, extensions, ..Event::default() })
+    }
+
+    #[test]
+    fn a_flow_is_a_tree() {
+        let registered = event("1", "user.registered", "/plugins/registration", None);
+        let welcomed = event("2", "user.welcomed", "/plugins/handler", Some("1"));
+        let later = event("3", "user.reminded", "/plugins/elsewhere", Some("1"));
+        let attempt = |event: &Arc<Event>, owner: &str, attempt, end| Attempt {
+            event: Arc::clone(event),
+            subscription: SubscriptionId { owner: owner.to_owned(), name: "it".to_owned() },
+            attempt,
+            end,
+            took: Duration::from_micros(1_500),
+        };
+        let failure = Failure { cause: Cause::Trap, reason: "boom (in greet (src/lib.rs:7))".to_owned() };
+        let flow = Flow {
+            request: Some("POST /register → 201 in 2.0 ms".to_owned()),
+            events: vec![Arc::clone(&registered), Arc::clone(&welcomed), later],
+            attempts: vec![
+                attempt(&registered, "handler", 1, End::Ack),
+                attempt(&registered, "audit", 1, End::Again(failure.clone(), Timestamp(0))),
+                attempt(&welcomed, "mailer", 2, End::Dead(failure)),
+            ],
+            ..Flow::default()
+        };
+        let expected = "\
+POST /register → 201 in 2.0 ms
+└─ user.registered 1
+   ├─ ✓ handler/it in 1.5 ms
+   │  └─ user.welcomed 2
+   │     └─ ✗ mailer/it in 1.5 ms, attempt 2, trap: boom (in greet (src/lib.rs:7)); dead letter
+   ├─ ✗ audit/it in 1.5 ms, trap: boom (in greet (src/lib.rs:7)); again at 1970-01-01T00:00:00.000Z
+   └─ user.reminded 3
+";
+        assert_eq!(flow.tree(), expected);
+    }
+}

@@ -1,0 +1,107 @@
+//! What a developer types into a running `sandbus dev`: `r` for the last event once more, `p` for a new one.
+
+use std::io::BufRead as _;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::SharedBus;
+use crate::cli::output;
+use crate::clock::Clock;
+use crate::event::{CAUSATION_ID, CORRELATION_ID, Event, HOPS, Position};
+use crate::ingress::cloudevents::{self, Mode};
+use crate::outcome::Publish;
+
+/// How many events are looked through for one that began a flow.
+const SEARCH: usize = 500;
+/// How many lines may wait.
+const QUEUE: usize = 16;
+
+pub(super) const HELP: &str = "keys, each with Enter: r replays the last event · p TYPE [JSON] publishes one";
+
+/// Does what is typed, until it is cancelled or there is no more input.
+pub(super) async fn run(bus: SharedBus, cancelled: CancellationToken) {
+    let (sender, mut lines) = mpsc::channel(QUEUE);
+    // Reading cannot be given up, and so its thread ends with the process.
+    let reader = move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    };
+    if std::thread::Builder::new().name("keys".to_owned()).spawn(reader).is_err() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = cancelled.cancelled() => return,
+            line = lines.recv() => match line {
+                Some(line) => output::progress(&obey(&bus, line.trim()).await),
+                None => return,
+            },
+        }
+    }
+}
+
+/// Does what a line says, and tells what came of it.
+async fn obey(bus: &SharedBus, line: &str) -> String {
+    let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let event = match (key, rest) {
+        ("r", "") => last(bus).await,
+        ("p", rest) if !rest.trim().is_empty() => new(rest.trim()),
+        _ => return HELP.to_owned(),
+    };
+    let event = match event {
+        Ok(event) => event,
+        Err(reason) => return reason,
+    };
+    let (event_type, id) = (event.event_type.clone(), event.id.clone());
+    match bus.publish(vec![Publish { event, due: None }]).await {
+        Ok(_) => format!("published {event_type} {id}"),
+        Err(error) => format!("not published: {error}"),
+    }
+}
+
+/// The newest event that began a flow, as a new event.
+async fn last(bus: &SharedBus) -> Result<Event, String> {
+    let page = bus.events(Position(u64::MAX >> 1), SEARCH).await.map_err(|error| error.to_string())?;
+    let first = page.into_iter().find(|logged| !logged.event.extensions.contains_key(CAUSATION_ID));
+    let mut event = Event::clone(&first.ok_or("there is no event yet; p publishes one")?.event);
+    event.id = uuid::Uuid::now_v7().to_string();
+    event.time = Some(Clock::System.now().to_string());
+    event.extensions.retain(|name, _| ![CORRELATION_ID, HOPS].contains(&name.as_str()));
+    Ok(event)
+}
+
+/// An event of a type with data, as they were typed.
+fn new(text: &str) -> Result<Event, String> {
+    let (event_type, data) = text.split_once(' ').unwrap_or((text, ""));
+    let mut event = json!({
+        "specversion": "1.0", "id": uuid::Uuid::now_v7().to_string(), "source": "/dev",
+        "type": event_type, "time": Clock::System.now().to_string(),
+    });
+    if !data.trim().is_empty() {
+        event["data"] = serde_json::from_str::<Value>(data).map_err(|error| format!("the data is no JSON: {error}"))?;
+    }
+    let parsed = cloudevents::parse(Mode::Structured, &axum::http::HeaderMap::new(), event.to_string().into_bytes());
+    let mut events = parsed.map_err(|problem| problem.detail().to_owned())?;
+    events.pop().ok_or_else(|| "there is no event in it".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_typed_in_a_line() {
+        let event = new(r#"user.registered {"name": "Ada"}"#).unwrap();
+        assert_eq!((event.event_type.as_str(), event.source.as_str()), ("user.registered", "/dev"));
+        assert_eq!(event.data.as_deref(), Some(br#"{"name":"Ada"}"#.as_slice()));
+        assert!(new("user.registered").unwrap().data.is_none());
+        assert!(new("user.registered {").unwrap_err().contains("no JSON"));
+        assert!(new("not\u{1}a type").is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! Who watches what becomes of requests and deliveries. `sandbus dev` does, to show a flow as a tree; a host that
+//! serves has nobody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::outcome::{Effects, Failure};
+use crate::subscription::SubscriptionId;
+
+/// What is not looked at in time is left out: nothing waits for somebody who watches.
+const QUEUE: usize = 4_096;
+
+/// Takes what is observed.
+#[derive(Clone, Debug, Default)]
+pub struct Observer(Option<mpsc::Sender<Observed>>);
+
+/// What has come to an end.
+#[derive(Clone, Debug)]
+pub enum Observed {
+    /// A request for a plugin's route.
+    Request {
+        /// The method and the path.
+        request: String,
+        /// The status that it was answered.
+        status: u16,
+        /// How long that took.
+        took: Duration,
+        /// The ids of the events that its handler published.
+        published: Vec<String>,
+    },
+    /// An attempt at a delivery.
+    Attempt {
+        /// The event.
+        event: Arc<Event>,
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// Which attempt it was, from 1.
+        attempt: u32,
+        /// How it ended.
+        end: End,
+        /// How long the handler ran.
+        took: Duration,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Well.
+    Ack,
+    /// It failed, and there is another at a time.
+    Again(Failure, Timestamp),
+    /// It failed, and there is no other.
+    Dead(Failure),
+}
+
+/// Ids of events, at a response that tells of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Published(pub(crate) Vec<String>);
+
+impl Published {
+    pub(crate) fn by(effects: &Effects) -> Self {
+        Self(effects.publishes.iter().map(|publish| publish.event.id.clone()).collect())
+    }
+}
+
+impl Observer {
+    /// An observer, and where what it sees comes out.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::Receiver<Observed>) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        (Self(Some(sender)), receiver)
+    }
+
+    /// Notes something, if anybody watches.
+    pub fn note(&self, observed: impl FnOnce() -> Observed) {
+        if let Some(sender) = &self.0 {
+            drop(sender.try_send(observed()));
+        }
+    }
+
+    /// Whether anybody watches.
+    #[must_use]
+    pub fn watches(&self) -> bool {
+        self.0.is_some()
+    }
+}

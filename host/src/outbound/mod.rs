@@ -1,0 +1,91 @@
+//! Requests to the outside: those of webhooks, and those that plugins send. They go to hosts that an operator
+//! granted and to nobody else, wherever a name may lead.
+
+mod network;
+mod script;
+
+use std::sync::Arc;
+
+use hyper::http::{Request, Response};
+use reqwest::{Body, Client};
+
+use crate::endpoint;
+pub use network::{causes, client};
+pub use script::{Script, Sent, Stub};
+
+/// Who answers the requests that plugins send.
+#[derive(Clone, Debug, Default)]
+pub enum Outbound {
+    /// Nobody: every request is refused.
+    #[default]
+    Nobody,
+    /// Whoever has the address.
+    Network(Client),
+    /// A scenario.
+    Scripted(Arc<Script>),
+}
+
+/// Why a request has no response.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// It may not be sent.
+    #[error("{0}")]
+    Denied(String),
+    /// Nobody answers at the address.
+    #[error("the host cannot be reached{0}")]
+    Unreachable(String),
+    /// It went wrong on the way.
+    #[error("the request failed{0}")]
+    Broken(String),
+}
+
+impl Outbound {
+    /// Sends a request if one of the grants, each `host` or `host:port`, names its host.
+    ///
+    /// # Errors
+    /// If it may not be sent, or has no response.
+    pub async fn send(&self, request: Request<Body>, grants: &[String]) -> Result<Response<Body>, SendError> {
+        let host = endpoint::host_and_port(&request.uri().to_string()).map_err(SendError::Denied)?;
+        if !endpoint::is_granted(&host, grants) {
+            return Err(SendError::Denied(format!(
+                "no grant names the host `{host}`; to grant it, put into the sidecar: [grants] http = [\"{host}\"]"
+            )));
+        }
+        match self {
+            Self::Nobody => Err(SendError::Denied("no request is sent from here".to_owned())),
+            Self::Network(client) => {
+                let refused = |error: reqwest::Error| SendError::Denied(error.without_url().to_string());
+                let response = client.execute(request.try_into().map_err(refused)?).await;
+                response.map(Into::into).map_err(|error| failed(&error))
+            }
+            Self::Scripted(script) => script.answer(request).await,
+        }
+    }
+}
+
+fn failed(error: &reqwest::Error) -> SendError {
+    if error.is_connect() { SendError::Unreachable(causes(error)) } else { SendError::Broken(causes(error)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_goes_where_it_is_granted_and_nowhere_else() {
+        let outbound = Outbound::Network(client().unwrap());
+        let send = async |address: &str, grant: &str| {
+            let request = Request::get(address).body(Body::default()).unwrap();
+            outbound.send(request, &[grant.to_owned()]).await.unwrap_err()
+        };
+        for (address, grant) in [
+            ("http://127.0.0.1:1/", "example.com"),
+            ("http://127.0.0.1:1/", "127.0.0.1:2"),
+            ("http://someone@127.0.0.1:1/", "127.0.0.1"),
+        ] {
+            assert!(matches!(send(address, grant).await, SendError::Denied(_)), "{address}");
+        }
+        // It is granted, and nobody listens.
+        assert!(matches!(send("http://127.0.0.1:1/", "127.0.0.1:1").await, SendError::Unreachable(_)));
+    }
+}

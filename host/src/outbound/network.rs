@@ -1,0 +1,114 @@
+//! The client for the network, which keeps away from what lies behind the host.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use reqwest::Client;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// A client for the network. It follows no redirects: they would lead past the grant.
+///
+/// # Errors
+/// If TLS cannot be set up.
+pub fn client() -> Result<Client, reqwest::Error> {
+    // A second call finds the provider in place, which is as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(Arc::new(PublicAddresses))
+        .no_proxy()
+        .user_agent(concat!("sandbus/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// What has caused an error of the client, one after the other. The address is not in it, which may hold a
+/// secret.
+#[must_use]
+pub fn causes(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Resolves names to public addresses alone. An operator who means a private one grants the address
+/// itself, or `localhost`.
+#[derive(Debug)]
+struct PublicAddresses;
+
+impl Resolve for PublicAddresses {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let local = host.eq_ignore_ascii_case("localhost");
+            let allowed: Vec<_> = found.into_iter().filter(|address| local || is_public(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(format!("`{host}` leads to no public address").into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Whether an address belongs to the public internet (RFC 6890's registries, the ranges in use).
+fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let benchmark = a == 198 && (b == 18 || b == 19);
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_broadcast()
+                || v4.is_documentation()
+                || v4.is_multicast()
+                || shared
+                || benchmark
+                || a == 0
+                || a >= 240)
+        }
+        IpAddr::V6(v6) => {
+            // Addresses that embed an IPv4 address would lead to it past the check above.
+            let translated = v6.segments()[0] == 0x64 && v6.segments()[1] == 0xff9b || v6.segments()[0] == 0x2002;
+            !(v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_multicast()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+                || translated)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_told_apart() {
+        for address in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "169.254.169.254",
+            "192.168.0.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+        ] {
+            assert!(!is_public(address.parse().unwrap()), "{address}");
+        }
+        for address in ["1.1.1.1", "93.184.216.34", "2606:4700::1111"] {
+            assert!(is_public(address.parse().unwrap()), "{address}");
+        }
+    }
+}

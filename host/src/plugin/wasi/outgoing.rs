@@ -1,0 +1,160 @@
+//! `wasi:http`: requests that a component sends, to hosts that its operator granted. They are no part of the
+//! transaction that its invocation is: one that is made again sends them again.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::http::{Request, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::outbound::{Outbound, SendError};
+use crate::plugin::imports::Run;
+use crate::plugin::settings::Settings;
+
+/// How long a request waits for its response, and between parts of it, if the component says nothing else. The
+/// invocation's own time ends it sooner.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Sends an instance's requests.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    way: Option<Way>,
+}
+
+/// How the requests of a run go out.
+#[derive(Clone)]
+struct Way {
+    plugin: Arc<str>,
+    settings: Arc<Settings>,
+    outbound: Outbound,
+    /// Places for requests that the plugin has open at a time.
+    connections: Arc<Semaphore>,
+}
+
+impl Outgoing {
+    /// Sends what comes now for a run.
+    pub(super) fn begin(&mut self, run: Option<&Run>) {
+        self.way = run.map(|run| Way {
+            plugin: Arc::clone(&run.plugin),
+            settings: Arc::clone(&run.settings),
+            outbound: run.world.outbound.clone(),
+            connections: Arc::clone(&run.connections),
+        });
+    }
+}
+
+/// What a request came to: its response, and what becomes of the sending of its body.
+type Answer = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Answer> + Send> {
+        let way = self.way.clone();
+        Box::new(async move {
+            let response = way.ok_or(Error::HttpRequestDenied)?.send(request, options.unwrap_or_default()).await?;
+            let sent: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
+            Ok((response, sent))
+        })
+    }
+}
+
+impl Way {
+    async fn send(self, request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
+        let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
+        let place = self.connections.acquire_owned().await.map_err(|_| Error::HttpRequestDenied)?;
+        let body = |body| reqwest::Body::wrap(Shared(Mutex::new(body)));
+        let patience = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(PATIENCE);
+        let sending = self.outbound.send(request.map(body), &self.settings.http);
+        let plugin = &*self.plugin;
+        let response = match timeout(patience, sending).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                tracing::warn!(target: "plugin", plugin, %method, host, "its request has no response: {error}");
+                return Err(code(error));
+            }
+            Err(_) => {
+                tracing::warn!(target: "plugin", plugin, %method, host, "its request has no response in time");
+                return Err(Error::HttpResponseTimeout);
+            }
+        };
+        tracing::debug!(target: "plugin", plugin, %method, host, status = response.status().as_u16(), "its request was answered");
+        let between = options.between_bytes_timeout.unwrap_or(PATIENCE);
+        Ok(response
+            .map(|body| Incoming { body, between, late: Box::pin(sleep(between)), _place: place }.boxed_unsync()))
+    }
+}
+
+/// The reason as the standard has it.
+fn code(error: SendError) -> Error {
+    match error {
+        SendError::Denied(_) => Error::HttpRequestDenied,
+        SendError::Unreachable(_) => Error::DestinationUnavailable,
+        SendError::Broken(reason) => Error::InternalError(Some(reason)),
+    }
+}
+
+/// A body that may be shared, as the client wants it: it is polled by one at a time.
+struct Shared(Mutex<WasiBody>);
+
+impl Body for Shared {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let body = self.get_mut().0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let frame = Pin::new(body).poll_frame(context);
+        frame.map_err(|error| std::io::Error::other(format!("the component ended its request badly: {error:?}")))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
+
+/// The body of a response, which holds its request's place until it is read or thrown away.
+struct Incoming {
+    body: reqwest::Body,
+    /// How long it may take from one part to the next.
+    between: Duration,
+    late: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Self { body, between, late, .. } = self.get_mut();
+        match Pin::new(body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                late.as_mut().reset(Instant::now() + *between);
+                let broken = |error: reqwest::Error| Error::InternalError(Some(error.without_url().to_string()));
+                Poll::Ready(frame.map(|frame| frame.map_err(broken)))
+            }
+            Poll::Pending => late.as_mut().poll(context).map(|()| Some(Err(Error::ConnectionReadTimeout))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

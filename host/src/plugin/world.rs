@@ -1,0 +1,82 @@
+//! What an invocation finds outside of its sandbox: the time, chance, and who answers its requests.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::{Clock, Timestamp};
+use crate::event::Event;
+use crate::outbound::Outbound;
+
+/// The world of a plugin's invocations.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// The time of day.
+    pub clock: Clock,
+    /// Who answers the requests that plugins send, where they may.
+    pub outbound: Outbound,
+    pub(super) chance: Chance,
+}
+
+impl World {
+    /// A world with the system's chance.
+    #[must_use]
+    pub fn new(clock: Clock, outbound: Outbound) -> Self {
+        Self { clock, outbound, chance: Chance::System }
+    }
+
+    /// A world that is the same each time that an event is handled in it.
+    pub(super) fn rehearsed(now: Timestamp, event: &Event) -> Self {
+        let seed = Sha256::new().chain_update(&event.source).chain_update([0]).chain_update(&event.id).finalize();
+        let chance = Chance::Seeded { seed: seed.into(), drawn: 0 };
+        Self { clock: Clock::manual(now), outbound: Outbound::Nobody, chance }
+    }
+}
+
+/// Where random bytes come from.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Chance {
+    /// The operating system.
+    #[default]
+    System,
+    /// A seed: the same bytes each time.
+    Seeded { seed: [u8; 32], drawn: u64 },
+}
+
+impl Chance {
+    /// Draws bytes.
+    pub(super) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+        match self {
+            Self::System => getrandom::fill(bytes),
+            Self::Seeded { seed, drawn } => {
+                for part in bytes.chunks_mut(32) {
+                    let block = Sha256::new().chain_update(*seed).chain_update(drawn.to_le_bytes()).finalize();
+                    part.copy_from_slice(&block[..part.len()]);
+                    *drawn += 1;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(chance: &mut Chance) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        chance.fill(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn chance_comes_again_in_a_rehearsal_and_only_there() {
+        let event = |id: &str| Event { id: id.to_owned(), source: "/a".to_owned(), ..Event::default() };
+        let world = |id| World::rehearsed(Timestamp(5), &event(id));
+        let (mut one, mut same, mut other) = (world("1").chance, world("1").chance, world("2").chance);
+        let first = drawn(&mut one);
+        assert_eq!(first, drawn(&mut same));
+        assert_ne!(first, drawn(&mut one));
+        assert_ne!(first, drawn(&mut other));
+        assert_ne!(drawn(&mut Chance::System), drawn(&mut Chance::System));
+    }
+}

@@ -1,0 +1,74 @@
+//! A request for a component that serves `wasi:http`, in a scenario: it is answered whole, once the handler has
+//! ended and its effects are committed.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::HOST;
+use axum::http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use tokio::sync::oneshot;
+
+use super::Stage;
+use crate::bus::Bus as _;
+use crate::event::IdSeed;
+use crate::ingress::routes;
+use crate::plugin::{self, Exchange, Generation, Head};
+use crate::problem::Problem;
+use crate::scenario::{Error, broken, logs};
+
+impl Stage {
+    pub(super) async fn serve(
+        &mut self,
+        generation: &Arc<Generation>,
+        request: &plugin::Request,
+    ) -> Result<Result<axum::response::Response, Problem>, Error> {
+        let route = format!("{} {}", request.method, request.route);
+        let (answer, head) = oneshot::channel();
+        let exchange = Exchange { request: as_sent(request)?, answer };
+        let (code, shown, state) = (Arc::clone(generation), route.clone(), self.bus.state(&generation.name));
+        let running = tokio::task::spawn_blocking(move || {
+            logs::capture(|| code.serve(&shown, exchange, IdSeed::unique(), state))
+        });
+        let (response, ran) = tokio::join!(whole(head), running);
+        let (ended, lines) = ran.map_err(broken)?;
+        self.seen.logs.extend(lines);
+        let effects = match ended {
+            Ok(effects) => effects,
+            Err(failure) => {
+                self.seen.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
+                return Ok(Err(routes::failed(generation, &route, &failure)));
+            }
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(reason) => {
+                self.seen.logs.push(format!("error the response is malformed: {reason}"));
+                let detail = "the handler's response is malformed";
+                return Ok(Err(Problem::new(StatusCode::BAD_GATEWAY, "handler-response", detail)));
+            }
+        };
+        Ok(self.bus.commit(&generation.name, effects).await.map(|()| response).map_err(Into::into))
+    }
+}
+
+/// The request as it comes over HTTP.
+fn as_sent(request: &plugin::Request) -> Result<Request<Body>, Error> {
+    let target = request.query.as_ref().map_or(request.path.clone(), |query| format!("{}?{query}", request.path));
+    let mut sent = Request::builder().method(request.method.as_str()).uri(target);
+    if !request.headers.iter().any(|(name, _)| name == HOST.as_str()) {
+        sent = sent.header(HOST, "scenario");
+    }
+    for (name, value) in &request.headers {
+        sent = sent.header(name, value);
+    }
+    sent.body(Body::from(request.body.clone())).map_err(|error| Error::Malformed(format!("the request: {error}")))
+}
+
+/// Waits for a response and all of its body. The handler may still run.
+async fn whole(head: oneshot::Receiver<Head>) -> Result<Response<Body>, String> {
+    let head = head.await.map_err(|_| "the handler ended without one".to_owned())?;
+    let (parts, body) = head.response?.into_parts();
+    let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+    Ok(Response::from_parts(parts, Body::from(body)))
+}

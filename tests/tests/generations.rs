@@ -1,0 +1,148 @@
+//! A plugin's generations: the history as a test for a new one, and the way back to an old one.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use sandbus_tests::{Host, Setup, digest, eventually, guest, guest_path, put};
+use serde_json::{Value, json};
+
+fn swallow(host: &Host, ids: std::ops::Range<u32>) {
+    for id in ids {
+        assert_eq!(host.publish("poison.pill", &id.to_string(), json!({})).status, 202);
+    }
+}
+
+fn runs(host: &Host, guest_name: &str) -> bool {
+    host.plugin("poison.wasm").is_some_and(|plugin| plugin["digest"] == digest(&guest(guest_name)).as_str())
+}
+
+fn dead_letters(host: &Host, count: usize) {
+    eventually("the dead letters are there", || (host.dead_letters().len() == count).then_some(()));
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A host on which the mended plugin runs.
+fn host(sidecar: &str) -> Host {
+    let host = Setup::new().sidecar("poison", sidecar).start();
+    host.drop_in("poison-fixed", "poison.wasm");
+    host.wait_until_loaded("poison-fixed", "poison.wasm");
+    host
+}
+
+#[test]
+fn an_operator_goes_back_and_it_stays_so_until_another_file_comes() {
+    let host = host("");
+    host.drop_in("poison", "poison.wasm");
+    host.wait_until_loaded("poison", "poison.wasm");
+    swallow(&host, 0..1);
+    dead_letters(&host, 1);
+
+    let output = host.cli(&["rollback", "poison"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("until another file is put into the folder"), "{}", text(&output.stdout));
+    assert!(runs(&host, "poison-fixed"));
+    assert_eq!(host.operate("POST", "/dead-letters/redrive").status, 200);
+    eventually("the plugin swallows it", || (host.get("/poison").json() == 1).then_some(()));
+
+    let host = host.crash_and_restart();
+    let plugin = host.plugin("poison.wasm").unwrap();
+    assert!(runs(&host, "poison-fixed"), "{plugin}");
+    assert_eq!((&plugin["status"], &plugin["rolled_back"]["reason"]), (&json!("rolled back"), &json!("by hand")));
+    assert_eq!(plugin["generations"].as_array().unwrap().len(), 2);
+    assert_eq!(host.operate("POST", "/plugins/poison/rollback").problem(), "no-generation");
+    assert_eq!(host.operate("POST", "/plugins/poison/rollback?to=zz").problem(), "no-generation");
+    assert_eq!(host.operate("POST", "/plugins/nobody/rollback").problem(), "not-found");
+
+    // The way forward: by name, or by another file.
+    let bad = digest(&guest("poison"));
+    let answer = host.operate("POST", &format!("/plugins/poison/rollback?to={}", &bad[..12])).json();
+    assert_eq!((&answer["to"], &answer["is_file"]), (&json!(bad), &json!(true)));
+    assert!(runs(&host, "poison"));
+    assert_eq!(host.operate("POST", "/plugins/poison/rollback").status, 200);
+    let mut changed = guest("poison");
+    changed.extend([0, 3, 1, b'v', 1]);
+    put(&host.file("poison.wasm"), &changed);
+    eventually("the other file runs", || {
+        host.plugin("poison.wasm").filter(|plugin| plugin["digest"] == digest(&changed).as_str())
+    });
+    assert_eq!(host.plugin("poison.wasm").unwrap()["status"], "running");
+}
+
+#[test]
+fn a_generation_that_fails_is_rolled_back_where_its_sidecar_says_so() {
+    let host = host("[rollback]\nfailures_percent = 50\nof = 4\n");
+    host.drop_in("poison", "poison.wasm");
+    host.wait_until_loaded("poison", "poison.wasm");
+    swallow(&host, 0..3);
+    eventually("the former generation runs", || runs(&host, "poison-fixed").then_some(()));
+    let plugin = host.plugin("poison.wasm").unwrap();
+    assert_eq!(plugin["status"], "rolled back");
+    assert!(plugin["rolled_back"]["reason"].as_str().unwrap().contains("invocations failed"), "{plugin}");
+    assert_eq!(host.operate("POST", "/dead-letters/redrive").status, 200);
+    eventually("nothing is lost", || (host.get("/poison").json() == 3).then_some(()));
+}
+
+#[test]
+fn a_canary_shows_what_a_new_generation_would_do_and_does_nothing() {
+    let host = host("");
+    swallow(&host, 0..5);
+    host.wait_until_idle();
+    let canary = |name: &str, more: &[&str]| {
+        let file = guest_path(name);
+        let arguments = [&["canary", file.to_str().unwrap()], more].concat();
+        host.cli(&arguments)
+    };
+
+    let output = canary("poison", &["--json"]);
+    assert!(!output.status.success(), "what differs is a failure");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["handled"], &report["different"]), (&json!(5), &json!(5)));
+    let differs = report["differences"][0]["differs"].as_array().unwrap();
+    let outcome = differs.iter().find(|difference| difference["path"] == "outcome").unwrap();
+    assert_eq!((&outcome["live"], &outcome["new"]), (&json!("ack"), &json!("retry")));
+    assert!(differs.iter().any(|difference| difference["path"] == "state"), "{report}");
+    let shown = text(&canary("poison", &["--last", "2"]).stdout);
+    assert!(shown.contains("outcome: \"ack\" → \"retry\"") && shown.contains("2 deliveries: 0 the same"), "{shown}");
+
+    let output = canary("poison-fixed", &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("5 deliveries: 5 the same, 0 different"), "{}", text(&output.stdout));
+
+    assert_eq!(host.get("/poison").json(), 5, "nothing was written");
+    assert!(host.dead_letters().is_empty());
+    assert!(runs(&host, "poison-fixed"));
+    let stranger = canary("echo", &["--plugin", "poison"]);
+    assert!(text(&stranger.stderr).contains("it is the plugin `echo`"), "{}", text(&stranger.stderr));
+    let broken = host.send("POST", &host.admin_url("/plugins/poison/canary"), &[], b"not wasm");
+    assert_eq!((broken.status, broken.problem().as_str()), (422, "unloadable"));
+}
+
+#[test]
+fn both_generations_of_a_canary_live_in_the_same_world() {
+    let host = Setup::new().plugin("dice").start();
+    for id in 0..10 {
+        assert_eq!(host.publish("dice.wanted", &id.to_string(), json!({})).status, 202);
+    }
+    eventually("the dice are rolled", || (host.events_of("dice.rolled").len() == 10).then_some(()));
+    host.wait_until_idle();
+    let output = host.cli(&["canary", guest_path("dice").to_str().unwrap(), "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["handled"], &report["different"]), (&json!(10), &json!(0)), "{report:#}");
+    assert_eq!(host.events_of("dice.rolled").len(), 10);
+}
+
+#[test]
+fn a_sidecar_may_demand_a_canary_before_a_swap() {
+    let host = host("[canary]\nlast = 10\n");
+    swallow(&host, 0..3);
+    host.wait_until_idle();
+    host.drop_in("poison", "poison.wasm");
+    let refusal = host.wait_until_refused("poison.wasm");
+    assert!(refusal.contains("3 of the last 3 events otherwise") && refusal.contains("[canary]"), "{refusal}");
+    swallow(&host, 3..4);
+    eventually("what ran goes on", || (host.get("/poison").json() == 4).then_some(()));
+    put(&host.file("poison.toml"), b"[canary]\nlast = 10\ndifferences = 10\n");
+    host.wait_until_loaded("poison", "poison.wasm");
+}

@@ -1,0 +1,143 @@
+//! Requests that plugins send: to hosts that were granted, and to nobody else.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use sandbus_tests::{Host, Setup, Webhook, binary, eventually, guest_path, put};
+use serde_json::{Value, json};
+
+fn host(grants: &[&str]) -> Host {
+    let sidecar = format!("[limits]\ntimeout = \"2s\"\n[grants]\nhttp = {grants:?}\n");
+    Setup::new().plugin("caller").sidecar("caller", &sidecar).start()
+}
+
+/// What becomes of a request: what it was answered, or why it has no answer.
+fn call(host: &Host, id: &str, wanted: Value) -> Result<Value, String> {
+    assert_eq!(host.publish("call.wanted", id, wanted).status, 202);
+    eventually("the request is answered or given up", || {
+        let answered = host.events_of("call.answered").into_iter().find(|event| event["causationid"] == id);
+        let dead = host.dead_letters().into_iter().find(|dead| dead["logged"]["event"]["id"] == id);
+        let reason = dead.map(|dead| dead["reason"].as_str().unwrap_or_default().to_owned());
+        answered.map(|event| Ok(event["data"].clone())).or(reason.map(Err))
+    })
+}
+
+#[test]
+fn a_request_goes_to_a_granted_host_with_its_body_and_headers() {
+    let upstream = Webhook::start_echoing();
+    let host = host(&[&upstream.address]);
+    let url = format!("http://{}/path?query=1", upstream.address);
+    let body = "0123456789".repeat(10_000);
+    let answer = call(&host, "1", json!({ "method": "POST", "url": url, "body": body })).unwrap();
+    assert_eq!((&answer["status"], &answer["length"]), (&json!(200), &json!(100_000)));
+    assert_eq!(answer["beginning"], "01234567890123456789");
+    let received = &upstream.received()[0];
+    assert_eq!((received.method.as_str(), received.header("x-caller")), ("POST", Some("a guest")));
+    assert_eq!((received.body.len(), received.header("host")), (100_000, Some(upstream.address.as_str())));
+
+    let answer = call(&host, "2", json!({ "method": "GET", "url": url })).unwrap();
+    assert_eq!((&answer["status"], &answer["length"]), (&json!(200), &json!(0)));
+}
+
+#[test]
+fn a_request_to_any_other_host_is_refused_and_never_sent() {
+    let (granted, other) = (Webhook::start(&[302]), Webhook::start(&[200]));
+    let host = host(&[&granted.address, "localhost.example"]);
+    let refused = |id: &str, url: String| call(&host, id, json!({ "method": "GET", "url": url })).unwrap_err();
+    let reason = refused("1", format!("http://{}/", other.address));
+    assert!(reason.contains("not granted") && reason.contains(&other.address), "{reason}");
+    let _ = host.wait_for_log(&["no grant names the host", &other.address]);
+    // A name that says it is the granted one, and leads elsewhere.
+    let disguised = refused("2", format!("http://{}@{}/", granted.address, other.address));
+    assert!(!disguised.is_empty());
+    // Where a granted host sends on to is the guest's to follow, by a request that needs a grant of its own.
+    let redirected = call(&host, "3", json!({ "method": "GET", "url": format!("http://{}/", granted.address) }));
+    assert_eq!(redirected.unwrap()["status"], 302);
+    assert!(other.received().is_empty());
+}
+
+#[test]
+fn a_host_that_does_not_answer_costs_the_guest_its_own_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let host = host(&[&address]);
+    let url = format!("http://{address}/");
+    let reason = call(&host, "1", json!({ "method": "GET", "url": url, "timeout_ms": 100 })).unwrap_err();
+    assert!(reason.contains("not answered in time"), "{reason}");
+    let reason = call(&host, "2", json!({ "method": "GET", "url": url })).unwrap_err();
+    assert!(reason.contains("ran out of time after 2s"), "{reason}");
+    drop(silent);
+    let reason = call(&host, "3", json!({ "method": "GET", "url": url })).unwrap_err();
+    assert!(reason.contains("no answer"), "{reason}");
+}
+
+const SCENARIO: &str = r#"
+[[scenario]]
+name = "a request is answered by the scenario"
+given.http = [
+    { request = "POST https://api.example.com/orders", status = 201, json = { number = 7 } },
+    { request = "GET https://api.example.com/*", status = 404, body = "no such order" },
+]
+
+[[scenario.step]]
+event = "call.wanted"
+data = { method = "POST", url = "https://api.example.com/orders", body = "{\"what\":\"bread\"}" }
+then.outcome = "ack"
+then.requests = [{ request = "POST https://api.example.com/orders", json = { what = "bread" } }]
+then.published = [{ type = "call.answered", data = { status = 201, beginning = "{\"number\":7}" } }]
+
+[[scenario.step]]
+event = "call.wanted"
+data = { method = "GET", url = "https://api.example.com/orders/8" }
+then.published = [{ data = { status = 404, beginning = "no such order" } }]
+
+[[scenario.step]]
+event = "call.wanted"
+data = { method = "GET", url = "https://elsewhere.example.com/" }
+then.outcome = "reject"
+then.dead_letters = [{ reason = "not granted" }]
+then.requests = []
+"#;
+
+#[test]
+fn a_scenario_answers_in_the_place_of_the_network() {
+    let setup = Setup::new();
+    let file = setup.path().join("caller.toml");
+    put(&file, SCENARIO.as_bytes());
+    let wasm = guest_path("caller");
+    let output = Command::new(binary()).arg("test").arg(&wasm).arg("--scenarios").arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+const SERVICE: &str = r#"
+[[scenario]]
+name = "a wasi:http service answers and publishes"
+given.sidecar = { routes = ["* /service/{*path}"], grants = { publish = ["service.>"] } }
+
+[[scenario.step]]
+request = "GET /service/publish"
+then.response = { status = 200, body = "published" }
+then.published = [{ type = "service.done" }]
+
+[[scenario.step]]
+request = "POST /service/echo"
+body = "hello"
+then.response = { status = 200, body = "hello" }
+
+[[scenario.step]]
+request = "GET /service/trap"
+then.response = { status = 500, json = { code = "handler-trapped" } }
+then.logs = ["request failed (trap)"]
+"#;
+
+#[test]
+fn a_scenario_asks_a_service_that_does_not_know_sandbus() {
+    let setup = Setup::new();
+    let file = setup.path().join("service.toml");
+    put(&file, SERVICE.as_bytes());
+    let wasm = guest_path("service");
+    let output = Command::new(binary()).arg("test").arg(&wasm).arg("--scenarios").arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
