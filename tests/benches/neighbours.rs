@@ -75,14 +75,17 @@ fn beside(host: &Host, give_work: &(dyn Fn(&Host) + Sync)) -> f64 {
     figure
 }
 
-/// Orders for the hostile plugin, as fast as it can take them, and no faster: a little later again.
+/// Orders for the hostile plugin, so many that it always has some, and no more: what waits is less than twice as many.
 fn deeds(host: &Host, deed: &str, count: usize) {
     let run = fastrand::u64(..);
     for number in 0..count {
         let answer = host.publish("hostile.order", &format!("{deed}-{run:x}-{number}"), json!({ "deed": deed }));
         assert_eq!(answer.status, 202, "the order is taken");
     }
-    pause_for(Duration::from_millis(100));
+    let waits = || host.subscription("hostile/obey").and_then(|it| it["backlog"].as_u64());
+    while waits().is_some_and(|backlog| backlog >= count as u64) {
+        pause_for(Duration::from_millis(100));
+    }
 }
 
 /// A thousand events in one request: more than a handler can keep up with.

@@ -345,6 +345,11 @@ impl Host {
             .expect("the binary runs")
     }
 
+    /// Types a line into the host's standard input.
+    pub fn type_line(&mut self, line: &str) {
+        self.process.type_line(line);
+    }
+
     /// What the host has logged so far.
     #[must_use]
     pub fn log(&self) -> String {

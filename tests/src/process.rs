@@ -53,6 +53,7 @@ impl Launch {
             .env_remove("RUST_LOG")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.directory)
+            .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; run `cargo build -p sandbus-host`", binary().display()));
@@ -153,6 +154,13 @@ impl Process {
     pub(crate) fn develop(directory: &Path) -> Result<Self, String> {
         let arguments = ["dev", "--log-format", "json"].map(OsString::from).to_vec();
         Launch { directory: directory.to_owned(), arguments, environment: Vec::new() }.spawn().wait()
+    }
+
+    /// Types a line.
+    pub fn type_line(&mut self, line: &str) {
+        use std::io::Write as _;
+        let stdin = self.guard.0.stdin.as_mut().expect("it is piped");
+        writeln!(stdin, "{line}").expect("the host reads");
     }
 
     /// What it has logged so far.

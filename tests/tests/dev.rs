@@ -55,7 +55,7 @@ fn register(host: &Host, id: &str) {
 fn a_saved_change_is_built_and_swapped_in() {
     let setup = Setup::new();
     new_crate(setup.path());
-    let host = setup.develop();
+    let mut host = setup.develop();
     register(&host, "1");
     let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"1\""]);
     eventually("what the event led to is shown", || {
@@ -82,4 +82,21 @@ fn a_saved_change_is_built_and_swapped_in() {
     let _ = host.wait_for_log(&["Good morning, Ada!", "\"event\":\"3\""]);
     host.wait_until_idle();
     assert_eq!(host.get("/welcomed").json(), 3, "the state outlives the swap");
+
+    // What is typed: the last event once more, and one of one's own, at which the handler panics in line 12.
+    host.type_line("r");
+    eventually("the last event comes again", || (host.get("/welcomed").json() == 4).then_some(()));
+    let panics = HANDLER.replace("info!(\"Welcome, {}!\", user.name);", "assert!(user.name != \"Bob\", \"no Bob\");");
+    let digest = host.plugin("greeter.wasm").unwrap()["digest"].clone();
+    save(host.path(), &panics);
+    eventually("the handler that panics is swapped in", || {
+        host.plugin("greeter.wasm").filter(|plugin| plugin["digest"] != digest)
+    });
+    host.type_line(r#"p user.registered {"name":"Bob"}"#);
+    eventually("the trap names the line", || {
+        let log = host.log();
+        let attempt = log.lines().find(|line| line.contains("✗ greeter/welcome"))?.to_owned();
+        assert!(attempt.contains("trap: panicked at") && attempt.contains("no Bob"), "{attempt}");
+        (attempt.contains("src/lib.rs:12")).then_some(())
+    });
 }

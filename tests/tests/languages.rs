@@ -96,6 +96,9 @@ fn begins(language: &str, test: impl FnOnce(&Path)) {
     let imports = inspected["imports"].as_array().unwrap();
     assert!(imports.contains(&json!("sandbus:plugin/bus@0.1.0")) || language == "rust", "{imports:?}");
 
+    let played = run(&project, sandbus, &["test", "dist/my-plugin.wasm", "--scenarios", "tests"], &[]);
+    assert!(String::from_utf8_lossy(&played.stdout).contains("2 passed, 0 failed"), "{played:?}");
+
     let setup = Setup::new();
     std::fs::copy(project.join("dist/my-plugin.wasm"), setup.path().join("plugins/my-plugin.wasm")).unwrap();
     let host = setup.start();

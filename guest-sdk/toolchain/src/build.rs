@@ -123,6 +123,17 @@ fn is_plugin(package: &Value) -> bool {
     targets.flat_map(|target| target["crate_types"].as_array().into_iter().flatten()).any(|kind| kind == "cdylib")
 }
 
+/// Arguments by which cargo builds quickly rather than what runs quickly, with the lines that backtraces name.
+pub const QUICK: [&str; 7] = [
+    "--release",
+    "--config=profile.release.incremental=true",
+    "--config=profile.release.lto=false",
+    "--config=profile.release.codegen-units=16",
+    "--config=profile.release.panic=\"abort\"",
+    "--config=profile.release.debug=\"line-tables-only\"",
+    "--config=profile.release.strip=\"none\"",
+];
+
 /// Builds guests with the given cargo arguments (`-p NAME`, `--profile NAME`, …) in a directory.
 /// A compiler error is no error of this function; it is in the report.
 ///

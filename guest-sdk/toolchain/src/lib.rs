@@ -18,7 +18,7 @@ mod template;
 
 use std::path::PathBuf;
 
-pub use build::{Artifact, BuildReport, Package, build, packages, target_directory};
+pub use build::{Artifact, BuildReport, Package, QUICK, build, packages, target_directory};
 pub use project::{Language, Project};
 pub use template::{Handler, Template};
 

@@ -52,9 +52,9 @@ impl Template {
             return Err(Error::Exists { path: directory.to_owned() });
         }
         let fill = Fill::new(name, handlers);
-        let prefix = format!("{}/", self.name());
+        let (own, any) = (format!("{}/", self.name()), "any/");
         for (path, text) in embedded::TEMPLATES {
-            let Some(path) = path.strip_prefix(&prefix) else { continue };
+            let Some(path) = path.strip_prefix(&own).or_else(|| path.strip_prefix(any)) else { continue };
             // Under its own name it would be in force among the templates.
             let path = if path == "gitignore" { ".gitignore".to_owned() } else { fill.values(path) };
             embedded::write_file(&directory.join(path), &fill.text(text))?;

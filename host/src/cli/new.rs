@@ -90,7 +90,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     lang.template().create(&directory, &name, &handlers)?;
     let shown = directory.display();
     output::progress(&format!(
-        "made {shown}\n\n  cd {shown}\n  {}\n  sandbus build      # makes dist/{name}.wasm\n  sandbus dev        # runs it, and each change of it",
+        "made {shown}\n\n  cd {shown}\n  {}\n  sandbus test       # plays its scenarios\n  sandbus build      # makes dist/{name}.wasm\n  sandbus dev        # runs it, and each change of it",
         lang.test()
     ));
     Ok(())

@@ -70,7 +70,7 @@ fn list(plugins: &Value) -> String {
             cell(&plugin["version"]),
             cell(&plugin["status"]),
             cell(&plugin["file"]),
-            short(&cell(&plugin["digest"]), 12).trim_end_matches('…').to_owned(),
+            short(&cell(&plugin["digest"]), 13).trim_end_matches('…').to_owned(),
             cell(&plugin["routes"]),
             if patterns.is_empty() { "-".to_owned() } else { patterns.join(", ") },
         ]

@@ -7,6 +7,7 @@ use sandbus_toolchain::{Artifact, BuildReport, Package, Project, Source, Toolcha
 use serde_json::{Value, json};
 
 use super::output::{self, Output};
+use crate::dev;
 use crate::scenario::{Report, Script, check};
 use crate::telemetry;
 
@@ -125,19 +126,15 @@ fn build(path: &Path) -> anyhow::Result<Vec<Subject>> {
 /// Plugins in Rust, which are built together.
 fn build_crates(path: &Path, packages: &[Package]) -> anyhow::Result<Vec<Subject>> {
     let Some(first) = packages.first() else { return Ok(Vec::new()) };
-    let home = sandbus_toolchain::target_directory(path)?.join("sandbus-test");
-    let folder = home.join("plugins");
+    let home = sandbus_toolchain::target_directory(path)?;
+    let folder = home.join("sandbus-test");
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let toolchain = Toolchain::ensure(Source::from_env()?, &mut say)?;
-    let target = home.join("build");
+    // What `sandbus dev` has built is not built again.
+    let target = dev::build_directory(&home);
     let target = target.to_string_lossy();
-    let mut arguments = vec![
-        "--release",
-        "--target-dir",
-        &target,
-        "--config=profile.release.panic=\"abort\"",
-        "--config=profile.release.debug=\"line-tables-only\"",
-    ];
+    let mut arguments = vec!["--target-dir", &target];
+    arguments.extend(sandbus_toolchain::QUICK);
     arguments.extend(packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
     let built = sandbus_toolchain::build(&toolchain, &first.directory, &arguments, telemetry::colours())?;
     let mut subjects = Vec::new();

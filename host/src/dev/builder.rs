@@ -105,19 +105,8 @@ impl Builder {
 impl Crates {
     fn build(&self) -> Result<BuildReport, Error> {
         let target = self.target.to_string_lossy();
-        // Quick to build rather than quick to run, and with the lines that backtraces name.
-        let mut arguments = vec![
-            "--keep-going",
-            "--release",
-            "--target-dir",
-            &target,
-            "--config=profile.release.incremental=true",
-            "--config=profile.release.lto=false",
-            "--config=profile.release.codegen-units=16",
-            "--config=profile.release.panic=\"abort\"",
-            "--config=profile.release.debug=\"line-tables-only\"",
-            "--config=profile.release.strip=\"none\"",
-        ];
+        let mut arguments = vec!["--keep-going", "--target-dir", &target];
+        arguments.extend(sandbus_toolchain::QUICK);
         arguments.extend(self.packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
         let directory = self.packages.first().map_or(Path::new("."), |package| &package.directory);
         sandbus_toolchain::build(&self.toolchain, directory, &arguments, telemetry::colours())

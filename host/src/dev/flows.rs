@@ -11,6 +11,7 @@ use crate::bus::SharedBus;
 use crate::cli::output;
 use crate::event::{CAUSATION_ID, Event, Logged, Position};
 use crate::observer::{End, Observed};
+use crate::outcome::Failure;
 use crate::subscription::SubscriptionId;
 
 /// How often the log is looked at.
@@ -219,15 +220,15 @@ impl Attempt {
         match end {
             End::Ack => format!("✓ {subscription} in {took}{which}"),
             End::Again(failure, due) => {
-                let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
-                format!("✗ {subscription} in {took}{which}, {cause}: {reason}; again at {due}")
+                format!("✗ {subscription} in {took}{which}, {}; again at {due}", why(failure))
             }
-            End::Dead(failure) => {
-                let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
-                format!("✗ {subscription} in {took}{which}, {cause}: {reason}; dead letter")
-            }
+            End::Dead(failure) => format!("✗ {subscription} in {took}{which}, {}; dead letter", why(failure)),
         }
     }
+}
+
+fn why(failure: &Failure) -> String {
+    format!("{}: {}", failure.cause.as_str(), failure.reason.replace('\n', " "))
 }
 
 /// An event in a line.
@@ -247,7 +248,7 @@ fn shown(took: Duration) -> String {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::outcome::{Cause, Failure};
+    use crate::outcome::Cause;
 
     fn event(id: &str, event_type: &str, source: &str, cause: Option<&str>) -> Arc<Event> {
         let extensions = cause.map(|cause| (CAUSATION_ID.to_owned(), cause.to_owned())).into_iter().collect();

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 }
 
 /// Log lines for a developer. How deliveries end is shown as a tree.
-const LOG: &str = "info,sandbus_host::dispatcher=warn,sandbus_host::host=warn";
+const LOG: &str = "info,sandbus_host::dispatcher::attempt=off,sandbus_host::host=warn";
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { path, mut overrides } = arguments;
@@ -81,6 +81,11 @@ fn home(path: &Path, packages: &[Package]) -> anyhow::Result<PathBuf> {
         [] => path.join(".sandbus/dev"),
         _ => sandbus_toolchain::target_directory(path)?.join("sandbus-dev"),
     })
+}
+
+/// Where plugins in Rust are built, below cargo's target directory.
+pub(crate) fn build_directory(target: &Path) -> PathBuf {
+    target.join("sandbus-dev/build")
 }
 
 /// What plugins in Rust are built with, if there are any.

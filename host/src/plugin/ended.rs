@@ -58,7 +58,7 @@ impl Ended {
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
     const RUNTIME: [&str; 5] = ["std::", "core::", "alloc::", "__rust", "rust_begin_unwind"];
     let is_own = |name: &str| !RUNTIME.iter().any(|part| name.contains(part));
-    let mut found = Vec::new();
+    let (mut found, mut named) = (Vec::new(), false);
     for frame in backtrace.frames() {
         let symbols = frame.symbols().iter().filter_map(|symbol| {
             let file = symbol.file().filter(|file| is_own_source(file))?;
@@ -66,9 +66,14 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
             Some(format!("{name} at {}:{}", shortened(file), symbol.line().unwrap_or(0)))
         });
         let lines: Vec<_> = symbols.filter(|line| is_own(line)).collect();
-        match lines.is_empty() {
-            false => found.extend(lines),
-            true => found.extend(frame.func_name().map(demangled).filter(|name| is_own(name))),
+        // Where the plugin's own lines are known, what lies around them is of no interest.
+        if !lines.is_empty() && !named {
+            (found, named) = (Vec::new(), true);
+        }
+        if named {
+            found.extend(lines);
+        } else {
+            found.extend(frame.func_name().map(demangled).filter(|name| is_own(name)));
         }
     }
     found.truncate(4);

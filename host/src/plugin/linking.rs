@@ -9,6 +9,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceType}
 use super::bindings;
 use super::bindings::sandbus::plugin;
 use super::bindings::wasi::{config, keyvalue, logging};
+use super::drafts;
 use super::imports::Invocation;
 use super::wasi;
 
@@ -36,6 +37,7 @@ impl Linking {
         bindings::Plugin::add_to_linker::<_, HasSelf<Invocation>>(&mut contract, |invocation| invocation)?;
         let mut everything = Linker::new(engine);
         link_own(&mut everything)?;
+        drafts::link(&mut everything)?;
         wasi::link(&mut everything)?;
         Ok(Self { engine: engine.clone(), contract, everything })
     }
@@ -113,6 +115,7 @@ fn remedy(import: &str) -> &'static str {
             "WASI 0.2 is offered; build the component for it"
         }
         ("wasi:config" | "wasi:keyvalue" | "wasi:logging", _) => "other drafts are offered, see wit/plugin.wit",
+        ("wasi:messaging", _) => "its drafts differ too much; publish by `sandbus:plugin/bus`, see wit/plugin.wit",
         ("wasi:snapshot-preview1", _) | ("", "wasi_snapshot_preview1") => {
             "it is a module of WASI 0.1; make it a component with an adapter for WASI 0.2"
         }
@@ -200,6 +203,38 @@ mod tests {
             }
             assert!(!linking.has(&as_offered(&format!("wasi:{interface}@0.3.0"))));
         }
+    }
+
+    #[test]
+    fn drafts_of_other_hosts_link() {
+        let bucket = "(import \"wasi:keyvalue/store@0.2.0-draft\" (instance $store
+            (export \"bucket\" (type $bucket (sub resource)))
+            (type $error (variant (case \"no-such-store\") (case \"access-denied\") (case \"other\" string)))
+            (export \"error\" (type $named (eq $error)))
+            (type $page (record (field \"keys\" (list string)) (field \"cursor\" (option u64))))
+            (export \"key-response\" (type $pages (eq $page)))
+            (export \"open\" (func (param \"identifier\" string) (result (result (own $bucket) (error $named)))))
+            (export \"[method]bucket.list-keys\" (func (param \"self\" (borrow $bucket))
+                (param \"cursor\" (option u64)) (result (result $pages (error $named)))))))
+            (alias export $store \"bucket\" (type $bucket)) (alias export $store \"error\" (type $error))";
+        let with_bucket = |interface: &str, functions: &str| {
+            let uses = "(alias outer 1 $bucket (type $of)) (export \"bucket\" (type $bucket (eq $of)))
+                (alias outer 1 $error (type $failure)) (export \"error\" (type $error (eq $failure)))";
+            link(&format!("{bucket} (import \"wasi:keyvalue/{interface}\" (instance {uses} {functions}))")).unwrap();
+        };
+        let increment = "(export \"increment\" (func (param \"bucket\" (borrow $bucket)) (param \"key\" string)
+            (param \"delta\" u64) (result (result u64 (error $error)))))";
+        with_bucket("atomics@0.2.0-draft", increment);
+        let get_many = "(export \"get-many\" (func (param \"bucket\" (borrow $bucket)) (param \"keys\" (list string))
+            (result (result (list (option (tuple string (list u8)))) (error $error)))))";
+        with_bucket("batch@0.2.0-draft", get_many);
+        link(
+            "(import \"wasi:logging/logging\" (instance
+                (type $level (enum \"trace\" \"debug\" \"info\" \"warn\" \"error\" \"critical\"))
+                (export \"level\" (type $named (eq $level)))
+                (export \"log\" (func (param \"level\" $named) (param \"context\" string) (param \"message\" string)))))",
+        )
+        .unwrap();
     }
 
     #[test]

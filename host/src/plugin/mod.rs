@@ -8,6 +8,7 @@ mod bindings;
 mod buffer;
 mod compile;
 mod descriptor;
+mod drafts;
 mod ended;
 mod engine;
 mod folder;

@@ -1,0 +1,159 @@
+//! Drafts of standard interfaces beside those of the contract: what other hosts offer, and components were built for.
+//! They differ in names and in how a list of keys goes on, and they reach the same state and configuration.
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType};
+
+use super::bindings::wasi::config::store as config;
+use super::bindings::wasi::keyvalue::{atomics, store};
+use super::bindings::wasi::logging::logging;
+use super::imports::{Bucket, Invocation};
+
+/// `wasi:keyvalue` as wasmtime and Spin offer it.
+const KEYVALUE: &str = "0.2.0-draft";
+/// `wasi:keyvalue` of the contract, which has all but `batch`.
+const KEYVALUE_CONTRACT: &str = "0.2.0-draft2";
+/// Names of the configuration.
+const CONFIG: [&str; 3] =
+    ["wasi:config/store@0.2.0-draft", "wasi:config/store@0.2.0-draft-2024-09-27", "wasi:config/runtime@0.2.0-draft"];
+/// Names of logging.
+const LOGGING: [&str; 1] = ["wasi:logging/logging"];
+
+type Store<'a> = StoreContextMut<'a, Invocation>;
+type Answer<T> = wasmtime::Result<(Result<T, store::Error>,)>;
+
+/// Links the drafts.
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    link_store(&mut linker.instance(&format!("wasi:keyvalue/store@{KEYVALUE}"))?)?;
+    link_atomics(&mut linker.instance(&format!("wasi:keyvalue/atomics@{KEYVALUE}"))?)?;
+    for draft in [KEYVALUE, KEYVALUE_CONTRACT] {
+        link_batch(&mut linker.instance(&format!("wasi:keyvalue/batch@{draft}"))?)?;
+    }
+    for name in CONFIG {
+        link_config(&mut linker.instance(name)?)?;
+    }
+    for name in LOGGING {
+        link_logging(&mut linker.instance(name)?)?;
+    }
+    Ok(())
+}
+
+/// A page of keys. The cursor is how many keys came before the next one.
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Page {
+    keys: Vec<String>,
+    cursor: Option<u64>,
+}
+
+fn link_store(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    use store::{Host, HostBucket};
+    type Key = (Resource<Bucket>, String);
+    interface.resource("bucket", ResourceType::host::<Bucket>(), |mut store, number| {
+        HostBucket::drop(store.data_mut(), Resource::new_own(number))
+    })?;
+    interface.func_wrap("open", |mut store: Store<'_>, (name,): (String,)| -> Answer<Resource<Bucket>> {
+        Ok((Host::open(store.data_mut(), name)?,))
+    })?;
+    interface.func_wrap(
+        "[method]bucket.get",
+        |mut store: Store<'_>, (bucket, key): Key| -> Answer<Option<Vec<u8>>> {
+            Ok((HostBucket::get(store.data_mut(), bucket, key)?,))
+        },
+    )?;
+    let set = |mut store: Store<'_>, (bucket, key, value): (Resource<Bucket>, String, Vec<u8>)| -> Answer<()> {
+        Ok((HostBucket::set(store.data_mut(), bucket, key, value)?,))
+    };
+    interface.func_wrap("[method]bucket.set", set)?;
+    interface.func_wrap("[method]bucket.delete", |mut store: Store<'_>, (bucket, key): Key| -> Answer<()> {
+        Ok((HostBucket::delete(store.data_mut(), bucket, key)?,))
+    })?;
+    interface.func_wrap("[method]bucket.exists", |mut store: Store<'_>, (bucket, key): Key| -> Answer<bool> {
+        Ok((HostBucket::exists(store.data_mut(), bucket, key)?,))
+    })?;
+    let list_keys = |mut store: Store<'_>, (_, cursor): (Resource<Bucket>, Option<u64>)| -> Answer<Page> {
+        Ok((page(store.data_mut(), cursor.unwrap_or(0))?,))
+    };
+    interface.func_wrap("[method]bucket.list-keys", list_keys)
+}
+
+/// The page of keys after so many. Those before it are passed over: a plugin has few enough.
+fn page(invocation: &mut Invocation, after: u64) -> wasmtime::Result<Result<Page, store::Error>> {
+    use store::HostBucket;
+    let (mut passed, mut cursor) = (0_u64, None);
+    loop {
+        // Which bucket is meant makes no difference: there is one.
+        let page = HostBucket::list_keys(invocation, Resource::new_borrow(0), cursor)?;
+        let store::KeyResponse { mut keys, cursor: next } = match page {
+            Ok(page) => page,
+            Err(error) => return Ok(Err(error)),
+        };
+        let skipped = usize::try_from(after - passed).unwrap_or(usize::MAX).min(keys.len());
+        passed += keys.len() as u64;
+        keys.drain(..skipped);
+        let cursor_after = next.is_some().then_some(passed);
+        if !keys.is_empty() || next.is_none() {
+            return Ok(Ok(Page { keys, cursor: cursor_after }));
+        }
+        cursor = next;
+    }
+}
+
+fn link_atomics(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    type Addition = (Resource<Bucket>, String, u64);
+    interface.func_wrap("increment", |mut store: Store<'_>, (bucket, key, delta): Addition| -> Answer<u64> {
+        let other = |reason: &str| store::Error::Other(reason.to_owned());
+        let Ok(delta) = i64::try_from(delta) else { return Ok((Err(other("the delta passes the range of s64")),)) };
+        let sum = atomics::Host::increment(store.data_mut(), bucket, key, delta)?;
+        Ok((sum.and_then(|sum| u64::try_from(sum).map_err(|_| other("the sum is below zero"))),))
+    })
+}
+
+fn link_batch(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    use store::HostBucket;
+    type Pair = (String, Vec<u8>);
+    /// A handle for each call: they are told apart by nothing.
+    fn again(bucket: &Resource<Bucket>) -> Resource<Bucket> {
+        Resource::new_borrow(bucket.rep())
+    }
+    type Keys = (Resource<Bucket>, Vec<String>);
+    interface.func_wrap("get-many", |mut store: Store<'_>, (bucket, keys): Keys| -> Answer<Vec<Option<Pair>>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            match HostBucket::get(store.data_mut(), again(&bucket), key.clone())? {
+                Ok(value) => found.push(value.map(|value| (key, value))),
+                Err(error) => return Ok((Err(error),)),
+            }
+        }
+        Ok((Ok(found),))
+    })?;
+    interface.func_wrap("set-many", |mut store: Store<'_>, (bucket, pairs): (_, Vec<Pair>)| -> Answer<()> {
+        for (key, value) in pairs {
+            if let Err(error) = HostBucket::set(store.data_mut(), again(&bucket), key, value)? {
+                return Ok((Err(error),));
+            }
+        }
+        Ok((Ok(()),))
+    })?;
+    interface.func_wrap("delete-many", |mut store: Store<'_>, (bucket, keys): Keys| -> Answer<()> {
+        for key in keys {
+            if let Err(error) = HostBucket::delete(store.data_mut(), again(&bucket), key)? {
+                return Ok((Err(error),));
+            }
+        }
+        Ok((Ok(()),))
+    })
+}
+
+fn link_config(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    interface
+        .func_wrap("get", |mut store: Store<'_>, (key,): (String,)| Ok((config::Host::get(store.data_mut(), key)?,)))?;
+    interface.func_wrap("get-all", |mut store: Store<'_>, (): ()| Ok((config::Host::get_all(store.data_mut())?,)))
+}
+
+fn link_logging(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    type Line = (logging::Level, String, String);
+    interface.func_wrap("log", |mut store: Store<'_>, (level, context, message): Line| {
+        logging::Host::log(store.data_mut(), level, context, message)
+    })
+}
