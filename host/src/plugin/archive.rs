@@ -31,6 +31,11 @@ pub struct Kept {
     pub since: Timestamp,
 }
 
+/// Enough of a digest for a person. What stands in a record may be no digest.
+pub(super) fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
 /// The word that an earlier generation runs in place of what is in the folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{Declare, Folder, Keeper, Rehearse, SwapError, blocking};
-use crate::plugin::archive::{Kept, Pin};
+use crate::plugin::archive::{Kept, Pin, short};
 use crate::plugin::compile::Digest;
 use crate::plugin::generation::Generation;
 
@@ -84,7 +84,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
             let Some(reason) = generation.failing() else { continue };
             match self.roll_back(&name, None, &reason).await {
                 Ok(RolledBack { from, to, .. }) => {
-                    tracing::error!(plugin = name, from = &from[..12], to = &to[..12], "rolled back: {reason}");
+                    tracing::error!(plugin = name, from = short(&from), to = short(&to), "rolled back: {reason}");
                 }
                 // There is nothing to go back to, and that is no news at the next look.
                 Err(error) => tracing::debug!(plugin = name, %error, "not rolled back, although {reason}"),
@@ -100,11 +100,11 @@ impl<W: Declare + Rehearse> Keeper<W> {
         let (stem, status) = found.ok_or_else(no_plugin)?;
         let target = target(&status.kept, &live.digest, to)?;
 
-        let failed = |error: SwapError| RollbackError::Load(target.digest[..12].to_owned(), error.to_string());
+        let failed = |error: SwapError| RollbackError::Load(short(&target.digest).to_owned(), error.to_string());
         let (generation, is_file) = self.former(&stem, &target).await.map_err(failed)?;
         if *generation.name != *plugin {
             let reason = format!("it is the plugin `{}`", generation.name);
-            return Err(RollbackError::Load(target.digest[..12].to_owned(), reason));
+            return Err(RollbackError::Load(short(&target.digest).to_owned(), reason));
         }
         self.registry.check_routes(plugin, &generation.descriptor.routes).map_err(|error| failed(error.into()))?;
         let pin = self.pin(&stem, &target, reason).await.map_err(failed)?;
@@ -142,7 +142,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
 
 /// The generation to go back to.
 fn target(kept: &[Kept], live: &Digest, to: Option<&str>) -> Result<Kept, RollbackError> {
-    let all = || kept.iter().map(|kept| kept.digest[..12].to_owned()).collect::<Vec<_>>().join(", ");
+    let all = || kept.iter().map(|kept| short(&kept.digest).to_owned()).collect::<Vec<_>>().join(", ");
     let Some(to) = to else {
         let place = kept.iter().position(|kept| kept.digest == live.as_str()).unwrap_or(kept.len());
         let reason = || format!("there is no generation before {}", live.short());
