@@ -64,9 +64,8 @@ fn an_operator_goes_back_and_it_stays_so_until_another_file_comes() {
     let mut changed = guest("poison");
     changed.extend([0, 3, 1, b'v', 1]);
     put(&host.file("poison.wasm"), &changed);
-    let plugin = eventually("the other file runs", || {
-        host.plugin("poison.wasm").filter(|plugin| plugin["status"] == "running")
-    });
+    let plugin =
+        eventually("the other file runs", || host.plugin("poison.wasm").filter(|plugin| plugin["status"] == "running"));
     assert_eq!(plugin["digest"], digest(&changed).as_str());
 }
 

@@ -37,6 +37,12 @@ fn the_example_plugins_pass_their_scenarios() {
 }
 
 #[test]
+fn a_script_is_built_and_its_scenarios_are_played() {
+    let output = play(&[path(scenarios_of("audit").parent().unwrap())]);
+    assert!(output.status.success() && stdout(&output).contains("1 passed"), "{output:?}");
+}
+
+#[test]
 fn the_readme_s_scenario_is_true() {
     let readme = include_str!("../../README.md");
     let mut blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());

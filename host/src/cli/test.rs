@@ -30,6 +30,8 @@ pub(super) struct Arguments {
 /// A plugin, and where its scenarios are.
 #[derive(Debug)]
 struct Subject {
+    /// What a file of scenarios calls it.
+    name: String,
     wasm: PathBuf,
     scenarios: PathBuf,
 }
@@ -74,7 +76,7 @@ fn play(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
     for subject in &subjects {
         for file in files(&subject.scenarios)? {
             let script = Script::read(&file)?;
-            if !is_for(&script, &subject.wasm, alone, &file)? {
+            if !is_for(&script, &subject.name, alone, &file)? {
                 continue;
             }
             let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
@@ -86,9 +88,9 @@ fn play(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
 }
 
 /// Whether a file's scenarios are for a plugin.
-fn is_for(script: &Script, wasm: &Path, alone: bool, file: &Path) -> anyhow::Result<bool> {
+fn is_for(script: &Script, name: &str, alone: bool, file: &Path) -> anyhow::Result<bool> {
     match &script.plugin {
-        Some(plugin) => Ok(wasm.file_stem().is_some_and(|stem| stem == plugin.as_str())),
+        Some(plugin) => Ok(name == plugin),
         None if alone => Ok(true),
         None => bail!("{} does not say which plugin it is for; begin it with plugin = \"NAME\"", file.display()),
     }
@@ -96,7 +98,10 @@ fn is_for(script: &Script, wasm: &Path, alone: bool, file: &Path) -> anyhow::Res
 
 /// The plugins at a path.
 fn subjects(path: &Path) -> anyhow::Result<Vec<Subject>> {
-    let beside = |wasm: PathBuf| Subject { scenarios: parent(&wasm).join("tests"), wasm };
+    let beside = |wasm: PathBuf| {
+        let name = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Subject { name, scenarios: parent(&wasm).join("tests"), wasm }
+    };
     if path.is_file() {
         return Ok(vec![beside(path.to_owned())]);
     }
@@ -144,7 +149,7 @@ fn build_crates(path: &Path, packages: &[Package]) -> anyhow::Result<Vec<Subject
         let package = packages.iter().find(|package| package.name.replace('_', "-") == name);
         let Some(package) = package else { continue };
         let wasm = folder.join(format!("{name}.wasm"));
-        subjects.push(Subject { wasm, scenarios: package.directory.join("tests") });
+        subjects.push(Subject { name, wasm, scenarios: package.directory.join("tests") });
     }
     Ok(subjects)
 }
@@ -153,7 +158,9 @@ fn build_crates(path: &Path, packages: &[Package]) -> anyhow::Result<Vec<Subject
 fn build_script(project: &Project) -> anyhow::Result<Vec<Subject>> {
     let artifacts = made(project.build(telemetry::colours(), &mut say)?)?;
     let scenarios = project.directory.join("tests");
-    Ok(artifacts.into_iter().map(|artifact| Subject { wasm: artifact.path, scenarios: scenarios.clone() }).collect())
+    let subject =
+        |artifact: Artifact| Subject { name: project.name.clone(), wasm: artifact.path, scenarios: scenarios.clone() };
+    Ok(artifacts.into_iter().map(subject).collect())
 }
 
 /// What a build made, if it did.
