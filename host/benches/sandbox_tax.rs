@@ -25,6 +25,7 @@ use sandbus_host::bus::{self, Embedded, SharedBus};
 use sandbus_host::clock::Clock;
 use sandbus_host::dispatcher::{Dispatcher, Webhooks};
 use sandbus_host::event::Event;
+use sandbus_host::outbound;
 use sandbus_host::outcome::{Cause, Failure, Outcome, Publish};
 use sandbus_host::plugin::{Defaults, EngineConfig, Generation, Limits, Loader, Registry, Sidecar, World};
 use sandbus_host::threads::Capacity;
@@ -120,7 +121,8 @@ async fn events_per_second(generation: Arc<Generation>) -> f64 {
     bus.declare(&generation.name, generation.settings.declared.clone()).await.unwrap();
     registry.put(generation);
     let capacity = Capacity::new(CONCURRENCY).unwrap();
-    let webhooks = Webhooks::new(HeaderValue::from_static("bench"), Clock::System).unwrap();
+    let (client, origin) = (outbound::client().unwrap(), HeaderValue::from_static("bench"));
+    let webhooks = Webhooks::new(client, origin, Clock::System);
     let dispatcher = Dispatcher::new(bus.clone(), registry, capacity, webhooks, 64);
     let stop = CancellationToken::new();
     let running = tokio::spawn(dispatcher.run(stop.clone()));

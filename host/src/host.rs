@@ -106,8 +106,8 @@ impl Host {
         let concurrency = sandbox.concurrency.get() as usize;
         let memory_bytes = sandbox.memory_ceiling_bytes;
         let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
-        let client = outbound::client().context("the client for requests of plugins cannot be set up")?;
-        let world = World::new(clock.clone(), Outbound::Network(client));
+        let client = outbound::client().context("the client for webhooks and plugins' requests cannot be set up")?;
+        let world = World::new(clock.clone(), Outbound::Network(client.clone()));
         let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), world)?;
         let (loader, registry) = (Arc::new(loader), Registry::default());
         let capacity = Capacity::new(concurrency).context("no threads for guests could be started")?;
@@ -118,7 +118,7 @@ impl Host {
         keeper.load_all().await;
 
         let origin = HeaderValue::from_str(&config.bus.webhook_origin).context("bus.webhook_origin")?;
-        let webhooks = Webhooks::new(origin, clock.clone()).context("the client for webhooks cannot be set up")?;
+        let webhooks = Webhooks::new(client, origin, clock.clone());
         let hop_limit = config.bus.hop_limit;
         let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
         let dispatcher = dispatcher.observed_by(observer.clone());

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::Admin;
 use super::body::{Path, Query};
 use crate::canary::{Canary, CanaryError, Report};
-use crate::plugin::{FILE_LIMIT_BYTES, RollbackError, RolledBack};
+use crate::plugin::{CanaryRule, FILE_LIMIT_BYTES, RollbackError, RolledBack};
 use crate::problem::Problem;
 use crate::server::{HttpLimits, read_body};
 
@@ -59,7 +59,7 @@ pub(super) async fn canary(
 ) -> Result<Json<Report>, Problem> {
     let live = admin.registry.snapshot().plugins.get(&name).cloned();
     let live = live.ok_or_else(|| Problem::not_found(format!("there is no plugin `{name}`")))?;
-    let last = past.last.unwrap_or(100);
+    let last = past.last.unwrap_or(CanaryRule::default().last);
     if last > MOST_EVENTS {
         let detail = format!("a canary handles {MOST_EVENTS} events at most");
         return Err(Problem::bad_request("invalid-query", detail));

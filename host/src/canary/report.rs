@@ -126,12 +126,6 @@ impl Report {
         self.time_us = Usage { live, new };
         self
     }
-
-    /// Whether nothing comes out differently.
-    #[must_use]
-    pub fn is_same(&self) -> bool {
-        self.different == 0 && self.subscriptions_removed.is_empty()
-    }
 }
 
 fn median(mut all: Vec<u64>) -> u64 {

@@ -8,13 +8,14 @@ use serde_json::Value;
 use super::Remote;
 use super::component::Inspection;
 use super::output::cell;
+use crate::plugin::CanaryRule;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The new component
     file: PathBuf,
     /// How many of the last deliveries both handle
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = CanaryRule::default().last)]
     last: usize,
     /// The plugin that it is to take the place of; what it says itself by default
     #[arg(long, value_name = "NAME")]

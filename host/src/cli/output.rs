@@ -65,6 +65,11 @@ pub(crate) fn cell(value: &Value) -> String {
     }
 }
 
+/// A digest, or enough of it for a person.
+pub(crate) fn digest(value: &Value) -> String {
+    cell(value).chars().take(12).collect()
+}
+
 /// A text of at most so many characters.
 pub(crate) fn short(text: &str, limit: usize) -> String {
     let line = text.lines().next().unwrap_or_default();

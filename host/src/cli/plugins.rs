@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::{Remote, output};
-use output::{cell, short, table};
+use output::{cell, digest, table};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -70,7 +70,7 @@ fn list(plugins: &Value) -> String {
             cell(&plugin["version"]),
             cell(&plugin["status"]),
             cell(&plugin["file"]),
-            short(&cell(&plugin["digest"]), 13).trim_end_matches('…').to_owned(),
+            digest(&plugin["digest"]),
             cell(&plugin["routes"]),
             if patterns.is_empty() { "-".to_owned() } else { patterns.join(", ") },
         ]

@@ -1,7 +1,7 @@
 //! `sandbus rollback`.
 
 use super::Remote;
-use super::output::{cell, short};
+use super::output::{cell, digest};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -20,7 +20,6 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let query: Vec<_> = to.map(|to| ("to", to)).into_iter().collect();
     let answer = client.post(&["plugins", &name, "rollback"], &query).await?;
     output.print(&answer, |answer| {
-        let digest = |member: &str| short(&cell(&answer[member]), 13).trim_end_matches('…').to_owned();
         let until = if answer["is_file"] == true {
             "it is the file in the folder"
         } else {
@@ -28,9 +27,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         };
         format!(
             "{name} runs {} (version {}) in place of {}; {until}",
-            digest("to"),
+            digest(&answer["to"]),
             cell(&answer["version"]),
-            digest("from")
+            digest(&answer["from"])
         )
     });
     Ok(())

@@ -34,13 +34,10 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// Makes the client.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(origin: HeaderValue, clock: Clock) -> Result<Self, reqwest::Error> {
-        let client = outbound::client()?;
-        Ok(Self { client, clock, origin, agreed: Arc::default() })
+    /// Webhooks that a client delivers, in the name of an origin.
+    #[must_use]
+    pub fn new(client: Client, origin: HeaderValue, clock: Clock) -> Self {
+        Self { client, clock, origin, agreed: Arc::default() }
     }
 
     /// Delivers an event. Without grants the operator has named the endpoint.
@@ -193,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_signature_covers_the_id_as_it_is_sent() {
-        let webhooks = Webhooks::new(HeaderValue::from_static("test"), Clock::manual(Timestamp(5_000))).unwrap();
+        let (client, origin) = (outbound::client().unwrap(), HeaderValue::from_static("test"));
+        let webhooks = Webhooks::new(client, origin, Clock::manual(Timestamp(5_000)));
         let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let webhook = Webhook { url: "http://example.com/".to_owned(), secret: Some(secret.clone()), handshake: false };
         let event = Event { id: "100% of two".into(), source: "/a".into(), event_type: "t".into(), ..Event::default() };
