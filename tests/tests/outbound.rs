@@ -3,14 +3,32 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
 use sandbus_tests::{Host, Setup, Webhook, binary, eventually, guest_path, put};
+use sandbus_toolchain::Project;
 use serde_json::{Value, json};
 
 fn host(grants: &[&str]) -> Host {
-    let sidecar = format!("[limits]\ntimeout = \"2s\"\n[grants]\nhttp = {grants:?}\n");
-    Setup::new().plugin("caller").sidecar("caller", &sidecar).start()
+    host_of(&guest_path("caller"), "2s", grants)
+}
+
+/// A host with a guest that obeys `call.wanted`.
+fn host_of(caller: &Path, timeout: &str, grants: &[&str]) -> Host {
+    let sidecar = format!("[limits]\ntimeout = \"{timeout}\"\n[grants]\nhttp = {grants:?}\n");
+    let setup = Setup::new().sidecar("caller", &sidecar);
+    std::fs::copy(caller, setup.path().join("plugins/caller.wasm")).unwrap();
+    setup.start()
+}
+
+/// Plays a guest's scenarios, as a user does.
+fn play(wasm: &Path, scenarios: &str) {
+    let setup = Setup::new();
+    let file = setup.path().join("scenarios.toml");
+    put(&file, scenarios.as_bytes());
+    let output = Command::new(binary()).arg("test").arg(wasm).arg("--scenarios").arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// What becomes of a request: what it was answered, or why it has no answer.
@@ -103,12 +121,48 @@ then.requests = []
 
 #[test]
 fn a_scenario_answers_in_the_place_of_the_network() {
-    let setup = Setup::new();
-    let file = setup.path().join("caller.toml");
-    put(&file, SCENARIO.as_bytes());
-    let wasm = guest_path("caller");
-    let output = Command::new(binary()).arg("test").arg(&wasm).arg("--scenarios").arg(&file).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    play(&guest_path("caller"), SCENARIO);
+}
+
+/// Sends requests from a guest in another language: it obeys what Rust's does.
+fn sends_from(language: &str) {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/callers").join(language);
+    let report = Project::find(&project).unwrap().build(false, &mut |_| {}).unwrap();
+    assert!(report.succeeded, "{:?}", report.messages);
+    let caller = &report.artifacts[0].path;
+
+    let (upstream, other) = (Webhook::start_echoing(), Webhook::start(&[200]));
+    let host = host_of(caller, "10s", &[&upstream.address]);
+    let (url, body) = (format!("http://{}/path?query=1", upstream.address), "0123456789".repeat(10_000));
+    let answer = call(&host, "1", json!({ "method": "POST", "url": url, "body": body })).unwrap();
+    assert_eq!(answer, json!({ "status": 200, "length": 100_000, "beginning": "01234567890123456789" }));
+    let received = &upstream.received()[0];
+    assert_eq!((received.method.as_str(), received.header("x-caller")), ("POST", Some("a guest")));
+    assert_eq!((received.body.len(), received.header("host")), (100_000, Some(upstream.address.as_str())));
+
+    let refused = |id: &str, url: String| call(&host, id, json!({ "method": "GET", "url": url })).unwrap_err();
+    let reason = refused("2", format!("http://{}/", other.address));
+    assert!(reason.contains(&format!("[grants] http = [\"{}\"]", other.address)), "{reason}");
+    assert!(refused("3", "ftp://example.com/".to_owned()).contains("no http or https address"));
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert!(other.received().is_empty());
+    drop(host);
+
+    let address = silent.local_addr().unwrap().to_string();
+    let host = host_of(caller, "10s", &[&address]);
+    let wanted = json!({ "method": "GET", "url": format!("http://{address}/"), "timeout_ms": 100 });
+    assert!(call(&host, "4", wanted).unwrap_err().contains("not answered in time"));
+    play(caller, SCENARIO);
+}
+
+#[test]
+fn a_plugin_in_javascript_sends_requests() {
+    sends_from("js");
+}
+
+#[test]
+fn a_plugin_in_python_sends_requests() {
+    sends_from("python");
 }
 
 const SERVICE: &str = r#"
@@ -134,10 +188,5 @@ then.logs = ["request failed (trap)"]
 
 #[test]
 fn a_scenario_asks_a_service_that_does_not_know_sandbus() {
-    let setup = Setup::new();
-    let file = setup.path().join("service.toml");
-    put(&file, SERVICE.as_bytes());
-    let wasm = guest_path("service");
-    let output = Command::new(binary()).arg("test").arg(&wasm).arg("--scenarios").arg(&file).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    play(&guest_path("service"), SERVICE);
 }

@@ -11,7 +11,7 @@ import * as random from "wasi:random/random@0.2.0";
 
 import "./globals.js";
 import { BusError } from "./failure.js";
-import { install } from "./host.js";
+import { install, thrownBy } from "./host.js";
 
 /** What the component exports. */
 export function component(plugin) {
@@ -60,11 +60,6 @@ function inBucket(call) {
     const { tag, val } = thrownBy(error);
     throw tag === undefined ? error : new Error(`the state refused: ${val ?? tag}`);
   }
-}
-
-/** The contract's error, which componentizers throw as it is or as the payload of an Error. */
-function thrownBy(error) {
-  return error?.payload ?? error ?? {};
 }
 
 function allKeys(bucket) {

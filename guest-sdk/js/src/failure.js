@@ -28,6 +28,22 @@ export class BusError extends Error {
   }
 }
 
+/** A request that has no answer, or not one that was wanted. */
+export class SendError extends Error {
+  constructor(kind, reason, status) {
+    super(reason);
+    this.name = "SendError";
+    this.kind = kind;
+    this.status = status;
+  }
+
+  /** Whether waiting cannot help. */
+  get permanent() {
+    if (this.kind !== "status") return this.kind === "denied" || this.kind === "invalid";
+    return this.status >= 400 && this.status < 500 && ![408, 425, 429].includes(this.status);
+  }
+}
+
 export function retry(reason, options) {
   return new Retry(reason, options);
 }
@@ -40,7 +56,9 @@ export function reject(reason) {
 export function failure(thrown) {
   if (thrown instanceof Retry) return { tag: "retry", val: { delayMs: thrown.delayMs, reason: thrown.message } };
   // What the bus refuses now it will refuse at the next attempt as well.
-  if (thrown instanceof Reject || thrown instanceof BusError) return { tag: "reject", val: thrown.message };
+  if (thrown instanceof Reject || thrown instanceof BusError || (thrown instanceof SendError && thrown.permanent))
+    return { tag: "reject", val: thrown.message };
+  if (thrown instanceof SendError) return { tag: "retry", val: { delayMs: null, reason: thrown.message } };
   return { tag: "retry", val: { delayMs: null, reason: describe(thrown) } };
 }
 

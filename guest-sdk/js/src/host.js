@@ -2,12 +2,24 @@
 // fake host of a test (testing.js). Both offer the same functions.
 
 let current = null;
+/** What parts of the SDK bring with them that not every plugin has. */
+const offered = {};
+
+/** Adds functions to a component's host. */
+export function offer(functions) {
+  Object.assign(offered, functions);
+}
 
 /** Lets the SDK call a host from now on. Returns the one before. */
 export function install(host) {
   const before = current;
-  current = host;
+  current = host === null ? null : { ...offered, ...host };
   return before;
+}
+
+/** The contract's error, which componentizers throw as it is or as the payload of an Error. */
+export function thrownBy(error) {
+  return error?.payload ?? error ?? {};
 }
 
 /** What the SDK calls. */

@@ -48,7 +48,7 @@ export class Request {
 }
 
 /** Headers by their names; the values of one that comes twice are joined, as HTTP has it. */
-function lists(headers) {
+export function lists(headers) {
   const joined = {};
   for (const [name, value] of headers) joined[name] = name in joined ? `${joined[name]}, ${value}` : value;
   return joined;
@@ -95,8 +95,9 @@ export function response(answer) {
   return { status: answer.status ?? 200, headers, body };
 }
 
-function content({ json, text, body }) {
-  if (json !== undefined) return ["application/json", encodeJson(json, "the answer")];
+/** A body, and its media type where it is known. */
+export function content({ json, text, body }) {
+  if (json !== undefined) return ["application/json", encodeJson(json, "the body")];
   if (text !== undefined) return ["text/plain; charset=utf-8", encode(text)];
   return [null, body ?? new Uint8Array()];
 }

@@ -10,7 +10,7 @@
  * Everything is in memory, and a failed run leaves no effects, as with the real host. Filters, ordering, retries
  * and limits are not looked at.
  */
-import type { Plugin } from "./index.js";
+import type { Plugin, Response } from "./index.js";
 
 export declare class FakeHost {
   constructor(plugin: Plugin, options?: { config?: Record<string, string>; state?: Record<string, unknown> });
@@ -27,6 +27,12 @@ export declare class FakeHost {
     options?: { json?: unknown; body?: string | Uint8Array; headers?: Record<string, string> },
   ): Answer;
 
+  /**
+   * Answers requests that the plugin sends by "@sandbus/sdk/client": "GET https://api.example.com/rates" exactly, or
+   * all that begin so, where it ends with a star. Others have no answer.
+   */
+  answers(pattern: string, answer?: Response): this;
+
   /** Runs a function on this host. What it published and wrote is kept unless it throws. */
   run<T>(act: () => T): T;
 
@@ -41,6 +47,8 @@ export declare class FakeHost {
   readonly state: Record<string, any>;
   /** What was logged, in order. */
   readonly logs: string[];
+  /** The requests that were sent to other services, in order. */
+  readonly sent: { method: string; url: string; headers: Record<string, string>; body: Uint8Array }[];
   /** The subscriptions that were made, by name, as the contract has them. */
   readonly subscriptions: Record<string, any>;
   /** The replies that routes asked for, in order. */

@@ -1,7 +1,8 @@
 // A fake host, to test a plugin in plain node: everything is in memory, and a failed run leaves no effects, as
 // with the real one. Filters, ordering, retries and limits are the real host's business and not looked at.
 
-import { BusError } from "./failure.js";
+import { BusError, SendError } from "./failure.js";
+import { content } from "./http.js";
 import { install } from "./host.js";
 import { matches } from "./rules.js";
 import { decode, decodeJson, encode, encodeJson, isJson } from "./text.js";
@@ -18,6 +19,8 @@ export class FakeHost {
   /** The ids of what the present run has published. */
   #run = [];
   #logs = [];
+  #answers = [];
+  #sent = [];
 
   constructor(plugin, { config = {}, state = {} } = {}) {
     // The build names a plugin that does not name itself.
@@ -52,6 +55,16 @@ export class FakeHost {
 
   advance(milliseconds) {
     this.#now += milliseconds;
+  }
+
+  get sent() {
+    return [...this.#sent];
+  }
+
+  /** Answers requests to other services that begin so, such as "GET https://api.example.com/*". */
+  answers(pattern, answer = {}) {
+    this.#answers.push({ pattern, answer });
+    return this;
   }
 
   /** Delivers an event. Returns how the delivery ended. */
@@ -185,8 +198,22 @@ export class FakeHost {
     configGet: (key) => this.#config[key] ?? this.#plugin.describe().config.find(({ name }) => name === key)?.default,
     log: (level, _, message) => this.#logs.push({ level, message }),
     now: () => this.#now,
+    send: (request) => this.#send(request),
     randomBytes: (count) => Uint8Array.from({ length: count }, (_, index) => index),
   };
+
+  #send({ method, url, headers, body }) {
+    this.#sent.push({ method, url, headers: Object.fromEntries(headers), body });
+    const target = `${method} ${url}`;
+    const found = this.#answers.find(({ pattern }) =>
+      pattern.endsWith("*") ? target.startsWith(pattern.slice(0, -1)) : target === pattern,
+    );
+    if (found === undefined) throw new SendError("unreachable", `the test gives no answer to \`${target}\``);
+    const { status = 200, headers: answered = {}, ...rest } = found.answer;
+    const [mediaType, bytes] = content(rest);
+    const all = mediaType === null ? answered : { "content-type": mediaType, ...answered };
+    return { status, headers: Object.entries(all), body: bytes };
+  }
 
   #publish(message) {
     const granted = this.#plugin.describe().publishes.some((pattern) => matches(pattern, message.type));

@@ -16,12 +16,12 @@ const SDK = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 async function build(tools, project, wit, out) {
   const require = createRequire(join(tools, "package.json"));
   const { componentize } = require("componentize-qjs");
-  const jsSource = await bundle(require("esbuild"), project);
-  const { component } = await componentize({ witPath: wit, world: "plugin", jsSource, sync: true });
+  const { jsSource, world } = await bundle(require("esbuild"), project);
+  const { component } = await componentize({ witPath: wit, world, jsSource, sync: true });
   writeFileSync(out, component);
 }
 
-/** One module of all that the plugin consists of, with a map of its lines. */
+/** One module of all that the plugin consists of, with a map of its lines, and the world that it is made for. */
 async function bundle(esbuild, project) {
   const result = await esbuild.build({
     stdin: { contents: entry(project), resolveDir: project, sourcefile: "@sandbus/sdk/entry.js" },
@@ -32,17 +32,23 @@ async function bundle(esbuild, project) {
     target: "es2023",
     platform: "neutral",
     mainFields: ["module", "main"],
-    conditions: ["import", "module"],
+    conditions: ["sandbus-component", "import", "module"],
     external: ["sandbus:*", "wasi:*"],
     // A project that has not installed the SDK gets the one that this script belongs to.
     nodePaths: [join(SDK, "../..")],
     sourcemap: "external",
+    metafile: true,
     color: process.env.SANDBUS_COLOUR === "1",
     logLevel: "warning",
   });
   const text = (name) => result.outputFiles.find((file) => file.path.endsWith(name)).text;
   const lines = lineMap(text(".map"), (source) => sourceName(resolve(project, source), project));
-  return `${text(".js")}\nglobalThis.__sandbusLines = ${JSON.stringify(lines)};\n`;
+  const imports = Object.values(result.metafile.outputs).flatMap((output) => output.imports);
+  const sends = imports.some(({ path }) => path.startsWith("wasi:http/"));
+  return {
+    jsSource: `${text(".js")}\nglobalThis.__sandbusLines = ${JSON.stringify(lines)};\n`,
+    world: sends ? "plugin-with-http" : "plugin",
+  };
 }
 
 /** What makes a component of the project's plugin. */

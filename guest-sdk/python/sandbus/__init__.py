@@ -17,7 +17,7 @@ What a handler publishes and writes is committed with its acknowledgement, or no
 out of time, nothing of it has happened, and it is tried again.
 """
 
-from . import config, state
+from . import client, config, state
 from ._bus import Message, Plugin as PluginTarget, Webhook, cancel, publish, publish_many, reply, subscribe, unsubscribe
 from ._event import Event, Tick
 from ._failure import BusError, Reject, TryAgain
@@ -42,6 +42,7 @@ __all__ = [
     "TryAgain",
     "Webhook",
     "cancel",
+    "client",
     "config",
     "log",
     "now",

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 from componentize_py_types import Err
 from wit_world.exports import descriptor, http_handler
-from wit_world.imports import atomics, bus, logging, random, rules, types, wall_clock
+from wit_world.imports import atomics, bus, logging, random, rules, wall_clock
+from wit_world.imports import sandbus_plugin_types as types
 from wit_world.imports import wasi_config_store as configuration
 from wit_world.imports import wasi_keyvalue_store as store
 
-from . import _host, _log
+from . import _host, _log, _requests
 from . import _wire as wire
 from ._event import Event
 from ._failure import BusError
@@ -95,6 +96,9 @@ class _Host:
 
     def random_bytes(self, count: int) -> bytes:
         return random.get_random_bytes(count)
+
+    def send(self, request: wire.Call) -> tuple[int, list[tuple[str, str]], bytes]:
+        return _requests.send(request)
 
 
 def _refusable(call: Callable[[], T]) -> T:

@@ -30,6 +30,25 @@ class BusError(Exception):
         self.kind = kind
 
 
+class SendError(Exception):
+    """A request that has no answer, or not one that was wanted. Uncaught, it has the delivery tried again where
+    waiting can help: not after a denial, nor after a status from 400 to 499 but for 408, 425 and 429."""
+
+    def __init__(self, kind: str, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        #: ``denied``, ``invalid``, ``timeout``, ``unreachable`` or ``status``.
+        self.kind = kind
+        #: The status of an answer that was not wanted.
+        self.status = status
+
+    @property
+    def permanent(self) -> bool:
+        """Whether waiting cannot help."""
+        if self.status is None:
+            return self.kind in ("denied", "invalid")
+        return 400 <= self.status < 500 and self.status not in (408, 425, 429)
+
+
 def failure(error: Exception) -> wire.Failure:
     """What a handler has raised, as the contract has it."""
     if isinstance(error, TryAgain):
@@ -37,6 +56,8 @@ def failure(error: Exception) -> wire.Failure:
     # What the bus refuses now it will refuse at the next attempt as well.
     if isinstance(error, (Reject, BusError)):
         return wire.Failure(rejected=True, reason=str(error))
+    if isinstance(error, SendError):
+        return wire.Failure(rejected=error.permanent, reason=str(error))
     return wire.Failure(rejected=False, reason=describe(error))
 
 

@@ -7,6 +7,17 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Call:
+    """A request to another service."""
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    timeout_ms: int | None
+
+
+@dataclass(frozen=True)
 class RetryPolicy:
     attempts: int | None
     first_delay_ms: int | None

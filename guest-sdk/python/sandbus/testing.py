@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from . import _host, _log
 from . import _wire as wire
 from ._event import Event
-from ._failure import BusError
+from ._failure import BusError, SendError
 from ._http import Request
 from ._payload import decode, encode, to_json
 from ._plugin import Failed, Plugin, Refused
@@ -65,6 +65,16 @@ class Answer:
         return json.loads(self.body)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A request to another service."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+
+
 @dataclass
 class _Effects:
     """What a failed run loses."""
@@ -88,6 +98,9 @@ class FakeHost:
         self._ids = 0
         #: The ids of what the present run has published.
         self._run: list[str] = []
+        self._answers: list[tuple[str, tuple[int, list[tuple[str, str]], bytes]]] = []
+        #: The requests that were sent to other services, in order.
+        self.sent: list[Sent] = []
         #: What was logged, in order.
         self.logs: list[str] = []
         #: The time as handlers see it.
@@ -112,6 +125,15 @@ class FakeHost:
     def replies(self) -> list[tuple[str, str, int]]:
         """The replies that routes asked for: the event, the pattern, and the time in milliseconds."""
         return list(self._effects.replies)
+
+    def answers(
+        self, pattern: str, status: int = 200, *, json: Any = None, body: bytes = b"", **headers: str
+    ) -> FakeHost:
+        """Answers requests that the plugin sends by ``sandbus.client``: ``GET https://api.example.com/rates``
+        exactly, or all that begin so, where it ends with a star. Others have no answer."""
+        content = body if json is None else to_json(json)
+        self._answers.append((pattern, (status, list(headers.items()), content)))
+        return self
 
     def advance(self, time: timedelta) -> None:
         """Moves the clock forward."""
@@ -276,6 +298,14 @@ class _Seam:
 
     def random_bytes(self, count: int) -> bytes:
         return bytes(index % 256 for index in range(count))
+
+    def send(self, request: wire.Call) -> tuple[int, list[tuple[str, str]], bytes]:
+        self._fake.sent.append(Sent(request.method, request.url, dict(request.headers), request.body))
+        target = f"{request.method} {request.url}"
+        for pattern, answer in self._fake._answers:
+            if target.startswith(pattern[:-1]) if pattern.endswith("*") else target == pattern:
+                return answer
+        raise SendError("unreachable", f"the test gives no answer to `{target}`")
 
 
 def _readable(value: bytes) -> Any:

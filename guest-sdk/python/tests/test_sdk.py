@@ -15,6 +15,7 @@ from sandbus import (
     Retry,
     TryAgain,
     Webhook,
+    client,
     log,
     state,
 )
@@ -271,6 +272,32 @@ class Handlers(unittest.TestCase):
         host.deliver("thing", subscription="made-later")
         self.assertEqual(host.state, {"handled": True})
         self.assertEqual(host.deliver("other", subscription="made-later").outcome, "reject")
+
+
+class Requests(unittest.TestCase):
+    def test_a_request_is_answered_as_the_test_says_and_what_was_sent_can_be_seen(self):
+        def thing(data, event: Event):
+            answer = client.post("https://a.example/orders", json={"id": event.id}, headers={"Authorization": "x"})
+            state.set("line", answer.success().json(Line).article)
+
+        host = handling(thing).answers("POST https://a.example/*", json={"article": "bread"})
+        self.assertEqual(host.deliver("thing", {}), Outcome("ack"))
+        self.assertEqual(host.state, {"line": "bread"})
+        (sent,) = host.sent
+        self.assertEqual((sent.method, sent.url, sent.body), ("POST", "https://a.example/orders", b'{"id":"event"}'))
+        self.assertEqual(sent.headers, {"authorization": "x", "content-type": "application/json"})
+
+    def test_waiting_is_tried_where_it_can_help(self):
+        def thing(data):
+            client.get("https://a.example/", timeout="1s").success()
+
+        def outcome(status):
+            return handling(thing).answers("GET https://a.example/", status, body=b"why").deliver("thing", {})
+
+        self.assertEqual(outcome(503), Outcome("retry", "the request was answered 503: why"))
+        self.assertEqual(outcome(429).outcome, "retry")
+        self.assertEqual(outcome(404).outcome, "reject")
+        self.assertEqual(handling(thing).deliver("thing", {}).outcome, "retry")
 
 
 class Routes(unittest.TestCase):

@@ -15,8 +15,11 @@ pub(crate) fn directory() -> Result<PathBuf, Error> {
         .ok_or(Error::NoCacheDirectory)
 }
 
-/// A directory of the cache that is set up once. An interruption leaves no stamp, and the next call goes on.
-pub(crate) fn once(name: &str, set_up: impl FnOnce(&Path) -> Result<(), Error>) -> Result<PathBuf, Error> {
+/// A directory of the user's cache that is set up once. An interruption leaves no stamp, and the next call goes on.
+///
+/// # Errors
+/// If there is no place for it, or if it cannot be set up.
+pub fn once(name: &str, set_up: impl FnOnce(&Path) -> Result<(), Error>) -> Result<PathBuf, Error> {
     let home = directory()?.join(name);
     fs::create_dir_all(&home).map_err(at(&home))?;
     // Two set-ups at once would undo each other's steps: the second waits and then finds it done.

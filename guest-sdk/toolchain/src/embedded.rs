@@ -47,22 +47,13 @@ pub(crate) struct Unpacked {
 impl Unpacked {
     /// Unpacks them into the user's cache directory, unless they are there. Another content gets another place.
     pub(crate) fn ensure() -> Result<Self, Error> {
-        let home = cache::directory()?;
-        let root = home.join(format!("sdk-{:016x}", digest()));
-        if root.is_dir() {
-            return Ok(Self { root });
-        }
-        // Beside its place and then renamed: two that unpack at once do not meet.
-        let partial = home.join(format!("sdk-{}.partial", std::process::id()));
-        let unpacked = Self { root: partial.clone() };
-        write(CONTRACT, &unpacked.contract())?;
-        write(JAVASCRIPT, &unpacked.javascript())?;
-        write(PYTHON, &unpacked.python())?;
-        match fs::rename(&partial, &root) {
-            Err(error) if !root.is_dir() => Err(at(&root)(error)),
-            Err(_) => fs::remove_dir_all(&partial).map_err(at(&partial)).map(|()| Self { root }),
-            Ok(()) => Ok(Self { root }),
-        }
+        let root = cache::once(&format!("sdk-{:016x}", digest()), |root| {
+            let unpacked = Self { root: root.to_owned() };
+            write(CONTRACT, &unpacked.contract())?;
+            write(JAVASCRIPT, &unpacked.javascript())?;
+            write(PYTHON, &unpacked.python())
+        })?;
+        Ok(Self { root })
     }
 
     /// The directory of the contract's WIT.

@@ -14,8 +14,12 @@ use crate::{Error, cache, run};
 const HOME: &str = "js-1";
 const TOOLS: [&str; 2] = ["componentize-qjs@0.4.5", "esbuild@0.28.2"];
 
-/// Installs the tools, unless they are there.
-fn ensure(say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
+/// Installs esbuild and componentize-qjs by npm, unless they are there. They are below the directory that is
+/// returned, in `node_modules`.
+///
+/// # Errors
+/// If npm fails.
+pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
     cache::once(HOME, |home| {
         say(&format!("installing {} by npm (once)", TOOLS.join(" and ")));
         let mut npm = Command::new("npm");

@@ -19,6 +19,8 @@ mod template;
 use std::path::PathBuf;
 
 pub use build::{Artifact, BuildReport, Package, QUICK, build, packages, target_directory};
+pub use cache::once as set_up_once;
+pub use javascript::ensure as javascript_tools;
 pub use project::{Language, Project};
 pub use template::{Handler, Template};
 

@@ -40,7 +40,7 @@ pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<Buil
     // The tool's own script, wherever pip has put it.
     python.args(["-c", "import sys; from componentize_py import script; sys.exit(script())"]);
     python.env("PYTHONPATH", tool).env_remove("VIRTUAL_ENV");
-    python.args(["--quiet", "--world", "plugin", "--wit-path"]).arg(sdk.contract());
+    python.args(["--quiet", "--world", "plugin-with-http", "--wit-path"]).arg(sdk.contract());
     python.args(["componentize", ENTRY, "--output"]).arg(kept.component());
     python.arg("--python-path").arg(kept.directory());
     // What a project brings with it comes before the SDK that this program carries.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
-use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_component::DecodedWasm;
 
 use super::output::cell;
 use crate::config::SandboxConfig;
-use crate::plugin::{Descriptor, Digest, EngineConfig, Loader, Sidecar, World};
+use crate::plugin::{Descriptor, Digest, EngineConfig, Loader, Sidecar, World, as_component};
 
 /// A component, looked at.
 #[derive(Debug)]
@@ -102,7 +102,8 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-/// The names of what a component exports and imports.
+/// The names of what a component exports and imports. A module that carries its component type is shown as the
+/// component that the host makes of it.
 fn world(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let component = as_component(bytes)?;
     let DecodedWasm::Component(resolve, world) = wit_component::decode(&component)? else {
@@ -112,16 +113,6 @@ fn world(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let [exports, imports] = [&world.exports, &world.imports]
         .map(|items| items.keys().map(|key| resolve.name_world_key(key)).collect::<Vec<_>>());
     Ok((exports, imports))
-}
-
-/// A module that carries its component type is shown as the component that the host makes of it.
-fn as_component(bytes: &[u8]) -> anyhow::Result<std::borrow::Cow<'_, [u8]>> {
-    // The WebAssembly specification, binary format: the magic number, then the version and the layer.
-    if bytes.starts_with(b"\0asm\x01\0\0\0") {
-        let encoder = ComponentEncoder::default().validate(true).module(bytes);
-        return Ok(encoder.and_then(|mut encoder| encoder.encode())?.into());
-    }
-    Ok(bytes.into())
 }
 
 /// Compiles it and asks what it is, as the host does with a file in its folder, and keeps nothing of that.

@@ -4,6 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as WASI_0_1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as WASI_0_1_ADAPTER,
+};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
@@ -74,8 +77,7 @@ impl CodeCache {
         if let Some(component) = self.load(&path) {
             return Ok(component);
         }
-        let component =
-            Component::new(&self.engine, as_component(&self.engine, bytes)?).map_err(CompileError::Invalid)?;
+        let component = Component::new(&self.engine, as_component(bytes)?).map_err(CompileError::Invalid)?;
         if let Err(error) = self.keep(&path, &component) {
             tracing::warn!(path = %path.display(), %error, "compiled code could not be cached; the next start compiles it again");
         }
@@ -131,14 +133,15 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::rename(&partial, path)
 }
 
-/// Makes a component of a core module; a component stays as it is.
-fn as_component<'a>(engine: &Engine, bytes: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, CompileError> {
+/// Makes a component of a core module, which may have been made for WASI 0.1; a component stays as it is.
+pub(crate) fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, CompileError> {
     // The WebAssembly specification, binary format: the magic number, then the version and the layer.
     match bytes.get(..8) {
         Some(b"\0asm\x01\0\0\0") => {
             // The encoder trusts what it is given; a truncated module would make it panic.
-            Module::validate(engine, bytes).map_err(CompileError::Invalid)?;
-            let encoded = wit_component::ComponentEncoder::default().validate(true).module(bytes);
+            Module::validate(&Engine::default(), bytes).map_err(CompileError::Invalid)?;
+            let encoder = wit_component::ComponentEncoder::default().validate(true);
+            let encoded = encoder.module(bytes).and_then(|encoder| encoder.adapter(WASI_0_1, WASI_0_1_ADAPTER));
             let encoded = encoded.and_then(|mut encoder| encoder.encode());
             encoded.map(Into::into).map_err(CompileError::NotComponent)
         }

@@ -257,6 +257,10 @@ impl Generation {
         };
         let timeout = timeout.min(self.settings.limits.timeout);
         let result = self.call(prepared, run, timeout, instance, live, |live| {
+            if let Some(receiver) = prepared.receiver() {
+                let failure = |reason| wire::Failure::Retry(wire::Retry { delay_ms: None, reason });
+                return Ok(live.receive(receiver, event)?.map_err(failure));
+            }
             let extensions = pairs(&event.extensions);
             let delivery = wire::Delivery {
                 event: wire::Event {

@@ -59,6 +59,19 @@ impl Meter {
     }
 }
 
+impl Meter {
+    /// Lets what the host keeps for the instance grow or shrink from so many bytes to others, as its memory.
+    ///
+    /// # Errors
+    /// If it is more than is granted: the instance ends by it.
+    pub(super) fn hold(&mut self, before_bytes: usize, after_bytes: usize) -> wasmtime::Result<()> {
+        match self.memory_growing(before_bytes, after_bytes, None)? {
+            true => Ok(()),
+            false => Err(wasmtime::Error::msg("the host keeps more for the instance than its memory may have")),
+        }
+    }
+}
+
 impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let used_bytes = self.used_bytes.saturating_sub(current).saturating_add(desired);

@@ -11,6 +11,7 @@ use super::bindings::sandbus::plugin;
 use super::bindings::wasi::{config, keyvalue, logging};
 use super::drafts;
 use super::imports::Invocation;
+use super::messaging;
 use super::wasi;
 
 /// Links components.
@@ -38,6 +39,7 @@ impl Linking {
         let mut everything = Linker::new(engine);
         link_own(&mut everything)?;
         drafts::link(&mut everything)?;
+        messaging::link(&mut everything)?;
         wasi::link(&mut everything)?;
         Ok(Self { engine: engine.clone(), contract, everything })
     }
@@ -115,9 +117,13 @@ fn remedy(import: &str) -> &'static str {
             "WASI 0.2 is offered; build the component for it"
         }
         ("wasi:config" | "wasi:keyvalue" | "wasi:logging", _) => "other drafts are offered, see wit/plugin.wit",
-        ("wasi:messaging", _) => "its drafts differ too much; publish by `sandbus:plugin/bus`, see wit/plugin.wit",
+        ("wasi:messaging", "request-reply") => {
+            "no reply can come while a handler runs: what it sends is published when it ends; send by `producer`"
+        }
+        ("wasi:messaging", _) => "its draft 0.2.0-draft is offered",
+        ("wasmcloud:messaging", _) => "its version 0.2.0 is offered",
         ("wasi:snapshot-preview1", _) | ("", "wasi_snapshot_preview1") => {
-            "it is a module of WASI 0.1; make it a component with an adapter for WASI 0.2"
+            "WASI 0.2 is offered; a module of WASI 0.1 is adapted where it is no component yet"
         }
         _ => "nothing in this host provides it; build the component without it",
     }

@@ -15,7 +15,7 @@ use super::idle::Idle;
 use super::linking::Linking;
 use super::prepared::{PrepareError, Prepared};
 use super::settings::{Defaults, Mismatch, Settings};
-use super::sidecar::Sidecar;
+use super::sidecar::{Sidecar, Speaks};
 use super::world::World;
 use crate::threads::Pace;
 
@@ -109,12 +109,12 @@ impl Loader {
         let digest = Digest::of(bytes);
         let component = self.cache.component(bytes, &digest)?;
         let prepared = Prepared::new(&component, &self.linking)?;
-        let describes_itself = prepared.describes_itself();
-        let descriptor = match describes_itself {
-            true => self.descriptor(&prepared, &digest)?,
-            false => prepared.described_by(sidecar, self.world.clock.now())?,
+        let speaks = prepared.speaks();
+        let descriptor = match speaks {
+            Speaks::ForItself => self.descriptor(&prepared, &digest)?,
+            Speaks::Not { .. } => prepared.described_by(sidecar, self.world.clock.now())?,
         };
-        sidecar.check_description(describes_itself)?;
+        sidecar.check_description(speaks)?;
         prepared.check_handlers(&descriptor)?;
         let settings = Settings::new(&descriptor, sidecar, &self.defaults)?;
         let room = self.room(&descriptor.name, settings.concurrency.get() as usize);

@@ -21,6 +21,7 @@ mod limits;
 mod linking;
 mod loader;
 mod log;
+mod messaging;
 mod prepared;
 mod registry;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod wasi;
 mod world;
 
 pub use archive::{Kept, Pin};
+pub(crate) use compile::as_component;
 pub use compile::{CompileError, Digest};
 pub use descriptor::{ConfigKey, Descriptor, Invalid, Route, Subscription};
 pub use engine::{EngineConfig, EngineError, settings as engine_settings};

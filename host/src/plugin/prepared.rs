@@ -12,8 +12,10 @@ use super::ended::Ended;
 use super::engine;
 use super::imports::Invocation;
 use super::linking::{Linking, Missing};
-use super::sidecar::Sidecar;
+use super::messaging::Receiver;
+use super::sidecar::{Sidecar, Speaks};
 use crate::clock::Timestamp;
+use crate::event::Event;
 use crate::outcome::Failure;
 
 /// What a component may use to describe itself.
@@ -27,6 +29,7 @@ pub(super) struct Prepared {
     pre: InstancePre<Invocation>,
     descriptor: Option<descriptor_export::GuestIndices>,
     events: Option<event_handler::GuestIndices>,
+    messages: Option<Receiver>,
     http: Option<http_handler::GuestIndices>,
     service: Option<incoming_handler::GuestIndices>,
 }
@@ -39,7 +42,7 @@ pub enum PrepareError {
     Imports(Missing),
     /// It does not describe itself.
     #[error(
-        "it exports neither `sandbus:plugin/descriptor` nor `wasi:http/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
+        "it exports none of `sandbus:plugin/descriptor`, `wasi:http/incoming-handler` and `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
     )]
     NoDescriptor,
     /// `describe` ended badly.
@@ -60,15 +63,19 @@ impl Prepared {
             engine: component.engine().clone(),
             descriptor: descriptor_export::GuestIndices::new(&pre).ok(),
             events: event_handler::GuestIndices::new(&pre).ok(),
+            messages: Receiver::of(component),
             http: http_handler::GuestIndices::new(&pre).ok(),
             service: incoming_handler::GuestIndices::new(&pre).ok(),
             pre,
         })
     }
 
-    /// Whether the component says itself what it is.
-    pub(super) fn describes_itself(&self) -> bool {
-        self.descriptor.is_some()
+    /// Who says what the component is, and by what it is reached.
+    pub(super) fn speaks(&self) -> Speaks {
+        match (&self.descriptor, &self.service, &self.messages) {
+            (Some(_), ..) => Speaks::ForItself,
+            (None, service, messages) => Speaks::Not { serves: service.is_some(), receives: messages.is_some() },
+        }
     }
 
     /// Asks the component what it is.
@@ -83,9 +90,9 @@ impl Prepared {
         Ok(Descriptor::check(raw, now)?)
     }
 
-    /// What a sidecar says of a component that serves `wasi:http` and does not know Sandbus.
+    /// What a sidecar says of a component that does not know Sandbus.
     pub(super) fn described_by(&self, sidecar: &Sidecar, now: Timestamp) -> Result<Descriptor, PrepareError> {
-        if self.service.is_none() {
+        if self.service.is_none() && self.messages.is_none() {
             return Err(PrepareError::NoDescriptor);
         }
         Ok(Descriptor::check(sidecar.descriptor(), now)?)
@@ -93,7 +100,7 @@ impl Prepared {
 
     /// Whether what is declared is exported as well.
     pub(super) fn check_handlers(&self, descriptor: &Descriptor) -> Result<(), PrepareError> {
-        if !descriptor.subscriptions.is_empty() && self.events.is_none() {
+        if !descriptor.subscriptions.is_empty() && !self.handles_events() {
             return Err(PrepareError::NoHandler("subscriptions", "sandbus:plugin/event-handler"));
         }
         if !descriptor.routes.is_empty() && self.http.is_none() && self.service.is_none() {
@@ -113,7 +120,12 @@ impl Prepared {
 
     /// Whether it handles events.
     pub(super) fn handles_events(&self) -> bool {
-        self.events.is_some()
+        self.events.is_some() || self.messages.is_some()
+    }
+
+    /// What takes messages in place of events, if that is so.
+    pub(super) fn receiver(&self) -> Option<Receiver> {
+        self.messages.filter(|_| self.events.is_none())
     }
 
     /// Whether it handles requests as the contract has them.
@@ -166,6 +178,11 @@ impl Live {
         Ok((looked_up(events, store, load)?, store))
     }
 
+    /// Lets it handle an event as a message. The inner error is why it could not.
+    pub(super) fn receive(&mut self, receiver: Receiver, event: &Event) -> wasmtime::Result<Result<(), String>> {
+        receiver.deliver(event, &self.instance, &mut self.store)
+    }
+
     /// Its HTTP handler, and the store to call it with.
     pub(super) fn http(&mut self, of: &Prepared) -> wasmtime::Result<(&http_handler::Guest, &mut Store<Invocation>)> {
         let Self { store, instance, http, .. } = self;
@@ -183,7 +200,7 @@ impl Live {
         Ok((looked_up(service, store, load)?, store))
     }
 
-    /// How much linear memory it has, in bytes. It never shrinks, so that this is the most that it had.
+    /// How much memory it has, in bytes. Linear memory never shrinks, so that this is the most that it had of it.
     pub(super) fn memory_bytes(&self) -> usize {
         self.store.data().meter.used_bytes()
     }

@@ -80,6 +80,14 @@ pub enum Mismatch {
         "the plugin serves `wasi:http` and needs routes in a sidecar; for all of them: routes = [\"* /\", \"* /{{*path}}\"]"
     )]
     NoRoutes,
+    /// It leaves a component that takes messages without any.
+    #[error(
+        "the plugin takes messages and needs a subscription in a sidecar: [subscriptions.NAME] with pattern = \"user.>\""
+    )]
+    NoSubscriptions,
+    /// It has a subscription for a component that does not know Sandbus, and does not say to what.
+    #[error("it does not say what the subscription `{0}` is for, and nor does the plugin; add its pattern")]
+    NoPattern(String),
     /// A rule for rolling back would always hold, or never.
     #[error("rollback.failures_percent is {0}; it is from 1 to 100")]
     Percent(u32),

@@ -42,6 +42,20 @@ pub struct Sidecar {
     pub stem: String,
 }
 
+/// Who says what a component is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// It describes itself.
+    ForItself,
+    /// It does not know Sandbus: the sidecar does, according to what it can be reached by.
+    Not {
+        /// Whether it serves `wasi:http`.
+        serves: bool,
+        /// Whether it takes messages.
+        receives: bool,
+    },
+}
+
 /// A new file must handle the past as the one that runs does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -91,6 +105,10 @@ pub struct Grants {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubscriptionOverrides {
+    /// What is subscribed to, for a component that does not know Sandbus.
+    pub pattern: Option<Pattern>,
+    /// What keeps its events in order, for such a component too: an attribute, or a JSON pointer into the data.
+    pub ordering_key: Option<String>,
     /// How many deliveries may be in flight.
     pub concurrency: Option<NonZeroU32>,
     /// How many deliveries one fresh instance may serve in a row; one when left out.
@@ -119,6 +137,12 @@ pub struct SubscriptionOverrides {
 }
 
 impl SubscriptionOverrides {
+    /// A key that describes what a plugin describes itself, if there is one.
+    fn describes(&self) -> Option<&'static str> {
+        let keys = [("pattern", self.pattern.is_some()), ("ordering_key", self.ordering_key.is_some())];
+        keys.into_iter().find_map(|(key, is_given)| is_given.then_some(key))
+    }
+
     /// Checks what no descriptor could say either, and makes a retry policy: the given one, with what is
     /// said here in place of its own.
     ///
@@ -152,12 +176,23 @@ impl Sidecar {
     }
 
     /// Checks that it describes the plugin if that does not do so itself, and only then.
-    pub(super) fn check_description(&self, describes_itself: bool) -> Result<(), Mismatch> {
-        match (describes_itself, &self.name, self.routes.is_empty()) {
-            (true, Some(_), _) => Err(Mismatch::Described("name")),
-            (true, None, false) => Err(Mismatch::Described("routes")),
-            (false, _, true) => Err(Mismatch::NoRoutes),
-            _ => Ok(()),
+    pub(super) fn check_description(&self, speaks: Speaks) -> Result<(), Mismatch> {
+        let mut subscriptions = self.subscriptions.iter();
+        match speaks {
+            Speaks::ForItself if self.name.is_some() => Err(Mismatch::Described("name")),
+            Speaks::ForItself if !self.routes.is_empty() => Err(Mismatch::Described("routes")),
+            Speaks::ForItself => match subscriptions.find_map(|(_, rules)| rules.describes()) {
+                Some(key) => Err(Mismatch::Described(key)),
+                None => Ok(()),
+            },
+            Speaks::Not { serves: true, receives: false } if self.routes.is_empty() => Err(Mismatch::NoRoutes),
+            Speaks::Not { .. } if self.routes.is_empty() && self.subscriptions.is_empty() => {
+                Err(Mismatch::NoSubscriptions)
+            }
+            Speaks::Not { .. } => match subscriptions.find(|(_, rules)| rules.pattern.is_none()) {
+                Some((name, _)) => Err(Mismatch::NoPattern(name.clone())),
+                None => Ok(()),
+            },
         }
     }
 
@@ -170,13 +205,30 @@ impl Sidecar {
             version: "0".to_owned(),
             description: None,
             routes: self.routes.iter().flat_map(|route| routes(route)).collect(),
-            subscriptions: Vec::new(),
+            subscriptions: self.subscriptions.iter().filter_map(|(name, rules)| subscription(name, rules)).collect(),
             schedules: Vec::new(),
             publishes: texts(&self.grants.publish),
             subscribes: texts(&self.grants.subscribe),
             config: self.config.keys().map(key).collect(),
         }
     }
+}
+
+/// The subscription that an entry stands for, if it says what is subscribed to. Its other rules apply as they do to
+/// any plugin's.
+fn subscription(name: &str, rules: &SubscriptionOverrides) -> Option<wire::Subscription> {
+    Some(wire::Subscription {
+        name: name.to_owned(),
+        pattern: rules.pattern.as_ref()?.to_string(),
+        concurrency: None,
+        filters: None,
+        start: None,
+        ordering_key: rules.ordering_key.clone(),
+        dead_letter_policy: None,
+        max_backlog: None,
+        retry: None,
+        timeout_ms: None,
+    })
 }
 
 /// The routes that a line stands for: one, or one for each method.

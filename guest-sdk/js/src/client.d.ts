@@ -1,0 +1,63 @@
+/**
+ * Requests to other services. The host sends them, to hosts that the operator grants in the plugin's sidecar:
+ * `[grants] http = ["api.example.com"]`.
+ *
+ * ```js
+ * import * as client from "@sandbus/sdk/client";
+ *
+ * const { chf } = client.get("https://api.example.com/rates").success().json();
+ * ```
+ *
+ * A request is no part of the transaction that a delivery is: one that fails after it, and is tried again, sends it
+ * again. Give what you send the event's id, so that its receiver can tell.
+ */
+import type { Duration } from "./index.js";
+
+/** A request besides its method and address, with one of `json`, `text` and `body`. */
+export interface RequestOptions {
+  headers?: Record<string, string>;
+  json?: unknown;
+  text?: string;
+  body?: Uint8Array;
+  /**
+   * How long to wait for a connection, for the beginning of the answer, and from one part of it to the next. The
+   * handler's own time ends it sooner.
+   */
+  timeout?: Duration;
+}
+
+/** What a request is answered. */
+export interface Answer {
+  readonly status: number;
+  /** By names in lower case. */
+  readonly headers: Record<string, string>;
+  readonly body: Uint8Array;
+  /** Whether the status is from 200 to 299. */
+  readonly ok: boolean;
+  /** The answer itself, if its status is from 200 to 299; else it throws a `SendError`. */
+  success(): this;
+  header(name: string): string | undefined;
+  text(): string;
+  json<T = any>(): T;
+}
+
+/**
+ * There is no answer, or not one that was wanted. Uncaught, it has the delivery tried again where waiting can help:
+ * not after a denial, nor after a status from 400 to 499 but for 408, 425 and 429.
+ */
+export declare class SendError extends Error {
+  readonly kind: "denied" | "invalid" | "timeout" | "unreachable" | "status";
+  /** Of an answer that was not wanted. */
+  readonly status?: number;
+  /** Whether waiting cannot help. */
+  readonly permanent: boolean;
+}
+
+/** Sends a request and waits for the whole answer, whatever its status. */
+export declare function send(method: string, url: string, options?: RequestOptions): Answer;
+export declare function get(url: string, options?: RequestOptions): Answer;
+export declare function post(url: string, options?: RequestOptions): Answer;
+export declare function put(url: string, options?: RequestOptions): Answer;
+export declare function patch(url: string, options?: RequestOptions): Answer;
+declare function remove(url: string, options?: RequestOptions): Answer;
+export { remove as delete };

@@ -1,0 +1,86 @@
+// Requests to other services. The host sends them, to hosts that the operator grants in the plugin's sidecar.
+
+import { milliseconds } from "./duration.js";
+import { SendError } from "./failure.js";
+import { host } from "./host.js";
+import { content, lists } from "./http.js";
+import { decode, decodeJson } from "./text.js";
+import { known } from "./rules.js";
+
+export { SendError };
+
+const OPTIONS = ["headers", "json", "text", "body", "timeout"];
+
+/** Sends a request and waits for the whole answer, whatever its status. */
+export function send(method, url, options = {}) {
+  known(options, OPTIONS, `${method} ${url}`);
+  const [mediaType, body] = content(options);
+  const headers = Object.entries(options.headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]);
+  if (mediaType !== null && !headers.some(([name]) => name === "content-type"))
+    headers.push(["content-type", mediaType]);
+  const timeoutMs = milliseconds(options.timeout, "timeout");
+  const request = { method: method.toUpperCase(), url: String(url), headers, body, timeoutMs };
+  return new Answer(host().send(request));
+}
+
+export function get(url, options) {
+  return send("GET", url, options);
+}
+
+export function post(url, options) {
+  return send("POST", url, options);
+}
+
+export function put(url, options) {
+  return send("PUT", url, options);
+}
+
+export function patch(url, options) {
+  return send("PATCH", url, options);
+}
+
+function remove(url, options) {
+  return send("DELETE", url, options);
+}
+
+export { remove as delete };
+
+/** How much of a body is told. */
+const EXCERPT = 200;
+
+/** What a request is answered. */
+export class Answer {
+  constructor({ status, headers, body }) {
+    this.status = status;
+    this.headers = lists(headers);
+    this.body = body;
+  }
+
+  get ok() {
+    return this.status >= 200 && this.status < 300;
+  }
+
+  /** The answer itself, if its status is from 200 to 299. */
+  success() {
+    if (this.ok) return this;
+    let body = "";
+    try {
+      body = this.text().slice(0, EXCERPT);
+    } catch {
+      // What is no text is not told.
+    }
+    throw new SendError("status", `the request was answered ${this.status}${body && `: ${body}`}`, this.status);
+  }
+
+  header(name) {
+    return this.headers[name.toLowerCase()];
+  }
+
+  text() {
+    return decode(this.body);
+  }
+
+  json() {
+    return decodeJson(this.body);
+  }
+}

@@ -1,0 +1,112 @@
+"""Requests to other services. The host sends them, to hosts that the operator grants in the plugin's sidecar:
+``[grants] http = ["api.example.com"]``.
+
+    from sandbus import client
+
+    rates = client.get("https://api.example.com/rates").success().json()
+
+A request is no part of the transaction that a delivery is: one that fails after it, and is tried again, sends it
+again. Give what you send the event's id, so that its receiver can tell."""
+
+from __future__ import annotations
+
+import json as _json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import _wire as wire
+from ._duration import Duration, milliseconds
+from ._failure import SendError
+from ._host import host
+from ._payload import shape, to_json
+
+__all__ = ["Answer", "SendError", "delete", "get", "patch", "post", "put", "send"]
+
+#: How much of a body is told.
+_EXCERPT = 200
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request is answered."""
+
+    status: int
+    #: By names in lower case.
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is from 200 to 299."""
+        return 200 <= self.status < 300
+
+    def success(self) -> Answer:
+        """The answer itself, if its status is from 200 to 299; else it raises a ``SendError``."""
+        if self.ok:
+            return self
+        body = self.body.decode(errors="replace")[:_EXCERPT]
+        told = f": {body}" if body else ""
+        raise SendError("status", f"the request was answered {self.status}{told}", self.status)
+
+    def header(self, name: str) -> str | None:
+        return self.headers.get(name.lower())
+
+    def text(self) -> str:
+        return self.body.decode()
+
+    def json(self, wanted: Any = None) -> Any:
+        """The body, read as JSON, and as a dataclass if one is wanted."""
+        return shape(_json.loads(self.body), wanted)
+
+
+def send(
+    method: str,
+    url: str,
+    *,
+    json: Any = None,
+    text: str | None = None,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    timeout: Duration | None = None,
+) -> Answer:
+    """Sends a request and waits for the whole answer, whatever its status. The timeout is for a connection, for the
+    beginning of the answer, and from one part of it to the next; the handler's own time ends it sooner."""
+    sent = {name.lower(): str(value) for name, value in (headers or {}).items()}
+    if json is not None:
+        sent.setdefault("content-type", "application/json")
+        body = to_json(json)
+    elif text is not None:
+        sent.setdefault("content-type", "text/plain; charset=utf-8")
+        body = text.encode()
+    request = wire.Call(method.upper(), url, list(sent.items()), body, milliseconds(timeout, "timeout"))
+    status, answered, content = host().send(request)
+    joined: dict[str, str] = {}
+    for name, value in answered:
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return Answer(status, joined, content)
+
+
+def get(url: str, **options: Any) -> Answer:
+    """A ``GET`` request."""
+    return send("GET", url, **options)
+
+
+def post(url: str, **options: Any) -> Answer:
+    """A ``POST`` request."""
+    return send("POST", url, **options)
+
+
+def put(url: str, **options: Any) -> Answer:
+    """A ``PUT`` request."""
+    return send("PUT", url, **options)
+
+
+def patch(url: str, **options: Any) -> Answer:
+    """A ``PATCH`` request."""
+    return send("PATCH", url, **options)
+
+
+def delete(url: str, **options: Any) -> Answer:
+    """A ``DELETE`` request."""
+    return send("DELETE", url, **options)

@@ -1,0 +1,14 @@
+"""Sends a request that an event describes, and publishes what it was answered."""
+
+from sandbus import Plugin, Retry, client, publish
+
+plugin = Plugin(publishes=["call.answered"])
+
+
+@plugin.on("call.wanted", retry=Retry(attempts=1))
+def call(wanted):
+    timeout = f"{wanted['timeout_ms']}ms" if "timeout_ms" in wanted else None
+    headers = {"X-Caller": "a guest"}
+    answer = client.send(wanted["method"], wanted["url"], text=wanted.get("body", ""), headers=headers, timeout=timeout)
+    text = answer.text()
+    publish("call.answered", {"status": answer.status, "length": len(text), "beginning": text[:20]})
