@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sandbus_tests::{Host, Setup, eventually};
-use sandbus_toolchain::{Source, Toolchain};
+use sandbus_toolchain::{Engine, Source, Toolchain};
 use serde_json::{Value, json};
 use wit_bindgen_core::{Files, WorldGenerator, wit_parser::Resolve};
 
@@ -49,7 +49,7 @@ fn bindings(mut generator: Box<dyn WorldGenerator>, directory: &Path) {
 
 /// Makes a component of plain JavaScript.
 fn componentize(wit: &Path, world: &str, source: &Path, output: &Path) {
-    let tools = sandbus_toolchain::javascript_tools(&mut |_| {}).unwrap();
+    let tools = Engine::QuickJs.ensure(&mut |_| {}).unwrap();
     let mut tool = Command::new(tools.join("node_modules/.bin/componentize-qjs"));
     tool.arg("--wit").arg(wit).args(["--world", world]).arg("--js").arg(source).arg("--output").arg(output);
     run(tool.arg("--sync"));
@@ -68,8 +68,8 @@ fn counts(host: &Host) {
     for count in ["1", "2"] {
         assert_eq!(host.publish("user.registered", count, json!({ "name": "Ada" })).status, 202);
         let _ = host.wait_for_log(&[&format!("user.registered: {count}"), "\"plugin\":\"counter\""]);
+        host.wait_until_idle();
     }
-    host.wait_until_idle();
     assert!(host.dead_letters().is_empty());
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use sandbus_tests::{Setup, binary, eventually};
+use sandbus_toolchain::Project;
 use serde_json::{Value, json};
 
 fn root() -> &'static Path {
@@ -61,6 +62,23 @@ fn plugins_of_several_languages_take_part_in_one_flow() {
     for words in [["uncaught TypeError", "src/plugin.ts:"], ["uncaught AttributeError", "audit.py:"]] {
         let _ = host.wait_for_log(&words);
     }
+}
+
+#[test]
+fn a_plugin_on_starlingmonkey_has_the_webs_platform() {
+    let project = Project::find(&root().join("tests/guests/starlingmonkey")).unwrap();
+    let report = project.build(false, &mut |_| {}).unwrap();
+    assert!(report.succeeded, "{:?}", report.messages);
+    let setup = Setup::new();
+    std::fs::copy(&report.artifacts[0].path, setup.path().join("plugins/platform.wasm")).unwrap();
+    let host = setup.start();
+    assert_eq!(host.publish("address.seen", "1", json!({ "url": "https://example.com/a?q=bread" })).status, 202);
+    let _ = host.wait_for_log(&["example.com is asked for bread", "\"plugin\":\"platform\""]);
+    host.wait_until_idle();
+    let [first, second] = [(); 2].map(|()| host.get("/platform").json());
+    assert_eq!((&first["seen"], &first["latin1"], &first["copied"]), (&json!(1), &json!("é"), &json!(1)));
+    assert!(first["now"].as_u64().unwrap() > 1_700_000_000_000, "{first}");
+    assert_ne!(first["uuid"], second["uuid"]);
 }
 
 #[test]

@@ -1,13 +1,15 @@
 // Builds a plugin: node build.js TOOLS PROJECT WIT OUT
 //
-// TOOLS is a directory with esbuild and componentize-qjs in its node_modules, PROJECT the plugin's, WIT the
+// TOOLS is a directory with esbuild and the engine's componentizer in its node_modules, PROJECT the plugin's, WIT the
 // contract's, and OUT the component that is written. The project's sources, what they import and the SDK become
-// one module, and that a component on QuickJS. Messages go to standard error; the exit code tells of failure.
+// one module, and that a component on QuickJS, or on StarlingMonkey if package.json asks for it. Messages go to
+// standard error; the exit code tells of failure.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 import { lineMap } from "./lines.js";
 
@@ -15,10 +17,36 @@ const SDK = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 
 async function build(tools, project, wit, out) {
   const require = createRequire(join(tools, "package.json"));
-  const { componentize } = require("componentize-qjs");
   const { jsSource, world } = await bundle(require("esbuild"), project);
-  const { component } = await componentize({ witPath: wit, world, jsSource, sync: true });
-  writeFileSync(out, component);
+  const { sandbus } = manifest(project);
+  const componentize = sandbus?.engine === "starlingmonkey" ? onStarlingMonkey : onQuickJs;
+  writeFileSync(out, await componentize(tools, wit, world, jsSource));
+}
+
+async function onQuickJs(tools, witPath, world, jsSource) {
+  const { componentize } = createRequire(join(tools, "package.json"))("componentize-qjs");
+  const { component } = await componentize({ witPath, world, jsSource, sync: true });
+  return component;
+}
+
+async function onStarlingMonkey(tools, witPath, worldName, jsSource) {
+  // It is a module, which `require` does not find.
+  const path = join(tools, "node_modules/@bytecodealliance/componentize-js/src/componentize.js");
+  const { componentize } = await import(pathToFileURL(path));
+  const directory = mkdtempSync(join(tmpdir(), "sandbus-js-"));
+  try {
+    const sourcePath = join(directory, "plugin.js");
+    writeFileSync(sourcePath, jsSource);
+    // Requests go by the SDK's client: a handler cannot wait for a promise of `fetch`.
+    const { component } = await componentize({ sourcePath, witPath, worldName, disableFeatures: ["http", "fetch-event"] });
+    return component;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function manifest(project) {
+  return JSON.parse(readFileSync(join(project, "package.json"), "utf8"));
 }
 
 /** One module of all that the plugin consists of, with a map of its lines, and the world that it is made for. */
@@ -44,27 +72,22 @@ async function bundle(esbuild, project) {
   const text = (name) => result.outputFiles.find((file) => file.path.endsWith(name)).text;
   const lines = lineMap(text(".map"), (source) => sourceName(resolve(project, source), project));
   const imports = Object.values(result.metafile.outputs).flatMap((output) => output.imports);
-  const sends = imports.some(({ path }) => path.startsWith("wasi:http/"));
+  const sends = imports.some(({ path }) => path.startsWith("sandbus:plugin/client@"));
   return {
     jsSource: `${text(".js")}\nglobalThis.__sandbusLines = ${JSON.stringify(lines)};\n`,
-    world: sends ? "plugin-with-http" : "plugin",
+    world: sends ? "plugin-with-client" : "plugin",
   };
 }
 
 /** What makes a component of the project's plugin. */
 function entry(project) {
-  const {
-    name,
-    version,
-    description,
-    main = "src/plugin.js",
-  } = JSON.parse(readFileSync(join(project, "package.json"), "utf8"));
+  const { name, version, description, main = "src/plugin.js" } = manifest(project);
   // A scope is no part of a plugin's name.
-  const manifest = { name: name?.replace(/^@.*\//, ""), version, description };
+  const described = { name: name?.replace(/^@.*\//, ""), version, description };
   return `
     import plugin from ${JSON.stringify(`./${main.replace(/^\.\//, "")}`)};
     import { component } from "@sandbus/sdk/component";
-    export const { descriptor, eventHandler, httpHandler } = component(plugin.describedBy(${JSON.stringify(manifest)}));
+    export const { descriptor, eventHandler, httpHandler } = component(plugin.describedBy(${JSON.stringify(described)}));
   `;
 }
 

@@ -1,5 +1,5 @@
-//! JavaScript and TypeScript: one module of all sources by esbuild, and a component on QuickJS by
-//! componentize-qjs. What the two do is in the SDK's `tools/build.js`.
+//! JavaScript and TypeScript: one module of all sources by esbuild, and a component of it by componentize-qjs, or by
+//! componentize-js where a project asks for its engine. What the tools do is in the SDK's `tools/build.js`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,33 +7,71 @@ use std::process::Command;
 use crate::build::BuildReport;
 use crate::embedded::Unpacked;
 use crate::kept::Kept;
-use crate::project::Project;
+use crate::project::{Language, Manifest, Project};
+use crate::run::misread;
 use crate::{Error, cache, run};
 
-/// Where the tools are, below the cache directory. Its number changes with what follows.
-const HOME: &str = "js-1";
-const TOOLS: [&str; 2] = ["componentize-qjs@0.4.5", "esbuild@0.28.2"];
+const BUNDLER: &str = "esbuild@0.28.2";
 
-/// Installs esbuild and componentize-qjs by npm, unless they are there. They are below the directory that is
-/// returned, in `node_modules`.
-///
-/// # Errors
-/// If npm fails.
-pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
-    cache::once(HOME, |home| {
-        say(&format!("installing {} by npm (once)", TOOLS.join(" and ")));
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--prefix"]).arg(home);
-        run::output(npm.args(TOOLS)).map(drop)
-    })
+/// What runs JavaScript inside of a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Small and quick to load; the language without the web's platform.
+    QuickJs,
+    /// Firefox's engine with the web's platform, in components of 12 MB.
+    StarlingMonkey,
+}
+
+impl Engine {
+    /// The one that a project's `package.json` asks for.
+    fn of(directory: &Path) -> Result<Self, Error> {
+        match Manifest::read(directory, Language::JavaScript)?.engine.as_deref() {
+            None | Some("quickjs") => Ok(Self::QuickJs),
+            Some("starlingmonkey") => Ok(Self::StarlingMonkey),
+            Some(other) => {
+                let what = format!("sandbus.engine is `{other}`; it is `quickjs` or `starlingmonkey`");
+                Err(misread(&directory.join(Language::JavaScript.manifest()), what))
+            }
+        }
+    }
+
+    /// Where its tools are, below the cache directory. The number changes with what they are.
+    fn home(self) -> &'static str {
+        match self {
+            Self::QuickJs => "js-1",
+            Self::StarlingMonkey => "js-starlingmonkey-1",
+        }
+    }
+
+    fn tools(self) -> [&'static str; 2] {
+        match self {
+            Self::QuickJs => ["componentize-qjs@0.4.5", BUNDLER],
+            Self::StarlingMonkey => ["@bytecodealliance/componentize-js@0.23.0", BUNDLER],
+        }
+    }
+
+    /// Installs its tools by npm, unless they are there. They are below the directory that is returned, in
+    /// `node_modules`.
+    ///
+    /// # Errors
+    /// If npm fails.
+    pub fn ensure(self, say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
+        cache::once(self.home(), |home| {
+            say(&format!("installing {} by npm (once)", self.tools().join(" and ")));
+            let mut npm = Command::new("npm");
+            npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--prefix"]).arg(home);
+            run::output(npm.args(self.tools())).map(drop)
+        })
+    }
 }
 
 pub(crate) fn build(project: &Project, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
-    let kept = Kept::of(&project.directory, HOME)?;
+    let engine = Engine::of(&project.directory)?;
+    let kept = Kept::of(&project.directory, engine.home())?;
     if kept.is_current() {
         return Ok(BuildReport::made(project.artifact(kept.component().to_owned())));
     }
-    let (tools, sdk) = (ensure(say)?, Unpacked::ensure()?);
+    let (tools, sdk) = (engine.ensure(say)?, Unpacked::ensure()?);
     let mut node = Command::new("node");
     node.arg(sdk.javascript().join("tools/build.js"));
     let paths: [&Path; 4] = [&tools, &project.directory, &sdk.contract(), kept.component()];

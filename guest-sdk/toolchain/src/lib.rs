@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 pub use build::{Artifact, BuildReport, Package, QUICK, build, packages, target_directory};
 pub use cache::once as set_up_once;
-pub use javascript::ensure as javascript_tools;
+pub use javascript::Engine;
 pub use project::{Language, Project};
 pub use template::{Handler, Template};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::build::{self, Artifact, BuildReport};
-use crate::run::at;
+use crate::run::{at, misread};
 use crate::{Error, Source, Toolchain, javascript, python};
 
 /// A language that plugins are written in.
@@ -134,18 +134,21 @@ pub(crate) struct Manifest {
     pub(crate) description: Option<String>,
     /// The module that has the plugin, as a Python project's `[tool.sandbus]` names it.
     pub(crate) module: Option<String>,
+    /// The engine that a script in JavaScript asks for.
+    pub(crate) engine: Option<String>,
 }
 
 impl Manifest {
     pub(crate) fn read(directory: &Path, language: Language) -> Result<Self, Error> {
         let path = directory.join(language.manifest());
         let text = std::fs::read_to_string(&path).map_err(at(&path))?;
-        let misread = |what: String| Error::Manifest { path: path.clone(), what };
+        let misread = |what: String| misread(&path, what);
         let (project, tool): (Value, Value) = if language == Language::Python {
             let all: Value = toml::from_str(&text).map_err(|error| misread(error.to_string()))?;
             (all["project"].clone(), all["tool"]["sandbus"].clone())
         } else {
-            (serde_json::from_str(&text).map_err(|error| misread(error.to_string()))?, Value::Null)
+            let all: Value = serde_json::from_str(&text).map_err(|error| misread(error.to_string()))?;
+            (all.clone(), all["sandbus"].clone())
         };
         let field = |of: &Value, name: &str| of[name].as_str().map(str::to_owned);
         let name = field(&project, "name").ok_or_else(|| misread("it has no name".to_owned()))?;
@@ -155,6 +158,7 @@ impl Manifest {
             version: field(&project, "version"),
             description: field(&project, "description"),
             module: field(&tool, "module"),
+            engine: field(&tool, "engine"),
         })
     }
 }
@@ -173,8 +177,10 @@ mod tests {
 
     #[test]
     fn manifests_name_their_projects() {
-        let script = manifest(Language::JavaScript, r#"{ "name": "@shop/orders", "version": "1.2.3" }"#).unwrap();
+        let text = r#"{ "name": "@shop/orders", "version": "1.2.3", "sandbus": { "engine": "starlingmonkey" } }"#;
+        let script = manifest(Language::JavaScript, text).unwrap();
         assert_eq!((script.name.as_str(), script.version.as_deref()), ("orders", Some("1.2.3")));
+        assert_eq!(script.engine.as_deref(), Some("starlingmonkey"));
         let text = "[project]\nname = \"orders\"\ndescription = \"Sells\"\n[tool.sandbus]\nmodule = \"shop\"\n";
         let python = manifest(Language::Python, text).unwrap();
         assert_eq!((python.description.as_deref(), python.module.as_deref()), (Some("Sells"), Some("shop")));

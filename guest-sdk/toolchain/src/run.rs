@@ -53,3 +53,8 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = PathBuf::from(path);
     move |error| Error::File { path, error }
 }
+
+/// An error about what a manifest says.
+pub(crate) fn misread(path: &Path, what: String) -> Error {
+    Error::Manifest { path: path.to_owned(), what }
+}

@@ -48,7 +48,7 @@ impl Outbound {
         let host = endpoint::host_and_port(&request.uri().to_string()).map_err(SendError::Denied)?;
         if !endpoint::is_granted(&host, grants) {
             return Err(SendError::Denied(format!(
-                "no grant names the host `{host}`; to grant it, put into the sidecar: [grants] http = [\"{host}\"]"
+                "requests to `{host}` are not granted; to grant them, put into the sidecar: [grants] http = [\"{host}\"]"
             )));
         }
         match self {

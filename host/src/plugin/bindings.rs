@@ -4,7 +4,7 @@
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "plugin",
+    world: "plugin-with-client",
     ownership: Borrowing { duplicate_if_necessary: true },
     imports: { default: trappable },
     with: {

@@ -156,7 +156,7 @@ impl Invocation {
     }
 
     /// A wasmtime error ends the guest: a trap.
-    fn run(&mut self) -> wasmtime::Result<&mut Run> {
+    pub(super) fn run(&mut self) -> wasmtime::Result<&mut Run> {
         self.run.as_mut().ok_or_else(|| wasmtime::Error::msg("`describe` must be pure, and called an import"))
     }
 }

@@ -35,7 +35,7 @@ pub struct Missing {
 impl Linking {
     pub(super) fn new(engine: &Engine) -> wasmtime::Result<Self> {
         let mut contract = Linker::new(engine);
-        bindings::Plugin::add_to_linker::<_, HasSelf<Invocation>>(&mut contract, |invocation| invocation)?;
+        bindings::PluginWithClient::add_to_linker::<_, HasSelf<Invocation>>(&mut contract, |invocation| invocation)?;
         let mut everything = Linker::new(engine);
         link_own(&mut everything)?;
         drafts::link(&mut everything)?;
@@ -87,6 +87,7 @@ fn link_own(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     plugin::types::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     plugin::rules::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     plugin::bus::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
+    plugin::client::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     keyvalue::store::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     keyvalue::atomics::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     config::store::add_to_linker::<_, Own>(linker, |invocation| invocation)?;

@@ -6,6 +6,7 @@
 mod archive;
 mod bindings;
 mod buffer;
+mod client;
 mod compile;
 mod descriptor;
 mod drafts;

@@ -15,6 +15,7 @@ use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxView, WasiView
 use self::http::Http;
 pub use self::http::{Exchange, Head};
 pub(super) use self::output::Output;
+pub(super) use self::wait::wait;
 use super::imports::{Invocation, RANDOM_LIMIT_BYTES};
 use super::world::{Chance, World};
 use crate::clock::Clock;

@@ -1,24 +1,8 @@
 //! Welcomes users who have registered, each once: at once when the event arrives, or, where the operator
 //! sets `welcome = "on-request"`, when `POST /handle_user_registration` asks for it.
 
+use registration_events::{UserRegistered, UserWelcomed};
 use sandbus_sdk::prelude::*;
-
-/// What this service wants to know of a registration.
-#[derive(Clone, Debug, PartialEq, Event, Serialize, Deserialize)]
-#[event(type = "user.registered")]
-pub struct UserRegistered {
-    user_id: String,
-    name: String,
-    email: String,
-}
-
-/// A user has been welcomed.
-#[derive(Debug, Event, Serialize, Deserialize)]
-#[event(type = "user.welcomed")]
-pub struct UserWelcomed {
-    user_id: String,
-    message: String,
-}
 
 #[derive(Debug, PartialEq, Serialize)]
 struct Handled {

@@ -1,17 +1,9 @@
 //! Takes registrations of users: `POST /register` with a name and an email address. A registration is
 //! answered once it is durable, together with the event that tells of it.
 
+use registration_events::UserRegistered;
 use sandbus_sdk::prelude::*;
 use sandbus_sdk::random_u64;
-
-/// A user has registered.
-#[derive(Debug, Event, Serialize, Deserialize)]
-#[event(type = "user.registered")]
-pub struct UserRegistered {
-    user_id: String,
-    name: String,
-    email: String,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -36,7 +36,7 @@ impl HasData for Waiting<'static> {
 }
 
 /// Waits in the thread. When the time is up the guest ends as one that runs too long does.
-fn wait<T>(until: Instant, call: impl Future<Output = T>) -> Result<T> {
+pub(in crate::plugin) fn wait<T>(until: Instant, call: impl Future<Output = T>) -> Result<T> {
     in_tokio(async { tokio::time::timeout_at(until.into(), call).await }).map_err(|_| Trap::Interrupt.into())
 }
 

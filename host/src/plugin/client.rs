@@ -1,0 +1,79 @@
+//! Requests to other services in one call, for components whose tools cannot take `wasi:http`. They go the same way.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::http::{Method, Request, Response, Uri};
+use reqwest::Body;
+
+use super::bindings::sandbus::plugin::client;
+use super::imports::Invocation;
+use super::wasi::wait;
+use crate::outbound::SendError;
+
+impl client::Host for Invocation {
+    fn send(&mut self, request: client::Request) -> wasmtime::Result<Result<client::Answer, client::Error>> {
+        let until = self.until;
+        let run = self.run()?;
+        let patience = request.timeout_ms.map_or(Duration::MAX, Duration::from_millis);
+        let request = match request_of(request) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (outbound, settings, plugin) = (&run.world.outbound, &run.settings, &*run.plugin);
+        let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
+        let sending = async {
+            let _place = run.connections.acquire().await;
+            let response = outbound.send(request, &settings.http).await.map_err(error_of)?;
+            answer_of(response, settings.limits.memory_bytes).await
+        };
+        let sent = wait(until, async { tokio::time::timeout(patience, sending).await })?;
+        let sent = sent.unwrap_or(Err(client::Error::Timeout));
+        match &sent {
+            Ok(answer) => {
+                tracing::debug!(target: "plugin", plugin, %method, host, status = answer.status, "its request was answered");
+            }
+            Err(error) => tracing::warn!(target: "plugin", plugin, %method, host, "its request has no answer: {error}"),
+        }
+        Ok(sent)
+    }
+}
+
+fn request_of(request: client::Request) -> Result<Request<Body>, client::Error> {
+    let client::Request { method, url, headers, body, .. } = request;
+    let invalid = |what: String| client::Error::Invalid(format!("the request is malformed: {what}"));
+    let uri: Uri = url.parse().map_err(|error| invalid(format!("its address `{url}`: {error}")))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(invalid(format!("`{url}` is no http or https address")));
+    }
+    let method: Method = method.parse().map_err(|_| invalid(format!("`{method}` is no method")))?;
+    let mut builder = Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        builder = builder.header(name, value);
+    }
+    builder.body(body.into()).map_err(|error| invalid(error.to_string()))
+}
+
+async fn answer_of(response: Response<Body>, limit_bytes: usize) -> Result<client::Answer, client::Error> {
+    let (head, body) = response.into_parts();
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
+    let body = Limited::new(body, limit_bytes).collect().await.map_err(|error| {
+        client::Error::Unreachable(match error.is::<LengthLimitError>() {
+            true => {
+                format!("the answer has more than {limit_bytes} bytes, which is all the memory that the plugin has")
+            }
+            false => "the answer broke off".to_owned(),
+        })
+    })?;
+    Ok(client::Answer { status: head.status.as_u16(), headers, body: body.to_bytes().to_vec() })
+}
+
+fn error_of(error: SendError) -> client::Error {
+    match error {
+        SendError::Denied(reason) => client::Error::Denied(reason),
+        SendError::Unreachable(_) | SendError::Broken(_) => {
+            client::Error::Unreachable(format!("the request has no answer: {error}"))
+        }
+    }
+}
