@@ -22,12 +22,15 @@ use tokio::sync::{Semaphore, oneshot};
 const LOOK: Duration = Duration::from_millis(2);
 /// A job that takes longer than this is slow.
 const SLOW: Duration = Duration::from_millis(10);
-/// How much one of many jobs gives way, and how much one that turns out to be slow: nice levels, of which the
-/// last is 19.
+/// How much one of many jobs gives way, how much one that is slow or turns out to be, and how much a compiler: nice
+/// levels, of which the last is 19. A guest that is slow has a tenth of a core for certain, and more where nobody
+/// else wants it: with less, what other programs do would have it run out of time.
 #[cfg(target_os = "linux")]
-const MANY_LEVEL: i32 = 10;
+const MANY_LEVEL: i32 = 5;
 #[cfg(target_os = "linux")]
-const SLOW_LEVEL: i32 = 19;
+const SLOW_LEVEL: i32 = 10;
+#[cfg(target_os = "linux")]
+const COMPILER_LEVEL: i32 = 19;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -333,21 +336,17 @@ fn this_thread() -> ThreadId {}
 /// On Linux a priority is a thread's own (sched(7)); elsewhere threads share the cores as equals.
 #[cfg(target_os = "linux")]
 fn enter(lane: Lane) {
-    use thread_priority::{
-        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
-        thread_native_id,
-    };
     match lane {
         Lane::Quick => {}
         Lane::Many => set_level(this_thread(), MANY_LEVEL),
-        // Whoever wakes goes before it at once, and not when its turn is over.
-        Lane::Slow => {
-            let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-            if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
-                tracing::debug!(?error, "a slow guest's thread does not give way");
-            }
-        }
+        Lane::Slow => set_level(this_thread(), SLOW_LEVEL),
     }
+}
+
+/// Lets the present thread give way to every guest, for good: it compiles.
+pub(crate) fn step_back() {
+    #[cfg(target_os = "linux")]
+    set_level(this_thread(), COMPILER_LEVEL);
 }
 
 /// Lets a thread give way whose job turns out to be slow.
@@ -359,7 +358,7 @@ fn give_way(thread: ThreadId) {
 #[cfg(target_os = "linux")]
 fn set_level(thread: ThreadId, level: i32) {
     if let Err(error) = rustix::process::setpriority_process(Some(thread), level) {
-        tracing::debug!(%error, "a guest's thread does not give way");
+        tracing::debug!(%error, "a thread does not give way");
     }
 }
 

@@ -2,13 +2,17 @@
 //! component, and what was compiled is kept on disk.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use sha2::{Digest as _, Sha256};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as WASI_0_1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as WASI_0_1_ADAPTER,
 };
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
+
+use crate::threads;
 
 /// The SHA-256 of a plugin's file, in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,14 +65,21 @@ pub(super) struct CodeCache {
     engine: Engine,
     /// Differs between engines whose code does not fit each other.
     engine_key: String,
+    /// Threads that give way to every guest: what runs is not held up by what is to come.
+    compilers: Arc<ThreadPool>,
 }
 
 impl CodeCache {
-    pub(super) fn new(directory: PathBuf, engine: Engine) -> Self {
+    /// # Errors
+    /// If no thread can be started.
+    pub(super) fn new(directory: PathBuf, engine: Engine) -> Result<Self, ThreadPoolBuildError> {
         use std::hash::{Hash as _, Hasher as _};
         let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Self { directory, engine_key: format!("{:016x}", hasher.finish()), engine }
+        let name = |number| format!("compiler-{number}");
+        let compilers = ThreadPoolBuilder::new().thread_name(name).start_handler(|_| threads::step_back()).build()?;
+        let engine_key = format!("{:016x}", hasher.finish());
+        Ok(Self { directory, engine_key, engine, compilers: Arc::new(compilers) })
     }
 
     /// The component of a file: from the cache, else compiled and put there. Takes as long as a compiler.
@@ -77,7 +88,8 @@ impl CodeCache {
         if let Some(component) = self.load(&path) {
             return Ok(component);
         }
-        let component = Component::new(&self.engine, as_component(bytes)?).map_err(CompileError::Invalid)?;
+        let compiled = self.compilers.install(|| Ok(Component::new(&self.engine, as_component(bytes)?)));
+        let component = compiled?.map_err(CompileError::Invalid)?;
         if let Err(error) = self.keep(&path, &component) {
             tracing::warn!(path = %path.display(), %error, "compiled code could not be cached; the next start compiles it again");
         }

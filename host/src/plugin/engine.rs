@@ -30,6 +30,13 @@ pub struct EngineConfig {
 )]
 pub struct EngineError(#[from] wasmtime::Error);
 
+impl EngineError {
+    /// The threads that compile cannot be started.
+    pub(super) fn compilers(error: rayon::ThreadPoolBuildError) -> Self {
+        Self(error.into())
+    }
+}
+
 /// Makes the engine.
 ///
 /// # Errors

@@ -96,7 +96,7 @@ impl Loader {
     pub fn new(config: EngineConfig, cache: PathBuf, defaults: Defaults, world: World) -> Result<Self, EngineError> {
         let engine = engine::start(config)?;
         let linking = Linking::new(&engine)?;
-        let cache = CodeCache::new(cache, engine.clone());
+        let cache = CodeCache::new(cache, engine.clone()).map_err(EngineError::compilers)?;
         let idle = Arc::new(Semaphore::new(config.concurrency));
         Ok(Self { linking, cache, defaults, world, rooms: Mutex::default(), idle, _engine: engine })
     }
