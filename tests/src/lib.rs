@@ -39,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Setup {
     directory: TempDir,
     config: String,
+    shares_code: bool,
 }
 
 impl Default for Setup {
@@ -53,7 +54,14 @@ impl Setup {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory for the test");
         std::fs::create_dir(directory.path().join("plugins")).expect("the plugin folder is made");
-        Self { directory, config: String::new() }
+        Self { directory, config: String::new(), shares_code: true }
+    }
+
+    /// Compiles by itself what it runs, where a test looks at that. Others share what the first of them compiled.
+    #[must_use]
+    pub fn own_code(mut self) -> Self {
+        self.shares_code = false;
+        self
     }
 
     /// Puts a built guest into the folder.
@@ -81,7 +89,10 @@ impl Setup {
     /// Starts the host and waits until it listens.
     #[must_use]
     pub fn start(self) -> Host {
-        let Self { directory, config } = self;
+        let Self { directory, config, shares_code } = self;
+        if shares_code {
+            share_code(directory.path());
+        }
         put(&directory.path().join("sandbus.toml"), config.as_bytes());
         let process = Process::start(directory.path()).unwrap_or_else(|log| panic!("the host does not start:\n{log}"));
         Host { directory, process, agent: agent() }
@@ -90,7 +101,7 @@ impl Setup {
     /// Starts the host as it is by itself, to be measured: the tests' own logging costs time.
     #[must_use]
     pub fn start_measured(self) -> Host {
-        let Self { directory, config } = self;
+        let Self { directory, config, .. } = self;
         put(&directory.path().join("sandbus.toml"), config.as_bytes());
         let started = Launch::serve(directory.path()).spawn().wait();
         let process = started.unwrap_or_else(|log| panic!("the host does not start:\n{log}"));
@@ -494,6 +505,24 @@ pub fn put(path: &Path, bytes: &[u8]) {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes).expect("the file is written");
     std::fs::rename(&partial, path).expect("the file is renamed");
+}
+
+/// Lets a host that is about to be started keep compiled code where all hosts of the same binary do.
+fn share_code(directory: &Path) {
+    let binary = binary();
+    let built = std::fs::metadata(&binary).and_then(|metadata| metadata.modified()).expect("the binary is there");
+    let age = built.duration_since(std::time::UNIX_EPOCH).expect("it is younger than 1970").as_nanos();
+    let all = binary.with_file_name("test-code");
+    let code = all.join(age.to_string());
+    std::fs::create_dir_all(&all).expect("there is a place for compiled code");
+    // The first one clears away what belongs to former binaries.
+    if std::fs::create_dir(&code).is_ok() {
+        let others = std::fs::read_dir(&all).expect("it was made").flatten().map(|entry| entry.path());
+        others.filter(|other| *other != code).for_each(|other| drop(std::fs::remove_dir_all(other)));
+    }
+    let data = directory.join("data");
+    std::fs::create_dir_all(&data).expect("the data directory is made");
+    std::os::unix::fs::symlink(code, data.join("cache")).expect("the cache is shared");
 }
 
 /// The host's binary, as the workspace builds it.

@@ -184,6 +184,9 @@ fn messages_are_events_for_a_component_that_does_not_know_sandbus() {
     let attributes = ["source", "subject", "datacontenttype", "channel", "tenant", "causationid"].map(attribute);
     assert_eq!(attributes, ["/plugins/relay", "7", "application/json", "web", "acme", "1"]);
     assert_ne!(relayed["id"], "1");
+    let inspected = host.cli(&["inspect", "--json", "plugins/relay.wasm"]);
+    let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(inspected["descriptor"]["subscriptions"][0]["pattern"], "order.>", "{inspected}");
     let _ = host.wait_for_log(&["sent on order.placed", "\"plugin\":\"relay\""]);
 }
 

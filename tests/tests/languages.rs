@@ -74,16 +74,18 @@ fn a_plugin_on_starlingmonkey_has_the_webs_platform() {
     let host = setup.start();
     assert_eq!(host.publish("address.seen", "1", json!({ "url": "https://example.com/a?q=bread" })).status, 202);
     let _ = host.wait_for_log(&["example.com is asked for bread", "\"plugin\":\"platform\""]);
+    let _ = host.wait_for_log(&["2 is one more"]);
     host.wait_until_idle();
     let [first, second] = [(); 2].map(|()| host.get("/platform").json());
     assert_eq!((&first["seen"], &first["latin1"], &first["copied"]), (&json!(1), &json!("é"), &json!(1)));
     assert!(first["now"].as_u64().unwrap() > 1_700_000_000_000, "{first}");
+    assert!(first["apart"].as_u64().unwrap() < 60_000, "{first}");
     assert_ne!(first["uuid"], second["uuid"]);
 }
 
 #[test]
 fn the_sdks_own_tests_pass() {
-    run(&root().join("guest-sdk/js"), "node", &["--test", "test/"], &[]);
+    run(&root().join("guest-sdk/js"), "npm", &["test"], &[]);
     let unittest = ["-m", "unittest", "discover", "tests"];
     run(&root().join("guest-sdk/python"), "python3", &unittest, &[("PYTHONPATH", ".")]);
     run(&root().join("plugins/audit"), "python3", &unittest, &[("PYTHONPATH", "src:../../guest-sdk/python")]);
@@ -114,7 +116,7 @@ fn begins(language: &str, test: impl FnOnce(&Path)) {
     let imports = inspected["imports"].as_array().unwrap();
     assert!(imports.contains(&json!("sandbus:plugin/bus@0.1.0")) || language == "rust", "{imports:?}");
 
-    let played = run(&project, sandbus, &["test", "dist/my-plugin.wasm", "--scenarios", "tests"], &[]);
+    let played = run(&project, sandbus, &["test"], &[]);
     assert!(String::from_utf8_lossy(&played.stdout).contains("2 passed, 0 failed"), "{played:?}");
 
     let setup = Setup::new();

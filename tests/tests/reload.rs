@@ -146,7 +146,7 @@ fn the_sidecar_is_the_operators_word() {
 
 #[test]
 fn compiled_code_is_cached_and_damage_to_it_is_a_miss() {
-    let host = Setup::new().plugin("echo").start();
+    let host = Setup::new().plugin("echo").own_code().start();
     let cache = host.path().join("data/cache");
     let code = || {
         let entries = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());

@@ -19,10 +19,7 @@ export interface RequestOptions {
   json?: unknown;
   text?: string;
   body?: Uint8Array;
-  /**
-   * How long to wait for a connection, for the beginning of the answer, and from one part of it to the next. The
-   * handler's own time ends it sooner.
-   */
+  /** How long to wait for the whole answer. The handler's own time ends it sooner. */
   timeout?: Duration;
 }
 

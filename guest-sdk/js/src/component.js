@@ -23,6 +23,7 @@ export function component(plugin) {
   };
 }
 
+// Numbers of 64 bits are numbers on QuickJS, and BigInts on StarlingMonkey.
 const host = {
   publish: (message) => refusable(() => bus.publish(message)),
   publishMany: (messages) => refusable(() => bus.publishMany(messages)),
@@ -33,13 +34,13 @@ const host = {
   stateGet: (key) => inBucket((bucket) => bucket.get(key)),
   stateSet: (key, bytes) => inBucket((bucket) => bucket.set(key, bytes)),
   stateDelete: (key) => inBucket((bucket) => bucket.delete(key)),
-  stateIncrement: (key, delta) => inBucket((bucket) => atomics.increment(bucket, key, delta)),
+  stateIncrement: (key, delta) => Number(inBucket((bucket) => atomics.increment(bucket, key, delta))),
   stateKeys: () => inBucket(allKeys),
   configGet: (key) => configuration.get(key),
   log: (level, context, message) => logging.log(level, context, message),
   now: () => {
     const { seconds, nanoseconds } = clock.now();
-    return seconds * 1_000 + Math.floor(nanoseconds / 1_000_000);
+    return Number(seconds) * 1_000 + Math.floor(nanoseconds / 1_000_000);
   },
   randomBytes: (count) => random.getRandomBytes(count),
 };

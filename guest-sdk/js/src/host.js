@@ -22,6 +22,11 @@ export function thrownBy(error) {
   return error?.payload ?? error ?? {};
 }
 
+/** Whether there is a host to call. */
+export function isThere() {
+  return current !== null;
+}
+
 /** What the SDK calls. */
 export function host() {
   if (current === null) {

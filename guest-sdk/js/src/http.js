@@ -50,7 +50,7 @@ export class Request {
 /** Headers by their names; the values of one that comes twice are joined, as HTTP has it. */
 export function lists(headers) {
   const joined = {};
-  for (const [name, value] of headers) joined[name] = name in joined ? `${joined[name]}, ${value}` : value;
+  for (const [name, value] of headers) joined[name] = Object.hasOwn(joined, name) ? `${joined[name]}, ${value}` : value;
   return joined;
 }
 

@@ -1,6 +1,6 @@
 // Log lines. The host adds the plugin's name, the event's id and the attempt.
 
-import { host } from "./host.js";
+import { host, isThere } from "./host.js";
 
 export const trace = (...values) => line("trace", values);
 export const debug = (...values) => line("debug", values);
@@ -9,7 +9,8 @@ export const warn = (...values) => line("warn", values);
 export const error = (...values) => line("error", values);
 
 function line(level, values) {
-  host().log(level, "", values.map(show).join(" "));
+  // A module may log while it is loaded, which is when a component is built.
+  if (isThere()) host().log(level, "", values.map(show).join(" "));
 }
 
 function show(value) {

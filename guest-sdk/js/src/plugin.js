@@ -112,11 +112,17 @@ export class Plugin {
     this.#subscriptions.push({ name, pattern, options, call });
   }
 
-  /** A subscription that none declares was made at run time: it goes to the first handler whose pattern takes the type. */
+  /**
+   * A subscription that none declares was made at run time, and may be called as one of the plugin's own: it goes to the
+   * first handler whose pattern takes the type. One whose pattern has changed since goes by its name.
+   */
   #handlerOf({ subscription, event }) {
+    const named = ({ name }) => name === subscription;
+    const takes = ({ pattern }) => matches(pattern(), event.type);
     const found =
-      this.#subscriptions.find(({ name }) => name === subscription) ??
-      this.#subscriptions.find(({ pattern }) => matches(pattern(), event.type));
+      this.#subscriptions.find((own) => named(own) && takes(own)) ??
+      this.#subscriptions.find(takes) ??
+      this.#subscriptions.find(named);
     if (found === undefined) throw reject(`no handler takes events of type \`${event.type}\``);
     return found.call;
   }

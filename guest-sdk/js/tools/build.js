@@ -85,8 +85,8 @@ function entry(project) {
   // A scope is no part of a plugin's name.
   const described = { name: name?.replace(/^@.*\//, ""), version, description };
   return `
-    import plugin from ${JSON.stringify(`./${main.replace(/^\.\//, "")}`)};
     import { component } from "@sandbus/sdk/component";
+    import plugin from ${JSON.stringify(`./${main.replace(/^\.\//, "")}`)};
     export const { descriptor, eventHandler, httpHandler } = component(plugin.describedBy(${JSON.stringify(described)}));
   `;
 }

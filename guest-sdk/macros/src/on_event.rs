@@ -41,7 +41,12 @@ impl Parse for Arguments {
         let mut seen = Keys::default();
         while !input.is_empty() {
             if input.peek(LitStr) {
-                arguments.pattern = Some(attributes::pattern(&input.parse()?)?);
+                let pattern: LitStr = input.parse()?;
+                if arguments.pattern.is_some() {
+                    let several = "a handler has one pattern; use `*` or `>` in it, or write another handler";
+                    return Err(Error::new(pattern.span(), several));
+                }
+                arguments.pattern = Some(attributes::pattern(&pattern)?);
             } else {
                 arguments.parse_key(input, &mut seen)?;
             }

@@ -204,14 +204,15 @@ class Plugin:
         self._subscriptions.append(_Subscription(declared, name, call))
 
     def _handler_of(self, event: Event) -> Callable[[Event], object]:
-        """A subscription that none declares was made at run time: it goes to the first handler whose pattern takes
-        the type."""
-        for subscription in self._subscriptions:
-            if subscription.name == event.subscription:
-                return subscription.call
-        for subscription in self._subscriptions:
+        """A subscription that none declares was made at run time, and may be called as one of the plugin's own: it
+        goes to the first handler whose pattern takes the type. One whose pattern has changed since goes by its
+        name."""
+        named = [own for own in self._subscriptions if own.name == event.subscription]
+        for subscription in [*named, *self._subscriptions]:
             if matches(subscription.declared().pattern, event.type):
                 return subscription.call
+        if named:
+            return named[0].call
         raise Reject(f"no handler takes events of type `{event.type}`")
 
     def _schedule_type(self, schedule: str) -> str:

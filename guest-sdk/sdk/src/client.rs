@@ -76,6 +76,8 @@ pub enum SendError {
     Unreachable(String),
     /// The answer has another status than wanted, and begins so.
     Status(u16, String),
+    /// The answer is not what was expected.
+    Unreadable(String),
 }
 
 impl std::fmt::Display for SendError {
@@ -90,6 +92,7 @@ impl std::fmt::Display for SendError {
             Self::Invalid(reason) => write!(formatter, "the request is malformed: {reason}"),
             Self::Timeout => formatter.write_str("the request was not answered in time"),
             Self::Unreachable(reason) => write!(formatter, "the request has no answer: {reason}"),
+            Self::Unreadable(reason) => write!(formatter, "the answer is not as expected: {reason}"),
             Self::Status(status, body) if body.is_empty() => write!(formatter, "the request was answered {status}"),
             Self::Status(status, body) => write!(formatter, "the request was answered {status}: {body}"),
         }
@@ -104,7 +107,8 @@ impl SendError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Denied(_) | Self::Invalid(_) => true,
-            Self::Timeout | Self::Unreachable(_) => false,
+            // Another answer may come, as where a gateway has told of its maintenance.
+            Self::Timeout | Self::Unreachable(_) | Self::Unreadable(_) => false,
             Self::Status(status, _) => (400..500).contains(status) && ![408, 425, 429].contains(status),
         }
     }
@@ -176,7 +180,7 @@ impl Call {
         Ok(self.header("content-type", "application/json").body(body))
     }
 
-    /// Waits so long, and no longer.
+    /// Waits so long for a connection, for the beginning of the answer, and from one part of it to the next.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -216,9 +220,9 @@ impl Answer {
     /// The body, read as JSON.
     ///
     /// # Errors
-    /// If it is not what `T` expects.
-    pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
-        serde_json::from_slice(&self.body)
+    /// [`SendError::Unreadable`] if it is not what `T` expects.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, SendError> {
+        serde_json::from_slice(&self.body).map_err(|error| SendError::Unreadable(error.to_string()))
     }
 }
 

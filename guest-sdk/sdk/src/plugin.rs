@@ -129,8 +129,9 @@ pub fn publishes(plugin: &str, handlers: &[HandlerEntry], mut declared: Vec<Stri
     declared
 }
 
-/// Delivers to the handler of the subscription. A subscription that none declares was made at run time:
-/// it goes to the first handler whose pattern takes the event's type.
+/// Delivers to the handler of the subscription. A subscription that none declares was made at run time, and may be
+/// called as one of the plugin's own: it goes to the first handler whose pattern takes the event's type. One whose
+/// pattern has changed since goes by its name.
 ///
 /// # Errors
 /// The handler's failure, or a rejection if no handler takes it.
@@ -138,8 +139,11 @@ pub fn deliver(plugin: &str, handlers: &[HandlerEntry], delivery: Delivery) -> R
     start();
     let find =
         |takes: &dyn Fn(Subscription) -> bool| handlers.iter().find(|handler| takes((handler.subscription)(plugin)));
-    let handler = find(&|declared| declared.name == delivery.subscription)
-        .or_else(|| find(&|declared| matches(&declared.pattern, &delivery.event.type_)));
+    let is_named = |declared: &Subscription| declared.name == delivery.subscription;
+    let takes = |declared: &Subscription| matches(&declared.pattern, &delivery.event.type_);
+    let handler = find(&|declared| is_named(&declared) && takes(&declared))
+        .or_else(|| find(&|declared| takes(&declared)))
+        .or_else(|| find(&|declared| is_named(&declared)));
     let Some(handler) = handler else {
         return Err(WireFailure::Reject(format!("no handler takes events of type `{}`", delivery.event.type_)));
     };

@@ -21,7 +21,7 @@ impl Kept {
         embedded::write_file(&directory.join(".gitignore"), "*\n")?;
         let mut hasher = DefaultHasher::new();
         (recipe, embedded::digest()).hash(&mut hasher);
-        hash(project, &mut hasher)?;
+        hash(project, project, &mut hasher)?;
         let inputs = format!("{:016x}", hasher.finish());
         Ok(Self { component: directory.join("plugin.wasm"), directory, inputs })
     }
@@ -52,21 +52,25 @@ impl Kept {
     }
 }
 
-/// Hashes the files of a project that a build may read. What others have installed is known by its lock file.
-fn hash(directory: &Path, hasher: &mut DefaultHasher) -> Result<(), Error> {
-    const LEFT_OUT: [&str; 6] = ["node_modules", "__pycache__", "dist", "test", "tests", "target"];
+/// Hashes the files below a directory of a project that a build may read, with their paths. What others have installed
+/// is known by its lock file.
+fn hash(project: &Path, directory: &Path, hasher: &mut DefaultHasher) -> Result<(), Error> {
+    const LEFT_OUT: [&str; 2] = ["node_modules", "__pycache__"];
+    /// Names that mean this in the project's own directory alone.
+    const LEFT_OUT_ON_TOP: [&str; 4] = ["dist", "test", "tests", "target"];
     let mut paths: Vec<_> =
         fs::read_dir(directory).map_err(at(directory))?.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with('.') || LEFT_OUT.contains(&&*name) {
+        let is_left_out = LEFT_OUT.contains(&&*name) || directory == project && LEFT_OUT_ON_TOP.contains(&&*name);
+        if name.starts_with('.') || is_left_out {
             continue;
         }
         if path.is_dir() {
-            hash(&path, hasher)?;
+            hash(project, &path, hasher)?;
         } else {
-            (&*name, fs::read(&path).map_err(at(&path))?).hash(hasher);
+            (path.strip_prefix(project).unwrap_or(&path), fs::read(&path).map_err(at(&path))?).hash(hasher);
         }
     }
     Ok(())
@@ -91,6 +95,12 @@ mod tests {
             embedded::write_file(&project.join(ignored), text).unwrap();
             assert!(kept("js-1").is_current(), "{ignored}");
         }
+        embedded::write_file(&project.join("src/target/webhook.js"), "one").unwrap();
+        assert!(!kept("js-1").is_current());
+        kept("js-1").keep().unwrap();
+        fs::rename(project.join("src/target"), project.join("src/other")).unwrap();
+        assert!(!kept("js-1").is_current(), "a file has moved");
+        kept("js-1").keep().unwrap();
         fs::write(&source, "two").unwrap();
         assert!(!kept("js-1").is_current());
         fs::remove_dir_all(&project).unwrap();

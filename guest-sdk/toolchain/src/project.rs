@@ -63,25 +63,25 @@ impl Project {
         Self::scripted(directory, language)
     }
 
-    /// The projects at a path that are not Rust's: in the directory itself, or in those that it contains.
+    /// The projects at a path that are not Rust's: the directory itself, or those that it contains.
     ///
     /// # Errors
     /// If a directory cannot be read, or a manifest is not understood.
     pub fn scripts(directory: &Path) -> Result<Vec<Self>, Error> {
         let directory = directory.canonicalize().map_err(at(directory))?;
-        let mut directories = vec![directory.clone()];
-        for entry in std::fs::read_dir(&directory).map_err(at(&directory))?.flatten() {
-            directories.push(entry.path());
-        }
-        directories.sort();
-        let mut found = Vec::new();
-        for directory in directories {
+        let script = |directory: &Path| {
             let mut languages = [Language::JavaScript, Language::Python].into_iter();
-            if let Some(language) = languages.find(|language| directory.join(language.manifest()).is_file()) {
-                found.push(Self::scripted(directory, language)?);
-            }
+            languages.find(|language| directory.join(language.manifest()).is_file())
+        };
+        // What lies within a project, such as the SDK that it brings with it, is a part of it.
+        if let Some(language) = script(&directory) {
+            return Ok(vec![Self::scripted(directory, language)?]);
         }
-        Ok(found)
+        let entries = std::fs::read_dir(&directory).map_err(at(&directory))?.flatten();
+        let mut directories: Vec<_> = entries.map(|entry| entry.path()).collect();
+        directories.sort();
+        let found = directories.into_iter().filter_map(|directory| Some((script(&directory)?, directory)));
+        found.map(|(language, directory)| Self::scripted(directory, language)).collect()
     }
 
     fn scripted(directory: PathBuf, language: Language) -> Result<Self, Error> {

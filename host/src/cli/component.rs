@@ -25,11 +25,11 @@ pub(super) struct Inspection {
 }
 
 impl Inspection {
-    /// Looks at a file. Blocks for as long as it compiles.
+    /// Looks at a file, with the sidecar that lies beside it, if one does. Blocks for as long as it compiles.
     pub(super) fn of(file: &Path) -> anyhow::Result<Self> {
         let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
         let (exports, imports) = world(&bytes).with_context(|| format!("{}", file.display()))?;
-        let loaded = load(&bytes);
+        let loaded = sidecar(file).and_then(|sidecar| load(&bytes, &sidecar));
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len());
         Ok(Self { file: file.to_owned(), digest, size_bytes, exports, imports, loaded })
     }
@@ -115,15 +115,27 @@ fn world(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     Ok((exports, imports))
 }
 
+/// The sidecar beside a file, which says what a component is that does not say so itself.
+fn sidecar(file: &Path) -> anyhow::Result<Sidecar> {
+    let path = file.with_extension("toml");
+    let mut sidecar = match std::fs::read_to_string(&path) {
+        Ok(text) => Sidecar::parse(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Sidecar::default(),
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    };
+    sidecar.stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(sidecar)
+}
+
 /// Compiles it and asks what it is, as the host does with a file in its folder, and keeps nothing of that.
-fn load(bytes: &[u8]) -> anyhow::Result<(Descriptor, Duration)> {
+fn load(bytes: &[u8], sidecar: &Sidecar) -> anyhow::Result<(Descriptor, Duration)> {
     let sandbox = SandboxConfig::default();
     // One description needs one place; but a place is for few core instances, and a language's runtime has dozens.
     let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.memory_ceiling_bytes, source_lines: false };
     let scratch = std::env::temp_dir().join(format!("sandbus-inspect-{}", uuid::Uuid::now_v7()));
     let loader = Loader::new(engine, scratch.clone(), sandbox.plugin_defaults(), World::default())?;
     let started = Instant::now();
-    let loaded = loader.load(bytes, &Sidecar::default());
+    let loaded = loader.load(bytes, sidecar);
     let took = started.elapsed();
     if scratch.exists() {
         std::fs::remove_dir_all(&scratch).with_context(|| format!("{} cannot be removed", scratch.display()))?;

@@ -31,6 +31,9 @@ pub enum SendError {
     /// It may not be sent.
     #[error("{0}")]
     Denied(String),
+    /// It makes no sense.
+    #[error("{0}")]
+    Malformed(String),
     /// Nobody answers at the address.
     #[error("the host cannot be reached{0}")]
     Unreachable(String),
@@ -45,7 +48,7 @@ impl Outbound {
     /// # Errors
     /// If it may not be sent, or has no response.
     pub async fn send(&self, request: Request<Body>, grants: &[String]) -> Result<Response<Body>, SendError> {
-        let host = endpoint::host_and_port(&request.uri().to_string()).map_err(SendError::Denied)?;
+        let host = endpoint::host_and_port(&request.uri().to_string()).map_err(SendError::Malformed)?;
         if !endpoint::is_granted(&host, grants) {
             return Err(SendError::Denied(format!(
                 "requests to `{host}` are not granted; to grant them, put into the sidecar: [grants] http = [\"{host}\"]"
@@ -54,7 +57,7 @@ impl Outbound {
         match self {
             Self::Nobody => Err(SendError::Denied("no request is sent from here".to_owned())),
             Self::Network(client) => {
-                let refused = |error: reqwest::Error| SendError::Denied(error.without_url().to_string());
+                let refused = |error: reqwest::Error| SendError::Malformed(error.without_url().to_string());
                 let response = client.execute(request.try_into().map_err(refused)?).await;
                 response.map(Into::into).map_err(|error| failed(&error))
             }
@@ -83,7 +86,8 @@ mod tests {
             ("http://127.0.0.1:1/", "127.0.0.1:2"),
             ("http://someone@127.0.0.1:1/", "127.0.0.1"),
         ] {
-            assert!(matches!(send(address, grant).await, SendError::Denied(_)), "{address}");
+            let refused = send(address, grant).await;
+            assert!(matches!(refused, SendError::Denied(_) | SendError::Malformed(_)), "{address}");
         }
         // It is granted, and nobody listens.
         assert!(matches!(send("http://127.0.0.1:1/", "127.0.0.1:1").await, SendError::Unreachable(_)));

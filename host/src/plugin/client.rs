@@ -33,9 +33,18 @@ impl client::Host for Invocation {
             Ok(answer) => {
                 tracing::debug!(target: "plugin", plugin, %method, host, status = answer.status, "its request was answered");
             }
-            Err(error) => tracing::warn!(target: "plugin", plugin, %method, host, "its request has no answer: {error}"),
+            Err(error) => {
+                tracing::warn!(target: "plugin", plugin, %method, host, "its request has no answer: {}", reason(error));
+            }
         }
         Ok(sent)
+    }
+}
+
+fn reason(error: &client::Error) -> &str {
+    match error {
+        client::Error::Denied(reason) | client::Error::Invalid(reason) | client::Error::Unreachable(reason) => reason,
+        client::Error::Timeout => "there was none in time",
     }
 }
 
@@ -72,6 +81,7 @@ async fn answer_of(response: Response<Body>, limit_bytes: usize) -> Result<clien
 fn error_of(error: SendError) -> client::Error {
     match error {
         SendError::Denied(reason) => client::Error::Denied(reason),
+        SendError::Malformed(reason) => client::Error::Invalid(format!("the request is malformed: {reason}")),
         SendError::Unreachable(_) | SendError::Broken(_) => {
             client::Error::Unreachable(format!("the request has no answer: {error}"))
         }

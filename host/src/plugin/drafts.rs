@@ -16,6 +16,8 @@ const KEYVALUE_CONTRACT: &str = "0.2.0-draft2";
 /// Names of the configuration.
 const CONFIG: [&str; 3] =
     ["wasi:config/store@0.2.0-draft", "wasi:config/store@0.2.0-draft-2024-09-27", "wasi:config/runtime@0.2.0-draft"];
+/// How many pages of keys an invocation may list: what it is given for each of them lies in the host's memory.
+const CURSORS: usize = 4_096;
 /// Names of logging.
 const LOGGING: [&str; 1] = ["wasi:logging/logging"];
 
@@ -38,7 +40,7 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// A page of keys. The cursor is how many keys came before the next one.
+/// A page of keys, and the number by which the next one is asked for.
 #[derive(ComponentType, Lower)]
 #[component(record)]
 struct Page {
@@ -72,31 +74,33 @@ fn link_store(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Resul
         Ok((HostBucket::exists(store.data_mut(), bucket, key)?,))
     })?;
     let list_keys = |mut store: Store<'_>, (_, cursor): (Resource<Bucket>, Option<u64>)| -> Answer<Page> {
-        Ok((page(store.data_mut(), cursor.unwrap_or(0))?,))
+        Ok((page(store.data_mut(), cursor)?,))
     };
     interface.func_wrap("[method]bucket.list-keys", list_keys)
 }
 
-/// The page of keys after so many. Those before it are passed over: a plugin has few enough.
-fn page(invocation: &mut Invocation, after: u64) -> wasmtime::Result<Result<Page, store::Error>> {
-    use store::HostBucket;
-    let (mut passed, mut cursor) = (0_u64, None);
-    loop {
-        // Which bucket is meant makes no difference: there is one.
-        let page = HostBucket::list_keys(invocation, Resource::new_borrow(0), cursor)?;
-        let store::KeyResponse { mut keys, cursor: next } = match page {
-            Ok(page) => page,
-            Err(error) => return Ok(Err(error)),
-        };
-        let skipped = usize::try_from(after - passed).unwrap_or(usize::MAX).min(keys.len());
-        passed += keys.len() as u64;
-        keys.drain(..skipped);
-        let cursor_after = next.is_some().then_some(passed);
-        if !keys.is_empty() || next.is_none() {
-            return Ok(Ok(Page { keys, cursor: cursor_after }));
+/// The page of keys at a cursor. The contract's cursors are keys, and the draft's are numbers: those of the keys that
+/// this invocation has been given.
+fn page(invocation: &mut Invocation, cursor: Option<u64>) -> wasmtime::Result<Result<Page, store::Error>> {
+    let after = match cursor {
+        None => None,
+        Some(number) => match usize::try_from(number).ok().and_then(|place| invocation.cursors.get(place)) {
+            Some(key) => Some(key.clone()),
+            None => return Ok(Err(store::Error::Other(format!("there is no cursor {number}")))),
+        },
+    };
+    // Which bucket is meant makes no difference: there is one.
+    let page = store::HostBucket::list_keys(invocation, Resource::new_borrow(0), after)?;
+    Ok(page.and_then(|store::KeyResponse { keys, cursor }| match cursor {
+        Some(_) if invocation.cursors.len() == CURSORS => {
+            Err(store::Error::Other(format!("an invocation lists {CURSORS} pages of keys at most")))
         }
-        cursor = next;
-    }
+        Some(key) => {
+            invocation.cursors.push(key);
+            Ok(Page { keys, cursor: Some(invocation.cursors.len() as u64 - 1) })
+        }
+        None => Ok(Page { keys, cursor: None }),
+    }))
 }
 
 fn link_atomics(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {

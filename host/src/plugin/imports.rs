@@ -33,6 +33,8 @@ pub(crate) struct Invocation {
     pub(super) table: ResourceTable,
     pub(super) run: Option<Run>,
     pub(super) panic: Option<String>,
+    /// Keys after which pages of the state go on, by the numbers that a draft of `wasi:keyvalue` has for them.
+    pub(super) cursors: Vec<String>,
     /// When its time is up, for calls of the host that wait.
     pub(super) until: Instant,
     /// What the standard interfaces have of their own, from the first call of one of them on.
@@ -116,13 +118,15 @@ impl Invocation {
     pub(super) fn new(memory_bytes: usize) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
-        Self { meter: Meter::new(memory_bytes), table, run: None, panic: None, until: Instant::now(), wasi: None }
+        let (meter, until) = (Meter::new(memory_bytes), Instant::now());
+        Self { meter, table, run: None, panic: None, cursors: Vec::new(), until, wasi: None }
     }
 
     /// Begins a call.
     pub(super) fn begin(&mut self, run: Run) {
         self.meter.was_refused = false;
         self.panic = None;
+        self.cursors.clear();
         if let Some(wasi) = &self.wasi {
             wasi.output.begin(Some(Arc::clone(&run.lines)));
         }

@@ -10,7 +10,7 @@ mod wait;
 use std::time::{Duration, SystemTime};
 
 use wasmtime::component::Linker;
-use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxView, WasiView, p2};
+use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, p2};
 
 use self::http::Http;
 pub use self::http::{Exchange, Head};
@@ -37,10 +37,15 @@ impl Wasi {
             let mut bytes = vec![0; SEEDED];
             // A seed gives bytes whatever happens.
             let _ = world.chance.fill(&mut bytes);
+            let mut others = vec![0; SEEDED];
+            let _ = world.chance.fill(&mut others);
             context
-                .secure_random(Deterministic::new(bytes.clone()))
-                .insecure_random(Deterministic::new(bytes))
+                .secure_random(Deterministic::new(bytes))
+                .insecure_random(Deterministic::new(others))
                 .insecure_random_seed(0);
+        }
+        if matches!(world.clock, Clock::Manual(_)) {
+            context.monotonic_clock(HeldClock(world.clock.clone()));
         }
         context
             .stdout(output.stdout())
@@ -96,5 +101,18 @@ impl HostWallClock for WallClock {
             Clock::System => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             clock @ Clock::Manual(_) => Duration::from_millis(clock.now().0),
         }
+    }
+}
+
+/// What has passed by a clock that a test holds.
+struct HeldClock(Clock);
+
+impl HostMonotonicClock for HeldClock {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        self.0.now().0.saturating_mul(1_000_000)
     }
 }

@@ -39,7 +39,9 @@ fn compare(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>
 /// 1 and 1.0 are one number.
 fn equal(expected: &Value, actual: &Value) -> bool {
     match (expected, actual) {
-        (Value::Number(expected), Value::Number(actual)) => expected == actual || expected.as_f64() == actual.as_f64(),
+        (Value::Number(expected), Value::Number(actual)) if expected.is_f64() || actual.is_f64() => {
+            expected.as_f64() == actual.as_f64()
+        }
         _ => expected == actual,
     }
 }

@@ -107,7 +107,8 @@ impl WrittenStub {
 
     fn stub(&self) -> Stub {
         let mut headers: Vec<_> = self.headers.clone().into_iter().collect();
-        if self.json.is_some() {
+        let names_its_type = self.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
+        if self.json.is_some() && !names_its_type {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
         let json = self.json.as_ref().map(Value::to_string);

@@ -97,7 +97,11 @@ impl Stage {
         let mut played = Played { steps: Vec::new(), all: Seen::default() };
         for step in steps {
             if let Some(at) = step.at {
-                self.advance_to(self.time(at)).await?;
+                let (at, now) = (self.time(at), self.clock.now());
+                if at < now {
+                    return Err(Error::Malformed(format!("a step is at {at}, and the one before it ends at {now}")));
+                }
+                self.advance_to(at).await?;
             }
             self.act(&step.act).await?;
             self.come_to_rest().await?;

@@ -124,8 +124,11 @@ pub(crate) fn config_get(key: &str) -> Option<String> {
     with(|host| host.config.get(key).cloned())
 }
 
+/// Logging is the whole process's, and not only a handler's: what nobody runs is not kept.
 pub(crate) fn log(_: Level, _: &str, message: &str) {
-    with(|host| host.logs.push(message.to_owned()));
+    if CURRENT.with_borrow(Option::is_some) {
+        with(|host| host.logs.push(message.to_owned()));
+    }
 }
 
 pub(crate) fn now() -> Duration {

@@ -80,7 +80,7 @@ impl Way {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 tracing::warn!(target: "plugin", plugin, %method, host, "its request has no response: {error}");
-                return Err(code(error));
+                return Err(code(&error));
             }
             Err(_) => {
                 tracing::warn!(target: "plugin", plugin, %method, host, "its request has no response in time");
@@ -95,11 +95,12 @@ impl Way {
 }
 
 /// The reason as the standard has it.
-fn code(error: SendError) -> Error {
+fn code(error: &SendError) -> Error {
     match error {
         SendError::Denied(_) => Error::HttpRequestDenied,
-        SendError::Unreachable(_) => Error::DestinationUnavailable,
-        SendError::Broken(reason) => Error::InternalError(Some(reason)),
+        SendError::Malformed(_) => Error::HttpRequestUriInvalid,
+        // The standard has codes for this, and none that says why.
+        SendError::Unreachable(_) | SendError::Broken(_) => Error::InternalError(Some(error.to_string())),
     }
 }
 

@@ -1,19 +1,20 @@
 // Uses what QuickJS has not: the web's platform, and what it takes from the host.
 
-import { log, plugin, state } from "@sandbus/sdk";
+import { log, now, plugin, state } from "@sandbus/sdk";
 
 export default plugin()
   .on("address.seen", ({ url }) => {
     const { hostname, searchParams } = new URL(url);
     log.info(`${hostname} is asked for ${searchParams.get("q")}`);
-    state.increment(hostname);
+    log.info(`${state.increment(hostname) + 1} is one more`);
   })
   .route("GET /platform", () => ({
     json: {
       seen: state.get("example.com"),
       latin1: new TextDecoder("latin1").decode(Uint8Array.of(0xe9)),
       uuid: crypto.randomUUID(),
-      now: Date.now(),
+      now: now().getTime(),
+      apart: Math.abs(now().getTime() - Date.now()),
       copied: structuredClone(new Map([["a", 1]])).get("a"),
     },
   }));
