@@ -20,7 +20,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandbus_host::event::Event;
+use sandbus_host::clock::Timestamp;
+use sandbus_host::event::{Event, Logged, Position};
 use sandbus_host::outcome::{Listing, Outcome, StateError, StateView, Version};
 use sandbus_host::plugin::{Call, Defaults, EngineConfig, Generation, Limits, Loader, Sidecar, World};
 use sandbus_tests::measure::{Goal, Report, in_turn};
@@ -39,6 +40,7 @@ fn main() {
     let component = wit_component::ComponentEncoder::default().module(&bytes).unwrap().encode().unwrap();
     let floor = floor::Floor::new(&component, &sandbus_host::plugin::engine_settings(ENGINE));
     let event = Arc::new(registered());
+    let logged = Logged { position: Position(1), stored_at: Timestamp(1), event: Arc::clone(&event) };
     let microseconds = |call: &mut dyn FnMut()| {
         let started = Instant::now();
         for _ in 0..CALLS {
@@ -50,10 +52,10 @@ fn main() {
         ROUNDS,
         [
             &mut || microseconds(&mut || floor.call(&event)),
-            &mut || microseconds(&mut || handle(&generation, &event, &mut None)),
+            &mut || microseconds(&mut || handle(&generation, &logged, &mut None)),
             &mut || {
                 let mut live = None;
-                microseconds(&mut || handle(&generation, &event, &mut live))
+                microseconds(&mut || handle(&generation, &logged, &mut live))
             },
         ],
     );
@@ -88,8 +90,8 @@ fn registered() -> Event {
     }
 }
 
-fn handle(generation: &Generation, event: &Arc<Event>, live: &mut Option<sandbus_host::plugin::Live>) {
-    let call = Call { event, subscription: "user_registered", attempt: 1, replay: None };
+fn handle(generation: &Generation, logged: &Logged, live: &mut Option<sandbus_host::plugin::Live>) {
+    let call = Call { logged, subscription: "user_registered", attempt: 1, replay: None };
     let handled = generation.handle_event(&call, Duration::from_secs(10), Box::new(Empty), live);
     assert_eq!(handled.outcome, Outcome::Ack);
     assert_eq!(handled.effects.publishes.len(), 1);

@@ -170,14 +170,19 @@ pub fn is_extension_name(name: &str) -> bool {
 }
 
 /// Where the ids of events come from that an invocation publishes: from what it handles, so that a
-/// repeated attempt yields the same ids.
+/// repeated attempt yields the same ids. They begin with a time, as UUIDs of version 7 do: what is published
+/// at about the same time lies together in an index.
 #[derive(Clone, Debug)]
-pub struct IdSeed([u8; 16]);
+pub struct IdSeed {
+    time: [u8; 6],
+    chance: [u8; 16],
+}
 
 impl IdSeed {
     /// The seed of a delivery. What a replay publishes is new, and so it has a seed of its own.
     #[must_use]
-    pub fn of_delivery(event: &Event, subscription: &str, replay: Option<i64>) -> Self {
+    pub fn of_delivery(logged: &Logged, subscription: &str, replay: Option<i64>) -> Self {
+        let Logged { stored_at, event, .. } = logged;
         let mut hash = Sha256::new();
         let replay = replay.map(|number| number.to_string());
         for part in
@@ -187,22 +192,27 @@ impl IdSeed {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
         }
-        Self(first_half(&hash.finalize()))
+        let [_, _, time @ ..] = stored_at.0.to_be_bytes();
+        Self { time, chance: first_half(&hash.finalize()) }
     }
 
     /// A seed of its own, for what is handled once.
     #[must_use]
     pub fn unique() -> Self {
-        Self(uuid::Uuid::now_v7().into_bytes())
+        let chance = uuid::Uuid::now_v7().into_bytes();
+        let [a, b, c, d, e, f, ..] = chance;
+        Self { time: [a, b, c, d, e, f], chance }
     }
 
     /// The id of the event that is published as the `index`th, a UUID of version 8 (RFC 9562).
     #[must_use]
     pub fn id(&self, index: u64) -> String {
         let mut hash = Sha256::new();
-        hash.update(self.0);
+        hash.update(self.chance);
         hash.update(index.to_le_bytes());
-        uuid::Uuid::new_v8(first_half(&hash.finalize())).to_string()
+        let mut id = first_half(&hash.finalize());
+        id[..self.time.len()].copy_from_slice(&self.time);
+        uuid::Uuid::new_v8(id).to_string()
     }
 }
 
@@ -244,15 +254,18 @@ mod tests {
 
     #[test]
     fn the_same_delivery_yields_the_same_ids() {
-        let event = Event { id: "7".into(), source: "/shop".into(), ..Event::default() };
+        let event = Arc::new(Event { id: "7".into(), source: "/shop".into(), ..Event::default() });
+        let logged = Logged { position: Position(1), stored_at: crate::clock::Timestamp(1_000), event };
         let ids = |subscription| {
-            let seed = IdSeed::of_delivery(&event, subscription, None);
+            let seed = IdSeed::of_delivery(&logged, subscription, None);
             (seed.id(0), seed.id(1))
         };
         assert_eq!(ids("welcome"), ids("welcome"));
         assert_ne!(ids("welcome").0, ids("welcome").1);
         assert_ne!(ids("welcome").0, ids("audit").0);
-        assert_ne!(ids("welcome").0, IdSeed::of_delivery(&event, "welcome", Some(1)).id(0), "a replay is new");
+        assert_ne!(ids("welcome").0, IdSeed::of_delivery(&logged, "welcome", Some(1)).id(0), "a replay is new");
+        let later = Logged { stored_at: crate::clock::Timestamp(1_001), ..logged.clone() };
+        assert!(ids("welcome").0 < IdSeed::of_delivery(&later, "audit", None).id(0), "times go before all else");
     }
 
     #[test]

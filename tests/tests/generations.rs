@@ -84,6 +84,57 @@ fn a_generation_that_fails_is_rolled_back_where_its_sidecar_says_so() {
     eventually("nothing is lost", || (host.get("/poison").json() == 3).then_some(()));
 }
 
+/// The same plugin in another file, with another digest.
+fn variant(guest_name: &str, number: u8) -> Vec<u8> {
+    let mut bytes = guest(guest_name);
+    // A custom section that is named `v`.
+    bytes.extend([0, 3, 1, b'v', number]);
+    bytes
+}
+
+#[test]
+fn what_was_rolled_back_from_is_not_gone_back_to() {
+    let host = host("[rollback]\nfailures_percent = 50\nof = 4\n");
+    let good = digest(&guest("poison-fixed"));
+    for (number, ids) in [(1, 0..3), (2, 3..6)] {
+        let bad = variant("poison", number);
+        put(&host.file("poison.wasm"), &bad);
+        let bad = digest(&bad);
+        // It runs for as long as it has not failed often enough.
+        eventually("it runs", || host.plugin("poison.wasm").filter(|plugin| plugin["digest"] == bad.as_str()));
+        swallow(&host, ids);
+        let plugin = eventually("it is rolled back", || {
+            host.plugin("poison.wasm").filter(|plugin| plugin["status"] == "rolled back")
+        });
+        assert_eq!(plugin["digest"], good.as_str(), "{plugin}");
+        assert_eq!(plugin["rolled_back"]["passed_over"], bad.as_str(), "{plugin}");
+        let kept = plugin["generations"].as_array().unwrap();
+        let marked: Vec<_> = kept.iter().filter(|kept| kept["rolled_back_from"] == true).collect();
+        assert_eq!(marked.len(), usize::from(number), "{plugin}");
+        assert_eq!(kept.last().unwrap()["digest"], good.as_str(), "what runs is the last one");
+    }
+
+    // A restart changes nothing of that, and another file that is good ends it.
+    let host = host.crash_and_restart();
+    assert!(runs(&host, "poison-fixed"));
+    assert_eq!(host.operate("POST", "/plugins/poison/rollback").problem(), "no-generation");
+    let mended = variant("poison-fixed", 3);
+    put(&host.file("poison.wasm"), &mended);
+    let mended = digest(&mended);
+    eventually("it runs", || host.plugin("poison.wasm").filter(|plugin| plugin["digest"] == mended.as_str()));
+    let answer = host.operate("POST", "/plugins/poison/rollback").json();
+    assert_eq!(answer["to"], good.as_str(), "not the one that failed");
+}
+
+#[test]
+fn a_canary_is_asked_of_no_more_events_than_there_is_time_for() {
+    let host = host("");
+    put(&host.file("poison.toml"), b"[canary]\nlast = 10001\n");
+    let refusal = host.wait_until_refused("poison.wasm");
+    assert!(refusal.contains("canary.last is 10001") && refusal.contains("10000"), "{refusal}");
+    assert!(runs(&host, "poison-fixed"));
+}
+
 #[test]
 fn a_canary_shows_what_a_new_generation_would_do_and_does_nothing() {
     let host = host("");

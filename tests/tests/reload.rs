@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sandbus_tests::{Setup, eventually, guest, put};
 use serde_json::json;
@@ -142,6 +143,59 @@ fn the_sidecar_is_the_operators_word() {
     std::fs::remove_file(host.file("registration-handler.toml")).unwrap();
     host.wait_until_loaded("registration-handler", "registration-handler.wasm");
     assert_eq!(host.subscription("registration-handler/user_registered").unwrap()["retry"]["attempts"], 10);
+}
+
+#[test]
+fn a_sidecar_that_is_away_for_a_moment_is_no_change() {
+    // What takes too long on a busy machine is no moment, and says nothing.
+    let was_quick = (0..5).any(|_| {
+        let host = Setup::new().plugin("echo").sidecar("echo", "[limits]\ntimeout = \"2s\"\n").start();
+        let (away, started) = (host.file("echo.away"), Instant::now());
+        std::fs::rename(host.file("echo.toml"), &away).unwrap();
+        // Requests give the host time to look at the folder.
+        for _ in 0..10 {
+            assert_eq!(host.post("/echo/x", json!({})).status, 200);
+        }
+        std::fs::rename(&away, host.file("echo.toml")).unwrap();
+        if started.elapsed() > Duration::from_millis(200) {
+            return false;
+        }
+        // When it has loaded this, it has acted on what it saw before.
+        host.drop_in("ledger", "ledger.wasm");
+        host.wait_until_loaded("ledger", "ledger.wasm");
+        let _ = host.wait_for_log(&["plugin loaded", "\"plugin\":\"ledger\""]);
+        let log = host.log();
+        let loads = log.lines().filter(|line| line.contains("plugin loaded") && line.contains("\"plugin\":\"echo\""));
+        assert_eq!(loads.count(), 1, "{log}");
+        assert_eq!(host.plugin("echo.wasm").unwrap()["limits"]["timeout"], "2s");
+        true
+    });
+    assert!(was_quick, "the sidecar was never away for only a moment");
+}
+
+#[test]
+fn a_link_in_the_place_of_a_sidecar_is_refused() {
+    let host = Setup::new().plugin("echo").start();
+    let target = host.path().join("elsewhere.toml");
+    std::fs::write(&target, "[limits]\ntimeout = \"2s\"\n").unwrap();
+    std::os::unix::fs::symlink(&target, host.file("echo.toml")).unwrap();
+    let refusal = host.wait_until_refused("echo.wasm");
+    assert!(refusal.contains("sidecar") && refusal.contains("link"), "{refusal}");
+    assert_eq!(host.post("/echo/x", json!({})).status, 200, "what ran goes on");
+    std::fs::remove_file(host.file("echo.toml")).unwrap();
+    host.wait_until_loaded("echo", "echo.wasm");
+}
+
+#[test]
+fn a_plugin_that_is_renamed_keeps_its_routes() {
+    let sidecar = |name: &str| format!("name = \"{name}\"\nroutes = [\"GET /answers\"]\n");
+    let host = Setup::new().plugin("bench-wasi-http").sidecar("bench-wasi-http", &sidecar("former")).start();
+    assert_eq!(host.get("/answers").status, 200);
+    put(&host.file("bench-wasi-http.toml"), sidecar("later").as_bytes());
+    eventually("it has its new name", || {
+        host.plugin("bench-wasi-http.wasm").filter(|plugin| plugin["name"] == "later" && plugin["error"].is_null())
+    });
+    assert_eq!(host.get("/answers").status, 200);
 }
 
 #[test]

@@ -7,7 +7,10 @@ use crate::Error;
 use crate::run::at;
 
 /// Where everything of Sandbus is: below `XDG_CACHE_HOME`, or `.cache` in the home directory.
-pub(crate) fn directory() -> Result<PathBuf, Error> {
+///
+/// # Errors
+/// If neither of the two is known.
+pub fn directory() -> Result<PathBuf, Error> {
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     from("XDG_CACHE_HOME")
         .or_else(|| from("HOME").map(|home| home.join(".cache")))

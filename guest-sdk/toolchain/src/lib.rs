@@ -19,7 +19,7 @@ mod template;
 use std::path::PathBuf;
 
 pub use build::{Artifact, BuildReport, Package, QUICK, build, packages, target_directory};
-pub use cache::once as set_up_once;
+pub use cache::{directory as cache_directory, once as set_up_once};
 pub use javascript::Engine;
 pub use project::{Language, Project};
 pub use template::{Handler, Template};

@@ -125,10 +125,11 @@ pub type SharedBus = Arc<dyn Bus>;
 /// A durable event bus.
 ///
 /// What every method promises: when it returns `Ok`, the change is durable; when it returns an error,
-/// nothing of it has happened.
+/// nothing of it has happened, unless it says otherwise.
 pub trait Bus: Debug + Send + Sync + 'static {
-    /// Publishes events, all or none. An event whose source and id are in the log, or wait to enter it, is
-    /// not stored again.
+    /// Publishes events, if there is room for all of them. An event whose source and id are in the log, or wait to
+    /// enter it, is not stored again. Many are committed in parts, in their order: where the store fails in between,
+    /// those before stay, and whoever publishes all of them again finds them to be duplicates.
     ///
     /// # Errors
     /// [`CommitError::Busy`], [`CommitError::BacklogFull`] or [`CommitError::LogFull`] if there is no room

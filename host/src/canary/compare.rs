@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -69,11 +71,14 @@ fn published(publish: &Publish) -> Value {
     event
 }
 
+/// A change of a key, under the name of what kind it is: a value can look like another kind.
 fn written(write: &Write) -> Value {
     match write {
-        Write::Set(bytes) => {
-            serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
-        }
+        Write::Set(bytes) => match serde_json::from_slice::<Value>(bytes) {
+            Ok(value) => json!({ "set": value }),
+            // No text that stands for it may be the same for two different values.
+            Err(_) => json!({ "set_base64": BASE64_STANDARD.encode(bytes) }),
+        },
         Write::Delete => json!({ "deleted": true }),
         Write::Add(delta) => json!({ "added": delta }),
     }
@@ -135,6 +140,21 @@ mod tests {
         let places: Vec<_> = found.iter().map(|difference| difference.path.as_str()).collect();
         assert_eq!(places, ["published[0].data.message", "state.total.added"]);
         assert_eq!((&found[0].live, &found[0].new), (&Some(json!("a")), &Some(json!("b"))));
+    }
+
+    #[test]
+    fn changes_of_the_state_differ_if_their_kinds_or_bytes_do() {
+        let set = |bytes: &[u8]| Write::Set(bytes.to_vec());
+        assert_eq!(written(&set(b"{\"a\": 1}")), written(&set(b"{\"a\":1}")), "white space is no difference");
+        for (one, other) in [
+            (set(b"{\"deleted\":true}"), Write::Delete),
+            (set(b"{\"added\":5}"), Write::Add(5)),
+            (set(&[0xff]), set(&[0xfe])),
+            (set(&[0xff]), set(b"\"/w==\"")),
+        ] {
+            assert_ne!(written(&one), written(&other));
+        }
+        assert_eq!(written(&set(&[0xff])), json!({ "set_base64": "/w==" }));
     }
 
     #[test]

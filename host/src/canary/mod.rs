@@ -6,6 +6,7 @@
 
 mod compare;
 mod report;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use compare::Difference;
 pub use report::{Differing, Report, Usage};
 
 use self::report::Compared;
+use self::view::Shared;
 
 /// How many events of the log are looked at for each one that is asked for, before it is left at those found.
 const SEARCH: usize = 100;
@@ -108,22 +110,23 @@ impl Canary<'_> {
 
     /// Lets both handle a delivery, in the one order or in the other: who comes second finds warmer caches.
     async fn compare(&self, past: Past, live_first: bool) -> Result<Compared, CanaryError> {
+        let state = Shared::new(self.bus.state(&self.live.name));
         let (live, new) = if live_first {
-            let live = self.handle(&self.live, &past).await?;
-            (live, self.handle(&self.new, &past).await?)
+            let live = self.handle(&self.live, &past, &state).await?;
+            (live, self.handle(&self.new, &past, &state).await?)
         } else {
-            let new = self.handle(&self.new, &past).await?;
-            (self.handle(&self.live, &past).await?, new)
+            let new = self.handle(&self.new, &past, &state).await?;
+            (self.handle(&self.live, &past, &state).await?, new)
         };
         Ok(Compared::new(&past.logged, past.subscription, &live, &new))
     }
 
-    async fn handle(&self, generation: &Arc<Generation>, past: &Past) -> Result<Rehearsed, Panicked> {
+    async fn handle(&self, generation: &Arc<Generation>, past: &Past, state: &Shared) -> Result<Rehearsed, Panicked> {
         let place = Arc::clone(&self.capacity.places).acquire_owned().await.map_err(|_| Panicked)?;
-        let (state, generation, past) = (self.bus.state(&generation.name), Arc::clone(generation), past.clone());
+        let (state, generation, past) = (Box::new(state.clone()), Arc::clone(generation), past.clone());
         // It is one of many, and nobody's delivery must wait for it.
         let handled = self.capacity.threads.run(Lane::Many, move || {
-            let call = Call { event: &past.logged.event, subscription: &past.subscription, attempt: 1, replay: None };
+            let call = Call { logged: &past.logged, subscription: &past.subscription, attempt: 1, replay: None };
             // What it logs is no news.
             let quiet = tracing::subscriber::NoSubscriber::default();
             let rehearsed = tracing::subscriber::with_default(quiet, || {

@@ -2,9 +2,11 @@
 //! it, what it says about itself. `sandbus inspect` and `sandbus build` show it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use sandbus_toolchain::cache_directory;
 use serde_json::{Value, json};
 use wit_component::DecodedWasm;
 
@@ -20,7 +22,7 @@ pub(super) struct Inspection {
     size_bytes: usize,
     exports: Vec<String>,
     imports: Vec<String>,
-    /// What it says about itself and how long it took to compile, or why this host does not take it.
+    /// What it says about itself and how long that took, or why this host does not take it.
     loaded: anyhow::Result<(Descriptor, Duration)>,
 }
 
@@ -40,7 +42,7 @@ impl Inspection {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let (descriptor, compile_ms, error) = match &self.loaded {
+        let (descriptor, ready_ms, error) = match &self.loaded {
             Ok((descriptor, took)) => (json!(descriptor), json!(took.as_millis()), Value::Null),
             Err(error) => (Value::Null, Value::Null, json!(format!("{error:#}"))),
         };
@@ -50,7 +52,7 @@ impl Inspection {
             "size_bytes": self.size_bytes,
             "exports": self.exports,
             "imports": self.imports,
-            "compile_ms": compile_ms,
+            "ready_ms": ready_ms,
             "descriptor": descriptor,
             "error": error,
         })
@@ -69,8 +71,8 @@ pub(super) fn show(inspection: &Value) -> String {
     let kibibytes = inspection["size_bytes"].as_u64().unwrap_or_default().div_ceil(1024);
     line("file", format!("{}, {kibibytes} KiB", cell(&inspection["file"])));
     line("digest", cell(&inspection["digest"]));
-    if let Some(compile_ms) = inspection["compile_ms"].as_u64() {
-        line("compiled in", format!("{compile_ms} ms"));
+    if let Some(ready_ms) = inspection["ready_ms"].as_u64() {
+        line("ready in", format!("{ready_ms} ms"));
     }
     for (title, list) in [("exports", "exports"), ("imports", "imports")] {
         for (index, name) in items(&inspection[list]).enumerate() {
@@ -127,19 +129,14 @@ fn sidecar(file: &Path) -> anyhow::Result<Sidecar> {
     Ok(sidecar)
 }
 
-/// Compiles it and asks what it is, as the host does with a file in its folder, and keeps nothing of that.
+/// Compiles it, unless that was done before, and asks what it is, as the host does with a file in its folder.
 fn load(bytes: &[u8], sidecar: &Sidecar) -> anyhow::Result<(Descriptor, Duration)> {
     let sandbox = SandboxConfig::default();
     // One description needs one place; but a place is for few core instances, and a language's runtime has dozens.
-    let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.memory_ceiling_bytes, source_lines: false };
-    let scratch = std::env::temp_dir().join(format!("sandbus-inspect-{}", uuid::Uuid::now_v7()));
-    let loader = Loader::new(engine, scratch.clone(), sandbox.plugin_defaults(), World::default())?;
+    let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.memory_ceiling_bytes, source_lines: true };
+    let cache = cache_directory()?.join("code");
+    let loader = Loader::new(engine, cache, sandbox.plugin_defaults(), World::default())?;
     let started = Instant::now();
-    let loaded = loader.load(bytes, sidecar);
-    let took = started.elapsed();
-    if scratch.exists() {
-        std::fs::remove_dir_all(&scratch).with_context(|| format!("{} cannot be removed", scratch.display()))?;
-    }
-    let generation = loaded?;
-    Ok(((*generation.descriptor).clone(), took))
+    let generation = loader.load(bytes, sidecar)?;
+    Ok((Arc::unwrap_or_clone(generation.descriptor), started.elapsed()))
 }

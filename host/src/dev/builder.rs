@@ -46,6 +46,8 @@ impl Builder {
                 return cancelled.cancelled().await;
             }
         };
+        // What was saved between the first build and the watch.
+        changed.notify_one();
         let builder = Arc::new(self);
         loop {
             tokio::select! {

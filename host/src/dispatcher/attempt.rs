@@ -338,7 +338,7 @@ pub(super) fn handle(
     live: &mut Option<Live>,
 ) -> Handled {
     let call = Call {
-        event: delivery.event(),
+        logged: &delivery.logged,
         subscription: &delivery.subscription.name,
         attempt: delivery.attempt,
         replay: delivery.replay,

@@ -75,7 +75,7 @@ pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body
     publish(&*ingress.bus, ingress.limits, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Takes a request's events, all or none.
+/// Takes a request's events: none if one of them is malformed, or if there is no room for all.
 pub(crate) async fn publish(bus: &dyn Bus, limits: HttpLimits, request: Request<Body>) -> Result<Response, Problem> {
     if request.method() != Method::POST {
         return Err(Problem::method_not_allowed(&["POST".to_owned()]));

@@ -26,9 +26,12 @@ pub struct Kept {
     pub digest: String,
     /// Its version, as it says itself.
     pub version: String,
-    /// When it was loaded first.
+    /// When it took over last. To be loaded again at a restart is no such thing.
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
+    /// Whether it was rolled back from. Then nobody goes back to it who does not name it.
+    #[serde(default)]
+    pub rolled_back_from: bool,
 }
 
 /// Enough of a digest for a person. What stands in a record may be no digest.
@@ -53,7 +56,7 @@ pub struct Pin {
 /// What is known of one file's generations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
-    /// Those that are kept, in the order in which they were loaded first.
+    /// Those that are kept, in the order in which they took over last: what runs is the last one.
     pub(super) kept: Vec<Kept>,
     /// What runs in place of the file in the folder, if anything does.
     pub(super) pin: Option<Pin>,
@@ -63,6 +66,49 @@ impl Record {
     /// What runs in place of a file.
     pub(super) fn pin_over(&self, digest: &Digest) -> Option<&Pin> {
         self.pin.as_ref().filter(|pin| pin.passed_over == digest.as_str())
+    }
+
+    fn has(&self, digest: &str) -> bool {
+        self.kept.iter().any(|kept| kept.digest == digest)
+    }
+
+    /// The file itself runs: what was said of another one is over. What was said of this one holds for when the
+    /// generation that it asks for is there again.
+    fn unpin(&mut self, digest: &str) {
+        self.pin = self.pin.take().filter(|pin| pin.passed_over == digest);
+    }
+
+    /// A generation has been loaded and runs. Returns what is not kept any more.
+    fn take_over(&mut self, kept: Kept) -> Vec<String> {
+        if self.kept.last().is_none_or(|last| last.digest != kept.digest) {
+            // One that comes as a new file is no longer held to be bad.
+            let rolled_back_from = self.pin.as_ref().is_some_and(|pin| pin.passed_over == kept.digest);
+            self.kept.retain(|other| other.digest != kept.digest);
+            self.kept.push(Kept { rolled_back_from, ..kept });
+        }
+        self.surplus()
+    }
+
+    /// Takes out the oldest ones, but never what runs: it is the last one.
+    fn surplus(&mut self) -> Vec<String> {
+        let pinned = self.pin.as_ref().map(|pin| pin.runs.as_str());
+        let surplus = &self.kept[..self.kept.len().saturating_sub(KEPT)];
+        let gone = surplus.iter().map(|kept| kept.digest.clone()).filter(|digest| Some(digest.as_str()) != pinned);
+        let gone: Vec<_> = gone.collect();
+        self.kept.retain(|kept| !gone.contains(&kept.digest));
+        gone
+    }
+
+    /// A generation takes over again from one that is bad. But to go to one that was rolled back from is to go on,
+    /// and says nothing against what ran meanwhile.
+    fn go_back(&mut self, from: &Digest, to: &str, pin: Option<Pin>, now: Timestamp) {
+        self.pin = pin;
+        let Some(place) = self.kept.iter().position(|kept| kept.digest == to) else { return };
+        let target = self.kept.remove(place);
+        if let Some(from) = self.kept.iter_mut().find(|kept| kept.digest == from.as_str()) {
+            from.rolled_back_from |= !target.rolled_back_from;
+        }
+        self.kept.push(Kept { since: now, rolled_back_from: false, ..target });
     }
 }
 
@@ -88,34 +134,56 @@ impl Archive {
         }
     }
 
-    /// Keeps a generation's file, and lets go of the oldest one.
-    pub(super) fn keep(&self, stem: &str, kept: Kept, bytes: &[u8]) -> io::Result<Record> {
-        let mut record = self.record(stem);
-        if record.kept.iter().any(|other| other.digest == kept.digest) {
-            return Ok(record);
+    /// Keeps the file of a generation that has taken over, and lets go of the oldest one. It ends the word for
+    /// another file, unless it runs by that word.
+    pub(super) fn keep(&self, stem: &str, kept: Kept, bytes: &[u8], is_pinned: bool) -> io::Result<Record> {
+        let before = self.record(stem);
+        if !before.has(&kept.digest) {
+            write_durably(&self.file_path(stem, &kept.digest), bytes)?;
         }
-        write_durably(&self.file_path(stem, &kept.digest), bytes)?;
-        record.kept.push(kept);
-        let runs = record.pin.as_ref().map(|pin| pin.runs.as_str());
-        let surplus = &record.kept[..record.kept.len().saturating_sub(KEPT)];
-        let gone = surplus.iter().map(|kept| kept.digest.clone()).filter(|digest| Some(digest.as_str()) != runs);
-        let gone: Vec<_> = gone.collect();
-        record.kept.retain(|kept| !gone.contains(&kept.digest));
-        self.write(stem, &record)?;
+        let mut record = before.clone();
+        if !is_pinned {
+            record.unpin(&kept.digest);
+        }
+        let gone = record.take_over(kept);
+        if record != before {
+            self.store(stem, &record)?;
+        }
         for digest in gone {
             drop(std::fs::remove_file(self.file_path(stem, &digest)));
         }
         Ok(record)
     }
 
-    /// Stores what runs in place of a file, or that it runs itself.
-    pub(super) fn pin(&self, stem: &str, pin: Option<Pin>) -> io::Result<Record> {
-        let mut record = self.record(stem);
-        if record.pin != pin {
-            record.pin = pin;
-            self.write(stem, &record)?;
+    /// Ends the word for another file than the one that runs.
+    pub(super) fn unpin(&self, stem: &str, runs: &str) -> io::Result<Record> {
+        let before = self.record(stem);
+        let mut record = before.clone();
+        record.unpin(runs);
+        if record != before {
+            self.store(stem, &record)?;
         }
         Ok(record)
+    }
+
+    /// Stores that a generation takes over again from another, and what then runs in place of the file. Returns the
+    /// record as it was and as it is.
+    pub(super) fn go_back(
+        &self,
+        stem: &str,
+        from: &Digest,
+        to: &str,
+        pin: Option<Pin>,
+        now: Timestamp,
+    ) -> io::Result<(Record, Record)> {
+        let before = self.record(stem);
+        let mut record = before.clone();
+        record.go_back(from, to, pin, now);
+        self.store(stem, &record).inspect_err(|_| {
+            // It may be there, and not be durable: then it is to go again.
+            drop(self.store(stem, &before));
+        })?;
+        Ok((before, record))
     }
 
     /// The file of a generation.
@@ -127,7 +195,8 @@ impl Archive {
         Err(io::Error::new(io::ErrorKind::InvalidData, "it is damaged"))
     }
 
-    fn write(&self, stem: &str, record: &Record) -> io::Result<()> {
+    /// Stores a record as a whole.
+    pub(super) fn store(&self, stem: &str, record: &Record) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
         write_durably(&self.record_path(stem), &text)
     }
@@ -143,8 +212,8 @@ impl Archive {
 
 /// Writes a file so that it is there whole after a crash, or as it was before.
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory)?;
+    let directory = parent(path);
+    make_durably(directory)?;
     let partial = path.with_extension("partial");
     let mut file = File::create(&partial)?;
     file.write_all(bytes)?;
@@ -153,54 +222,180 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Makes a directory and those above it. Each is there after a crash only once the one above it is synced.
+fn make_durably(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let above = parent(directory);
+    make_durably(above)?;
+    match std::fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(above)?.sync_all(),
+    }
+}
+
+/// Where a path stands; here if it says nothing of that.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp(5_000);
+
     fn kept(bytes: &[u8]) -> Kept {
-        Kept { digest: Digest::of(bytes).as_str().to_owned(), version: "1".to_owned(), since: Timestamp(1_000) }
+        let digest = Digest::of(bytes).as_str().to_owned();
+        Kept { digest, version: "1".to_owned(), since: Timestamp(1_000), rolled_back_from: false }
+    }
+
+    fn pin(passed_over: u8, runs: u8) -> Pin {
+        Pin {
+            passed_over: kept(&[passed_over]).digest,
+            runs: kept(&[runs]).digest,
+            reason: "by hand".to_owned(),
+            since: Timestamp(2_000),
+        }
+    }
+
+    /// An archive of the plugin `a`, and what is done to it.
+    struct Stage {
+        archive: Archive,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            Self { archive: Archive::new(directory.path().join("data/generations")), _directory: directory }
+        }
+
+        fn deploy(&self, number: u8) -> Record {
+            self.archive.keep("a", kept(&[number]), &[number], false).unwrap()
+        }
+
+        fn go_back(&self, from: u8, to: u8) -> Record {
+            let (from, to) = (Digest::of(&[from]), kept(&[to]).digest);
+            let pin = Pin { passed_over: from.as_str().to_owned(), runs: to.clone(), ..pin(0, 0) };
+            self.archive.go_back("a", &from, &to, Some(pin), NOW).unwrap().1
+        }
+
+        /// The generations that are kept, each with whether it was rolled back from.
+        fn order(&self) -> Vec<(u8, bool)> {
+            let number = |digest: &str| (0..u8::MAX).find(|number| kept(&[*number]).digest == digest).unwrap();
+            let kept = self.archive.record("a").kept;
+            kept.iter().map(|kept| (number(&kept.digest), kept.rolled_back_from)).collect()
+        }
     }
 
     #[test]
     fn the_last_generations_are_kept_in_order() {
-        let directory = tempfile::tempdir().unwrap();
-        let archive = Archive::new(directory.path().to_owned());
-        for number in 0..7_u8 {
-            archive.keep("a", kept(&[number]), &[number]).unwrap();
+        let stage = Stage::new();
+        for number in 0..7 {
+            stage.deploy(number);
         }
-        let record = archive.record("a");
+        let record = stage.archive.record("a");
         let expected: Vec<_> = (2..7_u8).map(|number| kept(&[number])).collect();
         assert_eq!(record.kept, expected);
-        assert!(archive.read("a", &kept(&[1]).digest).is_err());
-        assert_eq!(archive.read("a", &kept(&[2]).digest).unwrap(), [2]);
+        assert!(stage.archive.read("a", &kept(&[1]).digest).is_err());
+        assert_eq!(stage.archive.read("a", &kept(&[2]).digest).unwrap(), [2]);
     }
 
     #[test]
-    fn what_runs_is_kept_for_as_long_as_it_does() {
-        let directory = tempfile::tempdir().unwrap();
-        let archive = Archive::new(directory.path().to_owned());
-        archive.keep("a", kept(&[0]), &[0]).unwrap();
-        let pin = |passed_over: &[u8]| Pin {
-            passed_over: kept(passed_over).digest,
-            runs: kept(&[0]).digest,
-            reason: "by hand".to_owned(),
-            since: Timestamp(2_000),
-        };
-        archive.pin("a", Some(pin(&[1]))).unwrap();
-        for number in 1..9_u8 {
-            archive.keep("a", kept(&[number]), &[number]).unwrap();
+    fn one_that_takes_over_again_is_the_last_one_again_and_is_not_let_go_of_next() {
+        let stage = Stage::new();
+        for number in [0, 1, 2, 3, 4, 0, 5] {
+            stage.deploy(number);
         }
-        let record = archive.record("a");
-        assert_eq!(record.pin_over(&Digest::of(&[1])), Some(&pin(&[1])));
-        assert_eq!(record.pin_over(&Digest::of(&[2])), None);
-        assert_eq!(archive.read("a", &kept(&[0]).digest).unwrap(), [0]);
+        assert_eq!(stage.order(), [(2, false), (3, false), (4, false), (0, false), (5, false)]);
+        assert_eq!(stage.archive.read("a", &kept(&[0]).digest).unwrap(), [0]);
+    }
+
+    #[test]
+    fn one_that_is_only_loaded_again_has_run_since_it_took_over() {
+        let stage = Stage::new();
+        stage.deploy(0);
+        let again = Kept { since: NOW, ..kept(&[0]) };
+        let record = stage.archive.keep("a", again.clone(), &[0], false).unwrap();
+        assert_eq!(record.kept, [kept(&[0])]);
+        stage.deploy(1);
+        let record = stage.archive.keep("a", again, &[0], false).unwrap();
+        assert_eq!(record.kept[1].since, NOW);
+    }
+
+    #[test]
+    fn one_that_was_rolled_back_from_is_marked_until_it_is_put_in_again() {
+        let stage = Stage::new();
+        stage.deploy(0);
+        stage.deploy(1);
+        let record = stage.go_back(1, 0);
+        assert_eq!(stage.order(), [(1, true), (0, false)]);
+        assert_eq!(record.kept[1].since, NOW);
+        // A restart runs what was rolled back to, and changes nothing.
+        let restarted = stage.archive.keep("a", kept(&[0]), &[0], true).unwrap();
+        assert_eq!(restarted, record);
+        stage.deploy(2);
+        assert_eq!(stage.order(), [(1, true), (0, false), (2, false)]);
+        stage.deploy(1);
+        assert_eq!(stage.order(), [(0, false), (2, false), (1, false)]);
+    }
+
+    #[test]
+    fn to_go_on_to_what_was_rolled_back_from_marks_nothing() {
+        let stage = Stage::new();
+        stage.deploy(0);
+        stage.deploy(1);
+        stage.go_back(1, 0);
+        stage.go_back(0, 1);
+        assert_eq!(stage.order(), [(0, false), (1, false)]);
+        stage.go_back(1, 0);
+        assert_eq!(stage.order(), [(1, true), (0, false)]);
+    }
+
+    #[test]
+    fn a_word_holds_until_another_file_has_taken_over() {
+        let stage = Stage::new();
+        stage.deploy(0);
+        stage.deploy(1);
+        assert_eq!(stage.go_back(1, 0).pin_over(&Digest::of(&[1])), Some(&pin(1, 0)));
+        assert_eq!(stage.archive.record("a").pin_over(&Digest::of(&[2])), None);
+        // What was rolled back to is gone for now: the file runs, and the word against it is not forgotten.
+        let record = stage.deploy(1);
+        assert_eq!(record.pin, Some(pin(1, 0)));
+        assert_eq!(stage.order(), [(0, false), (1, true)]);
+        assert_eq!(stage.deploy(2).pin, None);
+        stage.go_back(2, 0);
+        assert!(stage.archive.unpin("a", &kept(&[2]).digest).unwrap().pin.is_some());
+        assert!(stage.archive.unpin("a", &kept(&[3]).digest).unwrap().pin.is_none());
+    }
+
+    #[test]
+    fn what_was_stored_for_nothing_is_taken_back() {
+        let stage = Stage::new();
+        stage.deploy(0);
+        let before = stage.deploy(1);
+        let from = Digest::of(&[1]);
+        let stored = stage.archive.go_back("a", &from, &kept(&[0]).digest, Some(pin(1, 0)), NOW).unwrap();
+        assert_eq!(stored.0, before);
+        assert_ne!(stored.1, before);
+        stage.archive.store("a", &stored.0).unwrap();
+        assert_eq!(stage.archive.record("a"), before);
+    }
+
+    #[test]
+    fn a_record_without_marks_is_read() {
+        let text = r#"{"kept":[{"digest":"d","version":"1","since":"2030-01-01T00:00:00Z"}],"pin":null}"#;
+        let record: Record = serde_json::from_str(text).unwrap();
+        assert!(!record.kept[0].rolled_back_from);
     }
 
     #[test]
     fn a_damaged_file_is_told_from_a_whole_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let archive = Archive::new(directory.path().to_owned());
-        archive.keep("a", kept(&[0]), &[0]).unwrap();
+        let stage = Stage::new();
+        stage.deploy(0);
+        let archive = &stage.archive;
         std::fs::write(archive.file_path("a", &kept(&[0]).digest), [1]).unwrap();
         assert_eq!(archive.read("a", &kept(&[0]).digest).unwrap_err().kind(), io::ErrorKind::InvalidData);
         std::fs::write(archive.record_path("a"), "{").unwrap();

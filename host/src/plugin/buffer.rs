@@ -7,10 +7,14 @@ use std::collections::BTreeMap;
 use super::limits::Limits;
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::outcome::{Effects, Publish, StateError, StateView, SubscriptionChange, Write, add};
+use crate::outcome::{Effects, Publish, StateError, StateView, SubscriptionChange, Version, Write, add};
 
 /// How many keys one page of a listing has.
 const PAGE: usize = 256;
+/// The longest key, in bytes.
+const KEY_BYTES: usize = 1_024;
+/// How many bytes of what was read are remembered; whatever is read beyond is read anew each time.
+const SEEN_BYTES: usize = 8 << 20;
 
 /// An invocation's effects so far.
 pub(super) struct Buffer {
@@ -19,6 +23,7 @@ pub(super) struct Buffer {
     effects: Effects,
     /// Values as they were read, so that the same read costs nothing again.
     seen: BTreeMap<String, Option<Vec<u8>>>,
+    seen_bytes: usize,
     bytes: usize,
 }
 
@@ -29,7 +34,7 @@ pub(super) enum Refused {
     TooMany(&'static str, usize),
     #[error("the effects of an invocation may have {0} bytes together")]
     TooLarge(usize),
-    #[error("a key has at most 1024 bytes")]
+    #[error("a key has at most {KEY_BYTES} bytes")]
     Key,
     #[error("the value of `{0}` is no number, or the sum passes the range of i64")]
     NotANumber(String),
@@ -39,7 +44,7 @@ pub(super) enum Refused {
 
 impl Buffer {
     pub(super) fn new(state: Box<dyn StateView>, limits: Limits) -> Self {
-        Self { state, limits, effects: Effects::default(), seen: BTreeMap::new(), bytes: 0 }
+        Self { state, limits, effects: Effects::default(), seen: BTreeMap::new(), seen_bytes: 0, bytes: 0 }
     }
 
     pub(super) fn into_effects(self) -> Effects {
@@ -92,9 +97,12 @@ impl Buffer {
         if self.effects.subscriptions.len() >= self.limits.subscriptions {
             return Err(Refused::TooMany("change subscriptions:", self.limits.subscriptions));
         }
-        if let SubscriptionChange::Subscribe { definition, .. } = &change {
-            self.add_bytes(serde_json::to_string(definition).map_or(0, |text| text.len()))?;
-        }
+        self.add_bytes(match &change {
+            SubscriptionChange::Subscribe { definition, .. } => {
+                serde_json::to_string(definition).map_or(0, |text| text.len())
+            }
+            SubscriptionChange::Unsubscribe { name } => name.len(),
+        })?;
         self.effects.subscriptions.push(change);
         Ok(())
     }
@@ -114,18 +122,32 @@ impl Buffer {
 
     /// Reads the state below the invocation's own writes, and remembers the version.
     fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, Refused> {
+        let is_known = self.effects.reads.keys.contains_key(key);
         if let Some(value) = self.seen.get(key)
-            && self.effects.reads.keys.contains_key(key)
+            && is_known
         {
             return Ok(value.clone());
         }
-        if self.effects.reads.keys.len() >= self.limits.keys {
+        if self.effects.reads.keys.len() >= self.limits.keys && !is_known {
             return Err(Refused::TooMany("read keys:", self.limits.keys));
         }
-        let (value, version) = self.state.get(key)?;
+        let (value, version) = self.look(key)?;
         self.effects.reads.keys.insert(key.to_owned(), version);
-        self.seen.insert(key.to_owned(), value.clone());
         Ok(value)
+    }
+
+    /// Looks into the state, and remembers the value while there is room.
+    fn look(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), Refused> {
+        if key.len() > KEY_BYTES {
+            return Err(Refused::Key);
+        }
+        let (value, version) = self.state.get(key)?;
+        let size = 2 * size_of::<String>() + key.len() + value.as_ref().map_or(0, Vec::len);
+        if self.seen_bytes + size <= SEEN_BYTES && !self.seen.contains_key(key) {
+            self.seen_bytes += size;
+            self.seen.insert(key.to_owned(), value.clone());
+        }
+        Ok((value, version))
     }
 
     pub(super) fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Refused> {
@@ -161,13 +183,11 @@ impl Buffer {
         if let Some(value) = self.seen.get(key) {
             return Ok(value.clone());
         }
-        let (value, _) = self.state.get(key)?;
-        self.seen.insert(key.to_owned(), value.clone());
-        Ok(value)
+        Ok(self.look(key)?.0)
     }
 
     fn write(&mut self, key: String, write: Write) -> Result<(), Refused> {
-        if key.len() > 1_024 {
+        if key.len() > KEY_BYTES {
             return Err(Refused::Key);
         }
         let writes = &self.effects.writes;
@@ -215,7 +235,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Listing, Version};
+    use crate::outcome::Listing;
 
     struct Fixed(BTreeMap<String, Vec<u8>>);
 
@@ -276,5 +296,21 @@ mod tests {
         assert!(matches!(buffer.set("b".into(), vec![0; 90]), Err(Refused::TooLarge(_))));
         buffer.set("a".into(), vec![0; 9]).unwrap();
         buffer.set("b".into(), vec![0; 80]).unwrap();
+    }
+    #[test]
+    fn reads_are_bounded_too() {
+        let mut buffer = buffer(&[]);
+        let long = "k".repeat(KEY_BYTES + 1);
+        assert!(matches!(buffer.get(&long), Err(Refused::Key)));
+        assert!(matches!(buffer.increment(long, 0), Err(Refused::Key)));
+
+        let large = vec![b'x'; SEEN_BYTES / 3];
+        let large: BTreeMap<_, _> = ["a", "b", "c", "d"].map(|key| (key.to_owned(), large.clone())).into();
+        let mut buffer = Buffer::new(Box::new(Fixed(large)), Limits { keys: 4, ..Limits::default() });
+        for key in ["a", "b", "c", "d", "d", "a"] {
+            assert_eq!(buffer.get(key).unwrap().map(|value| value.len()), Some(SEEN_BYTES / 3), "{key}");
+        }
+        assert_eq!(buffer.seen.len(), 2, "what does not fit is read anew");
+        assert!(matches!(buffer.get("e"), Err(Refused::TooMany(..))));
     }
 }

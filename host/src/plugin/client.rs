@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::header::{self, HeaderName};
 use hyper::http::{Method, Request, Response, Uri};
 use reqwest::Body;
 
@@ -58,9 +59,28 @@ fn request_of(request: client::Request) -> Result<Request<Body>, client::Error> 
     let method: Method = method.parse().map_err(|_| invalid(format!("`{method}` is no method")))?;
     let mut builder = Request::builder().method(method).uri(uri);
     for (name, value) in headers {
+        let name: HeaderName = name.parse().map_err(|_| invalid(format!("`{name}` is no header's name")))?;
+        if is_reserved(&name) {
+            return Err(invalid(format!("the header `{name}` is set by the host alone")));
+        }
         builder = builder.header(name, value);
     }
     builder.body(body.into()).map_err(|error| invalid(error.to_string()))
+}
+
+/// Headers by which a request would go elsewhere than its address says, which is what was granted, or that belong to
+/// the connection (RFC 9110, section 7.6.1).
+fn is_reserved(name: &HeaderName) -> bool {
+    const RESERVED: [HeaderName; 7] = [
+        header::HOST,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    RESERVED.contains(name) || ["keep-alive", "proxy-connection"].contains(&name.as_str())
 }
 
 async fn answer_of(response: Response<Body>, limit_bytes: usize) -> Result<client::Answer, client::Error> {
@@ -85,5 +105,27 @@ fn error_of(error: SendError) -> client::Error {
         SendError::Unreachable(_) | SendError::Broken(_) => {
             client::Error::Unreachable(format!("the request has no answer: {error}"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_lead_elsewhere_are_refused() {
+        let request = |header: &str| {
+            request_of(client::Request {
+                method: "GET".to_owned(),
+                url: "http://example.com/".to_owned(),
+                headers: vec![(header.to_owned(), "admin.internal".to_owned())],
+                body: Vec::new(),
+                timeout_ms: None,
+            })
+        };
+        for header in ["Host", "connection", "Transfer-Encoding", "keep-alive", "content-length", "bad header"] {
+            assert!(matches!(request(header), Err(client::Error::Invalid(_))), "{header}");
+        }
+        assert_eq!(request("X-Tenant").unwrap().headers()["x-tenant"], "admin.internal");
     }
 }

@@ -1,8 +1,11 @@
 //! From a file's bytes to compiled code: a core module that carries its component type is made into a
 //! component, and what was compiled is kept on disk.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use sha2::{Digest as _, Sha256};
@@ -58,6 +61,9 @@ pub enum CompileError {
     Invalid(wasmtime::Error),
 }
 
+/// How much compiled code is kept. A language's runtime has some 60 MiB, a plugin in Rust half of one.
+const CACHE_BYTES: u64 = 2 << 30;
+
 /// Compiled code on disk, by the digest of what it was made from and by the engine that made it.
 #[derive(Clone, Debug)]
 pub(super) struct CodeCache {
@@ -99,7 +105,11 @@ impl CodeCache {
     /// Code from the cache. A file that is damaged, or that another engine made, is a miss.
     #[allow(unsafe_code, reason = "wasmtime's interface demands it")]
     fn load(&self, path: &Path) -> Option<Component> {
-        let bytes = std::fs::read(path).ok()?;
+        let mut file = File::open(path).ok()?;
+        // So that what is used stays. A directory that cannot be written is as good to read.
+        drop(file.set_modified(now()));
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
         let (checksum, code) = bytes.split_at_checked(32)?;
         if Sha256::digest(code).as_slice() != checksum {
             tracing::warn!(path = %path.display(), "cached code is damaged and is compiled again");
@@ -116,7 +126,27 @@ impl CodeCache {
         let code = component.serialize().map_err(std::io::Error::other)?;
         let mut bytes = Sha256::digest(&code).to_vec();
         bytes.extend_from_slice(&code);
-        write_whole(path, &bytes)
+        write_whole(path, &bytes)?;
+        self.prune(CACHE_BYTES)
+    }
+
+    /// Removes what was used longest ago while there is more than so much.
+    fn prune(&self, most_bytes: u64) -> std::io::Result<()> {
+        let files = std::fs::read_dir(&self.directory)?.flatten().filter_map(|entry| {
+            let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+        });
+        let mut files: Vec<_> = files.collect();
+        files.sort_unstable();
+        let mut kept_bytes: u64 = files.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in files {
+            if kept_bytes <= most_bytes {
+                break;
+            }
+            std::fs::remove_file(path)?;
+            kept_bytes -= size;
+        }
+        Ok(())
     }
 
     /// A small text beside the code, such as the descriptor.
@@ -134,6 +164,11 @@ impl CodeCache {
     fn note_path(&self, digest: &Digest) -> PathBuf {
         self.directory.join(format!("{}-{}.json", digest.as_str(), env!("CARGO_PKG_VERSION")))
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "files have the system's time")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -159,5 +194,29 @@ pub(crate) fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, C
         }
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(bytes.into()),
         _ => Err(CompileError::NotWasm),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn code_that_was_used_longest_ago_goes_first() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = CodeCache::new(home.path().to_owned(), Engine::default()).unwrap();
+        for (name, age) in [("a.code", 3), ("b.code", 1), ("c.code", 2)] {
+            std::fs::write(home.path().join(name), [0; 100]).unwrap();
+            let file = File::options().write(true).open(home.path().join(name)).unwrap();
+            file.set_modified(now() - Duration::from_hours(age)).unwrap();
+        }
+        cache.prune(200).unwrap();
+        assert!(!home.path().join("a.code").exists());
+        assert!(cache.load(&home.path().join("c.code")).is_none(), "it is none, and was used nevertheless");
+        cache.prune(100).unwrap();
+        assert!(!home.path().join("b.code").exists());
+        assert!(home.path().join("c.code").exists());
     }
 }

@@ -11,8 +11,10 @@ use super::imports::{Bucket, Invocation};
 
 /// `wasi:keyvalue` as wasmtime and Spin offer it.
 const KEYVALUE: &str = "0.2.0-draft";
-/// `wasi:keyvalue` of the contract, which has all but `batch`.
+/// `wasi:keyvalue` of the contract, which has all but `batch`. Two texts of it have this name.
 const KEYVALUE_CONTRACT: &str = "0.2.0-draft2";
+/// How much is read in one call: the host has all of it before the instance does.
+const AT_ONCE_BYTES: usize = 16 << 20;
 /// Names of the configuration.
 const CONFIG: [&str; 3] =
     ["wasi:config/store@0.2.0-draft", "wasi:config/store@0.2.0-draft-2024-09-27", "wasi:config/runtime@0.2.0-draft"];
@@ -29,7 +31,9 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     link_store(&mut linker.instance(&format!("wasi:keyvalue/store@{KEYVALUE}"))?)?;
     link_atomics(&mut linker.instance(&format!("wasi:keyvalue/atomics@{KEYVALUE}"))?)?;
     for draft in [KEYVALUE, KEYVALUE_CONTRACT] {
-        link_batch(&mut linker.instance(&format!("wasi:keyvalue/batch@{draft}"))?)?;
+        let mut batch = linker.instance(&format!("wasi:keyvalue/batch@{draft}"))?;
+        link_batch(&mut batch)?;
+        link_get_many(&mut batch, |(key, value)| value.map(|value| (key, value)))?;
     }
     for name in CONFIG {
         link_config(&mut linker.instance(name)?)?;
@@ -37,6 +41,16 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     for name in LOGGING {
         link_logging(&mut linker.instance(name)?)?;
     }
+    Ok(())
+}
+
+/// Links the later text of what has one name in two texts, in place of the earlier one: there a key without a value is
+/// named as well.
+pub(super) fn link_later(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut batch = linker.instance(&format!("wasi:keyvalue/batch@{KEYVALUE_CONTRACT}"))?;
+    link_get_many(&mut batch, |entry| entry)?;
+    linker.allow_shadowing(false);
     Ok(())
 }
 
@@ -113,24 +127,42 @@ fn link_atomics(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Res
     })
 }
 
-fn link_batch(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+type Keys = (Resource<Bucket>, Vec<String>);
+type Pair = (String, Vec<u8>);
+
+/// A handle for each call: they are told apart by nothing.
+fn again(bucket: &Resource<Bucket>) -> Resource<Bucket> {
+    Resource::new_borrow(bucket.rep())
+}
+
+fn link_get_many<T>(
+    interface: &mut LinkerInstance<'_, Invocation>,
+    entry: fn((String, Option<Vec<u8>>)) -> T,
+) -> wasmtime::Result<()>
+where
+    T: ComponentType + Lower + Send + Sync + 'static,
+{
     use store::HostBucket;
-    type Pair = (String, Vec<u8>);
-    /// A handle for each call: they are told apart by nothing.
-    fn again(bucket: &Resource<Bucket>) -> Resource<Bucket> {
-        Resource::new_borrow(bucket.rep())
-    }
-    type Keys = (Resource<Bucket>, Vec<String>);
-    interface.func_wrap("get-many", |mut store: Store<'_>, (bucket, keys): Keys| -> Answer<Vec<Option<Pair>>> {
-        let mut found = Vec::with_capacity(keys.len());
+    interface.func_wrap("get-many", move |mut store: Store<'_>, (bucket, keys): Keys| -> Answer<Vec<T>> {
+        let (mut found, mut size) = (Vec::with_capacity(keys.len()), 0);
         for key in keys {
-            match HostBucket::get(store.data_mut(), again(&bucket), key.clone())? {
-                Ok(value) => found.push(value.map(|value| (key, value))),
+            let value = match HostBucket::get(store.data_mut(), again(&bucket), key.clone())? {
+                Ok(value) => value,
                 Err(error) => return Ok((Err(error),)),
+            };
+            size += key.len() + value.as_ref().map_or(0, Vec::len);
+            if size > AT_ONCE_BYTES {
+                let reason = format!("values of {AT_ONCE_BYTES} bytes are read at once; read them one by one");
+                return Ok((Err(store::Error::Other(reason)),));
             }
+            found.push(entry((key, value)));
         }
         Ok((Ok(found),))
-    })?;
+    })
+}
+
+fn link_batch(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    use store::HostBucket;
     interface.func_wrap("set-many", |mut store: Store<'_>, (bucket, pairs): (_, Vec<Pair>)| -> Answer<()> {
         for (key, value) in pairs {
             if let Err(error) = HostBucket::set(store.data_mut(), again(&bucket), key, value)? {

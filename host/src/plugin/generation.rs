@@ -23,8 +23,9 @@ use super::settings::Settings;
 use super::wasi::Exchange;
 use super::world::World;
 use crate::clock::Timestamp;
-use crate::event::{Event, IdSeed, TRACE};
+use crate::event::{Event, IdSeed, Logged, TRACE};
 use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
+use crate::threads::Pace;
 
 /// One loaded digest of a plugin.
 pub struct Generation {
@@ -69,8 +70,8 @@ impl std::fmt::Debug for Generation {
 /// What an event handler is called with.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// The event.
-    pub event: &'a Arc<Event>,
+    /// The event, as it is logged.
+    pub logged: &'a Logged,
     /// The name of the subscription that it is delivered for.
     pub subscription: &'a str,
     /// Which attempt this is, from 1.
@@ -189,10 +190,10 @@ impl Generation {
         }
     }
 
-    /// Why it is to be rolled back by the rule in its sidecar, if it is.
+    /// Why it is to be rolled back by the rule in its sidecar, if it is. It took over so long ago.
     #[must_use]
-    pub fn failing(&self) -> Option<String> {
-        self.health.verdict(self.settings.rollback.as_ref()?)
+    pub fn failing(&self, age: Duration) -> Option<String> {
+        self.health.verdict(self.settings.rollback.as_ref()?, age)
     }
 
     /// Whether a declared subscription is this generation's too.
@@ -217,20 +218,22 @@ impl Generation {
         state: Box<dyn StateView>,
         live: &mut Option<Live>,
     ) -> Handled {
-        let kept = || self.idle.take();
-        let handled = self.handle_event_in(&self.world, call, timeout, state, live.take().or_else(kept), live);
+        if live.is_none() {
+            *live = self.idle.take();
+        }
+        let handled = self.handle_event_in(&self.world, call, timeout, state, live, Some(&self.room.pace));
         self.health.note(handled.outcome != Outcome::Ack);
         handled
     }
 
     /// Handles a delivery of the past, in a fresh instance and in a world that is the same each time: at the time
     /// that is given, with chance drawn from the event, and with nobody to talk to. Nothing comes of it but what
-    /// is returned. Blocks for as long as the handler runs.
+    /// is returned, and it does not count among the plugin's invocations. Blocks for as long as the handler runs.
     #[must_use]
     pub fn rehearse(&self, call: &Call<'_>, timeout: Duration, state: Box<dyn StateView>, now: Timestamp) -> Rehearsed {
-        let world = World::rehearsed(now, call.event);
+        let world = World::rehearsed(now, &call.logged.event);
         let (started, mut live) = (Instant::now(), None);
-        let handled = self.handle_event_in(&world, call, timeout, state, None, &mut live);
+        let handled = self.handle_event_in(&world, call, timeout, state, &mut live, None);
         Rehearsed { handled, took: started.elapsed(), memory_bytes: live.map(|live| live.memory_bytes()) }
     }
 
@@ -240,12 +243,13 @@ impl Generation {
         call: &Call<'_>,
         timeout: Duration,
         state: Box<dyn StateView>,
-        instance: Option<Live>,
         live: &mut Option<Live>,
+        pace: Option<&Pace>,
     ) -> Handled {
-        let Call { event, subscription, attempt, replay } = *call;
+        let Call { logged, subscription, attempt, replay } = *call;
+        let event = &logged.event;
         let occasion = Occasion::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
-        let ids = IdSeed::of_delivery(event, subscription, replay);
+        let ids = IdSeed::of_delivery(logged, subscription, replay);
         let run = self.run(world, state, ids, event.inherited(), occasion);
         let prepared = match &self.code {
             Code::Component(prepared) if prepared.handles_events() => prepared,
@@ -256,7 +260,7 @@ impl Generation {
             Code::Native(handler) => return run_native(*handler, event, run),
         };
         let timeout = timeout.min(self.settings.limits.timeout);
-        let result = self.call(prepared, run, timeout, instance, live, |live| {
+        let result = self.call(prepared, run, timeout, live, pace, |live| {
             if let Some(receiver) = prepared.receiver() {
                 let failure = |reason| wire::Failure::Retry(wire::Retry { delay_ms: None, reason });
                 return Ok(live.receive(receiver, event)?.map_err(failure));
@@ -300,8 +304,8 @@ impl Generation {
         };
         let occasion = Occasion::Request { route: format!("{} {}", request.method, request.route) };
         let run = self.run(&self.world, state, ids, request.trace(), occasion);
-        let (timeout, mut live) = (self.settings.limits.timeout, None);
-        let result = self.call(prepared, run, timeout, self.idle.take(), &mut live, |live| {
+        let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
+        let result = self.call(prepared, run, timeout, &mut live, Some(&self.room.pace), |live| {
             let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
             let headers = pairs(request.headers.iter().map(|(name, value)| (name, value)));
             let request = http_handler::Request {
@@ -352,8 +356,8 @@ impl Generation {
         };
         let occasion = Occasion::Request { route: route.to_owned() };
         let run = self.run(&self.world, state, ids, trace(exchange.request.headers()), occasion);
-        let (timeout, mut live) = (self.settings.limits.timeout, None);
-        let (result, (effects, _)) = self.call(prepared, run, timeout, self.idle.take(), &mut live, |live| {
+        let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
+        let (result, (effects, _)) = self.call(prepared, run, timeout, &mut live, Some(&self.room.pace), |live| {
             let (service, store) = live.service(prepared)?;
             let (request, response) = store.data_mut().exchange(exchange)?;
             service.call_handle(store, request, response)
@@ -363,17 +367,18 @@ impl Generation {
         result.map(|()| effects)
     }
 
-    /// Calls the instance that is given, or a fresh one, and leaves it. It is gone if the call ends badly.
+    /// Calls the instance that is given, or a fresh one, and leaves it. It is gone if the call ends badly. How quick
+    /// it was is noted where it says something of the plugin's next invocations.
     fn call<T>(
         &self,
         prepared: &Prepared,
         run: Run,
         timeout: Duration,
-        instance: Option<Live>,
         live: &mut Option<Live>,
+        pace: Option<&Pace>,
         call: impl FnOnce(&mut Live) -> wasmtime::Result<T>,
     ) -> (Result<T, Failure>, (Effects, Option<ReplyTo>)) {
-        let mut instance = match instance {
+        let mut instance = match live.take() {
             Some(mut instance) => {
                 give_time(&mut instance.store, timeout);
                 instance
@@ -387,14 +392,25 @@ impl Generation {
         instance.calls += 1;
         let started = Instant::now();
         let returned = call(&mut instance);
-        self.room.pace.note(started.elapsed());
+        let took = started.elapsed();
+        let note = |failure: Option<&Failure>| {
+            let was_ended = failure.is_some_and(|it| matches!(it.cause, Cause::Timeout | Cause::OutOfMemory));
+            if let Some(pace) = pace {
+                pace.note(took, was_ended);
+            }
+        };
         match returned {
             Ok(value) => {
+                note(None);
                 let asked = instance.store.data_mut().end();
                 *live = Some(instance);
                 (Ok(value), asked)
             }
-            Err(error) => (Err(Ended::of(&error, instance.store.data()).failure(timeout)), Default::default()),
+            Err(error) => {
+                let failure = Ended::of(&error, instance.store.data()).failure(timeout);
+                note(Some(&failure));
+                (Err(failure), Default::default())
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! How a generation does, where an operator wants it to be rolled back when it does badly.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ pub struct RollbackRule {
     pub failures_percent: u32,
     /// Of how many at least.
     pub of: u32,
-    /// How long after the swap this is watched.
+    /// How long after the swap this is watched, across restarts too.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub within: Duration,
 }
@@ -25,17 +25,10 @@ impl Default for RollbackRule {
 }
 
 /// What has become of a generation's invocations since it was loaded.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Health {
-    since: Instant,
     ended: AtomicU32,
     failed: AtomicU32,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self { since: Instant::now(), ended: AtomicU32::new(0), failed: AtomicU32::new(0) }
-    }
 }
 
 impl Health {
@@ -47,12 +40,13 @@ impl Health {
         }
     }
 
-    /// Why it is to be rolled back by a rule, if it is.
-    pub(super) fn verdict(&self, rule: &RollbackRule) -> Option<String> {
+    /// Why it is to be rolled back by a rule, if it is. It took over so long ago: when it was loaded says nothing of
+    /// that, since a restart loads it again, and so does a change of its sidecar.
+    pub(super) fn verdict(&self, rule: &RollbackRule, age: Duration) -> Option<String> {
         let (ended, failed) = (self.ended.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
         let share = u64::from(failed) * 100;
         let bad = ended >= rule.of.max(1) && share >= u64::from(ended) * u64::from(rule.failures_percent);
-        (bad && self.since.elapsed() <= rule.within).then(|| format!("{failed} of its {ended} invocations failed"))
+        (bad && age <= rule.within).then(|| format!("{failed} of its {ended} invocations failed"))
     }
 }
 
@@ -67,11 +61,19 @@ mod tests {
         health.note(true);
         health.note(true);
         health.note(false);
-        assert_eq!(health.verdict(&rule), None);
+        assert_eq!(health.verdict(&rule, Duration::ZERO), None);
         health.note(false);
-        assert_eq!(health.verdict(&rule).unwrap(), "2 of its 4 invocations failed");
+        assert_eq!(health.verdict(&rule, Duration::ZERO).unwrap(), "2 of its 4 invocations failed");
         health.note(false);
-        assert_eq!(health.verdict(&rule), None);
-        assert_eq!(health.verdict(&RollbackRule { failures_percent: 40, within: Duration::ZERO, ..rule }), None);
+        assert_eq!(health.verdict(&rule, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn the_window_is_counted_from_the_swap() {
+        let rule = RollbackRule { failures_percent: 50, of: 1, within: Duration::from_mins(1) };
+        let health = Health::default();
+        health.note(true);
+        assert!(health.verdict(&rule, Duration::from_mins(1)).is_some());
+        assert_eq!(health.verdict(&rule, Duration::from_secs(61)), None, "though it was loaded just now");
     }
 }

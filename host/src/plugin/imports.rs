@@ -79,6 +79,9 @@ pub struct ReplyTo {
 /// How many handles an instance may have: buckets, streams, what it polls.
 const HANDLES: usize = 4_096;
 
+/// How many extension attributes an event may have of its publisher.
+const EXTENSIONS: usize = 256;
+
 /// As many random bytes as a guest can need at once; more would be a way to fill the host's memory.
 pub(super) const RANDOM_LIMIT_BYTES: u64 = 64 << 10;
 
@@ -196,6 +199,9 @@ impl Run {
                     .ok_or_else(|| bus::Error::Invalid(format!("`{time}` is no time in RFC 3339")))?,
             ),
         };
+        if message.extensions.len() > EXTENSIONS {
+            return Err(bus::Error::Invalid(format!("an event has {EXTENSIONS} extension attributes at most")));
+        }
         let mut extensions = BTreeMap::new();
         for (name, value) in message.extensions {
             if !crate::event::is_extension_name(&name) || value.chars().any(char::is_control) {
@@ -386,10 +392,30 @@ impl store::HostBucket for Invocation {
     }
 }
 
+impl Cas {
+    /// What of it counts as the instance's memory.
+    fn size_bytes(&self) -> usize {
+        self.key.len() + self.current.as_ref().map_or(0, Vec::len)
+    }
+}
+
+impl Invocation {
+    fn begin_swap(&mut self, cas: Cas) -> wasmtime::Result<Resource<Cas>> {
+        self.meter.hold(0, cas.size_bytes())?;
+        Ok(self.table.push(cas)?)
+    }
+
+    fn end_swap(&mut self, cas: Resource<Cas>) -> wasmtime::Result<Cas> {
+        let cas = self.table.delete(cas)?;
+        self.meter.hold(cas.size_bytes(), 0)?;
+        Ok(cas)
+    }
+}
+
 impl atomics::HostCas for Invocation {
     fn new(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Resource<Cas>, store::Error>> {
         match self.run()?.buffer.get(&key) {
-            Ok(current) => Ok(Ok(self.table.push(Cas { key, current })?)),
+            Ok(current) => Ok(Ok(self.begin_swap(Cas { key, current })?)),
             Err(error) => Ok(Err(other(error))),
         }
     }
@@ -399,8 +425,7 @@ impl atomics::HostCas for Invocation {
     }
 
     fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
-        self.table.delete(cas)?;
-        Ok(())
+        self.end_swap(cas).map(drop)
     }
 }
 
@@ -415,12 +440,12 @@ impl atomics::Host for Invocation {
     }
 
     fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), atomics::CasError>> {
-        let Cas { key, current } = self.table.delete(cas)?;
+        let Cas { key, current } = self.end_swap(cas)?;
         let buffer = &mut self.run()?.buffer;
         match buffer.get(&key) {
             // Only the invocation itself can have changed it; the commit checks for all others.
             Ok(now) if now != current => {
-                let again = self.table.push(Cas { key, current: now })?;
+                let again = self.begin_swap(Cas { key, current: now })?;
                 Ok(Err(atomics::CasError::CasFailed(again)))
             }
             Ok(_) => Ok(buffer.set(key, value).map_err(|error| atomics::CasError::StoreError(other(error)))),

@@ -1,9 +1,11 @@
 //! Keeps what runs equal to what is in the folder: loads what is new, swaps what has changed, takes out
 //! what is gone. A broken file changes nothing but the error that is shown for it.
 
+mod known;
+mod loading;
 mod rollback;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,26 +14,26 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::known::{Known, Next, PATIENCE, QUIET};
+use self::loading::{Load, Loaded, Loading, Ready, Source, blocking, check_place, end_of_one};
 use self::rollback::{Command, QUEUE};
 pub use self::rollback::{RollbackError, RolledBack};
-use super::archive::{Archive, Kept, Pin};
-use super::compile::Digest;
+use super::archive::{Archive, Kept, Pin, Record};
 use super::folder::{self, Seen};
 use super::generation::Generation;
 use super::loader::{LoadError, Loader};
+use super::prepared::PrepareError;
 use super::registry::{Registry, RouteConflict};
-use super::sidecar::{CanaryRule, Sidecar};
+use super::sidecar::CanaryRule;
 use crate::clock::Clock;
 use crate::subscription::Declaration;
 
-/// A file is taken for whole when nothing has been written to it for so long.
-const QUIET: Duration = Duration::from_millis(25);
-/// How long a file that cannot be loaded is given to become whole before it is reported.
-const PATIENCE: Duration = Duration::from_millis(400);
 /// The largest file that is taken for a plugin, in bytes. Those of language runtimes have some 20 MB.
 pub const FILE_LIMIT_BYTES: u64 = 256 << 20;
 /// The folder is looked at this often even if no change is reported.
 const POLL: Duration = Duration::from_secs(2);
+/// How many files are loaded at a time while the host runs: one that handles the past at length holds up no other.
+const AT_ONCE: usize = 4;
 
 /// Where a generation's subscriptions are made known before it is swapped in. The composition root
 /// connects this to the bus, which this module does not know.
@@ -68,7 +70,7 @@ pub struct Status {
     pub disabled: bool,
     /// What runs in its place, if an operator or a rule went back to an earlier generation.
     pub rolled_back: Option<Pin>,
-    /// The generations that are kept, in the order in which they were loaded first.
+    /// The generations that are kept, in the order in which they took over last.
     pub kept: Vec<Kept>,
 }
 
@@ -100,6 +102,8 @@ impl Folder {
 enum SwapError {
     #[error("it cannot be read: {0}")]
     Read(std::io::Error),
+    #[error("its sidecar cannot be read: {0}")]
+    ReadSidecar(std::io::Error),
     #[error("it has {0} bytes; a plugin has {FILE_LIMIT_BYTES} at most")]
     TooLarge(u64),
     #[error(transparent)]
@@ -116,12 +120,27 @@ enum SwapError {
     Keep(std::io::Error),
     #[error("loading it did not finish: {0}")]
     Unfinished(String),
+    #[error("something else is wanted by now")]
+    Outdated,
 }
 
 impl SwapError {
     /// Whether a file that is still being written could end so.
     fn may_be_half_written(&self) -> bool {
-        matches!(self, Self::Read(_) | Self::Load(_))
+        matches!(self, Self::Read(_) | Self::ReadSidecar(_) | Self::Load(_))
+    }
+
+    /// Whether the file may be good, and only the moment was not. A component that describes itself may have run out
+    /// of time on a busy machine.
+    fn may_pass(&self) -> bool {
+        let is_unread = matches!(self, Self::Read(_) | Self::ReadSidecar(_));
+        let is_hosts = matches!(self, Self::Declare(_) | Self::Keep(_) | Self::Unfinished(_));
+        is_unread || is_hosts || matches!(self, Self::Load(LoadError::Prepare(PrepareError::Describe(_))))
+    }
+
+    /// Whether another plugin is in the way.
+    fn is_of_place(&self) -> bool {
+        matches!(self, Self::NameTaken { .. } | Self::Route(_))
     }
 }
 
@@ -140,15 +159,19 @@ pub struct Keeper<W> {
     path: PathBuf,
     loader: Arc<Loader>,
     registry: Registry,
-    wings: W,
+    wings: Arc<W>,
     archive: Archive,
     clock: Clock,
     folder: Folder,
     commands: mpsc::Receiver<Command>,
-    /// Files as they were when they were last loaded or refused.
-    done: BTreeMap<String, Seen>,
-    /// Files that could not be loaded and may still be in the making.
-    waiting: BTreeMap<String, Instant>,
+    /// What is remembered of each file.
+    files: BTreeMap<String, Known>,
+    /// The files that are being loaded.
+    loads: BTreeMap<String, Loading>,
+    /// How many of them there may be.
+    at_once: usize,
+    /// Ends what takes long.
+    stopping: CancellationToken,
 }
 
 impl<W: Declare + Rehearse> Keeper<W> {
@@ -156,9 +179,21 @@ impl<W: Declare + Rehearse> Keeper<W> {
     pub fn new(places: Places, loader: Arc<Loader>, registry: Registry, wings: W, clock: Clock) -> Self {
         let Places { plugins: path, former } = places;
         let (sender, commands) = mpsc::channel(QUEUE);
-        let (folder, archive) = (Folder { statuses: Arc::default(), commands: sender }, Archive::new(former));
-        let (done, waiting) = <(BTreeMap<_, _>, BTreeMap<_, _>)>::default();
-        Self { path, loader, registry, wings, archive, clock, folder, commands, done, waiting }
+        Self {
+            path,
+            loader,
+            registry,
+            wings: Arc::new(wings),
+            archive: Archive::new(former),
+            clock,
+            folder: Folder { statuses: Arc::default(), commands: sender },
+            commands,
+            files: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            // At the start the order of the files decides which of two that stand against each other runs.
+            at_once: 1,
+            stopping: CancellationToken::new(),
+        }
     }
 
     /// A handle on what is known of the folder.
@@ -171,13 +206,22 @@ impl<W: Declare + Rehearse> Keeper<W> {
     /// that it is left for [`Keeper::run`].
     pub async fn load_all(&mut self) {
         let started = Instant::now();
-        while self.look().await && started.elapsed() < 2 * PATIENCE {
-            tokio::time::sleep(QUIET).await;
+        loop {
+            let pending = self.look().await;
+            if !self.loads.is_empty() {
+                let (stem, loaded) = end_of_one(&mut self.loads).await;
+                self.finish(&stem, loaded).await;
+            } else if pending && started.elapsed() < 2 * PATIENCE {
+                tokio::time::sleep(QUIET).await;
+            } else {
+                return;
+            }
         }
     }
 
-    /// Watches until it is cancelled.
+    /// Watches until it is cancelled. What is being loaded then is given up.
     pub async fn run(mut self, cancelled: CancellationToken) {
+        (self.stopping, self.at_once) = (cancelled, AT_ONCE);
         let changed = Arc::new(Notify::new());
         let mut watcher = None;
         loop {
@@ -186,14 +230,27 @@ impl<W: Declare + Rehearse> Keeper<W> {
             }
             let pending = self.look().await;
             self.roll_back_what_fails().await;
-            let wait = if pending { QUIET } else { POLL };
+            let wait = self.pause(pending);
             tokio::select! {
-                () = cancelled.cancelled() => return,
+                () = self.stopping.cancelled() => return,
                 () = changed.notified() => {}
                 Some(command) = self.commands.recv() => self.obey(command).await,
+                (stem, loaded) = end_of_one(&mut self.loads) => self.finish(&stem, loaded).await,
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    /// How long nothing is to be done if nothing happens.
+    fn pause(&self, pending: bool) -> Duration {
+        if pending {
+            return QUIET;
+        }
+        // Whoever has no place is looked at when a load ends.
+        let has_place = self.loads.len() < self.at_once;
+        let free = self.files.iter().filter(|(stem, _)| has_place && !self.loads.contains_key(*stem));
+        let next = free.filter_map(|(_, known)| known.again()).min();
+        next.map_or(POLL, |next| next.saturating_duration_since(Instant::now()).clamp(QUIET, POLL))
     }
 
     /// Looks at the folder and acts on what has changed. Returns whether something is in the making.
@@ -212,26 +269,31 @@ impl<W: Declare + Rehearse> Keeper<W> {
         };
         self.take_out_removed(&found);
 
-        let mut pending = false;
+        let (mut pending, now) = (false, Instant::now());
         for (stem, seen) in found {
-            if self.done.get(&stem) == Some(&seen) {
+            if let Some(loading) = self.loads.get(&stem) {
+                if loading.seen != seen {
+                    loading.give_up();
+                }
                 continue;
             }
-            if !seen.is_settled(QUIET) {
-                pending = true;
-                continue;
+            match self.files.entry(stem.clone()).or_default().next(&seen, now) {
+                Next::Load if self.loads.len() < self.at_once => self.begin(stem, seen),
+                Next::Load | Next::Rest => {}
+                Next::Wait => pending = true,
             }
-            pending |= !self.load(&stem, seen).await;
         }
         pending
     }
 
     fn take_out_removed(&mut self, found: &BTreeMap<String, Seen>) {
-        let gone: Vec<_> = self.done.keys().filter(|stem| !found.contains_key(*stem)).cloned().collect();
-        for stem in gone {
-            self.done.remove(&stem);
-            let status = self.folder.statuses().remove(&stem);
-            if let Some(plugin) = status.and_then(|status| status.plugin) {
+        let mut statuses = self.folder.statuses();
+        let known: BTreeSet<_> = self.files.keys().chain(statuses.keys()).cloned().collect();
+        for stem in known.into_iter().filter(|stem| !found.contains_key(stem)) {
+            self.files.remove(&stem);
+            self.supersede(&stem);
+            let Some(status) = statuses.remove(&stem) else { continue };
+            if let Some(plugin) = status.plugin {
                 self.registry.remove(&plugin);
                 tracing::info!(plugin, "plugin removed; its subscriptions keep their backlog");
             }
@@ -242,52 +304,110 @@ impl<W: Declare + Rehearse> Keeper<W> {
 
     /// A name or a route may have become free: files that were refused are looked at again.
     fn give_others_a_chance(&mut self) {
+        let now = Instant::now();
         for (stem, status) in self.folder.statuses() {
-            if status.error.is_some() {
-                self.done.remove(&stem);
+            if let Some(known) = self.files.get_mut(&stem).filter(|_| status.error.is_some()) {
+                known.try_again(now);
             }
+        }
+        for loading in self.loads.values_mut() {
+            loading.has_vacancy = true;
         }
     }
 
-    /// Loads a file. Returns whether that is settled; if not, the file may be half written.
-    async fn load(&mut self, stem: &str, seen: Seen) -> bool {
-        let started = Instant::now();
-        let result = self.swap_in(stem).await;
-        let before = self.folder.statuses().remove(stem);
+    /// What is being made of a file is not wanted any more.
+    fn supersede(&self, stem: &str) {
+        if let Some(loading) = self.loads.get(stem) {
+            loading.give_up();
+        }
+    }
+
+    fn begin(&mut self, stem: String, seen: Seen) {
+        let load = Load {
+            source: self.source(&stem, seen.has_sidecar()),
+            registry: self.registry.clone(),
+            folder: self.folder.clone(),
+            wings: Arc::clone(&self.wings),
+            outdated: CancellationToken::new(),
+        };
+        self.loads.insert(stem, Loading::begin(seen, load));
+    }
+
+    fn source(&self, stem: &str, has_sidecar: bool) -> Source {
+        Source {
+            stem: stem.to_owned(),
+            wasm: folder::wasm_path(&self.path, stem),
+            sidecar: folder::sidecar_path(&self.path, stem),
+            has_sidecar,
+            loader: Arc::clone(&self.loader),
+            archive: self.archive.clone(),
+        }
+    }
+
+    async fn see(&self, stem: &str) -> Option<Seen> {
+        let (path, stem) = (self.path.clone(), stem.to_owned());
+        tokio::task::spawn_blocking(move || folder::see(&path, &stem)).await.ok().flatten()
+    }
+
+    /// A load has come to its end: what is still wanted takes over.
+    async fn finish(&mut self, stem: &str, loaded: Loaded) {
+        let Some(loading) = self.loads.remove(stem) else { return };
+        let is_wanted = !loading.is_given_up() && self.see(stem).await.as_ref() == Some(&loading.seen);
+        let result = match loaded {
+            _ if !is_wanted => Err(SwapError::Outdated),
+            Err(error) if loading.has_vacancy && error.is_of_place() => Err(SwapError::Outdated),
+            Ok(Some(ready)) => self.swap_in(stem, ready).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.settle(stem, loading.seen, result, loading.started.elapsed());
+    }
+
+    fn settle(&mut self, stem: &str, seen: Seen, result: Result<Option<Swapped>, SwapError>, took: Duration) {
+        let now = Instant::now();
+        let known = self.files.entry(stem.to_owned()).or_default();
         match result {
-            Ok(loaded) => {
-                self.waiting.remove(stem);
-                self.note_loaded(stem, loaded, before, started.elapsed());
+            Ok(swapped) => {
+                known.settle(seen);
+                known.is_stuck = false;
+                self.note_loaded(stem, swapped, took);
             }
-            Err(error) if error.may_be_half_written() && !self.patience_is_over(stem) => return false,
+            Err(SwapError::Outdated) => known.hold(now),
+            Err(error) if error.may_be_half_written() && !known.is_patience_over(now) => known.hold(now),
             Err(error) => {
-                self.waiting.remove(stem);
-                let before = before.unwrap_or_default();
-                let running = if before.plugin.is_some() { "; the former one goes on" } else { "" };
-                tracing::error!(file = %format!("{stem}.wasm"), "the plugin is not loaded{running}: {error}");
-                self.folder.set(stem, Some(Status { error: Some(error.to_string()), disabled: false, ..before }));
+                let is_again = known.done.as_ref() == Some(&seen);
+                if error.may_pass() {
+                    known.settle_for_now(seen, now);
+                } else {
+                    known.settle(seen);
+                }
+                self.note_refused(stem, &error, is_again);
             }
         }
-        self.done.insert(stem.to_owned(), seen);
-        true
     }
 
-    fn patience_is_over(&mut self, stem: &str) -> bool {
-        let since = self.waiting.entry(stem.to_owned()).or_insert_with(Instant::now);
-        since.elapsed() >= PATIENCE
+    fn note_refused(&self, stem: &str, error: &SwapError, is_again: bool) {
+        let before = self.folder.statuses().remove(stem).unwrap_or_default();
+        let error = error.to_string();
+        // The same complaint about the same file is no news.
+        if !is_again || before.error.as_ref() != Some(&error) {
+            let running = if before.plugin.is_some() { "; the former one goes on" } else { "" };
+            tracing::error!(file = %format!("{stem}.wasm"), "the plugin is not loaded{running}: {error}");
+        }
+        self.folder.set(stem, Some(Status { error: Some(error), disabled: false, ..before }));
     }
 
-    fn note_loaded(&mut self, stem: &str, loaded: Option<Swapped>, before: Option<Status>, took: Duration) {
-        let former = before.and_then(|before| before.plugin);
-        let name = loaded.as_ref().map(|loaded| loaded.generation.name.to_string());
+    fn note_loaded(&mut self, stem: &str, swapped: Option<Swapped>, took: Duration) {
+        let former = self.folder.statuses().remove(stem).and_then(|before| before.plugin);
+        let name = swapped.as_ref().map(|swapped| swapped.generation.name.to_string());
         if let Some(former) = former.filter(|former| name.as_ref() != Some(former)) {
             self.registry.remove(&former);
             tracing::info!(plugin = former, "plugin removed; its subscriptions keep their backlog");
             self.give_others_a_chance();
         }
-        let disabled = loaded.is_none();
+        let disabled = swapped.is_none();
         let (mut rolled_back, mut kept) = (None, Vec::new());
-        if let Some(Swapped { generation, pin, kept: generations }) = loaded {
+        if let Some(Swapped { generation, pin, kept: generations }) = swapped {
             let withheld = generation.settings.withheld(&generation.descriptor);
             if !withheld.is_empty() {
                 tracing::warn!(plugin = %generation.name, withheld = withheld.join(", "), "the plugin asks for more than the sidecar grants");
@@ -307,50 +427,22 @@ impl<W: Declare + Rehearse> Keeper<W> {
         self.folder.set(stem, Some(Status { plugin: name, error: None, disabled, rolled_back, kept }));
     }
 
-    /// Loads a file, or what runs in its place, and swaps it in, unless its sidecar switches it off.
-    async fn swap_in(&self, stem: &str) -> Result<Option<Swapped>, SwapError> {
-        let source = self.source(stem);
-        let Some(Loaded { generation, bytes, pin }) = blocking(move || source.load()).await? else { return Ok(None) };
-        let generation = Arc::new(generation);
-        self.check_name(stem, &generation.name)?;
-        self.registry.check_routes(&generation.name, &generation.descriptor.routes)?;
-        self.rehearse(&generation).await?;
+    /// Lets a generation take over that was made of a file, or of what runs in its place.
+    async fn swap_in(&self, stem: &str, ready: Ready) -> Result<Swapped, SwapError> {
+        let Ready { generation, bytes, pin } = ready;
+        check_place(&self.registry, &self.folder, stem, &generation)?;
         self.put(&generation).await?;
 
-        // It runs; to keep its file can wait until then.
+        // It runs; to keep its file can wait until then, and what was said of another file holds until then.
         let (archive, stem, kept) = (self.archive.clone(), stem.to_owned(), self.kept(&generation));
-        let record = blocking(move || {
-            archive.keep(&stem, kept, &bytes).or_else(|error| {
-                tracing::error!(plugin = stem, %error, "the plugin's file cannot be kept; there will be no way back to it");
-                Ok::<_, SwapError>(archive.record(&stem))
-            })
-        });
-        Ok(Some(Swapped { generation, pin, kept: record.await?.kept }))
-    }
-
-    fn source(&self, stem: &str) -> Source {
-        Source {
-            stem: stem.to_owned(),
-            wasm: folder::wasm_path(&self.path, stem),
-            sidecar: folder::sidecar_path(&self.path, stem),
-            loader: Arc::clone(&self.loader),
-            archive: self.archive.clone(),
-        }
+        let is_pinned = pin.is_some();
+        let record = blocking(move || Ok(keep(&archive, &stem, kept, &bytes, is_pinned))).await;
+        Ok(Swapped { generation, pin, kept: record.map(|record| record.kept).unwrap_or_default() })
     }
 
     fn kept(&self, generation: &Generation) -> Kept {
         let (digest, version) = (generation.digest.as_str().to_owned(), generation.descriptor.version.clone());
-        Kept { digest, version, since: self.clock.now() }
-    }
-
-    /// Lets a new generation handle the past beside the one that runs, where the sidecar demands that.
-    async fn rehearse(&self, new: &Arc<Generation>) -> Result<(), SwapError> {
-        let Some(rule) = new.settings.canary else { return Ok(()) };
-        let live = self.registry.snapshot().plugins.get(&*new.name).cloned();
-        match live.filter(|live| live.digest != new.digest) {
-            Some(live) => self.wings.rehearse(live, Arc::clone(new), rule).await.map_err(SwapError::Canary),
-            None => Ok(()),
-        }
+        Kept { digest, version, since: self.clock.now(), rolled_back_from: false }
     }
 
     /// Lets a generation take over.
@@ -363,19 +455,6 @@ impl<W: Declare + Rehearse> Keeper<W> {
         self.registry.put(Arc::clone(generation));
         Ok(())
     }
-
-    fn check_name(&self, stem: &str, name: &str) -> Result<(), SwapError> {
-        let statuses = self.folder.statuses();
-        let other = statuses.iter().find(|(other, status)| *other != stem && status.plugin.as_deref() == Some(name));
-        other.map_or(Ok(()), |(other, _)| Err(SwapError::NameTaken { name: name.to_owned(), other: other.clone() }))
-    }
-}
-
-/// Runs what blocks.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SwapError> + Send + 'static,
-) -> Result<T, SwapError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| SwapError::Unfinished(error.to_string()))?
 }
 
 /// What was swapped in.
@@ -385,74 +464,18 @@ struct Swapped {
     kept: Vec<Kept>,
 }
 
-/// A generation, with the bytes that it was made from.
-struct Loaded {
-    generation: Generation,
-    bytes: Vec<u8>,
-    /// Why they are not those of the file in the folder.
-    pin: Option<Pin>,
-}
-
-/// Where a plugin comes from.
-struct Source {
-    stem: String,
-    wasm: PathBuf,
-    sidecar: PathBuf,
-    loader: Arc<Loader>,
-    archive: Archive,
-}
-
-impl Source {
-    /// Loads the file, or what runs in its place; none if the sidecar switches the plugin off.
-    fn load(&self) -> Result<Option<Loaded>, SwapError> {
-        let sidecar = self.sidecar()?;
-        if sidecar.enabled == Some(false) {
-            return Ok(None);
-        }
-        let (bytes, pin) = self.in_place_of(self.bytes()?);
-        let generation = self.loader.load(&bytes, &sidecar)?;
-        Ok(Some(Loaded { generation, bytes, pin }))
+/// Keeps the file of what runs, as far as that is possible.
+fn keep(archive: &Archive, stem: &str, kept: Kept, bytes: &[u8], is_pinned: bool) -> Record {
+    let runs = kept.digest.clone();
+    let error = match archive.keep(stem, kept, bytes, is_pinned) {
+        Ok(record) => return record,
+        Err(error) => error,
+    };
+    tracing::error!(plugin = stem, %error, "the plugin's file cannot be kept; there will be no way back to it");
+    if !is_pinned && let Err(error) = archive.unpin(stem, &runs) {
+        tracing::error!(file = stem, %error, "the end of a rollback cannot be stored");
     }
-
-    fn sidecar(&self) -> Result<Sidecar, SwapError> {
-        let mut sidecar = match std::fs::read_to_string(&self.sidecar) {
-            Ok(text) => Sidecar::parse(&text).map_err(LoadError::Sidecar)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Sidecar::default(),
-            Err(error) => return Err(SwapError::Read(error)),
-        };
-        sidecar.stem.clone_from(&self.stem);
-        Ok(sidecar)
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>, SwapError> {
-        let length = std::fs::metadata(&self.wasm).map_err(SwapError::Read)?.len();
-        if length > FILE_LIMIT_BYTES {
-            return Err(SwapError::TooLarge(length));
-        }
-        std::fs::read(&self.wasm).map_err(SwapError::Read)
-    }
-
-    /// The bytes that run in place of the file's. The word for another file is forgotten.
-    fn in_place_of(&self, bytes: Vec<u8>) -> (Vec<u8>, Option<Pin>) {
-        let record = self.archive.record(&self.stem);
-        match record.pin_over(&Digest::of(&bytes)) {
-            Some(pin) => match self.archive.read(&self.stem, &pin.runs) {
-                Ok(former) => (former, Some(pin.clone())),
-                Err(error) => {
-                    tracing::error!(file = self.stem, %error, "the generation that was rolled back to is gone; the file in the folder runs");
-                    (bytes, None)
-                }
-            },
-            None => {
-                if record.pin.is_some()
-                    && let Err(error) = self.archive.pin(&self.stem, None)
-                {
-                    tracing::error!(file = self.stem, %error, "the end of a rollback cannot be stored");
-                }
-                (bytes, None)
-            }
-        }
-    }
+    archive.record(stem)
 }
 
 /// Lets the system tell of changes. Where it cannot, the folder is polled.

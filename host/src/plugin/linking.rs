@@ -21,6 +21,8 @@ pub(super) struct Linking {
     contract: Linker<Invocation>,
     /// The contract, and all that language runtimes expect.
     everything: Linker<Invocation>,
+    /// The same, with the later text of what has changed under its name.
+    later: Linker<Invocation>,
 }
 
 /// What a component imports and nobody offers.
@@ -41,13 +43,18 @@ impl Linking {
         drafts::link(&mut everything)?;
         messaging::link(&mut everything)?;
         wasi::link(&mut everything)?;
-        Ok(Self { engine: engine.clone(), contract, everything })
+        let mut later = everything.clone();
+        drafts::link_later(&mut later)?;
+        Ok(Self { engine: engine.clone(), contract, everything, later })
     }
 
     /// Satisfies a component's imports.
     pub(super) fn link(&self, component: &Component) -> Result<InstancePre<Invocation>, Missing> {
         let linked = self.contract.instantiate_pre(component);
-        linked.or_else(|_| self.everything.instantiate_pre(component)).map_err(|error| {
+        let linked = linked.or_else(|_| self.everything.instantiate_pre(component));
+        // What is wrong with all of them is told as of the one that most were built for.
+        let linked = linked.or_else(|error| self.later.instantiate_pre(component).map_err(|_| error));
+        linked.map_err(|error| {
             let component_type = component.component_type();
             let imports = component_type.imports(&self.engine);
             let missing = imports.filter(|(name, import)| !self.offers(name, &import.ty));
@@ -235,6 +242,13 @@ mod tests {
         let get_many = "(export \"get-many\" (func (param \"bucket\" (borrow $bucket)) (param \"keys\" (list string))
             (result (result (list (option (tuple string (list u8)))) (error $error)))))";
         with_bucket("batch@0.2.0-draft", get_many);
+        // Two texts have one name.
+        with_bucket("batch@0.2.0-draft2", get_many);
+        with_bucket(
+            "batch@0.2.0-draft2",
+            "(export \"get-many\" (func (param \"bucket\" (borrow $bucket)) (param \"keys\" (list string))
+            (result (result (list (tuple string (option (list u8)))) (error $error)))))",
+        );
         link(
             "(import \"wasi:logging/logging\" (instance
                 (type $level (enum \"trace\" \"debug\" \"info\" \"warn\" \"error\" \"critical\"))

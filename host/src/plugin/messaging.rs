@@ -12,7 +12,7 @@ use wasmtime::{AsContextMut as _, Store, StoreContextMut};
 
 use super::bindings::sandbus::plugin::bus;
 use super::imports::Invocation;
-use crate::event::Event;
+use crate::event::{Event, is_extension_name};
 
 const WASI: &str = "0.2.0-draft";
 const WASMCLOUD: &str = "0.2.0";
@@ -75,7 +75,7 @@ impl Receiver {
         match self {
             Self::Wasi(function) => {
                 let handle = instance.get_typed_func::<_, (Result<(), Error>,)>(&mut *store, function)?;
-                let message = store.data_mut().table.push(Message::of(event))?;
+                let message = store.data_mut().hand_over(Message::of(event))?;
                 let (handled,) = handle.call(store, (message,))?;
                 Ok(handled.map_err(Error::reason))
             }
@@ -155,7 +155,7 @@ impl Message {
     }
 
     /// The event that it becomes. Names of CloudEvents' attributes are understood, and every other one becomes an
-    /// extension attribute, if it can.
+    /// extension attribute, by what of it such a name may have.
     fn into_event(self, topic: String) -> bus::Message {
         let (mut subject, mut dataschema, mut extensions) = (None, None, Vec::new());
         for (name, value) in self.metadata {
@@ -164,18 +164,24 @@ impl Message {
                 Some("id" | "source" | "time" | "type" | "specversion") => {}
                 Some("subject") => subject = Some(value),
                 Some("dataschema") => dataschema = Some(value),
-                Some(extension) => extensions.push((extension.to_owned(), value)),
-                None => extensions.push((name, value)),
+                Some(extension) => extensions.push((extension_name(extension), value)),
+                None => extensions.push((extension_name(&name), value)),
             }
         }
+        extensions.retain(|(name, _)| is_extension_name(name));
         let (datacontenttype, data) = (self.content_type, Some(self.data));
         bus::Message { type_: topic, subject, datacontenttype, dataschema, extensions, data, due: bus::Due::Now }
     }
 
     fn size_bytes(&self) -> usize {
-        let texts = self.metadata.iter().map(|(name, value)| name.len() + value.len());
+        let texts = self.metadata.iter().map(|(name, value)| 2 * size_of::<String>() + name.len() + value.len());
         self.data.len() + self.content_type.as_ref().map_or(0, String::len) + texts.sum::<usize>()
     }
+}
+
+/// CloudEvents 1.0, 3.1: names of attributes have lower-case letters and digits.
+fn extension_name(name: &str) -> String {
+    name.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 /// A message as wasmCloud has it.
@@ -214,6 +220,13 @@ impl BrokerMessage {
 impl Invocation {
     fn message(&mut self, message: &Resource<Message>) -> wasmtime::Result<&mut Message> {
         Ok(self.table.get_mut(message)?)
+    }
+
+    /// Gives the instance a message that the host made.
+    fn hand_over(&mut self, message: Message) -> wasmtime::Result<Resource<Message>> {
+        let message = self.table.push(message)?;
+        self.change(&message, |_| {})?;
+        Ok(message)
     }
 
     /// Changes a message. It lies in the host's memory, and counts as the instance's.

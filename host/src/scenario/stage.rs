@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandbus_toolchain::cache_directory;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -212,7 +213,7 @@ impl Stage {
             return Handled::without(Outcome::Reject(Failure { cause: Cause::HopLimit, reason }));
         }
         let call = Call {
-            event: delivery.event(),
+            logged: &delivery.logged,
             subscription: &delivery.subscription.name,
             attempt: delivery.attempt,
             replay: delivery.replay,
@@ -356,15 +357,9 @@ fn loader(directory: &Path, world: World) -> Result<Loader, Error> {
     let sandbox = SandboxConfig::default();
     let engine =
         EngineConfig { concurrency: CONCURRENCY, memory_bytes: sandbox.memory_ceiling_bytes, source_lines: true };
-    let cache = code_cache().unwrap_or_else(|| directory.join("cache"));
+    // To compile a language's runtime takes seconds.
+    let cache = cache_directory().map_or_else(|_| directory.join("cache"), |caches| caches.join("code"));
     Loader::new(engine, cache, sandbox.plugin_defaults(), world).map_err(broken)
-}
-
-/// Where compiled code is kept between runs: to compile a language's runtime takes seconds.
-fn code_cache() -> Option<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let caches = from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache")))?;
-    Some(caches.join("sandbus/code"))
 }
 
 /// How long the client of a request waits at most, in the scenario's time.

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use tokio::sync::oneshot;
 
@@ -18,8 +19,10 @@ pub(super) type SettledReply = Box<dyn FnOnce(Result<Settled, CommitError>) + Se
 /// A change to commit.
 pub(super) enum Command {
     Publish {
-        events: Vec<Publish>,
-        reply: Reply<Vec<Accepted>>,
+        events: IntoIter<Publish>,
+        /// Whether some have been stored before these, with room for all.
+        goes_on: bool,
+        reply: Reply<Stored>,
     },
     Settle {
         attempt: Box<Ended>,
@@ -94,6 +97,14 @@ pub(super) enum Command {
     Close,
 }
 
+/// What became of a publisher's events: one commit takes so many of them, and gives back the others.
+pub(super) struct Stored {
+    pub(super) accepted: Vec<Accepted>,
+    pub(super) rest: IntoIter<Publish>,
+}
+
+/// How many events of one publisher share a commit: others wait no longer than for that.
+pub(super) const PART: usize = 128;
 /// Whoever asks for more than this at a time, or has more than this left to do, asks for much.
 const FEW: usize = 16;
 
@@ -101,9 +112,23 @@ impl Command {
     /// Whether it is one of many that wait, or many in one: those that are few go first.
     pub(super) fn is_one_of_many(&self) -> bool {
         match self {
-            Self::Publish { events, .. } => events.len() > FEW,
+            // What is left of many goes behind what came before it.
+            Self::Publish { events, goes_on, .. } => *goes_on || events.len() > FEW,
             Self::Settle { attempt, .. } => attempt.subscription.progress().backlog > FEW as u64,
             _ => false,
+        }
+    }
+
+    /// How much of a commit it takes up: changes and events.
+    pub(super) fn weight(&self) -> usize {
+        let published = |effects: &Effects| effects.publishes.len();
+        match self {
+            Self::Publish { events, .. } => events.len().min(PART),
+            Self::Settle { attempt, .. } => {
+                1 + attempt.settlement.effects.as_ref().map_or(0, |(_, effects)| published(effects))
+            }
+            Self::Commit { effects, .. } => 1 + published(effects),
+            _ => 1,
         }
     }
 }

@@ -41,7 +41,7 @@ use crate::event::{Event, Logged, Position};
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
-use command::Command;
+use command::{Command, Stored};
 use keys::Keys;
 use progress::{Progress, Subscription};
 use queue::Queue;
@@ -372,11 +372,19 @@ impl Bus for Embedded {
     fn publish(&self, events: Vec<Publish>) -> Answer<'_, Result<Vec<Accepted>, CommitError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            self.commands.try_send(Command::Publish { events, reply }).map_err(|error| match error {
+            let begin = Command::Publish { events: events.into_iter(), goes_on: false, reply };
+            self.commands.try_send(begin).map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => CommitError::Busy,
                 mpsc::error::TrySendError::Closed(_) => self.closed(),
             })?;
-            answer.await.unwrap_or_else(|_| Err(self.closed()))
+            let Stored { mut accepted, mut rest } = answer.await.unwrap_or_else(|_| Err(self.closed()))?;
+            while rest.len() > 0 {
+                let events = std::mem::take(&mut rest);
+                let stored = self.ask(|reply| Command::Publish { events, goes_on: true, reply }).await?;
+                accepted.extend(stored.accepted);
+                rest = stored.rest;
+            }
+            Ok(accepted)
         })
     }
 

@@ -7,10 +7,10 @@ use super::command::Command;
 
 /// How many changes wait in each lane before publishers are told to come back later.
 const LIMIT: usize = 1_024;
-/// The most changes that share one commit.
+/// How much shares one commit, by weight: what comes next waits for all of it.
 const GROUP_LIMIT: usize = 512;
-/// How many of those that are many go with each commit, whoever else waits.
-const SHARE: usize = 32;
+/// How much of those that are many goes with each commit, whoever else waits.
+const SHARE: usize = 64;
 
 /// Where changes are put. Clones share it.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl Waiting {
         });
         first.map(|(command, lane)| {
             let mut group = Group { waiting: self, first: None, few: 0, many: 0 };
-            group.note(lane);
+            group.note(lane, &command);
             group.first = Some(command);
             group
         })
@@ -104,15 +104,16 @@ enum Lane {
 pub(super) struct Group<'a> {
     waiting: &'a mut Waiting,
     first: Option<Command>,
+    /// The weight of what was taken from each lane.
     few: usize,
     many: usize,
 }
 
 impl Group<'_> {
-    fn note(&mut self, lane: Lane) {
+    fn note(&mut self, lane: Lane, command: &Command) {
         match lane {
-            Lane::Few => self.few += 1,
-            Lane::Many => self.many += 1,
+            Lane::Few => self.few += command.weight(),
+            Lane::Many => self.many += command.weight(),
         }
     }
 
@@ -122,7 +123,7 @@ impl Group<'_> {
             Lane::Many => &mut self.waiting.many,
         };
         let command = waiting.try_recv().ok()?;
-        self.note(lane);
+        self.note(lane, &command);
         Some(command)
     }
 }
@@ -157,8 +158,12 @@ mod tests {
 
     fn many() -> Command {
         let event = crate::event::Event::default();
-        let events = (0..100).map(|_| Publish { event: event.clone(), due: None }).collect();
-        Command::Publish { events, reply: oneshot::channel().0 }
+        let events: Vec<_> = (0..100).map(|_| Publish { event: event.clone(), due: None }).collect();
+        Command::Publish { events: events.into_iter(), goes_on: false, reply: oneshot::channel().0 }
+    }
+
+    fn one_of_many() -> Command {
+        Command::Publish { events: vec![].into_iter(), goes_on: true, reply: oneshot::channel().0 }
     }
 
     fn is_few(command: &Command) -> bool {
@@ -178,15 +183,15 @@ mod tests {
         }
         let taken = on_a_thread(move || {
             let mut group = waiting.group().unwrap();
-            let mut taken: Vec<_> = group.by_ref().take(100).collect();
+            let mut taken: Vec<_> = group.by_ref().take(2).collect();
             assert!(!taken.iter().any(is_few), "there was none");
             assert!(queue.try_send(few()).is_ok());
             taken.extend(group);
             taken
         });
         let taken = taken.await;
-        assert_eq!(taken.len(), 101);
-        assert!(is_few(&taken[100]));
+        assert_eq!(taken.len(), 3);
+        assert!(is_few(&taken[2]));
     }
 
     #[tokio::test]
@@ -198,7 +203,16 @@ mod tests {
         }
         let taken = on_a_thread(move || waiting.group().unwrap().collect::<Vec<_>>()).await;
         assert_eq!(taken.iter().filter(|command| is_few(command)).count(), 100);
-        assert_eq!(taken.len(), 100 + SHARE);
+        assert_eq!(taken.len(), 100 + 1, "a hundred events are a share");
+    }
+
+    #[tokio::test]
+    async fn what_goes_on_stays_behind_what_came_before() {
+        let (queue, mut waiting) = new();
+        assert!(queue.try_send(many()).is_ok());
+        assert!(queue.try_send(one_of_many()).is_ok());
+        let taken = on_a_thread(move || waiting.group().unwrap().collect::<Vec<_>>()).await;
+        assert_eq!(taken.iter().map(Command::weight).collect::<Vec<_>>(), [100, 0]);
     }
 
     #[tokio::test]

@@ -244,6 +244,13 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Stor
     }
 }
 
+/// How many pages of the write-ahead log are not in the store yet.
+pub(super) fn unfolded(connection: &Connection) -> Result<i64, StoreError> {
+    let mut statement = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+    let (log, folded): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
+    Ok(log - folded)
+}
+
 /// Adds the function `checksum`: CRC-32 of all its arguments, each with its kind and its length.
 fn add_checksum(connection: &Connection) -> Result<(), StoreError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;

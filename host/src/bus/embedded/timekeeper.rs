@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::command::Command;
@@ -12,8 +13,12 @@ use super::queue::WeakQueue;
 use super::{Shared, schema};
 use crate::bus::StoreError;
 
-/// The write-ahead log is folded into the store when it has grown to this many bytes.
-const CHECKPOINT_BYTES: u64 = 8 << 20;
+/// The write-ahead log is folded into the store when it has grown by this many pages, of 4 KiB.
+const CHECKPOINT_PAGES: i64 = 2_048;
+/// So many pages may be left to the writer, whose commits wait meanwhile.
+const REST_PAGES: i64 = 128;
+/// As often it is tried to leave it no more.
+const PASSES: usize = 8;
 /// How often the log's size and age are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -60,25 +65,28 @@ pub(super) async fn watch_clock(commands: WeakQueue, shared: Arc<Shared>) {
 /// Most of it is done beside the writer, which goes on meanwhile; the writer then does what has been added,
 /// and begins the log anew.
 pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: PathBuf) {
-    let log = store.with_extension("db-wal");
-    let mut connection = None;
+    let mut kept = None;
     loop {
         tokio::time::sleep(LOOK).await;
         if commands.strong_count() == 0 {
             return;
         }
-        let length = tokio::fs::metadata(&log).await.map_or(0, |metadata| metadata.len());
-        if length <= CHECKPOINT_BYTES {
-            continue;
-        }
-        let (path, kept) = (store.clone(), connection.take());
+        let (path, connection) = (store.clone(), kept.take());
         let folded = tokio::task::spawn_blocking(move || {
-            let connection = kept.map_or_else(|| schema::open_checkpointer(&path), Ok)?;
-            schema::checkpoint(&connection, "PASSIVE")?;
-            Ok::<_, StoreError>(connection)
+            let connection = connection.map_or_else(|| schema::open_checkpointer(&path), Ok)?;
+            let has_grown = schema::unfolded(&connection)? > CHECKPOINT_PAGES;
+            if has_grown {
+                fold(&connection)?;
+            }
+            Ok::<_, StoreError>((connection, has_grown))
         });
         match folded.await {
-            Ok(Ok(again)) => connection = Some(again),
+            Ok(Ok((connection, has_grown))) => {
+                kept = Some(connection);
+                if !has_grown {
+                    continue;
+                }
+            }
             // What the disk has not taken now it may seem to take the next time: nothing can be trusted.
             Ok(Err(error)) => return shared.fail(error.to_string()),
             Err(error) => return shared.fail(format!("a checkpoint did not finish: {error}")),
@@ -88,6 +96,17 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
             return;
         }
     }
+}
+
+/// Folds in what there is, and what was added meanwhile, until that is little.
+fn fold(connection: &Connection) -> Result<(), StoreError> {
+    for _ in 0..PASSES {
+        schema::checkpoint(connection, "PASSIVE")?;
+        if schema::unfolded(connection)? <= REST_PAGES {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes what the retention's rules do not keep, in small steps with room for others between them.

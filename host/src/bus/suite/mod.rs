@@ -65,6 +65,7 @@ macro_rules! all_semantics {
                 a_scheduled_event_is_cancelled,
                 a_schedule_survives_restarts_and_publishes_each_time_once,
                 missed_times_run_once_or_are_caught_up_with,
+                a_large_batch_is_stored_in_its_order_and_refused_as_a_whole,
                 publishers_wait_for_a_full_subscription_and_handlers_do_not,
                 publishers_wait_for_a_full_log,
                 old_events_are_deleted_but_never_what_is_needed,

@@ -103,6 +103,26 @@ pub(in crate::bus) async fn missed_times_run_once_or_are_caught_up_with<S: Stage
     }
 }
 
+pub(in crate::bus) async fn a_large_batch_is_stored_in_its_order_and_refused_as_a_whole<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let limited = Definition { max_backlog: Some(1), ..definition("a.b", 5) };
+    let _subscription = declare(&stage, "s", limited).await;
+    let ids: Vec<_> = (0..1_000).map(|number| number.to_string()).collect();
+    let batch = || ids.iter().map(|id| Publish { event: event(id), due: None }).collect();
+    let accepted = stage.bus().publish(batch()).await.unwrap();
+    assert_eq!(accepted.iter().map(|one| &one.id).collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
+    assert!(!accepted.iter().any(|one| one.duplicate));
+    // The subscription has more than it may have by now.
+    let full = CommitError::BacklogFull("p/s".to_owned());
+    assert_eq!(stage.bus().publish(batch()).await.unwrap_err(), full);
+    // What nobody takes goes first, and is not stored either.
+    let mut mixed: Vec<Publish> = batch();
+    mixed.iter_mut().for_each(|publish| publish.event.event_type = "c.d".to_owned());
+    mixed.push(Publish { event: event("last"), due: None });
+    assert_eq!(stage.bus().publish(mixed).await.unwrap_err(), full);
+    assert_eq!(logged_ids(&stage.crash()).await, ids);
+}
+
 pub(in crate::bus) async fn publishers_wait_for_a_full_subscription_and_handlers_do_not<S: Stage>() {
     let stage = S::open(Settings { max_backlog: Some(100), ..Settings::default() });
     let small = Definition { max_backlog: Some(2), ..definition("a.b", 5) };

@@ -1,12 +1,15 @@
 //! Going back to an earlier generation: by an operator's word, or by a rule in the sidecar.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Declare, Folder, Keeper, Rehearse, SwapError, blocking};
-use crate::plugin::archive::{Kept, Pin, short};
+use super::loading::{blocking, check_place};
+use super::{Declare, Folder, Keeper, Rehearse, Status, SwapError};
+use crate::plugin::archive::{Kept, Pin, Record, short};
 use crate::plugin::compile::Digest;
+use crate::plugin::folder::Seen;
 use crate::plugin::generation::Generation;
 
 /// How many commands may wait for the keeper.
@@ -52,8 +55,8 @@ pub enum RollbackError {
 }
 
 impl Folder {
-    /// Goes back to an earlier generation of a plugin: the one whose digest begins so, or the one before that
-    /// which runs. It stays until another file is put into the folder.
+    /// Goes back to an earlier generation of a plugin: the one whose digest begins so, or the last one before that
+    /// which runs, unless it was rolled back from. It stays until another file is put into the folder.
     ///
     /// # Errors
     /// If there is none, or it cannot be loaded. Then nothing has changed.
@@ -65,10 +68,28 @@ impl Folder {
     }
 }
 
+/// Who goes back.
+#[derive(Clone, Copy, Debug)]
+enum Why<'a> {
+    /// An operator.
+    ByHand,
+    /// A rule, for a reason.
+    Rule(&'a str),
+}
+
+impl Why<'_> {
+    fn reason(self) -> String {
+        match self {
+            Self::ByHand => "by hand".to_owned(),
+            Self::Rule(reason) => reason.to_owned(),
+        }
+    }
+}
+
 impl<W: Declare + Rehearse> Keeper<W> {
     pub(super) async fn obey(&mut self, command: Command) {
         let Command { plugin, to, answer } = command;
-        let result = self.roll_back(&plugin, to.as_deref(), "by hand").await;
+        let result = self.roll_back(&plugin, to.as_deref(), Why::ByHand).await;
         // Nobody waits for it if the client has gone.
         drop(answer.send(result));
     }
@@ -76,23 +97,45 @@ impl<W: Declare + Rehearse> Keeper<W> {
     /// Goes back where a sidecar wants it so, and the generation that runs does badly. One that was gone back to
     /// is left alone: its failures have another cause.
     pub(super) async fn roll_back_what_fails(&mut self) {
-        let statuses = self.folder.statuses();
-        let candidates = statuses.values().filter(|status| status.rolled_back.is_none() && status.kept.len() > 1);
-        let names: Vec<_> = candidates.filter_map(|status| status.plugin.clone()).collect();
-        for name in names {
-            let Some(generation) = self.registry.snapshot().plugins.get(&name).cloned() else { continue };
-            let Some(reason) = generation.failing() else { continue };
-            match self.roll_back(&name, None, &reason).await {
+        for (stem, status) in self.folder.statuses() {
+            let Some((name, reason)) = self.failing(&stem, &status) else { continue };
+            match self.roll_back(&name, None, Why::Rule(&reason)).await {
                 Ok(RolledBack { from, to, .. }) => {
                     tracing::error!(plugin = name, from = short(&from), to = short(&to), "rolled back: {reason}");
                 }
                 // There is nothing to go back to, and that is no news at the next look.
-                Err(error) => tracing::debug!(plugin = name, %error, "not rolled back, although {reason}"),
+                Err(error @ (RollbackError::NoGeneration(_) | RollbackError::Stopping)) => {
+                    tracing::debug!(plugin = name, %error, "not rolled back, although {reason}");
+                }
+                Err(error) => self.note_stuck(&stem, &name, &reason, &error),
             }
         }
     }
 
-    async fn roll_back(&mut self, plugin: &str, to: Option<&str>, reason: &str) -> Result<RolledBack, RollbackError> {
+    /// The plugin of a file and why it is to be rolled back, if it is.
+    fn failing(&self, stem: &str, status: &Status) -> Option<(String, String)> {
+        let is_stuck = self.files.get(stem).is_some_and(|known| known.is_stuck);
+        if is_stuck || status.rolled_back.is_some() || status.kept.len() < 2 {
+            return None;
+        }
+        let name = status.plugin.clone()?;
+        let generation = self.registry.snapshot().plugins.get(&name).cloned()?;
+        let kept = status.kept.iter().find(|kept| kept.digest == generation.digest.as_str());
+        let age = kept.map_or(Duration::ZERO, |kept| self.clock.now().since(kept.since));
+        Some((name, generation.failing(age)?))
+    }
+
+    /// A generation does badly and stays. That is told once, and not tried again with the same one.
+    fn note_stuck(&mut self, stem: &str, plugin: &str, reason: &str, error: &RollbackError) {
+        tracing::error!(plugin, %error, "not rolled back, although {reason}");
+        self.files.entry(stem.to_owned()).or_default().is_stuck = true;
+        if let Some(status) = self.folder.statuses().remove(stem) {
+            let error = Some(format!("{reason}, and it could not be rolled back: {error}"));
+            self.folder.set(stem, Some(Status { error, ..status }));
+        }
+    }
+
+    async fn roll_back(&mut self, plugin: &str, to: Option<&str>, why: Why<'_>) -> Result<RolledBack, RollbackError> {
         let no_plugin = || RollbackError::NoPlugin(plugin.to_owned());
         let live = self.registry.snapshot().plugins.get(plugin).cloned().ok_or_else(no_plugin)?;
         let statuses = self.folder.statuses();
@@ -101,52 +144,95 @@ impl<W: Declare + Rehearse> Keeper<W> {
         let target = target(&status.kept, &live.digest, to)?;
 
         let failed = |error: SwapError| RollbackError::Load(short(&target.digest).to_owned(), error.to_string());
-        let (generation, is_file) = self.former(&stem, &target).await.map_err(failed)?;
+        let (generation, file) = tokio::select! {
+            () = self.stopping.cancelled() => return Err(RollbackError::Stopping),
+            former = self.former(&stem, &target) => former.map_err(failed)?,
+        };
         if *generation.name != *plugin {
             let reason = format!("it is the plugin `{}`", generation.name);
             return Err(RollbackError::Load(short(&target.digest).to_owned(), reason));
         }
-        self.registry.check_routes(plugin, &generation.descriptor.routes).map_err(|error| failed(error.into()))?;
-        let pin = self.pin(&stem, &target, reason).await.map_err(failed)?;
-        self.put(&generation).await.map_err(failed)?;
-        self.folder.set(&stem, Some(super::Status { rolled_back: pin, error: None, ..status }));
-        let (from, to) = (live.digest.as_str().to_owned(), target.digest);
-        Ok(RolledBack { from, to, version: target.version, is_file })
+        check_place(&self.registry, &self.folder, &stem, &generation).map_err(failed)?;
+
+        // A rule has nothing against a file that has only just come.
+        let spares_file = matches!(why, Why::Rule(_)) && self.has_newer_file(&stem).await;
+        let passed_over = if spares_file { &live.digest } else { &file };
+        let pin = (passed_over.as_str() != target.digest).then(|| Pin {
+            passed_over: passed_over.as_str().to_owned(),
+            runs: target.digest.clone(),
+            reason: why.reason(),
+            since: self.clock.now(),
+        });
+        // What is being loaded was begun without this word, and beside what goes now.
+        self.supersede(&stem);
+        let (before, record) = self.store(&stem, &live.digest, &target.digest, pin).await.map_err(failed)?;
+        if let Err(error) = self.put(&generation).await {
+            self.restore(&stem, before).await;
+            return Err(failed(error));
+        }
+        if let Some(known) = self.files.get_mut(&stem) {
+            known.is_stuck = false;
+        }
+        let (rolled_back, kept) = (record.pin, record.kept);
+        self.folder.set(&stem, Some(Status { rolled_back, kept, error: None, ..status }));
+        let (from, is_file) = (live.digest.as_str().to_owned(), file.as_str() == target.digest);
+        Ok(RolledBack { from, to: target.digest, version: target.version, is_file })
     }
 
-    /// Loads a generation that is kept. Tells whether it is what is in the folder.
-    async fn former(&self, stem: &str, kept: &Kept) -> Result<(Arc<Generation>, bool), SwapError> {
-        let (source, digest) = (self.source(stem), kept.digest.clone());
+    /// Loads a generation that is kept. Returns the digest of what is in the folder, too.
+    async fn former(&self, stem: &str, kept: &Kept) -> Result<(Arc<Generation>, Digest), SwapError> {
+        let done = self.files.get(stem).and_then(|known| known.done.as_ref());
+        let source = self.source(stem, done.is_some_and(Seen::has_sidecar));
+        let digest = kept.digest.clone();
         blocking(move || {
             let bytes = source.archive.read(&source.stem, &digest).map_err(SwapError::Read)?;
             let generation = source.loader.load(&bytes, &source.sidecar()?)?;
-            let is_file = Digest::of(&source.bytes()?).as_str() == digest;
-            Ok((Arc::new(generation), is_file))
+            Ok((Arc::new(generation), Digest::of(&source.bytes()?)))
         })
         .await
     }
 
-    /// Stores the word that a generation runs in place of the file that is in the folder; none if it is that file.
-    async fn pin(&self, stem: &str, kept: &Kept, reason: &str) -> Result<Option<Pin>, SwapError> {
-        let (source, runs, reason, since) =
-            (self.source(stem), kept.digest.clone(), reason.to_owned(), self.clock.now());
-        blocking(move || {
-            let passed_over = Digest::of(&source.bytes()?).as_str().to_owned();
-            let pin = (passed_over != runs).then_some(Pin { passed_over, runs, reason, since });
-            source.archive.pin(&source.stem, pin.clone()).map_err(SwapError::Keep)?;
-            Ok(pin)
-        })
-        .await
+    /// Whether there is something in the folder that has been neither loaded nor refused so far.
+    async fn has_newer_file(&self, stem: &str) -> bool {
+        let done = self.files.get(stem).and_then(|known| known.done.clone());
+        self.see(stem).await != done
+    }
+
+    /// Stores that a generation goes back to another, and the word that it runs in place of a file. Returns the record
+    /// as it was and as it is.
+    async fn store(
+        &self,
+        stem: &str,
+        from: &Digest,
+        to: &str,
+        pin: Option<Pin>,
+    ) -> Result<(Record, Record), SwapError> {
+        let (archive, stem, now) = (self.archive.clone(), stem.to_owned(), self.clock.now());
+        let (from, to) = (from.clone(), to.to_owned());
+        blocking(move || archive.go_back(&stem, &from, &to, pin, now).map_err(SwapError::Keep)).await
+    }
+
+    /// Takes back what was stored.
+    async fn restore(&self, stem: &str, before: Record) {
+        let (archive, name) = (self.archive.clone(), stem.to_owned());
+        if let Err(error) = blocking(move || archive.store(&name, &before).map_err(SwapError::Keep)).await {
+            tracing::error!(file = stem, %error, "the word of a rollback that failed could not be taken back; it holds after a restart");
+        }
     }
 }
 
-/// The generation to go back to.
+/// The generation to go back to: the last one before that was not itself rolled back from, unless one is named.
 fn target(kept: &[Kept], live: &Digest, to: Option<&str>) -> Result<Kept, RollbackError> {
-    let all = || kept.iter().map(|kept| short(&kept.digest).to_owned()).collect::<Vec<_>>().join(", ");
+    let all = |kept: &[Kept]| kept.iter().map(|kept| short(&kept.digest).to_owned()).collect::<Vec<_>>().join(", ");
     let Some(to) = to else {
         let place = kept.iter().position(|kept| kept.digest == live.as_str()).unwrap_or(kept.len());
-        let reason = || format!("there is no generation before {}", live.short());
-        return kept[..place].last().cloned().ok_or_else(|| RollbackError::NoGeneration(reason()));
+        let earlier = &kept[..place];
+        let reason = || match earlier {
+            [] => format!("there is no generation before {}", live.short()),
+            _ => format!("all before {} were rolled back from; name the one to go to: {}", live.short(), all(earlier)),
+        };
+        let target = earlier.iter().rev().find(|kept| !kept.rolled_back_from);
+        return target.cloned().ok_or_else(|| RollbackError::NoGeneration(reason()));
     };
     let mut fitting = kept.iter().filter(|kept| kept.digest.starts_with(to));
     match (fitting.next(), fitting.next()) {
@@ -155,7 +241,7 @@ fn target(kept: &[Kept], live: &Digest, to: Option<&str>) -> Result<Kept, Rollba
         }
         (Some(kept), None) => Ok(kept.clone()),
         (Some(_), Some(_)) => Err(RollbackError::NoGeneration(format!("more than one digest begins with `{to}`"))),
-        (None, _) => Err(RollbackError::NoGeneration(format!("no generation `{to}` is kept; there are {}", all()))),
+        (None, _) => Err(RollbackError::NoGeneration(format!("no generation `{to}` is kept; there are {}", all(kept)))),
     }
 }
 
@@ -164,11 +250,17 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
 
+    fn digest(number: u8) -> Digest {
+        Digest::of(&[number])
+    }
+
+    fn kept(number: u8) -> Kept {
+        let digest = digest(number).as_str().to_owned();
+        Kept { digest, version: "1".into(), since: Timestamp(0), rolled_back_from: false }
+    }
+
     #[test]
     fn the_generation_before_is_meant_unless_another_is_named() {
-        let digest = |number: u8| Digest::of(&[number]);
-        let kept =
-            |number| Kept { digest: digest(number).as_str().to_owned(), version: "1".into(), since: Timestamp(0) };
         let all: Vec<_> = (0..3).map(kept).collect();
         assert_eq!(target(&all, &digest(2), None).unwrap(), all[1]);
         assert_eq!(target(&all, &digest(1), None).unwrap(), all[0]);
@@ -177,5 +269,15 @@ mod tests {
         for wrong in ["", "zz", digest(2).short()] {
             assert!(matches!(target(&all, &digest(2), Some(wrong)), Err(RollbackError::NoGeneration(_))), "{wrong}");
         }
+    }
+
+    #[test]
+    fn one_that_was_rolled_back_from_is_meant_only_if_it_is_named() {
+        let bad = Kept { rolled_back_from: true, ..kept(1) };
+        let all = [kept(0), bad.clone(), kept(2)];
+        assert_eq!(target(&all, &digest(2), None).unwrap(), all[0]);
+        assert_eq!(target(&all, &digest(2), Some(digest(1).short())).unwrap(), bad);
+        let error = target(&all[1..], &digest(2), None).unwrap_err();
+        assert!(error.to_string().contains(digest(1).short()), "{error}");
     }
 }

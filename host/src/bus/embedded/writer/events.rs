@@ -1,8 +1,10 @@
 //! Events that enter the log, now or later.
 
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use super::super::batch::{Batch, Refused};
+use super::super::command::{PART, Stored};
 use super::super::rows;
 use super::Writer;
 use crate::bus::{Accepted, CommitError, StoreError};
@@ -11,15 +13,23 @@ use crate::event::{Event, Logged, Position};
 use crate::outcome::Publish;
 
 impl Writer {
-    pub(super) fn publish(&mut self, events: Vec<Publish>, batch: &mut Batch) -> Result<Vec<Accepted>, Refused> {
-        self.check_room(&events, batch)?;
-        let mut accepted = Vec::with_capacity(events.len());
-        for Publish { event, due } in events {
+    /// Stores as many events as one publisher has of a commit, if there is room for all of them.
+    pub(super) fn publish(
+        &mut self,
+        mut events: IntoIter<Publish>,
+        goes_on: bool,
+        batch: &mut Batch,
+    ) -> Result<Stored, Refused> {
+        if !goes_on {
+            self.check_room(events.as_slice(), batch)?;
+        }
+        let mut accepted = Vec::with_capacity(events.len().min(PART));
+        for Publish { event, due } in events.by_ref().take(PART) {
             let id = event.id.clone();
             let stored = self.store_event(event, due, batch)?;
             accepted.push(Accepted { id, duplicate: !stored });
         }
-        Ok(accepted)
+        Ok(Stored { accepted, rest: events })
     }
 
     /// Whether there is room for what comes from outside. What handlers publish with an ack is let in
