@@ -4,7 +4,8 @@
 //! where they want the same core. In each lane there are as many threads as there are cores, and they stay: with
 //! more of them, what is quick would pay for being switched to and fro. More are started only while those that
 //! run get nowhere, because what they run is slow or waits, up to one for each place that there is for an
-//! invocation. A thread whose job takes long gives way to all others, and ends with that job.
+//! invocation. A thread whose job takes long gives way to all others, and ends with that job unless it had given way
+//! before.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,9 @@ use tokio::sync::{Semaphore, oneshot};
 
 /// How often the threads are looked at while jobs wait or run.
 const LOOK: Duration = Duration::from_millis(2);
+/// How long a thread beyond those for the cores waits for something to do. To begin and to end one is a change of the
+/// process's address space, for which all others wait.
+const REST: Duration = Duration::from_secs(5);
 /// A job that takes longer than this is slow.
 const SLOW: Duration = Duration::from_millis(10);
 /// How much one of many jobs gives way, how much one that is slow or turns out to be, and how much a compiler: nice
@@ -257,6 +261,11 @@ fn put(shared: &Arc<Shared>, job: Job) {
 }
 
 impl Shared {
+    /// Whether those whose jobs turn out to be slow give way by that: in the other lanes they have done so before.
+    fn is_for_quick_jobs(&self) -> bool {
+        matches!(self.lane, Lane::Quick | Lane::Many)
+    }
+
     /// Nobody panics while holding the lock, and so a poisoned one is as good.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -289,17 +298,20 @@ fn work(shared: &Shared) {
     let thread = this_thread();
     let _runtime = shared.runtime.as_ref().map(Handle::enter);
     enter(shared.lane);
-    let mut state = shared.state();
+    let (mut state, mut has_rested) = (shared.state(), false);
     loop {
         let Some(job) = state.waiting.pop_front() else {
-            if state.closed || state.threads > shared.cores {
+            let is_extra = state.threads > shared.cores;
+            if state.closed || is_extra && has_rested {
                 break;
             }
             state.idle += 1;
-            state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let (again, rest) = shared.work.wait_timeout(state, REST).unwrap_or_else(PoisonError::into_inner);
+            (state, has_rested) = (again, rest.timed_out());
             state.idle -= 1;
             continue;
         };
+        has_rested = false;
         let number = state.begun;
         state.begun += 1;
         state.running.insert(number, Running { since: Instant::now(), thread, is_slow: false });
@@ -308,7 +320,8 @@ fn work(shared: &Shared) {
         drop(catch_unwind(AssertUnwindSafe(job)));
         state = shared.state();
         // A thread that has given way cannot take that back.
-        if state.running.remove(&number).is_some_and(|running| running.is_slow) {
+        let gave_way = state.running.remove(&number).is_some_and(|running| running.is_slow);
+        if gave_way && shared.is_for_quick_jobs() {
             break;
         }
     }
@@ -335,8 +348,10 @@ fn supervise(shared: &Arc<Shared>) {
         let late = state.running.values_mut().filter(|running| !running.is_slow && running.since.elapsed() > SLOW);
         for running in late {
             running.is_slow = true;
-            // Under the lock: so the thread is still that of this job.
-            give_way(running.thread);
+            if shared.is_for_quick_jobs() {
+                // Under the lock: so the thread is still that of this job.
+                give_way(running.thread);
+            }
         }
         let is_stuck = progress < state.threads as u64 || state.threads < shared.cores;
         if is_stuck && !state.waiting.is_empty() && state.idle == 0 && state.threads < shared.limit {
