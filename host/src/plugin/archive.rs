@@ -34,11 +34,6 @@ pub struct Kept {
     pub rolled_back_from: bool,
 }
 
-/// Enough of a digest for a person. What stands in a record may be no digest.
-pub(super) fn short(digest: &str) -> &str {
-    digest.get(..12).unwrap_or(digest)
-}
-
 /// The word that an earlier generation runs in place of what is in the folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {

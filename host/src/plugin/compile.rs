@@ -37,8 +37,13 @@ impl Digest {
     /// Enough of it for a person.
     #[must_use]
     pub fn short(&self) -> &str {
-        &self.0[..12]
+        short(&self.0)
     }
+}
+
+/// Enough of a digest for a person. What stands in a file may be no digest.
+pub(super) fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 fn hex(bytes: &[u8]) -> String {

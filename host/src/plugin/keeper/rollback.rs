@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use super::loading::{blocking, check_place};
 use super::{Declare, Folder, Keeper, Rehearse, Status, SwapError};
-use crate::plugin::archive::{Kept, Pin, Record, short};
-use crate::plugin::compile::Digest;
+use crate::plugin::archive::{Kept, Pin, Record};
+use crate::plugin::compile::{Digest, short};
 use crate::plugin::folder::Seen;
 use crate::plugin::generation::Generation;
 
