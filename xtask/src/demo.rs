@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::guests;
-use crate::steps::{build_host, say, target};
+use crate::steps::{say, target};
 use hook::Hook;
 use host::Host;
 
@@ -27,8 +27,7 @@ const PLUGINS: [&str; 3] = ["registration", "registration-handler", "registratio
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let built = guests::build_all()?;
-    build_host()?;
+    let built = guests::build_all_beside_host()?;
     let home = target().join("demo");
     let hook = Hook::start()?;
     let plugins = prepare(&home, &built, &hook)?;

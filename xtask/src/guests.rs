@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use sandbus_toolchain::{Artifact, BuildReport, Project, Source, Toolchain};
 
-use crate::steps::{root, say, step, target};
+use crate::steps::{build_host, root, say, step, target};
 
 /// The packages whose guests are built: the examples under `plugins/`, and the tests' own.
 const TEST_GUESTS: &str = "sandbus-test-guests";
@@ -25,6 +25,15 @@ pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
         Ok(plugins.iter().chain(&guests).try_for_each(|artifact| artifact.place(&all).map(drop))?)
     })?;
     Ok(all)
+}
+
+/// Builds all guests, and the host at the same time: neither keeps all cores busy by itself.
+pub(crate) fn build_all_beside_host() -> anyhow::Result<PathBuf> {
+    std::thread::scope(|scope| {
+        let guests = scope.spawn(build_all);
+        build_host()?;
+        guests.join().map_err(|_| anyhow!("the build of the guests ended with a panic"))?
+    })
 }
 
 /// Every crate under `plugins/`.

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use crate::guests;
-use crate::steps::{build_host, cargo, step, target};
+use crate::steps::{cargo, step, target};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -17,8 +17,7 @@ pub(crate) struct Arguments {
 
 /// Every test: unit, property and end-to-end, and the faults in short.
 pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
-    let plugins = guests::build_all()?;
-    build_host()?;
+    let plugins = guests::build_all_beside_host()?;
     let mut command = vec!["test", "--quiet", "--workspace"];
     command.extend(arguments.rest.iter().map(String::as_str));
     step("running the tests", || cargo(&command, &variables(&plugins)))?;
@@ -28,8 +27,7 @@ pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The faults, at length unless `--short` is given.
 pub(crate) fn torture(arguments: &Arguments) -> anyhow::Result<()> {
-    let plugins = guests::build_all()?;
-    build_host()?;
+    let plugins = guests::build_all_beside_host()?;
     run_torture(&plugins, &arguments.rest)
 }
 

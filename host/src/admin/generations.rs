@@ -14,9 +14,6 @@ use crate::plugin::{CanaryRule, FILE_LIMIT_BYTES, RollbackError, RolledBack};
 use crate::problem::Problem;
 use crate::server::{HttpLimits, read_body};
 
-/// The most events that a canary handles.
-const MOST_EVENTS: usize = 10_000;
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Goal {
@@ -60,8 +57,8 @@ pub(super) async fn canary(
     let live = admin.registry.snapshot().plugins.get(&name).cloned();
     let live = live.ok_or_else(|| Problem::not_found(format!("there is no plugin `{name}`")))?;
     let last = past.last.unwrap_or(CanaryRule::default().last);
-    if last > MOST_EVENTS {
-        let detail = format!("a canary handles {MOST_EVENTS} events at most");
+    if last > CanaryRule::MOST_EVENTS {
+        let detail = format!("a canary handles {} events at most", CanaryRule::MOST_EVENTS);
         return Err(Problem::bad_request("invalid-query", detail));
     }
     let max_body_bytes = usize::try_from(FILE_LIMIT_BYTES).unwrap_or(usize::MAX);

@@ -11,9 +11,6 @@ use super::sidecar::{CanaryRule, Sidecar, SubscriptionOverrides};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, Target};
 
-/// The most events that a canary handles, as over the admin interface: the swap waits for it.
-const MOST_EVENTS: usize = 10_000;
-
 /// What applies to every plugin that says nothing else.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
@@ -95,7 +92,7 @@ pub enum Mismatch {
     #[error("rollback.failures_percent is {0}; it is from 1 to 100")]
     Percent(u32),
     /// A canary would take too long.
-    #[error("canary.last is {0}; a canary handles {MOST_EVENTS} events at most")]
+    #[error("canary.last is {0}; a canary handles {most} events at most", most = CanaryRule::MOST_EVENTS)]
     TooManyEvents(usize),
     /// A rule for a subscription is malformed.
     #[error("subscription `{0}`: {1}")]
@@ -122,7 +119,7 @@ impl Settings {
         if let Some(rule) = sidecar.rollback.filter(|rule| !(1..=100).contains(&rule.failures_percent)) {
             return Err(Mismatch::Percent(rule.failures_percent));
         }
-        if let Some(rule) = sidecar.canary.filter(|rule| rule.last > MOST_EVENTS) {
+        if let Some(rule) = sidecar.canary.filter(|rule| rule.last > CanaryRule::MOST_EVENTS) {
             return Err(Mismatch::TooManyEvents(rule.last));
         }
         let publish = sidecar.grants.publish.clone().unwrap_or_else(|| descriptor.publishes.clone());

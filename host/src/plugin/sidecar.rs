@@ -66,6 +66,11 @@ pub struct CanaryRule {
     pub differences: usize,
 }
 
+impl CanaryRule {
+    /// The most events that a canary handles: somebody waits for it.
+    pub const MOST_EVENTS: usize = 10_000;
+}
+
 impl Default for CanaryRule {
     fn default() -> Self {
         Self { last: 100, differences: 0 }
