@@ -247,7 +247,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
             return QUIET;
         }
         // Whoever has no place is looked at when a load ends.
-        let has_place = self.loads.len() < self.at_once;
+        let has_place = self.has_place(true);
         let free = self.files.iter().filter(|(stem, _)| has_place && !self.loads.contains_key(*stem));
         let next = free.filter_map(|(_, known)| known.again()).min();
         next.map_or(POLL, |next| next.saturating_duration_since(Instant::now()).clamp(QUIET, POLL))
@@ -277,8 +277,10 @@ impl<W: Declare + Rehearse> Keeper<W> {
                 }
                 continue;
             }
-            match self.files.entry(stem.clone()).or_default().next(&seen, now) {
-                Next::Load if self.loads.len() < self.at_once => self.begin(stem, seen),
+            let known = self.files.entry(stem.clone()).or_default();
+            let (next, is_again) = (known.next(&seen, now), known.done.as_ref() == Some(&seen));
+            match next {
+                Next::Load if self.has_place(is_again) => self.begin(stem, seen, is_again),
                 Next::Load | Next::Rest => {}
                 Next::Wait => pending = true,
             }
@@ -322,7 +324,14 @@ impl<W: Declare + Rehearse> Keeper<W> {
         }
     }
 
-    fn begin(&mut self, stem: String, seen: Seen) {
+    /// Whether another file may be loaded. Of those that were refused one is tried again at a time: so the order of
+    /// the files decides which of two takes over what has become free.
+    fn has_place(&self, is_again: bool) -> bool {
+        let waits = is_again && self.loads.values().any(|loading| loading.is_again);
+        self.loads.len() < self.at_once && !waits
+    }
+
+    fn begin(&mut self, stem: String, seen: Seen, is_again: bool) {
         let load = Load {
             source: self.source(&stem, seen.has_sidecar()),
             registry: self.registry.clone(),
@@ -330,7 +339,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
             wings: Arc::clone(&self.wings),
             outdated: CancellationToken::new(),
         };
-        self.loads.insert(stem, Loading::begin(seen, load));
+        self.loads.insert(stem, Loading::begin(seen, is_again, load));
     }
 
     fn source(&self, stem: &str, has_sidecar: bool) -> Source {

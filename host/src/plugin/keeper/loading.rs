@@ -28,6 +28,8 @@ pub(super) struct Loading {
     /// The file as it was when that began.
     pub(super) seen: Seen,
     pub(super) started: Instant,
+    /// Whether it was refused before, and has not changed.
+    pub(super) is_again: bool,
     /// Whether a name or a route has become free since.
     pub(super) has_vacancy: bool,
     outdated: CancellationToken,
@@ -36,10 +38,10 @@ pub(super) struct Loading {
 
 impl Loading {
     /// Begins to load a file.
-    pub(super) fn begin<W: Rehearse>(seen: Seen, load: Load<W>) -> Self {
+    pub(super) fn begin<W: Rehearse>(seen: Seen, is_again: bool, load: Load<W>) -> Self {
         let (started, outdated) = (Instant::now(), load.outdated.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(load.run()));
-        Self { seen, started, has_vacancy: false, outdated, task }
+        Self { seen, started, is_again, has_vacancy: false, outdated, task }
     }
 
     /// Nobody wants what comes of it any more. What compiles goes on to its end, so that there are never more
