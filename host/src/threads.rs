@@ -1,6 +1,6 @@
 //! The threads on which guests run.
 //!
-//! They stand in lanes: a quick job never waits behind one of many, nor behind a slow one, and goes first
+//! They stand in three lanes: a quick job never waits behind one of many, nor behind a slow one, and goes first
 //! where they want the same core. In each lane there are as many threads as there are cores, and they stay: with
 //! more of them, what is quick would pay for being switched to and fro. More are started only while those that
 //! run get nowhere, because what they run is slow or waits, up to one for each place that there is for an
@@ -66,59 +66,38 @@ pub enum Lane {
     Many,
     /// It belongs to a plugin that has been slow: it gives way, and has a tenth of a core for certain.
     Slow,
-    /// It belongs to a plugin whose invocations had to be ended: it has the time that nobody else wants.
-    Unruly,
 }
 
-/// How a plugin's invocations have behaved lately, which decides the lane of its next ones.
+/// How quick a plugin's invocations have been lately, which decides the lane of its next ones.
 ///
-/// One that takes long, or has to be ended, may have waited for a core. The next one that does, while the first is
-/// not made up for, decides, until enough of them have been quick, or have ended by themselves.
+/// One that takes long may have waited for a core. The next one that does, while the first is not made up for,
+/// makes the plugin a slow one, until enough of them have been quick.
 #[derive(Debug, Default)]
 pub struct Pace {
-    slow: Debt,
-    ended: Debt,
+    /// How many quick invocations are owed.
+    owed: AtomicU32,
 }
 
-/// How many better invocations are owed.
-#[derive(Debug, Default)]
-struct Debt(AtomicU32);
-
-impl Debt {
-    /// So many good invocations make up for a bad one.
+impl Pace {
+    /// So many quick invocations make up for a slow one.
     const PENANCE: u32 = 32;
     /// More than this is never owed.
     const MOST: u32 = 3 * Self::PENANCE;
 
-    fn note(&self, is_bad: bool) {
-        let owed = self.0.load(Ordering::Relaxed);
-        let now = if is_bad { (owed + Self::PENANCE).min(Self::MOST) } else { owed.saturating_sub(1) };
+    /// Notes how long an invocation took.
+    pub fn note(&self, took: Duration) {
+        let owed = self.owed.load(Ordering::Relaxed);
+        let now = if took > SLOW { (owed + Self::PENANCE).min(Self::MOST) } else { owed.saturating_sub(1) };
         if now != owed {
             // Of two that end at once one may not count: it is a rule of thumb.
-            self.0.store(now, Ordering::Relaxed);
+            self.owed.store(now, Ordering::Relaxed);
         }
-    }
-
-    fn is_heavy(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > Self::PENANCE
-    }
-}
-
-impl Pace {
-    /// Notes how long an invocation took, and whether it had to be ended, as out of time or of memory.
-    pub fn note(&self, took: Duration, was_ended: bool) {
-        self.slow.note(took > SLOW);
-        self.ended.note(was_ended);
     }
 
     /// The lane of the next invocation.
     #[must_use]
     pub fn lane(&self) -> Lane {
-        match (self.ended.is_heavy(), self.slow.is_heavy()) {
-            (true, _) => Lane::Unruly,
-            (false, true) => Lane::Slow,
-            (false, false) => Lane::Quick,
-        }
+        if self.owed.load(Ordering::Relaxed) > Self::PENANCE { Lane::Slow } else { Lane::Quick }
     }
 }
 
@@ -132,7 +111,6 @@ struct Owner {
     quick: Arc<Shared>,
     many: Arc<Shared>,
     slow: Arc<Shared>,
-    unruly: Arc<Shared>,
 }
 
 impl Owner {
@@ -141,7 +119,6 @@ impl Owner {
             Lane::Quick => &self.quick,
             Lane::Many => &self.many,
             Lane::Slow => &self.slow,
-            Lane::Unruly => &self.unruly,
         }
     }
 }
@@ -212,9 +189,7 @@ impl Threads {
     /// If none can be started.
     pub fn new(limit: usize) -> std::io::Result<Self> {
         let start = |lane| start_lane(lane, limit);
-        let [quick, many] = [start(Lane::Quick)?, start(Lane::Many)?];
-        let [slow, unruly] = [start(Lane::Slow)?, start(Lane::Unruly)?];
-        Ok(Self(Arc::new(Owner { quick, many, slow, unruly })))
+        Ok(Self(Arc::new(Owner { quick: start(Lane::Quick)?, many: start(Lane::Many)?, slow: start(Lane::Slow)? })))
     }
 
     /// How many threads run at once without hindering each other.
@@ -274,7 +249,7 @@ impl Shared {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        for shared in [&self.quick, &self.many, &self.slow, &self.unruly] {
+        for shared in [&self.quick, &self.many, &self.slow] {
             shared.state().closed = true;
             shared.work.notify_all();
             shared.look.notify_all();
@@ -380,20 +355,6 @@ fn enter(lane: Lane) {
         Lane::Quick => {}
         Lane::Many => set_level(this_thread(), MANY_LEVEL),
         Lane::Slow => set_level(this_thread(), SLOW_LEVEL),
-        Lane::Unruly => idle(),
-    }
-}
-
-/// Lets everybody else go before the present thread, and at once: at any nice level it would have its turn first.
-#[cfg(target_os = "linux")]
-fn idle() {
-    use thread_priority::{
-        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
-        thread_native_id,
-    };
-    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy) {
-        tracing::debug!(?error, "an unruly guest's thread does not give way");
     }
 }
 
@@ -471,18 +432,16 @@ mod tests {
     }
 
     #[test]
-    fn bad_invocations_are_made_up_for_by_good_ones() {
-        for (took, was_ended, lane) in [(SLOW * 2, false, Lane::Slow), (SLOW * 2, true, Lane::Unruly)] {
-            let pace = Pace::default();
-            pace.note(took, was_ended);
-            assert_eq!(pace.lane(), Lane::Quick, "one is none");
-            pace.note(took, was_ended);
-            for _ in 0..Debt::PENANCE {
-                assert_eq!(pace.lane(), lane);
-                pace.note(SLOW / 2, false);
-            }
-            assert_eq!(pace.lane(), Lane::Quick);
+    fn slow_invocations_are_made_up_for_by_quick_ones() {
+        let pace = Pace::default();
+        pace.note(SLOW * 2);
+        assert_eq!(pace.lane(), Lane::Quick, "one is none");
+        pace.note(SLOW * 2);
+        for _ in 0..Pace::PENANCE {
+            assert_eq!(pace.lane(), Lane::Slow);
+            pace.note(SLOW / 2);
         }
+        assert_eq!(pace.lane(), Lane::Quick);
     }
 
     #[tokio::test]

@@ -393,24 +393,16 @@ impl Generation {
         let started = Instant::now();
         let returned = call(&mut instance);
         let took = started.elapsed();
-        let note = |failure: Option<&Failure>| {
-            let was_ended = failure.is_some_and(|it| matches!(it.cause, Cause::Timeout | Cause::OutOfMemory));
-            if let Some(pace) = pace {
-                pace.note(took, was_ended);
-            }
-        };
+        if let Some(pace) = pace {
+            pace.note(took);
+        }
         match returned {
             Ok(value) => {
-                note(None);
                 let asked = instance.store.data_mut().end();
                 *live = Some(instance);
                 (Ok(value), asked)
             }
-            Err(error) => {
-                let failure = Ended::of(&error, instance.store.data()).failure(timeout);
-                note(Some(&failure));
-                (Err(failure), Default::default())
-            }
+            Err(error) => (Err(Ended::of(&error, instance.store.data()).failure(timeout)), Default::default()),
         }
     }
 
