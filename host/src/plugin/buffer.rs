@@ -297,6 +297,7 @@ mod tests {
         buffer.set("a".into(), vec![0; 9]).unwrap();
         buffer.set("b".into(), vec![0; 80]).unwrap();
     }
+
     #[test]
     fn reads_are_bounded_too() {
         let mut buffer = buffer(&[]);

@@ -6,6 +6,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::header::{self, HeaderName};
 use hyper::http::{Method, Request, Response, Uri};
 use reqwest::Body;
+use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
 
 use super::bindings::sandbus::plugin::client;
 use super::imports::Invocation;
@@ -68,19 +69,10 @@ fn request_of(request: client::Request) -> Result<Request<Body>, client::Error> 
     builder.body(body.into()).map_err(|error| invalid(error.to_string()))
 }
 
-/// Headers by which a request would go elsewhere than its address says, which is what was granted, or that belong to
-/// the connection (RFC 9110, section 7.6.1).
+/// Headers that are no guest's: those that `wasi:http` refuses, by which a request would go elsewhere than was granted,
+/// and what follows from the body and the connection.
 fn is_reserved(name: &HeaderName) -> bool {
-    const RESERVED: [HeaderName; 7] = [
-        header::HOST,
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
-    RESERVED.contains(name) || ["keep-alive", "proxy-connection"].contains(&name.as_str())
+    DEFAULT_FORBIDDEN_HEADERS.contains(name) || [header::CONTENT_LENGTH, header::TE].contains(name)
 }
 
 async fn answer_of(response: Response<Body>, limit_bytes: usize) -> Result<client::Answer, client::Error> {
@@ -123,7 +115,16 @@ mod tests {
                 timeout_ms: None,
             })
         };
-        for header in ["Host", "connection", "Transfer-Encoding", "keep-alive", "content-length", "bad header"] {
+        for header in [
+            "Host",
+            "connection",
+            "Transfer-Encoding",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "content-length",
+            "bad header",
+        ] {
             assert!(matches!(request(header), Err(client::Error::Invalid(_))), "{header}");
         }
         assert_eq!(request("X-Tenant").unwrap().headers()["x-tenant"], "admin.internal");
