@@ -13,7 +13,7 @@ static plugin_string_t text(const char *characters) {
 void exports_sandbus_plugin_descriptor_describe(exports_sandbus_plugin_descriptor_descriptor_t *self) {
   // What is not named is zero: no routes, no schedules, and each option left out.
   memset(self, 0, sizeof *self);
-  self->name = text("counter");
+  self->name = text("counter-c");
   self->version = text("1.0.0");
   exports_sandbus_plugin_descriptor_subscription_t *all = calloc(1, sizeof *all);
   all->name = text("all");

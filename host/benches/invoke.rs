@@ -15,23 +15,20 @@
 
 mod common;
 mod floor;
+mod invocation;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use sandbus_host::clock::Timestamp;
-use sandbus_host::event::{Event, Logged, Position};
-use sandbus_host::outcome::{Listing, Outcome, StateError, StateView, Version};
-use sandbus_host::plugin::{Call, Defaults, EngineConfig, Generation, Limits, Loader, Sidecar, World};
 use sandbus_tests::measure::{Goal, Report, in_turn};
+
+use invocation::{ENGINE, handle, load, registered};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CALLS: u32 = 5_000;
 const ROUNDS: usize = 15;
-const ENGINE: EngineConfig = EngineConfig { concurrency: 64, memory_bytes: 512 << 20, source_lines: false };
 
 fn main() {
     let bytes = common::guest("registration-handler");
@@ -39,8 +36,8 @@ fn main() {
     let generation = load(&bytes, cache.path());
     let component = wit_component::ComponentEncoder::default().module(&bytes).unwrap().encode().unwrap();
     let floor = floor::Floor::new(&component, &sandbus_host::plugin::engine_settings(ENGINE));
-    let event = Arc::new(registered());
-    let logged = Logged { position: Position(1), stored_at: Timestamp(1), event: Arc::clone(&event) };
+    let logged = registered();
+    let event = Arc::clone(&logged.event);
     let microseconds = |call: &mut dyn FnMut()| {
         let started = Instant::now();
         for _ in 0..CALLS {
@@ -65,47 +62,4 @@ fn main() {
     report.figure("the host, call of a reused instance, µs", &reused);
     report.goal("host / bare, fresh", &host.over(&bare), Goal::AtMost(1.3));
     println!("{report}");
-}
-
-fn load(bytes: &[u8], cache: &std::path::Path) -> Generation {
-    let count = |number| NonZeroU32::new(number).unwrap();
-    let defaults = Defaults {
-        limits: Limits::default(),
-        subscription_concurrency: count(16),
-        plugin_concurrency: count(32),
-        memory_ceiling_bytes: ENGINE.memory_bytes,
-    };
-    let loader = Loader::new(ENGINE, cache.to_owned(), defaults, World::default()).unwrap();
-    loader.load(bytes, &Sidecar::default()).unwrap()
-}
-
-fn registered() -> Event {
-    Event {
-        id: "0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b".to_owned(),
-        source: "/bench".to_owned(),
-        event_type: "user.registered".to_owned(),
-        datacontenttype: Some("application/json".to_owned()),
-        data: Some(br#"{"user_id":"1","name":"Ada","email":"ada@example.com"}"#.to_vec()),
-        ..Event::default()
-    }
-}
-
-fn handle(generation: &Generation, logged: &Logged, live: &mut Option<sandbus_host::plugin::Live>) {
-    let call = Call { logged, subscription: "user_registered", attempt: 1, replay: None };
-    let handled = generation.handle_event(&call, Duration::from_secs(10), Box::new(Empty), live);
-    assert_eq!(handled.outcome, Outcome::Ack);
-    assert_eq!(handled.effects.publishes.len(), 1);
-}
-
-/// A state without anything in it.
-struct Empty;
-
-impl StateView for Empty {
-    fn get(&mut self, _: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
-        Ok((None, Version(0)))
-    }
-
-    fn keys(&mut self, _: Option<&str>, _: usize) -> Result<(Vec<String>, Listing), StateError> {
-        Ok((Vec::new(), Listing::default()))
-    }
 }

@@ -7,17 +7,20 @@
 //! invocation. A thread whose job takes long gives way to all others, and ends with that job unless it had given way
 //! before.
 
+mod pace;
+
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+pub use pace::{Lane, Pace, Turn};
 
 /// How often the threads are looked at while jobs wait or run.
 const LOOK: Duration = Duration::from_millis(2);
@@ -26,6 +29,8 @@ const LOOK: Duration = Duration::from_millis(2);
 const REST: Duration = Duration::from_secs(5);
 /// A job that takes longer than this is slow.
 const SLOW: Duration = Duration::from_millis(10);
+/// One that takes longer than this is slow beyond doubt.
+const VERY_SLOW: Duration = Duration::from_millis(100);
 /// How much one of many jobs gives way, how much one that is slow or turns out to be, and how much a compiler: nice
 /// levels, of which the last is 19. A guest that is slow has a tenth of a core for certain, and more where nobody
 /// else wants it: with less, what other programs do would have it run out of time.
@@ -54,50 +59,6 @@ impl Capacity {
     /// If no thread can be started.
     pub fn new(concurrency: usize) -> std::io::Result<Self> {
         Ok(Self { places: Arc::new(Semaphore::new(concurrency)), threads: Threads::new(concurrency)? })
-    }
-}
-
-/// Which threads run a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    /// Somebody waits for it, and it is likely to be quick.
-    Quick,
-    /// It is one of many that wait: all of them together are what matters.
-    Many,
-    /// It belongs to a plugin that has been slow: it gives way, and has a tenth of a core for certain.
-    Slow,
-}
-
-/// How quick a plugin's invocations have been lately, which decides the lane of its next ones.
-///
-/// One that takes long may have waited for a core. The next one that does, while the first is not made up for,
-/// makes the plugin a slow one, until enough of them have been quick.
-#[derive(Debug, Default)]
-pub struct Pace {
-    /// How many quick invocations are owed.
-    owed: AtomicU32,
-}
-
-impl Pace {
-    /// So many quick invocations make up for a slow one.
-    const PENANCE: u32 = 32;
-    /// More than this is never owed.
-    const MOST: u32 = 3 * Self::PENANCE;
-
-    /// Notes how long an invocation took.
-    pub fn note(&self, took: Duration) {
-        let owed = self.owed.load(Ordering::Relaxed);
-        let now = if took > SLOW { (owed + Self::PENANCE).min(Self::MOST) } else { owed.saturating_sub(1) };
-        if now != owed {
-            // Of two that end at once one may not count: it is a rule of thumb.
-            self.owed.store(now, Ordering::Relaxed);
-        }
-    }
-
-    /// The lane of the next invocation.
-    #[must_use]
-    pub fn lane(&self) -> Lane {
-        if self.owed.load(Ordering::Relaxed) > Self::PENANCE { Lane::Slow } else { Lane::Quick }
     }
 }
 
@@ -157,7 +118,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<(Turn, Job)>,
     threads: usize,
     idle: usize,
     /// Jobs that run, by number.
@@ -179,6 +140,9 @@ impl std::fmt::Debug for State {
 struct Running {
     since: Instant,
     thread: ThreadId,
+    pace: Option<Arc<Pace>>,
+    /// A core that its plugin has for what is slow, until the job is seen to wait.
+    core: Option<OwnedSemaphorePermit>,
     is_slow: bool,
 }
 
@@ -198,20 +162,24 @@ impl Threads {
         self.0.quick.cores
     }
 
-    /// Runs a job.
-    pub fn run<T: Send + 'static>(&self, lane: Lane, job: impl FnOnce() -> T + Send + 'static) -> JobHandle<T> {
+    /// Runs a job when it is its turn.
+    pub fn run<T: Send + 'static>(&self, turn: Turn, job: impl FnOnce() -> T + Send + 'static) -> JobHandle<T> {
         let (result, ended) = oneshot::channel();
-        put(self.0.lane(lane), Box::new(move || drop(result.send(job()))));
+        put(self.0.lane(turn.lane), (turn, Box::new(move || drop(result.send(job())))));
         JobHandle(ended)
     }
 }
 
+/// How many cores there are for this process.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 fn start_lane(lane: Lane, limit: usize) -> std::io::Result<Arc<Shared>> {
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shared = Arc::new(Shared {
         lane,
         runtime: Handle::try_current().ok(),
-        cores: cores.min(limit),
+        cores: cores().min(limit),
         limit,
         state: Mutex::default(),
         work: Condvar::new(),
@@ -222,7 +190,7 @@ fn start_lane(lane: Lane, limit: usize) -> std::io::Result<Arc<Shared>> {
     Ok(shared)
 }
 
-fn put(shared: &Arc<Shared>, job: Job) {
+fn put(shared: &Arc<Shared>, job: (Turn, Job)) {
     let mut state = shared.state();
     state.waiting.push_back(job);
     if state.unsupervised {
@@ -275,7 +243,7 @@ fn work(shared: &Shared) {
     enter(shared.lane);
     let (mut state, mut has_rested) = (shared.state(), false);
     loop {
-        let Some(job) = state.waiting.pop_front() else {
+        let Some((turn, job)) = state.waiting.pop_front() else {
             let is_extra = state.threads > shared.cores;
             if state.closed || is_extra && has_rested {
                 break;
@@ -289,7 +257,8 @@ fn work(shared: &Shared) {
         has_rested = false;
         let number = state.begun;
         state.begun += 1;
-        state.running.insert(number, Running { since: Instant::now(), thread, is_slow: false });
+        let Turn { pace, core, .. } = turn;
+        state.running.insert(number, Running { since: Instant::now(), thread, pace, core, is_slow: false });
         drop(state);
         // A panic was reported when it happened; whoever waits for the result is told by its absence.
         drop(catch_unwind(AssertUnwindSafe(job)));
@@ -326,6 +295,19 @@ fn supervise(shared: &Arc<Shared>) {
             if shared.is_for_quick_jobs() {
                 // Under the lock: so the thread is still that of this job.
                 give_way(running.thread);
+            }
+        }
+        for running in state.running.values_mut() {
+            // Before it ends, which may be long after, others of its plugin know better.
+            if running.since.elapsed() > VERY_SLOW
+                && let Some(pace) = running.pace.take()
+            {
+                pace.note(running.since.elapsed());
+            }
+        }
+        for running in state.running.values_mut().filter(|running| running.core.is_some()) {
+            if running.since.elapsed() > LOOK && is_asleep(running.thread) {
+                running.core = None;
             }
         }
         let is_stuck = progress < state.threads as u64 || state.threads < shared.cores;
@@ -377,6 +359,18 @@ fn set_level(thread: ThreadId, level: i32) {
     }
 }
 
+/// Whether a thread of this process waits for something other than a core or the disk (proc(5)).
+#[cfg(target_os = "linux")]
+fn is_asleep(thread: ThreadId) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{}/stat", thread.as_raw_nonzero()));
+    // The name comes before the state, in parentheses, and may have some of its own.
+    stat.is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('S')))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_asleep(_: ThreadId) -> bool {
+    true
+}
 #[cfg(not(target_os = "linux"))]
 fn enter(_: Lane) {}
 #[cfg(not(target_os = "linux"))]
@@ -391,9 +385,9 @@ mod tests {
     #[tokio::test]
     async fn a_job_runs_and_a_panic_is_told() {
         let threads = Threads::new(4).unwrap();
-        assert_eq!(threads.run(Lane::Quick, || 6 * 7).await.unwrap(), 42);
-        assert!(threads.run(Lane::Quick, || panic!("as ordered")).await.is_err());
-        assert_eq!(threads.run(Lane::Quick, || 1).await.unwrap(), 1, "others are not concerned");
+        assert_eq!(threads.run(Turn::of(Lane::Quick), || 6 * 7).await.unwrap(), 42);
+        assert!(threads.run(Turn::of(Lane::Quick), || panic!("as ordered")).await.is_err());
+        assert_eq!(threads.run(Turn::of(Lane::Quick), || 1).await.unwrap(), 1, "others are not concerned");
     }
 
     #[tokio::test]
@@ -403,7 +397,7 @@ mod tests {
         let jobs: Vec<_> = (0..16)
             .map(|_| {
                 let all = Arc::clone(&all);
-                threads.run(Lane::Many, move || all.wait().is_leader())
+                threads.run(Turn::of(Lane::Many), move || all.wait().is_leader())
             })
             .collect();
         let mut leaders = 0;
@@ -421,27 +415,49 @@ mod tests {
         let slow: Vec<_> = (0..8)
             .map(|_| {
                 let held = Arc::clone(&held);
-                threads.run(Lane::Slow, move || held.lock().unwrap().recv().is_err())
+                threads.run(Turn::of(Lane::Slow), move || held.lock().unwrap().recv().is_err())
             })
             .collect();
-        assert_eq!(threads.run(Lane::Quick, || 1).await.unwrap(), 1, "though no slow one has come to its end");
+        assert_eq!(
+            threads.run(Turn::of(Lane::Quick), || 1).await.unwrap(),
+            1,
+            "though no slow one has come to its end"
+        );
         drop(gate);
         for job in slow {
             assert!(job.await.unwrap());
         }
     }
 
-    #[test]
-    fn slow_invocations_are_made_up_for_by_quick_ones() {
-        let pace = Pace::default();
-        pace.note(SLOW * 2);
-        assert_eq!(pace.lane(), Lane::Quick, "one is none");
-        pace.note(SLOW * 2);
-        for _ in 0..Pace::PENANCE {
-            assert_eq!(pace.lane(), Lane::Slow);
-            pace.note(SLOW / 2);
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_slow_plugin_waits_for_its_own_that_run_and_not_for_those_that_wait() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let soon = Duration::from_millis(50);
+        let (threads, pace) = (Threads::new(cores() + 1).unwrap(), Arc::new(Pace::default()));
+        pace.note(VERY_SLOW);
+        pace.note(VERY_SLOW);
+        let runs = Arc::new(AtomicBool::new(true));
+        let (gate, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let mut jobs = Vec::new();
+        while let Ok(turn) = tokio::time::timeout(soon, pace.turn()).await {
+            let (runs, held) = (Arc::clone(&runs), Arc::clone(&held));
+            jobs.push(threads.run(turn, move || {
+                while runs.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+                held.lock().unwrap().recv().is_err()
+            }));
         }
-        assert_eq!(pace.lane(), Lane::Quick);
+        assert_eq!(jobs.len(), (cores() - 1).max(1));
+        runs.store(false, Ordering::Relaxed);
+        assert_eq!(pace.turn().await.lane, Lane::Slow, "though none of them has come to its end");
+        drop(gate);
+        for job in jobs {
+            assert!(job.await.unwrap());
+        }
     }
 
     #[tokio::test]
@@ -451,7 +467,7 @@ mod tests {
         let jobs: Vec<_> = (0..60)
             .map(|_| {
                 let (running, most) = (Arc::clone(&running), Arc::clone(&most));
-                threads.run(Lane::Quick, move || {
+                threads.run(Turn::of(Lane::Quick), move || {
                     let now = {
                         let mut running = running.lock().unwrap();
                         *running += 1;

@@ -14,6 +14,7 @@
 )]
 
 mod cold;
+mod developing;
 mod durable_publish;
 mod flow;
 mod http_service;
@@ -29,7 +30,7 @@ mod variants;
 /// A benchmark: its name, and what prints its tables.
 type Benchmark = (&'static str, fn());
 
-const BENCHMARKS: [Benchmark; 8] = [
+const BENCHMARKS: [Benchmark; 9] = [
     ("durable-publish", durable_publish::run),
     ("http-service", http_service::run),
     ("latency", latency::run),
@@ -38,6 +39,7 @@ const BENCHMARKS: [Benchmark; 8] = [
     ("scale", scale::run),
     ("neighbours", neighbours::run),
     ("cold", cold::run),
+    ("developing", developing::run),
 ];
 
 fn main() {

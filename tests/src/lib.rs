@@ -15,6 +15,7 @@
     reason = "a harness fails by panicking"
 )]
 
+pub mod languages;
 mod listener;
 pub mod measure;
 mod process;
@@ -111,8 +112,15 @@ impl Setup {
     /// Starts `sandbus dev` on the directory of the test, and waits until it listens.
     #[must_use]
     pub fn develop(self) -> Host {
+        self.develop_project(Path::new("."))
+    }
+
+    /// Starts `sandbus dev` on a project, and waits until it listens.
+    #[must_use]
+    pub fn develop_project(self, project: &Path) -> Host {
         let directory = self.directory;
-        let process = Process::develop(directory.path()).unwrap_or_else(|log| panic!("it does not start:\n{log}"));
+        let process = Process::develop(directory.path(), project);
+        let process = process.unwrap_or_else(|log| panic!("it does not start:\n{log}"));
         Host { directory, process, agent: agent() }
     }
 

@@ -150,9 +150,9 @@ impl Process {
         Launch::serve(directory).args(["--log", "debug,hyper=info"]).spawn().wait()
     }
 
-    /// The same for a developer: what is in the directory is built first.
-    pub(crate) fn develop(directory: &Path) -> Result<Self, String> {
-        let arguments = ["dev", "--log-format", "json"].map(OsString::from).to_vec();
+    /// The same for a developer: what is in the project's directory is built first.
+    pub(crate) fn develop(directory: &Path, project: &Path) -> Result<Self, String> {
+        let arguments = vec!["dev".into(), "--log-format".into(), "json".into(), project.into()];
         Launch { directory: directory.to_owned(), arguments, environment: Vec::new() }.spawn().wait()
     }
 

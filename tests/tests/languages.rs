@@ -6,13 +6,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use sandbus_tests::{Setup, binary, eventually};
+use sandbus_tests::languages::{Language, root};
+use sandbus_tests::{Setup, binary, eventually, put};
 use sandbus_toolchain::Project;
 use serde_json::{Value, json};
-
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
 
 /// Runs a program in a directory, and expects that it succeeds.
 fn run(directory: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -24,10 +21,17 @@ fn run(directory: &Path, program: &str, arguments: &[&str], variables: &[(&str, 
     output
 }
 
+/// Languages that no plugin of the example is written in.
+const FURTHER: [Language; 4] = [Language::C, Language::Go, Language::PlainJavaScript, Language::StarlingMonkey];
+
 #[test]
-fn plugins_of_several_languages_take_part_in_one_flow() {
+fn plugins_of_all_languages_take_part_in_one_flow() {
     let setup = Setup::new().plugin("registration").plugin("registration-handler");
-    let host = setup.plugin("verification").plugin("audit").start();
+    let setup = setup.plugin("verification").plugin("audit");
+    for language in FURTHER {
+        put(&setup.path().join(format!("plugins/{}.wasm", language.plugin())), &language.counter());
+    }
+    let host = setup.start();
     let answer = host.post("/register", json!({ "name": "Ada", "email": "ada@example.com" }));
     assert_eq!(answer.status, 201);
     let (user, flow) = (answer.json()["user_id"].clone(), answer.json()["event_id"].clone());
@@ -54,6 +58,19 @@ fn plugins_of_several_languages_take_part_in_one_flow() {
     assert_eq!(trail[1]["flow"], flow);
     assert_eq!(host.get("/audit").json()["user.verified"], 1);
     assert_eq!(host.get("/audit/nobody").status, 404);
+
+    // The others count: those without an SDK every event of users, by its type.
+    let logged = |language: Language, words: &str| {
+        let plugin = format!("\"plugin\":\"{}\"", language.plugin());
+        let _ = host.wait_for_log(&[words, &plugin]);
+    };
+    for language in [Language::C, Language::Go, Language::PlainJavaScript] {
+        for kind in ["user.registered: 1", "user.welcomed: 1", "user.verified: 1"] {
+            logged(language, kind);
+        }
+    }
+    logged(Language::StarlingMonkey, "handling Ada");
+    host.wait_until_idle();
     assert!(host.dead_letters().is_empty());
 
     // Both handlers take objects, and this is none: what they did not catch names their own lines.
@@ -62,6 +79,12 @@ fn plugins_of_several_languages_take_part_in_one_flow() {
     for words in [["uncaught TypeError", "src/plugin.ts:"], ["uncaught AttributeError", "audit.py:"]] {
         let _ = host.wait_for_log(&words);
     }
+    // Plain JavaScript rejects what it has no use for by the contract's own means.
+    assert_eq!(host.publish_event("/events", json!({ "id": "empty", "type": "user.left" })).status, 202);
+    let letter = eventually("it is rejected", || {
+        host.dead_letters().into_iter().find(|letter| letter["logged"]["event"]["id"] == "empty")
+    });
+    assert_eq!((&letter["cause"], &letter["reason"]), (&json!("rejected"), &json!("there is no data")));
 }
 
 #[test]

@@ -51,7 +51,8 @@ pub(crate) fn lint() -> anyhow::Result<()> {
 }
 
 /// Benchmarks that look into the host; the others, in `tests/benches`, drive its binary.
-const WITHIN: [(&str, &str); 3] = [("sandbox-tax", "sandbox_tax"), ("invoke", "invoke"), ("swap", "swap")];
+const WITHIN: [(&str, &str); 4] =
+    [("sandbox-tax", "sandbox_tax"), ("invoke", "invoke"), ("languages", "languages"), ("swap", "swap")];
 
 /// Ratios, measured side by side in one run: all of them, or those that are named.
 pub(crate) fn bench(arguments: &Arguments) -> anyhow::Result<()> {

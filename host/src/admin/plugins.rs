@@ -46,11 +46,8 @@ pub(super) async fn drain(
     admin.bus.drain(&name, true).await?;
     let wait = patience.wait.unwrap_or(Duration::from_secs(10));
     let room = &generation.room;
-    // All places free at once: then nothing runs.
-    let all = u32::try_from(room.size()).unwrap_or(u32::MAX);
-    let idle = tokio::time::timeout(wait, room.places.acquire_many(all)).await.is_ok();
-    let running = room.size() - room.places.available_permits();
-    Ok(Json(json!({ "drained": idle, "running": if idle { 0 } else { running } })))
+    let idle = tokio::time::timeout(wait, room.idle()).await.is_ok();
+    Ok(Json(json!({ "drained": idle, "running": if idle { 0 } else { room.running() } })))
 }
 
 pub(super) async fn resume(State(admin): State<Admin>, Path(name): Path<String>) -> Result<StatusCode, Problem> {

@@ -15,7 +15,7 @@ use crate::bus::{Bus, StoreError};
 use crate::event::{Logged, Position};
 use crate::plugin::{Call, Generation, Rehearsed};
 use crate::subscription::Definition;
-use crate::threads::{Capacity, Lane, Panicked};
+use crate::threads::{Capacity, Lane, Panicked, Turn};
 pub use compare::Difference;
 pub use report::{Differing, Report, Usage};
 
@@ -125,7 +125,7 @@ impl Canary<'_> {
         let place = Arc::clone(&self.capacity.places).acquire_owned().await.map_err(|_| Panicked)?;
         let (state, generation, past) = (Box::new(state.clone()), Arc::clone(generation), past.clone());
         // It is one of many, and nobody's delivery must wait for it.
-        let handled = self.capacity.threads.run(Lane::Many, move || {
+        let handled = self.capacity.threads.run(Turn::of(Lane::Many), move || {
             let call = Call { logged: &past.logged, subscription: &past.subscription, attempt: 1, replay: None };
             // What it logs is no news.
             let quiet = tracing::subscriber::NoSubscriber::default();

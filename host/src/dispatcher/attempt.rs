@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::Dispatcher;
 use super::worker::Places;
 use crate::bus::{Bus, Claim, CommitError, Delivery, Settled, Settlement};
 use crate::observer::{End, Observed};
 use crate::outcome::{Cause, Effects, Failure, Outcome};
-use crate::plugin::{Call, Generation, Handled, Live, RERUN_LIMIT};
+use crate::plugin::{Admission, Call, Generation, Handled, Live, RERUN_LIMIT};
 use crate::subscription::{Definition, OPERATOR, Target, Webhook};
 use crate::telemetry::SubscriptionMetrics;
 use crate::threads::Panicked;
@@ -170,8 +168,8 @@ impl Attempts {
         }
         match &self.definition.target {
             Target::Plugin(name) => {
-                let (generation, places) = self.admit(name, delivery).await?;
-                let ran = self.run_plugin(Arc::clone(&generation), delivery, places).await;
+                let (generation, admission) = self.admit(name, delivery).await?;
+                let ran = self.run_plugin(Arc::clone(&generation), delivery, admission).await;
                 Some((Some(generation), ran))
             }
             Target::Webhook(webhook) => Some((None, self.run_webhook(webhook, delivery).await?)),
@@ -179,16 +177,10 @@ impl Attempts {
     }
 
     /// Waits for places, and takes the generation that is there then.
-    pub(super) async fn admit(
-        &self,
-        name: &str,
-        delivery: &Delivery,
-    ) -> Option<(Arc<Generation>, [OwnedSemaphorePermit; 2])> {
+    pub(super) async fn admit(&self, name: &str, delivery: &Delivery) -> Option<(Arc<Generation>, Admission)> {
         let generation = self.generation(name, delivery)?;
-        // The plugin's own places first: one that fills them keeps no other waiting.
-        let own = Arc::clone(&generation.room.places).acquire_owned().await.ok()?;
-        let shared = Arc::clone(&self.dispatcher.capacity.places).acquire_owned().await.ok()?;
-        Some((self.generation(name, delivery)?, [own, shared]))
+        let admission = generation.room.admit(&self.dispatcher.capacity.places).await;
+        Some((self.generation(name, delivery)?, admission))
     }
 
     pub(super) fn generation(&self, name: &str, delivery: &Delivery) -> Option<Arc<Generation>> {
@@ -197,19 +189,14 @@ impl Attempts {
     }
 
     /// Runs a plugin's handler. The places are held until its thread is free, also if it is given up before.
-    async fn run_plugin(
-        &self,
-        generation: Arc<Generation>,
-        delivery: &Arc<Delivery>,
-        places: [OwnedSemaphorePermit; 2],
-    ) -> Ran {
+    async fn run_plugin(&self, generation: Arc<Generation>, delivery: &Arc<Delivery>, admission: Admission) -> Ran {
         let started = Instant::now();
         let patience = self.patience(&generation);
         let bus = Arc::clone(&self.dispatcher.bus);
         let (delivery, timeout) = (Arc::clone(delivery), self.definition.timeout);
         let code = Arc::clone(&generation);
-        let lane = generation.room.pace.lane();
-        let invocation = self.dispatcher.capacity.threads.run(lane, move || {
+        let Admission { turn, places } = admission;
+        let invocation = self.dispatcher.capacity.threads.run(turn, move || {
             let mut live = None;
             let handled = handle(&*bus, &code, &delivery, timeout, &mut live);
             code.keep(live);

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{Attempts, Ran, given_up, handle, host_failed};
 use super::worker::Places;
 use crate::bus::{Claim, Delivery, Subscribed};
-use crate::plugin::{Generation, Live};
+use crate::plugin::{Admission, Generation, Live};
 use crate::threads::Lane;
 
 /// After this time another slice has its turn, perhaps one of another plugin.
@@ -38,8 +38,8 @@ impl Behind {
         self.0.store(took >= TIME, Ordering::Relaxed);
     }
 
-    fn lane(&self, generation: &Generation) -> Lane {
-        match generation.room.pace.lane() {
+    fn lane(&self, lane: Lane) -> Lane {
+        match lane {
             Lane::Quick if self.0.load(Ordering::Relaxed) => Lane::Many,
             lane => lane,
         }
@@ -90,16 +90,17 @@ impl Slice {
     /// is free, also if it is given up before.
     pub(super) async fn run(self, plugin: &str, claim: Claim, mut places: Places) {
         let running = places.take_running();
-        let Some((generation, shared)) = self.attempts.admit(plugin, claim.delivery()).await else { return };
+        let Some((generation, admission)) = self.attempts.admit(plugin, claim.delivery()).await else { return };
         let (attempts, patience, hand) =
             (Arc::clone(&self.attempts), self.attempts.patience(&generation), Hand::default());
         let delivery = Arc::clone(claim.delivery());
         hand.put(claim, places);
         let (code, in_thread) = (Arc::clone(&generation), hand.clone());
-        let lane = self.behind.lane(&generation);
-        let mut thread = attempts.dispatcher.capacity.threads.run(lane, move || {
+        let Admission { mut turn, places } = admission;
+        turn.lane = self.behind.lane(turn.lane);
+        let mut thread = attempts.dispatcher.capacity.threads.run(turn, move || {
             self.work(&code, delivery, &in_thread);
-            drop(shared);
+            drop(places);
         });
         let mut look = Instant::now() + patience;
         let (in_hand, handled) = loop {

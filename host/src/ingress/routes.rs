@@ -7,14 +7,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ingress;
 use crate::bus::{CommitError, Reply};
 use crate::event::IdSeed;
 use crate::observer::{Observed, Published};
 use crate::outcome::{Cause, Effects, Failure};
-use crate::plugin::{self, Answered, Found, Generation, RERUN_LIMIT, ReplyTo};
+use crate::plugin::{self, Admission, Answered, Found, Generation, RERUN_LIMIT, ReplyTo};
 use crate::problem::Problem;
 use crate::server::read_body;
 use crate::telemetry;
@@ -174,9 +173,8 @@ async fn invoke(
     request: &Arc<plugin::Request>,
     ids: &IdSeed,
 ) -> Result<Answered, Problem> {
-    let places = places(ingress, generation).await?;
+    let Admission { turn, places } = admitted(ingress, generation).await?;
     let state = ingress.bus.state(&generation.name);
-    let lane = generation.room.pace.lane();
     let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), ids.clone());
     let invocation = move || {
         let answered = generation.handle_request(&request, ids, state);
@@ -184,16 +182,13 @@ async fn invoke(
         drop(places);
         answered
     };
-    ingress.capacity.threads.run(lane, invocation).await.map_err(unfinished)
+    ingress.capacity.threads.run(turn, invocation).await.map_err(unfinished)
 }
 
-/// Waits for places, though not for long.
-pub(super) async fn places(ingress: &Ingress, generation: &Generation) -> Result<[OwnedSemaphorePermit; 2], Problem> {
-    let place = async |places: &Arc<Semaphore>| {
-        Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed")
-    };
-    let places = async { [place(&generation.room.places).await, place(&ingress.capacity.places).await] };
-    tokio::time::timeout(ingress.patience, places).await.map_err(|_| {
+/// Waits until another request may run, though not for long.
+pub(super) async fn admitted(ingress: &Ingress, generation: &Generation) -> Result<Admission, Problem> {
+    let admitted = generation.room.admit(&ingress.capacity.places);
+    tokio::time::timeout(ingress.patience, admitted).await.map_err(|_| {
         let detail = format!("the plugin `{}` has as many requests as it can take", generation.name);
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", detail).retry_after(1)
     })

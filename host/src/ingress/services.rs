@@ -16,11 +16,11 @@ use hyper::body::{Body as _, Frame};
 use tokio::sync::oneshot;
 
 use super::Ingress;
-use super::routes::{failed, places, unfinished};
+use super::routes::{admitted, failed, unfinished};
 use crate::event::IdSeed;
 use crate::observer::Published;
 use crate::outcome::{Effects, Failure};
-use crate::plugin::{Exchange, Generation, Head};
+use crate::plugin::{Admission, Exchange, Generation, Head};
 use crate::problem::Problem;
 use crate::server::HttpLimits;
 use crate::threads::JobHandle;
@@ -82,11 +82,10 @@ fn malformed(generation: &Generation, what: &str) -> Problem {
 impl Service<'_> {
     /// Starts the handler.
     async fn run(&self, exchange: Exchange) -> Result<Running, Problem> {
-        let places = places(self.ingress, self.generation).await?;
+        let Admission { turn, places } = admitted(self.ingress, self.generation).await?;
         let state = self.ingress.bus.state(&self.generation.name);
-        let lane = self.generation.room.pace.lane();
         let (generation, route) = (Arc::clone(self.generation), self.route.to_owned());
-        Ok(self.ingress.capacity.threads.run(lane, move || {
+        Ok(self.ingress.capacity.threads.run(turn, move || {
             let ended = generation.serve(&route, exchange, IdSeed::unique(), state);
             // Held until the thread is free, also if the client has gone.
             drop(places);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Engine;
 
 use super::compile::{CodeCache, CompileError, Digest};
@@ -17,7 +17,7 @@ use super::prepared::{PrepareError, Prepared};
 use super::settings::{Defaults, Mismatch, Settings};
 use super::sidecar::{Sidecar, Speaks};
 use super::world::World;
-use crate::threads::Pace;
+use crate::threads::{Pace, Turn};
 
 /// Makes generations.
 pub struct Loader {
@@ -44,14 +44,23 @@ const CONNECTIONS: usize = 64;
 #[derive(Debug)]
 pub struct Room {
     /// Places for invocations that run at a time.
-    pub places: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     /// Held by an invocation that runs again after a conflict, so that such ones don't defeat each other.
     pub again: Arc<tokio::sync::Mutex<()>>,
     /// Places for requests that its invocations have open at a time.
     pub(super) connections: Arc<Semaphore>,
     /// How quick its invocations have been lately.
-    pub pace: Pace,
+    pub(super) pace: Arc<Pace>,
     size: usize,
+}
+
+/// An invocation may run.
+#[derive(Debug)]
+pub struct Admission {
+    /// Its turn on a thread.
+    pub turn: Turn,
+    /// What it holds until that thread is free, also if nobody waits for it any more.
+    pub places: [OwnedSemaphorePermit; 2],
 }
 
 impl Room {
@@ -59,6 +68,30 @@ impl Room {
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// How many places are taken.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.size - self.places.available_permits()
+    }
+
+    /// Waits for a place among those that all plugins share, once the plugin itself has room for another
+    /// invocation: one that fills its own places keeps no other plugin waiting.
+    pub async fn admit(&self, shared: &Arc<Semaphore>) -> Admission {
+        let place = async |places: &Arc<Semaphore>| {
+            Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed")
+        };
+        let own = place(&self.places).await;
+        let turn = self.pace.turn().await;
+        Admission { turn, places: [own, place(shared).await] }
+    }
+
+    /// Waits until nothing runs.
+    pub async fn idle(&self) {
+        // All places free at once.
+        let all = u32::try_from(self.size).unwrap_or(u32::MAX);
+        drop(self.places.acquire_many(all).await);
     }
 }
 
@@ -157,7 +190,7 @@ impl Loader {
             places: Arc::new(Semaphore::new(size)),
             again: Arc::default(),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
-            pace: Pace::default(),
+            pace: Arc::default(),
             size,
         });
         rooms.insert(plugin.to_owned(), Arc::clone(&room));

@@ -43,7 +43,7 @@ pub use health::RollbackRule;
 pub use imports::{REPLY_LIMIT, ReplyTo};
 pub use keeper::{Declare, FILE_LIMIT_BYTES, Folder, Keeper, Places, Rehearse, RollbackError, RolledBack, Status};
 pub use limits::Limits;
-pub use loader::{LoadError, Loader, RERUN_LIMIT, Room};
+pub use loader::{Admission, LoadError, Loader, RERUN_LIMIT, Room};
 pub(crate) use log::visible;
 pub use prepared::{Live, PrepareError};
 pub use registry::{Found, Registry, RouteConflict, Snapshot};

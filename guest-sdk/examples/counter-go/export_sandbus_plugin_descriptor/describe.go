@@ -6,7 +6,7 @@ import . "wit_component/sandbus_plugin_descriptor"
 func Describe() Descriptor {
 	// What is not named is empty: no routes, no schedules, and each option left out.
 	return Descriptor{
-		Name:          "counter",
+		Name:          "counter-go",
 		Version:       "1.0.0",
 		Subscriptions: []Subscription{{Name: "all", Pattern: "user.>"}},
 	}

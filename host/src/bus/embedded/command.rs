@@ -22,6 +22,8 @@ pub(super) enum Command {
         events: IntoIter<Publish>,
         /// Whether some have been stored before these, with room for all.
         goes_on: bool,
+        /// How many of them this commit takes.
+        part: usize,
         reply: Reply<Stored>,
     },
     Settle {
@@ -103,8 +105,10 @@ pub(super) struct Stored {
     pub(super) rest: IntoIter<Publish>,
 }
 
-/// How many events of one publisher share a commit: others wait no longer than for that.
-pub(super) const PART: usize = 128;
+/// How many events of one publisher share a commit: whoever comes next waits no longer than for that. Fewer do where
+/// others have come lately that ask for little.
+const PART: usize = 128;
+const SMALL_PART: usize = 32;
 /// Whoever asks for more than this at a time, or has more than this left to do, asks for much.
 const FEW: usize = 16;
 
@@ -119,11 +123,20 @@ impl Command {
         }
     }
 
-    /// How much of a commit it takes up: changes and events.
-    pub(super) fn weight(&self) -> usize {
+    /// Whether somebody waits for it.
+    pub(super) fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Publish { .. } | Self::Settle { .. } | Self::Commit { .. })
+    }
+
+    /// Leaves so much of it for this commit as may be, and returns how much of the commit it takes up: changes and
+    /// events.
+    pub(super) fn fit(&mut self, others_come: bool) -> usize {
         let published = |effects: &Effects| effects.publishes.len();
         match self {
-            Self::Publish { events, .. } => events.len().min(PART),
+            Self::Publish { events, part, .. } => {
+                *part = events.len().min(if others_come { SMALL_PART } else { PART });
+                *part
+            }
             Self::Settle { attempt, .. } => {
                 1 + attempt.settlement.effects.as_ref().map_or(0, |(_, effects)| published(effects))
             }

@@ -372,7 +372,7 @@ impl Bus for Embedded {
     fn publish(&self, events: Vec<Publish>) -> Answer<'_, Result<Vec<Accepted>, CommitError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            let begin = Command::Publish { events: events.into_iter(), goes_on: false, reply };
+            let begin = Command::Publish { events: events.into_iter(), goes_on: false, part: 0, reply };
             self.commands.try_send(begin).map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => CommitError::Busy,
                 mpsc::error::TrySendError::Closed(_) => self.closed(),
@@ -380,7 +380,7 @@ impl Bus for Embedded {
             let Stored { mut accepted, mut rest } = answer.await.unwrap_or_else(|_| Err(self.closed()))?;
             while rest.len() > 0 {
                 let events = std::mem::take(&mut rest);
-                let stored = self.ask(|reply| Command::Publish { events, goes_on: true, reply }).await?;
+                let stored = self.ask(|reply| Command::Publish { events, goes_on: true, part: 0, reply }).await?;
                 accepted.extend(stored.accepted);
                 rest = stored.rest;
             }

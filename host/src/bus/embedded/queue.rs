@@ -1,5 +1,7 @@
 //! What waits for the writer, in two lanes: whoever asks for little does not wait for those that ask for much.
 
+use std::time::{Duration, Instant};
+
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
@@ -11,6 +13,9 @@ const LIMIT: usize = 1_024;
 const GROUP_LIMIT: usize = 512;
 /// How much of those that are many goes with each commit, whoever else waits.
 const SHARE: usize = 64;
+/// For so long after somebody has asked for little, the next one is expected: what is many takes no more than its share
+/// meanwhile, since whoever comes waits for the commit that is on its way.
+const ATTENTION: Duration = Duration::from_millis(100);
 
 /// Where changes are put. Clones share it.
 #[derive(Clone, Debug)]
@@ -29,7 +34,8 @@ pub(super) type WeakQueue = mpsc::WeakSender<Command>;
 pub(super) fn new() -> (Queue, Waiting) {
     let (few, few_waiting) = mpsc::channel(LIMIT);
     let (many, many_waiting) = mpsc::channel(LIMIT);
-    (Queue { few, many }, Waiting { few: few_waiting, many: many_waiting, runtime: Handle::current() })
+    let waiting = Waiting { few: few_waiting, many: many_waiting, few_seen: None, runtime: Handle::current() };
+    (Queue { few, many }, waiting)
 }
 
 impl Queue {
@@ -63,6 +69,8 @@ impl Queue {
 pub(super) struct Waiting {
     few: mpsc::Receiver<Command>,
     many: mpsc::Receiver<Command>,
+    /// When somebody asked for little last.
+    few_seen: Option<Instant>,
     runtime: Handle,
 }
 
@@ -70,7 +78,7 @@ impl Waiting {
     /// Waits for a change, and begins a group with it. None when nobody is left who could put one. Must not be
     /// called on an async thread.
     pub(super) fn group(&mut self) -> Option<Group<'_>> {
-        let Self { few, many, runtime } = self;
+        let Self { few, many, runtime, .. } = self;
         let first = runtime.block_on(async {
             tokio::select! {
                 biased;
@@ -79,9 +87,10 @@ impl Waiting {
                 else => None,
             }
         });
-        first.map(|(command, lane)| {
-            let mut group = Group { waiting: self, first: None, few: 0, many: 0 };
-            group.note(lane, &command);
+        first.map(|(mut command, lane)| {
+            let others_come = self.few_seen.is_some_and(|seen| seen.elapsed() < ATTENTION);
+            let mut group = Group { waiting: self, first: None, few: 0, many: 0, others_come };
+            group.note(lane, &mut command);
             group.first = Some(command);
             group
         })
@@ -107,13 +116,21 @@ pub(super) struct Group<'a> {
     /// The weight of what was taken from each lane.
     few: usize,
     many: usize,
+    /// Whether more of those that are few are to be expected.
+    others_come: bool,
 }
 
 impl Group<'_> {
-    fn note(&mut self, lane: Lane, command: &Command) {
+    fn note(&mut self, lane: Lane, command: &mut Command) {
         match lane {
-            Lane::Few => self.few += command.weight(),
-            Lane::Many => self.many += command.weight(),
+            Lane::Few => {
+                if command.is_waited_for() {
+                    self.waiting.few_seen = Some(Instant::now());
+                    self.others_come = true;
+                }
+                self.few += command.fit(self.others_come);
+            }
+            Lane::Many => self.many += command.fit(self.others_come),
         }
     }
 
@@ -122,8 +139,8 @@ impl Group<'_> {
             Lane::Few => &mut self.waiting.few,
             Lane::Many => &mut self.waiting.many,
         };
-        let command = waiting.try_recv().ok()?;
-        self.note(lane, &command);
+        let mut command = waiting.try_recv().ok()?;
+        self.note(lane, &mut command);
         Some(command)
     }
 }
@@ -139,8 +156,8 @@ impl Iterator for Group<'_> {
             return None;
         }
         self.try_take(Lane::Few).or_else(|| {
-            let somebody_waits = self.few > 0 && self.many >= SHARE;
-            if somebody_waits { None } else { self.try_take(Lane::Many) }
+            let has_its_share = self.many >= SHARE && (self.few > 0 || self.others_come);
+            if has_its_share { None } else { self.try_take(Lane::Many) }
         })
     }
 }
@@ -159,11 +176,11 @@ mod tests {
     fn many() -> Command {
         let event = crate::event::Event::default();
         let events: Vec<_> = (0..100).map(|_| Publish { event: event.clone(), due: None }).collect();
-        Command::Publish { events: events.into_iter(), goes_on: false, reply: oneshot::channel().0 }
+        Command::Publish { events: events.into_iter(), goes_on: false, part: 0, reply: oneshot::channel().0 }
     }
 
     fn one_of_many() -> Command {
-        Command::Publish { events: vec![].into_iter(), goes_on: true, reply: oneshot::channel().0 }
+        Command::Publish { events: vec![].into_iter(), goes_on: true, part: 0, reply: oneshot::channel().0 }
     }
 
     fn is_few(command: &Command) -> bool {
@@ -207,12 +224,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_many_takes_no_more_than_its_share_while_others_come() {
+        let single = || {
+            let events = vec![Publish { event: crate::event::Event::default(), due: None }];
+            Command::Publish { events: events.into_iter(), goes_on: false, part: 0, reply: oneshot::channel().0 }
+        };
+        let (queue, mut waiting) = new();
+        for _ in 0..100 {
+            assert!(queue.try_send(many()).is_ok());
+        }
+        let sizes = on_a_thread(move || {
+            let before = waiting.group().unwrap().count();
+            assert!(queue.try_send(single()).is_ok());
+            let with = waiting.group().unwrap().count();
+            let after = waiting.group().unwrap().map(|mut command| command.fit(true)).collect::<Vec<_>>();
+            (before, with, after)
+        });
+        assert_eq!(sizes.await, (6, 1 + 2, vec![32, 32]));
+    }
+
+    #[tokio::test]
     async fn what_goes_on_stays_behind_what_came_before() {
         let (queue, mut waiting) = new();
         assert!(queue.try_send(many()).is_ok());
         assert!(queue.try_send(one_of_many()).is_ok());
-        let taken = on_a_thread(move || waiting.group().unwrap().collect::<Vec<_>>()).await;
-        assert_eq!(taken.iter().map(Command::weight).collect::<Vec<_>>(), [100, 0]);
+        let mut taken = on_a_thread(move || waiting.group().unwrap().collect::<Vec<_>>()).await;
+        assert_eq!(taken.iter_mut().map(|command| command.fit(false)).collect::<Vec<_>>(), [100, 0]);
     }
 
     #[tokio::test]

@@ -153,8 +153,8 @@ impl Writer {
 
     fn apply(&mut self, command: Command, asked: &mut Asked, batch: &mut Batch) -> Result<(), StoreError> {
         match command {
-            Command::Publish { events, goes_on, reply } => {
-                answer(batch, reply, |batch| self.publish(events, goes_on, batch))
+            Command::Publish { events, goes_on, part, reply } => {
+                answer(batch, reply, |batch| self.publish(events, goes_on, part, batch))
             }
             Command::Settle { attempt, reply } => answer_then(batch, reply, |batch| self.settle(*attempt, batch)),
             Command::Commit { plugin, effects, reply } => answer(batch, reply, |batch| {

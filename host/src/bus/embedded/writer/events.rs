@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::vec::IntoIter;
 
 use super::super::batch::{Batch, Refused};
-use super::super::command::{PART, Stored};
+use super::super::command::Stored;
 use super::super::rows;
 use super::Writer;
 use crate::bus::{Accepted, CommitError, StoreError};
@@ -13,18 +13,19 @@ use crate::event::{Event, Logged, Position};
 use crate::outcome::Publish;
 
 impl Writer {
-    /// Stores as many events as one publisher has of a commit, if there is room for all of them.
+    /// Stores the part of a publisher's events that this commit takes, if there is room for all of them.
     pub(super) fn publish(
         &mut self,
         mut events: IntoIter<Publish>,
         goes_on: bool,
+        part: usize,
         batch: &mut Batch,
     ) -> Result<Stored, Refused> {
         if !goes_on {
             self.check_room(events.as_slice(), batch)?;
         }
-        let mut accepted = Vec::with_capacity(events.len().min(PART));
-        for Publish { event, due } in events.by_ref().take(PART) {
+        let mut accepted = Vec::with_capacity(part);
+        for Publish { event, due } in events.by_ref().take(part) {
             let id = event.id.clone();
             let stored = self.store_event(event, due, batch)?;
             accepted.push(Accepted { id, duplicate: !stored });
