@@ -146,6 +146,29 @@ struct Running {
     is_slow: bool,
 }
 
+impl Running {
+    /// Draws the consequences of how long the job has taken by now. Under the lane's lock: so the thread is still that
+    /// of this job.
+    fn look(&mut self, is_for_quick_jobs: bool) {
+        let took = self.since.elapsed();
+        if took > SLOW && !self.is_slow {
+            self.is_slow = true;
+            if is_for_quick_jobs {
+                give_way(self.thread);
+            }
+        }
+        // Before it ends, which may be long after, others of its plugin know better.
+        if took > VERY_SLOW
+            && let Some(pace) = self.pace.take()
+        {
+            pace.note(took);
+        }
+        if took > LOOK && self.core.is_some() && is_asleep(self.thread) {
+            self.core = None;
+        }
+    }
+}
+
 impl Threads {
     /// At most so many threads in each lane. Where a runtime is there, it is theirs too.
     ///
@@ -289,26 +312,8 @@ fn supervise(shared: &Arc<Shared>) {
         begun = state.begun;
         let is_idle = progress == 0 && state.waiting.is_empty() && state.running.is_empty();
         in_vain = if is_idle { in_vain + 1 } else { 0 };
-        let late = state.running.values_mut().filter(|running| !running.is_slow && running.since.elapsed() > SLOW);
-        for running in late {
-            running.is_slow = true;
-            if shared.is_for_quick_jobs() {
-                // Under the lock: so the thread is still that of this job.
-                give_way(running.thread);
-            }
-        }
         for running in state.running.values_mut() {
-            // Before it ends, which may be long after, others of its plugin know better.
-            if running.since.elapsed() > VERY_SLOW
-                && let Some(pace) = running.pace.take()
-            {
-                pace.note(running.since.elapsed());
-            }
-        }
-        for running in state.running.values_mut().filter(|running| running.core.is_some()) {
-            if running.since.elapsed() > LOOK && is_asleep(running.thread) {
-                running.core = None;
-            }
+            running.look(shared.is_for_quick_jobs());
         }
         let is_stuck = progress < state.threads as u64 || state.threads < shared.cores;
         if is_stuck && !state.waiting.is_empty() && state.idle == 0 && state.threads < shared.limit {
@@ -371,6 +376,7 @@ fn is_asleep(thread: ThreadId) -> bool {
 fn is_asleep(_: ThreadId) -> bool {
     true
 }
+
 #[cfg(not(target_os = "linux"))]
 fn enter(_: Lane) {}
 #[cfg(not(target_os = "linux"))]

@@ -2,7 +2,7 @@
 //! `sandbus new` begins; in the others it is the example of `guest-sdk/without-an-sdk.md`, built as written there.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use sandbus_toolchain::{Engine, Handler, Project, Template};
 use serde_json::Value;
@@ -95,11 +95,12 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Runs a program that must succeed.
-pub fn run(command: &mut Command) {
+/// Runs a program that must succeed, and returns what it said.
+pub fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
     assert!(output.status.success(), "{command:?}:\n{said}");
+    output
 }
 
 /// Makes a component of plain JavaScript, as `npx componentize-qjs` does.

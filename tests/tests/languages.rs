@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use sandbus_tests::languages::{Language, root};
+use sandbus_tests::languages::{self, Language, root};
 use sandbus_tests::{Setup, binary, eventually, put};
 use sandbus_toolchain::Project;
 use serde_json::{Value, json};
@@ -14,11 +14,7 @@ use serde_json::{Value, json};
 /// Runs a program in a directory, and expects that it succeeds.
 fn run(directory: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program);
-    let output = command.args(arguments).envs(variables.iter().copied()).current_dir(directory).output();
-    let output = output.unwrap();
-    let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
-    assert!(output.status.success(), "`{program} {arguments:?}` in {}:\n{said}", directory.display());
-    output
+    languages::run(command.args(arguments).envs(variables.iter().copied()).current_dir(directory))
 }
 
 /// Languages that no plugin of the example is written in.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sandbus_host::clock::Timestamp;
 use sandbus_host::event::{Event, Logged, Position};
 use sandbus_host::outcome::{Listing, Outcome, StateError, StateView, Version};
-use sandbus_host::plugin::{Call, Defaults, EngineConfig, Generation, Limits, Live, Loader, Sidecar, World};
+use sandbus_host::plugin::{Call, Defaults, EngineConfig, Generation, Handled, Limits, Live, Loader, Sidecar, World};
 
 /// The settings of the engine.
 pub(crate) const ENGINE: EngineConfig = EngineConfig { concurrency: 64, memory_bytes: 512 << 20, source_lines: false };
@@ -40,11 +40,12 @@ pub(crate) fn registered() -> Logged {
 }
 
 /// Handles an event, in a fresh instance unless one is left.
-pub(crate) fn handle(generation: &Generation, logged: &Logged, live: &mut Option<Live>) {
+pub(crate) fn handle(generation: &Generation, logged: &Logged, live: &mut Option<Live>) -> Handled {
     let subscription = &generation.descriptor.subscriptions[0].name;
     let call = Call { logged, subscription, attempt: 1, replay: None };
     let handled = generation.handle_event(&call, Duration::from_secs(10), Box::new(Empty), live);
     assert_eq!(handled.outcome, Outcome::Ack);
+    handled
 }
 
 /// A state without anything in it.
