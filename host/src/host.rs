@@ -189,6 +189,7 @@ impl Host {
         middle.spawn(dispatcher.run(stop_dispatcher.clone()));
         let mut rest = JoinSet::new();
         rest.spawn(keeper.run(stop_rest.clone()));
+        rest.spawn(admin.metrics.clone().fold(stop_rest.clone()));
         rest.spawn(server::serve(admin_listener, admin.router(), config.http, stop_rest.clone()));
         ready.send_replace(true);
 

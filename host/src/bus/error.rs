@@ -9,6 +9,9 @@ pub enum StoreError {
     /// The engine's own error.
     #[error("the store failed: {0}")]
     Engine(#[from] rusqlite::Error),
+    /// The system's, where the engine is not asked.
+    #[error("the store's file failed: {0}")]
+    File(#[from] std::io::Error),
     /// The data was written by a newer Sandbus.
     #[error("the data is of version {found}, and this Sandbus knows versions up to {known}; run a newer Sandbus on it")]
     Newer {

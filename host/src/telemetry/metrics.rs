@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Bus, Settled};
 use crate::clock::{Clock, Timestamp};
@@ -15,6 +16,9 @@ use crate::subscription::SubscriptionId;
 /// Seconds, from a tenth of a millisecond to a minute.
 const BUCKETS: [f64; 16] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+/// How often the samples of histograms are folded into buckets.
+const FOLD: Duration = Duration::from_secs(1);
 
 /// What is asked for at `/metrics`.
 #[derive(Clone)]
@@ -64,6 +68,16 @@ fn describe() {
 }
 
 impl Metrics {
+    /// Folds the samples of histograms into buckets until it is cancelled. Without it each sample would be kept until
+    /// somebody asks for the metrics, and on many hosts nobody does.
+    pub async fn fold(self, cancelled: CancellationToken) {
+        while cancelled.run_until_cancelled(tokio::time::sleep(FOLD)).await.is_some() {
+            let handle = self.handle.clone();
+            // A panic was reported when it happened.
+            drop(tokio::task::spawn_blocking(move || handle.run_upkeep()).await);
+        }
+    }
+
     /// Everything, in Prometheus' text format. What can be looked at is looked at now.
     #[must_use]
     pub fn render(&self, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> String {

@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::{
     Accepted, Answer, Bus, Claim, CommitError, DeadLetter, DeadLetterFilter, OpenError, Replay, Reply, Scheduled,
@@ -85,7 +85,12 @@ struct Shared {
     /// Every event up to here is durable and has been offered.
     head: AtomicU64,
     next_scheduled: watch::Sender<Option<Timestamp>>,
+    /// The write-ahead log may have grown.
+    committed: Notify,
     failure: watch::Sender<Option<String>>,
+    /// The store's file, to be synced beside SQLite. The last to be dropped: to close a file takes all of the process's
+    /// locks on it away (fcntl_locking(2)), SQLite's among them.
+    store: File,
 }
 
 /// Event types and their numbers in the store.
@@ -194,6 +199,7 @@ impl Embedded {
         let subscriptions = sorted(load_subscriptions(&connection, &types, head)?.into_iter());
         let next_scheduled = rows::next_scheduled(&connection)?;
         let drained = rows::drained(&connection)?.into_iter().collect();
+        let store = File::options().write(true).open(path)?;
 
         let shared = Arc::new(Shared {
             clock,
@@ -206,7 +212,9 @@ impl Embedded {
             replies: Replies::default(),
             head: AtomicU64::new(head.0),
             next_scheduled: watch::Sender::new(next_scheduled),
+            committed: Notify::new(),
             failure: watch::Sender::new(None),
+            store,
         });
         let (commands, waiting) = queue::new();
         let writer = Writer::new(connection, Arc::clone(&shared))?;

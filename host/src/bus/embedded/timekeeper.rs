@@ -1,6 +1,7 @@
 //! What the bus does by itself, in tasks that end with it: lets in what is due, keeps the write-ahead log
 //! small, and deletes what is old enough.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,12 @@ use super::queue::WeakQueue;
 use super::{Shared, schema};
 use crate::bus::StoreError;
 
-/// The write-ahead log is folded into the store when it has grown by this many pages, of 4 KiB.
-const CHECKPOINT_PAGES: i64 = 2_048;
+/// The write-ahead log is folded into the store when it has grown by this many pages, of 4 KiB. Commits share the disk
+/// with that: they wait for long where much is folded at a time, and where it is little the pages that each commit
+/// changes are written often.
+const CHECKPOINT_PAGES: i64 = 512;
+/// How long what is committed gathers before the log's size is looked at.
+const GATHER: Duration = Duration::from_millis(50);
 /// So many pages may be left to the writer, whose commits wait meanwhile.
 const REST_PAGES: i64 = 128;
 /// As often it is tried to leave it no more.
@@ -65,43 +70,49 @@ pub(super) async fn watch_clock(commands: WeakQueue, shared: Arc<Shared>) {
 /// Most of it is done beside the writer, which goes on meanwhile; the writer then does what has been added,
 /// and begins the log anew.
 pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: PathBuf) {
-    let mut kept = None;
+    let (mut kept, mut is_left) = (None, false);
     loop {
-        tokio::time::sleep(LOOK).await;
+        let has_committed = tokio::time::timeout(LOOK, shared.committed.notified()).await.is_ok();
         if commands.strong_count() == 0 {
             return;
         }
-        let (path, connection) = (store.clone(), kept.take());
+        if !has_committed && !is_left {
+            continue;
+        }
+        tokio::time::sleep(GATHER).await;
+        let (path, connection, beside) = (store.clone(), kept.take(), Arc::clone(&shared));
         let folded = tokio::task::spawn_blocking(move || {
             let connection = connection.map_or_else(|| schema::open_checkpointer(&path), Ok)?;
             let has_grown = schema::unfolded(&connection)? > CHECKPOINT_PAGES;
             if has_grown {
-                fold(&connection)?;
+                fold(&connection, &beside.store)?;
             }
             Ok::<_, StoreError>((connection, has_grown))
         });
         match folded.await {
             Ok(Ok((connection, has_grown))) => {
                 kept = Some(connection);
-                if !has_grown {
-                    continue;
-                }
+                is_left = has_grown;
             }
             // What the disk has not taken now it may seem to take the next time: nothing can be trusted.
             Ok(Err(error)) => return shared.fail(error.to_string()),
             Err(error) => return shared.fail(format!("a checkpoint did not finish: {error}")),
         }
-        let Some(commands) = commands.upgrade() else { return };
-        if commands.send(Command::Checkpoint).await.is_err() {
-            return;
+        if is_left {
+            let Some(commands) = commands.upgrade() else { return };
+            if commands.send(Command::Checkpoint).await.is_err() {
+                return;
+            }
         }
     }
 }
 
-/// Folds in what there is, and what was added meanwhile, until that is little.
-fn fold(connection: &Connection) -> Result<(), StoreError> {
+/// Folds in what there is, and what was added meanwhile, until that is little. The store is synced here, since SQLite
+/// does so only when nothing is left to fold: all of it would be the writer's part.
+fn fold(connection: &Connection, store: &File) -> Result<(), StoreError> {
     for _ in 0..PASSES {
         schema::checkpoint(connection, "PASSIVE")?;
+        store.sync_data()?;
         if schema::unfolded(connection)? <= REST_PAGES {
             break;
         }

@@ -204,6 +204,7 @@ impl Writer {
 
     /// Lets everybody see what has been committed.
     fn publish_results(&mut self, batch: &mut Batch) {
+        self.shared.committed.notify_one();
         self.log = batch.log;
         self.seen = batch.now;
         if batch.set_back.take().is_some() {
