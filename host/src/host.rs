@@ -24,7 +24,7 @@ use crate::outbound::{self, Outbound};
 use crate::plugin::{CanaryRule, Declare, EngineConfig, Generation, Keeper, Loader, Places, Registry, Rehearse, World};
 use crate::server;
 use crate::subscription::Declaration;
-use crate::telemetry;
+use crate::telemetry::{self, RequestMetrics};
 use crate::threads::Capacity;
 
 /// A host that is built, has loaded its plugins and is about to run.
@@ -126,8 +126,16 @@ impl Host {
         let patience = sandbox.patience;
         let begun = TaskTracker::new();
         let running = capacity.clone();
-        let ingress =
-            Ingress { bus: bus.clone(), registry: registry.clone(), capacity, limits, patience, begun, observer };
+        let ingress = Ingress {
+            bus: bus.clone(),
+            registry: registry.clone(),
+            capacity,
+            limits,
+            patience,
+            begun,
+            observer,
+            metrics: RequestMetrics::default(),
+        };
         let ready = watch::Sender::new(false);
         let admin = Admin {
             bus: bus.clone(),

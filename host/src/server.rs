@@ -1,16 +1,19 @@
 //! An HTTP/1.1 server with limits on connections, headers, bodies and time, which drains at the end.
 //! Ingress and admin interface both stand on it.
 
+mod timer;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -19,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::problem::Problem;
+use timer::ConnectionTimer;
 
 /// Limits of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -78,7 +82,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, ca
         drop(stream.set_nodelay(true));
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(ConnectionTimer::default())
             .header_read_timeout(limits.header_timeout)
             .max_headers(MAX_HEADERS)
             .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES))
@@ -122,15 +126,20 @@ pub async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener
 /// # Errors
 /// A problem with 413 if it is too large, 408 if it is too slow, 415 if it is compressed, 400 if it breaks
 /// off.
-pub async fn read_body(request: Request<Body>, limits: HttpLimits) -> Result<Vec<u8>, Problem> {
-    let encoding = request.headers().get(axum::http::header::CONTENT_ENCODING);
+pub async fn read_body(headers: &HeaderMap, body: Body, limits: HttpLimits) -> Result<Bytes, Problem> {
+    let encoding = headers.get(CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| encoding != "identity") {
         let detail = "compressed bodies are not taken; send it without Content-Encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", detail));
     }
-    let body = Limited::new(request.into_body(), limits.max_body_bytes);
-    match tokio::time::timeout(limits.body_timeout, body.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes().into()),
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let body = Limited::new(body, limits.max_body_bytes);
+    // Boxed, since most of what waits for it would carry its size and never need it.
+    let collected = Box::pin(tokio::time::timeout(limits.body_timeout, body.collect()));
+    match collected.await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let detail = format!("the body is larger than {} bytes", limits.max_body_bytes);
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail))

@@ -9,7 +9,7 @@
 
 mod pace;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -27,6 +27,11 @@ const LOOK: Duration = Duration::from_millis(2);
 /// How long a thread beyond those for the cores waits for something to do. To begin and to end one is a change of the
 /// process's address space, for which all others wait.
 const REST: Duration = Duration::from_secs(5);
+/// A thread that has run so many jobs without a sleep gives others its core so often, when it finds none, before it
+/// sleeps: while there is much to do the next one comes meanwhile, and nobody pays for a wake-up. Where there is little,
+/// who is woken goes before whoever computes, and who has yielded does not.
+const BUSY: u32 = 4;
+const YIELDS: u32 = 4;
 /// A job that takes longer than this is slow.
 const SLOW: Duration = Duration::from_millis(10);
 /// One that takes longer than this is slow beyond doubt.
@@ -121,13 +126,32 @@ struct State {
     waiting: VecDeque<(Turn, Job)>,
     threads: usize,
     idle: usize,
+    /// Whether one that is idle was called and has not come yet.
+    called: bool,
     /// Jobs that run, by number.
-    running: HashMap<u64, Running>,
+    running: Vec<(u64, Running)>,
     /// How many jobs have been begun; the number of the next one.
     begun: u64,
     /// Whether the supervisor waits until it is called.
     unsupervised: bool,
     closed: bool,
+}
+
+impl State {
+    /// Calls a thread that is idle, if there is one. One at a time: it calls the next one if it finds more than one job,
+    /// and those that are busy may have taken them all before.
+    fn call(&mut self, work: &Condvar) {
+        if self.idle > 0 && !self.called {
+            self.called = true;
+            work.notify_one();
+        }
+    }
+
+    /// A job has come to its end.
+    fn end(&mut self, number: u64) -> Option<Running> {
+        let index = self.running.iter().position(|(running, _)| *running == number)?;
+        Some(self.running.swap_remove(index).1)
+    }
 }
 
 impl std::fmt::Debug for State {
@@ -220,7 +244,7 @@ fn put(shared: &Arc<Shared>, job: (Turn, Job)) {
         shared.look.notify_one();
     }
     if state.idle > 0 {
-        shared.work.notify_one();
+        state.call(&shared.work);
     } else if state.threads < shared.cores {
         start(shared, state);
     }
@@ -265,8 +289,17 @@ fn work(shared: &Shared) {
     let _runtime = shared.runtime.as_ref().map(Handle::enter);
     enter(shared.lane);
     let (mut state, mut has_rested) = (shared.state(), false);
+    let (mut in_row, mut yields) = (0, 0);
     loop {
         let Some((turn, job)) = state.waiting.pop_front() else {
+            if in_row >= BUSY && yields < YIELDS && !state.closed {
+                yields += 1;
+                drop(state);
+                thread::yield_now();
+                state = shared.state();
+                continue;
+            }
+            (in_row, yields) = (0, 0);
             let is_extra = state.threads > shared.cores;
             if state.closed || is_extra && has_rested {
                 break;
@@ -275,19 +308,25 @@ fn work(shared: &Shared) {
             let (again, rest) = shared.work.wait_timeout(state, REST).unwrap_or_else(PoisonError::into_inner);
             (state, has_rested) = (again, rest.timed_out());
             state.idle -= 1;
+            // Whoever comes, comes for all that waits.
+            state.called = false;
             continue;
         };
         has_rested = false;
+        (in_row, yields) = (BUSY.min(in_row + 1), 0);
+        if !state.waiting.is_empty() {
+            state.call(&shared.work);
+        }
         let number = state.begun;
         state.begun += 1;
         let Turn { pace, core, .. } = turn;
-        state.running.insert(number, Running { since: Instant::now(), thread, pace, core, is_slow: false });
+        state.running.push((number, Running { since: Instant::now(), thread, pace, core, is_slow: false }));
         drop(state);
         // A panic was reported when it happened; whoever waits for the result is told by its absence.
         drop(catch_unwind(AssertUnwindSafe(job)));
         state = shared.state();
         // A thread that has given way cannot take that back.
-        let gave_way = state.running.remove(&number).is_some_and(|running| running.is_slow);
+        let gave_way = state.end(number).is_some_and(|running| running.is_slow);
         if gave_way && shared.is_for_quick_jobs() {
             break;
         }
@@ -312,7 +351,7 @@ fn supervise(shared: &Arc<Shared>) {
         begun = state.begun;
         let is_idle = progress == 0 && state.waiting.is_empty() && state.running.is_empty();
         in_vain = if is_idle { in_vain + 1 } else { 0 };
-        for running in state.running.values_mut() {
+        for (_, running) in &mut state.running {
             running.look(shared.is_for_quick_jobs());
         }
         let is_stuck = progress < state.threads as u64 || state.threads < shared.cores;

@@ -17,7 +17,8 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, admin: &Admin) -> Result<Self, Problem> {
-        let bytes = read_body(request, admin.limits).await?;
+        let (parts, body) = request.into_parts();
+        let bytes = read_body(&parts.headers, body, admin.limits).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let detail = format!("the body is not what is expected here: {error}");
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)

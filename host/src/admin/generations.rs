@@ -62,7 +62,8 @@ pub(super) async fn canary(
         return Err(Problem::bad_request("invalid-query", detail));
     }
     let max_body_bytes = usize::try_from(FILE_LIMIT_BYTES).unwrap_or(usize::MAX);
-    let bytes = read_body(request, HttpLimits { max_body_bytes, ..admin.limits }).await?;
+    let (parts, body) = request.into_parts();
+    let bytes = read_body(&parts.headers, body, HttpLimits { max_body_bytes, ..admin.limits }).await?;
     let (loader, beside) = (Arc::clone(&admin.loader), Arc::clone(&live));
     let loaded = tokio::task::spawn_blocking(move || loader.load_beside(&bytes, &beside)).await;
     let broken = |detail: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "canary-failed", detail);

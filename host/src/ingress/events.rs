@@ -1,10 +1,12 @@
 //! `POST /events`: CloudEvents in, answered once they are durable, or once their reply has come.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -71,7 +73,7 @@ impl Wishes {
     }
 }
 
-pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body>) -> Response {
+pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request<Body>) -> Response {
     publish(&*ingress.bus, ingress.limits, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
@@ -82,9 +84,9 @@ pub(crate) async fn publish(bus: &dyn Bus, limits: HttpLimits, request: Request<
     }
     let wishes = Wishes::of(&request)?;
     let due = wishes.due()?;
-    let headers = request.headers().clone();
+    let (Parts { headers, .. }, body) = request.into_parts();
     let mode = Mode::of(&headers)?;
-    let body = read_body(request, limits).await?;
+    let body = read_body(&headers, body, limits).await?.into();
     let mut events = read(mode, &headers, body).await?;
     events.iter_mut().for_each(|event| carry_trace(event, &headers));
 

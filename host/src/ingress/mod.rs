@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub(crate) mod routes;
 mod services;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,10 +16,11 @@ use crate::bus::SharedBus;
 use crate::observer::Observer;
 use crate::plugin::Registry;
 use crate::server::HttpLimits;
+use crate::telemetry::RequestMetrics;
 use crate::threads::Capacity;
 
 /// What the ingress needs.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Ingress {
     /// Where events go.
     pub bus: SharedBus,
@@ -34,11 +36,13 @@ pub struct Ingress {
     pub begun: TaskTracker,
     /// Who watches what becomes of requests.
     pub observer: Observer,
+    /// What is counted of requests.
+    pub metrics: RequestMetrics,
 }
 
 impl Ingress {
     /// The router of the public listener.
     pub fn router(self) -> Router {
-        Router::new().route("/events", any(events::handle)).fallback(routes::handle).with_state(self)
+        Router::new().route("/events", any(events::handle)).fallback(routes::handle).with_state(Arc::new(self))
     }
 }

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Ingress;
@@ -13,26 +14,12 @@ use crate::bus::{CommitError, Reply};
 use crate::event::IdSeed;
 use crate::observer::{Observed, Published};
 use crate::outcome::{Cause, Effects, Failure};
-use crate::plugin::{self, Admission, Answered, Found, Generation, RERUN_LIMIT, ReplyTo};
+use crate::plugin::{self, Admission, Answered, CONNECTION_HEADERS, Found, Generation, RERUN_LIMIT, ReplyTo, Route};
 use crate::problem::Problem;
 use crate::server::read_body;
-use crate::telemetry;
 use crate::threads::Panicked;
 
-/// Headers that belong to a connection and not to a message (RFC 9110, section 7.6.1), or that the server
-/// sets by itself.
-const CONNECTION_HEADERS: [HeaderName; 8] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body>) -> Response {
+pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request<Body>) -> Response {
     let started = Instant::now();
     let found = ingress.registry.snapshot().find(request.method().as_str(), request.uri().path());
     let (generation, route, params) = match found {
@@ -53,12 +40,13 @@ pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body
     }
     let asked = ingress.observer.watches().then(|| format!("{} {}", request.method(), request.uri().path()));
     let response = match generation.is_service() {
-        true => super::services::answer(&ingress, generation, &route, request).await,
+        // Boxed, since it is the larger one, and the other one's requests would carry its size.
+        true => Box::pin(super::services::answer(&ingress, generation, route, request)).await,
         false => answer(&ingress, generation, route, params, request).await,
     };
     let mut response = response.unwrap_or_else(Problem::into_response);
     let (status, took) = (response.status().as_u16(), started.elapsed());
-    telemetry::request(&plugin, status, took);
+    ingress.metrics.answered(&plugin, status, took);
     if let Some(request) = asked {
         let Published(published) = response.extensions_mut().remove().unwrap_or_default();
         ingress.observer.note(|| Observed::Request { request, status, took, published });
@@ -69,7 +57,7 @@ pub(super) async fn handle(State(ingress): State<Ingress>, request: Request<Body
 async fn answer(
     ingress: &Ingress,
     generation: Arc<Generation>,
-    route: String,
+    route: Arc<Route>,
     params: Vec<(String, String)>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
@@ -80,9 +68,7 @@ async fn answer(
         let (response, effects, reply_to) = match invoke(ingress, &generation, &request, &ids).await? {
             Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
             Answered::Discard(response) => return to_http(&generation.name, response),
-            Answered::Failed(failure) => {
-                return Err(failed(&generation, &format!("{} {}", request.method, request.route), &failure));
-            }
+            Answered::Failed(failure) => return Err(failed(&generation, &request.route, &failure)),
         };
         let reply_to = reply_to.filter(|_| (200..300).contains(&response.status));
         // Before the commit, after which the reply may come at any time.
@@ -133,24 +119,15 @@ async fn reply(response: &mut plugin::Response, expected: Reply, reply_to: &Repl
 
 async fn read_request(
     ingress: &Ingress,
-    route: String,
+    route: Arc<Route>,
     params: Vec<(String, String)>,
     request: Request<Body>,
 ) -> Result<plugin::Request, Problem> {
     let params = params.into_iter().map(|(name, value)| Ok((name, decode(&value)?)));
     let params = params.collect::<Result<_, Problem>>()?;
-    let (method, uri) = (request.method().to_string(), request.uri().clone());
-    let headers = readable(request.headers());
-    let body = read_body(request, ingress.limits).await?;
-    Ok(plugin::Request {
-        method,
-        route,
-        path: uri.path().to_owned(),
-        params,
-        query: uri.query().map(str::to_owned),
-        headers,
-        body,
-    })
+    let (Parts { uri, headers, .. }, body) = request.into_parts();
+    let body = read_body(&headers, body, ingress.limits).await?;
+    Ok(plugin::Request { route, uri, params, headers, body })
 }
 
 /// A parameter, percent-decoded once. One that would be a way out of a path is nobody's.
@@ -159,12 +136,6 @@ pub(crate) fn decode(value: &str) -> Result<String, Problem> {
     let decoded = decoded.map_err(|_| Problem::bad_request("invalid-path", "the path is not UTF-8"))?;
     let leads_out = decoded.contains('\0') || decoded.split('/').any(|segment| segment == "..");
     if leads_out { Err(Problem::not_found("no plugin has a route for this path")) } else { Ok(decoded.into_owned()) }
-}
-
-fn readable(headers: &HeaderMap) -> Vec<(String, String)> {
-    let own = headers.iter().filter(|(name, _)| !CONNECTION_HEADERS.contains(name));
-    own.filter_map(|(name, value)| Some((name.to_string(), std::str::from_utf8(value.as_bytes()).ok()?.to_owned())))
-        .collect()
 }
 
 async fn invoke(
@@ -187,8 +158,11 @@ async fn invoke(
 
 /// Waits until another request may run, though not for long.
 pub(super) async fn admitted(ingress: &Ingress, generation: &Generation) -> Result<Admission, Problem> {
-    let admitted = generation.room.admit(&ingress.capacity.places);
-    tokio::time::timeout(ingress.patience, admitted).await.map_err(|_| {
+    let (room, places) = (&generation.room, &ingress.capacity.places);
+    if let Some(admitted) = room.try_admit(places) {
+        return Ok(admitted);
+    }
+    tokio::time::timeout(ingress.patience, room.admit(places)).await.map_err(|_| {
         let detail = format!("the plugin `{}` has as many requests as it can take", generation.name);
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", detail).retry_after(1)
     })
@@ -200,9 +174,9 @@ pub(super) fn unfinished(error: Panicked) -> Problem {
 }
 
 /// What a client is told of a handler that ended badly. What it may know of the inside stays in the log.
-pub(crate) fn failed(generation: &Generation, route: &str, failure: &Failure) -> Problem {
+pub(crate) fn failed(generation: &Generation, route: &Route, failure: &Failure) -> Problem {
     let (plugin, digest, cause) = (&generation.name, generation.digest.short(), failure.cause.as_str());
-    tracing::error!(%plugin, digest, route, cause, "request failed: {}", failure.reason);
+    tracing::error!(%plugin, digest, %route, cause, "request failed: {}", failure.reason);
     match failure.cause {
         Cause::Timeout => Problem::new(StatusCode::GATEWAY_TIMEOUT, "handler-timeout", "the handler ran out of time"),
         Cause::OutOfMemory => {

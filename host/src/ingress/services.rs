@@ -20,7 +20,7 @@ use super::routes::{admitted, failed, unfinished};
 use crate::event::IdSeed;
 use crate::observer::Published;
 use crate::outcome::{Effects, Failure};
-use crate::plugin::{Admission, Exchange, Generation, Head};
+use crate::plugin::{Admission, Exchange, Generation, Head, Route};
 use crate::problem::Problem;
 use crate::server::HttpLimits;
 use crate::threads::JobHandle;
@@ -34,19 +34,18 @@ type Running = JobHandle<Result<Effects, Failure>>;
 
 /// One request.
 struct Service<'a> {
-    ingress: &'a Ingress,
+    ingress: &'a Arc<Ingress>,
     generation: &'a Arc<Generation>,
-    route: &'a str,
+    route: &'a Arc<Route>,
 }
 
 pub(super) async fn answer(
-    ingress: &Ingress,
+    ingress: &Arc<Ingress>,
     generation: Arc<Generation>,
-    path: &str,
+    route: Arc<Route>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
     let request = within(ingress.limits, request)?;
-    let route = format!("{} {path}", request.method());
     let service = Service { ingress, generation: &generation, route: &route };
     let (answer, mut head) = oneshot::channel();
     let mut running = service.run(Exchange { request, answer }).await?;
@@ -84,7 +83,7 @@ impl Service<'_> {
     async fn run(&self, exchange: Exchange) -> Result<Running, Problem> {
         let Admission { turn, places } = admitted(self.ingress, self.generation).await?;
         let state = self.ingress.bus.state(&self.generation.name);
-        let (generation, route) = (Arc::clone(self.generation), self.route.to_owned());
+        let (generation, route) = (Arc::clone(self.generation), Arc::clone(self.route));
         Ok(self.ingress.capacity.threads.run(turn, move || {
             let ended = generation.serve(&route, exchange, IdSeed::unique(), state);
             // Held until the thread is free, also if the client has gone.
@@ -146,13 +145,14 @@ impl Service<'_> {
     /// Answers at once, with the end of the body held back.
     fn stream(&self, response: Response<Body>, running: Running) -> Response<Body> {
         let (sender, verdict) = oneshot::channel();
-        let (ingress, generation, route) = (self.ingress.clone(), Arc::clone(self.generation), self.route.to_owned());
+        let (ingress, generation, route) =
+            (Arc::clone(self.ingress), Arc::clone(self.generation), Arc::clone(self.route));
         self.ingress.begun.spawn(async move {
             let service = Service { ingress: &ingress, generation: &generation, route: &route };
             let ended = service.settle(running).await;
             if let Err(problem) = &ended {
                 let (plugin, code) = (&generation.name, problem.code());
-                tracing::error!(%plugin, route, code, "a response was cut off after it had begun");
+                tracing::error!(%plugin, %route, code, "a response was cut off after it had begun");
             }
             // Nobody listens if the client has gone.
             let _ = sender.send(ended.is_ok());

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::header::HeaderMap;
+use hyper::Uri;
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderMap, HeaderName};
 use tokio::sync::Semaphore;
 
 use super::bindings::exports::sandbus::plugin::http_handler;
 use super::bindings::sandbus::plugin::types as wire;
 use super::compile::Digest;
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, Route};
 use super::ended::Ended;
 use super::health::Health;
 use super::idle::Idle;
@@ -108,30 +110,38 @@ pub struct Rehearsed {
     pub memory_bytes: Option<usize>,
 }
 
-/// A request for a plugin's route.
+/// Headers that belong to a connection and not to a message (RFC 9110, section 7.6.1), or that the server
+/// sets by itself.
+pub(crate) const CONNECTION_HEADERS: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// A request for a plugin's route, which is of the route's method.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The method.
-    pub method: String,
     /// The route that matched.
-    pub route: String,
-    /// The path as it was sent.
-    pub path: String,
+    pub route: Arc<Route>,
+    /// The target as it was sent.
+    pub uri: Uri,
     /// The route's parameters.
     pub params: Vec<(String, String)>,
-    /// The query as it was sent.
-    pub query: Option<String>,
-    /// The headers, with names in lower case.
-    pub headers: Vec<(String, String)>,
+    /// All headers. A guest is shown those that belong to the message and are UTF-8.
+    pub headers: HeaderMap,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 impl Request {
-    /// The trace that the request belongs to (W3C Trace Context), for the events that are published.
-    fn trace(&self) -> BTreeMap<String, String> {
-        let traced = self.headers.iter().filter(|(name, _)| TRACE.contains(&name.as_str()));
-        traced.cloned().collect()
+    fn shown_headers(&self) -> Vec<(&str, &str)> {
+        let own = self.headers.iter().filter(|(name, _)| !CONNECTION_HEADERS.contains(name));
+        own.filter_map(|(name, value)| Some((name.as_str(), std::str::from_utf8(value.as_bytes()).ok()?))).collect()
     }
 }
 
@@ -302,19 +312,18 @@ impl Generation {
                 return Answered::Failed(Failure { cause: Cause::NoHandler, reason });
             }
         };
-        let occasion = Occasion::Request { route: format!("{} {}", request.method, request.route) };
-        let run = self.run(&self.world, state, ids, request.trace(), occasion);
+        let occasion = Occasion::Request { route: Arc::clone(&request.route) };
+        let run = self.run(&self.world, state, ids, trace(&request.headers), occasion);
         let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
         let result = self.call(prepared, run, timeout, &mut live, Some(&self.room.pace), |live| {
             let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
-            let headers = pairs(request.headers.iter().map(|(name, value)| (name, value)));
             let request = http_handler::Request {
-                method: &request.method,
-                route: &request.route,
-                path: &request.path,
+                method: &request.route.method,
+                route: &request.route.path,
+                path: request.uri.path(),
                 params: &params,
-                query: request.query.as_deref(),
-                headers: &headers,
+                query: request.uri.query(),
+                headers: &request.shown_headers(),
                 body: &request.body,
             };
             let (http, store) = live.http(prepared)?;
@@ -345,7 +354,7 @@ impl Generation {
     /// How the handler ended, if it did not end well.
     pub fn serve(
         &self,
-        route: &str,
+        route: &Arc<Route>,
         exchange: Exchange,
         ids: IdSeed,
         state: Box<dyn StateView>,
@@ -354,7 +363,7 @@ impl Generation {
             let reason = format!("plugin `{}` exports no HTTP handler", self.name);
             return Err(Failure { cause: Cause::NoHandler, reason });
         };
-        let occasion = Occasion::Request { route: route.to_owned() };
+        let occasion = Occasion::Request { route: Arc::clone(route) };
         let run = self.run(&self.world, state, ids, trace(exchange.request.headers()), occasion);
         let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
         let (result, (effects, _)) = self.call(prepared, run, timeout, &mut live, Some(&self.room.pace), |live| {

@@ -15,6 +15,7 @@ use super::bindings::wasi::keyvalue::{atomics, store};
 use super::bindings::wasi::logging::logging;
 use super::bindings::wasi::random::random;
 use super::buffer::{Buffer, Refused};
+use super::descriptor::Route;
 use super::limits::Meter;
 use super::log::Lines;
 use super::rules;
@@ -92,7 +93,7 @@ pub const REPLY_LIMIT: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug)]
 pub(super) enum Occasion {
     Delivery { event: Arc<Event>, subscription: String, attempt: u32 },
-    Request { route: String },
+    Request { route: Arc<Route> },
 }
 
 impl std::fmt::Debug for Run {

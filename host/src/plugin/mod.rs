@@ -38,6 +38,7 @@ pub(crate) use compile::as_component;
 pub use compile::{CompileError, Digest};
 pub use descriptor::{ConfigKey, Descriptor, Invalid, Route, Subscription};
 pub use engine::{EngineConfig, EngineError, settings as engine_settings};
+pub(crate) use generation::CONNECTION_HEADERS;
 pub use generation::{Answered, Call, Generation, Handled, NativeHandler, Rehearsed, Request, Response};
 pub use health::RollbackRule;
 pub use imports::{REPLY_LIMIT, ReplyTo};

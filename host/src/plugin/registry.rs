@@ -43,7 +43,7 @@ impl std::fmt::Debug for Routes {
 
 struct Leaf {
     owner: Owner,
-    route: String,
+    route: Arc<Route>,
 }
 
 enum Owner {
@@ -58,8 +58,8 @@ pub enum Found {
     Plugin {
         /// Its generation.
         generation: Arc<Generation>,
-        /// The route's path, as the plugin declares it.
-        route: String,
+        /// The route, as the plugin declares it.
+        route: Arc<Route>,
         /// The route's parameters, still percent-encoded.
         params: Vec<(String, String)>,
     },
@@ -153,7 +153,7 @@ impl Registry {
 
 impl Routes {
     fn add(&mut self, route: &Route, owner: Owner) {
-        let leaf = Leaf { owner, route: route.path.clone() };
+        let leaf = Leaf { owner, route: Arc::new(route.clone()) };
         // Loaded plugins were checked against each other, and come first; what an absent one had and
         // stands against theirs gives way.
         drop(self.0.entry(route.method.clone()).or_default().insert(route.path.as_str(), leaf));
@@ -182,7 +182,7 @@ impl Snapshot {
             Owner::Absent(plugin) => Found::Absent(plugin.clone()),
             Owner::Present(generation) => Found::Plugin {
                 generation: Arc::clone(generation),
-                route: route.clone(),
+                route: Arc::clone(route),
                 params: matched.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             },
         }

@@ -1,7 +1,10 @@
 //! Metrics for Prometheus.
 //!
-//! Handles are made once for each subscription, so that counting costs an atomic addition.
+//! Handles are made once for each subscription, and for each status of a plugin's answers, so that counting costs an
+//! atomic addition.
 
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, gauge, histogram};
@@ -158,10 +161,39 @@ impl SubscriptionMetrics {
     }
 }
 
-/// Counts a request that a plugin answered.
-pub fn request(plugin: &str, status: u16, took: Duration) {
-    counter!("sandbus_http_requests_total", "plugin" => plugin.to_owned(), "status" => status.to_string()).increment(1);
-    histogram!("sandbus_http_request_seconds", "plugin" => plugin.to_owned()).record(took.as_secs_f64());
+/// What is counted of the requests that plugins answer, by plugin and status.
+#[derive(Default)]
+pub struct RequestMetrics(RwLock<HashMap<(Arc<str>, u16), Answers>>);
+
+/// How many there were, and how long they took.
+type Answers = (Counter, Histogram);
+
+impl std::fmt::Debug for RequestMetrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("RequestMetrics")
+    }
+}
+
+impl RequestMetrics {
+    /// Counts a request that a plugin answered.
+    pub fn answered(&self, plugin: &Arc<str>, status: u16, took: Duration) {
+        let count = |(count, time): &Answers| {
+            count.increment(1);
+            time.record(took.as_secs_f64());
+        };
+        let key = (Arc::clone(plugin), status);
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answers) = known.get(&key) {
+            return count(answers);
+        }
+        drop(known);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        count(known.entry(key).or_insert_with(|| {
+            let (name, status) = (plugin.to_string(), status.to_string());
+            let count = counter!("sandbus_http_requests_total", "plugin" => name.clone(), "status" => status);
+            (count, histogram!("sandbus_http_request_seconds", "plugin" => name))
+        }));
+    }
 }
 
 /// Counts events that were taken at the ingress.

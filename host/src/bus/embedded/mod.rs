@@ -89,7 +89,7 @@ struct Shared {
     committed: Notify,
     failure: watch::Sender<Option<String>>,
     /// The store's file, to be synced beside SQLite. The last to be dropped: to close a file takes all of the process's
-    /// locks on it away (fcntl_locking(2)), SQLite's among them.
+    /// locks on it away (`fcntl_locking(2)`), SQLite's among them.
     store: File,
 }
 

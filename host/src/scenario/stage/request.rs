@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
@@ -11,9 +12,25 @@ use super::{Stage, bounded, readable, run};
 use crate::bus::{Bus as _, Reply};
 use crate::event::{Event, IdSeed, is_json};
 use crate::ingress::routes;
-use crate::plugin::{Answered, Found, Generation, ReplyTo, Request, Response};
+use crate::plugin::{Answered, Found, Generation, ReplyTo, Request, Response, Route};
 use crate::problem::Problem;
 use crate::scenario::{Error, broken};
+
+type Params = Vec<(String, String)>;
+
+/// A request in a script could not be sent.
+pub(super) fn malformed(error: impl std::fmt::Display) -> Error {
+    Error::Malformed(format!("the request: {error}"))
+}
+
+fn headers_of(script: &[(String, String)]) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in script {
+        let name: HeaderName = name.parse().map_err(malformed)?;
+        headers.append(name, value.parse().map_err(malformed)?);
+    }
+    Ok(headers)
+}
 
 impl Stage {
     pub(super) async fn request(
@@ -23,9 +40,11 @@ impl Stage {
         headers: &[(String, String)],
         body: &[u8],
     ) -> Result<(), Error> {
-        let answer = match self.find(method, target) {
-            Ok((generation, found)) => {
-                let request = Request { headers: headers.to_vec(), body: body.to_vec(), ..found };
+        let uri: Uri = target.parse().map_err(malformed)?;
+        let answer = match self.find(method, &uri) {
+            Ok((generation, route, params)) => {
+                let (headers, body) = (headers_of(headers)?, Bytes::copy_from_slice(body));
+                let request = Request { route, uri, params, headers, body };
                 match generation.is_service() {
                     true => self.serve(&generation, &request).await?,
                     false => self.answer(&generation, &request).await?,
@@ -37,10 +56,9 @@ impl Stage {
         Ok(())
     }
 
-    /// Finds the plugin that a request goes to, and the request without headers and body.
-    fn find(&self, method: &str, target: &str) -> Result<(Arc<Generation>, Request), Problem> {
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        let (generation, route, params) = match self.registry.snapshot().find(method, path) {
+    /// Finds the plugin that a request goes to, and the route with its parameters.
+    fn find(&self, method: &str, uri: &Uri) -> Result<(Arc<Generation>, Arc<Route>, Params), Problem> {
+        let (generation, route, params) = match self.registry.snapshot().find(method, uri.path()) {
             Found::Plugin { generation, route, params } => (generation, route, params),
             Found::OtherMethods(methods) => return Err(Problem::method_not_allowed(&methods)),
             Found::Absent(_) | Found::Nothing => {
@@ -48,10 +66,7 @@ impl Stage {
             }
         };
         let params = params.into_iter().map(|(name, value)| Ok((name, routes::decode(&value)?)));
-        let params = params.collect::<Result<_, Problem>>()?;
-        let (method, path, query) = (method.to_owned(), path.to_owned(), query.map(str::to_owned));
-        let (headers, body) = (Vec::new(), Vec::new());
-        Ok((generation, Request { method, route, path, params, query, headers, body }))
+        Ok((generation, route, params.collect::<Result<_, Problem>>()?))
     }
 
     async fn answer(
@@ -67,7 +82,7 @@ impl Stage {
             Answered::Discard(response) => return Ok(routes::to_http(&generation.name, response)),
             Answered::Failed(failure) => {
                 self.seen.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
-                return Ok(Err(routes::failed(generation, &format!("{} {}", request.method, request.route), &failure)));
+                return Ok(Err(routes::failed(generation, &request.route, &failure)));
             }
         };
         let reply_to = reply_to.filter(|_| (200..300).contains(&response.status));

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::HOST;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 
 use super::Stage;
+use super::request::malformed;
 use crate::bus::Bus as _;
 use crate::event::IdSeed;
 use crate::ingress::routes;
@@ -23,10 +24,10 @@ impl Stage {
         generation: &Arc<Generation>,
         request: &plugin::Request,
     ) -> Result<Result<axum::response::Response, Problem>, Error> {
-        let route = format!("{} {}", request.method, request.route);
+        let route = &request.route;
         let (answer, head) = oneshot::channel();
         let exchange = Exchange { request: as_sent(request)?, answer };
-        let (code, shown, state) = (Arc::clone(generation), route.clone(), self.bus.state(&generation.name));
+        let (code, shown, state) = (Arc::clone(generation), Arc::clone(route), self.bus.state(&generation.name));
         let running = tokio::task::spawn_blocking(move || {
             logs::capture(|| code.serve(&shown, exchange, IdSeed::unique(), state))
         });
@@ -37,7 +38,7 @@ impl Stage {
             Ok(effects) => effects,
             Err(failure) => {
                 self.seen.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
-                return Ok(Err(routes::failed(generation, &route, &failure)));
+                return Ok(Err(routes::failed(generation, route, &failure)));
             }
         };
         let response = match response {
@@ -54,15 +55,11 @@ impl Stage {
 
 /// The request as it comes over HTTP.
 fn as_sent(request: &plugin::Request) -> Result<Request<Body>, Error> {
-    let target = request.query.as_ref().map_or(request.path.clone(), |query| format!("{}?{query}", request.path));
-    let mut sent = Request::builder().method(request.method.as_str()).uri(target);
-    if !request.headers.iter().any(|(name, _)| name == HOST.as_str()) {
-        sent = sent.header(HOST, "scenario");
-    }
-    for (name, value) in &request.headers {
-        sent = sent.header(name, value);
-    }
-    sent.body(Body::from(request.body.clone())).map_err(|error| Error::Malformed(format!("the request: {error}")))
+    let sent = Request::builder().method(request.route.method.as_str()).uri(request.uri.clone());
+    let mut sent = sent.body(Body::from(request.body.clone())).map_err(malformed)?;
+    *sent.headers_mut() = request.headers.clone();
+    sent.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("scenario"));
+    Ok(sent)
 }
 
 /// Waits for a response and all of its body. The handler may still run.

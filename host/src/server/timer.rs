@@ -1,0 +1,92 @@
+//! The time that a client has for the head of its next request.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Sleep, Timer};
+
+type Entry = Pin<Box<tokio::time::Sleep>>;
+
+/// The timer of one connection, whose sleeps follow one another, each with a later end. They use one entry among the
+/// runtime's timers: to move its end on is an atomic operation, and to make and remove one for each request takes locks.
+#[derive(Clone, Default)]
+pub(super) struct ConnectionTimer(Arc<Mutex<Option<Entry>>>);
+
+/// A sleep that gives its entry back.
+struct Borrowed {
+    entry: Option<Entry>,
+    owner: ConnectionTimer,
+}
+
+impl ConnectionTimer {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Timer for ConnectionTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        self.sleep_until(self.now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        let entry = match self.slot().take() {
+            Some(mut entry) => {
+                entry.as_mut().reset(deadline.into());
+                entry
+            }
+            None => Box::pin(tokio::time::sleep_until(deadline.into())),
+        };
+        Box::pin(Borrowed { entry: Some(entry), owner: self.clone() })
+    }
+
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into()
+    }
+}
+
+impl Future for Borrowed {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let entry = self.entry.as_mut().expect("it is given back at the end");
+        entry.as_mut().poll(context)
+    }
+}
+
+impl Sleep for Borrowed {}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        *self.owner.slot() = self.entry.take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long a sleep of so many milliseconds takes.
+    async fn slept(timer: &ConnectionTimer, milliseconds: u64) -> Duration {
+        let began = timer.now();
+        timer.sleep(Duration::from_millis(milliseconds)).await;
+        timer.now() - began
+    }
+
+    #[tokio::test]
+    async fn no_sleep_ends_early_in_the_entry_of_another_one() {
+        let timer = ConnectionTimer::default();
+        let mut given_up = timer.sleep(Duration::from_millis(1));
+        let polled = std::future::poll_fn(|context| Poll::Ready(given_up.as_mut().poll(context))).await;
+        assert!(polled.is_pending());
+        drop(given_up);
+        assert!(timer.slot().is_some(), "its entry is there for the next one");
+        assert!(slept(&timer, 20).await >= Duration::from_millis(20));
+        assert!(slept(&timer, 5).await >= Duration::from_millis(5), "also after its end");
+        let (one, other) = (timer.sleep(Duration::from_millis(10)), slept(&timer, 1).await);
+        assert!(other >= Duration::from_millis(1), "two at a time do not share an entry");
+        one.await;
+    }
+}
