@@ -190,8 +190,8 @@ impl RequestMetrics {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         count(known.entry(key).or_insert_with(|| {
             let (name, status) = (plugin.to_string(), status.to_string());
-            let count = counter!("sandbus_http_requests_total", "plugin" => name.clone(), "status" => status);
-            (count, histogram!("sandbus_http_request_seconds", "plugin" => name))
+            let answered = counter!("sandbus_http_requests_total", "plugin" => name.clone(), "status" => status);
+            (answered, histogram!("sandbus_http_request_seconds", "plugin" => name))
         }));
     }
 }
