@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -138,4 +139,46 @@ async fn changes_that_share_a_commit_do_not_share_their_fate() {
 
 fn write(key: &str, write: Write) -> Effects {
     Effects { writes: BTreeMap::from([(key.to_owned(), write)]), ..Effects::default() }
+}
+
+const MANY: u64 = 48;
+const LARGE_BYTES: u64 = 64 << 10;
+
+/// Publishes so much that the write-ahead log is to be folded.
+async fn publish_much(stage: &InDirectory) {
+    for number in 0..MANY {
+        let data = Some(vec![b'x'; usize::try_from(LARGE_BYTES).unwrap()]);
+        publish(stage, Event { data, ..event(&number.to_string()) }).await;
+    }
+}
+
+fn is_folded(stage: &InDirectory) -> bool {
+    stage.directory.path().join("bus.db").metadata().unwrap().len() > MANY * LARGE_BYTES
+}
+
+async fn becomes_folded(stage: &InDirectory) {
+    let looks = async {
+        while !is_folded(stage) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), looks).await.expect("the store gets what was published");
+}
+
+#[tokio::test]
+async fn the_log_is_folded_though_nothing_more_is_written() {
+    let stage = InDirectory::open(Settings::default());
+    publish_much(&stage).await;
+    becomes_folded(&stage).await;
+}
+
+#[tokio::test]
+async fn the_log_is_folded_once_nobody_reads_what_was_before() {
+    let stage = InDirectory::open(Settings::default());
+    let mut view = stage.bus.state("p");
+    assert_eq!(view.get("key").unwrap().0, None);
+    publish_much(&stage).await;
+    assert!(!is_folded(&stage), "somebody reads what was before");
+    drop(view);
+    becomes_folded(&stage).await;
 }

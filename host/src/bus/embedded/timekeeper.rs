@@ -107,15 +107,19 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
     }
 }
 
-/// Folds in what there is, and what was added meanwhile, until that is little. The store is synced here, since SQLite
-/// does so only when nothing is left to fold: all of it would be the writer's part.
+/// Folds in what there is, and what was added meanwhile, until that is little or does not get less: somebody may read
+/// what was before. The store is synced here, since SQLite does so only when nothing is left to fold: all of it would be
+/// the writer's part.
 fn fold(connection: &Connection, store: &File) -> Result<(), StoreError> {
+    let mut before = i64::MAX;
     for _ in 0..PASSES {
         schema::checkpoint(connection, "PASSIVE")?;
         store.sync_data()?;
-        if schema::unfolded(connection)? <= REST_PAGES {
+        let left = schema::unfolded(connection)?;
+        if left <= REST_PAGES || left >= before {
             break;
         }
+        before = left;
     }
     Ok(())
 }
