@@ -123,15 +123,19 @@ async fn read_request(
     params: Vec<(String, String)>,
     request: Request<Body>,
 ) -> Result<plugin::Request, Problem> {
-    let params = params.into_iter().map(|(name, value)| Ok((name, decode(&value)?)));
-    let params = params.collect::<Result<_, Problem>>()?;
+    let params = decoded(params)?;
     let (Parts { uri, headers, .. }, body) = request.into_parts();
     let body = read_body(&headers, body, ingress.limits).await?;
     Ok(plugin::Request { route, uri, params, headers, body })
 }
 
+/// A route's parameters, each percent-decoded once.
+pub(crate) fn decoded(params: Vec<(String, String)>) -> Result<Vec<(String, String)>, Problem> {
+    params.into_iter().map(|(name, value)| Ok((name, decode(&value)?))).collect()
+}
+
 /// A parameter, percent-decoded once. One that would be a way out of a path is nobody's.
-pub(crate) fn decode(value: &str) -> Result<String, Problem> {
+fn decode(value: &str) -> Result<String, Problem> {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
     let decoded = decoded.map_err(|_| Problem::bad_request("invalid-path", "the path is not UTF-8"))?;
     let leads_out = decoded.contains('\0') || decoded.split('/').any(|segment| segment == "..");
@@ -158,11 +162,8 @@ async fn invoke(
 
 /// Waits until another request may run, though not for long.
 pub(super) async fn admitted(ingress: &Ingress, generation: &Generation) -> Result<Admission, Problem> {
-    let (room, places) = (&generation.room, &ingress.capacity.places);
-    if let Some(admitted) = room.try_admit(places) {
-        return Ok(admitted);
-    }
-    tokio::time::timeout(ingress.patience, room.admit(places)).await.map_err(|_| {
+    let admitted = generation.room.admit(&ingress.capacity.places);
+    tokio::time::timeout(ingress.patience, admitted).await.map_err(|_| {
         let detail = format!("the plugin `{}` has as many requests as it can take", generation.name);
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", detail).retry_after(1)
     })

@@ -87,14 +87,6 @@ impl Room {
         Admission { turn, places: [own, place(shared).await] }
     }
 
-    /// The same, if nothing has to be waited for.
-    #[must_use]
-    pub fn try_admit(&self, shared: &Arc<Semaphore>) -> Option<Admission> {
-        let place = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
-        let (own, turn) = (place(&self.places)?, self.pace.try_turn()?);
-        Some(Admission { turn, places: [own, place(shared)?] })
-    }
-
     /// Waits until nothing runs.
     pub async fn idle(&self) {
         // All places free at once.

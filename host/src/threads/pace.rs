@@ -75,19 +75,15 @@ impl Pace {
 
     /// Waits for the turn of the next invocation.
     pub async fn turn(self: &Arc<Self>) -> Turn {
-        let core = match self.lane() {
-            Lane::Slow => Some(Arc::clone(&self.cores).acquire_owned().await.expect("the semaphore is never closed")),
-            Lane::Quick | Lane::Many => None,
-        };
-        // It may have been made up for in the meantime; then nobody minds one that gives way.
-        let lane = if core.is_some() { Lane::Slow } else { Lane::Quick };
-        Turn { lane, pace: Some(Arc::clone(self)), core }
-    }
-
-    /// The turn of the next invocation, if nothing has to be waited for.
-    pub fn try_turn(self: &Arc<Self>) -> Option<Turn> {
-        let is_quick = self.lane() == Lane::Quick;
-        is_quick.then(|| Turn { lane: Lane::Quick, pace: Some(Arc::clone(self)), core: None })
+        let pace = Some(Arc::clone(self));
+        match self.lane() {
+            Lane::Slow => {
+                let core = Arc::clone(&self.cores).acquire_owned().await.expect("the semaphore is never closed");
+                // It may have been made up for in the meantime; then nobody minds one that gives way.
+                Turn { lane: Lane::Slow, pace, core: Some(core) }
+            }
+            lane => Turn { lane, pace, core: None },
+        }
     }
 
     fn lane(&self) -> Lane {

@@ -65,8 +65,7 @@ impl Stage {
                 return Err(Problem::not_found("no plugin has a route for this path"));
             }
         };
-        let params = params.into_iter().map(|(name, value)| Ok((name, routes::decode(&value)?)));
-        Ok((generation, route, params.collect::<Result<_, Problem>>()?))
+        Ok((generation, route, routes::decoded(params)?))
     }
 
     async fn answer(
