@@ -8,8 +8,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandbus_tests::Setup;
 use sandbus_tests::measure::{Goal, Report, in_turn};
+use sandbus_tests::{Host, Setup};
 
 use crate::load::{Load, Requests, post};
 use crate::native::Native;
@@ -54,6 +54,7 @@ pub(crate) fn run() {
         report.figure("Sandbus / bare axum", &ours.over(&http));
         println!("{report}");
     }
+    lone(&native, &host);
 
     let (publishers, size) = (16, 64);
     let many = events(size);
@@ -70,16 +71,37 @@ pub(crate) fn run() {
     println!("{report}");
 }
 
+/// What one publisher waits for, against a handler that does no more than it must: it appends the request's body to a
+/// file and syncs that. Waking up after the disk is dearer than after a moment, and so this is more than the sum.
+fn lone(native: &Native, host: &Host) {
+    let load = |address, path| {
+        let requests = events_to(path, 1);
+        let load = Load { address, connections: 1, requests, per_second: None, time: TIME };
+        1e6 / load.run().per_second()
+    };
+    let [native, ours] =
+        in_turn(ROUNDS, [&mut || load(native.address, "/kept-events"), &mut || load(host.address(), "/events")]);
+    let mut report = Report::new("durable-publish: a lone publisher, and axum that appends and syncs");
+    report.figure("axum with a file, µs", &native);
+    report.figure("Sandbus, µs", &ours);
+    report.figure("Sandbus / axum with a file", &ours.over(&native));
+    println!("{report}");
+}
+
 /// Requests of so many events each, of some 500 bytes.
 pub(crate) fn events(size: usize) -> Requests {
+    events_to("/events", size)
+}
+
+fn events_to(path: &'static str, size: usize) -> Requests {
     let run = fastrand::u64(..);
     Arc::new(move |number| {
         let event = |index: usize| event(&format!("{run:x}-{number}-{index}"));
         if size == 1 {
-            post("/events", "application/cloudevents+json", event(0).as_bytes())
+            post(path, "application/cloudevents+json", event(0).as_bytes())
         } else {
             let events: Vec<_> = (0..size).map(event).collect();
-            post("/events", "application/cloudevents-batch+json", format!("[{}]", events.join(",")).as_bytes())
+            post(path, "application/cloudevents-batch+json", format!("[{}]", events.join(",")).as_bytes())
         }
     })
 }

@@ -1,8 +1,9 @@
 //! Native servers to compare with, each in a process of its own, as the host is: this program, started again.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -43,14 +44,26 @@ struct Answer {
     number: u32,
 }
 
-/// Serves what the guest `bench-service` serves, and takes events without keeping them.
+/// Serves what the guest `bench-service` serves, takes events without keeping them, and takes events that it
+/// appends to a file and syncs before it answers, one after the other.
 pub(crate) fn serve() {
     let answer = || async {
         axum::Json(Answer { name: "a service that answers", words: ["with", "a", "few", "words"], number: 42 })
     };
     let take =
         |body: Bytes| async move { if body.is_empty() { StatusCode::BAD_REQUEST } else { StatusCode::ACCEPTED } };
-    let app = Router::new().route("/bench", get(answer)).route("/events", post(take));
+    let file = Arc::new(Mutex::new(tempfile::tempfile_in(".").expect("a file")));
+    let keep = move |body: Bytes| {
+        let file = Arc::clone(&file);
+        async move {
+            tokio::task::block_in_place(|| {
+                let mut file = file.lock().expect("nobody panics");
+                file.write_all(&body).and_then(|()| file.sync_data()).expect("the disk works");
+            });
+            StatusCode::ACCEPTED
+        }
+    };
+    let app = Router::new().route("/bench", get(answer)).route("/events", post(take)).route("/kept-events", post(keep));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -191,11 +191,12 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     }
 
     let journal: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    // The log keeps the place that it has on the disk, since to give it up and to take it again costs syncs; and
-    // the writer keeps the pages, in KiB, that it comes back to with every event.
+    // The log keeps the place that it has on the disk, since to give it up and to take it again costs syncs. The writer
+    // keeps the pages, in KiB, that it comes back to with every event, and no more: SQLite looks through all that it
+    // keeps after each commit in which it has balanced an index.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 33554432;
-         PRAGMA mmap_size = 0; PRAGMA cache_size = -32768",
+         PRAGMA mmap_size = 0; PRAGMA cache_size = -4096",
     )?;
     let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
     if !journal.eq_ignore_ascii_case("wal") || synchronous != 2 {
