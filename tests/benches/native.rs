@@ -52,7 +52,7 @@ pub(crate) fn serve() {
     };
     let take =
         |body: Bytes| async move { if body.is_empty() { StatusCode::BAD_REQUEST } else { StatusCode::ACCEPTED } };
-    let file = Arc::new(Mutex::new(tempfile::tempfile_in(".").expect("a file")));
+    let file = Arc::new(Mutex::new(tempfile::tempfile().expect("a file")));
     let keep = move |body: Bytes| {
         let file = Arc::clone(&file);
         async move {
