@@ -57,7 +57,7 @@ impl Snapshot {
         if self.connection.is_none() {
             let connection = self.readers.take()?;
             // The transaction takes its snapshot at its first read, which follows at once.
-            connection.execute_batch("BEGIN")?;
+            rows::transact(&connection, "BEGIN")?;
             self.connection = Some(connection);
         }
         Ok(self.connection.as_ref().expect("it was put there above"))
@@ -89,7 +89,7 @@ fn unreadable(error: &StoreError) -> StateError {
 impl Drop for Snapshot {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take()
-            && connection.execute_batch("ROLLBACK").is_ok()
+            && rows::transact(&connection, "ROLLBACK").is_ok()
         {
             self.readers.put_back(connection);
         }

@@ -126,7 +126,7 @@ impl Writer {
 
     fn apply_all(&mut self, mut group: Group<'_>, asked: &mut Asked, batch: &mut Batch) -> Result<(), StoreError> {
         // Dropping the handle below on an error rolls the transaction back, since it was not committed.
-        self.statement("BEGIN IMMEDIATE")?;
+        rows::transact(&self.connection, "BEGIN IMMEDIATE")?;
         let result = self
             .follow_clock(batch)
             .and_then(|()| group.try_for_each(|command| self.apply(command, asked, batch)))
@@ -135,19 +135,13 @@ impl Writer {
                 if batch.log != self.log {
                     rows::put_log(&self.connection, &batch.log)?;
                 }
-                self.statement("COMMIT")
+                rows::transact(&self.connection, "COMMIT")
             });
         if result.is_err() && !self.connection.is_autocommit() {
             // The error that led here is the one to report, whether or not the rollback succeeds.
-            drop(self.connection.execute_batch("ROLLBACK"));
+            drop(rows::transact(&self.connection, "ROLLBACK"));
         }
         result
-    }
-
-    /// Runs a statement that comes with every commit.
-    fn statement(&self, text: &str) -> Result<(), StoreError> {
-        self.connection.prepare_cached(text)?.execute([])?;
-        Ok(())
     }
 
     /// Attempts that wait do so for a length of time: if the clock was set back, they follow it.

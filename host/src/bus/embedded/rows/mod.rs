@@ -17,10 +17,16 @@ pub(super) use scheduled::*;
 pub(super) use state::*;
 pub(super) use subscriptions::*;
 
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 
 use crate::bus::StoreError;
+
+/// Begins or ends a transaction, by a statement that is compiled once for each connection.
+pub(super) fn transact(connection: &Connection, statement: &str) -> Result<(), StoreError> {
+    connection.prepare_cached(statement)?.execute([])?;
+    Ok(())
+}
 
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
