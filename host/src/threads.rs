@@ -209,6 +209,12 @@ impl Threads {
         self.0.quick.cores
     }
 
+    /// Whether jobs wait for a thread of a lane.
+    #[must_use]
+    pub fn is_awaited(&self, lane: Lane) -> bool {
+        !self.0.lane(lane).state().waiting.is_empty()
+    }
+
     /// Runs a job when it is its turn.
     pub fn run<T: Send + 'static>(&self, turn: Turn, job: impl FnOnce() -> T + Send + 'static) -> JobHandle<T> {
         let (result, ended) = oneshot::channel();

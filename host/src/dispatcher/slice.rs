@@ -1,5 +1,6 @@
 //! A slice: one thread that runs deliveries of a parallel subscription one after the other, as long as there
-//! are some and its time is not up. A thread that goes on is cheaper than one that is woken for each.
+//! are some and its time is not up, which comes sooner where others wait for the thread. A thread that goes on is
+//! cheaper than one that is woken for each.
 //!
 //! Claims stay those of single deliveries. Each is settled by itself, and its commit is not waited for; what
 //! hangs is given up by itself, and what was settled before stands.
@@ -19,6 +20,8 @@ use crate::threads::Lane;
 
 /// After this time another slice has its turn, perhaps one of another plugin.
 const TIME: Duration = Duration::from_millis(1);
+/// After this time it has its turn if it waits for the thread.
+const SHORT_TIME: Duration = Duration::from_micros(100);
 
 pub(super) struct Slice {
     pub(super) attempts: Arc<Attempts>,
@@ -34,8 +37,8 @@ pub(super) struct Slice {
 pub(super) struct Behind(AtomicBool);
 
 impl Behind {
-    fn note(&self, took: Duration) {
-        self.0.store(took >= TIME, Ordering::Relaxed);
+    fn note(&self, ran_out_of_time: bool) {
+        self.0.store(ran_out_of_time, Ordering::Relaxed);
     }
 
     fn lane(&self, lane: Lane) -> Lane {
@@ -98,8 +101,9 @@ impl Slice {
         let (code, in_thread) = (Arc::clone(&generation), hand.clone());
         let Admission { mut turn, places } = admission;
         turn.lane = self.behind.lane(turn.lane);
+        let lane = turn.lane;
         let mut thread = attempts.dispatcher.capacity.threads.run(turn, move || {
-            self.work(&code, delivery, &in_thread);
+            self.work(lane, &code, delivery, &in_thread);
             drop(places);
         });
         let mut look = Instant::now() + patience;
@@ -121,12 +125,12 @@ impl Slice {
     }
 
     /// What the thread does.
-    fn work(&self, generation: &Arc<Generation>, mut delivery: Arc<Delivery>, hand: &Hand) {
+    fn work(&self, lane: Lane, generation: &Arc<Generation>, mut delivery: Arc<Delivery>, hand: &Hand) {
         let began = Instant::now();
         let batch = generation.batch(&delivery.subscription.name);
         let (mut live, mut in_row): (Option<Live>, u32) = (None, 0);
         hand.begin();
-        loop {
+        let ran_out_of_time = loop {
             let started = Instant::now();
             let bus = &*self.attempts.dispatcher.bus;
             let timeout = self.attempts.definition.timeout;
@@ -141,13 +145,22 @@ impl Slice {
             }
             let Some(InHand { claim, places, .. }) = hand.take() else { return };
             self.attempts.settle_then(claim, places, generation, ran);
-            let next = if began.elapsed() < TIME { self.next(generation, &delivery) } else { None };
-            let Some((claim, places)) = next else { break };
+            if !self.has_time(lane, began) {
+                break true;
+            }
+            // Whoever was woken beside it may be waiting for this core, though another one has nothing to do.
+            std::thread::yield_now();
+            let Some((claim, places)) = self.next(generation, &delivery) else { break false };
             delivery = Arc::clone(claim.delivery());
             hand.put(claim, places);
-        }
-        self.behind.note(began.elapsed());
+        };
+        self.behind.note(ran_out_of_time);
         generation.keep(live);
+    }
+
+    fn has_time(&self, lane: Lane, began: Instant) -> bool {
+        let took = began.elapsed();
+        took < SHORT_TIME || took < TIME && !self.attempts.dispatcher.capacity.threads.is_awaited(lane)
     }
 
     /// The next delivery, if one is at hand and everything is as it was.
