@@ -1,10 +1,14 @@
 //! An event, as it is published, stored and delivered: a CloudEvents 1.0 event.
 
+mod rules;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+pub use rules::Unfit;
 
 /// A position in the log. It grows with each event and is never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

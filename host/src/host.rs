@@ -63,6 +63,10 @@ impl Declare for Wings {
         let orphans = self.bus.declare(&plugin, declaration).await.map_err(|error| error.to_string())?;
         Ok(orphans.into_iter().map(|id| id.name).collect())
     }
+
+    async fn withdraw(&self, plugin: String) -> Result<(), String> {
+        self.bus.withdraw(&plugin).await.map_err(|error| error.to_string())
+    }
 }
 
 impl Rehearse for Wings {

@@ -7,12 +7,12 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::event::Event;
+use crate::event::{Event, Unfit};
 
 /// A time counts as missed when it passed longer ago than this.
 const MISSED_AFTER: Duration = Duration::from_mins(1);
 
-/// What happens to times that passed while no host ran, or by more than a minute.
+/// What happens to times that passed while the plugin did not run, or by more than a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Missed {
@@ -54,6 +54,9 @@ pub enum Invalid {
     /// There is no such time.
     #[error("`{0}` never comes")]
     Never(String),
+    /// It would publish what is no event.
+    #[error("the event that it publishes is none: {0}")]
+    Event(#[from] Unfit),
 }
 
 /// What is due of a schedule.
@@ -71,6 +74,7 @@ impl Schedule {
     /// # Errors
     /// If it is malformed, or never comes.
     pub fn check(&self, now: Timestamp) -> Result<(), Invalid> {
+        self.event("p", "s", now).check()?;
         let table = Timetable::new(self)?;
         table.after(now).map(drop).ok_or_else(|| Invalid::Never(self.cron.clone()))
     }

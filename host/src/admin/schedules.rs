@@ -47,13 +47,15 @@ pub(super) async fn cancel(
     Err(Problem::not_found(format!("no event `{id}` of `{source}` waits to enter the log")))
 }
 
-/// The schedules that plugins declare.
+/// The schedules that plugins declare. Those of plugins that do not run rest.
 pub(super) async fn schedules(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
     let schedules = admin.bus.schedules().await?;
+    let running = admin.registry.snapshot();
     let schedules: Vec<_> = schedules
         .iter()
         .map(|it| {
             json!({
+                "rests": !running.plugins.contains_key(it.plugin.as_str()),
                 "id": format!("{}/{}", it.plugin, it.name),
                 "cron": it.schedule.cron,
                 "timezone": it.schedule.timezone,

@@ -169,7 +169,9 @@ pub trait Bus: Debug + Send + Sync + 'static {
     fn schedules(&self) -> Answer<'_, Result<Vec<Scheduling>, StoreError>>;
 
     /// Takes over what a plugin's generation declares. Subscriptions that it no longer declares are paused,
-    /// kept and returned; schedules that it no longer declares end.
+    /// kept and returned; schedules that it no longer declares end. Those that it declares publish as long as this bus
+    /// is open and the plugin is not withdrawn; when it is declared the next time, what they have missed is treated as
+    /// they say.
     ///
     /// # Errors
     /// If the store refuses.
@@ -178,6 +180,12 @@ pub trait Bus: Debug + Send + Sync + 'static {
         plugin: &'a str,
         declaration: Declaration,
     ) -> Answer<'a, Result<Vec<SubscriptionId>, CommitError>>;
+
+    /// Lets the schedules of a plugin that no longer runs rest until it is declared again.
+    ///
+    /// # Errors
+    /// If the store refuses.
+    fn withdraw<'a>(&'a self, plugin: &'a str) -> Answer<'a, Result<(), CommitError>>;
 
     /// Makes a subscription, or gives the one of this name new rules.
     ///

@@ -60,7 +60,7 @@ fn list(answer: &Value) -> String {
             cell(&schedule["cron"]),
             cell(&schedule["timezone"]),
             cell(&schedule["type"]),
-            cell(&schedule["next"]),
+            if schedule["rests"] == true { "rests, as its plugin does".to_owned() } else { cell(&schedule["next"]) },
         ]
     });
     let events = table(&["DUE", "TYPE", "ID", "SOURCE"], &answer["scheduled"], |scheduled| {

@@ -123,10 +123,16 @@ impl Worker {
 
     /// Waits for the target, for a place and for a delivery, in this order: an idle subscription takes
     /// nothing from others. Given up at any point, it loses nothing.
-    async fn next(&self) -> (Claim, Places) {
+    async fn next(&mut self) -> (Claim, Places) {
         loop {
             self.target_is_there().await;
             let running = acquire(&self.running).await;
+            if self.size > self.subscription.definition().parallelism() {
+                // It is one of those that the rules no longer give.
+                running.forget();
+                self.size -= 1;
+                continue;
+            }
             let unsettled = acquire(&self.unsettled).await;
             self.others_are_busy().await;
             match self.subscription.claim().await {

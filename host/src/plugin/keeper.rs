@@ -45,6 +45,9 @@ pub trait Declare: Send + Sync + 'static {
         plugin: String,
         declaration: Declaration,
     ) -> impl Future<Output = Result<Vec<String>, String>> + Send;
+
+    /// Lets the schedules of a plugin rest that does not run any more.
+    fn withdraw(&self, plugin: String) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// What lets a generation handle the past before it takes over. The composition root connects this, too.
@@ -267,7 +270,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
             }
             Err(_) => return false,
         };
-        self.take_out_removed(&found);
+        self.take_out_removed(&found).await;
 
         let (mut pending, now) = (false, Instant::now());
         for (stem, seen) in found {
@@ -288,7 +291,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
         pending
     }
 
-    fn take_out_removed(&mut self, found: &BTreeMap<String, Seen>) {
+    async fn take_out_removed(&mut self, found: &BTreeMap<String, Seen>) {
         let mut statuses = self.folder.statuses();
         let known: BTreeSet<_> = self.files.keys().chain(statuses.keys()).cloned().collect();
         for stem in known.into_iter().filter(|stem| !found.contains_key(stem)) {
@@ -296,11 +299,22 @@ impl<W: Declare + Rehearse> Keeper<W> {
             self.supersede(&stem);
             let Some(status) = statuses.remove(&stem) else { continue };
             if let Some(plugin) = status.plugin {
-                self.registry.remove(&plugin);
-                tracing::info!(plugin, "plugin removed; its subscriptions keep their backlog");
+                self.take_out(plugin).await;
             }
             self.folder.set(&stem, None);
             self.give_others_a_chance();
+        }
+    }
+
+    async fn take_out(&self, plugin: String) {
+        self.registry.remove(&plugin);
+        tracing::info!(plugin, "plugin removed; its subscriptions keep their backlog, and its schedules rest");
+        if let Err(error) = self.wings.withdraw(plugin.clone()).await {
+            tracing::error!(
+                plugin,
+                error,
+                "the schedules of a plugin that was removed go on until the host is restarted"
+            );
         }
     }
 
@@ -369,17 +383,17 @@ impl<W: Declare + Rehearse> Keeper<W> {
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
-        self.settle(stem, loading.seen, result, loading.started.elapsed());
+        self.settle(stem, loading.seen, result, loading.started.elapsed()).await;
     }
 
-    fn settle(&mut self, stem: &str, seen: Seen, result: Result<Option<Swapped>, SwapError>, took: Duration) {
+    async fn settle(&mut self, stem: &str, seen: Seen, result: Result<Option<Swapped>, SwapError>, took: Duration) {
         let now = Instant::now();
         let known = self.files.entry(stem.to_owned()).or_default();
         match result {
             Ok(swapped) => {
                 known.settle(seen);
                 known.is_stuck = false;
-                self.note_loaded(stem, swapped, took);
+                self.note_loaded(stem, swapped, took).await;
             }
             Err(SwapError::Outdated) => known.hold(now),
             Err(error) if error.may_be_half_written() && !known.is_patience_over(now) => known.hold(now),
@@ -406,12 +420,11 @@ impl<W: Declare + Rehearse> Keeper<W> {
         self.folder.set(stem, Some(Status { error: Some(error), disabled: false, ..before }));
     }
 
-    fn note_loaded(&mut self, stem: &str, swapped: Option<Swapped>, took: Duration) {
+    async fn note_loaded(&mut self, stem: &str, swapped: Option<Swapped>, took: Duration) {
         let former = self.folder.statuses().remove(stem).and_then(|before| before.plugin);
         let name = swapped.as_ref().map(|swapped| swapped.generation.name.to_string());
         if let Some(former) = former.filter(|former| name.as_ref() != Some(former)) {
-            self.registry.remove(&former);
-            tracing::info!(plugin = former, "plugin removed; its subscriptions keep their backlog");
+            self.take_out(former).await;
             self.give_others_a_chance();
         }
         let disabled = swapped.is_none();

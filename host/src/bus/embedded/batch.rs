@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::command::{Deferred, Reply};
 use super::keys::Key;
-use super::progress::{Hole, Pause, Subscription};
+use super::progress::{Hole, Pause, Subscription, Waiting};
 use super::rows::Log;
 use crate::bus::{CommitError, Settled, StoreError};
 use crate::clock::Timestamp;
@@ -114,6 +114,24 @@ impl Batch {
     /// Whether a subscription is deleted in this batch: nothing may be written for it any more.
     pub(super) fn deletes(&self, subscription: &Subscription) -> bool {
         self.deleted.iter().any(|gone| gone.number == subscription.number)
+    }
+
+    /// Notes that a delivery is settled by its first attempt: the cursor has not passed it.
+    pub(super) fn note_fresh(&mut self, subscription: &Arc<Subscription>, delivery: &Waiting) {
+        if !delivery.has_row {
+            let new = || (Arc::clone(subscription), HashSet::new());
+            self.fresh.entry(subscription.number).or_insert_with(new).1.insert(delivery.logged.position);
+        }
+    }
+
+    /// It is not settled after all.
+    pub(super) fn forget_fresh(&mut self, subscription: &Subscription, position: Position) {
+        if let Some((_, positions)) = self.fresh.get_mut(&subscription.number) {
+            positions.remove(&position);
+            if positions.is_empty() {
+                self.fresh.remove(&subscription.number);
+            }
+        }
     }
 
     /// Lets nothing be claimed from a subscription until the batch has come to its end.

@@ -45,6 +45,10 @@ pub(super) enum Command {
         declaration: Declaration,
         reply: Reply<Vec<SubscriptionId>>,
     },
+    Withdraw {
+        plugin: String,
+        reply: Reply<()>,
+    },
     Subscribe {
         id: SubscriptionId,
         definition: Box<Definition>,
@@ -95,7 +99,11 @@ pub(super) enum Command {
     Promote,
     /// Looks at the clock.
     Look,
-    Checkpoint,
+    Checkpoint {
+        /// Is told when the write-ahead log has been begun anew, which is waited for a little. Otherwise it begins anew
+        /// if nobody reads in it.
+        anew: Option<oneshot::Sender<()>>,
+    },
     Close,
 }
 
@@ -120,6 +128,35 @@ impl Command {
             Self::Publish { events, goes_on, .. } => *goes_on || events.len() > FEW,
             Self::Settle { attempt, .. } => attempt.subscription.progress().backlog > FEW as u64,
             _ => false,
+        }
+    }
+
+    /// Whether it has a commit of its own. What changes subscriptions, or what is open of them as a whole, looks at
+    /// their progress, which is as it was before the commit: nothing else may have changed it meanwhile.
+    pub(super) fn stands_alone(&self) -> bool {
+        match self {
+            Self::Declare { .. }
+            | Self::Subscribe { .. }
+            | Self::Delete { .. }
+            | Self::Pause { .. }
+            | Self::Replay { .. }
+            | Self::StopReplays { .. }
+            | Self::Redrive { .. }
+            | Self::Drop { .. }
+            | Self::Compact { .. }
+            | Self::Hold { .. } => true,
+            Self::Settle { attempt, .. } => {
+                attempt.settlement.effects.as_ref().is_some_and(|(_, effects)| !effects.subscriptions.is_empty())
+            }
+            Self::Commit { effects, .. } => !effects.subscriptions.is_empty(),
+            Self::Publish { .. }
+            | Self::Cancel { .. }
+            | Self::Withdraw { .. }
+            | Self::Drain { .. }
+            | Self::Promote
+            | Self::Look
+            | Self::Checkpoint { .. }
+            | Self::Close => false,
         }
     }
 

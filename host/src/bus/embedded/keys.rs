@@ -114,16 +114,20 @@ impl Keys {
         let Some(busy) = self.busy.get_mut(key) else { return };
         busy.parked = false;
         busy.head = None;
-        if busy.has_rows {
+        if busy.has_rows || self.released.contains(key) {
             self.released.insert(Arc::clone(key));
         } else {
             self.busy.remove(key);
         }
     }
 
-    /// The keys whose next event is to be read.
-    pub(super) fn released(&self, limit: usize) -> Vec<Key> {
-        self.released.iter().take(limit).cloned().collect()
+    /// The keys whose next event is to be read. Rows that they get from now on are not in what is read.
+    pub(super) fn begin_load(&mut self, limit: usize) -> Vec<Key> {
+        let keys: Vec<_> = self.released.iter().take(limit).cloned().collect();
+        for key in &keys {
+            self.busy.entry(Arc::clone(key)).or_default().has_rows = false;
+        }
+        keys
     }
 
     /// Whether there are any.
@@ -134,16 +138,21 @@ impl Keys {
     /// Takes what was read for a released key: its first row, whose turn has come. Returns it, unless it
     /// comes by itself when it is due.
     pub(super) fn loaded(&mut self, key: &Key, first: Option<FirstRow>) -> Option<Waiting> {
-        if !self.released.remove(key) {
+        if !self.released.contains(key) {
             return None;
         }
         let busy = self.busy.get_mut(key)?;
         let Some(FirstRow { delivery, held }) = first else {
-            self.busy.remove(key);
+            // One that has come meanwhile is read the next time.
+            if !busy.has_rows {
+                self.released.remove(key);
+                self.busy.remove(key);
+            }
             return None;
         };
+        self.released.remove(key);
         let position = delivery.logged.position;
-        busy.head = Some(position);
+        (busy.head, busy.has_rows) = (Some(position), true);
         busy.waiting.remove(&position).or_else(|| held.then_some(delivery))
     }
 
@@ -160,5 +169,36 @@ impl Keys {
     /// How many keys wait behind a dead letter.
     pub(super) fn parked(&self) -> usize {
         self.busy.values().filter(|busy| busy.parked).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::event::{Event, Logged};
+
+    fn delivery(position: u64) -> Waiting {
+        let logged =
+            Logged { position: Position(position), stored_at: Timestamp(0), event: Arc::new(Event::default()) };
+        Waiting { logged, key: Some("k".into()), attempts: 0, has_row: true, replayed: false }
+    }
+
+    #[test]
+    fn a_row_that_comes_while_the_store_is_read_is_read_the_next_time() {
+        let (mut keys, key) = (Keys::default(), Key::from("k"));
+        keys.take(&delivery(1));
+        keys.hold(&key);
+        keys.done(&key, Position(1));
+        assert_eq!(keys.begin_load(10), [Arc::clone(&key)]);
+        keys.hold(&key);
+        assert!(keys.loaded(&key, None).is_none(), "it was not there yet");
+        assert_eq!(keys.begin_load(10), [Arc::clone(&key)]);
+        let next = keys.loaded(&key, Some(FirstRow { delivery: delivery(2), held: true }));
+        assert_eq!(next.map(|next| next.logged.position), Some(Position(2)));
+        keys.done(&key, Position(2));
+        assert_eq!(keys.begin_load(10), [Arc::clone(&key)]);
+        assert!(keys.loaded(&key, None).is_none());
+        assert!(!keys.is_busy(&key) && !keys.has_released());
     }
 }

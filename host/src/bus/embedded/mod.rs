@@ -433,6 +433,11 @@ impl Bus for Embedded {
         Box::pin(self.ask(|reply| Command::Declare { plugin, declaration, reply }))
     }
 
+    fn withdraw<'a>(&'a self, plugin: &'a str) -> Answer<'a, Result<(), CommitError>> {
+        let plugin = plugin.to_owned();
+        Box::pin(self.ask(|reply| Command::Withdraw { plugin, reply }))
+    }
+
     fn subscribe(
         &self,
         id: SubscriptionId,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::keys::{Key, Keys};
+use super::keys::{FirstRow, Key, Keys};
 use crate::clock::Timestamp;
 use crate::event::{Logged, Position};
 use crate::subscription::{Definition, SubscriptionId};
@@ -116,8 +116,8 @@ pub(super) struct Progress {
     /// Set while a commit is on its way that changes what has been found: nothing is claimed meanwhile.
     pub(super) frozen: bool,
     pace: Option<Pace>,
-    /// Whether a read for it is on its way, also when whoever asked for it has gone.
-    reading: bool,
+    /// A read for it that is on its way, also when whoever asked for it has gone.
+    read: Option<Read>,
 }
 
 /// A delivery that is not handled yet.
@@ -138,6 +138,15 @@ impl Waiting {
         let key = definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event));
         Self { logged, key, attempts: 0, has_row: false, replayed: false }
     }
+}
+
+/// What has happened since a read began, which does not show in what it finds.
+#[derive(Debug, Default)]
+struct Read {
+    /// Deliveries whose rows were changed or deleted.
+    settled: HashSet<Position>,
+    /// Whether the rules have changed.
+    is_void: bool,
 }
 
 /// A bound on deliveries in a second.
@@ -200,7 +209,7 @@ impl Progress {
             expired: 0,
             frozen: false,
             pace: None,
-            reading: false,
+            read: None,
         }
     }
 
@@ -245,11 +254,52 @@ impl Progress {
 
     /// Begins a read. It must be ended, whatever becomes of it.
     pub(super) fn begin_read(&mut self) {
-        self.reading = true;
+        self.read = Some(Read::default());
     }
 
     pub(super) fn end_read(&mut self) {
-        self.reading = false;
+        self.read = None;
+    }
+
+    /// Whether what a read has found means nothing any more.
+    pub(super) fn read_is_void(&self) -> bool {
+        self.read.as_ref().is_none_or(|read| read.is_void)
+    }
+
+    /// Notes that the rules have changed.
+    pub(super) fn void_read(&mut self) {
+        if let Some(read) = &mut self.read {
+            read.is_void = true;
+        }
+    }
+
+    /// Takes rows that a read has found, but for those that are in hand, or were settled since it began.
+    pub(super) fn take_due(&mut self, rows: Vec<Waiting>) {
+        let mut known: HashSet<Position> = self.in_hand().collect();
+        // A row of one of these has just been made. It comes to be due when the commit that made it is seen.
+        known.extend(self.ready.iter().map(|delivery| delivery.logged.position));
+        known.extend(self.read.iter().flat_map(|read| &read.settled));
+        self.due.extend(rows.into_iter().filter(|row| !known.contains(&row.logged.position)));
+    }
+
+    /// Takes what was read for a released key, unless a commit is on its way that has just made the row: then it is read
+    /// once more.
+    pub(super) fn take_first(&mut self, key: &Key, first: Option<FirstRow>) {
+        let is_ready = |first: &FirstRow| {
+            let position = first.delivery.logged.position;
+            self.ready.binary_search_by_key(&position, |delivery| delivery.logged.position).is_ok()
+        };
+        if !self.read_is_void() && !first.as_ref().is_some_and(is_ready) {
+            self.due.extend(self.keys.loaded(key, first));
+        }
+    }
+
+    /// Ends a claim, whose row is changed.
+    pub(super) fn end_claim(&mut self, position: Position) -> Option<Waiting> {
+        if let Some(read) = &mut self.read {
+            read.settled.insert(position);
+        }
+        self.claimed.remove(&position)
     }
 
     /// Takes the next delivery. Those that wait for another attempt and are due go before new ones; with
@@ -267,7 +317,7 @@ impl Progress {
             }
             self.keys.wait(delivery);
         }
-        if !self.reading && (self.next_due.is_some_and(|due| due <= now) || self.keys.has_released()) {
+        if self.read.is_none() && (self.next_due.is_some_and(|due| due <= now) || self.keys.has_released()) {
             return Step::Read;
         }
         let next = self.ready.iter().position(|delivery| self.keys.may_go(delivery));
@@ -275,7 +325,7 @@ impl Progress {
             return self.claim(delivery, now);
         }
         match () {
-            () if self.reading => Step::Wait(None),
+            () if self.read.is_some() => Step::Wait(None),
             () if self.wants_log() => Step::Read,
             () if self.is_behind() => Step::Hold,
             () => Step::Wait(self.next_due),
@@ -320,12 +370,13 @@ impl Progress {
         self.cursor = self.cursor.max(cursor);
         for hole in holes {
             let position = hole.delivery.logged.position;
+            let index = self.ready.binary_search_by_key(&position, |delivery| delivery.logged.position);
+            let ready = index.ok().and_then(|index| self.ready.remove(index));
             if let Some(claimed) = self.claimed.get_mut(&position) {
                 claimed.has_row = true;
                 continue;
             }
-            let index = self.ready.binary_search_by_key(&position, |delivery| delivery.logged.position);
-            let Some(mut delivery) = index.ok().and_then(|index| self.ready.remove(index)) else { continue };
+            let Some(mut delivery) = ready else { continue };
             delivery.has_row = true;
             match &delivery.key {
                 Some(key) if hole.held => self.keys.hold(key),
@@ -364,5 +415,76 @@ impl Progress {
         let claimed = self.claimed.iter().find(|(_, delivery)| !delivery.has_row).map(|(position, _)| *position);
         let open = ready.into_iter().chain(claimed).min();
         open.map_or(offered, |open| offered.min(Position(open.0 - 1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::suite::{definition, event};
+
+    const NOW: Timestamp = Timestamp(1);
+
+    fn logged(position: u64) -> Logged {
+        Logged { position: Position(position), stored_at: NOW, event: Arc::new(event(&position.to_string())) }
+    }
+
+    /// A subscription that has been offered so many events.
+    fn offered(count: u64) -> Progress {
+        let mut progress = Progress::new(Arc::new(definition("a.b", 5)), Position(0), Position(0), 0);
+        progress.next_due = None;
+        (1..=count).for_each(|position| progress.offer(&logged(position)));
+        progress
+    }
+
+    fn claim(progress: &mut Progress) -> Option<u64> {
+        match progress.step(NOW) {
+            Step::Deliver(delivery) => Some(delivery.logged.position.0),
+            Step::Read | Step::Hold | Step::Wait(_) => None,
+        }
+    }
+
+    fn rows(positions: &[u64]) -> Vec<Waiting> {
+        let row = |position| Waiting { has_row: true, ..Waiting::fresh(logged(position), &definition("a.b", 5)) };
+        positions.iter().map(|position| row(*position)).collect()
+    }
+
+    #[test]
+    fn a_row_that_is_read_before_its_commit_is_seen_is_delivered_once() {
+        let mut progress = offered(3);
+        let holes = progress.holes(Position(3), &HashSet::new());
+        progress.begin_read();
+        progress.take_due(rows(&[1, 2, 3]));
+        assert_eq!(claim(&mut progress), Some(1), "it is there already");
+        progress.moved(Position(3), holes);
+        progress.end_read();
+        assert_eq!(claim(&mut progress), Some(2));
+        assert_eq!(claim(&mut progress), Some(3));
+        assert_eq!(claim(&mut progress), None);
+        assert!(progress.claimed.values().all(|delivery| delivery.has_row));
+    }
+
+    #[test]
+    fn a_row_that_is_settled_while_it_is_read_is_stale() {
+        let mut progress = offered(2);
+        let holes = progress.holes(Position(2), &HashSet::new());
+        progress.begin_read();
+        progress.moved(Position(2), holes);
+        assert_eq!(claim(&mut progress), Some(1));
+        assert!(progress.end_claim(Position(1)).is_some());
+        progress.take_due(rows(&[1, 2]));
+        progress.end_read();
+        assert_eq!(claim(&mut progress), Some(2));
+        assert_eq!(claim(&mut progress), None);
+    }
+
+    #[test]
+    fn a_claim_that_is_read_as_a_row_does_not_stay_ready() {
+        let mut progress = offered(1);
+        let holes = progress.holes(Position(1), &HashSet::new());
+        // As a delivery that was given back, and claimed once more from the rows.
+        progress.claimed.insert(Position(1), rows(&[1]).remove(0));
+        progress.moved(Position(1), holes);
+        assert!(progress.ready.is_empty());
     }
 }

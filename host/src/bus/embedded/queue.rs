@@ -34,7 +34,8 @@ pub(super) type WeakQueue = mpsc::WeakSender<Command>;
 pub(super) fn new() -> (Queue, Waiting) {
     let (few, few_waiting) = mpsc::channel(LIMIT);
     let (many, many_waiting) = mpsc::channel(LIMIT);
-    let waiting = Waiting { few: few_waiting, many: many_waiting, few_seen: None, runtime: Handle::current() };
+    let (set_aside, few_seen, runtime) = (None, None, Handle::current());
+    let waiting = Waiting { few: few_waiting, many: many_waiting, set_aside, few_seen, runtime };
     (Queue { few, many }, waiting)
 }
 
@@ -65,10 +66,11 @@ impl Queue {
 }
 
 /// The writer's end of the queue.
-#[derive(Debug)]
 pub(super) struct Waiting {
     few: mpsc::Receiver<Command>,
     many: mpsc::Receiver<Command>,
+    /// The next one, which was taken too early: it shares no commit.
+    set_aside: Option<(Command, Lane)>,
     /// When somebody asked for little last.
     few_seen: Option<Instant>,
     runtime: Handle,
@@ -78,18 +80,21 @@ impl Waiting {
     /// Waits for a change, and begins a group with it. None when nobody is left who could put one. Must not be
     /// called on an async thread.
     pub(super) fn group(&mut self) -> Option<Group<'_>> {
-        let Self { few, many, runtime, .. } = self;
-        let first = runtime.block_on(async {
-            tokio::select! {
-                biased;
-                Some(command) = few.recv() => Some((command, Lane::Few)),
-                Some(command) = many.recv() => Some((command, Lane::Many)),
-                else => None,
-            }
+        let Self { few, many, set_aside, runtime, .. } = self;
+        let first = set_aside.take().or_else(|| {
+            runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    Some(command) = few.recv() => Some((command, Lane::Few)),
+                    Some(command) = many.recv() => Some((command, Lane::Many)),
+                    else => None,
+                }
+            })
         });
         first.map(|(mut command, lane)| {
             let others_come = self.few_seen.is_some_and(|seen| seen.elapsed() < ATTENTION);
-            let mut group = Group { waiting: self, first: None, few: 0, many: 0, others_come };
+            let is_closed = command.stands_alone();
+            let mut group = Group { waiting: self, first: None, is_closed, few: 0, many: 0, others_come };
             group.note(lane, &mut command);
             group.first = Some(command);
             group
@@ -98,7 +103,7 @@ impl Waiting {
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.few.is_empty() && self.many.is_empty()
+        self.set_aside.is_none() && self.few.is_empty() && self.many.is_empty()
     }
 }
 
@@ -113,6 +118,8 @@ enum Lane {
 pub(super) struct Group<'a> {
     waiting: &'a mut Waiting,
     first: Option<Command>,
+    /// Whether no other one may join.
+    is_closed: bool,
     /// The weight of what was taken from each lane.
     few: usize,
     many: usize,
@@ -140,6 +147,11 @@ impl Group<'_> {
             Lane::Many => &mut self.waiting.many,
         };
         let mut command = waiting.try_recv().ok()?;
+        if command.stands_alone() {
+            self.is_closed = true;
+            self.waiting.set_aside = Some((command, lane));
+            return None;
+        }
         self.note(lane, &mut command);
         Some(command)
     }
@@ -152,12 +164,12 @@ impl Iterator for Group<'_> {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
-        if self.few + self.many >= GROUP_LIMIT {
+        if self.is_closed || self.few + self.many >= GROUP_LIMIT {
             return None;
         }
         self.try_take(Lane::Few).or_else(|| {
             let has_its_share = self.many >= SHARE && (self.few > 0 || self.others_come);
-            if has_its_share { None } else { self.try_take(Lane::Many) }
+            if self.is_closed || has_its_share { None } else { self.try_take(Lane::Many) }
         })
     }
 }
@@ -250,6 +262,29 @@ mod tests {
         assert!(queue.try_send(one_of_many()).is_ok());
         let mut taken = on_a_thread(move || waiting.group().unwrap().collect::<Vec<_>>()).await;
         assert_eq!(taken.iter_mut().map(|command| command.fit(false)).collect::<Vec<_>>(), [100, 0]);
+    }
+
+    #[tokio::test]
+    async fn what_changes_what_is_open_as_a_whole_has_a_commit_of_its_own() {
+        let pause = || {
+            let id = crate::subscription::SubscriptionId { owner: "p".to_owned(), name: "s".to_owned() };
+            Command::Pause { id, paused: true, reply: oneshot::channel().0 }
+        };
+        let (queue, mut waiting) = new();
+        for command in [few(), few(), pause(), pause(), few(), many()] {
+            assert!(queue.try_send(command).is_ok());
+        }
+        drop(queue);
+        let sizes = on_a_thread(move || {
+            let mut sizes = Vec::new();
+            while let Some(group) = waiting.group() {
+                let commands: Vec<_> = group.collect();
+                sizes.push((commands.len(), commands.iter().filter(|command| is_few(command)).count()));
+            }
+            assert!(waiting.is_empty());
+            sizes
+        });
+        assert_eq!(sizes.await, [(2, 2), (1, 0), (1, 0), (2, 1)]);
     }
 
     #[tokio::test]

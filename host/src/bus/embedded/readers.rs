@@ -1,7 +1,9 @@
 //! Connections that read, and the snapshots of state that handlers see.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -15,11 +17,30 @@ use crate::outcome::{Listing, StateError, StateView, Version};
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    snapshots: Mutex<Snapshots>,
+    /// A snapshot has ended, or may begin again.
+    changed: Condvar,
 }
+
+/// The snapshots that are open.
+#[derive(Debug, Default)]
+struct Snapshots {
+    open: HashMap<u64, Weak<Slot>>,
+    /// The number of the next one.
+    next: u64,
+    /// Whether none may begin.
+    are_held_back: bool,
+}
+
+/// A snapshot's connection, until it is taken away.
+type Slot = Mutex<Option<Connection>>;
+
+/// So long a snapshot waits to begin, at most.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+        Self { path, idle: Mutex::default(), snapshots: Mutex::default(), changed: Condvar::new() }
     }
 
     fn take(&self) -> Result<Connection, StoreError> {
@@ -31,6 +52,57 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 
+    fn snapshots(&self) -> MutexGuard<'_, Snapshots> {
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a snapshot. Its transaction sees what there is at its first read.
+    fn begin(&self) -> Result<(u64, Arc<Slot>), StoreError> {
+        let connection = self.take()?;
+        rows::transact(&connection, "BEGIN")?;
+        let slot = Arc::new(Mutex::new(Some(connection)));
+        let waited = self.changed.wait_timeout_while(self.snapshots(), PATIENCE, |snapshots| snapshots.are_held_back);
+        let (mut snapshots, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let number = snapshots.next;
+        snapshots.next += 1;
+        snapshots.open.insert(number, Arc::downgrade(&slot));
+        Ok((number, slot))
+    }
+
+    fn end(&self, number: u64, slot: &Slot) {
+        self.end_transaction(slot);
+        self.snapshots().open.remove(&number);
+        self.changed.notify_all();
+    }
+
+    /// Ends a snapshot's transaction. Returns whether it was open.
+    fn end_transaction(&self, slot: &Slot) -> bool {
+        let Some(connection) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() else { return false };
+        if rows::transact(&connection, "ROLLBACK").is_ok() {
+            self.put_back(connection);
+        }
+        true
+    }
+
+    /// Lets no snapshot begin until the returned value is dropped. Those that are open have some time to end by
+    /// themselves, and are then ended: whoever goes on to read is told so. Blocks.
+    pub(super) fn hold_back(self: &Arc<Self>, time: Duration) -> HeldBack {
+        let mut snapshots = self.snapshots();
+        snapshots.are_held_back = true;
+        let waited = self.changed.wait_timeout_while(snapshots, time, |snapshots| !snapshots.open.is_empty());
+        let (snapshots, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let open: Vec<_> = snapshots.open.values().filter_map(Weak::upgrade).collect();
+        drop(snapshots);
+        let ended = open.iter().filter(|slot| self.end_transaction(slot)).count();
+        if ended > 0 {
+            tracing::warn!(
+                ended,
+                "handlers that had begun to read their state long ago may read no more of it: the write-ahead log grew too large"
+            );
+        }
+        HeldBack(Arc::clone(self))
+    }
+
     /// Reads with one connection, outside of a transaction. Blocks.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let connection = self.take()?;
@@ -40,58 +112,59 @@ impl Readers {
     }
 }
 
+/// As long as it is there, no snapshot begins.
+pub(super) struct HeldBack(Arc<Readers>);
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        self.0.snapshots().are_held_back = false;
+        self.0.changed.notify_all();
+    }
+}
+
 /// A plugin's state as of the first read. It holds no connection before that.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     readers: Arc<Readers>,
     plugin: String,
-    connection: Option<Connection>,
+    begun: Option<(u64, Arc<Slot>)>,
 }
 
 impl Snapshot {
     pub(super) fn new(readers: Arc<Readers>, plugin: String) -> Self {
-        Self { readers, plugin, connection: None }
+        Self { readers, plugin, begun: None }
     }
 
-    fn begun(&mut self) -> Result<&Connection, StoreError> {
-        if self.connection.is_none() {
-            let connection = self.readers.take()?;
-            // The transaction takes its snapshot at its first read, which follows at once.
-            rows::transact(&connection, "BEGIN")?;
-            self.connection = Some(connection);
+    fn read<T>(&mut self, read: impl FnOnce(&Connection, &str) -> Result<T, StoreError>) -> Result<T, StateError> {
+        let unreadable = |error: StoreError| StateError(error.to_string());
+        if self.begun.is_none() {
+            self.begun = Some(self.readers.begin().map_err(unreadable)?);
         }
-        Ok(self.connection.as_ref().expect("it was put there above"))
+        let (_, slot) = self.begun.as_ref().expect("it was put there above");
+        let connection = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended =
+            || StateError("the state as of this handler's first read is not kept any longer; try again".to_owned());
+        read(connection.as_ref().ok_or_else(ended)?, &self.plugin).map_err(unreadable)
     }
 }
 
 impl StateView for Snapshot {
     fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
-        let plugin = self.plugin.clone();
-        self.begun()
-            .and_then(|connection| rows::state_value(connection, &plugin, key))
-            .map_err(|error| unreadable(&error))
+        self.read(|connection, plugin| rows::state_value(connection, plugin, key))
     }
 
     fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError> {
-        let plugin = self.plugin.clone();
-        let read = |connection: &Connection| {
-            let keys = rows::state_keys(connection, &plugin, after, limit)?;
-            Ok((keys, rows::state_listing(connection, &plugin)?))
-        };
-        self.begun().and_then(read).map_err(|error| unreadable(&error))
+        self.read(|connection, plugin| {
+            let keys = rows::state_keys(connection, plugin, after, limit)?;
+            Ok((keys, rows::state_listing(connection, plugin)?))
+        })
     }
-}
-
-fn unreadable(error: &StoreError) -> StateError {
-    StateError(error.to_string())
 }
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && rows::transact(&connection, "ROLLBACK").is_ok()
-        {
-            self.readers.put_back(connection);
+        if let Some((number, slot)) = self.begun.take() {
+            self.readers.end(number, &slot);
         }
     }
 }

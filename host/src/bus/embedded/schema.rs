@@ -1,6 +1,7 @@
 //! The tables of the embedded store, and the settings that make a commit durable.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
@@ -150,6 +151,17 @@ CREATE TABLE runs (number INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
 INSERT INTO runs VALUES (0, checksum(0));
 ";
 
+/// How long a connection waits for others, at most.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long all others wait for that the log begins anew.
+const SHORT_PATIENCE: Duration = Duration::from_millis(200);
+
+/// What only lasts as long as the writer's connection, since whoever opens the store begins anew.
+const TEMPORARY_TABLES: &str = "
+-- Plugins that run: the schedules of others rest.
+CREATE TEMP TABLE running (plugin TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+";
+
 /// What the checksum of a subscription's row covers.
 pub(super) const SUBSCRIPTION_SUMMED: &str =
     "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate";
@@ -180,7 +192,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::OldSqlite(rusqlite::version()));
     }
     let mut connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(PATIENCE)?;
     add_checksum(&connection)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version > VERSION {
@@ -196,8 +208,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     // keeps after each commit in which it has balanced an index.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 33554432;
-         PRAGMA mmap_size = 0; PRAGMA cache_size = -4096",
+         PRAGMA mmap_size = 0; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY",
     )?;
+    connection.execute_batch(TEMPORARY_TABLES)?;
     let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
     if !journal.eq_ignore_ascii_case("wal") || synchronous != 2 {
         return Err(StoreError::NotDurable { journal, synchronous });
@@ -217,7 +230,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(PATIENCE)?;
     add_checksum(&connection)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
@@ -245,11 +258,27 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Stor
     }
 }
 
-/// How many pages of the write-ahead log are not in the store yet.
-pub(super) fn unfolded(connection: &Connection) -> Result<i64, StoreError> {
+/// Folds all of the write-ahead log into the store, and has the next write begin it anew. Waits for those that read in
+/// it, though not for long.
+pub(super) fn begin_log_anew(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(SHORT_PATIENCE)?;
+    let begun = checkpoint(connection, "RESTART");
+    connection.busy_timeout(PATIENCE)?;
+    begun
+}
+
+/// The pages of the write-ahead log.
+pub(super) struct LogPages {
+    /// All of them.
+    pub(super) all: i64,
+    /// Those that are not in the store yet.
+    pub(super) unfolded: i64,
+}
+
+pub(super) fn log_pages(connection: &Connection) -> Result<LogPages, StoreError> {
     let mut statement = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
-    let (log, folded): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
-    Ok(log - folded)
+    let (all, folded): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
+    Ok(LogPages { all, unfolded: all - folded })
 }
 
 /// Adds the function `checksum`: CRC-32 of all its arguments, each with its kind and its length.

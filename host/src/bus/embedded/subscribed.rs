@@ -1,6 +1,5 @@
 //! A subscription as its worker sees it: deliveries are claimed here, and settled or given back.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -175,28 +174,24 @@ impl Drop for Reading {
 
 /// Reads the next event of keys whose turn has come.
 fn read_released(connection: &Connection, subscription: &Subscription) -> Result<(), StoreError> {
-    let keys = subscription.progress().keys.released(PAGE);
+    let keys = subscription.progress().keys.begin_load(PAGE);
     for key in keys {
         let first = rows::first_of_key(connection, subscription.number, &key)?;
-        let mut progress = subscription.progress();
-        let next = progress.keys.loaded(&key, first);
-        progress.due.extend(next);
+        subscription.progress().take_first(&key, first);
     }
     Ok(())
 }
 
 fn read_due_rows(connection: &Connection, shared: &Shared, subscription: &Subscription) -> Result<(), StoreError> {
     let now = shared.clock.now();
-    // What is in hand when the read begins may be settled while it runs: its row, as read, is stale.
-    let in_hand: HashSet<Position> = {
+    let limit = {
         let mut progress = subscription.progress();
         if progress.next_due.is_none_or(|due| due > now) {
             return Ok(());
         }
         progress.next_due = None;
-        progress.in_hand().collect()
+        PAGE + progress.in_hand().count() + progress.ready.len()
     };
-    let limit = PAGE + in_hand.len();
     let read = || -> Result<_, StoreError> {
         let rows = rows::due_pending(connection, subscription.number, now, limit)?;
         let all = rows.len() < limit;
@@ -207,7 +202,11 @@ fn read_due_rows(connection: &Connection, shared: &Shared, subscription: &Subscr
     let (rows, next) = read().inspect_err(|_| subscription.progress().row_is_due(now))?;
 
     let mut progress = subscription.progress();
-    progress.due.extend(rows.into_iter().filter(|row| !in_hand.contains(&row.logged.position)));
+    if progress.read_is_void() {
+        progress.row_is_due(now);
+        return Ok(());
+    }
+    progress.take_due(rows);
     if let Some(next) = next {
         progress.row_is_due(next);
     }

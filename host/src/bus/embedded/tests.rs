@@ -137,6 +137,69 @@ async fn changes_that_share_a_commit_do_not_share_their_fate() {
     assert_eq!(stage.bus.state("p").get("m").unwrap().0.as_deref(), Some(&b"1"[..]));
 }
 
+/// What is handled at the moment at which those behind it get rows is done nevertheless.
+#[tokio::test]
+async fn what_is_handled_while_others_are_set_aside_is_not_delivered_again() {
+    for holds_first in [true, false] {
+        let stage = InDirectory::open(Settings::default());
+        let ordered = Definition {
+            ordering_key: Some(crate::ordering::OrderingKey::parse("subject").unwrap()),
+            ..definition("a.b", 5)
+        };
+        let feed = declare(&stage, "s", ordered).await;
+        let about = |number: u32| Event { subject: Some("x".to_owned()), ..event(&number.to_string()) };
+        suite::publish_all(&stage, (1..=200).map(about)).await;
+        let mut first = feed.claim().await.unwrap();
+        let subscription = Arc::clone(&stage.bus.shared.subscriptions()[0]);
+        let hold = || stage.bus.commands.try_send(Command::Hold { subscription: Arc::clone(&subscription) });
+        // While the writer is busy they wait together.
+        let busy = stage.bus.publish((1_000..2_000).map(|it| Publish { event: about(it), due: None }).collect());
+        let handled = async {
+            let held = holds_first.then(hold);
+            let settled = suite::ack(&mut first, Effects::default());
+            let (settled, held) = tokio::join!(settled, async { held.unwrap_or_else(hold) });
+            settled.is_ok() && held.is_ok()
+        };
+        let (busy, handled) = tokio::join!(busy, handled);
+        assert!(busy.is_ok() && handled);
+        drop((first, feed));
+        let stage = stage.crash();
+        let feed = suite::subscription(&stage, "s");
+        assert_eq!(feed.overview().backlog, 1_199, "holds first: {holds_first}");
+        let mut second = feed.claim().await.unwrap();
+        assert_eq!(second.event().id, "2", "holds first: {holds_first}");
+        suite::ack(&mut second, Effects::default()).await.unwrap();
+        assert_eq!(feed.claim().await.unwrap().event().id, "3", "holds first: {holds_first}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handlers_that_read_for_long_do_not_make_the_log_grow_without_end() {
+    /// What is reserved of the log's place once it has begun anew, and some more.
+    const RESERVED_BYTES: u64 = 40 << 20;
+    let stage = InDirectory::open(Settings::default());
+    let mut view = stage.bus.state("p");
+    assert_eq!(view.get("key").unwrap().0, None);
+    let large = |number: u32| Event { data: Some(vec![b'x'; 64 << 10]), ..event(&number.to_string()) };
+    for part in 0..5 {
+        suite::publish_all(&stage, (part * 500..(part + 1) * 500).map(large)).await;
+    }
+    let log = stage.directory.path().join("bus.db-wal");
+    assert!(log.metadata().unwrap().len() > 2 * RESERVED_BYTES, "somebody reads in it");
+    let begins_anew = async {
+        for number in 2_500.. {
+            publish(&stage, event(&number.to_string())).await;
+            if log.metadata().unwrap().len() < RESERVED_BYTES {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), begins_anew).await.expect("the log begins anew");
+    assert!(view.get("key").unwrap_err().0.contains("try again"));
+    assert_eq!(stage.bus.state("p").get("key").unwrap().0, None, "whoever begins now reads");
+}
+
 fn write(key: &str, write: Write) -> Effects {
     Effects { writes: BTreeMap::from([(key.to_owned(), write)]), ..Effects::default() }
 }

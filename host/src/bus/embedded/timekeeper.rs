@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -24,6 +24,12 @@ const GATHER: Duration = Duration::from_millis(50);
 const REST_PAGES: i64 = 128;
 /// As often it is tried to leave it no more.
 const PASSES: usize = 8;
+/// A log that is longer is begun anew though handlers read in it: as long as one does, nothing of it can be used again.
+const LOG_LIMIT_PAGES: i64 = 32_768;
+/// So long they have then to come to their end.
+const READERS_TIME: Duration = Duration::from_secs(1);
+/// As often that is tried at most.
+const ANEW_EVERY: Duration = Duration::from_secs(5);
 /// How often the log's size and age are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -71,6 +77,7 @@ pub(super) async fn watch_clock(commands: WeakQueue, shared: Arc<Shared>) {
 /// and begins the log anew.
 pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: PathBuf) {
     let (mut kept, mut is_left) = (None, false);
+    let mut tried_anew: Option<Instant> = None;
     loop {
         let has_committed = tokio::time::timeout(LOOK, shared.committed.notified()).await.is_ok();
         if commands.strong_count() == 0 {
@@ -83,16 +90,22 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
         let (path, connection, beside) = (store.clone(), kept.take(), Arc::clone(&shared));
         let folded = tokio::task::spawn_blocking(move || {
             let connection = connection.map_or_else(|| schema::open_checkpointer(&path), Ok)?;
-            let has_grown = schema::unfolded(&connection)? > CHECKPOINT_PAGES;
+            let pages = schema::log_pages(&connection)?;
+            let has_grown = pages.unfolded > CHECKPOINT_PAGES;
             if has_grown {
                 fold(&connection, &beside.store)?;
             }
-            Ok::<_, StoreError>((connection, has_grown))
+            Ok::<_, StoreError>((connection, has_grown, pages.all > LOG_LIMIT_PAGES))
         });
         match folded.await {
-            Ok(Ok((connection, has_grown))) => {
+            Ok(Ok((connection, has_grown, is_large))) => {
                 kept = Some(connection);
                 is_left = has_grown;
+                if is_large && tried_anew.is_none_or(|tried| tried.elapsed() > ANEW_EVERY) {
+                    begin_log_anew(&commands, &shared).await;
+                    tried_anew = Some(Instant::now());
+                    continue;
+                }
             }
             // What the disk has not taken now it may seem to take the next time: nothing can be trusted.
             Ok(Err(error)) => return shared.fail(error.to_string()),
@@ -100,11 +113,24 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
         }
         if is_left {
             let Some(commands) = commands.upgrade() else { return };
-            if commands.send(Command::Checkpoint).await.is_err() {
+            if commands.send(Command::Checkpoint { anew: None }).await.is_err() {
                 return;
             }
         }
     }
+}
+
+/// Has the write-ahead log begin anew, with no handler that reads in it.
+async fn begin_log_anew(commands: &WeakQueue, shared: &Arc<Shared>) {
+    let readers = Arc::clone(&shared.readers);
+    let Ok(held_back) = tokio::task::spawn_blocking(move || readers.hold_back(READERS_TIME)).await else { return };
+    let Some(commands) = commands.upgrade() else { return };
+    let (anew, begun) = oneshot::channel();
+    if commands.send(Command::Checkpoint { anew: Some(anew) }).await.is_ok() {
+        // It ends with the writer at the latest.
+        drop(begun.await);
+    }
+    drop(held_back);
 }
 
 /// Folds in what there is, and what was added meanwhile, until that is little or does not get less: somebody may read
@@ -115,7 +141,7 @@ fn fold(connection: &Connection, store: &File) -> Result<(), StoreError> {
     for _ in 0..PASSES {
         schema::checkpoint(connection, "PASSIVE")?;
         store.sync_data()?;
-        let left = schema::unfolded(connection)?;
+        let left = schema::log_pages(connection)?.unfolded;
         if left <= REST_PAGES || left >= before {
             break;
         }

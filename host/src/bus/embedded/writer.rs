@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 
 use super::Shared;
 use super::batch::{Batch, CursorMove, Redriven, answer, answer_then};
@@ -64,6 +65,7 @@ struct Takers {
 #[derive(Default)]
 struct Asked {
     checkpoint: bool,
+    anew: Vec<oneshot::Sender<()>>,
     close: bool,
 }
 
@@ -92,9 +94,16 @@ impl Writer {
                 // All in one file, for whoever copies it.
                 return schema::checkpoint(&self.connection, "TRUNCATE");
             }
-            if std::mem::take(&mut asked.checkpoint) {
+            if !asked.anew.is_empty() {
+                schema::begin_log_anew(&self.connection)?;
+                for done in asked.anew.drain(..) {
+                    // Nobody may wait any more.
+                    let _ = done.send(());
+                }
+            } else if asked.checkpoint {
                 schema::checkpoint(&self.connection, "PASSIVE")?;
             }
+            asked.checkpoint = false;
         }
         Ok(())
     }
@@ -168,6 +177,7 @@ impl Writer {
             Command::Declare { plugin, declaration, reply } => {
                 answer(batch, reply, |batch| self.declare(&plugin, declaration, batch))
             }
+            Command::Withdraw { plugin, reply } => answer(batch, reply, |batch| Ok(self.withdraw(&plugin, batch)?)),
             Command::Subscribe { id, definition, start, reply } => {
                 answer(batch, reply, |batch| Ok(self.put_subscription(id, true, *definition, start, batch)?))
             }
@@ -191,8 +201,9 @@ impl Writer {
             Command::Hold { subscription } => self.hold(&subscription, batch),
             Command::Promote => self.promote(batch),
             Command::Look => Ok(()),
-            Command::Checkpoint => {
+            Command::Checkpoint { anew } => {
                 asked.checkpoint = true;
+                asked.anew.extend(anew);
                 Ok(())
             }
             Command::Close => {
@@ -205,6 +216,7 @@ impl Writer {
     /// Lets everybody see what has been committed.
     fn publish_results(&mut self, batch: &mut Batch) {
         self.shared.committed.notify_one();
+        let head_before = self.log.head;
         self.log = batch.log;
         self.seen = batch.now;
         if batch.set_back.take().is_some() {
@@ -244,7 +256,7 @@ impl Writer {
             see_expired(&subscription, floor, expired);
             self.note_replay(&subscription);
         }
-        self.change_subscriptions(batch);
+        self.change_subscriptions(head_before, batch);
         self.offer(&std::mem::take(&mut batch.appended), &mut woken);
         woken.wake();
         if std::mem::take(&mut batch.drained) {
@@ -319,7 +331,7 @@ impl Writer {
 
 fn see_settled(subscription: &Subscription, position: Position, settled: Settled) {
     let mut progress = subscription.progress();
-    if let Some(delivery) = progress.claimed.remove(&position) {
+    if let Some(delivery) = progress.end_claim(position) {
         match settled {
             Settled::Handled => progress.done(&delivery, false),
             Settled::Dead => {

@@ -64,6 +64,7 @@ macro_rules! all_semantics {
                 a_scheduled_event_enters_the_log_when_it_is_due,
                 a_scheduled_event_is_cancelled,
                 a_schedule_survives_restarts_and_publishes_each_time_once,
+                a_schedule_rests_while_its_plugin_does_not_run,
                 missed_times_run_once_or_are_caught_up_with,
                 a_large_batch_is_stored_in_its_order_and_refused_as_a_whole,
                 publishers_wait_for_a_full_subscription_and_handlers_do_not,
@@ -114,6 +115,9 @@ macro_rules! all_semantics {
             subscribing {
                 a_plugin_makes_and_removes_its_own_subscriptions,
                 what_a_generation_no_longer_declares_is_paused_until_it_is_declared_again,
+                new_rules_of_the_same_key_keep_its_order_and_nothing_waiting,
+                new_rules_that_come_with_events_count_them_once,
+                a_handler_may_give_its_own_subscription_new_rules,
                 a_subscription_begins_where_it_is_told,
                 new_rules_apply_to_what_was_not_looked_at_yet,
                 a_drained_plugin_stays_so,

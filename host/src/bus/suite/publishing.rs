@@ -87,12 +87,43 @@ pub(in crate::bus) async fn a_schedule_survives_restarts_and_publishes_each_time
     assert!(stage.bus().schedules().await.unwrap().is_empty(), "what is no longer declared ends");
 }
 
+/// What is due enters the log with the schedules that are, and so there is no need to wait for what must not come.
+async fn an_hour_brings_nothing_but_what_was_published(stage: &impl Stage, id: &str) {
+    publish_later(stage, id, Duration::from_mins(30)).await;
+    stage.clock().advance(Duration::from_hours(1));
+    let subscription = subscription(stage, "s");
+    let mut claimed = claim(&subscription).await;
+    assert_eq!(claimed.event().id, id);
+    ack(&mut claimed, Effects::default()).await.unwrap();
+    assert_idle(&subscription).await;
+}
+
+pub(in crate::bus) async fn a_schedule_rests_while_its_plugin_does_not_run<S: Stage>() {
+    let stage = S::open(Settings::default());
+    declare_schedule(&stage, Missed::CatchUp).await;
+    stage.bus().withdraw("p").await.unwrap();
+    an_hour_brings_nothing_but_what_was_published(&stage, "1").await;
+    // Nor does it publish in a host that starts without the plugin.
+    let stage = stage.crash();
+    an_hour_brings_nothing_but_what_was_published(&stage, "2").await;
+
+    declare_schedule(&stage, Missed::CatchUp).await;
+    let subscription = subscription(&stage, "s");
+    for hour in ["01", "02"] {
+        let mut claimed = claim(&subscription).await;
+        assert_eq!(claimed.event().id, format!("p/hourly/2030-01-01T{hour}:00:00.000Z"));
+        ack(&mut claimed, Effects::default()).await.unwrap();
+    }
+    assert_idle(&subscription).await;
+}
+
 pub(in crate::bus) async fn missed_times_run_once_or_are_caught_up_with<S: Stage>() {
     for (missed, expected) in [(Missed::RunOnce, 1), (Missed::CatchUp, 3), (Missed::Skip, 0)] {
         let stage = S::open(Settings::default());
         declare_schedule(&stage, missed).await;
         let stage = stage.crash();
         stage.clock().advance(Duration::from_mins(3 * 60 + 30));
+        declare_schedule(&stage, missed).await;
         let subscription = subscription(&stage, "s");
         for _ in 0..expected {
             let mut claimed = claim(&subscription).await;

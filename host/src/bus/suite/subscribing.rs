@@ -88,6 +88,58 @@ pub(in crate::bus) async fn new_rules_apply_to_what_was_not_looked_at_yet<S: Sta
     }
 }
 
+pub(in crate::bus) async fn new_rules_of_the_same_key_keep_its_order_and_nothing_waiting<S: Stage>() {
+    for crash in [false, true] {
+        let stage = S::open(Settings::default());
+        let before = declare(&stage, "s", ordered_by("subject")).await;
+        publish_all(&stage, ["1", "2", "3"].into_iter().map(|id| about(id, "x"))).await;
+        let mut in_flight = claim(&before).await;
+        let pattern = Pattern::parse("a.*").unwrap();
+        declare(&stage, "s", Definition { pattern, ..ordered_by("subject") }).await;
+        publish(&stage, about("4", "x")).await;
+        assert_idle(&before).await;
+        ack(&mut in_flight, Effects::default()).await.unwrap();
+        drop((in_flight, before));
+        let stage = if crash { stage.crash() } else { stage };
+        assert_eq!(handle_all(&subscription(&stage, "s")).await, ["2", "3", "4"], "crash: {crash}");
+    }
+}
+
+/// A subscription that its plugin makes at run time.
+fn subscribing(pattern: &str) -> Effects {
+    let definition = Box::new(definition(pattern, 5));
+    let change = SubscriptionChange::Subscribe { name: "s".to_owned(), definition, start: Start::Now };
+    Effects { subscriptions: vec![change], ..Effects::default() }
+}
+
+pub(in crate::bus) async fn new_rules_that_come_with_events_count_them_once<S: Stage>() {
+    let stage = S::open(Settings::default());
+    stage.bus().commit("p", subscribing("a.b")).await.unwrap();
+    let subscription = subscription(&stage, "s");
+    let publishes = ["1", "2"].into_iter().map(|id| Publish { event: event(id), due: None }).collect();
+    stage.bus().commit("p", Effects { publishes, ..subscribing("a.*") }).await.unwrap();
+    assert_eq!(subscription.overview().backlog, 2);
+    assert_eq!(handle_all(&subscription).await, ["1", "2"]);
+}
+
+pub(in crate::bus) async fn a_handler_may_give_its_own_subscription_new_rules<S: Stage>() {
+    for crash in [false, true] {
+        let stage = S::open(Settings::default());
+        stage.bus().commit("p", subscribing("a.b")).await.unwrap();
+        let before = subscription(&stage, "s");
+        publish_all(&stage, ["1", "2", "3"].into_iter().map(event)).await;
+        let (mut first, mut second) = (claim(&before).await, claim(&before).await);
+        ack(&mut second, subscribing("a.*")).await.unwrap();
+        ack(&mut first, Effects::default()).await.unwrap();
+        drop((first, second, before));
+        let stage = if crash { stage.crash() } else { stage };
+        let after = subscription(&stage, "s");
+        assert_eq!(after.overview().backlog, 1, "crash: {crash}");
+        assert_eq!(handle_all(&after).await, ["3"], "crash: {crash}");
+        assert_idle(&after).await;
+    }
+}
+
 pub(in crate::bus) async fn a_drained_plugin_stays_so<S: Stage>() {
     let stage = S::open(Settings::default());
     stage.bus().drain("p", true).await.unwrap();

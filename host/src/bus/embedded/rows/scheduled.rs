@@ -37,10 +37,15 @@ pub(in super::super) fn cancel_event(connection: &Connection, source: &str, id: 
     Ok(statement.execute([id, source])? == 1)
 }
 
-/// When the next event or schedule is due.
+/// When the next event is due, or the next schedule of a plugin that runs. For the writer's connection.
 pub(in super::super) fn next_scheduled(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT min(due) FROM (SELECT min(due) AS due FROM scheduled UNION ALL SELECT min(next) FROM schedules)",
+        "SELECT min(due) FROM (
+           SELECT min(due) AS due FROM scheduled
+           UNION ALL
+           SELECT * FROM (SELECT next FROM schedules
+             WHERE next IS NOT NULL AND plugin IN (SELECT plugin FROM temp.running) ORDER BY next LIMIT 1)
+         )",
     )?;
     let due: Option<i64> = statement.query_row([], |row| row.get(0))?;
     Ok(due.map(|due| Timestamp(u64::try_from(due).unwrap_or(0))))
@@ -91,13 +96,16 @@ pub(in super::super) fn schedules(connection: &Connection) -> Result<Vec<Schedul
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The schedules of plugins that run that are due. For the writer's connection.
 pub(in super::super) fn due_schedules(
     connection: &Connection,
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<Scheduling>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT plugin, name, schedule, next FROM schedules WHERE next <= ?1 ORDER BY next LIMIT ?2")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT plugin, name, schedule, next FROM schedules
+         WHERE next <= ?1 AND plugin IN (SELECT plugin FROM temp.running) ORDER BY next LIMIT ?2",
+    )?;
     let rows = statement.query_map(params![signed(now.0), signed(limit as u64)], scheduling)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -111,6 +119,17 @@ fn scheduling(row: &rusqlite::Row<'_>) -> rusqlite::Result<Scheduling> {
         schedule: from_json_column(2, &schedule)?,
         next: next.map(|next| Timestamp(u64::try_from(next).unwrap_or(0))),
     })
+}
+
+/// Notes whether a plugin runs. For the writer's connection.
+pub(in super::super) fn set_running(connection: &Connection, plugin: &str, runs: bool) -> Result<(), StoreError> {
+    let change = if runs {
+        "INSERT INTO temp.running VALUES (?1) ON CONFLICT DO NOTHING"
+    } else {
+        "DELETE FROM temp.running WHERE plugin = ?1"
+    };
+    connection.prepare_cached(change)?.execute([plugin])?;
+    Ok(())
 }
 
 pub(in super::super) fn find_schedule(

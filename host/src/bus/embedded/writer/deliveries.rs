@@ -29,7 +29,12 @@ impl Writer {
         let settled = match outcome {
             Outcome::Ack => {
                 if let Some((plugin, effects)) = effects {
-                    self.apply_effects(&plugin, effects, batch)?;
+                    // New rules that it makes for its own subscription find it done.
+                    batch.note_fresh(&subscription, &delivery);
+                    if let Err(refused) = self.apply_effects(&plugin, effects, batch) {
+                        batch.forget_fresh(&subscription, position);
+                        return Err(refused);
+                    }
                 }
                 if delivery.has_row {
                     self.delete_row(subscription.number, position, batch)?;
@@ -44,10 +49,7 @@ impl Writer {
                 self.fail(&subscription, &delivery, failure, Next::DeadLetter, digest, batch)?
             }
         };
-        if !delivery.has_row {
-            let number = subscription.number;
-            batch.fresh.entry(number).or_insert_with(|| (Arc::clone(&subscription), HashSet::new())).1.insert(position);
-        }
+        batch.note_fresh(&subscription, &delivery);
         batch.is_settled.insert((subscription.number, position));
         batch.settled.push((subscription, position, settled));
         Ok(settled)
@@ -117,9 +119,13 @@ impl Writer {
             if batch.deletes(&subscription) {
                 continue;
             }
+            let furthest = positions.iter().copied().max().unwrap_or_default();
+            let mut moves = batch.moves.iter();
+            if moves.any(|other| other.subscription.number == subscription.number && other.cursor >= furthest) {
+                continue;
+            }
             let (cursor, holes) = {
                 let progress = subscription.progress();
-                let furthest = positions.iter().copied().max().unwrap_or_default();
                 let cursor = furthest.max(progress.cursor);
                 (cursor, progress.holes(cursor, &positions))
             };

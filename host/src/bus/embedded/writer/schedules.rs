@@ -27,19 +27,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes over the schedules that a plugin declares. One whose times are the same keeps its place, so
-    /// that what was missed meanwhile is still known.
+    /// Takes over the schedules that a plugin declares, and lets them publish from now on. One whose times are the same
+    /// keeps its place, so that what was missed meanwhile is still known.
     pub(super) fn declare_schedules(
         &self,
         plugin: &str,
         declaration: &Declaration,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
+        rows::set_running(&self.connection, plugin, true)?;
+        batch.rescheduled = true;
         for present in rows::schedules(&self.connection)? {
             let declared = declaration.schedules.iter().any(|(name, _)| *name == present.name);
             if present.plugin == plugin && !declared {
                 rows::delete_schedule(&self.connection, plugin, &present.name)?;
-                batch.rescheduled = true;
             }
         }
         for (name, schedule) in &declaration.schedules {
@@ -49,8 +50,13 @@ impl Writer {
             });
             let next = same_times.map_or_else(|| schedule.after(batch.now), |present| present.next);
             rows::put_schedule(&self.connection, plugin, name, schedule, next)?;
-            batch.rescheduled = true;
         }
         Ok(())
+    }
+
+    /// Lets the schedules of a plugin rest until it is declared again.
+    pub(super) fn withdraw(&self, plugin: &str, batch: &mut Batch) -> Result<(), StoreError> {
+        batch.rescheduled = true;
+        rows::set_running(&self.connection, plugin, false)
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::super::batch::{Batch, CursorMove, Refused};
-use super::super::progress::{PAGE, Pause, Progress, ReplayOf, Subscription};
+use super::super::progress::{HELD, PAGE, Pause, Progress, ReplayOf, Subscription};
 use super::super::rows::{self, PendingRow};
 use super::super::{count_taken, load_keys};
 use super::Writer;
@@ -111,7 +111,8 @@ impl Writer {
                 position: hole.delivery.logged.position,
                 key: hole.delivery.key.as_deref(),
                 attempts: hole.delivery.attempts,
-                due: Timestamp(0),
+                // Keys that are found anew find out anew whose turn it is.
+                due: if hole.held && present.ordering_key == definition.ordering_key { HELD } else { Timestamp(0) },
                 replayed: hole.delivery.replayed,
                 history: &[],
             };
@@ -280,14 +281,15 @@ impl Writer {
         Ok(transaction.commit()?)
     }
 
-    /// Lets everybody see which subscriptions there are now, and by which rules.
-    pub(super) fn change_subscriptions(&mut self, batch: &mut Batch) {
+    /// Lets everybody see which subscriptions there are now, and by which rules. What comes after the head before the
+    /// commit is still to be offered.
+    pub(super) fn change_subscriptions(&mut self, head_before: Position, batch: &mut Batch) {
         let changed = !(batch.added.is_empty() && batch.deleted.is_empty() && batch.redefined.is_empty());
         for subscription in batch.added.drain(..) {
             self.subscriptions.insert(subscription.number, subscription);
         }
         for (subscription, definition) in batch.redefined.drain(..) {
-            self.see_redefined(&subscription, definition);
+            self.see_redefined(&subscription, definition, head_before);
             subscription.wake.notify_one();
         }
         for (subscription, pause) in batch.pauses.drain(..) {
@@ -305,7 +307,7 @@ impl Writer {
         }
     }
 
-    fn see_redefined(&self, subscription: &Subscription, definition: Definition) {
+    fn see_redefined(&self, subscription: &Subscription, definition: Definition, head_before: Position) {
         let mut progress = subscription.progress();
         let selects_alike = progress.definition.selects_like(&definition);
         let reordered = progress.definition.ordering_key != definition.ordering_key;
@@ -317,7 +319,8 @@ impl Writer {
         // What is taken by the new rules has a row.
         progress.ready.clear();
         progress.offered = progress.cursor;
-        progress.missed = last.unwrap_or(self.log.head).max(progress.cursor);
+        progress.void_read();
+        progress.missed = last.unwrap_or(head_before).max(progress.cursor);
         // An error of the store shows at the next write; until then a wrong count only shows in the metrics.
         let rows = rows::count_pending(&self.connection, subscription.number).unwrap_or(0);
         let unread = self.count_taken(&definition, progress.cursor, progress.missed).unwrap_or(0);
