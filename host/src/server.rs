@@ -18,6 +18,7 @@ use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +39,9 @@ pub struct HttpLimits {
     /// How long a client may take to send a body.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub body_timeout: Duration,
+    /// How long a client may take none of what it is sent.
+    #[serde(deserialize_with = "crate::duration::deserialize")]
+    pub write_timeout: Duration,
     /// How many connections are open at a time; further ones wait.
     pub max_connections: usize,
 }
@@ -49,6 +53,7 @@ impl Default for HttpLimits {
             max_header_bytes: 32 << 10,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             max_connections: 4_096,
         }
     }
@@ -64,10 +69,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, ca
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let connections = TaskTracker::new();
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-        let accepted = tokio::select! {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
             () = cancelled.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            next = next => next,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -80,13 +88,16 @@ pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, ca
         };
         // Answers are small and complete: waiting to fill a packet would only delay them.
         drop(stream.set_nodelay(true));
+        // One that reads nothing would keep its connection for good otherwise: hyper has a limit for what it reads alone.
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(limits.write_timeout));
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new()
             .timer(ConnectionTimer::default())
             .header_read_timeout(limits.header_timeout)
             .max_headers(MAX_HEADERS)
             .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES))
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let cancelled = cancelled.clone();
         connections.spawn(async move {
             let mut connection = std::pin::pin!(connection);

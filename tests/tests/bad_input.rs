@@ -134,6 +134,7 @@ fn a_handler_that_misbehaves_costs_its_own_delivery_alone() {
         ("recurse", "trap", "recurse"),
         ("flood", "rejected", "publish events"),
         ("forbidden", "rejected", "may not publish `user.registered`"),
+        ("misfit", "rejected", "the attribute `subject` is empty"),
         ("hoard", "retry", "bytes"),
         ("unknown", "rejected", "unknown deed"),
     ] {
@@ -177,6 +178,7 @@ fn a_route_that_misbehaves_costs_its_own_request_alone() {
         let answer = host.get(path);
         assert_eq!((answer.status, answer.problem().as_str()), (502, "handler-response"), "{path}");
     }
+    assert!(host.events_of("hostile.flood").is_empty(), "what cannot be answered is not committed");
     let line = host.wait_for_log(&["request failed", "as ordered"]);
     assert_eq!(line["plugin"], "hostile");
 }

@@ -11,7 +11,10 @@ use serde_json::json;
 fn host() -> Host {
     Setup::new()
         .plugin("echo")
-        .config("[http]\nmax_body_bytes = 100000\nheader_timeout = \"700ms\"\nbody_timeout = \"700ms\"")
+        .config(
+            "[http]\nmax_body_bytes = 100000\nheader_timeout = \"700ms\"\nbody_timeout = \"700ms\"\n\
+             write_timeout = \"700ms\"",
+        )
         .start()
 }
 
@@ -129,10 +132,39 @@ fn the_admin_interface_says_how_the_host_is() {
 }
 
 #[test]
+fn the_head_of_a_resource_is_had_without_a_handler_for_it() {
+    let host = Setup::new().plugin("ledger").start();
+    let whole = host.get("/ledger");
+    let head = host.send("HEAD", &host.url("/ledger"), &[], b"");
+    assert_eq!((whole.status, head.status, head.body.as_str()), (200, 200, ""));
+    for header in ["content-type", "content-length"] {
+        assert_eq!(head.headers[header], whole.headers[header], "{header}");
+    }
+}
+
+#[test]
+fn a_client_that_reads_nothing_loses_its_connection() {
+    let host = host();
+    let mut stream = TcpStream::connect(host.address()).unwrap();
+    stream.set_write_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let requests = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1_000);
+    // The host stops to read when it cannot write, and then it gives up.
+    let end = std::iter::repeat_with(|| stream.write_all(&requests)).find_map(Result::err).unwrap();
+    let cut = [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe];
+    assert!(cut.contains(&end.kind()), "{end}");
+}
+
+#[test]
 fn the_admin_interface_answers_no_web_page() {
     let host = host();
     let url = host.admin_url("/plugins");
-    for headers in [[("host", "example.com")], [("origin", "http://example.com")]] {
+    let page_of_a_plugin = host.url("");
+    for headers in [
+        [("host", "example.com")],
+        [("origin", "http://example.com")],
+        [("origin", "http://203.0.113.5")],
+        [("origin", page_of_a_plugin.trim_end_matches('/'))],
+    ] {
         let answer = host.send("GET", &url, &headers, b"");
         assert_eq!((answer.status, answer.problem().as_str()), (403, "foreign-caller"), "{headers:?}");
     }

@@ -140,6 +140,33 @@ fn a_schedule_ticks_each_second_also_after_a_kill() {
 }
 
 #[test]
+fn a_schedule_rests_while_its_plugin_is_switched_off() {
+    let host = Setup::new().plugin("ticker").start();
+    eventually("it has ticked", || (ticks(&host)["ticks"].as_i64()? >= 1).then_some(()));
+    put(&host.file("ticker.toml"), b"enabled = false\n");
+    eventually("it is switched off", || host.plugin("ticker.wasm").filter(|plugin| plugin["status"] == "disabled"));
+    assert_eq!(host.admin("/schedules")["schedules"][0]["rests"], true);
+    let rests = |host: &Host, id: &str| {
+        let events = || host.admin("/events?limit=1000")["events"].as_array().unwrap().clone();
+        let before = events().len();
+        let event = json!({ "id": id, "type": "time.passes", "data": {} });
+        assert_eq!(host.publish_event("/events?delay=2500ms", event).status, 202);
+        eventually("time has passed", || events().iter().any(|logged| logged["event"]["id"] == id).then_some(()));
+        assert_eq!(events().len(), before + 1, "nothing else has come: {:?}", events());
+    };
+    rests(&host, "1");
+    let host = host.crash_and_restart();
+    rests(&host, "2");
+
+    let last = ticks(&host);
+    assert_eq!(last["status"], 503, "its routes rest, too: {last}");
+    std::fs::remove_file(host.file("ticker.toml")).unwrap();
+    host.wait_until_loaded("ticker", "ticker.wasm");
+    let before = ticks(&host)["ticks"].as_i64().unwrap();
+    eventually("it goes on", || (ticks(&host)["ticks"].as_i64()? > before).then_some(()));
+}
+
+#[test]
 fn an_event_for_later_comes_once_and_one_that_is_taken_back_never() {
     let host = Setup::new().plugin("ticker").start();
     let later =

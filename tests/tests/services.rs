@@ -108,6 +108,48 @@ fn a_whole_response_means_that_effects_are_durable() {
     }
 }
 
+/// A client cannot tell that such a response was cut off, and so it does not begin before all is done.
+#[test]
+fn a_response_without_an_end_of_its_own_comes_after_its_effects() {
+    let host = host();
+    let ask = |request: &str| {
+        let mut stream = TcpStream::connect(host.address()).unwrap();
+        write!(stream, "{request}\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for request in [
+        "GET /service/gone-trap HTTP/1.1",
+        "HEAD /service/gone-trap HTTP/1.1",
+        "HEAD /service/late-trap HTTP/1.1",
+        "GET /service/late-trap HTTP/1.0",
+    ] {
+        let answer = ask(request);
+        assert!(answer.contains(" 500 "), "{request}: {answer}");
+    }
+    assert!(host.events_of("service.done").is_empty());
+    for (count, (request, status)) in
+        [("GET /service/gone HTTP/1.1", 204), ("HEAD /service/late HTTP/1.1", 200), ("GET /service/late HTTP/1.0", 200)]
+            .into_iter()
+            .enumerate()
+    {
+        let answer = ask(request);
+        assert!(answer.contains(&format!(" {status} ")), "{request}: {answer}");
+        assert_eq!(host.events_of("service.done").len(), count + 1, "{request}");
+        assert_eq!(answer.ends_with("late"), request.contains("/late HTTP/1.0"), "{request}: {answer}");
+    }
+}
+
+#[test]
+fn what_the_host_keeps_for_requests_is_bounded() {
+    let host = host();
+    let answer = host.get("/service/hoard");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let bytes: u64 = answer.body.parse().unwrap();
+    assert!(bytes <= 500 * (16 << 10), "{bytes} bytes for 500 requests");
+}
+
 #[test]
 fn a_body_that_is_too_large_is_refused_or_breaks_off() {
     let host = host();

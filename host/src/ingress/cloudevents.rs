@@ -1,6 +1,7 @@
 //! CloudEvents 1.0 from HTTP (HTTP binding 1.0.2): binary, structured and batched mode. Strict in what
 //! makes an event, lenient only where senders are known to fall short of the percent-encoding.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -9,8 +10,7 @@ use base64::Engine as _;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::clock::Timestamp;
-use crate::event::{Event, is_extension_name, is_json};
+use crate::event::{Event, Unfit, is_extension_name, is_json};
 use crate::problem::Problem;
 
 /// How a request carries events.
@@ -24,9 +24,6 @@ pub(crate) enum Mode {
     Batched,
 }
 
-/// The longest value of an attribute, in bytes. Far above what anybody needs, and enough to keep an
-/// attribute from being a way to store data.
-const ATTRIBUTE_LIMIT: usize = 4_096;
 /// After so many events of a batch, some 100 µs, others have the core that were woken beside it: a system may leave them
 /// waiting for it for milliseconds, though another core has nothing to do.
 const YIELD_AFTER: usize = 32;
@@ -98,12 +95,10 @@ enum Invalid {
     Json(String),
     #[error("the attribute `{0}` is missing")]
     Missing(&'static str),
-    #[error("the attribute `{0}` is empty")]
-    Empty(String),
     #[error("the attribute `{0}` is given twice")]
     Twice(String),
-    #[error("the attribute `{0}` {1}")]
-    Value(String, &'static str),
+    #[error(transparent)]
+    Value(#[from] Unfit),
     #[error("`{0}` is no name of an attribute; names are of lower-case letters and digits")]
     Name(String),
     #[error("the specversion is `{0}`; this host takes 1.0")]
@@ -112,6 +107,10 @@ enum Invalid {
     TwoData,
     #[error("`data_base64` is not base64")]
     Base64,
+}
+
+fn unfit(name: &str, what: &'static str) -> Invalid {
+    Invalid::Value(Unfit { name: name.to_owned(), what })
 }
 
 fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, Invalid> {
@@ -127,16 +126,32 @@ fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, Invalid> {
         attributes.put(attribute, decode(attribute, value)?)?;
     }
     if let Some(content_type) = headers.get(CONTENT_TYPE) {
-        let text = content_type.to_str().map_err(|_| Invalid::Value("datacontenttype".into(), "is not ASCII"))?;
+        let text = content_type.to_str().map_err(|_| unfit("datacontenttype", "is not ASCII"))?;
         attributes.put("datacontenttype", text.to_owned())?;
     }
     attributes.into_event((!body.is_empty()).then_some(body))
 }
 
-/// Decodes a header's value, once. What is no escape stays as it is, since not all senders encode.
+/// Decodes a header's value (HTTP binding 1.0, section 3.1.3.2): without the quotes of senders of older versions, and
+/// with its escapes decoded once. What is no escape stays as it is, since not all senders encode.
 fn decode(attribute: &str, value: &[u8]) -> Result<String, Invalid> {
-    let decoded = percent_encoding::percent_decode(value).decode_utf8();
-    decoded.map(Into::into).map_err(|_| Invalid::Value(attribute.to_owned(), "is not UTF-8"))
+    let value = unquoted(value);
+    let decoded = percent_encoding::percent_decode(&value).decode_utf8();
+    decoded.map(Into::into).map_err(|_| unfit(attribute, "is not UTF-8"))
+}
+
+/// What a quoted string stands for (RFC 9110, section 5.6.4); anything else stands for itself.
+fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
+    let Some(inner) = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
+        return Cow::Borrowed(value);
+    };
+    let mut plain = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(byte) = bytes.next() {
+        let escaped = if *byte == b'\\' { bytes.next() } else { None };
+        plain.push(*escaped.unwrap_or(byte));
+    }
+    Cow::Owned(plain)
 }
 
 /// The members of an event in JSON, with data as it was written. A name that comes twice is an error.
@@ -205,7 +220,7 @@ fn data_bytes(data: &RawValue, json_data: bool) -> Result<Vec<u8>, Invalid> {
 /// integers; null is an attribute that is not set.
 fn attribute_text(name: &str, value: &RawValue) -> Result<Option<String>, Invalid> {
     use serde_json::Value;
-    let wrong = || Invalid::Value(name.to_owned(), "is no string, boolean or 32-bit integer");
+    let wrong = || unfit(name, "is no string, boolean or 32-bit integer");
     let core = CORE.contains(&name);
     match serde_json::from_str(value.get()).map_err(|_| wrong())? {
         Value::Null => Ok(None),
@@ -230,14 +245,7 @@ struct Attributes {
 
 impl Attributes {
     fn put(&mut self, name: &str, value: String) -> Result<(), Invalid> {
-        if value.len() > ATTRIBUTE_LIMIT {
-            return Err(Invalid::Value(name.to_owned(), "is longer than 4096 bytes"));
-        }
-        if value.chars().any(is_forbidden) {
-            return Err(Invalid::Value(name.to_owned(), "has a control character or a noncharacter"));
-        }
         let before = match CORE.iter().find(|core| **core == name) {
-            Some(core) if value.is_empty() => return Err(Invalid::Empty((*core).to_owned())),
             Some(core) => self.core.insert(core, value),
             None if !is_extension_name(name) => return Err(Invalid::Name(name.chars().take(64).collect())),
             None => self.extensions.insert(name.to_owned(), value),
@@ -265,47 +273,9 @@ impl Attributes {
             extensions: self.extensions,
             data,
         };
-        let check =
-            |name: &str, holds: bool, what| if holds { Ok(()) } else { Err(Invalid::Value(name.to_owned(), what)) };
-        check("source", is_uri_reference(&event.source), "is no URI reference")?;
-        check("type", !event.event_type.contains(char::is_whitespace), "has white space")?;
-        let time = event.time.as_deref().is_none_or(|time| Timestamp::parse(time).is_some());
-        check("time", time, "is no time in RFC 3339")?;
-        let schema = event.dataschema.as_deref().is_none_or(|uri| is_uri_reference(uri) && uri.contains(':'));
-        check("dataschema", schema, "is no URI")?;
-        let media_type = event.datacontenttype.as_deref().is_none_or(is_media_type);
-        check("datacontenttype", media_type, "is no media type")?;
+        event.check()?;
         Ok(event)
     }
-}
-
-/// Characters that a CloudEvents String must not have (section 3.1): controls and noncharacters.
-fn is_forbidden(character: char) -> bool {
-    let code = u32::from(character);
-    character.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
-}
-
-/// Whether a text has only characters of a URI reference (RFC 3986, section 2), with escapes that are
-/// whole. Characters beyond ASCII pass, as in an IRI, since senders do not always encode them.
-fn is_uri_reference(text: &str) -> bool {
-    let allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte) || !byte.is_ascii();
-    let escapes = text
-        .split('%')
-        .skip(1)
-        .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)));
-    text.bytes().all(allowed) && escapes
-}
-
-/// Whether a text begins like a media type (RFC 2045, section 5.1): a type and a subtype of token
-/// characters.
-fn is_media_type(text: &str) -> bool {
-    let token = |part: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        !part.is_empty() && part.bytes().all(plain)
-    };
-    let essence = text.split(';').next().unwrap_or_default().trim();
-    essence.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
 }
 
 #[cfg(test)]
@@ -341,6 +311,22 @@ mod tests {
     }
 
     #[test]
+    fn quoted_values_mean_what_is_in_their_quotes() {
+        for (written, meant) in [
+            (r#""a b""#, "a b"),
+            (r#""a \"b\" \\ c""#, r#"a "b" \ c"#),
+            (r#""%22a%22""#, r#""a""#),
+            (r#"a "b""#, r#"a "b""#),
+            (r#"""#, r#"""#),
+            (r#""a\""#, r#"a\"#),
+        ] {
+            let mut pairs = REQUIRED.to_vec();
+            pairs.push(("ce-subject", written));
+            assert_eq!(binary(&headers(&pairs), Vec::new()).unwrap().subject.as_deref(), Some(meant), "{written}");
+        }
+    }
+
+    #[test]
     fn binary_mode_refuses_what_is_malformed() {
         let with = |name, value| {
             let mut pairs = REQUIRED.to_vec();
@@ -348,8 +334,9 @@ mod tests {
             binary(&headers(&pairs), Vec::new())
         };
         assert_eq!(with("ce-id", "2"), Err(Invalid::Twice("id".into())));
-        assert_eq!(with("ce-subject", "%ff"), Err(Invalid::Value("subject".into(), "is not UTF-8")));
-        assert_eq!(with("ce-subject", "%c0%80"), Err(Invalid::Value("subject".into(), "is not UTF-8")));
+        assert_eq!(with("ce-subject", "%ff"), Err(unfit("subject", "is not UTF-8")));
+        assert_eq!(with("ce-subject", "%c0%80"), Err(unfit("subject", "is not UTF-8")));
+        assert_eq!(with("ce-subject", "\"\""), Err(unfit("subject", "is empty")));
         assert!(matches!(with("ce-my_name", "x"), Err(Invalid::Name(_))));
         assert!(matches!(with("ce-time", "yesterday"), Err(Invalid::Value(..))));
         let missing = headers(&REQUIRED[1..]);

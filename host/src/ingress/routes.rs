@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Ingress;
 use crate::bus::{CommitError, Reply};
-use crate::event::IdSeed;
+use crate::event::{Event, IdSeed};
 use crate::observer::{Observed, Published};
 use crate::outcome::{Cause, Effects, Failure};
 use crate::plugin::{self, Admission, Answered, CONNECTION_HEADERS, Found, Generation, RERUN_LIMIT, ReplyTo, Route};
@@ -70,17 +71,19 @@ async fn answer(
             Answered::Discard(response) => return to_http(&generation.name, response),
             Answered::Failed(failure) => return Err(failed(&generation, &request.route, &failure)),
         };
-        let reply_to = reply_to.filter(|_| (200..300).contains(&response.status));
+        // What cannot be sent must not be committed either.
+        let mut response = to_http(&generation.name, response)?;
+        let reply_to = reply_to.filter(|_| response.status().is_success());
         // Before the commit, after which the reply may come at any time.
         let expected = reply_to.as_ref().map(|reply_to| expect(ingress, &effects, reply_to)).transpose()?;
         let published = ingress.observer.watches().then(|| Published::by(&effects));
         match ingress.bus.commit(&generation.name, *effects).await {
             Ok(()) => {
-                let mut response = response;
                 if let (Some(expected), Some(reply_to)) = (expected, reply_to) {
-                    reply(&mut response, expected, &reply_to).await?;
+                    let reply =
+                        super::events::wait(expected, &reply_to.id, &reply_to.pattern, reply_to.timeout).await?;
+                    put_reply(&mut response, &reply.event);
                 }
-                let mut response = to_http(&generation.name, response)?;
                 if let Some(published) = published {
                     response.extensions_mut().insert(published);
                 }
@@ -106,15 +109,14 @@ fn expect(ingress: &Ingress, effects: &Effects, reply_to: &ReplyTo) -> Result<Re
     Ok(ingress.bus.expect_reply(event, reply_to.pattern.clone())?)
 }
 
-/// Puts a reply's data in place of a response's body.
-async fn reply(response: &mut plugin::Response, expected: Reply, reply_to: &ReplyTo) -> Result<(), Problem> {
-    let reply = super::events::wait(expected, &reply_to.id, &reply_to.pattern, reply_to.timeout).await?;
-    let event = Arc::unwrap_or_clone(reply.event);
-    response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
-    let media_type = event.datacontenttype.unwrap_or_else(|| "application/json".to_owned());
-    response.headers.push(("content-type".to_owned(), media_type));
-    response.body = event.data.unwrap_or_default();
-    Ok(())
+/// Puts a reply's data in place of a response's body. A media type that no header can carry is left out.
+pub(crate) fn put_reply(response: &mut Response, event: &Event) {
+    response.headers_mut().remove(CONTENT_TYPE);
+    let media_type = event.datacontenttype.as_deref().unwrap_or("application/json");
+    if let Ok(media_type) = HeaderValue::try_from(media_type) {
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
+    }
+    *response.body_mut() = Body::from(event.data.clone().unwrap_or_default());
 }
 
 async fn read_request(

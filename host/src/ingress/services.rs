@@ -3,14 +3,15 @@
 //! A response that a client gets whole is one whose effects are durable. If the handler has effects when it
 //! begins to answer, its response is held until it has ended and they are committed. If it has none, the
 //! response flows at once, and its last part is held until the handler has ended and what it asked for later
-//! is committed. Where that fails the connection is cut, since the status has gone out.
+//! is committed. Where that fails the connection is cut, since the status has gone out. A response whose end the
+//! client would not see, since it has no body or ends with the connection, is held as a whole.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderName, Request, Response, StatusCode, header};
+use axum::http::{HeaderName, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Frame};
 use tokio::sync::oneshot;
@@ -37,6 +38,33 @@ struct Service<'a> {
     ingress: &'a Arc<Ingress>,
     generation: &'a Arc<Generation>,
     route: &'a Arc<Route>,
+    client: Client,
+}
+
+/// What a client makes of a response.
+#[derive(Clone, Copy)]
+struct Client {
+    /// It asks for the head alone.
+    is_head: bool,
+    /// It knows no chunks: a body without a length ends where the connection does.
+    is_old: bool,
+}
+
+impl Client {
+    /// Whether it is sent a body.
+    fn gets_body(self, response: &Response<Body>) -> bool {
+        let has_none = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        !self.is_head && !has_none && declared_length(response) != Some(0)
+    }
+
+    /// Whether it can tell a body that is whole from one that was cut off.
+    fn sees_end(self, response: &Response<Body>) -> bool {
+        self.gets_body(response) && (!self.is_old || declared_length(response).is_some())
+    }
+}
+
+fn declared_length(response: &Response<Body>) -> Option<u64> {
+    response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 pub(super) async fn answer(
@@ -46,7 +74,8 @@ pub(super) async fn answer(
     request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
     let request = within(ingress.limits, request)?;
-    let service = Service { ingress, generation: &generation, route: &route };
+    let client = Client { is_head: request.method() == Method::HEAD, is_old: request.version() < Version::HTTP_11 };
+    let service = Service { ingress, generation: &generation, route: &route, client };
     let (answer, mut head) = oneshot::channel();
     let mut running = service.run(Exchange { request, answer }).await?;
     let ended = tokio::select! {
@@ -107,15 +136,22 @@ impl Service<'_> {
     /// Goes on with a response that has begun.
     async fn begin(&self, head: Head, running: Running) -> Result<Response<Body>, Problem> {
         let response = self.response(head.response)?;
-        if !head.has_effects {
+        if !head.has_effects && self.client.sees_end(&response) {
             return Ok(self.stream(response, running));
         }
+        let gets_body = self.client.gets_body(&response);
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, self.generation.settings.limits.effect_bytes).collect();
+        let body = async {
+            if gets_body {
+                let limit = self.generation.settings.limits.effect_bytes;
+                return Limited::new(body, limit).collect().await.map(Body::new);
+            }
+            discard(body).await.map(|()| Body::empty()).map_err(Into::into)
+        };
         let (body, ended) = tokio::join!(body, running);
         let ended = ended.map_err(unfinished)?;
         let body = match (body, &ended) {
-            (Ok(body), _) => Body::new(body),
+            (Ok(body), _) => body,
             // Its failure explains why the body broke off.
             (Err(_), Err(_)) => Body::empty(),
             (Err(error), Ok(_)) => {
@@ -147,8 +183,9 @@ impl Service<'_> {
         let (sender, verdict) = oneshot::channel();
         let (ingress, generation, route) =
             (Arc::clone(self.ingress), Arc::clone(self.generation), Arc::clone(self.route));
+        let client = self.client;
         self.ingress.begun.spawn(async move {
-            let service = Service { ingress: &ingress, generation: &generation, route: &route };
+            let service = Service { ingress: &ingress, generation: &generation, route: &route, client };
             let ended = service.settle(running).await;
             if let Err(problem) = &ended {
                 let (plugin, code) = (&generation.name, problem.code());
@@ -157,8 +194,7 @@ impl Service<'_> {
             // Nobody listens if the client has gone.
             let _ = sender.send(ended.is_ok());
         });
-        let length = response.headers().get(header::CONTENT_LENGTH);
-        let left = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let left = declared_length(&response);
         response.map(|inner| Body::new(Held { inner, left, last: None, ended: false, verdict: Some(verdict) }))
     }
 
@@ -167,6 +203,14 @@ impl Service<'_> {
         let ended = running.await.map_err(unfinished)?;
         self.complete(Response::default(), ended).await.map(drop)
     }
+}
+
+/// Reads what nobody is sent, so that whoever writes it comes to an end.
+async fn discard(mut body: Body) -> Result<(), axum::Error> {
+    while let Some(frame) = body.frame().await {
+        frame?;
+    }
+    Ok(())
 }
 
 /// A body whose last part waits until the handler has ended well.

@@ -169,12 +169,17 @@ fn collide(one: &Route, other: &Route) -> bool {
 }
 
 impl Snapshot {
-    /// Finds where a request goes.
+    /// Finds where a request goes. Where nobody has the head of a resource, whoever has the resource is asked for it
+    /// (RFC 9110, section 9.1).
     #[must_use]
     pub fn find(&self, method: &str, path: &str) -> Found {
-        let Some(matched) = self.routes.0.get(method).and_then(|router| router.at(path).ok()) else {
+        let at = |method: &str| self.routes.0.get(method).and_then(|router| router.at(path).ok());
+        let Some(matched) = at(method).or_else(|| if method == "HEAD" { at("GET") } else { None }) else {
             let others = self.routes.0.iter().filter(|(_, router)| router.at(path).is_ok());
-            let others: Vec<_> = others.map(|(method, _)| method.clone()).collect();
+            let mut others: Vec<_> = others.map(|(method, _)| method.clone()).collect();
+            if others.iter().any(|method| method == "GET") && !others.iter().any(|method| method == "HEAD") {
+                others.push("HEAD".to_owned());
+            }
             return if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) };
         };
         let Leaf { owner, route } = matched.value;

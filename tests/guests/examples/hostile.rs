@@ -19,9 +19,10 @@ fn request(request: Request) -> Result<(), Problem> {
 }
 
 #[route(GET, "/hostile/headers")]
-fn headers() -> Response {
+fn headers() -> Result<Response, Problem> {
+    Message::raw("hostile.flood", "text/plain", Vec::new()).publish()?;
     let headers = vec![("bad header".to_owned(), "a\r\nb".to_owned())];
-    Response { status: 200, headers, body: Vec::new() }
+    Ok(Response { status: 200, headers, body: Vec::new() })
 }
 
 #[route(GET, "/hostile/status")]
@@ -51,6 +52,10 @@ fn act(deed: &str) -> Result<()> {
             for number in 0..1_000_000 {
                 Message::raw("hostile.flood", "text/plain", number.to_string().into_bytes()).publish()?;
             }
+            Ok(())
+        }
+        "misfit" => {
+            Message::raw("hostile.flood", "text/plain", Vec::new()).subject("").publish()?;
             Ok(())
         }
         "forbidden" => {

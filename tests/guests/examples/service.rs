@@ -4,7 +4,8 @@
 
 use sandbus_sdk::bindings::sandbus::plugin::bus;
 use wasip2::http::types::{
-    Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam, Trailers,
+    Fields, IncomingBody, IncomingRequest, Method, OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam,
+    Trailers,
 };
 use wasip2::io::streams::StreamError;
 
@@ -46,6 +47,21 @@ impl wasip2::exports::http::incoming_handler::Guest for Service {
                 publish("after");
                 core::arch::wasm32::unreachable();
             }
+            "/service/gone" => {
+                answer_without_body(out);
+                publish("after");
+            }
+            "/service/gone-trap" => {
+                answer_without_body(out);
+                publish("after");
+                core::arch::wasm32::unreachable();
+            }
+            "/service/hoard" => {
+                let hoarded = hoard();
+                let body = begin(out, &[]);
+                write(&body, hoarded.to_string().as_bytes());
+                end(body, None);
+            }
             path => {
                 let body = begin(out, &[("x-path", path)]);
                 end(body, None);
@@ -63,6 +79,32 @@ fn begin(out: ResponseOutparam, headers: &[(&str, &str)]) -> OutgoingBody {
     let body = response.body().expect("it is asked for once");
     ResponseOutparam::set(out, Ok(response));
     body
+}
+
+fn answer_without_body(out: ResponseOutparam) {
+    let response = OutgoingResponse::new(Fields::new());
+    response.set_status_code(204).expect("it is one");
+    ResponseOutparam::set(out, Ok(response));
+}
+
+/// Makes requests that are never sent, and has the host keep as much for each as it will. Returns how much it was.
+fn hoard() -> u64 {
+    let mut kept = Vec::new();
+    let mut bytes = 0;
+    for _ in 0..500 {
+        let request = OutgoingRequest::new(Fields::new());
+        assert!(request.set_method(&Method::Other("A".repeat(1 << 20))).is_err(), "nobody needs such a method");
+        assert!(request.set_path_with_query(Some(&"/".repeat(1 << 20))).is_err(), "nor such a path");
+        let body = request.body().expect("it is asked for once");
+        let stream = body.write().expect("it is asked for once");
+        while let Ok(room @ 1..) = stream.check_write() {
+            stream.write_zeroes(room).expect("there is room");
+            bytes += room;
+        }
+        drop(stream);
+        kept.push(request);
+    }
+    bytes
 }
 
 fn write(body: &OutgoingBody, bytes: &[u8]) {

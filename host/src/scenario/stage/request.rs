@@ -12,7 +12,7 @@ use super::{Stage, bounded, readable, run};
 use crate::bus::{Bus as _, Reply};
 use crate::event::{Event, IdSeed, is_json};
 use crate::ingress::routes;
-use crate::plugin::{Answered, Found, Generation, ReplyTo, Request, Response, Route};
+use crate::plugin::{Answered, Found, Generation, ReplyTo, Request, Route};
 use crate::problem::Problem;
 use crate::scenario::{Error, broken};
 
@@ -76,7 +76,7 @@ impl Stage {
         let state = self.bus.state(&generation.name);
         let (answered, lines) = run(|| generation.handle_request(request, IdSeed::unique(), state));
         self.seen.logs.extend(lines);
-        let (mut response, effects, reply_to) = match answered {
+        let (response, effects, reply_to) = match answered {
             Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
             Answered::Discard(response) => return Ok(routes::to_http(&generation.name, response)),
             Answered::Failed(failure) => {
@@ -84,7 +84,11 @@ impl Stage {
                 return Ok(Err(routes::failed(generation, &request.route, &failure)));
             }
         };
-        let reply_to = reply_to.filter(|_| (200..300).contains(&response.status));
+        let mut response = match routes::to_http(&generation.name, response) {
+            Ok(response) => response,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let reply_to = reply_to.filter(|_| response.status().is_success());
         let event = |id: &str| effects.publishes.iter().map(|publish| &publish.event).find(|event| event.id == id);
         let awaited = reply_to.and_then(|reply_to| Some((event(&reply_to.id)?.clone(), reply_to)));
         let expected = awaited.map(|(event, reply_to)| self.expect(&event, reply_to)).transpose()?;
@@ -93,11 +97,11 @@ impl Stage {
         }
         if let Some((expected, timeout)) = expected {
             match self.reply(expected, timeout).await? {
-                Some(event) => put(&mut response, &event),
+                Some(event) => routes::put_reply(&mut response, &event),
                 None => return Ok(Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-reply", "no reply came in time"))),
             }
         }
-        Ok(routes::to_http(&generation.name, response))
+        Ok(Ok(response))
     }
 
     /// Begins to wait for a reply, before the commit that leads to it.
@@ -129,14 +133,6 @@ impl Stage {
             self.advance_to(next).await?;
         }
     }
-}
-
-/// Puts a reply's data in place of a response's body.
-fn put(response: &mut Response, event: &Event) {
-    response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
-    let media_type = event.datacontenttype.clone().unwrap_or_else(|| "application/json".to_owned());
-    response.headers.push(("content-type".to_owned(), media_type));
-    response.body = event.data.clone().unwrap_or_default();
 }
 
 /// A response as a scenario looks at it.
