@@ -1,10 +1,11 @@
 //! The client for the network, which keeps away from what lies behind the host.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use reqwest::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 
 /// A client for the network. It follows no redirects: they would lead past the grant.
 ///
@@ -15,7 +16,7 @@ pub fn client() -> Result<Client, reqwest::Error> {
     drop(rustls::crypto::ring::default_provider().install_default());
     Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .dns_resolver(Arc::new(PublicAddresses))
+        .dns_resolver(Arc::new(PublicAddresses { lookups: Arc::new(Semaphore::new(LOOKUPS)) }))
         .no_proxy()
         .user_agent(concat!("sandbus/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -35,16 +36,29 @@ pub fn causes(error: &reqwest::Error) -> String {
     text
 }
 
+/// How many names are looked up at a time. A lookup holds a thread until the system gives it up, also if whoever asked
+/// has gone: without a bound, a server of names that does not answer would leave no thread to anybody.
+const LOOKUPS: usize = 256;
+
 /// Resolves names to public addresses alone. An operator who means a private one grants the address
 /// itself, or `localhost`.
 #[derive(Debug)]
-struct PublicAddresses;
+struct PublicAddresses {
+    lookups: Arc<Semaphore>,
+}
 
 impl Resolve for PublicAddresses {
     fn resolve(&self, name: Name) -> Resolving {
+        let lookups = Arc::clone(&self.lookups);
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let place = lookups.acquire_owned().await?;
+            let wanted = host.clone();
+            let lookup = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                (wanted.as_str(), 0).to_socket_addrs().map(Iterator::collect)
+            });
+            let found: Vec<SocketAddr> = lookup.await??;
             let local = host.eq_ignore_ascii_case("localhost");
             let allowed: Vec<_> = found.into_iter().filter(|address| local || is_public(address.ip())).collect();
             if allowed.is_empty() {
@@ -59,7 +73,7 @@ impl Resolve for PublicAddresses {
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
+            let [a, b, c, _] = v4.octets();
             let shared = a == 100 && (64..128).contains(&b);
             let benchmark = a == 198 && (b == 18 || b == 19);
             !(v4.is_private()
@@ -70,17 +84,26 @@ fn is_public(address: IpAddr) -> bool {
                 || v4.is_multicast()
                 || shared
                 || benchmark
+                // What protocols are assigned (RFC 6890).
+                || (a, b, c) == (192, 0, 0)
                 || a == 0
                 || a >= 240)
         }
         IpAddr::V6(v6) => {
             // Addresses that embed an IPv4 address would lead to it past the check above.
-            let translated = v6.segments()[0] == 0x64 && v6.segments()[1] == 0xff9b || v6.segments()[0] == 0x2002;
+            let [first, second, third, fourth, fifth, sixth, ..] = v6.segments();
+            let nat64 = (first, second) == (0x64, 0xff9b);
+            let teredo = (first, second) == (0x2001, 0);
+            let compatible = [first, second, third, fourth, fifth, sixth] == [0; 6];
+            let translated = nat64 || teredo || compatible || first == 0x2002;
+            // Deprecated by RFC 3879, and in use as private ones nevertheless.
+            let site_local = first & 0xffc0 == 0xfec0;
             !(v6.is_loopback()
                 || v6.is_unspecified()
                 || v6.is_multicast()
                 || v6.is_unique_local()
                 || v6.is_unicast_link_local()
+                || site_local
                 || translated)
         }
     }
@@ -104,6 +127,10 @@ mod tests {
             "fd00::1",
             "::ffff:127.0.0.1",
             "64:ff9b::7f00:1",
+            "::7f00:1",
+            "2001::1",
+            "fec0::1",
+            "192.0.0.1",
         ] {
             assert!(!is_public(address.parse().unwrap()), "{address}");
         }

@@ -9,9 +9,13 @@ use reqwest::Body;
 use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
 
 use super::bindings::sandbus::plugin::client;
+use super::bindings::wasi::logging::logging::Level;
 use super::imports::Invocation;
-use super::wasi::wait;
+use super::wasi::{NAME_BYTES, PATH_BYTES, wait};
 use crate::outbound::SendError;
+
+/// What its log lines are about.
+const CONTEXT: &str = "client";
 
 impl client::Host for Invocation {
     fn send(&mut self, request: client::Request) -> wasmtime::Result<Result<client::Answer, client::Error>> {
@@ -22,7 +26,7 @@ impl client::Host for Invocation {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
-        let (outbound, settings, plugin) = (&run.world.outbound, &run.settings, &*run.plugin);
+        let (outbound, settings, lines) = (&run.world.outbound, &run.settings, &run.lines);
         let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
         let sending = async {
             let _place = run.connections.acquire().await;
@@ -33,10 +37,10 @@ impl client::Host for Invocation {
         let sent = sent.unwrap_or(Err(client::Error::Timeout));
         match &sent {
             Ok(answer) => {
-                tracing::debug!(target: "plugin", plugin, %method, host, status = answer.status, "its request was answered");
+                lines.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {}", answer.status));
             }
             Err(error) => {
-                tracing::warn!(target: "plugin", plugin, %method, host, "its request has no answer: {}", reason(error));
+                lines.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no answer: {}", reason(error)));
             }
         }
         Ok(sent)
@@ -53,6 +57,12 @@ fn reason(error: &client::Error) -> &str {
 fn request_of(request: client::Request) -> Result<Request<Body>, client::Error> {
     let client::Request { method, url, headers, body, .. } = request;
     let invalid = |what: String| client::Error::Invalid(format!("the request is malformed: {what}"));
+    if url.len() > PATH_BYTES {
+        return Err(invalid(format!("its address has more than {PATH_BYTES} bytes")));
+    }
+    if method.len() > NAME_BYTES {
+        return Err(invalid(format!("its method has more than {NAME_BYTES} bytes")));
+    }
     let uri: Uri = url.parse().map_err(|error| invalid(format!("its address `{url}`: {error}")))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(invalid(format!("`{url}` is no http or https address")));

@@ -7,6 +7,11 @@ use wasmtime::{Trap, WasmBacktrace};
 use super::imports::Invocation;
 use crate::outcome::{Cause, Failure};
 
+/// The longest reason: it is kept with every attempt.
+const REASON_CHARACTERS: usize = 4_000;
+/// As much is shown of a function's name, which the plugin chooses.
+const NAME_CHARACTERS: usize = 200;
+
 /// How a call that returned no value ended.
 pub(super) struct Ended {
     cause: Cause,
@@ -39,7 +44,8 @@ impl Ended {
             reason.push_str("; its standard error ends with:\n");
             reason.push_str(&printed);
         }
-        Self { cause: Cause::Trap, reason: super::log::visible(&reason) }
+        let reason = super::log::visible(&reason).chars().take(REASON_CHARACTERS).collect();
+        Self { cause: Cause::Trap, reason }
     }
 
     /// The failure that it is, of a call that had so much time.
@@ -92,7 +98,7 @@ fn shortened(file: &str) -> &str {
 }
 
 fn demangled(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
+    format!("{:#}", rustc_demangle::demangle(name)).chars().take(NAME_CHARACTERS).collect()
 }
 
 #[cfg(test)]

@@ -77,8 +77,9 @@ pub struct ReplyTo {
     pub timeout: Duration,
 }
 
-/// How many handles an instance may have: buckets, streams, what it polls.
-const HANDLES: usize = 4_096;
+/// How many handles an instance may have: buckets, streams, what it polls, requests. What the host keeps for one that is
+/// not counted as the instance's memory has some 60 KiB at most.
+const HANDLES: usize = 1_024;
 
 /// How many extension attributes an event may have of its publisher.
 const EXTENSIONS: usize = 256;
@@ -205,7 +206,7 @@ impl Run {
         }
         let mut extensions = BTreeMap::new();
         for (name, value) in message.extensions {
-            if !crate::event::is_extension_name(&name) || value.chars().any(char::is_control) {
+            if !crate::event::is_extension_name(&name) {
                 return Err(bus::Error::Invalid(format!("`{name}` is no extension attribute")));
             }
             extensions.insert(name, value);
@@ -223,6 +224,7 @@ impl Run {
             extensions,
             data: message.data,
         };
+        event.check().map_err(invalid)?;
         Ok((event, due))
     }
 
@@ -257,6 +259,11 @@ impl Run {
         let name = wanted.name;
         if !crate::subscription::is_valid_name(&name) {
             let reason = format!("`{name}` is no subscription's name; use 1 to 128 letters, digits, `-` and `_`");
+            return Err(bus::Error::Invalid(reason));
+        }
+        if self.settings.declared.subscriptions.iter().any(|(declared, ..)| *declared == name) {
+            let reason =
+                format!("the plugin declares the subscription `{name}`; one made at run time needs another name");
             return Err(bus::Error::Invalid(reason));
         }
         let pattern = Pattern::parse(&wanted.pattern).map_err(invalid)?;

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::bindings::wasi::logging::logging::Level;
 use super::imports::Occasion;
 
+/// What a line costs besides its text, in bytes: an empty one is written out, too.
+const LINE_BYTES: usize = 64;
+
 /// The log lines of one invocation: whose they are, and how many bytes more it may log.
 pub(super) struct Lines {
     pub(super) plugin: Arc<str>,
@@ -20,7 +23,7 @@ impl Lines {
 
     /// Passes a line on, as long as the invocation may log. That it may not any more is said once.
     pub(super) fn add(&self, level: Level, context: &str, message: &str) {
-        let size = context.len() + message.len();
+        let size = LINE_BYTES + context.len() + message.len();
         let left = self.bytes_left.load(Ordering::Relaxed);
         if size <= left {
             self.bytes_left.store(left - size, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 //! are clocks and random numbers; there are no files, no sockets, no variables and no arguments. What is
 //! printed becomes log lines. Requests over HTTP go where the operator lets them.
 
+mod bounds;
 mod http;
 mod outgoing;
 mod output;
@@ -12,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use wasmtime::component::Linker;
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, p2};
 
+pub(super) use self::bounds::{NAME_BYTES, PATH_BYTES};
 use self::http::Http;
 pub use self::http::{Exchange, Head};
 pub(super) use self::output::Output;
@@ -83,7 +85,8 @@ impl WasiView for Invocation {
 pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     p2::add_to_linker_sync(linker)?;
     wait::link(linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_sync(linker)
+    wasmtime_wasi_http::p2::add_only_http_to_linker_sync(linker)?;
+    bounds::link(linker)
 }
 
 /// The time of day by the host's clock, which a test may hold.

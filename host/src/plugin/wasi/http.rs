@@ -12,16 +12,27 @@ use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::{IncomingRequest, ResponseOutparam, Scheme};
 use wasmtime_wasi_http::{Error, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::bounds::FIELDS_BYTES;
 use super::outgoing::Outgoing;
 use crate::plugin::imports::Invocation;
 
+/// As much of an error that a component answers with is shown.
+const ERROR_CHARACTERS: usize = 200;
+
 /// What `wasi:http` keeps for one instance.
-#[derive(Default)]
 pub(super) struct Http {
     context: WasiHttpCtx,
     outbound: Outgoing,
     /// Whether the invocation had effects when the guest last called `wasi:http`.
     has_effects: Arc<AtomicBool>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let mut context = WasiHttpCtx::new();
+        context.set_field_size_limit(FIELDS_BYTES);
+        Self { context, outbound: Outgoing::default(), has_effects: Arc::default() }
+    }
 }
 
 impl WasiHttpView for Invocation {
@@ -64,7 +75,9 @@ impl Invocation {
         let mut view = self.http();
         let request = view.new_incoming_request(Scheme::Http, request.map(incoming))?;
         let response = view.new_response_outparam_from_callback(move |response| {
-            let response = response.map(|response| response.map(Body::new)).map_err(|code| format!("{code:?}"));
+            let response = response
+                .map(|response| response.map(Body::new))
+                .map_err(|code| format!("{code:?}").chars().take(ERROR_CHARACTERS).collect());
             let head = Head { response, has_effects: has_effects.load(Ordering::Relaxed) };
             // Nobody waits for it if the client has gone.
             drop(answer.send(head));

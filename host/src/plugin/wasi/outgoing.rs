@@ -13,10 +13,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::bounds::BODY_CHUNK_BYTES;
 use crate::outbound::{Outbound, SendError};
+use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::imports::Run;
+use crate::plugin::log::Lines;
 use crate::plugin::settings::Settings;
 
+/// What its log lines are about.
+const CONTEXT: &str = "wasi:http";
 /// How long a request waits for its response, and between parts of it, if the component says nothing else. The
 /// invocation's own time ends it sooner.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -30,7 +35,7 @@ pub(super) struct Outgoing {
 /// How the requests of a run go out.
 #[derive(Clone)]
 struct Way {
-    plugin: Arc<str>,
+    lines: Arc<Lines>,
     settings: Arc<Settings>,
     outbound: Outbound,
     /// Places for requests that the plugin has open at a time.
@@ -41,7 +46,7 @@ impl Outgoing {
     /// Sends what comes now for a run.
     pub(super) fn begin(&mut self, run: Option<&Run>) {
         self.way = run.map(|run| Way {
-            plugin: Arc::clone(&run.plugin),
+            lines: Arc::clone(&run.lines),
             settings: Arc::clone(&run.settings),
             outbound: run.world.outbound.clone(),
             connections: Arc::clone(&run.connections),
@@ -53,6 +58,10 @@ impl Outgoing {
 type Answer = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Outgoing {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
@@ -75,19 +84,19 @@ impl Way {
         let body = |body| reqwest::Body::wrap(Shared(Mutex::new(body)));
         let patience = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(PATIENCE);
         let sending = self.outbound.send(request.map(body), &self.settings.http);
-        let plugin = &*self.plugin;
         let response = match timeout(patience, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                tracing::warn!(target: "plugin", plugin, %method, host, "its request has no response: {error}");
+                self.lines.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no response: {error}"));
                 return Err(code(&error));
             }
             Err(_) => {
-                tracing::warn!(target: "plugin", plugin, %method, host, "its request has no response in time");
+                self.lines.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no response in time"));
                 return Err(Error::HttpResponseTimeout);
             }
         };
-        tracing::debug!(target: "plugin", plugin, %method, host, status = response.status().as_u16(), "its request was answered");
+        let status = response.status().as_u16();
+        self.lines.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {status}"));
         let between = options.between_bytes_timeout.unwrap_or(PATIENCE);
         Ok(response
             .map(|body| Incoming { body, between, late: Box::pin(sleep(between)), _place: place }.boxed_unsync()))
