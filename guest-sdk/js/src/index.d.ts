@@ -89,7 +89,7 @@ export interface SubscriptionOptions extends SubscriptionRules {
 export interface ScheduleOptions {
   /** An IANA name, such as "Europe/Vienna"; UTC by default. */
   timezone?: string;
-  /** What happens to times that passed while no host ran. */
+  /** What happens to times that passed while the plugin did not run. */
   missed?: "run-once" | "skip" | "catch-up";
   timeout?: Duration;
   retry?: RetryPolicy;

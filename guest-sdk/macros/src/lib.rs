@@ -79,7 +79,7 @@ pub fn on_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// #[on_schedule(
 ///     "0 9 * * 1-5",                   // at nine on working days
 ///     timezone = "Europe/Zurich",      // UTC by default
-///     missed = "skip",                 // times that passed while no host ran; also "run-once" and "catch-up"
+///     missed = "skip",                 // times that passed while it did not run; also "run-once" and "catch-up"
 ///     name = "daily",                  // the schedule's name
 ///     timeout = "30s",                 // for one invocation
 ///     retry(attempts = 3),             // as with `#[on_event]`

@@ -113,6 +113,7 @@ class Plugin:
         timeout_ms = milliseconds(timeout, "timeout")
 
         def declare(handler: Handler) -> Handler:
+            _plain(handler)
             called = name or handler.__name__
             subscription = wire.Subscription(called, pattern, common, max_backlog, timeout_ms)
             self._subscribe(called, lambda: subscription, _with_data(handler))
@@ -138,6 +139,7 @@ class Plugin:
         timeout_ms = milliseconds(timeout, "timeout")
 
         def declare(handler: Handler) -> Handler:
+            _plain(handler)
             called = name or handler.__name__
             self._schedules.append(_Schedule(called, cron, timezone, missed, data))
             declared = lambda: wire.Subscription(called, self._schedule_type(called), common, None, timeout_ms)  # noqa: E731
@@ -155,6 +157,7 @@ class Plugin:
         method, path = match[1].upper(), match[2]
 
         def declare(handler: Handler) -> Handler:
+            _plain(handler)
             self._routes.append(_Route(method, path, handler))
             return handler
 
@@ -184,7 +187,7 @@ class Plugin:
     def deliver(self, event: Event) -> None:
         """Hands an event to the handler of its subscription."""
         try:
-            self._handler_of(event)(event)
+            _finished(self._handler_of(event)(event))
         except Exception as error:
             raise Failed(failure(error)) from error
 
@@ -193,7 +196,7 @@ class Plugin:
         try:
             for route in self._routes:
                 if (route.method, route.path) == (request.method, request.route):
-                    return response(route.call(request))
+                    return response(_finished(route.call(request)))
             raise Problem(404, "this plugin has no such route")
         except Exception as error:
             raise Refused(refusal(error)) from error
@@ -225,6 +228,23 @@ class Plugin:
         media_type = None if data is None else "application/json"
         type = self._schedule_type(schedule.name)
         return wire.Schedule(schedule.name, schedule.cron, schedule.timezone, schedule.missed, type, media_type, data)
+
+
+def _plain(handler: Callable[..., Any]) -> None:
+    """Refuses what would return at once and do its work later, or never."""
+    later = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(is_later(handler) for is_later in later):
+        name = getattr(handler, "__name__", repr(handler))
+        raise TypeError(f"{name}: a handler is a plain function, without `async` and `yield`")
+
+
+def _finished(result: object) -> object:
+    """Refuses a result that stands for work which nobody would do. Nothing of the invocation is committed then."""
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise TypeError("the handler has returned work that is not done; a handler is a plain function")
+    return result
 
 
 def _tick(event: Event) -> Tick:

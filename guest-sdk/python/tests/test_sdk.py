@@ -120,6 +120,22 @@ class Descriptors(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "takes its data"):
             plugin.on("a.d")(lambda one, two, three: None)
 
+    def test_a_handler_that_would_do_its_work_later_is_refused(self):
+        async def later(data):
+            pass
+
+        def bit_by_bit(data):
+            yield data
+
+        plugin = Plugin("shop")
+        for handler in (later, bit_by_bit):
+            for declare in (plugin.on("a"), plugin.schedule("* * * * *"), plugin.route("GET /a")):
+                with self.assertRaisesRegex(TypeError, f"{handler.__name__}: a handler is a plain function"):
+                    declare(handler)
+        # One that hides it is told when it is called, and nothing of it is committed.
+        outcome = handling(lambda data: later(data)).deliver("thing", {})
+        self.assertIn("work that is not done", outcome.reason)
+
 
 class Handlers(unittest.TestCase):
     def test_an_acknowledged_delivery_keeps_its_effects(self):

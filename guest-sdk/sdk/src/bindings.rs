@@ -2774,7 +2774,7 @@ pub mod exports {
             f.debug_struct("Subscription").field("name", &self.name).field("pattern", &self.pattern).field("concurrency", &self.concurrency).field("filters", &self.filters).field("start", &self.start).field("ordering-key", &self.ordering_key).field("dead-letter-policy", &self.dead_letter_policy).field("max-backlog", &self.max_backlog).field("retry", &self.retry).field("timeout-ms", &self.timeout_ms).finish()
           }
         }
-        /// What happens to the times of a schedule that passed while no host ran, or by more than a minute.
+        /// What happens to the times of a schedule that passed while the plugin did not run, or by more than a minute.
         #[repr(u8)]
         #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
         pub enum Missed {
