@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
 
+use std::io::Write as _;
+
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::Value;
@@ -16,11 +18,21 @@ impl Output {
     /// Prints an answer: as JSON if that was asked for, else as the function shows it.
     pub(crate) fn print(self, answer: &Value, show: impl FnOnce(&Value) -> String) {
         if self.json {
-            println!("{answer:#}");
+            line(&format!("{answer:#}"));
         } else {
-            println!("{}", show(answer).trim_end());
+            line(show(answer).trim_end());
         }
     }
+}
+
+/// Prints a line of the answer. Whoever reads it may have seen enough, which ends the command and is no failure of it.
+fn line(text: &str) {
+    let Err(problem) = writeln!(std::io::stdout(), "{text}") else { return };
+    if problem.kind() != std::io::ErrorKind::BrokenPipe {
+        error(&anyhow::Error::new(problem).context("the answer cannot be written"));
+        std::process::exit(1);
+    }
+    std::process::exit(0);
 }
 
 /// Prints what a compiler said, as it renders it.
@@ -35,7 +47,7 @@ pub(crate) fn progress(text: &str) {
 
 /// Prints lines for another program.
 pub(crate) fn lines(lines: &[String]) {
-    lines.iter().for_each(|line| println!("{line}"));
+    lines.iter().for_each(|text| line(text));
 }
 
 /// Prints an error with its causes.
