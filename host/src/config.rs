@@ -298,7 +298,7 @@ mod tests {
         let from_readme = load(block, Overrides::default()).unwrap();
         assert_eq!(from_readme, load("", Overrides::default()).unwrap());
         let keys = |text: &str| text.matches(" = ").count();
-        assert_eq!(keys(block), 7 + 7 + 5 + 9, "a new setting belongs into the README");
+        assert_eq!(keys(block), 7 + 7 + 6 + 9, "a new setting belongs into the README");
         // Those without a default stand there as comments.
         let all = block.replace("\n# ", "\n");
         assert!(load(&all, Overrides::default()).unwrap().bus.retain_for.is_some());
