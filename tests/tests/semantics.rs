@@ -158,8 +158,6 @@ fn a_schedule_rests_while_its_plugin_is_switched_off() {
     let host = host.crash_and_restart();
     rests(&host, "2");
 
-    let last = ticks(&host);
-    assert_eq!(last["status"], 503, "its routes rest, too: {last}");
     std::fs::remove_file(host.file("ticker.toml")).unwrap();
     host.wait_until_loaded("ticker", "ticker.wasm");
     let before = ticks(&host)["ticks"].as_i64().unwrap();
