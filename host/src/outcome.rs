@@ -169,6 +169,16 @@ pub enum SubscriptionChange {
     },
 }
 
+impl SubscriptionChange {
+    /// The subscription's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Subscribe { name, .. } | Self::Unsubscribe { name } => name,
+        }
+    }
+}
+
 /// A plugin's state, as of one moment.
 pub trait StateView: Send {
     /// The value of a key, and its version.

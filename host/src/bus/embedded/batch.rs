@@ -26,6 +26,8 @@ pub(super) struct Batch {
     pub(super) redefined: Vec<(Arc<Subscription>, Definition)>,
     /// Subscriptions from which nothing is claimed until the batch has come to its end.
     pub(super) frozen: Vec<Arc<Subscription>>,
+    /// Subscriptions whose rows are made ends with the batch, one way or the other.
+    pub(super) holding: Vec<Arc<Subscription>>,
     pub(super) pauses: Vec<(Arc<Subscription>, Pause)>,
     pub(super) deleted: Vec<Arc<Subscription>>,
     pub(super) drained: bool,
@@ -95,6 +97,7 @@ impl Batch {
             added: Vec::new(),
             redefined: Vec::new(),
             frozen: Vec::new(),
+            holding: Vec::new(),
             pauses: Vec::new(),
             deleted: Vec::new(),
             drained: false,
@@ -144,6 +147,10 @@ impl Batch {
     pub(super) fn thaw(&mut self) {
         for subscription in self.frozen.drain(..) {
             subscription.progress().frozen = false;
+            subscription.wake.notify_one();
+        }
+        for subscription in self.holding.drain(..) {
+            subscription.progress().holding = false;
             subscription.wake.notify_one();
         }
     }

@@ -109,8 +109,15 @@ impl Keys {
         }
     }
 
-    /// Lets the next event of a key go, also if the key was parked. Which one that is, the store knows.
-    pub(super) fn release(&mut self, key: &Key) {
+    /// Lets the next event of a key go that a dead letter parks.
+    pub(super) fn unpark(&mut self, key: &Key) {
+        if self.busy.get(key).is_some_and(|busy| busy.parked) {
+            self.release(key);
+        }
+    }
+
+    /// Lets the next event of a key go. Which one that is, the store knows.
+    fn release(&mut self, key: &Key) {
         let Some(busy) = self.busy.get_mut(key) else { return };
         busy.parked = false;
         busy.head = None;

@@ -115,6 +115,8 @@ pub(super) struct Progress {
     pub(super) expired: u64,
     /// Set while a commit is on its way that changes what has been found: nothing is claimed meanwhile.
     pub(super) frozen: bool,
+    /// Whether rows are being made for what waits behind its ordering keys.
+    pub(super) holding: bool,
     pace: Option<Pace>,
     /// A read for it that is on its way, also when whoever asked for it has gone.
     read: Option<Read>,
@@ -208,6 +210,7 @@ impl Progress {
             backlog,
             expired: 0,
             frozen: false,
+            holding: false,
             pace: None,
             read: None,
         }
@@ -285,13 +288,13 @@ impl Progress {
     /// Takes what was read for a released key, unless a commit is on its way that has just made the row: then it is read
     /// once more.
     pub(super) fn take_first(&mut self, key: &Key, first: Option<FirstRow>) {
-        let is_ready = |first: &FirstRow| {
-            let position = first.delivery.logged.position;
-            self.ready.binary_search_by_key(&position, |delivery| delivery.logged.position).is_ok()
-        };
-        if !self.read_is_void() && !first.as_ref().is_some_and(is_ready) {
-            self.due.extend(self.keys.loaded(key, first));
+        let position = first.as_ref().map(|first| first.delivery.logged.position);
+        let is_ready = |position| self.ready.binary_search_by_key(&position, |one| one.logged.position).is_ok();
+        if self.read_is_void() || position.is_some_and(is_ready) {
+            return;
         }
+        let next = self.keys.loaded(key, first);
+        self.due.extend(next.filter(|next| !self.claimed.contains_key(&next.logged.position)));
     }
 
     /// Ends a claim, whose row is changed.
@@ -327,7 +330,7 @@ impl Progress {
         match () {
             () if self.read.is_some() => Step::Wait(None),
             () if self.wants_log() => Step::Read,
-            () if self.is_behind() => Step::Hold,
+            () if self.is_behind() && !self.holding => Step::Hold,
             () => Step::Wait(self.next_due),
         }
     }
@@ -393,6 +396,17 @@ impl Progress {
             self.keys.park(key);
         } else {
             self.keys.done(key, delivery.logged.position);
+        }
+    }
+
+    /// Lets go of events that are ready, but for those that are to be kept. One that was given back had its key's turn.
+    pub(super) fn drop_ready(&mut self, keeps: impl Fn(&Waiting) -> bool) {
+        let (kept, dropped) = std::mem::take(&mut self.ready).into_iter().partition::<VecDeque<_>, _>(keeps);
+        self.ready = kept;
+        for delivery in dropped {
+            if let Some(key) = &delivery.key {
+                self.keys.done(key, delivery.logged.position);
+            }
         }
     }
 

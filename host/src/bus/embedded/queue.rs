@@ -34,8 +34,8 @@ pub(super) type WeakQueue = mpsc::WeakSender<Command>;
 pub(super) fn new() -> (Queue, Waiting) {
     let (few, few_waiting) = mpsc::channel(LIMIT);
     let (many, many_waiting) = mpsc::channel(LIMIT);
-    let (set_aside, few_seen, runtime) = (None, None, Handle::current());
-    let waiting = Waiting { few: few_waiting, many: many_waiting, set_aside, few_seen, runtime };
+    let (set_aside, owes_many, few_seen, runtime) = (None, false, None, Handle::current());
+    let waiting = Waiting { few: few_waiting, many: many_waiting, set_aside, owes_many, few_seen, runtime };
     (Queue { few, many }, waiting)
 }
 
@@ -47,6 +47,11 @@ impl Queue {
     /// Puts a change, and waits for room if there is none.
     pub(super) async fn send(&self, command: Command) -> Result<(), Closed> {
         self.lane(&command).send(command).await.map_err(|error| Closed(error.0))
+    }
+
+    /// A place for a change that is one of few. None if the queue is closed.
+    pub(super) async fn reserve(&self) -> Option<mpsc::Permit<'_, Command>> {
+        self.few.reserve().await.ok()
     }
 
     /// Puts a change if there is room.
@@ -71,6 +76,8 @@ pub(super) struct Waiting {
     many: mpsc::Receiver<Command>,
     /// The next one, which was taken too early: it shares no commit.
     set_aside: Option<(Command, Lane)>,
+    /// Whether those that are many had no share of the last commit.
+    owes_many: bool,
     /// When somebody asked for little last.
     few_seen: Option<Instant>,
     runtime: Handle,
@@ -80,8 +87,9 @@ impl Waiting {
     /// Waits for a change, and begins a group with it. None when nobody is left who could put one. Must not be
     /// called on an async thread.
     pub(super) fn group(&mut self) -> Option<Group<'_>> {
-        let Self { few, many, set_aside, runtime, .. } = self;
-        let first = set_aside.take().or_else(|| {
+        let Self { few, many, set_aside, owes_many, runtime, .. } = self;
+        let owed = if std::mem::take(owes_many) { many.try_recv().ok() } else { None };
+        let first = owed.map(|command| (command, Lane::Many)).or_else(|| set_aside.take()).or_else(|| {
             runtime.block_on(async {
                 tokio::select! {
                     biased;
@@ -94,6 +102,7 @@ impl Waiting {
         first.map(|(mut command, lane)| {
             let others_come = self.few_seen.is_some_and(|seen| seen.elapsed() < ATTENTION);
             let is_closed = command.stands_alone();
+            self.owes_many = is_closed && matches!(lane, Lane::Few);
             let mut group = Group { waiting: self, first: None, is_closed, few: 0, many: 0, others_come };
             group.note(lane, &mut command);
             group.first = Some(command);
@@ -143,12 +152,15 @@ impl Group<'_> {
 
     fn try_take(&mut self, lane: Lane) -> Option<Command> {
         let waiting = match lane {
+            // What was set aside comes before all others of its lane.
+            Lane::Few if self.waiting.set_aside.is_some() => return None,
             Lane::Few => &mut self.waiting.few,
             Lane::Many => &mut self.waiting.many,
         };
         let mut command = waiting.try_recv().ok()?;
         if command.stands_alone() {
             self.is_closed = true;
+            self.waiting.owes_many |= self.many == 0;
             self.waiting.set_aside = Some((command, lane));
             return None;
         }
@@ -270,21 +282,25 @@ mod tests {
             let id = crate::subscription::SubscriptionId { owner: "p".to_owned(), name: "s".to_owned() };
             Command::Pause { id, paused: true, reply: oneshot::channel().0 }
         };
+        let name = |command: Command| match command {
+            Command::Pause { .. } => 'p',
+            Command::Publish { .. } => 'm',
+            _ => 'f',
+        };
         let (queue, mut waiting) = new();
-        for command in [few(), few(), pause(), pause(), few(), many()] {
+        for command in [few(), few(), pause(), pause(), few(), pause(), many(), one_of_many(), many()] {
             assert!(queue.try_send(command).is_ok());
         }
         drop(queue);
-        let sizes = on_a_thread(move || {
-            let mut sizes = Vec::new();
+        let groups = on_a_thread(move || {
+            let mut groups = Vec::new();
             while let Some(group) = waiting.group() {
-                let commands: Vec<_> = group.collect();
-                sizes.push((commands.len(), commands.iter().filter(|command| is_few(command)).count()));
+                groups.push(group.map(name).collect::<String>());
             }
             assert!(waiting.is_empty());
-            sizes
+            groups
         });
-        assert_eq!(sizes.await, [(2, 2), (1, 0), (1, 0), (2, 1)]);
+        assert_eq!(groups.await, ["ff", "mmm", "p", "p", "f", "p"], "those that are many have their share meanwhile");
     }
 
     #[tokio::test]

@@ -36,7 +36,9 @@ struct Snapshots {
 type Slot = Mutex<Option<Connection>>;
 
 /// So long a snapshot waits to begin, at most.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
+/// So long those that are young have to end when no other one may begin.
+const SHORT_TIME: Duration = Duration::from_millis(100);
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
@@ -85,13 +87,17 @@ impl Readers {
     }
 
     /// Lets no snapshot begin until the returned value is dropped. Those that are open have some time to end by
-    /// themselves, and are then ended: whoever goes on to read is told so. Blocks.
+    /// themselves, in which others begin, and are then ended: whoever goes on to read is told so. Blocks.
     pub(super) fn hold_back(self: &Arc<Self>, time: Duration) -> HeldBack {
-        let mut snapshots = self.snapshots();
+        let snapshots = self.snapshots();
+        let first_young = snapshots.next;
+        let old_ones = |snapshots: &mut Snapshots| snapshots.open.keys().any(|number| *number < first_young);
+        let waited = self.changed.wait_timeout_while(snapshots, time, old_ones);
+        let (mut snapshots, _) = waited.unwrap_or_else(PoisonError::into_inner);
         snapshots.are_held_back = true;
-        let waited = self.changed.wait_timeout_while(snapshots, time, |snapshots| !snapshots.open.is_empty());
-        let (snapshots, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let open: Vec<_> = snapshots.open.values().filter_map(Weak::upgrade).collect();
+        let waited = self.changed.wait_timeout_while(snapshots, SHORT_TIME, |snapshots| !snapshots.open.is_empty());
+        let (mut snapshots, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let open: Vec<_> = snapshots.open.drain().filter_map(|(_, slot)| slot.upgrade()).collect();
         drop(snapshots);
         let ended = open.iter().filter(|slot| self.end_transaction(slot)).count();
         if ended > 0 {

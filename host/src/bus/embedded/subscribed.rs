@@ -88,8 +88,7 @@ impl Feed {
                 Step::Deliver(delivery) => return Ok(Some(self.claimed(delivery))),
                 Step::Read => self.read_backlog().await?,
                 Step::Hold => {
-                    let subscription = Arc::clone(&self.subscription);
-                    let held = self.bus.commands.send(Command::Hold { subscription }).await.is_ok();
+                    let held = self.hold().await;
                     // Commands are applied in order: the answer to this one comes when it is done.
                     if !held || self.bus.cancel("", "").await.is_err() {
                         return Ok(None);
@@ -111,12 +110,9 @@ impl Feed {
                 Step::Deliver(delivery) => return Ok(self.claimed(delivery)),
                 Step::Read => self.read_backlog().await?,
                 Step::Hold => {
-                    let subscription = Arc::clone(&self.subscription);
-                    if self.bus.commands.send(Command::Hold { subscription }).await.is_err() {
+                    if !self.hold().await {
                         std::future::pending::<()>().await;
                     }
-                    // On a full disk nothing comes of it; then it is asked for again.
-                    drop(tokio::time::timeout(Duration::from_secs(1), woken).await);
                 }
                 Step::Wait(until) => {
                     // Once a second at least while something is due later: the clock may be set.
@@ -130,6 +126,14 @@ impl Feed {
                 }
             }
         }
+    }
+
+    /// Has rows made for what waits behind its ordering keys, once at a time. Returns whether the bus is still there.
+    async fn hold(&self) -> bool {
+        let Some(place) = self.bus.commands.reserve().await else { return false };
+        self.subscription.progress().holding = true;
+        place.send(Command::Hold { subscription: Arc::clone(&self.subscription) });
+        true
     }
 
     fn claimed(&self, delivery: Waiting) -> Claim {

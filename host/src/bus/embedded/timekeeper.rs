@@ -2,7 +2,7 @@
 //! small, and deletes what is old enough.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ const PASSES: usize = 8;
 const LOG_LIMIT_PAGES: i64 = 32_768;
 /// So long they have then to come to their end.
 const READERS_TIME: Duration = Duration::from_secs(1);
-/// As often that is tried at most.
+/// After this time it is tried again, and after twice as long if it came to nothing: somebody else may read for long.
 const ANEW_EVERY: Duration = Duration::from_secs(5);
 /// How often the log's size and age are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -77,7 +77,7 @@ pub(super) async fn watch_clock(commands: WeakQueue, shared: Arc<Shared>) {
 /// and begins the log anew.
 pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: PathBuf) {
     let (mut kept, mut is_left) = (None, false);
-    let mut tried_anew: Option<Instant> = None;
+    let (mut anew_at, mut patience) = (Instant::now(), ANEW_EVERY);
     loop {
         let has_committed = tokio::time::timeout(LOOK, shared.committed.notified()).await.is_ok();
         if commands.strong_count() == 0 {
@@ -101,9 +101,13 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
             Ok(Ok((connection, has_grown, is_large))) => {
                 kept = Some(connection);
                 is_left = has_grown;
-                if is_large && tried_anew.is_none_or(|tried| tried.elapsed() > ANEW_EVERY) {
-                    begin_log_anew(&commands, &shared).await;
-                    tried_anew = Some(Instant::now());
+                if !is_large {
+                    patience = ANEW_EVERY;
+                } else if anew_at <= Instant::now() {
+                    if let Err(error) = begin_log_anew(&commands, &shared, &store).await {
+                        return shared.fail(error.to_string());
+                    }
+                    (anew_at, patience) = (Instant::now() + patience, 2 * patience);
                     continue;
                 }
             }
@@ -121,16 +125,24 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
 }
 
 /// Has the write-ahead log begin anew, with no handler that reads in it.
-async fn begin_log_anew(commands: &WeakQueue, shared: &Arc<Shared>) {
-    let readers = Arc::clone(&shared.readers);
-    let Ok(held_back) = tokio::task::spawn_blocking(move || readers.hold_back(READERS_TIME)).await else { return };
-    let Some(commands) = commands.upgrade() else { return };
+async fn begin_log_anew(commands: &WeakQueue, shared: &Arc<Shared>, store: &Path) -> Result<(), StoreError> {
+    let (beside, path) = (Arc::clone(shared), store.to_owned());
+    let folded = tokio::task::spawn_blocking(move || {
+        let held_back = beside.readers.hold_back(READERS_TIME);
+        // What nobody could fold before would be the writer's part otherwise.
+        fold(&schema::open_checkpointer(&path)?, &beside.store)?;
+        Ok::<_, StoreError>(held_back)
+    });
+    let ended = |error| StoreError::Damaged(format!("a checkpoint did not finish: {error}"));
+    let held_back = folded.await.map_err(ended)??;
+    let Some(commands) = commands.upgrade() else { return Ok(()) };
     let (anew, begun) = oneshot::channel();
     if commands.send(Command::Checkpoint { anew: Some(anew) }).await.is_ok() {
         // It ends with the writer at the latest.
         drop(begun.await);
     }
     drop(held_back);
+    Ok(())
 }
 
 /// Folds in what there is, and what was added meanwhile, until that is little or does not get less: somebody may read

@@ -249,11 +249,12 @@ impl Writer {
             woken.add(subscription);
         }
         for (subscription, key) in batch.unparked.drain(..) {
-            subscription.progress().keys.release(&key);
+            subscription.progress().keys.unpark(&key);
             subscription.wake.notify_one();
         }
         for (subscription, floor, expired) in batch.expired.drain(..) {
             see_expired(&subscription, floor, expired);
+            subscription.wake.notify_one();
             self.note_replay(&subscription);
         }
         self.change_subscriptions(head_before, batch);
@@ -368,7 +369,7 @@ fn see_expired(subscription: &Subscription, floor: Position, expired: u64) {
     let mut progress = subscription.progress();
     progress.expired += expired;
     progress.backlog = progress.backlog.saturating_sub(expired);
-    progress.ready.retain(|delivery| delivery.logged.position > floor);
+    progress.drop_ready(|delivery| delivery.logged.position > floor);
     progress.offered = progress.offered.max(floor);
     let (id, total) = (&subscription.id, progress.expired);
     tracing::warn!(subscription = %id, expired, total, "events were deleted by the retention's rules before they were handled");

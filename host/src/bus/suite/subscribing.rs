@@ -1,6 +1,7 @@
 //! The set of subscriptions.
 
 use super::*;
+use crate::filter::Filters;
 use crate::outcome::SubscriptionChange;
 use crate::subscription::Webhook;
 
@@ -105,11 +106,44 @@ pub(in crate::bus) async fn new_rules_of_the_same_key_keep_its_order_and_nothing
     }
 }
 
+pub(in crate::bus) async fn what_was_given_back_and_is_no_longer_taken_gives_its_turn_away<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let subscription = declare(&stage, "s", ordered_by("subject")).await;
+    publish(&stage, about("1", "x")).await;
+    drop(claim(&subscription).await);
+    let filters = Filters::parse(r#"[{"exact":{"id":"2"}}]"#).unwrap();
+    declare(&stage, "s", Definition { filters, ..ordered_by("subject") }).await;
+    publish(&stage, about("2", "x")).await;
+    assert_eq!(handle_all(&subscription).await, ["2"]);
+}
+
 /// A subscription that its plugin makes at run time.
-fn subscribing(pattern: &str) -> Effects {
+fn subscribe(name: &str, pattern: &str) -> SubscriptionChange {
     let definition = Box::new(definition(pattern, 5));
-    let change = SubscriptionChange::Subscribe { name: "s".to_owned(), definition, start: Start::Now };
-    Effects { subscriptions: vec![change], ..Effects::default() }
+    SubscriptionChange::Subscribe { name: name.to_owned(), definition, start: Start::Now }
+}
+
+fn changing(subscriptions: Vec<SubscriptionChange>) -> Effects {
+    Effects { subscriptions, ..Effects::default() }
+}
+
+fn subscribing(pattern: &str) -> Effects {
+    changing(vec![subscribe("s", pattern)])
+}
+
+pub(in crate::bus) async fn names_that_are_in_use_and_not_changes_are_limited<S: Stage>() {
+    /// What one plugin may have.
+    const LIMIT: usize = 1_000;
+    let stage = S::open(Settings::default());
+    let names: Vec<_> = (0..LIMIT).map(|number| format!("s{number}")).collect();
+    stage.bus().commit("p", changing(names.iter().map(|name| subscribe(name, "a.b")).collect())).await.unwrap();
+    let refused = stage.bus().commit("p", changing(vec![subscribe("more", "a.b")])).await;
+    assert_eq!(refused, Err(CommitError::TooManySubscriptions(LIMIT)));
+    stage.bus().commit("p", changing(vec![subscribe("s0", "a.c")])).await.unwrap();
+    let unsubscribe = |name: &str| SubscriptionChange::Unsubscribe { name: name.to_owned() };
+    let exchanged = vec![unsubscribe("s0"), unsubscribe("s1"), subscribe("more", "a.b")];
+    stage.bus().commit("p", changing(exchanged)).await.unwrap();
+    assert_eq!(stage.bus().subscriptions().len(), LIMIT - 1);
 }
 
 pub(in crate::bus) async fn new_rules_that_come_with_events_count_them_once<S: Stage>() {

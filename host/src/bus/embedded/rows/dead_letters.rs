@@ -173,6 +173,13 @@ pub(in super::super) fn delete_dead_letters(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Whether a dead letter parks a key.
+pub(in super::super) fn is_parked(connection: &Connection, subscription: i64, key: &str) -> Result<bool, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT 1 FROM dead_letters WHERE subscription = ?1 AND parks AND key = ?2 LIMIT 1")?;
+    Ok(statement.exists(rusqlite::params![subscription, key])?)
+}
+
 /// The keys that wait behind a dead letter.
 pub(in super::super) fn parked_keys(connection: &Connection, subscription: i64) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached(

@@ -158,6 +158,21 @@ pub(in super::super) fn put_schedule(
     Ok(())
 }
 
+/// Notes when a schedule is due next.
+pub(in super::super) fn move_schedule(
+    connection: &Connection,
+    plugin: &str,
+    name: &str,
+    next: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE schedules SET next = ?3, sum = checksum(plugin, name, schedule, ?3) WHERE plugin = ?1 AND name = ?2",
+        )?
+        .execute(params![plugin, name, next.map(|next| signed(next.0))])?;
+    Ok(())
+}
+
 pub(in super::super) fn delete_schedule(connection: &Connection, plugin: &str, name: &str) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM schedules WHERE plugin = ?1 AND name = ?2")?.execute([plugin, name])?;
     Ok(())

@@ -153,6 +153,7 @@ impl Writer {
 
     /// Gives what waits behind its ordering keys rows, so that later events can be looked at.
     pub(super) fn hold(&self, subscription: &Arc<Subscription>, batch: &mut Batch) -> Result<(), StoreError> {
+        batch.holding.push(Arc::clone(subscription));
         if subscription.progress().deleted || batch.deletes(subscription) {
             return Ok(());
         }
@@ -216,7 +217,9 @@ impl Writer {
         for letter in exhumed {
             self.let_go(letter.position, batch)?;
             let subscription = self.subscriptions.get(&letter.subscription).cloned();
-            if let (Some(subscription), Some(key), true) = (subscription, letter.key, letter.parks) {
+            if let (Some(subscription), Some(key), true) = (subscription, letter.key, letter.parks)
+                && !rows::is_parked(&self.connection, letter.subscription, &key)?
+            {
                 batch.unparked.push((subscription, key.into()));
             }
         }

@@ -1,5 +1,7 @@
 //! What an invocation asked for, applied if what it has read is still so.
 
+use std::collections::BTreeSet;
+
 use super::super::batch::{Batch, Refused};
 use super::super::rows;
 use super::Writer;
@@ -88,9 +90,17 @@ impl Writer {
         if effects.subscriptions.is_empty() {
             return Ok(());
         }
-        let here = self.subscriptions.values().chain(&batch.added);
-        let count = here.filter(|one| one.dynamic && one.id.owner == plugin).count();
-        if count + effects.subscriptions.len() > DYNAMIC_LIMIT {
+        let here = self.subscriptions.values().chain(&batch.added).filter(|one| !batch.deletes(one));
+        let dynamic = here.filter(|one| one.dynamic && one.replay.is_none() && one.id.owner == plugin);
+        let mut names: BTreeSet<_> = dynamic.map(|one| one.id.name.clone()).collect();
+        let before = names.len();
+        for change in &effects.subscriptions {
+            match change {
+                SubscriptionChange::Subscribe { name, .. } => drop(names.insert(name.clone())),
+                SubscriptionChange::Unsubscribe { name } => drop(names.remove(name)),
+            }
+        }
+        if names.len() > DYNAMIC_LIMIT.max(before) {
             return Err(CommitError::TooManySubscriptions(DYNAMIC_LIMIT).into());
         }
         Ok(())

@@ -16,13 +16,18 @@ impl Writer {
         for event in rows::take_scheduled(&self.connection, batch.now, PROMOTE_LIMIT)? {
             self.append(event, batch)?;
         }
+        let mut left = PROMOTE_LIMIT;
         for due in rows::due_schedules(&self.connection, batch.now, PROMOTE_LIMIT)? {
             let Some(next) = due.next else { continue };
-            let outcome = due.schedule.due(next, batch.now, PROMOTE_LIMIT);
+            let outcome = due.schedule.due(next, batch.now, left);
+            left -= outcome.ticks.len();
             for tick in outcome.ticks {
                 self.append(due.schedule.event(&due.plugin, &due.name, tick), batch)?;
             }
-            rows::put_schedule(&self.connection, &due.plugin, &due.name, &due.schedule, outcome.next)?;
+            rows::move_schedule(&self.connection, &due.plugin, &due.name, outcome.next)?;
+            if left == 0 {
+                break;
+            }
         }
         Ok(())
     }

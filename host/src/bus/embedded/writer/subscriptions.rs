@@ -290,6 +290,7 @@ impl Writer {
         }
         for (subscription, definition) in batch.redefined.drain(..) {
             self.see_redefined(&subscription, definition, head_before);
+            self.note_replay(&subscription);
             subscription.wake.notify_one();
         }
         for (subscription, pause) in batch.pauses.drain(..) {
@@ -317,7 +318,7 @@ impl Writer {
         }
         let (definition, last) = (Arc::clone(&progress.definition), subscription.replay.map(|replay| replay.until));
         // What is taken by the new rules has a row.
-        progress.ready.clear();
+        progress.drop_ready(|_| false);
         progress.offered = progress.cursor;
         progress.void_read();
         progress.missed = last.unwrap_or(head_before).max(progress.cursor);
