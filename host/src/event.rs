@@ -138,6 +138,23 @@ impl Event {
         Value::Object(object)
     }
 
+    /// The same, written out, with JSON data as it was published: to read and to write numbers may change them.
+    #[must_use]
+    pub fn to_json_bytes(&self) -> Vec<u8> {
+        let is_readable = |data: &[u8]| serde_json::from_slice::<serde_json::Value>(data).is_ok();
+        let data = self.data.as_deref().filter(|data| self.has_json_data() && is_readable(data));
+        let without = if data.is_some() { Self { data: None, ..self.clone() }.to_json() } else { self.to_json() };
+        let mut written = without.to_string().into_bytes();
+        if let Some(data) = data {
+            // An object of attributes, of which there are always some.
+            written.pop();
+            written.extend_from_slice(b",\"data\":");
+            written.extend_from_slice(data);
+            written.push(b'}');
+        }
+        written
+    }
+
     fn data_member(&self, data: &[u8]) -> (&'static str, serde_json::Value) {
         if self.has_json_data()
             && let Ok(value) = serde_json::from_slice(data)
@@ -183,15 +200,15 @@ pub struct IdSeed {
 }
 
 impl IdSeed {
-    /// The seed of a delivery. What a replay publishes is new, and so it has a seed of its own.
+    /// The seed of a delivery: to a plugin, for a subscription, of which the owner and the name are given. What a
+    /// replay publishes is new, and so it has a seed of its own.
     #[must_use]
-    pub fn of_delivery(logged: &Logged, subscription: &str, replay: Option<i64>) -> Self {
+    pub fn of_delivery(logged: &Logged, plugin: &str, subscription: [&str; 2], replay: Option<i64>) -> Self {
         let Logged { stored_at, event, .. } = logged;
         let mut hash = Sha256::new();
         let replay = replay.map(|number| number.to_string());
-        for part in
-            [Some(event.source.as_str()), Some(&event.id), Some(subscription), replay.as_deref()].into_iter().flatten()
-        {
+        let [owner, name] = subscription;
+        for part in [&event.source, &event.id, plugin, owner, name].into_iter().chain(replay.as_deref()) {
             // Lengths keep ("ab", "c") apart from ("a", "bc").
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
@@ -261,15 +278,22 @@ mod tests {
         let event = Arc::new(Event { id: "7".into(), source: "/shop".into(), ..Event::default() });
         let logged = Logged { position: Position(1), stored_at: crate::clock::Timestamp(1_000), event };
         let ids = |subscription| {
-            let seed = IdSeed::of_delivery(&logged, subscription, None);
+            let seed = IdSeed::of_delivery(&logged, "mail", ["mail", subscription], None);
             (seed.id(0), seed.id(1))
         };
         assert_eq!(ids("welcome"), ids("welcome"));
         assert_ne!(ids("welcome").0, ids("welcome").1);
         assert_ne!(ids("welcome").0, ids("audit").0);
-        assert_ne!(ids("welcome").0, IdSeed::of_delivery(&logged, "welcome", Some(1)).id(0), "a replay is new");
+        let other = |plugin, owner, replay| IdSeed::of_delivery(&logged, plugin, [owner, "welcome"], replay).id(0);
+        assert_eq!(ids("welcome").0, other("mail", "mail", None));
+        assert_ne!(ids("welcome").0, other("mail", "mail", Some(1)), "a replay is new");
+        assert_ne!(ids("welcome").0, other("mail", "operator", None), "names are their owner's");
+        assert_ne!(ids("welcome").0, other("audit", "mail", None));
         let later = Logged { stored_at: crate::clock::Timestamp(1_001), ..logged.clone() };
-        assert!(ids("welcome").0 < IdSeed::of_delivery(&later, "audit", None).id(0), "times go before all else");
+        assert!(
+            ids("welcome").0 < IdSeed::of_delivery(&later, "mail", ["mail", "audit"], None).id(0),
+            "times go before all else"
+        );
     }
 
     #[test]

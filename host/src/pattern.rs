@@ -36,7 +36,7 @@ impl Pattern {
                 _ => is_word(token),
             };
         }
-        if valid { Ok(Self(text.to_owned())) } else { Err(Invalid(text.to_owned())) }
+        if valid { Ok(Self(text.to_owned())) } else { Err(Invalid(text.chars().take(MAX_LENGTH).collect())) }
     }
 
     /// Whether it takes an event type.

@@ -42,7 +42,7 @@ pub(crate) fn registered() -> Logged {
 /// Handles an event, in a fresh instance unless one is left.
 pub(crate) fn handle(generation: &Generation, logged: &Logged, live: &mut Option<Live>) -> Handled {
     let subscription = &generation.descriptor.subscriptions[0].name;
-    let call = Call { logged, subscription, attempt: 1, replay: None };
+    let call = Call { logged, owner: &generation.name, subscription, attempt: 1, replay: None };
     let handled = generation.handle_event(&call, Duration::from_secs(10), Box::new(Empty), live);
     assert_eq!(handled.outcome, Outcome::Ack);
     handled

@@ -93,7 +93,15 @@ fn subscription(change: &SubscriptionChange) -> Value {
     }
 }
 
+/// As many places are told of a delivery that comes out differently.
+const PLACES: usize = 32;
+/// As much is shown of a value, in characters of its JSON.
+const SHOWN_CHARACTERS: usize = 1_000;
+
 fn compare(path: &str, live: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
+    if found.len() >= PLACES {
+        return;
+    }
     match (live, new) {
         (Some(Value::Object(one)), Some(Value::Object(other))) => {
             let names: BTreeSet<_> = one.keys().chain(other.keys()).collect();
@@ -108,7 +116,38 @@ fn compare(path: &str, live: Option<&Value>, new: Option<&Value>, found: &mut Ve
             }
         }
         _ if live == new => {}
-        _ => found.push(Difference { path: path.to_owned(), live: live.cloned(), new: new.cloned() }),
+        _ => found.push(Difference { path: path.to_owned(), live: live.map(shown), new: new.map(shown) }),
+    }
+}
+
+/// A value, or the beginning of its JSON.
+fn shown(value: &Value) -> Value {
+    let mut written = Beginning { text: Vec::new(), left: SHOWN_CHARACTERS };
+    match serde_json::to_writer(&mut written, value) {
+        Ok(()) => value.clone(),
+        Err(_) => format!("{}…", String::from_utf8_lossy(&written.text)).into(),
+    }
+}
+
+/// Takes so many bytes and no more.
+struct Beginning {
+    text: Vec<u8>,
+    left: usize,
+}
+
+impl std::io::Write for Beginning {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let taken = bytes.len().min(self.left);
+        if taken == 0 && !bytes.is_empty() {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.text.extend_from_slice(&bytes[..taken]);
+        self.left -= taken;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -140,6 +179,19 @@ mod tests {
         let places: Vec<_> = found.iter().map(|difference| difference.path.as_str()).collect();
         assert_eq!(places, ["published[0].data.message", "state.total.added"]);
         assert_eq!((&found[0].live, &found[0].new), (&Some(json!("a")), &Some(json!("b"))));
+    }
+
+    #[test]
+    fn a_flood_of_differences_is_cut() {
+        let one = json!((0..1_000).collect::<Vec<_>>());
+        let other = json!((1_000..2_000).collect::<Vec<_>>());
+        let mut found = Vec::new();
+        compare("", Some(&one), Some(&other), &mut found);
+        assert_eq!(found.len(), PLACES);
+        let mut found = Vec::new();
+        compare("", Some(&one), None, &mut found);
+        let shown = found[0].live.as_ref().unwrap().as_str().unwrap();
+        assert!(shown.starts_with("[0,1,2") && shown.ends_with('…') && shown.len() < 1_100, "{shown}");
     }
 
     #[test]

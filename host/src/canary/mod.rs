@@ -126,7 +126,8 @@ impl Canary<'_> {
         let (state, generation, past) = (Box::new(state.clone()), Arc::clone(generation), past.clone());
         // It is one of many, and nobody's delivery must wait for it.
         let handled = self.capacity.threads.run(Turn::of(Lane::Many), move || {
-            let call = Call { logged: &past.logged, subscription: &past.subscription, attempt: 1, replay: None };
+            let Past { logged, subscription, .. } = &past;
+            let call = Call { logged, owner: &generation.name, subscription, attempt: 1, replay: None };
             // What it logs is no news.
             let quiet = tracing::subscriber::NoSubscriber::default();
             let rehearsed = tracing::subscriber::with_default(quiet, || {

@@ -269,7 +269,7 @@ impl Attempts {
 
     /// The one place where the end of an attempt is logged and counted.
     fn report(&self, delivery: &Delivery, outcome: &Outcome, settled: Settled, took: Duration) {
-        let latency = self.metrics.settled(settled, delivery.logged.stored_at, took);
+        let latency = self.metrics.settled(settled, delivery.logged.stored_at, took, delivery.replay.is_some());
         let (event, event_type) = (delivery.event().id.as_str(), delivery.event().event_type.as_str());
         let Delivery { subscription, attempt, replay, .. } = delivery;
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -326,6 +326,7 @@ pub(super) fn handle(
 ) -> Handled {
     let call = Call {
         logged: &delivery.logged,
+        owner: &delivery.subscription.owner,
         subscription: &delivery.subscription.name,
         attempt: delivery.attempt,
         replay: delivery.replay,

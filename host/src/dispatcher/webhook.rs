@@ -5,9 +5,12 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, StatusCode};
+use sha2::{Digest as _, Sha256};
 
 use super::signature;
 use crate::clock::Clock;
@@ -73,11 +76,9 @@ impl Webhooks {
         let Some(secret) = &webhook.secret else {
             return Ok((headers(event), event.data.clone().unwrap_or_default()));
         };
-        let body = event.to_json().to_string().into_bytes();
+        let body = event.to_json_bytes();
         let unusable = || "the webhook's secret cannot be used".to_owned();
-        // What is signed is the header's value, as the receiver sees it.
-        let id = utf8_percent_encode(&event.id, ENCODED).to_string();
-        let signed = signature::sign(secret, &id, self.clock.now(), &body).ok_or_else(unusable)?;
+        let signed = signature::sign(secret, &message_id(event), self.clock.now(), &body).ok_or_else(unusable)?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json; charset=utf-8"));
         for (name, value) in [
@@ -112,6 +113,16 @@ impl Webhooks {
         agreed().insert(webhook.url.clone());
         Ok(())
     }
+}
+
+/// What names the message to its receiver, at each attempt. An event's own id is unique within its source alone, and
+/// may have dots, which the signature uses between its parts.
+fn message_id(event: &Event) -> String {
+    let mut hash = Sha256::new();
+    hash.update((event.source.len() as u64).to_le_bytes());
+    hash.update(event.source.as_bytes());
+    hash.update(event.id.as_bytes());
+    format!("evt_{}", BASE64_URL_SAFE_NO_PAD.encode(hash.finalize()))
 }
 
 fn headers(event: &Event) -> HeaderMap {
@@ -189,17 +200,28 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_covers_the_id_as_it_is_sent() {
+    fn a_signed_message_has_an_id_of_its_own_and_the_data_as_they_are() {
         let (client, origin) = (outbound::client().unwrap(), HeaderValue::from_static("test"));
         let webhooks = Webhooks::new(client, origin, Clock::manual(Timestamp(5_000)));
         let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let webhook = Webhook { url: "http://example.com/".to_owned(), secret: Some(secret.clone()), handshake: false };
-        let event = Event { id: "100% of two".into(), source: "/a".into(), event_type: "t".into(), ..Event::default() };
-        let (headers, body) = webhooks.message(&webhook, &event).unwrap();
+        let event = |source: &str| Event {
+            id: "1.5".into(),
+            source: source.into(),
+            event_type: "t".into(),
+            data: Some(br#"{"wei": 1000000000000000000000,"a":0.1000,"a":1}"#.to_vec()),
+            ..Event::default()
+        };
+        let (headers, body) = webhooks.message(&webhook, &event("/a")).unwrap();
         let sent = headers["webhook-id"].to_str().unwrap();
-        assert_eq!(sent, "100%25%20of%20two");
+        assert!(sent.starts_with("evt_") && !sent.contains('.'), "{sent}");
         let expected = signature::sign(&secret, sent, Timestamp(5_000), &body).unwrap();
         assert_eq!(headers["webhook-signature"], expected.signature);
+        let text = String::from_utf8(body).unwrap();
+        assert!(text.contains(r#""data":{"wei": 1000000000000000000000,"a":0.1000,"a":1}"#), "{text}");
+        let again = |source| webhooks.message(&webhook, &event(source)).unwrap().0["webhook-id"].clone();
+        assert_eq!(again("/a"), sent, "at each attempt");
+        assert_ne!(again("/b"), sent, "another source's event is another one");
     }
 
     #[test]

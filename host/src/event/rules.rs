@@ -23,25 +23,31 @@ impl Event {
     /// # Errors
     /// The first value that is not as it must be.
     pub fn check(&self) -> Result<(), Unfit> {
-        let core = [("id", &self.id), ("source", &self.source), ("type", &self.event_type)].into_iter();
-        let optional = [
-            ("subject", &self.subject),
-            ("time", &self.time),
-            ("datacontenttype", &self.datacontenttype),
-            ("dataschema", &self.dataschema),
-        ];
-        let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        for (name, value) in core.chain(optional) {
-            demand(name, !value.is_empty(), "is empty")?;
-            text(name, value)?;
+        for (name, value) in [("id", &self.id), ("source", &self.source), ("type", &self.event_type)] {
+            core(name, value)?;
+        }
+        demand("source", is_uri_reference(&self.source), "is no URI reference")?;
+        demand("type", !self.event_type.contains(char::is_whitespace), "has white space")?;
+        if let Some(time) = &self.time {
+            core("time", time)?;
+            demand("time", Timestamp::parse(time).is_some(), "is no time in RFC 3339")?;
+        }
+        self.check_message()
+    }
+
+    /// Checks the values of those attributes that a plugin gives to what it publishes; the others are the host's.
+    ///
+    /// # Errors
+    /// The first value that is not as it must be.
+    pub fn check_message(&self) -> Result<(), Unfit> {
+        let given =
+            [("subject", &self.subject), ("datacontenttype", &self.datacontenttype), ("dataschema", &self.dataschema)];
+        for (name, value) in given {
+            value.as_ref().map_or(Ok(()), |value| core(name, value))?;
         }
         for (name, value) in &self.extensions {
             text(name, value)?;
         }
-        demand("source", is_uri_reference(&self.source), "is no URI reference")?;
-        demand("type", !self.event_type.contains(char::is_whitespace), "has white space")?;
-        let time = self.time.as_deref().is_none_or(|time| Timestamp::parse(time).is_some());
-        demand("time", time, "is no time in RFC 3339")?;
         let schema = self.dataschema.as_deref().is_none_or(|uri| is_uri_reference(uri) && uri.contains(':'));
         demand("dataschema", schema, "is no URI")?;
         demand("datacontenttype", self.datacontenttype.as_deref().is_none_or(is_media_type), "is no media type")
@@ -52,9 +58,19 @@ fn demand(name: &str, holds: bool, what: &'static str) -> Result<(), Unfit> {
     if holds { Ok(()) } else { Err(Unfit { name: name.to_owned(), what }) }
 }
 
+/// An attribute that the specification names is not empty where it is given.
+fn core(name: &str, value: &str) -> Result<(), Unfit> {
+    demand(name, !value.is_empty(), "is empty")?;
+    text(name, value)
+}
+
 fn text(name: &str, value: &str) -> Result<(), Unfit> {
     demand(name, value.len() <= ATTRIBUTE_LIMIT, "is longer than 4096 bytes")?;
-    demand(name, !value.chars().any(is_forbidden), "has a control character or a noncharacter")
+    let is_plain = match value.is_ascii() {
+        true => !value.bytes().any(|byte| byte.is_ascii_control()),
+        false => !value.chars().any(is_forbidden),
+    };
+    demand(name, is_plain, "has a control character or a noncharacter")
 }
 
 /// Characters that a CloudEvents String must not have: controls and noncharacters.

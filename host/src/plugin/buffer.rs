@@ -13,6 +13,8 @@ use crate::outcome::{Effects, Publish, StateError, StateView, SubscriptionChange
 const PAGE: usize = 256;
 /// The longest key, in bytes.
 const KEY_BYTES: usize = 1_024;
+/// The most bytes of a subscription's rules, which stay in memory as long as it does.
+const RULES_BYTES: usize = 32 << 10;
 /// How many bytes of what was read are remembered; whatever is read beyond is read anew each time.
 const SEEN_BYTES: usize = 8 << 20;
 
@@ -34,6 +36,8 @@ pub(super) enum Refused {
     TooMany(&'static str, usize),
     #[error("the effects of an invocation may have {0} bytes together")]
     TooLarge(usize),
+    #[error("the rules of a subscription have at most {RULES_BYTES} bytes")]
+    Rules,
     #[error("a key has at most {KEY_BYTES} bytes")]
     Key,
     #[error("the value of `{0}` is no number, or the sum passes the range of i64")]
@@ -97,13 +101,25 @@ impl Buffer {
         if self.effects.subscriptions.len() >= self.limits.subscriptions {
             return Err(Refused::TooMany("change subscriptions:", self.limits.subscriptions));
         }
-        self.add_bytes(match &change {
+        let bytes = match &change {
             SubscriptionChange::Subscribe { definition, .. } => {
                 serde_json::to_string(definition).map_or(0, |text| text.len())
             }
             SubscriptionChange::Unsubscribe { name } => name.len(),
-        })?;
-        self.effects.subscriptions.push(change);
+        };
+        if bytes > RULES_BYTES {
+            return Err(Refused::Rules);
+        }
+        self.add_bytes(bytes)?;
+        // Rules that are replaced at once are nobody's; where the subscription begins was said with the first.
+        let last = self.effects.subscriptions.iter_mut().rev().find(|other| other.name() == change.name());
+        match (last, change) {
+            (
+                Some(SubscriptionChange::Subscribe { definition: replaced, .. }),
+                SubscriptionChange::Subscribe { definition, .. },
+            ) => *replaced = definition,
+            (_, change) => self.effects.subscriptions.push(change),
+        }
         Ok(())
     }
 

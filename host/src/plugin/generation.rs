@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use hyper::Uri;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::{StatusCode, Uri};
 use tokio::sync::Semaphore;
 
 use super::bindings::exports::sandbus::plugin::http_handler;
@@ -74,7 +75,9 @@ impl std::fmt::Debug for Generation {
 pub struct Call<'a> {
     /// The event, as it is logged.
     pub logged: &'a Logged,
-    /// The name of the subscription that it is delivered for.
+    /// Whose subscription it is delivered for.
+    pub owner: &'a str,
+    /// The subscription's name.
     pub subscription: &'a str,
     /// Which attempt this is, from 1.
     pub attempt: u32,
@@ -256,10 +259,10 @@ impl Generation {
         live: &mut Option<Live>,
         pace: Option<&Pace>,
     ) -> Handled {
-        let Call { logged, subscription, attempt, replay } = *call;
+        let Call { logged, owner, subscription, attempt, replay } = *call;
         let event = &logged.event;
         let occasion = Occasion::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
-        let ids = IdSeed::of_delivery(logged, subscription, replay);
+        let ids = IdSeed::of_delivery(logged, &self.name, [owner, subscription], replay);
         let run = self.run(world, state, ids, event.inherited(), occasion);
         let prepared = match &self.code {
             Code::Component(prepared) if prepared.handles_events() => prepared,
@@ -366,13 +369,16 @@ impl Generation {
         let occasion = Occasion::Request { route: Arc::clone(route) };
         let run = self.run(&self.world, state, ids, trace(exchange.request.headers()), occasion);
         let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
+        let status = Arc::new(AtomicU16::new(StatusCode::BAD_GATEWAY.as_u16()));
+        let noted = Arc::clone(&status);
         let (result, (effects, _)) = self.call(prepared, run, timeout, &mut live, Some(&self.room.pace), |live| {
             let (service, store) = live.service(prepared)?;
-            let (request, response) = store.data_mut().exchange(exchange)?;
+            let (request, response) = store.data_mut().exchange(exchange, noted)?;
             service.call_handle(store, request, response)
         });
         self.keep(live);
-        self.health.note(result.is_err());
+        // What the client makes of it decides, as with any other route.
+        self.health.note(result.is_err() || status.load(Ordering::Relaxed) >= 500);
         result.map(|()| effects)
     }
 

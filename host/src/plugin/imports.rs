@@ -224,7 +224,7 @@ impl Run {
             extensions,
             data: message.data,
         };
-        event.check().map_err(invalid)?;
+        event.check_message().map_err(invalid)?;
         Ok((event, due))
     }
 

@@ -32,6 +32,8 @@ use crate::subscription::Declaration;
 pub const FILE_LIMIT_BYTES: u64 = 256 << 20;
 /// The folder is looked at this often even if no change is reported.
 const POLL: Duration = Duration::from_secs(2);
+/// The longest complaint about a file.
+const COMPLAINT_CHARACTERS: usize = 2_000;
 /// How many files are loaded at a time while the host runs: one that handles the past at length holds up no other.
 const AT_ONCE: usize = 4;
 
@@ -411,7 +413,8 @@ impl<W: Declare + Rehearse> Keeper<W> {
 
     fn note_refused(&self, stem: &str, error: &SwapError, is_again: bool) {
         let before = self.folder.statuses().remove(stem).unwrap_or_default();
-        let error = error.to_string();
+        // The file's own words are among them.
+        let error: String = super::log::visible(&error.to_string()).chars().take(COMPLAINT_CHARACTERS).collect();
         // The same complaint about the same file is no news.
         if !is_again || before.error.as_ref() != Some(&error) {
             let running = if before.plugin.is_some() { "; the former one goes on" } else { "" };

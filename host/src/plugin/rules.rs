@@ -11,6 +11,9 @@ use crate::ordering::OrderingKey;
 use crate::outcome::Cause;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy, Start};
 
+/// The longest filters, in bytes: they stay in memory, and in the store, as long as the subscription does.
+const FILTERS_BYTES: usize = 16 << 10;
+
 /// Why a rule is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
@@ -20,6 +23,9 @@ pub enum Invalid {
     /// The filters are malformed.
     #[error(transparent)]
     Filters(#[from] crate::filter::Invalid),
+    /// The filters are too long.
+    #[error("its filters have more than {FILTERS_BYTES} bytes")]
+    FiltersTooLong,
     /// The ordering key is none.
     #[error(transparent)]
     OrderingKey(#[from] crate::ordering::Invalid),
@@ -58,6 +64,9 @@ pub(super) fn concurrency(raw: Option<u32>) -> Result<Option<NonZeroU32>, Invali
 }
 
 pub(super) fn filters(json: Option<&str>) -> Result<Filters, Invalid> {
+    if json.is_some_and(|json| json.len() > FILTERS_BYTES) {
+        return Err(Invalid::FiltersTooLong);
+    }
     Ok(json.map(Filters::parse).transpose()?.unwrap_or_default())
 }
 
@@ -70,7 +79,9 @@ pub(super) fn start(raw: Option<wire::Start>) -> Result<Start, Invalid> {
         None | Some(wire::Start::Now) => Start::Now,
         Some(wire::Start::Beginning) => Start::Beginning,
         Some(wire::Start::Position(position)) => Start::Position(Position(position)),
-        Some(wire::Start::Time(text)) => Start::Time(Timestamp::parse(&text).ok_or(Invalid::Start(text))?),
+        Some(wire::Start::Time(text)) => {
+            Start::Time(Timestamp::parse(&text).ok_or_else(|| Invalid::Start(cut(&text)))?)
+        }
     })
 }
 
@@ -98,7 +109,12 @@ pub(super) fn retry(raw: Option<wire::RetryPolicy>) -> Result<RetryPolicy, Inval
 
 /// Causes after which there is no other attempt.
 pub(super) fn permanent(names: impl Iterator<Item = String>) -> Result<Vec<Cause>, Invalid> {
-    names.map(|name| Cause::parse_retriable(&name).ok_or(Invalid::Cause(name))).collect()
+    names.map(|name| Cause::parse_retriable(&name).ok_or_else(|| Invalid::Cause(cut(&name)))).collect()
+}
+
+/// As much of a wrong text as is shown.
+fn cut(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 /// Checks the numbers of a policy.

@@ -214,6 +214,7 @@ impl Stage {
         }
         let call = Call {
             logged: &delivery.logged,
+            owner: &delivery.subscription.owner,
             subscription: &delivery.subscription.name,
             attempt: delivery.attempt,
             replay: delivery.replay,

@@ -141,13 +141,16 @@ impl SubscriptionMetrics {
     }
 
     /// Counts the end of an attempt, and returns the time since the event was stored.
-    pub(crate) fn settled(&self, settled: Settled, stored_at: Timestamp, took: Duration) -> Duration {
+    /// What is delivered once more says nothing of how late it is.
+    pub(crate) fn settled(&self, settled: Settled, stored_at: Timestamp, took: Duration, is_replay: bool) -> Duration {
         let latency = Clock::System.now().since(stored_at);
         self.handler.record(took.as_secs_f64());
         match settled {
             Settled::Handled => {
                 self.handled.increment(1);
-                self.latency.record(latency.as_secs_f64());
+                if !is_replay {
+                    self.latency.record(latency.as_secs_f64());
+                }
             }
             Settled::Waiting(_) => self.waiting.increment(1),
             Settled::Dead => self.dead.increment(1),

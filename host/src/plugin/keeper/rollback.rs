@@ -1,7 +1,6 @@
 //! Going back to an earlier generation: by an operator's word, or by a rule in the sidecar.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -120,8 +119,9 @@ impl<W: Declare + Rehearse> Keeper<W> {
         }
         let name = status.plugin.clone()?;
         let generation = self.registry.snapshot().plugins.get(&name).cloned()?;
-        let kept = status.kept.iter().find(|kept| kept.digest == generation.digest.as_str());
-        let age = kept.map_or(Duration::ZERO, |kept| self.clock.now().since(kept.since));
+        // Where it is not known since when it runs, nobody can say whether it is new.
+        let kept = status.kept.iter().find(|kept| kept.digest == generation.digest.as_str())?;
+        let age = self.clock.now().since(kept.since);
         Some((name, generation.failing(age)?))
     }
 

@@ -1,12 +1,12 @@
 //! `wasi:http`: a request that a component serves, with bodies that flow both ways.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use axum::body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError};
 use hyper::body::Bytes;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use tokio::sync::oneshot;
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::{IncomingRequest, ResponseOutparam, Scheme};
@@ -65,16 +65,19 @@ pub struct Head {
 }
 
 impl Invocation {
-    /// The resources that a handler is called with.
+    /// The resources that a handler is called with. The status that it answers with is noted: of an error, 502.
     pub(in crate::plugin) fn exchange(
         &mut self,
         exchange: Exchange,
+        status: Arc<AtomicU16>,
     ) -> wasmtime::Result<(Resource<IncomingRequest>, Resource<ResponseOutparam>)> {
         let Exchange { request, answer } = exchange;
         let has_effects = Arc::clone(&self.wasi().http.has_effects);
         let mut view = self.http();
         let request = view.new_incoming_request(Scheme::Http, request.map(incoming))?;
         let response = view.new_response_outparam_from_callback(move |response| {
+            let answered = response.as_ref().map_or(StatusCode::BAD_GATEWAY, Response::status);
+            status.store(answered.as_u16(), Ordering::Relaxed);
             let response = response
                 .map(|response| response.map(Body::new))
                 .map_err(|code| format!("{code:?}").chars().take(ERROR_CHARACTERS).collect());

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::http::{Request, Response};
+use hyper::http::{HeaderValue, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::bounds::BODY_CHUNK_BYTES;
+use super::bounds::{BODY_CHUNK_BYTES, FIELDS_BYTES};
 use crate::outbound::{Outbound, SendError};
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::imports::Run;
@@ -95,12 +95,27 @@ impl Way {
                 return Err(Error::HttpResponseTimeout);
             }
         };
+        let response = bounded(response)?;
         let status = response.status().as_u16();
         self.lines.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {status}"));
         let between = options.between_bytes_timeout.unwrap_or(PATIENCE);
         Ok(response
             .map(|body| Incoming { body, between, late: Box::pin(sleep(between)), _place: place }.boxed_unsync()))
     }
+}
+
+/// A response whose head is no larger than one that a component makes may be, without the buffer that it was read into.
+fn bounded<B>(response: Response<B>) -> Result<Response<B>, Error> {
+    let (mut head, body) = response.into_parts();
+    let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > FIELDS_BYTES {
+        return Err(Error::HttpResponseHeaderSectionSize(u32::try_from(bytes).ok()));
+    }
+    for value in head.headers.values_mut() {
+        let copied = HeaderValue::from_bytes(value.as_bytes());
+        *value = copied.map_err(|error| Error::InternalError(Some(error.to_string())))?;
+    }
+    Ok(Response::from_parts(head, body))
 }
 
 /// The reason as the standard has it.
