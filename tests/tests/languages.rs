@@ -223,6 +223,7 @@ export default plugin()
     log.info(`Welcome, ${user.name}!`);
     state.increment("welcomed");
   })
+  .route("GET /often", () => ({ json: Array.from({ length: 2000 }, () => state.get("welcomed")).length }))
   .route("GET /welcomed", () => ({ json: state.get("welcomed") }));
 "#;
 
@@ -241,7 +242,7 @@ fn a_saved_change_of_a_script_is_swapped_in() {
     // A mistake is shown as the bundler shows it (the parenthesis is missed in the last line), and what ran before
     // goes on.
     std::fs::write(&source, HANDLER.replace("(user)", "(user")).unwrap();
-    eventually("the mistake is shown", || host.log().contains("src/plugin.js:9:").then_some(()));
+    eventually("the mistake is shown", || host.log().contains("src/plugin.js:10:").then_some(()));
     register("2");
     let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"2\""]);
 
@@ -254,4 +255,6 @@ fn a_saved_change_of_a_script_is_swapped_in() {
     let _ = host.wait_for_log(&["Good morning, Ada!", "\"event\":\"3\""]);
     host.wait_until_idle();
     assert_eq!(host.get("/welcomed").json(), 3, "the state outlives the swap");
+    let often = host.get("/often");
+    assert_eq!(often.status, 200, "what it reads leaves no handle behind: {}", often.body);
 }

@@ -55,11 +55,15 @@ function refusable(call) {
 }
 
 function inBucket(call) {
+  // The host keeps a number of handles, and what is garbage is let go only when the handler has ended.
+  const bucket = store.open("");
   try {
-    return call(store.open(""));
+    return call(bucket);
   } catch (error) {
     const { tag, val } = thrownBy(error);
     throw tag === undefined ? error : new Error(`the state refused: ${val ?? tag}`);
+  } finally {
+    bucket[Symbol.dispose]?.();
   }
 }
 

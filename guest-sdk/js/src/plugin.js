@@ -31,7 +31,7 @@ export class Plugin {
   on(pattern, ...rest) {
     const [options, handler] = optionsAndHandler(rest, `on ${pattern}`);
     known(options, SUBSCRIPTION, `on ${pattern}`);
-    const call = (event) => finished(handler(event.payload(), event));
+    const call = (event) => handled(handler(event.payload(), event));
     this.#subscribe(options.name ?? named(pattern), () => pattern, options, call);
     return this;
   }
@@ -41,8 +41,9 @@ export class Plugin {
     known(options, SCHEDULE, `schedule ${name}`);
     const { timezone, missed, data, ...rules } = options;
     this.#schedules.push({ name, cron, timezone, missed, data });
-    const call = (event) => finished(handler({ due: new Date(event.time), attempt: event.attempt, event }));
-    this.#subscribe(name, () => this.#scheduleType(name), rules, call);
+    const call = (event) => handled(handler({ due: new Date(event.time), attempt: event.attempt, event }));
+    // Times come in their order, and none before the one before it is over.
+    this.#subscribe(name, () => this.#scheduleType(name), { ...rules, concurrency: 1 }, call);
     return this;
   }
 
@@ -159,6 +160,11 @@ function finished(returned) {
     );
   }
   return returned;
+}
+
+/** What the handler of an event returned: nothing is made of it, and so an error was meant to be thrown. */
+function handled(returned) {
+  if (finished(returned) instanceof Error) throw returned;
 }
 
 /** A subscription's name, from its pattern: letters, digits and dashes. */

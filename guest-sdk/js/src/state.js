@@ -36,6 +36,7 @@ function remove(key) {
 export { remove as delete };
 
 export function increment(key, delta = 1) {
+  if (!Number.isSafeInteger(delta)) throw new TypeError(`\`${key}\` is added to by an integer, and not by ${delta}`);
   return host().stateIncrement(key, delta);
 }
 

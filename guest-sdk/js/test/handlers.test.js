@@ -44,6 +44,25 @@ test("an acknowledged delivery keeps its effects", () => {
   assert.equal(seen.due - host.now, 60_000);
 });
 
+test("a failure that is returned and not thrown is one nevertheless", () => {
+  const host = handling(() => {
+    state.set("a", 1);
+    return reject("never");
+  });
+  assert.deepEqual(host.deliver("thing", {}), { outcome: "reject", reason: "never" });
+  assert.deepEqual(host.state, {});
+});
+
+test("what no host takes is told before it is asked, or made fit", () => {
+  const host = handling((half) => {
+    log.info(half);
+    state.increment("total", 9.99);
+  });
+  const ended = host.deliver("thing", "a\ud83d");
+  assert.match(ended.reason, /`total` is added to by an integer, and not by 9.99/);
+  assert.deepEqual(host.logs, ["a\ufffd"]);
+});
+
 test("a failed delivery has no effects, and says why", () => {
   for (const [thrown, expected] of [
     [retry("not yet", { delay: "5s" }), { outcome: "retry", reason: "not yet", delayMs: 5_000 }],

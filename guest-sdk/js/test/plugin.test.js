@@ -58,7 +58,7 @@ test("what is declared is described", () => {
     jitterPercent: 50,
     permanent: ["trap"],
   });
-  assert.deepEqual([daily.name, daily.pattern], ["daily", "schedule.shop.daily"]);
+  assert.deepEqual([daily.name, daily.pattern, daily.concurrency], ["daily", "schedule.shop.daily", 1]);
   const [schedule] = described.schedules;
   assert.deepEqual(
     [schedule.cron, schedule.timezone, schedule.missed, schedule.type],

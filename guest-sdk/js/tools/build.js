@@ -5,7 +5,7 @@
 // one module, and that a component on QuickJS, or on StarlingMonkey if package.json asks for it. Messages go to
 // standard error; the exit code tells of failure.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
@@ -17,10 +17,12 @@ const SDK = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 
 async function build(tools, project, wit, out) {
   const require = createRequire(join(tools, "package.json"));
-  const { jsSource, world } = await bundle(require("esbuild"), project);
+  const { jsSource, world, read } = await bundle(require("esbuild"), project);
   const { sandbus } = manifest(project);
   const componentize = sandbus?.engine === "starlingmonkey" ? onStarlingMonkey : onQuickJs;
   writeFileSync(out, await componentize(tools, wit, world, jsSource));
+  // What the next build looks at, to see whether there is anything to be done.
+  writeFileSync(join(dirname(out), "read.json"), JSON.stringify(read));
 }
 
 async function onQuickJs(tools, witPath, world, jsSource) {
@@ -76,6 +78,10 @@ async function bundle(esbuild, project) {
   return {
     jsSource: `${text(".js")}\nglobalThis.__sandbusLines = ${JSON.stringify(lines)};\n`,
     world: sends ? "plugin-with-client" : "plugin",
+    read: Object.keys(result.metafile.inputs)
+      .map((source) => resolve(source))
+      .filter((source) => existsSync(source))
+      .sort(),
   };
 }
 

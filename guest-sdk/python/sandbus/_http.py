@@ -89,7 +89,7 @@ class Response:
             media_type, body = "application/json", to_json(self.json)
         elif self.text is not None:
             media_type, body = "text/plain; charset=utf-8", self.text.encode()
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        headers = {name.lower(): str(value) for name, value in self.headers.items()}
         if media_type is not None:
             headers.setdefault("content-type", media_type)
         return wire.Response(self.status, list(headers.items()), body)

@@ -35,7 +35,11 @@ def encode(value: Any, media_type: str | None) -> tuple[str | None, bytes | None
 
 def to_json(value: Any) -> bytes:
     """A value's JSON. Dataclasses are written as objects."""
-    return json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        text = json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise ValueError(f"it cannot be written as JSON: {error}") from None
+    return text.encode(errors="replace")
 
 
 def _plain(value: Any) -> Any:

@@ -135,7 +135,8 @@ class Plugin:
         """Runs a handler at the times of a cron expression. It takes a ``Tick``."""
         if missed not in (None, "run-once", "skip", "catch-up"):
             raise ValueError(f'missed is "run-once", "skip" or "catch-up", and not {missed!r}')
-        common = rules(retry=retry)
+        # Times come in their order, and none before the one before it is over.
+        common = rules(retry=retry, concurrency=1)
         timeout_ms = milliseconds(timeout, "timeout")
 
         def declare(handler: Handler) -> Handler:
@@ -187,7 +188,10 @@ class Plugin:
     def deliver(self, event: Event) -> None:
         """Hands an event to the handler of its subscription."""
         try:
-            _finished(self._handler_of(event)(event))
+            result = _finished(self._handler_of(event)(event))
+            if isinstance(result, Exception):
+                # Nothing is made of what is returned here, and so it was meant to be raised.
+                raise result
         except Exception as error:
             raise Failed(failure(error)) from error
 

@@ -169,6 +169,25 @@ class Handlers(unittest.TestCase):
             self.assertEqual(host.deliver("thing"), expected)
             self.assertEqual((host.state, host.published), ({}, []))
 
+    def test_a_failure_that_is_returned_and_not_raised_is_one_nevertheless(self):
+        def handle(thing):
+            state.set("a", 1)
+            return Reject("never")
+
+        host = handling(handle)
+        self.assertEqual((host.deliver("thing"), host.state), (Outcome("reject", "never"), {}))
+
+    def test_what_no_reader_understands_is_not_written(self):
+        ended = handling(lambda thing: sandbus.publish("thing.seen", {"mean": float("nan")})).deliver("thing")
+        self.assertIn("cannot be written as JSON", ended.reason)
+        retry_after = Response(503, headers={"Retry-After": 30}).to_wire()
+        self.assertEqual(retry_after.headers, [("retry-after", "30")])
+
+    def test_times_of_a_schedule_come_one_after_the_other(self):
+        plugin = Plugin("shop")
+        plugin.schedule("* * * * *", name="tick")(lambda tick: None)
+        self.assertEqual(plugin.describe().subscriptions[0].rules.concurrency, 1)
+
     def test_an_uncaught_error_is_tried_again_with_its_causes_and_the_handlers_own_lines(self):
         def broken():
             try:
