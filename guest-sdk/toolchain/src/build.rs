@@ -16,6 +16,8 @@ pub struct Package {
     pub name: String,
     /// The directory of its manifest.
     pub directory: PathBuf,
+    /// The directories of packages that it depends on by their paths, and of those that they do.
+    pub beside: Vec<PathBuf>,
 }
 
 /// One `.wasm` file that a build made.
@@ -87,8 +89,9 @@ pub fn packages(directory: &Path) -> Result<Vec<Package>, Error> {
         .as_array()
         .ok_or_else(|| Error::Metadata { path: directory.clone(), what: "it lists no packages".to_owned() })?;
     let found = list.iter().filter(|package| is_plugin(package)).filter_map(|package| {
-        let manifest = Path::new(package["manifest_path"].as_str()?);
-        Some(Package { name: package["name"].as_str()?.to_owned(), directory: manifest.parent()?.to_owned() })
+        let directory = directory_of(package)?;
+        let (name, beside) = (package["name"].as_str()?.to_owned(), path_dependencies(directory, list));
+        Some(Package { name, directory: directory.to_owned(), beside })
     });
     Ok(found.filter(|package| package.directory.starts_with(&directory)).collect())
 }
@@ -116,6 +119,28 @@ fn metadata(directory: &Path) -> Result<Value, Error> {
     cargo.current_dir(directory).args(["metadata", "--no-deps", "--format-version=1"]);
     serde_json::from_str(&run::output(&mut cargo)?)
         .map_err(|error| Error::Metadata { path: directory.to_owned(), what: error.to_string() })
+}
+
+fn directory_of(package: &Value) -> Option<&Path> {
+    Path::new(package["manifest_path"].as_str()?).parent()
+}
+
+/// The directories of the packages that one depends on by their paths. Of those that are not in the list, theirs are
+/// not known.
+fn path_dependencies(directory: &Path, list: &[Value]) -> Vec<PathBuf> {
+    let (mut found, mut looked) = (vec![directory.to_owned()], 0);
+    while let Some(next) = found.get(looked).cloned() {
+        looked += 1;
+        let package = list.iter().find(|package| directory_of(package) == Some(&next));
+        let dependencies = package.and_then(|package| package["dependencies"].as_array()).into_iter().flatten();
+        for path in dependencies.filter_map(|dependency| dependency["path"].as_str()) {
+            if !found.iter().any(|known| known == Path::new(path)) {
+                found.push(PathBuf::from(path));
+            }
+        }
+    }
+    found.remove(0);
+    found
 }
 
 fn is_plugin(package: &Value) -> bool {

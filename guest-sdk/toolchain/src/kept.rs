@@ -11,7 +11,8 @@ use crate::{Error, embedded};
 pub(crate) struct Kept {
     directory: PathBuf,
     component: PathBuf,
-    inputs: String,
+    /// What there was in the project when the build began.
+    project: String,
 }
 
 impl Kept {
@@ -22,8 +23,8 @@ impl Kept {
         let mut hasher = DefaultHasher::new();
         (recipe, embedded::digest()).hash(&mut hasher);
         hash(project, project, &mut hasher)?;
-        let inputs = format!("{:016x}", hasher.finish());
-        Ok(Self { component: directory.join("plugin.wasm"), directory, inputs })
+        let project = format!("{:016x}", hasher.finish());
+        Ok(Self { component: directory.join("plugin.wasm"), directory, project })
     }
 
     /// Where files of a build go.
@@ -38,13 +39,25 @@ impl Kept {
 
     /// Whether the component is that of the present sources.
     pub(crate) fn is_current(&self) -> bool {
-        self.component.is_file() && fs::read_to_string(self.stamp()).is_ok_and(|inputs| inputs == self.inputs)
+        self.component.is_file() && fs::read_to_string(self.stamp()).is_ok_and(|inputs| inputs == self.inputs())
     }
 
     /// Takes note that the component is that of the sources as they were.
     pub(crate) fn keep(&self) -> Result<(), Error> {
         let stamp = self.stamp();
-        fs::write(&stamp, &self.inputs).map_err(at(&stamp))
+        fs::write(&stamp, self.inputs()).map_err(at(&stamp))
+    }
+
+    /// What there was in the project, and what there is in the files that the last build read, wherever they are: what
+    /// is imported from outside of the project, and what is installed in it.
+    fn inputs(&self) -> String {
+        let read = fs::read(self.directory.join("read.json")).unwrap_or_default();
+        let paths: Vec<PathBuf> = serde_json::from_slice(&read).unwrap_or_default();
+        let mut hasher = DefaultHasher::new();
+        for path in &paths {
+            (path, fs::read(path).ok()).hash(&mut hasher);
+        }
+        format!("{} {:016x}", self.project, hasher.finish())
     }
 
     fn stamp(&self) -> PathBuf {
@@ -79,6 +92,23 @@ fn hash(project: &Path, directory: &Path, hasher: &mut DefaultHasher) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_component_is_current_until_what_it_was_made_of_elsewhere_changes() {
+        let project = std::env::temp_dir().join(format!("sandbus-kept-beside-{}", std::process::id()));
+        let shared = project.join("shared.js");
+        let project = project.join("plugin");
+        embedded::write_file(&shared, "one").unwrap();
+        embedded::write_file(&project.join("src/plugin.js"), "one").unwrap();
+        let kept = || Kept::of(&project, "js-1").unwrap();
+        fs::write(kept().component(), "").unwrap();
+        embedded::write_file(&kept().directory().join("read.json"), &format!("[{shared:?}]")).unwrap();
+        kept().keep().unwrap();
+        assert!(kept().is_current());
+        fs::write(&shared, "two").unwrap();
+        assert!(!kept().is_current());
+        fs::remove_dir_all(project.parent().unwrap()).unwrap();
+    }
 
     #[test]
     fn a_component_is_current_until_a_source_or_the_recipe_changes() {

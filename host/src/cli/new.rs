@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "LANGUAGE", value_enum, default_value_t = Language::Rust)]
     lang: Language,
     /// Handle events of this type, or pattern of types
-    #[arg(long, value_name = "TYPE", value_parser = Pattern::parse)]
+    #[arg(long, value_name = "TYPE", value_parser = event_type)]
     on: Option<Pattern>,
     /// Answer this route, such as "POST /hello"
     #[arg(long, value_name = "ROUTE", value_parser = route)]
@@ -66,14 +66,128 @@ fn name(text: &str) -> Result<String, String> {
     Err("a name begins with a letter and is of at most 64 lower-case letters, digits and `-`".to_owned())
 }
 
+fn event_type(text: &str) -> Result<Pattern, String> {
+    // What every language's handlers take.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*>".contains(&byte);
+    if !text.bytes().all(plain) {
+        return Err("an event type is of words of letters, digits, `-` and `_`, split at dots".to_owned());
+    }
+    Pattern::parse(text).map_err(|error| error.to_string())
+}
+
 fn route(text: &str) -> Result<Handler, String> {
-    match text.split_once(' ') {
-        Some((method, path)) if path.starts_with('/') && !path.contains(['"', '\\', ' ']) => {
-            Ok(Handler::Route(method.to_uppercase(), path.to_owned()))
-        }
-        _ => Err("write a method and a path, such as \"POST /hello\"".to_owned()),
+    let wrong = || "write a method and a path, such as \"POST /hello\"".to_owned();
+    let (method, path) = text.split_once(' ').ok_or_else(wrong)?;
+    let method = method.to_uppercase();
+    if !METHODS.contains(&&*method) || !path.starts_with('/') || path.contains(['"', '\\', ' ']) {
+        return Err(wrong());
+    }
+    if path == EVENTS {
+        return Err(format!("{EVENTS} is the host's own; choose another path"));
+    }
+    Ok(Handler::Route(method, path.to_owned()))
+}
+
+/// Why a name would lead to what does not build or is not loaded.
+fn refusal(name: &str, lang: Language) -> Option<&'static str> {
+    match name {
+        "sandbus" => Some("is what the SDK is called"),
+        "operator" => Some("is what operators' subscriptions are called by"),
+        "events" => Some("would have the host's own route"),
+        _ if matches!(lang, Language::Python) && PYTHONS.contains(&name) => Some("is Python's own"),
+        _ => None,
     }
 }
+
+/// The methods that a route may have.
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+/// Where the host takes events.
+const EVENTS: &str = "/events";
+/// Words that no module of Python may be called by, and modules that the SDK, or what it imports, stands on.
+const PYTHONS: [&str; 82] = [
+    "and",
+    "as",
+    "assert",
+    "async",
+    "await",
+    "break",
+    "class",
+    "continue",
+    "def",
+    "del",
+    "elif",
+    "else",
+    "except",
+    "finally",
+    "for",
+    "from",
+    "global",
+    "if",
+    "import",
+    "in",
+    "is",
+    "lambda",
+    "nonlocal",
+    "not",
+    "or",
+    "pass",
+    "raise",
+    "return",
+    "try",
+    "while",
+    "with",
+    "yield",
+    "abc",
+    "ast",
+    "asyncio",
+    "base64",
+    "calendar",
+    "codecs",
+    "collections",
+    "contextlib",
+    "copy",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "dis",
+    "email",
+    "enum",
+    "fractions",
+    "functools",
+    "hashlib",
+    "heapq",
+    "html",
+    "http",
+    "importlib",
+    "inspect",
+    "io",
+    "itertools",
+    "json",
+    "keyword",
+    "linecache",
+    "locale",
+    "logging",
+    "math",
+    "numbers",
+    "operator",
+    "os",
+    "platform",
+    "random",
+    "re",
+    "socket",
+    "string",
+    "struct",
+    "sys",
+    "threading",
+    "time",
+    "token",
+    "tokenize",
+    "traceback",
+    "types",
+    "typing",
+    "urllib",
+    "uuid",
+];
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { name, lang, on, route, directory } = arguments;
@@ -84,8 +198,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         handlers.push(Handler::Event("user.registered".to_owned()));
         handlers.push(Handler::Route("GET".to_owned(), format!("/{name}")));
     }
-    if name == "sandbus" {
-        bail!("`sandbus` is what the SDK is called; choose another name");
+    if let Some(reason) = refusal(&name, lang) {
+        bail!("`{name}` {reason}; choose another name");
     }
     lang.template().create(&directory, &name, &handlers)?;
     let shown = directory.display();

@@ -1,5 +1,6 @@
 //! `sandbus test`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -26,6 +27,9 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
 }
+
+/// Where a plugin's sources begin.
+const MANIFESTS: [&str; 3] = ["Cargo.toml", "package.json", "pyproject.toml"];
 
 /// A plugin, and where its scenarios are.
 #[derive(Debug)]
@@ -73,16 +77,24 @@ fn play(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
     }
     let alone = subjects.len() == 1;
     let mut outcomes = Vec::new();
+    let mut unplayed = BTreeMap::new();
     for subject in &subjects {
         for file in files(&subject.scenarios)? {
             let script = Script::read(&file)?;
             if !is_for(&script, &subject.name, alone, &file)? {
+                unplayed.entry(file).or_insert(script.plugin);
                 continue;
             }
             let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
             let reports = script.named(&arguments.filter).map(|scenario| check(scenario, &subject.wasm, &folder));
             outcomes.push(Outcome { reports: reports.collect(), file });
         }
+    }
+    unplayed.retain(|file, _| !outcomes.iter().any(|outcome| outcome.file == *file));
+    // Beside a single file there may be those of others.
+    if let Some((file, Some(plugin))) = unplayed.pop_first().filter(|_| !arguments.path.is_file()) {
+        let names: Vec<_> = subjects.iter().map(|subject| subject.name.as_str()).collect();
+        bail!("{} is for plugin `{plugin}`, and there are only {}", file.display(), names.join(", "));
     }
     Ok(outcomes)
 }
@@ -105,8 +117,10 @@ fn subjects(path: &Path) -> anyhow::Result<Vec<Subject>> {
     if path.is_file() {
         return Ok(vec![beside(path.to_owned())]);
     }
+    // Where there are sources, a component that lies beside them may be an old one.
+    let has_sources = MANIFESTS.iter().any(|manifest| path.join(manifest).is_file());
     let found = with_extension(path, &["wasm"])?;
-    if !found.is_empty() {
+    if !found.is_empty() && !has_sources {
         return Ok(found.into_iter().map(beside).collect());
     }
     build(path)
@@ -147,7 +161,9 @@ fn build_crates(path: &Path, packages: &[Package]) -> anyhow::Result<Vec<Subject
         artifact.place(&folder)?;
         let name = artifact.name.replace('_', "-");
         let package = packages.iter().find(|package| package.name.replace('_', "-") == name);
-        let Some(package) = package else { continue };
+        let Some(package) = package else {
+            bail!("`{name}` is the library of no package of that name; leave its name out of [lib]");
+        };
         let wasm = folder.join(format!("{name}.wasm"));
         subjects.push(Subject { name, wasm, scenarios: package.directory.join("tests") });
     }

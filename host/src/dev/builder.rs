@@ -1,6 +1,7 @@
 //! Builds plugins when their sources change, and puts what comes out into the plugin folder, where the
 //! host finds it as it finds any other file.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -63,8 +64,25 @@ impl Builder {
 
     fn directories(&self) -> Vec<PathBuf> {
         let packages = self.crates.iter().flat_map(|crates| &crates.packages);
-        let packages = packages.map(|package| package.directory.clone());
-        packages.chain(self.projects.iter().map(|project| project.directory.clone())).collect()
+        let packages = packages.flat_map(|package| [&package.directory].into_iter().chain(&package.beside));
+        let all: BTreeSet<_> = packages.chain(self.projects.iter().map(|project| &project.directory)).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    /// Takes out of the folder what none of the projects makes: what was renamed, or belongs to others. Only where the
+    /// folder is nobody else's.
+    pub(super) fn clear(&self) -> std::io::Result<()> {
+        let packages = self.crates.iter().flat_map(|crates| &crates.packages).map(|package| &package.name);
+        let names: BTreeSet<_> = packages.chain(self.projects.iter().map(|project| &project.name)).collect();
+        let names: BTreeSet<_> = names.into_iter().map(|name| name.replace('_', "-")).collect();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            if path.extension().is_some_and(|extension| extension == "wasm") && !names.contains(&*stem) {
+                std::fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Builds everything; what is up to date costs nothing. Blocks for as long as it compiles.

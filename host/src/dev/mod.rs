@@ -44,6 +44,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         );
     }
     let home = home(&path, &packages)?;
+    let is_own_folder = overrides.plugins.is_none();
     let folder = overrides.plugins.get_or_insert_with(|| home.join("plugins")).clone();
     overrides.data.get_or_insert_with(|| home.join("data"));
     overrides.log.get_or_insert_with(|| LOG.to_owned());
@@ -56,6 +57,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let builder = tokio::task::spawn_blocking(move || {
         let crates = crates(packages, home.join("build"))?;
         let builder = Builder { crates, projects, folder };
+        if is_own_folder {
+            builder.clear().context("what was built before cannot be cleared away")?;
+        }
         builder.build();
         anyhow::Ok(builder)
     })
