@@ -22,8 +22,6 @@ use crate::threads::Lane;
 const TIME: Duration = Duration::from_millis(1);
 /// After this time it has its turn if it waits for the thread.
 const SHORT_TIME: Duration = Duration::from_micros(250);
-/// As often a thread gives its core away for a moment.
-const YIELD_EVERY: Duration = Duration::from_micros(100);
 
 pub(super) struct Slice {
     pub(super) attempts: Arc<Attempts>,
@@ -132,7 +130,6 @@ impl Slice {
         let batch = generation.batch(&delivery.subscription.name);
         let (mut live, mut in_row): (Option<Live>, u32) = (None, 0);
         hand.begin();
-        let mut yielded = began;
         let ran_out_of_time = loop {
             let started = Instant::now();
             let bus = &*self.attempts.dispatcher.bus;
@@ -148,14 +145,8 @@ impl Slice {
             }
             let Some(InHand { claim, places, .. }) = hand.take() else { return };
             self.attempts.settle_then(claim, places, generation, ran);
-            let now = Instant::now();
-            if !self.has_time(lane, now - began) {
+            if !self.has_time(lane, began.elapsed()) {
                 break true;
-            }
-            if now - yielded >= YIELD_EVERY {
-                // Whoever was woken beside it may be waiting for this core, though another one has nothing to do.
-                std::thread::yield_now();
-                yielded = now;
             }
             let Some((claim, places)) = self.next(generation, &delivery) else { break false };
             delivery = Arc::clone(claim.delivery());
