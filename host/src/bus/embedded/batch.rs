@@ -26,7 +26,7 @@ pub(super) struct Batch {
     pub(super) redefined: Vec<(Arc<Subscription>, Definition)>,
     /// Subscriptions from which nothing is claimed until the batch has come to its end.
     pub(super) frozen: Vec<Arc<Subscription>>,
-    /// Subscriptions whose rows are made ends with the batch, one way or the other.
+    /// Subscriptions that have asked for rows for what waits behind their ordering keys.
     pub(super) holding: Vec<Arc<Subscription>>,
     pub(super) pauses: Vec<(Arc<Subscription>, Pause)>,
     pub(super) deleted: Vec<Arc<Subscription>>,
@@ -144,14 +144,17 @@ impl Batch {
     }
 
     /// The batch has come to its end, one way or the other.
-    pub(super) fn thaw(&mut self) {
+    pub(super) fn thaw(&mut self, is_committed: bool) {
         for subscription in self.frozen.drain(..) {
             subscription.progress().frozen = false;
             subscription.wake.notify_one();
         }
         for subscription in self.holding.drain(..) {
             subscription.progress().holding = false;
-            subscription.wake.notify_one();
+            // What came to nothing, on a full disk, is not to be asked for again at once.
+            if is_committed {
+                subscription.wake.notify_one();
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -330,7 +331,9 @@ impl Progress {
         match () {
             () if self.read.is_some() => Step::Wait(None),
             () if self.wants_log() => Step::Read,
-            () if self.is_behind() && !self.holding => Step::Hold,
+            // If nothing comes of that, nobody says so.
+            () if self.is_behind() && self.holding => Step::Wait(Some(now.after(Duration::from_secs(1)))),
+            () if self.is_behind() => Step::Hold,
             () => Step::Wait(self.next_due),
         }
     }

@@ -113,6 +113,8 @@ impl Feed {
                     if !self.hold().await {
                         std::future::pending::<()>().await;
                     }
+                    // On a full disk nothing comes of it; then it is asked for again.
+                    drop(tokio::time::timeout(Duration::from_secs(1), woken).await);
                 }
                 Step::Wait(until) => {
                     // Once a second at least while something is due later: the clock may be set.

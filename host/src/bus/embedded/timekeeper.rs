@@ -30,6 +30,8 @@ const LOG_LIMIT_PAGES: i64 = 32_768;
 const READERS_TIME: Duration = Duration::from_secs(1);
 /// After this time it is tried again, and after twice as long if it came to nothing: somebody else may read for long.
 const ANEW_EVERY: Duration = Duration::from_secs(5);
+/// But after this time at the latest.
+const LONGEST_PATIENCE: Duration = Duration::from_mins(5);
 /// How often the log's size and age are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -107,7 +109,7 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
                     if let Err(error) = begin_log_anew(&commands, &shared, &store).await {
                         return shared.fail(error.to_string());
                     }
-                    (anew_at, patience) = (Instant::now() + patience, 2 * patience);
+                    (anew_at, patience) = (Instant::now() + patience, (2 * patience).min(LONGEST_PATIENCE));
                     continue;
                 }
             }

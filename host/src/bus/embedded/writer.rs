@@ -118,7 +118,7 @@ impl Writer {
         match self.apply_all(group, asked, &mut batch) {
             Ok(()) => {
                 self.publish_results(&mut batch);
-                batch.thaw();
+                batch.thaw(true);
                 let ended = self.end_replays();
                 batch.reply(&Ok(()));
                 ended
@@ -126,7 +126,7 @@ impl Writer {
             Err(error) => {
                 let refusal =
                     if error.is_disk_full() { CommitError::DiskFull } else { CommitError::Closed(error.to_string()) };
-                batch.thaw();
+                batch.thaw(false);
                 batch.reply(&Err(refusal));
                 if error.is_disk_full() { Ok(()) } else { Err(error) }
             }
