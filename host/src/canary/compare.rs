@@ -122,32 +122,10 @@ fn compare(path: &str, live: Option<&Value>, new: Option<&Value>, found: &mut Ve
 
 /// A value, or the beginning of its JSON.
 fn shown(value: &Value) -> Value {
-    let mut written = Beginning { text: Vec::new(), left: SHOWN_CHARACTERS };
-    match serde_json::to_writer(&mut written, value) {
-        Ok(()) => value.clone(),
-        Err(_) => format!("{}…", String::from_utf8_lossy(&written.text)).into(),
-    }
-}
-
-/// Takes so many bytes and no more.
-struct Beginning {
-    text: Vec<u8>,
-    left: usize,
-}
-
-impl std::io::Write for Beginning {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let taken = bytes.len().min(self.left);
-        if taken == 0 && !bytes.is_empty() {
-            return Err(std::io::ErrorKind::StorageFull.into());
-        }
-        self.text.extend_from_slice(&bytes[..taken]);
-        self.left -= taken;
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => value.clone(),
     }
 }
 

@@ -8,6 +8,8 @@ use sandbus_toolchain::{Handler, Template};
 
 use super::output;
 use crate::pattern::Pattern;
+use crate::plugin::{METHODS, RESERVED};
+use crate::subscription::OPERATOR;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -82,8 +84,8 @@ fn route(text: &str) -> Result<Handler, String> {
     if !METHODS.contains(&&*method) || !path.starts_with('/') || path.contains(['"', '\\', ' ']) {
         return Err(wrong());
     }
-    if path == EVENTS {
-        return Err(format!("{EVENTS} is the host's own; choose another path"));
+    if RESERVED.contains(&path) {
+        return Err(format!("{path} is the host's own; choose another path"));
     }
     Ok(Handler::Route(method, path.to_owned()))
 }
@@ -92,102 +94,19 @@ fn route(text: &str) -> Result<Handler, String> {
 fn refusal(name: &str, lang: Language) -> Option<&'static str> {
     match name {
         "sandbus" => Some("is what the SDK is called"),
-        "operator" => Some("is what operators' subscriptions are called by"),
-        "events" => Some("would have the host's own route"),
-        _ if matches!(lang, Language::Python) && PYTHONS.contains(&name) => Some("is Python's own"),
+        OPERATOR => Some("is what operators' subscriptions are called by"),
+        _ if RESERVED.contains(&&*format!("/{name}")) => Some("would have the host's own route"),
+        _ if matches!(lang, Language::Python) && PYTHONS.split(' ').any(|word| word == name) => Some("is Python's own"),
         _ => None,
     }
 }
 
-/// The methods that a route may have.
-const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-/// Where the host takes events.
-const EVENTS: &str = "/events";
 /// Words that no module of Python may be called by, and modules that the SDK, or what it imports, stands on.
-const PYTHONS: [&str; 82] = [
-    "and",
-    "as",
-    "assert",
-    "async",
-    "await",
-    "break",
-    "class",
-    "continue",
-    "def",
-    "del",
-    "elif",
-    "else",
-    "except",
-    "finally",
-    "for",
-    "from",
-    "global",
-    "if",
-    "import",
-    "in",
-    "is",
-    "lambda",
-    "nonlocal",
-    "not",
-    "or",
-    "pass",
-    "raise",
-    "return",
-    "try",
-    "while",
-    "with",
-    "yield",
-    "abc",
-    "ast",
-    "asyncio",
-    "base64",
-    "calendar",
-    "codecs",
-    "collections",
-    "contextlib",
-    "copy",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "dis",
-    "email",
-    "enum",
-    "fractions",
-    "functools",
-    "hashlib",
-    "heapq",
-    "html",
-    "http",
-    "importlib",
-    "inspect",
-    "io",
-    "itertools",
-    "json",
-    "keyword",
-    "linecache",
-    "locale",
-    "logging",
-    "math",
-    "numbers",
-    "operator",
-    "os",
-    "platform",
-    "random",
-    "re",
-    "socket",
-    "string",
-    "struct",
-    "sys",
-    "threading",
-    "time",
-    "token",
-    "tokenize",
-    "traceback",
-    "types",
-    "typing",
-    "urllib",
-    "uuid",
-];
+const PYTHONS: &str = "and as assert async await break class continue def del elif else except finally for from global if import in \
+    is lambda nonlocal not or pass raise return try while with yield abc ast asyncio base64 calendar codecs \
+    collections contextlib copy dataclasses datetime decimal dis email enum fractions functools hashlib heapq \
+    html http importlib inspect io itertools json keyword linecache locale logging math numbers operator os \
+    platform random re socket string struct sys threading time token tokenize traceback types typing urllib uuid";
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { name, lang, on, route, directory } = arguments;

@@ -73,8 +73,8 @@ impl Builder {
     /// folder is nobody else's.
     pub(super) fn clear(&self) -> std::io::Result<()> {
         let packages = self.crates.iter().flat_map(|crates| &crates.packages).map(|package| &package.name);
-        let names: BTreeSet<_> = packages.chain(self.projects.iter().map(|project| &project.name)).collect();
-        let names: BTreeSet<_> = names.into_iter().map(|name| name.replace('_', "-")).collect();
+        let names = packages.chain(self.projects.iter().map(|project| &project.name));
+        let names: BTreeSet<_> = names.map(|name| name.replace('_', "-")).collect();
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();

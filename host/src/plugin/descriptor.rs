@@ -130,8 +130,9 @@ pub enum Invalid {
 }
 
 /// Paths of the host's own on the ingress.
-const RESERVED: [&str; 1] = ["/events"];
-pub(super) const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+pub(crate) const RESERVED: [&str; 1] = ["/events"];
+/// The methods that a route may have.
+pub(crate) const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 /// How many of each thing a plugin may declare.
 const COUNT_LIMIT: usize = 256;
 const TEXT_LIMIT: usize = 1_024;

@@ -37,6 +37,7 @@ pub use archive::{Kept, Pin};
 pub(crate) use compile::as_component;
 pub use compile::{CompileError, Digest};
 pub use descriptor::{ConfigKey, Descriptor, Invalid, Route, Subscription};
+pub(crate) use descriptor::{METHODS, RESERVED};
 pub use engine::{EngineConfig, EngineError, settings as engine_settings};
 pub(crate) use generation::CONNECTION_HEADERS;
 pub use generation::{Answered, Call, Generation, Handled, NativeHandler, Rehearsed, Request, Response};

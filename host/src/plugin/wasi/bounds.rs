@@ -2,9 +2,9 @@
 //! handle, of which there is a number.
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource};
-use wasmtime_wasi_http::WasiHttpView as _;
+use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Resource};
 use wasmtime_wasi_http::p2::bindings::http::types::{HostOutgoingRequest as _, Method, OutgoingRequest, Scheme};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView as _};
 
 use crate::plugin::imports::Invocation;
 
@@ -22,51 +22,54 @@ const AUTHORITY_BYTES: usize = 512;
 /// The longest path with its query, in bytes.
 pub(in crate::plugin) const PATH_BYTES: usize = 8 << 10;
 
-type Context<'a> = StoreContextMut<'a, Invocation>;
 type Request = Resource<OutgoingRequest>;
 /// Whether it was taken, as the standard answers.
-type Taken = wasmtime::Result<(Result<(), ()>,)>;
+type Taken = Result<(), ()>;
 
 /// Links the texts of a request over those of any length. One that is too long is refused as a malformed one is.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
-    types.func_wrap(
-        "[method]outgoing-request.set-method",
-        |mut store: Context<'_>, (request, method): (Request, Method)| -> Taken {
-            if matches!(&method, Method::Other(name) if name.len() > NAME_BYTES) {
-                return Ok((Err(()),));
-            }
-            Ok((store.data_mut().http().set_method(request, method)?,))
-        },
+    bound(
+        &mut types,
+        "set-method",
+        |method: &Method| !matches!(method, Method::Other(name) if name.len() > NAME_BYTES),
+        |view, request, method| view.set_method(request, method),
     )?;
-    types.func_wrap(
-        "[method]outgoing-request.set-scheme",
-        |mut store: Context<'_>, (request, scheme): (Request, Option<Scheme>)| -> Taken {
-            if matches!(&scheme, Some(Scheme::Other(name)) if name.len() > NAME_BYTES) {
-                return Ok((Err(()),));
-            }
-            Ok((store.data_mut().http().set_scheme(request, scheme)?,))
-        },
+    bound(
+        &mut types,
+        "set-scheme",
+        |scheme: &Option<Scheme>| !matches!(scheme, Some(Scheme::Other(name)) if name.len() > NAME_BYTES),
+        |view, request, scheme| view.set_scheme(request, scheme),
     )?;
-    types.func_wrap(
-        "[method]outgoing-request.set-authority",
-        |mut store: Context<'_>, (request, authority): (Request, Option<String>)| -> Taken {
-            if authority.as_ref().is_some_and(|text| text.len() > AUTHORITY_BYTES) {
-                return Ok((Err(()),));
-            }
-            Ok((store.data_mut().http().set_authority(request, authority)?,))
-        },
+    bound(
+        &mut types,
+        "set-authority",
+        |authority: &Option<String>| authority.as_ref().is_none_or(|text| text.len() <= AUTHORITY_BYTES),
+        |view, request, authority| view.set_authority(request, authority),
     )?;
-    types.func_wrap(
-        "[method]outgoing-request.set-path-with-query",
-        |mut store: Context<'_>, (request, path): (Request, Option<String>)| -> Taken {
-            if path.as_ref().is_some_and(|text| text.len() > PATH_BYTES) {
-                return Ok((Err(()),));
-            }
-            Ok((store.data_mut().http().set_path_with_query(request, path)?,))
-        },
+    bound(
+        &mut types,
+        "set-path-with-query",
+        |path: &Option<String>| path.as_ref().is_none_or(|text| text.len() <= PATH_BYTES),
+        |view, request, path| view.set_path_with_query(request, path),
     )?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+/// Links a method of an outgoing request that takes what fits, as the standard's implementation does.
+fn bound<T: ComponentType + Lift + 'static>(
+    types: &mut LinkerInstance<'_, Invocation>,
+    method: &str,
+    fits: fn(&T) -> bool,
+    set: fn(&mut WasiHttpCtxView<'_>, Request, T) -> wasmtime::Result<Taken>,
+) -> wasmtime::Result<()> {
+    types.func_wrap(
+        &format!("[method]outgoing-request.{method}"),
+        move |mut store: StoreContextMut<'_, Invocation>, (request, value): (Request, T)| {
+            let taken = if fits(&value) { set(&mut store.data_mut().http(), request, value)? } else { Err(()) };
+            Ok((taken,))
+        },
+    )
 }

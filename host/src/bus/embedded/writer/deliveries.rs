@@ -26,15 +26,15 @@ impl Writer {
             let claimed = progress.claimed.get(&position).filter(|_| !gone).cloned();
             (claimed.ok_or(CommitError::NotOpen)?, Arc::clone(&progress.definition))
         };
+        // Before its effects: new rules that they make for its own subscription find it done.
+        batch.note_fresh(&subscription, &delivery);
         let settled = match outcome {
             Outcome::Ack => {
-                if let Some((plugin, effects)) = effects {
-                    // New rules that it makes for its own subscription find it done.
-                    batch.note_fresh(&subscription, &delivery);
-                    if let Err(refused) = self.apply_effects(&plugin, effects, batch) {
-                        batch.forget_fresh(&subscription, position);
-                        return Err(refused);
-                    }
+                if let Some((plugin, effects)) = effects
+                    && let Err(refused) = self.apply_effects(&plugin, effects, batch)
+                {
+                    batch.forget_fresh(&subscription, position);
+                    return Err(refused);
                 }
                 if delivery.has_row {
                     self.delete_row(subscription.number, position, batch)?;
@@ -49,7 +49,6 @@ impl Writer {
                 self.fail(&subscription, &delivery, failure, Next::DeadLetter, digest, batch)?
             }
         };
-        batch.note_fresh(&subscription, &delivery);
         batch.is_settled.insert((subscription.number, position));
         batch.settled.push((subscription, position, settled));
         Ok(settled)

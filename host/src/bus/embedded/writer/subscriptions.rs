@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::super::batch::{Batch, CursorMove, Refused};
-use super::super::progress::{HELD, PAGE, Pause, Progress, ReplayOf, Subscription};
-use super::super::rows::{self, PendingRow};
+use super::super::batch::{Batch, Refused};
+use super::super::progress::{PAGE, Pause, Progress, ReplayOf, Subscription};
+use super::super::rows;
 use super::super::{count_taken, load_keys};
 use super::Writer;
 use crate::bus::{CommitError, Replay, StoreError};
@@ -105,21 +105,7 @@ impl Writer {
         if present.selects_like(definition) {
             return Ok(());
         }
-        for hole in &holes {
-            let row = PendingRow {
-                subscription: one.number,
-                position: hole.delivery.logged.position,
-                key: hole.delivery.key.as_deref(),
-                attempts: hole.delivery.attempts,
-                // Keys that are found anew find out anew whose turn it is.
-                due: if hole.held && present.ordering_key == definition.ordering_key { HELD } else { Timestamp(0) },
-                replayed: hole.delivery.replayed,
-                history: &[],
-            };
-            rows::put_pending(&self.connection, &row)?;
-        }
-        rows::move_cursor(&self.connection, one.number, offered)?;
-        batch.moves.push(CursorMove { subscription: Arc::clone(one), cursor: offered, holes });
+        self.move_cursor(Arc::clone(one), offered, holes, batch)?;
         if present.ordering_key != definition.ordering_key {
             self.rekey(one.number, definition)?;
         }
