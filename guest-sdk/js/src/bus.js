@@ -1,6 +1,7 @@
 // Publishing and subscribing.
 
 import { milliseconds } from "./duration.js";
+import { bytes, identifier, optionalText } from "./fit.js";
 import { host } from "./host.js";
 import { SHARED, known, shared } from "./rules.js";
 import { encode, encodeJson, isJson } from "./text.js";
@@ -16,43 +17,58 @@ export function publishMany(events) {
 }
 
 export function cancel(id) {
-  host().cancel(id);
+  host().cancel(identifier(id, "the id of an event"));
 }
 
 export function reply(id, pattern, timeout = "5s") {
-  host().reply(id, pattern, milliseconds(timeout, "timeout"));
+  identifier(id, "the id of an event");
+  host().reply(id, identifier(pattern, "the pattern of a reply"), milliseconds(timeout, "timeout"));
   return { status: 200 };
 }
 
 export function subscribe(subscription) {
   known(subscription, ["name", "pattern", "to", ...SHARED], "subscribe");
-  const { name, pattern, to } = subscription;
+  const { to } = subscription;
+  const name = identifier(subscription.name, "the name of a subscription");
+  const pattern = identifier(subscription.pattern, `the pattern of subscription ${name}`);
   host().subscribe({ name, pattern, target: target(to, name), ...shared(subscription, `subscription ${name}`) });
 }
 
 export function unsubscribe(name) {
-  host().unsubscribe(name);
+  host().unsubscribe(identifier(name, "the name of a subscription"));
 }
 
 /** An event as the contract has it. */
 function message(type, data, options) {
+  identifier(type, "the type of an event");
   known(options, MESSAGE, `publish ${type}`);
-  const [datacontenttype, bytes] = payload(type, data, options.contentType);
+  const contentType = optionalText(options.contentType, `publish ${type}: contentType`) ?? undefined;
+  const [datacontenttype, payload] = encoded(type, data, contentType);
   return {
     type,
-    subject: options.subject ?? null,
+    subject: optionalText(options.subject, `publish ${type}: subject`),
     datacontenttype,
-    dataschema: options.schema ?? null,
-    extensions: Object.entries(options.extensions ?? {}),
-    data: bytes,
+    dataschema: optionalText(options.schema, `publish ${type}: schema`),
+    extensions: Object.entries(options.extensions ?? {}).map(([name, value]) => extension(type, name, value)),
+    data: payload,
     due: due(options),
   };
 }
 
+/** An extension attribute. Numbers and booleans have the form that CloudEvents gives them (1.0.2, section 3.1). */
+function extension(type, name, value) {
+  const what = `publish ${type}: the extension \`${name}\``;
+  identifier(name, `publish ${type}: the name of an extension`);
+  const text = optionalText(typeof value === "number" || typeof value === "boolean" ? String(value) : value, what);
+  if (text === null) throw new TypeError(`${what} has no value`);
+  return [name, text];
+}
+
 /** Bytes go as they are, texts of other media types in UTF-8, and everything else as JSON. */
-function payload(type, data, contentType) {
+function encoded(type, data, contentType) {
   if (data === undefined) return [contentType ?? null, null];
-  if (data instanceof Uint8Array) return [contentType ?? "application/octet-stream", data];
+  if (ArrayBuffer.isView(data) || data instanceof ArrayBuffer)
+    return [contentType ?? "application/octet-stream", bytes(data, `the data of ${type}`)];
   if (typeof data === "string" && contentType !== undefined && !isJson(contentType)) return [contentType, encode(data)];
   return [contentType ?? "application/json", encodeJson(data, `the data of ${type}`)];
 }
@@ -60,14 +76,16 @@ function payload(type, data, contentType) {
 function due({ delay, at }) {
   if (delay !== undefined && at !== undefined) throw new TypeError("publish: choose `delay` or `at`");
   if (delay !== undefined) return { tag: "after-ms", val: milliseconds(delay, "delay") };
-  if (at !== undefined) return { tag: "at", val: at instanceof Date ? at.toISOString() : at };
+  if (at !== undefined) return { tag: "at", val: at instanceof Date ? at.toISOString() : identifier(at, "at") };
   return { tag: "now" };
 }
 
 function target(to, name) {
-  if (typeof to?.plugin === "string") return { tag: "plugin", val: to.plugin };
+  const what = `subscription ${name}: to`;
+  if (typeof to?.plugin === "string") return { tag: "plugin", val: identifier(to.plugin, what) };
   if (typeof to?.webhook === "string") {
-    return { tag: "webhook", val: { url: to.webhook, secret: to.secret ?? null, handshake: to.handshake ?? false } };
+    const secret = optionalText(to.secret, `subscription ${name}: secret`);
+    return { tag: "webhook", val: { url: identifier(to.webhook, what), secret, handshake: Boolean(to.handshake) } };
   }
   throw new TypeError(`subscription ${name} goes to nobody: add \`to: { plugin }\` or \`to: { webhook }\``);
 }

@@ -11,11 +11,12 @@
  * A request is no part of the transaction that a delivery is: one that fails after it, and is tried again, sends it
  * again. Give what you send the event's id, so that its receiver can tell.
  */
-import type { Duration } from "./index.js";
+import type { Duration, HeadersToSend } from "./index.js";
 
 /** A request besides its method and address, with one of `json`, `text` and `body`. */
 export interface RequestOptions {
-  headers?: Record<string, string>;
+  /** A list of values is as many headers. */
+  headers?: HeadersToSend;
   json?: unknown;
   text?: string;
   body?: Uint8Array;
@@ -26,7 +27,7 @@ export interface RequestOptions {
 /** What a request is answered. */
 export interface Answer {
   readonly status: number;
-  /** By names in lower case. */
+  /** By names in lower case; the values of one that comes more than once are joined. */
   readonly headers: Record<string, string>;
   readonly body: Uint8Array;
   /** Whether the status is from 200 to 299. */
@@ -34,6 +35,8 @@ export interface Answer {
   /** The answer itself, if its status is from 200 to 299; else it throws a `SendError`. */
   success(): this;
   header(name: string): string | undefined;
+  /** The values of a header, one for each time that it comes, such as of `set-cookie`. */
+  headerValues(name: string): string[];
   text(): string;
   json<T = any>(): T;
 }

@@ -1,9 +1,11 @@
 // Requests to other services. The host sends them, to hosts that the operator grants in the plugin's sidecar.
 
 import { milliseconds } from "./duration.js";
+import { identifier } from "./fit.js";
 import { SendError } from "./failure.js";
 import { host } from "./host.js";
-import { content, lists } from "./http.js";
+import { fields, joined, values } from "./headers.js";
+import { content } from "./http.js";
 import { decode, decodeJson } from "./text.js";
 import { known } from "./rules.js";
 
@@ -15,11 +17,17 @@ const OPTIONS = ["headers", "json", "text", "body", "timeout"];
 export function send(method, url, options = {}) {
   known(options, OPTIONS, `${method} ${url}`);
   const [mediaType, body] = content(options);
-  const headers = Object.entries(options.headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]);
+  const headers = fields(options.headers);
   if (mediaType !== null && !headers.some(([name]) => name === "content-type"))
     headers.push(["content-type", mediaType]);
   const timeoutMs = milliseconds(options.timeout, "timeout");
-  const request = { method: method.toUpperCase(), url: String(url), headers, body, timeoutMs };
+  const request = {
+    method: identifier(method, "the method of a request").toUpperCase(),
+    url: identifier(String(url), "the address of a request"),
+    headers,
+    body,
+    timeoutMs,
+  };
   return new Answer(host().send(request));
 }
 
@@ -50,9 +58,13 @@ const EXCERPT = 200;
 
 /** What a request is answered. */
 export class Answer {
+  /** The headers as they came. */
+  #received;
+
   constructor({ status, headers, body }) {
     this.status = status;
-    this.headers = lists(headers);
+    this.#received = headers;
+    this.headers = joined(headers);
     this.body = body;
   }
 
@@ -74,6 +86,10 @@ export class Answer {
 
   header(name) {
     return this.headers[name.toLowerCase()];
+  }
+
+  headerValues(name) {
+    return values(this.#received, name);
   }
 
   text() {

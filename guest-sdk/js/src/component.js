@@ -10,6 +10,7 @@ import * as logging from "wasi:logging/logging@0.1.0-draft";
 import * as random from "wasi:random/random@0.2.0";
 
 import "./globals.js";
+import { begin } from "./chance.js";
 import { BusError } from "./failure.js";
 import { install, thrownBy } from "./host.js";
 
@@ -18,9 +19,14 @@ export function component(plugin) {
   install(host);
   return {
     descriptor: { describe: () => plugin.describe() },
-    eventHandler: { handle: (delivery) => plugin.deliver(delivery) },
-    httpHandler: { handle: (request) => plugin.answer(request) },
+    eventHandler: { handle: (delivery) => invoked(() => plugin.deliver(delivery)) },
+    httpHandler: { handle: (request) => invoked(() => plugin.answer(request)) },
   };
+}
+
+function invoked(call) {
+  begin();
+  return call();
 }
 
 // Numbers of 64 bits are numbers on QuickJS, and BigInts on StarlingMonkey.

@@ -1,5 +1,7 @@
 // Lengths of time, as options give them: milliseconds, or a text such as "500ms", "5s", "2m", "1h", "7d".
 
+import { EXACT } from "./fit.js";
+
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** A length of time in whole milliseconds; null if none is given. */
@@ -11,7 +13,9 @@ export function milliseconds(length, what) {
       `${what}: ${JSON.stringify(length)} is no length of time; write milliseconds or a text such as "5s"`,
     );
   }
-  return Math.round(value);
+  const whole = Math.round(value);
+  if (whole > EXACT) throw new TypeError(`${what}: ${JSON.stringify(length)} is too long`);
+  return whole;
 }
 
 function parse(text) {

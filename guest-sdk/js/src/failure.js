@@ -62,14 +62,35 @@ export function failure(thrown) {
   return { tag: "retry", val: { delayMs: null, reason: describe(thrown) } };
 }
 
+/**
+ * What kind of failure it is, where the handler has not said it itself: a mistake in the handler, or a request to another
+ * service that has no answer, or not one that was wanted.
+ */
+export function kind(thrown) {
+  if (thrown instanceof Retry || thrown instanceof Reject || thrown instanceof BusError) return null;
+  return thrown instanceof SendError ? "request" : "exception";
+}
+
+/** How many causes of an error are told. */
+const CAUSES = 8;
+
 /** What was thrown, with its causes and where it comes from. */
 export function describe(thrown) {
-  if (!(thrown instanceof Error)) return `uncaught: ${typeof thrown === "string" ? thrown : JSON.stringify(thrown)}`;
+  if (!(thrown instanceof Error)) return `uncaught: ${shown(thrown)}`;
   const lines = [];
-  for (let error = thrown; error instanceof Error; error = error.cause) {
+  for (let error = thrown, told = 0; error instanceof Error && told < CAUSES; error = error.cause, told++) {
     lines.push(`${lines.length === 0 ? "uncaught " : "caused by "}${error.name}: ${error.message}`, ...frames(error));
   }
   return lines.join("\n");
+}
+
+function shown(thrown) {
+  if (typeof thrown === "string") return thrown;
+  try {
+    return JSON.stringify(thrown) ?? String(thrown);
+  } catch {
+    return String(thrown);
+  }
 }
 
 /** How many lines of a stack are worth their place in a reason. */

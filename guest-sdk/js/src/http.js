@@ -1,18 +1,24 @@
 // HTTP routes: what a handler takes, and what it answers.
 
 import { Reject, Retry, describe } from "./failure.js";
+import { bytes, carried, whole } from "./fit.js";
+import { fields, joined, values } from "./headers.js";
 import { error as logError } from "./log.js";
 import { decode, encode, encodeJson, isJson } from "./text.js";
 
 /** A request on one of the plugin's routes. */
 export class Request {
+  /** The headers as they came. */
+  #received;
+
   constructor({ method, route, path, params, query, headers, body }) {
     this.method = method;
     this.route = route;
     this.path = path;
     this.params = Object.fromEntries(params);
     this.queryString = query ?? "";
-    this.headers = lists(headers);
+    this.#received = headers;
+    this.headers = joined(headers);
     this.body = body;
   }
 
@@ -32,6 +38,10 @@ export class Request {
     return this.headers[name.toLowerCase()];
   }
 
+  headerValues(name) {
+    return values(this.#received, name);
+  }
+
   text() {
     return decode(this.body);
   }
@@ -47,13 +57,6 @@ export class Request {
   }
 }
 
-/** Headers by their names; the values of one that comes twice are joined, as HTTP has it. */
-export function lists(headers) {
-  const joined = {};
-  for (const [name, value] of headers) joined[name] = Object.hasOwn(joined, name) ? `${joined[name]}, ${value}` : value;
-  return joined;
-}
-
 function decodeForm(text) {
   try {
     return decodeURIComponent(text.replaceAll("+", " "));
@@ -67,7 +70,7 @@ export class Problem extends Error {
   constructor(status, detail, { code } = {}) {
     super(String(detail));
     this.name = "Problem";
-    this.status = status;
+    this.status = whole(status, "the status of a problem", 200, 599);
     this.code = code;
   }
 
@@ -88,23 +91,23 @@ export function response(answer) {
       `a route answers with ${ANSWER.join(", ")}, and this one with ${unknown.join(", ")}; wrap a value in { json }`,
     );
   }
-  const headers = Object.entries(answer.headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)]);
+  const headers = fields(answer.headers);
   const [mediaType, body] = content(answer);
   if (mediaType !== null && !headers.some(([name]) => name === "content-type"))
     headers.push(["content-type", mediaType]);
-  return { status: answer.status ?? 200, headers, body };
+  return { status: whole(answer.status ?? 200, "the status of a response", 200, 599), headers, body };
 }
 
 /** A body, and its media type where it is known. */
 export function content({ json, text, body }) {
   if (json !== undefined) return ["application/json", encodeJson(json, "the body")];
-  if (text !== undefined) return ["text/plain; charset=utf-8", encode(text)];
-  return [null, body ?? new Uint8Array()];
+  if (text !== undefined) return ["text/plain; charset=utf-8", encode(String(text))];
+  return [null, body === undefined || body === null ? new Uint8Array() : bytes(body, "the body")];
 }
 
 /** What a handler threw, as the response that it means. */
 export function refusal(thrown) {
-  const problem = asProblem(thrown);
+  const problem = carried(asProblem(thrown).toJSON());
   const body = encodeJson(problem, "the problem");
   return { status: problem.status, headers: [["content-type", "application/problem+json"]], body };
 }

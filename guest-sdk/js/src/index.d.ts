@@ -58,7 +58,7 @@ export interface RetryPolicy {
   /** How much of each delay is left to chance, from 0 to 1. */
   jitter?: number;
   /** Causes of failure after which there is no other attempt. */
-  permanent?: ("trap" | "timeout" | "out-of-memory" | "webhook" | "retry")[];
+  permanent?: ("trap" | "timeout" | "out-of-memory" | "webhook" | "retry" | "exception" | "request")[];
 }
 
 /** What declared subscriptions and those made at run time have in common. */
@@ -82,9 +82,91 @@ export interface SubscriptionOptions extends SubscriptionRules {
   name?: string;
   /** How many deliveries may wait before publishers are told to come back later. */
   maxBacklog?: number;
+  /**
+   * What the event's data must be: data that does not fit makes the delivery a dead letter at once, and never reaches the
+   * handler. A Standard Schema (zod, valibot, arktype), which may also change the data, or a JSON Schema. The handler's
+   * data has the schema's type.
+   */
+  schema?: StandardSchema | JsonSchema;
   /** How long one invocation may run. */
   timeout?: Duration;
 }
+
+/** A schema of a library that implements Standard Schema: https://standardschema.dev. It must answer at once. */
+export interface StandardSchema<Input = unknown, Output = Input> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+  };
+}
+
+type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | {
+      readonly issues: readonly {
+        readonly message: string;
+        readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+      }[];
+    };
+
+/**
+ * A JSON Schema of draft 2020-12, with references within itself (`#/$defs/…`). Keywords that are not supported, such as
+ * `unevaluatedProperties`, are refused where the handler is declared. `format` is an annotation.
+ */
+export type JsonSchema = boolean | JsonSchemaObject;
+
+export interface JsonSchemaObject {
+  readonly type?: JsonType | readonly JsonType[];
+  readonly properties?: { readonly [name: string]: JsonSchema };
+  readonly required?: readonly string[];
+  readonly items?: JsonSchema;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly [keyword: string]: unknown;
+}
+
+type JsonType = "string" | "number" | "integer" | "boolean" | "null" | "object" | "array";
+
+/** The type of data that fits a schema. Of a JSON Schema, what its common keywords say; `any` where they say nothing. */
+export type Infer<Schema> = Schema extends { readonly "~standard": { readonly types?: infer Types } }
+  ? NonNullable<Types> extends { readonly output: infer Output }
+    ? Output
+    : any
+  : Schema extends { readonly const: infer Value }
+    ? Value
+    : Schema extends { readonly enum: readonly (infer Value)[] }
+      ? Value
+      : Schema extends { readonly type: readonly (infer Type)[] }
+        ? Type extends JsonType
+          ? OfType<Type, Schema>
+          : any
+        : Schema extends { readonly type: infer Type extends JsonType }
+          ? OfType<Type, Schema>
+          : any;
+
+type OfType<Type extends JsonType, Schema> = Type extends "string"
+  ? string
+  : Type extends "number" | "integer"
+    ? number
+    : Type extends "boolean"
+      ? boolean
+      : Type extends "null"
+        ? null
+        : Type extends "array"
+          ? Schema extends { readonly items: infer Items }
+            ? Infer<Items>[]
+            : any[]
+          : Schema extends { readonly properties: infer Properties }
+            ? WithProperties<Properties, Schema extends { readonly required: readonly (infer Name)[] } ? Name : never>
+            : Record<string, any>;
+
+type WithProperties<Properties, Required> = {
+  [Name in keyof Properties as Name extends Required ? Name : never]: Infer<Properties[Name]>;
+} & {
+  [Name in keyof Properties as Name extends Required ? never : Name]?: Infer<Properties[Name]>;
+};
 
 export interface ScheduleOptions {
   /** An IANA name, such as "Europe/Vienna"; UTC by default. */
@@ -151,20 +233,30 @@ export interface Request<Route extends string = string> {
   /** The query's parameters, decoded. Of one that is given twice the first counts. */
   readonly query: Record<string, string>;
   readonly queryString: string;
-  /** By names in lower case. */
+  /** By names in lower case; the values of one that comes more than once are joined. */
   readonly headers: Record<string, string>;
   readonly body: Uint8Array;
   header(name: string): string | undefined;
+  /** The values of a header, one for each time that it comes. */
+  headerValues(name: string): string[];
   text(): string;
   /** The body, read as JSON. What is none is answered with 415 or 422. */
   json<T = any>(): T;
 }
 
+/**
+ * Headers to send. A list of values is as many headers, as two cookies need: `{ "set-cookie": ["a=1", "b=2"] }`. Pairs
+ * do as well.
+ */
+export type HeadersToSend =
+  Record<string, HeaderValue | readonly HeaderValue[] | undefined> | Iterable<readonly [string, HeaderValue]>;
+export type HeaderValue = string | number | boolean;
+
 /** A response: status 200 unless it says otherwise. Nothing at all is answered with 204. */
 export interface Response {
   /** 200 to 599. */
   status?: number;
-  headers?: Record<string, string>;
+  headers?: HeadersToSend;
   json?: unknown;
   text?: string;
   body?: Uint8Array;
@@ -177,6 +269,11 @@ export interface Response {
 export declare class Plugin {
   /** Handles the events of a type, or of all types that a pattern takes (`user.*`, `order.>`). */
   on<T = any>(pattern: string, handler: (data: T, event: Event) => void): this;
+  on<const Schema extends StandardSchema | JsonSchema>(
+    pattern: string,
+    options: SubscriptionOptions & { schema: Schema },
+    handler: (data: Infer<Schema>, event: Event) => void,
+  ): this;
   on<T = any>(pattern: string, options: SubscriptionOptions, handler: (data: T, event: Event) => void): this;
 
   /** Runs a handler at the times of a cron expression. */
@@ -192,7 +289,7 @@ export declare function plugin(options?: PluginOptions): Plugin;
 /** An event to publish, besides its type and data. */
 export interface MessageOptions {
   subject?: string;
-  extensions?: Record<string, string>;
+  extensions?: Record<string, string | number | boolean>;
   /** Lets the event enter the log only so much later. */
   delay?: Duration;
   /** Lets the event enter the log only at a time. */
@@ -233,9 +330,14 @@ export declare function subscribe(subscription: RuntimeSubscription): void;
 /** Removes a subscription that this plugin made. One that doesn't exist is no error. */
 export declare function unsubscribe(name: string): void;
 
-/** The time of day. */
+/**
+ * The time of day. `Date.now()` tells it as well, in a handler. What a module computes while it is loaded, such as
+ * `const started = Date.now()` or `const id = Math.random()`, is computed once, when the component is built, and is the
+ * same in every instance.
+ */
 export declare function now(): Date;
 
+/** So many bytes that nobody can foretell. `Math.random()` in a handler is seeded from them for each invocation. */
 export declare function randomBytes(count: number): Uint8Array;
 
 /** The plugin's configuration. */
@@ -262,13 +364,13 @@ export declare const state: {
   setBytes(key: string, bytes: Uint8Array): void;
   delete(key: string): void;
   exists(key: string): boolean;
-  /** Adds to a number that begins at zero, and returns the sum. Additions of concurrent invocations merge. */
+  /** Adds to a number that begins at zero, and returns the sum; beyond 2^53 it throws, and never rounds. Additions of concurrent invocations merge. */
   increment(key: string, delta?: number): number;
   /** All keys that begin with a prefix, in ascending order. */
   keys(prefix?: string): string[];
 };
 
-/** Thrown by a handler, the delivery is tried again: `throw retry("the mail server is away", { delay: "1m" })`. */
+/** Thrown by a handler, the delivery is tried again, with the cause `retry`: `throw retry("the mail server is away", { delay: "1m" })`. */
 export declare class Retry extends Error {
   constructor(reason: string, options?: { delay?: Duration });
 }

@@ -1,5 +1,6 @@
 // Log lines. The host adds the plugin's name, the event's id and the attempt.
 
+import { wellFormed } from "./fit.js";
 import { host, isThere } from "./host.js";
 
 export const trace = (...values) => line("trace", values);
@@ -11,11 +12,6 @@ export const error = (...values) => line("error", values);
 function line(level, values) {
   // A module may log while it is loaded, which is when a component is built.
   if (isThere()) host().log(level, "", wellFormed(values.map(show).join(" ")));
-}
-
-/** A text without halves of characters, which no host takes. */
-function wellFormed(text) {
-  return text.replaceAll(/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g, "\uFFFD");
 }
 
 function show(value) {

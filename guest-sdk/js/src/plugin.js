@@ -1,14 +1,17 @@
 // A plugin: what it declares becomes its descriptor, and what the host calls goes to the handler it is for.
 
 import { Event } from "./event.js";
-import { failure, reject } from "./failure.js";
+import { failure, kind, reject } from "./failure.js";
+import { EXACT, carried, identifier, optionalText, optionalWhole } from "./fit.js";
+import { host } from "./host.js";
 import { Problem, Request, refusal, response } from "./http.js";
 import { milliseconds } from "./duration.js";
-import { SHARED, known, matches, shared } from "./rules.js";
+import { SHARED, known, matches, oneOf, shared } from "./rules.js";
+import { fitting } from "./schema.js";
 import { encodeJson } from "./text.js";
 
 const PLUGIN = ["name", "version", "description", "publishes", "subscribes", "config"];
-const SUBSCRIPTION = ["name", "maxBacklog", "timeout", ...SHARED];
+const SUBSCRIPTION = ["name", "schema", "maxBacklog", "timeout", ...SHARED];
 const SCHEDULE = ["timezone", "missed", "timeout", "retry", "data"];
 
 export function plugin(options = {}) {
@@ -29,9 +32,11 @@ export class Plugin {
   }
 
   on(pattern, ...rest) {
+    identifier(pattern, "on: the pattern");
     const [options, handler] = optionsAndHandler(rest, `on ${pattern}`);
     known(options, SUBSCRIPTION, `on ${pattern}`);
-    const call = (event) => handled(handler(event.payload(), event));
+    const fit = fitting(options.schema, `on ${pattern}`);
+    const call = (event) => handled(handler(fit(event.payload()), event));
     this.#subscribe(options.name ?? named(pattern), () => pattern, options, call);
     return this;
   }
@@ -65,6 +70,10 @@ export class Plugin {
 
   /** What the plugin says about itself, as the contract has it. */
   describe() {
+    return carried(this.#described());
+  }
+
+  #described() {
     const { publishes = [], subscribes = [], config = {} } = this.#options;
     return {
       name: this.name,
@@ -84,7 +93,9 @@ export class Plugin {
     try {
       this.#handlerOf(delivery)(new Event(delivery));
     } catch (thrown) {
-      throw failure(thrown);
+      const failed = kind(thrown);
+      if (failed !== null) host().failed?.(failed);
+      throw carried(failure(thrown));
     }
   }
 
@@ -137,8 +148,8 @@ export class Plugin {
     return {
       name,
       cron,
-      timezone: timezone ?? null,
-      missed: missed ?? null,
+      timezone: optionalText(timezone, `schedule ${name}: timezone`),
+      missed: oneOf(missed, `schedule ${name}: missed`, ["run-once", "skip", "catch-up"]),
       type: this.#scheduleType(name),
       datacontenttype: data === undefined ? null : "application/json",
       data: data === undefined ? null : encodeJson(data, `the data of schedule ${name}`),
@@ -180,7 +191,7 @@ function subscription(name, pattern, options) {
     name,
     pattern,
     ...shared(options, `subscription ${name}`),
-    maxBacklog: options.maxBacklog ?? null,
+    maxBacklog: optionalWhole(options.maxBacklog, `subscription ${name}: maxBacklog`, 0, EXACT),
     timeoutMs: milliseconds(options.timeout, `subscription ${name}: timeout`),
   };
 }
@@ -188,5 +199,6 @@ function subscription(name, pattern, options) {
 /** A default alone, or `{ default, description }`; null for a key without a default. */
 function configKey(name, value) {
   const { default: fallback, description } = value !== null && typeof value === "object" ? value : { default: value };
-  return { name, default: fallback ?? null, description: description ?? null };
+  const what = `the configuration's key \`${name}\``;
+  return { name, default: optionalText(fallback, what), description: optionalText(description, what) };
 }

@@ -2,6 +2,8 @@
 // unknown is an error, since a misspelt one would otherwise do nothing without a word.
 
 import { milliseconds } from "./duration.js";
+import { EXACT, U32, identifier, optionalText, optionalWhole, whole } from "./fit.js";
+import { jsonText } from "./text.js";
 
 /** Refuses options that are none. */
 export function known(options, names, what) {
@@ -17,11 +19,11 @@ export const SHARED = ["filters", "start", "concurrency", "orderingKey", "deadLe
 /** What declared subscriptions and those made at run time have in common, as the contract has it. */
 export function shared(options, what) {
   return {
-    filters: options.filters === undefined ? null : JSON.stringify(options.filters),
+    filters: options.filters === undefined ? null : jsonText(options.filters, `${what}: filters`),
     start: start(options.start, what),
-    concurrency: options.concurrency ?? null,
-    orderingKey: options.orderingKey ?? null,
-    deadLetterPolicy: options.deadLetterPolicy ?? null,
+    concurrency: optionalWhole(options.concurrency, `${what}: concurrency`, 1, U32),
+    orderingKey: optionalText(options.orderingKey, `${what}: orderingKey`),
+    deadLetterPolicy: oneOf(options.deadLetterPolicy, `${what}: deadLetterPolicy`, ["release", "park"]),
     retry: options.retry === undefined ? null : retryPolicy(options.retry, what),
   };
 }
@@ -30,7 +32,8 @@ function start(value, what) {
   if (value === undefined) return null;
   if (value === "now" || value === "beginning") return { tag: value };
   if (value instanceof Date) return { tag: "time", val: value.toISOString() };
-  if (typeof value?.position === "number") return { tag: "position", val: value.position };
+  if (value?.position !== undefined)
+    return { tag: "position", val: whole(value.position, `${what}: position`, 0, EXACT) };
   throw new TypeError(`${what}: start is "now", "beginning", a Date or { position }`);
 }
 
@@ -39,17 +42,27 @@ const RETRY = ["attempts", "firstDelay", "factor", "maxDelay", "jitter", "perman
 function retryPolicy(options, what) {
   known(options, RETRY, `${what}: retry`);
   return {
-    attempts: options.attempts ?? null,
+    attempts: optionalWhole(options.attempts, `${what}: attempts`, 1, U32),
     firstDelayMs: milliseconds(options.firstDelay, `${what}: firstDelay`),
-    factorPercent: percent(options.factor),
+    factorPercent: percent(options.factor, `${what}: factor`),
     maxDelayMs: milliseconds(options.maxDelay, `${what}: maxDelay`),
-    jitterPercent: percent(options.jitter),
-    permanent: options.permanent ?? [],
+    jitterPercent: percent(options.jitter, `${what}: jitter`),
+    permanent: (options.permanent ?? []).map((cause) => identifier(cause, `${what}: a permanent cause`)),
   };
 }
 
-function percent(fraction) {
-  return fraction === undefined ? null : Math.round(fraction * 100);
+function percent(fraction, what) {
+  if (fraction === undefined) return null;
+  const value = typeof fraction === "number" ? Math.round(fraction * 100) : NaN;
+  if (value >= 0 && value <= U32) return value;
+  throw new TypeError(`${what} must be a number from 0 on, not ${JSON.stringify(fraction)}`);
+}
+
+/** One of some texts, which may be left out. */
+export function oneOf(value, what, choices) {
+  if (value === undefined || value === null) return null;
+  if (choices.includes(value)) return value;
+  throw new TypeError(`${what} is one of ${choices.join(", ")}, not ${JSON.stringify(value)}`);
 }
 
 /** Whether a pattern takes a type; the rules are in the contract's `subscription.pattern`. */

@@ -1,5 +1,6 @@
 // The plugin's own durable state. Values are JSON, unless they are read and written as bytes.
 
+import { bytes, identifier } from "./fit.js";
 import { host } from "./host.js";
 import { decodeJson, encodeJson } from "./text.js";
 
@@ -18,11 +19,11 @@ export function set(key, value) {
 }
 
 export function getBytes(key) {
-  return host().stateGet(key) ?? undefined;
+  return host().stateGet(named(key)) ?? undefined;
 }
 
-export function setBytes(key, bytes) {
-  host().stateSet(key, bytes);
+export function setBytes(key, value) {
+  host().stateSet(named(key), bytes(value, `the value of \`${key}\``));
 }
 
 export function exists(key) {
@@ -30,17 +31,33 @@ export function exists(key) {
 }
 
 function remove(key) {
-  host().stateDelete(key);
+  host().stateDelete(named(key));
 }
 
 export { remove as delete };
 
 export function increment(key, delta = 1) {
-  if (!Number.isSafeInteger(delta)) throw new TypeError(`\`${key}\` is added to by an integer, and not by ${delta}`);
-  return host().stateIncrement(key, delta);
+  return exact(key, host().stateIncrement(named(key), added(key, delta)));
+}
+
+/** A number that is added. */
+function added(key, delta) {
+  if (Number.isSafeInteger(delta)) return delta;
+  throw new TypeError(`\`${key}\` is added to by an integer, and not by ${String(delta)}`);
+}
+
+/** A number of the host, which has 64 bits. One that a number of the language cannot hold exactly is never rounded. */
+function exact(key, number) {
+  if (Number.isSafeInteger(number)) return number;
+  throw new RangeError(`the value of \`${key}\` is beyond 2^53, where numbers are not exact; read it with getBytes`);
+}
+
+function named(key) {
+  return identifier(key, "a key of the state");
 }
 
 export function keys(prefix = "") {
+  identifier(prefix, "the prefix of keys");
   return host()
     .stateKeys()
     .filter((key) => key.startsWith(prefix));

@@ -10,7 +10,7 @@
  * Everything is in memory, and a failed run leaves no effects, as with the real host. Filters, ordering, retries
  * and limits are not looked at.
  */
-import type { Plugin, Response } from "./index.js";
+import type { HeadersToSend, Plugin, Response } from "./index.js";
 
 export declare class FakeHost {
   constructor(plugin: Plugin, options?: { config?: Record<string, string>; state?: Record<string, unknown> });
@@ -24,7 +24,7 @@ export declare class FakeHost {
   /** Sends a request to the route that takes it, such as "POST /hello/Ada?loud=1". */
   request(
     target: string,
-    options?: { json?: unknown; body?: string | Uint8Array; headers?: Record<string, string> },
+    options?: { json?: unknown; body?: string | Uint8Array; headers?: HeadersToSend },
   ): Answer;
 
   /**
@@ -69,7 +69,10 @@ export interface DeliveryOptions {
 }
 
 export type Outcome =
-  { outcome: "ack" } | { outcome: "retry"; reason: string; delayMs?: number } | { outcome: "reject"; reason: string };
+  | { outcome: "ack" }
+  /** The cause is left out where the handler asked for it: an error that it did not catch, or a failed request. */
+  | { outcome: "retry"; reason: string; delayMs?: number; cause?: "exception" | "request" }
+  | { outcome: "reject"; reason: string };
 
 export interface Published {
   id: string;
@@ -84,7 +87,9 @@ export interface Published {
 
 export interface Answer {
   status: number;
+  /** The values of one that comes more than once are joined. */
   headers: Record<string, string>;
+  headerValues(name: string): string[];
   body: Uint8Array;
   text(): string;
   json(): any;

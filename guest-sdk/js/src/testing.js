@@ -2,6 +2,7 @@
 // with the real one. Filters, ordering, retries and limits are the real host's business and not looked at.
 
 import { BusError, SendError } from "./failure.js";
+import { fields, joined, values } from "./headers.js";
 import { content } from "./http.js";
 import { install } from "./host.js";
 import { matches } from "./rules.js";
@@ -18,6 +19,8 @@ export class FakeHost {
   #ids = 0;
   /** The ids of what the present run has published. */
   #run = [];
+  /** What kind of failure the present run was, where its handler did not say it itself. */
+  #failed = null;
   #logs = [];
   #answers = [];
   #sent = [];
@@ -76,8 +79,10 @@ export class FakeHost {
       return { outcome: "ack" };
     } catch (failure) {
       if (failure?.tag === "reject") return { outcome: "reject", reason: failure.val };
-      if (failure?.tag === "retry")
-        return { outcome: "retry", reason: failure.val.reason, delayMs: failure.val.delayMs ?? undefined };
+      if (failure?.tag === "retry") {
+        const outcome = { outcome: "retry", reason: failure.val.reason, delayMs: failure.val.delayMs ?? undefined };
+        return this.#failed === null ? outcome : { ...outcome, cause: this.#failed };
+      }
       throw failure;
     }
   }
@@ -102,7 +107,7 @@ export class FakeHost {
       path,
       params,
       query: query ?? null,
-      headers: Object.entries(all).map(([name, value]) => [name.toLowerCase(), value]),
+      headers: fields(all),
       body: typeof sent === "string" ? encode(sent) : sent,
     };
     try {
@@ -117,6 +122,7 @@ export class FakeHost {
   run(act) {
     const before = structuredClone(this.#effects);
     this.#run = [];
+    this.#failed = null;
     const previous = install(this.#seam);
     try {
       return act();
@@ -190,12 +196,14 @@ export class FakeHost {
     stateDelete: (key) => this.#effects.state.delete(key),
     stateKeys: () => [...this.#effects.state.keys()].sort(),
     stateIncrement: (key, delta) => {
-      const sum = Number(decode(this.#effects.state.get(key) ?? encode("0"))) + delta;
-      if (!Number.isSafeInteger(sum)) throw new Error(`the state refused: the value of \`${key}\` is not a number`);
+      const sum = integer(decode(this.#effects.state.get(key) ?? encode("0")), key) + BigInt(delta);
       this.#effects.state.set(key, encode(String(sum)));
-      return sum;
+      return Number(sum);
     },
     configGet: (key) => this.#config[key] ?? this.#plugin.describe().config.find(({ name }) => name === key)?.default,
+    failed: (kind) => {
+      this.#failed = kind;
+    },
     log: (level, _, message) => this.#logs.push({ level, message }),
     now: () => this.#now,
     send: (request) => this.#send(request),
@@ -203,7 +211,7 @@ export class FakeHost {
   };
 
   #send({ method, url, headers, body }) {
-    this.#sent.push({ method, url, headers: Object.fromEntries(headers), body });
+    this.#sent.push({ method, url, headers: joined(headers), body });
     const target = `${method} ${url}`;
     const found = this.#answers.find(({ pattern }) =>
       pattern.endsWith("*") ? target.startsWith(pattern.slice(0, -1)) : target === pattern,
@@ -212,7 +220,7 @@ export class FakeHost {
     const { status = 200, headers: answered = {}, ...rest } = found.answer;
     const [mediaType, bytes] = content(rest);
     const all = mediaType === null ? answered : { "content-type": mediaType, ...answered };
-    return { status, headers: Object.entries(all), body: bytes };
+    return { status, headers: fields(all), body: bytes };
   }
 
   #publish(message) {
@@ -253,10 +261,17 @@ function readable(bytes) {
   }
 }
 
+/** A number of the state, which has 64 bits. */
+function integer(text, key) {
+  if (/^-?\d+$/.test(text)) return BigInt(text);
+  throw new Error(`the state refused: the value of \`${key}\` is not a number`);
+}
+
 function answered({ status, headers, body }) {
   return {
     status,
-    headers: Object.fromEntries(headers),
+    headers: joined(headers),
+    headerValues: (name) => values(headers, name),
     body,
     text: () => decode(body),
     json: () => decodeJson(body),

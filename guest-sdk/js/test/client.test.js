@@ -27,7 +27,7 @@ test("waiting is tried where it can help", () => {
     const host = new FakeHost(rates).answers("POST https://a.example/rates", { status, text: "why" });
     return host.deliver("order.placed", { url: "https://a.example/rates" });
   };
-  assert.deepEqual(outcome(503), { outcome: "retry", reason: "the request was answered 503: why", delayMs: undefined });
+  assert.deepEqual(outcome(503), { outcome: "retry", reason: "the request was answered 503: why", delayMs: undefined, cause: "request" });
   assert.equal(outcome(429).outcome, "retry");
   assert.equal(outcome(404).outcome, "reject");
   assert.equal(new FakeHost(rates).deliver("order.placed", { url: "https://b.example" }).outcome, "retry");

@@ -3,7 +3,10 @@ import { log, plugin, state } from "@sandbus/sdk";
 const self = plugin();
 [[on]]
 
-self.on("{{type}}", { retry: { attempts: 5 } }, (data) => {
+/** What an event's data must be (JSON Schema, or a schema of zod or valibot); data that does not fit is rejected. */
+const schema = { type: "object", required: ["name"], properties: { name: { type: "string" } } };
+
+self.on("{{type}}", { schema, retry: { attempts: 5 } }, (data) => {
   log.info(`handling ${data.name}`);
   state.increment("handled");
 });

@@ -3,12 +3,10 @@ import { log, plugin, state } from "@sandbus/sdk";
 const self = plugin();
 [[on]]
 
-/** What this plugin wants to know of an event. */
-interface Data {
-  name: string;
-}
+/** What an event's data must be (JSON Schema, or a schema of zod or valibot); it is the handler's type as well. */
+const schema = { type: "object", required: ["name"], properties: { name: { type: "string" } } } as const;
 
-self.on("{{type}}", { retry: { attempts: 5 } }, (data: Data) => {
+self.on("{{type}}", { schema, retry: { attempts: 5 } }, (data) => {
   log.info(`handling ${data.name}`);
   state.increment("handled");
 });

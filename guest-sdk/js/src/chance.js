@@ -1,0 +1,68 @@
+// What a snapshot would freeze. A component is a snapshot of the engine after the plugin's modules were loaded: the
+// seed of Math.random and the origin of performance.now() are part of it, so every instance would begin with the same
+// numbers, and with a clock that another machine has started. Each invocation begins anew, also in a reused instance.
+
+import { host, isThere } from "./host.js";
+
+const engine = Math.random.bind(Math);
+const clock = globalThis.performance?.now.bind(globalThis.performance);
+
+/** The state of the generator (sfc32); null until the invocation draws its first number. */
+let drawn = null;
+/** Where performance.now() counts from; null until the invocation asks for the first time. */
+let origin = null;
+
+/** Begins an invocation. The host is asked for a seed only by a handler that draws. */
+export function begin() {
+  drawn = null;
+  origin = null;
+}
+
+/** Replaces what the engine has. It happens before the plugin's modules are loaded, since they may keep a reference. */
+export function install() {
+  Math.random = random;
+  if (clock === undefined) return;
+  const now = () => {
+    const { clock: first } = start();
+    return clock() - first;
+  };
+  Object.defineProperty(globalThis, "performance", {
+    value: Object.freeze({
+      now,
+      get timeOrigin() {
+        return start().date;
+      },
+    }),
+    configurable: true,
+    writable: true,
+  });
+}
+
+function random() {
+  // While a component is built there is no host, and what a module draws is the same in every instance.
+  if (!isThere()) return engine();
+  drawn ??= seed();
+  // 53 bits, as many as a number between 0 and 1 can have.
+  return ((next(drawn) >>> 5) * 0x400_0000 + (next(drawn) >>> 6)) / 2 ** 53;
+}
+
+function seed() {
+  const bytes = host().randomBytes(16);
+  return new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + 16));
+}
+
+/** The next 32 bits of sfc32 (Chris Doty-Humphrey, PractRand). */
+function next(state) {
+  const [a, b, c, counter] = state;
+  const sum = (a + b + counter) | 0;
+  state[0] = b ^ (b >>> 9);
+  state[1] = (c + (c << 3)) | 0;
+  state[2] = (((c << 21) | (c >>> 11)) + sum) | 0;
+  state[3] = counter + 1;
+  return sum;
+}
+
+function start() {
+  origin ??= { clock: clock(), date: Date.now() };
+  return origin;
+}
