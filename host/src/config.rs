@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::bus;
 use crate::dispatcher::DEFAULT_ORIGIN;
+use crate::ingress::{EventsRule, IngressConfig};
 use crate::plugin::{self, Limits};
 use crate::server::HttpLimits;
 use crate::telemetry::Format;
@@ -35,6 +36,8 @@ pub struct Config {
     pub log: String,
     /// How long a shutdown waits for what runs.
     pub grace: Duration,
+    /// Who may publish at `POST /events`.
+    pub events: EventsRule,
     /// Limits of HTTP requests.
     pub http: HttpLimits,
     /// What the bus keeps.
@@ -201,17 +204,30 @@ struct File {
     log: Option<String>,
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     grace: Option<Duration>,
+    ingress: IngressConfig,
     http: HttpLimits,
     bus: BusConfig,
     sandbox: SandboxConfig,
 }
 
 impl Config {
-    /// Puts everything together.
+    /// Puts everything together. Nobody may publish at `POST /events` unless the file says who.
     ///
     /// # Errors
     /// If the file cannot be read or is malformed, or a value is out of range.
     pub fn load(overrides: &Overrides) -> anyhow::Result<Self> {
+        Self::load_with(overrides, EventsRule::Off)
+    }
+
+    /// The same for a developer's host: anybody may publish unless the file says who.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_open(overrides: &Overrides) -> anyhow::Result<Self> {
+        Self::load_with(overrides, EventsRule::open())
+    }
+
+    fn load_with(overrides: &Overrides, events: EventsRule) -> anyhow::Result<Self> {
         let file = read_file(overrides.config.as_deref())?;
         let given = overrides.clone();
         let config = Self {
@@ -222,6 +238,7 @@ impl Config {
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
             log: given.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             grace: file.grace.unwrap_or(Duration::from_secs(10)),
+            events: file.ingress.events.unwrap_or(events),
             http: file.http,
             bus: file.bus,
             sandbox: file.sandbox,
@@ -294,11 +311,13 @@ mod tests {
     fn the_readme_lists_every_setting_with_its_default() {
         let readme = include_str!("../../README.md");
         let mut blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let producers = blocks.find(|block| block.starts_with("[[ingress.events]]")).unwrap();
+        assert!(matches!(load(producers, Overrides::default()).unwrap().events, EventsRule::Producers(_)));
         let block = blocks.find(|block| block.starts_with("plugins = ")).unwrap();
         let from_readme = load(block, Overrides::default()).unwrap();
         assert_eq!(from_readme, load("", Overrides::default()).unwrap());
         let keys = |text: &str| text.matches(" = ").count();
-        assert_eq!(keys(block), 7 + 7 + 6 + 9, "a new setting belongs into the README");
+        assert_eq!(keys(block), 7 + 1 + 7 + 6 + 9, "a new setting belongs into the README");
         // Those without a default stand there as comments.
         let all = block.replace("\n# ", "\n");
         assert!(load(&all, Overrides::default()).unwrap().bus.retain_for.is_some());

@@ -1,5 +1,6 @@
 //! An event, as it is published, stored and delivered: a CloudEvents 1.0 event.
 
+pub(crate) mod reserved;
 mod rules;
 
 use std::collections::BTreeMap;

@@ -18,7 +18,7 @@ use crate::canary::Canary;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatcher::{Dispatcher, Webhooks};
-use crate::ingress::Ingress;
+use crate::ingress::{Ingress, Producers};
 use crate::observer::Observer;
 use crate::outbound::{self, Outbound};
 use crate::plugin::{CanaryRule, Declare, EngineConfig, Generation, Keeper, Loader, Places, Registry, Rehearse, World};
@@ -98,6 +98,7 @@ impl Host {
     /// What is in the way, and what to do about it.
     pub async fn start(config: Config, observer: Observer) -> anyhow::Result<Self> {
         let clock = Clock::System;
+        let producers = Producers::load(config.events.clone()).context("[ingress] events")?;
         // Addresses first: a second host on them must not touch anything else.
         let listener = server::bind(config.listen, "--listen").await?;
         let admin_listener = server::bind(config.admin, "--admin-listen").await?;
@@ -132,6 +133,7 @@ impl Host {
         let running = capacity.clone();
         let ingress = Ingress {
             bus: bus.clone(),
+            producers,
             registry: registry.clone(),
             capacity,
             limits,

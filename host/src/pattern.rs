@@ -39,6 +39,12 @@ impl Pattern {
         if valid { Ok(Self(text.to_owned())) } else { Err(Invalid(text.chars().take(MAX_LENGTH).collect())) }
     }
 
+    /// The pattern that takes every event type.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self(">".to_owned())
+    }
+
     /// Whether it takes an event type.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {

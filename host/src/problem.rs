@@ -38,6 +38,12 @@ impl Problem {
         self
     }
 
+    /// Says what of the request it is about.
+    #[must_use]
+    pub fn about(self, part: &str) -> Self {
+        Self { detail: format!("{part}: {}", self.detail), ..self }
+    }
+
     /// Says when to come back.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {

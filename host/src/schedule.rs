@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::event::reserved::plugin_source;
 use crate::event::{Event, Unfit};
 
 /// A time counts as missed when it passed longer ago than this.
@@ -109,7 +110,7 @@ impl Schedule {
     pub fn event(&self, plugin: &str, name: &str, due: Timestamp) -> Event {
         Event {
             id: format!("{plugin}/{name}/{due}"),
-            source: format!("/plugins/{plugin}"),
+            source: plugin_source(plugin),
             event_type: self.event_type.clone(),
             subject: Some(name.to_owned()),
             time: Some(due.to_string()),

@@ -31,6 +31,16 @@ use tempfile::TempDir;
 pub use listener::{Hook, Webhook};
 pub use process::{Launch, Process, Starting};
 
+/// What lets tests publish over HTTP, unless they say themselves who may.
+pub const OPEN_INGRESS: &str = "[ingress]\nevents = { types = [\">\"], sources = [\"*\"], replies = true }\n";
+
+/// A configuration under which a test may publish over HTTP.
+#[must_use]
+pub fn with_open_ingress(config: &str) -> String {
+    let says_who = config.lines().any(|line| line.trim_start_matches('[').starts_with("ingress"));
+    if says_who { config.to_owned() } else { format!("{config}\n{OPEN_INGRESS}") }
+}
+
 /// How long a test waits for something that must happen. Far above what it takes, since it only costs
 /// time when a test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,7 +89,7 @@ impl Setup {
         self
     }
 
-    /// Adds to `sandbus.toml`.
+    /// Adds to `sandbus.toml`. Anybody may publish over HTTP unless it has `[ingress]`.
     #[must_use]
     pub fn config(mut self, text: &str) -> Self {
         self.config.push_str(text);
@@ -94,7 +104,7 @@ impl Setup {
         if shares_code {
             share_code(directory.path());
         }
-        put(&directory.path().join("sandbus.toml"), config.as_bytes());
+        put(&directory.path().join("sandbus.toml"), with_open_ingress(&config).as_bytes());
         let process = Process::start(directory.path()).unwrap_or_else(|log| panic!("the host does not start:\n{log}"));
         Host { directory, process, agent: agent() }
     }
@@ -103,7 +113,7 @@ impl Setup {
     #[must_use]
     pub fn start_measured(self) -> Host {
         let Self { directory, config, .. } = self;
-        put(&directory.path().join("sandbus.toml"), config.as_bytes());
+        put(&directory.path().join("sandbus.toml"), with_open_ingress(&config).as_bytes());
         let started = Launch::serve(directory.path()).spawn().wait();
         let process = started.unwrap_or_else(|log| panic!("the host does not start:\n{log}"));
         Host { directory, process, agent: agent() }

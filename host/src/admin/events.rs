@@ -12,6 +12,7 @@ use super::body::{Path, Query};
 use super::{Admin, list as as_list};
 use crate::event::{Logged, Position};
 use crate::ingress;
+use crate::ingress::producers::Publisher;
 use crate::problem::Problem;
 
 /// The most events in one answer.
@@ -43,9 +44,9 @@ pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> 
     Ok(as_list("events", &events))
 }
 
-/// As the ingress does.
+/// As the ingress does, in the operator's name.
 pub(super) async fn publish(State(admin): State<Admin>, request: Request<Body>) -> Result<Response, Problem> {
-    ingress::events::publish(&*admin.bus, admin.limits, request).await
+    ingress::events::publish(&*admin.bus, admin.limits, &Publisher::Operator, request).await
 }
 
 /// Deletes at once what the retention's rules do not keep.

@@ -3,11 +3,12 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::{Remote, output};
 use crate::clock::Timestamp;
+use crate::event::is_extension_name;
 use crate::pattern::Pattern;
 
 #[derive(Debug, clap::Args)]
@@ -50,7 +51,28 @@ pub(super) struct Arguments {
 
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    if !is_extension_name(name) {
+        return Err(match option_of(name) {
+            Some(option) => format!("`{name}` is no extension attribute; give it as {option}"),
+            None => {
+                format!("`{name}` is no name of an extension attribute; one has 1 to 40 lower-case letters and digits")
+            }
+        });
+    }
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// How the attributes are given that are no extensions, and the members of an event that are no attributes.
+fn option_of(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "id" => "--id",
+        "source" => "--source",
+        "subject" => "--subject",
+        "datacontenttype" => "--content-type",
+        "type" => "the first argument",
+        "data" | "data_base64" => "the second argument",
+        _ => return None,
+    })
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -91,6 +113,9 @@ fn event(arguments: &Arguments) -> anyhow::Result<Value> {
         event["subject"] = subject.as_str().into();
     }
     for (name, value) in &arguments.attributes {
+        if event.get(name).is_some() {
+            bail!("the attribute `{name}` is given twice");
+        }
         event[name] = value.as_str().into();
     }
     let data = match arguments.data.as_deref() {
@@ -109,4 +134,31 @@ fn event(arguments: &Arguments) -> anyhow::Result<Value> {
         data.into()
     };
     Ok(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CloudEvents 1.0, section 3.1: names of attributes; and the members of the JSON format, which none may have.
+    #[test]
+    fn only_extensions_are_given_as_attributes() {
+        assert_eq!(pair("tenant=acme=1").unwrap(), ("tenant".to_owned(), "acme=1".to_owned()));
+        let members = [
+            "id",
+            "source",
+            "type",
+            "specversion",
+            "subject",
+            "time",
+            "datacontenttype",
+            "dataschema",
+            "data",
+            "data_base64",
+        ];
+        for name in members.into_iter().chain(["Tenant", "ten-ant", "", "naïve", " tenant"]) {
+            assert!(pair(&format!("{name}=x")).is_err(), "{name}");
+        }
+        assert!(pair("data=x").unwrap_err().contains("second argument"));
+    }
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::SharedBus;
 use crate::cli::output;
+use crate::event::reserved::plugin_source;
 use crate::event::{CAUSATION_ID, Event, Logged, Position};
 use crate::observer::{End, Observed};
 use crate::outcome::Failure;
@@ -189,7 +190,7 @@ impl<'a> Tree<'a> {
         let attempts: Vec<_> = flow.attempts.iter().filter(|attempt| attempt.event.id == event.id).collect();
         let mut caused = self.branches.remove(event.id.as_str()).unwrap_or_default();
         let mut taken = attempts.into_iter().map(|attempt| {
-            let source = format!("/plugins/{}", attempt.subscription.owner);
+            let source = plugin_source(&attempt.subscription.owner);
             let own = |event: &&Arc<Event>| attempt.end == End::Ack && event.source == source;
             let (published, rest) = std::mem::take(&mut caused).into_iter().partition::<Vec<_>, _>(own);
             caused = rest;

@@ -11,6 +11,7 @@ use crate::cli::output;
 use crate::clock::Clock;
 use crate::event::{CAUSATION_ID, CORRELATION_ID, Event, HOPS, Position};
 use crate::ingress::cloudevents::{self, Mode};
+use crate::ingress::producers::Publisher;
 use crate::outcome::Publish;
 
 /// How many events are looked through for one that began a flow.
@@ -88,7 +89,9 @@ fn new(text: &str) -> Result<Event, String> {
     }
     let parsed = cloudevents::parse(Mode::Structured, &axum::http::HeaderMap::new(), event.to_string().into_bytes());
     let mut events = parsed.map_err(|problem| problem.detail().to_owned())?;
-    events.pop().ok_or_else(|| "there is no event in it".to_owned())
+    let event = events.pop().ok_or_else(|| "there is no event in it".to_owned())?;
+    Publisher::Operator.check(&event).map_err(|problem| problem.detail().to_owned())?;
+    Ok(event)
 }
 
 #[cfg(test)]
@@ -103,5 +106,7 @@ mod tests {
         assert!(new("user.registered").unwrap().data.is_none());
         assert!(new("user.registered {").unwrap_err().contains("no JSON"));
         assert!(new("not\u{1}a type").is_err());
+        assert!(new("schedule.mailer.digest").is_ok(), "a developer sets off by hand what a schedule does");
+        assert!(new("sandbus.plugin.loaded").is_err());
     }
 }

@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     overrides.data.get_or_insert_with(|| home.join("data"));
     overrides.log.get_or_insert_with(|| LOG.to_owned());
     overrides.log_format.get_or_insert(Format::Human);
-    let config = Config { source_lines: true, ..Config::load(&overrides)? };
+    let config = Config { source_lines: true, ..Config::load_open(&overrides)? };
     telemetry::start_logs(config.log_format, &config.log)?;
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
 

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::Ingress;
 use super::cloudevents::{self, Mode};
+use super::producers::Publisher;
 use crate::bus::{Accepted, Bus, Reply};
 use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::{Event, Logged, TRACE};
@@ -62,7 +63,10 @@ impl Wishes {
 
     fn due(&self) -> Result<Option<Timestamp>, Problem> {
         if self.delay.is_some_and(|delay| delay > FARTHEST) {
-            return Err(Problem::bad_request("invalid-query", "`delay` is a hundred years at most"));
+            return Err(Problem::bad_request(
+                "invalid-query",
+                "`delay` is more than a hundred years of 365 days, the longest that an event can wait",
+            ));
         }
         if let Some(delay) = self.delay {
             return Ok(Some(Clock::System.now().after(delay)));
@@ -74,20 +78,33 @@ impl Wishes {
 }
 
 pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request<Body>) -> Response {
-    publish(&*ingress.bus, ingress.limits, request).await.unwrap_or_else(IntoResponse::into_response)
+    admit_and_publish(&ingress, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Takes a request's events: none if one of them is malformed, or if there is no room for all.
-pub(crate) async fn publish(bus: &dyn Bus, limits: HttpLimits, request: Request<Body>) -> Result<Response, Problem> {
+async fn admit_and_publish(ingress: &Ingress, request: Request<Body>) -> Result<Response, Problem> {
     if request.method() != Method::POST {
         return Err(Problem::method_not_allowed(&["POST".to_owned()]));
     }
+    // Before the body is read: who may not publish costs little.
+    let publisher = ingress.producers.admit(request.headers()).await?;
+    publish(&*ingress.bus, ingress.limits, &publisher, request).await
+}
+
+/// Takes a request's events: none if one of them is malformed or not the publisher's to send, or if there is no room
+/// for all.
+pub(crate) async fn publish(
+    bus: &dyn Bus,
+    limits: HttpLimits,
+    publisher: &Publisher<'_>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
     let wishes = Wishes::of(&request)?;
     let due = wishes.due()?;
     let (Parts { headers, .. }, body) = request.into_parts();
     let mode = Mode::of(&headers)?;
     let body = read_body(&headers, body, limits).await?.into();
     let mut events = read(mode, &headers, body).await?;
+    check(publisher, &events)?;
     events.iter_mut().for_each(|event| carry_trace(event, &headers));
 
     let Some(pattern) = wishes.reply else {
@@ -97,6 +114,7 @@ pub(crate) async fn publish(bus: &dyn Bus, limits: HttpLimits, request: Request<
     let [event] = events.as_slice() else {
         return Err(Problem::bad_request("invalid-query", "a reply is waited for to one event, and not to a batch"));
     };
+    publisher.check_reply(event)?;
     let id = event.id.clone();
     let expected = bus.expect_reply(event, pattern.clone())?;
     let accepted = store(bus, events, None).await?;
@@ -107,6 +125,16 @@ pub(crate) async fn publish(bus: &dyn Bus, limits: HttpLimits, request: Request<
     let reply = wait(expected, &id, &pattern, wishes.timeout.unwrap_or(Duration::from_secs(5))).await?;
     let body = reply.event.to_json().to_string();
     Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())
+}
+
+/// Checks that all events are the publisher's to send.
+fn check(publisher: &Publisher<'_>, events: &[Event]) -> Result<(), Problem> {
+    let many = events.len() > 1;
+    let check = |(index, event)| {
+        let refused = publisher.check(event);
+        refused.map_err(|problem| if many { problem.about(&format!("event {index} of the batch")) } else { problem })
+    };
+    events.iter().enumerate().try_for_each(check)
 }
 
 /// Reads the events of a body: a large one where it keeps no other request waiting.

@@ -2,8 +2,10 @@
 
 pub(crate) mod cloudevents;
 pub(crate) mod events;
+pub(crate) mod producers;
 pub(crate) mod routes;
 mod services;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +20,15 @@ use crate::plugin::Registry;
 use crate::server::HttpLimits;
 use crate::telemetry::RequestMetrics;
 use crate::threads::Capacity;
+pub use producers::{EventsRule, IngressConfig, Producers};
 
 /// What the ingress needs.
 #[derive(Debug)]
 pub struct Ingress {
     /// Where events go.
     pub bus: SharedBus,
+    /// Who may publish at `POST /events`.
+    pub producers: Producers,
     /// Where routes lead.
     pub registry: Registry,
     /// What there is for invocations of all plugins together.

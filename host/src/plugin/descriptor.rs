@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bindings::exports::sandbus::plugin::descriptor as wire;
 use super::rules;
 use crate::clock::Timestamp;
+use crate::event::reserved::{ReservedType, is_schedule_of};
 use crate::filter::Filters;
 use crate::ordering::OrderingKey;
 use crate::pattern::Pattern;
@@ -124,6 +125,11 @@ pub enum Invalid {
     /// A schedule is malformed.
     #[error("schedule `{0}`: {1}")]
     Schedule(String, crate::schedule::Invalid),
+    /// A schedule publishes what only the host or another plugin's schedule publishes.
+    #[error(
+        "schedule `{0}`: the type `{1}` is reserved; a schedule's types begin with `schedule.NAME.`, or with another word"
+    )]
+    ScheduleReserved(String, String),
     /// A schedule publishes what is no event type.
     #[error("schedule `{0}`: `{1}` is no event type")]
     ScheduleType(String, String),
@@ -162,12 +168,11 @@ impl Descriptor {
         }
 
         let descriptor = Self {
-            name: raw.name,
             version: raw.version,
             description: raw.description,
             routes: raw.routes.into_iter().map(route).collect::<Result<_, _>>()?,
             subscriptions: raw.subscriptions.into_iter().map(subscription).collect::<Result<_, _>>()?,
-            schedules: raw.schedules.into_iter().map(|raw| schedule(raw, now)).collect::<Result<_, _>>()?,
+            schedules: schedules(raw.schedules, &raw.name, now)?,
             publishes: patterns(&raw.publishes)?,
             subscribes: patterns(&raw.subscribes)?,
             config: raw
@@ -175,6 +180,7 @@ impl Descriptor {
                 .into_iter()
                 .map(|key| ConfigKey { name: key.name, default: key.default, description: key.description })
                 .collect(),
+            name: raw.name,
         };
         once(descriptor.routes.iter().map(ToString::to_string))?;
         once(descriptor.subscriptions.iter().map(|subscription| subscription.name.clone()))?;
@@ -250,6 +256,16 @@ fn rules_of(raw: wire::Subscription) -> Result<Subscription, rules::Invalid> {
         timeout: raw.timeout_ms.map(Duration::from_millis),
         name: raw.name,
     })
+}
+
+fn schedules(raw: Vec<wire::Schedule>, plugin: &str, now: Timestamp) -> Result<Vec<(String, Schedule)>, Invalid> {
+    let own = |raw: wire::Schedule| {
+        if ReservedType::of(&raw.type_).is_some() && !is_schedule_of(plugin, &raw.type_) {
+            return Err(Invalid::ScheduleReserved(raw.name, raw.type_));
+        }
+        schedule(raw, now)
+    };
+    raw.into_iter().map(own).collect()
 }
 
 fn schedule(raw: wire::Schedule, now: Timestamp) -> Result<(String, Schedule), Invalid> {
@@ -365,5 +381,25 @@ mod tests {
         let check = |cron| check(wire::Descriptor { schedules: vec![schedule(cron)], ..raw() });
         assert!(check("0 9 * * *").is_ok());
         assert!(matches!(check("0 0 31 2 *"), Err(Invalid::Schedule(..))));
+    }
+
+    #[test]
+    fn a_schedule_publishes_nothing_in_the_name_of_others() {
+        let check = |event_type: &str| {
+            let schedule = wire::Schedule {
+                name: "daily".into(),
+                cron: "0 9 * * *".into(),
+                timezone: None,
+                missed: None,
+                type_: event_type.into(),
+                datacontenttype: None,
+                data: None,
+            };
+            check(wire::Descriptor { schedules: vec![schedule], ..raw() })
+        };
+        assert!(check("schedule.shop.daily").is_ok() && check("tick").is_ok());
+        for event_type in ["schedule.mailer.daily", "schedule.shop", "Schedule.shop.daily", "sandbus.tick"] {
+            assert!(matches!(check(event_type), Err(Invalid::ScheduleReserved(..))), "{event_type}");
+        }
     }
 }

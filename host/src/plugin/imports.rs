@@ -23,6 +23,7 @@ use super::settings::Settings;
 use super::wasi::Wasi;
 use super::world::World;
 use crate::clock::{Clock, FARTHEST, Timestamp};
+use crate::event::reserved::{ReservedType, is_host_attribute, plugin_source};
 use crate::event::{Event, IdSeed};
 use crate::outcome::{StateView, SubscriptionChange};
 use crate::pattern::Pattern;
@@ -189,6 +190,10 @@ impl Run {
             );
             return Err(bus::Error::Denied(reason));
         }
+        if ReservedType::of(&event_type).is_some() {
+            let reason = format!("`{event_type}` is a type that only the host publishes; choose another first word");
+            return Err(bus::Error::Denied(reason));
+        }
         let now = self.world.clock.now();
         let due = match message.due {
             bus::Due::Now => None,
@@ -209,13 +214,16 @@ impl Run {
             if !crate::event::is_extension_name(&name) {
                 return Err(bus::Error::Invalid(format!("`{name}` is no extension attribute")));
             }
-            extensions.insert(name, value);
+            // What it took over from the event that it handles says nothing of the one that it publishes.
+            if !is_host_attribute(&name) {
+                extensions.insert(name, value);
+            }
         }
         // The host's own come last, so that a plugin cannot forge them.
         extensions.extend(self.inherited.clone());
         let event = Event {
             id: self.ids.id(self.ids_given),
-            source: format!("/plugins/{}", self.plugin),
+            source: plugin_source(&self.plugin),
             event_type,
             subject: message.subject,
             time: Some(now.to_string()),

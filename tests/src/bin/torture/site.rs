@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use sandbus_tests::{Answer, Launch, Process, agent, digest, guest, pause_for, put, send};
+use sandbus_tests::{Answer, Launch, Process, agent, digest, guest, pause_for, put, send, with_open_ingress};
 use serde_json::{Value, json};
 
 use crate::row::Row;
@@ -32,7 +32,9 @@ impl Site {
         for name in guests {
             put(&path.join("plugins").join(format!("{name}.wasm")), &guest(name));
         }
-        Ok(Self { path, data })
+        let site = Self { path, data };
+        site.configure("");
+        Ok(site)
     }
 
     /// The same with the data elsewhere.
@@ -65,9 +67,9 @@ impl Site {
         self.path.join("plugins").join(name)
     }
 
-    /// Writes its `sandbus.toml`.
+    /// Writes its `sandbus.toml`, which lets events in.
     pub(crate) fn configure(&self, text: &str) {
-        put(&self.path.join("sandbus.toml"), text.as_bytes());
+        put(&self.path.join("sandbus.toml"), with_open_ingress(text).as_bytes());
     }
 
     /// The compiled code.

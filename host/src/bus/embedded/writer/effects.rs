@@ -6,6 +6,7 @@ use super::super::batch::{Batch, Refused};
 use super::super::rows;
 use super::Writer;
 use crate::bus::CommitError;
+use crate::event::reserved::plugin_source;
 use crate::outcome::{Effects, Publish, SubscriptionChange, Version, Write};
 use crate::subscription::SubscriptionId;
 
@@ -46,7 +47,7 @@ impl Writer {
             }
         }
         for id in effects.cancels {
-            rows::cancel_event(&self.connection, &format!("/plugins/{plugin}"), &id)?;
+            rows::cancel_event(&self.connection, &plugin_source(plugin), &id)?;
             batch.rescheduled = true;
         }
         for Publish { event, due } in effects.publishes {

@@ -1,0 +1,192 @@
+//! What only the host may say: the sources and types of its own events, and the attributes that it sets.
+//! Whoever else could say it would be believed.
+
+use super::{CAUSATION_ID, HOPS};
+
+/// The path below which the sources of plugins' events lie.
+pub(crate) const PLUGIN_SOURCES: &str = "/plugins/";
+
+/// The extension attributes that the host sets: an event's cause, how deep it lies in its flow, and who published it
+/// (CloudEvents Auth Context extension).
+const HOST_ATTRIBUTES: [&str; 5] = [CAUSATION_ID, HOPS, "authtype", "authid", "authclaims"];
+
+/// The first word of an event type that only the host publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReservedType {
+    /// `schedule`: the ticks of plugins' schedules.
+    Schedule,
+    /// `sandbus`: the host's own events.
+    Host,
+}
+
+impl ReservedType {
+    /// The reserved word that a type begins with, if it does. Case makes no difference, so that nobody takes one
+    /// spelling for the other.
+    pub(crate) fn of(event_type: &str) -> Option<Self> {
+        let word = event_type.split('.').next().unwrap_or_default();
+        match word {
+            word if word.eq_ignore_ascii_case("schedule") => Some(Self::Schedule),
+            word if word.eq_ignore_ascii_case("sandbus") => Some(Self::Host),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a type is one that a plugin's own schedules have: `schedule.NAME.…`.
+pub(crate) fn is_schedule_of(plugin: &str, event_type: &str) -> bool {
+    let rest = event_type.strip_prefix("schedule.").and_then(|rest| rest.strip_prefix(plugin));
+    rest.is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Whether the host sets an extension attribute.
+pub(crate) fn is_host_attribute(name: &str) -> bool {
+    HOST_ATTRIBUTES.contains(&name) || name.starts_with("sandbus")
+}
+
+/// The source of the events that a plugin publishes.
+pub(crate) fn plugin_source(plugin: &str) -> String {
+    format!("{PLUGIN_SOURCES}{plugin}")
+}
+
+/// Whether a source lies below `/plugins`, in any spelling that a reader may take for that (RFC 3986, section 6): of
+/// another case, percent-encoded any number of times, with dot segments, empty segments or parameters, relative, or
+/// with a scheme and no authority.
+pub(crate) fn is_plugin_source(source: &str) -> bool {
+    let plain = plain(source);
+    let path = match without_scheme(&plain) {
+        // Somebody else's `/plugins`.
+        Some(rest) if rest.strip_prefix("//").is_some_and(|rest| !rest.starts_with('/')) => return false,
+        Some(rest) => rest,
+        None => &plain,
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let mut depth = 0_usize;
+    for segment in path.split('/') {
+        match segment.split(';').next().unwrap_or_default() {
+            "" | "." => {}
+            ".." => depth = depth.saturating_sub(1),
+            // Also where it is left again: whoever compares the beginnings of sources sees no dots.
+            "plugins" if depth == 0 => return true,
+            _ => depth += 1,
+        }
+    }
+    false
+}
+
+/// A source in lower case without its escapes, also those that an escape was made of.
+fn plain(source: &str) -> String {
+    let mut plain: Vec<u8> = Vec::with_capacity(source.len());
+    for byte in source.bytes() {
+        plain.push(byte);
+        while let [.., b'%', high, low] = plain[..]
+            && let (Some(high), Some(low)) = (digit(high), digit(low))
+        {
+            plain.truncate(plain.len() - 3);
+            plain.push(16 * high + low);
+        }
+    }
+    plain.make_ascii_lowercase();
+    plain.iter_mut().filter(|byte| **byte == b'\\').for_each(|byte| *byte = b'/');
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// What follows a scheme (RFC 3986, section 3.1), if there is one.
+fn without_scheme(source: &str) -> Option<&str> {
+    let (scheme, rest) = source.split_once(':')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    (scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(plain)).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 3986, sections 5.2.4 and 6.2.2: case, percent-encoding and path segments.
+    #[test]
+    fn sources_of_plugins_are_found_in_every_spelling() {
+        let spellings = [
+            "/plugins/payments",
+            "/plugins/",
+            "/plugins",
+            "/plugins?x",
+            "/plugins#x",
+            "/Plugins/payments",
+            "/PLUGINS/payments",
+            "/%70lugins/payments",
+            "/%50LUGINS/payments",
+            "/plugins%2Fpayments",
+            "%2fplugins%2fpayments",
+            "/plugin%73/payments",
+            "/%2570lugins/payments",
+            "/%252570lugins/payments",
+            "/%25%37%30lugins/payments",
+            "/./plugins/payments",
+            "/x/../plugins/payments",
+            "/x/%2e%2E/plugins/payments",
+            "/../plugins/payments",
+            "/plugins/../shop",
+            "//plugins/payments",
+            "///plugins//payments",
+            "/plugins;v=1/payments",
+            "plugins/payments",
+            "./plugins/payments",
+            "../plugins/payments",
+            "/%5Cplugins%5Cpayments",
+            "file:///plugins/payments",
+            "sandbus:/plugins/payments",
+            "x:plugins/payments",
+        ];
+        for source in spellings {
+            assert!(is_plugin_source(source), "{source}");
+        }
+    }
+
+    #[test]
+    fn sources_of_others_are_let_be() {
+        let others = [
+            "/shop",
+            "/shop/plugins/payments",
+            "/pluginsx",
+            "/plugins-of-ours/payments",
+            "https://example.com/plugins/payments",
+            "https://plugins.example/payments",
+            "urn:plugins:payments",
+            "/x/y/../plugins",
+            "mailto:plugins@example.com",
+            "/100%25/plugins",
+            "/?/plugins/payments",
+        ];
+        for source in others {
+            assert!(!is_plugin_source(source), "{source}");
+        }
+    }
+
+    #[test]
+    fn an_escape_of_an_escape_is_read_once_through() {
+        let deep = format!("/%{}70lugins", "25".repeat(2_000));
+        assert!(is_plugin_source(&deep));
+        let cut = format!("/%{}7", "25".repeat(2_000));
+        assert!(!is_plugin_source(&cut));
+    }
+
+    #[test]
+    fn reserved_types_are_whole_words() {
+        for event_type in ["schedule.mailer.digest", "schedule", "Schedule.x", "SCHEDULE.X"] {
+            assert_eq!(ReservedType::of(event_type), Some(ReservedType::Schedule), "{event_type}");
+        }
+        for event_type in ["sandbus.plugin.loaded", "sandbus", "Sandbus.x"] {
+            assert_eq!(ReservedType::of(event_type), Some(ReservedType::Host), "{event_type}");
+        }
+        for event_type in ["scheduled.x", "order.schedule.x", "sandbus-x.y", "a"] {
+            assert_eq!(ReservedType::of(event_type), None, "{event_type}");
+        }
+        assert!(is_schedule_of("mailer", "schedule.mailer.digest"));
+        for other in ["schedule.mailer", "schedule.mailerx.digest", "schedule.other.digest", "Schedule.mailer.digest"] {
+            assert!(!is_schedule_of("mailer", other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! Who may publish at `POST /events`, and what. Nobody does until it is configured: subscriptions match by type, and
+//! so whoever publishes speaks to plugins in the name of others.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
+
+use super::tokens::{TokenFile, Unusable};
+use crate::event::reserved::{ReservedType, is_host_attribute, is_plugin_source};
+use crate::event::{CORRELATION_ID, Event};
+use crate::pattern::Pattern;
+use crate::problem::Problem;
+
+/// The ingress' part of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngressConfig {
+    /// Who may publish at `POST /events`; the command decides where it is left out.
+    pub events: Option<EventsRule>,
+}
+
+/// Whether there is a `POST /events`, and for whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventsRule {
+    /// For nobody.
+    Off,
+    /// For these producers.
+    Producers(Vec<ProducerRule>),
+}
+
+/// What one producer may publish.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProducerRule {
+    /// The event types.
+    pub types: Vec<Pattern>,
+    /// The sources.
+    pub sources: Vec<SourceRule>,
+    /// The file with the tokens, of which a request must bear one; without it no token is asked for.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// Whether its events may join a flow that others began, and so be replies.
+    #[serde(default)]
+    pub replies: bool,
+}
+
+impl EventsRule {
+    /// Anybody may publish what is not reserved, for a developer's own host.
+    #[must_use]
+    pub fn open() -> Self {
+        let types = vec![Pattern::everything()];
+        Self::Producers(vec![ProducerRule { types, sources: vec![SourceRule::Any], token_file: None, replies: true }])
+    }
+}
+
+impl<'de> Deserialize<'de> for EventsRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Rule;
+        impl<'de> Visitor<'de> for Rule {
+            type Value = EventsRule;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter
+                    .write_str("\"off\", a producer { types, sources, token_file, replies }, or a list of producers")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<EventsRule, E> {
+                if text == "off" {
+                    Ok(EventsRule::Off)
+                } else {
+                    Err(E::invalid_value(de::Unexpected::Str(text), &self))
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EventsRule, A::Error> {
+                let producer = ProducerRule::deserialize(MapAccessDeserializer::new(map))?;
+                EventsRule::of(vec![producer]).map_err(de::Error::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<EventsRule, A::Error> {
+                let producers = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+                EventsRule::of(producers).map_err(de::Error::custom)
+            }
+        }
+        deserializer.deserialize_any(Rule)
+    }
+}
+
+impl EventsRule {
+    fn of(producers: Vec<ProducerRule>) -> Result<Self, &'static str> {
+        if producers.is_empty() {
+            return Err("the list of producers is empty; write events = \"off\" if nobody may publish");
+        }
+        if producers.iter().any(|one| one.types.is_empty() || one.sources.is_empty()) {
+            return Err("a producer needs at least one of `types` and one of `sources`");
+        }
+        Ok(Self::Producers(producers))
+    }
+}
+
+/// Sources that a producer may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceRule {
+    /// Every one that is not reserved.
+    Any,
+    /// This one.
+    Exactly(String),
+    /// Those below this one, which ends in a slash or a colon.
+    Below(String),
+}
+
+impl SourceRule {
+    fn takes(&self, source: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exactly(only) => source == only,
+            Self::Below(start) => {
+                source.strip_prefix(start.as_str()).is_some_and(|rest| !rest.is_empty() && stays(rest))
+            }
+        }
+    }
+}
+
+/// Whether no segment of a path leads out of it.
+fn stays(path: &str) -> bool {
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    !path.split(['/', '\\']).any(|segment| segment == "..") && !path.to_ascii_lowercase().contains("%2e")
+}
+
+impl<'de> Deserialize<'de> for SourceRule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        if is_plugin_source(&text) {
+            return Err(de::Error::custom(format!("`{text}` is a source of plugins; no producer can speak for one")));
+        }
+        match text.strip_suffix('*') {
+            None if text.is_empty() => Err(de::Error::custom("a source is empty")),
+            None => Ok(Self::Exactly(text)),
+            Some(start) if start.ends_with(['/', ':']) && !start.contains('*') => Ok(Self::Below(start.to_owned())),
+            Some(_) => Err(de::Error::custom(format!(
+                "`{text}` is no rule for sources; `*` stands alone, or after a last `/` or `:`"
+            ))),
+        }
+    }
+}
+
+/// Who may publish over HTTP, with their tokens.
+#[derive(Debug, Default)]
+pub struct Producers(Vec<Producer>);
+
+#[derive(Debug)]
+struct Producer {
+    rule: ProducerRule,
+    tokens: Option<TokenFile>,
+}
+
+impl Producers {
+    /// Reads the producers' tokens.
+    ///
+    /// # Errors
+    /// If a file of tokens cannot be used.
+    pub fn load(rule: EventsRule) -> Result<Self, Unusable> {
+        let EventsRule::Producers(rules) = rule else { return Ok(Self::default()) };
+        let producer = |rule: ProducerRule| {
+            let tokens = rule.token_file.clone().map(TokenFile::open).transpose()?;
+            Ok(Producer { rule, tokens })
+        };
+        rules.into_iter().map(producer).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The producers that a request may speak for.
+    ///
+    /// # Errors
+    /// A problem with 403 if nobody may publish here, or with 401 if the request has no token of anybody.
+    pub(super) async fn admit(&self, headers: &HeaderMap) -> Result<Publisher<'_>, Problem> {
+        if self.0.is_empty() {
+            let detail = "publishing over HTTP is off; say who may publish in sandbus.toml, with [ingress] events = { types = [\"order.>\"], sources = [\"/shop\"] }, or publish as an operator with `sandbus publish`";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "ingress-off", detail));
+        }
+        let token = bearer(headers);
+        let mut admitted = Vec::new();
+        for producer in &self.0 {
+            let is_admitted = match (&producer.tokens, token) {
+                (None, None) => true,
+                (Some(tokens), Some(token)) => tokens.accept(token).await,
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+            if is_admitted {
+                admitted.push(&producer.rule);
+            }
+        }
+        if admitted.is_empty() {
+            return Err(unknown(token.is_some()));
+        }
+        Ok(Publisher::Producers(admitted))
+    }
+}
+
+fn unknown(has_token: bool) -> Problem {
+    let (code, detail) = match has_token {
+        true => ("token-unknown", "the token is no producer's; it may have been replaced"),
+        false => ("token-missing", "publishing here takes a token; send it as Authorization: Bearer TOKEN"),
+    };
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, code, detail);
+    problem.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+/// The token of a request (RFC 6750, section 2.1), if it has one.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// In whose name events are published.
+#[derive(Debug)]
+pub(crate) enum Publisher<'a> {
+    /// The operator, who may publish any type but the host's own, also to set off by hand what a schedule does; though
+    /// under no plugin's source, so that the log stays true.
+    Operator,
+    /// One of these producers.
+    Producers(Vec<&'a ProducerRule>),
+}
+
+impl Publisher<'_> {
+    /// Checks whether they may publish an event.
+    ///
+    /// # Errors
+    /// A problem with 403 and what the event may not have.
+    pub(crate) fn check(&self, event: &Event) -> Result<(), Problem> {
+        let forbidden = |code, detail| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
+        let Event { source, event_type, extensions, .. } = event;
+        if is_plugin_source(source) {
+            return forbidden("reserved-source", format!("the source `{source}` belongs to a plugin; use another one"));
+        }
+        match (ReservedType::of(event_type), self) {
+            (Some(ReservedType::Host), _) | (Some(ReservedType::Schedule), Self::Producers(_)) => {
+                return forbidden("reserved-type", format!("only the host publishes events of type `{event_type}`"));
+            }
+            (Some(ReservedType::Schedule), Self::Operator) | (None, _) => {}
+        }
+        if let Some(name) = extensions.keys().find(|name| is_host_attribute(name)) {
+            return forbidden("reserved-attribute", format!("the host sets the attribute `{name}`; leave it out"));
+        }
+        match self {
+            Self::Operator => Ok(()),
+            Self::Producers(producers) => check_rules(producers, event),
+        }
+    }
+
+    /// Whether they may wait for the reply to an event. Who joins a flow of others is not told what is said in it.
+    pub(super) fn check_reply(&self, event: &Event) -> Result<(), Problem> {
+        if matches!(self, Self::Producers(_)) && event.extensions.contains_key(CORRELATION_ID) {
+            let detail = "an event that joins a flow by its `correlationid` cannot wait for a reply in it";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "reply-not-allowed", detail));
+        }
+        Ok(())
+    }
+}
+
+fn check_rules(producers: &[&ProducerRule], event: &Event) -> Result<(), Problem> {
+    let forbidden = |code, detail| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
+    let Event { source, event_type, extensions, .. } = event;
+    let of_type: Vec<_> =
+        producers.iter().filter(|one| one.types.iter().any(|pattern| pattern.matches(event_type))).collect();
+    if of_type.is_empty() {
+        let detail = format!("this producer may not publish the type `{event_type}`; grant it with [ingress] events");
+        return forbidden("type-not-allowed", detail);
+    }
+    let mut of_source = of_type.iter().filter(|one| one.sources.iter().any(|rule| rule.takes(source))).peekable();
+    if of_source.peek().is_none() {
+        let detail =
+            format!("this producer may not publish from the source `{source}`; grant it with [ingress] events");
+        return forbidden("source-not-allowed", detail);
+    }
+    if extensions.contains_key(CORRELATION_ID) && !of_source.any(|one| one.replies) {
+        let detail = "only a producer that replies may set `correlationid`; grant it with `replies = true`".to_owned();
+        return forbidden("correlation-not-allowed", detail);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Result<EventsRule, toml::de::Error> {
+        toml::from_str::<IngressConfig>(text).map(|config| config.events.unwrap())
+    }
+
+    fn event(source: &str, event_type: &str, extensions: &[&str]) -> Event {
+        let extensions = extensions.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
+        let (source, event_type) = (source.to_owned(), event_type.to_owned());
+        Event { id: "1".to_owned(), source, event_type, extensions, ..Event::default() }
+    }
+
+    #[test]
+    fn the_rule_is_off_a_producer_or_several() {
+        assert_eq!(rule("events = \"off\"").unwrap(), EventsRule::Off);
+        let one = "events = { types = [\"a.>\"], sources = [\"/shop/*\"], token_file = \"t\" }";
+        let EventsRule::Producers(one) = rule(one).unwrap() else { panic!("it has producers") };
+        assert_eq!(one[0].sources, [SourceRule::Below("/shop/".to_owned())]);
+        let two = "[[events]]\ntypes = [\"a\"]\nsources = [\"*\"]\n[[events]]\ntypes = [\"b\"]\nsources = [\"x:y\"]\n";
+        let EventsRule::Producers(two) = rule(two).unwrap() else { panic!("it has producers") };
+        assert_eq!(two.len(), 2);
+    }
+
+    #[test]
+    fn a_rule_that_says_too_little_or_too_much_is_refused() {
+        let refused = [
+            ("events = \"on\"", "\"off\""),
+            ("events = []", "empty"),
+            ("events = { types = [\"a\"] }", "sources"),
+            ("events = { types = [], sources = [\"*\"] }", "at least one"),
+            ("events = { types = [\"a\"], sources = [\"/sh*\"] }", "stands alone"),
+            ("events = { types = [\"a\"], sources = [\"/Plugins/*\"] }", "plugin"),
+            ("events = { types = [\"a\"], sources = [\"/x\"], tokenfile = \"x\" }", "tokenfile"),
+            ("event = \"off\"", "event"),
+        ];
+        for (text, expected) in refused {
+            let error = toml::from_str::<IngressConfig>(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    /// What each kind of publisher is told of an event: a code, or nothing if it is taken.
+    #[test]
+    fn forged_events_are_refused_with_a_code() {
+        let text =
+            "events = { types = [\"order.>\", \"schedule.>\", \"sandbus.>\"], sources = [\"/shop\", \"/till/*\"] }";
+        let EventsRule::Producers(plain) = rule(text).unwrap() else { panic!("it has producers") };
+        let replying = ProducerRule { replies: true, ..plain[0].clone() };
+        let code =
+            |publisher: &Publisher<'_>, event: &Event| publisher.check(event).err().map(|problem| problem.code());
+        let none = None;
+        let cases = [
+            (event("/shop", "order.placed", &[]), none, none),
+            (event("/till/7", "order.placed", &["tenant"]), none, none),
+            (event("/plugins/payments", "order.paid", &[]), Some("reserved-source"), Some("reserved-source")),
+            (event("/%70lugins/payments", "order.paid", &[]), Some("reserved-source"), Some("reserved-source")),
+            (event("/till/../plugins/p", "order.paid", &[]), Some("reserved-source"), Some("reserved-source")),
+            (event("/shop", "schedule.mailer.digest", &[]), Some("reserved-type"), none),
+            (event("/shop", "sandbus.plugin.loaded", &[]), Some("reserved-type"), Some("reserved-type")),
+            (event("/shop", "order.placed", &["causationid"]), Some("reserved-attribute"), Some("reserved-attribute")),
+            (event("/shop", "order.placed", &["hops"]), Some("reserved-attribute"), Some("reserved-attribute")),
+            (event("/shop", "order.placed", &["authid"]), Some("reserved-attribute"), Some("reserved-attribute")),
+            (event("/shop", "user.left", &[]), Some("type-not-allowed"), none),
+            (event("/shops", "order.placed", &[]), Some("source-not-allowed"), none),
+            (event("/till/", "order.placed", &[]), Some("source-not-allowed"), none),
+            (event("/till/%2e%2e/shop2", "order.placed", &[]), Some("source-not-allowed"), none),
+            (event("/shop", "order.placed", &["correlationid"]), Some("correlation-not-allowed"), none),
+        ];
+        for (event, producer, operator) in cases {
+            assert_eq!(code(&Publisher::Producers(vec![&plain[0]]), &event), producer, "{event:?}");
+            assert_eq!(code(&Publisher::Operator, &event), operator, "{event:?}");
+        }
+        let reply = event("/shop", "order.placed", &["correlationid"]);
+        let publisher = Publisher::Producers(vec![&replying]);
+        assert_eq!(code(&publisher, &reply), None);
+        assert_eq!(publisher.check_reply(&reply).unwrap_err().code(), "reply-not-allowed");
+    }
+
+    #[tokio::test]
+    async fn a_token_chooses_the_producer() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        std::fs::write(&file, "long-enough-to-be-a-token\n").unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&file, private).unwrap();
+        let producer = |types: &str, token_file| ProducerRule {
+            types: vec![Pattern::parse(types).unwrap()],
+            sources: vec![SourceRule::Any],
+            token_file,
+            replies: false,
+        };
+        let only = Producers::load(EventsRule::Producers(vec![producer("a", Some(file.clone()))])).unwrap();
+        let both = EventsRule::Producers(vec![producer("a", Some(file)), producer("b", None)]);
+        let both = Producers::load(both).unwrap();
+        let headers = |value: Option<&'static str>| {
+            let value = value.map(|value| (AUTHORIZATION, HeaderValue::from_static(value)));
+            value.into_iter().collect::<HeaderMap>()
+        };
+        let good = headers(Some("Bearer long-enough-to-be-a-token"));
+        let bad = headers(Some("Bearer long-enough-to-be-a-tokex"));
+        assert_eq!(only.admit(&headers(None)).await.unwrap_err().code(), "token-missing");
+        assert_eq!(only.admit(&bad).await.unwrap_err().code(), "token-unknown");
+        assert!(only.admit(&good).await.is_ok());
+        let may = async |headers: &HeaderMap, event_type: &str| {
+            both.admit(headers).await.unwrap().check(&event("/x", event_type, &[])).is_ok()
+        };
+        assert!(may(&good, "a").await && !may(&good, "b").await);
+        assert!(may(&headers(None), "b").await && !may(&headers(None), "a").await);
+        assert_eq!(both.admit(&bad).await.unwrap_err().code(), "token-unknown");
+        assert_eq!(Producers::default().admit(&good).await.unwrap_err().code(), "ingress-off");
+    }
+}
