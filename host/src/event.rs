@@ -191,6 +191,13 @@ pub fn is_extension_name(name: &str) -> bool {
     (1..=40).contains(&name.len()) && name.bytes().all(plain) && !core.contains(&name)
 }
 
+/// Whether an event can have an attribute of this name: one of the specification's, or an extension's.
+#[must_use]
+pub fn is_attribute_name(name: &str) -> bool {
+    let core = ["id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"];
+    core.contains(&name) || is_extension_name(name)
+}
+
 /// Where the ids of events come from that an invocation publishes: from what it handles, so that a
 /// repeated attempt yields the same ids. They begin with a time, as UUIDs of version 7 do: what is published
 /// at about the same time lies together in an index.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Event;
+use crate::event::{Event, is_attribute_name};
 
 /// Filters of which all must match; none match everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,12 @@ pub enum Invalid {
     /// There are too many of them, or they lie too deep.
     #[error("the filters are more than {LIMIT}, or lie more than {DEPTH} deep")]
     TooMany,
+    /// A filter compares an attribute that no event has.
+    #[error(
+        "a filter compares `{0}`, which is not the name of an attribute; attributes have names of lower-case letters \
+         and digits, such as `subject`, and `data` is not one"
+    )]
+    NotAnAttribute(String),
     /// A filter has nothing to compare.
     #[error("a filter is empty: name an attribute and a value, or a filter")]
     Empty,
@@ -56,6 +62,16 @@ impl Filters {
     /// If it is malformed or too large.
     pub fn parse(json: &str) -> Result<Self, Invalid> {
         let filters: Vec<Filter> = serde_json::from_str(json).map_err(|error| Invalid::Malformed(error.to_string()))?;
+        Self::new(filters)
+    }
+
+    /// Makes filters of what somebody wrote. Unlike what an older version stored, they name attributes that an event
+    /// can have.
+    ///
+    /// # Errors
+    /// If there are too many, or one can never match.
+    pub fn new(filters: Vec<Filter>) -> Result<Self, Invalid> {
+        filters.iter().try_for_each(Filter::check_names)?;
         Self::try_from(filters)
     }
 
@@ -89,6 +105,17 @@ impl From<Filters> for Vec<Filter> {
 }
 
 impl Filter {
+    fn check_names(&self) -> Result<(), Invalid> {
+        match self {
+            Self::Exact(attributes) | Self::Prefix(attributes) | Self::Suffix(attributes) => {
+                let unknown = attributes.keys().find(|name| !name.is_empty() && !is_attribute_name(name));
+                unknown.map_or(Ok(()), |name| Err(Invalid::NotAnAttribute(name.chars().take(64).collect())))
+            }
+            Self::All(filters) | Self::Any(filters) => filters.iter().try_for_each(Self::check_names),
+            Self::Not(filter) => filter.check_names(),
+        }
+    }
+
     fn check(&self, depth: usize, left: &mut usize) -> Result<(), Invalid> {
         let inner = depth.checked_sub(1).ok_or(Invalid::TooMany)?;
         *left = left.checked_sub(1).ok_or(Invalid::TooMany)?;
@@ -162,6 +189,15 @@ mod tests {
             ["{}", r#"[{"like":{"type":"a"}}]"#, r#"[{"exact":{}}]"#, r#"[{"any":[]}]"#, r#"[{"exact":{"type":""}}]"#]
         {
             assert!(Filters::parse(json).is_err(), "{json}");
+        }
+        for name in ["Tenant", "data", "a-b", "a.b", "ä", " subject", "sub ject", "ce-type", "a".repeat(41).as_str()] {
+            for json in [
+                format!(r#"[{{"exact":{{"{name}":"x"}}}}]"#),
+                format!(r#"[{{"any":[{{"prefix":{{"type":"a"}}}},{{"suffix":{{"{name}":"x"}}}}]}}]"#),
+                format!(r#"[{{"not":{{"all":[{{"exact":{{"{name}":"x"}}}}]}}}}]"#),
+            ] {
+                assert_eq!(Filters::parse(&json), Err(Invalid::NotAnAttribute(name.to_owned())), "{json}");
+            }
         }
         let deep = format!("[{}{}{}]", r#"{"not":"#.repeat(20), r#"{"exact":{"type":"a"}}"#, "}".repeat(20));
         assert_eq!(Filters::parse(&deep), Err(Invalid::TooMany));

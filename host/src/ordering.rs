@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Event;
+use crate::event::{Event, is_attribute_name};
 
 /// Where an event's key is found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(from = "String", into = "String")]
 pub enum OrderingKey {
     /// In an attribute.
     Attribute(String),
@@ -19,7 +19,7 @@ pub enum OrderingKey {
 /// A text names no place of a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no ordering key; name an attribute, such as `subject`, or a place in the data by a JSON pointer, such as `/customer/id`"
+    "`{0}` is not an ordering key; name an attribute, such as `subject`, or a place in the data by a JSON pointer, such as `/customer/id`"
 )]
 pub struct Invalid(String);
 
@@ -34,13 +34,15 @@ impl OrderingKey {
     /// # Errors
     /// If it is neither.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let is_name = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        match text {
-            _ if text.is_empty() || text.len() > MAX_LENGTH => Err(Invalid(text.chars().take(64).collect())),
-            _ if text.starts_with('/') => Ok(Self::Pointer(text.to_owned())),
-            _ if is_name => Ok(Self::Attribute(text.to_owned())),
-            _ => Err(Invalid(text.to_owned())),
+        match Self::of_text(text) {
+            Self::Pointer(_) if text.len() <= MAX_LENGTH && is_pointer(text) => Ok(Self::of_text(text)),
+            Self::Attribute(_) if is_attribute_name(text) => Ok(Self::of_text(text)),
+            _ => Err(Invalid(text.chars().take(64).collect())),
         }
+    }
+
+    fn of_text(text: &str) -> Self {
+        if text.starts_with('/') { Self::Pointer(text.to_owned()) } else { Self::Attribute(text.to_owned()) }
     }
 
     /// An event's key. An event without one goes in no order.
@@ -70,11 +72,15 @@ impl OrderingKey {
     }
 }
 
-impl TryFrom<String> for OrderingKey {
-    type Error = Invalid;
+/// Whether every `~` of a pointer begins an escape (RFC 6901, section 3).
+fn is_pointer(text: &str) -> bool {
+    text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
+}
 
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        Self::parse(&text)
+/// Reads what was stored, also by a version that took names which no attribute has.
+impl From<String> for OrderingKey {
+    fn from(text: String) -> Self {
+        Self::of_text(&text)
     }
 }
 
@@ -113,7 +119,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "a.b", "Subject", "$.customer"] {
+        for text in ["", "a.b", "Subject", "$.customer", "data", "/a~2", "/~"] {
             assert!(OrderingKey::parse(text).is_err(), "{text}");
         }
     }

@@ -317,3 +317,122 @@ fn old_events_are_deleted_when_they_are_handled_and_dead_letters_are_kept() {
     let balance = json!({ "booked": 51, "merged": 51, "rewritten": 51, "repeated": 0 });
     assert_eq!(host.get("/ledger").json(), balance);
 }
+
+/// What a command prints that succeeds.
+fn said(host: &Host, arguments: &[&str]) -> String {
+    let output = host.cli(arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Every list says that there is more, and a cursor leads through all of it.
+#[test]
+fn lists_are_whole_page_by_page() {
+    let host = Setup::new().plugin("poison").start();
+    let count = 1_203;
+    let events: Vec<_> = (0..count)
+        .map(|number| {
+            json!({ "specversion": "1.0", "id": format!("{number}"), "source": "/test", "type": "nobody.cares" })
+        })
+        .collect();
+    let batch = |path: &str, part: &[Value]| {
+        let headers = [("content-type", "application/cloudevents-batch+json")];
+        let answer = host.send("POST", &host.url(path), &headers, json!(part).to_string().as_bytes());
+        assert_eq!(answer.status, 202, "{}", answer.body);
+    };
+    events.chunks(400).for_each(|part| batch("/events", part));
+    let later: Vec<_> = events
+        .iter()
+        .cloned()
+        .map(|mut event| {
+            event["source"] = "/later".into();
+            event
+        })
+        .collect();
+    later.chunks(400).for_each(|part| batch("/events?delay=1h", part));
+
+    for (path, name, cursor, limit) in [
+        ("/events", "events", "before", 100),
+        ("/scheduled", "scheduled", "after", 100),
+        ("/scheduled", "scheduled", "after", 1_000),
+    ] {
+        let (mut found, mut next) = (0, Value::Null);
+        loop {
+            let query = match &next {
+                Value::Null => format!("{path}?limit={limit}"),
+                Value::String(next) => format!("{path}?limit={limit}&{cursor}={next}"),
+                next => format!("{path}?limit={limit}&{cursor}={next}"),
+            };
+            let page = host.admin(&query);
+            found += page[name].as_array().unwrap().len();
+            next = page["next"].clone();
+            if next.is_null() {
+                break;
+            }
+        }
+        assert_eq!(found, count, "{path} by {limit}");
+    }
+    for path in
+        ["/scheduled?after=x", "/scheduled?after=1-", "/scheduled?limit=0", "/events?limit=0", "/dead-letters?limit=0"]
+    {
+        let answer = host.operate("GET", path);
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-query"), "{path}");
+    }
+
+    let listed = said(&host, &["schedules"]);
+    assert!(listed.contains("There are more: continue with --after "), "{listed}");
+    let all = said(&host, &["schedules", "list", "--all", "--json"]);
+    let all: Value = serde_json::from_str(&all).unwrap();
+    assert_eq!((all["scheduled"].as_array().unwrap().len(), &all["next"]), (count, &Value::Null));
+    let listed = said(&host, &["events", "list", "--limit", "1100"]);
+    assert!(listed.contains("There are more: continue with --before "), "{listed}");
+}
+
+/// A subscription that exists keeps the rules that are not named, and the answer says what changed.
+#[test]
+fn a_subscription_is_changed_rule_by_rule() {
+    let host = Setup::new().start();
+    let create = |arguments: &[&str]| said(&host, &[&["subscriptions", "create", "audit"], arguments].concat());
+    let created = create(&[
+        "--pattern",
+        "order.>",
+        "--webhook",
+        "http://127.0.0.1:9/a",
+        "--secret",
+        SECRET,
+        "--ordering-key",
+        "subject",
+    ]);
+    assert_eq!(created.trim(), "created operator/audit");
+    let updated = create(&["--pattern", "order.*"]);
+    assert_eq!(updated.trim(), "updated operator/audit\n  pattern: \"order.>\" -> \"order.*\"");
+    assert_eq!(create(&["--pattern", "order.*"]).trim(), "operator/audit has these rules already; nothing changed");
+    let _ = create(&["--webhook", "http://127.0.0.1:9/b"]);
+    let rules = json!({ "name": "audit", "rules": { "attempts": 3 } });
+    let answer = host.admin_post("/subscriptions", rules);
+    assert_eq!((answer.status, &answer.json()["created"]), (200, &json!(false)));
+    let shown = host.subscription("operator/audit").unwrap();
+    assert_eq!(shown["target"], json!({ "webhook": "http://127.0.0.1:9/b", "signed": true, "handshake": false }));
+    assert_eq!((&shown["ordering_key"], &shown["retry"]["attempts"]), (&json!("subject"), &json!(3)));
+    let _ = create(&["--no-ordering-key"]);
+    assert_eq!(host.subscription("operator/audit").unwrap()["ordering_key"], Value::Null);
+    let answer = host.admin_post("/subscriptions", json!({ "name": "audit", "start": "beginning" }));
+    assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid-start"));
+}
+
+#[test]
+fn filters_and_keys_that_name_no_attribute_are_refused() {
+    let host = Setup::new().plugin("echo").start();
+    for rules in [
+        json!({ "filters": [{ "exact": { "Tenant": "a" } }] }),
+        json!({ "filters": [{ "not": { "any": [{ "prefix": { "data": "a" } }] } }] }),
+        json!({ "ordering_key": "Tenant" }),
+        json!({ "ordering_key": "data" }),
+        json!({ "ordering_key": "/a~2" }),
+    ] {
+        let mut wanted = json!({ "name": "n", "pattern": "a.b", "target": { "plugin": "echo" } });
+        wanted.as_object_mut().unwrap().extend(rules.as_object().unwrap().clone());
+        let answer = host.admin_post("/subscriptions", wanted);
+        assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid-subscription"), "{rules}");
+    }
+}

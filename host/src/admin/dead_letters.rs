@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Path, Query};
-use super::{Admin, events, list as as_list};
+use super::{Admin, Page, events, page_size};
 use crate::bus::{DeadLetter, DeadLetterFilter};
 use crate::problem::Problem;
 
@@ -36,10 +36,10 @@ impl Choice {
 }
 
 pub(super) async fn list(State(admin): State<Admin>, Query(choice): Query<Choice>) -> Result<Json<Value>, Problem> {
-    let limit = choice.limit.unwrap_or(100).min(LIMIT);
-    let letters = admin.bus.dead_letters(choice.filter()?, choice.after.unwrap_or(0), limit).await?;
-    let letters: Vec<_> = letters.iter().map(describe).collect();
-    Ok(as_list("dead_letters", &letters))
+    let limit = page_size(choice.limit, 100, LIMIT)?;
+    let after = choice.after.unwrap_or(0);
+    let letters = admin.bus.dead_letters(choice.filter()?, after, Page::<DeadLetter>::to_read(limit)).await?;
+    Ok(Page::of(letters, limit).to_json("dead_letters", describe, |letter| letter.number))
 }
 
 pub(super) async fn show(State(admin): State<Admin>, Path(number): Path<i64>) -> Result<Json<Value>, Problem> {

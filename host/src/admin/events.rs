@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Path, Query};
-use super::{Admin, list as as_list};
+use super::{Admin, Page, list as as_list, page_size};
 use crate::event::{Logged, Position};
 use crate::ingress;
 use crate::ingress::producers::Publisher;
@@ -20,19 +20,19 @@ const LIMIT: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Page {
+pub(super) struct Choice {
     /// Only events before this position.
     before: Option<u64>,
     limit: Option<usize>,
 }
 
 /// The newest events first.
-pub(super) async fn list(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(State(admin): State<Admin>, Query(page): Query<Choice>) -> Result<Json<Value>, Problem> {
     // Positions in the store are signed.
     let before = Position(page.before.unwrap_or(u64::MAX >> 1));
-    let events = admin.bus.events(before, page.limit.unwrap_or(50).min(LIMIT)).await?;
-    let events: Vec<_> = events.iter().map(describe).collect();
-    Ok(as_list("events", &events))
+    let limit = page_size(page.limit, 50, LIMIT)?;
+    let events = admin.bus.events(before, Page::<Logged>::to_read(limit)).await?;
+    Ok(Page::of(events, limit).to_json("events", describe, |logged| logged.position))
 }
 
 pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {

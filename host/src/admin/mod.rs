@@ -8,6 +8,7 @@ mod generations;
 mod guard;
 mod plugins;
 mod schedules;
+mod subscription_rules;
 mod subscriptions;
 
 use std::sync::Arc;
@@ -102,12 +103,53 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 }
 
 async fn render_metrics(State(admin): State<Admin>) -> Response {
-    let text = admin.metrics.render(&*admin.bus, &admin.registry, &admin.clock);
-    // The text format that Prometheus 0.0.4 named.
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    match admin.metrics.render(&*admin.bus, &admin.registry, &admin.clock).await {
+        // The text format that Prometheus 0.0.4 named.
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => Problem::from(error).into_response(),
+    }
 }
 
-/// A list in JSON, in an object so that it can grow.
+/// A whole list in JSON, in an object so that it can grow.
 fn list<T: serde::Serialize>(name: &str, items: &[T]) -> Json<serde_json::Value> {
     Json(json!({ name: items }))
+}
+
+/// One page of a list. `next` is the cursor of the page that follows, or null on the last page.
+#[derive(Debug)]
+struct Page<T> {
+    items: Vec<T>,
+    has_more: bool,
+}
+
+impl<T> Page<T> {
+    /// How many items to read for a page of `limit`: one more tells whether another page follows.
+    fn to_read(limit: usize) -> usize {
+        limit.saturating_add(1)
+    }
+
+    /// Makes a page of what was read.
+    fn of(mut items: Vec<T>, limit: usize) -> Self {
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        Self { items, has_more }
+    }
+
+    fn to_json<C: serde::Serialize>(
+        &self,
+        name: &str,
+        item: impl Fn(&T) -> serde_json::Value,
+        cursor: impl Fn(&T) -> C,
+    ) -> Json<serde_json::Value> {
+        let next = self.items.last().filter(|_| self.has_more).map(cursor);
+        Json(json!({ name: self.items.iter().map(item).collect::<Vec<_>>(), "next": next }))
+    }
+}
+
+/// How many items a page has: at least one, so that following the cursors comes to an end.
+fn page_size(limit: Option<usize>, default: usize, most: usize) -> Result<usize, Problem> {
+    match limit {
+        Some(0) => Err(Problem::bad_request("invalid-query", "`limit` is 0; ask for at least 1")),
+        _ => Ok(limit.unwrap_or(default).min(most)),
+    }
 }

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::Query;
-use super::{Admin, list as as_list};
+use super::{Admin, Page, list as as_list, page_size};
+use crate::bus::{CursorError, Scheduled};
 use crate::problem::Problem;
 
 /// The most events in one answer.
@@ -15,18 +16,20 @@ const LIMIT: usize = 1_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Page {
+pub(super) struct Choice {
+    /// The cursor of the page before, from its `next`.
+    after: Option<String>,
     limit: Option<usize>,
 }
 
 /// The events that enter the log later, the next one first.
-pub(super) async fn events(State(admin): State<Admin>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
-    let events = admin.bus.scheduled(page.limit.unwrap_or(100).min(LIMIT)).await?;
-    let events: Vec<_> = events
-        .iter()
-        .map(|scheduled| json!({ "due": scheduled.due.to_string(), "event": scheduled.event.to_json() }))
-        .collect();
-    Ok(as_list("scheduled", &events))
+pub(super) async fn events(State(admin): State<Admin>, Query(page): Query<Choice>) -> Result<Json<Value>, Problem> {
+    let limit = page_size(page.limit, 100, LIMIT)?;
+    let after = page.after.as_deref().map(str::parse).transpose();
+    let after = after.map_err(|error: CursorError| Problem::bad_request("invalid-query", error.to_string()))?;
+    let events = admin.bus.scheduled(after, Page::<Scheduled>::to_read(limit)).await?;
+    let item = |it: &Scheduled| json!({ "due": it.due.to_string(), "event": it.event.to_json() });
+    Ok(Page::of(events, limit).to_json("scheduled", item, |it| it.cursor.to_string()))
 }
 
 #[derive(Debug, Deserialize)]

@@ -10,70 +10,46 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{Body, Path};
+use super::subscription_rules::{self as rules, WantedRules, changes};
 use super::{Admin, list as as_list};
 use crate::bus::{DeadLetterFilter, Overview, Subscribed};
-use crate::endpoint;
-use crate::filter::Filters;
-use crate::ordering::OrderingKey;
-use crate::pattern::Pattern;
-use crate::plugin::{Snapshot, SubscriptionOverrides};
+use crate::clock::Timestamp;
+use crate::plugin::Snapshot;
 use crate::problem::Problem;
-use crate::subscription::{Definition, OPERATOR, RetryPolicy, Start, SubscriptionId, Target, is_valid_name};
+use crate::subscription::{OPERATOR, Start, SubscriptionId};
 
 pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
     let snapshot = admin.registry.snapshot();
+    let oldest = admin.bus.oldest_unhandled().await?;
     let mut subscriptions = Vec::new();
     for subscription in admin.bus.subscriptions() {
-        subscriptions.push(describe(&admin, &*subscription, &snapshot).await?);
+        let oldest = oldest.get(&subscription.number()).copied();
+        subscriptions.push(describe(&admin, &*subscription, &snapshot, oldest).await?);
     }
     Ok(as_list("subscriptions", &subscriptions))
 }
 
-/// What an operator wants a subscription to be.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    name: String,
-    pattern: Pattern,
-    target: Target,
-    #[serde(default)]
-    filters: Filters,
-    #[serde(default)]
-    start: Start,
-    #[serde(default)]
-    ordering_key: Option<OrderingKey>,
-    #[serde(default)]
-    rules: SubscriptionOverrides,
-}
-
-/// Makes a subscription of the operator's own, or gives the one of this name new rules.
+/// Makes a subscription of the operator's own, or changes rules of the one of this name.
 pub(super) async fn put(
     State(admin): State<Admin>,
-    Body(wanted): Body<Wanted>,
+    Body(wanted): Body<WantedRules>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let invalid = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-subscription", detail);
-    if !is_valid_name(&wanted.name) {
-        return Err(invalid(format!("`{}` is no name; use 1 to 128 letters, digits, `-` and `_`", wanted.name)));
+    let id = SubscriptionId { owner: OPERATOR.to_owned(), name: wanted.name.clone() };
+    let all = admin.bus.subscriptions();
+    let present = all.iter().find(|one| *one.id() == id && one.overview().replay.is_none());
+    let present = present.map(|one| one.definition());
+    if present.is_some() && wanted.start.is_some() {
+        let detail = format!(
+            "the subscription `{id}` exists, and `start` is for a new one; leave it out, or replay the subscription"
+        );
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail));
     }
-    if let Target::Webhook(webhook) = &wanted.target {
-        endpoint::host_and_port(&webhook.url).map_err(invalid)?;
-    }
-    let retry = wanted.rules.retry(RetryPolicy::default()).map_err(|error| invalid(error.to_string()))?;
-    let defaults = &admin.defaults;
-    let definition = Definition {
-        pattern: wanted.pattern,
-        filters: wanted.filters,
-        target: wanted.target,
-        concurrency: wanted.rules.concurrency.unwrap_or(defaults.subscription_concurrency),
-        ordering_key: wanted.ordering_key,
-        dead_letter_policy: wanted.rules.dead_letter_policy.unwrap_or_default(),
-        retry,
-        max_backlog: wanted.rules.max_backlog.map(std::num::NonZeroU64::get),
-        timeout: wanted.rules.timeout.unwrap_or(defaults.limits.timeout),
-    };
-    let id = SubscriptionId { owner: OPERATOR.to_owned(), name: wanted.name };
-    admin.bus.subscribe(id.clone(), definition, wanted.start).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "id": id.to_string() }))))
+    let definition = wanted.definition(present.as_deref(), &admin.defaults)?;
+    let changed = present.as_ref().map(|present| changes(present, &definition)).unwrap_or_default();
+    admin.bus.subscribe(id.clone(), definition, wanted.start.unwrap_or_default()).await?;
+    let created = present.is_none();
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(json!({ "id": id.to_string(), "created": created, "changes": changed }))))
 }
 
 pub(super) async fn delete(
@@ -137,41 +113,36 @@ pub(super) async fn stop_replays(
     Ok(Json(json!({ "stopped": stopped })))
 }
 
-async fn describe(admin: &Admin, subscription: &dyn Subscribed, snapshot: &Snapshot) -> Result<Value, Problem> {
+async fn describe(
+    admin: &Admin,
+    subscription: &dyn Subscribed,
+    snapshot: &Snapshot,
+    oldest: Option<Timestamp>,
+) -> Result<Value, Problem> {
     let overview = subscription.overview();
     let of_it = DeadLetterFilter { subscription: Some(overview.id.clone()), ..DeadLetterFilter::default() };
     let dead_letters = admin.bus.count_dead_letters(of_it).await?;
     let waits_for = waits_for(admin, &overview, snapshot);
     let now = admin.clock.now();
-    let target = match &overview.definition.target {
-        Target::Plugin(name) => json!({ "plugin": name }),
-        Target::Webhook(webhook) => {
-            json!({ "webhook": webhook.url, "signed": webhook.secret.is_some(), "handshake": webhook.handshake })
-        }
-    };
-    Ok(json!({
+    let progress = json!({
         "id": overview.id.to_string(),
-        "pattern": overview.definition.pattern,
-        "filters": overview.definition.filters,
-        "target": target,
         "dynamic": overview.dynamic,
         "status": if waits_for.is_some() { "paused" } else { "active" },
         "waits_for": waits_for,
-        "concurrency": overview.definition.parallelism(),
-        "ordering_key": overview.definition.ordering_key,
-        "dead_letter_policy": overview.definition.dead_letter_policy,
-        "retry": overview.definition.retry,
-        "max_backlog": overview.definition.max_backlog,
         "cursor": overview.cursor,
         "backlog": overview.backlog,
         "in_flight": overview.in_flight,
+        "committing": overview.committing,
         "parked_keys": overview.parked_keys,
         "expired": overview.expired,
-        "lag_seconds": overview.oldest.map(|oldest| now.since(oldest).as_secs_f64()),
+        "lag_seconds": oldest.map(|oldest| now.since(oldest).as_secs_f64()),
         "next_attempt": overview.next_due.map(|due| due.to_string()),
         "dead_letters": dead_letters,
         "replay": overview.replay,
-    }))
+    });
+    let mut described = rules::describe(&overview.definition);
+    described.extend(progress.as_object().cloned().unwrap_or_default());
+    Ok(Value::Object(described))
 }
 
 /// Why nothing is delivered, if that is so.

@@ -131,14 +131,14 @@ pub struct Overview {
     pub cursor: Position,
     /// How many deliveries are neither handled nor dead.
     pub backlog: u64,
-    /// How many are in flight.
+    /// How many run, or wait for a thread to run on.
     pub in_flight: usize,
+    /// How many have run and wait for their outcome to be committed.
+    pub committing: usize,
     /// How many ordering keys wait behind a dead letter.
     pub parked_keys: usize,
     /// How many events were deleted by the retention's rules before they were handled, since the start.
     pub expired: u64,
-    /// When the oldest event that is claimed or ready was stored: what the lag in time is counted from.
-    pub oldest: Option<Timestamp>,
     /// When the next delivery that waits for another attempt is due.
     pub next_due: Option<Timestamp>,
     /// What is replayed, if this is a replay.

@@ -13,10 +13,11 @@ pub mod retry;
 #[cfg(test)]
 mod suite;
 
-use std::collections::BTreeSet;
-use std::fmt::Debug;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Debug, Display, Formatter};
 use std::num::NonZeroU32;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,9 +78,42 @@ pub struct Accepted {
     pub duplicate: bool,
 }
 
+/// A place in the list of events that enter the log later: behind one of them. Written as `MILLISECONDS-NUMBER`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduledCursor {
+    /// When that event is due.
+    pub due: Timestamp,
+    /// What orders events that are due at the same time.
+    pub number: i64,
+}
+
+impl Display for ScheduledCursor {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}-{}", self.due.0, self.number)
+    }
+}
+
+impl FromStr for ScheduledCursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let parts = text.split_once('-').and_then(|(due, number)| Some((due.parse().ok()?, number.parse().ok()?)));
+        // Times in the store are signed.
+        let parts = parts.filter(|(due, _)| i64::try_from(*due).is_ok());
+        parts.map(|(due, number)| Self { due: Timestamp(due), number }).ok_or_else(|| CursorError(text.to_owned()))
+    }
+}
+
+/// A text is not the cursor of a list.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a cursor of this list; pass the `next` of the page before")]
+pub struct CursorError(String);
+
 /// An event that enters the log later.
 #[derive(Clone, Debug)]
 pub struct Scheduled {
+    /// Its place in the list.
+    pub cursor: ScheduledCursor,
     /// When.
     pub due: Timestamp,
     /// The event.
@@ -156,11 +190,12 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// If the store refuses.
     fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> Answer<'a, Result<bool, CommitError>>;
 
-    /// Events that enter the log later, the next one first.
+    /// Events that enter the log later, the next one first: those after a cursor, or the first ones without it.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn scheduled(&self, limit: usize) -> Answer<'_, Result<Vec<Scheduled>, StoreError>>;
+    fn scheduled(&self, after: Option<ScheduledCursor>, limit: usize)
+    -> Answer<'_, Result<Vec<Scheduled>, StoreError>>;
 
     /// The schedules that plugins declare.
     ///
@@ -281,6 +316,14 @@ pub trait Bus: Debug + Send + Sync + 'static {
 
     /// The subscriptions that there are, and their replays, each of which is a feed of its own.
     fn subscriptions(&self) -> Vec<Arc<dyn Subscribed>>;
+
+    /// When the oldest event was stored that a subscription or replay has neither handled nor buried, whatever it waits
+    /// for: its turn, a retry, an ordering key that a dead letter parks, a plugin that does not run. Keyed by
+    /// [`Subscribed::number`]; a subscription without a backlog is left out.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<i64, Timestamp>, StoreError>>;
 
     /// The position of the newest event.
     fn head(&self) -> Position;

@@ -3,9 +3,12 @@
 use clap::Subcommand;
 use serde_json::Value;
 
+use super::paging::{List, Paging, hint};
 use super::{Remote, output};
 use crate::subscription::SubscriptionId;
 use output::{cell, short, table};
+
+const LIST: List<'_> = List { path: "dead-letters", name: "dead_letters", cursor: "after" };
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -19,7 +22,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List dead letters
-    List(Choice),
+    List(Listing),
     /// Show a dead letter with all its attempts
     Show {
         /// Its number
@@ -29,6 +32,14 @@ enum Command {
     Redrive(Some),
     /// Delete dead letters
     Drop(Some),
+}
+
+#[derive(Debug, Default, clap::Args)]
+struct Listing {
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -72,10 +83,10 @@ impl Some {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
-    match arguments.command.unwrap_or(Command::List(Choice::default())) {
-        Command::List(choice) => {
-            let answer = client.get(&["dead-letters"], &choice.query()).await?;
-            output.print(&answer, |answer| list(&answer["dead_letters"]));
+    match arguments.command.unwrap_or(Command::List(Listing::default())) {
+        Command::List(Listing { choice, paging }) => {
+            let answer = paging.fetch(&client, LIST, &choice.query()).await?;
+            output.print(&answer, |answer| list(&answer["dead_letters"]) + &hint(LIST, answer));
         }
         Command::Show { number } => {
             let answer = client.get(&["dead-letters", &number.to_string()], &[]).await?;

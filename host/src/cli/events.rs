@@ -4,10 +4,13 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::client::Client;
+use super::paging::{List, fetch, hint};
 use super::{Remote, output};
 use crate::clock::Timestamp;
 use crate::pattern::Pattern;
 use output::{cell, short, table};
+
+const LIST: List<'_> = List { path: "events", name: "events", cursor: "before" };
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -22,9 +25,9 @@ pub(super) struct Arguments {
 enum Command {
     /// List the newest events
     List {
-        /// How many
-        #[arg(long, default_value_t = 20)]
-        limit: usize,
+        /// Show at most this many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+        limit: u64,
         /// Only events before this position
         #[arg(long, value_name = "POSITION")]
         before: Option<u64>,
@@ -109,10 +112,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match arguments.command.unwrap_or(Command::List { limit: 20, before: None }) {
         Command::List { limit, before } => {
-            let mut query = vec![("limit", limit.to_string())];
-            query.extend(before.map(|before| ("before", before.to_string())));
-            let answer = client.get(&["events"], &query).await?;
-            output.print(&answer, |answer| list(&answer["events"]));
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let answer = fetch(&client, LIST, &[], before.map(|before| before.to_string()), limit).await?;
+            output.print(&answer, |answer| list(&answer["events"]) + &hint(LIST, answer));
         }
         Command::Export { pattern, last, since } => {
             output::lines(&export(&client, pattern.as_ref(), last, since).await?);

@@ -10,6 +10,7 @@ mod events;
 mod inspect;
 mod new;
 pub(crate) mod output;
+mod paging;
 mod plugins;
 mod publish;
 mod rollback;

@@ -1,10 +1,13 @@
 //! `sandbus schedules`.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::paging::{List, Paging, hint};
 use super::{Remote, output};
 use output::{cell, table};
+
+const LIST: List<'_> = List { path: "scheduled", name: "scheduled", cursor: "after" };
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -18,11 +21,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the schedules of plugins, and the events that come later
-    List {
-        /// How many events at most
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
-    },
+    List(Paging),
     /// Take back an event that has not come yet
     Cancel {
         /// The event's source
@@ -36,12 +35,12 @@ enum Command {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
-    match arguments.command.unwrap_or(Command::List { limit: 100 }) {
-        Command::List { limit } => {
+    match arguments.command.unwrap_or(Command::List(Paging::default())) {
+        Command::List(paging) => {
             let schedules = client.get(&["schedules"], &[]).await?;
-            let scheduled = client.get(&["scheduled"], &[("limit", limit.to_string())]).await?;
-            let answer = json!({ "schedules": schedules["schedules"], "scheduled": scheduled["scheduled"] });
-            output.print(&answer, list);
+            let mut answer = paging.fetch(&client, LIST, &[]).await?;
+            answer["schedules"] = schedules["schedules"].clone();
+            output.print(&answer, |answer| list(answer) + &hint(LIST, answer));
         }
         Command::Cancel { source, id } => {
             let query = [("source", source), ("id", id.clone())];

@@ -1,6 +1,7 @@
 //! `sandbus subscriptions`.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use crate::event::Position;
 use crate::filter::Filters;
 use crate::ordering::OrderingKey;
 use crate::pattern::Pattern;
-use crate::subscription::{Secret, Start, SubscriptionId, Target, Webhook};
+use crate::subscription::{Secret, Start, SubscriptionId};
 use output::{cell, table};
 
 #[derive(Debug, clap::Args)]
@@ -53,35 +54,38 @@ enum Command {
     },
 }
 
+/// What is left out keeps its value if the subscription exists.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("target").required(true).args(["webhook", "plugin"])))]
 struct Create {
     /// Its name; it is then called operator/NAME
     name: String,
-    /// Which event types it takes, such as user.* or order.>
+    /// Take events of these types, such as user.* or order.>
     #[arg(long, value_parser = Pattern::parse)]
-    pattern: Pattern,
+    pattern: Option<Pattern>,
     /// Deliver to this endpoint
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "plugin")]
     webhook: Option<String>,
     /// Sign deliveries with this secret, as Standard Webhooks has it
-    #[arg(long, value_name = "whsec_...", requires = "webhook", value_parser = Secret::parse)]
+    #[arg(long, value_name = "whsec_...", value_parser = Secret::parse, conflicts_with = "plugin")]
     secret: Option<Secret>,
     /// Ask the endpoint first whether it agrees
-    #[arg(long, requires = "webhook")]
+    #[arg(long, conflicts_with = "plugin")]
     handshake: bool,
     /// Deliver to this plugin
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
-    /// Which of these events it takes, such as [{"prefix":{"subject":"eu/"}}]
+    /// Take only events that pass, such as [{"prefix":{"subject":"eu/"}}]; [] takes all
     #[arg(long, value_name = "JSON", value_parser = Filters::parse)]
     filters: Option<Filters>,
     /// Keep events in order that share this attribute, or this place in their data, such as /customer/id
     #[arg(long, value_name = "KEY", value_parser = OrderingKey::parse)]
     ordering_key: Option<OrderingKey>,
-    /// Where a new one begins: now, beginning, a time or a position
-    #[arg(long, default_value = "now", value_parser = start)]
-    start: Start,
+    /// Keep events in no order
+    #[arg(long, conflicts_with = "ordering_key")]
+    no_ordering_key: bool,
+    /// Begin here if it is new: now (the default), beginning, a time or a position
+    #[arg(long, value_parser = start)]
+    start: Option<Start>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -104,22 +108,45 @@ struct Replay {
 }
 
 impl Create {
-    /// What the admin interface is asked for.
+    /// What the admin interface is asked for: the rules that are given.
     fn wanted(self) -> Value {
-        let plugin = self.plugin.unwrap_or_default();
-        let target = match self.webhook {
-            Some(url) => Target::Webhook(Webhook { url, secret: self.secret, handshake: self.handshake }),
-            None => Target::Plugin(plugin),
+        let mut wanted = json!({ "name": self.name });
+        let mut put = |rule: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                wanted[rule] = value;
+            }
         };
-        json!({
-            "name": self.name,
-            "pattern": self.pattern,
-            "target": target,
-            "filters": self.filters.unwrap_or_default(),
-            "ordering_key": self.ordering_key,
-            "start": self.start,
-        })
+        put("pattern", self.pattern.map(|pattern| json!(pattern)));
+        put("filters", self.filters.map(|filters| json!(filters)));
+        put("ordering_key", self.ordering_key.map(|key| json!(key)));
+        put("ordering_key", self.no_ordering_key.then_some(Value::Null));
+        put("start", self.start.map(|start| json!(start)));
+        put("target", self.plugin.map(|name| json!({ "plugin": name })));
+        let mut webhook = serde_json::Map::new();
+        webhook.extend(self.webhook.map(|url| ("url".to_owned(), json!(url))));
+        webhook.extend(self.secret.map(|secret| ("secret".to_owned(), json!(secret))));
+        webhook.extend(self.handshake.then(|| ("handshake".to_owned(), json!(true))));
+        put("target", (!webhook.is_empty()).then(|| json!({ "webhook": webhook })));
+        wanted
     }
+}
+
+/// What became of a `create`.
+fn describe_change(answer: &Value) -> String {
+    let id = cell(&answer["id"]);
+    if answer["created"] == true {
+        return format!("created {id}");
+    }
+    let changes = answer["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if changes.is_empty() {
+        return format!("{id} has these rules already; nothing changed");
+    }
+    let mut text = format!("updated {id}");
+    for change in changes {
+        let (rule, before, after) = (cell(&change["rule"]), &change["before"], &change["after"]);
+        text.push_str(&format!("\n  {rule}: {before} -> {after}"));
+    }
+    text
 }
 
 impl Replay {
@@ -149,7 +176,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Command::Create(create) => {
             let answer = client.post_json(&["subscriptions"], &create.wanted()).await?;
-            output.print(&answer, |answer| format!("created {}", cell(&answer["id"])));
+            output.print(&answer, describe_change);
         }
         Command::Pause { id } => {
             let answer = client.post(&["subscriptions", &id.owner, &id.name, "pause"], &[]).await?;
@@ -178,7 +205,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn list(subscriptions: &Value) -> String {
-    let columns = ["SUBSCRIPTION", "PATTERN", "TARGET", "STATUS", "BACKLOG", "IN FLIGHT", "DEAD", "REPLAY"];
+    let columns = ["SUBSCRIPTION", "PATTERN", "TARGET", "STATUS", "BACKLOG", "LAG", "IN FLIGHT", "DEAD", "REPLAY"];
     let mut text = table(&columns, subscriptions, |subscription| {
         let target = &subscription["target"];
         let target = target["plugin"].as_str().or(target["webhook"].as_str()).unwrap_or("-");
@@ -188,6 +215,7 @@ fn list(subscriptions: &Value) -> String {
             target.to_owned(),
             cell(&subscription["status"]),
             cell(&subscription["backlog"]),
+            lag(&subscription["lag_seconds"]),
             cell(&subscription["in_flight"]),
             cell(&subscription["dead_letters"]),
             replay(&subscription["replay"]),
@@ -198,8 +226,29 @@ fn list(subscriptions: &Value) -> String {
         if let (Some(reason), true) = (subscription["waits_for"].as_str(), subscription["replay"].is_null()) {
             text.push_str(&format!("\n\n{} is paused: {reason}", cell(&subscription["id"])));
         }
+        if let Some(parked @ 1..) = subscription["parked_keys"].as_u64() {
+            let (id, keys) = (cell(&subscription["id"]), if parked == 1 { "key waits" } else { "keys wait" });
+            text.push_str(&format!(
+                "\n\n{id}: {parked} ordering {keys} behind a dead letter; redrive or drop it, or release them with \
+                 dead_letter_policy = \"release\""
+            ));
+        }
     }
     text
+}
+
+/// The age of the oldest unhandled event.
+fn lag(seconds: &Value) -> String {
+    let age = seconds.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // Seconds are enough for a person, and tenths while there are few.
+    let unit = if age.is_some_and(|age| age.as_secs() < 10) { 100 } else { 1_000 };
+    age.map_or_else(
+        || "-".to_owned(),
+        |age| {
+            let rounded = age.as_millis() / unit * unit;
+            humantime::format_duration(Duration::from_millis(u64::try_from(rounded).unwrap_or(u64::MAX))).to_string()
+        },
+    )
 }
 
 /// How far a replay goes, and how fast, if it is one.

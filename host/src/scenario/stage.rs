@@ -252,7 +252,7 @@ impl Stage {
         self.seen.published = self.published().await?;
         self.seen.state = self.state()?;
         self.seen.requests = self.outbound.take_sent().iter().map(Sent::to_json).collect();
-        let scheduled = self.bus.scheduled(PAGE).await.map_err(broken)?;
+        let scheduled = self.bus.scheduled(None, PAGE).await.map_err(broken)?;
         self.seen.scheduled = scheduled
             .iter()
             .map(|scheduled| {

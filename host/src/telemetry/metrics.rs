@@ -11,7 +11,7 @@ use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{Bus, Settled};
+use crate::bus::{Bus, Settled, StoreError};
 use crate::clock::{Clock, Timestamp};
 use crate::plugin::Registry;
 use crate::subscription::SubscriptionId;
@@ -63,8 +63,13 @@ fn describe() {
         "sandbus_subscription_expired",
         "Events deleted by the retention's rules before they were handled, since the start"
     );
-    metrics::describe_gauge!("sandbus_subscription_in_flight", "Deliveries claimed and not settled");
-    metrics::describe_gauge!("sandbus_subscription_lag_seconds", "Age of the oldest delivery that waits or runs");
+    metrics::describe_gauge!("sandbus_subscription_in_flight", "Deliveries that run, or wait for a thread");
+    metrics::describe_gauge!("sandbus_subscription_committing", "Deliveries that have run and wait for their commit");
+    metrics::describe_gauge!("sandbus_subscription_parked_keys", "Ordering keys that wait behind a dead letter");
+    metrics::describe_gauge!(
+        "sandbus_subscription_lag_seconds",
+        "Age of the oldest event that is neither handled nor dead, whatever it waits for"
+    );
     metrics::describe_counter!("sandbus_http_requests_total", "Requests answered by plugins, by plugin and status");
     metrics::describe_histogram!("sandbus_http_request_seconds", "From request to response, by plugin");
     metrics::describe_gauge!("sandbus_plugins", "Plugins that are loaded");
@@ -81,11 +86,14 @@ impl Metrics {
         }
     }
 
-    /// Everything, in Prometheus' text format. What can be looked at is looked at now.
-    #[must_use]
-    pub fn render(&self, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> String {
+    /// All metrics in Prometheus' text format. Gauges are read now.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn render(&self, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> Result<String, StoreError> {
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         let float = |number: u64| number as f64;
+        let oldest = bus.oldest_unhandled().await?;
         let now = clock.now();
         for subscription in bus.subscriptions() {
             let overview = subscription.overview();
@@ -98,12 +106,16 @@ impl Metrics {
             gauge!("sandbus_subscription_backlog", "subscription" => name.clone()).set(float(overview.backlog));
             gauge!("sandbus_subscription_in_flight", "subscription" => name.clone())
                 .set(float(overview.in_flight as u64));
-            let lag = overview.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+            gauge!("sandbus_subscription_committing", "subscription" => name.clone())
+                .set(float(overview.committing as u64));
+            gauge!("sandbus_subscription_parked_keys", "subscription" => name.clone())
+                .set(float(overview.parked_keys as u64));
+            let lag = oldest.get(&subscription.number()).map_or(Duration::ZERO, |oldest| now.since(*oldest));
             gauge!("sandbus_subscription_lag_seconds", "subscription" => name).set(lag.as_secs_f64());
         }
         gauge!("sandbus_plugins").set(float(registry.snapshot().plugins.len() as u64));
         self.handle.run_upkeep();
-        self.handle.render()
+        Ok(self.handle.render())
     }
 }
 

@@ -21,7 +21,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -34,7 +34,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::{
     Accepted, Answer, Bus, Claim, CommitError, DeadLetter, DeadLetterFilter, OpenError, Replay, Reply, Scheduled,
-    Scheduling, Settings, StoreError, Subscribed,
+    ScheduledCursor, Scheduling, Settings, StoreError, Subscribed,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Logged, Position};
@@ -416,8 +416,12 @@ impl Bus for Embedded {
         Box::pin(self.ask(|reply| Command::Cancel { source, id, reply }))
     }
 
-    fn scheduled(&self, limit: usize) -> Answer<'_, Result<Vec<Scheduled>, StoreError>> {
-        Box::pin(self.read(move |connection| rows::scheduled_events(connection, limit)))
+    fn scheduled(
+        &self,
+        after: Option<ScheduledCursor>,
+        limit: usize,
+    ) -> Answer<'_, Result<Vec<Scheduled>, StoreError>> {
+        Box::pin(self.read(move |connection| rows::scheduled_events(connection, after, limit)))
     }
 
     fn schedules(&self) -> Answer<'_, Result<Vec<Scheduling>, StoreError>> {
@@ -516,6 +520,11 @@ impl Bus for Embedded {
             Arc::new(Feed { bus: self.clone(), subscription: Arc::clone(subscription) })
         };
         self.shared.subscriptions().iter().map(feed).collect()
+    }
+
+    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<i64, Timestamp>, StoreError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(self.read(move |connection| subscribed::oldest_unhandled(connection, &shared)))
     }
 
     fn head(&self) -> Position {

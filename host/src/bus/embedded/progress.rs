@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,8 +34,20 @@ pub(super) struct Subscription {
     pub(super) dynamic: bool,
     pub(super) replay: Option<ReplayOf>,
     progress: Mutex<Progress>,
-    /// Wakes whoever waits for a delivery.
+    /// Claims whose outcome is handed over to be committed.
+    committing: AtomicUsize,
+    /// Wakes the task that waits for a delivery.
     pub(super) wake: Notify,
+}
+
+/// One outcome on its way to being committed, counted until this is dropped.
+#[derive(Debug)]
+pub(super) struct Committing(Arc<Subscription>);
+
+impl Drop for Committing {
+    fn drop(&mut self) {
+        self.0.committing.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What a replay replays.
@@ -55,7 +68,19 @@ impl Subscription {
         replay: Option<ReplayOf>,
         progress: Progress,
     ) -> Arc<Self> {
-        Arc::new(Self { number, id, dynamic, replay, progress: Mutex::new(progress), wake: Notify::new() })
+        let (progress, committing, wake) = (Mutex::new(progress), AtomicUsize::new(0), Notify::new());
+        Arc::new(Self { number, id, dynamic, replay, progress, committing, wake })
+    }
+
+    /// Counts an outcome that is handed over to be committed.
+    pub(super) fn commits(self: &Arc<Self>) -> Committing {
+        self.committing.fetch_add(1, Ordering::Relaxed);
+        Committing(Arc::clone(self))
+    }
+
+    /// How many outcomes wait to be committed.
+    pub(super) fn committing(&self) -> usize {
+        self.committing.load(Ordering::Relaxed)
     }
 
     /// Locks the progress. Nobody panics while holding the lock, and so a poisoned one is as good.
@@ -227,6 +252,12 @@ impl Progress {
     /// Whether the log holds events for it that were not offered.
     pub(super) fn is_behind(&self) -> bool {
         self.missed > self.offered
+    }
+
+    /// When the oldest delivery in memory was stored: one that is claimed, ready or due, or waits behind its ordering key.
+    pub(super) fn oldest_in_memory(&self) -> Option<Timestamp> {
+        let waiting = self.claimed.values().chain(&self.due).chain(self.ready.front()).chain(self.keys.in_hand());
+        waiting.map(|delivery| delivery.logged.stored_at).min()
     }
 
     /// Takes an event that was just committed.

@@ -1,5 +1,6 @@
 //! A subscription as its worker sees it: deliveries are claimed here, and settled or given back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::bus::{
     Answer, Bus as _, Claim, CommitError, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement,
     StoreError, Subscribed,
 };
+use crate::clock::Timestamp;
 use crate::event::{Logged, Position};
 use crate::subscription::{Definition, SubscriptionId};
 
@@ -42,8 +44,7 @@ impl Subscribed for Feed {
     fn overview(&self) -> Overview {
         let subscription = &self.subscription;
         let progress = subscription.progress();
-        let ready = progress.ready.front().into_iter();
-        let oldest = progress.claimed.values().chain(ready).map(|delivery| delivery.logged.stored_at).min();
+        let committing = subscription.committing().min(progress.claimed.len());
         Overview {
             id: subscription.id.clone(),
             dynamic: subscription.dynamic,
@@ -51,10 +52,10 @@ impl Subscribed for Feed {
             paused: progress.pause.reason(),
             cursor: progress.cursor,
             backlog: progress.backlog,
-            in_flight: progress.claimed.len(),
+            in_flight: progress.claimed.len() - committing,
+            committing,
             parked_keys: progress.keys.parked(),
             expired: progress.expired,
-            oldest,
             next_due: progress.next_due.filter(|due| due.0 > 0),
             replay: subscription.replay.map(|replay| ReplayOverview {
                 number: subscription.number,
@@ -178,6 +179,42 @@ impl Drop for Reading {
     }
 }
 
+/// When the oldest unhandled event of each subscription was stored.
+pub(super) fn oldest_unhandled(
+    connection: &Connection,
+    shared: &Shared,
+) -> Result<BTreeMap<i64, Timestamp>, StoreError> {
+    let mut oldest = BTreeMap::new();
+    for subscription in shared.subscriptions().iter() {
+        if let Some(stored_at) = oldest_of(connection, shared, subscription)? {
+            oldest.insert(subscription.number, stored_at);
+        }
+    }
+    Ok(oldest)
+}
+
+fn oldest_of(
+    connection: &Connection,
+    shared: &Shared,
+    subscription: &Subscription,
+) -> Result<Option<Timestamp>, StoreError> {
+    if subscription.progress().backlog == 0 {
+        return Ok(None);
+    }
+    // Rows lie before the cursor, and the window of ready deliveries before what is still unread in the log.
+    let in_store = rows::oldest_pending(connection, subscription.number)?;
+    loop {
+        let (in_memory, unread) = {
+            let progress = subscription.progress();
+            (progress.oldest_in_memory(), progress.is_behind())
+        };
+        match in_memory.into_iter().chain(in_store).min() {
+            None if unread => read_log(connection, shared, subscription)?,
+            oldest => return Ok(oldest),
+        }
+    }
+}
+
 /// Reads the next event of keys whose turn has come.
 fn read_released(connection: &Connection, subscription: &Subscription) -> Result<(), StoreError> {
     let keys = subscription.progress().keys.begin_load(PAGE);
@@ -281,6 +318,7 @@ impl Open for Held {
                 return Err(CommitError::NotOpen);
             }
             let subscription = Arc::clone(&self.from.subscription);
+            let _committing = subscription.commits();
             let attempt = Box::new(Ended { subscription, position: self.position, settlement });
             let settled = self
                 .from
@@ -300,8 +338,10 @@ impl Open for Held {
         }
         let bus = self.from.bus.clone();
         let subscription = Arc::clone(&self.from.subscription);
+        let committing = subscription.commits();
         let attempt = Box::new(Ended { subscription, position: self.position, settlement });
         let reply = Box::new(move |settled| {
+            drop(committing);
             if matches!(settled, Ok(_) | Err(CommitError::NotOpen)) {
                 self.open = false;
             }

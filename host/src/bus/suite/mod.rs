@@ -3,6 +3,7 @@
 
 pub(super) mod dead_letters;
 pub(super) mod delivery;
+pub(super) mod lag;
 pub(super) mod model;
 pub(super) mod ordering;
 pub(super) mod publishing;
@@ -84,6 +85,11 @@ macro_rules! all_semantics {
                 a_paused_subscription_delivers_nothing_until_it_is_resumed,
                 a_slow_subscription_slows_no_other,
             }
+            lag {
+                the_oldest_unhandled_event_counts_whatever_it_waits_for,
+                it_is_known_after_a_crash_and_behind_a_long_backlog,
+                filtered_events_do_not_count,
+            }
             ordering {
                 a_failing_event_holds_back_its_own_key_only,
                 a_key_with_a_long_backlog_holds_back_no_other,
@@ -92,6 +98,7 @@ macro_rules! all_semantics {
                 a_dead_letter_releases_its_key,
                 a_dead_letter_parks_its_key_where_that_is_wanted,
                 a_dropped_dead_letter_lets_its_key_go,
+                keys_are_released_when_dead_letters_park_no_longer,
                 a_changed_key_orders_anew,
             }
             dead_letters {

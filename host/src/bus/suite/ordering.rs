@@ -134,6 +134,32 @@ pub(in crate::bus) async fn a_dropped_dead_letter_lets_its_key_go<S: Stage>() {
     assert_eq!(handle_all(&subscription).await, ["a2"]);
 }
 
+pub(in crate::bus) async fn keys_are_released_when_dead_letters_park_no_longer<S: Stage>() {
+    for crash in [false, true] {
+        let mut stage = S::open(Settings::default());
+        let before = declare(&stage, "s", parking()).await;
+        publish_all(&stage, ["a1", "b1", "a2", "b2", "c1"].into_iter().map(keyed)).await;
+        reject(&mut claim(&before).await).await;
+        reject(&mut claim(&before).await).await;
+        ack(&mut claim(&before).await, Effects::default()).await.unwrap();
+        assert_idle(&before).await;
+        drop(before);
+        if crash {
+            stage = stage.crash();
+        }
+        let releasing = Definition { dead_letter_policy: DeadLetterPolicy::Release, ..parking() };
+        let after = declare(&stage, "s", releasing).await;
+        assert_eq!(after.overview().parked_keys, 0);
+        assert_eq!(handle_all(&after).await, ["a2", "b2"], "crash: {crash}");
+        let letters = stage.bus().dead_letters(DeadLetterFilter::default(), 0, 10).await.unwrap();
+        assert_eq!(letters.len(), 2, "the dead letters stay");
+        assert!(letters.iter().all(|letter| letter.parks.is_none()));
+        drop(after);
+        let stage = stage.crash();
+        assert_eq!(subscription(&stage, "s").overview().parked_keys, 0);
+    }
+}
+
 pub(in crate::bus) async fn a_changed_key_orders_anew<S: Stage>() {
     let stage = S::open(Settings::default());
     let subscription = declare(&stage, "s", ordered_by("subject")).await;

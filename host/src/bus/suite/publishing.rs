@@ -43,7 +43,7 @@ pub(in crate::bus) async fn a_scheduled_event_is_cancelled<S: Stage>() {
     assert!(stage.bus().cancel("/t", "1").await.unwrap());
     assert!(!stage.bus().cancel("/t", "1").await.unwrap(), "it is gone");
     assert!(!stage.bus().cancel("/other", "2").await.unwrap(), "it belongs to another source");
-    let waiting = stage.bus().scheduled(10).await.unwrap();
+    let waiting = stage.bus().scheduled(None, 10).await.unwrap();
     assert_eq!(waiting.iter().map(|it| it.event.id.as_str()).collect::<Vec<_>>(), ["2", "3"]);
     stage.clock().advance(Duration::from_hours(1));
     let first = claim(&subscription).await;

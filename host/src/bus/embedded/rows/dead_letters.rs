@@ -180,6 +180,18 @@ pub(in super::super) fn is_parked(connection: &Connection, subscription: i64, ke
     Ok(statement.exists(rusqlite::params![subscription, key])?)
 }
 
+/// Lets the keys go that wait behind dead letters of a subscription, and returns them. The dead letters stay.
+pub(in super::super) fn release_parked(connection: &Connection, subscription: i64) -> Result<Vec<String>, StoreError> {
+    let keys = parked_keys(connection, subscription)?;
+    let released = DEAD_LETTER_SUMMED.replace("parks", "0");
+    connection
+        .prepare_cached(&format!(
+            "UPDATE dead_letters SET parks = 0, sum = checksum({released}) WHERE subscription = ?1 AND parks"
+        ))?
+        .execute([subscription])?;
+    Ok(keys)
+}
+
 /// The keys that wait behind a dead letter.
 pub(in super::super) fn parked_keys(connection: &Connection, subscription: i64) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached(

@@ -71,6 +71,17 @@ pub(in super::super) fn delete_all_pending(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// When the first event was stored that has a row of a subscription.
+pub(in super::super) fn oldest_pending(
+    connection: &Connection,
+    subscription: i64,
+) -> Result<Option<Timestamp>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT stored_at FROM events WHERE position = (SELECT min(position) FROM pending WHERE subscription = ?1)",
+    )?;
+    Ok(statement.query_row([subscription], |row| unsigned(row, 0)).optional()?.map(Timestamp))
+}
+
 /// The failed attempts of a delivery.
 pub(in super::super) fn history(
     connection: &Connection,

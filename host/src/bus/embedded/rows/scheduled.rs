@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{from_json_column, parse, signed, to_json, unsigned};
-use crate::bus::{Scheduled, Scheduling, StoreError};
+use crate::bus::{Scheduled, ScheduledCursor, Scheduling, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::schedule::Schedule;
@@ -56,12 +56,20 @@ pub(in super::super) fn has_scheduled(connection: &Connection) -> Result<bool, S
     Ok(connection.prepare_cached("SELECT 1 FROM scheduled LIMIT 1")?.exists([])?)
 }
 
-/// Events that enter the log later, the next one first.
-pub(in super::super) fn scheduled_events(connection: &Connection, limit: usize) -> Result<Vec<Scheduled>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT due, event FROM scheduled ORDER BY due, number LIMIT ?1")?;
-    let rows = statement.query_map([signed(limit as u64)], |row| {
-        let event: String = row.get(1)?;
-        Ok(Scheduled { due: Timestamp(unsigned(row, 0)?), event: from_json_column(1, &event)? })
+/// Events that enter the log later, the next one first: those behind a cursor, if there is one.
+pub(in super::super) fn scheduled_events(
+    connection: &Connection,
+    after: Option<ScheduledCursor>,
+    limit: usize,
+) -> Result<Vec<Scheduled>, StoreError> {
+    let (due, number) = after.map_or((-1, 0), |cursor| (signed(cursor.due.0), cursor.number));
+    let mut statement = connection.prepare_cached(
+        "SELECT due, event, number FROM scheduled WHERE (due, number) > (?1, ?2) ORDER BY due, number LIMIT ?3",
+    )?;
+    let rows = statement.query_map([due, number, signed(limit as u64)], |row| {
+        let (due, event): (_, String) = (Timestamp(unsigned(row, 0)?), row.get(1)?);
+        let cursor = ScheduledCursor { due, number: row.get(2)? };
+        Ok(Scheduled { cursor, due, event: from_json_column(1, &event)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -8,7 +8,7 @@ use super::super::batch::{Batch, Refused};
 use super::super::progress::{PAGE, Pause, Progress, ReplayOf, Subscription};
 use super::super::rows;
 use super::super::{count_taken, load_keys};
-use super::Writer;
+use super::{Writer, parks};
 use crate::bus::{CommitError, Replay, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
@@ -101,6 +101,10 @@ impl Writer {
         if *present != *definition {
             rows::redefine_subscription(&self.connection, one.number, definition)?;
             batch.redefined.push((Arc::clone(one), definition.clone()));
+        }
+        if parks(one, present.dead_letter_policy) && !parks(one, definition.dead_letter_policy) {
+            let released = rows::release_parked(&self.connection, one.number)?;
+            batch.unparked.extend(released.into_iter().map(|key| (Arc::clone(one), key.into())));
         }
         if present.selects_like(definition) {
             return Ok(());

@@ -1,0 +1,84 @@
+//! How old the oldest unhandled event of a subscription is.
+
+use super::*;
+use crate::filter::Filters;
+use crate::subscription::DeadLetterPolicy;
+
+/// How long ago the oldest unhandled event was stored, in seconds.
+async fn lag<S: Stage>(stage: &S) -> Option<u64> {
+    let oldest = stage.bus().oldest_unhandled().await.unwrap();
+    let stored_at = *oldest.get(&subscription(stage, "s").number())?;
+    Some(stage.clock().now().since(stored_at).as_secs())
+}
+
+async fn publish_at_once<S: Stage>(stage: &S, ids: &[&str]) {
+    for id in ids {
+        publish(stage, about(id, &id[..1])).await;
+        stage.clock().advance(Duration::from_secs(10));
+    }
+}
+
+pub(in crate::bus) async fn the_oldest_unhandled_event_counts_whatever_it_waits_for<S: Stage>() {
+    let parking = Definition { dead_letter_policy: DeadLetterPolicy::Park, ..ordered_by("subject") };
+    let stage = S::open(Settings::default());
+    let feed = declare(&stage, "s", parking).await;
+    assert_eq!(lag(&stage).await, None, "there is nothing to do");
+    publish_at_once(&stage, &["a1", "b1", "a2", "b2", "c1"]).await;
+    assert_eq!(lag(&stage).await, Some(50), "it is ready");
+    let mut first = claim(&feed).await;
+    assert_eq!(lag(&stage).await, Some(50), "it runs");
+    retry(&mut first).await;
+    drop(first);
+    assert_eq!(lag(&stage).await, Some(50), "it waits for its second attempt");
+    stage.clock().advance(Duration::from_secs(1));
+    let mut second = claim(&feed).await;
+    assert_eq!(second.event().id, "a1");
+    reject(&mut second).await;
+    assert_eq!(lag(&stage).await, Some(41), "b1 is next; a dead letter is not waiting");
+    for expected in ["b1", "b2", "c1"] {
+        let mut claimed = claim(&feed).await;
+        assert_eq!(claimed.event().id, expected);
+        ack(&mut claimed, Effects::default()).await.unwrap();
+    }
+    assert_eq!(lag(&stage).await, Some(31), "a2 waits behind a key that a dead letter parks");
+    drop(feed);
+    let stage = stage.crash();
+    assert_eq!(lag(&stage).await, Some(31), "also after a crash");
+    assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
+    assert_eq!(lag(&stage).await, Some(51), "a1 waits once more");
+    assert_eq!(handle_all(&subscription(&stage, "s")).await, ["a1", "a2"]);
+    assert_eq!(lag(&stage).await, None);
+}
+
+pub(in crate::bus) async fn it_is_known_after_a_crash_and_behind_a_long_backlog<S: Stage>() {
+    let stage = S::open(Settings::default());
+    declare(&stage, "s", definition("a.b", 5)).await;
+    stage.bus().pause(id("s"), true).await.unwrap();
+    publish_at_once(&stage, &["1"]).await;
+    publish_all(&stage, (0..1_000).map(|number| event(&format!("n{number}")))).await;
+    assert_eq!(lag(&stage).await, Some(10), "it is paused");
+    let stage = stage.crash();
+    assert_eq!(lag(&stage).await, Some(10), "nothing was read of the log yet");
+    stage.bus().pause(id("s"), false).await.unwrap();
+    let feed = subscription(&stage, "s");
+    let mut first = claim(&feed).await;
+    stage.clock().advance(Duration::from_secs(5));
+    ack(&mut first, Effects::default()).await.unwrap();
+    assert_eq!(lag(&stage).await, Some(5), "the backlog was stored 5 seconds ago");
+    assert_eq!(handle_all(&feed).await.len(), 1_000, "to look at it lost and repeated nothing");
+}
+
+pub(in crate::bus) async fn filtered_events_do_not_count<S: Stage>() {
+    let filters = Filters::parse(r#"[{"prefix":{"subject":"b"}}]"#).unwrap();
+    let stage = S::open(Settings::default());
+    declare(&stage, "s", Definition { filters, ..definition("a.b", 5) }).await;
+    stage.bus().pause(id("s"), true).await.unwrap();
+    publish_at_once(&stage, &["a1"]).await;
+    publish_all(&stage, (0..600).map(|number| about(&format!("n{number}"), "a"))).await;
+    assert_eq!(lag(&stage).await, None);
+    publish_at_once(&stage, &["b1"]).await;
+    let stage = stage.crash();
+    assert_eq!(lag(&stage).await, Some(10), "600 events before it are not taken");
+    stage.bus().pause(id("s"), false).await.unwrap();
+    assert_eq!(handle_all(&subscription(&stage, "s")).await, ["b1"]);
+}
