@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use sandbus_tests::languages::{self, Language, root};
-use sandbus_tests::{Setup, binary, eventually, put};
+use sandbus_tests::{Host, Setup, binary, eventually, put};
 use sandbus_toolchain::Project;
 use serde_json::{Value, json};
 
@@ -257,4 +259,175 @@ fn a_saved_change_of_a_script_is_swapped_in() {
     assert_eq!(host.get("/welcomed").json(), 3, "the state outlives the swap");
     let often = host.get("/often");
     assert_eq!(often.status, 200, "what it reads leaves no handle behind: {}", often.body);
+}
+
+/// Builds a guest that is a project of a script, and puts it into a host's folder.
+fn script(name: &str, setup: &Setup) {
+    let project = Project::find(&root().join("tests/guests").join(name)).unwrap();
+    let report = project.build(false, &mut |_| {}).unwrap();
+    assert!(report.succeeded, "{:?}", report.messages);
+    std::fs::copy(&report.artifacts[0].path, setup.path().join(format!("plugins/{name}.wasm"))).unwrap();
+}
+
+/// A host with a script, one whose instances are used once and one whose instances are used again.
+fn scripted(name: &str, sidecar: &str) -> Host {
+    let setup = Setup::new().sidecar(name, sidecar);
+    script(name, &setup);
+    setup.start()
+}
+
+const REUSED: &str = "[limits]\nreuse = 8\n";
+
+/// What each of three requests was given by chance, by its name.
+fn drawn(host: &Host, path: &str) -> Vec<(String, String)> {
+    let draw = || {
+        let answer = host.get(path);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.json()["clock"]["since"].as_f64().unwrap() > 0.0, "the time goes on: {}", answer.body);
+        assert_eq!(answer.json()["clock"]["zone"], 0);
+        match answer.json()["chance"].clone() {
+            Value::Array(numbers) => {
+                numbers.iter().enumerate().map(|(index, number)| (index.to_string(), number.to_string())).collect()
+            }
+            Value::Object(numbers) => {
+                numbers.iter().map(|(name, number)| (name.clone(), number.to_string())).collect::<Vec<_>>()
+            }
+            other => panic!("{other} is no list of numbers"),
+        }
+    };
+    (0..3).flat_map(|_| draw()).collect()
+}
+
+#[test]
+fn a_snapshot_freezes_no_chance() {
+    for (name, path) in [("script-js", "/js/chance"), ("script-python", "/python/chance")] {
+        for sidecar in ["", REUSED] {
+            let host = scripted(name, sidecar);
+            let mut all = drawn(&host, path);
+            let host = host.crash_and_restart();
+            all.extend(drawn(&host, path));
+            for (index, (number, value)) in all.iter().enumerate() {
+                let again = all[..index].iter().any(|(other, drawn)| (other, drawn) == (number, value));
+                assert!(!again, "{name} with {sidecar:?}: {number} was {value} twice");
+            }
+            // Three events, three values.
+            let event = name.replace("script-", "probe.");
+            for id in ["1", "2", "3"] {
+                assert_eq!(host.publish(&event, id, json!({})).status, 202);
+            }
+            host.wait_until_idle();
+            let log = host.log();
+            let lines: Vec<_> =
+                log.lines().filter_map(|line| line.split_once("drawn ")).map(|(_, drawn)| drawn).collect();
+            let distinct: std::collections::HashSet<_> = lines.iter().collect();
+            assert_eq!((lines.len(), distinct.len()), (3, 3), "{lines:?}");
+        }
+    }
+}
+
+#[test]
+fn no_text_and_no_number_of_a_script_traps_its_runtime() {
+    for (name, path) in [("script-js", "/js"), ("script-python", "/python")] {
+        let host = scripted(name, "");
+        let answer = host.get(&format!("{path}/texts"));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let calls = answer.json();
+        let calls = calls.as_array().unwrap();
+        assert!(calls.len() > 100, "{calls:?}");
+        for call in calls {
+            let (place, ended) = (call[0].as_str().unwrap(), call[1].as_str().unwrap());
+            let identifies = ["get", "set", "remove", "increment", "keys", "config", "type", "subscription", "webhook"];
+            let [what, text] = place.split(' ').collect::<Vec<_>>()[..] else { panic!("{place}") };
+            if ["high", "low", "reversed"].contains(&text) && identifies.contains(&what) {
+                assert!(ended.contains("lone surrogate"), "{place}: {ended}");
+            }
+            if ["unnamed", "bytes", "concurrency", "delay", "sum"].contains(&what) {
+                assert!(ended.contains("Error: "), "{place}: {ended}");
+            }
+        }
+        for text in ["high", "low", "reversed", "nul", "long"] {
+            assert_eq!(host.get(&format!("{path}/answers/{text}")).status, 200, "{name}: {text}");
+        }
+    }
+}
+
+#[test]
+fn headers_of_a_script_may_come_twice() {
+    for (name, path) in [("script-js", "/js/cookies"), ("script-python", "/python/cookies")] {
+        let host = scripted(name, "");
+        // As it is on the wire: what a client makes of it may have each name once.
+        let mut connection = TcpStream::connect(host.address()).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nx-tag: a\r\nx-tag: b, c\r\nconnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let cookies: Vec<_> = head.lines().filter_map(|line| line.strip_prefix("set-cookie: ")).collect();
+        assert_eq!(cookies, ["a=1; Path=/", "b=2"], "{answer}");
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&body[0], &body[1]), (&json!(["a", "b, c"]), &json!("a, b, c")));
+        assert!(name != "script-js" || body[2] == "\u{fffd}", "{body}");
+    }
+}
+
+#[test]
+fn a_script_is_told_where_it_fails_and_data_that_does_not_fit_is_rejected() {
+    let setup = Setup::new();
+    script("script-js", &setup);
+    let host = setup.start();
+    let sum = host.get("/js/sum").json();
+    assert!(sum.as_str().unwrap().contains("2^53"), "{sum}");
+    assert_eq!(host.publish("probe.schema", "fits", json!({ "order_id": 1 })).status, 202);
+    assert_eq!(host.publish("probe.schema", "misfit", json!({ "order_id": "x" })).status, 202);
+    for how in ["lone", "deep"] {
+        assert_eq!(host.publish("probe.fails", how, json!({ "how": how })).status, 202);
+    }
+    host.wait_until_idle();
+    let letters = host.dead_letters();
+    let letter = |id: &str| letters.iter().find(|letter| letter["logged"]["event"]["id"] == id).unwrap();
+    assert_eq!(letters.len(), 3, "{letters:?}");
+    assert_eq!(letter("misfit")["cause"], "rejected");
+    let reason = letter("misfit")["reason"].as_str().unwrap();
+    assert_eq!(reason, "the event's data does not fit: /order_id: must be integer, not string");
+    let reason = letter("lone")["reason"].as_str().unwrap();
+    assert!(reason.contains("a\u{fffd}b") && reason.contains("src/plugin.js:"), "{reason}");
+    let reason = letter("deep")["reason"].as_str().unwrap();
+    assert!(reason.contains("calls itself"), "{reason}");
+}
+
+#[test]
+fn modules_that_python_imports_late_are_there() {
+    let host = scripted("script-python", "");
+    let answer = host.get("/python/late");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let late = answer.json();
+    assert_eq!(late.as_array().unwrap()[..3], [json!("0.3"), json!(2), json!(28)]);
+    assert_eq!(late[3], json!(["80", "20ac", "a4"]));
+    assert_eq!(late[4], "plugins", "a declared dependency is part of it");
+    assert!(late[5].as_str().unwrap().contains("sqlite3"), "{late}");
+}
+
+#[test]
+fn what_a_python_project_does_not_declare_is_missing_at_the_build() {
+    let home = tempfile::tempdir().unwrap();
+    run(home.path(), binary().to_str().unwrap(), &["new", "stock", "--lang", "python", "--on", "a.b"], &[]);
+    let project = home.path().join("stock");
+    let source = std::fs::read_to_string(project.join("src/stock.py")).unwrap();
+    let build = || {
+        let output = Command::new(binary()).arg("build").current_dir(&project).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    // The machine's Python has pip, and so would the component by its site-packages.
+    std::fs::write(project.join("src/stock.py"), format!("{source}\n\ndef late():\n    import pip\n")).unwrap();
+    let said = build();
+    let line = source.lines().count() + 4;
+    assert!(said.contains(&format!("src/stock.py:{line}: there is no module `pip`")), "{said}");
+    assert!(said.contains("dependencies in pyproject.toml"), "{said}");
+    // What needs native code has no place in a component.
+    let manifest = std::fs::read_to_string(project.join("pyproject.toml")).unwrap();
+    let declared = manifest.replace("requires-python", "dependencies = [\"markupsafe==3.0.2\"]\nrequires-python");
+    std::fs::write(project.join("pyproject.toml"), declared).unwrap();
+    let said = build();
+    assert!(said.contains("markupsafe") && said.contains("pure Python"), "{said}");
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import _wire as wire
 from ._duration import Duration, milliseconds
+from ._fit import carried, identifier, optional_text
 from ._host import host
 from ._http import Response
 from ._payload import encode
@@ -34,9 +35,18 @@ class Message:
 
     def to_wire(self) -> wire.Message:
         """The message as the contract has it."""
-        media_type, data = encode(self.data, self.content_type)
-        extensions = list(self.extensions.items())
-        return wire.Message(self.type, self.subject, media_type, self.schema, extensions, data, self._due())
+        type = identifier(self.type, "the type of an event")
+        content_type = optional_text(self.content_type, f"publish {type}: content_type")
+        media_type, data = encode(self.data, content_type)
+        return wire.Message(
+            type,
+            optional_text(self.subject, f"publish {type}: subject"),
+            media_type,
+            optional_text(self.schema, f"publish {type}: schema"),
+            [_extension(type, name, value) for name, value in self.extensions.items()],
+            data,
+            self._due(),
+        )
 
     def _due(self) -> tuple[str, int | str | None]:
         if self.delay is not None and self.at is not None:
@@ -44,6 +54,17 @@ class Message:
         if self.delay is not None:
             return "after-ms", milliseconds(self.delay, "delay")
         return ("now", None) if self.at is None else ("at", rfc3339(self.at))
+
+
+def _extension(type: str, name: str, value: object) -> tuple[str, str]:
+    """An extension attribute. Numbers and booleans have the form that CloudEvents gives them (1.0.2, section 3.1)."""
+    what = f"publish {type}: the extension `{name}`"
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    text = optional_text(str(value) if isinstance(value, int) else value, what)
+    if text is None:
+        raise ValueError(f"{what} has no value")
+    return identifier(name, f"publish {type}: the name of an extension"), text
 
 
 def publish(type: str, data: Any = None, **options: Any) -> str:
@@ -59,13 +80,15 @@ def publish_many(messages: Iterable[Message]) -> list[str]:
 
 def cancel(id: str) -> None:
     """Takes back an event that this plugin published for later. One that has come meanwhile is no error."""
-    host().cancel(id)
+    host().cancel(identifier(id, "the id of an event"))
 
 
 def reply(id: str, pattern: str, timeout: Duration = "5s") -> Response:
     """A response that waits: once this request's effects are committed, the client is answered with the data of the
     first event that matches the pattern and that follows from the event ``id``, which this request has published. If
     none comes in time the client is answered 504."""
+    identifier(id, "the id of an event")
+    identifier(pattern, "the pattern of a reply")
     host().reply(id, pattern, milliseconds(timeout, "timeout") or 0)
     return Response(status=200)
 
@@ -107,9 +130,12 @@ def subscribe(
     else:
         target = wire.Target(plugin=to.name)
     common = rules(filters, start, concurrency, ordering_key, dead_letter_policy, retry)
-    host().subscribe(wire.RuntimeSubscription(name, pattern, target, common))
+    identifier(name, "the name of a subscription")
+    identifier(pattern, f"the pattern of subscription {name}")
+    identifier(target.url if isinstance(to, Webhook) else target.plugin, f"the target of subscription {name}")
+    host().subscribe(carried(wire.RuntimeSubscription(name, pattern, target, common)))
 
 
 def unsubscribe(name: str) -> None:
     """Removes a subscription that this plugin made. One that doesn't exist is no error."""
-    host().unsubscribe(name)
+    host().unsubscribe(identifier(name, "the name of a subscription"))

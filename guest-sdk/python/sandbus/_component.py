@@ -14,14 +14,18 @@ from wit_world.imports import sandbus_plugin_types as types
 from wit_world.imports import wasi_config_store as configuration
 from wit_world.imports import wasi_keyvalue_store as store
 
-from . import _host, _log, _requests
+from . import _chance, _host, _log, _requests
 from . import _wire as wire
 from ._event import Event
 from ._failure import BusError
+from ._headers import joined
 from ._http import Request
 from ._plugin import Failed, Plugin, Refused
 
 T = TypeVar("T")
+
+# Before the plugin's modules are imported.
+_chance.install()
 
 
 def component(plugin: Plugin) -> tuple[type, type, type]:
@@ -35,6 +39,7 @@ def component(plugin: Plugin) -> tuple[type, type, type]:
 
     class EventHandler:
         def handle(self, delivery: types.Delivery) -> None:
+            _chance.begin()
             try:
                 plugin.deliver(_event(delivery))
             except Failed as failed:
@@ -42,6 +47,7 @@ def component(plugin: Plugin) -> tuple[type, type, type]:
 
     class HttpHandler:
         def handle(self, request: http_handler.Request) -> http_handler.Response:
+            _chance.begin()
             try:
                 return _response(plugin.answer(_request(request)))
             except Refused as refused:
@@ -86,6 +92,9 @@ class _Host:
 
     def config_get(self, key: str) -> str | None:
         return configuration.get(key)
+
+    def failed(self, kind: str) -> None:
+        pass
 
     def log(self, level: str, context: str, message: str) -> None:
         logging.log(logging.Level[level.upper()], context, message)
@@ -147,11 +156,16 @@ def _event(delivery: types.Delivery) -> Event:
 
 
 def _request(request: http_handler.Request) -> Request:
-    headers: dict[str, str] = {}
-    for name, value in request.headers:
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    query = request.query or ""
-    return Request(request.method, request.route, request.path, dict(request.params), query, headers, request.body)
+    return Request(
+        method=request.method,
+        route=request.route,
+        path=request.path,
+        params=dict(request.params),
+        query_string=request.query or "",
+        headers=joined(request.headers),
+        body=request.body,
+        received=request.headers,
+    )
 
 
 def _response(response: wire.Response) -> http_handler.Response:

@@ -6,6 +6,8 @@ import re
 from datetime import timedelta
 from typing import Union
 
+from ._fit import U64
+
 Duration = Union[timedelta, str]
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -20,4 +22,7 @@ def milliseconds(length: Duration | None, what: str) -> int | None:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", length.strip()) if isinstance(length, str) else None
     if match is None:
         raise ValueError(f'{what}: {length!r} is no length of time; give a timedelta or a text such as "5s"')
-    return round(float(match[1]) * _UNITS[match[2]])
+    value = float(match[1]) * _UNITS[match[2]]
+    if value > U64:
+        raise ValueError(f"{what}: {length!r} is too long")
+    return round(value)

@@ -49,7 +49,7 @@ class SendError(Exception):
         return 400 <= self.status < 500 and self.status not in (408, 425, 429)
 
 
-def failure(error: Exception) -> wire.Failure:
+def failure(error: BaseException) -> wire.Failure:
     """What a handler has raised, as the contract has it."""
     if isinstance(error, TryAgain):
         return wire.Failure(rejected=False, reason=str(error), delay_ms=error.delay_ms)
@@ -61,18 +61,35 @@ def failure(error: Exception) -> wire.Failure:
     return wire.Failure(rejected=False, reason=describe(error))
 
 
+def kind(error: BaseException) -> str | None:
+    """What kind of failure it is, where the handler has not said it itself: a mistake in the handler, or a request to
+    another service that has no answer, or not one that was wanted."""
+    if isinstance(error, (TryAgain, Reject, BusError)):
+        return None
+    return "request" if isinstance(error, SendError) else "exception"
+
+
 def describe(error: BaseException) -> str:
     """What was raised, with its causes and the plugin's own lines."""
     lines: list[str] = []
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None and len(lines) < _LINES:
         lines.append(f"{'uncaught' if cause is error else 'caused by'} {type(cause).__name__}: {cause}")
         lines += _frames(cause)
+        if isinstance(cause, ModuleNotFoundError):
+            lines.append(_ABSENT)
         cause = cause.__cause__
     return "\n".join(lines)
 
 
 _OWN = os.path.dirname(os.path.abspath(__file__))
+#: What is told besides of a module that is missing when a handler runs.
+_ABSENT = (
+    "    a component has the modules that were imported when it was built: those that the plugin's sources import, in "
+    "functions as well, by their names"
+)
+#: How many lines are told of an error and its causes.
+_LINES = 64
 #: How many lines of a traceback are worth their place in a reason.
 _FRAMES = 8
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -11,8 +11,11 @@ from urllib.parse import parse_qsl
 
 from . import _wire as wire
 from ._failure import Reject, TryAgain, describe
+from ._fit import octets, well_formed, whole
+from ._headers import Headers, fields, values
 from ._log import log
-from ._payload import is_json, shape, to_json
+from ._payload import is_json, to_json
+from ._shape import shape
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,11 @@ class Request:
     #: The route's parameters, decoded.
     params: dict[str, str] = field(default_factory=dict)
     query_string: str = ""
-    #: By names in lower case.
+    #: By names in lower case; the values of one that comes more than once are joined.
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    #: The headers as they came.
+    received: Sequence[tuple[str, str]] = field(default=(), repr=False)
 
     @property
     def query(self) -> dict[str, str]:
@@ -40,6 +45,10 @@ class Request:
     def header(self, name: str) -> str | None:
         return self.headers.get(name.lower())
 
+    def header_values(self, name: str) -> list[str]:
+        """The values of a header, one for each time that it comes."""
+        return values(self.received, name)
+
     def json(self, wanted: Any = None) -> Any:
         """The body, read as JSON, and as a dataclass if one is wanted. What does not fit is answered with 415 or
         422."""
@@ -48,7 +57,7 @@ class Request:
             raise Problem(415, f"the body must be JSON, and is {media_type}")
         try:
             return shape(json.loads(self.body), wanted)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Problem(422, f"the body does not fit: {error}") from None
 
 
@@ -57,8 +66,8 @@ class Problem(Exception):
 
     def __init__(self, status: int, detail: str, code: str | None = None) -> None:
         super().__init__(detail)
-        self.status = status
-        self.detail = detail
+        self.status = whole(status, "the status of a problem", 200, 599)
+        self.detail = str(detail)
         self.code = code
 
     def to_wire(self) -> wire.Response:
@@ -80,19 +89,20 @@ class Response:
     json: Any = None
     text: str | None = None
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    #: A list of values is as many headers: ``{"set-cookie": ["a=1", "b=2"]}``.
+    headers: Headers = field(default_factory=dict)
 
     def to_wire(self) -> wire.Response:
         """The response as the contract has it."""
-        media_type, body = None, self.body
+        media_type, body = None, octets(self.body, "the body of a response")
         if self.json is not None:
             media_type, body = "application/json", to_json(self.json)
         elif self.text is not None:
-            media_type, body = "text/plain; charset=utf-8", self.text.encode()
-        headers = {name.lower(): str(value) for name, value in self.headers.items()}
-        if media_type is not None:
-            headers.setdefault("content-type", media_type)
-        return wire.Response(self.status, list(headers.items()), body)
+            media_type, body = "text/plain; charset=utf-8", well_formed(self.text).encode()
+        headers = fields(self.headers)
+        if media_type is not None and not any(name == "content-type" for name, _ in headers):
+            headers.append(("content-type", media_type))
+        return wire.Response(whole(self.status, "the status of a response", 200, 599), headers, body)
 
 
 def response(answer: Any) -> wire.Response:
@@ -104,7 +114,7 @@ def response(answer: Any) -> wire.Response:
     return (Response(text=answer) if isinstance(answer, str) else Response(json=answer)).to_wire()
 
 
-def refusal(error: Exception) -> wire.Response:
+def refusal(error: BaseException) -> wire.Response:
     """What a handler raised, as the response that it means."""
     if isinstance(error, Problem):
         return error.to_wire()

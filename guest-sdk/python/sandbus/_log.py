@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 
 from . import _host
+from ._fit import well_formed
 
 #: A logger for a plugin. Any other of ``logging`` does as well.
 log = logging.getLogger("plugin")
@@ -17,7 +18,7 @@ class HostHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if _host.is_there():
             context = "" if record.name == log.name else record.name
-            _host.host().log(_level(record.levelno), context, self.format(record))
+            _host.host().log(_level(record.levelno), well_formed(context), well_formed(self.format(record)))
 
 
 def _level(number: int) -> str:

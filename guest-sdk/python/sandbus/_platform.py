@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from ._fit import U32, whole
 from ._host import host
 
 
@@ -14,4 +15,4 @@ def now() -> datetime:
 
 def random_bytes(count: int) -> bytes:
     """So many bytes that nobody can foretell."""
-    return host().random_bytes(count)
+    return host().random_bytes(whole(count, "the count of random bytes", 0, U32))

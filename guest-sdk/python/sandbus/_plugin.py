@@ -13,10 +13,13 @@ from typing import Any, TypeVar
 from . import _wire as wire
 from ._duration import Duration, milliseconds
 from ._event import Event, Tick
-from ._failure import Reject, failure
+from ._failure import Reject, failure, kind
+from ._fit import U64, carried, identifier, optional_whole
+from ._host import host
 from ._http import Problem, Request, refusal, response
-from ._payload import decode, shape, to_json
+from ._payload import decode, to_json
 from ._rules import Retry, matches, rules
+from ._shape import shape
 from ._time import parse
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -111,6 +114,8 @@ class Plugin:
         subscription is called like the function unless it has a name."""
         common = rules(filters, start, concurrency, ordering_key, dead_letter_policy, retry)
         timeout_ms = milliseconds(timeout, "timeout")
+        identifier(pattern, "on: the pattern")
+        optional_whole(max_backlog, "max_backlog", 0, U64)
 
         def declare(handler: Handler) -> Handler:
             _plain(handler)
@@ -173,7 +178,7 @@ class Plugin:
 
     def describe(self) -> wire.Descriptor:
         """What the plugin says about itself, as the contract has it."""
-        return wire.Descriptor(
+        described = wire.Descriptor(
             name=self.name,
             version=self._version or "0.0.0",
             description=self._description,
@@ -184,6 +189,7 @@ class Plugin:
             subscribes=self._subscribes,
             config=[wire.ConfigKey(key, default, None) for key, default in self._config.items()],
         )
+        return carried(described)
 
     def deliver(self, event: Event) -> None:
         """Hands an event to the handler of its subscription."""
@@ -192,8 +198,11 @@ class Plugin:
             if isinstance(result, Exception):
                 # Nothing is made of what is returned here, and so it was meant to be raised.
                 raise result
-        except Exception as error:
-            raise Failed(failure(error)) from error
+        except BaseException as error:  # `sys.exit()` ends the handler, and not the instance.
+            what = kind(error)
+            if what is not None:
+                host().failed(what)
+            raise Failed(carried(failure(error))) from error
 
     def answer(self, request: Request) -> wire.Response:
         """Hands a request to the handler of its route."""
@@ -202,7 +211,7 @@ class Plugin:
                 if (route.method, route.path) == (request.method, request.route):
                     return response(_finished(route.call(request)))
             raise Problem(404, "this plugin has no such route")
-        except Exception as error:
+        except BaseException as error:
             raise Refused(refusal(error)) from error
 
     def _subscribe(self, name: str, declared: Callable[[], wire.Subscription], call: Callable[[Event], object]) -> None:
@@ -267,7 +276,7 @@ def _with_data(handler: Callable[..., Any]) -> Callable[[Event], object]:
     def call(event: Event) -> object:
         try:
             data = shape(decode(event.data, event.content_type), wanted)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             # The same data will not be understood at the next attempt either.
             raise Reject(f"the event's data does not fit: {error}") from None
         return handler(*(data, event)[: len(parameters)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,8 @@ from typing import Any
 
 from . import _wire as wire
 from ._duration import Duration, milliseconds
+from ._fit import U32, U64, identifier, optional_text, optional_whole, whole
+from ._payload import to_json
 from ._time import rfc3339
 
 
@@ -27,23 +28,27 @@ class Retry:
     #: How much of each delay is left to chance, from 0 to 1.
     jitter: float | None = None
     #: Causes of failure after which there is no other attempt: ``trap``, ``timeout``, ``out-of-memory``,
-    #: ``webhook``, ``retry``.
+    #: ``webhook``, ``retry``, ``exception``, ``request``.
     permanent: Sequence[str] = ()
 
     def policy(self) -> wire.RetryPolicy:
         """The policy as the contract has it."""
         return wire.RetryPolicy(
-            attempts=self.attempts,
+            attempts=optional_whole(self.attempts, "retry: attempts", 1, U32),
             first_delay_ms=milliseconds(self.first_delay, "first_delay"),
-            factor_percent=_percent(self.factor),
+            factor_percent=_percent(self.factor, "factor"),
             max_delay_ms=milliseconds(self.max_delay, "max_delay"),
-            jitter_percent=_percent(self.jitter),
-            permanent=list(self.permanent),
+            jitter_percent=_percent(self.jitter, "jitter"),
+            permanent=[identifier(cause, "retry: a permanent cause") for cause in self.permanent],
         )
 
 
-def _percent(fraction: float | None) -> int | None:
-    return None if fraction is None else round(fraction * 100)
+def _percent(fraction: float | None, what: str) -> int | None:
+    if fraction is None:
+        return None
+    if isinstance(fraction, (int, float)) and 0 <= fraction * 100 <= U32:
+        return round(fraction * 100)
+    raise ValueError(f"retry: {what} must be a number from 0 on, not {fraction!r}")
 
 
 def rules(
@@ -58,10 +63,10 @@ def rules(
     if dead_letter_policy not in (None, "release", "park"):
         raise ValueError(f'dead_letter_policy is "release" or "park", and not {dead_letter_policy!r}')
     return wire.Rules(
-        filters=None if filters is None else json.dumps(list(filters)),
+        filters=None if filters is None else to_json(list(filters)).decode(),
         start=_start(start),
-        concurrency=concurrency,
-        ordering_key=ordering_key,
+        concurrency=optional_whole(concurrency, "concurrency", 1, U32),
+        ordering_key=optional_text(ordering_key, "ordering_key"),
         dead_letter_policy=dead_letter_policy,
         retry=None if retry is None else retry.policy(),
     )
@@ -75,7 +80,7 @@ def _start(start: str | datetime | int | None) -> wire.Start | None:
     if isinstance(start, datetime):
         return wire.Start("time", rfc3339(start))
     if isinstance(start, int):
-        return wire.Start("position", start)
+        return wire.Start("position", whole(start, "start", 0, U64))
     raise ValueError(f'start is "now", "beginning", a datetime or a position, and not {start!r}')
 
 

@@ -11,15 +11,18 @@ again. Give what you send the event's id, so that its receiver can tell."""
 from __future__ import annotations
 
 import json as _json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import _wire as wire
 from ._duration import Duration, milliseconds
 from ._failure import SendError
+from ._fit import identifier, octets, well_formed
+from ._headers import Headers, fields, joined, values
 from ._host import host
-from ._payload import shape, to_json
+from ._payload import to_json
+from ._shape import shape
 
 __all__ = ["Answer", "SendError", "delete", "get", "patch", "post", "put", "send"]
 
@@ -32,9 +35,11 @@ class Answer:
     """What a request is answered."""
 
     status: int
-    #: By names in lower case.
+    #: By names in lower case; the values of one that comes more than once are joined.
     headers: dict[str, str]
     body: bytes
+    #: The headers as they came.
+    received: Sequence[tuple[str, str]] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:
@@ -52,6 +57,10 @@ class Answer:
     def header(self, name: str) -> str | None:
         return self.headers.get(name.lower())
 
+    def header_values(self, name: str) -> list[str]:
+        """The values of a header, one for each time that it comes, such as of ``set-cookie``."""
+        return values(self.received, name)
+
     def text(self) -> str:
         return self.body.decode()
 
@@ -67,24 +76,22 @@ def send(
     json: Any = None,
     text: str | None = None,
     body: bytes = b"",
-    headers: Mapping[str, str] | None = None,
+    headers: Headers | None = None,
     timeout: Duration | None = None,
 ) -> Answer:
     """Sends a request and waits for the whole answer, whatever its status. The timeout is for a connection, for the
     beginning of the answer, and from one part of it to the next; the handler's own time ends it sooner."""
-    sent = {name.lower(): str(value) for name, value in (headers or {}).items()}
+    sent, media_type, body = fields(headers), None, octets(body, "the body of a request")
     if json is not None:
-        sent.setdefault("content-type", "application/json")
-        body = to_json(json)
+        media_type, body = "application/json", to_json(json)
     elif text is not None:
-        sent.setdefault("content-type", "text/plain; charset=utf-8")
-        body = text.encode()
-    request = wire.Call(method.upper(), url, list(sent.items()), body, milliseconds(timeout, "timeout"))
-    status, answered, content = host().send(request)
-    joined: dict[str, str] = {}
-    for name, value in answered:
-        joined[name] = f"{joined[name]}, {value}" if name in joined else value
-    return Answer(status, joined, content)
+        media_type, body = "text/plain; charset=utf-8", well_formed(text).encode()
+    if media_type is not None and not any(name == "content-type" for name, _ in sent):
+        sent.append(("content-type", media_type))
+    method = identifier(method, "the method of a request").upper()
+    identifier(url, "the address of a request")
+    status, answered, content = host().send(wire.Call(method, url, sent, body, milliseconds(timeout, "timeout")))
+    return Answer(status, joined(answered), content, answered)
 
 
 def get(url: str, **options: Any) -> Answer:

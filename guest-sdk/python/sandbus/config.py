@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ._fit import identifier
 from ._host import host
 
 
 def get(key: str) -> str | None:
     """The value of a key, if it has one."""
-    return host().config_get(key)
+    return host().config_get(identifier(key, "a key of the configuration"))
 
 
 def require(key: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ._fit import S64, identifier, octets, whole
 from ._host import host
 from ._payload import to_json
 
@@ -25,17 +26,17 @@ def set(key: str, value: Any) -> None:
 
 def get_bytes(key: str) -> bytes | None:
     """The value of a key, as it is."""
-    return host().state_get(key)
+    return host().state_get(_named(key))
 
 
 def set_bytes(key: str, value: bytes) -> None:
     """Sets the value of a key, as it is."""
-    host().state_set(key, value)
+    host().state_set(_named(key), octets(value, f"the value of `{key}`"))
 
 
 def delete(key: str) -> None:
     """Removes a key. One that doesn't exist is no error."""
-    host().state_delete(key)
+    host().state_delete(_named(key))
 
 
 def exists(key: str) -> bool:
@@ -45,9 +46,19 @@ def exists(key: str) -> bool:
 
 def increment(key: str, delta: int = 1) -> int:
     """Adds to a number that begins at zero, and returns the sum. Additions of concurrent invocations merge."""
-    return host().state_increment(key, delta)
+    return host().state_increment(_named(key), _added(key, delta))
+
+
+def _named(key: str) -> str:
+    return identifier(key, "a key of the state")
+
+
+def _added(key: str, delta: int) -> int:
+    """A number that is added. The state's numbers have 64 bits."""
+    return whole(delta, f"what is added to `{key}`", S64[0], S64[-1])
 
 
 def keys(prefix: str = "") -> list[str]:
     """All keys that begin with a prefix, in ascending order."""
+    identifier(prefix, "the prefix of keys")
     return [key for key in host().state_keys() if key.startswith(prefix)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from . import _host, _log
 from . import _wire as wire
 from ._event import Event
 from ._failure import BusError, SendError
+from ._headers import Headers, fields, joined, values
 from ._http import Request
 from ._payload import decode, encode, to_json
 from ._plugin import Failed, Plugin, Refused
@@ -37,6 +38,8 @@ class Outcome:
     outcome: str
     reason: str | None = None
     delay_ms: int | None = None
+    #: ``exception`` or ``request`` of a retry that the handler did not ask for itself.
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,14 @@ class Answer:
     """A response."""
 
     status: int
+    #: The values of one that comes more than once are joined.
     headers: dict[str, str]
     body: bytes
+    received: Sequence[tuple[str, str]] = field(default=(), repr=False)
+
+    def header_values(self, name: str) -> list[str]:
+        """The values of a header, one for each time that it comes."""
+        return values(self.received, name)
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -98,6 +107,7 @@ class FakeHost:
         self._ids = 0
         #: The ids of what the present run has published.
         self._run: list[str] = []
+        self._failed: str | None = None
         self._answers: list[tuple[str, tuple[int, list[tuple[str, str]], bytes]]] = []
         #: The requests that were sent to other services, in order.
         self.sent: list[Sent] = []
@@ -127,12 +137,12 @@ class FakeHost:
         return list(self._effects.replies)
 
     def answers(
-        self, pattern: str, status: int = 200, *, json: Any = None, body: bytes = b"", **headers: str
+        self, pattern: str, status: int = 200, *, json: Any = None, body: bytes = b"", **headers: Any
     ) -> FakeHost:
         """Answers requests that the plugin sends by ``sandbus.client``: ``GET https://api.example.com/rates``
         exactly, or all that begin so, where it ends with a star. Others have no answer."""
         content = body if json is None else to_json(json)
-        self._answers.append((pattern, (status, list(headers.items()), content)))
+        self._answers.append((pattern, (status, fields(headers), content)))
         return self
 
     def advance(self, time: timedelta) -> None:
@@ -158,7 +168,8 @@ class FakeHost:
             self.run(lambda: self._plugin.deliver(event))
         except Failed as failed:
             kind = "reject" if failed.failure.rejected else "retry"
-            return Outcome(kind, failed.failure.reason, failed.failure.delay_ms)
+            cause = self._failed if kind == "retry" else None
+            return Outcome(kind, failed.failure.reason, failed.failure.delay_ms, cause)
         return Outcome("ack")
 
     def tick(self, schedule: str, due: datetime | None = None, **attributes: Any) -> Outcome:
@@ -170,17 +181,18 @@ class FakeHost:
         raise LookupError(f"the plugin has no schedule `{schedule}`")
 
     def request(
-        self, target: str, *, json: Any = None, body: bytes = b"", headers: Mapping[str, str] | None = None
+        self, target: str, *, json: Any = None, body: bytes = b"", headers: Headers | None = None
     ) -> Answer:
         """Sends a request to the route that takes it, such as ``POST /hello/Ada?loud=1``."""
         method, _, url = target.partition(" ")
         path, _, query = url.partition("?")
         route, params = self._route_of(method, path)
-        sent = {name.lower(): value for name, value in (headers or {}).items()}
+        sent = fields(headers)
         if json is not None:
             body = to_json(json)
-            sent.setdefault("content-type", "application/json")
-        request = Request(method, route, path, params, query, sent, body)
+            if not any(name == "content-type" for name, _ in sent):
+                sent.append(("content-type", "application/json"))
+        request = Request(method, route, path, params, query, joined(sent), body, sent)
         try:
             return _answer(self.run(lambda: self._plugin.answer(request)))
         except Refused as refused:
@@ -190,6 +202,7 @@ class FakeHost:
         """Runs a function on this host. What it published and wrote is kept unless it raises."""
         before = copy.deepcopy(self._effects)
         self._run = []
+        self._failed = None
         previous = _host.install(_Seam(self))
         _log.start()
         try:
@@ -290,6 +303,9 @@ class _Seam:
         defaults = {declared.name: declared.default for declared in self._fake._plugin.describe().config}
         return self._fake._config.get(key, defaults.get(key))
 
+    def failed(self, kind: str) -> None:
+        self._fake._failed = kind
+
     def log(self, level: str, context: str, message: str) -> None:
         self._fake.logs.append(message)
 
@@ -300,7 +316,7 @@ class _Seam:
         return bytes(index % 256 for index in range(count))
 
     def send(self, request: wire.Call) -> tuple[int, list[tuple[str, str]], bytes]:
-        self._fake.sent.append(Sent(request.method, request.url, dict(request.headers), request.body))
+        self._fake.sent.append(Sent(request.method, request.url, joined(request.headers), request.body))
         target = f"{request.method} {request.url}"
         for pattern, answer in self._fake._answers:
             if target.startswith(pattern[:-1]) if pattern.endswith("*") else target == pattern:
@@ -316,7 +332,7 @@ def _readable(value: bytes) -> Any:
 
 
 def _answer(response: wire.Response) -> Answer:
-    return Answer(response.status, dict(response.headers), response.body)
+    return Answer(response.status, joined(response.headers), response.body, response.headers)
 
 
 def _parameters(route: str, path: str) -> dict[str, str] | None:

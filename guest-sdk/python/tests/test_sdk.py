@@ -209,7 +209,7 @@ class Handlers(unittest.TestCase):
         for data, reason in [
             (b"{", "does not fit"),
             ([], "Order is an object"),
-            ({}, "'id'"),
+            ({}, "`id`"),
             ({"id": 1}, "does not declare `other`"),
         ]:
             ended = handling(order).deliver("thing", data, content_type="application/json" if data == b"{" else None)
@@ -329,7 +329,7 @@ class Requests(unittest.TestCase):
         def outcome(status):
             return handling(thing).answers("GET https://a.example/", status, body=b"why").deliver("thing", {})
 
-        self.assertEqual(outcome(503), Outcome("retry", "the request was answered 503: why"))
+        self.assertEqual(outcome(503), Outcome("retry", "the request was answered 503: why", cause="request"))
         self.assertEqual(outcome(429).outcome, "retry")
         self.assertEqual(outcome(404).outcome, "reject")
         self.assertEqual(handling(thing).deliver("thing", {}).outcome, "retry")

@@ -7,6 +7,7 @@
 mod build;
 mod cache;
 mod debian;
+mod dependencies;
 mod embedded;
 mod javascript;
 mod kept;

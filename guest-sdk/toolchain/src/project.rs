@@ -136,6 +136,8 @@ pub(crate) struct Manifest {
     pub(crate) module: Option<String>,
     /// The engine that a script in JavaScript asks for.
     pub(crate) engine: Option<String>,
+    /// The packages that a Python project depends on, as `[project] dependencies` has them.
+    pub(crate) dependencies: Vec<String>,
 }
 
 impl Manifest {
@@ -159,8 +161,14 @@ impl Manifest {
             description: field(&project, "description"),
             module: field(&tool, "module"),
             engine: field(&tool, "engine"),
+            dependencies: texts(&project["dependencies"]),
         })
     }
+}
+
+/// The texts of a list. npm's dependencies are an object, which has none.
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Python: a component with CPython inside by componentize-py.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::build::BuildReport;
+use crate::dependencies::Dependencies;
 use crate::embedded::{Unpacked, write_file};
 use crate::kept::Kept;
 use crate::project::{Language, Manifest, Project};
@@ -29,36 +30,63 @@ fn ensure(say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
 }
 
 pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
+    let manifest = Manifest::read(&project.directory, Language::Python)?;
+    let dependencies = Dependencies::lock(&project.directory, &manifest.dependencies, say)?;
     let kept = Kept::of(&project.directory, HOME)?;
     if kept.is_current() {
         return Ok(BuildReport::made(project.artifact(kept.component().to_owned())));
     }
     let (tool, sdk) = (ensure(say)?, Unpacked::ensure()?);
-    let manifest = Manifest::read(&project.directory, Language::Python)?;
-    write_file(&kept.directory().join(format!("{ENTRY}.py")), &entry(&manifest))?;
+    let environment = dependencies.install(&kept, say)?;
+    // What a project brings with it comes before what it declares, and before the SDK that this program carries.
+    let own = ["src", "vendor"].map(|name| project.directory.join(name)).into_iter().filter(|path| path.is_dir());
+    let roots: Vec<_> = own.chain([environment.packages, sdk.python()]).collect();
+    let module = manifest.module.clone().unwrap_or_else(|| manifest.name.replace('-', "_"));
+    let imported = match imported(project, &module, &roots, &sdk)? {
+        Ok(imported) => imported,
+        Err(said) => return Ok(BuildReport { artifacts: Vec::new(), messages: vec![said], succeeded: false }),
+    };
+    write_file(&kept.directory().join(format!("{ENTRY}.py")), &entry(&manifest, &module, &imported))?;
     let mut python = Command::new("python3");
     // The tool's own script, wherever pip has put it.
     python.args(["-c", "import sys; from componentize_py import script; sys.exit(script())"]);
-    python.env("PYTHONPATH", tool).env_remove("VIRTUAL_ENV");
+    // Where there is a virtual environment, the tool does not look for the machine's packages.
+    python.env("PYTHONPATH", tool).env("VIRTUAL_ENV", environment.home);
+    // A person who writes Python has no use for the tool's own frames.
+    python.env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0");
     python.args(["--quiet", "--world", "plugin-with-http", "--wit-path"]).arg(sdk.contract());
     python.args(["componentize", ENTRY, "--output"]).arg(kept.component());
     python.arg("--python-path").arg(kept.directory());
-    // What a project brings with it comes before the SDK that this program carries.
-    let own = ["src", "vendor"].map(|name| project.directory.join(name));
-    for path in own.into_iter().filter(|path| path.is_dir()).chain([sdk.python()]) {
+    for path in roots {
         python.arg("--python-path").arg(path);
     }
     run::tool(&mut python, project, &kept)
 }
 
+/// The modules that the plugin's sources import, as JSON, or what is missing of them.
+fn imported(
+    project: &Project,
+    module: &str,
+    roots: &[PathBuf],
+    sdk: &Unpacked,
+) -> Result<Result<String, String>, Error> {
+    let mut python = Command::new("python3");
+    python.arg("-I").arg(sdk.python().join("sandbus/_build.py")).arg(module).arg(&project.directory).args(roots);
+    let output = python.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| Error::Start { program: "python3".to_owned(), error })?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
+}
+
 /// What makes a component of the project's plugin.
-fn entry(manifest: &Manifest) -> String {
-    let module = manifest.module.clone().unwrap_or_else(|| manifest.name.replace('-', "_"));
-    // A text in JSON is one in Python, too.
+fn entry(manifest: &Manifest, module: &str, imported: &str) -> String {
+    // A text in JSON is one in Python, too, and so is a list of texts.
     let literal = |text: Option<&str>| text.map_or_else(|| "None".to_owned(), |text| Value::from(text).to_string());
     let described = [Some(&*manifest.name), manifest.version.as_deref(), manifest.description.as_deref()].map(literal);
+    // A component has no files: what a handler imports must be there before. What does not run there fails in the handler.
     format!(
-        "from sandbus._component import component\nfrom {module} import plugin\n\n\
+        "import contextlib\nimport importlib\n\nfrom sandbus._component import component\nfrom {module} import plugin\n\n\
+         for name in {imported}:\n    with contextlib.suppress(Exception):\n        importlib.import_module(name)\n\n\
          Descriptor, EventHandler, HttpHandler = component(plugin.described_by({}))\n",
         described.join(", ")
     )

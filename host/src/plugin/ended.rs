@@ -34,6 +34,10 @@ impl Ended {
             };
         }
         let what = invocation.panic.clone().unwrap_or_else(|| match trap {
+            // In a script's runtime no frame is the script's own, and so nothing else names what happened.
+            Some(Trap::StackOverflow) => {
+                "the call stack is exhausted: a function calls itself without end, or too deeply".to_owned()
+            }
             Some(trap) => trap.to_string(),
             None => error.root_cause().to_string(),
         });

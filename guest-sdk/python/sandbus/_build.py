@@ -1,0 +1,145 @@
+"""What a build looks at before it makes a component: python3 -I _build.py MODULE PROJECT ROOT…
+
+Nothing can be imported once a component is built, so all that the plugin's sources import is found beforehand, also in
+functions. What a source of the project asks for and nobody has is told with its file and line; the rest is written to
+standard output, as the modules that the entry imports."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+#: What the standard library imports no earlier than it needs it. A codec is a module as well.
+LATER = [
+    "_strptime",
+    "calendar",
+    *(f"encodings.{codec}" for codec in ("ascii", "cp1252", "idna", "iso8859_15", "latin_1", "punycode")),
+    *(f"encodings.{codec}" for codec in ("unicode_escape", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_8_sig")),
+    "linecache",
+    "stringprep",
+    "tokenize",
+    "traceback",
+    "unicodedata",
+]
+
+#: The version that a component has.
+COMPONENT = (3, 14)
+
+#: What the standard library of a component has besides this one's, and what is generated.
+FURTHER = {"annotationlib", "compression", "componentize_py_types", "wit_world"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """A module that a source asks for."""
+
+    name: str
+    line: int
+    #: Whether the source goes on without it, or never runs the import.
+    is_optional: bool
+    #: Names that may be submodules.
+    names: tuple[str, ...] = ()
+
+
+def main(module: str, project: str, roots: list[str]) -> int:
+    own = os.path.join(project, "src") + os.sep
+    paths, wanted, missing = [module], [*LATER], []
+    seen: set[str] = set()
+    while paths:
+        name = paths.pop()
+        path = None if name in seen else _source(name, roots)
+        seen.add(name)
+        if path is None:
+            continue
+        try:
+            found = list(_imports(path, name))
+        except SyntaxError as error:
+            if sys.version_info < COMPONENT:
+                continue  # It may be younger than this Python; the build itself will tell.
+            print(f"{os.path.relpath(path, project)}:{error.lineno}: {error.msg}", file=sys.stderr)
+            return 1
+        for each in found:
+            is_there = _is_there(each.name, roots)
+            if not is_there and not each.is_optional and path.startswith(own):
+                missing.append(f"{os.path.relpath(path, project)}:{each.line}: there is no module `{each.name}`")
+            if is_there:
+                submodules = [f"{each.name}.{part}" for part in each.names if _source(f"{each.name}.{part}", roots)]
+                paths += [each.name, *_parents(each.name), *submodules]
+                wanted += [each.name, *submodules]
+    if missing:
+        hint = "declare its package under [project] dependencies in pyproject.toml, or put it into vendor"
+        print("\n".join([*missing, hint]), file=sys.stderr)
+        return 1
+    json.dump(sorted(set(wanted)), sys.stdout)
+    return 0
+
+
+def _source(name: str, roots: list[str]) -> str | None:
+    """The file of a module."""
+    for root in roots:
+        path = os.path.join(root, *name.split("."))
+        for candidate in (os.path.join(path, "__init__.py"), f"{path}.py"):
+            if os.path.isfile(candidate):
+                return candidate
+    return None
+
+
+def _is_there(name: str, roots: list[str]) -> bool:
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names or top in FURTHER:
+        return True
+    # A directory without an __init__.py is a package, too.
+    return _source(name, roots) is not None or any(
+        os.path.isdir(os.path.join(root, *name.split("."))) for root in roots
+    )
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _imports(path: str, module: str) -> Iterator[Import]:
+    with open(path, "rb") as file:
+        tree = ast.parse(file.read(), path)
+    package = module if path.endswith("__init__.py") else module.rpartition(".")[0]
+    yield from _within(tree, package, False)
+
+
+def _within(node: ast.AST, package: str, is_optional: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(alias.name, child.lineno, is_optional)
+        elif isinstance(child, ast.ImportFrom):
+            name = _absolute(child, package)
+            if name:
+                yield Import(name, child.lineno, is_optional, tuple(alias.name for alias in child.names))
+        elif isinstance(child, ast.Try) and any(_catches(handler) for handler in child.handlers):
+            yield from _within(child, package, True)
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            yield from _within(child, package, True)
+        else:
+            yield from _within(child, package, is_optional)
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    if node.level == 0:
+        return node.module or ""
+    parts = package.split(".")
+    base = parts[: len(parts) - node.level + 1]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def _catches(handler: ast.ExceptHandler) -> bool:
+    text = "" if handler.type is None else ast.unparse(handler.type)
+    return handler.type is None or any(name in text for name in ("ImportError", "ModuleNotFoundError", "Exception"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))

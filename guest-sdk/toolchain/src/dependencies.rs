@@ -1,0 +1,179 @@
+//! What a Python project depends on: resolved once into a lock file that belongs to the project, and installed from
+//! there into the project's own directory. The machine's packages are never looked at.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::embedded::write_file;
+use crate::run::{self, at};
+use crate::{Error, kept::Kept};
+
+/// The lock's name, beside the manifest: a file of requirements with hashes, as pip reads it.
+const LOCK: &str = "requirements.lock";
+/// The version of Python that a component has.
+const PYTHON: &str = "3.14";
+/// Only wheels that run everywhere run in a component.
+const PURE: [&str; 9] =
+    ["--only-binary=:all:", "--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", PYTHON];
+
+/// A project's packages.
+pub(crate) struct Dependencies {
+    /// The lock's text; none if the project has no dependencies.
+    lock: Option<String>,
+}
+
+impl Dependencies {
+    /// What the lock of a project says. It is written if there is none, or if it is that of other dependencies.
+    ///
+    /// # Errors
+    /// If pip cannot resolve them, such as one that has no wheel in pure Python.
+    pub(crate) fn lock(project: &Path, declared: &[String], say: &mut dyn FnMut(&str)) -> Result<Self, Error> {
+        // The SDK is brought along by the project or by this program; no registry has it.
+        let wanted: Vec<_> = declared.iter().filter(|requirement| name(requirement) != "sandbus").collect();
+        if wanted.is_empty() {
+            return Ok(Self { lock: None });
+        }
+        let path = project.join(LOCK);
+        let header = format!(
+            "# Written by `sandbus build`, of the dependencies {}\n",
+            Value::from_iter(wanted.iter().map(|text| text.as_str()))
+        );
+        if let Some(lock) = fs::read_to_string(&path).ok().filter(|lock| lock.starts_with(&header)) {
+            return Ok(Self { lock: Some(lock) });
+        }
+        say(&format!("resolving the project's dependencies into {LOCK}"));
+        let mut pip = pip();
+        pip.args(["install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]).args(PURE);
+        // `--target` is what the platform's options are allowed with; nothing is written there.
+        pip.arg("--target").arg(project.join(".sandbus/unused")).args(&wanted);
+        let report = run::output(&mut pip).map_err(|error| unresolved(&path, &error))?;
+        let lock = format!("{header}{}", pinned(&report).map_err(|what| run::misread(&path, what))?);
+        write_file(&path, &lock)?;
+        Ok(Self { lock: Some(lock) })
+    }
+
+    /// Installs them below a project's own directory, unless they are there. What is returned has the form of a virtual
+    /// environment: the componentizer takes its packages from there, and so from nowhere else.
+    ///
+    /// # Errors
+    /// If pip cannot install them.
+    pub(crate) fn install(&self, kept: &Kept, say: &mut dyn FnMut(&str)) -> Result<Environment, Error> {
+        let home = kept.directory().join("python");
+        let environment = Environment { packages: home.join("lib/site-packages"), home };
+        let stamp = environment.home.join("installed");
+        let lock = self.lock.as_deref().unwrap_or_default();
+        if environment.packages.is_dir() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
+            return Ok(environment);
+        }
+        if environment.home.exists() {
+            fs::remove_dir_all(&environment.home).map_err(at(&environment.home))?;
+        }
+        fs::create_dir_all(&environment.packages).map_err(at(&environment.packages))?;
+        if !lock.is_empty() {
+            say("installing the project's dependencies");
+            let requirements = environment.home.join(LOCK);
+            write_file(&requirements, lock)?;
+            let mut pip = pip();
+            pip.args(["install", "--quiet", "--no-deps", "--require-hashes", "--no-compile"]).args(PURE);
+            pip.arg("--target").arg(&environment.packages).arg("--requirement").arg(&requirements);
+            run::output(&mut pip)?;
+        }
+        write_file(&stamp, lock)?;
+        Ok(environment)
+    }
+}
+
+/// Where a project's packages are installed.
+pub(crate) struct Environment {
+    /// The directory that stands for a virtual environment.
+    pub(crate) home: PathBuf,
+    /// The packages, within it.
+    pub(crate) packages: PathBuf,
+}
+
+fn pip() -> Command {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "--disable-pip-version-check", "--no-input"]);
+    pip
+}
+
+/// The name of a requirement, such as of `requests[socks]>=2` (PEP 508), in the form that PEP 503 gives it.
+fn name(requirement: &str) -> String {
+    let is_part = |character: &char| character.is_ascii_alphanumeric() || "-_.".contains(*character);
+    requirement.trim_start().chars().take_while(is_part).collect::<String>().to_lowercase().replace(['_', '.'], "-")
+}
+
+/// The lines of a lock, from pip's report of what it would install.
+fn pinned(report: &str) -> Result<String, String> {
+    let report: Value = serde_json::from_str(report).map_err(|error| format!("pip's report: {error}"))?;
+    let mut lines: Vec<String> = Vec::new();
+    for package in report["install"].as_array().into_iter().flatten() {
+        let field = |pointer: &str| package.pointer(pointer).and_then(Value::as_str);
+        let (name, version) = (field("/metadata/name"), field("/metadata/version"));
+        let hash = field("/download_info/archive_info/hashes/sha256");
+        let (Some(name), Some(version), Some(hash)) = (name, version, hash) else {
+            return Err(format!("`{}` comes from no registry: put it into vendor", name.unwrap_or("a dependency")));
+        };
+        lines.push(format!("{name}=={version} --hash=sha256:{hash}"));
+    }
+    lines.sort();
+    Ok(lines.iter().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{line}");
+        text
+    }))
+}
+
+/// What pip said, and what it usually means here.
+fn unresolved(lock: &Path, error: &Error) -> Error {
+    let said = match error {
+        Error::Failed { output, .. } => output.clone(),
+        other => other.to_string(),
+    };
+    let what = format!(
+        "the dependencies cannot be resolved; a component takes packages that have a wheel in pure Python for Python \
+         {PYTHON}, and none with native code:\n{said}"
+    );
+    run::misread(lock, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_requirement_has_a_name() {
+        for (requirement, expected) in [
+            ("requests", "requests"),
+            (" Sandbus >= 0.1", "sandbus"),
+            ("typing_extensions[x]~=4.0; python_version < '3.13'", "typing-extensions"),
+            ("zope.interface==5", "zope-interface"),
+        ] {
+            assert_eq!(name(requirement), expected);
+        }
+    }
+
+    #[test]
+    fn a_lock_has_a_version_and_a_hash_of_each_package() {
+        let package = |name: &str| {
+            serde_json::json!({
+                "metadata": { "name": name, "version": "1.2" },
+                "download_info": { "archive_info": { "hashes": { "sha256": "ab" } } },
+            })
+        };
+        let report = serde_json::json!({ "install": [package("b"), package("a")] }).to_string();
+        assert_eq!(pinned(&report).unwrap(), "a==1.2 --hash=sha256:ab\nb==1.2 --hash=sha256:ab\n");
+        let local = r#"{ "install": [{ "metadata": { "name": "own", "version": "1" }, "download_info": {} }] }"#;
+        assert!(pinned(local).unwrap_err().contains("`own` comes from no registry"));
+    }
+
+    #[test]
+    fn a_project_without_dependencies_has_no_lock() {
+        let declared = ["sandbus>=0.1".to_owned()];
+        let nowhere = Path::new("/nonexistent");
+        assert!(Dependencies::lock(nowhere, &declared, &mut |_| {}).unwrap().lock.is_none());
+    }
+}

@@ -1,0 +1,88 @@
+// What a component of JavaScript must not get wrong: numbers by chance, clocks, texts that UTF-8 cannot carry, headers
+// that come twice, and failures of each kind.
+
+import { config, log, plugin, publish, randomBytes, reject, retry, state, subscribe } from "@sandbus/sdk";
+
+// Kept by the module, as packages do.
+const { random } = Math;
+const loaded = { date: Date.now(), chance: Math.random() };
+
+const TEXTS = { high: "a\ud800b", low: "\udc00", reversed: "\udc00\ud800", nul: "a\0b", long: "ä".repeat(100_000) };
+
+const CALLS = {
+  get: (text) => state.get(text),
+  set: (text) => state.set(text, 1),
+  value: (text) => state.set("value", { [text]: text }),
+  remove: (text) => state.delete(text),
+  increment: (text) => state.increment(text),
+  keys: (text) => state.keys(text),
+  config: (text) => config.get(text),
+  log: (text) => log.info(text.slice(0, 10), { [text.slice(0, 10)]: 1 }),
+  type: (text) => publish(`probe.${text}`),
+  subject: (text) => publish("probe.seen", 1, { subject: text }),
+  data: (text) => publish("probe.seen", { [text]: text }),
+  mediaType: (text) => publish("probe.seen", "1", { contentType: text }),
+  schema: (text) => publish("probe.seen", 1, { schema: text }),
+  extensionName: (text) => publish("probe.seen", 1, { extensions: { [text]: "a" } }),
+  extension: (text) => publish("probe.seen", 1, { extensions: { tag: text } }),
+  subscription: (text) => subscribe({ name: text, pattern: text, to: { plugin: text } }),
+  webhook: (text) => subscribe({ name: "hook", pattern: "a", to: { webhook: text, secret: text } }),
+  rules: (text) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, orderingKey: text }),
+  unnamed: (text) => state.get({ text }),
+  bytes: (text) => state.setBytes("bytes", text),
+  concurrency: () => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, concurrency: 2 ** 40 }),
+  delay: () => publish("probe.seen", 1, { delay: 1e300 }),
+};
+
+function tried(call, text) {
+  try {
+    call(text);
+    return "carried";
+  } catch (error) {
+    return `${error.name}: ${error.message}`.slice(0, 200);
+  }
+}
+
+const THROWN = {
+  retry: () => retry("later"),
+  reject: () => reject("never"),
+  lone: () => new Error("a\ud800b", { cause: new RangeError("\udc00") }),
+  type: () => new TypeError("odd"),
+};
+
+function deep() {
+  return 1 + deep();
+}
+
+export default plugin({ publishes: [">"], subscribes: [">"] })
+  .on("probe.js", () => {
+    const numbers = { random: Math.random(), kept: random(), bytes: randomBytes(8).join("-") };
+    log.info(`drawn ${JSON.stringify(numbers)}`);
+  })
+  .on("probe.fails", { retry: { attempts: 1 } }, ({ how }) => {
+    if (how === "deep") deep();
+    throw THROWN[how]();
+  })
+  .on("probe.schema", { schema: { type: "object", properties: { order_id: { type: "integer" } } } }, () => {})
+  .route("GET /js/chance", () => {
+    const chance = [Math.random(), random(), Math.random()];
+    const clock = { elapsed: performance.now(), since: Date.now() - loaded.date, zone: new Date().getTimezoneOffset() };
+    return { json: { chance, clock, loaded: loaded.chance } };
+  })
+  .route("GET /js/texts", () => ({
+    json: Object.entries(CALLS).flatMap(([name, call]) =>
+      Object.entries(TEXTS).map(([text, value]) => [`${name} ${text}`, tried(call, value)]),
+    ),
+  }))
+  .route("GET /js/answers/{text}", ({ params }) => ({
+    text: TEXTS[params.text],
+    headers: { "x-text": params.text === "long" ? "ä" : TEXTS[params.text].replaceAll("\0", "") },
+  }))
+  .route("GET /js/cookies", (request) => ({
+    json: [request.headerValues("x-tag"), request.header("x-tag"), new TextDecoder().decode(new Uint8Array([0xff]))],
+    headers: { "Set-Cookie": ["a=1; Path=/", "b=2"] },
+  }))
+  .route("GET /js/sum", () => {
+    state.setBytes("sum", new TextEncoder().encode("9007199254740993"));
+    return { json: tried(() => state.increment("sum")) };
+  });

@@ -1,0 +1,129 @@
+"""What a component of Python must not get wrong: numbers by chance, modules that are imported late, texts that UTF-8 cannot
+carry, headers that come twice, and failures of each kind."""
+
+import os
+import random
+import secrets
+import time
+import uuid
+from datetime import datetime
+
+import inflection
+from sandbus import Plugin, PluginTarget, Reject, Response, Retry, TryAgain, Webhook, config, log, publish, random_bytes
+from sandbus import state, subscribe
+
+plugin = Plugin(publishes=[">"], subscribes=[">"])
+
+# Made while the module is loaded, as packages do.
+GENERATOR = random.Random()
+SEEDED = random.Random(42)
+SYSTEM = random.SystemRandom()
+LOADED = time.time()
+
+TEXTS = {"high": "a\ud800b", "low": "\udc00", "reversed": "\udc00\ud800", "nul": "a\0b", "long": "ä" * 100_000}
+
+CALLS = {
+    "get": lambda text: state.get(text),
+    "set": lambda text: state.set(text, 1),
+    "value": lambda text: state.set("value", {text: text}),
+    "remove": lambda text: state.delete(text),
+    "increment": lambda text: state.increment(text),
+    "keys": lambda text: state.keys(text),
+    "config": lambda text: config.get(text),
+    "log": lambda text: log.info("%s", text[:10]),
+    "type": lambda text: publish(f"probe.{text}"),
+    "subject": lambda text: publish("probe.seen", subject=text),
+    "data": lambda text: publish("probe.seen", {text: text}),
+    "mediaType": lambda text: publish("probe.seen", "1", content_type=text),
+    "schema": lambda text: publish("probe.seen", schema=text),
+    "extensionName": lambda text: publish("probe.seen", extensions={text: "a"}),
+    "extension": lambda text: publish("probe.seen", extensions={"tag": text}),
+    "subscription": lambda text: subscribe(text, text, PluginTarget(text)),
+    "webhook": lambda text: subscribe("hook", "a", Webhook(text, secret=text)),
+    "rules": lambda text: subscribe("a", "a", PluginTarget("b"), ordering_key=text),
+    "unnamed": lambda text: state.get([text]),
+    "bytes": lambda text: state.set_bytes("bytes", text),
+    "concurrency": lambda text: subscribe("a", "a", PluginTarget("b"), concurrency=2**40),
+    "delay": lambda text: publish("probe.seen", delay="999999999999999999999d"),
+    "sum": lambda text: state.increment("sum", 2**64),
+}
+
+
+def tried(call, text):
+    try:
+        call(text)
+        return "carried"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:200]
+
+
+@plugin.on("probe.python")
+def drawn():
+    log.info("drawn %s", chance())
+
+
+@plugin.on("probe.fails", retry=Retry(attempts=1))
+def fails(data):
+    def deep():
+        return 1 + deep()
+
+    if data["how"] == "deep":
+        deep()
+    raise {
+        "retry": TryAgain("later"),
+        "reject": Reject("never"),
+        "lone": RuntimeError("a\ud800b"),
+        "type": TypeError("odd"),
+        "exit": SystemExit(1),
+    }[data["how"]]
+
+
+def chance():
+    return {
+        "random": random.random(),
+        "generator": GENERATOR.random(),
+        "system": SYSTEM.random(),
+        "secrets": secrets.token_hex(8),
+        "urandom": os.urandom(8).hex(),
+        "uuid1": str(uuid.uuid1()),
+        "uuid4": str(uuid.uuid4()),
+        "host": random_bytes(8).hex(),
+    }
+
+
+@plugin.route("GET /python/chance")
+def route_chance(request):
+    clock = {"since": time.time() - LOADED, "zone": time.timezone}
+    return {"chance": chance(), "clock": clock, "seeded": SEEDED.random()}
+
+
+@plugin.route("GET /python/texts")
+def texts(request):
+    return [[f"{name} {text}", tried(call, value)] for name, call in CALLS.items() for text, value in TEXTS.items()]
+
+
+@plugin.route("GET /python/answers/{text}")
+def answers(request):
+    text = TEXTS[request.params["text"]]
+    return Response(text=text, headers={"x-text": "ä" if len(text) > 100 else text.replace("\0", "")})
+
+
+@plugin.route("GET /python/cookies")
+def cookies(request):
+    tags = [request.header_values("x-tag"), request.header("x-tag")]
+    return Response(json=tags, headers={"Set-Cookie": ["a=1; Path=/", "b=2"]})
+
+
+@plugin.route("GET /python/late")
+def late(request):
+    import decimal
+    from statistics import mean
+
+    parsed = datetime.strptime("2026-11-28", "%Y-%m-%d").day
+    try:
+        __import__("sqlite3")
+        absent = "it is there"
+    except ModuleNotFoundError as error:
+        absent = str(error)
+    encoded = ["€".encode(codec).hex() for codec in ("cp1252", "utf-16-be", "iso8859-15")]
+    return [str(decimal.Decimal("0.1") * 3), mean([1, 2, 3]), parsed, encoded, inflection.pluralize("plugin"), absent]
