@@ -40,6 +40,10 @@ pub struct Failure {
 pub enum Cause {
     /// The handler asked to be tried again.
     Retry,
+    /// The handler threw what it did not expect, such as a mistake in a script.
+    Exception,
+    /// A request of the handler to another service has no answer, or not one that was wanted.
+    Request,
     /// The handler rejected the event.
     Rejected,
     /// The handler trapped.
@@ -65,6 +69,8 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
+            Self::Exception => "exception",
+            Self::Request => "request",
             Self::Rejected => "rejected",
             Self::Trap => "trap",
             Self::Timeout => "timeout",
@@ -79,7 +85,8 @@ impl Cause {
     /// Reads a cause that a retry policy may name as permanent.
     #[must_use]
     pub fn parse_retriable(text: &str) -> Option<Self> {
-        let retriable = [Self::Retry, Self::Trap, Self::Timeout, Self::OutOfMemory, Self::Webhook];
+        let retriable =
+            [Self::Retry, Self::Exception, Self::Request, Self::Trap, Self::Timeout, Self::OutOfMemory, Self::Webhook];
         retriable.into_iter().find(|cause| cause.as_str() == text)
     }
 }

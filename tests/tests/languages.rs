@@ -396,6 +396,32 @@ fn a_script_is_told_where_it_fails_and_data_that_does_not_fit_is_rejected() {
 }
 
 #[test]
+fn what_fails_has_a_cause_of_its_own() {
+    let setup = Setup::new().sidecar("script-python", "[grants]\nhttp = [\"127.0.0.1\"]\n");
+    let setup = setup.sidecar("script-js", "[grants]\nhttp = [\"127.0.0.1\"]\n");
+    for name in ["script-js", "script-python"] {
+        script(name, &setup);
+    }
+    let host = setup.start();
+    for how in ["retry", "reject", "type", "request"] {
+        assert_eq!(host.publish("probe.fails", how, json!({ "how": how })).status, 202);
+    }
+    let letters = eventually("all have failed in both languages", || {
+        let letters = host.dead_letters();
+        (letters.len() == 8).then_some(letters)
+    });
+    for letter in &letters {
+        let how = letter["logged"]["event"]["id"].as_str().unwrap();
+        let expected = match how {
+            "reject" => "rejected",
+            "type" => "exception",
+            other => other,
+        };
+        assert_eq!(letter["cause"], expected, "{letter}");
+    }
+}
+
+#[test]
 fn modules_that_python_imports_late_are_there() {
     let host = scripted("script-python", "");
     let answer = host.get("/python/late");

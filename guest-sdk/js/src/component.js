@@ -43,6 +43,8 @@ const host = {
   stateIncrement: (key, delta) => Number(inBucket((bucket) => atomics.increment(bucket, key, delta))),
   stateKeys: () => inBucket(allKeys),
   configGet: (key) => configuration.get(key),
+  // The host takes the context of a critical line for the kind of the failure that follows.
+  failed: (kind) => logging.log("critical", kind, ""),
   log: (level, context, message) => logging.log(level, context, message),
   now: () => {
     const { seconds, nanoseconds } = clock.now();

@@ -94,7 +94,7 @@ export class Plugin {
       this.#handlerOf(delivery)(new Event(delivery));
     } catch (thrown) {
       const failed = kind(thrown);
-      if (failed !== null) host().failed?.(failed);
+      if (failed !== null) host().failed(failed);
       throw carried(failure(thrown));
     }
   }

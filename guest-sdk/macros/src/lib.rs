@@ -47,7 +47,8 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 ///     retry(
 ///         attempts = 5, first_delay = "200ms", factor = 2.0, max_delay = "1m",
 ///         jitter = 0.5,                // the part of each delay that is left to chance
-///         permanent = ["trap"],        // not tried again; also "timeout", "out-of-memory", "webhook", "retry"
+///         permanent = ["trap"],        // not tried again; also "timeout", "out-of-memory", "webhook", "retry",
+///                                      // "exception", "request"
 ///     ),
 /// )]
 /// fn audit(order: Event<serde_json::Value>) -> Result<()> {

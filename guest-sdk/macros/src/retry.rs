@@ -9,7 +9,7 @@ use syn::{Error, Ident, LitStr, Result, Token};
 use crate::attributes::{Keys, comma, milliseconds, percent, positive, value};
 use crate::handler::option;
 
-const CAUSES: [&str; 5] = ["trap", "timeout", "out-of-memory", "webhook", "retry"];
+const CAUSES: [&str; 7] = ["trap", "timeout", "out-of-memory", "webhook", "retry", "exception", "request"];
 
 #[derive(Default)]
 pub(crate) struct Retry {

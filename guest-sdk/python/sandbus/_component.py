@@ -94,7 +94,8 @@ class _Host:
         return configuration.get(key)
 
     def failed(self, kind: str) -> None:
-        pass
+        # The host takes the context of a critical line for the kind of the failure that follows.
+        logging.log(logging.Level.CRITICAL, kind, "")
 
     def log(self, level: str, context: str, message: str) -> None:
         logging.log(logging.Level[level.upper()], context, message)

@@ -203,6 +203,11 @@ impl Answer {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// The values of a header, one for each time that it comes, such as of `set-cookie`.
+    pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
     /// The answer, if its status is from 200 to 299.
     ///
     /// # Errors
@@ -235,9 +240,9 @@ mod tests {
     #[test]
     fn waiting_is_tried_where_it_can_help() {
         let failure = |error: SendError| Failure::from(error);
-        assert!(matches!(failure(SendError::Timeout), Failure::Retry { .. }));
-        assert!(matches!(failure(SendError::Status(503, String::new())), Failure::Retry { .. }));
-        assert!(matches!(failure(SendError::Status(429, String::new())), Failure::Retry { .. }));
+        assert!(matches!(failure(SendError::Timeout), Failure::Request { .. }));
+        assert!(matches!(failure(SendError::Status(503, String::new())), Failure::Request { .. }));
+        assert!(matches!(failure(SendError::Status(429, String::new())), Failure::Request { .. }));
         assert!(matches!(failure(SendError::Status(404, String::new())), Failure::Reject { .. }));
         assert!(matches!(failure(SendError::Denied("a".to_owned())), Failure::Reject { .. }));
     }

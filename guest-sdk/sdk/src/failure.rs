@@ -25,6 +25,11 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
+    /// A request to another service has no answer, or not one that was wanted; another one may succeed later.
+    Request {
+        /// Why.
+        reason: String,
+    },
     /// It will never succeed: the delivery becomes a dead letter at once.
     Reject {
         /// Why.
@@ -52,7 +57,7 @@ impl Failure {
     #[must_use]
     pub fn reason(&self) -> &str {
         match self {
-            Self::Retry { reason, .. } | Self::Reject { reason } => reason,
+            Self::Retry { reason, .. } | Self::Request { reason } | Self::Reject { reason } => reason,
         }
     }
 }
@@ -61,7 +66,13 @@ impl Failure {
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let reason = with_causes(&error);
-        if is_permanent(&error) { Self::Reject { reason } } else { Self::Retry { after: None, reason } }
+        if is_permanent(&error) {
+            Self::Reject { reason }
+        } else if is_of_a_request(&error) {
+            Self::Request { reason }
+        } else {
+            Self::Retry { after: None, reason }
+        }
     }
 }
 
@@ -86,6 +97,16 @@ fn is_permanent_answer(_: &(dyn Error + 'static)) -> bool {
     false
 }
 
+#[cfg(feature = "client")]
+fn is_of_a_request(error: &(dyn Error + 'static)) -> bool {
+    error.is::<crate::client::SendError>()
+}
+
+#[cfg(not(feature = "client"))]
+fn is_of_a_request(_: &(dyn Error + 'static)) -> bool {
+    false
+}
+
 /// The error and what caused it, in one line.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -102,6 +123,10 @@ impl From<Failure> for types::Failure {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Reject { reason } => Self::Reject(reason),
+            Failure::Request { reason } => {
+                crate::host::failed("request");
+                Self::Retry(types::Retry { delay_ms: None, reason })
+            }
             Failure::Retry { after, reason } => {
                 let delay_ms = after.map(milliseconds);
                 Self::Retry(types::Retry { delay_ms, reason })

@@ -86,6 +86,11 @@ mod component {
         config::get(key).ok().flatten()
     }
 
+    /// Reports what kind of failure the one is that follows. The host takes the context of a critical line for it.
+    pub(crate) fn failed(kind: &str) {
+        logging::log(logging::Level::Critical, kind, "");
+    }
+
     pub(crate) fn log(level: logging::Level, context: &str, message: &str) {
         logging::log(level, context, message);
     }

@@ -49,6 +49,11 @@ impl Request {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// The values of a header, one for each time that it comes.
+    pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
     /// The body, read as JSON.
     ///
     /// # Errors
@@ -57,7 +62,8 @@ impl Request {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let media_type = self.header("content-type").unwrap_or("application/json");
         let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if essence != "application/json" && !essence.ends_with("+json") {
+        // Any subtype `json`, or one with that suffix (CloudEvents JSON format, 3.1.1).
+        if !essence.ends_with("/json") && !essence.ends_with("+json") {
             return Err(Problem::new(415, format!("the body must be JSON, and is {essence}")));
         }
         serde_json::from_slice(&self.body).map_err(|error| Problem::new(422, format!("the body does not fit: {error}")))
@@ -69,7 +75,7 @@ impl Request {
 pub struct Response {
     /// The status, 200 to 599.
     pub status: u16,
-    /// The headers.
+    /// The headers. Two cookies are two of the name `set-cookie`.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -238,7 +244,7 @@ impl<E: Error + 'static> From<E> for Problem {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let status = match failure {
-            Failure::Retry { .. } => 503,
+            Failure::Retry { .. } | Failure::Request { .. } => 503,
             Failure::Reject { .. } => 422,
         };
         Self::new(status, failure.reason())

@@ -276,7 +276,7 @@ impl Generation {
         let result = self.call(prepared, run, timeout, live, pace, |live| {
             if let Some(receiver) = prepared.receiver() {
                 let failure = |reason| wire::Failure::Retry(wire::Retry { delay_ms: None, reason });
-                return Ok(live.receive(receiver, event)?.map_err(failure));
+                return Ok(live.receive(receiver, event)?.map_err(|reason| outcome_of(failure(reason), None)));
             }
             let extensions = pairs(&event.extensions);
             let delivery = wire::Delivery {
@@ -296,11 +296,12 @@ impl Generation {
                 replay: replay.is_some(),
             };
             let (events, store) = live.events(prepared)?;
-            events.call_handle(store, delivery)
+            let handled = events.call_handle(&mut *store, delivery)?;
+            Ok(handled.map_err(|failure| outcome_of(failure, store.data().reported)))
         });
         match result {
             (Ok(Ok(())), (effects, _)) => Handled { outcome: Outcome::Ack, effects },
-            (Ok(Err(failure)), _) => Handled::without(outcome_of(failure)),
+            (Ok(Err(outcome)), _) => Handled::without(outcome),
             (Err(failure), _) => Handled::without(Outcome::Retry { after: None, failure }),
         }
     }
@@ -465,12 +466,13 @@ fn run_native(handler: NativeHandler, event: &Event, run: Run) -> Handled {
     if outcome == Outcome::Ack { Handled { outcome, effects } } else { Handled::without(outcome) }
 }
 
-fn outcome_of(failure: wire::Failure) -> Outcome {
+/// The outcome that a failure is. A retry may have been reported as another kind of failure before.
+fn outcome_of(failure: wire::Failure, reported: Option<Cause>) -> Outcome {
     let visible = |reason: &str| super::log::visible(reason).chars().take(2_000).collect();
     match failure {
         wire::Failure::Retry(wire::Retry { delay_ms, reason }) => Outcome::Retry {
             after: delay_ms.map(Duration::from_millis),
-            failure: Failure { cause: Cause::Retry, reason: visible(&reason) },
+            failure: Failure { cause: reported.unwrap_or(Cause::Retry), reason: visible(&reason) },
         },
         wire::Failure::Reject(reason) => Outcome::Reject(Failure { cause: Cause::Rejected, reason: visible(&reason) }),
     }

@@ -25,7 +25,7 @@ use super::world::World;
 use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::reserved::{ReservedType, is_host_attribute, plugin_source};
 use crate::event::{Event, IdSeed};
-use crate::outcome::{StateView, SubscriptionChange};
+use crate::outcome::{Cause, StateView, SubscriptionChange};
 use crate::pattern::Pattern;
 use crate::subscription::{Definition, Secret, Target, Webhook};
 
@@ -35,6 +35,8 @@ pub(crate) struct Invocation {
     pub(super) table: ResourceTable,
     pub(super) run: Option<Run>,
     pub(super) panic: Option<String>,
+    /// What kind of failure the handler has reported, which a `retry` that follows is.
+    pub(super) reported: Option<Cause>,
     /// Keys after which pages of the state go on, by the numbers that a draft of `wasi:keyvalue` has for them.
     pub(super) cursors: Vec<String>,
     /// When its time is up, for calls of the host that wait.
@@ -125,13 +127,14 @@ impl Invocation {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let (meter, until) = (Meter::new(memory_bytes), Instant::now());
-        Self { meter, table, run: None, panic: None, cursors: Vec::new(), until, wasi: None }
+        Self { meter, table, run: None, panic: None, reported: None, cursors: Vec::new(), until, wasi: None }
     }
 
     /// Begins a call.
     pub(super) fn begin(&mut self, run: Run) {
         self.meter.was_refused = false;
         self.panic = None;
+        self.reported = None;
         self.cursors.clear();
         if let Some(wasi) = &self.wasi {
             wasi.output.begin(Some(Arc::clone(&run.lines)));
@@ -480,10 +483,20 @@ impl config::Host for Invocation {
     }
 }
 
+/// The kind of failure that the context of a critical line reports.
+fn reported(context: &str) -> Option<Cause> {
+    [Cause::Exception, Cause::Request].into_iter().find(|cause| cause.as_str() == context)
+}
+
 impl logging::Host for Invocation {
     fn log(&mut self, level: logging::Level, context: String, message: String) -> wasmtime::Result<()> {
         if matches!(level, logging::Level::Critical) {
-            // The SDK reports a panic so; it becomes the reason of the trap that follows.
+            // An SDK reports the kind of a failure so. It is no line: the failure itself is logged with its reason.
+            if let Some(cause) = reported(&context) {
+                self.reported = Some(cause);
+                return Ok(());
+            }
+            // And a panic so; it becomes the reason of the trap that follows.
             self.panic = Some(message.chars().take(1_000).collect());
         }
         if let Some(run) = &self.run {

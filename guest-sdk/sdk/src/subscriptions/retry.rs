@@ -43,6 +43,10 @@ pub enum Cause {
     Webhook,
     /// The handler asked to be tried again.
     Retry,
+    /// A script threw what it did not expect.
+    Exception,
+    /// A request to another service has no answer, or not one that was wanted.
+    Request,
 }
 
 impl RetryPolicy {
@@ -121,6 +125,8 @@ impl Cause {
             Self::OutOfMemory => "out-of-memory",
             Self::Webhook => "webhook",
             Self::Retry => "retry",
+            Self::Exception => "exception",
+            Self::Request => "request",
         }
     }
 }

@@ -1,6 +1,7 @@
 // What a component of JavaScript must not get wrong: numbers by chance, clocks, texts that UTF-8 cannot carry, headers
 // that come twice, and failures of each kind.
 
+import * as client from "@sandbus/sdk/client";
 import { config, log, plugin, publish, randomBytes, reject, retry, state, subscribe } from "@sandbus/sdk";
 
 // Kept by the module, as packages do.
@@ -61,6 +62,8 @@ export default plugin({ publishes: [">"], subscribes: [">"] })
   })
   .on("probe.fails", { retry: { attempts: 1 } }, ({ how }) => {
     if (how === "deep") deep();
+    // A port on which nobody listens.
+    if (how === "request") client.get("http://127.0.0.1:1/");
     throw THROWN[how]();
   })
   .on("probe.schema", { schema: { type: "object", properties: { order_id: { type: "integer" } } } }, () => {})

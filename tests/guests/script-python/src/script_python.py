@@ -10,7 +10,7 @@ from datetime import datetime
 
 import inflection
 from sandbus import Plugin, PluginTarget, Reject, Response, Retry, TryAgain, Webhook, config, log, publish, random_bytes
-from sandbus import state, subscribe
+from sandbus import client, state, subscribe
 
 plugin = Plugin(publishes=[">"], subscribes=[">"])
 
@@ -69,6 +69,9 @@ def fails(data):
 
     if data["how"] == "deep":
         deep()
+    if data["how"] == "request":
+        # A port on which nobody listens.
+        client.get("http://127.0.0.1:1/")
     raise {
         "retry": TryAgain("later"),
         "reject": Reject("never"),
