@@ -102,6 +102,8 @@ fn a_plugin_on_starlingmonkey_has_the_webs_platform() {
     assert!(first["now"].as_u64().unwrap() > 1_700_000_000_000, "{first}");
     assert!(first["apart"].as_u64().unwrap() < 60_000, "{first}");
     assert_ne!(first["uuid"], second["uuid"]);
+    assert_ne!(first["chance"], second["chance"]);
+    assert!((0.0..60_000.0).contains(&first["elapsed"].as_f64().unwrap()), "{first}");
 }
 
 #[test]
@@ -397,8 +399,8 @@ fn a_script_is_told_where_it_fails_and_data_that_does_not_fit_is_rejected() {
 
 #[test]
 fn what_fails_has_a_cause_of_its_own() {
-    let setup = Setup::new().sidecar("script-python", "[grants]\nhttp = [\"127.0.0.1\"]\n");
-    let setup = setup.sidecar("script-js", "[grants]\nhttp = [\"127.0.0.1\"]\n");
+    let setup = Setup::new().sidecar("script-python", "[grants]\nhttp = [\"127.0.0.1:1\"]\n");
+    let setup = setup.sidecar("script-js", "[grants]\nhttp = [\"127.0.0.1:1\"]\n");
     for name in ["script-js", "script-python"] {
         script(name, &setup);
     }
