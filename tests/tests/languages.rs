@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 use sandbus_tests::languages::{self, Language, root};
 use sandbus_tests::{Host, Setup, binary, eventually, put};
@@ -265,6 +266,9 @@ fn a_saved_change_of_a_script_is_swapped_in() {
 
 /// Builds a guest that is a project of a script, and puts it into a host's folder.
 fn script(name: &str, setup: &Setup) {
+    /// A build keeps its files in the project: the second test to ask for it finds it built.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let project = Project::find(&root().join("tests/guests").join(name)).unwrap();
     let report = project.build(false, &mut |_| {}).unwrap();
     assert!(report.succeeded, "{:?}", report.messages);

@@ -441,7 +441,7 @@ impl Generation {
             plugin: Arc::clone(&self.name),
             settings: Arc::clone(&self.settings),
             connections: Arc::clone(&self.room.connections),
-            world: world.clone(),
+            world: world.entered(),
             buffer: imports::buffer(state, &self.settings),
             ids,
             ids_given: 0,

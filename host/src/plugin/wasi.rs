@@ -41,10 +41,12 @@ impl Wasi {
             let _ = world.chance.fill(&mut bytes);
             let mut others = vec![0; SEEDED];
             let _ = world.chance.fill(&mut others);
+            let mut seed = [0; 16];
+            let _ = world.chance.fill(&mut seed);
             context
                 .secure_random(Deterministic::new(bytes))
                 .insecure_random(Deterministic::new(others))
-                .insecure_random_seed(0);
+                .insecure_random_seed(u128::from_le_bytes(seed));
         }
         if matches!(world.clock, Clock::Manual(_)) {
             context.monotonic_clock(HeldClock(world.clock.clone()));

@@ -1,5 +1,8 @@
 //! What an invocation finds outside of its sandbox: the time, chance, and who answers its requests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Clock, Timestamp};
@@ -23,6 +26,22 @@ impl World {
         Self { clock, outbound, chance: Chance::System }
     }
 
+    /// A world for a scenario: chance differs from one invocation to the next, and is the same each time that the
+    /// scenario is played.
+    #[must_use]
+    pub fn played(clock: Clock, outbound: Outbound) -> Self {
+        Self { clock, outbound, chance: Chance::Played(Arc::default()) }
+    }
+
+    /// The world of one more invocation.
+    pub(super) fn entered(&self) -> Self {
+        let chance = match &self.chance {
+            Chance::Played(entered) => next(entered),
+            other => other.clone(),
+        };
+        Self { chance, ..self.clone() }
+    }
+
     /// A world that is the same each time that an event is handled in it.
     pub(super) fn rehearsed(now: Timestamp, event: &Event) -> Self {
         let seed = Sha256::new().chain_update(&event.source).chain_update([0]).chain_update(&event.id).finalize();
@@ -39,6 +58,15 @@ pub(super) enum Chance {
     System,
     /// A seed: the same bytes each time.
     Seeded { seed: [u8; 32], drawn: u64 },
+    /// A seed for each invocation, by how many there were before.
+    Played(Arc<AtomicU64>),
+}
+
+/// The chance of a play's next invocation.
+fn next(entered: &AtomicU64) -> Chance {
+    let number = entered.fetch_add(1, Ordering::Relaxed);
+    let seed = Sha256::new().chain_update("scenario").chain_update(number.to_le_bytes()).finalize();
+    Chance::Seeded { seed: seed.into(), drawn: 0 }
 }
 
 impl Chance {
@@ -54,6 +82,7 @@ impl Chance {
                 }
                 Ok(())
             }
+            Self::Played(entered) => next(entered).fill(bytes),
         }
     }
 }
@@ -78,5 +107,16 @@ mod tests {
         assert_ne!(first, drawn(&mut one));
         assert_ne!(first, drawn(&mut other));
         assert_ne!(drawn(&mut Chance::System), drawn(&mut Chance::System));
+    }
+
+    #[test]
+    fn chance_differs_within_a_play_and_is_the_same_in_the_next() {
+        let play = || {
+            let world = World::played(Clock::System, Outbound::Nobody);
+            [(); 3].map(|()| drawn(&mut world.entered().chance))
+        };
+        let [first, second, third] = play();
+        assert!(first != second && second != third && first != third);
+        assert_eq!(play(), [first, second, third]);
     }
 }

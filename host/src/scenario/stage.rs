@@ -79,7 +79,7 @@ impl Stage {
         let beginning = cast.given.beginning()?;
         let clock = Clock::manual(beginning);
         let outbound = Arc::new(cast.given.outbound());
-        let world = World::new(clock.clone(), Outbound::Scripted(Arc::clone(&outbound)));
+        let world = World::played(clock.clone(), Outbound::Scripted(Arc::clone(&outbound)));
         let loader = loader(directory.path(), world)?;
         let bus = Embedded::open(&directory.path().join("data"), clock.clone(), Settings::default()).map_err(broken)?;
         let registry = Registry::default();
