@@ -130,7 +130,7 @@ pub mod sandbus {
         /// How much of each delay is left to chance, in percent: 50 spreads it over its upper half.
         pub jitter_percent: Option<u32>,
         /// Causes of failure after which there is no other attempt: `trap`, `timeout`, `out-of-memory`,
-        /// `webhook`, `retry`.
+        /// `webhook`, `retry`, `exception`, `request`.
         pub permanent: _rt::Vec::<_rt::String>,
       }
       impl ::core::fmt::Debug for RetryPolicy {
