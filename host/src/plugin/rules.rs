@@ -42,7 +42,9 @@ pub enum Invalid {
     #[error("its jitter is above 100 per cent")]
     Jitter,
     /// A permanent cause is unknown.
-    #[error("`{0}` is no cause that can be permanent; known are trap, timeout, out-of-memory, webhook and retry")]
+    #[error(
+        "`{0}` is no cause that can be permanent; known are trap, timeout, out-of-memory, webhook, retry, exception and request"
+    )]
     Cause(String),
     /// The start's time is none.
     #[error("its start `{0}` is no time in RFC 3339")]
