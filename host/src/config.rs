@@ -17,6 +17,8 @@ use crate::telemetry::Format;
 
 /// Where a host is asked for by default, and asks.
 pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+/// The plugin folder of a host that is told nothing.
+const DEFAULT_PLUGINS: &str = "plugins";
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// What the host runs by.
@@ -231,7 +233,7 @@ impl Config {
         let file = read_file(overrides.config.as_deref())?;
         let given = overrides.clone();
         let config = Self {
-            plugins: given.plugins.or(file.plugins).unwrap_or_else(|| "plugins".into()),
+            plugins: given.plugins.or(file.plugins).unwrap_or_else(|| DEFAULT_PLUGINS.into()),
             data: given.data.or(file.data).unwrap_or_else(|| "data".into()),
             listen: given.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             admin: given.admin_listen.or(file.admin_listen).unwrap_or(DEFAULT_ADMIN),
@@ -265,6 +267,39 @@ impl Config {
             bail!("sandbox.timeout is zero");
         }
         Ok(())
+    }
+}
+
+/// Makes sure that the plugin folder is there. The default one is made; any other is somebody's, and a host on a folder
+/// that was mistyped would run, empty, as if all were well.
+///
+/// # Errors
+/// If it is not there.
+pub(crate) fn ensure_folder(path: &Path) -> anyhow::Result<()> {
+    if path == Path::new(DEFAULT_PLUGINS) && !path.exists() {
+        std::fs::create_dir(path).with_context(|| format!("the plugin folder {} cannot be made", path.display()))?;
+        tracing::warn!(
+            "made the plugin folder `{DEFAULT_PLUGINS}`; put .wasm files into it, or give another with --plugins"
+        );
+    }
+    check_folder(path)
+}
+
+/// Checks that a plugin folder is there.
+///
+/// # Errors
+/// If it is not there, or no directory.
+pub(crate) fn check_folder(path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => bail!("the plugin folder {shown} is a file; give the directory that it lies in"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!(
+                "the plugin folder {shown} does not exist; make it with `mkdir -p {shown}`, or give another with --plugins"
+            )
+        }
+        Err(error) => Err(error).with_context(|| format!("the plugin folder {shown} cannot be read")),
     }
 }
 
@@ -323,6 +358,18 @@ mod tests {
         assert!(load(&all, Overrides::default()).unwrap().bus.retain_for.is_some());
         let sidecar = blocks.find(|block| block.starts_with("enabled = ")).unwrap();
         crate::plugin::Sidecar::parse(sidecar).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_somebody_named_must_exist() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(ensure_folder(home.path()).is_ok());
+        let typo = home.path().join("typo");
+        let error = ensure_folder(&typo).unwrap_err().to_string();
+        assert!(error.contains(typo.to_str().unwrap()) && error.contains("does not exist; make it"), "{error}");
+        assert!(!typo.exists());
+        std::fs::write(&typo, "").unwrap();
+        assert!(ensure_folder(&typo).unwrap_err().to_string().contains("is a file"));
     }
 
     #[test]

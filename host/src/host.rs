@@ -16,7 +16,7 @@ use crate::admin::Admin;
 use crate::bus::{Embedded, SharedBus};
 use crate::canary::Canary;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ensure_folder};
 use crate::dispatcher::{Dispatcher, Webhooks};
 use crate::ingress::{Ingress, Producers};
 use crate::observer::Observer;
@@ -103,10 +103,11 @@ impl Host {
         let listener = server::bind(config.listen, "--listen").await?;
         let admin_listener = server::bind(config.admin, "--admin-listen").await?;
         let sandbox = &config.sandbox;
+        ensure_folder(&config.plugins)?;
+        if !config.data.exists() {
+            tracing::info!(data = %config.data.display(), "beginning without data: the directory is new");
+        }
         let bus: SharedBus = Arc::new(Embedded::open(&config.data, clock.clone(), config.bus.settings())?);
-        std::fs::create_dir_all(&config.plugins).with_context(|| {
-            format!("the plugin folder {} cannot be made; name another with --plugins", config.plugins.display())
-        })?;
 
         let concurrency = sandbox.concurrency.get() as usize;
         let memory_bytes = sandbox.memory_ceiling_bytes;

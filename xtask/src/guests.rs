@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
-use sandbus_toolchain::{Artifact, BuildReport, Project, Source, Toolchain};
+use sandbus_toolchain::{Artifact, BuildReport, Discovery, Language, Project, Source, Toolchain};
 
 use crate::steps::{build_host, root, say, step, target};
 
@@ -36,10 +36,19 @@ pub(crate) fn build_all_beside_host() -> anyhow::Result<PathBuf> {
     })
 }
 
+/// Every project under `plugins/`.
+fn projects() -> anyhow::Result<Vec<Project>> {
+    let found = Discovery::of(&root().join("plugins"))?;
+    match found.broken.first() {
+        Some(broken) => bail!("{broken}"),
+        None => Ok(found.projects),
+    }
+}
+
 /// Every crate under `plugins/`.
 fn plugin_arguments() -> anyhow::Result<Vec<String>> {
-    let packages = sandbus_toolchain::packages(&root().join("plugins"))?;
-    Ok(packages.into_iter().flat_map(|package| ["-p".to_owned(), package.name]).collect())
+    let crates = projects()?.into_iter().filter(|project| project.language == Language::Rust);
+    Ok(crates.flat_map(|project| ["-p".to_owned(), project.name]).collect())
 }
 
 fn build(toolchain: &Toolchain, what: &[String]) -> anyhow::Result<Vec<Artifact>> {
@@ -52,8 +61,9 @@ fn build(toolchain: &Toolchain, what: &[String]) -> anyhow::Result<Vec<Artifact>
 
 /// Builds the examples in other languages, whose tools are set up on the way.
 fn build_scripts() -> anyhow::Result<Vec<Artifact>> {
-    let projects = Project::scripts(&root().join("plugins"))?;
-    let built = projects.iter().map(|project| artifacts(project.build(true, &mut say)?));
+    let projects = projects()?;
+    let scripts = projects.iter().filter(|project| project.language != Language::Rust);
+    let built = scripts.map(|project| artifacts(project.build(true, &mut say)?));
     Ok(built.collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 

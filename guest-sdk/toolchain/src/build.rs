@@ -9,17 +9,6 @@ use crate::debian::HOST_LIBRARIES;
 use crate::run;
 use crate::{Error, Kind, TARGET, Toolchain};
 
-/// One crate that becomes a plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Package {
-    /// The crate's name.
-    pub name: String,
-    /// The directory of its manifest.
-    pub directory: PathBuf,
-    /// The directories of packages that it depends on by their paths, and of those that they do.
-    pub beside: Vec<PathBuf>,
-}
-
 /// One `.wasm` file that a build made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
@@ -56,7 +45,7 @@ impl Artifact {
 }
 
 /// What a build did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BuildReport {
     /// What was made, or was up to date.
     pub artifacts: Vec<Artifact>,
@@ -73,83 +62,8 @@ impl BuildReport {
     }
 }
 
-/// The crates at a path that become plugins: those with a `cdylib` target, of the workspace or the
-/// single crate whose manifest is there, and below that path. Where there is no manifest there are none.
-///
-/// # Errors
-/// If cargo cannot describe what is there.
-pub fn packages(directory: &Path) -> Result<Vec<Package>, Error> {
-    let directory = directory.canonicalize().map_err(run::at(directory))?;
-    let root = nearest_manifest(&directory);
-    if !root.join("Cargo.toml").is_file() {
-        return Ok(Vec::new());
-    }
-    let metadata = metadata(&root)?;
-    let list = metadata["packages"]
-        .as_array()
-        .ok_or_else(|| Error::Metadata { path: directory.clone(), what: "it lists no packages".to_owned() })?;
-    let found = list.iter().filter(|package| is_plugin(package)).filter_map(|package| {
-        let directory = directory_of(package)?;
-        let (name, beside) = (package["name"].as_str()?.to_owned(), path_dependencies(directory, list));
-        Some(Package { name, directory: directory.to_owned(), beside })
-    });
-    Ok(found.filter(|package| package.directory.starts_with(&directory)).collect())
-}
-
-/// Where cargo builds what is at a path.
-///
-/// # Errors
-/// If cargo cannot describe what is there.
-pub fn target_directory(directory: &Path) -> Result<PathBuf, Error> {
-    let directory = directory.canonicalize().map_err(run::at(directory))?;
-    let metadata = metadata(&nearest_manifest(&directory))?;
-    let target = metadata["target_directory"].as_str();
-    let unnamed = || Error::Metadata { path: directory.clone(), what: "it names no target directory".to_owned() };
-    target.map(PathBuf::from).ok_or_else(unnamed)
-}
-
-/// The directory itself or one above it that has a manifest; cargo looks for it in the same way.
-fn nearest_manifest(directory: &Path) -> PathBuf {
-    let mut ancestors = directory.ancestors();
-    ancestors.find(|ancestor| ancestor.join("Cargo.toml").is_file()).unwrap_or(directory).to_owned()
-}
-
-fn metadata(directory: &Path) -> Result<Value, Error> {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(directory).args(["metadata", "--no-deps", "--format-version=1"]);
-    serde_json::from_str(&run::output(&mut cargo)?)
-        .map_err(|error| Error::Metadata { path: directory.to_owned(), what: error.to_string() })
-}
-
-fn directory_of(package: &Value) -> Option<&Path> {
-    Path::new(package["manifest_path"].as_str()?).parent()
-}
-
-/// The directories of the packages that one depends on by their paths. Of those that are not in the list, theirs are
-/// not known.
-fn path_dependencies(directory: &Path, list: &[Value]) -> Vec<PathBuf> {
-    let (mut found, mut looked) = (vec![directory.to_owned()], 0);
-    while let Some(next) = found.get(looked).cloned() {
-        looked += 1;
-        let package = list.iter().find(|package| directory_of(package) == Some(&next));
-        let dependencies = package.and_then(|package| package["dependencies"].as_array()).into_iter().flatten();
-        for path in dependencies.filter_map(|dependency| dependency["path"].as_str()) {
-            if !found.iter().any(|known| known == Path::new(path)) {
-                found.push(PathBuf::from(path));
-            }
-        }
-    }
-    found.remove(0);
-    found
-}
-
-fn is_plugin(package: &Value) -> bool {
-    let targets = package["targets"].as_array().into_iter().flatten();
-    targets.flat_map(|target| target["crate_types"].as_array().into_iter().flatten()).any(|kind| kind == "cdylib")
-}
-
 /// Arguments by which cargo builds quickly rather than what runs quickly, with the lines that backtraces name.
-pub const QUICK: [&str; 7] = [
+pub(crate) const QUICK: [&str; 7] = [
     "--release",
     "--config=profile.release.incremental=true",
     "--config=profile.release.lto=false",
@@ -157,6 +71,15 @@ pub const QUICK: [&str; 7] = [
     "--config=profile.release.panic=\"abort\"",
     "--config=profile.release.debug=\"line-tables-only\"",
     "--config=profile.release.strip=\"none\"",
+];
+
+/// Arguments by which cargo makes what is small and quick to instantiate, whatever a project's own profile says.
+pub(crate) const RELEASE: [&str; 5] = [
+    "--release",
+    "--config=profile.release.lto=true",
+    "--config=profile.release.codegen-units=1",
+    "--config=profile.release.panic=\"abort\"",
+    "--config=profile.release.strip=\"debuginfo\"",
 ];
 
 /// Builds guests with the given cargo arguments (`-p NAME`, `--profile NAME`, …) in a directory.

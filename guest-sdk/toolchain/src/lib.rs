@@ -8,22 +8,32 @@ mod build;
 mod cache;
 mod debian;
 mod dependencies;
+mod discover;
 mod embedded;
+mod errors;
 mod javascript;
 mod kept;
+mod names;
 mod project;
 mod python;
 mod run;
 mod rustup;
+mod sidecar;
 mod template;
+mod unit;
 
 use std::path::PathBuf;
 
-pub use build::{Artifact, BuildReport, Package, QUICK, build, packages, target_directory};
+pub use build::{Artifact, BuildReport, build};
 pub use cache::{directory as cache_directory, once as set_up_once};
+pub use discover::{Discovery, Skipped};
+pub use errors::causes;
 pub use javascript::Engine;
-pub use project::{Language, Project};
+pub use names::refusal;
+pub use project::{Language, MANIFESTS, Project};
+pub use sidecar::{Owner, Placed};
 pub use template::{Handler, Template};
+pub use unit::{Goal, Unit};
 
 /// The target that guests are compiled for: a core module that carries its component type, and that
 /// imports nothing but what its world names.
@@ -140,11 +150,21 @@ pub enum Error {
     NoCacheDirectory,
     /// There is no project where one was looked for.
     #[error(
-        "{path} has no plugin: it needs a Cargo.toml with [lib] crate-type = [\"cdylib\"], a package.json, or a pyproject.toml; `sandbus new` makes one"
+        "{path} has no plugin: no Cargo.toml with crate-type = [\"cdylib\"] under [lib], no package.json whose `main` exports a plugin, and no pyproject.toml with src/NAME.py; `sandbus new` makes one"
     )]
     NoProject {
         /// The directory.
         path: PathBuf,
+    },
+    /// Two plugins would be put into one file.
+    #[error("{second} and {first} both make the plugin `{name}`; rename one of them")]
+    SameName {
+        /// The name.
+        name: String,
+        /// The directory of the one that is built.
+        first: PathBuf,
+        /// The directory of the other one.
+        second: PathBuf,
     },
     /// A manifest was not understood.
     #[error("{path}: {what}")]

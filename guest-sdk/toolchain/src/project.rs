@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::build::{self, Artifact, BuildReport};
+use crate::build::{Artifact, BuildReport};
+use crate::discover::cargo::Crate;
 use crate::run::{at, misread};
-use crate::{Error, Source, Toolchain, javascript, python};
+use crate::unit::{Goal, Unit};
+use crate::{Discovery, Error};
 
 /// A language that plugins are written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Language {
     /// Rust: a `Cargo.toml` whose library is a `cdylib`.
     Rust,
@@ -20,7 +22,7 @@ pub enum Language {
 }
 
 impl Language {
-    const ALL: [Self; 3] = [Self::Rust, Self::JavaScript, Self::Python];
+    pub(crate) const ALL: [Self; 3] = [Self::Rust, Self::JavaScript, Self::Python];
 
     /// The name of the file that a project has in its directory.
     #[must_use]
@@ -33,6 +35,9 @@ impl Language {
     }
 }
 
+/// The names of the files in which projects begin.
+pub const MANIFESTS: [&str; 3] = ["Cargo.toml", "package.json", "pyproject.toml"];
+
 /// One plugin's sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
@@ -42,6 +47,10 @@ pub struct Project {
     pub directory: PathBuf,
     /// What it is written in.
     pub language: Language,
+    /// Other directories whose sources it is built of.
+    pub beside: Vec<PathBuf>,
+    /// What cargo builds, if it is a crate.
+    pub(crate) unit: Option<Crate>,
 }
 
 impl Project {
@@ -50,75 +59,43 @@ impl Project {
     /// # Errors
     /// If there is none, or its manifest is not understood.
     pub fn find(directory: &Path) -> Result<Self, Error> {
-        let directory = directory.canonicalize().map_err(at(directory))?;
-        let mut languages = Language::ALL.into_iter();
-        let language = languages.find(|language| directory.join(language.manifest()).is_file());
-        let language = language.ok_or_else(|| Error::NoProject { path: directory.clone() })?;
-        if language == Language::Rust {
-            let packages = build::packages(&directory)?;
-            let package = packages.into_iter().find(|package| package.directory == directory);
-            let package = package.ok_or(Error::NoProject { path: directory })?;
-            return Ok(Self { name: package.name, directory: package.directory, language });
-        }
-        Self::scripted(directory, language)
+        let found = Discovery::of(directory)?;
+        let canonical = directory.canonicalize().map_err(at(directory))?;
+        let mut projects = found.projects.into_iter();
+        let project = projects.find(|project| project.directory == canonical);
+        project.ok_or_else(|| found.broken.into_iter().next().unwrap_or(Error::NoProject { path: canonical }))
     }
 
-    /// The projects at a path that are not Rust's: the directory itself, or those that it contains.
-    ///
-    /// # Errors
-    /// If a directory cannot be read, or a manifest is not understood.
-    pub fn scripts(directory: &Path) -> Result<Vec<Self>, Error> {
-        let directory = directory.canonicalize().map_err(at(directory))?;
-        let script = |directory: &Path| {
-            let mut languages = [Language::JavaScript, Language::Python].into_iter();
-            languages.find(|language| directory.join(language.manifest()).is_file())
-        };
-        // What lies within a project, such as the SDK that it brings with it, is a part of it.
-        if let Some(language) = script(&directory) {
-            return Ok(vec![Self::scripted(directory, language)?]);
-        }
-        let entries = std::fs::read_dir(&directory).map_err(at(&directory))?.flatten();
-        let mut directories: Vec<_> = entries.map(|entry| entry.path()).collect();
-        directories.sort();
-        let found = directories.into_iter().filter_map(|directory| Some((script(&directory)?, directory)));
-        found.map(|(language, directory)| Self::scripted(directory, language)).collect()
-    }
-
-    fn scripted(directory: PathBuf, language: Language) -> Result<Self, Error> {
+    /// A project in another language than Rust.
+    pub(crate) fn scripted(directory: PathBuf, language: Language) -> Result<Self, Error> {
         let manifest = Manifest::read(&directory, language)?;
-        Ok(Self { name: manifest.name, directory, language })
+        Ok(Self { name: manifest.name, directory, language, beside: Vec::new(), unit: None })
     }
 
-    /// Makes a component of it with its language's own tools, which are set up where they are missing. `say` is
-    /// told of each step that may take a while. What has not changed is not built again. A compiler error is no
-    /// error of this function; it is in the report.
+    /// The name of its component's file, without `.wasm`.
+    #[must_use]
+    pub fn stem(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Where its sidecar lies, if it has one: beside its manifest, and called as beside the component.
+    #[must_use]
+    pub fn sidecar(&self) -> PathBuf {
+        self.directory.join(format!("{}.toml", self.stem()))
+    }
+
+    /// The directory of a crate's workspace, and where that is built; none for a project in another language.
+    #[must_use]
+    pub fn cargo_workspace(&self) -> Option<(&Path, &Path)> {
+        self.unit.as_ref().map(|unit| (unit.workspace.as_path(), unit.target.as_path()))
+    }
+
+    /// Makes a component of it with its language's own tools, as it is to be shipped. See [`Unit::build`].
     ///
     /// # Errors
     /// If the tools cannot be set up or started.
     pub fn build(&self, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
-        match self.language {
-            Language::Rust => self.build_rust(colour, say),
-            Language::JavaScript => javascript::build(self, colour, say),
-            Language::Python => python::build(self, say),
-        }
-    }
-
-    fn build_rust(&self, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
-        let toolchain = Toolchain::ensure(Source::from_env()?, say)?;
-        // Small and quick to instantiate, whatever the project's own profile says.
-        let arguments = [
-            "--release",
-            "--config=profile.release.lto=true",
-            "--config=profile.release.codegen-units=1",
-            "--config=profile.release.panic=\"abort\"",
-            "--config=profile.release.strip=\"debuginfo\"",
-            "-p",
-            &self.name,
-        ];
-        let mut report = build::build(&toolchain, &self.directory, &arguments, colour)?;
-        let name = self.name.replace('-', "_");
-        report.artifacts.retain(|artifact| artifact.name == name);
-        Ok(report)
+        Unit { projects: vec![self.clone()] }.build(Goal::Release, colour, say)
     }
 
     pub(crate) fn artifact(&self, path: PathBuf) -> Artifact {

@@ -3,44 +3,105 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{BuildReport, Project};
+use sandbus_toolchain::{Artifact, Goal, Owner, Placed, Project, Unit};
+use serde_json::{Value, json};
 
 use super::component::{self, Inspection};
 use super::output::{self, Output};
+use super::projects::{self, listed, shown};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The plugin's project
+    /// A plugin's project, or a directory with several
     #[arg(default_value = ".")]
-    directory: PathBuf,
-    /// The folder that the component is put into [default: dist in the project]
+    path: PathBuf,
+    /// The folder that components are put into [default: dist in each project]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Print JSON
+    /// Print JSON: an object for a single project, a list of them for a directory with several
     #[arg(long)]
     json: bool,
 }
 
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { directory, out, json } = arguments;
-    let inspection = tokio::task::spawn_blocking(move || build(&directory, out)).await??;
-    Output { json }.print(&inspection.to_json(), component::show);
-    inspection.verdict()
+/// What came of all projects.
+#[derive(Debug, Default)]
+struct Built {
+    inspections: Vec<Inspection>,
+    /// The names of the plugins of which there is no component.
+    failed: Vec<String>,
+    /// How many projects there are.
+    count: usize,
+    /// Whether the path is that of one project.
+    is_single: bool,
 }
 
-fn build(directory: &Path, out: Option<PathBuf>) -> anyhow::Result<Inspection> {
-    let project = Project::find(directory)?;
-    let BuildReport { artifacts, messages, succeeded } = project.build(telemetry::colours(), &mut output::progress)?;
-    for message in &messages {
-        output::compiler_message(message);
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { path, out, json } = arguments;
+    let built = tokio::task::spawn_blocking(move || build(&path, out.as_deref())).await??;
+    let Built { inspections, mut failed, count, is_single } = built;
+    let all: Vec<_> = inspections.iter().map(Inspection::to_json).collect();
+    let answer = if is_single { all.first().cloned().unwrap_or_default() } else { json!(all) };
+    if !inspections.is_empty() {
+        let text = || all.iter().map(component::show).collect::<Vec<_>>().join("\n\n");
+        Output { json }.print(&answer, |_: &Value| text());
     }
-    let artifact = match artifacts.first() {
-        Some(artifact) if succeeded => artifact,
-        _ => bail!("{} does not build", project.name),
-    };
-    let out = out.unwrap_or_else(|| project.directory.join("dist"));
-    std::fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
-    artifact.place(&out)?;
-    Inspection::of(&out.join(artifact.file_name()))
+    for inspection in inspections {
+        let name = inspection.stem();
+        match inspection.verdict() {
+            Err(error) if is_single => return Err(error),
+            Err(error) => {
+                output::error(&error);
+                failed.push(name);
+            }
+            Ok(()) => {}
+        }
+    }
+    match failed.as_slice() {
+        [] => Ok(()),
+        [name] if is_single => bail!("{name} does not build"),
+        names => bail!("{} of {count} projects failed: {}", names.len(), names.join(", ")),
+    }
+}
+
+/// Builds all projects at a path. One that does not build keeps back no other.
+fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<Built> {
+    let found = projects::find(path)?;
+    let is_single = found.projects.len() == 1 && found.broken.is_empty();
+    if !is_single {
+        output::progress(&format!("building {}", listed(found.names())));
+    }
+    let count = found.projects.len() + found.broken.len();
+    let mut built = Built { is_single, count, ..Built::default() };
+    built.failed.extend(found.broken.iter().map(|_| "one that cannot be read".to_owned()));
+    for unit in Unit::of(&found.projects) {
+        let report = unit.build(Goal::Release, telemetry::colours(), &mut output::progress)?;
+        report.messages.iter().for_each(|message| output::compiler_message(message));
+        built.failed.extend(unit.failed(&report).map(|project| project.name.clone()));
+        for artifact in &report.artifacts {
+            let Some(project) = unit.projects.iter().find(|project| project.name == artifact.name) else { continue };
+            built.inspections.push(place(project, artifact, out)?);
+        }
+    }
+    Ok(built)
+}
+
+/// Puts a component into its folder, with its project's sidecar, and looks at it.
+fn place(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow::Result<Inspection> {
+    let folder = out.map_or_else(|| project.directory.join("dist"), Path::to_owned);
+    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    // A folder that somebody names may be that of a host, where the operator's word stays.
+    let owner = if out.is_some() { Owner::Operator } else { Owner::Build };
+    let sidecar = project.sidecar();
+    match project.place_sidecar(&folder, owner)? {
+        Placed::Copied => output::progress(&format!("copied {} to {}", shown(&sidecar), shown(&folder))),
+        Placed::Kept if sidecar.exists() => output::progress(&format!(
+            "left the sidecar in {} as it is; it differs from {}",
+            shown(&folder),
+            shown(&sidecar)
+        )),
+        Placed::Kept | Placed::Removed | Placed::Present | Placed::Nothing => {}
+    }
+    artifact.place(&folder)?;
+    Inspection::of(&folder.join(artifact.file_name()))
 }

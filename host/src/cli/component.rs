@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use sandbus_toolchain::cache_directory;
+use sandbus_toolchain::{cache_directory, causes};
 use serde_json::{Value, json};
 use wit_component::DecodedWasm;
 
 use super::output::cell;
 use crate::config::SandboxConfig;
-use crate::plugin::{Descriptor, Digest, EngineConfig, Loader, Sidecar, World, as_component};
+use crate::plugin::{Descriptor, Digest, EngineConfig, LoadError, Loader, Sidecar, World, as_component};
 
 /// A component, looked at.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) struct Inspection {
     imports: Vec<String>,
     /// What it says about itself and how long that took, or why this host does not take it.
     loaded: anyhow::Result<(Descriptor, Duration)>,
+    /// What is still to be said of it in a sidecar, where there is none yet.
+    wants: Option<String>,
 }
 
 impl Inspection {
@@ -32,19 +34,30 @@ impl Inspection {
         let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
         let (exports, imports) = world(&bytes).with_context(|| format!("{}", file.display()))?;
         let loaded = sidecar(file).and_then(|sidecar| load(&bytes, &sidecar));
+        let is_alone = !file.with_extension("toml").exists();
+        let wants = loaded.as_ref().err().filter(|_| is_alone).and_then(wanted);
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len());
-        Ok(Self { file: file.to_owned(), digest, size_bytes, exports, imports, loaded })
+        Ok(Self { file: file.to_owned(), digest, size_bytes, exports, imports, loaded, wants })
     }
 
-    /// Whether this host takes it.
+    /// The file's name without its extension.
+    pub(super) fn stem(&self) -> String {
+        self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Whether this host takes it, if need be with a sidecar that is still to be written.
     pub(super) fn verdict(self) -> anyhow::Result<()> {
+        if self.wants.is_some() {
+            return Ok(());
+        }
         self.loaded.map(drop).with_context(|| format!("this host does not take {}", self.file.display()))
     }
 
     pub(super) fn to_json(&self) -> Value {
         let (descriptor, ready_ms, error) = match &self.loaded {
             Ok((descriptor, took)) => (json!(descriptor), json!(took.as_millis()), Value::Null),
-            Err(error) => (Value::Null, Value::Null, json!(format!("{error:#}"))),
+            Err(_) if self.wants.is_some() => (Value::Null, Value::Null, Value::Null),
+            Err(error) => (Value::Null, Value::Null, json!(causes(error.as_ref()))),
         };
         json!({
             "file": self.file,
@@ -55,6 +68,7 @@ impl Inspection {
             "ready_ms": ready_ms,
             "descriptor": descriptor,
             "error": error,
+            "wants": self.wants,
         })
     }
 }
@@ -79,6 +93,9 @@ pub(super) fn show(inspection: &Value) -> String {
             line(if index == 0 { title } else { "" }, cell(name));
         }
     }
+    if let Some(wants) = inspection["wants"].as_str() {
+        line("wants", wants.to_owned());
+    }
     for route in items(&descriptor["routes"]) {
         line("route", format!("{} {}", cell(&route["method"]), cell(&route["path"])));
     }
@@ -98,6 +115,16 @@ pub(super) fn show(inspection: &Value) -> String {
         line("config", format!("{}{default}", cell(&key["name"])));
     }
     lines.join("\n")
+}
+
+/// What a component without a sidecar waits for, if it is nothing else that is in the way.
+fn wanted(error: &anyhow::Error) -> Option<String> {
+    match error.downcast_ref() {
+        Some(LoadError::Mismatch(mismatch)) if mismatch.wants_sidecar() => {
+            Some(format!("{mismatch}; write it into NAME.toml beside the component, or beside the project's manifest"))
+        }
+        _ => None,
+    }
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {

@@ -12,6 +12,7 @@ mod new;
 pub(crate) mod output;
 mod paging;
 mod plugins;
+pub(crate) mod projects;
 mod publish;
 mod rollback;
 mod schedules;
@@ -21,7 +22,7 @@ mod test;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::clock::Timestamp;
 use crate::dev;
@@ -92,11 +93,16 @@ fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| "write a time as in RFC 3339, such as 2030-01-31T12:00:00Z".to_owned())
 }
 
+/// The command line. Where `dev` has other defaults than `serve`, its help says so.
+fn command() -> clap::Command {
+    Arguments::command().mut_subcommand("dev", dev::with_own_defaults)
+}
+
 /// Runs the command line. The exit code is 0 for success, 1 for failure and 2 for a command line that is
 /// malformed.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
     // Invocations have threads of their own; those that carry the requests never block.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(4_096 + 64).build();
     let result = match runtime {
@@ -134,5 +140,37 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
         Command::Schedules(arguments) => schedules::run(arguments).await,
         Command::Compact(arguments) => compact::run(arguments).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
+
+    /// `dev` sets some options that `serve` leaves at their defaults, and says to what.
+    #[test]
+    fn help_names_the_defaults_of_the_command_that_it_is_for() {
+        let command = command();
+        let help = |name: &str, option: &str| {
+            let command = command.find_subcommand(name).unwrap();
+            let option = command.get_arguments().find(|argument| argument.get_id() == option).unwrap();
+            option.get_help().unwrap().to_string()
+        };
+        for (option, serve, dev) in [
+            ("plugins", "[default: plugins]", "[default: sandbus-dev/plugins in cargo's target directory"),
+            ("data", "[default: data]", "[default: sandbus-dev/data in cargo's target directory"),
+            ("log_format", "[default: human on a terminal, else JSON]", "[default: human]"),
+            ("log", "[default: info]", &format!("[default: {}]", dev::LOG)),
+            ("listen", "[default: 127.0.0.1:8080]", "[default: 127.0.0.1:8080]"),
+            ("admin_listen", "[default: 127.0.0.1:8081]", "[default: 127.0.0.1:8081]"),
+        ] {
+            assert!(help("serve", option).contains(serve), "{option}: {}", help("serve", option));
+            assert!(help("dev", option).contains(dev), "{option}: {}", help("dev", option));
+        }
     }
 }

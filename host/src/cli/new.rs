@@ -61,11 +61,12 @@ impl Language {
 fn name(text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let begins = text.starts_with(|first: char| first.is_ascii_lowercase());
-    // A crate and a Python module are called so, too.
-    if begins && text.len() <= 64 && text.bytes().all(plain) {
+    // It is the name of a crate or a Python module, too, and PEP 508 wants a letter or a digit at the end.
+    if begins && text.len() <= 64 && text.bytes().all(plain) && !text.ends_with('-') {
         return Ok(text.to_owned());
     }
-    Err("a name begins with a letter and is of at most 64 lower-case letters, digits and `-`".to_owned())
+    Err("a name begins with a letter, ends with a letter or a digit, and has at most 64 lower-case letters, digits and `-`"
+        .to_owned())
 }
 
 fn event_type(text: &str) -> Result<Pattern, String> {
@@ -93,23 +94,17 @@ fn route(text: &str) -> Result<Handler, String> {
 /// Why a name would lead to what does not build or is not loaded.
 fn refusal(name: &str, lang: Language) -> Option<&'static str> {
     match name {
-        "sandbus" => Some("is what the SDK is called"),
-        OPERATOR => Some("is what operators' subscriptions are called by"),
+        OPERATOR => Some("is the owner of operators' subscriptions"),
         _ if RESERVED.contains(&&*format!("/{name}")) => Some("would have the host's own route"),
-        _ if matches!(lang, Language::Python) && PYTHONS.split(' ').any(|word| word == name) => Some("is Python's own"),
-        _ => None,
+        _ => sandbus_toolchain::refusal(name, lang.template()),
     }
 }
 
-/// Words that no module of Python may be called by, and modules that the SDK, or what it imports, stands on.
-const PYTHONS: &str = "and as assert async await break class continue def del elif else except finally for from global if import in \
-    is lambda nonlocal not or pass raise return try while with yield abc ast asyncio base64 calendar codecs \
-    collections contextlib copy dataclasses datetime decimal dis email enum fractions functools hashlib heapq \
-    html http importlib inspect io itertools json keyword linecache locale logging math numbers operator os \
-    platform random re socket string struct sys threading time token tokenize traceback types typing urllib uuid";
-
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { name, lang, on, route, directory } = arguments;
+    if let Some(parent) = directory.as_ref().filter(|parent| !parent.is_dir()) {
+        bail!("{} is not a directory that exists; make it first, or give another with --directory", parent.display());
+    }
     let directory = directory.unwrap_or_default().join(&name);
     let mut handlers: Vec<_> = on.map(|pattern| Handler::Event(pattern.as_str().to_owned())).into_iter().collect();
     handlers.extend(route);

@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use sandbus_toolchain::causes;
 use serde_json::Value;
 
 /// How a command prints.
@@ -52,7 +53,12 @@ pub(crate) fn lines(lines: &[String]) {
 
 /// Prints an error with its causes.
 pub(crate) fn error(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    problem(&causes(error.as_ref()));
+}
+
+/// Prints what is wrong.
+pub(crate) fn problem(text: &str) {
+    eprintln!("error: {text}");
 }
 
 /// A table of a list's items, one row each.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Artifact, BuildReport, Package, Project, Source, Toolchain};
+use sandbus_toolchain::{Goal, Project, Unit};
 use serde_json::{Value, json};
 
 use super::output::{self, Output};
-use crate::dev;
-use crate::scenario::{Report, Script, check};
+use super::projects::{self, listed, shown};
+use crate::plugin::Sidecar;
+use crate::scenario::{Report, Script, Subject, check};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -28,16 +29,17 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// Where a plugin's sources begin.
-const MANIFESTS: [&str; 3] = ["Cargo.toml", "package.json", "pyproject.toml"];
-
 /// A plugin, and where its scenarios are.
 #[derive(Debug)]
-struct Subject {
+struct Candidate {
     /// What a file of scenarios calls it.
     name: String,
     wasm: PathBuf,
+    /// Its sidecar, if it has one.
+    sidecar: PathBuf,
     scenarios: PathBuf,
+    /// Its project: files of scenarios below it are for this plugin.
+    directory: Option<PathBuf>,
 }
 
 /// What came of a file.
@@ -48,7 +50,7 @@ struct Outcome {
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let output = Output { json: arguments.json };
+    let (output, filter) = (Output { json: arguments.json }, arguments.filter.clone());
     // Compiling and playing block.
     let outcomes = tokio::task::spawn_blocking(move || play(&arguments)).await??;
     let all = || outcomes.iter().flat_map(|outcome| &outcome.reports);
@@ -64,6 +66,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         format!("{files}{passed} passed, {failed} failed")
     });
     match (passed, failed) {
+        (0, 0) if !filter.is_empty() => bail!("there is no scenario whose name contains `{filter}`"),
         (0, 0) => bail!("there is no scenario to play; write one into tests/*.toml beside the plugin"),
         (_, 0) => Ok(()),
         _ => bail!("{failed} of {} scenarios came out otherwise than expected", passed + failed),
@@ -71,59 +74,87 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn play(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
-    let mut subjects = subjects(&arguments.path)?;
+    let mut candidates = candidates(&arguments.path)?;
     if let Some(scenarios) = &arguments.scenarios {
-        subjects.iter_mut().for_each(|subject| subject.scenarios.clone_from(scenarios));
+        if !scenarios.exists() {
+            bail!("{} does not exist; give a file of scenarios, or a directory of such files", scenarios.display());
+        }
+        candidates.iter_mut().for_each(|candidate| candidate.scenarios.clone_from(scenarios));
     }
-    let alone = subjects.len() == 1;
     let mut outcomes = Vec::new();
     let mut unplayed = BTreeMap::new();
-    for subject in &subjects {
-        for file in files(&subject.scenarios)? {
+    for candidate in &candidates {
+        let subject = Subject { wasm: &candidate.wasm, sidecar: sidecar(&candidate.sidecar)? };
+        for file in files(&candidate.scenarios)? {
             let script = Script::read(&file)?;
-            if !is_for(&script, &subject.name, alone, &file)? {
+            if !is_for(&script, candidate, &candidates, &file)? {
                 unplayed.entry(file).or_insert(script.plugin);
                 continue;
             }
             let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
-            let reports = script.named(&arguments.filter).map(|scenario| check(scenario, &subject.wasm, &folder));
+            let reports = script.named(&arguments.filter).map(|scenario| check(scenario, &subject, &folder));
             outcomes.push(Outcome { reports: reports.collect(), file });
         }
     }
     unplayed.retain(|file, _| !outcomes.iter().any(|outcome| outcome.file == *file));
     // Beside a single file there may be those of others.
     if let Some((file, Some(plugin))) = unplayed.pop_first().filter(|_| !arguments.path.is_file()) {
-        let names: Vec<_> = subjects.iter().map(|subject| subject.name.as_str()).collect();
-        bail!("{} is for plugin `{plugin}`, and there are only {}", file.display(), names.join(", "));
+        let names = listed(candidates.iter().map(|candidate| candidate.name.as_str()));
+        bail!("{} is for plugin `{plugin}`, and there are only {names}", file.display());
     }
     Ok(outcomes)
 }
 
-/// Whether a file's scenarios are for a plugin.
-fn is_for(script: &Script, name: &str, alone: bool, file: &Path) -> anyhow::Result<bool> {
-    match &script.plugin {
-        Some(plugin) => Ok(name == plugin),
-        None if alone => Ok(true),
+/// Whether a file's scenarios are for a plugin: the one that the file names, else the one below whose project the file
+/// lies, else the only one.
+fn is_for(script: &Script, candidate: &Candidate, all: &[Candidate], file: &Path) -> anyhow::Result<bool> {
+    if let Some(plugin) = &script.plugin {
+        return Ok(*plugin == candidate.name);
+    }
+    if all.len() == 1 {
+        return Ok(true);
+    }
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let directories =
+        all.iter().filter_map(|one| one.directory.as_deref().filter(|directory| file.starts_with(directory)));
+    match directories.max_by_key(|directory| directory.components().count()) {
+        Some(nearest) => Ok(candidate.directory.as_deref() == Some(nearest)),
         None => bail!("{} does not say which plugin it is for; begin it with plugin = \"NAME\"", file.display()),
     }
 }
 
+/// What is read from a sidecar, if it is there.
+fn sidecar(path: &Path) -> anyhow::Result<Sidecar> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Sidecar::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Sidecar::default()),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
 /// The plugins at a path.
-fn subjects(path: &Path) -> anyhow::Result<Vec<Subject>> {
+fn candidates(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     let beside = |wasm: PathBuf| {
         let name = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Subject { name, scenarios: parent(&wasm).join("tests"), wasm }
+        let (sidecar, scenarios) = (wasm.with_extension("toml"), parent(&wasm).join("tests"));
+        Candidate { name, sidecar, scenarios, wasm, directory: None }
     };
-    if path.is_file() {
+    if path.extension().is_some_and(|extension| extension == "wasm") && path.is_file() {
         return Ok(vec![beside(path.to_owned())]);
     }
     // Where there are sources, a component that lies beside them may be an old one.
-    let has_sources = MANIFESTS.iter().any(|manifest| path.join(manifest).is_file());
-    let found = with_extension(path, &["wasm"])?;
-    if !found.is_empty() && !has_sources {
-        return Ok(found.into_iter().map(beside).collect());
+    if path.is_dir() && !has_manifest(path) {
+        let found = with_extension(path, &["wasm"])?;
+        if !found.is_empty() {
+            output::progress(&format!("playing the components in {}; projects below it are not built", path.display()));
+            return Ok(found.into_iter().map(beside).collect());
+        }
     }
     build(path)
+}
+
+fn has_manifest(directory: &Path) -> bool {
+    sandbus_toolchain::MANIFESTS.iter().any(|manifest| directory.join(manifest).is_file())
 }
 
 fn parent(path: &Path) -> &Path {
@@ -131,68 +162,40 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Builds the plugins whose sources are at a path.
-fn build(path: &Path) -> anyhow::Result<Vec<Subject>> {
-    let packages = sandbus_toolchain::packages(path).with_context(|| format!("{}", path.display()))?;
-    let projects = Project::scripts(path)?;
-    if packages.is_empty() && projects.is_empty() {
-        bail!("{} has no plugin: no .wasm file, and no sources that `sandbus build` takes", path.display());
+fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
+    let found = projects::find(path)?;
+    output::progress(&format!("building {}", listed(found.names())));
+    let (mut candidates, mut failed) = (Vec::new(), Vec::new());
+    for unit in Unit::of(&found.projects) {
+        let report = unit.build(Goal::Quick, telemetry::colours(), &mut output::progress)?;
+        report.messages.iter().for_each(|message| output::compiler_message(message));
+        failed.extend(unit.failed(&report).map(|project| project.name.clone()));
+        for artifact in &report.artifacts {
+            let project = unit.projects.iter().find(|project| project.name == artifact.name);
+            candidates.extend(project.map(|project| candidate(project, artifact.path.clone())));
+        }
     }
-    let crates = build_crates(path, &packages)?;
-    let scripts = projects.iter().map(build_script).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(crates.into_iter().chain(scripts.into_iter().flatten()).collect())
-}
-
-/// Plugins in Rust, which are built together.
-fn build_crates(path: &Path, packages: &[Package]) -> anyhow::Result<Vec<Subject>> {
-    let Some(first) = packages.first() else { return Ok(Vec::new()) };
-    let home = sandbus_toolchain::target_directory(path)?;
-    let folder = home.join("sandbus-test");
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let toolchain = Toolchain::ensure(Source::from_env()?, &mut say)?;
-    // What `sandbus dev` has built is not built again.
-    let target = dev::build_directory(&home);
-    let target = target.to_string_lossy();
-    let mut arguments = vec!["--target-dir", &target];
-    arguments.extend(sandbus_toolchain::QUICK);
-    arguments.extend(packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
-    let built = sandbus_toolchain::build(&toolchain, &first.directory, &arguments, telemetry::colours())?;
-    let mut subjects = Vec::new();
-    for artifact in &made(built)? {
-        artifact.place(&folder)?;
-        let name = artifact.name.replace('_', "-");
-        let package = packages.iter().find(|package| package.name.replace('_', "-") == name);
-        let Some(package) = package else {
-            bail!("`{name}` is the library of no package of that name; leave its name out of [lib]");
-        };
-        let wasm = folder.join(format!("{name}.wasm"));
-        subjects.push(Subject { name, wasm, scenarios: package.directory.join("tests") });
+    match (failed.is_empty(), found.broken.is_empty()) {
+        (true, true) => Ok(candidates),
+        (true, false) => bail!("nothing is played: not every project in {} can be read", shown(path)),
+        _ => bail!("nothing is played: the build of {} failed", failed.join(", ")),
     }
-    Ok(subjects)
 }
 
-/// A plugin in another language.
-fn build_script(project: &Project) -> anyhow::Result<Vec<Subject>> {
-    let artifacts = made(project.build(telemetry::colours(), &mut say)?)?;
-    let scenarios = project.directory.join("tests");
-    let subject =
-        |artifact: Artifact| Subject { name: project.name.clone(), wasm: artifact.path, scenarios: scenarios.clone() };
-    Ok(artifacts.into_iter().map(subject).collect())
+fn candidate(project: &Project, wasm: PathBuf) -> Candidate {
+    let (sidecar, scenarios) = (project.sidecar(), project.directory.join("tests"));
+    Candidate { name: project.stem(), wasm, sidecar, scenarios, directory: Some(project.directory.clone()) }
 }
 
-/// What a build made, if it did.
-fn made(report: BuildReport) -> anyhow::Result<Vec<Artifact>> {
-    report.messages.iter().for_each(|message| output::compiler_message(message));
-    if report.succeeded { Ok(report.artifacts) } else { bail!("the build failed") }
-}
-
-fn say(text: &str) {
-    output::progress(text);
-}
+/// Files of other tools that are found among tests.
+const OTHERS: [&str; 5] = ["Cargo.toml", "package.json", "package-lock.json", "pyproject.toml", "tsconfig.json"];
 
 /// The files of scenarios at a path.
 fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if path.is_dir() {
-        with_extension(path, &["toml", "json"])
+        let files = with_extension(path, &["toml", "json"])?;
+        // A directory of tests may be a project of its own.
+        Ok(files.into_iter().filter(|file| !OTHERS.iter().any(|other| file.ends_with(other))).collect())
     } else {
         Ok(path.is_file().then(|| path.to_owned()).into_iter().collect())
     }

@@ -3,132 +3,213 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sandbus_toolchain::{BuildReport, Error, Package, Project, Toolchain};
-use tokio::sync::Notify;
+use sandbus_toolchain::{BuildReport, Discovery, Error, Goal, Owner, Placed, Project, Unit};
 use tokio_util::sync::CancellationToken;
 
-use super::sources;
-use crate::cli::output;
+use super::sources::{self, Changes};
+use crate::cli::{output, projects};
 use crate::telemetry;
 
 /// Editors write a file in several steps; a build begins when they have come to rest.
 const QUIET: Duration = Duration::from_millis(50);
 
+/// Where components go.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    /// Whether it is nobody else's.
+    pub(super) is_own: bool,
+}
+
 /// What is built, and where it goes.
 #[derive(Debug)]
 pub(super) struct Builder {
-    pub(super) crates: Option<Crates>,
-    /// The projects in other languages.
-    pub(super) projects: Vec<Project>,
-    pub(super) folder: PathBuf,
-}
-
-/// Plugins in Rust, which are built together.
-#[derive(Debug)]
-pub(super) struct Crates {
-    pub(super) toolchain: Toolchain,
-    pub(super) packages: Vec<Package>,
-    pub(super) target: PathBuf,
+    /// Where projects are looked for.
+    path: PathBuf,
+    folder: Folder,
+    projects: Vec<Project>,
+    /// The directories that were looked into for projects.
+    looked: Vec<PathBuf>,
+    /// What was said of those that are left out or broken: it is said once.
+    told: BTreeSet<String>,
+    /// The plugins whose last build failed.
+    failed: BTreeSet<String>,
+    /// The sidecars in a folder of others that follow those of the projects.
+    following: BTreeSet<String>,
 }
 
 impl Builder {
-    /// Builds after each change of a source, until it is cancelled.
+    /// A builder of what was found at a path. What was left out has been told.
+    pub(super) fn new(path: PathBuf, found: Discovery, folder: Folder) -> Self {
+        let mut told: BTreeSet<_> = projects::left_out(&found.skipped).into_iter().collect();
+        told.extend(found.broken.iter().map(ToString::to_string));
+        let Discovery { projects, looked, .. } = found;
+        let (failed, following) = Default::default();
+        Self { path, folder, projects, looked, told, failed, following }
+    }
+
+    /// Builds after each change of a source, and looks for new projects, until it is cancelled.
     pub(super) async fn run(self, cancelled: CancellationToken) {
-        let changed = Arc::new(Notify::new());
-        let directories = self.directories();
+        let changes = Arc::new(Changes::default());
+        let builder = Arc::new(Mutex::new(self));
         // Dropped, it would watch no more.
-        let _watcher = match sources::watch(&directories, Arc::clone(&changed)) {
-            Ok(watcher) => watcher,
-            Err(error) => {
-                tracing::error!(%error, "the sources cannot be watched; restart `sandbus dev` after a change");
-                return cancelled.cancelled().await;
-            }
-        };
-        // What was saved between the first build and the watch.
-        changed.notify_one();
-        let builder = Arc::new(self);
+        let (mut watcher, mut is_stale) = (None, true);
         loop {
+            if std::mem::take(&mut is_stale) {
+                let builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
+                drop(std::mem::replace(&mut watcher, builder.watch(&changes)));
+                // What was saved before the watch.
+                changes.sources();
+            }
             tokio::select! {
                 () = cancelled.cancelled() => return,
-                () = changed.notified() => {}
+                () = changes.wait() => {}
             }
-            while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
-            let builder = Arc::clone(&builder);
+            while tokio::time::timeout(QUIET, changes.wait()).await.is_ok() {}
+            let (again, is_moved) = (Arc::clone(&builder), changes.take_moved());
+            let turn = tokio::task::spawn_blocking(move || {
+                let mut builder = again.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_other = is_moved && builder.look_again();
+                builder.build();
+                is_other
+            });
             // A build that panics has said so; the next change starts another.
-            drop(tokio::task::spawn_blocking(move || builder.build()).await);
+            is_stale = turn.await.unwrap_or_default();
         }
     }
 
-    fn directories(&self) -> Vec<PathBuf> {
-        let packages = self.crates.iter().flat_map(|crates| &crates.packages);
-        let packages = packages.flat_map(|package| [&package.directory].into_iter().chain(&package.beside));
-        let all: BTreeSet<_> = packages.chain(self.projects.iter().map(|project| &project.directory)).collect();
-        all.into_iter().cloned().collect()
+    fn watch(&self, changes: &Arc<Changes>) -> Option<notify::RecommendedWatcher> {
+        let watcher = sources::watch(&self.projects, &self.looked, changes);
+        let tell = |error: &notify::Error| {
+            tracing::error!(%error, "not all sources can be watched; restart `sandbus dev` after a change");
+        };
+        watcher.inspect_err(tell).ok()
+    }
+
+    /// Looks for projects once more. Returns whether there is something else to be watched.
+    fn look_again(&mut self) -> bool {
+        let found = match Discovery::of(&self.path) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!("projects cannot be looked for: {error}");
+                return false;
+            }
+        };
+        let broken = found.broken.iter().map(ToString::to_string);
+        for line in projects::left_out(&found.skipped).into_iter().chain(broken) {
+            if self.told.insert(line.clone()) {
+                tracing::warn!("{line}");
+            }
+        }
+        let mut projects = found.projects;
+        // One whose manifest is being edited goes on.
+        let is_there = |project: &Project| project.directory.join(project.language.manifest()).is_file();
+        let is_gone = |project: &&Project| found.broken.is_empty() || !is_there(project);
+        let missing = self.projects.iter().filter(|old| !projects.iter().any(|new| new.directory == old.directory));
+        let (gone, edited): (Vec<_>, Vec<_>) = missing.partition(is_gone);
+        gone.iter().for_each(|project| tracing::info!(plugin = project.name, "its project is gone"));
+        let edited: Vec<_> = edited.into_iter().cloned().collect();
+        for project in projects.iter().filter(|new| !self.projects.iter().any(|old| old.directory == new.directory)) {
+            tracing::info!(plugin = project.name, "found a new project in {}", projects::shown(&project.directory));
+        }
+        projects.extend(edited);
+        let is_other = projects != self.projects || found.looked != self.looked;
+        (self.projects, self.looked) = (projects, found.looked);
+        self.clear();
+        is_other
     }
 
     /// Takes out of the folder what none of the projects makes: what was renamed, or belongs to others. Only where the
     /// folder is nobody else's.
-    pub(super) fn clear(&self) -> std::io::Result<()> {
-        let packages = self.crates.iter().flat_map(|crates| &crates.packages).map(|package| &package.name);
-        let names = packages.chain(self.projects.iter().map(|project| &project.name));
-        let names: BTreeSet<_> = names.map(|name| name.replace('_', "-")).collect();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let path = entry?.path();
+    fn clear(&self) {
+        if !self.folder.is_own {
+            return;
+        }
+        let names: BTreeSet<_> = self.projects.iter().map(Project::stem).collect();
+        let entries = std::fs::read_dir(&self.folder.path).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            if path.extension().is_some_and(|extension| extension == "wasm") && !names.contains(&*stem) {
-                std::fs::remove_file(&path)?;
+            let is_ours = path.extension().is_some_and(|extension| extension == "wasm" || extension == "toml");
+            if is_ours
+                && !names.contains(&*stem)
+                && let Err(error) = std::fs::remove_file(&path)
+            {
+                tracing::error!(file = %path.display(), %error, "what was built before cannot be cleared away");
             }
         }
-        Ok(())
     }
 
     /// Builds everything; what is up to date costs nothing. Blocks for as long as it compiles.
-    pub(super) fn build(&self) {
-        if let Some(crates) = &self.crates {
+    pub(super) fn build(&mut self) {
+        self.clear();
+        self.place_sidecars();
+        for unit in Unit::of(&self.projects) {
             let started = Instant::now();
-            self.take(started, crates.build());
+            let report = unit.build(Goal::Quick, telemetry::colours(), &mut |text| tracing::info!("{text}"));
+            self.take(&unit, started, report);
         }
+    }
+
+    /// A plugin finds its sidecar from the first load on.
+    fn place_sidecars(&mut self) {
         for project in &self.projects {
-            let started = Instant::now();
-            self.take(started, project.build(telemetry::colours(), &mut |text| tracing::info!("{text}")));
+            let stem = project.stem();
+            let is_ours = self.folder.is_own || self.following.contains(&stem);
+            let owner = if is_ours { Owner::Build } else { Owner::Operator };
+            match project.place_sidecar(&self.folder.path, owner) {
+                Ok(Placed::Copied | Placed::Present) => drop(self.following.insert(stem)),
+                Ok(Placed::Kept) if project.sidecar().exists() => {
+                    let (kept, own) = (self.folder.path.join(format!("{stem}.toml")), project.sidecar());
+                    let line = format!("{} stays as it is, and {} is not used", kept.display(), own.display());
+                    if self.told.insert(line.clone()) {
+                        tracing::warn!(plugin = project.name, "{line}");
+                    }
+                }
+                Ok(Placed::Kept | Placed::Nothing | Placed::Removed) => {}
+                Err(error) => tracing::error!(plugin = project.name, "its sidecar cannot be used: {error}"),
+            }
         }
     }
 
     /// Puts what was made into the folder, and says how it went.
-    fn take(&self, started: Instant, report: Result<BuildReport, Error>) {
+    fn take(&mut self, unit: &Unit, started: Instant, report: Result<BuildReport, Error>) {
+        let names = || projects::listed(unit.projects.iter().map(|project| project.name.as_str()));
         let report = match report {
             Ok(report) => report,
-            Err(error) => return tracing::error!("the build cannot be started: {error}"),
+            Err(error) => return tracing::error!("the build of {} cannot be started: {error}", names()),
         };
         for message in &report.messages {
             output::compiler_message(message);
         }
-        if !report.succeeded {
-            tracing::error!("the build failed; what ran before goes on");
+        let failed: BTreeSet<_> = unit.failed(&report).map(|project| project.name.clone()).collect();
+        if !failed.is_empty() {
+            let names = projects::listed(failed.iter().map(String::as_str));
+            tracing::error!("the build of {names} failed; what ran before goes on");
         }
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         for artifact in &report.artifacts {
-            match artifact.place(&self.folder) {
+            let is_mended = self.failed.remove(&artifact.name);
+            match artifact.place(&self.folder.path) {
                 Ok(true) => tracing::info!(plugin = artifact.name, took_ms, "built"),
+                Ok(false) if is_mended => tracing::info!(plugin = artifact.name, "builds again, to what runs"),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::error!(plugin = artifact.name, %error, "the plugin cannot be put into the folder")
+                    tracing::error!(plugin = artifact.name, %error, "the plugin cannot be put into the folder");
                 }
             }
         }
+        self.failed.extend(failed);
     }
 }
 
-impl Crates {
-    fn build(&self) -> Result<BuildReport, Error> {
-        let target = self.target.to_string_lossy();
-        let mut arguments = vec!["--keep-going", "--target-dir", &target];
-        arguments.extend(sandbus_toolchain::QUICK);
-        arguments.extend(self.packages.iter().flat_map(|package| ["-p", package.name.as_str()]));
-        let directory = self.packages.first().map_or(Path::new("."), |package| &package.directory);
-        sandbus_toolchain::build(&self.toolchain, directory, &arguments, telemetry::colours())
-    }
+/// Where `sandbus dev` keeps what it builds, and the data: state and backlog survive a restart. A crate's are below
+/// its workspace's target directory, and those of anything else in the directory that holds it.
+pub(super) fn home(path: &Path, found: &Discovery) -> PathBuf {
+    let root = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut workspaces = found.projects.iter().filter_map(Project::cargo_workspace);
+    let above = workspaces.find(|(workspace, _)| root.starts_with(workspace));
+    above.map_or_else(|| root.join(".sandbus/dev"), |(_, target)| target.join("sandbus-dev"))
 }

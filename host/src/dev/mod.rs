@@ -8,17 +8,17 @@ mod sources;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Package, Project, Source, Toolchain};
+use anyhow::Context as _;
 use tokio::task::JoinSet;
 
 use crate::cli::output;
+use crate::cli::projects::{self, listed};
 use crate::cli::serve::{announce, stop_signal};
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, check_folder};
 use crate::host::Host;
 use crate::observer::Observer;
 use crate::telemetry::{self, Format};
-use builder::{Builder, Crates};
+use builder::{Builder, Folder};
 use flows::Flows;
 
 #[derive(Debug, clap::Args)]
@@ -31,39 +31,43 @@ pub(crate) struct Arguments {
 }
 
 /// Log lines for a developer. How deliveries end is shown as a tree.
-const LOG: &str = "info,sandbus_host::dispatcher::attempt=off,sandbus_host::host=warn";
+pub(crate) const LOG: &str = "info,sandbus_host::dispatcher::attempt=off,sandbus_host::host=warn";
+
+/// The options that it shares with `serve`, where it does not share their defaults.
+pub(crate) fn with_own_defaults(command: clap::Command) -> clap::Command {
+    let place =
+        |name: &str| format!("sandbus-dev/{name} in cargo's target directory, else .sandbus/dev/{name} in PATH");
+    command
+        .mut_arg("plugins", |option| {
+            option.help(format!("The folder that components are put into [default: {}]", place("plugins")))
+        })
+        .mut_arg("data", |option| {
+            option.help(format!("The directory with the bus and the compiled code [default: {}]", place("data")))
+        })
+        .mut_arg("log_format", |option| option.help("How log lines look [default: human]"))
+        .mut_arg("log", |option| option.help(format!("Which log lines there are [default: {LOG}]")))
+}
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { path, mut overrides } = arguments;
-    let packages = sandbus_toolchain::packages(&path).with_context(|| format!("{}", path.display()))?;
-    let projects = Project::scripts(&path)?;
-    if packages.is_empty() && projects.is_empty() {
-        bail!(
-            "{} has no plugin: no Cargo.toml with [lib] crate-type = [\"cdylib\"], no package.json and no pyproject.toml",
-            path.display()
-        );
-    }
-    let home = home(&path, &packages)?;
-    let is_own_folder = overrides.plugins.is_none();
-    let folder = overrides.plugins.get_or_insert_with(|| home.join("plugins")).clone();
+    let found = projects::find(&path)?;
+    let home = builder::home(&path, &found);
+    let folder = folder(overrides.plugins.as_deref(), &home)?;
+    overrides.plugins.get_or_insert_with(|| folder.path.clone());
     overrides.data.get_or_insert_with(|| home.join("data"));
     overrides.log.get_or_insert_with(|| LOG.to_owned());
     overrides.log_format.get_or_insert(Format::Human);
     let config = Config { source_lines: true, ..Config::load_open(&overrides)? };
     telemetry::start_logs(config.log_format, &config.log)?;
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    output::progress(&format!("building {}", listed(found.names())));
 
     // What does not compile now may after the next change.
+    let mut builder = Builder::new(path, found, folder);
     let builder = tokio::task::spawn_blocking(move || {
-        let crates = crates(packages, home.join("build"))?;
-        let builder = Builder { crates, projects, folder };
-        if is_own_folder {
-            builder.clear().context("what was built before cannot be cleared away")?;
-        }
         builder.build();
-        anyhow::Ok(builder)
+        builder
     })
-    .await??;
+    .await?;
 
     let (observer, observed) = Observer::channel();
     let host = Host::start(config, observer).await?;
@@ -79,24 +83,18 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     result
 }
 
-/// Where what is built is kept, and the data: state and backlog survive a restart.
-fn home(path: &Path, packages: &[Package]) -> anyhow::Result<PathBuf> {
-    Ok(match packages {
-        [] => path.join(".sandbus/dev"),
-        _ => sandbus_toolchain::target_directory(path)?.join("sandbus-dev"),
-    })
-}
-
-/// Where plugins in Rust are built, below cargo's target directory.
-pub(crate) fn build_directory(target: &Path) -> PathBuf {
-    target.join("sandbus-dev/build")
-}
-
-/// What plugins in Rust are built with, if there are any.
-fn crates(packages: Vec<Package>, target: PathBuf) -> anyhow::Result<Option<Crates>> {
-    if packages.is_empty() {
-        return Ok(None);
+/// The folder that components go into: one that is there already, or one of its own.
+fn folder(named: Option<&Path>, home: &Path) -> anyhow::Result<Folder> {
+    if let Some(path) = named {
+        check_folder(path)?;
+        return Ok(Folder { path: path.to_owned(), is_own: false });
     }
-    let say = &mut |text: &str| tracing::info!("guest compiler: {text}");
-    Ok(Some(Crates { toolchain: Toolchain::ensure(Source::from_env()?, say)?, packages, target }))
+    let path = home.join("plugins");
+    std::fs::create_dir_all(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    // It keeps itself out of version control; cargo's target directory is kept out already.
+    if let Some(kept) = home.parent().filter(|parent| parent.ends_with(".sandbus")) {
+        let ignore = kept.join(".gitignore");
+        std::fs::write(&ignore, "*\n").with_context(|| format!("{} cannot be written", ignore.display()))?;
+    }
+    Ok(Folder { path, is_own: true })
 }

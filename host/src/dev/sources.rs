@@ -1,38 +1,118 @@
-//! Watching a plugin's sources: what is below `src`, the manifest, and scripts that lie beside it.
+//! Watching what plugins are built of: what is below `src`, manifests, sidecars, and scripts that lie beside them; and
+//! the directories in which new projects may appear.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use notify::{Event, EventKind, RecursiveMode, Watcher as _};
+use sandbus_toolchain::{MANIFESTS, Project};
 use tokio::sync::Notify;
 
-/// Tells of every change of a source below the directories of some crates.
-pub(super) fn watch(directories: &[PathBuf], changed: Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
-    let projects = directories.to_owned();
+/// In how many directories new projects are seen, the ones closest to the path first: the system's watches are few.
+const MOST_DIRECTORIES: usize = 2_000;
+
+/// What has changed since it was last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    changed: Notify,
+    /// Whether projects may have come or gone.
+    is_moved: AtomicBool,
+}
+
+impl Changes {
+    /// A source has changed.
+    pub(super) fn sources(&self) {
+        self.changed.notify_one();
+    }
+
+    fn moved(&self) {
+        self.is_moved.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    /// Waits until something has changed.
+    pub(super) async fn wait(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Whether projects may have come or gone since this was asked last.
+    pub(super) fn take_moved(&self) -> bool {
+        self.is_moved.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// A project, as far as its sources are concerned.
+#[derive(Clone, Debug)]
+struct Sources {
+    directory: PathBuf,
+    /// The name of its sidecar.
+    sidecar: String,
+}
+
+/// Tells of every change of a project's source, and of every project that comes or goes in some directories.
+pub(super) fn watch(
+    projects: &[Project],
+    looked: &[PathBuf],
+    changes: &Arc<Changes>,
+) -> notify::Result<notify::RecommendedWatcher> {
+    let sources: Vec<_> = projects.iter().flat_map(sources_of).collect();
+    let (watched, changes) = (sources.clone(), Arc::clone(changes));
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        if event.is_ok_and(|event| is_change(&event, &projects)) {
-            changed.notify_one();
+        // An event that was lost may have been of any kind.
+        let Ok(event) = event else { return changes.moved() };
+        if event.need_rescan() || is_move(&event) {
+            changes.moved();
+        } else if is_change(&event, &watched) {
+            changes.sources();
         }
     })?;
-    for directory in directories {
+    for directory in looked.iter().take(MOST_DIRECTORIES) {
+        // One that is gone by now has been told of by the one above it.
+        drop(watcher.watch(directory, RecursiveMode::NonRecursive));
+    }
+    for Sources { directory, .. } in &sources {
         watcher.watch(directory, RecursiveMode::NonRecursive)?;
-        let sources = directory.join("src");
-        if sources.is_dir() {
-            watcher.watch(&sources, RecursiveMode::Recursive)?;
+        let below = directory.join("src");
+        if below.is_dir() {
+            watcher.watch(&below, RecursiveMode::Recursive)?;
         }
     }
     Ok(watcher)
 }
 
+fn sources_of(project: &Project) -> Vec<Sources> {
+    let sidecar = project.sidecar().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let all = std::iter::once(&project.directory).chain(&project.beside);
+    all.map(|directory| Sources { directory: directory.clone(), sidecar: sidecar.clone() }).collect()
+}
+
+/// Whether a project may have come or gone: a manifest was written, or a directory was moved.
+fn is_move(event: &Event) -> bool {
+    let is_manifest =
+        |path: &PathBuf| MANIFESTS.iter().any(|manifest| path.file_name().is_some_and(|name| name == *manifest));
+    let is_hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    // Of what was removed nobody can tell any more whether it was a directory.
+    let is_directory =
+        |path: &PathBuf| !is_hidden(path) && (path.is_dir() || path.extension().is_none() && !path.exists());
+    match event.kind {
+        EventKind::Access(_) => false,
+        EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(notify::event::ModifyKind::Name(_)) => {
+            event.paths.iter().any(|path| is_manifest(path) || is_directory(path))
+        }
+        _ => event.paths.iter().any(is_manifest),
+    }
+}
+
 /// Whether something was written, moved or removed that a build reads.
-fn is_change(event: &Event, projects: &[PathBuf]) -> bool {
-    let within = |path: &Path| {
-        let project = projects.iter().filter(|project| path.starts_with(project));
-        let project = project.max_by_key(|project| project.components().count())?;
-        path.strip_prefix(project).ok().map(Path::to_owned)
+fn is_change(event: &Event, projects: &[Sources]) -> bool {
+    let is_read = |path: &Path| {
+        let project = projects.iter().filter(|project| path.starts_with(&project.directory));
+        let project = project.max_by_key(|project| project.directory.components().count())?;
+        let within = path.strip_prefix(&project.directory).ok()?;
+        Some(is_source(within) || within == Path::new(&project.sidecar))
     };
-    !matches!(event.kind, EventKind::Access(_))
-        && event.paths.iter().filter_map(|path| within(path)).any(|path| is_source(&path))
+    !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_read(path) == Some(true))
 }
 
 /// Whether a path within a project is that of a source.
@@ -43,7 +123,7 @@ fn is_source(path: &Path) -> bool {
     // Python leaves what it compiled beside the sources.
     let compiled = path.components().any(|component| component.as_os_str() == "__pycache__");
     let in_src = path.starts_with("src");
-    let manifest = ["Cargo.toml", "package.json", "pyproject.toml"].contains(&&*name);
+    let manifest = MANIFESTS.contains(&&*name);
     let extension = path.extension().unwrap_or_default();
     let script = ["js", "mjs", "ts", "py"].iter().any(|script| extension == *script);
     !of_an_editor && !compiled && (in_src || manifest || script)
@@ -51,6 +131,8 @@ fn is_source(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use notify::event::{CreateKind, ModifyKind, RemoveKind};
+
     use super::*;
 
     #[test]
@@ -66,10 +148,26 @@ mod tests {
 
     #[test]
     fn where_a_project_lies_makes_no_source() {
-        let projects = [PathBuf::from("/home/ada/src/greeter"), PathBuf::from("/home/ada/src")];
+        let project = |directory: &str, sidecar: &str| Sources { directory: directory.into(), sidecar: sidecar.into() };
+        let projects = [project("/home/ada/src/greeter", "greeter.toml"), project("/home/ada/src", "all.toml")];
         let is_change = |path: &str| is_change(&Event::new(EventKind::Any).add_path(path.into()), &projects);
         assert!(is_change("/home/ada/src/greeter/src/lib.rs"));
+        assert!(is_change("/home/ada/src/greeter/greeter.toml"), "it is the sidecar");
+        assert!(!is_change("/home/ada/src/greeter/all.toml"));
         assert!(!is_change("/home/ada/src/greeter/README.md"));
         assert!(!is_change("/elsewhere/src/lib.rs"));
+    }
+
+    #[test]
+    fn projects_that_come_and_go_are_told_from_files_that_change() {
+        let home = tempfile::tempdir().unwrap();
+        let is_move = |kind: EventKind, name: &str| is_move(&Event::new(kind).add_path(home.path().join(name)));
+        std::fs::create_dir(home.path().join("orders")).unwrap();
+        let (created, written) = (EventKind::Create(CreateKind::Any), EventKind::Modify(ModifyKind::Any));
+        assert!(is_move(created, "orders"));
+        assert!(is_move(created, "Cargo.toml") && is_move(written, "package.json"));
+        assert!(is_move(EventKind::Remove(RemoveKind::Any), "mailer"));
+        assert!(!is_move(created, "orders.rs") && !is_move(written, "orders.toml"));
+        assert!(!is_move(EventKind::Access(notify::event::AccessKind::Any), "orders"));
     }
 }

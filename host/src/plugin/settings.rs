@@ -99,6 +99,14 @@ pub enum Mismatch {
     Rule(String, rules::Invalid),
 }
 
+impl Mismatch {
+    /// Whether a sidecar is all that is missing.
+    #[must_use]
+    pub fn wants_sidecar(&self) -> bool {
+        matches!(self, Self::NoRoutes | Self::NoSubscriptions)
+    }
+}
+
 impl Settings {
     /// Puts a descriptor and a sidecar together.
     ///

@@ -180,6 +180,29 @@ impl Sidecar {
         toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
     }
 
+    /// This sidecar, with the parts of another one where it says nothing. Configuration and rules for subscriptions
+    /// go by their keys.
+    #[must_use]
+    pub fn over(mut self, under: &Self) -> Self {
+        fn part<T: Clone + Default + PartialEq>(own: T, under: &T) -> T {
+            if own == T::default() { under.clone() } else { own }
+        }
+        let config = under.config.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let rules = under.subscriptions.iter().map(|(name, rules)| (name.clone(), rules.clone()));
+        self.config = config.chain(self.config).collect();
+        self.subscriptions = rules.chain(self.subscriptions).collect();
+        Self {
+            enabled: part(self.enabled, &under.enabled),
+            name: part(self.name, &under.name),
+            routes: part(self.routes, &under.routes),
+            limits: part(self.limits, &under.limits),
+            grants: part(self.grants, &under.grants),
+            canary: part(self.canary, &under.canary),
+            rollback: part(self.rollback, &under.rollback),
+            ..self
+        }
+    }
+
     /// Checks that it describes the plugin if that does not do so itself, and only then.
     pub(super) fn check_description(&self, speaks: Speaks) -> Result<(), Mismatch> {
         let mut subscriptions = self.subscriptions.iter();
@@ -266,6 +289,22 @@ mod tests {
         let routes: Vec<_> = routes.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
         assert_eq!(routes.len(), 1 + METHODS.len());
         assert!(routes.contains(&"GET /hello".to_owned()) && routes.contains(&"PATCH /api/{*path}".to_owned()));
+    }
+
+    #[test]
+    fn a_sidecar_wins_over_another_one_part_by_part() {
+        let parse = |text: &str| Sidecar::parse(text).unwrap();
+        let under = parse(
+            "routes = [\"GET /a\"]\n[config]\na = \"1\"\nb = \"1\"\n[grants]\nhttp = [\"a.example\"]\n[subscriptions.x]\nattempts = 1\n",
+        );
+        assert_eq!(Sidecar::default().over(&under), under);
+        assert_eq!(under.clone().over(&Sidecar::default()), under);
+        let over =
+            parse("[config]\nb = \"2\"\n[grants]\nwebhooks = [\"b.example\"]\n[subscriptions.y]\nattempts = 2\n");
+        let both = parse(
+            "routes = [\"GET /a\"]\n[config]\na = \"1\"\nb = \"2\"\n[grants]\nwebhooks = [\"b.example\"]\n[subscriptions.x]\nattempts = 1\n[subscriptions.y]\nattempts = 2\n",
+        );
+        assert_eq!(over.over(&under), both);
     }
 
     #[test]

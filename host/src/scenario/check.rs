@@ -6,9 +6,19 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::matching::mismatches;
-use super::script::{Script, Step, Then, Written};
+use super::script::{Given, Script, Step, Then, Written};
 use super::stage::{self, Cast};
 use super::{Attempted, Error, Seen};
+use crate::plugin::Sidecar;
+
+/// The plugin that a scenario is played with.
+#[derive(Clone, Debug)]
+pub struct Subject<'a> {
+    /// Its component.
+    pub wasm: &'a Path,
+    /// Its sidecar. A scenario that says something else of a part of it wins.
+    pub sidecar: Sidecar,
+}
 
 /// What came of one scenario.
 #[derive(Clone, Debug)]
@@ -31,9 +41,9 @@ impl Report {
 
 /// Plays a scenario that was read from a file in a folder, and compares.
 #[must_use]
-pub fn check(written: &Written, wasm: &Path, folder: &Path) -> Report {
+pub fn check(written: &Written, subject: &Subject<'_>, folder: &Path) -> Report {
     let started = Instant::now();
-    let failures = failures(written, wasm, folder).unwrap_or_else(|error| vec![error.to_string()]);
+    let failures = failures(written, subject, folder).unwrap_or_else(|error| vec![error.to_string()]);
     Report { name: written.name.clone(), took: started.elapsed(), failures }
 }
 
@@ -44,13 +54,14 @@ impl Script {
     }
 }
 
-fn failures(written: &Written, wasm: &Path, folder: &Path) -> Result<Vec<String>, Error> {
+fn failures(written: &Written, subject: &Subject<'_>, folder: &Path) -> Result<Vec<String>, Error> {
     let parse = |(index, step): (usize, &super::script::WrittenStep)| {
         let number = index + 1;
         step.parse(number, folder).map_err(|error| Error::Malformed(format!("step {number}: {error}")))
     };
     let steps: Vec<Step> = written.steps.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
-    let played = stage::play(&Cast { wasm, others: &[], given: &written.given }, &steps)?;
+    let given = Given { sidecar: written.given.sidecar.clone().over(&subject.sidecar), ..written.given.clone() };
+    let played = stage::play(&Cast { wasm: subject.wasm, others: &[], given: &given }, &steps)?;
     let mut all = Vec::new();
     for (index, (step, seen)) in written.steps.iter().zip(&played.steps).enumerate() {
         let place = format!("step {} ({})", index + 1, step.title());

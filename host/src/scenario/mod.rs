@@ -38,7 +38,7 @@ mod stage;
 mod tests;
 
 pub use builder::Scenario;
-pub use check::{Report, check};
+pub use check::{Report, Subject, check};
 pub use matching::mismatches;
 pub use played::{Attempted, Played, Seen};
 pub use script::{Act, Given, Moment, Script, Step, Then, Written, WrittenStep};

@@ -1,0 +1,180 @@
+//! Finds the plugins below a path, in the layouts of cargo, npm, pnpm, yarn, uv and of no tool at all.
+//!
+//! Each manifest in the tree is looked at by itself: that one directory is the root of a workspace, or a plugin, hides
+//! nothing below it. What belongs to a cargo workspace is asked of cargo. Everything that is left out is told with the
+//! reason, so that nobody looks for a plugin that was passed over in silence.
+
+pub(crate) mod cargo;
+mod verdict;
+pub(crate) mod walk;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use self::cargo::Workspace;
+use self::verdict::Verdict;
+use self::walk::Walk;
+use crate::Error;
+use crate::project::{Language, Project};
+use crate::run::{at, misread};
+
+/// What there is below a path.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    /// The plugins, by their directories.
+    pub projects: Vec<Project>,
+    /// What is meant to be a plugin and cannot be built.
+    pub broken: Vec<Error>,
+    /// What was left out.
+    pub skipped: Vec<Skipped>,
+    /// The directories that were looked into, closest to the path first.
+    pub looked: Vec<PathBuf>,
+}
+
+/// Something that was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The directory.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+impl Discovery {
+    /// Finds the plugins at a path: a directory or a manifest. Where none lies below it, the plugin counts whose
+    /// directory the path lies in.
+    ///
+    /// # Errors
+    /// If the path does not exist or cannot be read.
+    pub fn of(path: &Path) -> Result<Self, Error> {
+        let canonical = path.canonicalize().map_err(at(path))?;
+        let is_manifest = Language::ALL.iter().any(|language| canonical.ends_with(language.manifest()));
+        let root = match canonical.parent() {
+            Some(parent) if is_manifest => parent.to_owned(),
+            _ => canonical,
+        };
+        let mut found = Search::new(&root).through(Walk::through(&root)?);
+        if found.projects.is_empty() && found.broken.is_empty() {
+            found.projects.extend(root.ancestors().skip(1).find_map(enclosing));
+        }
+        Ok(found)
+    }
+
+    /// The names of the plugins.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.projects.iter().map(|project| project.name.as_str())
+    }
+}
+
+fn directory_of(manifest: &Path) -> PathBuf {
+    manifest.parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The plugin in a directory itself.
+fn enclosing(directory: &Path) -> Option<Project> {
+    let walk = Walk { manifests: walk::manifests_in(directory), ..Walk::default() };
+    let found = Search::new(directory).through(walk).projects;
+    found.into_iter().find(|project| project.directory == directory)
+}
+
+/// A search in progress.
+struct Search<'a> {
+    root: &'a Path,
+    found: Discovery,
+    /// The manifests that a workspace has spoken for.
+    covered: BTreeSet<PathBuf>,
+}
+
+impl<'a> Search<'a> {
+    fn new(root: &'a Path) -> Self {
+        Self { root, found: Discovery::default(), covered: BTreeSet::new() }
+    }
+
+    fn through(mut self, walk: Walk) -> Discovery {
+        let mut crates = Vec::new();
+        let mut others = BTreeMap::new();
+        for (language, manifest) in walk.manifests {
+            let directory = directory_of(&manifest);
+            match Verdict::on(language, &manifest, directory == self.root) {
+                Verdict::Plugin if language == Language::Rust => crates.push(manifest),
+                Verdict::Plugin => self.script(language, directory),
+                Verdict::Other(reason) => drop(others.insert((language, manifest), reason)),
+                Verdict::Broken(what) => self.found.broken.push(misread(&manifest, what)),
+            }
+        }
+        crates.iter().for_each(|manifest| self.crates_of(manifest));
+        // Members may lie in directories that are not looked into.
+        let roots = others.keys().filter(|(language, path)| *language == Language::Rust && verdict::has_members(path));
+        roots.for_each(|(_, manifest)| self.crates_of(manifest));
+
+        let told = others.into_iter().map(|((_, path), reason)| Skipped { path: directory_of(&path), reason });
+        self.found.skipped.extend(told);
+        self.found.looked = walk.looked;
+        self.finish(walk.skipped)
+    }
+
+    fn script(&mut self, language: Language, directory: PathBuf) {
+        match Project::scripted(directory, language) {
+            Ok(project) => self.found.projects.push(project),
+            Err(error) => self.found.broken.push(error),
+        }
+    }
+
+    /// Takes all plugins of the workspace that a manifest belongs to, as far as they lie below the root.
+    fn crates_of(&mut self, manifest: &Path) {
+        if self.covered.contains(manifest) {
+            return;
+        }
+        let workspace = match Workspace::of(manifest) {
+            Ok(workspace) => workspace,
+            Err(error) => {
+                self.covered.insert(manifest.to_owned());
+                return self.found.broken.push(error);
+            }
+        };
+        self.covered.insert(workspace.root().join("Cargo.toml"));
+        self.covered.extend(workspace.manifests().map(Path::to_owned));
+        for member in workspace.manifests() {
+            let is_plugin = Verdict::on(Language::Rust, member, false) == Verdict::Plugin;
+            let Some((name, unit)) = workspace.plugin(member).filter(|_| is_plugin) else { continue };
+            let directory = directory_of(member);
+            if directory.starts_with(self.root) || member == manifest {
+                let beside = workspace.beside(&directory);
+                let (language, unit) = (Language::Rust, Some(unit));
+                self.found.projects.push(Project { name, directory, language, beside, unit });
+            } else if workspace.root().starts_with(self.root) {
+                let reason = format!("a member of the workspace that lies outside of {}", self.root.display());
+                self.found.skipped.push(Skipped { path: directory, reason });
+            }
+        }
+    }
+
+    /// Puts everything in order, and leaves one of the plugins that would be put into the same file.
+    fn finish(mut self, directories: Vec<Skipped>) -> Discovery {
+        let mut projects = std::mem::take(&mut self.found.projects);
+        projects.sort_by(|one, other| one.directory.cmp(&other.directory));
+        projects.dedup_by(|one, other| one.directory == other.directory && one.language == other.language);
+        let mut taken: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for project in projects {
+            match taken.get(&project.stem()) {
+                Some(first) => self.found.broken.push(Error::SameName {
+                    name: project.name,
+                    first: first.clone(),
+                    second: project.directory,
+                }),
+                None => {
+                    taken.insert(project.stem(), project.directory.clone());
+                    self.found.projects.push(project);
+                }
+            }
+        }
+        // What a plugin has installed and built is a part of it.
+        let within = |path: &Path| taken.values().any(|directory| path.parent() == Some(directory));
+        self.found.skipped.extend(directories.into_iter().filter(|skipped| !within(&skipped.path)));
+        self.found.skipped.sort_by(|one, other| one.path.cmp(&other.path));
+        self.found
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What cargo says of a workspace: its packages, where they are built, and what they depend on by their paths.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{Error, run};
+
+/// A cargo workspace, or a crate by itself.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+    target: PathBuf,
+    packages: Vec<Value>,
+}
+
+/// A crate that becomes a plugin, as cargo knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Crate {
+    /// What cargo calls it where names are ambiguous.
+    pub(crate) id: String,
+    /// The name of its library, after which cargo names the file.
+    pub(crate) library: String,
+    /// The directory of its workspace.
+    pub(crate) workspace: PathBuf,
+    /// Where its workspace is built.
+    pub(crate) target: PathBuf,
+}
+
+impl Workspace {
+    /// The workspace that a manifest belongs to.
+    ///
+    /// # Errors
+    /// If cargo cannot be started or does not take the manifest.
+    pub(crate) fn of(manifest: &Path) -> Result<Self, Error> {
+        let directory = manifest.parent().unwrap_or(Path::new("."));
+        let misread = |what: String| Error::Metadata { path: directory.to_owned(), what };
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(directory).args(["metadata", "--no-deps", "--format-version=1"]);
+        let mut metadata: Value =
+            serde_json::from_str(&run::output(&mut cargo)?).map_err(|error| misread(error.to_string()))?;
+        let path = |name: &str| metadata[name].as_str().map(PathBuf::from);
+        let unnamed = |name: &str| misread(format!("it has no {name}"));
+        let root = path("workspace_root").ok_or_else(|| unnamed("workspace root"))?;
+        let target = path("target_directory").ok_or_else(|| unnamed("target directory"))?;
+        let Value::Array(packages) = metadata["packages"].take() else { return Err(unnamed("list of packages")) };
+        Ok(Self { root, target, packages })
+    }
+
+    /// The directory of the workspace's own manifest.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The manifests of its packages.
+    pub(crate) fn manifests(&self) -> impl Iterator<Item = &Path> {
+        self.packages.iter().filter_map(|package| package["manifest_path"].as_str()).map(Path::new)
+    }
+
+    /// The package of a manifest, if its library becomes WebAssembly: its name, and what a build goes by.
+    pub(crate) fn plugin(&self, manifest: &Path) -> Option<(String, Crate)> {
+        let package = self.package(manifest)?;
+        let mut targets = package["targets"].as_array().into_iter().flatten();
+        let library = targets.find(|target| lists(&target["kind"], "cdylib"))?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let (root, target) = (self.root.clone(), self.target.clone());
+        let (id, library) = (text(&package["id"])?, text(&library["name"])?);
+        Some((text(&package["name"])?, Crate { id, library, workspace: root, target }))
+    }
+
+    /// The directories of the packages that one depends on by their paths, directly or not. What those depend on that
+    /// belong to no package of this workspace is not known.
+    pub(crate) fn beside(&self, directory: &Path) -> Vec<PathBuf> {
+        let (mut found, mut looked) = (vec![directory.to_owned()], 0);
+        while let Some(next) = found.get(looked).cloned() {
+            looked += 1;
+            let package = self.package(&next.join("Cargo.toml"));
+            let dependencies = package.and_then(|package| package["dependencies"].as_array()).into_iter().flatten();
+            for path in dependencies.filter_map(|dependency| dependency["path"].as_str()) {
+                if !found.iter().any(|known| known == Path::new(path)) {
+                    found.push(PathBuf::from(path));
+                }
+            }
+        }
+        found.remove(0);
+        found
+    }
+
+    fn package(&self, manifest: &Path) -> Option<&Value> {
+        self.packages.iter().find(|package| package["manifest_path"].as_str().map(Path::new) == Some(manifest))
+    }
+}
+
+fn lists(list: &Value, word: &str) -> bool {
+    list.as_array().into_iter().flatten().any(|item| item == word)
+}

@@ -1,0 +1,201 @@
+//! Tells a plugin's manifest from those of everything else that lives in a repository.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::project::Language;
+
+/// What a manifest stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// A plugin.
+    Plugin,
+    /// Something else, which is said with the reason.
+    Other(String),
+    /// A plugin by all appearances, which cannot be read.
+    Broken(String),
+}
+
+use Verdict::{Broken, Other, Plugin};
+
+/// Crates for libraries of other kinds that are also a `cdylib`.
+const OTHER_CRATES: [(&str, &str); 6] = [
+    ("wasm-bindgen", "a library for JavaScript"),
+    ("pyo3", "an extension of Python"),
+    ("napi", "an extension of Node"),
+    ("neon", "an extension of Node"),
+    ("jni", "an extension of Java"),
+    ("extendr-api", "an extension of R"),
+];
+
+impl Verdict {
+    /// Looks at a manifest. `is_named` tells that a person gave the path of its directory: less is asked of it then.
+    pub(super) fn on(language: Language, manifest: &Path, is_named: bool) -> Self {
+        let text = match fs::read_to_string(manifest) {
+            Ok(text) => text,
+            Err(error) => return Broken(format!("it cannot be read: {error}")),
+        };
+        let parsed = match language {
+            Language::JavaScript => serde_json::from_str(&text).map_err(|error| error.to_string()),
+            Language::Rust | Language::Python => toml::from_str(&text).map_err(|error| error.to_string()),
+        };
+        let parsed: Value = match parsed {
+            Ok(parsed) => parsed,
+            // Files of other tools' tests are malformed on purpose.
+            Err(error) if text.contains("sandbus") => return Broken(error.trim_end().to_owned()),
+            Err(_) => return Other("malformed".to_owned()),
+        };
+        let directory = manifest.parent().unwrap_or(Path::new("."));
+        match language {
+            Language::Rust => on_crate(&parsed),
+            Language::JavaScript => on_script(&parsed, directory, is_named),
+            Language::Python => on_python(&parsed, directory, is_named),
+        }
+    }
+}
+
+/// Whether a manifest gives members to a cargo workspace, which cargo may keep in directories that are not looked into.
+pub(super) fn has_members(manifest: &Path) -> bool {
+    let text = fs::read_to_string(manifest).unwrap_or_default();
+    let parsed: Value = toml::from_str(&text).unwrap_or_default();
+    parsed["workspace"]["members"].as_array().is_some_and(|members| !members.is_empty())
+}
+
+fn on_crate(manifest: &Value) -> Verdict {
+    let Some(name) = manifest["package"]["name"].as_str() else {
+        return Other("a workspace without a package of its own".to_owned());
+    };
+    if name.contains("{{") {
+        return Other("a template".to_owned());
+    }
+    if manifest["package"]["metadata"]["sandbus"] == false {
+        return Other("package.metadata.sandbus is false".to_owned());
+    }
+    let library = &manifest["lib"];
+    let kinds = [&library["crate-type"], &library["crate_type"]];
+    if !kinds.iter().any(|kinds| kinds.as_array().into_iter().flatten().any(|kind| kind == "cdylib")) {
+        return Other("no crate-type = [\"cdylib\"] under [lib]".to_owned());
+    }
+    let used = dependencies_of_crate(manifest);
+    let uses = |name: &str| used.iter().any(|used| used == name);
+    match OTHER_CRATES.iter().find(|(name, _)| uses(name)) {
+        Some((name, what)) if !uses("sandbus-sdk") => Other(format!("{what}: it depends on {name}")),
+        _ => Plugin,
+    }
+}
+
+/// The names of the crates that one depends on, for any platform.
+fn dependencies_of_crate(manifest: &Value) -> Vec<String> {
+    let platforms = manifest["target"].as_object().into_iter().flat_map(|all| all.values());
+    let tables = std::iter::once(manifest).chain(platforms).filter_map(|part| part["dependencies"].as_object());
+    let name = |(name, how): (&String, &Value)| how["package"].as_str().unwrap_or(name).to_owned();
+    tables.flatten().map(name).collect()
+}
+
+fn on_script(manifest: &Value, directory: &Path, is_named: bool) -> Verdict {
+    const SDK: &str = "@sandbus/sdk";
+    /// Where the module is if nothing is said.
+    const MAIN: &str = "src/plugin.js";
+    if manifest["name"].as_str().is_some_and(|name| name.contains("{{")) {
+        return Other("a template".to_owned());
+    }
+    if manifest["sandbus"] == false {
+        return Other("`sandbus` is false".to_owned());
+    }
+    let says_so = manifest["sandbus"].is_object() || manifest["sandbus"] == true;
+    let is_root = !manifest["workspaces"].is_null() || directory.join("pnpm-workspace.yaml").is_file();
+    let main = manifest["main"].as_str();
+    let source = fs::read_to_string(directory.join(main.unwrap_or(MAIN))).ok();
+    let verdict = match &source {
+        _ if says_so => Plugin,
+        _ if is_root && main.is_none() => Other("the root of a workspace".to_owned()),
+        None => Other(format!("`main` names no file that is there: {}", main.unwrap_or(MAIN))),
+        Some(_) if is_named && !is_root => Plugin,
+        Some(source) if !uses_package(manifest, SDK) && !source.contains(SDK) => {
+            Other(format!("it does not use {SDK}"))
+        }
+        Some(source) if !has_default_export(source) => {
+            Other(format!("a library: {} has no default export, which is the plugin", main.unwrap_or(MAIN)))
+        }
+        Some(_) => Plugin,
+    };
+    match verdict {
+        Plugin if manifest["name"].as_str().is_none() => Broken("it has no name".to_owned()),
+        verdict => verdict,
+    }
+}
+
+fn uses_package(manifest: &Value, package: &str) -> bool {
+    ["dependencies", "devDependencies"].iter().any(|table| !manifest[*table][package].is_null())
+}
+
+/// Whether a module has a default export, in any of the ways in which it can be written.
+fn has_default_export(source: &str) -> bool {
+    let words: Vec<_> = source.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let after = |first: &str| words.windows(2).any(|pair| pair == [first, "default"]);
+    after("export") || after("as")
+}
+
+fn on_python(manifest: &Value, directory: &Path, is_named: bool) -> Verdict {
+    let (project, tool) = (&manifest["project"], &manifest["tool"]);
+    if project["name"].as_str().is_some_and(|name| name.contains("{{")) {
+        return Other("a template".to_owned());
+    }
+    if tool["sandbus"] == false {
+        return Other("tool.sandbus is false".to_owned());
+    }
+    let says_so = tool["sandbus"].is_object();
+    let Some(name) = project["name"].as_str() else {
+        return if says_so { Broken("it has no name".to_owned()) } else { Other("it has no [project]".to_owned()) };
+    };
+    let module = tool["sandbus"]["module"].as_str().map_or_else(|| name.replace('-', "_"), str::to_owned);
+    let path = directory.join("src").join(module.replace('.', "/"));
+    let dependencies = project["dependencies"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let uses = dependencies.into_iter().any(|dependency| requirement(dependency) == "sandbus");
+    match module_source(&path) {
+        _ if says_so => Plugin,
+        None => Other(format!("there is no src/{module}.py")),
+        Some(source) if is_named || uses || source.contains("sandbus") => Plugin,
+        Some(_) => Other(format!("src/{module}.py does not use sandbus")),
+    }
+}
+
+/// The name in a requirement of PEP 508, such as `sandbus>=1`.
+fn requirement(text: &str) -> &str {
+    text.split(|letter: char| !letter.is_alphanumeric() && !"-_.".contains(letter)).next().unwrap_or_default()
+}
+
+/// The source of a module, or of a package that has a file for itself.
+fn module_source(path: &Path) -> Option<String> {
+    if let Ok(source) = fs::read_to_string(path.with_extension("py")) {
+        return Some(source);
+    }
+    let source = fs::read_to_string(path.join("__init__.py")).ok()?;
+    let entries = fs::read_dir(path).ok()?.flatten().map(|entry| entry.path());
+    let modules = entries.filter(|file| file.extension().is_some_and(|extension| extension == "py"));
+    Some(modules.filter_map(|file| fs::read_to_string(file).ok()).fold(source, |all, one| all + &one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_exports_are_found_as_they_are_written() {
+        for source in [
+            "export default plugin()",
+            "export\n  default p;",
+            "export { default } from \"./a.js\"",
+            "export { a, b as default };",
+            "export {default}from'./a.js'",
+        ] {
+            assert!(has_default_export(source), "{source}");
+        }
+        for source in ["export const a = 1;", "export { a as b };", "switch (a) { default: }", ""] {
+            assert!(!has_default_export(source), "{source}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Walks a directory tree and collects the manifests in it, closest to the root first.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::project::Language;
+use crate::run::at;
+use crate::{Error, Skipped};
+
+/// Names of directories that hold what tools install or build. A project named so could not be found.
+pub(crate) const FOREIGN: [&str; 8] =
+    ["node_modules", "bower_components", "target", "dist", "vendor", "venv", "site-packages", "__pycache__"];
+
+/// Files by which a tool marks a directory that it owns: cargo and others a cache (<https://bford.info/cachedir>), and
+/// Python an environment (PEP 405).
+const MARKERS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
+
+/// How many directories are looked into. A tree with more is rarely meant.
+const MOST_DIRECTORIES: usize = 20_000;
+
+/// What a walk has found.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    /// The manifests, by their languages.
+    pub(super) manifests: Vec<(Language, PathBuf)>,
+    /// The directories that were looked into, closest to the root first.
+    pub(super) looked: Vec<PathBuf>,
+    /// The directories that were not, and why.
+    pub(super) skipped: Vec<Skipped>,
+}
+
+impl Walk {
+    /// Walks the tree below a directory, whose path is canonical.
+    ///
+    /// # Errors
+    /// If the directory itself cannot be read.
+    pub(super) fn through(root: &Path) -> Result<Self, Error> {
+        Self::bounded(root, MOST_DIRECTORIES)
+    }
+
+    fn bounded(root: &Path, most: usize) -> Result<Self, Error> {
+        fs::read_dir(root).map_err(at(root))?;
+        let mut walk = Self::default();
+        let mut seen = BTreeSet::from([root.to_owned()]);
+        let mut queue = VecDeque::from([root.to_owned()]);
+        while let Some(directory) = queue.pop_front() {
+            if walk.looked.len() == most {
+                let reason = format!("more than {most} directories; give the path of one with projects");
+                walk.skipped.push(Skipped { path: directory, reason });
+                break;
+            }
+            for below in walk.look_into(&directory) {
+                if seen.insert(below.clone()) {
+                    queue.push_back(below);
+                }
+            }
+            walk.looked.push(directory);
+        }
+        Ok(walk)
+    }
+
+    /// Takes note of a directory's manifests. Returns the directories in it that are to be looked into.
+    fn look_into(&mut self, directory: &Path) -> Vec<PathBuf> {
+        self.manifests.extend(manifests_in(directory));
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries.flatten(),
+            Err(error) => {
+                self.skip(directory, &format!("it cannot be read: {error}"));
+                return Vec::new();
+            }
+        };
+        let mut below: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        below.sort();
+        below.into_iter().filter_map(|path| self.enter(path)).collect()
+    }
+
+    /// The canonical path of a directory that is to be looked into.
+    fn enter(&mut self, path: PathBuf) -> Option<PathBuf> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            // Most of them are tools', and hold nothing that anybody would look for.
+            if holds_manifest(&path) {
+                self.skip(&path, "hidden");
+            }
+            return None;
+        }
+        if FOREIGN.contains(&&*name) || MARKERS.iter().any(|marker| path.join(marker).is_file()) {
+            self.skip(&path, "installed or built by tools");
+            return None;
+        }
+        if !path.is_symlink() {
+            return Some(path);
+        }
+        // A link may lead to a project elsewhere. One to a directory of anything else could lead to a whole disk.
+        let target = path.canonicalize().ok()?;
+        if manifests_in(&target).is_empty() {
+            self.skip(&path, "a link to a directory without a manifest");
+            return None;
+        }
+        Some(target)
+    }
+
+    fn skip(&mut self, path: &Path, reason: &str) {
+        self.skipped.push(Skipped { path: path.to_owned(), reason: reason.to_owned() });
+    }
+}
+
+/// Whether there is a manifest in a directory, or in one that it holds.
+fn holds_manifest(directory: &Path) -> bool {
+    let below = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    std::iter::once(directory.to_owned()).chain(below).any(|directory| !manifests_in(&directory).is_empty())
+}
+
+/// The manifests of a directory.
+pub(super) fn manifests_in(directory: &Path) -> Vec<(Language, PathBuf)> {
+    let all = Language::ALL.into_iter().map(|language| (language, directory.join(language.manifest())));
+    all.filter(|(_, path)| path.is_file()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::write_file;
+
+    #[test]
+    fn a_tree_without_end_is_left_after_so_many_directories() {
+        let root = tempfile::tempdir().unwrap();
+        for number in 0..10 {
+            fs::create_dir_all(root.path().join(format!("{number}/deeper"))).unwrap();
+        }
+        let walk = Walk::bounded(root.path(), 5).unwrap();
+        assert_eq!(walk.looked.len(), 5);
+        assert!(walk.skipped[0].reason.contains("more than 5 directories"), "{:?}", walk.skipped);
+    }
+
+    #[test]
+    fn links_that_lead_upwards_or_nowhere_end_the_walk() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        write_file(&root.join("package.json"), "{}").unwrap();
+        fs::create_dir(root.join("a")).unwrap();
+        std::os::unix::fs::symlink(&root, root.join("a/up")).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", root.join("a/nowhere")).unwrap();
+        std::os::unix::fs::symlink("/", root.join("a/disk")).unwrap();
+        let walk = Walk::through(&root).unwrap();
+        assert_eq!(walk.manifests.len(), 1);
+        assert_eq!(walk.skipped.len(), 1, "{:?}", walk.skipped);
+        assert!(walk.skipped[0].path.ends_with("a/disk"));
+    }
+}

@@ -1,0 +1,53 @@
+//! Telling an error with its causes.
+
+use std::error::Error;
+
+/// An error with its causes, each told once. Many errors have their cause's text in their own, or are a context that the
+/// cause begins with.
+#[must_use]
+pub fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let chain = std::iter::successors(Some(error), |error| (*error).source());
+    for cause in chain.map(ToString::to_string) {
+        if parts.iter().any(|told| told.contains(&cause)) {
+            continue;
+        }
+        if parts.last().is_some_and(|told| cause.starts_with(&**told)) {
+            parts.pop();
+        }
+        parts.push(cause);
+    }
+    parts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        #[source]
+        cause: Option<Box<Layer>>,
+    }
+
+    fn told(layers: &[&'static str]) -> String {
+        let error = layers.iter().rev().fold(None, |cause, text| Some(Box::new(Layer { text, cause })));
+        causes(&*error.unwrap())
+    }
+
+    #[test]
+    fn each_cause_is_told_once() {
+        for (layers, expected) in [
+            (&["a"][..], "a"),
+            (&["cannot start", "no disk"], "cannot start: no disk"),
+            (&["refused: no routes", "no routes"], "refused: no routes"),
+            (&["/typo", "/typo: no such file"], "/typo: no such file"),
+            (&["same", "same", "same"], "same"),
+            (&["outer", "a: b", "b", "c"], "outer: a: b: c"),
+        ] {
+            assert_eq!(told(layers), expected);
+        }
+    }
+}
