@@ -31,6 +31,18 @@ fn a_registration_flows_from_one_plugin_to_the_other() {
 }
 
 #[test]
+fn usual_crates_have_fresh_random_numbers_in_each_invocation() {
+    let played = of("crates").event("crates.wanted", json!(1)).event("crates.wanted", json!(2)).run().unwrap();
+    assert_eq!(played.outcomes(), ["ack", "ack"], "{:?}", played.all.attempts);
+    let random = |event: &Value| event["data"]["random"].as_object().unwrap().clone();
+    let (first, second) = (random(&played.published()[0]), random(&played.published()[1]));
+    assert_eq!(first.len(), 6);
+    for (source, value) in &first {
+        assert_ne!(value, &second[source], "{source}");
+    }
+}
+
+#[test]
 fn retries_come_when_they_are_due_and_not_before() {
     let early = of("flaky").event("flaky.job", json!(null)).run().unwrap();
     assert_eq!(early.outcomes(), ["retry"], "time stands still");

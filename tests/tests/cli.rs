@@ -90,6 +90,65 @@ fn failures_say_what_to_do() {
     assert!(nobody.contains("sandbus serve") && nobody.contains("--admin"), "{nobody}");
 }
 
+/// Each mistyped path is an error that names it, once, and nothing is made of it.
+#[test]
+fn a_path_that_does_not_exist_is_refused_and_not_made() {
+    let home = tempfile::tempdir().unwrap();
+    let component = sandbus_tests::guest_path("echo");
+    let component = component.to_str().unwrap();
+    for arguments in [
+        &["serve", "--plugins", "typo"][..],
+        &["dev", "typo"],
+        &["test", "typo"],
+        &["test", "typo.wasm"],
+        &["test", component, "--scenarios", "typo"],
+        &["build", "typo"],
+        &["inspect", "typo"],
+        &["canary", "typo"],
+        &["new", "orders", "--directory", "typo"],
+    ] {
+        let output = Command::new(binary()).args(arguments).current_dir(home.path()).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = error.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        assert!(line.contains("typo"), "{arguments:?}: {error}");
+        let words = line.trim_start_matches("error: ").split(": ").collect::<Vec<_>>();
+        assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "{arguments:?}: {error}");
+        assert!(!home.path().join("typo").exists(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_component_that_waits_for_its_sidecar_is_shown_with_what_it_wants() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("service.wasm");
+    std::fs::copy(sandbus_tests::guest_path("service"), &file).unwrap();
+    let inspect = || Command::new(binary()).arg("inspect").arg(&file).output().unwrap();
+    let output = inspect();
+    assert!(output.status.success() && text(&output).contains("needs routes in a sidecar"), "{output:?}");
+    std::fs::write(home.path().join("service.toml"), "[limits]\ntimeout = \"1s\"\n").unwrap();
+    let output = inspect();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output).matches("needs routes in a sidecar").count(), 1, "{output:?}");
+}
+
+#[test]
+fn a_name_that_would_not_build_is_refused_before_anything_is_made() {
+    let home = tempfile::tempdir().unwrap();
+    for (name, lang) in
+        [("serde", "rust"), ("sandbus-sdk", "rust"), ("match", "rust"), ("email", "python"), ("vendor", "js")]
+    {
+        let output =
+            Command::new(binary()).args(["new", name, "--lang", lang]).current_dir(home.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(
+            text(&output).contains(&format!("`{name}`")) && text(&output).contains("choose another name"),
+            "{output:?}"
+        );
+        assert!(!home.path().join(name).exists());
+    }
+}
+
 #[test]
 fn an_operator_pauses_and_replays_a_subscription() {
     let host = Setup::new().plugin("ledger").start();

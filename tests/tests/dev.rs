@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
+use std::process::Command;
 
-use sandbus_tests::{Host, Setup, eventually, put};
+use sandbus_tests::{Host, Setup, binary, eventually, put};
 use serde_json::json;
 
 const HANDLER: &str = r#"
@@ -99,4 +100,51 @@ fn a_saved_change_is_built_and_swapped_in() {
         assert!(attempt.contains("trap: panicked at") && attempt.contains("no Bob"), "{attempt}");
         (attempt.contains("src/lib.rs:12")).then_some(())
     });
+}
+
+const ORDERS: &str = r#"
+import { config, log, plugin } from "@sandbus/sdk";
+
+export default plugin({ config: { currency: "EUR" } })
+  .on("order.placed", (order) => log.info(`order ${order.id} in ${config.get("currency")}`));
+"#;
+
+/// Begins a project as a user does.
+fn begin(directory: &Path, arguments: &[&str]) {
+    let output = Command::new(binary()).arg("new").args(arguments).current_dir(directory).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn projects_of_all_kinds_are_found_below_a_directory_and_later_ones_as_they_come() {
+    let setup = Setup::new();
+    let shop = setup.path().join("shop");
+    std::fs::create_dir(&shop).unwrap();
+    // Roots of workspaces, which hide nothing.
+    put(&shop.join("package.json"), br#"{ "private": true, "workspaces": ["apps/*"] }"#);
+    put(&shop.join("Cargo.toml"), b"[workspace]\nmembers = []\nexclude = [\"apps\"]\n");
+    std::fs::create_dir(shop.join("apps")).unwrap();
+    begin(&shop.join("apps"), &["greeter", "--on", "user.registered"]);
+    begin(&shop.join("apps"), &["orders", "--lang", "js", "--on", "order.placed"]);
+    std::fs::write(shop.join("apps/orders/src/plugin.js"), ORDERS).unwrap();
+    put(&shop.join("apps/orders/orders.toml"), b"[config]\ncurrency = \"SEK\"\n");
+    let host = setup.develop_project(Path::new("shop"));
+    assert!(host.plugin("greeter.wasm").is_some() && host.plugin("orders.wasm").is_some(), "{}", host.log());
+    assert!(host.log().contains("the root of a workspace"), "{}", host.log());
+
+    let order = |id: &str| assert_eq!(host.publish("order.placed", id, json!({ "id": id })).status, 202);
+    order("1");
+    let _ = host.wait_for_log(&["order 1 in SEK"]);
+    put(&shop.join("apps/orders/orders.toml"), b"[config]\ncurrency = \"NOK\"\n");
+    let mut count = 1;
+    eventually("the changed sidecar is in force", || {
+        count += 1;
+        order(&count.to_string());
+        host.log().contains("in NOK").then_some(())
+    });
+
+    begin(&shop.join("apps"), &["mailer", "--lang", "js", "--on", "mail.wanted"]);
+    eventually("the new project runs", || host.plugin("mailer.wasm"));
+    std::fs::remove_dir_all(shop.join("apps/mailer")).unwrap();
+    eventually("what is gone is taken out", || host.plugin("mailer.wasm").is_none().then_some(()));
 }

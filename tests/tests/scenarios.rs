@@ -42,6 +42,67 @@ fn a_script_is_built_and_its_scenarios_are_played() {
     assert!(output.status.success() && stdout(&output).contains("1 passed"), "{output:?}");
 }
 
+const RATES: &str = r#"
+import { config, plugin, state } from "@sandbus/sdk";
+
+export default plugin({ config: { base: "EUR" } }).on("rates.wanted", () => state.set("base", config.get("base")));
+"#;
+
+const RATES_SCENARIO: &str = r#"
+[[scenario]]
+name = "the sidecar counts"
+[[scenario.step]]
+event = "rates.wanted"
+then.state = { base = "SEK" }
+
+[[scenario]]
+name = "and what a scenario says counts more"
+given.config = { base = "NOK" }
+[[scenario.step]]
+event = "rates.wanted"
+then.state = { base = "NOK" }
+"#;
+
+/// As `sandbus new` writes them, scenarios do not name their plugin: they lie below its project.
+#[test]
+fn several_projects_are_built_and_tested_as_they_were_begun() {
+    let setup = Setup::new();
+    let home = setup.path();
+    let sandbus = |arguments: &[&str]| Command::new(binary()).args(arguments).current_dir(home).output().unwrap();
+    for name in ["orders", "rates"] {
+        assert!(sandbus(&["new", name, "--lang", "js", "--on", "x.y"]).status.success());
+    }
+    let rates = home.join("rates");
+    std::fs::write(rates.join("src/plugin.js"), RATES).unwrap();
+    std::fs::write(rates.join("tests/scenarios.toml"), RATES_SCENARIO).unwrap();
+    put(&rates.join("rates.toml"), b"[config]\nbase = \"SEK\"\n");
+    let output = sandbus(&["test", "."]);
+    assert!(output.status.success() && stdout(&output).contains("3 passed, 0 failed"), "{output:?}");
+    let output = sandbus(&["test", ".", "--scenarios", "rates/tests"]);
+    assert!(output.status.success() && stdout(&output).contains("2 passed, 0 failed"), "{output:?}");
+    std::fs::create_dir(home.join("apart")).unwrap();
+    put(&home.join("apart/scenarios.toml"), RATES_SCENARIO.as_bytes());
+    let output = sandbus(&["test", ".", "--scenarios", "apart"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("begin it with plugin ="), "{output:?}");
+
+    let output = sandbus(&["build", "."]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(home.join("orders/dist/orders.wasm").is_file() && rates.join("dist/rates.wasm").is_file());
+    assert_eq!(std::fs::read_to_string(rates.join("dist/rates.toml")).unwrap(), "[config]\nbase = \"SEK\"\n");
+
+    // An operator's sidecar stays, and one that does not build keeps back no other.
+    std::fs::create_dir(home.join("deploy")).unwrap();
+    put(&home.join("deploy/rates.toml"), b"[config]\nbase = \"DKK\"\n");
+    std::fs::write(home.join("orders/src/plugin.js"), "export default (").unwrap();
+    let output = sandbus(&["build", ".", "--out", "deploy", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.contains("1 of 2 projects failed: orders") && errors.contains("differs from"), "{errors}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer[0]["descriptor"]["name"], "rates", "{answer}");
+    assert_eq!(std::fs::read_to_string(home.join("deploy/rates.toml")).unwrap(), "[config]\nbase = \"DKK\"\n");
+}
+
 #[test]
 fn the_readme_s_scenario_is_true() {
     let readme = include_str!("../../README.md");

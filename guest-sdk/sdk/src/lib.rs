@@ -49,6 +49,8 @@ pub mod bindings;
 pub mod client;
 mod clock;
 pub mod config;
+#[cfg(all(target_family = "wasm", target_os = "unknown", getrandom_backend = "custom"))]
+mod entropy;
 mod event;
 mod failure;
 #[cfg(all(feature = "heap", target_arch = "wasm32", not(target_feature = "atomics")))]

@@ -123,6 +123,9 @@ fn artifacts(line: &Value) -> Vec<Artifact> {
         .collect()
 }
 
+/// The SDK has random numbers for getrandom, which asks for them where it is told so.
+const ENTROPY: &str = "--cfg getrandom_backend=\"custom\"";
+
 impl Toolchain {
     /// A cargo that compiles guests. What an outer cargo or rustup left in the environment would lead
     /// it to another compiler, so that is taken out.
@@ -131,6 +134,9 @@ impl Toolchain {
         for name in ["CARGO", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {
             command.env_remove(name);
         }
+        let name = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
+        let flags = std::env::var(name).unwrap_or_default();
+        command.env(name, format!("{flags} {ENTROPY}").trim());
         if let Kind::Unpacked { usr, linker } = &self.kind {
             command.env("RUSTC", usr.join("bin/rustc"));
             command.env("LD_LIBRARY_PATH", usr.join("lib").join(HOST_LIBRARIES));

@@ -102,6 +102,7 @@ fn place(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow::
         )),
         Placed::Kept | Placed::Removed | Placed::Present | Placed::Nothing => {}
     }
+    output::hints(project, artifact);
     artifact.place(&folder)?;
     Inspection::of(&folder.join(artifact.file_name()))
 }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use sandbus_toolchain::causes;
+use sandbus_toolchain::{Artifact, Project, causes};
 use serde_json::Value;
 
 /// How a command prints.
@@ -39,6 +39,13 @@ fn line(text: &str) {
 /// Prints what a compiler said, as it renders it.
 pub(crate) fn compiler_message(rendered: &str) {
     eprintln!("{}", rendered.trim_end());
+}
+
+/// Prints what a project's author should know of a component that was built of it.
+pub(crate) fn hints(project: &Project, artifact: &Artifact) {
+    for hint in sandbus_toolchain::hints(project, artifact).unwrap_or_default() {
+        eprintln!("warning: {}: {hint}", project.name);
+    }
 }
 
 /// Prints what is going on, beside the answer that programs read.

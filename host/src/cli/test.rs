@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Goal, Project, Unit};
+use sandbus_toolchain::{Artifact, Goal, Project, Unit};
 use serde_json::{Value, json};
 
 use super::output::{self, Output};
@@ -172,7 +172,7 @@ fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
         failed.extend(unit.failed(&report).map(|project| project.name.clone()));
         for artifact in &report.artifacts {
             let project = unit.projects.iter().find(|project| project.name == artifact.name);
-            candidates.extend(project.map(|project| candidate(project, artifact.path.clone())));
+            candidates.extend(project.map(|project| candidate(project, artifact)));
         }
     }
     match (failed.is_empty(), found.broken.is_empty()) {
@@ -182,9 +182,16 @@ fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     }
 }
 
-fn candidate(project: &Project, wasm: PathBuf) -> Candidate {
+fn candidate(project: &Project, artifact: &Artifact) -> Candidate {
+    output::hints(project, artifact);
     let (sidecar, scenarios) = (project.sidecar(), project.directory.join("tests"));
-    Candidate { name: project.stem(), wasm, sidecar, scenarios, directory: Some(project.directory.clone()) }
+    Candidate {
+        name: project.stem(),
+        wasm: artifact.path.clone(),
+        sidecar,
+        scenarios,
+        directory: Some(project.directory.clone()),
+    }
 }
 
 /// Files of other tools that are found among tests.

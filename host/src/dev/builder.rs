@@ -193,7 +193,11 @@ impl Builder {
         for artifact in &report.artifacts {
             let is_mended = self.failed.remove(&artifact.name);
             match artifact.place(&self.folder.path) {
-                Ok(true) => tracing::info!(plugin = artifact.name, took_ms, "built"),
+                Ok(true) => {
+                    tracing::info!(plugin = artifact.name, took_ms, "built");
+                    let project = unit.projects.iter().find(|project| project.name == artifact.name);
+                    project.iter().for_each(|project| output::hints(project, artifact));
+                }
                 Ok(false) if is_mended => tracing::info!(plugin = artifact.name, "builds again, to what runs"),
                 Ok(false) => {}
                 Err(error) => {

@@ -61,6 +61,11 @@ pub enum CompileError {
         "it is a core module that cannot be made into a component: {0:#}; build it with a Sandbus SDK, or as a component"
     )]
     NotComponent(anyhow::Error),
+    /// They are a module that only works in a browser.
+    #[error(
+        "it calls JavaScript through wasm-bindgen, which no host of components provides; `sandbus build` on its project names the crate that does so, and what to do"
+    )]
+    ForJavaScript,
     /// They do not compile.
     #[error("it does not compile, and may be truncated: {0:#}")]
     Invalid(wasmtime::Error),
@@ -195,7 +200,10 @@ pub(crate) fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, C
             let encoder = wit_component::ComponentEncoder::default().validate(true);
             let encoded = encoder.module(bytes).and_then(|encoder| encoder.adapter(WASI_0_1, WASI_0_1_ADAPTER));
             let encoded = encoded.and_then(|mut encoder| encoder.encode());
-            encoded.map(Into::into).map_err(CompileError::NotComponent)
+            encoded.map(Into::into).map_err(|error| match format!("{error:#}").contains("__wbindgen") {
+                true => CompileError::ForJavaScript,
+                false => CompileError::NotComponent(error),
+            })
         }
         Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(bytes.into()),
         _ => Err(CompileError::NotWasm),
@@ -207,6 +215,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_module_for_a_browser_is_told_apart() {
+        let module = |import: &str| wat::parse_str(format!("(module (import {import} (func)))")).unwrap();
+        let bindgen = as_component(&module("\"__wbindgen_placeholder__\" \"__wbindgen_throw\"")).unwrap_err();
+        assert!(matches!(bindgen, CompileError::ForJavaScript), "{bindgen}");
+        let other = as_component(&module("\"env\" \"paint\"")).unwrap_err();
+        assert!(matches!(other, CompileError::NotComponent(_)), "{other}");
+    }
 
     #[test]
     fn code_that_was_used_longest_ago_goes_first() {
