@@ -72,10 +72,13 @@ pub(super) fn watch(
         drop(watcher.watch(directory, RecursiveMode::NonRecursive));
     }
     for Sources { directory, .. } in &sources {
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
-        let below = directory.join("src");
-        if below.is_dir() {
-            watcher.watch(&below, RecursiveMode::Recursive)?;
+        let below = Some(directory.join("src")).filter(|below| below.is_dir());
+        let watched = watcher.watch(directory, RecursiveMode::NonRecursive);
+        let watched =
+            watched.and_then(|()| below.map_or(Ok(()), |below| watcher.watch(&below, RecursiveMode::Recursive)));
+        // The others are watched nevertheless.
+        if let Err(error) = watched {
+            tracing::error!(%error, "changes in {} are not seen; restart `sandbus dev` after one", directory.display());
         }
     }
     Ok(watcher)

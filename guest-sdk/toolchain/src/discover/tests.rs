@@ -190,7 +190,7 @@ const CASES: &[Case] = &[
         ],
         at: "root",
         found: &["root/a"],
-        skipped: &[("root", "a workspace"), ("b", "outside of")],
+        skipped: &[("b", "outside of"), ("root", "a workspace")],
         ..BASE
     },
     Case {
