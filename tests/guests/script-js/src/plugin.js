@@ -68,7 +68,7 @@ export default plugin({ publishes: [">"], subscribes: [">"] })
   })
   .on("probe.schema", { schema: { type: "object", properties: { order_id: { type: "integer" } } } }, () => {})
   .route("GET /js/chance", () => {
-    const chance = [Math.random(), random(), Math.random()];
+    const chance = [Math.random(), random(), Math.random(), crypto.randomUUID()];
     const clock = { elapsed: performance.now(), since: Date.now() - loaded.date, zone: new Date().getTimezoneOffset() };
     return { json: { chance, clock, loaded: loaded.chance } };
   })

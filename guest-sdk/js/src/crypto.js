@@ -1,0 +1,35 @@
+// What packages take random numbers from, and QuickJS has not: the part of the Web Cryptography API that needs no keys.
+
+import { host, isThere } from "./host.js";
+
+/** As much as one call may ask for (Web Cryptography, section 10.1.1). */
+const QUOTA = 65_536;
+
+const INTEGERS = [
+  ...[Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array],
+  ...[BigInt64Array, BigUint64Array],
+];
+
+export const crypto = Object.freeze({
+  getRandomValues(array) {
+    if (!INTEGERS.some((type) => array instanceof type))
+      throw new TypeError("getRandomValues takes an array of integers, such as a Uint8Array");
+    if (array.byteLength > QUOTA) throw new RangeError(`getRandomValues gives at most ${QUOTA} bytes at a time`);
+    new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(drawn(array.byteLength));
+    return array;
+  },
+
+  /** A UUID of version 4 (RFC 9562, section 5.4). */
+  randomUUID() {
+    const bytes = Uint8Array.from(drawn(16));
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  },
+});
+
+function drawn(count) {
+  if (isThere()) return host().randomBytes(count);
+  throw new Error("a module cannot draw what nobody can foretell: it would be part of the component; draw in a handler");
+}
