@@ -546,7 +546,7 @@ fn share_code(directory: &Path) {
 /// The host's binary, as the workspace builds it.
 #[must_use]
 pub fn binary() -> PathBuf {
-    target().join("sandbus")
+    std::env::var_os("SANDBUS_TEST_BINARY").map_or_else(|| target().join("sandbus"), PathBuf::from)
 }
 
 /// The directory of the profile that this program was built with: programs lie in it, tests in its `deps`.

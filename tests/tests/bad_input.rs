@@ -236,6 +236,7 @@ fn a_data_directory_from_a_newer_version() {
     std::fs::write(setup.path().join("data/bus.db"), bytes).unwrap();
     let said = setup.start_refused();
     assert!(said.contains("version 99") && said.contains("newer Sandbus"), "{said}");
+    assert!(!said.contains("new data directory"), "{said}");
 }
 
 #[test]

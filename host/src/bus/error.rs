@@ -13,18 +13,56 @@ pub enum StoreError {
     #[error("the store's file failed: {0}")]
     File(#[from] std::io::Error),
     /// The data was written by a newer Sandbus.
-    #[error("the data is of version {found}, and this Sandbus knows versions up to {known}; run a newer Sandbus on it")]
+    #[error(
+        "the data is of version {found}, written by {}; this is Sandbus {own}, which knows versions up to {known}; run {}{}",
+        writer.as_ref().map_or("a newer Sandbus".to_owned(), |writer| format!("Sandbus {writer}")),
+        writer.as_ref().map_or("the newer Sandbus on it".to_owned(), |writer| format!("Sandbus {writer} or a newer Sandbus on it")),
+        backup.as_ref().map_or(String::new(), |path| format!(", or copy {} over it to go back to the data as it was before", path.display()))
+    )]
     Newer {
         /// The version of the data.
         found: i64,
         /// The newest version that is known.
         known: i64,
+        /// The version of this program.
+        own: &'static str,
+        /// The version of the Sandbus that wrote the data, if the data says so.
+        writer: Option<String>,
+        /// The latest backup that this program can read.
+        backup: Option<PathBuf>,
     },
-    /// The data was written by an older Sandbus, before the first release.
-    #[error("the data is of version {found}, which this Sandbus no longer reads; begin with a new data directory")]
+    /// The data was written before the first release.
+    #[error(
+        "the data is of version {found}, from a build before the first release; Sandbus {own} brings data up to date from version {first} on; nothing has been changed: export its events with the build that wrote it (`sandbus events export`) and publish them here"
+    )]
     Older {
         /// The version of the data.
         found: i64,
+        /// The oldest version that is read.
+        first: i64,
+        /// The version of this program.
+        own: &'static str,
+    },
+    /// An older store must be backed up before it is brought up to date, and could not be.
+    #[error(
+        "the data cannot be backed up to {} before it is brought up to date: {error}; nothing has been changed",
+        path.display()
+    )]
+    Backup {
+        /// The backup's file.
+        path: PathBuf,
+        /// What failed.
+        error: Box<StoreError>,
+    },
+    /// There is not enough room for the backup.
+    #[error(
+        "the disk of the data directory has {free} bytes free, and to back the data up and bring it up to date takes {needed}; nothing has been changed; make room and start again"
+    )]
+    NoSpaceForBackup {
+        /// How many bytes are needed.
+        needed: u64,
+        /// How many bytes there are.
+        free: u64,
     },
     /// The linked SQLite is too old to be trusted.
     #[error("SQLite {0} can lose commits; build with 3.51.3 or newer")]

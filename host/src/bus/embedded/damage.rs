@@ -6,11 +6,11 @@
 //!
 //! The layouts are those of "WAL-mode File Format" in SQLite's documentation.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::schema;
 use crate::bus::StoreError;
 
 const LOG_HEADER: usize = 32;
@@ -141,13 +141,14 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(word.unwrap_or_default())
 }
 
-/// Looks at everything in an open store: its structure, its indexes, and the checksum of every row.
-pub(super) fn check_store(connection: &Connection) -> Result<(), StoreError> {
+/// Looks at everything in an open store: its structure, its indexes, and the checksum of every row. Takes the tables,
+/// each with what its checksums cover.
+pub(super) fn check_store(connection: &Connection, summed: &BTreeMap<&str, &str>) -> Result<(), StoreError> {
     let finding: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if finding != "ok" {
         return Err(StoreError::Damaged(finding));
     }
-    for (table, columns) in schema::SUMMED {
+    for (table, columns) in summed {
         let sql = format!("SELECT count(*) FROM {table} WHERE sum IS NOT checksum({columns})");
         let wrong: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
         if wrong > 0 {
@@ -159,12 +160,14 @@ pub(super) fn check_store(connection: &Connection) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::schema;
     use super::*;
+    use crate::clock::Timestamp;
 
     /// A log of several transactions, as a process leaves it that is killed, and its index.
     fn killed(directory: &Path) -> (PathBuf, Vec<u8>, Vec<u8>) {
         let path = directory.join("bus.db");
-        let connection = schema::open(&path).unwrap();
+        let connection = schema::open(&path, Timestamp(0)).unwrap();
         for number in 0..20_i64 {
             connection.execute("INSERT INTO types VALUES (?1, ?1, checksum(?1, ?1))", [number]).unwrap();
         }
@@ -214,10 +217,10 @@ mod tests {
     #[test]
     fn a_wrong_row_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let connection = schema::open(&directory.path().join("bus.db")).unwrap();
-        assert!(check_store(&connection).is_ok());
+        let connection = schema::open(&directory.path().join("bus.db"), Timestamp(0)).unwrap();
+        assert!(check_store(&connection, &schema::summed()).is_ok());
         connection.execute("UPDATE log SET head = 7", []).unwrap();
-        let error = check_store(&connection).unwrap_err();
+        let error = check_store(&connection, &schema::summed()).unwrap_err();
         assert!(error.is_damage() && error.to_string().contains("`log`"), "{error}");
     }
 }

@@ -188,10 +188,10 @@ impl Embedded {
 
     fn open_store(path: &Path, lock: File, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
         damage::check_log(path)?;
-        let connection = schema::open(path)?;
+        let connection = schema::open(path, clock.now())?;
         let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= CHECK_FIRST_BYTES);
         if is_small {
-            damage::check_store(&connection)?;
+            damage::check_store(&connection, &schema::summed())?;
         }
         let types = rows::types(&connection)?.into_iter().map(|(number, name)| (name, number)).collect();
         let types = Types { numbers: types };
@@ -319,9 +319,11 @@ fn start_writer(writer: Writer, waiting: queue::Waiting, shared: Arc<Shared>) ->
 /// Checks a large store beside its work, and ends it if anything is wrong.
 fn check_beside(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
-    tokio::task::spawn_blocking(move || match shared.readers.read(damage::check_store) {
-        Ok(()) => tracing::debug!("the store is whole"),
-        Err(error) => shared.fail(error.to_string()),
+    tokio::task::spawn_blocking(move || {
+        match shared.readers.read(|connection| damage::check_store(connection, &schema::summed())) {
+            Ok(()) => tracing::debug!("the store is whole"),
+            Err(error) => shared.fail(error.to_string()),
+        }
     });
 }
 

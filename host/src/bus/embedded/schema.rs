@@ -1,5 +1,12 @@
 //! The tables of the embedded store, and the settings that make a commit durable.
+//!
+//! The tables below are those of the first release, and stay as they are: every later change is a step in
+//! [`migrations`].
 
+mod backup;
+mod migrations;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,15 +15,14 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::bus::StoreError;
-
-/// The version of the tables below, kept in the file's `user_version`.
-const VERSION: i64 = 2;
+use crate::clock::Timestamp;
+use migrations::MIGRATIONS;
 
 /// SQLite before 3.51.3 could lose commits when it reset the write-ahead log.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// Every row has a checksum of its other columns, in their order (`sum`), but for what is said otherwise.
-const TABLES: &str = "
+const FIRST_TABLES: &str = "
 -- Names of event types, so that events carry a number.
 CREATE TABLE types (
     id   INTEGER PRIMARY KEY,
@@ -171,36 +177,38 @@ pub(super) const DEAD_LETTER_SUMMED: &str =
 /// What the checksum of a delivery's row covers.
 pub(super) const PENDING_SUMMED: &str = "subscription, position, key, attempts, due, replayed, history";
 
-/// Each table, and what the checksums of its rows cover.
-pub(super) const SUMMED: [(&str, &str); 11] = [
+/// Each of the first tables, and what the checksums of its rows cover. Later versions are in [`migrations`].
+const FIRST_SUMMED: [(&str, &str); 11] = [
     ("types", "id, name"),
     ("events", "position, type, id, source, subject, time, datacontenttype, dataschema, extensions, data, stored_at"),
     ("log", "head, floor, bytes, newest"),
     ("scheduled", "due, id, source, event"),
     ("schedules", "plugin, name, schedule, next"),
-    ("subscriptions", SUBSCRIPTION_SUMMED),
+    (
+        "subscriptions",
+        "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate",
+    ),
     ("drained", "plugin"),
-    ("pending", PENDING_SUMMED),
-    ("dead_letters", DEAD_LETTER_SUMMED),
+    ("pending", "subscription, position, key, attempts, due, replayed, history"),
+    ("dead_letters", "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at"),
     ("state", "plugin, key, value, version, made"),
     ("runs", "number"),
 ];
 
-/// Opens the file for writing, and makes the tables if there are none.
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+/// Each table of the newest version, and what the checksums of its rows cover.
+pub(super) fn summed() -> BTreeMap<&'static str, &'static str> {
+    migrations::summed(MIGRATIONS, migrations::newest(MIGRATIONS))
+}
+
+/// Opens the file for writing. It gets its tables if it has none, and those of this version if they are older.
+pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(StoreError::OldSqlite(rusqlite::version()));
     }
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
     add_checksum(&connection)?;
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > VERSION {
-        return Err(StoreError::Newer { found: version, known: VERSION });
-    }
-    if version != 0 && version < VERSION {
-        return Err(StoreError::Older { found: version });
-    }
+    migrations::check(&connection, path, MIGRATIONS)?;
 
     let journal: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     // The log keeps the place that it has on the disk, since to give it up and to take it again costs syncs. The writer
@@ -216,12 +224,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::NotDurable { journal, synchronous });
     }
 
-    if version == 0 {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-        transaction.commit()?;
-    }
+    migrations::migrate(&mut connection, path, MIGRATIONS, now)?;
     connection.set_prepared_statement_cache_capacity(96);
     Ok(connection)
 }

@@ -117,7 +117,7 @@ async fn an_altered_event_ends_the_bus_and_is_not_delivered() {
 
 #[tokio::test]
 async fn data_of_another_version_is_refused() {
-    for (version, expected) in [(1, "begin with a new data directory"), (99, "run a newer Sandbus")] {
+    for (version, expected) in [(1, "nothing has been changed"), (99, "run the newer Sandbus")] {
         let directory = tempfile::tempdir().unwrap();
         let connection = rusqlite::Connection::open(directory.path().join("bus.db")).unwrap();
         connection.pragma_update(None, "user_version", version).unwrap();

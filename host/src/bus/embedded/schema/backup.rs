@@ -1,0 +1,117 @@
+//! Copies of the store as a whole, made before its tables change.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use crate::bus::StoreError;
+use crate::clock::Timestamp;
+
+/// What a change of the tables needs besides the copy and the write-ahead log.
+const SPARE_BYTES: u64 = 16 << 20;
+
+/// Copies a store into a file beside it, which is there whole after a crash, or not at all.
+pub(super) fn make(connection: &Connection, store: &Path, version: i64, now: Timestamp) -> Result<PathBuf, StoreError> {
+    let directory = directory_of(store);
+    let time = now.to_string().replace(['-', ':'], "");
+    let path = directory.join(format!("{}{time}.db", prefix(version)));
+    let failed = |error: StoreError| StoreError::Backup { path: path.clone(), error: Box::new(error) };
+    check_space(size_of(connection)?, free_bytes(directory).map_err(|error| failed(error.into()))?)?;
+    copy(connection, &path).map_err(failed)?;
+    Ok(path)
+}
+
+fn prefix(version: i64) -> String {
+    format!("backup-{version}-")
+}
+
+/// The latest backup beside a store of a version that is not above `newest`.
+pub(super) fn newest_of(store: &Path, newest: i64) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(directory_of(store)).ok()?;
+    let backups = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let (version, time) = path.file_name()?.to_str()?.strip_prefix("backup-")?.split_once('-')?;
+        let version: i64 = version.parse().ok()?;
+        (version <= newest && time.ends_with(".db")).then(|| (version, time.to_owned(), path.clone()))
+    });
+    backups.max().map(|(_, _, path)| path)
+}
+
+fn copy(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let partial = path.with_extension("partial");
+    match std::fs::remove_file(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let made = write(connection, &partial).and_then(|()| Ok(std::fs::rename(&partial, path)?));
+    if made.is_err() {
+        drop(std::fs::remove_file(&partial));
+    }
+    made?;
+    Ok(File::open(directory_of(path))?.sync_all()?)
+}
+
+/// `VACUUM INTO` reads one snapshot, and does not sync what it writes.
+fn write(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
+    Ok(File::open(path)?.sync_all()?)
+}
+
+/// The copy is as large as the store at most, and so is what the change writes.
+fn check_space(size: u64, free: u64) -> Result<(), StoreError> {
+    let needed = size.saturating_mul(2).saturating_add(SPARE_BYTES);
+    if free < needed { Err(StoreError::NoSpaceForBackup { needed, free }) } else { Ok(()) }
+}
+
+fn size_of(connection: &Connection) -> Result<u64, StoreError> {
+    let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    let bytes: i64 = connection.query_row(size, [], |row| row.get(0))?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(target_os = "linux")]
+fn free_bytes(directory: &Path) -> io::Result<u64> {
+    let space = rustix::fs::statvfs(directory)?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+/// Elsewhere a full disk shows when the copy is written.
+#[cfg(not(target_os = "linux"))]
+fn free_bytes(_: &Path) -> io::Result<u64> {
+    Ok(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_for_the_copy_and_the_change_is_refused() {
+        assert!(check_space(100 << 20, 216 << 20).is_ok());
+        let refused = check_space(100 << 20, (216 << 20) - 1).unwrap_err().to_string();
+        assert!(refused.contains("226492416") && refused.contains("nothing has been changed"), "{refused}");
+        assert!(check_space(u64::MAX, u64::MAX - 1).is_err());
+    }
+
+    #[test]
+    fn the_latest_backup_that_can_be_read_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = directory.path().join("bus.db");
+        assert_eq!(newest_of(&store, 3), None);
+        for name in
+            ["backup-2-20300101T.db", "backup-10-20300103T.db", "backup-3-20300101T.db", "backup-3-20300102T.db"]
+        {
+            std::fs::write(directory.path().join(name), "").unwrap();
+        }
+        std::fs::write(directory.path().join("backup-3-20300104T.partial"), "").unwrap();
+        assert_eq!(newest_of(&store, 3), Some(directory.path().join("backup-3-20300102T.db")));
+        assert_eq!(newest_of(&store, 12), Some(directory.path().join("backup-10-20300103T.db")));
+        assert_eq!(newest_of(&store, 1), None);
+    }
+}

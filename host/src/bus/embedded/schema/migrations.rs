@@ -1,0 +1,152 @@
+//! The versions of the tables, and the steps from each one to the next.
+//!
+//! A store of any version since the first release is brought up to date when it is opened. Steps are only ever added
+//! at the end: one that has been released never changes, since stores that took it exist. A new store takes all of
+//! them as well, so that both kinds have the same tables.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+
+use super::{FIRST_TABLES, backup};
+use crate::bus::StoreError;
+use crate::bus::embedded::damage;
+use crate::clock::Timestamp;
+
+/// The version of the first tables, kept in the file's `user_version`. Zero is a file without tables.
+const FIRST: i64 = 2;
+
+/// This program's own version.
+const OWN: &str = env!("CARGO_PKG_VERSION");
+
+/// A step from one version of the tables to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Migration {
+    /// What it brings, for the log.
+    pub(super) subject: &'static str,
+    /// The statements. Where they change what rows are summed over, they set the new sums with `checksum(..)`.
+    pub(super) sql: &'static str,
+    /// Tables that are new, or whose checksums cover other columns from now on, each with these columns.
+    pub(super) summed: &'static [(&'static str, &'static str)],
+}
+
+/// All steps in order: the first one leads from version [`FIRST`] to the next. Append new ones.
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        subject: "which Sandbus wrote the data",
+        sql: "
+-- Which Sandbus brought the tables to a version. An older one reads it from here to say so: it never changes.
+CREATE TABLE writers (
+    version INTEGER PRIMARY KEY,
+    sandbus TEXT NOT NULL,
+    sum     INTEGER NOT NULL
+) STRICT;",
+        summed: &[("writers", "version, sandbus")],
+    },
+    Migration {
+        subject: "sequences",
+        sql: "
+-- Numbers that plugins draw. Those before `next` are given away, or reserved by a process that may have ended.
+CREATE TABLE sequences (
+    plugin TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    next   INTEGER NOT NULL,
+    sum    INTEGER NOT NULL,
+    PRIMARY KEY (plugin, name)
+) STRICT, WITHOUT ROWID;",
+        summed: &[("sequences", "plugin, name, next")],
+    },
+];
+
+/// The version that a list of steps leads to.
+pub(super) fn newest(migrations: &[Migration]) -> i64 {
+    migrations.iter().fold(FIRST, |version, _| version + 1)
+}
+
+/// Each table of a version, and what the checksums of its rows cover.
+pub(super) fn summed(migrations: &[Migration], version: i64) -> BTreeMap<&'static str, &'static str> {
+    let steps = migrations.iter().zip(FIRST + 1..).take_while(|(_, leads_to)| *leads_to <= version);
+    let changes = steps.flat_map(|(migration, _)| migration.summed.iter().copied());
+    super::FIRST_SUMMED.into_iter().chain(changes).collect()
+}
+
+/// The version of a store's tables.
+pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// Refuses a store that this program has no steps for.
+pub(super) fn check(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<(), StoreError> {
+    let (found, known) = (version(connection)?, newest(migrations));
+    if found > known {
+        let writer = writer(connection, found);
+        let backup = backup::newest_of(path, known);
+        return Err(StoreError::Newer { found, known, own: OWN, writer, backup });
+    }
+    if found != 0 && found < FIRST {
+        return Err(StoreError::Older { found, first: FIRST, own: OWN });
+    }
+    Ok(())
+}
+
+/// The Sandbus that brought the tables to a version, if the store can say so.
+fn writer(connection: &Connection, version: i64) -> Option<String> {
+    let sandbus = "SELECT sandbus FROM writers WHERE version = ?1";
+    connection.query_row(sandbus, [version], |row| row.get(0)).optional().ok().flatten()
+}
+
+/// Brings a store to the newest version: a file without tables gets them, and an older store is backed up and then
+/// changed in one transaction. If that fails, or the process ends within it, the store is as it was.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: &[Migration],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (found, newest) = (version(connection)?, newest(migrations));
+    if found == newest {
+        return Ok(());
+    }
+    if found == 0 {
+        return create(connection, migrations);
+    }
+    // What is damaged is not copied into a backup that is trusted later.
+    damage::check_store(connection, &summed(migrations, found))?;
+    let backup = backup::make(connection, path, found, now)?;
+    tracing::info!(backup = %backup.display(), from = found, to = newest, "the data is backed up and brought up to date");
+    let changed = upgrade(connection, migrations, found);
+    changed.inspect_err(|_| {
+        // Nothing has changed, and so the next attempt makes its own.
+        drop(std::fs::remove_file(&backup));
+    })
+}
+
+fn create(connection: &mut Connection, migrations: &[Migration]) -> Result<(), StoreError> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(FIRST_TABLES)?;
+    for migration in migrations {
+        transaction.execute_batch(migration.sql)?;
+    }
+    note_version(&transaction, newest(migrations))?;
+    Ok(transaction.commit()?)
+}
+
+fn upgrade(connection: &mut Connection, migrations: &[Migration], found: i64) -> Result<(), StoreError> {
+    let transaction = connection.transaction()?;
+    for (migration, version) in migrations.iter().zip(FIRST + 1..).filter(|(_, version)| *version > found) {
+        tracing::info!(version, subject = migration.subject, "a step of the data's version");
+        transaction.execute_batch(migration.sql)?;
+    }
+    note_version(&transaction, newest(migrations))?;
+    Ok(transaction.commit()?)
+}
+
+fn note_version(transaction: &Transaction<'_>, version: i64) -> Result<(), StoreError> {
+    transaction.execute("INSERT INTO writers VALUES (?1, ?2, checksum(?1, ?2))", (version, OWN))?;
+    transaction.pragma_update(None, "user_version", version)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
