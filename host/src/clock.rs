@@ -1,5 +1,7 @@
 //! The time, injected: everything that asks for it holds a [`Clock`], so that tests can move it.
 
+mod text;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -25,25 +27,17 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Reads RFC 3339, as CloudEvents 1.0 demands of its Timestamp type. A time before 1970 becomes 1970.
+    /// Reads exactly RFC 3339, section 5.6, as CloudEvents 1.0 demands of its Timestamp type. A time before 1970 becomes
+    /// the first of 1970. A leap second may end any month in UTC, and counts as the next second.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        // jiff also reads forms that RFC 3339 does not have, such as one with a zone's name in brackets.
-        if !text.is_ascii() || text.len() < 20 || text.ends_with(']') {
-            return None;
-        }
-        let timestamp: jiff::Timestamp = text.parse().ok()?;
-        Some(Self(u64::try_from(timestamp.as_millisecond()).unwrap_or(0)))
+        text::parse(text)
     }
 }
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let milliseconds = i64::try_from(self.0).unwrap_or(i64::MAX);
-        match jiff::Timestamp::from_millisecond(milliseconds) {
-            Ok(timestamp) => write!(formatter, "{timestamp:.3}"),
-            Err(_) => write!(formatter, "{milliseconds} ms after 1970"),
-        }
+        text::write(*self, formatter)
     }
 }
 

@@ -1,7 +1,10 @@
 //! An event, as it is published, stored and delivered: a CloudEvents 1.0 event.
 
+mod data;
+mod json;
 pub(crate) mod reserved;
 mod rules;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +12,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use data::{Data, InJson, Kind, is_json, json_text};
+pub use json::AsJson;
+pub(crate) use json::{kept_data, kept_kind};
 pub use rules::Unfit;
+pub use trace::trace_of;
 
 /// A position in the log. It grows with each event and is never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -19,7 +26,7 @@ pub struct Position(pub u64);
 /// A CloudEvents 1.0 event. Its attributes have been checked where it entered.
 ///
 /// Serde writes it as the store keeps it; [`Event::to_json`] is the form for others.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// Unique within its source.
     pub id: String,
@@ -38,8 +45,7 @@ pub struct Event {
     /// Extension attributes, in the string form that CloudEvents defines.
     pub extensions: BTreeMap<String, String>,
     /// The payload.
-    #[serde(with = "base64_data")]
-    pub data: Option<Vec<u8>>,
+    pub data: Option<Data>,
 }
 
 /// The extension attribute that names the event that was being handled when this one was published.
@@ -101,7 +107,7 @@ impl Event {
             + self.event_type.len()
             + optional.into_iter().flatten().map(String::len).sum::<usize>()
             + self.extensions.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
-            + self.data.as_ref().map_or(0, Vec::len)
+            + self.data.as_deref().map_or(0, <[u8]>::len)
     }
 
     /// The first event of the flow that it belongs to: itself, unless it was caused by another.
@@ -110,76 +116,12 @@ impl Event {
         self.extensions.get(CORRELATION_ID).unwrap_or(&self.id)
     }
 
-    /// The JSON form (CloudEvents JSON format 1.0, section 3): JSON data stands in `data`, text too as a
-    /// string, anything else in `data_base64`.
+    /// The media type of the data: the declared one, or else the implied one. None if there is neither a media type nor
+    /// data.
     #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
-        use serde_json::{Map, Value};
-        let mut object = Map::new();
-        let mut put = |name: &str, value: Option<&String>| {
-            if let Some(value) = value {
-                object.insert(name.to_owned(), Value::from(value.as_str()));
-            }
-        };
-        put("specversion", Some(&"1.0".to_owned()));
-        put("id", Some(&self.id));
-        put("source", Some(&self.source));
-        put("type", Some(&self.event_type));
-        put("subject", self.subject.as_ref());
-        put("time", self.time.as_ref());
-        put("datacontenttype", self.datacontenttype.as_ref());
-        put("dataschema", self.dataschema.as_ref());
-        for (name, value) in &self.extensions {
-            put(name, Some(value));
-        }
-        if let Some(data) = &self.data {
-            let (name, value) = self.data_member(data);
-            object.insert(name.to_owned(), value);
-        }
-        Value::Object(object)
+    pub fn media_type(&self) -> Option<&str> {
+        self.datacontenttype.as_deref().or_else(|| self.data.as_ref().map(Data::implied_type))
     }
-
-    /// The same, written out, with JSON data as it was published: to read and to write numbers may change them.
-    #[must_use]
-    pub fn to_json_bytes(&self) -> Vec<u8> {
-        let is_readable = |data: &[u8]| serde_json::from_slice::<serde_json::Value>(data).is_ok();
-        let data = self.data.as_deref().filter(|data| self.has_json_data() && is_readable(data));
-        let without = if data.is_some() { Self { data: None, ..self.clone() }.to_json() } else { self.to_json() };
-        let mut written = without.to_string().into_bytes();
-        if let Some(data) = data {
-            // An object of attributes, of which there are always some.
-            written.pop();
-            written.extend_from_slice(b",\"data\":");
-            written.extend_from_slice(data);
-            written.push(b'}');
-        }
-        written
-    }
-
-    fn data_member(&self, data: &[u8]) -> (&'static str, serde_json::Value) {
-        if self.has_json_data()
-            && let Ok(value) = serde_json::from_slice(data)
-        {
-            return ("data", value);
-        }
-        match (std::str::from_utf8(data), self.has_json_data()) {
-            (Ok(text), false) => ("data", text.into()),
-            _ => ("data_base64", base64::Engine::encode(&base64::prelude::BASE64_STANDARD, data).into()),
-        }
-    }
-
-    /// Whether the data is JSON by its media type; without one it is (JSON format 1.0, section 3.1.1).
-    #[must_use]
-    pub fn has_json_data(&self) -> bool {
-        self.datacontenttype.as_deref().is_none_or(is_json)
-    }
-}
-
-/// Whether a media type is JSON's or is built on JSON. Media types compare without case.
-#[must_use]
-pub fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
 }
 
 /// Whether a text may name an extension attribute: lower-case letters and digits (CloudEvents 1.0,
@@ -251,21 +193,6 @@ fn first_half(hash: &[u8]) -> [u8; 16] {
     half
 }
 
-mod base64_data {
-    use base64::Engine as _;
-    use base64::prelude::BASE64_STANDARD;
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(data: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
-        data.as_ref().map(|data| BASE64_STANDARD.encode(data)).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| BASE64_STANDARD.decode(text).map_err(serde::de::Error::custom)).transpose()
-    }
-}
-
 /// An event at its place in the log.
 #[derive(Clone, Debug)]
 pub struct Logged {
@@ -302,18 +229,5 @@ mod tests {
             ids("welcome").0 < IdSeed::of_delivery(&later, "mail", ["mail", "audit"], None).id(0),
             "times go before all else"
         );
-    }
-
-    #[test]
-    fn json_keeps_data_of_every_kind() {
-        let event = |datacontenttype: Option<&str>, data: &[u8]| Event {
-            datacontenttype: datacontenttype.map(str::to_owned),
-            data: Some(data.to_vec()),
-            ..Event::default()
-        };
-        assert_eq!(event(None, b"{\"a\":1}").to_json()["data"]["a"], 1);
-        assert_eq!(event(Some("text/plain"), b"hello").to_json()["data"], "hello");
-        assert_eq!(event(Some("image/png"), &[0xff]).to_json()["data_base64"], "/w==");
-        assert_eq!(event(Some("application/json"), b"{").to_json()["data_base64"], "ew==");
     }
 }

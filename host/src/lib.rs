@@ -22,6 +22,7 @@ pub mod dispatcher;
 pub mod duration;
 pub mod endpoint;
 pub mod event;
+pub mod exact;
 pub mod filter;
 pub mod host;
 pub mod ingress;

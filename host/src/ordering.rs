@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::event::{Event, is_attribute_name};
+use crate::event::{Event, is_attribute_name, json_text};
+use crate::exact;
 
 /// Where an event's key is found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,14 +52,7 @@ impl OrderingKey {
     pub fn of(&self, event: &Event) -> Option<Arc<str>> {
         let key = match self {
             Self::Attribute(name) => event.attribute(name)?.to_owned(),
-            Self::Pointer(pointer) => {
-                let data: serde_json::Value = serde_json::from_slice(event.data.as_deref()?).ok()?;
-                match data.pointer(pointer)? {
-                    serde_json::Value::Null => return None,
-                    serde_json::Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                }
-            }
+            Self::Pointer(pointer) => key_of(exact::pointed(json_text(event.data.as_deref()?)?, pointer)?)?,
         };
         let end = (0..=MAX_KEY_LENGTH.min(key.len())).rev().find(|index| key.is_char_boundary(*index)).unwrap_or(0);
         Some(key[..end].into())
@@ -77,6 +72,18 @@ fn is_pointer(text: &str) -> bool {
     text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
 }
 
+/// The key that a value in the data stands for. Equal numbers are one key, however they are written, and different ones
+/// never are.
+fn key_of(value: &RawValue) -> Option<String> {
+    let text = value.get();
+    match text.as_bytes().first()? {
+        b'n' => None,
+        b'"' => serde_json::from_str(text).ok(),
+        b'-' | b'0'..=b'9' => Some(exact::number_text(text)),
+        _ => Some(exact::exact(value).to_string()),
+    }
+}
+
 /// Reads what was stored, also by a version that took names which no attribute has.
 impl From<String> for OrderingKey {
     fn from(text: String) -> Self {
@@ -93,12 +100,13 @@ impl From<OrderingKey> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Data;
 
     #[test]
     fn keys_come_from_attributes_and_from_data() {
         let event = Event {
             subject: Some("a".into()),
-            data: Some(br#"{"customer":{"id":7,"name":"x","none":null}}"#.to_vec()),
+            data: Some(Data::json(*br#"{"customer":{"id":7,"name":"x","none":null}}"#)),
             ..Event::default()
         };
         let key = |text| OrderingKey::parse(text).unwrap().of(&event).map(|key| key.to_string());
@@ -108,6 +116,25 @@ mod tests {
         assert_eq!(key("/customer/name").as_deref(), Some("x"));
         assert_eq!(key("/customer/none"), None);
         assert_eq!(key("/nowhere"), None);
+    }
+
+    #[test]
+    fn each_number_is_a_key_of_its_own() {
+        let key = |number: &str| {
+            let event = Event { data: Some(Data::json(format!(r#"{{"id":{number}}}"#))), ..Event::default() };
+            OrderingKey::parse("/id").unwrap().of(&event).unwrap()
+        };
+        let different =
+            ["7", "7.5", "12345678901234567890123", "12345678901234567890124", "1e999", "0.30000000000000000001"];
+        for (index, one) in different.iter().enumerate() {
+            for other in &different[index + 1..] {
+                assert_ne!(key(one), key(other));
+                assert_ne!(key(&format!("[{one}]")), key(&format!("[{other}]")), "also inside of others");
+            }
+        }
+        for (one, other) in [("1.5", "1.50"), ("12345678901234567890123", "1234567890123456789012.3e1")] {
+            assert_eq!(key(one), key(other));
+        }
     }
 
     #[test]

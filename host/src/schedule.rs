@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::reserved::plugin_source;
-use crate::event::{Event, Unfit};
+use crate::event::{Data, Event, Unfit};
 
 /// A time counts as missed when it passed longer ago than this.
 const MISSED_AFTER: Duration = Duration::from_mins(1);
@@ -115,7 +115,7 @@ impl Schedule {
             subject: Some(name.to_owned()),
             time: Some(due.to_string()),
             datacontenttype: self.datacontenttype.clone(),
-            data: self.data.clone(),
+            data: self.data.clone().map(|bytes| Data::published(self.datacontenttype.as_deref(), bytes)),
             ..Event::default()
         }
     }

@@ -138,8 +138,9 @@ pub async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener
 /// A problem with 413 if it is too large, 408 if it is too slow, 415 if it is compressed, 400 if it breaks
 /// off.
 pub async fn read_body(headers: &HeaderMap, body: Body, limits: HttpLimits) -> Result<Bytes, Problem> {
-    let encoding = headers.get(CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| encoding != "identity") {
+    // RFC 9110, section 8.4.1: names of codings compare without case.
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    if !encodings.all(|encoding| encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
         let detail = "compressed bodies are not taken; send it without Content-Encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", detail));
     }

@@ -13,6 +13,8 @@ pub struct Hook {
     pub headers: Vec<String>,
     /// The body.
     pub body: String,
+    /// The bytes of the body, which may be no text.
+    pub bytes: Vec<u8>,
 }
 
 impl Hook {
@@ -108,6 +110,7 @@ fn read(reader: &mut BufReader<std::net::TcpStream>) -> Hook {
     let mut body = vec![0; length];
     if reader.read_exact(&mut body).is_ok() {
         hook.body = String::from_utf8_lossy(&body).into_owned();
+        hook.bytes = body;
     }
     hook
 }

@@ -7,6 +7,7 @@ import { content } from "./http.js";
 import { install } from "./host.js";
 import { matches } from "./rules.js";
 import { decode, decodeJson, encode, encodeJson, isJson } from "./text.js";
+import { parseTime } from "./time.js";
 
 /** 2030-01-01T00:00:00Z. */
 const START = 1_893_456_000_000;
@@ -163,7 +164,7 @@ export class FakeHost {
       type,
       subject: subject ?? null,
       time: time ?? this.now.toISOString(),
-      datacontenttype: contentType ?? (data === undefined ? null : "application/json"),
+      datacontenttype: contentType ?? mediaTypeOf(data),
       dataschema: null,
       extensions: Object.entries(extensions),
       data: bytes,
@@ -246,10 +247,16 @@ export class FakeHost {
 
   #due({ tag, val }) {
     const time =
-      tag === "now" ? this.#now : tag === "after-ms" ? this.#now + val : Math.max(Date.parse(val), this.#now);
+      tag === "now" ? this.#now : tag === "after-ms" ? this.#now + val : Math.max(parseTime(val) ?? NaN, this.#now);
     if (Number.isNaN(time)) throw new BusError("invalid", `this is no time: ${val}`);
     return new Date(time);
   }
+}
+
+/** The media type that data has by itself, as where it is published. */
+function mediaTypeOf(data) {
+  if (data === undefined) return null;
+  return data instanceof Uint8Array ? "application/octet-stream" : "application/json";
 }
 
 /** A value of the state as a test compares it: JSON if it is, else bytes. */

@@ -35,11 +35,15 @@ export function decodeJson(bytes) {
 
 /** Whether a media type is that of JSON: any subtype `json`, or with that suffix (CloudEvents JSON format, 3.1.1). */
 export function isJson(mediaType) {
-  const essence = mediaType.split(";")[0].trim().toLowerCase();
-  return /^[^/]+\/(?:json$|.*\+json$)/.test(essence);
+  return /^[^/]+\/(?:json$|.*\+json$)/.test(essence(mediaType));
 }
 
-/** Whether a media type is that of text. */
+/** Whether a media type is that of a text in UTF-8. */
 export function isText(mediaType) {
-  return mediaType.trim().toLowerCase().startsWith("text/");
+  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(mediaType)?.[1].toLowerCase();
+  return essence(mediaType).startsWith("text/") && [undefined, "utf-8", "utf8", "us-ascii"].includes(charset);
+}
+
+function essence(mediaType) {
+  return mediaType.split(";")[0].trim().toLowerCase();
 }

@@ -97,7 +97,7 @@ test("an asynchronous handler is refused, since nothing would wait for it", () =
 
 test("data that does not fit, and what the bus refuses, is rejected", () => {
   const host = handling(() => {});
-  const unreadable = host.deliver("thing", new TextEncoder().encode("{"));
+  const unreadable = host.deliver("thing", new TextEncoder().encode("{"), { contentType: "application/json" });
   assert.equal(unreadable.outcome, "reject");
   const refused = handling(() => publish("other", {})).deliver("thing", {});
   assert.match(refused.reason, /does not declare `other`/);
@@ -111,7 +111,11 @@ test("data is read as its media type says", () => {
   host.deliver("thing", new Uint8Array([1]), { contentType: "image/png" });
   host.deliver("thing", undefined);
   host.deliver("thing", [1], { contentType: "application/cloudevents+json" });
-  assert.deepEqual(seen, ["plain", new Uint8Array([1]), undefined, [1]]);
+  host.deliver("thing", null, { contentType: "foo/json" });
+  host.deliver("thing", new Uint8Array([0xff]));
+  host.deliver("thing", new Uint8Array([0xe4]), { contentType: "text/plain; charset=iso-8859-1" });
+  const expected = ["plain", new Uint8Array([1]), undefined, [1], null, new Uint8Array([0xff]), new Uint8Array([0xe4])];
+  assert.deepEqual(seen, expected);
 });
 
 test("what comes later can be cancelled until then", () => {

@@ -134,7 +134,7 @@ pub(crate) fn is_time(text: &str) -> bool {
         text.len() == form.len()
             && text.bytes().zip(form.bytes()).all(|(byte, most)| match most {
                 b'0'..=b'9' => (b'0'..=most).contains(&byte),
-                b'T' => matches!(byte, b'T' | b't' | b' '),
+                b'T' => matches!(byte, b'T' | b't'),
                 _ => byte == most,
             })
     };

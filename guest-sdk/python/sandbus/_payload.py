@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 from ._fit import well_formed
 
 
 def is_json(media_type: str) -> bool:
-    """Whether a media type is that of JSON: any subtype ``json``, or with that suffix (CloudEvents JSON format,
-    3.1.1)."""
-    essence = media_type.split(";")[0].strip().lower()
-    _, _, subtype = essence.partition("/")
+    """Whether a media type is JSON's or is built on JSON (CloudEvents JSON format, section 3.1.1)."""
+    _, _, subtype = _essence(media_type).partition("/")
     return subtype == "json" or subtype.endswith("+json")
+
+
+def is_text(media_type: str) -> bool:
+    """Whether a media type is that of a text in UTF-8."""
+    charset = re.search(r';\s*charset\s*=\s*"?([^";\s]+)', media_type, re.IGNORECASE)
+    known = charset is None or charset[1].lower() in ("utf-8", "utf8", "us-ascii")
+    return known and _essence(media_type).startswith("text/")
+
+
+def _essence(media_type: str) -> str:
+    return media_type.split(";")[0].strip().lower()
 
 
 def decode(data: bytes | None, media_type: str | None) -> Any:
@@ -23,7 +33,7 @@ def decode(data: bytes | None, media_type: str | None) -> Any:
         return None
     if is_json(media_type or "application/json"):
         return json.loads(data)
-    return data.decode() if (media_type or "").startswith("text/") else data
+    return data.decode() if is_text(media_type or "") else data
 
 
 def encode(value: Any, media_type: str | None) -> tuple[str | None, bytes | None]:

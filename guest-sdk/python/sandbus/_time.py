@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import re
+from datetime import datetime, timedelta, timezone
+
+#: Section 5.6. Digits are those of ASCII.
+_FORM = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
+    r"(?:[Zz]|([+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))"
+)
 
 
 def rfc3339(time: datetime) -> str:
@@ -13,5 +20,20 @@ def rfc3339(time: datetime) -> str:
 
 
 def parse(text: str) -> datetime:
-    """The time of a text in RFC 3339."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    """The time of a text in RFC 3339, in its own offset. A leap second may end any month in UTC, and counts as the next
+    second. Digits beyond the microseconds are dropped."""
+    found = _FORM.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a time in RFC 3339, such as 2030-01-31T12:00:00Z")
+    date, minute, second, fraction, offset = found.groups()
+    is_leap = second == "60"
+    try:
+        time = datetime.fromisoformat(f"{date}T{minute}:{'59' if is_leap else second}{offset or '+00:00'}")
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a time in RFC 3339: {error}") from None
+    if is_leap:
+        time = time.replace(second=59) + timedelta(seconds=1)
+        utc = time.astimezone(timezone.utc)
+        if (utc.day, utc.hour, utc.minute) != (1, 0, 0):
+            raise ValueError(f"{text!r} has a leap second where no month ends in UTC")
+    return time + timedelta(microseconds=int((fraction or "")[:6].ljust(6, "0")))

@@ -1,4 +1,5 @@
 import json
+import pathlib
 import unittest
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -19,6 +20,7 @@ from sandbus import (
     log,
     state,
 )
+from sandbus._time import parse
 from sandbus.testing import FakeHost, Outcome
 
 
@@ -45,6 +47,22 @@ def routed(route, handler):
     plugin = Plugin("web", publishes=["order.>"])
     plugin.route(route)(handler)
     return FakeHost(plugin)
+
+
+class Times(unittest.TestCase):
+    def test_exactly_rfc_3339_is_read(self):
+        path = pathlib.Path(__file__).parents[2] / "conformance" / "rfc3339.json"
+        table = json.loads(path.read_text())
+        beginning = datetime(1970, 1, 1, tzinfo=timezone.utc)
+        for text, milliseconds in table["valid"].items():
+            # A datetime has no year 0.
+            if not text.startswith("0000"):
+                with self.subTest(text):
+                    late = parse(text) - beginning - timedelta(milliseconds=milliseconds)
+                    self.assertTrue(timedelta() <= late < timedelta(milliseconds=1), late)
+        for text in table["invalid"]:
+            with self.subTest(text), self.assertRaises(ValueError):
+                parse(text)
 
 
 class Descriptors(unittest.TestCase):
@@ -235,7 +253,9 @@ class Handlers(unittest.TestCase):
         host.deliver("thing", b"\1", content_type="image/png")
         host.deliver("thing")
         host.deliver("thing", [1], content_type="application/cloudevents+json")
-        self.assertEqual(seen, ["plain", b"\1", None, [1]])
+        host.deliver("thing", [1], content_type="foo/json")
+        host.deliver("thing", b"\xe4", content_type="text/plain; charset=iso-8859-1")
+        self.assertEqual(seen, ["plain", b"\1", None, [1], [1], b"\xe4"])
 
     def test_what_comes_later_can_be_cancelled_until_then(self):
         def handle(id):

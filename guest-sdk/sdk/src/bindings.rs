@@ -31,7 +31,8 @@ pub mod sandbus {
         pub subject: Option<_rt::String>,
         /// When it happened, in RFC 3339.
         pub time: Option<_rt::String>,
-        /// The media type of `data`.
+        /// The media type of `data`. Where the event itself names none, it is the one that is implied by how
+        /// the data came: `application/json`, or `application/octet-stream` for bytes.
         pub datacontenttype: Option<_rt::String>,
         /// The schema that `data` follows, a URI.
         pub dataschema: Option<_rt::String>,

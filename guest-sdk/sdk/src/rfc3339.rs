@@ -1,13 +1,13 @@
-//! Times in RFC 3339, as events and the contract have them.
+//! Times in RFC 3339, section 5.6, as events and the contract have them, and read as strictly as the host does.
 
 use std::time::{Duration, SystemTime};
 
 const DAY: i64 = 86_400;
 
-/// Reads a time; none if the text is no time.
+/// Reads a time; none if the text is not one. A leap second may end any month in UTC, and counts as the next second.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let bytes = text.as_bytes();
-    let separators: [(usize, &[u8]); 5] = [(4, b"-"), (7, b"-"), (10, b"Tt "), (13, b":"), (16, b":")];
+    let separators: [(usize, &[u8]); 5] = [(4, b"-"), (7, b"-"), (10, b"Tt"), (13, b":"), (16, b":")];
     if !separators.iter().all(|(at, allowed)| bytes.get(*at).is_some_and(|byte| allowed.contains(byte))) {
         return None;
     }
@@ -20,6 +20,9 @@ pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     }
     let (nanoseconds, zone) = fraction(text.get(19..)?)?;
     let seconds = days(year, month, day) * DAY + hour * 3600 + minute * 60 + second - offset(zone)?;
+    if second == 60 && !begins_a_month(seconds) {
+        return None;
+    }
     let whole = Duration::from_secs(seconds.unsigned_abs());
     let base = if seconds < 0 {
         SystemTime::UNIX_EPOCH.checked_sub(whole)?
@@ -27,6 +30,11 @@ pub(crate) fn parse(text: &str) -> Option<SystemTime> {
         SystemTime::UNIX_EPOCH.checked_add(whole)?
     };
     base.checked_add(Duration::from_nanos(nanoseconds))
+}
+
+/// Whether a month begins at a time, in seconds since 1970.
+fn begins_a_month(seconds: i64) -> bool {
+    seconds.rem_euclid(DAY) == 0 && date(seconds.div_euclid(DAY)).2 == 1
 }
 
 /// Writes a time, in UTC. One before 1970 becomes the first of 1970: no log is older.
@@ -83,7 +91,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 /// The date that so many days after 1970-01-01 is.
 fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let since_march = (5 * day_of_year + 2) / 153;
@@ -103,7 +111,7 @@ mod tests {
             ("2000-02-29T00:00:00z", 951_782_400),
             ("2030-01-01T00:00:00Z", 1_893_456_000),
             ("2030-01-01t01:30:00+01:30", 1_893_456_000),
-            ("2029-12-31 19:00:00-05:00", 1_893_456_000),
+            ("2029-12-31T19:00:00-05:00", 1_893_456_000),
         ] {
             assert_eq!(parse(text), Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), "{text}");
         }
@@ -129,6 +137,26 @@ mod tests {
             "+030-01-01T00:00:00Z",
         ] {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    /// The host and the other SDKs read the same table.
+    #[test]
+    fn exactly_rfc_3339_is_read() {
+        let table: serde_json::Value = serde_json::from_str(include_str!("../../conformance/rfc3339.json")).unwrap();
+        for (text, milliseconds) in table["valid"].as_object().unwrap() {
+            let milliseconds = milliseconds.as_i64().unwrap();
+            let distance = Duration::from_millis(milliseconds.unsigned_abs());
+            let expected = match milliseconds < 0 {
+                true => SystemTime::UNIX_EPOCH - distance,
+                false => SystemTime::UNIX_EPOCH + distance,
+            };
+            let parsed = parse(text).unwrap_or_else(|| panic!("{text} is a time"));
+            let late = parsed.duration_since(expected).unwrap();
+            assert!(late < Duration::from_millis(1), "{text}");
+        }
+        for text in table["invalid"].as_array().unwrap() {
+            assert_eq!(parse(text.as_str().unwrap()), None, "{text}");
         }
     }
 

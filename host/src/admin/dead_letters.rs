@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::body::{Path, Query};
-use super::{Admin, Page, events, page_size};
+use super::{Admin, Page, events, page_size, raw};
 use crate::bus::{DeadLetter, DeadLetterFilter};
 use crate::problem::Problem;
 
@@ -35,17 +36,20 @@ impl Choice {
     }
 }
 
-pub(super) async fn list(State(admin): State<Admin>, Query(choice): Query<Choice>) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    Query(choice): Query<Choice>,
+) -> Result<Json<Box<RawValue>>, Problem> {
     let limit = page_size(choice.limit, 100, LIMIT)?;
     let after = choice.after.unwrap_or(0);
     let letters = admin.bus.dead_letters(choice.filter()?, after, Page::<DeadLetter>::to_read(limit)).await?;
-    Ok(Page::of(letters, limit).to_json("dead_letters", describe, |letter| letter.number))
+    Page::of(letters, limit).to_json("dead_letters", describe, |letter| letter.number)
 }
 
-pub(super) async fn show(State(admin): State<Admin>, Path(number): Path<i64>) -> Result<Json<Value>, Problem> {
+pub(super) async fn show(State(admin): State<Admin>, Path(number): Path<i64>) -> Result<Json<Box<RawValue>>, Problem> {
     let filter = DeadLetterFilter { number: Some(number), ..DeadLetterFilter::default() };
     let letters = admin.bus.dead_letters(filter, 0, 1).await?;
-    letters.first().map(|letter| Json(describe(letter))).ok_or_else(|| none(number))
+    raw(&describe(letters.first().ok_or_else(|| none(number))?))
 }
 
 fn none(number: i64) -> Problem {
@@ -92,23 +96,35 @@ fn found(choice: &Choice, count: usize) -> Result<(), Problem> {
     }
 }
 
-fn describe(letter: &DeadLetter) -> Value {
-    json!({
-        "number": letter.number,
-        "subscription": letter.subscription.to_string(),
-        "cause": letter.cause,
-        "reason": letter.reason,
-        "attempts": letter.attempts,
-        "replay": letter.replay,
-        "parks": letter.parks,
-        "buried_at": letter.buried_at.to_string(),
-        "history": letter.history.iter().map(|attempt| json!({
+/// A dead letter with what became of its event, and the event itself.
+#[derive(Debug, Serialize)]
+struct Described<'a> {
+    #[serde(flatten)]
+    letter: serde_json::Map<String, Value>,
+    logged: events::Described<'a>,
+}
+
+fn describe(letter: &DeadLetter) -> Described<'_> {
+    let attempts = letter.history.iter().map(|attempt| {
+        json!({
             "attempt": attempt.attempt,
             "at": attempt.at.to_string(),
             "cause": attempt.cause.as_str(),
             "reason": attempt.reason,
             "digest": attempt.digest,
-        })).collect::<Vec<_>>(),
-        "logged": events::describe(&letter.logged),
-    })
+        })
+    });
+    let described = [
+        ("number", json!(letter.number)),
+        ("subscription", json!(letter.subscription.to_string())),
+        ("cause", json!(letter.cause)),
+        ("reason", json!(letter.reason)),
+        ("attempts", json!(letter.attempts)),
+        ("replay", json!(letter.replay)),
+        ("parks", json!(letter.parks)),
+        ("buried_at", json!(letter.buried_at.to_string())),
+        ("history", attempts.collect()),
+    ];
+    let letter_members = described.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Described { letter: letter_members, logged: events::describe(&letter.logged) }
 }

@@ -5,12 +5,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Request;
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::body::{Path, Query};
-use super::{Admin, Page, list as as_list, page_size};
-use crate::event::{Logged, Position};
+use super::{Admin, Page, page_size, raw_list};
+use crate::event::{AsJson, Logged, Position};
 use crate::ingress;
 use crate::ingress::producers::Publisher;
 use crate::problem::Problem;
@@ -27,21 +28,24 @@ pub(super) struct Choice {
 }
 
 /// The newest events first.
-pub(super) async fn list(State(admin): State<Admin>, Query(page): Query<Choice>) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    Query(page): Query<Choice>,
+) -> Result<Json<Box<RawValue>>, Problem> {
     // Positions in the store are signed.
     let before = Position(page.before.unwrap_or(u64::MAX >> 1));
     let limit = page_size(page.limit, 50, LIMIT)?;
     let events = admin.bus.events(before, Page::<Logged>::to_read(limit)).await?;
-    Ok(Page::of(events, limit).to_json("events", describe, |logged| logged.position))
+    Page::of(events, limit).to_json("events", describe, |logged| logged.position)
 }
 
-pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<Box<RawValue>>, Problem> {
     let events = admin.bus.events_with_id(id.clone()).await?;
     if events.is_empty() {
         return Err(Problem::not_found(format!("there is no event with the id `{id}`")));
     }
     let events: Vec<_> = events.iter().map(describe).collect();
-    Ok(as_list("events", &events))
+    raw_list("events", &events)
 }
 
 /// As the ingress does, in the operator's name.
@@ -60,10 +64,14 @@ pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<Value>, P
     }
 }
 
-pub(super) fn describe(logged: &Logged) -> Value {
-    json!({
-        "position": logged.position,
-        "stored_at": logged.stored_at.to_string(),
-        "event": logged.event.to_json(),
-    })
+/// An event at its place in the log.
+#[derive(Debug, Serialize)]
+pub(super) struct Described<'a> {
+    position: Position,
+    stored_at: String,
+    event: AsJson<'a>,
+}
+
+pub(super) fn describe(logged: &Logged) -> Described<'_> {
+    Described { position: logged.position, stored_at: logged.stored_at.to_string(), event: logged.event.as_json() }
 }

@@ -20,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::bus::SharedBus;
@@ -110,6 +111,20 @@ async fn render_metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
+/// Anything in JSON, with the data of events as it was published, which a value would round.
+fn raw<T: serde::Serialize>(it: &T) -> Result<Json<Box<RawValue>>, Problem> {
+    serde_json::value::to_raw_value(it).map(Json).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written as JSON");
+        let detail = "the answer cannot be written; the host's log says more";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "host-failed", detail)
+    })
+}
+
+/// A list with events in it, as [`list`] has it.
+fn raw_list<T: serde::Serialize>(name: &str, items: &[T]) -> Result<Json<Box<RawValue>>, Problem> {
+    raw(&std::collections::BTreeMap::from([(name, items)]))
+}
+
 /// A whole list in JSON, in an object so that it can grow.
 fn list<T: serde::Serialize>(name: &str, items: &[T]) -> Json<serde_json::Value> {
     Json(json!({ name: items }))
@@ -135,14 +150,16 @@ impl<T> Page<T> {
         Self { items, has_more }
     }
 
-    fn to_json<C: serde::Serialize>(
-        &self,
+    fn to_json<'a, R: serde::Serialize, C: serde::Serialize>(
+        &'a self,
         name: &str,
-        item: impl Fn(&T) -> serde_json::Value,
-        cursor: impl Fn(&T) -> C,
-    ) -> Json<serde_json::Value> {
+        item: impl Fn(&'a T) -> R,
+        cursor: impl Fn(&'a T) -> C,
+    ) -> Result<Json<Box<RawValue>>, Problem> {
         let next = self.items.last().filter(|_| self.has_more).map(cursor);
-        Json(json!({ name: self.items.iter().map(item).collect::<Vec<_>>(), "next": next }))
+        let Json(items) = raw(&self.items.iter().map(item).collect::<Vec<_>>())?;
+        let Json(next) = raw(&next)?;
+        raw(&std::collections::BTreeMap::from([(name, items), ("next", next)]))
     }
 }
 

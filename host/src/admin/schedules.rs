@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::body::Query;
 use super::{Admin, Page, list as as_list, page_size};
 use crate::bus::{CursorError, Scheduled};
+use crate::event::AsJson;
 use crate::problem::Problem;
 
 /// The most events in one answer.
@@ -22,14 +24,27 @@ pub(super) struct Choice {
     limit: Option<usize>,
 }
 
+/// An event that comes later.
+#[derive(Debug, Serialize)]
+struct Described<'a> {
+    due: String,
+    event: AsJson<'a>,
+}
+
+fn describe(scheduled: &Scheduled) -> Described<'_> {
+    Described { due: scheduled.due.to_string(), event: scheduled.event.as_json() }
+}
+
 /// The events that enter the log later, the next one first.
-pub(super) async fn events(State(admin): State<Admin>, Query(page): Query<Choice>) -> Result<Json<Value>, Problem> {
+pub(super) async fn events(
+    State(admin): State<Admin>,
+    Query(page): Query<Choice>,
+) -> Result<Json<Box<RawValue>>, Problem> {
     let limit = page_size(page.limit, 100, LIMIT)?;
     let after = page.after.as_deref().map(str::parse).transpose();
     let after = after.map_err(|error: CursorError| Problem::bad_request("invalid-query", error.to_string()))?;
     let events = admin.bus.scheduled(after, Page::<Scheduled>::to_read(limit)).await?;
-    let item = |it: &Scheduled| json!({ "due": it.due.to_string(), "event": it.event.to_json() });
-    Ok(Page::of(events, limit).to_json("scheduled", item, |it| it.cursor.to_string()))
+    Page::of(events, limit).to_json("scheduled", describe, |it| it.cursor.to_string())
 }
 
 #[derive(Debug, Deserialize)]

@@ -59,7 +59,7 @@ fn shape(handled: &Handled) -> Value {
 }
 
 fn published(publish: &Publish) -> Value {
-    let mut event = publish.event.to_json();
+    let mut event = publish.event.to_exact_value();
     if let Some(object) = event.as_object_mut() {
         for host_given in ["specversion", "id", "source", "time", "causationid", "correlationid", "hops"] {
             object.remove(host_given);
@@ -132,14 +132,14 @@ fn shown(value: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
+    use crate::event::{Data, Event};
     use crate::outcome::{Cause, Failure};
 
     fn handled(message: &str, total: i64) -> Handled {
         let event = Event {
             id: message.to_owned(),
             event_type: "greeted".to_owned(),
-            data: Some(json!({ "message": message }).to_string().into_bytes()),
+            data: Some(Data::json(json!({ "message": message }).to_string())),
             ..Event::default()
         };
         let effects = Effects {

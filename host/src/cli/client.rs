@@ -4,6 +4,8 @@ use anyhow::{Context as _, bail};
 use reqwest::{Body, Method, Url};
 use serde_json::Value;
 
+use super::raw::Answer;
+
 /// A client of the admin interface.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -15,20 +17,20 @@ impl Client {
         Self { base: base.trim_end_matches('/').to_owned() }
     }
 
-    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
+    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
         self.send(Method::GET, path, query, None).await
     }
 
-    pub(crate) async fn post(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
+    pub(crate) async fn post(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
         self.send(Method::POST, path, query, None).await
     }
 
-    pub(crate) async fn delete(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Value> {
+    pub(crate) async fn delete(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
         self.send(Method::DELETE, path, query, None).await
     }
 
     /// Posts a body in JSON.
-    pub(crate) async fn post_json(&self, path: &[&str], body: &Value) -> anyhow::Result<Value> {
+    pub(crate) async fn post_json(&self, path: &[&str], body: &Value) -> anyhow::Result<Answer> {
         self.send(Method::POST, path, &[], Some(("application/json", body.to_string().into()))).await
     }
 
@@ -38,12 +40,12 @@ impl Client {
         path: &[&str],
         query: &[(&str, String)],
         bytes: Vec<u8>,
-    ) -> anyhow::Result<Value> {
+    ) -> anyhow::Result<Answer> {
         self.send(Method::POST, path, query, Some(("application/wasm", bytes.into()))).await
     }
 
     /// Publishes an event in JSON.
-    pub(crate) async fn publish(&self, event: String, query: &[(&str, String)]) -> anyhow::Result<Value> {
+    pub(crate) async fn publish(&self, event: String, query: &[(&str, String)]) -> anyhow::Result<Answer> {
         self.send(Method::POST, &["events"], query, Some(("application/cloudevents+json", event.into()))).await
     }
 
@@ -53,7 +55,7 @@ impl Client {
         path: &[&str],
         query: &[(&str, String)],
         body: Option<(&str, Body)>,
-    ) -> anyhow::Result<Value> {
+    ) -> anyhow::Result<Answer> {
         let url = self.url(path, query)?;
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().no_proxy().build().context("the HTTP client cannot be set up")?;
@@ -67,13 +69,12 @@ impl Client {
         })?;
         let status = answer.status();
         let text = answer.text().await.context("the host's answer broke off")?;
-        let value: Value =
-            if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::Null) };
+        let answer = Answer::read(&text);
         if status.is_success() {
-            return Ok(value);
+            return Ok(answer);
         }
-        let detail = value["detail"].as_str().unwrap_or("it does not say why");
-        match value["code"].as_str() {
+        let detail = answer["detail"].as_str().unwrap_or("it does not say why");
+        match answer["code"].as_str() {
             Some(code) => bail!("{detail} ({code})"),
             None => bail!("the host answered {status}: {detail}"),
         }

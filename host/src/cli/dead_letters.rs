@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::paging::{List, Paging, hint};
+use super::raw::Document as _;
 use super::{Remote, output};
 use crate::subscription::SubscriptionId;
 use output::{cell, short, table};
@@ -90,7 +91,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Command::Show { number } => {
             let answer = client.get(&["dead-letters", &number.to_string()], &[]).await?;
-            output.print(&answer, |answer| format!("{answer:#}"));
+            output.print(&answer, |_| answer.indented());
         }
         Command::Redrive(which) => {
             let answer = client.post(&["dead-letters", "redrive"], &which.query()).await?;

@@ -14,6 +14,7 @@ mod paging;
 mod plugins;
 pub(crate) mod projects;
 mod publish;
+mod raw;
 mod rollback;
 mod schedules;
 pub(crate) mod serve;

@@ -9,6 +9,8 @@ use comfy_table::presets::NOTHING;
 use sandbus_toolchain::{Artifact, Project, causes};
 use serde_json::Value;
 
+use super::raw::Document;
+
 /// How a command prints.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
@@ -17,11 +19,11 @@ pub(crate) struct Output {
 
 impl Output {
     /// Prints an answer: as JSON if that was asked for, else as the function shows it.
-    pub(crate) fn print(self, answer: &Value, show: impl FnOnce(&Value) -> String) {
+    pub(crate) fn print(self, answer: &impl Document, show: impl FnOnce(&Value) -> String) {
         if self.json {
-            line(&format!("{answer:#}"));
+            line(&answer.indented());
         } else {
-            line(show(answer).trim_end());
+            line(show(answer.value()).trim_end());
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Lists that come in pages: one page, or all of them put together.
 
-use serde_json::{Value, json};
+use anyhow::Context as _;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::client::Client;
+use super::raw::Answer;
 
 /// The most items that one answer of the admin interface has.
 const MOST: usize = 1_000;
@@ -44,7 +47,7 @@ impl Paging {
         client: &Client,
         list: List<'_>,
         query: &[(&str, String)],
-    ) -> anyhow::Result<Value> {
+    ) -> anyhow::Result<Answer> {
         let limit = if self.is_whole { usize::MAX } else { usize::try_from(self.limit).unwrap_or(usize::MAX) };
         fetch(client, list, query, self.after.clone(), limit).await
     }
@@ -57,24 +60,24 @@ pub(super) async fn fetch(
     query: &[(&str, String)],
     after: Option<String>,
     limit: usize,
-) -> anyhow::Result<Value> {
-    let (mut items, mut cursor) = (Vec::new(), after);
+) -> anyhow::Result<Answer> {
+    let (mut items, mut cursor) = (Vec::<Box<RawValue>>::new(), after);
     loop {
         let mut query = query.to_vec();
         query.push(("limit", (limit - items.len()).min(MOST).to_string()));
         query.extend(cursor.map(|cursor| (list.cursor, cursor)));
-        let mut answer = client.get(&[list.path], &query).await?;
-        if let Value::Array(page) = answer[list.name].take() {
-            items.extend(page);
-        }
-        let next = answer["next"].take();
-        cursor = match &next {
+        let answer = client.get(&[list.path], &query).await?;
+        let page: Vec<Box<RawValue>> = serde_json::from_str(answer.member(list.name).get())
+            .with_context(|| format!("the host's answer has no list `{}`", list.name))?;
+        items.extend(page);
+        cursor = match &answer["next"] {
             Value::Null => None,
             Value::String(text) => Some(text.clone()),
             other => Some(other.to_string()),
         };
         if cursor.is_none() || items.len() >= limit {
-            return Ok(json!({ list.name: items, "next": next }));
+            let items = to_raw_value(&items)?;
+            return Ok(Answer::of(&[(list.name, &items), ("next", answer.member("next"))]));
         }
     }
 }

@@ -1,14 +1,16 @@
 //! `sandbus publish`.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
 
+use super::raw::Document as _;
 use super::{Remote, output};
-use crate::clock::Timestamp;
-use crate::event::is_extension_name;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Data, Event, Kind, is_extension_name};
 use crate::pattern::Pattern;
 
 #[derive(Debug, clap::Args)]
@@ -78,10 +80,11 @@ fn option_of(name: &str) -> Option<&'static str> {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     let event = event(&arguments)?;
-    let answer = client.publish(event.to_string(), &query(&arguments)).await?;
+    let answer = client.publish(event.to_json(), &query(&arguments)).await?;
+    let indented = answer.indented();
     output.print(&answer, |answer| {
         if arguments.reply.is_some() {
-            return format!("{answer:#}");
+            return indented;
         }
         let accepted = &answer["accepted"][0];
         let note = if accepted["duplicate"] == true { " (it was there already)" } else { "" };
@@ -101,44 +104,87 @@ fn query(arguments: &Arguments) -> Vec<(&'static str, String)> {
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-fn event(arguments: &Arguments) -> anyhow::Result<Value> {
-    let mut event = json!({
-        "specversion": "1.0",
-        "id": arguments.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
-        "source": arguments.source,
-        "type": arguments.event_type,
-        "time": crate::clock::Clock::System.now().to_string(),
-    });
-    if let Some(subject) = &arguments.subject {
-        event["subject"] = subject.as_str().into();
-    }
+fn event(arguments: &Arguments) -> anyhow::Result<Event> {
+    let data = data(arguments)?;
+    let mut extensions = BTreeMap::new();
     for (name, value) in &arguments.attributes {
-        if event.get(name).is_some() {
+        if extensions.insert(name.clone(), value.clone()).is_some() {
             bail!("the attribute `{name}` is given twice");
         }
-        event[name] = value.as_str().into();
     }
-    let data = match arguments.data.as_deref() {
-        None => return Ok(event),
+    Ok(Event {
+        id: arguments.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
+        source: arguments.source.clone(),
+        event_type: arguments.event_type.clone(),
+        subject: arguments.subject.clone(),
+        time: Some(Clock::System.now().to_string()),
+        datacontenttype: data.is_some().then(|| arguments.content_type.clone()),
+        extensions,
+        data,
+        ..Event::default()
+    })
+}
+
+/// The data as it was given. JSON is checked here, where its author reads the error.
+fn data(arguments: &Arguments) -> anyhow::Result<Option<Data>> {
+    let bytes = match arguments.data.as_deref() {
+        None => return Ok(None),
         Some("-") => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
-            text
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
+            bytes
         }
-        Some(data) => data.to_owned(),
+        Some(data) => data.as_bytes().to_vec(),
     };
-    event["datacontenttype"] = arguments.content_type.as_str().into();
-    event["data"] = if crate::event::is_json(&arguments.content_type) {
-        serde_json::from_str(&data).with_context(|| format!("the data is no JSON: {data}"))?
-    } else {
-        data.into()
-    };
-    Ok(event)
+    let data = Data::declared(&arguments.content_type, bytes);
+    if data.kind() == Kind::Json {
+        let shown = || format!("the data is not JSON: {}", output::short(&String::from_utf8_lossy(&data), 200));
+        serde_json::from_slice::<&RawValue>(&data).with_context(shown)?;
+    }
+    Ok(Some(data))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn published(words: &[&str]) -> anyhow::Result<String> {
+        let command = Command::parse_from(["publish", "t", "--id", "1"].iter().chain(words));
+        event(&command.arguments).map(|event| event.to_json())
+    }
+
+    #[test]
+    fn data_is_published_as_it_was_given() {
+        for json in [r#"{"wei":123456789012345678901,"b":1,"a":0.10}"#, r#"{"a":1, "a":2}"#, "1e999", "null", " [ ] "] {
+            let event = published(&[json]).unwrap();
+            assert!(
+                event.ends_with(&format!(r#""datacontenttype":"application/json","data":{}}}"#, json.trim())),
+                "{event}"
+            );
+        }
+        for (media_type, data, member) in [
+            ("foo/json", "[1.0]", r#""data":[1.0]"#),
+            ("text/plain", "{}", r#""data":"{}""#),
+            ("application/x-protobuf", "x", r#""data_base64":"eA==""#),
+        ] {
+            let event = published(&["--content-type", media_type, data]).unwrap();
+            assert!(event.contains(member), "{event}");
+        }
+        assert!(!published(&[]).unwrap().contains("data"));
+    }
+
+    #[test]
+    fn what_is_not_json_is_told() {
+        assert!(published(&["{"]).unwrap_err().to_string().contains("the data is not JSON: {"));
+    }
 
     /// CloudEvents 1.0, section 3.1: names of attributes; and the members of the JSON format, which none may have.
     #[test]

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::paging::{List, Paging, hint};
+use super::raw::Answer;
 use super::{Remote, output};
 use output::{cell, table};
 
@@ -38,9 +39,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command.unwrap_or(Command::List(Paging::default())) {
         Command::List(paging) => {
             let schedules = client.get(&["schedules"], &[]).await?;
-            let mut answer = paging.fetch(&client, LIST, &[]).await?;
-            answer["schedules"] = schedules["schedules"].clone();
-            output.print(&answer, |answer| list(answer) + &hint(LIST, answer));
+            let page = paging.fetch(&client, LIST, &[]).await?;
+            let members = ["scheduled", "next"].map(|name| (name, page.member(name)));
+            let all = [("schedules", schedules.member("schedules")), members[0], members[1]];
+            output.print(&Answer::of(&all), |answer| list(answer) + &hint(LIST, answer));
         }
         Command::Cancel { source, id } => {
             let query = [("source", source), ("id", id.clone())];

@@ -2,14 +2,14 @@
 
 use std::io::BufRead as _;
 
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::SharedBus;
 use crate::cli::output;
 use crate::clock::Clock;
-use crate::event::{CAUSATION_ID, CORRELATION_ID, Event, HOPS, Position};
+use crate::event::{CAUSATION_ID, CORRELATION_ID, Data, Event, HOPS, Position};
 use crate::ingress::cloudevents::{self, Mode};
 use crate::ingress::producers::Publisher;
 use crate::outcome::Publish;
@@ -80,14 +80,19 @@ async fn last(bus: &SharedBus) -> Result<Event, String> {
 /// An event of a type with data, as they were typed.
 fn new(text: &str) -> Result<Event, String> {
     let (event_type, data) = text.split_once(' ').unwrap_or((text, ""));
-    let mut event = json!({
-        "specversion": "1.0", "id": uuid::Uuid::now_v7().to_string(), "source": "/dev",
-        "type": event_type, "time": Clock::System.now().to_string(),
-    });
-    if !data.trim().is_empty() {
-        event["data"] = serde_json::from_str::<Value>(data).map_err(|error| format!("the data is no JSON: {error}"))?;
+    let data = data.trim();
+    if !data.is_empty() {
+        serde_json::from_str::<&RawValue>(data).map_err(|error| format!("the data is not JSON: {error}"))?;
     }
-    let parsed = cloudevents::parse(Mode::Structured, &axum::http::HeaderMap::new(), event.to_string().into_bytes());
+    let event = Event {
+        id: uuid::Uuid::now_v7().to_string(),
+        source: "/dev".to_owned(),
+        event_type: event_type.to_owned(),
+        time: Some(Clock::System.now().to_string()),
+        data: (!data.is_empty()).then(|| Data::json(data)),
+        ..Event::default()
+    };
+    let parsed = cloudevents::parse(Mode::Structured, &axum::http::HeaderMap::new(), event.to_json().into_bytes());
     let mut events = parsed.map_err(|problem| problem.detail().to_owned())?;
     let event = events.pop().ok_or_else(|| "there is no event in it".to_owned())?;
     Publisher::Operator.check(&event).map_err(|problem| problem.detail().to_owned())?;
@@ -102,9 +107,11 @@ mod tests {
     fn an_event_is_typed_in_a_line() {
         let event = new(r#"user.registered {"name": "Ada"}"#).unwrap();
         assert_eq!((event.event_type.as_str(), event.source.as_str()), ("user.registered", "/dev"));
-        assert_eq!(event.data.as_deref(), Some(br#"{"name":"Ada"}"#.as_slice()));
+        assert_eq!(event.data.as_deref(), Some(br#"{"name": "Ada"}"#.as_slice()));
+        let exact = new("paid  {\"wei\":123456789012345678901,\"b\":1,\"a\":0.10}").unwrap();
+        assert_eq!(exact.data.as_deref(), Some(br#"{"wei":123456789012345678901,"b":1,"a":0.10}"#.as_slice()));
         assert!(new("user.registered").unwrap().data.is_none());
-        assert!(new("user.registered {").unwrap_err().contains("no JSON"));
+        assert!(new("user.registered {").unwrap_err().contains("not JSON"));
         assert!(new("not\u{1}a type").is_err());
         assert!(new("schedule.mailer.digest").is_ok(), "a developer sets off by hand what a schedule does");
         assert!(new("sandbus.plugin.loaded").is_err());

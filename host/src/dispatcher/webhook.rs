@@ -74,9 +74,9 @@ impl Webhooks {
     /// Binary mode, or structured mode where the request is signed: the signature covers the body alone.
     fn message(&self, webhook: &Webhook, event: &Event) -> Result<(HeaderMap, Vec<u8>), String> {
         let Some(secret) = &webhook.secret else {
-            return Ok((headers(event), event.data.clone().unwrap_or_default()));
+            return Ok((headers(event), event.data.as_deref().unwrap_or_default().to_vec()));
         };
-        let body = event.to_json_bytes();
+        let body = event.to_json().into_bytes();
         let unusable = || "the webhook's secret cannot be used".to_owned();
         let signed = signature::sign(secret, &message_id(event), self.clock.now(), &body).ok_or_else(unusable)?;
         let mut headers = HeaderMap::new();
@@ -146,7 +146,7 @@ fn headers(event: &Event) -> HeaderMap {
     for (name, value) in &event.extensions {
         put(name, value);
     }
-    if let Some(media_type) = event.datacontenttype.as_ref().and_then(|text| HeaderValue::from_str(text).ok()) {
+    if let Some(media_type) = event.media_type().and_then(|text| HeaderValue::from_str(text).ok()) {
         headers.insert(CONTENT_TYPE, media_type);
     }
     headers
@@ -183,6 +183,7 @@ fn describe(error: &reqwest::Error) -> String {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
+    use crate::event::Data;
     use crate::subscription::Secret;
 
     #[test]
@@ -209,7 +210,7 @@ mod tests {
             id: "1.5".into(),
             source: source.into(),
             event_type: "t".into(),
-            data: Some(br#"{"wei": 1000000000000000000000,"a":0.1000,"a":1}"#.to_vec()),
+            data: Some(Data::json(*br#"{"wei": 1000000000000000000000,"a":0.1000,"a":1}"#)),
             ..Event::default()
         };
         let (headers, body) = webhooks.message(&webhook, &event("/a")).unwrap();

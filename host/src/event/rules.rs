@@ -3,9 +3,9 @@
 use super::Event;
 use crate::clock::Timestamp;
 
-/// The longest value of an attribute, in bytes. Far above what anybody needs, and enough to keep an
-/// attribute from being a way to store data.
-const ATTRIBUTE_LIMIT: usize = 4_096;
+/// The longest value of an attribute, in bytes. Events of 64 KiB are passed on (CloudEvents 1.0.2, section 5), and all of
+/// one may be a single attribute.
+const ATTRIBUTE_LIMIT: usize = 64 << 10;
 
 /// An attribute that is not as the specification has it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,11 +26,11 @@ impl Event {
         for (name, value) in [("id", &self.id), ("source", &self.source), ("type", &self.event_type)] {
             core(name, value)?;
         }
-        demand("source", is_uri_reference(&self.source), "is no URI reference")?;
+        demand("source", is_uri_reference(&self.source), "is not a URI reference")?;
         demand("type", !self.event_type.contains(char::is_whitespace), "has white space")?;
         if let Some(time) = &self.time {
             core("time", time)?;
-            demand("time", Timestamp::parse(time).is_some(), "is no time in RFC 3339")?;
+            demand("time", Timestamp::parse(time).is_some(), "is not a time in RFC 3339")?;
         }
         self.check_message()
     }
@@ -48,9 +48,8 @@ impl Event {
         for (name, value) in &self.extensions {
             text(name, value)?;
         }
-        let schema = self.dataschema.as_deref().is_none_or(|uri| is_uri_reference(uri) && uri.contains(':'));
-        demand("dataschema", schema, "is no URI")?;
-        demand("datacontenttype", self.datacontenttype.as_deref().is_none_or(is_media_type), "is no media type")
+        demand("dataschema", self.dataschema.as_deref().is_none_or(is_uri), "is not an absolute URI")?;
+        demand("datacontenttype", self.datacontenttype.as_deref().is_none_or(is_media_type), "is not a media type")
     }
 }
 
@@ -65,7 +64,7 @@ fn core(name: &str, value: &str) -> Result<(), Unfit> {
 }
 
 fn text(name: &str, value: &str) -> Result<(), Unfit> {
-    demand(name, value.len() <= ATTRIBUTE_LIMIT, "is longer than 4096 bytes")?;
+    demand(name, value.len() <= ATTRIBUTE_LIMIT, "is longer than 65536 bytes")?;
     let is_plain = match value.is_ascii() {
         true => !value.bytes().any(|byte| byte.is_ascii_control()),
         false => !value.chars().any(is_forbidden),
@@ -79,16 +78,15 @@ fn is_forbidden(character: char) -> bool {
     character.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
 }
 
-/// Whether a text has only characters of a URI reference (RFC 3986, section 2), with escapes that are
-/// whole. Characters beyond ASCII pass, as in an IRI, since senders do not always encode them.
+/// Whether a text is a URI reference (RFC 3986, section 4.1). Characters beyond ASCII pass, as in an IRI (RFC 3987), since
+/// senders do not always encode them.
 fn is_uri_reference(text: &str) -> bool {
-    let allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte) || !byte.is_ascii();
-    let escapes = text
-        .split('%')
-        .skip(1)
-        .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)));
-    text.bytes().all(allowed) && escapes
+    fluent_uri::IriRef::parse(text).is_ok()
+}
+
+/// Whether a text is a URI with a scheme (RFC 3986, section 3). A fragment passes, since schemas are often named by one.
+fn is_uri(text: &str) -> bool {
+    fluent_uri::Iri::parse(text).is_ok()
 }
 
 /// Whether a text begins like a media type (RFC 2045, section 5.1): a type and a subtype of token
@@ -122,9 +120,73 @@ mod tests {
         let wrong = unfit(&|event| event.datacontenttype = Some("a/b\n".to_owned()));
         assert_eq!(wrong, "the attribute `datacontenttype` has a control character or a noncharacter");
         let wrong = unfit(&|event| event.datacontenttype = Some("json".to_owned()));
-        assert_eq!(wrong, "the attribute `datacontenttype` is no media type");
-        assert_eq!(unfit(&|event| event.dataschema = Some("x".to_owned())), "the attribute `dataschema` is no URI");
-        let wrong = unfit(&|event| drop(event.extensions.insert("tenant".to_owned(), "a".repeat(4_097))));
-        assert_eq!(wrong, "the attribute `tenant` is longer than 4096 bytes");
+        assert_eq!(wrong, "the attribute `datacontenttype` is not a media type");
+        let wrong = unfit(&|event| event.dataschema = Some("x".to_owned()));
+        assert_eq!(wrong, "the attribute `dataschema` is not an absolute URI");
+        let wrong = unfit(&|event| drop(event.extensions.insert("tenant".to_owned(), "a".repeat(65_537))));
+        assert_eq!(wrong, "the attribute `tenant` is longer than 65536 bytes");
+    }
+
+    /// RFC 3986, sections 3 and 4.1, and its examples in section 5.4.
+    #[test]
+    fn uris_are_those_of_rfc_3986() {
+        let absolute = [
+            "http://example.com",
+            "https://user@example.com:8080/a/b?c=d#e",
+            "http://[2001:db8::7]/c=GB?objectClass?one",
+            "http://[::ffff:192.0.2.1]:80/",
+            "http://[v1.fe:x]/",
+            "urn:example:animal:ferret:nose",
+            "mailto:John.Doe@example.com",
+            "tag:example.com,2018:x",
+            "file:///etc/fstab",
+            "a:",
+            "a+b-c.d:x",
+            "http://example.com:/",
+            "http://a/%7E",
+            "http://a/b;c=1,2/..",
+            "http://b\u{fc}cher.example/stra\u{df}e",
+        ];
+        let relative =
+            ["/a", "//authority/path", "a/b", "./a:b", "../x", "#fragment", "?q", "a?b/c", ";p", "/a:b", "x@y", "%20"];
+        let malformed = [
+            "http://[bad",
+            "http://bad]",
+            "http://[::1",
+            "http://[1::2::3]/",
+            "http://[::12345]/",
+            "http://[fe80::1%25eth0]/",
+            "http://[v1]/",
+            "http://a:80a/",
+            "http://a:b@c:d/",
+            "http://a b/",
+            "http://a/b c",
+            "http://a/<b>",
+            "http://a/{b}",
+            "http://a/\\b",
+            "http://a/b|c",
+            "http://a/^",
+            "http://a/`",
+            "http://a/%",
+            "http://a/%4",
+            "http://a/%zz",
+            "http://a/[b]",
+            "http://a#b#c",
+            "http://a?[",
+            "1a:b",
+            "a_b:c",
+            ":a",
+            "a b",
+            "\"",
+        ];
+        for text in absolute {
+            assert!(is_uri(text) && is_uri_reference(text), "{text}");
+        }
+        for text in relative {
+            assert!(!is_uri(text) && is_uri_reference(text), "{text}");
+        }
+        for text in malformed {
+            assert!(!is_uri(text) && !is_uri_reference(text), "{text}");
+        }
     }
 }

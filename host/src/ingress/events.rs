@@ -17,7 +17,7 @@ use super::cloudevents::{self, Mode};
 use super::producers::Publisher;
 use crate::bus::{Accepted, Bus, Reply};
 use crate::clock::{Clock, FARTHEST, Timestamp};
-use crate::event::{Event, Logged, TRACE};
+use crate::event::{Event, Logged, TRACE, trace_of};
 use crate::outcome::Publish;
 use crate::pattern::Pattern;
 use crate::plugin::REPLY_LIMIT;
@@ -123,7 +123,7 @@ pub(crate) async fn publish(
         return Ok((StatusCode::ACCEPTED, axum::Json(json!({ "accepted": accepted }))).into_response());
     }
     let reply = wait(expected, &id, &pattern, wishes.timeout.unwrap_or(Duration::from_secs(5))).await?;
-    let body = reply.event.to_json().to_string();
+    let body = reply.event.to_json();
     Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())
 }
 
@@ -173,22 +173,8 @@ pub(super) async fn wait(expected: Reply, id: &str, pattern: &Pattern, timeout: 
 /// Lets an event belong to the trace of the request that brought it, unless it says itself where it belongs
 /// (CloudEvents Distributed Tracing extension).
 fn carry_trace(event: &mut Event, headers: &HeaderMap) {
-    if event.extensions.contains_key(TRACE[0]) || !headers.get(TRACE[0]).is_some_and(|value| is_trace(value.as_bytes()))
-    {
+    if event.extensions.contains_key(TRACE[0]) {
         return;
     }
-    for name in TRACE {
-        if let Some(value) = headers.get(name).and_then(|value| value.to_str().ok()) {
-            event.extensions.insert(name.to_owned(), value.to_owned());
-        }
-    }
-}
-
-/// Whether a `traceparent` is well formed (W3C Trace Context, section 3.2).
-fn is_trace(value: &[u8]) -> bool {
-    let parts: Vec<_> = value.split(|byte| *byte == b'-').collect();
-    let lengths = [2, 32, 16, 2];
-    parts.len() >= lengths.len()
-        && parts.iter().zip(lengths).all(|(part, length)| part.len() == length)
-        && value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
+    event.extensions.extend(trace_of(headers));
 }

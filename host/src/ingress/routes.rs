@@ -112,11 +112,11 @@ fn expect(ingress: &Ingress, effects: &Effects, reply_to: &ReplyTo) -> Result<Re
 /// Puts a reply's data in place of a response's body. A media type that no header can carry is left out.
 pub(crate) fn put_reply(response: &mut Response, event: &Event) {
     response.headers_mut().remove(CONTENT_TYPE);
-    let media_type = event.datacontenttype.as_deref().unwrap_or("application/json");
+    let media_type = event.media_type().unwrap_or("application/json");
     if let Ok(media_type) = HeaderValue::try_from(media_type) {
         response.headers_mut().insert(CONTENT_TYPE, media_type);
     }
-    *response.body_mut() = Body::from(event.data.clone().unwrap_or_default());
+    *response.body_mut() = Body::from(event.data.as_deref().unwrap_or_default().to_vec());
 }
 
 async fn read_request(

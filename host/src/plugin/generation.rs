@@ -26,7 +26,7 @@ use super::settings::Settings;
 use super::wasi::Exchange;
 use super::world::World;
 use crate::clock::Timestamp;
-use crate::event::{Event, IdSeed, Logged, TRACE};
+use crate::event::{Event, IdSeed, Logged, trace_of};
 use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
 use crate::threads::Pace;
 
@@ -286,7 +286,7 @@ impl Generation {
                     type_: &event.event_type,
                     subject: event.subject.as_deref(),
                     time: event.time.as_deref(),
-                    datacontenttype: event.datacontenttype.as_deref(),
+                    datacontenttype: event.media_type(),
                     dataschema: event.dataschema.as_deref(),
                     extensions: &extensions,
                     data: event.data.as_deref(),
@@ -317,7 +317,7 @@ impl Generation {
             }
         };
         let occasion = Occasion::Request { route: Arc::clone(&request.route) };
-        let run = self.run(&self.world, state, ids, trace(&request.headers), occasion);
+        let run = self.run(&self.world, state, ids, trace_of(&request.headers).into_iter().collect(), occasion);
         let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
         let result = self.call(prepared, run, timeout, &mut live, Some(&self.room.pace), |live| {
             let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
@@ -368,7 +368,8 @@ impl Generation {
             return Err(Failure { cause: Cause::NoHandler, reason });
         };
         let occasion = Occasion::Request { route: Arc::clone(route) };
-        let run = self.run(&self.world, state, ids, trace(exchange.request.headers()), occasion);
+        let run =
+            self.run(&self.world, state, ids, trace_of(exchange.request.headers()).into_iter().collect(), occasion);
         let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
         let status = Arc::new(AtomicU16::new(StatusCode::BAD_GATEWAY.as_u16()));
         let noted = Arc::clone(&status);
@@ -450,12 +451,6 @@ impl Generation {
             reply: None,
         }
     }
-}
-
-/// The trace that a request belongs to (W3C Trace Context).
-fn trace(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let value = |name: &str| Some((name.to_owned(), headers.get(name)?.to_str().ok()?.to_owned()));
-    TRACE.iter().filter_map(|name| value(name)).collect()
 }
 
 fn run_native(handler: NativeHandler, event: &Event, run: Run) -> Handled {

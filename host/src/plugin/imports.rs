@@ -24,7 +24,7 @@ use super::wasi::Wasi;
 use super::world::World;
 use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::reserved::{ReservedType, is_host_attribute, plugin_source};
-use crate::event::{Event, IdSeed};
+use crate::event::{Data, Event, IdSeed};
 use crate::outcome::{Cause, StateView, SubscriptionChange};
 use crate::pattern::Pattern;
 use crate::subscription::{Definition, Secret, Target, Webhook};
@@ -230,10 +230,10 @@ impl Run {
             event_type,
             subject: message.subject,
             time: Some(now.to_string()),
+            data: message.data.map(|bytes| Data::published(message.datacontenttype.as_deref(), bytes)),
             datacontenttype: message.datacontenttype,
             dataschema: message.dataschema,
             extensions,
-            data: message.data,
         };
         event.check_message().map_err(invalid)?;
         Ok((event, due))

@@ -147,7 +147,7 @@ impl Message {
         let extensions = event.extensions.iter().map(|(name, value)| (name.clone(), value.clone()));
         Self {
             topic: Some(event.event_type.clone()),
-            content_type: event.datacontenttype.clone(),
+            content_type: event.media_type().map(str::to_owned),
             data: event.data.as_deref().unwrap_or_default().to_vec(),
             metadata: context.chain(extensions).collect(),
             metered_bytes: 0,

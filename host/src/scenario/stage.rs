@@ -256,7 +256,7 @@ impl Stage {
         self.seen.scheduled = scheduled
             .iter()
             .map(|scheduled| {
-                let mut event = scheduled.event.to_json();
+                let mut event = scheduled.event.to_value();
                 event["at"] = self.after_beginning(scheduled.due).into();
                 event
             })
@@ -300,7 +300,7 @@ impl Stage {
         self.looked = found.first().map_or(self.looked, |newest| newest.position);
         found.reverse();
         let own = |event: &Event| self.own.contains(&(event.source.clone(), event.id.clone()));
-        Ok(found.iter().filter(|logged| !own(&logged.event)).map(|logged| logged.event.to_json()).collect())
+        Ok(found.iter().filter(|logged| !own(&logged.event)).map(|logged| logged.event.to_value()).collect())
     }
 
     fn state(&self) -> Result<std::collections::BTreeMap<String, Value>, Error> {

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::bus::suite::{self, Stage, declare, definition, event, publish};
+use crate::event::Data;
 use crate::outcome::Write;
 
 /// The embedded bus in a directory of its own. A crash is a bus that is opened again from a copy of the
@@ -171,7 +172,7 @@ async fn handlers_that_read_for_long_do_not_make_the_log_grow_without_end() {
     let stage = InDirectory::open(Settings::default());
     let mut view = stage.bus.state("p");
     assert_eq!(view.get("key").unwrap().0, None);
-    let large = |number: u32| Event { data: Some(vec![b'x'; 64 << 10]), ..event(&number.to_string()) };
+    let large = |number: u32| Event { data: Some(Data::binary(vec![b'x'; 64 << 10])), ..event(&number.to_string()) };
     for part in 0..5 {
         suite::publish_all(&stage, (part * 500..(part + 1) * 500).map(large)).await;
     }
@@ -201,7 +202,7 @@ const LARGE_BYTES: u64 = 64 << 10;
 /// Publishes so much that the write-ahead log is to be folded.
 async fn publish_much(stage: &InDirectory) {
     for number in 0..MANY {
-        let data = Some(vec![b'x'; usize::try_from(LARGE_BYTES).unwrap()]);
+        let data = Some(Data::binary(vec![b'x'; usize::try_from(LARGE_BYTES).unwrap()]));
         publish(stage, Event { data, ..event(&number.to_string()) }).await;
     }
 }

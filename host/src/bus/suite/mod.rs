@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::{Accepted, Bus, Claim, CommitError, DeadLetterFilter, Settings, Settled, Settlement, Subscribed};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Event, Position};
+use crate::event::{Data, Event, Position};
 use crate::outcome::{Cause, Effects, Failure, Outcome, Publish, Write};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, RetryPolicy, Start, SubscriptionId, Target};

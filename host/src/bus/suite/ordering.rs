@@ -62,7 +62,7 @@ pub(in crate::bus) async fn keys_are_found_in_the_data<S: Stage>() {
     let subscription = declare(&stage, "s", ordered_by("/customer/id")).await;
     let bought = |id: &str, customer: u32| {
         let data = format!(r#"{{"customer":{{"id":{customer}}}}}"#);
-        Event { data: Some(data.into_bytes()), ..event(id) }
+        Event { data: Some(Data::json(data)), ..event(id) }
     };
     publish_all(&stage, [bought("1", 7), bought("2", 7), bought("3", 8)].into_iter()).await;
     let (first, other) = (claim(&subscription).await, claim(&subscription).await);

@@ -173,7 +173,7 @@ pub(in crate::bus) async fn publishers_wait_for_a_full_subscription_and_handlers
 
 pub(in crate::bus) async fn publishers_wait_for_a_full_log<S: Stage>() {
     let stage = S::open(Settings { max_log_bytes: Some(1_000), ..Settings::default() });
-    let large = |id: &str| Event { data: Some(vec![0; 600]), ..event(id) };
+    let large = |id: &str| Event { data: Some(Data::binary(vec![0; 600])), ..event(id) };
     publish_all(&stage, ["1", "2"].into_iter().map(large)).await;
     let refused = stage.bus().publish(vec![Publish { event: event("3"), due: None }]).await;
     assert_eq!(refused, Err(CommitError::LogFull(1_000)));
@@ -220,7 +220,7 @@ pub(in crate::bus) async fn large_logs_are_trimmed_past_cursors_only_when_told<S
         let retention = Retention { max_bytes: Some(5_000), past_cursors, ..Retention::default() };
         let stage = S::open(Settings { retention, ..Settings::default() });
         let subscription = declare(&stage, "s", definition("a.b", 5)).await;
-        let large = |number: usize| Event { data: Some(vec![0; 1_000]), ..event(&number.to_string()) };
+        let large = |number: usize| Event { data: Some(Data::binary(vec![0; 1_000])), ..event(&number.to_string()) };
         publish_all(&stage, (0..1_000).map(large)).await;
         compact(&stage).await;
         let left = handle_all(&subscription).await;

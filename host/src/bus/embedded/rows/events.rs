@@ -1,5 +1,6 @@
 //! The log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -7,13 +8,15 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{WrongChecksum, from_json_column, signed, to_json, unsigned};
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
-use crate::event::{Event, Logged, Position};
+use crate::event::{Event, Logged, Position, kept_data, kept_kind};
 
 /// The columns that [`logged`] reads, in its order.
 pub(super) const EVENT_COLUMNS: &str = "e.position, t.name, e.id, e.source, e.subject, e.time, e.datacontenttype, e.dataschema, e.extensions, e.data, e.stored_at,
     e.sum IS checksum(e.position, e.type, e.id, e.source, e.subject, e.time, e.datacontenttype, e.dataschema, e.extensions, e.data, e.stored_at)";
 /// How many they are.
 pub(super) const EVENT_WIDTH: usize = 12;
+/// The member of the extensions' column that holds the kind of the data. No extension attribute has such a name.
+const DATA_KIND: &str = "data_kind";
 const EVENTS: &str = "events e JOIN types t ON t.id = e.type";
 
 pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
@@ -23,18 +26,34 @@ pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
         return Err(rusqlite::Error::FromSqlConversionFailure(11, rusqlite::types::Type::Integer, Box::new(error)));
     }
     let extensions: Option<String> = row.get(8)?;
+    let mut extensions: BTreeMap<String, String> =
+        extensions.map_or_else(|| Ok(BTreeMap::new()), |text| from_json_column(8, &text))?;
+    let (kind, datacontenttype) = (extensions.remove(DATA_KIND), row.get::<_, Option<String>>(6)?);
+    let bytes: Option<Vec<u8>> = row.get(9)?;
     let event = Event {
         event_type: row.get(1)?,
         id: row.get(2)?,
         source: row.get(3)?,
         subject: row.get(4)?,
         time: row.get(5)?,
-        datacontenttype: row.get(6)?,
         dataschema: row.get(7)?,
-        extensions: extensions.map_or_else(|| Ok(Default::default()), |text| from_json_column(8, &text))?,
-        data: row.get(9)?,
+        extensions,
+        data: bytes.map(|bytes| kept_data(datacontenttype.as_deref(), kind.as_deref(), bytes)),
+        datacontenttype,
     };
     Ok(Logged { position: Position(position), stored_at: Timestamp(unsigned(row, 10)?), event: Arc::new(event) })
+}
+
+/// The extension attributes in JSON, and the kind of the data where its media type does not declare it.
+fn extensions_column(event: &Event) -> Option<String> {
+    match kept_kind(event.datacontenttype.as_deref(), event.data.as_ref()) {
+        None => (!event.extensions.is_empty()).then(|| to_json(&event.extensions)),
+        Some(kind) => {
+            let mut members = event.extensions.clone();
+            members.insert(DATA_KIND.to_owned(), kind.to_owned());
+            Some(to_json(&members))
+        }
+    }
 }
 
 /// Appends an event, unless one with its source and id is there.
@@ -45,7 +64,7 @@ pub(in super::super) fn append_event(
     event: &Event,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let extensions = (!event.extensions.is_empty()).then(|| to_json(&event.extensions));
+    let extensions = extensions_column(event);
     let mut statement = connection.prepare_cached(
         "INSERT INTO events (position, type, id, source, subject, time, datacontenttype, dataschema, extensions, data, stored_at, bytes, sum)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11))
@@ -61,7 +80,7 @@ pub(in super::super) fn append_event(
         event.datacontenttype,
         event.dataschema,
         extensions,
-        event.data,
+        event.data.as_deref(),
         signed(now.0),
         signed(event.size_bytes() as u64)
     ])?;

@@ -1,0 +1,23 @@
+// Times in RFC 3339, section 5.6, read as strictly as the host does.
+
+const FORM =
+  /^(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
+const DAY = 86_400_000;
+
+/** The milliseconds since 1970 of a time in RFC 3339; undefined if the text is not one. A leap second may end any month in
+ * UTC, and counts as the next second. */
+export function parseTime(text) {
+  // `$` also matches before a line break at the end.
+  const found = text.endsWith("\n") ? null : FORM.exec(text);
+  if (found === null) return undefined;
+  const [year, month, day, hour, minute, second] = found.slice(1, 7).map(Number);
+  const leapYear = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  const days = [31, leapYear ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1];
+  if (days === undefined || day < 1 || day > days || hour > 23 || minute > 59 || second > 60) return undefined;
+  const offset = found[8] === undefined ? 0 : Number(`${found[8]}1`) * (Number(found[9]) * 60 + Number(found[10]));
+  // Date.UTC takes the years up to 99 for those of the last century.
+  const midnight = new Date(0).setUTCFullYear(year, month - 1, day);
+  const time = midnight + ((hour * 60 + minute - offset) * 60 + second) * 1000;
+  if (second === 60 && (time % DAY !== 0 || new Date(time).getUTCDate() !== 1)) return undefined;
+  return time + Number((found[7] ?? "").slice(0, 3).padEnd(3, "0"));
+}

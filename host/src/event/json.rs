@@ -1,0 +1,226 @@
+//! Events in JSON (CloudEvents JSON format 1.0.2, section 3), and as the store keeps them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::de::Error as _;
+use serde::ser::{Error as _, SerializeMap as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::Event;
+use super::data::{Data, InJson, Kind};
+use crate::exact::exact;
+
+/// An event in the JSON format. JSON data stands in it as it was published: numbers, the order of members, repeated
+/// members and white space survive.
+#[derive(Clone, Copy, Debug)]
+pub struct AsJson<'a>(&'a Event);
+
+impl Event {
+    /// The event in the JSON format, to be part of a JSON document.
+    #[must_use]
+    pub fn as_json(&self) -> AsJson<'_> {
+        AsJson(self)
+    }
+
+    /// The event as a JSON document.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Nothing in an event fails to be JSON.
+        serde_json::to_string(&self.as_json()).unwrap_or_default()
+    }
+
+    /// The event as a value to compare with others. Numbers in it are those of the `json` library: what is beyond
+    /// their precision is rounded, so this is not the form in which an event leaves the host.
+    #[must_use]
+    pub fn to_value(&self) -> serde_json::Value {
+        let text = self.to_json();
+        serde_json::from_str(&text).unwrap_or_else(|_| {
+            // JSON beyond what a value can hold, such as 1e999, is compared by its text.
+            let mut value = Self { data: None, ..self.clone() }.to_value();
+            value["data"] = self.data.as_deref().map(String::from_utf8_lossy).into();
+            value
+        })
+    }
+
+    /// The event as a value in which different data is different, for comparisons that must not miss one.
+    #[must_use]
+    pub fn to_exact_value(&self) -> serde_json::Value {
+        let text = self.to_json();
+        serde_json::from_str(&text).map(exact).unwrap_or_default()
+    }
+}
+
+impl Serialize for AsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(event) = self;
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("specversion", "1.0")?;
+        members.serialize_entry("id", &event.id)?;
+        members.serialize_entry("source", &event.source)?;
+        members.serialize_entry("type", &event.event_type)?;
+        let optional = [
+            ("subject", &event.subject),
+            ("time", &event.time),
+            ("datacontenttype", &event.datacontenttype),
+            ("dataschema", &event.dataschema),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                members.serialize_entry(name, value)?;
+            }
+        }
+        for (name, value) in &event.extensions {
+            members.serialize_entry(name, value)?;
+        }
+        match event.data.as_ref().map(Data::in_json) {
+            None => {}
+            Some(InJson::Value(json)) => {
+                let raw: &RawValue = serde_json::from_str(json).map_err(S::Error::custom)?;
+                members.serialize_entry("data", raw)?;
+            }
+            Some(InJson::Text(text)) => members.serialize_entry("data", text)?,
+            Some(InJson::Base64(bytes)) => members.serialize_entry("data_base64", &BASE64_STANDARD.encode(bytes))?,
+        }
+        members.end()
+    }
+}
+
+/// The kind of an event's data, where it is not the one that its media type declares. What the store keeps of an event
+/// besides its columns.
+pub(crate) fn kept_kind(media_type: Option<&str>, data: Option<&Data>) -> Option<&'static str> {
+    let kind = data.map(Data::kind)?;
+    (kind != Kind::of(media_type)).then(|| kind.as_str())
+}
+
+/// Data as the store keeps it: its bytes, and its kind where the media type does not declare it.
+pub(crate) fn kept_data(media_type: Option<&str>, kind: Option<&str>, bytes: Vec<u8>) -> Data {
+    Data::new(kind.and_then(Kind::parse).unwrap_or_else(|| Kind::of(media_type)), bytes)
+}
+
+/// An event as the store keeps one that comes later.
+#[derive(Serialize, Deserialize)]
+struct Kept<'a> {
+    id: Cow<'a, str>,
+    source: Cow<'a, str>,
+    event_type: Cow<'a, str>,
+    subject: Option<Cow<'a, str>>,
+    time: Option<Cow<'a, str>>,
+    datacontenttype: Option<Cow<'a, str>>,
+    dataschema: Option<Cow<'a, str>>,
+    extensions: Cow<'a, BTreeMap<String, String>>,
+    /// In base64.
+    data: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data_kind: Option<Cow<'a, str>>,
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kept = Kept {
+            id: self.id.as_str().into(),
+            source: self.source.as_str().into(),
+            event_type: self.event_type.as_str().into(),
+            subject: self.subject.as_deref().map(Cow::Borrowed),
+            time: self.time.as_deref().map(Cow::Borrowed),
+            datacontenttype: self.datacontenttype.as_deref().map(Cow::Borrowed),
+            dataschema: self.dataschema.as_deref().map(Cow::Borrowed),
+            extensions: Cow::Borrowed(&self.extensions),
+            data: self.data.as_deref().map(|data| BASE64_STANDARD.encode(data)),
+            data_kind: kept_kind(self.datacontenttype.as_deref(), self.data.as_ref()).map(Cow::Borrowed),
+        };
+        kept.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let kept = Kept::deserialize(deserializer)?;
+        let bytes = kept.data.map(|data| BASE64_STANDARD.decode(data)).transpose().map_err(D::Error::custom)?;
+        let data = bytes.map(|bytes| kept_data(kept.datacontenttype.as_deref(), kept.data_kind.as_deref(), bytes));
+        Ok(Self {
+            id: kept.id.into_owned(),
+            source: kept.source.into_owned(),
+            event_type: kept.event_type.into_owned(),
+            subject: kept.subject.map(Cow::into_owned),
+            time: kept.time.map(Cow::into_owned),
+            datacontenttype: kept.datacontenttype.map(Cow::into_owned),
+            dataschema: kept.dataschema.map(Cow::into_owned),
+            extensions: kept.extensions.into_owned(),
+            data,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(media_type: Option<&str>, data: Option<Data>) -> Event {
+        Event {
+            id: "1".into(),
+            source: "/s".into(),
+            event_type: "t".into(),
+            datacontenttype: media_type.map(str::to_owned),
+            data,
+            ..Event::default()
+        }
+    }
+
+    #[test]
+    fn json_data_leaves_as_it_came() {
+        for data in [
+            r#"{"wei":123456789012345678901,"b":1,"a":0.10}"#,
+            r#"{"a":1,"a":2}"#,
+            "[1e999, -0, 1.0]",
+            "{ \"a\" :\t1 }",
+            "null",
+            r#""\ud83d\ude00""#,
+        ] {
+            let written = event(None, Some(Data::json(data))).to_json();
+            assert!(written.ends_with(&format!(r#","data":{data}}}"#)), "{written}");
+        }
+    }
+
+    #[test]
+    fn data_of_every_kind_has_its_member() {
+        let member = |media_type, data| {
+            let written = event(media_type, Some(data)).to_value();
+            (written["data"].clone(), written["data_base64"].clone())
+        };
+        let (absent, text) = (serde_json::Value::Null, |text: &str| serde_json::Value::from(text));
+        assert_eq!(member(None, Data::binary(*b"{}")), (absent.clone(), text("e30=")));
+        assert_eq!(member(Some("text/plain"), Data::new(Kind::Text, *b"hello")), (text("hello"), absent.clone()));
+        assert_eq!(member(Some("application/json"), Data::json(*b"{")), (absent, text("ew==")));
+        assert!(!event(None, None).to_json().contains("data"));
+    }
+
+    #[test]
+    fn the_store_keeps_the_kind_of_data() {
+        for (media_type, data) in [
+            (None, None),
+            (None, Some(Data::json(*b"null"))),
+            (None, Some(Data::binary(*b"{}"))),
+            (Some("application/json"), Some(Data::binary(*b"{}"))),
+            (Some("text/plain"), Some(Data::binary(*b"x"))),
+            (Some("text/plain"), Some(Data::new(Kind::Text, Vec::new()))),
+            (Some("application/x-protobuf"), Some(Data::new(Kind::Text, *b"x"))),
+            (Some("application/xml"), Some(Data::json(*b"{}"))),
+        ] {
+            let event = event(media_type, data);
+            let kept = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&kept).unwrap(), event, "{kept}");
+        }
+    }
+
+    /// Written by a host that knew no kinds.
+    #[test]
+    fn what_was_kept_without_a_kind_is_still_read() {
+        let kept = r#"{"id":"1","source":"/s","event_type":"t","subject":null,"time":null,"datacontenttype":null,
+            "dataschema":null,"extensions":{},"data":"e30="}"#;
+        assert_eq!(serde_json::from_str::<Event>(kept).unwrap(), event(None, Some(Data::json(*b"{}"))));
+    }
+}
