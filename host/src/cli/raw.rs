@@ -39,11 +39,6 @@ impl Answer {
         let found = members.ok().and_then(|members| members.into_iter().find(|(key, _)| key == name));
         found.map_or(RawValue::NULL, |(_, member)| member)
     }
-
-    /// The text as the host wrote it.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
 }
 
 impl Deref for Answer {
