@@ -146,7 +146,7 @@ fn headers(event: &Event) -> HeaderMap {
     for (name, value) in &event.extensions {
         put(name, value);
     }
-    if let Some(media_type) = event.media_type().and_then(|text| HeaderValue::from_str(text).ok()) {
+    if let Some(media_type) = event.media_type().and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok()) {
         headers.insert(CONTENT_TYPE, media_type);
     }
     headers

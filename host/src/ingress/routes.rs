@@ -112,8 +112,9 @@ fn expect(ingress: &Ingress, effects: &Effects, reply_to: &ReplyTo) -> Result<Re
 /// Puts a reply's data in place of a response's body. A media type that no header can carry is left out.
 pub(crate) fn put_reply(response: &mut Response, event: &Event) {
     response.headers_mut().remove(CONTENT_TYPE);
-    let media_type = event.media_type().unwrap_or("application/json");
-    if let Ok(media_type) = HeaderValue::try_from(media_type) {
+    // Nothing is of no media type: an empty body is not JSON.
+    let media_type = event.media_type().filter(|_| event.data.is_some());
+    if let Some(media_type) = media_type.and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok()) {
         response.headers_mut().insert(CONTENT_TYPE, media_type);
     }
     *response.body_mut() = Body::from(event.data.as_deref().unwrap_or_default().to_vec());
@@ -205,4 +206,26 @@ pub(crate) fn to_http(plugin: &str, answer: plugin::Response) -> Result<Response
         }
     }
     Ok(response)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::event::Data;
+
+    #[test]
+    fn a_reply_says_what_its_data_is() {
+        let media_type = |declared: Option<&str>, data| {
+            let mut response = Response::new(Body::from("the handler's own"));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+            let datacontenttype = declared.map(str::to_owned);
+            put_reply(&mut response, &Event { datacontenttype, data, ..Event::default() });
+            response.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(media_type(None, Some(Data::json(*b"null"))).as_deref(), Some("application/json"));
+        assert_eq!(media_type(None, Some(Data::binary(*b"{}"))).as_deref(), Some("application/octet-stream"));
+        assert_eq!(media_type(Some("text/csv"), Some(Data::binary(*b"a"))).as_deref(), Some("text/csv"));
+        assert_eq!(media_type(None, None), None, "nothing is of no media type");
+    }
 }

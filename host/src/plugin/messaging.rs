@@ -169,7 +169,7 @@ impl Message {
             }
         }
         extensions.retain(|(name, _)| is_extension_name(name));
-        let (datacontenttype, data) = (self.content_type, Some(self.data));
+        let (datacontenttype, data) = (self.content_type, some_bytes(self.data));
         bus::Message { type_: topic, subject, datacontenttype, dataschema, extensions, data, due: bus::Due::Now }
     }
 
@@ -177,6 +177,11 @@ impl Message {
         let texts = self.metadata.iter().map(|(name, value)| 2 * size_of::<String>() + name.len() + value.len());
         self.data.len() + self.content_type.as_ref().map_or(0, String::len) + texts.sum::<usize>()
     }
+}
+
+/// A message always has a body, and an event without data becomes one whose body is empty.
+fn some_bytes(body: Vec<u8>) -> Option<Vec<u8>> {
+    (!body.is_empty()).then_some(body)
 }
 
 /// CloudEvents 1.0, 3.1: names of attributes have lower-case letters and digits.
@@ -211,7 +216,7 @@ impl BrokerMessage {
             datacontenttype: None,
             dataschema: None,
             extensions: reply_to.map(|topic| (REPLY_TO.to_owned(), topic)).into_iter().collect(),
-            data: Some(body),
+            data: some_bytes(body),
             due: bus::Due::Now,
         }
     }

@@ -72,6 +72,7 @@ macro_rules! all_semantics {
                 publishers_wait_for_a_full_log,
                 old_events_are_deleted_but_never_what_is_needed,
                 large_logs_are_trimmed_past_cursors_only_when_told,
+                events_are_kept_as_they_came_now_and_later,
                 a_reply_comes_to_who_waits_for_it,
             }
             delivery {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bus::Retention;
+use crate::event::Kind;
 use crate::schedule::{Missed, Schedule};
 
 pub(in crate::bus) async fn what_is_published_is_there_after_a_crash_and_stored_once<S: Stage>() {
@@ -253,4 +254,46 @@ pub(in crate::bus) async fn a_reply_comes_to_who_waits_for_it<S: Stage>() {
     assert_eq!(reply.wait().await.unwrap().event.id, "2");
     assert_eq!(first.wait().await.unwrap().event.id, "1", "a question is no reply to itself");
     assert!(tokio::time::timeout(Duration::from_millis(20), other.wait()).await.is_err(), "that is another flow");
+}
+
+/// Events whose data is of every kind, with and without the media type that declares it.
+fn of_every_kind() -> Vec<Event> {
+    let (none, json, text) = (None, Some("application/json"), Some("text/plain"));
+    let all = [
+        (none, None),
+        (none, Some(Data::json(*b"null"))),
+        (none, Some(Data::binary(*b"{}"))),
+        (json, Some(Data::json(*br#"{"wei":123456789012345678901, "a":0.10,"a":1}"#))),
+        (json, Some(Data::binary(*b"{}"))),
+        (text, Some(Data::new(Kind::Text, Vec::new()))),
+        (text, Some(Data::binary(*b"x"))),
+        (Some("application/x-protobuf"), Some(Data::new(Kind::Text, *b"x"))),
+    ];
+    let number = |(number, (media_type, data)): (usize, (Option<&str>, Option<Data>))| Event {
+        datacontenttype: media_type.map(str::to_owned),
+        extensions: [("tenant".to_owned(), "acme".to_owned())].into(),
+        data,
+        ..event(&number.to_string())
+    };
+    all.into_iter().enumerate().map(number).collect()
+}
+
+pub(in crate::bus) async fn events_are_kept_as_they_came_now_and_later<S: Stage>() {
+    let events = of_every_kind();
+    let later = |event: &Event| Event { source: "/later".to_owned(), ..event.clone() };
+    let stage = S::open(Settings::default());
+    publish_all(&stage, events.iter().cloned()).await;
+    let due = Some(stage.clock().now().after(Duration::from_hours(1)));
+    stage.bus().publish(events.iter().map(|event| Publish { event: later(event), due }).collect()).await.unwrap();
+
+    let stage = stage.crash();
+    let subscription = declare(&stage, "s", definition("a.b", 5)).await;
+    stage.clock().advance(Duration::from_hours(1));
+    // They are due together, and so they enter the log together.
+    drop(claim(&subscription).await);
+    for event in &events {
+        let logged = stage.bus().events_with_id(event.id.clone()).await.unwrap();
+        let found: Vec<_> = logged.iter().map(|logged| Event::clone(&logged.event)).collect();
+        assert_eq!(found, [event.clone(), later(event)]);
+    }
 }
