@@ -6,7 +6,7 @@ pub(crate) mod reserved;
 mod rules;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub struct Event {
     pub dataschema: Option<String>,
     /// Extension attributes, in the string form that CloudEvents defines.
     pub extensions: BTreeMap<String, String>,
+    /// The names of those that came as a JSON boolean or integer, and leave as one in JSON.
+    pub typed: BTreeSet<String>,
     /// The payload.
     pub data: Option<Data>,
 }

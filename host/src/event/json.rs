@@ -1,7 +1,7 @@
 //! Events in JSON (CloudEvents JSON format 1.0.2, section 3), and as the store keeps them.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -54,6 +54,25 @@ impl Event {
     }
 }
 
+/// The value of an attribute, in the type that it came with (JSON format 1.0.2, section 2.2).
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Attribute<'a> {
+    Boolean(bool),
+    Integer(i32),
+    Text(&'a str),
+}
+
+impl<'a> Attribute<'a> {
+    fn of(value: &'a str, is_typed: bool) -> Self {
+        match (is_typed, value.parse(), value.parse()) {
+            (true, Ok(value), _) => Self::Boolean(value),
+            (true, _, Ok(value)) => Self::Integer(value),
+            _ => Self::Text(value),
+        }
+    }
+}
+
 impl Serialize for AsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(event) = self;
@@ -74,7 +93,7 @@ impl Serialize for AsJson<'_> {
             }
         }
         for (name, value) in &event.extensions {
-            members.serialize_entry(name, value)?;
+            members.serialize_entry(name, &Attribute::of(value, event.typed.contains(name)))?;
         }
         match event.data.as_ref().map(Data::in_json) {
             None => {}
@@ -112,10 +131,16 @@ struct Kept<'a> {
     datacontenttype: Option<Cow<'a, str>>,
     dataschema: Option<Cow<'a, str>>,
     extensions: Cow<'a, BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    typed: Cow<'a, BTreeSet<String>>,
     /// In base64.
     data: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data_kind: Option<Cow<'a, str>>,
+}
+
+fn is_empty(names: &BTreeSet<String>) -> bool {
+    names.is_empty()
 }
 
 impl Serialize for Event {
@@ -129,6 +154,7 @@ impl Serialize for Event {
             datacontenttype: self.datacontenttype.as_deref().map(Cow::Borrowed),
             dataschema: self.dataschema.as_deref().map(Cow::Borrowed),
             extensions: Cow::Borrowed(&self.extensions),
+            typed: Cow::Borrowed(&self.typed),
             data: self.data.as_deref().map(|data| BASE64_STANDARD.encode(data)),
             data_kind: kept_kind(self.datacontenttype.as_deref(), self.data.as_ref()).map(Cow::Borrowed),
         };
@@ -150,6 +176,7 @@ impl<'de> Deserialize<'de> for Event {
             datacontenttype: kept.datacontenttype.map(Cow::into_owned),
             dataschema: kept.dataschema.map(Cow::into_owned),
             extensions: kept.extensions.into_owned(),
+            typed: kept.typed.into_owned(),
             data,
         })
     }
@@ -214,6 +241,19 @@ mod tests {
             let kept = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<Event>(&kept).unwrap(), event, "{kept}");
         }
+    }
+
+    #[test]
+    fn attributes_keep_their_types() {
+        let mut event = event(None, None);
+        for (name, value) in [("a", "10"), ("b", "true"), ("c", "10"), ("d", "true"), ("e", "-2147483648")] {
+            event.extensions.insert(name.to_owned(), value.to_owned());
+        }
+        event.typed = ["a", "b", "e"].map(str::to_owned).into();
+        let written = event.to_json();
+        assert!(written.ends_with(r#""a":10,"b":true,"c":"10","d":"true","e":-2147483648}"#), "{written}");
+        let kept = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&kept).unwrap(), event);
     }
 
     /// Written by a host that knew no kinds.

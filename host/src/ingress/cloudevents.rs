@@ -2,7 +2,7 @@
 //! makes an event, lenient only where senders are known to fall short of the percent-encoding.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use axum::http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
@@ -201,7 +201,9 @@ fn structured(json: &[u8]) -> Result<Event, Invalid> {
     let mut attributes = Attributes::default();
     for (name, value) in members {
         if let Some(text) = attribute_text(&name, &value)? {
+            let is_typed = !value.get().starts_with('"');
             attributes.put(&name, text)?;
+            attributes.typed.extend(is_typed.then_some(name));
         }
     }
     let declares_json = Kind::of(attributes.core.get("datacontenttype").map(String::as_str)) == Kind::Json;
@@ -256,6 +258,7 @@ const CORE: [&str; 8] = ["id", "source", "specversion", "type", "subject", "time
 struct Attributes {
     core: BTreeMap<&'static str, String>,
     extensions: BTreeMap<String, String>,
+    typed: BTreeSet<String>,
 }
 
 impl Attributes {
@@ -286,6 +289,7 @@ impl Attributes {
             datacontenttype: self.core.remove("datacontenttype"),
             dataschema: self.core.remove("dataschema"),
             extensions: self.extensions,
+            typed: self.typed,
             data,
         };
         event.check()?;
@@ -364,6 +368,7 @@ mod tests {
         let event = structured(json).unwrap();
         assert_eq!(event.data.as_deref(), Some(&br#"{"b": 1.0,  "a":12345678901234567890123}"#[..]));
         assert_eq!(event.extensions["n"], "5");
+        assert!(event.to_json().contains(r#""n":5,"#), "{}", event.to_json());
     }
 
     /// JSON format 1.0.2, section 3.1: what comes in leaves as it came, whatever its bytes look like.

@@ -234,6 +234,7 @@ impl Run {
             datacontenttype: message.datacontenttype,
             dataschema: message.dataschema,
             extensions,
+            typed: std::collections::BTreeSet::new(),
         };
         event.check_message().map_err(invalid)?;
         Ok((event, due))

@@ -1,5 +1,7 @@
 //! Events enter the log: once, now or later, and as long as there is room.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::bus::Retention;
 use crate::event::Kind;
@@ -271,7 +273,10 @@ fn of_every_kind() -> Vec<Event> {
     ];
     let number = |(number, (media_type, data)): (usize, (Option<&str>, Option<Data>))| Event {
         datacontenttype: media_type.map(str::to_owned),
-        extensions: [("tenant".to_owned(), "acme".to_owned())].into(),
+        extensions: [("tenant", "acme"), ("count", "5"), ("paid", "true")]
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .into(),
+        typed: if data.is_some() { ["count".to_owned(), "paid".to_owned()].into() } else { BTreeSet::new() },
         data,
         ..event(&number.to_string())
     };

@@ -17,6 +17,8 @@ pub(super) const EVENT_COLUMNS: &str = "e.position, t.name, e.id, e.source, e.su
 pub(super) const EVENT_WIDTH: usize = 12;
 /// The member of the extensions' column that holds the kind of the data. No extension attribute has such a name.
 const DATA_KIND: &str = "data_kind";
+/// The member of the same column that names the attributes that are JSON booleans or integers.
+const TYPED: &str = "json_typed";
 const EVENTS: &str = "events e JOIN types t ON t.id = e.type";
 
 pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
@@ -28,6 +30,7 @@ pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
     let extensions: Option<String> = row.get(8)?;
     let mut extensions: BTreeMap<String, String> =
         extensions.map_or_else(|| Ok(BTreeMap::new()), |text| from_json_column(8, &text))?;
+    let typed = extensions.remove(TYPED).unwrap_or_default();
     let (kind, datacontenttype) = (extensions.remove(DATA_KIND), row.get::<_, Option<String>>(6)?);
     let bytes: Option<Vec<u8>> = row.get(9)?;
     let event = Event {
@@ -38,22 +41,27 @@ pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
         time: row.get(5)?,
         dataschema: row.get(7)?,
         extensions,
+        typed: typed.split_whitespace().map(str::to_owned).collect(),
         data: bytes.map(|bytes| kept_data(datacontenttype.as_deref(), kind.as_deref(), bytes)),
         datacontenttype,
     };
     Ok(Logged { position: Position(position), stored_at: Timestamp(unsigned(row, 10)?), event: Arc::new(event) })
 }
 
-/// The extension attributes in JSON, and the kind of the data where its media type does not declare it.
+/// The extension attributes in JSON, with the names of those that are no strings, and the kind of the data where its
+/// media type does not declare it.
 fn extensions_column(event: &Event) -> Option<String> {
-    match kept_kind(event.datacontenttype.as_deref(), event.data.as_ref()) {
-        None => (!event.extensions.is_empty()).then(|| to_json(&event.extensions)),
-        Some(kind) => {
-            let mut members = event.extensions.clone();
-            members.insert(DATA_KIND.to_owned(), kind.to_owned());
-            Some(to_json(&members))
-        }
+    let kind = kept_kind(event.datacontenttype.as_deref(), event.data.as_ref());
+    if kind.is_none() && event.typed.is_empty() {
+        return (!event.extensions.is_empty()).then(|| to_json(&event.extensions));
     }
+    let mut members = event.extensions.clone();
+    members.extend(kind.map(|kind| (DATA_KIND.to_owned(), kind.to_owned())));
+    if !event.typed.is_empty() {
+        let names: Vec<_> = event.typed.iter().map(String::as_str).collect();
+        members.insert(TYPED.to_owned(), names.join(" "));
+    }
+    Some(to_json(&members))
 }
 
 /// Appends an event, unless one with its source and id is there.
