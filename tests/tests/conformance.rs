@@ -168,7 +168,8 @@ fn delivery<'a>(hooks: &'a [Hook], event: &Members) -> &'a Hook {
     let found = hooks
         .iter()
         .find(|hook| decoded(hook, "ce-id") == plain("id") && decoded(hook, "ce-source") == plain("source"));
-    found.unwrap_or_else(|| panic!("the webhook got no {event:?}"))
+    assert!(found.is_some(), "the webhook got no {event:?}");
+    found.unwrap()
 }
 
 fn unescaped(text: &[u8]) -> Vec<u8> {
