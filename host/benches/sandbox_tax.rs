@@ -24,7 +24,7 @@ use axum::http::HeaderValue;
 use sandbus_host::bus::{self, Embedded, SharedBus};
 use sandbus_host::clock::Clock;
 use sandbus_host::dispatcher::{Dispatcher, Webhooks};
-use sandbus_host::event::Event;
+use sandbus_host::event::{Data, Event};
 use sandbus_host::outbound;
 use sandbus_host::outcome::{Cause, Failure, Outcome, Publish};
 use sandbus_host::plugin::{Defaults, EngineConfig, Generation, Limits, Loader, Registry, Sidecar, World};
@@ -135,7 +135,7 @@ async fn events_per_second(generation: Arc<Generation>) -> f64 {
                 source: "/bench".to_owned(),
                 event_type: "bench.order".to_owned(),
                 datacontenttype: Some("application/json".to_owned()),
-                data: Some(order(number).to_string().into_bytes()),
+                data: Some(Data::json(order(number).to_string())),
                 ..Event::default()
             },
             due: None,

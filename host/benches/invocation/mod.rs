@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbus_host::clock::Timestamp;
-use sandbus_host::event::{Event, Logged, Position};
+use sandbus_host::event::{Data, Event, Logged, Position};
 use sandbus_host::outcome::{Listing, Outcome, StateError, StateView, Version};
 use sandbus_host::plugin::{Call, Defaults, EngineConfig, Generation, Handled, Limits, Live, Loader, Sidecar, World};
 
@@ -33,7 +33,7 @@ pub(crate) fn registered() -> Logged {
         source: "/bench".to_owned(),
         event_type: "user.registered".to_owned(),
         datacontenttype: Some("application/json".to_owned()),
-        data: Some(br#"{"user_id":"1","name":"Ada","email":"ada@example.com"}"#.to_vec()),
+        data: Some(Data::json(*br#"{"user_id":"1","name":"Ada","email":"ada@example.com"}"#)),
         ..Event::default()
     };
     Logged { position: Position(1), stored_at: Timestamp(1), event: Arc::new(event) }

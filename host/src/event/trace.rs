@@ -49,7 +49,7 @@ mod tests {
     fn states_are_one_list_and_a_parent_is_one() {
         let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let parent = attribute("traceparent", PARENT);
-        assert_eq!(trace(&[("traceparent", PARENT)]), [parent.clone()]);
+        assert_eq!(trace(&[("traceparent", PARENT)]), std::slice::from_ref(&parent));
         let states =
             trace(&[("tracestate", "a=1,b=2"), ("traceparent", PARENT), ("tracestate", ""), ("tracestate", " c=3")]);
         assert_eq!(states, [parent, attribute("tracestate", "a=1,b=2,c=3")]);

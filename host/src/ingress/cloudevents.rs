@@ -375,7 +375,8 @@ mod tests {
     #[test]
     fn data_has_the_kind_that_it_came_with() {
         use Kind::{Binary, Json, Text};
-        let table: [(&str, Option<(Kind, &[u8])>); 17] = [
+        type Expected = Option<(Kind, &'static [u8])>;
+        let table: [(&str, Expected); 17] = [
             ("", None),
             (r#","data":null"#, Some((Json, b"null"))),
             (r#","datacontenttype":"application/json","data":null"#, Some((Json, b"null"))),
