@@ -84,7 +84,7 @@ fn failures_say_what_to_do() {
     assert!(fail(&["events", "show", "nothing"]).contains("no event with the id `nothing`"));
     assert!(fail(&["plugins", "nothing"]).contains("no plugin `nothing`"));
     assert!(fail(&["dead-letters", "show", "7"]).contains("no dead letter 7"));
-    assert!(fail(&["publish", "x.y", "{"]).contains("no JSON"));
+    assert!(fail(&["publish", "x.y", "{"]).contains("not JSON"));
     assert!(fail(&["publish", "two words"]).contains("white space"));
     let nobody = fail(&["plugins", "--admin", "http://127.0.0.1:9"]);
     assert!(nobody.contains("sandbus serve") && nobody.contains("--admin"), "{nobody}");
