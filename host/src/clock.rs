@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// The longest that an event may be put off.
-pub const FARTHEST: Duration = Duration::from_hours(24 * 365 * 100);
+/// The longest that an event may be put off: a hundred years, as [`crate::duration`] reads them.
+pub const FARTHEST: Duration = Duration::from_secs(100 * 31_557_600);
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -111,6 +111,11 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_delay_is_what_people_write_for_it() {
+        assert_eq!(humantime::parse_duration("100y").unwrap(), FARTHEST);
+    }
 
     #[test]
     fn timestamps_are_written_and_read_as_rfc_3339() {

@@ -59,6 +59,14 @@ pub struct BusConfig {
     pub max_backlog: Option<u64>,
     /// How many bytes the events of the log may have, before publishers are told to come back later.
     pub max_log_bytes: Option<u64>,
+    /// How many events of one plugin may wait to be handled, delayed ones and dead letters among them, before its
+    /// handlers may not publish.
+    pub max_plugin_backlog: u64,
+    /// How many bytes the events of one plugin may have, before its handlers may not publish. Half of `max_log_bytes`
+    /// if that is given, and else without a limit.
+    pub max_plugin_log_bytes: Option<u64>,
+    /// How many event types there may be.
+    pub max_types: usize,
     /// Events that were stored so long ago are deleted.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     pub retain_for: Option<Duration>,
@@ -77,6 +85,9 @@ impl Default for BusConfig {
         Self {
             max_backlog: None,
             max_log_bytes: None,
+            max_plugin_backlog: bus::Settings::default().max_plugin_backlog,
+            max_plugin_log_bytes: None,
+            max_types: bus::Settings::default().max_types,
             retain_for: None,
             retain_bytes: None,
             retain_past_cursors: false,
@@ -93,6 +104,9 @@ impl BusConfig {
         bus::Settings {
             max_backlog: self.max_backlog,
             max_log_bytes: self.max_log_bytes,
+            max_plugin_backlog: self.max_plugin_backlog,
+            max_plugin_log_bytes: self.max_plugin_log_bytes,
+            max_types: self.max_types,
             retention: bus::Retention {
                 max_age: self.retain_for,
                 max_bytes: self.retain_bytes,
@@ -352,7 +366,7 @@ mod tests {
         let from_readme = load(block, Overrides::default()).unwrap();
         assert_eq!(from_readme, load("", Overrides::default()).unwrap());
         let keys = |text: &str| text.matches(" = ").count();
-        assert_eq!(keys(block), 7 + 1 + 7 + 6 + 9, "a new setting belongs into the README");
+        assert_eq!(keys(block), 7 + 1 + 10 + 6 + 9, "a new setting belongs into the README");
         // Those without a default stand there as comments.
         let all = block.replace("\n# ", "\n");
         assert!(load(&all, Overrides::default()).unwrap().bus.retain_for.is_some());

@@ -2,6 +2,7 @@
 
 mod data;
 mod json;
+mod ids;
 pub(crate) mod reserved;
 mod rules;
 mod trace;
@@ -10,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 pub use data::{Data, InJson, Kind, is_json, json_text};
 pub use json::AsJson;
 pub(crate) use json::{kept_data, kept_kind};
+pub use ids::{IdKey, IdSeed};
 pub use rules::Unfit;
 pub use trace::trace_of;
 
@@ -142,59 +143,6 @@ pub fn is_attribute_name(name: &str) -> bool {
     core.contains(&name) || is_extension_name(name)
 }
 
-/// Where the ids of events come from that an invocation publishes: from what it handles, so that a
-/// repeated attempt yields the same ids. They begin with a time, as UUIDs of version 7 do: what is published
-/// at about the same time lies together in an index.
-#[derive(Clone, Debug)]
-pub struct IdSeed {
-    time: [u8; 6],
-    chance: [u8; 16],
-}
-
-impl IdSeed {
-    /// The seed of a delivery: to a plugin, for a subscription, of which the owner and the name are given. What a
-    /// replay publishes is new, and so it has a seed of its own.
-    #[must_use]
-    pub fn of_delivery(logged: &Logged, plugin: &str, subscription: [&str; 2], replay: Option<i64>) -> Self {
-        let Logged { stored_at, event, .. } = logged;
-        let mut hash = Sha256::new();
-        let replay = replay.map(|number| number.to_string());
-        let [owner, name] = subscription;
-        for part in [&event.source, &event.id, plugin, owner, name].into_iter().chain(replay.as_deref()) {
-            // Lengths keep ("ab", "c") apart from ("a", "bc").
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part.as_bytes());
-        }
-        let [_, _, time @ ..] = stored_at.0.to_be_bytes();
-        Self { time, chance: first_half(&hash.finalize()) }
-    }
-
-    /// A seed of its own, for what is handled once.
-    #[must_use]
-    pub fn unique() -> Self {
-        let chance = uuid::Uuid::now_v7().into_bytes();
-        let [a, b, c, d, e, f, ..] = chance;
-        Self { time: [a, b, c, d, e, f], chance }
-    }
-
-    /// The id of the event that is published as the `index`th, a UUID of version 8 (RFC 9562).
-    #[must_use]
-    pub fn id(&self, index: u64) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.chance);
-        hash.update(index.to_le_bytes());
-        let mut id = first_half(&hash.finalize());
-        id[..self.time.len()].copy_from_slice(&self.time);
-        uuid::Uuid::new_v8(id).to_string()
-    }
-}
-
-fn first_half(hash: &[u8]) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.copy_from_slice(&hash[..16]);
-    half
-}
-
 /// An event at its place in the log.
 #[derive(Clone, Debug)]
 pub struct Logged {
@@ -204,32 +152,4 @@ pub struct Logged {
     pub stored_at: crate::clock::Timestamp,
     /// The event.
     pub event: Arc<Event>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_delivery_yields_the_same_ids() {
-        let event = Arc::new(Event { id: "7".into(), source: "/shop".into(), ..Event::default() });
-        let logged = Logged { position: Position(1), stored_at: crate::clock::Timestamp(1_000), event };
-        let ids = |subscription| {
-            let seed = IdSeed::of_delivery(&logged, "mail", ["mail", subscription], None);
-            (seed.id(0), seed.id(1))
-        };
-        assert_eq!(ids("welcome"), ids("welcome"));
-        assert_ne!(ids("welcome").0, ids("welcome").1);
-        assert_ne!(ids("welcome").0, ids("audit").0);
-        let other = |plugin, owner, replay| IdSeed::of_delivery(&logged, plugin, [owner, "welcome"], replay).id(0);
-        assert_eq!(ids("welcome").0, other("mail", "mail", None));
-        assert_ne!(ids("welcome").0, other("mail", "mail", Some(1)), "a replay is new");
-        assert_ne!(ids("welcome").0, other("mail", "operator", None), "names are their owner's");
-        assert_ne!(ids("welcome").0, other("audit", "mail", None));
-        let later = Logged { stored_at: crate::clock::Timestamp(1_001), ..logged.clone() };
-        assert!(
-            ids("welcome").0 < IdSeed::of_delivery(&later, "mail", ["mail", "audit"], None).id(0),
-            "times go before all else"
-        );
-    }
 }

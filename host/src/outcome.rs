@@ -61,6 +61,10 @@ pub enum Cause {
     /// The flow has passed more events than the host's limit: plugins that publish for each other without
     /// end.
     HopLimit,
+    /// The plugin has as much waiting as it may, or as there may be of something.
+    Limit,
+    /// What the handler published has the source and id of another event.
+    Collision,
 }
 
 impl Cause {
@@ -79,14 +83,16 @@ impl Cause {
             Self::Webhook => "webhook",
             Self::NoHandler => "no-handler",
             Self::HopLimit => "hop-limit",
+            Self::Limit => "limit",
+            Self::Collision => "collision",
         }
     }
 
     /// Reads a cause that a retry policy may name as permanent.
     #[must_use]
     pub fn parse_retriable(text: &str) -> Option<Self> {
-        let retriable =
-            [Self::Retry, Self::Exception, Self::Request, Self::Trap, Self::Timeout, Self::OutOfMemory, Self::Webhook];
+        use Cause::{Exception, Limit, OutOfMemory, Request, Retry, Timeout, Trap, Webhook};
+        let retriable = [Retry, Exception, Request, Trap, Timeout, OutOfMemory, Webhook, Limit];
         retriable.into_iter().find(|cause| cause.as_str() == text)
     }
 }

@@ -17,8 +17,8 @@ pub struct Pattern(String);
 )]
 pub struct Invalid(String);
 
-/// The longest pattern, in bytes.
-const MAX_LENGTH: usize = 255;
+/// The longest pattern, and the longest event type, in bytes.
+pub(crate) const MAX_LENGTH: usize = 255;
 
 impl Pattern {
     /// Reads a pattern.

@@ -102,6 +102,13 @@ impl From<CommitError> for Problem {
             CommitError::BacklogFull(_) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "backlog-full", detail).retry_after(5)
             }
+            CommitError::PluginBacklogFull(..) | CommitError::PluginLogFull(..) | CommitError::PluginTypesFull(..) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-full", detail).retry_after(5)
+            }
+            CommitError::TooManyTypes(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-types", detail).retry_after(30)
+            }
+            CommitError::Collision { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "collision", detail),
             CommitError::LogFull(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "log-full", detail).retry_after(30),
             CommitError::Closed(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "bus-closed", detail).retry_after(5),
             CommitError::Conflict(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "conflict", detail).retry_after(1),

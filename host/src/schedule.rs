@@ -75,7 +75,7 @@ impl Schedule {
     /// # Errors
     /// If it is malformed, or never comes.
     pub fn check(&self, now: Timestamp) -> Result<(), Invalid> {
-        self.event("p", "s", now).check()?;
+        self.event("1".to_owned(), "p", "s", now).check()?;
         let table = Timetable::new(self)?;
         table.after(now).map(drop).ok_or_else(|| Invalid::Never(self.cron.clone()))
     }
@@ -105,11 +105,11 @@ impl Schedule {
         Due { ticks, next: table.after(now) }
     }
 
-    /// The event for a time. Its id says which, so that the same time is never stored twice.
+    /// The event for a time. Its id is that time's, so that the same time is never stored twice.
     #[must_use]
-    pub fn event(&self, plugin: &str, name: &str, due: Timestamp) -> Event {
+    pub fn event(&self, id: String, plugin: &str, name: &str, due: Timestamp) -> Event {
         Event {
-            id: format!("{plugin}/{name}/{due}"),
+            id,
             source: plugin_source(plugin),
             event_type: self.event_type.clone(),
             subject: Some(name.to_owned()),

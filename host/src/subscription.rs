@@ -255,6 +255,18 @@ pub struct Declaration {
     pub subscriptions: Vec<(String, Definition, Start)>,
     /// Its schedules, by name.
     pub schedules: Vec<(String, Schedule)>,
+    /// How much of what it publishes may be there.
+    pub limits: PublishLimits,
+}
+
+/// How much of what a plugin publishes may be there at a time, where its operator says something else than what applies
+/// to all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublishLimits {
+    /// How many of its events may wait.
+    pub backlog: Option<u64>,
+    /// How many bytes its events may have.
+    pub log_bytes: Option<u64>,
 }
 
 /// Whether a text may name a subscription: 1 to 128 of ASCII letters, digits, `-`, `_`.

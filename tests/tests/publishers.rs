@@ -125,3 +125,32 @@ fn forged_events_are_refused_everywhere() {
     let refused = host.cli(&["publish", "a.b", "--attribute", "data=x"]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }
+
+/// A plugin that publishes for itself without end is stopped by its own limit, and nobody else is.
+#[test]
+fn a_publishing_loop_stays_bounded_and_keeps_nobody_out() {
+    let limits = [("max_plugin_backlog = 300", 300 * 1_500), ("max_plugin_log_bytes = 300000", 300_000)];
+    for (limit, bytes) in limits {
+        let config = format!("[bus]\nmax_log_bytes = 2000000\nmax_backlog = 100\n{limit}\n");
+        let sidecar = "[subscriptions.breed]\nattempts = 2\nfirst_delay = \"20ms\"\n";
+        let host = Setup::new().plugin("breeder").sidecar("breeder", sidecar).config(&config).start();
+        assert_eq!(host.publish("breeder.cell", "first", json!({})).status, 202);
+        for number in 0..300 {
+            let answer = host.publish("order.placed", &number.to_string(), json!({ "number": number }));
+            assert_eq!(answer.status, 202, "{}", answer.body);
+        }
+        host.wait_until_idle();
+        let answer = host.publish("order.placed", "last", json!({}));
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        let dead = host.dead_letters();
+        assert!(!dead.is_empty());
+        for letter in &dead {
+            assert_eq!(letter["cause"], "limit", "{letter}");
+            let key = limit.split(' ').next().unwrap_or_default();
+            assert!(letter["reason"].as_str().is_some_and(|reason| reason.contains(key)), "{letter}");
+        }
+        let cells = host.events_of("breeder.cell").len();
+        // What is under way in one commit when the limit is reached may still come.
+        assert!(cells * 1_200 < bytes + 200_000, "{cells} events under {limit}");
+    }
+}

@@ -212,7 +212,16 @@ fn a_publisher_delays_an_event_and_an_operator_takes_it_back() {
 #[test]
 fn wishes_that_make_no_sense_are_refused() {
     let host = Setup::new().start();
-    for query in ["at=tomorrow", "delay=soon", "delay=1s&at=2999-01-01T00:00:00Z", "reply=a.b&delay=1s", "later=1s"] {
+    let farthest = json!({ "id": "farthest", "type": "c.d" });
+    assert_eq!(host.publish_event("/events?delay=100y", farthest).status, 202);
+    for query in [
+        "at=tomorrow",
+        "delay=soon",
+        "delay=101y",
+        "delay=1s&at=2999-01-01T00:00:00Z",
+        "reply=a.b&delay=1s",
+        "later=1s",
+    ] {
         let answer = host.publish_event(&format!("/events?{query}"), json!({ "id": "1", "type": "a.b" }));
         assert_eq!(refusal(&answer), (400, "invalid-query".to_owned()), "{query}");
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbus_host::clock::Timestamp;
-use sandbus_host::event::{Data, Event, Logged, Position};
+use sandbus_host::event::{Data, Event, IdSeed, Logged, Position};
 use sandbus_host::outcome::{Listing, Outcome, StateError, StateView, Version};
 use sandbus_host::plugin::{Call, Defaults, EngineConfig, Generation, Handled, Limits, Live, Loader, Sidecar, World};
 
@@ -42,7 +42,8 @@ pub(crate) fn registered() -> Logged {
 /// Handles an event, in a fresh instance unless one is left.
 pub(crate) fn handle(generation: &Generation, logged: &Logged, live: &mut Option<Live>) -> Handled {
     let subscription = &generation.descriptor.subscriptions[0].name;
-    let call = Call { logged, owner: &generation.name, subscription, attempt: 1, replay: None };
+    let ids = IdSeed::of_rehearsal(logged);
+    let call = Call { logged, subscription, attempt: 1, replay: None, ids };
     let handled = generation.handle_event(&call, Duration::from_secs(10), Box::new(Empty), live);
     assert_eq!(handled.outcome, Outcome::Ack);
     handled

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Answer, CommitError};
 use crate::clock::Timestamp;
-use crate::event::{Event, Logged, Position};
+use crate::event::{Event, IdSeed, Logged, Position};
 use crate::outcome::{Effects, Outcome};
 use crate::subscription::{Definition, SubscriptionId};
 
@@ -22,6 +22,8 @@ pub struct Delivery {
     pub attempt: u32,
     /// The number of the replay that it belongs to, if it is history.
     pub replay: Option<i64>,
+    /// Where the ids of events come from that its handler publishes: the same at each attempt.
+    pub ids: IdSeed,
 }
 
 impl Delivery {

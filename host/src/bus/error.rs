@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::outcome::Cause;
+
 /// The store failed. Anything but a full disk is fatal: after a failed write nobody knows what the disk
 /// holds, and so the host stops acknowledging and ends.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +150,36 @@ pub enum CommitError {
     /// The log has as many bytes as it may.
     #[error("the log has reached its limit of {0} bytes; nothing was stored, try again later")]
     LogFull(u64),
+    /// As many of a plugin's events wait as may.
+    #[error(
+        "the plugin `{0}` has {1} events that wait or are dead letters, and may have no more (`max_plugin_backlog`); it publishes faster than its events are handled, or for itself without end"
+    )]
+    PluginBacklogFull(String, u64),
+    /// The events of a plugin have as many bytes as they may.
+    #[error(
+        "the events of the plugin `{0}` have the {1} bytes that they may have (`max_plugin_log_bytes`); delete old ones by the retention's rules, or raise the limit"
+    )]
+    PluginLogFull(String, u64),
+    /// There are as many types of events as may be.
+    #[error(
+        "there are events of {0} types, and may be of no more (`max_types`); publish events of a type that is known"
+    )]
+    TooManyTypes(usize),
+    /// A plugin was the first to publish as many types of events as it may.
+    #[error(
+        "the plugin `{0}` has introduced {1} types of events, and may introduce no more (half of `max_types`); publish events of a type that is known"
+    )]
+    PluginTypesFull(String, usize),
+    /// An event that a handler publishes has the source and the id of another one.
+    #[error(
+        "an event from `{publisher}` with the id `{id}` is there already, and is not the one that was to be published"
+    )]
+    Collision {
+        /// The source.
+        publisher: String,
+        /// The id.
+        id: String,
+    },
     /// The store has failed or the bus is shutting down.
     #[error("the bus takes no more changes: {0}")]
     Closed(String),
@@ -166,4 +198,28 @@ pub enum CommitError {
     /// There is no such thing.
     #[error("there is no {0}")]
     NotFound(String),
+}
+
+impl CommitError {
+    /// The cause of failure of an attempt whose handler asked for what cannot be done. None if the attempt has not
+    /// failed by that, but has to be made or committed again.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::NotANumber(_) | Self::TooManySubscriptions(_) => Some(Cause::Rejected),
+            Self::PluginBacklogFull(..)
+            | Self::PluginLogFull(..)
+            | Self::PluginTypesFull(..)
+            | Self::TooManyTypes(_) => Some(Cause::Limit),
+            Self::Collision { .. } => Some(Cause::Collision),
+            Self::DiskFull
+            | Self::Busy
+            | Self::BacklogFull(_)
+            | Self::LogFull(_)
+            | Self::Closed(_)
+            | Self::Conflict(_)
+            | Self::NotOpen
+            | Self::NotFound(_) => None,
+        }
+    }
 }

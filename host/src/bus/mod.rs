@@ -38,15 +38,44 @@ pub use error::{CommitError, OpenError, StoreError};
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a bus keeps, and how much of it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// How many deliveries may wait for a subscription that says nothing else, before publishers are told
     /// to come back later.
     pub max_backlog: Option<u64>,
     /// How many bytes the events of the log may have, before publishers are told to come back later.
     pub max_log_bytes: Option<u64>,
+    /// How many events of one plugin may wait, dead letters and delayed ones among them, before its handlers may not
+    /// publish.
+    pub max_plugin_backlog: u64,
+    /// How many bytes the events of one plugin may have, before its handlers may not publish; half of what the log may
+    /// have where nothing is said.
+    pub max_plugin_log_bytes: Option<u64>,
+    /// How many types the events of the log may have.
+    pub max_types: usize,
     /// Which events are deleted.
     pub retention: Retention,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_backlog: None,
+            max_log_bytes: None,
+            max_plugin_backlog: 100_000,
+            max_plugin_log_bytes: None,
+            max_types: 10_000,
+            retention: Retention::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// How many bytes the events of one plugin may have, if that is limited.
+    #[must_use]
+    pub fn plugin_log_bytes(&self) -> Option<u64> {
+        self.max_plugin_log_bytes.or(self.max_log_bytes.map(|all| all / 2))
+    }
 }
 
 /// Which events are deleted. Without a rule all are kept.

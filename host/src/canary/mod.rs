@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::bus::{Bus, StoreError};
-use crate::event::{Logged, Position};
+use crate::event::{IdSeed, Logged, Position};
 use crate::plugin::{Call, Generation, Rehearsed};
 use crate::subscription::Definition;
 use crate::threads::{Capacity, Lane, Panicked, Turn};
@@ -127,7 +127,8 @@ impl Canary<'_> {
         // It is one of many, and nobody's delivery must wait for it.
         let handled = self.capacity.threads.run(Turn::of(Lane::Many), move || {
             let Past { logged, subscription, .. } = &past;
-            let call = Call { logged, owner: &generation.name, subscription, attempt: 1, replay: None };
+            let ids = IdSeed::of_rehearsal(logged);
+            let call = Call { logged, subscription, attempt: 1, replay: None, ids };
             // What it logs is no news.
             let quiet = tracing::subscriber::NoSubscriber::default();
             let rehearsed = tracing::subscriber::with_default(quiet, || {

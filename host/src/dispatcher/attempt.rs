@@ -77,13 +77,15 @@ impl Attempts {
                 let again = self.conflict(&claim, &key, generation).await;
                 self.run_from(1, Some(again), claim, places).await;
             }
-            CommitError::NotANumber(_) | CommitError::TooManySubscriptions(_) => {
-                let failed = self.settle_failed(&mut claim, Cause::Rejected, error.to_string(), digest, took).await;
+            error => {
+                let failed = match error.cause() {
+                    Some(cause) => self.settle_failed(&mut claim, cause, error.to_string(), digest, took).await,
+                    None => Err(error),
+                };
                 if let Err(error) = failed {
                     self.give_back(claim, &error).await;
                 }
             }
-            error => self.give_back(claim, &error).await,
         }
     }
 
@@ -240,11 +242,11 @@ impl Attempts {
                 let reason = "others kept changing what the handler had read".to_owned();
                 self.settle_failed(claim, Cause::Conflict, reason, digest, took).await
             }
-            // What the handler asked for cannot be done, and will not be the next time either.
-            Err(error @ (CommitError::NotANumber(_) | CommitError::TooManySubscriptions(_))) => {
-                self.settle_failed(claim, Cause::Rejected, error.to_string(), digest, took).await
-            }
-            Err(error) => Err(error),
+            // What the handler asked for cannot be done, or cannot be done now.
+            Err(error) => match error.cause() {
+                Some(cause) => self.settle_failed(claim, cause, error.to_string(), digest, took).await,
+                None => Err(error),
+            },
         }
     }
 
@@ -258,7 +260,8 @@ impl Attempts {
     ) -> Result<(), CommitError> {
         let failure = Failure { cause, reason };
         let outcome = match cause {
-            Cause::Rejected => Outcome::Reject(failure),
+            // It would be the same the next time.
+            Cause::Rejected | Cause::Collision => Outcome::Reject(failure),
             _ => Outcome::Retry { after: None, failure },
         };
         let settlement = Settlement { outcome: outcome.clone(), effects: None, digest, jitter: jitter() };
@@ -326,10 +329,10 @@ pub(super) fn handle(
 ) -> Handled {
     let call = Call {
         logged: &delivery.logged,
-        owner: &delivery.subscription.owner,
         subscription: &delivery.subscription.name,
         attempt: delivery.attempt,
         replay: delivery.replay,
+        ids: delivery.ids,
     };
     generation.handle_event(&call, timeout, bus.state(&generation.name), live)
 }

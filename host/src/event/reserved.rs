@@ -48,6 +48,11 @@ pub(crate) fn plugin_source(plugin: &str) -> String {
     format!("{PLUGIN_SOURCES}{plugin}")
 }
 
+/// The plugin that published an event, by its source.
+pub(crate) fn publishing_plugin(source: &str) -> Option<&str> {
+    source.strip_prefix(PLUGIN_SOURCES)
+}
+
 /// Whether a source lies below `/plugins`, in any spelling that a reader may take for that (RFC 3986, section 6): of
 /// another case, percent-encoded any number of times, with dot segments, empty segments or parameters, relative, or
 /// with a scheme and no authority.

@@ -2,6 +2,7 @@
 
 use super::Event;
 use crate::clock::Timestamp;
+use crate::pattern;
 
 /// The longest value of an attribute, in bytes. Events of 64 KiB are passed on (CloudEvents 1.0.2, section 5), and all of
 /// one may be a single attribute.
@@ -28,6 +29,7 @@ impl Event {
         }
         demand("source", is_uri_reference(&self.source), "is not a URI reference")?;
         demand("type", !self.event_type.contains(char::is_whitespace), "has white space")?;
+        demand("type", self.event_type.len() <= pattern::MAX_LENGTH, "is longer than 255 bytes")?;
         if let Some(time) = &self.time {
             core("time", time)?;
             demand("time", Timestamp::parse(time).is_some(), "is not a time in RFC 3339")?;
@@ -117,6 +119,11 @@ mod tests {
             event.check().unwrap_err().to_string()
         };
         assert_eq!(unfit(&|event| event.subject = Some(String::new())), "the attribute `subject` is empty");
+        let mut longest = event();
+        longest.event_type = "a".repeat(255);
+        assert_eq!(longest.check(), Ok(()));
+        let wrong = unfit(&|event| event.event_type = "a".repeat(256));
+        assert_eq!(wrong, "the attribute `type` is longer than 255 bytes");
         let wrong = unfit(&|event| event.datacontenttype = Some("a/b\n".to_owned()));
         assert_eq!(wrong, "the attribute `datacontenttype` has a control character or a noncharacter");
         let wrong = unfit(&|event| event.datacontenttype = Some("json".to_owned()));

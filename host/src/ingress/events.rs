@@ -63,10 +63,7 @@ impl Wishes {
 
     fn due(&self) -> Result<Option<Timestamp>, Problem> {
         if self.delay.is_some_and(|delay| delay > FARTHEST) {
-            return Err(Problem::bad_request(
-                "invalid-query",
-                "`delay` is more than a hundred years of 365 days, the longest that an event can wait",
-            ));
+            return Err(Problem::bad_request("invalid-query", "`delay` is a hundred years (100y) at most"));
         }
         if let Some(delay) = self.delay {
             return Ok(Some(Clock::System.now().after(delay)));

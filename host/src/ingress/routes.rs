@@ -153,7 +153,7 @@ async fn invoke(
 ) -> Result<Answered, Problem> {
     let Admission { turn, places } = admitted(ingress, generation).await?;
     let state = ingress.bus.state(&generation.name);
-    let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), ids.clone());
+    let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), *ids);
     let invocation = move || {
         let answered = generation.handle_request(&request, ids, state);
         // Held until the thread is free, also if the client has gone.

@@ -75,14 +75,14 @@ impl std::fmt::Debug for Generation {
 pub struct Call<'a> {
     /// The event, as it is logged.
     pub logged: &'a Logged,
-    /// Whose subscription it is delivered for.
-    pub owner: &'a str,
     /// The subscription's name.
     pub subscription: &'a str,
     /// Which attempt this is, from 1.
     pub attempt: u32,
     /// The number of the replay that it belongs to, if it is history.
     pub replay: Option<i64>,
+    /// Where the ids of events come from that it publishes.
+    pub ids: IdSeed,
 }
 
 /// What comes out of handling a delivery.
@@ -259,10 +259,9 @@ impl Generation {
         live: &mut Option<Live>,
         pace: Option<&Pace>,
     ) -> Handled {
-        let Call { logged, owner, subscription, attempt, replay } = *call;
+        let Call { logged, subscription, attempt, replay, ids } = *call;
         let event = &logged.event;
         let occasion = Occasion::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
-        let ids = IdSeed::of_delivery(logged, &self.name, [owner, subscription], replay);
         let run = self.run(world, state, ids, event.inherited(), occasion);
         let prepared = match &self.code {
             Code::Component(prepared) if prepared.handles_events() => prepared,

@@ -9,7 +9,7 @@ use super::limits::Limits;
 use super::rules;
 use super::sidecar::{CanaryRule, Sidecar, SubscriptionOverrides};
 use crate::pattern::Pattern;
-use crate::subscription::{Declaration, Definition, Start, Target};
+use crate::subscription::{Declaration, Definition, PublishLimits, Start, Target};
 
 /// What applies to every plugin that says nothing else.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +136,10 @@ impl Settings {
         let declared = Declaration {
             subscriptions: subscriptions(descriptor, sidecar, &limits, defaults)?,
             schedules: schedules.cloned().collect(),
+            limits: PublishLimits {
+                backlog: sidecar.limits.backlog.map(NonZeroU64::get),
+                log_bytes: sidecar.limits.log_bytes.map(NonZeroU64::get),
+            },
         };
         Ok(Self {
             limits,

@@ -88,6 +88,10 @@ pub struct LimitOverrides {
     pub timeout: Option<Duration>,
     /// How many invocations of the plugin run at a time.
     pub concurrency: Option<NonZeroU32>,
+    /// How many of its events may wait to be handled, before its handlers may not publish.
+    pub backlog: Option<NonZeroU64>,
+    /// How many bytes its events may have, before its handlers may not publish.
+    pub log_bytes: Option<NonZeroU64>,
     /// How many invocations one instance may serve; one when left out.
     pub reuse: Option<NonZeroU32>,
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::script::{Act, Given, Moment, Step};
 use super::{Attempted, Error, Played, Seen, broken, logs};
-use crate::bus::{Bus, Claim, CommitError, DeadLetterFilter, Delivery, Embedded, Settings, Settlement, Subscribed};
+use crate::bus::{Bus, Claim, DeadLetterFilter, Delivery, Embedded, Settings, Settlement, Subscribed};
 use crate::clock::{Clock, Timestamp};
 use crate::config::SandboxConfig;
 use crate::event::{Event, Position};
@@ -195,11 +195,11 @@ impl Stage {
         match claim.settle(settlement(&outcome, effects)).await {
             Ok(_) => {}
             // What the handler asked for cannot be done, and will not be the next time either.
-            Err(error @ (CommitError::NotANumber(_) | CommitError::TooManySubscriptions(_))) => {
-                outcome = Outcome::Reject(Failure { cause: Cause::Rejected, reason: error.to_string() });
+            Err(error) => {
+                let Some(cause) = error.cause() else { return Err(broken(error)) };
+                outcome = Outcome::Reject(Failure { cause, reason: error.to_string() });
                 claim.settle(settlement(&outcome, None)).await.map_err(broken)?;
             }
-            Err(error) => return Err(broken(error)),
         }
         let attempted = self.attempted(&delivery, outcome);
         self.seen.attempts.push(attempted);
@@ -214,10 +214,10 @@ impl Stage {
         }
         let call = Call {
             logged: &delivery.logged,
-            owner: &delivery.subscription.owner,
             subscription: &delivery.subscription.name,
             attempt: delivery.attempt,
             replay: delivery.replay,
+            ids: delivery.ids,
         };
         let state = self.bus.state(&generation.name);
         let (handled, lines) = run(|| generation.handle_event(&call, timeout, state, &mut None));

@@ -3,8 +3,8 @@
 //! Handles are made once for each subscription, and for each status of a plugin's answers, so that counting costs an
 //! atomic addition.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, gauge, histogram};
@@ -56,6 +56,10 @@ fn describe() {
         "sandbus_conflicts_total",
         "Invocations run again because what they had read was changed"
     );
+    metrics::describe_counter!(
+        "sandbus_event_collisions_total",
+        "Events of plugins and schedules that were not stored, since another one has their source and id"
+    );
     metrics::describe_histogram!("sandbus_delivery_latency_seconds", "From stored to handled, by subscription");
     metrics::describe_histogram!("sandbus_handler_seconds", "Run time of handlers, by subscription");
     metrics::describe_gauge!("sandbus_subscription_backlog", "Deliveries neither handled nor dead");
@@ -101,7 +105,7 @@ impl Metrics {
             if overview.replay.is_some() {
                 continue;
             }
-            let name = overview.id.to_string();
+            let name = label(&overview.id);
             gauge!("sandbus_subscription_expired", "subscription" => name.clone()).set(float(overview.expired));
             gauge!("sandbus_subscription_backlog", "subscription" => name.clone()).set(float(overview.backlog));
             gauge!("sandbus_subscription_in_flight", "subscription" => name.clone())
@@ -117,6 +121,24 @@ impl Metrics {
         self.handle.run_upkeep();
         Ok(self.handle.render())
     }
+}
+
+/// The label of a subscription. Plugins name those that they make at run time, and what was counted once is kept: from
+/// a number of names on, all others share one.
+fn label(id: &SubscriptionId) -> String {
+    /// Far more than the subscriptions of a host that does not make and delete them all the time.
+    const LIMIT: usize = 10_000;
+    static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let name = id.to_string();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.contains(&name) {
+        return name;
+    }
+    if known.len() >= LIMIT {
+        return "others".to_owned();
+    }
+    known.insert(name.clone());
+    name
 }
 
 /// What is counted for one subscription.
@@ -139,7 +161,7 @@ impl SubscriptionMetrics {
     /// Handles for a subscription.
     #[must_use]
     pub fn new(id: &SubscriptionId) -> Self {
-        let name = id.to_string();
+        let name = label(id);
         let deliveries =
             |outcome| counter!("sandbus_deliveries_total", "subscription" => name.clone(), "outcome" => outcome);
         Self {
@@ -209,6 +231,11 @@ impl RequestMetrics {
             (answered, histogram!("sandbus_http_request_seconds", "plugin" => name))
         }));
     }
+}
+
+/// Counts an event that was not stored since another one has its source and id.
+pub fn collided() {
+    counter!("sandbus_event_collisions_total").increment(1);
 }
 
 /// Counts events that were taken at the ingress.

@@ -1,11 +1,12 @@
 //! One group of changes on its way through a transaction: what happens once it is durable, and who is
 //! answered.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::command::{Deferred, Reply};
+use super::held::Changes;
 use super::keys::Key;
 use super::progress::{Hole, Pause, Subscription, Waiting};
 use super::rows::Log;
@@ -22,6 +23,12 @@ pub(super) struct Batch {
     /// The log as it will be.
     pub(super) log: Log,
     pub(super) types: Vec<(i64, String)>,
+    /// How what is held besides the log, and for whom, will change.
+    pub(super) held: Changes,
+    /// Types of which there may be no events any more.
+    pub(super) emptied: BTreeSet<i64>,
+    /// Types that are forgotten.
+    pub(super) forgotten: Vec<i64>,
     pub(super) added: Vec<Arc<Subscription>>,
     pub(super) redefined: Vec<(Arc<Subscription>, Definition)>,
     /// Subscriptions from which nothing is claimed until the batch has come to its end.
@@ -39,6 +46,8 @@ pub(super) struct Batch {
     /// The same, to be looked up.
     pub(super) is_settled: HashSet<(i64, Position)>,
     pub(super) redriven: Vec<Redriven>,
+    /// Dead letters that are gone, with the sources of their events.
+    pub(super) dropped: Vec<(Arc<Subscription>, Position, String)>,
     /// Keys behind whose dead letter nothing waits any more.
     pub(super) unparked: Vec<(Arc<Subscription>, Key)>,
     pub(super) expired: Vec<(Arc<Subscription>, Position, u64)>,
@@ -61,6 +70,8 @@ pub(super) struct Redriven {
     pub(super) key: Option<Key>,
     /// Whether it waits for the turn of its ordering key.
     pub(super) held: bool,
+    /// The source of its event; none if it was a replay's.
+    pub(super) source: Option<String>,
 }
 
 /// An error of one change, or one of the store that ends the batch.
@@ -94,6 +105,10 @@ impl Batch {
             set_back: None,
             log,
             types: Vec::new(),
+            held: Changes::default(),
+            emptied: BTreeSet::new(),
+            forgotten: Vec::new(),
+            dropped: Vec::new(),
             added: Vec::new(),
             redefined: Vec::new(),
             frozen: Vec::new(),

@@ -7,6 +7,7 @@
 mod batch;
 mod command;
 mod damage;
+mod held;
 mod keys;
 mod progress;
 mod queue;
@@ -37,7 +38,7 @@ use super::{
     ScheduledCursor, Scheduling, Settings, StoreError, Subscribed,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Event, Logged, Position};
+use crate::event::{Event, IdKey, Logged, Position};
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
@@ -82,6 +83,8 @@ struct Shared {
     changes: watch::Sender<u64>,
     types: RwLock<Types>,
     replies: Replies,
+    /// What ids of published events are derived from.
+    ids: IdKey,
     /// Every event up to here is durable and has been offered.
     head: AtomicU64,
     next_scheduled: watch::Sender<Option<Timestamp>>,
@@ -106,6 +109,15 @@ impl Types {
 
     fn count(&self) -> usize {
         self.numbers.len()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.numbers.keys().map(|name| name.len() as u64).sum()
+    }
+
+    /// The number that comes after all that are given.
+    fn next(&self) -> i64 {
+        self.numbers.values().max().map_or(1, |last| last + 1)
     }
 
     fn matching(&self, pattern: &Pattern) -> Vec<i64> {
@@ -145,6 +157,17 @@ impl Shared {
         if !new.is_empty() {
             let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
             types.numbers.extend(new.into_iter().map(|(number, name)| (name, number)));
+        }
+    }
+
+    /// Forgets types, whose numbers are in order.
+    fn forget_types(&self, forgotten: &[i64]) {
+        if !forgotten.is_empty() {
+            let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
+            types.numbers.retain(|_, number| forgotten.binary_search(number).is_err());
+            if types.numbers.len() < types.numbers.capacity() / 4 {
+                types.numbers.shrink_to_fit();
+            }
         }
     }
 
@@ -193,6 +216,7 @@ impl Embedded {
         if is_small {
             damage::check_store(&connection, &schema::summed())?;
         }
+        rows::forget_unused_types(&connection)?;
         let types = rows::types(&connection)?.into_iter().map(|(number, name)| (name, number)).collect();
         let types = Types { numbers: types };
         let head = rows::log(&connection)?.head;
@@ -210,6 +234,7 @@ impl Embedded {
             changes: watch::Sender::new(0),
             types: RwLock::new(types),
             replies: Replies::default(),
+            ids: IdKey::new(&rows::secret(&connection)?),
             head: AtomicU64::new(head.0),
             next_scheduled: watch::Sender::new(next_scheduled),
             committed: Notify::new(),
@@ -342,9 +367,41 @@ fn load_subscriptions(
             .paced(row.replay.and_then(|replay| replay.per_second));
         progress.pause = row.pause;
         progress.keys = load_keys(connection, row.number)?;
+        if row.replay.is_none() {
+            count_flows(connection, types, row.number, &mut progress)?;
+        }
         all.push(Subscription::new(row.number, row.id, row.dynamic, row.replay, progress));
     }
     Ok(all)
+}
+
+/// Counts which plugins published what a subscription has open or dead. Returns whether it did: where that is much, or
+/// has to be read to be known, nothing changes.
+fn count_flows(
+    connection: &Connection,
+    types: &Types,
+    number: i64,
+    progress: &mut Progress,
+) -> Result<bool, StoreError> {
+    /// So many deliveries are looked at.
+    const LIMIT: u64 = 50_000;
+    if progress.backlog > LIMIT || !progress.definition.filters.is_empty() {
+        return Ok(false);
+    }
+    progress.flows.take();
+    for (plugin, count) in rows::rows_by_plugin(connection, rows::Rows::Pending, number)? {
+        progress.flows.add(&plugin, count, 0);
+    }
+    for (plugin, count) in rows::rows_by_plugin(connection, rows::Rows::DeadLetters, number)? {
+        progress.flows.add(&plugin, 0, count);
+    }
+    for type_number in types.matching(&progress.definition.pattern) {
+        for (plugin, count) in rows::events_by_plugin(connection, type_number, progress.cursor, progress.missed)? {
+            progress.flows.add(&plugin, count, 0);
+        }
+    }
+    progress.counted_from = Position(0);
+    Ok(true)
 }
 
 fn load_keys(connection: &Connection, number: i64) -> Result<Keys, StoreError> {

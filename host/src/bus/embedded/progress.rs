@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::held::Flows;
 use super::keys::{FirstRow, Key, Keys};
 use crate::clock::Timestamp;
+use crate::event::reserved::publishing_plugin;
 use crate::event::{Logged, Position};
 use crate::subscription::{Definition, SubscriptionId};
 
@@ -137,6 +139,10 @@ pub(super) struct Progress {
     pub(super) keys: Keys,
     /// How many deliveries are neither handled nor dead.
     pub(super) backlog: u64,
+    /// How many of them, and of the dead letters, are of events that plugins published. Counted are those after a
+    /// position.
+    pub(super) flows: Flows,
+    pub(super) counted_from: Position,
     /// How many events were deleted before they were handled, since the start.
     pub(super) expired: u64,
     /// Set while a commit is on its way that changes what has been found: nothing is claimed meanwhile.
@@ -158,13 +164,13 @@ pub(super) struct Waiting {
     /// Whether it has a row in the store.
     pub(super) has_row: bool,
     /// Whether it is a dead letter of a replay that was redriven.
-    pub(super) replayed: bool,
+    pub(super) replayed: i64,
 }
 
 impl Waiting {
     pub(super) fn fresh(logged: Logged, definition: &Definition) -> Self {
         let key = definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event));
-        Self { logged, key, attempts: 0, has_row: false, replayed: false }
+        Self { logged, key, attempts: 0, has_row: false, replayed: 0 }
     }
 }
 
@@ -234,6 +240,8 @@ impl Progress {
             claimed: BTreeMap::new(),
             keys: Keys::default(),
             backlog,
+            flows: Flows::default(),
+            counted_from: last.max(cursor),
             expired: 0,
             frozen: false,
             holding: false,
@@ -260,11 +268,11 @@ impl Progress {
         waiting.map(|delivery| delivery.logged.stored_at).min()
     }
 
-    /// Takes an event that was just committed.
-    pub(super) fn offer(&mut self, logged: &Logged) {
+    /// Takes an event that was just committed. Returns whether it is for this subscription.
+    pub(super) fn offer(&mut self, logged: &Logged) -> bool {
         // It was published before the subscription was made, in the same commit.
         if logged.position <= self.cursor {
-            return;
+            return false;
         }
         self.backlog += 1;
         if self.is_behind() || self.ready.len() >= READY_LIMIT {
@@ -273,6 +281,12 @@ impl Progress {
             self.ready.push_back(Waiting::fresh(logged.clone(), &self.definition));
             self.offered = logged.position;
         }
+        true
+    }
+
+    /// The plugin that published the event of a delivery that is counted as its own.
+    pub(super) fn counted<'a>(&self, position: Position, source: &'a str) -> Option<&'a str> {
+        publishing_plugin(source).filter(|_| position > self.counted_from)
     }
 
     /// Whether a page of the log has room.
@@ -481,7 +495,7 @@ mod tests {
     fn offered(count: u64) -> Progress {
         let mut progress = Progress::new(Arc::new(definition("a.b", 5)), Position(0), Position(0), 0);
         progress.next_due = None;
-        (1..=count).for_each(|position| progress.offer(&logged(position)));
+        (1..=count).for_each(|position| assert!(progress.offer(&logged(position))));
         progress
     }
 

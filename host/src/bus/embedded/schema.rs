@@ -225,8 +225,20 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError
     }
 
     migrations::migrate(&mut connection, path, MIGRATIONS, now)?;
+    keep_secret(&connection)?;
     connection.set_prepared_statement_cache_capacity(96);
     Ok(connection)
+}
+
+/// Makes the secret that ids of published events are derived from, if there is none yet.
+fn keep_secret(connection: &Connection) -> Result<(), StoreError> {
+    if connection.prepare("SELECT 1 FROM secret")?.exists([])? {
+        return Ok(());
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| StoreError::File(error.into()))?;
+    connection.execute("INSERT INTO secret VALUES (?1, checksum(?1))", [&secret[..]])?;
+    Ok(())
 }
 
 /// Opens the file for reading.

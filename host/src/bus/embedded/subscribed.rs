@@ -142,13 +142,15 @@ impl Feed {
     fn claimed(&self, delivery: Waiting) -> Claim {
         let subscription = &self.subscription;
         let position = delivery.logged.position;
-        let replayed = delivery.replayed.then_some(0);
+        let ids = self.bus.shared.ids.delivery(&delivery.logged, subscription.number, delivery.replayed);
+        let replayed = (delivery.replayed != 0).then_some(0);
         let delivery = Delivery {
             logged: delivery.logged,
             subscription: subscription.id.clone(),
             is_dynamic: subscription.dynamic,
             attempt: delivery.attempts + 1,
             replay: subscription.replay.map(|_| subscription.number).or(replayed),
+            ids,
         };
         Claim::new(delivery, Box::new(Held { from: self.clone(), position, open: true }))
     }

@@ -237,3 +237,73 @@ async fn the_log_is_folded_once_nobody_reads_what_was_before() {
     drop(view);
     becomes_folded(&stage).await;
 }
+
+/// The ids that the first delivery of a bus would have, and the next tick of a schedule.
+async fn ids(stage: &InDirectory) -> (String, String) {
+    let claimed = stage.bus.subscriptions()[0].claim().await.unwrap();
+    (claimed.delivery().ids.id(0), stage.bus.shared.ids.tick("p", "s", suite::START))
+}
+
+#[tokio::test]
+async fn ids_are_the_same_after_a_crash_and_foretold_by_nobody() {
+    let (one, other) = (InDirectory::open(Settings::default()), InDirectory::open(Settings::default()));
+    for stage in [&one, &other] {
+        declare(stage, "s", definition("a.b", 5)).await;
+        publish(stage, event("1")).await;
+    }
+    let before = ids(&one).await;
+    let foreign = ids(&other).await;
+    assert!(before.0 != foreign.0 && before.1 != foreign.1, "a store like it has other ids");
+    let crashed = one.crash();
+    assert_eq!(ids(&crashed).await, before);
+    let restarted = crashed.restart().await;
+    assert_eq!(ids(&restarted).await, before);
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_made_again_publishes_under_new_ids() {
+    let stage = InDirectory::open(Settings::default());
+    let mut seen = std::collections::HashSet::new();
+    publish(&stage, event("1")).await;
+    for _ in 0..2 {
+        let start = crate::subscription::Start::Beginning;
+        stage.bus.subscribe(suite::id("s"), definition("a.b", 5), start).await.unwrap();
+        assert!(seen.insert(ids(&stage).await.0));
+        stage.bus.delete_subscription(suite::id("s")).await.unwrap();
+    }
+}
+
+/// A store of a program that had no secret, and counted nothing by plugin.
+#[tokio::test]
+async fn a_store_of_before_is_brought_up_to_date() {
+    let stage = InDirectory::open(Settings::default());
+    let of_plugin = |id: &str| Event { source: "/plugins/p".to_owned(), data: Some(vec![0; 500]), ..event(id) };
+    publish(&stage, of_plugin("1")).await;
+    let later = Some(stage.clock.now().after(Duration::from_hours(1)));
+    let new = Event { event_type: "only.later".to_owned(), ..of_plugin("2") };
+    stage.bus.publish(vec![Publish { event: new, due: later }]).await.unwrap();
+    stage.bus.close().await;
+    let InDirectory { bus, clock, directory, .. } = stage;
+    drop(bus);
+    let copy = tempfile::tempdir().unwrap();
+    let path = copy.path().join("bus.db");
+    std::fs::copy(directory.path().join("bus.db"), &path).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    let before = format!(
+        "DROP TABLE secret; DROP TABLE publishers; DELETE FROM types WHERE name = 'only.later';
+         DELETE FROM writers WHERE version > 4; PRAGMA user_version = {}",
+        version.min(4)
+    );
+    connection.execute_batch(&before).unwrap();
+    drop(connection);
+
+    let settings = Settings { max_plugin_log_bytes: Some(400), ..Settings::default() };
+    let stage = InDirectory::open_in(copy, clock, settings);
+    let more = Effects { publishes: vec![Publish { event: of_plugin("3"), due: None }], ..Effects::default() };
+    let full = CommitError::PluginLogFull("p".to_owned(), 400);
+    assert_eq!(stage.bus.commit("p", more).await, Err(full), "what it had published counts");
+    stage.clock.advance(Duration::from_hours(2));
+    stage.bus.promote().await.unwrap();
+    assert_eq!(stage.bus.events_with_id("2".to_owned()).await.unwrap().len(), 1);
+}

@@ -24,12 +24,14 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::batch::{Batch, CursorMove, Redriven, answer, answer_then};
 use super::command::Command;
+use super::held::{Gone, Held};
 use super::progress::Subscription;
 use super::queue::{Group, Waiting};
 use super::rows::{self, Log};
 use super::schema;
 use crate::bus::{CommitError, Settled, StoreError};
 use crate::clock::Timestamp;
+use crate::event::reserved::publishing_plugin;
 use crate::event::{Logged, Position};
 use crate::outcome::Version;
 use crate::subscription::DeadLetterPolicy;
@@ -45,6 +47,8 @@ pub(super) struct Writer {
     /// Which subscriptions take an event type, for the types seen lately.
     takers: HashMap<String, Arc<Takers>>,
     log: Log,
+    held: Held,
+    next_type: i64,
     /// The latest time that a commit was made at.
     seen: Timestamp,
     next_version: u64,
@@ -77,8 +81,21 @@ impl Writer {
         let has_scheduled = rows::has_scheduled(&connection)?;
         let takers = HashMap::new();
         let (seen, ended) = (log.newest, Vec::new());
-        let mut writer =
-            Self { connection, shared, subscriptions, takers, log, seen, next_version, has_scheduled, ended };
+        let next_type = shared.types().next();
+        let held = held(&connection, &shared)?;
+        let mut writer = Self {
+            connection,
+            shared,
+            subscriptions,
+            takers,
+            log,
+            held,
+            next_type,
+            seen,
+            next_version,
+            has_scheduled,
+            ended,
+        };
         let replays: Vec<_> = writer.subscriptions.values().filter(|one| one.replay.is_some()).cloned().collect();
         replays.iter().for_each(|replay| writer.note_replay(replay));
         writer.end_replays()?;
@@ -140,12 +157,8 @@ impl Writer {
             .follow_clock(batch)
             .and_then(|()| group.try_for_each(|command| self.apply(command, asked, batch)))
             .and_then(|()| self.move_cursors(batch))
-            .and_then(|()| {
-                if batch.log != self.log {
-                    rows::put_log(&self.connection, &batch.log)?;
-                }
-                rows::transact(&self.connection, "COMMIT")
-            });
+            .and_then(|()| self.put_totals(batch))
+            .and_then(|()| rows::transact(&self.connection, "COMMIT"));
         if result.is_err() && !self.connection.is_autocommit() {
             // The error that led here is the one to report, whether or not the rollback succeeds.
             drop(rows::transact(&self.connection, "ROLLBACK"));
@@ -170,10 +183,9 @@ impl Writer {
                 self.check_room(&effects.publishes, batch)?;
                 self.apply_effects(&plugin, *effects, batch)
             }),
-            Command::Cancel { source, id, reply } => answer(batch, reply, |batch| {
-                batch.rescheduled = true;
-                Ok(rows::cancel_event(&self.connection, &source, &id)?)
-            }),
+            Command::Cancel { source, id, reply } => {
+                answer(batch, reply, |batch| Ok(self.cancel_scheduled(&source, &id, batch)?))
+            }
             Command::Declare { plugin, declaration, reply } => {
                 answer(batch, reply, |batch| self.declare(&plugin, declaration, batch))
             }
@@ -226,13 +238,19 @@ impl Writer {
             }
         }
         self.shared.add_types(std::mem::take(&mut batch.types));
+        self.held.apply(&mut batch.held);
+        self.held.forgotten(&batch.forgotten);
+        self.shared.forget_types(&std::mem::take(&mut batch.forgotten));
         for CursorMove { subscription, cursor, holes } in batch.moves.drain(..) {
             subscription.progress().moved(cursor, holes);
             subscription.wake.notify_one();
         }
-        for Redriven { subscription, position, key, held } in batch.redriven.drain(..) {
+        for Redriven { subscription, position, key, held, source } in batch.redriven.drain(..) {
             let mut progress = subscription.progress();
             progress.backlog += 1;
+            if let Some(plugin) = source.as_deref().and_then(|source| progress.counted(position, source)) {
+                progress.flows.redriven(plugin);
+            }
             match &key {
                 Some(key) if held => progress.keys.hold(key),
                 Some(key) => progress.keys.redriven(key, position),
@@ -244,9 +262,16 @@ impl Writer {
         }
         let mut woken = Woken::default();
         for (subscription, position, settled) in batch.settled.drain(..) {
-            see_settled(&subscription, position, settled);
+            self.see_settled(&subscription, position, settled);
             self.note_replay(&subscription);
             woken.add(subscription);
+        }
+        for (subscription, position, source) in batch.dropped.drain(..) {
+            let mut progress = subscription.progress();
+            if let Some(plugin) = progress.counted(position, &source) {
+                let gone = progress.flows.dropped(plugin);
+                self.held.share(plugin).take_off(gone);
+            }
         }
         for (subscription, key) in batch.unparked.drain(..) {
             subscription.progress().keys.unpark(&key);
@@ -254,6 +279,7 @@ impl Writer {
         }
         for (subscription, floor, expired) in batch.expired.drain(..) {
             see_expired(&subscription, floor, expired);
+            self.held.take_off(see_gone(&subscription));
             subscription.wake.notify_one();
             self.note_replay(&subscription);
         }
@@ -276,18 +302,66 @@ impl Writer {
 
     fn offer(&mut self, appended: &[Logged], woken: &mut Woken) {
         for logged in appended {
+            let plugin = publishing_plugin(&logged.event.source);
+            let mut counted = 0;
             for subscription in &self.takers_of(&logged.event.event_type).all {
                 let mut progress = subscription.progress();
                 if progress.definition.filters.matches(&logged.event) {
-                    progress.offer(logged);
+                    let is_taken = progress.offer(logged);
+                    if let Some(plugin) = plugin.filter(|_| is_taken) {
+                        progress.flows.add(plugin, 1, 0);
+                        counted += 1;
+                    }
                     drop(progress);
                     woken.add(Arc::clone(subscription));
                 }
+            }
+            if let Some(plugin) = plugin {
+                self.held.share(plugin).deliveries += counted;
             }
             self.shared.replies.offer(logged);
         }
         // Readers of the log go no further than this: what lies before it has been offered.
         self.shared.head.store(self.log.head.0, Ordering::Release);
+    }
+
+    fn see_settled(&mut self, subscription: &Subscription, position: Position, settled: Settled) {
+        let mut progress = subscription.progress();
+        let Some(delivery) = progress.end_claim(position) else { return };
+        let source = if delivery.replayed == 0 { delivery.logged.event.source.as_str() } else { "" };
+        let plugin = progress.counted(position, source);
+        match settled {
+            Settled::Handled => {
+                progress.done(&delivery, false);
+                if let Some(plugin) = plugin {
+                    let gone = progress.flows.handled(plugin);
+                    self.held.share(plugin).take_off(gone);
+                }
+            }
+            Settled::Dead => {
+                let parks = parks(subscription, progress.definition.dead_letter_policy);
+                progress.done(&delivery, parks);
+                if let Some(plugin) = plugin {
+                    progress.flows.buried(plugin);
+                }
+            }
+            Settled::Waiting(due) => progress.row_is_due(due),
+        }
+        if progress.backlog == 0 {
+            self.held.take_off(progress.flows.clamp(0));
+        }
+    }
+
+    /// Writes down what the batch has changed of the whole, as its last part.
+    fn put_totals(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        self.forget_types(batch)?;
+        for (plugin, bytes) in self.held.changed_log_bytes(&batch.held) {
+            rows::put_publisher(&self.connection, plugin, bytes)?;
+        }
+        if batch.log != self.log {
+            rows::put_log(&self.connection, &batch.log)?;
+        }
+        Ok(())
     }
 
     /// The subscriptions that take a type. Replays are no part of it: they deliver what was.
@@ -330,18 +404,40 @@ impl Writer {
     }
 }
 
-fn see_settled(subscription: &Subscription, position: Position, settled: Settled) {
-    let mut progress = subscription.progress();
-    if let Some(delivery) = progress.end_claim(position) {
-        match settled {
-            Settled::Handled => progress.done(&delivery, false),
-            Settled::Dead => {
-                let parks = parks(subscription, progress.definition.dead_letter_policy);
-                progress.done(&delivery, parks);
-            }
-            Settled::Waiting(due) => progress.row_is_due(due),
+/// What is held as the store has it.
+fn held(connection: &Connection, shared: &Shared) -> Result<Held, StoreError> {
+    let types = shared.types();
+    let mut held = Held::of_types(types.bytes());
+    for (plugin, bytes) in rows::publishers(connection)? {
+        held.share(&plugin).log_bytes = bytes;
+    }
+    for number in types.numbers.values() {
+        if let Some(source) = rows::first_source_of(connection, *number)? {
+            held.introduced(*number, &source);
         }
     }
+    for (source, event_type, count, bytes) in rows::scheduled_shares(connection)? {
+        held.scheduled_bytes += bytes;
+        if let Some(number) = types.number(&event_type) {
+            *held.scheduled_types.entry(number).or_default() += count;
+        }
+        if let Some(plugin) = publishing_plugin(&source) {
+            let share = held.share(plugin);
+            share.scheduled += count;
+            share.scheduled_bytes += bytes;
+        }
+    }
+    for subscription in shared.subscriptions().iter() {
+        held.add(subscription.progress().flows.held());
+    }
+    Ok(held)
+}
+
+/// Which plugins have fewer deliveries open than was counted, after some have gone that were not told one by one.
+fn see_gone(subscription: &Subscription) -> Gone {
+    let mut progress = subscription.progress();
+    let backlog = progress.backlog;
+    progress.flows.clamp(backlog)
 }
 
 /// Subscriptions to be woken, each once, when everything is there that they wait for.

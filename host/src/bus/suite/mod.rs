@@ -74,6 +74,12 @@ macro_rules! all_semantics {
                 large_logs_are_trimmed_past_cursors_only_when_told,
                 events_are_kept_as_they_came_now_and_later,
                 a_reply_comes_to_who_waits_for_it,
+                what_one_plugin_publishes_is_bounded_and_keeps_nobody_out,
+                a_plugins_delayed_events_count_as_its_own,
+                what_comes_later_counts_as_what_is_in_the_log,
+                one_plugin_introduces_half_of_the_types_at_most,
+                types_are_bounded_and_forgotten_with_their_last_event,
+                what_another_event_hides_is_an_error_and_leaves_no_trace,
             }
             delivery {
                 effects_are_committed_with_the_ack_or_not_at_all,

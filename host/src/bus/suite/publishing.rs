@@ -65,7 +65,8 @@ async fn declare_schedule(stage: &impl Stage, missed: Missed) {
         data: None,
     };
     let subscriptions = vec![("s".to_owned(), definition("a.b", 5), Start::Now)];
-    let declaration = Declaration { subscriptions, schedules: vec![("hourly".to_owned(), schedule)] };
+    let declaration =
+        Declaration { subscriptions, schedules: vec![("hourly".to_owned(), schedule)], ..Declaration::default() };
     stage.bus().declare("p", declaration).await.unwrap();
 }
 
@@ -73,7 +74,8 @@ pub(in crate::bus) async fn a_schedule_survives_restarts_and_publishes_each_time
     let stage = S::open(Settings::default());
     declare_schedule(&stage, Missed::RunOnce).await;
     stage.clock().advance(Duration::from_hours(1));
-    assert_eq!(claim(&subscription(&stage, "s")).await.event().id, "p/hourly/2030-01-01T01:00:00.000Z");
+    let first = claim(&subscription(&stage, "s")).await.event().time.clone();
+    assert_eq!(first.as_deref(), Some("2030-01-01T01:00:00.000Z"));
     let stage = stage.restart().await;
     declare_schedule(&stage, Missed::RunOnce).await;
     // The same hour comes again, and again it is over.
@@ -114,7 +116,7 @@ pub(in crate::bus) async fn a_schedule_rests_while_its_plugin_does_not_run<S: St
     let subscription = subscription(&stage, "s");
     for hour in ["01", "02"] {
         let mut claimed = claim(&subscription).await;
-        assert_eq!(claimed.event().id, format!("p/hourly/2030-01-01T{hour}:00:00.000Z"));
+        assert_eq!(claimed.event().time, Some(format!("2030-01-01T{hour}:00:00.000Z")));
         ack(&mut claimed, Effects::default()).await.unwrap();
     }
     assert_idle(&subscription).await;
@@ -301,4 +303,177 @@ pub(in crate::bus) async fn events_are_kept_as_they_came_now_and_later<S: Stage>
         let found: Vec<_> = logged.iter().map(|logged| Event::clone(&logged.event)).collect();
         assert_eq!(found, [event.clone(), later(event)]);
     }
+}
+fn of_plugin(id: &str) -> Event {
+    Event { source: "/plugins/p".to_owned(), data: Some(Data::binary(vec![0; 1_000])), ..event(id) }
+}
+
+fn publishes(events: impl IntoIterator<Item = Event>) -> Effects {
+    let publishes = events.into_iter().map(|event| Publish { event, due: None }).collect();
+    Effects { publishes, ..Effects::default() }
+}
+
+/// A plugin that publishes two events for each one of its own, with small limits.
+pub(in crate::bus) async fn what_one_plugin_publishes_is_bounded_and_keeps_nobody_out<S: Stage>() {
+    let by_backlog = Settings { max_plugin_backlog: 20, max_backlog: Some(10), ..Settings::default() };
+    let by_bytes = Settings { max_log_bytes: Some(80_000), ..Settings::default() };
+    for (settings, limit) in [(by_backlog, "max_plugin_backlog"), (by_bytes, "max_plugin_log_bytes")] {
+        let mut stage = S::open(settings);
+        let mut subscription = declare(&stage, "s", definition("a.b", 5)).await;
+        publish(&stage, of_plugin("first")).await;
+        let (mut published, mut refused) = (0, 0);
+        for round in 0..60 {
+            if round == 30 {
+                drop(subscription);
+                stage = stage.crash();
+                subscription = super::subscription(&stage, "s");
+            }
+            let Ok(claimed) = tokio::time::timeout(Duration::from_millis(200), subscription.claim()).await else {
+                break;
+            };
+            let mut claimed = claimed.unwrap();
+            let children = [format!("{round}-a"), format!("{round}-b")].map(|id| of_plugin(&id));
+            match ack(&mut claimed, publishes(children)).await {
+                Ok(_) => published += 1,
+                Err(error) => {
+                    assert!(error.to_string().contains(limit), "it names the limit: {error}");
+                    assert_eq!(error.cause(), Some(Cause::Limit));
+                    refused += 1;
+                    reject(&mut claimed).await;
+                }
+            }
+            // Others publish all the while, also for the same subscription.
+            publish(&stage, Event { event_type: "c.d".to_owned(), ..event(&format!("other-{round}")) }).await;
+        }
+        assert!((18..=25).contains(&published) && refused > 15, "{published} and {refused} of {limit}");
+        publish(&stage, event("of somebody else, for the same subscription")).await;
+        // Dead letters are held until they are dropped.
+        let more = || publishes([of_plugin("more")]);
+        assert!(stage.bus().commit("p", more()).await.is_err());
+        if limit == "max_plugin_backlog" {
+            let all = DeadLetterFilter::default();
+            while stage.bus().drop_dead_letters(all.clone(), 100).await.unwrap() > 0 {}
+            assert_eq!(stage.bus().commit("p", more()).await, Ok(()));
+        }
+    }
+}
+
+pub(in crate::bus) async fn a_plugins_delayed_events_count_as_its_own<S: Stage>() {
+    let stage = S::open(Settings { max_plugin_backlog: 5, ..Settings::default() });
+    let later = |id: &str| {
+        let due = Some(stage.clock().now().after(Duration::from_hours(1)));
+        Effects { publishes: vec![Publish { event: of_plugin(id), due }], ..Effects::default() }
+    };
+    for id in ["1", "2", "3", "4", "5"] {
+        assert_eq!(stage.bus().commit("p", later(id)).await, Ok(()));
+    }
+    let full = CommitError::PluginBacklogFull("p".to_owned(), 5);
+    assert_eq!(stage.bus().commit("p", later("6")).await, Err(full.clone()));
+    let mut of_another = later("of another");
+    of_another.publishes[0].event.source = "/plugins/q".to_owned();
+    assert_eq!(stage.bus().commit("q", of_another).await, Ok(()));
+    let again = later("7");
+    let stage = stage.crash();
+    assert_eq!(stage.bus().commit("p", again.clone()).await, Err(full));
+    let cancels = Effects { cancels: vec!["1".to_owned()], ..Effects::default() };
+    stage.bus().commit("p", cancels).await.unwrap();
+    assert_eq!(stage.bus().commit("p", again).await, Ok(()));
+}
+
+pub(in crate::bus) async fn what_comes_later_counts_as_what_is_in_the_log<S: Stage>() {
+    let stage = S::open(Settings { max_log_bytes: Some(10_000), ..Settings::default() });
+    let due = Some(stage.clock().now().after(Duration::from_hours(24)));
+    let later = |id: usize| {
+        let event = Event { data: Some(Data::binary(vec![0; 1_000])), ..event(&id.to_string()) };
+        vec![Publish { event, due }]
+    };
+    let mut accepted = 0;
+    while stage.bus().publish(later(accepted)).await.is_ok() {
+        accepted += 1;
+        assert!(accepted <= 10, "so many bytes are more than there may be");
+    }
+    assert!(accepted >= 5);
+    let stage = stage.crash();
+    let full = CommitError::LogFull(10_000);
+    assert_eq!(stage.bus().publish(vec![Publish { event: event("x"), due: None }]).await, Err(full));
+    for id in 0..accepted {
+        assert_eq!(stage.bus().cancel("/t", &id.to_string()).await, Ok(true));
+    }
+    publish(&stage, event("x")).await;
+}
+
+pub(in crate::bus) async fn types_are_bounded_and_forgotten_with_their_last_event<S: Stage>() {
+    let retention = Retention { max_age: Some(Duration::from_hours(1)), ..Retention::default() };
+    let stage = S::open(Settings { max_types: 3, retention, ..Settings::default() });
+    let of_type = |name: &str, due| {
+        vec![Publish { event: Event { event_type: name.to_owned(), ..event(&format!("{name}-id")) }, due }]
+    };
+    let later = Some(stage.clock().now().after(Duration::from_hours(9)));
+    let full = CommitError::TooManyTypes(3);
+    for (name, due) in [("t.1", None), ("t.2", None), ("t.later", later)] {
+        stage.bus().publish(of_type(name, due)).await.unwrap();
+    }
+    assert_eq!(stage.bus().publish(of_type("t.4", None)).await, Err(full.clone()));
+    assert_eq!(stage.bus().publish(of_type("t.4", later)).await, Err(full.clone()));
+    let batch = ["t.1", "t.4"].into_iter().flat_map(|name| of_type(name, None)).collect();
+    assert_eq!(stage.bus().publish(batch).await, Err(full.clone()));
+    let effects = Effects { publishes: of_type("t.4", None), ..Effects::default() };
+    assert_eq!(stage.bus().commit("p", effects).await, Err(full.clone()));
+    publish(&stage, Event { event_type: "t.2".to_owned(), ..event("2-again") }).await;
+    let stage = stage.crash();
+    assert_eq!(stage.bus().publish(of_type("t.4", None)).await, Err(full.clone()));
+
+    stage.clock().advance(Duration::from_hours(2));
+    compact(&stage).await;
+    for name in ["t.4", "t.5"] {
+        stage.bus().publish(of_type(name, None)).await.unwrap();
+    }
+    assert_eq!(stage.bus().publish(of_type("t.6", None)).await, Err(full), "the one that comes later is known");
+    assert_eq!(stage.bus().cancel("/t", "t.later-id").await, Ok(true));
+    stage.bus().publish(of_type("t.6", None)).await.unwrap();
+    // Numbers of types that are gone mean nothing to those that came after.
+    let subscription = declare_from(&stage, "s", definition("t.*", 5), Start::Beginning).await;
+    let mut ids = handle_all(&subscription).await;
+    ids.sort();
+    assert_eq!(ids, ["t.4-id", "t.5-id", "t.6-id"]);
+}
+
+pub(in crate::bus) async fn one_plugin_introduces_half_of_the_types_at_most<S: Stage>() {
+    let stage = S::open(Settings { max_types: 4, ..Settings::default() });
+    let of_type = |name: &str| publishes([Event { event_type: name.to_owned(), ..of_plugin(name) }]);
+    for name in ["t.1", "t.2"] {
+        stage.bus().commit("p", of_type(name)).await.unwrap();
+    }
+    let full = CommitError::PluginTypesFull("p".to_owned(), 2);
+    assert_eq!(stage.bus().commit("p", of_type("t.3")).await, Err(full.clone()));
+    let stage = stage.crash();
+    assert_eq!(stage.bus().commit("p", of_type("t.3")).await, Err(full));
+    let known = publishes([Event { event_type: "t.2".to_owned(), ..of_plugin("again") }]);
+    assert_eq!(stage.bus().commit("p", known).await, Ok(()));
+    publish(&stage, Event { event_type: "t.3".to_owned(), ..event("3") }).await;
+    publish(&stage, Event { event_type: "t.4".to_owned(), ..event("4") }).await;
+}
+
+/// The host gives these ids, and so another event with one of them was not published by this attempt before.
+pub(in crate::bus) async fn what_another_event_hides_is_an_error_and_leaves_no_trace<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let subscription = declare(&stage, "s", definition("a.b", 5)).await;
+    let due = Some(stage.clock().now().after(Duration::from_hours(1)));
+    publish(&stage, of_plugin("taken")).await;
+    stage.bus().publish(vec![Publish { event: of_plugin("taken later"), due }]).await.unwrap();
+    let mut claimed = claim(&subscription).await;
+    for (id, its_due) in [("taken", None), ("taken", due), ("taken later", None), ("taken later", due)] {
+        let mut effects = publishes(["new 1", "new 2"].map(of_plugin));
+        effects.publishes.push(Publish { event: of_plugin("new later"), due });
+        effects.publishes.push(Publish { event: of_plugin(id), due: its_due });
+        effects.writes = set("k", b"v").writes;
+        let refused = ack(&mut claimed, effects).await.unwrap_err();
+        assert_eq!(refused, CommitError::Collision { publisher: "/plugins/p".to_owned(), id: id.to_owned() });
+        assert_eq!(refused.cause(), Some(Cause::Collision));
+        assert_eq!(logged_ids(&stage).await, ["taken"]);
+        assert_eq!(stage.bus().scheduled(None, 10).await.unwrap().len(), 1);
+        assert_eq!(value(&stage, "k"), None);
+    }
+    assert_eq!(ack(&mut claimed, publishes(["new 1", "new 2"].map(of_plugin))).await, Ok(Settled::Handled));
+    assert_eq!(logged_ids(&stage.crash()).await, ["taken", "new 1", "new 2"]);
 }

@@ -120,6 +120,7 @@ pub(in super::super) fn count_dead_letters(
 
 /// A dead letter that was taken out.
 pub(in super::super) struct Exhumed {
+    pub(in super::super) number: i64,
     pub(in super::super) subscription: i64,
     pub(in super::super) position: Position,
     pub(in super::super) key: Option<String>,
@@ -143,21 +144,19 @@ pub(in super::super) fn exhume(
     );
     let mut select = connection.prepare_cached(&sql)?;
     let rows = select.query_map(rusqlite::params_from_iter(values), |row| {
-        let exhumed = Exhumed {
+        Ok(Exhumed {
+            number: row.get(0)?,
             subscription: row.get(1)?,
             position: Position(unsigned(row, 2)?),
             key: row.get(3)?,
             parks: row.get(4)?,
             replay: row.get(5)?,
-        };
-        Ok((row.get::<_, i64>(0)?, exhumed))
+        })
     })?;
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let exhumed = rows.collect::<Result<Vec<_>, _>>()?;
     let mut delete = connection.prepare_cached("DELETE FROM dead_letters WHERE number = ?1")?;
-    let mut exhumed = Vec::with_capacity(rows.len());
-    for (number, letter) in rows {
-        delete.execute([number])?;
-        exhumed.push(letter);
+    for letter in &exhumed {
+        delete.execute([letter.number])?;
     }
     Ok(exhumed)
 }

@@ -236,28 +236,34 @@ pub(in super::super) fn oldest_events(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Deletes an event that no delivery needs any more. Returns how many bytes it had; none if it is needed,
-/// or gone.
-pub(in super::super) fn delete_event(connection: &Connection, position: Position) -> Result<Option<u64>, StoreError> {
+/// An event that was deleted.
+pub(in super::super) struct Deleted {
+    pub(in super::super) bytes: u64,
+    pub(in super::super) type_number: i64,
+    pub(in super::super) source: String,
+}
+
+/// Deletes an event that no delivery needs any more. None if it is needed, or gone.
+pub(in super::super) fn delete_event(
+    connection: &Connection,
+    position: Position,
+) -> Result<Option<Deleted>, StoreError> {
     let mut statement = connection.prepare_cached(
         "DELETE FROM events WHERE position = ?1
              AND NOT EXISTS (SELECT 1 FROM pending WHERE position = ?1)
-             AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE position = ?1) RETURNING bytes",
+             AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE position = ?1) RETURNING bytes, type, source",
     )?;
-    Ok(statement.query_row([signed(position.0)], |row| unsigned(row, 0)).optional()?)
+    Ok(statement.query_row([signed(position.0)], deleted).optional()?)
 }
 
-// Types.
-
-pub(in super::super) fn types(connection: &Connection) -> Result<Vec<(i64, String)>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT id, name FROM types ORDER BY id")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+/// Deletes the events after a position, which only this transaction knows of.
+pub(in super::super) fn take_back_events(connection: &Connection, after: Position) -> Result<Vec<Deleted>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("DELETE FROM events WHERE position > ?1 RETURNING bytes, type, source")?;
+    let rows = statement.query_map([signed(after.0)], deleted)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(in super::super) fn add_type(connection: &Connection, number: i64, name: &str) -> Result<(), StoreError> {
-    connection
-        .prepare_cached("INSERT INTO types (id, name, sum) VALUES (?1, ?2, checksum(?1, ?2))")?
-        .execute(params![number, name])?;
-    Ok(())
+fn deleted(row: &Row<'_>) -> rusqlite::Result<Deleted> {
+    Ok(Deleted { bytes: unsigned(row, 0)?, type_number: row.get(1)?, source: row.get(2)? })
 }

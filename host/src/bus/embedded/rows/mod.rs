@@ -5,6 +5,7 @@
 
 mod dead_letters;
 mod events;
+mod held;
 mod pending;
 mod scheduled;
 mod state;
@@ -12,6 +13,7 @@ mod subscriptions;
 
 pub(super) use dead_letters::*;
 pub(super) use events::*;
+pub(super) use held::*;
 pub(super) use pending::*;
 pub(super) use scheduled::*;
 pub(super) use state::*;

@@ -19,7 +19,7 @@ pub(in super::super) struct PendingRow<'a> {
     pub(in super::super) key: Option<&'a str>,
     pub(in super::super) attempts: u32,
     pub(in super::super) due: Timestamp,
-    pub(in super::super) replayed: bool,
+    pub(in super::super) replayed: i64,
     pub(in super::super) history: &'a [Attempt],
 }
 

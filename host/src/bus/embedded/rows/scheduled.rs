@@ -18,23 +18,42 @@ pub(in super::super) fn is_logged(connection: &Connection, event: &Event) -> Res
     Ok(statement.exists(params![event.id, event.source])?)
 }
 
-/// Keeps an event for later, unless one with its source and id is kept already.
+/// Keeps an event for later, unless one with its source and id is kept already. Returns the bytes that it takes.
 pub(in super::super) fn schedule_event(
     connection: &Connection,
     due: Timestamp,
     event: &Event,
-) -> Result<bool, StoreError> {
+) -> Result<Option<u64>, StoreError> {
+    let json = to_json(event);
+    let bytes = json.len() as u64;
     let mut statement = connection.prepare_cached(
         "INSERT INTO scheduled (due, id, source, event, sum) VALUES (?1, ?2, ?3, ?4, checksum(?1, ?2, ?3, ?4))
          ON CONFLICT (id, source) DO NOTHING",
     )?;
-    Ok(statement.execute(params![signed(due.0), event.id, event.source, to_json(event)])? == 1)
+    let added = statement.execute(params![signed(due.0), event.id, event.source, json])?;
+    Ok((added == 1).then_some(bytes))
 }
 
-/// Takes an event back. Returns whether it was there.
-pub(in super::super) fn cancel_event(connection: &Connection, source: &str, id: &str) -> Result<bool, StoreError> {
-    let mut statement = connection.prepare_cached("DELETE FROM scheduled WHERE id = ?1 AND source = ?2")?;
-    Ok(statement.execute([id, source])? == 1)
+/// An event that is kept for later no longer.
+pub(in super::super) struct Taken {
+    pub(in super::super) event: Event,
+    pub(in super::super) bytes: u64,
+}
+
+fn taken(json: &str) -> Result<Taken, StoreError> {
+    Ok(Taken { event: parse(json)?, bytes: json.len() as u64 })
+}
+
+/// Takes an event back, if it is there.
+pub(in super::super) fn cancel_event(
+    connection: &Connection,
+    source: &str,
+    id: &str,
+) -> Result<Option<Taken>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("DELETE FROM scheduled WHERE id = ?1 AND source = ?2 RETURNING event")?;
+    let json: Option<String> = statement.query_row([id, source], |row| row.get(0)).optional()?;
+    json.map(|json| taken(&json)).transpose()
 }
 
 /// When the next event is due, or the next schedule of a plugin that runs. For the writer's connection.
@@ -79,7 +98,7 @@ pub(in super::super) fn take_scheduled(
     connection: &Connection,
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<Event>, StoreError> {
+) -> Result<Vec<Taken>, StoreError> {
     let mut select = connection
         .prepare_cached("SELECT number, event FROM scheduled WHERE due <= ?1 ORDER BY due, number LIMIT ?2")?;
     let rows = select.query_map(params![signed(now.0), signed(limit as u64)], |row| {
@@ -90,7 +109,7 @@ pub(in super::super) fn take_scheduled(
     let mut events = Vec::with_capacity(rows.len());
     for (number, json) in rows {
         delete.execute([number])?;
-        events.push(parse(&json)?);
+        events.push(taken(&json)?);
     }
     Ok(events)
 }

@@ -57,6 +57,34 @@ CREATE TABLE sequences (
 ) STRICT, WITHOUT ROWID;",
         summed: &[("sequences", "plugin, name, next")],
     },
+    Migration {
+        subject: "a secret for the ids of published events, and what each plugin's events hold",
+        sql: "
+-- What ids of published events are derived from, in one row, which is made when the store is opened.
+CREATE TABLE secret (
+    value BLOB NOT NULL,
+    sum   INTEGER NOT NULL
+) STRICT;
+
+-- The bytes of the events in the log, by the plugins that published them.
+CREATE TABLE publishers (
+    plugin TEXT PRIMARY KEY,
+    bytes  INTEGER NOT NULL,
+    sum    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO publishers
+    SELECT plugin, bytes, checksum(plugin, bytes) FROM (
+        SELECT substr(source, 10) AS plugin, sum(bytes) AS bytes FROM events
+        WHERE source >= '/plugins/' AND source < '/plugins0' GROUP BY source);
+
+-- Events that enter the log later have a type from the beginning, and not only once they enter it.
+INSERT INTO types
+    SELECT id, name, checksum(id, name) FROM (
+        SELECT (SELECT coalesce(max(id), 0) FROM types) + row_number() OVER () AS id, name FROM (
+            SELECT DISTINCT json_extract(event, '$.event_type') AS name FROM scheduled
+            WHERE json_extract(event, '$.event_type') NOT IN (SELECT types.name FROM types)));",
+        summed: &[("secret", "value"), ("publishers", "plugin, bytes")],
+    },
 ];
 
 /// The version that a list of steps leads to.

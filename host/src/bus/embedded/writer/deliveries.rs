@@ -7,7 +7,7 @@ use super::super::batch::{Batch, CursorMove, Redriven, Refused};
 use super::super::command::Ended;
 use super::super::keys::Key;
 use super::super::progress::{HELD, Hole, PAGE, Subscription, Waiting};
-use super::super::rows::{self, PendingRow};
+use super::super::rows::{self, Deleted, PendingRow};
 use super::{Writer, parks};
 use crate::bus::retry::{self, Next};
 use crate::bus::{Attempt, CommitError, DeadLetterFilter, Settled, Settlement, StoreError};
@@ -87,7 +87,7 @@ impl Writer {
                     position,
                     key: delivery.key.as_deref(),
                     parks: parks(subscription, policy) && delivery.key.is_some(),
-                    replay: delivery.replayed || subscription.replay.is_some(),
+                    replay: delivery.replayed != 0 || subscription.replay.is_some(),
                     history: &history,
                     now: batch.now,
                 };
@@ -106,8 +106,17 @@ impl Writer {
 
     pub(super) fn let_go(&self, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
         if position <= batch.log.floor {
-            let bytes = rows::delete_event(&self.connection, position)?.unwrap_or(0);
+            self.delete_event(position, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes an event unless a delivery needs it.
+    pub(super) fn delete_event(&self, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
+        if let Some(Deleted { bytes, type_number, source }) = rows::delete_event(&self.connection, position)? {
             batch.log.bytes = batch.log.bytes.saturating_sub(bytes);
+            batch.held.deleted(&source, bytes);
+            batch.emptied.insert(type_number);
         }
         Ok(())
     }
@@ -184,12 +193,16 @@ impl Writer {
                 key: key.as_deref(),
                 attempts: 0,
                 due: if held { HELD } else { batch.now },
-                replayed: letter.replay,
+                replayed: if letter.replay { letter.number } else { 0 },
                 history: &[],
             };
             // It may be open already: then a replay's dead letter and the delivery itself become one.
             if rows::add_pending(&self.connection, &row)? {
-                batch.redriven.push(Redriven { subscription, position: letter.position, key, held });
+                let source = match letter.replay {
+                    true => None,
+                    false => rows::source_of(&self.connection, letter.position)?,
+                };
+                batch.redriven.push(Redriven { subscription, position: letter.position, key, held, source });
             } else if letter.parks
                 && let Some(key) = key
             {
@@ -214,8 +227,12 @@ impl Writer {
         let exhumed = rows::exhume(&self.connection, filter, limit)?;
         let count = exhumed.len();
         for letter in exhumed {
+            let source = rows::source_of(&self.connection, letter.position)?.filter(|_| !letter.replay);
             self.let_go(letter.position, batch)?;
             let subscription = self.subscriptions.get(&letter.subscription).cloned();
+            if let (Some(subscription), Some(source)) = (&subscription, source) {
+                batch.dropped.push((Arc::clone(subscription), letter.position, source));
+            }
             if let (Some(subscription), Some(key), true) = (subscription, letter.key, letter.parks)
                 && !rows::is_parked(&self.connection, letter.subscription, &key)?
             {

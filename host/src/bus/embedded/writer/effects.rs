@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::batch::{Batch, Refused};
-use super::super::rows;
+use super::super::rows::{self, Deleted};
 use super::Writer;
 use crate::bus::CommitError;
 use crate::event::reserved::plugin_source;
@@ -23,6 +23,10 @@ impl Writer {
         self.check_reads(plugin, &effects)?;
         let values = self.new_values(plugin, &effects)?;
         self.check_subscriptions(plugin, &effects, batch)?;
+        self.check_share(plugin, &effects.publishes, batch)?;
+        self.check_types(Some(plugin), &effects.publishes, batch)?;
+        // The only part that can still be refused, and so it goes first.
+        self.store_events(effects.publishes, batch)?;
 
         for (key, value) in values {
             match value {
@@ -47,13 +51,57 @@ impl Writer {
             }
         }
         for id in effects.cancels {
-            rows::cancel_event(&self.connection, &plugin_source(plugin), &id)?;
-            batch.rescheduled = true;
-        }
-        for Publish { event, due } in effects.publishes {
-            self.store_event(event, due, batch)?;
+            self.cancel_scheduled(&plugin_source(plugin), &id, batch)?;
         }
         Ok(())
+    }
+
+    /// Stores what a handler publishes: all of it, or nothing if one of its events has the source and id of another.
+    /// Their ids are the host's, and nobody else's: to take such an event for a repeated one would lose it.
+    fn store_events(&mut self, publishes: Vec<Publish>, batch: &mut Batch) -> Result<(), Refused> {
+        let (log, appended) = (batch.log, batch.appended.len());
+        let mut scheduled = Vec::new();
+        for Publish { event, due } in publishes {
+            let (source, id) = (event.source.clone(), event.id.clone());
+            let is_later = due.is_some_and(|due| due > batch.now);
+            if self.store_event(event, due, batch)? {
+                scheduled.extend(is_later.then_some((source, id)));
+                continue;
+            }
+            for Deleted { bytes, type_number, source } in rows::take_back_events(&self.connection, log.head)? {
+                batch.held.taken_back(&source, bytes);
+                batch.emptied.insert(type_number);
+            }
+            for (source, id) in scheduled {
+                self.cancel_scheduled(&source, &id, batch)?;
+            }
+            batch.log = log;
+            batch.appended.truncate(appended);
+            tracing::error!(source, id, "an event cannot be published, since another one has its source and id");
+            crate::telemetry::collided();
+            return Err(CommitError::Collision { publisher: source, id }.into());
+        }
+        Ok(())
+    }
+
+    /// Whether a plugin may hold more. What it publishes takes the place of what it has handled, and yet a plugin that
+    /// publishes for itself without end would fill the log, and leave no room for others.
+    fn check_share(&self, plugin: &str, publishes: &[Publish], batch: &Batch) -> Result<(), CommitError> {
+        if publishes.is_empty() {
+            return Ok(());
+        }
+        let settings = &self.shared.settings;
+        let limits = self.held.plugins.get(plugin).map(|share| share.limits).unwrap_or_default();
+        let (waiting, bytes) = self.held.of_plugin(plugin, &batch.held);
+        let backlog = limits.backlog.unwrap_or(settings.max_plugin_backlog);
+        if waiting >= backlog {
+            return Err(CommitError::PluginBacklogFull(plugin.to_owned(), backlog));
+        }
+        let log_bytes = limits.log_bytes.or(settings.plugin_log_bytes());
+        match log_bytes.filter(|limit| bytes >= *limit) {
+            Some(limit) => Err(CommitError::PluginLogFull(plugin.to_owned(), limit)),
+            None => Ok(()),
+        }
     }
 
     fn check_reads(&self, plugin: &str, effects: &Effects) -> Result<(), Refused> {

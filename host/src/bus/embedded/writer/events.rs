@@ -1,11 +1,12 @@
 //! Events that enter the log, now or later.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
 use super::super::batch::{Batch, Refused};
 use super::super::command::Stored;
-use super::super::rows;
+use super::super::rows::{self, Taken};
 use super::Writer;
 use crate::bus::{Accepted, CommitError, StoreError};
 use crate::clock::Timestamp;
@@ -33,17 +34,18 @@ impl Writer {
         Ok(Stored { accepted, rest: events })
     }
 
-    /// Whether there is room for what comes from outside. What handlers publish with an ack is let in
-    /// always: it takes the place of what they handled, and refusing it could stop a flow for good.
+    /// Whether there is room for what comes from outside. What handlers publish is held to their plugin's own limits,
+    /// and so what waits of it keeps nobody else out.
     pub(super) fn check_room(&mut self, events: &[Publish], batch: &Batch) -> Result<(), CommitError> {
         if events.is_empty() {
             return Ok(());
         }
         if let Some(limit) = self.shared.settings.max_log_bytes
-            && batch.log.bytes >= limit
+            && batch.log.bytes + self.held.bytes_beside_log(&batch.held) >= limit
         {
             return Err(CommitError::LogFull(limit));
         }
+        self.check_types(None, events, batch)?;
         for Publish { event, .. } in events {
             let takers = self.takers_of(&event.event_type);
             if !takers.limited {
@@ -52,8 +54,38 @@ impl Writer {
             for subscription in &takers.all {
                 let progress = subscription.progress();
                 let limit = progress.definition.max_backlog.or(self.shared.settings.max_backlog);
-                if limit.is_some_and(|limit| progress.backlog >= limit) && progress.definition.filters.matches(event) {
+                let backlog = progress.backlog.saturating_sub(progress.flows.open());
+                if limit.is_some_and(|limit| backlog >= limit) && progress.definition.filters.matches(event) {
                     return Err(CommitError::BacklogFull(subscription.id.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for the types of events that are new. Each is kept in memory as long as it has events. A
+    /// plugin may be the first to publish half of them.
+    pub(super) fn check_types(
+        &self,
+        plugin: Option<&str>,
+        events: &[Publish],
+        batch: &Batch,
+    ) -> Result<(), CommitError> {
+        let limit = self.shared.settings.max_types;
+        let types = self.shared.types();
+        let known = types.count() + batch.types.len();
+        let own = plugin.map_or(0, |plugin| self.held.types_of(plugin, &batch.held));
+        let own_limit = if plugin.is_some() { limit / 2 } else { limit };
+        let mut new = HashSet::new();
+        for Publish { event, .. } in events {
+            let name = event.event_type.as_str();
+            if types.number(name).is_none() && !batch.types.iter().any(|(_, other)| other == name) {
+                new.insert(name);
+                if known + new.len() > limit {
+                    return Err(CommitError::TooManyTypes(limit));
+                }
+                if let Some(plugin) = plugin.filter(|_| own + new.len() > own_limit) {
+                    return Err(CommitError::PluginTypesFull(plugin.to_owned(), own_limit));
                 }
             }
         }
@@ -72,8 +104,11 @@ impl Writer {
                 if rows::is_logged(&self.connection, &event)? {
                     return Ok(false);
                 }
+                let Some(bytes) = rows::schedule_event(&self.connection, due, &event)? else { return Ok(false) };
+                let type_number = self.type_number(&event.event_type, &event.source, batch)?;
+                batch.held.scheduled(&event.source, type_number, bytes, true);
                 batch.rescheduled = true;
-                rows::schedule_event(&self.connection, due, &event)
+                Ok(true)
             }
             _ if (self.has_scheduled || batch.rescheduled) && rows::is_scheduled(&self.connection, &event)? => {
                 Ok(false)
@@ -83,7 +118,7 @@ impl Writer {
     }
 
     pub(super) fn append(&mut self, event: Event, batch: &mut Batch) -> Result<bool, StoreError> {
-        let type_number = self.type_number(&event.event_type, batch)?;
+        let type_number = self.type_number(&event.event_type, &event.source, batch)?;
         let position = Position(batch.log.head.0 + 1);
         // The log's times never go back, also when the clock is set back.
         let stored_at = batch.now.max(batch.log.newest);
@@ -92,20 +127,61 @@ impl Writer {
         }
         batch.log.head = position;
         batch.log.newest = stored_at;
-        batch.log.bytes += event.size_bytes() as u64;
+        let bytes = event.size_bytes() as u64;
+        batch.log.bytes += bytes;
+        batch.held.appended(&event.source, bytes);
         batch.appended.push(Logged { position, stored_at, event: Arc::new(event) });
         Ok(true)
     }
 
-    fn type_number(&self, name: &str, batch: &mut Batch) -> Result<i64, StoreError> {
+    /// Takes back an event that was to enter the log later. Returns whether it was there.
+    pub(super) fn cancel_scheduled(&self, source: &str, id: &str, batch: &mut Batch) -> Result<bool, StoreError> {
+        batch.rescheduled = true;
+        let taken = rows::cancel_event(&self.connection, source, id)?;
+        taken.map_or(Ok(false), |taken| self.unscheduled(&taken, batch).map(|()| true))
+    }
+
+    /// Counts off an event that was kept for later.
+    pub(super) fn unscheduled(&self, taken: &Taken, batch: &mut Batch) -> Result<(), StoreError> {
+        let Taken { event, bytes } = taken;
+        let known = self.shared.types().number(&event.event_type);
+        let new = || batch.types.iter().find(|(_, name)| *name == event.event_type).map(|(number, _)| *number);
+        let number = known.or_else(new).ok_or_else(|| {
+            StoreError::Damaged(format!(
+                "the type `{}` of an event that is kept for later is missing",
+                event.event_type
+            ))
+        })?;
+        batch.held.scheduled(&event.source, number, *bytes, false);
+        batch.emptied.insert(number);
+        Ok(())
+    }
+
+    /// Forgets the types of which nothing is left, in the log or for later.
+    pub(super) fn forget_types(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        for number in std::mem::take(&mut batch.emptied) {
+            if self.held.scheduled_of(number, &batch.held) > 0 || rows::has_events_of(&self.connection, number)? {
+                continue;
+            }
+            if let Some(name) = rows::delete_type(&self.connection, number)? {
+                batch.held.type_bytes -= i64::try_from(name.len()).unwrap_or(i64::MAX);
+                batch.types.retain(|(new, _)| *new != number);
+                batch.forgotten.push(number);
+            }
+        }
+        Ok(())
+    }
+
+    fn type_number(&mut self, name: &str, source: &str, batch: &mut Batch) -> Result<i64, StoreError> {
         let known = self.shared.types().number(name);
         let new = || batch.types.iter().find(|(_, other)| other == name).map(|(number, _)| *number);
         if let Some(number) = known.or_else(new) {
             return Ok(number);
         }
-        let count = self.shared.types().count() + batch.types.len();
-        let number = rows::signed(count as u64 + 1);
+        let number = self.next_type;
+        self.next_type += 1;
         rows::add_type(&self.connection, number, name)?;
+        batch.held.introduced(number, name, source);
         batch.types.push((number, name.to_owned()));
         Ok(number)
     }

@@ -39,9 +39,7 @@ impl Writer {
         }
         for event in &old {
             // What waits for another attempt, or is dead, stays until that is over.
-            if let Some(bytes) = rows::delete_event(&self.connection, event.position)? {
-                batch.log.bytes = batch.log.bytes.saturating_sub(bytes);
-            }
+            self.delete_event(event.position, batch)?;
         }
         batch.log.floor = floor;
         Ok(old.len())

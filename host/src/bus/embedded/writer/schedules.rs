@@ -4,6 +4,7 @@ use super::super::batch::Batch;
 use super::super::rows;
 use super::Writer;
 use crate::bus::StoreError;
+use crate::event::Event;
 use crate::subscription::Declaration;
 
 /// The most events that enter the log with one commit because they are due.
@@ -13,8 +14,9 @@ impl Writer {
     /// Lets what is due into the log.
     pub(super) fn promote(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         batch.rescheduled = true;
-        for event in rows::take_scheduled(&self.connection, batch.now, PROMOTE_LIMIT)? {
-            self.append(event, batch)?;
+        for taken in rows::take_scheduled(&self.connection, batch.now, PROMOTE_LIMIT)? {
+            self.unscheduled(&taken, batch)?;
+            self.enter(taken.event, batch)?;
         }
         let mut left = PROMOTE_LIMIT;
         for due in rows::due_schedules(&self.connection, batch.now, PROMOTE_LIMIT)? {
@@ -22,12 +24,28 @@ impl Writer {
             let outcome = due.schedule.due(next, batch.now, left);
             left -= outcome.ticks.len();
             for tick in outcome.ticks {
-                self.append(due.schedule.event(&due.plugin, &due.name, tick), batch)?;
+                let id = self.shared.ids.tick(&due.plugin, &due.name, tick);
+                self.enter(due.schedule.event(id, &due.plugin, &due.name, tick), batch)?;
             }
             rows::move_schedule(&self.connection, &due.plugin, &due.name, outcome.next)?;
             if left == 0 {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Appends an event whose time has come. That another one has its source and id is nothing that may be overlooked.
+    fn enter(&mut self, event: Event, batch: &mut Batch) -> Result<(), StoreError> {
+        let (source, id, event_type) = (event.source.clone(), event.id.clone(), event.event_type.clone());
+        if !self.append(event, batch)? {
+            tracing::error!(
+                source,
+                id,
+                event_type,
+                "an event that is due is lost, since another one has its source and id"
+            );
+            crate::telemetry::collided();
         }
         Ok(())
     }

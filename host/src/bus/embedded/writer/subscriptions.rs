@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::batch::{Batch, Refused};
 use super::super::progress::{PAGE, Pause, Progress, ReplayOf, Subscription};
 use super::super::rows;
-use super::super::{count_taken, load_keys};
+use super::super::{count_flows, count_taken, load_keys};
 use super::{Writer, parks};
 use crate::bus::{CommitError, Replay, StoreError};
 use crate::clock::Timestamp;
@@ -43,12 +43,14 @@ impl Writer {
     }
 
     /// The position after which a start begins.
-    fn cursor_of(&self, start: Start, batch: &Batch) -> Result<Position, StoreError> {
+    fn cursor_of(&self, start: Start) -> Result<Position, StoreError> {
+        // What this batch has appended comes after it.
+        let head = self.log.head;
         Ok(match start {
-            Start::Now => batch.log.head,
+            Start::Now => head,
             Start::Beginning => Position(0),
-            Start::Time(time) => rows::position_before(&self.connection, time)?,
-            Start::Position(position) => Position(position.0.saturating_sub(1)).min(batch.log.head),
+            Start::Time(time) => rows::position_before(&self.connection, time)?.min(head),
+            Start::Position(position) => Position(position.0.saturating_sub(1)).min(head),
         })
     }
 
@@ -67,7 +69,7 @@ impl Writer {
             }
             return Ok(());
         }
-        let cursor = self.cursor_of(start, batch)?;
+        let cursor = self.cursor_of(start)?;
         // What this batch has appended is offered to it as to all others.
         let last = self.log.head;
         let backlog = self.count_taken(&definition, cursor, last)?;
@@ -149,6 +151,7 @@ impl Writer {
             let pause = Pause { orphaned, ..subscription.progress().pause };
             self.put_pause(subscription, pause, batch)?;
         }
+        self.held.share(plugin).limits = declaration.limits;
         self.declare_schedules(plugin, &declaration, batch)?;
         for (name, definition, start) in declaration.subscriptions {
             let id = SubscriptionId { owner: plugin.to_owned(), name };
@@ -214,7 +217,7 @@ impl Writer {
             let progress = subscription.progress();
             (Arc::clone(&progress.definition), progress.pause, progress.safe_floor(self.log.head))
         };
-        let cursor = self.cursor_of(start, batch)?.min(until);
+        let cursor = self.cursor_of(start)?.min(until);
         let events = self.count_taken(&definition, cursor, until)?;
         if events == 0 {
             return Ok(Replay { number: None, events });
@@ -265,9 +268,7 @@ impl Writer {
             tracing::info!(subscription = %replay.id, replay = replay.number, "the replay is over");
             self.delete_one(replay, batch)?;
         }
-        if batch.log != self.log {
-            rows::put_log(&self.connection, &batch.log)?;
-        }
+        self.put_totals(batch)?;
         Ok(transaction.commit()?)
     }
 
@@ -288,7 +289,12 @@ impl Writer {
             subscription.wake.notify_one();
         }
         for subscription in batch.deleted.drain(..) {
-            subscription.progress().deleted = true;
+            let flows = {
+                let mut progress = subscription.progress();
+                progress.deleted = true;
+                progress.flows.take()
+            };
+            self.held.take_off(flows);
             self.subscriptions.remove(&subscription.number);
             subscription.wake.notify_one();
         }
@@ -298,7 +304,7 @@ impl Writer {
         }
     }
 
-    fn see_redefined(&self, subscription: &Subscription, definition: Definition, head_before: Position) {
+    fn see_redefined(&mut self, subscription: &Subscription, definition: Definition, head_before: Position) {
         let mut progress = subscription.progress();
         let selects_alike = progress.definition.selects_like(&definition);
         let reordered = progress.definition.ordering_key != definition.ordering_key;
@@ -316,6 +322,17 @@ impl Writer {
         let rows = rows::count_pending(&self.connection, subscription.number).unwrap_or(0);
         let unread = self.count_taken(&definition, progress.cursor, progress.missed).unwrap_or(0);
         progress.backlog = rows + unread;
+        if subscription.replay.is_none() {
+            let before = progress.flows.held().map(|(plugin, count)| (plugin.into(), count)).collect();
+            self.held.take_off(before);
+            let backlog = progress.backlog;
+            match count_flows(&self.connection, &self.shared.types(), subscription.number, &mut progress) {
+                Ok(true) => {}
+                // As above; until it has caught up too many may be counted.
+                Ok(false) | Err(_) => drop(progress.flows.clamp(backlog)),
+            }
+            self.held.add(progress.flows.held());
+        }
         if reordered {
             progress.due.clear();
             progress.next_due = Some(Timestamp(0));

@@ -1,0 +1,145 @@
+//! What is held of events, and for whom: types, plugins' shares, and the secret that ids are derived from.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{signed, unsigned};
+use crate::bus::StoreError;
+use crate::event::Position;
+use crate::event::reserved::PLUGIN_SOURCES;
+
+/// The secret that ids of published events are derived from.
+pub(in super::super) fn secret(connection: &Connection) -> Result<Vec<u8>, StoreError> {
+    Ok(connection.query_row("SELECT value FROM secret", [], |row| row.get(0))?)
+}
+
+/// The bytes of plugins' events in the log.
+pub(in super::super) fn publishers(connection: &Connection) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut statement = connection.prepare("SELECT plugin, bytes FROM publishers")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(in super::super) fn put_publisher(connection: &Connection, plugin: &str, bytes: u64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO publishers (plugin, bytes, sum) VALUES (?1, ?2, checksum(?1, ?2))
+             ON CONFLICT (plugin) DO UPDATE SET bytes = ?2, sum = checksum(?1, ?2)",
+        )?
+        .execute(params![plugin, signed(bytes)])?;
+    Ok(())
+}
+
+/// Events that enter the log later, by source and type: how many, and their bytes.
+pub(in super::super) fn scheduled_shares(
+    connection: &Connection,
+) -> Result<Vec<(String, String, u64, u64)>, StoreError> {
+    let mut statement = connection.prepare(
+        "SELECT source, json_extract(event, '$.event_type') AS type, count(*), sum(octet_length(event))
+         FROM scheduled GROUP BY source, type",
+    )?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, unsigned(row, 2)?, unsigned(row, 3)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Rows of deliveries.
+#[derive(Clone, Copy)]
+pub(in super::super) enum Rows {
+    Pending,
+    DeadLetters,
+}
+
+/// How many of a subscription's deliveries that have a row, and of its dead letters, are of each plugin's events.
+pub(in super::super) fn rows_by_plugin(
+    connection: &Connection,
+    rows: Rows,
+    subscription: i64,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    // What comes of replays counts for nobody.
+    let rows = match rows {
+        Rows::Pending => "pending d JOIN events e ON e.position = d.position WHERE NOT d.replayed",
+        Rows::DeadLetters => "dead_letters d JOIN events e ON e.position = d.position WHERE NOT d.replay",
+    };
+    let sql = format!(
+        "SELECT e.source, count(*) FROM {rows} AND d.subscription = ?1
+         AND e.source >= '/plugins/' AND e.source < '/plugins0' GROUP BY e.source"
+    );
+    by_plugin(connection, &sql, [subscription])
+}
+
+/// How many of the events of a type, after a position and up to another one, are each plugin's.
+pub(in super::super) fn events_by_plugin(
+    connection: &Connection,
+    type_number: i64,
+    after: Position,
+    until: Position,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    let sql = "SELECT source, count(*) FROM events WHERE type = ?1 AND position > ?2 AND position <= ?3
+               AND source >= '/plugins/' AND source < '/plugins0' GROUP BY source";
+    by_plugin(connection, sql, params![type_number, signed(after.0), signed(until.0)])
+}
+
+fn by_plugin(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(values, |row| {
+        let source: String = row.get(0)?;
+        Ok((source[PLUGIN_SOURCES.len()..].to_owned(), unsigned(row, 1)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The source of an event, if it is there.
+pub(in super::super) fn source_of(connection: &Connection, position: Position) -> Result<Option<String>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT source FROM events WHERE position = ?1")?;
+    Ok(statement.query_row([signed(position.0)], |row| row.get(0)).optional()?)
+}
+
+// Types.
+
+pub(in super::super) fn types(connection: &Connection) -> Result<Vec<(i64, String)>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id, name FROM types ORDER BY id")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(in super::super) fn add_type(connection: &Connection, number: i64, name: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT INTO types (id, name, sum) VALUES (?1, ?2, checksum(?1, ?2))")?
+        .execute(params![number, name])?;
+    Ok(())
+}
+
+/// The source of the first event of a type, if there is one in the log.
+pub(in super::super) fn first_source_of(
+    connection: &Connection,
+    type_number: i64,
+) -> Result<Option<String>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT source FROM events WHERE type = ?1 ORDER BY position LIMIT 1")?;
+    Ok(statement.query_row([type_number], |row| row.get(0)).optional()?)
+}
+
+/// Whether the log has events of a type.
+pub(in super::super) fn has_events_of(connection: &Connection, type_number: i64) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM events WHERE type = ?1 LIMIT 1")?.exists([type_number])?)
+}
+
+/// Forgets a type. Returns its name, if it was there.
+pub(in super::super) fn delete_type(connection: &Connection, type_number: i64) -> Result<Option<String>, StoreError> {
+    let mut statement = connection.prepare_cached("DELETE FROM types WHERE id = ?1 RETURNING name")?;
+    Ok(statement.query_row([type_number], |row| row.get(0)).optional()?)
+}
+
+/// Forgets the types of which there are no events, neither in the log nor to come.
+pub(in super::super) fn forget_unused_types(connection: &Connection) -> Result<usize, StoreError> {
+    let forgotten = connection.execute(
+        "DELETE FROM types WHERE NOT EXISTS (SELECT 1 FROM events WHERE type = types.id)
+         AND name NOT IN (SELECT json_extract(event, '$.event_type') FROM scheduled)",
+        [],
+    )?;
+    Ok(forgotten)
+}

@@ -1,0 +1,13 @@
+//! Publishes three events for each of its own, and so never ends by itself.
+
+use sandbus_sdk::prelude::*;
+
+#[on_event("breeder.cell")]
+fn breed(_cell: Event<Vec<u8>>) -> Result<()> {
+    for _ in 0..3 {
+        Message::raw("breeder.cell", "application/octet-stream", vec![b'x'; 1_200]).publish()?;
+    }
+    Ok(())
+}
+
+plugin! { name: "breeder", handlers: [breed], publishes: ["breeder.cell"] }
