@@ -14,6 +14,7 @@ use crate::ingress::{EventsRule, IngressConfig};
 use crate::plugin::{self, Limits};
 use crate::server::HttpLimits;
 use crate::telemetry::Format;
+use crate::toml_file;
 
 /// Where a host is asked for by default, and asks.
 pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
@@ -320,7 +321,7 @@ pub(crate) fn check_folder(path: &Path) -> anyhow::Result<()> {
 fn read_file(named: Option<&Path>) -> anyhow::Result<File> {
     let path = named.unwrap_or(Path::new("sandbus.toml"));
     match std::fs::read_to_string(path) {
-        Ok(text) => toml::from_str(&text).with_context(|| format!("{} is malformed", path.display())),
+        Ok(text) => toml_file::parse(&text).with_context(|| format!("{} is malformed", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(File::default()),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
     }

@@ -2,21 +2,23 @@
 
 use reqwest::Url;
 
+use crate::secrecy;
+
 /// The host and the port of an address: `hooks.example.com:443`.
 ///
 /// # Errors
 /// If it is not an absolute address with `http` or `https`, or carries a user's name.
 pub fn host_and_port(address: &str) -> Result<String, String> {
-    let url = Url::parse(address).map_err(|error| format!("`{address}` is no address: {error}"))?;
+    let url = Url::parse(address).map_err(|error| format!("`{}` is no address: {error}", secrecy::address(address)))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("`{address}` is not an http or https address"));
+        return Err(format!("`{}` is not an http or https address", secrecy::address(address)));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(format!("the address of host `{}` carries a user's name", url.host_str().unwrap_or_default()));
     }
     match (url.host_str(), url.port_or_known_default()) {
         (Some(host), Some(port)) => Ok(format!("{host}:{port}")),
-        _ => Err(format!("`{address}` names no host")),
+        _ => Err(format!("`{}` names no host", secrecy::address(address))),
     }
 }
 

@@ -86,7 +86,14 @@ impl Rehearse for Wings {
                 rule.differences
             ));
         }
-        tracing::info!(%plugin, handled, different, "the canary lets the new file in");
+        let (proving, unproven) = (report.proving(), report.unproven);
+        if proving < rule.proving {
+            return Err(format!(
+                "only {proving} of the last {handled} events prove anything, and its sidecar's [canary] wants {}: for {unproven} of them a handler read state that has changed since the event, which its own earlier run may have done; lower `proving` there, or take [canary] out, once something else vouches for the file, such as its scenarios",
+                rule.proving
+            ));
+        }
+        tracing::info!(%plugin, handled, different, unproven, "the canary lets the new file in");
         Ok(())
     }
 }
@@ -118,7 +125,11 @@ impl Host {
         let (loader, registry) = (Arc::new(loader), Registry::default());
         let capacity = Capacity::new(concurrency).context("no threads for guests could be started")?;
         let wings = Wings { bus: bus.clone(), capacity: capacity.clone() };
-        let places = Places { plugins: config.plugins.clone(), former: config.data.join("generations") };
+        let places = Places {
+            plugins: config.plugins.clone(),
+            former: config.data.join("generations"),
+            routes: config.data.join("routes"),
+        };
         let mut keeper = Keeper::new(places, Arc::clone(&loader), registry.clone(), wings, clock.clone());
         let folder = keeper.folder();
         keeper.load_all().await;
@@ -155,6 +166,7 @@ impl Host {
             metrics: telemetry::start_metrics().map_err(|error| anyhow!("metrics cannot be counted: {error}"))?,
             clock,
             ready: ready.subscribe(),
+            data: config.data.clone(),
         };
         Ok(Self { bus, registry, keeper, dispatcher, ingress, admin, ready, listener, admin_listener, config })
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::event::Event;
+use crate::event::{Event, Position};
 use crate::subscription::{Definition, Start};
 
 /// How a delivery ended.
@@ -192,6 +192,23 @@ impl SubscriptionChange {
     }
 }
 
+/// What somebody saw of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// A value, of this version.
+    Value(Version),
+    /// That a key has none.
+    Absence,
+    /// The set of keys.
+    Listing,
+}
+
+impl From<Version> for Sight {
+    fn from(version: Version) -> Self {
+        if version == Version(0) { Self::Absence } else { Self::Value(version) }
+    }
+}
+
 /// A plugin's state, as of one moment.
 pub trait StateView: Send {
     /// The value of a key, and its version.
@@ -205,6 +222,12 @@ pub trait StateView: Send {
     /// # Errors
     /// If the state cannot be read.
     fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError>;
+
+    /// A position of the log beyond which no event came before the change that made what was seen. It may be too late,
+    /// and is never too early.
+    fn changed_up_to(&self, _: Sight) -> Position {
+        Position(u64::MAX)
+    }
 }
 
 /// The state cannot be read.

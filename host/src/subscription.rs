@@ -13,6 +13,7 @@ use crate::ordering::OrderingKey;
 use crate::outcome::Cause;
 use crate::pattern::Pattern;
 use crate::schedule::Schedule;
+use crate::secrecy;
 
 /// The owner of what operators make; no plugin may bear this name.
 pub const OPERATOR: &str = "operator";
@@ -57,7 +58,7 @@ pub enum Target {
 }
 
 /// An HTTP endpoint that takes CloudEvents.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
     /// Where it is.
@@ -68,6 +69,12 @@ pub struct Webhook {
     /// Whether it must agree to deliveries first.
     #[serde(default)]
     pub handshake: bool,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Webhook").field(&secrecy::address(&self.url)).finish()
+    }
 }
 
 /// A secret of a webhook, by the Standard Webhooks specification: `whsec_` and bytes in base64. It is shown
@@ -126,7 +133,7 @@ impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plugin(name) => write!(formatter, "plugin {name}"),
-            Self::Webhook(webhook) => write!(formatter, "webhook {}", webhook.url),
+            Self::Webhook(webhook) => write!(formatter, "webhook {}", secrecy::address(&webhook.url)),
         }
     }
 }
@@ -269,9 +276,10 @@ pub struct PublishLimits {
     pub log_bytes: Option<u64>,
 }
 
-/// Whether a text may name a subscription: 1 to 128 of ASCII letters, digits, `-`, `_`.
+/// Whether a text may name a subscription: 1 to 128 of ASCII letters, digits, `-`, `_`. No `-` comes first, since that
+/// would make an option of it on a command line.
 #[must_use]
 pub fn is_valid_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    (1..=128).contains(&name.len()) && name.bytes().all(plain)
+    (1..=128).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('-')
 }

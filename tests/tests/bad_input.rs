@@ -292,3 +292,73 @@ fn malformed_cloudevents() {
     let events = host.admin("/events");
     assert_eq!(events["events"].as_array().unwrap().len(), 0, "nothing is stored: {events}");
 }
+
+/// What a file is that cannot be a plugin is said by name, with what to do.
+#[test]
+fn a_file_for_another_host_is_named_for_what_it_is() {
+    let host = host();
+    let command = "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32 i32 i32 i32) (result i32)))
+        (func (export \"_start\")))";
+    for (name, text, words) in [
+        ("command", command, "command of WASI 0.1"),
+        ("threads", "(module (memory 1 1 shared))", "without the types"),
+        ("collected", "(component (core module (type (struct (field i32)))))", "garbage collection"),
+        ("throws", "(component (core module (tag)))", "exceptions"),
+    ] {
+        let error = refused(&host, &format!("{name}.wasm"), &component(text));
+        assert!(error.contains(words), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_sidecar_is_placed_and_its_secret_is_not_shown() {
+    let host = host();
+    put(&host.file("ledger.toml"), b"[config]\ntoken = \"s3cret-token\n");
+    host.drop_in("ledger", "ledger.wasm");
+    let error = host.wait_until_refused("ledger.wasm");
+    assert!(error.contains("line 2, column"), "{error}");
+    put(&host.file("ledger.toml"), b"[limits]\ntimeout = \"s3cret-token\"\n");
+    let error = eventually("the other mistake is found", || {
+        let plugin = host.plugin("ledger.wasm")?;
+        plugin["error"].as_str().filter(|error| error.contains("`limits.timeout`")).map(str::to_owned)
+    });
+    assert!(error.contains("line 2, column 11"), "{error}");
+    let listed = host.cli(&["plugins"]);
+    let shown = [host.admin("/plugins").to_string(), host.log(), String::from_utf8_lossy(&listed.stdout).into_owned()];
+    assert!(!shown.iter().any(|shown| shown.contains("s3cret")), "{shown:?}");
+}
+
+#[test]
+fn what_others_could_read_of_the_data_is_made_private_at_the_start() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &std::path::Path| path.symlink_metadata().unwrap().permissions().mode() & 0o777;
+    let open = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let host = host();
+    host.drop_in("ledger", "ledger.wasm");
+    host.wait_until_loaded("ledger", "ledger.wasm");
+    let data = host.path().join("data");
+    let all = ["bus.db", "bus.db-wal", "bus.db-shm", "lock", "routes", "generations/echo/record.json"];
+    let check = || {
+        assert_eq!((mode(&data), mode(&data.join("generations/echo"))), (0o700, 0o700));
+        for name in all {
+            assert_eq!(mode(&data.join(name)), 0o600, "{name}");
+        }
+    };
+    check();
+    open(&data, 0o755);
+    all.iter().for_each(|name| open(&data.join(name), 0o644));
+    let host = host.crash_and_restart();
+    check();
+    let _ = host.wait_for_log(&["only the owner can now"]);
+}
+
+#[test]
+fn a_second_host_is_kept_out_also_where_the_lock_was_deleted() {
+    let host = host();
+    std::fs::remove_file(host.path().join("data/lock")).unwrap();
+    let said = host.start_second(&["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    assert!(said.contains("data"), "{said}");
+    echo_is_unharmed(&host);
+}

@@ -197,3 +197,64 @@ fn a_sidecar_may_demand_a_canary_before_a_swap() {
     put(&host.file("poison.toml"), b"[canary]\nlast = 10\ndifferences = 10\n");
     host.wait_until_loaded("poison", "poison.wasm");
 }
+
+/// Two entries, each booked once under its own key.
+fn ledger(sidecar: &str) -> Host {
+    let host = Setup::new().plugin("ledger").sidecar("ledger", sidecar).start();
+    for id in ["1", "2"] {
+        assert_eq!(host.publish("ledger.entry", id, json!({})).status, 202);
+    }
+    host.wait_until_idle();
+    host
+}
+
+#[test]
+fn a_canary_says_what_proves_nothing_where_handlers_meet_their_own_writes() {
+    let host = ledger("");
+    // Whatever the new file did for a new entry, it has seen these.
+    let file = guest_path("ledger");
+    let output = host.cli(&["canary", file.to_str().unwrap(), "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["handled"], &report["different"], &report["unproven"]), (&json!(4), &json!(0), &json!(4)));
+    assert!(!output.status.success(), "nothing is proven");
+    let output = host.cli(&["canary", file.to_str().unwrap()]);
+    assert!(text(&output.stdout).contains("0 the same, 0 different, 4 that prove nothing"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("the log proves nothing"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_gate_does_not_count_what_proves_nothing() {
+    let host = ledger("[canary]\nlast = 10\n");
+    put(&host.file("ledger.wasm"), &variant("ledger", 1));
+    let refusal = host.wait_until_refused("ledger.wasm");
+    assert!(refusal.contains("only 0 of the last 4 events prove anything"), "{refusal}");
+    assert!(refusal.contains("`proving`"), "{refusal}");
+    put(&host.file("ledger.toml"), b"[canary]\nlast = 10\nproving = 0\n");
+    let changed = digest(&variant("ledger", 1));
+    eventually("it runs", || host.plugin("ledger.wasm").filter(|plugin| plugin["digest"] == changed.as_str()));
+}
+
+#[test]
+fn a_damaged_record_is_named_and_what_was_rolled_back_from_stays_away() {
+    let host = host("");
+    host.drop_in("poison", "poison.wasm");
+    host.wait_until_loaded("poison", "poison.wasm");
+    assert_eq!(host.operate("POST", "/plugins/poison/rollback").status, 200);
+    let home = host.path().join("data/generations/poison");
+    let files = [home.join("record.json"), home.join(format!("{}.wasm", digest(&guest("poison-fixed"))))];
+    let mut host = host;
+    for path in files {
+        let whole = std::fs::read(&path).unwrap();
+        let mut damaged = whole.clone();
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 4;
+        std::fs::write(&path, damaged).unwrap();
+        host = host.crash_and_restart();
+        let refusal = host.wait_until_refused("poison.wasm");
+        assert!(refusal.contains("rolled back from"), "{refusal}");
+        assert_eq!(host.plugin("poison.wasm").unwrap()["status"], "broken");
+        // What is mended is loaded by itself.
+        std::fs::write(&path, whole).unwrap();
+        eventually("what was rolled back to runs", || runs(&host, "poison-fixed").then_some(()));
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sandbus_tests::{Setup, eventually, guest, put};
+use sandbus_tests::{Setup, digest, eventually, guest, put};
 use serde_json::json;
 
 #[test]
@@ -216,4 +216,87 @@ fn compiled_code_is_cached_and_damage_to_it_is_a_miss() {
     assert_eq!(host.post("/echo/x", json!({})).status, 200);
     let _ = host.wait_for_log(&["cached code is damaged"]);
     assert_ne!(std::fs::read(&files[0]).unwrap(), bytes, "it was compiled again");
+}
+
+#[test]
+fn what_looks_like_a_plugin_and_is_none_has_a_row_with_the_reason() {
+    let host = Setup::new().plugin("echo").start();
+    std::os::unix::fs::symlink(host.file("echo.wasm"), host.file("linked.wasm")).unwrap();
+    std::fs::create_dir(host.file("folder.wasm")).unwrap();
+    put(&host.file("LOUD.WASM"), b"");
+    let made = std::process::Command::new("mkfifo").arg(host.file("pipe.wasm")).status().unwrap();
+    assert!(made.success());
+    for (file, reason) in [
+        ("linked.wasm", "symbolic link"),
+        ("folder.wasm", "directory"),
+        ("LOUD.WASM", "lower case"),
+        ("pipe.wasm", "named pipe"),
+    ] {
+        let plugin = eventually("it has a row", || host.plugin(file));
+        assert_eq!(plugin["status"], "ignored", "{plugin}");
+        assert!(plugin["error"].as_str().unwrap().contains(reason), "{plugin}");
+        let _ = host.wait_for_log(&["ignored in the plugin folder", file]);
+        let listed = host.cli(&["plugins"]);
+        assert!(String::from_utf8_lossy(&listed.stdout).contains(reason));
+    }
+    assert_eq!(host.post("/echo/x", json!({})).status, 200, "nothing waits for a pipe");
+    std::fs::remove_file(host.file("linked.wasm")).unwrap();
+    eventually("the row is gone", || host.plugin("linked.wasm").is_none().then_some(()));
+}
+
+#[test]
+fn an_overwrite_in_place_is_noticed_although_length_and_time_are_the_same() {
+    let host = Setup::new().start();
+    let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    let overwrite = |number: u8| {
+        let mut bytes = guest("echo");
+        // A custom section that is named `v`.
+        bytes.extend([0, 3, 1, b'v', number]);
+        std::fs::write(host.file("echo.wasm"), &bytes).unwrap();
+        std::fs::File::options().write(true).open(host.file("echo.wasm")).unwrap().set_modified(old).unwrap();
+        let digest = digest(&bytes);
+        eventually("it runs", || host.plugin("echo.wasm").filter(|plugin| plugin["digest"] == digest.as_str()));
+    };
+    overwrite(1);
+    overwrite(2);
+}
+
+#[test]
+fn a_new_route_takes_no_requests_from_another_plugin_unless_that_is_granted() {
+    // By their names the newcomer's file comes first.
+    let sidecar = "name = \"answers\"\nroutes = [\"POST /echo/fixed\"]\n";
+    let host = Setup::new().plugin("echo").start();
+    put(&host.file("a.toml"), sidecar.as_bytes());
+    put(&host.file("a.wasm"), &guest("bench-wasi-http"));
+    let refused = |host: &sandbus_tests::Host| {
+        let refusal = host.wait_until_refused("a.wasm");
+        assert!(refusal.contains("`POST /echo/fixed`") && refusal.contains("`POST /echo/{word}`"), "{refusal}");
+        assert!(refusal.contains("`echo`") && refusal.contains("[grants] routes"), "{refusal}");
+        assert_eq!(host.post("/echo/fixed", json!({})).json()["word"], "fixed");
+    };
+    refused(&host);
+    let host = host.crash_and_restart();
+    refused(&host);
+
+    put(&host.file("a.toml"), format!("{sidecar}[grants]\nroutes = [\"POST /echo/fixed\"]\n").as_bytes());
+    host.wait_until_loaded("bench-wasi-http", "a.wasm");
+    assert!(host.post("/echo/fixed", json!({})).body.find("\"word\"").is_none());
+    let plugin = host.plugin("a.wasm").unwrap();
+    let overlap =
+        json!({ "route": "POST /echo/fixed", "plugin": "echo", "theirs": "POST /echo/{word}", "goes_first": true });
+    assert_eq!(plugin["overlaps"], json!([overlap]));
+    let listed = String::from_utf8_lossy(&host.cli(&["plugins"]).stdout).into_owned();
+    assert!(listed.contains("answers: requests for POST /echo/fixed would fit POST /echo/{word} of echo"), "{listed}");
+
+    // A grant that is taken back ends it, and a plugin that is gone holds nothing.
+    put(&host.file("a.toml"), sidecar.as_bytes());
+    let _ = host.wait_until_refused("a.wasm");
+    let host = host.crash_and_restart();
+    refused(&host);
+    std::fs::remove_file(host.file("echo.wasm")).unwrap();
+    host.wait_until_loaded("bench-wasi-http", "a.wasm");
+    host.drop_in("echo", "echo.wasm");
+    host.wait_until_loaded("echo", "echo.wasm");
+    let host = host.crash_and_restart();
+    assert!(host.plugin("a.wasm").unwrap()["error"].is_null(), "whoever has it keeps it");
 }

@@ -11,6 +11,7 @@ mod schedules;
 mod subscription_rules;
 mod subscriptions;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 
 use crate::bus::SharedBus;
 use crate::clock::Clock;
+use crate::files;
 use crate::plugin::{self, Folder, Loader, Registry};
 use crate::problem::Problem;
 use crate::server::HttpLimits;
@@ -54,6 +56,8 @@ pub struct Admin {
     pub clock: Clock,
     /// Whether the host has loaded its plugins and is not on its way out.
     pub ready: watch::Receiver<bool>,
+    /// Where the store is.
+    pub data: PathBuf,
 }
 
 impl Admin {
@@ -97,10 +101,18 @@ impl Admin {
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {
-    if *admin.ready.borrow() {
-        return "ready\n".into_response();
+    let not_ready = |detail: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail).into_response();
+    if !*admin.ready.borrow() {
+        return not_ready("the host is starting or stopping".to_owned());
     }
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "the host is starting or stopping").into_response()
+    // A host that can store nothing takes nothing in.
+    let data = admin.data.clone();
+    match tokio::task::spawn_blocking(move || files::has_room(&data)).await {
+        Ok(Ok(true)) => "ready\n".into_response(),
+        Ok(Ok(false)) => not_ready("the disk with the data directory is full; make room on it".to_owned()),
+        Ok(Err(error)) => not_ready(format!("the data directory cannot be written: {error}")),
+        Err(error) => not_ready(format!("whether the disk has room could not be found out: {error}")),
+    }
 }
 
 async fn render_metrics(State(admin): State<Admin>) -> Response {

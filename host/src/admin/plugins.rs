@@ -73,11 +73,15 @@ fn all(admin: &Admin) -> Vec<Value> {
         }
         .into();
         plugin["error"] = status.error.clone().into();
+        plugin["overlaps"] =
+            json!(generation.map(|generation| snapshot.overlaps(&generation.name)).unwrap_or_default());
         plugin["rolled_back"] = json!(status.rolled_back);
         plugin["generations"] = json!(status.kept);
         plugin
     };
     let mut plugins: Vec<_> = statuses.iter().map(from_file).collect();
+    let ignored = admin.folder.ignored();
+    plugins.extend(ignored.iter().map(|(file, reason)| json!({ "file": file, "status": "ignored", "error": reason })));
     plugins.extend(snapshot.absent.iter().map(|(name, routes)| {
         json!({ "name": name, "status": "removed", "routes": routes.iter().map(ToString::to_string).collect::<Vec<_>>() })
     }));

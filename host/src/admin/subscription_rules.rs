@@ -12,6 +12,7 @@ use crate::ordering::OrderingKey;
 use crate::pattern::Pattern;
 use crate::plugin::{Defaults, SubscriptionOverrides};
 use crate::problem::Problem;
+use crate::secrecy;
 use crate::subscription::{Definition, RetryPolicy, Start, Target, is_valid_name};
 
 /// The body of `POST /subscriptions`. Rules that are left out keep their value, or have the default of a new
@@ -45,8 +46,10 @@ impl WantedRules {
     /// If one is malformed, or a new subscription lacks one.
     pub(super) fn definition(&self, present: Option<&Definition>, defaults: &Defaults) -> Result<Definition, Problem> {
         if !is_valid_name(&self.name) {
-            let detail =
-                format!("`{}` is not a subscription name; use 1 to 128 letters, digits, `-` and `_`", self.name);
+            let detail = format!(
+                "`{}` is not a subscription name; use 1 to 128 letters, digits, `-` and `_`, and begin with no `-`",
+                self.name
+            );
             return Err(invalid(detail));
         }
         let mut definition = match present {
@@ -144,7 +147,7 @@ pub(super) fn describe(definition: &Definition) -> Map<String, Value> {
     let target = match &definition.target {
         Target::Plugin(name) => json!({ "plugin": name }),
         Target::Webhook(webhook) => {
-            json!({ "webhook": webhook.url, "signed": webhook.secret.is_some(), "handshake": webhook.handshake })
+            json!({ "webhook": secrecy::address(&webhook.url), "signed": webhook.secret.is_some(), "handshake": webhook.handshake })
         }
     };
     let rules = json!({

@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::outcome::{Effects, Outcome, Publish, SubscriptionChange, Write};
-use crate::plugin::Handled;
+use crate::plugin::{Digest, Handled};
+use crate::secrecy;
+use crate::subscription::{Definition, Target};
 
 /// A place where two outcomes differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -87,10 +89,21 @@ fn written(write: &Write) -> Value {
 fn subscription(change: &SubscriptionChange) -> Value {
     match change {
         SubscriptionChange::Subscribe { name, definition, .. } => {
-            json!({ "subscribe": name, "rules": serde_json::to_value(&**definition).unwrap_or_default() })
+            json!({ "subscribe": name, "rules": rules(definition) })
         }
         SubscriptionChange::Unsubscribe { name } => json!({ "unsubscribe": name }),
     }
+}
+
+/// A subscription's rules. Of a webhook's secret and of the tokens in its address, only whether they differ is told.
+fn rules(definition: &Definition) -> Value {
+    let mut rules = serde_json::to_value(definition).unwrap_or_default();
+    if let Target::Webhook(webhook) = &definition.target {
+        let whole = rules["target"].to_string();
+        rules["target"] =
+            json!({ "webhook": secrecy::address(&webhook.url), "digest": Digest::of(whole.as_bytes()).short() });
+    }
+    rules
 }
 
 /// As many places are told of a delivery that comes out differently.

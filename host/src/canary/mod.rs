@@ -3,6 +3,9 @@
 //!
 //! Both handle each event in the same world: the state as it is now, the time at which the event was stored, and
 //! chance that is drawn from the event. Requests to the outside are refused to both. So what differs is the code.
+//!
+//! What comes out alike is another matter. A handler that reads state which it wrote when it handled the event may
+//! return at once, whatever its code is. Such a delivery proves nothing, and is counted apart.
 
 mod compare;
 mod report;
@@ -20,7 +23,7 @@ pub use compare::Difference;
 pub use report::{Differing, Report, Usage};
 
 use self::report::Compared;
-use self::view::Shared;
+use self::view::{Shared, Watched};
 
 /// How many events of the log are looked at for each one that is asked for, before it is left at those found.
 const SEARCH: usize = 100;
@@ -111,17 +114,20 @@ impl Canary<'_> {
     /// Lets both handle a delivery, in the one order or in the other: who comes second finds warmer caches.
     async fn compare(&self, past: Past, live_first: bool) -> Result<Compared, CanaryError> {
         let state = Shared::new(self.bus.state(&self.live.name));
+        let (of_live, of_new) = (Watched::new(state.clone()), Watched::new(state));
         let (live, new) = if live_first {
-            let live = self.handle(&self.live, &past, &state).await?;
-            (live, self.handle(&self.new, &past, &state).await?)
+            let live = self.handle(&self.live, &past, &of_live).await?;
+            (live, self.handle(&self.new, &past, &of_new).await?)
         } else {
-            let new = self.handle(&self.new, &past, &state).await?;
-            (self.handle(&self.live, &past, &state).await?, new)
+            let new = self.handle(&self.new, &past, &of_new).await?;
+            (self.handle(&self.live, &past, &of_live).await?, new)
         };
-        Ok(Compared::new(&past.logged, past.subscription, &live, &new))
+        let event = past.logged.position;
+        let met_later = of_live.met_later(&live.handled, event) || of_new.met_later(&new.handled, event);
+        Ok(Compared::new(&past.logged, past.subscription, [&live, &new], met_later))
     }
 
-    async fn handle(&self, generation: &Arc<Generation>, past: &Past, state: &Shared) -> Result<Rehearsed, Panicked> {
+    async fn handle(&self, generation: &Arc<Generation>, past: &Past, state: &Watched) -> Result<Rehearsed, Panicked> {
         let place = Arc::clone(&self.capacity.places).acquire_owned().await.map_err(|_| Panicked)?;
         let (state, generation, past) = (Box::new(state.clone()), Arc::clone(generation), past.clone());
         // It is one of many, and nobody's delivery must wait for it.

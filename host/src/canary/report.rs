@@ -22,7 +22,10 @@ pub struct Report {
     pub handled: usize,
     /// How many of them came out differently.
     pub different: usize,
-    /// The first of those, in full.
+    /// How many came out alike, and prove nothing: a handler saw state that may have been changed since the event came,
+    /// by its own earlier run among others.
+    pub unproven: usize,
+    /// The first of those that came out differently, in full.
     pub differences: Vec<Differing>,
     /// Subscriptions that the new generation no longer declares.
     pub subscriptions_removed: Vec<String>,
@@ -63,14 +66,17 @@ pub struct Differing {
 #[derive(Debug)]
 pub(super) struct Compared {
     differing: Differing,
+    met_later: bool,
     took_us: [u64; 2],
     memory_bytes: [u64; 2],
 }
 
 impl Compared {
-    pub(super) fn new(logged: &Logged, subscription: String, live: &Rehearsed, new: &Rehearsed) -> Self {
-        let both = [live, new];
+    /// Compares a delivery, in which one of the handlers may have met state that was changed later.
+    pub(super) fn new(logged: &Logged, subscription: String, both: [&Rehearsed; 2], met_later: bool) -> Self {
+        let [live, new] = both;
         Self {
+            met_later,
             differing: Differing {
                 event: logged.event.id.clone(),
                 event_type: logged.event.event_type.clone(),
@@ -95,6 +101,7 @@ impl Report {
             new: new.digest.as_str().to_owned(),
             handled: 0,
             different: 0,
+            unproven: 0,
             differences: Vec::new(),
             subscriptions_removed: only(live, new),
             subscriptions_added: only(new, live),
@@ -105,7 +112,7 @@ impl Report {
     }
 
     pub(super) fn add(&mut self, compared: Compared) {
-        let Compared { differing, took_us, memory_bytes } = compared;
+        let Compared { differing, met_later, took_us, memory_bytes } = compared;
         self.handled += 1;
         for (all, took) in self.took_us.iter_mut().zip(took_us) {
             all.push(took);
@@ -113,12 +120,20 @@ impl Report {
         let [live, new] = memory_bytes;
         let Usage { live: most_live, new: most_new } = self.memory_bytes;
         self.memory_bytes = Usage { live: most_live.max(live), new: most_new.max(new) };
-        if !differing.differs.is_empty() {
+        if differing.differs.is_empty() {
+            self.unproven += usize::from(met_later);
+        } else {
             self.different += 1;
             if self.differences.len() < TOLD {
                 self.differences.push(differing);
             }
         }
+    }
+
+    /// How many deliveries tell something about the new generation.
+    #[must_use]
+    pub fn proving(&self) -> usize {
+        self.handled - self.unproven
     }
 
     pub(super) fn end(mut self) -> Self {

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::outcome::{Listing, StateError, StateView, Version};
+use crate::event::Position;
+use crate::outcome::{Listing, Outcome, Reads, Sight, StateError, StateView, Version};
+use crate::plugin::Handled;
 
 /// A state as of one moment, for several who look at it one after the other: what is written meanwhile is seen by
 /// none of them.
@@ -28,11 +30,62 @@ impl StateView for Shared {
     fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError> {
         self.view().keys(after, limit)
     }
+
+    fn changed_up_to(&self, sight: Sight) -> Position {
+        self.view().changed_up_to(sight)
+    }
+}
+
+/// A state that one generation sees, and what it saw of it.
+#[derive(Clone)]
+pub(super) struct Watched {
+    state: Shared,
+    seen: Arc<Mutex<Vec<Sight>>>,
+}
+
+impl Watched {
+    pub(super) fn new(state: Shared) -> Self {
+        Self { state, seen: Arc::default() }
+    }
+
+    /// Whether something that a handler saw may have been changed since an event came, by the handler's own earlier run
+    /// among others. A handler that ended well has noted what it read; one that did not may have gone by whatever it
+    /// saw.
+    pub(super) fn met_later(&self, handled: &Handled, event: Position) -> bool {
+        let Reads { keys, listing } = &handled.effects.reads;
+        let seen = match handled.outcome {
+            Outcome::Ack => keys.values().copied().map(Sight::from).chain(listing.map(|_| Sight::Listing)).collect(),
+            _ => self.seen().clone(),
+        };
+        seen.into_iter().any(|sight| self.state.changed_up_to(sight) >= event)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Vec<Sight>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateView for Watched {
+    fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
+        let (value, version) = self.state.get(key)?;
+        self.seen().push(version.into());
+        Ok((value, version))
+    }
+
+    fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError> {
+        self.seen().push(Sight::Listing);
+        self.state.keys(after, limit)
+    }
+
+    fn changed_up_to(&self, sight: Sight) -> Position {
+        self.state.changed_up_to(sight)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::{Cause, Effects, Failure};
 
     /// Another value at each read.
     struct Moving(u64);
@@ -55,5 +108,59 @@ mod tests {
         assert_eq!(one.get("a").unwrap().1, Version(1));
         assert_eq!(other.get("a").unwrap().1, Version(2), "it is the same view that was asked before");
         assert_eq!(one.keys(None, 1).unwrap().1.count, 2);
+    }
+
+    /// A state in which the key's version is the position at which it was changed.
+    struct Dated;
+
+    impl StateView for Dated {
+        fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
+            Ok((None, Version(key.parse().unwrap())))
+        }
+
+        fn keys(&mut self, _: Option<&str>, _: usize) -> Result<(Vec<String>, Listing), StateError> {
+            Ok((Vec::new(), Listing::default()))
+        }
+
+        fn changed_up_to(&self, sight: Sight) -> Position {
+            match sight {
+                Sight::Value(version) => Position(version.0),
+                Sight::Absence => Position(50),
+                Sight::Listing => Position(100),
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_changed_when_the_event_was_there_proves_nothing() {
+        let (ack, retry) = (Outcome::Ack, Outcome::Reject(Failure { cause: Cause::Rejected, reason: String::new() }));
+        // What is read, the event's position, and whether the handler may have met a later change.
+        for (keys, lists, event, later) in [
+            (&[][..], false, 1, false),
+            (&["7"], false, 8, false),
+            (&["7"], false, 7, true),
+            (&["7"], false, 6, true),
+            (&["7", "9"], false, 9, true),
+            (&["0"], false, 51, false),
+            (&["0"], false, 50, true),
+            (&["7"], true, 100, true),
+            (&["7"], true, 101, false),
+        ] {
+            for outcome in [&ack, &retry] {
+                let mut watched = Watched::new(Shared::new(Box::new(Dated)));
+                let mut effects = Effects::default();
+                for key in keys {
+                    let (_, version) = watched.get(key).unwrap();
+                    effects.reads.keys.insert((*key).to_owned(), version);
+                }
+                if lists {
+                    effects.reads.listing = Some(watched.keys(None, 1).unwrap().1);
+                }
+                // A handler that fails has no effects, its reads among them.
+                let effects = if *outcome == Outcome::Ack { effects } else { Effects::default() };
+                let handled = Handled { outcome: outcome.clone(), effects };
+                assert_eq!(watched.met_later(&handled, Position(event)), later, "{keys:?} {lists} at {event}");
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use reqwest::{Body, Method, Url};
 use serde_json::Value;
 
 use super::raw::Answer;
+use crate::printable;
 
 /// A client of the admin interface.
 #[derive(Clone, Debug)]
@@ -73,7 +74,8 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        let detail = answer["detail"].as_str().unwrap_or("it does not say why");
+        // A refusal may quote what a guest or a client has said.
+        let detail = printable::line(answer["detail"].as_str().unwrap_or("it does not say why"));
         match answer["code"].as_str() {
             Some(code) => bail!("{detail} ({code})"),
             None => bail!("the host answered {status}: {detail}"),

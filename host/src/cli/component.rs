@@ -13,6 +13,7 @@ use wit_component::DecodedWasm;
 use super::output::cell;
 use crate::config::SandboxConfig;
 use crate::plugin::{Descriptor, Digest, EngineConfig, LoadError, Loader, Sidecar, World, as_component};
+use crate::printable;
 
 /// A component, looked at.
 #[derive(Debug)]
@@ -78,8 +79,9 @@ pub(super) fn show(inspection: &Value) -> String {
     let descriptor = &inspection["descriptor"];
     let mut lines = Vec::new();
     if let Some(name) = descriptor["name"].as_str() {
-        let description = descriptor["description"].as_str().map(|text| format!(": {text}")).unwrap_or_default();
-        lines.push(format!("{name} {}{description}", cell(&descriptor["version"])));
+        let description = descriptor["description"].as_str().map(|text| format!(": {}", printable::line(text)));
+        let (name, version) = (printable::line(name), cell(&descriptor["version"]));
+        lines.push(format!("{name} {version}{}", description.unwrap_or_default()));
     }
     let mut line = |title: &str, text: String| lines.push(format!("{title:<14}{text}"));
     let kibibytes = inspection["size_bytes"].as_u64().unwrap_or_default().div_ceil(1024);

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::paging::{List, Paging, hint};
 use super::raw::Document as _;
 use super::{Remote, output};
+use crate::printable;
 use crate::subscription::SubscriptionId;
 use output::{cell, short, table};
 
@@ -91,7 +92,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Command::Show { number } => {
             let answer = client.get(&["dead-letters", &number.to_string()], &[]).await?;
-            output.print(&answer, |_| answer.indented());
+            output.print(&answer, |_| printable::json(&answer.indented()));
         }
         Command::Redrive(which) => {
             let answer = client.post(&["dead-letters", "redrive"], &which.query()).await?;
@@ -115,7 +116,7 @@ fn list(letters: &Value) -> String {
             cell(&event["id"]),
             cell(&letter["attempts"]),
             cell(&letter["cause"]),
-            short(&cell(&letter["reason"]), 80),
+            short(letter["reason"].as_str().unwrap_or("-"), 80),
         ]
     })
 }

@@ -14,6 +14,7 @@ use super::raw::{Answer, indented};
 use super::{Remote, output};
 use crate::clock::Timestamp;
 use crate::pattern::Pattern;
+use crate::printable;
 use output::{cell, short, table};
 
 const LIST: List<'_> = List { path: "events", name: "events", cursor: "before" };
@@ -154,7 +155,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Command::Show { id } => {
             let answer = client.get(&["events", &id], &[]).await?;
-            output.print(&answer, |_| indented(answer.member("events")));
+            output.print(&answer, |_| printable::json(&indented(answer.member("events"))));
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use sandbus_toolchain::{Artifact, Project, causes};
 use serde_json::Value;
 
 use super::raw::Document;
+use crate::printable;
 
 /// How a command prints.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +22,9 @@ impl Output {
     /// Prints an answer: as JSON if that was asked for, else as the function shows it.
     pub(crate) fn print(self, answer: &impl Document, show: impl FnOnce(&Value) -> String) {
         if self.json {
-            line(&answer.indented());
+            line(&printable::json(&answer.indented()));
         } else {
-            line(show(answer.value()).trim_end());
+            line(&printable::block(show(answer.value()).trim_end()));
         }
     }
 }
@@ -52,7 +53,7 @@ pub(crate) fn hints(project: &Project, artifact: &Artifact) {
 
 /// Prints what is going on, beside the answer that programs read.
 pub(crate) fn progress(text: &str) {
-    eprintln!("{text}");
+    eprintln!("{}", printable::block(text));
 }
 
 /// Prints lines for another program.
@@ -67,7 +68,7 @@ pub(crate) fn error(error: &anyhow::Error) {
 
 /// Prints what is wrong.
 pub(crate) fn problem(text: &str) {
-    eprintln!("error: {text}");
+    eprintln!("error: {}", printable::paragraph(text));
 }
 
 /// A table of a list's items, one row each.
@@ -81,11 +82,16 @@ pub(crate) fn table(columns: &[&str], items: &Value, row: impl Fn(&Value) -> Vec
     if items.is_empty() { "none".to_owned() } else { table.trim_fmt() }
 }
 
-/// A value as a cell shows it.
+/// A value in JSON, for a program or for a person on a terminal.
+pub(crate) fn pretty(value: &Value) -> String {
+    printable::json(&format!("{value:#}"))
+}
+
+/// A value as a cell shows it, in one line.
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => printable::line(text).into_owned(),
         Value::Array(items) if items.is_empty() => "-".to_owned(),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
@@ -97,8 +103,31 @@ pub(crate) fn digest(value: &Value) -> String {
     cell(value).chars().take(12).collect()
 }
 
-/// A text of at most so many characters.
+/// The first line of a text, of at most so many characters.
 pub(crate) fn short(text: &str, limit: usize) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() <= limit { line.to_owned() } else { line.chars().take(limit - 1).chain(['…']).collect() }
+    let line = printable::line(text.lines().next().unwrap_or_default());
+    if line.chars().count() <= limit {
+        line.into_owned()
+    } else {
+        line.chars().take(limit - 1).chain(['…']).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_would_obey_is_shown() {
+        let hostile = "a\u{1b}]8;;http://evil\u{7}\n\u{202e}b\u{9b}2J\u{7f}";
+        let items = json!([{ "name": hostile, "all": [hostile] }]);
+        let row =
+            |item: &Value| vec![cell(&item["name"]), cell(&item["all"]), short(hostile, 80), digest(&item["name"])];
+        let shown = table(&["NAME", "ALL", "SHORT", "DIGEST"], &items, row);
+        assert!(!shown.replace('\n', "").chars().any(printable::is_unprintable), "{shown:?}");
+        assert_eq!(shown.lines().count(), 2, "a line of the header, and one of the item: {shown}");
+        assert!(!pretty(&items).replace('\n', "").chars().any(printable::is_unprintable));
+    }
 }

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::{Remote, output};
+use crate::printable;
 use output::{cell, digest, table};
 
 #[derive(Debug, clap::Args)]
@@ -53,7 +54,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         (None, Some(name)) => {
             let plugin = client.get(&["plugins", &name], &[]).await?;
-            output.print(&plugin, |plugin| format!("{plugin:#}"));
+            output.print(&plugin, output::pretty);
         }
         (None, None) => output.print(&client.get(&["plugins"], &[]).await?, |answer| list(&answer["plugins"])),
     }
@@ -77,7 +78,19 @@ fn list(plugins: &Value) -> String {
     });
     for plugin in plugins.as_array().into_iter().flatten() {
         if let Some(error) = plugin["error"].as_str() {
-            text.push_str(&format!("\n\n{}: {error}", cell(&plugin["file"])));
+            text.push_str(&format!("\n\n{}: {}", cell(&plugin["file"]), printable::paragraph(error)));
+        }
+        for overlap in plugin["overlaps"].as_array().into_iter().flatten() {
+            // The other plugin would say the same.
+            if overlap["goes_first"] == true {
+                text.push_str(&format!(
+                    "\n\n{}: requests for {} would fit {} of {} as well",
+                    cell(&plugin["name"]),
+                    cell(&overlap["route"]),
+                    cell(&overlap["theirs"]),
+                    cell(&overlap["plugin"])
+                ));
+            }
         }
         if plugin["withheld"].as_array().is_some_and(|withheld| !withheld.is_empty()) {
             text.push_str(&format!(

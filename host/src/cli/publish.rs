@@ -84,7 +84,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let indented = answer.indented();
     output.print(&answer, |answer| {
         if arguments.reply.is_some() {
-            return indented;
+            return crate::printable::json(&indented);
         }
         let accepted = &answer["accepted"][0];
         let note = if accepted["duplicate"] == true { " (it was there already)" } else { "" };

@@ -208,11 +208,11 @@ fn list(subscriptions: &Value) -> String {
     let columns = ["SUBSCRIPTION", "PATTERN", "TARGET", "STATUS", "BACKLOG", "LAG", "IN FLIGHT", "DEAD", "REPLAY"];
     let mut text = table(&columns, subscriptions, |subscription| {
         let target = &subscription["target"];
-        let target = target["plugin"].as_str().or(target["webhook"].as_str()).unwrap_or("-");
+        let target = if target["plugin"].is_null() { &target["webhook"] } else { &target["plugin"] };
         vec![
             cell(&subscription["id"]),
             cell(&subscription["pattern"]),
-            target.to_owned(),
+            cell(target),
             cell(&subscription["status"]),
             cell(&subscription["backlog"]),
             lag(&subscription["lag_seconds"]),
@@ -223,8 +223,9 @@ fn list(subscriptions: &Value) -> String {
     });
     for subscription in subscriptions.as_array().into_iter().flatten() {
         // A replay waits with its subscription.
-        if let (Some(reason), true) = (subscription["waits_for"].as_str(), subscription["replay"].is_null()) {
-            text.push_str(&format!("\n\n{} is paused: {reason}", cell(&subscription["id"])));
+        let reason = &subscription["waits_for"];
+        if !reason.is_null() && subscription["replay"].is_null() {
+            text.push_str(&format!("\n\n{} is paused: {}", cell(&subscription["id"]), cell(reason)));
         }
         if let Some(parked @ 1..) = subscription["parked_keys"].as_u64() {
             let (id, keys) = (cell(&subscription["id"]), if parked == 1 { "key waits" } else { "keys wait" });

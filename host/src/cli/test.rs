@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::output::{self, Output};
 use super::projects::{self, listed, shown};
 use crate::plugin::Sidecar;
+use crate::printable;
 use crate::scenario::{Report, Script, Subject, check};
 use crate::telemetry;
 
@@ -240,8 +241,11 @@ fn as_text(outcome: &Outcome) -> String {
     let mut text = format!("{}\n", outcome.file.display());
     for report in &outcome.reports {
         let verdict = if report.is_ok() { "ok    " } else { "FAILED" };
-        text.push_str(&format!("  {verdict} {} ({} ms)\n", report.name, report.took.as_millis()));
-        report.failures.iter().for_each(|failure| text.push_str(&format!("         {failure}\n")));
+        text.push_str(&format!("  {verdict} {} ({} ms)\n", printable::line(&report.name), report.took.as_millis()));
+        for failure in &report.failures {
+            // It may quote what the plugin said.
+            text.push_str(&format!("         {}\n", printable::block(failure).replace('\n', "\n           ")));
+        }
     }
     text
 }

@@ -13,6 +13,7 @@ use crate::event::reserved::plugin_source;
 use crate::event::{CAUSATION_ID, Event, Logged, Position};
 use crate::observer::{End, Observed};
 use crate::outcome::Failure;
+use crate::printable;
 use crate::subscription::SubscriptionId;
 
 /// How often the log is looked at.
@@ -84,7 +85,7 @@ impl Flows {
             Observed::Request { request, status, took, published } => {
                 let line = format!("{request} → {status} in {}", shown(took));
                 if published.is_empty() {
-                    output::progress(&line);
+                    output::progress(&printable::line(&line));
                 }
                 for id in published {
                     self.flow(&id).request = Some(line.clone());
@@ -174,7 +175,8 @@ struct Tree<'a> {
 impl<'a> Tree<'a> {
     fn line(&mut self, indent: &str, text: &str) {
         self.lines.push_str(indent);
-        self.lines.push_str(text);
+        // Types, ids, data and reasons are somebody else's words.
+        self.lines.push_str(&printable::line(text));
         self.lines.push('\n');
     }
 
@@ -235,7 +237,7 @@ fn why(failure: &Failure) -> String {
 /// An event in a line.
 fn told(event: &Event) -> String {
     let data = event.data.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-    let data = crate::plugin::visible(&data).replace('\n', " ");
+    let data = data.replace('\n', " ");
     let excerpt: String = data.chars().take(EXCERPT).collect();
     let more = if data.chars().count() > EXCERPT { "…" } else { "" };
     format!("{} {} {excerpt}{more}", event.event_type, event.id).trim_end().to_owned()

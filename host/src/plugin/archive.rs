@@ -1,14 +1,15 @@
 //! The files of a plugin's last generations, so that an operator can go back to one of them, and the word that he
 //! did: it holds until another file is put into the folder, across restarts too.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::compile::Digest;
+use super::sealed;
 use crate::clock::{Timestamp, rfc3339};
+use crate::files;
 
 /// How many generations of a plugin are kept.
 const KEPT: usize = 5;
@@ -46,6 +47,22 @@ pub struct Pin {
     /// Since when.
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
+}
+
+/// Why nothing is known of a file's generations. It may have been rolled back from, and so it must not run by itself.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the record of its generations, {path}, {what}, and so nobody knows whether it was rolled back from; restore the record, or remove it to run what is in the folder"
+)]
+pub(super) struct RecordError {
+    path: String,
+    what: String,
+}
+
+impl From<RecordError> for io::Error {
+    fn from(error: RecordError) -> Self {
+        Self::new(io::ErrorKind::InvalidData, error)
+    }
 }
 
 /// What is known of one file's generations.
@@ -112,36 +129,45 @@ impl Archive {
         Self { directory }
     }
 
-    /// What is known of a file's generations. A record that is damaged is none: a host without its history is
-    /// better than one that does not start.
-    pub(super) fn record(&self, stem: &str) -> Record {
+    /// What is known of a file's generations: nothing if there is no record.
+    pub(super) fn record(&self, stem: &str) -> Result<Record, RecordError> {
+        Ok(self.stored(stem)?.unwrap_or_default())
+    }
+
+    /// The record that is stored, if one is.
+    fn stored(&self, stem: &str) -> Result<Option<Record>, RecordError> {
         let path = self.record_path(stem);
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
-                tracing::error!(path = %path.display(), %error, "the record of a plugin's generations is damaged; it begins anew");
-                Record::default()
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Record::default(),
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "the record of a plugin's generations cannot be read");
-                Record::default()
-            }
-        }
+        let failed = |what: String| RecordError { path: path.display().to_string(), what };
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(format!("cannot be read ({error})"))),
+        };
+        // Records of earlier versions have no checksum. They get one when they are stored next.
+        let text = if bytes.starts_with(b"{") { Some(&*bytes) } else { sealed::unseal(&path, &bytes) };
+        let record = text.and_then(|text| serde_json::from_slice(text).ok());
+        record.map(Some).ok_or_else(|| failed("is damaged".to_owned()))
+    }
+
+    /// Whether a record has a checksum.
+    fn is_sealed(&self, stem: &str) -> bool {
+        std::fs::read(self.record_path(stem)).is_ok_and(|bytes| !bytes.starts_with(b"{"))
     }
 
     /// Keeps the file of a generation that has taken over, and lets go of the oldest one. It ends the word for
     /// another file, unless it runs by that word.
     pub(super) fn keep(&self, stem: &str, kept: Kept, bytes: &[u8], is_pinned: bool) -> io::Result<Record> {
-        let before = self.record(stem);
-        if !before.has(&kept.digest) {
-            write_durably(&self.file_path(stem, &kept.digest), bytes)?;
+        let before = self.record(stem)?;
+        // One that is kept already may have been damaged since.
+        if !before.has(&kept.digest) || self.read(stem, &kept.digest).is_err() {
+            files::write_durably(&self.file_path(stem, &kept.digest), bytes)?;
         }
         let mut record = before.clone();
         if !is_pinned {
             record.unpin(&kept.digest);
         }
         let gone = record.take_over(kept);
-        if record != before {
+        if record != before || !self.is_sealed(stem) {
             self.store(stem, &record)?;
         }
         for digest in gone {
@@ -152,7 +178,7 @@ impl Archive {
 
     /// Ends the word for another file than the one that runs.
     pub(super) fn unpin(&self, stem: &str, runs: &str) -> io::Result<Record> {
-        let before = self.record(stem);
+        let before = self.record(stem)?;
         let mut record = before.clone();
         record.unpin(runs);
         if record != before {
@@ -171,7 +197,7 @@ impl Archive {
         pin: Option<Pin>,
         now: Timestamp,
     ) -> io::Result<(Record, Record)> {
-        let before = self.record(stem);
+        let before = self.record(stem)?;
         let mut record = before.clone();
         record.go_back(from, to, pin, now);
         self.store(stem, &record).inspect_err(|_| {
@@ -193,7 +219,8 @@ impl Archive {
     /// Stores a record as a whole.
     pub(super) fn store(&self, stem: &str, record: &Record) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
-        write_durably(&self.record_path(stem), &text)
+        let path = self.record_path(stem);
+        files::write_durably(&path, &sealed::seal(&path, &text))
     }
 
     fn record_path(&self, stem: &str) -> PathBuf {
@@ -203,36 +230,6 @@ impl Archive {
     fn file_path(&self, stem: &str, digest: &str) -> PathBuf {
         self.directory.join(stem).join(format!("{digest}.wasm"))
     }
-}
-
-/// Writes a file so that it is there whole after a crash, or as it was before.
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = parent(path);
-    make_durably(directory)?;
-    let partial = path.with_extension("partial");
-    let mut file = File::create(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&partial, path)?;
-    File::open(directory)?.sync_all()
-}
-
-/// Makes a directory and those above it. Each is there after a crash only once the one above it is synced.
-fn make_durably(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    let above = parent(directory);
-    make_durably(above)?;
-    match std::fs::create_dir(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => File::open(above)?.sync_all(),
-    }
-}
-
-/// Where a path stands; here if it says nothing of that.
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -280,7 +277,7 @@ mod tests {
         /// The generations that are kept, each with whether it was rolled back from.
         fn order(&self) -> Vec<(u8, bool)> {
             let number = |digest: &str| (0..u8::MAX).find(|number| kept(&[*number]).digest == digest).unwrap();
-            let kept = self.archive.record("a").kept;
+            let kept = self.archive.record("a").unwrap().kept;
             kept.iter().map(|kept| (number(&kept.digest), kept.rolled_back_from)).collect()
         }
     }
@@ -291,7 +288,7 @@ mod tests {
         for number in 0..7 {
             stage.deploy(number);
         }
-        let record = stage.archive.record("a");
+        let record = stage.archive.record("a").unwrap();
         let expected: Vec<_> = (2..7_u8).map(|number| kept(&[number])).collect();
         assert_eq!(record.kept, expected);
         assert!(stage.archive.read("a", &kept(&[1]).digest).is_err());
@@ -355,7 +352,7 @@ mod tests {
         stage.deploy(0);
         stage.deploy(1);
         assert_eq!(stage.go_back(1, 0).pin_over(&Digest::of(&[1])), Some(&pin(1, 0)));
-        assert_eq!(stage.archive.record("a").pin_over(&Digest::of(&[2])), None);
+        assert_eq!(stage.archive.record("a").unwrap().pin_over(&Digest::of(&[2])), None);
         // What was rolled back to is gone for now: the file runs, and the word against it is not forgotten.
         let record = stage.deploy(1);
         assert_eq!(record.pin, Some(pin(1, 0)));
@@ -376,7 +373,7 @@ mod tests {
         assert_eq!(stored.0, before);
         assert_ne!(stored.1, before);
         stage.archive.store("a", &stored.0).unwrap();
-        assert_eq!(stage.archive.record("a"), before);
+        assert_eq!(stage.archive.record("a").unwrap(), before);
     }
 
     #[test]
@@ -387,13 +384,45 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_told_from_a_whole_one() {
+    fn a_damaged_file_is_told_from_a_whole_one_and_written_again() {
         let stage = Stage::new();
         stage.deploy(0);
         let archive = &stage.archive;
         std::fs::write(archive.file_path("a", &kept(&[0]).digest), [1]).unwrap();
         assert_eq!(archive.read("a", &kept(&[0]).digest).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        std::fs::write(archive.record_path("a"), "{").unwrap();
-        assert_eq!(archive.record("a"), Record::default());
+        stage.deploy(0);
+        assert_eq!(archive.read("a", &kept(&[0]).digest).unwrap(), [0]);
+    }
+
+    #[test]
+    fn a_damaged_record_is_named_and_never_used() {
+        let stage = Stage::new();
+        stage.deploy(0);
+        stage.deploy(1);
+        let record = stage.go_back(1, 0);
+        let path = stage.archive.record_path("a");
+        let whole = std::fs::read(&path).unwrap();
+        for bytes in sealed::damaged(&whole) {
+            std::fs::write(&path, bytes).unwrap();
+            let error = stage.archive.record("a").unwrap_err();
+            assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
+            assert!(stage.archive.keep("a", kept(&[1]), &[1], false).is_err(), "nothing is written over it");
+        }
+        std::fs::write(&path, whole).unwrap();
+        assert_eq!(stage.archive.record("a").unwrap(), record);
+        std::fs::rename(&path, path.with_file_name("elsewhere.json")).unwrap();
+        assert_eq!(stage.archive.record("a").unwrap(), Record::default());
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_gets_a_checksum() {
+        let stage = Stage::new();
+        let record = stage.deploy(0);
+        let path = stage.archive.record_path("a");
+        std::fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+        assert_eq!(stage.archive.record("a").unwrap(), record);
+        assert_eq!(stage.deploy(0), record);
+        assert!(stage.archive.is_sealed("a"));
+        assert_eq!(stage.archive.record("a").unwrap(), record);
     }
 }

@@ -12,10 +12,13 @@ use sha2::{Digest as _, Sha256};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as WASI_0_1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as WASI_0_1_ADAPTER,
 };
+use wasmparser::Parser;
+use wasmtime::Engine;
 use wasmtime::component::Component;
-use wasmtime::{Engine, Module};
 
-use crate::threads;
+use super::screening::{self, Unsuitable};
+use super::sealed;
+use crate::{files, threads};
 
 /// The SHA-256 of a plugin's file, in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,28 +49,23 @@ pub(super) fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Why bytes cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// They are no WebAssembly.
-    #[error("it is not WebAssembly; build it for wasm32-unknown-unknown or as a component")]
-    NotWasm,
+    /// A look at them is enough.
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
     /// They are a module without the types that make it a component.
     #[error(
         "it is a core module that cannot be made into a component: {0:#}; build it with a Sandbus SDK, or as a component"
     )]
     NotComponent(anyhow::Error),
-    /// They are a module that only works in a browser.
-    #[error(
-        "it calls JavaScript through wasm-bindgen, which no host of components provides; `sandbus build` on its project names the crate that does so, and what to do"
-    )]
-    ForJavaScript,
     /// They do not compile.
-    #[error("it does not compile, and may be truncated: {0:#}")]
+    #[error("it does not compile: {0:#}")]
     Invalid(wasmtime::Error),
 }
 
@@ -98,14 +96,22 @@ impl CodeCache {
         Ok(Self { directory, engine_key, engine, compilers: Arc::new(compilers) })
     }
 
-    /// The component of a file: from the cache, else compiled and put there. Takes as long as a compiler.
-    pub(super) fn component(&self, bytes: &[u8], digest: &Digest) -> Result<Component, CompileError> {
+    /// The component of a file: from the cache, else compiled and put there. Takes as long as a compiler, and so the
+    /// component is screened before.
+    pub(super) fn component<E: From<CompileError>>(
+        &self,
+        bytes: &[u8],
+        digest: &Digest,
+        screen: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<Component, E> {
         let path = self.directory.join(format!("{}-{}.code", digest.as_str(), self.engine_key));
         if let Some(component) = self.load(&path) {
             return Ok(component);
         }
-        let compiled = self.compilers.install(|| Ok(Component::new(&self.engine, as_component(bytes)?)));
-        let component = compiled?.map_err(CompileError::Invalid)?;
+        let component = as_component(bytes)?;
+        screen(&component)?;
+        let compiled = self.compilers.install(|| Component::new(&self.engine, &component));
+        let component = compiled.map_err(|error| unsupported(bytes).unwrap_or(CompileError::Invalid(error)))?;
         if let Err(error) = self.keep(&path, &component) {
             tracing::warn!(path = %path.display(), %error, "compiled code could not be cached; the next start compiles it again");
         }
@@ -120,11 +126,10 @@ impl CodeCache {
         drop(file.set_modified(now()));
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
-        let (checksum, code) = bytes.split_at_checked(32)?;
-        if Sha256::digest(code).as_slice() != checksum {
+        let Some(code) = sealed::unseal(path, &bytes) else {
             tracing::warn!(path = %path.display(), "cached code is damaged and is compiled again");
             return None;
-        }
+        };
         // SAFETY: `deserialize` demands bytes that `serialize` of wasmtime made. This directory belongs to
         // the host, which alone writes it; the checksum shows that the bytes are as they were written, and
         // wasmtime itself refuses those of another version or other settings.
@@ -134,9 +139,7 @@ impl CodeCache {
     /// Writes beside the final place and renames, so that no half-written file is ever found.
     fn keep(&self, path: &Path, component: &Component) -> std::io::Result<()> {
         let code = component.serialize().map_err(std::io::Error::other)?;
-        let mut bytes = Sha256::digest(&code).to_vec();
-        bytes.extend_from_slice(&code);
-        write_whole(path, &bytes)?;
+        files::write_whole(path, &sealed::seal(path, &code))?;
         self.prune(CACHE_BYTES)
     }
 
@@ -159,20 +162,26 @@ impl CodeCache {
         Ok(())
     }
 
-    /// A small text beside the code, such as the descriptor.
+    /// A small text beside the code, such as the descriptor. One that is damaged is none.
     pub(super) fn note(&self, digest: &Digest) -> Option<String> {
-        std::fs::read_to_string(self.note_path(digest)).ok()
+        let path = self.note_path(digest);
+        let bytes = std::fs::read(&path).ok()?;
+        let text = sealed::unseal(&path, &bytes).map(|text| String::from_utf8_lossy(text).into_owned());
+        if text.is_none() {
+            tracing::warn!(path = %path.display(), "a cached descriptor is damaged; the component is asked again");
+        }
+        text
     }
 
     pub(super) fn keep_note(&self, digest: &Digest, text: &str) {
         let path = self.note_path(digest);
-        if let Err(error) = write_whole(&path, text.as_bytes()) {
+        if let Err(error) = files::write_whole(&path, &sealed::seal(&path, text.as_bytes())) {
             tracing::warn!(path = %path.display(), %error, "a descriptor could not be cached; the next start asks for it again");
         }
     }
 
     fn note_path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join(format!("{}-{}.json", digest.as_str(), env!("CARGO_PKG_VERSION")))
+        self.directory.join(format!("{}-{}.descriptor", digest.as_str(), env!("CARGO_PKG_VERSION")))
     }
 }
 
@@ -181,33 +190,22 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let partial = path.with_extension(format!("partial-{}", std::process::id()));
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
-    }
-    std::fs::write(&partial, bytes)?;
-    std::fs::rename(&partial, path)
-}
-
 /// Makes a component of a core module, which may have been made for WASI 0.1; a component stays as it is.
 pub(crate) fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, CompileError> {
-    // The WebAssembly specification, binary format: the magic number, then the version and the layer.
-    match bytes.get(..8) {
-        Some(b"\0asm\x01\0\0\0") => {
-            // The encoder trusts what it is given; a truncated module would make it panic.
-            Module::validate(&Engine::default(), bytes).map_err(CompileError::Invalid)?;
-            let encoder = wit_component::ComponentEncoder::default().validate(true);
-            let encoded = encoder.module(bytes).and_then(|encoder| encoder.adapter(WASI_0_1, WASI_0_1_ADAPTER));
-            let encoded = encoded.and_then(|mut encoder| encoder.encode());
-            encoded.map(Into::into).map_err(|error| match format!("{error:#}").contains("__wbindgen") {
-                true => CompileError::ForJavaScript,
-                false => CompileError::NotComponent(error),
-            })
-        }
-        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(bytes.into()),
-        _ => Err(CompileError::NotWasm),
+    // The encoder trusts what it is given; a truncated module would make it panic.
+    screening::check(bytes)?;
+    if Parser::is_component(bytes) {
+        return Ok(bytes.into());
     }
+    let encoder = wit_component::ComponentEncoder::default().validate(true);
+    let encoded = encoder.module(bytes).and_then(|encoder| encoder.adapter(WASI_0_1, WASI_0_1_ADAPTER));
+    let encoded = encoded.and_then(|mut encoder| encoder.encode());
+    encoded.map(Into::into).map_err(|error| unsupported(bytes).unwrap_or(CompileError::NotComponent(error)))
+}
+
+/// The features that may be to blame for a failure.
+fn unsupported(bytes: &[u8]) -> Option<CompileError> {
+    screening::features(bytes).map(|features| Unsuitable::Features(features).into())
 }
 
 #[cfg(test)]
@@ -220,9 +218,9 @@ mod tests {
     fn a_module_for_a_browser_is_told_apart() {
         let module = |import: &str| wat::parse_str(format!("(module (import {import} (func)))")).unwrap();
         let bindgen = as_component(&module("\"__wbindgen_placeholder__\" \"__wbindgen_throw\"")).unwrap_err();
-        assert!(matches!(bindgen, CompileError::ForJavaScript), "{bindgen}");
+        assert!(bindgen.to_string().contains("wasm-bindgen"), "{bindgen}");
         let other = as_component(&module("\"env\" \"paint\"")).unwrap_err();
-        assert!(matches!(other, CompileError::NotComponent(_)), "{other}");
+        assert!(other.to_string().contains("`env`"), "{other}");
     }
 
     #[test]
@@ -240,5 +238,34 @@ mod tests {
         cache.prune(100).unwrap();
         assert!(!home.path().join("b.code").exists());
         assert!(home.path().join("c.code").exists());
+    }
+
+    fn component(cache: &CodeCache, bytes: &[u8]) -> Component {
+        cache.component::<CompileError>(bytes, &Digest::of(bytes), |_| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn a_cache_entry_with_any_damage_is_a_miss_and_made_again() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = CodeCache::new(home.path().to_owned(), Engine::default()).unwrap();
+        let whole_component = wat::parse_str("(component)").unwrap();
+        let digest = Digest::of(&whole_component);
+        drop(component(&cache, &whole_component));
+        cache.keep_note(&digest, "{}");
+        let entries = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path());
+        let entries: Vec<_> = entries.collect();
+        assert_eq!(entries.len(), 2);
+        for path in entries {
+            let whole = std::fs::read(&path).unwrap();
+            for bytes in sealed::damaged(&whole) {
+                std::fs::write(&path, bytes).unwrap();
+                assert!(cache.load(&path).is_none());
+                assert_eq!(cache.note(&digest).is_none(), path == cache.note_path(&digest));
+            }
+            std::fs::write(&path, [0]).unwrap();
+            drop(component(&cache, &whole_component));
+            cache.keep_note(&digest, "{}");
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
+        }
     }
 }

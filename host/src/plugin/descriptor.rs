@@ -12,6 +12,7 @@ use crate::event::reserved::{ReservedType, is_schedule_of};
 use crate::filter::Filters;
 use crate::ordering::OrderingKey;
 use crate::pattern::Pattern;
+use crate::printable;
 use crate::schedule::{Missed, Schedule};
 use crate::subscription::{self, DeadLetterPolicy, OPERATOR, RetryPolicy, Start};
 
@@ -93,8 +94,13 @@ pub struct ConfigKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// The name breaks the rules.
-    #[error("the name `{0}` is not of 1 to 64 lower-case letters, digits and `-`, or is `{OPERATOR}`")]
+    #[error(
+        "the name `{0}` is not of 1 to 64 lower-case letters, digits and `-`, with a letter or digit at both ends, or is `{OPERATOR}`"
+    )]
     Name(String),
+    /// A text has a character that steers a terminal or misleads a reader.
+    #[error("its {0} has the character U+{1:04X}, which is not printed; take it out")]
+    Unprintable(&'static str, u32),
     /// A text is too long.
     #[error("its {0} is longer than {1} bytes")]
     TooLong(&'static str, usize),
@@ -114,7 +120,7 @@ pub enum Invalid {
     #[error("it declares `{0}` twice")]
     Twice(String),
     /// A subscription's name breaks the rules.
-    #[error("the subscription name `{0}` is not of 1 to 128 letters, digits, `-` and `_`")]
+    #[error("the subscription name `{0}` is not of 1 to 128 letters, digits, `-` and `_`, or begins with `-`")]
     SubscriptionName(String),
     /// A pattern is none.
     #[error("{0}")]
@@ -149,12 +155,11 @@ impl Descriptor {
     /// # Errors
     /// If anything in it breaks the rules.
     pub(super) fn check(raw: wire::Descriptor, now: Timestamp) -> Result<Self, Invalid> {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if !(1..=64).contains(&raw.name.len()) || !raw.name.bytes().all(plain) || raw.name == OPERATOR {
+        if !is_name(&raw.name) {
             return Err(Invalid::Name(raw.name.chars().take(64).collect()));
         }
         short("version", &raw.version)?;
-        short("description", raw.description.as_deref().unwrap_or_default())?;
+        prose("description", raw.description.as_deref().unwrap_or_default())?;
         few("routes", raw.routes.len())?;
         few("subscriptions", raw.subscriptions.len())?;
         few("schedules", raw.schedules.len())?;
@@ -163,8 +168,8 @@ impl Descriptor {
         few("patterns to subscribe to", raw.subscribes.len())?;
         for key in &raw.config {
             short("configuration", &key.name)?;
-            short("configuration", key.default.as_deref().unwrap_or_default())?;
-            short("configuration", key.description.as_deref().unwrap_or_default())?;
+            prose("configuration", key.default.as_deref().unwrap_or_default())?;
+            prose("configuration", key.description.as_deref().unwrap_or_default())?;
         }
 
         let descriptor = Self {
@@ -189,8 +194,35 @@ impl Descriptor {
     }
 }
 
+/// Whether a text may name a plugin. It stands on command lines, where a `-` in front makes an option.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_plain = name.bytes().all(|byte| plain(byte) || byte == b'-');
+    let ends = [name.bytes().next(), name.bytes().next_back()];
+    is_plain && name.len() <= 64 && ends.into_iter().all(|end| end.is_some_and(plain)) && name != OPERATOR
+}
+
+/// Checks a text of one line.
 fn short(what: &'static str, text: &str) -> Result<(), Invalid> {
-    if text.len() <= TEXT_LIMIT { Ok(()) } else { Err(Invalid::TooLong(what, TEXT_LIMIT)) }
+    if text.len() > TEXT_LIMIT {
+        return Err(Invalid::TooLong(what, TEXT_LIMIT));
+    }
+    printed(what, text)
+}
+
+fn printed(what: &'static str, text: &str) -> Result<(), Invalid> {
+    match text.chars().find(|character| printable::is_unprintable(*character)) {
+        Some(character) => Err(Invalid::Unprintable(what, character.into())),
+        None => Ok(()),
+    }
+}
+
+/// Checks a text that may have several lines.
+fn prose(what: &'static str, text: &str) -> Result<(), Invalid> {
+    if text.len() > TEXT_LIMIT {
+        return Err(Invalid::TooLong(what, TEXT_LIMIT));
+    }
+    text.split(['\n', '\t']).try_for_each(|part| printed(what, part.trim_end_matches('\r')))
 }
 
 fn few(what: &'static str, count: usize) -> Result<(), Invalid> {
@@ -208,12 +240,17 @@ fn once(names: impl Iterator<Item = String>) -> Result<(), Invalid> {
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, Invalid> {
-    texts.iter().map(|text| Ok(Pattern::parse(text)?)).collect()
+    let pattern = |text: &String| {
+        printed("list of patterns", text)?;
+        Ok(Pattern::parse(text)?)
+    };
+    texts.iter().map(pattern).collect()
 }
 
 fn route(raw: wire::Route) -> Result<Route, Invalid> {
+    short("route", &raw.method)?;
+    short("route", &raw.path)?;
     let route = Route { method: raw.method, path: raw.path };
-    short("route", &route.path)?;
     if !METHODS.contains(&route.method.as_str()) {
         return Err(Invalid::Method(route));
     }
@@ -233,6 +270,9 @@ fn subscription(raw: wire::Subscription) -> Result<Subscription, Invalid> {
     if !subscription::is_valid_name(&raw.name) {
         return Err(Invalid::SubscriptionName(raw.name.chars().take(128).collect()));
     }
+    printed("subscription's pattern", &raw.pattern)?;
+    printed("subscription's filters", raw.filters.as_deref().unwrap_or_default())?;
+    printed("subscription's ordering key", raw.ordering_key.as_deref().unwrap_or_default())?;
     let name = raw.name.clone();
     rules_of(raw).map_err(|invalid| Invalid::Rule(name, invalid))
 }
@@ -330,7 +370,13 @@ mod tests {
     #[test]
     fn names_and_routes_follow_the_rules() {
         assert!(check(raw()).is_ok());
-        assert!(matches!(check(wire::Descriptor { name: "../x".into(), ..raw() }), Err(Invalid::Name(_))));
+        for name in ["a", "0", "a-1", "a--b"] {
+            assert!(check(wire::Descriptor { name: name.into(), ..raw() }).is_ok(), "{name}");
+        }
+        let long = "a".repeat(65);
+        for name in ["", "-", "--help", "-a", "a-", "../x", "A", "a.b", "a b", "a\n", "\u{e4}", "operator", &long] {
+            assert!(matches!(check(wire::Descriptor { name: name.into(), ..raw() }), Err(Invalid::Name(_))), "{name}");
+        }
         assert!(with_route("GET", "/users/{id}").is_ok());
         assert!(matches!(with_route("FETCH", "/"), Err(Invalid::Method(_))));
         assert!(matches!(with_route("GET", "users"), Err(Invalid::Path(..))));
@@ -400,6 +446,77 @@ mod tests {
         assert!(check("schedule.shop.daily").is_ok() && check("tick").is_ok());
         for event_type in ["schedule.mailer.daily", "schedule.shop", "Schedule.shop.daily", "sandbus.tick"] {
             assert!(matches!(check(event_type), Err(Invalid::ScheduleReserved(..))), "{event_type}");
+        }
+    }
+
+    /// Every text of a descriptor, with a sample in it.
+    fn with_text(text: &str) -> Vec<(&'static str, wire::Descriptor)> {
+        let sample = || format!("a{text}");
+        let route = |method: String, path: String| vec![wire::Route { method, path }];
+        let key = || wire::ConfigKey { name: "k".into(), default: None, description: None };
+        let schedule = || wire::Schedule {
+            name: "daily".into(),
+            cron: "0 9 * * *".into(),
+            timezone: None,
+            missed: None,
+            type_: "tick".into(),
+            datacontenttype: None,
+            data: None,
+        };
+        let keys = |key| wire::Descriptor { config: vec![key], ..raw() };
+        let schedules = |schedule| wire::Descriptor { schedules: vec![schedule], ..raw() };
+        let subscriptions = |subscription| wire::Descriptor { subscriptions: vec![subscription], ..raw() };
+        vec![
+            ("name", wire::Descriptor { name: sample(), ..raw() }),
+            ("version", wire::Descriptor { version: sample(), ..raw() }),
+            ("description", wire::Descriptor { description: Some(sample()), ..raw() }),
+            ("method", wire::Descriptor { routes: route(sample(), "/a".into()), ..raw() }),
+            ("path", wire::Descriptor { routes: route("GET".into(), format!("/{text}")), ..raw() }),
+            ("publishes", wire::Descriptor { publishes: vec![sample()], ..raw() }),
+            ("subscribes", wire::Descriptor { subscribes: vec![sample()], ..raw() }),
+            ("key", keys(wire::ConfigKey { name: sample(), ..key() })),
+            ("default", keys(wire::ConfigKey { default: Some(sample()), ..key() })),
+            ("key's description", keys(wire::ConfigKey { description: Some(sample()), ..key() })),
+            ("subscription", subscriptions(wire::Subscription { name: sample(), ..subscription("a") })),
+            ("pattern", subscriptions(subscription(&sample()))),
+            (
+                "filters",
+                subscriptions(wire::Subscription {
+                    filters: Some(format!("[{{\"exact\":{{\"subject\":\"{text}\"}}}}]")),
+                    ..subscription("a")
+                }),
+            ),
+            (
+                "ordering key",
+                subscriptions(wire::Subscription { ordering_key: Some(format!("/{text}")), ..subscription("a") }),
+            ),
+            ("schedule", schedules(wire::Schedule { name: sample(), ..schedule() })),
+            ("cron", schedules(wire::Schedule { cron: format!("0 9 * * *{text}"), ..schedule() })),
+            ("timezone", schedules(wire::Schedule { timezone: Some(format!("Europe/Berlin{text}")), ..schedule() })),
+            ("type", schedules(wire::Schedule { type_: sample(), ..schedule() })),
+            (
+                "media type",
+                schedules(wire::Schedule { datacontenttype: Some(format!("text/plain{text}")), ..schedule() }),
+            ),
+        ]
+    }
+
+    #[test]
+    fn no_text_has_characters_that_steer_a_terminal_or_mislead_a_reader() {
+        for text in
+            ["\u{1b}", "\u{7}", "\u{0}", "\r", "\u{7f}", "\u{9b}", "\u{202e}", "\u{2066}", "\u{200f}", "\u{2028}"]
+        {
+            for (what, descriptor) in with_text(text) {
+                // A carriage return may end a line of what has several, as files of Windows do.
+                if text == "\r" && ["description", "default", "key's description"].contains(&what) {
+                    continue;
+                }
+                assert!(check(descriptor).is_err(), "{what} with {text:?}");
+            }
+        }
+        for (what, descriptor) in with_text("\n") {
+            let may_have_lines = ["description", "default", "key's description"].contains(&what);
+            assert_eq!(check(descriptor).is_ok(), may_have_lines, "{what} with a line break");
         }
     }
 }

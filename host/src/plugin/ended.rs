@@ -48,7 +48,7 @@ impl Ended {
             reason.push_str("; its standard error ends with:\n");
             reason.push_str(&printed);
         }
-        let reason = super::log::visible(&reason).chars().take(REASON_CHARACTERS).collect();
+        let reason = crate::printable::block(&reason).chars().take(REASON_CHARACTERS).collect();
         Self { cause: Cause::Trap, reason }
     }
 

@@ -28,6 +28,7 @@ use super::world::World;
 use crate::clock::Timestamp;
 use crate::event::{Event, IdSeed, Logged, trace_of};
 use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
+use crate::printable;
 use crate::threads::Pace;
 
 /// One loaded digest of a plugin.
@@ -462,7 +463,7 @@ fn run_native(handler: NativeHandler, event: &Event, run: Run) -> Handled {
 
 /// The outcome that a failure is. A retry may have been reported as another kind of failure before.
 fn outcome_of(failure: wire::Failure, reported: Option<Cause>) -> Outcome {
-    let visible = |reason: &str| super::log::visible(reason).chars().take(2_000).collect();
+    let visible = |reason: &str| printable::block(reason).chars().take(2_000).collect();
     match failure {
         wire::Failure::Retry(wire::Retry { delay_ms, reason }) => Outcome::Retry {
             after: delay_ms.map(Duration::from_millis),

@@ -480,7 +480,7 @@ impl config::Host for Invocation {
     }
 
     fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, config::Error>> {
-        Ok(Ok(self.run()?.settings.config.clone().into_iter().collect()))
+        Ok(Ok(self.run()?.settings.config.iter().map(|(name, value)| (name.clone(), value.clone())).collect()))
     }
 }
 

@@ -3,11 +3,13 @@
 
 mod known;
 mod loading;
+mod refusal;
 mod rollback;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use notify::{RecursiveMode, Watcher as _};
@@ -16,20 +18,25 @@ use tokio_util::sync::CancellationToken;
 
 use self::known::{Known, Next, PATIENCE, QUIET};
 use self::loading::{Load, Loaded, Loading, Ready, Source, blocking, check_place, end_of_one};
+use self::refusal::SwapError;
 use self::rollback::{Command, QUEUE};
 pub use self::rollback::{RollbackError, RolledBack};
+pub use self::status::{Folder, Status};
 use super::archive::{Archive, Kept, Pin, Record};
-use super::folder::{self, Seen};
+use super::claims::Claims;
+use super::folder::{self, Scan, Seen};
 use super::generation::Generation;
-use super::loader::{LoadError, Loader};
-use super::prepared::PrepareError;
-use super::registry::{Registry, RouteConflict};
+use super::loader::Loader;
+use super::registry::Registry;
 use super::sidecar::CanaryRule;
 use crate::clock::Clock;
+use crate::printable;
 use crate::subscription::Declaration;
 
 /// The largest file that is taken for a plugin, in bytes. Those of language runtimes have some 20 MB.
 pub const FILE_LIMIT_BYTES: u64 = 256 << 20;
+/// The largest sidecar, in bytes.
+const SIDECAR_LIMIT_BYTES: u64 = 1 << 20;
 /// The folder is looked at this often even if no change is reported.
 const POLL: Duration = Duration::from_secs(2);
 /// The longest complaint about a file.
@@ -64,98 +71,15 @@ pub trait Rehearse: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), String>> + Send;
 }
 
-/// What stands in the folder under one name.
-#[derive(Clone, Debug, Default)]
-pub struct Status {
-    /// The plugin that is loaded from it, if one is.
-    pub plugin: Option<String>,
-    /// Why its newest content is not what runs, if that is so.
-    pub error: Option<String>,
-    /// Whether the sidecar switches it off.
-    pub disabled: bool,
-    /// What runs in its place, if an operator or a rule went back to an earlier generation.
-    pub rolled_back: Option<Pin>,
-    /// The generations that are kept, in the order in which they took over last.
-    pub kept: Vec<Kept>,
-}
-
-/// A handle on what is known of the folder, and on its keeper. It clones cheaply.
-#[derive(Clone, Debug)]
-pub struct Folder {
-    statuses: Arc<Mutex<BTreeMap<String, Status>>>,
-    commands: mpsc::Sender<Command>,
-}
-
-impl Folder {
-    /// What stands in the folder, by the stems of the files.
-    #[must_use]
-    pub fn statuses(&self) -> BTreeMap<String, Status> {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, stem: &str, status: Option<Status>) {
-        let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
-        match status {
-            Some(status) => drop(statuses.insert(stem.to_owned(), status)),
-            None => drop(statuses.remove(stem)),
-        }
-    }
-}
-
-/// Why a file's newest content is not what runs.
-#[derive(Debug, thiserror::Error)]
-enum SwapError {
-    #[error("it cannot be read: {0}")]
-    Read(std::io::Error),
-    #[error("its sidecar cannot be read: {0}")]
-    ReadSidecar(std::io::Error),
-    #[error("it has {0} bytes; a plugin has {FILE_LIMIT_BYTES} at most")]
-    TooLarge(u64),
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    #[error("its plugin `{name}` is loaded from {other}.wasm already; remove one of them or rename the plugin")]
-    NameTaken { name: String, other: String },
-    #[error(transparent)]
-    Route(#[from] RouteConflict),
-    #[error("its subscriptions could not be stored: {0}")]
-    Declare(String),
-    #[error("{0}")]
-    Canary(String),
-    #[error("which generation runs cannot be stored: {0}")]
-    Keep(std::io::Error),
-    #[error("loading it did not finish: {0}")]
-    Unfinished(String),
-    #[error("something else is wanted by now")]
-    Outdated,
-}
-
-impl SwapError {
-    /// Whether a file that is still being written could end so.
-    fn may_be_half_written(&self) -> bool {
-        matches!(self, Self::Read(_) | Self::ReadSidecar(_) | Self::Load(_))
-    }
-
-    /// Whether the file may be good, and only the moment was not. A component that describes itself may have run out
-    /// of time on a busy machine.
-    fn may_pass(&self) -> bool {
-        let is_unread = matches!(self, Self::Read(_) | Self::ReadSidecar(_));
-        let is_hosts = matches!(self, Self::Declare(_) | Self::Keep(_) | Self::Unfinished(_));
-        is_unread || is_hosts || matches!(self, Self::Load(LoadError::Prepare(PrepareError::Describe(_))))
-    }
-
-    /// Whether another plugin is in the way.
-    fn is_of_place(&self) -> bool {
-        matches!(self, Self::NameTaken { .. } | Self::Route(_))
-    }
-}
-
-/// Where the files of plugins are. Neither directory need exist yet.
+/// Where the files of plugins are. None of them need exist yet.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// Those that run.
     pub plugins: PathBuf,
     /// Those of former generations.
     pub former: PathBuf,
+    /// The record of which routes belong to which plugin.
+    pub routes: PathBuf,
 }
 
 /// Watches the folder and keeps the registry equal to it.
@@ -166,6 +90,9 @@ pub struct Keeper<W> {
     registry: Registry,
     wings: Arc<W>,
     archive: Archive,
+    claims: Claims,
+    /// The stems of the files that were in the folder at the last look.
+    present: BTreeSet<String>,
     clock: Clock,
     folder: Folder,
     commands: mpsc::Receiver<Command>,
@@ -182,7 +109,7 @@ pub struct Keeper<W> {
 impl<W: Declare + Rehearse> Keeper<W> {
     /// A keeper of a folder.
     pub fn new(places: Places, loader: Arc<Loader>, registry: Registry, wings: W, clock: Clock) -> Self {
-        let Places { plugins: path, former } = places;
+        let Places { plugins: path, former, routes } = places;
         let (sender, commands) = mpsc::channel(QUEUE);
         Self {
             path,
@@ -190,8 +117,10 @@ impl<W: Declare + Rehearse> Keeper<W> {
             registry,
             wings: Arc::new(wings),
             archive: Archive::new(former),
+            claims: Claims::read(routes),
+            present: BTreeSet::new(),
             clock,
-            folder: Folder { statuses: Arc::default(), commands: sender },
+            folder: Folder::new(sender),
             commands,
             files: BTreeMap::new(),
             loads: BTreeMap::new(),
@@ -227,6 +156,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
     /// Watches until it is cancelled. What is being loaded then is given up.
     pub async fn run(mut self, cancelled: CancellationToken) {
         (self.stopping, self.at_once) = (cancelled, AT_ONCE);
+        self.claims.settle();
         let changed = Arc::new(Notify::new());
         let mut watcher = None;
         loop {
@@ -262,16 +192,18 @@ impl<W: Declare + Rehearse> Keeper<W> {
     async fn look(&mut self) -> bool {
         let path = self.path.clone();
         let scanned = tokio::task::spawn_blocking(move || folder::scan(&path)).await;
-        let found = match scanned {
-            Ok(Ok(found)) => found,
+        let Scan { found, ignored } = match scanned {
+            Ok(Ok(scan)) => scan,
             // A folder that is not there is an empty one; what was loaded from it is gone.
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Scan::default(),
             Ok(Err(error)) => {
                 tracing::error!(folder = %self.path.display(), %error, "the plugin folder cannot be read; what is loaded goes on");
                 return false;
             }
             Err(_) => return false,
         };
+        self.folder.ignore(ignored);
+        self.present = found.keys().cloned().collect();
         self.take_out_removed(&found).await;
 
         let (mut pending, now) = (false, Instant::now());
@@ -414,7 +346,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
     fn note_refused(&self, stem: &str, error: &SwapError, is_again: bool) {
         let before = self.folder.statuses().remove(stem).unwrap_or_default();
         // The file's own words are among them.
-        let error: String = super::log::visible(&error.to_string()).chars().take(COMPLAINT_CHARACTERS).collect();
+        let error: String = printable::block(&error.to_string()).chars().take(COMPLAINT_CHARACTERS).collect();
         // The same complaint about the same file is no news.
         if !is_again || before.error.as_ref() != Some(&error) {
             let running = if before.plugin.is_some() { "; the former one goes on" } else { "" };
@@ -453,16 +385,40 @@ impl<W: Declare + Rehearse> Keeper<W> {
     }
 
     /// Lets a generation take over that was made of a file, or of what runs in its place.
-    async fn swap_in(&self, stem: &str, ready: Ready) -> Result<Swapped, SwapError> {
+    async fn swap_in(&mut self, stem: &str, ready: Ready) -> Result<Swapped, SwapError> {
         let Ready { generation, bytes, pin } = ready;
         check_place(&self.registry, &self.folder, stem, &generation)?;
+        self.claim(stem, &generation).await?;
+        let former = self.registry.snapshot().plugins.get(&*generation.name).cloned();
         self.put(&generation).await?;
+        let routes = &generation.descriptor.routes;
+        if former.is_some_and(|former| former.descriptor.routes.iter().any(|route| !routes.contains(route))) {
+            self.give_others_a_chance();
+        }
 
         // It runs; to keep its file can wait until then, and what was said of another file holds until then.
         let (archive, stem, kept) = (self.archive.clone(), stem.to_owned(), self.kept(&generation));
         let is_pinned = pin.is_some();
         let record = blocking(move || Ok(keep(&archive, &stem, kept, &bytes, is_pinned))).await;
         Ok(Swapped { generation, pin, kept: record.map(|record| record.kept).unwrap_or_default() })
+    }
+
+    /// Makes a generation's routes its plugin's, unless one would take requests from another plugin's. Durable before
+    /// the first request comes, so that a restart decides alike.
+    async fn claim(&mut self, stem: &str, generation: &Generation) -> Result<(), SwapError> {
+        let (archive, name) = (self.archive.clone(), stem.to_owned());
+        let has_run = self.claims.is_new()
+            && blocking(move || Ok(archive.record(&name)?)).await.is_ok_and(|record| !record.kept.is_empty());
+        if !has_run {
+            self.claims.check(stem, generation, &self.present)?;
+        }
+        let claims = self.claims.with(stem, generation, &self.present);
+        if !claims.is_like(&self.claims) {
+            let stored = claims.clone();
+            blocking(move || stored.store().map_err(SwapError::Claim)).await?;
+        }
+        self.claims = claims;
+        Ok(())
     }
 
     fn kept(&self, generation: &Generation) -> Kept {
@@ -500,7 +456,7 @@ fn keep(archive: &Archive, stem: &str, kept: Kept, bytes: &[u8], is_pinned: bool
     if !is_pinned && let Err(error) = archive.unpin(stem, &runs) {
         tracing::error!(file = stem, %error, "the end of a rollback cannot be stored");
     }
-    archive.record(stem)
+    archive.record(stem).unwrap_or_default()
 }
 
 /// Lets the system tell of changes. Where it cannot, the folder is polled.

@@ -64,6 +64,13 @@ impl Linking {
         })
     }
 
+    /// Checks imports by their names alone.
+    pub(super) fn check_names(&self, imports: &[String]) -> Result<(), Missing> {
+        let missing = imports.iter().filter(|name| !self.has(name) && !self.has(&as_offered(name)));
+        let imports: Vec<_> = missing.cloned().collect();
+        if imports.is_empty() { Ok(()) } else { Err(Missing { imports, mismatch: None }) }
+    }
+
     /// Whether there is an interface of this name, whatever is in it.
     fn offers(&self, name: &str, import: &ComponentItem) -> bool {
         // A type by itself is satisfied by what it is made of.
@@ -116,7 +123,10 @@ impl Display for Missing {
 
 /// What would provide an import.
 fn remedy(import: &str) -> &'static str {
-    let (interface, _) = import.split_once('@').unwrap_or((import, ""));
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    if interface.starts_with("wasi:") && version.starts_with("0.3.") {
+        return "WASI 0.3 is not offered; build the component for WASI 0.2";
+    }
     let (package, name) = interface.split_once('/').unwrap_or(("", interface));
     match (package, name) {
         ("wasi:http", _) => "WASI 0.2's is offered; build the component for it",
@@ -164,7 +174,7 @@ mod tests {
         );
         assert_eq!(
             error.unwrap_err(),
-            "`wasi:clocks/monotonic-clock@0.3.0` (WASI 0.2 is offered; build the component for it); \
+            "`wasi:clocks/monotonic-clock@0.3.0` (WASI 0.3 is not offered; build the component for WASI 0.2); \
              `acme:paint/brush@1.0.0` (nothing in this host provides it; build the component without it); \
              `mix` (nothing in this host provides it; build the component without it)"
         );

@@ -14,6 +14,7 @@ use super::generation::Generation;
 use super::idle::Idle;
 use super::linking::Linking;
 use super::prepared::{PrepareError, Prepared};
+use super::screening::Exterior;
 use super::settings::{Defaults, Mismatch, Settings};
 use super::sidecar::{Sidecar, Speaks};
 use super::world::World;
@@ -140,7 +141,7 @@ impl Loader {
     /// What is wrong with the file or the sidecar.
     pub fn load(&self, bytes: &[u8], sidecar: &Sidecar) -> Result<Generation, LoadError> {
         let digest = Digest::of(bytes);
-        let component = self.cache.component(bytes, &digest)?;
+        let component = self.cache.component(bytes, &digest, |component| self.screen(component))?;
         let prepared = Prepared::new(&component, &self.linking)?;
         let speaks = prepared.speaks();
         let descriptor = match speaks {
@@ -153,6 +154,13 @@ impl Loader {
         let room = self.room(&descriptor.name, settings.concurrency.get() as usize);
         let idle = Idle::new(Arc::clone(&self.idle));
         Ok(Generation::new(digest, Arc::new(descriptor), settings, room, prepared, self.world.clone(), idle))
+    }
+
+    /// Checks what can be seen without a compiler: whether there is something to call, and whether every import is known.
+    fn screen(&self, component: &[u8]) -> Result<(), LoadError> {
+        let exterior = Exterior::of(component).map_err(CompileError::Unsuitable)?;
+        self.linking.check_names(&exterior.imports).map_err(PrepareError::Imports)?;
+        Ok(exterior.check_exports().map_err(CompileError::Unsuitable)?)
     }
 
     /// Makes a generation of another file's bytes that could take the place of one: with its sidecar.

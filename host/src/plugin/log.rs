@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bindings::wasi::logging::logging::Level;
 use super::imports::Occasion;
+use crate::printable;
 
 /// What a line costs besides its text, in bytes: an empty one is written out, too.
 const LINE_BYTES: usize = 64;
@@ -38,8 +39,8 @@ impl Lines {
     /// Control characters are shown and not sent: a log line must not steer a terminal.
     fn emit(&self, level: Level, context: &str, message: &str) {
         let plugin = &*self.plugin;
-        let message = visible(message);
-        let context = visible(context);
+        let message = printable::block(message);
+        let context = printable::block(context);
         macro_rules! line {
             ($level:ident) => {
                 match &self.occasion {
@@ -57,28 +58,5 @@ impl Lines {
             Level::Warn => line!(warn),
             Level::Error | Level::Critical => line!(error),
         }
-    }
-}
-
-/// The text with control characters other than line breaks and tabs written out.
-pub(crate) fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() && character != '\n' && character != '\t' {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::visible;
-
-    #[test]
-    fn escapes_are_shown() {
-        assert_eq!(visible("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\nc");
     }
 }

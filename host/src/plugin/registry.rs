@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::descriptor::Route;
 use super::generation::Generation;
+use super::overlap::{self, Overlap};
 
 /// Holds the current snapshot, and tells of each new one.
 #[derive(Clone, Debug)]
@@ -151,6 +152,25 @@ impl Registry {
     }
 }
 
+/// Two routes of different plugins that one request can fit.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Overlapping {
+    /// The plugin's route.
+    #[serde(serialize_with = "as_text")]
+    pub route: Route,
+    /// The other plugin.
+    pub plugin: String,
+    /// Its route.
+    #[serde(serialize_with = "as_text")]
+    pub theirs: Route,
+    /// Whether such requests go to the first route.
+    pub goes_first: bool,
+}
+
+fn as_text<S: serde::Serializer>(route: &Route, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(route)
+}
+
 impl Routes {
     fn add(&mut self, route: &Route, owner: Owner) {
         let leaf = Leaf { owner, route: Arc::new(route.clone()) };
@@ -169,6 +189,26 @@ fn collide(one: &Route, other: &Route) -> bool {
 }
 
 impl Snapshot {
+    /// The routes of a plugin that overlap those of others.
+    #[must_use]
+    pub fn overlaps(&self, plugin: &str) -> Vec<Overlapping> {
+        let Some(own) = self.plugins.get(plugin) else { return Vec::new() };
+        let mut overlaps = Vec::new();
+        for (name, other) in self.plugins.iter().filter(|(name, _)| *name != plugin) {
+            for route in &own.descriptor.routes {
+                for theirs in &other.descriptor.routes {
+                    let goes_first = match overlap::of(route, theirs) {
+                        Overlap::None => continue,
+                        overlap => overlap == Overlap::First,
+                    };
+                    let (route, theirs) = (route.clone(), theirs.clone());
+                    overlaps.push(Overlapping { route, plugin: name.clone(), theirs, goes_first });
+                }
+            }
+        }
+        overlaps
+    }
+
     /// Finds where a request goes. Where nobody has the head of a resource, whoever has the resource is asked for it
     /// (RFC 9110, section 9.1).
     #[must_use]

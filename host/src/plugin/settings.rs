@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 
-use super::descriptor::{self, Descriptor};
+use super::descriptor::{self, Descriptor, Route};
 use super::health::RollbackRule;
 use super::limits::Limits;
 use super::rules;
 use super::sidecar::{CanaryRule, Sidecar, SubscriptionOverrides};
 use crate::pattern::Pattern;
+use crate::secrecy::Values;
 use crate::subscription::{Declaration, Definition, PublishLimits, Start, Target};
 
 /// What applies to every plugin that says nothing else.
@@ -50,7 +51,7 @@ pub struct Settings {
     /// When it gives way to the generation before.
     pub rollback: Option<RollbackRule>,
     /// Its configuration.
-    pub config: BTreeMap<String, String>,
+    pub config: Values,
     /// Its declared subscriptions, and its schedules as far as it may publish their events.
     pub declared: Declaration,
     /// Deliveries in flight of a subscription that it makes at run time.
@@ -88,6 +89,11 @@ pub enum Mismatch {
     /// It has a subscription for a component that does not know Sandbus, and does not say to what.
     #[error("it does not say what the subscription `{0}` is for, and nor does the plugin; add its pattern")]
     NoPattern(String),
+    /// It grants a route that the plugin does not declare.
+    #[error(
+        "it grants the route `{0}`, which the plugin does not declare; write one of its routes, such as `GET /hello`"
+    )]
+    UnknownRoute(String),
     /// A rule for rolling back would always hold, or never.
     #[error("rollback.failures_percent is {0}; it is from 1 to 100")]
     Percent(u32),
@@ -130,6 +136,10 @@ impl Settings {
         if let Some(rule) = sidecar.canary.filter(|rule| rule.last > CanaryRule::MOST_EVENTS) {
             return Err(Mismatch::TooManyEvents(rule.last));
         }
+        let declared = |grant: &String| descriptor.routes.iter().any(|route| route.to_string() == *grant);
+        if let Some(unknown) = sidecar.grants.routes.iter().find(|grant| !declared(grant)) {
+            return Err(Mismatch::UnknownRoute(unknown.clone()));
+        }
         let publish = sidecar.grants.publish.clone().unwrap_or_else(|| descriptor.publishes.clone());
         let granted = |event_type: &str| publish.iter().any(|pattern| pattern.matches(event_type));
         let schedules = descriptor.schedules.iter().filter(|(_, schedule)| granted(&schedule.event_type));
@@ -154,9 +164,15 @@ impl Settings {
             sidecar: sidecar.clone(),
             canary: sidecar.canary,
             rollback: sidecar.rollback,
-            config: config(descriptor, sidecar)?,
+            config: config(descriptor, sidecar)?.into(),
             declared,
         })
+    }
+
+    /// Whether the operator lets a route take requests from another plugin's.
+    #[must_use]
+    pub fn grants_route(&self, route: &Route) -> bool {
+        self.sidecar.grants.routes.contains(&route.to_string())
     }
 
     /// What the plugin asks for and is not granted.
@@ -188,7 +204,7 @@ fn config(descriptor: &Descriptor, sidecar: &Sidecar) -> Result<BTreeMap<String,
     let defaults = descriptor.config.iter();
     let mut config: BTreeMap<_, _> =
         defaults.filter_map(|key| Some((key.name.clone(), key.default.clone()?))).collect();
-    for (name, value) in &sidecar.config {
+    for (name, value) in sidecar.config.iter() {
         if !descriptor.config.iter().any(|key| key.name == *name) {
             return Err(Mismatch::UnknownKey(name.clone()));
         }

@@ -12,7 +12,9 @@ use super::health::RollbackRule;
 use super::rules;
 use super::settings::Mismatch;
 use crate::pattern::Pattern;
+use crate::secrecy::Values;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy};
+use crate::toml_file;
 
 /// A sidecar. Unknown keys are refused, since a misspelt limit would be none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -26,7 +28,7 @@ pub struct Sidecar {
     /// `* /api/{*path}` for every method.
     pub routes: Vec<String>,
     /// Values of its configuration.
-    pub config: BTreeMap<String, String>,
+    pub config: Values,
     /// What it may use.
     pub limits: LimitOverrides,
     /// What it may reach.
@@ -64,6 +66,8 @@ pub struct CanaryRule {
     pub last: usize,
     /// How many of them may be handled differently.
     pub differences: usize,
+    /// How many of them must prove something at least: those whose handlers met state that has changed since do not.
+    pub proving: usize,
 }
 
 impl CanaryRule {
@@ -73,7 +77,7 @@ impl CanaryRule {
 
 impl Default for CanaryRule {
     fn default() -> Self {
-        Self { last: 100, differences: 0 }
+        Self { last: 100, differences: 0, proving: 1 }
     }
 }
 
@@ -104,6 +108,8 @@ pub struct Grants {
     pub publish: Option<Vec<Pattern>>,
     /// Event types that it may make subscriptions for; those that it asks for when left out.
     pub subscribe: Option<Vec<Pattern>>,
+    /// Routes that may take requests from those of other plugins, as `GET /hello`; none when left out.
+    pub routes: Vec<String>,
     /// Hosts that its webhooks may go to, as `host` or `host:port`; none when left out.
     pub webhooks: Vec<String>,
     /// Hosts that it may send requests to by `wasi:http`, as `host` or `host:port`; none when left out.
@@ -179,9 +185,9 @@ impl Sidecar {
     /// Reads a sidecar.
     ///
     /// # Errors
-    /// What is wrong, and in which line.
+    /// What is wrong, and in which line. No value is repeated.
     pub fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+        toml_file::parse(text).map_err(|malformed| malformed.to_string())
     }
 
     /// This sidecar, with the parts of another one where it says nothing. Configuration and rules for subscriptions

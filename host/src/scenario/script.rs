@@ -29,6 +29,7 @@ use crate::event::Event;
 use crate::ingress::cloudevents::{self, Mode};
 use crate::outbound::{self, Stub};
 use crate::plugin::Sidecar;
+use crate::toml_file;
 
 /// A file of scenarios.
 #[derive(Clone, Debug, Deserialize)]
@@ -226,7 +227,7 @@ impl Script {
         let text = read(path)?;
         let parsed = match path.extension().is_some_and(|extension| extension == "json") {
             true => serde_json::from_str(&text).map_err(|error| error.to_string()),
-            false => toml::from_str(&text).map_err(|error| error.to_string()),
+            false => toml_file::parse(&text).map_err(|malformed| malformed.to_string()),
         };
         parsed.map_err(|error| Error::Malformed(format!("{}: {}", path.display(), error.trim_end())))
     }

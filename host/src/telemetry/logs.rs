@@ -1,11 +1,17 @@
 //! Log lines: for a person on a terminal, JSON otherwise.
 
+use std::fmt;
 use std::io::IsTerminal as _;
 
+use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
 use crate::clock::Clock;
+use crate::printable;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -24,8 +30,63 @@ pub enum Format {
 struct Rfc3339;
 
 impl FormatTime for Rfc3339 {
-    fn format_time(&self, writer: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
         write!(writer, "{}", Clock::System.now())
+    }
+}
+
+/// Fields of a line for a person. Plugins and clients choose what stands in some of them: no message makes a second
+/// line, and none steers a terminal.
+struct Printable;
+
+impl<'writer> FormatFields<'writer> for Printable {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut line = Line { writer, is_first: true, result: Ok(()) };
+        fields.record(&mut line);
+        line.result
+    }
+}
+
+/// The fields of a line in the making.
+struct Line<'writer> {
+    writer: Writer<'writer>,
+    is_first: bool,
+    result: fmt::Result,
+}
+
+impl Line<'_> {
+    fn add(&mut self, field: &Field, value: &str) {
+        if self.result.is_ok() {
+            self.result = self.write(field, &printable::line(value));
+            self.is_first = false;
+        }
+    }
+
+    fn write(&mut self, field: &Field, value: &str) -> fmt::Result {
+        if !self.is_first {
+            self.writer.write_char(' ')?;
+        }
+        match field.name() {
+            "message" => write!(self.writer, "{value}"),
+            name if self.writer.has_ansi_escapes() => {
+                // In italics, and the sign dimmed (ECMA-48, 8.3.117).
+                write!(self.writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}")
+            }
+            name => write!(self.writer, "{name}={value}"),
+        }
+    }
+}
+
+impl Visit for Line<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.add(field, value),
+            _ => self.add(field, &format!("{value:?}")),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, &format!("{value:?}"));
     }
 }
 
@@ -52,9 +113,61 @@ pub fn start_logs(format: Format, filter: &str) -> Result<(), tracing_subscriber
     };
     // A second call, as in a test, leaves the first one's lines in place.
     if human {
-        drop(lines.with_ansi(colours()).compact().try_init());
+        drop(lines.fmt_fields(Printable).with_ansi(colours()).compact().try_init());
     } else {
         drop(lines.json().flatten_event(true).with_current_span(false).try_init());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'sink> MakeWriter<'sink> for Sink {
+        type Writer = Self;
+
+        fn make_writer(&'sink self) -> Self {
+            self.clone()
+        }
+    }
+
+    fn logged(log: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let lines = tracing_subscriber::fmt().with_writer(sink.clone()).with_ansi(false);
+        tracing::subscriber::with_default(lines.fmt_fields(Printable).compact().finish(), log);
+        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn no_message_and_no_field_makes_a_line_or_steers_a_terminal() {
+        let hostile = "a\n2030-01-01T00:00:00Z ERROR forged\u{1b}[2J\u{9b}m\u{202e}\r";
+        let all = logged(|| {
+            tracing::info!("{hostile}");
+            tracing::info!(quoted = hostile, shown = %hostile, debugged = ?hostile, count = 3, "message");
+            tracing::error!(error = &io::Error::other(hostile) as &dyn std::error::Error, "failed");
+        });
+        assert_eq!(all.lines().count(), 3, "{all}");
+        assert!(!all.replace('\n', "").chars().any(printable::is_unprintable), "{all:?}");
+        assert!(all.contains("a\\n2030") && all.contains("message") && all.contains("count=3"), "{all}");
+    }
 }

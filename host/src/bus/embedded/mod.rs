@@ -9,6 +9,7 @@ mod command;
 mod damage;
 mod held;
 mod keys;
+mod lock;
 mod progress;
 mod queue;
 mod readers;
@@ -18,6 +19,7 @@ mod schema;
 mod subscribed;
 mod timekeeper;
 mod writer;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -39,17 +41,20 @@ use super::{
 };
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, IdKey, Logged, Position};
+use crate::files;
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 use command::{Command, Stored};
 use keys::Keys;
+use lock::Locked;
 use progress::{Progress, Subscription};
 use queue::Queue;
 use readers::{Readers, Snapshot};
 use replies::Replies;
 use subscribed::Feed;
 use writer::Writer;
+use written::Written;
 
 /// A store up to this size, in bytes, is checked as a whole before anything is done with it; a larger one
 /// beside its work.
@@ -68,7 +73,7 @@ pub struct Embedded {
 struct Owner {
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held as long as the bus lives, so that no other process opens the directory.
-    _lock: File,
+    _lock: Locked,
 }
 
 /// What the writer and the readers share.
@@ -85,6 +90,7 @@ struct Shared {
     replies: Replies,
     /// What ids of published events are derived from.
     ids: IdKey,
+    written: Arc<Written>,
     /// Every event up to here is durable and has been offered.
     head: AtomicU64,
     next_scheduled: watch::Sender<Option<Timestamp>>,
@@ -196,20 +202,21 @@ impl Embedded {
     /// If the directory cannot be used, another process has it, or what is in it cannot be read.
     pub fn open(directory: &Path, clock: Clock, settings: Settings) -> Result<Self, OpenError> {
         let unusable = |error| OpenError::Directory { path: directory.to_owned(), error };
-        std::fs::create_dir_all(directory).map_err(unusable)?;
-        let lock = File::create(directory.join("lock")).map_err(unusable)?;
-        lock.try_lock().map_err(|error| match error {
-            std::fs::TryLockError::WouldBlock => OpenError::InUse { path: directory.to_owned() },
-            std::fs::TryLockError::Error(error) => unusable(error),
-        })?;
+        files::make_directory(directory).map_err(unusable)?;
+        let lock = Locked::try_new(directory).map_err(unusable)?;
+        let lock = lock.ok_or_else(|| OpenError::InUse { path: directory.to_owned() })?;
+        tighten(directory);
         let path = directory.join("bus.db");
+        // SQLite gives what it makes beside the store the store's own permissions.
+        drop(files::open_private(&path).map_err(unusable)?);
         let bus = Self::open_store(&path, lock, clock, settings).map_err(|error| OpenError::Store { path, error })?;
         // A directory that was just made must outlive a power cut as well, and so must the files' names in it.
-        sync_directory(directory).and_then(|()| sync_directory(parent_of(directory))).map_err(unusable)?;
+        let synced = files::sync_directory(directory);
+        synced.and_then(|()| files::sync_directory(files::parent(directory))).map_err(unusable)?;
         Ok(bus)
     }
 
-    fn open_store(path: &Path, lock: File, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
+    fn open_store(path: &Path, lock: Locked, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
         damage::check_log(path)?;
         let connection = schema::open(path, clock.now())?;
         let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= CHECK_FIRST_BYTES);
@@ -235,6 +242,7 @@ impl Embedded {
             types: RwLock::new(types),
             replies: Replies::default(),
             ids: IdKey::new(&rows::secret(&connection)?),
+            written: Arc::new(Written::new(head)),
             head: AtomicU64::new(head.0),
             next_scheduled: watch::Sender::new(next_scheduled),
             committed: Notify::new(),
@@ -316,15 +324,15 @@ impl Embedded {
     }
 }
 
-fn sync_directory(directory: &Path) -> std::io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-fn parent_of(directory: &Path) -> &Path {
-    match directory.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) => Path::new("."),
-        None => directory,
+/// Makes what an earlier version or another program left readable private.
+fn tighten(directory: &Path) {
+    let path = directory.display();
+    let files::Tightened { changed, refused } = files::tighten(directory);
+    if changed > 0 {
+        tracing::info!(%path, changed, "others could use the data directory's files; only the owner can now");
+    }
+    if refused > 0 {
+        tracing::warn!(%path, refused, "others may use files of the data directory that belong to another user; restrict them with chmod");
     }
 }
 
@@ -567,7 +575,8 @@ impl Bus for Embedded {
     }
 
     fn state(&self, plugin: &str) -> Box<dyn StateView> {
-        Box::new(Snapshot::new(Arc::clone(&self.shared.readers), plugin.to_owned()))
+        let (readers, written) = (Arc::clone(&self.shared.readers), Arc::clone(&self.shared.written));
+        Box::new(Snapshot::new(readers, written, plugin.to_owned()))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::written::Written;
 use super::{rows, schema};
 use crate::bus::StoreError;
-use crate::outcome::{Listing, StateError, StateView, Version};
+use crate::event::Position;
+use crate::outcome::{Listing, Sight, StateError, StateView, Version};
 
 /// A pool of connections that read. It grows with the number of threads that read at a time, which is
 /// bounded, and keeps what it has.
@@ -132,13 +134,14 @@ impl Drop for HeldBack {
 #[derive(Debug)]
 pub(super) struct Snapshot {
     readers: Arc<Readers>,
+    written: Arc<Written>,
     plugin: String,
     begun: Option<(u64, Arc<Slot>)>,
 }
 
 impl Snapshot {
-    pub(super) fn new(readers: Arc<Readers>, plugin: String) -> Self {
-        Self { readers, plugin, begun: None }
+    pub(super) fn new(readers: Arc<Readers>, written: Arc<Written>, plugin: String) -> Self {
+        Self { readers, written, plugin, begun: None }
     }
 
     fn read<T>(&mut self, read: impl FnOnce(&Connection, &str) -> Result<T, StoreError>) -> Result<T, StateError> {
@@ -164,6 +167,10 @@ impl StateView for Snapshot {
             let keys = rows::state_keys(connection, plugin, after, limit)?;
             Ok((keys, rows::state_listing(connection, plugin)?))
         })
+    }
+
+    fn changed_up_to(&self, sight: Sight) -> Position {
+        self.written.up_to(&self.plugin, sight)
     }
 }
 

@@ -10,9 +10,9 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{FILE_LIMIT_BYTES, Folder, Rehearse, SwapError};
+use super::{FILE_LIMIT_BYTES, Folder, Rehearse, SIDECAR_LIMIT_BYTES, SwapError};
 use crate::plugin::archive::{Archive, Pin};
-use crate::plugin::compile::Digest;
+use crate::plugin::compile::{Digest, short};
 use crate::plugin::folder::{self, Seen};
 use crate::plugin::generation::Generation;
 use crate::plugin::loader::{LoadError, Loader};
@@ -167,15 +167,15 @@ impl Source {
         if sidecar.enabled == Some(false) {
             return Ok(None);
         }
-        let (bytes, pin) = self.in_place_of(self.bytes()?);
+        let (bytes, pin) = self.in_place_of(self.bytes()?)?;
         let generation = Arc::new(self.loader.load(&bytes, &sidecar)?);
         Ok(Some(Ready { generation, bytes, pin }))
     }
 
     pub(super) fn sidecar(&self) -> Result<Sidecar, SwapError> {
-        let text = folder::regular(&self.sidecar).and_then(|_| std::fs::read_to_string(&self.sidecar));
-        let mut sidecar = match text {
-            Ok(text) => Sidecar::parse(&text).map_err(LoadError::Sidecar)?,
+        let mut sidecar = match folder::read(&self.sidecar, SIDECAR_LIMIT_BYTES) {
+            Ok(Ok(bytes)) => Sidecar::parse(&text(bytes)?).map_err(LoadError::Sidecar)?,
+            Ok(Err(length)) => return Err(SwapError::SidecarTooLarge(length)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.has_sidecar => Sidecar::default(),
             Err(error) => return Err(SwapError::ReadSidecar(error)),
         };
@@ -184,23 +184,21 @@ impl Source {
     }
 
     pub(super) fn bytes(&self) -> Result<Vec<u8>, SwapError> {
-        let length = folder::regular(&self.wasm).map_err(SwapError::Read)?.len();
-        if length > FILE_LIMIT_BYTES {
-            return Err(SwapError::TooLarge(length));
-        }
-        std::fs::read(&self.wasm).map_err(SwapError::Read)
+        folder::read(&self.wasm, FILE_LIMIT_BYTES).map_err(SwapError::Read)?.map_err(SwapError::TooLarge)
     }
 
-    /// The bytes that run in place of the file's.
-    fn in_place_of(&self, bytes: Vec<u8>) -> (Vec<u8>, Option<Pin>) {
-        let record = self.archive.record(&self.stem);
-        let Some(pin) = record.pin_over(&Digest::of(&bytes)) else { return (bytes, None) };
+    /// The bytes that run in place of the file's. Where they are damaged or gone, nothing does: the file itself was
+    /// rolled back from.
+    fn in_place_of(&self, bytes: Vec<u8>) -> Result<(Vec<u8>, Option<Pin>), SwapError> {
+        let record = self.archive.record(&self.stem)?;
+        let Some(pin) = record.pin_over(&Digest::of(&bytes)) else { return Ok((bytes, None)) };
         match self.archive.read(&self.stem, &pin.runs) {
-            Ok(former) => (former, Some(pin.clone())),
-            Err(error) => {
-                tracing::error!(file = self.stem, %error, "the generation that was rolled back to is gone; the file in the folder runs");
-                (bytes, None)
-            }
+            Ok(former) => Ok((former, Some(pin.clone()))),
+            Err(error) => Err(SwapError::Former(short(&pin.runs).to_owned(), error)),
         }
     }
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, SwapError> {
+    String::from_utf8(bytes).map_err(|_| SwapError::ReadSidecar(std::io::Error::other("it is not UTF-8")))
 }

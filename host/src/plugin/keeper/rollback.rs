@@ -153,6 +153,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
             return Err(RollbackError::Load(short(&target.digest).to_owned(), reason));
         }
         check_place(&self.registry, &self.folder, &stem, &generation).map_err(failed)?;
+        self.claim(&stem, &generation).await.map_err(failed)?;
 
         // A rule has nothing against a file that has only just come.
         let spares_file = matches!(why, Why::Rule(_)) && self.has_newer_file(&stem).await;

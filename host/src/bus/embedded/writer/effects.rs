@@ -29,6 +29,8 @@ impl Writer {
         self.store_events(effects.publishes, batch)?;
 
         for (key, value) in values {
+            let version = value.is_some().then_some(Version(self.next_version));
+            self.shared.written.note(plugin, version, self.log.head);
             match value {
                 Some(value) => {
                     rows::set_state(&self.connection, plugin, &key, &value, Version(self.next_version))?;

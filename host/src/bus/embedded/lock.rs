@@ -1,0 +1,54 @@
+//! What keeps a second process out of a data directory.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+use crate::files;
+
+/// A data directory that is locked for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Locked {
+    /// The directory itself, since a file in it can be deleted while the host runs, and a second host would then
+    /// lock a file of its own.
+    _directory: File,
+    /// A file in it, as where a directory cannot be locked: not every network file system does that.
+    _file: File,
+}
+
+impl Locked {
+    /// Locks a directory; none if another process has it.
+    pub(super) fn try_new(directory: &Path) -> io::Result<Option<Self>> {
+        let file = files::open_private(&directory.join("lock"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let opened = File::open(directory)?;
+        match opened.try_lock() {
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Self { _directory: opened, _file: file })),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_gets_in_by_deleting_or_replacing_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lock");
+        let held = Locked::try_new(directory.path()).unwrap();
+        assert!(held.is_some());
+        assert!(Locked::try_new(directory.path()).unwrap().is_none());
+        std::fs::remove_file(&file).unwrap();
+        assert!(Locked::try_new(directory.path()).unwrap().is_none());
+        std::fs::write(&file, "anything").unwrap();
+        assert!(Locked::try_new(directory.path()).unwrap().is_none());
+        drop(held);
+        assert!(Locked::try_new(directory.path()).unwrap().is_some());
+    }
+}

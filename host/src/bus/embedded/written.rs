@@ -1,0 +1,126 @@
+//! When plugins' state was changed, by positions of the log: an event beyond a position came after every change that
+//! was made up to it.
+//!
+//! It is known from the start of the host on. Whatever was changed before counts as changed at the start.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::event::Position;
+use crate::outcome::{Sight, Version};
+
+/// How many marks there are at most, before neighbours become one.
+const MARKS: usize = 4_096;
+
+/// Remembers when state was changed.
+#[derive(Debug)]
+pub(super) struct Written(Mutex<Changes>);
+
+#[derive(Debug)]
+struct Changes {
+    /// Where the log ended when the host started.
+    start: Position,
+    /// Versions from the one of a mark up to the next mark's were made with the log's end at its position, or before.
+    marks: Vec<(Version, Position)>,
+    plugins: HashMap<String, Last>,
+}
+
+/// Where the log ended when a plugin's state was last changed.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    any: Position,
+    deletion: Position,
+}
+
+impl Written {
+    pub(super) fn new(start: Position) -> Self {
+        Self(Mutex::new(Changes { start, marks: Vec::new(), plugins: HashMap::new() }))
+    }
+
+    /// A change is about to be committed; none if a key is deleted. Whoever sees it in the store finds it here, and so
+    /// this comes before the commit.
+    pub(super) fn note(&self, plugin: &str, version: Option<Version>, head: Position) {
+        let mut changes = self.changes();
+        let start = changes.start;
+        let last = match changes.plugins.get_mut(plugin) {
+            Some(last) => last,
+            None => changes.plugins.entry(plugin.to_owned()).or_insert(Last { any: start, deletion: start }),
+        };
+        last.any = head;
+        match version {
+            None => last.deletion = head,
+            Some(version) => changes.mark(version, head),
+        }
+    }
+
+    /// No event beyond this position came before the change that made what was seen.
+    pub(super) fn up_to(&self, plugin: &str, sight: Sight) -> Position {
+        let changes = self.changes();
+        let last = changes.plugins.get(plugin);
+        match sight {
+            Sight::Value(version) => changes.of_version(version),
+            Sight::Absence => last.map_or(changes.start, |last| last.deletion),
+            Sight::Listing => last.map_or(changes.start, |last| last.any),
+        }
+    }
+
+    /// Whoever panicked has changed numbers alone, and so a poisoned lock is as good.
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Changes {
+    fn mark(&mut self, version: Version, head: Position) {
+        if self.marks.last().is_some_and(|(_, marked)| *marked == head) {
+            return;
+        }
+        if self.marks.len() >= MARKS {
+            // The first version of two marks, and the later position.
+            let pairs = self.marks.chunks(2).filter_map(|pair| Some((pair.first()?.0, pair.last()?.1)));
+            self.marks = pairs.collect();
+        }
+        self.marks.push((version, head));
+    }
+
+    fn of_version(&self, version: Version) -> Position {
+        let after = self.marks.partition_point(|(marked, _)| marked.0 <= version.0);
+        after.checked_sub(1).map_or(self.start, |index| self.marks[index].1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_known_by_where_the_log_ended() {
+        let written = Written::new(Position(10));
+        let of = |plugin: &str, sight| written.up_to(plugin, sight).0;
+        for sight in [Sight::Value(Version(5)), Sight::Absence, Sight::Listing] {
+            assert_eq!(of("a", sight), 10, "what was before the start counts as of the start");
+        }
+        written.note("a", Some(Version(100)), Position(12));
+        written.note("a", Some(Version(101)), Position(12));
+        written.note("a", Some(Version(102)), Position(20));
+        written.note("a", None, Position(15));
+        let versions = [5, 99, 100, 101, 102, 900].map(|version| of("a", Sight::Value(Version(version))));
+        assert_eq!(versions, [10, 10, 12, 12, 20, 20]);
+        assert_eq!((of("a", Sight::Absence), of("a", Sight::Listing)), (15, 15));
+        assert_eq!((of("b", Sight::Absence), of("b", Sight::Listing)), (10, 10));
+    }
+
+    #[test]
+    fn many_changes_take_little_room_and_are_never_placed_too_early() {
+        let written = Written::new(Position(0));
+        let many = 20 * MARKS as u64;
+        for number in 1..=many {
+            written.note("a", Some(Version(number)), Position(number));
+        }
+        assert!(written.changes().marks.len() <= MARKS);
+        for number in (1..=many).step_by(97) {
+            assert!(written.up_to("a", Sight::Value(Version(number))).0 >= number);
+        }
+        assert_eq!(written.up_to("a", Sight::Value(Version(many))).0, many, "what is recent is known exactly");
+    }
+}

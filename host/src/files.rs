@@ -1,0 +1,215 @@
+//! Files and directories that belong to the host alone: private to its user, and whole after a crash.
+//!
+//! Payloads, plugins' state and the secrets of webhooks lie in them in plain text. Their permissions do not depend on
+//! the umask of whoever started the process.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// What only the owner may do, with a directory and with a file.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// The permission bits of everybody else, and of executing a file.
+const OTHERS: u32 = 0o077;
+const OTHERS_AND_EXECUTE: u32 = 0o177;
+
+/// Makes a directory, and those above it that are missing. Each survives a power cut only once the directory above it
+/// has been synced.
+pub(crate) fn make_directory(directory: &Path) -> io::Result<()> {
+    for missing in missing(directory) {
+        match DirBuilder::new().mode(DIRECTORY_MODE).create(&missing) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                made?;
+                std::fs::set_permissions(&missing, Permissions::from_mode(DIRECTORY_MODE))?;
+            }
+        }
+        sync_directory(parent(&missing))?;
+    }
+    Ok(())
+}
+
+/// The directories to make for one to be there, the topmost first.
+fn missing(directory: &Path) -> Vec<PathBuf> {
+    let mut missing: Vec<_> =
+        directory.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect();
+    missing.reverse();
+    missing.into_iter().map(Path::to_owned).collect()
+}
+
+/// Syncs the names in a directory.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Where a path stands; the working directory if the path does not say.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
+/// Opens a file for writing that only the owner may read, and makes it if it is not there. What it holds stays.
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+    if file.metadata()?.permissions().mode() & OTHERS_AND_EXECUTE != 0 {
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    }
+    Ok(file)
+}
+
+/// Writes a file that is there whole after a crash, or as it was before.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    make_directory(parent(path))?;
+    let partial = write_partial(path, bytes)?;
+    File::open(&partial)?.sync_all()?;
+    std::fs::rename(&partial, path)?;
+    sync_directory(parent(path))
+}
+
+/// Writes a file that nobody finds half written, and that may be gone after a power cut.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    make_directory(parent(path))?;
+    let partial = write_partial(path, bytes)?;
+    std::fs::rename(&partial, path)
+}
+
+/// Writes what is to be a file beside its place. Another process may do the same.
+fn write_partial(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+    let partial = path.with_extension(format!("partial-{}", std::process::id()));
+    let mut file = open_private(&partial)?;
+    file.set_len(0)?;
+    file.write_all(bytes)?;
+    Ok(partial)
+}
+
+/// Whether a directory takes a few blocks more. Only to write them tells, since quotas and reserves count as well.
+pub(crate) fn has_room(directory: &Path) -> io::Result<bool> {
+    /// About as much as the smallest commit needs.
+    const BYTES: usize = 64 << 10;
+    let written = tempfile::tempfile_in(directory).and_then(|mut file| file.write_all(&[0; BYTES]));
+    match written {
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Ok(false),
+        written => written.map(|()| true),
+    }
+}
+
+/// What came of making a directory private.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tightened {
+    /// How many files and directories others could use, and cannot any more.
+    pub(crate) changed: usize,
+    /// How many stay as they are, since they belong to somebody else.
+    pub(crate) refused: usize,
+}
+
+/// Takes everybody else's permissions on a directory and on all that is in it away. Links are not followed.
+pub(crate) fn tighten(directory: &Path) -> Tightened {
+    let mut tightened = Tightened::default();
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let Ok(metadata) = path.symlink_metadata() else { continue };
+        tightened.note(&path, &metadata);
+        if !metadata.is_dir() {
+            continue;
+        }
+        match std::fs::read_dir(&path) {
+            Ok(entries) => waiting.extend(entries.flatten().map(|entry| entry.path())),
+            Err(_) => tightened.refused += 1,
+        }
+    }
+    tightened
+}
+
+impl Tightened {
+    fn note(&mut self, path: &Path, metadata: &Metadata) {
+        let excess = match (metadata.is_dir(), metadata.is_file()) {
+            (true, _) => OTHERS,
+            (_, true) => OTHERS_AND_EXECUTE,
+            _ => return,
+        };
+        let mode = metadata.permissions().mode();
+        if mode & excess == 0 {
+            return;
+        }
+        match std::fs::set_permissions(path, Permissions::from_mode(mode & 0o7777 & !excess)) {
+            Ok(()) => self.changed += 1,
+            Err(_) => self.refused += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.symlink_metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_made_is_private() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("data/generations/a/record.json");
+        write_durably(&file, b"1").unwrap();
+        assert_eq!((mode(&file), std::fs::read(&file).unwrap()), (0o600, b"1".to_vec()));
+        write_durably(&file, b"").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"");
+        let names: Vec<_> = std::fs::read_dir(parent(&file)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["record.json"], "nothing is left over");
+        for directory in ["data", "data/generations", "data/generations/a"] {
+            assert_eq!(mode(&home.path().join(directory)), 0o700, "{directory}");
+        }
+        std::fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+        drop(open_private(&file).unwrap());
+        assert_eq!(mode(&file), 0o600);
+    }
+
+    #[test]
+    fn each_missing_directory_is_made_from_the_top() {
+        let home = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a", "a/b", "a/b/c"].map(|name| home.path().join(name));
+        assert_eq!(missing(&c), [a.clone(), b.clone(), c.clone()]);
+        std::fs::create_dir(&a).unwrap();
+        assert_eq!(missing(&c), [b, c.clone()]);
+        make_directory(&c).unwrap();
+        assert!(missing(&c).is_empty() && c.is_dir());
+        assert_eq!(missing(Path::new("not-there/below")), [Path::new("not-there"), Path::new("not-there/below")]);
+        assert_eq!((parent(Path::new("a")), parent(Path::new("/"))), (Path::new("."), Path::new("/")));
+        std::fs::write(home.path().join("file"), "").unwrap();
+        assert!(make_directory(&home.path().join("file/below")).is_err());
+    }
+
+    #[test]
+    fn what_others_could_read_is_tightened_once() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        std::fs::create_dir_all(path("data/cache")).unwrap();
+        std::fs::write(path("outside"), "").unwrap();
+        for (name, mode) in [("data/bus.db", 0o644), ("data/cache/x.code", 0o755), ("data/lock", 0o600)] {
+            std::fs::write(path(name), "").unwrap();
+            std::fs::set_permissions(path(name), Permissions::from_mode(mode)).unwrap();
+        }
+        for name in ["data", "data/cache", "outside"] {
+            std::fs::set_permissions(path(name), Permissions::from_mode(0o755)).unwrap();
+        }
+        std::os::unix::fs::symlink(path("outside"), path("data/link")).unwrap();
+
+        assert_eq!(tighten(&path("data")), Tightened { changed: 4, refused: 0 });
+        let modes = ["data", "data/cache", "data/bus.db", "data/cache/x.code", "data/lock", "outside"];
+        assert_eq!(modes.map(|name| mode(&path(name))), [0o700, 0o700, 0o600, 0o600, 0o600, 0o755]);
+        assert_eq!(tighten(&path("data")), Tightened::default());
+    }
+
+    #[test]
+    fn a_directory_says_whether_it_has_room() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(has_room(home.path()).unwrap());
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+        assert!(has_room(&home.path().join("gone")).is_err());
+    }
+}
