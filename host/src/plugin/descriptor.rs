@@ -315,6 +315,7 @@ fn schedule(raw: wire::Schedule, now: Timestamp) -> Result<(String, Schedule), I
         return Err(Invalid::SubscriptionName(raw.name.chars().take(128).collect()));
     }
     short("cron expression", &raw.cron)?;
+    short("schedule's type", &raw.type_)?;
     short("time zone", raw.timezone.as_deref().unwrap_or_default())?;
     short("media type", raw.datacontenttype.as_deref().unwrap_or_default())?;
     if raw.data.as_ref().is_some_and(|data| data.len() > DATA_LIMIT) {

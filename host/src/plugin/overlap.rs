@@ -149,7 +149,7 @@ mod tests {
             ("POST /echo/{word}", "POST /echo/fixed", Overlap::Second),
             ("GET /{*rest}", "GET /a", Overlap::Second),
             ("GET /{*rest}", "GET /", Overlap::None),
-            ("GET /a/{*rest}", "GET /a/{x}", Overlap::Second),
+            ("GET /a/{*rest}", "GET /a/{x}", Overlap::Same),
             ("GET /a/{*rest}", "GET /a/{x}/b", Overlap::Same),
             ("GET /a/{*rest}", "GET /a", Overlap::None),
             ("GET /a/{*rest}", "GET /b/{*rest}", Overlap::None),

@@ -175,7 +175,13 @@ pub(super) fn features(bytes: &[u8]) -> Option<Features> {
         return None;
     }
     let uncommon = WasmFeatures::all().difference(COMMON).iter();
-    let mut needed: Vec<_> = uncommon.filter(|feature| !is_valid(WasmFeatures::all().difference(*feature))).collect();
+    let without = |feature: WasmFeatures| {
+        // Garbage collection brings typed function references with it.
+        let is_part = feature == WasmFeatures::FUNCTION_REFERENCES;
+        let feature = if is_part { feature.union(WasmFeatures::GC) } else { feature };
+        WasmFeatures::all().difference(feature)
+    };
+    let mut needed: Vec<_> = uncommon.filter(|feature| !is_valid(without(*feature))).collect();
     // Some are built upon others, which are not worth a word then.
     if needed.contains(&WasmFeatures::GC) {
         needed.retain(|feature| ![WasmFeatures::FUNCTION_REFERENCES, WasmFeatures::EXCEPTIONS].contains(feature));
@@ -325,7 +331,7 @@ mod tests {
             ("(module (func (drop (ref.i31 (i32.const 1)))))", "garbage collection"),
             ("(module (tag))", "exceptions"),
             ("(module (func (try_table)))", "exceptions"),
-            ("(module (func (try (do) (catch_all))))", "exceptions"),
+            ("(module (func try catch_all end))", "exceptions"),
             ("(module (memory 1 1 shared))", "threads"),
             ("(module (memory 1) (func (drop (i32.atomic.load (i32.const 0)))))", "threads"),
             ("(module (memory 1) (memory 1))", "several memories"),
