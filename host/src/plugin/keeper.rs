@@ -364,21 +364,10 @@ impl<W: Declare + Rehearse> Keeper<W> {
         }
         let disabled = swapped.is_none();
         let (mut rolled_back, mut kept) = (None, Vec::new());
-        if let Some(Swapped { generation, pin, kept: generations }) = swapped {
-            let withheld = generation.settings.withheld(&generation.descriptor);
-            if !withheld.is_empty() {
-                tracing::warn!(plugin = %generation.name, withheld = withheld.join(", "), "the plugin asks for more than the sidecar grants");
+        if let Some(Swapped { generation, pin, kept: generations, is_news }) = swapped {
+            if is_news {
+                tell_of(&generation, pin.as_ref(), took);
             }
-            if let Some(pin) = &pin {
-                tracing::warn!(plugin = %generation.name, reason = pin.reason, "an earlier generation runs in place of the file; put in another file to go on");
-            }
-            tracing::info!(
-                plugin = %generation.name,
-                version = generation.descriptor.version,
-                digest = generation.digest.short(),
-                took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-                "plugin loaded"
-            );
             (rolled_back, kept) = (pin, generations);
         }
         self.folder.set(stem, Some(Status { plugin: name, error: None, disabled, rolled_back, kept }));
@@ -390,6 +379,11 @@ impl<W: Declare + Rehearse> Keeper<W> {
         check_place(&self.registry, &self.folder, stem, &generation)?;
         self.claim(stem, &generation).await?;
         let former = self.registry.snapshot().plugins.get(&*generation.name).cloned();
+        let is_as_before = former.as_ref().is_some_and(|former| {
+            former.digest == generation.digest && former.settings.sidecar == generation.settings.sidecar
+        });
+        let status = self.folder.statuses().remove(stem).unwrap_or_default();
+        let is_news = !is_as_before || status.error.is_some() || status.rolled_back != pin;
         self.put(&generation).await?;
         let routes = &generation.descriptor.routes;
         if former.is_some_and(|former| former.descriptor.routes.iter().any(|route| !routes.contains(route))) {
@@ -400,7 +394,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
         let (archive, stem, kept) = (self.archive.clone(), stem.to_owned(), self.kept(&generation));
         let is_pinned = pin.is_some();
         let record = blocking(move || Ok(keep(&archive, &stem, kept, &bytes, is_pinned))).await;
-        Ok(Swapped { generation, pin, kept: record.map(|record| record.kept).unwrap_or_default() })
+        Ok(Swapped { is_news, generation, pin, kept: record.map(|record| record.kept).unwrap_or_default() })
     }
 
     /// Makes a generation's routes its plugin's, unless one would take requests from another plugin's. Durable before
@@ -440,9 +434,29 @@ impl<W: Declare + Rehearse> Keeper<W> {
 
 /// What was swapped in.
 struct Swapped {
+    /// Whether it is another generation than before, or has other rules. Files that are moved away and back are not.
+    is_news: bool,
     generation: Arc<Generation>,
     pin: Option<Pin>,
     kept: Vec<Kept>,
+}
+
+/// Tells of a generation that has taken over.
+fn tell_of(generation: &Generation, pin: Option<&Pin>, took: Duration) {
+    let withheld = generation.settings.withheld(&generation.descriptor);
+    if !withheld.is_empty() {
+        tracing::warn!(plugin = %generation.name, withheld = withheld.join(", "), "the plugin asks for more than the sidecar grants");
+    }
+    if let Some(pin) = pin {
+        tracing::warn!(plugin = %generation.name, reason = pin.reason, "an earlier generation runs in place of the file; put in another file to go on");
+    }
+    tracing::info!(
+        plugin = %generation.name,
+        version = generation.descriptor.version,
+        digest = generation.digest.short(),
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "plugin loaded"
+    );
 }
 
 /// Keeps the file of what runs, as far as that is possible.
