@@ -53,8 +53,9 @@ fn copy(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     Ok(File::open(directory_of(path))?.sync_all()?)
 }
 
-/// `VACUUM INTO` reads one snapshot, and does not sync what it writes.
+/// `VACUUM INTO` reads one snapshot, and does not sync what it writes. It takes an empty file for none.
 fn write(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    drop(crate::files::open_private(path)?);
     connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
     Ok(File::open(path)?.sync_all()?)
 }
