@@ -121,7 +121,8 @@ async fn events_per_second(generation: Arc<Generation>) -> f64 {
     bus.declare(&generation.name, generation.settings.declared.clone()).await.unwrap();
     registry.put(generation);
     let capacity = Capacity::new(CONCURRENCY).unwrap();
-    let (client, origin) = (outbound::client().unwrap(), HeaderValue::from_static("bench"));
+    let (client, origin) =
+        (outbound::Client::new(outbound::Listeners::default()).unwrap(), HeaderValue::from_static("bench"));
     let webhooks = Webhooks::new(client, origin, Clock::System);
     let dispatcher = Dispatcher::new(bus.clone(), registry, capacity, webhooks, 64);
     let stop = CancellationToken::new();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use axum::http::HeaderValue;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,12 +17,13 @@ use crate::bus::{Embedded, SharedBus};
 use crate::canary::Canary;
 use crate::clock::Clock;
 use crate::config::{Config, ensure_folder};
+use crate::descriptors::{self, Connections};
 use crate::dispatcher::{Dispatcher, Webhooks};
 use crate::ingress::{Ingress, Producers};
 use crate::observer::Observer;
-use crate::outbound::{self, Outbound};
+use crate::outbound::{self, Listeners, Outbound};
 use crate::plugin::{CanaryRule, Declare, EngineConfig, Generation, Keeper, Loader, Places, Registry, Rehearse, World};
-use crate::server;
+use crate::server::{self, HttpLimits};
 use crate::subscription::Declaration;
 use crate::telemetry::{self, RequestMetrics};
 use crate::threads::Capacity;
@@ -40,6 +41,7 @@ pub struct Host {
     listener: TcpListener,
     admin_listener: TcpListener,
     config: Config,
+    connections: Connections,
 }
 
 /// How a run ended.
@@ -106,6 +108,7 @@ impl Host {
     pub async fn start(config: Config, observer: Observer) -> anyhow::Result<Self> {
         let clock = Clock::System;
         let producers = Producers::load(config.events.clone()).context("[ingress] events")?;
+        let connections = Connections::within(config.http.max_connections, descriptors::raise());
         // Addresses first: a second host on them must not touch anything else.
         let listener = server::bind(config.listen, "--listen").await?;
         let admin_listener = server::bind(config.admin, "--admin-listen").await?;
@@ -119,7 +122,9 @@ impl Host {
         let concurrency = sandbox.concurrency.get() as usize;
         let memory_bytes = sandbox.memory_ceiling_bytes;
         let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
-        let client = outbound::client().context("the client for webhooks and plugins' requests cannot be set up")?;
+        let own = Listeners::new([listener.local_addr()?, admin_listener.local_addr()?]);
+        let client =
+            outbound::Client::new(own).context("the client for webhooks and plugins' requests cannot be set up")?;
         let world = World::new(clock.clone(), Outbound::Network(client.clone()));
         let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), world)?;
         let (loader, registry) = (Arc::new(loader), Registry::default());
@@ -150,6 +155,8 @@ impl Host {
             capacity,
             limits,
             patience,
+            // A quarter of all places, so that clients which send slowly leave the most to others.
+            flowing: Arc::new(Semaphore::new(concurrency / 4)),
             begun,
             observer,
             metrics: RequestMetrics::default(),
@@ -168,7 +175,19 @@ impl Host {
             ready: ready.subscribe(),
             data: config.data.clone(),
         };
-        Ok(Self { bus, registry, keeper, dispatcher, ingress, admin, ready, listener, admin_listener, config })
+        Ok(Self {
+            bus,
+            registry,
+            keeper,
+            dispatcher,
+            ingress,
+            admin,
+            ready,
+            listener,
+            admin_listener,
+            config,
+            connections,
+        })
     }
 
     /// Where the ingress listens.
@@ -206,18 +225,21 @@ impl Host {
     /// # Errors
     /// If the store fails. Then nothing is acknowledged any more, and nothing is waited for.
     pub async fn run(self, asked: CancellationToken) -> anyhow::Result<()> {
-        let Self { bus, keeper, dispatcher, ingress, admin, ready, listener, admin_listener, config, .. } = self;
+        let Self {
+            bus, keeper, dispatcher, ingress, admin, ready, listener, admin_listener, config, connections, ..
+        } = self;
+        let limits = |max_connections| HttpLimits { max_connections, ..config.http };
         let (stop_ingress, stop_dispatcher, stop_rest) =
             <(CancellationToken, CancellationToken, CancellationToken)>::default();
         let mut front = JoinSet::new();
         let begun = ingress.begun.clone();
-        front.spawn(server::serve(listener, ingress.router(), config.http, stop_ingress.clone()));
+        front.spawn(server::serve(listener, ingress.router(), limits(connections.ingress), stop_ingress.clone()));
         let mut middle = JoinSet::new();
         middle.spawn(dispatcher.run(stop_dispatcher.clone()));
         let mut rest = JoinSet::new();
         rest.spawn(keeper.run(stop_rest.clone()));
         rest.spawn(admin.metrics.clone().fold(stop_rest.clone()));
-        rest.spawn(server::serve(admin_listener, admin.router(), config.http, stop_rest.clone()));
+        rest.spawn(server::serve(admin_listener, admin.router(), limits(connections.admin), stop_rest.clone()));
         ready.send_replace(true);
 
         let end = tokio::select! {

@@ -17,6 +17,7 @@ pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod descriptors;
 pub mod dev;
 pub mod dispatcher;
 pub mod duration;

@@ -1,6 +1,7 @@
 //! An HTTP/1.1 server with limits on connections, headers, bodies and time, which drains at the end.
 //! Ingress and admin interface both stand on it.
 
+mod guard;
 mod timer;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -67,6 +69,8 @@ const MIN_HEADER_BYTES: usize = 8_192;
 /// Serves until it is cancelled; then lets the requests that run come to their end.
 pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, cancelled: CancellationToken) {
     let places = Arc::new(Semaphore::new(limits.max_connections));
+    let max_header_bytes = limits.max_header_bytes;
+    let router = router.layer(middleware::from_fn(move |request, next| guard::guard(max_header_bytes, request, next)));
     let connections = TaskTracker::new();
     loop {
         let next = async {
@@ -144,22 +148,42 @@ pub async fn read_body(headers: &HeaderMap, body: Body, limits: HttpLimits) -> R
         let detail = "compressed bodies are not taken; send it without Content-Encoding";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", detail));
     }
+    collect_body(body, limits).await
+}
+
+/// Reads a request's body of any coding within the limits.
+///
+/// # Errors
+/// A problem with 413 if it is too large, 408 if it is too slow, 400 if it breaks off.
+pub async fn collect_body(body: Body, limits: HttpLimits) -> Result<Bytes, Problem> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
+    check_length(&body, limits)?;
     let body = Limited::new(body, limits.max_body_bytes);
     // Boxed, since most of what waits for it would carry its size and never need it.
     let collected = Box::pin(tokio::time::timeout(limits.body_timeout, body.collect()));
     match collected.await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let detail = format!("the body is larger than {} bytes", limits.max_body_bytes);
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits)),
         Ok(Err(error)) => Err(Problem::bad_request("body-unreadable", format!("the body cannot be read: {error}"))),
         Err(_) => {
             let detail = format!("the body did not arrive within {}", humantime::format_duration(limits.body_timeout));
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail))
         }
     }
+}
+
+/// Refuses a body that says beforehand that it is too large: whoever waits for `100 Continue` is told not to send it
+/// (RFC 9110, section 10.1.1).
+///
+/// # Errors
+/// A problem with 413.
+pub fn check_length(body: &Body, limits: HttpLimits) -> Result<(), Problem> {
+    if body.size_hint().lower() > limits.max_body_bytes as u64 { Err(too_large(limits)) } else { Ok(()) }
+}
+
+fn too_large(limits: HttpLimits) -> Problem {
+    let detail = format!("the body is larger than {} bytes", limits.max_body_bytes);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
 }

@@ -144,6 +144,13 @@ impl Setup {
         }
     }
 
+    /// Makes ready what a host is started on in another way than here.
+    #[must_use]
+    pub fn into_directory(self) -> TempDir {
+        put(&self.directory.path().join("sandbus.toml"), self.config.as_bytes());
+        self.directory
+    }
+
     /// The directory of the test.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -20,13 +20,19 @@ pub struct Launch {
     directory: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    descriptors: Option<u32>,
 }
 
 impl Launch {
     /// `sandbus serve` in a working directory.
     #[must_use]
     pub fn serve(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), arguments: vec!["serve".into()], environment: Vec::new() }
+        Self {
+            directory: directory.to_owned(),
+            arguments: vec!["serve".into()],
+            environment: Vec::new(),
+            descriptors: None,
+        }
     }
 
     /// Adds arguments.
@@ -43,11 +49,26 @@ impl Launch {
         self
     }
 
+    /// Lets it have so many descriptors and no more.
+    #[must_use]
+    pub fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
+    fn command(&self) -> Command {
+        let Some(limit) = self.descriptors else { return Command::new(binary()) };
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string()]).arg(binary());
+        shell
+    }
+
     /// Starts it, without waiting until it listens.
     #[must_use]
     pub fn spawn(&self) -> Starting {
         let spawned = Instant::now();
-        let mut child = Command::new(binary())
+        let mut child = self
+            .command()
             .args(&self.arguments)
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .env_remove("RUST_LOG")
@@ -153,7 +174,7 @@ impl Process {
     /// The same for a developer: what is in the project's directory is built first.
     pub(crate) fn develop(directory: &Path, project: &Path) -> Result<Self, String> {
         let arguments = vec!["dev".into(), "--log-format".into(), "json".into(), project.into()];
-        Launch { directory: directory.to_owned(), arguments, environment: Vec::new() }.spawn().wait()
+        Launch { directory: directory.to_owned(), arguments, environment: Vec::new(), descriptors: None }.spawn().wait()
     }
 
     /// Types a line.

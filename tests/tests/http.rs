@@ -5,7 +5,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use sandbus_tests::{Host, Setup};
+use sandbus_tests::{Host, Launch, Setup};
 use serde_json::json;
 
 fn host() -> Host {
@@ -91,22 +91,90 @@ fn bodies_heads_and_time_are_bounded() {
     assert_eq!(host.post("/echo/x", json!({})).status, 200);
 }
 
+/// RFC 9112, sections 3.2, 6.1, 6.3 and 7.1: what a proxy on the way might read differently gets no further, and ends
+/// the connection.
 #[test]
 fn ambiguous_requests_are_refused() {
+    const NEXT: &str = "GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n";
     let host = host();
-    for bytes in [
-        &b"POST /echo/x HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n"[..],
-        b"GET /echo HTTP/1.1\r\nhost: h\r\nx: a\r\n folded\r\n\r\n",
-        b"GET /echo HTTP/1.1\r\nhost: h\r\nx: a\0b\r\n\r\n",
-        b"POST /echo/x HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+    let head = |fields: &str, body: &str| format!("POST /echo/x HTTP/1.1\r\n{fields}\r\n{body}{NEXT}");
+    for (bytes, status) in [
+        (head("", ""), 400),
+        (head("host: a\r\nhost: a\r\n", ""), 400),
+        (head("host: a b\r\n", ""), 400),
+        (head("host: a/b\r\n", ""), 400),
+        (head("host: user@a\r\n", ""), 400),
+        (head("host: [::1\r\n", ""), 400),
+        (head("host: a:port\r\n", ""), 400),
+        (head("host: h\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n"), 400),
+        (head("host: h\r\ntransfer-encoding: chunked, chunked\r\n", "0\r\n\r\n"), 400),
+        (head("host: h\r\ntransfer-encoding: gzip, chunked\r\n", "0\r\n\r\n"), 501),
+        (head("host: h\r\ntransfer-encoding: gzip\r\n", ""), 400),
+        (head("host: h\r\ncontent-length: 3\r\ncontent-length: 4\r\n", "abcd"), 400),
+        (head("host: h\r\ncontent-length: +3\r\n", "abc"), 400),
+        (head("host: h\r\nx: a\r\n folded\r\n", ""), 400),
+        (head("host: h\r\nx: a\0b\r\n", ""), 400),
     ] {
-        let answer = raw(&host, bytes);
-        let answers = answer.matches("HTTP/1.1 ").count();
-        let refused = answer.starts_with("HTTP/1.1 400");
-        // Where chunks and a length are both given, the chunks count and the connection ends after them
-        // (RFC 9112, section 6.3): there is no second answer.
-        assert!(refused || answers <= 1, "{:?} was answered {answer}", String::from_utf8_lossy(bytes));
+        let answer = raw(&host, bytes.as_bytes());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes:?} was answered {answer:?}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{bytes:?} was answered {answer:?}");
     }
+    // Where chunks and a length are both given, the chunks count and the connection ends after them: there is no second
+    // answer.
+    let both = head("host: h\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n");
+    let answer = raw(&host, both.as_bytes());
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer:?}");
+    for plain in ["host: h:80\r\n", "host: [::1]:80\r\n", "host: 127.0.0.1\r\n", "host:\r\n"] {
+        let request = format!("POST /echo/x HTTP/1.1\r\n{plain}connection: close\r\n\r\n");
+        let answer = raw(&host, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{plain:?} was answered {answer:?}");
+    }
+}
+
+/// RFC 9110, section 10.1.1: whoever asks first is not told to send what will be refused.
+#[test]
+fn a_body_that_is_too_large_is_not_asked_for() {
+    let host = host();
+    let ask = |bytes: usize| {
+        let head =
+            format!("POST /echo/x HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: {bytes}\r\n\r\n");
+        raw(&host, head.as_bytes())
+    };
+    assert!(ask(100_001).starts_with("HTTP/1.1 413 "));
+    assert!(ask(100_000).starts_with("HTTP/1.1 100 "));
+}
+
+#[test]
+fn a_head_has_no_more_bytes_than_are_allowed() {
+    let host = host();
+    let with = |bytes: usize| {
+        let head = format!("GET /echo HTTP/1.1\r\nhost: h\r\nconnection: close\r\nx: {}\r\n\r\n", "a".repeat(bytes));
+        raw(&host, head.as_bytes())
+    };
+    assert!(with(32_000).starts_with("HTTP/1.1 404 "));
+    for bytes in [32_768, 33_000, 40_000] {
+        assert!(with(bytes).starts_with("HTTP/1.1 431 "), "{bytes}");
+    }
+}
+
+/// Descriptors that clients take are bounded by those that there are, and the host goes on.
+#[test]
+fn idle_clients_leave_descriptors_to_the_host() {
+    let setup = Setup::new().plugin("echo").config("[http]\nheader_timeout = \"2s\"");
+    let directory = setup.into_directory();
+    let mut process = Launch::serve(directory.path()).descriptors(256).spawn().wait().unwrap();
+    let idle: Vec<_> = (0..600).filter_map(|_| TcpStream::connect(&process.address).ok()).collect();
+    let also: Vec<_> = (0..200).filter_map(|_| TcpStream::connect(&process.admin).ok()).collect();
+    assert!(idle.len() > 256 && also.len() > 100, "{} and {}", idle.len(), also.len());
+    // They are idle until their time is up, and this one has its turn after them.
+    for (address, path) in [(&process.address, "/nothing"), (&process.admin, "/readyz")] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 "), "{path}: {answer:?}");
+    }
+    assert_eq!(process.ended(), None, "{}", process.log());
 }
 
 #[test]

@@ -76,6 +76,20 @@ fn a_request_to_any_other_host_is_refused_and_never_sent() {
     assert!(other.received().is_empty());
 }
 
+/// A request of the host's own would look like the operator's.
+#[test]
+fn no_grant_leads_to_the_host_itself() {
+    let host = host(&["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:7f00:1]"]);
+    let ports = [host.url("/"), host.admin_url("/plugins")].map(|url| url.rsplit_once(':').unwrap().1.to_owned());
+    for (number, port) in ports.iter().enumerate() {
+        for name in ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"] {
+            let wanted = json!({ "method": "GET", "url": format!("http://{name}:{port}") });
+            let reason = call(&host, &format!("{number} {name}"), wanted).unwrap_err();
+            assert!(reason.contains("leads to the host itself"), "{name}:{port}: {reason}");
+        }
+    }
+}
+
 #[test]
 fn a_host_that_does_not_answer_costs_the_guest_its_own_time() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -150,6 +150,46 @@ fn what_the_host_keeps_for_requests_is_bounded() {
     assert!(bytes <= 500 * (16 << 10), "{bytes} bytes for 500 requests");
 }
 
+/// RFC 9110, section 9.3.2: the head of a response to `HEAD` says nothing that is not so for `GET`.
+#[test]
+fn a_head_alone_has_no_length_of_a_body_that_was_not_made() {
+    let mut stream = TcpStream::connect(host().address()).unwrap();
+    write!(stream, "HEAD /service/late HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("content-length: 0"), "{answer}");
+}
+
+/// Waiting for a client takes few of the places that all plugins share.
+#[test]
+fn clients_that_send_slowly_keep_no_other_plugin_waiting() {
+    let (streams, swallows) = ("/service/echo", "/service/swallow");
+    let sidecar = |name: &str, path: &str| {
+        format!("name = \"{name}\"\nroutes = [\"POST {path}\"]\n[limits]\ntimeout = \"30s\"\n")
+    };
+    let setup = Setup::new().plugin("service").sidecar("service", &sidecar("service", streams)).plugin("echo");
+    let (from, to) = ("plugins/service.wasm", "plugins/other.wasm");
+    std::fs::copy(setup.path().join(from), setup.path().join(to)).unwrap();
+    let config = "[sandbox]\nconcurrency = 8\nplugin_concurrency = 8\npatience = \"500ms\"";
+    let host = setup.sidecar("other", &sidecar("other", swallows)).config(config).start();
+    let slow: Vec<_> = (0..70)
+        .map(|number| {
+            let path = if number % 2 == 0 { streams } else { swallows };
+            let mut stream = TcpStream::connect(host.address()).unwrap();
+            write!(stream, "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\na").unwrap();
+            stream
+        })
+        .collect();
+    for _ in 0..20 {
+        assert_eq!(host.post("/echo/x", json!({})).status, 200);
+    }
+    for mut stream in slow {
+        stream.write_all(b"bcdefghi").unwrap();
+        let answer = read_until(&mut stream, "\r\n");
+        assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    }
+}
+
 #[test]
 fn a_body_that_is_too_large_is_refused_or_breaks_off() {
     let host = host();

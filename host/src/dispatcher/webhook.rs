@@ -9,14 +9,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use super::signature;
 use crate::clock::Clock;
 use crate::endpoint;
 use crate::event::Event;
-use crate::outbound;
+use crate::outbound::{self, Client};
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::subscription::Webhook;
 
@@ -64,11 +64,21 @@ impl Webhooks {
             Ok(message) => message,
             Err(reason) => return failed(reason, None),
         };
-        match self.client.post(&webhook.url).timeout(timeout).headers(headers).body(body).send().await {
+        let client = match self.client_for(webhook) {
+            Ok(client) => client,
+            Err(outcome) => return outcome,
+        };
+        match client.post(&webhook.url).timeout(timeout).headers(headers).body(body).send().await {
             // The body of the answer is not read: it says nothing that the status doesn't.
             Ok(response) => judge(response.status(), response.headers()),
             Err(error) => failed(describe(&error), None),
         }
+    }
+
+    /// The way to an endpoint, which is never the host itself.
+    fn client_for(&self, webhook: &Webhook) -> Result<&reqwest::Client, Outcome> {
+        let host = endpoint::host_and_port(&webhook.url);
+        host.and_then(|host| self.client.to(&host)).map_err(|reason| failed(reason, None))
     }
 
     /// Binary mode, or structured mode where the request is signed: the signature covers the body alone.
@@ -98,7 +108,7 @@ impl Webhooks {
         if !webhook.handshake || agreed().contains(&webhook.url) {
             return Ok(());
         }
-        let request = self.client.request(Method::OPTIONS, &webhook.url).timeout(timeout);
+        let request = self.client_for(webhook)?.request(Method::OPTIONS, &webhook.url).timeout(timeout);
         let answer = request.header("webhook-request-origin", &self.origin).send().await;
         let answer = answer.map_err(|error| failed(describe(&error), None))?;
         let allowed = answer.headers().get("webhook-allowed-origin");
@@ -202,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_signed_message_has_an_id_of_its_own_and_the_data_as_they_are() {
-        let (client, origin) = (outbound::client().unwrap(), HeaderValue::from_static("test"));
+        let (client, origin) = (Client::new(outbound::Listeners::default()).unwrap(), HeaderValue::from_static("test"));
         let webhooks = Webhooks::new(client, origin, Clock::manual(Timestamp(5_000)));
         let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let webhook = Webhook { url: "http://example.com/".to_owned(), secret: Some(secret.clone()), handshake: false };

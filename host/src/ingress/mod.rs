@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::SharedBus;
@@ -37,6 +38,8 @@ pub struct Ingress {
     pub limits: HttpLimits,
     /// How long a request waits for a place before it is told to come back.
     pub patience: Duration,
+    /// Places for requests whose bodies flow to handlers that run already.
+    pub flowing: Arc<Semaphore>,
     /// What goes on behind responses that have begun, to be waited for at the end.
     pub begun: TaskTracker,
     /// Who watches what becomes of requests.

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Ingress;
@@ -167,8 +167,11 @@ async fn invoke(
 pub(super) async fn admitted(ingress: &Ingress, generation: &Generation) -> Result<Admission, Problem> {
     let admitted = generation.room.admit(&ingress.capacity.places);
     tokio::time::timeout(ingress.patience, admitted).await.map_err(|_| {
-        let detail = format!("the plugin `{}` has as many requests as it can take", generation.name);
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", detail).retry_after(1)
+        let (code, detail) = match generation.room.running() < generation.room.size() {
+            true => ("host-busy", "all plugins together have as many requests as the host can take".to_owned()),
+            false => ("plugin-busy", format!("the plugin `{}` has as many requests as it can take", generation.name)),
+        };
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1)
     })
 }
 
@@ -190,12 +193,35 @@ pub(crate) fn failed(generation: &Generation, route: &Route, failure: &Failure) 
     }
 }
 
+/// The most headers of a response. What a client takes is about as much, and a map of headers ends with 32,768.
+const MAX_RESPONSE_HEADERS: usize = 256;
+/// The most bytes of a response's headers.
+const MAX_RESPONSE_HEADER_BYTES: usize = 64 << 10;
+
+/// Checks how much a response's headers are.
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), String> {
+    let sizes = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    within_bounds(headers.len(), sizes.sum())
+}
+
+fn within_bounds(count: usize, bytes: usize) -> Result<(), String> {
+    if count > MAX_RESPONSE_HEADERS {
+        return Err(format!("it has {count} headers, and {MAX_RESPONSE_HEADERS} are allowed"));
+    }
+    if bytes > MAX_RESPONSE_HEADER_BYTES {
+        return Err(format!("its headers have {bytes} bytes, and {MAX_RESPONSE_HEADER_BYTES} are allowed"));
+    }
+    Ok(())
+}
+
 pub(crate) fn to_http(plugin: &str, answer: plugin::Response) -> Result<Response, Problem> {
     let malformed = |what: &str| {
         tracing::error!(plugin, "the handler's response is malformed: {what}");
         Problem::new(StatusCode::BAD_GATEWAY, "handler-response", "the handler's response is malformed")
     };
     let status = StatusCode::from_u16(answer.status).ok().filter(|status| (200..=599).contains(&status.as_u16()));
+    let bytes = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    within_bounds(answer.headers.len(), bytes).map_err(|reason| malformed(&reason))?;
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = status.ok_or_else(|| malformed("its status is not from 200 to 599"))?;
     for (name, value) in answer.headers {

@@ -14,16 +14,16 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as _, Frame};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Ingress;
-use super::routes::{admitted, failed, unfinished};
+use super::routes::{admitted, check_headers, failed, unfinished};
 use crate::event::IdSeed;
 use crate::observer::Published;
 use crate::outcome::{Effects, Failure};
 use crate::plugin::{Admission, Exchange, Generation, Head, Route};
 use crate::problem::Problem;
-use crate::server::HttpLimits;
+use crate::server::{check_length, collect_body};
 use crate::threads::JobHandle;
 
 /// Headers of a response that the server sets by itself.
@@ -73,7 +73,7 @@ pub(super) async fn answer(
     route: Arc<Route>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
-    let request = within(ingress.limits, request)?;
+    let request = within(ingress, request).await?;
     let client = Client { is_head: request.method() == Method::HEAD, is_old: request.version() < Version::HTTP_11 };
     let service = Service { ingress, generation: &generation, route: &route, client };
     let (answer, mut head) = oneshot::channel();
@@ -90,16 +90,60 @@ pub(super) async fn answer(
     }
 }
 
-/// The request with its body held to the limit, of which what is sent beforehand tells.
-fn within(limits: HttpLimits, request: Request<Body>) -> Result<Request<Body>, Problem> {
-    if !request.headers().contains_key(header::HOST) {
-        return Err(Problem::bad_request("host-missing", "the request does not say which host it is for"));
+/// The request with its body held to the limits. A handler that waits for a client holds a place that all plugins
+/// share. So a bounded number of bodies flow while their handlers run, and the others are complete before.
+async fn within(ingress: &Ingress, request: Request<Body>) -> Result<Request<Body>, Problem> {
+    let limits = ingress.limits;
+    check_length(request.body(), limits)?;
+    if request.body().is_end_stream() {
+        return Ok(request);
     }
-    if request.body().size_hint().lower() > limits.max_body_bytes as u64 {
-        let detail = format!("the body is larger than {} bytes", limits.max_body_bytes);
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail));
+    let (head, body) = request.into_parts();
+    let body = match Arc::clone(&ingress.flowing).try_acquire_owned() {
+        Ok(place) => {
+            let late = Box::pin(tokio::time::sleep(limits.body_timeout));
+            Body::new(Flowing { inner: Limited::new(body, limits.max_body_bytes), late, place: Some(place) })
+        }
+        Err(_) => Body::from(collect_body(body, limits).await?),
+    };
+    Ok(Request::from_parts(head, body))
+}
+
+/// A body that flows to a handler that runs. It keeps its place as long as the client may be waited for, which is not
+/// for good.
+struct Flowing {
+    inner: Limited<Body>,
+    late: Pin<Box<tokio::time::Sleep>>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl hyper::body::Body for Flowing {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let polled = match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Pending if self.late.as_mut().poll(context).is_ready() => {
+                Poll::Ready(Some(Err("the body did not arrive in time".into())))
+            }
+            polled => polled,
+        };
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.inner.is_end_stream() {
+            self.place = None;
+        }
+        polled
     }
-    Ok(request.map(|body| Body::new(Limited::new(body, limits.max_body_bytes))))
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.inner.size_hint()
+    }
 }
 
 fn malformed(generation: &Generation, what: &str) -> Problem {
@@ -127,6 +171,7 @@ impl Service<'_> {
         if !(200..=599).contains(&response.status().as_u16()) {
             return Err(malformed(self.generation, "its status is not from 200 to 599"));
         }
+        check_headers(response.headers()).map_err(|reason| malformed(self.generation, &reason))?;
         for name in &CONNECTION_HEADERS {
             response.headers_mut().remove(name);
         }
@@ -141,12 +186,15 @@ impl Service<'_> {
         }
         let gets_body = self.client.gets_body(&response);
         let (parts, body) = response.into_parts();
+        let head_only = Response::from_parts(parts.clone(), Body::empty());
         let body = async {
             if gets_body {
                 let limit = self.generation.settings.limits.effect_bytes;
                 return Limited::new(body, limit).collect().await.map(Body::new);
             }
-            discard(body).await.map(|()| Body::empty()).map_err(Into::into)
+            discard(body).await;
+            // Of unknown length where none is declared: that of the body that `GET` is answered with is not known.
+            Ok(if self.client.is_head && declared_length(&head_only).is_none() { unknown() } else { Body::empty() })
         };
         let (body, ended) = tokio::join!(body, running);
         let ended = ended.map_err(unfinished)?;
@@ -205,12 +253,24 @@ impl Service<'_> {
     }
 }
 
-/// Reads what nobody is sent, so that whoever writes it comes to an end.
-async fn discard(mut body: Body) -> Result<(), axum::Error> {
-    while let Some(frame) = body.frame().await {
-        frame?;
+/// Reads what nobody is sent, so that whoever writes it comes to an end. It may be shorter than the head declares, as
+/// that of a response to `HEAD` or of a 304 usually is (RFC 9110, section 8.6).
+async fn discard(mut body: Body) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// A body that is empty and does not say so beforehand.
+fn unknown() -> Body {
+    struct Unknown;
+    impl hyper::body::Body for Unknown {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Ready(None)
+        }
     }
-    Ok(())
+    Body::new(Unknown)
 }
 
 /// A body whose last part waits until the handler has ended well.

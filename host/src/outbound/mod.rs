@@ -2,15 +2,17 @@
 //! granted and to nobody else, wherever a name may lead.
 
 mod network;
+mod own;
 mod script;
 
 use std::sync::Arc;
 
 use hyper::http::{Request, Response};
-use reqwest::{Body, Client};
+use reqwest::Body;
 
 use crate::endpoint;
-pub use network::{causes, client};
+pub use network::{Client, causes};
+pub use own::Listeners;
 pub use script::{Script, Sent, Stub};
 
 /// Who answers the requests that plugins send.
@@ -58,6 +60,7 @@ impl Outbound {
             Self::Nobody => Err(SendError::Denied("no request is sent from here".to_owned())),
             Self::Network(client) => {
                 let refused = |error: reqwest::Error| SendError::Malformed(error.without_url().to_string());
+                let client = client.to(&host).map_err(SendError::Denied)?;
                 let response = client.execute(request.try_into().map_err(refused)?).await;
                 response.map(Into::into).map_err(|error| failed(&error))
             }
@@ -75,8 +78,24 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn no_grant_leads_to_a_listener_of_the_host() {
+        let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = own.local_addr().unwrap();
+        let outbound = Outbound::Network(Client::new(Listeners::new([address])).unwrap());
+        for host in ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1"] {
+            let request = Request::get(format!("http://{host}:{}/", address.port())).body(Body::default()).unwrap();
+            let grants = ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:7f00:1]"].map(str::to_owned);
+            let refused = outbound.send(request, &grants).await;
+            assert!(
+                matches!(&refused, Err(SendError::Denied(reason)) if reason.contains("itself")),
+                "{host}: {refused:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn a_request_goes_where_it_is_granted_and_nowhere_else() {
-        let outbound = Outbound::Network(client().unwrap());
+        let outbound = Outbound::Network(Client::new(Listeners::default()).unwrap());
         let send = async |address: &str, grant: &str| {
             let request = Request::get(address).body(Body::default()).unwrap();
             outbound.send(request, &[grant.to_owned()]).await.unwrap_err()

@@ -3,23 +3,49 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
-use reqwest::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 
-/// A client for the network. It follows no redirects: they would lead past the grant.
-///
-/// # Errors
-/// If TLS cannot be set up.
-pub fn client() -> Result<Client, reqwest::Error> {
-    // A second call finds the provider in place, which is as good.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .dns_resolver(Arc::new(PublicAddresses { lookups: Arc::new(Semaphore::new(LOOKUPS)) }))
-        .no_proxy()
-        .user_agent(concat!("sandbus/", env!("CARGO_PKG_VERSION")))
-        .build()
+use super::own::{Listeners, is_localhost};
+
+/// A client for the network. It follows no redirects: they would lead past the grant. It leads nobody to the host's own
+/// listeners.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    own: Listeners,
+}
+
+impl Client {
+    /// A client of a host with these listeners.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn new(own: Listeners) -> Result<Self, reqwest::Error> {
+        // A second call finds the provider in place, which is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let lookups = Arc::new(Semaphore::new(LOOKUPS));
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(PublicAddresses { lookups, own: own.clone() }))
+            .no_proxy()
+            .user_agent(concat!("sandbus/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, own })
+    }
+
+    /// The way to a host and its port, as [`crate::endpoint::host_and_port`] has them.
+    ///
+    /// # Errors
+    /// If it leads to the host itself.
+    pub fn to(&self, host_and_port: &str) -> Result<&reqwest::Client, String> {
+        if self.own.are_named(host_and_port) {
+            return Err(format!(
+                "`{host_and_port}` leads to the host itself, which sends nothing to its own listeners, whatever is granted; publish an event instead"
+            ));
+        }
+        Ok(&self.http)
+    }
 }
 
 /// What has caused an error of the client, one after the other. The address is not in it, which may hold a
@@ -45,11 +71,13 @@ const LOOKUPS: usize = 256;
 #[derive(Debug)]
 struct PublicAddresses {
     lookups: Arc<Semaphore>,
+    own: Listeners,
 }
 
 impl Resolve for PublicAddresses {
     fn resolve(&self, name: Name) -> Resolving {
         let lookups = Arc::clone(&self.lookups);
+        let own = self.own.clone();
         Box::pin(async move {
             let host = name.as_str().to_owned();
             let place = lookups.acquire_owned().await?;
@@ -59,8 +87,11 @@ impl Resolve for PublicAddresses {
                 (wanted.as_str(), 0).to_socket_addrs().map(Iterator::collect)
             });
             let found: Vec<SocketAddr> = lookup.await??;
-            let local = host.eq_ignore_ascii_case("localhost");
-            let allowed: Vec<_> = found.into_iter().filter(|address| local || is_public(address.ip())).collect();
+            let local = is_localhost(&host);
+            // Which port is asked for is not known here, but for `localhost`, where it has been looked at.
+            let may =
+                |ip: IpAddr| if local { ip.is_loopback() || !own.are_at(ip) } else { is_public(ip) && !own.are_at(ip) };
+            let allowed: Vec<_> = found.into_iter().filter(|address| may(address.ip())).collect();
             if allowed.is_empty() {
                 return Err(format!("`{host}` leads to no public address").into());
             }

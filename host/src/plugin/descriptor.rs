@@ -148,6 +148,8 @@ pub(crate) const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", 
 /// How many of each thing a plugin may declare.
 const COUNT_LIMIT: usize = 256;
 const TEXT_LIMIT: usize = 1_024;
+/// How many parameters a route may have.
+const PARAMETER_LIMIT: usize = 32;
 
 impl Descriptor {
     /// Checks what a plugin answered.
@@ -259,6 +261,11 @@ fn route(raw: wire::Route) -> Result<Route, Invalid> {
     }
     if RESERVED.contains(&route.path.as_str()) {
         return Err(Invalid::Reserved(route));
+    }
+    // Before the router sees them: it has no more than it can name by single bytes.
+    let parameters = route.path.matches('{').count();
+    if parameters > PARAMETER_LIMIT {
+        return Err(Invalid::Path(route, format!("it has {parameters} parameters, and {PARAMETER_LIMIT} are allowed")));
     }
     if let Err(error) = matchit::Router::new().insert(route.path.as_str(), ()) {
         return Err(Invalid::Path(route, error.to_string()));
@@ -383,6 +390,11 @@ mod tests {
         assert!(matches!(with_route("GET", "users"), Err(Invalid::Path(..))));
         assert!(matches!(with_route("GET", "/{a}{b}"), Err(Invalid::Path(..))));
         assert!(matches!(with_route("POST", "/events"), Err(Invalid::Reserved(_))));
+        let many = |count: usize| (0..count).map(|number| format!("/{{p{number}}}")).collect::<String>();
+        assert!(with_route("GET", &many(PARAMETER_LIMIT)).is_ok());
+        for count in [PARAMETER_LIMIT + 1, 150] {
+            assert!(matches!(with_route("GET", &many(count)), Err(Invalid::Path(..))), "{count}");
+        }
     }
 
     fn subscription(pattern: &str) -> wire::Subscription {

@@ -1,0 +1,81 @@
+//! Descriptors: how many the process may have open, and how many of them connections may take. The rest is kept for
+//! the store, for files and for requests to others, which must not fail because of clients.
+
+/// The fewest connections, however low the limit is.
+const MIN_CONNECTIONS: usize = 16;
+/// The fewest descriptors that are kept from connections.
+const MIN_RESERVE: usize = 128;
+
+/// How many connections each listener may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// The ingress.
+    pub ingress: usize,
+    /// The admin interface.
+    pub admin: usize,
+}
+
+/// Raises the soft limit of descriptors to the hard one, and says which it is, as far as the system has one.
+pub fn raise() -> Option<usize> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+        let limit = if raised.is_ok() { maximum } else { current };
+        limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+impl Connections {
+    /// As many for each listener as are wanted, as far as descriptors go. Says so if they do not go that far.
+    #[must_use]
+    pub fn within(wanted: usize, descriptors: Option<usize>) -> Self {
+        let Some(descriptors) = descriptors else { return Self { ingress: wanted, admin: wanted } };
+        let reserve = (descriptors / 4).max(MIN_RESERVE);
+        let all = descriptors.saturating_sub(reserve).max(MIN_CONNECTIONS);
+        let admin = wanted.min(all / 8);
+        let ingress = wanted.min(all - admin);
+        if ingress < wanted {
+            tracing::warn!(
+                descriptors,
+                connections = ingress,
+                "the limit of descriptors allows fewer connections than `http.max_connections`, which is {wanted}; raise it with `ulimit -n` or `LimitNOFILE`"
+            );
+        }
+        Self { ingress, admin }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_to_others() {
+        for (wanted, descriptors, ingress, admin) in [
+            (4_096, None, 4_096, 4_096),
+            (4_096, Some(1 << 20), 4_096, 4_096),
+            (4_096, Some(1_024), 672, 96),
+            (100, Some(1_024), 100, 96),
+            (4_096, Some(256), 112, 16),
+            (4_096, Some(20), 14, 2),
+            (1, Some(1 << 20), 1, 1),
+        ] {
+            let expected = Connections { ingress, admin };
+            assert_eq!(Connections::within(wanted, descriptors), expected, "{wanted} {descriptors:?}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_soft_limit_is_raised() {
+        use rustix::process::{Resource, getrlimit};
+        let limit = raise();
+        let now = getrlimit(Resource::Nofile);
+        assert_eq!(now.current.map(|current| usize::try_from(current).unwrap()), limit);
+        assert_eq!(now.current, now.maximum);
+    }
+}

@@ -1,0 +1,99 @@
+//! Where the host itself listens: nobody is led back there by it, whatever is granted. To the admin interface a request
+//! of the host's own would look like the operator's.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+/// The addresses of the host's listeners.
+#[derive(Clone, Debug, Default)]
+pub struct Listeners(Arc<[SocketAddr]>);
+
+impl Listeners {
+    /// Listeners that are bound.
+    #[must_use]
+    pub fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self(addresses.into_iter().collect())
+    }
+
+    /// Whether a host and its port, as an address names them, are one of them. Other names than `localhost` are looked
+    /// at once they are resolved.
+    pub(super) fn are_named(&self, host_and_port: &str) -> bool {
+        if let Ok(address) = host_and_port.parse() {
+            return self.include(address);
+        }
+        let Some((host, port)) = host_and_port.rsplit_once(':') else { return false };
+        let Ok(port) = port.parse() else { return false };
+        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        is_localhost(host) && loopback.into_iter().any(|ip| self.include(SocketAddr::new(ip, port)))
+    }
+
+    /// Whether a connection to an address would come to one of them.
+    fn include(&self, address: SocketAddr) -> bool {
+        self.0.iter().any(|listener| listener.port() == address.port() && reaches(address.ip(), listener.ip()))
+    }
+
+    /// Whether one of them listens at an address, on whatever port.
+    pub(super) fn are_at(&self, ip: IpAddr) -> bool {
+        self.0.iter().any(|listener| reaches(ip, listener.ip()))
+    }
+}
+
+/// Whether a name is this machine's own, whatever a server of names says.
+pub(super) fn is_localhost(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+}
+
+/// Whether a connection to an address comes to a listener that is bound to another.
+fn reaches(to: IpAddr, bound: IpAddr) -> bool {
+    let (to, bound) = (to.to_canonical(), bound.to_canonical());
+    // A connection to no address in particular goes to this machine.
+    to == bound || to.is_unspecified() || bound.is_unspecified() && is_local(to)
+}
+
+/// Whether an address is one of this machine's: nobody else's can be bound.
+fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_known_by_every_address_that_leads_to_it() {
+        let own = |bound: &str, named: &str| Listeners::new([bound.parse().unwrap()]).are_named(named);
+        for (bound, named) in [
+            ("127.0.0.1:8081", "127.0.0.1:8081"),
+            ("127.0.0.1:8081", "localhost:8081"),
+            ("127.0.0.1:8081", "LOCALHOST:8081"),
+            ("127.0.0.1:8081", "0.0.0.0:8081"),
+            ("127.0.0.1:8081", "[::]:8081"),
+            ("127.0.0.1:8081", "[::ffff:127.0.0.1]:8081"),
+            ("[::1]:8081", "localhost:8081"),
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("0.0.0.0:8080", "127.1.2.3:8080"),
+            ("0.0.0.0:8080", "localhost:8080"),
+            ("[::]:8080", "127.0.0.1:8080"),
+            ("[::]:8080", "[::1]:8080"),
+        ] {
+            assert!(own(bound, named), "{bound} {named}");
+        }
+        for (bound, named) in [
+            ("127.0.0.1:8081", "127.0.0.1:8082"),
+            ("127.0.0.1:8081", "127.0.0.2:8081"),
+            ("127.0.0.1:8081", "localhost:80"),
+            ("127.0.0.1:8081", "example.com:8081"),
+            ("0.0.0.0:8080", "192.0.2.1:8080"),
+        ] {
+            assert!(!own(bound, named), "{bound} {named}");
+        }
+    }
+
+    #[test]
+    fn interfaces_are_asked_when_a_listener_takes_all() {
+        let all = Listeners::new(["0.0.0.0:8080".parse().unwrap()]);
+        assert!(all.are_at("127.0.0.1".parse().unwrap()));
+        assert!(!all.are_at("192.0.2.1".parse().unwrap()));
+        assert!(!Listeners::default().are_at("127.0.0.1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,189 @@
+//! Checks of each request and response that the HTTP parser leaves to its user.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::problem::Problem;
+
+/// Lets requests pass that mean one thing to everybody on their way, and makes responses what HTTP allows.
+pub(super) async fn guard(max_header_bytes: usize, request: Request, next: Next) -> Response {
+    if let Err(problem) = check(&request, max_header_bytes) {
+        let mut response = problem.into_response();
+        // What follows on the connection may be part of this request, or may not.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
+    // A panic ends this request alone: others may wait on the same connection.
+    let answered = Caught(Box::pin(next.run(request))).await;
+    framed(answered.unwrap_or_else(|()| {
+        tracing::error!("the answer to a request panicked");
+        let detail = "the host failed on this request; its log says where";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+    }))
+}
+
+fn check(request: &Request, max_header_bytes: usize) -> Result<(), Problem> {
+    let bytes = head_bytes(request);
+    if bytes > max_header_bytes {
+        let detail = format!("the head of the request has {bytes} bytes, and {max_header_bytes} are allowed");
+        return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail));
+    }
+    check_host(request.headers(), request.version())?;
+    check_coding(request.headers())
+}
+
+/// The size of a request's head as HTTP/1.1 writes it.
+fn head_bytes(request: &Request) -> usize {
+    let line = request.method().as_str().len() + request.uri().to_string().len() + " HTTP/1.1\r\n ".len();
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    line + fields.sum::<usize>() + "\r\n".len()
+}
+
+/// RFC 9112, section 3.2: HTTP/1.1 demands one `Host`, and nobody may send two, or one that is malformed.
+fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let problem = |code, detail| Err(Problem::bad_request(code, detail));
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version >= Version::HTTP_11 => {
+            problem("host-missing", "the request has no Host header, which HTTP/1.1 demands")
+        }
+        (Some(_), Some(_)) => problem("host-repeated", "the request has more than one Host header; send one"),
+        (Some(host), None) if !is_host(host) => {
+            problem("host-malformed", "the Host header is not a host with an optional port")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `uri-host [":" port]` (RFC 9110, section 7.2), which may be empty.
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    if text.is_empty() {
+        return true;
+    }
+    let Ok(authority) = text.parse::<Authority>() else { return false };
+    let port = text.strip_prefix(authority.host()).unwrap_or("?");
+    let is_port = port.strip_prefix(':').map_or(port.is_empty(), |digits| {
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits.is_empty() || digits.parse::<u16>().is_ok())
+    });
+    let is_literal = authority
+        .host()
+        .strip_prefix('[')
+        .is_none_or(|rest| rest.strip_suffix(']').is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()));
+    !text.contains('@') && !authority.host().is_empty() && is_port && is_literal
+}
+
+/// RFC 9112, sections 6.1 and 7: `chunked` is the one coding that is understood, and it is applied once. Whoever
+/// reads another body out of the same bytes is led to smuggle a request.
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    if !headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let values = headers.get_all(TRANSFER_ENCODING).iter();
+    let codings: Option<Vec<_>> = values.map(|value| value.to_str().ok()).collect();
+    let codings = codings.ok_or_else(|| Problem::bad_request("transfer-encoding", "Transfer-Encoding is malformed"))?;
+    let codings: Vec<_> = codings.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
+    let (chunked, others): (Vec<_>, Vec<_>) = codings.iter().partition(|coding| coding.eq_ignore_ascii_case("chunked"));
+    if let Some(other) = others.first() {
+        let detail = format!("the transfer coding `{other}` is not understood; use `chunked` alone");
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-encoding", detail));
+    }
+    match chunked.len() {
+        1 => Ok(()),
+        _ => Err(Problem::bad_request("transfer-encoding", "`chunked` is applied more than once")),
+    }
+}
+
+/// RFC 9110, section 8.6: a 204 has neither a body nor a length.
+fn framed(mut response: Response) -> Response {
+    if response.status() == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(CONTENT_LENGTH);
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+/// A future whose panic is an error.
+struct Caught<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, ()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // The future is dropped after a panic, so that nobody sees what it left behind.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9112, section 3.2, and RFC 3986, section 3.2.2.
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_an_optional_port() {
+        for host in ["", "a", "a.example", "A.example:80", "a:", "127.0.0.1:8080", "[::1]", "[::1]:8080", "x_y"] {
+            assert!(is_host(&HeaderValue::from_static(host)), "{host:?}");
+        }
+        for host in ["a b", "a,b", "a/b", "http://a", "u@a", "a:b", "a:99999", "[::1", "[x]", ":80", "a:80:80", "a?b"] {
+            assert!(!is_host(&HeaderValue::from_static(host)), "{host:?}");
+        }
+        assert!(!is_host(&HeaderValue::from_bytes(b"a\xff").unwrap()));
+    }
+
+    #[test]
+    fn one_host_is_sent() {
+        let checked = |hosts: &[&'static str], version| {
+            let headers = hosts.iter().map(|host| (HOST, HeaderValue::from_static(host))).collect();
+            check_host(&headers, version).map_err(|problem| problem.code())
+        };
+        assert_eq!(checked(&["a"], Version::HTTP_11), Ok(()));
+        assert_eq!(checked(&[], Version::HTTP_10), Ok(()));
+        assert_eq!(checked(&[], Version::HTTP_11), Err("host-missing"));
+        assert_eq!(checked(&["a b"], Version::HTTP_10), Err("host-malformed"));
+    }
+
+    #[test]
+    fn a_body_is_chunked_once_and_not_coded_otherwise() {
+        let status = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TRANSFER_ENCODING, HeaderValue::from_static(value));
+            }
+            check_coding(&headers).map_err(|problem| problem.into_response().status().as_u16())
+        };
+        for (values, expected) in [
+            (&[][..], Ok(())),
+            (&["chunked"], Ok(())),
+            (&["Chunked"], Ok(())),
+            (&["chunked, chunked"], Err(400)),
+            (&["chunked", "chunked"], Err(400)),
+            (&["gzip, chunked"], Err(501)),
+            (&["gzip", "chunked"], Err(501)),
+            (&["identity, chunked"], Err(501)),
+            (&["chunked;a=b"], Err(501)),
+            (&["\"chunked\""], Err(501)),
+        ] {
+            assert_eq!(status(values), expected, "{values:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_caught() {
+        let caught = Caught(Box::pin(async { panic!("as a test") }));
+        assert_eq!(caught.await, Err::<(), ()>(()));
+        assert_eq!(Caught(Box::pin(std::future::ready(1))).await, Ok(1));
+    }
+}
