@@ -26,7 +26,9 @@ pub fn raise() -> Option<usize> {
         limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
     }
     #[cfg(not(target_os = "linux"))]
-    None
+    {
+        None
+    }
 }
 
 impl Connections {

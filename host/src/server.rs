@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::Request;
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -70,7 +71,8 @@ const MIN_HEADER_BYTES: usize = 8_192;
 pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, cancelled: CancellationToken) {
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let max_header_bytes = limits.max_header_bytes;
-    let router = router.layer(middleware::from_fn(move |request, next| guard::guard(max_header_bytes, request, next)));
+    let router = router
+        .layer(middleware::from_fn(move |request: Request, next: Next| guard::guard(max_header_bytes, request, next)));
     let connections = TaskTracker::new();
     loop {
         let next = async {
