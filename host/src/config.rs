@@ -196,10 +196,10 @@ pub struct Overrides {
     #[arg(long, env = "SANDBUS_DATA", value_name = "DIRECTORY")]
     pub data: Option<PathBuf>,
     /// Where the ingress listens [default: 127.0.0.1:8080]
-    #[arg(long, env = "SANDBUS_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "SANDBUS_LISTEN", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
     /// Where the admin interface listens, on loopback [default: 127.0.0.1:8081]
-    #[arg(long, env = "SANDBUS_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "SANDBUS_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub admin_listen: Option<SocketAddr>,
     /// How log lines look [default: human on a terminal, else JSON]
     #[arg(long, env = "SANDBUS_LOG_FORMAT", value_name = "FORMAT")]
@@ -215,7 +215,9 @@ pub struct Overrides {
 struct File {
     plugins: Option<PathBuf>,
     data: Option<PathBuf>,
+    #[serde(deserialize_with = "deserialize_address")]
     listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "deserialize_address")]
     admin_listen: Option<SocketAddr>,
     log_format: Option<Format>,
     log: Option<String>,
@@ -225,6 +227,22 @@ struct File {
     http: HttpLimits,
     bus: BusConfig,
     sandbox: SandboxConfig,
+}
+
+/// An address to listen on: `127.0.0.1:8080`, `[::1]:8080`, or `localhost:8080`, of which the first address is taken.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let found = std::net::ToSocketAddrs::to_socket_addrs(text);
+    let found = found.map_err(|error| format!("{error}; write ADDRESS:PORT, such as 127.0.0.1:8080"))?;
+    // The same for everybody, whichever a system names first.
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "the name has no address".to_owned())
+}
+
+fn deserialize_address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    listen_address(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 impl Config {
@@ -385,6 +403,18 @@ mod tests {
         assert!(!typo.exists());
         std::fs::write(&typo, "").unwrap();
         assert!(ensure_folder(&typo).unwrap_err().to_string().contains("is a file"));
+    }
+
+    #[test]
+    fn a_listener_may_be_named() {
+        let parsed = |text: &str| listen_address(text).map(|address| address.to_string());
+        assert_eq!(parsed("127.0.0.1:8080").as_deref(), Ok("127.0.0.1:8080"));
+        assert_eq!(parsed("[::1]:8080").as_deref(), Ok("[::1]:8080"));
+        assert!(parsed("localhost:8080").is_ok_and(|address| address.ends_with(":8080")));
+        for text in ["", "localhost", ":8080", "localhost:port", "localhost:99999", "::1:x"] {
+            assert!(parsed(text).is_err(), "{text}");
+        }
+        assert!(load("listen = \"localhost:80\"", Overrides::default()).unwrap().listen.ip().is_loopback());
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Addresses that webhooks go to, and who may send to them.
 
+use std::net::Ipv6Addr;
+
 use reqwest::Url;
+use serde::Deserialize as _;
+use serde::de::Error as _;
 
 use crate::secrecy;
 
@@ -22,11 +26,86 @@ pub fn host_and_port(address: &str) -> Result<String, String> {
     }
 }
 
-/// Whether one of the grants, each `host` or `host:port`, names the host.
+/// Whether one of the grants names the host. A host with a dot at its end is the same one without it.
 #[must_use]
 pub fn is_granted(host_and_port: &str, grants: &[String]) -> bool {
-    let host = host_and_port.rsplit_once(':').map_or(host_and_port, |(host, _)| host);
-    grants.iter().any(|grant| grant.eq_ignore_ascii_case(host_and_port) || grant.eq_ignore_ascii_case(host))
+    let (host, port) = split(host_and_port);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    grants.iter().any(|grant| {
+        let (name, granted_port) = split(grant);
+        granted_port.is_none_or(|granted| port == Some(granted)) && is_named(host, name)
+    })
+}
+
+/// Whether a grant's name is a host's: itself, or `*.` and what comes after any labels of it.
+fn is_named(host: &str, name: &str) -> bool {
+    let Some(suffix) = name.strip_prefix('*') else { return host.eq_ignore_ascii_case(name) };
+    // No wildcard stands for an address.
+    let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+    let (host, suffix) = (host.to_ascii_lowercase(), suffix.to_ascii_lowercase());
+    !is_address && host.strip_suffix(&*suffix).is_some_and(|labels| !labels.is_empty())
+}
+
+/// A host, and its port if there is one. An IPv6 address stands in brackets.
+fn split(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    }
+}
+
+/// Reads a list of grants, each as it is compared.
+///
+/// # Errors
+/// What is wrong with one of them, and what to write in its place.
+pub fn deserialize_grants<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| parse_grant(text).map_err(D::Error::custom)).collect()
+}
+
+/// Reads a grant: `host`, `host:port` or `*.domain`, where a host is a name or an address.
+fn parse_grant(text: &str) -> Result<String, String> {
+    let refused = |what: &str| {
+        Err(format!(
+            "`{}` {what}; write a host with an optional port, such as \"api.example.com\", \"api.example.com:8443\", \"*.example.com\", \"192.0.2.1\" or \"[2001:db8::1]:443\"",
+            text.escape_debug()
+        ))
+    };
+    match text {
+        "" => return refused("is empty"),
+        "*" => return refused("would grant every host, and each must be named"),
+        _ if text.contains("://") => return refused("has a scheme, and a grant applies to http and https alike"),
+        _ if text.contains(['/', '?', '#', '\\']) => return refused("has a path, and a grant applies to a whole host"),
+        _ if text.contains('@') => return refused("has a user's name"),
+        _ if text
+            .contains(|character: char| character.is_whitespace() || character.is_control() || character == ',') =>
+        {
+            return refused("has white space, commas or control characters");
+        }
+        _ => {}
+    }
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Ok(format!("[{address}]"));
+    }
+    let (host, port) = split(text);
+    let port = match port.map(|port| (port.bytes().all(|byte| byte.is_ascii_digit()), port.parse::<u16>())) {
+        None => String::new(),
+        Some((true, Ok(port))) if port > 0 => format!(":{port}"),
+        Some(_) => return refused("has a port that is not from 1 to 65535"),
+    };
+    let (wildcard, name) = host.strip_prefix("*.").map_or(("", host), |name| ("*.", name));
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.contains('*') {
+        return refused("has a `*` elsewhere than in place of its first labels");
+    }
+    // As a request's address is read, so that both are compared in one form.
+    let url = Url::parse(&format!("http://{name}/"));
+    let Some(known) = url.as_ref().ok().and_then(Url::host_str) else { return refused("does not name a host") };
+    let is_address = known.starts_with('[') || known.parse::<std::net::Ipv4Addr>().is_ok();
+    if name.is_empty() || known.split('.').any(str::is_empty) || !wildcard.is_empty() && is_address {
+        return refused("does not name a host");
+    }
+    Ok(format!("{wildcard}{known}{port}"))
 }
 
 #[cfg(test)]
@@ -42,6 +121,92 @@ mod tests {
         assert!(!is_granted(&host, &["hooks.example.com:80".to_owned()]));
         assert!(!is_granted(&host, &["example.com".to_owned()]));
         assert!(!is_granted(&host, &[]));
+    }
+
+    #[test]
+    fn grants_are_read_in_the_form_that_hosts_are_compared_in() {
+        for (text, grant) in [
+            ("api.example.com", "api.example.com"),
+            ("API.Example.com.", "api.example.com"),
+            ("api.example.com:8443", "api.example.com:8443"),
+            ("localhost", "localhost"),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("*.example.com", "*.example.com"),
+            ("*.example.com:80", "*.example.com:80"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("::1", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("[0:0::1]:80", "[::1]:80"),
+            ("2001:DB8::1", "[2001:db8::1]"),
+        ] {
+            assert_eq!(parse_grant(text).as_deref(), Ok(grant), "{text}");
+        }
+        for text in [
+            "",
+            "*",
+            " ",
+            "a b",
+            "http://a",
+            "https://a:1",
+            "a/",
+            "a/b",
+            "a?b",
+            "a#b",
+            "u@a",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "a:http",
+            ":80",
+            "[::1",
+            "::1]",
+            "[x]",
+            "*.",
+            "*a",
+            "a.*",
+            "*.*.a",
+            "*.127.0.0.1",
+            "*.[::1]",
+            ".a",
+            "a..b",
+            "**",
+            "fe80::1%eth0",
+            "a,b",
+            "\u{1b}[31m",
+        ] {
+            let refused = parse_grant(text);
+            assert!(refused.as_ref().is_err_and(|reason| reason.contains("api.example.com")), "{text:?}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn grants_name_hosts() {
+        let granted =
+            |address: &str, grant: &str| is_granted(&host_and_port(address).unwrap(), &[parse_grant(grant).unwrap()]);
+        for (address, grant) in [
+            ("http://a.example.com/", "*.example.com"),
+            ("http://a.b.example.com:81/", "*.Example.com"),
+            ("https://a.example.com/", "*.example.com:443"),
+            ("http://example.com./", "example.com"),
+            ("http://[::1]:8000/", "::1"),
+            ("http://[0:0:0:0:0:0:0:1]:8000/", "[::1]:8000"),
+            ("http://b\u{fc}cher.example/", "xn--bcher-kva.example"),
+            ("http://2130706433/", "127.0.0.1"),
+        ] {
+            assert!(granted(address, grant), "{address} {grant}");
+        }
+        for (address, grant) in [
+            ("http://example.com/", "*.example.com"),
+            ("http://notexample.com/", "*.example.com"),
+            ("http://a.example.com.evil/", "*.example.com"),
+            ("http://a.example.com/", "*.example.com:443"),
+            ("http://[::1]:8000/", "[::1]:80"),
+            ("http://[::2]/", "::1"),
+        ] {
+            assert!(!granted(address, grant), "{address} {grant}");
+        }
     }
 
     #[test]

@@ -185,8 +185,8 @@ impl Service<'_> {
             return Ok(self.stream(response, running));
         }
         let gets_body = self.client.gets_body(&response);
+        let has_no_length = self.client.is_head && declared_length(&response).is_none();
         let (parts, body) = response.into_parts();
-        let head_only = Response::from_parts(parts.clone(), Body::empty());
         let body = async {
             if gets_body {
                 let limit = self.generation.settings.limits.effect_bytes;
@@ -194,7 +194,7 @@ impl Service<'_> {
             }
             discard(body).await;
             // Of unknown length where none is declared: that of the body that `GET` is answered with is not known.
-            Ok(if self.client.is_head && declared_length(&head_only).is_none() { unknown() } else { Body::empty() })
+            Ok(if has_no_length { unknown() } else { Body::empty() })
         };
         let (body, ended) = tokio::join!(body, running);
         let ended = ended.map_err(unfinished)?;

@@ -1,6 +1,7 @@
 //! Requests to the outside: those of webhooks, and those that plugins send. They go to hosts that an operator
 //! granted and to nobody else, wherever a name may lead.
 
+mod fault;
 mod network;
 mod own;
 mod script;
@@ -11,6 +12,7 @@ use hyper::http::{Request, Response};
 use reqwest::Body;
 
 use crate::endpoint;
+pub use fault::Fault;
 pub use network::{Client, causes};
 pub use own::Listeners;
 pub use script::{Script, Sent, Stub};
@@ -37,11 +39,11 @@ pub enum SendError {
     #[error("{0}")]
     Malformed(String),
     /// Nobody answers at the address.
-    #[error("the host cannot be reached{0}")]
-    Unreachable(String),
+    #[error("the host cannot be reached{1}")]
+    Unreachable(Fault, String),
     /// It went wrong on the way.
-    #[error("the request failed{0}")]
-    Broken(String),
+    #[error("the request failed{1}")]
+    Broken(Fault, String),
 }
 
 impl Outbound {
@@ -70,7 +72,12 @@ impl Outbound {
 }
 
 fn failed(error: &reqwest::Error) -> SendError {
-    if error.is_connect() { SendError::Unreachable(causes(error)) } else { SendError::Broken(causes(error)) }
+    let fault = Fault::of(error);
+    if error.is_connect() {
+        SendError::Unreachable(fault, causes(error))
+    } else {
+        SendError::Broken(fault, causes(error))
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +116,6 @@ mod tests {
             assert!(matches!(refused, SendError::Denied(_) | SendError::Malformed(_)), "{address}");
         }
         // It is granted, and nobody listens.
-        assert!(matches!(send("http://127.0.0.1:1/", "127.0.0.1:1").await, SendError::Unreachable(_)));
+        assert!(matches!(send("http://127.0.0.1:1/", "127.0.0.1:1").await, SendError::Unreachable(Fault::Refused, _)));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 
+use super::fault::Unresolved;
 use super::own::{Listeners, is_localhost};
 
 /// A client for the network. It follows no redirects: they would lead past the grant. It leads nobody to the host's own
@@ -86,14 +87,15 @@ impl Resolve for PublicAddresses {
                 let _place = place;
                 (wanted.as_str(), 0).to_socket_addrs().map(Iterator::collect)
             });
-            let found: Vec<SocketAddr> = lookup.await??;
+            let found: std::io::Result<Vec<SocketAddr>> = lookup.await?;
+            let found = found.map_err(|error| Unresolved(format!("`{host}` cannot be resolved: {error}")))?;
             let local = is_localhost(&host);
             // Which port is asked for is not known here, but for `localhost`, where it has been looked at.
             let may =
                 |ip: IpAddr| if local { ip.is_loopback() || !own.are_at(ip) } else { is_public(ip) && !own.are_at(ip) };
             let allowed: Vec<_> = found.into_iter().filter(|address| may(address.ip())).collect();
             if allowed.is_empty() {
-                return Err(format!("`{host}` leads to no public address").into());
+                return Err(Unresolved(format!("`{host}` leads to no public address")).into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })

@@ -7,7 +7,7 @@ use hyper::http::{Request, Response};
 use reqwest::Body;
 use serde_json::Value;
 
-use super::SendError;
+use super::{Fault, SendError};
 
 /// Who answers in a scenario.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Script {
 
     pub(super) async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
         let (head, body) = request.into_parts();
-        let broken = |error: reqwest::Error| SendError::Broken(format!(": {error}"));
+        let broken = |error: reqwest::Error| SendError::Broken(Fault::Other, format!(": {error}"));
         let body = body.collect().await.map_err(broken)?.to_bytes();
         let request = format!("{} {}", head.method, head.uri);
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
@@ -73,13 +73,13 @@ impl Script {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
         let Some(stub) = self.stubs.iter().find(|stub| stub.fits(&request)) else {
             let reason = format!(": nothing in the scenario answers `{request}`; say what does under `given.http`");
-            return Err(SendError::Unreachable(reason));
+            return Err(SendError::Unreachable(Fault::Other, reason));
         };
         let mut response = Response::builder().status(stub.status);
         for (name, value) in &stub.headers {
             response = response.header(name, value);
         }
-        response.body(stub.body.clone().into()).map_err(|error| SendError::Broken(format!(": {error}")))
+        response.body(stub.body.clone().into()).map_err(|error| SendError::Broken(Fault::Other, format!(": {error}")))
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
         };
         assert_eq!(ask("GET", "http://a/1").await.unwrap(), 200);
         assert_eq!(ask("GET", "http://a/2").await.unwrap(), 404);
-        assert!(matches!(ask("POST", "http://a/2").await, Err(SendError::Unreachable(_))));
+        assert!(matches!(ask("POST", "http://a/2").await, Err(SendError::Unreachable(..))));
         let sent: Vec<_> = script.take_sent().iter().map(Sent::to_json).collect();
         assert_eq!(sent.len(), 3);
         assert_eq!(sent[2], serde_json::json!({ "request": "POST http://a/2", "headers": {}, "json": [1] }));

@@ -104,7 +104,7 @@ fn error_of(error: SendError) -> client::Error {
     match error {
         SendError::Denied(reason) => client::Error::Denied(reason),
         SendError::Malformed(reason) => client::Error::Invalid(format!("the request is malformed: {reason}")),
-        SendError::Unreachable(_) | SendError::Broken(_) => {
+        SendError::Unreachable(..) | SendError::Broken(..) => {
             client::Error::Unreachable(format!("the request has no answer: {error}"))
         }
     }

@@ -110,9 +110,11 @@ pub struct Grants {
     pub subscribe: Option<Vec<Pattern>>,
     /// Routes that may take requests from those of other plugins, as `GET /hello`; none when left out.
     pub routes: Vec<String>,
-    /// Hosts that its webhooks may go to, as `host` or `host:port`; none when left out.
+    /// Hosts that its webhooks may go to, as `host`, `host:port` or `*.domain`; none when left out.
+    #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
     pub webhooks: Vec<String>,
-    /// Hosts that it may send requests to by `wasi:http`, as `host` or `host:port`; none when left out.
+    /// Hosts that it may send requests to, as `host`, `host:port` or `*.domain`; none when left out.
+    #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
     pub http: Vec<String>,
 }
 

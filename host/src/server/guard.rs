@@ -94,12 +94,12 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let codings: Option<Vec<_>> = values.map(|value| value.to_str().ok()).collect();
     let codings = codings.ok_or_else(|| Problem::bad_request("transfer-encoding", "Transfer-Encoding is malformed"))?;
     let codings: Vec<_> = codings.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
-    let (chunked, others): (Vec<_>, Vec<_>) = codings.iter().partition(|coding| coding.eq_ignore_ascii_case("chunked"));
-    if let Some(other) = others.first() {
+    let is_chunked = |coding: &&str| coding.eq_ignore_ascii_case("chunked");
+    if let Some(other) = codings.iter().find(|coding| !is_chunked(coding)) {
         let detail = format!("the transfer coding `{other}` is not understood; use `chunked` alone");
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-encoding", detail));
     }
-    match chunked.len() {
+    match codings.len() {
         1 => Ok(()),
         _ => Err(Problem::bad_request("transfer-encoding", "`chunked` is applied more than once")),
     }

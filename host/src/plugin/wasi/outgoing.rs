@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::bounds::{BODY_CHUNK_BYTES, FIELDS_BYTES};
-use crate::outbound::{Outbound, SendError};
+use crate::outbound::{Fault, Outbound, SendError};
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::imports::Run;
 use crate::plugin::log::Lines;
@@ -123,9 +123,25 @@ fn code(error: &SendError) -> Error {
     match error {
         SendError::Denied(_) => Error::HttpRequestDenied,
         SendError::Malformed(_) => Error::HttpRequestUriInvalid,
-        // The standard has codes for this, and none that says why.
-        SendError::Unreachable(_) | SendError::Broken(_) => Error::InternalError(Some(error.to_string())),
+        SendError::Unreachable(fault, _) | SendError::Broken(fault, _) => {
+            code_of(*fault).unwrap_or_else(|| Error::InternalError(Some(error.to_string())))
+        }
     }
+}
+
+/// The code of a failure, where the standard has one.
+fn code_of(fault: Fault) -> Option<Error> {
+    Some(match fault {
+        Fault::Name => Error::DnsError { rcode: None, info_code: None },
+        Fault::Refused => Error::ConnectionRefused,
+        Fault::NoRoute => Error::DestinationUnavailable,
+        Fault::Ended => Error::ConnectionTerminated,
+        Fault::Late => Error::ConnectionTimeout,
+        Fault::Tls => Error::TlsProtocolError,
+        Fault::Incomplete => Error::HttpResponseIncomplete,
+        Fault::Protocol => Error::HttpProtocolError,
+        Fault::Other => return None,
+    })
 }
 
 /// A body that may be shared, as the client wants it: it is polled by one at a time.
@@ -168,7 +184,10 @@ impl Body for Incoming {
         match Pin::new(body).poll_frame(context) {
             Poll::Ready(frame) => {
                 late.as_mut().reset(Instant::now() + *between);
-                let broken = |error: reqwest::Error| Error::InternalError(Some(error.without_url().to_string()));
+                let broken = |error: reqwest::Error| {
+                    code_of(Fault::of(&error))
+                        .unwrap_or_else(|| Error::InternalError(Some(error.without_url().to_string())))
+                };
                 Poll::Ready(frame.map(|frame| frame.map_err(broken)))
             }
             Poll::Pending => late.as_mut().poll(context).map(|()| Some(Err(Error::ConnectionReadTimeout))),

@@ -51,7 +51,8 @@ impl Output {
 
     /// The end of what was printed to the standard error.
     pub(in crate::plugin) fn tail(&self) -> String {
-        let tail: Vec<u8> = self.state().tail.iter().copied().collect();
+        // What is left of a character whose beginning is gone says nothing.
+        let tail: Vec<u8> = self.state().tail.iter().copied().skip_while(|byte| is_continuation(*byte)).collect();
         String::from_utf8_lossy(&tail).trim().to_owned()
     }
 
@@ -77,8 +78,13 @@ impl State {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             for part in piece.chunks(LINE_BYTES) {
                 self.line(channel).extend_from_slice(part);
-                if part.ends_with(b"\n") || self.line(channel).len() >= LINE_BYTES {
+                if part.ends_with(b"\n") {
                     self.pass_on(channel);
+                } else if self.line(channel).len() >= LINE_BYTES {
+                    let line = self.line(channel);
+                    let rest = line.split_off(whole_characters(line));
+                    self.pass_on(channel);
+                    *self.line(channel) = rest;
                 }
             }
         }
@@ -103,6 +109,23 @@ impl State {
             lines.add(level, context, text);
         }
     }
+}
+
+/// How many bytes are whole characters: at the end of UTF-8, the rest of one may be missing.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let Some(back) = bytes.iter().rev().take(4).position(|byte| !is_continuation(*byte)) else { return bytes.len() };
+    let start = bytes.len() - 1 - back;
+    let length = match bytes[start] {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => 1,
+    };
+    if back + 1 < length { start } else { bytes.len() }
+}
+
+fn is_continuation(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
 }
 
 /// One of the two streams that a guest prints to. Writing never waits.
@@ -163,6 +186,25 @@ mod tests {
         assert_eq!(tail.len() + 1, TAIL_BYTES);
         output.begin(None);
         assert_eq!(output.tail(), "", "the next call has its own");
+    }
+
+    #[test]
+    fn text_is_cut_between_characters() {
+        for (text, whole) in [("", 0), ("ab", 2), ("a\u{e9}", 3), ("\u{20ac}", 3), ("\u{1f600}", 4)] {
+            assert_eq!(whole_characters(text.as_bytes()), whole, "{text}");
+            for cut in 1..text.chars().last().map_or(1, char::len_utf8) {
+                let bytes = &text.as_bytes()[..text.len() - cut];
+                let expected = text.len() - text.chars().last().unwrap().len_utf8();
+                assert_eq!(whole_characters(bytes), expected, "{bytes:?}");
+            }
+        }
+        // What is no UTF-8 is not kept back for good.
+        assert_eq!(whole_characters(&[0x80; 9]), 9);
+        assert_eq!(whole_characters(b"a\xff"), 2);
+        let output = Output::default();
+        output.state().write(Channel::Stderr, "\u{20ac}".repeat(3_000).as_bytes());
+        assert!(output.tail().chars().all(|character| character == '\u{20ac}'), "{}", output.tail());
+        assert!(output.state().stderr.iter().all(|byte| "\u{20ac}".as_bytes().contains(byte)));
     }
 
     #[test]

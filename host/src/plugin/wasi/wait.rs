@@ -3,8 +3,10 @@
 
 use std::time::Instant;
 
+use wasmtime::StoreContextMut;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime::{Result, Trap};
+use wasmtime_wasi::p2::bindings::io::error::Error as IoError;
 use wasmtime_wasi::p2::bindings::io::poll as asynchronous_poll;
 use wasmtime_wasi::p2::bindings::io::streams::{HostInputStream as AsyncInput, HostOutputStream as AsyncOutput};
 use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
@@ -13,11 +15,21 @@ use wasmtime_wasi::runtime::in_tokio;
 
 use crate::plugin::imports::Invocation;
 
+/// The instance of errors as the standard's implementation links it.
+const ERROR: &str = "wasi:io/error@0.2.12";
+
 /// Links `wasi:io/poll` and `wasi:io/streams` over those that wait for any length of time.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> Result<()> {
     linker.allow_shadowing(true);
     poll::add_to_linker::<_, Waiting>(linker, waiting)?;
     streams::add_to_linker::<_, Waiting>(linker, waiting)?;
+    // What an error looks like inside of the host, with its stack, is not a guest's to know.
+    linker.instance(ERROR)?.func_wrap(
+        "[method]error.to-debug-string",
+        |store: StoreContextMut<'_, Invocation>, (error,): (Resource<IoError>,)| {
+            Ok((format!("{:#}", store.data().table.get(&error)?),))
+        },
+    )?;
     linker.allow_shadowing(false);
     Ok(())
 }

@@ -1,0 +1,104 @@
+//! What kind of thing went wrong on the way to another host.
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+/// A kind of failure, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The name has no address that may be used.
+    Name,
+    /// Nobody listens.
+    Refused,
+    /// There is no way to the address.
+    NoRoute,
+    /// The connection ended too early.
+    Ended,
+    /// The connection could not be made in time.
+    Late,
+    /// TLS failed.
+    Tls,
+    /// The response ended too early.
+    Incomplete,
+    /// What came is not HTTP.
+    Protocol,
+    /// Anything else.
+    Other,
+}
+
+/// A name leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unresolved(pub(super) String);
+
+impl Fault {
+    /// The kind of an error, by what has caused it. The last cause that is known counts.
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut fault = known(error);
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            fault = known(error).or(fault);
+            cause = error.source();
+        }
+        fault.unwrap_or(Self::Other)
+    }
+}
+
+fn known(error: &(dyn Error + 'static)) -> Option<Fault> {
+    if error.is::<Unresolved>() {
+        return Some(Fault::Name);
+    }
+    if error.is::<rustls::Error>() {
+        return Some(Fault::Tls);
+    }
+    if let Some(error) = error.downcast_ref::<hyper::Error>() {
+        return if error.is_incomplete_message() || error.is_body_write_aborted() {
+            Some(Fault::Incomplete)
+        } else {
+            error.is_parse().then_some(Fault::Protocol)
+        };
+    }
+    let error = error.downcast_ref::<std::io::Error>()?;
+    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        return Some(Fault::Tls);
+    }
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Some(Fault::Refused),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Some(Fault::Ended),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
+            Some(Fault::NoRoute)
+        }
+        ErrorKind::TimedOut => Some(Fault::Late),
+        ErrorKind::UnexpectedEof => Some(Fault::Incomplete),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] Box<dyn Error + Send + Sync>);
+
+    #[test]
+    fn the_cause_decides() {
+        let of = |cause: Box<dyn Error + Send + Sync>| Fault::of(&Outer(cause));
+        for (kind, fault) in [
+            (ErrorKind::ConnectionRefused, Fault::Refused),
+            (ErrorKind::ConnectionReset, Fault::Ended),
+            (ErrorKind::BrokenPipe, Fault::Ended),
+            (ErrorKind::NetworkUnreachable, Fault::NoRoute),
+            (ErrorKind::TimedOut, Fault::Late),
+            (ErrorKind::UnexpectedEof, Fault::Incomplete),
+            (ErrorKind::Other, Fault::Other),
+        ] {
+            assert_eq!(of(Box::new(std::io::Error::from(kind))), fault, "{kind:?}");
+        }
+        assert_eq!(of(Box::new(Unresolved("a".to_owned()))), Fault::Name);
+        let tls = || rustls::Error::DecryptError;
+        assert_eq!(of(Box::new(tls())), Fault::Tls);
+        assert_eq!(of(Box::new(std::io::Error::other(tls()))), Fault::Tls);
+    }
+}
