@@ -8,15 +8,15 @@ const MIN_RESERVE: usize = 128;
 
 /// How many connections each listener may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connections {
+pub(crate) struct Connections {
     /// The ingress.
-    pub ingress: usize,
+    pub(crate) ingress: usize,
     /// The admin interface.
-    pub admin: usize,
+    pub(crate) admin: usize,
 }
 
 /// Raises the soft limit of descriptors to the hard one, and says which it is, as far as the system has one.
-pub fn raise() -> Option<usize> {
+pub(crate) fn raise() -> Option<usize> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -34,7 +34,7 @@ pub fn raise() -> Option<usize> {
 impl Connections {
     /// As many for each listener as are wanted, as far as descriptors go. Says so if they do not go that far.
     #[must_use]
-    pub fn within(wanted: usize, descriptors: Option<usize>) -> Self {
+    pub(crate) fn within(wanted: usize, descriptors: Option<usize>) -> Self {
         let Some(descriptors) = descriptors else { return Self { ingress: wanted, admin: wanted } };
         let reserve = (descriptors / 4).max(MIN_RESERVE);
         let all = descriptors.saturating_sub(reserve).max(MIN_CONNECTIONS);

@@ -117,13 +117,13 @@ fn ambiguous_requests_are_refused() {
     ] {
         let answer = raw(&host, bytes.as_bytes());
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes:?} was answered {answer:?}");
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{bytes:?} was answered {answer:?}");
+        assert_eq!(answer.matches("\r\ndate: ").count(), 1, "{bytes:?} was answered {answer:?}");
     }
     // Where chunks and a length are both given, the chunks count and the connection ends after them: there is no second
     // answer.
     let both = head("host: h\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n");
     let answer = raw(&host, both.as_bytes());
-    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer:?}");
+    assert_eq!(answer.matches("\r\ndate: ").count(), 1, "{answer:?}");
     for plain in ["host: h:80\r\n", "host: [::1]:80\r\n", "host: 127.0.0.1\r\n", "host:\r\n"] {
         let request = format!("POST /echo/x HTTP/1.1\r\n{plain}connection: close\r\n\r\n");
         let answer = raw(&host, request.as_bytes());

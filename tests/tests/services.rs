@@ -153,7 +153,8 @@ fn what_the_host_keeps_for_requests_is_bounded() {
 /// RFC 9110, section 9.3.2: the head of a response to `HEAD` says nothing that is not so for `GET`.
 #[test]
 fn a_head_alone_has_no_length_of_a_body_that_was_not_made() {
-    let mut stream = TcpStream::connect(host().address()).unwrap();
+    let host = host();
+    let mut stream = TcpStream::connect(host.address()).unwrap();
     write!(stream, "HEAD /service/late HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
