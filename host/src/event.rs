@@ -51,10 +51,16 @@ pub struct Event {
     pub data: Option<Data>,
 }
 
-/// The extension attribute that names the event that was being handled when this one was published.
+/// The extension attributes that name the event that was being handled when this one was published, by its id and
+/// its source: an id is unique within its source alone.
 pub const CAUSATION_ID: &str = "causationid";
-/// The extension attribute that names the first event of the flow.
+/// See [`CAUSATION_ID`].
+pub const CAUSATION_SOURCE: &str = "causationsource";
+/// The extension attributes that name the flow: the id and the source of its first event. A flow that a client waits
+/// for has an id of the host's instead, and no source.
 pub const CORRELATION_ID: &str = "correlationid";
+/// See [`CORRELATION_ID`].
+pub const CORRELATION_SOURCE: &str = "correlationsource";
 
 /// The extension attribute that counts the events between the first one of the flow and this one.
 pub const HOPS: &str = "hops";
@@ -88,11 +94,14 @@ impl Event {
     /// flow, and the trace.
     #[must_use]
     pub fn inherited(&self) -> BTreeMap<String, String> {
+        let flow = self.flow();
         let mut inherited = BTreeMap::from([
             (CAUSATION_ID.to_owned(), self.id.clone()),
-            (CORRELATION_ID.to_owned(), self.correlation_id().to_owned()),
+            (CAUSATION_SOURCE.to_owned(), self.source.clone()),
+            (CORRELATION_ID.to_owned(), flow.id),
             (HOPS.to_owned(), self.hops().saturating_add(1).to_string()),
         ]);
+        inherited.extend(flow.source.map(|source| (CORRELATION_SOURCE.to_owned(), source)));
         for name in TRACE {
             if let Some(value) = self.extensions.get(name) {
                 inherited.insert(name.to_owned(), value.clone());
@@ -113,10 +122,20 @@ impl Event {
             + self.data.as_deref().map_or(0, <[u8]>::len)
     }
 
-    /// The first event of the flow that it belongs to: itself, unless it was caused by another.
+    /// The flow that it belongs to: the one that it names, or the one that it begins.
     #[must_use]
-    pub fn correlation_id(&self) -> &str {
-        self.extensions.get(CORRELATION_ID).unwrap_or(&self.id)
+    pub fn flow(&self) -> Flow {
+        match self.extensions.get(CORRELATION_ID) {
+            Some(id) => Flow { id: id.clone(), source: self.extensions.get(CORRELATION_SOURCE).cloned() },
+            None => Flow { id: self.id.clone(), source: Some(self.source.clone()) },
+        }
+    }
+
+    /// Lets it begin a flow of its own, with an id that the host gives. Whoever answers takes the id over from the
+    /// event; nobody else can guess it, and no other flow ever has it.
+    pub fn begin_flow(&mut self, id: String) {
+        self.extensions.insert(CORRELATION_ID.to_owned(), id);
+        self.extensions.remove(CORRELATION_SOURCE);
     }
 
     /// The media type of the data: the declared one, or else the implied one. None if there is neither a media type nor
@@ -125,6 +144,15 @@ impl Event {
     pub fn media_type(&self) -> Option<&str> {
         self.datacontenttype.as_deref().or_else(|| self.data.as_ref().map(Data::implied_type))
     }
+}
+
+/// What identifies a flow, which is a first event and all that it leads to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Flow {
+    /// The id of its first event, or one that the host gave.
+    pub id: String,
+    /// The source of its first event, within which the id is unique; none if the host gave the id.
+    pub source: Option<String>,
 }
 
 /// Whether a text may name an extension attribute: lower-case letters and digits (CloudEvents 1.0,
@@ -152,4 +180,37 @@ pub struct Logged {
     pub stored_at: crate::clock::Timestamp,
     /// The event.
     pub event: Arc<Event>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An event is identified by its source and its id (CloudEvents 1.0, section 3.1.1), and so are causes and flows.
+    #[test]
+    fn causes_and_flows_are_identified_by_source_and_id() {
+        let event = |source: &str, extensions: &[(&str, &str)]| Event {
+            id: "1".into(),
+            source: source.into(),
+            extensions: extensions.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            ..Event::default()
+        };
+        let (alice, bob) = (event("/alice", &[]), event("/bob", &[]));
+        assert_ne!(alice.flow(), bob.flow());
+        let caused =
+            |cause: &Event| Event { id: "2".into(), extensions: cause.inherited(), ..event("/plugins/p", &[]) };
+        assert_eq!(caused(&alice).flow(), alice.flow());
+        assert_eq!(caused(&caused(&alice)).flow(), alice.flow());
+        assert_ne!(caused(&alice).flow(), caused(&bob).flow());
+        let inherited = alice.inherited();
+        let names = [CAUSATION_ID, CAUSATION_SOURCE, CORRELATION_ID, CORRELATION_SOURCE, HOPS];
+        assert_eq!(names.map(|name| inherited[name].as_str()), ["1", "/alice", "1", "/alice", "1"]);
+
+        let mut asked = event("/alice", &[(CORRELATION_SOURCE, "/bob")]);
+        asked.begin_flow("f".to_owned());
+        assert_eq!(asked.flow(), Flow { id: "f".into(), source: None });
+        assert_eq!(caused(&asked).flow(), asked.flow());
+        let of_that_name = Event { id: "f".into(), ..event("/alice", &[]) };
+        assert_ne!(of_that_name.flow(), asked.flow(), "an event that is called like a flow is another flow");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::clock::Timestamp;
-use crate::event::Event;
+use crate::event::{Event, Flow};
 use crate::outcome::{Effects, Failure};
 use crate::subscription::SubscriptionId;
 
@@ -29,8 +29,8 @@ pub enum Observed {
         status: u16,
         /// How long that took.
         took: Duration,
-        /// The ids of the events that its handler published.
-        published: Vec<String>,
+        /// The flows that its handler began, each by an event that it published.
+        published: Vec<Flow>,
     },
     /// An attempt at a delivery.
     Attempt {
@@ -58,13 +58,13 @@ pub enum End {
     Dead(Failure),
 }
 
-/// Ids of events, at a response that tells of them.
+/// The flows of published events, at a response that tells of them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Published(pub(crate) Vec<String>);
+pub(crate) struct Published(pub(crate) Vec<Flow>);
 
 impl Published {
     pub(crate) fn by(effects: &Effects) -> Self {
-        Self(effects.publishes.iter().map(|publish| publish.event.id.clone()).collect())
+        Self(effects.publishes.iter().map(|publish| publish.event.flow()).collect())
     }
 }
 

@@ -259,6 +259,92 @@ fn a_publisher_waits_for_the_reply_to_its_event() {
     assert_eq!(refusal(&too_long), (400, "invalid-query".to_owned()));
 }
 
+/// Publishes a question that no plugin answers, and waits for its reply in a thread.
+fn ask_in_thread<'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    host: &'scope Host,
+    source: &'static str,
+    id: &'static str,
+) -> std::thread::ScopedJoinHandle<'scope, Answer> {
+    scope.spawn(move || {
+        let event = json!({ "id": id, "source": source, "type": "question.asked", "data": { "silent": true } });
+        host.publish_event("/events?reply=question.answered&timeout=20s", event)
+    })
+}
+
+/// The question from a source, as whoever answers it sees it.
+fn question(host: &Host, source: &str) -> Value {
+    eventually("the question is asked", || {
+        host.events_of("question.asked").into_iter().find(|event| event["source"] == source)
+    })
+}
+
+/// Answers a question from outside.
+fn answer(host: &Host, id: &str, attributes: &Value) {
+    let mut event = json!({ "id": id, "source": "/answers", "type": "question.answered", "data": { "answer": id } });
+    event.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
+    assert_eq!(host.publish_event("/events", event).status, 202);
+}
+
+/// An id is unique within its source alone (CloudEvents 1.0, section 3.1.1).
+#[test]
+fn clients_that_use_the_same_id_get_their_own_replies() {
+    let host = Setup::new().plugin("asker").start();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let ask = |source: &'static str| {
+            let host = &host;
+            scope.spawn(move || {
+                let question = json!({ "question": source });
+                let event = json!({ "id": "1", "source": source, "type": "question.asked", "data": question });
+                host.publish_event("/events?reply=question.answered&timeout=20s", event).json()
+            })
+        };
+        let asked = ["/alice", "/bob", "/carol", "/dave"].map(|source| (source, ask(source)));
+        asked.into_iter().map(|(source, answer)| (source, answer.join().unwrap())).collect()
+    });
+    for (source, reply) in answers {
+        assert_eq!(reply["data"]["answer"], source.to_uppercase(), "{reply}");
+        assert_eq!((&reply["causationid"], &reply["causationsource"]), (&json!("1"), &json!(source)));
+    }
+}
+
+#[test]
+fn an_answer_from_outside_reaches_the_flow_that_it_names_and_no_other() {
+    let host = Setup::new().start();
+    std::thread::scope(|scope| {
+        let (alice, bob) = (ask_in_thread(scope, &host, "/alice", "1"), ask_in_thread(scope, &host, "/bob", "1"));
+        let flows = ["/alice", "/bob"].map(|source| question(&host, source)["correlationid"].clone());
+        assert!(flows[0] != flows[1] && flows.iter().all(|flow| flow.as_str().unwrap().len() >= 22), "{flows:?}");
+        // Nobody waits in a flow whose name can be guessed.
+        answer(&host, "guessed", &json!({ "correlationid": "1" }));
+        answer(&host, "for-bob", &json!({ "correlationid": flows[1] }));
+        answer(&host, "for-alice", &json!({ "correlationid": flows[0] }));
+        for (client, id) in [(alice, "for-alice"), (bob, "for-bob")] {
+            let reply = client.join().unwrap();
+            assert_eq!((reply.status, &reply.json()["id"]), (200, &json!(id)), "{}", reply.body);
+        }
+    });
+    let own = json!({ "id": "2", "type": "question.asked", "correlationid": "1" });
+    let refused = host.publish_event("/events?reply=question.answered", own);
+    assert_eq!(refusal(&refused), (403, "reply-not-allowed".to_owned()), "nobody listens in a flow of others");
+}
+
+#[test]
+fn a_reply_gives_the_status_and_the_headers_of_the_response() {
+    let host = Setup::new().plugin("asker").start();
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| host.post("/ask", json!({ "silent": true, "timeout_ms": 20_000 })));
+        let asked = question(&host, "/plugins/asker");
+        assert_eq!(asked["correlationid"], asked["id"]);
+        let headers = json!({ "retry-after": "30" }).to_string();
+        let flow = asked["correlationid"].clone();
+        answer(&host, "declined", &json!({ "correlationid": flow, "httpstatus": "402", "httpheaders": headers }));
+        let response = client.join().unwrap();
+        assert_eq!((response.status, response.json()), (402, json!({ "answer": "declined" })));
+        assert_eq!(response.headers["retry-after"], "30");
+    });
+}
+
 #[test]
 fn a_loop_of_plugins_ends_at_the_hop_limit() {
     let host = Setup::new().plugin("ping").plugin("pong").config("[bus]\nhop_limit = 5").start();

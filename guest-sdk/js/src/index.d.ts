@@ -199,9 +199,12 @@ export interface Event {
   readonly attempt: number;
   /** Whether it is history that is delivered again on request. */
   readonly replay: boolean;
-  /** The id of the event that was being handled when this one was published. */
+  /** The id of the event that was being handled when this one was published; `causationsource` is its source. */
   readonly causation?: string;
-  /** The id of the first event of the flow. */
+  /**
+   * The id of the flow: that of its first event, whose source is `correlationsource`; or, where a client waits for the
+   * reply, one that the host made.
+   */
   readonly correlation?: string;
   /** How many steps this event is away from the first one of its flow. */
   readonly hops: number;
@@ -311,7 +314,8 @@ export declare function cancel(id: string): void;
 /**
  * A response that waits: once this request's effects are committed, the client is answered with the data of the
  * first event that matches the pattern and that follows from the event `id`, which this request has published. If
- * none comes in time the client is answered 504.
+ * none comes in time the client is answered 504. The reply's extensions may set the status, `httpstatus: "402"`, and
+ * headers, `httpheaders: '{"retry-after":"30"}'`.
  */
 export declare function reply(id: string, pattern: string, timeout?: Duration): Response;
 

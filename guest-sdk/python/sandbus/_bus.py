@@ -86,7 +86,8 @@ def cancel(id: str) -> None:
 def reply(id: str, pattern: str, timeout: Duration = "5s") -> Response:
     """A response that waits: once this request's effects are committed, the client is answered with the data of the
     first event that matches the pattern and that follows from the event ``id``, which this request has published. If
-    none comes in time the client is answered 504."""
+    none comes in time the client is answered 504. The reply's extensions may set the status, ``httpstatus: "402"``, and
+    headers, ``httpheaders: '{"retry-after":"30"}'``."""
     identifier(id, "the id of an event")
     identifier(pattern, "the pattern of a reply")
     host().reply(id, pattern, milliseconds(timeout, "timeout") or 0)

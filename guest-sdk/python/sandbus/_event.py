@@ -31,12 +31,13 @@ class Event:
 
     @property
     def causation(self) -> str | None:
-        """The id of the event that was being handled when this one was published."""
+        """The id of the event that was being handled when this one was published; `causationsource` is its source."""
         return self.extensions.get("causationid")
 
     @property
     def correlation(self) -> str | None:
-        """The id of the first event of the flow."""
+        """The id of the flow: that of its first event, whose source is `correlationsource`; or, where a client waits for
+        the reply, one that the host made."""
         return self.extensions.get("correlationid")
 
     @property

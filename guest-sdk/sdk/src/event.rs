@@ -98,7 +98,8 @@ impl<T> Event<T> {
         self.extensions.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The id of the event that was being handled when this one was published; none if it came from outside.
+    /// The id of the event that was being handled when this one was published; none if it came from outside. Its source
+    /// is the extension `causationsource`.
     ///
     /// ```
     /// # use sandbus_sdk::prelude::*;
@@ -113,7 +114,8 @@ impl<T> Event<T> {
         self.extension("causationid")
     }
 
-    /// The id of the first event of the flow that this one belongs to.
+    /// The id of the flow that this one belongs to: that of its first event, whose source is the extension
+    /// `correlationsource`; or, where a client waits for the reply, one that the host made.
     #[must_use]
     pub fn correlation(&self) -> Option<&str> {
         self.extension("correlationid")

@@ -63,7 +63,17 @@ fn shape(handled: &Handled) -> Value {
 fn published(publish: &Publish) -> Value {
     let mut event = publish.event.to_exact_value();
     if let Some(object) = event.as_object_mut() {
-        for host_given in ["specversion", "id", "source", "time", "causationid", "correlationid", "hops"] {
+        for host_given in [
+            "specversion",
+            "id",
+            "source",
+            "time",
+            "causationid",
+            "causationsource",
+            "correlationid",
+            "correlationsource",
+            "hops",
+        ] {
             object.remove(host_given);
         }
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::SharedBus;
 use crate::cli::output;
 use crate::event::reserved::plugin_source;
-use crate::event::{CAUSATION_ID, Event, Logged, Position};
+use crate::event::{self, CAUSATION_ID, CAUSATION_SOURCE, Event, Logged, Position};
 use crate::observer::{End, Observed};
 use crate::outcome::Failure;
 use crate::printable;
@@ -34,7 +34,7 @@ pub(super) struct Flows {
     observed: mpsc::Receiver<Observed>,
     /// What was read of the log already lies up to here.
     looked: Position,
-    flows: BTreeMap<String, Flow>,
+    flows: BTreeMap<event::Flow, Flow>,
 }
 
 /// The events that have one first event, and what became of their deliveries.
@@ -87,20 +87,20 @@ impl Flows {
                 if published.is_empty() {
                     output::progress(&printable::line(&line));
                 }
-                for id in published {
-                    self.flow(&id).request = Some(line.clone());
+                for flow in published {
+                    self.flow(flow).request = Some(line.clone());
                 }
             }
             Observed::Attempt { event, subscription, attempt, end, took } => {
-                let flow = self.flow(event.correlation_id());
+                let flow = self.flow(event.flow());
                 flow.attempts.push(Attempt { event, subscription, attempt, end, took });
             }
         }
     }
 
-    /// The flow of a first event, in which something has happened.
-    fn flow(&mut self, first: &str) -> &mut Flow {
-        let flow = self.flows.entry(first.to_owned()).or_default();
+    /// A flow in which something has happened.
+    fn flow(&mut self, flow: event::Flow) -> &mut Flow {
+        let flow = self.flows.entry(flow).or_default();
         let now = Instant::now();
         (flow.news, flow.changed) = (Some(now), Some(now));
         flow
@@ -116,7 +116,7 @@ impl Flows {
                 let new: Vec<Logged> = page.into_iter().take_while(|logged| logged.position > self.looked).collect();
                 self.looked = new.first().map_or(self.looked, |newest| newest.position);
                 for logged in new.into_iter().rev() {
-                    self.flow(logged.event.correlation_id()).events.push(logged.event);
+                    self.flow(logged.event.flow()).events.push(logged.event);
                 }
             }
             Err(error) => tracing::debug!(%error, "the log cannot be read"),
@@ -137,11 +137,11 @@ impl Flows {
 
 impl Flow {
     fn tree(&self) -> String {
-        let mut branches: HashMap<&str, Vec<&Arc<Event>>> = HashMap::new();
-        let known = |id: &str| self.events.iter().any(|event| event.id == id);
+        let mut branches: HashMap<Identity<'_>, Vec<&Arc<Event>>> = HashMap::new();
+        let known = |cause: &Identity<'_>| self.events.iter().any(|event| identity(event) == *cause);
         let mut roots = Vec::new();
         for event in &self.events {
-            match event.attribute(CAUSATION_ID).filter(|cause| known(cause)) {
+            match cause(event).filter(known) {
                 Some(cause) => branches.entry(cause).or_default().push(event),
                 None => roots.push(event),
             }
@@ -164,11 +164,23 @@ impl Flow {
     }
 }
 
+/// The source and the id of an event, which are unique together.
+type Identity<'a> = (&'a str, &'a str);
+
+fn identity(event: &Event) -> Identity<'_> {
+    (&event.source, &event.id)
+}
+
+/// The event that was being handled when this one was published.
+fn cause(event: &Event) -> Option<Identity<'_>> {
+    Some((event.attribute(CAUSATION_SOURCE)?, event.attribute(CAUSATION_ID)?))
+}
+
 /// A tree in the making.
 struct Tree<'a> {
     flow: &'a Flow,
     /// Events that wait for their place, by their cause.
-    branches: HashMap<&'a str, Vec<&'a Arc<Event>>>,
+    branches: HashMap<Identity<'a>, Vec<&'a Arc<Event>>>,
     lines: String,
 }
 
@@ -189,8 +201,9 @@ impl<'a> Tree<'a> {
     /// What became of an event: the attempts, each with what it published; then what else it caused.
     fn below(&mut self, event: &'a Arc<Event>, indent: &str) {
         let flow = self.flow;
-        let attempts: Vec<_> = flow.attempts.iter().filter(|attempt| attempt.event.id == event.id).collect();
-        let mut caused = self.branches.remove(event.id.as_str()).unwrap_or_default();
+        let attempts: Vec<_> =
+            flow.attempts.iter().filter(|attempt| identity(&attempt.event) == identity(event)).collect();
+        let mut caused = self.branches.remove(&identity(event)).unwrap_or_default();
         let mut taken = attempts.into_iter().map(|attempt| {
             let source = plugin_source(&attempt.subscription.owner);
             let own = |event: &&Arc<Event>| attempt.end == End::Ack && event.source == source;
@@ -253,8 +266,8 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::outcome::Cause;
 
-    fn event(id: &str, event_type: &str, source: &str, cause: Option<&str>) -> Arc<Event> {
-        let extensions = cause.map(|cause| (CAUSATION_ID.to_owned(), cause.to_owned())).into_iter().collect();
+    fn event(id: &str, event_type: &str, source: &str, cause: Option<&Event>) -> Arc<Event> {
+        let extensions = cause.map(Event::inherited).unwrap_or_default();
         let (id, event_type, source) = (id.to_owned(), event_type.to_owned(), source.to_owned());
         Arc::new(Event { id, event_type, source, extensions, ..Event::default() })
     }
@@ -262,8 +275,8 @@ mod tests {
     #[test]
     fn a_flow_is_a_tree() {
         let registered = event("1", "user.registered", "/plugins/registration", None);
-        let welcomed = event("2", "user.welcomed", "/plugins/handler", Some("1"));
-        let later = event("3", "user.reminded", "/plugins/elsewhere", Some("1"));
+        let welcomed = event("2", "user.welcomed", "/plugins/handler", Some(&registered));
+        let later = event("3", "user.reminded", "/plugins/elsewhere", Some(&registered));
         let attempt = |event: &Arc<Event>, owner: &str, attempt, end| Attempt {
             event: Arc::clone(event),
             subscription: SubscriptionId { owner: owner.to_owned(), name: "it".to_owned() },

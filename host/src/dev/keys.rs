@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::SharedBus;
 use crate::cli::output;
 use crate::clock::Clock;
-use crate::event::{CAUSATION_ID, CORRELATION_ID, Data, Event, HOPS, Position};
+use crate::event::{CAUSATION_ID, CORRELATION_ID, CORRELATION_SOURCE, Data, Event, HOPS, Position};
 use crate::ingress::cloudevents::{self, Mode};
 use crate::ingress::producers::Publisher;
 use crate::outcome::Publish;
@@ -73,7 +73,7 @@ async fn last(bus: &SharedBus) -> Result<Event, String> {
     let mut event = Event::clone(&first.ok_or("there is no event yet; p publishes one")?.event);
     event.id = uuid::Uuid::now_v7().to_string();
     event.time = Some(Clock::System.now().to_string());
-    event.extensions.retain(|name, _| ![CORRELATION_ID, HOPS].contains(&name.as_str()));
+    event.extensions.retain(|name, _| ![CORRELATION_ID, CORRELATION_SOURCE, HOPS].contains(&name.as_str()));
     Ok(event)
 }
 

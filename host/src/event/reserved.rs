@@ -1,14 +1,14 @@
 //! What only the host may say: the sources and types of its own events, and the attributes that it sets.
 //! Whoever else could say it would be believed.
 
-use super::{CAUSATION_ID, HOPS};
+use super::{CAUSATION_ID, CAUSATION_SOURCE, HOPS};
 
 /// The path below which the sources of plugins' events lie.
 pub(crate) const PLUGIN_SOURCES: &str = "/plugins/";
 
 /// The extension attributes that the host sets: an event's cause, how deep it lies in its flow, and who published it
 /// (CloudEvents Auth Context extension).
-const HOST_ATTRIBUTES: [&str; 5] = [CAUSATION_ID, HOPS, "authtype", "authid", "authclaims"];
+const HOST_ATTRIBUTES: [&str; 6] = [CAUSATION_ID, CAUSATION_SOURCE, HOPS, "authtype", "authid", "authclaims"];
 
 /// The first word of an event type that only the host publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::cloudevents::{self, Mode};
 use super::producers::Publisher;
 use crate::bus::{Accepted, Bus, Reply};
 use crate::clock::{Clock, FARTHEST, Timestamp};
-use crate::event::{Event, Logged, TRACE, trace_of};
+use crate::event::{CORRELATION_ID, Event, Logged, TRACE, trace_of};
 use crate::outcome::Publish;
 use crate::pattern::Pattern;
 use crate::plugin::REPLY_LIMIT;
@@ -108,10 +108,14 @@ pub(crate) async fn publish(
         let accepted = store(bus, events, due).await?;
         return Ok((StatusCode::ACCEPTED, axum::Json(json!({ "accepted": accepted }))).into_response());
     };
-    let [event] = events.as_slice() else {
-        return Err(Problem::bad_request("invalid-query", "a reply is waited for to one event, and not to a batch"));
+    let [event] = events.as_mut_slice() else {
+        return Err(Problem::bad_request(
+            "invalid-query",
+            "a client waits for the reply to one event, and not to a batch",
+        ));
     };
     publisher.check_reply(event)?;
+    begin_flow(event)?;
     let id = event.id.clone();
     let expected = bus.expect_reply(event, pattern.clone())?;
     let accepted = store(bus, events, None).await?;
@@ -153,6 +157,17 @@ async fn store(bus: &dyn Bus, events: Vec<Event>, due: Option<Timestamp>) -> Res
     let accepted = bus.publish(events.into_iter().map(|event| Publish { event, due }).collect()).await?;
     telemetry::published(accepted.iter().filter(|accepted| !accepted.duplicate).count());
     Ok(accepted)
+}
+
+/// Gives the event of a client that waits for the reply a flow that nobody else is in: one with an id that nobody can
+/// guess, and that is never used again. Ids of events are the clients' own, and so others may have the same one.
+fn begin_flow(event: &mut Event) -> Result<(), Problem> {
+    if event.extensions.contains_key(CORRELATION_ID) {
+        let detail = "an event whose reply a client waits for begins a flow of its own; leave `correlationid` out";
+        return Err(Problem::bad_request("invalid-query", detail));
+    }
+    event.begin_flow(uuid::Uuid::new_v4().to_string());
+    Ok(())
 }
 
 /// Waits for a reply to the event with an id.

@@ -12,7 +12,7 @@ use serde::{Deserialize, de};
 
 use super::tokens::{TokenFile, Unusable};
 use crate::event::reserved::{ReservedType, is_host_attribute, is_plugin_source};
-use crate::event::{CORRELATION_ID, Event};
+use crate::event::{CORRELATION_ID, CORRELATION_SOURCE, Event};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 
@@ -280,7 +280,8 @@ fn check_rules(producers: &[&ProducerRule], event: &Event) -> Result<(), Problem
             format!("this producer may not publish from the source `{source}`; grant it with [ingress] events");
         return forbidden("source-not-allowed", detail);
     }
-    if extensions.contains_key(CORRELATION_ID) && !of_source.any(|one| one.replies) {
+    let joins = [CORRELATION_ID, CORRELATION_SOURCE].into_iter().any(|name| extensions.contains_key(name));
+    if joins && !of_source.any(|one| one.replies) {
         let detail = "only a producer that replies may set `correlationid`; grant it with `replies = true`".to_owned();
         return forbidden("correlation-not-allowed", detail);
     }

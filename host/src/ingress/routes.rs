@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Ingress;
+use super::reply::{put_reply, without_reply};
 use crate::bus::{CommitError, Reply};
-use crate::event::{Event, IdSeed};
+use crate::event::IdSeed;
 use crate::observer::{Observed, Published};
 use crate::outcome::{Cause, Effects, Failure};
 use crate::plugin::{self, Admission, Answered, CONNECTION_HEADERS, Found, Generation, RERUN_LIMIT, ReplyTo, Route};
@@ -66,7 +66,7 @@ async fn answer(
     let ids = IdSeed::unique();
     let mut again = None;
     for _ in 0..RERUN_LIMIT {
-        let (response, effects, reply_to) = match invoke(ingress, &generation, &request, &ids).await? {
+        let (response, mut effects, reply_to) = match invoke(ingress, &generation, &request, &ids).await? {
             Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
             Answered::Discard(response) => return to_http(&generation.name, response),
             Answered::Failed(failure) => return Err(failed(&generation, &request.route, &failure)),
@@ -75,14 +75,16 @@ async fn answer(
         let mut response = to_http(&generation.name, response)?;
         let reply_to = reply_to.filter(|_| response.status().is_success());
         // Before the commit, after which the reply may come at any time.
-        let expected = reply_to.as_ref().map(|reply_to| expect(ingress, &effects, reply_to)).transpose()?;
+        let expected = reply_to.as_ref().map(|reply_to| expect(ingress, &mut effects, reply_to)).transpose()?;
         let published = ingress.observer.watches().then(|| Published::by(&effects));
         match ingress.bus.commit(&generation.name, *effects).await {
             Ok(()) => {
                 if let (Some(expected), Some(reply_to)) = (expected, reply_to) {
-                    let reply =
-                        super::events::wait(expected, &reply_to.id, &reply_to.pattern, reply_to.timeout).await?;
-                    put_reply(&mut response, &reply.event);
+                    let ReplyTo { id, pattern, timeout } = reply_to;
+                    response = match super::events::wait(expected, &id, &pattern, timeout).await {
+                        Ok(reply) => put_reply(response, &reply.event)?,
+                        Err(problem) => without_reply(response, problem),
+                    };
                 }
                 if let Some(published) = published {
                     response.extensions_mut().insert(published);
@@ -101,23 +103,9 @@ async fn answer(
 }
 
 /// Begins to wait for the reply to an event that is about to be committed.
-fn expect(ingress: &Ingress, effects: &Effects, reply_to: &ReplyTo) -> Result<Reply, Problem> {
-    let mut events = effects.publishes.iter().map(|publish| &publish.event);
-    let taken_back =
-        || Problem::new(StatusCode::BAD_GATEWAY, "handler-response", "the handler waits for a reply to nothing");
-    let event = events.find(|event| event.id == reply_to.id).ok_or_else(taken_back)?;
+fn expect(ingress: &Ingress, effects: &mut Effects, reply_to: &ReplyTo) -> Result<Reply, Problem> {
+    let event = super::reply::asked(effects, reply_to)?;
     Ok(ingress.bus.expect_reply(event, reply_to.pattern.clone())?)
-}
-
-/// Puts a reply's data in place of a response's body. A media type that no header can carry is left out.
-pub(crate) fn put_reply(response: &mut Response, event: &Event) {
-    response.headers_mut().remove(CONTENT_TYPE);
-    // Nothing is of no media type: an empty body is not JSON.
-    let media_type = event.media_type().filter(|_| event.data.is_some());
-    if let Some(media_type) = media_type.and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok()) {
-        response.headers_mut().insert(CONTENT_TYPE, media_type);
-    }
-    *response.body_mut() = Body::from(event.data.as_deref().unwrap_or_default().to_vec());
 }
 
 async fn read_request(
@@ -232,26 +220,4 @@ pub(crate) fn to_http(plugin: &str, answer: plugin::Response) -> Result<Response
         }
     }
     Ok(response)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-    use crate::event::Data;
-
-    #[test]
-    fn a_reply_says_what_its_data_is() {
-        let media_type = |declared: Option<&str>, data| {
-            let mut response = Response::new(Body::from("the handler's own"));
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
-            let datacontenttype = declared.map(str::to_owned);
-            put_reply(&mut response, &Event { datacontenttype, data, ..Event::default() });
-            response.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap().to_owned())
-        };
-        assert_eq!(media_type(None, Some(Data::json(*b"null"))).as_deref(), Some("application/json"));
-        assert_eq!(media_type(None, Some(Data::binary(*b"{}"))).as_deref(), Some("application/octet-stream"));
-        assert_eq!(media_type(Some("text/csv"), Some(Data::binary(*b"a"))).as_deref(), Some("text/csv"));
-        assert_eq!(media_type(None, None), None, "nothing is of no media type");
-    }
 }

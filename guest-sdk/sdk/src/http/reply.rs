@@ -27,7 +27,19 @@ use crate::{Result, host};
 /// ```
 ///
 /// The response that it returns has status 200 and no body; another status from 200 to 299 and headers may be
-/// set before it is returned.
+/// set before it is returned. The reply may set them as well, so that a client learns of a failure: its extension
+/// attribute `httpstatus` is the status (`402`), and `httpheaders` a JSON object of headers.
+///
+/// ```
+/// # use sandbus_sdk::prelude::*;
+/// # #[derive(Event, Serialize, Deserialize)]
+/// # #[event(type = "payment.declined")]
+/// # struct PaymentDeclined { reason: String }
+/// # fn decline(declined: PaymentDeclined) -> Result<()> {
+/// Message::of(&declined)?.extension("httpstatus", "402").publish()?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// If this request has not published the event, if the pattern is malformed, or if the time is longer than

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::bus::{CommitError, Reply};
-use crate::event::{Event, Logged};
+use crate::event::{Event, Flow, Logged};
 use crate::pattern::Pattern;
 
 /// In how many flows replies are waited for at a time.
@@ -16,12 +16,12 @@ const FLOW_LIMIT: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Replies {
-    waiting: Mutex<HashMap<String, Vec<Expected>>>,
+    waiting: Mutex<HashMap<Flow, Vec<Expected>>>,
 }
 
 #[derive(Debug)]
 struct Expected {
-    /// The id and the source of the event that is replied to, which is no reply to itself.
+    /// The id and the source of the event that is replied to: it does not answer itself.
     asked: (String, String),
     pattern: Pattern,
     sender: oneshot::Sender<Logged>,
@@ -42,7 +42,7 @@ impl Replies {
             return Err(CommitError::Busy);
         }
         let (sender, receiver) = oneshot::channel();
-        let flow = waiting.entry(event.correlation_id().to_owned()).or_default();
+        let flow = waiting.entry(event.flow()).or_default();
         flow.retain(|one| !one.sender.is_closed());
         if flow.len() >= FLOW_LIMIT {
             return Err(CommitError::Busy);
@@ -57,14 +57,14 @@ impl Replies {
         if waiting.is_empty() {
             return;
         }
-        let flow = logged.event.correlation_id();
-        let Some(all) = waiting.get_mut(flow) else { return };
+        let flow = logged.event.flow();
+        let Some(all) = waiting.get_mut(&flow) else { return };
         let is_asked = |one: &Expected| one.asked.0 == logged.event.id && one.asked.1 == logged.event.source;
         let is_reply = |one: &Expected| one.pattern.matches(&logged.event.event_type) && !is_asked(one);
         let (takes, rest) = std::mem::take(all).into_iter().partition(is_reply);
         *all = rest;
         if all.is_empty() {
-            waiting.remove(flow);
+            waiting.remove(&flow);
         }
         drop(waiting);
         let takes: Vec<Expected> = takes;

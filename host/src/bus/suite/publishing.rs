@@ -477,3 +477,31 @@ pub(in crate::bus) async fn what_another_event_hides_is_an_error_and_leaves_no_t
     assert_eq!(ack(&mut claimed, publishes(["new 1", "new 2"].map(of_plugin))).await, Ok(Settled::Handled));
     assert_eq!(logged_ids(&stage.crash()).await, ["taken", "new 1", "new 2"]);
 }
+
+/// An id is unique within its source alone (CloudEvents 1.0, section 3.1.1).
+pub(in crate::bus) async fn a_reply_comes_to_nobody_else<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let wait = |event: &Event| stage.bus().expect_reply(event, Pattern::parse("a.reply").unwrap()).unwrap();
+    let of = |source: &str| Event { source: source.to_owned(), ..event("1") };
+    let flow = |id: &str| {
+        let mut event = of("/alice");
+        event.begin_flow(id.to_owned());
+        event
+    };
+    let answer =
+        |id: &str, to: &Event| Event { event_type: "a.reply".to_owned(), extensions: to.inherited(), ..event(id) };
+    let (alice, bob, second) = (wait(&of("/alice")), wait(&of("/bob")), wait(&flow("second")));
+    // Too late for the first client, who has given up.
+    drop(wait(&flow("first")));
+    publish(&stage, answer("late", &flow("first"))).await;
+    // With the id alone, as one that guesses gives it.
+    let mut forged = answer("forged", &of("/alice"));
+    forged.extensions.remove(crate::event::CORRELATION_SOURCE);
+    publish(&stage, forged).await;
+    publish(&stage, answer("b", &of("/bob"))).await;
+    publish(&stage, answer("a", &of("/alice"))).await;
+    publish(&stage, answer("s", &flow("second"))).await;
+    for (reply, id) in [(alice, "a"), (bob, "b"), (second, "s")] {
+        assert_eq!(reply.wait().await.unwrap().event.id, id);
+    }
+}

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::{Stage, bounded, readable, run};
 use crate::bus::{Bus as _, Reply};
 use crate::event::{Event, IdSeed, is_json};
-use crate::ingress::routes;
+use crate::ingress::{reply, routes};
+use crate::outcome::Effects;
 use crate::plugin::{Answered, Found, Generation, ReplyTo, Request, Route};
 use crate::problem::Problem;
 use crate::scenario::{Error, broken};
@@ -76,7 +77,7 @@ impl Stage {
         let state = self.bus.state(&generation.name);
         let (answered, lines) = run(|| generation.handle_request(request, IdSeed::unique(), state));
         self.seen.logs.extend(lines);
-        let (response, effects, reply_to) = match answered {
+        let (response, mut effects, reply_to) = match answered {
             Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
             Answered::Discard(response) => return Ok(routes::to_http(&generation.name, response)),
             Answered::Failed(failure) => {
@@ -84,30 +85,37 @@ impl Stage {
                 return Ok(Err(routes::failed(generation, &request.route, &failure)));
             }
         };
-        let mut response = match routes::to_http(&generation.name, response) {
+        let response = match routes::to_http(&generation.name, response) {
             Ok(response) => response,
             Err(problem) => return Ok(Err(problem)),
         };
         let reply_to = reply_to.filter(|_| response.status().is_success());
-        let event = |id: &str| effects.publishes.iter().map(|publish| &publish.event).find(|event| event.id == id);
-        let awaited = reply_to.and_then(|reply_to| Some((event(&reply_to.id)?.clone(), reply_to)));
-        let expected = awaited.map(|(event, reply_to)| self.expect(&event, reply_to)).transpose()?;
+        let expected = match reply_to.map(|reply_to| self.expect(&mut effects, reply_to)).transpose()? {
+            Some(Err(problem)) => return Ok(Err(problem)),
+            Some(Ok(expected)) => Some(expected),
+            None => None,
+        };
         if let Err(error) = self.bus.commit(&generation.name, *effects).await {
             return Ok(Err(error.into()));
         }
-        if let Some((expected, timeout)) = expected {
-            match self.reply(expected, timeout).await? {
-                Some(event) => routes::put_reply(&mut response, &event),
-                None => return Ok(Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-reply", "no reply came in time"))),
+        let Some((expected, timeout)) = expected else { return Ok(Ok(response)) };
+        Ok(match self.reply(expected, timeout).await? {
+            Some(event) => reply::put_reply(response, &event),
+            None => {
+                let late = Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-reply", "no reply came in time");
+                Ok(reply::without_reply(response, late))
             }
-        }
-        Ok(Ok(response))
+        })
     }
 
     /// Begins to wait for a reply, before the commit that leads to it.
-    fn expect(&self, event: &Event, reply_to: ReplyTo) -> Result<(Reply, Duration), Error> {
+    fn expect(&self, effects: &mut Effects, reply_to: ReplyTo) -> Result<Result<(Reply, Duration), Problem>, Error> {
+        let event = match reply::asked(effects, &reply_to) {
+            Ok(event) => event,
+            Err(problem) => return Ok(Err(problem)),
+        };
         let expected = self.bus.expect_reply(event, reply_to.pattern).map_err(broken)?;
-        Ok((expected, bounded(reply_to.timeout)))
+        Ok(Ok((expected, bounded(reply_to.timeout))))
     }
 
     /// Lets the flow go on until the reply has come, or its time is up.
