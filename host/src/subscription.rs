@@ -66,6 +66,9 @@ pub struct Webhook {
     /// What its requests are signed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
+    /// What its requests were signed with before, and are for a while besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_secrets: Vec<FormerSecret>,
     /// Whether it must agree to deliveries first.
     #[serde(default)]
     pub handshake: bool,
@@ -77,35 +80,101 @@ impl fmt::Debug for Webhook {
     }
 }
 
-/// A secret of a webhook, by the Standard Webhooks specification: `whsec_` and bytes in base64. It is shown
-/// to nobody.
+impl Webhook {
+    /// An endpoint whose requests are not signed.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), secret: None, former_secrets: Vec::new(), handshake: false }
+    }
+
+    /// The keys that sign at a time, the newest first; none if requests are not signed.
+    pub fn keys(&self, now: Timestamp) -> impl Iterator<Item = Vec<u8>> {
+        let former = self.former_secrets.iter().rev().filter(move |former| former.until > now);
+        self.secret.iter().chain(former.map(|former| &former.secret)).flat_map(Secret::keys)
+    }
+
+    /// Signs with another secret from now on, and with the present one until a time.
+    pub fn rotate(&mut self, secret: Secret, until: Timestamp, now: Timestamp) {
+        self.former_secrets.retain(|former| former.until > now && former.secret != secret);
+        if let Some(former) = self.secret.replace(secret).filter(|former| Some(former) != self.secret.as_ref())
+            && until > now
+        {
+            self.former_secrets.push(FormerSecret { secret: former, until });
+        }
+        let surplus = self.former_secrets.len().saturating_sub(FORMER_SECRETS);
+        self.former_secrets.drain(..surplus);
+    }
+}
+
+/// How many secrets a webhook has besides the present one.
+const FORMER_SECRETS: usize = 4;
+
+/// A secret that a newer one replaces, and that signs besides it so that the receiver has time to change over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FormerSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// Until when it signs.
+    #[serde(with = "crate::clock::rfc3339")]
+    pub until: Timestamp,
+}
+
+/// A secret of a webhook, by the Standard Webhooks specification: `whsec_` and bytes in base64. Several, with spaces
+/// between them, sign each. It is shown to nobody.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Secret(String);
 
-/// A text is no secret.
+/// A text is not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the webhook's secret is not `whsec_` and 24 to 64 bytes in base64, as Standard Webhooks demands")]
+#[error(
+    "the webhook's secret is not `whsec_` and 24 to 64 bytes in base64, as Standard Webhooks demands, nor up to {SECRETS} of these with spaces between them"
+)]
 pub struct InvalidSecret;
+
+/// How many secrets may sign at the same time.
+const SECRETS: usize = 4;
 
 impl Secret {
     const PREFIX: &str = "whsec_";
 
-    /// Reads a secret.
+    /// Reads a secret, or several.
     ///
     /// # Errors
-    /// If it is none.
+    /// If one is malformed.
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
-        let secret = Self(text.to_owned());
-        let length = secret.bytes().map_or(0, |bytes| bytes.len());
-        if (24..=64).contains(&length) { Ok(secret) } else { Err(InvalidSecret) }
+        let keys: Option<Vec<_>> = text.split(' ').map(Self::key).collect();
+        let fit =
+            keys.is_some_and(|keys| keys.len() <= SECRETS && keys.iter().all(|key| (24..=64).contains(&key.len())));
+        if fit { Ok(Self(text.to_owned())) } else { Err(InvalidSecret) }
     }
 
-    /// Its bytes.
-    #[must_use]
-    pub fn bytes(&self) -> Option<Vec<u8>> {
+    /// A new one.
+    ///
+    /// # Errors
+    /// If the system has no chance to give.
+    pub fn generate() -> Result<Self, getrandom::Error> {
         use base64::Engine as _;
-        base64::prelude::BASE64_STANDARD.decode(self.0.strip_prefix(Self::PREFIX)?).ok()
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
+        Ok(Self(format!("{}{}", Self::PREFIX, base64::prelude::BASE64_STANDARD.encode(key))))
+    }
+
+    /// As the receiver needs it. For whoever has made it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The bytes to sign with, of each.
+    pub fn keys(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.0.split(' ').filter_map(Self::key)
+    }
+
+    fn key(text: &str) -> Option<Vec<u8>> {
+        use base64::Engine as _;
+        base64::prelude::BASE64_STANDARD.decode(text.strip_prefix(Self::PREFIX)?).ok()
     }
 }
 
@@ -236,6 +305,12 @@ impl Definition {
         self.pattern.matches(&event.event_type) && self.filters.matches(event)
     }
 
+    /// Whether it delivers to an endpoint.
+    #[must_use]
+    pub fn sends_to(&self, endpoint: &str) -> bool {
+        matches!(&self.target, Target::Webhook(webhook) if webhook.url == endpoint)
+    }
+
     /// Whether a delivery may begin only after the one before it is settled.
     #[must_use]
     pub fn is_serial(&self) -> bool {
@@ -282,4 +357,72 @@ pub struct PublishLimits {
 pub fn is_valid_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     (1..=128).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(letter: char) -> String {
+        use base64::Engine as _;
+        format!("whsec_{}", base64::prelude::BASE64_STANDARD.encode(letter.to_string().repeat(24)))
+    }
+
+    /// Standard Webhooks: `whsec_`, and 24 to 64 bytes in base64.
+    #[test]
+    fn secrets_are_as_standard_webhooks_has_them() {
+        use base64::Engine as _;
+        let of_length = |length| format!("whsec_{}", base64::prelude::BASE64_STANDARD.encode(vec![7; length]));
+        for (text, keys) in [
+            (of_length(24), Some(1)),
+            (of_length(64), Some(1)),
+            (of_length(23), None),
+            (of_length(65), None),
+            (of_length(24).replace("whsec_", ""), None),
+            (of_length(24).replace("whsec_", "whpk_"), None),
+            ("whsec_".to_owned(), None),
+            ("whsec_!".repeat(8), None),
+            (String::new(), None),
+            (format!("{} {}", secret('a'), secret('b')), Some(2)),
+            (format!("{}  {}", secret('a'), secret('b')), None),
+            (format!("{} nonsense", secret('a')), None),
+            ([secret('a'), secret('b'), secret('c'), secret('d'), secret('e')].join(" "), None),
+        ] {
+            let parsed = Secret::parse(&text).ok().map(|secret| secret.keys().count());
+            assert_eq!(parsed, keys, "{text}");
+        }
+        let generated = Secret::generate().unwrap();
+        assert_eq!(Secret::parse(generated.expose()), Ok(generated.clone()));
+        assert_ne!(Secret::generate().unwrap(), generated);
+        assert_eq!(format!("{generated:?}"), "Secret", "it is shown to nobody");
+    }
+
+    #[test]
+    fn a_former_secret_signs_until_its_time() {
+        let parse = |letter| Secret::parse(&secret(letter)).unwrap();
+        let mut webhook = Webhook::new("http://a/");
+        let keys = |webhook: &Webhook, now| {
+            let first = |key: Vec<u8>| char::from(key[0]);
+            webhook.keys(Timestamp(now)).map(first).collect::<String>()
+        };
+        assert_eq!(keys(&webhook, 0), "");
+        webhook.rotate(parse('a'), Timestamp(10), Timestamp(0));
+        assert_eq!(keys(&webhook, 0), "a", "there was none before");
+        webhook.rotate(parse('b'), Timestamp(10), Timestamp(1));
+        assert_eq!((keys(&webhook, 9), keys(&webhook, 10)), ("ba".to_owned(), "b".to_owned()));
+        webhook.rotate(parse('b'), Timestamp(10), Timestamp(2));
+        assert_eq!(keys(&webhook, 9), "ba", "it is the same one");
+        webhook.rotate(parse('c'), Timestamp(20), Timestamp(3));
+        assert_eq!((keys(&webhook, 9), keys(&webhook, 10)), ("cba".to_owned(), "cb".to_owned()));
+        webhook.rotate(parse('a'), Timestamp(4), Timestamp(4));
+        assert_eq!(keys(&webhook, 4), "ab", "one is taken back, and another ends at once");
+        for letter in "defghi".chars() {
+            webhook.rotate(parse(letter), Timestamp(99), Timestamp(5));
+        }
+        assert_eq!(keys(&webhook, 5), "ihgfe");
+        let stored = serde_json::to_string(&webhook).unwrap();
+        assert_eq!(serde_json::from_str::<Webhook>(&stored).unwrap(), webhook);
+        let old = r#"{"url":"http://a/","handshake":true}"#;
+        assert!(serde_json::from_str::<Webhook>(old).unwrap().handshake, "what a former host has stored");
+    }
 }

@@ -3,10 +3,13 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// A request that a webhook received.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Hook {
+    /// When it came.
+    pub at: Instant,
     /// The method.
     pub method: String,
     /// The header lines, in lower case.
@@ -54,7 +57,20 @@ impl Webhook {
         Self::listen(statuses, "HTTP/1.1 200 Answer\r\nWebHook-Allowed-Origin: *\r\n", false)
     }
 
+    /// Starts one that answers deliveries with each of the given statuses and header lines in turn, such as
+    /// `429 Busy\r\nretry-after: 2`, and with the last one for ever after; and a handshake with the lines that are given.
+    #[must_use]
+    pub fn start_answering(answers: &[&str], handshake: &'static str) -> Self {
+        let answers = answers.iter().map(|answer| format!("HTTP/1.1 {answer}\r\n")).collect();
+        Self::listen_with(answers, handshake, false)
+    }
+
     fn listen(statuses: &'static [u16], handshake: &'static str, echoes: bool) -> Self {
+        let answers = statuses.iter().map(|status| format!("HTTP/1.1 {status} Answer\r\n")).collect();
+        Self::listen_with(answers, handshake, echoes)
+    }
+
+    fn listen_with(answers: Vec<String>, handshake: &'static str, echoes: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let hook = Self { address, received: Arc::default(), asked: Arc::default() };
@@ -69,9 +85,9 @@ impl Webhook {
                     handshake.to_owned()
                 } else {
                     let mut received = received.lock().expect("nobody panics with it");
-                    let status = statuses.get(received.len()).or(statuses.last()).copied().unwrap_or(200);
+                    let head = answers.get(received.len()).or(answers.last()).cloned();
                     received.push(hook);
-                    format!("HTTP/1.1 {status} Answer\r\n")
+                    head.unwrap_or_else(|| "HTTP/1.1 200 Answer\r\n".to_owned())
                 };
                 let length = body.len();
                 let answer = format!("{head}content-length: {length}\r\nconnection: close\r\n\r\n{body}");
@@ -95,7 +111,7 @@ impl Webhook {
 }
 
 fn read(reader: &mut BufReader<std::net::TcpStream>) -> Hook {
-    let mut hook = Hook::default();
+    let mut hook = Hook { at: Instant::now(), method: String::new(), headers: Vec::new(), body: String::new() };
     let mut line = String::new();
     if reader.read_line(&mut line).is_ok() {
         hook.method = line.split(' ').next().unwrap_or_default().to_owned();

@@ -10,6 +10,7 @@ mod plugins;
 mod schedules;
 mod subscription_rules;
 mod subscriptions;
+mod webhook_secrets;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,6 +78,7 @@ impl Admin {
             .route("/subscriptions/{owner}/{name}", delete(subscriptions::delete))
             .route("/subscriptions/{owner}/{name}/pause", post(subscriptions::pause))
             .route("/subscriptions/{owner}/{name}/resume", post(subscriptions::resume))
+            .route("/subscriptions/{owner}/{name}/secret", post(webhook_secrets::rotate))
             .route(
                 "/subscriptions/{owner}/{name}/replay",
                 post(subscriptions::replay).delete(subscriptions::stop_replays),

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use super::body::{Body, Path};
 use super::subscription_rules::{self as rules, WantedRules, changes};
 use super::{Admin, list as as_list};
-use crate::bus::{DeadLetterFilter, Overview, Subscribed};
+use crate::bus::{DeadLetterFilter, HeldBack, Overview, Subscribed};
 use crate::clock::Timestamp;
 use crate::plugin::Snapshot;
 use crate::problem::Problem;
-use crate::subscription::{OPERATOR, Start, SubscriptionId};
+use crate::subscription::{OPERATOR, Start, SubscriptionId, Target};
 
 pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
     let snapshot = admin.registry.snapshot();
@@ -129,6 +129,7 @@ async fn describe(
         "dynamic": overview.dynamic,
         "status": if waits_for.is_some() { "paused" } else { "active" },
         "waits_for": waits_for,
+        "held_back_until": overview.held_back.as_ref().map(|hold| hold.until.to_string()),
         "cursor": overview.cursor,
         "backlog": overview.backlog,
         "in_flight": overview.in_flight,
@@ -136,19 +137,35 @@ async fn describe(
         "parked_keys": overview.parked_keys,
         "expired": overview.expired,
         "lag_seconds": oldest.map(|oldest| now.since(oldest).as_secs_f64()),
-        "next_attempt": overview.next_due.map(|due| due.to_string()),
+        "next_attempt": next_attempt(&overview).map(|due| due.to_string()),
         "dead_letters": dead_letters,
         "replay": overview.replay,
     });
     let mut described = rules::describe(&overview.definition);
+    if let Target::Webhook(webhook) = &overview.definition.target {
+        let former = webhook.former_secrets.iter().map(|former| former.until).filter(|until| *until > now);
+        let former: Vec<_> = former.map(|until| until.to_string()).collect();
+        if !former.is_empty() {
+            described["target"]["former_secrets_until"] = former.into();
+        }
+    }
     described.extend(progress.as_object().cloned().unwrap_or_default());
     Ok(Value::Object(described))
+}
+
+/// When the next delivery that waits for another attempt is made.
+fn next_attempt(overview: &Overview) -> Option<Timestamp> {
+    let until = overview.held_back.as_ref().map(|hold| hold.until);
+    overview.next_due.map(|due| until.map_or(due, |until| due.max(until)))
 }
 
 /// Why nothing is delivered, if that is so.
 fn waits_for(admin: &Admin, overview: &Overview, snapshot: &Snapshot) -> Option<String> {
     if let Some(reason) = &overview.paused {
         return Some(reason.clone());
+    }
+    if let Some(HeldBack { until, reason }) = &overview.held_back {
+        return Some(format!("{reason}; nothing is sent to it until {until}, unless the subscription is resumed"));
     }
     let handler = overview.handler()?;
     if admin.bus.drained().contains(handler) {

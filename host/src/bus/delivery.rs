@@ -127,8 +127,10 @@ pub struct Overview {
     pub dynamic: bool,
     /// Its rules.
     pub definition: Arc<Definition>,
-    /// Why nothing is delivered, if an operator or a swap paused it.
+    /// Why nothing is delivered, if an operator, a swap or its endpoint stopped it.
     pub paused: Option<String>,
+    /// Why nothing is sent to its endpoint for a while, and until when.
+    pub held_back: Option<HeldBack>,
     /// The position up to which everything is handled, or waits for another attempt.
     pub cursor: Position,
     /// How many deliveries are neither handled nor dead.
@@ -145,6 +147,15 @@ pub struct Overview {
     pub next_due: Option<Timestamp>,
     /// What is replayed, if this is a replay.
     pub replay: Option<ReplayOverview>,
+}
+
+/// An endpoint that wants no requests for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// Until when nothing is sent to it.
+    pub until: Timestamp,
+    /// What it said.
+    pub reason: String,
 }
 
 /// What a replay looks like from outside.

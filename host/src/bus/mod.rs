@@ -30,7 +30,7 @@ use crate::pattern::Pattern;
 use crate::schedule::Schedule;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 pub use dead_letter::{Attempt, DeadLetter, DeadLetterFilter};
-pub use delivery::{Claim, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement, Then};
+pub use delivery::{Claim, Delivery, HeldBack, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement, Then};
 pub use embedded::Embedded;
 pub use error::{CommitError, OpenError, StoreError};
 
@@ -268,11 +268,29 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// If there is none, or the store refuses.
     fn delete_subscription(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>>;
 
-    /// Stops a subscription's deliveries, or lets them go on. Those in flight come to their end.
+    /// Stops a subscription's deliveries, or lets them go on, also if its endpoint stopped them or holds them back.
+    /// Those in flight come to their end.
     ///
     /// # Errors
     /// If there is none, or the store refuses.
     fn pause(&self, id: SubscriptionId, paused: bool) -> Answer<'_, Result<(), CommitError>>;
+
+    /// Stops a subscription's deliveries because its endpoint wants none any more. They go on when it is resumed, or gets
+    /// another endpoint.
+    ///
+    /// # Errors
+    /// If there is none, or the store refuses.
+    fn retire(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>>;
+
+    /// Delivers nothing to an endpoint, by its address, until a time: of no subscription, and not after a restart
+    /// either.
+    ///
+    /// # Errors
+    /// If the store refuses.
+    fn hold_back(&self, endpoint: String, hold: HeldBack) -> Answer<'_, Result<(), CommitError>>;
+
+    /// Whether an endpoint is held back now.
+    fn held_back(&self, endpoint: &str) -> Option<HeldBack>;
 
     /// Delivers history once more: the events from `start` up to the subscription's cursor, marked as
     /// replayed, beside the live ones, and at most so many in a second.

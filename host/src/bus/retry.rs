@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::FARTHEST;
 use crate::outcome::Cause;
 use crate::subscription::RetryPolicy;
 
@@ -24,15 +25,20 @@ pub fn next(policy: &RetryPolicy, attempt: u32, cause: Cause, asked: Option<Dura
     }
     let chance = f64::from(policy.jitter_percent.min(100)) / 100.0;
     let spread = 1.0 - chance * (1.0 - jitter.clamp(0.0, 1.0));
-    Next::Attempt(asked.unwrap_or_else(|| backoff(policy, attempt).mul_f64(spread)))
+    let delay = asked.unwrap_or_else(|| backoff(policy, attempt).mul_f64(spread));
+    // Beyond this lies no time that the store can hold.
+    Next::Attempt(delay.min(FARTHEST))
 }
 
-fn backoff(policy: &RetryPolicy, attempt: u32) -> Duration {
+/// The policy's own delay after a failed attempt, without chance.
+#[must_use]
+pub fn backoff(policy: &RetryPolicy, attempt: u32) -> Duration {
     let factor = f64::from(policy.factor_percent.max(100)) / 100.0;
     let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
     let seconds = policy.first_delay.as_secs_f64() * factor.powi(exponent);
     // Beyond what a Duration holds, and for NaN, the cap applies.
-    Duration::try_from_secs_f64(seconds).map_or(policy.max_delay, |delay| delay.min(policy.max_delay))
+    let delay = Duration::try_from_secs_f64(seconds).map_or(policy.max_delay, |delay| delay.min(policy.max_delay));
+    delay.min(FARTHEST)
 }
 
 #[cfg(test)]
@@ -72,6 +78,14 @@ mod tests {
     fn the_handlers_own_delay_is_kept() {
         let delay = Duration::from_secs(7);
         assert_eq!(next(&policy(3, 100, 200, 1000), 1, Cause::Retry, Some(delay), 0.3), Next::Attempt(delay));
+    }
+
+    #[test]
+    fn no_delay_is_beyond_all_time() {
+        let endless = RetryPolicy { jitter_percent: 0, ..policy(9, u64::MAX, 100, u64::MAX) };
+        for asked in [None, Some(Duration::MAX), Some(Duration::from_millis(u64::MAX))] {
+            assert_eq!(next(&endless, 1, Cause::Retry, asked, 1.0), Next::Attempt(FARTHEST));
+        }
     }
 
     #[test]

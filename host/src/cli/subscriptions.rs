@@ -30,12 +30,14 @@ enum Command {
     List,
     /// Make a subscription of the operator's own, or give it new rules
     Create(Create),
+    /// Sign a webhook's deliveries with another secret, and with the former one for a while besides
+    RotateSecret(RotateSecret),
     /// Deliver nothing until it is resumed
     Pause {
         /// PLUGIN/NAME
         id: SubscriptionId,
     },
-    /// Go on with what was paused
+    /// Go on with what was paused, or what a webhook's endpoint stopped or holds back
     Resume {
         /// PLUGIN/NAME
         id: SubscriptionId,
@@ -86,6 +88,18 @@ struct Create {
     /// Begin here if it is new: now (the default), beginning, a time or a position
     #[arg(long, value_parser = start)]
     start: Option<Start>,
+}
+
+#[derive(Debug, clap::Args)]
+struct RotateSecret {
+    /// PLUGIN/NAME
+    id: SubscriptionId,
+    /// The new secret, as Standard Webhooks has it; without it the host makes one, and shows it once
+    #[arg(long, value_name = "whsec_...", value_parser = Secret::parse)]
+    secret: Option<Secret>,
+    /// How long the former secret signs besides the new one; 24h by default
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    overlap: Option<Duration>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -178,6 +192,15 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let answer = client.post_json(&["subscriptions"], &create.wanted()).await?;
             output.print(&answer, describe_change);
         }
+        Command::RotateSecret(RotateSecret { id, secret, overlap }) => {
+            let overlap = overlap.map(|overlap| humantime::format_duration(overlap).to_string());
+            let mut rotation = serde_json::Map::new();
+            rotation.extend(secret.map(|secret| ("secret".to_owned(), json!(secret))));
+            rotation.extend(overlap.map(|overlap| ("overlap".to_owned(), json!(overlap))));
+            let path = ["subscriptions", &id.owner, &id.name, "secret"];
+            let answer = client.post_json(&path, &rotation.into()).await?;
+            output.print(&answer, rotated);
+        }
         Command::Pause { id } => {
             let answer = client.post(&["subscriptions", &id.owner, &id.name, "pause"], &[]).await?;
             output.print(&answer, |_| format!("paused {id}"));
@@ -250,6 +273,18 @@ fn lag(seconds: &Value) -> String {
             humantime::format_duration(Duration::from_millis(u64::try_from(rounded).unwrap_or(u64::MAX))).to_string()
         },
     )
+}
+
+/// What became of a `rotate-secret`.
+fn rotated(answer: &Value) -> String {
+    let mut text = format!("{} is signed with another secret", cell(&answer["id"]));
+    if let Some(secret) = answer["secret"].as_str() {
+        text.push_str(&format!(", which is not shown again: {secret}"));
+    }
+    for until in answer["former_secrets_until"].as_array().into_iter().flatten() {
+        text.push_str(&format!("\na former one signs besides until {}", cell(until)));
+    }
+    text
 }
 
 /// How far a replay goes, and how fast, if it is one.

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use super::Dispatcher;
+use super::answer::Answer;
 use super::worker::Places;
-use crate::bus::{Bus, Claim, CommitError, Delivery, Settled, Settlement};
+use crate::bus::{Bus, Claim, CommitError, Delivery, HeldBack, Settled, Settlement, Subscribed, retry};
 use crate::observer::{End, Observed};
 use crate::outcome::{Cause, Effects, Failure, Outcome};
 use crate::plugin::{Admission, Call, Generation, Handled, Live, RERUN_LIMIT};
@@ -23,6 +26,8 @@ pub(super) struct Attempts {
     pub(super) dispatcher: Dispatcher,
     pub(super) metrics: Arc<SubscriptionMetrics>,
     pub(super) definition: Arc<Definition>,
+    pub(super) subscription: Arc<dyn Subscribed>,
+    pub(super) cancelled: CancellationToken,
 }
 
 /// What an invocation came to, and whose it was.
@@ -218,7 +223,11 @@ impl Attempts {
         self.definition.timeout.min(generation.settings.limits.timeout) + TIMEOUT_GRACE
     }
 
+    /// Sends a delivery to an endpoint, when it has a place. None if nothing is to be sent now.
     async fn run_webhook(&self, webhook: &Webhook, delivery: &Delivery) -> Option<Ran> {
+        let webhooks = &self.dispatcher.webhooks;
+        let goes_on = || self.sends_to(&webhook.url);
+        let mut place = webhooks.endpoints().admit(&webhook.url, goes_on, &self.cancelled).await?;
         let started = Instant::now();
         let owner = &delivery.subscription.owner;
         let grants = if owner == OPERATOR {
@@ -226,9 +235,57 @@ impl Attempts {
         } else {
             Some(self.dispatcher.registry.snapshot().plugins.get(owner)?.settings.webhooks.clone())
         };
-        let webhooks = &self.dispatcher.webhooks;
-        let outcome = webhooks.deliver(webhook, grants.as_deref(), delivery.event(), self.definition.timeout).await;
+        let (grants, timeout) = (grants.as_deref(), self.definition.timeout);
+        let failure = |reason| Failure { cause: Cause::Webhook, reason };
+        let outcome = match webhooks.deliver(webhook, grants, delivery.event(), timeout, &mut place).await {
+            Answer::Taken => Outcome::Ack,
+            Answer::Refused(reason) => Outcome::Reject(failure(reason)),
+            Answer::Failed(reason) => Outcome::Retry { after: None, failure: failure(reason) },
+            Answer::Overloaded(reason, after) => {
+                let after = after.unwrap_or_else(|| retry::backoff(&self.definition.retry, delivery.attempt));
+                self.hold_back(webhook, delivery, &reason, after).await;
+                // It is the endpoint that waits; once it is held back no longer, this event need not wait either.
+                Outcome::Retry { after: None, failure: failure(reason) }
+            }
+            Answer::Gone(reason) => {
+                self.retire(delivery, &reason).await;
+                return None;
+            }
+        };
         Some(Ran { outcome, effects: None, digest: None, took: started.elapsed() })
+    }
+
+    /// Whether deliveries still go to an endpoint, by these rules, and it is not held back.
+    fn sends_to(&self, endpoint: &str) -> bool {
+        !self.subscription.is_deleted()
+            && Arc::ptr_eq(&self.subscription.definition(), &self.definition)
+            && self.subscription.overview().paused.is_none()
+            && self.dispatcher.bus.held_back(endpoint).is_none()
+    }
+
+    /// Has nothing sent to an endpoint for a while, before anything else can be.
+    async fn hold_back(&self, webhook: &Webhook, delivery: &Delivery, reason: &str, after: Duration) {
+        let subscription = &delivery.subscription;
+        let hold = HeldBack { until: self.dispatcher.clock().now().after(after), reason: reason.to_owned() };
+        self.metrics.held_back();
+        tracing::warn!(%subscription, until = %hold.until, "nothing is sent to the endpoint for a while: {reason}");
+        if let Err(error) = self.dispatcher.bus.hold_back(webhook.url.clone(), hold).await {
+            tracing::warn!(%subscription, %error, "that the endpoint wants no requests could not be stored");
+        }
+    }
+
+    /// Stops the subscription, whose endpoint is gone. The event waits with all others.
+    async fn retire(&self, delivery: &Delivery, reason: &str) {
+        let subscription = &delivery.subscription;
+        self.metrics.gone();
+        tracing::error!(
+            %subscription,
+            "{reason}: nothing more is sent until `sandbus subscriptions resume {subscription}`, or until the subscription gets another URL"
+        );
+        if let Err(error) = self.dispatcher.bus.retire(subscription.clone()).await {
+            tracing::warn!(%subscription, %error, "that the endpoint is gone could not be stored");
+            tokio::time::sleep(FULL_PAUSE).await;
+        }
     }
 
     async fn settle(&self, claim: &mut Claim, ran: Ran, rerun: u32) -> Result<(), CommitError> {

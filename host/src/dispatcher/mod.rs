@@ -1,7 +1,9 @@
 //! The dispatcher: for each subscription, claim, invoke, settle. Bounded everywhere, fair between
 //! plugins, and drained at the end.
 
+mod answer;
 mod attempt;
+mod endpoint;
 mod signature;
 mod slice;
 mod webhook;
@@ -14,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::SharedBus;
+use crate::clock::Clock;
 use crate::observer::Observer;
 use crate::plugin::Registry;
 use crate::threads::Capacity;
@@ -50,6 +53,11 @@ impl Dispatcher {
     #[must_use]
     pub fn observed_by(self, observer: Observer) -> Self {
         Self { observer, ..self }
+    }
+
+    /// The time that endpoints' answers are measured by.
+    fn clock(&self) -> &Clock {
+        self.webhooks.clock()
     }
 
     /// Gives every subscription a worker until it is cancelled, then waits for the attempts that run.

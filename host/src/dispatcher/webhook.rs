@@ -1,23 +1,23 @@
 //! Deliveries to webhooks: CloudEvents over HTTP (HTTP binding 1.0.2), in binary mode, or signed in structured
 //! mode; to hosts that the operator granted and to nobody else, wherever a name may lead.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, StatusCode};
+use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Response};
 use sha2::{Digest as _, Sha256};
 
+use super::answer::{Answer, named};
+use super::endpoint::{Endpoints, Place};
 use super::signature;
 use crate::clock::Clock;
 use crate::endpoint;
 use crate::event::Event;
 use crate::outbound::{self, Client};
-use crate::outcome::{Cause, Failure, Outcome};
 use crate::subscription::Webhook;
 
 /// What attribute values are encoded by (HTTP binding 1.0.2, section 3.1.3.2).
@@ -30,67 +30,107 @@ pub const DEFAULT_ORIGIN: &str = "sandbus";
 pub struct Webhooks {
     client: Client,
     clock: Clock,
-    /// Who asks, in a handshake.
+    /// Who sends (Web Hooks 1.0.2, section 4.1.2).
     origin: HeaderValue,
-    /// The endpoints that have agreed since the host was started.
-    agreed: Arc<Mutex<HashSet<String>>>,
+    endpoints: Endpoints,
 }
+
+/// Who sends a request, by a DNS name (Web Hooks 1.0.2, section 4.1.2).
+const ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 
 impl Webhooks {
     /// Webhooks that a client delivers, in the name of an origin.
     #[must_use]
     pub fn new(client: Client, origin: HeaderValue, clock: Clock) -> Self {
-        Self { client, clock, origin, agreed: Arc::default() }
+        Self { client, clock, origin, endpoints: Endpoints::default() }
     }
 
-    /// Delivers an event. Without grants the operator has named the endpoint.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Where requests wait for their turn.
+    pub(super) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// Delivers an event in a place for it. Without grants the operator has named the endpoint.
     pub(super) async fn deliver(
         &self,
         webhook: &Webhook,
         grants: Option<&[String]>,
         event: &Event,
         timeout: Duration,
-    ) -> Outcome {
+        place: &mut Place,
+    ) -> Answer {
         match (endpoint::host_and_port(&webhook.url), grants) {
             (Ok(_), None) => {}
             (Ok(host), Some(grants)) if endpoint::is_granted(&host, grants) => {}
-            (Ok(host), Some(_)) => return failed(format!("the operator does not grant webhooks to {host}"), None),
-            (Err(reason), _) => return failed(reason, None),
+            (Ok(host), Some(_)) => return Answer::Failed(format!("the operator does not grant webhooks to {host}")),
+            (Err(reason), _) => return Answer::Failed(reason),
         }
-        if let Err(outcome) = self.handshake(webhook, timeout).await {
-            return outcome;
+        let answer = match self.handshake(webhook, timeout).await {
+            Ok(()) => self.send(webhook, event, timeout).await,
+            Err(answer) => answer,
+        };
+        if let Answer::Overloaded(..) = answer {
+            place.overload();
         }
+        answer
+    }
+
+    async fn send(&self, webhook: &Webhook, event: &Event, timeout: Duration) -> Answer {
         let (headers, body) = match self.message(webhook, event) {
             Ok(message) => message,
-            Err(reason) => return failed(reason, None),
+            Err(reason) => return Answer::Failed(reason),
         };
-        let client = match self.client_for(webhook) {
-            Ok(client) => client,
-            Err(outcome) => return outcome,
+        let request = match self.request(Method::POST, webhook, timeout) {
+            Ok(request) => request.headers(headers).body(body),
+            Err(answer) => return answer,
         };
-        match client.post(&webhook.url).timeout(timeout).headers(headers).body(body).send().await {
+        match request.send().await {
             // The body of the answer is not read: it says nothing that the status doesn't.
-            Ok(response) => judge(response.status(), response.headers()),
-            Err(error) => failed(describe(&error), None),
+            Ok(response) => self.read(&response),
+            Err(error) => Answer::Failed(describe(&error)),
         }
     }
 
-    /// The way to an endpoint, which is never the host itself.
-    fn client_for(&self, webhook: &Webhook) -> Result<&reqwest::Client, Outcome> {
+    /// A request to an endpoint, in the host's name. An endpoint is never the host itself.
+    fn request(
+        &self,
+        method: Method,
+        webhook: &Webhook,
+        timeout: Duration,
+    ) -> Result<reqwest::RequestBuilder, Answer> {
         let host = endpoint::host_and_port(&webhook.url);
-        host.and_then(|host| self.client.to(&host)).map_err(|reason| failed(reason, None))
+        let client = host.and_then(|host| self.client.to(&host)).map_err(Answer::Failed)?;
+        let request = client.request(method, &webhook.url).timeout(timeout).header(ORIGIN, &self.origin);
+        // The address holds a secret (section 3.2).
+        let is_secret = webhook.url.split_once('?').is_some_and(|(_, query)| has_access_token(query));
+        Ok(if is_secret { request.header(CACHE_CONTROL, "no-store") } else { request })
     }
 
-    /// Binary mode, or structured mode where the request is signed: the signature covers the body alone.
+    fn read(&self, response: &Response) -> Answer {
+        Answer::of(response.status(), response.headers(), self.clock.now())
+    }
+
+    /// Binary mode, or structured mode where the request is signed, since the signature covers the body alone, and
+    /// where the event has no data, since no request goes without a body (Web Hooks 1.0.2, section 2.1).
     fn message(&self, webhook: &Webhook, event: &Event) -> Result<(HeaderMap, Vec<u8>), String> {
-        let Some(secret) = &webhook.secret else {
-            return Ok((headers(event), event.data.as_deref().unwrap_or_default().to_vec()));
-        };
+        let structured = HeaderValue::from_static("application/cloudevents+json; charset=utf-8");
+        match (&webhook.secret, &event.data) {
+            (None, Some(data)) => return Ok((headers(event), data.to_vec())),
+            (None, None) => {
+                return Ok((HeaderMap::from_iter([(CONTENT_TYPE, structured)]), event.to_json().into_bytes()));
+            }
+            (Some(_), _) => {}
+        }
         let body = event.to_json().into_bytes();
         let unusable = || "the webhook's secret cannot be used".to_owned();
-        let signed = signature::sign(secret, &message_id(event), self.clock.now(), &body).ok_or_else(unusable)?;
+        let now = self.clock.now();
+        let signed = signature::sign(webhook.keys(now), &message_id(event), now, &body).ok_or_else(unusable)?;
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json; charset=utf-8"));
+        headers.insert(CONTENT_TYPE, structured);
         for (name, value) in [
             ("webhook-id", signed.id),
             ("webhook-timestamp", signed.timestamp),
@@ -101,28 +141,47 @@ impl Webhooks {
         Ok((headers, body))
     }
 
-    /// Asks an endpoint once whether it agrees, where that is demanded (`CloudEvents` `WebHook` specification
-    /// 1.0, section 4.1).
-    async fn handshake(&self, webhook: &Webhook, timeout: Duration) -> Result<(), Outcome> {
-        let agreed = || self.agreed.lock().unwrap_or_else(PoisonError::into_inner);
-        if !webhook.handshake || agreed().contains(&webhook.url) {
+    /// Asks an endpoint once whether it agrees, where that is demanded, and to how many deliveries in a minute (Web Hooks
+    /// 1.0.2, section 4).
+    async fn handshake(&self, webhook: &Webhook, timeout: Duration) -> Result<(), Answer> {
+        if !webhook.handshake || self.endpoints.has_agreed(&webhook.url) {
             return Ok(());
         }
-        let request = self.client_for(webhook)?.request(Method::OPTIONS, &webhook.url).timeout(timeout);
-        let answer = request.header("webhook-request-origin", &self.origin).send().await;
-        let answer = answer.map_err(|error| failed(describe(&error), None))?;
-        let allowed = answer.headers().get("webhook-allowed-origin");
-        let agrees = answer.status().is_success() && allowed.is_some_and(|it| it == "*" || *it == self.origin);
-        if !agrees {
-            let reason = format!(
-                "the webhook does not agree to deliveries: it answered the handshake with {} and no fitting WebHook-Allowed-Origin",
-                answer.status()
-            );
-            return Err(failed(reason, None));
+        let request = self.request(Method::OPTIONS, webhook, timeout)?;
+        let response = request.send().await.map_err(|error| Answer::Failed(describe(&error)))?;
+        let allowed = response.headers().get("webhook-allowed-origin");
+        // The status says nothing (section 4.2), but for an endpoint that wants no requests.
+        let answer = self.read(&response);
+        if matches!(answer, Answer::Overloaded(..) | Answer::Gone(_)) {
+            return Err(answer);
         }
-        agreed().insert(webhook.url.clone());
+        if !allowed.is_some_and(|allowed| self.is_meant_by(allowed)) {
+            let status = named(response.status());
+            return Err(Answer::Failed(format!(
+                "the webhook does not agree to deliveries: it answered the handshake with {status} and no fitting WebHook-Allowed-Origin"
+            )));
+        }
+        self.endpoints.agree(&webhook.url, allowed_rate(response.headers()));
         Ok(())
     }
+
+    /// Whether an endpoint's word for those that may send is for this host. DNS names have no case.
+    fn is_meant_by(&self, allowed: &HeaderValue) -> bool {
+        allowed == "*" || allowed.as_bytes().eq_ignore_ascii_case(self.origin.as_bytes())
+    }
+}
+
+/// The rate that an endpoint allows, in requests per minute; none if it sets no limit (section 4.2.2).
+fn allowed_rate(headers: &HeaderMap) -> Option<NonZeroU32> {
+    let text = headers.get("webhook-allowed-rate")?.to_str().ok()?.trim();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // A rate beyond what a number holds is as good as none.
+    if is_number { text.parse().ok() } else { None }
+}
+
+/// Whether a query carries an access token (section 3.2).
+fn has_access_token(query: &str) -> bool {
+    query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
 }
 
 /// What names the message to its receiver, at each attempt. An event's own id is unique within its source alone, and
@@ -162,27 +221,6 @@ fn headers(event: &Event) -> HeaderMap {
     headers
 }
 
-/// What an answer means: what may pass by itself is tried again, and the rest is not (as Knative Eventing's
-/// delivery has it). One that says when to come back is taken at its word.
-fn judge(status: StatusCode, headers: &HeaderMap) -> Outcome {
-    if status.is_success() {
-        return Outcome::Ack;
-    }
-    let reason = match status.is_redirection() {
-        true => format!("the webhook answered {status}, and redirects are not followed"),
-        false => format!("the webhook answered {status}"),
-    };
-    if !(matches!(status.as_u16(), 404 | 408 | 409 | 425 | 429) || status.is_server_error()) {
-        return Outcome::Reject(Failure { cause: Cause::Webhook, reason });
-    }
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    failed(reason, seconds.map(|seconds: u64| Duration::from_secs(seconds.min(3_600))))
-}
-
-fn failed(reason: String, after: Option<Duration>) -> Outcome {
-    Outcome::Retry { after, failure: Failure { cause: Cause::Webhook, reason } }
-}
-
 /// What went wrong, without the address, which may hold a secret.
 fn describe(error: &reqwest::Error) -> String {
     let what = if error.is_timeout() { "the webhook did not answer in time" } else { "the webhook cannot be reached" };
@@ -196,26 +234,55 @@ mod tests {
     use crate::event::Data;
     use crate::subscription::Secret;
 
+    fn webhooks() -> Webhooks {
+        let client = Client::new(outbound::Listeners::default()).unwrap();
+        let origin = HeaderValue::from_static("bus.example.com");
+        Webhooks::new(client, origin, Clock::manual(Timestamp(5_000)))
+    }
+
+    /// Web Hooks 1.0.2, sections 3.2 and 4.1.2.
     #[test]
-    fn statuses_decide_the_outcome() {
-        let outcome = |status: u16| judge(StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
-        assert_eq!(outcome(204), Outcome::Ack);
-        assert!(matches!(outcome(302), Outcome::Reject(_)));
-        assert!(matches!(outcome(400), Outcome::Reject(_)));
-        assert!(matches!(outcome(404), Outcome::Retry { .. }));
-        assert!(matches!(outcome(410), Outcome::Reject(_)));
-        assert!(matches!(outcome(500), Outcome::Retry { after: None, .. }));
-        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
-        let busy = judge(StatusCode::TOO_MANY_REQUESTS, &headers);
-        assert!(matches!(busy, Outcome::Retry { after: Some(after), .. } if after == Duration::from_secs(7)));
+    fn each_request_says_who_sends_it() {
+        let webhooks = webhooks();
+        for (url, secret) in [
+            ("http://a/", false),
+            ("http://a/?access_tokens=1&token=2", false),
+            ("http://a/?access_token=1", true),
+            ("http://a/?b=c&access_token=1", true),
+        ] {
+            for method in [Method::POST, Method::OPTIONS] {
+                let request = webhooks.request(method, &Webhook::new(url), Duration::from_secs(1)).unwrap().build().unwrap();
+                assert_eq!(request.headers()["webhook-request-origin"], "bus.example.com");
+                let kept = request.headers().get(CACHE_CONTROL).is_some_and(|value| value == "no-store");
+                assert_eq!(kept, secret, "{url}");
+            }
+        }
+    }
+
+    /// Web Hooks 1.0.2, sections 4.2.1 and 4.2.2.
+    #[test]
+    fn what_an_endpoint_allows_is_read() {
+        let webhooks = webhooks();
+        for (allowed, is_meant) in
+            [("*", true), ("bus.example.com", true), ("BUS.example.com", true), ("example.com", false), ("", false)]
+        {
+            assert_eq!(webhooks.is_meant_by(&HeaderValue::from_static(allowed)), is_meant, "{allowed}");
+        }
+        for (rate, expected) in
+            [("120", 120), ("1", 1), ("*", 0), ("0", 0), ("-1", 0), ("+1", 0), ("1.5", 0), ("", 0), ("99999999999", 0)]
+        {
+            let headers = [(HeaderName::from_static("webhook-allowed-rate"), HeaderValue::from_static(rate))];
+            let allowed = allowed_rate(&HeaderMap::from_iter(headers));
+            assert_eq!(allowed, NonZeroU32::new(expected), "{rate}");
+        }
+        assert_eq!(allowed_rate(&HeaderMap::new()), None);
     }
 
     #[test]
     fn a_signed_message_has_an_id_of_its_own_and_the_data_as_they_are() {
-        let (client, origin) = (Client::new(outbound::Listeners::default()).unwrap(), HeaderValue::from_static("test"));
-        let webhooks = Webhooks::new(client, origin, Clock::manual(Timestamp(5_000)));
+        let webhooks = webhooks();
         let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let webhook = Webhook { url: "http://example.com/".to_owned(), secret: Some(secret.clone()), handshake: false };
+        let webhook = Webhook { secret: Some(secret.clone()), ..Webhook::new("http://example.com/") };
         let event = |source: &str| Event {
             id: "1.5".into(),
             source: source.into(),
@@ -226,7 +293,7 @@ mod tests {
         let (headers, body) = webhooks.message(&webhook, &event("/a")).unwrap();
         let sent = headers["webhook-id"].to_str().unwrap();
         assert!(sent.starts_with("evt_") && !sent.contains('.'), "{sent}");
-        let expected = signature::sign(&secret, sent, Timestamp(5_000), &body).unwrap();
+        let expected = signature::sign(secret.keys(), sent, Timestamp(5_000), &body).unwrap();
         assert_eq!(headers["webhook-signature"], expected.signature);
         let text = String::from_utf8(body).unwrap();
         assert!(text.contains(r#""data":{"wei": 1000000000000000000000,"a":0.1000,"a":1}"#), "{text}");

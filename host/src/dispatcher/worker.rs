@@ -99,7 +99,9 @@ impl Worker {
     fn begin(&self, claim: Claim, places: Places, cancelled: &CancellationToken) {
         let definition = self.subscription.definition();
         let metrics = Arc::clone(&self.metrics);
-        let attempts = Attempts { dispatcher: self.dispatcher.clone(), metrics, definition };
+        let (subscription, ended) = (Arc::clone(&self.subscription), cancelled.clone());
+        let attempts =
+            Attempts { dispatcher: self.dispatcher.clone(), metrics, definition, subscription, cancelled: ended };
         let tasks = &self.dispatcher.attempts;
         match &attempts.definition.target {
             Target::Plugin(name) if !attempts.definition.is_serial() => {

@@ -142,6 +142,7 @@ fn headers(text: &str) -> Result<HeaderMap, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Data;
 
     /// A handler's response, as it waits for its reply.
     fn waiting(status: u16) -> Response {
@@ -160,7 +161,7 @@ mod tests {
 
     fn reply(data: Option<&str>, extensions: &[(&str, &str)]) -> Event {
         Event {
-            data: data.map(|data| data.as_bytes().to_vec()),
+            data: data.map(|data| Data::json(data.as_bytes())),
             extensions: extensions.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
             ..Event::default()
         }

@@ -318,7 +318,7 @@ impl Run {
             return Err(bus::Error::Denied(reason));
         }
         let secret = webhook.secret.as_deref().map(Secret::parse).transpose().map_err(invalid)?;
-        Ok(Target::Webhook(Webhook { url: webhook.url, secret, handshake: webhook.handshake }))
+        Ok(Target::Webhook(Webhook { secret, handshake: webhook.handshake, ..Webhook::new(webhook.url) }))
     }
 }
 

@@ -74,6 +74,18 @@ fn describe() {
         "sandbus_subscription_lag_seconds",
         "Age of the oldest event that is neither handled nor dead, whatever it waits for"
     );
+    metrics::describe_gauge!(
+        "sandbus_subscription_paused",
+        "1 if an operator, a swap or its endpoint stopped it, or its endpoint is held back; else 0"
+    );
+    metrics::describe_counter!(
+        "sandbus_webhook_held_back_total",
+        "Answers after which nothing is sent to the endpoint for a while, by subscription"
+    );
+    metrics::describe_counter!(
+        "sandbus_webhook_gone_total",
+        "Answers that the endpoint is gone, which stop the subscription"
+    );
     metrics::describe_counter!("sandbus_http_requests_total", "Requests answered by plugins, by plugin and status");
     metrics::describe_histogram!("sandbus_http_request_seconds", "From request to response, by plugin");
     metrics::describe_gauge!("sandbus_plugins", "Plugins that are loaded");
@@ -106,6 +118,8 @@ impl Metrics {
                 continue;
             }
             let name = label(&overview.id);
+            let is_paused = overview.paused.is_some() || overview.held_back.is_some();
+            gauge!("sandbus_subscription_paused", "subscription" => name.clone()).set(float(is_paused.into()));
             gauge!("sandbus_subscription_expired", "subscription" => name.clone()).set(float(overview.expired));
             gauge!("sandbus_subscription_backlog", "subscription" => name.clone()).set(float(overview.backlog));
             gauge!("sandbus_subscription_in_flight", "subscription" => name.clone())
@@ -147,6 +161,8 @@ pub struct SubscriptionMetrics {
     waiting: Counter,
     dead: Counter,
     conflicts: Counter,
+    held_back: Counter,
+    gone: Counter,
     latency: Histogram,
     handler: Histogram,
 }
@@ -169,6 +185,8 @@ impl SubscriptionMetrics {
             waiting: deliveries("retry"),
             dead: deliveries("dead"),
             conflicts: counter!("sandbus_conflicts_total", "subscription" => name.clone()),
+            held_back: counter!("sandbus_webhook_held_back_total", "subscription" => name.clone()),
+            gone: counter!("sandbus_webhook_gone_total", "subscription" => name.clone()),
             latency: histogram!("sandbus_delivery_latency_seconds", "subscription" => name.clone()),
             handler: histogram!("sandbus_handler_seconds", "subscription" => name.clone()),
         }
@@ -190,6 +208,16 @@ impl SubscriptionMetrics {
             Settled::Dead => self.dead.increment(1),
         }
         latency
+    }
+
+    /// Counts an answer after which an endpoint is left alone for a while.
+    pub(crate) fn held_back(&self) {
+        self.held_back.increment(1);
+    }
+
+    /// Counts an answer after which nothing more is sent.
+    pub(crate) fn gone(&self) {
+        self.gone.increment(1);
     }
 
     /// Counts an invocation that runs again.

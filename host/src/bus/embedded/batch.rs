@@ -10,7 +10,7 @@ use super::held::Changes;
 use super::keys::Key;
 use super::progress::{Hole, Pause, Subscription, Waiting};
 use super::rows::Log;
-use crate::bus::{CommitError, Settled, StoreError};
+use crate::bus::{CommitError, HeldBack, Settled, StoreError};
 use crate::clock::Timestamp;
 use crate::event::{Logged, Position};
 use crate::subscription::Definition;
@@ -36,6 +36,8 @@ pub(super) struct Batch {
     /// Subscriptions that have asked for rows for what waits behind their ordering keys.
     pub(super) holding: Vec<Arc<Subscription>>,
     pub(super) pauses: Vec<(Arc<Subscription>, Pause)>,
+    /// Endpoints that are held back, or no longer.
+    pub(super) holds: Vec<(String, Option<HeldBack>)>,
     pub(super) deleted: Vec<Arc<Subscription>>,
     pub(super) drained: bool,
     /// Cursors that move, and the deliveries before them that got rows.
@@ -114,6 +116,7 @@ impl Batch {
             frozen: Vec::new(),
             holding: Vec::new(),
             pauses: Vec::new(),
+            holds: Vec::new(),
             deleted: Vec::new(),
             drained: false,
             moves: Vec::new(),

@@ -6,8 +6,8 @@ use std::vec::IntoIter;
 
 use tokio::sync::oneshot;
 
-use super::progress::Subscription;
-use crate::bus::{Accepted, CommitError, DeadLetterFilter, Replay, Settled, Settlement};
+use super::progress::{Stop, Subscription};
+use crate::bus::{Accepted, CommitError, DeadLetterFilter, HeldBack, Replay, Settled, Settlement};
 use crate::event::Position;
 use crate::outcome::{Effects, Publish};
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
@@ -61,7 +61,12 @@ pub(super) enum Command {
     },
     Pause {
         id: SubscriptionId,
-        paused: bool,
+        stop: Option<Stop>,
+        reply: Reply<()>,
+    },
+    HoldBack {
+        endpoint: String,
+        hold: HeldBack,
         reply: Reply<()>,
     },
     Replay {
@@ -152,6 +157,7 @@ impl Command {
             Self::Publish { .. }
             | Self::Cancel { .. }
             | Self::Withdraw { .. }
+            | Self::HoldBack { .. }
             | Self::Drain { .. }
             | Self::Promote
             | Self::Look

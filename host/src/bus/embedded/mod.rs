@@ -8,6 +8,7 @@ mod batch;
 mod command;
 mod damage;
 mod held;
+mod holds;
 mod keys;
 mod lock;
 mod progress;
@@ -36,8 +37,8 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::{
-    Accepted, Answer, Bus, Claim, CommitError, DeadLetter, DeadLetterFilter, OpenError, Replay, Reply, Scheduled,
-    ScheduledCursor, Scheduling, Settings, StoreError, Subscribed,
+    Accepted, Answer, Bus, Claim, CommitError, DeadLetter, DeadLetterFilter, HeldBack, OpenError, Replay, Reply,
+    Scheduled, ScheduledCursor, Scheduling, Settings, StoreError, Subscribed,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, IdKey, Logged, Position};
@@ -46,9 +47,10 @@ use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 use command::{Command, Stored};
+use holds::Holds;
 use keys::Keys;
 use lock::Locked;
-use progress::{Progress, Subscription};
+use progress::{Progress, Stop, Subscription};
 use queue::Queue;
 use readers::{Readers, Snapshot};
 use replies::Replies;
@@ -91,6 +93,7 @@ struct Shared {
     /// What ids of published events are derived from.
     ids: IdKey,
     written: Arc<Written>,
+    holds: Holds,
     /// Every event up to here is durable and has been offered.
     head: AtomicU64,
     next_scheduled: watch::Sender<Option<Timestamp>>,
@@ -230,6 +233,7 @@ impl Embedded {
         let subscriptions = sorted(load_subscriptions(&connection, &types, head)?.into_iter());
         let next_scheduled = rows::next_scheduled(&connection)?;
         let drained = rows::drained(&connection)?.into_iter().collect();
+        let holds = Holds::new(rows::holds(&connection)?);
         let store = File::options().write(true).open(path)?;
 
         let shared = Arc::new(Shared {
@@ -243,6 +247,7 @@ impl Embedded {
             replies: Replies::default(),
             ids: IdKey::new(&rows::secret(&connection)?),
             written: Arc::new(Written::new(head)),
+            holds,
             head: AtomicU64::new(head.0),
             next_scheduled: watch::Sender::new(next_scheduled),
             committed: Notify::new(),
@@ -524,7 +529,20 @@ impl Bus for Embedded {
     }
 
     fn pause(&self, id: SubscriptionId, paused: bool) -> Answer<'_, Result<(), CommitError>> {
-        Box::pin(self.ask(move |reply| Command::Pause { id, paused, reply }))
+        let stop = paused.then_some(Stop::Operator);
+        Box::pin(self.ask(move |reply| Command::Pause { id, stop, reply }))
+    }
+
+    fn retire(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>> {
+        Box::pin(self.ask(move |reply| Command::Pause { id, stop: Some(Stop::Gone), reply }))
+    }
+
+    fn hold_back(&self, endpoint: String, hold: HeldBack) -> Answer<'_, Result<(), CommitError>> {
+        Box::pin(self.ask(move |reply| Command::HoldBack { endpoint, hold, reply }))
+    }
+
+    fn held_back(&self, endpoint: &str) -> Option<HeldBack> {
+        self.shared.holds.get(endpoint, self.shared.clock.now())
     }
 
     fn replay(

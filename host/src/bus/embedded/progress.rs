@@ -96,11 +96,39 @@ impl Subscription {
     }
 }
 
+/// Who stopped a subscription, until it is resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// An operator.
+    Operator,
+    /// Its endpoint, which is gone.
+    Gone,
+}
+
+impl Stop {
+    /// As the store has it.
+    pub(super) fn number(stop: Option<Self>) -> i64 {
+        match stop {
+            None => 0,
+            Some(Self::Operator) => 1,
+            Some(Self::Gone) => 2,
+        }
+    }
+
+    pub(super) fn of_number(number: i64) -> Option<Self> {
+        match number {
+            0 => None,
+            2 => Some(Self::Gone),
+            _ => Some(Self::Operator),
+        }
+    }
+}
+
 /// Why a subscription delivers nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pause {
-    /// An operator stopped it.
-    pub(super) stopped: bool,
+    /// Who stopped it, if it was stopped.
+    pub(super) stopped: Option<Stop>,
     /// Its plugin no longer declares it.
     pub(super) orphaned: bool,
 }
@@ -108,7 +136,11 @@ pub(super) struct Pause {
 impl Pause {
     pub(super) fn reason(self) -> Option<String> {
         match self {
-            Self { stopped: true, .. } => Some("an operator paused it".to_owned()),
+            Self { stopped: Some(Stop::Operator), .. } => Some("an operator paused it".to_owned()),
+            Self { stopped: Some(Stop::Gone), .. } => Some(
+                "the webhook answered 410 Gone; nothing more is sent until the subscription is resumed or gets another URL"
+                    .to_owned(),
+            ),
             Self { orphaned: true, .. } => Some("the plugin no longer declares it".to_owned()),
             _ => None,
         }

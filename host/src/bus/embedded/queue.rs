@@ -190,6 +190,7 @@ impl Iterator for Group<'_> {
 mod tests {
     use tokio::sync::oneshot;
 
+    use super::super::progress::Stop;
     use super::*;
     use crate::outcome::Publish;
 
@@ -280,7 +281,7 @@ mod tests {
     async fn what_changes_what_is_open_as_a_whole_has_a_commit_of_its_own() {
         let pause = || {
             let id = crate::subscription::SubscriptionId { owner: "p".to_owned(), name: "s".to_owned() };
-            Command::Pause { id, paused: true, reply: oneshot::channel().0 }
+            Command::Pause { id, stop: Some(Stop::Operator), reply: oneshot::channel().0 }
         };
         let name = |command: Command| match command {
             Command::Pause { .. } => 'p',

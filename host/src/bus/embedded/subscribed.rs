@@ -50,6 +50,7 @@ impl Subscribed for Feed {
             dynamic: subscription.dynamic,
             definition: Arc::clone(&progress.definition),
             paused: progress.pause.reason(),
+            held_back: self.bus.shared.holds.of(&progress.definition, self.bus.shared.clock.now()),
             cursor: progress.cursor,
             backlog: progress.backlog,
             in_flight: progress.claimed.len() - committing,
@@ -72,7 +73,7 @@ impl Subscribed for Feed {
     fn try_claim(&self) -> Option<Claim> {
         let now = self.bus.shared.clock.now();
         // Whatever else must be done for the next one is found, and done, by whoever waits for it.
-        match self.subscription.progress().step(now) {
+        match self.step(now) {
             Step::Deliver(delivery) => Some(delivery),
             Step::Read | Step::Hold | Step::Wait(_) => None,
         }
@@ -81,10 +82,19 @@ impl Subscribed for Feed {
 }
 
 impl Feed {
+    /// What to do for the next delivery. Of one whose endpoint is held back, nothing until then.
+    fn step(&self, now: Timestamp) -> Step {
+        let mut progress = self.subscription.progress();
+        match self.bus.shared.holds.of(&progress.definition, now) {
+            Some(hold) => Step::Wait(Some(hold.until)),
+            None => progress.step(now),
+        }
+    }
+
     /// Claims what there is now, also what must be read from the store first; none if there is nothing.
     pub(super) async fn claim_now(&self) -> Result<Option<Claim>, StoreError> {
         loop {
-            let step = self.subscription.progress().step(self.bus.shared.clock.now());
+            let step = self.step(self.bus.shared.clock.now());
             match step {
                 Step::Deliver(delivery) => return Ok(Some(self.claimed(delivery))),
                 Step::Read => self.read_backlog().await?,
@@ -106,7 +116,7 @@ impl Feed {
             let mut woken = std::pin::pin!(self.subscription.wake.notified());
             woken.as_mut().enable();
             let now = self.bus.shared.clock.now();
-            let step = self.subscription.progress().step(now);
+            let step = self.step(now);
             match step {
                 Step::Deliver(delivery) => return Ok(self.claimed(delivery)),
                 Step::Read => self.read_backlog().await?,

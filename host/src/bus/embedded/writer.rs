@@ -170,7 +170,8 @@ impl Writer {
     fn follow_clock(&self, batch: &Batch) -> Result<(), StoreError> {
         let Some(set_back) = batch.set_back else { return Ok(()) };
         tracing::warn!(by = %humantime::format_duration(set_back), "the clock was set back; what waits for another attempt follows it");
-        rows::shift_pending(&self.connection, batch.now, set_back)
+        rows::shift_pending(&self.connection, batch.now, set_back)?;
+        rows::shift_holds(&self.connection, set_back)
     }
 
     fn apply(&mut self, command: Command, asked: &mut Asked, batch: &mut Batch) -> Result<(), StoreError> {
@@ -194,7 +195,12 @@ impl Writer {
                 answer(batch, reply, |batch| Ok(self.put_subscription(id, true, *definition, start, batch)?))
             }
             Command::Delete { id, reply } => answer(batch, reply, |batch| self.delete(&id, batch)),
-            Command::Pause { id, paused, reply } => answer(batch, reply, |batch| self.stop(&id, paused, batch)),
+            Command::Pause { id, stop, reply } => answer(batch, reply, |batch| self.stop(&id, stop, batch)),
+            Command::HoldBack { endpoint, hold, reply } => answer(batch, reply, |batch| {
+                rows::put_hold(&self.connection, &endpoint, &hold, batch.now)?;
+                batch.holds.push((endpoint, Some(hold)));
+                Ok(())
+            }),
             Command::Replay { id, start, per_second, reply } => {
                 answer(batch, reply, |batch| self.replay(&id, start, per_second, batch))
             }
@@ -231,7 +237,8 @@ impl Writer {
         let head_before = self.log.head;
         self.log = batch.log;
         self.seen = batch.now;
-        if batch.set_back.take().is_some() {
+        if let Some(set_back) = batch.set_back.take() {
+            self.shared.holds.shift(set_back);
             for subscription in self.subscriptions.values() {
                 subscription.progress().row_is_due(Timestamp(0));
                 subscription.wake.notify_one();
@@ -283,6 +290,7 @@ impl Writer {
             subscription.wake.notify_one();
             self.note_replay(&subscription);
         }
+        self.see_holds(batch);
         self.change_subscriptions(head_before, batch);
         self.offer(&std::mem::take(&mut batch.appended), &mut woken);
         woken.wake();

@@ -3,6 +3,7 @@
 
 pub(super) mod dead_letters;
 pub(super) mod delivery;
+pub(super) mod endpoints;
 pub(super) mod lag;
 pub(super) mod model;
 pub(super) mod ordering;
@@ -80,6 +81,7 @@ macro_rules! all_semantics {
                 one_plugin_introduces_half_of_the_types_at_most,
                 types_are_bounded_and_forgotten_with_their_last_event,
                 what_another_event_hides_is_an_error_and_leaves_no_trace,
+                a_reply_comes_to_nobody_else,
             }
             delivery {
                 effects_are_committed_with_the_ack_or_not_at_all,
@@ -96,6 +98,12 @@ macro_rules! all_semantics {
                 the_oldest_unhandled_event_counts_whatever_it_waits_for,
                 it_is_known_after_a_crash_and_behind_a_long_backlog,
                 filtered_events_do_not_count,
+            }
+            endpoints {
+                an_endpoint_is_left_alone_until_its_time_across_a_crash,
+                a_subscription_that_is_resumed_is_held_back_no_longer,
+                what_is_held_back_follows_a_clock_that_is_set_back,
+                an_endpoint_that_is_gone_gets_nothing_more,
             }
             ordering {
                 a_failing_event_holds_back_its_own_key_only,

@@ -9,7 +9,7 @@ pub(in crate::bus) async fn a_plugin_makes_and_removes_its_own_subscriptions<S: 
     let stage = S::open(Settings::default());
     publish(&stage, event("before")).await;
     let change = |change| Effects { subscriptions: vec![change], ..Effects::default() };
-    let webhook = Webhook { url: "http://example.com/".to_owned(), secret: None, handshake: false };
+    let webhook = Webhook::new("http://example.com/");
     let definition = Definition { target: Target::Webhook(webhook), ..definition("a.>", 5) };
     let subscribe =
         SubscriptionChange::Subscribe { name: "own".to_owned(), definition: Box::new(definition), start: Start::Now };

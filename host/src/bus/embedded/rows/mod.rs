@@ -6,6 +6,7 @@
 mod dead_letters;
 mod events;
 mod held;
+mod holds;
 mod pending;
 mod scheduled;
 mod state;
@@ -14,6 +15,7 @@ mod subscriptions;
 pub(super) use dead_letters::*;
 pub(super) use events::*;
 pub(super) use held::*;
+pub(super) use holds::*;
 pub(super) use pending::*;
 pub(super) use scheduled::*;
 pub(super) use state::*;

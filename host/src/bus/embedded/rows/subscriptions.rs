@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use rusqlite::{Connection, params};
 
-use super::super::progress::{Pause, ReplayOf};
+use super::super::progress::{Pause, ReplayOf, Stop};
 use super::super::schema::SUBSCRIPTION_SUMMED;
 use super::{from_json_column, signed, to_json, unsigned};
 use crate::bus::StoreError;
@@ -42,7 +42,7 @@ pub(in super::super) fn subscriptions(connection: &Connection) -> Result<Vec<Sub
             dynamic: row.get(3)?,
             definition: from_json_column(4, &definition)?,
             cursor: Position(unsigned(row, 5)?),
-            pause: Pause { stopped: row.get(6)?, orphaned: row.get(7)? },
+            pause: Pause { stopped: Stop::of_number(row.get(6)?), orphaned: row.get(7)? },
             replay,
         })
     })?;
@@ -69,7 +69,7 @@ pub(in super::super) fn add_subscription(
             dynamic,
             to_json(definition),
             signed(cursor.0),
-            pause.stopped,
+            Stop::number(pause.stopped),
             pause.orphaned,
             replay.map(|replay| replay.subscription),
             replay.map(|replay| signed(replay.until.0)),
@@ -106,7 +106,7 @@ pub(in super::super) fn pause_subscription(
 ) -> Result<(), StoreError> {
     connection
         .prepare_cached("UPDATE subscriptions SET stopped = ?2, orphaned = ?3 WHERE number = ?1")?
-        .execute(params![number, pause.stopped, pause.orphaned])?;
+        .execute(params![number, Stop::number(pause.stopped), pause.orphaned])?;
     renew_checksum(connection, number)
 }
 

@@ -85,6 +85,19 @@ INSERT INTO types
             WHERE json_extract(event, '$.event_type') NOT IN (SELECT types.name FROM types)));",
         summed: &[("secret", "value"), ("publishers", "plugin, bytes")],
     },
+    Migration {
+        subject: "endpoints that are held back",
+        sql: "
+-- Endpoints that want no requests until a time, by their addresses. A subscription whose `stopped` is 2 was stopped by
+-- its endpoint, and not by an operator.
+CREATE TABLE holds (
+    endpoint TEXT PRIMARY KEY,
+    until    INTEGER NOT NULL,
+    reason   TEXT NOT NULL,
+    sum      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;",
+        summed: &[("holds", "endpoint, until, reason")],
+    },
 ];
 
 /// The version that a list of steps leads to.

@@ -5,14 +5,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::super::batch::{Batch, Refused};
-use super::super::progress::{PAGE, Pause, Progress, ReplayOf, Subscription};
+use super::super::progress::{PAGE, Pause, Progress, ReplayOf, Stop, Subscription};
 use super::super::rows;
 use super::super::{count_flows, count_taken, load_keys};
 use super::{Writer, parks};
 use crate::bus::{CommitError, Replay, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
-use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
+use crate::subscription::{Declaration, Definition, Start, SubscriptionId, Target};
 
 impl Writer {
     /// The subscription of this name, also if this batch has made it.
@@ -100,6 +100,11 @@ impl Writer {
             });
             (Arc::clone(&progress.definition), offered.max(progress.cursor), holes)
         };
+        let pause = one.progress().pause;
+        let same_endpoint = matches!(&present.target, Target::Webhook(webhook) if definition.sends_to(&webhook.url));
+        if pause.stopped == Some(Stop::Gone) && !same_endpoint {
+            self.put_pause(Arc::clone(one), Pause { stopped: None, ..pause }, batch)?;
+        }
         if *present != *definition {
             rows::redefine_subscription(&self.connection, one.number, definition)?;
             batch.redefined.push((Arc::clone(one), definition.clone()));
@@ -168,14 +173,31 @@ impl Writer {
         Ok(())
     }
 
-    /// Stops a subscription and its replays, or lets them go on.
-    pub(super) fn stop(&self, id: &SubscriptionId, stopped: bool, batch: &mut Batch) -> Result<(), Refused> {
+    /// Stops a subscription and its replays, or lets them go on. Then nothing holds its endpoint back either.
+    pub(super) fn stop(&self, id: &SubscriptionId, stopped: Option<Stop>, batch: &mut Batch) -> Result<(), Refused> {
         let subscription = self.found(id, batch)?;
+        let definition = Arc::clone(&subscription.progress().definition);
+        if let (Target::Webhook(webhook), None) = (&definition.target, stopped) {
+            rows::delete_hold(&self.connection, &webhook.url)?;
+            batch.holds.push((webhook.url.clone(), None));
+        }
         for one in self.replays(subscription.number).into_iter().chain([subscription]) {
             let pause = Pause { stopped, ..one.progress().pause };
             self.put_pause(one, pause, batch)?;
         }
         Ok(())
+    }
+
+    /// Lets everybody see which endpoints are held back now.
+    pub(super) fn see_holds(&self, batch: &mut Batch) {
+        for (endpoint, hold) in batch.holds.drain(..) {
+            for subscription in self.subscriptions.values() {
+                if subscription.progress().definition.sends_to(&endpoint) {
+                    subscription.wake.notify_one();
+                }
+            }
+            self.shared.holds.set(endpoint, hold, batch.now);
+        }
     }
 
     pub(super) fn delete(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<(), Refused> {

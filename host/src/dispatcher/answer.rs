@@ -1,0 +1,181 @@
+//! What a webhook's answer means (CloudEvents HTTP 1.1 Web Hooks 1.0.2, section 2.2).
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::clock::Timestamp;
+
+/// The longest time for which an endpoint is left alone at its word. One that says more is asked again then.
+pub(super) const LONGEST: Duration = Duration::from_hours(24 * 30);
+
+/// What an endpoint says to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It took the event.
+    Taken,
+    /// It will never take this event.
+    Refused(String),
+    /// It may take this event later.
+    Failed(String),
+    /// It wants no request of any kind for a time, which the retry policy decides if it does not say.
+    Overloaded(String, Option<Duration>),
+    /// It wants no request any more.
+    Gone(String),
+}
+
+impl Answer {
+    /// Reads a response. What may pass by itself is tried again, and the rest is not (as Knative Eventing's delivery
+    /// has it).
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Self {
+        if status.is_success() {
+            return Self::Taken;
+        }
+        let said = format!("the webhook answered {}", named(status));
+        match status.as_u16() {
+            300..=303 | 307 | 308 => Self::Refused(format!("{said}, and redirects are not followed")),
+            410 => Self::Gone(said),
+            429 | 503 => Self::Overloaded(said, retry_after(headers, now)),
+            404 | 408 | 409 | 425 | 500.. => match retry_after(headers, now) {
+                Some(after) => Self::Overloaded(said, Some(after)),
+                None => Self::Failed(said),
+            },
+            _ => Self::Refused(said),
+        }
+    }
+}
+
+/// A status and its name, if it has one.
+pub(super) fn named(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(name) => format!("{} {name}", status.as_u16()),
+        None => status.as_u16().to_string(),
+    }
+}
+
+/// How long a receiver wants to be left alone: `Retry-After` in seconds, or as a date in one of the three forms (RFC
+/// 9110, sections 10.2.3 and 5.6.7). None if it does not say, says what cannot be read, or names a time that has come
+/// already.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let values = headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
+    let longest = values.filter_map(|value| delay(value.trim(), now)).max()?;
+    Some(longest.min(LONGEST)).filter(|delay| !delay.is_zero())
+}
+
+fn delay(text: &str, now: Timestamp) -> Option<Duration> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a number holds are longer than the longest time all the same.
+        return Some(text.parse().map_or(LONGEST, Duration::from_secs));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let until = Timestamp(u64::try_from(since_1970.as_millis()).ok()?);
+    Some(until.since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    /// Sunday, 6 November 1994, 08:49:07 UTC: half a minute before the examples of RFC 9110, section 5.6.7.
+    const NOW: Timestamp = Timestamp(784_111_747_000);
+
+    fn answer(status: u16, retry_after: &[&'static str]) -> Answer {
+        let mut headers = HeaderMap::new();
+        for value in retry_after {
+            headers.append(RETRY_AFTER, HeaderValue::from_static(value));
+        }
+        Answer::of(StatusCode::from_u16(status).unwrap(), &headers, NOW)
+    }
+
+    /// Web Hooks 1.0.2, section 2.2, and Knative's delivery for what that leaves open.
+    #[test]
+    fn statuses_decide_what_becomes_of_an_event() {
+        let refused =
+            ["300", "304", "305", "399", "400", "401", "402", "403", "405", "406", "411", "413", "415", "422", "499"];
+        let failed = ["404", "408", "409", "425", "500", "501", "502", "504", "507", "599"];
+        let kind = |status: &str| match answer(status.parse().unwrap(), &[]) {
+            Answer::Taken => "taken",
+            Answer::Refused(_) => "refused",
+            Answer::Failed(_) => "failed",
+            Answer::Overloaded(..) => "overloaded",
+            Answer::Gone(_) => "gone",
+        };
+        let all = [
+            ("taken", &["200", "201", "202", "203", "204", "205", "299"][..]),
+            ("refused", &refused),
+            ("failed", &failed),
+            ("overloaded", &["429", "503"]),
+            ("gone", &["410"]),
+        ];
+        for (expected, statuses) in all {
+            for status in statuses {
+                assert_eq!(kind(status), expected, "{status}");
+            }
+        }
+    }
+
+    /// RFC 9110, section 15.4: not every status of the class redirects.
+    #[test]
+    fn only_redirects_are_called_so() {
+        for status in [300, 301, 302, 303, 307, 308] {
+            let Answer::Refused(reason) = answer(status, &[]) else { panic!("{status}") };
+            assert!(reason.ends_with("redirects are not followed"), "{reason}");
+        }
+        for (status, named) in [(304, "304 Not Modified"), (305, "305 Use Proxy"), (306, "306"), (399, "399")] {
+            assert_eq!(answer(status, &[]), Answer::Refused(format!("the webhook answered {named}")));
+        }
+    }
+
+    /// RFC 9110, section 10.2.3: a date or seconds.
+    #[test]
+    fn retry_after_is_taken_at_its_word() {
+        let seconds = |count| Some(Duration::from_secs(count));
+        for (values, expected) in [
+            (&["7"][..], seconds(7)),
+            (&["0120"], seconds(120)),
+            (&["86400"], seconds(86_400)),
+            // The three forms of section 5.6.7, of which the last two are obsolete and must be read.
+            (&["Sun, 06 Nov 1994 08:49:37 GMT"], seconds(30)),
+            (&["Sunday, 06-Nov-94 08:49:37 GMT"], seconds(30)),
+            (&["Sun Nov  6 08:49:37 1994"], seconds(30)),
+            (&["Mon, 07 Nov 1994 08:49:07 GMT"], seconds(86_400)),
+            // What has passed leaves it to the retry policy.
+            (&["0"], None),
+            (&["Sun, 06 Nov 1994 08:49:07 GMT"], None),
+            (&["Sat, 05 Nov 1994 08:49:37 GMT"], None),
+            (&["Thu, 01 Jan 1970 00:00:00 GMT"], None),
+            (&["Sunday, 06-Nov-93 08:49:37 GMT"], None),
+            // No end in sight: it is asked again once in a while.
+            (&["999999999"], Some(LONGEST)),
+            (&["99999999999999999999999999999999"], Some(LONGEST)),
+            (&["Fri, 31 Dec 9999 23:59:59 GMT"], Some(LONGEST)),
+            // The strictest of several.
+            (&["7", "Sun, 06 Nov 1994 08:49:37 GMT"], seconds(30)),
+            // Neither of the forms.
+            (&[""], None),
+            (&["-1"], None),
+            (&["+5"], None),
+            (&["1.5"], None),
+            (&["5s"], None),
+            (&["1994-11-06T08:49:37Z"], None),
+            (&["Sun, 06 Nov 1994 08:49:37 +0100"], None),
+            (&["Sun, 99 Nov 1994 08:49:37 GMT"], None),
+        ] {
+            for status in [429, 503] {
+                let Answer::Overloaded(_, after) = answer(status, values) else { panic!("{status}") };
+                assert_eq!(after, expected, "{values:?}");
+            }
+            // Whoever names a time is left alone until then.
+            for status in [404, 408, 500, 502] {
+                match answer(status, values) {
+                    Answer::Overloaded(_, after) => assert_eq!(after, expected, "{values:?}"),
+                    other => assert!(matches!(other, Answer::Failed(_)) && expected.is_none(), "{values:?} {other:?}"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! How many requests an endpoint gets at a time, and how often. One that nobody has heard of yet gets one; each request
+//! that ends allows one more, and overload brings it back to one. So what comes after an answer that says "not now" was not sent
+//! already, and an endpoint that comes back is not flooded.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The most requests that an endpoint gets at a time, of all subscriptions together.
+const MOST: usize = 1_024;
+/// How many endpoints are remembered that nothing is sent to at the moment.
+const KNOWN_LIMIT: usize = 4_096;
+/// How often whoever waits for a place looks whether there is still something to send.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The endpoints that something is sent to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Endpoints(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    known: Mutex<HashMap<String, Endpoint>>,
+    /// A place has become free.
+    freed: Notify,
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    /// How many requests it may get at a time.
+    window: usize,
+    running: usize,
+    /// Whether it has agreed to deliveries.
+    agreed: bool,
+    /// The time between two requests, if it has set a rate.
+    interval: Duration,
+    /// When the next request may begin.
+    next: Option<Instant>,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self { window: 1, running: 0, agreed: false, interval: Duration::ZERO, next: None }
+    }
+}
+
+impl Endpoint {
+    /// Begins a request, or tells how long to wait before another look.
+    fn begin(&mut self, now: Instant) -> Result<(), Duration> {
+        if self.running >= self.window {
+            return Err(LOOK);
+        }
+        match self.next.filter(|next| *next > now) {
+            Some(next) => Err(LOOK.min(next - now)),
+            None => {
+                self.running += 1;
+                self.next = Some(now + self.interval);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Nobody panics while holding the lock, and so a poisoned one is as good.
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Endpoint>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Endpoints {
+    /// Waits for a place for one request. None if it is cancelled, or if nothing is to be sent any more.
+    pub(super) async fn admit(
+        &self,
+        url: &str,
+        goes_on: impl Fn() -> bool,
+        cancelled: &CancellationToken,
+    ) -> Option<Place> {
+        loop {
+            let mut freed = std::pin::pin!(self.0.freed.notified());
+            freed.as_mut().enable();
+            if cancelled.is_cancelled() || !goes_on() {
+                return None;
+            }
+            let begun = self.endpoint(url, |endpoint| endpoint.begin(Instant::now()));
+            let Err(wait) = begun else {
+                return Some(Place { endpoints: self.clone(), url: url.to_owned(), is_overloaded: false });
+            };
+            tokio::select! {
+                () = freed => {}
+                () = tokio::time::sleep(wait) => {}
+                () = cancelled.cancelled() => {}
+            }
+        }
+    }
+
+    /// Whether an endpoint has agreed to deliveries since the host was started.
+    pub(super) fn has_agreed(&self, url: &str) -> bool {
+        self.endpoint(url, |endpoint| endpoint.agreed)
+    }
+
+    /// Notes that an endpoint agrees to deliveries, and to how many in a minute if it says so.
+    pub(super) fn agree(&self, url: &str, per_minute: Option<NonZeroU32>) {
+        let interval = per_minute.map_or(Duration::ZERO, |rate| Duration::from_mins(1) / rate.get());
+        self.endpoint(url, |endpoint| {
+            (endpoint.agreed, endpoint.interval) = (true, interval);
+            endpoint.next = Some(Instant::now() + interval);
+        });
+    }
+
+    fn endpoint<T>(&self, url: &str, act: impl FnOnce(&mut Endpoint) -> T) -> T {
+        let mut known = self.0.known();
+        if let Some(endpoint) = known.get_mut(url) {
+            return act(endpoint);
+        }
+        if known.len() >= KNOWN_LIMIT {
+            // Whatever is forgotten is found out anew.
+            known.retain(|_, endpoint| endpoint.running > 0);
+        }
+        act(known.entry(url.to_owned()).or_default())
+    }
+}
+
+/// A place for one request. It is free again once this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    endpoints: Endpoints,
+    url: String,
+    is_overloaded: bool,
+}
+
+impl Place {
+    /// The endpoint has more than it can take.
+    pub(super) fn overload(&mut self) {
+        self.is_overloaded = true;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.endpoints.endpoint(&self.url, |endpoint| {
+            endpoint.running = endpoint.running.saturating_sub(1);
+            endpoint.window = if self.is_overloaded { 1 } else { (endpoint.window + 1).min(MOST) };
+        });
+        self.endpoints.0.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "http://a/";
+
+    async fn admitted(endpoints: &Endpoints) -> Option<Place> {
+        let admit = async { endpoints.admit(URL, || true, &CancellationToken::new()).await };
+        tokio::time::timeout(Duration::from_millis(1), admit).await.ok().flatten()
+    }
+
+    #[tokio::test]
+    async fn requests_that_end_open_the_window_and_overload_closes_it() {
+        let endpoints = Endpoints::default();
+        let first = admitted(&endpoints).await.unwrap();
+        assert!(admitted(&endpoints).await.is_none(), "an unknown endpoint gets one request");
+        drop(first);
+        let mut two = [admitted(&endpoints).await.unwrap(), admitted(&endpoints).await.unwrap()];
+        assert!(admitted(&endpoints).await.is_none());
+        two[0].overload();
+        let [overloaded, other] = two;
+        drop(other);
+        drop(overloaded);
+        let _one = admitted(&endpoints).await.unwrap();
+        assert!(admitted(&endpoints).await.is_none());
+        let elsewhere = endpoints.admit("http://b/", || true, &CancellationToken::new()).await;
+        assert!(elsewhere.is_some(), "endpoints do not wait for each other");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_told_of_the_end() {
+        let endpoints = Endpoints::default();
+        let _place = admitted(&endpoints).await.unwrap();
+        assert!(endpoints.admit(URL, || false, &CancellationToken::new()).await.is_none());
+        let cancelled = CancellationToken::new();
+        let waiting = endpoints.admit(URL, || true, &cancelled);
+        let cancel = async { cancelled.cancel() };
+        assert!(tokio::join!(waiting, cancel).0.is_none());
+    }
+
+    /// Web Hooks 1.0.2, section 4.2.2: requests per minute.
+    #[test]
+    fn an_allowed_rate_is_kept() {
+        let began = Instant::now();
+        let at = |milliseconds| began + Duration::from_millis(milliseconds);
+        let mut endpoint = Endpoint { window: 9, interval: Duration::from_millis(500), ..Endpoint::default() };
+        assert_eq!(endpoint.begin(at(0)), Ok(()));
+        assert_eq!(endpoint.begin(at(100)), Err(Duration::from_millis(400)));
+        assert_eq!(endpoint.begin(at(499)), Err(Duration::from_millis(1)));
+        assert_eq!(endpoint.begin(at(500)), Ok(()));
+        assert_eq!(endpoint.begin(at(9_000)), Ok(()), "what was not used is not made up for");
+        assert_eq!(endpoint.begin(at(9_001)), Err(Duration::from_millis(499)));
+
+        let endpoints = Endpoints::default();
+        let next = |url: &str| endpoints.endpoint(url, |endpoint| endpoint.begin(Instant::now()).is_ok());
+        endpoints.agree("http://slow/", NonZeroU32::new(1));
+        endpoints.agree("http://any/", None);
+        assert!(!next("http://slow/"), "the handshake was a request, too");
+        assert!(next("http://any/"));
+    }
+}
