@@ -6,6 +6,7 @@
 
 mod demo;
 mod guests;
+mod sdks;
 mod steps;
 mod verify;
 

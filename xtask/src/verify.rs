@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::guests;
 use crate::steps::{cargo, step, target};
+use crate::{guests, sdks};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -17,10 +17,13 @@ pub(crate) struct Arguments {
 
 /// Every test: unit, property and end-to-end, and the faults in short.
 pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
+    let sdks = sdks::install()?;
     let plugins = guests::build_all_beside_host()?;
     let mut command = vec!["test", "--quiet", "--workspace"];
     command.extend(arguments.rest.iter().map(String::as_str));
-    step("running the tests", || cargo(&command, &variables(&plugins)))?;
+    let [guests] = variables(&plugins);
+    let installed = ("SANDBUS_TEST_SDKS", sdks.to_str().unwrap_or_default());
+    step("running the tests", || cargo(&command, &[guests, installed]))?;
     // Whoever names a test wants that one.
     if arguments.rest.is_empty() { run_torture(&plugins, &["--short".to_owned()]) } else { Ok(()) }
 }
