@@ -1,8 +1,8 @@
 //! An event, as it is published, stored and delivered: a CloudEvents 1.0 event.
 
 mod data;
-mod json;
 mod ids;
+mod json;
 pub(crate) mod reserved;
 mod rules;
 mod trace;
@@ -13,9 +13,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use data::{Data, InJson, Kind, is_json, json_text};
+pub use ids::{IdKey, IdSeed};
 pub use json::AsJson;
 pub(crate) use json::{kept_data, kept_kind};
-pub use ids::{IdKey, IdSeed};
 pub use rules::Unfit;
 pub use trace::trace_of;
 

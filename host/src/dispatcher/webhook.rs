@@ -96,12 +96,7 @@ impl Webhooks {
     }
 
     /// A request to an endpoint, in the host's name. An endpoint is never the host itself.
-    fn request(
-        &self,
-        method: Method,
-        webhook: &Webhook,
-        timeout: Duration,
-    ) -> Result<reqwest::RequestBuilder, Answer> {
+    fn request(&self, method: Method, webhook: &Webhook, timeout: Duration) -> Result<reqwest::RequestBuilder, Answer> {
         let host = endpoint::host_and_port(&webhook.url);
         let client = host.and_then(|host| self.client.to(&host)).map_err(Answer::Failed)?;
         let request = client.request(method, &webhook.url).timeout(timeout).header(ORIGIN, &self.origin);
@@ -251,7 +246,8 @@ mod tests {
             ("http://a/?b=c&access_token=1", true),
         ] {
             for method in [Method::POST, Method::OPTIONS] {
-                let request = webhooks.request(method, &Webhook::new(url), Duration::from_secs(1)).unwrap().build().unwrap();
+                let request =
+                    webhooks.request(method, &Webhook::new(url), Duration::from_secs(1)).unwrap().build().unwrap();
                 assert_eq!(request.headers()["webhook-request-origin"], "bus.example.com");
                 let kept = request.headers().get(CACHE_CONTROL).is_some_and(|value| value == "no-store");
                 assert_eq!(kept, secret, "{url}");
