@@ -149,7 +149,7 @@ pub(crate) const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", 
 const COUNT_LIMIT: usize = 256;
 const TEXT_LIMIT: usize = 1_024;
 /// How many parameters a route may have.
-const PARAMETER_LIMIT: usize = 32;
+const PARAMETER_LIMIT: usize = 16;
 
 impl Descriptor {
     /// Checks what a plugin answered.
@@ -262,7 +262,7 @@ fn route(raw: wire::Route) -> Result<Route, Invalid> {
     if RESERVED.contains(&route.path.as_str()) {
         return Err(Invalid::Reserved(route));
     }
-    // Before the router sees them: it has no more than it can name by single bytes.
+    // Before the router sees them: it names them by the letters from a to z, and panics after these.
     let parameters = route.path.matches('{').count();
     if parameters > PARAMETER_LIMIT {
         return Err(Invalid::Path(route, format!("it has {parameters} parameters, and {PARAMETER_LIMIT} are allowed")));
