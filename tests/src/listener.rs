@@ -111,7 +111,8 @@ impl Webhook {
 }
 
 fn read(reader: &mut BufReader<std::net::TcpStream>) -> Hook {
-    let mut hook = Hook { at: Instant::now(), method: String::new(), headers: Vec::new(), body: String::new() };
+    let mut hook =
+        Hook { at: Instant::now(), method: String::new(), headers: Vec::new(), body: String::new(), bytes: Vec::new() };
     let mut line = String::new();
     if reader.read_line(&mut line).is_ok() {
         hook.method = line.split(' ').next().unwrap_or_default().to_owned();
