@@ -3,6 +3,8 @@
 //! The sandbox makes these and the bus commits them; neither knows the other.
 
 use std::collections::BTreeMap;
+use std::num::IntErrorKind;
+use std::pin::Pin;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -228,6 +230,32 @@ pub trait StateView: Send {
     fn changed_up_to(&self, _: Sight) -> Position {
         Position(u64::MAX)
     }
+
+    /// Draws the next number of a sequence, which nobody else is given, whatever becomes of the invocation.
+    fn draw(&mut self, sequence: &str) -> Drawing;
+
+    /// The first number of a sequence that nobody has reserved. It is only looked at.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    fn unreserved(&mut self, sequence: &str) -> Result<u64, StateError>;
+}
+
+/// A number of a sequence that is being drawn: it may have to be reserved on the disk first.
+pub type Drawing = Pin<Box<dyn Future<Output = Result<u64, SequenceError>> + Send>>;
+
+/// A sequence gives no number.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SequenceError {
+    /// The plugin has as many sequences as it may.
+    #[error("a plugin may have {0} sequences, and this one has them")]
+    TooMany(u64),
+    /// Every number has been given away.
+    #[error("the sequence `{0}` has come to the end of the range of i64")]
+    Exhausted(String),
+    /// The store refuses.
+    #[error("the sequence gives no number: {0}")]
+    Failed(String),
 }
 
 /// The state cannot be read.
@@ -235,13 +263,60 @@ pub trait StateView: Send {
 #[error("the plugin's state cannot be read: {0}")]
 pub struct StateError(pub String);
 
-/// The sum of a state's value and a delta. An absent value counts as zero; none if the value is no
-/// decimal number, or the sum passes the range of `i64`.
-#[must_use]
-pub fn add(value: Option<&[u8]>, delta: i64) -> Option<i64> {
-    let number: i64 = match value {
-        None => 0,
-        Some(bytes) => std::str::from_utf8(bytes).ok()?.parse().ok()?,
-    };
-    number.checked_add(delta)
+/// Why a value and a delta have no sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The value is not a decimal number.
+    #[error("its value is not a number")]
+    NotANumber,
+    /// The value, or the sum, passes the range of `i64`.
+    #[error("its value or the sum passes the range of i64")]
+    OutOfRange,
+}
+
+/// The sum of a state's value and a delta. An absent value counts as zero.
+///
+/// # Errors
+/// If there is no such sum.
+pub fn add(value: Option<&[u8]>, delta: i64) -> Result<i64, Unfit> {
+    let Some(bytes) = value else { return Ok(delta) };
+    let text = std::str::from_utf8(bytes).map_err(|_| Unfit::NotANumber)?;
+    let number: i64 = text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Unfit::OutOfRange,
+        _ => Unfit::NotANumber,
+    })?;
+    number.checked_add(delta).ok_or(Unfit::OutOfRange)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_decimal_numbers_in_range() {
+        const MAX: &str = "9223372036854775807";
+        const MIN: &str = "-9223372036854775808";
+        for (value, delta, expected) in [
+            (None, 5, Ok(5)),
+            (None, i64::MIN, Ok(i64::MIN)),
+            (Some("40"), 2, Ok(42)),
+            (Some("-1"), 1, Ok(0)),
+            (Some("007"), 1, Ok(8)),
+            (Some("+7"), 1, Ok(8)),
+            (Some(MAX), 0, Ok(i64::MAX)),
+            (Some(MAX), 1, Err(Unfit::OutOfRange)),
+            (Some(MIN), -1, Err(Unfit::OutOfRange)),
+            (Some(MAX), i64::MIN, Ok(-1)),
+            (Some("9223372036854775808"), -1, Err(Unfit::OutOfRange)),
+            (Some(""), 0, Err(Unfit::NotANumber)),
+            (Some(" 1"), 0, Err(Unfit::NotANumber)),
+            (Some("1.0"), 0, Err(Unfit::NotANumber)),
+            (Some("1e3"), 0, Err(Unfit::NotANumber)),
+            (Some("\"1\""), 0, Err(Unfit::NotANumber)),
+            (Some("null"), 0, Err(Unfit::NotANumber)),
+        ] {
+            assert_eq!(add(value.map(str::as_bytes), delta), expected, "{value:?} + {delta}");
+        }
+        assert_eq!(add(Some(&[0xff]), 1), Err(Unfit::NotANumber));
+    }
 }

@@ -116,6 +116,12 @@ impl From<CommitError> for Problem {
             CommitError::TooManySubscriptions(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "too-many-subscriptions", detail)
             }
+            CommitError::TooManySequences(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "too-many-sequences", detail)
+            }
+            CommitError::SequenceExhausted(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "sequence-exhausted", detail)
+            }
             CommitError::NotOpen => Self::new(StatusCode::CONFLICT, "not-open", detail),
             CommitError::NotFound(_) => Self::not_found(detail),
         }

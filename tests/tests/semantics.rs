@@ -389,3 +389,70 @@ fn a_published_event_belongs_to_the_trace_of_its_request_unless_it_has_one() {
     own["traceparent"] = TRACE.replace("b7ad", "aaaa").into();
     assert_eq!(publish(TRACE, own.clone()), own["traceparent"]);
 }
+
+/// Posts to a path so many times, with as many clients at a time, and returns the numbers that came back.
+fn numbers(host: &Host, path: &str, count: usize, clients: usize) -> Vec<i64> {
+    let numbers: Vec<_> = std::thread::scope(|scope| {
+        let client = |_| scope.spawn(|| (0..count / clients).map(|_| host.post(path, json!({}))).collect::<Vec<_>>());
+        let clients: Vec<_> = (0..clients).map(client).collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    numbers
+        .into_iter()
+        .map(|answer| {
+            assert_eq!(answer.status, 202, "{answer:?}");
+            answer.json().as_i64().unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn what_increment_returns_is_unique_among_requests_at_the_same_time() {
+    let host = Setup::new().plugin("numbers").start();
+    let mut ids = numbers(&host, "/numbers/increment", 304, 16);
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=304).collect::<Vec<_>>());
+    assert_eq!(host.get("/numbers").json()[1], 304, "no order overwrote another");
+    let metrics = host.send("GET", &host.admin_url("/metrics"), &[], b"").body;
+    let conflicts = metrics.lines().find(|line| line.starts_with("sandbus_http_conflicts_total{plugin=\"numbers\"}"));
+    assert!(conflicts.is_some_and(|line| !line.ends_with(" 0")), "{metrics}");
+}
+
+#[test]
+fn a_sequence_gives_no_number_twice_whatever_happens() {
+    let host = Setup::new().plugin("numbers").start();
+    let mut ids = numbers(&host, "/numbers/sequence", 304, 16);
+    let lost = host.post("/numbers/lost", json!({}));
+    assert_eq!(lost.status, 409, "{lost:?}");
+    ids.push(lost.json()["detail"].as_str().unwrap().parse().unwrap());
+    let metrics = host.send("GET", &host.admin_url("/metrics"), &[], b"").body;
+    assert!(!metrics.contains("sandbus_http_conflicts_total{"), "{metrics}");
+    let host = host.crash_and_restart();
+    ids.extend(numbers(&host, "/numbers/sequence", 16, 16));
+    let distinct: HashSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), 321, "{ids:?}");
+}
+
+#[test]
+fn additions_merge_and_what_cannot_be_added_to_is_said() {
+    let host = Setup::new().plugin("numbers").start();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..10).for_each(|_| assert_eq!(host.post("/numbers/add/3", json!({})).status, 204)));
+        }
+    });
+    assert_eq!(host.get("/numbers").json()[0], 240);
+    for (value, delta, expected) in [
+        ("9223372036854775807", "1", "passes the range"),
+        ("-9223372036854775808", "-1", "passes the range"),
+        ("9223372036854775808", "-1", "passes the range"),
+        ("\"text\"", "1", "not a number"),
+        ("1.5", "1", "not a number"),
+    ] {
+        let put = host.send("PUT", &host.url("/numbers/total"), &[], value.as_bytes());
+        assert_eq!(put.status, 204, "{put:?}");
+        let refused = host.post(&format!("/numbers/add/{delta}"), json!({}));
+        assert_eq!(refused.status, 500, "{value}: {refused:?}");
+        let _ = host.wait_for_log(&[expected]);
+    }
+}

@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask demo | test | torture | lint | guests | bench`.
+//! The project's tasks: `cargo xtask demo | test | torture | lint | guests | freeze | bench`.
 //!
 //! A task sets up what it needs, says what takes long, and does again only what has changed.
 
@@ -34,6 +34,8 @@ enum Task {
     Lint,
     /// Build the example plugins and the tests' guests
     Guests,
+    /// Keep what this release writes for the tests of later ones: a data directory, components and the contract
+    Freeze(verify::Release),
     /// Measure ratios, side by side: all benchmarks, or those that are named
     Bench(verify::Arguments),
 }
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Task::Torture(arguments) => verify::torture(&arguments),
         Task::Lint => verify::lint(),
         Task::Guests => guests::build_all().map(drop),
+        Task::Freeze(release) => verify::freeze(&release),
         Task::Bench(arguments) => verify::bench(&arguments),
     };
     match result {

@@ -44,6 +44,21 @@ fn run_torture(plugins: &Path, arguments: &[String]) -> anyhow::Result<()> {
     })
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Release {
+    /// The version that is released, such as 0.2.0
+    version: String,
+}
+
+/// Writes `tests/frozen/VERSION`, which must not be there yet.
+pub(crate) fn freeze(release: &Release) -> anyhow::Result<()> {
+    let plugins = guests::build_all_beside_host()?;
+    let plugins = plugins.to_str().unwrap_or_default();
+    let variables = [("SANDBUS_TEST_PLUGINS", plugins), ("SANDBUS_FREEZE", &*release.version)];
+    let test = ["test", "--quiet", "--workspace", "--test", "frozen", "--", "--ignored", "--exact", "freeze"];
+    step("freezing the release", || cargo(&test, &variables))
+}
+
 /// Formatting, lints and documentation, each without a warning.
 pub(crate) fn lint() -> anyhow::Result<()> {
     step("checking the formatting", || cargo(&["fmt", "--all", "--check"], &[]))?;

@@ -2,6 +2,7 @@
 // makes an entry of it; a plugin's source never imports it.
 
 import * as bus from "sandbus:plugin/bus@0.1.0";
+import * as numbers from "sandbus:plugin/numbers@0.2.0";
 import * as clock from "wasi:clocks/wall-clock@0.2.0";
 import * as configuration from "wasi:config/store@0.2.0-rc.1";
 import * as atomics from "wasi:keyvalue/atomics@0.2.0-draft2";
@@ -41,6 +42,8 @@ const host = {
   stateSet: (key, bytes) => inBucket((bucket) => bucket.set(key, bytes)),
   stateDelete: (key) => inBucket((bucket) => bucket.delete(key)),
   stateIncrement: (key, delta) => Number(inBucket((bucket) => atomics.increment(bucket, key, delta))),
+  stateAdd: (key, delta) => numbered(key, () => numbers.add(key, delta)),
+  stateSequence: (name) => Number(numbered(name, () => numbers.sequence(name))),
   stateKeys: () => inBucket(allKeys),
   configGet: (key) => configuration.get(key),
   // The host takes the context of a critical line for the kind of the failure that follows.
@@ -72,6 +75,20 @@ function inBucket(call) {
     throw tag === undefined ? error : new Error(`the state refused: ${val ?? tag}`);
   } finally {
     bucket[Symbol.dispose]?.();
+  }
+}
+
+const NUMBER_ERRORS = {
+  "not-a-number": (key) => `the value of \`${key}\` is not a number`,
+  "out-of-range": (key) => `the number at \`${key}\` passes the range of 64 bits`,
+};
+
+function numbered(key, call) {
+  try {
+    return call();
+  } catch (error) {
+    const { tag, val } = thrownBy(error);
+    throw tag === undefined ? error : new Error(`the state refused: ${NUMBER_ERRORS[tag]?.(key) ?? val ?? tag}`);
   }
 }
 

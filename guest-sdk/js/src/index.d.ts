@@ -7,7 +7,7 @@
  * export default plugin({ name: "welcome" })
  *   .on("user.registered", { retry: { attempts: 5 } }, (user) => {
  *     log.info(`Welcome, ${user.name}!`);
- *     state.increment("welcomed");
+ *     state.add("welcomed");
  *   })
  *   .route("POST /hello/{name}", (request) => ({ json: { hello: request.params.name } }));
  * ```
@@ -368,8 +368,21 @@ export declare const state: {
   setBytes(key: string, bytes: Uint8Array): void;
   delete(key: string): void;
   exists(key: string): boolean;
-  /** Adds to a number that begins at zero, and returns the sum; beyond 2^53 it throws, and never rounds. Additions of concurrent invocations merge. */
+  /**
+   * Adds to a number that begins at zero, and returns the sum; beyond 2^53 it throws, and never rounds. The sum is read:
+   * if another invocation changes the number first, this one runs again, and so no two get the same sum.
+   */
   increment(key: string, delta?: number): number;
+  /**
+   * Adds to a number that begins at zero, and returns nothing: additions of concurrent invocations merge, and none of
+   * them runs again. Use it for counters; `get` reads them.
+   */
+  add(key: string, delta?: number): void;
+  /**
+   * The next number of a sequence, from 1 on. No two calls ever get the same one, and none runs again for it; an
+   * invocation that fails leaves a gap. Use it for ids.
+   */
+  sequence(name: string): number;
   /** All keys that begin with a prefix, in ascending order. */
   keys(prefix?: string): string[];
 };

@@ -40,6 +40,14 @@ export function increment(key, delta = 1) {
   return exact(key, host().stateIncrement(named(key), added(key, delta)));
 }
 
+export function add(key, delta = 1) {
+  host().stateAdd(named(key), added(key, delta));
+}
+
+export function sequence(name) {
+  return exact(name, host().stateSequence(identifier(name, "the name of a sequence")));
+}
+
 /** A number that is added. */
 function added(key, delta) {
   if (Number.isSafeInteger(delta)) return delta;

@@ -16,6 +16,7 @@ export class FakeHost {
   #plugin;
   #config;
   #now = START;
+  #sequences = new Map();
   #effects = { state: new Map(), published: [], subscriptions: new Map(), replies: [] };
   #ids = 0;
   /** The ids of what the present run has published. */
@@ -200,6 +201,16 @@ export class FakeHost {
       const sum = integer(decode(this.#effects.state.get(key) ?? encode("0")), key) + BigInt(delta);
       this.#effects.state.set(key, encode(String(sum)));
       return Number(sum);
+    },
+    stateAdd: (key, delta) => {
+      const sum = integer(decode(this.#effects.state.get(key) ?? encode("0")), key) + BigInt(delta);
+      if (delta !== 0) this.#effects.state.set(key, encode(String(sum)));
+    },
+    // Numbers are not given back when a run fails.
+    stateSequence: (name) => {
+      const number = (this.#sequences.get(name) ?? 0) + 1;
+      this.#sequences.set(name, number);
+      return number;
     },
     configGet: (key) => this.#config[key] ?? this.#plugin.describe().config.find(({ name }) => name === key)?.default,
     failed: (kind) => {

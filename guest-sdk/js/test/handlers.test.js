@@ -63,6 +63,19 @@ test("what no host takes is told before it is asked, or made fit", () => {
   assert.deepEqual(host.logs, ["a\ufffd"]);
 });
 
+test("numbers are added to, and a sequence keeps what a failed run has drawn", () => {
+  const drawn = [];
+  const host = handling((data) => {
+    state.add("count", 2);
+    state.add("none", 0);
+    drawn.push(state.sequence("orders"));
+    if (data.fails) throw retry("not yet");
+    assert.equal(state.get("count"), state.increment("count", 0));
+  });
+  for (const fails of [false, true, false]) host.deliver("thing", { fails });
+  assert.deepEqual([host.state, drawn], [{ count: 4 }, [1, 2, 3]]);
+});
+
 test("a failed delivery has no effects, and says why", () => {
   for (const [thrown, expected] of [
     [retry("not yet", { delay: "5s" }), { outcome: "retry", reason: "not yet", delayMs: 5_000 }],
@@ -167,6 +180,8 @@ test("state, configuration, clock and batches", () => {
       assert.equal(state.get("b/2"), null);
       assert.throws(() => state.set("c", undefined), TypeError);
       assert.throws(() => state.increment("text"), /not a number/);
+      assert.throws(() => state.add("text"), /not a number/);
+      assert.throws(() => state.add("text", 0.5), /integer/);
       assert.deepEqual([config.get("greeting"), config.get("token")], ["Hi", undefined]);
       assert.throws(() => config.require("token"), /\[config\]/);
       assert.equal(now().toISOString(), "2030-01-01T00:00:00.000Z");

@@ -7,7 +7,7 @@
     @plugin.on("user.registered", retry=Retry(attempts=5))
     def welcome(user):
         log.info(f"Welcome, {user['name']}!")
-        state.increment("welcomed")
+        state.add("welcomed")
 
     @plugin.route("POST /hello/{name}")
     def hello(request):

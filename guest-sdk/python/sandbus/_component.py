@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from componentize_py_types import Err
 from wit_world.exports import descriptor, http_handler
-from wit_world.imports import atomics, bus, logging, random, rules, wall_clock
+from wit_world.imports import atomics, bus, logging, numbers, random, rules, wall_clock
 from wit_world.imports import sandbus_plugin_types as types
 from wit_world.imports import wasi_config_store as configuration
 from wit_world.imports import wasi_keyvalue_store as store
@@ -87,6 +87,12 @@ class _Host:
     def state_increment(self, key: str, delta: int) -> int:
         return _in_bucket(lambda bucket: atomics.increment(bucket, key, delta))
 
+    def state_add(self, key: str, delta: int) -> None:
+        _numbered(key, lambda: numbers.add(key, delta))
+
+    def state_sequence(self, name: str) -> int:
+        return _numbered(name, lambda: numbers.sequence(name))
+
     def state_keys(self) -> list[str]:
         return _in_bucket(_all_keys)
 
@@ -125,6 +131,19 @@ def _in_bucket(call: Callable[[store.Bucket], T]) -> T:
             return call(bucket)
     except Err as error:
         raise RuntimeError(f"the state refused: {getattr(error.value, 'value', error.value)}") from None
+
+
+def _numbered(key: str, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except Err as error:
+        kind = type(error.value).__name__
+        reasons = {
+            "Error_NotANumber": f"the value of `{key}` is not a number",
+            "Error_OutOfRange": f"the number at `{key}` passes the range of 64 bits",
+        }
+        reason = reasons.get(kind) or getattr(error.value, "value", kind)
+        raise RuntimeError(f"the state refused: {reason}") from None
 
 
 def _all_keys(bucket: store.Bucket) -> list[str]:

@@ -45,8 +45,21 @@ def exists(key: str) -> bool:
 
 
 def increment(key: str, delta: int = 1) -> int:
-    """Adds to a number that begins at zero, and returns the sum. Additions of concurrent invocations merge."""
+    """Adds to a number that begins at zero, and returns the sum. The sum is read: if another invocation changes the
+    number first, this one runs again, and so no two get the same sum."""
     return host().state_increment(_named(key), _added(key, delta))
+
+
+def add(key: str, delta: int = 1) -> None:
+    """Adds to a number that begins at zero, and returns nothing: additions of concurrent invocations merge, and none of
+    them runs again. Use it for counters; ``get`` reads them."""
+    host().state_add(_named(key), _added(key, delta))
+
+
+def sequence(name: str) -> int:
+    """The next number of a sequence, from 1 on. No two calls ever get the same one, and none runs again for it; an
+    invocation that fails leaves a gap. Use it for ids."""
+    return host().state_sequence(identifier(name, "the name of a sequence"))
 
 
 def _named(key: str) -> str:

@@ -21,6 +21,7 @@ from . import _host, _log
 from . import _wire as wire
 from ._event import Event
 from ._failure import BusError, SendError
+from ._fit import S64
 from ._headers import Headers, fields, joined, values
 from ._http import Request
 from ._payload import decode, encode, to_json
@@ -103,6 +104,7 @@ class FakeHost:
         # The build names a plugin that does not name itself.
         self._plugin = plugin.described_by("test", None, None)
         self._config = dict(config or {})
+        self._sequences: dict[str, int] = {}
         self._effects = _Effects(state={key: to_json(value) for key, value in (state or {}).items()})
         self._ids = 0
         #: The ids of what the present run has published.
@@ -296,8 +298,20 @@ class _Seam:
             sum = int(self._effects.state.get(key, b"0")) + delta
         except ValueError:
             raise RuntimeError(f"the state refused: the value of `{key}` is not a number") from None
-        self._effects.state[key] = str(sum).encode()
+        if sum not in S64:
+            raise RuntimeError(f"the state refused: the number at `{key}` passes the range of 64 bits")
+        # To add nothing is to read.
+        if delta != 0:
+            self._effects.state[key] = str(sum).encode()
         return sum
+
+    def state_add(self, key: str, delta: int) -> None:
+        self.state_increment(key, delta)
+
+    def state_sequence(self, name: str) -> int:
+        # Numbers are not given back when a run fails.
+        self._fake._sequences[name] = self._fake._sequences.get(name, 0) + 1
+        return self._fake._sequences[name]
 
     def config_get(self, key: str) -> str | None:
         defaults = {declared.name: declared.default for declared in self._fake._plugin.describe().config}

@@ -171,6 +171,28 @@ class Handlers(unittest.TestCase):
         self.assertEqual((seen.type, seen.data, seen.subject), ("thing.seen", {"of": "event"}, "s"))
         self.assertEqual((seen.extensions, seen.due - host.time), ({"tenant": "t"}, timedelta(minutes=1)))
 
+    def test_numbers_are_added_to_and_a_sequence_keeps_what_a_failed_run_has_drawn(self):
+        drawn = []
+
+        def handle(thing):
+            state.add("count", 2)
+            state.add("none", 0)
+            drawn.append(state.sequence("orders"))
+            if thing["fails"]:
+                raise TryAgain("not yet")
+            self.assertEqual(state.get("count"), state.increment("count", 0))
+
+        host = handling(handle)
+        for fails in [False, True, False]:
+            host.deliver("thing", {"fails": fails})
+        self.assertEqual((host.state, drawn), ({"count": 4}, [1, 2, 3]))
+
+    def test_a_sum_beyond_64_bits_and_a_text_are_refused(self):
+        host = handling(lambda thing: state.add("n", 1))
+        for value, reason in [(2**63 - 1, "passes the range"), ("text", "not a number")]:
+            host.run(lambda: state.set("n", value))
+            self.assertIn(reason, host.deliver("thing").reason)
+
     def test_a_failed_delivery_has_no_effects_and_says_why(self):
         for raised, expected in [
             (TryAgain("not yet", delay="5s"), Outcome("retry", "not yet", 5_000)),

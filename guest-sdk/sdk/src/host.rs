@@ -12,6 +12,7 @@ pub(crate) use component::*;
 mod component {
     use std::time::Duration;
 
+    use crate::additions::sandbus::plugin0_2_0::numbers;
     use crate::bindings::sandbus::plugin::bus;
     use crate::bindings::wasi::clocks::wall_clock;
     use crate::bindings::wasi::config::store as config;
@@ -80,6 +81,22 @@ mod component {
 
     pub(crate) fn state_increment(key: &str, delta: i64) -> Result<i64, String> {
         atomics::increment(&bucket()?, key, delta).map_err(text)
+    }
+
+    fn number_error(key: &str, error: numbers::Error) -> String {
+        match error {
+            numbers::Error::NotANumber => format!("the value of `{key}` is not a number"),
+            numbers::Error::OutOfRange => format!("the number at `{key}` passes the range of i64"),
+            numbers::Error::Limit(reason) | numbers::Error::Other(reason) => reason,
+        }
+    }
+
+    pub(crate) fn state_add(key: &str, delta: i64) -> Result<(), String> {
+        numbers::add(key, delta).map_err(|error| number_error(key, error))
+    }
+
+    pub(crate) fn state_sequence(name: &str) -> Result<u64, String> {
+        numbers::sequence(name).map_err(|error| number_error(name, error))
     }
 
     pub(crate) fn config_get(key: &str) -> Option<String> {

@@ -15,7 +15,7 @@
 //! #[on_event(retry(attempts = 5))]
 //! fn welcome(user: UserRegistered) -> Result<()> {
 //!     info!("Welcome, {}!", user.name);
-//!     state::increment("welcomed", 1)?;
+//!     state::add("welcomed", 1)?;
 //!     Ok(())
 //! }
 //!
@@ -45,6 +45,20 @@
 #[rustfmt::skip]
 #[doc(hidden)]
 pub mod bindings;
+// What version 0.2.0 of the contract adds, generated as well.
+#[allow(
+    unsafe_code,
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    dead_code,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
+#[rustfmt::skip]
+mod additions;
 #[cfg(feature = "client")]
 pub mod client;
 mod clock;

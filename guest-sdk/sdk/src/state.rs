@@ -71,13 +71,33 @@ pub fn keys(prefix: &str) -> Result<Vec<String>, Error> {
     Ok(keys)
 }
 
-/// Adds to a number that begins at zero, and returns the sum as this invocation sees it. Additions of
-/// concurrent invocations merge instead of running again.
+/// Adds to a number that begins at zero, and returns the sum. The sum is read: if another invocation changes the number
+/// before this one is committed, this one runs again, and so no two get the same sum. Use [`add`] where nobody needs the
+/// sum, and [`sequence`] for numbers that must differ: neither of them runs again.
 ///
 /// # Errors
 /// If the value is not a number, or the sum passes the range of `i64`.
 pub fn increment(key: &str, delta: i64) -> Result<i64, Error> {
     host::state_increment(key, delta).map_err(Error)
+}
+
+/// Adds to a number that begins at zero, with the commit of this invocation. Additions of concurrent invocations merge
+/// instead of running again, and so the sum is not known yet. [`get`] reads it, as an `i64`.
+///
+/// # Errors
+/// If the value is not a number, or the sum passes the range of `i64`.
+pub fn add(key: &str, delta: i64) -> Result<(), Error> {
+    host::state_add(key, delta).map_err(Error)
+}
+
+/// The next number of a sequence, from 1 on: no two calls ever get the same one, and none of them waits for another
+/// invocation. An invocation that fails or runs again leaves a gap, and so does a restart. Names of sequences have
+/// nothing to do with keys.
+///
+/// # Errors
+/// If the plugin has too many sequences, or the numbers pass the range of `i64`.
+pub fn sequence(name: &str) -> Result<u64, Error> {
+    host::state_sequence(name).map_err(Error)
 }
 
 /// Why the state refused.

@@ -44,6 +44,8 @@ struct Inner {
     random: u64,
     logs: Vec<String>,
     published: u64,
+    /// The last number of each sequence.
+    sequences: BTreeMap<String, u64>,
     /// The ids of what the present run has published.
     run: Vec<String>,
     effects: Effects,
@@ -271,6 +273,25 @@ mod tests {
         host.run(|| crate::subscriptions::unsubscribe("orders")).unwrap();
         assert!(host.subscriptions().is_empty());
         assert!(host.run(|| Subscription::new("orders", "order.>").subscribe()).is_err());
+    }
+
+    #[test]
+    fn numbers_are_added_to_and_sequences_keep_what_a_failed_run_has_drawn() {
+        use crate::state;
+        let host = FakeHost::new();
+        host.run(|| state::add("n", 40).and_then(|()| state::increment("n", 2))).unwrap();
+        assert_eq!(host.run(|| state::get::<i64>("n")).unwrap(), Some(42));
+        host.run(|| state::add("nothing", 0)).unwrap();
+        assert!(!host.run(|| state::exists("nothing")).unwrap());
+        host.run(|| state::set("n", &i64::MAX)).unwrap();
+        assert!(host.run(|| state::add("n", 1)).unwrap_err().to_string().contains("range of i64"));
+        host.run(|| state::set("n", "text")).unwrap();
+        assert!(host.run(|| state::add("n", 1)).unwrap_err().to_string().contains("not a number"));
+
+        let draw = || state::sequence("orders");
+        assert_eq!(host.run(draw).unwrap(), 1);
+        assert!(host.run(|| draw().and_then(|_| state::get::<i64>("n"))).is_err());
+        assert_eq!(host.run(draw).unwrap(), 3);
     }
 
     #[test]

@@ -49,7 +49,9 @@ impl Unpacked {
     pub(crate) fn ensure() -> Result<Self, Error> {
         let root = cache::once(&format!("sdk-{:016x}", digest()), |root| {
             let unpacked = Self { root: root.to_owned() };
-            write(CONTRACT, &unpacked.contract())?;
+            CONTRACT
+                .iter()
+                .try_for_each(|(path, text)| write_file(&unpacked.contract().join(as_unpacked(path)), text))?;
             write(JAVASCRIPT, &unpacked.javascript())?;
             write(PYTHON, &unpacked.python())
         })?;
@@ -69,6 +71,16 @@ impl Unpacked {
     /// The directory that Python's package is in.
     pub(crate) fn python(&self) -> PathBuf {
         self.root.join("python")
+    }
+}
+
+/// Where a file of the contract lies for tools that take one directory: the newest version of the package on top, and
+/// the one that it includes among its dependencies.
+fn as_unpacked(path: &str) -> PathBuf {
+    match (path.strip_prefix("0.2.0/"), path) {
+        (Some(newest), _) => newest.into(),
+        (None, "plugin.wit") => "deps/sandbus-plugin-0.1.0/plugin.wit".into(),
+        (None, dependency) => dependency.into(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sandbus_host::clock::Timestamp;
 use sandbus_host::event::{Data, Event, IdSeed, Logged, Position};
-use sandbus_host::outcome::{Listing, Outcome, StateError, StateView, Version};
+use sandbus_host::outcome::{Drawing, Listing, Outcome, StateError, StateView, Version};
 use sandbus_host::plugin::{Call, Defaults, EngineConfig, Generation, Handled, Limits, Live, Loader, Sidecar, World};
 
 /// The settings of the engine.
@@ -59,5 +59,13 @@ impl StateView for Empty {
 
     fn keys(&mut self, _: Option<&str>, _: usize) -> Result<(Vec<String>, Listing), StateError> {
         Ok((Vec::new(), Listing::default()))
+    }
+
+    fn draw(&mut self, _: &str) -> Drawing {
+        Box::pin(std::future::ready(Ok(1)))
+    }
+
+    fn unreserved(&mut self, _: &str) -> Result<u64, StateError> {
+        Ok(1)
     }
 }

@@ -186,9 +186,15 @@ pub enum CommitError {
     /// Another invocation has changed what this one had read.
     #[error("another invocation changed `{0}` meanwhile")]
     Conflict(String),
-    /// An addition meets a value that is no number, or a sum out of range.
-    #[error("`{0}` cannot be added to: its value is no number, or the sum passes the range of i64")]
+    /// An addition meets a value that is not a number, or a sum out of range.
+    #[error("`{0}` cannot be added to: its value is not a number, or the sum passes the range of i64")]
     NotANumber(String),
+    /// The plugin has as many sequences as it may have.
+    #[error("a plugin may have {0} sequences, and this one has them")]
+    TooManySequences(u64),
+    /// Every number of a sequence has been given away.
+    #[error("the sequence `{0}` has come to the end of the range of i64")]
+    SequenceExhausted(String),
     /// The plugin has as many subscriptions as it may make.
     #[error("a plugin may make {0} subscriptions at run time, and this one has them")]
     TooManySubscriptions(usize),

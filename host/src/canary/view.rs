@@ -1,24 +1,35 @@
 //! The state that both generations see.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::Position;
-use crate::outcome::{Listing, Outcome, Reads, Sight, StateError, StateView, Version};
+use crate::outcome::{Drawing, Listing, Outcome, Reads, SequenceError, Sight, StateError, StateView, Version};
 use crate::plugin::Handled;
 
 /// A state as of one moment, for several who look at it one after the other: what is written meanwhile is seen by
 /// none of them.
-#[derive(Clone)]
-pub(super) struct Shared(Arc<Mutex<Box<dyn StateView>>>);
+pub(super) struct Shared {
+    state: Arc<Mutex<Box<dyn StateView>>>,
+    /// How many numbers this one has drawn of each sequence. Both generations are given the same, and the store none the
+    /// less: they are those that would be reserved next.
+    drawn: BTreeMap<String, u64>,
+}
+
+impl Clone for Shared {
+    fn clone(&self) -> Self {
+        Self { state: Arc::clone(&self.state), drawn: BTreeMap::new() }
+    }
+}
 
 impl Shared {
     pub(super) fn new(state: Box<dyn StateView>) -> Self {
-        Self(Arc::new(Mutex::new(state)))
+        Self { state: Arc::new(Mutex::new(state)), drawn: BTreeMap::new() }
     }
 
     /// A reader that panicked has changed nothing, and so a poisoned lock is as good.
     fn view(&self) -> MutexGuard<'_, Box<dyn StateView>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -29,6 +40,17 @@ impl StateView for Shared {
 
     fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError> {
         self.view().keys(after, limit)
+    }
+
+    fn draw(&mut self, sequence: &str) -> Drawing {
+        let drawn = self.drawn.get(sequence).copied().unwrap_or(0);
+        self.drawn.insert(sequence.to_owned(), drawn + 1);
+        let number = self.unreserved(sequence).map(|first| first + drawn);
+        Box::pin(std::future::ready(number.map_err(|error| SequenceError::Failed(error.to_string()))))
+    }
+
+    fn unreserved(&mut self, sequence: &str) -> Result<u64, StateError> {
+        self.view().unreserved(sequence)
     }
 
     fn changed_up_to(&self, sight: Sight) -> Position {
@@ -80,6 +102,14 @@ impl StateView for Watched {
     fn changed_up_to(&self, sight: Sight) -> Position {
         self.state.changed_up_to(sight)
     }
+
+    fn draw(&mut self, sequence: &str) -> Drawing {
+        self.state.draw(sequence)
+    }
+
+    fn unreserved(&mut self, sequence: &str) -> Result<u64, StateError> {
+        self.state.unreserved(sequence)
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +129,25 @@ mod tests {
         fn keys(&mut self, _: Option<&str>, _: usize) -> Result<(Vec<String>, Listing), StateError> {
             Ok((Vec::new(), Listing { count: self.0, newest: Version(0) }))
         }
+
+        fn draw(&mut self, _: &str) -> Drawing {
+            Box::pin(std::future::ready(Err(SequenceError::Failed("a rehearsal draws nothing".to_owned()))))
+        }
+
+        fn unreserved(&mut self, _: &str) -> Result<u64, StateError> {
+            Ok(40)
+        }
+    }
+
+    #[tokio::test]
+    async fn both_draw_the_same_numbers_and_the_store_loses_none() {
+        let mut one = Shared::new(Box::new(Moving(0)));
+        let mut other = one.clone();
+        for expected in [40, 41, 42] {
+            assert_eq!(one.draw("orders").await.unwrap(), expected);
+            assert_eq!(other.draw("orders").await.unwrap(), expected);
+        }
+        assert_eq!(one.draw("invoices").await.unwrap(), 40);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::outcome::{Cause, Effects, Failure};
 use crate::plugin::{self, Admission, Answered, CONNECTION_HEADERS, Found, Generation, RERUN_LIMIT, ReplyTo, Route};
 use crate::problem::Problem;
 use crate::server::read_body;
+use crate::telemetry;
 use crate::threads::Panicked;
 
 pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request<Body>) -> Response {
@@ -93,9 +94,10 @@ async fn answer(
             }
             // The next ones wait for each other, so that each has a chance.
             Err(CommitError::Conflict(_)) if again.is_none() => {
+                telemetry::request_conflict(&generation.name);
                 again = Some(Arc::clone(&generation.room.again).lock_owned().await);
             }
-            Err(CommitError::Conflict(_)) => {}
+            Err(CommitError::Conflict(_)) => telemetry::request_conflict(&generation.name),
             Err(error) => return Err(error.into()),
         }
     }

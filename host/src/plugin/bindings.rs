@@ -12,3 +12,14 @@ wasmtime::component::bindgen!({
         "wasi:keyvalue/atomics.cas": crate::plugin::imports::Cas,
     },
 });
+
+/// What version 0.2.0 of the contract adds.
+pub(super) mod additions {
+    wasmtime::component::bindgen!({
+        path: ["../wit", "../wit/0.2.0"],
+        world: "sandbus:plugin/additions@0.2.0",
+        imports: { default: trappable },
+    });
+
+    pub(crate) use sandbus::plugin0_2_0::numbers;
+}

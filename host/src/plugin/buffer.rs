@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use super::limits::Limits;
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::outcome::{Effects, Publish, StateError, StateView, SubscriptionChange, Version, Write, add};
+use crate::outcome::{
+    Drawing, Effects, Publish, SequenceError, StateError, StateView, SubscriptionChange, Unfit, Version, Write, add,
+};
 
 /// How many keys one page of a listing has.
 const PAGE: usize = 256;
@@ -40,8 +42,10 @@ pub(super) enum Refused {
     Rules,
     #[error("a key has at most {KEY_BYTES} bytes")]
     Key,
-    #[error("the value of `{0}` is no number, or the sum passes the range of i64")]
-    NotANumber(String),
+    #[error("`{0}` cannot be added to: {1}")]
+    Unfit(String, Unfit),
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -129,7 +133,7 @@ impl Buffer {
             Some(Write::Delete) => Ok(None),
             Some(&Write::Add(delta)) => {
                 let value = self.read(key)?;
-                let sum = add(value.as_deref(), delta).ok_or_else(|| Refused::NotANumber(key.to_owned()))?;
+                let sum = add(value.as_deref(), delta).map_err(|unfit| Refused::Unfit(key.to_owned(), unfit))?;
                 Ok(Some(sum.to_string().into_bytes()))
             }
             None => self.read(key),
@@ -174,25 +178,51 @@ impl Buffer {
         self.write(key, Write::Delete)
     }
 
-    /// Adds to a number. The value below is looked at for the answer, and not remembered as read: others
-    /// may add to it as well.
+    /// Adds to a number and returns the sum. It is read, and so the commit checks that the value is still the one that
+    /// was added to.
     pub(super) fn increment(&mut self, key: String, delta: i64) -> Result<i64, Refused> {
-        let not_a_number = || Refused::NotANumber(key.clone());
-        let (base, own) = match self.effects.writes.get(&key) {
-            Some(Write::Set(value)) => (Some(value.clone()), None),
-            Some(Write::Delete) => (None, None),
-            Some(&Write::Add(before)) => (self.peek(&key)?, Some(before)),
-            None => (self.peek(&key)?, Some(0)),
-        };
-        let total = own.unwrap_or(0).checked_add(delta).ok_or_else(not_a_number)?;
-        let sum = add(base.as_deref(), total).ok_or_else(not_a_number)?;
-        // To add nothing is to look.
-        if total == 0 && !self.effects.writes.contains_key(&key) {
-            return Ok(sum);
+        let value = self.get(&key)?;
+        let sum = add(value.as_deref(), delta).map_err(|unfit| Refused::Unfit(key.clone(), unfit))?;
+        // To add nothing is to read.
+        if delta != 0 {
+            self.write(key, Write::Set(decimal(sum)))?;
         }
-        let write = if own.is_some() { Write::Add(total) } else { Write::Set(sum.to_string().into_bytes()) };
-        self.write(key, write)?;
         Ok(sum)
+    }
+
+    /// Adds to a number without reading it: others may add to it as well. On top of what this invocation has set it is a
+    /// sum at once.
+    pub(super) fn add(&mut self, key: String, delta: i64) -> Result<(), Refused> {
+        let unfit = |unfit| Refused::Unfit(key.clone(), unfit);
+        let write = match self.effects.writes.get(&key) {
+            Some(Write::Set(value)) => Write::Set(decimal(add(Some(value), delta).map_err(unfit)?)),
+            Some(Write::Delete) => Write::Set(decimal(delta)),
+            None | Some(Write::Add(_)) => Write::Add(self.merged(&key, delta)?),
+        };
+        if delta == 0 { Ok(()) } else { self.write(key, write) }
+    }
+
+    /// What this invocation adds to a key altogether. That it can be added is seen early if possible; the commit sees it
+    /// in any case.
+    fn merged(&mut self, key: &str, delta: i64) -> Result<i64, Refused> {
+        let before = if let Some(Write::Add(before)) = self.effects.writes.get(key) { *before } else { 0 };
+        let unfit = |unfit| Refused::Unfit(key.to_owned(), unfit);
+        let total = before.checked_add(delta).ok_or_else(|| unfit(Unfit::OutOfRange))?;
+        let base = self.peek(key)?;
+        if let Err(refusal) = add(base.as_deref(), total) {
+            // The handler learns something of the value, which the commit must check like any read.
+            self.read(key)?;
+            return Err(unfit(refusal));
+        }
+        Ok(total)
+    }
+
+    /// Draws a number of a sequence. It is no effect: it is gone whatever becomes of the invocation.
+    pub(super) fn draw(&mut self, sequence: &str) -> Result<Drawing, Refused> {
+        if sequence.len() > KEY_BYTES {
+            return Err(Refused::Key);
+        }
+        Ok(self.state.draw(sequence))
     }
 
     fn peek(&mut self, key: &str) -> Result<Option<Vec<u8>>, Refused> {
@@ -248,8 +278,14 @@ impl Buffer {
     }
 }
 
+fn decimal(number: i64) -> Vec<u8> {
+    number.to_string().into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::outcome::Listing;
 
@@ -265,6 +301,14 @@ mod tests {
         fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError> {
             let keys = self.0.keys().filter(|key| after.is_none_or(|after| key.as_str() > after));
             Ok((keys.take(limit).cloned().collect(), Listing::default()))
+        }
+
+        fn draw(&mut self, _: &str) -> Drawing {
+            Box::pin(async { Ok(1) })
+        }
+
+        fn unreserved(&mut self, _: &str) -> Result<u64, StateError> {
+            Ok(1)
         }
     }
 
@@ -288,21 +332,138 @@ mod tests {
     }
 
     #[test]
-    fn increments_add_up_without_reading() {
+    fn an_increment_is_a_read_and_a_write() {
         let mut buffer = buffer(&[("n", "40")]);
         assert_eq!(buffer.increment("n".into(), 1).unwrap(), 41);
         assert_eq!(buffer.increment("n".into(), 1).unwrap(), 42);
         let effects = buffer.into_effects();
-        assert_eq!(effects.writes["n"], Write::Add(2));
+        assert_eq!(effects.writes["n"], Write::Set(b"42".to_vec()));
+        assert_eq!(effects.reads.keys["n"], Version(1));
+    }
+
+    #[test]
+    fn additions_add_up_without_reading() {
+        let mut buffer = buffer(&[("n", "40")]);
+        for delta in [1, 0, 2] {
+            buffer.add("n".into(), delta).unwrap();
+        }
+        buffer.add("other".into(), 0).unwrap();
+        let effects = buffer.into_effects();
+        assert_eq!(effects.writes, [("n".to_owned(), Write::Add(3))].into());
         assert!(effects.reads.keys.is_empty());
     }
 
     #[test]
-    fn an_increment_after_a_write_is_a_write() {
-        let mut buffer = buffer(&[]);
-        buffer.set("n".into(), b"5".to_vec()).unwrap();
-        assert_eq!(buffer.increment("n".into(), 2).unwrap(), 7);
-        assert_eq!(buffer.into_effects().writes["n"], Write::Set(b"7".to_vec()));
+    fn what_is_read_after_an_addition_is_checked() {
+        let mut buffer = buffer(&[("n", "40")]);
+        buffer.add("n".into(), 1).unwrap();
+        assert_eq!(buffer.get("n").unwrap(), Some(b"41".to_vec()));
+        assert_eq!(buffer.increment("n".into(), 1).unwrap(), 42);
+        let effects = buffer.into_effects();
+        assert_eq!(effects.writes["n"], Write::Set(b"42".to_vec()));
+        assert_eq!(effects.reads.keys["n"], Version(1));
+    }
+
+    #[test]
+    fn a_refused_addition_changes_nothing_and_is_a_read() {
+        let largest = i64::MAX.to_string();
+        let mut buffer = buffer(&[("text", "x"), ("largest", &largest)]);
+        for (key, expected) in [("text", Unfit::NotANumber), ("largest", Unfit::OutOfRange)] {
+            assert!(matches!(buffer.add(key.into(), 1), Err(Refused::Unfit(_, unfit)) if unfit == expected), "{key}");
+            assert!(matches!(buffer.increment(key.into(), 1), Err(Refused::Unfit(_, unfit)) if unfit == expected));
+        }
+        buffer.add("sum".into(), i64::MAX).unwrap();
+        assert!(matches!(buffer.add("sum".into(), 1), Err(Refused::Unfit(_, Unfit::OutOfRange))));
+        let effects = buffer.into_effects();
+        assert_eq!(effects.writes, [("sum".to_owned(), Write::Add(i64::MAX))].into());
+        assert_eq!(effects.reads.keys.keys().collect::<Vec<_>>(), ["largest", "text"]);
+    }
+
+    /// What a handler may do to a key.
+    #[derive(Clone, Debug)]
+    enum Act {
+        Get,
+        Set(Vec<u8>),
+        Delete,
+        Add(i64),
+        Increment(i64),
+    }
+
+    fn value() -> impl Strategy<Value = Vec<u8>> {
+        let text = prop_oneof![Just("x".to_owned()), any::<i64>().prop_map(|number| number.to_string())];
+        prop_oneof![Just("7".to_owned()), Just(i64::MAX.to_string()), text].prop_map(String::into_bytes)
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        let delta = || prop_oneof![-2..3_i64, Just(i64::MAX), Just(i64::MIN)];
+        prop_oneof![
+            Just(Act::Get),
+            value().prop_map(Act::Set),
+            Just(Act::Delete),
+            delta().prop_map(Act::Add),
+            delta().prop_map(Act::Increment),
+        ]
+    }
+
+    /// The value that the commit makes of a write.
+    fn committed(base: Option<Vec<u8>>, write: Option<&Write>) -> Option<Vec<u8>> {
+        match write {
+            None => base,
+            Some(Write::Set(value)) => Some(value.clone()),
+            Some(Write::Delete) => None,
+            Some(Write::Add(delta)) => Some(decimal(add(base.as_deref(), *delta).unwrap())),
+        }
+    }
+
+    proptest! {
+        /// However calls on one key are mixed, each sees those before it, and the commit makes the last value. The one
+        /// exception: additions alone have to stay in range together, before they meet the value.
+        #[test]
+        fn calls_on_one_key_are_as_if_done_one_by_one(
+            base in proptest::option::of(value()),
+            acts in proptest::collection::vec(act(), 0..8),
+        ) {
+            let state = base.iter().map(|value| ("k".to_owned(), value.clone())).collect();
+            let mut buffer = Buffer::new(Box::new(Fixed(state)), Limits::default());
+            let mut model = base.clone();
+            for act in acts {
+                let merges = matches!(buffer.effects.writes.get("k"), None | Some(Write::Add(_)));
+                match act {
+                    Act::Get => {
+                        let (seen, expected) = (buffer.get("k").unwrap(), model.clone());
+                        prop_assert_eq!(seen, expected);
+                        prop_assert!(!merges || buffer.effects.reads.keys.contains_key("k"));
+                    }
+                    Act::Set(value) => {
+                        buffer.set("k".into(), value.clone()).unwrap();
+                        model = Some(value);
+                    }
+                    Act::Delete => {
+                        buffer.delete("k".into()).unwrap();
+                        model = None;
+                    }
+                    Act::Increment(delta) => match (buffer.increment("k".into(), delta), add(model.as_deref(), delta)) {
+                        (Ok(sum), Ok(expected)) => {
+                            prop_assert_eq!(sum, expected);
+                            model = if delta == 0 { model } else { Some(decimal(sum)) };
+                            prop_assert!(!merges || buffer.effects.reads.keys.contains_key("k"));
+                        }
+                        (Err(Refused::Unfit(_, unfit)), Err(expected)) => prop_assert_eq!(unfit, expected),
+                        (done, expected) => prop_assert!(false, "{done:?} and not {expected:?}"),
+                    },
+                    Act::Add(delta) => {
+                        let before = if let Some(Write::Add(before)) = buffer.effects.writes.get("k") { *before } else { 0 };
+                        match (buffer.add("k".into(), delta), add(model.as_deref(), delta)) {
+                            (Ok(()), Ok(sum)) => model = if delta == 0 { model } else { Some(decimal(sum)) },
+                            (Err(Refused::Unfit(_, unfit)), Err(expected)) => prop_assert_eq!(unfit, expected),
+                            (Err(Refused::Unfit(..)), Ok(_)) => prop_assert!(before.checked_add(delta).is_none()),
+                            (done, expected) => prop_assert!(false, "{done:?} and not {expected:?}"),
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(committed(base, buffer.into_effects().writes.get("k")), model);
+        }
     }
 
     #[test]
@@ -319,7 +480,9 @@ mod tests {
         let mut buffer = buffer(&[]);
         let long = "k".repeat(KEY_BYTES + 1);
         assert!(matches!(buffer.get(&long), Err(Refused::Key)));
-        assert!(matches!(buffer.increment(long, 0), Err(Refused::Key)));
+        assert!(matches!(buffer.increment(long.clone(), 0), Err(Refused::Key)));
+        assert!(matches!(buffer.add(long.clone(), 1), Err(Refused::Key)));
+        assert!(matches!(buffer.draw(&long), Err(Refused::Key)));
 
         let large = vec![b'x'; SEEN_BYTES / 3];
         let large: BTreeMap<_, _> = ["a", "b", "c", "d"].map(|key| (key.to_owned(), large.clone())).into();

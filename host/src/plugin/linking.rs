@@ -7,6 +7,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceType};
 
 use super::bindings;
+use super::bindings::additions::numbers;
 use super::bindings::sandbus::plugin;
 use super::bindings::wasi::{config, keyvalue, logging};
 use super::drafts;
@@ -38,6 +39,7 @@ impl Linking {
     pub(super) fn new(engine: &Engine) -> wasmtime::Result<Self> {
         let mut contract = Linker::new(engine);
         bindings::PluginWithClient::add_to_linker::<_, HasSelf<Invocation>>(&mut contract, |invocation| invocation)?;
+        numbers::add_to_linker::<_, HasSelf<Invocation>>(&mut contract, |invocation| invocation)?;
         let mut everything = Linker::new(engine);
         link_own(&mut everything)?;
         drafts::link(&mut everything)?;
@@ -102,6 +104,7 @@ fn link_own(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     plugin::rules::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     plugin::bus::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     plugin::client::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
+    numbers::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     keyvalue::store::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     keyvalue::atomics::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
     config::store::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
@@ -130,7 +133,9 @@ fn remedy(import: &str) -> &'static str {
     let (package, name) = interface.split_once('/').unwrap_or(("", interface));
     match (package, name) {
         ("wasi:http", _) => "WASI 0.2's is offered; build the component for it",
-        ("sandbus:plugin", _) => "build it with the SDK of this host's version, see wit/plugin.wit",
+        ("sandbus:plugin", _) => {
+            "this host offers versions 0.1.0 and 0.2.0 of the contract; run a Sandbus that offers this one, or build the component with the SDK of this host"
+        }
         ("wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random" | "wasi:sockets", _) => {
             "WASI 0.2 is offered; build the component for it"
         }

@@ -25,6 +25,7 @@ mod loader;
 mod log;
 mod messaging;
 mod overlap;
+mod numbers;
 mod prepared;
 mod registry;
 #[cfg(test)]

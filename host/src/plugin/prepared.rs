@@ -40,6 +40,11 @@ pub enum PrepareError {
     /// It wants what the host does not have.
     #[error("it imports what this host does not offer: {0}")]
     Imports(Missing),
+    /// It was built for a version of the contract that is not known.
+    #[error(
+        "it is built for `{0}`, and this host offers versions 0.1.0 and 0.2.0 of the contract; run a Sandbus that offers that version, or build the component with the SDK of this host"
+    )]
+    Contract(String),
     /// It does not describe itself.
     #[error(
         "it exports none of `sandbus:plugin/descriptor`, `wasi:http/incoming-handler` and `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
@@ -58,6 +63,9 @@ pub enum PrepareError {
 
 impl Prepared {
     pub(super) fn new(component: &Component, linking: &Linking) -> Result<Self, PrepareError> {
+        if let Some(name) = unknown_contract(component) {
+            return Err(PrepareError::Contract(name));
+        }
         let pre = linking.link(component).map_err(PrepareError::Imports)?;
         Ok(Self {
             engine: component.engine().clone(),
@@ -145,6 +153,17 @@ impl Prepared {
         give_time(&mut store, timeout);
         store
     }
+}
+
+/// An interface of the contract in a version that is not known. The handlers are those of 0.1, to which 0.2 adds imports.
+fn unknown_contract(component: &Component) -> Option<String> {
+    let (engine, component_type) = (component.engine(), component.component_type());
+    let of_another = |name: &str, known: &[&str]| {
+        let version = name.strip_prefix("sandbus:plugin/").and_then(|name| name.split_once('@'))?.1;
+        (!known.iter().any(|known| version.starts_with(known))).then(|| name.to_owned())
+    };
+    let imported = component_type.imports(engine).find_map(|(name, _)| of_another(name, &["0.1.", "0.2."]));
+    imported.or_else(|| component_type.exports(engine).find_map(|(name, _)| of_another(name, &["0.1."])))
 }
 
 /// Gives a store what one call may use.

@@ -54,7 +54,11 @@ fn describe() {
     metrics::describe_counter!("sandbus_deliveries_total", "Attempts that ended, by subscription and outcome");
     metrics::describe_counter!(
         "sandbus_conflicts_total",
-        "Invocations run again because what they had read was changed"
+        "Deliveries run again because what their handler had read was changed, by subscription"
+    );
+    metrics::describe_counter!(
+        "sandbus_http_conflicts_total",
+        "Requests run again because what their handler had read was changed, by plugin"
     );
     metrics::describe_counter!(
         "sandbus_event_collisions_total",
@@ -229,6 +233,11 @@ impl SubscriptionMetrics {
 /// What is counted of the requests that plugins answer, by plugin and status.
 #[derive(Default)]
 pub struct RequestMetrics(RwLock<HashMap<(Arc<str>, u16), Answers>>);
+
+/// Counts a request that runs again because what its handler had read was changed.
+pub fn request_conflict(plugin: &str) {
+    counter!("sandbus_http_conflicts_total", "plugin" => plugin.to_owned()).increment(1);
+}
 
 /// How many there were, and how long they took.
 type Answers = (Counter, Histogram);

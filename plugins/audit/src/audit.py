@@ -12,7 +12,7 @@ def record(data: dict, event: Event) -> None:
     state.set(
         f"trail/{user}/{event.time}/{event.id}", {"type": event.type, "time": event.time, "flow": event.correlation}
     )
-    state.increment(f"count/{event.type}")
+    state.add(f"count/{event.type}")
 
 
 @plugin.route("GET /audit")

@@ -38,7 +38,7 @@ fn handle_user_registration(request: Request) -> Result<Json<Handled>, Problem> 
     } else {
         usize::from(welcome(&request.json()?)?)
     };
-    let total = state::increment("total", 0)?;
+    let total: i64 = state::get("total")?.unwrap_or(0);
     Ok(Json(Handled { message: "User registration handled successfully", handled, total }))
 }
 
@@ -52,7 +52,7 @@ fn welcome(user: &UserRegistered) -> Result<bool> {
     let message = format!("{greeting}, {}!", user.name);
     info!("{message}");
     state::set(&key, &message)?;
-    state::increment("total", 1)?;
+    state::add("total", 1)?;
     publish(&UserWelcomed { user_id: user.user_id.clone(), message })?;
     Ok(true)
 }

@@ -28,7 +28,7 @@ export default plugin({
   })
   .on("verification.expired", ({ user_id }: Welcomed) => {
     state.delete(key(user_id));
-    state.increment("expired");
+    state.add("expired");
   })
   .route("POST /verify/{user}", (request) => {
     const { user } = request.params;

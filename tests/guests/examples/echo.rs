@@ -49,7 +49,7 @@ fn remember(event: Event<Vec<u8>>) -> Result<()> {
         "data": String::from_utf8_lossy(&event.data),
     });
     state::set(&format!("last/{}", event.event_type), &seen)?;
-    state::increment("count", 1)?;
+    state::add("count", 1)?;
     if event.event_type == "echo.ping" {
         Message::raw("echo.pong", "text/plain", event.data).publish()?;
     }

@@ -10,7 +10,7 @@ use sandbus_sdk::prelude::*;
     start = "beginning"
 )]
 fn count(event: Event<Vec<u8>>) -> Result<()> {
-    state::increment(&format!("seen/{}", event.subject.unwrap_or_default()), 1)?;
+    state::add(&format!("seen/{}", event.subject.unwrap_or_default()), 1)?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use sandbus_sdk::prelude::*;
 
 #[on_event("flaky.job", retry(attempts = 5, first_delay = "20ms", max_delay = "50ms"))]
 fn job(event: Event<serde_json::Value>) -> Result<()> {
-    state::increment("effects", 1)?;
+    state::add("effects", 1)?;
     Message::raw("flaky.done", "application/json", event.attempt.to_string().into_bytes()).publish()?;
     if event.attempt < 3 {
         return Err(Failure::retry(format!("attempt {} is not good enough", event.attempt)));

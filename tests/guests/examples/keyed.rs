@@ -54,10 +54,10 @@ fn take(handler: &str, entry: &Event<Entry>) -> Result<()> {
     let key = format!("{handler}/last/{account}");
     let last: Option<u64> = state::get(&key)?;
     if last.is_some_and(|last| last >= *number) {
-        state::increment(&format!("{handler}/out_of_order"), 1)?;
+        state::add(&format!("{handler}/out_of_order"), 1)?;
     }
     state::set(&key, number)?;
-    state::increment(&format!("{handler}/handled"), 1)?;
+    state::add(&format!("{handler}/handled"), 1)?;
     Ok(())
 }
 

@@ -15,11 +15,11 @@ struct Balance {
 fn entry(event: Event<serde_json::Value>) -> Result<()> {
     let key = format!("entry/{}", event.id);
     if state::exists(&key)? {
-        state::increment("repeated", 1)?;
+        state::add("repeated", 1)?;
         return Ok(());
     }
     state::set(&key, &event.data)?;
-    state::increment("merged", 1)?;
+    state::add("merged", 1)?;
     Message::raw("ledger.booked", "application/json", event.id.into_bytes()).publish()?;
     Ok(())
 }
@@ -45,7 +45,7 @@ fn balance() -> Result<Json<Balance>, Problem> {
 /// Takes an entry over HTTP: its event and its mark are durable together before the answer is sent.
 #[route(POST, "/ledger")]
 fn post(request: Request) -> Result<(u16, Json<String>), Problem> {
-    state::increment("posted", 1)?;
+    state::add("posted", 1)?;
     Ok((201, Json(Message::raw("ledger.entry", "application/json", request.body).publish()?)))
 }
 

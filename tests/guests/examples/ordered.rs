@@ -20,10 +20,10 @@ fn entry(event: Event<serde_json::Value>) -> Result<()> {
     let key = format!("last/{}", event.subject.as_deref().unwrap_or_default());
     let last: i64 = state::get(&key)?.unwrap_or(i64::MIN);
     if number <= last {
-        state::increment("out-of-order", 1)?;
+        state::add("out-of-order", 1)?;
     }
     state::set(&key, &number)?;
-    state::increment("handled", 1)?;
+    state::add("handled", 1)?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use sandbus_sdk::prelude::*;
 
 #[on_event("pong.sent")]
 fn pinged(pong: Event<Vec<u8>>) -> Result<()> {
-    state::increment("handled", 1)?;
+    state::add("handled", 1)?;
     Message::raw("ping.sent", "application/json", pong.hops().to_string().into_bytes()).publish()?;
     Ok(())
 }

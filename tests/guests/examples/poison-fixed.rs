@@ -4,7 +4,7 @@ use sandbus_sdk::prelude::*;
 
 #[on_event("poison.pill", retry(attempts = 2, first_delay = "10ms"))]
 fn swallow(event: Event<Vec<u8>>) -> Result<()> {
-    state::increment("swallowed", 1)?;
+    state::add("swallowed", 1)?;
     info!("swallowed {}", event.id);
     Ok(())
 }

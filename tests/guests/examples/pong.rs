@@ -4,7 +4,7 @@ use sandbus_sdk::prelude::*;
 
 #[on_event("ping.sent")]
 fn ponged(ping: Event<Vec<u8>>) -> Result<()> {
-    state::increment("handled", 1)?;
+    state::add("handled", 1)?;
     Message::raw("pong.sent", "application/json", ping.hops().to_string().into_bytes()).publish()?;
     Ok(())
 }

@@ -28,13 +28,13 @@ fn each_second(tick: Tick) -> Result<()> {
     due.extend(tick.event.time);
     let surplus = due.len().saturating_sub(REMEMBERED);
     state::set("due", &due[surplus..])?;
-    state::increment("ticks", 1)?;
+    state::add("ticks", 1)?;
     Ok(())
 }
 
 #[on_event]
 fn came(_: Later) -> Result<()> {
-    state::increment("later", 1)?;
+    state::add("later", 1)?;
     Ok(())
 }
 

@@ -101,9 +101,27 @@ pub(crate) fn state_increment(key: &str, delta: i64) -> Result<i64, String> {
         .ok()
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| format!("the value of `{key}` is not a number"))?;
-    let sum = number.checked_add(delta).ok_or_else(|| format!("the sum at `{key}` passes the range of i64"))?;
+    let sum = number.checked_add(delta).ok_or_else(|| format!("the number at `{key}` passes the range of i64"))?;
+    // To add nothing is to read.
+    if delta == 0 {
+        return Ok(sum);
+    }
     state_set(key, sum.to_string().into_bytes())?;
     Ok(sum)
+}
+
+pub(crate) fn state_add(key: &str, delta: i64) -> Result<(), String> {
+    state_increment(key, delta).map(drop)
+}
+
+/// Numbers are not given back when a run fails.
+#[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
+pub(crate) fn state_sequence(name: &str) -> Result<u64, String> {
+    Ok(with(|host| {
+        let number = host.sequences.entry(name.to_owned()).or_insert(0);
+        *number += 1;
+        *number
+    }))
 }
 
 #[cfg(feature = "client")]

@@ -18,7 +18,7 @@ class Data:
 @plugin.on("{{type}}", retry=Retry(attempts=5))
 def handle(data: Data):
     log.info(f"handling {data}")
-    state.increment("handled")
+    state.add("handled")
 [[end]]
 [[route]]
 

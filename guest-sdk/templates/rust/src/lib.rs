@@ -11,7 +11,7 @@ struct Data {
 #[on_event("{{type}}", retry(attempts = 5))]
 fn handle(data: Data) -> Result<()> {
     info!("handling {}", data.name);
-    state::increment("handled", 1)?;
+    state::add("handled", 1)?;
     Ok(())
 }
 [[end]]

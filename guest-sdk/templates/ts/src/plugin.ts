@@ -8,7 +8,7 @@ const schema = { type: "object", required: ["name"], properties: { name: { type:
 
 self.on("{{type}}", { schema, retry: { attempts: 5 } }, (data) => {
   log.info(`handling ${data.name}`);
-  state.increment("handled");
+  state.add("handled");
 });
 [[end]]
 [[route]]

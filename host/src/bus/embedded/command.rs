@@ -1,6 +1,7 @@
 //! What the writer is asked to do, and how it answers.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
@@ -34,6 +35,13 @@ pub(super) enum Command {
         plugin: String,
         effects: Box<Effects>,
         reply: Reply<()>,
+    },
+    /// Reserves numbers of a sequence.
+    Reserve {
+        plugin: String,
+        name: String,
+        length: u64,
+        reply: Reply<Range<u64>>,
     },
     Cancel {
         source: String,
@@ -155,6 +163,7 @@ impl Command {
             }
             Self::Commit { effects, .. } => !effects.subscriptions.is_empty(),
             Self::Publish { .. }
+            | Self::Reserve { .. }
             | Self::Cancel { .. }
             | Self::Withdraw { .. }
             | Self::HoldBack { .. }
@@ -168,7 +177,7 @@ impl Command {
 
     /// Whether somebody waits for it.
     pub(super) fn is_waited_for(&self) -> bool {
-        matches!(self, Self::Publish { .. } | Self::Settle { .. } | Self::Commit { .. })
+        matches!(self, Self::Publish { .. } | Self::Settle { .. } | Self::Commit { .. } | Self::Reserve { .. })
     }
 
     /// Leaves so much of it for this commit as may be, and returns how much of the commit it takes up: changes and

@@ -17,6 +17,7 @@ mod readers;
 mod replies;
 mod rows;
 mod schema;
+mod sequences;
 mod subscribed;
 mod timekeeper;
 mod writer;
@@ -54,6 +55,7 @@ use progress::{Progress, Stop, Subscription};
 use queue::Queue;
 use readers::{Readers, Snapshot};
 use replies::Replies;
+use sequences::Sequences;
 use subscribed::Feed;
 use writer::Writer;
 use written::Written;
@@ -94,6 +96,7 @@ struct Shared {
     ids: IdKey,
     written: Arc<Written>,
     holds: Holds,
+    sequences: Sequences,
     /// Every event up to here is durable and has been offered.
     head: AtomicU64,
     next_scheduled: watch::Sender<Option<Timestamp>>,
@@ -248,6 +251,7 @@ impl Embedded {
             ids: IdKey::new(&rows::secret(&connection)?),
             written: Arc::new(Written::new(head)),
             holds,
+            sequences: Sequences::default(),
             head: AtomicU64::new(head.0),
             next_scheduled: watch::Sender::new(next_scheduled),
             committed: Notify::new(),
@@ -593,8 +597,7 @@ impl Bus for Embedded {
     }
 
     fn state(&self, plugin: &str) -> Box<dyn StateView> {
-        let (readers, written) = (Arc::clone(&self.shared.readers), Arc::clone(&self.shared.written));
-        Box::new(Snapshot::new(readers, written, plugin.to_owned()))
+        Box::new(Snapshot::new(Arc::clone(&self.shared), self.commands.clone(), plugin.to_owned()))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::written::Written;
-use super::{rows, schema};
+use super::queue::Queue;
+use super::{Shared, rows, schema};
 use crate::bus::StoreError;
 use crate::event::Position;
-use crate::outcome::{Listing, Sight, StateError, StateView, Version};
+use crate::outcome::{Drawing, Listing, Sight, StateError, StateView, Version};
 
 /// A pool of connections that read. It grows with the number of threads that read at a time, which is
 /// bounded, and keeps what it has.
@@ -133,21 +133,21 @@ impl Drop for HeldBack {
 /// A plugin's state as of the first read. It holds no connection before that.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    readers: Arc<Readers>,
-    written: Arc<Written>,
+    shared: Arc<Shared>,
+    commands: Queue,
     plugin: String,
     begun: Option<(u64, Arc<Slot>)>,
 }
 
 impl Snapshot {
-    pub(super) fn new(readers: Arc<Readers>, written: Arc<Written>, plugin: String) -> Self {
-        Self { readers, written, plugin, begun: None }
+    pub(super) fn new(shared: Arc<Shared>, commands: Queue, plugin: String) -> Self {
+        Self { shared, commands, plugin, begun: None }
     }
 
     fn read<T>(&mut self, read: impl FnOnce(&Connection, &str) -> Result<T, StoreError>) -> Result<T, StateError> {
         let unreadable = |error: StoreError| StateError(error.to_string());
         if self.begun.is_none() {
-            self.begun = Some(self.readers.begin().map_err(unreadable)?);
+            self.begun = Some(self.shared.readers.begin().map_err(unreadable)?);
         }
         let (_, slot) = self.begun.as_ref().expect("it was put there above");
         let connection = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,14 +170,24 @@ impl StateView for Snapshot {
     }
 
     fn changed_up_to(&self, sight: Sight) -> Position {
-        self.written.up_to(&self.plugin, sight)
+        self.shared.written.up_to(&self.plugin, sight)
+    }
+
+    fn draw(&mut self, sequence: &str) -> Drawing {
+        let (shared, commands) = (Arc::clone(&self.shared), self.commands.clone());
+        let (plugin, sequence) = (self.plugin.clone(), sequence.to_owned());
+        Box::pin(async move { shared.sequences.draw(&commands, &plugin, &sequence).await })
+    }
+
+    fn unreserved(&mut self, sequence: &str) -> Result<u64, StateError> {
+        self.read(|connection, plugin| Ok(rows::unreserved(connection, plugin, sequence)?.unwrap_or(1)))
     }
 }
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
         if let Some((number, slot)) = self.begun.take() {
-            self.readers.end(number, &slot);
+            self.shared.readers.end(number, &slot);
         }
     }
 }

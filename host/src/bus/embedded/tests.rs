@@ -307,3 +307,33 @@ async fn a_store_of_before_is_brought_up_to_date() {
     stage.bus.promote().await.unwrap();
     assert_eq!(stage.bus.events_with_id("2".to_owned()).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_sequence_ends_and_is_never_begun_again() {
+    let stage = InDirectory::open(Settings::default());
+    let path = stage.directory.path().join("bus.db");
+    stage.bus.close().await;
+    let connection = schema::open(&path, Timestamp(0)).unwrap();
+    rows::put_unreserved(&connection, "p", "s", i64::MAX.unsigned_abs() - 2).unwrap();
+    drop(connection);
+    let stage = stage.restart().await;
+    let mut drawn = Vec::new();
+    let error = loop {
+        match stage.bus.state("p").draw("s").await {
+            Ok(number) => drawn.push(number),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(drawn, [i64::MAX.unsigned_abs() - 2, i64::MAX.unsigned_abs() - 1]);
+    assert!(matches!(error, crate::outcome::SequenceError::Exhausted(_)), "{error}");
+    assert!(stage.bus.state("p").draw("s").await.is_err());
+}
+
+#[tokio::test]
+async fn an_altered_sequence_gives_no_numbers() {
+    let stage = InDirectory::open(Settings::default());
+    assert_eq!(stage.bus.state("p").draw("s").await.unwrap(), 1);
+    let connection = rusqlite::Connection::open(stage.directory.path().join("bus.db")).unwrap();
+    connection.execute("UPDATE sequences SET next = 1", []).unwrap();
+    assert!(stage.bus.state("p").unreserved("s").is_err());
+}

@@ -184,6 +184,9 @@ impl Writer {
                 self.check_room(&effects.publishes, batch)?;
                 self.apply_effects(&plugin, *effects, batch)
             }),
+            Command::Reserve { plugin, name, length, reply } => {
+                answer(batch, reply, |_| self.reserve(&plugin, &name, length))
+            }
             Command::Cancel { source, id, reply } => {
                 answer(batch, reply, |batch| Ok(self.cancel_scheduled(&source, &id, batch)?))
             }

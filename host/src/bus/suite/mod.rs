@@ -133,6 +133,8 @@ macro_rules! all_semantics {
                 a_read_that_others_changed_is_a_conflict_and_changes_nothing,
                 a_listing_that_others_changed_is_a_conflict,
                 additions_merge,
+                a_sequence_gives_each_number_once_also_after_a_crash,
+                a_plugin_has_so_many_sequences_and_no_more,
             }
             subscribing {
                 a_plugin_makes_and_removes_its_own_subscriptions,

@@ -1,6 +1,9 @@
 //! State: what was read must still be so when what was made of it is committed.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::outcome::SequenceError;
 
 pub(in crate::bus) async fn a_read_that_others_changed_is_a_conflict_and_changes_nothing<S: Stage>() {
     let stage = S::open(Settings::default());
@@ -42,4 +45,54 @@ pub(in crate::bus) async fn additions_merge<S: Stage>() {
     assert_eq!(value(&stage, "n").as_deref(), Some(&b"42"[..]));
     stage.bus().commit("p", set("n", b"x")).await.unwrap();
     assert_eq!(stage.bus().commit("p", add("n", 1)).await, Err(CommitError::NotANumber("n".to_owned())));
+}
+
+pub(in crate::bus) async fn a_sequence_gives_each_number_once_also_after_a_crash<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let mut drawn = draw_many(&stage, "p", 100).await;
+    let stage = stage.crash();
+    drawn.extend(draw_many(&stage, "p", 100).await);
+    let stage = stage.restart().await;
+    drawn.extend(draw_many(&stage, "p", 100).await);
+    let distinct: BTreeSet<_> = drawn.iter().collect();
+    assert_eq!(distinct.len(), 300, "{drawn:?}");
+    assert_eq!(drawn[0], 1);
+    // Whoever draws later gets a larger one.
+    assert!(drawn[..100].iter().max() < drawn[100..200].iter().min());
+    assert!(drawn[100..200].iter().max() < drawn[200..].iter().min());
+    assert_eq!(draw_many(&stage, "other", 1).await, [1], "each plugin has its own");
+    assert!(stage.bus().state("p").unreserved("s").unwrap() > *drawn.iter().max().unwrap());
+    assert!(stage.bus().state("p").keys(None, 10).unwrap().0.is_empty(), "they are no keys of the state");
+}
+
+/// Draws at the same time.
+async fn draw_many(stage: &impl Stage, plugin: &str, count: usize) -> Vec<u64> {
+    let mut drawing = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        drawing.spawn(stage.bus().state(plugin).draw("s"));
+    }
+    let mut drawn = Vec::new();
+    while let Some(number) = drawing.join_next().await {
+        drawn.push(number.unwrap().unwrap());
+    }
+    drawn.sort_unstable();
+    drawn
+}
+
+pub(in crate::bus) async fn a_plugin_has_so_many_sequences_and_no_more<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let mut drawing = tokio::task::JoinSet::new();
+    for number in 0..1_001 {
+        drawing.spawn(stage.bus().state("p").draw(&format!("s{number}")));
+    }
+    let mut refused = 0;
+    while let Some(number) = drawing.join_next().await {
+        match number.unwrap() {
+            Ok(number) => assert_eq!(number, 1),
+            Err(SequenceError::TooMany(1_000)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(refused, 1);
+    assert_eq!(stage.bus().state("q").draw("s").await.unwrap(), 1);
 }

@@ -9,6 +9,7 @@ mod held;
 mod holds;
 mod pending;
 mod scheduled;
+mod sequences;
 mod state;
 mod subscriptions;
 
@@ -18,6 +19,7 @@ pub(super) use held::*;
 pub(super) use holds::*;
 pub(super) use pending::*;
 pub(super) use scheduled::*;
+pub(super) use sequences::*;
 pub(super) use state::*;
 pub(super) use subscriptions::*;
 

@@ -1,9 +1,11 @@
 //! What an invocation asked for, applied if what it has read is still so.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::super::batch::{Batch, Refused};
 use super::super::rows::{self, Deleted};
+use super::super::sequences;
 use super::Writer;
 use crate::bus::CommitError;
 use crate::event::reserved::plugin_source;
@@ -106,6 +108,21 @@ impl Writer {
         }
     }
 
+    /// Reserves numbers of a sequence: nobody else is given them, neither now nor after a crash.
+    pub(super) fn reserve(&self, plugin: &str, name: &str, length: u64) -> Result<Range<u64>, Refused> {
+        let first = rows::unreserved(&self.connection, plugin, name)?;
+        if first.is_none() && rows::count_sequences(&self.connection, plugin)? >= sequences::LIMIT {
+            return Err(CommitError::TooManySequences(sequences::LIMIT).into());
+        }
+        let first = first.unwrap_or(1);
+        let next = first.saturating_add(length).min(i64::MAX.unsigned_abs());
+        if next == first {
+            return Err(CommitError::SequenceExhausted(name.to_owned()).into());
+        }
+        rows::put_unreserved(&self.connection, plugin, name, next)?;
+        Ok(first..next)
+    }
+
     fn check_reads(&self, plugin: &str, effects: &Effects) -> Result<(), Refused> {
         for (key, version) in &effects.reads.keys {
             if rows::state_version(&self.connection, plugin, key)? != *version {
@@ -129,7 +146,7 @@ impl Writer {
                 Write::Add(delta) => {
                     let (present, _) = rows::state_value(&self.connection, plugin, key)?;
                     let sum = crate::outcome::add(present.as_deref(), *delta);
-                    Some(sum.ok_or_else(|| CommitError::NotANumber(key.clone()))?.to_string().into_bytes())
+                    Some(sum.map_err(|_| CommitError::NotANumber(key.clone()))?.to_string().into_bytes())
                 }
             };
             values.push((key.clone(), value));

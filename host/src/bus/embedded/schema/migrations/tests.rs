@@ -37,7 +37,7 @@ impl Old {
     fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.directory.path()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<_> = names.filter(|name| name.starts_with("backup")).collect();
+        let mut names: Vec<_> = names.filter(|name| name.starts_with("backup") && name.ends_with(".db")).collect();
         names.sort();
         names
     }

@@ -1,0 +1,359 @@
+//! Data directories, components and the contract of earlier releases, as those wrote them: `tests/frozen`. This program
+//! opens a copy of each, and everything in it goes on. `cargo xtask freeze` makes the next one; what has been released
+//! is never made again.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use sandbus_tests::languages::{Language, root};
+use sandbus_tests::{Host, Setup, Webhook, digest, eventually, guest, guest_path, put};
+use serde_json::{Value, json};
+
+/// The frozen components, each with the file that it is built for. One of them was rolled back from.
+const PLUGINS: [&str; 4] = ["keeper", "poison", "counter-c", "counter-js"];
+const ROLLED_BACK_FROM: &str = "poison-fixed";
+
+fn frozen() -> PathBuf {
+    root().join("tests/frozen")
+}
+
+fn releases() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(frozen()).unwrap().map(|entry| entry.unwrap().path());
+    let releases: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+    assert!(!releases.is_empty());
+    releases
+}
+
+/// The files below a directory, by their paths in it.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in std::fs::read_dir(next).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                waiting.push(path)
+            } else {
+                files.push(path.strip_prefix(directory).unwrap().to_owned())
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+    std::fs::copy(from, to).unwrap();
+}
+
+fn copy_below(from: &Path, to: &Path) {
+    for file in files_below(from) {
+        copy(&from.join(&file), &to.join(&file));
+    }
+}
+
+fn values(host: &Host) -> Value {
+    let answer = host.get("/keeper");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()["values"].clone()
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
+fn publish(host: &Host, query: &str, event_type: &str, id: &str, data: Value) {
+    let event = json!({ "id": id, "type": event_type, "data": data });
+    assert_eq!(host.publish_event(&format!("/events{query}"), event).status, 202);
+}
+
+fn done(answer: &sandbus_tests::Answer) {
+    assert!((200..300).contains(&answer.status), "{answer:?}");
+}
+
+fn backlog(host: &Host, subscription: &str, count: u64) -> Value {
+    eventually(&format!("{count} wait for {subscription}"), || {
+        host.subscription(subscription).filter(|subscription| subscription["backlog"] == count)
+    })
+}
+
+/// Fills a host with one of everything that a data directory keeps.
+fn fill(host: &Host) {
+    for (key, value) in [("text", json!("für später")), ("number", json!(42)), ("object", json!({ "a": [1, null] }))]
+    {
+        done(&host.send("PUT", &host.url(&format!("/keeper/{key}")), &[], value.to_string().as_bytes()));
+    }
+    for _ in 0..3 {
+        done(&host.post("/keeper/count", json!({})));
+    }
+    // Handled, and then waiting behind a plugin that is drained.
+    for id in ["user-1", "user-2", "user-3"] {
+        publish(host, "", "user.registered", id, json!({ "name": "Ada" }));
+    }
+    host.wait_until_idle();
+    done(&host.operate("POST", "/plugins/counter-c/drain"));
+    publish(host, "", "user.registered", "user-4", json!({ "name": "Ada" }));
+    // Retries, dead letters, and what comes later.
+    publish(host, "", "keeper.job", "job-1", json!({}));
+    for id in ["bad-1", "bad-2"] {
+        publish(host, "", "keeper.bad", id, json!({ "id": id }));
+    }
+    publish(host, "?delay=75s", "keeper.later", "later-1", json!("by a request"));
+    done(&host.post("/keeper/later", json!("by a handler")));
+    // Backlogs of subscriptions that are paused: of keys, and of a webhook.
+    done(&host.operate("POST", "/subscriptions/keeper/entry/pause"));
+    for number in 1..=4 {
+        for account in ["a", "b"] {
+            let entry = json!({ "account": account, "number": number });
+            publish(host, "", "keeper.entry", &format!("{account}-{number}"), entry);
+        }
+    }
+    let webhook = json!({ "url": "http://127.0.0.1:9/hook", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" });
+    done(&host.admin_post(
+        "/subscriptions",
+        json!({ "name": "hook", "pattern": "order.>", "target": { "webhook": webhook } }),
+    ));
+    done(&host.operate("POST", "/subscriptions/operator/hook/pause"));
+    publish(host, "", "order.placed", "order-1", json!({ "total": 9 }));
+
+    eventually("the dead letters are there", || (host.dead_letters().len() == 2).then_some(()));
+    eventually("the job waits for another attempt", || {
+        host.subscription("keeper/job").filter(|subscription| subscription["next_attempt"].is_string())
+    });
+}
+
+/// Makes the directory of a release from the guests that are built, with the binary in `SANDBUS_TEST_BINARY`.
+#[test]
+#[ignore = "writes into the source tree; `cargo xtask freeze VERSION` runs it"]
+fn freeze() {
+    let version = std::env::var("SANDBUS_FREEZE").expect("SANDBUS_FREEZE names the version");
+    let home = frozen().join(version);
+    assert!(!home.exists(), "{} is there, and never made again", home.display());
+    let setup = Setup::new();
+    let component = |name: &str| match name {
+        // A release that is frozen later brings those that were built with it.
+        _ if guest_path(name).exists() => guest(name),
+        "counter-c" => Language::C.counter(),
+        "counter-js" => Language::JavaScript.counter(),
+        _ => guest(name),
+    };
+    for name in PLUGINS {
+        put(&setup.path().join(format!("plugins/{name}.wasm")), &component(name));
+    }
+    let host = setup.start();
+    host.drop_in(ROLLED_BACK_FROM, "poison.wasm");
+    host.wait_until_loaded(ROLLED_BACK_FROM, "poison.wasm");
+    done(&host.operate("POST", "/plugins/poison/rollback"));
+    fill(&host);
+    let expected = json!({ "values": values(&host), "events": host.admin("/events?limit=1000")["events"] });
+
+    for name in PLUGINS {
+        let archived = host.path().join("data/generations").join(name);
+        for kept in files_below(&archived).iter().filter(|file| file.extension().is_some_and(|kind| kind == "wasm")) {
+            let bytes = std::fs::read(archived.join(kept)).unwrap();
+            let of_poison = digest(&bytes) == digest(&guest(ROLLED_BACK_FROM));
+            put_made(
+                &home.join(format!("components/{}.wasm", if of_poison { ROLLED_BACK_FROM } else { name })),
+                &bytes,
+            );
+        }
+        copy(&archived.join("record.json"), &home.join(format!("data/generations/{name}/record.json")));
+    }
+    put_made(&home.join("expected.json"), serde_json::to_string_pretty(&expected).unwrap().as_bytes());
+    copy_below(&root().join("wit"), &home.join("wit"));
+    let directory = host.path().join("data");
+    let kept = tempfile::tempdir().unwrap();
+    host.signal("-TERM");
+    eventually("the log is folded into the file", || {
+        let log = std::fs::metadata(directory.join("bus.db-wal"));
+        log.map_or(true, |log| log.len() == 0).then_some(())
+    });
+    copy(&directory.join("bus.db"), &kept.path().join("bus.db"));
+    copy(&kept.path().join("bus.db"), &home.join("data/bus.db"));
+}
+
+fn put_made(path: &Path, bytes: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    put(path, bytes);
+}
+
+/// Puts a release's data and components where a host finds them. Archived files are the components once more, and so
+/// they are frozen once.
+fn thaw(release: &Path, setup: &Setup) {
+    copy_below(&release.join("data"), &setup.path().join("data"));
+    for name in PLUGINS.into_iter().chain([ROLLED_BACK_FROM]) {
+        let bytes = std::fs::read(release.join(format!("components/{name}.wasm"))).unwrap();
+        let stem = if name == ROLLED_BACK_FROM { "poison" } else { name };
+        // The file in the folder is the one that was rolled back from.
+        if name != "poison" {
+            put(&setup.path().join(format!("plugins/{stem}.wasm")), &bytes);
+        }
+        put_made(&setup.path().join(format!("data/generations/{stem}/{}.wasm", digest(&bytes))), &bytes);
+    }
+}
+
+#[test]
+fn the_data_of_every_release_is_opened_and_goes_on() {
+    for release in releases() {
+        let expected: Value = serde_json::from_slice(&std::fs::read(release.join("expected.json")).unwrap()).unwrap();
+        let setup = Setup::new();
+        thaw(&release, &setup);
+        let host = setup.start();
+        all_is_there(&host, &release, &expected);
+        all_goes_on(&host, &expected);
+        // What was brought up to date once is opened as it is.
+        let host = host.crash_and_restart();
+        assert_eq!(backups(&host), 1, "{}", release.display());
+        host.wait_until_idle();
+        assert!(host.dead_letters().is_empty());
+    }
+}
+
+fn backups(host: &Host) -> usize {
+    let files = files_below(&host.path().join("data"));
+    files.iter().filter(|file| file.to_string_lossy().starts_with("backup-2-")).count()
+}
+
+/// What the release wrote, before anything goes on.
+fn all_is_there(host: &Host, release: &Path, expected: &Value) {
+    assert_eq!(backups(host), 1, "the data is backed up before it is brought up to date");
+    for (key, value) in expected["values"].as_object().unwrap().iter().filter(|(key, _)| *key != "ticks") {
+        assert_eq!(&values(host)[key], value, "{key}");
+    }
+    let events = host.admin("/events?limit=1000")["events"].clone();
+    for logged in expected["events"].as_array().unwrap() {
+        assert!(
+            events.as_array().unwrap().iter().any(|event| event["event"]["id"] == logged["event"]["id"]),
+            "{logged}"
+        );
+    }
+    let letters = host.dead_letters();
+    let reasons: Vec<_> = letters.iter().map(|letter| letter["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["it is not mended"; 2]);
+    assert_eq!(backlog(host, "keeper/entry", 8)["status"], "paused");
+    let hook = backlog(host, "operator/hook", 1);
+    assert_eq!(hook["status"], "paused");
+    assert_eq!(
+        (&hook["target"]["webhook"], &hook["target"]["signed"]),
+        (&json!("http://127.0.0.1:9/hook"), &json!(true))
+    );
+    assert_eq!(backlog(host, "counter-c/all", 1)["status"], "paused");
+    let poison = host.plugin("poison.wasm").unwrap();
+    let runs = digest(&std::fs::read(release.join("components/poison.wasm")).unwrap());
+    assert_eq!((&poison["status"], &poison["digest"]), (&json!("rolled back"), &json!(runs)));
+    assert_eq!(poison["generations"].as_array().unwrap().len(), 2);
+}
+
+/// Backlogs are handled in order, retries and delayed events come, dead letters are redriven, numbers go on.
+fn all_goes_on(host: &Host, expected: &Value) {
+    let count = expected["values"]["count"].as_i64().unwrap();
+    assert_eq!(host.post("/keeper/count", json!({})).json(), count + 1);
+    done(&host.send("PUT", &host.url("/keeper/mended"), &[], b"true"));
+    done(&host.operate("POST", "/dead-letters/redrive"));
+    done(&host.operate("POST", "/subscriptions/keeper/entry/resume"));
+    done(&host.operate("POST", "/plugins/counter-c/resume"));
+    eventually("everything has gone on", || {
+        let values = values(host);
+        let entries = [&values["entry/a"], &values["entry/b"]].iter().all(|numbers| **numbers == json!([1, 2, 3, 4]));
+        let redriven = values["bad/bad-1"].is_object() && values["bad/bad-2"].is_object();
+        let later = values.as_object()?.iter().filter(|(key, _)| key.starts_with("later/"));
+        let later: Vec<_> = later.map(|(_, value)| value).collect();
+        let came =
+            later.len() == 2 && later.contains(&&json!("by a request")) && later.contains(&&json!("by a handler"));
+        let ticked = values["ticks"].as_i64() > expected["values"]["ticks"].as_i64();
+        (entries && redriven && came && ticked && values["job/job-1"].as_u64() >= Some(2)).then_some(())
+    });
+    assert!(host.dead_letters().is_empty());
+    // The fourth of its kind: the number is one that the release had counted.
+    let _ = host.wait_for_log(&["user.registered: 4", "counter-c"]);
+    publish(host, "", "user.registered", "user-5", json!({ "name": "Grace" }));
+    let _ = host.wait_for_log(&["user.registered: 5", "counter-c"]);
+    let _ = host.wait_for_log(&["handling Grace", "counter-js"]);
+
+    let webhook = Webhook::start(&[204]);
+    let target = json!({ "webhook": { "url": format!("http://{}/hook", webhook.address) } });
+    done(&host.admin_post("/subscriptions", json!({ "name": "hook", "pattern": "order.>", "target": target })));
+    done(&host.operate("POST", "/subscriptions/operator/hook/resume"));
+    let hook = eventually("the webhook is called", || webhook.received().pop());
+    assert!(hook.body.contains("\"total\":9") || hook.body.contains("\"total\": 9"), "{}", hook.body);
+}
+
+/// A process that is killed in the midst of its first start on older data leaves data that opens.
+#[test]
+fn a_start_on_older_data_may_be_killed_at_any_time() {
+    for release in releases() {
+        let expected: Value = serde_json::from_slice(&std::fs::read(release.join("expected.json")).unwrap()).unwrap();
+        let setup = Setup::new();
+        thaw(&release, &setup);
+        let data = setup.path().join("data");
+        // Killed as soon as there is a sign of each of the steps: a part of the backup, the backup, a transaction.
+        for sign in [".partial", ".db", "-wal"] {
+            let starting = sandbus_tests::Launch::serve(setup.path()).spawn();
+            eventually("the step has begun", || {
+                let has_it = |file: &PathBuf| file.to_string_lossy().ends_with(sign);
+                let past = |file: &PathBuf| file.to_string_lossy().starts_with("backup-2-");
+                files_below(&data).iter().any(|file| has_it(file) || past(file)).then_some(())
+            });
+            starting.kill();
+        }
+        let host = setup.start();
+        all_is_there(&host, &release, &expected);
+    }
+}
+
+/// What a component was built for stays what it was: a contract that has been released is never edited.
+#[test]
+fn the_contract_of_every_release_is_what_it_was() {
+    for release in releases() {
+        let contract = release.join("wit");
+        for file in files_below(&contract) {
+            let then = std::fs::read_to_string(contract.join(&file)).unwrap();
+            let now = std::fs::read_to_string(root().join("wit").join(&file)).unwrap_or_default();
+            assert!(then == now, "wit/{} is part of a released contract; add a package beside it", file.display());
+        }
+    }
+}
+
+/// A component of each contract runs, and one of the second gives way to one of the first.
+#[test]
+fn components_of_every_contract_run_and_are_rolled_back() {
+    let first = std::fs::read(frozen().join("0.1.0/components/poison-fixed.wasm")).unwrap();
+    let second = guest("poison-fixed");
+    let is_of_second = |bytes: &[u8]| bytes.windows(28).any(|part| part == b"sandbus:plugin/numbers@0.2.0");
+    assert_eq!((is_of_second(&first), is_of_second(&second)), (false, true));
+    let setup = Setup::new();
+    put(&setup.path().join("plugins/poison.wasm"), &first);
+    let host = setup.start();
+    let swallowed = |host: &Host, id: &str, count: u64| {
+        publish(host, "", "poison.pill", id, json!({}));
+        eventually("it is swallowed", || (host.get("/poison").json() == count).then_some(()));
+    };
+    swallowed(&host, "1", 1);
+    host.drop_in("poison-fixed", "poison.wasm");
+    host.wait_until_loaded("poison-fixed", "poison.wasm");
+    swallowed(&host, "2", 2);
+    done(&host.operate("POST", "/plugins/poison/rollback"));
+    assert_eq!(host.plugin("poison.wasm").unwrap()["digest"], digest(&first).as_str());
+    swallowed(&host, "3", 3);
+    let host = host.crash_and_restart();
+    swallowed(&host, "4", 4);
+}
+
+/// A component for a contract that is not there yet is refused by its name, with what to do.
+#[test]
+fn a_contract_that_is_not_known_is_named() {
+    let host = Setup::new().start();
+    for (file, component, name) in [
+        ("imports", r#"(component (import "sandbus:plugin/bus@0.3.0" (instance (export "x" (func)))))"#, "bus@0.3.0"),
+        (
+            "exports",
+            r#"(component (instance $nothing) (export "sandbus:plugin/descriptor@0.3.0" (instance $nothing)))"#,
+            "descriptor@0.3.0",
+        ),
+    ] {
+        put(&host.file(&format!("{file}.wasm")), &wat::parse_str(component).unwrap());
+        let refused = host.wait_until_refused(&format!("{file}.wasm"));
+        for words in [name, "0.1.0 and 0.2.0", "run a Sandbus that offers that version"] {
+            assert!(refused.contains(words), "{refused}");
+        }
+    }
+}
