@@ -55,6 +55,8 @@ pub mod bindings;
     clippy::all,
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
+    clippy::panic,
+    clippy::unwrap_used,
     reason = "generated code"
 )]
 #[rustfmt::skip]

@@ -212,7 +212,10 @@ impl CommitError {
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         match self {
-            Self::NotANumber(_) | Self::TooManySubscriptions(_) => Some(Cause::Rejected),
+            Self::NotANumber(_)
+            | Self::TooManySubscriptions(_)
+            | Self::TooManySequences(_)
+            | Self::SequenceExhausted(_) => Some(Cause::Rejected),
             Self::PluginBacklogFull(..)
             | Self::PluginLogFull(..)
             | Self::PluginTypesFull(..)

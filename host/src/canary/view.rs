@@ -171,6 +171,14 @@ mod tests {
             Ok((Vec::new(), Listing::default()))
         }
 
+        fn draw(&mut self, _: &str) -> Drawing {
+            Box::pin(std::future::ready(Ok(1)))
+        }
+
+        fn unreserved(&mut self, _: &str) -> Result<u64, StateError> {
+            Ok(1)
+        }
+
         fn changed_up_to(&self, sight: Sight) -> Position {
             match sight {
                 Sight::Value(version) => Position(version.0),

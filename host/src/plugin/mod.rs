@@ -24,8 +24,8 @@ mod linking;
 mod loader;
 mod log;
 mod messaging;
-mod overlap;
 mod numbers;
+mod overlap;
 mod prepared;
 mod registry;
 #[cfg(test)]

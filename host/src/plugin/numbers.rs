@@ -8,20 +8,20 @@ use crate::outcome::{SequenceError, Unfit};
 
 impl numbers::Host for Invocation {
     fn add(&mut self, key: String, delta: i64) -> wasmtime::Result<Result<(), numbers::Error>> {
-        Ok(self.run()?.buffer.add(key, delta).map_err(error_of))
+        Ok(self.run()?.buffer.add(key, delta).map_err(|refused| error_of(&refused)))
     }
 
     fn sequence(&mut self, name: String) -> wasmtime::Result<Result<u64, numbers::Error>> {
         let until = self.until;
         let drawing = match self.run()?.buffer.draw(&name) {
             Ok(drawing) => drawing,
-            Err(refused) => return Ok(Err(error_of(refused))),
+            Err(refused) => return Ok(Err(error_of(&refused))),
         };
-        Ok(wait(until, drawing)?.map_err(|error| error_of(error.into())))
+        Ok(wait(until, drawing)?.map_err(|error| error_of(&error.into())))
     }
 }
 
-fn error_of(refused: Refused) -> numbers::Error {
+fn error_of(refused: &Refused) -> numbers::Error {
     match refused {
         Refused::Unfit(_, Unfit::NotANumber) => numbers::Error::NotANumber,
         Refused::Unfit(_, Unfit::OutOfRange) | Refused::Sequence(SequenceError::Exhausted(_)) => {

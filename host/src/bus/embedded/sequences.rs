@@ -23,7 +23,10 @@ pub(super) const LIMIT: u64 = 1_000;
 
 /// The ranges that this run has reserved.
 #[derive(Debug, Default)]
-pub(super) struct Sequences(Mutex<HashMap<(String, String), Arc<Turn<Reserved>>>>);
+pub(super) struct Sequences(Mutex<HashMap<SequenceKey, Arc<Turn<Reserved>>>>);
+
+/// A plugin and the name of one of its sequences.
+type SequenceKey = (String, String);
 
 /// What is left of a range, and how long the next one is.
 #[derive(Debug)]

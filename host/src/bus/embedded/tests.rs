@@ -277,7 +277,8 @@ async fn a_subscription_that_is_made_again_publishes_under_new_ids() {
 #[tokio::test]
 async fn a_store_of_before_is_brought_up_to_date() {
     let stage = InDirectory::open(Settings::default());
-    let of_plugin = |id: &str| Event { source: "/plugins/p".to_owned(), data: Some(Data::binary(vec![0; 500])), ..event(id) };
+    let of_plugin =
+        |id: &str| Event { source: "/plugins/p".to_owned(), data: Some(Data::binary(vec![0; 500])), ..event(id) };
     publish(&stage, of_plugin("1")).await;
     let later = Some(stage.clock.now().after(Duration::from_hours(1)));
     let new = Event { event_type: "only.later".to_owned(), ..of_plugin("2") };
