@@ -99,6 +99,13 @@ impl StoreError {
         }
     }
 
+    /// Whether the store's file could not be opened, as when the process has no descriptor left. Nothing was read or
+    /// written.
+    pub(crate) fn is_unopened(&self) -> bool {
+        let Self::Engine(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
+        error.code == rusqlite::ErrorCode::CannotOpen
+    }
+
     /// Whether the disk is full: then nothing was written, and writing works again once there is space.
     pub(crate) fn is_disk_full(&self) -> bool {
         let Self::Engine(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };

@@ -7,6 +7,7 @@ mod own;
 mod script;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::http::{Request, Response};
 use reqwest::Body;
@@ -52,6 +53,19 @@ impl Outbound {
     /// # Errors
     /// If it may not be sent, or has no response.
     pub async fn send(&self, request: Request<Body>, grants: &[String]) -> Result<Response<Body>, SendError> {
+        self.send_within(request, grants, None).await
+    }
+
+    /// The same, with a bound on the time to connect.
+    ///
+    /// # Errors
+    /// If it may not be sent, or has no response.
+    pub async fn send_within(
+        &self,
+        request: Request<Body>,
+        grants: &[String],
+        connect: Option<Duration>,
+    ) -> Result<Response<Body>, SendError> {
         let host = endpoint::host_and_port(&request.uri().to_string()).map_err(SendError::Malformed)?;
         if !endpoint::is_granted(&host, grants) {
             return Err(SendError::Denied(format!(
@@ -62,7 +76,11 @@ impl Outbound {
             Self::Nobody => Err(SendError::Denied("no request is sent from here".to_owned())),
             Self::Network(client) => {
                 let refused = |error: reqwest::Error| SendError::Malformed(error.without_url().to_string());
-                let client = client.to(&host).map_err(SendError::Denied)?;
+                let client = match connect {
+                    Some(connect) => client.to_within(&host, connect),
+                    None => client.to(&host).cloned(),
+                };
+                let client = client.map_err(SendError::Denied)?;
                 let response = client.execute(request.try_into().map_err(refused)?).await;
                 response.map(Into::into).map_err(|error| failed(&error))
             }
@@ -72,7 +90,7 @@ impl Outbound {
 }
 
 fn failed(error: &reqwest::Error) -> SendError {
-    let fault = Fault::of(error);
+    let fault = if error.is_connect() && error.is_timeout() { Fault::Late } else { Fault::of(error) };
     if error.is_connect() {
         SendError::Unreachable(fault, causes(error))
     } else {
@@ -117,5 +135,26 @@ mod tests {
         }
         // It is granted, and nobody listens.
         assert!(matches!(send("http://127.0.0.1:1/", "127.0.0.1:1").await, SendError::Unreachable(Fault::Refused, _)));
+    }
+
+    /// `wasi:http` has a time-out of its own for connecting (`request-options.connect-timeout`).
+    #[tokio::test]
+    async fn a_silent_address_costs_the_time_to_connect_and_no_more() {
+        // Once its queue is full, a listener that accepts nobody drops what a connection begins with.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = socket.listen(1).unwrap();
+        let address = silent.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            queued.push(stream);
+        }
+        let outbound = Outbound::Network(Client::new(Listeners::default()).unwrap());
+        let request = Request::get(format!("http://{address}/")).body(Body::default()).unwrap();
+        let connect = Some(Duration::from_millis(300));
+        let grants = [address.to_string()];
+        let sending = outbound.send_within(request, &grants, connect);
+        let error = tokio::time::timeout(Duration::from_secs(20), sending).await.unwrap().unwrap_err();
+        assert!(matches!(error, SendError::Unreachable(Fault::Late, _)), "{error:?}");
     }
 }

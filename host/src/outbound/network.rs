@@ -1,7 +1,9 @@
 //! The client for the network, which keeps away from what lies behind the host.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
@@ -15,6 +17,9 @@ use super::own::{Listeners, is_localhost};
 pub struct Client {
     http: reqwest::Client,
     own: Listeners,
+    resolver: Arc<PublicAddresses>,
+    /// Clients that take less time to connect, by that time.
+    hasty: Arc<Mutex<HashMap<Duration, reqwest::Client>>>,
 }
 
 impl Client {
@@ -26,13 +31,25 @@ impl Client {
         // A second call finds the provider in place, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let lookups = Arc::new(Semaphore::new(LOOKUPS));
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .dns_resolver(Arc::new(PublicAddresses { lookups, own: own.clone() }))
-            .no_proxy()
-            .user_agent(concat!("sandbus/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { http, own })
+        let resolver = Arc::new(PublicAddresses { lookups, own: own.clone() });
+        let http = builder(&resolver).build()?;
+        Ok(Self { http, own, resolver, hasty: Arc::default() })
+    }
+
+    /// The same as [`Client::to`], for a request that allows so long to connect.
+    ///
+    /// # Errors
+    /// If it leads to the host itself, or TLS cannot be set up.
+    pub fn to_within(&self, host_and_port: &str, connect: Duration) -> Result<reqwest::Client, String> {
+        let usual = self.to(host_and_port)?;
+        let Some(connect) = step(connect) else { return Ok(usual.clone()) };
+        let mut hasty = self.hasty.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = hasty.get(&connect) {
+            return Ok(client.clone());
+        }
+        let client = builder(&self.resolver).connect_timeout(connect).build().map_err(|error| error.to_string())?;
+        hasty.insert(connect, client.clone());
+        Ok(client)
     }
 
     /// The way to a host and its port, as [`crate::endpoint::host_and_port`] has them.
@@ -47,6 +64,25 @@ impl Client {
         }
         Ok(&self.http)
     }
+}
+
+fn builder(resolver: &Arc<PublicAddresses>) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(Arc::clone(resolver))
+        .no_proxy()
+        .user_agent(concat!("sandbus/", env!("CARGO_PKG_VERSION")))
+}
+
+/// The time to connect that a client is kept for, at least as long as the one that is asked for. The library sets it per
+/// client, and so the steps bound how many clients a plugin can have made. None if it is longer than any step.
+fn step(connect: Duration) -> Option<Duration> {
+    const FINE: Duration = Duration::from_millis(50);
+    const COARSE: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(60);
+    let step = if connect <= COARSE { FINE } else { COARSE };
+    let steps = u32::try_from(connect.as_nanos().div_ceil(step.as_nanos())).ok()?;
+    Some(step * steps.max(1)).filter(|connect| *connect <= LONGEST)
 }
 
 /// What has caused an error of the client, one after the other. The address is not in it, which may hold a
@@ -145,6 +181,16 @@ fn is_public(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_to_connect_is_kept_to_in_steps() {
+        let milliseconds = Duration::from_millis;
+        for (asked, kept) in [(0, 50), (1, 50), (50, 50), (51, 100), (500, 500), (1_000, 1_000), (1_001, 2_000)] {
+            assert_eq!(step(milliseconds(asked)), Some(milliseconds(kept)), "{asked} ms");
+        }
+        assert_eq!(step(Duration::from_secs(61)), None);
+        assert_eq!(step(Duration::MAX), None);
+    }
 
     #[test]
     fn private_addresses_are_told_apart() {

@@ -364,6 +364,9 @@ fn check_beside(shared: &Arc<Shared>) {
     tokio::task::spawn_blocking(move || {
         match shared.readers.read(|connection| damage::check_store(connection, &schema::summed())) {
             Ok(()) => tracing::debug!("the store is whole"),
+            Err(error) if error.is_unopened() => {
+                tracing::warn!(%error, "the store could not be checked; it is checked at the next start");
+            }
             Err(error) => shared.fail(error.to_string()),
         }
     });

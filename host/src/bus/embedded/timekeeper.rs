@@ -106,12 +106,20 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
                 if !is_large {
                     patience = ANEW_EVERY;
                 } else if anew_at <= Instant::now() {
-                    if let Err(error) = begin_log_anew(&commands, &shared, &store).await {
-                        return shared.fail(error.to_string());
+                    match begin_log_anew(&commands, &shared, &store).await {
+                        Err(error) if !(error.is_unopened() && store.exists()) => {
+                            return shared.fail(error.to_string());
+                        }
+                        _ => {}
                     }
                     (anew_at, patience) = (Instant::now() + patience, (2 * patience).min(LONGEST_PATIENCE));
                     continue;
                 }
+            }
+            Ok(Err(error)) if error.is_unopened() && store.exists() => {
+                tracing::warn!(%error, "the write-ahead log cannot be folded now; another attempt follows");
+                is_left = true;
+                continue;
             }
             // What the disk has not taken now it may seem to take the next time: nothing can be trusted.
             Ok(Err(error)) => return shared.fail(error.to_string()),

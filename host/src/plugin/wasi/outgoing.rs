@@ -83,7 +83,7 @@ impl Way {
         let place = self.connections.acquire_owned().await.map_err(|_| Error::HttpRequestDenied)?;
         let body = |body| reqwest::Body::wrap(Shared(Mutex::new(body)));
         let patience = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(PATIENCE);
-        let sending = self.outbound.send(request.map(body), &self.settings.http);
+        let sending = self.outbound.send_within(request.map(body), &self.settings.http, options.connect_timeout);
         let response = match timeout(patience, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
