@@ -215,7 +215,7 @@ fn backups(host: &Host) -> usize {
 
 /// What the release wrote, before anything goes on.
 fn all_is_there(host: &Host, release: &Path, expected: &Value) {
-    assert_eq!(backups(host), 1, "the data is backed up before it is brought up to date");
+    assert!(backups(host) > 0, "the data is backed up before it is brought up to date");
     for (key, value) in expected["values"].as_object().unwrap().iter().filter(|(key, _)| *key != "ticks") {
         assert_eq!(&values(host)[key], value, "{key}");
     }
