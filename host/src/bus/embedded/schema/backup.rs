@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
@@ -12,15 +12,42 @@ use crate::clock::Timestamp;
 /// What a change of the tables needs besides the copy and the write-ahead log.
 const SPARE_BYTES: u64 = 16 << 20;
 
-/// Copies a store into a file beside it, which is there whole after a crash, or not at all.
+/// Copies a store into a file beside it, which is there whole after a crash, or not at all. A start that was killed may
+/// have made the copy already.
 pub(super) fn make(connection: &Connection, store: &Path, version: i64, now: Timestamp) -> Result<PathBuf, StoreError> {
     let directory = directory_of(store);
+    if let Some(made) = made_before(connection, store, version) {
+        return Ok(made);
+    }
     let time = now.to_string().replace(['-', ':'], "");
     let path = directory.join(format!("{}{time}.db", prefix(version)));
     let failed = |error: StoreError| StoreError::Backup { path: path.clone(), error: Box::new(error) };
     check_space(size_of(connection)?, free_bytes(directory).map_err(|error| failed(error.into()))?)?;
     copy(connection, &path).map_err(failed)?;
     Ok(path)
+}
+
+/// A backup of the store as it is: each opening for writing counts its runs, and so none has come between.
+fn made_before(connection: &Connection, store: &Path, version: i64) -> Option<PathBuf> {
+    let runs = |connection: &Connection| -> Option<i64> {
+        connection.query_row("SELECT number FROM runs", [], |row| row.get(0)).ok()
+    };
+    let latest = newest_of(store, version)?;
+    let is_of_version = latest.file_name()?.to_str()?.starts_with(&prefix(version));
+    let copy = Connection::open_with_flags(&latest, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    (is_of_version && runs(&copy)? == runs(connection)?).then_some(latest)
+}
+
+/// Parts of copies, which starts that were killed leave.
+fn remove_parts(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("backup-") && name.ends_with(".partial") {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn prefix(version: i64) -> String {
@@ -41,10 +68,7 @@ pub(super) fn newest_of(store: &Path, newest: i64) -> Option<PathBuf> {
 
 fn copy(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let partial = path.with_extension("partial");
-    match std::fs::remove_file(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
+    remove_parts(directory_of(path))?;
     let made = write(connection, &partial).and_then(|()| Ok(std::fs::rename(&partial, path)?));
     if made.is_err() {
         drop(std::fs::remove_file(&partial));

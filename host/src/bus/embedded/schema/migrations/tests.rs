@@ -144,6 +144,28 @@ fn a_process_that_ends_within_a_step_leaves_the_old_store() {
 }
 
 #[test]
+fn a_start_that_was_killed_leaves_one_backup_and_no_parts() {
+    let mut old = Old::new();
+    std::fs::write(old.directory.path().join("backup-2-20300101T000000.000Z.partial"), "cut off").unwrap();
+    let made = backup::make(&old.connection, &old.path(), FIRST, Timestamp(5)).unwrap();
+    old.migrate(MIGRATIONS).unwrap();
+    assert_eq!(old.files(), [made.file_name().unwrap().to_str().unwrap()]);
+    let entries = std::fs::read_dir(old.directory.path()).unwrap();
+    assert!(
+        entries.map(|entry| entry.unwrap().path()).all(|path| path.extension().is_none_or(|kind| kind != "partial"))
+    );
+}
+
+#[test]
+fn a_backup_of_an_earlier_run_is_not_taken_for_the_present_one() {
+    let mut old = Old::new();
+    let made = backup::make(&old.connection, &old.path(), FIRST, Timestamp(5)).unwrap();
+    old.connection.execute("UPDATE runs SET number = 1, sum = checksum(1)", []).unwrap();
+    old.migrate(MIGRATIONS).unwrap();
+    assert_eq!(old.files().len(), 2, "{}", made.display());
+}
+
+#[test]
 fn a_damaged_store_is_neither_copied_nor_changed() {
     let mut old = Old::new();
     old.connection.execute("UPDATE state SET value = x'32'", []).unwrap();
