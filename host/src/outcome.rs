@@ -93,8 +93,8 @@ impl Cause {
     /// Reads a cause that a retry policy may name as permanent.
     #[must_use]
     pub fn parse_retriable(text: &str) -> Option<Self> {
-        use Cause::{Exception, Limit, OutOfMemory, Request, Retry, Timeout, Trap, Webhook};
-        let retriable = [Retry, Exception, Request, Trap, Timeout, OutOfMemory, Webhook, Limit];
+        let retriable =
+            [Self::Retry, Self::Exception, Self::Request, Self::Trap, Self::Timeout, Self::OutOfMemory, Self::Webhook];
         retriable.into_iter().find(|cause| cause.as_str() == text)
     }
 }
