@@ -113,6 +113,7 @@ impl BusConfig {
                 max_bytes: self.retain_bytes,
                 past_cursors: self.retain_past_cursors,
             },
+            repeatable_ids: false,
         }
     }
 }

@@ -198,7 +198,8 @@ fn an_operator_makes_and_deletes_a_subscription() {
         assert!(run(&["subscriptions", "delete", id]).contains("deleted"));
         assert!(host.subscription(id).is_none());
     }
-    let _ = fail(&host, 2, &["subscriptions", "create", "hook", "--pattern", "order.>"]);
+    let reason = fail(&host, 1, &["subscriptions", "create", "hook", "--pattern", "order.>"]);
+    assert!(reason.contains("a new subscription needs a target"), "{reason}");
     let _ = fail(&host, 2, &["subscriptions", "create", "hook", "--pattern", "order..x", "--plugin", "echo"]);
     let file = ["subscriptions", "create", "hook", "--pattern", "order.>", "--webhook", "file:///etc/passwd"];
     assert!(fail(&host, 1, &file).contains("invalid-subscription"));

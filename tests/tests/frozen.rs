@@ -308,9 +308,19 @@ fn the_contract_of_every_release_is_what_it_was() {
         for file in files_below(&contract) {
             let then = std::fs::read_to_string(contract.join(&file)).unwrap();
             let now = std::fs::read_to_string(root().join("wit").join(&file)).unwrap_or_default();
-            assert!(then == now, "wit/{} is part of a released contract; add a package beside it", file.display());
+            assert_eq!(
+                declarations(&then),
+                declarations(&now),
+                "wit/{} is part of a released contract; add a package beside it",
+                file.display()
+            );
         }
     }
+}
+
+/// What a contract declares, without its comments, which may be written better.
+fn declarations(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).collect()
 }
 
 /// A component of each contract runs, and one of the second gives way to one of the first.
@@ -352,7 +362,7 @@ fn a_contract_that_is_not_known_is_named() {
     ] {
         put(&host.file(&format!("{file}.wasm")), &wat::parse_str(component).unwrap());
         let refused = host.wait_until_refused(&format!("{file}.wasm"));
-        for words in [name, "0.1.0 and 0.2.0", "run a Sandbus that offers that version"] {
+        for words in [name, "0.1.0 and 0.2.0", "run a Sandbus that offers"] {
             assert!(refused.contains(words), "{refused}");
         }
     }

@@ -55,6 +55,9 @@ pub struct Settings {
     pub max_types: usize,
     /// Which events are deleted.
     pub retention: Retention,
+    /// Whether the ids of published events are the same in every store, and so can be foretold. Only for a store that
+    /// nobody else publishes into, as that of a scenario.
+    pub repeatable_ids: bool,
 }
 
 impl Default for Settings {
@@ -66,6 +69,7 @@ impl Default for Settings {
             max_plugin_log_bytes: None,
             max_types: 10_000,
             retention: Retention::default(),
+            repeatable_ids: false,
         }
     }
 }

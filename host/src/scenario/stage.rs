@@ -81,7 +81,8 @@ impl Stage {
         let outbound = Arc::new(cast.given.outbound());
         let world = World::played(clock.clone(), Outbound::Scripted(Arc::clone(&outbound)));
         let loader = loader(directory.path(), world)?;
-        let bus = Embedded::open(&directory.path().join("data"), clock.clone(), Settings::default()).map_err(broken)?;
+        let settings = Settings { repeatable_ids: true, ..Settings::default() };
+        let bus = Embedded::open(&directory.path().join("data"), clock.clone(), settings).map_err(broken)?;
         let registry = Registry::default();
         for other in cast.others {
             enter(&loader, &bus, &registry, other, &Sidecar::default()).await?;

@@ -239,6 +239,8 @@ impl Embedded {
         let holds = Holds::new(rows::holds(&connection)?);
         let store = File::options().write(true).open(path)?;
 
+        let ids =
+            if settings.repeatable_ids { IdKey::new(b"repeatable") } else { IdKey::new(&rows::secret(&connection)?) };
         let shared = Arc::new(Shared {
             clock,
             settings,
@@ -248,7 +250,7 @@ impl Embedded {
             changes: watch::Sender::new(0),
             types: RwLock::new(types),
             replies: Replies::default(),
-            ids: IdKey::new(&rows::secret(&connection)?),
+            ids,
             written: Arc::new(Written::new(head)),
             holds,
             sequences: Sequences::default(),

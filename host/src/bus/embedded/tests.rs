@@ -292,7 +292,7 @@ async fn a_store_of_before_is_brought_up_to_date() {
     let connection = rusqlite::Connection::open(&path).unwrap();
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     let before = format!(
-        "DROP TABLE secret; DROP TABLE publishers; DELETE FROM types WHERE name = 'only.later';
+        "DROP TABLE secret; DROP TABLE publishers; DROP TABLE holds; DELETE FROM types WHERE name = 'only.later';
          DELETE FROM writers WHERE version > 4; PRAGMA user_version = {}",
         version.min(4)
     );
