@@ -257,7 +257,9 @@ impl Publisher<'_> {
 
     /// Whether they may wait for the reply to an event. Who joins a flow of others is not told what is said in it.
     pub(super) fn check_reply(&self, event: &Event) -> Result<(), Problem> {
-        if matches!(self, Self::Producers(_)) && event.extensions.contains_key(CORRELATION_ID) {
+        if matches!(self, Self::Producers(_))
+            && [CORRELATION_ID, CORRELATION_SOURCE].iter().any(|name| event.extensions.contains_key(*name))
+        {
             let detail = "an event that joins a flow by its `correlationid` cannot wait for a reply in it";
             return Err(Problem::new(StatusCode::FORBIDDEN, "reply-not-allowed", detail));
         }
