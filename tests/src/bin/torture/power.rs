@@ -25,7 +25,7 @@ const WORKERS: usize = 2;
 /// The store's files.
 const FILES: [&str; 3] = ["bus.db", "bus.db-wal", "bus.db-journal"];
 /// What else there is, and need not survive anything.
-const UNRECORDED: [&str; 2] = ["bus.db-shm", "lock"];
+const UNRECORDED: [&str; 3] = ["bus.db-shm", "lock", "routes"];
 
 /// Whose syncs do nothing, in the shim's numbers: of all files and their directory, or of the write-ahead
 /// log alone.
