@@ -26,6 +26,9 @@ fn a_plugin_dropped_in_is_there_and_a_removed_one_keeps_its_backlog() {
     let subscription = host.subscription("ledger/entry").unwrap();
     assert_eq!((&subscription["status"], &subscription["backlog"]), (&json!("paused"), &json!(1)));
     assert!(subscription["waits_for"].as_str().unwrap().contains("not loaded"));
+    // A restart changes nothing about that: no other plugin gets its requests.
+    let host = host.crash_and_restart();
+    assert_eq!(host.get("/ledger").problem(), "plugin-absent");
 
     host.drop_in("ledger", "ledger.wasm");
     host.wait_until_loaded("ledger", "ledger.wasm");

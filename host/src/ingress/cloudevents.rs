@@ -104,7 +104,7 @@ enum Invalid {
     Twice(String),
     #[error(transparent)]
     Value(#[from] Unfit),
-    #[error("`{0}` is no name of an attribute; names are of lower-case letters and digits")]
+    #[error("`{0}` is not the name of an attribute; a name has 1 to 40 lower-case letters and digits")]
     Name(String),
     #[error("the specversion is `{0}`; this host takes 1.0")]
     Version(String),

@@ -3,7 +3,7 @@
 //! A route that takes requests from another plugin's is refused unless the operator grants it. What decides is not the
 //! order in which files are loaded, but this record: a plugin whose route is in it had that route before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 
@@ -65,6 +65,15 @@ impl Claims {
             }
         };
         Self { path, all, is_new }
+    }
+
+    /// The routes of each plugin.
+    pub(super) fn by_plugin(&self) -> BTreeMap<String, Vec<Route>> {
+        let mut routes = BTreeMap::<String, Vec<Route>>::new();
+        for claim in &self.all {
+            routes.entry(claim.plugin.clone()).or_default().push(claim.route.clone());
+        }
+        routes
     }
 
     /// Everything that was in the folder at the start has been looked at.

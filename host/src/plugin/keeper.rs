@@ -111,13 +111,15 @@ impl<W: Declare + Rehearse> Keeper<W> {
     pub fn new(places: Places, loader: Arc<Loader>, registry: Registry, wings: W, clock: Clock) -> Self {
         let Places { plugins: path, former, routes } = places;
         let (sender, commands) = mpsc::channel(QUEUE);
+        let claims = Claims::read(routes);
+        registry.expect(claims.by_plugin());
         Self {
             path,
             loader,
             registry,
             wings: Arc::new(wings),
             archive: Archive::new(former),
-            claims: Claims::read(routes),
+            claims,
             present: BTreeSet::new(),
             clock,
             folder: Folder::new(sender),

@@ -122,6 +122,13 @@ impl Registry {
         self.replace(snapshot);
     }
 
+    /// Notes the routes of plugins that ran before a restart. Until one runs again, its requests are answered that it is
+    /// not there, and go to no other plugin.
+    pub fn expect(&self, absent: BTreeMap<String, Vec<Route>>) {
+        let (plugins, _) = self.parts();
+        self.replace((plugins, absent));
+    }
+
     /// Takes a plugin out. Its routes answer that it is not there.
     pub fn remove(&self, plugin: &str) {
         let mut snapshot = self.parts();
