@@ -17,7 +17,7 @@ use crate::bus::StoreError;
 /// The write-ahead log is folded into the store when it has grown by this many pages, of 4 KiB. Commits share the disk
 /// with that: they wait for long where much is folded at a time, and where it is little the pages that each commit
 /// changes are written often.
-const CHECKPOINT_PAGES: i64 = 512;
+pub(super) const CHECKPOINT_PAGES: i64 = 512;
 /// How long what is committed gathers before the log's size is looked at.
 const GATHER: Duration = Duration::from_millis(50);
 /// So many pages may be left to the writer, whose commits wait meanwhile.
