@@ -70,11 +70,7 @@ pub(super) async fn fetch(
         let page: Vec<Box<RawValue>> = serde_json::from_str(answer.member(list.name).get())
             .with_context(|| format!("the host's answer has no list `{}`", list.name))?;
         items.extend(page);
-        cursor = match &answer["next"] {
-            Value::Null => None,
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        };
+        cursor = next(&answer);
         if cursor.is_none() || items.len() >= limit {
             let items = to_raw_value(&items)?;
             return Ok(Answer::of(&[(list.name, &items), ("next", answer.member("next"))]));
@@ -82,12 +78,18 @@ pub(super) async fn fetch(
     }
 }
 
+/// The cursor of the page that follows, if one does.
+fn next(answer: &Value) -> Option<String> {
+    match &answer["next"] {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
 /// Says below a page that others follow.
 pub(super) fn hint(list: List<'_>, answer: &Value) -> String {
+    let Some(next) = next(answer) else { return String::new() };
     let whole = if list.cursor == "after" { ", or use --all" } else { "" };
-    match &answer["next"] {
-        Value::Null => String::new(),
-        Value::String(next) => format!("\n\nThere are more: continue with --{} {next}{whole}.", list.cursor),
-        next => format!("\n\nThere are more: continue with --{} {next}{whole}.", list.cursor),
-    }
+    format!("\n\nThere are more: continue with --{} {next}{whole}.", list.cursor)
 }

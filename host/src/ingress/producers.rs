@@ -257,9 +257,7 @@ impl Publisher<'_> {
 
     /// Whether they may wait for the reply to an event. Who joins a flow of others is not told what is said in it.
     pub(super) fn check_reply(&self, event: &Event) -> Result<(), Problem> {
-        if matches!(self, Self::Producers(_))
-            && [CORRELATION_ID, CORRELATION_SOURCE].iter().any(|name| event.extensions.contains_key(*name))
-        {
+        if matches!(self, Self::Producers(_)) && joins_flow(event) {
             let detail = "an event that joins a flow by its `correlationid` cannot wait for a reply in it";
             return Err(Problem::new(StatusCode::FORBIDDEN, "reply-not-allowed", detail));
         }
@@ -267,9 +265,14 @@ impl Publisher<'_> {
     }
 }
 
+/// Whether an event names the flow that it belongs to, and so joins one that others began.
+fn joins_flow(event: &Event) -> bool {
+    [CORRELATION_ID, CORRELATION_SOURCE].into_iter().any(|name| event.extensions.contains_key(name))
+}
+
 fn check_rules(producers: &[&ProducerRule], event: &Event) -> Result<(), Problem> {
     let forbidden = |code, detail| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
-    let Event { source, event_type, extensions, .. } = event;
+    let Event { source, event_type, .. } = event;
     let of_type: Vec<_> =
         producers.iter().filter(|one| one.types.iter().any(|pattern| pattern.matches(event_type))).collect();
     if of_type.is_empty() {
@@ -282,8 +285,7 @@ fn check_rules(producers: &[&ProducerRule], event: &Event) -> Result<(), Problem
             format!("this producer may not publish from the source `{source}`; grant it with [ingress] events");
         return forbidden("source-not-allowed", detail);
     }
-    let joins = [CORRELATION_ID, CORRELATION_SOURCE].into_iter().any(|name| extensions.contains_key(name));
-    if joins && !of_source.any(|one| one.replies) {
+    if joins_flow(event) && !of_source.any(|one| one.replies) {
         let detail = "only a producer that replies may set `correlationid`; grant it with `replies = true`".to_owned();
         return forbidden("correlation-not-allowed", detail);
     }
