@@ -8,8 +8,8 @@ wasmtime::component::bindgen!({
     ownership: Borrowing { duplicate_if_necessary: true },
     imports: { default: trappable },
     with: {
-        "wasi:keyvalue/store.bucket": crate::plugin::imports::Bucket,
-        "wasi:keyvalue/atomics.cas": crate::plugin::imports::Cas,
+        "wasi:keyvalue/store.bucket": crate::plugin::imports::invocation::Bucket,
+        "wasi:keyvalue/atomics.cas": crate::plugin::imports::invocation::Cas,
     },
 });
 

@@ -1,0 +1,15 @@
+//! The vocabulary: what the rooms of the house say to each other. It imports none of them.
+//!
+//! The crate's root re-exports these modules, so that `crate::event` is the path of events everywhere.
+
+pub mod clock;
+pub mod duration;
+pub mod endpoint;
+pub mod event;
+pub mod exact;
+pub mod filter;
+pub mod ordering;
+pub mod outcome;
+pub mod pattern;
+pub mod schedule;
+pub mod subscription;

@@ -1,0 +1,496 @@
+//! What an invocation asks for, kept aside until it is committed or thrown away. Reads see the
+//! invocation's own writes on top of the state as of one moment, and are remembered, so that the commit
+//! can check that they still hold.
+
+use std::collections::BTreeMap;
+
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::outcome::{
+    Drawing, Effects, Publish, SequenceError, StateError, StateView, SubscriptionChange, Unfit, Version, Write, add,
+};
+use crate::plugin::manifest::limits::Limits;
+
+/// How many keys one page of a listing has.
+const PAGE: usize = 256;
+/// The longest key, in bytes.
+const KEY_BYTES: usize = 1_024;
+/// The most bytes of a subscription's rules, which stay in memory as long as it does.
+const RULES_BYTES: usize = 32 << 10;
+/// How many bytes of what was read are remembered; whatever is read beyond is read anew each time.
+const SEEN_BYTES: usize = 8 << 20;
+
+/// An invocation's effects so far.
+pub(crate) struct Buffer {
+    state: Box<dyn StateView>,
+    limits: Limits,
+    effects: Effects,
+    /// Values as they were read, so that the same read costs nothing again.
+    seen: BTreeMap<String, Option<Vec<u8>>>,
+    seen_bytes: usize,
+    bytes: usize,
+}
+
+/// Why an effect or a read is refused.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("an invocation may {0} at most {1}")]
+    TooMany(&'static str, usize),
+    #[error("the effects of an invocation may have {0} bytes together")]
+    TooLarge(usize),
+    #[error("the rules of a subscription have at most {RULES_BYTES} bytes")]
+    Rules,
+    #[error("a key has at most {KEY_BYTES} bytes")]
+    Key,
+    #[error("`{0}` cannot be added to: {1}")]
+    Unfit(String, Unfit),
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Buffer {
+    pub(crate) fn new(state: Box<dyn StateView>, limits: Limits) -> Self {
+        Self { state, limits, effects: Effects::default(), seen: BTreeMap::new(), seen_bytes: 0, bytes: 0 }
+    }
+
+    pub(crate) fn into_effects(self) -> Effects {
+        self.effects
+    }
+
+    /// Whether anything was asked for so far.
+    pub(crate) fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
+    /// How many events were published so far.
+    pub(crate) fn published(&self) -> usize {
+        self.effects.publishes.len()
+    }
+
+    pub(crate) fn publish(&mut self, event: Event, due: Option<Timestamp>) -> Result<(), Refused> {
+        if self.effects.publishes.len() >= self.limits.publishes {
+            return Err(Refused::TooMany("publish events:", self.limits.publishes));
+        }
+        self.add_bytes(event.size_bytes())?;
+        self.effects.publishes.push(Publish { event, due });
+        Ok(())
+    }
+
+    /// Takes back what was published after the first `count`.
+    pub(crate) fn take_back_published(&mut self, count: usize) {
+        for publish in self.effects.publishes.drain(count..) {
+            self.bytes -= publish.event.size_bytes();
+        }
+    }
+
+    /// Whether an event was published.
+    pub(crate) fn has_published(&self, id: &str) -> bool {
+        self.effects.publishes.iter().any(|publish| publish.event.id == id)
+    }
+
+    /// Takes back an event that is to be published later, also if this invocation has published it.
+    pub(crate) fn cancel(&mut self, id: String) -> Result<(), Refused> {
+        if self.effects.cancels.len() >= self.limits.publishes {
+            return Err(Refused::TooMany("cancel events:", self.limits.publishes));
+        }
+        self.add_bytes(id.len())?;
+        self.effects.publishes.retain(|publish| publish.event.id != id || publish.due.is_none());
+        self.effects.cancels.push(id);
+        Ok(())
+    }
+
+    pub(crate) fn subscribe(&mut self, change: SubscriptionChange) -> Result<(), Refused> {
+        if self.effects.subscriptions.len() >= self.limits.subscriptions {
+            return Err(Refused::TooMany("change subscriptions:", self.limits.subscriptions));
+        }
+        let bytes = match &change {
+            SubscriptionChange::Subscribe { definition, .. } => {
+                serde_json::to_string(definition).map_or(0, |text| text.len())
+            }
+            SubscriptionChange::Unsubscribe { name } => name.len(),
+        };
+        if bytes > RULES_BYTES {
+            return Err(Refused::Rules);
+        }
+        self.add_bytes(bytes)?;
+        // Rules that are replaced at once are nobody's; where the subscription begins was said with the first.
+        let last = self.effects.subscriptions.iter_mut().rev().find(|other| other.name() == change.name());
+        match (last, change) {
+            (
+                Some(SubscriptionChange::Subscribe { definition: replaced, .. }),
+                SubscriptionChange::Subscribe { definition, .. },
+            ) => *replaced = definition,
+            (_, change) => self.effects.subscriptions.push(change),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn get(&mut self, key: &str) -> Result<Option<Vec<u8>>, Refused> {
+        match self.effects.writes.get(key) {
+            Some(Write::Set(value)) => Ok(Some(value.clone())),
+            Some(Write::Delete) => Ok(None),
+            Some(&Write::Add(delta)) => {
+                let value = self.read(key)?;
+                let sum = add(value.as_deref(), delta).map_err(|unfit| Refused::Unfit(key.to_owned(), unfit))?;
+                Ok(Some(sum.to_string().into_bytes()))
+            }
+            None => self.read(key),
+        }
+    }
+
+    /// Reads the state below the invocation's own writes, and remembers the version.
+    fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, Refused> {
+        let is_known = self.effects.reads.keys.contains_key(key);
+        if let Some(value) = self.seen.get(key)
+            && is_known
+        {
+            return Ok(value.clone());
+        }
+        if self.effects.reads.keys.len() >= self.limits.keys && !is_known {
+            return Err(Refused::TooMany("read keys:", self.limits.keys));
+        }
+        let (value, version) = self.look(key)?;
+        self.effects.reads.keys.insert(key.to_owned(), version);
+        Ok(value)
+    }
+
+    /// Looks into the state, and remembers the value while there is room.
+    fn look(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), Refused> {
+        if key.len() > KEY_BYTES {
+            return Err(Refused::Key);
+        }
+        let (value, version) = self.state.get(key)?;
+        let size = 2 * size_of::<String>() + key.len() + value.as_ref().map_or(0, Vec::len);
+        if self.seen_bytes + size <= SEEN_BYTES && !self.seen.contains_key(key) {
+            self.seen_bytes += size;
+            self.seen.insert(key.to_owned(), value.clone());
+        }
+        Ok((value, version))
+    }
+
+    pub(crate) fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Refused> {
+        self.write(key, Write::Set(value))
+    }
+
+    pub(crate) fn delete(&mut self, key: String) -> Result<(), Refused> {
+        self.write(key, Write::Delete)
+    }
+
+    /// Adds to a number and returns the sum. It is read, and so the commit checks that the value is still the one that
+    /// was added to.
+    pub(crate) fn increment(&mut self, key: String, delta: i64) -> Result<i64, Refused> {
+        let value = self.get(&key)?;
+        let sum = add(value.as_deref(), delta).map_err(|unfit| Refused::Unfit(key.clone(), unfit))?;
+        // To add nothing is to read.
+        if delta != 0 {
+            self.write(key, Write::Set(decimal(sum)))?;
+        }
+        Ok(sum)
+    }
+
+    /// Adds to a number without reading it: others may add to it as well. On top of what this invocation has set it is a
+    /// sum at once.
+    pub(crate) fn add(&mut self, key: String, delta: i64) -> Result<(), Refused> {
+        let unfit = |unfit| Refused::Unfit(key.clone(), unfit);
+        let write = match self.effects.writes.get(&key) {
+            Some(Write::Set(value)) => Write::Set(decimal(add(Some(value), delta).map_err(unfit)?)),
+            Some(Write::Delete) => Write::Set(decimal(delta)),
+            None | Some(Write::Add(_)) => Write::Add(self.merged(&key, delta)?),
+        };
+        if delta == 0 { Ok(()) } else { self.write(key, write) }
+    }
+
+    /// What this invocation adds to a key altogether. That it can be added is seen early if possible; the commit sees it
+    /// in any case.
+    fn merged(&mut self, key: &str, delta: i64) -> Result<i64, Refused> {
+        let before = if let Some(Write::Add(before)) = self.effects.writes.get(key) { *before } else { 0 };
+        let unfit = |unfit| Refused::Unfit(key.to_owned(), unfit);
+        let total = before.checked_add(delta).ok_or_else(|| unfit(Unfit::OutOfRange))?;
+        let base = self.peek(key)?;
+        if let Err(refusal) = add(base.as_deref(), total) {
+            // The handler learns something of the value, which the commit must check like any read.
+            self.read(key)?;
+            return Err(unfit(refusal));
+        }
+        Ok(total)
+    }
+
+    /// Draws a number of a sequence. It is no effect: it is gone whatever becomes of the invocation.
+    pub(crate) fn draw(&mut self, sequence: &str) -> Result<Drawing, Refused> {
+        if sequence.len() > KEY_BYTES {
+            return Err(Refused::Key);
+        }
+        Ok(self.state.draw(sequence))
+    }
+
+    fn peek(&mut self, key: &str) -> Result<Option<Vec<u8>>, Refused> {
+        if let Some(value) = self.seen.get(key) {
+            return Ok(value.clone());
+        }
+        Ok(self.look(key)?.0)
+    }
+
+    fn write(&mut self, key: String, write: Write) -> Result<(), Refused> {
+        if key.len() > KEY_BYTES {
+            return Err(Refused::Key);
+        }
+        let writes = &self.effects.writes;
+        if writes.len() >= self.limits.keys && !writes.contains_key(&key) {
+            return Err(Refused::TooMany("write keys:", self.limits.keys));
+        }
+        let size = |write: &Write| if let Write::Set(value) = write { value.len() } else { 0 };
+        let before = writes.get(&key).map_or(0, |before| key.len() + size(before));
+        self.bytes -= before;
+        if let Err(refused) = self.add_bytes(key.len() + size(&write)) {
+            self.bytes += before;
+            return Err(refused);
+        }
+        self.effects.writes.insert(key, write);
+        Ok(())
+    }
+
+    fn add_bytes(&mut self, count: usize) -> Result<(), Refused> {
+        if self.bytes + count > self.limits.effect_bytes {
+            return Err(Refused::TooLarge(self.limits.effect_bytes));
+        }
+        self.bytes += count;
+        Ok(())
+    }
+
+    /// A page of keys after a key, and where the next page begins.
+    pub(crate) fn keys(&mut self, after: Option<&str>) -> Result<(Vec<String>, Option<String>), Refused> {
+        let (below, listing) = self.state.keys(after, PAGE)?;
+        self.effects.reads.listing = Some(listing);
+        // Past the last key of a full page, the state may have keys that come before own ones.
+        let end = (below.len() == PAGE).then(|| below.last().cloned()).flatten();
+        let mut keys: std::collections::BTreeSet<String> = below.into_iter().collect();
+        for (key, write) in &self.effects.writes {
+            let within = after.is_none_or(|after| key.as_str() > after) && end.as_ref().is_none_or(|end| key <= end);
+            match write {
+                Write::Delete => drop(keys.remove(key)),
+                Write::Set(_) | Write::Add(_) if within => drop(keys.insert(key.clone())),
+                Write::Set(_) | Write::Add(_) => {}
+            }
+        }
+        Ok((keys.into_iter().collect(), end))
+    }
+}
+
+fn decimal(number: i64) -> Vec<u8> {
+    number.to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::outcome::Listing;
+
+    struct Fixed(BTreeMap<String, Vec<u8>>);
+
+    impl StateView for Fixed {
+        fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
+            let value = self.0.get(key).cloned();
+            let version = Version(u64::from(value.is_some()));
+            Ok((value, version))
+        }
+
+        fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError> {
+            let keys = self.0.keys().filter(|key| after.is_none_or(|after| key.as_str() > after));
+            Ok((keys.take(limit).cloned().collect(), Listing::default()))
+        }
+
+        fn draw(&mut self, _: &str) -> Drawing {
+            Box::pin(async { Ok(1) })
+        }
+
+        fn unreserved(&mut self, _: &str) -> Result<u64, StateError> {
+            Ok(1)
+        }
+    }
+
+    fn buffer(pairs: &[(&str, &str)]) -> Buffer {
+        let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
+        Buffer::new(Box::new(Fixed(pairs.collect())), Limits { effect_bytes: 100, ..Limits::default() })
+    }
+
+    #[test]
+    fn reads_see_own_writes_and_are_remembered() {
+        let mut buffer = buffer(&[("a", "1"), ("b", "2")]);
+        assert_eq!(buffer.get("a").unwrap(), Some(b"1".to_vec()));
+        buffer.set("a".into(), b"3".to_vec()).unwrap();
+        assert_eq!(buffer.get("a").unwrap(), Some(b"3".to_vec()));
+        buffer.delete("b".into()).unwrap();
+        assert_eq!(buffer.get("b").unwrap(), None);
+        assert_eq!(buffer.keys(None).unwrap().0, ["a"]);
+        let reads = buffer.into_effects().reads;
+        assert_eq!(reads.keys.keys().collect::<Vec<_>>(), ["a"], "a blind write reads nothing");
+        assert!(reads.listing.is_some());
+    }
+
+    #[test]
+    fn an_increment_is_a_read_and_a_write() {
+        let mut buffer = buffer(&[("n", "40")]);
+        assert_eq!(buffer.increment("n".into(), 1).unwrap(), 41);
+        assert_eq!(buffer.increment("n".into(), 1).unwrap(), 42);
+        let effects = buffer.into_effects();
+        assert_eq!(effects.writes["n"], Write::Set(b"42".to_vec()));
+        assert_eq!(effects.reads.keys["n"], Version(1));
+    }
+
+    #[test]
+    fn additions_add_up_without_reading() {
+        let mut buffer = buffer(&[("n", "40")]);
+        for delta in [1, 0, 2] {
+            buffer.add("n".into(), delta).unwrap();
+        }
+        buffer.add("other".into(), 0).unwrap();
+        let effects = buffer.into_effects();
+        assert_eq!(effects.writes, [("n".to_owned(), Write::Add(3))].into());
+        assert!(effects.reads.keys.is_empty());
+    }
+
+    #[test]
+    fn what_is_read_after_an_addition_is_checked() {
+        let mut buffer = buffer(&[("n", "40")]);
+        buffer.add("n".into(), 1).unwrap();
+        assert_eq!(buffer.get("n").unwrap(), Some(b"41".to_vec()));
+        assert_eq!(buffer.increment("n".into(), 1).unwrap(), 42);
+        let effects = buffer.into_effects();
+        assert_eq!(effects.writes["n"], Write::Set(b"42".to_vec()));
+        assert_eq!(effects.reads.keys["n"], Version(1));
+    }
+
+    #[test]
+    fn a_refused_addition_changes_nothing_and_is_a_read() {
+        let largest = i64::MAX.to_string();
+        let mut buffer = buffer(&[("text", "x"), ("largest", &largest)]);
+        for (key, expected) in [("text", Unfit::NotANumber), ("largest", Unfit::OutOfRange)] {
+            assert!(matches!(buffer.add(key.into(), 1), Err(Refused::Unfit(_, unfit)) if unfit == expected), "{key}");
+            assert!(matches!(buffer.increment(key.into(), 1), Err(Refused::Unfit(_, unfit)) if unfit == expected));
+        }
+        buffer.add("sum".into(), i64::MAX).unwrap();
+        assert!(matches!(buffer.add("sum".into(), 1), Err(Refused::Unfit(_, Unfit::OutOfRange))));
+        let effects = buffer.into_effects();
+        assert_eq!(effects.writes, [("sum".to_owned(), Write::Add(i64::MAX))].into());
+        assert_eq!(effects.reads.keys.keys().collect::<Vec<_>>(), ["largest", "text"]);
+    }
+
+    /// What a handler may do to a key.
+    #[derive(Clone, Debug)]
+    enum Act {
+        Get,
+        Set(Vec<u8>),
+        Delete,
+        Add(i64),
+        Increment(i64),
+    }
+
+    fn value() -> impl Strategy<Value = Vec<u8>> {
+        let text = prop_oneof![Just("x".to_owned()), any::<i64>().prop_map(|number| number.to_string())];
+        prop_oneof![Just("7".to_owned()), Just(i64::MAX.to_string()), text].prop_map(String::into_bytes)
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        let delta = || prop_oneof![-2..3_i64, Just(i64::MAX), Just(i64::MIN)];
+        prop_oneof![
+            Just(Act::Get),
+            value().prop_map(Act::Set),
+            Just(Act::Delete),
+            delta().prop_map(Act::Add),
+            delta().prop_map(Act::Increment),
+        ]
+    }
+
+    /// The value that the commit makes of a write.
+    fn committed(base: Option<Vec<u8>>, write: Option<&Write>) -> Option<Vec<u8>> {
+        match write {
+            None => base,
+            Some(Write::Set(value)) => Some(value.clone()),
+            Some(Write::Delete) => None,
+            Some(Write::Add(delta)) => Some(decimal(add(base.as_deref(), *delta).unwrap())),
+        }
+    }
+
+    proptest! {
+        /// However calls on one key are mixed, each sees those before it, and the commit makes the last value. The one
+        /// exception: additions alone have to stay in range together, before they meet the value.
+        #[test]
+        fn calls_on_one_key_are_as_if_done_one_by_one(
+            base in proptest::option::of(value()),
+            acts in proptest::collection::vec(act(), 0..8),
+        ) {
+            let state = base.iter().map(|value| ("k".to_owned(), value.clone())).collect();
+            let mut buffer = Buffer::new(Box::new(Fixed(state)), Limits::default());
+            let mut model = base.clone();
+            for act in acts {
+                let merges = matches!(buffer.effects.writes.get("k"), None | Some(Write::Add(_)));
+                match act {
+                    Act::Get => {
+                        let (seen, expected) = (buffer.get("k").unwrap(), model.clone());
+                        prop_assert_eq!(seen, expected);
+                        prop_assert!(!merges || buffer.effects.reads.keys.contains_key("k"));
+                    }
+                    Act::Set(value) => {
+                        buffer.set("k".into(), value.clone()).unwrap();
+                        model = Some(value);
+                    }
+                    Act::Delete => {
+                        buffer.delete("k".into()).unwrap();
+                        model = None;
+                    }
+                    Act::Increment(delta) => match (buffer.increment("k".into(), delta), add(model.as_deref(), delta)) {
+                        (Ok(sum), Ok(expected)) => {
+                            prop_assert_eq!(sum, expected);
+                            model = if delta == 0 { model } else { Some(decimal(sum)) };
+                            prop_assert!(!merges || buffer.effects.reads.keys.contains_key("k"));
+                        }
+                        (Err(Refused::Unfit(_, unfit)), Err(expected)) => prop_assert_eq!(unfit, expected),
+                        (done, expected) => prop_assert!(false, "{done:?} and not {expected:?}"),
+                    },
+                    Act::Add(delta) => {
+                        let before = if let Some(Write::Add(before)) = buffer.effects.writes.get("k") { *before } else { 0 };
+                        match (buffer.add("k".into(), delta), add(model.as_deref(), delta)) {
+                            (Ok(()), Ok(sum)) => model = if delta == 0 { model } else { Some(decimal(sum)) },
+                            (Err(Refused::Unfit(_, unfit)), Err(expected)) => prop_assert_eq!(unfit, expected),
+                            (Err(Refused::Unfit(..)), Ok(_)) => prop_assert!(before.checked_add(delta).is_none()),
+                            (done, expected) => prop_assert!(false, "{done:?} and not {expected:?}"),
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(committed(base, buffer.into_effects().writes.get("k")), model);
+        }
+    }
+
+    #[test]
+    fn effects_are_bounded_together() {
+        let mut buffer = buffer(&[]);
+        buffer.set("a".into(), vec![0; 90]).unwrap();
+        assert!(matches!(buffer.set("b".into(), vec![0; 90]), Err(Refused::TooLarge(_))));
+        buffer.set("a".into(), vec![0; 9]).unwrap();
+        buffer.set("b".into(), vec![0; 80]).unwrap();
+    }
+
+    #[test]
+    fn reads_are_bounded_too() {
+        let mut buffer = buffer(&[]);
+        let long = "k".repeat(KEY_BYTES + 1);
+        assert!(matches!(buffer.get(&long), Err(Refused::Key)));
+        assert!(matches!(buffer.increment(long.clone(), 0), Err(Refused::Key)));
+        assert!(matches!(buffer.add(long.clone(), 1), Err(Refused::Key)));
+        assert!(matches!(buffer.draw(&long), Err(Refused::Key)));
+
+        let large = vec![b'x'; SEEN_BYTES / 3];
+        let large: BTreeMap<_, _> = ["a", "b", "c", "d"].map(|key| (key.to_owned(), large.clone())).into();
+        let mut buffer = Buffer::new(Box::new(Fixed(large)), Limits { keys: 4, ..Limits::default() });
+        for key in ["a", "b", "c", "d", "d", "a"] {
+            assert_eq!(buffer.get(key).unwrap().map(|value| value.len()), Some(SEEN_BYTES / 3), "{key}");
+        }
+        assert_eq!(buffer.seen.len(), 2, "what does not fit is read anew");
+        assert!(matches!(buffer.get("e"), Err(Refused::TooMany(..))));
+    }
+}

@@ -1,0 +1,142 @@
+//! Requests to other services in one call, for components whose tools cannot take `wasi:http`. They go the same way.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::header::{self, HeaderName};
+use hyper::http::{Method, Request, Response, Uri};
+use reqwest::Body;
+use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
+
+use super::invocation::Invocation;
+use super::wasi::{NAME_BYTES, PATH_BYTES, wait};
+use crate::outbound::SendError;
+use crate::plugin::bindings::sandbus::plugin::client;
+use crate::plugin::bindings::wasi::logging::logging::Level;
+
+/// What its log lines are about.
+const CONTEXT: &str = "client";
+
+impl client::Host for Invocation {
+    fn send(&mut self, request: client::Request) -> wasmtime::Result<Result<client::Answer, client::Error>> {
+        let until = self.until;
+        let run = self.run()?;
+        let patience = request.timeout_ms.map_or(Duration::MAX, Duration::from_millis);
+        let request = match request_of(request) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (outbound, settings, lines) = (&run.world.outbound, &run.settings, &run.lines);
+        let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
+        let sending = async {
+            let _place = run.connections.acquire().await;
+            let response = outbound.send(request, &settings.http).await.map_err(error_of)?;
+            answer_of(response, settings.limits.memory_bytes).await
+        };
+        let sent = wait(until, async { tokio::time::timeout(patience, sending).await })?;
+        let sent = sent.unwrap_or(Err(client::Error::Timeout));
+        match &sent {
+            Ok(answer) => {
+                lines.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {}", answer.status));
+            }
+            Err(error) => {
+                lines.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no answer: {}", reason(error)));
+            }
+        }
+        Ok(sent)
+    }
+}
+
+fn reason(error: &client::Error) -> &str {
+    match error {
+        client::Error::Denied(reason) | client::Error::Invalid(reason) | client::Error::Unreachable(reason) => reason,
+        client::Error::Timeout => "there was none in time",
+    }
+}
+
+fn request_of(request: client::Request) -> Result<Request<Body>, client::Error> {
+    let client::Request { method, url, headers, body, .. } = request;
+    let invalid = |what: String| client::Error::Invalid(format!("the request is malformed: {what}"));
+    if url.len() > PATH_BYTES {
+        return Err(invalid(format!("its address has more than {PATH_BYTES} bytes")));
+    }
+    if method.len() > NAME_BYTES {
+        return Err(invalid(format!("its method has more than {NAME_BYTES} bytes")));
+    }
+    let uri: Uri = url.parse().map_err(|error| invalid(format!("its address `{url}`: {error}")))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(invalid(format!("`{url}` is no http or https address")));
+    }
+    let method: Method = method.parse().map_err(|_| invalid(format!("`{method}` is no method")))?;
+    let mut builder = Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        let name: HeaderName = name.parse().map_err(|_| invalid(format!("`{name}` is no header's name")))?;
+        if is_reserved(&name) {
+            return Err(invalid(format!("the header `{name}` is set by the host alone")));
+        }
+        builder = builder.header(name, value);
+    }
+    builder.body(body.into()).map_err(|error| invalid(error.to_string()))
+}
+
+/// Headers that are no guest's: those that `wasi:http` refuses, by which a request would go elsewhere than was granted,
+/// and what follows from the body and the connection.
+fn is_reserved(name: &HeaderName) -> bool {
+    DEFAULT_FORBIDDEN_HEADERS.contains(name) || [header::CONTENT_LENGTH, header::TE].contains(name)
+}
+
+async fn answer_of(response: Response<Body>, limit_bytes: usize) -> Result<client::Answer, client::Error> {
+    let (head, body) = response.into_parts();
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
+    let body = Limited::new(body, limit_bytes).collect().await.map_err(|error| {
+        client::Error::Unreachable(match error.is::<LengthLimitError>() {
+            true => {
+                format!("the answer has more than {limit_bytes} bytes, which is all the memory that the plugin has")
+            }
+            false => "the answer broke off".to_owned(),
+        })
+    })?;
+    Ok(client::Answer { status: head.status.as_u16(), headers, body: body.to_bytes().to_vec() })
+}
+
+fn error_of(error: SendError) -> client::Error {
+    match error {
+        SendError::Denied(reason) => client::Error::Denied(reason),
+        SendError::Malformed(reason) => client::Error::Invalid(format!("the request is malformed: {reason}")),
+        SendError::Unreachable(..) | SendError::Broken(..) => {
+            client::Error::Unreachable(format!("the request has no answer: {error}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_lead_elsewhere_are_refused() {
+        let request = |header: &str| {
+            request_of(client::Request {
+                method: "GET".to_owned(),
+                url: "http://example.com/".to_owned(),
+                headers: vec![(header.to_owned(), "admin.internal".to_owned())],
+                body: Vec::new(),
+                timeout_ms: None,
+            })
+        };
+        for header in [
+            "Host",
+            "connection",
+            "Transfer-Encoding",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "content-length",
+            "bad header",
+        ] {
+            assert!(matches!(request(header), Err(client::Error::Invalid(_))), "{header}");
+        }
+        assert_eq!(request("X-Tenant").unwrap().headers()["x-tenant"], "admin.internal");
+    }
+}

@@ -1,0 +1,122 @@
+//! What an invocation finds outside of its sandbox: the time, chance, and who answers its requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::{Clock, Timestamp};
+use crate::event::Event;
+use crate::outbound::Outbound;
+
+/// The world of a plugin's invocations.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// The time of day.
+    pub clock: Clock,
+    /// Who answers the requests that plugins send, where they may.
+    pub outbound: Outbound,
+    pub(crate) chance: Chance,
+}
+
+impl World {
+    /// A world with the system's chance.
+    #[must_use]
+    pub fn new(clock: Clock, outbound: Outbound) -> Self {
+        Self { clock, outbound, chance: Chance::System }
+    }
+
+    /// A world for a scenario: chance differs from one invocation to the next, and is the same each time that the
+    /// scenario is played.
+    #[must_use]
+    pub fn played(clock: Clock, outbound: Outbound) -> Self {
+        Self { clock, outbound, chance: Chance::Played(Arc::default()) }
+    }
+
+    /// The world of one more invocation.
+    pub(crate) fn entered(&self) -> Self {
+        let chance = match &self.chance {
+            Chance::Played(entered) => next(entered),
+            other => other.clone(),
+        };
+        Self { chance, ..self.clone() }
+    }
+
+    /// A world that is the same each time that an event is handled in it.
+    pub(crate) fn rehearsed(now: Timestamp, event: &Event) -> Self {
+        let seed = Sha256::new().chain_update(&event.source).chain_update([0]).chain_update(&event.id).finalize();
+        let chance = Chance::Seeded { seed: seed.into(), drawn: 0 };
+        Self { clock: Clock::manual(now), outbound: Outbound::Nobody, chance }
+    }
+}
+
+/// Where random bytes come from.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Chance {
+    /// The operating system.
+    #[default]
+    System,
+    /// A seed: the same bytes each time.
+    Seeded { seed: [u8; 32], drawn: u64 },
+    /// A seed for each invocation, by how many there were before.
+    Played(Arc<AtomicU64>),
+}
+
+/// The chance of a play's next invocation.
+fn next(entered: &AtomicU64) -> Chance {
+    let number = entered.fetch_add(1, Ordering::Relaxed);
+    let seed = Sha256::new().chain_update("scenario").chain_update(number.to_le_bytes()).finalize();
+    Chance::Seeded { seed: seed.into(), drawn: 0 }
+}
+
+impl Chance {
+    /// Draws bytes.
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+        match self {
+            Self::System => getrandom::fill(bytes),
+            Self::Seeded { seed, drawn } => {
+                for part in bytes.chunks_mut(32) {
+                    let block = Sha256::new().chain_update(*seed).chain_update(drawn.to_le_bytes()).finalize();
+                    part.copy_from_slice(&block[..part.len()]);
+                    *drawn += 1;
+                }
+                Ok(())
+            }
+            Self::Played(entered) => next(entered).fill(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(chance: &mut Chance) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        chance.fill(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn chance_comes_again_in_a_rehearsal_and_only_there() {
+        let event = |id: &str| Event { id: id.to_owned(), source: "/a".to_owned(), ..Event::default() };
+        let world = |id| World::rehearsed(Timestamp(5), &event(id));
+        let (mut one, mut same, mut other) = (world("1").chance, world("1").chance, world("2").chance);
+        let first = drawn(&mut one);
+        assert_eq!(first, drawn(&mut same));
+        assert_ne!(first, drawn(&mut one));
+        assert_ne!(first, drawn(&mut other));
+        assert_ne!(drawn(&mut Chance::System), drawn(&mut Chance::System));
+    }
+
+    #[test]
+    fn chance_differs_within_a_play_and_is_the_same_in_the_next() {
+        let play = || {
+            let world = World::played(Clock::System, Outbound::Nobody);
+            [(); 3].map(|()| drawn(&mut world.entered().chance))
+        };
+        let [first, second, third] = play();
+        assert!(first != second && second != third && first != third);
+        assert_eq!(play(), [first, second, third]);
+    }
+}

@@ -1,0 +1,364 @@
+//! Messaging as other hosts have it, for components that do not know Sandbus: an incoming message is a delivery, and
+//! what is sent is published. An event's type is a message's topic. These are drafts: `wasi:messaging@0.2.0-draft`
+//! and `wasmcloud:messaging@0.2.0`. What an invocation sends is published when it ends, and so none can wait for a
+//! reply.
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentType, Instance, Lift, Linker, LinkerInstance, Lower, Resource,
+    ResourceType, Type, Val,
+};
+use wasmtime::{AsContextMut as _, Store, StoreContextMut};
+
+use super::invocation::Invocation;
+use crate::event::{Event, is_extension_name};
+use crate::plugin::bindings::sandbus::plugin::bus;
+
+const WASI: &str = "0.2.0-draft";
+const WASMCLOUD: &str = "0.2.0";
+/// The extension attribute that says where replies go.
+const REPLY_TO: &str = "replyto";
+
+type Context<'a> = StoreContextMut<'a, Invocation>;
+type Answer<T, E> = wasmtime::Result<(Result<T, E>,)>;
+type Pairs = Vec<(String, String)>;
+
+/// Links the interfaces by which messages are made and sent.
+pub(crate) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    let mut types = linker.instance(&format!("wasi:messaging/types@{WASI}"))?;
+    link_client(&mut types)?;
+    link_message(&mut types)?;
+    link_setters(&mut types)?;
+    link_producer(&mut linker.instance(&format!("wasi:messaging/producer@{WASI}"))?)?;
+    // Nothing but types, which are what they are made of.
+    linker.instance(&format!("wasmcloud:messaging/types@{WASMCLOUD}"))?;
+    link_consumer(&mut linker.instance(&format!("wasmcloud:messaging/consumer@{WASMCLOUD}"))?)
+}
+
+/// The function by which a component takes messages.
+#[derive(Clone, Copy)]
+pub(crate) enum Receiver {
+    Wasi(ComponentExportIndex),
+    WasmCloud(ComponentExportIndex),
+}
+
+impl Receiver {
+    /// A component's own, if it has one.
+    pub(crate) fn of(component: &Component) -> Option<Self> {
+        // Earlier drafts of the same name take a list of messages.
+        let takes = |interface: &str, function: &str, is_message: fn(&Type) -> bool| {
+            let (_, interface) = component.get_export(None, interface)?;
+            match component.get_export(Some(&interface), function)? {
+                (ComponentItem::ComponentFunc(function), index) => {
+                    let mut parameters = function.params();
+                    (parameters.len() == 1 && parameters.all(|(_, kind)| is_message(&kind))).then_some(index)
+                }
+                _ => None,
+            }
+        };
+        let wasi = format!("wasi:messaging/incoming-handler@{WASI}");
+        let wasi = takes(&wasi, "handle", |kind| matches!(kind, Type::Own(_)));
+        wasi.map(Self::Wasi).or_else(|| {
+            let wasmcloud = format!("wasmcloud:messaging/handler@{WASMCLOUD}");
+            let wasmcloud = takes(&wasmcloud, "handle-message", |kind| matches!(kind, Type::Record(_)));
+            wasmcloud.map(Self::WasmCloud)
+        })
+    }
+
+    /// Hands a message to an instance. The inner error is why the handler could not handle it.
+    pub(crate) fn deliver(
+        self,
+        event: &Event,
+        instance: &Instance,
+        store: &mut Store<Invocation>,
+    ) -> wasmtime::Result<Result<(), String>> {
+        match self {
+            Self::Wasi(function) => {
+                let handle = instance.get_typed_func::<_, (Result<(), Error>,)>(&mut *store, function)?;
+                let message = store.data_mut().hand_over(Message::of(event))?;
+                let (handled,) = handle.call(store, (message,))?;
+                Ok(handled.map_err(Error::reason))
+            }
+            Self::WasmCloud(function) => {
+                let handle = instance.get_typed_func::<_, (Result<(), String>,)>(&mut *store, function)?;
+                let (handled,) = handle.call(store, (BrokerMessage::of(event),))?;
+                Ok(handled)
+            }
+        }
+    }
+}
+
+/// Why a message was not sent, or not handled.
+#[derive(Debug, ComponentType, Lift, Lower)]
+#[component(variant)]
+enum Error {
+    #[component(name = "timeout")]
+    Timeout,
+    #[component(name = "connection")]
+    Connection(String),
+    #[component(name = "permission-denied")]
+    PermissionDenied(String),
+    #[component(name = "other")]
+    Other(String),
+}
+
+impl Error {
+    fn reason(self) -> String {
+        match self {
+            Self::Timeout => "it ran into a timeout".to_owned(),
+            Self::Connection(reason) | Self::PermissionDenied(reason) | Self::Other(reason) => reason,
+        }
+    }
+}
+
+impl From<bus::Error> for Error {
+    fn from(error: bus::Error) -> Self {
+        match error {
+            bus::Error::Denied(reason) => Self::PermissionDenied(reason),
+            bus::Error::Invalid(reason) | bus::Error::Limit(reason) => Self::Other(reason),
+        }
+    }
+}
+
+/// A connection to the bus, of which there is one.
+struct Client;
+
+/// What was delivered, or what is to be sent.
+#[derive(Default)]
+struct Message {
+    topic: Option<String>,
+    content_type: Option<String>,
+    data: Vec<u8>,
+    metadata: Pairs,
+    /// What of it counts into the memory of the instance that made it.
+    metered_bytes: usize,
+}
+
+impl Message {
+    fn of(event: &Event) -> Self {
+        let context = [
+            ("ce-id", Some(&event.id)),
+            ("ce-source", Some(&event.source)),
+            ("ce-subject", event.subject.as_ref()),
+            ("ce-time", event.time.as_ref()),
+            ("ce-dataschema", event.dataschema.as_ref()),
+        ];
+        let context = context.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone())));
+        let extensions = event.extensions.iter().map(|(name, value)| (name.clone(), value.clone()));
+        Self {
+            topic: Some(event.event_type.clone()),
+            content_type: event.media_type().map(str::to_owned),
+            data: event.data.as_deref().unwrap_or_default().to_vec(),
+            metadata: context.chain(extensions).collect(),
+            metered_bytes: 0,
+        }
+    }
+
+    /// The event that it becomes. Names of CloudEvents' attributes are understood, and every other one becomes an
+    /// extension attribute, by what of it such a name may have.
+    fn into_event(self, topic: String) -> bus::Message {
+        let (mut subject, mut dataschema, mut extensions) = (None, None, Vec::new());
+        for (name, value) in self.metadata {
+            match name.strip_prefix("ce-") {
+                // The host says these itself: a message that is sent on still has those of the event that it was.
+                Some("id" | "source" | "time" | "type" | "specversion") => {}
+                Some("subject") => subject = Some(value),
+                Some("dataschema") => dataschema = Some(value),
+                Some(extension) => extensions.push((extension_name(extension), value)),
+                None => extensions.push((extension_name(&name), value)),
+            }
+        }
+        extensions.retain(|(name, _)| is_extension_name(name));
+        let (datacontenttype, data) = (self.content_type, some_bytes(self.data));
+        bus::Message { type_: topic, subject, datacontenttype, dataschema, extensions, data, due: bus::Due::Now }
+    }
+
+    fn size_bytes(&self) -> usize {
+        let texts = self.metadata.iter().map(|(name, value)| 2 * size_of::<String>() + name.len() + value.len());
+        self.data.len() + self.content_type.as_ref().map_or(0, String::len) + texts.sum::<usize>()
+    }
+}
+
+/// A message always has a body, and an event without data becomes one whose body is empty.
+fn some_bytes(body: Vec<u8>) -> Option<Vec<u8>> {
+    (!body.is_empty()).then_some(body)
+}
+
+/// CloudEvents 1.0, 3.1: names of attributes have lower-case letters and digits.
+fn extension_name(name: &str) -> String {
+    name.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// A message as wasmCloud has it.
+#[derive(ComponentType, Lift, Lower)]
+#[component(record)]
+struct BrokerMessage {
+    subject: String,
+    body: Vec<u8>,
+    #[component(name = "reply-to")]
+    reply_to: Option<String>,
+}
+
+impl BrokerMessage {
+    fn of(event: &Event) -> Self {
+        Self {
+            subject: event.event_type.clone(),
+            body: event.data.as_deref().unwrap_or_default().to_vec(),
+            reply_to: event.extensions.get(REPLY_TO).cloned(),
+        }
+    }
+
+    fn into_event(self) -> bus::Message {
+        let Self { subject, body, reply_to } = self;
+        bus::Message {
+            type_: subject,
+            subject: None,
+            datacontenttype: None,
+            dataschema: None,
+            extensions: reply_to.map(|topic| (REPLY_TO.to_owned(), topic)).into_iter().collect(),
+            data: some_bytes(body),
+            due: bus::Due::Now,
+        }
+    }
+}
+
+impl Invocation {
+    fn message(&mut self, message: &Resource<Message>) -> wasmtime::Result<&mut Message> {
+        Ok(self.table.get_mut(message)?)
+    }
+
+    /// Gives the instance a message that the host made.
+    fn hand_over(&mut self, message: Message) -> wasmtime::Result<Resource<Message>> {
+        let message = self.table.push(message)?;
+        self.change(&message, |_| {})?;
+        Ok(message)
+    }
+
+    /// Changes a message. It lies in the host's memory, and counts as the instance's.
+    fn change(&mut self, message: &Resource<Message>, change: impl FnOnce(&mut Message)) -> wasmtime::Result<()> {
+        let message: &mut Message = self.table.get_mut(message)?;
+        change(message);
+        let (before, after) = (message.metered_bytes, message.size_bytes());
+        message.metered_bytes = after;
+        self.meter.hold(before, after)
+    }
+
+    fn take(&mut self, message: Resource<Message>) -> wasmtime::Result<Message> {
+        let message = self.table.delete(message)?;
+        self.meter.hold(message.metered_bytes, 0)?;
+        Ok(message)
+    }
+}
+
+fn link_client(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    types.resource("client", ResourceType::host::<Client>(), |mut store, number| {
+        store.data_mut().table.delete(Resource::<Client>::new_own(number))?;
+        Ok(())
+    })?;
+    types.func_wrap(
+        "[static]client.connect",
+        |mut store: Context<'_>, (_name,): (String,)| -> Answer<Resource<Client>, Error> {
+            Ok((Ok(store.data_mut().table.push(Client)?),))
+        },
+    )?;
+    types.func_wrap("[method]client.disconnect", |_, (_client,): (Resource<Client>,)| -> Answer<(), Error> {
+        Ok((Ok(()),))
+    })
+}
+
+fn link_message(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    type This = (Resource<Message>,);
+    types.resource("message", ResourceType::host::<Message>(), |mut store, number| {
+        store.data_mut().take(Resource::new_own(number)).map(drop)
+    })?;
+    types.func_wrap("[constructor]message", |mut store: Context<'_>, (data,): (Vec<u8>,)| {
+        let invocation = store.data_mut();
+        let message = invocation.table.push(Message::default())?;
+        invocation.change(&message, |message| message.data = data)?;
+        Ok((message,))
+    })?;
+    types.func_wrap("[method]message.topic", |mut store: Context<'_>, (this,): This| {
+        Ok((store.data_mut().message(&this)?.topic.clone(),))
+    })?;
+    types.func_wrap("[method]message.content-type", |mut store: Context<'_>, (this,): This| {
+        Ok((store.data_mut().message(&this)?.content_type.clone(),))
+    })?;
+    types.func_wrap("[method]message.data", |mut store: Context<'_>, (this,): This| {
+        Ok((store.data_mut().message(&this)?.data.clone(),))
+    })?;
+    let set_data = |mut store: Context<'_>, (this, data): (Resource<Message>, Vec<u8>)| {
+        store.data_mut().change(&this, |message| message.data = data)
+    };
+    types.func_wrap("[method]message.set-data", set_data)?;
+    types.func_wrap("[method]message.metadata", |mut store: Context<'_>, (this,): This| {
+        let metadata = &store.data_mut().message(&this)?.metadata;
+        Ok(((!metadata.is_empty()).then(|| metadata.clone()),))
+    })?;
+    let remove = |mut store: Context<'_>, (this, key): (Resource<Message>, String)| {
+        store.data_mut().change(&this, |message| message.metadata.retain(|(name, _)| *name != key))
+    };
+    types.func_wrap("[method]message.remove-metadata", remove)
+}
+
+/// What changes a message's descriptions returns nothing in some texts of the draft, and a result in others.
+fn link_setters(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    let mut link = |name: &str, set: fn(&mut Message, &[Val])| {
+        types.func_new(name, move |mut store, _, parameters, results| {
+            let [Val::Resource(message), values @ ..] = parameters else {
+                return Err(wasmtime::Error::msg("a method has no message to change"));
+            };
+            let message = message.try_into_resource::<Message>(store.as_context_mut())?;
+            store.data_mut().change(&message, |message| set(message, values))?;
+            results.iter_mut().for_each(|result| *result = Val::Result(Ok(None)));
+            Ok(())
+        })
+    };
+    link("[method]message.set-content-type", |message, values| {
+        if let [Val::String(content_type)] = values {
+            message.content_type = Some(content_type.clone());
+        }
+    })?;
+    link("[method]message.add-metadata", |message, values| {
+        if let [Val::String(name), Val::String(value)] = values {
+            message.metadata.retain(|(other, _)| other != name);
+            message.metadata.push((name.clone(), value.clone()));
+        }
+    })?;
+    link("[method]message.set-metadata", |message, values| {
+        let pair = |pair: &Val| match pair {
+            Val::Tuple(pair) => match pair.as_slice() {
+                [Val::String(name), Val::String(value)] => Some((name.clone(), value.clone())),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let [Val::List(pairs)] = values {
+            message.metadata = pairs.iter().filter_map(pair).collect();
+        }
+    })
+}
+
+fn link_producer(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    type Sent = (Resource<Client>, String, Resource<Message>);
+    interface.func_wrap("send", |mut store: Context<'_>, (_client, topic, message): Sent| -> Answer<(), Error> {
+        let invocation = store.data_mut();
+        let message = invocation.take(message)?.into_event(topic);
+        let published = bus::Host::publish(invocation, message)?;
+        Ok((published.map(drop).map_err(Error::from),))
+    })
+}
+
+fn link_consumer(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+    type Request = (String, Vec<u8>, u32);
+    interface.func_wrap("publish", |mut store: Context<'_>, (message,): (BrokerMessage,)| -> Answer<(), String> {
+        let published = bus::Host::publish(store.data_mut(), message.into_event())?;
+        Ok((published.map(drop).map_err(|error| Error::from(error).reason()),))
+    })?;
+    interface.func_wrap("request", |_, (subject, _, _): Request| -> Answer<BrokerMessage, String> {
+        let reason = format!(
+            "no reply from `{subject}` can come while the handler runs: what it sends is published when it ends; \
+             publish with a reply-to instead"
+        );
+        Ok((Err(reason),))
+    })
+}

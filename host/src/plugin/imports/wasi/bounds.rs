@@ -1,0 +1,75 @@
+//! Bounds of what `wasi:http` keeps in the host for an instance, which is no part of its memory: so much for each
+//! handle, of which there is a number.
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Resource};
+use wasmtime_wasi_http::p2::bindings::http::types::{HostOutgoingRequest as _, Method, OutgoingRequest, Scheme};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView as _};
+
+use crate::plugin::imports::invocation::Invocation;
+
+/// The instance as the standard's implementation links it.
+const TYPES: &str = "wasi:http/types@0.2.12";
+
+/// How much of a body is written at a time. Twice as much waits to be read.
+pub(super) const BODY_CHUNK_BYTES: usize = 8 << 10;
+/// The most bytes of headers, with what it takes to keep them.
+pub(super) const FIELDS_BYTES: usize = 32 << 10;
+/// The longest name of a method or a scheme, in bytes.
+pub(crate) const NAME_BYTES: usize = 64;
+/// The longest name of a host with its port, in bytes.
+const AUTHORITY_BYTES: usize = 512;
+/// The longest path with its query, in bytes.
+pub(crate) const PATH_BYTES: usize = 8 << 10;
+
+type Request = Resource<OutgoingRequest>;
+/// Whether it was taken, as the standard answers.
+type Taken = Result<(), ()>;
+
+/// Links the texts of a request over those of any length. One that is too long is refused as a malformed one is.
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut types = linker.instance(TYPES)?;
+    bound(
+        &mut types,
+        "set-method",
+        |method: &Method| !matches!(method, Method::Other(name) if name.len() > NAME_BYTES),
+        |view, request, method| view.set_method(request, method),
+    )?;
+    bound(
+        &mut types,
+        "set-scheme",
+        |scheme: &Option<Scheme>| !matches!(scheme, Some(Scheme::Other(name)) if name.len() > NAME_BYTES),
+        |view, request, scheme| view.set_scheme(request, scheme),
+    )?;
+    bound(
+        &mut types,
+        "set-authority",
+        |authority: &Option<String>| authority.as_ref().is_none_or(|text| text.len() <= AUTHORITY_BYTES),
+        |view, request, authority| view.set_authority(request, authority),
+    )?;
+    bound(
+        &mut types,
+        "set-path-with-query",
+        |path: &Option<String>| path.as_ref().is_none_or(|text| text.len() <= PATH_BYTES),
+        |view, request, path| view.set_path_with_query(request, path),
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Links a method of an outgoing request that takes what fits, as the standard's implementation does.
+fn bound<T: ComponentType + Lift + 'static>(
+    types: &mut LinkerInstance<'_, Invocation>,
+    method: &str,
+    fits: fn(&T) -> bool,
+    set: fn(&mut WasiHttpCtxView<'_>, Request, T) -> wasmtime::Result<Taken>,
+) -> wasmtime::Result<()> {
+    types.func_wrap(
+        &format!("[method]outgoing-request.{method}"),
+        move |mut store: StoreContextMut<'_, Invocation>, (request, value): (Request, T)| {
+            let taken = if fits(&value) { set(&mut store.data_mut().http(), request, value)? } else { Err(()) };
+            Ok((taken,))
+        },
+    )
+}

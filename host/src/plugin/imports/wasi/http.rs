@@ -1,0 +1,104 @@
+//! `wasi:http`: a request that a component serves, with bodies that flow both ways.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+use axum::body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError};
+use hyper::body::Bytes;
+use hyper::{Request, Response, StatusCode};
+use tokio::sync::oneshot;
+use wasmtime::component::Resource;
+use wasmtime_wasi_http::p2::bindings::http::types::{IncomingRequest, ResponseOutparam, Scheme};
+use wasmtime_wasi_http::{Error, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::bounds::FIELDS_BYTES;
+use super::outgoing::Outgoing;
+use crate::plugin::imports::invocation::Invocation;
+
+/// As much of an error that a component answers with is shown.
+const ERROR_CHARACTERS: usize = 200;
+
+/// What `wasi:http` keeps for one instance.
+pub(super) struct Http {
+    context: WasiHttpCtx,
+    outbound: Outgoing,
+    /// Whether the invocation had effects when the guest last called `wasi:http`.
+    has_effects: Arc<AtomicBool>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let mut context = WasiHttpCtx::new();
+        context.set_field_size_limit(FIELDS_BYTES);
+        Self { context, outbound: Outgoing::default(), has_effects: Arc::default() }
+    }
+}
+
+impl WasiHttpView for Invocation {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.wasi();
+        let Self { wasi, table, run, .. } = self;
+        let Http { context, outbound, has_effects } = &mut wasi.as_mut().expect("it has just been made").http;
+        has_effects.store(run.as_ref().is_some_and(|run| run.buffer.has_effects()), Ordering::Relaxed);
+        outbound.begin(run.as_ref());
+        WasiHttpCtxView { ctx: context, table, hooks: outbound }
+    }
+}
+
+/// A request, and where its response goes.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The request.
+    pub request: Request<Body>,
+    /// Takes the beginning of the response, as soon as there is one.
+    pub answer: oneshot::Sender<Head>,
+}
+
+/// The beginning of a response, whose body may still be in the making.
+#[derive(Debug)]
+pub struct Head {
+    /// The response, or what the component says instead of one.
+    pub response: Result<Response<Body>, String>,
+    /// Whether the invocation had effects by then.
+    pub has_effects: bool,
+}
+
+impl Invocation {
+    /// The resources that a handler is called with. The status that it answers with is noted: of an error, 502.
+    pub(crate) fn exchange(
+        &mut self,
+        exchange: Exchange,
+        status: Arc<AtomicU16>,
+    ) -> wasmtime::Result<(Resource<IncomingRequest>, Resource<ResponseOutparam>)> {
+        let Exchange { request, answer } = exchange;
+        let has_effects = Arc::clone(&self.wasi().http.has_effects);
+        let mut view = self.http();
+        let request = view.new_incoming_request(Scheme::Http, request.map(incoming))?;
+        let response = view.new_response_outparam_from_callback(move |response| {
+            let answered = response.as_ref().map_or(StatusCode::BAD_GATEWAY, Response::status);
+            status.store(answered.as_u16(), Ordering::Relaxed);
+            let response = response
+                .map(|response| response.map(Body::new))
+                .map_err(|code| format!("{code:?}").chars().take(ERROR_CHARACTERS).collect());
+            let head = Head { response, has_effects: has_effects.load(Ordering::Relaxed) };
+            // Nobody waits for it if the client has gone.
+            drop(answer.send(head));
+        })?;
+        Ok((request, response))
+    }
+}
+
+/// A client's body, as the component sees it.
+fn incoming(body: Body) -> impl hyper::body::Body<Data = Bytes, Error = Error> + Send + 'static {
+    body.map_err(|error| {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            if error.is::<LengthLimitError>() {
+                return Error::HttpRequestBodySize(None);
+            }
+            cause = error.source();
+        }
+        Error::InternalError(Some(error.to_string()))
+    })
+}

@@ -1,0 +1,204 @@
+//! `wasi:http`: requests that a component sends, to hosts that its operator granted. They are no part of the
+//! transaction that its invocation is: one that is made again sends them again.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::http::{HeaderValue, Request, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::bounds::{BODY_CHUNK_BYTES, FIELDS_BYTES};
+use crate::outbound::{Fault, Outbound, SendError};
+use crate::plugin::bindings::wasi::logging::logging::Level;
+use crate::plugin::imports::invocation::Run;
+use crate::plugin::imports::log::Lines;
+use crate::plugin::manifest::settings::Settings;
+
+/// What its log lines are about.
+const CONTEXT: &str = "wasi:http";
+/// How long a request waits for its response, and between parts of it, if the component says nothing else. The
+/// invocation's own time ends it sooner.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Sends an instance's requests.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    way: Option<Way>,
+}
+
+/// How the requests of a run go out.
+#[derive(Clone)]
+struct Way {
+    lines: Arc<Lines>,
+    settings: Arc<Settings>,
+    outbound: Outbound,
+    /// Places for requests that the plugin has open at a time.
+    connections: Arc<Semaphore>,
+}
+
+impl Outgoing {
+    /// Sends what comes now for a run.
+    pub(super) fn begin(&mut self, run: Option<&Run>) {
+        self.way = run.map(|run| Way {
+            lines: Arc::clone(&run.lines),
+            settings: Arc::clone(&run.settings),
+            outbound: run.world.outbound.clone(),
+            connections: Arc::clone(&run.connections),
+        });
+    }
+}
+
+/// What a request came to: its response, and what becomes of the sending of its body.
+type Answer = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+impl WasiHttpHooks for Outgoing {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Answer> + Send> {
+        let way = self.way.clone();
+        Box::new(async move {
+            let response = way.ok_or(Error::HttpRequestDenied)?.send(request, options.unwrap_or_default()).await?;
+            let sent: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
+            Ok((response, sent))
+        })
+    }
+}
+
+impl Way {
+    async fn send(self, request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
+        let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
+        let place = self.connections.acquire_owned().await.map_err(|_| Error::HttpRequestDenied)?;
+        let body = |body| reqwest::Body::wrap(Shared(Mutex::new(body)));
+        let patience = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(PATIENCE);
+        let sending = self.outbound.send_within(request.map(body), &self.settings.http, options.connect_timeout);
+        let response = match timeout(patience, sending).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                self.lines.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no response: {error}"));
+                return Err(code(&error));
+            }
+            Err(_) => {
+                self.lines.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no response in time"));
+                return Err(Error::HttpResponseTimeout);
+            }
+        };
+        let response = bounded(response)?;
+        let status = response.status().as_u16();
+        self.lines.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {status}"));
+        let between = options.between_bytes_timeout.unwrap_or(PATIENCE);
+        Ok(response
+            .map(|body| Incoming { body, between, late: Box::pin(sleep(between)), _place: place }.boxed_unsync()))
+    }
+}
+
+/// A response whose head is no larger than one that a component makes may be, without the buffer that it was read into.
+fn bounded<B>(response: Response<B>) -> Result<Response<B>, Error> {
+    let (mut head, body) = response.into_parts();
+    let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > FIELDS_BYTES {
+        return Err(Error::HttpResponseHeaderSectionSize(u32::try_from(bytes).ok()));
+    }
+    for value in head.headers.values_mut() {
+        let copied = HeaderValue::from_bytes(value.as_bytes());
+        *value = copied.map_err(|error| Error::InternalError(Some(error.to_string())))?;
+    }
+    Ok(Response::from_parts(head, body))
+}
+
+/// The reason as the standard has it.
+fn code(error: &SendError) -> Error {
+    match error {
+        SendError::Denied(_) => Error::HttpRequestDenied,
+        SendError::Malformed(_) => Error::HttpRequestUriInvalid,
+        SendError::Unreachable(fault, _) | SendError::Broken(fault, _) => {
+            code_of(*fault).unwrap_or_else(|| Error::InternalError(Some(error.to_string())))
+        }
+    }
+}
+
+/// The code of a failure, where the standard has one.
+fn code_of(fault: Fault) -> Option<Error> {
+    Some(match fault {
+        Fault::Name => Error::DnsError { rcode: None, info_code: None },
+        Fault::Refused => Error::ConnectionRefused,
+        Fault::NoRoute => Error::DestinationUnavailable,
+        Fault::Ended => Error::ConnectionTerminated,
+        Fault::Late => Error::ConnectionTimeout,
+        Fault::Tls => Error::TlsProtocolError,
+        Fault::Incomplete => Error::HttpResponseIncomplete,
+        Fault::Protocol => Error::HttpProtocolError,
+        Fault::Other => return None,
+    })
+}
+
+/// A body that may be shared, as the client wants it: it is polled by one at a time.
+struct Shared(Mutex<WasiBody>);
+
+impl Body for Shared {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let body = self.get_mut().0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let frame = Pin::new(body).poll_frame(context);
+        frame.map_err(|error| std::io::Error::other(format!("the component ended its request badly: {error:?}")))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
+
+/// The body of a response, which holds its request's place until it is read or thrown away.
+struct Incoming {
+    body: reqwest::Body,
+    /// How long it may take from one part to the next.
+    between: Duration,
+    late: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Self { body, between, late, .. } = self.get_mut();
+        match Pin::new(body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                late.as_mut().reset(Instant::now() + *between);
+                let broken = |error: reqwest::Error| {
+                    code_of(Fault::of(&error))
+                        .unwrap_or_else(|| Error::InternalError(Some(error.without_url().to_string())))
+                };
+                Poll::Ready(frame.map(|frame| frame.map_err(broken)))
+            }
+            Poll::Pending => late.as_mut().poll(context).map(|()| Some(Err(Error::ConnectionReadTimeout))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

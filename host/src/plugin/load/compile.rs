@@ -1,0 +1,271 @@
+//! From a file's bytes to compiled code: a core module that carries its component type is made into a
+//! component, and what was compiled is kept on disk.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use sha2::{Digest as _, Sha256};
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as WASI_0_1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as WASI_0_1_ADAPTER,
+};
+use wasmparser::Parser;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::screening::{self, Unsuitable};
+use super::sealed;
+use crate::{files, threads};
+
+/// The SHA-256 of a plugin's file, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of a file's bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(hex(&Sha256::digest(bytes)))
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Enough of it for a person.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        short(&self.0)
+    }
+}
+
+/// Enough of a digest for a person. What stands in a file may be no digest.
+pub(crate) fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Why bytes cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// A look at them is enough.
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
+    /// They are a module without the types that make it a component.
+    #[error(
+        "it is a core module that cannot be made into a component: {0:#}; build it with a Sandbus SDK, or as a component"
+    )]
+    NotComponent(anyhow::Error),
+    /// They do not compile.
+    #[error("it does not compile: {0:#}")]
+    Invalid(wasmtime::Error),
+}
+
+/// How much compiled code is kept. A language's runtime has some 60 MiB, a plugin in Rust half of one.
+const CACHE_BYTES: u64 = 2 << 30;
+
+/// Compiled code on disk, by the digest of what it was made from and by the engine that made it.
+#[derive(Clone, Debug)]
+pub(crate) struct CodeCache {
+    directory: PathBuf,
+    engine: Engine,
+    /// Differs between engines whose code does not fit each other.
+    engine_key: String,
+    /// Threads that give way to every guest: what runs is not held up by what is to come.
+    compilers: Arc<ThreadPool>,
+}
+
+impl CodeCache {
+    /// # Errors
+    /// If no thread can be started.
+    pub(crate) fn new(directory: PathBuf, engine: Engine) -> Result<Self, ThreadPoolBuildError> {
+        use std::hash::{Hash as _, Hasher as _};
+        let mut hasher = std::hash::DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let name = |number| format!("compiler-{number}");
+        let compilers = ThreadPoolBuilder::new().thread_name(name).start_handler(|_| threads::step_back()).build()?;
+        let engine_key = format!("{:016x}", hasher.finish());
+        Ok(Self { directory, engine_key, engine, compilers: Arc::new(compilers) })
+    }
+
+    /// The component of a file: from the cache, else compiled and put there. Takes as long as a compiler, and so the
+    /// component is screened before.
+    pub(crate) fn component<E: From<CompileError>>(
+        &self,
+        bytes: &[u8],
+        digest: &Digest,
+        screen: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<Component, E> {
+        let path = self.directory.join(format!("{}-{}.code", digest.as_str(), self.engine_key));
+        if let Some(component) = self.load(&path) {
+            return Ok(component);
+        }
+        let component = as_component(bytes)?;
+        screen(&component)?;
+        let compiled = self.compilers.install(|| Component::new(&self.engine, &component));
+        let component = compiled.map_err(|error| unsupported(bytes).unwrap_or(CompileError::Invalid(error)))?;
+        if let Err(error) = self.keep(&path, &component) {
+            tracing::warn!(path = %path.display(), %error, "compiled code could not be cached; the next start compiles it again");
+        }
+        Ok(component)
+    }
+
+    /// Code from the cache. A file that is damaged, or that another engine made, is a miss.
+    #[allow(unsafe_code, reason = "wasmtime's interface demands it")]
+    fn load(&self, path: &Path) -> Option<Component> {
+        let mut file = File::open(path).ok()?;
+        // So that what is used stays. A directory that cannot be written is as good to read.
+        drop(file.set_modified(now()));
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        let Some(code) = sealed::unseal(path, &bytes) else {
+            tracing::warn!(path = %path.display(), "cached code is damaged and is compiled again");
+            return None;
+        };
+        // SAFETY: `deserialize` demands bytes that `serialize` of wasmtime made. This directory belongs to
+        // the host, which alone writes it; the checksum shows that the bytes are as they were written, and
+        // wasmtime itself refuses those of another version or other settings.
+        unsafe { Component::deserialize(&self.engine, code) }.ok()
+    }
+
+    /// Writes beside the final place and renames, so that no half-written file is ever found.
+    fn keep(&self, path: &Path, component: &Component) -> std::io::Result<()> {
+        let code = component.serialize().map_err(std::io::Error::other)?;
+        files::write_whole(path, &sealed::seal(path, &code))?;
+        self.prune(CACHE_BYTES)
+    }
+
+    /// Removes what was used longest ago while there is more than so much.
+    fn prune(&self, most_bytes: u64) -> std::io::Result<()> {
+        let files = std::fs::read_dir(&self.directory)?.flatten().filter_map(|entry| {
+            let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+        });
+        let mut files: Vec<_> = files.collect();
+        files.sort_unstable();
+        let mut kept_bytes: u64 = files.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in files {
+            if kept_bytes <= most_bytes {
+                break;
+            }
+            std::fs::remove_file(path)?;
+            kept_bytes -= size;
+        }
+        Ok(())
+    }
+
+    /// A small text beside the code, such as the descriptor. One that is damaged is none.
+    pub(crate) fn note(&self, digest: &Digest) -> Option<String> {
+        let path = self.note_path(digest);
+        let bytes = std::fs::read(&path).ok()?;
+        let text = sealed::unseal(&path, &bytes).map(|text| String::from_utf8_lossy(text).into_owned());
+        if text.is_none() {
+            tracing::warn!(path = %path.display(), "a cached descriptor is damaged; the component is asked again");
+        }
+        text
+    }
+
+    pub(crate) fn keep_note(&self, digest: &Digest, text: &str) {
+        let path = self.note_path(digest);
+        if let Err(error) = files::write_whole(&path, &sealed::seal(&path, text.as_bytes())) {
+            tracing::warn!(path = %path.display(), %error, "a descriptor could not be cached; the next start asks for it again");
+        }
+    }
+
+    fn note_path(&self, digest: &Digest) -> PathBuf {
+        self.directory.join(format!("{}-{}.descriptor", digest.as_str(), env!("CARGO_PKG_VERSION")))
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "files have the system's time")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Makes a component of a core module, which may have been made for WASI 0.1; a component stays as it is.
+pub(crate) fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, CompileError> {
+    // The encoder trusts what it is given; a truncated module would make it panic.
+    screening::check(bytes)?;
+    if Parser::is_component(bytes) {
+        return Ok(bytes.into());
+    }
+    let encoder = wit_component::ComponentEncoder::default().validate(true);
+    let encoded = encoder.module(bytes).and_then(|encoder| encoder.adapter(WASI_0_1, WASI_0_1_ADAPTER));
+    let encoded = encoded.and_then(|mut encoder| encoder.encode());
+    encoded.map(Into::into).map_err(|error| unsupported(bytes).unwrap_or(CompileError::NotComponent(error)))
+}
+
+/// The features that may be to blame for a failure.
+fn unsupported(bytes: &[u8]) -> Option<CompileError> {
+    screening::features(bytes).map(|features| Unsuitable::Features(features).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_module_for_a_browser_is_told_apart() {
+        let module = |import: &str| wat::parse_str(format!("(module (import {import} (func)))")).unwrap();
+        let bindgen = as_component(&module("\"__wbindgen_placeholder__\" \"__wbindgen_throw\"")).unwrap_err();
+        assert!(bindgen.to_string().contains("wasm-bindgen"), "{bindgen}");
+        let other = as_component(&module("\"env\" \"paint\"")).unwrap_err();
+        assert!(other.to_string().contains("`env`"), "{other}");
+    }
+
+    #[test]
+    fn code_that_was_used_longest_ago_goes_first() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = CodeCache::new(home.path().to_owned(), Engine::default()).unwrap();
+        for (name, age) in [("a.code", 3), ("b.code", 1), ("c.code", 2)] {
+            std::fs::write(home.path().join(name), [0; 100]).unwrap();
+            let file = File::options().write(true).open(home.path().join(name)).unwrap();
+            file.set_modified(now() - Duration::from_hours(age)).unwrap();
+        }
+        cache.prune(200).unwrap();
+        assert!(!home.path().join("a.code").exists());
+        assert!(cache.load(&home.path().join("c.code")).is_none(), "it is none, and was used nevertheless");
+        cache.prune(100).unwrap();
+        assert!(!home.path().join("b.code").exists());
+        assert!(home.path().join("c.code").exists());
+    }
+
+    fn component(cache: &CodeCache, bytes: &[u8]) -> Component {
+        cache.component::<CompileError>(bytes, &Digest::of(bytes), |_| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn a_cache_entry_with_any_damage_is_a_miss_and_made_again() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = CodeCache::new(home.path().to_owned(), Engine::default()).unwrap();
+        let whole_component = wat::parse_str("(component)").unwrap();
+        let digest = Digest::of(&whole_component);
+        drop(component(&cache, &whole_component));
+        cache.keep_note(&digest, "{}");
+        let entries = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path());
+        let entries: Vec<_> = entries.collect();
+        assert_eq!(entries.len(), 2);
+        for path in entries {
+            let whole = std::fs::read(&path).unwrap();
+            for bytes in sealed::damaged(&whole) {
+                std::fs::write(&path, bytes).unwrap();
+                assert!(cache.load(&path).is_none());
+                assert_eq!(cache.note(&digest).is_none(), path == cache.note_path(&digest));
+            }
+            std::fs::write(&path, [0]).unwrap();
+            drop(component(&cache, &whole_component));
+            cache.keep_note(&digest, "{}");
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Descriptor and sidecar put together: what applies to a generation.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
+
+use super::descriptor::{self, Descriptor, Route};
+use super::limits::Limits;
+use super::sidecar::{CanaryRule, Sidecar, SubscriptionOverrides};
+use super::subscription_rules;
+use crate::pattern::Pattern;
+use crate::plugin::run::health::RollbackRule;
+use crate::secrecy::Values;
+use crate::subscription::{Declaration, Definition, PublishLimits, Start, Target};
+
+/// What applies to every plugin that says nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// Limits of one invocation.
+    pub limits: Limits,
+    /// Deliveries in flight of one subscription.
+    pub subscription_concurrency: NonZeroU32,
+    /// Invocations of one plugin at a time.
+    pub plugin_concurrency: NonZeroU32,
+    /// The most linear memory that a sidecar may grant, in bytes.
+    pub memory_ceiling_bytes: usize,
+}
+
+/// What applies to one generation.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Limits of one invocation.
+    pub limits: Limits,
+    /// How many invocations run at a time.
+    pub concurrency: NonZeroU32,
+    /// How many invocations one instance may serve.
+    pub reuse: NonZeroU32,
+    /// How many deliveries of a subscription one instance may serve in a row, where it is more than one.
+    pub batches: BTreeMap<String, NonZeroU32>,
+    /// Event types that it may publish.
+    pub publish: Vec<Pattern>,
+    /// Event types that it may make subscriptions for.
+    pub subscribe: Vec<Pattern>,
+    /// Hosts that its webhooks may go to.
+    pub webhooks: Vec<String>,
+    /// Hosts that it may send requests to.
+    pub http: Vec<String>,
+    /// The operator's word that is part of it.
+    pub sidecar: Sidecar,
+    /// What must be so before it takes over from another generation.
+    pub canary: Option<CanaryRule>,
+    /// When it gives way to the generation before.
+    pub rollback: Option<RollbackRule>,
+    /// Its configuration.
+    pub config: Values,
+    /// Its declared subscriptions, and its schedules as far as it may publish their events.
+    pub declared: Declaration,
+    /// Deliveries in flight of a subscription that it makes at run time.
+    pub subscription_concurrency: NonZeroU32,
+}
+
+/// Why a sidecar does not go with a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// It has rules for a subscription that the plugin does not declare.
+    #[error("it has rules for the subscription `{0}`, which the plugin does not declare")]
+    UnknownSubscription(String),
+    /// It sets a key that the plugin does not have.
+    #[error("it sets the configuration key `{0}`, which the plugin does not have")]
+    UnknownKey(String),
+    /// It grants more memory than there is for one plugin.
+    #[error("it grants {0} bytes of memory, and the host's limit is {1}; raise `memory_ceiling_bytes` in sandbus.toml")]
+    TooMuchMemory(usize, usize),
+    /// It gives invocations no time.
+    #[error("its timeout is zero; leave it out, or give invocations some time")]
+    NoTime,
+    /// It names or routes a plugin that does so itself.
+    #[error("it has `{0}`, and the plugin says that itself; take it out of the sidecar")]
+    Described(&'static str),
+    /// It leaves a component that does not know Sandbus without routes.
+    #[error(
+        "the plugin serves `wasi:http` and needs routes in a sidecar; for all of them: routes = [\"* /\", \"* /{{*path}}\"]"
+    )]
+    NoRoutes,
+    /// It leaves a component that takes messages without any.
+    #[error(
+        "the plugin takes messages and needs a subscription in a sidecar: [subscriptions.NAME] with pattern = \"user.>\""
+    )]
+    NoSubscriptions,
+    /// It has a subscription for a component that does not know Sandbus, and does not say to what.
+    #[error("it does not say what the subscription `{0}` is for, and nor does the plugin; add its pattern")]
+    NoPattern(String),
+    /// It grants a route that the plugin does not declare.
+    #[error(
+        "it grants the route `{0}`, which the plugin does not declare; write one of its routes, such as `GET /hello`"
+    )]
+    UnknownRoute(String),
+    /// A rule for rolling back would always hold, or never.
+    #[error("rollback.failures_percent is {0}; it is from 1 to 100")]
+    Percent(u32),
+    /// A canary would take too long.
+    #[error("canary.last is {0}; a canary handles {most} events at most", most = CanaryRule::MOST_EVENTS)]
+    TooManyEvents(usize),
+    /// A rule for a subscription is malformed.
+    #[error("subscription `{0}`: {1}")]
+    Rule(String, subscription_rules::Invalid),
+}
+
+impl Mismatch {
+    /// Whether a sidecar is all that is missing.
+    #[must_use]
+    pub fn wants_sidecar(&self) -> bool {
+        matches!(self, Self::NoRoutes | Self::NoSubscriptions)
+    }
+}
+
+impl Settings {
+    /// Puts a descriptor and a sidecar together.
+    ///
+    /// # Errors
+    /// If the sidecar speaks of what the plugin does not have.
+    pub fn new(descriptor: &Descriptor, sidecar: &Sidecar, defaults: &Defaults) -> Result<Self, Mismatch> {
+        let mut limits = defaults.limits;
+        if let Some(memory_bytes) = sidecar.limits.memory_bytes {
+            if memory_bytes > defaults.memory_ceiling_bytes {
+                return Err(Mismatch::TooMuchMemory(memory_bytes, defaults.memory_ceiling_bytes));
+            }
+            limits.memory_bytes = memory_bytes;
+        }
+        limits.timeout = sidecar.limits.timeout.unwrap_or(limits.timeout);
+        if limits.timeout.is_zero() {
+            return Err(Mismatch::NoTime);
+        }
+        if let Some(rule) = sidecar.rollback.filter(|rule| !(1..=100).contains(&rule.failures_percent)) {
+            return Err(Mismatch::Percent(rule.failures_percent));
+        }
+        if let Some(rule) = sidecar.canary.filter(|rule| rule.last > CanaryRule::MOST_EVENTS) {
+            return Err(Mismatch::TooManyEvents(rule.last));
+        }
+        let declared = |grant: &String| descriptor.routes.iter().any(|route| route.to_string() == *grant);
+        if let Some(unknown) = sidecar.grants.routes.iter().find(|grant| !declared(grant)) {
+            return Err(Mismatch::UnknownRoute(unknown.clone()));
+        }
+        let publish = sidecar.grants.publish.clone().unwrap_or_else(|| descriptor.publishes.clone());
+        let granted = |event_type: &str| publish.iter().any(|pattern| pattern.matches(event_type));
+        let schedules = descriptor.schedules.iter().filter(|(_, schedule)| granted(&schedule.event_type));
+        let declared = Declaration {
+            subscriptions: subscriptions(descriptor, sidecar, &limits, defaults)?,
+            schedules: schedules.cloned().collect(),
+            limits: PublishLimits {
+                backlog: sidecar.limits.backlog.map(NonZeroU64::get),
+                log_bytes: sidecar.limits.log_bytes.map(NonZeroU64::get),
+            },
+        };
+        Ok(Self {
+            limits,
+            concurrency: sidecar.limits.concurrency.unwrap_or(defaults.plugin_concurrency),
+            reuse: sidecar.limits.reuse.unwrap_or(NonZeroU32::MIN),
+            batches: batches(sidecar),
+            subscription_concurrency: defaults.subscription_concurrency,
+            publish,
+            subscribe: sidecar.grants.subscribe.clone().unwrap_or_else(|| descriptor.subscribes.clone()),
+            webhooks: sidecar.grants.webhooks.clone(),
+            http: sidecar.grants.http.clone(),
+            sidecar: sidecar.clone(),
+            canary: sidecar.canary,
+            rollback: sidecar.rollback,
+            config: config(descriptor, sidecar)?.into(),
+            declared,
+        })
+    }
+
+    /// Whether the operator lets a route take requests from another plugin's.
+    #[must_use]
+    pub fn grants_route(&self, route: &Route) -> bool {
+        self.sidecar.grants.routes.contains(&route.to_string())
+    }
+
+    /// What the plugin asks for and is not granted.
+    #[must_use]
+    pub fn withheld(&self, descriptor: &Descriptor) -> Vec<String> {
+        let missing = |asked: &[Pattern], granted: &[Pattern], verb: &str| -> Vec<String> {
+            let uncovered = asked.iter().filter(|pattern| !granted.iter().any(|grant| grant.covers(pattern)));
+            uncovered.map(|pattern| format!("{verb} {pattern}")).collect()
+        };
+        let mut withheld = missing(&descriptor.publishes, &self.publish, "publish");
+        withheld.extend(missing(&descriptor.subscribes, &self.subscribe, "subscribe"));
+        let missing = descriptor
+            .schedules
+            .iter()
+            .filter(|(name, _)| !self.declared.schedules.iter().any(|(granted, _)| granted == name));
+        withheld.extend(
+            missing.map(|(name, schedule)| format!("schedule {name}, which publishes {}", schedule.event_type)),
+        );
+        withheld
+    }
+}
+
+fn batches(sidecar: &Sidecar) -> BTreeMap<String, NonZeroU32> {
+    let batches = sidecar.subscriptions.iter().filter_map(|(name, rules)| Some((name.clone(), rules.batch?)));
+    batches.collect()
+}
+
+fn config(descriptor: &Descriptor, sidecar: &Sidecar) -> Result<BTreeMap<String, String>, Mismatch> {
+    let defaults = descriptor.config.iter();
+    let mut config: BTreeMap<_, _> =
+        defaults.filter_map(|key| Some((key.name.clone(), key.default.clone()?))).collect();
+    for (name, value) in sidecar.config.iter() {
+        if !descriptor.config.iter().any(|key| key.name == *name) {
+            return Err(Mismatch::UnknownKey(name.clone()));
+        }
+        config.insert(name.clone(), value.clone());
+    }
+    Ok(config)
+}
+
+fn subscriptions(
+    descriptor: &Descriptor,
+    sidecar: &Sidecar,
+    limits: &Limits,
+    defaults: &Defaults,
+) -> Result<Vec<(String, Definition, Start)>, Mismatch> {
+    let declared = |name: &String| descriptor.subscriptions.iter().any(|subscription| subscription.name == *name);
+    if let Some(unknown) = sidecar.subscriptions.keys().find(|name| !declared(name)) {
+        return Err(Mismatch::UnknownSubscription(unknown.clone()));
+    }
+    let none = SubscriptionOverrides::default();
+    let definition = |subscription: &descriptor::Subscription| {
+        let overrides = sidecar.subscriptions.get(&subscription.name).unwrap_or(&none);
+        let definition = definition(&descriptor.name, subscription, overrides, limits, defaults)?;
+        Ok((subscription.name.clone(), definition, subscription.start))
+    };
+    descriptor.subscriptions.iter().map(definition).collect()
+}
+
+fn definition(
+    plugin: &str,
+    subscription: &descriptor::Subscription,
+    overrides: &SubscriptionOverrides,
+    limits: &Limits,
+    defaults: &Defaults,
+) -> Result<Definition, Mismatch> {
+    let retry = overrides.retry(subscription.retry.clone());
+    let retry = retry.map_err(|invalid| Mismatch::Rule(subscription.name.clone(), invalid))?;
+    let concurrency = overrides.concurrency.or(subscription.concurrency);
+    let timeout = overrides.timeout.or(subscription.timeout).unwrap_or(limits.timeout);
+    Ok(Definition {
+        pattern: subscription.pattern.clone(),
+        filters: subscription.filters.clone(),
+        target: Target::Plugin(plugin.to_owned()),
+        concurrency: concurrency.unwrap_or(defaults.subscription_concurrency),
+        ordering_key: subscription.ordering_key.clone(),
+        dead_letter_policy: overrides.dead_letter_policy.unwrap_or(subscription.dead_letter_policy),
+        retry,
+        max_backlog: overrides.max_backlog.map(NonZeroU64::get).or(subscription.max_backlog),
+        // The plugin's own wish never passes the limit that it was given.
+        timeout: timeout.min(limits.timeout),
+    })
+}

@@ -1,0 +1,327 @@
+//! `NAME.toml` beside `NAME.wasm`: the operator's word, which wins over the descriptor.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::descriptor::METHODS;
+use super::settings::Mismatch;
+use super::subscription_rules;
+use crate::pattern::Pattern;
+use crate::plugin::bindings::exports::sandbus::plugin::descriptor as wire;
+use crate::plugin::run::health::RollbackRule;
+use crate::secrecy::Values;
+use crate::subscription::{DeadLetterPolicy, RetryPolicy};
+use crate::toml_file;
+
+/// A sidecar. Unknown keys are refused, since a misspelt limit would be none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sidecar {
+    /// Whether the plugin runs; it does when left out.
+    pub enabled: Option<bool>,
+    /// The name of a component that does not know Sandbus; that of its file when left out.
+    pub name: Option<String>,
+    /// The routes of a component that serves `wasi:http` and does not know Sandbus, as `GET /hello`, or as
+    /// `* /api/{*path}` for every method.
+    pub routes: Vec<String>,
+    /// Values of its configuration.
+    pub config: Values,
+    /// What it may use.
+    pub limits: LimitOverrides,
+    /// What it may reach.
+    pub grants: Grants,
+    /// What must be so before a new file takes over from the one that runs.
+    pub canary: Option<CanaryRule>,
+    /// When the generation before takes over again.
+    pub rollback: Option<RollbackRule>,
+    /// Rules for its declared subscriptions, by name.
+    pub subscriptions: BTreeMap<String, SubscriptionOverrides>,
+    /// The name of the file that it stands beside, without its extension.
+    #[serde(skip)]
+    pub stem: String,
+}
+
+/// Who says what a component is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// It describes itself.
+    ForItself,
+    /// It does not know Sandbus: the sidecar does, according to what it can be reached by.
+    Not {
+        /// Whether it serves `wasi:http`.
+        serves: bool,
+        /// Whether it takes messages.
+        receives: bool,
+    },
+}
+
+/// A new file must handle the past as the one that runs does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CanaryRule {
+    /// How many of the last events both handle.
+    pub last: usize,
+    /// How many of them may be handled differently.
+    pub differences: usize,
+    /// How many of them must prove something at least: those whose handlers met state that has changed since do not.
+    pub proving: usize,
+}
+
+impl CanaryRule {
+    /// The most events that a canary handles: somebody waits for it.
+    pub const MOST_EVENTS: usize = 10_000;
+}
+
+impl Default for CanaryRule {
+    fn default() -> Self {
+        Self { last: 100, differences: 0, proving: 1 }
+    }
+}
+
+/// Limits of the plugin's invocations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitOverrides {
+    /// Linear memory of one invocation, in bytes.
+    pub memory_bytes: Option<usize>,
+    /// Time for one invocation.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    pub timeout: Option<Duration>,
+    /// How many invocations of the plugin run at a time.
+    pub concurrency: Option<NonZeroU32>,
+    /// How many of its events may wait to be handled, before its handlers may not publish.
+    pub backlog: Option<NonZeroU64>,
+    /// How many bytes its events may have, before its handlers may not publish.
+    pub log_bytes: Option<NonZeroU64>,
+    /// How many invocations one instance may serve; one when left out.
+    pub reuse: Option<NonZeroU32>,
+}
+
+/// What a plugin may reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grants {
+    /// Event types that it may publish; those that it asks for when left out.
+    pub publish: Option<Vec<Pattern>>,
+    /// Event types that it may make subscriptions for; those that it asks for when left out.
+    pub subscribe: Option<Vec<Pattern>>,
+    /// Routes that may take requests from those of other plugins, as `GET /hello`; none when left out.
+    pub routes: Vec<String>,
+    /// Hosts that its webhooks may go to, as `host`, `host:port` or `*.domain`; none when left out.
+    #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
+    pub webhooks: Vec<String>,
+    /// Hosts that it may send requests to, as `host`, `host:port` or `*.domain`; none when left out.
+    #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
+    pub http: Vec<String>,
+}
+
+/// Rules of one subscription.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SubscriptionOverrides {
+    /// What is subscribed to, for a component that does not know Sandbus.
+    pub pattern: Option<Pattern>,
+    /// What keeps its events in order, for such a component too: an attribute, or a JSON pointer into the data.
+    pub ordering_key: Option<String>,
+    /// How many deliveries may be in flight.
+    pub concurrency: Option<NonZeroU32>,
+    /// How many deliveries one fresh instance may serve in a row; one when left out.
+    pub batch: Option<NonZeroU32>,
+    /// How many attempts are made.
+    pub attempts: Option<NonZeroU32>,
+    /// The delay before the second attempt.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    pub first_delay: Option<Duration>,
+    /// What each further delay is multiplied with, in percent.
+    pub factor_percent: Option<u32>,
+    /// The longest delay.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    pub max_delay: Option<Duration>,
+    /// How much of each delay is left to chance, in percent.
+    pub jitter_percent: Option<u32>,
+    /// Causes of failure after which there is no other attempt.
+    pub permanent: Option<Vec<String>>,
+    /// What a dead letter means for those that share its ordering key.
+    pub dead_letter_policy: Option<DeadLetterPolicy>,
+    /// How many deliveries may wait before publishers are told to come back later.
+    pub max_backlog: Option<NonZeroU64>,
+    /// Time for one invocation.
+    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    pub timeout: Option<Duration>,
+}
+
+impl SubscriptionOverrides {
+    /// A key that describes what a plugin describes itself, if there is one.
+    fn describes(&self) -> Option<&'static str> {
+        let keys = [("pattern", self.pattern.is_some()), ("ordering_key", self.ordering_key.is_some())];
+        keys.into_iter().find_map(|(key, is_given)| is_given.then_some(key))
+    }
+
+    /// Checks what no descriptor could say either, and makes a retry policy: the given one, with what is
+    /// said here in place of its own.
+    ///
+    /// # Errors
+    /// If a number is out of range.
+    pub fn retry(&self, mut policy: RetryPolicy) -> Result<RetryPolicy, subscription_rules::Invalid> {
+        subscription_rules::concurrency(self.concurrency.map(NonZeroU32::get))?;
+        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(subscription_rules::Invalid::Timeout);
+        }
+        policy.attempts = self.attempts.unwrap_or(policy.attempts);
+        policy.first_delay = self.first_delay.unwrap_or(policy.first_delay);
+        policy.max_delay = self.max_delay.unwrap_or(policy.max_delay);
+        policy.factor_percent = self.factor_percent.unwrap_or(policy.factor_percent);
+        policy.jitter_percent = self.jitter_percent.unwrap_or(policy.jitter_percent);
+        if let Some(permanent) = &self.permanent {
+            policy.permanent = subscription_rules::permanent(permanent.iter().cloned())?;
+        }
+        subscription_rules::check_retry(&policy)?;
+        Ok(policy)
+    }
+}
+
+impl Sidecar {
+    /// Reads a sidecar.
+    ///
+    /// # Errors
+    /// What is wrong, and in which line. No value is repeated.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml_file::parse(text).map_err(|malformed| malformed.to_string())
+    }
+
+    /// This sidecar, with the parts of another one where it says nothing. Configuration and rules for subscriptions
+    /// go by their keys.
+    #[must_use]
+    pub fn over(mut self, under: &Self) -> Self {
+        fn part<T: Clone + Default + PartialEq>(own: T, under: &T) -> T {
+            if own == T::default() { under.clone() } else { own }
+        }
+        let config = under.config.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let rules = under.subscriptions.iter().map(|(name, rules)| (name.clone(), rules.clone()));
+        self.config = config.chain(self.config).collect();
+        self.subscriptions = rules.chain(self.subscriptions).collect();
+        Self {
+            enabled: part(self.enabled, &under.enabled),
+            name: part(self.name, &under.name),
+            routes: part(self.routes, &under.routes),
+            limits: part(self.limits, &under.limits),
+            grants: part(self.grants, &under.grants),
+            canary: part(self.canary, &under.canary),
+            rollback: part(self.rollback, &under.rollback),
+            ..self
+        }
+    }
+
+    /// Checks that it describes the plugin if that does not do so itself, and only then.
+    pub(crate) fn check_description(&self, speaks: Speaks) -> Result<(), Mismatch> {
+        let mut subscriptions = self.subscriptions.iter();
+        match speaks {
+            Speaks::ForItself if self.name.is_some() => Err(Mismatch::Described("name")),
+            Speaks::ForItself if !self.routes.is_empty() => Err(Mismatch::Described("routes")),
+            Speaks::ForItself => match subscriptions.find_map(|(_, rules)| rules.describes()) {
+                Some(key) => Err(Mismatch::Described(key)),
+                None => Ok(()),
+            },
+            Speaks::Not { serves: true, receives: false } if self.routes.is_empty() => Err(Mismatch::NoRoutes),
+            Speaks::Not { .. } if self.routes.is_empty() && self.subscriptions.is_empty() => {
+                Err(Mismatch::NoSubscriptions)
+            }
+            Speaks::Not { .. } => match subscriptions.find(|(_, rules)| rules.pattern.is_none()) {
+                Some((name, _)) => Err(Mismatch::NoPattern(name.clone())),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// The descriptor of a component that has none: every word in it is the operator's.
+    pub(crate) fn descriptor(&self) -> wire::Descriptor {
+        let texts = |patterns: &Option<Vec<Pattern>>| patterns.iter().flatten().map(Pattern::to_string).collect();
+        let key = |name: &String| wire::ConfigKey { name: name.clone(), default: None, description: None };
+        wire::Descriptor {
+            name: self.name.clone().unwrap_or_else(|| self.stem.clone()),
+            version: "0".to_owned(),
+            description: None,
+            routes: self.routes.iter().flat_map(|route| routes(route)).collect(),
+            subscriptions: self.subscriptions.iter().filter_map(|(name, rules)| subscription(name, rules)).collect(),
+            schedules: Vec::new(),
+            publishes: texts(&self.grants.publish),
+            subscribes: texts(&self.grants.subscribe),
+            config: self.config.keys().map(key).collect(),
+        }
+    }
+}
+
+/// The subscription that an entry stands for, if it says what is subscribed to. Its other rules apply as they do to
+/// any plugin's.
+fn subscription(name: &str, rules: &SubscriptionOverrides) -> Option<wire::Subscription> {
+    Some(wire::Subscription {
+        name: name.to_owned(),
+        pattern: rules.pattern.as_ref()?.to_string(),
+        concurrency: None,
+        filters: None,
+        start: None,
+        ordering_key: rules.ordering_key.clone(),
+        dead_letter_policy: None,
+        max_backlog: None,
+        retry: None,
+        timeout_ms: None,
+    })
+}
+
+/// The routes that a line stands for: one, or one for each method.
+fn routes(line: &str) -> Vec<wire::Route> {
+    let (method, path) = line.split_once(' ').unwrap_or((line, ""));
+    let methods = if method == "*" { &METHODS[..] } else { std::slice::from_ref(&method) };
+    methods.iter().map(|method| wire::Route { method: (*method).to_owned(), path: path.trim().to_owned() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_is_read() {
+        let sidecar = Sidecar::parse(
+            "[config]\ngreeting = \"Hi\"\n[limits]\ntimeout = \"2s\"\n[grants]\nwebhooks = [\"localhost:9000\"]\n[subscriptions.welcome]\nattempts = 3\n",
+        )
+        .unwrap();
+        assert_eq!(sidecar.config["greeting"], "Hi");
+        assert_eq!(sidecar.limits.timeout, Some(Duration::from_secs(2)));
+        assert_eq!(sidecar.subscriptions["welcome"].attempts, NonZeroU32::new(3));
+    }
+
+    #[test]
+    fn a_route_with_a_star_stands_for_every_method() {
+        let sidecar = Sidecar::parse("routes = [\"GET /hello\", \"* /api/{*path}\"]\n").unwrap();
+        let routes = Sidecar { stem: "greeter".to_owned(), ..sidecar }.descriptor();
+        assert_eq!(routes.name, "greeter");
+        let routes: Vec<_> = routes.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        assert_eq!(routes.len(), 1 + METHODS.len());
+        assert!(routes.contains(&"GET /hello".to_owned()) && routes.contains(&"PATCH /api/{*path}".to_owned()));
+    }
+
+    #[test]
+    fn a_sidecar_wins_over_another_one_part_by_part() {
+        let parse = |text: &str| Sidecar::parse(text).unwrap();
+        let under = parse(
+            "routes = [\"GET /a\"]\n[config]\na = \"1\"\nb = \"1\"\n[grants]\nhttp = [\"a.example\"]\n[subscriptions.x]\nattempts = 1\n",
+        );
+        assert_eq!(Sidecar::default().over(&under), under);
+        assert_eq!(under.clone().over(&Sidecar::default()), under);
+        let over =
+            parse("[config]\nb = \"2\"\n[grants]\nwebhooks = [\"b.example\"]\n[subscriptions.y]\nattempts = 2\n");
+        let both = parse(
+            "routes = [\"GET /a\"]\n[config]\na = \"1\"\nb = \"2\"\n[grants]\nwebhooks = [\"b.example\"]\n[subscriptions.x]\nattempts = 1\n[subscriptions.y]\nattempts = 2\n",
+        );
+        assert_eq!(over.over(&under), both);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = Sidecar::parse("[limits]\nmemory_byte = 5\n").unwrap_err();
+        assert!(error.contains("memory_byte"), "{error}");
+    }
+}

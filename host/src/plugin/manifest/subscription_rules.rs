@@ -1,0 +1,131 @@
+//! Rules of subscriptions as plugins give them, checked: in their descriptors, and at run time.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::event::Position;
+use crate::filter::Filters;
+use crate::ordering::OrderingKey;
+use crate::outcome::Cause;
+use crate::plugin::bindings::sandbus::plugin::rules as wire;
+use crate::subscription::{DeadLetterPolicy, RetryPolicy, Start};
+
+/// The longest filters, in bytes: they stay in memory, and in the store, as long as the subscription does.
+const FILTERS_BYTES: usize = 16 << 10;
+
+/// Why a rule is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The pattern is none.
+    #[error(transparent)]
+    Pattern(#[from] crate::pattern::Invalid),
+    /// The filters are malformed.
+    #[error(transparent)]
+    Filters(#[from] crate::filter::Invalid),
+    /// The filters are too long.
+    #[error("its filters have more than {FILTERS_BYTES} bytes")]
+    FiltersTooLong,
+    /// The ordering key is none.
+    #[error(transparent)]
+    OrderingKey(#[from] crate::ordering::Invalid),
+    /// The concurrency is out of range.
+    #[error("its concurrency is not from 1 to 1024")]
+    Concurrency,
+    /// It may have no attempts.
+    #[error("its retry policy has no attempt")]
+    Attempts,
+    /// The retry factor is out of range.
+    #[error("its retry factor is not from 100 to 10000 per cent")]
+    Factor,
+    /// The jitter is out of range.
+    #[error("its jitter is above 100 per cent")]
+    Jitter,
+    /// A permanent cause is unknown.
+    #[error(
+        "`{0}` is no cause that can be permanent; known are trap, timeout, out-of-memory, webhook, retry, exception and request"
+    )]
+    Cause(String),
+    /// The start's time is none.
+    #[error("its start `{0}` is no time in RFC 3339")]
+    Start(String),
+    /// It may have no time.
+    #[error("its timeout is zero")]
+    Timeout,
+    /// Nothing may wait for it.
+    #[error("its largest backlog is zero")]
+    MaxBacklog,
+}
+
+pub(crate) fn concurrency(raw: Option<u32>) -> Result<Option<NonZeroU32>, Invalid> {
+    match raw.map(NonZeroU32::new) {
+        None => Ok(None),
+        Some(Some(value)) if value.get() <= 1_024 => Ok(Some(value)),
+        Some(_) => Err(Invalid::Concurrency),
+    }
+}
+
+pub(crate) fn filters(json: Option<&str>) -> Result<Filters, Invalid> {
+    if json.is_some_and(|json| json.len() > FILTERS_BYTES) {
+        return Err(Invalid::FiltersTooLong);
+    }
+    Ok(json.map(Filters::parse).transpose()?.unwrap_or_default())
+}
+
+pub(crate) fn ordering_key(text: Option<&str>) -> Result<Option<OrderingKey>, Invalid> {
+    Ok(text.map(OrderingKey::parse).transpose()?)
+}
+
+pub(crate) fn start(raw: Option<wire::Start>) -> Result<Start, Invalid> {
+    Ok(match raw {
+        None | Some(wire::Start::Now) => Start::Now,
+        Some(wire::Start::Beginning) => Start::Beginning,
+        Some(wire::Start::Position(position)) => Start::Position(Position(position)),
+        Some(wire::Start::Time(text)) => {
+            Start::Time(Timestamp::parse(&text).ok_or_else(|| Invalid::Start(cut(&text)))?)
+        }
+    })
+}
+
+pub(crate) fn dead_letter_policy(raw: Option<wire::DeadLetterPolicy>) -> DeadLetterPolicy {
+    match raw {
+        None | Some(wire::DeadLetterPolicy::Release) => DeadLetterPolicy::Release,
+        Some(wire::DeadLetterPolicy::Park) => DeadLetterPolicy::Park,
+    }
+}
+
+pub(crate) fn retry(raw: Option<wire::RetryPolicy>) -> Result<RetryPolicy, Invalid> {
+    let mut retry = RetryPolicy::default();
+    let Some(raw) = raw else { return Ok(retry) };
+    if let Some(attempts) = raw.attempts {
+        retry.attempts = NonZeroU32::new(attempts).ok_or(Invalid::Attempts)?;
+    }
+    retry.first_delay = raw.first_delay_ms.map_or(retry.first_delay, Duration::from_millis);
+    retry.max_delay = raw.max_delay_ms.map_or(retry.max_delay, Duration::from_millis);
+    retry.factor_percent = raw.factor_percent.unwrap_or(retry.factor_percent);
+    retry.jitter_percent = raw.jitter_percent.unwrap_or(retry.jitter_percent);
+    retry.permanent = permanent(raw.permanent.into_iter())?;
+    check_retry(&retry)?;
+    Ok(retry)
+}
+
+/// Causes after which there is no other attempt.
+pub(crate) fn permanent(names: impl Iterator<Item = String>) -> Result<Vec<Cause>, Invalid> {
+    names.map(|name| Cause::parse_retriable(&name).ok_or_else(|| Invalid::Cause(cut(&name)))).collect()
+}
+
+/// As much of a wrong text as is shown.
+fn cut(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// Checks the numbers of a policy.
+pub(crate) fn check_retry(retry: &RetryPolicy) -> Result<(), Invalid> {
+    if !(100..=10_000).contains(&retry.factor_percent) {
+        return Err(Invalid::Factor);
+    }
+    if retry.jitter_percent > 100 {
+        return Err(Invalid::Jitter);
+    }
+    Ok(())
+}

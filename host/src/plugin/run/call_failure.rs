@@ -1,0 +1,120 @@
+//! How a call that returned no value ended, as far as one can tell.
+
+use std::time::Duration;
+
+use wasmtime::{Trap, WasmBacktrace};
+
+use crate::outcome::{Cause, Failure};
+use crate::plugin::imports::invocation::Invocation;
+
+/// The longest reason: it is kept with every attempt.
+const REASON_CHARACTERS: usize = 4_000;
+/// As much is shown of a function's name, which the plugin chooses.
+const NAME_CHARACTERS: usize = 200;
+
+/// How a call that returned no value ended.
+pub(crate) struct Ended {
+    cause: Cause,
+    pub(crate) reason: String,
+}
+
+impl Ended {
+    pub(crate) fn of(error: &wasmtime::Error, invocation: &Invocation) -> Self {
+        if let Some(wasi) = &invocation.wasi {
+            wasi.output.end();
+        }
+        let trap = error.downcast_ref::<Trap>().copied();
+        if trap == Some(Trap::Interrupt) {
+            return Self { cause: Cause::Timeout, reason: "it was ended because it ran out of time".to_owned() };
+        }
+        if invocation.meter.was_refused {
+            return Self {
+                cause: Cause::OutOfMemory,
+                reason: "it asked for more memory than its limit allows".to_owned(),
+            };
+        }
+        let what = invocation.panic.clone().unwrap_or_else(|| match trap {
+            // In a script's runtime no frame is the script's own, and so nothing else names what happened.
+            Some(Trap::StackOverflow) => {
+                "the call stack is exhausted: a function calls itself without end, or too deeply".to_owned()
+            }
+            Some(trap) => trap.to_string(),
+            None => error.root_cause().to_string(),
+        });
+        let frames = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+        let mut reason = if frames.is_empty() { what } else { format!("{what} (in {})", frames.join(" < ")) };
+        let printed = invocation.wasi.as_ref().map(|wasi| wasi.output.tail()).unwrap_or_default();
+        if !printed.is_empty() {
+            reason.push_str("; its standard error ends with:\n");
+            reason.push_str(&printed);
+        }
+        let reason = crate::printable::block(&reason).chars().take(REASON_CHARACTERS).collect();
+        Self { cause: Cause::Trap, reason }
+    }
+
+    /// The failure that it is, of a call that had so much time.
+    pub(crate) fn failure(self, timeout: Duration) -> Failure {
+        let Self { cause, reason } = self;
+        let reason = match cause {
+            Cause::Timeout => format!("{reason} after {}", humantime::format_duration(timeout)),
+            _ => reason,
+        };
+        Failure { cause, reason }
+    }
+}
+
+/// The innermost functions of the guest that are not the runtime's own, with the lines of its sources as far as they
+/// are known.
+fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
+    const RUNTIME: [&str; 5] = ["std::", "core::", "alloc::", "__rust", "rust_begin_unwind"];
+    let is_own = |name: &str| !RUNTIME.iter().any(|part| name.contains(part));
+    let (mut found, mut named) = (Vec::new(), false);
+    for frame in backtrace.frames() {
+        let symbols = frame.symbols().iter().filter_map(|symbol| {
+            let file = symbol.file().filter(|file| is_own_source(file))?;
+            let name = demangled(symbol.name().or(frame.func_name())?);
+            Some(format!("{name} at {}:{}", shortened(file), symbol.line().unwrap_or(0)))
+        });
+        let lines: Vec<_> = symbols.filter(|line| is_own(line)).collect();
+        // Where the plugin's own lines are known, what lies around them is of no interest.
+        if !lines.is_empty() && !named {
+            (found, named) = (Vec::new(), true);
+        }
+        if named {
+            found.extend(lines);
+        } else {
+            found.extend(frame.func_name().map(demangled).filter(|name| is_own(name)));
+        }
+    }
+    found.truncate(4);
+    found
+}
+
+/// Whether a file is the plugin's, and none of its compiler's or of a package's.
+fn is_own_source(file: &str) -> bool {
+    !["/rustc/", "/library/", "/registry/src/", "/guest-sdk/"].iter().any(|part| file.contains(part))
+}
+
+/// A file from its project on: what lies before `src`, but for one directory, is the machine's.
+fn shortened(file: &str) -> &str {
+    let Some(place) = file.rfind("/src/") else { return file };
+    file[..place].rfind('/').map_or(file, |before| &file[before + 1..])
+}
+
+fn demangled(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name)).chars().take(NAME_CHARACTERS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_named_from_their_project_on() {
+        assert_eq!(shortened("/home/ada/greeter/src/model/user.rs"), "greeter/src/model/user.rs");
+        assert_eq!(shortened("src/lib.rs"), "src/lib.rs");
+        assert!(is_own_source("/home/ada/greeter/src/lib.rs"));
+        assert!(!is_own_source("/rustc/0123/library/core/src/option.rs"));
+        assert!(!is_own_source("/home/ada/.cargo/registry/src/index/serde-1/src/lib.rs"));
+    }
+}

@@ -1,0 +1,124 @@
+//! The one wasmtime engine of the process: its settings, its pool, and the ticker that ends runs which
+//! take too long.
+
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
+};
+
+/// How often running guests look whether their time is up.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How the pool is made.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// How many invocations run at a time.
+    pub concurrency: usize,
+    /// The most linear memory that any plugin may be granted, in bytes.
+    pub memory_bytes: usize,
+    /// Whether backtraces name the lines of the guest's sources, where the component says them. What it says is
+    /// read only where its author works: a stranger's would be one more thing to distrust.
+    pub source_lines: bool,
+}
+
+/// The engine could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the WebAssembly engine could not be started: {0:#}; on a machine with little address space, lower the sandbox's concurrency"
+)]
+pub struct EngineError(#[from] wasmtime::Error);
+
+impl EngineError {
+    /// The threads that compile cannot be started.
+    pub(crate) fn compilers(error: rayon::ThreadPoolBuildError) -> Self {
+        Self(error.into())
+    }
+}
+
+/// Makes the engine.
+///
+/// # Errors
+/// If the pool's memory cannot be reserved.
+pub(crate) fn start(config: EngineConfig) -> Result<Engine, EngineError> {
+    let engine = Engine::new(&settings(config))?;
+    tick(&engine)?;
+    Ok(engine)
+}
+
+/// The engine's settings. A benchmark measures the host against a bare engine that has them too.
+#[must_use]
+pub fn settings(config: EngineConfig) -> Config {
+    /// What a component may consist of; those of language runtimes have dozens of core instances.
+    const CORE_INSTANCES: u32 = 64;
+    const MEMORIES: u32 = 4;
+    const TABLES: u32 = 16;
+    /// Components that are described at a time, beside those that run.
+    const DESCRIBED: usize = 4;
+    /// What is kept resident of an instance's memory and tables, to be reset by copying instead of by
+    /// unmapping. It pays where the kernel can tell which pages were touched, and is wasted elsewhere.
+    const RESIDENT_BYTES: usize = 1 << 20;
+    const RESIDENT_TABLE_BYTES: usize = 16 << 10;
+
+    // As many again may wait for another call. There is room for the largest component in each slot, so that a
+    // place for an invocation is all that an instance needs: what is reserved and not used costs addresses alone.
+    let slots = config.concurrency.saturating_mul(2).saturating_add(DESCRIBED);
+    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .total_memories(slots.saturating_mul(MEMORIES))
+        .total_tables(slots.saturating_mul(TABLES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_memory_size(config.memory_bytes)
+        .table_elements(100_000)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20);
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(RESIDENT_BYTES)
+            .table_keep_resident(RESIDENT_TABLE_BYTES);
+    }
+
+    let mut settings = Config::new();
+    settings
+        .strategy(Strategy::Cranelift)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .wasm_backtrace_details(if config.source_lines {
+            WasmBacktraceDetails::Enable
+        } else {
+            WasmBacktraceDetails::Disable
+        })
+        .wasm_component_model(true);
+    settings
+}
+
+/// Moves the engine's epoch for as long as the engine lives.
+fn tick(engine: &Engine) -> Result<(), EngineError> {
+    let engine = engine.weak();
+    let ticker = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            pause();
+        }
+    };
+    thread::Builder::new().name("epochs".to_owned()).spawn(ticker).map_err(wasmtime::Error::from)?;
+    Ok(())
+}
+
+#[allow(clippy::disallowed_methods, reason = "the ticker has a thread of its own")]
+fn pause() {
+    thread::sleep(TICK);
+}
+
+/// How many ticks a run may last: at least one whole tick more than asked for, since the first one comes
+/// early.
+pub(crate) fn ticks(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX / 2).saturating_add(1)
+}

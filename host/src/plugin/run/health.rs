@@ -1,0 +1,79 @@
+//! How a generation does, where an operator wants it to be rolled back when it does badly.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// When a generation is rolled back by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RollbackRule {
+    /// How many of a hundred attempts and requests must fail.
+    pub failures_percent: u32,
+    /// Of how many at least.
+    pub of: u32,
+    /// How long after the swap this is watched, across restarts too.
+    #[serde(deserialize_with = "crate::duration::deserialize")]
+    pub within: Duration,
+}
+
+impl Default for RollbackRule {
+    fn default() -> Self {
+        Self { failures_percent: 50, of: 20, within: Duration::from_mins(10) }
+    }
+}
+
+/// What has become of a generation's invocations since it was loaded.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    ended: AtomicU32,
+    failed: AtomicU32,
+}
+
+impl Health {
+    /// Notes the end of an invocation.
+    pub(crate) fn note(&self, failed: bool) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        if failed {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Why it is to be rolled back by a rule, if it is. It took over so long ago: when it was loaded says nothing of
+    /// that, since a restart loads it again, and so does a change of its sidecar.
+    pub(crate) fn verdict(&self, rule: &RollbackRule, age: Duration) -> Option<String> {
+        let (ended, failed) = (self.ended.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
+        let share = u64::from(failed) * 100;
+        let bad = ended >= rule.of.max(1) && share >= u64::from(ended) * u64::from(rule.failures_percent);
+        (bad && age <= rule.within).then(|| format!("{failed} of its {ended} invocations failed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_enough_failures_among_enough_invocations() {
+        let rule = RollbackRule { failures_percent: 50, of: 4, within: Duration::from_mins(1) };
+        let health = Health::default();
+        health.note(true);
+        health.note(true);
+        health.note(false);
+        assert_eq!(health.verdict(&rule, Duration::ZERO), None);
+        health.note(false);
+        assert_eq!(health.verdict(&rule, Duration::ZERO).unwrap(), "2 of its 4 invocations failed");
+        health.note(false);
+        assert_eq!(health.verdict(&rule, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn the_window_is_counted_from_the_swap() {
+        let rule = RollbackRule { failures_percent: 50, of: 1, within: Duration::from_mins(1) };
+        let health = Health::default();
+        health.note(true);
+        assert!(health.verdict(&rule, Duration::from_mins(1)).is_some());
+        assert_eq!(health.verdict(&rule, Duration::from_secs(61)), None, "though it was loaded just now");
+    }
+}

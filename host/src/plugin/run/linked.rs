@@ -1,0 +1,247 @@
+//! A component whose imports are satisfied, and the instances that are made of it.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi_http::p2::bindings::sync::exports::wasi::http::incoming_handler;
+
+use super::call_failure::Ended;
+use super::engine;
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::outcome::Failure;
+use crate::plugin::bindings::exports::sandbus::plugin::{descriptor as descriptor_export, event_handler, http_handler};
+use crate::plugin::imports::invocation::Invocation;
+use crate::plugin::imports::linking::{Linking, Missing};
+use crate::plugin::imports::messaging::Receiver;
+use crate::plugin::manifest::descriptor::{Descriptor, Invalid};
+use crate::plugin::manifest::sidecar::{Sidecar, Speaks};
+
+/// What a component may use to describe itself.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
+const DESCRIBE_MEMORY_BYTES: usize = 64 << 20;
+
+/// A component whose imports are satisfied and whose exports are known.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    engine: Engine,
+    pre: InstancePre<Invocation>,
+    descriptor: Option<descriptor_export::GuestIndices>,
+    events: Option<event_handler::GuestIndices>,
+    messages: Option<Receiver>,
+    http: Option<http_handler::GuestIndices>,
+    service: Option<incoming_handler::GuestIndices>,
+}
+
+/// Why a component cannot be a plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// It wants what the host does not have.
+    #[error("it imports what this host does not offer: {0}")]
+    Imports(Missing),
+    /// It was built for a version of the contract that is not known.
+    #[error(
+        "it is built for `{0}`, and this host offers versions 0.1.0 and 0.2.0 of the contract; run a Sandbus that offers that version, or build the component with the SDK of this host"
+    )]
+    Contract(String),
+    /// It does not describe itself.
+    #[error(
+        "it exports none of `sandbus:plugin/descriptor`, `wasi:http/incoming-handler` and `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
+    )]
+    NoDescriptor,
+    /// `describe` ended badly.
+    #[error("its `describe` failed: {0}")]
+    Describe(String),
+    /// `describe` answered nonsense.
+    #[error("its descriptor is invalid: {0}")]
+    Descriptor(#[from] Invalid),
+    /// It declares what it does not export.
+    #[error("it declares {0}, and exports no `{1}`")]
+    NoHandler(&'static str, &'static str),
+}
+
+impl Prepared {
+    pub(crate) fn new(component: &Component, linking: &Linking) -> Result<Self, PrepareError> {
+        if let Some(name) = unknown_contract(component) {
+            return Err(PrepareError::Contract(name));
+        }
+        let pre = linking.link(component).map_err(PrepareError::Imports)?;
+        Ok(Self {
+            engine: component.engine().clone(),
+            descriptor: descriptor_export::GuestIndices::new(&pre).ok(),
+            events: event_handler::GuestIndices::new(&pre).ok(),
+            messages: Receiver::of(component),
+            http: http_handler::GuestIndices::new(&pre).ok(),
+            service: incoming_handler::GuestIndices::new(&pre).ok(),
+            pre,
+        })
+    }
+
+    /// Who says what the component is, and by what it is reached.
+    pub(crate) fn speaks(&self) -> Speaks {
+        match (&self.descriptor, &self.service, &self.messages) {
+            (Some(_), ..) => Speaks::ForItself,
+            (None, service, messages) => Speaks::Not { serves: service.is_some(), receives: messages.is_some() },
+        }
+    }
+
+    /// Asks the component what it is.
+    pub(crate) fn describe(&self, now: Timestamp) -> Result<Descriptor, PrepareError> {
+        let descriptor = self.descriptor.as_ref().ok_or(PrepareError::NoDescriptor)?;
+        let mut store = self.store(Invocation::new(DESCRIBE_MEMORY_BYTES), DESCRIBE_TIMEOUT);
+        let call = |store: &mut Store<Invocation>| {
+            let instance = self.pre.instantiate(&mut *store)?;
+            descriptor.load(&mut *store, &instance)?.call_describe(&mut *store)
+        };
+        let raw = call(&mut store).map_err(|error| PrepareError::Describe(Ended::of(&error, store.data()).reason))?;
+        Ok(Descriptor::check(raw, now)?)
+    }
+
+    /// What a sidecar says of a component that does not know Sandbus.
+    pub(crate) fn described_by(&self, sidecar: &Sidecar, now: Timestamp) -> Result<Descriptor, PrepareError> {
+        if self.service.is_none() && self.messages.is_none() {
+            return Err(PrepareError::NoDescriptor);
+        }
+        Ok(Descriptor::check(sidecar.descriptor(), now)?)
+    }
+
+    /// Whether what is declared is exported as well.
+    pub(crate) fn check_handlers(&self, descriptor: &Descriptor) -> Result<(), PrepareError> {
+        if !descriptor.subscriptions.is_empty() && !self.handles_events() {
+            return Err(PrepareError::NoHandler("subscriptions", "sandbus:plugin/event-handler"));
+        }
+        if !descriptor.routes.is_empty() && self.http.is_none() && self.service.is_none() {
+            return Err(PrepareError::NoHandler("routes", "sandbus:plugin/http-handler"));
+        }
+        Ok(())
+    }
+
+    /// Makes an instance.
+    pub(crate) fn live(&self, memory_bytes: usize, timeout: Duration) -> Result<Live, Failure> {
+        let mut store = self.store(Invocation::new(memory_bytes), timeout);
+        match self.pre.instantiate(&mut store) {
+            Ok(instance) => Ok(Live { store, instance, events: None, http: None, service: None, calls: 0 }),
+            Err(error) => Err(Ended::of(&error, store.data()).failure(timeout)),
+        }
+    }
+
+    /// Whether it handles events.
+    pub(crate) fn handles_events(&self) -> bool {
+        self.events.is_some() || self.messages.is_some()
+    }
+
+    /// What takes messages in place of events, if that is so.
+    pub(crate) fn receiver(&self) -> Option<Receiver> {
+        self.messages.filter(|_| self.events.is_none())
+    }
+
+    /// Whether it handles requests as the contract has them.
+    pub(crate) fn handles_requests(&self) -> bool {
+        self.http.is_some()
+    }
+
+    /// Whether it serves `wasi:http`.
+    pub(crate) fn serves(&self) -> bool {
+        self.service.is_some()
+    }
+
+    fn store(&self, invocation: Invocation, timeout: Duration) -> Store<Invocation> {
+        let mut store = Store::new(&self.engine, invocation);
+        store.limiter(|invocation| &mut invocation.meter);
+        store.epoch_deadline_trap();
+        give_time(&mut store, timeout);
+        store
+    }
+}
+
+/// An interface of the contract in a version that is not known. The handlers are those of 0.1, to which 0.2 adds imports.
+fn unknown_contract(component: &Component) -> Option<String> {
+    let (engine, component_type) = (component.engine(), component.component_type());
+    let of_another = |name: &str, known: &[&str]| {
+        let version = name.strip_prefix("sandbus:plugin/").and_then(|name| name.split_once('@'))?.1;
+        (!known.iter().any(|known| version.starts_with(known))).then(|| name.to_owned())
+    };
+    let imported = component_type.imports(engine).find_map(|(name, _)| of_another(name, &["0.1.", "0.2."]));
+    imported.or_else(|| component_type.exports(engine).find_map(|(name, _)| of_another(name, &["0.1."])))
+}
+
+/// Gives a store what one call may use.
+pub(crate) fn give_time(store: &mut Store<Invocation>, timeout: Duration) {
+    store.set_epoch_deadline(engine::ticks(timeout));
+    store.data_mut().until = Instant::now() + timeout;
+    // What a guest passes to the host in one call is copied there: no more than its effects may have.
+    store.set_hostcall_fuel(16 << 20);
+}
+
+/// An instance, and how many calls it has had. It serves one plugin's generation alone, and ends with the
+/// first call that ends badly.
+pub struct Live {
+    pub(crate) store: Store<Invocation>,
+    pub(crate) calls: u32,
+    instance: Instance,
+    // Looked up when they are first called: a fresh instance serves one of them.
+    events: Option<event_handler::Guest>,
+    http: Option<http_handler::Guest>,
+    service: Option<incoming_handler::Guest>,
+}
+
+impl Live {
+    /// Its event handler, and the store to call it with.
+    pub(crate) fn events(
+        &mut self,
+        of: &Prepared,
+    ) -> wasmtime::Result<(&event_handler::Guest, &mut Store<Invocation>)> {
+        let Self { store, instance, events, .. } = self;
+        let load = |store: &mut Store<_>| exported(of.events.as_ref(), "event handler")?.load(store, instance);
+        Ok((looked_up(events, store, load)?, store))
+    }
+
+    /// Lets it handle an event as a message. The inner error is why it could not.
+    pub(crate) fn receive(&mut self, receiver: Receiver, event: &Event) -> wasmtime::Result<Result<(), String>> {
+        receiver.deliver(event, &self.instance, &mut self.store)
+    }
+
+    /// Its HTTP handler, and the store to call it with.
+    pub(crate) fn http(&mut self, of: &Prepared) -> wasmtime::Result<(&http_handler::Guest, &mut Store<Invocation>)> {
+        let Self { store, instance, http, .. } = self;
+        let load = |store: &mut Store<_>| exported(of.http.as_ref(), "HTTP handler")?.load(store, instance);
+        Ok((looked_up(http, store, load)?, store))
+    }
+
+    /// Its `wasi:http` handler, and the store to call it with.
+    pub(crate) fn service(
+        &mut self,
+        of: &Prepared,
+    ) -> wasmtime::Result<(&incoming_handler::Guest, &mut Store<Invocation>)> {
+        let Self { store, instance, service, .. } = self;
+        let load = |store: &mut Store<_>| exported(of.service.as_ref(), "`wasi:http` handler")?.load(store, instance);
+        Ok((looked_up(service, store, load)?, store))
+    }
+
+    /// How much memory it has, in bytes. Linear memory never shrinks, so that this is the most that it had of it.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().meter.used_bytes()
+    }
+}
+
+fn exported<'a, I>(indices: Option<&'a I>, what: &str) -> wasmtime::Result<&'a I> {
+    indices.ok_or_else(|| wasmtime::Error::msg(format!("it exports no {what}")))
+}
+
+fn looked_up<'a, G>(
+    slot: &'a mut Option<G>,
+    store: &mut Store<Invocation>,
+    load: impl FnOnce(&mut Store<Invocation>) -> wasmtime::Result<G>,
+) -> wasmtime::Result<&'a G> {
+    match slot {
+        Some(guest) => Ok(guest),
+        none => Ok(none.insert(load(store)?)),
+    }
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Live").field("calls", &self.calls).finish_non_exhaustive()
+    }
+}

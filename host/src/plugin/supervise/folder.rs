@@ -1,0 +1,293 @@
+//! The plugin folder: which files are there, and whether they have changed and are whole.
+//!
+//! Links are not followed: they could lead out of the folder. What is no plugin although its name says so is not
+//! loaded, and the reason is shown. A sidecar that is a link is seen and cannot be read, since without its words the
+//! plugin would have more rights than it should.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// A `.wasm` file and its sidecar, as they were last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    wasm: Stamp,
+    sidecar: Option<Stamp>,
+}
+
+/// What changes when a file does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    length: u64,
+    modified: Option<SystemTime>,
+    inode: u64,
+    /// When its content or its metadata changed, in seconds and nanoseconds. Unlike the time of modification, nobody
+    /// can set it back (inode(7)): a file that is overwritten in place looks changed whatever its times say.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// A time in the future says nothing, and counts as old.
+    fn is_older_than(&self, age: Duration) -> bool {
+        self.modified.is_none_or(|modified| modified.elapsed().map_or(true, |elapsed| elapsed >= age))
+    }
+}
+
+impl Seen {
+    /// Whether nothing was written to either file lately.
+    pub(crate) fn is_settled(&self, quiet: Duration) -> bool {
+        self.wasm.is_older_than(quiet) && self.sidecar.as_ref().is_none_or(|sidecar| sidecar.is_older_than(quiet))
+    }
+
+    /// Whether there is a sidecar.
+    pub(crate) fn has_sidecar(&self) -> bool {
+        self.sidecar.is_some()
+    }
+}
+
+/// What is in a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// The plugins, by the stems of their files.
+    pub(crate) found: BTreeMap<String, Seen>,
+    /// What looks like a plugin and is not loaded, by its name, with the reason.
+    pub(crate) ignored: BTreeMap<String, String>,
+}
+
+/// Looks through a folder. Files whose names begin with a dot are left alone, as are all that nobody could take for
+/// a plugin.
+pub(crate) fn scan(folder: &Path) -> io::Result<Scan> {
+    let mut scan = Scan::default();
+    let mut sidecars = BTreeSet::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if name.starts_with('.') {
+            continue;
+        }
+        match entry.file_type().map(|file_type| kind(&path, file_type)) {
+            Ok(Kind::Plugin(stem)) => {
+                if let Some(seen) = see(folder, &stem) {
+                    scan.found.insert(stem, seen);
+                }
+            }
+            Ok(Kind::Sidecar(stem)) => drop(sidecars.insert(stem)),
+            Ok(Kind::Ignored(reason)) => drop(scan.ignored.insert(name, reason.to_owned())),
+            Ok(Kind::Other) => {}
+            // It has gone since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => drop(scan.ignored.insert(name, format!("it cannot be looked at: {error}"))),
+        }
+    }
+    for stem in sidecars.into_iter().filter(|stem| !scan.found.contains_key(stem)) {
+        // A plugin that is ignored has a row of its own.
+        if !scan.ignored.contains_key(&format!("{stem}.wasm")) {
+            let reason = format!("it is a sidecar, and no plugin {stem}.wasm lies beside it");
+            scan.ignored.insert(format!("{stem}.toml"), reason);
+        }
+    }
+    Ok(scan)
+}
+
+/// What an entry of the folder is.
+enum Kind {
+    Plugin(String),
+    Sidecar(String),
+    Ignored(&'static str),
+    Other,
+}
+
+fn kind(path: &Path, file_type: FileType) -> Kind {
+    let extension = path.extension().unwrap_or_default();
+    let stem = path.file_stem().and_then(OsStr::to_str);
+    if !extension.eq_ignore_ascii_case("wasm") {
+        return match stem {
+            Some(stem) if extension == "toml" => Kind::Sidecar(stem.to_owned()),
+            _ => Kind::Other,
+        };
+    }
+    match (irregular(file_type), stem) {
+        (Some(reason), _) => Kind::Ignored(reason),
+        (None, _) if extension != "wasm" => Kind::Ignored("its name does not end in .wasm in lower case; rename it"),
+        (None, None) => Kind::Ignored("its name is not UTF-8; rename it"),
+        (None, Some(stem)) => Kind::Plugin(stem.to_owned()),
+    }
+}
+
+/// Why something is no regular file, if it is not.
+fn irregular(file_type: FileType) -> Option<&'static str> {
+    match () {
+        () if file_type.is_file() => None,
+        () if file_type.is_symlink() => {
+            Some("it is a symbolic link, which could lead anywhere; put the file itself there")
+        }
+        () if file_type.is_dir() => Some("it is a directory; put the file itself there"),
+        () if file_type.is_fifo() => Some("it is a named pipe; put a regular file there"),
+        () if file_type.is_socket() => Some("it is a socket; put a regular file there"),
+        () => Some("it is a device; put a regular file there"),
+    }
+}
+
+/// A plugin's files as they are now; none if it has no regular file.
+pub(crate) fn see(folder: &Path, stem: &str) -> Option<Seen> {
+    let wasm = wasm_path(folder, stem).symlink_metadata().ok().filter(Metadata::is_file)?;
+    let sidecar = sidecar_path(folder, stem).symlink_metadata().ok();
+    Some(Seen { wasm: Stamp::of(&wasm), sidecar: sidecar.as_ref().map(Stamp::of) })
+}
+
+/// Reads a regular file of at most so many bytes; the inner error is how many it has. Neither follows a link nor waits
+/// for whoever would write into a pipe, whatever takes the file's place meanwhile.
+///
+/// # Errors
+/// If it cannot be read, or is no regular file.
+pub(crate) fn read(path: &Path, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>> {
+    if let Some(reason) = irregular(path.symlink_metadata()?.file_type()) {
+        return Err(io::Error::other(reason));
+    }
+    let file = open(path)?;
+    let metadata = file.metadata()?;
+    if let Some(reason) = irregular(metadata.file_type()) {
+        return Err(io::Error::other(reason));
+    }
+    let mut bytes = Vec::new();
+    file.take(most_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most_bytes {
+        return Ok(Err(metadata.len().max(bytes.len() as u64)));
+    }
+    Ok(Ok(bytes))
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    use rustix::fs::OFlags;
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+pub(crate) fn wasm_path(folder: &Path, stem: &str) -> PathBuf {
+    folder.join(format!("{stem}.wasm"))
+}
+
+pub(crate) fn sidecar_path(folder: &Path, stem: &str) -> PathBuf {
+    folder.join(format!("{stem}.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn names<T>(all: &BTreeMap<String, T>) -> Vec<&str> {
+        all.keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn only_whole_regular_wasm_files_are_found_and_what_looks_like_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in
+            ["a.wasm", "a.toml", "b.txt", ".c.wasm", ".d.wasm.part", "e.wasm.part", "F.WASM", "g.Wasm", "h.toml"]
+        {
+            std::fs::write(path(name), name).unwrap();
+        }
+        std::fs::write(folder.path().join(OsStr::from_bytes(b"n\xff.wasm")), "").unwrap();
+        std::os::unix::fs::symlink(path("a.wasm"), path("link.wasm")).unwrap();
+        std::os::unix::fs::symlink(path("nowhere"), path("dangling.wasm")).unwrap();
+        std::fs::write(path("link.toml"), "").unwrap();
+        std::fs::create_dir(path("dir.wasm")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe.wasm"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .unwrap();
+        let _socket = UnixListener::bind(path("socket.wasm")).unwrap();
+
+        let Scan { found, ignored } = scan(folder.path()).unwrap();
+        assert_eq!(names(&found), ["a"]);
+        assert!(found["a"].has_sidecar() && found["a"].is_settled(Duration::ZERO));
+        assert!(!found["a"].is_settled(Duration::from_hours(1)));
+        let expected = [
+            ("F.WASM", "lower case"),
+            ("dangling.wasm", "symbolic link"),
+            ("dir.wasm", "directory"),
+            ("g.Wasm", "lower case"),
+            ("h.toml", "no plugin h.wasm"),
+            ("link.wasm", "symbolic link"),
+            ("n\u{fffd}.wasm", "UTF-8"),
+            ("pipe.wasm", "named pipe"),
+            ("socket.wasm", "socket"),
+        ];
+        assert_eq!(names(&ignored), expected.map(|(name, _)| name));
+        for (name, reason) in expected {
+            assert!(ignored[name].contains(reason), "{name}: {}", ignored[name]);
+        }
+        for name in ["link.wasm", "dir.wasm", "pipe.wasm", "socket.wasm", "missing.wasm"] {
+            assert!(read(&path(name), 100).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wasm");
+        std::fs::write(&path, [7; 100]).unwrap();
+        assert_eq!(read(&path, 100).unwrap(), Ok(vec![7; 100]));
+        assert_eq!(read(&path, 99).unwrap(), Err(100));
+    }
+
+    #[test]
+    fn a_changed_file_looks_different() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.wasm"), "1").unwrap();
+        let before = scan(folder.path()).unwrap().found;
+        std::fs::write(folder.path().join("a.toml"), "").unwrap();
+        assert_ne!(scan(folder.path()).unwrap().found, before);
+    }
+
+    #[test]
+    fn a_file_that_is_overwritten_in_place_looks_different_whatever_its_times_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let (wasm, sidecar) = (wasm_path(folder.path(), "a"), sidecar_path(folder.path(), "a"));
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let overwrite = |path: &Path, content: &str| {
+            std::fs::write(path, content).unwrap();
+            File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+            see(folder.path(), "a")
+        };
+        let _ = overwrite(&wasm, "1");
+        let first = overwrite(&sidecar, "1").unwrap();
+        for path in [&wasm, &sidecar] {
+            let before = see(folder.path(), "a").unwrap();
+            // The kernel's clock moves in steps of some milliseconds.
+            let changed =
+                std::iter::repeat_with(|| overwrite(path, "2").unwrap()).find(|seen| *seen != before).unwrap();
+            assert_eq!((changed.wasm.length, changed.wasm.modified), (first.wasm.length, Some(old)));
+            assert_eq!(changed.wasm.inode, first.wasm.inode);
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_sidecar_is_seen_and_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.wasm"), "1").unwrap();
+        let found = || scan(folder.path()).unwrap().found;
+        let without = found();
+        let sidecar = sidecar_path(folder.path(), "a");
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), &sidecar).unwrap();
+        assert!(found()["a"].has_sidecar() && found() != without);
+        assert!(read(&sidecar, 100).is_err());
+        std::fs::remove_file(&sidecar).unwrap();
+        assert_eq!(found(), without, "that it is gone is seen as well");
+    }
+}

@@ -1,0 +1,204 @@
+//! Loading a file, and letting it handle the past: beside the keeper, which has other things to do meanwhile.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin as Pinned;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{FILE_LIMIT_BYTES, Folder, Rehearse, SIDECAR_LIMIT_BYTES, SwapError};
+use crate::plugin::load::compile::{Digest, short};
+use crate::plugin::load::loader::{LoadError, Loader};
+use crate::plugin::manifest::sidecar::Sidecar;
+use crate::plugin::run::generation::Generation;
+use crate::plugin::supervise::archive::{Archive, Pin};
+use crate::plugin::supervise::folder::{self, Seen};
+use crate::plugin::supervise::registry::{Registry, RouteConflict};
+
+/// What comes of a load: none if its sidecar switches the plugin off.
+pub(super) type Loaded = Result<Option<Ready>, SwapError>;
+
+/// A file that is being loaded. It is given up with this.
+#[derive(Debug)]
+pub(super) struct Loading {
+    /// The file as it was when that began.
+    pub(super) seen: Seen,
+    pub(super) started: Instant,
+    /// Whether it was refused before, and has not changed.
+    pub(super) is_again: bool,
+    /// Whether a name or a route has become free since.
+    pub(super) has_vacancy: bool,
+    outdated: CancellationToken,
+    task: AbortOnDropHandle<Loaded>,
+}
+
+impl Loading {
+    /// Begins to load a file.
+    pub(super) fn begin<W: Rehearse>(seen: Seen, is_again: bool, load: Load<W>) -> Self {
+        let (started, outdated) = (Instant::now(), load.outdated.clone());
+        let task = AbortOnDropHandle::new(tokio::spawn(load.run()));
+        Self { seen, started, is_again, has_vacancy: false, outdated, task }
+    }
+
+    /// Nobody wants what comes of it any more. What compiles goes on to its end, so that there are never more
+    /// compilers than loads.
+    pub(super) fn give_up(&self) {
+        self.outdated.cancel();
+    }
+
+    /// Whether it was given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.outdated.is_cancelled()
+    }
+}
+
+/// Waits for the end of one of the loads; for ever if there is none.
+pub(super) async fn end_of_one(loads: &mut BTreeMap<String, Loading>) -> (String, Loaded) {
+    std::future::poll_fn(|context| {
+        for (stem, loading) in loads.iter_mut() {
+            if let Poll::Ready(ended) = Pinned::new(&mut loading.task).poll(context) {
+                let loaded = ended.unwrap_or_else(|error| Err(SwapError::Unfinished(error.to_string())));
+                return Poll::Ready((stem.clone(), loaded));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A generation that may take over, with the bytes that it was made from.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) generation: Arc<Generation>,
+    pub(super) bytes: Vec<u8>,
+    /// Why they are not those of the file in the folder.
+    pub(super) pin: Option<Pin>,
+}
+
+/// What it takes to load a file.
+pub(super) struct Load<W> {
+    pub(super) source: Source,
+    pub(super) registry: Registry,
+    pub(super) folder: Folder,
+    pub(super) wings: Arc<W>,
+    /// Ends a rehearsal that is of no use any more.
+    pub(super) outdated: CancellationToken,
+}
+
+impl<W: Rehearse> Load<W> {
+    async fn run(self) -> Loaded {
+        let Self { source, registry, folder, wings, outdated } = self;
+        let stem = source.stem.clone();
+        let Some(ready) = blocking(move || source.load()).await? else { return Ok(None) };
+        // It is checked again when it takes over; but what is refused anyway need not handle the past.
+        check_place(&registry, &folder, &stem, &ready.generation)?;
+        let live = registry.snapshot().plugins.get(&*ready.generation.name).cloned();
+        let live = live.filter(|live| live.digest != ready.generation.digest);
+        if let (Some(rule), Some(live)) = (ready.generation.settings.canary, live) {
+            let rehearsal = wings.rehearse(live, Arc::clone(&ready.generation), rule);
+            tokio::select! {
+                () = outdated.cancelled() => return Err(SwapError::Outdated),
+                result = rehearsal => result.map_err(SwapError::Canary)?,
+            }
+        }
+        Ok(Some(ready))
+    }
+}
+
+/// Checks that a generation stands against no other file's plugin.
+pub(super) fn check_place(
+    registry: &Registry,
+    folder: &Folder,
+    stem: &str,
+    generation: &Generation,
+) -> Result<(), SwapError> {
+    let (name, statuses) = (&*generation.name, folder.statuses());
+    let other = statuses.iter().find(|(other, status)| *other != stem && status.plugin.as_deref() == Some(name));
+    if let Some((other, _)) = other {
+        return Err(SwapError::NameTaken { name: name.to_owned(), other: other.clone() });
+    }
+    let former = statuses.get(stem).and_then(|status| status.plugin.as_deref());
+    check_routes(registry, former, generation).map_err(SwapError::Route)
+}
+
+/// Checks a generation's routes against all but those of the plugin that its file had before: that one goes.
+fn check_routes(registry: &Registry, former: Option<&str>, generation: &Generation) -> Result<(), RouteConflict> {
+    let routes = &generation.descriptor.routes;
+    match registry.check_routes(&generation.name, routes) {
+        Err(conflict) if former == Some(conflict.other.as_str()) => {
+            let others = Registry::default();
+            for (name, other) in &registry.snapshot().plugins {
+                if *name != conflict.other {
+                    others.put(Arc::clone(other));
+                }
+            }
+            others.check_routes(&generation.name, routes)
+        }
+        result => result,
+    }
+}
+
+/// Runs what blocks.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SwapError> + Send + 'static,
+) -> Result<T, SwapError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| SwapError::Unfinished(error.to_string()))?
+}
+
+/// Where a plugin comes from.
+pub(super) struct Source {
+    pub(super) stem: String,
+    pub(super) wasm: PathBuf,
+    pub(super) sidecar: PathBuf,
+    /// Whether there is a sidecar. One that is away for the moment is not the same as none.
+    pub(super) has_sidecar: bool,
+    pub(super) loader: Arc<Loader>,
+    pub(super) archive: Archive,
+}
+
+impl Source {
+    /// Loads the file, or what runs in its place; none if the sidecar switches the plugin off.
+    fn load(&self) -> Loaded {
+        let sidecar = self.sidecar()?;
+        if sidecar.enabled == Some(false) {
+            return Ok(None);
+        }
+        let (bytes, pin) = self.in_place_of(self.bytes()?)?;
+        let generation = Arc::new(self.loader.load(&bytes, &sidecar)?);
+        Ok(Some(Ready { generation, bytes, pin }))
+    }
+
+    pub(super) fn sidecar(&self) -> Result<Sidecar, SwapError> {
+        let mut sidecar = match folder::read(&self.sidecar, SIDECAR_LIMIT_BYTES) {
+            Ok(Ok(bytes)) => Sidecar::parse(&text(bytes)?).map_err(LoadError::Sidecar)?,
+            Ok(Err(length)) => return Err(SwapError::SidecarTooLarge(length)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.has_sidecar => Sidecar::default(),
+            Err(error) => return Err(SwapError::ReadSidecar(error)),
+        };
+        sidecar.stem.clone_from(&self.stem);
+        Ok(sidecar)
+    }
+
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, SwapError> {
+        folder::read(&self.wasm, FILE_LIMIT_BYTES).map_err(SwapError::Read)?.map_err(SwapError::TooLarge)
+    }
+
+    /// The bytes that run in place of the file's. Where they are damaged or gone, nothing does: the file itself was
+    /// rolled back from.
+    fn in_place_of(&self, bytes: Vec<u8>) -> Result<(Vec<u8>, Option<Pin>), SwapError> {
+        let record = self.archive.record(&self.stem)?;
+        let Some(pin) = record.pin_over(&Digest::of(&bytes)) else { return Ok((bytes, None)) };
+        match self.archive.read(&self.stem, &pin.runs) {
+            Ok(former) => Ok((former, Some(pin.clone()))),
+            Err(error) => Err(SwapError::Former(short(&pin.runs).to_owned(), error)),
+        }
+    }
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, SwapError> {
+    String::from_utf8(bytes).map_err(|_| SwapError::ReadSidecar(std::io::Error::other("it is not UTF-8")))
+}

@@ -1,0 +1,149 @@
+//! Which routes belong to which plugin, across restarts: whoever had a route first keeps the requests that it gets.
+//!
+//! A route that takes requests from another plugin's is refused unless the operator grants it. What decides is not the
+//! order in which files are loaded, but this record: a plugin whose route is in it had that route before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::route_overlap::{self, Overlap};
+use crate::files;
+use crate::plugin::load::sealed;
+use crate::plugin::manifest::descriptor::Route;
+use crate::plugin::run::generation::Generation;
+
+/// The routes of plugins that have run, and where they are stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Claims {
+    path: PathBuf,
+    all: Vec<Claim>,
+    /// Whether there was no record: the host may be of a version before it, and all that ran may go on.
+    is_new: bool,
+}
+
+/// A route that a plugin has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Claim {
+    /// The stem of the plugin's file.
+    file: String,
+    plugin: String,
+    route: Route,
+}
+
+/// A route would take requests from one of another plugin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its route `{route}` would take requests from `{theirs}` of plugin `{plugin}` in {file}.wasm, which was there before; give it another path, or allow it in its sidecar: [grants] routes = [\"{route}\"]"
+)]
+pub(crate) struct Takeover {
+    route: Route,
+    theirs: Route,
+    plugin: String,
+    file: String,
+}
+
+impl Claims {
+    /// Reads the record. One that is damaged is named, and begins again.
+    pub(crate) fn read(path: PathBuf) -> Self {
+        let (all, is_new) = match std::fs::read(&path) {
+            Ok(bytes) => {
+                let text = sealed::unseal(&path, &bytes);
+                let all = text.and_then(|text| serde_json::from_slice(text).ok());
+                if all.is_none() {
+                    tracing::error!(path = %path.display(), "the record of which routes belong to which plugin is damaged; of routes that overlap, those of the files that come first by name go first from now on");
+                }
+                (all.unwrap_or_default(), false)
+            }
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::error!(path = %path.display(), %error, "the record of which routes belong to which plugin cannot be read");
+                }
+                (Vec::new(), error.kind() == io::ErrorKind::NotFound)
+            }
+        };
+        Self { path, all, is_new }
+    }
+
+    /// The routes of each plugin.
+    pub(crate) fn by_plugin(&self) -> BTreeMap<String, Vec<Route>> {
+        let mut routes = BTreeMap::<String, Vec<Route>>::new();
+        for claim in &self.all {
+            routes.entry(claim.plugin.clone()).or_default().push(claim.route.clone());
+        }
+        routes
+    }
+
+    /// Everything that was in the folder at the start has been looked at.
+    pub(crate) fn settle(&mut self) {
+        self.is_new = false;
+    }
+
+    /// Whether plugins that ran under a version without this record go on as they did.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Checks that a generation takes requests from no other plugin whose file is in the folder.
+    pub(crate) fn check(
+        &self,
+        stem: &str,
+        generation: &Generation,
+        present: &BTreeSet<String>,
+    ) -> Result<(), Box<Takeover>> {
+        // What the file itself was before goes.
+        let is_other = |claim: &&Claim| *claim.plugin != *generation.name && claim.file != stem;
+        for route in generation.descriptor.routes.iter().filter(|route| !self.is_settled(generation, route)) {
+            let mut others = self.all.iter().filter(is_other).filter(|claim| present.contains(&claim.file));
+            if let Some(claim) = others.find(|claim| takes_over(route, &claim.route)) {
+                return Err(Box::new(Takeover {
+                    route: route.clone(),
+                    theirs: claim.route.clone(),
+                    plugin: claim.plugin.clone(),
+                    file: claim.file.clone(),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a route is the plugin's already, or granted.
+    fn is_settled(&self, generation: &Generation, route: &Route) -> bool {
+        let is_own = |claim: &Claim| *claim.plugin == *generation.name && claim.route == *route;
+        generation.settings.grants_route(route) || self.all.iter().any(is_own)
+    }
+
+    /// The record once a generation runs. Its routes are its plugin's, but for granted ones, which last as long as the
+    /// grant. What it takes from plugins that are gone is not theirs any more.
+    pub(crate) fn with(&self, stem: &str, generation: &Generation, present: &BTreeSet<String>) -> Self {
+        let routes = &generation.descriptor.routes;
+        let is_kept = |claim: &&Claim| {
+            let is_taken = || routes.iter().any(|route| takes_over(route, &claim.route));
+            let is_other = *claim.plugin != *generation.name && claim.file != stem;
+            is_other && (present.contains(&claim.file) || !is_taken())
+        };
+        let mut all: Vec<_> = self.all.iter().filter(is_kept).cloned().collect();
+        let own = routes.iter().filter(|route| !generation.settings.grants_route(route));
+        let claim =
+            |route: &Route| Claim { file: stem.to_owned(), plugin: generation.name.to_string(), route: route.clone() };
+        all.extend(own.map(claim));
+        Self { path: self.path.clone(), all, is_new: self.is_new }
+    }
+
+    /// Whether both have the same claims.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.all == other.all
+    }
+
+    /// Stores the record.
+    pub(crate) fn store(&self) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(&self.all).map_err(io::Error::other)?;
+        files::write_durably(&self.path, &sealed::seal(&self.path, &text))
+    }
+}
+
+fn takes_over(route: &Route, theirs: &Route) -> bool {
+    matches!(route_overlap::of(route, theirs), Overlap::First | Overlap::Same)
+}
