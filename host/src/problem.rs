@@ -1,11 +1,13 @@
 //! What a client is told when something is refused: a problem (RFC 9457) with a stable code.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::bus::{CommitError, StoreError};
+use crate::bus::{CommitError, StoreError, StoreErrorKind};
 
 /// A refusal. Nothing of what was asked for has happened.
 #[derive(Clone, Debug)]
@@ -98,6 +100,12 @@ impl From<CommitError> for Problem {
         let detail = error.to_string();
         match error {
             CommitError::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail).retry_after(30),
+            CommitError::Unavailable { retry_after, .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", detail)
+                    .retry_after(seconds(retry_after))
+            }
+            // Unlike a refusal: the change may have been stored.
+            CommitError::InDoubt => Self::new(StatusCode::GATEWAY_TIMEOUT, "in-doubt", detail).retry_after(5),
             CommitError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "bus-busy", detail).retry_after(1),
             CommitError::BacklogFull(_) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "backlog-full", detail).retry_after(5)
@@ -128,9 +136,18 @@ impl From<CommitError> for Problem {
     }
 }
 
+/// Whole seconds, rounded up: `Retry-After` knows no fractions, and zero would mean at once.
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX).max(1)
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-unreadable", error.to_string()).retry_after(5)
+        let code = match error.kind() {
+            StoreErrorKind::Full | StoreErrorKind::Unavailable => "store-unavailable",
+            StoreErrorKind::Damaged | StoreErrorKind::Incompatible | StoreErrorKind::Failed => "store-unreadable",
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string()).retry_after(5)
     }
 }
 
@@ -163,8 +180,23 @@ mod tests {
         assert_eq!(answer(CommitError::DiskFull), (507, true));
         assert_eq!(answer(CommitError::BacklogFull("p/s".to_owned())), (429, true));
         assert_eq!(answer(CommitError::LogFull(1)), (503, true));
+        assert_eq!(answer(CommitError::InDoubt), (504, true));
         assert_eq!(answer(CommitError::Closed("it is shutting down".to_owned())), (503, true));
         assert_eq!(answer(CommitError::Conflict("k".to_owned())), (503, true));
         assert_eq!(answer(CommitError::NotFound("x".to_owned())), (404, false));
+    }
+
+    /// RFC 9110, section 10.2.3: whole seconds.
+    #[test]
+    fn an_unavailable_store_names_the_seconds_to_wait() {
+        for (millis, seconds) in
+            [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (7_500, "8"), (u64::MAX, "4294967295")]
+        {
+            let retry_after = Duration::from_millis(millis);
+            let error = CommitError::Unavailable { reason: "no connection".to_owned(), retry_after };
+            let response = Problem::from(error).into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[RETRY_AFTER], seconds, "{millis} ms");
+        }
     }
 }

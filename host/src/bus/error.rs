@@ -1,153 +1,145 @@
-//! What can go wrong with the bus.
+//! What can go wrong with the bus, in terms that hold for every engine.
+//!
+//! An engine keeps its own errors to itself: they travel as the source of a [`StoreError`] or an [`OpenError`], whose
+//! kind is all that other parts of the host decide by.
 
-use std::path::PathBuf;
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
 
 use crate::outcome::Cause;
 
-/// The store failed. Anything but a full disk is fatal: after a failed write nobody knows what the disk
-/// holds, and so the host stops acknowledging and ends.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The engine's own error.
-    #[error("the store failed: {0}")]
-    Engine(#[from] rusqlite::Error),
-    /// The system's, where the engine is not asked.
-    #[error("the store's file failed: {0}")]
-    File(#[from] std::io::Error),
-    /// The data was written by a newer Sandbus.
-    #[error(
-        "the data is of version {found}, written by {}; this is Sandbus {own}, which knows versions up to {known}; run {}{}",
-        writer.as_ref().map_or("a newer Sandbus".to_owned(), |writer| format!("Sandbus {writer}")),
-        writer.as_ref().map_or("the newer Sandbus on it".to_owned(), |writer| format!("Sandbus {writer} or a newer Sandbus on it")),
-        backup.as_ref().map_or(String::new(), |path| format!(", or copy {} over it to go back to the data as it was before", path.display()))
-    )]
-    Newer {
-        /// The version of the data.
-        found: i64,
-        /// The newest version that is known.
-        known: i64,
-        /// The version of this program.
-        own: &'static str,
-        /// The version of the Sandbus that wrote the data, if the data says so.
-        writer: Option<String>,
-        /// The latest backup that this program can read.
-        backup: Option<PathBuf>,
-    },
-    /// The data was written before the first release.
-    #[error(
-        "the data is of version {found}, from a build before the first release; Sandbus {own} brings data up to date from version {first} on; nothing has been changed: export its events with the build that wrote it (`sandbus events export`) and publish them here"
-    )]
-    Older {
-        /// The version of the data.
-        found: i64,
-        /// The oldest version that is read.
-        first: i64,
-        /// The version of this program.
-        own: &'static str,
-    },
-    /// An older store must be backed up before it is brought up to date, and could not be.
-    #[error(
-        "the data cannot be backed up to {} before it is brought up to date: {error}; nothing has been changed",
-        path.display()
-    )]
-    Backup {
-        /// The backup's file.
-        path: PathBuf,
-        /// What failed.
-        error: Box<StoreError>,
-    },
-    /// There is not enough room for the backup.
-    #[error(
-        "the disk of the data directory has {free} bytes free, and to back the data up and bring it up to date takes {needed}; nothing has been changed; make room and start again"
-    )]
-    NoSpaceForBackup {
-        /// How many bytes are needed.
-        needed: u64,
-        /// How many bytes there are.
-        free: u64,
-    },
-    /// The linked SQLite is too old to be trusted.
-    #[error("SQLite {0} can lose commits; build with 3.51.3 or newer")]
-    OldSqlite(&'static str),
-    /// The file system does not allow the settings that make a commit durable.
-    #[error(
-        "the store is not durable here (journal mode {journal}, synchronous {synchronous}); put the data directory on a local disk"
-    )]
-    NotDurable {
-        /// The journal mode that the store got.
-        journal: String,
-        /// The level of syncing that the store got.
-        synchronous: i64,
-    },
-    /// The files hold what this program never writes.
-    #[error("the store is damaged: {0}; restore the data directory from a backup")]
-    Damaged(String),
+/// The engine's own error.
+type Source = Box<dyn Error + Send + Sync>;
+
+/// A failure of the store. Its message is the engine's.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    source: Source,
+}
+
+/// What a failure of the store means for the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// The store has no room. Nothing was written, and reading goes on; writing works again once there is room.
+    Full,
+    /// The store cannot be reached now, or lacks a resource that comes back: a connection, a lock, a file descriptor.
+    /// Nothing of the request has happened, and a later one may succeed.
+    Unavailable,
+    /// The store returned data that was never written to it. To read on would deliver or skip wrong events.
+    Damaged,
+    /// The store was written by another version, or lacks what durability needs.
+    Incompatible,
+    /// Any other failure. Nobody knows what the store holds, for example after a failed sync.
+    Failed,
+}
+
+impl StoreErrorKind {
+    /// Whether the host must end: it can no longer tell what is stored.
+    #[must_use]
+    pub fn is_fatal(self) -> bool {
+        match self {
+            Self::Full | Self::Unavailable => false,
+            Self::Damaged | Self::Incompatible | Self::Failed => true,
+        }
+    }
 }
 
 impl StoreError {
-    /// Whether the files hold what was never written: reading on would deliver or skip wrong events.
+    /// An engine's error, and what it means for the host.
+    pub fn new(kind: StoreErrorKind, source: impl Into<Source>) -> Self {
+        Self { kind, source: source.into() }
+    }
+
+    /// What the failure means for the host.
     #[must_use]
-    pub fn is_damage(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        match self {
-            Self::Damaged(_) => true,
-            Self::Engine(rusqlite::Error::SqliteFailure(error, _)) => {
-                matches!(error.code, DatabaseCorrupt | NotADatabase)
-            }
-            Self::Engine(rusqlite::Error::FromSqlConversionFailure(..)) => true,
-            _ => false,
-        }
-    }
-
-    /// Whether the store's file could not be opened, as when the process has no descriptor left. Nothing was read or
-    /// written.
-    pub(crate) fn is_unopened(&self) -> bool {
-        let Self::Engine(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
-        error.code == rusqlite::ErrorCode::CannotOpen
-    }
-
-    /// Whether the disk is full: then nothing was written, and writing works again once there is space.
-    pub(crate) fn is_disk_full(&self) -> bool {
-        let Self::Engine(rusqlite::Error::SqliteFailure(error, _)) = self else { return false };
-        error.code == rusqlite::ErrorCode::DiskFull
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
     }
 }
 
-/// The bus could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The directory cannot be made or written.
-    #[error("the data directory {path} cannot be used: {error}; make it writable or name another with --data")]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// The system's error.
-        error: std::io::Error,
-    },
-    /// Another process has it.
-    #[error(
-        "the data directory {path} is in use by another process; stop that one or name another directory with --data"
-    )]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The store in it cannot be used.
-    #[error("{path}: {error}")]
-    Store {
-        /// The store's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: StoreError,
-    },
+impl Display for StoreError {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.source.fmt(formatter)
+    }
 }
 
-/// A change was not committed. Nothing of it has happened.
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.source()
+    }
+}
+
+/// The bus could not be opened. The message is the engine's, and says what to do.
+#[derive(Debug)]
+pub struct OpenError {
+    kind: OpenErrorKind,
+    source: Source,
+}
+
+/// Why the bus could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenErrorKind {
+    /// No connection to the store: a server that does not answer, a directory that cannot be made.
+    Unreachable,
+    /// The store refuses this user.
+    Forbidden,
+    /// The engine admits one process at a time, and another one has the store open.
+    InUse,
+    /// The store was reached, and cannot be used. An engine or data of another version and settings that are not durable
+    /// are [`StoreErrorKind::Incompatible`].
+    Store(StoreErrorKind),
+}
+
+impl OpenError {
+    /// An engine's error, and what kind it is of.
+    pub fn new(kind: OpenErrorKind, source: impl Into<Source>) -> Self {
+        Self { kind, source: source.into() }
+    }
+
+    /// Why the bus could not be opened.
+    #[must_use]
+    pub fn kind(&self) -> OpenErrorKind {
+        self.kind
+    }
+}
+
+impl Display for OpenError {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.source.fmt(formatter)
+    }
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.source()
+    }
+}
+
+/// A change was not committed. Nothing of it has happened, except after [`CommitError::InDoubt`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// The disk is full.
     #[error("the disk is full; nothing was stored")]
     DiskFull,
+    /// The store cannot be reached now.
+    #[error("the store cannot be reached now: {reason}; nothing was stored, try again later")]
+    Unavailable {
+        /// What the engine reports.
+        reason: String,
+        /// When another try may succeed.
+        retry_after: Duration,
+    },
+    /// The connection to the store broke during the commit, and the engine could not find out in time whether it was
+    /// committed. An engine resolves such a commit by itself, and answers this only when its patience ends.
+    ///
+    /// A publisher may send its events again: those that are stored are duplicates. A claim must be dropped: the engine
+    /// delivers the event again unless it turns out to be settled.
+    #[error(
+        "the connection to the store broke, and it is not known whether the change was stored; events may be sent again, since those that are stored are recognised"
+    )]
+    InDoubt,
     /// More changes wait for the disk than the bus holds.
     #[error("the bus is busy; try again")]
     Busy,
@@ -229,6 +221,8 @@ impl CommitError {
             | Self::TooManyTypes(_) => Some(Cause::Limit),
             Self::Collision { .. } => Some(Cause::Collision),
             Self::DiskFull
+            | Self::Unavailable { .. }
+            | Self::InDoubt
             | Self::Busy
             | Self::BacklogFull(_)
             | Self::LogFull(_)
@@ -236,6 +230,18 @@ impl CommitError {
             | Self::Conflict(_)
             | Self::NotOpen
             | Self::NotFound(_) => None,
+        }
+    }
+
+    /// How long to wait before the same change may succeed; none if there is no use in waiting for the store.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        /// A disk gets room by hand, or when the retention's rules delete events.
+        const FULL: Duration = Duration::from_secs(1);
+        match self {
+            Self::Unavailable { retry_after, .. } => Some(*retry_after),
+            Self::DiskFull | Self::InDoubt => Some(FULL),
+            _ => None,
         }
     }
 }

@@ -32,7 +32,7 @@ use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 pub use dead_letter::{Attempt, DeadLetter, DeadLetterFilter};
 pub use delivery::{Claim, Delivery, HeldBack, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement, Then};
 pub use embedded::Embedded;
-pub use error::{CommitError, OpenError, StoreError};
+pub use error::{CommitError, OpenError, OpenErrorKind, StoreError, StoreErrorKind};
 
 /// What a method of the bus returns: the traits are used as objects, whose methods cannot be `async`.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

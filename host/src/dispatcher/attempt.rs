@@ -359,8 +359,10 @@ impl Attempts {
     async fn give_back(&self, claim: Claim, error: &CommitError) {
         let (event, subscription) = (claim.event().id.as_str(), &claim.delivery().subscription);
         tracing::warn!(event, %subscription, %error, "the outcome could not be stored; the event is delivered again");
-        if *error == CommitError::DiskFull {
-            tokio::time::sleep(FULL_PAUSE).await;
+        // Claimed again at once, the event would meet the same store.
+        if let Some(pause) = error.retry_after() {
+            // A shutdown need not wait for the store.
+            let _ = self.cancelled.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
         drop(claim);
     }

@@ -8,6 +8,7 @@ use std::vec::IntoIter;
 use tokio::sync::oneshot;
 
 use super::progress::{Stop, Subscription};
+use super::writer::Asked;
 use crate::bus::{Accepted, CommitError, DeadLetterFilter, HeldBack, Replay, Settled, Settlement};
 use crate::event::Position;
 use crate::outcome::{Effects, Publish};
@@ -172,6 +173,42 @@ impl Command {
             | Self::Look
             | Self::Checkpoint { .. }
             | Self::Close => false,
+        }
+    }
+
+    /// Answers that it cannot be committed: the transaction could not even begin. What needs no transaction is asked
+    /// for all the same.
+    pub(super) fn refuse(self, error: &CommitError, asked: &mut Asked) {
+        fn refuse<T>(reply: Reply<T>, error: &CommitError) {
+            // Nobody may wait any more.
+            drop(reply.send(Err(error.clone())));
+        }
+        match self {
+            Self::Publish { reply, .. } => refuse(reply, error),
+            Self::Settle { reply, .. } => reply(Err(error.clone())),
+            Self::Reserve { reply, .. } => refuse(reply, error),
+            Self::Cancel { reply, .. } => refuse(reply, error),
+            Self::Declare { reply, .. } => refuse(reply, error),
+            Self::Replay { reply, .. } => refuse(reply, error),
+            Self::Commit { reply, .. }
+            | Self::Withdraw { reply, .. }
+            | Self::Subscribe { reply, .. }
+            | Self::Delete { reply, .. }
+            | Self::Pause { reply, .. }
+            | Self::HoldBack { reply, .. }
+            | Self::Drain { reply, .. } => refuse(reply, error),
+            Self::StopReplays { reply, .. }
+            | Self::Redrive { reply, .. }
+            | Self::Drop { reply, .. }
+            | Self::Compact { reply, .. } => refuse(reply, error),
+            // Whoever waits for it asks again after a while.
+            Self::Hold { subscription } => subscription.progress().holding = false,
+            Self::Promote | Self::Look => {}
+            Self::Checkpoint { anew } => {
+                asked.checkpoint = true;
+                asked.anew.extend(anew);
+            }
+            Self::Close => asked.close = true,
         }
     }
 

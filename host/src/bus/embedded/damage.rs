@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::error::EngineError;
 use crate::bus::StoreError;
 
 const LOG_HEADER: usize = 32;
@@ -32,7 +33,7 @@ pub(super) fn check_log(store: &Path) -> Result<(), StoreError> {
     let index = read(&index_path)?;
     match verdict(&log, &index) {
         None => Ok(()),
-        Some(what) => Err(StoreError::Damaged(format!("{}: {what}", path.display()))),
+        Some(what) => Err(EngineError::Damaged(format!("{}: {what}", path.display())).into()),
     }
 }
 
@@ -40,7 +41,7 @@ fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(StoreError::Damaged(format!("{} cannot be read: {error}", path.display()))),
+        Err(error) => Err(EngineError::Damaged(format!("{} cannot be read: {error}", path.display())).into()),
     }
 }
 
@@ -146,13 +147,14 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 pub(super) fn check_store(connection: &Connection, summed: &BTreeMap<&str, &str>) -> Result<(), StoreError> {
     let finding: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if finding != "ok" {
-        return Err(StoreError::Damaged(finding));
+        return Err(EngineError::Damaged(finding).into());
     }
     for (table, columns) in summed {
         let sql = format!("SELECT count(*) FROM {table} WHERE sum IS NOT checksum({columns})");
         let wrong: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
         if wrong > 0 {
-            return Err(StoreError::Damaged(format!("{wrong} rows of the table `{table}` have a wrong checksum")));
+            let finding = format!("{wrong} rows of the table `{table}` have a wrong checksum");
+            return Err(EngineError::Damaged(finding).into());
         }
     }
     Ok(())
@@ -162,6 +164,7 @@ pub(super) fn check_store(connection: &Connection, summed: &BTreeMap<&str, &str>
 mod tests {
     use super::super::schema;
     use super::*;
+    use crate::bus::StoreErrorKind;
     use crate::clock::Timestamp;
 
     /// A log of several transactions, as a process leaves it that is killed, and its index.
@@ -221,6 +224,6 @@ mod tests {
         assert!(check_store(&connection, &schema::summed()).is_ok());
         connection.execute("UPDATE log SET head = 7", []).unwrap();
         let error = check_store(&connection, &schema::summed()).unwrap_err();
-        assert!(error.is_damage() && error.to_string().contains("`log`"), "{error}");
+        assert!(error.kind() == StoreErrorKind::Damaged && error.to_string().contains("`log`"), "{error}");
     }
 }

@@ -7,6 +7,7 @@
 mod batch;
 mod command;
 mod damage;
+mod error;
 mod held;
 mod holds;
 mod keys;
@@ -39,7 +40,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::{
     Accepted, Answer, Bus, Claim, CommitError, DeadLetter, DeadLetterFilter, HeldBack, OpenError, Replay, Reply,
-    Scheduled, ScheduledCursor, Scheduling, Settings, StoreError, Subscribed,
+    Scheduled, ScheduledCursor, Scheduling, Settings, StoreError, StoreErrorKind, Subscribed,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, IdKey, Logged, Position};
@@ -48,6 +49,7 @@ use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 use command::{Command, Stored};
+use error::EngineError;
 use holds::Holds;
 use keys::Keys;
 use lock::Locked;
@@ -207,15 +209,15 @@ impl Embedded {
     /// # Errors
     /// If the directory cannot be used, another process has it, or what is in it cannot be read.
     pub fn open(directory: &Path, clock: Clock, settings: Settings) -> Result<Self, OpenError> {
-        let unusable = |error| OpenError::Directory { path: directory.to_owned(), error };
+        let unusable = |error| error::unusable(directory, error);
         files::make_directory(directory).map_err(unusable)?;
         let lock = Locked::try_new(directory).map_err(unusable)?;
-        let lock = lock.ok_or_else(|| OpenError::InUse { path: directory.to_owned() })?;
+        let lock = lock.ok_or_else(|| error::in_use(directory))?;
         tighten(directory);
         let path = directory.join("bus.db");
         // SQLite gives what it makes beside the store the store's own permissions.
         drop(files::open_private(&path).map_err(unusable)?);
-        let bus = Self::open_store(&path, lock, clock, settings).map_err(|error| OpenError::Store { path, error })?;
+        let bus = Self::open_store(&path, lock, clock, settings).map_err(|error| error::unreadable(path, error))?;
         // A directory that was just made must outlive a power cut as well, and so must the files' names in it.
         let synced = files::sync_directory(directory);
         synced.and_then(|()| files::sync_directory(files::parent(directory))).map_err(unusable)?;
@@ -326,12 +328,12 @@ impl Embedded {
         let task = tokio::task::spawn_blocking(move || {
             // To read on past damage would be to skip or to alter events.
             shared.readers.read(read).inspect_err(|error| {
-                if error.is_damage() {
+                if error.kind() == StoreErrorKind::Damaged {
                     shared.fail(error.to_string());
                 }
             })
         });
-        task.await.unwrap_or_else(|error| Err(StoreError::Damaged(format!("a read did not finish: {error}"))))
+        task.await.unwrap_or_else(|error| Err(EngineError::Aborted(format!("a read did not finish: {error}")).into()))
     }
 }
 
@@ -357,7 +359,7 @@ fn start_writer(writer: Writer, waiting: queue::Waiting, shared: Arc<Shared>) ->
             Err(_) => shared.fail("the store's writer panicked".to_owned()),
         }
     });
-    thread.map_err(|error| StoreError::Damaged(format!("no thread for the writer: {error}")))
+    Ok(thread.map_err(|error| EngineError::Aborted(format!("no thread for the writer: {error}")))?)
 }
 
 /// Checks a large store beside its work, and ends it if anything is wrong.
@@ -366,7 +368,7 @@ fn check_beside(shared: &Arc<Shared>) {
     tokio::task::spawn_blocking(move || {
         match shared.readers.read(|connection| damage::check_store(connection, &schema::summed())) {
             Ok(()) => tracing::debug!("the store is whole"),
-            Err(error) if error.is_unopened() => {
+            Err(error) if error.kind() == StoreErrorKind::Unavailable => {
                 tracing::warn!(%error, "the store could not be checked; it is checked at the next start");
             }
             Err(error) => shared.fail(error.to_string()),

@@ -14,6 +14,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
+use super::error::EngineError;
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
 use migrations::MIGRATIONS;
@@ -203,7 +204,7 @@ pub(super) fn summed() -> BTreeMap<&'static str, &'static str> {
 /// Opens the file for writing. It gets its tables if it has none, and those of this version if they are older.
 pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
-        return Err(StoreError::OldSqlite(rusqlite::version()));
+        return Err(EngineError::OldSqlite(rusqlite::version()).into());
     }
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
@@ -221,7 +222,7 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError
     connection.execute_batch(TEMPORARY_TABLES)?;
     let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
     if !journal.eq_ignore_ascii_case("wal") || synchronous != 2 {
-        return Err(StoreError::NotDurable { journal, synchronous });
+        return Err(EngineError::NotDurable { journal, synchronous }.into());
     }
 
     migrations::migrate(&mut connection, path, MIGRATIONS, now)?;
@@ -236,7 +237,7 @@ fn keep_secret(connection: &Connection) -> Result<(), StoreError> {
         return Ok(());
     }
     let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| StoreError::File(error.into()))?;
+    getrandom::fill(&mut secret).map_err(|error| EngineError::File(error.into()))?;
     connection.execute("INSERT INTO secret VALUES (?1, checksum(?1))", [&secret[..]])?;
     Ok(())
 }

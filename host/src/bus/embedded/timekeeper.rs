@@ -10,9 +10,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::command::Command;
+use super::error::EngineError;
 use super::queue::WeakQueue;
 use super::{Shared, schema};
-use crate::bus::StoreError;
+use crate::bus::{StoreError, StoreErrorKind};
 
 /// The write-ahead log is folded into the store when it has grown by this many pages, of 4 KiB. Commits share the disk
 /// with that: they wait for long where much is folded at a time, and where it is little the pages that each commit
@@ -107,7 +108,7 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
                     patience = ANEW_EVERY;
                 } else if anew_at <= Instant::now() {
                     match begin_log_anew(&commands, &shared, &store).await {
-                        Err(error) if !(error.is_unopened() && store.exists()) => {
+                        Err(error) if !(error.kind() == StoreErrorKind::Unavailable && store.exists()) => {
                             return shared.fail(error.to_string());
                         }
                         _ => {}
@@ -116,7 +117,7 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
                     continue;
                 }
             }
-            Ok(Err(error)) if error.is_unopened() && store.exists() => {
+            Ok(Err(error)) if error.kind() == StoreErrorKind::Unavailable && store.exists() => {
                 tracing::warn!(%error, "the write-ahead log cannot be folded now; another attempt follows");
                 is_left = true;
                 continue;
@@ -143,7 +144,7 @@ async fn begin_log_anew(commands: &WeakQueue, shared: &Arc<Shared>, store: &Path
         fold(&schema::open_checkpointer(&path)?, &beside.store)?;
         Ok::<_, StoreError>(held_back)
     });
-    let ended = |error| StoreError::Damaged(format!("a checkpoint did not finish: {error}"));
+    let ended = |error| EngineError::Aborted(format!("a checkpoint did not finish: {error}"));
     let held_back = folded.await.map_err(ended)??;
     let Some(commands) = commands.upgrade() else { return Ok(()) };
     let (anew, begun) = oneshot::channel();

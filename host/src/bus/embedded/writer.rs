@@ -14,6 +14,7 @@ mod schedules;
 mod subscriptions;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,12 +25,13 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::batch::{Batch, CursorMove, Redriven, answer, answer_then};
 use super::command::Command;
+use super::error::EngineError;
 use super::held::{Gone, Held};
 use super::progress::Subscription;
 use super::queue::{Group, Waiting};
 use super::rows::{self, Log};
 use super::schema;
-use crate::bus::{CommitError, Settled, StoreError};
+use crate::bus::{CommitError, Settled, StoreError, StoreErrorKind};
 use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
 use crate::event::{Logged, Position};
@@ -65,12 +67,12 @@ struct Takers {
     limited: bool,
 }
 
-/// What is asked of the writer once a commit is done.
+/// What is asked of the writer once a commit is done, or could not even begin.
 #[derive(Default)]
-struct Asked {
-    checkpoint: bool,
-    anew: Vec<oneshot::Sender<()>>,
-    close: bool,
+pub(super) struct Asked {
+    pub(super) checkpoint: bool,
+    pub(super) anew: Vec<oneshot::Sender<()>>,
+    pub(super) close: bool,
 }
 
 impl Writer {
@@ -125,8 +127,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Applies a group of changes in one transaction. A full disk refuses them all; any other failure of the
-    /// store is returned, and must end the process's acknowledging.
+    /// Applies a group of changes in one transaction. A store that is full or cannot be reached refuses them all; a
+    /// fatal failure of the store is returned, and must end the process's acknowledging.
     fn commit(&mut self, group: Group<'_>, asked: &mut Asked) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         let set_back = self.seen.since(now);
@@ -141,18 +143,19 @@ impl Writer {
                 ended
             }
             Err(error) => {
-                let refusal =
-                    if error.is_disk_full() { CommitError::DiskFull } else { CommitError::Closed(error.to_string()) };
                 batch.thaw(false);
-                batch.reply(&Err(refusal));
-                if error.is_disk_full() { Ok(()) } else { Err(error) }
+                batch.reply(&Err(refusal(&error)));
+                if error.kind().is_fatal() { Err(error) } else { Ok(()) }
             }
         }
     }
 
     fn apply_all(&mut self, mut group: Group<'_>, asked: &mut Asked, batch: &mut Batch) -> Result<(), StoreError> {
-        // Dropping the handle below on an error rolls the transaction back, since it was not committed.
-        rows::transact(&self.connection, "BEGIN IMMEDIATE")?;
+        if let Err(error) = rows::transact(&self.connection, "BEGIN IMMEDIATE") {
+            let error = self.unless_gone(error);
+            group.for_each(|command| command.refuse(&refusal(&error), asked));
+            return Err(error);
+        }
         let result = self
             .follow_clock(batch)
             .and_then(|()| group.try_for_each(|command| self.apply(command, asked, batch)))
@@ -164,6 +167,14 @@ impl Writer {
             drop(rows::transact(&self.connection, "ROLLBACK"));
         }
         result
+    }
+
+    /// A store whose file somebody removed does not come back, though it only seems to be unavailable.
+    fn unless_gone(&self, error: StoreError) -> StoreError {
+        match self.connection.path() {
+            Some(path) if !Path::new(path).exists() => EngineError::Aborted(format!("{path} is gone: {error}")).into(),
+            _ => error,
+        }
     }
 
     /// Attempts that wait do so for a length of time: if the clock was set back, they follow it.
@@ -411,6 +422,19 @@ impl Writer {
         if let (Ok(next), Ok(has_scheduled)) = (next, rows::has_scheduled(&self.connection)) {
             self.has_scheduled = has_scheduled;
             self.shared.next_scheduled.send_replace(next);
+        }
+    }
+}
+
+/// How changes are refused that a failure of the store kept from being committed.
+fn refusal(error: &StoreError) -> CommitError {
+    /// Others release a lock of the store soon, if they are well.
+    const RETRY_AFTER: Duration = Duration::from_secs(1);
+    match error.kind() {
+        StoreErrorKind::Full => CommitError::DiskFull,
+        StoreErrorKind::Unavailable => CommitError::Unavailable { reason: error.to_string(), retry_after: RETRY_AFTER },
+        StoreErrorKind::Damaged | StoreErrorKind::Incompatible | StoreErrorKind::Failed => {
+            CommitError::Closed(error.to_string())
         }
     }
 }

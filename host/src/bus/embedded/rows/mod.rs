@@ -26,6 +26,7 @@ pub(super) use subscriptions::*;
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};
 
+use super::error::EngineError;
 use crate::bus::StoreError;
 
 /// Begins or ends a transaction, by a statement that is compiled once for each connection.
@@ -43,7 +44,7 @@ fn unsigned(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Damaged(format!("`{text}`: {error}")))
+    serde_json::from_str(text).map_err(|error| EngineError::Damaged(format!("`{text}`: {error}")).into())
 }
 
 pub(super) fn to_json<T: Serialize>(value: &T) -> String {

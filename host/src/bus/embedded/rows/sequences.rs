@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::super::error::EngineError;
 use super::{signed, unsigned};
 use crate::bus::StoreError;
 
@@ -19,7 +20,7 @@ pub(in super::super) fn unreserved(
     match found {
         // A number that was altered might be given away again.
         Some((_, false)) => {
-            Err(StoreError::Damaged(format!("the sequence `{name}` of `{plugin}` has a wrong checksum")))
+            Err(EngineError::Damaged(format!("the sequence `{name}` of `{plugin}` has a wrong checksum")).into())
         }
         found => Ok(found.map(|(next, _)| next)),
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::super::error::EngineError;
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
 
@@ -21,7 +22,7 @@ pub(super) fn make(connection: &Connection, store: &Path, version: i64, now: Tim
     }
     let time = now.to_string().replace(['-', ':'], "");
     let path = directory.join(format!("{}{time}.db", prefix(version)));
-    let failed = |error: StoreError| StoreError::Backup { path: path.clone(), error: Box::new(error) };
+    let failed = |error| EngineError::Backup { path: path.clone(), error: Box::new(error) };
     check_space(size_of(connection)?, free_bytes(directory).map_err(|error| failed(error.into()))?)?;
     copy(connection, &path).map_err(failed)?;
     Ok(path)
@@ -87,7 +88,7 @@ fn write(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 /// The copy is as large as the store at most, and so is what the change writes.
 fn check_space(size: u64, free: u64) -> Result<(), StoreError> {
     let needed = size.saturating_mul(2).saturating_add(SPARE_BYTES);
-    if free < needed { Err(StoreError::NoSpaceForBackup { needed, free }) } else { Ok(()) }
+    if free < needed { Err(EngineError::NoSpaceForBackup { needed, free }.into()) } else { Ok(()) }
 }
 
 fn size_of(connection: &Connection) -> Result<u64, StoreError> {

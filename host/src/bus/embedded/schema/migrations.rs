@@ -9,6 +9,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
+use super::super::error::EngineError;
 use super::{FIRST_TABLES, backup};
 use crate::bus::StoreError;
 use crate::bus::embedded::damage;
@@ -123,10 +124,10 @@ pub(super) fn check(connection: &Connection, path: &Path, migrations: &[Migratio
     if found > known {
         let writer = writer(connection, found);
         let backup = backup::newest_of(path, known);
-        return Err(StoreError::Newer { found, known, own: OWN, writer, backup });
+        return Err(EngineError::Newer { found, known, own: OWN, writer, backup }.into());
     }
     if found != 0 && found < FIRST {
-        return Err(StoreError::Older { found, first: FIRST, own: OWN });
+        return Err(EngineError::Older { found, first: FIRST, own: OWN }.into());
     }
     Ok(())
 }

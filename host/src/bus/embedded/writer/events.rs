@@ -6,6 +6,7 @@ use std::vec::IntoIter;
 
 use super::super::batch::{Batch, Refused};
 use super::super::command::Stored;
+use super::super::error::EngineError;
 use super::super::rows::{self, Taken};
 use super::Writer;
 use crate::bus::{Accepted, CommitError, StoreError};
@@ -147,7 +148,7 @@ impl Writer {
         let known = self.shared.types().number(&event.event_type);
         let new = || batch.types.iter().find(|(_, name)| *name == event.event_type).map(|(number, _)| *number);
         let number = known.or_else(new).ok_or_else(|| {
-            StoreError::Damaged(format!(
+            EngineError::Damaged(format!(
                 "the type `{}` of an event that is kept for later is missing",
                 event.event_type
             ))

@@ -275,8 +275,8 @@ impl Writer {
                 self.publish_results(&mut batch);
                 Ok(())
             }
-            // With nothing left to deliver they do no harm until there is space.
-            Err(error) if error.is_disk_full() => {
+            // With nothing left to deliver they do no harm until the store takes changes again.
+            Err(error) if !error.kind().is_fatal() => {
                 self.ended = over;
                 Ok(())
             }

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use super::super::{MIGRATIONS, add_checksum};
 use super::*;
+use crate::bus::StoreErrorKind;
 
 const NOW: Timestamp = Timestamp(1_900_000_000_123);
 
@@ -169,7 +170,7 @@ fn a_backup_of_an_earlier_run_is_not_taken_for_the_present_one() {
 fn a_damaged_store_is_neither_copied_nor_changed() {
     let mut old = Old::new();
     old.connection.execute("UPDATE state SET value = x'32'", []).unwrap();
-    assert!(old.migrate(MIGRATIONS).unwrap_err().is_damage());
+    assert!(old.migrate(MIGRATIONS).unwrap_err().kind() == StoreErrorKind::Damaged);
     assert_eq!(version(&old.connection).unwrap(), FIRST);
     assert!(old.files().is_empty());
 }
@@ -199,10 +200,10 @@ fn a_newer_store_is_refused_with_who_wrote_it_and_the_backup_to_go_back_to() {
 #[test]
 fn no_message_tells_anyone_to_give_data_up() {
     let errors = [
-        StoreError::Newer { found: 9, known: 3, own: OWN, writer: None, backup: None },
-        StoreError::Older { found: 1, first: FIRST, own: OWN },
-        StoreError::NoSpaceForBackup { needed: 2, free: 1 },
-        StoreError::Damaged("a row".to_owned()),
+        EngineError::Newer { found: 9, known: 3, own: OWN, writer: None, backup: None },
+        EngineError::Older { found: 1, first: FIRST, own: OWN },
+        EngineError::NoSpaceForBackup { needed: 2, free: 1 },
+        EngineError::Damaged("a row".to_owned()),
     ];
     for error in errors.map(|error| error.to_string()) {
         for word in ["new data directory", "delete", "discard", "remove", "begin anew"] {

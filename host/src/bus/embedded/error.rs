@@ -1,0 +1,216 @@
+//! What SQLite and the file system report, translated into the contract's errors.
+
+use std::path::{Path, PathBuf};
+
+use crate::bus::{OpenError, OpenErrorKind, StoreError, StoreErrorKind};
+
+/// A failure of the embedded store.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EngineError {
+    /// SQLite reported it.
+    #[error("the store failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The operating system reported it.
+    #[error("the store's file failed: {0}")]
+    File(#[from] std::io::Error),
+    /// A task or thread of the store did not finish.
+    #[error("the store failed: {0}")]
+    Aborted(String),
+    /// The data was written by a newer Sandbus.
+    #[error(
+        "the data is of version {found}, written by {}; this is Sandbus {own}, which knows versions up to {known}; run {}{}",
+        writer.as_ref().map_or("a newer Sandbus".to_owned(), |writer| format!("Sandbus {writer}")),
+        writer.as_ref().map_or("the newer Sandbus on it".to_owned(), |writer| format!("Sandbus {writer} or a newer Sandbus on it")),
+        backup.as_ref().map_or(String::new(), |path| format!(", or copy {} over it to go back to the data as it was before", path.display()))
+    )]
+    Newer {
+        /// The version of the data.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+        /// The version of this program.
+        own: &'static str,
+        /// The version of the Sandbus that wrote the data, if the data names it.
+        writer: Option<String>,
+        /// The latest backup that this program can read.
+        backup: Option<PathBuf>,
+    },
+    /// The data was written before the first release.
+    #[error(
+        "the data is of version {found}, from a build before the first release; Sandbus {own} brings data up to date from version {first} on; nothing has been changed: export its events with the build that wrote it (`sandbus events export`) and publish them here"
+    )]
+    Older {
+        /// The version of the data.
+        found: i64,
+        /// The oldest version that this program reads.
+        first: i64,
+        /// The version of this program.
+        own: &'static str,
+    },
+    /// The backup that precedes a change of the tables failed.
+    #[error(
+        "the data cannot be backed up to {} before it is brought up to date: {error}; nothing has been changed",
+        path.display()
+    )]
+    Backup {
+        /// The backup's file.
+        path: PathBuf,
+        /// What failed.
+        error: Box<StoreError>,
+    },
+    /// There is not enough room for the backup.
+    #[error(
+        "the disk of the data directory has {free} bytes free, and to back the data up and bring it up to date takes {needed}; nothing has been changed; make room and start again"
+    )]
+    NoSpaceForBackup {
+        /// How many bytes the backup needs.
+        needed: u64,
+        /// How many bytes are free.
+        free: u64,
+    },
+    /// The linked SQLite is too old to be trusted.
+    #[error("SQLite {0} can lose commits; build with 3.51.3 or newer")]
+    OldSqlite(&'static str),
+    /// The file system does not allow the settings that make a commit durable.
+    #[error(
+        "the store is not durable here (journal mode {journal}, synchronous {synchronous}); put the data directory on a local disk"
+    )]
+    NotDurable {
+        /// The journal mode that SQLite chose.
+        journal: String,
+        /// The level of syncing that SQLite chose.
+        synchronous: i64,
+    },
+    /// The files hold data that this program never writes.
+    #[error("the store is damaged: {0}; restore the data directory from a backup")]
+    Damaged(String),
+}
+
+impl EngineError {
+    fn kind(&self) -> StoreErrorKind {
+        match self {
+            Self::Sqlite(error) => sqlite_kind(error),
+            // A failed sync of a file leaves its content unknown, whatever the reason.
+            Self::File(_) | Self::Aborted(_) => StoreErrorKind::Failed,
+            Self::Newer { .. } | Self::Older { .. } | Self::OldSqlite(_) | Self::NotDurable { .. } => {
+                StoreErrorKind::Incompatible
+            }
+            Self::Backup { error, .. } => error.kind(),
+            Self::NoSpaceForBackup { .. } => StoreErrorKind::Full,
+            Self::Damaged(_) => StoreErrorKind::Damaged,
+        }
+    }
+}
+
+fn sqlite_kind(error: &rusqlite::Error) -> StoreErrorKind {
+    use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase};
+    let code = match error {
+        rusqlite::Error::SqliteFailure(error, _) => error.code,
+        rusqlite::Error::FromSqlConversionFailure(..) => return StoreErrorKind::Damaged,
+        _ => return StoreErrorKind::Failed,
+    };
+    match code {
+        // The transaction is rolled back, and nothing of it was written.
+        DiskFull => StoreErrorKind::Full,
+        // Another process holds a lock, or this one has no file descriptor left.
+        DatabaseBusy | DatabaseLocked | CannotOpen => StoreErrorKind::Unavailable,
+        DatabaseCorrupt | NotADatabase => StoreErrorKind::Damaged,
+        _ => StoreErrorKind::Failed,
+    }
+}
+
+impl From<EngineError> for StoreError {
+    fn from(error: EngineError) -> Self {
+        Self::new(error.kind(), error)
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        EngineError::from(error).into()
+    }
+}
+
+/// Why a data directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+enum DirectoryError {
+    #[error(
+        "the data directory {} cannot be used: {error}; make it writable or name another with --data", path.display()
+    )]
+    Unusable { path: PathBuf, error: std::io::Error },
+    #[error(
+        "the data directory {} is in use by another process; stop that one or name another directory with --data",
+        path.display()
+    )]
+    InUse { path: PathBuf },
+    #[error("{}: {error}", path.display())]
+    Store { path: PathBuf, error: StoreError },
+}
+
+/// The data directory cannot be made, read or written.
+pub(super) fn unusable(path: &Path, error: std::io::Error) -> OpenError {
+    let kind = match error.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => OpenErrorKind::Forbidden,
+        std::io::ErrorKind::StorageFull => OpenErrorKind::Store(StoreErrorKind::Full),
+        _ => OpenErrorKind::Unreachable,
+    };
+    OpenError::new(kind, DirectoryError::Unusable { path: path.to_owned(), error })
+}
+
+/// Another process has the data directory open.
+pub(super) fn in_use(path: &Path) -> OpenError {
+    OpenError::new(OpenErrorKind::InUse, DirectoryError::InUse { path: path.to_owned() })
+}
+
+/// The store in the data directory cannot be used.
+pub(super) fn unreadable(path: PathBuf, error: StoreError) -> OpenError {
+    OpenError::new(OpenErrorKind::Store(error.kind()), DirectoryError::Store { path, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn each_failure_of_sqlite_has_its_kind() {
+        let kind = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            StoreError::from(error).kind()
+        };
+        for (code, expected) in [
+            (ffi::SQLITE_FULL, StoreErrorKind::Full),
+            (ffi::SQLITE_BUSY, StoreErrorKind::Unavailable),
+            (ffi::SQLITE_BUSY_SNAPSHOT, StoreErrorKind::Unavailable),
+            (ffi::SQLITE_LOCKED, StoreErrorKind::Unavailable),
+            (ffi::SQLITE_CANTOPEN, StoreErrorKind::Unavailable),
+            (ffi::SQLITE_CORRUPT, StoreErrorKind::Damaged),
+            (ffi::SQLITE_NOTADB, StoreErrorKind::Damaged),
+            // Afterwards nobody knows what the disk holds.
+            (ffi::SQLITE_IOERR, StoreErrorKind::Failed),
+            (ffi::SQLITE_IOERR_FSYNC, StoreErrorKind::Failed),
+            (ffi::SQLITE_READONLY, StoreErrorKind::Failed),
+            (ffi::SQLITE_NOMEM, StoreErrorKind::Failed),
+        ] {
+            assert_eq!(kind(code), expected, "{code}");
+        }
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(StoreError::from(full).kind(), StoreErrorKind::Failed, "of a sync, whose result is unknown");
+    }
+
+    #[test]
+    fn a_message_is_told_once() {
+        let error = StoreError::from(EngineError::Damaged("a row".to_owned()));
+        assert_eq!(
+            format!("{:#}", anyhow::Error::new(error)),
+            "the store is damaged: a row; restore the data directory from a backup"
+        );
+    }
+}
