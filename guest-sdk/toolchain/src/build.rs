@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::debian::HOST_LIBRARIES;
+use crate::discover::remedy::remedy;
 use crate::run;
 use crate::{Error, Kind, TARGET, Toolchain};
 
@@ -99,7 +100,9 @@ pub fn build(toolchain: &Toolchain, directory: &Path, arguments: &[&str], colour
     let mut messages: Vec<_> = lines.iter().filter_map(rendered_message).collect();
     // What stops cargo before any compiler runs, such as a bad manifest, is on standard error alone.
     if !output.status.success() && messages.is_empty() {
-        messages.push(String::from_utf8_lossy(&output.stderr).into_owned());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let hint = remedy(&said).map(|hint| format!("hint: {hint}\n"));
+        messages.extend([said].into_iter().chain(hint));
     }
     Ok(BuildReport {
         artifacts: lines.iter().flat_map(artifacts).collect(),

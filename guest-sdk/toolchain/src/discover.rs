@@ -5,6 +5,7 @@
 //! reason, so that nobody looks for a plugin that was passed over in silence.
 
 pub(crate) mod cargo;
+pub(crate) mod remedy;
 mod verdict;
 pub(crate) mod walk;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use self::cargo::Workspace;
 use self::verdict::Verdict;
+pub(crate) use self::verdict::is_workspace;
 use self::walk::Walk;
 use crate::Error;
 use crate::project::{Language, Project};

@@ -5,7 +5,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use crate::run::at;
-use crate::{Error, cache};
+use crate::{Error, cache, inherited};
 
 /// Files by their paths.
 pub(crate) type Tree = &'static [(&'static str, &'static str)];
@@ -27,15 +27,22 @@ pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(at(path))
 }
 
-/// Writes the Rust SDK below a directory, as a workspace of its own, so that its manifests stay what they are.
+/// Writes the Rust SDK into a directory, and its macros into one below. Its crates stand on their own: they inherit
+/// nothing, so that they build in any workspace and outside of all.
 pub(crate) fn write_rust_sdk(directory: &Path) -> Result<(), Error> {
-    write(RUST_SDK, &directory.join("guest-sdk/sdk"))?;
-    write(RUST_MACROS, &directory.join("guest-sdk/macros"))?;
-    let members = "members = [\"guest-sdk/sdk\", \"guest-sdk/macros\"]\n";
-    let lines = WORKSPACE.lines().filter(|line| !line.starts_with("default-members"));
-    let manifest: String =
-        lines.map(|line| if line.starts_with("members") { members.to_owned() } else { format!("{line}\n") }).collect();
-    write_file(&directory.join("Cargo.toml"), &manifest)
+    const MACROS: &str = "macros";
+    for (tree, place) in [(RUST_SDK, ""), (RUST_MACROS, MACROS)] {
+        for (path, text) in tree {
+            let file = directory.join(place).join(path);
+            match *path {
+                "Cargo.toml" => {
+                    write_file(&file, &inherited::written_out(text, WORKSPACE, &|_| MACROS.to_owned())?)?;
+                }
+                _ => write_file(&file, text)?,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The SDKs and the contract on the disk, where the languages' tools find them.

@@ -130,7 +130,8 @@ mod tests {
     /// What a template depends on is refused as its name.
     #[test]
     fn every_dependency_of_a_template_is_refused() {
-        let manifest: toml::Table = toml::from_str(include_str!("../../templates/rust/Cargo.toml")).unwrap();
+        let template = include_str!("../../templates/rust/Cargo.toml").replace("[[", "# [[");
+        let manifest: toml::Table = toml::from_str(&template).unwrap();
         for name in manifest["dependencies"].as_table().unwrap().keys() {
             assert!(refusal(name, Template::Rust).is_some(), "{name}");
         }

@@ -2,11 +2,13 @@
 //! the SDK that it is written for beside it.
 //!
 //! In a template `{{name}}` and the like stand for what the project is given, and lines from `[[on]]` or `[[route]]`
-//! to `[[end]]` are for projects that have such a handler.
+//! to `[[end]]` are for projects that have such a handler, and those from `[[alone]]` for crates that belong to no
+//! workspace.
 
 use std::path::Path;
 
-use crate::{Error, embedded};
+use crate::neighbourhood::Sdk;
+use crate::{Error, embedded, neighbourhood};
 
 /// What new projects are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +45,16 @@ impl Template {
     }
 
     /// Makes a project in a directory that does not exist yet. The name is that of a plugin: lower-case letters,
-    /// digits and `-`.
+    /// digits and `-`. A crate whose directory the members of a cargo workspace include becomes one of them.
     ///
     /// # Errors
-    /// If the directory exists, or cannot be written.
+    /// If the directory exists, or cannot be written, or the workspace does not take another member.
     pub fn create(self, directory: &Path, name: &str, handlers: &[Handler]) -> Result<(), Error> {
         if directory.exists() {
             return Err(Error::Exists { path: directory.to_owned() });
         }
-        let fill = Fill::new(name, handlers);
+        let sdk = self.add_sdk(directory, name)?;
+        let fill = Fill::new(name, handlers, sdk);
         let (own, any) = (format!("{}/", self.name()), "any/");
         for (path, text) in embedded::TEMPLATES {
             let Some(path) = path.strip_prefix(&own).or_else(|| path.strip_prefix(any)) else { continue };
@@ -59,15 +62,18 @@ impl Template {
             let path = if path == "gitignore" { ".gitignore".to_owned() } else { fill.values(path) };
             embedded::write_file(&directory.join(path), &fill.text(text))?;
         }
-        self.add_sdk(&directory.join("vendor"))
+        Ok(())
     }
 
-    fn add_sdk(self, vendor: &Path) -> Result<(), Error> {
+    /// Puts the SDK where the project finds it. Returns where that is, for a crate.
+    fn add_sdk(self, directory: &Path, name: &str) -> Result<Option<Sdk>, Error> {
+        let vendor = directory.join("vendor");
         match self {
-            Self::Rust => embedded::write_rust_sdk(&vendor.join("sandbus")),
-            Self::JavaScript | Self::TypeScript => embedded::write(embedded::JAVASCRIPT, &vendor.join("@sandbus/sdk")),
-            Self::Python => embedded::write(embedded::PYTHON, vendor),
+            Self::Rust => return neighbourhood::add_sdk(directory, name).map(Some),
+            Self::JavaScript | Self::TypeScript => embedded::write(embedded::JAVASCRIPT, &vendor.join("@sandbus/sdk"))?,
+            Self::Python => embedded::write(embedded::PYTHON, &vendor)?,
         }
+        Ok(None)
     }
 }
 
@@ -76,12 +82,15 @@ struct Fill {
     values: Vec<(&'static str, String)>,
     on: bool,
     route: bool,
+    is_alone: bool,
 }
 
 impl Fill {
-    fn new(name: &str, handlers: &[Handler]) -> Self {
+    fn new(name: &str, handlers: &[Handler], sdk: Option<Sdk>) -> Self {
         let mut values = vec![("name", name.to_owned()), ("module", name.replace('-', "_"))];
-        let mut fill = Self { values: Vec::new(), on: false, route: false };
+        let is_alone = sdk.as_ref().is_none_or(|sdk| sdk.is_own);
+        values.extend(sdk.map(|sdk| ("sdk", sdk.path)));
+        let mut fill = Self { values: Vec::new(), on: false, route: false, is_alone };
         for handler in handlers {
             match handler {
                 Handler::Event(pattern) => {
@@ -110,6 +119,7 @@ impl Fill {
             match line {
                 "[[on]]" => wanted = self.on,
                 "[[route]]" => wanted = self.route,
+                "[[alone]]" => wanted = self.is_alone,
                 "[[end]]" => wanted = true,
                 line if wanted => {
                     text.push_str(&self.values(line));
@@ -138,9 +148,9 @@ mod tests {
     #[test]
     fn a_template_has_what_the_project_handles() {
         let both = [Handler::Event("user.*".into()), Handler::Route("GET".into(), "/u/{id}/{*rest}".into())];
-        let text = Fill::new("a-b", &both).text(TEMPLATE);
+        let text = Fill::new("a-b", &both, None).text(TEMPLATE);
         assert_eq!(text, "a a-b\non user.* user.any\nGET /u/{id}/{*rest} at GET /u/id/rest\n");
-        assert_eq!(Fill::new("a-b", &both[..1]).text(TEMPLATE), "a a-b\non user.* user.any\n");
-        assert_eq!(Fill::new("a-b", &[]).values("{{module}}.py"), "a_b.py");
+        assert_eq!(Fill::new("a-b", &both[..1], None).text(TEMPLATE), "a a-b\non user.* user.any\n");
+        assert_eq!(Fill::new("a-b", &[], None).values("{{module}}.py"), "a_b.py");
     }
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::remedy::explained;
 use crate::{Error, run};
 
 /// A cargo workspace, or a crate by itself.
@@ -38,8 +39,8 @@ impl Workspace {
         let misread = |what: String| Error::Metadata { path: directory.to_owned(), what };
         let mut cargo = Command::new("cargo");
         cargo.current_dir(directory).args(["metadata", "--no-deps", "--format-version=1"]);
-        let mut metadata: Value =
-            serde_json::from_str(&run::output(&mut cargo)?).map_err(|error| misread(error.to_string()))?;
+        let said = run::output(&mut cargo).map_err(explained)?;
+        let mut metadata: Value = serde_json::from_str(&said).map_err(|error| misread(error.to_string()))?;
         let path = |name: &str| metadata[name].as_str().map(PathBuf::from);
         let unnamed = |name: &str| misread(format!("it has no {name}"));
         let root = path("workspace_root").ok_or_else(|| unnamed("workspace root"))?;
@@ -56,6 +57,12 @@ impl Workspace {
     /// The manifests of its packages.
     pub(crate) fn manifests(&self) -> impl Iterator<Item = &Path> {
         self.packages.iter().filter_map(|package| package["manifest_path"].as_str()).map(Path::new)
+    }
+
+    /// The directory of the member of a name.
+    pub(crate) fn member(&self, name: &str) -> Option<&Path> {
+        let package = self.packages.iter().find(|package| package["name"] == name)?;
+        package["manifest_path"].as_str().and_then(|manifest| Path::new(manifest).parent())
     }
 
     /// The package of a manifest, if its library becomes WebAssembly: its name, and what a build goes by.

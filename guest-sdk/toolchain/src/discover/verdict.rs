@@ -56,6 +56,12 @@ impl Verdict {
     }
 }
 
+/// Whether a manifest is that of a cargo workspace's root.
+pub(crate) fn is_workspace(manifest: &Path) -> bool {
+    let text = fs::read_to_string(manifest).unwrap_or_default();
+    toml::from_str(&text).is_ok_and(|parsed: Value| parsed["workspace"].is_object())
+}
+
 /// Whether a manifest gives members to a cargo workspace, which cargo may keep in directories that are not looked into.
 pub(super) fn has_members(manifest: &Path) -> bool {
     let text = fs::read_to_string(manifest).unwrap_or_default();

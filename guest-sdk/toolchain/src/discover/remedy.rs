@@ -1,0 +1,83 @@
+//! What to do where cargo does not take a workspace. Its own words name several ways, or none.
+
+use crate::Error;
+
+/// A part of what cargo says, and the one thing to do.
+const REMEDIES: [(&str, &str); 4] = [
+    (
+        "multiple workspace roots found in the same workspace",
+        "a crate among the members has a [workspace] of its own; remove it from the crate's Cargo.toml to make the crate \
+         a member, or list the crate's directory under `exclude` in the outer [workspace]",
+    ),
+    (
+        "believes it's in a workspace when it's not",
+        "add an empty [workspace] to the crate's own Cargo.toml, so that it stands by itself, or list its directory under \
+         `members` in the outer [workspace]",
+    ),
+    (
+        "from workspace root manifest's",
+        "a crate that belongs to another workspace is taken for a member of this one, as the SDK in a plugin's `vendor` \
+         is; list that directory under `exclude` in the outer [workspace]: exclude = [\"PLUGIN/vendor\"]",
+    ),
+    (
+        "two packages named `sandbus-sdk",
+        "two members bring the SDK with them; remove one of them, and let `sandbus-sdk` in that plugin's Cargo.toml have \
+         the path of the other one",
+    ),
+];
+
+/// What to do about something that cargo says, if that is known.
+pub(crate) fn remedy(said: &str) -> Option<&'static str> {
+    REMEDIES.iter().find(|(sign, _)| said.contains(sign)).map(|(_, remedy)| *remedy)
+}
+
+/// Adds what to do to an error of cargo's.
+pub(super) fn explained(error: Error) -> Error {
+    match error {
+        Error::Failed { command, output } => {
+            let hint = remedy(&output).map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            Error::Failed { command, output: output + &hint }
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::cargo::Workspace;
+    use crate::embedded::write_file;
+
+    /// Workspaces that cargo refuses, as it says itself, and a part of what is said besides.
+    #[test]
+    fn what_cargo_refuses_is_told_with_what_to_do() {
+        let package = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\n");
+        let inheriting = "[package]\nname = \"sandbus-sdk\"\nversion = \"0.1.0\"\nedition.workspace = true\n";
+        let depending = |name: &str| package(name) + "[dependencies]\nsandbus-sdk = { path = \"vendor/sdk\" }\n";
+        for (root, plugin, sdk, words) in [
+            ("[workspace]\nmembers = [\"*\"]\n", package("a") + "[workspace]\n", package("sandbus-sdk"), "multiple"),
+            ("[workspace]\n", package("a"), package("sandbus-sdk"), "add an empty [workspace]"),
+            ("[workspace]\nmembers = [\"*\"]\n", depending("a"), inheriting.to_owned(), "PLUGIN/vendor"),
+            ("[workspace]\nmembers = [\"*\"]\n", depending("a"), package("sandbus-sdk"), "two members"),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let write = |path: &str, text: &str| {
+                write_file(&home.path().join(path).join("Cargo.toml"), text).unwrap();
+                write_file(&home.path().join(path).join("src/lib.rs"), "").unwrap();
+            };
+            write_file(&home.path().join("Cargo.toml"), root).unwrap();
+            write("a", &plugin);
+            write("a/vendor/sdk", &sdk);
+            if words == "two members" {
+                write("b", &depending("b"));
+                write("b/vendor/sdk", &sdk);
+            }
+            // A crate that stands by itself is refused by its neighbours alone.
+            let at = if plugin.contains("[workspace]") { "Cargo.toml" } else { "a/Cargo.toml" };
+            let error = Workspace::of(&home.path().join(Path::new(at))).unwrap_err().to_string();
+            let (said, hint) = error.split_once("\nhint: ").unwrap_or_else(|| panic!("{words}: {error}"));
+            assert!(hint.contains(words) || said.contains(words), "{error}");
+        }
+    }
+}
