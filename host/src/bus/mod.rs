@@ -9,9 +9,13 @@ mod dead_letter;
 mod delivery;
 mod embedded;
 mod error;
+mod group_commit;
+mod holds;
+mod replies;
 pub mod retry;
 #[cfg(test)]
 mod suite;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display, Formatter};

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::command::{Deferred, Reply};
 use super::held::Changes;
-use super::keys::Key;
-use super::progress::{Hole, Pause, Subscription, Waiting};
 use super::rows::Log;
+use super::subscription::Subscription;
+use crate::bus::window::{Hole, Key, Pause, Waiting};
 use crate::bus::{CommitError, HeldBack, Settled, StoreError};
 use crate::clock::Timestamp;
 use crate::event::{Logged, Position};

@@ -7,8 +7,10 @@ use std::vec::IntoIter;
 
 use tokio::sync::oneshot;
 
-use super::progress::{Stop, Subscription};
+use super::subscription::Subscription;
 use super::writer::Asked;
+use crate::bus::group_commit::{self, Change, FEW};
+use crate::bus::window::Stop;
 use crate::bus::{Accepted, CommitError, DeadLetterFilter, HeldBack, Replay, Settled, Settlement};
 use crate::event::Position;
 use crate::outcome::{Effects, Publish};
@@ -127,16 +129,8 @@ pub(super) struct Stored {
     pub(super) rest: IntoIter<Publish>,
 }
 
-/// How many events of one publisher share a commit: whoever comes next waits no longer than for that. Fewer do where
-/// others have come lately that ask for little.
-const PART: usize = 128;
-const SMALL_PART: usize = 32;
-/// Whoever asks for more than this at a time, or has more than this left to do, asks for much.
-const FEW: usize = 16;
-
-impl Command {
-    /// Whether it is one of many that wait, or many in one: those that are few go first.
-    pub(super) fn is_one_of_many(&self) -> bool {
+impl Change for Command {
+    fn is_one_of_many(&self) -> bool {
         match self {
             // What is left of many goes behind what came before it.
             Self::Publish { events, goes_on, .. } => *goes_on || events.len() > FEW,
@@ -145,9 +139,9 @@ impl Command {
         }
     }
 
-    /// Whether it has a commit of its own. What changes subscriptions, or what is open of them as a whole, looks at
-    /// their progress, which is as it was before the commit: nothing else may have changed it meanwhile.
-    pub(super) fn stands_alone(&self) -> bool {
+    /// What changes subscriptions, or what is open of them as a whole, looks at their progress, which is as it was before
+    /// the commit: nothing else may have changed it meanwhile.
+    fn stands_alone(&self) -> bool {
         match self {
             Self::Declare { .. }
             | Self::Subscribe { .. }
@@ -176,6 +170,27 @@ impl Command {
         }
     }
 
+    fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Publish { .. } | Self::Settle { .. } | Self::Commit { .. } | Self::Reserve { .. })
+    }
+
+    fn fit(&mut self, others_come: bool) -> usize {
+        let published = |effects: &Effects| effects.publishes.len();
+        match self {
+            Self::Publish { events, part, .. } => {
+                *part = group_commit::part(events.len(), others_come);
+                *part
+            }
+            Self::Settle { attempt, .. } => {
+                1 + attempt.settlement.effects.as_ref().map_or(0, |(_, effects)| published(effects))
+            }
+            Self::Commit { effects, .. } => 1 + published(effects),
+            _ => 1,
+        }
+    }
+}
+
+impl Command {
     /// Answers that it cannot be committed: the transaction could not even begin. What needs no transaction is asked
     /// for all the same.
     pub(super) fn refuse(self, error: &CommitError, asked: &mut Asked) {
@@ -209,28 +224,6 @@ impl Command {
                 asked.anew.extend(anew);
             }
             Self::Close => asked.close = true,
-        }
-    }
-
-    /// Whether somebody waits for it.
-    pub(super) fn is_waited_for(&self) -> bool {
-        matches!(self, Self::Publish { .. } | Self::Settle { .. } | Self::Commit { .. } | Self::Reserve { .. })
-    }
-
-    /// Leaves so much of it for this commit as may be, and returns how much of the commit it takes up: changes and
-    /// events.
-    pub(super) fn fit(&mut self, others_come: bool) -> usize {
-        let published = |effects: &Effects| effects.publishes.len();
-        match self {
-            Self::Publish { events, part, .. } => {
-                *part = events.len().min(if others_come { SMALL_PART } else { PART });
-                *part
-            }
-            Self::Settle { attempt, .. } => {
-                1 + attempt.settlement.effects.as_ref().map_or(0, |(_, effects)| published(effects))
-            }
-            Self::Commit { effects, .. } => 1 + published(effects),
-            _ => 1,
         }
     }
 }

@@ -2,24 +2,23 @@
 //!
 //! Everything that changes goes through one writer, which commits groups of changes with one fsync each and
 //! answers after it ([`writer`]). Readers have connections of their own. What a subscription has ready and
-//! in flight is in memory ([`progress`]), and found again from the tables after a crash.
+//! in flight is in memory ([`window`](super::window)), and found again from the tables after a crash.
 
 mod batch;
 mod command;
 mod damage;
 mod error;
 mod held;
-mod holds;
-mod keys;
+mod load;
 mod lock;
-mod progress;
-mod queue;
+mod open;
 mod readers;
-mod replies;
 mod rows;
 mod schema;
 mod sequences;
+mod shared;
 mod subscribed;
+mod subscription;
 mod timekeeper;
 mod writer;
 mod written;
@@ -27,50 +26,38 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::group_commit::Queue;
+use super::window::Stop;
 use super::{
-    Accepted, Answer, Bus, Claim, CommitError, DeadLetter, DeadLetterFilter, HeldBack, OpenError, Replay, Reply,
-    Scheduled, ScheduledCursor, Scheduling, Settings, StoreError, StoreErrorKind, Subscribed,
+    Accepted, Answer, Bus, Claim, CommitError, DeadLetter, DeadLetterFilter, HeldBack, Replay, Reply, Scheduled,
+    ScheduledCursor, Scheduling, StoreError, StoreErrorKind, Subscribed,
 };
-use crate::clock::{Clock, Timestamp};
-use crate::event::{Event, IdKey, Logged, Position};
-use crate::files;
+use crate::clock::Timestamp;
+use crate::event::{Event, Logged, Position};
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 use command::{Command, Stored};
 use error::EngineError;
-use holds::Holds;
-use keys::Keys;
 use lock::Locked;
-use progress::{Progress, Stop, Subscription};
-use queue::Queue;
-use readers::{Readers, Snapshot};
-use replies::Replies;
-use sequences::Sequences;
+use readers::Snapshot;
+use shared::Shared;
 use subscribed::Feed;
-use writer::Writer;
-use written::Written;
-
-/// A store up to this size, in bytes, is checked as a whole before anything is done with it; a larger one
-/// beside its work.
-const CHECK_FIRST_BYTES: u64 = 32 << 20;
+use subscription::Subscription;
 
 /// A handle on the embedded bus. It clones cheaply.
 #[derive(Clone, Debug)]
 pub struct Embedded {
     shared: Arc<Shared>,
-    commands: Queue,
+    commands: Queue<Command>,
     owner: Arc<Owner>,
 }
 
@@ -82,200 +69,7 @@ struct Owner {
     _lock: Locked,
 }
 
-/// What the writer and the readers share.
-#[derive(Debug)]
-struct Shared {
-    clock: Clock,
-    settings: Settings,
-    readers: Arc<Readers>,
-    subscriptions: RwLock<Arc<Vec<Arc<Subscription>>>>,
-    drained: RwLock<Arc<BTreeSet<String>>>,
-    /// Counts changes of the set of subscriptions, of their rules, and of what is drained.
-    changes: watch::Sender<u64>,
-    types: RwLock<Types>,
-    replies: Replies,
-    /// What ids of published events are derived from.
-    ids: IdKey,
-    written: Arc<Written>,
-    holds: Holds,
-    sequences: Sequences,
-    /// Every event up to here is durable and has been offered.
-    head: AtomicU64,
-    next_scheduled: watch::Sender<Option<Timestamp>>,
-    /// The write-ahead log may have grown.
-    committed: Notify,
-    failure: watch::Sender<Option<String>>,
-    /// The store's file, to be synced beside SQLite. The last to be dropped: to close a file takes all of the process's
-    /// locks on it away (`fcntl_locking(2)`), SQLite's among them.
-    store: File,
-}
-
-/// Event types and their numbers in the store.
-#[derive(Clone, Debug, Default)]
-struct Types {
-    numbers: HashMap<String, i64>,
-}
-
-impl Types {
-    fn number(&self, name: &str) -> Option<i64> {
-        self.numbers.get(name).copied()
-    }
-
-    fn count(&self) -> usize {
-        self.numbers.len()
-    }
-
-    fn bytes(&self) -> u64 {
-        self.numbers.keys().map(|name| name.len() as u64).sum()
-    }
-
-    /// The number that comes after all that are given.
-    fn next(&self) -> i64 {
-        self.numbers.values().max().map_or(1, |last| last + 1)
-    }
-
-    fn matching(&self, pattern: &Pattern) -> Vec<i64> {
-        match pattern.exact() {
-            Some(name) => self.number(name).into_iter().collect(),
-            None => self.numbers.iter().filter(|(name, _)| pattern.matches(name)).map(|(_, number)| *number).collect(),
-        }
-    }
-}
-
-impl Shared {
-    fn head(&self) -> Position {
-        Position(self.head.load(Ordering::Acquire))
-    }
-
-    /// Subscriptions and replays, by their identities.
-    fn subscriptions(&self) -> Arc<Vec<Arc<Subscription>>> {
-        Arc::clone(&self.subscriptions.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn set_subscriptions(&self, all: impl Iterator<Item = Arc<Subscription>>) {
-        let all = Arc::new(sorted(all));
-        *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = all;
-        self.changes.send_modify(|count| *count += 1);
-    }
-
-    fn set_drained(&self, drained: BTreeSet<String>) {
-        *self.drained.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(drained);
-        self.changes.send_modify(|count| *count += 1);
-    }
-
-    fn types(&self) -> std::sync::RwLockReadGuard<'_, Types> {
-        self.types.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add_types(&self, new: Vec<(i64, String)>) {
-        if !new.is_empty() {
-            let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
-            types.numbers.extend(new.into_iter().map(|(number, name)| (name, number)));
-        }
-    }
-
-    /// Forgets types, whose numbers are in order.
-    fn forget_types(&self, forgotten: &[i64]) {
-        if !forgotten.is_empty() {
-            let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
-            types.numbers.retain(|_, number| forgotten.binary_search(number).is_err());
-            if types.numbers.len() < types.numbers.capacity() / 4 {
-                types.numbers.shrink_to_fit();
-            }
-        }
-    }
-
-    /// Notes a failure of the store. The first one is the one to tell.
-    fn fail(&self, reason: String) {
-        self.failure.send_if_modified(|failure| {
-            let first = failure.is_none();
-            if first {
-                *failure = Some(reason);
-            }
-            first
-        });
-    }
-}
-
-fn sorted(all: impl Iterator<Item = Arc<Subscription>>) -> Vec<Arc<Subscription>> {
-    let mut all: Vec<_> = all.collect();
-    all.sort_by(|one, other| one.id.cmp(&other.id).then(one.number.cmp(&other.number)));
-    all
-}
-
 impl Embedded {
-    /// Opens the bus in a directory, which is made if it isn't there. Must be called in a tokio runtime.
-    ///
-    /// # Errors
-    /// If the directory cannot be used, another process has it, or what is in it cannot be read.
-    pub fn open(directory: &Path, clock: Clock, settings: Settings) -> Result<Self, OpenError> {
-        let unusable = |error| error::unusable(directory, error);
-        files::make_directory(directory).map_err(unusable)?;
-        let lock = Locked::try_new(directory).map_err(unusable)?;
-        let lock = lock.ok_or_else(|| error::in_use(directory))?;
-        tighten(directory);
-        let path = directory.join("bus.db");
-        // SQLite gives what it makes beside the store the store's own permissions.
-        drop(files::open_private(&path).map_err(unusable)?);
-        let bus = Self::open_store(&path, lock, clock, settings).map_err(|error| error::unreadable(path, error))?;
-        // A directory that was just made must outlive a power cut as well, and so must the files' names in it.
-        let synced = files::sync_directory(directory);
-        synced.and_then(|()| files::sync_directory(files::parent(directory))).map_err(unusable)?;
-        Ok(bus)
-    }
-
-    fn open_store(path: &Path, lock: Locked, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
-        damage::check_log(path)?;
-        let connection = schema::open(path, clock.now())?;
-        let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= CHECK_FIRST_BYTES);
-        if is_small {
-            damage::check_store(&connection, &schema::summed())?;
-        }
-        rows::forget_unused_types(&connection)?;
-        let types = rows::types(&connection)?.into_iter().map(|(number, name)| (name, number)).collect();
-        let types = Types { numbers: types };
-        let head = rows::log(&connection)?.head;
-        let subscriptions = sorted(load_subscriptions(&connection, &types, head)?.into_iter());
-        let next_scheduled = rows::next_scheduled(&connection)?;
-        let drained = rows::drained(&connection)?.into_iter().collect();
-        let holds = Holds::new(rows::holds(&connection)?);
-        let store = File::options().write(true).open(path)?;
-
-        let ids =
-            if settings.repeatable_ids { IdKey::new(b"repeatable") } else { IdKey::new(&rows::secret(&connection)?) };
-        let shared = Arc::new(Shared {
-            clock,
-            settings,
-            readers: Arc::new(Readers::new(path.to_owned())),
-            subscriptions: RwLock::new(Arc::new(subscriptions)),
-            drained: RwLock::new(Arc::new(drained)),
-            changes: watch::Sender::new(0),
-            types: RwLock::new(types),
-            replies: Replies::default(),
-            ids,
-            written: Arc::new(Written::new(head)),
-            holds,
-            sequences: Sequences::default(),
-            head: AtomicU64::new(head.0),
-            next_scheduled: watch::Sender::new(next_scheduled),
-            committed: Notify::new(),
-            failure: watch::Sender::new(None),
-            store,
-        });
-        let (commands, waiting) = queue::new();
-        let writer = Writer::new(connection, Arc::clone(&shared))?;
-        let thread = start_writer(writer, waiting, Arc::clone(&shared))?;
-        if !is_small {
-            check_beside(&shared);
-        }
-        tokio::spawn(timekeeper::promote(commands.downgrade(), Arc::clone(&shared)));
-        tokio::spawn(timekeeper::watch_clock(commands.downgrade(), Arc::clone(&shared)));
-        tokio::spawn(timekeeper::checkpoint(commands.downgrade(), Arc::clone(&shared), path.to_owned()));
-        tokio::spawn(timekeeper::compact(commands.downgrade(), Arc::clone(&shared)));
-        let owner = Arc::new(Owner { writer: Mutex::new(Some(thread)), _lock: lock });
-        Ok(Self { shared, commands, owner })
-    }
-
     /// Lets in what is due by now, as the bus does by itself within a second. For those who move the clock.
     ///
     /// # Errors
@@ -294,7 +88,7 @@ impl Embedded {
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         let attempts = self.subscriptions().into_iter().filter_map(|subscription| subscription.overview().next_due);
-        let waiting = attempts.filter(|due| *due < progress::HELD);
+        let waiting = attempts.filter(|due| *due < rows::HELD);
         waiting.chain(*self.shared.next_scheduled.borrow()).min()
     }
 
@@ -335,128 +129,6 @@ impl Embedded {
         });
         task.await.unwrap_or_else(|error| Err(EngineError::Aborted(format!("a read did not finish: {error}")).into()))
     }
-}
-
-/// Makes what an earlier version or another program left readable private.
-fn tighten(directory: &Path) {
-    let path = directory.display();
-    let files::Tightened { changed, refused } = files::tighten(directory);
-    if changed > 0 {
-        tracing::info!(%path, changed, "others could use the data directory's files; only the owner can now");
-    }
-    if refused > 0 {
-        tracing::warn!(%path, refused, "others may use files of the data directory that belong to another user; restrict them with chmod");
-    }
-}
-
-fn start_writer(writer: Writer, waiting: queue::Waiting, shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
-    let thread = std::thread::Builder::new().name("bus-writer".to_owned()).spawn(move || {
-        // A panic is a failure like any other: nothing is committed any more.
-        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(waiting)));
-        match run {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => shared.fail(error.to_string()),
-            Err(_) => shared.fail("the store's writer panicked".to_owned()),
-        }
-    });
-    Ok(thread.map_err(|error| EngineError::Aborted(format!("no thread for the writer: {error}")))?)
-}
-
-/// Checks a large store beside its work, and ends it if anything is wrong.
-fn check_beside(shared: &Arc<Shared>) {
-    let shared = Arc::clone(shared);
-    tokio::task::spawn_blocking(move || {
-        match shared.readers.read(|connection| damage::check_store(connection, &schema::summed())) {
-            Ok(()) => tracing::debug!("the store is whole"),
-            Err(error) if error.kind() == StoreErrorKind::Unavailable => {
-                tracing::warn!(%error, "the store could not be checked; it is checked at the next start");
-            }
-            Err(error) => shared.fail(error.to_string()),
-        }
-    });
-}
-
-fn load_subscriptions(
-    connection: &Connection,
-    types: &Types,
-    head: Position,
-) -> Result<Vec<Arc<Subscription>>, StoreError> {
-    let mut all = Vec::new();
-    for row in rows::subscriptions(connection)? {
-        let last = row.replay.map_or(head, |replay| replay.until);
-        let unread = count_taken(connection, types, &row.definition, row.cursor, last)?;
-        let backlog = unread + rows::count_pending(connection, row.number)?;
-        let last = if unread > 0 { last } else { row.cursor };
-        let mut progress = Progress::new(Arc::new(row.definition), row.cursor, last, backlog)
-            .paced(row.replay.and_then(|replay| replay.per_second));
-        progress.pause = row.pause;
-        progress.keys = load_keys(connection, row.number)?;
-        if row.replay.is_none() {
-            count_flows(connection, types, row.number, &mut progress)?;
-        }
-        all.push(Subscription::new(row.number, row.id, row.dynamic, row.replay, progress));
-    }
-    Ok(all)
-}
-
-/// Counts which plugins published what a subscription has open or dead. Returns whether it did: where that is much, or
-/// has to be read to be known, nothing changes.
-fn count_flows(
-    connection: &Connection,
-    types: &Types,
-    number: i64,
-    progress: &mut Progress,
-) -> Result<bool, StoreError> {
-    /// So many deliveries are looked at.
-    const LIMIT: u64 = 50_000;
-    if progress.backlog > LIMIT || !progress.definition.filters.is_empty() {
-        return Ok(false);
-    }
-    progress.flows.take();
-    for (plugin, count) in rows::rows_by_plugin(connection, rows::Rows::Pending, number)? {
-        progress.flows.add(&plugin, count, 0);
-    }
-    for (plugin, count) in rows::rows_by_plugin(connection, rows::Rows::DeadLetters, number)? {
-        progress.flows.add(&plugin, 0, count);
-    }
-    for type_number in types.matching(&progress.definition.pattern) {
-        for (plugin, count) in rows::events_by_plugin(connection, type_number, progress.cursor, progress.missed)? {
-            progress.flows.add(&plugin, count, 0);
-        }
-    }
-    progress.counted_from = Position(0);
-    Ok(true)
-}
-
-fn load_keys(connection: &Connection, number: i64) -> Result<Keys, StoreError> {
-    let parked = rows::parked_keys(connection, number)?.into_iter().map(Into::into).collect();
-    Ok(Keys::restore(rows::stored_keys(connection, number)?, parked))
-}
-
-/// How many events after a position, up to another one, a definition takes. With filters they are read.
-fn count_taken(
-    connection: &Connection,
-    types: &Types,
-    definition: &Definition,
-    after: Position,
-    until: Position,
-) -> Result<u64, StoreError> {
-    let mut count = 0;
-    for number in types.matching(&definition.pattern) {
-        if definition.filters.is_empty() {
-            count += rows::count_of_type(connection, number, after, until)?;
-            continue;
-        }
-        let mut after = after;
-        loop {
-            let page = rows::events_of_type(connection, number, after, progress::PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = last.position;
-            let taken = page.iter().filter(|logged| logged.position <= until && definition.takes(&logged.event));
-            count += taken.count() as u64;
-        }
-    }
-    Ok(count)
 }
 
 impl Bus for Embedded {

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::queue::Queue;
-use super::{Shared, rows, schema};
+use super::command::Command;
+use super::shared::Shared;
+use super::{rows, schema};
 use crate::bus::StoreError;
+use crate::bus::group_commit::Queue;
 use crate::event::Position;
 use crate::outcome::{Drawing, Listing, Sight, StateError, StateView, Version};
 
@@ -134,13 +136,13 @@ impl Drop for HeldBack {
 #[derive(Debug)]
 pub(super) struct Snapshot {
     shared: Arc<Shared>,
-    commands: Queue,
+    commands: Queue<Command>,
     plugin: String,
     begun: Option<(u64, Arc<Slot>)>,
 }
 
 impl Snapshot {
-    pub(super) fn new(shared: Arc<Shared>, commands: Queue, plugin: String) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, commands: Queue<Command>, plugin: String) -> Self {
         Self { shared, commands, plugin, begun: None }
     }
 

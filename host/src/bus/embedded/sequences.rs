@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Mutex as Turn, oneshot};
 
 use super::command::Command;
-use super::queue::Queue;
 use crate::bus::CommitError;
+use crate::bus::group_commit::Queue;
 use crate::outcome::SequenceError;
 
 /// How many numbers the first range of a run has. Each further one is twice as long, up to the last.
@@ -43,7 +43,7 @@ impl Default for Reserved {
 
 impl Sequences {
     /// Draws the next number. Whoever gives up waiting leaves a gap at most.
-    pub(super) async fn draw(&self, commands: &Queue, plugin: &str, name: &str) -> Result<u64, SequenceError> {
+    pub(super) async fn draw(&self, commands: &Queue<Command>, plugin: &str, name: &str) -> Result<u64, SequenceError> {
         let sequence = self.sequence(plugin, name);
         let mut reserved = sequence.lock().await;
         if let Some(number) = reserved.left.next() {
@@ -69,7 +69,12 @@ impl Sequences {
     }
 }
 
-async fn reserve(commands: &Queue, plugin: &str, name: &str, length: u64) -> Result<Range<u64>, SequenceError> {
+async fn reserve(
+    commands: &Queue<Command>,
+    plugin: &str,
+    name: &str,
+    length: u64,
+) -> Result<Range<u64>, SequenceError> {
     let (reply, answer) = oneshot::channel();
     let command = Command::Reserve { plugin: plugin.to_owned(), name: name.to_owned(), length, reply };
     let closed = || CommitError::Closed("it is shutting down".to_owned());

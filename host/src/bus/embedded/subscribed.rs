@@ -7,9 +7,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::command::{Command, Ended};
-use super::progress::{PAGE, Step, Subscription, Waiting};
-use super::queue::Closed;
-use super::{Embedded, Shared, rows};
+use super::shared::Shared;
+use super::subscription::Subscription;
+use super::{Embedded, rows};
+use crate::bus::group_commit::Closed;
+use crate::bus::window::{PAGE, Step, Waiting};
 use crate::bus::{
     Answer, Bus as _, Claim, CommitError, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement,
     StoreError, Subscribed,

@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 
 use super::command::Command;
 use super::error::EngineError;
-use super::queue::WeakQueue;
-use super::{Shared, schema};
+use super::schema;
+use super::shared::Shared;
+use crate::bus::group_commit::WeakQueue;
 use crate::bus::{StoreError, StoreErrorKind};
 
 /// The write-ahead log is folded into the store when it has grown by this many pages, of 4 KiB. Commits share the disk
@@ -38,7 +39,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Lets scheduled events into the log when they are due. It looks at the time once a second at least,
 /// since the clock may be set.
-pub(super) async fn promote(commands: WeakQueue, shared: Arc<Shared>) {
+pub(super) async fn promote(commands: WeakQueue<Command>, shared: Arc<Shared>) {
     let mut next = shared.next_scheduled.subscribe();
     loop {
         let due = *next.borrow_and_update();
@@ -62,7 +63,7 @@ pub(super) async fn promote(commands: WeakQueue, shared: Arc<Shared>) {
 }
 
 /// Has the writer look at the clock when it was set back, also if nothing else is to be written.
-pub(super) async fn watch_clock(commands: WeakQueue, shared: Arc<Shared>) {
+pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<Shared>) {
     let mut seen = shared.clock.now();
     loop {
         tokio::time::sleep(LOOK).await;
@@ -78,7 +79,7 @@ pub(super) async fn watch_clock(commands: WeakQueue, shared: Arc<Shared>) {
 /// Folds the write-ahead log into the store when it has grown, so that no commit waits for that by chance.
 /// Most of it is done beside the writer, which goes on meanwhile; the writer then does what has been added,
 /// and begins the log anew.
-pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: PathBuf) {
+pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<Shared>, store: PathBuf) {
     let (mut kept, mut is_left) = (None, false);
     let (mut anew_at, mut patience) = (Instant::now(), ANEW_EVERY);
     loop {
@@ -136,7 +137,7 @@ pub(super) async fn checkpoint(commands: WeakQueue, shared: Arc<Shared>, store: 
 }
 
 /// Has the write-ahead log begin anew, with no handler that reads in it.
-async fn begin_log_anew(commands: &WeakQueue, shared: &Arc<Shared>, store: &Path) -> Result<(), StoreError> {
+async fn begin_log_anew(commands: &WeakQueue<Command>, shared: &Arc<Shared>, store: &Path) -> Result<(), StoreError> {
     let (beside, path) = (Arc::clone(shared), store.to_owned());
     let folded = tokio::task::spawn_blocking(move || {
         let held_back = beside.readers.hold_back(READERS_TIME);
@@ -174,7 +175,7 @@ fn fold(connection: &Connection, store: &File) -> Result<(), StoreError> {
 }
 
 /// Deletes what the retention's rules do not keep, in small steps with room for others between them.
-pub(super) async fn compact(commands: WeakQueue, shared: Arc<Shared>) {
+pub(super) async fn compact(commands: WeakQueue<Command>, shared: Arc<Shared>) {
     if !shared.settings.retention.is_limited() {
         return;
     }

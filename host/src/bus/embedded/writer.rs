@@ -22,15 +22,16 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::Shared;
 use super::batch::{Batch, CursorMove, Redriven, answer, answer_then};
 use super::command::Command;
 use super::error::EngineError;
-use super::held::{Gone, Held};
-use super::progress::Subscription;
-use super::queue::{Group, Waiting};
+use super::held::Held;
 use super::rows::{self, Log};
 use super::schema;
+use super::shared::Shared;
+use super::subscription::Subscription;
+use crate::bus::group_commit::{Group, Waiting};
+use crate::bus::window::Gone;
 use crate::bus::{CommitError, Settled, StoreError, StoreErrorKind};
 use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
@@ -105,9 +106,9 @@ impl Writer {
     }
 
     /// Runs until it is closed or the store fails. Returns the failure.
-    pub(super) fn run(mut self, mut waiting: Waiting) -> Result<(), StoreError> {
+    pub(super) fn run(mut self, mut waiting: Waiting<Command>) -> Result<(), StoreError> {
         let mut asked = Asked::default();
-        while let Some(group) = waiting.group() {
+        while let Some(group) = waiting.blocking_group() {
             self.commit(group, &mut asked)?;
             if asked.close && waiting.is_empty() {
                 // All in one file, for whoever copies it.
@@ -129,7 +130,7 @@ impl Writer {
 
     /// Applies a group of changes in one transaction. A store that is full or cannot be reached refuses them all; a
     /// fatal failure of the store is returned, and must end the process's acknowledging.
-    fn commit(&mut self, group: Group<'_>, asked: &mut Asked) -> Result<(), StoreError> {
+    fn commit(&mut self, group: Group<'_, Command>, asked: &mut Asked) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         let set_back = self.seen.since(now);
         let mut batch = Batch::new(now, self.log);
@@ -150,7 +151,12 @@ impl Writer {
         }
     }
 
-    fn apply_all(&mut self, mut group: Group<'_>, asked: &mut Asked, batch: &mut Batch) -> Result<(), StoreError> {
+    fn apply_all(
+        &mut self,
+        mut group: Group<'_, Command>,
+        asked: &mut Asked,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
         if let Err(error) = rows::transact(&self.connection, "BEGIN IMMEDIATE") {
             let error = self.unless_gone(error);
             group.for_each(|command| command.refuse(&refusal(&error), asked));

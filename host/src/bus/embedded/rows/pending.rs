@@ -2,14 +2,16 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::keys::{FirstRow, Key};
-use super::super::progress::{HELD, Waiting};
 use super::super::schema::PENDING_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{parse, signed, to_json, unsigned};
+use crate::bus::window::{FirstRow, Key, Waiting};
 use crate::bus::{Attempt, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
+
+/// When a row is due that waits for the turn of its ordering key: at no time.
+pub(in super::super) const HELD: Timestamp = Timestamp(i64::MAX as u64);
 
 /// A delivery's row.
 #[derive(Clone, Copy, Debug)]

@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 
 use rusqlite::{Connection, params};
 
-use super::super::progress::{Pause, ReplayOf, Stop};
 use super::super::schema::SUBSCRIPTION_SUMMED;
+use super::super::subscription::ReplayOf;
 use super::{from_json_column, signed, to_json, unsigned};
 use crate::bus::StoreError;
+use crate::bus::window::{Pause, Stop};
 use crate::event::Position;
 use crate::subscription::{Definition, SubscriptionId};
 
@@ -42,7 +43,7 @@ pub(in super::super) fn subscriptions(connection: &Connection) -> Result<Vec<Sub
             dynamic: row.get(3)?,
             definition: from_json_column(4, &definition)?,
             cursor: Position(unsigned(row, 5)?),
-            pause: Pause { stopped: Stop::of_number(row.get(6)?), orphaned: row.get(7)? },
+            pause: Pause { stopped: stop_of_number(row.get(6)?), orphaned: row.get(7)? },
             replay,
         })
     })?;
@@ -69,7 +70,7 @@ pub(in super::super) fn add_subscription(
             dynamic,
             to_json(definition),
             signed(cursor.0),
-            Stop::number(pause.stopped),
+            number_of_stop(pause.stopped),
             pause.orphaned,
             replay.map(|replay| replay.subscription),
             replay.map(|replay| signed(replay.until.0)),
@@ -78,6 +79,22 @@ pub(in super::super) fn add_subscription(
     let number = connection.last_insert_rowid();
     renew_checksum(connection, number)?;
     Ok(number)
+}
+
+fn number_of_stop(stop: Option<Stop>) -> i64 {
+    match stop {
+        None => 0,
+        Some(Stop::Operator) => 1,
+        Some(Stop::Gone) => 2,
+    }
+}
+
+fn stop_of_number(number: i64) -> Option<Stop> {
+    match number {
+        0 => None,
+        2 => Some(Stop::Gone),
+        _ => Some(Stop::Operator),
+    }
 }
 
 /// Its number is known only once it is there, and most changes touch few columns.
@@ -106,7 +123,7 @@ pub(in super::super) fn pause_subscription(
 ) -> Result<(), StoreError> {
     connection
         .prepare_cached("UPDATE subscriptions SET stopped = ?2, orphaned = ?3 WHERE number = ?1")?
-        .execute(params![number, Stop::number(pause.stopped), pause.orphaned])?;
+        .execute(params![number, number_of_stop(pause.stopped), pause.orphaned])?;
     renew_checksum(connection, number)
 }
 

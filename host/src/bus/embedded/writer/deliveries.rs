@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::super::batch::{Batch, CursorMove, Redriven, Refused};
 use super::super::command::Ended;
-use super::super::keys::Key;
-use super::super::progress::{HELD, Hole, PAGE, Subscription, Waiting};
-use super::super::rows::{self, Deleted, PendingRow};
+use super::super::rows::{self, Deleted, HELD, PendingRow};
+use super::super::subscription::Subscription;
 use super::{Writer, parks};
 use crate::bus::retry::{self, Next};
+use crate::bus::window::{Hole, Key, PAGE, Waiting};
 use crate::bus::{Attempt, CommitError, DeadLetterFilter, Settled, Settlement, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;

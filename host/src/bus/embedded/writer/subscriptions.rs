@@ -5,10 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::super::batch::{Batch, Refused};
-use super::super::progress::{PAGE, Pause, Progress, ReplayOf, Stop, Subscription};
+use super::super::load::{count_flows, count_taken, load_keys};
 use super::super::rows;
-use super::super::{count_flows, count_taken, load_keys};
+use super::super::subscription::{ReplayOf, Subscription};
 use super::{Writer, parks};
+use crate::bus::window::{PAGE, Pause, Progress, Stop};
 use crate::bus::{CommitError, Replay, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;

@@ -8,14 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::progress::Waiting;
+use super::delivery::{FirstRow, Key, Waiting};
 use crate::event::Position;
-
-pub(super) type Key = Arc<str>;
 
 /// The busy keys.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     busy: HashMap<Key, Busy>,
     /// Keys whose next event is to be read from the store.
     released: BTreeSet<Key>,
@@ -33,17 +31,10 @@ struct Busy {
     parked: bool,
 }
 
-/// The first row of a key, in the order of the log.
-pub(super) struct FirstRow {
-    pub(super) delivery: Waiting,
-    /// Whether it waits for its turn, and not for a time.
-    pub(super) held: bool,
-}
-
 impl Keys {
     /// The busy keys after a restart: those that have rows, of which the first is next, and those that a
     /// dead letter parks.
-    pub(super) fn restore(stored: Vec<Key>, parked: Vec<Key>) -> Self {
+    pub(crate) fn restore(stored: Vec<Key>, parked: Vec<Key>) -> Self {
         let mut keys = Self::default();
         for key in stored {
             keys.hold(&key);
@@ -55,20 +46,20 @@ impl Keys {
     }
 
     /// Whether it is this delivery's turn.
-    pub(super) fn may_go(&self, delivery: &Waiting) -> bool {
+    pub(crate) fn may_go(&self, delivery: &Waiting) -> bool {
         let busy = delivery.key.as_ref().and_then(|key| self.busy.get(key));
         busy.is_none_or(|busy| busy.head == Some(delivery.logged.position))
     }
 
     /// Notes that a delivery goes, or goes next.
-    pub(super) fn take(&mut self, delivery: &Waiting) {
+    pub(crate) fn take(&mut self, delivery: &Waiting) {
         if let Some(key) = &delivery.key {
             self.busy.entry(Arc::clone(key)).or_default().head = Some(delivery.logged.position);
         }
     }
 
     /// Keeps a delivery in hand that came before its turn.
-    pub(super) fn wait(&mut self, delivery: Waiting) {
+    pub(crate) fn wait(&mut self, delivery: Waiting) {
         if let Some(busy) = delivery.key.as_ref().and_then(|key| self.busy.get_mut(key)) {
             busy.has_rows = true;
             busy.waiting.insert(delivery.logged.position, delivery);
@@ -76,7 +67,7 @@ impl Keys {
     }
 
     /// Notes that a row waits for its turn.
-    pub(super) fn hold(&mut self, key: &Key) {
+    pub(crate) fn hold(&mut self, key: &Key) {
         let busy = self.busy.entry(Arc::clone(key)).or_default();
         busy.has_rows = true;
         if busy.head.is_none() && !busy.parked {
@@ -85,7 +76,7 @@ impl Keys {
     }
 
     /// Notes that a row is due next for its key, unless another one is before it.
-    pub(super) fn redriven(&mut self, key: &Key, position: Position) {
+    pub(crate) fn redriven(&mut self, key: &Key, position: Position) {
         let busy = self.busy.entry(Arc::clone(key)).or_default();
         if busy.parked || busy.head.is_none() {
             busy.parked = false;
@@ -95,7 +86,7 @@ impl Keys {
     }
 
     /// Notes that a dead letter keeps all others of its key waiting.
-    pub(super) fn park(&mut self, key: &Key) {
+    pub(crate) fn park(&mut self, key: &Key) {
         let busy = self.busy.entry(Arc::clone(key)).or_default();
         busy.parked = true;
         busy.head = None;
@@ -103,14 +94,14 @@ impl Keys {
     }
 
     /// Notes that an event is done: if it was its turn, the next one's has come.
-    pub(super) fn done(&mut self, key: &Key, position: Position) {
+    pub(crate) fn done(&mut self, key: &Key, position: Position) {
         if self.busy.get(key).is_some_and(|busy| busy.head == Some(position)) {
             self.release(key);
         }
     }
 
     /// Lets the next event of a key go that a dead letter parks.
-    pub(super) fn unpark(&mut self, key: &Key) {
+    pub(crate) fn unpark(&mut self, key: &Key) {
         if self.busy.get(key).is_some_and(|busy| busy.parked) {
             self.release(key);
         }
@@ -129,7 +120,7 @@ impl Keys {
     }
 
     /// The keys whose next event is to be read. Rows that they get from now on are not in what is read.
-    pub(super) fn begin_load(&mut self, limit: usize) -> Vec<Key> {
+    pub(crate) fn begin_load(&mut self, limit: usize) -> Vec<Key> {
         let keys: Vec<_> = self.released.iter().take(limit).cloned().collect();
         for key in &keys {
             self.busy.entry(Arc::clone(key)).or_default().has_rows = false;
@@ -138,13 +129,13 @@ impl Keys {
     }
 
     /// Whether there are any.
-    pub(super) fn has_released(&self) -> bool {
+    pub(crate) fn has_released(&self) -> bool {
         !self.released.is_empty()
     }
 
     /// Takes what was read for a released key: its first row, whose turn has come. Returns it, unless it
     /// comes by itself when it is due.
-    pub(super) fn loaded(&mut self, key: &Key, first: Option<FirstRow>) -> Option<Waiting> {
+    pub(crate) fn loaded(&mut self, key: &Key, first: Option<FirstRow>) -> Option<Waiting> {
         if !self.released.contains(key) {
             return None;
         }
@@ -164,17 +155,17 @@ impl Keys {
     }
 
     /// What is in hand before its turn.
-    pub(super) fn in_hand(&self) -> impl Iterator<Item = &Waiting> {
+    pub(crate) fn in_hand(&self) -> impl Iterator<Item = &Waiting> {
         self.busy.values().flat_map(|busy| busy.waiting.values())
     }
 
     /// Whether a key is busy.
-    pub(super) fn is_busy(&self, key: &Key) -> bool {
+    pub(crate) fn is_busy(&self, key: &Key) -> bool {
         self.busy.contains_key(key)
     }
 
     /// How many keys wait behind a dead letter.
-    pub(super) fn parked(&self) -> usize {
+    pub(crate) fn parked(&self) -> usize {
         self.busy.values().filter(|busy| busy.parked).count()
     }
 }

@@ -9,21 +9,21 @@ use crate::clock::Timestamp;
 use crate::subscription::{Definition, Target};
 
 #[derive(Debug)]
-pub(super) struct Holds(RwLock<HashMap<String, HeldBack>>);
+pub(crate) struct Holds(RwLock<HashMap<String, HeldBack>>);
 
 impl Holds {
-    pub(super) fn new(holds: Vec<(String, HeldBack)>) -> Self {
+    pub(crate) fn new(holds: Vec<(String, HeldBack)>) -> Self {
         Self(RwLock::new(holds.into_iter().collect()))
     }
 
     /// Why nothing is sent to an endpoint now.
-    pub(super) fn get(&self, endpoint: &str, now: Timestamp) -> Option<HeldBack> {
+    pub(crate) fn get(&self, endpoint: &str, now: Timestamp) -> Option<HeldBack> {
         let holds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         holds.get(endpoint).filter(|hold| hold.until > now).cloned()
     }
 
     /// Why nothing is sent for a subscription now.
-    pub(super) fn of(&self, definition: &Definition, now: Timestamp) -> Option<HeldBack> {
+    pub(crate) fn of(&self, definition: &Definition, now: Timestamp) -> Option<HeldBack> {
         match &definition.target {
             Target::Webhook(webhook) => self.get(&webhook.url, now),
             Target::Plugin(_) => None,
@@ -31,7 +31,7 @@ impl Holds {
     }
 
     /// Begins a hold, or ends one. Those that are over are forgotten.
-    pub(super) fn set(&self, endpoint: String, hold: Option<HeldBack>, now: Timestamp) {
+    pub(crate) fn set(&self, endpoint: String, hold: Option<HeldBack>, now: Timestamp) {
         let mut holds = self.0.write().unwrap_or_else(PoisonError::into_inner);
         holds.retain(|_, hold| hold.until > now);
         match hold {
@@ -41,7 +41,7 @@ impl Holds {
     }
 
     /// Lets all of them follow a clock that was set back.
-    pub(super) fn shift(&self, by: Duration) {
+    pub(crate) fn shift(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         let mut holds = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for hold in holds.values_mut() {

@@ -4,206 +4,73 @@
 //! keeps up, its deliveries come from memory. One that falls behind reads the log instead, from where the
 //! offers stopped, until it has caught up. An idle subscription costs nothing.
 
+mod delivery;
+mod flows;
+mod keys;
+mod pace;
+mod pause;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+pub(crate) use delivery::{FirstRow, Hole, Key, Waiting};
+pub(crate) use flows::{Flows, Gone};
+pub(crate) use keys::Keys;
+use pace::Pace;
+pub(crate) use pause::{Pause, Stop};
 
-use super::held::Flows;
-use super::keys::{FirstRow, Key, Keys};
 use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
 use crate::event::{Logged, Position};
-use crate::subscription::{Definition, SubscriptionId};
+use crate::subscription::Definition;
 
 /// How many events wait in memory for a subscription; the rest waits in the log.
-pub(super) const READY_LIMIT: usize = 256;
+pub(crate) const READY_LIMIT: usize = 256;
 /// How many rows or events one read takes for a subscription, and how many deliveries one hold sets aside.
-pub(super) const PAGE: usize = 128;
-/// When a row is due that waits for the turn of its ordering key: at no time.
-pub(super) const HELD: Timestamp = Timestamp(i64::MAX as u64);
+pub(crate) const PAGE: usize = 128;
 
-/// A subscription, or a replay of one, as the running bus knows it.
+/// What one subscription, or one replay, has ready and in flight.
 #[derive(Debug)]
-pub(super) struct Subscription {
-    /// Its row in the store.
-    pub(super) number: i64,
-    pub(super) id: SubscriptionId,
-    /// Whether it was made at run time.
-    pub(super) dynamic: bool,
-    pub(super) replay: Option<ReplayOf>,
-    progress: Mutex<Progress>,
-    /// Claims whose outcome is handed over to be committed.
-    committing: AtomicUsize,
-    /// Wakes the task that waits for a delivery.
-    pub(super) wake: Notify,
-}
-
-/// One outcome on its way to being committed, counted until this is dropped.
-#[derive(Debug)]
-pub(super) struct Committing(Arc<Subscription>);
-
-impl Drop for Committing {
-    fn drop(&mut self) {
-        self.0.committing.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What a replay replays.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ReplayOf {
-    /// The subscription's number.
-    pub(super) subscription: i64,
-    /// The last position.
-    pub(super) until: Position,
-    pub(super) per_second: Option<NonZeroU32>,
-}
-
-impl Subscription {
-    pub(super) fn new(
-        number: i64,
-        id: SubscriptionId,
-        dynamic: bool,
-        replay: Option<ReplayOf>,
-        progress: Progress,
-    ) -> Arc<Self> {
-        let (progress, committing, wake) = (Mutex::new(progress), AtomicUsize::new(0), Notify::new());
-        Arc::new(Self { number, id, dynamic, replay, progress, committing, wake })
-    }
-
-    /// Counts an outcome that is handed over to be committed.
-    pub(super) fn commits(self: &Arc<Self>) -> Committing {
-        self.committing.fetch_add(1, Ordering::Relaxed);
-        Committing(Arc::clone(self))
-    }
-
-    /// How many outcomes wait to be committed.
-    pub(super) fn committing(&self) -> usize {
-        self.committing.load(Ordering::Relaxed)
-    }
-
-    /// Locks the progress. Nobody panics while holding the lock, and so a poisoned one is as good.
-    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The subscription whose dead letters it fills: a replay's are its subscription's.
-    pub(super) fn home(&self) -> i64 {
-        self.replay.map_or(self.number, |replay| replay.subscription)
-    }
-}
-
-/// Who stopped a subscription, until it is resumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// An operator.
-    Operator,
-    /// Its endpoint, which is gone.
-    Gone,
-}
-
-impl Stop {
-    /// As the store has it.
-    pub(super) fn number(stop: Option<Self>) -> i64 {
-        match stop {
-            None => 0,
-            Some(Self::Operator) => 1,
-            Some(Self::Gone) => 2,
-        }
-    }
-
-    pub(super) fn of_number(number: i64) -> Option<Self> {
-        match number {
-            0 => None,
-            2 => Some(Self::Gone),
-            _ => Some(Self::Operator),
-        }
-    }
-}
-
-/// Why a subscription delivers nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Pause {
-    /// Who stopped it, if it was stopped.
-    pub(super) stopped: Option<Stop>,
-    /// Its plugin no longer declares it.
-    pub(super) orphaned: bool,
-}
-
-impl Pause {
-    pub(super) fn reason(self) -> Option<String> {
-        match self {
-            Self { stopped: Some(Stop::Operator), .. } => Some("an operator paused it".to_owned()),
-            Self { stopped: Some(Stop::Gone), .. } => Some(
-                "the webhook answered 410 Gone; nothing more is sent until the subscription is resumed or gets another URL"
-                    .to_owned(),
-            ),
-            Self { orphaned: true, .. } => Some("the plugin no longer declares it".to_owned()),
-            _ => None,
-        }
-    }
-}
-
-/// The part that changes.
-#[derive(Debug)]
-pub(super) struct Progress {
-    pub(super) definition: Arc<Definition>,
-    pub(super) pause: Pause,
+pub(crate) struct Progress {
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) pause: Pause,
     /// Set when the subscription is deleted: claims on it are void.
-    pub(super) deleted: bool,
+    pub(crate) deleted: bool,
     /// The durable cursor.
-    pub(super) cursor: Position,
+    pub(crate) cursor: Position,
     /// Every event that it takes, up to here, has been put into `ready`.
-    pub(super) offered: Position,
+    pub(crate) offered: Position,
     /// The last event that it takes and that was not put into `ready`; past `offered`, it is behind.
-    pub(super) missed: Position,
+    pub(crate) missed: Position,
     /// Events past the cursor that nobody has claimed yet, in order.
-    pub(super) ready: VecDeque<Waiting>,
+    pub(crate) ready: VecDeque<Waiting>,
     /// Deliveries with a row in the store that are due and unclaimed.
-    pub(super) due: VecDeque<Waiting>,
+    pub(crate) due: VecDeque<Waiting>,
     /// When the next row in the store is due that is neither claimed nor in `due`.
-    pub(super) next_due: Option<Timestamp>,
+    pub(crate) next_due: Option<Timestamp>,
     /// Deliveries in flight.
-    pub(super) claimed: BTreeMap<Position, Waiting>,
-    pub(super) keys: Keys,
+    pub(crate) claimed: BTreeMap<Position, Waiting>,
+    pub(crate) keys: Keys,
     /// How many deliveries are neither handled nor dead.
-    pub(super) backlog: u64,
+    pub(crate) backlog: u64,
     /// How many of them, and of the dead letters, are of events that plugins published. Counted are those after a
     /// position.
-    pub(super) flows: Flows,
-    pub(super) counted_from: Position,
+    pub(crate) flows: Flows,
+    pub(crate) counted_from: Position,
     /// How many events were deleted before they were handled, since the start.
-    pub(super) expired: u64,
+    pub(crate) expired: u64,
     /// Set while a commit is on its way that changes what has been found: nothing is claimed meanwhile.
-    pub(super) frozen: bool,
+    pub(crate) frozen: bool,
     /// Whether rows are being made for what waits behind its ordering keys.
-    pub(super) holding: bool,
+    pub(crate) holding: bool,
     pace: Option<Pace>,
     /// A read for it that is on its way, also when whoever asked for it has gone.
     read: Option<Read>,
-}
-
-/// A delivery that is not handled yet.
-#[derive(Clone, Debug)]
-pub(super) struct Waiting {
-    pub(super) logged: Logged,
-    pub(super) key: Option<Key>,
-    /// Attempts made so far.
-    pub(super) attempts: u32,
-    /// Whether it has a row in the store.
-    pub(super) has_row: bool,
-    /// Whether it is a dead letter of a replay that was redriven.
-    pub(super) replayed: i64,
-}
-
-impl Waiting {
-    pub(super) fn fresh(logged: Logged, definition: &Definition) -> Self {
-        let key = definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event));
-        Self { logged, key, attempts: 0, has_row: false, replayed: 0 }
-    }
 }
 
 /// What has happened since a read began, which does not show in what it finds.
@@ -215,28 +82,8 @@ struct Read {
     is_void: bool,
 }
 
-/// A bound on deliveries in a second.
-#[derive(Debug)]
-struct Pace {
-    interval_us: u64,
-    next_us: u64,
-}
-
-impl Pace {
-    /// So much of what was not used is made up for.
-    const BURST_US: u64 = 100_000;
-
-    fn wait(&self, now: Timestamp) -> Option<Timestamp> {
-        (self.next_us > now.0 * 1_000).then(|| Timestamp(self.next_us.div_ceil(1_000)))
-    }
-
-    fn step(&mut self, now: Timestamp) {
-        self.next_us = self.next_us.max((now.0 * 1_000).saturating_sub(Self::BURST_US)) + self.interval_us;
-    }
-}
-
 /// What to do to get a delivery.
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Here it is.
     Deliver(Waiting),
     /// Read the store first.
@@ -247,17 +94,9 @@ pub(super) enum Step {
     Wait(Option<Timestamp>),
 }
 
-/// A delivery before the cursor that is still open, and needs a row.
-#[derive(Clone, Debug)]
-pub(super) struct Hole {
-    pub(super) delivery: Waiting,
-    /// Whether it waits for the turn of its ordering key.
-    pub(super) held: bool,
-}
-
 impl Progress {
     /// A subscription that begins after its cursor.
-    pub(super) fn new(definition: Arc<Definition>, cursor: Position, last: Position, backlog: u64) -> Self {
+    pub(crate) fn new(definition: Arc<Definition>, cursor: Position, last: Position, backlog: u64) -> Self {
         Self {
             definition,
             pause: Pause::default(),
@@ -283,25 +122,24 @@ impl Progress {
     }
 
     /// Bounds the deliveries in a second.
-    pub(super) fn paced(mut self, per_second: Option<NonZeroU32>) -> Self {
-        self.pace =
-            per_second.map(|rate| Pace { interval_us: 1_000_000_u64.div_ceil(u64::from(rate.get())), next_us: 0 });
+    pub(crate) fn paced(mut self, per_second: Option<NonZeroU32>) -> Self {
+        self.pace = per_second.map(Pace::new);
         self
     }
 
     /// Whether the log holds events for it that were not offered.
-    pub(super) fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.missed > self.offered
     }
 
     /// When the oldest delivery in memory was stored: one that is claimed, ready or due, or waits behind its ordering key.
-    pub(super) fn oldest_in_memory(&self) -> Option<Timestamp> {
+    pub(crate) fn oldest_in_memory(&self) -> Option<Timestamp> {
         let waiting = self.claimed.values().chain(&self.due).chain(self.ready.front()).chain(self.keys.in_hand());
         waiting.map(|delivery| delivery.logged.stored_at).min()
     }
 
     /// Takes an event that was just committed. Returns whether it is for this subscription.
-    pub(super) fn offer(&mut self, logged: &Logged) -> bool {
+    pub(crate) fn offer(&mut self, logged: &Logged) -> bool {
         // It was published before the subscription was made, in the same commit.
         if logged.position <= self.cursor {
             return false;
@@ -317,45 +155,45 @@ impl Progress {
     }
 
     /// The plugin that published the event of a delivery that is counted as its own.
-    pub(super) fn counted<'a>(&self, position: Position, source: &'a str) -> Option<&'a str> {
+    pub(crate) fn counted<'a>(&self, position: Position, source: &'a str) -> Option<&'a str> {
         publishing_plugin(source).filter(|_| position > self.counted_from)
     }
 
     /// Whether a page of the log has room.
-    pub(super) fn wants_log(&self) -> bool {
+    pub(crate) fn wants_log(&self) -> bool {
         self.is_behind() && self.ready.len() + PAGE <= READY_LIMIT
     }
 
     /// Takes events that were read from the log: all that it takes after `offered`, up to `through`.
-    pub(super) fn refill(&mut self, events: Vec<Logged>, through: Position) {
+    pub(crate) fn refill(&mut self, events: Vec<Logged>, through: Position) {
         let definition = Arc::clone(&self.definition);
         self.ready.extend(events.into_iter().map(|logged| Waiting::fresh(logged, &definition)));
         self.offered = self.offered.max(through);
     }
 
     /// Begins a read. It must be ended, whatever becomes of it.
-    pub(super) fn begin_read(&mut self) {
+    pub(crate) fn begin_read(&mut self) {
         self.read = Some(Read::default());
     }
 
-    pub(super) fn end_read(&mut self) {
+    pub(crate) fn end_read(&mut self) {
         self.read = None;
     }
 
     /// Whether what a read has found means nothing any more.
-    pub(super) fn read_is_void(&self) -> bool {
+    pub(crate) fn read_is_void(&self) -> bool {
         self.read.as_ref().is_none_or(|read| read.is_void)
     }
 
     /// Notes that the rules have changed.
-    pub(super) fn void_read(&mut self) {
+    pub(crate) fn void_read(&mut self) {
         if let Some(read) = &mut self.read {
             read.is_void = true;
         }
     }
 
     /// Takes rows that a read has found, but for those that are in hand, or were settled since it began.
-    pub(super) fn take_due(&mut self, rows: Vec<Waiting>) {
+    pub(crate) fn take_due(&mut self, rows: Vec<Waiting>) {
         let mut known: HashSet<Position> = self.in_hand().collect();
         // A row of one of these has just been made. It comes to be due when the commit that made it is seen.
         known.extend(self.ready.iter().map(|delivery| delivery.logged.position));
@@ -365,7 +203,7 @@ impl Progress {
 
     /// Takes what was read for a released key, unless a commit is on its way that has just made the row: then it is read
     /// once more.
-    pub(super) fn take_first(&mut self, key: &Key, first: Option<FirstRow>) {
+    pub(crate) fn take_first(&mut self, key: &Key, first: Option<FirstRow>) {
         let position = first.as_ref().map(|first| first.delivery.logged.position);
         let is_ready = |position| self.ready.binary_search_by_key(&position, |one| one.logged.position).is_ok();
         if self.read_is_void() || position.is_some_and(is_ready) {
@@ -376,7 +214,7 @@ impl Progress {
     }
 
     /// Ends a claim, whose row is changed.
-    pub(super) fn end_claim(&mut self, position: Position) -> Option<Waiting> {
+    pub(crate) fn end_claim(&mut self, position: Position) -> Option<Waiting> {
         if let Some(read) = &mut self.read {
             read.settled.insert(position);
         }
@@ -385,7 +223,7 @@ impl Progress {
 
     /// Takes the next delivery. Those that wait for another attempt and are due go before new ones; with
     /// an ordering key nothing goes before an earlier one of its key is done.
-    pub(super) fn step(&mut self, now: Timestamp) -> Step {
+    pub(crate) fn step(&mut self, now: Timestamp) -> Step {
         if self.deleted || self.frozen || self.pause != Pause::default() {
             return Step::Wait(None);
         }
@@ -425,7 +263,7 @@ impl Progress {
     }
 
     /// Gives a claim back, to be delivered again as the same attempt.
-    pub(super) fn give_back(&mut self, position: Position) {
+    pub(crate) fn give_back(&mut self, position: Position) {
         let Some(delivery) = self.claimed.remove(&position) else { return };
         if delivery.has_row {
             self.due.push_front(delivery);
@@ -439,7 +277,7 @@ impl Progress {
 
     /// The open deliveries up to a position that have no row yet: they need one if the cursor goes there.
     /// Those that are being settled are left out.
-    pub(super) fn holes(&self, to: Position, settled: &HashSet<Position>) -> Vec<Hole> {
+    pub(crate) fn holes(&self, to: Position, settled: &HashSet<Position>) -> Vec<Hole> {
         let claimed = self.claimed.range(..=to).map(|(_, delivery)| Hole { delivery: delivery.clone(), held: false });
         // What was given back, or waits behind its key, may lie before the cursor.
         let ready = self.ready.iter().take_while(|delivery| delivery.logged.position <= to);
@@ -449,7 +287,7 @@ impl Progress {
     }
 
     /// Notes that the cursor has moved and that these deliveries have rows, once it is durable.
-    pub(super) fn moved(&mut self, cursor: Position, holes: Vec<Hole>) {
+    pub(crate) fn moved(&mut self, cursor: Position, holes: Vec<Hole>) {
         self.cursor = self.cursor.max(cursor);
         for hole in holes {
             let position = hole.delivery.logged.position;
@@ -469,7 +307,7 @@ impl Progress {
     }
 
     /// Notes that a delivery is done: handled, or dead.
-    pub(super) fn done(&mut self, delivery: &Waiting, parks: bool) {
+    pub(crate) fn done(&mut self, delivery: &Waiting, parks: bool) {
         self.backlog = self.backlog.saturating_sub(1);
         let Some(key) = &delivery.key else { return };
         if parks {
@@ -480,7 +318,7 @@ impl Progress {
     }
 
     /// Lets go of events that are ready, but for those that are to be kept. One that was given back had its key's turn.
-    pub(super) fn drop_ready(&mut self, keeps: impl Fn(&Waiting) -> bool) {
+    pub(crate) fn drop_ready(&mut self, keeps: impl Fn(&Waiting) -> bool) {
         let (kept, dropped) = std::mem::take(&mut self.ready).into_iter().partition::<VecDeque<_>, _>(keeps);
         self.ready = kept;
         for delivery in dropped {
@@ -491,94 +329,23 @@ impl Progress {
     }
 
     /// Notes that a row is due at a time.
-    pub(super) fn row_is_due(&mut self, due: Timestamp) {
+    pub(crate) fn row_is_due(&mut self, due: Timestamp) {
         self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
     }
 
     /// What is in hand and has a row in the store, as positions.
-    pub(super) fn in_hand(&self) -> impl Iterator<Item = Position> {
+    pub(crate) fn in_hand(&self) -> impl Iterator<Item = Position> {
         let due = self.due.iter().map(|delivery| delivery.logged.position);
         let waiting = self.keys.in_hand().map(|delivery| delivery.logged.position);
         due.chain(waiting).chain(self.claimed.keys().copied())
     }
 
     /// Everything up to here that has no row is done, or is nothing that it takes.
-    pub(super) fn safe_floor(&self, head: Position) -> Position {
+    pub(crate) fn safe_floor(&self, head: Position) -> Position {
         let offered = if self.is_behind() { self.offered } else { head };
         let ready = self.ready.front().map(|delivery| delivery.logged.position);
         let claimed = self.claimed.iter().find(|(_, delivery)| !delivery.has_row).map(|(position, _)| *position);
         let open = ready.into_iter().chain(claimed).min();
         open.map_or(offered, |open| offered.min(Position(open.0 - 1)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bus::suite::{definition, event};
-
-    const NOW: Timestamp = Timestamp(1);
-
-    fn logged(position: u64) -> Logged {
-        Logged { position: Position(position), stored_at: NOW, event: Arc::new(event(&position.to_string())) }
-    }
-
-    /// A subscription that has been offered so many events.
-    fn offered(count: u64) -> Progress {
-        let mut progress = Progress::new(Arc::new(definition("a.b", 5)), Position(0), Position(0), 0);
-        progress.next_due = None;
-        (1..=count).for_each(|position| assert!(progress.offer(&logged(position))));
-        progress
-    }
-
-    fn claim(progress: &mut Progress) -> Option<u64> {
-        match progress.step(NOW) {
-            Step::Deliver(delivery) => Some(delivery.logged.position.0),
-            Step::Read | Step::Hold | Step::Wait(_) => None,
-        }
-    }
-
-    fn rows(positions: &[u64]) -> Vec<Waiting> {
-        let row = |position| Waiting { has_row: true, ..Waiting::fresh(logged(position), &definition("a.b", 5)) };
-        positions.iter().map(|position| row(*position)).collect()
-    }
-
-    #[test]
-    fn a_row_that_is_read_before_its_commit_is_seen_is_delivered_once() {
-        let mut progress = offered(3);
-        let holes = progress.holes(Position(3), &HashSet::new());
-        progress.begin_read();
-        progress.take_due(rows(&[1, 2, 3]));
-        assert_eq!(claim(&mut progress), Some(1), "it is there already");
-        progress.moved(Position(3), holes);
-        progress.end_read();
-        assert_eq!(claim(&mut progress), Some(2));
-        assert_eq!(claim(&mut progress), Some(3));
-        assert_eq!(claim(&mut progress), None);
-        assert!(progress.claimed.values().all(|delivery| delivery.has_row));
-    }
-
-    #[test]
-    fn a_row_that_is_settled_while_it_is_read_is_stale() {
-        let mut progress = offered(2);
-        let holes = progress.holes(Position(2), &HashSet::new());
-        progress.begin_read();
-        progress.moved(Position(2), holes);
-        assert_eq!(claim(&mut progress), Some(1));
-        assert!(progress.end_claim(Position(1)).is_some());
-        progress.take_due(rows(&[1, 2]));
-        progress.end_read();
-        assert_eq!(claim(&mut progress), Some(2));
-        assert_eq!(claim(&mut progress), None);
-    }
-
-    #[test]
-    fn a_claim_that_is_read_as_a_row_does_not_stay_ready() {
-        let mut progress = offered(1);
-        let holes = progress.holes(Position(1), &HashSet::new());
-        // As a delivery that was given back, and claimed once more from the rows.
-        progress.claimed.insert(Position(1), rows(&[1]).remove(0));
-        progress.moved(Position(1), holes);
-        assert!(progress.ready.is_empty());
     }
 }

@@ -15,7 +15,7 @@ const LIMIT: usize = 16_384;
 const FLOW_LIMIT: usize = 256;
 
 #[derive(Debug, Default)]
-pub(super) struct Replies {
+pub(crate) struct Replies {
     waiting: Mutex<HashMap<Flow, Vec<Expected>>>,
 }
 
@@ -29,7 +29,7 @@ struct Expected {
 
 impl Replies {
     /// Begins to wait.
-    pub(super) fn expect(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
+    pub(crate) fn expect(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= LIMIT {
             // Those that have given up, first.
@@ -52,7 +52,7 @@ impl Replies {
     }
 
     /// Hands an event that has entered the log to those that wait for it.
-    pub(super) fn offer(&self, logged: &Logged) {
+    pub(crate) fn offer(&self, logged: &Logged) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_empty() {
             return;

@@ -1,0 +1,96 @@
+//! What is found in the store at the start, and counted in it later.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::rows;
+use super::shared::Types;
+use super::subscription::Subscription;
+use crate::bus::StoreError;
+use crate::bus::window::{Keys, PAGE, Progress};
+use crate::event::Position;
+use crate::subscription::Definition;
+
+pub(super) fn load_subscriptions(
+    connection: &Connection,
+    types: &Types,
+    head: Position,
+) -> Result<Vec<Arc<Subscription>>, StoreError> {
+    let mut all = Vec::new();
+    for row in rows::subscriptions(connection)? {
+        let last = row.replay.map_or(head, |replay| replay.until);
+        let unread = count_taken(connection, types, &row.definition, row.cursor, last)?;
+        let backlog = unread + rows::count_pending(connection, row.number)?;
+        let last = if unread > 0 { last } else { row.cursor };
+        let mut progress = Progress::new(Arc::new(row.definition), row.cursor, last, backlog)
+            .paced(row.replay.and_then(|replay| replay.per_second));
+        progress.pause = row.pause;
+        progress.keys = load_keys(connection, row.number)?;
+        if row.replay.is_none() {
+            count_flows(connection, types, row.number, &mut progress)?;
+        }
+        all.push(Subscription::new(row.number, row.id, row.dynamic, row.replay, progress));
+    }
+    Ok(all)
+}
+
+/// Counts which plugins published what a subscription has open or dead. Returns whether it did: where that is much, or
+/// has to be read to be known, nothing changes.
+pub(super) fn count_flows(
+    connection: &Connection,
+    types: &Types,
+    number: i64,
+    progress: &mut Progress,
+) -> Result<bool, StoreError> {
+    /// So many deliveries are looked at.
+    pub(super) const LIMIT: u64 = 50_000;
+    if progress.backlog > LIMIT || !progress.definition.filters.is_empty() {
+        return Ok(false);
+    }
+    progress.flows.take();
+    for (plugin, count) in rows::rows_by_plugin(connection, rows::Rows::Pending, number)? {
+        progress.flows.add(&plugin, count, 0);
+    }
+    for (plugin, count) in rows::rows_by_plugin(connection, rows::Rows::DeadLetters, number)? {
+        progress.flows.add(&plugin, 0, count);
+    }
+    for type_number in types.matching(&progress.definition.pattern) {
+        for (plugin, count) in rows::events_by_plugin(connection, type_number, progress.cursor, progress.missed)? {
+            progress.flows.add(&plugin, count, 0);
+        }
+    }
+    progress.counted_from = Position(0);
+    Ok(true)
+}
+
+pub(super) fn load_keys(connection: &Connection, number: i64) -> Result<Keys, StoreError> {
+    let parked = rows::parked_keys(connection, number)?.into_iter().map(Into::into).collect();
+    Ok(Keys::restore(rows::stored_keys(connection, number)?, parked))
+}
+
+/// How many events after a position, up to another one, a definition takes. With filters they are read.
+pub(super) fn count_taken(
+    connection: &Connection,
+    types: &Types,
+    definition: &Definition,
+    after: Position,
+    until: Position,
+) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for number in types.matching(&definition.pattern) {
+        if definition.filters.is_empty() {
+            count += rows::count_of_type(connection, number, after, until)?;
+            continue;
+        }
+        let mut after = after;
+        loop {
+            let page = rows::events_of_type(connection, number, after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = last.position;
+            let taken = page.iter().filter(|logged| logged.position <= until && definition.takes(&logged.event));
+            count += taken.count() as u64;
+        }
+    }
+    Ok(count)
+}

@@ -1,0 +1,144 @@
+//! How the bus begins: the directory, the checks, the threads and tasks.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
+
+use tokio::sync::{Notify, watch};
+
+use super::command::Command;
+use super::error::{self, EngineError};
+use super::load::load_subscriptions;
+use super::lock::Locked;
+use super::readers::Readers;
+use super::sequences::Sequences;
+use super::shared::{Shared, Types, sorted};
+use super::writer::Writer;
+use super::written::Written;
+use super::{Embedded, Owner, damage, rows, schema, timekeeper};
+use crate::bus::group_commit::{self, Waiting};
+use crate::bus::holds::Holds;
+use crate::bus::replies::Replies;
+use crate::bus::{OpenError, Settings, StoreError, StoreErrorKind};
+use crate::clock::Clock;
+use crate::event::IdKey;
+use crate::files;
+
+/// A store up to this size, in bytes, is checked as a whole before anything is done with it; a larger one
+/// beside its work.
+const CHECK_FIRST_BYTES: u64 = 32 << 20;
+
+impl Embedded {
+    /// Opens the bus in a directory, which is made if it isn't there. Must be called in a tokio runtime.
+    ///
+    /// # Errors
+    /// If the directory cannot be used, another process has it, or what is in it cannot be read.
+    pub fn open(directory: &Path, clock: Clock, settings: Settings) -> Result<Self, OpenError> {
+        let unusable = |error| error::unusable(directory, error);
+        files::make_directory(directory).map_err(unusable)?;
+        let lock = Locked::try_new(directory).map_err(unusable)?;
+        let lock = lock.ok_or_else(|| error::in_use(directory))?;
+        tighten(directory);
+        let path = directory.join("bus.db");
+        // SQLite gives what it makes beside the store the store's own permissions.
+        drop(files::open_private(&path).map_err(unusable)?);
+        let bus = Self::open_store(&path, lock, clock, settings).map_err(|error| error::unreadable(path, error))?;
+        // A directory that was just made must outlive a power cut as well, and so must the files' names in it.
+        let synced = files::sync_directory(directory);
+        synced.and_then(|()| files::sync_directory(files::parent(directory))).map_err(unusable)?;
+        Ok(bus)
+    }
+
+    fn open_store(path: &Path, lock: Locked, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
+        damage::check_log(path)?;
+        let connection = schema::open(path, clock.now())?;
+        let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= CHECK_FIRST_BYTES);
+        if is_small {
+            damage::check_store(&connection, &schema::summed())?;
+        }
+        rows::forget_unused_types(&connection)?;
+        let types = rows::types(&connection)?.into_iter().map(|(number, name)| (name, number)).collect();
+        let types = Types { numbers: types };
+        let head = rows::log(&connection)?.head;
+        let subscriptions = sorted(load_subscriptions(&connection, &types, head)?.into_iter());
+        let next_scheduled = rows::next_scheduled(&connection)?;
+        let drained = rows::drained(&connection)?.into_iter().collect();
+        let holds = Holds::new(rows::holds(&connection)?);
+        let store = File::options().write(true).open(path)?;
+
+        let ids =
+            if settings.repeatable_ids { IdKey::new(b"repeatable") } else { IdKey::new(&rows::secret(&connection)?) };
+        let shared = Arc::new(Shared {
+            clock,
+            settings,
+            readers: Arc::new(Readers::new(path.to_owned())),
+            subscriptions: RwLock::new(Arc::new(subscriptions)),
+            drained: RwLock::new(Arc::new(drained)),
+            changes: watch::Sender::new(0),
+            types: RwLock::new(types),
+            replies: Replies::default(),
+            ids,
+            written: Arc::new(Written::new(head)),
+            holds,
+            sequences: Sequences::default(),
+            head: AtomicU64::new(head.0),
+            next_scheduled: watch::Sender::new(next_scheduled),
+            committed: Notify::new(),
+            failure: watch::Sender::new(None),
+            store,
+        });
+        let (commands, waiting) = group_commit::new();
+        let writer = Writer::new(connection, Arc::clone(&shared))?;
+        let thread = start_writer(writer, waiting, Arc::clone(&shared))?;
+        if !is_small {
+            check_beside(&shared);
+        }
+        tokio::spawn(timekeeper::promote(commands.downgrade(), Arc::clone(&shared)));
+        tokio::spawn(timekeeper::watch_clock(commands.downgrade(), Arc::clone(&shared)));
+        tokio::spawn(timekeeper::checkpoint(commands.downgrade(), Arc::clone(&shared), path.to_owned()));
+        tokio::spawn(timekeeper::compact(commands.downgrade(), Arc::clone(&shared)));
+        let owner = Arc::new(Owner { writer: Mutex::new(Some(thread)), _lock: lock });
+        Ok(Self { shared, commands, owner })
+    }
+}
+
+/// Makes what an earlier version or another program left readable private.
+fn tighten(directory: &Path) {
+    let path = directory.display();
+    let files::Tightened { changed, refused } = files::tighten(directory);
+    if changed > 0 {
+        tracing::info!(%path, changed, "others could use the data directory's files; only the owner can now");
+    }
+    if refused > 0 {
+        tracing::warn!(%path, refused, "others may use files of the data directory that belong to another user; restrict them with chmod");
+    }
+}
+
+fn start_writer(writer: Writer, waiting: Waiting<Command>, shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
+    let thread = std::thread::Builder::new().name("bus-writer".to_owned()).spawn(move || {
+        // A panic is a failure like any other: nothing is committed any more.
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(waiting)));
+        match run {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => shared.fail(error.to_string()),
+            Err(_) => shared.fail("the store's writer panicked".to_owned()),
+        }
+    });
+    Ok(thread.map_err(|error| EngineError::Aborted(format!("no thread for the writer: {error}")))?)
+}
+
+/// Checks a large store beside its work, and ends it if anything is wrong.
+fn check_beside(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || {
+        match shared.readers.read(|connection| damage::check_store(connection, &schema::summed())) {
+            Ok(()) => tracing::debug!("the store is whole"),
+            Err(error) if error.kind() == StoreErrorKind::Unavailable => {
+                tracing::warn!(%error, "the store could not be checked; it is checked at the next start");
+            }
+            Err(error) => shared.fail(error.to_string()),
+        }
+    });
+}

@@ -1,0 +1,140 @@
+//! What the writer and the readers share.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::{Notify, watch};
+
+use super::readers::Readers;
+use super::sequences::Sequences;
+use super::subscription::Subscription;
+use super::written::Written;
+use crate::bus::Settings;
+use crate::bus::holds::Holds;
+use crate::bus::replies::Replies;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{IdKey, Position};
+use crate::pattern::Pattern;
+
+/// What the writer and the readers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) readers: Arc<Readers>,
+    pub(super) subscriptions: RwLock<Arc<Vec<Arc<Subscription>>>>,
+    pub(super) drained: RwLock<Arc<BTreeSet<String>>>,
+    /// Counts changes of the set of subscriptions, of their rules, and of what is drained.
+    pub(super) changes: watch::Sender<u64>,
+    pub(super) types: RwLock<Types>,
+    pub(super) replies: Replies,
+    /// What ids of published events are derived from.
+    pub(super) ids: IdKey,
+    pub(super) written: Arc<Written>,
+    pub(super) holds: Holds,
+    pub(super) sequences: Sequences,
+    /// Every event up to here is durable and has been offered.
+    pub(super) head: AtomicU64,
+    pub(super) next_scheduled: watch::Sender<Option<Timestamp>>,
+    /// The write-ahead log may have grown.
+    pub(super) committed: Notify,
+    pub(super) failure: watch::Sender<Option<String>>,
+    /// The store's file, to be synced beside SQLite. The last to be dropped: to close a file takes all of the process's
+    /// locks on it away (`fcntl_locking(2)`), SQLite's among them.
+    pub(super) store: File,
+}
+
+/// Event types and their numbers in the store.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Types {
+    pub(super) numbers: HashMap<String, i64>,
+}
+
+impl Types {
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        self.numbers.get(name).copied()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.numbers.len()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.numbers.keys().map(|name| name.len() as u64).sum()
+    }
+
+    /// The number that comes after all that are given.
+    pub(super) fn next(&self) -> i64 {
+        self.numbers.values().max().map_or(1, |last| last + 1)
+    }
+
+    pub(super) fn matching(&self, pattern: &Pattern) -> Vec<i64> {
+        match pattern.exact() {
+            Some(name) => self.number(name).into_iter().collect(),
+            None => self.numbers.iter().filter(|(name, _)| pattern.matches(name)).map(|(_, number)| *number).collect(),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn head(&self) -> Position {
+        Position(self.head.load(Ordering::Acquire))
+    }
+
+    /// Subscriptions and replays, by their identities.
+    pub(super) fn subscriptions(&self) -> Arc<Vec<Arc<Subscription>>> {
+        Arc::clone(&self.subscriptions.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_subscriptions(&self, all: impl Iterator<Item = Arc<Subscription>>) {
+        let all = Arc::new(sorted(all));
+        *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = all;
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn set_drained(&self, drained: BTreeSet<String>) {
+        *self.drained.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(drained);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn types(&self) -> std::sync::RwLockReadGuard<'_, Types> {
+        self.types.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add_types(&self, new: Vec<(i64, String)>) {
+        if !new.is_empty() {
+            let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
+            types.numbers.extend(new.into_iter().map(|(number, name)| (name, number)));
+        }
+    }
+
+    /// Forgets types, whose numbers are in order.
+    pub(super) fn forget_types(&self, forgotten: &[i64]) {
+        if !forgotten.is_empty() {
+            let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
+            types.numbers.retain(|_, number| forgotten.binary_search(number).is_err());
+            if types.numbers.len() < types.numbers.capacity() / 4 {
+                types.numbers.shrink_to_fit();
+            }
+        }
+    }
+
+    /// Notes a failure of the store. The first one is the one to tell.
+    pub(super) fn fail(&self, reason: String) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            if first {
+                *failure = Some(reason);
+            }
+            first
+        });
+    }
+}
+
+pub(super) fn sorted(all: impl Iterator<Item = Arc<Subscription>>) -> Vec<Arc<Subscription>> {
+    let mut all: Vec<_> = all.collect();
+    all.sort_by(|one, other| one.id.cmp(&other.id).then(one.number.cmp(&other.number)));
+    all
+}

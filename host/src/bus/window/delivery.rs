@@ -1,0 +1,44 @@
+//! A delivery that is not handled yet, as memory has it.
+
+use std::sync::Arc;
+
+use crate::event::Logged;
+use crate::subscription::Definition;
+
+/// What an ordering key is for an event: deliveries with the same one keep their order.
+pub(crate) type Key = Arc<str>;
+
+/// A delivery that is not handled yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) logged: Logged,
+    pub(crate) key: Option<Key>,
+    /// Attempts made so far.
+    pub(crate) attempts: u32,
+    /// Whether it has a row in the store.
+    pub(crate) has_row: bool,
+    /// Whether it is a dead letter of a replay that was redriven.
+    pub(crate) replayed: i64,
+}
+
+impl Waiting {
+    pub(crate) fn fresh(logged: Logged, definition: &Definition) -> Self {
+        let key = definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event));
+        Self { logged, key, attempts: 0, has_row: false, replayed: 0 }
+    }
+}
+
+/// A delivery before the cursor that is still open, and needs a row.
+#[derive(Clone, Debug)]
+pub(crate) struct Hole {
+    pub(crate) delivery: Waiting,
+    /// Whether it waits for the turn of its ordering key.
+    pub(crate) held: bool,
+}
+
+/// The first row of a key, in the order of the log.
+pub(crate) struct FirstRow {
+    pub(crate) delivery: Waiting,
+    /// Whether it waits for its turn, and not for a time.
+    pub(crate) held: bool,
+}

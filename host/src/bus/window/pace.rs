@@ -1,0 +1,31 @@
+//! A bound on how fast a feed delivers.
+
+use std::num::NonZeroU32;
+
+use crate::clock::Timestamp;
+
+/// A bound on deliveries in a second.
+#[derive(Debug)]
+pub(super) struct Pace {
+    interval_us: u64,
+    next_us: u64,
+}
+
+impl Pace {
+    /// So much of what was not used is made up for.
+    const BURST_US: u64 = 100_000;
+
+    pub(super) fn new(per_second: NonZeroU32) -> Self {
+        Self { interval_us: 1_000_000_u64.div_ceil(u64::from(per_second.get())), next_us: 0 }
+    }
+
+    /// Until when to wait with the next delivery, if one must.
+    pub(super) fn wait(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.next_us > now.0 * 1_000).then(|| Timestamp(self.next_us.div_ceil(1_000)))
+    }
+
+    /// Notes a delivery.
+    pub(super) fn step(&mut self, now: Timestamp) {
+        self.next_us = self.next_us.max((now.0 * 1_000).saturating_sub(Self::BURST_US)) + self.interval_us;
+    }
+}
