@@ -35,4 +35,6 @@ pub mod telemetry;
 pub mod threads;
 mod toml_file;
 
-pub use model::{clock, duration, endpoint, event, exact, filter, ordering, outcome, pattern, schedule, subscription};
+pub use model::{
+    clock, duration, endpoint, event, exact, filter, ordering, outcome, pattern, retry, schedule, subscription,
+};

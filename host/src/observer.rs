@@ -1,15 +1,13 @@
 //! Who watches what becomes of requests and deliveries. `sandbus dev` does, to show a flow as a tree; a host that
 //! serves has nobody.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::clock::Timestamp;
-use crate::event::{Event, Flow};
-use crate::outcome::{Effects, Failure};
-use crate::subscription::SubscriptionId;
+use crate::bus::{AttemptRecord, Settled};
+use crate::event::Flow;
+use crate::outcome::Effects;
 
 /// What is not looked at in time is left out: nothing waits for somebody who watches.
 const QUEUE: usize = 4_096;
@@ -34,28 +32,11 @@ pub enum Observed {
     },
     /// An attempt at a delivery.
     Attempt {
-        /// The event.
-        event: Arc<Event>,
-        /// The subscription.
-        subscription: SubscriptionId,
-        /// Which attempt it was, from 1.
-        attempt: u32,
-        /// How it ended.
-        end: End,
-        /// How long the handler ran.
-        took: Duration,
+        /// The attempt.
+        record: AttemptRecord,
+        /// What has become of the delivery.
+        settled: Settled,
     },
-}
-
-/// How an attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Well.
-    Ack,
-    /// It failed, and there is another at a time.
-    Again(Failure, Timestamp),
-    /// It failed, and there is no other.
-    Dead(Failure),
 }
 
 /// The flows of published events, at a response that tells of them.

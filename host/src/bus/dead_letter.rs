@@ -7,9 +7,9 @@ use crate::event::Logged;
 use crate::outcome::Cause;
 use crate::subscription::SubscriptionId;
 
-/// One failed attempt.
+/// A failed attempt in the history of a delivery. This is its stored form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct FailedAttempt {
     /// Which attempt it was, from 1.
     pub attempt: u32,
     /// When it ended.
@@ -43,7 +43,7 @@ pub struct DeadLetter {
     /// How many attempts were made.
     pub attempts: u32,
     /// Each failed attempt.
-    pub history: Vec<Attempt>,
+    pub history: Vec<FailedAttempt>,
     /// When it became a dead letter.
     pub buried_at: Timestamp,
 }

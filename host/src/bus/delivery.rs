@@ -3,10 +3,9 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::{Answer, CommitError};
+use super::{Answer, CommitError, Settlement};
 use crate::clock::Timestamp;
 use crate::event::{Event, IdSeed, Logged, Position};
-use crate::outcome::{Effects, Outcome};
 use crate::subscription::{Definition, SubscriptionId};
 
 /// What is delivered.
@@ -56,19 +55,6 @@ pub trait Open: Debug + Send + Sync {
 
     /// Hands a settlement over to be committed.
     fn settle_then(self: Box<Self>, settlement: Settlement, then: OpenThen);
-}
-
-/// The end of one attempt.
-#[derive(Clone, Debug)]
-pub struct Settlement {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The plugin that handled it, and what it asked for; committed with an ack alone.
-    pub effects: Option<(Arc<str>, Effects)>,
-    /// The digest of the component that ran, if one did.
-    pub digest: Option<Arc<str>>,
-    /// From 0 to 1, to spread retries.
-    pub jitter: f64,
 }
 
 /// What became of a delivery.

@@ -5,6 +5,7 @@
 //! written down as tests, in `suite`, which every implementation passes. The bus calls nobody: who wants a
 //! delivery waits for it.
 
+mod attempt;
 mod dead_letter;
 mod delivery;
 mod embedded;
@@ -12,7 +13,6 @@ mod error;
 mod group_commit;
 mod holds;
 mod replies;
-pub mod retry;
 #[cfg(test)]
 mod suite;
 mod window;
@@ -33,8 +33,9 @@ use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::schedule::Schedule;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
-pub use dead_letter::{Attempt, DeadLetter, DeadLetterFilter};
-pub use delivery::{Claim, Delivery, HeldBack, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement, Then};
+pub use attempt::{AttemptRecord, Settlement};
+pub use dead_letter::{DeadLetter, DeadLetterFilter, FailedAttempt};
+pub use delivery::{Claim, Delivery, HeldBack, Open, OpenThen, Overview, ReplayOverview, Settled, Then};
 pub use embedded::Embedded;
 pub use error::{CommitError, OpenError, OpenErrorKind, StoreError, StoreErrorKind};
 

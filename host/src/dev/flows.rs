@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::SharedBus;
+use crate::bus::{AttemptRecord, Delivery, Settled, SharedBus};
 use crate::cli::output;
 use crate::event::reserved::plugin_source;
 use crate::event::{self, CAUSATION_ID, CAUSATION_SOURCE, Event, Logged, Position};
-use crate::observer::{End, Observed};
+use crate::observer::Observed;
 use crate::outcome::Failure;
 use crate::printable;
-use crate::subscription::SubscriptionId;
+use crate::retry::Verdict;
 
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -43,19 +43,10 @@ struct Flow {
     /// The request whose handler published the first event, if there was one.
     request: Option<String>,
     events: Vec<Arc<Event>>,
-    attempts: Vec<Attempt>,
+    attempts: Vec<(AttemptRecord, Settled)>,
     /// When something happened last that is not shown yet.
     news: Option<Instant>,
     changed: Option<Instant>,
-}
-
-#[derive(Clone, Debug)]
-struct Attempt {
-    event: Arc<Event>,
-    subscription: SubscriptionId,
-    attempt: u32,
-    end: End,
-    took: Duration,
 }
 
 impl Flows {
@@ -91,9 +82,9 @@ impl Flows {
                     self.flow(flow).request = Some(line.clone());
                 }
             }
-            Observed::Attempt { event, subscription, attempt, end, took } => {
-                let flow = self.flow(event.flow());
-                flow.attempts.push(Attempt { event, subscription, attempt, end, took });
+            Observed::Attempt { record, settled } => {
+                let flow = self.flow(record.delivery.event().flow());
+                flow.attempts.push((record, settled));
             }
         }
     }
@@ -202,11 +193,12 @@ impl<'a> Tree<'a> {
     fn below(&mut self, event: &'a Arc<Event>, indent: &str) {
         let flow = self.flow;
         let attempts: Vec<_> =
-            flow.attempts.iter().filter(|attempt| identity(&attempt.event) == identity(event)).collect();
+            flow.attempts.iter().filter(|(record, _)| identity(record.delivery.event()) == identity(event)).collect();
         let mut caused = self.branches.remove(&identity(event)).unwrap_or_default();
         let mut taken = attempts.into_iter().map(|attempt| {
-            let source = plugin_source(&attempt.subscription.owner);
-            let own = |event: &&Arc<Event>| attempt.end == End::Ack && event.source == source;
+            let (record, _) = attempt;
+            let source = plugin_source(&record.delivery.subscription.owner);
+            let own = |event: &&Arc<Event>| record.verdict == Verdict::Ack && event.source == source;
             let (published, rest) = std::mem::take(&mut caused).into_iter().partition::<Vec<_>, _>(own);
             caused = rest;
             (attempt, published)
@@ -215,7 +207,7 @@ impl<'a> Tree<'a> {
         let count = taken.len() + caused.len();
         for (index, (attempt, published)) in taken.into_iter().enumerate() {
             let (branch, under) = if index + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            self.line(&format!("{indent}{branch}"), &attempt.told());
+            self.line(&format!("{indent}{branch}"), &told_attempt(&attempt.0, attempt.1));
             let (under, last) = (format!("{indent}{under}"), published.len().saturating_sub(1));
             for (index, event) in published.into_iter().enumerate() {
                 self.event(event, &under, index == last);
@@ -228,18 +220,15 @@ impl<'a> Tree<'a> {
     }
 }
 
-impl Attempt {
-    fn told(&self) -> String {
-        let Self { subscription, attempt, end, took, .. } = self;
-        let which = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
-        let took = shown(*took);
-        match end {
-            End::Ack => format!("✓ {subscription} in {took}{which}"),
-            End::Again(failure, due) => {
-                format!("✗ {subscription} in {took}{which}, {}; again at {due}", why(failure))
-            }
-            End::Dead(failure) => format!("✗ {subscription} in {took}{which}, {}; dead letter", why(failure)),
-        }
+/// An attempt in a line.
+fn told_attempt(record: &AttemptRecord, settled: Settled) -> String {
+    let Delivery { subscription, attempt, .. } = &*record.delivery;
+    let which = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+    let took = shown(record.took);
+    let Some(failure) = record.verdict.failure() else { return format!("✓ {subscription} in {took}{which}") };
+    match settled {
+        Settled::Waiting(due) => format!("✗ {subscription} in {took}{which}, {}; again at {due}", why(failure)),
+        Settled::Dead | Settled::Handled => format!("✗ {subscription} in {took}{which}, {}; dead letter", why(failure)),
     }
 }
 
@@ -264,7 +253,9 @@ fn shown(took: Duration) -> String {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
+    use crate::event::IdSeed;
     use crate::outcome::Cause;
+    use crate::subscription::SubscriptionId;
 
     fn event(id: &str, event_type: &str, source: &str, cause: Option<&Event>) -> Arc<Event> {
         let extensions = cause.map(Event::inherited).unwrap_or_default();
@@ -277,21 +268,24 @@ mod tests {
         let registered = event("1", "user.registered", "/plugins/registration", None);
         let welcomed = event("2", "user.welcomed", "/plugins/handler", Some(&registered));
         let later = event("3", "user.reminded", "/plugins/elsewhere", Some(&registered));
-        let attempt = |event: &Arc<Event>, owner: &str, attempt, end| Attempt {
-            event: Arc::clone(event),
-            subscription: SubscriptionId { owner: owner.to_owned(), name: "it".to_owned() },
-            attempt,
-            end,
-            took: Duration::from_micros(1_500),
+        let attempt = |event: &Arc<Event>, owner: &str, attempt, verdict, settled| {
+            let subscription = SubscriptionId { owner: owner.to_owned(), name: "it".to_owned() };
+            let logged = Logged { position: Position(1), stored_at: Timestamp(0), event: Arc::clone(event) };
+            let ids = IdSeed::unique();
+            let delivery = Delivery { logged, subscription, is_dynamic: false, attempt, replay: None, ids };
+            let took = Duration::from_micros(1_500);
+            (AttemptRecord { delivery: Arc::new(delivery), verdict, digest: None, took }, settled)
         };
         let failure = Failure { cause: Cause::Trap, reason: "boom (in greet (src/lib.rs:7))".to_owned() };
+        let again = Verdict::RetryAfter { delay: Duration::ZERO, failure: failure.clone() };
+        let dead = Verdict::DeadLetter { failure, exhausted: true };
         let flow = Flow {
             request: Some("POST /register → 201 in 2.0 ms".to_owned()),
             events: vec![Arc::clone(&registered), Arc::clone(&welcomed), later],
             attempts: vec![
-                attempt(&registered, "handler", 1, End::Ack),
-                attempt(&registered, "audit", 1, End::Again(failure.clone(), Timestamp(0))),
-                attempt(&welcomed, "mailer", 2, End::Dead(failure)),
+                attempt(&registered, "handler", 1, Verdict::Ack, Settled::Handled),
+                attempt(&registered, "audit", 1, again, Settled::Waiting(Timestamp(0))),
+                attempt(&welcomed, "mailer", 2, dead, Settled::Dead),
             ],
             ..Flow::default()
         };

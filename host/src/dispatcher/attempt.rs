@@ -1,364 +1,184 @@
-//! One attempt at one delivery: invoke, settle.
+//! The path of every attempt: admit → invoke → decide → settle → report.
+//!
+//! Serial subscriptions and webhooks ([`Worker`](super::worker)), slices ([`Slice`](super::slice)) and scenarios are
+//! three drivers of the same steps. A slice alone does not wait for its commits: it decides and settles on the guest's
+//! thread, and an attempt whose settlement is refused continues here with [`AttemptPath::resume`].
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use super::Dispatcher;
-use super::answer::Answer;
-use super::worker::Places;
-use crate::bus::{Bus, Claim, CommitError, Delivery, HeldBack, Settled, Settlement, Subscribed, retry};
-use crate::observer::{End, Observed};
+use super::permits::Permits;
+use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, Settled, Settlement};
 use crate::outcome::{Cause, Effects, Failure, Outcome};
-use crate::plugin::{Admission, Call, Generation, Handled, Live, RERUN_LIMIT};
-use crate::subscription::{Definition, OPERATOR, Target, Webhook};
-use crate::telemetry::SubscriptionMetrics;
-use crate::threads::Panicked;
+use crate::plugin::{Generation, RERUN_LIMIT};
+use crate::retry;
+use crate::subscription::Definition;
 
-/// How long a delivery waits when the disk is full.
-const FULL_PAUSE: Duration = Duration::from_secs(1);
-/// How long an invocation that has run out of time may take to notice, before it is given up.
-const TIMEOUT_GRACE: Duration = Duration::from_secs(1);
-
-/// How the attempts at a subscription's deliveries are made.
-pub(super) struct Attempts {
-    pub(super) dispatcher: Dispatcher,
-    pub(super) metrics: Arc<SubscriptionMetrics>,
-    pub(super) definition: Arc<Definition>,
-    pub(super) subscription: Arc<dyn Subscribed>,
-    pub(super) cancelled: CancellationToken,
+/// Makes the attempts at the deliveries of a subscription.
+pub(crate) struct AttemptPath {
+    /// The subscription's definition, for its retry policy and its concurrency.
+    pub(crate) definition: Arc<Definition>,
+    /// The most events that may lie between an event and the first of its causes.
+    pub(crate) hop_limit: u32,
+    /// Draws the jitter of a retry's delay, from 0 to 1.
+    pub(crate) jitter: fn() -> f64,
+    /// Where attempts are reported.
+    pub(crate) reporter: Arc<dyn Report>,
+    /// Cancelled when the host stops.
+    pub(crate) cancelled: CancellationToken,
 }
 
-/// What an invocation came to, and whose it was.
-pub(super) struct Ran {
-    pub(super) outcome: Outcome,
-    pub(super) effects: Option<(Arc<str>, Effects)>,
-    pub(super) digest: Option<Arc<str>>,
-    pub(super) took: Duration,
+/// Admits and invokes the handler of a subscription's deliveries.
+pub(crate) trait Invoke: Sync {
+    /// Invokes the handler once it is admitted. None if the delivery is not to be made now: it is given back.
+    fn invoke(&self, delivery: &Arc<Delivery>) -> impl Future<Output = Option<Invocation>> + Send;
 }
 
-impl Ran {
-    /// An outcome that nothing ran for.
-    pub(super) fn failed(cause: Cause, reason: String) -> Self {
-        let outcome = Outcome::Reject(Failure { cause, reason });
-        Self { outcome, effects: None, digest: None, took: Duration::ZERO }
-    }
+/// The one place that learns of attempts: log, metrics, `sandbus dev` and scenarios read from it.
+pub(crate) trait Report: Send + Sync {
+    /// An attempt was committed.
+    fn settled(&self, record: &AttemptRecord, settled: Settled);
+    /// An attempt runs again, because the state that it read under a key has changed.
+    fn conflict(&self, delivery: &Delivery, key: &str);
+    /// The bus could not commit an attempt. The event is delivered again.
+    fn given_back(&self, delivery: &Delivery, error: &CommitError);
+}
 
-    /// What a plugin's handler came to.
-    pub(super) fn of(generation: &Generation, handled: Handled, took: Duration) -> Self {
-        let Handled { outcome, effects } = handled;
-        let digest = (outcome != Outcome::Ack).then(|| generation.digest.as_str().into());
-        Self { outcome, effects: Some((Arc::clone(&generation.name), effects)), digest, took }
-    }
+/// The end of an invocation.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    pub(crate) outcome: Outcome,
+    pub(crate) effects: Effects,
+    /// The generation of the plugin that ran, if a plugin did.
+    pub(crate) generation: Option<Arc<Generation>>,
+    /// How long the handler ran.
+    pub(crate) took: Duration,
+}
 
-    fn settlement(self) -> Settlement {
-        Settlement { outcome: self.outcome, effects: self.effects, digest: self.digest, jitter: jitter() }
+impl Invocation {
+    /// An outcome without effects, for which no plugin ran.
+    pub(super) fn without_plugin(outcome: Outcome, took: Duration) -> Self {
+        Self { outcome, effects: Effects::default(), generation: None, took }
     }
 }
 
-/// What a refused settlement leaves.
-pub(super) struct Refusal {
-    error: CommitError,
-    digest: Option<Arc<str>>,
-    took: Duration,
+/// An attempt whose settlement the bus has.
+pub(super) struct Attempt {
+    record: AttemptRecord,
+    generation: Option<Arc<Generation>>,
 }
 
-/// Held by an invocation that runs again after a conflict.
-type Again = tokio::sync::OwnedMutexGuard<()>;
+/// The invocations of one attempt that run again after a conflict. They run one at a time for each plugin.
+#[derive(Default)]
+struct Reruns {
+    count: u32,
+    turn: Option<OwnedMutexGuard<()>>,
+}
 
-impl Attempts {
-    /// Makes an attempt at one delivery. Whatever keeps it from being settled gives the claim back, and the
-    /// delivery is made again.
-    pub(super) async fn run(&self, claim: Claim, places: Places) {
-        self.run_from(0, None, claim, places).await;
+impl AttemptPath {
+    /// Attempts a delivery until an outcome is committed. If none can be, dropping the claim gives it back.
+    pub(crate) async fn run(&self, claim: Claim, permits: Permits, handler: &impl Invoke) {
+        self.run_from(claim, permits, handler, Reruns::default()).await;
     }
 
-    /// Goes on with a delivery whose settlement was refused.
-    pub(super) async fn recover(&self, mut claim: Claim, places: Places, generation: &Generation, refusal: Refusal) {
-        let Refusal { error, digest, took } = refusal;
-        match error {
-            CommitError::Conflict(key) => {
-                let again = self.conflict(&claim, &key, generation).await;
-                self.run_from(1, Some(again), claim, places).await;
-            }
-            error => {
-                let failed = match error.cause() {
-                    Some(cause) => self.settle_failed(&mut claim, cause, error.to_string(), digest, took).await,
-                    None => Err(error),
-                };
-                if let Err(error) = failed {
-                    self.give_back(claim, &error).await;
-                }
-            }
+    /// Continues with an attempt whose settlement was refused.
+    pub(super) async fn resume(
+        &self,
+        claim: Claim,
+        permits: Permits,
+        handler: &impl Invoke,
+        attempt: Attempt,
+        error: CommitError,
+    ) {
+        let mut reruns = Reruns::default();
+        if let Some(claim) = self.recover(claim, attempt, error, &mut reruns).await {
+            self.run_from(claim, permits, handler, reruns).await;
         }
     }
 
-    async fn run_from(&self, first: u32, mut again: Option<Again>, mut claim: Claim, mut places: Places) {
-        for rerun in first.. {
-            let Some((generation, ran)) = self.invoke(claim.delivery()).await else { return };
-            // Others of a parallel subscription may run while this one waits for the disk.
+    async fn run_from(&self, mut claim: Claim, mut permits: Permits, handler: &impl Invoke, mut reruns: Reruns) {
+        loop {
+            let invocation = match self.check_hops(claim.delivery()) {
+                Some(rejected) => rejected,
+                None => match handler.invoke(claim.delivery()).await {
+                    Some(invocation) => invocation,
+                    None => return,
+                },
+            };
             if !self.definition.is_serial() {
-                places.free_running();
+                permits.release_running();
             }
-            match self.settle(&mut claim, ran, rerun).await {
-                Err(CommitError::Conflict(key)) => {
-                    if again.is_none()
-                        && let Some(generation) = generation
-                    {
-                        again = Some(self.conflict(&claim, &key, &generation).await);
-                    } else {
-                        self.metrics.conflict();
-                    }
-                }
-                Err(error) => return self.give_back(claim, &error).await,
-                Ok(()) => return,
+            let (settlement, attempt) = self.decide(claim.delivery(), invocation);
+            let error = match claim.settle(settlement).await {
+                Ok(settled) => return self.report(&attempt, settled),
+                Err(error) => error,
+            };
+            match self.recover(claim, attempt, error, &mut reruns).await {
+                Some(open) => claim = open,
+                None => return,
             }
         }
     }
 
-    /// Notes a conflict, and waits for the turn to run again.
-    async fn conflict(&self, claim: &Claim, key: &str, generation: &Generation) -> Again {
-        self.metrics.conflict();
-        let Delivery { subscription, .. } = &**claim.delivery();
-        tracing::debug!(event = claim.event().id, %subscription, key, "conflict; running again");
-        Arc::clone(&generation.room.again).lock_owned().await
-    }
-
-    /// Hands over what a delivery came to, from a thread that may block. What is refused is gone on with in a
-    /// task.
-    pub(super) fn settle_then(self: &Arc<Self>, claim: Claim, places: Places, generation: &Arc<Generation>, ran: Ran) {
-        let (attempts, generation) = (Arc::clone(self), Arc::clone(generation));
-        let (shown, digest, took) = (ran.outcome.clone(), ran.digest.clone(), ran.took);
-        // A shutdown waits for this one as well.
-        let token = self.dispatcher.attempts.token();
-        let runtime = self.dispatcher.runtime.clone();
-        let then = move |claim: Claim, settled| match settled {
-            Ok(settled) => {
-                attempts.report(claim.delivery(), &shown, settled, took);
-                drop((places, token));
-            }
-            Err(error) => {
-                let refusal = Refusal { error, digest, took };
-                drop(runtime.spawn(async move {
-                    attempts.recover(claim, places, &generation, refusal).await;
-                    drop(token);
-                }));
-            }
-        };
-        claim.settle_then(ran.settlement(), Box::new(then));
-    }
-
-    /// Settles what a delivery came to, and waits for its commit.
-    pub(super) async fn settle_alone(&self, mut claim: Claim, places: Places, generation: &Generation, ran: Ran) {
-        let (digest, took) = (ran.digest.clone(), ran.took);
-        if let Err(error) = self.settle(&mut claim, ran, 0).await {
-            self.recover(claim, places, generation, Refusal { error, digest, took }).await;
-        }
-    }
-
-    /// Why a delivery is not run at all.
-    pub(super) fn too_far(&self, delivery: &Delivery) -> Option<Ran> {
-        let (hops, limit) = (delivery.event().hops(), self.dispatcher.hop_limit);
+    /// Rejects an event that plugins keep causing for each other.
+    pub(super) fn check_hops(&self, delivery: &Delivery) -> Option<Invocation> {
+        let (hops, limit) = (delivery.event().hops(), self.hop_limit);
         (hops > limit).then(|| {
             let reason = format!(
                 "{hops} events lie between this one and the first of its flow, and {limit} may: plugins publish for each other without end, or `hop_limit` is too low"
             );
-            Ran::failed(Cause::HopLimit, reason)
+            let outcome = Outcome::Reject(Failure { cause: Cause::HopLimit, reason });
+            Invocation::without_plugin(outcome, Duration::ZERO)
         })
     }
 
-    /// Runs the target. None if it is not there any more.
-    async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<(Option<Arc<Generation>>, Ran)> {
-        if let Some(ran) = self.too_far(delivery) {
-            return Some((None, ran));
-        }
-        match &self.definition.target {
-            Target::Plugin(name) => {
-                let (generation, admission) = self.admit(name, delivery).await?;
-                let ran = self.run_plugin(Arc::clone(&generation), delivery, admission).await;
-                Some((Some(generation), ran))
-            }
-            Target::Webhook(webhook) => Some((None, self.run_webhook(webhook, delivery).await?)),
-        }
+    /// Decides what follows an invocation: what the bus commits, and what is needed after that.
+    pub(super) fn decide(&self, delivery: &Arc<Delivery>, invocation: Invocation) -> (Settlement, Attempt) {
+        let Invocation { outcome, effects, generation, took } = invocation;
+        let verdict = retry::decide(&self.definition.retry, delivery.attempt, outcome, (self.jitter)());
+        let digest = generation.as_ref().map(|generation| generation.digest.shared());
+        let record = AttemptRecord { delivery: Arc::clone(delivery), verdict, digest, took };
+        let effects = generation.as_ref().map(|generation| (Arc::clone(&generation.name), effects));
+        (Settlement { record: record.clone(), effects }, Attempt { record, generation })
     }
 
-    /// Waits for places, and takes the generation that is there then.
-    pub(super) async fn admit(&self, name: &str, delivery: &Delivery) -> Option<(Arc<Generation>, Admission)> {
-        let generation = self.generation(name, delivery)?;
-        let admission = generation.room.admit(&self.dispatcher.capacity.places).await;
-        Some((self.generation(name, delivery)?, admission))
+    pub(super) fn report(&self, attempt: &Attempt, settled: Settled) {
+        self.reporter.settled(&attempt.record, settled);
     }
 
-    pub(super) fn generation(&self, name: &str, delivery: &Delivery) -> Option<Arc<Generation>> {
-        let generation = self.dispatcher.registry.snapshot().plugins.get(name).cloned()?;
-        (delivery.is_dynamic || generation.declares(&delivery.subscription.name)).then_some(generation)
-    }
-
-    /// Runs a plugin's handler. The places are held until its thread is free, also if it is given up before.
-    async fn run_plugin(&self, generation: Arc<Generation>, delivery: &Arc<Delivery>, admission: Admission) -> Ran {
-        let started = Instant::now();
-        let patience = self.patience(&generation);
-        let bus = Arc::clone(&self.dispatcher.bus);
-        let (delivery, timeout) = (Arc::clone(delivery), self.definition.timeout);
-        let code = Arc::clone(&generation);
-        let Admission { turn, places } = admission;
-        let invocation = self.dispatcher.capacity.threads.run(turn, move || {
-            let mut live = None;
-            let handled = handle(&*bus, &code, &delivery, timeout, &mut live);
-            code.keep(live);
-            drop(places);
-            handled
-        });
-        let handled = match tokio::time::timeout(patience, invocation).await {
-            Ok(Ok(handled)) => handled,
-            Ok(Err(error)) => host_failed(error),
-            Err(_) => given_up(),
-        };
-        Ran::of(&generation, handled, started.elapsed())
-    }
-
-    /// How long an invocation is waited for.
-    pub(super) fn patience(&self, generation: &Generation) -> Duration {
-        self.definition.timeout.min(generation.settings.limits.timeout) + TIMEOUT_GRACE
-    }
-
-    /// Sends a delivery to an endpoint, when it has a place. None if nothing is to be sent now.
-    async fn run_webhook(&self, webhook: &Webhook, delivery: &Delivery) -> Option<Ran> {
-        let webhooks = &self.dispatcher.webhooks;
-        let goes_on = || self.sends_to(&webhook.url);
-        let mut place = webhooks.endpoints().admit(&webhook.url, goes_on, &self.cancelled).await?;
-        let started = Instant::now();
-        let owner = &delivery.subscription.owner;
-        let grants = if owner == OPERATOR {
-            None
-        } else {
-            Some(self.dispatcher.registry.snapshot().plugins.get(owner)?.settings.webhooks.clone())
-        };
-        let (grants, timeout) = (grants.as_deref(), self.definition.timeout);
-        let failure = |reason| Failure { cause: Cause::Webhook, reason };
-        let outcome = match webhooks.deliver(webhook, grants, delivery.event(), timeout, &mut place).await {
-            Answer::Taken => Outcome::Ack,
-            Answer::Refused(reason) => Outcome::Reject(failure(reason)),
-            Answer::Failed(reason) => Outcome::Retry { after: None, failure: failure(reason) },
-            Answer::Overloaded(reason, after) => {
-                let after = after.unwrap_or_else(|| retry::backoff(&self.definition.retry, delivery.attempt));
-                self.hold_back(webhook, delivery, &reason, after).await;
-                // It is the endpoint that waits; once it is held back no longer, this event need not wait either.
-                Outcome::Retry { after: None, failure: failure(reason) }
-            }
-            Answer::Gone(reason) => {
-                self.retire(delivery, &reason).await;
-                return None;
-            }
-        };
-        Some(Ran { outcome, effects: None, digest: None, took: started.elapsed() })
-    }
-
-    /// Whether deliveries still go to an endpoint, by these rules, and it is not held back.
-    fn sends_to(&self, endpoint: &str) -> bool {
-        !self.subscription.is_deleted()
-            && Arc::ptr_eq(&self.subscription.definition(), &self.definition)
-            && self.subscription.overview().paused.is_none()
-            && self.dispatcher.bus.held_back(endpoint).is_none()
-    }
-
-    /// Has nothing sent to an endpoint for a while, before anything else can be.
-    async fn hold_back(&self, webhook: &Webhook, delivery: &Delivery, reason: &str, after: Duration) {
-        let subscription = &delivery.subscription;
-        let hold = HeldBack { until: self.dispatcher.clock().now().after(after), reason: reason.to_owned() };
-        self.metrics.held_back();
-        tracing::warn!(%subscription, until = %hold.until, "nothing is sent to the endpoint for a while: {reason}");
-        if let Err(error) = self.dispatcher.bus.hold_back(webhook.url.clone(), hold).await {
-            tracing::warn!(%subscription, %error, "that the endpoint wants no requests could not be stored");
-        }
-    }
-
-    /// Stops the subscription, whose endpoint is gone. The event waits with all others.
-    async fn retire(&self, delivery: &Delivery, reason: &str) {
-        let subscription = &delivery.subscription;
-        self.metrics.gone();
-        tracing::error!(
-            %subscription,
-            "{reason}: nothing more is sent until `sandbus subscriptions resume {subscription}`, or until the subscription gets another URL"
-        );
-        if let Err(error) = self.dispatcher.bus.retire(subscription.clone()).await {
-            tracing::warn!(%subscription, %error, "that the endpoint is gone could not be stored");
-            tokio::time::sleep(FULL_PAUSE).await;
-        }
-    }
-
-    async fn settle(&self, claim: &mut Claim, ran: Ran, rerun: u32) -> Result<(), CommitError> {
-        let (shown, digest, took) = (ran.outcome.clone(), ran.digest.clone(), ran.took);
-        match claim.settle(ran.settlement()).await {
-            Ok(settled) => {
-                self.report(claim.delivery(), &shown, settled, took);
-                Ok(())
-            }
-            Err(CommitError::Conflict(_)) if rerun >= RERUN_LIMIT => {
-                let reason = "others kept changing what the handler had read".to_owned();
-                self.settle_failed(claim, Cause::Conflict, reason, digest, took).await
-            }
-            // What the handler asked for cannot be done, or cannot be done now.
-            Err(error) => match error.cause() {
-                Some(cause) => self.settle_failed(claim, cause, error.to_string(), digest, took).await,
-                None => Err(error),
-            },
-        }
-    }
-
-    async fn settle_failed(
+    /// Handles a refused settlement. Returns the claim if its handler is to run again.
+    async fn recover(
         &self,
-        claim: &mut Claim,
-        cause: Cause,
-        reason: String,
-        digest: Option<Arc<str>>,
-        took: Duration,
-    ) -> Result<(), CommitError> {
-        let failure = Failure { cause, reason };
-        let outcome = match cause {
-            // It would be the same the next time.
-            Cause::Rejected | Cause::Collision => Outcome::Reject(failure),
-            _ => Outcome::Retry { after: None, failure },
-        };
-        let settlement = Settlement { outcome: outcome.clone(), effects: None, digest, jitter: jitter() };
-        let settled = claim.settle(settlement).await?;
-        self.report(claim.delivery(), &outcome, settled, took);
-        Ok(())
-    }
-
-    /// The one place where the end of an attempt is logged and counted.
-    fn report(&self, delivery: &Delivery, outcome: &Outcome, settled: Settled, took: Duration) {
-        let latency = self.metrics.settled(settled, delivery.logged.stored_at, took, delivery.replay.is_some());
-        let (event, event_type) = (delivery.event().id.as_str(), delivery.event().event_type.as_str());
-        let Delivery { subscription, attempt, replay, .. } = delivery;
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.dispatcher.observer.note(|| Observed::Attempt {
-            event: Arc::clone(delivery.event()),
-            subscription: subscription.clone(),
-            attempt: *attempt,
-            end: end(outcome, settled),
-            took,
-        });
-        let (Outcome::Retry { failure, .. } | Outcome::Reject(failure)) = outcome else {
-            tracing::debug!(event, event_type, %subscription, attempt, replay, took_us, latency_us, "handled");
-            return;
-        };
-        let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
-        match settled {
-            Settled::Waiting(due) => {
-                tracing::warn!(event, event_type, %subscription, attempt, took_us, cause, %due, "attempt failed; trying again: {reason}");
-            }
-            Settled::Dead | Settled::Handled => {
-                tracing::error!(event, event_type, %subscription, attempt, took_us, cause, "dead letter: {reason}");
-            }
+        mut claim: Claim,
+        attempt: Attempt,
+        error: CommitError,
+        reruns: &mut Reruns,
+    ) -> Option<Claim> {
+        if let CommitError::Conflict(key) = &error
+            && reruns.count < RERUN_LIMIT
+        {
+            self.reporter.conflict(claim.delivery(), key);
+            reruns.wait_for_turn(attempt.generation.as_deref()).await;
+            return Some(claim);
         }
+        let Some(outcome) = failed_commit(&error) else {
+            self.give_back(claim, &error).await;
+            return None;
+        };
+        let verdict = retry::decide(&self.definition.retry, claim.delivery().attempt, outcome, (self.jitter)());
+        let record = AttemptRecord { verdict, ..attempt.record };
+        match claim.settle(Settlement { record: record.clone(), effects: None }).await {
+            Ok(settled) => self.reporter.settled(&record, settled),
+            Err(error) => self.give_back(claim, &error).await,
+        }
+        None
     }
 
     async fn give_back(&self, claim: Claim, error: &CommitError) {
-        let (event, subscription) = (claim.event().id.as_str(), &claim.delivery().subscription);
-        tracing::warn!(event, %subscription, %error, "the outcome could not be stored; the event is delivered again");
+        self.reporter.given_back(claim.delivery(), error);
         // Claimed again at once, the event would meet the same store.
         if let Some(pause) = error.retry_after() {
             // A shutdown need not wait for the store.
@@ -368,50 +188,34 @@ impl Attempts {
     }
 }
 
-fn end(outcome: &Outcome, settled: Settled) -> End {
-    match (outcome, settled) {
-        (Outcome::Ack, _) => End::Ack,
-        (Outcome::Retry { failure, .. } | Outcome::Reject(failure), Settled::Waiting(due)) => {
-            End::Again(failure.clone(), due)
+impl Reruns {
+    async fn wait_for_turn(&mut self, generation: Option<&Generation>) {
+        self.count += 1;
+        if self.turn.is_none()
+            && let Some(generation) = generation
+        {
+            self.turn = Some(Arc::clone(&generation.room.again).lock_owned().await);
         }
-        (Outcome::Retry { failure, .. } | Outcome::Reject(failure), _) => End::Dead(failure.clone()),
     }
 }
 
-/// Lets a plugin handle a delivery. Blocks for as long as the handler runs.
-pub(super) fn handle(
-    bus: &dyn Bus,
-    generation: &Generation,
-    delivery: &Delivery,
-    timeout: Duration,
-    live: &mut Option<Live>,
-) -> Handled {
-    let call = Call {
-        logged: &delivery.logged,
-        subscription: &delivery.subscription.name,
-        attempt: delivery.attempt,
-        replay: delivery.replay,
-        ids: delivery.ids,
+/// The outcome of an attempt whose effects cannot be committed. None if the attempt itself did not fail: its event is
+/// delivered again.
+fn failed_commit(error: &CommitError) -> Option<Outcome> {
+    let (cause, reason) = match error {
+        CommitError::Conflict(_) => (Cause::Conflict, "others kept changing what the handler had read".to_owned()),
+        error => (error.cause()?, error.to_string()),
     };
-    generation.handle_event(&call, timeout, bus.state(&generation.name), live)
-}
-
-/// A mistake in the host. Given back, the delivery would run into it again at once, and for ever.
-pub(super) fn host_failed(error: Panicked) -> Handled {
-    failed(Cause::Trap, format!("the host failed to run it: {error}"))
-}
-
-/// It hangs in the host, where the guest's time is not counted. What it comes to is thrown away.
-pub(super) fn given_up() -> Handled {
-    failed(Cause::Timeout, "it was given up because it ran out of time".to_owned())
-}
-
-fn failed(cause: Cause, reason: String) -> Handled {
-    Handled::without(Outcome::Retry { after: None, failure: Failure { cause, reason } })
+    let failure = Failure { cause, reason };
+    Some(match cause {
+        // The next attempt would ask for the same.
+        Cause::Rejected | Cause::Collision => Outcome::Reject(failure),
+        _ => Outcome::Retry { after: None, failure },
+    })
 }
 
 /// A number from 0 to 1 that differs from call to call. It need not be hard to guess.
-fn jitter() -> f64 {
+pub(super) fn random_jitter() -> f64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     let random = std::hash::RandomState::new().build_hasher().finish();
     f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX)

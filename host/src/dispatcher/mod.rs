@@ -2,8 +2,12 @@
 //! plugins, and drained at the end.
 
 mod answer;
-mod attempt;
+pub(crate) mod attempt;
 mod endpoint;
+mod endpoint_handler;
+pub(crate) mod permits;
+pub(crate) mod plugin_handler;
+mod report;
 mod signature;
 mod slice;
 mod webhook;

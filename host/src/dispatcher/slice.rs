@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Attempts, Ran, given_up, handle, host_failed};
-use super::worker::Places;
-use crate::bus::{Claim, Delivery, Subscribed};
+use super::attempt::{Attempt, AttemptPath};
+use super::permits::Permits;
+use super::plugin_handler::{PluginHandler, given_up, host_failed, invoke_plugin};
+use crate::bus::{Claim, Delivery, Settlement, Subscribed};
 use crate::plugin::{Admission, Generation, Live};
 use crate::threads::Lane;
 
@@ -24,7 +25,8 @@ const TIME: Duration = Duration::from_millis(1);
 const SHORT_TIME: Duration = Duration::from_micros(250);
 
 pub(super) struct Slice {
-    pub(super) attempts: Arc<Attempts>,
+    pub(super) path: Arc<AttemptPath>,
+    pub(super) handler: Arc<PluginHandler>,
     pub(super) subscription: Arc<dyn Subscribed>,
     pub(super) unsettled: Arc<Semaphore>,
     pub(super) behind: Arc<Behind>,
@@ -53,7 +55,7 @@ impl Behind {
 /// for the thread when that hangs.
 struct InHand {
     claim: Claim,
-    places: Places,
+    permits: Permits,
     since: Instant,
 }
 
@@ -61,8 +63,8 @@ struct InHand {
 struct Hand(Arc<Mutex<Option<InHand>>>);
 
 impl Hand {
-    fn put(&self, claim: Claim, places: Places) {
-        let in_hand = InHand { claim, places, since: Instant::now() };
+    fn put(&self, claim: Claim, permits: Permits) {
+        let in_hand = InHand { claim, permits, since: Instant::now() };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_hand);
     }
 
@@ -89,39 +91,49 @@ impl Hand {
 }
 
 impl Slice {
-    /// Begins with a claim. Its place to run is held until the end, and those for invocations until the thread
-    /// is free, also if it is given up before.
-    pub(super) async fn run(self, plugin: &str, claim: Claim, mut places: Places) {
-        let running = places.take_running();
-        let Some((generation, admission)) = self.attempts.admit(plugin, claim.delivery()).await else { return };
-        let (attempts, patience, hand) =
-            (Arc::clone(&self.attempts), self.attempts.patience(&generation), Hand::default());
+    /// Begins with a claim. Its permit to run is held until the end, and those of its admission until the thread is
+    /// free, also if it is given up before.
+    pub(super) async fn run(self, claim: Claim, mut permits: Permits) {
+        let running = permits.take_running();
+        let Some((generation, admission)) = self.handler.admit(claim.delivery()).await else { return };
+        let (path, handler) = (Arc::clone(&self.path), Arc::clone(&self.handler));
+        let (patience, hand) = (handler.patience(&generation), Hand::default());
         let delivery = Arc::clone(claim.delivery());
-        hand.put(claim, places);
+        hand.put(claim, permits);
         let (code, in_thread) = (Arc::clone(&generation), hand.clone());
         let Admission { mut turn, places } = admission;
         turn.lane = self.behind.lane(turn.lane);
         let lane = turn.lane;
-        let mut thread = attempts.dispatcher.capacity.threads.run(turn, move || {
+        let mut thread = handler.dispatcher.capacity.threads.run(turn, move || {
             self.work(lane, &code, delivery, &in_thread);
             drop(places);
         });
         let mut look = Instant::now() + patience;
-        let (in_hand, handled) = loop {
+        let (in_hand, invocation) = loop {
             tokio::select! {
                 ended = &mut thread => match (ended, hand.take()) {
-                    (Err(error), Some(in_hand)) => break (in_hand, host_failed(error)),
+                    (Err(error), Some(in_hand)) => {
+                        let took = in_hand.since.elapsed();
+                        break (in_hand, host_failed(&error, generation, took));
+                    }
                     _ => return,
                 },
                 () = tokio::time::sleep_until(look.into()) => match hand.take_late(patience) {
-                    Ok(in_hand) => break (in_hand, given_up()),
+                    Ok(in_hand) => {
+                        let took = in_hand.since.elapsed();
+                        break (in_hand, given_up(generation, took));
+                    }
                     Err(next) => look = next,
                 },
             }
         };
         drop(running);
-        let ran = Ran::of(&generation, handled, in_hand.since.elapsed());
-        attempts.settle_alone(in_hand.claim, in_hand.places, &generation, ran).await;
+        let InHand { mut claim, permits, .. } = in_hand;
+        let (settlement, attempt) = path.decide(claim.delivery(), invocation);
+        match claim.settle(settlement).await {
+            Ok(settled) => path.report(&attempt, settled),
+            Err(error) => path.resume(claim, permits, &*handler, attempt, error).await,
+        }
     }
 
     /// What the thread does.
@@ -131,47 +143,66 @@ impl Slice {
         let (mut live, mut in_row): (Option<Live>, u32) = (None, 0);
         hand.begin();
         let ran_out_of_time = loop {
-            let started = Instant::now();
-            let bus = &*self.attempts.dispatcher.bus;
-            let timeout = self.attempts.definition.timeout;
-            let ran = self.attempts.too_far(&delivery).unwrap_or_else(|| {
-                let handled = handle(bus, generation, &delivery, timeout, &mut live);
-                Ran::of(generation, handled, started.elapsed())
+            let PluginHandler { dispatcher, definition, .. } = &*self.handler;
+            let invocation = self.path.check_hops(&delivery).unwrap_or_else(|| {
+                invoke_plugin(&*dispatcher.bus, generation, &delivery, definition.timeout, &mut live)
             });
             in_row = if live.is_some() { in_row + 1 } else { 0 };
             if in_row >= batch {
                 generation.keep(live.take());
                 in_row = 0;
             }
-            let Some(InHand { claim, places, .. }) = hand.take() else { return };
-            self.attempts.settle_then(claim, places, generation, ran);
+            let Some(InHand { claim, permits, .. }) = hand.take() else { return };
+            let (settlement, attempt) = self.path.decide(&delivery, invocation);
+            self.settle(claim, permits, settlement, attempt);
             if !self.has_time(lane, began.elapsed()) {
                 break true;
             }
-            let Some((claim, places)) = self.next(generation, &delivery) else { break false };
+            let Some((claim, permits)) = self.next(generation, &delivery) else { break false };
             delivery = Arc::clone(claim.delivery());
-            hand.put(claim, places);
+            hand.put(claim, permits);
         };
         self.behind.note(ran_out_of_time);
         generation.keep(live);
     }
 
+    /// Hands a settlement over without waiting for its commit. A task continues with an attempt that is refused.
+    fn settle(&self, claim: Claim, permits: Permits, settlement: Settlement, attempt: Attempt) {
+        let (path, handler) = (Arc::clone(&self.path), Arc::clone(&self.handler));
+        // A shutdown waits for the commit, too.
+        let token = handler.dispatcher.attempts.token();
+        let then = move |claim: Claim, settled| match settled {
+            Ok(settled) => {
+                path.report(&attempt, settled);
+                drop((permits, token));
+            }
+            Err(error) => {
+                let runtime = handler.dispatcher.runtime.clone();
+                drop(runtime.spawn(async move {
+                    path.resume(claim, permits, &*handler, attempt, error).await;
+                    drop(token);
+                }));
+            }
+        };
+        claim.settle_then(settlement, Box::new(then));
+    }
+
     fn has_time(&self, lane: Lane, took: Duration) -> bool {
-        took < SHORT_TIME || took < TIME && !self.attempts.dispatcher.capacity.threads.is_awaited(lane)
+        took < SHORT_TIME || took < TIME && !self.handler.dispatcher.capacity.threads.is_awaited(lane)
     }
 
     /// The next delivery, if one is at hand and everything is as it was.
-    fn next(&self, generation: &Arc<Generation>, last: &Delivery) -> Option<(Claim, Places)> {
-        let dispatcher = &self.attempts.dispatcher;
-        let current = self.attempts.generation(&generation.name, last)?;
+    fn next(&self, generation: &Arc<Generation>, last: &Delivery) -> Option<(Claim, Permits)> {
+        let PluginHandler { dispatcher, definition, .. } = &*self.handler;
+        let current = self.handler.generation(last)?;
         if self.cancelled.is_cancelled()
             || !Arc::ptr_eq(&current, generation)
-            || !Arc::ptr_eq(&self.subscription.definition(), &self.attempts.definition)
+            || !Arc::ptr_eq(&self.subscription.definition(), definition)
             || dispatcher.bus.drained().contains(&*generation.name)
         {
             return None;
         }
         let unsettled = Arc::clone(&self.unsettled).try_acquire_owned().ok()?;
-        Some((self.subscription.try_claim()?, Places::unsettled(unsettled)))
+        Some((self.subscription.try_claim()?, Permits::unsettled(unsettled)))
     }
 }

@@ -8,10 +8,14 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
-use super::attempt::Attempts;
+use super::attempt::{AttemptPath, Report, random_jitter};
+use super::endpoint_handler::EndpointHandler;
+use super::permits::Permits;
+use super::plugin_handler::PluginHandler;
+use super::report::Reporter;
 use super::slice::{Behind, Slice};
 use crate::bus::{Claim, Subscribed};
-use crate::subscription::Target;
+use crate::subscription::{Definition, Target};
 use crate::telemetry::SubscriptionMetrics;
 
 /// How many deliveries of a subscription may wait for their commit after they have run.
@@ -21,6 +25,7 @@ pub(super) struct Worker {
     dispatcher: Dispatcher,
     subscription: Arc<dyn Subscribed>,
     metrics: Arc<SubscriptionMetrics>,
+    reporter: Arc<Reporter>,
     running: Arc<Semaphore>,
     /// How many places `running` has in all.
     size: usize,
@@ -34,34 +39,11 @@ pub(super) struct Worker {
 /// come to its end for so long: their handlers are slow, or wait.
 const SPREAD_AFTER: Duration = Duration::from_millis(2);
 
-/// The places that a delivery holds.
-pub(super) struct Places {
-    /// Held while the handler runs; with a serial subscription until the outcome is durable.
-    running: Option<OwnedSemaphorePermit>,
-    /// Held until the outcome is durable.
-    _unsettled: OwnedSemaphorePermit,
-}
-
-impl Places {
-    /// For a delivery that runs in another one's place.
-    pub(super) fn unsettled(unsettled: OwnedSemaphorePermit) -> Self {
-        Self { running: None, _unsettled: unsettled }
-    }
-
-    /// Gives the place to run away.
-    pub(super) fn take_running(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.running.take()
-    }
-
-    /// Lets another delivery run, while this one waits for its commit.
-    pub(super) fn free_running(&mut self) {
-        self.running = None;
-    }
-}
-
 impl Worker {
     pub(super) fn new(dispatcher: Dispatcher, subscription: Arc<dyn Subscribed>) -> Self {
         let metrics = Arc::new(SubscriptionMetrics::new(subscription.id()));
+        let (observer, clock) = (dispatcher.observer.clone(), dispatcher.clock().clone());
+        let reporter = Arc::new(Reporter { metrics: Arc::clone(&metrics), observer, clock });
         let size = subscription.definition().parallelism();
         let running = Arc::new(Semaphore::new(size));
         let unsettled = Arc::new(Semaphore::new(UNSETTLED_LIMIT));
@@ -69,6 +51,7 @@ impl Worker {
             dispatcher,
             subscription,
             metrics,
+            reporter,
             running,
             size,
             unsettled,
@@ -90,42 +73,71 @@ impl Worker {
                 return;
             }
             self.resize();
-            if let Some((claim, places)) = next {
-                self.begin(claim, places, &cancelled);
+            if let Some((claim, permits)) = next {
+                self.begin(claim, permits, &cancelled);
             }
         }
     }
 
-    fn begin(&self, claim: Claim, places: Places, cancelled: &CancellationToken) {
+    /// Begins an attempt in a task of its own: in a slice, if the subscription's deliveries may run in parallel.
+    fn begin(&self, claim: Claim, permits: Permits, cancelled: &CancellationToken) {
         let definition = self.subscription.definition();
-        let metrics = Arc::clone(&self.metrics);
-        let (subscription, ended) = (Arc::clone(&self.subscription), cancelled.clone());
-        let attempts =
-            Attempts { dispatcher: self.dispatcher.clone(), metrics, definition, subscription, cancelled: ended };
+        let path = self.attempt_path(Arc::clone(&definition), cancelled);
         let tasks = &self.dispatcher.attempts;
-        match &attempts.definition.target {
-            Target::Plugin(name) if !attempts.definition.is_serial() => {
-                let name = name.clone();
-                let slice = Slice {
-                    attempts: Arc::new(attempts),
-                    subscription: Arc::clone(&self.subscription),
-                    unsettled: Arc::clone(&self.unsettled),
-                    behind: Arc::clone(&self.behind),
-                    cancelled: cancelled.clone(),
-                };
+        match &definition.target {
+            Target::Plugin(name) => {
+                let (dispatcher, plugin, is_serial) =
+                    (self.dispatcher.clone(), name.as_str().into(), definition.is_serial());
+                let handler = PluginHandler { dispatcher, definition, plugin };
+                if is_serial {
+                    tasks.spawn(async move { path.run(claim, permits, &handler).await });
+                    return;
+                }
+                let slice = self.slice(path, handler, cancelled);
                 let ended = Arc::clone(&self.ended);
                 tasks.spawn(async move {
-                    slice.run(&name, claim, places).await;
+                    slice.run(claim, permits).await;
                     ended.notify_one();
                 });
             }
-            _ => drop(tasks.spawn(async move { attempts.run(claim, places).await })),
+            Target::Webhook(webhook) => {
+                let handler = EndpointHandler {
+                    dispatcher: self.dispatcher.clone(),
+                    webhook: webhook.clone(),
+                    definition,
+                    subscription: Arc::clone(&self.subscription),
+                    metrics: Arc::clone(&self.metrics),
+                    cancelled: cancelled.clone(),
+                };
+                tasks.spawn(async move { path.run(claim, permits, &handler).await });
+            }
+        }
+    }
+
+    fn attempt_path(&self, definition: Arc<Definition>, cancelled: &CancellationToken) -> AttemptPath {
+        AttemptPath {
+            definition,
+            hop_limit: self.dispatcher.hop_limit,
+            jitter: random_jitter,
+            reporter: Arc::clone(&self.reporter) as Arc<dyn Report>,
+            cancelled: cancelled.clone(),
+        }
+    }
+
+    fn slice(&self, path: AttemptPath, handler: PluginHandler, cancelled: &CancellationToken) -> Slice {
+        Slice {
+            path: Arc::new(path),
+            handler: Arc::new(handler),
+            subscription: Arc::clone(&self.subscription),
+            unsettled: Arc::clone(&self.unsettled),
+            behind: Arc::clone(&self.behind),
+            cancelled: cancelled.clone(),
         }
     }
 
     /// Waits for the target, for a place and for a delivery, in this order: an idle subscription takes
     /// nothing from others. Given up at any point, it loses nothing.
-    async fn next(&mut self) -> (Claim, Places) {
+    async fn next(&mut self) -> (Claim, Permits) {
         loop {
             self.target_is_there().await;
             let running = acquire(&self.running).await;
@@ -138,7 +150,7 @@ impl Worker {
             let unsettled = acquire(&self.unsettled).await;
             self.others_are_busy().await;
             match self.subscription.claim().await {
-                Ok(claim) => return (claim, Places { running: Some(running), _unsettled: unsettled }),
+                Ok(claim) => return (claim, Permits::new(running, unsettled)),
                 Err(error) => {
                     // The store's failure ends the host; until then there is no use in trying at once.
                     tracing::error!(subscription = %self.subscription.id(), %error, "no delivery can be read");

@@ -11,5 +11,6 @@ pub mod filter;
 pub mod ordering;
 pub mod outcome;
 pub mod pattern;
+pub mod retry;
 pub mod schedule;
 pub mod subscription;

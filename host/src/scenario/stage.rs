@@ -1,6 +1,7 @@
 //! Where scenarios are played: the real loader, sandbox and bus, one delivery at a time, and a clock that
 //! stands still until it is moved.
 
+mod delivery;
 mod request;
 mod service;
 
@@ -14,20 +15,18 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::script::{Act, Given, Moment, Step};
-use super::{Attempted, Error, Played, Seen, broken, logs};
-use crate::bus::{Bus, Claim, DeadLetterFilter, Delivery, Embedded, Settings, Settlement, Subscribed};
+use super::{Error, Played, Seen, broken, logs};
+use crate::bus::{Bus, Claim, DeadLetterFilter, Embedded, Settings, Subscribed};
 use crate::clock::{Clock, Timestamp};
 use crate::config::SandboxConfig;
 use crate::event::{Event, Position};
 use crate::outbound::{self, Outbound, Sent};
-use crate::outcome::{Cause, Effects, Failure, Outcome, Publish, Write};
-use crate::plugin::{Call, EngineConfig, Generation, Handled, Loader, Registry, Sidecar, World};
-use crate::subscription::Target;
+use crate::outcome::{Effects, Publish, Write};
+use crate::plugin::{EngineConfig, Generation, Loader, Registry, Sidecar, World};
+use crate::subscription::{Definition, Target};
 
 /// The most deliveries before a step counts as endless, and the most moments on the way to a time.
 const LIMIT: usize = 10_000;
-/// How many events may lie between one and the first of its flow.
-const HOP_LIMIT: u32 = 64;
 /// The most items of each kind that are looked at after a step.
 const PAGE: usize = 1_000;
 
@@ -157,17 +156,17 @@ impl Stage {
     async fn come_to_rest(&mut self) -> Result<(), Error> {
         for _ in 0..LIMIT {
             self.bus.promote().await.map_err(broken)?;
-            let Some((claim, generation, timeout)) = self.next().await? else { return Ok(()) };
-            self.deliver(claim, &generation, timeout).await?;
+            let Some((claim, generation, definition)) = self.next().await? else { return Ok(()) };
+            self.deliver(claim, &generation, definition).await?;
         }
         Err(Error::Endless(format!("a step led to more than {LIMIT} deliveries")))
     }
 
-    async fn next(&self) -> Result<Option<(Claim, Arc<Generation>, Duration)>, Error> {
+    async fn next(&self) -> Result<Option<(Claim, Arc<Generation>, Arc<Definition>)>, Error> {
         for subscription in self.bus.subscriptions() {
             let Some(generation) = self.handler(&*subscription) else { continue };
             if let Some(claim) = self.bus.claim_now(&*subscription).await.map_err(broken)? {
-                return Ok(Some((claim, generation, subscription.definition().timeout)));
+                return Ok(Some((claim, generation, subscription.definition())));
             }
         }
         Ok(None)
@@ -179,69 +178,6 @@ impl Stage {
         let Target::Plugin(name) = &overview.definition.target else { return None };
         let generation = self.registry.snapshot().plugins.get(name).cloned()?;
         (overview.dynamic || generation.declares(&overview.id.name)).then_some(generation)
-    }
-
-    async fn deliver(&mut self, mut claim: Claim, generation: &Generation, timeout: Duration) -> Result<(), Error> {
-        let delivery = Arc::clone(claim.delivery());
-        let handled = self.handle(&delivery, generation, timeout);
-        let settlement = |outcome: &Outcome, effects| Settlement {
-            outcome: outcome.clone(),
-            effects,
-            digest: Some(generation.digest.as_str().into()),
-            // Without chance, delays are those of the policy.
-            jitter: 1.0,
-        };
-        let mut outcome = handled.outcome;
-        let effects = Some((Arc::clone(&generation.name), handled.effects));
-        match claim.settle(settlement(&outcome, effects)).await {
-            Ok(_) => {}
-            // What the handler asked for cannot be done, and will not be the next time either.
-            Err(error) => {
-                let Some(cause) = error.cause() else { return Err(broken(error)) };
-                outcome = Outcome::Reject(Failure { cause, reason: error.to_string() });
-                claim.settle(settlement(&outcome, None)).await.map_err(broken)?;
-            }
-        }
-        let attempted = self.attempted(&delivery, outcome);
-        self.seen.attempts.push(attempted);
-        Ok(())
-    }
-
-    fn handle(&mut self, delivery: &Delivery, generation: &Generation, timeout: Duration) -> Handled {
-        let hops = delivery.event().hops();
-        if hops > HOP_LIMIT {
-            let reason = format!("{hops} events lie between this one and the first of its flow");
-            return Handled::without(Outcome::Reject(Failure { cause: Cause::HopLimit, reason }));
-        }
-        let call = Call {
-            logged: &delivery.logged,
-            subscription: &delivery.subscription.name,
-            attempt: delivery.attempt,
-            replay: delivery.replay,
-            ids: delivery.ids,
-        };
-        let state = self.bus.state(&generation.name);
-        let (handled, lines) = run(|| generation.handle_event(&call, timeout, state, &mut None));
-        self.seen.logs.extend(lines);
-        handled
-    }
-
-    fn attempted(&self, delivery: &Delivery, outcome: Outcome) -> Attempted {
-        let (outcome, failure) = match outcome {
-            Outcome::Ack => ("ack", None),
-            Outcome::Retry { failure, .. } => ("retry", Some(failure)),
-            Outcome::Reject(failure) => ("reject", Some(failure)),
-        };
-        Attempted {
-            subscription: delivery.subscription.to_string(),
-            event: delivery.event().id.clone(),
-            event_type: delivery.event().event_type.clone(),
-            attempt: delivery.attempt,
-            at: self.after_beginning(self.clock.now()),
-            outcome,
-            cause: failure.as_ref().map(|failure| failure.cause.as_str()),
-            reason: failure.map(|failure| failure.reason),
-        }
     }
 
     fn after_beginning(&self, time: Timestamp) -> String {

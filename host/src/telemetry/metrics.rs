@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Bus, Settled, StoreError};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::plugin::Registry;
 use crate::subscription::SubscriptionId;
 
@@ -196,10 +196,9 @@ impl SubscriptionMetrics {
         }
     }
 
-    /// Counts the end of an attempt, and returns the time since the event was stored.
-    /// What is delivered once more says nothing of how late it is.
-    pub(crate) fn settled(&self, settled: Settled, stored_at: Timestamp, took: Duration, is_replay: bool) -> Duration {
-        let latency = Clock::System.now().since(stored_at);
+    /// Counts the end of an attempt. `latency` is the time since the event was stored; that of a replay is not
+    /// recorded.
+    pub(crate) fn settled(&self, settled: Settled, latency: Duration, took: Duration, is_replay: bool) {
         self.handler.record(took.as_secs_f64());
         match settled {
             Settled::Handled => {
@@ -211,7 +210,6 @@ impl SubscriptionMetrics {
             Settled::Waiting(_) => self.waiting.increment(1),
             Settled::Dead => self.dead.increment(1),
         }
-        latency
     }
 
     /// Counts an answer after which an endpoint is left alone for a while.

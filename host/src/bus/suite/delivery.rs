@@ -10,8 +10,7 @@ pub(in crate::bus) async fn effects_are_committed_with_the_ack_or_not_at_all<S: 
     let subscription_before = declare(&stage, "s", definition("a.b", 5)).await;
     publish(&stage, event("1")).await;
     let mut claimed = claim(&subscription_before).await;
-    let outcome = Outcome::Retry { after: None, failure: failure(Cause::Retry) };
-    let settled = claimed.settle(settlement(outcome, set("k", b"lost"))).await.unwrap();
+    let settled = settle(&mut claimed, retry_after_a_second(), set("k", b"lost")).await.unwrap();
     assert_eq!(settled, Settled::Waiting(START.after(Duration::from_secs(1))));
     assert_eq!(value(&stage, "k"), None);
 

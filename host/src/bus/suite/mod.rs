@@ -17,11 +17,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Accepted, Bus, Claim, CommitError, DeadLetterFilter, Settings, Settled, Settlement, Subscribed};
+use super::{
+    Accepted, AttemptRecord, Bus, Claim, CommitError, DeadLetterFilter, Settings, Settled, Settlement, Subscribed,
+};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Data, Event, Position};
-use crate::outcome::{Cause, Effects, Failure, Outcome, Publish, Write};
+use crate::outcome::{Cause, Effects, Failure, Publish, Write};
 use crate::pattern::Pattern;
+use crate::retry::Verdict;
 use crate::subscription::{Declaration, Definition, RetryPolicy, Start, SubscriptionId, Target};
 
 /// When every test begins.
@@ -119,7 +122,6 @@ macro_rules! all_semantics {
             dead_letters {
                 dead_letters_are_redriven_by_cause,
                 dead_letters_of_one_key_are_redriven_in_order,
-                a_permanent_cause_is_dead_at_once,
                 dropped_dead_letters_are_gone,
             }
             replay {
@@ -223,8 +225,10 @@ pub(super) async fn publish_all(stage: &impl Stage, events: impl Iterator<Item =
     }
 }
 
-fn settlement(outcome: Outcome, effects: Effects) -> Settlement {
-    Settlement { outcome, effects: Some(("p".into(), effects)), digest: Some("d1".into()), jitter: 1.0 }
+async fn settle(claim: &mut Claim, verdict: Verdict, effects: Effects) -> Result<Settled, CommitError> {
+    let (delivery, digest) = (Arc::clone(claim.delivery()), Some("d1".into()));
+    let record = AttemptRecord { delivery, verdict, digest, took: Duration::from_millis(1) };
+    claim.settle(Settlement { record, effects: Some(("p".into(), effects)) }).await
 }
 
 fn failure(cause: Cause) -> Failure {
@@ -232,16 +236,26 @@ fn failure(cause: Cause) -> Failure {
 }
 
 pub(super) async fn ack(claim: &mut Claim, effects: Effects) -> Result<Settled, CommitError> {
-    claim.settle(settlement(Outcome::Ack, effects)).await
+    settle(claim, Verdict::Ack, effects).await
+}
+
+fn retry_after_a_second() -> Verdict {
+    Verdict::RetryAfter { delay: Duration::from_secs(1), failure: failure(Cause::Retry) }
 }
 
 async fn retry(claim: &mut Claim) -> Settled {
-    let outcome = Outcome::Retry { after: None, failure: failure(Cause::Retry) };
-    claim.settle(settlement(outcome, Effects::default())).await.unwrap()
+    settle(claim, retry_after_a_second(), Effects::default()).await.unwrap()
+}
+
+/// The last attempt has failed.
+async fn exhaust(claim: &mut Claim) -> Settled {
+    let verdict = Verdict::DeadLetter { failure: failure(Cause::Retry), exhausted: true };
+    settle(claim, verdict, Effects::default()).await.unwrap()
 }
 
 async fn reject(claim: &mut Claim) -> Settled {
-    claim.settle(settlement(Outcome::Reject(failure(Cause::Rejected)), Effects::default())).await.unwrap()
+    let verdict = Verdict::DeadLetter { failure: failure(Cause::Rejected), exhausted: false };
+    settle(claim, verdict, Effects::default()).await.unwrap()
 }
 
 /// What is there to be claimed.

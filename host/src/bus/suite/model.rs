@@ -10,6 +10,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bus::{Overview, Replay, Retention};
+use crate::outcome::Outcome;
+use crate::retry;
 use crate::subscription::DeadLetterPolicy;
 
 /// What a test does to the bus. Numbers choose among what there is, counted round.
@@ -325,7 +327,8 @@ impl<S: Stage> Play<S> {
             None => add(&format!("{}/{}", held.name, held.id), 1),
             Some(number) => add(&format!("replay/{number}/{}", held.id), 1),
         };
-        let settled = held.claim.settle(settlement(how.outcome(), effects)).await.unwrap();
+        let verdict = how.verdict(held.claim.delivery().attempt);
+        let settled = settle(&mut held.claim, verdict, effects).await.unwrap();
         if let Some(number) = held.replay {
             let again = self.replayed.insert((number, held.id), 1);
             assert!(again.is_none());
@@ -495,11 +498,13 @@ enum Settle {
 }
 
 impl Settle {
-    fn outcome(self) -> Outcome {
-        match self {
+    /// The third attempt is the last.
+    fn verdict(self, attempt: u32) -> Verdict {
+        let outcome = match self {
             Self::Ack => Outcome::Ack,
             Self::Retry => Outcome::Retry { after: None, failure: failure(Cause::Retry) },
             Self::Reject => Outcome::Reject(failure(Cause::Rejected)),
-        }
+        };
+        retry::decide(&definition("a.b", 3).retry, attempt, outcome, 1.0)
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use super::super::schema::DEAD_LETTER_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{from_json_column, signed, to_json, unsigned};
-use crate::bus::{Attempt, DeadLetter, DeadLetterFilter, StoreError};
+use crate::bus::{DeadLetter, DeadLetterFilter, FailedAttempt, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::subscription::SubscriptionId;
@@ -38,7 +38,7 @@ pub(in super::super) struct Burial<'a> {
     pub(in super::super) key: Option<&'a str>,
     pub(in super::super) parks: bool,
     pub(in super::super) replay: bool,
-    pub(in super::super) history: &'a [Attempt],
+    pub(in super::super) history: &'a [FailedAttempt],
     pub(in super::super) now: Timestamp,
 }
 

@@ -6,7 +6,7 @@ use super::super::schema::PENDING_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{parse, signed, to_json, unsigned};
 use crate::bus::window::{FirstRow, Key, Waiting};
-use crate::bus::{Attempt, StoreError};
+use crate::bus::{FailedAttempt, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 
@@ -22,7 +22,7 @@ pub(in super::super) struct PendingRow<'a> {
     pub(in super::super) attempts: u32,
     pub(in super::super) due: Timestamp,
     pub(in super::super) replayed: i64,
-    pub(in super::super) history: &'a [Attempt],
+    pub(in super::super) history: &'a [FailedAttempt],
 }
 
 /// Makes a delivery's row, or renews it.
@@ -89,7 +89,7 @@ pub(in super::super) fn history(
     connection: &Connection,
     subscription: i64,
     position: Position,
-) -> Result<Vec<Attempt>, StoreError> {
+) -> Result<Vec<FailedAttempt>, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT history FROM pending WHERE subscription = ?1 AND position = ?2")?;
     let text: Option<String> =

@@ -2,34 +2,35 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::batch::{Batch, CursorMove, Redriven, Refused};
 use super::super::command::Ended;
 use super::super::rows::{self, Deleted, HELD, PendingRow};
 use super::super::subscription::Subscription;
 use super::{Writer, parks};
-use crate::bus::retry::{self, Next};
 use crate::bus::window::{Hole, Key, PAGE, Waiting};
-use crate::bus::{Attempt, CommitError, DeadLetterFilter, Settled, Settlement, StoreError};
+use crate::bus::{AttemptRecord, CommitError, DeadLetterFilter, FailedAttempt, Settled, Settlement, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::Failure;
+use crate::retry::Verdict;
 
 impl Writer {
     pub(super) fn settle(&mut self, attempt: Ended, batch: &mut Batch) -> Result<Settled, Refused> {
         let Ended { subscription, position, settlement } = attempt;
-        let Settlement { outcome, effects, digest, jitter } = settlement;
-        let (delivery, definition) = {
+        let Settlement { record: AttemptRecord { verdict, digest, .. }, effects } = settlement;
+        let delivery = {
             let progress = subscription.progress();
             let gone = batch.is_settled.contains(&(subscription.number, position));
             let gone = gone || progress.deleted || batch.deletes(&subscription);
             let claimed = progress.claimed.get(&position).filter(|_| !gone).cloned();
-            (claimed.ok_or(CommitError::NotOpen)?, Arc::clone(&progress.definition))
+            claimed.ok_or(CommitError::NotOpen)?
         };
         // Before its effects: new rules that they make for its own subscription find it done.
         batch.note_fresh(&subscription, &delivery);
-        let settled = match outcome {
-            Outcome::Ack => {
+        let settled = match verdict {
+            Verdict::Ack => {
                 if let Some((plugin, effects)) = effects
                     && let Err(refused) = self.apply_effects(&plugin, effects, batch)
                 {
@@ -41,46 +42,43 @@ impl Writer {
                 }
                 Settled::Handled
             }
-            Outcome::Retry { after, failure } => {
-                let next = retry::next(&definition.retry, delivery.attempts + 1, failure.cause, after, jitter);
-                self.fail(&subscription, &delivery, failure, next, digest, batch)?
+            Verdict::RetryAfter { delay, failure } => {
+                self.fail(&subscription, &delivery, failure, Some(delay), digest, batch)?
             }
-            Outcome::Reject(failure) => {
-                self.fail(&subscription, &delivery, failure, Next::DeadLetter, digest, batch)?
-            }
+            Verdict::DeadLetter { failure, .. } => self.fail(&subscription, &delivery, failure, None, digest, batch)?,
         };
         batch.is_settled.insert((subscription.number, position));
         batch.settled.push((subscription, position, settled));
         Ok(settled)
     }
 
-    /// Writes down a failed attempt: another one later, or a dead letter.
+    /// Stores a failed attempt: the next one is due after a delay, or the delivery becomes a dead letter.
     fn fail(
         &self,
         subscription: &Subscription,
         delivery: &Waiting,
         failure: Failure,
-        next: Next,
+        delay: Option<Duration>,
         digest: Option<Arc<str>>,
         batch: &mut Batch,
     ) -> Result<Settled, StoreError> {
         let (number, position, attempt) = (subscription.number, delivery.logged.position, delivery.attempts + 1);
         let mut history = rows::history(&self.connection, number, position)?;
-        history.push(Attempt {
+        history.push(FailedAttempt {
             attempt,
             at: batch.now,
             cause: failure.cause,
             reason: failure.reason,
             digest: digest.map(|digest| digest.to_string()),
         });
-        match next {
-            Next::Attempt(delay) => {
+        match delay {
+            Some(delay) => {
                 let due = batch.now.after(delay);
                 let row = PendingRow { attempts: attempt, history: &history, ..row(number, delivery, due) };
                 rows::put_pending(&self.connection, &row)?;
                 Ok(Settled::Waiting(due))
             }
-            Next::DeadLetter => {
+            None => {
                 let policy = subscription.progress().definition.dead_letter_policy;
                 let burial = rows::Burial {
                     subscription: subscription.home(),

@@ -1,0 +1,97 @@
+//! A webhook's endpoint as the handler of a subscription's deliveries.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Dispatcher;
+use super::answer::Answer;
+use super::attempt::{Invocation, Invoke};
+use crate::bus::{Delivery, HeldBack, Subscribed};
+use crate::outcome::{Cause, Failure, Outcome};
+use crate::retry;
+use crate::subscription::{Definition, OPERATOR, Webhook};
+use crate::telemetry::SubscriptionMetrics;
+
+/// How long a delivery waits if it could not be stored that its endpoint is gone.
+const RETIRE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Sends deliveries to an endpoint.
+pub(super) struct EndpointHandler {
+    pub(super) dispatcher: Dispatcher,
+    pub(super) definition: Arc<Definition>,
+    pub(super) webhook: Webhook,
+    pub(super) subscription: Arc<dyn Subscribed>,
+    pub(super) metrics: Arc<SubscriptionMetrics>,
+    pub(super) cancelled: CancellationToken,
+}
+
+impl Invoke for EndpointHandler {
+    /// Sends a delivery once the endpoint has a place for it. None if nothing is to be sent now.
+    async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
+        let webhooks = &self.dispatcher.webhooks;
+        let goes_on = || self.sends();
+        let mut place = webhooks.endpoints().admit(&self.webhook.url, goes_on, &self.cancelled).await?;
+        let started = Instant::now();
+        let owner = &delivery.subscription.owner;
+        let grants = if owner == OPERATOR {
+            None
+        } else {
+            Some(self.dispatcher.registry.snapshot().plugins.get(owner)?.settings.webhooks.clone())
+        };
+        let (grants, timeout) = (grants.as_deref(), self.definition.timeout);
+        let failure = |reason| Failure { cause: Cause::Webhook, reason };
+        let outcome = match webhooks.deliver(&self.webhook, grants, delivery.event(), timeout, &mut place).await {
+            Answer::Taken => Outcome::Ack,
+            Answer::Refused(reason) => Outcome::Reject(failure(reason)),
+            Answer::Failed(reason) => Outcome::Retry { after: None, failure: failure(reason) },
+            Answer::Overloaded(reason, after) => {
+                let after = after.unwrap_or_else(|| retry::backoff(&self.definition.retry, delivery.attempt));
+                self.hold_back(delivery, &reason, after).await;
+                // The endpoint waits, not the event: it is due as soon as the endpoint is held back no longer.
+                Outcome::Retry { after: None, failure: failure(reason) }
+            }
+            Answer::Gone(reason) => {
+                self.retire(delivery, &reason).await;
+                return None;
+            }
+        };
+        Some(Invocation::without_plugin(outcome, started.elapsed()))
+    }
+}
+
+impl EndpointHandler {
+    /// Whether deliveries still go to the endpoint, by this definition, and it is not held back.
+    fn sends(&self) -> bool {
+        !self.subscription.is_deleted()
+            && Arc::ptr_eq(&self.subscription.definition(), &self.definition)
+            && self.subscription.overview().paused.is_none()
+            && self.dispatcher.bus.held_back(&self.webhook.url).is_none()
+    }
+
+    /// Has nothing sent to the endpoint for a while, before anything else can be.
+    async fn hold_back(&self, delivery: &Delivery, reason: &str, after: Duration) {
+        let subscription = &delivery.subscription;
+        let hold = HeldBack { until: self.dispatcher.clock().now().after(after), reason: reason.to_owned() };
+        self.metrics.held_back();
+        tracing::warn!(%subscription, until = %hold.until, "nothing is sent to the endpoint for a while: {reason}");
+        if let Err(error) = self.dispatcher.bus.hold_back(self.webhook.url.clone(), hold).await {
+            tracing::warn!(%subscription, %error, "that the endpoint wants no requests could not be stored");
+        }
+    }
+
+    /// Stops the subscription, whose endpoint is gone. The event waits with all others.
+    async fn retire(&self, delivery: &Delivery, reason: &str) {
+        let subscription = &delivery.subscription;
+        self.metrics.gone();
+        tracing::error!(
+            %subscription,
+            "{reason}: nothing more is sent until `sandbus subscriptions resume {subscription}`, or until the subscription gets another URL"
+        );
+        if let Err(error) = self.dispatcher.bus.retire(subscription.clone()).await {
+            tracing::warn!(%subscription, %error, "that the endpoint is gone could not be stored");
+            tokio::time::sleep(RETIRE_PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The permits that a delivery holds.
+
+use tokio::sync::OwnedSemaphorePermit;
+
+/// The permits of one delivery. Dropping them lets others go on. A scenario, which makes one attempt at a time, needs
+/// none.
+#[derive(Debug, Default)]
+pub(crate) struct Permits {
+    /// Held while the handler runs; for a serial subscription until the outcome is durable.
+    running: Option<OwnedSemaphorePermit>,
+    /// Held until the outcome is durable.
+    _unsettled: Option<OwnedSemaphorePermit>,
+}
+
+impl Permits {
+    pub(super) fn new(running: OwnedSemaphorePermit, unsettled: OwnedSemaphorePermit) -> Self {
+        Self { running: Some(running), _unsettled: Some(unsettled) }
+    }
+
+    /// The permits of a delivery that a slice runs under its own permit.
+    pub(super) fn unsettled(unsettled: OwnedSemaphorePermit) -> Self {
+        Self { running: None, _unsettled: Some(unsettled) }
+    }
+
+    /// Hands the permit to run over to a slice.
+    pub(super) fn take_running(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.running.take()
+    }
+
+    /// Lets another delivery run while this one waits for its commit.
+    pub(super) fn release_running(&mut self) {
+        self.running = None;
+    }
+}

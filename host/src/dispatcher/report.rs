@@ -1,0 +1,62 @@
+//! Reports attempts: metrics, observers and the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::Report;
+use crate::bus::{AttemptRecord, CommitError, Delivery, Settled};
+use crate::clock::Clock;
+use crate::observer::{Observed, Observer};
+use crate::telemetry::SubscriptionMetrics;
+
+/// The reporter of a subscription's attempts.
+pub(super) struct Reporter {
+    pub(super) metrics: Arc<SubscriptionMetrics>,
+    pub(super) observer: Observer,
+    pub(super) clock: Clock,
+}
+
+impl Report for Reporter {
+    fn settled(&self, record: &AttemptRecord, settled: Settled) {
+        let delivery = &record.delivery;
+        let latency = self.clock.now().since(delivery.logged.stored_at);
+        self.metrics.settled(settled, latency, record.took, delivery.replay.is_some());
+        self.observer.note(|| Observed::Attempt { record: record.clone(), settled });
+        log(record, settled, latency);
+    }
+
+    fn conflict(&self, delivery: &Delivery, key: &str) {
+        self.metrics.conflict();
+        let Delivery { subscription, .. } = delivery;
+        tracing::debug!(event = delivery.event().id, %subscription, key, "conflict; running again");
+    }
+
+    fn given_back(&self, delivery: &Delivery, error: &CommitError) {
+        let (event, subscription) = (delivery.event().id.as_str(), &delivery.subscription);
+        tracing::warn!(event, %subscription, %error, "the outcome could not be stored; the event is delivered again");
+    }
+}
+
+fn log(record: &AttemptRecord, settled: Settled, latency: Duration) {
+    let delivery = &record.delivery;
+    let (event, event_type) = (delivery.event().id.as_str(), delivery.event().event_type.as_str());
+    let Delivery { subscription, attempt, replay, .. } = &**delivery;
+    let (took_us, latency_us) = (micros(record.took), micros(latency));
+    let Some(failure) = record.verdict.failure() else {
+        tracing::debug!(event, event_type, %subscription, attempt, replay, took_us, latency_us, "handled");
+        return;
+    };
+    let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
+    match settled {
+        Settled::Waiting(due) => {
+            tracing::warn!(event, event_type, %subscription, attempt, took_us, cause, %due, "attempt failed; trying again: {reason}");
+        }
+        Settled::Dead | Settled::Handled => {
+            tracing::error!(event, event_type, %subscription, attempt, took_us, cause, "dead letter: {reason}");
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

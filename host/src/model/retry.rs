@@ -1,0 +1,186 @@
+//! Decides what follows an attempt: a pure function of the outcome and the retry policy.
+
+use std::time::Duration;
+
+use crate::clock::FARTHEST;
+use crate::outcome::{Failure, Outcome};
+use crate::subscription::RetryPolicy;
+
+/// What follows an attempt. The dispatcher decides it, and the bus stores it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The delivery is handled, and the effects of its handler are committed.
+    Ack,
+    /// Another attempt follows.
+    RetryAfter {
+        /// The delay, counted from the commit.
+        delay: Duration,
+        /// Why the attempt failed.
+        failure: Failure,
+    },
+    /// No other attempt follows: the delivery becomes a dead letter.
+    DeadLetter {
+        /// Why the attempt failed.
+        failure: Failure,
+        /// Whether the failure could pass, and the retry policy allows no other attempt. Otherwise the handler rejected
+        /// the event, or the host did.
+        exhausted: bool,
+    },
+}
+
+impl Verdict {
+    /// Why the attempt failed, if it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Ack => None,
+            Self::RetryAfter { failure, .. } | Self::DeadLetter { failure, .. } => Some(failure),
+        }
+    }
+}
+
+/// Decides what follows an attempt that had an outcome.
+///
+/// `attempt` counts from 1. `jitter`, from 0 to 1, spreads the policy's own delays, so that deliveries which failed
+/// together are not retried together. A delay that the handler asked for is kept as it is.
+#[must_use]
+pub fn decide(policy: &RetryPolicy, attempt: u32, outcome: Outcome, jitter: f64) -> Verdict {
+    let (after, failure) = match outcome {
+        Outcome::Ack => return Verdict::Ack,
+        Outcome::Reject(failure) => return Verdict::DeadLetter { failure, exhausted: false },
+        Outcome::Retry { after, failure } => (after, failure),
+    };
+    if attempt >= policy.attempts.get() || policy.permanent.contains(&failure.cause) {
+        return Verdict::DeadLetter { failure, exhausted: true };
+    }
+    let chance = f64::from(policy.jitter_percent.min(100)) / 100.0;
+    let spread = 1.0 - chance * (1.0 - jitter.clamp(0.0, 1.0));
+    let delay = after.unwrap_or_else(|| backoff(policy, attempt).mul_f64(spread));
+    // The store holds no time beyond this one.
+    Verdict::RetryAfter { delay: delay.min(FARTHEST), failure }
+}
+
+/// The policy's own delay after a failed attempt, without chance.
+#[must_use]
+pub fn backoff(policy: &RetryPolicy, attempt: u32) -> Duration {
+    let factor = f64::from(policy.factor_percent.max(100)) / 100.0;
+    let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+    let seconds = policy.first_delay.as_secs_f64() * factor.powi(exponent);
+    // Beyond what a Duration holds, and for NaN, the cap applies.
+    let delay = Duration::try_from_secs_f64(seconds).map_or(policy.max_delay, |delay| delay.min(policy.max_delay));
+    delay.min(FARTHEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::outcome::Cause;
+
+    /// The delay before the next attempt; none for a dead letter.
+    fn next(
+        policy: &RetryPolicy,
+        attempt: u32,
+        cause: Cause,
+        after: Option<Duration>,
+        jitter: f64,
+    ) -> Option<Duration> {
+        let failure = Failure { cause, reason: String::new() };
+        match decide(policy, attempt, Outcome::Retry { after, failure: failure.clone() }, jitter) {
+            Verdict::RetryAfter { delay, failure: kept } => {
+                assert_eq!(kept, failure);
+                Some(delay)
+            }
+            verdict => {
+                assert_eq!(verdict, Verdict::DeadLetter { failure, exhausted: true });
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn acks_and_rejections_need_no_policy() {
+        let policy = policy(9, 100, 200, 1000);
+        assert_eq!(decide(&policy, 1, Outcome::Ack, 0.0), Verdict::Ack);
+        let failure = Failure { cause: Cause::Rejected, reason: "no".to_owned() };
+        let rejected = decide(&policy, 1, Outcome::Reject(failure.clone()), 0.0);
+        assert_eq!(rejected, Verdict::DeadLetter { failure, exhausted: false });
+    }
+
+    fn policy(attempts: u32, first_ms: u64, factor_percent: u32, max_ms: u64) -> RetryPolicy {
+        RetryPolicy {
+            attempts: NonZeroU32::new(attempts).unwrap(),
+            first_delay: Duration::from_millis(first_ms),
+            factor_percent,
+            max_delay: Duration::from_millis(max_ms),
+            ..RetryPolicy::default()
+        }
+    }
+
+    #[test]
+    fn delays_double_up_to_the_cap() {
+        let policy = policy(10, 100, 200, 1000);
+        let delays: Vec<_> = (1..=5).map(|attempt| next(&policy, attempt, Cause::Retry, None, 1.0)).collect();
+        let expected = [100, 200, 400, 800, 1000].map(|delay| Some(Duration::from_millis(delay)));
+        assert_eq!(delays, expected);
+    }
+
+    #[test]
+    fn the_last_attempt_ends_in_a_dead_letter() {
+        let policy = policy(3, 100, 200, 1000);
+        assert_ne!(next(&policy, 2, Cause::Retry, None, 0.0), None);
+        assert_eq!(next(&policy, 3, Cause::Retry, Some(Duration::ZERO), 0.0), None);
+    }
+
+    #[test]
+    fn the_handlers_own_delay_is_kept() {
+        let delay = Duration::from_secs(7);
+        assert_eq!(next(&policy(3, 100, 200, 1000), 1, Cause::Retry, Some(delay), 0.3), Some(delay));
+    }
+
+    #[test]
+    fn no_delay_is_beyond_all_time() {
+        let endless = RetryPolicy { jitter_percent: 0, ..policy(9, u64::MAX, 100, u64::MAX) };
+        for asked in [None, Some(Duration::MAX), Some(Duration::from_millis(u64::MAX))] {
+            assert_eq!(next(&endless, 1, Cause::Retry, asked, 1.0), Some(FARTHEST));
+        }
+    }
+
+    #[test]
+    fn a_permanent_cause_is_not_tried_again() {
+        let policy = RetryPolicy { permanent: vec![Cause::OutOfMemory], ..policy(9, 100, 200, 1000) };
+        assert_eq!(next(&policy, 1, Cause::OutOfMemory, None, 0.0), None);
+        assert_ne!(next(&policy, 1, Cause::Trap, None, 0.0), None);
+    }
+
+    #[test]
+    fn jitter_is_as_wide_as_it_is_told() {
+        let policy = |jitter_percent| RetryPolicy { jitter_percent, ..policy(9, 1000, 200, 1000) };
+        let delay = |percent, jitter| next(&policy(percent), 1, Cause::Retry, None, jitter);
+        assert_eq!(delay(0, 0.0), Some(Duration::from_secs(1)));
+        assert_eq!(delay(100, 0.0), Some(Duration::ZERO));
+        assert_eq!(delay(40, 0.5), Some(Duration::from_millis(800)));
+    }
+
+    proptest! {
+        /// Whatever the policy, a delay is never above the cap nor below half of the first delay.
+        #[test]
+        fn delays_stay_within_bounds(
+            attempts in 1..u32::MAX, attempt in 1..u32::MAX, first in 0..10_000u64,
+            factor in 100..10_000u32, max in 10_000..10_000_000u64, jitter in 0.0..=1.0f64,
+        ) {
+            let policy = policy(attempts, first, factor, max);
+            match next(&policy, attempt, Cause::Trap, None, jitter) {
+                None => prop_assert!(attempt >= attempts),
+                Some(delay) => {
+                    prop_assert!(attempt < attempts);
+                    prop_assert!(delay <= policy.max_delay);
+                    prop_assert!(delay >= policy.first_delay.mul_f64(0.499));
+                }
+            }
+        }
+    }
+}

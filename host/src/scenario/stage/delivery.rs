@@ -1,0 +1,109 @@
+//! A delivery in a scenario: an attempt on the host's own path, whose handler runs at once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Stage, run};
+use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, Embedded, Settled};
+use crate::dispatcher::attempt::{AttemptPath, Invocation, Invoke, Report};
+use crate::dispatcher::permits::Permits;
+use crate::dispatcher::plugin_handler::invoke_plugin;
+use crate::plugin::Generation;
+use crate::retry::Verdict;
+use crate::scenario::{Attempted, Error, broken};
+use crate::subscription::Definition;
+
+/// How many events may lie between one and the first of its flow.
+const HOP_LIMIT: u32 = 64;
+
+/// Invokes a plugin that takes part, and keeps its log lines.
+struct SceneHandler<'a> {
+    bus: &'a Embedded,
+    generation: &'a Arc<Generation>,
+    definition: Arc<Definition>,
+    lines: Mutex<Vec<String>>,
+}
+
+impl Invoke for SceneHandler<'_> {
+    async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
+        let timeout = self.definition.timeout;
+        let (invocation, lines) = run(|| invoke_plugin(self.bus, self.generation, delivery, timeout, &mut None));
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
+        Some(invocation)
+    }
+}
+
+/// Keeps what is reported of the attempts at a delivery.
+#[derive(Default)]
+struct Reports(Mutex<Vec<Result<AttemptRecord, CommitError>>>);
+
+impl Reports {
+    fn add(&self, report: Result<AttemptRecord, CommitError>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+    }
+
+    fn take(&self) -> Vec<Result<AttemptRecord, CommitError>> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Report for Reports {
+    fn settled(&self, record: &AttemptRecord, _: Settled) {
+        self.add(Ok(record.clone()));
+    }
+
+    /// Nothing else changes the state while a scenario's handler runs.
+    fn conflict(&self, _: &Delivery, _: &str) {}
+
+    fn given_back(&self, _: &Delivery, error: &CommitError) {
+        self.add(Err(error.clone()));
+    }
+}
+
+impl Stage {
+    pub(super) async fn deliver(
+        &mut self,
+        claim: Claim,
+        generation: &Arc<Generation>,
+        definition: Arc<Definition>,
+    ) -> Result<(), Error> {
+        let reports = Arc::new(Reports::default());
+        let path = AttemptPath {
+            definition: Arc::clone(&definition),
+            hop_limit: HOP_LIMIT,
+            // Without chance, the delays are those of the policy.
+            jitter: || 1.0,
+            reporter: Arc::clone(&reports) as Arc<dyn Report>,
+            cancelled: CancellationToken::new(),
+        };
+        let handler = SceneHandler { bus: &self.bus, generation, definition, lines: Mutex::default() };
+        path.run(claim, Permits::default(), &handler).await;
+        self.seen.logs.extend(handler.lines.into_inner().unwrap_or_else(PoisonError::into_inner));
+        for report in reports.take() {
+            let attempted = self.attempted(&report.map_err(broken)?);
+            self.seen.attempts.push(attempted);
+        }
+        Ok(())
+    }
+
+    fn attempted(&self, record: &AttemptRecord) -> Attempted {
+        let delivery = &record.delivery;
+        let outcome = match &record.verdict {
+            Verdict::Ack => "ack",
+            Verdict::RetryAfter { .. } | Verdict::DeadLetter { exhausted: true, .. } => "retry",
+            Verdict::DeadLetter { exhausted: false, .. } => "reject",
+        };
+        let failure = record.verdict.failure();
+        Attempted {
+            subscription: delivery.subscription.to_string(),
+            event: delivery.event().id.clone(),
+            event_type: delivery.event().event_type.clone(),
+            attempt: delivery.attempt,
+            at: self.after_beginning(self.clock.now()),
+            outcome,
+            cause: failure.map(|failure| failure.cause.as_str()),
+            reason: failure.map(|failure| failure.reason.clone()),
+        }
+    }
+}
