@@ -66,6 +66,11 @@ pub struct BusConfig {
     /// How many bytes the events of one plugin may have, before its handlers may not publish. Half of `max_log_bytes`
     /// if that is given, and else without a limit.
     pub max_plugin_log_bytes: Option<u64>,
+    /// How many events of one producer may wait for their time, before it is told to come back later.
+    pub max_producer_delayed: u64,
+    /// How many bytes the events of one producer may have, before it is told to come back later. Half of
+    /// `max_log_bytes` if that is given, and else without a limit.
+    pub max_producer_log_bytes: Option<u64>,
     /// How many event types there may be.
     pub max_types: usize,
     /// Events that were stored so long ago are deleted.
@@ -88,6 +93,8 @@ impl Default for BusConfig {
             max_log_bytes: None,
             max_plugin_backlog: bus::Settings::default().max_plugin_backlog,
             max_plugin_log_bytes: None,
+            max_producer_delayed: bus::Settings::default().max_producer_delayed,
+            max_producer_log_bytes: None,
             max_types: bus::Settings::default().max_types,
             retain_for: None,
             retain_bytes: None,
@@ -107,6 +114,8 @@ impl BusConfig {
             max_log_bytes: self.max_log_bytes,
             max_plugin_backlog: self.max_plugin_backlog,
             max_plugin_log_bytes: self.max_plugin_log_bytes,
+            max_producer_delayed: self.max_producer_delayed,
+            max_producer_log_bytes: self.max_producer_log_bytes,
             max_types: self.max_types,
             retention: bus::Retention {
                 max_age: self.retain_for,
@@ -386,7 +395,7 @@ mod tests {
         let from_readme = load(block, Overrides::default()).unwrap();
         assert_eq!(from_readme, load("", Overrides::default()).unwrap());
         let keys = |text: &str| text.matches(" = ").count();
-        assert_eq!(keys(block), 7 + 1 + 10 + 6 + 9, "a new setting belongs into the README");
+        assert_eq!(keys(block), 7 + 1 + 12 + 6 + 9, "a new setting belongs into the README");
         // Those without a default stand there as comments.
         let all = block.replace("\n# ", "\n");
         assert!(load(&all, Overrides::default()).unwrap().bus.retain_for.is_some());

@@ -110,6 +110,9 @@ impl From<CommitError> for Problem {
             CommitError::BacklogFull(_) => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "backlog-full", detail).retry_after(5)
             }
+            CommitError::ProducerFull(..) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "producer-full", detail).retry_after(30)
+            }
             CommitError::PluginBacklogFull(..) | CommitError::PluginLogFull(..) | CommitError::PluginTypesFull(..) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-full", detail).retry_after(5)
             }
@@ -169,6 +172,7 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::ProducerLimit;
 
     #[test]
     fn a_refused_change_says_whether_and_when_to_come_back() {
@@ -181,6 +185,7 @@ mod tests {
         assert_eq!(answer(CommitError::BacklogFull("p/s".to_owned())), (429, true));
         assert_eq!(answer(CommitError::LogFull(1)), (503, true));
         assert_eq!(answer(CommitError::InDoubt), (504, true));
+        assert_eq!(answer(CommitError::ProducerFull(ProducerLimit::Delayed, 1)), (429, true));
         assert_eq!(answer(CommitError::Closed("it is shutting down".to_owned())), (503, true));
         assert_eq!(answer(CommitError::Conflict("k".to_owned())), (503, true));
         assert_eq!(answer(CommitError::NotFound("x".to_owned())), (404, false));

@@ -290,6 +290,8 @@ fn a_full_log_turns_publishers_away() {
     let refused = host.publish("big.one", "2", json!("x"));
     assert_eq!((refused.status, refused.problem().as_str()), (503, "log-full"));
     assert!(refused.headers.contains_key("retry-after"));
+    let refused = host.cli(&["publish", "big.one", "{}"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("limit of 1000 bytes"), "{refused:?}");
     assert_eq!(host.events_of("big.one").len(), 1, "nothing of it is stored");
 }
 

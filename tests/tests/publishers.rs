@@ -126,6 +126,70 @@ fn forged_events_are_refused_everywhere() {
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }
 
+/// A producer that delays events without end is stopped by its own limit, and nobody else is.
+#[test]
+fn a_producer_that_delays_events_without_end_keeps_nobody_out() {
+    let setup = Setup::new().plugin("ledger");
+    private(&setup.path().join("shop.token"), "shop-token-of-today\n");
+    private(&setup.path().join("bank.token"), "bank-token-of-today\n");
+    let producer =
+        |file: &str| format!("[[ingress.events]]\ntypes = [\">\"]\nsources = [\"*\"]\ntoken_file = \"{file}.token\"\n");
+    let limits = "[bus]\nmax_producer_delayed = 100\nmax_log_bytes = 1000000\n";
+    let mut host = setup.config(&format!("{limits}{}{}", producer("shop"), producer("bank"))).start();
+    let batch = |from: usize, source: &str| {
+        (from..from + 50).map(|id| event(&id.to_string(), source, "order.placed")).collect::<Value>()
+    };
+    let publish = |host: &Host, token: &str, query: &str, events: &Value| {
+        post(host, &host.url(&format!("/events{query}")), Some(token), events)
+    };
+    let (shop, bank) = ("shop-token-of-today", "bank-token-of-today");
+    for from in [0, 50] {
+        let answer = publish(&host, shop, "?delay=50y", &batch(from, &format!("/{from}")));
+        assert_eq!(answer.status, 202, "{}", answer.body);
+    }
+    for _ in 0..2 {
+        for query in ["?delay=50y", "?at=2099-01-01T00:00:00Z"] {
+            let refused = publish(&host, shop, query, &batch(100, "/shop"));
+            assert_eq!((refused.status, refused.problem().as_str()), (429, "producer-full"), "{}", refused.body);
+            assert!(refused.headers.contains_key("retry-after"));
+            assert!(refused.body.contains("max_producer_delayed"), "{}", refused.body);
+        }
+        assert_eq!(publish(&host, shop, "", &batch(200, "/shop")).status, 202, "events of now are not delayed ones");
+        assert_eq!(publish(&host, bank, "?delay=1h", &batch(0, "/bank")).status, 202);
+        assert!(host.cli(&["publish", "order.placed", "{}", "--delay", "1h"]).status.success());
+        assert_eq!(
+            host.post("/ledger", json!({ "account": "a", "amount": 1 })).status / 100,
+            2,
+            "routes of plugins publish"
+        );
+        host = host.crash_and_restart();
+    }
+}
+
+/// A producer fills half of the log at most, unless its operator says something else.
+#[test]
+fn a_producer_leaves_half_of_the_log_to_others() {
+    let setup = Setup::new();
+    private(&setup.path().join("bank.token"), "bank-token-of-today\n");
+    let config = "[bus]\nmax_log_bytes = 20000\n[[ingress.events]]\ntypes = [\"a.>\"]\nsources = [\"*\"]\n
+        [[ingress.events]]\ntypes = [\"b.>\"]\nsources = [\"*\"]\ntoken_file = \"bank.token\"\n";
+    let host = setup.config(config).start();
+    let big = |id: usize, event_type: &str| {
+        let mut event = event(&id.to_string(), "/x", event_type);
+        event["data"] = "x".repeat(1_000).into();
+        event
+    };
+    let refused =
+        (0..100).map(|id| post(&host, &host.url("/events"), None, &big(id, "a.b"))).find(|it| it.status != 202);
+    let refused = refused.expect("there is a limit");
+    assert_eq!((refused.status, refused.problem().as_str()), (429, "producer-full"), "{}", refused.body);
+    let token = Some("bank-token-of-today");
+    assert_eq!(post(&host, &host.url("/events"), token, &big(500, "b.c")).status, 202);
+    assert!(host.cli(&["publish", "a.b", "{}"]).status.success());
+    let log: u64 = host.events_of("a.b").iter().map(|event| event.to_string().len() as u64).sum();
+    assert!((9_000..14_000).contains(&log), "{log}");
+}
+
 /// A plugin that publishes for itself without end is stopped by its own limit, and nobody else is.
 #[test]
 fn a_publishing_loop_stays_bounded_and_keeps_nobody_out() {

@@ -117,6 +117,38 @@ impl Error for OpenError {
     }
 }
 
+/// What a producer from outside may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProducerLimit {
+    /// Events that wait for their time.
+    Delayed,
+    /// Bytes of its events.
+    Bytes,
+    /// Event types that it was the first to publish.
+    Types,
+}
+
+impl ProducerLimit {
+    /// The key of the configuration that sets it.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Delayed => "max_producer_delayed",
+            Self::Bytes => "max_producer_log_bytes",
+            Self::Types => "half of max_types",
+        }
+    }
+}
+
+impl Display for ProducerLimit {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Delayed => "many delayed events",
+            Self::Bytes => "many bytes of events",
+            Self::Types => "many event types of its own",
+        })
+    }
+}
+
 /// A change was not committed. Nothing of it has happened, except after [`CommitError::InDoubt`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
@@ -149,6 +181,9 @@ pub enum CommitError {
     /// The log has as many bytes as it may.
     #[error("the log has reached its limit of {0} bytes; nothing was stored, try again later")]
     LogFull(u64),
+    /// A producer from outside holds as much as one may.
+    #[error("this producer has as {0} as one may have, {1} (`{key}`); nothing was stored, try again later", key = .0.key())]
+    ProducerFull(ProducerLimit, u64),
     /// As many of a plugin's events wait as may.
     #[error(
         "the plugin `{0}` has {1} events that wait or are dead letters, and may have no more (`max_plugin_backlog`); it publishes faster than its events are handled, or for itself without end"
@@ -226,6 +261,7 @@ impl CommitError {
             | Self::Busy
             | Self::BacklogFull(_)
             | Self::LogFull(_)
+            | Self::ProducerFull(..)
             | Self::Closed(_)
             | Self::Conflict(_)
             | Self::NotOpen

@@ -37,7 +37,7 @@ pub use attempt::{AttemptRecord, Settlement};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, FailedAttempt};
 pub use delivery::{Claim, Delivery, HeldBack, Open, OpenThen, Overview, ReplayOverview, Settled, Then};
 pub use embedded::Embedded;
-pub use error::{CommitError, OpenError, OpenErrorKind, StoreError, StoreErrorKind};
+pub use error::{CommitError, OpenError, OpenErrorKind, ProducerLimit, StoreError, StoreErrorKind};
 
 /// What a method of the bus returns: the traits are used as objects, whose methods cannot be `async`.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -56,6 +56,11 @@ pub struct Settings {
     /// How many bytes the events of one plugin may have, before its handlers may not publish; half of what the log may
     /// have where nothing is said.
     pub max_plugin_log_bytes: Option<u64>,
+    /// How many events of one producer from outside may wait for their time, before it is told to come back later.
+    pub max_producer_delayed: u64,
+    /// How many bytes the events of one producer from outside may have, before it is told to come back later; half of
+    /// what the log may have where nothing is said.
+    pub max_producer_log_bytes: Option<u64>,
     /// How many types the events of the log may have.
     pub max_types: usize,
     /// Which events are deleted.
@@ -72,6 +77,8 @@ impl Default for Settings {
             max_log_bytes: None,
             max_plugin_backlog: 100_000,
             max_plugin_log_bytes: None,
+            max_producer_delayed: 100_000,
+            max_producer_log_bytes: None,
             max_types: 10_000,
             retention: Retention::default(),
             repeatable_ids: false,
@@ -84,6 +91,12 @@ impl Settings {
     #[must_use]
     pub fn plugin_log_bytes(&self) -> Option<u64> {
         self.max_plugin_log_bytes.or(self.max_log_bytes.map(|all| all / 2))
+    }
+
+    /// How many bytes the events of one producer from outside may have, if that is limited.
+    #[must_use]
+    pub fn producer_log_bytes(&self) -> Option<u64> {
+        self.max_producer_log_bytes.or(self.max_log_bytes.map(|all| all / 2))
     }
 }
 
@@ -204,7 +217,7 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// those before stay, and whoever publishes all of them again finds them to be duplicates.
     ///
     /// # Errors
-    /// [`CommitError::Busy`], [`CommitError::BacklogFull`] or [`CommitError::LogFull`] if there is no room
+    /// [`CommitError::Busy`], [`CommitError::BacklogFull`], [`CommitError::ProducerFull`] or [`CommitError::LogFull`] if there is no room
     /// for it now; otherwise if the store refuses.
     fn publish(&self, events: Vec<Publish>) -> Answer<'_, Result<Vec<Accepted>, CommitError>>;
 

@@ -291,6 +291,7 @@ impl Attributes {
             extensions: self.extensions,
             typed: self.typed,
             data,
+            producer: None,
         };
         event.check()?;
         Ok(event)

@@ -101,7 +101,7 @@ pub(crate) async fn publish(
     let mode = Mode::of(&headers)?;
     let body = read_body(&headers, body, limits).await?.into();
     let mut events = read(mode, &headers, body).await?;
-    check(publisher, &events)?;
+    check(publisher, &mut events)?;
     events.iter_mut().for_each(|event| carry_trace(event, &headers));
 
     let Some(pattern) = wishes.reply else {
@@ -128,14 +128,17 @@ pub(crate) async fn publish(
     Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())
 }
 
-/// Checks that all events are the publisher's to send.
-fn check(publisher: &Publisher<'_>, events: &[Event]) -> Result<(), Problem> {
+/// Checks that all events are the publisher's to send, and notes whose share each counts against.
+fn check(publisher: &Publisher<'_>, events: &mut [Event]) -> Result<(), Problem> {
     let many = events.len() > 1;
-    let check = |(index, event)| {
-        let refused = publisher.check(event);
-        refused.map_err(|problem| if many { problem.about(&format!("event {index} of the batch")) } else { problem })
-    };
-    events.iter().enumerate().try_for_each(check)
+    for (index, event) in events.iter_mut().enumerate() {
+        let holder = publisher.check(event);
+        event.producer = holder.map_err(|problem| match many {
+            true => problem.about(&format!("event {index} of the batch")),
+            false => problem,
+        })?;
+    }
+    Ok(())
 }
 
 /// Reads the events of a body: a large one where it keeps no other request waiting.

@@ -2,7 +2,7 @@
 //! so whoever publishes speaks to plugins in the name of others.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
@@ -47,6 +47,15 @@ pub struct ProducerRule {
     /// Whether its events may join a flow that others began, and so be replies.
     #[serde(default)]
     pub replies: bool,
+}
+
+impl ProducerRule {
+    /// Whose share its events count against. Rules with the same tokens are one producer's, and so are those without.
+    /// No plugin has such a name.
+    fn holder(&self) -> String {
+        let tokens = self.token_file.as_deref().map(Path::to_string_lossy).unwrap_or_default();
+        format!("producer:{tokens}")
+    }
 }
 
 impl EventsRule {
@@ -230,11 +239,12 @@ pub(crate) enum Publisher<'a> {
 }
 
 impl Publisher<'_> {
-    /// Checks whether they may publish an event.
+    /// Checks whether they may publish an event. Returns whose share it counts against; the operator's counts against
+    /// nobody's.
     ///
     /// # Errors
     /// A problem with 403 and what the event may not have.
-    pub(crate) fn check(&self, event: &Event) -> Result<(), Problem> {
+    pub(crate) fn check(&self, event: &Event) -> Result<Option<String>, Problem> {
         let forbidden = |code, detail| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
         let Event { source, event_type, extensions, .. } = event;
         if is_plugin_source(source) {
@@ -250,8 +260,8 @@ impl Publisher<'_> {
             return forbidden("reserved-attribute", format!("the host sets the attribute `{name}`; leave it out"));
         }
         match self {
-            Self::Operator => Ok(()),
-            Self::Producers(producers) => check_rules(producers, event),
+            Self::Operator => Ok(None),
+            Self::Producers(producers) => check_rules(producers, event).map(|producer| Some(producer.holder())),
         }
     }
 
@@ -270,26 +280,32 @@ fn joins_flow(event: &Event) -> bool {
     [CORRELATION_ID, CORRELATION_SOURCE].into_iter().any(|name| event.extensions.contains_key(name))
 }
 
-fn check_rules(producers: &[&ProducerRule], event: &Event) -> Result<(), Problem> {
+/// The rule of some by which an event may be published.
+fn check_rules<'a>(producers: &[&'a ProducerRule], event: &Event) -> Result<&'a ProducerRule, Problem> {
     let forbidden = |code, detail| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
     let Event { source, event_type, .. } = event;
     let of_type: Vec<_> =
-        producers.iter().filter(|one| one.types.iter().any(|pattern| pattern.matches(event_type))).collect();
+        producers.iter().copied().filter(|one| one.types.iter().any(|pattern| pattern.matches(event_type))).collect();
     if of_type.is_empty() {
         let detail = format!("this producer may not publish the type `{event_type}`; grant it with [ingress] events");
         return forbidden("type-not-allowed", detail);
     }
-    let mut of_source = of_type.iter().filter(|one| one.sources.iter().any(|rule| rule.takes(source))).peekable();
-    if of_source.peek().is_none() {
+    let mut of_source = of_type.into_iter().filter(|one| one.sources.iter().any(|rule| rule.takes(source))).peekable();
+    let Some(first) = of_source.peek().copied() else {
         let detail =
             format!("this producer may not publish from the source `{source}`; grant it with [ingress] events");
         return forbidden("source-not-allowed", detail);
+    };
+    if !joins_flow(event) {
+        return Ok(first);
     }
-    if joins_flow(event) && !of_source.any(|one| one.replies) {
-        let detail = "only a producer that replies may set `correlationid`; grant it with `replies = true`".to_owned();
-        return forbidden("correlation-not-allowed", detail);
-    }
-    Ok(())
+    of_source.find(|one| one.replies).map_or_else(
+        || {
+            let detail = "only a producer that replies may set `correlationid`; grant it with `replies = true`";
+            forbidden("correlation-not-allowed", detail.to_owned())
+        },
+        Ok,
+    )
 }
 
 #[cfg(test)]

@@ -49,6 +49,9 @@ pub struct Event {
     pub typed: BTreeSet<String>,
     /// The payload.
     pub data: Option<Data>,
+    /// The producer from outside that published it, as the bus counts what each of them holds. It is not an attribute,
+    /// and nobody is shown it.
+    pub producer: Option<String>,
 }
 
 /// The extension attributes that name the event that was being handled when this one was published, by its id and
@@ -108,6 +111,12 @@ impl Event {
             }
         }
         inherited
+    }
+
+    /// Whose share of the store it counts against: its plugin's, or its producer's. The operator's count against nobody's.
+    #[must_use]
+    pub(crate) fn holder(&self) -> Option<&str> {
+        reserved::publishing_plugin(&self.source).or(self.producer.as_deref())
     }
 
     /// How many bytes it takes, roughly: its texts and its data.

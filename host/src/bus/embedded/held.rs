@@ -1,11 +1,11 @@
-//! What the store holds besides the events of the log, and how much of everything is which plugin's: what one plugin
-//! publishes must leave room for others.
+//! What the store holds besides the events of the log, and how much of everything is whose: what one plugin, or one
+//! producer from outside, publishes must leave room for others. [`Event::holder`](crate::event::Event::holder) says
+//! whose share an event counts against.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::bus::window::Gone;
-use crate::event::reserved::publishing_plugin;
 use crate::subscription::PublishLimits;
 
 /// What is held, as of the last commit.
@@ -17,12 +17,13 @@ pub(super) struct Held {
     pub(super) scheduled_bytes: u64,
     /// How many events of a type enter the log later.
     pub(super) scheduled_types: HashMap<i64, u64>,
-    pub(super) plugins: HashMap<Arc<str>, Share>,
-    /// The plugins that were the first to publish an event of a type.
+    /// By plugin, and by producer.
+    pub(super) shares: HashMap<Arc<str>, Share>,
+    /// Who was the first to publish an event of a type.
     introduced: HashMap<i64, Arc<str>>,
 }
 
-/// What is held for one plugin.
+/// What is held for one plugin, or for one producer from outside, whose deliveries are not counted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Share {
     /// What it may have, where its operator says something else than what applies to all.
@@ -44,11 +45,24 @@ pub(super) struct Changes {
     pub(super) type_bytes: i64,
     pub(super) scheduled_bytes: i64,
     pub(super) scheduled_types: HashMap<i64, i64>,
-    plugins: HashMap<Arc<str>, ShareChange>,
+    shares: HashMap<Arc<str>, ShareChange>,
     introduced: Vec<(i64, String)>,
 }
 
-/// How what is held for a plugin changes with a batch.
+/// What one plugin or producer holds, with what a batch changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Holding {
+    /// Events that wait, to be handled or for their time.
+    pub(super) waiting: u64,
+    /// Those of them that wait for their time.
+    pub(super) scheduled: u64,
+    /// Bytes of its events, in the log and for later.
+    pub(super) bytes: u64,
+    /// How many types it was the first to publish.
+    pub(super) types: usize,
+}
+
+/// How what is held for one share changes with a batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ShareChange {
     pub(super) log_bytes: i64,
@@ -85,20 +99,18 @@ impl Held {
         }
     }
 
-    /// What is held for a plugin.
-    pub(super) fn share(&mut self, plugin: &str) -> &mut Share {
-        if !self.plugins.contains_key(plugin) {
-            self.plugins.insert(plugin.into(), Share::default());
+    /// What is held for a plugin, or for a producer.
+    pub(super) fn share(&mut self, holder: &str) -> &mut Share {
+        if !self.shares.contains_key(holder) {
+            self.shares.insert(holder.into(), Share::default());
         }
-        self.plugins.get_mut(plugin).expect("it was put there if it was not")
+        self.shares.get_mut(holder).expect("it was put there if it was not")
     }
 
     /// Notes who was the first to publish an event of a type.
-    pub(super) fn introduced(&mut self, type_number: i64, source: &str) {
-        if let Some(plugin) = publishing_plugin(source) {
-            self.share(plugin).types += 1;
-            self.introduced.insert(type_number, plugin.into());
-        }
+    pub(super) fn introduced(&mut self, type_number: i64, holder: &str) {
+        self.share(holder).types += 1;
+        self.introduced.insert(type_number, holder.into());
     }
 
     /// Forgets who was the first to publish events of types that are gone.
@@ -108,12 +120,6 @@ impl Held {
             let share = self.share(&plugin);
             share.types = share.types.saturating_sub(1);
         }
-    }
-
-    /// How many types a plugin was the first to publish, with those of a batch.
-    pub(super) fn types_of(&self, plugin: &str, changes: &Changes) -> usize {
-        let now = self.plugins.get(plugin).map_or(0, |share| share.types);
-        now + changes.plugins.get(plugin).map_or(0, |change| change.types)
     }
 
     /// Bytes besides the events of the log, with what a batch changes.
@@ -127,29 +133,34 @@ impl Held {
         changed(now, changes.scheduled_types.get(&type_number).copied().unwrap_or(0))
     }
 
-    /// What a plugin holds, with what a batch changes: events that wait, now or for their time, and bytes.
-    pub(super) fn of_plugin(&self, plugin: &str, changes: &Changes) -> (u64, u64) {
+    /// What a plugin or a producer holds, with what a batch changes.
+    pub(super) fn of(&self, holder: &str, changes: &Changes) -> Holding {
         let none = Share::default();
-        let share = self.plugins.get(plugin).unwrap_or(&none);
-        let change = changes.plugins.get(plugin).copied().unwrap_or_default();
-        let waiting = share.deliveries + changed(share.scheduled, change.scheduled) + change.appended;
-        let bytes = changed(share.log_bytes, change.log_bytes);
-        (waiting, bytes + changed(share.scheduled_bytes, change.scheduled_bytes))
+        let share = self.shares.get(holder).unwrap_or(&none);
+        let change = changes.shares.get(holder).copied().unwrap_or_default();
+        let scheduled = changed(share.scheduled, change.scheduled);
+        let log_bytes = changed(share.log_bytes, change.log_bytes);
+        Holding {
+            waiting: share.deliveries + scheduled + change.appended,
+            scheduled,
+            bytes: log_bytes + changed(share.scheduled_bytes, change.scheduled_bytes),
+            types: share.types + change.types,
+        }
     }
 
-    /// The bytes of their events in the log, of all plugins for which a batch changes them.
+    /// The bytes of their events in the log, of all for which a batch changes them.
     pub(super) fn changed_log_bytes<'a>(&'a self, changes: &'a Changes) -> impl Iterator<Item = (&'a str, u64)> {
-        let changed_only = changes.plugins.iter().filter(|(_, change)| change.log_bytes != 0);
-        changed_only.map(|(plugin, change)| {
-            let before = self.plugins.get(plugin).map_or(0, |share| share.log_bytes);
-            (&**plugin, changed(before, change.log_bytes))
+        let changed_only = changes.shares.iter().filter(|(_, change)| change.log_bytes != 0);
+        changed_only.map(|(holder, change)| {
+            let before = self.shares.get(holder).map_or(0, |share| share.log_bytes);
+            (&**holder, changed(before, change.log_bytes))
         })
     }
 
     /// Takes over what a batch has changed.
     pub(super) fn apply(&mut self, changes: &mut Changes) {
-        let Changes { type_bytes, scheduled_bytes, scheduled_types, plugins, introduced } = std::mem::take(changes);
-        introduced.iter().for_each(|(number, source)| self.introduced(*number, source));
+        let Changes { type_bytes, scheduled_bytes, scheduled_types, shares, introduced } = std::mem::take(changes);
+        introduced.iter().for_each(|(number, holder)| self.introduced(*number, holder));
         self.type_bytes = changed(self.type_bytes, type_bytes);
         self.scheduled_bytes = changed(self.scheduled_bytes, scheduled_bytes);
         for (number, change) in scheduled_types {
@@ -157,8 +168,8 @@ impl Held {
             *count = changed(*count, change);
         }
         self.scheduled_types.retain(|_, count| *count > 0);
-        for (plugin, change) in plugins {
-            let share = self.plugins.entry(plugin).or_default();
+        for (holder, change) in shares {
+            let share = self.shares.entry(holder).or_default();
             share.log_bytes = changed(share.log_bytes, change.log_bytes);
             share.scheduled = changed(share.scheduled, change.scheduled);
             share.scheduled_bytes = changed(share.scheduled_bytes, change.scheduled_bytes);
@@ -167,53 +178,52 @@ impl Held {
 }
 
 impl Changes {
-    /// How what is held for the publisher of an event changes, if that is a plugin.
-    pub(super) fn of_source(&mut self, source: &str) -> Option<&mut ShareChange> {
-        let plugin = publishing_plugin(source)?;
-        if !self.plugins.contains_key(plugin) {
-            self.plugins.insert(plugin.into(), ShareChange::default());
+    /// How what is held for somebody changes.
+    fn of(&mut self, holder: &str) -> &mut ShareChange {
+        if !self.shares.contains_key(holder) {
+            self.shares.insert(holder.into(), ShareChange::default());
         }
-        self.plugins.get_mut(plugin)
+        self.shares.get_mut(holder).expect("it was put there if it was not")
     }
 
     /// A type is new.
-    pub(super) fn introduced(&mut self, type_number: i64, name: &str, source: &str) {
+    pub(super) fn introduced(&mut self, type_number: i64, name: &str, holder: Option<&str>) {
         self.type_bytes += signed(name.len() as u64);
-        if let Some(change) = self.of_source(source) {
-            change.types += 1;
-            self.introduced.push((type_number, source.to_owned()));
+        if let Some(holder) = holder {
+            self.of(holder).types += 1;
+            self.introduced.push((type_number, holder.to_owned()));
         }
     }
 
     /// An event has entered the log.
-    pub(super) fn appended(&mut self, source: &str, bytes: u64) {
-        if let Some(change) = self.of_source(source) {
+    pub(super) fn appended(&mut self, holder: Option<&str>, bytes: u64) {
+        if let Some(change) = holder.map(|holder| self.of(holder)) {
             change.log_bytes += signed(bytes);
             change.appended += 1;
         }
     }
 
     /// An event that has entered the log in the same batch is taken out again.
-    pub(super) fn taken_back(&mut self, source: &str, bytes: u64) {
-        if let Some(change) = self.of_source(source) {
+    pub(super) fn taken_back(&mut self, holder: Option<&str>, bytes: u64) {
+        if let Some(change) = holder.map(|holder| self.of(holder)) {
             change.log_bytes -= signed(bytes);
             change.appended = change.appended.saturating_sub(1);
         }
     }
 
     /// An event was deleted from the log.
-    pub(super) fn deleted(&mut self, source: &str, bytes: u64) {
-        if let Some(change) = self.of_source(source) {
+    pub(super) fn deleted(&mut self, holder: Option<&str>, bytes: u64) {
+        if let Some(change) = holder.map(|holder| self.of(holder)) {
             change.log_bytes -= signed(bytes);
         }
     }
 
     /// An event is kept for later, or no longer.
-    pub(super) fn scheduled(&mut self, source: &str, type_number: i64, bytes: u64, is_kept: bool) {
+    pub(super) fn scheduled(&mut self, holder: Option<&str>, type_number: i64, bytes: u64, is_kept: bool) {
         let (count, bytes) = if is_kept { (1, signed(bytes)) } else { (-1, -signed(bytes)) };
         self.scheduled_bytes += bytes;
         *self.scheduled_types.entry(type_number).or_default() += count;
-        if let Some(change) = self.of_source(source) {
+        if let Some(change) = holder.map(|holder| self.of(holder)) {
             change.scheduled += count;
             change.scheduled_bytes += bytes;
         }
@@ -235,17 +245,21 @@ mod tests {
     #[test]
     fn a_batch_counts_before_it_is_committed() {
         let (mut held, mut changes) = (Held::default(), Changes::default());
-        changes.appended("/plugins/p", 100);
-        changes.appended("/shop", 100);
-        changes.scheduled("/plugins/p", 1, 50, true);
-        assert_eq!(held.of_plugin("p", &changes), (2, 150));
+        let of = |held: &Held, changes: &Changes| {
+            let Holding { waiting, bytes, .. } = held.of("p", changes);
+            (waiting, bytes)
+        };
+        changes.appended(Some("p"), 100);
+        changes.appended(None, 100);
+        changes.scheduled(Some("p"), 1, 50, true);
+        assert_eq!(of(&held, &changes), (2, 150));
         assert_eq!(held.bytes_beside_log(&changes), 50);
         held.apply(&mut changes);
-        assert_eq!(held.of_plugin("p", &changes), (1, 150), "what became of its events is counted by itself");
-        changes.deleted("/plugins/p", 100);
-        changes.scheduled("/plugins/p", 1, 50, false);
+        assert_eq!(of(&held, &changes), (1, 150), "what became of its events is counted by itself");
+        changes.deleted(Some("p"), 100);
+        changes.scheduled(Some("p"), 1, 50, false);
         assert_eq!(held.changed_log_bytes(&changes).collect::<Vec<_>>(), [("p", 0)]);
         held.apply(&mut changes);
-        assert_eq!((held.of_plugin("p", &changes), held.scheduled_of(1, &changes)), ((0, 0), 0));
+        assert_eq!((of(&held, &changes), held.scheduled_of(1, &changes)), ((0, 0), 0));
     }
 }

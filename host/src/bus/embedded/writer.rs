@@ -26,7 +26,7 @@ use super::batch::{Batch, CursorMove, Redriven, answer, answer_then};
 use super::command::Command;
 use super::error::EngineError;
 use super::held::Held;
-use super::rows::{self, Log};
+use super::rows::{self, Log, ScheduledShare};
 use super::schema;
 use super::shared::Shared;
 use super::subscription::Subscription;
@@ -453,17 +453,17 @@ fn held(connection: &Connection, shared: &Shared) -> Result<Held, StoreError> {
         held.share(&plugin).log_bytes = bytes;
     }
     for number in types.numbers.values() {
-        if let Some(source) = rows::first_source_of(connection, *number)? {
-            held.introduced(*number, &source);
+        if let Some(holder) = rows::first_holder_of(connection, *number)? {
+            held.introduced(*number, &holder);
         }
     }
-    for (source, event_type, count, bytes) in rows::scheduled_shares(connection)? {
+    for ScheduledShare { holder, event_type, count, bytes } in rows::scheduled_shares(connection)? {
         held.scheduled_bytes += bytes;
         if let Some(number) = types.number(&event_type) {
             *held.scheduled_types.entry(number).or_default() += count;
         }
-        if let Some(plugin) = publishing_plugin(&source) {
-            let share = held.share(plugin);
+        if let Some(holder) = holder {
+            let share = held.share(&holder);
             share.scheduled += count;
             share.scheduled_bytes += bytes;
         }

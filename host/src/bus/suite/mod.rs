@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Accepted, AttemptRecord, Bus, Claim, CommitError, DeadLetterFilter, Settings, Settled, Settlement, Subscribed,
+    Accepted, AttemptRecord, Bus, Claim, CommitError, DeadLetterFilter, ProducerLimit, Settings, Settled, Settlement,
+    Subscribed,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Data, Event, Position};
@@ -80,6 +81,7 @@ macro_rules! all_semantics {
                 a_reply_comes_to_who_waits_for_it,
                 what_one_plugin_publishes_is_bounded_and_keeps_nobody_out,
                 a_plugins_delayed_events_count_as_its_own,
+                what_one_producer_holds_is_bounded_and_keeps_nobody_out,
                 what_comes_later_counts_as_what_is_in_the_log,
                 one_plugin_introduces_half_of_the_types_at_most,
                 types_are_bounded_and_forgotten_with_their_last_event,

@@ -380,6 +380,79 @@ pub(in crate::bus) async fn a_plugins_delayed_events_count_as_its_own<S: Stage>(
     assert_eq!(stage.bus().commit("p", again).await, Ok(()));
 }
 
+/// A producer fills its share of delayed events, of bytes and of types. Others publish on, also after a crash, and room
+/// comes back with what is cancelled, handled over or deleted.
+pub(in crate::bus) async fn what_one_producer_holds_is_bounded_and_keeps_nobody_out<S: Stage>() {
+    let of = |producer: Option<&str>, id: &str| Event { producer: producer.map(str::to_owned), ..event(id) };
+    let settings = Settings {
+        max_producer_delayed: 3,
+        max_log_bytes: Some(100_000),
+        max_producer_log_bytes: Some(4_900),
+        max_types: 8,
+        retention: Retention { max_age: Some(Duration::from_hours(9)), ..Retention::default() },
+        ..Settings::default()
+    };
+    let mut stage = S::open(settings);
+    let due = stage.clock().now().after(Duration::from_hours(1));
+    let later = |event: Event| vec![Publish { event, due: Some(due) }];
+    let now = |event: Event| vec![Publish { event, due: None }];
+    let delayed = Err(CommitError::ProducerFull(ProducerLimit::Delayed, 3));
+
+    // Delayed events, one by one and as a batch.
+    let four = ["1", "2", "3", "4"].into_iter().flat_map(|id| later(of(Some("a"), id))).collect();
+    assert_eq!(stage.bus().publish(four).await, delayed);
+    for id in ["1", "2", "3"] {
+        stage.bus().publish(later(of(Some("a"), id))).await.unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(stage.bus().publish(later(of(Some("a"), "4"))).await, delayed);
+        stage.bus().publish(now(of(Some("a"), "4 now"))).await.unwrap();
+        stage.bus().publish(later(of(Some("b"), "of b"))).await.unwrap();
+        stage.bus().publish(later(of(None, "of the operator"))).await.unwrap();
+        let effects = Effects { publishes: later(of_plugin("of a plugin")), ..Effects::default() };
+        let _ = stage.bus().commit("p", effects).await;
+        stage = stage.crash();
+    }
+    assert_eq!(stage.bus().cancel("/t", "1").await, Ok(true));
+    stage.bus().publish(later(of(Some("a"), "4"))).await.unwrap();
+    assert_eq!(stage.bus().publish(later(of(Some("a"), "5"))).await, delayed);
+    stage.clock().advance(Duration::from_hours(2));
+    let enough = async {
+        while stage.bus().events_with_id("4".to_owned()).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), enough).await.expect("what is due enters the log");
+
+    // Bytes, in the log.
+    let big = |producer, id: &str| Event { data: Some(Data::binary(vec![0; 4_900])), ..of(producer, id) };
+    let bytes = Err(CommitError::ProducerFull(ProducerLimit::Bytes, 4_900));
+    stage.bus().publish(now(big(Some("a"), "big"))).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(stage.bus().publish(now(of(Some("a"), "x"))).await, bytes);
+        stage.bus().publish(now(of(Some("b"), "x"))).await.unwrap();
+        stage = stage.crash();
+    }
+    stage.clock().advance(Duration::from_hours(10));
+    while stage.bus().compact().await.unwrap() > 0 {}
+    stage.bus().publish(now(of(Some("a"), "y"))).await.unwrap();
+
+    // Types.
+    let of_type = |producer: &str, name: &str| {
+        now(Event { event_type: name.to_owned(), ..of(Some(producer), &format!("{name} of {producer}")) })
+    };
+    for name in ["t.1", "t.2", "t.3"] {
+        stage.bus().publish(of_type("a", name)).await.unwrap();
+    }
+    let types = Err(CommitError::ProducerFull(ProducerLimit::Types, 4));
+    for _ in 0..2 {
+        assert_eq!(stage.bus().publish(of_type("a", "t.4")).await, types);
+        stage.bus().publish(of_type("b", "t.5")).await.unwrap();
+        stage = stage.crash();
+    }
+    stage.bus().publish(of_type("a", "t.5")).await.unwrap();
+}
+
 pub(in crate::bus) async fn what_comes_later_counts_as_what_is_in_the_log<S: Stage>() {
     let stage = S::open(Settings { max_log_bytes: Some(10_000), ..Settings::default() });
     let due = Some(stage.clock().now().after(Duration::from_hours(24)));

@@ -137,6 +137,8 @@ struct Kept<'a> {
     data: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data_kind: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    producer: Option<Cow<'a, str>>,
 }
 
 fn is_empty(names: &BTreeSet<String>) -> bool {
@@ -157,6 +159,7 @@ impl Serialize for Event {
             typed: Cow::Borrowed(&self.typed),
             data: self.data.as_deref().map(|data| BASE64_STANDARD.encode(data)),
             data_kind: kept_kind(self.datacontenttype.as_deref(), self.data.as_ref()).map(Cow::Borrowed),
+            producer: self.producer.as_deref().map(Cow::Borrowed),
         };
         kept.serialize(serializer)
     }
@@ -178,6 +181,7 @@ impl<'de> Deserialize<'de> for Event {
             extensions: kept.extensions.into_owned(),
             typed: kept.typed.into_owned(),
             data,
+            producer: kept.producer.map(Cow::into_owned),
         })
     }
 }

@@ -235,6 +235,7 @@ impl Run {
             dataschema: message.dataschema,
             extensions,
             typed: std::collections::BTreeSet::new(),
+            producer: None,
         };
         event.check_message().map_err(invalid)?;
         Ok((event, due))

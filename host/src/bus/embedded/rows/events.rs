@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{WrongChecksum, from_json_column, signed, to_json, unsigned};
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
+use crate::event::reserved::publishing_plugin;
 use crate::event::{Event, Logged, Position, kept_data, kept_kind};
 
 /// The columns that [`logged`] reads, in its order.
@@ -19,6 +20,8 @@ pub(super) const EVENT_WIDTH: usize = 12;
 const DATA_KIND: &str = "data_kind";
 /// The member of the same column that names the attributes that are JSON booleans or integers.
 const TYPED: &str = "json_typed";
+/// The member of the same column that names the producer from outside whose event it is.
+const PRODUCER: &str = "held_for";
 const EVENTS: &str = "events e JOIN types t ON t.id = e.type";
 
 pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
@@ -31,6 +34,7 @@ pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
     let mut extensions: BTreeMap<String, String> =
         extensions.map_or_else(|| Ok(BTreeMap::new()), |text| from_json_column(8, &text))?;
     let typed = extensions.remove(TYPED).unwrap_or_default();
+    let producer = extensions.remove(PRODUCER);
     let (kind, datacontenttype) = (extensions.remove(DATA_KIND), row.get::<_, Option<String>>(6)?);
     let bytes: Option<Vec<u8>> = row.get(9)?;
     let event = Event {
@@ -44,19 +48,21 @@ pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
         typed: typed.split_whitespace().map(str::to_owned).collect(),
         data: bytes.map(|bytes| kept_data(datacontenttype.as_deref(), kind.as_deref(), bytes)),
         datacontenttype,
+        producer,
     };
     Ok(Logged { position: Position(position), stored_at: Timestamp(unsigned(row, 10)?), event: Arc::new(event) })
 }
 
-/// The extension attributes in JSON, with the names of those that are no strings, and the kind of the data where its
-/// media type does not declare it.
+/// The extension attributes in JSON, with the names of those that are not strings, the kind of the data where its media
+/// type does not declare it, and the producer.
 fn extensions_column(event: &Event) -> Option<String> {
     let kind = kept_kind(event.datacontenttype.as_deref(), event.data.as_ref());
-    if kind.is_none() && event.typed.is_empty() {
+    if kind.is_none() && event.typed.is_empty() && event.producer.is_none() {
         return (!event.extensions.is_empty()).then(|| to_json(&event.extensions));
     }
     let mut members = event.extensions.clone();
     members.extend(kind.map(|kind| (DATA_KIND.to_owned(), kind.to_owned())));
+    members.extend(event.producer.clone().map(|producer| (PRODUCER.to_owned(), producer)));
     if !event.typed.is_empty() {
         let names: Vec<_> = event.typed.iter().map(String::as_str).collect();
         members.insert(TYPED.to_owned(), names.join(" "));
@@ -240,7 +246,8 @@ pub(in super::super) fn oldest_events(
 pub(in super::super) struct Deleted {
     pub(in super::super) bytes: u64,
     pub(in super::super) type_number: i64,
-    pub(in super::super) source: String,
+    /// Whose share it counted against.
+    pub(in super::super) holder: Option<String>,
 }
 
 /// Deletes an event that no delivery needs any more. None if it is needed, or gone.
@@ -251,19 +258,29 @@ pub(in super::super) fn delete_event(
     let mut statement = connection.prepare_cached(
         "DELETE FROM events WHERE position = ?1
              AND NOT EXISTS (SELECT 1 FROM pending WHERE position = ?1)
-             AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE position = ?1) RETURNING bytes, type, source",
+             AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE position = ?1) RETURNING bytes, type, source, extensions ->> '$.held_for'",
     )?;
     Ok(statement.query_row([signed(position.0)], deleted).optional()?)
 }
 
 /// Deletes the events after a position, which only this transaction knows of.
 pub(in super::super) fn take_back_events(connection: &Connection, after: Position) -> Result<Vec<Deleted>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("DELETE FROM events WHERE position > ?1 RETURNING bytes, type, source")?;
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM events WHERE position > ?1 RETURNING bytes, type, source, extensions ->> '$.held_for'",
+    )?;
     let rows = statement.query_map([signed(after.0)], deleted)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn deleted(row: &Row<'_>) -> rusqlite::Result<Deleted> {
-    Ok(Deleted { bytes: unsigned(row, 0)?, type_number: row.get(1)?, source: row.get(2)? })
+    Ok(Deleted { bytes: unsigned(row, 0)?, type_number: row.get(1)?, holder: holder(row, 2)? })
+}
+
+/// Whose share an event counts against, by a column with its source and the one behind it with its producer.
+pub(super) fn holder(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    let source: String = row.get(index)?;
+    match publishing_plugin(&source) {
+        Some(plugin) => Ok(Some(plugin.to_owned())),
+        None => row.get(index + 1),
+    }
 }

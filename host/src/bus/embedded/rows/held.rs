@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::events::holder;
 use super::{signed, unsigned};
 use crate::bus::StoreError;
 use crate::event::Position;
@@ -29,16 +30,29 @@ pub(in super::super) fn put_publisher(connection: &Connection, plugin: &str, byt
     Ok(())
 }
 
-/// Events that enter the log later, by source and type: how many, and their bytes.
-pub(in super::super) fn scheduled_shares(
-    connection: &Connection,
-) -> Result<Vec<(String, String, u64, u64)>, StoreError> {
+/// Events that enter the log later, of one type and in one share.
+pub(in super::super) struct ScheduledShare {
+    /// Whose share they count against.
+    pub(in super::super) holder: Option<String>,
+    pub(in super::super) event_type: String,
+    pub(in super::super) count: u64,
+    pub(in super::super) bytes: u64,
+}
+
+/// What enters the log later, by share and type.
+pub(in super::super) fn scheduled_shares(connection: &Connection) -> Result<Vec<ScheduledShare>, StoreError> {
     let mut statement = connection.prepare(
-        "SELECT source, json_extract(event, '$.event_type') AS type, count(*), sum(octet_length(event))
-         FROM scheduled GROUP BY source, type",
+        "SELECT event ->> '$.event_type' AS type, count(*), sum(octet_length(event)), source, event ->> '$.producer' AS producer
+         FROM scheduled GROUP BY source, producer, type",
     )?;
-    let rows = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, unsigned(row, 2)?, unsigned(row, 3)?)))?;
+    let rows = statement.query_map([], |row| {
+        Ok(ScheduledShare {
+            event_type: row.get(0)?,
+            count: unsigned(row, 1)?,
+            bytes: unsigned(row, 2)?,
+            holder: holder(row, 3)?,
+        })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -113,14 +127,15 @@ pub(in super::super) fn add_type(connection: &Connection, number: i64, name: &st
     Ok(())
 }
 
-/// The source of the first event of a type, if there is one in the log.
-pub(in super::super) fn first_source_of(
+/// Whose share the first event of a type counts against, if there is one in the log and it counts against any.
+pub(in super::super) fn first_holder_of(
     connection: &Connection,
     type_number: i64,
 ) -> Result<Option<String>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT source FROM events WHERE type = ?1 ORDER BY position LIMIT 1")?;
-    Ok(statement.query_row([type_number], |row| row.get(0)).optional()?)
+    let mut statement = connection.prepare_cached(
+        "SELECT source, extensions ->> '$.held_for' FROM events WHERE type = ?1 ORDER BY position LIMIT 1",
+    )?;
+    Ok(statement.query_row([type_number], |row| holder(row, 0)).optional()?.flatten())
 }
 
 /// Whether the log has events of a type.

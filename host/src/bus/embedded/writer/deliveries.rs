@@ -111,9 +111,9 @@ impl Writer {
 
     /// Deletes an event unless a delivery needs it.
     pub(super) fn delete_event(&self, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
-        if let Some(Deleted { bytes, type_number, source }) = rows::delete_event(&self.connection, position)? {
+        if let Some(Deleted { bytes, type_number, holder }) = rows::delete_event(&self.connection, position)? {
             batch.log.bytes = batch.log.bytes.saturating_sub(bytes);
-            batch.held.deleted(&source, bytes);
+            batch.held.deleted(holder.as_deref(), bytes);
             batch.emptied.insert(type_number);
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::super::batch::{Batch, Refused};
+use super::super::held::Holding;
 use super::super::rows::{self, Deleted};
 use super::super::sequences;
 use super::Writer;
@@ -72,8 +73,8 @@ impl Writer {
                 scheduled.extend(is_later.then_some((source, id)));
                 continue;
             }
-            for Deleted { bytes, type_number, source } in rows::take_back_events(&self.connection, log.head)? {
-                batch.held.taken_back(&source, bytes);
+            for Deleted { bytes, type_number, holder } in rows::take_back_events(&self.connection, log.head)? {
+                batch.held.taken_back(holder.as_deref(), bytes);
                 batch.emptied.insert(type_number);
             }
             for (source, id) in scheduled {
@@ -95,8 +96,8 @@ impl Writer {
             return Ok(());
         }
         let settings = &self.shared.settings;
-        let limits = self.held.plugins.get(plugin).map(|share| share.limits).unwrap_or_default();
-        let (waiting, bytes) = self.held.of_plugin(plugin, &batch.held);
+        let limits = self.held.shares.get(plugin).map(|share| share.limits).unwrap_or_default();
+        let Holding { waiting, bytes, .. } = self.held.of(plugin, &batch.held);
         let backlog = limits.backlog.unwrap_or(settings.max_plugin_backlog);
         if waiting >= backlog {
             return Err(CommitError::PluginBacklogFull(plugin.to_owned(), backlog));

@@ -1,15 +1,16 @@
 //! Events that enter the log, now or later.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::vec::IntoIter;
 
 use super::super::batch::{Batch, Refused};
 use super::super::command::Stored;
 use super::super::error::EngineError;
+use super::super::held::Holding;
 use super::super::rows::{self, Taken};
 use super::Writer;
-use crate::bus::{Accepted, CommitError, StoreError};
+use crate::bus::{Accepted, CommitError, ProducerLimit, StoreError};
 use crate::clock::Timestamp;
 use crate::event::{Event, Logged, Position};
 use crate::outcome::Publish;
@@ -47,6 +48,7 @@ impl Writer {
             return Err(CommitError::LogFull(limit));
         }
         self.check_types(None, events, batch)?;
+        self.check_producers(events, batch)?;
         for Publish { event, .. } in events {
             let takers = self.takers_of(&event.event_type);
             if !takers.limited {
@@ -64,6 +66,40 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether the producers of events may hold more, each for itself: one that fills its share leaves room for the
+    /// others, and for plugins.
+    fn check_producers(&self, events: &[Publish], batch: &Batch) -> Result<(), CommitError> {
+        let mut coming: HashMap<&str, u64> = HashMap::new();
+        let mut types: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for Publish { event, due } in events {
+            let Some(producer) = event.producer.as_deref() else { continue };
+            *coming.entry(producer).or_default() += u64::from(due.is_some_and(|due| due > batch.now));
+            if self.is_new_type(&event.event_type, batch) {
+                types.entry(producer).or_default().insert(&event.event_type);
+            }
+        }
+        let settings = &self.shared.settings;
+        for (producer, delayed) in coming {
+            let Holding { scheduled, bytes, types: introduced, .. } = self.held.of(producer, &batch.held);
+            let full = |limit, most| Err(CommitError::ProducerFull(limit, most));
+            if delayed > 0 && scheduled + delayed > settings.max_producer_delayed {
+                return full(ProducerLimit::Delayed, settings.max_producer_delayed);
+            }
+            if let Some(most) = settings.producer_log_bytes().filter(|most| bytes >= *most) {
+                return full(ProducerLimit::Bytes, most);
+            }
+            let (new, most) = (types.get(producer).map_or(0, HashSet::len), settings.max_types / 2);
+            if new > 0 && introduced + new > most {
+                return full(ProducerLimit::Types, most as u64);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_new_type(&self, name: &str, batch: &Batch) -> bool {
+        self.shared.types().number(name).is_none() && !batch.types.iter().any(|(_, other)| other == name)
+    }
+
     /// Whether there is room for the types of events that are new. Each is kept in memory as long as it has events. A
     /// plugin may be the first to publish half of them.
     pub(super) fn check_types(
@@ -75,12 +111,12 @@ impl Writer {
         let limit = self.shared.settings.max_types;
         let types = self.shared.types();
         let known = types.count() + batch.types.len();
-        let own = plugin.map_or(0, |plugin| self.held.types_of(plugin, &batch.held));
+        let own = plugin.map_or(0, |plugin| self.held.of(plugin, &batch.held).types);
         let own_limit = if plugin.is_some() { limit / 2 } else { limit };
         let mut new = HashSet::new();
         for Publish { event, .. } in events {
             let name = event.event_type.as_str();
-            if types.number(name).is_none() && !batch.types.iter().any(|(_, other)| other == name) {
+            if self.is_new_type(name, batch) {
                 new.insert(name);
                 if known + new.len() > limit {
                     return Err(CommitError::TooManyTypes(limit));
@@ -106,8 +142,8 @@ impl Writer {
                     return Ok(false);
                 }
                 let Some(bytes) = rows::schedule_event(&self.connection, due, &event)? else { return Ok(false) };
-                let type_number = self.type_number(&event.event_type, &event.source, batch)?;
-                batch.held.scheduled(&event.source, type_number, bytes, true);
+                let type_number = self.type_number(&event, batch)?;
+                batch.held.scheduled(event.holder(), type_number, bytes, true);
                 batch.rescheduled = true;
                 Ok(true)
             }
@@ -119,7 +155,7 @@ impl Writer {
     }
 
     pub(super) fn append(&mut self, event: Event, batch: &mut Batch) -> Result<bool, StoreError> {
-        let type_number = self.type_number(&event.event_type, &event.source, batch)?;
+        let type_number = self.type_number(&event, batch)?;
         let position = Position(batch.log.head.0 + 1);
         // The log's times never go back, also when the clock is set back.
         let stored_at = batch.now.max(batch.log.newest);
@@ -130,7 +166,7 @@ impl Writer {
         batch.log.newest = stored_at;
         let bytes = event.size_bytes() as u64;
         batch.log.bytes += bytes;
-        batch.held.appended(&event.source, bytes);
+        batch.held.appended(event.holder(), bytes);
         batch.appended.push(Logged { position, stored_at, event: Arc::new(event) });
         Ok(true)
     }
@@ -153,7 +189,7 @@ impl Writer {
                 event.event_type
             ))
         })?;
-        batch.held.scheduled(&event.source, number, *bytes, false);
+        batch.held.scheduled(event.holder(), number, *bytes, false);
         batch.emptied.insert(number);
         Ok(())
     }
@@ -173,7 +209,8 @@ impl Writer {
         Ok(())
     }
 
-    fn type_number(&mut self, name: &str, source: &str, batch: &mut Batch) -> Result<i64, StoreError> {
+    fn type_number(&mut self, event: &Event, batch: &mut Batch) -> Result<i64, StoreError> {
+        let name = event.event_type.as_str();
         let known = self.shared.types().number(name);
         let new = || batch.types.iter().find(|(_, other)| other == name).map(|(number, _)| *number);
         if let Some(number) = known.or_else(new) {
@@ -182,7 +219,7 @@ impl Writer {
         let number = self.next_type;
         self.next_type += 1;
         rows::add_type(&self.connection, number, name)?;
-        batch.held.introduced(number, name, source);
+        batch.held.introduced(number, name, event.holder());
         batch.types.push((number, name.to_owned()));
         Ok(number)
     }
