@@ -4,7 +4,6 @@
 //! answers after it ([`writer`]). Readers have connections of their own. What a subscription has ready and
 //! in flight is in memory ([`window`](super::window)), and found again from the tables after a crash.
 
-mod batch;
 mod command;
 mod damage;
 mod error;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::Logged;
+use crate::event::{Logged, Position};
 use crate::subscription::Definition;
 
 /// What an ordering key is for an event: deliveries with the same one keep their order.
@@ -41,4 +41,15 @@ pub(crate) struct FirstRow {
     pub(crate) delivery: Waiting,
     /// Whether it waits for its turn, and not for a time.
     pub(crate) held: bool,
+}
+
+/// A dead letter that is a delivery again.
+#[derive(Debug)]
+pub(crate) struct Redriven {
+    pub(crate) position: Position,
+    pub(crate) key: Option<Key>,
+    /// Whether it waits for the turn of its ordering key.
+    pub(crate) held: bool,
+    /// The source of its event; none if it was a replay's.
+    pub(crate) source: Option<String>,
 }

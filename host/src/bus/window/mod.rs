@@ -4,6 +4,7 @@
 //! keeps up, its deliveries come from memory. One that falls behind reads the log instead, from where the
 //! offers stopped, until it has caught up. An idle subscription costs nothing.
 
+mod committed;
 mod delivery;
 mod flows;
 mod keys;
@@ -18,7 +19,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use delivery::{FirstRow, Hole, Key, Waiting};
+pub(crate) use delivery::{FirstRow, Hole, Key, Redriven, Waiting};
 pub(crate) use flows::{Flows, Gone};
 pub(crate) use keys::Keys;
 use pace::Pace;
@@ -155,7 +156,7 @@ impl Progress {
     }
 
     /// The plugin that published the event of a delivery that is counted as its own.
-    pub(crate) fn counted<'a>(&self, position: Position, source: &'a str) -> Option<&'a str> {
+    fn counted<'a>(&self, position: Position, source: &'a str) -> Option<&'a str> {
         publishing_plugin(source).filter(|_| position > self.counted_from)
     }
 
@@ -186,7 +187,7 @@ impl Progress {
     }
 
     /// Notes that the rules have changed.
-    pub(crate) fn void_read(&mut self) {
+    fn void_read(&mut self) {
         if let Some(read) = &mut self.read {
             read.is_void = true;
         }
@@ -214,7 +215,7 @@ impl Progress {
     }
 
     /// Ends a claim, whose row is changed.
-    pub(crate) fn end_claim(&mut self, position: Position) -> Option<Waiting> {
+    fn end_claim(&mut self, position: Position) -> Option<Waiting> {
         if let Some(read) = &mut self.read {
             read.settled.insert(position);
         }
@@ -286,39 +287,8 @@ impl Progress {
         open.filter(|hole| !settled.contains(&hole.delivery.logged.position)).collect()
     }
 
-    /// Notes that the cursor has moved and that these deliveries have rows, once it is durable.
-    pub(crate) fn moved(&mut self, cursor: Position, holes: Vec<Hole>) {
-        self.cursor = self.cursor.max(cursor);
-        for hole in holes {
-            let position = hole.delivery.logged.position;
-            let index = self.ready.binary_search_by_key(&position, |delivery| delivery.logged.position);
-            let ready = index.ok().and_then(|index| self.ready.remove(index));
-            if let Some(claimed) = self.claimed.get_mut(&position) {
-                claimed.has_row = true;
-                continue;
-            }
-            let Some(mut delivery) = ready else { continue };
-            delivery.has_row = true;
-            match &delivery.key {
-                Some(key) if hole.held => self.keys.hold(key),
-                _ => self.due.push_back(delivery),
-            }
-        }
-    }
-
-    /// Notes that a delivery is done: handled, or dead.
-    pub(crate) fn done(&mut self, delivery: &Waiting, parks: bool) {
-        self.backlog = self.backlog.saturating_sub(1);
-        let Some(key) = &delivery.key else { return };
-        if parks {
-            self.keys.park(key);
-        } else {
-            self.keys.done(key, delivery.logged.position);
-        }
-    }
-
     /// Lets go of events that are ready, but for those that are to be kept. One that was given back had its key's turn.
-    pub(crate) fn drop_ready(&mut self, keeps: impl Fn(&Waiting) -> bool) {
+    fn drop_ready(&mut self, keeps: impl Fn(&Waiting) -> bool) {
         let (kept, dropped) = std::mem::take(&mut self.ready).into_iter().partition::<VecDeque<_>, _>(keeps);
         self.ready = kept;
         for delivery in dropped {

@@ -1,20 +1,71 @@
-//! Deliveries: settled, set aside, redriven.
+//! Deliveries that are settled.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::batch::{Batch, CursorMove, Redriven, Refused};
 use super::super::command::Ended;
-use super::super::rows::{self, Deleted, HELD, PendingRow};
+use super::super::rows::{self, Deleted, PendingRow};
 use super::super::subscription::Subscription;
-use super::{Writer, parks};
-use crate::bus::window::{Hole, Key, PAGE, Waiting};
-use crate::bus::{AttemptRecord, CommitError, DeadLetterFilter, FailedAttempt, Settled, Settlement, StoreError};
+use super::Writer;
+use super::batch::{Batch, Refused};
+use super::subjects::{After, AfterCommit};
+use crate::bus::window::Waiting;
+use crate::bus::{AttemptRecord, CommitError, FailedAttempt, Settled, Settlement, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::outcome::Failure;
 use crate::retry::Verdict;
+use crate::subscription::DeadLetterPolicy;
+
+/// What has become of deliveries.
+#[derive(Default)]
+pub(super) struct Changes {
+    settled: Vec<(Arc<Subscription>, Position, Settled)>,
+    /// The same, to be looked up.
+    is_settled: HashSet<(i64, Position)>,
+    /// First attempts that are settled, by subscription.
+    fresh: HashMap<i64, (Arc<Subscription>, HashSet<Position>)>,
+}
+
+impl Changes {
+    fn is_settled(&self, subscription: &Subscription, position: Position) -> bool {
+        self.is_settled.contains(&(subscription.number, position))
+    }
+
+    fn note_settled(&mut self, subscription: Arc<Subscription>, position: Position, settled: Settled) {
+        self.is_settled.insert((subscription.number, position));
+        self.settled.push((subscription, position, settled));
+    }
+
+    /// Notes that a delivery is settled by its first attempt: the cursor has not passed it.
+    fn note_fresh(&mut self, subscription: &Arc<Subscription>, delivery: &Waiting) {
+        if !delivery.has_row {
+            let new = || (Arc::clone(subscription), HashSet::new());
+            self.fresh.entry(subscription.number).or_insert_with(new).1.insert(delivery.logged.position);
+        }
+    }
+
+    /// It is not settled after all.
+    fn forget_fresh(&mut self, subscription: &Subscription, position: Position) {
+        if let Some((_, positions)) = self.fresh.get_mut(&subscription.number) {
+            positions.remove(&position);
+            if positions.is_empty() {
+                self.fresh.remove(&subscription.number);
+            }
+        }
+    }
+
+    /// The deliveries of a subscription that are settled by their first attempts.
+    pub(super) fn fresh(&self, subscription: &Subscription) -> Option<&HashSet<Position>> {
+        self.fresh.get(&subscription.number).map(|(_, positions)| positions)
+    }
+
+    /// The same of all subscriptions, whose cursors are to move.
+    pub(super) fn take_fresh(&mut self) -> impl Iterator<Item = (Arc<Subscription>, HashSet<Position>)> + use<> {
+        std::mem::take(&mut self.fresh).into_values()
+    }
+}
 
 impl Writer {
     pub(super) fn settle(&mut self, attempt: Ended, batch: &mut Batch) -> Result<Settled, Refused> {
@@ -22,19 +73,19 @@ impl Writer {
         let Settlement { record: AttemptRecord { verdict, digest, .. }, effects } = settlement;
         let delivery = {
             let progress = subscription.progress();
-            let gone = batch.is_settled.contains(&(subscription.number, position));
+            let gone = batch.changes.deliveries.is_settled(&subscription, position);
             let gone = gone || progress.deleted || batch.deletes(&subscription);
             let claimed = progress.claimed.get(&position).filter(|_| !gone).cloned();
             claimed.ok_or(CommitError::NotOpen)?
         };
         // Before its effects: new rules that they make for its own subscription find it done.
-        batch.note_fresh(&subscription, &delivery);
+        batch.changes.deliveries.note_fresh(&subscription, &delivery);
         let settled = match verdict {
             Verdict::Ack => {
                 if let Some((plugin, effects)) = effects
                     && let Err(refused) = self.apply_effects(&plugin, effects, batch)
                 {
-                    batch.forget_fresh(&subscription, position);
+                    batch.changes.deliveries.forget_fresh(&subscription, position);
                     return Err(refused);
                 }
                 if delivery.has_row {
@@ -47,8 +98,7 @@ impl Writer {
             }
             Verdict::DeadLetter { failure, .. } => self.fail(&subscription, &delivery, failure, None, digest, batch)?,
         };
-        batch.is_settled.insert((subscription.number, position));
-        batch.settled.push((subscription, position, settled));
+        batch.changes.deliveries.note_settled(subscription, position, settled);
         Ok(settled)
     }
 
@@ -113,136 +163,29 @@ impl Writer {
     pub(super) fn delete_event(&self, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
         if let Some(Deleted { bytes, type_number, holder }) = rows::delete_event(&self.connection, position)? {
             batch.log.bytes = batch.log.bytes.saturating_sub(bytes);
-            batch.held.deleted(holder.as_deref(), bytes);
-            batch.emptied.insert(type_number);
+            batch.changes.totals.held.deleted(holder.as_deref(), bytes);
+            batch.changes.totals.emptied.insert(type_number);
         }
         Ok(())
     }
+}
 
-    /// Moves the cursors of the subscriptions whose first attempts were settled in this batch.
-    pub(super) fn move_cursors(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        for (_, (subscription, positions)) in std::mem::take(&mut batch.fresh) {
-            if batch.deletes(&subscription) {
-                continue;
-            }
-            let furthest = positions.iter().copied().max().unwrap_or_default();
-            let mut moves = batch.moves.iter();
-            if moves.any(|other| other.subscription.number == subscription.number && other.cursor >= furthest) {
-                continue;
-            }
-            let (cursor, holes) = {
-                let progress = subscription.progress();
-                let cursor = furthest.max(progress.cursor);
-                (cursor, progress.holes(cursor, &positions))
-            };
-            self.move_cursor(subscription, cursor, holes, batch)?;
-        }
-        Ok(())
-    }
-
-    /// Moves a cursor, and gives what is still open before it a row.
-    pub(super) fn move_cursor(
-        &self,
-        subscription: Arc<Subscription>,
-        cursor: Position,
-        holes: Vec<Hole>,
-        batch: &mut Batch,
-    ) -> Result<(), StoreError> {
-        for hole in &holes {
-            let due = if hole.held { HELD } else { Timestamp(0) };
-            rows::put_pending(&self.connection, &row(subscription.number, &hole.delivery, due))?;
-        }
-        rows::move_cursor(&self.connection, subscription.number, cursor)?;
-        batch.moves.push(CursorMove { subscription, cursor, holes });
-        Ok(())
-    }
-
-    /// Gives what waits behind its ordering keys rows, so that later events can be looked at.
-    pub(super) fn hold(&self, subscription: &Arc<Subscription>, batch: &mut Batch) -> Result<(), StoreError> {
-        batch.holding.push(Arc::clone(subscription));
-        if subscription.progress().deleted || batch.deletes(subscription) {
-            return Ok(());
-        }
-        let (cursor, holes) = {
-            let progress = subscription.progress();
-            let Some(last) = progress.ready.get(PAGE - 1).or(progress.ready.back()) else { return Ok(()) };
-            let cursor = last.logged.position.max(progress.cursor);
-            // Settled in this batch, those are done already.
-            let none = HashSet::new();
-            let settled = batch.fresh.get(&subscription.number).map_or(&none, |(_, positions)| positions);
-            (cursor, progress.holes(cursor, settled))
-        };
-        self.move_cursor(Arc::clone(subscription), cursor, holes, batch)
-    }
-
-    /// Turns dead letters into deliveries.
-    pub(super) fn redrive(&self, filter: &DeadLetterFilter, limit: usize, batch: &mut Batch) -> Result<usize, Refused> {
-        let exhumed = rows::exhume(&self.connection, filter, limit)?;
-        let count = exhumed.len();
-        for letter in exhumed {
-            let Some(subscription) = self.subscriptions.get(&letter.subscription).cloned() else { continue };
-            let key: Option<Key> = letter.key.map(Into::into);
-            // One by one, in order: what shares a key with what is open waits for its turn. The one that
-            // parked its key has waited for this.
-            let held = !letter.parks && key.as_ref().is_some_and(|key| self.is_taken(&subscription, key, batch));
-            let row = PendingRow {
-                subscription: letter.subscription,
-                position: letter.position,
-                key: key.as_deref(),
-                attempts: 0,
-                due: if held { HELD } else { batch.now },
-                replayed: if letter.replay { letter.number } else { 0 },
-                history: &[],
-            };
-            // It may be open already: then a replay's dead letter and the delivery itself become one.
-            if rows::add_pending(&self.connection, &row)? {
-                let source = match letter.replay {
-                    true => None,
-                    false => rows::source_of(&self.connection, letter.position)?,
-                };
-                batch.redriven.push(Redriven { subscription, position: letter.position, key, held, source });
-            } else if letter.parks
-                && let Some(key) = key
+impl AfterCommit for Changes {
+    fn publish(self, writer: &mut Writer, after: &mut After) {
+        for (subscription, position, settled) in self.settled {
             {
-                batch.unparked.push((subscription, key));
+                let mut progress = subscription.progress();
+                let parks = parks(&subscription, progress.definition.dead_letter_policy);
+                progress.settled(position, settled, parks, |plugin, gone| writer.held.share(plugin).take_off(gone));
             }
+            writer.note_replay(&subscription);
+            after.wake(&subscription);
         }
-        Ok(count)
-    }
-
-    fn is_taken(&self, subscription: &Subscription, key: &Key, batch: &Batch) -> bool {
-        let here =
-            |other: &Redriven| other.subscription.number == subscription.number && other.key.as_ref() == Some(key);
-        batch.redriven.iter().any(here) || subscription.progress().keys.is_busy(key)
-    }
-
-    pub(super) fn drop_dead_letters(
-        &self,
-        filter: &DeadLetterFilter,
-        limit: usize,
-        batch: &mut Batch,
-    ) -> Result<usize, Refused> {
-        let exhumed = rows::exhume(&self.connection, filter, limit)?;
-        let count = exhumed.len();
-        for letter in exhumed {
-            let source = rows::source_of(&self.connection, letter.position)?.filter(|_| !letter.replay);
-            self.let_go(letter.position, batch)?;
-            let subscription = self.subscriptions.get(&letter.subscription).cloned();
-            if let (Some(subscription), Some(source)) = (&subscription, source) {
-                batch.dropped.push((Arc::clone(subscription), letter.position, source));
-            }
-            if let (Some(subscription), Some(key), true) = (subscription, letter.key, letter.parks)
-                && !rows::is_parked(&self.connection, letter.subscription, &key)?
-            {
-                batch.unparked.push((subscription, key.into()));
-            }
-        }
-        Ok(count)
     }
 }
 
 /// A delivery's row, without attempts that failed.
-fn row(subscription: i64, delivery: &Waiting, due: Timestamp) -> PendingRow<'_> {
+pub(super) fn row(subscription: i64, delivery: &Waiting, due: Timestamp) -> PendingRow<'_> {
     PendingRow {
         subscription,
         position: delivery.logged.position,
@@ -252,4 +195,9 @@ fn row(subscription: i64, delivery: &Waiting, due: Timestamp) -> PendingRow<'_> 
         replayed: delivery.replayed,
         history: &[],
     }
+}
+
+/// Whether a dead letter keeps others waiting. A replay's belongs to its subscription, and to no order there.
+pub(super) fn parks(subscription: &Subscription, policy: DeadLetterPolicy) -> bool {
+    subscription.replay.is_none() && policy == DeadLetterPolicy::Park
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::super::batch::{Batch, Refused};
 use super::super::held::Holding;
 use super::super::rows::{self, Deleted};
 use super::super::sequences;
 use super::Writer;
+use super::batch::{Batch, Refused};
 use crate::bus::CommitError;
 use crate::event::reserved::plugin_source;
 use crate::outcome::{Effects, Publish, SubscriptionChange, Version, Write};
@@ -20,6 +20,12 @@ const DYNAMIC_LIMIT: usize = 1_000;
 type NewValue = (String, Option<Vec<u8>>);
 
 impl Writer {
+    /// Commits the effects of an invocation that handles no delivery, if there is room for what it publishes.
+    pub(super) fn commit_effects(&mut self, plugin: &str, effects: Effects, batch: &mut Batch) -> Result<(), Refused> {
+        self.check_room(&effects.publishes, batch)?;
+        self.apply_effects(plugin, effects, batch)
+    }
+
     /// Applies effects. Everything is checked before anything is written, since other changes share the
     /// transaction.
     pub(super) fn apply_effects(&mut self, plugin: &str, effects: Effects, batch: &mut Batch) -> Result<(), Refused> {
@@ -64,7 +70,7 @@ impl Writer {
     /// Stores what a handler publishes: all of it, or nothing if one of its events has the source and id of another.
     /// Their ids are the host's, and nobody else's: to take such an event for a repeated one would lose it.
     fn store_events(&mut self, publishes: Vec<Publish>, batch: &mut Batch) -> Result<(), Refused> {
-        let (log, appended) = (batch.log, batch.appended.len());
+        let (log, appended) = (batch.log, batch.changes.events.len());
         let mut scheduled = Vec::new();
         for Publish { event, due } in publishes {
             let (source, id) = (event.source.clone(), event.id.clone());
@@ -74,14 +80,14 @@ impl Writer {
                 continue;
             }
             for Deleted { bytes, type_number, holder } in rows::take_back_events(&self.connection, log.head)? {
-                batch.held.taken_back(holder.as_deref(), bytes);
-                batch.emptied.insert(type_number);
+                batch.changes.totals.held.taken_back(holder.as_deref(), bytes);
+                batch.changes.totals.emptied.insert(type_number);
             }
             for (source, id) in scheduled {
                 self.cancel_scheduled(&source, &id, batch)?;
             }
             batch.log = log;
-            batch.appended.truncate(appended);
+            batch.changes.events.truncate(appended);
             tracing::error!(source, id, "an event cannot be published, since another one has its source and id");
             crate::telemetry::collided();
             return Err(CommitError::Collision { publisher: source, id }.into());
@@ -97,7 +103,7 @@ impl Writer {
         }
         let settings = &self.shared.settings;
         let limits = self.held.shares.get(plugin).map(|share| share.limits).unwrap_or_default();
-        let Holding { waiting, bytes, .. } = self.held.of(plugin, &batch.held);
+        let Holding { waiting, bytes, .. } = self.held.of(plugin, &batch.changes.totals.held);
         let backlog = limits.backlog.unwrap_or(settings.max_plugin_backlog);
         if waiting >= backlog {
             return Err(CommitError::PluginBacklogFull(plugin.to_owned(), backlog));
@@ -159,7 +165,8 @@ impl Writer {
         if effects.subscriptions.is_empty() {
             return Ok(());
         }
-        let here = self.subscriptions.values().chain(&batch.added).filter(|one| !batch.deletes(one));
+        let here =
+            self.subscriptions.values().chain(batch.changes.subscriptions.added()).filter(|one| !batch.deletes(one));
         let dynamic = here.filter(|one| one.dynamic && one.replay.is_none() && one.id.owner == plugin);
         let mut names: BTreeSet<_> = dynamic.map(|one| one.id.name.clone()).collect();
         let before = names.len();

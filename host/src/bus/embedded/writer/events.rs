@@ -2,18 +2,36 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::vec::IntoIter;
 
-use super::super::batch::{Batch, Refused};
 use super::super::command::Stored;
 use super::super::error::EngineError;
 use super::super::held::Holding;
 use super::super::rows::{self, Taken};
 use super::Writer;
+use super::batch::{Batch, Refused};
+use super::subjects::{After, AfterCommit};
 use crate::bus::{Accepted, CommitError, ProducerLimit, StoreError};
 use crate::clock::Timestamp;
+use crate::event::reserved::publishing_plugin;
 use crate::event::{Event, Logged, Position};
 use crate::outcome::Publish;
+
+/// Events that have entered the log.
+#[derive(Default)]
+pub(super) struct Changes(Vec<Logged>);
+
+impl Changes {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets those that were taken back.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+}
 
 impl Writer {
     /// Stores the part of a publisher's events that this commit takes, if there is room for all of them.
@@ -43,7 +61,7 @@ impl Writer {
             return Ok(());
         }
         if let Some(limit) = self.shared.settings.max_log_bytes
-            && batch.log.bytes + self.held.bytes_beside_log(&batch.held) >= limit
+            && batch.log.bytes + self.held.bytes_beside_log(&batch.changes.totals.held) >= limit
         {
             return Err(CommitError::LogFull(limit));
         }
@@ -80,7 +98,8 @@ impl Writer {
         }
         let settings = &self.shared.settings;
         for (producer, delayed) in coming {
-            let Holding { scheduled, bytes, types: introduced, .. } = self.held.of(producer, &batch.held);
+            let Holding { scheduled, bytes, types: introduced, .. } =
+                self.held.of(producer, &batch.changes.totals.held);
             let full = |limit, most| Err(CommitError::ProducerFull(limit, most));
             if delayed > 0 && scheduled + delayed > settings.max_producer_delayed {
                 return full(ProducerLimit::Delayed, settings.max_producer_delayed);
@@ -91,39 +110,6 @@ impl Writer {
             let (new, most) = (types.get(producer).map_or(0, HashSet::len), settings.max_types / 2);
             if new > 0 && introduced + new > most {
                 return full(ProducerLimit::Types, most as u64);
-            }
-        }
-        Ok(())
-    }
-
-    fn is_new_type(&self, name: &str, batch: &Batch) -> bool {
-        self.shared.types().number(name).is_none() && !batch.types.iter().any(|(_, other)| other == name)
-    }
-
-    /// Whether there is room for the types of events that are new. Each is kept in memory as long as it has events. A
-    /// plugin may be the first to publish half of them.
-    pub(super) fn check_types(
-        &self,
-        plugin: Option<&str>,
-        events: &[Publish],
-        batch: &Batch,
-    ) -> Result<(), CommitError> {
-        let limit = self.shared.settings.max_types;
-        let types = self.shared.types();
-        let known = types.count() + batch.types.len();
-        let own = plugin.map_or(0, |plugin| self.held.of(plugin, &batch.held).types);
-        let own_limit = if plugin.is_some() { limit / 2 } else { limit };
-        let mut new = HashSet::new();
-        for Publish { event, .. } in events {
-            let name = event.event_type.as_str();
-            if self.is_new_type(name, batch) {
-                new.insert(name);
-                if known + new.len() > limit {
-                    return Err(CommitError::TooManyTypes(limit));
-                }
-                if let Some(plugin) = plugin.filter(|_| own + new.len() > own_limit) {
-                    return Err(CommitError::PluginTypesFull(plugin.to_owned(), own_limit));
-                }
             }
         }
         Ok(())
@@ -143,11 +129,13 @@ impl Writer {
                 }
                 let Some(bytes) = rows::schedule_event(&self.connection, due, &event)? else { return Ok(false) };
                 let type_number = self.type_number(&event, batch)?;
-                batch.held.scheduled(event.holder(), type_number, bytes, true);
-                batch.rescheduled = true;
+                batch.changes.totals.held.scheduled(event.holder(), type_number, bytes, true);
+                batch.changes.schedules.mark();
                 Ok(true)
             }
-            _ if (self.has_scheduled || batch.rescheduled) && rows::is_scheduled(&self.connection, &event)? => {
+            _ if (self.has_scheduled || batch.changes.schedules.is_marked())
+                && rows::is_scheduled(&self.connection, &event)? =>
+            {
                 Ok(false)
             }
             _ => self.append(event, batch),
@@ -166,14 +154,14 @@ impl Writer {
         batch.log.newest = stored_at;
         let bytes = event.size_bytes() as u64;
         batch.log.bytes += bytes;
-        batch.held.appended(event.holder(), bytes);
-        batch.appended.push(Logged { position, stored_at, event: Arc::new(event) });
+        batch.changes.totals.held.appended(event.holder(), bytes);
+        batch.changes.events.0.push(Logged { position, stored_at, event: Arc::new(event) });
         Ok(true)
     }
 
     /// Takes back an event that was to enter the log later. Returns whether it was there.
     pub(super) fn cancel_scheduled(&self, source: &str, id: &str, batch: &mut Batch) -> Result<bool, StoreError> {
-        batch.rescheduled = true;
+        batch.changes.schedules.mark();
         let taken = rows::cancel_event(&self.connection, source, id)?;
         taken.map_or(Ok(false), |taken| self.unscheduled(&taken, batch).map(|()| true))
     }
@@ -182,45 +170,47 @@ impl Writer {
     pub(super) fn unscheduled(&self, taken: &Taken, batch: &mut Batch) -> Result<(), StoreError> {
         let Taken { event, bytes } = taken;
         let known = self.shared.types().number(&event.event_type);
-        let new = || batch.types.iter().find(|(_, name)| *name == event.event_type).map(|(number, _)| *number);
+        let new =
+            || batch.changes.totals.types.iter().find(|(_, name)| *name == event.event_type).map(|(number, _)| *number);
         let number = known.or_else(new).ok_or_else(|| {
             EngineError::Damaged(format!(
                 "the type `{}` of an event that is kept for later is missing",
                 event.event_type
             ))
         })?;
-        batch.held.scheduled(event.holder(), number, *bytes, false);
-        batch.emptied.insert(number);
+        batch.changes.totals.held.scheduled(event.holder(), number, *bytes, false);
+        batch.changes.totals.emptied.insert(number);
         Ok(())
     }
 
-    /// Forgets the types of which nothing is left, in the log or for later.
-    pub(super) fn forget_types(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        for number in std::mem::take(&mut batch.emptied) {
-            if self.held.scheduled_of(number, &batch.held) > 0 || rows::has_events_of(&self.connection, number)? {
-                continue;
-            }
-            if let Some(name) = rows::delete_type(&self.connection, number)? {
-                batch.held.type_bytes -= i64::try_from(name.len()).unwrap_or(i64::MAX);
-                batch.types.retain(|(new, _)| *new != number);
-                batch.forgotten.push(number);
+    fn offer(&mut self, logged: &Logged, after: &mut After) {
+        let plugin = publishing_plugin(&logged.event.source);
+        let mut counted = 0;
+        for subscription in &self.takers_of(&logged.event.event_type).all {
+            let mut progress = subscription.progress();
+            if progress.definition.filters.matches(&logged.event) {
+                let is_taken = progress.offer(logged);
+                if let Some(plugin) = plugin.filter(|_| is_taken) {
+                    progress.flows.add(plugin, 1, 0);
+                    counted += 1;
+                }
+                drop(progress);
+                after.wake(subscription);
             }
         }
-        Ok(())
+        if let Some(plugin) = plugin {
+            self.held.share(plugin).deliveries += counted;
+        }
+        self.shared.replies.offer(logged);
     }
+}
 
-    fn type_number(&mut self, event: &Event, batch: &mut Batch) -> Result<i64, StoreError> {
-        let name = event.event_type.as_str();
-        let known = self.shared.types().number(name);
-        let new = || batch.types.iter().find(|(_, other)| other == name).map(|(number, _)| *number);
-        if let Some(number) = known.or_else(new) {
-            return Ok(number);
+impl AfterCommit for Changes {
+    fn publish(self, writer: &mut Writer, after: &mut After) {
+        for logged in &self.0 {
+            writer.offer(logged, after);
         }
-        let number = self.next_type;
-        self.next_type += 1;
-        rows::add_type(&self.connection, number, name)?;
-        batch.held.introduced(number, name, event.holder());
-        batch.types.push((number, name.to_owned()));
-        Ok(number)
+        // Readers of the log go no further than this: what lies before it has been offered.
+        writer.shared.head.store(writer.log.head.0, Ordering::Release);
     }
 }

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use super::super::batch::{Batch, Refused};
 use super::super::rows;
+use super::super::subscription::Subscription;
 use super::Writer;
+use super::batch::{Batch, Refused};
+use super::subjects::{After, AfterCommit};
 use crate::event::Position;
 
 /// How many events one commit looks at.
 const COMPACT_LIMIT: usize = 1_000;
+
+/// Subscriptions, up to where events were deleted, and how many of theirs were deleted before they were handled.
+#[derive(Default)]
+pub(super) struct Changes(Vec<(Arc<Subscription>, Position, u64)>);
 
 impl Writer {
     /// Deletes the oldest events that the rules do not keep. Returns how many it has dealt with: zero if
@@ -20,7 +26,7 @@ impl Writer {
         }
         if rules.past_cursors {
             // What is claimed from now on would not be protected.
-            self.subscriptions.values().for_each(|subscription| batch.freeze(subscription));
+            self.subscriptions.values().for_each(|subscription| batch.frozen.freeze(subscription));
         }
         let protected = self.protected(batch);
         let mut bytes = batch.log.bytes;
@@ -74,9 +80,24 @@ impl Writer {
             let expired = ready as u64 + unread;
             if expired > 0 {
                 rows::move_cursor(&self.connection, subscription.number, floor)?;
-                batch.expired.push((Arc::clone(subscription), floor, expired));
+                batch.changes.retention.0.push((Arc::clone(subscription), floor, expired));
             }
         }
         Ok(())
+    }
+}
+
+impl AfterCommit for Changes {
+    fn publish(self, writer: &mut Writer, after: &mut After) {
+        for (subscription, floor, expired) in self.0 {
+            let (gone, total) = {
+                let mut progress = subscription.progress();
+                (progress.expire(floor, expired), progress.expired)
+            };
+            tracing::warn!(subscription = %subscription.id, expired, total, "events were deleted by the retention's rules before they were handled");
+            writer.held.take_off(gone);
+            after.wake(&subscription);
+            writer.note_replay(&subscription);
+        }
     }
 }

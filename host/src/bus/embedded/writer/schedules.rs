@@ -1,8 +1,9 @@
 //! What time brings: events that are due, and the schedules of plugins.
 
-use super::super::batch::Batch;
 use super::super::rows;
 use super::Writer;
+use super::batch::Batch;
+use super::subjects::{After, AfterCommit};
 use crate::bus::StoreError;
 use crate::event::Event;
 use crate::subscription::Declaration;
@@ -10,10 +11,24 @@ use crate::subscription::Declaration;
 /// The most events that enter the log with one commit because they are due.
 const PROMOTE_LIMIT: usize = 256;
 
+/// Whether something else may be due next.
+#[derive(Default)]
+pub(super) struct Changes(bool);
+
+impl Changes {
+    pub(super) fn mark(&mut self) {
+        self.0 = true;
+    }
+
+    pub(super) fn is_marked(&self) -> bool {
+        self.0
+    }
+}
+
 impl Writer {
     /// Lets what is due into the log.
     pub(super) fn promote(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        batch.rescheduled = true;
+        batch.changes.schedules.mark();
         for taken in rows::take_scheduled(&self.connection, batch.now, PROMOTE_LIMIT)? {
             self.unscheduled(&taken, batch)?;
             self.enter(taken.event, batch)?;
@@ -59,7 +74,7 @@ impl Writer {
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
         rows::set_running(&self.connection, plugin, true)?;
-        batch.rescheduled = true;
+        batch.changes.schedules.mark();
         for present in rows::schedules(&self.connection)? {
             let declared = declaration.schedules.iter().any(|(name, _)| *name == present.name);
             if present.plugin == plugin && !declared {
@@ -79,7 +94,21 @@ impl Writer {
 
     /// Lets the schedules of a plugin rest until it is declared again.
     pub(super) fn withdraw(&self, plugin: &str, batch: &mut Batch) -> Result<(), StoreError> {
-        batch.rescheduled = true;
+        batch.changes.schedules.mark();
         rows::set_running(&self.connection, plugin, false)
+    }
+}
+
+impl AfterCommit for Changes {
+    fn publish(self, writer: &mut Writer, _: &mut After) {
+        if !self.0 {
+            return;
+        }
+        let next = rows::next_scheduled(&writer.connection);
+        // An error here shows at the next write as well; until then what was known stands.
+        if let (Ok(next), Ok(has_scheduled)) = (next, rows::has_scheduled(&writer.connection)) {
+            writer.has_scheduled = has_scheduled;
+            writer.shared.next_scheduled.send_replace(next);
+        }
     }
 }

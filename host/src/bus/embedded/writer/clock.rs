@@ -1,0 +1,43 @@
+//! A clock that is set back.
+
+use std::time::Duration;
+
+use super::super::rows;
+use super::Writer;
+use super::batch::Batch;
+use super::subjects::{After, AfterCommit};
+use crate::bus::StoreError;
+use crate::clock::Timestamp;
+
+/// A clock that goes back by no more than this is being adjusted, and not set.
+const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// By how much the clock was set back since the last commit, if it was.
+#[derive(Default)]
+pub(super) struct Changes(Option<Duration>);
+
+impl Writer {
+    /// Attempts that wait do so for a length of time: if the clock was set back, they follow it.
+    pub(super) fn follow_clock(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let by = self.seen.since(batch.now);
+        if by <= TOLERANCE {
+            return Ok(());
+        }
+        tracing::warn!(by = %humantime::format_duration(by), "the clock was set back; what waits for another attempt follows it");
+        batch.changes.clock = Changes(Some(by));
+        rows::shift_pending(&self.connection, batch.now, by)?;
+        rows::shift_holds(&self.connection, by)
+    }
+}
+
+impl AfterCommit for Changes {
+    fn publish(self, writer: &mut Writer, after: &mut After) {
+        writer.seen = after.now;
+        let Some(by) = self.0 else { return };
+        writer.shared.holds.shift(by);
+        for subscription in writer.subscriptions.values() {
+            subscription.progress().row_is_due(Timestamp(0));
+            after.wake(subscription);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Dead letters, redriven or dropped.
+
+use std::sync::Arc;
+
+use super::super::rows::{self, HELD, PendingRow};
+use super::super::subscription::Subscription;
+use super::Writer;
+use super::batch::{Batch, Refused};
+use super::subjects::{After, AfterCommit};
+use crate::bus::DeadLetterFilter;
+use crate::bus::window::{Key, Redriven};
+use crate::event::Position;
+
+/// What has become of dead letters.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Those that are deliveries again.
+    redriven: Vec<(Arc<Subscription>, Redriven)>,
+    /// Those that are gone, with the sources of their events.
+    dropped: Vec<(Arc<Subscription>, Position, String)>,
+    /// Keys behind whose dead letter nothing waits any more.
+    pub(super) unparked: Vec<(Arc<Subscription>, Key)>,
+}
+
+impl Writer {
+    /// Turns dead letters into deliveries.
+    pub(super) fn redrive(&self, filter: &DeadLetterFilter, limit: usize, batch: &mut Batch) -> Result<usize, Refused> {
+        let exhumed = rows::exhume(&self.connection, filter, limit)?;
+        let count = exhumed.len();
+        for letter in exhumed {
+            let Some(subscription) = self.subscriptions.get(&letter.subscription).cloned() else { continue };
+            let key: Option<Key> = letter.key.map(Into::into);
+            // One by one, in order: what shares a key with what is open waits for its turn. The one that
+            // parked its key has waited for this.
+            let held = !letter.parks && key.as_ref().is_some_and(|key| is_taken(&subscription, key, batch));
+            let row = PendingRow {
+                subscription: letter.subscription,
+                position: letter.position,
+                key: key.as_deref(),
+                attempts: 0,
+                due: if held { HELD } else { batch.now },
+                replayed: if letter.replay { letter.number } else { 0 },
+                history: &[],
+            };
+            // It may be open already: then a replay's dead letter and the delivery itself become one.
+            if rows::add_pending(&self.connection, &row)? {
+                let source = match letter.replay {
+                    true => None,
+                    false => rows::source_of(&self.connection, letter.position)?,
+                };
+                let redriven = Redriven { position: letter.position, key, held, source };
+                batch.changes.dead_letters.redriven.push((subscription, redriven));
+            } else if letter.parks
+                && let Some(key) = key
+            {
+                batch.changes.dead_letters.unparked.push((subscription, key));
+            }
+        }
+        Ok(count)
+    }
+
+    pub(super) fn drop_dead_letters(
+        &self,
+        filter: &DeadLetterFilter,
+        limit: usize,
+        batch: &mut Batch,
+    ) -> Result<usize, Refused> {
+        let exhumed = rows::exhume(&self.connection, filter, limit)?;
+        let count = exhumed.len();
+        for letter in exhumed {
+            let source = rows::source_of(&self.connection, letter.position)?.filter(|_| !letter.replay);
+            self.let_go(letter.position, batch)?;
+            let subscription = self.subscriptions.get(&letter.subscription).cloned();
+            let changes = &mut batch.changes.dead_letters;
+            if let (Some(subscription), Some(source)) = (&subscription, source) {
+                changes.dropped.push((Arc::clone(subscription), letter.position, source));
+            }
+            if let (Some(subscription), Some(key), true) = (subscription, letter.key, letter.parks)
+                && !rows::is_parked(&self.connection, letter.subscription, &key)?
+            {
+                changes.unparked.push((subscription, key.into()));
+            }
+        }
+        Ok(count)
+    }
+}
+
+fn is_taken(subscription: &Subscription, key: &Key, batch: &Batch) -> bool {
+    let mut redriven = batch.changes.dead_letters.redriven.iter();
+    redriven.any(|(other, letter)| other.number == subscription.number && letter.key.as_ref() == Some(key))
+        || subscription.progress().keys.is_busy(key)
+}
+
+impl AfterCommit for Changes {
+    fn publish(self, writer: &mut Writer, after: &mut After) {
+        for (subscription, redriven) in self.redriven {
+            subscription.progress().redriven(&redriven, after.now);
+            after.wake(&subscription);
+        }
+        for (subscription, position, source) in self.dropped {
+            subscription.progress().dropped(position, &source, |plugin, gone| writer.held.share(plugin).take_off(gone));
+        }
+        for (subscription, key) in self.unparked {
+            subscription.progress().keys.unpark(&key);
+            after.wake(&subscription);
+        }
+    }
+}

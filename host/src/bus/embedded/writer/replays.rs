@@ -1,0 +1,97 @@
+//! Replays: history that is delivered once more.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use super::super::rows;
+use super::super::subscription::{ReplayOf, Subscription};
+use super::Writer;
+use super::batch::{Batch, Refused};
+use crate::bus::window::Progress;
+use crate::bus::{Replay, StoreError};
+use crate::subscription::{Start, SubscriptionId};
+
+impl Writer {
+    /// The replays of a subscription.
+    pub(super) fn replays(&self, of: i64) -> Vec<Arc<Subscription>> {
+        let replays =
+            self.subscriptions.values().filter(|one| one.replay.is_some_and(|replay| replay.subscription == of));
+        replays.cloned().collect()
+    }
+
+    /// Notes a replay that has come to its end.
+    pub(super) fn note_replay(&mut self, subscription: &Arc<Subscription>) {
+        if subscription.replay.is_some() && subscription.progress().backlog == 0 {
+            self.ended.push(Arc::clone(subscription));
+        }
+    }
+
+    /// Begins a replay: a feed of its own, from a start up to the subscription's cursor. What lies behind
+    /// the cursor comes by itself.
+    pub(super) fn replay(
+        &self,
+        id: &SubscriptionId,
+        start: Start,
+        per_second: Option<NonZeroU32>,
+        batch: &mut Batch,
+    ) -> Result<Replay, Refused> {
+        let subscription = self.found(id, batch)?;
+        let (definition, pause, until) = {
+            let progress = subscription.progress();
+            (Arc::clone(&progress.definition), progress.pause, progress.safe_floor(self.log.head))
+        };
+        let cursor = self.cursor_of(start)?.min(until);
+        let events = self.count_taken(&definition, cursor, until)?;
+        if events == 0 {
+            return Ok(Replay { number: None, events });
+        }
+        let replay = ReplayOf { subscription: subscription.number, until, per_second };
+        let (dynamic, id) = (subscription.dynamic, subscription.id.clone());
+        let number = rows::add_subscription(&self.connection, &id, dynamic, &definition, cursor, pause, Some(&replay))?;
+        let mut progress = Progress::new(definition, cursor, until, events).paced(per_second);
+        progress.pause = pause;
+        batch.changes.subscriptions.added.push(Subscription::new(number, id, dynamic, Some(replay), progress));
+        Ok(Replay { number: Some(number), events })
+    }
+
+    pub(super) fn stop_replays(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<usize, Refused> {
+        let subscription = self.found(id, batch)?;
+        let replays = self.replays(subscription.number);
+        for replay in &replays {
+            self.delete_one(replay, batch)?;
+        }
+        Ok(replays.len())
+    }
+
+    /// Deletes the replays that have come to their end.
+    pub(super) fn end_replays(&mut self) -> Result<(), StoreError> {
+        let mut over = std::mem::take(&mut self.ended);
+        over.retain(|replay| self.subscriptions.contains_key(&replay.number));
+        if over.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new(self.shared.clock.now(), self.log);
+        match self.delete_replays(&over, &mut batch) {
+            Ok(()) => {
+                self.publish_results(&mut batch);
+                Ok(())
+            }
+            // With nothing left to deliver they do no harm until the store takes changes again.
+            Err(error) if !error.kind().is_fatal() => {
+                self.ended = over;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn delete_replays(&self, over: &[Arc<Subscription>], batch: &mut Batch) -> Result<(), StoreError> {
+        let transaction = self.connection.unchecked_transaction()?;
+        for replay in over {
+            tracing::info!(subscription = %replay.id, replay = replay.number, "the replay is over");
+            self.delete_one(replay, batch)?;
+        }
+        self.put_totals(batch)?;
+        Ok(transaction.commit()?)
+    }
+}

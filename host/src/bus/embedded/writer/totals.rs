@@ -1,0 +1,145 @@
+//! What the store holds as a whole: the types of events, and how much of everything is which plugin's.
+
+use std::collections::{BTreeSet, HashSet};
+
+use rusqlite::Connection;
+
+use super::super::held::{self, Held};
+use super::super::rows::{self, ScheduledShare};
+use super::super::shared::Shared;
+use super::Writer;
+use super::batch::Batch;
+use super::subjects::{After, AfterCommit};
+use crate::bus::{CommitError, StoreError};
+use crate::event::Event;
+use crate::outcome::Publish;
+
+/// How the whole has changed.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// Types that are new.
+    pub(super) types: Vec<(i64, String)>,
+    /// How what is held besides the log, and for whom, will change.
+    pub(super) held: held::Changes,
+    /// Types of which there may be no events any more.
+    pub(super) emptied: BTreeSet<i64>,
+    /// Types that are forgotten.
+    forgotten: Vec<i64>,
+}
+
+impl Writer {
+    /// Whether nobody has published an event of a type yet.
+    pub(super) fn is_new_type(&self, name: &str, batch: &Batch) -> bool {
+        self.shared.types().number(name).is_none() && !batch.changes.totals.types.iter().any(|(_, other)| other == name)
+    }
+
+    /// Whether there is room for the types of events that are new. Each is kept in memory as long as it has events. A
+    /// plugin may be the first to publish half of them.
+    pub(super) fn check_types(
+        &self,
+        plugin: Option<&str>,
+        events: &[Publish],
+        batch: &Batch,
+    ) -> Result<(), CommitError> {
+        let limit = self.shared.settings.max_types;
+        let known = self.shared.types().count() + batch.changes.totals.types.len();
+        let own = plugin.map_or(0, |plugin| self.held.of(plugin, &batch.changes.totals.held).types);
+        let own_limit = if plugin.is_some() { limit / 2 } else { limit };
+        let mut new = HashSet::new();
+        for Publish { event, .. } in events {
+            let name = event.event_type.as_str();
+            if self.is_new_type(name, batch) {
+                new.insert(name);
+                if known + new.len() > limit {
+                    return Err(CommitError::TooManyTypes(limit));
+                }
+                if let Some(plugin) = plugin.filter(|_| own + new.len() > own_limit) {
+                    return Err(CommitError::PluginTypesFull(plugin.to_owned(), own_limit));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down what the batch has changed of the whole, as its last part.
+    pub(super) fn put_totals(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        self.forget_types(batch)?;
+        for (plugin, bytes) in self.held.changed_log_bytes(&batch.changes.totals.held) {
+            rows::put_publisher(&self.connection, plugin, bytes)?;
+        }
+        if batch.log != self.log {
+            rows::put_log(&self.connection, &batch.log)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the types of which nothing is left, in the log or for later.
+    fn forget_types(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        for number in std::mem::take(&mut batch.changes.totals.emptied) {
+            if self.held.scheduled_of(number, &batch.changes.totals.held) > 0
+                || rows::has_events_of(&self.connection, number)?
+            {
+                continue;
+            }
+            if let Some(name) = rows::delete_type(&self.connection, number)? {
+                batch.changes.totals.held.type_bytes -= i64::try_from(name.len()).unwrap_or(i64::MAX);
+                batch.changes.totals.types.retain(|(new, _)| *new != number);
+                batch.changes.totals.forgotten.push(number);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn type_number(&mut self, event: &Event, batch: &mut Batch) -> Result<i64, StoreError> {
+        let name = event.event_type.as_str();
+        let known = self.shared.types().number(name);
+        let new = || batch.changes.totals.types.iter().find(|(_, other)| other == name).map(|(number, _)| *number);
+        if let Some(number) = known.or_else(new) {
+            return Ok(number);
+        }
+        let number = self.next_type;
+        self.next_type += 1;
+        rows::add_type(&self.connection, number, name)?;
+        batch.changes.totals.held.introduced(number, name, event.holder());
+        batch.changes.totals.types.push((number, name.to_owned()));
+        Ok(number)
+    }
+}
+
+impl AfterCommit for Changes {
+    fn publish(mut self, writer: &mut Writer, _: &mut After) {
+        writer.shared.add_types(self.types);
+        writer.held.apply(&mut self.held);
+        writer.held.forgotten(&self.forgotten);
+        writer.shared.forget_types(&self.forgotten);
+    }
+}
+
+/// What is held as the store has it.
+pub(super) fn held(connection: &Connection, shared: &Shared) -> Result<Held, StoreError> {
+    let types = shared.types();
+    let mut held = Held::of_types(types.bytes());
+    for (plugin, bytes) in rows::publishers(connection)? {
+        held.share(&plugin).log_bytes = bytes;
+    }
+    for number in types.numbers.values() {
+        if let Some(holder) = rows::first_holder_of(connection, *number)? {
+            held.introduced(*number, &holder);
+        }
+    }
+    for ScheduledShare { holder, event_type, count, bytes } in rows::scheduled_shares(connection)? {
+        held.scheduled_bytes += bytes;
+        if let Some(number) = types.number(&event_type) {
+            *held.scheduled_types.entry(number).or_default() += count;
+        }
+        if let Some(holder) = holder {
+            let share = held.share(&holder);
+            share.scheduled += count;
+            share.scheduled_bytes += bytes;
+        }
+    }
+    for subscription in shared.subscriptions().iter() {
+        held.add(subscription.progress().flows.held());
+    }
+    Ok(held)
+}

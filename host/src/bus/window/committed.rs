@@ -1,0 +1,132 @@
+//! What a commit changes of a window, once it is durable.
+
+use std::sync::Arc;
+
+use super::{Gone, Hole, Keys, Progress, Redriven, Waiting};
+use crate::bus::Settled;
+use crate::clock::Timestamp;
+use crate::event::Position;
+use crate::subscription::Definition;
+
+impl Progress {
+    /// The cursor has moved, and these deliveries have rows.
+    pub(crate) fn moved(&mut self, cursor: Position, holes: Vec<Hole>) {
+        self.cursor = self.cursor.max(cursor);
+        for hole in holes {
+            let position = hole.delivery.logged.position;
+            let index = self.ready.binary_search_by_key(&position, |delivery| delivery.logged.position);
+            let ready = index.ok().and_then(|index| self.ready.remove(index));
+            if let Some(claimed) = self.claimed.get_mut(&position) {
+                claimed.has_row = true;
+                continue;
+            }
+            let Some(mut delivery) = ready else { continue };
+            delivery.has_row = true;
+            match &delivery.key {
+                Some(key) if hole.held => self.keys.hold(key),
+                _ => self.due.push_back(delivery),
+            }
+        }
+    }
+
+    /// A delivery in flight is settled. Tells of which plugin so many deliveries are held no longer.
+    pub(crate) fn settled(
+        &mut self,
+        position: Position,
+        settled: Settled,
+        parks: bool,
+        mut gone: impl FnMut(&str, u64),
+    ) {
+        let Some(delivery) = self.end_claim(position) else { return };
+        let source = if delivery.replayed == 0 { delivery.logged.event.source.as_str() } else { "" };
+        let plugin = self.counted(position, source);
+        match settled {
+            Settled::Handled => {
+                self.done(&delivery, false);
+                if let Some(plugin) = plugin {
+                    gone(plugin, self.flows.handled(plugin));
+                }
+            }
+            Settled::Dead => {
+                self.done(&delivery, parks);
+                if let Some(plugin) = plugin {
+                    self.flows.buried(plugin);
+                }
+            }
+            Settled::Waiting(due) => self.row_is_due(due),
+        }
+        if self.backlog == 0 {
+            self.flows.clamp(0).into_iter().for_each(|(plugin, count)| gone(&plugin, count));
+        }
+    }
+
+    /// A delivery is done: handled, or dead.
+    fn done(&mut self, delivery: &Waiting, parks: bool) {
+        self.backlog = self.backlog.saturating_sub(1);
+        let Some(key) = &delivery.key else { return };
+        if parks {
+            self.keys.park(key);
+        } else {
+            self.keys.done(key, delivery.logged.position);
+        }
+    }
+
+    /// A dead letter is a delivery again.
+    pub(crate) fn redriven(&mut self, letter: &Redriven, now: Timestamp) {
+        self.backlog += 1;
+        if let Some(plugin) = letter.source.as_deref().and_then(|source| self.counted(letter.position, source)) {
+            self.flows.redriven(plugin);
+        }
+        match &letter.key {
+            Some(key) if letter.held => self.keys.hold(key),
+            Some(key) => self.keys.redriven(key, letter.position),
+            None => {}
+        }
+        self.row_is_due(now);
+    }
+
+    /// A dead letter is gone. Tells of which plugin so many deliveries are held no longer.
+    pub(crate) fn dropped(&mut self, position: Position, source: &str, gone: impl FnOnce(&str, u64)) {
+        if let Some(plugin) = self.counted(position, source) {
+            gone(plugin, self.flows.dropped(plugin));
+        }
+    }
+
+    /// So many events up to a position were deleted before they were handled.
+    pub(crate) fn expire(&mut self, floor: Position, expired: u64) -> Gone {
+        self.expired += expired;
+        self.backlog = self.backlog.saturating_sub(expired);
+        self.drop_ready(|delivery| delivery.logged.position > floor);
+        self.offered = self.offered.max(floor);
+        self.flows.clamp(self.backlog)
+    }
+
+    /// The subscription is deleted, with all that is open or dead.
+    pub(crate) fn delete(&mut self) -> Gone {
+        self.deleted = true;
+        self.flows.take()
+    }
+
+    /// It has rules that select other events, or order them otherwise. What is taken by them has a row up to the cursor;
+    /// what comes after it, up to `last`, is read from the log.
+    pub(crate) fn reselect(&mut self, definition: Arc<Definition>, last: Position) {
+        self.definition = definition;
+        self.drop_ready(|_| false);
+        self.offered = self.cursor;
+        self.void_read();
+        self.missed = last.max(self.cursor);
+    }
+
+    /// It has another ordering key. These are the busy keys by it; none if they could not be read.
+    pub(crate) fn reorder(&mut self, keys: Option<Keys>) {
+        self.due.clear();
+        self.next_due = Some(Timestamp(0));
+        if let Some(keys) = keys {
+            self.keys = keys;
+        }
+        // What is in flight ends under the old rules, and then lets the next one of its new key go.
+        for claimed in self.claimed.values_mut() {
+            claimed.key = self.definition.ordering_key.as_ref().and_then(|key| key.of(&claimed.logged.event));
+        }
+    }
+}
