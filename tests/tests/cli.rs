@@ -85,7 +85,9 @@ fn failures_say_what_to_do() {
     assert!(fail(&["plugins", "nothing"]).contains("no plugin `nothing`"));
     assert!(fail(&["dead-letters", "show", "7"]).contains("no dead letter 7"));
     assert!(fail(&["publish", "x.y", "{"]).contains("not JSON"));
-    assert!(fail(&["publish", "two words"]).contains("white space"));
+    assert!(fail(&["publish", ""]).contains("`type` is empty"));
+    let misplaced = crate::fail(&host, 2, &["publish", "x.y", "--reply", "x..y"]);
+    assert!(misplaced.contains("a word is empty, and only `>` takes such types"), "{misplaced}");
     let nobody = fail(&["plugins", "--admin", "http://127.0.0.1:9"]);
     assert!(nobody.contains("sandbus serve") && nobody.contains("--admin"), "{nobody}");
 }

@@ -204,7 +204,7 @@ fn events_are_those_of_the_standard() {
         count += played;
         all.extend(expected);
     }
-    assert_eq!(count, 155, "all of the cases were played");
+    assert_eq!(count, 161, "all of the cases were played");
 
     let log = log(&host);
     let identities: std::collections::BTreeSet<_> = all.iter().map(|(event, _)| identity(event)).collect();

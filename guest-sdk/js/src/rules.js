@@ -67,12 +67,38 @@ export function oneOf(value, what, choices) {
 
 /** Whether a pattern takes a type; the rules are in the contract's `subscription.pattern`. */
 export function matches(pattern, type) {
+  if (pattern === ">") return type !== "";
   const types = type.split(".");
   const tokens = pattern.split(".");
+  if (!types.every(isWord)) return false;
   for (const [index, token] of tokens.entries()) {
     if (index >= types.length) return false;
     if (token === ">") return true;
     if (token !== "*" && token !== types[index]) return false;
   }
   return tokens.length === types.length;
+}
+
+/** Whether a text is a pattern of event types, which a type can match. */
+export function isPattern(text) {
+  const words = text.split(".");
+  const last = words.pop();
+  return (
+    new TextEncoder().encode(text).length <= 255 &&
+    (last === "*" || last === ">" || isWord(last)) &&
+    words.every((word) => word === "*" || isWord(word))
+  );
+}
+
+/** White space in Unicode, but for the controls. */
+const WHITE_SPACE = /[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
+
+function isWord(text) {
+  const isOutside = (character) => "*>".includes(character) || isForbidden(character.codePointAt(0));
+  return text !== "" && !WHITE_SPACE.test(text) && ![...text].some(isOutside);
+}
+
+/** Whether no CloudEvents string has the character: it is a control or a noncharacter. */
+function isForbidden(code) {
+  return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0xfdd0 && code < 0xfdf0) || (code & 0xfffe) === 0xfffe;
 }

@@ -5,12 +5,16 @@ import { BusError, SendError } from "./failure.js";
 import { fields, joined, values } from "./headers.js";
 import { content } from "./http.js";
 import { install } from "./host.js";
-import { matches } from "./rules.js";
+import { isPattern, matches } from "./rules.js";
 import { decode, decodeJson, encode, encodeJson, isJson } from "./text.js";
 import { parseTime } from "./time.js";
 
 /** 2030-01-01T00:00:00Z. */
 const START = 1_893_456_000_000;
+
+function checkPattern(pattern) {
+  if (!isPattern(pattern)) throw new BusError("invalid", `\`${pattern}\` is not a pattern of event types`);
+}
 
 export class FakeHost {
   #plugin;
@@ -189,9 +193,13 @@ export class FakeHost {
     },
     reply: (id, pattern, timeoutMs) => {
       if (!this.#run.includes(id)) throw new BusError("invalid", `this invocation has published no event \`${id}\``);
+      checkPattern(pattern);
       this.#effects.replies.push({ id, pattern, timeoutMs });
     },
-    subscribe: (subscription) => this.#effects.subscriptions.set(subscription.name, subscription),
+    subscribe: (subscription) => {
+      checkPattern(subscription.pattern);
+      this.#effects.subscriptions.set(subscription.name, subscription);
+    },
     unsubscribe: (name) => this.#effects.subscriptions.delete(name),
     stateGet: (key) => this.#effects.state.get(key),
     stateSet: (key, bytes) => this.#effects.state.set(key, bytes),

@@ -61,28 +61,44 @@ pub(crate) fn percent(input: ParseStream<'_>, range: std::ops::RangeInclusive<f6
     Err(Error::new(span, what))
 }
 
-/// An event type: tokens of letters, digits, `-` and `_`, split at dots.
+/// An event type that is a pattern of itself: words with dots between them.
 pub(crate) fn event_type(literal: &LitStr) -> Result<String> {
     let text = literal.value();
-    if text.split('.').all(is_token) {
+    if text.len() <= LONGEST_TYPE && text.split('.').all(is_word) {
         return Ok(text);
     }
-    Err(Error::new(literal.span(), "an event type is of words split at dots, such as `user.registered`"))
+    Err(Error::new(
+        literal.span(),
+        "an event type is words with dots between them, such as `user.registered`; a word has no white space, `*` or `>`",
+    ))
 }
+
+/// The longest event type, and the longest pattern, in bytes.
+const LONGEST_TYPE: usize = 255;
 
 /// A pattern of event types.
 pub(crate) fn pattern(literal: &LitStr) -> Result<String> {
     let text = literal.value();
     let tokens: Vec<_> = text.split('.').collect();
     let last = tokens.len() - 1;
-    let valid = |(index, token): (usize, &&str)| is_token(token) || *token == "*" || (*token == ">" && index == last);
-    if tokens.iter().enumerate().all(valid) {
+    let valid = |(index, token): (usize, &&str)| is_word(token) || *token == "*" || (*token == ">" && index == last);
+    if text.len() <= LONGEST_TYPE && tokens.iter().enumerate().all(valid) {
         return Ok(text);
     }
     Err(Error::new(
         literal.span(),
-        "a pattern is of words split at dots, with `*` for one word and `>` at the end for all that follow",
+        "a pattern is words with dots between them, `*` for one word, and `>` at the end for one or more",
     ))
+}
+
+/// A word of an event type; the rules are in the contract's `subscription.pattern`.
+fn is_word(word: &str) -> bool {
+    let is_outside = |character: char| {
+        let code = u32::from(character);
+        let is_noncharacter = (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe;
+        matches!(character, '*' | '>') || character.is_whitespace() || character.is_control() || is_noncharacter
+    };
+    !word.is_empty() && !word.contains(is_outside)
 }
 
 /// One word of letters, digits, `-` and `_`: a name that can be a part of an event type.

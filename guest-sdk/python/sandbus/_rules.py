@@ -86,7 +86,11 @@ def _start(start: str | datetime | int | None) -> wire.Start | None:
 
 def matches(pattern: str, type: str) -> bool:
     """Whether a pattern takes a type; the rules are in the contract's ``subscription.pattern``."""
+    if pattern == ">":
+        return type != ""
     tokens, types = pattern.split("."), type.split(".")
+    if not all(_is_word(word) for word in types):
+        return False
     for index, token in enumerate(tokens):
         if index >= len(types):
             return False
@@ -95,3 +99,23 @@ def matches(pattern: str, type: str) -> bool:
         if token not in ("*", types[index]):
             return False
     return len(tokens) == len(types)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text is a pattern of event types, which a type can match."""
+    *words, last = text.split(".")
+    return (
+        len(text.encode(errors="replace")) <= 255
+        and (last in ("*", ">") or _is_word(last))
+        and all(word == "*" or _is_word(word) for word in words)
+    )
+
+
+def _is_word(text: str) -> bool:
+    return text != "" and not any(character.isspace() or character in "*>" or _forbidden(character) for character in text)
+
+
+def _forbidden(character: str) -> bool:
+    """Whether no CloudEvents string has the character: it is a control or a noncharacter."""
+    code = ord(character)
+    return code < 0x20 or 0x7F <= code < 0xA0 or 0xFDD0 <= code < 0xFDF0 or code & 0xFFFE == 0xFFFE

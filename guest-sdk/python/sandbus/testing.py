@@ -26,7 +26,7 @@ from ._headers import Headers, fields, joined, values
 from ._http import Request
 from ._payload import decode, encode, to_json
 from ._plugin import Failed, Plugin, Refused
-from ._rules import matches
+from ._rules import is_pattern, matches
 from ._time import parse, rfc3339
 
 T = TypeVar("T")
@@ -233,6 +233,11 @@ class FakeHost:
         raise LookupError(f"no route of the plugin takes {method} {path}")
 
 
+def _check_pattern(pattern: str) -> None:
+    if not is_pattern(pattern):
+        raise BusError("invalid", f"`{pattern}` is not a pattern of event types")
+
+
 class _Seam:
     """What the SDK calls in place of the host's imports."""
 
@@ -273,9 +278,11 @@ class _Seam:
     def reply(self, id: str, pattern: str, timeout_ms: int) -> None:
         if id not in self._fake._run:
             raise BusError("invalid", f"this invocation has published no event `{id}`")
+        _check_pattern(pattern)
         self._effects.replies.append((id, pattern, timeout_ms))
 
     def subscribe(self, subscription: wire.RuntimeSubscription) -> None:
+        _check_pattern(subscription.pattern)
         self._effects.subscriptions[subscription.name] = subscription
 
     def unsubscribe(self, name: str) -> None:

@@ -20,6 +20,7 @@ from sandbus import (
     log,
     state,
 )
+from sandbus._rules import is_pattern, matches
 from sandbus._time import parse
 from sandbus.testing import FakeHost, Outcome
 
@@ -47,6 +48,23 @@ def routed(route, handler):
     plugin = Plugin("web", publishes=["order.>"])
     plugin.route(route)(handler)
     return FakeHost(plugin)
+
+
+class EventTypes(unittest.TestCase):
+    def test_types_and_patterns_are_as_in_the_table(self):
+        path = pathlib.Path(__file__).parents[2] / "conformance" / "event-types.json"
+        table = json.loads(path.read_text())
+        for text in table["patterns"]:
+            self.assertTrue(is_pattern(text), text)
+        for text in table["malformed"]:
+            self.assertFalse(is_pattern(text), repr(text))
+        for pattern, type, taken in table["matches"]:
+            self.assertEqual(matches(pattern, type), taken, (pattern, type))
+
+    def test_a_pattern_has_at_most_255_bytes(self):
+        self.assertTrue(is_pattern("a." * 127 + "a"))
+        self.assertTrue(is_pattern("ä" * 127))
+        self.assertFalse(is_pattern("ä" * 128))
 
 
 class Times(unittest.TestCase):

@@ -75,6 +75,7 @@ mod host;
 pub mod http;
 mod logger;
 mod message;
+mod pattern;
 #[doc(hidden)]
 pub mod plugin;
 mod random;

@@ -4,7 +4,7 @@ use crate::bindings::exports::sandbus::plugin::descriptor as wire;
 use crate::bindings::exports::sandbus::plugin::http_handler;
 use crate::bindings::sandbus::plugin::types::{Delivery, Failure as WireFailure};
 use crate::http::{IntoOutcome, Problem, Request};
-use crate::{EventType, Failure, Result, logger};
+use crate::{EventType, Failure, Result, logger, pattern};
 
 pub use wire::{DeadLetterPolicy, Descriptor, Missed, RetryPolicy, Schedule, Start, Subscription};
 
@@ -140,7 +140,7 @@ pub fn deliver(plugin: &str, handlers: &[HandlerEntry], delivery: Delivery) -> R
     let find =
         |takes: &dyn Fn(Subscription) -> bool| handlers.iter().find(|handler| takes((handler.subscription)(plugin)));
     let is_named = |declared: &Subscription| declared.name == delivery.subscription;
-    let takes = |declared: &Subscription| matches(&declared.pattern, &delivery.event.type_);
+    let takes = |declared: &Subscription| pattern::matches(&declared.pattern, &delivery.event.type_);
     let handler = find(&|declared| is_named(&declared) && takes(&declared))
         .or_else(|| find(&|declared| takes(&declared)))
         .or_else(|| find(&|declared| is_named(&declared)));
@@ -148,20 +148,6 @@ pub fn deliver(plugin: &str, handlers: &[HandlerEntry], delivery: Delivery) -> R
         return Err(WireFailure::Reject(format!("no handler takes events of type `{}`", delivery.event.type_)));
     };
     (handler.call)(delivery).map_err(WireFailure::from)
-}
-
-/// Whether a pattern takes a type; the rules are in the contract's `subscription.pattern`.
-fn matches(pattern: &str, event_type: &str) -> bool {
-    let mut types = event_type.split('.');
-    for token in pattern.split('.') {
-        match (token, types.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (token, Some(found)) if token == found => {}
-            _ => return false,
-        }
-    }
-    types.next().is_none()
 }
 
 /// Hands a request to its route's handler.
@@ -285,25 +271,4 @@ macro_rules! __type_name {
     ($event:ident) => {
         $crate::plugin::type_name::<$event>()
     };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn patterns_take_types_by_tokens() {
-        for (pattern, event_type, taken) in [
-            ("user.registered", "user.registered", true),
-            ("user.registered", "user", false),
-            ("user", "user.registered", false),
-            ("user.*", "user.registered", true),
-            ("user.*", "user.registered.twice", false),
-            ("order.>", "order.placed.today", true),
-            ("order.>", "order", false),
-            (">", "anything", true),
-        ] {
-            assert_eq!(matches(pattern, event_type), taken, "{pattern} and {event_type}");
-        }
-    }
 }

@@ -16,7 +16,7 @@ pub use data::{Data, InJson, Kind, is_json, json_text};
 pub use ids::{IdKey, IdSeed};
 pub use json::AsJson;
 pub(crate) use json::{kept_data, kept_kind};
-pub use rules::Unfit;
+pub use rules::{Unfit, check_type};
 pub use trace::trace_of;
 
 /// A position in the log. It grows with each event and is never used again.

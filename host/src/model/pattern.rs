@@ -1,5 +1,12 @@
-//! Patterns of event types: tokens split at dots, where `*` stands for one token and a last `>` for one
-//! or more. Parsed once at the edge; afterwards nobody holds a bare string for one.
+//! Event types and the patterns that take them, which share one grammar.
+//!
+//! A pattern is words with dots between them. A word has at least one character, and neither white space nor `*`, `>` or
+//! a character that CloudEvents forbids in a string. `*` in place of a word stands for any one word, and `>` as the last
+//! word for one or more. With at most [`MAX_LENGTH`] bytes, a pattern has at most [`MAX_WORDS`] words.
+//!
+//! An event type is any string that CloudEvents allows, with the same bound on its length. A type within the grammar is
+//! the pattern of itself. A type outside of it, such as `a..b`, `order placed` or `a.*`, is taken by the pattern `>` and
+//! by no other.
 
 use std::fmt;
 
@@ -10,33 +17,108 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern(String);
 
-/// A text is no pattern.
+/// A text is not a pattern, and so no event type could match it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no pattern of event types; it is of words split at dots, with `*` for one word and `>` at the end for all that follow, and has at most {MAX_LENGTH} bytes"
+    "`{text}` is not a pattern of event types: {fault}; write words with dots between them, `*` for one word, and `>` at the end for one or more"
 )]
-pub struct Invalid(String);
+pub struct Invalid {
+    /// The text, or its beginning.
+    text: String,
+    fault: Fault,
+}
+
+/// What is wrong with a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Fault {
+    #[error("it has more than {MAX_LENGTH} bytes")]
+    Length,
+    #[error("a word is empty, and only `>` takes such types")]
+    EmptyWord,
+    #[error("it has white space, and only `>` takes such types")]
+    WhiteSpace,
+    #[error("it has a control character or a noncharacter, which no type has")]
+    Forbidden,
+    #[error("`*` and `>` stand for whole words")]
+    PartOfWord,
+    #[error("`>` stands before other words")]
+    RestInside,
+}
 
 /// The longest pattern, and the longest event type, in bytes.
-pub(crate) const MAX_LENGTH: usize = 255;
+pub const MAX_LENGTH: usize = 255;
+
+/// The most words of a pattern: its length allows as many, of one character each.
+pub const MAX_WORDS: usize = MAX_LENGTH.div_ceil(2);
+
+/// What stands between two dots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word<'a> {
+    Plain(&'a str),
+    /// `*`
+    Any,
+    /// `>`
+    Rest,
+}
+
+/// The words of a pattern or of an event type.
+fn words(text: &str) -> impl Iterator<Item = Result<Word<'_>, Fault>> {
+    text.split('.').map(Word::read)
+}
+
+impl<'a> Word<'a> {
+    fn read(text: &'a str) -> Result<Self, Fault> {
+        match text {
+            "" => Err(Fault::EmptyWord),
+            "*" => Ok(Self::Any),
+            ">" => Ok(Self::Rest),
+            _ => text.chars().try_for_each(check).map(|()| Self::Plain(text)),
+        }
+    }
+}
+
+/// Checks a character of a plain word.
+fn check(character: char) -> Result<(), Fault> {
+    match character {
+        '*' | '>' => Err(Fault::PartOfWord),
+        _ if character.is_ascii_graphic() => Ok(()),
+        // Some controls are white space, too, and no type has them.
+        _ if is_forbidden(character) => Err(Fault::Forbidden),
+        _ if character.is_whitespace() => Err(Fault::WhiteSpace),
+        _ => Ok(()),
+    }
+}
+
+/// Characters that a CloudEvents String must not have: controls and noncharacters (CloudEvents 1.0.2, section 3.1).
+#[must_use]
+pub(crate) fn is_forbidden(character: char) -> bool {
+    let code = u32::from(character);
+    character.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
+}
+
+/// Whether an event type is within the grammar, so that patterns besides `>` take it.
+fn is_within_grammar(event_type: &str) -> bool {
+    words(event_type).all(|word| matches!(word, Ok(Word::Plain(_))))
+}
 
 impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// If a token is empty, has white space or control characters, mixes a wildcard with text, or `>`
-    /// is not the last one.
+    /// If no event type could match it: a word is empty, has white space, a forbidden character or a wildcard beside other
+    /// characters, `>` is not the last word, or it is too long.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let mut tokens = text.split('.').peekable();
-        let mut valid = text.len() <= MAX_LENGTH;
-        while let Some(token) = tokens.next() {
-            valid &= match token {
-                "*" => true,
-                ">" => tokens.peek().is_none(),
-                _ => is_word(token),
-            };
+        let invalid = |fault| Invalid { text: text.chars().take(MAX_LENGTH).collect(), fault };
+        if text.len() > MAX_LENGTH {
+            return Err(invalid(Fault::Length));
         }
-        if valid { Ok(Self(text.to_owned())) } else { Err(Invalid(text.chars().take(MAX_LENGTH).collect())) }
+        let mut words = words(text).peekable();
+        while let Some(word) = words.next() {
+            if word.map_err(invalid)? == Word::Rest && words.peek().is_some() {
+                return Err(invalid(Fault::RestInside));
+            }
+        }
+        Ok(Self(text.to_owned()))
     }
 
     /// The pattern that takes every event type.
@@ -48,7 +130,10 @@ impl Pattern {
     /// Whether it takes an event type.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {
-        covers(&self.0, event_type)
+        match self.takes_everything() {
+            true => !event_type.is_empty(),
+            false => is_within_grammar(event_type) && covers(&self.0, event_type),
+        }
     }
 
     /// Whether it takes every event type that another pattern takes.
@@ -60,8 +145,7 @@ impl Pattern {
     /// The single event type that it takes, if it has no wildcard.
     #[must_use]
     pub fn exact(&self) -> Option<&str> {
-        let wild = self.0.split('.').any(|token| token == "*" || token == ">");
-        (!wild).then_some(self.0.as_str())
+        is_within_grammar(&self.0).then_some(self.0.as_str())
     }
 
     /// Whether it takes every event type.
@@ -77,19 +161,14 @@ impl Pattern {
     }
 }
 
-fn is_word(token: &str) -> bool {
-    let plain = |character: char| !character.is_whitespace() && !character.is_control() && !"*>".contains(character);
-    !token.is_empty() && token.chars().all(plain)
-}
-
-/// The tokens of `other` may themselves be wildcards, which only a wildcard at least as wide covers.
+/// Whether a pattern covers another one, or a type within the grammar. A wildcard is covered only by one that is as wide.
 fn covers(pattern: &str, other: &str) -> bool {
-    let mut others = other.split('.');
-    for token in pattern.split('.') {
-        match (token, others.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(found)) if found != ">" => {}
-            (token, Some(found)) if token == found => {}
+    let mut others = words(other);
+    for word in words(pattern) {
+        match (word, others.next()) {
+            (Ok(Word::Rest), Some(Ok(_))) => return true,
+            (Ok(Word::Any), Some(Ok(Word::Plain(_) | Word::Any))) => {}
+            (Ok(word), Some(Ok(other))) if word == other => {}
             _ => return false,
         }
     }
@@ -126,21 +205,56 @@ mod tests {
         Pattern::parse(text).unwrap()
     }
 
+    #[derive(Debug, Deserialize)]
+    struct Table {
+        patterns: Vec<String>,
+        malformed: Vec<String>,
+        matches: Vec<(String, String, bool)>,
+    }
+
+    /// The SDKs read the same table. CloudEvents 1.0.2, section 3.1.1: a type is a string that is not empty.
     #[test]
-    fn malformed_patterns_are_refused() {
-        for text in ["", ".", "a..b", "a.>.b", "a b", "a.b*", "a.\u{0}", ">.a"] {
+    fn types_and_patterns_are_as_in_the_table() {
+        let table: Table =
+            serde_json::from_str(include_str!("../../../guest-sdk/conformance/event-types.json")).unwrap();
+        for text in &table.patterns {
+            assert_eq!(pattern(text).as_str(), text);
+        }
+        for text in &table.malformed {
             assert!(Pattern::parse(text).is_err(), "{text:?}");
+        }
+        for (text, event_type, expected) in &table.matches {
+            assert_eq!(pattern(text).matches(event_type), *expected, "{text:?} and {event_type:?}");
         }
     }
 
     #[test]
-    fn wildcards_take_one_token_or_the_rest() {
-        assert!(pattern("user.*").matches("user.registered"));
-        assert!(!pattern("user.*").matches("user.registered.twice"));
-        assert!(!pattern("user.*").matches("user"));
-        assert!(pattern("user.>").matches("user.registered.twice"));
-        assert!(!pattern("user.>").matches("user"));
-        assert!(pattern(">").matches("anything"));
+    fn a_refusal_says_what_is_wrong() {
+        for (text, expected) in [
+            ("", "a word is empty, and only `>` takes such types"),
+            ("a..b", "a word is empty"),
+            ("a b", "it has white space, and only `>` takes such types"),
+            ("a.\u{7}", "it has a control character"),
+            ("a.\n", "it has a control character"),
+            ("a.b*", "`*` and `>` stand for whole words"),
+            ("a.>.b", "`>` stands before other words"),
+            (&"a".repeat(256), "it has more than 255 bytes"),
+        ] {
+            let error = Pattern::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("write words"), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn length_is_bounded_and_with_it_the_number_of_words() {
+        let most = vec!["a"; MAX_WORDS].join(".");
+        assert_eq!((most.len(), MAX_WORDS), (MAX_LENGTH, 128));
+        assert!(pattern(&most).matches(&most));
+        assert!(pattern(&vec!["*"; MAX_WORDS].join(".")).matches(&most));
+        assert!(Pattern::parse(&vec!["a"; MAX_WORDS + 1].join(".")).is_err());
+        // Bytes are counted, not characters.
+        assert!(Pattern::parse(&"\u{e4}".repeat(127)).is_ok());
+        assert!(Pattern::parse(&"\u{e4}".repeat(128)).is_err());
     }
 
     fn token() -> impl Strategy<Value = String> {
@@ -160,6 +274,20 @@ mod tests {
         proptest::collection::vec("[ab]", 1..6).prop_map(|tokens| tokens.join("."))
     }
 
+    /// Types within the grammar, in any script.
+    fn plain_types() -> impl Strategy<Value = Vec<String>> {
+        proptest::collection::vec(r"[^\s\p{C}.*>]{1,6}", 1..8)
+    }
+
+    /// Types that CloudEvents allows and that are outside of the grammar.
+    fn odd_types() -> impl Strategy<Value = String> {
+        let any_script = (r"[^\p{C}]{0,5}", r"\.\.|[*> \u{a0}\u{2003}]", r"[^\p{C}]{0,5}");
+        prop_oneof![
+            r"[ab.*> \u{a0}\u{2003}]{1,9}".prop_filter("it is within the grammar", |text| !is_within_grammar(text)),
+            any_script.prop_map(|(before, odd, after)| format!("{before}{odd}{after}")),
+        ]
+    }
+
     proptest! {
         /// What a covered pattern takes, the covering one takes as well.
         #[test]
@@ -170,10 +298,45 @@ mod tests {
         }
 
         #[test]
-        fn a_type_is_an_exact_pattern_of_itself(event_type in types()) {
+        fn a_type_within_the_grammar_is_taken_by_its_patterns(words in plain_types()) {
+            let event_type = words.join(".");
             let exact = pattern(&event_type);
             prop_assert_eq!(exact.exact(), Some(event_type.as_str()));
             prop_assert!(exact.matches(&event_type));
+            for index in 0..words.len() {
+                let mut changed = words.clone();
+                changed[index] = "*".to_owned();
+                prop_assert!(pattern(&changed.join(".")).matches(&event_type));
+                changed.truncate(index);
+                changed.push(">".to_owned());
+                prop_assert!(pattern(&changed.join(".")).matches(&event_type));
+            }
+            let longer = format!("{event_type}.>");
+            prop_assert!(!pattern(&longer).matches(&event_type), "`>` stands for at least one word");
+        }
+
+        #[test]
+        fn a_type_outside_the_grammar_is_taken_by_one_pattern_alone(event_type in odd_types(), other in patterns()) {
+            prop_assert!(Pattern::everything().matches(&event_type));
+            prop_assert!(other.takes_everything() || !other.matches(&event_type));
+            // Nor is it taken by a pattern that looks like it.
+            if let Ok(same) = Pattern::parse(&event_type) {
+                prop_assert!(same.takes_everything() || !same.matches(&event_type));
+            }
+            for (index, _) in event_type.match_indices('.') {
+                if let Ok(prefix) = Pattern::parse(&format!("{}.>", &event_type[..index])) {
+                    prop_assert!(!prefix.matches(&event_type));
+                }
+            }
+        }
+
+        /// Texts that are not patterns are told from those that are by whether a type can match them.
+        #[test]
+        fn a_pattern_can_be_matched(text in r"[ab.*> ]{0,8}") {
+            if let Ok(parsed) = Pattern::parse(&text) {
+                let taken = text.replace('*', "a").replace('>', "b");
+                prop_assert!(parsed.matches(&taken), "{}", taken);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::bindings::sandbus::plugin::bus;
 use crate::bindings::wasi::logging::logging::Level;
 #[cfg(feature = "client")]
 use crate::client::{Answer, Call, SendError};
+use crate::pattern::is_pattern;
 use crate::rfc3339;
 use crate::subscriptions::Subscription;
 
@@ -55,6 +56,7 @@ pub(crate) fn reply(id: &str, pattern: &str, timeout_ms: u64) -> Result<(), bus:
         if !host.run.iter().any(|published| published == id) {
             return Err(bus::Error::Invalid(format!("this invocation has published no event `{id}`")));
         }
+        check_pattern(pattern)?;
         let (id, pattern) = (id.to_owned(), pattern.to_owned());
         host.effects.replies.push(Reply { id, pattern, timeout: Duration::from_millis(timeout_ms) });
         Ok(())
@@ -62,9 +64,15 @@ pub(crate) fn reply(id: &str, pattern: &str, timeout_ms: u64) -> Result<(), bus:
 }
 
 pub(crate) fn subscribe(subscription: Subscription) -> Result<(), bus::Error> {
+    check_pattern(&subscription.pattern)?;
     subscription.clone().into_wire()?;
     with(|host| host.effects.subscriptions.insert(subscription.name.clone(), subscription));
     Ok(())
+}
+
+fn check_pattern(pattern: &str) -> Result<(), bus::Error> {
+    let refusal = || bus::Error::Invalid(format!("`{pattern}` is not a pattern of event types"));
+    is_pattern(pattern).then_some(()).ok_or_else(refusal)
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]

@@ -345,3 +345,23 @@ async fn an_altered_sequence_gives_no_numbers() {
     connection.execute("UPDATE sequences SET next = 1", []).unwrap();
     assert!(stage.bus.state("p").unreserved("s").is_err());
 }
+
+proptest! {
+    /// The types that the store finds for a pattern are those that the pattern takes, also where it looks one up.
+    #[test]
+    fn types_are_found_by_patterns_as_these_match_them(
+        names in proptest::collection::btree_set(r"[ab*>. \u{e4}]{1,5}", 1..20),
+        words in proptest::collection::vec(prop_oneof![Just("*"), Just("a"), Just("b"), Just("ab"), Just("\u{e4}")], 1..3),
+        open in any::<bool>(),
+    ) {
+        let pattern = words.join(".") + if open { ".>" } else { "" };
+        let numbers = names.iter().cloned().zip(1..).collect();
+        let types = shared::Types { numbers };
+        for pattern in [pattern.as_str(), ">", "*", "a.>"].map(|text| Pattern::parse(text).unwrap()) {
+            let mut found = types.matching(&pattern);
+            found.sort_unstable();
+            let taken = names.iter().zip(1..).filter(|(name, _)| pattern.matches(name)).map(|(_, number)| number);
+            prop_assert_eq!(found, taken.collect::<Vec<i64>>(), "{}", pattern);
+        }
+    }
+}

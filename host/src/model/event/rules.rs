@@ -2,7 +2,7 @@
 
 use super::Event;
 use crate::clock::Timestamp;
-use crate::pattern;
+use crate::pattern::{MAX_LENGTH, is_forbidden};
 
 /// The longest value of an attribute, in bytes. Events of 64 KiB are passed on (CloudEvents 1.0.2, section 5), and all of
 /// one may be a single attribute.
@@ -24,12 +24,10 @@ impl Event {
     /// # Errors
     /// The first value that is not as it must be.
     pub fn check(&self) -> Result<(), Unfit> {
-        for (name, value) in [("id", &self.id), ("source", &self.source), ("type", &self.event_type)] {
-            core(name, value)?;
-        }
+        core("id", &self.id)?;
+        core("source", &self.source)?;
         demand("source", is_uri_reference(&self.source), "is not a URI reference")?;
-        demand("type", !self.event_type.contains(char::is_whitespace), "has white space")?;
-        demand("type", self.event_type.len() <= pattern::MAX_LENGTH, "is longer than 255 bytes")?;
+        check_type(&self.event_type)?;
         if let Some(time) = &self.time {
             core("time", time)?;
             demand("time", Timestamp::parse(time).is_some(), "is not a time in RFC 3339")?;
@@ -55,6 +53,15 @@ impl Event {
     }
 }
 
+/// Checks an event type: any string that CloudEvents allows, of a length that a pattern can have.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_type(event_type: &str) -> Result<(), Unfit> {
+    core("type", event_type)?;
+    demand("type", event_type.len() <= MAX_LENGTH, "is longer than 255 bytes")
+}
+
 fn demand(name: &str, holds: bool, what: &'static str) -> Result<(), Unfit> {
     if holds { Ok(()) } else { Err(Unfit { name: name.to_owned(), what }) }
 }
@@ -72,12 +79,6 @@ fn text(name: &str, value: &str) -> Result<(), Unfit> {
         false => !value.chars().any(is_forbidden),
     };
     demand(name, is_plain, "has a control character or a noncharacter")
-}
-
-/// Characters that a CloudEvents String must not have: controls and noncharacters.
-fn is_forbidden(character: char) -> bool {
-    let code = u32::from(character);
-    character.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
 }
 
 /// Whether a text is a URI reference (RFC 3986, section 4.1). Characters beyond ASCII pass, as in an IRI (RFC 3987), since
@@ -124,6 +125,13 @@ mod tests {
         assert_eq!(longest.check(), Ok(()));
         let wrong = unfit(&|event| event.event_type = "a".repeat(256));
         assert_eq!(wrong, "the attribute `type` is longer than 255 bytes");
+        // CloudEvents 1.0.2, section 3.1.1: a type is any string that is not empty.
+        for text in ["two words", "a..b", ".", " ", "a.*", ">", "a\u{a0}b", "\u{e4}.\u{1f980}", "https://a/b?c#d"] {
+            assert_eq!(check_type(text), Ok(()), "{text:?}");
+        }
+        for text in ["", "a\n", "\u{0}", "a\u{7f}", "a\u{85}b", "\u{fdd0}", "\u{ffff}", "\u{1fffe}"] {
+            assert!(check_type(text).is_err(), "{text:?}");
+        }
         let wrong = unfit(&|event| event.datacontenttype = Some("a/b\n".to_owned()));
         assert_eq!(wrong, "the attribute `datacontenttype` has a control character or a noncharacter");
         let wrong = unfit(&|event| event.datacontenttype = Some("json".to_owned()));

@@ -14,7 +14,7 @@ use super::log::Lines;
 use super::wasi::Wasi;
 use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::reserved::{ReservedType, is_host_attribute, plugin_source};
-use crate::event::{Data, Event, IdSeed};
+use crate::event::{Data, Event, IdSeed, check_type};
 use crate::outcome::{Cause, StateView, SubscriptionChange};
 use crate::pattern::Pattern;
 use crate::plugin::bindings::sandbus::plugin::{bus, rules as wire_rules, types};
@@ -182,10 +182,7 @@ impl Run {
 
     fn event(&mut self, message: bus::Message) -> Result<(Event, Option<Timestamp>), bus::Error> {
         let event_type = message.type_;
-        Pattern::parse(&event_type)
-            .ok()
-            .filter(|pattern| pattern.exact().is_some())
-            .ok_or_else(|| bus::Error::Invalid(format!("`{event_type}` is no event type")))?;
+        check_type(&event_type).map_err(invalid)?;
         if !self.settings.publish.iter().any(|pattern| pattern.matches(&event_type)) {
             let reason = format!(
                 "plugin `{}` may not publish `{event_type}`; name it among what the plugin publishes, or grant it in the sidecar",
