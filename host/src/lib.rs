@@ -12,6 +12,7 @@
 //! [`host`] connects the parts. `bus` and `plugin` do not know each other.
 
 pub mod admin;
+pub mod api;
 pub mod bus;
 pub mod canary;
 pub mod cli;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
+use crate::api::ProblemView;
 use crate::bus::{CommitError, StoreError, StoreErrorKind};
 
 /// A refusal. Nothing of what was asked for has happened.
@@ -16,14 +16,6 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    title: &'static str,
-    status: u16,
-    code: &'static str,
-    detail: &'a str,
 }
 
 impl Problem {
@@ -156,11 +148,11 @@ impl From<StoreError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = Body {
-            title: self.status.canonical_reason().unwrap_or("Error"),
+        let body = ProblemView {
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
-            code: self.code,
-            detail: &self.detail,
+            code: Some(self.code.to_owned()),
+            detail: Some(self.detail),
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         response.headers_mut().extend(self.headers);

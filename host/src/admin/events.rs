@@ -3,15 +3,13 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::body::{Path, Query};
-use super::{Admin, Page, page_size, raw_list};
-use crate::event::{AsJson, Logged, Position};
+use super::{Admin, Page, page_size};
+use crate::api::{Compacted, EventDocument, EventList, EventPage, EventQuery, EventView};
+use crate::event::{Event, Logged, Position};
 use crate::ingress;
 use crate::ingress::producers::Publisher;
 use crate::problem::Problem;
@@ -19,33 +17,26 @@ use crate::problem::Problem;
 /// The most events in one answer.
 const LIMIT: usize = 1_000;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Choice {
-    /// Only events before this position.
-    before: Option<u64>,
-    limit: Option<usize>,
-}
-
 /// The newest events first.
 pub(super) async fn list(
     State(admin): State<Admin>,
-    Query(page): Query<Choice>,
-) -> Result<Json<Box<RawValue>>, Problem> {
+    Query(query): Query<EventQuery>,
+) -> Result<Json<EventPage>, Problem> {
     // Positions in the store are signed.
-    let before = Position(page.before.unwrap_or(u64::MAX >> 1));
-    let limit = page_size(page.limit, 50, LIMIT)?;
-    let events = admin.bus.events(before, Page::<Logged>::to_read(limit)).await?;
-    Page::of(events, limit).to_json("events", describe, |logged| logged.position)
+    let before = Position(query.before.unwrap_or(u64::MAX >> 1));
+    let limit = page_size(query.limit, 50, LIMIT)?;
+    let page = Page::of(admin.bus.events(before, Page::<Logged>::to_read(limit)).await?, limit);
+    let next = page.next(|logged| logged.position.0);
+    Ok(Json(EventPage { events: page.views(view)?, next }))
 }
 
-pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<Box<RawValue>>, Problem> {
+pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<EventList>, Problem> {
     let events = admin.bus.events_with_id(id.clone()).await?;
     if events.is_empty() {
         return Err(Problem::not_found(format!("there is no event with the id `{id}`")));
     }
-    let events: Vec<_> = events.iter().map(describe).collect();
-    raw_list("events", &events)
+    let events = events.iter().map(view).collect::<Result<_, _>>()?;
+    Ok(Json(EventList { events }))
 }
 
 /// As the ingress does, in the operator's name.
@@ -54,24 +45,30 @@ pub(super) async fn publish(State(admin): State<Admin>, request: Request<Body>) 
 }
 
 /// Deletes at once what the retention's rules do not keep.
-pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
+pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<Compacted>, Problem> {
     let mut deleted = 0;
     loop {
         match admin.bus.compact().await? {
-            0 => return Ok(Json(json!({ "deleted": deleted }))),
+            0 => return Ok(Json(Compacted { deleted })),
             count => deleted += count,
         }
     }
 }
 
 /// An event at its place in the log.
-#[derive(Debug, Serialize)]
-pub(super) struct Described<'a> {
-    position: Position,
-    stored_at: String,
-    event: AsJson<'a>,
+pub(super) fn view(logged: &Logged) -> Result<EventView, Problem> {
+    Ok(EventView {
+        position: logged.position.0,
+        stored_at: logged.stored_at.to_string(),
+        event: document(&logged.event)?,
+    })
 }
 
-pub(super) fn describe(logged: &Logged) -> Described<'_> {
-    Described { position: logged.position, stored_at: logged.stored_at.to_string(), event: logged.event.as_json() }
+/// An event in JSON, with its data as it was published: a value would round numbers in it.
+pub(super) fn document(event: &Event) -> Result<EventDocument, Problem> {
+    serde_json::value::to_raw_value(&event.as_json()).map(EventDocument).map_err(|error| {
+        tracing::error!(%error, "an event cannot be written as JSON");
+        let detail = "the event cannot be written as JSON; the host's log says more";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "host-failed", detail)
+    })
 }

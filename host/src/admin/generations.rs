@@ -5,30 +5,24 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use serde::Deserialize;
 
 use super::Admin;
 use super::body::{Path, Query};
-use crate::canary::{Canary, CanaryError, Report};
+use crate::api::{CanaryQuery, CanaryView, DifferenceView, DifferingView, RollbackQuery, RolledBackView, UsageView};
+use crate::canary::{Canary, CanaryError, Difference, Differing, Report, Usage};
 use crate::plugin::{CanaryRule, FILE_LIMIT_BYTES, RollbackError, RolledBack};
 use crate::problem::Problem;
 use crate::server::{HttpLimits, read_body};
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Goal {
-    /// The beginning of a digest; the generation before the one that runs when left out.
-    to: Option<String>,
-}
 
 /// Goes back to an earlier generation.
 pub(super) async fn roll_back(
     State(admin): State<Admin>,
     Path(name): Path<String>,
-    Query(goal): Query<Goal>,
-) -> Result<Json<RolledBack>, Problem> {
-    let rolled_back = admin.folder.roll_back(&name, goal.to).await;
-    rolled_back.map(Json).map_err(|error| {
+    Query(query): Query<RollbackQuery>,
+) -> Result<Json<RolledBackView>, Problem> {
+    let rolled_back = admin.folder.roll_back(&name, query.to).await;
+    let view = |RolledBack { from, to, version, is_file }| Json(RolledBackView { from, to, version, is_file });
+    rolled_back.map(view).map_err(|error| {
         let detail = error.to_string();
         match error {
             RollbackError::NoPlugin(_) => Problem::not_found(detail),
@@ -39,24 +33,17 @@ pub(super) async fn roll_back(
     })
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Past {
-    /// How many of the last deliveries both generations handle.
-    last: Option<usize>,
-}
-
 /// Lets the component in the body handle the past beside the generation that runs, and tells what comes out
 /// differently. Nothing else comes of it.
 pub(super) async fn canary(
     State(admin): State<Admin>,
     Path(name): Path<String>,
-    Query(past): Query<Past>,
+    Query(query): Query<CanaryQuery>,
     request: Request,
-) -> Result<Json<Report>, Problem> {
+) -> Result<Json<CanaryView>, Problem> {
     let live = admin.registry.snapshot().plugins.get(&name).cloned();
     let live = live.ok_or_else(|| Problem::not_found(format!("there is no plugin `{name}`")))?;
-    let last = past.last.unwrap_or(CanaryRule::default().last);
+    let last = query.last.unwrap_or(CanaryRule::default().last);
     if last > CanaryRule::MOST_EVENTS {
         let detail = format!("a canary handles {} events at most", CanaryRule::MOST_EVENTS);
         return Err(Problem::bad_request("invalid-query", detail));
@@ -72,8 +59,31 @@ pub(super) async fn canary(
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unloadable", detail)
     })?;
     let canary = Canary { bus: &*admin.bus, capacity: &admin.capacity, live, new: Arc::new(new) };
-    canary.run(last).await.map(Json).map_err(|error| match error {
+    canary.run(last).await.map(|report| Json(view(report))).map_err(|error| match error {
         CanaryError::Store(error) => error.into(),
         CanaryError::Failed(_) => broken(error.to_string()),
     })
+}
+
+fn view(report: Report) -> CanaryView {
+    let usage = |Usage { live, new }| UsageView { live, new };
+    CanaryView {
+        plugin: report.plugin,
+        live: report.live,
+        new: report.new,
+        handled: report.handled,
+        different: report.different,
+        unproven: report.unproven,
+        differences: report.differences.into_iter().map(differing).collect(),
+        subscriptions_removed: report.subscriptions_removed,
+        subscriptions_added: report.subscriptions_added,
+        time_us: usage(report.time_us),
+        memory_bytes: usage(report.memory_bytes),
+    }
+}
+
+fn differing(differing: Differing) -> DifferingView {
+    let Differing { event, event_type, subscription, differs } = differing;
+    let difference = |Difference { path, live, new }| DifferenceView { path, live, new };
+    DifferingView { event, event_type, subscription, differs: differs.into_iter().map(difference).collect() }
 }

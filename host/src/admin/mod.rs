@@ -20,9 +20,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use axum::{Json, Router, middleware};
-use serde_json::json;
-use serde_json::value::RawValue;
+use axum::{Router, middleware};
 use tokio::sync::watch;
 
 use crate::bus::SharedBus;
@@ -83,7 +81,7 @@ impl Admin {
                 "/subscriptions/{owner}/{name}/replay",
                 post(subscriptions::replay).delete(subscriptions::stop_replays),
             )
-            .route("/scheduled", get(schedules::events).delete(schedules::cancel))
+            .route("/scheduled", get(schedules::scheduled).delete(schedules::cancel))
             .route("/schedules", get(schedules::schedules))
             .route("/compaction", post(events::compact))
             .route("/events", get(events::list).post(events::publish))
@@ -125,26 +123,7 @@ async fn render_metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// Anything in JSON, with the data of events as it was published, which a value would round.
-fn raw<T: serde::Serialize>(it: &T) -> Result<Json<Box<RawValue>>, Problem> {
-    serde_json::value::to_raw_value(it).map(Json).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written as JSON");
-        let detail = "the answer cannot be written; the host's log says more";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "host-failed", detail)
-    })
-}
-
-/// A list with events in it, as [`list`] has it.
-fn raw_list<T: serde::Serialize>(name: &str, items: &[T]) -> Result<Json<Box<RawValue>>, Problem> {
-    raw(&std::collections::BTreeMap::from([(name, items)]))
-}
-
-/// A whole list in JSON, in an object so that it can grow.
-fn list<T: serde::Serialize>(name: &str, items: &[T]) -> Json<serde_json::Value> {
-    Json(json!({ name: items }))
-}
-
-/// One page of a list. `next` is the cursor of the page that follows, or null on the last page.
+/// One page of a list.
 #[derive(Debug)]
 struct Page<T> {
     items: Vec<T>,
@@ -164,16 +143,14 @@ impl<T> Page<T> {
         Self { items, has_more }
     }
 
-    fn to_json<'a, R: serde::Serialize, C: serde::Serialize>(
-        &'a self,
-        name: &str,
-        item: impl Fn(&'a T) -> R,
-        cursor: impl Fn(&'a T) -> C,
-    ) -> Result<Json<Box<RawValue>>, Problem> {
-        let next = self.items.last().filter(|_| self.has_more).map(cursor);
-        let Json(items) = raw(&self.items.iter().map(item).collect::<Vec<_>>())?;
-        let Json(next) = raw(&next)?;
-        raw(&std::collections::BTreeMap::from([(name, items), ("next", next)]))
+    /// The items as the API has them.
+    fn views<V>(&self, view: impl Fn(&T) -> Result<V, Problem>) -> Result<Vec<V>, Problem> {
+        self.items.iter().map(view).collect()
+    }
+
+    /// The cursor of the page that follows, if one does.
+    fn next<C>(&self, cursor: impl Fn(&T) -> C) -> Option<C> {
+        self.items.last().filter(|_| self.has_more).map(cursor)
     }
 }
 

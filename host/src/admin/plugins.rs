@@ -1,35 +1,35 @@
 //! The plugins: what is loaded, what each asks for and is granted, and what is wrong with a file.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
+use super::Admin;
 use super::body::{Path, Query};
-use super::{Admin, list as as_list};
-use crate::plugin::{Generation, Status};
+use crate::api::{
+    ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, Drained, GrantsView, KeptView,
+    LimitsView, OverlapView, PinView, PluginList, PluginStatus, PluginView, RequestsView,
+};
+use crate::plugin::{Descriptor, Generation, Settings, Snapshot, Status};
 use crate::problem::Problem;
 
-pub(super) async fn list(State(admin): State<Admin>) -> Json<Value> {
-    let plugins: Vec<_> = all(&admin);
-    as_list("plugins", &plugins)
+/// How long a drain waits for what runs, unless it is told.
+const WAIT: Duration = Duration::from_secs(10);
+
+pub(super) async fn list(State(admin): State<Admin>) -> Json<PluginList> {
+    Json(PluginList { plugins: all(&admin) })
 }
 
-pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let found =
-        all(&admin).into_iter().find(|plugin| plugin["name"] == name || plugin["file"] == format!("{name}.wasm"));
+pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Json<PluginView>, Problem> {
+    let file = format!("{name}.wasm");
+    let is_meant = |plugin: &PluginView| {
+        plugin.name.as_deref() == Some(name.as_str()) || plugin.file.as_deref() == Some(file.as_str())
+    };
+    let found = all(&admin).into_iter().find(is_meant);
     found.map(Json).ok_or_else(|| Problem::not_found(format!("there is no plugin `{name}`")))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Patience {
-    /// How long the answer waits for what runs.
-    #[serde(default, deserialize_with = "crate::duration::option::deserialize")]
-    wait: Option<Duration>,
 }
 
 /// Delivers nothing to a plugin any more, lets its routes answer that it is not there, and waits for what
@@ -37,17 +37,16 @@ pub(super) struct Patience {
 pub(super) async fn drain(
     State(admin): State<Admin>,
     Path(name): Path<String>,
-    Query(patience): Query<Patience>,
-) -> Result<Json<Value>, Problem> {
+    Query(query): Query<DrainQuery>,
+) -> Result<Json<Drained>, Problem> {
     let generation = admin.registry.snapshot().plugins.get(&name).cloned();
     let Some(generation) = generation else {
         return Err(Problem::not_found(format!("there is no plugin `{name}`")));
     };
     admin.bus.drain(&name, true).await?;
-    let wait = patience.wait.unwrap_or(Duration::from_secs(10));
     let room = &generation.room;
-    let idle = tokio::time::timeout(wait, room.idle()).await.is_ok();
-    Ok(Json(json!({ "drained": idle, "running": if idle { 0 } else { room.running() } })))
+    let drained = tokio::time::timeout(query.wait.unwrap_or(WAIT), room.idle()).await.is_ok();
+    Ok(Json(Drained { drained, running: if drained { 0 } else { room.running() } }))
 }
 
 pub(super) async fn resume(State(admin): State<Admin>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
@@ -55,74 +54,123 @@ pub(super) async fn resume(State(admin): State<Admin>, Path(name): Path<String>)
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn all(admin: &Admin) -> Vec<Value> {
+/// The plugins that come from files, then what is ignored in the folder, then plugins that are gone.
+fn all(admin: &Admin) -> Vec<PluginView> {
     let snapshot = admin.registry.snapshot();
     let drained = admin.bus.drained();
     let statuses = admin.folder.statuses();
-    let from_file = |(stem, status): (&String, &Status)| {
-        let generation = status.plugin.as_ref().and_then(|name| snapshot.plugins.get(name));
-        let mut plugin = generation.map_or_else(|| json!({}), |generation| describe(generation));
-        plugin["file"] = format!("{stem}.wasm").into();
-        plugin["status"] = match (generation, status) {
-            (_, Status { disabled: true, .. }) => "disabled",
-            (Some(generation), _) if drained.contains(&*generation.name) => "drained",
-            (Some(_), Status { error: None, rolled_back: Some(_), .. }) => "rolled back",
-            (Some(_), Status { error: None, .. }) => "running",
-            (Some(_), _) => "running an older file",
-            (None, _) => "broken",
-        }
-        .into();
-        plugin["error"] = status.error.clone().into();
-        plugin["overlaps"] =
-            json!(generation.map(|generation| snapshot.overlaps(&generation.name)).unwrap_or_default());
-        plugin["rolled_back"] = json!(status.rolled_back);
-        plugin["generations"] = json!(status.kept);
-        plugin
-    };
-    let mut plugins: Vec<_> = statuses.iter().map(from_file).collect();
-    let ignored = admin.folder.ignored();
-    plugins.extend(ignored.iter().map(|(file, reason)| json!({ "file": file, "status": "ignored", "error": reason })));
-    plugins.extend(snapshot.absent.iter().map(|(name, routes)| {
-        json!({ "name": name, "status": "removed", "routes": routes.iter().map(ToString::to_string).collect::<Vec<_>>() })
+    let mut plugins: Vec<_> =
+        statuses.iter().map(|(stem, status)| from_file(stem, status, &snapshot, &drained)).collect();
+    plugins.extend(admin.folder.ignored().into_iter().map(|(file, reason)| PluginView {
+        file: Some(file),
+        status: PluginStatus::Ignored,
+        error: Some(reason),
+        ..PluginView::default()
+    }));
+    plugins.extend(snapshot.absent.iter().map(|(name, routes)| PluginView {
+        name: Some(name.clone()),
+        status: PluginStatus::Removed,
+        routes: texts(routes),
+        ..PluginView::default()
     }));
     plugins
 }
 
-fn describe(generation: &Generation) -> Value {
+fn from_file(stem: &str, status: &Status, snapshot: &Snapshot, drained: &BTreeSet<String>) -> PluginView {
+    let generation = status.plugin.as_ref().and_then(|name| snapshot.plugins.get(name));
+    let overlaps = generation.map(|generation| snapshot.overlaps(&generation.name)).unwrap_or_default();
+    let overlaps = overlaps.into_iter().map(|overlap| OverlapView {
+        route: overlap.route.to_string(),
+        plugin: overlap.plugin,
+        theirs: overlap.theirs.to_string(),
+        goes_first: overlap.goes_first,
+    });
+    let kept = status.kept.iter().map(|kept| KeptView {
+        digest: kept.digest.clone(),
+        version: kept.version.clone(),
+        since: kept.since.to_string(),
+        rolled_back_from: kept.rolled_back_from,
+    });
+    PluginView {
+        file: Some(format!("{stem}.wasm")),
+        status: match (generation, status) {
+            (_, Status { disabled: true, .. }) => PluginStatus::Disabled,
+            (Some(generation), _) if drained.contains(&*generation.name) => PluginStatus::Drained,
+            (Some(_), Status { error: None, rolled_back: Some(_), .. }) => PluginStatus::RolledBack,
+            (Some(_), Status { error: None, .. }) => PluginStatus::Running,
+            (Some(_), _) => PluginStatus::RunningOlder,
+            (None, _) => PluginStatus::Broken,
+        },
+        error: status.error.clone(),
+        overlaps: overlaps.collect(),
+        rolled_back: status.rolled_back.as_ref().map(|pin| PinView {
+            passed_over: pin.passed_over.clone(),
+            runs: pin.runs.clone(),
+            reason: pin.reason.clone(),
+            since: pin.since.to_string(),
+        }),
+        generations: kept.collect(),
+        ..generation.map(|generation| running(generation)).unwrap_or_default()
+    }
+}
+
+/// What there is to say of a plugin that runs.
+fn running(generation: &Generation) -> PluginView {
     let (descriptor, settings) = (&generation.descriptor, &generation.settings);
-    json!({
-        "name": descriptor.name,
-        "version": descriptor.version,
-        "description": descriptor.description,
-        "digest": generation.digest.as_str(),
-        "routes": descriptor.routes.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "subscriptions": descriptor.subscriptions.iter().map(|subscription| json!({
-            "name": subscription.name,
-            "pattern": subscription.pattern,
-        })).collect::<Vec<_>>(),
-        "schedules": descriptor.schedules.iter().map(|(name, schedule)| json!({
-            "name": name,
-            "cron": schedule.cron,
-            "timezone": schedule.timezone,
-            "type": schedule.event_type,
-        })).collect::<Vec<_>>(),
-        "asks_for": { "publish": descriptor.publishes, "subscribe": descriptor.subscribes },
-        "granted": {
-            "publish": settings.publish,
-            "subscribe": settings.subscribe,
-            "webhooks": settings.webhooks,
-            "http": settings.http,
-        },
-        "withheld": settings.withheld(descriptor),
-        "limits": {
-            "memory_bytes": settings.limits.memory_bytes,
-            "timeout": humantime::format_duration(settings.limits.timeout).to_string(),
-            "concurrency": settings.concurrency,
-        },
-        "config_keys": descriptor.config.iter().map(|key| json!({
-            "name": key.name,
-            "default": key.default,
-            "description": key.description,
-        })).collect::<Vec<_>>(),
-    })
+    PluginView {
+        name: Some(descriptor.name.clone()),
+        version: Some(descriptor.version.clone()),
+        description: descriptor.description.clone(),
+        digest: Some(generation.digest.as_str().to_owned()),
+        routes: texts(&descriptor.routes),
+        asks_for: Some(RequestsView {
+            publish: texts(&descriptor.publishes),
+            subscribe: texts(&descriptor.subscribes),
+        }),
+        granted: Some(GrantsView {
+            publish: texts(&settings.publish),
+            subscribe: texts(&settings.subscribe),
+            webhooks: settings.webhooks.clone(),
+            http: settings.http.clone(),
+        }),
+        withheld: settings.withheld(descriptor),
+        limits: Some(limits(settings)),
+        ..declared(descriptor)
+    }
+}
+
+fn declared(descriptor: &Descriptor) -> PluginView {
+    let subscriptions = descriptor.subscriptions.iter().map(|subscription| DeclaredSubscriptionView {
+        name: subscription.name.clone(),
+        pattern: subscription.pattern.to_string(),
+    });
+    let schedules = descriptor.schedules.iter().map(|(name, schedule)| DeclaredScheduleView {
+        name: name.clone(),
+        cron: schedule.cron.clone(),
+        timezone: schedule.timezone.clone(),
+        event_type: schedule.event_type.clone(),
+    });
+    let config_keys = descriptor.config.iter().map(|key| ConfigKeyView {
+        name: key.name.clone(),
+        default: key.default.clone(),
+        description: key.description.clone(),
+    });
+    PluginView {
+        subscriptions: subscriptions.collect(),
+        schedules: schedules.collect(),
+        config_keys: config_keys.collect(),
+        ..PluginView::default()
+    }
+}
+
+fn limits(settings: &Settings) -> LimitsView {
+    LimitsView {
+        memory_bytes: settings.limits.memory_bytes as u64,
+        timeout: humantime::format_duration(settings.limits.timeout).to_string(),
+        concurrency: settings.concurrency.get(),
+    }
+}
+
+fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
 }

@@ -3,61 +3,37 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::body::Query;
-use super::{Admin, Page, list as as_list, page_size};
-use crate::bus::{CursorError, Scheduled};
-use crate::event::AsJson;
+use super::{Admin, Page, events, page_size};
+use crate::api::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
+use crate::bus::{CursorError, Scheduled, Scheduling};
 use crate::problem::Problem;
+use crate::schedule::Missed;
 
 /// The most events in one answer.
 const LIMIT: usize = 1_000;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Choice {
-    /// The cursor of the page before, from its `next`.
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
-/// An event that comes later.
-#[derive(Debug, Serialize)]
-struct Described<'a> {
-    due: String,
-    event: AsJson<'a>,
-}
-
-fn describe(scheduled: &Scheduled) -> Described<'_> {
-    Described { due: scheduled.due.to_string(), event: scheduled.event.as_json() }
-}
-
 /// The events that enter the log later, the next one first.
-pub(super) async fn events(
+pub(super) async fn scheduled(
     State(admin): State<Admin>,
-    Query(page): Query<Choice>,
-) -> Result<Json<Box<RawValue>>, Problem> {
-    let limit = page_size(page.limit, 100, LIMIT)?;
-    let after = page.after.as_deref().map(str::parse).transpose();
+    Query(query): Query<ScheduledQuery>,
+) -> Result<Json<ScheduledPage>, Problem> {
+    let limit = page_size(query.limit, 100, LIMIT)?;
+    let after = query.after.as_deref().map(str::parse).transpose();
     let after = after.map_err(|error: CursorError| Problem::bad_request("invalid-query", error.to_string()))?;
-    let events = admin.bus.scheduled(after, Page::<Scheduled>::to_read(limit)).await?;
-    Page::of(events, limit).to_json("scheduled", describe, |it| it.cursor.to_string())
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Identity {
-    source: String,
-    id: String,
+    let page = Page::of(admin.bus.scheduled(after, Page::<Scheduled>::to_read(limit)).await?, limit);
+    let next = page.next(|scheduled| scheduled.cursor.to_string());
+    let view = |scheduled: &Scheduled| {
+        Ok(ScheduledView { due: scheduled.due.to_string(), event: events::document(&scheduled.event)? })
+    };
+    Ok(Json(ScheduledPage { scheduled: page.views(view)?, next }))
 }
 
 /// Takes an event back.
 pub(super) async fn cancel(
     State(admin): State<Admin>,
-    Query(Identity { source, id }): Query<Identity>,
+    Query(CancelQuery { source, id }): Query<CancelQuery>,
 ) -> Result<StatusCode, Problem> {
     if admin.bus.cancel(&source, &id).await? {
         return Ok(StatusCode::NO_CONTENT);
@@ -66,22 +42,27 @@ pub(super) async fn cancel(
 }
 
 /// The schedules that plugins declare. Those of plugins that do not run rest.
-pub(super) async fn schedules(State(admin): State<Admin>) -> Result<Json<Value>, Problem> {
+pub(super) async fn schedules(State(admin): State<Admin>) -> Result<Json<ScheduleList>, Problem> {
     let schedules = admin.bus.schedules().await?;
     let running = admin.registry.snapshot();
-    let schedules: Vec<_> = schedules
-        .iter()
-        .map(|it| {
-            json!({
-                "rests": !running.plugins.contains_key(it.plugin.as_str()),
-                "id": format!("{}/{}", it.plugin, it.name),
-                "cron": it.schedule.cron,
-                "timezone": it.schedule.timezone,
-                "missed": it.schedule.missed,
-                "type": it.schedule.event_type,
-                "next": it.next.map(|next| next.to_string()),
-            })
-        })
-        .collect();
-    Ok(as_list("schedules", &schedules))
+    let rests = |plugin: &str| !running.plugins.contains_key(plugin);
+    let schedules = schedules.iter().map(|it| view(it, rests(&it.plugin))).collect();
+    Ok(Json(ScheduleList { schedules }))
+}
+
+fn view(it: &Scheduling, rests: bool) -> ScheduleView {
+    let missed = match it.schedule.missed {
+        Missed::RunOnce => "run-once",
+        Missed::Skip => "skip",
+        Missed::CatchUp => "catch-up",
+    };
+    ScheduleView {
+        rests,
+        id: format!("{}/{}", it.plugin, it.name),
+        cron: it.schedule.cron.clone(),
+        timezone: it.schedule.timezone.clone(),
+        missed: missed.to_owned(),
+        event_type: it.schedule.event_type.clone(),
+        next: it.next.map(|next| next.to_string()),
+    }
 }

@@ -3,102 +3,90 @@
 use std::num::NonZeroU64;
 
 use axum::http::StatusCode;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use crate::api::{
+    ChangeView, DeadLetterPolicyWord, RetryView, RuleOverrides, SubscriptionRequest, SubscriptionRules, TargetRequest,
+    TargetView, WebhookRequest,
+};
 use crate::endpoint;
-use crate::filter::{Filter, Filters};
+use crate::filter::Filters;
 use crate::ordering::OrderingKey;
-use crate::pattern::Pattern;
 use crate::plugin::{Defaults, SubscriptionOverrides};
 use crate::problem::Problem;
 use crate::secrecy;
-use crate::subscription::{Definition, RetryPolicy, Start, Target, is_valid_name};
+use crate::subscription::{DeadLetterPolicy, Definition, RetryPolicy, Target, Webhook, is_valid_name};
 
-/// The body of `POST /subscriptions`. Rules that are left out keep their value, or have the default of a new
-/// subscription.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WantedRules {
-    pub(super) name: String,
-    pattern: Option<Pattern>,
-    /// Merged into the present target of the same kind (RFC 7396).
-    target: Option<Value>,
-    filters: Option<Vec<Filter>>,
-    /// Where a new subscription begins.
-    pub(super) start: Option<Start>,
-    /// Null takes the ordering key away.
-    #[serde(default, deserialize_with = "given")]
-    ordering_key: Option<Option<String>>,
-    #[serde(default)]
-    rules: SubscriptionOverrides,
+/// The rules that the subscription is to have.
+///
+/// # Errors
+/// If one is malformed, or a new subscription lacks one.
+pub(super) fn definition(
+    request: &SubscriptionRequest,
+    present: Option<&Definition>,
+    defaults: &Defaults,
+) -> Result<Definition, Problem> {
+    if !is_valid_name(&request.name) {
+        let detail = format!(
+            "`{}` is not a subscription name; use 1 to 128 letters, digits, `-` and `_`, and begin with no `-`",
+            request.name
+        );
+        return Err(invalid(detail));
+    }
+    let mut definition = match present {
+        Some(present) => present.clone(),
+        None => fresh(request, defaults)?,
+    };
+    if let Some(pattern) = &request.pattern {
+        definition.pattern = pattern.clone();
+    }
+    if let Some(target) = &request.target {
+        definition.target = changed_target(present, target)?;
+    }
+    if let Some(filters) = &request.filters {
+        definition.filters = Filters::new(filters.clone()).map_err(|error| invalid(error.to_string()))?;
+    }
+    if let Some(key) = &request.ordering_key {
+        let key = key.as_deref().map(OrderingKey::parse).transpose();
+        definition.ordering_key = key.map_err(|error| invalid(error.to_string()))?;
+    }
+    override_rules(&request.rules, &mut definition)?;
+    Ok(definition)
 }
 
-/// Tells null from a member that is left out.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+/// A new subscription, before its optional rules are applied.
+fn fresh(request: &SubscriptionRequest, defaults: &Defaults) -> Result<Definition, Problem> {
+    let pattern = request.pattern.clone().ok_or_else(|| missing("pattern"))?;
+    let target = changed_target(None, request.target.as_ref().ok_or_else(|| missing("target"))?)?;
+    Ok(Definition {
+        pattern,
+        target,
+        filters: Filters::default(),
+        concurrency: defaults.subscription_concurrency,
+        ordering_key: None,
+        dead_letter_policy: Default::default(),
+        retry: RetryPolicy::default(),
+        max_backlog: None,
+        timeout: defaults.limits.timeout,
+    })
 }
 
-impl WantedRules {
-    /// The rules that the subscription is to have.
-    ///
-    /// # Errors
-    /// If one is malformed, or a new subscription lacks one.
-    pub(super) fn definition(&self, present: Option<&Definition>, defaults: &Defaults) -> Result<Definition, Problem> {
-        if !is_valid_name(&self.name) {
-            let detail = format!(
-                "`{}` is not a subscription name; use 1 to 128 letters, digits, `-` and `_`, and begin with no `-`",
-                self.name
-            );
-            return Err(invalid(detail));
-        }
-        let mut definition = match present {
-            Some(present) => present.clone(),
-            None => self.fresh(defaults)?,
-        };
-        if let Some(pattern) = &self.pattern {
-            definition.pattern = pattern.clone();
-        }
-        if let Some(target) = &self.target {
-            definition.target = merged_target(present, target)?;
-        }
-        if let Some(filters) = &self.filters {
-            definition.filters = Filters::new(filters.clone()).map_err(|error| invalid(error.to_string()))?;
-        }
-        if let Some(key) = &self.ordering_key {
-            let key = key.as_deref().map(OrderingKey::parse).transpose();
-            definition.ordering_key = key.map_err(|error| invalid(error.to_string()))?;
-        }
-        self.override_rules(&mut definition)?;
-        Ok(definition)
-    }
-
-    /// A new subscription, before its optional rules are applied.
-    fn fresh(&self, defaults: &Defaults) -> Result<Definition, Problem> {
-        let pattern = self.pattern.clone().ok_or_else(|| missing("pattern"))?;
-        let target = merged_target(None, self.target.as_ref().ok_or_else(|| missing("target"))?)?;
-        Ok(Definition {
-            pattern,
-            target,
-            filters: Filters::default(),
-            concurrency: defaults.subscription_concurrency,
-            ordering_key: None,
-            dead_letter_policy: Default::default(),
-            retry: RetryPolicy::default(),
-            max_backlog: None,
-            timeout: defaults.limits.timeout,
-        })
-    }
-
-    fn override_rules(&self, definition: &mut Definition) -> Result<(), Problem> {
-        let rules = &self.rules;
-        definition.retry = rules.retry(definition.retry.clone()).map_err(|error| invalid(error.to_string()))?;
-        definition.concurrency = rules.concurrency.unwrap_or(definition.concurrency);
-        definition.dead_letter_policy = rules.dead_letter_policy.unwrap_or(definition.dead_letter_policy);
-        definition.max_backlog = rules.max_backlog.map(NonZeroU64::get).or(definition.max_backlog);
-        definition.timeout = rules.timeout.unwrap_or(definition.timeout);
-        Ok(())
-    }
+fn override_rules(rules: &RuleOverrides, definition: &mut Definition) -> Result<(), Problem> {
+    let retry = SubscriptionOverrides {
+        attempts: rules.attempts,
+        first_delay: rules.first_delay,
+        factor_percent: rules.factor_percent,
+        max_delay: rules.max_delay,
+        jitter_percent: rules.jitter_percent,
+        permanent: rules.permanent.clone(),
+        ..SubscriptionOverrides::default()
+    };
+    definition.retry = retry.retry(definition.retry.clone()).map_err(|error| invalid(error.to_string()))?;
+    definition.concurrency = rules.concurrency.unwrap_or(definition.concurrency);
+    definition.dead_letter_policy = rules.dead_letter_policy.unwrap_or(definition.dead_letter_policy);
+    definition.max_backlog = rules.max_backlog.map(NonZeroU64::get).or(definition.max_backlog);
+    definition.timeout = rules.timeout.unwrap_or(definition.timeout);
+    Ok(())
 }
 
 fn invalid(detail: String) -> Problem {
@@ -109,82 +97,107 @@ fn missing(rule: &str) -> Problem {
     invalid(format!("a new subscription needs a {rule}"))
 }
 
-/// A target whose members replace those of the present one, if that is of the same kind.
-fn merged_target(present: Option<&Definition>, wanted: &Value) -> Result<Target, Problem> {
-    let present = present.map(|present| json!(present.target)).unwrap_or_default();
-    let kind = |target: &Value| target.as_object().and_then(|members| members.keys().next().cloned());
-    let mut target = if kind(&present) == kind(wanted) { present } else { json!({}) };
-    merge(&mut target, wanted);
-    let target: Target = serde_json::from_value(target)
-        .map_err(|error| invalid(format!("the target is malformed: {error}; name a plugin or a webhook")))?;
-    if let Target::Webhook(webhook) = &target {
-        endpoint::host_and_port(&webhook.url).map_err(invalid)?;
-    }
-    Ok(target)
-}
-
-/// A JSON merge patch (RFC 7396, section 2).
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let Value::Object(target) = target else { return };
-    for (name, value) in patch {
-        if value.is_null() {
-            target.remove(name);
-        } else {
-            merge(target.entry(name.clone()).or_insert(Value::Null), value);
-        }
-    }
-}
-
-/// The rules of a subscription as operators see them. Secrets are left out.
-pub(super) fn describe(definition: &Definition) -> Map<String, Value> {
-    let target = match &definition.target {
-        Target::Plugin(name) => json!({ "plugin": name }),
-        Target::Webhook(webhook) => {
-            json!({ "webhook": secrecy::address(&webhook.url), "signed": webhook.secret.is_some(), "handshake": webhook.handshake })
+/// The target that the subscription is to have: another one, or the present webhook with changes.
+fn changed_target(present: Option<&Definition>, wanted: &TargetRequest) -> Result<Target, Problem> {
+    let webhook = match (wanted, present.map(|present| &present.target)) {
+        (TargetRequest::Plugin(name), _) => return Ok(Target::Plugin(name.clone())),
+        (TargetRequest::Webhook(changes), Some(Target::Webhook(present))) => changed_webhook(present.clone(), changes),
+        (TargetRequest::Webhook(changes), _) => {
+            let url = changes.url.as_ref().ok_or_else(|| invalid("a webhook needs a `url`".to_owned()))?;
+            changed_webhook(Webhook::new(url), changes)
         }
     };
-    let rules = json!({
-        "pattern": definition.pattern,
-        "filters": definition.filters,
-        "target": target,
-        "concurrency": definition.parallelism(),
-        "ordering_key": definition.ordering_key,
-        "dead_letter_policy": definition.dead_letter_policy,
-        "retry": definition.retry,
-        "max_backlog": definition.max_backlog,
-        "timeout": humantime::format_duration(definition.timeout).to_string(),
-    });
-    match rules {
-        Value::Object(rules) => rules,
-        _ => Map::new(),
+    endpoint::host_and_port(&webhook.url).map_err(invalid)?;
+    Ok(Target::Webhook(webhook))
+}
+
+fn changed_webhook(mut webhook: Webhook, changes: &WebhookRequest) -> Webhook {
+    let WebhookRequest { url, secret, former_secrets, handshake } = changes;
+    if let Some(url) = url {
+        webhook.url.clone_from(url);
+    }
+    if let Some(secret) = secret {
+        webhook.secret.clone_from(secret);
+    }
+    if let Some(former) = former_secrets {
+        webhook.former_secrets = former.clone().unwrap_or_default();
+    }
+    if let Some(handshake) = handshake {
+        webhook.handshake = handshake.unwrap_or_default();
+    }
+    webhook
+}
+
+/// The rules of a subscription as operators see them.
+pub(super) fn view(definition: &Definition) -> SubscriptionRules {
+    SubscriptionRules {
+        pattern: definition.pattern.to_string(),
+        filters: match serde_json::to_value(&definition.filters) {
+            Ok(Value::Array(filters)) => filters,
+            _ => Vec::new(),
+        },
+        target: match &definition.target {
+            Target::Plugin(name) => TargetView::Plugin { plugin: name.clone() },
+            Target::Webhook(webhook) => TargetView::Webhook {
+                webhook: secrecy::address(&webhook.url),
+                signed: webhook.secret.is_some(),
+                handshake: webhook.handshake,
+                former_secrets_until: Vec::new(),
+            },
+        },
+        concurrency: definition.concurrency.get(),
+        ordering_key: definition.ordering_key.clone().map(String::from),
+        dead_letter_policy: match definition.dead_letter_policy {
+            DeadLetterPolicy::Release => DeadLetterPolicyWord::Release,
+            DeadLetterPolicy::Park => DeadLetterPolicyWord::Park,
+        },
+        retry: retry(&definition.retry),
+        max_backlog: definition.max_backlog,
+        timeout: humantime::format_duration(definition.timeout).to_string(),
+    }
+}
+
+fn retry(policy: &RetryPolicy) -> RetryView {
+    RetryView {
+        attempts: policy.attempts.get(),
+        first_delay: humantime::format_duration(policy.first_delay).to_string(),
+        factor_percent: policy.factor_percent,
+        max_delay: humantime::format_duration(policy.max_delay).to_string(),
+        jitter_percent: policy.jitter_percent,
+        permanent: policy.permanent.iter().map(|cause| cause.as_str().to_owned()).collect(),
     }
 }
 
 /// What differs between the rules before and after a change, one entry for each rule.
-pub(super) fn changes(before: &Definition, after: &Definition) -> Vec<Value> {
-    let (old, new) = (describe(before), describe(after));
-    let differs = |rule: &&String| old.get(*rule) != new.get(*rule);
-    let mut changes: Vec<_> = new
-        .keys()
-        .filter(differs)
-        .map(|rule| json!({ "rule": rule, "before": old.get(rule), "after": new.get(rule) }))
-        .collect();
-    if before.target != after.target && old.get("target") == new.get("target") {
-        changes.push(json!({ "rule": "secret", "before": "hidden", "after": "hidden" }));
+pub(super) fn changes(before: &Definition, after: &Definition) -> Vec<ChangeView> {
+    let (old, new) = (view(before), view(after));
+    let is_hidden = before.target != after.target && old.target == new.target;
+    let mut old = members(&old);
+    let changed = members(&new).into_iter().filter_map(|(rule, after)| {
+        let before = old.remove(&rule).unwrap_or_default();
+        (before != after).then_some(ChangeView { rule, before, after })
+    });
+    let mut changes: Vec<_> = changed.collect();
+    if is_hidden {
+        let hidden = || Value::from("hidden");
+        changes.push(ChangeView { rule: "secret".to_owned(), before: hidden(), after: hidden() });
     }
     changes
+}
+
+/// The rules by their names.
+fn members(rules: &SubscriptionRules) -> Map<String, Value> {
+    match serde_json::to_value(rules) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+
+    use serde_json::json;
 
     use super::*;
     use crate::plugin::Limits;
@@ -199,7 +212,7 @@ mod tests {
         }
     }
 
-    fn wanted(rules: Value) -> WantedRules {
+    fn wanted(rules: Value) -> SubscriptionRequest {
         serde_json::from_value(rules).unwrap()
     }
 
@@ -216,7 +229,7 @@ mod tests {
             "ordering_key": "subject",
             "rules": { "attempts": 3, "concurrency": 2, "dead_letter_policy": "park", "max_backlog": 9, "timeout": "2s" },
         }));
-        all.definition(None, &defaults()).unwrap()
+        definition(&all, None, &defaults()).unwrap()
     }
 
     #[test]
@@ -229,15 +242,16 @@ mod tests {
             (json!({ "ordering_key": "/id" }), vec!["ordering_key"]),
             (json!({ "target": { "webhook": { "url": "https://example.com/other" } } }), vec!["target"]),
             (json!({ "target": { "webhook": { "secret": null } } }), vec!["target"]),
+            (json!({ "target": { "webhook": { "handshake": null } } }), vec!["target"]),
             (json!({ "target": { "plugin": "p" } }), vec!["target"]),
             (json!({ "rules": { "attempts": 4 } }), vec!["retry"]),
             (json!({ "rules": { "timeout": "1s", "max_backlog": 1 } }), vec!["max_backlog", "timeout"]),
         ];
         for (mut rules, expected) in cases {
             rules["name"] = json!("audit");
-            let definition = wanted(rules.clone()).definition(Some(&present()), &defaults()).unwrap();
+            let definition = definition(&wanted(rules.clone()), Some(&present()), &defaults()).unwrap();
             let changed = changes(&present(), &definition);
-            let changed: Vec<_> = changed.iter().map(|change| change["rule"].as_str().unwrap()).collect();
+            let changed: Vec<_> = changed.iter().map(|change| change.rule.as_str()).collect();
             assert_eq!(changed, expected, "{rules}");
         }
     }
@@ -245,22 +259,22 @@ mod tests {
     #[test]
     fn another_url_keeps_the_secret_and_another_secret_is_not_shown() {
         let url = json!({ "name": "audit", "target": { "webhook": { "url": "https://example.com/other" } } });
-        let moved = wanted(url).definition(Some(&present()), &defaults()).unwrap();
+        let moved = definition(&wanted(url), Some(&present()), &defaults()).unwrap();
         let Target::Webhook(webhook) = &moved.target else { panic!("a webhook") };
         assert!(webhook.secret.is_some() && webhook.handshake);
         let secret = json!({ "webhook": { "secret": "whsec_OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2" } });
         let rotated = wanted(json!({ "name": "audit", "target": secret }));
-        let rotated = rotated.definition(Some(&present()), &defaults()).unwrap();
+        let rotated = definition(&rotated, Some(&present()), &defaults()).unwrap();
         let changes = changes(&present(), &rotated);
         assert_eq!(changes.len(), 1);
-        assert_eq!(changes[0]["rule"], "secret");
+        assert_eq!(changes[0].rule, "secret");
         assert!(!json!(changes).to_string().contains("whsec_"));
     }
 
     #[test]
     fn a_new_subscription_needs_a_pattern_and_a_target() {
         for rules in [json!({ "name": "a" }), json!({ "name": "a", "pattern": "a.b" })] {
-            assert!(wanted(rules).definition(None, &defaults()).is_err());
+            assert!(definition(&wanted(rules), None, &defaults()).is_err());
         }
     }
 }

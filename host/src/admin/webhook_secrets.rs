@@ -5,11 +5,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::Admin;
 use super::body::{Body, Path};
+use crate::api::{SecretRequest, SecretRotated};
 use crate::clock::FARTHEST;
 use crate::problem::Problem;
 use crate::subscription::{Secret, Start, SubscriptionId, Target};
@@ -17,24 +16,12 @@ use crate::subscription::{Secret, Start, SubscriptionId, Target};
 /// How long a former secret signs besides the new one, unless it is said.
 const OVERLAP: Duration = Duration::from_hours(24);
 
-/// What is asked for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Rotation {
-    /// The new secret; the host makes one if it is left out.
-    #[serde(default)]
-    secret: Option<Secret>,
-    /// How long the former one signs besides it.
-    #[serde(default, deserialize_with = "crate::duration::option::deserialize")]
-    overlap: Option<Duration>,
-}
-
 /// Signs with another secret from now on, and with the present one for a while.
 pub(super) async fn rotate(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
-    Body(rotation): Body<Rotation>,
-) -> Result<Json<Value>, Problem> {
+    Body(request): Body<SecretRequest>,
+) -> Result<Json<SecretRotated>, Problem> {
     let id = SubscriptionId { owner, name };
     let mut all = admin.bus.subscriptions().into_iter();
     let found = all.find(|one| *one.id() == id && one.overview().replay.is_none());
@@ -43,25 +30,22 @@ pub(super) async fn rotate(
     let Target::Webhook(webhook) = &mut definition.target else {
         return Err(unfit(format!("the subscription `{id}` delivers to a plugin, and signs nothing")));
     };
-    let overlap = rotation.overlap.unwrap_or(OVERLAP);
+    let overlap = request.overlap.unwrap_or(OVERLAP);
     if overlap > FARTHEST {
         return Err(unfit("`overlap` is more than a hundred years of 365 days".to_owned()));
     }
-    let generated = rotation.secret.is_none();
-    let secret = rotation.secret.map_or_else(Secret::generate, Ok).map_err(|error| {
+    let generated = request.secret.is_none();
+    let secret = request.secret.map_or_else(Secret::generate, Ok).map_err(|error| {
         let detail = format!("the host cannot make a secret: {error}; give one");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "host-failed", detail)
     })?;
     let now = admin.clock.now();
     webhook.rotate(secret.clone(), now.after(overlap), now);
-    let former: Vec<_> = webhook.former_secrets.iter().map(|former| former.until.to_string()).collect();
+    let former_secrets_until = webhook.former_secrets.iter().map(|former| former.until.to_string()).collect();
     admin.bus.subscribe(id.clone(), definition, Start::Now).await?;
-    let mut answer = json!({ "id": id.to_string(), "former_secrets_until": former });
-    if generated {
-        // The one time that it is shown.
-        answer["secret"] = secret.expose().into();
-    }
-    Ok(Json(answer))
+    // This is the one time that it is shown.
+    let secret = generated.then_some(secret);
+    Ok(Json(SecretRotated { id: id.to_string(), former_secrets_until, secret }))
 }
 
 fn unfit(detail: String) -> Problem {

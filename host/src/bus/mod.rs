@@ -370,6 +370,12 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// If the store cannot be read.
     fn count_dead_letters(&self, filter: DeadLetterFilter) -> Answer<'_, Result<u64, StoreError>>;
 
+    /// How many dead letters each subscription has, those of its replays among them. One without any is left out.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn dead_letter_counts(&self) -> Answer<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>>;
+
     /// Deletes events by the retention's rules, a bounded number at a time. Returns how many; zero means
     /// that there are none to delete now. The bus does so by itself from time to time.
     ///

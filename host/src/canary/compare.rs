@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::outcome::{Effects, Outcome, Publish, SubscriptionChange, Write};
@@ -13,7 +12,7 @@ use crate::secrecy;
 use crate::subscription::{Definition, Target};
 
 /// A place where two outcomes differ.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// Where, as in `published[0].data.message`.
     pub path: String,

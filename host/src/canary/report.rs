@@ -1,7 +1,5 @@
 //! What a rehearsal came to.
 
-use serde::Serialize;
-
 use super::compare::{Difference, differences};
 use crate::event::Logged;
 use crate::plugin::{Generation, Rehearsed};
@@ -10,7 +8,7 @@ use crate::plugin::{Generation, Rehearsed};
 const TOLD: usize = 50;
 
 /// How a new generation handles the past, compared with the one that runs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Report {
     /// The plugin.
     pub plugin: String,
@@ -35,12 +33,11 @@ pub struct Report {
     pub time_us: Usage,
     /// How much linear memory a delivery had, in bytes: the most.
     pub memory_bytes: Usage,
-    #[serde(skip)]
     took_us: [Vec<u64>; 2],
 }
 
 /// A quantity of both generations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Of the one that runs.
     pub live: u64,
@@ -49,12 +46,11 @@ pub struct Usage {
 }
 
 /// A delivery that came out differently.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Differing {
     /// The event's id.
     pub event: String,
     /// Its type.
-    #[serde(rename = "type")]
     pub event_type: String,
     /// The subscription.
     pub subscription: String,

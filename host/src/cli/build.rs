@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use sandbus_toolchain::{Artifact, Goal, Owner, Placed, Project, Unit};
-use serde_json::{Value, json};
 
 use super::component::{self, Inspection};
 use super::output::{self, Output};
 use super::projects::{self, listed, shown};
+use super::raw::Answer;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -40,11 +40,14 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { path, out, json } = arguments;
     let built = tokio::task::spawn_blocking(move || build(&path, out.as_deref())).await??;
     let Built { inspections, mut failed, count, is_single } = built;
-    let all: Vec<_> = inspections.iter().map(Inspection::to_json).collect();
-    let answer = if is_single { all.first().cloned().unwrap_or_default() } else { json!(all) };
-    if !inspections.is_empty() {
-        let text = || all.iter().map(component::show).collect::<Vec<_>>().join("\n\n");
-        Output { json }.print(&answer, |_: &Value| text());
+    let output = Output { json };
+    match inspections.as_slice() {
+        [] => {}
+        [inspection] if is_single => output.print(&Answer::local(inspection.view())?, component::show),
+        several => {
+            let all: Vec<_> = several.iter().map(Inspection::view).collect();
+            output.print(&Answer::local(all)?, |all| all.iter().map(component::show).collect::<Vec<_>>().join("\n\n"));
+        }
     }
     for inspection in inspections {
         let name = inspection.stem();

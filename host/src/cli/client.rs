@@ -1,11 +1,22 @@
-//! Asking the running host.
+//! Asking the running host: one method for each request that the admin interface takes.
+
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use reqwest::{Body, Method, Url};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::raw::Answer;
+use crate::api::{
+    CanaryQuery, CanaryView, CancelQuery, Compacted, DeadLetterQuery, DeadLetterView, Done, DrainQuery, Drained,
+    Dropped, EventList, Page, PluginList, PluginView, ProblemView, Published, Redriven, ReplayBegun, ReplayRequest,
+    ReplaysStopped, RollbackQuery, RolledBackView, ScheduleList, SecretRequest, SecretRotated, SubscriptionChanged,
+    SubscriptionList, SubscriptionRequest,
+};
 use crate::printable;
+use crate::subscription::SubscriptionId;
 
 /// A client of the admin interface.
 #[derive(Clone, Debug)]
@@ -13,55 +24,164 @@ pub(crate) struct Client {
     base: String,
 }
 
+/// What the host answered.
+type Answered<T> = anyhow::Result<Answer<T>>;
+
+/// A body with its media type.
+type Content = (&'static str, Body);
+
 impl Client {
     pub(crate) fn new(base: &str) -> Self {
         Self { base: base.trim_end_matches('/').to_owned() }
     }
 
-    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
-        self.send(Method::GET, path, query, None).await
+    pub(crate) async fn plugins(&self) -> Answered<PluginList> {
+        self.get(&["plugins"], &()).await
     }
 
-    pub(crate) async fn post(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
-        self.send(Method::POST, path, query, None).await
+    pub(crate) async fn plugin(&self, name: &str) -> Answered<PluginView> {
+        self.get(&["plugins", name], &()).await
     }
 
-    pub(crate) async fn delete(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Answer> {
-        self.send(Method::DELETE, path, query, None).await
+    pub(crate) async fn drain(&self, plugin: &str, wait: Duration) -> Answered<Drained> {
+        self.post(&["plugins", plugin, "drain"], &DrainQuery { wait: Some(wait) }).await
     }
 
-    /// Posts a body in JSON.
-    pub(crate) async fn post_json(&self, path: &[&str], body: &Value) -> anyhow::Result<Answer> {
-        self.send(Method::POST, path, &[], Some(("application/json", body.to_string().into()))).await
+    pub(crate) async fn resume_plugin(&self, plugin: &str) -> Answered<Done> {
+        self.post(&["plugins", plugin, "resume"], &()).await
     }
 
-    /// Posts a component.
-    pub(crate) async fn post_wasm(
-        &self,
-        path: &[&str],
-        query: &[(&str, String)],
-        bytes: Vec<u8>,
-    ) -> anyhow::Result<Answer> {
-        self.send(Method::POST, path, query, Some(("application/wasm", bytes.into()))).await
+    pub(crate) async fn roll_back(&self, plugin: &str, query: &RollbackQuery) -> Answered<RolledBackView> {
+        self.post(&["plugins", plugin, "rollback"], query).await
+    }
+
+    pub(crate) async fn canary(&self, plugin: &str, query: &CanaryQuery, component: Vec<u8>) -> Answered<CanaryView> {
+        let content = ("application/wasm", component.into());
+        self.send(Method::POST, &["plugins", plugin, "canary"], query, Some(content)).await
+    }
+
+    pub(crate) async fn subscriptions(&self) -> Answered<SubscriptionList> {
+        self.get(&["subscriptions"], &()).await
+    }
+
+    pub(crate) async fn put_subscription(&self, request: &SubscriptionRequest) -> Answered<SubscriptionChanged> {
+        self.post_json(&["subscriptions"], request).await
+    }
+
+    pub(crate) async fn delete_subscription(&self, id: &SubscriptionId) -> Answered<Done> {
+        self.delete(&["subscriptions", &id.owner, &id.name], &()).await
+    }
+
+    pub(crate) async fn pause(&self, id: &SubscriptionId) -> Answered<Done> {
+        self.post(&["subscriptions", &id.owner, &id.name, "pause"], &()).await
+    }
+
+    pub(crate) async fn resume(&self, id: &SubscriptionId) -> Answered<Done> {
+        self.post(&["subscriptions", &id.owner, &id.name, "resume"], &()).await
+    }
+
+    pub(crate) async fn rotate_secret(&self, id: &SubscriptionId, request: &SecretRequest) -> Answered<SecretRotated> {
+        self.post_json(&["subscriptions", &id.owner, &id.name, "secret"], request).await
+    }
+
+    pub(crate) async fn replay(&self, id: &SubscriptionId, request: &ReplayRequest) -> Answered<ReplayBegun> {
+        self.post_json(&["subscriptions", &id.owner, &id.name, "replay"], request).await
+    }
+
+    pub(crate) async fn stop_replays(&self, id: &SubscriptionId) -> Answered<ReplaysStopped> {
+        self.delete(&["subscriptions", &id.owner, &id.name, "replay"], &()).await
+    }
+
+    pub(crate) async fn schedules(&self) -> Answered<ScheduleList> {
+        self.get(&["schedules"], &()).await
+    }
+
+    pub(crate) async fn cancel(&self, query: &CancelQuery) -> Answered<Done> {
+        self.delete(&["scheduled"], query).await
+    }
+
+    pub(crate) async fn events_with_id(&self, id: &str) -> Answered<EventList> {
+        self.get(&["events", id], &()).await
+    }
+
+    pub(crate) async fn compact(&self) -> Answered<Compacted> {
+        self.post(&["compaction"], &()).await
     }
 
     /// Publishes an event in JSON.
-    pub(crate) async fn publish(&self, event: String, query: &[(&str, String)]) -> anyhow::Result<Answer> {
-        self.send(Method::POST, &["events"], query, Some(("application/cloudevents+json", event.into()))).await
+    pub(crate) async fn publish(&self, event: String, query: &impl Serialize) -> Answered<Published> {
+        self.send(Method::POST, &["events"], query, Some(cloudevent(event))).await
     }
 
-    async fn send(
+    /// Publishes an event in JSON, and waits for the one that replies to it.
+    pub(crate) async fn request(&self, event: String, query: &impl Serialize) -> Answered<IgnoredAny> {
+        self.send(Method::POST, &["events"], query, Some(cloudevent(event))).await
+    }
+
+    pub(crate) async fn dead_letter(&self, number: i64) -> Answered<DeadLetterView> {
+        self.get(&["dead-letters", &number.to_string()], &()).await
+    }
+
+    pub(crate) async fn redrive(&self, query: &DeadLetterQuery) -> Answered<Redriven> {
+        self.post(&["dead-letters", "redrive"], query).await
+    }
+
+    pub(crate) async fn drop_dead_letters(&self, query: &DeadLetterQuery) -> Answered<Dropped> {
+        self.delete(&["dead-letters"], query).await
+    }
+
+    /// One page of a list, at most so many items behind a cursor.
+    pub(crate) async fn page<P: Page + DeserializeOwned>(
+        &self,
+        filter: &impl Serialize,
+        limit: usize,
+        cursor: Option<String>,
+    ) -> Answered<P> {
+        let mut query = pairs(filter)?;
+        query.push(("limit".to_owned(), limit.to_string()));
+        query.extend(cursor.map(|cursor| (P::CURSOR.to_owned(), cursor)));
+        self.ask(Method::GET, &[P::PATH], &query, None).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> Answered<T> {
+        self.send(Method::GET, path, query, None).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> Answered<T> {
+        self.send(Method::POST, path, query, None).await
+    }
+
+    async fn delete<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> Answered<T> {
+        self.send(Method::DELETE, path, query, None).await
+    }
+
+    async fn post_json<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Answered<T> {
+        let body = serde_json::to_string(body).context("the request cannot be written as JSON")?;
+        self.send(Method::POST, path, &(), Some(("application/json", body.into()))).await
+    }
+
+    async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &[&str],
-        query: &[(&str, String)],
-        body: Option<(&str, Body)>,
-    ) -> anyhow::Result<Answer> {
+        query: &impl Serialize,
+        content: Option<Content>,
+    ) -> Answered<T> {
+        self.ask(method, path, &pairs(query)?, content).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(String, String)],
+        content: Option<Content>,
+    ) -> Answered<T> {
         let url = self.url(path, query)?;
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().no_proxy().build().context("the HTTP client cannot be set up")?;
         let mut request = client.request(method, url);
-        if let Some((media_type, body)) = body {
+        if let Some((media_type, body)) = content {
             request = request.header("content-type", media_type).body(body);
         }
         let answer = request.send().await.map_err(|error| {
@@ -70,27 +190,60 @@ impl Client {
         })?;
         let status = answer.status();
         let text = answer.text().await.context("the host's answer broke off")?;
-        let answer = Answer::read(&text);
         if status.is_success() {
-            return Ok(answer);
+            return Answer::read(text);
         }
+        let problem: ProblemView = serde_json::from_str(&text).unwrap_or_default();
         // A refusal may quote what a guest or a client has said.
-        let detail = printable::line(answer["detail"].as_str().unwrap_or("it does not say why"));
-        match answer["code"].as_str() {
+        let detail = printable::line(problem.detail.as_deref().unwrap_or("it does not say why")).into_owned();
+        match problem.code {
             Some(code) => bail!("{detail} ({code})"),
             None => bail!("the host answered {status}: {detail}"),
         }
     }
 
-    fn url(&self, path: &[&str], query: &[(&str, String)]) -> anyhow::Result<Url> {
-        let mut url = Url::parse(&self.base).with_context(|| format!("`{}` is no address", self.base))?;
+    fn url(&self, path: &[&str], query: &[(String, String)]) -> anyhow::Result<Url> {
+        let mut url = Url::parse(&self.base).with_context(|| format!("`{}` is not an address", self.base))?;
         match url.path_segments_mut() {
             Ok(mut segments) => drop(segments.pop_if_empty().extend(path)),
-            Err(()) => bail!("`{}` is no http address", self.base),
+            Err(()) => bail!("`{}` is not an http address", self.base),
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         Ok(url)
+    }
+}
+
+fn cloudevent(event: String) -> Content {
+    ("application/cloudevents+json", event.into())
+}
+
+/// The members of a query that are not null, as text.
+fn pairs(query: &impl Serialize) -> anyhow::Result<Vec<(String, String)>> {
+    let Value::Object(members) = serde_json::to_value(query).context("the query cannot be written")? else {
+        return Ok(Vec::new());
+    };
+    let text = |value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    };
+    Ok(members.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_has_what_is_given() {
+        let client = Client::new("http://127.0.0.1:1/");
+        let query = DeadLetterQuery { number: Some(7), cause: Some("a&b".to_owned()), ..DeadLetterQuery::default() };
+        let url = client.url(&["dead-letters", "a/b"], &pairs(&query).unwrap()).unwrap();
+        assert_eq!(url.as_str(), "http://127.0.0.1:1/dead-letters/a%2Fb?cause=a%26b&number=7");
+        let wait = DrainQuery { wait: Some(Duration::from_millis(1_500)) };
+        assert_eq!(client.url(&[], &pairs(&wait).unwrap()).unwrap().query(), Some("wait=1s+500ms"));
+        assert_eq!(client.url(&["plugins"], &pairs(&()).unwrap()).unwrap().query(), None);
     }
 }

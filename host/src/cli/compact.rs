@@ -10,7 +10,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
-    let answer = client.post(&["compaction"], &[]).await?;
-    output.print(&answer, |answer| format!("deleted: {}", answer["deleted"]));
+    let answer = client.compact().await?;
+    output.print(&answer, |answer| format!("deleted: {}", answer.deleted));
     Ok(())
 }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use sandbus_toolchain::{cache_directory, causes};
-use serde_json::{Value, json};
+use serde::Serialize;
 use wit_component::DecodedWasm;
 
-use super::output::cell;
+use super::output::{cell, list};
 use crate::config::SandboxConfig;
 use crate::plugin::{Descriptor, Digest, EngineConfig, LoadError, Loader, Sidecar, World, as_component};
 use crate::printable;
@@ -54,69 +54,91 @@ impl Inspection {
         self.loaded.map(drop).with_context(|| format!("this host does not take {}", self.file.display()))
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    /// What there is to see.
+    pub(super) fn view(&self) -> InspectionView {
         let (descriptor, ready_ms, error) = match &self.loaded {
-            Ok((descriptor, took)) => (json!(descriptor), json!(took.as_millis()), Value::Null),
-            Err(_) if self.wants.is_some() => (Value::Null, Value::Null, Value::Null),
-            Err(error) => (Value::Null, Value::Null, json!(causes(error.as_ref()))),
+            Ok((descriptor, took)) => (Some(descriptor.clone()), Some(took.as_millis()), None),
+            Err(_) if self.wants.is_some() => (None, None, None),
+            Err(error) => (None, None, Some(causes(error.as_ref()))),
         };
-        json!({
-            "file": self.file,
-            "digest": self.digest.as_str(),
-            "size_bytes": self.size_bytes,
-            "exports": self.exports,
-            "imports": self.imports,
-            "ready_ms": ready_ms,
-            "descriptor": descriptor,
-            "error": error,
-            "wants": self.wants,
-        })
+        InspectionView {
+            file: self.file.clone(),
+            digest: self.digest.as_str().to_owned(),
+            size_bytes: self.size_bytes,
+            exports: self.exports.clone(),
+            imports: self.imports.clone(),
+            ready_ms,
+            descriptor,
+            error,
+            wants: self.wants.clone(),
+        }
     }
 }
 
+/// A component as `--json` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct InspectionView {
+    file: PathBuf,
+    digest: String,
+    size_bytes: usize,
+    exports: Vec<String>,
+    imports: Vec<String>,
+    /// How long the host took to get it ready to run.
+    ready_ms: Option<u128>,
+    /// What it says about itself.
+    pub(super) descriptor: Option<Descriptor>,
+    /// Why this host does not take it.
+    error: Option<String>,
+    /// What is still to be said of it in a sidecar.
+    wants: Option<String>,
+}
+
 /// What there is to see, for a person.
-pub(super) fn show(inspection: &Value) -> String {
-    let descriptor = &inspection["descriptor"];
+pub(super) fn show(inspection: &InspectionView) -> String {
     let mut lines = Vec::new();
-    if let Some(name) = descriptor["name"].as_str() {
-        let description = descriptor["description"].as_str().map(|text| format!(": {}", printable::line(text)));
-        let (name, version) = (printable::line(name), cell(&descriptor["version"]));
-        lines.push(format!("{name} {version}{}", description.unwrap_or_default()));
+    if let Some(Descriptor { name, version, description, .. }) = &inspection.descriptor {
+        let description = description.as_ref().map(|text| format!(": {}", printable::line(text)));
+        lines.push(format!("{} {}{}", printable::line(name), cell(version), description.unwrap_or_default()));
     }
     let mut line = |title: &str, text: String| lines.push(format!("{title:<14}{text}"));
-    let kibibytes = inspection["size_bytes"].as_u64().unwrap_or_default().div_ceil(1024);
-    line("file", format!("{}, {kibibytes} KiB", cell(&inspection["file"])));
-    line("digest", cell(&inspection["digest"]));
-    if let Some(ready_ms) = inspection["ready_ms"].as_u64() {
+    line("file", format!("{}, {} KiB", cell(inspection.file.display()), inspection.size_bytes.div_ceil(1024)));
+    line("digest", cell(&inspection.digest));
+    if let Some(ready_ms) = inspection.ready_ms {
         line("ready in", format!("{ready_ms} ms"));
     }
-    for (title, list) in [("exports", "exports"), ("imports", "imports")] {
-        for (index, name) in items(&inspection[list]).enumerate() {
+    for (title, names) in [("exports", &inspection.exports), ("imports", &inspection.imports)] {
+        for (index, name) in names.iter().enumerate() {
             line(if index == 0 { title } else { "" }, cell(name));
         }
     }
-    if let Some(wants) = inspection["wants"].as_str() {
-        line("wants", wants.to_owned());
+    if let Some(wants) = &inspection.wants {
+        line("wants", wants.clone());
     }
-    for route in items(&descriptor["routes"]) {
-        line("route", format!("{} {}", cell(&route["method"]), cell(&route["path"])));
-    }
-    for subscription in items(&descriptor["subscriptions"]) {
-        line("subscription", format!("{} as {}", cell(&subscription["pattern"]), cell(&subscription["name"])));
-    }
-    for schedule in items(&descriptor["schedules"]) {
-        line("schedule", format!("{}: {}", cell(&schedule[0]), cell(&schedule[1]["cron"])));
-    }
-    for (title, list) in [("publishes", "publishes"), ("subscribes", "subscribes")] {
-        if items(&descriptor[list]).next().is_some() {
-            line(title, cell(&descriptor[list]));
-        }
-    }
-    for key in items(&descriptor["config"]) {
-        let default = key["default"].as_str().map(|default| format!(" = {default:?}")).unwrap_or_default();
-        line("config", format!("{}{default}", cell(&key["name"])));
+    if let Some(descriptor) = &inspection.descriptor {
+        show_descriptor(descriptor, line);
     }
     lines.join("\n")
+}
+
+fn show_descriptor(descriptor: &Descriptor, mut line: impl FnMut(&str, String)) {
+    for route in &descriptor.routes {
+        line("route", cell(route));
+    }
+    for subscription in &descriptor.subscriptions {
+        line("subscription", format!("{} as {}", cell(&subscription.pattern), cell(&subscription.name)));
+    }
+    for (name, schedule) in &descriptor.schedules {
+        line("schedule", format!("{}: {}", cell(name), cell(&schedule.cron)));
+    }
+    for (title, patterns) in [("publishes", &descriptor.publishes), ("subscribes", &descriptor.subscribes)] {
+        if !patterns.is_empty() {
+            line(title, list(patterns));
+        }
+    }
+    for key in &descriptor.config {
+        let default = key.default.as_ref().map(|default| format!(" = {default:?}")).unwrap_or_default();
+        line("config", format!("{}{default}", cell(&key.name)));
+    }
 }
 
 /// What a component without a sidecar waits for, if it is nothing else that is in the way.
@@ -127,10 +149,6 @@ fn wanted(error: &anyhow::Error) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
 }
 
 /// The names of what a component exports and imports. A module that carries its component type is shown as the

@@ -1,28 +1,16 @@
 //! `sandbus dead-letters`.
 
 use clap::Subcommand;
-use serde_json::Value;
 
-use super::paging::{List, Paging, hint};
-use super::raw::Document as _;
-use super::{Remote, output};
+use super::paging::{Paging, hint};
+use super::{Group, output};
+use crate::api::{DeadLetterPage, DeadLetterQuery, DeadLetterView};
 use crate::printable;
 use crate::subscription::SubscriptionId;
 use output::{cell, short, table};
 
-const LIST: List<'_> = List { path: "dead-letters", name: "dead_letters", cursor: "after" };
-
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    remote: Remote,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// List dead letters
     List(Listing),
     /// Show a dead letter with all its attempts
@@ -31,13 +19,13 @@ enum Command {
         number: i64,
     },
     /// Deliver dead letters again
-    Redrive(Some),
+    Redrive(Selection),
     /// Delete dead letters
-    Drop(Some),
+    Drop(Selection),
 }
 
 #[derive(Debug, Default, clap::Args)]
-struct Listing {
+pub(super) struct Listing {
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]
@@ -45,7 +33,7 @@ struct Listing {
 }
 
 #[derive(Debug, Default, clap::Args)]
-struct Choice {
+pub(super) struct Choice {
     /// Only those of this subscription
     #[arg(long, value_name = "PLUGIN/NAME")]
     subscription: Option<SubscriptionId>,
@@ -57,7 +45,7 @@ struct Choice {
 /// Which dead letters are redriven or dropped; none by mistake.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).multiple(true).args(["number", "all", "subscription", "cause"])))]
-struct Some {
+pub(super) struct Selection {
     /// Only this one
     #[arg(conflicts_with_all = ["all", "subscription", "cause"])]
     number: Option<i64>,
@@ -69,54 +57,52 @@ struct Some {
 }
 
 impl Choice {
-    fn query(&self) -> Vec<(&'static str, String)> {
-        let subscription = self.subscription.as_ref().map(|id| ("subscription", id.to_string()));
-        subscription.into_iter().chain(self.cause.clone().map(|cause| ("cause", cause))).collect()
+    fn query(&self) -> DeadLetterQuery {
+        let subscription = self.subscription.as_ref().map(ToString::to_string);
+        DeadLetterQuery { subscription, cause: self.cause.clone(), ..DeadLetterQuery::default() }
     }
 }
 
-impl Some {
-    fn query(&self) -> Vec<(&'static str, String)> {
-        let mut query = self.choice.query();
-        query.extend(self.number.map(|number| ("number", number.to_string())));
-        query
+impl Selection {
+    fn query(&self) -> DeadLetterQuery {
+        DeadLetterQuery { number: self.number, ..self.choice.query() }
     }
 }
 
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match arguments.command.unwrap_or(Command::List(Listing::default())) {
         Command::List(Listing { choice, paging }) => {
-            let answer = paging.fetch(&client, LIST, &choice.query()).await?;
-            output.print(&answer, |answer| list(&answer["dead_letters"]) + &hint(LIST, answer));
+            let page = paging.fetch::<DeadLetterPage>(&client, &choice.query()).await?;
+            output.print(&page, |page| list(&page.dead_letters) + &hint(page));
         }
         Command::Show { number } => {
-            let answer = client.get(&["dead-letters", &number.to_string()], &[]).await?;
-            output.print(&answer, |_| printable::json(&answer.indented()));
+            let letter = client.dead_letter(number).await?;
+            output.print(&letter, |_| printable::json(&letter.indented()));
         }
         Command::Redrive(which) => {
-            let answer = client.post(&["dead-letters", "redrive"], &which.query()).await?;
-            output.print(&answer, |answer| format!("redriven: {}", answer["redriven"]));
+            let answer = client.redrive(&which.query()).await?;
+            output.print(&answer, |answer| format!("redriven: {}", answer.redriven));
         }
         Command::Drop(which) => {
-            let answer = client.delete(&["dead-letters"], &which.query()).await?;
-            output.print(&answer, |answer| format!("dropped: {}", answer["dropped"]));
+            let answer = client.drop_dead_letters(&which.query()).await?;
+            output.print(&answer, |answer| format!("dropped: {}", answer.dropped));
         }
     }
     Ok(())
 }
 
-fn list(letters: &Value) -> String {
+fn list(letters: &[DeadLetterView]) -> String {
     table(&["NUMBER", "SUBSCRIPTION", "TYPE", "EVENT", "ATTEMPTS", "CAUSE", "REASON"], letters, |letter| {
-        let event = &letter["logged"]["event"];
+        let event = letter.logged.event.summary();
         vec![
-            cell(&letter["number"]),
-            cell(&letter["subscription"]),
-            cell(&event["type"]),
-            cell(&event["id"]),
-            cell(&letter["attempts"]),
-            cell(&letter["cause"]),
-            short(letter["reason"].as_str().unwrap_or("-"), 80),
+            cell(letter.number),
+            cell(&letter.subscription),
+            cell(&event.event_type),
+            cell(&event.id),
+            cell(letter.attempts),
+            cell(&letter.cause),
+            short(&letter.reason, 80),
         ]
     })
 }

@@ -1,35 +1,19 @@
 //! `sandbus events`.
 
-use std::collections::BTreeMap;
-
-use anyhow::Context as _;
 use clap::Subcommand;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::client::Client;
-use super::paging::{List, fetch, hint};
+use super::paging::{fetch, hint};
 use super::raw::{Answer, indented};
-use super::{Remote, output};
+use super::{Group, output};
+use crate::api::{EventPage, EventQuery, EventSummary, EventView};
 use crate::clock::Timestamp;
 use crate::pattern::Pattern;
 use crate::printable;
 use output::{cell, short, table};
 
-const LIST: List<'_> = List { path: "events", name: "events", cursor: "before" };
-
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    remote: Remote,
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// List the newest events
     List {
         /// Show at most this many
@@ -60,7 +44,7 @@ enum Command {
 
 /// Where an export begins.
 #[derive(Clone, Copy, Debug)]
-enum Since {
+pub(super) enum Since {
     Position(u64),
     Time(Timestamp),
 }
@@ -71,7 +55,7 @@ fn since(text: &str) -> Result<Since, String> {
 }
 
 impl Since {
-    fn reaches(self, logged: &Logged<'_>) -> bool {
+    fn reaches(self, logged: &EventView) -> bool {
         match self {
             Self::Position(first) => logged.position >= first,
             Self::Time(first) => Timestamp::parse(&logged.stored_at).is_some_and(|stored_at| stored_at >= first),
@@ -79,38 +63,13 @@ impl Since {
     }
 }
 
-/// An event at its place in the log, as the host wrote it.
-#[derive(Debug, Deserialize)]
-struct Logged<'a> {
-    position: u64,
-    stored_at: String,
-    #[serde(borrow)]
-    event: &'a RawValue,
+fn is_wanted(logged: &EventView, pattern: Option<&Pattern>) -> bool {
+    pattern.is_none_or(|pattern| pattern.matches(&logged.event.summary().event_type))
 }
 
-impl<'a> Logged<'a> {
-    fn all(answer: &'a Answer) -> anyhow::Result<Vec<Self>> {
-        serde_json::from_str(answer.member("events").get()).context("the host's answer is not a list of events")
-    }
-
-    fn members(&self) -> BTreeMap<String, &'a RawValue> {
-        serde_json::from_str(self.event.get()).unwrap_or_default()
-    }
-
-    fn is_wanted(&self, pattern: Option<&Pattern>) -> bool {
-        let event_type = || text(self.members().get("type").copied());
-        pattern.is_none_or(|pattern| pattern.matches(&event_type()))
-    }
-
-    /// The event in a line. White space between the tokens of its data may have line breaks, and nothing else has.
-    fn line(&self) -> String {
-        self.event.get().replace(['\n', '\r'], " ")
-    }
-}
-
-/// A string in JSON, or nothing.
-fn text(json: Option<&RawValue>) -> String {
-    json.and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or_default()
+/// The event in a line. White space between the tokens of its data may have line breaks, and nothing else has.
+fn line(logged: &EventView) -> String {
+    logged.event.0.get().replace(['\n', '\r'], " ")
 }
 
 /// How many events one answer has.
@@ -125,13 +84,12 @@ async fn export(
 ) -> anyhow::Result<Vec<String>> {
     let (mut lines, mut before) = (Vec::new(), None::<u64>);
     loop {
-        let mut query = vec![("limit", PAGE.to_string())];
-        query.extend(before.map(|before| ("before", before.to_string())));
-        let answer = client.get(&["events"], &query).await?;
-        let page = Logged::all(&answer)?;
+        let answer: Answer<EventPage> =
+            client.page(&EventQuery::default(), PAGE, before.map(|before| before.to_string())).await?;
+        let page = &answer.value().events;
         let reached = page.iter().take_while(|logged| since.is_none_or(|since| since.reaches(logged)));
         let (reached, count) = (reached.clone(), reached.count());
-        lines.extend(reached.filter(|logged| logged.is_wanted(pattern)).map(Logged::line));
+        lines.extend(reached.filter(|logged| is_wanted(logged, pattern)).map(line));
         if lines.len() >= last || count < PAGE {
             lines.truncate(last);
             lines.reverse();
@@ -141,45 +99,46 @@ async fn export(
     }
 }
 
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match arguments.command.unwrap_or(Command::List { limit: 20, before: None }) {
         Command::List { limit, before } => {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let answer = fetch(&client, LIST, &[], before.map(|before| before.to_string()), limit).await?;
-            let events = list(&Logged::all(&answer)?);
-            output.print(&answer, |answer| events + &hint(LIST, answer));
+            let before = before.map(|before| before.to_string());
+            let page = fetch::<EventPage>(&client, &EventQuery::default(), before, limit).await?;
+            output.print(&page, |page| list(&page.events) + &hint(page));
         }
         Command::Export { pattern, last, since } => {
             output::lines(&export(&client, pattern.as_ref(), last, since).await?);
         }
         Command::Show { id } => {
-            let answer = client.get(&["events", &id], &[]).await?;
+            let answer = client.events_with_id(&id).await?;
             output.print(&answer, |_| printable::json(&indented(answer.member("events"))));
         }
     }
     Ok(())
 }
 
-fn list(events: &[Logged<'_>]) -> String {
-    let row = |logged: &Logged<'_>| {
-        let members = logged.members();
-        let member = |name: &str| text(members.get(name).copied());
-        json!([logged.position, logged.stored_at, member("type"), member("id"), member("source"), data(&members)])
-    };
-    let rows: Value = events.iter().map(row).collect();
-    table(&["POSITION", "STORED", "TYPE", "ID", "SOURCE", "DATA"], &rows, |row| {
-        row.as_array().map(|cells| cells.iter().map(cell).collect()).unwrap_or_default()
+fn list(events: &[EventView]) -> String {
+    table(&["POSITION", "STORED", "TYPE", "ID", "SOURCE", "DATA"], events, |logged| {
+        let event = logged.event.summary();
+        vec![
+            cell(logged.position),
+            cell(&logged.stored_at),
+            cell(&event.event_type),
+            cell(&event.id),
+            cell(&event.source),
+            data(&event),
+        ]
     })
 }
 
 /// Data in a cell: as it was written, or how much there is of it, or nothing.
-fn data(members: &BTreeMap<String, &RawValue>) -> String {
-    if let Some(data) = members.get("data") {
+fn data(event: &EventSummary<'_>) -> String {
+    if let Some(data) = event.data {
         return short(&data.get().replace(['\n', '\r'], " "), 60);
     }
-    let Some(base64) = members.get("data_base64") else { return "-".to_owned() };
-    let base64 = text(Some(base64));
+    let Some(base64) = &event.data_base64 else { return "-".to_owned() };
     let count = base64.trim_end_matches('=').len() * 3 / 4;
     format!("{count} bytes, binary")
 }
@@ -188,11 +147,10 @@ fn data(members: &BTreeMap<String, &RawValue>) -> String {
 mod tests {
     use super::*;
 
-    fn answer(data: &str) -> Answer {
+    fn events(data: &str) -> Vec<EventView> {
         let event = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"a.b"{data}}}"#);
-        Answer::read(&format!(
-            r#"{{"events":[{{"position":7,"stored_at":"2030-01-01T00:00:00.000Z","event":{event}}}]}}"#
-        ))
+        let logged = format!(r#"[{{"position":7,"stored_at":"2030-01-01T00:00:00.000Z","event":{event}}}]"#);
+        serde_json::from_str(&logged).unwrap()
     }
 
     #[test]
@@ -208,18 +166,16 @@ mod tests {
             (r#","data_base64":"/w==""#, "1 bytes, binary"),
             (r#","data_base64":"""#, "0 bytes, binary"),
         ] {
-            let answer = answer(data);
-            let listed = list(&Logged::all(&answer).unwrap());
+            let listed = list(&events(data));
             assert!(listed.ends_with(&format!(" /s      {expected}")), "{listed}");
         }
     }
 
     #[test]
     fn an_exported_event_is_the_one_that_was_stored() {
-        let answer = answer(",\"data\":{\"a\":0.10,\r\n \"a\":12345678901234567890}");
-        let logged = Logged::all(&answer).unwrap();
-        assert!(logged[0].line().ends_with(r#""data":{"a":0.10,   "a":12345678901234567890}}"#), "{logged:?}");
-        assert!(logged[0].is_wanted(Some(&Pattern::parse("a.>").unwrap())));
-        assert!(!logged[0].is_wanted(Some(&Pattern::parse("b").unwrap())));
+        let logged = events(",\"data\":{\"a\":0.10,\r\n \"a\":12345678901234567890}");
+        assert!(line(&logged[0]).ends_with(r#""data":{"a":0.10,   "a":12345678901234567890}}"#), "{logged:?}");
+        assert!(is_wanted(&logged[0], Some(&Pattern::parse("a.>").unwrap())));
+        assert!(!is_wanted(&logged[0], Some(&Pattern::parse("b").unwrap())));
     }
 }

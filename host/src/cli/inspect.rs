@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::component::{self, Inspection};
 use super::output::Output;
+use super::raw::Answer;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -16,6 +17,6 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let inspection = tokio::task::spawn_blocking(move || Inspection::of(&arguments.file)).await??;
-    Output { json: arguments.json }.print(&inspection.to_json(), component::show);
+    Output { json: arguments.json }.print(&Answer::local(inspection.view())?, component::show);
     inspection.verdict()
 }

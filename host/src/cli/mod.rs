@@ -61,13 +61,13 @@ enum Command {
     /// Go back to an earlier generation of a plugin, until another file is put into the folder
     Rollback(rollback::Arguments),
     /// Show the subscriptions of the running host; make, pause, resume, replay or delete one
-    Subscriptions(subscriptions::Arguments),
+    Subscriptions(Group<subscriptions::Command>),
     /// Show events of the running host's log
-    Events(events::Arguments),
+    Events(Group<events::Command>),
     /// List, show, redrive or drop dead letters of the running host
-    DeadLetters(dead_letters::Arguments),
+    DeadLetters(Group<dead_letters::Command>),
     /// Show the schedules of plugins and the events that come later, or cancel one
-    Schedules(schedules::Arguments),
+    Schedules(Group<schedules::Command>),
     /// Delete at once the events that the retention's rules do not keep
     Compact(compact::Arguments),
 }
@@ -87,6 +87,16 @@ impl Remote {
     fn connect(&self) -> (Client, Output) {
         (Client::new(&self.admin), Output { json: self.json })
     }
+}
+
+/// A command that may be followed by one of its subcommands, and asks the running host.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Group<C: Subcommand> {
+    #[command(subcommand)]
+    command: Option<C>,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 /// Reads an argument that is a time.

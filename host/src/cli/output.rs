@@ -2,14 +2,14 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
 
+use std::fmt::Display;
 use std::io::Write as _;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use sandbus_toolchain::{Artifact, Project, causes};
-use serde_json::Value;
 
-use super::raw::Document;
+use super::raw::Answer;
 use crate::printable;
 
 /// How a command prints.
@@ -20,7 +20,7 @@ pub(crate) struct Output {
 
 impl Output {
     /// Prints an answer: as JSON if that was asked for, else as the function shows it.
-    pub(crate) fn print(self, answer: &impl Document, show: impl FnOnce(&Value) -> String) {
+    pub(crate) fn print<T>(self, answer: &Answer<T>, show: impl FnOnce(&T) -> String) {
         if self.json {
             line(&printable::json(&answer.indented()));
         } else {
@@ -72,35 +72,34 @@ pub(crate) fn problem(text: &str) {
 }
 
 /// A table of a list's items, one row each.
-pub(crate) fn table(columns: &[&str], items: &Value, row: impl Fn(&Value) -> Vec<String>) -> String {
+pub(crate) fn table<T>(columns: &[&str], items: &[T], row: impl Fn(&T) -> Vec<String>) -> String {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_header(columns);
-    let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
     for item in items {
         table.add_row(row(item));
     }
     if items.is_empty() { "none".to_owned() } else { table.trim_fmt() }
 }
 
-/// A value in JSON, for a program or for a person on a terminal.
-pub(crate) fn pretty(value: &Value) -> String {
-    printable::json(&format!("{value:#}"))
-}
-
 /// A value as a cell shows it, in one line.
-pub(crate) fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => printable::line(text).into_owned(),
-        Value::Array(items) if items.is_empty() => "-".to_owned(),
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
-    }
+pub(crate) fn cell(value: impl Display) -> String {
+    printable::line(&value.to_string()).into_owned()
 }
 
-/// A digest, or enough of it for a person.
-pub(crate) fn digest(value: &Value) -> String {
-    cell(value).chars().take(12).collect()
+/// A value in a cell, or a dash if there is none.
+pub(crate) fn optional(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), cell)
+}
+
+/// Several values in a cell, or a dash if there are none.
+pub(crate) fn list<T: Display>(values: impl IntoIterator<Item = T>) -> String {
+    let values: Vec<_> = values.into_iter().map(cell).collect();
+    if values.is_empty() { "-".to_owned() } else { values.join(", ") }
+}
+
+/// Enough of a digest for a person, or a dash if there is none.
+pub(crate) fn digest(digest: Option<&str>) -> String {
+    optional(digest).chars().take(12).collect()
 }
 
 /// The first line of a text, of at most so many characters.
@@ -115,19 +114,21 @@ pub(crate) fn short(text: &str, limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn nothing_that_a_terminal_would_obey_is_shown() {
         let hostile = "a\u{1b}]8;;http://evil\u{7}\n\u{202e}b\u{9b}2J\u{7f}";
-        let items = json!([{ "name": hostile, "all": [hostile] }]);
         let row =
-            |item: &Value| vec![cell(&item["name"]), cell(&item["all"]), short(hostile, 80), digest(&item["name"])];
-        let shown = table(&["NAME", "ALL", "SHORT", "DIGEST"], &items, row);
+            |item: &&str| vec![cell(item), list([item]), short(item, 80), digest(Some(item)), optional(Some(item))];
+        let shown = table(&["NAME", "ALL", "SHORT", "DIGEST", "MAYBE"], &[hostile], row);
         assert!(!shown.replace('\n', "").chars().any(printable::is_unprintable), "{shown:?}");
         assert_eq!(shown.lines().count(), 2, "a line of the header, and one of the item: {shown}");
-        assert!(!pretty(&items).replace('\n', "").chars().any(printable::is_unprintable));
+    }
+
+    #[test]
+    fn what_is_not_there_is_a_dash() {
+        assert_eq!((optional(None::<&str>), digest(None), list([""; 0])), ("-".into(), "-".into(), "-".into()));
+        assert_eq!(table(&["A"], &[] as &[&str], |_| Vec::new()), "none");
     }
 }

@@ -1,25 +1,15 @@
 //! Lists that come in pages: one page, or all of them put together.
 
-use anyhow::Context as _;
-use serde_json::Value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::client::Client;
 use super::raw::Answer;
+use crate::api::Page;
 
 /// The most items that one answer of the admin interface has.
 const MOST: usize = 1_000;
-
-/// A list of the admin interface.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct List<'a> {
-    /// Its path.
-    pub(super) path: &'a str,
-    /// The member of the answer that has the items.
-    pub(super) name: &'a str,
-    /// The parameter and the flag that take a cursor.
-    pub(super) cursor: &'a str,
-}
 
 /// Which part of a list to show.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,54 +32,43 @@ impl Default for Paging {
 }
 
 impl Paging {
-    pub(super) async fn fetch(
+    pub(super) async fn fetch<P: Page + DeserializeOwned>(
         &self,
         client: &Client,
-        list: List<'_>,
-        query: &[(&str, String)],
-    ) -> anyhow::Result<Answer> {
+        filter: &impl Serialize,
+    ) -> anyhow::Result<Answer<P>> {
         let limit = if self.is_whole { usize::MAX } else { usize::try_from(self.limit).unwrap_or(usize::MAX) };
-        fetch(client, list, query, self.after.clone(), limit).await
+        fetch(client, filter, self.after.clone(), limit).await
     }
 }
 
 /// Reads at most `limit` items of a list, behind a cursor, and the cursor of what follows.
-pub(super) async fn fetch(
+pub(super) async fn fetch<P: Page + DeserializeOwned>(
     client: &Client,
-    list: List<'_>,
-    query: &[(&str, String)],
+    filter: &impl Serialize,
     after: Option<String>,
     limit: usize,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<Answer<P>> {
     let (mut items, mut cursor) = (Vec::<Box<RawValue>>::new(), after);
     loop {
-        let mut query = query.to_vec();
-        query.push(("limit", (limit - items.len()).min(MOST).to_string()));
-        query.extend(cursor.map(|cursor| (list.cursor, cursor)));
-        let answer = client.get(&[list.path], &query).await?;
-        let page: Vec<Box<RawValue>> = serde_json::from_str(answer.member(list.name).get())
-            .with_context(|| format!("the host's answer has no list `{}`", list.name))?;
-        items.extend(page);
-        cursor = next(&answer);
-        if cursor.is_none() || items.len() >= limit {
+        let count = (limit - items.len()).min(MOST);
+        let answer: Answer<P> = client.page(filter, count, cursor).await?;
+        cursor = answer.value().next();
+        let is_last = cursor.is_none();
+        if items.is_empty() && is_last {
+            return Ok(answer);
+        }
+        items.extend(answer.items(P::ITEMS)?);
+        if is_last || items.len() >= limit {
             let items = to_raw_value(&items)?;
-            return Ok(Answer::of(&[(list.name, &items), ("next", answer.member("next"))]));
+            return Answer::of(&[(P::ITEMS, &items), ("next", answer.member("next"))]);
         }
     }
 }
 
-/// The cursor of the page that follows, if one does.
-fn next(answer: &Value) -> Option<String> {
-    match &answer["next"] {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
-}
-
 /// Says below a page that others follow.
-pub(super) fn hint(list: List<'_>, answer: &Value) -> String {
-    let Some(next) = next(answer) else { return String::new() };
-    let whole = if list.cursor == "after" { ", or use --all" } else { "" };
-    format!("\n\nThere are more: continue with --{} {next}{whole}.", list.cursor)
+pub(super) fn hint<P: Page>(page: &P) -> String {
+    let Some(next) = page.next() else { return String::new() };
+    let whole = if P::CURSOR == "after" { ", or use --all" } else { "" };
+    format!("\n\nThere are more: continue with --{} {next}{whole}.", P::CURSOR)
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde_json::Value;
 
 use super::{Remote, output};
+use crate::api::PluginView;
 use crate::printable;
-use output::{cell, digest, table};
+use output::{cell, digest, list, optional, table};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -41,64 +41,60 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match (arguments.command, arguments.name) {
         (Some(Command::Drain { name, wait }), _) => {
-            let query = [("wait", humantime::format_duration(wait).to_string())];
-            let answer = client.post(&["plugins", &name, "drain"], &query).await?;
-            output.print(&answer, |answer| match answer["drained"] == true {
+            let answer = client.drain(&name, wait).await?;
+            output.print(&answer, |answer| match answer.drained {
                 true => format!("drained {name}"),
-                false => format!("drained {name}; still running: {}", answer["running"]),
+                false => format!("drained {name}; still running: {}", answer.running),
             });
         }
         (Some(Command::Resume { name }), _) => {
-            let answer = client.post(&["plugins", &name, "resume"], &[]).await?;
+            let answer = client.resume_plugin(&name).await?;
             output.print(&answer, |_| format!("resumed {name}"));
         }
         (None, Some(name)) => {
-            let plugin = client.get(&["plugins", &name], &[]).await?;
-            output.print(&plugin, output::pretty);
+            let plugin = client.plugin(&name).await?;
+            output.print(&plugin, |_| printable::json(&plugin.indented()));
         }
-        (None, None) => output.print(&client.get(&["plugins"], &[]).await?, |answer| list(&answer["plugins"])),
+        (None, None) => output.print(&client.plugins().await?, |answer| show(&answer.plugins)),
     }
     Ok(())
 }
 
-fn list(plugins: &Value) -> String {
+fn show(plugins: &[PluginView]) -> String {
     let columns = ["PLUGIN", "VERSION", "STATUS", "FILE", "DIGEST", "ROUTES", "ON"];
     let mut text = table(&columns, plugins, |plugin| {
-        let patterns = plugin["subscriptions"].as_array().into_iter().flatten();
-        let patterns: Vec<_> = patterns.map(|subscription| cell(&subscription["pattern"])).collect();
         vec![
-            cell(&plugin["name"]),
-            cell(&plugin["version"]),
-            cell(&plugin["status"]),
-            cell(&plugin["file"]),
-            digest(&plugin["digest"]),
-            cell(&plugin["routes"]),
-            if patterns.is_empty() { "-".to_owned() } else { patterns.join(", ") },
+            optional(plugin.name.as_ref()),
+            optional(plugin.version.as_ref()),
+            cell(plugin.status.as_str()),
+            optional(plugin.file.as_ref()),
+            digest(plugin.digest.as_deref()),
+            list(&plugin.routes),
+            list(plugin.subscriptions.iter().map(|subscription| &subscription.pattern)),
         ]
     });
-    for plugin in plugins.as_array().into_iter().flatten() {
-        if let Some(error) = plugin["error"].as_str() {
-            text.push_str(&format!("\n\n{}: {}", cell(&plugin["file"]), printable::paragraph(error)));
-        }
-        for overlap in plugin["overlaps"].as_array().into_iter().flatten() {
-            // The other plugin would say the same.
-            if overlap["goes_first"] == true {
-                text.push_str(&format!(
-                    "\n\n{}: requests for {} would fit {} of {} as well",
-                    cell(&plugin["name"]),
-                    cell(&overlap["route"]),
-                    cell(&overlap["theirs"]),
-                    cell(&overlap["plugin"])
-                ));
-            }
-        }
-        if plugin["withheld"].as_array().is_some_and(|withheld| !withheld.is_empty()) {
-            text.push_str(&format!(
-                "\n\n{} asks for more than it is granted: {}",
-                cell(&plugin["name"]),
-                cell(&plugin["withheld"])
-            ));
-        }
+    for remark in plugins.iter().flat_map(remarks) {
+        text.push_str("\n\n");
+        text.push_str(&remark);
     }
     text
+}
+
+/// What an operator should know of a plugin.
+fn remarks(plugin: &PluginView) -> Vec<String> {
+    let name = optional(plugin.name.as_ref());
+    let error = plugin.error.as_ref();
+    let error = error.map(|error| format!("{}: {}", optional(plugin.file.as_ref()), printable::paragraph(error)));
+    // The other plugin of an overlap would say the same.
+    let overlaps = plugin.overlaps.iter().filter(|overlap| overlap.goes_first).map(|overlap| {
+        format!(
+            "{name}: requests for {} would fit {} of {} as well",
+            cell(&overlap.route),
+            cell(&overlap.theirs),
+            cell(&overlap.plugin)
+        )
+    });
+    let withheld = (!plugin.withheld.is_empty())
+        .then(|| format!("{name} asks for more than it is granted: {}", list(&plugin.withheld)));
+    error.into_iter().chain(overlaps).chain(withheld).collect()
 }

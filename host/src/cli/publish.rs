@@ -5,9 +5,9 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::raw::Document as _;
 use super::{Remote, output};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Data, Event, Kind, is_extension_name};
@@ -80,28 +80,43 @@ fn option_of(name: &str) -> Option<&'static str> {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     let event = event(&arguments)?;
-    let answer = client.publish(event.to_json(), &query(&arguments)).await?;
-    let indented = answer.indented();
+    let query = Query::of(&arguments);
+    if query.reply.is_some() {
+        let answer = client.request(event.to_json(), &query).await?;
+        output.print(&answer, |_| crate::printable::json(&answer.indented()));
+        return Ok(());
+    }
+    let answer = client.publish(event.to_json(), &query).await?;
     output.print(&answer, |answer| {
-        if arguments.reply.is_some() {
-            return crate::printable::json(&indented);
-        }
-        let accepted = &answer["accepted"][0];
-        let note = if accepted["duplicate"] == true { " (it was there already)" } else { "" };
-        format!("accepted {}{note}", output::cell(&accepted["id"]))
+        let lines = answer.accepted.iter().map(|accepted| {
+            let note = if accepted.duplicate { " (it was there already)" } else { "" };
+            format!("accepted {}{note}", output::cell(&accepted.id))
+        });
+        lines.collect::<Vec<_>>().join("\n")
     });
     Ok(())
 }
 
-fn query(arguments: &Arguments) -> Vec<(&'static str, String)> {
-    let duration = |duration: Duration| humantime::format_duration(duration).to_string();
-    let all = [
-        ("delay", arguments.delay.map(duration)),
-        ("at", arguments.at.map(|at| at.to_string())),
-        ("reply", arguments.reply.as_ref().map(ToString::to_string)),
-        ("timeout", arguments.timeout.map(duration)),
-    ];
-    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+/// What a publisher may ask for besides.
+#[derive(Debug, Serialize)]
+struct Query {
+    #[serde(serialize_with = "crate::duration::option::serialize")]
+    delay: Option<Duration>,
+    at: Option<String>,
+    reply: Option<Pattern>,
+    #[serde(serialize_with = "crate::duration::option::serialize")]
+    timeout: Option<Duration>,
+}
+
+impl Query {
+    fn of(arguments: &Arguments) -> Self {
+        Self {
+            delay: arguments.delay,
+            at: arguments.at.map(|at| at.to_string()),
+            reply: arguments.reply.clone(),
+            timeout: arguments.timeout,
+        }
+    }
 }
 
 fn event(arguments: &Arguments) -> anyhow::Result<Event> {

@@ -1,79 +1,65 @@
-//! What the host answered, as it wrote it: a value would round the numbers in the data of events.
+//! What the host answered: typed, and as it wrote it. A value would round numbers in the data of events, and lose what
+//! this version does not know.
 
 use std::fmt;
-use std::ops::Deref;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use anyhow::Context as _;
+use serde::Serialize;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::exact::exact;
-
-/// An answer in JSON. It dereferences to a value, for what is not the data of events.
+/// What a command prints: a value for people, and its JSON for programs.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    text: String,
-    value: Value,
+pub(crate) struct Answer<T> {
+    json: String,
+    value: T,
 }
 
-impl Answer {
-    /// Reads an answer. One without content, or that is not JSON, is null.
-    pub(crate) fn read(text: &str) -> Self {
-        let Ok(raw) = serde_json::from_str::<&RawValue>(text) else {
-            return Self { text: "null".to_owned(), value: Value::Null };
-        };
-        // A number beyond a double fails to be a value.
-        let value = serde_json::from_str(text).unwrap_or_else(|_| exact(raw));
-        Self { text: text.to_owned(), value }
+impl<T: DeserializeOwned> Answer<T> {
+    /// Reads what the host has written. No content stands for null.
+    pub(crate) fn read(text: String) -> anyhow::Result<Self> {
+        let json = if text.is_empty() { "null".to_owned() } else { text };
+        let value = serde_json::from_str(&json)
+            .context("the host's answer cannot be read; is it a Sandbus host of this version?")?;
+        Ok(Self { json, value })
     }
 
     /// An answer of several, each under a name.
-    pub(crate) fn of(parts: &[(&str, &RawValue)]) -> Self {
+    pub(crate) fn of(parts: &[(&str, &RawValue)]) -> anyhow::Result<Self> {
         let parts: std::collections::BTreeMap<_, _> = parts.iter().copied().collect();
-        Self::read(&serde_json::to_string(&parts).unwrap_or_default())
+        Self::read(serde_json::to_string(&parts)?)
+    }
+}
+
+impl<T: Serialize> Answer<T> {
+    /// What this process has found out itself.
+    pub(crate) fn local(value: T) -> anyhow::Result<Self> {
+        Ok(Self { json: serde_json::to_string(&value)?, value })
+    }
+}
+
+impl<T> Answer<T> {
+    /// What it says.
+    pub(crate) fn value(&self) -> &T {
+        &self.value
     }
 
-    /// One of its members, as it was written; null if there is none of that name.
+    /// One of its members, as it was written; null if it has no such member.
     pub(crate) fn member(&self, name: &str) -> &RawValue {
-        let members = serde_json::from_str::<Members<'_>>(&self.text).map(|Members(members)| members);
+        let members = serde_json::from_str::<Members<'_>>(&self.json).map(|Members(members)| members);
         let found = members.ok().and_then(|members| members.into_iter().find(|(key, _)| key == name));
         found.map_or(RawValue::NULL, |(_, member)| member)
     }
-}
 
-impl Deref for Answer {
-    type Target = Value;
-
-    fn deref(&self) -> &Value {
-        &self.value
+    /// The items of one of its lists, as they were written.
+    pub(crate) fn items(&self, name: &str) -> anyhow::Result<Vec<Box<RawValue>>> {
+        serde_json::from_str(self.member(name).get()).with_context(|| format!("the host's answer has no list `{name}`"))
     }
-}
 
-/// What a command prints: as a value, for tables, and indented, for people and programs.
-pub(crate) trait Document {
-    /// What tables are made of.
-    fn value(&self) -> &Value;
     /// The whole of it, indented.
-    fn indented(&self) -> String;
-}
-
-impl Document for Value {
-    fn value(&self) -> &Value {
-        self
-    }
-
-    fn indented(&self) -> String {
-        format!("{self:#}")
-    }
-}
-
-impl Document for Answer {
-    fn value(&self) -> &Value {
-        self
-    }
-
-    fn indented(&self) -> String {
-        serde_json::from_str(&self.text).map_or_else(|_| self.text.clone(), indented)
+    pub(crate) fn indented(&self) -> String {
+        serde_json::from_str(&self.json).map_or_else(|_| self.json.clone(), indented)
     }
 }
 
@@ -158,14 +144,16 @@ impl<'de> serde::Deserialize<'de> for Members<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{Done, EventPage};
 
     #[test]
     fn an_answer_is_indented_and_the_data_of_events_stays() {
         let data = r#"{"wei":123456789012345678901, "b":1,"a":0.10,"a":1e999}"#;
-        let answer = Answer::read(&format!(
+        let answer = Answer::<EventPage>::read(format!(
             r#"{{"events":[{{"position":1,"event":{{"specversion":"1.0","id":"\u00e4\n","data":{data}}}}}],"none":[],"empty":{{}}}}"#
         ));
-        assert_eq!(answer["events"][0]["position"], 1);
+        let answer = answer.unwrap();
+        assert_eq!(answer.value().events[0].position, 1);
         let expected = format!(
             r#"{{
   "events": [
@@ -189,7 +177,9 @@ mod tests {
 
     #[test]
     fn an_answer_without_content_is_null() {
-        assert_eq!(Answer::read("").indented(), "null");
-        assert_eq!(*Answer::read("ready\n"), Value::Null);
+        let answer = Answer::<Done>::read(String::new()).unwrap();
+        assert_eq!((answer.indented().as_str(), *answer.value()), ("null", Done));
+        let error = Answer::<EventPage>::read("ready\n".to_owned()).unwrap_err();
+        assert!(error.to_string().contains("is it a Sandbus host"), "{error}");
     }
 }

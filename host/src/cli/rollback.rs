@@ -2,6 +2,7 @@
 
 use super::Remote;
 use super::output::{cell, digest};
+use crate::api::RollbackQuery;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -17,19 +18,18 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { name, to, remote } = arguments;
     let (client, output) = remote.connect();
-    let query: Vec<_> = to.map(|to| ("to", to)).into_iter().collect();
-    let answer = client.post(&["plugins", &name, "rollback"], &query).await?;
+    let answer = client.roll_back(&name, &RollbackQuery { to }).await?;
     output.print(&answer, |answer| {
-        let until = if answer["is_file"] == true {
+        let until = if answer.is_file {
             "it is the file in the folder"
         } else {
             "it runs until another file is put into the folder"
         };
         format!(
             "{name} runs {} (version {}) in place of {}; {until}",
-            digest(&answer["to"]),
-            cell(&answer["version"]),
-            digest(&answer["from"])
+            digest(Some(&answer.to)),
+            cell(&answer.version),
+            digest(Some(&answer.from))
         )
     });
     Ok(())

@@ -1,26 +1,16 @@
 //! `sandbus schedules`.
 
 use clap::Subcommand;
-use serde_json::Value;
+use serde::Deserialize;
 
-use super::paging::{List, Paging, hint};
+use super::paging::{Paging, hint};
 use super::raw::Answer;
-use super::{Remote, output};
-use output::{cell, table};
-
-const LIST: List<'_> = List { path: "scheduled", name: "scheduled", cursor: "after" };
-
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    remote: Remote,
-}
+use super::{Group, output};
+use crate::api::{CancelQuery, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
+use output::{cell, optional, table};
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// List the schedules of plugins, and the events that come later
     List(Paging),
     /// Take back an event that has not come yet
@@ -34,39 +24,47 @@ enum Command {
     },
 }
 
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+/// What comes later: two answers of the host in one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Later {
+    schedules: Vec<ScheduleView>,
+    scheduled: Vec<ScheduledView>,
+}
+
+pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match arguments.command.unwrap_or(Command::List(Paging::default())) {
         Command::List(paging) => {
-            let schedules = client.get(&["schedules"], &[]).await?;
-            let page = paging.fetch(&client, LIST, &[]).await?;
+            let schedules = client.schedules().await?;
+            let page = paging.fetch::<ScheduledPage>(&client, &ScheduledQuery::default()).await?;
             let members = ["scheduled", "next"].map(|name| (name, page.member(name)));
             let all = [("schedules", schedules.member("schedules")), members[0], members[1]];
-            output.print(&Answer::of(&all), |answer| list(answer) + &hint(LIST, answer));
+            output.print(&Answer::<Later>::of(&all)?, |later| list(later) + &hint(page.value()));
         }
         Command::Cancel { source, id } => {
-            let query = [("source", source), ("id", id.clone())];
-            let answer = client.delete(&["scheduled"], &query).await?;
-            output.print(&answer, |_| format!("cancelled {id}"));
+            let query = CancelQuery { source, id };
+            let answer = client.cancel(&query).await?;
+            output.print(&answer, |_| format!("cancelled {}", query.id));
         }
     }
     Ok(())
 }
 
-fn list(answer: &Value) -> String {
+fn list(later: &Later) -> String {
     let columns = ["SCHEDULE", "CRON", "TIMEZONE", "TYPE", "NEXT"];
-    let schedules = table(&columns, &answer["schedules"], |schedule| {
+    let schedules = table(&columns, &later.schedules, |schedule| {
         vec![
-            cell(&schedule["id"]),
-            cell(&schedule["cron"]),
-            cell(&schedule["timezone"]),
-            cell(&schedule["type"]),
-            if schedule["rests"] == true { "rests, as its plugin does".to_owned() } else { cell(&schedule["next"]) },
+            cell(&schedule.id),
+            cell(&schedule.cron),
+            optional(schedule.timezone.as_ref()),
+            cell(&schedule.event_type),
+            if schedule.rests { "rests, as its plugin does".to_owned() } else { optional(schedule.next.as_ref()) },
         ]
     });
-    let events = table(&["DUE", "TYPE", "ID", "SOURCE"], &answer["scheduled"], |scheduled| {
-        let event = &scheduled["event"];
-        vec![cell(&scheduled["due"]), cell(&event["type"]), cell(&event["id"]), cell(&event["source"])]
+    let events = table(&["DUE", "TYPE", "ID", "SOURCE"], &later.scheduled, |scheduled| {
+        let event = scheduled.event.summary();
+        vec![cell(&scheduled.due), cell(&event.event_type), cell(&event.id), cell(&event.source)]
     });
     format!("Schedules:\n{schedules}\n\nEvents that come later:\n{events}")
 }

@@ -4,28 +4,22 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
 
-use super::{Remote, output};
+use super::{Group, output};
+use crate::api::{
+    ReplayRequest, ReplayView, SecretRequest, SecretRotated, SubscriptionChanged, SubscriptionRequest,
+    SubscriptionView, TargetRequest, TargetView, WebhookRequest,
+};
 use crate::clock::Timestamp;
 use crate::event::Position;
-use crate::filter::Filters;
+use crate::filter::{Filter, Filters};
 use crate::ordering::OrderingKey;
 use crate::pattern::Pattern;
 use crate::subscription::{Secret, Start, SubscriptionId};
-use output::{cell, table};
-
-#[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    remote: Remote,
-}
+use output::{cell, optional, table};
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// List the subscriptions and their replays
     List,
     /// Make a subscription of the operator's own, or give it new rules
@@ -58,7 +52,7 @@ enum Command {
 
 /// What is left out keeps its value if the subscription exists.
 #[derive(Debug, clap::Args)]
-struct Create {
+pub(super) struct Create {
     /// Its name; it is then called operator/NAME
     name: String,
     /// Take events of these types, such as user.* or order.>
@@ -91,7 +85,7 @@ struct Create {
 }
 
 #[derive(Debug, clap::Args)]
-struct RotateSecret {
+pub(super) struct RotateSecret {
     /// PLUGIN/NAME
     id: SubscriptionId,
     /// The new secret, as Standard Webhooks has it; without it the host makes one, and shows it once
@@ -104,7 +98,7 @@ struct RotateSecret {
 
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("from").required(true).args(["from_beginning", "since", "position"])))]
-struct Replay {
+pub(super) struct Replay {
     /// PLUGIN/NAME
     id: SubscriptionId,
     /// From the oldest event on
@@ -123,42 +117,39 @@ struct Replay {
 
 impl Create {
     /// What the admin interface is asked for: the rules that are given.
-    fn wanted(self) -> Value {
-        let mut wanted = json!({ "name": self.name });
-        let mut put = |rule: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                wanted[rule] = value;
-            }
+    fn request(self) -> SubscriptionRequest {
+        let ordering_key = self.ordering_key.map(|key| Some(key.into()));
+        let webhook = WebhookRequest {
+            url: self.webhook,
+            secret: self.secret.map(Some),
+            handshake: self.handshake.then_some(Some(true)),
+            ..WebhookRequest::default()
         };
-        put("pattern", self.pattern.map(|pattern| json!(pattern)));
-        put("filters", self.filters.map(|filters| json!(filters)));
-        put("ordering_key", self.ordering_key.map(|key| json!(key)));
-        put("ordering_key", self.no_ordering_key.then_some(Value::Null));
-        put("start", self.start.map(|start| json!(start)));
-        put("target", self.plugin.map(|name| json!({ "plugin": name })));
-        let mut webhook = serde_json::Map::new();
-        webhook.extend(self.webhook.map(|url| ("url".to_owned(), json!(url))));
-        webhook.extend(self.secret.map(|secret| ("secret".to_owned(), json!(secret))));
-        webhook.extend(self.handshake.then(|| ("handshake".to_owned(), json!(true))));
-        put("target", (!webhook.is_empty()).then(|| json!({ "webhook": webhook })));
-        wanted
+        let webhook = (webhook != WebhookRequest::default()).then_some(TargetRequest::Webhook(webhook));
+        SubscriptionRequest {
+            name: self.name,
+            pattern: self.pattern,
+            target: self.plugin.map(TargetRequest::Plugin).or(webhook),
+            filters: self.filters.map(Vec::<Filter>::from),
+            start: self.start,
+            ordering_key: if self.no_ordering_key { Some(None) } else { ordering_key },
+            ..SubscriptionRequest::default()
+        }
     }
 }
 
 /// What became of a `create`.
-fn describe_change(answer: &Value) -> String {
-    let id = cell(&answer["id"]);
-    if answer["created"] == true {
+fn describe_change(answer: &SubscriptionChanged) -> String {
+    let id = cell(&answer.id);
+    if answer.created {
         return format!("created {id}");
     }
-    let changes = answer["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if changes.is_empty() {
+    if answer.changes.is_empty() {
         return format!("{id} has these rules already; nothing changed");
     }
     let mut text = format!("updated {id}");
-    for change in changes {
-        let (rule, before, after) = (cell(&change["rule"]), &change["before"], &change["after"]);
-        text.push_str(&format!("\n  {rule}: {before} -> {after}"));
+    for change in &answer.changes {
+        text.push_str(&format!("\n  {}: {} -> {}", cell(&change.rule), change.before, change.after));
     }
     text
 }
@@ -181,117 +172,108 @@ fn start(text: &str) -> Result<Start, String> {
     }
 }
 
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match arguments.command.unwrap_or(Command::List) {
-        Command::List => {
-            let answer = client.get(&["subscriptions"], &[]).await?;
-            output.print(&answer, |answer| list(&answer["subscriptions"]));
-        }
+        Command::List => output.print(&client.subscriptions().await?, |answer| list(&answer.subscriptions)),
         Command::Create(create) => {
-            let answer = client.post_json(&["subscriptions"], &create.wanted()).await?;
-            output.print(&answer, describe_change);
+            output.print(&client.put_subscription(&create.request()).await?, describe_change);
         }
         Command::RotateSecret(RotateSecret { id, secret, overlap }) => {
-            let overlap = overlap.map(|overlap| humantime::format_duration(overlap).to_string());
-            let mut rotation = serde_json::Map::new();
-            rotation.extend(secret.map(|secret| ("secret".to_owned(), json!(secret))));
-            rotation.extend(overlap.map(|overlap| ("overlap".to_owned(), json!(overlap))));
-            let path = ["subscriptions", &id.owner, &id.name, "secret"];
-            let answer = client.post_json(&path, &rotation.into()).await?;
-            output.print(&answer, rotated);
+            output.print(&client.rotate_secret(&id, &SecretRequest { secret, overlap }).await?, rotated);
         }
-        Command::Pause { id } => {
-            let answer = client.post(&["subscriptions", &id.owner, &id.name, "pause"], &[]).await?;
-            output.print(&answer, |_| format!("paused {id}"));
-        }
-        Command::Resume { id } => {
-            let answer = client.post(&["subscriptions", &id.owner, &id.name, "resume"], &[]).await?;
-            output.print(&answer, |_| format!("resumed {id}"));
-        }
+        Command::Pause { id } => output.print(&client.pause(&id).await?, |_| format!("paused {id}")),
+        Command::Resume { id } => output.print(&client.resume(&id).await?, |_| format!("resumed {id}")),
         Command::Replay(replay) => {
-            let id = &replay.id;
-            let history = json!({ "start": replay.start(), "per_second": replay.rate });
-            let answer = client.post_json(&["subscriptions", &id.owner, &id.name, "replay"], &history).await?;
-            output.print(&answer, |answer| format!("replaying: {}", answer["events"]));
+            let request = ReplayRequest { start: replay.start(), per_second: replay.rate };
+            let answer = client.replay(&replay.id, &request).await?;
+            output.print(&answer, |answer| format!("replaying: {}", answer.events));
         }
         Command::StopReplays { id } => {
-            let answer = client.delete(&["subscriptions", &id.owner, &id.name, "replay"], &[]).await?;
-            output.print(&answer, |answer| format!("stopped: {}", answer["stopped"]));
+            output.print(&client.stop_replays(&id).await?, |answer| format!("stopped: {}", answer.stopped));
         }
         Command::Delete { id } => {
-            let answer = client.delete(&["subscriptions", &id.owner, &id.name], &[]).await?;
-            output.print(&answer, |_| format!("deleted {id}"));
+            output.print(&client.delete_subscription(&id).await?, |_| format!("deleted {id}"));
         }
     }
     Ok(())
 }
 
-fn list(subscriptions: &Value) -> String {
+fn list(subscriptions: &[SubscriptionView]) -> String {
     let columns = ["SUBSCRIPTION", "PATTERN", "TARGET", "STATUS", "BACKLOG", "LAG", "IN FLIGHT", "DEAD", "REPLAY"];
     let mut text = table(&columns, subscriptions, |subscription| {
-        let target = &subscription["target"];
-        let target = if target["plugin"].is_null() { &target["webhook"] } else { &target["plugin"] };
         vec![
-            cell(&subscription["id"]),
-            cell(&subscription["pattern"]),
-            cell(target),
-            cell(&subscription["status"]),
-            cell(&subscription["backlog"]),
-            lag(&subscription["lag_seconds"]),
-            cell(&subscription["in_flight"]),
-            cell(&subscription["dead_letters"]),
-            replay(&subscription["replay"]),
+            cell(&subscription.id),
+            cell(&subscription.rules.pattern),
+            target(&subscription.rules.target),
+            cell(subscription.status.as_str()),
+            cell(subscription.backlog),
+            optional(subscription.lag_seconds.and_then(lag)),
+            cell(subscription.in_flight),
+            cell(subscription.dead_letters),
+            optional(subscription.replay.map(replay)),
         ]
     });
-    for subscription in subscriptions.as_array().into_iter().flatten() {
-        // A replay waits with its subscription.
-        let reason = &subscription["waits_for"];
-        if !reason.is_null() && subscription["replay"].is_null() {
-            text.push_str(&format!("\n\n{} is paused: {}", cell(&subscription["id"]), cell(reason)));
-        }
-        if let Some(parked @ 1..) = subscription["parked_keys"].as_u64() {
-            let (id, keys) = (cell(&subscription["id"]), if parked == 1 { "key waits" } else { "keys wait" });
-            text.push_str(&format!(
-                "\n\n{id}: {parked} ordering {keys} behind a dead letter; redrive or drop it, or release them with \
-                 dead_letter_policy = \"release\""
-            ));
-        }
+    for remark in subscriptions.iter().flat_map(remarks) {
+        text.push_str("\n\n");
+        text.push_str(&remark);
     }
     text
 }
 
+fn target(target: &TargetView) -> String {
+    match target {
+        TargetView::Plugin { plugin } => cell(plugin),
+        TargetView::Webhook { webhook, .. } => cell(webhook),
+        TargetView::Other(target) => cell(target),
+    }
+}
+
+/// What an operator should know of a subscription.
+fn remarks(subscription: &SubscriptionView) -> Vec<String> {
+    let id = cell(&subscription.id);
+    // A replay waits with its subscription.
+    let reason = subscription.waits_for.as_ref().filter(|_| subscription.replay.is_none());
+    let paused = reason.map(|reason| format!("{id} is paused: {}", cell(reason)));
+    let keys = match subscription.parked_keys {
+        0 => None,
+        1 => Some("1 ordering key waits".to_owned()),
+        parked => Some(format!("{parked} ordering keys wait")),
+    };
+    let parked = keys.map(|keys| {
+        format!(
+            "{id}: {keys} behind a dead letter; redrive or drop it, or release them with \
+             dead_letter_policy = \"release\""
+        )
+    });
+    paused.into_iter().chain(parked).collect()
+}
+
 /// The age of the oldest unhandled event.
-fn lag(seconds: &Value) -> String {
-    let age = seconds.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+fn lag(seconds: f64) -> Option<String> {
+    let age = Duration::try_from_secs_f64(seconds).ok()?;
     // Seconds are enough for a person, and tenths while there are few.
-    let unit = if age.is_some_and(|age| age.as_secs() < 10) { 100 } else { 1_000 };
-    age.map_or_else(
-        || "-".to_owned(),
-        |age| {
-            let rounded = age.as_millis() / unit * unit;
-            humantime::format_duration(Duration::from_millis(u64::try_from(rounded).unwrap_or(u64::MAX))).to_string()
-        },
-    )
+    let unit = if age.as_secs() < 10 { 100 } else { 1_000 };
+    let rounded = u64::try_from(age.as_millis() / unit * unit).unwrap_or(u64::MAX);
+    Some(humantime::format_duration(Duration::from_millis(rounded)).to_string())
 }
 
 /// What became of a `rotate-secret`.
-fn rotated(answer: &Value) -> String {
-    let mut text = format!("{} is signed with another secret", cell(&answer["id"]));
-    if let Some(secret) = answer["secret"].as_str() {
-        text.push_str(&format!(", which is not shown again: {secret}"));
+fn rotated(answer: &SecretRotated) -> String {
+    let mut text = format!("{} is signed with another secret", cell(&answer.id));
+    if let Some(secret) = &answer.secret {
+        text.push_str(&format!(", which is not shown again: {}", secret.expose()));
     }
-    for until in answer["former_secrets_until"].as_array().into_iter().flatten() {
+    for until in &answer.former_secrets_until {
         text.push_str(&format!("\na former one signs besides until {}", cell(until)));
     }
     text
 }
 
-/// How far a replay goes, and how fast, if it is one.
-fn replay(replay: &Value) -> String {
-    match (&replay["until"], &replay["per_second"]) {
-        (Value::Null, _) => "-".to_owned(),
-        (until, Value::Null) => format!("up to {until}"),
-        (until, rate) => format!("up to {until}, {rate}/s"),
+/// How far a replay goes, and how fast.
+fn replay(ReplayView { until, per_second, .. }: ReplayView) -> String {
+    match per_second {
+        None => format!("up to {until}"),
+        Some(rate) => format!("up to {until}, {rate}/s"),
     }
 }

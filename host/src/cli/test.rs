@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use sandbus_toolchain::{Artifact, Goal, Project, Unit};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::output::{self, Output};
 use super::projects::{self, listed, shown};
+use super::raw::Answer;
 use crate::plugin::Sidecar;
 use crate::printable;
 use crate::scenario::{Report, Script, Subject, check};
@@ -57,12 +58,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let all = || outcomes.iter().flat_map(|outcome| &outcome.reports);
     let failed = all().filter(|report| !report.is_ok()).count();
     let passed = all().count() - failed;
-    let answer = json!({
-        "passed": passed,
-        "failed": failed,
-        "scenarios": outcomes.iter().flat_map(as_json).collect::<Vec<_>>(),
-    });
-    output.print(&answer, |_| {
+    let answer = Played { passed, failed, scenarios: outcomes.iter().flat_map(views).collect() };
+    output.print(&Answer::local(answer)?, |_| {
         let files: String = outcomes.iter().map(as_text).collect();
         format!("{files}{passed} passed, {failed} failed")
     });
@@ -224,17 +221,33 @@ fn with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<P
     Ok(found)
 }
 
-fn as_json(outcome: &Outcome) -> Vec<Value> {
-    let report = |report: &Report| {
-        json!({
-            "file": outcome.file.display().to_string(),
-            "name": report.name,
-            "ok": report.is_ok(),
-            "took_ms": u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
-            "failures": report.failures,
-        })
-    };
-    outcome.reports.iter().map(report).collect()
+/// What came of all scenarios, as `--json` shows it.
+#[derive(Debug, Serialize)]
+struct Played<'a> {
+    passed: usize,
+    failed: usize,
+    scenarios: Vec<ScenarioView<'a>>,
+}
+
+/// What came of a scenario.
+#[derive(Debug, Serialize)]
+struct ScenarioView<'a> {
+    file: String,
+    name: &'a str,
+    ok: bool,
+    took_ms: u64,
+    /// What came out otherwise than expected.
+    failures: &'a [String],
+}
+
+fn views(outcome: &Outcome) -> impl Iterator<Item = ScenarioView<'_>> {
+    outcome.reports.iter().map(|report| ScenarioView {
+        file: outcome.file.display().to_string(),
+        name: &report.name,
+        ok: report.is_ok(),
+        took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
+        failures: &report.failures,
+    })
 }
 
 fn as_text(outcome: &Outcome) -> String {

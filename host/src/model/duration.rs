@@ -23,7 +23,18 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
 
 /// The same for a value that may be left out.
 pub mod option {
-    use super::{Deserializer, Duration};
+    use super::{Deserializer, Duration, Serializer};
+
+    /// Writes it, or null.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::serialize(duration, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
 
     /// Reads it.
     ///

@@ -270,6 +270,10 @@ impl Bus for Embedded {
         Box::pin(self.read(move |connection| rows::count_dead_letters(connection, &filter)))
     }
 
+    fn dead_letter_counts(&self) -> Answer<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {
+        Box::pin(self.read(rows::dead_letter_counts))
+    }
+
     fn compact(&self) -> Answer<'_, Result<usize, CommitError>> {
         Box::pin(self.ask(|reply| Command::Compact { reply }))
     }

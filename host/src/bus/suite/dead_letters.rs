@@ -55,6 +55,14 @@ pub(in crate::bus) async fn dropped_dead_letters_are_gone<S: Stage>() {
     for _ in 0..2 {
         reject(&mut claim(&subscription).await).await;
     }
+    let other = declare(&stage, "t", definition("a.b", 5)).await;
+    publish(&stage, event("3")).await;
+    reject(&mut claim(&other).await).await;
+    declare(&stage, "none", definition("a.b", 5)).await;
+    let counts = stage.bus().dead_letter_counts().await.unwrap();
+    assert_eq!(counts, [(id("s"), 2), (id("t"), 1)].into());
+    let of_other = DeadLetterFilter { subscription: Some(id("t")), ..DeadLetterFilter::default() };
+    assert_eq!(stage.bus().drop_dead_letters(of_other, 10).await, Ok(1));
     let first = DeadLetterFilter { number: Some(1), subscription: Some(id("s")), ..DeadLetterFilter::default() };
     assert_eq!(stage.bus().drop_dead_letters(first, 10).await, Ok(1));
     let stage = stage.crash();

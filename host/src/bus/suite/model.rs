@@ -415,6 +415,8 @@ impl<S: Stage> Play<S> {
             let dead = self.model.count(name, |fate| fate == Fate::Dead);
             let letters = self.stage.bus().count_dead_letters(all_of(name)).await.unwrap();
             assert_eq!(letters, dead as u64, "the dead letters of {name}");
+            let counts = self.stage.bus().dead_letter_counts().await.unwrap();
+            assert_eq!(counts.get(&id(name)).copied().unwrap_or(0), letters, "the dead letters of {name} among all");
         }
     }
 

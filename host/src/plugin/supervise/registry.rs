@@ -160,22 +160,16 @@ impl Registry {
 }
 
 /// Two routes of different plugins that one request can fit.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlapping {
     /// The plugin's route.
-    #[serde(serialize_with = "as_text")]
     pub route: Route,
     /// The other plugin.
     pub plugin: String,
     /// Its route.
-    #[serde(serialize_with = "as_text")]
     pub theirs: Route,
     /// Whether such requests go to the first route.
     pub goes_first: bool,
-}
-
-fn as_text<S: serde::Serializer>(route: &Route, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(route)
 }
 
 impl Routes {

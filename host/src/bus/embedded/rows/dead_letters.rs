@@ -1,5 +1,7 @@
 //! Dead letters.
 
+use std::collections::BTreeMap;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
@@ -116,6 +118,20 @@ pub(in super::super) fn count_dead_letters(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     Ok(statement.query_row(rusqlite::params_from_iter(values), |row| unsigned(row, 0))?)
+}
+
+/// How many dead letters each subscription has, by one look at the table.
+pub(in super::super) fn dead_letter_counts(
+    connection: &Connection,
+) -> Result<BTreeMap<SubscriptionId, u64>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT s.owner, s.name, sum(d.count) FROM
+           (SELECT subscription, count(*) AS count FROM dead_letters GROUP BY subscription) d
+         JOIN subscriptions s ON s.number = d.subscription GROUP BY s.owner, s.name",
+    )?;
+    let rows = statement
+        .query_map([], |row| Ok((SubscriptionId { owner: row.get(0)?, name: row.get(1)? }, unsigned(row, 2)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// A dead letter that was taken out.

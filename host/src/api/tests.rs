@@ -1,0 +1,513 @@
+//! Each type as its JSON, which programs of others read: a test that changes here changes the contract.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::subscription::{DeadLetterPolicy, Secret, Start};
+
+/// A member that nobody knows.
+const LATER: &str = "a_later_member";
+
+/// An answer is this JSON, and this JSON is that answer: also with members that are new.
+fn answer<T: Serialize + DeserializeOwned + Debug>(view: &T, text: &str) {
+    let expected: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_value(view).unwrap(), expected, "{view:?}");
+    let read: T = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), expected, "{read:?}");
+    let mut newer = expected.clone();
+    extend(&mut newer);
+    let newer: T = serde_json::from_str(&newer.to_string()).unwrap();
+    assert_eq!(without_new(serde_json::to_value(&newer).unwrap()), expected, "{newer:?}");
+}
+
+/// Adds a member that nobody knows to each object.
+fn extend(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.values_mut().for_each(extend);
+            members.insert(LATER.to_owned(), json!({ "in": ["a later", 1] }));
+        }
+        Value::Array(items) => items.iter_mut().for_each(extend),
+        _ => {}
+    }
+}
+
+/// Takes it away where JSON is kept as it is.
+fn without_new(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(members) => {
+            members.remove(LATER);
+            members.values_mut().for_each(|value| *value = without_new(value.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_new(item.take())),
+        _ => {}
+    }
+    value
+}
+
+/// A request is this JSON, and a member that the host does not know is refused.
+fn request<T: Serialize + DeserializeOwned + Debug + PartialEq>(request: &T, text: &str) {
+    let expected: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_value(request).unwrap(), expected);
+    assert_eq!(serde_json::from_str::<T>(text).unwrap(), *request);
+    let mut other = expected;
+    other["unknown"] = json!(1);
+    assert!(serde_json::from_value::<T>(other).is_err());
+}
+
+/// Data that no number and no map can hold.
+const DATA: &str = r#"{"wei":123456789012345678901, "b":1.0,"b":1e999}"#;
+
+fn document() -> EventDocument {
+    let event = format!(r#"{{"specversion":"1.0","id":"e1","source":"/shop","type":"order.placed","data":{DATA}}}"#);
+    EventDocument(serde_json::value::RawValue::from_string(event).unwrap())
+}
+
+fn logged() -> EventView {
+    EventView { position: 7, stored_at: "2030-01-01T00:00:00.000Z".to_owned(), event: document() }
+}
+
+const LOGGED: &str = r#"{"position":7,"stored_at":"2030-01-01T00:00:00.000Z","event":{"specversion":"1.0","id":"e1","source":"/shop","type":"order.placed","data":{"wei":123456789012345678901, "b":1.0,"b":1e999}}}"#;
+
+/// Compared as text, since no value holds the data.
+fn verbatim<T: Serialize + DeserializeOwned>(view: &T, text: &str) {
+    assert_eq!(serde_json::to_string(view).unwrap(), text);
+    let read: T = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    let newer = format!("{},\"new\":{{\"a\":1e999}}}}", text.strip_suffix('}').unwrap());
+    assert_eq!(serde_json::to_string(&serde_json::from_str::<T>(&newer).unwrap()).unwrap(), text);
+}
+
+#[test]
+fn event_view() {
+    verbatim(&logged(), LOGGED);
+    let document = document();
+    let summary = document.summary();
+    assert_eq!(
+        (summary.id.as_str(), summary.source.as_str(), summary.event_type.as_str()),
+        ("e1", "/shop", "order.placed")
+    );
+    assert_eq!((summary.data.unwrap().get(), summary.data_base64), (DATA, None));
+    let binary = r#"{"id":"1","data_base64":"/w=="}"#;
+    let binary: EventDocument = serde_json::from_str(binary).unwrap();
+    assert!(binary.summary().data.is_none() && binary.summary().data_base64.as_deref() == Some("/w=="));
+    let null: EventDocument = serde_json::from_str(r#"{"data":null}"#).unwrap();
+    assert_eq!(null.summary().data.unwrap().get(), "null", "it is there");
+}
+
+#[test]
+fn event_pages_and_lists() {
+    let page = EventPage { events: vec![logged()], next: Some(7) };
+    verbatim(&page, &format!(r#"{{"events":[{LOGGED}],"next":7}}"#));
+    assert_eq!(page.next().as_deref(), Some("7"));
+    answer(&EventPage::default(), r#"{"events":[],"next":null}"#);
+    verbatim(&EventList { events: vec![logged()] }, &format!(r#"{{"events":[{LOGGED}]}}"#));
+    request(&EventQuery { before: Some(7), limit: Some(2) }, r#"{"before":7,"limit":2}"#);
+    request(&EventQuery::default(), "{}");
+}
+
+#[test]
+fn published_and_compacted() {
+    let accepted = vec![AcceptedView { id: "e1".to_owned(), duplicate: true }];
+    answer(&Published { accepted }, r#"{"accepted":[{"id":"e1","duplicate":true}]}"#);
+    let receipt = crate::bus::Accepted { id: "e1".to_owned(), duplicate: true };
+    assert_eq!(
+        json!(receipt),
+        json!(AcceptedView { id: "e1".to_owned(), duplicate: true }),
+        "the ingress answers the same"
+    );
+    answer(&Compacted { deleted: 3 }, r#"{"deleted":3}"#);
+}
+
+#[test]
+fn dead_letter_view() {
+    let attempt = AttemptView {
+        attempt: 1,
+        at: "2030-01-01T00:00:01.000Z".to_owned(),
+        cause: "trap".to_owned(),
+        reason: "boom".to_owned(),
+        digest: None,
+    };
+    let text = r#"{"attempt":1,"at":"2030-01-01T00:00:01.000Z","cause":"trap","reason":"boom","digest":null}"#;
+    answer(&attempt, text);
+    let letter = DeadLetterView {
+        number: 3,
+        subscription: "mailer/orders".to_owned(),
+        cause: "trap".to_owned(),
+        reason: "boom".to_owned(),
+        attempts: 1,
+        replay: false,
+        parks: Some("k".to_owned()),
+        buried_at: "2030-01-01T00:00:01.000Z".to_owned(),
+        history: vec![attempt],
+        logged: logged(),
+    };
+    let letter_text = format!(
+        r#"{{"number":3,"subscription":"mailer/orders","cause":"trap","reason":"boom","attempts":1,"replay":false,"parks":"k","buried_at":"2030-01-01T00:00:01.000Z","history":[{text}],"logged":{LOGGED}}}"#
+    );
+    verbatim(&letter, &letter_text);
+    let page = DeadLetterPage { dead_letters: vec![letter], next: Some(3) };
+    verbatim(&page, &format!(r#"{{"dead_letters":[{letter_text}],"next":3}}"#));
+    assert_eq!(page.next().as_deref(), Some("3"));
+}
+
+#[test]
+fn dead_letter_requests() {
+    let query = DeadLetterQuery {
+        number: Some(1),
+        subscription: Some("p/s".to_owned()),
+        cause: Some("trap".to_owned()),
+        after: Some(2),
+        limit: Some(5),
+    };
+    request(&query, r#"{"number":1,"subscription":"p/s","cause":"trap","after":2,"limit":5}"#);
+    request(&DeadLetterQuery::default(), "{}");
+    answer(&Redriven { redriven: 2 }, r#"{"redriven":2}"#);
+    answer(&Dropped { dropped: 2 }, r#"{"dropped":2}"#);
+}
+
+#[test]
+fn schedule_view() {
+    let schedule = ScheduleView {
+        rests: true,
+        id: "mailer/digest".to_owned(),
+        cron: "0 9 * * *".to_owned(),
+        timezone: Some("Europe/Berlin".to_owned()),
+        missed: "run-once".to_owned(),
+        event_type: "schedule.mailer.digest".to_owned(),
+        next: None,
+    };
+    answer(
+        &ScheduleList { schedules: vec![schedule] },
+        r#"{"schedules":[{"rests":true,"id":"mailer/digest","cron":"0 9 * * *","timezone":"Europe/Berlin","missed":"run-once","type":"schedule.mailer.digest","next":null}]}"#,
+    );
+    let scheduled = ScheduledView { due: "2030-01-01T00:00:00.000Z".to_owned(), event: document() };
+    let page = ScheduledPage { scheduled: vec![scheduled], next: Some("1-2".to_owned()) };
+    let document = document();
+    let event = document.0.get();
+    verbatim(&page, &format!(r#"{{"scheduled":[{{"due":"2030-01-01T00:00:00.000Z","event":{event}}}],"next":"1-2"}}"#));
+    request(&ScheduledQuery { after: Some("1-2".to_owned()), limit: Some(1) }, r#"{"after":"1-2","limit":1}"#);
+    request(&CancelQuery { source: "/s".to_owned(), id: "1".to_owned() }, r#"{"source":"/s","id":"1"}"#);
+}
+
+#[test]
+fn plugin_view() {
+    let text = String::from;
+    let plugin = PluginView {
+        name: Some(text("echo")),
+        version: Some(text("1.0.0")),
+        description: None,
+        digest: Some(text("abc")),
+        file: Some(text("echo.wasm")),
+        status: PluginStatus::RolledBack,
+        error: None,
+        routes: vec![text("POST /echo/{word}")],
+        subscriptions: vec![DeclaredSubscriptionView { name: text("all"), pattern: text("echo.>") }],
+        schedules: vec![DeclaredScheduleView {
+            name: text("daily"),
+            cron: text("0 9 * * *"),
+            timezone: None,
+            event_type: text("schedule.echo.daily"),
+        }],
+        asks_for: Some(RequestsView { publish: vec![text("echo.>")], subscribe: vec![] }),
+        granted: Some(GrantsView {
+            publish: vec![text("echo.>")],
+            http: vec![text("a.example")],
+            ..GrantsView::default()
+        }),
+        withheld: vec![text("publish x")],
+        limits: Some(LimitsView { memory_bytes: 1, timeout: text("5s"), concurrency: 2 }),
+        config_keys: vec![ConfigKeyView { name: text("greeting"), default: Some(text("Hi")), description: None }],
+        overlaps: vec![OverlapView {
+            route: text("GET /a"),
+            plugin: text("other"),
+            theirs: text("GET /{x}"),
+            goes_first: true,
+        }],
+        rolled_back: Some(PinView {
+            passed_over: text("bad"),
+            runs: text("abc"),
+            reason: text("by hand"),
+            since: text("2030-01-01T00:00:00.000Z"),
+        }),
+        generations: vec![KeptView {
+            digest: text("abc"),
+            version: text("1.0.0"),
+            since: text("2030-01-01T00:00:00.000Z"),
+            rolled_back_from: false,
+        }],
+    };
+    answer(
+        &plugin,
+        r#"{"name":"echo","version":"1.0.0","description":null,"digest":"abc","file":"echo.wasm","status":"rolled back",
+        "error":null,"routes":["POST /echo/{word}"],"subscriptions":[{"name":"all","pattern":"echo.>"}],
+        "schedules":[{"name":"daily","cron":"0 9 * * *","timezone":null,"type":"schedule.echo.daily"}],
+        "asks_for":{"publish":["echo.>"],"subscribe":[]},
+        "granted":{"publish":["echo.>"],"subscribe":[],"webhooks":[],"http":["a.example"]},"withheld":["publish x"],
+        "limits":{"memory_bytes":1,"timeout":"5s","concurrency":2},
+        "config_keys":[{"name":"greeting","default":"Hi","description":null}],
+        "overlaps":[{"route":"GET /a","plugin":"other","theirs":"GET /{x}","goes_first":true}],
+        "rolled_back":{"passed_over":"bad","runs":"abc","reason":"by hand","since":"2030-01-01T00:00:00.000Z"},
+        "generations":[{"digest":"abc","version":"1.0.0","since":"2030-01-01T00:00:00.000Z","rolled_back_from":false}]}"#,
+    );
+}
+
+#[test]
+fn plugins_that_do_not_run() {
+    let broken = PluginView {
+        file: Some("x.wasm".to_owned()),
+        status: PluginStatus::Broken,
+        error: Some("no component".to_owned()),
+        ..PluginView::default()
+    };
+    answer(
+        &PluginList { plugins: vec![broken] },
+        r#"{"plugins":[{"name":null,"version":null,"description":null,"digest":null,"file":"x.wasm","status":"broken",
+        "error":"no component","routes":[],"subscriptions":[],"schedules":[],"asks_for":null,"granted":null,"withheld":[],
+        "limits":null,"config_keys":[],"overlaps":[],"rolled_back":null,"generations":[]}]}"#,
+    );
+}
+
+#[test]
+fn drains_and_rollbacks() {
+    request(&DrainQuery { wait: Some(Duration::from_secs(90)) }, r#"{"wait":"1m 30s"}"#);
+    request(&DrainQuery::default(), "{}");
+    answer(&Drained { drained: false, running: 2 }, r#"{"drained":false,"running":2}"#);
+    request(&RollbackQuery { to: Some("abc".to_owned()) }, r#"{"to":"abc"}"#);
+    let (from, to, version) = ("a".to_owned(), "b".to_owned(), "1.0.0".to_owned());
+    answer(
+        &RolledBackView { from, to, version, is_file: true },
+        r#"{"from":"a","to":"b","version":"1.0.0","is_file":true}"#,
+    );
+}
+
+#[test]
+fn canary_view() {
+    let difference =
+        DifferenceView { path: "published[0].data".to_owned(), live: Some(json!({ "a": [1] })), new: None };
+    let differing = DifferingView {
+        event: "e1".to_owned(),
+        event_type: "order.placed".to_owned(),
+        subscription: "all".to_owned(),
+        differs: vec![difference],
+    };
+    let report = CanaryView {
+        plugin: "echo".to_owned(),
+        live: "a".to_owned(),
+        new: "b".to_owned(),
+        handled: 3,
+        different: 1,
+        unproven: 1,
+        differences: vec![differing],
+        subscriptions_removed: vec!["old".to_owned()],
+        subscriptions_added: vec![],
+        time_us: UsageView { live: 1, new: 2 },
+        memory_bytes: UsageView { live: 3, new: 4 },
+    };
+    answer(
+        &report,
+        r#"{"plugin":"echo","live":"a","new":"b","handled":3,"different":1,"unproven":1,"differences":[{"event":"e1",
+        "type":"order.placed","subscription":"all","differs":[{"path":"published[0].data","live":{"a":[1]},"new":null}]}],
+        "subscriptions_removed":["old"],"subscriptions_added":[],"time_us":{"live":1,"new":2},
+        "memory_bytes":{"live":3,"new":4}}"#,
+    );
+    request(&CanaryQuery { last: Some(9) }, r#"{"last":9}"#);
+}
+
+fn rules(target: TargetView) -> SubscriptionRules {
+    SubscriptionRules {
+        pattern: "order.>".to_owned(),
+        filters: vec![json!({ "exact": { "subject": "a" } })],
+        target,
+        concurrency: 4,
+        ordering_key: Some("/customer/id".to_owned()),
+        dead_letter_policy: DeadLetterPolicyWord::Park,
+        retry: RetryView {
+            attempts: 8,
+            first_delay: "500ms".to_owned(),
+            factor_percent: 200,
+            max_delay: "5m".to_owned(),
+            jitter_percent: 50,
+            permanent: vec!["trap".to_owned()],
+        },
+        max_backlog: None,
+        timeout: "5s".to_owned(),
+    }
+}
+
+#[test]
+fn subscription_view() {
+    let view = SubscriptionView {
+        id: "operator/audit".to_owned(),
+        dynamic: true,
+        status: SubscriptionStatus::Paused,
+        waits_for: Some("an operator paused it".to_owned()),
+        held_back_until: None,
+        cursor: 7,
+        backlog: 2,
+        in_flight: 1,
+        committing: 0,
+        parked_keys: 1,
+        expired: 0,
+        lag_seconds: Some(1.5),
+        next_attempt: None,
+        dead_letters: 3,
+        replay: Some(ReplayView { number: 4, until: 9, per_second: std::num::NonZeroU32::new(10) }),
+        rules: rules(TargetView::Plugin { plugin: "echo".to_owned() }),
+    };
+    answer(
+        &SubscriptionList { subscriptions: vec![view] },
+        r#"{"subscriptions":[{"id":"operator/audit","dynamic":true,"status":"paused","waits_for":"an operator paused it",
+        "held_back_until":null,"cursor":7,"backlog":2,"in_flight":1,"committing":0,"parked_keys":1,"expired":0,
+        "lag_seconds":1.5,"next_attempt":null,"dead_letters":3,"replay":{"number":4,"until":9,"per_second":10},
+        "pattern":"order.>","filters":[{"exact":{"subject":"a"}}],"target":{"plugin":"echo"},"concurrency":4,
+        "ordering_key":"/customer/id","dead_letter_policy":"park","retry":{"attempts":8,"first_delay":"500ms",
+        "factor_percent":200,"max_delay":"5m","jitter_percent":50,"permanent":["trap"]},"max_backlog":null,
+        "timeout":"5s"}]}"#,
+    );
+}
+
+#[test]
+fn target_view() {
+    let webhook = |former_secrets_until| TargetView::Webhook {
+        webhook: "https://a.example/hook".to_owned(),
+        signed: true,
+        handshake: false,
+        former_secrets_until,
+    };
+    answer(&webhook(Vec::new()), r#"{"webhook":"https://a.example/hook","signed":true,"handshake":false}"#);
+    answer(
+        &webhook(vec!["2030-01-01T00:00:00.000Z".to_owned()]),
+        r#"{"webhook":"https://a.example/hook","signed":true,"handshake":false,
+        "former_secrets_until":["2030-01-01T00:00:00.000Z"]}"#,
+    );
+    let unknown: TargetView = serde_json::from_str(r#"{"queue":"orders"}"#).unwrap();
+    assert_eq!(unknown, TargetView::Other(json!({ "queue": "orders" })));
+}
+
+#[test]
+fn subscription_request() {
+    let webhook = WebhookRequest {
+        url: Some("https://a.example/hook".to_owned()),
+        secret: Some(None),
+        handshake: Some(Some(true)),
+        ..WebhookRequest::default()
+    };
+    let rules = RuleOverrides {
+        concurrency: std::num::NonZeroU32::new(2),
+        attempts: std::num::NonZeroU32::new(3),
+        first_delay: Some(Duration::from_millis(200)),
+        factor_percent: Some(300),
+        max_delay: Some(Duration::from_mins(1)),
+        jitter_percent: Some(0),
+        permanent: Some(vec!["trap".to_owned()]),
+        dead_letter_policy: Some(DeadLetterPolicy::Park),
+        max_backlog: std::num::NonZeroU64::new(9),
+        timeout: Some(Duration::from_secs(2)),
+    };
+    let wanted = SubscriptionRequest {
+        name: "audit".to_owned(),
+        pattern: Some("order.>".to_owned().try_into().unwrap()),
+        target: Some(TargetRequest::Webhook(webhook)),
+        filters: Some(serde_json::from_str(r#"[{"exact":{"subject":"a"}}]"#).unwrap()),
+        start: Some(Start::Beginning),
+        ordering_key: Some(None),
+        rules,
+    };
+    request(
+        &wanted,
+        r#"{"name":"audit","pattern":"order.>",
+        "target":{"webhook":{"url":"https://a.example/hook","secret":null,"handshake":true}},
+        "filters":[{"exact":{"subject":"a"}}],"start":"beginning","ordering_key":null,
+        "rules":{"concurrency":2,"attempts":3,"first_delay":"200ms","factor_percent":300,"max_delay":"1m",
+        "jitter_percent":0,"permanent":["trap"],"dead_letter_policy":"park","max_backlog":9,"timeout":"2s"}}"#,
+    );
+    let name = "audit".to_owned();
+    request(&SubscriptionRequest { name, ..SubscriptionRequest::default() }, r#"{"name":"audit"}"#);
+    for unknown in [r#"{"name":"a","rules":{"pattern":"b"}}"#, r#"{"name":"a","target":{"webhook":{"uri":"b"}}}"#] {
+        assert!(serde_json::from_str::<SubscriptionRequest>(unknown).is_err(), "{unknown}");
+    }
+}
+
+#[test]
+fn subscription_changed() {
+    let change = ChangeView { rule: "pattern".to_owned(), before: json!("a"), after: json!("b") };
+    answer(
+        &SubscriptionChanged { id: "operator/audit".to_owned(), created: false, changes: vec![change] },
+        r#"{"id":"operator/audit","created":false,"changes":[{"rule":"pattern","before":"a","after":"b"}]}"#,
+    );
+}
+
+#[test]
+fn replays() {
+    request(&ReplayRequest { start: Start::Beginning, per_second: None }, r#"{"start":"beginning","per_second":null}"#);
+    answer(&ReplayBegun { replay: Some(4), events: 9 }, r#"{"replay":4,"events":9}"#);
+    answer(&ReplaysStopped { stopped: 1 }, r#"{"stopped":1}"#);
+}
+
+#[test]
+fn secrets() {
+    const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
+    let secret = Secret::parse(SECRET).unwrap();
+    let overlap = Some(Duration::from_hours(24));
+    request(
+        &SecretRequest { secret: Some(secret.clone()), overlap },
+        &format!(r#"{{"secret":"{SECRET}","overlap":"1day"}}"#),
+    );
+    request(&SecretRequest::default(), "{}");
+    let rotated = SecretRotated {
+        id: "operator/audit".to_owned(),
+        former_secrets_until: vec!["2030-01-01T00:00:00.000Z".to_owned()],
+        secret: Some(secret),
+    };
+    answer(
+        &rotated,
+        &format!(
+            r#"{{"id":"operator/audit","former_secrets_until":["2030-01-01T00:00:00.000Z"],"secret":"{SECRET}"}}"#
+        ),
+    );
+    assert!(!format!("{rotated:?}").contains("whsec_"));
+    answer(
+        &SecretRotated { secret: None, ..rotated },
+        r#"{"id":"operator/audit","former_secrets_until":["2030-01-01T00:00:00.000Z"]}"#,
+    );
+}
+
+#[test]
+fn problem_view() {
+    let problem = ProblemView {
+        title: "Not Found".to_owned(),
+        status: 404,
+        code: Some("not-found".to_owned()),
+        detail: Some("there is no dead letter 7".to_owned()),
+    };
+    answer(&problem, r#"{"title":"Not Found","status":404,"code":"not-found","detail":"there is no dead letter 7"}"#);
+}
+
+#[test]
+fn words_of_a_newer_host_are_kept() {
+    let status: PluginStatus = serde_json::from_str(r#""warming up""#).unwrap();
+    assert_eq!(status, PluginStatus::Other("warming up".to_owned()));
+    assert_eq!(serde_json::to_string(&status).unwrap(), r#""warming up""#);
+    let newer = r#"{"id":"p/s","status":"throttled","dead_letter_policy":"drop","target":{"queue":"a"}}"#;
+    let view: SubscriptionView = serde_json::from_str(newer).unwrap();
+    assert_eq!(view.status.as_str(), "throttled");
+    assert_eq!(view.rules.dead_letter_policy.as_str(), "drop");
+    for word in
+        ["running", "running an older file", "rolled back", "drained", "disabled", "broken", "ignored", "removed"]
+    {
+        let status = PluginStatus::from(word.to_owned());
+        assert!(!matches!(status, PluginStatus::Other(_)), "{word}");
+        assert_eq!(status.as_str(), word);
+    }
+}
+
+#[test]
+fn done_is_null() {
+    assert_eq!(serde_json::to_string(&Done).unwrap(), "null");
+    assert_eq!(serde_json::from_str::<Done>("null").unwrap(), Done);
+}
