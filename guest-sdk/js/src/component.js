@@ -14,9 +14,11 @@ import "./globals.js";
 import { begin } from "./chance.js";
 import { BusError } from "./failure.js";
 import { install, thrownBy } from "./host.js";
+import { beginJobs, loaded } from "./jobs.js";
 
 /** What the component exports. */
 export function component(plugin) {
+  loaded();
   install(host);
   return {
     descriptor: { describe: () => plugin.describe() },
@@ -27,6 +29,7 @@ export function component(plugin) {
 
 function invoked(call) {
   begin();
+  beginJobs();
   return call();
 }
 

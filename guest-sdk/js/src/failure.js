@@ -1,11 +1,14 @@
 // How a handler fails: tried again, or given up.
 
 import { milliseconds } from "./duration.js";
+import { DELIBERATE } from "./jobs.js";
+import { show } from "./show.js";
+import { frames, located } from "./stack.js";
 
 /** Thrown by a handler, the delivery is tried again. */
 export class Retry extends Error {
   constructor(reason, { delay } = {}) {
-    super(String(reason));
+    super(located(show(reason)));
     this.name = "Retry";
     this.delayMs = milliseconds(delay, "delay");
   }
@@ -14,7 +17,7 @@ export class Retry extends Error {
 /** Thrown by a handler, the delivery becomes a dead letter at once. */
 export class Reject extends Error {
   constructor(reason) {
-    super(String(reason));
+    super(located(show(reason)));
     this.name = "Reject";
   }
 }
@@ -52,6 +55,16 @@ export function reject(reason) {
   return new Reject(reason);
 }
 
+/** What was thrown, or a text in its place where it cannot even be looked at, as with a proxy that is revoked. */
+export function visible(thrown) {
+  try {
+    void (thrown instanceof Error);
+    return thrown;
+  } catch {
+    return show(thrown);
+  }
+}
+
 /** What a handler has thrown, as the contract has it. */
 export function failure(thrown) {
   if (thrown instanceof Retry) return { tag: "retry", val: { delayMs: thrown.delayMs, reason: thrown.message } };
@@ -76,48 +89,25 @@ const CAUSES = 8;
 
 /** What was thrown, with its causes and where it comes from. */
 export function describe(thrown) {
-  if (!(thrown instanceof Error)) return `uncaught: ${shown(thrown)}`;
   const lines = [];
-  for (let error = thrown, told = 0; error instanceof Error && told < CAUSES; error = error.cause, told++) {
-    lines.push(`${lines.length === 0 ? "uncaught " : "caused by "}${error.name}: ${error.message}`, ...frames(error));
+  let error = thrown;
+  for (let told = 0; told < CAUSES; told++) {
+    const { name, message, cause } = partsOf(error);
+    lines.push(`${told === 0 ? "uncaught" : "caused by"} ${name}${message}`, ...frames(error).map((frame) => `    ${frame}`));
+    if (cause === undefined || cause === null) break;
+    error = cause;
   }
-  return lines.join("\n");
+  return located(lines.join("\n"));
 }
 
-function shown(thrown) {
-  if (typeof thrown === "string") return thrown;
+/** What is told of something thrown. Anything can be, also what throws itself when it is looked at. */
+function partsOf(error) {
   try {
-    return JSON.stringify(thrown) ?? String(thrown);
+    if (error instanceof Error) return { name: `${String(error.name)}: `, message: String(error.message), cause: error.cause };
   } catch {
-    return String(thrown);
+    // It is told as any other value is.
   }
+  return { name: "", message: show(error) };
 }
 
-/** How many lines of a stack are worth their place in a reason. */
-const FRAMES = 8;
-
-/** The frames of an error's stack that lie in the plugin's own files, as far as they are known. */
-function frames(error) {
-  const stack = typeof error.stack === "string" ? error.stack : "";
-  // V8 repeats the message before the frames.
-  const all = stack
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line.startsWith("at "));
-  return all
-    .map(locate)
-    .filter((line) => !line.includes("@sandbus/sdk"))
-    .slice(0, FRAMES)
-    .map((line) => `    ${line}`);
-}
-
-/** A frame with the source's own file and line, where the build has left a map of them (see tools/lines.js). */
-function locate(frame) {
-  const map = globalThis.__sandbusLines;
-  if (map === undefined) return frame;
-  return frame.replace(/\(?[^\s()]*?:(\d+)(?::\d+)?\)?$/, (whole, text) => {
-    const line = Number(text);
-    const run = map.runs.findLast(([first]) => first <= line);
-    return run === undefined ? whole : `(${map.sources[run[1]]}:${run[2] + line - run[0]})`;
-  });
-}
+for (const outcome of [Retry, Reject, BusError, SendError]) outcome.prototype[DELIBERATE] = true;

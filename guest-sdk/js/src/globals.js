@@ -1,13 +1,21 @@
 // What programs expect of a platform and QuickJS has not: TextEncoder, TextDecoder (UTF-8 alone), random numbers from
-// `crypto`, and a console whose lines reach the host's log. And what an engine has that a snapshot would freeze.
+// `crypto`, and a console whose lines reach the host's log. And what an engine has that a snapshot would freeze, or whose
+// work would be left undone.
 
 import { install } from "./chance.js";
+import { console } from "./console.js";
 import { crypto } from "./crypto.js";
-import * as log from "./log.js";
+import { installJobs } from "./jobs.js";
+import { installStacks } from "./stack.js";
 import { Utf8Decoder, Utf8Encoder } from "./utf8.js";
+
+const isQuickJs = "__cqjs" in globalThis;
 
 globalThis.TextEncoder ??= Utf8Encoder;
 globalThis.TextDecoder ??= Utf8Decoder;
 globalThis.crypto ??= crypto;
-globalThis.console = { ...log, log: log.info };
+globalThis.console = console;
+installStacks();
 install();
+// StarlingMonkey's own functions return its own promises, which only its own queue settles.
+installJobs(!isQuickJs);

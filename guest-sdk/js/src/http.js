@@ -1,9 +1,11 @@
 // HTTP routes: what a handler takes, and what it answers.
 
 import { Reject, Retry, describe } from "./failure.js";
-import { bytes, carried, whole } from "./fit.js";
+import { DELIBERATE } from "./jobs.js";
+import { bytes, carried, optionalText, whole } from "./fit.js";
 import { fields, joined, values } from "./headers.js";
 import { error as logError } from "./log.js";
+import { show } from "./show.js";
 import { decode, encode, encodeJson, isJson } from "./text.js";
 
 /** A request on one of the plugin's routes. */
@@ -68,10 +70,10 @@ function decodeForm(text) {
 /** A problem (RFC 9457). Thrown by a route's handler, it is the answer, and the request has no effects. */
 export class Problem extends Error {
   constructor(status, detail, { code } = {}) {
-    super(String(detail));
+    super(show(detail));
     this.name = "Problem";
-    this.status = whole(status, "the status of a problem", 200, 599);
-    this.code = code;
+    this.status = whole(status, "the status of a problem", 400, 599);
+    this.code = optionalText(code, "the code of a problem") ?? undefined;
   }
 
   toJSON() {
@@ -79,45 +81,72 @@ export class Problem extends Error {
   }
 }
 
+Problem.prototype[DELIBERATE] = true;
+
 const ANSWER = ["status", "headers", "json", "text", "body"];
 
+/** Statuses whose responses have no content (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5). */
+const BODILESS = [204, 205, 304];
+
 /** What a handler returned, as the contract has it. */
-export function response(answer) {
+export function response(answer, what = "the response") {
   if (answer === undefined || answer === null) return { status: 204, headers: [], body: new Uint8Array() };
-  const unknown =
-    typeof answer === "object" ? Object.keys(answer).filter((name) => !ANSWER.includes(name)) : [typeof answer];
+  // A problem that is returned was meant to be thrown.
+  if (answer instanceof Error) throw answer;
+  const unknown = unknownIn(answer);
   if (unknown.length > 0) {
     throw new TypeError(
-      `a route answers with ${ANSWER.join(", ")}, and this one with ${unknown.join(", ")}; wrap a value in { json }`,
+      `${what}: a route answers with ${ANSWER.join(", ")}, and this one with ${unknown.join(", ")}; wrap a value in { json }`,
     );
   }
+  const status = whole(answer.status ?? 200, `${what}: the status`, 200, 599);
   const headers = fields(answer.headers);
-  const [mediaType, body] = content(answer);
+  const [mediaType, body] = content(answer, `${what}: `);
+  if (BODILESS.includes(status) && ["json", "text", "body"].some((name) => answer[name] !== undefined) && body.length > 0)
+    throw new TypeError(`${what}: a response with status ${status} has no body; leave it out, or answer 200`);
   if (mediaType !== null && !headers.some(([name]) => name === "content-type"))
     headers.push(["content-type", mediaType]);
-  return { status: whole(answer.status ?? 200, "the status of a response", 200, 599), headers, body };
+  return { status, headers, body };
+}
+
+function unknownIn(answer) {
+  if (typeof answer !== "object") return [`a ${typeof answer}`];
+  if (Array.isArray(answer)) return ["an array"];
+  if (ArrayBuffer.isView(answer)) return ["bytes"];
+  const tag = Object.prototype.toString.call(answer).slice(8, -1);
+  return tag === "Object" ? Object.keys(answer).filter((name) => !ANSWER.includes(name)) : [`a ${tag}`];
 }
 
 /** A body, and its media type where it is known. */
-export function content({ json, text, body }) {
-  if (json !== undefined) return ["application/json", encodeJson(json, "the body")];
-  if (text !== undefined) return ["text/plain; charset=utf-8", encode(String(text))];
-  return [null, body === undefined || body === null ? new Uint8Array() : bytes(body, "the body")];
+export function content(answer, what = "") {
+  const { json, text, body } = answer;
+  const given = ["json", "text", "body"].filter((name) => answer[name] !== undefined && answer[name] !== null);
+  if (given.length > 1) throw new TypeError(`${what}choose one of ${given.join(" and ")}`);
+  if (json === undefined && Object.hasOwn(answer, "json"))
+    throw new TypeError(`${what}\`json\` is undefined, which JSON has not; write null, or leave it out`);
+  if (json !== undefined) return ["application/json", encodeJson(json, `${what}the body`)];
+  if (text !== undefined && text !== null) {
+    if (typeof text === "object" || typeof text === "function" || typeof text === "symbol")
+      throw new TypeError(`${what}\`text\` must be a string, not ${Array.isArray(text) ? "an array" : `a ${typeof text}`}`);
+    return ["text/plain; charset=utf-8", encode(String(text))];
+  }
+  return [null, body === undefined || body === null ? new Uint8Array() : bytes(body, `${what}the body`)];
 }
 
 /** What a handler threw, as the response that it means. */
-export function refusal(thrown) {
-  const problem = carried(asProblem(thrown).toJSON());
+export function refusal(thrown, what = "the handler") {
+  const problem = carried(asProblem(thrown, what).toJSON());
   const body = encodeJson(problem, "the problem");
   return { status: problem.status, headers: [["content-type", "application/problem+json"]], body };
 }
 
-function asProblem(thrown) {
+function asProblem(thrown, what) {
   if (thrown instanceof Problem) return thrown;
   if (thrown instanceof Retry) return new Problem(503, thrown.message);
   if (thrown instanceof Reject) return new Problem(422, thrown.message);
-  logError(describe(thrown));
-  return new Problem(500, thrown instanceof Error ? thrown.message : "the handler failed");
+  // What was thrown may tell of the inside, such as a query or an address: it is for the log alone.
+  logError(`${what} failed: ${describe(thrown)}`);
+  return new Problem(500, "the handler failed; the host's log tells why", { code: "handler-failed" });
 }
 
 /** Names of statuses (RFC 9110, section 15). */

@@ -266,8 +266,9 @@ export interface Response {
 }
 
 /**
- * A plugin. Its source's default export is one. Handlers are not asynchronous: all that a plugin can call answers at
- * once.
+ * A plugin. Its source's default export is one. All that a plugin can call answers at once, and so a handler need not be
+ * asynchronous. If it is, it has ended when its promise and all other work that it began have: microtasks run before the
+ * outcome is known, a rejection that nobody handles fails the attempt, and so does waiting for what never comes.
  */
 export declare class Plugin {
   /** Handles the events of a type, or of all types that a pattern takes (`user.*`, `order.>`). */
@@ -284,7 +285,7 @@ export declare class Plugin {
   schedule(name: string, cron: string, options: ScheduleOptions, handler: (tick: Tick) => void): this;
 
   /** Answers requests, such as of "POST /hello/{name}". The effects are durable before the response is sent. */
-  route<Route extends string>(route: Route, handler: (request: Request<Route>) => Response | void): this;
+  route<Route extends string>(route: Route, handler: (request: Request<Route>) => Response | void | Promise<Response | void>): this;
 }
 
 export declare function plugin(options?: PluginOptions): Plugin;
@@ -407,6 +408,7 @@ export declare function reject(reason: string): Reject;
 
 /** A problem (RFC 9457). Thrown by a route's handler, it is the answer, and the request has no effects. */
 export declare class Problem extends Error {
+  /** The status is from 400 to 599. */
   constructor(status: number, detail: string, options?: { code?: string });
   readonly status: number;
   readonly code?: string;

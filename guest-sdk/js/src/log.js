@@ -2,6 +2,8 @@
 
 import { wellFormed } from "./fit.js";
 import { host, isThere } from "./host.js";
+import { show } from "./show.js";
+import { located } from "./stack.js";
 
 export const trace = (...values) => line("trace", values);
 export const debug = (...values) => line("debug", values);
@@ -11,15 +13,5 @@ export const error = (...values) => line("error", values);
 
 function line(level, values) {
   // A module may log while it is loaded, which is when a component is built.
-  if (isThere()) host().log(level, "", wellFormed(values.map(show).join(" ")));
-}
-
-function show(value) {
-  if (typeof value === "string") return value;
-  if (value instanceof Error) return value.stack ? `${value.name}: ${value.message}\n${value.stack}` : String(value);
-  try {
-    return JSON.stringify(value) ?? String(value);
-  } catch {
-    return String(value);
-  }
+  if (isThere()) host().log(level, "", wellFormed(located(values.map(show).join(" "))));
 }

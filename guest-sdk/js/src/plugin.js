@@ -1,9 +1,10 @@
 // A plugin: what it declares becomes its descriptor, and what the host calls goes to the handler it is for.
 
 import { Event } from "./event.js";
-import { failure, kind, reject } from "./failure.js";
+import { failure, kind, reject, visible } from "./failure.js";
 import { EXACT, carried, identifier, optionalText, optionalWhole } from "./fit.js";
 import { host } from "./host.js";
+import { completed } from "./jobs.js";
 import { Problem, Request, refusal, response } from "./http.js";
 import { milliseconds } from "./duration.js";
 import { SHARED, known, matches, oneOf, shared } from "./rules.js";
@@ -36,7 +37,7 @@ export class Plugin {
     const [options, handler] = optionsAndHandler(rest, `on ${pattern}`);
     known(options, SUBSCRIPTION, `on ${pattern}`);
     const fit = fitting(options.schema, `on ${pattern}`);
-    const call = (event) => handled(handler(fit(event.payload()), event));
+    const call = (event) => handler(fit(event.payload()), event);
     this.#subscribe(options.name ?? named(pattern), () => pattern, options, call);
     return this;
   }
@@ -46,7 +47,7 @@ export class Plugin {
     known(options, SCHEDULE, `schedule ${name}`);
     const { timezone, missed, data, ...rules } = options;
     this.#schedules.push({ name, cron, timezone, missed, data });
-    const call = (event) => handled(handler({ due: new Date(event.time), attempt: event.attempt, event }));
+    const call = (event) => handler({ due: new Date(event.time), attempt: event.attempt, event });
     // Times come in their order, and none before the one before it is over.
     this.#subscribe(name, () => this.#scheduleType(name), { ...rules, concurrency: 1 }, call);
     return this;
@@ -90,24 +91,24 @@ export class Plugin {
 
   /** Hands a delivery to the handler of its subscription; what the handler throws becomes a failure of the contract. */
   deliver(delivery) {
-    try {
-      this.#handlerOf(delivery)(new Event(delivery));
-    } catch (thrown) {
-      const failed = kind(thrown);
+    return completed(() => this.#handlerOf(delivery)(new Event(delivery)), handled, (thrown) => {
+      const failed = kind(visible(thrown));
       if (failed !== null) host().failed(failed);
-      throw carried(failure(thrown));
-    }
+      throw carried(failure(visible(thrown)));
+    });
   }
 
   /** Hands a request to the handler of its route; what the handler throws becomes the response that it means. */
   answer(request) {
-    try {
+    const what = `route ${request.method} ${request.route}`;
+    const call = () => {
       const route = this.#routes.find(({ method, path }) => method === request.method && path === request.route);
       if (route === undefined) throw new Problem(404, "this plugin has no such route");
-      return response(finished(route.handler(new Request(request))));
-    } catch (thrown) {
-      throw refusal(thrown);
-    }
+      return route.handler(new Request(request));
+    };
+    return completed(call, (answer) => response(answer, what), (thrown) => {
+      throw refusal(visible(thrown), what);
+    });
   }
 
   get name() {
@@ -163,19 +164,9 @@ function optionsAndHandler(rest, what) {
   return [options, handler];
 }
 
-/** What a handler returned. There is nothing to wait for in a component, and a promise would be settled too late. */
-function finished(returned) {
-  if (typeof returned?.then === "function") {
-    throw new TypeError(
-      "the handler is asynchronous; leave out `async` and `await`: all that a plugin can call answers at once",
-    );
-  }
-  return returned;
-}
-
 /** What the handler of an event returned: nothing is made of it, and so an error was meant to be thrown. */
 function handled(returned) {
-  if (finished(returned) instanceof Error) throw returned;
+  if (returned instanceof Error) throw returned;
 }
 
 /** A subscription's name, from its pattern: letters, digits and dashes. */

@@ -80,17 +80,15 @@ export class FakeHost {
   deliver(type, data, { subscription, attempt = 1, replay = false, ...attributes } = {}) {
     const name = subscription ?? this.#subscriptionOf(type);
     const event = this.#event(type, data, attributes);
-    try {
-      this.run(() => this.#plugin.deliver({ event, subscription: name, attempt, replay }));
-      return { outcome: "ack" };
-    } catch (failure) {
+    const acknowledged = () => ({ outcome: "ack" });
+    return this.#ended(() => this.#plugin.deliver({ event, subscription: name, attempt, replay }), acknowledged, (failure) => {
       if (failure?.tag === "reject") return { outcome: "reject", reason: failure.val };
       if (failure?.tag === "retry") {
         const outcome = { outcome: "retry", reason: failure.val.reason, delayMs: failure.val.delayMs ?? undefined };
         return this.#failed === null ? outcome : { ...outcome, cause: this.#failed };
       }
       throw failure;
-    }
+    });
   }
 
   /** Lets one of a schedule's times come: now, or the one that is given. */
@@ -116,28 +114,45 @@ export class FakeHost {
       headers: fields(all),
       body: typeof sent === "string" ? encode(sent) : sent,
     };
-    try {
-      return answered(this.run(() => this.#plugin.answer(request)));
-    } catch (response) {
+    return this.#ended(() => this.#plugin.answer(request), answered, (response) => {
       if (typeof response?.status === "number" && !(response instanceof Error)) return answered(response);
       throw response;
-    }
+    });
   }
 
-  /** Runs a function on this host. What it published and wrote is kept unless it throws. */
+  /** Runs a call of the plugin; a promise of what comes of it if the handler is asynchronous. */
+  #ended(call, accept, refuse) {
+    let returned;
+    try {
+      returned = this.run(call);
+    } catch (thrown) {
+      return refuse(thrown);
+    }
+    return returned instanceof Promise ? returned.then(accept, refuse) : accept(returned);
+  }
+
+  /**
+   * Runs a function on this host. What it published and wrote is kept unless it throws. An asynchronous one is to be awaited
+   * before the host is used again.
+   */
   run(act) {
     const before = structuredClone(this.#effects);
     this.#run = [];
     this.#failed = null;
     const previous = install(this.#seam);
-    try {
-      return act();
-    } catch (error) {
+    const failed = (error) => {
       this.#effects = before;
       throw error;
+    };
+    let returned;
+    try {
+      returned = act();
+    } catch (error) {
+      failed(error);
     } finally {
-      install(previous);
+      if (!(returned instanceof Promise)) install(previous);
     }
+    return returned instanceof Promise ? returned.catch(failed).finally(() => install(previous)) : returned;
   }
 
   #subscriptionOf(type) {

@@ -1,5 +1,6 @@
 // UTF-8 and JSON, from bytes and to bytes. Where the engine has TextEncoder and TextDecoder, they are used.
 
+import { writeJson } from "./json.js";
 import { decodeUtf8, encodeUtf8 } from "./utf8.js";
 
 /** A text's bytes. */
@@ -21,8 +22,7 @@ export function encodeJson(value, what) {
 
 /** A value's JSON. Lone surrogates become U+FFFD: other languages cannot read the escapes of them (RFC 7493, 2.1). */
 export function jsonText(value, what) {
-  const text = JSON.stringify(value);
-  if (text === undefined) throw new TypeError(`${what} cannot be written as JSON: it is ${typeof value}`);
+  const text = writeJson(value, what);
   if (!text.includes("\\ud")) return text;
   // Of surrogates, `stringify` escapes those alone that have no partner. A backslash is an escape of its own.
   return text.replaceAll(/\\(?:u[0-9a-f]{4}|.)/g, (escape) => (/^\\ud[89a-f]/.test(escape) ? "\ufffd" : escape));

@@ -102,10 +102,17 @@ test("an uncaught error is tried again, with its causes and the handler's own li
   assert.match(reason, /caused by RangeError: port/);
 });
 
-test("an asynchronous handler is refused, since nothing would wait for it", () => {
-  const { outcome, reason } = handling(async () => {}).deliver("thing", {});
-  assert.equal(outcome, "retry");
-  assert.match(reason, /the handler is asynchronous/);
+test("an asynchronous handler is waited for, and its effects are kept or thrown away", async () => {
+  const host = handling(async ({ fails }) => {
+    await Promise.resolve();
+    state.set("last", fails);
+    if (fails) throw reject("never");
+  });
+  assert.deepEqual(await host.deliver("thing", { fails: false }), { outcome: "ack" });
+  assert.deepEqual(await host.deliver("thing", { fails: true }), { outcome: "reject", reason: "never" });
+  assert.deepEqual(host.state, { last: false });
+  const response = await routed("GET /", async () => ({ text: await "later" })).request("GET /");
+  assert.equal(response.text(), "later");
 });
 
 test("data that does not fit, and what the bus refuses, is rejected", () => {
@@ -255,7 +262,8 @@ test("answers are JSON, text, bytes or nothing", () => {
     assert.deepEqual([response.status, response.headers["content-type"], response.text()], [status, type, text]);
   }
   const host = routed("GET /", () => ({ message: "x" }));
-  assert.match(host.request("GET /").json().detail, /wrap a value in \{ json \}/);
+  assert.equal(host.request("GET /").status, 500);
+  assert.match(host.logs[0], /route GET \/: .*wrap a value in \{ json \}/);
 });
 
 test("a problem is the answer, and throws the effects away", () => {
@@ -263,7 +271,7 @@ test("a problem is the answer, and throws the effects away", () => {
     [new Problem(409, "taken", { code: "already-taken" }), 409, "taken"],
     [retry("busy"), 503, "busy"],
     [reject("bad"), 422, "bad"],
-    [new Error("broken"), 500, "broken"],
+    [new Error("the password is 1234"), 500, "the handler failed; the host's log tells why"],
   ]) {
     const host = routed("POST /x", () => {
       state.set("a", 1);

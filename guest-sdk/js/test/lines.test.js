@@ -28,6 +28,6 @@ test("a stack names the sources' own lines", () => {
   delete globalThis.__sandbusLines;
   assert.equal(
     described,
-    "uncaught Error: broken\n    at first (src/a.ts:2)\n    at <anonymous> (src/a.ts:5)\n    at (src/b.ts:5)\n    at native",
+    "uncaught Error: broken\n    at first (src/a.ts:2)\n    at <anonymous> (src/a.ts:5)\n    at src/b.ts:5\n    at native",
   );
 });

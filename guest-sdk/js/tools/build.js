@@ -17,10 +17,10 @@ const SDK = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 
 async function build(tools, project, wit, out) {
   const require = createRequire(join(tools, "package.json"));
-  const { jsSource, world, read } = await bundle(require("esbuild"), project);
   const { sandbus } = manifest(project);
-  const componentize = sandbus?.engine === "starlingmonkey" ? onStarlingMonkey : onQuickJs;
-  writeFileSync(out, await componentize(tools, wit, world, jsSource));
+  const componentize = sandbus?.engine === "starlingmonkey" ? STARLINGMONKEY : QUICKJS;
+  const { jsSource, world, read } = await bundle(require("esbuild"), project, componentize.bundle);
+  writeFileSync(out, await componentize.component(tools, wit, world, jsSource));
   // What the next build looks at, to see whether there is anything to be done.
   writeFileSync(join(dirname(out), "read.json"), JSON.stringify(read));
 }
@@ -37,7 +37,7 @@ async function onStarlingMonkey(tools, witPath, worldName, jsSource) {
   const { componentize } = await import(pathToFileURL(path));
   const directory = mkdtempSync(join(tmpdir(), "sandbus-js-"));
   try {
-    const sourcePath = join(directory, "plugin.js");
+    const sourcePath = join(directory, STARLINGMONKEY.bundle);
     writeFileSync(sourcePath, jsSource);
     // Requests go by the SDK's client: a handler cannot wait for a promise of `fetch`.
     const { component } = await componentize({ sourcePath, witPath, worldName, disableFeatures: ["http", "fetch-event"] });
@@ -47,12 +47,16 @@ async function onStarlingMonkey(tools, witPath, worldName, jsSource) {
   }
 }
 
+/** What makes a component, and what the engine calls the bundle in a stack. */
+const QUICKJS = { component: onQuickJs, bundle: "componentize-qjs:user.js" };
+const STARLINGMONKEY = { component: onStarlingMonkey, bundle: "sandbus-bundle.js" };
+
 function manifest(project) {
   return JSON.parse(readFileSync(join(project, "package.json"), "utf8"));
 }
 
 /** One module of all that the plugin consists of, with a map of its lines, and the world that it is made for. */
-async function bundle(esbuild, project) {
+async function bundle(esbuild, project, name) {
   const result = await esbuild.build({
     stdin: { contents: entry(project), resolveDir: project, sourcefile: "@sandbus/sdk/entry.js" },
     bundle: true,
@@ -60,6 +64,9 @@ async function bundle(esbuild, project) {
     outfile: join(project, "plugin.js"),
     format: "esm",
     target: "es2023",
+    // An `async` function returns a promise of the engine's own, which settles after the outcome is known. As a generator it
+    // uses the SDK's (src/jobs.js).
+    supported: { "async-await": false, "async-generator": false, "for-await": false, "top-level-await": true },
     platform: "neutral",
     mainFields: ["module", "main"],
     conditions: ["sandbus-component", "import", "module"],
@@ -72,11 +79,12 @@ async function bundle(esbuild, project) {
     logLevel: "warning",
   });
   const text = (name) => result.outputFiles.find((file) => file.path.endsWith(name)).text;
-  const lines = lineMap(text(".map"), (source) => sourceName(resolve(project, source), project));
+  const map = lineMap(text(".map"), (source) => sourceName(resolve(project, source), project));
   const imports = Object.values(result.metafile.outputs).flatMap((output) => output.imports);
   const sends = imports.some(({ path }) => path.startsWith("sandbus:plugin/client@"));
   return {
-    jsSource: `${text(".js")}\nglobalThis.__sandbusLines = ${JSON.stringify(lines)};\n`,
+    // In the first line, so that the map is there when a module fails to load, and the lines keep their numbers.
+    jsSource: `globalThis.__sandbusLines ??= ${JSON.stringify({ ...map, bundle: name })};${text(".js")}`,
     world: sends ? "plugin-with-client" : "plugin",
     read: Object.keys(result.metafile.inputs)
       .map((source) => resolve(source))
