@@ -37,7 +37,7 @@ class Message:
         """The message as the contract has it."""
         type = identifier(self.type, "the type of an event")
         content_type = optional_text(self.content_type, f"publish {type}: content_type")
-        media_type, data = encode(self.data, content_type)
+        media_type, data = encode(self.data, content_type, f"the data of {type}")
         return wire.Message(
             type,
             optional_text(self.subject, f"publish {type}: subject"),

@@ -13,7 +13,7 @@ class TryAgain(Exception):
     """Raised by a handler, the delivery is tried again: when its subscription says, or after a delay."""
 
     def __init__(self, reason: object, delay: Duration | None = None) -> None:
-        super().__init__(str(reason))
+        super().__init__(told(reason))
         self.delay_ms = milliseconds(delay, "delay")
 
 
@@ -52,12 +52,12 @@ class SendError(Exception):
 def failure(error: BaseException) -> wire.Failure:
     """What a handler has raised, as the contract has it."""
     if isinstance(error, TryAgain):
-        return wire.Failure(rejected=False, reason=str(error), delay_ms=error.delay_ms)
+        return wire.Failure(rejected=False, reason=told(error), delay_ms=error.delay_ms)
     # What the bus refuses now it will refuse at the next attempt as well.
     if isinstance(error, (Reject, BusError)):
-        return wire.Failure(rejected=True, reason=str(error))
+        return wire.Failure(rejected=True, reason=told(error))
     if isinstance(error, SendError):
-        return wire.Failure(rejected=error.permanent, reason=str(error))
+        return wire.Failure(rejected=error.permanent, reason=told(error))
     return wire.Failure(rejected=False, reason=describe(error))
 
 
@@ -69,17 +69,25 @@ def kind(error: BaseException) -> str | None:
     return "request" if isinstance(error, SendError) else "exception"
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException, begin: str = "uncaught ") -> str:
     """What was raised, with its causes and the plugin's own lines."""
     lines: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(lines) < _LINES:
-        lines.append(f"{'uncaught' if cause is error else 'caused by'} {type(cause).__name__}: {cause}")
+        lines.append(f"{begin if cause is error else 'caused by '}{type(cause).__name__}: {told(cause)}")
         lines += _frames(cause)
         if isinstance(cause, ModuleNotFoundError):
             lines.append(_ABSENT)
         cause = cause.__cause__
     return "\n".join(lines)
+
+
+def told(value: object) -> str:
+    """A value as a text, also one that fails to make a text of itself."""
+    try:
+        return str(value)
+    except BaseException as error:  # Also `sys.exit()` in it.
+        return f"[a {type(value).__name__} that cannot be shown: {type(error).__name__}]"
 
 
 _OWN = os.path.dirname(os.path.abspath(__file__))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Union
 
@@ -14,20 +15,37 @@ Headers = Union[Mapping[str, Union[Value, Sequence[Value], None]], Iterable[tupl
 
 def fields(headers: Headers | None) -> list[tuple[str, str]]:
     """The fields that are sent, with names in lower case. What has no value is left out."""
+    if isinstance(headers, (str, bytes)):
+        raise TypeError(f"headers are a dict or pairs, not {type(headers).__name__}")
     given = headers.items() if isinstance(headers, Mapping) else headers or ()
     sent: list[tuple[str, str]] = []
-    for name, value in given:
-        lower = identifier(name, "the name of a header").lower()
+    for pair in given:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError("each of a list of headers is a pair of name and value")
+        name, value = pair
+        lower = _name(name)
         values = value if isinstance(value, (list, tuple)) else [value]
         sent += [(lower, _line(lower, each)) for each in values if each is not None]
     return sent
 
 
+def _name(name: object) -> str:
+    """The name of a field, which is a token (RFC 9110, sections 5.1 and 5.6.2)."""
+    text = identifier(name, "the name of a header")
+    if re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", text):
+        return text.lower()
+    raise ValueError(f"{text[:80]!r} is not the name of a header: it may have letters, digits and hyphens")
+
+
 def _line(name: str, value: object) -> str:
-    """The value of a field. One with a line break would be two fields, or none."""
+    """The value of a field (RFC 9110, section 5.5). One with a line break would be two fields, or none."""
+    if not isinstance(value, (str, bytes, int, float)) or isinstance(value, bool):
+        raise TypeError(f"the header `{name}` must be a str, not {type(value).__name__}")
     text = well_formed(value.decode("latin-1") if isinstance(value, bytes) else str(value))
     if any(character in text for character in "\r\n\0"):
         raise ValueError(f"the header `{name}` has a line break or NUL in its value")
+    if re.search(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
+        raise ValueError(f"the header `{name}` has a control character in its value")
     return text
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from . import _wire as wire
-from ._failure import Reject, TryAgain, describe
-from ._fit import octets, well_formed, whole
+from ._failure import Reject, TryAgain, describe, told
+from ._fit import octets, optional_text, well_formed, whole
 from ._headers import Headers, fields, values
 from ._log import log
 from ._payload import is_json, to_json
@@ -66,9 +66,10 @@ class Problem(Exception):
 
     def __init__(self, status: int, detail: str, code: str | None = None) -> None:
         super().__init__(detail)
-        self.status = whole(status, "the status of a problem", 200, 599)
-        self.detail = str(detail)
-        self.code = code
+        #: From 400 to 599.
+        self.status = whole(status, "the status of a problem", 400, 599)
+        self.detail = well_formed(told(detail))
+        self.code = optional_text(code, "the code of a problem")
 
     def to_wire(self) -> wire.Response:
         """The response as the contract has it."""
@@ -94,15 +95,22 @@ class Response:
 
     def to_wire(self) -> wire.Response:
         """The response as the contract has it."""
+        status = whole(self.status, "the status of a response", 200, 599)
         media_type, body = None, octets(self.body, "the body of a response")
+        if (self.json is not None) + (self.text is not None) + (body != b"") > 1:
+            raise ValueError("choose one of `json`, `text` and `body`")
         if self.json is not None:
-            media_type, body = "application/json", to_json(self.json)
+            media_type, body = "application/json", to_json(self.json, "the body of the response")
         elif self.text is not None:
-            media_type, body = "text/plain; charset=utf-8", well_formed(self.text).encode()
+            text = optional_text(self.text, "the text of a response") or ""
+            media_type, body = "text/plain; charset=utf-8", text.encode()
+        # RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5.
+        if status in (204, 205, 304) and body:
+            raise ValueError(f"a response with status {status} has no body; leave it out, or answer 200")
         headers = fields(self.headers)
         if media_type is not None and not any(name == "content-type" for name, _ in headers):
             headers.append(("content-type", media_type))
-        return wire.Response(whole(self.status, "the status of a response", 200, 599), headers, body)
+        return wire.Response(status, headers, body)
 
 
 def response(answer: Any) -> wire.Response:
@@ -111,16 +119,24 @@ def response(answer: Any) -> wire.Response:
         return Response(status=204).to_wire()
     if isinstance(answer, Response):
         return answer.to_wire()
+    if isinstance(answer, BaseException):
+        # It was meant to be raised.
+        raise answer
+    if isinstance(answer, (bytes, bytearray, memoryview)):
+        raise TypeError("a route answers bytes by Response(body=…), with a content-type among its headers")
+    if isinstance(answer, tuple):
+        raise TypeError("a route answers one value; with a status it is Response(status=201, json=…)")
     return (Response(text=answer) if isinstance(answer, str) else Response(json=answer)).to_wire()
 
 
-def refusal(error: BaseException) -> wire.Response:
+def refusal(error: BaseException, what: str = "the handler") -> wire.Response:
     """What a handler raised, as the response that it means."""
     if isinstance(error, Problem):
         return error.to_wire()
     if isinstance(error, TryAgain):
-        return Problem(503, str(error)).to_wire()
+        return Problem(503, told(error)).to_wire()
     if isinstance(error, Reject):
-        return Problem(422, str(error)).to_wire()
-    log.error(describe(error))
-    return Problem(500, f"{type(error).__name__}: {error}").to_wire()
+        return Problem(422, told(error)).to_wire()
+    # What was raised may tell of the inside, such as a query or an address: it is for the log alone.
+    log.error("%s failed: %s", what, describe(error))
+    return Problem(500, "the handler failed; the host's log tells why", "handler-failed").to_wire()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from ._fit import U32, whole
+from ._fit import whole
 from ._host import host
+
+
+#: The most random bytes of one call, and how many the host gives at a time.
+_MOST, _AT_ONCE = 16 << 20, 64 << 10
 
 
 def now() -> datetime:
@@ -15,4 +19,6 @@ def now() -> datetime:
 
 def random_bytes(count: int) -> bytes:
     """So many bytes that nobody can foretell."""
-    return host().random_bytes(whole(count, "the count of random bytes", 0, U32))
+    size = whole(count, "the count of random bytes", 0, _MOST)
+    parts = [min(_AT_ONCE, size - start) for start in range(0, size, _AT_ONCE)]
+    return b"".join(host().random_bytes(part) for part in parts)

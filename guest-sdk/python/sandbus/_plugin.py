@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from . import _later
 from . import _wire as wire
 from ._duration import Duration, milliseconds
 from ._event import Event, Tick
@@ -194,7 +195,9 @@ class Plugin:
     def deliver(self, event: Event) -> None:
         """Hands an event to the handler of its subscription."""
         try:
+            _later.begin()
             result = _finished(self._handler_of(event)(event))
+            _later.check()
             if isinstance(result, Exception):
                 # Nothing is made of what is returned here, and so it was meant to be raised.
                 raise result
@@ -207,12 +210,15 @@ class Plugin:
     def answer(self, request: Request) -> wire.Response:
         """Hands a request to the handler of its route."""
         try:
+            _later.begin()
             for route in self._routes:
                 if (route.method, route.path) == (request.method, request.route):
-                    return response(_finished(route.call(request)))
+                    answer = _finished(route.call(request))
+                    _later.check()
+                    return response(answer)
             raise Problem(404, "this plugin has no such route")
         except BaseException as error:
-            raise Refused(refusal(error)) from error
+            raise Refused(refusal(error, f"route {request.method} {request.route}")) from error
 
     def _subscribe(self, name: str, declared: Callable[[], wire.Subscription], call: Callable[[Event], object]) -> None:
         if any(subscription.name == name for subscription in self._subscriptions):
@@ -237,7 +243,7 @@ class Plugin:
         return f"schedule.{self.name}.{schedule}"
 
     def _describe_schedule(self, schedule: _Schedule) -> wire.Schedule:
-        data = None if schedule.data is None else to_json(schedule.data)
+        data = None if schedule.data is None else to_json(schedule.data, f"the data of schedule {schedule.name}")
         media_type = None if data is None else "application/json"
         type = self._schedule_type(schedule.name)
         return wire.Schedule(schedule.name, schedule.cron, schedule.timezone, schedule.missed, type, media_type, data)

@@ -18,7 +18,7 @@ from typing import Any
 from . import _wire as wire
 from ._duration import Duration, milliseconds
 from ._failure import SendError
-from ._fit import identifier, octets, well_formed
+from ._fit import identifier, octets, optional_text
 from ._headers import Headers, fields, joined, values
 from ._host import host
 from ._payload import to_json
@@ -83,9 +83,9 @@ def send(
     beginning of the answer, and from one part of it to the next; the handler's own time ends it sooner."""
     sent, media_type, body = fields(headers), None, octets(body, "the body of a request")
     if json is not None:
-        media_type, body = "application/json", to_json(json)
+        media_type, body = "application/json", to_json(json, "the body of the request")
     elif text is not None:
-        media_type, body = "text/plain; charset=utf-8", well_formed(text).encode()
+        media_type, body = "text/plain; charset=utf-8", (optional_text(text, "the text of a request") or "").encode()
     if media_type is not None and not any(name == "content-type" for name, _ in sent):
         sent.append(("content-type", media_type))
     method = identifier(method, "the method of a request").upper()

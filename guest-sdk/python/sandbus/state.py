@@ -21,7 +21,7 @@ def get(key: str, default: Any = None) -> Any:
 
 def set(key: str, value: Any) -> None:
     """Sets the value of a key, as JSON."""
-    set_bytes(key, to_json(value))
+    set_bytes(key, to_json(value, f"the value of `{key}`"))
 
 
 def get_bytes(key: str) -> bytes | None:

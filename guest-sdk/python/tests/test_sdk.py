@@ -422,7 +422,7 @@ class Routes(unittest.TestCase):
             (Problem(409, "taken", code="already-taken"), 409, "taken", 0),
             (TryAgain("busy"), 503, "busy", 0),
             (Reject("bad"), 422, "bad", 0),
-            (ValueError("broken"), 500, "ValueError: broken", 1),
+            (ValueError("broken"), 500, "the handler failed; the host's log tells why", 1),
         ]:
 
             def handle(request):

@@ -118,6 +118,12 @@ mod component {
     }
 
     pub(crate) fn random_bytes(count: usize) -> Vec<u8> {
-        random::get_random_bytes(count as u64)
+        /// As many as the host gives at a time.
+        const AT_ONCE: usize = 64 << 10;
+        let mut bytes = Vec::with_capacity(count);
+        while bytes.len() < count {
+            bytes.extend(random::get_random_bytes(AT_ONCE.min(count - bytes.len()) as u64));
+        }
+        bytes
     }
 }

@@ -85,7 +85,9 @@ impl Response {
     fn json<T: Serialize>(status: u16, media_type: &str, value: &T) -> Self {
         match serde_json::to_vec(value) {
             Ok(body) => Self { status, headers: vec![("content-type".to_owned(), media_type.to_owned())], body },
-            Err(error) => Problem::new(500, format!("the answer cannot be written as JSON: {error}")).into_response(),
+            Err(error) => {
+                Problem::unexpected(&format!("the answer cannot be written as JSON: {error}")).into_response()
+            }
         }
     }
 }
@@ -179,8 +181,9 @@ impl<T: IntoResponse> IntoOutcome for Result<T, Problem> {
 
 /// A problem (RFC 9457), sent as `application/problem+json`.
 ///
-/// `?` makes one of any error, with status 500. Returned as `Err` it throws the effects of the request
-/// away.
+/// `?` makes one of any error, with status 500. The error's text may tell of the inside, such as a query or an address: it
+/// is logged, and the client learns that the handler failed. Returned as `Err` a problem throws the effects of the request
+/// away. One with a status outside 400 to 599 is answered as a failure of the handler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// A stable code, such as `invalid-email`.
@@ -227,7 +230,17 @@ impl Problem {
         self
     }
 
+    /// What a client is told of a failure that the handler did not mean to tell. The reason is for the log.
+    fn unexpected(reason: &str) -> Self {
+        log::error!("the handler failed: {reason}");
+        Self::new(500, "the handler failed; the host's log tells why").code("handler-failed")
+    }
+
     fn into_response(self) -> Response {
+        if !(400..=599).contains(&self.status) {
+            let reason = format!("the status of a problem must be from 400 to 599, not {}: {}", self.status, self.detail);
+            return Self::unexpected(&reason).into_response();
+        }
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let headers = vec![("content-type".to_owned(), "application/problem+json".to_owned())];
         Response { status: self.status, headers, body }
@@ -237,7 +250,7 @@ impl Problem {
 // As in `Failure`: a problem is not an `Error`, which leaves room for this conversion.
 impl<E: Error + 'static> From<E> for Problem {
     fn from(error: E) -> Self {
-        Self::new(500, crate::failure::with_causes(&error))
+        Self::unexpected(&crate::failure::with_causes(&error))
     }
 }
 
@@ -281,5 +294,30 @@ impl From<wire::Request> for Request {
 impl From<Response> for wire::Response {
     fn from(Response { status, headers, body }: Response) -> Self {
         Self { status, headers, body }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_has_a_status_from_400_to_599() {
+        for status in [400, 404, 499, 500, 599] {
+            assert_eq!(Problem::new(status, "x").into_response().status, status);
+        }
+        for status in [0, 100, 200, 204, 302, 399, 600, u16::MAX] {
+            let response = Problem::new(status, "x").into_response();
+            assert_eq!(response.status, 500, "{status}");
+            assert!(String::from_utf8(response.body).unwrap().contains("handler-failed"), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_the_handler_did_not_expect_is_not_told_to_the_client() {
+        let problem = Problem::from(std::io::Error::other("the password is 1234"));
+        assert_eq!((problem.status, problem.code.as_deref()), (500, Some("handler-failed")));
+        assert!(!problem.detail.contains("1234"));
+        assert_eq!(Problem::from(Failure::reject("no such order")).detail, "no such order");
     }
 }

@@ -89,7 +89,8 @@ pub(crate) fn without_reply(response: Response, problem: Problem) -> Response {
     answer
 }
 
-fn bodiless(status: StatusCode) -> bool {
+/// Whether responses with a status have no content (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
+pub(super) fn bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 

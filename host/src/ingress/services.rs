@@ -53,7 +53,7 @@ struct Client {
 impl Client {
     /// Whether it is sent a body.
     fn gets_body(self, response: &Response<Body>) -> bool {
-        let has_none = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let has_none = super::reply::bodiless(response.status());
         !self.is_head && !has_none && declared_length(response) != Some(0)
     }
 

@@ -105,9 +105,10 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// RFC 9110, section 8.6: a 204 has neither a body nor a length.
+/// A 204 has neither a body nor a length (RFC 9110, section 8.6), and a 205 has no body (section 15.3.6): what a component
+/// gave it would be read as the beginning of the next response.
 fn framed(mut response: Response) -> Response {
-    if response.status() == StatusCode::NO_CONTENT {
+    if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = Body::empty();
     }
@@ -187,5 +188,19 @@ mod tests {
         let caught = Caught(Box::pin(async { panic!("as a test") }));
         assert_eq!(caught.await, Err::<(), ()>(()));
         assert_eq!(Caught(Box::pin(std::future::ready(1))).await, Ok(1));
+    }
+
+    /// RFC 9110, sections 8.6, 15.3.5 and 15.3.6. The HTTP library sends no body with 304.
+    #[test]
+    fn a_response_has_a_body_only_where_its_status_allows_one() {
+        use axum::body::HttpBody as _;
+
+        for (status, length) in [(200, Some(4)), (204, None), (205, None), (404, Some(4))] {
+            let response = Response::builder().status(status).header(CONTENT_LENGTH, 4).body(Body::from("body"));
+            let sent = framed(response.unwrap());
+            let declared = sent.headers().get(CONTENT_LENGTH).map(|value| value.to_str().unwrap().parse().unwrap());
+            assert_eq!(declared, length, "{status}");
+            assert_eq!(sent.body().size_hint().exact(), Some(length.unwrap_or(0)), "{status}");
+        }
     }
 }
