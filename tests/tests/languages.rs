@@ -466,3 +466,60 @@ fn what_a_python_project_does_not_declare_is_missing_at_the_build() {
     let said = build();
     assert!(said.contains("markupsafe") && said.contains("pure Python"), "{said}");
 }
+
+/// The work that a JavaScript handler leaves behind is done before its outcome is known: an engine's own queue would run
+/// after the acknowledgement, or never.
+#[test]
+fn no_work_of_a_handler_in_javascript_is_lost() {
+    for sidecar in ["", REUSED] {
+        let host = scripted("script-js", sidecar);
+        let names = |of: &str| -> Vec<String> {
+            let left = host.get("/js/left").json();
+            left[of].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+        };
+        let (left, fails) = (names("left"), names("fails"));
+        for how in left.iter().chain(&fails) {
+            assert_eq!(host.publish("probe.leaves", how, json!({ "how": how })).status, 202);
+        }
+        host.wait_until_idle();
+        let mut expected: Vec<_> = left.iter().map(|how| format!("left {how}")).collect();
+        expected.sort();
+        assert_eq!(names("keys"), expected, "what is left behind happens, and what fails leaves nothing");
+
+        let letters = host.dead_letters();
+        assert_eq!(letters.len(), fails.len(), "{letters:?}");
+        for letter in &letters {
+            let (how, reason) = (letter["logged"]["event"]["id"].as_str().unwrap(), letter["reason"].as_str().unwrap());
+            let (cause, told) = match how {
+                "chosen" => ("rejected", "floats"),
+                "waits" => ("exception", "setTimeout: a handler cannot wait for 100 ms"),
+                "repeats" => ("exception", "setInterval"),
+                never if never.starts_with("never") => ("exception", "a promise never settles"),
+                _ => ("exception", "floats"),
+            };
+            assert_eq!(letter["cause"], cause, "{letter}");
+            assert!(reason.contains(told), "{how}: {reason}");
+            let is_placed = reason.contains("src/plugin.js:") && !reason.contains("@sandbus/sdk");
+            assert!(is_placed || how == "chosen", "{how}: {reason}");
+        }
+
+        // The same for requests.
+        assert_eq!(host.post("/js/forget", json!({})).status, 204);
+        for how in &left {
+            assert_eq!(host.post("/js/leaves", json!({ "how": how })).status, 204, "{how}");
+        }
+        for how in &fails {
+            let answer = host.post("/js/leaves", json!({ "how": how }));
+            assert_eq!(answer.status, if how == "chosen" { 422 } else { 500 }, "{how}: {}", answer.body);
+            assert_eq!(answer.body.contains("floats"), how == "chosen", "{}", answer.body);
+        }
+        assert_eq!(names("keys"), expected);
+    }
+}
+
+#[test]
+fn a_script_draws_more_random_bytes_than_the_host_gives_at_once() {
+    let answer = scripted("script-js", "").get("/js/random").json();
+    assert_eq!(answer[0], 5_000_000);
+    assert!(answer[1].as_str().unwrap().starts_with("TypeError: the count of random bytes"), "{answer}");
+}

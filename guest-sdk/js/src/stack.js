@@ -38,7 +38,8 @@ function framesOf(stack) {
 
 /** Whether a frame is of no interest to a plugin's author: the SDK's, what the build adds, or what the engine has. */
 function isForeign(frame) {
-  if (frame.includes("@sandbus/sdk") || /\(native\)|\(?<native>\)?$/.test(frame)) return true;
+  // Around the bundle StarlingMonkey has a module of its own.
+  if (frame.includes("@sandbus/sdk") || frame.includes("sources/initializer.js") || /\(native\)|\(?<native>\)?$/.test(frame)) return true;
   const file = POSITION.exec(frame)?.[1];
   return globalThis.__sandbusLines?.bundle !== undefined && file !== undefined && isBundle(file);
 }

@@ -55,7 +55,74 @@ function deep() {
   return 1 + deep();
 }
 
+const never = new Promise(() => {});
+
+async function saved(name) {
+  await null;
+  state.set(name, true);
+}
+
+/** Work that a handler does not wait for, each under the key that it sets. */
+const LEFT = {
+  "then": (key) => void Promise.resolve().then(() => state.set(key, true)),
+  "chain": (key) => void Promise.reject(1).catch((one) => one + 1).finally(() => {}).then(() => saved(key)),
+  "microtask": (key) => queueMicrotask(() => queueMicrotask(() => state.set(key, true))),
+  "timer": (key) => void setTimeout(() => saved(key)),
+  "async": (key) => void saved(key),
+  "awaited": (key) => saved(key),
+  "all": async (key) => void (await Promise.all([1, saved(key), Promise.resolve()])),
+  "settled": async (key) => void (await Promise.allSettled([Promise.reject(1), saved(key)])),
+  "any": async (key) => void (await Promise.any([Promise.reject(1), saved(key)])),
+  "race": async (key) => void (await Promise.race([never, saved(key)])),
+  "generator": async (key) => {
+    async function* steps() {
+      yield await Promise.resolve(key);
+    }
+    for await (const step of steps()) state.set(step, true);
+  },
+  "import": async (key) => void state.set(key, (await import("./later.js")).isThere),
+  "thenable": async (key) => void state.set(key, await { then: (resolve) => resolve(true) }),
+  "resolvers": async (key) => {
+    const { promise, resolve } = Promise.withResolvers();
+    queueMicrotask(resolve);
+    await promise;
+    state.set(key, true);
+  },
+  "late": (key) => {
+    const rejected = Promise.reject(new Error("handled later"));
+    queueMicrotask(() => rejected.catch(() => state.set(key, true)));
+  },
+  "array": async (key) => void state.set(key, (await Array.fromAsync([Promise.resolve(true)]))[0]),
+};
+
+/** Work that cannot be done, or that fails. Nothing of the invocation may be kept. */
+const FAILS = {
+  "never awaited": async () => void (await new Promise(() => {})),
+  "never left": () => void never.then(() => {}),
+  "never in async": () => void (async () => void (await never))(),
+  "rejected": () => void Promise.reject(new Error("floats")),
+  "rejected text": () => void Promise.reject("floats"),
+  "rejected in async": () => void (async () => { await 1; throw new TypeError("floats"); })(),
+  "thrown in then": () => void Promise.resolve().then(() => { throw new RangeError("floats"); }),
+  "thrown in microtask": () => queueMicrotask(() => { throw new RangeError("floats"); }),
+  "thrown in timer": () => void setTimeout(() => { throw new RangeError("floats"); }),
+  "waits": () => void setTimeout(() => {}, 100),
+  "repeats": () => void setInterval(() => {}, 100),
+  "chosen": () => void (async () => { throw reject("floats"); })(),
+};
+
+function leaves(how) {
+  if (how in LEFT) return LEFT[how](`left ${how}`);
+  state.set(`kept ${how}`, true);
+  return FAILS[how]();
+}
+
 export default plugin({ publishes: [">"], subscribes: [">"] })
+  .on("probe.leaves", { retry: { attempts: 1 } }, ({ how }) => leaves(how))
+  .route("POST /js/leaves", (request) => leaves(request.json().how))
+  .route("GET /js/left", () => ({ json: { keys: state.keys(), left: Object.keys(LEFT), fails: Object.keys(FAILS) } }))
+  .route("POST /js/forget", () => state.keys().forEach((key) => state.delete(key)))
+  .route("GET /js/random", () => ({ json: [randomBytes(5_000_000).length, tried(() => randomBytes(2 ** 30))] }))
   .on("probe.js", () => {
     const numbers = { random: Math.random(), kept: random(), bytes: randomBytes(8).join("-") };
     log.info(`drawn ${JSON.stringify(numbers)}`);

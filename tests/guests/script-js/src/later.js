@@ -1,0 +1,3 @@
+// Imported when a handler runs.
+
+export const isThere = true;
