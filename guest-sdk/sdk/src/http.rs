@@ -238,7 +238,8 @@ impl Problem {
 
     fn into_response(self) -> Response {
         if !(400..=599).contains(&self.status) {
-            let reason = format!("the status of a problem must be from 400 to 599, not {}: {}", self.status, self.detail);
+            let reason =
+                format!("the status of a problem must be from 400 to 599, not {}: {}", self.status, self.detail);
             return Self::unexpected(&reason).into_response();
         }
         let body = serde_json::to_vec(&self).unwrap_or_default();
