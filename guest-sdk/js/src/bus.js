@@ -13,6 +13,7 @@ export function publish(type, data, options = {}) {
 }
 
 export function publishMany(events) {
+  if (!Array.isArray(events)) throw new TypeError("publishMany takes a list of events, each { type, data }");
   return host().publishMany(events.map(({ type, data, ...options }) => message(type, data, options)));
 }
 
@@ -76,8 +77,14 @@ function encoded(type, data, contentType) {
 function due({ delay, at }) {
   if (delay !== undefined && at !== undefined) throw new TypeError("publish: choose `delay` or `at`");
   if (delay !== undefined) return { tag: "after-ms", val: milliseconds(delay, "delay") };
-  if (at !== undefined) return { tag: "at", val: at instanceof Date ? at.toISOString() : identifier(at, "at") };
+  if (at !== undefined) return { tag: "at", val: time(at) };
   return { tag: "now" };
+}
+
+function time(at) {
+  if (!(at instanceof Date)) return identifier(at, "at");
+  if (Number.isNaN(at.getTime())) throw new TypeError("publish: `at` is an invalid Date");
+  return at.toISOString();
 }
 
 function target(to, name) {

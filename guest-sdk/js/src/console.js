@@ -2,6 +2,7 @@
 
 import { isThere } from "./host.js";
 import * as log from "./log.js";
+import { show } from "./show.js";
 
 const counts = new Map();
 const begun = new Map();
@@ -10,12 +11,12 @@ const begun = new Map();
 function nothing() {}
 
 export const console = {
-  trace: log.trace,
-  debug: log.debug,
-  log: log.info,
-  info: log.info,
-  warn: log.warn,
-  error: log.error,
+  trace: (...values) => log.trace(...formatted(values)),
+  debug: (...values) => log.debug(...formatted(values)),
+  log: (...values) => log.info(...formatted(values)),
+  info: (...values) => log.info(...formatted(values)),
+  warn: (...values) => log.warn(...formatted(values)),
+  error: (...values) => log.error(...formatted(values)),
   dir: (value) => log.info(value),
   dirxml: log.info,
   table: (value) => log.info(value),
@@ -36,6 +37,23 @@ export const console = {
     begun.delete(label);
   },
 };
+
+/** The values with the first one's directives filled in (WHATWG Console, section 2.2.1). */
+function formatted(values) {
+  const [format, ...rest] = values;
+  if (typeof format !== "string" || rest.length === 0 || !/%[sdifoOc]/.test(format)) return values;
+  const text = format.replaceAll(/%([sdifoOc%])/g, (directive, kind) => {
+    if (kind === "%") return "%";
+    if (rest.length === 0) return directive;
+    const value = rest.shift();
+    if (kind === "c") return "";
+    const isNumber = typeof value !== "symbol" && typeof value !== "object" && typeof value !== "function";
+    if (kind === "d" || kind === "i") return isNumber ? String(parseInt(value, 10)) : "NaN";
+    if (kind === "f") return isNumber ? String(parseFloat(value)) : "NaN";
+    return show(value);
+  });
+  return [text, ...rest];
+}
 
 function clock() {
   return isThere() ? Date.now() : 0;

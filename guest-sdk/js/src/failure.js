@@ -94,10 +94,24 @@ export function describe(thrown) {
   for (let told = 0; told < CAUSES; told++) {
     const { name, message, cause } = partsOf(error);
     lines.push(`${told === 0 ? "uncaught" : "caused by"} ${name}${message}`, ...frames(error).map((frame) => `    ${frame}`));
+    const hint = error instanceof ReferenceError ? absent(message) : undefined;
+    if (hint !== undefined) lines.push(`    ${hint}`);
     if (cause === undefined || cause === null) break;
     error = cause;
   }
   return located(lines.join("\n"));
+}
+
+const OF_NODE = ["Buffer", "process", "require", "module", "exports", "global", "__dirname", "__filename"];
+const OF_WEB = ["URL", "URLSearchParams", "structuredClone", "AbortController", "AbortSignal", "Blob", "Event", "EventTarget"];
+const ENGINE = 'QuickJS has not; "sandbus": { "engine": "starlingmonkey" } in package.json chooses an engine that does';
+
+/** What is told besides of a name that the platform lacks. */
+function absent(message) {
+  const name = /^'?(\w+)'? is not defined$/.exec(message)?.[1];
+  if (name === "fetch") return 'requests are sent by `import * as client from "@sandbus/sdk/client"`';
+  if (OF_NODE.includes(name)) return `\`${name}\` is a part of node, which a component has not`;
+  return OF_WEB.includes(name) || name === "Intl" ? `\`${name}\` is what ${ENGINE}` : undefined;
 }
 
 /** What is told of something thrown. Anything can be, also what throws itself when it is looked at. */

@@ -4,6 +4,8 @@ import { test } from "node:test";
 import { Problem, log, plugin, publish, randomBytes, reject, state } from "@sandbus/sdk";
 import { FakeHost } from "@sandbus/sdk/testing";
 
+import { console as ours } from "../src/console.js";
+
 const cyclic = { a: [{}] };
 cyclic.a[0].again = cyclic;
 
@@ -167,4 +169,30 @@ test("more random bytes than the host gives at once are put together, and too ma
     assert.equal(randomBytes(5_000_000).length, 5_000_000);
     for (const count of [2 ** 30, 5e9, -1, 1.5]) assert.throws(() => randomBytes(count), TypeError);
   });
+});
+
+test("a console fills in what its format says, and has what others have", () => {
+  const host = new FakeHost(plugin({ name: "things" }));
+  host.run(() => {
+    ours.log("%s is %d, %i and %f%%", "a", 1.5, "2.5", 2.5, { more: 1 });
+    ours.log("%s %s", "one");
+    ours.error("100%");
+    ours.info("%d %j %o", Symbol("s"), cyclic);
+    ours.assert(true, "not told");
+    ours.assert(false, "told", 1);
+    ours.group("a group");
+    ours.groupEnd();
+    ours.table([{ a: 1 }]);
+    for (const name of Object.keys(ours)) ours[name](cyclic, hostile, Symbol("s"));
+  });
+  const told = ['a is 1, 2 and 2.5% {"more":1}', "one %s", "100%"];
+  assert.deepEqual(host.logs.slice(0, 3), told);
+  assert.deepEqual(host.logs.slice(4, 7), ["assertion failed told 1", "a group", '[{"a":1}]']);
+});
+
+test("a name that the platform lacks is told with what to do", () => {
+  for (const [name, told] of [["fetch", /client/], ["Buffer", /part of node/], ["URL", /starlingmonkey/]]) {
+    const host = new FakeHost(plugin({ name: "things" }).on("a", () => { throw new ReferenceError(`${name} is not defined`); }));
+    assert.match(host.deliver("a", {}).reason, told);
+  }
 });

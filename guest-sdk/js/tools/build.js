@@ -6,7 +6,7 @@
 // standard error; the exit code tells of failure.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { builtinModules, createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -71,6 +71,7 @@ async function bundle(esbuild, project, name) {
     mainFields: ["module", "main"],
     conditions: ["sandbus-component", "import", "module"],
     external: ["sandbus:*", "wasi:*"],
+    plugins: [withoutNode(project)],
     // A project that has not installed the SDK gets the one that this script belongs to.
     nodePaths: [join(SDK, "../..")],
     sourcemap: "external",
@@ -91,6 +92,23 @@ async function bundle(esbuild, project, name) {
       .filter((source) => existsSync(source))
       .sort(),
   };
+}
+
+/** Tells of node's own modules what they are: esbuild would advise to bundle for node. A package of that name is taken. */
+function withoutNode(project) {
+  const names = builtinModules.filter((name) => !name.startsWith("_")).map((name) => name.replaceAll("/", "\\/"));
+  const filter = new RegExp(`^(?:node:.*|(?:${names.join("|")}))$`);
+  const setup = (build) =>
+    build.onResolve({ filter }, async ({ path, importer, resolveDir, kind, pluginData }) => {
+      if (pluginData === withoutNode) return undefined;
+      if (!path.startsWith("node:")) {
+        const found = await build.resolve(path, { importer, resolveDir, kind, pluginData: withoutNode });
+        if (found.errors.length === 0) return found;
+      }
+      const from = relative(project, importer);
+      return { errors: [{ text: `\`${path}\` is a module of node, which a component has not (in ${from})` }] };
+    });
+  return { name: "without-node", setup };
 }
 
 /** What makes a component of the project's plugin. */

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 LATER = [
     "_strptime",
     "calendar",
+    "importlib.resources",
     *(f"encodings.{codec}" for codec in ("ascii", "cp1252", "idna", "iso8859_15", "latin_1", "punycode")),
     *(f"encodings.{codec}" for codec in ("unicode_escape", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_8_sig")),
     "linecache",

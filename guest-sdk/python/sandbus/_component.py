@@ -14,7 +14,7 @@ from wit_world.imports import sandbus_plugin_types as types
 from wit_world.imports import wasi_config_store as configuration
 from wit_world.imports import wasi_keyvalue_store as store
 
-from . import _chance, _host, _log, _requests
+from . import _chance, _host, _later, _log, _requests
 from . import _wire as wire
 from ._event import Event
 from ._failure import BusError
@@ -32,6 +32,7 @@ def component(plugin: Plugin) -> tuple[type, type, type]:
     """The classes that the component exports."""
     _host.install(_Host())
     _log.start()
+    _later.install_loop()
 
     class Descriptor:
         def describe(self) -> descriptor.Descriptor:

@@ -76,9 +76,11 @@ def describe(error: BaseException, begin: str = "uncaught ") -> str:
     while cause is not None and len(lines) < _LINES:
         lines.append(f"{begin if cause is error else 'caused by '}{type(cause).__name__}: {told(cause)}")
         lines += _frames(cause)
+        for each in getattr(cause, "exceptions", ())[:_GROUP]:
+            lines += [f"one of them {type(each).__name__}: {told(each)}", *_frames(each)]
         if isinstance(cause, ModuleNotFoundError):
             lines.append(_ABSENT)
-        cause = cause.__cause__
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return "\n".join(lines)
 
 
@@ -91,11 +93,14 @@ def told(value: object) -> str:
 
 
 _OWN = os.path.dirname(os.path.abspath(__file__))
+_STANDARD = os.path.dirname(os.path.abspath(os.__file__))
 #: What is told besides of a module that is missing when a handler runs.
 _ABSENT = (
     "    a component has the modules that were imported when it was built: those that the plugin's sources import, in "
     "functions as well, by their names"
 )
+#: How many exceptions are told of a group.
+_GROUP = 8
 #: How many lines are told of an error and its causes.
 _LINES = 64
 #: How many lines of a traceback are worth their place in a reason.
@@ -105,5 +110,12 @@ _FRAMES = 8
 def _frames(error: BaseException) -> list[str]:
     # Of the frames themselves: `traceback` would look for the sources, and a component has no files.
     found = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    own = [(code, line) for code, line in found if not code.co_filename.startswith(_OWN)]
+    own = [(code, line) for code, line in found if not _is_foreign(code.co_filename)]
+    # What lies within the standard library is of interest where nothing else is.
+    own = own or [(code, line) for code, line in found if not code.co_filename.startswith(_OWN)]
     return [f"    at {code.co_name} ({os.path.basename(code.co_filename)}:{line})" for code, line in own[-_FRAMES:]]
+
+
+def _is_foreign(path: str) -> bool:
+    """Whether a file belongs to the SDK or to Python, and not to the plugin or a package."""
+    return path.startswith((_OWN, "<frozen ")) or (path.startswith(_STANDARD) and "site-packages" not in path)

@@ -1,14 +1,18 @@
 """What a handler hands over and no reader would understand, what it leaves undone, and what it lets be seen."""
 
+import asyncio
 import datetime
 import decimal
 import enum
+import functools
+import gc
 import logging
 import unittest
 import uuid
 from dataclasses import dataclass
 
 from sandbus import Plugin, Problem, Reject, Response, log, publish, random_bytes, state
+from sandbus import _later
 from sandbus.testing import FakeHost
 
 CYCLIC: dict = {"a": [{}]}
@@ -203,6 +207,55 @@ class Values(unittest.TestCase):
             self.assertRegex(ended.reason, r"the coroutine of `.*save` \(test_values.py:\d+\) was never awaited")
         self.assertEqual(host.request("GET /a").status, 500)
         self.assertIn("never awaited", host.logs[-1])
+
+    def test_a_loop_of_a_component_runs_tasks_and_leaves_none_behind(self):
+        async def save(name):
+            await asyncio.sleep(0.001)
+            state.set(name, True)
+
+        async def failing():
+            raise ValueError("floats")
+
+        async def all():
+            await asyncio.gather(save("a"), save("b"))
+            async with asyncio.timeout(1):
+                await save("c")
+
+        async def left():
+            state.set("begun", True)
+            self.task = asyncio.create_task(save("left"))
+
+        async def failed():
+            asyncio.create_task(failing())
+            await asyncio.sleep(0)
+
+        async def waiting():
+            await asyncio.get_running_loop().create_future()
+
+        def run(main):
+            loop = _later.new_event_loop()
+            try:
+                loop.run_until_complete(main())
+                gc.collect()
+            finally:
+                for task in asyncio.all_tasks(loop):
+                    task.cancel()
+                loop.close()
+
+        plugin = Plugin("things")
+        for main in (all, left, failed, waiting):
+            plugin.on(main.__name__, name=main.__name__)(functools.partial(run, main))
+        host = FakeHost(plugin)
+        self.assertEqual(host.deliver("all", {}).outcome, "ack")
+        self.assertEqual(host.state, {"a": True, "b": True, "c": True})
+        for type, told in [
+            ("left", "save` (test_values.py"),
+            ("failed", "caused by ValueError: floats"),
+            ("waiting", "waits for what never comes"),
+        ]:
+            ended = host.deliver(type, {})
+            self.assertEqual((ended.outcome, len(host.state)), ("retry", 3), type)
+            self.assertIn(told, ended.reason)
 
     def test_more_random_bytes_than_the_host_gives_at_once_are_put_together(self):
         def drawn():
