@@ -143,7 +143,8 @@ async fn events_per_second(generation: Arc<Generation>) -> f64 {
         });
         bus.publish(events.collect()).await.unwrap();
     }
-    let subscription = bus.subscriptions().into_iter().next().unwrap();
+    let feed = bus.catalogue().borrow().feeds[0].feed;
+    let subscription = bus.feed(feed).unwrap();
     while subscription.overview().backlog > 0 {
         tokio::time::sleep(Duration::from_micros(500)).await;
     }

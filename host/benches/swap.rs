@@ -104,7 +104,9 @@ async fn save_to_first_event(file: &Path, bytes: &[u8], bus: &dyn Bus, registry:
         ..Event::default()
     };
     bus.publish(vec![Publish { event, due: None }]).await.unwrap();
-    while bus.subscriptions().iter().any(|subscription| subscription.overview().backlog > 0) {
+    let catalogue = std::sync::Arc::clone(&bus.catalogue().borrow());
+    let has_backlog = |feed| bus.feed(feed).is_some_and(|feed| feed.overview().backlog > 0);
+    while catalogue.feeds.iter().any(|entry| has_backlog(entry.feed)) {
         tokio::time::sleep(Duration::from_micros(200)).await;
     }
     started.elapsed()

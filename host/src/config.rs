@@ -55,6 +55,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusConfig {
+    /// Where the store is, and by that the engine.
+    pub url: bus::StoreUrl,
     /// How many deliveries may wait for a subscription that says nothing else, before publishers are told
     /// to come back later. Without it there is no limit.
     pub max_backlog: Option<u64>,
@@ -89,6 +91,7 @@ pub struct BusConfig {
 impl Default for BusConfig {
     fn default() -> Self {
         Self {
+            url: bus::StoreUrl::default(),
             max_backlog: None,
             max_log_bytes: None,
             max_plugin_backlog: bus::Settings::default().max_plugin_backlog,
@@ -382,6 +385,8 @@ mod tests {
         assert!(error("plugin = \"x\"").contains("plugin"));
         assert!(error("[http]\nmax_body = 5").contains("max_body"));
         assert!(error("admin_listen = \"0.0.0.0:1\"").contains("loopback"));
+        let unknown = error("[bus]\nurl = \"redis://user:secret@host\"");
+        assert!(unknown.contains("`redis:`") && unknown.contains("`file:DIRECTORY`"), "{unknown}");
     }
 
     /// The README's list of settings is complete and true.
@@ -395,7 +400,7 @@ mod tests {
         let from_readme = load(block, Overrides::default()).unwrap();
         assert_eq!(from_readme, load("", Overrides::default()).unwrap());
         let keys = |text: &str| text.matches(" = ").count();
-        assert_eq!(keys(block), 7 + 1 + 12 + 6 + 9, "a new setting belongs into the README");
+        assert_eq!(keys(block), 7 + 1 + 13 + 6 + 9, "a new setting belongs into the README");
         // Those without a default stand there as comments.
         let all = block.replace("\n# ", "\n");
         assert!(load(&all, Overrides::default()).unwrap().bus.retain_for.is_some());

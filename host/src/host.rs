@@ -1,6 +1,7 @@
 //! The composition root: builds the parts, connects them, starts them, and ends them in order.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::Admin;
-use crate::bus::{Embedded, SharedBus};
+use crate::bus::{self, SharedBus};
 use crate::canary::Canary;
 use crate::clock::Clock;
 use crate::config::{Config, ensure_folder};
 use crate::descriptors::{self, Connections};
 use crate::dispatcher::{Dispatcher, Webhooks};
+use crate::files;
 use crate::ingress::{Ingress, Producers};
+use crate::lock::Locked;
 use crate::observer::Observer;
 use crate::outbound::{self, Listeners, Outbound};
 use crate::plugin::{CanaryRule, Declare, EngineConfig, Generation, Keeper, Loader, Places, Registry, Rehearse, World};
@@ -42,6 +45,30 @@ pub struct Host {
     admin_listener: TcpListener,
     config: Config,
     connections: Connections,
+    /// Held as long as the host lives.
+    _lock: Option<Locked>,
+}
+
+/// Keeps a second host out of a data directory whose store is elsewhere; a store in it does so by itself. Both hosts
+/// would keep plugins' former files and routes there.
+fn lock_data(data: &Path, store: Option<&Path>) -> anyhow::Result<Option<Locked>> {
+    if store == Some(data) {
+        return Ok(None);
+    }
+    let shown = data.display();
+    let unusable =
+        || format!("the data directory {shown} cannot be used; make it writable or name another with --data");
+    files::make_directory(data).with_context(unusable)?;
+    let is_same = |store: &Path| {
+        files::make_directory(store).and_then(|()| Ok(store.canonicalize()? == data.canonicalize()?)).unwrap_or(false)
+    };
+    if store.is_some_and(is_same) {
+        return Ok(None);
+    }
+    let lock = Locked::try_new(data).with_context(unusable)?;
+    lock.map(Some).ok_or_else(|| {
+        anyhow!("the data directory {shown} is in use by another process; stop that one or name another directory with --data")
+    })
 }
 
 /// How a run ended.
@@ -117,7 +144,9 @@ impl Host {
         if !config.data.exists() {
             tracing::info!(data = %config.data.display(), "beginning without data: the directory is new");
         }
-        let bus: SharedBus = Arc::new(Embedded::open(&config.data, clock.clone(), config.bus.settings())?);
+        let store = config.bus.url.directory(&config.data);
+        let lock = lock_data(&config.data, store.as_deref())?;
+        let bus = bus::open(&config.bus.url, &config.data, clock.clone(), config.bus.settings())?;
 
         let concurrency = sandbox.concurrency.get() as usize;
         let memory_bytes = sandbox.memory_ceiling_bytes;
@@ -173,7 +202,7 @@ impl Host {
             metrics: telemetry::start_metrics().map_err(|error| anyhow!("metrics cannot be counted: {error}"))?,
             clock,
             ready: ready.subscribe(),
-            data: config.data.clone(),
+            data: store.unwrap_or_else(|| config.data.clone()),
         };
         Ok(Self {
             bus,
@@ -187,6 +216,7 @@ impl Host {
             admin_listener,
             config,
             connections,
+            _lock: lock,
         })
     }
 
@@ -228,6 +258,7 @@ impl Host {
         let Self {
             bus, keeper, dispatcher, ingress, admin, ready, listener, admin_listener, config, connections, ..
         } = self;
+        let store = admin.data.clone();
         let limits = |max_connections| HttpLimits { max_connections, ..config.http };
         let (stop_ingress, stop_dispatcher, stop_rest) =
             <(CancellationToken, CancellationToken, CancellationToken)>::default();
@@ -250,7 +281,7 @@ impl Host {
         if let End::StoreFailed(reason) = end {
             return Err(anyhow!(
                 "{reason}; nothing is acknowledged any more. Every event that was acknowledged is in {}: check the disk and start again",
-                config.data.display()
+                store.display()
             ));
         }
         tracing::info!(grace = %humantime::format_duration(config.grace), "stopping; what runs may come to its end");

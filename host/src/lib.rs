@@ -23,6 +23,7 @@ pub mod dispatcher;
 mod files;
 pub mod host;
 pub mod ingress;
+mod lock;
 pub mod model;
 pub mod observer;
 pub mod outbound;

@@ -43,7 +43,7 @@ pub(crate) fn registered() -> Logged {
 pub(crate) fn handle(generation: &Generation, logged: &Logged, live: &mut Option<Live>) -> Handled {
     let subscription = &generation.descriptor.subscriptions[0].name;
     let ids = IdSeed::of_rehearsal(logged);
-    let call = Call { logged, subscription, attempt: 1, replay: None, ids };
+    let call = Call { logged, subscription, attempt: 1, replay: false, ids };
     let handled = generation.handle_event(&call, Duration::from_secs(10), Box::new(Empty), live);
     assert_eq!(handled.outcome, Outcome::Ack);
     handled

@@ -6,7 +6,7 @@ use axum::extract::State;
 use super::body::{Path, Query};
 use super::{Admin, Page, events, page_size};
 use crate::api::{AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterView, Dropped, Redriven};
-use crate::bus::{DeadLetter, DeadLetterFilter, FailedAttempt};
+use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterId, FailedAttempt};
 use crate::problem::Problem;
 
 /// The most dead letters in one answer.
@@ -18,7 +18,7 @@ fn filter(query: &DeadLetterQuery) -> Result<DeadLetterFilter, Problem> {
     let subscription = query.subscription.as_deref().map(str::parse).transpose();
     let subscription =
         subscription.map_err(|error| Problem::bad_request("invalid-subscription", format!("{error}")))?;
-    Ok(DeadLetterFilter { number: query.number, subscription, cause: query.cause.clone() })
+    Ok(DeadLetterFilter { number: query.number.map(DeadLetterId::new), subscription, cause: query.cause.clone() })
 }
 
 pub(super) async fn list(
@@ -26,16 +26,16 @@ pub(super) async fn list(
     Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<DeadLetterPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let after = query.after.unwrap_or(0);
+    let after = query.after.map(DeadLetterId::new);
     let letters = admin.bus.dead_letters(filter(&query)?, after, Page::<DeadLetter>::to_read(limit)).await?;
     let page = Page::of(letters, limit);
-    let next = page.next(|letter| letter.number);
+    let next = page.next(|letter| letter.number.number());
     Ok(Json(DeadLetterPage { dead_letters: page.views(view)?, next }))
 }
 
 pub(super) async fn show(State(admin): State<Admin>, Path(number): Path<i64>) -> Result<Json<DeadLetterView>, Problem> {
-    let filter = DeadLetterFilter { number: Some(number), ..DeadLetterFilter::default() };
-    let letters = admin.bus.dead_letters(filter, 0, 1).await?;
+    let filter = DeadLetterFilter { number: Some(DeadLetterId::new(number)), ..DeadLetterFilter::default() };
+    let letters = admin.bus.dead_letters(filter, None, 1).await?;
     view(letters.first().ok_or_else(|| none(number))?).map(Json)
 }
 
@@ -91,7 +91,7 @@ fn found(query: &DeadLetterQuery, count: usize) -> Result<(), Problem> {
 
 fn view(letter: &DeadLetter) -> Result<DeadLetterView, Problem> {
     Ok(DeadLetterView {
-        number: letter.number,
+        number: letter.number.number(),
         subscription: letter.subscription.to_string(),
         cause: letter.cause.clone(),
         reason: letter.reason.clone(),

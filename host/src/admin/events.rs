@@ -22,8 +22,7 @@ pub(super) async fn list(
     State(admin): State<Admin>,
     Query(query): Query<EventQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    // Positions in the store are signed.
-    let before = Position(query.before.unwrap_or(u64::MAX >> 1));
+    let before = query.before.map(Position);
     let limit = page_size(query.limit, 50, LIMIT)?;
     let page = Page::of(admin.bus.events(before, Page::<Logged>::to_read(limit)).await?, limit);
     let next = page.next(|logged| logged.position.0);

@@ -23,7 +23,7 @@ use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use tokio::sync::watch;
 
-use crate::bus::SharedBus;
+use crate::bus::{Reachability, SharedBus};
 use crate::clock::Clock;
 use crate::files;
 use crate::plugin::{self, Folder, Loader, Registry};
@@ -106,6 +106,9 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         return not_ready("the host is starting or stopping".to_owned());
     }
     // A host that can store nothing takes nothing in.
+    if let Reachability::Unreachable { reason } = &*admin.bus.reachable().borrow() {
+        return not_ready(format!("the store cannot be reached: {reason}"));
+    }
     let data = admin.data.clone();
     match tokio::task::spawn_blocking(move || files::has_room(&data)).await {
         Ok(Ok(true)) => "ready\n".into_response(),
@@ -116,11 +119,9 @@ async fn readyz(State(admin): State<Admin>) -> Response {
 }
 
 async fn render_metrics(State(admin): State<Admin>) -> Response {
-    match admin.metrics.render(&*admin.bus, &admin.registry, &admin.clock).await {
-        // The text format that Prometheus 0.0.4 named.
-        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
-        Err(error) => Problem::from(error).into_response(),
-    }
+    let text = admin.metrics.render(&*admin.bus, &admin.registry, &admin.clock).await;
+    // The text format that Prometheus 0.0.4 named.
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 /// One page of a list.

@@ -1,6 +1,7 @@
 //! The plugins: what is loaded, what each asks for and is granted, and what is wrong with a file.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -57,10 +58,11 @@ pub(super) async fn resume(State(admin): State<Admin>, Path(name): Path<String>)
 /// The plugins that come from files, then what is ignored in the folder, then plugins that are gone.
 fn all(admin: &Admin) -> Vec<PluginView> {
     let snapshot = admin.registry.snapshot();
-    let drained = admin.bus.drained();
+    let catalogue = Arc::clone(&admin.bus.catalogue().borrow());
+    let drained = &catalogue.drained;
     let statuses = admin.folder.statuses();
     let mut plugins: Vec<_> =
-        statuses.iter().map(|(stem, status)| from_file(stem, status, &snapshot, &drained)).collect();
+        statuses.iter().map(|(stem, status)| from_file(stem, status, &snapshot, drained)).collect();
     plugins.extend(admin.folder.ignored().into_iter().map(|(file, reason)| PluginView {
         file: Some(file),
         status: PluginStatus::Ignored,

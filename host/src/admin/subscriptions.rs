@@ -14,7 +14,7 @@ use crate::api::{
     ReplayBegun, ReplayRequest, ReplayView, ReplaysStopped, SubscriptionChanged, SubscriptionList, SubscriptionRequest,
     SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
 };
-use crate::bus::{HeldBack, Overview, Subscribed};
+use crate::bus::{FeedEntry, FeedId, HeldBack, Overview};
 use crate::clock::Timestamp;
 use crate::plugin::Snapshot;
 use crate::problem::Problem;
@@ -24,12 +24,13 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Subscription
     let snapshot = admin.registry.snapshot();
     let oldest = admin.bus.oldest_unhandled().await?;
     let dead_letters = admin.bus.dead_letter_counts().await?;
-    let view = |subscription: Arc<dyn Subscribed>| {
-        let overview = subscription.overview();
+    let catalogue = Arc::clone(&admin.bus.catalogue().borrow());
+    let view = |entry: &Arc<FeedEntry>| {
+        let overview = admin.bus.feed(entry.feed)?.overview();
         let dead_letters = dead_letters.get(&overview.id).copied().unwrap_or(0);
-        view(&admin, &overview, &snapshot, oldest.get(&subscription.number()).copied(), dead_letters)
+        Some(view(&admin, &overview, &snapshot, oldest.get(&entry.feed).copied(), dead_letters))
     };
-    let subscriptions = admin.bus.subscriptions().into_iter().map(view).collect();
+    let subscriptions = catalogue.feeds.iter().filter_map(view).collect();
     Ok(Json(SubscriptionList { subscriptions }))
 }
 
@@ -39,9 +40,7 @@ pub(super) async fn put(
     Body(request): Body<SubscriptionRequest>,
 ) -> Result<(StatusCode, Json<SubscriptionChanged>), Problem> {
     let id = SubscriptionId { owner: OPERATOR.to_owned(), name: request.name.clone() };
-    let all = admin.bus.subscriptions();
-    let present = all.iter().find(|one| *one.id() == id && one.overview().replay.is_none());
-    let present = present.map(|one| one.definition());
+    let present = admin.bus.catalogue().borrow().subscription(&id).map(|entry| Arc::clone(&entry.definition));
     if present.is_some() && request.start.is_some() {
         let detail = format!(
             "the subscription `{id}` exists, and `start` is for a new one; leave it out, or replay the subscription"
@@ -97,7 +96,7 @@ pub(super) async fn replay(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail));
     }
     let replay = admin.bus.replay(SubscriptionId { owner, name }, request.start, request.per_second).await?;
-    Ok((StatusCode::ACCEPTED, Json(ReplayBegun { replay: replay.number, events: replay.events })))
+    Ok((StatusCode::ACCEPTED, Json(ReplayBegun { replay: replay.number.map(FeedId::number), events: replay.events })))
 }
 
 pub(super) async fn stop_replays(
@@ -133,7 +132,7 @@ fn view(
         next_attempt: next_attempt(overview).map(|due| due.to_string()),
         dead_letters,
         replay: overview.replay.map(|replay| ReplayView {
-            number: replay.number,
+            number: replay.number.number(),
             until: replay.until.0,
             per_second: replay.per_second,
         }),
@@ -168,7 +167,7 @@ fn waits_for(admin: &Admin, overview: &Overview, snapshot: &Snapshot) -> Option<
         return Some(format!("{reason}; nothing is sent to it until {until}, unless the subscription is resumed"));
     }
     let handler = overview.handler()?;
-    if admin.bus.drained().contains(handler) {
+    if admin.bus.is_drained(handler) {
         return Some(format!("the plugin `{handler}` is drained"));
     }
     (!snapshot.plugins.contains_key(handler)).then(|| format!("the plugin `{handler}` is not loaded"))

@@ -23,10 +23,8 @@ pub(super) async fn rotate(
     Body(request): Body<SecretRequest>,
 ) -> Result<Json<SecretRotated>, Problem> {
     let id = SubscriptionId { owner, name };
-    let mut all = admin.bus.subscriptions().into_iter();
-    let found = all.find(|one| *one.id() == id && one.overview().replay.is_none());
-    let found = found.ok_or_else(|| Problem::not_found(format!("there is no subscription `{id}`")))?;
-    let mut definition = (*found.definition()).clone();
+    let found = admin.bus.catalogue().borrow().subscription(&id).map(|entry| (*entry.definition).clone());
+    let mut definition = found.ok_or_else(|| Problem::not_found(format!("there is no subscription `{id}`")))?;
     let Target::Webhook(webhook) = &mut definition.target else {
         return Err(unfit(format!("the subscription `{id}` delivers to a plugin, and signs nothing")));
     };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::DeadLetterId;
 use crate::clock::Timestamp;
 use crate::event::Logged;
 use crate::outcome::Cause;
@@ -27,7 +28,7 @@ pub struct FailedAttempt {
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
     /// Its number, by which it is shown, redriven and dropped.
-    pub number: i64,
+    pub number: DeadLetterId,
     /// The subscription that it was for.
     pub subscription: SubscriptionId,
     /// The event.
@@ -52,7 +53,7 @@ pub struct DeadLetter {
 #[derive(Clone, Debug, Default)]
 pub struct DeadLetterFilter {
     /// Only this one.
-    pub number: Option<i64>,
+    pub number: Option<DeadLetterId>,
     /// Only those of this subscription.
     pub subscription: Option<SubscriptionId>,
     /// Only those with this cause.

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::{Answer, CommitError, Settlement};
+use super::{Answer, CommitError, DeadLetterId, FeedId, Settlement};
 use crate::clock::Timestamp;
 use crate::event::{Event, IdSeed, Logged, Position};
 use crate::subscription::{Definition, SubscriptionId};
@@ -19,10 +19,29 @@ pub struct Delivery {
     pub is_dynamic: bool,
     /// Which attempt this is, from 1.
     pub attempt: u32,
-    /// The number of the replay that it belongs to, if it is history.
-    pub replay: Option<i64>,
+    /// Whether the event is new to the subscription.
+    pub kind: DeliveryKind,
     /// Where the ids of events come from that its handler publishes: the same at each attempt.
     pub ids: IdSeed,
+}
+
+/// Whether an event is new to its subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryKind {
+    /// It is, though perhaps not its first attempt.
+    Live,
+    /// It is part of a replay.
+    Replay(FeedId),
+    /// It was a dead letter of a replay, and was redriven. The replay may be over.
+    RedrivenReplay(DeadLetterId),
+}
+
+impl DeliveryKind {
+    /// Whether the subscription was to handle the event before.
+    #[must_use]
+    pub fn is_replay(self) -> bool {
+        self != Self::Live
+    }
 }
 
 impl Delivery {
@@ -147,8 +166,8 @@ pub struct HeldBack {
 /// What a replay looks like from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ReplayOverview {
-    /// Its number.
-    pub number: i64,
+    /// Its feed.
+    pub number: FeedId,
     /// The last position that it delivers.
     pub until: Position,
     /// How many deliveries it makes in a second at most.

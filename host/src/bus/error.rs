@@ -71,6 +71,19 @@ impl Error for StoreError {
     }
 }
 
+/// Whether the engine reaches its store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reachability {
+    /// It does, as far as it knows.
+    Reachable,
+    /// It does not. Changes and reads are refused with [`StoreErrorKind::Unavailable`] until it does again, which the
+    /// engine finds out by itself.
+    Unreachable {
+        /// What the engine reports.
+        reason: String,
+    },
+}
+
 /// The bus could not be opened. The message is the engine's, and says what to do.
 #[derive(Debug)]
 pub struct OpenError {

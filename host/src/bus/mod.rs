@@ -6,20 +6,24 @@
 //! delivery waits for it.
 
 mod attempt;
+mod catalogue;
 mod dead_letter;
 mod delivery;
 mod embedded;
 mod error;
 mod group_commit;
 mod holds;
+mod ids;
 mod replies;
+mod store_url;
 #[cfg(test)]
 mod suite;
 mod window;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -27,17 +31,20 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Logged, Position};
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::schedule::Schedule;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 pub use attempt::{AttemptRecord, Settlement};
+pub use catalogue::{Catalogue, FeedEntry};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, FailedAttempt};
-pub use delivery::{Claim, Delivery, HeldBack, Open, OpenThen, Overview, ReplayOverview, Settled, Then};
+pub use delivery::{Claim, Delivery, DeliveryKind, HeldBack, Open, OpenThen, Overview, ReplayOverview, Settled, Then};
 pub use embedded::Embedded;
-pub use error::{CommitError, OpenError, OpenErrorKind, ProducerLimit, StoreError, StoreErrorKind};
+pub use error::{CommitError, OpenError, OpenErrorKind, ProducerLimit, Reachability, StoreError, StoreErrorKind};
+pub use ids::{DeadLetterId, FeedId};
+pub use store_url::{StoreUrl, StoreUrlError};
 
 /// What a method of the bus returns: the traits are used as objects, whose methods cannot be `async`.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -187,8 +194,8 @@ pub struct Scheduling {
 /// A replay that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Replay {
-    /// Its number; none if there was nothing to replay.
-    pub number: Option<i64>,
+    /// Its feed; none if there was nothing to replay.
+    pub number: Option<FeedId>,
     /// How many events it has.
     pub events: u64,
 }
@@ -206,6 +213,18 @@ impl Reply {
 
 /// A bus, as those hold it who use it.
 pub type SharedBus = Arc<dyn Bus>;
+
+/// Opens the bus that an address selects, for a host with a data directory. Must be called in a tokio runtime.
+///
+/// # Errors
+/// If the store cannot be reached or used.
+pub fn open(url: &StoreUrl, data: &Path, clock: Clock, settings: Settings) -> Result<SharedBus, OpenError> {
+    match url {
+        StoreUrl::Directory(directory) => {
+            Ok(Arc::new(Embedded::open(&StoreUrl::resolve(directory, data), clock, settings)?))
+        }
+    }
+}
 
 /// A durable event bus.
 ///
@@ -338,9 +357,6 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// If the store refuses.
     fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> Answer<'a, Result<(), CommitError>>;
 
-    /// The plugins that are drained.
-    fn drained(&self) -> Arc<BTreeSet<String>>;
-
     /// Turns dead letters into deliveries again, in order, at most `limit`, and returns how many.
     ///
     /// # Errors
@@ -353,14 +369,14 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// If the store refuses.
     fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>>;
 
-    /// Dead letters after a number, in order.
+    /// Dead letters in the order in which they died: those after one of them, or the first ones.
     ///
     /// # Errors
     /// If the store cannot be read.
     fn dead_letters(
         &self,
         filter: DeadLetterFilter,
-        after: i64,
+        after: Option<DeadLetterId>,
         limit: usize,
     ) -> Answer<'_, Result<Vec<DeadLetter>, StoreError>>;
 
@@ -386,28 +402,34 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// A plugin's state as of the first read.
     fn state(&self, plugin: &str) -> Box<dyn StateView>;
 
-    /// Counts changes of the set of subscriptions, of their rules, and of what is drained.
-    fn changes(&self) -> watch::Receiver<u64>;
+    /// The subscriptions that there are, with their rules, and what is drained. A change is there before the call that
+    /// made it returns.
+    fn catalogue(&self) -> watch::Receiver<Arc<Catalogue>>;
 
-    /// The subscriptions that there are, and their replays, each of which is a feed of its own.
-    fn subscriptions(&self) -> Vec<Arc<dyn Subscribed>>;
+    /// Whether nothing is delivered to a plugin now.
+    fn is_drained(&self, plugin: &str) -> bool {
+        self.catalogue().borrow().drained.contains(plugin)
+    }
+
+    /// A feed of the catalogue, from which deliveries are claimed. None if it is gone.
+    fn feed(&self, feed: FeedId) -> Option<Arc<dyn Subscribed>>;
 
     /// When the oldest event was stored that a subscription or replay has neither handled nor buried, whatever it waits
-    /// for: its turn, a retry, an ordering key that a dead letter parks, a plugin that does not run. Keyed by
-    /// [`Subscribed::number`]; a subscription without a backlog is left out.
+    /// for: its turn, a retry, an ordering key that a dead letter parks, a plugin that does not run. A feed
+    /// without a backlog is left out.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<i64, Timestamp>, StoreError>>;
+    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>>;
 
     /// The position of the newest event.
     fn head(&self) -> Position;
 
-    /// The newest events before a position, newest first.
+    /// The newest events, newest first: those before a position, or the very newest.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn events(&self, before: Position, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>>;
+    fn events(&self, before: Option<Position>, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>>;
 
     /// The events with an id; sources may share one.
     ///
@@ -415,8 +437,13 @@ pub trait Bus: Debug + Send + Sync + 'static {
     /// If the store cannot be read.
     fn events_with_id(&self, id: String) -> Answer<'_, Result<Vec<Logged>, StoreError>>;
 
-    /// Waits for the store to fail, and returns why. After that nothing is acknowledged any more, and the
-    /// process must end: nobody knows what the disk holds.
+    /// Whether the store can be reached, for readiness and metrics. It changes both ways while the host runs, also when
+    /// nobody asks anything of the bus; a change may show up to a second late.
+    fn reachable(&self) -> watch::Receiver<Reachability>;
+
+    /// Waits for the store to fail for good, and returns why. After that nothing is acknowledged any more, and the
+    /// process must end: nobody knows what the store holds. An outage that passes is not a failure: see
+    /// [`Bus::reachable`].
     fn failed(&self) -> Answer<'_, String>;
 
     /// Commits what waits, and ends.
@@ -425,8 +452,8 @@ pub trait Bus: Debug + Send + Sync + 'static {
 
 /// A subscription, or a replay of one, from which deliveries are claimed. There is one claimer at a time.
 pub trait Subscribed: Debug + Send + Sync {
-    /// Its number, which no other subscription or replay ever gets.
-    fn number(&self) -> i64;
+    /// Its name as a feed, which no other subscription or replay ever gets.
+    fn feed_id(&self) -> FeedId;
 
     /// Its identity; a replay's is its subscription's.
     fn id(&self) -> &SubscriptionId;

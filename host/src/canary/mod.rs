@@ -79,11 +79,11 @@ impl Canary<'_> {
     /// The last deliveries of the subscriptions that the running generation declares.
     async fn past(&self, last: usize) -> Result<Vec<Past>, StoreError> {
         let subscriptions = self.subscriptions();
-        let (mut found, mut before, mut looked) = (Vec::new(), Position(u64::MAX >> 1), 0);
+        let (mut found, mut before, mut looked) = (Vec::new(), None, 0);
         while found.len() < last && looked < last.saturating_mul(SEARCH) && !subscriptions.is_empty() {
             let page = self.bus.events(before, PAGE).await?;
             let Some(oldest) = page.last() else { break };
-            (before, looked) = (oldest.position, looked + page.len());
+            (before, looked) = (Some(oldest.position), looked + page.len());
             for logged in page {
                 let takes = |definition: &Definition| {
                     definition.pattern.matches(&logged.event.event_type) && definition.filters.matches(&logged.event)
@@ -105,10 +105,11 @@ impl Canary<'_> {
 
     /// The declared subscriptions, each with its cursor: what lies beyond it is not handled yet.
     fn subscriptions(&self) -> BTreeMap<String, (Position, Arc<Definition>)> {
-        let all = self.bus.subscriptions().into_iter().map(|subscription| subscription.overview());
-        let own = all.filter(|one| one.id.owner == *self.live.name && one.replay.is_none() && !one.dynamic);
+        let catalogue = Arc::clone(&self.bus.catalogue().borrow());
+        let own = catalogue.subscriptions().filter(|one| one.id.owner == *self.live.name && !one.dynamic);
         let declared = own.filter(|one| self.live.declares(&one.id.name));
-        declared.map(|one| (one.id.name, (one.cursor, one.definition))).collect()
+        let overviews = declared.filter_map(|one| Some(self.bus.feed(one.feed)?.overview()));
+        overviews.map(|one| (one.id.name, (one.cursor, one.definition))).collect()
     }
 
     /// Lets both handle a delivery, in the one order or in the other: who comes second finds warmer caches.
@@ -134,7 +135,7 @@ impl Canary<'_> {
         let handled = self.capacity.threads.run(Turn::of(Lane::Many), move || {
             let Past { logged, subscription, .. } = &past;
             let ids = IdSeed::of_rehearsal(logged);
-            let call = Call { logged, subscription, attempt: 1, replay: None, ids };
+            let call = Call { logged, subscription, attempt: 1, replay: false, ids };
             // What it logs is no news.
             let quiet = tracing::subscriber::NoSubscriber::default();
             let rehearsed = tracing::subscriber::with_default(quiet, || {

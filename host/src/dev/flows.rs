@@ -102,7 +102,7 @@ impl Flows {
         if self.bus.head() == self.looked {
             return;
         }
-        match self.bus.events(Position(u64::MAX >> 1), PAGE).await {
+        match self.bus.events(None, PAGE).await {
             Ok(page) => {
                 let new: Vec<Logged> = page.into_iter().take_while(|logged| logged.position > self.looked).collect();
                 self.looked = new.first().map_or(self.looked, |newest| newest.position);
@@ -252,6 +252,7 @@ fn shown(took: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::DeliveryKind;
     use crate::clock::Timestamp;
     use crate::event::IdSeed;
     use crate::outcome::Cause;
@@ -272,7 +273,7 @@ mod tests {
             let subscription = SubscriptionId { owner: owner.to_owned(), name: "it".to_owned() };
             let logged = Logged { position: Position(1), stored_at: Timestamp(0), event: Arc::clone(event) };
             let ids = IdSeed::unique();
-            let delivery = Delivery { logged, subscription, is_dynamic: false, attempt, replay: None, ids };
+            let delivery = Delivery { logged, subscription, is_dynamic: false, attempt, kind: DeliveryKind::Live, ids };
             let took = Duration::from_micros(1_500);
             (AttemptRecord { delivery: Arc::new(delivery), verdict, digest: None, took }, settled)
         };

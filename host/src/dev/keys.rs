@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::SharedBus;
 use crate::cli::output;
 use crate::clock::Clock;
-use crate::event::{CAUSATION_ID, CORRELATION_ID, CORRELATION_SOURCE, Data, Event, HOPS, Position};
+use crate::event::{CAUSATION_ID, CORRELATION_ID, CORRELATION_SOURCE, Data, Event, HOPS};
 use crate::ingress::cloudevents::{self, Mode};
 use crate::ingress::producers::Publisher;
 use crate::outcome::Publish;
@@ -68,7 +68,7 @@ async fn obey(bus: &SharedBus, line: &str) -> String {
 
 /// The newest event that began a flow, as a new event.
 async fn last(bus: &SharedBus) -> Result<Event, String> {
-    let page = bus.events(Position(u64::MAX >> 1), SEARCH).await.map_err(|error| error.to_string())?;
+    let page = bus.events(None, SEARCH).await.map_err(|error| error.to_string())?;
     let first = page.into_iter().find(|logged| !logged.event.extensions.contains_key(CAUSATION_ID));
     let mut event = Event::clone(&first.ok_or("there is no event yet; p publishes one")?.event);
     event.id = uuid::Uuid::now_v7().to_string();

@@ -14,12 +14,14 @@ mod webhook;
 mod worker;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bus::SharedBus;
+use crate::bus::{FeedId, SharedBus};
 use crate::clock::Clock;
 use crate::observer::Observer;
 use crate::plugin::Registry;
@@ -68,27 +70,27 @@ impl Dispatcher {
     /// An attempt that is given up instead is delivered again at the next start.
     pub async fn run(self, cancelled: CancellationToken) {
         let workers = TaskTracker::new();
-        let mut known: HashMap<i64, CancellationToken> = HashMap::new();
-        let mut changes = self.bus.changes();
+        let mut known: HashMap<FeedId, CancellationToken> = HashMap::new();
+        let mut catalogue = self.bus.catalogue();
         loop {
-            changes.mark_unchanged();
+            let current = Arc::clone(&catalogue.borrow_and_update());
             known.retain(|_, worker| !worker.is_cancelled());
-            for subscription in self.bus.subscriptions() {
-                known.entry(subscription.number()).or_insert_with(|| {
-                    let ended = CancellationToken::new();
-                    let worker = worker::Worker::new(self.clone(), subscription);
-                    let run = worker.run(cancelled.child_token());
-                    let guard = ended.clone().drop_guard();
-                    workers.spawn(async move {
-                        run.await;
-                        drop(guard);
-                    });
-                    ended
+            for entry in &current.feeds {
+                let Entry::Vacant(unknown) = known.entry(entry.feed) else { continue };
+                // It may have been deleted since the catalogue was taken.
+                let Some(subscription) = self.bus.feed(entry.feed) else { continue };
+                let ended = CancellationToken::new();
+                let guard = ended.clone().drop_guard();
+                let run = worker::Worker::new(self.clone(), subscription).run(cancelled.child_token());
+                workers.spawn(async move {
+                    run.await;
+                    drop(guard);
                 });
+                unknown.insert(ended);
             }
             tokio::select! {
                 () = cancelled.cancelled() => break,
-                changed = changes.changed() => if changed.is_err() { break },
+                changed = catalogue.changed() => if changed.is_err() { break },
             }
         }
         workers.close();

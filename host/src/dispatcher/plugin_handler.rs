@@ -85,7 +85,7 @@ pub(crate) fn invoke_plugin(
         logged: &delivery.logged,
         subscription: &delivery.subscription.name,
         attempt: delivery.attempt,
-        replay: delivery.replay,
+        replay: delivery.kind.is_replay(),
         ids: delivery.ids,
     };
     let started = Instant::now();

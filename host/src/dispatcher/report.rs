@@ -20,7 +20,7 @@ impl Report for Reporter {
     fn settled(&self, record: &AttemptRecord, settled: Settled) {
         let delivery = &record.delivery;
         let latency = self.clock.now().since(delivery.logged.stored_at);
-        self.metrics.settled(settled, latency, record.took, delivery.replay.is_some());
+        self.metrics.settled(settled, latency, record.took, delivery.kind.is_replay());
         self.observer.note(|| Observed::Attempt { record: record.clone(), settled });
         log(record, settled, latency);
     }
@@ -40,7 +40,8 @@ impl Report for Reporter {
 fn log(record: &AttemptRecord, settled: Settled, latency: Duration) {
     let delivery = &record.delivery;
     let (event, event_type) = (delivery.event().id.as_str(), delivery.event().event_type.as_str());
-    let Delivery { subscription, attempt, replay, .. } = &**delivery;
+    let Delivery { subscription, attempt, kind, .. } = &**delivery;
+    let replay = kind.is_replay();
     let (took_us, latency_us) = (micros(record.took), micros(latency));
     let Some(failure) = record.verdict.failure() else {
         tracing::debug!(event, event_type, %subscription, attempt, replay, took_us, latency_us, "handled");

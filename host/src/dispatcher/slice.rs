@@ -198,7 +198,7 @@ impl Slice {
         if self.cancelled.is_cancelled()
             || !Arc::ptr_eq(&current, generation)
             || !Arc::ptr_eq(&self.subscription.definition(), definition)
-            || dispatcher.bus.drained().contains(&*generation.name)
+            || dispatcher.bus.is_drained(&generation.name)
         {
             return None;
         }

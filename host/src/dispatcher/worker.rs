@@ -62,11 +62,11 @@ impl Worker {
 
     /// Works until it is cancelled or the subscription is deleted.
     pub(super) async fn run(mut self, cancelled: CancellationToken) {
-        let mut changes = self.dispatcher.bus.changes();
+        let mut catalogue = self.dispatcher.bus.catalogue();
         loop {
             let next = tokio::select! {
                 () = cancelled.cancelled() => return,
-                _ = changes.changed() => None,
+                _ = catalogue.changed() => None,
                 next = self.next() => Some(next),
             };
             if self.subscription.is_deleted() {
@@ -173,19 +173,19 @@ impl Worker {
     async fn target_is_there(&self) {
         let overview = self.subscription.overview();
         let Some(handler) = overview.handler() else { return };
-        let mut changes = self.dispatcher.bus.changes();
+        let mut catalogue = self.dispatcher.bus.catalogue();
         let mut plugins = self.dispatcher.registry.changes();
         loop {
-            changes.mark_unchanged();
+            let is_drained = catalogue.borrow_and_update().drained.contains(handler);
             let generation = plugins.borrow_and_update().plugins.get(handler).cloned();
             let serves = generation.is_some_and(|it| overview.dynamic || it.declares(&overview.id.name));
-            if serves && !self.dispatcher.bus.drained().contains(handler) {
+            if serves && !is_drained {
                 return;
             }
             // Both live as long as the dispatcher, and so the waits cannot fail.
             tokio::select! {
                 changed = plugins.changed() => drop(changed),
-                changed = changes.changed() => drop(changed),
+                changed = catalogue.changed() => drop(changed),
             }
         }
     }

@@ -36,7 +36,7 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
         Found::Nothing => return Problem::not_found("no plugin has a route for this path").into_response(),
     };
     let plugin = Arc::clone(&generation.name);
-    if ingress.bus.drained().contains(&*plugin) {
+    if ingress.bus.is_drained(&plugin) {
         let detail = format!("the plugin `{plugin}` is drained");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-drained", detail).retry_after(5).into_response();
     }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::script::{Act, Given, Moment, Step};
 use super::{Error, Played, Seen, broken, logs};
-use crate::bus::{Bus, Claim, DeadLetterFilter, Embedded, Settings, Subscribed};
+use crate::bus::{Bus, Claim, DeadLetterFilter, Embedded, FeedEntry, Settings};
 use crate::clock::{Clock, Timestamp};
 use crate::config::SandboxConfig;
 use crate::event::{Event, Position};
@@ -163,21 +163,21 @@ impl Stage {
     }
 
     async fn next(&self) -> Result<Option<(Claim, Arc<Generation>, Arc<Definition>)>, Error> {
-        for subscription in self.bus.subscriptions() {
-            let Some(generation) = self.handler(&*subscription) else { continue };
-            if let Some(claim) = self.bus.claim_now(&*subscription).await.map_err(broken)? {
-                return Ok(Some((claim, generation, subscription.definition())));
+        let catalogue = Arc::clone(&self.bus.catalogue().borrow());
+        for entry in &catalogue.feeds {
+            let Some(generation) = self.handler(entry) else { continue };
+            if let Some(claim) = self.bus.claim_now(entry.feed).await.map_err(broken)? {
+                return Ok(Some((claim, generation, Arc::clone(&entry.definition))));
             }
         }
         Ok(None)
     }
 
     /// Who handles a subscription's deliveries, if it is a plugin that takes part.
-    fn handler(&self, subscription: &dyn Subscribed) -> Option<Arc<Generation>> {
-        let overview = subscription.overview();
-        let Target::Plugin(name) = &overview.definition.target else { return None };
+    fn handler(&self, entry: &FeedEntry) -> Option<Arc<Generation>> {
+        let Target::Plugin(name) = &entry.definition.target else { return None };
         let generation = self.registry.snapshot().plugins.get(name).cloned()?;
-        (overview.dynamic || generation.declares(&overview.id.name)).then_some(generation)
+        (entry.dynamic || generation.declares(&entry.id.name)).then_some(generation)
     }
 
     fn after_beginning(&self, time: Timestamp) -> String {
@@ -198,7 +198,7 @@ impl Stage {
                 event
             })
             .collect();
-        let dead = self.bus.dead_letters(DeadLetterFilter::default(), 0, PAGE).await.map_err(broken)?;
+        let dead = self.bus.dead_letters(DeadLetterFilter::default(), None, PAGE).await.map_err(broken)?;
         self.seen.dead_letters = dead
             .iter()
             .map(|dead| {
@@ -209,11 +209,12 @@ impl Stage {
                 })
             })
             .collect();
-        let dynamic = self.bus.subscriptions().into_iter().map(|one| one.overview()).filter(|one| one.dynamic);
+        let catalogue = Arc::clone(&self.bus.catalogue().borrow());
+        let dynamic = catalogue.feeds.iter().filter(|one| one.dynamic);
         self.seen.subscriptions = dynamic
             .map(|one| {
                 let mut rules = serde_json::to_value(&*one.definition).unwrap_or_default();
-                rules["name"] = one.id.name.into();
+                rules["name"] = one.id.name.as_str().into();
                 rules
             })
             .collect();
@@ -222,7 +223,7 @@ impl Stage {
 
     /// The events that have entered the log since it was last looked at, but for the steps' own.
     async fn published(&mut self) -> Result<Vec<Value>, Error> {
-        let (mut found, mut before) = (Vec::new(), Position(u64::MAX >> 1));
+        let (mut found, mut before) = (Vec::new(), None);
         loop {
             let page = self.bus.events(before, PAGE).await.map_err(broken)?;
             let full = page.len() == PAGE;
@@ -230,7 +231,7 @@ impl Stage {
             let count = found.len();
             found.extend(new);
             match found.last() {
-                Some(last) if full && found.len() == count + PAGE => before = last.position,
+                Some(last) if full && found.len() == count + PAGE => before = Some(last.position),
                 _ => break,
             }
         }

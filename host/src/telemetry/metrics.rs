@@ -11,7 +11,7 @@ use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{Bus, Settled, StoreError};
+use crate::bus::{Bus, Reachability, Settled};
 use crate::clock::Clock;
 use crate::plugin::Registry;
 use crate::subscription::SubscriptionId;
@@ -92,6 +92,7 @@ fn describe() {
     );
     metrics::describe_counter!("sandbus_http_requests_total", "Requests answered by plugins, by plugin and status");
     metrics::describe_histogram!("sandbus_http_request_seconds", "From request to response, by plugin");
+    metrics::describe_gauge!("sandbus_store_reachable", "1 if the bus reaches its store, else 0");
     metrics::describe_gauge!("sandbus_plugins", "Plugins that are loaded");
 }
 
@@ -106,21 +107,20 @@ impl Metrics {
         }
     }
 
-    /// All metrics in Prometheus' text format. Gauges are read now.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub async fn render(&self, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> Result<String, StoreError> {
+    /// All metrics in Prometheus' text format. Gauges are read now. Those that must be read from the store keep their last
+    /// value while it cannot be read: an outage is what an operator needs the others for.
+    pub async fn render(&self, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> String {
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         let float = |number: u64| number as f64;
-        let oldest = bus.oldest_unhandled().await?;
+        let oldest = bus.oldest_unhandled().await;
+        let oldest = oldest.inspect_err(|error| tracing::warn!(%error, "the lag of subscriptions cannot be read")).ok();
+        let is_reachable = *bus.reachable().borrow() == Reachability::Reachable;
+        gauge!("sandbus_store_reachable").set(float(is_reachable.into()));
         let now = clock.now();
-        for subscription in bus.subscriptions() {
-            let overview = subscription.overview();
-            // A replay is short-lived, and is looked at over the admin interface.
-            if overview.replay.is_some() {
-                continue;
-            }
+        let catalogue = Arc::clone(&bus.catalogue().borrow());
+        // A replay is short-lived, and is looked at over the admin interface.
+        for entry in catalogue.subscriptions() {
+            let Some(overview) = bus.feed(entry.feed).map(|subscription| subscription.overview()) else { continue };
             let name = label(&overview.id);
             let is_paused = overview.paused.is_some() || overview.held_back.is_some();
             gauge!("sandbus_subscription_paused", "subscription" => name.clone()).set(float(is_paused.into()));
@@ -132,12 +132,14 @@ impl Metrics {
                 .set(float(overview.committing as u64));
             gauge!("sandbus_subscription_parked_keys", "subscription" => name.clone())
                 .set(float(overview.parked_keys as u64));
-            let lag = oldest.get(&subscription.number()).map_or(Duration::ZERO, |oldest| now.since(*oldest));
-            gauge!("sandbus_subscription_lag_seconds", "subscription" => name).set(lag.as_secs_f64());
+            if let Some(oldest) = &oldest {
+                let lag = oldest.get(&entry.feed).map_or(Duration::ZERO, |oldest| now.since(*oldest));
+                gauge!("sandbus_subscription_lag_seconds", "subscription" => name).set(lag.as_secs_f64());
+            }
         }
         gauge!("sandbus_plugins").set(float(registry.snapshot().plugins.len() as u64));
         self.handle.run_upkeep();
-        Ok(self.handle.render())
+        self.handle.render()
     }
 }
 

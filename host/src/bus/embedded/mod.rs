@@ -9,7 +9,6 @@ mod damage;
 mod error;
 mod held;
 mod load;
-mod lock;
 mod open;
 mod readers;
 mod rows;
@@ -25,7 +24,7 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -36,21 +35,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::group_commit::Queue;
 use super::window::Stop;
 use super::{
-    Accepted, Answer, Bus, Claim, CommitError, DeadLetter, DeadLetterFilter, HeldBack, Replay, Reply, Scheduled,
-    ScheduledCursor, Scheduling, StoreError, StoreErrorKind, Subscribed,
+    Accepted, Answer, Bus, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, FeedId, HeldBack,
+    Reachability, Replay, Reply, Scheduled, ScheduledCursor, Scheduling, StoreError, StoreErrorKind, Subscribed,
 };
 use crate::clock::Timestamp;
 use crate::event::{Event, Logged, Position};
+use crate::lock::Locked;
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 use command::{Command, Stored};
 use error::EngineError;
-use lock::Locked;
 use readers::Snapshot;
 use shared::Shared;
 use subscribed::Feed;
-use subscription::Subscription;
 
 /// A handle on the embedded bus. It clones cheaply.
 #[derive(Clone, Debug)]
@@ -86,8 +84,9 @@ impl Embedded {
     /// attempt, an event that comes later, a schedule.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        let attempts = self.subscriptions().into_iter().filter_map(|subscription| subscription.overview().next_due);
-        let waiting = attempts.filter(|due| *due < rows::HELD);
+        let subscriptions = self.shared.subscriptions();
+        let attempts = subscriptions.iter().filter_map(|subscription| subscription.progress().next_due);
+        let waiting = attempts.filter(|due| due.0 > 0 && *due < rows::HELD);
         waiting.chain(*self.shared.next_scheduled.borrow()).min()
     }
 
@@ -96,10 +95,9 @@ impl Embedded {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn claim_now(&self, subscription: &dyn Subscribed) -> Result<Option<Claim>, StoreError> {
-        let all = self.shared.subscriptions();
-        let Some(found) = all.iter().find(|one| one.number == subscription.number()) else { return Ok(None) };
-        Feed { bus: self.clone(), subscription: Arc::clone(found) }.claim_now().await
+    pub async fn claim_now(&self, feed: FeedId) -> Result<Option<Claim>, StoreError> {
+        let Some(subscription) = self.shared.find(feed) else { return Ok(None) };
+        Feed { bus: self.clone(), subscription }.claim_now().await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(command::Reply<T>) -> Command) -> Result<T, CommitError> {
@@ -121,6 +119,7 @@ impl Embedded {
         let task = tokio::task::spawn_blocking(move || {
             // To read on past damage would be to skip or to alter events.
             shared.readers.read(read).inspect_err(|error| {
+                shared.note_outage(error);
                 if error.kind() == StoreErrorKind::Damaged {
                     shared.fail(error.to_string());
                 }
@@ -245,10 +244,6 @@ impl Bus for Embedded {
         Box::pin(self.ask(move |reply| Command::Drain { plugin, drained, reply }))
     }
 
-    fn drained(&self) -> Arc<BTreeSet<String>> {
-        Arc::clone(&self.shared.drained.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>> {
         Box::pin(self.ask(move |reply| Command::Redrive { filter, limit, reply }))
     }
@@ -260,7 +255,7 @@ impl Bus for Embedded {
     fn dead_letters(
         &self,
         filter: DeadLetterFilter,
-        after: i64,
+        after: Option<DeadLetterId>,
         limit: usize,
     ) -> Answer<'_, Result<Vec<DeadLetter>, StoreError>> {
         Box::pin(self.read(move |connection| rows::dead_letters(connection, &filter, after, limit)))
@@ -282,18 +277,16 @@ impl Bus for Embedded {
         Box::new(Snapshot::new(Arc::clone(&self.shared), self.commands.clone(), plugin.to_owned()))
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.shared.changes.subscribe()
+    fn catalogue(&self) -> watch::Receiver<Arc<Catalogue>> {
+        self.shared.catalogue.subscribe()
     }
 
-    fn subscriptions(&self) -> Vec<Arc<dyn Subscribed>> {
-        let feed = |subscription: &Arc<Subscription>| -> Arc<dyn Subscribed> {
-            Arc::new(Feed { bus: self.clone(), subscription: Arc::clone(subscription) })
-        };
-        self.shared.subscriptions().iter().map(feed).collect()
+    fn feed(&self, feed: FeedId) -> Option<Arc<dyn Subscribed>> {
+        let subscription = self.shared.find(feed)?;
+        Some(Arc::new(Feed { bus: self.clone(), subscription }))
     }
 
-    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<i64, Timestamp>, StoreError>> {
+    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(self.read(move |connection| subscribed::oldest_unhandled(connection, &shared)))
     }
@@ -302,12 +295,16 @@ impl Bus for Embedded {
         self.shared.head()
     }
 
-    fn events(&self, before: Position, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+    fn events(&self, before: Option<Position>, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
         Box::pin(self.read(move |connection| rows::events_before(connection, before, limit)))
     }
 
     fn events_with_id(&self, id: String) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
         Box::pin(self.read(move |connection| rows::events_with_id(connection, &id)))
+    }
+
+    fn reachable(&self) -> watch::Receiver<Reachability> {
+        self.shared.reachable.subscribe()
     }
 
     fn failed(&self) -> Answer<'_, String> {

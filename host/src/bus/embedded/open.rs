@@ -11,20 +11,20 @@ use tokio::sync::{Notify, watch};
 use super::command::Command;
 use super::error::{self, EngineError};
 use super::load::load_subscriptions;
-use super::lock::Locked;
 use super::readers::Readers;
 use super::sequences::Sequences;
-use super::shared::{Shared, Types, sorted};
+use super::shared::{Shared, Types};
 use super::writer::Writer;
 use super::written::Written;
 use super::{Embedded, Owner, damage, rows, schema, timekeeper};
 use crate::bus::group_commit::{self, Waiting};
 use crate::bus::holds::Holds;
 use crate::bus::replies::Replies;
-use crate::bus::{OpenError, Settings, StoreError, StoreErrorKind};
+use crate::bus::{Catalogue, OpenError, Reachability, Settings, StoreError, StoreErrorKind};
 use crate::clock::Clock;
 use crate::event::IdKey;
 use crate::files;
+use crate::lock::Locked;
 
 /// A store up to this size, in bytes, is checked as a whole before anything is done with it; a larger one
 /// beside its work.
@@ -62,7 +62,7 @@ impl Embedded {
         let types = rows::types(&connection)?.into_iter().map(|(number, name)| (name, number)).collect();
         let types = Types { numbers: types };
         let head = rows::log(&connection)?.head;
-        let subscriptions = sorted(load_subscriptions(&connection, &types, head)?.into_iter());
+        let subscriptions = load_subscriptions(&connection, &types, head)?;
         let next_scheduled = rows::next_scheduled(&connection)?;
         let drained = rows::drained(&connection)?.into_iter().collect();
         let holds = Holds::new(rows::holds(&connection)?);
@@ -74,9 +74,9 @@ impl Embedded {
             clock,
             settings,
             readers: Arc::new(Readers::new(path.to_owned())),
-            subscriptions: RwLock::new(Arc::new(subscriptions)),
-            drained: RwLock::new(Arc::new(drained)),
-            changes: watch::Sender::new(0),
+            subscriptions: RwLock::default(),
+            by_number: RwLock::default(),
+            catalogue: watch::Sender::new(Arc::new(Catalogue { feeds: Vec::new(), drained })),
             types: RwLock::new(types),
             replies: Replies::default(),
             ids,
@@ -87,8 +87,10 @@ impl Embedded {
             next_scheduled: watch::Sender::new(next_scheduled),
             committed: Notify::new(),
             failure: watch::Sender::new(None),
+            reachable: watch::Sender::new(Reachability::Reachable),
             store,
         });
+        shared.set_subscriptions(subscriptions.into_iter());
         let (commands, waiting) = group_commit::new();
         let writer = Writer::new(connection, Arc::clone(&shared))?;
         let thread = start_writer(writer, waiting, Arc::clone(&shared))?;
@@ -97,6 +99,7 @@ impl Embedded {
         }
         tokio::spawn(timekeeper::promote(commands.downgrade(), Arc::clone(&shared)));
         tokio::spawn(timekeeper::watch_clock(commands.downgrade(), Arc::clone(&shared)));
+        tokio::spawn(timekeeper::probe(commands.downgrade(), Arc::clone(&shared)));
         tokio::spawn(timekeeper::checkpoint(commands.downgrade(), Arc::clone(&shared), path.to_owned()));
         tokio::spawn(timekeeper::compact(commands.downgrade(), Arc::clone(&shared)));
         let owner = Arc::new(Owner { writer: Mutex::new(Some(thread)), _lock: lock });

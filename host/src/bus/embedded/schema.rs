@@ -260,6 +260,12 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Sets how long the writer waits for other processes. Once it has waited in vain, the changes that queue up behind an
+/// outage are refused without as much delay each.
+pub(super) fn wait_for_others(connection: &Connection, is_reachable: bool) -> Result<(), StoreError> {
+    Ok(connection.busy_timeout(if is_reachable { PATIENCE } else { SHORT_PATIENCE })?)
+}
+
 /// Folds the write-ahead log into the store, so that the next write begins it anew. Readers that hold an old
 /// snapshot, another checkpoint, or a full disk keep it from that, which is no error: the next time will do.
 pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<(), StoreError> {

@@ -11,9 +11,9 @@ use super::readers::Readers;
 use super::sequences::Sequences;
 use super::subscription::Subscription;
 use super::written::Written;
-use crate::bus::Settings;
 use crate::bus::holds::Holds;
 use crate::bus::replies::Replies;
+use crate::bus::{Catalogue, FeedEntry, FeedId, Reachability, Settings, StoreError, StoreErrorKind};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{IdKey, Position};
 use crate::pattern::Pattern;
@@ -25,9 +25,9 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) readers: Arc<Readers>,
     pub(super) subscriptions: RwLock<Arc<Vec<Arc<Subscription>>>>,
-    pub(super) drained: RwLock<Arc<BTreeSet<String>>>,
-    /// Counts changes of the set of subscriptions, of their rules, and of what is drained.
-    pub(super) changes: watch::Sender<u64>,
+    /// The same by their numbers.
+    pub(super) by_number: RwLock<HashMap<i64, Arc<Subscription>>>,
+    pub(super) catalogue: watch::Sender<Arc<Catalogue>>,
     pub(super) types: RwLock<Types>,
     pub(super) replies: Replies,
     /// What ids of published events are derived from.
@@ -41,6 +41,7 @@ pub(super) struct Shared {
     /// The write-ahead log may have grown.
     pub(super) committed: Notify,
     pub(super) failure: watch::Sender<Option<String>>,
+    pub(super) reachable: watch::Sender<Reachability>,
     /// The store's file, to be synced beside SQLite. The last to be dropped: to close a file takes all of the process's
     /// locks on it away (`fcntl_locking(2)`), SQLite's among them.
     pub(super) store: File,
@@ -88,15 +89,25 @@ impl Shared {
         Arc::clone(&self.subscriptions.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub(super) fn find(&self, feed: FeedId) -> Option<Arc<Subscription>> {
+        self.by_number.read().unwrap_or_else(PoisonError::into_inner).get(&feed.number()).cloned()
+    }
+
     pub(super) fn set_subscriptions(&self, all: impl Iterator<Item = Arc<Subscription>>) {
         let all = Arc::new(sorted(all));
-        *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = all;
-        self.changes.send_modify(|count| *count += 1);
+        let by_number = all.iter().map(|one| (one.number, Arc::clone(one))).collect();
+        *self.by_number.write().unwrap_or_else(PoisonError::into_inner) = by_number;
+        *self.subscriptions.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&all);
+        self.catalogue.send_modify(|catalogue| {
+            let feeds = entries(&all, &catalogue.feeds);
+            *catalogue = Arc::new(Catalogue { feeds, drained: catalogue.drained.clone() });
+        });
     }
 
     pub(super) fn set_drained(&self, drained: BTreeSet<String>) {
-        *self.drained.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(drained);
-        self.changes.send_modify(|count| *count += 1);
+        self.catalogue.send_modify(|catalogue| {
+            *catalogue = Arc::new(Catalogue { feeds: catalogue.feeds.clone(), drained });
+        });
     }
 
     pub(super) fn types(&self) -> std::sync::RwLockReadGuard<'_, Types> {
@@ -121,6 +132,31 @@ impl Shared {
         }
     }
 
+    /// Notes that the store cannot be reached, until [`probe`](super::timekeeper::probe) reaches it.
+    pub(super) fn note_outage(&self, error: &StoreError) {
+        if error.kind() == StoreErrorKind::Unavailable {
+            let reason = error.to_string();
+            self.reachable.send_if_modified(|reachable| {
+                let is_new = *reachable == Reachability::Reachable;
+                if is_new {
+                    tracing::warn!(reason, "the store cannot be reached; what it cannot take is refused until it can");
+                    *reachable = Reachability::Unreachable { reason };
+                }
+                is_new
+            });
+        }
+    }
+
+    /// Notes that the store can be reached again.
+    pub(super) fn note_recovery(&self) {
+        tracing::info!("the store can be reached again");
+        self.reachable.send_replace(Reachability::Reachable);
+    }
+
+    pub(super) fn is_reachable(&self) -> bool {
+        *self.reachable.borrow() == Reachability::Reachable
+    }
+
     /// Notes a failure of the store. The first one is the one to tell.
     pub(super) fn fail(&self, reason: String) {
         self.failure.send_if_modified(|failure| {
@@ -133,8 +169,28 @@ impl Shared {
     }
 }
 
-pub(super) fn sorted(all: impl Iterator<Item = Arc<Subscription>>) -> Vec<Arc<Subscription>> {
+fn sorted(all: impl Iterator<Item = Arc<Subscription>>) -> Vec<Arc<Subscription>> {
     let mut all: Vec<_> = all.collect();
     all.sort_by(|one, other| one.id.cmp(&other.id).then(one.number.cmp(&other.number)));
     all
+}
+
+/// What the catalogue says of all subscriptions. Entries that are as before are kept: a change of one subscription costs
+/// little where there are thousands.
+fn entries(all: &[Arc<Subscription>], former: &[Arc<FeedEntry>]) -> Vec<Arc<FeedEntry>> {
+    let former: HashMap<_, _> = former.iter().map(|entry| (entry.feed.number(), entry)).collect();
+    let entry = |one: &Arc<Subscription>| {
+        let definition = Arc::clone(&one.progress().definition);
+        match former.get(&one.number) {
+            Some(entry) if Arc::ptr_eq(&entry.definition, &definition) => Arc::clone(entry),
+            _ => Arc::new(FeedEntry {
+                feed: FeedId::new(one.number),
+                id: one.id.clone(),
+                dynamic: one.dynamic,
+                definition,
+                replay: one.replay_overview(),
+            }),
+        }
+    };
+    all.iter().map(entry).collect()
 }

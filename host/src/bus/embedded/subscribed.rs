@@ -13,8 +13,8 @@ use super::{Embedded, rows};
 use crate::bus::group_commit::Closed;
 use crate::bus::window::{PAGE, Step, Waiting};
 use crate::bus::{
-    Answer, Bus as _, Claim, CommitError, Delivery, Open, OpenThen, Overview, ReplayOverview, Settled, Settlement,
-    StoreError, Subscribed,
+    Answer, Bus as _, Claim, CommitError, DeadLetterId, Delivery, DeliveryKind, FeedId, Open, OpenThen, Overview,
+    Settled, Settlement, StoreError, Subscribed,
 };
 use crate::clock::Timestamp;
 use crate::event::{Logged, Position};
@@ -27,8 +27,8 @@ pub(super) struct Feed {
 }
 
 impl Subscribed for Feed {
-    fn number(&self) -> i64 {
-        self.subscription.number
+    fn feed_id(&self) -> FeedId {
+        FeedId::new(self.subscription.number)
     }
 
     fn id(&self) -> &SubscriptionId {
@@ -60,11 +60,7 @@ impl Subscribed for Feed {
             parked_keys: progress.keys.parked(),
             expired: progress.expired,
             next_due: progress.next_due.filter(|due| due.0 > 0),
-            replay: subscription.replay.map(|replay| ReplayOverview {
-                number: subscription.number,
-                until: replay.until,
-                per_second: replay.per_second,
-            }),
+            replay: subscription.replay_overview(),
         }
     }
 
@@ -155,13 +151,17 @@ impl Feed {
         let subscription = &self.subscription;
         let position = delivery.logged.position;
         let ids = self.bus.shared.ids.delivery(&delivery.logged, subscription.number, delivery.replayed);
-        let replayed = (delivery.replayed != 0).then_some(0);
+        let kind = match (&subscription.replay, delivery.replayed) {
+            (Some(_), _) => DeliveryKind::Replay(FeedId::new(subscription.number)),
+            (None, 0) => DeliveryKind::Live,
+            (None, letter) => DeliveryKind::RedrivenReplay(DeadLetterId::new(letter)),
+        };
         let delivery = Delivery {
             logged: delivery.logged,
             subscription: subscription.id.clone(),
             is_dynamic: subscription.dynamic,
             attempt: delivery.attempts + 1,
-            replay: subscription.replay.map(|_| subscription.number).or(replayed),
+            kind,
             ids,
         };
         Claim::new(delivery, Box::new(Held { from: self.clone(), position, open: true }))
@@ -197,11 +197,11 @@ impl Drop for Reading {
 pub(super) fn oldest_unhandled(
     connection: &Connection,
     shared: &Shared,
-) -> Result<BTreeMap<i64, Timestamp>, StoreError> {
+) -> Result<BTreeMap<FeedId, Timestamp>, StoreError> {
     let mut oldest = BTreeMap::new();
     for subscription in shared.subscriptions().iter() {
         if let Some(stored_at) = oldest_of(connection, shared, subscription)? {
-            oldest.insert(subscription.number, stored_at);
+            oldest.insert(FeedId::new(subscription.number), stored_at);
         }
     }
     Ok(oldest)

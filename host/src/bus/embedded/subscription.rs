@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::bus::window::Progress;
+use crate::bus::{FeedId, ReplayOverview};
 use crate::event::Position;
 use crate::subscription::SubscriptionId;
 
@@ -72,6 +73,12 @@ impl Subscription {
     /// Locks the progress. Nobody panics while holding the lock, and so a poisoned one is as good.
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it replays, if it is a replay.
+    pub(super) fn replay_overview(&self) -> Option<ReplayOverview> {
+        let ReplayOf { until, per_second, .. } = self.replay?;
+        Some(ReplayOverview { number: FeedId::new(self.number), until, per_second })
     }
 
     /// The subscription whose dead letters it fills: a replay's are its subscription's.

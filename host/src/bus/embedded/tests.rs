@@ -1,5 +1,6 @@
 //! The embedded bus passes the suite; and what only it has.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -60,6 +61,13 @@ impl Stage for InDirectory {
         Self::open_in(copy, clock, settings)
     }
 
+    /// As another program does that writes into the store.
+    fn cut_off(&self) -> Box<dyn Any + Send> {
+        let other = Connection::open(self.directory.path().join("bus.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Box::new(other)
+    }
+
     fn bus(&self) -> &dyn Bus {
         &self.bus
     }
@@ -112,7 +120,7 @@ async fn an_altered_event_ends_the_bus_and_is_not_delivered() {
     // Behind the bus' back, as a disk would.
     let connection = rusqlite::Connection::open(stage.directory.path().join("bus.db")).unwrap();
     connection.execute("UPDATE events SET source = '/other'", []).unwrap();
-    assert!(stage.bus.events(Position(u64::MAX >> 1), 10).await.is_err());
+    assert!(stage.bus.events(None, 10).await.is_err());
     assert!(stage.bus.failed().await.contains("damaged"));
     let copy = stage.copy();
     let error = Embedded::open(copy.path(), stage.clock.clone(), Settings::default()).unwrap_err().to_string();
@@ -247,7 +255,7 @@ async fn the_log_is_folded_once_nobody_reads_what_was_before() {
 
 /// The ids that the first delivery of a bus would have, and the next tick of a schedule.
 async fn ids(stage: &InDirectory) -> (String, String) {
-    let claimed = stage.bus.subscriptions()[0].claim().await.unwrap();
+    let claimed = suite::feeds(stage)[0].claim().await.unwrap();
     (claimed.delivery().ids.id(0), stage.bus.shared.ids.tick("p", "s", suite::START))
 }
 

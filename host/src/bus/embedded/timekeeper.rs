@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use super::command::Command;
 use super::error::EngineError;
-use super::schema;
 use super::shared::Shared;
+use super::{rows, schema};
 use crate::bus::group_commit::WeakQueue;
 use crate::bus::{StoreError, StoreErrorKind};
 
@@ -73,6 +73,27 @@ pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<Shared
             return;
         }
         seen = now;
+    }
+}
+
+/// Finds out that a store which could not be reached can be again: it reads, and makes a commit that changes nothing.
+pub(super) async fn probe(commands: WeakQueue<Command>, shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(commands) = commands.upgrade() else { return };
+        if shared.is_reachable() {
+            continue;
+        }
+        let beside = Arc::clone(&shared);
+        let read = tokio::task::spawn_blocking(move || beside.readers.read(rows::log)).await;
+        let (reply, answer) = oneshot::channel();
+        let nothing = Command::Cancel { source: String::new(), id: String::new(), reply };
+        if commands.send(nothing).await.is_err() {
+            return;
+        }
+        if matches!((read, answer.await), (Ok(Ok(_)), Ok(Ok(_)))) {
+            shared.note_recovery();
+        }
     }
 }
 

@@ -139,6 +139,7 @@ impl Writer {
                 ended
             }
             Err(error) => {
+                self.shared.note_outage(&error);
                 batch.frozen.thaw(false);
                 batch.reply(&Err(refusal(&error)));
                 if error.kind().is_fatal() { Err(error) } else { Ok(()) }
@@ -152,7 +153,9 @@ impl Writer {
         asked: &mut Asked,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
-        if let Err(error) = rows::transact(&self.connection, "BEGIN IMMEDIATE") {
+        let begun = schema::wait_for_others(&self.connection, self.shared.is_reachable())
+            .and_then(|()| rows::transact(&self.connection, "BEGIN IMMEDIATE"));
+        if let Err(error) = begun {
             let error = self.unless_gone(error);
             group.for_each(|command| command.refuse(&refusal(&error), asked));
             return Err(error);

@@ -16,7 +16,7 @@ pub(in crate::bus) async fn dead_letters_are_redriven_by_cause<S: Stage>() {
     drop((claimed, before));
 
     let stage = stage.crash();
-    let letters = stage.bus().dead_letters(DeadLetterFilter::default(), 0, 10).await.unwrap();
+    let letters = stage.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap();
     let summary: Vec<_> = letters.iter().map(|it| (it.cause.as_str(), it.attempts, it.history.len())).collect();
     assert_eq!(summary, [("retry", 2, 2), ("rejected", 1, 1)]);
     assert_eq!(letters[0].history[1].digest.as_deref(), Some("d1"));
@@ -63,7 +63,11 @@ pub(in crate::bus) async fn dropped_dead_letters_are_gone<S: Stage>() {
     assert_eq!(counts, [(id("s"), 2), (id("t"), 1)].into());
     let of_other = DeadLetterFilter { subscription: Some(id("t")), ..DeadLetterFilter::default() };
     assert_eq!(stage.bus().drop_dead_letters(of_other, 10).await, Ok(1));
-    let first = DeadLetterFilter { number: Some(1), subscription: Some(id("s")), ..DeadLetterFilter::default() };
+    let letter = stage.bus().dead_letters(DeadLetterFilter::default(), None, 1).await.unwrap().remove(0);
+    let after = stage.bus().dead_letters(DeadLetterFilter::default(), Some(letter.number), 10).await.unwrap();
+    assert!(matches!(&after[..], [second] if second.number > letter.number), "a page goes on behind the former one");
+    let first =
+        DeadLetterFilter { number: Some(letter.number), subscription: Some(id("s")), ..DeadLetterFilter::default() };
     assert_eq!(stage.bus().drop_dead_letters(first, 10).await, Ok(1));
     let stage = stage.crash();
     assert_eq!(dead_letters(&stage).await, 1);

@@ -7,7 +7,7 @@ use crate::subscription::DeadLetterPolicy;
 /// How long ago the oldest unhandled event was stored, in seconds.
 async fn lag<S: Stage>(stage: &S) -> Option<u64> {
     let oldest = stage.bus().oldest_unhandled().await.unwrap();
-    let stored_at = *oldest.get(&subscription(stage, "s").number())?;
+    let stored_at = *oldest.get(&subscription(stage, "s").feed_id())?;
     Some(stage.clock().now().since(stored_at).as_secs())
 }
 

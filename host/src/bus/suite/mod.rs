@@ -7,11 +7,13 @@ pub(super) mod endpoints;
 pub(super) mod lag;
 pub(super) mod model;
 pub(super) mod ordering;
+pub(super) mod outages;
 pub(super) mod publishing;
 pub(super) mod replay;
 pub(super) mod state;
 pub(super) mod subscribing;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -41,6 +43,9 @@ pub(super) trait Stage: Sized {
 
     /// What is found after it was closed and opened again.
     async fn restart(self) -> Self;
+
+    /// Keeps the store from taking changes until the returned value is dropped: the bus finds it unavailable.
+    fn cut_off(&self) -> Box<dyn Any + Send>;
 
     fn bus(&self) -> &dyn Bus;
 
@@ -121,6 +126,11 @@ macro_rules! all_semantics {
                 keys_are_released_when_dead_letters_park_no_longer,
                 a_changed_key_orders_anew,
             }
+            outages {
+                what_the_store_cannot_take_has_not_happened,
+                every_change_is_refused_while_the_store_is_unavailable,
+                an_outage_shows_and_ends_by_itself,
+            }
             dead_letters {
                 dead_letters_are_redriven_by_cause,
                 dead_letters_of_one_key_are_redriven_in_order,
@@ -151,6 +161,7 @@ macro_rules! all_semantics {
                 a_subscription_begins_where_it_is_told,
                 new_rules_apply_to_what_was_not_looked_at_yet,
                 a_drained_plugin_stays_so,
+                the_catalogue_shows_each_change_with_its_rules,
                 a_thousand_subscriptions_get_each_event,
             }
         }
@@ -206,14 +217,18 @@ async fn declare_from(stage: &impl Stage, name: &str, definition: Definition, st
     subscription(stage, name)
 }
 
+/// All feeds of the catalogue.
+pub(super) fn feeds(stage: &impl Stage) -> Vec<Arc<dyn Subscribed>> {
+    let catalogue = Arc::clone(&stage.bus().catalogue().borrow());
+    catalogue.feeds.iter().map(|entry| stage.bus().feed(entry.feed).unwrap()).collect()
+}
+
 pub(super) fn subscription(stage: &impl Stage, name: &str) -> Arc<dyn Subscribed> {
-    let mut all = stage.bus().subscriptions().into_iter();
-    all.find(|one| one.id().name == name && one.overview().replay.is_none()).unwrap()
+    feeds(stage).into_iter().find(|one| one.id().name == name && one.overview().replay.is_none()).unwrap()
 }
 
 fn replay_of(stage: &impl Stage, name: &str) -> Option<Arc<dyn Subscribed>> {
-    let mut all = stage.bus().subscriptions().into_iter();
-    all.find(|one| one.id().name == name && one.overview().replay.is_some())
+    feeds(stage).into_iter().find(|one| one.id().name == name && one.overview().replay.is_some())
 }
 
 pub(super) async fn publish(stage: &impl Stage, event: Event) -> Accepted {
@@ -300,6 +315,6 @@ async fn dead_letters(stage: &impl Stage) -> u64 {
 }
 
 async fn logged_ids(stage: &impl Stage) -> Vec<String> {
-    let logged = stage.bus().events(Position(u64::MAX >> 1), 1_000).await.unwrap();
+    let logged = stage.bus().events(None, 1_000).await.unwrap();
     logged.iter().rev().map(|logged| logged.event.id.clone()).collect()
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::bus::{Overview, Replay, Retention};
+use crate::bus::{DeliveryKind, FeedId, Overview, Replay, Retention};
 use crate::outcome::Outcome;
 use crate::retry;
 use crate::subscription::DeadLetterPolicy;
@@ -160,7 +160,7 @@ impl Model {
 struct Held {
     name: &'static str,
     id: usize,
-    replay: Option<i64>,
+    replay: Option<FeedId>,
     claim: Claim,
 }
 
@@ -169,8 +169,8 @@ struct Play<S> {
     model: Model,
     held: Vec<Held>,
     /// How often each replay has handled each event.
-    replayed: BTreeMap<(i64, usize), u32>,
-    replays: BTreeMap<i64, u64>,
+    replayed: BTreeMap<(FeedId, usize), u32>,
+    replays: BTreeMap<FeedId, u64>,
 }
 
 /// Plays acts, and then lets everything come to its end.
@@ -272,7 +272,7 @@ impl<S: Stage> Play<S> {
     async fn see_log(&mut self) {
         // What lies beyond the head is not offered yet.
         let beyond = Position(self.stage.bus().head().0 + 1);
-        for logged in self.stage.bus().events(beyond, 1_000).await.unwrap().iter().rev() {
+        for logged in self.stage.bus().events(Some(beyond), 1_000).await.unwrap().iter().rev() {
             let number = logged.event.id.parse().unwrap();
             if !self.model.log.contains(&number) {
                 self.model.published(number);
@@ -281,7 +281,7 @@ impl<S: Stage> Play<S> {
     }
 
     async fn claim(&mut self, which: u8) {
-        let all = self.stage.bus().subscriptions();
+        let all = feeds(&self.stage);
         if self.held.len() >= 8 || all.is_empty() {
             return;
         }
@@ -296,7 +296,7 @@ impl<S: Stage> Play<S> {
         match replay {
             None => self.model.claimed(name, id, claim.delivery().attempt),
             Some(number) => {
-                assert_eq!(claim.delivery().replay, Some(number));
+                assert_eq!(claim.delivery().kind, DeliveryKind::Replay(number));
                 assert!(!self.model.paused.contains(name), "{name} is paused, and {id} was replayed");
                 let again = self.held.iter().any(|held| held.replay == replay && held.id == id);
                 assert!(!again && !self.replayed.contains_key(&(number, id)), "{id} was replayed twice");
@@ -383,7 +383,7 @@ impl<S: Stage> Play<S> {
 
     /// Drops the dead letters of replays, which the model does not follow.
     async fn forget_replays_dead(&self, name: &str) {
-        for letter in self.stage.bus().dead_letters(all_of(name), 0, 1_000).await.unwrap() {
+        for letter in self.stage.bus().dead_letters(all_of(name), None, 1_000).await.unwrap() {
             if letter.replay {
                 let this = DeadLetterFilter { number: Some(letter.number), ..DeadLetterFilter::default() };
                 assert_eq!(self.stage.bus().drop_dead_letters(this, 1).await, Ok(1));
@@ -477,7 +477,8 @@ impl<S: Stage> Play<S> {
     async fn finish_replays(&mut self, name: &str) {
         while let Some(feed) = replay_of(&self.stage, name) {
             let mut claim = claim(&feed).await;
-            let (replay, id) = (claim.delivery().replay.unwrap(), number(&claim));
+            let DeliveryKind::Replay(replay) = claim.delivery().kind else { panic!("{claim:?} is no replay") };
+            let id = number(&claim);
             ack(&mut claim, add(&format!("replay/{replay}/{id}"), 1)).await.unwrap();
             assert!(self.replayed.insert((replay, id), 1).is_none(), "{id} was replayed twice");
         }

@@ -1,6 +1,7 @@
 //! Replay: history once more, beside what is live.
 
 use super::*;
+use crate::bus::DeliveryKind;
 
 async fn handled(stage: &impl Stage, count: usize) -> Arc<dyn Subscribed> {
     let subscription = declare(stage, "s", definition("a.b", 2)).await;
@@ -16,15 +17,16 @@ pub(in crate::bus) async fn history_is_delivered_again_beside_live_events<S: Sta
     assert_eq!(replay.events, 3);
     publish(&stage, event("new")).await;
     let feed = replay_of(&stage, "s").unwrap();
+    let kind = DeliveryKind::Replay(replay.number.unwrap());
     for expected in ["2", "3", "4"] {
         let mut claimed = claim(&feed).await;
-        assert_eq!((claimed.event().id.as_str(), claimed.delivery().replay), (expected, replay.number));
+        assert_eq!((claimed.event().id.as_str(), claimed.delivery().kind), (expected, kind));
         ack(&mut claimed, add("replayed", 1)).await.unwrap();
     }
     assert!(feed.is_deleted(), "it is over");
     assert!(replay_of(&stage, "s").is_none());
     let mut new = claim(&live).await;
-    assert_eq!((new.event().id.as_str(), new.delivery().replay), ("new", None));
+    assert_eq!((new.event().id.as_str(), new.delivery().kind), ("new", DeliveryKind::Live));
     ack(&mut new, Effects::default()).await.unwrap();
     assert_eq!(value(&stage, "replayed").as_deref(), Some(&b"3"[..]));
     stage.clock().advance(Duration::from_secs(10));
@@ -71,10 +73,11 @@ pub(in crate::bus) async fn dead_letters_of_a_replay_are_the_subscriptions<S: St
     reject(&mut claim(&replay_of(&stage, "s").unwrap()).await).await;
     let stage = stage.crash();
     assert!(replay_of(&stage, "s").is_none(), "it is over");
-    let letter = stage.bus().dead_letters(DeadLetterFilter::default(), 0, 10).await.unwrap().remove(0);
+    let letter = stage.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap().remove(0);
     assert_eq!((letter.subscription, letter.replay), (id("s"), true));
     assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
-    assert!(claim(&subscription(&stage, "s")).await.delivery().replay.is_some(), "it is still a replay's");
+    let redriven = claim(&subscription(&stage, "s")).await;
+    assert_eq!(redriven.delivery().kind, DeliveryKind::RedrivenReplay(letter.number), "it is still a replay's");
 }
 
 pub(in crate::bus) async fn a_replay_is_stopped<S: Stage>() {

@@ -1,6 +1,7 @@
 //! The set of subscriptions.
 
 use super::*;
+use crate::bus::Catalogue;
 use crate::filter::Filters;
 use crate::outcome::SubscriptionChange;
 use crate::subscription::Webhook;
@@ -22,7 +23,7 @@ pub(in crate::bus) async fn a_plugin_makes_and_removes_its_own_subscriptions<S: 
     let unsubscribe = SubscriptionChange::Unsubscribe { name: "own".to_owned() };
     stage.bus().commit("p", change(unsubscribe)).await.unwrap();
     assert!(own.is_deleted());
-    assert!(stage.bus().subscriptions().is_empty());
+    assert!(feeds(&stage).is_empty());
 }
 
 pub(in crate::bus) async fn what_a_generation_no_longer_declares_is_paused_until_it_is_declared_again<S: Stage>() {
@@ -143,7 +144,7 @@ pub(in crate::bus) async fn names_that_are_in_use_and_not_changes_are_limited<S:
     let unsubscribe = |name: &str| SubscriptionChange::Unsubscribe { name: name.to_owned() };
     let exchanged = vec![unsubscribe("s0"), unsubscribe("s1"), subscribe("more", "a.b")];
     stage.bus().commit("p", changing(exchanged)).await.unwrap();
-    assert_eq!(stage.bus().subscriptions().len(), LIMIT - 1);
+    assert_eq!(feeds(&stage).len(), LIMIT - 1);
 }
 
 pub(in crate::bus) async fn new_rules_that_come_with_events_count_them_once<S: Stage>() {
@@ -178,12 +179,46 @@ pub(in crate::bus) async fn a_drained_plugin_stays_so<S: Stage>() {
     let stage = S::open(Settings::default());
     stage.bus().drain("p", true).await.unwrap();
     let stage = stage.crash();
-    assert!(stage.bus().drained().contains("p"));
-    let mut changes = stage.bus().changes();
-    changes.mark_unchanged();
+    assert!(stage.bus().is_drained("p"));
+    let catalogue = stage.bus().catalogue();
     stage.bus().drain("p", false).await.unwrap();
-    assert!(stage.bus().drained().is_empty());
-    assert!(changes.has_changed().unwrap());
+    assert!(catalogue.has_changed().unwrap());
+    assert!(catalogue.borrow().drained.is_empty());
+}
+
+/// A change is there before the call that made it returns, and whoever watches is told.
+pub(in crate::bus) async fn the_catalogue_shows_each_change_with_its_rules<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let bus = stage.bus();
+    let mut catalogue = bus.catalogue();
+    let mut next = || {
+        assert!(catalogue.has_changed().unwrap(), "whoever watches is told");
+        Arc::clone(&catalogue.borrow_and_update())
+    };
+    let rules = |catalogue: &Catalogue| catalogue.subscription(&id("s")).map(|entry| (*entry.definition).clone());
+
+    bus.subscribe(id("s"), definition("a.b", 3), Start::Now).await.unwrap();
+    let first = next();
+    assert_eq!(rules(&first), Some(definition("a.b", 3)));
+    let feed = first.subscription(&id("s")).unwrap().feed;
+    assert_eq!(bus.feed(feed).unwrap().feed_id(), feed);
+    bus.subscribe(id("s"), definition("a.*", 4), Start::Now).await.unwrap();
+    let second = next();
+    assert_eq!(rules(&second), Some(definition("a.*", 4)));
+    assert_eq!(second.subscription(&id("s")).unwrap().feed, feed, "it is the same subscription");
+    assert_eq!(rules(&first), Some(definition("a.b", 3)), "a catalogue is of one moment");
+
+    publish(&stage, event("1")).await;
+    ack(&mut claim(&bus.feed(feed).unwrap()).await, Effects::default()).await.unwrap();
+    let replay = bus.replay(id("s"), Start::Beginning, None).await.unwrap().number.unwrap();
+    let third = next();
+    let feeds: Vec<_> = third.feeds.iter().map(|entry| (entry.feed, entry.replay.map(|of| of.number))).collect();
+    assert_eq!(feeds, [(feed, None), (replay, Some(replay))]);
+    assert_eq!(third.subscriptions().count(), 1);
+
+    bus.delete_subscription(id("s")).await.unwrap();
+    assert!(next().feeds.is_empty());
+    assert!(bus.feed(feed).is_none() && bus.feed(replay).is_none());
 }
 
 pub(in crate::bus) async fn a_thousand_subscriptions_get_each_event<S: Stage>() {
@@ -193,7 +228,7 @@ pub(in crate::bus) async fn a_thousand_subscriptions_get_each_event<S: Stage>() 
     publish(&stage, event("1")).await;
     let stage = stage.crash();
     publish(&stage, event("2")).await;
-    for subscription in stage.bus().subscriptions() {
+    for subscription in feeds(&stage) {
         assert_eq!(subscription.overview().backlog, 2);
     }
     assert_eq!(handle_all(&subscription(&stage, "s500")).await, ["1", "2"]);

@@ -80,8 +80,8 @@ pub struct Call<'a> {
     pub subscription: &'a str,
     /// Which attempt this is, from 1.
     pub attempt: u32,
-    /// The number of the replay that it belongs to, if it is history.
-    pub replay: Option<i64>,
+    /// Whether the subscription was to handle the event before.
+    pub replay: bool,
     /// Where the ids of events come from that it publishes.
     pub ids: IdSeed,
 }
@@ -293,7 +293,7 @@ impl Generation {
                 },
                 subscription,
                 attempt,
-                replay: replay.is_some(),
+                replay,
             };
             let (events, store) = live.events(prepared)?;
             let handled = events.call_handle(&mut *store, delivery)?;

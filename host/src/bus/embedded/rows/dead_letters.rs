@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::super::schema::DEAD_LETTER_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{from_json_column, signed, to_json, unsigned};
-use crate::bus::{DeadLetter, DeadLetterFilter, FailedAttempt, StoreError};
+use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterId, FailedAttempt, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::subscription::SubscriptionId;
@@ -21,7 +21,7 @@ fn conditions(filter: &DeadLetterFilter) -> (String, Vec<Value>) {
         sql.push_str(&format!(" AND {condition} = ?{}", values.len()));
     };
     if let Some(number) = filter.number {
-        add("d.number", number.into());
+        add("d.number", number.number().into());
     }
     if let Some(subscription) = &filter.subscription {
         add("s.owner", subscription.owner.clone().into());
@@ -69,15 +69,15 @@ pub(in super::super) fn bury(connection: &Connection, burial: &Burial<'_>) -> Re
     Ok(())
 }
 
-/// Dead letters after a number, in order.
+/// Dead letters in order: those after one of them, or the first ones.
 pub(in super::super) fn dead_letters(
     connection: &Connection,
     filter: &DeadLetterFilter,
-    after: i64,
+    after: Option<DeadLetterId>,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let (conditions, mut values) = conditions(filter);
-    values.push(after.into());
+    values.push(after.map_or(0, DeadLetterId::number).into());
     values.push(signed(limit as u64).into());
     let sql = format!(
         "SELECT {EVENT_COLUMNS}, d.number, s.owner, s.name, d.key, d.parks, d.replay, d.cause, d.reason, d.attempts, d.history, d.buried_at
@@ -94,7 +94,7 @@ pub(in super::super) fn dead_letters(
         let history: String = row.get(column(9))?;
         Ok(DeadLetter {
             logged: logged(row)?,
-            number: row.get(column(0))?,
+            number: DeadLetterId::new(row.get(column(0))?),
             subscription: SubscriptionId { owner: row.get(column(1))?, name: row.get(column(2))? },
             parks: key.filter(|_| row.get(column(4)).unwrap_or(false)),
             replay: row.get(column(5))?,

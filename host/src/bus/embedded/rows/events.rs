@@ -131,13 +131,14 @@ pub(in super::super) fn events_after(
     )
 }
 
-/// The newest events before a position, newest first.
+/// The newest events, newest first: those before a position, or the very newest.
 pub(in super::super) fn events_before(
     connection: &Connection,
-    before: Position,
+    before: Option<Position>,
     limit: usize,
 ) -> Result<Vec<Logged>, StoreError> {
-    let values = params![signed(before.0), signed(limit as u64)];
+    let before = before.map_or(i64::MAX, |before| signed(before.0));
+    let values = params![before, signed(limit as u64)];
     query(connection, "WHERE e.position < ?1 ORDER BY e.position DESC LIMIT ?2", values)
 }
 

@@ -8,7 +8,7 @@ use super::super::subscription::{ReplayOf, Subscription};
 use super::Writer;
 use super::batch::{Batch, Refused};
 use crate::bus::window::Progress;
-use crate::bus::{Replay, StoreError};
+use crate::bus::{FeedId, Replay, StoreError};
 use crate::subscription::{Start, SubscriptionId};
 
 impl Writer {
@@ -51,7 +51,7 @@ impl Writer {
         let mut progress = Progress::new(definition, cursor, until, events).paced(per_second);
         progress.pause = pause;
         batch.changes.subscriptions.added.push(Subscription::new(number, id, dynamic, Some(replay), progress));
-        Ok(Replay { number: Some(number), events })
+        Ok(Replay { number: Some(FeedId::new(number)), events })
     }
 
     pub(super) fn stop_replays(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<usize, Refused> {

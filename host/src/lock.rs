@@ -8,7 +8,7 @@ use crate::files;
 
 /// A data directory that is locked for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Locked {
+pub(crate) struct Locked {
     /// The directory itself, since a file in it can be deleted while the host runs, and a second host would then
     /// lock a file of its own.
     _directory: File,
@@ -18,7 +18,7 @@ pub(super) struct Locked {
 
 impl Locked {
     /// Locks a directory; none if another process has it.
-    pub(super) fn try_new(directory: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn try_new(directory: &Path) -> io::Result<Option<Self>> {
         let file = files::open_private(&directory.join("lock"))?;
         match file.try_lock() {
             Ok(()) => {}

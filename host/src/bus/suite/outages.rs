@@ -1,0 +1,111 @@
+//! A store that cannot be reached for a while: nothing happens, nothing is lost, and it goes on by itself.
+
+use super::*;
+use crate::bus::{HeldBack, Reachability};
+
+/// How long a test waits for a state that must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn is_unavailable<T>(result: &Result<T, CommitError>) -> bool {
+    matches!(result, Err(CommitError::Unavailable { retry_after, .. }) if *retry_after > Duration::ZERO)
+}
+
+fn later(id: &str) -> Vec<Publish> {
+    vec![Publish { event: event(id), due: None }]
+}
+
+pub(in crate::bus) async fn what_the_store_cannot_take_has_not_happened<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let feed = declare(&stage, "s", definition("a.b", 3)).await;
+    publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
+    let (mut first, mut second) = (claim(&feed).await, claim(&feed).await);
+
+    let outage = stage.cut_off();
+    let effects = Effects { publishes: later("4"), ..set("k", b"v") };
+    let (published, acked, retried) = tokio::join!(
+        stage.bus().publish(later("3")),
+        ack(&mut first, effects.clone()),
+        settle(&mut second, retry_after_a_second(), Effects::default()),
+    );
+    assert!(is_unavailable(&published), "{published:?}");
+    assert!(is_unavailable(&acked), "{acked:?}");
+    assert!(is_unavailable(&retried), "{retried:?}");
+    drop(outage);
+    assert_eq!((value(&stage, "k"), dead_letters(&stage).await), (None, 0));
+    assert_eq!(logged_ids(&stage).await, ["1", "2"]);
+
+    // A claim is still open after the refusal; one that is dropped comes again as the same attempt.
+    assert_eq!(ack(&mut first, effects).await, Ok(Settled::Handled));
+    drop(second);
+    let mut second = claim(&feed).await;
+    assert_eq!((second.event().id.as_str(), second.delivery().attempt), ("2", 1));
+    assert_eq!(ack(&mut second, Effects::default()).await, Ok(Settled::Handled));
+    let accepted = stage.bus().publish(later("3")).await.unwrap();
+    assert!(!accepted[0].duplicate, "the store has not seen it before");
+
+    let stage = stage.crash();
+    assert_eq!(value(&stage, "k").as_deref(), Some(&b"v"[..]));
+    assert_eq!(logged_ids(&stage).await, ["1", "2", "4", "3"]);
+    assert_eq!(handle_all(&subscription(&stage, "s")).await, ["4", "3"]);
+}
+
+pub(in crate::bus) async fn every_change_is_refused_while_the_store_is_unavailable<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let feed = declare(&stage, "s", definition("a.b", 3)).await;
+    publish(&stage, event("1")).await;
+    let mut claimed = claim(&feed).await;
+    let all = DeadLetterFilter::default;
+    let hold = HeldBack { until: START.after(Duration::from_hours(1)), reason: "busy".to_owned() };
+    let bus = stage.bus();
+
+    let outage = stage.cut_off();
+    let refused = [
+        ("publish", bus.publish(later("2")).await.map(drop)),
+        ("settle", ack(&mut claimed, Effects::default()).await.map(drop)),
+        ("commit", bus.commit("p", set("k", b"v")).await),
+        ("cancel", bus.cancel("/t", "1").await.map(drop)),
+        ("declare", bus.declare("p", Declaration::default()).await.map(drop)),
+        ("withdraw", bus.withdraw("p").await),
+        ("subscribe", bus.subscribe(id("t"), definition("a.b", 3), Start::Now).await),
+        ("delete_subscription", bus.delete_subscription(id("s")).await),
+        ("pause", bus.pause(id("s"), true).await),
+        ("retire", bus.retire(id("s")).await),
+        ("hold_back", bus.hold_back("https://x.test/".to_owned(), hold).await),
+        ("replay", bus.replay(id("s"), Start::Beginning, None).await.map(drop)),
+        ("stop_replays", bus.stop_replays(id("s")).await.map(drop)),
+        ("drain", bus.drain("p", true).await),
+        ("redrive", bus.redrive(all(), 10).await.map(drop)),
+        ("drop_dead_letters", bus.drop_dead_letters(all(), 10).await.map(drop)),
+        ("compact", bus.compact().await.map(drop)),
+    ];
+    assert!(bus.state("p").draw("numbers").await.is_err());
+    drop(outage);
+    for (change, result) in &refused {
+        assert!(is_unavailable(result), "{change}: {result:?}");
+    }
+
+    let feed = subscription(&stage, "s");
+    assert!(feed.overview().paused.is_none() && !feed.is_deleted());
+    assert_eq!(value(&stage, "k"), None);
+    assert_eq!(ack(&mut claimed, Effects::default()).await, Ok(Settled::Handled));
+    let stage = stage.restart().await;
+    assert_eq!(logged_ids(&stage).await, ["1"]);
+    assert_eq!(subscription(&stage, "s").overview().backlog, 0);
+}
+
+pub(in crate::bus) async fn an_outage_shows_and_ends_by_itself<S: Stage>() {
+    let stage = S::open(Settings::default());
+    let mut reachable = stage.bus().reachable();
+    assert_eq!(*reachable.borrow(), Reachability::Reachable);
+    let outage = stage.cut_off();
+    let refused = stage.bus().publish(later("1")).await;
+    assert!(is_unavailable(&refused), "{refused:?}");
+    let shown = reachable.wait_for(|now| matches!(now, Reachability::Unreachable { .. }));
+    assert!(tokio::time::timeout(PATIENCE, shown).await.is_ok(), "the outage shows");
+    drop(outage);
+    let over = reachable.wait_for(|now| *now == Reachability::Reachable);
+    assert!(tokio::time::timeout(PATIENCE, over).await.is_ok(), "nobody asks anything of the bus");
+    publish(&stage, event("1")).await;
+    let failed = tokio::time::timeout(Duration::ZERO, stage.bus().failed()).await;
+    assert!(failed.is_err(), "an outage is no failure: {failed:?}");
+}
