@@ -26,7 +26,7 @@ use crate::lock::Locked;
 use crate::observer::Observer;
 use crate::outbound::{self, Listeners, Outbound};
 use crate::plugin::{CanaryRule, Declare, EngineConfig, Generation, Keeper, Loader, Places, Registry, Rehearse, World};
-use crate::server::{self, HttpLimits};
+use crate::server::{self, HttpLimits, Intake};
 use crate::subscription::Declaration;
 use crate::telemetry::{self, RequestMetrics};
 use crate::threads::Capacity;
@@ -45,6 +45,7 @@ pub struct Host {
     admin_listener: TcpListener,
     config: Config,
     connections: Connections,
+    stops: Stops,
     /// Held as long as the host lives.
     _lock: Option<Locked>,
 }
@@ -69,6 +70,19 @@ fn lock_data(data: &Path, store: Option<&Path>) -> anyhow::Result<Option<Locked>
     lock.map(Some).ok_or_else(|| {
         anyhow!("the data directory {shown} is in use by another process; stop that one or name another directory with --data")
     })
+}
+
+/// What ends the parts of a host, one after the other.
+#[derive(Debug, Default)]
+struct Stops {
+    /// New connections and requests.
+    ingress: CancellationToken,
+    /// New deliveries.
+    dispatcher: CancellationToken,
+    /// Waiting for replies.
+    replies: CancellationToken,
+    /// Everything else.
+    rest: CancellationToken,
 }
 
 /// How a run ended.
@@ -173,7 +187,7 @@ impl Host {
         let hop_limit = config.bus.hop_limit;
         let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
         let dispatcher = dispatcher.observed_by(observer.clone());
-        let limits = config.http;
+        let (limits, stops) = (config.http, Stops::default());
         let patience = sandbox.patience;
         let begun = TaskTracker::new();
         let running = capacity.clone();
@@ -182,7 +196,8 @@ impl Host {
             producers,
             registry: registry.clone(),
             capacity,
-            limits,
+            intake: Intake { limits, stop: stops.ingress.clone() },
+            replies_end: stops.replies.clone(),
             patience,
             // A quarter of all places, so that clients which send slowly leave the most to others.
             flowing: Arc::new(Semaphore::new(concurrency / 4)),
@@ -198,7 +213,8 @@ impl Host {
             loader,
             capacity: running,
             defaults: sandbox.plugin_defaults(),
-            limits,
+            intake: Intake { limits, stop: stops.rest.clone() },
+            replies_end: stops.replies.clone(),
             metrics: telemetry::start_metrics().map_err(|error| anyhow!("metrics cannot be counted: {error}"))?,
             clock,
             ready: ready.subscribe(),
@@ -217,6 +233,7 @@ impl Host {
             config,
             connections,
             _lock: lock,
+            stops,
         })
     }
 
@@ -248,30 +265,41 @@ impl Host {
         self.registry.clone()
     }
 
-    /// Runs until it is asked to end, and drains: the ingress first, then the dispatcher, then the bus.
-    /// What does not end within the grace period is given up; its deliveries are made again at the next
-    /// start.
+    /// Runs until it is asked to end, and drains: nothing new is taken, requests and deliveries that run come to their
+    /// end, and then the bus ends. A client that waits for a reply is not waited for: it is told when the deliveries that
+    /// ran have ended without its reply. What does not end within the grace period is given up; its deliveries are made
+    /// again at the next start.
     ///
     /// # Errors
     /// If the store fails. Then nothing is acknowledged any more, and nothing is waited for.
     pub async fn run(self, asked: CancellationToken) -> anyhow::Result<()> {
         let Self {
-            bus, keeper, dispatcher, ingress, admin, ready, listener, admin_listener, config, connections, ..
+            bus,
+            keeper,
+            dispatcher,
+            ingress,
+            admin,
+            ready,
+            listener,
+            admin_listener,
+            config,
+            connections,
+            stops,
+            ..
         } = self;
         let store = admin.data.clone();
         let limits = |max_connections| HttpLimits { max_connections, ..config.http };
-        let (stop_ingress, stop_dispatcher, stop_rest) =
-            <(CancellationToken, CancellationToken, CancellationToken)>::default();
+        // Connections are accepted from now on, and the first of them may ask.
+        ready.send_replace(true);
         let mut front = JoinSet::new();
         let begun = ingress.begun.clone();
-        front.spawn(server::serve(listener, ingress.router(), limits(connections.ingress), stop_ingress.clone()));
+        front.spawn(server::serve(listener, ingress.router(), limits(connections.ingress), stops.ingress.clone()));
         let mut middle = JoinSet::new();
-        middle.spawn(dispatcher.run(stop_dispatcher.clone()));
+        middle.spawn(dispatcher.run(stops.dispatcher.clone()));
         let mut rest = JoinSet::new();
-        rest.spawn(keeper.run(stop_rest.clone()));
-        rest.spawn(admin.metrics.clone().fold(stop_rest.clone()));
-        rest.spawn(server::serve(admin_listener, admin.router(), limits(connections.admin), stop_rest.clone()));
-        ready.send_replace(true);
+        rest.spawn(keeper.run(stops.rest.clone()));
+        rest.spawn(admin.metrics.clone().fold(stops.rest.clone()));
+        rest.spawn(server::serve(admin_listener, admin.router(), limits(connections.admin), stops.rest.clone()));
 
         let end = tokio::select! {
             () = asked.cancelled() => End::Asked,
@@ -286,13 +314,15 @@ impl Host {
         }
         tracing::info!(grace = %humantime::format_duration(config.grace), "stopping; what runs may come to its end");
         let drain = async {
-            stop_ingress.cancel();
+            stops.ingress.cancel();
+            stops.dispatcher.cancel();
+            while middle.join_next().await.is_some() {}
+            // Nothing publishes replies any more.
+            stops.replies.cancel();
             while front.join_next().await.is_some() {}
             begun.close();
             begun.wait().await;
-            stop_dispatcher.cancel();
-            while middle.join_next().await.is_some() {}
-            stop_rest.cancel();
+            stops.rest.cancel();
             while rest.join_next().await.is_some() {}
         };
         if tokio::time::timeout(config.grace, drain).await.is_err() {

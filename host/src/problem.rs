@@ -68,6 +68,24 @@ impl Problem {
         }
     }
 
+    /// The body of the response: a JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let body = ProblemView {
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            code: Some(self.code.to_owned()),
+            detail: Some(self.detail.clone()),
+        };
+        serde_json::to_vec(&body).expect("strings and numbers can be written as JSON")
+    }
+
+    /// The headers that go with it.
+    #[must_use]
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -148,13 +166,7 @@ impl From<StoreError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = ProblemView {
-            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
-            status: self.status.as_u16(),
-            code: Some(self.code.to_owned()),
-            detail: Some(self.detail),
-        };
-        let mut response = (self.status, axum::Json(body)).into_response();
+        let mut response = (self.status, self.to_json()).into_response();
         response.headers_mut().extend(self.headers);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response

@@ -19,6 +19,7 @@ pub mod languages;
 mod listener;
 pub mod measure;
 mod process;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use tempfile::TempDir;
 
 pub use listener::{Hook, Webhook};
 pub use process::{Launch, Process, Starting};
+pub use wire::Wire;
 
 /// What lets tests publish over HTTP, unless they say themselves who may.
 pub const OPEN_INGRESS: &str = "[ingress]\nevents = { types = [\">\"], sources = [\"*\"], replies = true }\n";
@@ -424,6 +426,13 @@ impl Host {
     #[must_use]
     pub fn terminate(mut self) -> (bool, String) {
         let ended_well = self.process.terminate();
+        (ended_well, self.process.log())
+    }
+
+    /// Waits until the host has ended, which it has been asked to do. Returns whether it ended well, and what it logged.
+    #[must_use]
+    pub fn wait_until_ended(mut self) -> (bool, String) {
+        let ended_well = self.process.ends_well();
         (ended_well, self.process.log())
     }
 

@@ -202,6 +202,30 @@ impl Process {
         self.guard.0.id()
     }
 
+    /// Lets it have so many descriptors from now on, or as many as it had before, if none are said.
+    ///
+    /// # Panics
+    /// If the system does not let it be changed.
+    pub fn limit_descriptors(&self, limit: Option<u64>) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let id = Some(Pid::from_child(&self.guard.0));
+        // The hard limit stays, and so the soft one can be raised again.
+        let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+        let current = limit.or(maximum);
+        prlimit(id, Resource::Nofile, Rlimit { current, maximum }).expect("a limit can be lowered, and raised again");
+    }
+
+    /// The highest number of a descriptor that it has open.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn highest_descriptor(&self) -> u64 {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the host runs");
+        let numbers = open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        numbers.max().expect("it has some open")
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.guard.0.id().to_string()]).status();
@@ -215,6 +239,11 @@ impl Process {
 
     pub(crate) fn terminate(&mut self) -> bool {
         self.signal("-TERM");
+        self.ends_well()
+    }
+
+    /// Waits until it has ended, and tells whether it ended well.
+    pub(crate) fn ends_well(&mut self) -> bool {
         crate::eventually("the host has ended", || self.ended()).success()
     }
 }

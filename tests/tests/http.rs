@@ -5,7 +5,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use sandbus_tests::{Host, Launch, Setup};
+use sandbus_tests::{Host, Launch, Setup, Wire};
 use serde_json::json;
 
 fn host() -> Host {
@@ -78,57 +78,192 @@ fn bodies_heads_and_time_are_bounded() {
 
     let many: String = (0..1_000).map(|number| format!("x-{number}: 1\r\n")).collect();
     let answer = raw(&host, format!("GET /echo HTTP/1.1\r\nhost: h\r\n{many}\r\n").as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("head-too-large"), "{answer}");
     let long = format!("GET /echo HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "a".repeat(200_000));
     let answer = raw(&host, long.as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 431") || answer.is_empty(), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("head-too-large"), "{answer}");
 
     // A head and a body that never come to their end.
     let answer = raw(&host, b"GET /echo HTTP/1.1\r\nhost: h\r\n");
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("head-too-slow"), "{answer}");
+    assert_eq!(raw(&host, b""), "", "a client that asks nothing is answered nothing");
     let answer = raw(&host, b"POST /echo/x HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nabc");
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert_eq!(host.post("/echo/x", json!({})).status, 200);
 }
 
-/// RFC 9112, sections 3.2, 6.1, 6.3 and 7.1: what a proxy on the way might read differently gets no further, and ends
-/// the connection.
+/// A request for a route, with another one behind it that must not be answered when this one is refused.
+fn with_next(fields: &str, body: &str) -> String {
+    format!("POST /echo/x HTTP/1.1\r\n{fields}\r\n{body}GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n")
+}
+
+/// Sends bytes and checks that the one answer is a problem, and the last thing on its connection.
+fn assert_refused(host: &Host, bytes: &[u8], status: u16, code: &str) {
+    let what = String::from_utf8_lossy(bytes);
+    let what = &what[..what.len().min(200)];
+    let mut wire = Wire::with(&host.address().to_string(), bytes);
+    let answer = wire.answer();
+    assert!(answer.is_some(), "{what:?} has no answer");
+    let answer = answer.unwrap();
+    assert_eq!((answer.status, answer.problem().as_str()), (status, code), "{what:?}: {}", answer.body);
+    assert_eq!(answer.headers.get("connection").map(String::as_str), Some("close"), "{what:?}");
+    assert_eq!(wire.rest(), "", "{what:?}");
+}
+
+/// RFC 9112, sections 3.2, 5.1, 5.2, 6.1, 6.3 and 7.1: what a proxy on the way might read differently gets no further,
+/// and ends the connection.
 #[test]
 fn ambiguous_requests_are_refused() {
-    const NEXT: &str = "GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n";
     let host = host();
-    let head = |fields: &str, body: &str| format!("POST /echo/x HTTP/1.1\r\n{fields}\r\n{body}{NEXT}");
-    for (bytes, status) in [
-        (head("", ""), 400),
-        (head("host: a\r\nhost: a\r\n", ""), 400),
-        (head("host: a b\r\n", ""), 400),
-        (head("host: a/b\r\n", ""), 400),
-        (head("host: user@a\r\n", ""), 400),
-        (head("host: [::1\r\n", ""), 400),
-        (head("host: a:port\r\n", ""), 400),
-        (head("host: h\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n"), 400),
-        (head("host: h\r\ntransfer-encoding: chunked, chunked\r\n", "0\r\n\r\n"), 400),
-        (head("host: h\r\ntransfer-encoding: gzip, chunked\r\n", "0\r\n\r\n"), 501),
-        (head("host: h\r\ntransfer-encoding: gzip\r\n", ""), 400),
-        (head("host: h\r\ncontent-length: 3\r\ncontent-length: 4\r\n", "abcd"), 400),
-        (head("host: h\r\ncontent-length: +3\r\n", "abc"), 400),
-        (head("host: h\r\nx: a\r\n folded\r\n", ""), 400),
-        (head("host: h\r\nx: a\0b\r\n", ""), 400),
+    for (fields, body, status, code) in [
+        ("", "", 400, "host-missing"),
+        ("host: a\r\nhost: a\r\n", "", 400, "host-repeated"),
+        ("host: a b\r\n", "", 400, "host-malformed"),
+        ("host: a/b\r\n", "", 400, "host-malformed"),
+        ("host: user@a\r\n", "", 400, "host-malformed"),
+        ("host: [::1\r\n", "", 400, "host-malformed"),
+        ("host: a:port\r\n", "", 400, "host-malformed"),
+        (
+            "host: h\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+            "0\r\n\r\n",
+            400,
+            "transfer-encoding",
+        ),
+        ("host: h\r\ntransfer-encoding: chunked, chunked\r\n", "0\r\n\r\n", 400, "transfer-encoding"),
+        ("host: h\r\ntransfer-encoding: gzip, chunked\r\n", "0\r\n\r\n", 501, "transfer-encoding"),
+        ("host: h\r\ntransfer-encoding: gzip\r\n", "", 400, MALFORMED),
+        ("host: h\r\ntransfer-encoding: \x0bchunked\r\n", "0\r\n\r\n", 400, MALFORMED),
+        ("host: h\r\ntransfer-encoding : chunked\r\n", "0\r\n\r\n", 400, MALFORMED),
+        ("host: h\r\ncontent-length: 3\r\ncontent-length: 4\r\n", "abcd", 400, MALFORMED),
+        ("host: h\r\ncontent-length: 3, 3\r\n", "abc", 400, MALFORMED),
+        ("host: h\r\ncontent-length: +3\r\n", "abc", 400, MALFORMED),
+        ("host: h\r\ncontent-length: 0x3\r\n", "abc", 400, MALFORMED),
+        ("host: h\r\ncontent-length:\r\n", "abc", 400, MALFORMED),
+        ("host: h\r\ncontent-length: 99999999999999999999\r\n", "abc", 400, MALFORMED),
+        ("host: h\r\ncontent-length: 18446744073709551615\r\n", "abc", 413, "body-too-large"),
+        ("host: h\r\nx: a\r\n folded\r\n", "", 400, MALFORMED),
+        (" x: a\r\nhost: h\r\n", "", 400, MALFORMED),
+        ("host: h\r\nx: a\0b\r\n", "", 400, MALFORMED),
+        ("host: h\r\nx: a\rb\r\n", "", 400, MALFORMED),
+        ("host: h\r\nx : a\r\n", "", 400, MALFORMED),
+        ("host: h\r\nx y: a\r\n", "", 400, MALFORMED),
+        ("host: h\r\n: a\r\n", "", 400, MALFORMED),
+        ("host: h\r\nabc\r\n", "", 400, MALFORMED),
+        (CHUNKED, "zz\r\nabc\r\n0\r\n\r\n", 400, "body-unreadable"),
+        (CHUNKED, "-1\r\n", 400, "body-unreadable"),
+        (CHUNKED, "0x3\r\nabc\r\n0\r\n\r\n", 400, "body-unreadable"),
+        (CHUNKED, "ffffffffffffffffff\r\nabc", 400, "body-unreadable"),
+        (CHUNKED, "3\nabc\n0\n\n", 400, "body-unreadable"),
+        (CHUNKED, "3\r\nabcd\r\n0\r\n\r\n", 400, "body-unreadable"),
     ] {
-        let answer = raw(&host, bytes.as_bytes());
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes:?} was answered {answer:?}");
-        assert_eq!(answer.matches("\r\ndate: ").count(), 1, "{bytes:?} was answered {answer:?}");
+        assert_refused(&host, with_next(fields, body).as_bytes(), status, code);
     }
-    // Where chunks and a length are both given, the chunks count and the connection ends after them: there is no second
-    // answer.
-    let both = head("host: h\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n");
-    let answer = raw(&host, both.as_bytes());
-    assert_eq!(answer.matches("\r\ndate: ").count(), 1, "{answer:?}");
-    for plain in ["host: h:80\r\n", "host: [::1]:80\r\n", "host: 127.0.0.1\r\n", "host:\r\n"] {
-        let request = format!("POST /echo/x HTTP/1.1\r\n{plain}connection: close\r\n\r\n");
-        let answer = raw(&host, request.as_bytes());
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{plain:?} was answered {answer:?}");
+}
+
+const MALFORMED: &str = "malformed-request";
+const CHUNKED: &str = "host: h\r\ntransfer-encoding: chunked\r\n";
+
+/// What RFC 9112 lets a server take, and what is done with it.
+#[test]
+fn unusual_requests_mean_what_the_standard_says() {
+    let host = host();
+    // Section 6.1: where chunks and a length are both given, the chunks count and the connection ends after them.
+    for fields in [
+        "host: h\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n",
+        "host: h\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n",
+    ] {
+        let answer = raw(&host, with_next(fields, "1\r\na\r\n0\r\n\r\n").as_bytes());
+        assert_eq!((answer.matches("\r\ndate: ").count(), answer.contains("\"body\":\"a\"")), (1, true), "{answer:?}");
     }
+    // Sections 2.2, 5.1, 6.3, 7.1.1 and 7.1.2, and names that are tokens though they look like others.
+    for (fields, body) in [
+        ("host: h:80\r\n", ""),
+        ("host: [::1]:80\r\n", ""),
+        ("host: 127.0.0.1\r\n", ""),
+        ("host:\r\n", ""),
+        ("host: h\r\ncontent-length: 3\r\ncontent-length: 3\r\n", "abc"),
+        ("host: h\r\ncontent_length: 3\r\n", ""),
+        ("host: h\nx: a\n", ""),
+        (CHUNKED, "3;a=b\r\nabc\r\n0\r\n\r\n"),
+        (CHUNKED, "3\r\nabc\r\n0\r\ncontent-length: 1\r\n\r\n"),
+    ] {
+        let mut wire = Wire::with(&host.address().to_string(), with_next(fields, body));
+        let statuses = [wire.answer().unwrap().status, wire.answer().unwrap().status];
+        assert_eq!(statuses, [200, 404], "{fields:?} {body:?}");
+    }
+}
+
+/// RFC 9112, section 3, and RFC 9110, sections 7.1, 9.3.6 and 15.6.6.
+#[test]
+fn request_lines_are_refused_with_a_reason() {
+    let host = host();
+    let long = "a".repeat(40_000);
+    for (line, status, code) in [
+        ("GET /a>b HTTP/1.1", 400, MALFORMED),
+        ("GET /a<b HTTP/1.1", 400, MALFORMED),
+        ("GET /nothing?a\"b HTTP/1.1", 400, MALFORMED),
+        ("GET /a b HTTP/1.1", 400, MALFORMED),
+        ("GET /a\0b HTTP/1.1", 400, MALFORMED),
+        ("GET /a\x7fb HTTP/1.1", 400, MALFORMED),
+        ("GET /a\tb HTTP/1.1", 400, MALFORMED),
+        ("GET  / HTTP/1.1", 400, MALFORMED),
+        ("GET\t/ HTTP/1.1", 400, MALFORMED),
+        (" GET / HTTP/1.1", 400, MALFORMED),
+        ("GET / HTTP/1.1 ", 400, MALFORMED),
+        ("G@T / HTTP/1.1", 400, MALFORMED),
+        ("GET /", 400, MALFORMED),
+        ("\x16\x03\x01\x02", 400, MALFORMED),
+        ("GET / HTTP/2.0", 505, "http-version"),
+        ("GET / HTTP/1.2", 505, "http-version"),
+        ("PRI * HTTP/2.0", 505, "http-version"),
+        ("GET * HTTP/1.1", 400, "target-malformed"),
+        ("GET nothing HTTP/1.1", 400, "target-malformed"),
+        ("GET ftp://h/ HTTP/1.1", 400, "target-malformed"),
+        ("GET http://user@h/ HTTP/1.1", 400, "target-malformed"),
+        ("CONNECT h:80 HTTP/1.1", 501, "method-not-implemented"),
+        (&format!("GET /{long} HTTP/1.1"), 414, "target-too-long"),
+        (&format!("GET /{} HTTP/1.1", &long[..32_760]), 414, "target-too-long"),
+    ] {
+        assert_refused(&host, format!("{line}\r\nhost: h\r\n\r\n").as_bytes(), status, code);
+    }
+    let mut bytes = b"GET /a\xffb HTTP/1.1\r\nhost: h\r\n\r\n".to_vec();
+    assert_refused(&host, &bytes, 400, MALFORMED);
+    bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    assert_refused(&host, &bytes, 505, "http-version");
+    let mut half = Wire::with(&host.address().to_string(), "GET / HTTP/1.1\r\nho");
+    half.half_close();
+    assert_eq!(half.answer().unwrap().problem(), "request-incomplete");
+    let mut nothing = Wire::open(&host.address().to_string());
+    nothing.half_close();
+    assert_eq!(nothing.rest(), "", "no request, no answer");
+}
+
+/// RFC 9112, section 3.2.2: the authority in the target counts, whatever `Host` says.
+#[test]
+fn an_absolute_target_leads_to_its_path() {
+    let host = host();
+    let line =
+        |target: &str, name: &str| format!("POST {target} HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n");
+    let address = host.address().to_string();
+    let answer = Wire::with(&address, line("http://other:80/echo/x?a=b", "h")).answer().unwrap();
+    assert_eq!((answer.status, &answer.json()["query"]), (200, &json!("a=b")));
+    let admin = host.admin_url("").replace("http://", "");
+    let foreign = line("http://example.com/compaction", "localhost");
+    assert_eq!(Wire::with(&admin, foreign).answer().unwrap().problem(), "foreign-caller");
+}
+
+/// A response that looks like the parser's own refusal is sent as it is, and the connection goes on.
+#[test]
+fn what_a_handler_sends_is_not_taken_for_a_refusal() {
+    const REFUSAL: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    let setup = Setup::new().plugin("service").sidecar("service", "routes = [\"* /service/{*path}\"]\n");
+    let host = setup.start();
+    let length = REFUSAL.len();
+    let request = format!("POST /service/echo HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n{REFUSAL}");
+    let mut wire = Wire::with(&host.address().to_string(), request.repeat(2) + "GET / HTTP/3\r\n\r\n");
+    let rest = wire.rest();
+    assert_eq!((rest.matches("HTTP/1.1 200 ").count(), rest.matches(REFUSAL).count()), (2, 2), "{rest}");
+    assert_eq!(rest.matches("\"code\":\"http-version\"").count(), 1, "{rest}");
 }
 
 /// RFC 9110, section 10.1.1: whoever asks first is not told to send what will be refused.
@@ -142,6 +277,31 @@ fn a_body_that_is_too_large_is_not_asked_for() {
     };
     assert!(ask(100_001).starts_with("HTTP/1.1 413 "));
     assert!(ask(100_000).starts_with("HTTP/1.1 100 "));
+    // Who may not publish is not asked for events, and no other expectation can be met.
+    let with = |version: &str, expected: &str| {
+        let head =
+            format!("POST /echo/x HTTP/{version}\r\nhost: h\r\nexpect: {expected}\r\ncontent-length: 2\r\n\r\nab");
+        let mut wire = Wire::with(&host.address().to_string(), head);
+        (wire.answer().unwrap().status, wire.answer().map(|answer| answer.status))
+    };
+    assert_eq!(with("1.1", "100-Continue").0, 100);
+    assert_eq!(with("1.1", "other"), (417, None));
+    assert_eq!(with("1.0", "other"), (200, None), "HTTP/1.0 has no expectations");
+}
+
+/// A head has as many fields as are allowed, and no more.
+#[test]
+fn the_fields_of_a_head_are_counted() {
+    let host = Setup::new().start();
+    let event = "ce-id: 1\r\nce-source: /s\r\nce-type: a.b\r\nce-specversion: 1.0\r\n";
+    let with = |count: usize| {
+        let fields: String = (6..count).map(|number| format!("ce-x{number}: 1\r\n")).collect();
+        format!("POST /events HTTP/1.1\r\nhost: h\r\n{event}content-length: 0\r\n{fields}\r\n")
+    };
+    let address = host.address().to_string();
+    assert_eq!(Wire::with(&address, with(100)).answer().unwrap().status, 202);
+    assert_refused(&host, with(101).as_bytes(), 431, "head-too-large");
+    assert_refused(&host, with(110).as_bytes(), 431, "head-too-large");
 }
 
 #[test]
@@ -166,14 +326,16 @@ fn idle_clients_leave_descriptors_to_the_host() {
     let idle: Vec<_> = (0..600).filter_map(|_| TcpStream::connect(&process.address).ok()).collect();
     let also: Vec<_> = (0..60).filter_map(|_| TcpStream::connect(&process.admin).ok()).collect();
     assert!(idle.len() > 256 && also.len() > 32, "{} and {}", idle.len(), also.len());
-    // They are idle until their time is up, and this one has its turn after them.
+    // Others are answered at once, if only that there is no room.
     for (address, path) in [(&process.address, "/nothing"), (&process.admin, "/readyz")] {
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 "), "{path}: {answer:?}");
+        let answer = Wire::open(address).answer_to(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+        assert_eq!((answer.status, answer.problem().as_str()), (503, "too-many-connections"), "{path}");
     }
+    drop((idle, also));
+    sandbus_tests::eventually("there is room again", || {
+        let answer = Wire::with(&process.admin, "GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n").answer();
+        answer.is_some_and(|answer| answer.status == 200).then_some(())
+    });
     assert_eq!(process.ended(), None, "{}", process.log());
 }
 

@@ -7,9 +7,10 @@ use serde::de::DeserializeOwned;
 
 use super::Admin;
 use crate::problem::Problem;
-use crate::server::read_body;
+use crate::server::MediaType;
+pub(super) use crate::server::Query;
 
-/// A body in JSON. Its media type is not asked for.
+/// A body in JSON. It needs no media type, though one with another charset than UTF-8 is refused.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
 
@@ -18,24 +19,12 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Body<T> {
 
     async fn from_request(request: Request, admin: &Admin) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read_body(&parts.headers, body, admin.limits).await?;
+        MediaType::of(&parts.headers)?.map_or(Ok(()), |media_type| media_type.demand_utf8())?;
+        let bytes = admin.intake.read(&parts.headers, body).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let detail = format!("the body is not what is expected here: {error}");
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)
         })
-    }
-}
-
-/// What follows the question mark.
-#[derive(Debug)]
-pub(super) struct Query<T>(pub(super) T);
-
-impl<T: DeserializeOwned> FromRequestParts<Admin> for Query<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Admin) -> Result<Self, Problem> {
-        let query = axum::extract::Query::try_from_uri(&parts.uri);
-        query.map(|query| Self(query.0)).map_err(|error| Problem::bad_request("invalid-query", error.body_text()))
     }
 }
 

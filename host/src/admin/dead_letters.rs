@@ -21,6 +21,15 @@ fn filter(query: &DeadLetterQuery) -> Result<DeadLetterFilter, Problem> {
     Ok(DeadLetterFilter { number: query.number.map(DeadLetterId::new), subscription, cause: query.cause.clone() })
 }
 
+/// What is to be redriven or dropped.
+fn chosen(query: &DeadLetterQuery) -> Result<DeadLetterFilter, Problem> {
+    if query.after.is_some() {
+        let detail = "`after` is for lists; choose with `number`, `subscription`, `cause` and `limit`";
+        return Err(Problem::bad_request("invalid-query", detail));
+    }
+    filter(query)
+}
+
 pub(super) async fn list(
     State(admin): State<Admin>,
     Query(query): Query<DeadLetterQuery>,
@@ -47,7 +56,7 @@ pub(super) async fn redrive(
     State(admin): State<Admin>,
     Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<Redriven>, Problem> {
-    let filter = filter(&query)?;
+    let filter = chosen(&query)?;
     let mut redriven = 0;
     // The count is taken once, so that a delivery that dies again is not redriven without end.
     let mut left = count(&admin, &query).await?;
@@ -64,7 +73,7 @@ pub(super) async fn drop_all(
     State(admin): State<Admin>,
     Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<Dropped>, Problem> {
-    let filter = filter(&query)?;
+    let filter = chosen(&query)?;
     let mut dropped = 0;
     let mut left = count(&admin, &query).await?;
     while left > 0 {

@@ -12,7 +12,6 @@ use crate::api::{CanaryQuery, CanaryView, DifferenceView, DifferingView, Rollbac
 use crate::canary::{Canary, CanaryError, Difference, Differing, Report, Usage};
 use crate::plugin::{CanaryRule, FILE_LIMIT_BYTES, RollbackError, RolledBack};
 use crate::problem::Problem;
-use crate::server::{HttpLimits, read_body};
 
 /// Goes back to an earlier generation.
 pub(super) async fn roll_back(
@@ -50,7 +49,7 @@ pub(super) async fn canary(
     }
     let max_body_bytes = usize::try_from(FILE_LIMIT_BYTES).unwrap_or(usize::MAX);
     let (parts, body) = request.into_parts();
-    let bytes = read_body(&parts.headers, body, HttpLimits { max_body_bytes, ..admin.limits }).await?;
+    let bytes = admin.intake.up_to(max_body_bytes).read(&parts.headers, body).await?;
     let (loader, beside) = (Arc::clone(&admin.loader), Arc::clone(&live));
     let loaded = tokio::task::spawn_blocking(move || loader.load_beside(&bytes, &beside)).await;
     let broken = |detail: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "canary-failed", detail);

@@ -22,13 +22,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Reachability, SharedBus};
 use crate::clock::Clock;
 use crate::files;
 use crate::plugin::{self, Folder, Loader, Registry};
 use crate::problem::Problem;
-use crate::server::HttpLimits;
+use crate::server::{Intake, NoParameters, Query};
 use crate::telemetry::Metrics;
 use crate::threads::Capacity;
 
@@ -47,8 +48,10 @@ pub struct Admin {
     pub capacity: Capacity,
     /// What applies to what says nothing else.
     pub defaults: plugin::Defaults,
-    /// Limits of requests.
-    pub limits: HttpLimits,
+    /// What the bodies of requests are held to.
+    pub intake: Intake,
+    /// Is cancelled when no reply comes any more, since the host stops.
+    pub replies_end: CancellationToken,
     /// Counts.
     pub metrics: Metrics,
     /// The time.
@@ -62,16 +65,10 @@ pub struct Admin {
 impl Admin {
     /// The router of the admin listener.
     pub fn router(self) -> Router {
-        Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(readyz))
-            .route("/metrics", get(render_metrics))
+        let bare = Router::new()
             .route("/plugins", get(plugins::list))
             .route("/plugins/{name}", get(plugins::show))
-            .route("/plugins/{name}/drain", post(plugins::drain))
             .route("/plugins/{name}/resume", post(plugins::resume))
-            .route("/plugins/{name}/rollback", post(generations::roll_back))
-            .route("/plugins/{name}/canary", post(generations::canary))
             .route("/subscriptions", get(subscriptions::list).post(subscriptions::put))
             .route("/subscriptions/{owner}/{name}", delete(subscriptions::delete))
             .route("/subscriptions/{owner}/{name}/pause", post(subscriptions::pause))
@@ -81,14 +78,23 @@ impl Admin {
                 "/subscriptions/{owner}/{name}/replay",
                 post(subscriptions::replay).delete(subscriptions::stop_replays),
             )
-            .route("/scheduled", get(schedules::scheduled).delete(schedules::cancel))
             .route("/schedules", get(schedules::schedules))
             .route("/compaction", post(events::compact))
-            .route("/events", get(events::list).post(events::publish))
             .route("/events/{id}", get(events::show))
+            .route("/dead-letters/{number}", get(dead_letters::show))
+            .route_layer(middleware::from_extractor::<Query<NoParameters>>());
+        Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(render_metrics))
+            .route("/plugins/{name}/drain", post(plugins::drain))
+            .route("/plugins/{name}/rollback", post(generations::roll_back))
+            .route("/plugins/{name}/canary", post(generations::canary))
+            .route("/scheduled", get(schedules::scheduled).delete(schedules::cancel))
+            .route("/events", get(events::list).post(events::publish))
             .route("/dead-letters", get(dead_letters::list).delete(dead_letters::drop_all))
             .route("/dead-letters/redrive", post(dead_letters::redrive))
-            .route("/dead-letters/{number}", get(dead_letters::show))
+            .merge(bare)
             .fallback(|request: Request| async move {
                 Problem::not_found(format!("the admin interface has no {}", request.uri().path()))
             })

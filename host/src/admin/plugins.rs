@@ -46,7 +46,12 @@ pub(super) async fn drain(
     };
     admin.bus.drain(&name, true).await?;
     let room = &generation.room;
-    let drained = tokio::time::timeout(query.wait.unwrap_or(WAIT), room.idle()).await.is_ok();
+    let drained = tokio::select! {
+        biased;
+        drained = tokio::time::timeout(query.wait.unwrap_or(WAIT), room.idle()) => drained.is_ok(),
+        // Whatever runs is waited for by the host itself.
+        () = admin.intake.stop.cancelled() => false,
+    };
     Ok(Json(Drained { drained, running: if drained { 0 } else { room.running() } }))
 }
 

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::event::{Data, Event, Kind, Unfit, is_extension_name, json_text};
 use crate::problem::Problem;
+use crate::server::MediaType;
 
 /// How a request carries events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +35,20 @@ impl Mode {
     /// The mode of a request (HTTP binding, section 3).
     ///
     /// # Errors
-    /// A problem with 415 if it carries no events.
+    /// A problem with 415 if it carries no events, or JSON that is not in UTF-8; with 400 if its media type is malformed.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        if headers.get_all(CONTENT_TYPE).iter().nth(1).is_some() {
-            // RFC 9110, section 5.3: only fields that are lists may come more than once.
-            let detail = "the request has several Content-Type headers; send one";
-            return Err(Problem::bad_request("repeated-header", detail));
+        let media_type = MediaType::of(headers)?;
+        let mode = Self::with(media_type.as_ref().map(MediaType::essence).unwrap_or_default(), headers)?;
+        match media_type {
+            Some(media_type) if mode != Self::Binary || Kind::of(Some(media_type.essence())) == Kind::Json => {
+                media_type.demand_utf8().map(|()| mode)
+            }
+            _ => Ok(mode),
         }
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match essence.as_str() {
+    }
+
+    fn with(media_type: &str, headers: &HeaderMap) -> Result<Self, Problem> {
+        match media_type {
             "application/cloudevents+json" => Ok(Self::Structured),
             "application/cloudevents-batch+json" => Ok(Self::Batched),
             other if other.starts_with("application/cloudevents") => {
@@ -114,6 +119,10 @@ enum Invalid {
     Base64,
     #[error("its data is nested too deeply")]
     Depth,
+    #[error(
+        "its `data` is in UTF-8, as the document is, and its `datacontenttype` has another charset; leave that out, or send the bytes as `data_base64`"
+    )]
+    Charset,
 }
 
 fn unfit(name: &str, what: &'static str) -> Invalid {
@@ -218,6 +227,10 @@ fn structured(json: &[u8]) -> Result<Event, Invalid> {
             Some(Data::binary(base64::prelude::BASE64_STANDARD.decode(text).map_err(|_| Invalid::Base64)?))
         }
     };
+    let declared = attributes.core.get("datacontenttype").and_then(|text| MediaType::parse(text));
+    if data.as_ref().is_some_and(|data| data.kind() != Kind::Binary) && declared.is_some_and(|it| !it.is_utf8()) {
+        return Err(Invalid::Charset);
+    }
     attributes.into_event(data)
 }
 
@@ -427,6 +440,10 @@ mod tests {
         assert!(event(r#","data":1,"data_base64":"YQ==""#).is_err());
         assert!(event(r#","data_base64":"?""#).is_err());
         assert!(event(r#","dataschema":"schema""#).is_err());
+        let latin = r#","datacontenttype":"text/plain; charset=iso-8859-1""#;
+        assert_eq!(event(&format!(r#"{latin},"data":"x""#)), Err(Invalid::Charset));
+        assert!(event(&format!(r#"{latin},"data_base64":"/A==""#)).is_ok());
+        assert_eq!(event(r#","datacontenttype":"a/json; charset=utf-16","data":1"#), Err(Invalid::Charset));
         assert!(event(&format!(r#","data":{}1{}"#, "[".repeat(10_000), "]".repeat(10_000))).is_err());
         assert!(structured(br#"{"specversion":"0.3","id":"1","source":"/s","type":"t"}"#).is_err());
         assert!(structured(b"[]").is_err());
@@ -439,6 +456,33 @@ mod tests {
         assert_eq!(mode("application/cloudevents-batch+json").unwrap(), Mode::Batched);
         assert!(mode("application/json").is_err());
         assert_eq!(Mode::of(&headers(&[("ce-id", "1")])).unwrap(), Mode::Binary);
+    }
+
+    /// RFC 8259, section 8.1: JSON is in UTF-8. RFC 9110, section 8.3: one media type, which may have parameters.
+    #[test]
+    fn json_in_another_charset_is_refused_and_other_data_passes() {
+        let mode = |media_type: &str| {
+            let mode = Mode::of(&headers(&[("ce-id", "1"), ("content-type", media_type)]));
+            mode.map_err(|problem| (problem.status().as_u16(), problem.code()))
+        };
+        for (media_type, expected) in [
+            ("application/cloudevents+json; charset=us-ascii", Ok(Mode::Structured)),
+            ("application/cloudevents+json; charset=iso-8859-1", Err((415, "unsupported-charset"))),
+            ("application/cloudevents-batch+json; charset=UTF-16", Err((415, "unsupported-charset"))),
+            ("application/json; charset=UTF-8", Ok(Mode::Binary)),
+            ("application/json; charset=utf-16", Err((415, "unsupported-charset"))),
+            ("application/vnd.a+json; charset=\"latin1\"", Err((415, "unsupported-charset"))),
+            ("text/plain; charset=iso-8859-1", Ok(Mode::Binary)),
+            ("application/xml; charset=utf-16", Ok(Mode::Binary)),
+            ("", Err((400, "invalid-content-type"))),
+            ("json", Err((400, "invalid-content-type"))),
+            ("application/json; charset", Err((400, "invalid-content-type"))),
+            ("application/json, text/plain", Err((400, "invalid-content-type"))),
+        ] {
+            assert_eq!(mode(media_type), expected, "{media_type:?}");
+        }
+        let twice = headers(&[("ce-id", "1"), ("content-type", "text/plain"), ("content-type", "text/plain")]);
+        assert_eq!(Mode::of(&twice).unwrap_err().code(), "repeated-header");
     }
 
     #[test]

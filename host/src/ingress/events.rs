@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::Ingress;
 use super::cloudevents::{self, Mode};
@@ -22,7 +23,7 @@ use crate::outcome::Publish;
 use crate::pattern::Pattern;
 use crate::plugin::REPLY_LIMIT;
 use crate::problem::Problem;
-use crate::server::{HttpLimits, read_body};
+use crate::server::{Intake, Query};
 use crate::telemetry;
 
 /// What a publisher may ask for besides.
@@ -43,20 +44,19 @@ pub(crate) struct Wishes {
 
 impl Wishes {
     fn of(request: &Request<Body>) -> Result<Self, Problem> {
-        let wishes = Query::<Self>::try_from_uri(request.uri());
-        let Query(wishes) = wishes.map_err(|error| Problem::bad_request("invalid-query", error.body_text()))?;
+        let Query(wishes) = Query::<Self>::of(request.uri())?;
+        let invalid = |detail: String| Err(Problem::bad_request("invalid-query", detail));
         if wishes.delay.is_some() && wishes.at.is_some() {
-            return Err(Problem::bad_request("invalid-query", "give `delay` or `at`, and not both"));
+            return invalid("give `delay` or `at`, and not both".to_owned());
         }
         if wishes.reply.is_some() && (wishes.delay.is_some() || wishes.at.is_some()) {
-            return Err(Problem::bad_request(
-                "invalid-query",
-                "nobody waits for the reply to an event that comes later",
-            ));
+            return invalid("`reply` does not go with `delay` or `at`: no client waits for so long".to_owned());
+        }
+        if wishes.timeout.is_some() && wishes.reply.is_none() {
+            return invalid("`timeout` bounds the wait for a `reply`; give both, or neither".to_owned());
         }
         if wishes.timeout.is_some_and(|timeout| timeout > REPLY_LIMIT) {
-            let detail = format!("`timeout` is {} s at most", REPLY_LIMIT.as_secs());
-            return Err(Problem::bad_request("invalid-query", detail));
+            return invalid(format!("`timeout` is {} s at most", REPLY_LIMIT.as_secs()));
         }
         Ok(wishes)
     }
@@ -70,7 +70,9 @@ impl Wishes {
         }
         let Some(text) = &self.at else { return Ok(None) };
         let due = Timestamp::parse(text);
-        due.map(Some).ok_or_else(|| Problem::bad_request("invalid-query", format!("`{text}` is no time in RFC 3339")))
+        due.map(Some).ok_or_else(|| {
+            Problem::bad_request("invalid-query", format!("`at` is `{text}`, which is not a time in RFC 3339"))
+        })
     }
 }
 
@@ -84,14 +86,15 @@ async fn admit_and_publish(ingress: &Ingress, request: Request<Body>) -> Result<
     }
     // Before the body is read: who may not publish costs little.
     let publisher = ingress.producers.admit(request.headers()).await?;
-    publish(&*ingress.bus, ingress.limits, &publisher, request).await
+    publish(&*ingress.bus, &ingress.intake, &ingress.replies_end, &publisher, request).await
 }
 
 /// Takes a request's events: none if one of them is malformed or not the publisher's to send, or if there is no room
 /// for all.
 pub(crate) async fn publish(
     bus: &dyn Bus,
-    limits: HttpLimits,
+    intake: &Intake,
+    replies_end: &CancellationToken,
     publisher: &Publisher<'_>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
@@ -99,7 +102,7 @@ pub(crate) async fn publish(
     let due = wishes.due()?;
     let (Parts { headers, .. }, body) = request.into_parts();
     let mode = Mode::of(&headers)?;
-    let body = read_body(&headers, body, limits).await?.into();
+    let body = intake.read(&headers, body).await?.into();
     let mut events = read(mode, &headers, body).await?;
     check(publisher, &mut events)?;
     events.iter_mut().for_each(|event| carry_trace(event, &headers));
@@ -120,10 +123,10 @@ pub(crate) async fn publish(
     let expected = bus.expect_reply(event, pattern.clone())?;
     let accepted = store(bus, events, None).await?;
     if accepted.iter().any(|accepted| accepted.duplicate) {
-        // It was asked before; its reply goes to who asked first, or is in the log.
-        return Ok((StatusCode::ACCEPTED, axum::Json(json!({ "accepted": accepted }))).into_response());
+        return Err(asked_before(&id));
     }
-    let reply = wait(expected, &id, &pattern, wishes.timeout.unwrap_or(Duration::from_secs(5))).await?;
+    let timeout = wishes.timeout.unwrap_or(Duration::from_secs(5));
+    let reply = Wait { id: &id, pattern: &pattern, timeout, end: replies_end }.until(expected).await?;
     let body = reply.event.to_json();
     Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())
 }
@@ -173,16 +176,52 @@ fn begin_flow(event: &mut Event) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Waits for a reply to the event with an id.
-pub(super) async fn wait(expected: Reply, id: &str, pattern: &Pattern, timeout: Duration) -> Result<Logged, Problem> {
-    let reply = tokio::time::timeout(timeout, expected.wait()).await;
-    reply.ok().flatten().ok_or_else(|| {
+/// An event's reply goes to the request that published it, and to no other one: ids are the clients' own, and whoever
+/// repeats one may be somebody else.
+fn asked_before(id: &str) -> Problem {
+    let detail = format!(
+        "the event `{id}` of this source was published before, and is stored once; its reply goes to the request that published it first, and is in the log. To ask again, publish an event with a new id"
+    );
+    Problem::new(StatusCode::CONFLICT, "already-published", detail)
+}
+
+/// A client that waits for the reply to an event which is stored.
+pub(super) struct Wait<'a> {
+    /// The id of the event.
+    pub(super) id: &'a str,
+    pub(super) pattern: &'a Pattern,
+    pub(super) timeout: Duration,
+    /// Is cancelled when the host stops and has ended the deliveries that ran: no reply comes any more.
+    pub(super) end: &'a CancellationToken,
+}
+
+impl Wait<'_> {
+    pub(super) async fn until(self, expected: Reply) -> Result<Logged, Problem> {
+        tokio::select! {
+            biased;
+            reply = tokio::time::timeout(self.timeout, expected.wait()) => {
+                reply.ok().flatten().ok_or_else(|| self.late())
+            }
+            () = self.end.cancelled() => Err(self.stopping()),
+        }
+    }
+
+    fn late(&self) -> Problem {
+        let Self { id, pattern, timeout, .. } = self;
+        let timeout = humantime::format_duration(*timeout);
         let detail = format!(
-            "no `{pattern}` came in reply to the event `{id}` within {}; the event is stored all the same",
-            humantime::format_duration(timeout)
+            "no `{pattern}` came in reply to the event `{id}` within {timeout}; the event is stored all the same"
         );
         Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-reply", detail)
-    })
+    }
+
+    fn stopping(&self) -> Problem {
+        let Self { id, pattern, .. } = self;
+        let detail = format!(
+            "the host is stopping before a `{pattern}` came in reply to the event `{id}`; the event is stored, and is handled after the next start"
+        );
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
+    }
 }
 
 /// Lets an event belong to the trace of the request that brought it, unless it says itself where it belongs

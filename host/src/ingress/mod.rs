@@ -14,12 +14,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::any;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::SharedBus;
 use crate::observer::Observer;
 use crate::plugin::Registry;
-use crate::server::HttpLimits;
+use crate::server::Intake;
 use crate::telemetry::RequestMetrics;
 use crate::threads::Capacity;
 pub use producers::{EventsRule, IngressConfig, Producers};
@@ -35,8 +36,10 @@ pub struct Ingress {
     pub registry: Registry,
     /// What there is for invocations of all plugins together.
     pub capacity: Capacity,
-    /// Limits of requests.
-    pub limits: HttpLimits,
+    /// What the bodies of requests are held to.
+    pub intake: Intake,
+    /// Is cancelled when no reply comes any more, since the host stops.
+    pub replies_end: CancellationToken,
     /// How long a request waits for a place before it is told to come back.
     pub patience: Duration,
     /// Places for requests whose bodies flow to handlers that run already.

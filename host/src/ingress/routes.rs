@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Ingress;
+use super::events::Wait;
 use super::reply::{put_reply, without_reply};
 use crate::bus::{CommitError, Reply};
 use crate::event::IdSeed;
@@ -17,7 +18,7 @@ use crate::observer::{Observed, Published};
 use crate::outcome::{Cause, Effects, Failure};
 use crate::plugin::{self, Admission, Answered, CONNECTION_HEADERS, Found, Generation, RERUN_LIMIT, ReplyTo, Route};
 use crate::problem::Problem;
-use crate::server::read_body;
+use crate::server::percent_decode;
 use crate::telemetry;
 use crate::threads::Panicked;
 
@@ -82,7 +83,8 @@ async fn answer(
             Ok(()) => {
                 if let (Some(expected), Some(reply_to)) = (expected, reply_to) {
                     let ReplyTo { id, pattern, timeout } = reply_to;
-                    response = match super::events::wait(expected, &id, &pattern, timeout).await {
+                    let wait = Wait { id: &id, pattern: &pattern, timeout, end: &ingress.replies_end };
+                    response = match wait.until(expected).await {
                         Ok(reply) => put_reply(response, &reply.event)?,
                         Err(problem) => without_reply(response, problem),
                     };
@@ -118,7 +120,7 @@ async fn read_request(
 ) -> Result<plugin::Request, Problem> {
     let params = decoded(params)?;
     let (Parts { uri, headers, .. }, body) = request.into_parts();
-    let body = read_body(&headers, body, ingress.limits).await?;
+    let body = ingress.intake.read(&headers, body).await?;
     Ok(plugin::Request { route, uri, params, headers, body })
 }
 
@@ -129,10 +131,11 @@ pub(crate) fn decoded(params: Vec<(String, String)>) -> Result<Vec<(String, Stri
 
 /// A parameter, percent-decoded once. One that would be a way out of a path is nobody's.
 fn decode(value: &str) -> Result<String, Problem> {
-    let decoded = percent_encoding::percent_decode_str(value).decode_utf8();
-    let decoded = decoded.map_err(|_| Problem::bad_request("invalid-path", "the path is not UTF-8"))?;
+    let decoded = percent_decode(value);
+    let malformed = "the path has escapes that are not percent-encoded UTF-8";
+    let decoded = decoded.ok_or_else(|| Problem::bad_request("invalid-path", malformed))?;
     let leads_out = decoded.contains('\0') || decoded.split('/').any(|segment| segment == "..");
-    if leads_out { Err(Problem::not_found("no plugin has a route for this path")) } else { Ok(decoded.into_owned()) }
+    if leads_out { Err(Problem::not_found("no plugin has a route for this path")) } else { Ok(decoded) }
 }
 
 async fn invoke(

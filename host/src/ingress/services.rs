@@ -23,7 +23,6 @@ use crate::observer::Published;
 use crate::outcome::{Effects, Failure};
 use crate::plugin::{Admission, Exchange, Generation, Head, Route};
 use crate::problem::Problem;
-use crate::server::{check_length, collect_body};
 use crate::threads::JobHandle;
 
 /// Headers of a response that the server sets by itself.
@@ -93,27 +92,31 @@ pub(super) async fn answer(
 /// The request with its body held to the limits. A handler that waits for a client holds a place that all plugins
 /// share. So a bounded number of bodies flow while their handlers run, and the others are complete before.
 async fn within(ingress: &Ingress, request: Request<Body>) -> Result<Request<Body>, Problem> {
-    let limits = ingress.limits;
-    check_length(request.body(), limits)?;
+    let intake = &ingress.intake;
+    intake.check_length(request.body())?;
     if request.body().is_end_stream() {
         return Ok(request);
     }
     let (head, body) = request.into_parts();
     let body = match Arc::clone(&ingress.flowing).try_acquire_owned() {
         Ok(place) => {
-            let late = Box::pin(tokio::time::sleep(limits.body_timeout));
-            Body::new(Flowing { inner: Limited::new(body, limits.max_body_bytes), late, place: Some(place) })
+            let intake = intake.clone();
+            let inner = Limited::new(body, intake.limits.max_body_bytes);
+            let late = Box::pin(async move {
+                drop(tokio::time::timeout(intake.limits.body_timeout, intake.stopped()).await);
+            });
+            Body::new(Flowing { inner, late, place: Some(place) })
         }
-        Err(_) => Body::from(collect_body(body, limits).await?),
+        Err(_) => Body::from(intake.collect(body).await?),
     };
     Ok(Request::from_parts(head, body))
 }
 
-/// A body that flows to a handler that runs. It keeps its place as long as the client may be waited for, which is not
-/// for good.
+/// A body that flows to a handler that runs. It keeps its place as long as the client may be waited for: until its time
+/// is over, or the host stops.
 struct Flowing {
     inner: Limited<Body>,
-    late: Pin<Box<tokio::time::Sleep>>,
+    late: Pin<Box<dyn Future<Output = ()> + Send>>,
     place: Option<OwnedSemaphorePermit>,
 }
 

@@ -6,21 +6,20 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use super::{HttpLimits, refusal};
 use crate::problem::Problem;
 
 /// Lets requests pass that mean one thing to everybody on their way, and makes responses what HTTP allows.
-pub(super) async fn guard(max_header_bytes: usize, request: Request, next: Next) -> Response {
-    if let Err(problem) = check(&request, max_header_bytes) {
-        let mut response = problem.into_response();
+pub(super) async fn guard(limits: HttpLimits, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = check(&mut request, limits) {
         // What follows on the connection may be part of this request, or may not.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        return response;
+        return refusal::last(problem).into_response();
     }
     // A panic ends this request alone: others may wait on the same connection.
     let answered = Caught(Box::pin(next.run(request))).await;
@@ -31,21 +30,56 @@ pub(super) async fn guard(max_header_bytes: usize, request: Request, next: Next)
     }))
 }
 
-fn check(request: &Request, max_header_bytes: usize) -> Result<(), Problem> {
-    let bytes = head_bytes(request);
-    if bytes > max_header_bytes {
-        let detail = format!("the head of the request has {bytes} bytes, and {max_header_bytes} are allowed");
-        return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail));
-    }
+fn check(request: &mut Request, limits: HttpLimits) -> Result<(), Problem> {
+    check_size(request, limits)?;
     check_host(request.headers(), request.version())?;
-    check_coding(request.headers())
+    check_target(request)?;
+    check_coding(request.headers())?;
+    check_expectation(request.headers(), request.version())
 }
 
-/// The size of a request's head as HTTP/1.1 writes it.
-fn head_bytes(request: &Request) -> usize {
+/// Checks the size of a request's head as HTTP/1.1 writes it.
+fn check_size(request: &Request, limits: HttpLimits) -> Result<(), Problem> {
     let line = request.method().as_str().len() + request.uri().to_string().len() + " HTTP/1.1\r\n ".len();
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    line + fields.sum::<usize>() + "\r\n".len()
+    match line + fields.sum::<usize>() + "\r\n".len() {
+        bytes if bytes <= limits.max_header_bytes => Ok(()),
+        _ if line > limits.max_header_bytes => Err(refusal::target_too_long(limits)),
+        _ => Err(refusal::head_too_large(limits)),
+    }
+}
+
+/// RFC 9112, section 3.2: a target is a path, unless a client takes the host for a proxy. Then the authority in the target
+/// counts, and takes the place of `Host`.
+fn check_target(request: &mut Request) -> Result<(), Problem> {
+    let malformed = |detail| Err(Problem::bad_request("target-malformed", detail));
+    let uri = request.uri();
+    if *request.method() == Method::CONNECT {
+        let detail = "this host is not a proxy, and has no CONNECT";
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "method-not-implemented", detail));
+    }
+    if uri.path() == "*" && *request.method() != Method::OPTIONS {
+        return malformed("only OPTIONS has the target `*`");
+    }
+    let Some(authority) = uri.authority() else { return Ok(()) };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return malformed("the target is neither a path that begins with `/` nor a URI of http");
+    }
+    match HeaderValue::from_str(authority.as_str()) {
+        Ok(host) if is_host(&host) => drop(request.headers_mut().insert(HOST, host)),
+        _ => return malformed("the authority in the target is not a host with an optional port"),
+    }
+    Ok(())
+}
+
+/// RFC 9110, section 10.1.1: the one expectation that there is. Clients of HTTP/1.0 cannot have it.
+fn check_expectation(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
+    let is_known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if version < Version::HTTP_11 || headers.get_all(EXPECT).iter().all(is_known) {
+        return Ok(());
+    }
+    let detail = "the request expects something other than `100-continue`, which no server knows";
+    Err(Problem::new(StatusCode::EXPECTATION_FAILED, "expectation", detail))
 }
 
 /// RFC 9112, section 3.2: HTTP/1.1 demands one `Host`, and nobody may send two, or one that is malformed.

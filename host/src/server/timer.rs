@@ -1,7 +1,7 @@
 //! The time that a client has for the head of its next request.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,14 @@ type Entry = Pin<Box<tokio::time::Sleep>>;
 /// The timer of one connection, whose sleeps follow one another, each with a later end. They use one entry among the
 /// runtime's timers: to move its end on is an atomic operation, and to make and remove one for each request takes locks.
 #[derive(Clone, Default)]
-pub(super) struct ConnectionTimer(Arc<Mutex<Option<Entry>>>);
+pub(super) struct ConnectionTimer(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    entry: Mutex<Option<Entry>>,
+    /// Until when a sleep may last, in the case of haste.
+    hurry: OnceLock<Instant>,
+}
 
 /// A sleep that gives its entry back.
 struct Borrowed {
@@ -21,8 +28,14 @@ struct Borrowed {
 }
 
 impl ConnectionTimer {
+    /// Lets no sleep last longer than so long from now. The owner polls what sleeps.
+    pub(super) fn hurry(&self, patience: Duration) {
+        // The first one counts.
+        let _ = self.0.hurry.set(self.now() + patience);
+    }
+
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.entry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -51,7 +64,14 @@ impl Future for Borrowed {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let entry = self.entry.as_mut().expect("it is given back at the end");
+        let Self { entry, owner } = &mut *self;
+        let entry = entry.as_mut().expect("it is given back at the end");
+        if let Some(until) = owner.0.hurry.get() {
+            let until = (*until).into();
+            if entry.deadline() > until {
+                entry.as_mut().reset(until);
+            }
+        }
         entry.as_mut().poll(context)
     }
 }
@@ -73,6 +93,15 @@ mod tests {
         let began = timer.now();
         timer.sleep(Duration::from_millis(milliseconds)).await;
         timer.now() - began
+    }
+
+    #[tokio::test]
+    async fn a_sleep_ends_early_in_haste() {
+        let timer = ConnectionTimer::default();
+        let sleeping = timer.sleep(Duration::from_secs(3_600));
+        timer.hurry(Duration::from_millis(5));
+        sleeping.await;
+        timer.sleep(Duration::from_secs(3_600)).await;
     }
 
     #[tokio::test]

@@ -1,0 +1,201 @@
+//! One connection: its requests, its end, and the answers to requests that the HTTP parser refuses.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1::{Builder, Connection, Parts};
+use hyper::service::Service;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio_io_timeout::TimeoutWriter;
+use tokio_util::sync::CancellationToken;
+
+use super::refusal::{self, stopping};
+use super::screen::Screen;
+use super::timer::ConnectionTimer;
+use super::{HttpLimits, MAX_HEADERS, MIN_HEADER_BYTES};
+use crate::problem::Problem;
+
+type Stream = Screen<Pin<Box<TimeoutWriter<TcpStream>>>>;
+type Answering = TowerToHyperService<Router>;
+
+/// Serves a connection until it ends, or until the server stops and its request is answered.
+pub(super) async fn serve(stream: TcpStream, router: Router, limits: HttpLimits, stop: CancellationToken) {
+    // Answers are small and complete: waiting to fill a packet would only delay them.
+    drop(stream.set_nodelay(true));
+    // hyper bounds the time for reading alone. A client that reads nothing would keep its connection for good.
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(limits.write_timeout));
+    let holding = Arc::new(AtomicBool::new(false));
+    let stream = Screen::new(Box::pin(stream), Arc::clone(&holding));
+    let timer = ConnectionTimer::default();
+    let requests = Requests::new(router);
+    let mut progress = Progress { busy: Arc::clone(&requests.busy), holding, timer: timer.clone(), stopped: None };
+    let mut connection = Builder::new()
+        .timer(timer)
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(buffer_bytes(limits))
+        .serve_connection(TokioIo::new(stream), requests);
+    let ended = progress.run(&mut connection, stop).await;
+    let Parts { io, read_buf, .. } = connection.into_parts();
+    let mut stream = io.into_inner();
+    if let Err(error) = &ended {
+        tracing::debug!(%error, "a connection ended early");
+        let Some(problem) = refuse(error, stream.held(), &read_buf, limits, progress.stopped.is_some()) else { return };
+        stream.replace(refusal::message(&problem));
+    }
+    // A client that was idle when the server stopped has nothing to read, and the stop does not wait for it.
+    let lingers = !stream.at_end() && progress.stopped != Some(Phase::Idle);
+    refusal::close(stream.into_inner(), lingers).await;
+}
+
+/// What a connection did when the server stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Busy,
+}
+
+/// What is known of a connection while it runs.
+struct Progress {
+    busy: Arc<AtomicBool>,
+    holding: Arc<AtomicBool>,
+    timer: ConnectionTimer,
+    stopped: Option<Phase>,
+}
+
+impl Progress {
+    async fn run(
+        &mut self,
+        connection: &mut Connection<TokioIo<Stream>, Requests>,
+        stop: CancellationToken,
+    ) -> hyper::Result<()> {
+        let mut stop = pin!(stop.cancelled());
+        poll_fn(|context| {
+            if self.stopped.is_none() && stop.as_mut().poll(context).is_ready() {
+                self.stopped = Some(if self.busy.load(Ordering::Relaxed) { Phase::Busy } else { Phase::Idle });
+                Pin::new(&mut *connection).graceful_shutdown();
+                self.timer.hurry(super::STOP_PATIENCE);
+            }
+            loop {
+                let polled = Pin::new(&mut *connection).poll(context);
+                // The connection goes on, so what looked like the parser's last word is a response. It is sent now.
+                if polled.is_ready() || !self.holding.swap(false, Ordering::Relaxed) {
+                    return polled;
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// The problem that answers a request whose head cannot be read, unless nobody has sent a request.
+fn refuse(error: &hyper::Error, held: &[u8], unread: &[u8], limits: HttpLimits, stopped: bool) -> Option<Problem> {
+    let status = if error.is_parse() { held.get(9..12) } else { None };
+    Some(match status {
+        Some(b"414") => refusal::target_too_long(limits),
+        // The whole buffer is the first line of a request.
+        Some(b"431") if unread.len() >= buffer_bytes(limits) && !unread.contains(&b'\n') => {
+            refusal::target_too_long(limits)
+        }
+        Some(b"431") if is_head_too_large(unread, limits) => refusal::head_too_large(limits),
+        // The head is read, and has a length of the body that no number holds.
+        Some(b"431") => refusal::body_too_large(limits),
+        _ if is_other_version(unread) && error.is_parse() => refusal::other_version(),
+        Some(_) => refusal::malformed(error),
+        None if unread.is_empty() => return None,
+        None if error.is_timeout() && stopped => stopping("the request had not arrived"),
+        None if error.is_timeout() => refusal::head_too_slow(limits),
+        None if error.is_incomplete_message() => {
+            Problem::bad_request("request-incomplete", "the connection ended within the head of the request")
+        }
+        None => return None,
+    })
+}
+
+fn buffer_bytes(limits: HttpLimits) -> usize {
+    limits.max_header_bytes.max(MIN_HEADER_BYTES)
+}
+
+/// Whether what is not read is a head with too many bytes or fields.
+fn is_head_too_large(unread: &[u8], limits: HttpLimits) -> bool {
+    unread.len() >= buffer_bytes(limits) || unread.iter().filter(|byte| **byte == b'\n').count() > MAX_HEADERS
+}
+
+/// Whether the first line names a version of HTTP other than 1.0 and 1.1, as the preface of HTTP/2 does.
+fn is_other_version(unread: &[u8]) -> bool {
+    let line = unread.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let version = line.rsplit(|byte| *byte == b' ').next().and_then(|word| word.strip_prefix(b"HTTP/"));
+    version.is_some_and(|version| {
+        version.first().is_some_and(u8::is_ascii_digit) && version != b"1.1" && version != b"1.0"
+    })
+}
+
+/// The router, which tells whether it is answering.
+struct Requests {
+    inner: Answering,
+    busy: Arc<AtomicBool>,
+}
+
+impl Requests {
+    fn new(router: Router) -> Self {
+        Self { inner: TowerToHyperService::new(router), busy: Arc::default() }
+    }
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = InProgress<<Answering as Service<Request<Incoming>>>::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.busy.store(true, Ordering::Relaxed);
+        InProgress { inner: self.inner.call(request), busy: Arc::clone(&self.busy) }
+    }
+}
+
+struct InProgress<F> {
+    inner: F,
+    busy: Arc<AtomicBool>,
+}
+
+impl<F: Future + Unpin> Future for InProgress<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = Pin::new(&mut self.inner).poll(context);
+        if polled.is_ready() {
+            self.busy.store(false, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9112, section 2.3, and the preface of RFC 9113, section 3.4.
+    #[test]
+    fn other_versions_are_told_from_what_is_malformed() {
+        for other in
+            ["GET / HTTP/2.0\r\n", "GET / HTTP/1.2\r\n", "GET / HTTP/0.9\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+        {
+            assert!(is_other_version(other.as_bytes()), "{other:?}");
+        }
+        for same in
+            ["", "GET /\r\n", "GET / HTTP/1.1\r\n", "GET / HTTP/1.0\r\n", "GET / HTTP/x\r\n", "GET / http/2\r\n"]
+        {
+            assert!(!is_other_version(same.as_bytes()), "{same:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The query of a request, read strictly: what cannot be read as one thing is refused with the parameter's name.
+
+use std::collections::HashSet;
+
+use axum::extract::FromRequestParts;
+use axum::http::Uri;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// What follows the question mark. Names that are not known, names that come twice, and escapes that stand for no text
+/// in UTF-8 are refused.
+#[derive(Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> Query<T> {
+    /// Reads the query of a URI.
+    ///
+    /// # Errors
+    /// A problem with 400 that names the parameter.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Problem> {
+        check(uri.query().unwrap_or_default())?;
+        let query = axum::extract::Query::try_from_uri(uri);
+        query.map(|query| Self(query.0)).map_err(|error| invalid(reason(&error.body_text())))
+    }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::of(&parts.uri)
+    }
+}
+
+fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::bad_request("invalid-query", detail)
+}
+
+/// The reader's own words, without its introduction.
+fn reason(text: &str) -> String {
+    let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
+    let text = text.replace("unknown field", "unknown parameter").replace("expected one of", "this path takes");
+    text.replace(", there are no fields", "; this path takes none").replace("missing field", "missing parameter")
+}
+
+/// Checks each parameter before any of them is read: the reader would take U+FFFD for what is no text.
+fn check(query: &str) -> Result<(), Problem> {
+    let mut names = HashSet::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(name).ok_or_else(|| invalid(format!("the name `{name}` {ESCAPES}")))?;
+        decode(value).ok_or_else(|| invalid(format!("the value of `{name}` {ESCAPES}")))?;
+        if let Some(name) = names.replace(name) {
+            return Err(invalid(format!("`{name}` is given more than once")));
+        }
+    }
+    Ok(())
+}
+
+const ESCAPES: &str = "has escapes that are not percent-encoded UTF-8";
+
+/// A name or a value, decoded.
+fn decode(text: &str) -> Option<String> {
+    percent_decode(&text.replace('+', " "))
+}
+
+/// A text, decoded once, if each of its percent signs begins an escape (RFC 3986, section 2.1) and it is UTF-8.
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
+    let is_escape = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
+    }
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
+}
+
+/// For what takes no parameters.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoParameters {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Choice {
+        name: Option<String>,
+        limit: Option<u64>,
+    }
+
+    fn read(query: &str) -> Result<Choice, String> {
+        let uri = Uri::try_from(format!("/x{query}")).unwrap();
+        Query::of(&uri).map(|query| query.0).map_err(|problem| problem.detail().to_owned())
+    }
+
+    #[test]
+    fn a_query_is_read_once_and_decoded_once() {
+        let choice = |name: Option<&str>, limit| Choice { name: name.map(str::to_owned), limit };
+        for (query, expected) in [
+            ("", choice(None, None)),
+            ("?", choice(None, None)),
+            ("?&&", choice(None, None)),
+            ("?name=", choice(Some(""), None)),
+            ("?name=a%20b+c%2Bd", choice(Some("a b c+d"), None)),
+            ("?name=Z%C3%BCrich&limit=5", choice(Some("Zürich"), Some(5))),
+            ("?n%61me=%2525", choice(Some("%25"), None)),
+            ("?name=a=b", choice(Some("a=b"), None)),
+        ] {
+            assert_eq!(read(query), Ok(expected), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_as_one_thing_is_refused_with_its_name() {
+        for (query, said) in [
+            ("?name=%ff", "`name`"),
+            ("?name=%c0%80", "`name`"),
+            ("?name=%ed%a0%80", "`name`"),
+            ("?name=%", "`name`"),
+            ("?name=%2", "`name`"),
+            ("?name=%zz", "`name`"),
+            ("?name=%+1", "`name`"),
+            ("?%ff=1", "`%ff`"),
+            ("?name=1&name=2", "`name`"),
+            ("?name=1&n%61me=1", "`name`"),
+            ("?limit=1&limit=1", "`limit`"),
+            ("?limits=1", "`limits`"),
+            ("?Limit=1", "`Limit`"),
+            ("?=1", "``"),
+            ("?limit=many", "limit"),
+            ("?limit=-1", "limit"),
+            ("?limit", "limit"),
+        ] {
+            let detail = read(query).unwrap_err();
+            assert!(detail.contains(said), "{query}: {detail}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Refusals that no handler writes: of requests that cannot be read, and of connections for which there is no room.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use super::{HttpLimits, MAX_HEADERS};
+use crate::clock::Clock;
+use crate::problem::Problem;
+
+/// How long a client may take to read a refusal and to notice the end of the connection.
+const LINGER: Duration = Duration::from_secs(1);
+/// The most that is read of what a client still sends.
+const LINGER_BYTES: usize = 256 << 10;
+/// How many connections are refused at a time. Those beyond them are closed as soon as they are answered.
+const SLOTS: usize = 32;
+
+/// A problem as the last message of a connection.
+pub(super) fn message(problem: &Problem) -> Vec<u8> {
+    use std::io::Write as _;
+    let (status, body) = (problem.status(), problem.to_json());
+    let mut message = Vec::with_capacity(256 + body.len());
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(Clock::System.now().0));
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let _ = write!(
+        message,
+        "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n",
+        status.as_u16(),
+        body.len()
+    );
+    for (name, value) in problem.headers() {
+        message.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    let _ = write!(message, "connection: close\r\ndate: {date}\r\n\r\n");
+    message.extend(body);
+    message
+}
+
+/// Writes the last bytes of a connection and closes it. While a client sends, the system would answer its bytes with a
+/// reset, and the client might never see the answer (RFC 9112, section 9.6). So what comes is read for a while.
+pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>((mut stream, last): (S, Vec<u8>), lingers: bool) {
+    let closed = async {
+        stream.write_all(&last).await?;
+        stream.shutdown().await?;
+        let mut left = if lingers { LINGER_BYTES } else { 0 };
+        let mut buffer = [0; 4_096];
+        while left > 0 {
+            let read = stream.read(&mut buffer).await?;
+            left = if read == 0 { 0 } else { left.saturating_sub(read) };
+        }
+        std::io::Result::Ok(())
+    };
+    // The client may have gone, or take too long; nothing is owed to it any more.
+    drop(tokio::time::timeout(LINGER, closed).await);
+}
+
+/// Refuses connections, a bounded number at a time and each for a bounded time.
+#[derive(Clone, Debug)]
+pub(super) struct Refusals(Arc<Semaphore>);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(SLOTS)))
+    }
+}
+
+impl Refusals {
+    /// Answers a connection that there is no room for.
+    pub(super) fn refuse(&self, stream: TcpStream, limits: HttpLimits) {
+        let Ok(slot) = Arc::clone(&self.0).try_acquire_owned() else { return refuse_at_once(stream, limits) };
+        let problem = too_many_connections(limits);
+        tokio::spawn(async move {
+            close((stream, message(&problem)), true).await;
+            drop(slot);
+        });
+    }
+}
+
+/// Answers a connection whose descriptor is needed again at once: with as much as the system takes without waiting.
+pub(super) fn refuse_at_once(stream: TcpStream, limits: HttpLimits) {
+    use std::io::{Read as _, Write as _};
+    // As the system's own socket, which does not block: the runtime has not heard yet whether it is ready.
+    let Ok(mut stream) = stream.into_std() else { return };
+    // Bytes that nobody reads would turn the end of the connection into a reset.
+    let _ = stream.read(&mut [0; 16_384]);
+    let _ = stream.write(&message(&too_many_connections(limits)));
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+}
+
+fn too_many_connections(limits: HttpLimits) -> Problem {
+    let detail = format!(
+        "the host has {} connections open, which is as many as it may; close idle ones, or come back later",
+        limits.max_connections
+    );
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", detail).retry_after(1)
+}
+
+/// The host stops before something has come.
+pub(super) fn stopping(what: &str) -> Problem {
+    let detail = format!("the host is stopping, and {what}; nothing of it was done, so send it again");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(1)
+}
+
+/// Says that nothing more is read from the connection.
+pub(super) fn last(problem: Problem) -> Problem {
+    problem.header(CONNECTION, HeaderValue::from_static("close"))
+}
+
+pub(super) fn malformed(error: &hyper::Error) -> Problem {
+    Problem::bad_request("malformed-request", format!("the request is not well-formed HTTP/1.1: {error}"))
+}
+
+pub(super) fn other_version() -> Problem {
+    let detail = "the request is not HTTP/1.1 or HTTP/1.0, which are the versions that this host speaks";
+    Problem::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "http-version", detail)
+}
+
+pub(super) fn target_too_long(limits: HttpLimits) -> Problem {
+    let detail = format!("the request's target is too long; the whole head may have {} bytes", limits.max_header_bytes);
+    Problem::new(StatusCode::URI_TOO_LONG, "target-too-long", detail)
+}
+
+pub(super) fn head_too_large(limits: HttpLimits) -> Problem {
+    let detail = format!(
+        "the head of the request is too large; it may have {MAX_HEADERS} fields and {} bytes",
+        limits.max_header_bytes
+    );
+    Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail)
+}
+
+pub(super) fn body_too_large(limits: HttpLimits) -> Problem {
+    let detail = format!("the body is larger than {} bytes", limits.max_body_bytes);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
+}
+
+pub(super) fn head_too_slow(limits: HttpLimits) -> Problem {
+    let timeout = humantime::format_duration(limits.header_timeout);
+    let detail = format!("the head of the request did not arrive within {timeout}");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "head-too-slow", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_a_whole_response() {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "full", "there is no room").retry_after(2);
+        let text = String::from_utf8(message(&problem)).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{head}");
+        for line in ["content-type: application/problem+json", "retry-after: 2", "connection: close"] {
+            assert!(head.lines().any(|found| found == line), "{line}: {head}");
+        }
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap()["code"], "full");
+    }
+}

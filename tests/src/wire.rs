@@ -1,0 +1,84 @@
+//! Requests as bytes, where a client for HTTP would hide what is tried.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use crate::Answer;
+
+/// A connection of which each byte is the test's own.
+#[derive(Debug)]
+pub struct Wire(BufReader<TcpStream>);
+
+impl Wire {
+    /// Connects.
+    #[must_use]
+    pub fn open(address: &str) -> Self {
+        let stream = TcpStream::connect(address).expect("the host listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("it is more than nothing");
+        stream.set_write_timeout(Some(Duration::from_secs(60))).expect("it is more than nothing");
+        Self(BufReader::new(stream))
+    }
+
+    /// Connects and sends.
+    #[must_use]
+    pub fn with(address: &str, bytes: impl AsRef<[u8]>) -> Self {
+        let mut wire = Self::open(address);
+        wire.send(bytes);
+        wire
+    }
+
+    /// Sends. The host may have closed before all is written.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        drop(self.0.get_mut().write_all(bytes.as_ref()));
+    }
+
+    /// Sends no more, and goes on to read.
+    pub fn half_close(&self) {
+        drop(self.0.get_ref().shutdown(Shutdown::Write));
+    }
+
+    /// The next answer, or nothing if the connection has ended.
+    ///
+    /// # Panics
+    /// If what comes is no response.
+    pub fn answer(&mut self) -> Option<Answer> {
+        let mut line = String::new();
+        let read = self.0.read_line(&mut line);
+        if !read.is_ok_and(|read| read > 0) {
+            return None;
+        }
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("{line:?} is no status line"));
+        let mut answer = Answer { status, headers: std::collections::BTreeMap::new(), body: String::new() };
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("the head goes on");
+            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            answer.headers.insert(name.to_lowercase(), value.to_owned());
+        }
+        let length = answer.headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).expect("the body comes to its end");
+        answer.body = String::from_utf8_lossy(&body).into_owned();
+        Some(answer)
+    }
+
+    /// The answer to a request.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn answer_to(&mut self, request: &str) -> Answer {
+        self.send(request);
+        self.answer().unwrap_or_else(|| panic!("there is no answer to {request:?}"))
+    }
+
+    /// Everything else that comes until the connection ends.
+    #[must_use]
+    pub fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        // A reset is an end, too.
+        drop(self.0.read_to_end(&mut rest));
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+}
