@@ -21,7 +21,7 @@ use crate::config::{Config, ensure_folder};
 use crate::descriptors::{self, Connections};
 use crate::dispatcher::{Dispatcher, Webhooks};
 use crate::files;
-use crate::ingress::{Ingress, Producers};
+use crate::ingress::{Ingress, Producers, Spools};
 use crate::lock::Locked;
 use crate::observer::Observer;
 use crate::outbound::{self, Listeners, Outbound};
@@ -190,6 +190,7 @@ impl Host {
         let (limits, stops) = (config.http, Stops::default());
         let patience = sandbox.patience;
         let begun = TaskTracker::new();
+        let flowing = Arc::new(Semaphore::new(concurrency / 4));
         let running = capacity.clone();
         let ingress = Ingress {
             bus: bus.clone(),
@@ -200,7 +201,8 @@ impl Host {
             replies_end: stops.replies.clone(),
             patience,
             // A quarter of all places, so that clients which send slowly leave the most to others.
-            flowing: Arc::new(Semaphore::new(concurrency / 4)),
+            flowing: Arc::clone(&flowing),
+            spools: Spools::new(flowing),
             begun,
             observer,
             metrics: RequestMetrics::default(),

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sandbus_tests::{Answer, Host, Launch, Setup, Wire, eventually, with_open_ingress};
@@ -183,4 +186,29 @@ fn a_repeated_event_does_not_get_the_reply_to_the_first() {
     assert_eq!(host.events_of("question.asked").len(), 1);
     let plain = Wire::open(&ingress(&host)).answer_to(&request("/events", "1", "question.asked", &json!({})));
     assert_eq!((plain.status, &plain.json()["accepted"][0]["duplicate"]), (202, &json!(true)));
+}
+
+/// A client that sends a large body and reads of the response no more than that it has begun.
+fn read_nothing(address: &str, bytes: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut sending = stream.try_clone().unwrap();
+    thread::spawn(move || {
+        let head = format!("POST /service/echo HTTP/1.1\r\nhost: h\r\ncontent-length: {bytes}\r\n\r\n");
+        drop(sending.write_all(head.as_bytes()));
+        drop(sending.write_all(&vec![b'a'; bytes]));
+    });
+    stream.read_exact(&mut [0; 12]).unwrap();
+    stream
+}
+
+#[test]
+fn clients_that_read_slowly_leave_places_to_others() {
+    let config = "[http]\nmax_body_bytes = 100000000\nwrite_timeout = \"50s\"\n[sandbox]\nconcurrency = 4\nplugin_concurrency = 4";
+    let host = Setup::new().plugin("echo").plugin("service").sidecar("service", SERVICE).config(config).start();
+    let slow: Vec<_> = (0..4).map(|_| read_nothing(&ingress(&host), 60_000_000)).collect();
+    for _ in 0..20 {
+        let answer = host.get("/echo/last/nothing");
+        assert_eq!(answer.status, 404, "{}", answer.body);
+    }
+    drop(slow);
 }

@@ -6,6 +6,7 @@ pub(crate) mod producers;
 pub(crate) mod reply;
 pub(crate) mod routes;
 mod services;
+mod spool;
 mod tokens;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::server::Intake;
 use crate::telemetry::RequestMetrics;
 use crate::threads::Capacity;
 pub use producers::{EventsRule, IngressConfig, Producers};
+pub use spool::Spools;
 
 /// What the ingress needs.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct Ingress {
     pub patience: Duration,
     /// Places for requests whose bodies flow to handlers that run already.
     pub flowing: Arc<Semaphore>,
+    /// What bounds responses that are written faster than they are read.
+    pub spools: Spools,
     /// What goes on behind responses that have begun, to be waited for at the end.
     pub begun: TaskTracker,
     /// Who watches what becomes of requests.

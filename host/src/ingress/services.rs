@@ -18,19 +18,22 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Ingress;
 use super::routes::{admitted, check_headers, failed, unfinished};
+use super::spool::{DIRECT, Spooler, spooled};
 use crate::event::IdSeed;
 use crate::observer::Published;
 use crate::outcome::{Effects, Failure};
 use crate::plugin::{Admission, Exchange, Generation, Head, Route};
 use crate::problem::Problem;
-use crate::threads::JobHandle;
+use crate::threads::{JobHandle, Panicked};
 
 /// Headers of a response that the server sets by itself.
 const CONNECTION_HEADERS: [HeaderName; 4] =
     [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, HeaderName::from_static("keep-alive")];
 
 /// A handler that runs.
-type Running = JobHandle<Result<Effects, Failure>>;
+type Running = JobHandle<Ended>;
+/// What comes of it.
+type Ended = Result<Effects, Failure>;
 
 /// One request.
 struct Service<'a> {
@@ -235,9 +238,12 @@ impl Service<'_> {
         let (ingress, generation, route) =
             (Arc::clone(self.ingress), Arc::clone(self.generation), Arc::clone(self.route));
         let client = self.client;
+        let left = declared_length(&response);
+        let (head, body) = response.into_parts();
+        let (body, spooler) = spooled(body);
         self.ingress.begun.spawn(async move {
             let service = Service { ingress: &ingress, generation: &generation, route: &route, client };
-            let ended = service.settle(running).await;
+            let ended = service.settle(unhindered(running, spooler, &ingress).await).await;
             if let Err(problem) = &ended {
                 let (plugin, code) = (&generation.name, problem.code());
                 tracing::error!(%plugin, %route, code, "a response was cut off after it had begun");
@@ -245,15 +251,24 @@ impl Service<'_> {
             // Nobody listens if the client has gone.
             let _ = sender.send(ended.is_ok());
         });
-        let left = declared_length(&response);
-        response.map(|inner| Body::new(Held { inner, left, last: None, ended: false, verdict: Some(verdict) }))
+        let held = Held { inner: Body::new(body), left, last: None, ended: false, verdict: Some(verdict) };
+        Response::from_parts(head, Body::new(held))
     }
 
-    /// Waits for the handler, and commits what it asked for.
-    async fn settle(&self, running: Running) -> Result<(), Problem> {
-        let ended = running.await.map_err(unfinished)?;
+    /// Commits what a handler asked for that has ended.
+    async fn settle(&self, ended: Result<Ended, Panicked>) -> Result<(), Problem> {
+        let ended = ended.map_err(unfinished)?;
         self.complete(Response::default(), ended).await.map(drop)
     }
+}
+
+/// Waits for a handler that writes a body. After a while it does not wait for its client any more.
+async fn unhindered(mut running: Running, spooler: Spooler, ingress: &Ingress) -> Result<Ended, Panicked> {
+    if let Ok(ended) = tokio::time::timeout(DIRECT, &mut running).await {
+        return ended;
+    }
+    ingress.begun.spawn(spooler.run(ingress.spools.clone()));
+    running.await
 }
 
 /// Reads what nobody is sent, so that whoever writes it comes to an end. It may be shorter than the head declares, as
