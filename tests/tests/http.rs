@@ -233,6 +233,9 @@ fn request_lines_are_refused_with_a_reason() {
     let mut half = Wire::with(&host.address().to_string(), "GET / HTTP/1.1\r\nho");
     half.half_close();
     assert_eq!(half.answer().unwrap().problem(), "request-incomplete");
+    let mut whole = Wire::with(&host.address().to_string(), "GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n");
+    whole.half_close();
+    assert_eq!(whole.answer().unwrap().status, 404, "it may close its half once it has asked");
     let mut nothing = Wire::open(&host.address().to_string());
     nothing.half_close();
     assert_eq!(nothing.rest(), "", "no request, no answer");

@@ -42,6 +42,8 @@ pub(super) async fn serve(stream: TcpStream, router: Router, limits: HttpLimits,
     let mut connection = Builder::new()
         .timer(timer)
         .header_read_timeout(limits.header_timeout)
+        // A client that has sent its request may close its half of the connection, and gets its answer.
+        .half_close(true)
         .max_headers(MAX_HEADERS)
         .max_buf_size(buffer_bytes(limits))
         .serve_connection(TokioIo::new(stream), requests);

@@ -32,9 +32,10 @@ impl Intake {
     /// A problem with 413 if it is too large, 408 if it is too slow, 415 if it is compressed, 400 if it breaks
     /// off, 503 if the server stops before it has come.
     pub async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-        // RFC 9110, section 8.4.1: names of codings compare without case.
-        let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
-        if !encodings.all(|encoding| encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
+        // RFC 9110, sections 5.6.1 and 8.4.1: a list, in which empty elements count for nothing, of names without case.
+        let lists = headers.get_all(CONTENT_ENCODING).iter();
+        let mut codings = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        if !codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")) {
             let detail = "compressed bodies are not taken; send it without Content-Encoding";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", detail));
         }
