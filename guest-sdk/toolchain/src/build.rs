@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::debian::HOST_LIBRARIES;
 use crate::discover::remedy::remedy;
-use crate::run;
 use crate::{Error, Kind, TARGET, Toolchain};
+use crate::{prefixes, run};
 
 /// One `.wasm` file that a build made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ impl Artifact {
     pub fn place(&self, folder: &Path) -> Result<bool, Error> {
         let name = self.file_name();
         let (to, partial) = (folder.join(&name), folder.join(format!(".{name}.partial")));
-        let bytes = std::fs::read(&self.path).map_err(run::at(&self.path))?;
-        if std::fs::read(&to).is_ok_and(|present| present == bytes) {
+        let bytes = run::read(&self.path).map_err(run::at(&self.path))?;
+        if run::read(&to).is_ok_and(|present| present == bytes) {
             return Ok(false);
         }
         std::fs::write(&partial, bytes).map_err(run::at(&partial))?;
@@ -92,6 +92,9 @@ pub fn build(toolchain: &Toolchain, directory: &Path, arguments: &[&str], colour
     let format = if colour { "--message-format=json-diagnostic-rendered-ansi" } else { "--message-format=json" };
     let mut cargo = toolchain.cargo();
     cargo.current_dir(directory).args(["build", "--quiet", "--target", TARGET, format]).args(arguments);
+    // Where a plugin is at work, backtraces lead to its sources.
+    let sources = (!arguments.contains(&QUICK[1])).then_some(directory);
+    cargo.arg(format!("--config=target.{TARGET}.rustflags={}", prefixes::list(&prefixes::flags(sources))));
     let output =
         cargo.stdin(Stdio::null()).output().map_err(|error| Error::Start { program: "cargo".to_owned(), error })?;
 

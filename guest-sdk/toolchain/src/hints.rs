@@ -1,7 +1,9 @@
-//! Tells from what a crate was compiled to that something in it cannot work in a component, and what to write instead.
+//! Tells from a crate's sources and from what they were compiled to that something in it cannot work in a component, and what to write instead.
 //!
 //! The target has no operating system. The SDK has random numbers for every crate; a clock and an output that others
 //! could use cannot be given to the standard library from outside.
+
+mod places;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -9,19 +11,77 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use self::places::Source;
 use crate::discover::cargo::Crate;
 use crate::project::Project;
 use crate::{Artifact, Error, TARGET, run};
 
-/// What the compiler leaves in a module that uses something, and what to do about it.
-const SIGNS: [(&str, &str); 3] = [
-    (
-        "time not implemented on this platform",
-        "SystemTime::now() and Instant::now() panic in a plugin; take the time by sandbus_sdk::now(), from which \
-         chrono's DateTime::<Utc>::from and time's OffsetDateTime::from make theirs",
-    ),
-    ("5stdio6_print", "what print! and println! write is lost in a plugin; log it by info! or debug!"),
-    ("5stdio7_eprint", "what eprint!, eprintln! and dbg! write is lost in a plugin; log it by warn! or debug!"),
+/// A part of the standard library that does not do in a plugin what it says.
+struct Lack {
+    /// What a module has that uses it, even after the linker has optimised everything; empty where nothing is left.
+    mark: &'static str,
+    /// How it is written.
+    words: &'static [&'static str],
+    /// What becomes of it, and what to write instead.
+    hint: &'static str,
+}
+
+const LACKS: [Lack; 9] = [
+    Lack {
+        mark: "time not implemented on this platform",
+        words: &["SystemTime::now", "Instant::now", "Utc::now", "Local::now", "now_utc", "now_local"],
+        hint: "SystemTime::now() and Instant::now() panic in a plugin; take the time by sandbus_sdk::now(), from which \
+               chrono's DateTime::<Utc>::from and time's OffsetDateTime::from make theirs",
+    },
+    Lack {
+        mark: "",
+        words: &["println!", "print!", "stdout()"],
+        hint: "what print! and println! write is lost in a plugin; log it by info! or debug!",
+    },
+    Lack {
+        mark: "",
+        words: &["eprintln!", "eprint!", "dbg!", "stderr()"],
+        hint: "what eprint!, eprintln! and dbg! write is lost in a plugin; log it by warn! or debug!",
+    },
+    Lack {
+        mark: "failed to spawn thread",
+        words: &["thread::spawn", "thread::scope", "thread::Builder"],
+        hint: "a plugin has one thread, and to start another panics; publish an event for what is to be done apart",
+    },
+    Lack {
+        mark: "can't sleep",
+        words: &["thread::sleep"],
+        hint: "thread::sleep panics in a plugin; publish an event by .after(delay), or return Failure::retry_after",
+    },
+    Lack {
+        mark: "",
+        words: &[
+            "fs::read",
+            "fs::write",
+            "fs::create_dir",
+            "fs::remove",
+            "fs::metadata",
+            "File::open",
+            "File::create",
+            "OpenOptions::new",
+        ],
+        hint: "a plugin has no files, and each use of std::fs fails; keep data in the state, and what is fixed by include_str!",
+    },
+    Lack {
+        mark: "",
+        words: &["TcpStream::connect", "TcpListener::bind", "UdpSocket::bind", "to_socket_addrs"],
+        hint: "a plugin has no sockets, and each use of std::net fails; ask other services by sandbus_sdk::client",
+    },
+    Lack {
+        mark: "",
+        words: &["env::var", "env::vars", "env::args", "env::current_dir", "env::temp_dir"],
+        hint: "a plugin has no environment and no arguments; declare a setting by config: [\"KEY\"] in plugin!, and read it by config::get",
+    },
+    Lack {
+        mark: "",
+        words: &["process::exit", "process::id", "process::Command", "Command::new", "stdin()"],
+        hint: "a plugin is not a process: std::process traps or fails, and standard input is empty; return an error instead",
+    },
 ];
 
 /// The module that wasm-bindgen imports, of which nothing but its own tool can make JavaScript.
@@ -49,16 +109,42 @@ const REMEDIES: [(&str, &str); 4] = [
 /// If the component cannot be read.
 pub fn hints(project: &Project, artifact: &Artifact) -> Result<Vec<String>, Error> {
     let Some(unit) = &project.unit else { return Ok(Vec::new()) };
-    let module = std::fs::read(&artifact.path).map_err(run::at(&artifact.path))?;
-    let mut hints: Vec<_> = signs(&module).map(str::to_owned).collect();
+    let module = run::read(&artifact.path).map_err(run::at(&artifact.path))?;
+    let sources: Vec<_> = std::iter::once(&project.directory)
+        .chain(project.beside.iter().filter(|directory| !is_sdk(directory)))
+        .flat_map(|directory| Source::below(directory))
+        .collect();
+    let mut hints = lacks(&module, &sources, &project.directory);
     if contains(&module, BINDGEN) {
         hints.push(of_bindgen(&chain(unit, &project.directory).unwrap_or_default()));
     }
     Ok(hints)
 }
 
-fn signs(module: &[u8]) -> impl Iterator<Item = &'static str> {
-    SIGNS.into_iter().filter(|(sign, _)| contains(module, sign)).map(|(_, hint)| hint)
+/// Whether a directory has a crate of the SDK.
+fn is_sdk(directory: &Path) -> bool {
+    std::fs::read_to_string(directory.join("Cargo.toml")).is_ok_and(|text| text.contains("name = \"sandbus-sdk"))
+}
+
+/// What a module of some sources lacks, each with the first place of it.
+fn lacks(module: &[u8], sources: &[Source], directory: &Path) -> Vec<String> {
+    let told = LACKS.iter().filter_map(|lack| {
+        // What leaves a mark and has left none is never reached.
+        if !lack.mark.is_empty() && !contains(module, lack.mark) {
+            return None;
+        }
+        let places: Vec<_> = sources.iter().flat_map(|source| source.places(lack.words)).collect();
+        match (places.as_slice(), lack.mark) {
+            ([], "") => None,
+            ([], _) => Some(format!("in a crate that it depends on: {}", lack.hint)),
+            ([first, more @ ..], _) => {
+                let first = first.strip_prefix(&format!("{}/", directory.display())).unwrap_or(first);
+                let more = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+                Some(format!("{first}{more}: {}", lack.hint))
+            }
+        }
+    });
+    told.collect()
 }
 
 fn contains(module: &[u8], text: &str) -> bool {
@@ -128,16 +214,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_module_was_made_of_is_told_by_its_signs() {
-        for (module, hint) in [
-            ("..time not implemented on this platform..", "sandbus_sdk::now()"),
-            ("_ZN3std2io5stdio6_print17h0123456789abcdefE", "println!"),
-            ("_RNvNtNtCs3std2io5stdio7_eprint", "dbg!"),
+    fn what_the_standard_library_lacks_is_told_with_the_first_place_of_it() {
+        let home = tempfile::tempdir().unwrap();
+        for (code, mark, hint) in [
+            (
+                "let t = std::time::SystemTime::now();",
+                "time not implemented on this platform",
+                Some("sandbus_sdk::now()"),
+            ),
+            ("let t = std::time::SystemTime::now();", "", None),
+            ("chrono::Utc::now();", "time not implemented on this platform", Some("chrono")),
+            ("println!(\"{a}\");", "", Some("info!")),
+            ("dbg!(a);", "", Some("warn!")),
+            ("std::thread::spawn(f);", "failed to spawn thread", Some("one thread")),
+            ("std::thread::sleep(d);", "can't sleep", Some("after(delay)")),
+            ("std::fs::read_to_string(p)", "", Some("no files")),
+            ("TcpStream::connect(a)", "", Some("client")),
+            ("std::env::var(\"HOME\")", "", Some("config::get")),
+            ("std::process::exit(1)", "", Some("return an error")),
+            ("info!(\"println! {a}\"); // println!", "", None),
         ] {
-            let found: Vec<_> = signs(module.as_bytes()).collect();
-            assert!(found.len() == 1 && found[0].contains(hint), "{module}: {found:?}");
+            let path = home.path().join("src/util/mod.rs");
+            crate::embedded::write_file(&path, &format!("fn f() {{\n    {code}\n}}\n")).unwrap();
+            let found = lacks(mark.as_bytes(), &Source::below(home.path()), home.path());
+            match hint {
+                None => assert!(found.is_empty(), "{code}: {found:?}"),
+                Some(hint) => {
+                    assert!(found.len() == 1 && found[0].contains(hint), "{code}: {found:?}");
+                    assert!(found[0].starts_with("src/util/mod.rs:2: "), "{found:?}");
+                }
+            }
         }
-        assert_eq!(signs(b"_ZN3std2io5stdio6stdout17h0E").count(), 0);
+        let twice = "fn f() { println!() }\nfn g() { print!() }\n";
+        crate::embedded::write_file(&home.path().join("src/util/mod.rs"), twice).unwrap();
+        assert!(
+            lacks(b"", &Source::below(home.path()), home.path())[0].starts_with("src/util/mod.rs:1 (and 1 more): ")
+        );
+        let elsewhere = lacks(b"time not implemented on this platform", &[], home.path());
+        assert!(elsewhere[0].starts_with("in a crate that it depends on: "), "{elsewhere:?}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What a build left behind, so that the next one does nothing where nothing has changed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use crate::run::at;
+use crate::run::{self, at};
 use crate::{Error, embedded};
 
 /// A project's own directory for what is built. It is nobody else's, and keeps itself out of version control.
@@ -22,7 +23,7 @@ impl Kept {
         embedded::write_file(&directory.join(".gitignore"), "*\n")?;
         let mut hasher = DefaultHasher::new();
         (recipe, embedded::digest()).hash(&mut hasher);
-        hash(project, project, &mut hasher)?;
+        hash(project, project, &mut BTreeSet::new(), &mut hasher)?;
         let project = format!("{:016x}", hasher.finish());
         Ok(Self { component: directory.join("plugin.wasm"), directory, project })
     }
@@ -55,7 +56,7 @@ impl Kept {
         let paths: Vec<PathBuf> = serde_json::from_slice(&read).unwrap_or_default();
         let mut hasher = DefaultHasher::new();
         for path in &paths {
-            (path, fs::read(path).ok()).hash(&mut hasher);
+            (path, run::read(path).ok()).hash(&mut hasher);
         }
         format!("{} {:016x}", self.project, hasher.finish())
     }
@@ -67,10 +68,19 @@ impl Kept {
 
 /// Hashes the files below a directory of a project that a build may read, with their paths. What others have installed
 /// is known by its lock file.
-fn hash(project: &Path, directory: &Path, hasher: &mut DefaultHasher) -> Result<(), Error> {
+fn hash(
+    project: &Path,
+    directory: &Path,
+    seen: &mut BTreeSet<PathBuf>,
+    hasher: &mut DefaultHasher,
+) -> Result<(), Error> {
     const LEFT_OUT: [&str; 2] = ["node_modules", "__pycache__"];
     /// Names that mean this in the project's own directory alone.
     const LEFT_OUT_ON_TOP: [&str; 4] = ["dist", "test", "tests", "target"];
+    // Links may lead round in a circle.
+    if !seen.insert(directory.canonicalize().map_err(at(directory))?) {
+        return Ok(());
+    }
     let mut paths: Vec<_> =
         fs::read_dir(directory).map_err(at(directory))?.flatten().map(|entry| entry.path()).collect();
     paths.sort();
@@ -81,9 +91,10 @@ fn hash(project: &Path, directory: &Path, hasher: &mut DefaultHasher) -> Result<
             continue;
         }
         if path.is_dir() {
-            hash(project, &path, hasher)?;
+            hash(project, &path, seen, hasher)?;
         } else {
-            (path.strip_prefix(project).unwrap_or(&path), fs::read(&path).map_err(at(&path))?).hash(hasher);
+            // A link that leads nowhere and a pipe are nothing that a build reads; if it does, its tool says so.
+            (path.strip_prefix(project).unwrap_or(&path), run::read(&path).ok()).hash(hasher);
         }
     }
     Ok(())
@@ -108,6 +119,22 @@ mod tests {
         fs::write(&shared, "two").unwrap();
         assert!(!kept().is_current());
         fs::remove_dir_all(project.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn pipes_and_links_without_an_end_among_the_sources_hold_nothing_up() {
+        let project = tempfile::tempdir().unwrap();
+        embedded::write_file(&project.path().join("src/plugin.js"), "one").unwrap();
+        let at = |name: &str| project.path().join("src").join(name);
+        assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+        for (link, target) in [("round", project.path()), ("back", &at("")), ("nowhere", Path::new("/nowhere"))] {
+            std::os::unix::fs::symlink(target, at(link)).unwrap();
+        }
+        let kept = || Kept::of(project.path(), "js-1").unwrap().project;
+        let before = kept();
+        assert_eq!(kept(), before);
+        fs::write(at("plugin.js"), "two").unwrap();
+        assert_ne!(kept(), before);
     }
 
     #[test]

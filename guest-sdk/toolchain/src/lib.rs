@@ -17,6 +17,7 @@ mod javascript;
 mod kept;
 mod names;
 mod neighbourhood;
+mod prefixes;
 mod project;
 mod python;
 mod run;

@@ -48,6 +48,14 @@ fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
+/// Reads a regular file. A pipe in its place would wait for a writer.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is not a regular file; put a file there, or remove it"));
+    }
+    std::fs::read(path)
+}
+
 /// Adds the path to an error about a file.
 pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = PathBuf::from(path);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::Error;
 use crate::project::Project;
-use crate::run::at;
+use crate::run::{self, at};
 
 /// Whose sidecars a folder has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Project {
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match fs::read(path) {
+    match run::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(at(path)(error)),

@@ -9,7 +9,7 @@ use super::Remote;
 use super::component::Inspection;
 use super::output::cell;
 use crate::api::{CanaryQuery, CanaryView, DifferingView};
-use crate::plugin::CanaryRule;
+use crate::plugin::{CanaryRule, Links, read_plugin};
 use crate::printable;
 
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             name.with_context(|| format!("{} does not say which plugin it is; name it with --plugin", file.display()))?
         }
     };
-    let bytes = tokio::fs::read(&file).await.with_context(|| format!("{} cannot be read", file.display()))?;
+    let path = file.clone();
+    let bytes = tokio::task::spawn_blocking(move || read_plugin(&path, Links::Follow)).await?;
+    let bytes = bytes.with_context(|| format!("{}", file.display()))?;
     let report = client.canary(&name, &CanaryQuery { last: Some(last) }, bytes).await?;
     output.print(&report, show);
     let report = report.value();

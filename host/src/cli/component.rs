@@ -12,7 +12,9 @@ use wit_component::DecodedWasm;
 
 use super::output::{cell, list};
 use crate::config::SandboxConfig;
-use crate::plugin::{Descriptor, Digest, EngineConfig, LoadError, Loader, Sidecar, World, as_component};
+use crate::plugin::{
+    Descriptor, Digest, EngineConfig, Links, LoadError, Loader, Sidecar, World, as_component, read_plugin, read_sidecar,
+};
 use crate::printable;
 
 /// A component, looked at.
@@ -32,7 +34,7 @@ pub(super) struct Inspection {
 impl Inspection {
     /// Looks at a file, with the sidecar that lies beside it, if one does. Blocks for as long as it compiles.
     pub(super) fn of(file: &Path) -> anyhow::Result<Self> {
-        let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let bytes = read_plugin(file, Links::Follow).with_context(|| format!("{}", file.display()))?;
         let (exports, imports) = world(&bytes).with_context(|| format!("{}", file.display()))?;
         let loaded = sidecar(file).and_then(|sidecar| load(&bytes, &sidecar));
         let is_alone = !file.with_extension("toml").exists();
@@ -167,7 +169,7 @@ fn world(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
 /// The sidecar beside a file, which says what a component is that does not say so itself.
 fn sidecar(file: &Path) -> anyhow::Result<Sidecar> {
     let path = file.with_extension("toml");
-    let mut sidecar = match std::fs::read_to_string(&path) {
+    let mut sidecar = match read_sidecar(&path) {
         Ok(text) => Sidecar::parse(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Sidecar::default(),
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),

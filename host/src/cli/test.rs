@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::output::{self, Output};
 use super::projects::{self, listed, shown};
 use super::raw::Answer;
-use crate::plugin::Sidecar;
+use crate::plugin::{Sidecar, read_sidecar};
 use crate::printable;
 use crate::scenario::{Report, Script, Subject, check};
 use crate::telemetry;
@@ -123,7 +123,7 @@ fn is_for(script: &Script, candidate: &Candidate, all: &[Candidate], file: &Path
 
 /// What is read from a sidecar, if it is there.
 fn sidecar(path: &Path) -> anyhow::Result<Sidecar> {
-    match std::fs::read_to_string(path) {
+    match read_sidecar(path) {
         Ok(text) => Sidecar::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Sidecar::default()),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),

@@ -26,6 +26,8 @@ pub(crate) use load::compile::as_component;
 pub use load::compile::{CompileError, Digest};
 pub use load::loader::{Admission, LoadError, Loader, RERUN_LIMIT, Room};
 pub use load::screening::{Features, Unsuitable};
+pub use load::source::{FILE_LIMIT_BYTES, SourceError};
+pub(crate) use load::source::{Links, read_plugin, read_sidecar};
 pub use manifest::descriptor::{ConfigKey, Descriptor, Invalid, Route, Subscription};
 pub(crate) use manifest::descriptor::{METHODS, RESERVED};
 pub use manifest::limits::Limits;
@@ -38,7 +40,5 @@ pub use run::generation::{Answered, Call, Generation, Handled, NativeHandler, Re
 pub use run::health::RollbackRule;
 pub use run::linked::{Live, PrepareError};
 pub use supervise::archive::{Kept, Pin};
-pub use supervise::reconciler::{
-    Declare, FILE_LIMIT_BYTES, Folder, Keeper, Places, Rehearse, RollbackError, RolledBack, Status,
-};
+pub use supervise::reconciler::{Declare, Folder, Keeper, Places, Rehearse, RollbackError, RolledBack, Status};
 pub use supervise::registry::{Found, Overlapping, Registry, RouteConflict, Snapshot};

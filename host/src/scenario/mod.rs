@@ -54,6 +54,14 @@ pub enum Error {
         /// The system's error.
         error: std::io::Error,
     },
+    /// A component is not read to its end.
+    #[error("{path} is not loaded: {error}")]
+    Component {
+        /// The component.
+        path: std::path::PathBuf,
+        /// Why.
+        error: crate::plugin::SourceError,
+    },
     /// The scenario is malformed.
     #[error("{0}")]
     Malformed(String),

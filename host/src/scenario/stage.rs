@@ -22,7 +22,7 @@ use crate::config::SandboxConfig;
 use crate::event::{Event, Position};
 use crate::outbound::{self, Outbound, Sent};
 use crate::outcome::{Effects, Publish, Write};
-use crate::plugin::{EngineConfig, Generation, Loader, Registry, Sidecar, World};
+use crate::plugin::{EngineConfig, Generation, Links, Loader, Registry, Sidecar, World, read_plugin};
 use crate::subscription::{Definition, Target};
 
 /// The most deliveries before a step counts as endless, and the most moments on the way to a time.
@@ -279,7 +279,7 @@ async fn enter(
     wasm: &Path,
     sidecar: &Sidecar,
 ) -> Result<Arc<str>, Error> {
-    let bytes = std::fs::read(wasm).map_err(|error| Error::Read { path: wasm.to_owned(), error })?;
+    let bytes = read_plugin(wasm, Links::Follow).map_err(|error| Error::Component { path: wasm.to_owned(), error })?;
     let stem = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let loaded = loader.load(&bytes, &Sidecar { stem, ..sidecar.clone() });
     let generation = loaded.map_err(|error| Error::Load { path: wasm.to_owned(), error })?;

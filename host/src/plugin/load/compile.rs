@@ -2,7 +2,7 @@
 //! component, and what was compiled is kept on disk.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -35,6 +35,18 @@ impl Digest {
     #[must_use]
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
+    }
+
+    /// The digest of what can be read, which is not held in memory.
+    pub(crate) fn of_file(mut file: impl io::Read) -> io::Result<Self> {
+        const CHUNK_BYTES: usize = 64 << 10;
+        let (mut hasher, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(Self(hex(&hasher.finalize()))),
+                count => hasher.update(&chunk[..count]),
+            }
+        }
     }
 
     /// All of it.

@@ -2,8 +2,15 @@
 //! WebAssembly it needs that this host does not run, and what it is reached by.
 
 use std::fmt::{self, Display, Formatter};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
 
-use wasmparser::{ComponentTypeRef, Encoding, ExternalKind, Parser, Payload, TypeRef, Validator, WasmFeatures};
+use wasmparser::{
+    ComponentTypeRef, CustomSectionReader, Encoding, ExternalKind, KnownCustom, Parser, Payload, TypeRef, Validator,
+    WasmFeatures,
+};
+
+use super::source::SourceError;
 
 /// Why a file cannot be a plugin, whatever a compiler makes of it.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +22,7 @@ pub enum Unsuitable {
     #[error("it uses {0}")]
     Features(Features),
     /// It is malformed.
-    #[error("it is malformed at byte {offset}, and may be truncated: {message}")]
+    #[error("it is malformed at byte {offset}, and may be truncated: {message}; copy or build it again")]
     Malformed {
         /// Where.
         offset: usize,
@@ -24,15 +31,22 @@ pub enum Unsuitable {
     },
     /// It is a program with a `main`.
     #[error(
-        "it is a command of WASI {0}, a program that runs once from its `main`, and Sandbus calls handlers; build it as a library with a Sandbus SDK, or let it serve `wasi:http`"
+        "it is a command of WASI {version}{maker}, a program that runs once from its `main`, and Sandbus calls handlers; build it as a library with a Sandbus SDK, or let it serve `wasi:http`"
     )]
-    Command(&'static str),
+    Command {
+        /// Of which version.
+        version: &'static str,
+        /// What it was made by.
+        maker: Maker,
+    },
     /// It serves an interface that this host does not call.
     #[error("it exports `{0}`, which is of WASI 0.3, and this host offers WASI 0.2; build it for WASI 0.2")]
     Later(String),
     /// It needs somebody else's host.
-    #[error("it imports `{import}`, which {origin}")]
+    #[error("it is a core module{maker} that imports `{import}`, which {origin}")]
     Foreign {
+        /// What it was made by.
+        maker: Maker,
         /// The module that is imported.
         import: String,
         /// Who provides it, and what to do.
@@ -40,14 +54,49 @@ pub enum Unsuitable {
     },
     /// It is a module without the types of a component.
     #[error(
-        "it is a core module without the types that make it a component; build it with a Sandbus SDK, or as a component"
+        "it is a core module{maker} without the types that make it a component; build it with a Sandbus SDK, or add them by `wasm-tools component embed --world plugin` as guest-sdk/without-an-sdk.md shows"
     )]
-    Untyped,
+    Untyped {
+        /// What it was made by.
+        maker: Maker,
+    },
     /// It exports nothing that this host calls.
     #[error(
         "it exports none of `sandbus:plugin/descriptor`, `wasi:http/incoming-handler` and `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
     )]
     NoDescriptor,
+}
+
+/// What a module was made by, as far as it says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maker(Vec<String>);
+
+impl Display for Maker {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [] => Ok(()),
+            names => write!(formatter, " made by {}", names.join(" and ")),
+        }
+    }
+}
+
+impl Maker {
+    /// Names each language and tool of a `producers` section once (tool-conventions, ProducersSection.md).
+    fn read(&mut self, section: &CustomSectionReader<'_>) {
+        let KnownCustom::Producers(fields) = section.as_known() else { return };
+        let values = fields.into_iter().flatten().flat_map(|field| field.values.into_iter().flatten());
+        for name in values.map(|value| value.name.to_owned()) {
+            if !self.0.contains(&name) && self.0.len() < 3 {
+                self.0.push(name);
+            }
+        }
+    }
+}
+
+impl Unsuitable {
+    fn malformed_at(offset: u64, message: &str) -> Self {
+        Self::Malformed { offset: usize::try_from(offset).unwrap_or(usize::MAX), message: message.to_owned() }
+    }
 }
 
 /// Parts of WebAssembly that a file needs and this host does not run.
@@ -143,16 +192,65 @@ fn name_of(feature: WasmFeatures) -> String {
     format!("the proposal `{}`", names.join(", "))
 }
 
+/// Checks what a file begins with, and that its sections fill it exactly, without reading what they hold.
+pub(crate) fn check_outline(file: &File, length: u64) -> Result<(), SourceError> {
+    const HEAD: usize = 512;
+    const HEADER: u64 = 8;
+    let mut file = BufReader::new(file);
+    let head = file.fill_buf()?;
+    check_magic(&head[..head.len().min(HEAD)])?;
+    file.seek_relative(HEADER.cast_signed())?;
+    let mut offset = HEADER;
+    while offset < length {
+        let (width, size) = section(&mut file)?.map_err(|message| Unsuitable::malformed_at(offset, message))?;
+        let end = offset.saturating_add(width).saturating_add(size);
+        if end > length {
+            return Err(Unsuitable::malformed_at(offset, "a section is longer than the rest of the file").into());
+        }
+        file.seek_relative(size.cast_signed())?;
+        offset = end;
+    }
+    match offset == length {
+        true => Ok(()),
+        false => Err(Unsuitable::malformed_at(length, "it ends within its header").into()),
+    }
+}
+
+/// The width of a section's header, and how many bytes the section has after it; the inner error says what is wrong.
+fn section(file: &mut impl io::Read) -> io::Result<Result<(u64, u64), &'static str>> {
+    /// An unsigned LEB128 of 32 bits has 5 bytes at most (WebAssembly 5.2.2).
+    const MOST_WIDTH: u64 = 5;
+    let mut byte = || -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        Ok((file.read(&mut byte)? == 1).then_some(byte[0]))
+    };
+    let id = byte()?;
+    let mut size = 0_u64;
+    for width in 0..MOST_WIDTH {
+        let Some(next) = byte()? else { return Ok(Err("it ends within the header of a section")) };
+        size |= u64::from(next & 0x7f) << (7 * width);
+        if next & 0x80 == 0 {
+            // The name of a custom section takes at least its own length (WebAssembly 5.5.3).
+            let is_nameless = id == Some(0) && size == 0;
+            return Ok(if is_nameless { Err("a custom section has no name") } else { Ok((width + 2, size)) });
+        }
+    }
+    Ok(Err("the length of a section is not a number of 32 bits"))
+}
+
+fn check_magic(bytes: &[u8]) -> Result<(), Unsuitable> {
+    match bytes.get(..4) == Some(b"\0asm") {
+        true => Ok(()),
+        false => Err(Unsuitable::NotWasm(other_format(bytes))),
+    }
+}
+
 /// Checks that a file is WebAssembly that the engine may run. It is read once for that, and not compiled.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Unsuitable> {
-    if bytes.get(..4) != Some(b"\0asm") {
-        return Err(Unsuitable::NotWasm(other_format(bytes)));
-    }
-    if !Parser::is_component(bytes) {
-        check_module(bytes)?;
-    }
+    check_magic(bytes)?;
     match Validator::new_with_features(POSSIBLE).validate_all(bytes) {
-        Ok(_) => Ok(()),
+        Ok(_) if Parser::is_component(bytes) => Ok(()),
+        Ok(_) => check_module(bytes),
         Err(error) => Err(match features(bytes) {
             Some(features) => Unsuitable::Features(features),
             None => malformed(bytes)
@@ -213,12 +311,15 @@ fn other_format(bytes: &[u8]) -> &'static str {
 
 /// Checks what a core module is for.
 fn check_module(bytes: &[u8]) -> Result<(), Unsuitable> {
-    let (mut is_typed, mut starts, mut imports) = (false, false, Vec::new());
+    let (mut is_typed, mut starts, mut imports, mut maker) = (false, false, Vec::new(), Maker::default());
     for payload in Parser::new(0).parse_all(bytes) {
-        // What is malformed is found by the validator, with a better reason.
+        // The validator has found it well-formed.
         let Ok(payload) = payload else { return Ok(()) };
         match payload {
-            Payload::CustomSection(section) => is_typed |= section.name().starts_with("component-type"),
+            Payload::CustomSection(section) => {
+                is_typed |= section.name().starts_with("component-type");
+                maker.read(&section);
+            }
             Payload::ImportSection(section) => {
                 let all = section.into_imports().flatten();
                 imports
@@ -234,28 +335,32 @@ fn check_module(bytes: &[u8]) -> Result<(), Unsuitable> {
         }
     }
     if let Some((import, origin)) = imports.iter().find_map(|module| Some((*module, foreign(module)?))) {
-        return Err(Unsuitable::Foreign { import: import.to_owned(), origin });
+        return Err(Unsuitable::Foreign { maker, import: import.to_owned(), origin });
     }
     match (is_typed, starts) {
         (true, _) => Ok(()),
-        (false, true) => Err(Unsuitable::Command("0.1")),
-        (false, false) => Err(Unsuitable::Untyped),
+        (false, true) => Err(Unsuitable::Command { version: "0.1", maker }),
+        (false, false) => Err(Unsuitable::Untyped { maker }),
     }
 }
 
 /// Whose host provides a module of imports, and what to do.
 fn foreign(module: &str) -> Option<&'static str> {
     match module {
-        "wbg" => Some(
+        _ if module == "wbg" || module.starts_with("__wbindgen") || module.ends_with("_bg.js") => Some(
             "wasm-bindgen provides in browsers; turn the features off that use it, such as `js`, `wasmbind` or `wasm-bindgen`; `sandbus build` on its project names the crate",
         ),
-        _ if module.starts_with("__wbindgen") => Some(
-            "wasm-bindgen provides in browsers; turn the features off that use it, such as `js`, `wasmbind` or `wasm-bindgen`; `sandbus build` on its project names the crate",
+        // Emscripten renames it where it optimises.
+        "env" | "a" => Some(
+            "JavaScript of Emscripten or AssemblyScript provides, or a linker left open; link everything into it, or build it for wasm32-unknown-unknown or WASI",
         ),
-        "env" => Some(
-            "Emscripten or a linker left open; link everything into it, or build it for wasm32-unknown-unknown or WASI",
+        "go" | "gojs" => Some(
+            "JavaScript of Go or TinyGo provides; build it with GOOS=wasip1 and the types of a component, as guest-sdk/without-an-sdk.md shows",
         ),
-        "go" | "gojs" => Some("Go provides in browsers; build it for WASI 0.2, for example with TinyGo"),
+        "wasix_32v1" | "wasix_64v1" => Some("WASIX provides in Wasmer alone; build it for WASI"),
+        _ if module.starts_with("./") || module.ends_with(".js") || module.ends_with(".mjs") => {
+            Some("JavaScript beside it provides; build it for WASI, or as a component")
+        }
         "wasi_unstable" => Some("is older than WASI 0.1; build it with a compiler of today"),
         _ => None,
     }
@@ -312,13 +417,20 @@ impl Exterior {
         {
             return Err(Unsuitable::Later(later.clone()));
         }
-        Err(if has("wasi:cli/run").is_some() { Unsuitable::Command("0.2") } else { Unsuitable::NoDescriptor })
+        Err(match has("wasi:cli/run") {
+            Some(_) => Unsuitable::Command { version: "0.2", maker: Maker::default() },
+            None => Unsuitable::NoDescriptor,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use wasmtime::Store;
+    use wasmtime::component::{Component, Linker};
+
     use super::*;
+    use crate::plugin::run::engine::{self, EngineConfig};
 
     fn wasm(text: &str) -> Vec<u8> {
         wat::parse_str(text).unwrap()
@@ -371,12 +483,51 @@ mod tests {
         assert_eq!(features(b"\0asm\x01\0\0\0\xff"), None, "nothing is valid about it");
     }
 
+    /// What the validator lets through and the engine does not run would be compiled first; what the engine runs is not
+    /// to be refused.
+    #[test]
+    fn what_is_screened_out_is_what_the_engine_does_not_run() {
+        let engine =
+            engine::start(EngineConfig { concurrency: 1, memory_bytes: 1 << 20, source_lines: false }).unwrap();
+        let linker = Linker::<()>::new(&engine);
+        for text in [
+            "(memory 1) (memory 1)",
+            "(memory i64 1)",
+            "(type $f (func)) (func (param (ref $f)))",
+            "(type (struct (field i32)))",
+            "(func (param anyref))",
+            "(tag)",
+            "(func (try_table))",
+            "(memory 1 1 shared)",
+            "(memory 1) (func (drop (i32.atomic.load (i32.const 0))))",
+            "(type $f (func)) (type $c (cont $f))",
+            "(func (param i64 i64 i64 i64) (result i64 i64)
+                (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))",
+            "(memory 1 (pagesize 1))",
+            "(func (result v128) (v128.const i64x2 0 0))",
+            "(func (param v128 v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 1)))",
+            "(func (return_call 0))",
+            "(func (result i32 i32) (i32.const 1) (i32.const 2))",
+            "(global i32 (i32.add (i32.const 1) (i32.const 2)))",
+        ] {
+            let bytes = wasm(&format!("(component (core module $m {text}) (core instance (instantiate $m)))"));
+            let runs = Component::new(&engine, &bytes)
+                .and_then(|component| linker.instantiate(&mut Store::new(&engine, ()), &component));
+            assert_eq!(check(&bytes).is_ok(), runs.is_ok(), "{text}: {:?} {:?}", check(&bytes), runs.err());
+        }
+        for text in ["(import \"f\" (func async))", "(type (stream u8))", "(type (future))", "(type (error-context))"] {
+            let bytes = wasm(&format!("(component {text})"));
+            assert_eq!(check(&bytes).is_ok(), Component::new(&engine, &bytes).is_ok(), "{text}: {:?}", check(&bytes));
+        }
+    }
+
     #[test]
     fn what_is_no_plugin_is_told_before_it_is_compiled() {
         let module = |imports: &str, exports: &str| wasm(&format!("(module {imports} {exports})"));
         let wasi = "(import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32 i32 i32 i32) (result i32)))";
         let start = "(func (export \"_start\"))";
         let import = |from: &str| format!("(import \"{from}\" \"f\" (func))");
+        let go = "(@producers (language \"Go\" \"1.27\"))";
         let typed = "(@custom \"component-type:plugin\" \"\")";
         let cut = wasm("(module (func (export \"a\")) (func (export \"b\")))");
         for (bytes, words) in [
@@ -394,6 +545,16 @@ mod tests {
             (module("", start), "command of WASI 0.1"),
             (module(wasi, ""), "without the types"),
             (module("", "(func (export \"run\"))"), "without the types"),
+            (module(wasi, &format!("{start} {go}")), "command of WASI 0.1 made by Go"),
+            (module(wasi, &format!("(func (export \"_initialize\")) {go}")), "core module made by Go"),
+            (module(&import("gojs"), &go.replace("\"Go\"", "\"TinyGo\"")), "made by TinyGo"),
+            (module(&import("a"), "(@producers (processed-by \"clang\" \"20\"))"), "made by clang"),
+            (module(&import("a"), typed), "Emscripten"),
+            (module(&import("./app_bg.js"), typed), "wasm-bindgen"),
+            (module(&import("./app.uninstantiated.mjs"), typed), "JavaScript beside it"),
+            (module(&import("wasix_32v1"), start), "Wasmer alone"),
+            (module(wasi, &format!("{start} (memory 1 1 shared)")), "threads"),
+            (module("", "(type (struct (field i32)))"), "garbage collection"),
             (module(&import("__wbindgen_placeholder__"), typed), "wasm-bindgen"),
             (module(&import("wbg"), ""), "wasm-bindgen"),
             (module(&import("env"), typed), "Emscripten"),

@@ -10,6 +10,7 @@ use crate::clock::{Timestamp, rfc3339};
 use crate::files;
 use crate::plugin::load::compile::Digest;
 use crate::plugin::load::sealed;
+use crate::plugin::load::source::{self, Links};
 
 /// How many generations of a plugin are kept.
 const KEPT: usize = 5;
@@ -159,7 +160,7 @@ impl Archive {
     pub(crate) fn keep(&self, stem: &str, kept: Kept, bytes: &[u8], is_pinned: bool) -> io::Result<Record> {
         let before = self.record(stem)?;
         // One that is kept already may have been damaged since.
-        if !before.has(&kept.digest) || self.read(stem, &kept.digest).is_err() {
+        if !before.has(&kept.digest) || !self.is_whole(stem, &kept.digest) {
             files::write_durably(&self.file_path(stem, &kept.digest), bytes)?;
         }
         let mut record = before.clone();
@@ -205,6 +206,11 @@ impl Archive {
             drop(self.store(stem, &before));
         })?;
         Ok((before, record))
+    }
+
+    /// Whether the file of a generation is there as it was kept.
+    fn is_whole(&self, stem: &str, digest: &str) -> bool {
+        source::digest(&self.file_path(stem, digest), Links::Refuse).is_ok_and(|found| found.as_str() == digest)
     }
 
     /// The file of a generation.

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{File, FileType, Metadata, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{FileType, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use crate::plugin::load::source::irregular;
 
 /// A `.wasm` file and its sidecar, as they were last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,11 @@ impl Seen {
     /// Whether nothing was written to either file lately.
     pub(crate) fn is_settled(&self, quiet: Duration) -> bool {
         self.wasm.is_older_than(quiet) && self.sidecar.as_ref().is_none_or(|sidecar| sidecar.is_older_than(quiet))
+    }
+
+    /// How many bytes the `.wasm` file has.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.wasm.length
     }
 
     /// Whether there is a sidecar.
@@ -127,53 +134,11 @@ fn kind(path: &Path, file_type: FileType) -> Kind {
     }
 }
 
-/// Why something is no regular file, if it is not.
-fn irregular(file_type: FileType) -> Option<&'static str> {
-    match () {
-        () if file_type.is_file() => None,
-        () if file_type.is_symlink() => {
-            Some("it is a symbolic link, which could lead anywhere; put the file itself there")
-        }
-        () if file_type.is_dir() => Some("it is a directory; put the file itself there"),
-        () if file_type.is_fifo() => Some("it is a named pipe; put a regular file there"),
-        () if file_type.is_socket() => Some("it is a socket; put a regular file there"),
-        () => Some("it is a device; put a regular file there"),
-    }
-}
-
 /// A plugin's files as they are now; none if it has no regular file.
 pub(crate) fn see(folder: &Path, stem: &str) -> Option<Seen> {
     let wasm = wasm_path(folder, stem).symlink_metadata().ok().filter(Metadata::is_file)?;
     let sidecar = sidecar_path(folder, stem).symlink_metadata().ok();
     Some(Seen { wasm: Stamp::of(&wasm), sidecar: sidecar.as_ref().map(Stamp::of) })
-}
-
-/// Reads a regular file of at most so many bytes; the inner error is how many it has. Neither follows a link nor waits
-/// for whoever would write into a pipe, whatever takes the file's place meanwhile.
-///
-/// # Errors
-/// If it cannot be read, or is no regular file.
-pub(crate) fn read(path: &Path, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>> {
-    if let Some(reason) = irregular(path.symlink_metadata()?.file_type()) {
-        return Err(io::Error::other(reason));
-    }
-    let file = open(path)?;
-    let metadata = file.metadata()?;
-    if let Some(reason) = irregular(metadata.file_type()) {
-        return Err(io::Error::other(reason));
-    }
-    let mut bytes = Vec::new();
-    file.take(most_bytes + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most_bytes {
-        return Ok(Err(metadata.len().max(bytes.len() as u64)));
-    }
-    Ok(Ok(bytes))
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    use rustix::fs::OFlags;
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
 pub(crate) fn wasm_path(folder: &Path, stem: &str) -> PathBuf {
@@ -186,6 +151,7 @@ pub(crate) fn sidecar_path(folder: &Path, stem: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::net::UnixListener;
 
@@ -232,18 +198,6 @@ mod tests {
         for (name, reason) in expected {
             assert!(ignored[name].contains(reason), "{name}: {}", ignored[name]);
         }
-        for name in ["link.wasm", "dir.wasm", "pipe.wasm", "socket.wasm", "missing.wasm"] {
-            assert!(read(&path(name), 100).is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_file_is_read_up_to_its_limit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.wasm");
-        std::fs::write(&path, [7; 100]).unwrap();
-        assert_eq!(read(&path, 100).unwrap(), Ok(vec![7; 100]));
-        assert_eq!(read(&path, 99).unwrap(), Err(100));
     }
 
     #[test]
@@ -286,7 +240,6 @@ mod tests {
         let sidecar = sidecar_path(folder.path(), "a");
         std::os::unix::fs::symlink(folder.path().join("nowhere"), &sidecar).unwrap();
         assert!(found()["a"].has_sidecar() && found() != without);
-        assert!(read(&sidecar, 100).is_err());
         std::fs::remove_file(&sidecar).unwrap();
         assert_eq!(found(), without, "that it is gone is seen as well");
     }

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use notify::{RecursiveMode, Watcher as _};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use self::file_state::{Known, Next, PATIENCE, QUIET};
-use self::loading::{Load, Loaded, Loading, Ready, Source, blocking, check_place, end_of_one};
+use self::loading::{Load, Loaded, Loading, Ready, Source, blocking, check_place, end_of_one, mebibytes};
 use self::rollback::{Command, QUEUE};
 pub use self::rollback::{RollbackError, RolledBack};
 pub use self::status::{Folder, Status};
@@ -28,15 +28,12 @@ use super::registry::Registry;
 use super::route_claims::Claims;
 use crate::clock::Clock;
 use crate::plugin::load::loader::Loader;
+use crate::plugin::load::source::FILE_LIMIT_BYTES;
 use crate::plugin::manifest::sidecar::CanaryRule;
 use crate::plugin::run::generation::Generation;
 use crate::printable;
 use crate::subscription::Declaration;
 
-/// The largest file that is taken for a plugin, in bytes. Those of language runtimes have some 20 MB.
-pub const FILE_LIMIT_BYTES: u64 = 256 << 20;
-/// The largest sidecar, in bytes.
-const SIDECAR_LIMIT_BYTES: u64 = 1 << 20;
 /// The folder is looked at this often even if no change is reported.
 const POLL: Duration = Duration::from_secs(2);
 /// The longest complaint about a file.
@@ -102,6 +99,8 @@ pub struct Keeper<W> {
     loads: BTreeMap<String, Loading>,
     /// How many of them there may be.
     at_once: usize,
+    /// Room for the bytes of files that are being loaded, in MiB: for one of the largest, or for many small ones.
+    memory: Arc<Semaphore>,
     /// Ends what takes long.
     stopping: CancellationToken,
 }
@@ -128,6 +127,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
             loads: BTreeMap::new(),
             // At the start the order of the files decides which of two that stand against each other runs.
             at_once: 1,
+            memory: Arc::new(Semaphore::new(mebibytes(FILE_LIMIT_BYTES) as usize)),
             stopping: CancellationToken::new(),
         }
     }
@@ -287,6 +287,8 @@ impl<W: Declare + Rehearse> Keeper<W> {
             registry: self.registry.clone(),
             folder: self.folder.clone(),
             wings: Arc::clone(&self.wings),
+            memory: Arc::clone(&self.memory),
+            bytes: seen.bytes(),
             outdated: CancellationToken::new(),
         };
         self.loads.insert(stem, Loading::begin(seen, is_again, load));
@@ -377,7 +379,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
 
     /// Lets a generation take over that was made of a file, or of what runs in its place.
     async fn swap_in(&mut self, stem: &str, ready: Ready) -> Result<Swapped, SwapError> {
-        let Ready { generation, bytes, pin } = ready;
+        let Ready { generation, bytes, pin, memory } = ready;
         check_place(&self.registry, &self.folder, stem, &generation)?;
         self.claim(stem, &generation).await?;
         let former = self.registry.snapshot().plugins.get(&*generation.name).cloned();
@@ -396,6 +398,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
         let (archive, stem, kept) = (self.archive.clone(), stem.to_owned(), self.kept(&generation));
         let is_pinned = pin.is_some();
         let record = blocking(move || Ok(keep(&archive, &stem, kept, &bytes, is_pinned))).await;
+        drop(memory);
         Ok(Swapped { is_news, generation, pin, kept: record.map(|record| record.kept).unwrap_or_default() })
     }
 

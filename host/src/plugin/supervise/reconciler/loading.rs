@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{FILE_LIMIT_BYTES, Folder, Rehearse, SIDECAR_LIMIT_BYTES, SwapError};
+use super::{Folder, Rehearse, SwapError};
 use crate::plugin::load::compile::{Digest, short};
 use crate::plugin::load::loader::{LoadError, Loader};
+use crate::plugin::load::source::{self, FILE_LIMIT_BYTES, Links, SIDECAR_LIMIT_BYTES};
 use crate::plugin::manifest::sidecar::Sidecar;
 use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::archive::{Archive, Pin};
-use crate::plugin::supervise::folder::{self, Seen};
+use crate::plugin::supervise::folder::Seen;
 use crate::plugin::supervise::registry::{Registry, RouteConflict};
 
 /// What comes of a load: none if its sidecar switches the plugin off.
@@ -77,6 +79,8 @@ pub(super) struct Ready {
     pub(super) bytes: Vec<u8>,
     /// Why they are not those of the file in the folder.
     pub(super) pin: Option<Pin>,
+    /// Room for the bytes.
+    pub(super) memory: OwnedSemaphorePermit,
 }
 
 /// What it takes to load a file.
@@ -85,15 +89,22 @@ pub(super) struct Load<W> {
     pub(super) registry: Registry,
     pub(super) folder: Folder,
     pub(super) wings: Arc<W>,
+    /// Room for the bytes of files, in MiB.
+    pub(super) memory: Arc<Semaphore>,
+    /// How many bytes the file has.
+    pub(super) bytes: u64,
     /// Ends a rehearsal that is of no use any more.
     pub(super) outdated: CancellationToken,
 }
 
 impl<W: Rehearse> Load<W> {
     async fn run(self) -> Loaded {
-        let Self { source, registry, folder, wings, outdated } = self;
+        let Self { source, registry, folder, wings, memory, bytes, outdated } = self;
         let stem = source.stem.clone();
-        let Some(ready) = blocking(move || source.load()).await? else { return Ok(None) };
+        // What is too large is not read.
+        let room = if bytes > FILE_LIMIT_BYTES { 0 } else { mebibytes(bytes) };
+        let memory = memory.acquire_many_owned(room).await.expect("the semaphore is never closed");
+        let Some(ready) = blocking(move || source.load(memory)).await? else { return Ok(None) };
         // It is checked again when it takes over; but what is refused anyway need not handle the past.
         check_place(&registry, &folder, &stem, &ready.generation)?;
         let live = registry.snapshot().plugins.get(&*ready.generation.name).cloned();
@@ -162,18 +173,18 @@ pub(super) struct Source {
 
 impl Source {
     /// Loads the file, or what runs in its place; none if the sidecar switches the plugin off.
-    fn load(&self) -> Loaded {
+    fn load(&self, memory: OwnedSemaphorePermit) -> Loaded {
         let sidecar = self.sidecar()?;
         if sidecar.enabled == Some(false) {
             return Ok(None);
         }
-        let (bytes, pin) = self.in_place_of(self.bytes()?)?;
+        let (bytes, pin) = self.in_place_of(source::read_plugin(&self.wasm, Links::Refuse)?)?;
         let generation = Arc::new(self.loader.load(&bytes, &sidecar)?);
-        Ok(Some(Ready { generation, bytes, pin }))
+        Ok(Some(Ready { generation, bytes, pin, memory }))
     }
 
     pub(super) fn sidecar(&self) -> Result<Sidecar, SwapError> {
-        let mut sidecar = match folder::read(&self.sidecar, SIDECAR_LIMIT_BYTES) {
+        let mut sidecar = match source::read(&self.sidecar, Links::Refuse, SIDECAR_LIMIT_BYTES) {
             Ok(Ok(bytes)) => Sidecar::parse(&text(bytes)?).map_err(LoadError::Sidecar)?,
             Ok(Err(length)) => return Err(SwapError::SidecarTooLarge(length)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.has_sidecar => Sidecar::default(),
@@ -183,8 +194,9 @@ impl Source {
         Ok(sidecar)
     }
 
-    pub(super) fn bytes(&self) -> Result<Vec<u8>, SwapError> {
-        folder::read(&self.wasm, FILE_LIMIT_BYTES).map_err(SwapError::Read)?.map_err(SwapError::TooLarge)
+    /// The digest of the file.
+    pub(super) fn digest(&self) -> Result<Digest, SwapError> {
+        source::digest(&self.wasm, Links::Refuse).map_err(SwapError::Read)
     }
 
     /// The bytes that run in place of the file's. Where they are damaged or gone, nothing does: the file itself was
@@ -192,11 +204,18 @@ impl Source {
     fn in_place_of(&self, bytes: Vec<u8>) -> Result<(Vec<u8>, Option<Pin>), SwapError> {
         let record = self.archive.record(&self.stem)?;
         let Some(pin) = record.pin_over(&Digest::of(&bytes)) else { return Ok((bytes, None)) };
+        // There is room for one of them.
+        drop(bytes);
         match self.archive.read(&self.stem, &pin.runs) {
             Ok(former) => Ok((former, Some(pin.clone()))),
             Err(error) => Err(SwapError::Former(short(&pin.runs).to_owned(), error)),
         }
     }
+}
+
+/// A number of bytes in MiB, rounded up.
+pub(super) fn mebibytes(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX)
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, SwapError> {

@@ -188,7 +188,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
         blocking(move || {
             let bytes = source.archive.read(&source.stem, &digest).map_err(SwapError::Read)?;
             let generation = source.loader.load(&bytes, &source.sidecar()?)?;
-            Ok((Arc::new(generation), Digest::of(&source.bytes()?)))
+            Ok((Arc::new(generation), source.digest()?))
         })
         .await
     }

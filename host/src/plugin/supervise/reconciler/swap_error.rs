@@ -1,7 +1,7 @@
 //! Why a file is not loaded, and whether that may pass.
 
-use super::{FILE_LIMIT_BYTES, SIDECAR_LIMIT_BYTES};
 use crate::plugin::load::loader::LoadError;
+use crate::plugin::load::source::{SIDECAR_LIMIT_BYTES, SourceError};
 use crate::plugin::run::linked::PrepareError;
 use crate::plugin::supervise::archive::RecordError;
 use crate::plugin::supervise::registry::RouteConflict;
@@ -14,8 +14,8 @@ pub(super) enum SwapError {
     Read(std::io::Error),
     #[error("its sidecar cannot be read: {0}")]
     ReadSidecar(std::io::Error),
-    #[error("it has {0} bytes; a plugin has {FILE_LIMIT_BYTES} at most")]
-    TooLarge(u64),
+    #[error(transparent)]
+    Unusable(SourceError),
     #[error("its sidecar has {0} bytes; a sidecar has {SIDECAR_LIMIT_BYTES} at most")]
     SidecarTooLarge(u64),
     #[error(transparent)]
@@ -46,10 +46,20 @@ pub(super) enum SwapError {
     Outdated,
 }
 
+impl From<SourceError> for SwapError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Unread(error) => Self::Read(error),
+            other => Self::Unusable(other),
+        }
+    }
+}
+
 impl SwapError {
     /// Whether a file that is still being written could end so.
     pub(super) fn may_be_half_written(&self) -> bool {
-        matches!(self, Self::Read(_) | Self::ReadSidecar(_) | Self::Load(_))
+        let is_cut = matches!(self, Self::Unusable(SourceError::Unsuitable(_)));
+        is_cut || matches!(self, Self::Read(_) | Self::ReadSidecar(_) | Self::Load(_))
     }
 
     /// Whether the file may be good, and only the moment was not. A component that describes itself may have run out

@@ -1,0 +1,183 @@
+//! Finds words in the sources of a crate: where it is to be changed. Comments, texts and tests are passed over.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The directories of a crate that hold none of a plugin's own code.
+const LEFT_OUT: [&str; 7] = ["target", "vendor", "tests", "benches", "examples", "dist", "node_modules"];
+
+/// What begins an item that is compiled for tests alone.
+const OF_TESTS: &str = "#[cfg(test)]";
+
+/// A file with the code in it: everything else is blank, and each line has its number.
+#[derive(Debug)]
+pub(super) struct Source {
+    path: PathBuf,
+    code: String,
+}
+
+impl Source {
+    /// The sources below a crate's directory.
+    pub(super) fn below(directory: &Path) -> Vec<Self> {
+        let (mut found, mut waiting) = (Vec::new(), vec![directory.to_owned()]);
+        while let Some(next) = waiting.pop() {
+            for entry in fs::read_dir(next).into_iter().flatten().flatten() {
+                let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+                // Links may lead round in a circle.
+                let Ok(file_type) = entry.file_type() else { continue };
+                if file_type.is_dir() && !name.starts_with('.') && !LEFT_OUT.contains(&&*name) {
+                    waiting.push(path);
+                } else if file_type.is_file() && name.ends_with(".rs") && name != "build.rs" {
+                    let text = fs::read_to_string(&path).unwrap_or_default();
+                    found.push(Self { path, code: without_tests(code(&text)) });
+                }
+            }
+        }
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        found
+    }
+
+    /// Where one of some words stands, as `path:line`.
+    pub(super) fn places<'a>(&'a self, words: &'a [&str]) -> impl Iterator<Item = String> + 'a {
+        let lines = self.code.lines().enumerate();
+        let has_one = |line: &str| words.iter().any(|word| has(line, word));
+        let found = lines.filter(move |(_, line)| has_one(line));
+        found.map(|(number, _)| format!("{}:{}", self.path.display(), number + 1))
+    }
+}
+
+/// Whether a line has a word that is not the end of a longer one.
+fn has(line: &str, word: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    line.match_indices(word).any(|(place, _)| !line[..place].ends_with(is_part))
+}
+
+/// The text with blanks in place of comments and of what is in quotes (Rust reference, sections 2.4 and 2.5).
+fn code(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("/*") => comment(rest),
+            '"' => quoted(rest),
+            'r' if !code.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_') => raw(rest),
+            '\'' => letter(rest),
+            _ => 0,
+        };
+        if length == 0 {
+            code.push(first);
+            rest = &rest[first.len_utf8()..];
+        } else {
+            code.extend(rest[..length].chars().map(|letter| if letter == '\n' { '\n' } else { ' ' }));
+            rest = &rest[length..];
+        }
+    }
+    code
+}
+
+/// The length of a comment, which may have others in it.
+fn comment(text: &str) -> usize {
+    let (mut depth, mut place) = (0_usize, 0);
+    while let Some(rest) = text.get(place..).filter(|rest| !rest.is_empty()) {
+        let (step, change) = match rest {
+            _ if rest.starts_with("/*") => (2, 1),
+            _ if rest.starts_with("*/") => (2, -1),
+            _ => (rest.chars().next().map_or(1, char::len_utf8), 0),
+        };
+        place += step;
+        depth = depth.saturating_add_signed(change);
+        if depth == 0 {
+            break;
+        }
+    }
+    place
+}
+
+fn quoted(text: &str) -> usize {
+    let mut is_escaped = true;
+    for (place, letter) in text.char_indices() {
+        match letter {
+            '"' if !is_escaped => return place + 1,
+            _ => is_escaped = place == 0 || letter == '\\' && !is_escaped,
+        }
+        if place == 0 {
+            is_escaped = false;
+        }
+    }
+    text.len()
+}
+
+/// The length of a raw text, or 0 where none begins.
+fn raw(text: &str) -> usize {
+    let hashes = text[1..].bytes().take_while(|byte| *byte == b'#').count();
+    let begin = 1 + hashes;
+    if !text[begin..].starts_with('"') {
+        return 0;
+    }
+    let end = format!("\"{}", "#".repeat(hashes));
+    text[begin + 1..].find(&end).map_or(text.len(), |place| begin + 1 + place + end.len())
+}
+
+/// The length of a character in quotes, or 0 where a lifetime begins.
+fn letter(text: &str) -> usize {
+    let mut letters = text.char_indices().skip(1);
+    match letters.next() {
+        Some((_, '\\')) => {
+            text[2..].char_indices().skip(1).find(|(_, letter)| *letter == '\'').map_or(0, |(place, _)| place + 3)
+        }
+        Some(_) => letters.next().filter(|(_, letter)| *letter == '\'').map_or(0, |(place, _)| place + 1),
+        None => 0,
+    }
+}
+
+/// Code with blanks in place of items that are compiled for tests alone.
+fn without_tests(mut code: String) -> String {
+    while let Some(begin) = code.find(OF_TESTS) {
+        let mut depth = 0_usize;
+        let item = code[begin + OF_TESTS.len()..].char_indices().find(|(_, letter)| {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0 && matches!(letter, '}' | ';')
+        });
+        let end = item.map_or(code.len(), |(place, _)| begin + OF_TESTS.len() + place + 1);
+        let blank: String = code[begin..end].chars().map(|letter| if letter == '\n' { '\n' } else { ' ' }).collect();
+        code.replace_range(begin..end, &blank);
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_in_code_alone_with_their_lines() {
+        for (text, lines) in [
+            ("println!(\"a\")", &[1][..]),
+            ("\n\n  std::println!()\nprintln!()", &[3, 4]),
+            ("eprintln!()", &[]),
+            ("my_println!()", &[]),
+            ("// println!()\n/* a\n/* println!() */ println!() */ println!()", &[3]),
+            ("let a = \"println!() \\\" println!()\"; println!();", &[1]),
+            ("let a = r#\"\nprintln!() \" println!()\"#;\nprintln!()", &[3]),
+            ("let quote = '\"'; println!();\nlet a = '\\''; println!()", &[1, 2]),
+            ("fn f<'a>(a: &'a str) { println!() }", &[1]),
+            ("let r = 1; for r in x { println!() }", &[1]),
+            ("let s = \"für \\\\\"; println!()", &[1]),
+            ("#[cfg(test)]\nmod tests { fn a() { println!() } }\nprintln!()", &[3]),
+            ("#[cfg(test)]\nuse a::println;\nfn f() { println!() }", &[3]),
+            ("\"unclosed println!()", &[]),
+            ("/* unclosed println!()", &[]),
+            ("", &[]),
+        ] {
+            let source = Source { path: "a.rs".into(), code: without_tests(code(text)) };
+            let found: Vec<_> = source.places(&["println!"]).collect();
+            let expected: Vec<_> = lines.iter().map(|line| format!("a.rs:{line}")).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What stands in components in place of the directories of the machine that built them: the messages of panics name
+//! source files, and whoever gets a component need not know its author's home.
+
+use std::path::{Path, PathBuf};
+
+/// The compiler's flags that shorten paths: of the user's home, of cargo's, and of the sources that are built, if they
+/// are named. Of several that fit, rustc takes the last one.
+pub(crate) fn flags(sources: Option<&Path>) -> Vec<String> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    flags_of(home.as_deref(), cargo, sources)
+}
+
+fn flags_of(home: Option<&Path>, cargo: Option<PathBuf>, sources: Option<&Path>) -> Vec<String> {
+    let cargo = cargo.or_else(|| home.map(|home| home.join(".cargo")));
+    let all = [(home, "~"), (cargo.as_deref(), "/cargo"), (sources, ".")];
+    // The root would be a part of every path.
+    let named = all.into_iter().filter_map(|(path, name)| Some((path.filter(|path| path.parent().is_some())?, name)));
+    named.map(|(path, name)| flag(path, name)).collect()
+}
+
+/// The flag that puts a name in place of a path.
+pub(crate) fn flag(path: &Path, name: &str) -> String {
+    format!("--remap-path-prefix={}={name}", path.display())
+}
+
+/// A list of texts as cargo's configuration has it. Paths may have spaces, at which the variables of the environment
+/// would be split.
+pub(crate) fn list(flags: &[String]) -> String {
+    toml::Value::from(flags.to_vec()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_directory_is_named_last() {
+        let sources = Path::new("/home/ada l/shop");
+        let flags = flags_of(Some(Path::new("/home/ada l")), None, Some(sources));
+        let expected = ["/home/ada l=~", "/home/ada l/.cargo=/cargo", "/home/ada l/shop=."];
+        assert_eq!(flags, expected.map(|pair| format!("--remap-path-prefix={pair}")));
+        assert_eq!(
+            flags_of(Some(Path::new("/")), Some("/opt/cargo".into()), None),
+            ["--remap-path-prefix=/opt/cargo=/cargo"]
+        );
+        let parsed: toml::Table = format!("flags = {}", list(&flags)).parse().unwrap();
+        assert_eq!(parsed["flags"].as_array().unwrap().len(), 3);
+    }
+}

@@ -1,0 +1,215 @@
+//! Reading files that may be anything: never more of them than a limit, never a file that waits for a writer, and a
+//! plugin's only once its outline shows that it can be one.
+
+use std::fs::{File, FileType, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use super::compile::Digest;
+use super::screening::{self, Unsuitable};
+
+/// The largest file that is taken for a plugin, in bytes. Those of language runtimes have some 20 MB.
+pub const FILE_LIMIT_BYTES: u64 = 256 << 20;
+
+/// The largest sidecar, in bytes.
+pub(crate) const SIDECAR_LIMIT_BYTES: u64 = 1 << 20;
+
+/// Whether a path may be a symbolic link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// A person gave the path.
+    Follow,
+    /// The file lies in a folder that others may write to.
+    Refuse,
+}
+
+/// Why a plugin's file is not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The system refuses it, or it is not a regular file.
+    #[error(transparent)]
+    Unread(#[from] io::Error),
+    /// It is too large.
+    #[error(
+        "it has {0} bytes, and a plugin has at most {FILE_LIMIT_BYTES}; strip its debug information, and load large data by requests"
+    )]
+    TooLarge(u64),
+    /// Its outline is not that of a plugin.
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
+}
+
+/// Reads a plugin's file. Its length, its first bytes and the headers of its sections are looked at before, and take no
+/// memory worth mentioning.
+///
+/// # Errors
+/// If it cannot be read, or cannot be a plugin.
+pub(crate) fn read_plugin(path: &Path, links: Links) -> Result<Vec<u8>, SourceError> {
+    let file = open(path, links)?;
+    let length = file.metadata()?.len();
+    if length > FILE_LIMIT_BYTES {
+        return Err(SourceError::TooLarge(length));
+    }
+    screening::check_outline(&file, length)?;
+    read_bounded(file, FILE_LIMIT_BYTES)?.map_err(SourceError::TooLarge)
+}
+
+/// Reads a regular file of at most so many bytes; the inner error is how many it has.
+///
+/// # Errors
+/// If it cannot be read, or is not a regular file.
+pub(crate) fn read(path: &Path, links: Links, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>> {
+    let file = open(path, links)?;
+    match file.metadata()?.len() {
+        length if length > most_bytes => Ok(Err(length)),
+        _ => read_bounded(file, most_bytes),
+    }
+}
+
+/// Reads the text of a sidecar that a person named.
+///
+/// # Errors
+/// If it cannot be read, is too large, or is not text.
+pub(crate) fn read_sidecar(path: &Path) -> io::Result<String> {
+    let bytes = read(path, Links::Follow, SIDECAR_LIMIT_BYTES)?.map_err(|length| {
+        io::Error::other(format!("it has {length} bytes; a sidecar has at most {SIDECAR_LIMIT_BYTES}"))
+    })?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
+}
+
+/// The digest of a regular file, which is not held in memory.
+///
+/// # Errors
+/// If it cannot be read, or is not a regular file.
+pub(crate) fn digest(path: &Path, links: Links) -> io::Result<Digest> {
+    Digest::of_file(open(path, links)?)
+}
+
+fn read_bounded(file: File, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>> {
+    let length = file.metadata()?.len().min(most_bytes);
+    // One byte more, by which the end is seen without another allocation.
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
+    // It may grow while it is read.
+    file.take(most_bytes + 1).read_to_end(&mut bytes)?;
+    let length = bytes.len() as u64;
+    Ok(if length > most_bytes { Err(length) } else { Ok(bytes) })
+}
+
+/// Opens a regular file. It neither waits for whoever would write into a pipe nor sets off what opening a device would,
+/// whatever takes the file's place in the same moment.
+fn open(path: &Path, links: Links) -> io::Result<File> {
+    use rustix::fs::OFlags;
+    let (metadata, flags) = match links {
+        Links::Follow => (path.metadata()?, OFlags::NONBLOCK),
+        Links::Refuse => (path.symlink_metadata()?, OFlags::NONBLOCK | OFlags::NOFOLLOW),
+    };
+    let refuse = |file_type: FileType| irregular(file_type).map_or(Ok(()), |reason| Err(io::Error::other(reason)));
+    refuse(metadata.file_type())?;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    refuse(file.metadata()?.file_type())?;
+    Ok(file)
+}
+
+/// Why something is not a regular file, if it is not.
+pub(crate) fn irregular(file_type: FileType) -> Option<&'static str> {
+    match () {
+        () if file_type.is_file() => None,
+        () if file_type.is_symlink() => {
+            Some("it is a symbolic link, which could lead anywhere; put the file itself there")
+        }
+        () if file_type.is_dir() => Some("it is a directory; put the file itself there"),
+        () if file_type.is_fifo() => Some("it is a named pipe; put a regular file there"),
+        () if file_type.is_socket() => Some("it is a socket; put a regular file there"),
+        () => Some("it is a device; put a regular file there"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// The most memory that this process has used, in bytes (proc(5), `VmHWM`).
+    fn peak_bytes() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// Files of zeros take no space on the disk, and each would take its length in memory.
+    #[test]
+    fn what_cannot_be_a_plugin_is_refused_without_being_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let sparse = |name: &str, begin: &[u8], length: u64| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, begin).unwrap();
+            File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+            path
+        };
+        let module = b"\0asm\x01\0\0\0";
+        let component = b"\0asm\x0d\0\x01\0";
+        let before = peak_bytes();
+        for (begin, length, words) in [
+            (&b""[..], FILE_LIMIT_BYTES + 1, "a plugin has at most"),
+            (module, 1 << 40, "a plugin has at most"),
+            (b"", FILE_LIMIT_BYTES, "not WebAssembly"),
+            (b"\x1f\x8b\x08", FILE_LIMIT_BYTES, "compressed"),
+            (b"\x7fELF", FILE_LIMIT_BYTES, "for a processor"),
+            (module, FILE_LIMIT_BYTES, "malformed"),
+            (component, FILE_LIMIT_BYTES, "malformed"),
+            // A section with more bytes than the file has, and one whose length is no number.
+            (b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\x0f", FILE_LIMIT_BYTES, "truncated"),
+            (b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff\xff", FILE_LIMIT_BYTES, "malformed"),
+            (b"\0asm\x01\0\0\0\x01", 9, "truncated"),
+            (b"\0asm", 4, "truncated"),
+            (b"", 0, "it is empty"),
+        ] {
+            let error = read_plugin(&sparse("a.wasm", begin, length), Links::Refuse).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains(';') == (words != "it is empty"), "{words}: {error}");
+        }
+        assert!(peak_bytes() - before < 64 << 20, "{} bytes", peak_bytes() - before);
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_named_and_nothing_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), [7; 100]).unwrap();
+        std::fs::create_dir(path("directory")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .unwrap();
+        let _socket = UnixListener::bind(path("socket")).unwrap();
+        for (link, target) in [("link", "file"), ("dangling", "nowhere"), ("loop", "loop"), ("to-pipe", "pipe")] {
+            symlink(path(target), path(link)).unwrap();
+        }
+        symlink("/dev/zero", path("device")).unwrap();
+        for (name, refused, followed) in [
+            ("file", None, None),
+            ("directory", Some("directory"), Some("directory")),
+            ("pipe", Some("named pipe"), Some("named pipe")),
+            ("socket", Some("socket"), Some("socket")),
+            ("link", Some("symbolic link"), None),
+            ("dangling", Some("symbolic link"), Some("No such file")),
+            ("loop", Some("symbolic link"), Some("symbolic links")),
+            ("to-pipe", Some("symbolic link"), Some("named pipe")),
+            ("device", Some("symbolic link"), Some("device")),
+            ("missing", Some("No such file"), Some("No such file")),
+        ] {
+            for (links, words) in [(Links::Refuse, refused), (Links::Follow, followed)] {
+                let found = read(&path(name), links, 100).map_err(|error| error.to_string());
+                match words {
+                    None => assert_eq!(found, Ok(Ok(vec![7; 100])), "{name} {links:?}"),
+                    Some(words) => {
+                        assert!(found.as_ref().is_err_and(|error| error.contains(words)), "{name}: {found:?}")
+                    }
+                }
+                assert_eq!(digest(&path(name), links).is_ok(), words.is_none(), "{name} {links:?}");
+            }
+        }
+        assert_eq!(read(&path("file"), Links::Refuse, 99).unwrap(), Err(100));
+        assert_eq!(digest(&path("file"), Links::Refuse).unwrap(), Digest::of(&[7; 100]));
+    }
+}
