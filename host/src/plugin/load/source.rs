@@ -2,7 +2,7 @@
 //! plugin's only once its outline shows that it can be one.
 
 use std::fs::{File, FileType, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -46,12 +46,13 @@ pub enum SourceError {
 /// # Errors
 /// If it cannot be read, or cannot be a plugin.
 pub(crate) fn read_plugin(path: &Path, links: Links) -> Result<Vec<u8>, SourceError> {
-    let file = open(path, links)?;
+    let mut file = open(path, links)?;
     let length = file.metadata()?.len();
     if length > FILE_LIMIT_BYTES {
         return Err(SourceError::TooLarge(length));
     }
     screening::check_outline(&file, length)?;
+    file.rewind()?;
     read_bounded(file, FILE_LIMIT_BYTES)?.map_err(SourceError::TooLarge)
 }
 
@@ -139,6 +140,21 @@ mod tests {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
+    #[test]
+    fn a_file_whose_sections_fill_it_is_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wasm");
+        let large = format!("(module (memory 1) (data (i32.const 0) \"{}\"))", "x".repeat(100_000));
+        for text in ["(module)", "(component)", "(component (core module (func)) (component))", &large] {
+            let bytes = wat::parse_str(text).unwrap();
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(read_plugin(&path, Links::Refuse).unwrap(), bytes);
+            std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+            let error = read_plugin(&path, Links::Refuse).unwrap_err().to_string();
+            assert!(error.contains("truncated"), "{error}");
+        }
+    }
+
     /// Files of zeros take no space on the disk, and each would take its length in memory.
     #[test]
     fn what_cannot_be_a_plugin_is_refused_without_being_read() {
@@ -168,7 +184,7 @@ mod tests {
             (b"", 0, "it is empty"),
         ] {
             let error = read_plugin(&sparse("a.wasm", begin, length), Links::Refuse).unwrap_err().to_string();
-            assert!(error.contains(words) && error.contains(';') == (words != "it is empty"), "{words}: {error}");
+            assert!(error.contains(words) && error.contains("; "), "{words}: {error}");
         }
         assert!(peak_bytes() - before < 64 << 20, "{} bytes", peak_bytes() - before);
     }
