@@ -507,8 +507,7 @@ mod tests {
                 (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))",
             "(memory 1 (pagesize 1))",
         ];
-        let of_components =
-            ["(import \"f\" (func async))", "(type (stream u8))", "(type (future))", "(type (error-context))"];
+        let of_components = ["(import \"f\" (func async))", "(type (stream u8))", "(type (future))"];
         let of_components = of_components.map(|text| wasm(&format!("(component {text})")));
         for bytes in refused.map(in_component).into_iter().chain(of_components) {
             let told = check(&bytes).unwrap_err().to_string();
