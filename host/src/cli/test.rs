@@ -137,7 +137,7 @@ fn candidates(path: &Path) -> anyhow::Result<Vec<Candidate>> {
         let (sidecar, scenarios) = (wasm.with_extension("toml"), parent(&wasm).join("tests"));
         Candidate { name, sidecar, scenarios, wasm, directory: None }
     };
-    if path.extension().is_some_and(|extension| extension == "wasm") && path.is_file() {
+    if path.extension().is_some_and(|extension| extension == "wasm") && !path.is_dir() && path.exists() {
         return Ok(vec![beside(path.to_owned())]);
     }
     // Where there are sources, a component that lies beside them may be an old one.
