@@ -43,7 +43,7 @@ impl Digest {
         let (mut hasher, mut chunk) = (Sha256::new(), vec![0; CHUNK_BYTES]);
         loop {
             match file.read(&mut chunk)? {
-                0 => return Ok(Self(hex(&hasher.finalize()))),
+                0 => return Ok(Self(hex(&hasher.finalize()).into())),
                 count => hasher.update(&chunk[..count]),
             }
         }
