@@ -3,6 +3,8 @@
 //! Payloads, plugins' state and the secrets of webhooks lie in them in plain text. Their permissions do not depend on
 //! the umask of whoever started the process.
 
+pub(crate) mod sealed;
+
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};

@@ -38,5 +38,5 @@ pub mod threads;
 mod toml_file;
 
 pub use model::{
-    clock, duration, endpoint, event, exact, filter, ordering, outcome, pattern, retry, schedule, subscription,
+    clock, duration, endpoint, event, exact, filter, ordering, outcome, pattern, reply, retry, schedule, subscription,
 };

@@ -21,8 +21,8 @@ use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::{CORRELATION_ID, Event, Logged, TRACE, trace_of};
 use crate::outcome::Publish;
 use crate::pattern::Pattern;
-use crate::plugin::REPLY_LIMIT;
 use crate::problem::Problem;
+use crate::reply::REPLY_LIMIT;
 use crate::server::{Intake, Query};
 use crate::telemetry;
 

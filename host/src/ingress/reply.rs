@@ -12,8 +12,9 @@ use serde::Deserialize;
 
 use crate::event::Event;
 use crate::outcome::Effects;
-use crate::plugin::{CONNECTION_HEADERS, ReplyTo};
+use crate::plugin::CONNECTION_HEADERS;
 use crate::problem::Problem;
+use crate::reply::ReplyTo;
 
 /// The extension attribute by which a reply gives the status of the response.
 const STATUS: &str = "httpstatus";

@@ -11,6 +11,7 @@ pub mod filter;
 pub mod ordering;
 pub mod outcome;
 pub mod pattern;
+pub mod reply;
 pub mod retry;
 pub mod schedule;
 pub mod subscription;

@@ -303,5 +303,5 @@ fn loader(directory: &Path, world: World) -> Result<Loader, Error> {
 
 /// How long the client of a request waits at most, in the scenario's time.
 fn bounded(timeout: Duration) -> Duration {
-    timeout.min(crate::plugin::REPLY_LIMIT)
+    timeout.min(crate::reply::REPLY_LIMIT)
 }

@@ -6,16 +6,22 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::header::{self, HeaderName};
 use hyper::http::{Method, Request, Response, Uri};
 use reqwest::Body;
+use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
 
-use super::invocation::Invocation;
 use super::wasi::{NAME_BYTES, PATH_BYTES, wait};
 use crate::outbound::SendError;
 use crate::plugin::bindings::sandbus::plugin::client;
 use crate::plugin::bindings::wasi::logging::logging::Level;
+use crate::plugin::invocation::Invocation;
 
 /// What its log lines are about.
 const CONTEXT: &str = "client";
+
+/// Links the interface.
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    client::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+}
 
 impl client::Host for Invocation {
     fn send(&mut self, request: client::Request) -> wasmtime::Result<Result<client::Answer, client::Error>> {

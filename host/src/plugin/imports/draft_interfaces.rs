@@ -4,10 +4,11 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType};
 
-use super::invocation::{Bucket, Invocation};
+use crate::plugin::bindings::resources::Bucket;
 use crate::plugin::bindings::wasi::config::store as config;
 use crate::plugin::bindings::wasi::keyvalue::{atomics, store};
 use crate::plugin::bindings::wasi::logging::logging;
+use crate::plugin::invocation::Invocation;
 
 /// `wasi:keyvalue` as wasmtime and Spin offer it.
 const KEYVALUE: &str = "0.2.0-draft";
@@ -27,7 +28,7 @@ type Store<'a> = StoreContextMut<'a, Invocation>;
 type Answer<T> = wasmtime::Result<(Result<T, store::Error>,)>;
 
 /// Links the drafts.
-pub(crate) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     link_store(&mut linker.instance(&format!("wasi:keyvalue/store@{KEYVALUE}"))?)?;
     link_atomics(&mut linker.instance(&format!("wasi:keyvalue/atomics@{KEYVALUE}"))?)?;
     for draft in [KEYVALUE, KEYVALUE_CONTRACT] {
@@ -46,7 +47,7 @@ pub(crate) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
 
 /// Links the later text of what has one name in two texts, in place of the earlier one: there a key without a value is
 /// named as well.
-pub(crate) fn link_later(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+pub(super) fn link_later(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut batch = linker.instance(&format!("wasi:keyvalue/batch@{KEYVALUE_CONTRACT}"))?;
     link_get_many(&mut batch, |entry| entry)?;

@@ -10,9 +10,9 @@ use wasmtime::component::{
 };
 use wasmtime::{AsContextMut as _, Store, StoreContextMut};
 
-use super::invocation::Invocation;
 use crate::event::{Event, is_extension_name};
 use crate::plugin::bindings::sandbus::plugin::bus;
+use crate::plugin::invocation::Invocation;
 
 const WASI: &str = "0.2.0-draft";
 const WASMCLOUD: &str = "0.2.0";
@@ -24,7 +24,7 @@ type Answer<T, E> = wasmtime::Result<(Result<T, E>,)>;
 type Pairs = Vec<(String, String)>;
 
 /// Links the interfaces by which messages are made and sent.
-pub(crate) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     let mut types = linker.instance(&format!("wasi:messaging/types@{WASI}"))?;
     link_client(&mut types)?;
     link_message(&mut types)?;

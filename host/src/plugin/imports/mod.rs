@@ -1,12 +1,37 @@
-//! What a component may call: its imports, and the invocation whose data they read and whose effects they collect.
+//! What a component may call: one file for each interface, or for interfaces that belong together.
+//!
+//! To add an import, bind it in `bindings`, implement its `Host` for [`Invocation`] in a file here that has a `link`, and
+//! name that in [`CONTRACT`]. Each linker then offers it.
 
-pub(super) mod buffer;
+mod bus;
 mod client;
+mod config;
 mod draft_interfaces;
-pub(super) mod environment;
-pub(super) mod invocation;
-pub(super) mod linking;
-pub(super) mod log;
+mod keyvalue;
+pub(super) mod linkers;
+mod logging;
 pub(super) mod messaging;
+pub(super) mod missing;
 mod numbers;
+mod random;
+mod wall_clock;
 pub(super) mod wasi;
+
+use wasmtime::component::Linker;
+
+use super::invocation::Invocation;
+
+/// Adds interfaces to a linker.
+type Link = fn(&mut Linker<Invocation>) -> wasmtime::Result<()>;
+
+/// The interfaces of the contract, for every component.
+const CONTRACT: [Link; 6] = [bus::link, client::link, config::link, keyvalue::link, logging::link, numbers::link];
+
+/// Time and chance for plugins of an SDK: pure, in that `describe` may not call them.
+const PURE: [Link; 2] = [random::link, wall_clock::link];
+
+/// What language runtimes expect besides: WASI, with its own time and chance, and the interfaces of other hosts.
+const RUNTIMES: [Link; 3] = [draft_interfaces::link, messaging::link, wasi::link];
+
+/// A later text of interfaces in [`RUNTIMES`] whose names it shares.
+const LATER: [Link; 1] = [draft_interfaces::link_later];

@@ -1,10 +1,17 @@
 //! Numbers for which concurrent invocations need not run again: what version 0.2.0 of the contract adds.
 
-use super::buffer::Refused;
-use super::invocation::Invocation;
+use wasmtime::component::{HasSelf, Linker};
+
 use super::wasi::wait;
 use crate::outcome::{SequenceError, Unfit};
 use crate::plugin::bindings::additions::numbers;
+use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::buffer::Refused;
+
+/// Links the interface.
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    numbers::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+}
 
 impl numbers::Host for Invocation {
     fn add(&mut self, key: String, delta: i64) -> wasmtime::Result<Result<(), numbers::Error>> {

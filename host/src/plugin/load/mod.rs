@@ -3,5 +3,4 @@
 pub(super) mod compile;
 pub(super) mod loader;
 pub(super) mod screening;
-pub(super) mod sealed;
 pub(super) mod source;

@@ -6,8 +6,8 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::compile::Digest;
 use super::screening::{self, Unsuitable};
+use crate::plugin::manifest::digest::Digest;
 
 /// The largest file that is taken for a plugin, in bytes. Those of language runtimes have some 20 MB.
 pub const FILE_LIMIT_BYTES: u64 = 256 << 20;

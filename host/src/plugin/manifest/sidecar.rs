@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::descriptor::METHODS;
-use super::settings::Mismatch;
+use super::mismatch::Mismatch;
 use super::subscription_rules;
+use super::swap_rules::{CanaryRule, RollbackRule};
 use crate::pattern::Pattern;
 use crate::plugin::bindings::exports::sandbus::plugin::descriptor as wire;
-use crate::plugin::run::health::RollbackRule;
 use crate::secrecy::Values;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy};
 use crate::toml_file;
@@ -56,29 +56,6 @@ pub(crate) enum Speaks {
         /// Whether it takes messages.
         receives: bool,
     },
-}
-
-/// A new file must handle the past as the one that runs does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CanaryRule {
-    /// How many of the last events both handle.
-    pub last: usize,
-    /// How many of them may be handled differently.
-    pub differences: usize,
-    /// How many of them must prove something at least: those whose handlers met state that has changed since do not.
-    pub proving: usize,
-}
-
-impl CanaryRule {
-    /// The most events that a canary handles: somebody waits for it.
-    pub const MOST_EVENTS: usize = 10_000;
-}
-
-impl Default for CanaryRule {
-    fn default() -> Self {
-        Self { last: 100, differences: 0, proving: 1 }
-    }
 }
 
 /// Limits of the plugin's invocations.

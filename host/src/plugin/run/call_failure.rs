@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::outcome::{Cause, Failure};
-use crate::plugin::imports::invocation::Invocation;
+use crate::plugin::invocation::Invocation;
 
 /// The longest reason: it is kept with every attempt.
 const REASON_CHARACTERS: usize = 4_000;

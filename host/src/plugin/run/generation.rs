@@ -20,15 +20,17 @@ use crate::event::{Event, IdSeed, Logged, trace_of};
 use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
 use crate::plugin::bindings::exports::sandbus::plugin::http_handler;
 use crate::plugin::bindings::sandbus::plugin::types as wire;
-use crate::plugin::imports::environment::World;
-use crate::plugin::imports::invocation::{self, Invocation, Occasion, ReplyTo, Run};
-use crate::plugin::imports::log::Lines;
 use crate::plugin::imports::wasi::Exchange;
-use crate::plugin::load::compile::Digest;
-use crate::plugin::load::loader::Room;
+use crate::plugin::invocation::buffer::Buffer;
+use crate::plugin::invocation::environment::World;
+use crate::plugin::invocation::log::{Lines, Occasion};
+use crate::plugin::invocation::{Invocation, Run};
 use crate::plugin::manifest::descriptor::{Descriptor, Route};
+use crate::plugin::manifest::digest::Digest;
 use crate::plugin::manifest::settings::Settings;
+use crate::plugin::run::admission::Room;
 use crate::printable;
+use crate::reply::ReplyTo;
 use crate::threads::Pace;
 
 /// One loaded digest of a plugin.
@@ -443,7 +445,7 @@ impl Generation {
             settings: Arc::clone(&self.settings),
             connections: Arc::clone(&self.room.connections),
             world: world.entered(),
-            buffer: invocation::buffer(state, &self.settings),
+            buffer: Buffer::new(state, self.settings.limits),
             ids,
             ids_given: 0,
             inherited,

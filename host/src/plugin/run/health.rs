@@ -3,26 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use serde::Deserialize;
-
-/// When a generation is rolled back by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RollbackRule {
-    /// How many of a hundred attempts and requests must fail.
-    pub failures_percent: u32,
-    /// Of how many at least.
-    pub of: u32,
-    /// How long after the swap this is watched, across restarts too.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
-    pub within: Duration,
-}
-
-impl Default for RollbackRule {
-    fn default() -> Self {
-        Self { failures_percent: 50, of: 20, within: Duration::from_mins(10) }
-    }
-}
+use crate::plugin::manifest::swap_rules::RollbackRule;
 
 /// What has become of a generation's invocations since it was loaded.
 #[derive(Debug, Default)]

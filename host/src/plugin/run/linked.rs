@@ -12,9 +12,10 @@ use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::outcome::Failure;
 use crate::plugin::bindings::exports::sandbus::plugin::{descriptor as descriptor_export, event_handler, http_handler};
-use crate::plugin::imports::invocation::Invocation;
-use crate::plugin::imports::linking::{Linking, Missing};
+use crate::plugin::imports::linkers::Linkers;
 use crate::plugin::imports::messaging::Receiver;
+use crate::plugin::imports::missing::Missing;
+use crate::plugin::invocation::Invocation;
 use crate::plugin::manifest::descriptor::{Descriptor, Invalid};
 use crate::plugin::manifest::sidecar::{Sidecar, Speaks};
 
@@ -62,11 +63,11 @@ pub enum PrepareError {
 }
 
 impl Prepared {
-    pub(crate) fn new(component: &Component, linking: &Linking) -> Result<Self, PrepareError> {
+    pub(crate) fn new(component: &Component, linkers: &Linkers) -> Result<Self, PrepareError> {
         if let Some(name) = unknown_contract(component) {
             return Err(PrepareError::Contract(name));
         }
-        let pre = linking.link(component).map_err(PrepareError::Imports)?;
+        let pre = linkers.link(component).map_err(PrepareError::Imports)?;
         Ok(Self {
             engine: component.engine().clone(),
             descriptor: descriptor_export::GuestIndices::new(&pre).ok(),

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Timestamp, rfc3339};
 use crate::files;
-use crate::plugin::load::compile::Digest;
-use crate::plugin::load::sealed;
+use crate::files::sealed;
+use crate::plugin::manifest::digest::Digest;
 use crate::plugin::load::source::{self, Links};
 
 /// How many generations of a plugin are kept.

@@ -29,7 +29,7 @@ use super::route_claims::Claims;
 use crate::clock::Clock;
 use crate::plugin::load::loader::Loader;
 use crate::plugin::load::source::FILE_LIMIT_BYTES;
-use crate::plugin::manifest::sidecar::CanaryRule;
+use crate::plugin::manifest::swap_rules::CanaryRule;
 use crate::plugin::run::generation::Generation;
 use crate::printable;
 use crate::subscription::Declaration;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::route_overlap::{self, Overlap};
 use crate::files;
-use crate::plugin::load::sealed;
+use crate::files::sealed;
 use crate::plugin::manifest::descriptor::Route;
 use crate::plugin::run::generation::Generation;
 

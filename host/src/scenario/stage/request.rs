@@ -13,8 +13,9 @@ use crate::bus::{Bus as _, Reply};
 use crate::event::{Event, IdSeed, is_json};
 use crate::ingress::{reply, routes};
 use crate::outcome::Effects;
-use crate::plugin::{Answered, Found, Generation, ReplyTo, Request, Route};
+use crate::plugin::{Answered, Found, Generation, Request, Route};
 use crate::problem::Problem;
+use crate::reply::ReplyTo;
 use crate::scenario::{Error, broken};
 
 type Params = Vec<(String, String)>;

@@ -6,15 +6,11 @@ use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Resource}
 use wasmtime_wasi_http::p2::bindings::http::types::{HostOutgoingRequest as _, Method, OutgoingRequest, Scheme};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView as _};
 
-use crate::plugin::imports::invocation::Invocation;
+use crate::plugin::invocation::Invocation;
 
 /// The instance as the standard's implementation links it.
 const TYPES: &str = "wasi:http/types@0.2.12";
 
-/// How much of a body is written at a time. Twice as much waits to be read.
-pub(super) const BODY_CHUNK_BYTES: usize = 8 << 10;
-/// The most bytes of headers, with what it takes to keep them.
-pub(super) const FIELDS_BYTES: usize = 32 << 10;
 /// The longest name of a method or a scheme, in bytes.
 pub(crate) const NAME_BYTES: usize = 64;
 /// The longest name of a host with its port, in bytes.

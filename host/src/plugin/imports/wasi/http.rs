@@ -1,7 +1,7 @@
 //! `wasi:http`: a request that a component serves, with bodies that flow both ways.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use axum::body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError};
@@ -10,36 +10,19 @@ use hyper::{Request, Response, StatusCode};
 use tokio::sync::oneshot;
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::{IncomingRequest, ResponseOutparam, Scheme};
-use wasmtime_wasi_http::{Error, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{Error, WasiHttpCtxView, WasiHttpView};
 
-use super::bounds::FIELDS_BYTES;
-use super::outgoing::Outgoing;
-use crate::plugin::imports::invocation::Invocation;
+use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::wasi_state::HttpState;
 
 /// As much of an error that a component answers with is shown.
 const ERROR_CHARACTERS: usize = 200;
-
-/// What `wasi:http` keeps for one instance.
-pub(super) struct Http {
-    context: WasiHttpCtx,
-    outbound: Outgoing,
-    /// Whether the invocation had effects when the guest last called `wasi:http`.
-    has_effects: Arc<AtomicBool>,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        let mut context = WasiHttpCtx::new();
-        context.set_field_size_limit(FIELDS_BYTES);
-        Self { context, outbound: Outgoing::default(), has_effects: Arc::default() }
-    }
-}
 
 impl WasiHttpView for Invocation {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.wasi();
         let Self { wasi, table, run, .. } = self;
-        let Http { context, outbound, has_effects } = &mut wasi.as_mut().expect("it has just been made").http;
+        let HttpState { context, outbound, has_effects } = &mut wasi.as_mut().expect("it has just been made").http;
         has_effects.store(run.as_ref().is_some_and(|run| run.buffer.has_effects()), Ordering::Relaxed);
         outbound.begin(run.as_ref());
         WasiHttpCtxView { ctx: context, table, hooks: outbound }

@@ -13,7 +13,7 @@ use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamError, StreamResult};
 use wasmtime_wasi::runtime::in_tokio;
 
-use crate::plugin::imports::invocation::Invocation;
+use crate::plugin::invocation::Invocation;
 
 /// The instance of errors as the standard's implementation links it.
 const ERROR: &str = "wasi:io/error@0.2.12";

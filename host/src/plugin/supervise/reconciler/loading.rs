@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Folder, Rehearse, SwapError};
-use crate::plugin::load::compile::{Digest, short};
 use crate::plugin::load::loader::{LoadError, Loader};
 use crate::plugin::load::source::{self, FILE_LIMIT_BYTES, Links, SIDECAR_LIMIT_BYTES};
+use crate::plugin::manifest::digest::{Digest, short};
 use crate::plugin::manifest::sidecar::Sidecar;
 use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::archive::{Archive, Pin};

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::loading::{blocking, check_place};
 use super::{Declare, Folder, Keeper, Rehearse, Status, SwapError};
-use crate::plugin::load::compile::{Digest, short};
+use crate::plugin::manifest::digest::{Digest, short};
 use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::archive::{Kept, Pin, Record};
 use crate::plugin::supervise::folder::Seen;

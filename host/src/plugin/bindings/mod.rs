@@ -2,14 +2,16 @@
 
 #![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated code; the contract documents it")]
 
+pub(super) mod resources;
+
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "plugin-with-client",
     ownership: Borrowing { duplicate_if_necessary: true },
     imports: { default: trappable },
     with: {
-        "wasi:keyvalue/store.bucket": crate::plugin::imports::invocation::Bucket,
-        "wasi:keyvalue/atomics.cas": crate::plugin::imports::invocation::Cas,
+        "wasi:keyvalue/store.bucket": crate::plugin::bindings::resources::Bucket,
+        "wasi:keyvalue/atomics.cas": crate::plugin::bindings::resources::Cas,
     },
 });
 

@@ -1,59 +1,36 @@
-//! What a component's imports are satisfied by, and what there is to say when they are not.
-
-use std::fmt::{self, Display, Formatter};
+//! How a component's imports are satisfied: by one of a few linkers, the first that has all of them.
 
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker, ResourceType};
+use wasmtime::component::{Component, InstancePre, Linker, ResourceType};
 
-use super::draft_interfaces;
-use super::invocation::Invocation;
-use super::messaging;
-use super::wasi;
-use crate::plugin::bindings;
-use crate::plugin::bindings::additions::numbers;
-use crate::plugin::bindings::sandbus::plugin;
-use crate::plugin::bindings::wasi::{config, keyvalue, logging};
+use super::missing::Missing;
+use super::{CONTRACT, LATER, Link, PURE, RUNTIMES};
+use crate::plugin::invocation::Invocation;
 
 /// Links components.
-pub(crate) struct Linking {
+pub(crate) struct Linkers {
     engine: Engine,
-    /// The contract alone: for plugins of an SDK, whose `describe` is held to be pure down to the clock.
-    contract: Linker<Invocation>,
-    /// The contract, and all that language runtimes expect.
-    everything: Linker<Invocation>,
+    /// For plugins of an SDK: the contract alone, so that their `describe` is held to be pure down to the clock.
+    sdk: Linker<Invocation>,
+    /// For all others: the contract, and what language runtimes expect.
+    runtimes: Linker<Invocation>,
     /// The same, with the later text of what has changed under its name.
     later: Linker<Invocation>,
 }
 
-/// What a component imports and nobody offers.
-#[derive(Debug)]
-pub struct Missing {
-    imports: Vec<String>,
-    /// What the engine says, where every import is known by its name and one of them is not what the component
-    /// takes it for.
-    mismatch: Option<wasmtime::Error>,
-}
-
-impl Linking {
+impl Linkers {
     pub(crate) fn new(engine: &Engine) -> wasmtime::Result<Self> {
-        let mut contract = Linker::new(engine);
-        bindings::PluginWithClient::add_to_linker::<_, HasSelf<Invocation>>(&mut contract, |invocation| invocation)?;
-        numbers::add_to_linker::<_, HasSelf<Invocation>>(&mut contract, |invocation| invocation)?;
-        let mut everything = Linker::new(engine);
-        link_own(&mut everything)?;
-        draft_interfaces::link(&mut everything)?;
-        messaging::link(&mut everything)?;
-        wasi::link(&mut everything)?;
-        let mut later = everything.clone();
-        draft_interfaces::link_later(&mut later)?;
-        Ok(Self { engine: engine.clone(), contract, everything, later })
+        let sdk = linker(Linker::new(engine), &[&CONTRACT, &PURE])?;
+        let runtimes = linker(Linker::new(engine), &[&CONTRACT, &RUNTIMES])?;
+        let later = linker(runtimes.clone(), &[&LATER])?;
+        Ok(Self { engine: engine.clone(), sdk, runtimes, later })
     }
 
     /// Satisfies a component's imports.
     pub(crate) fn link(&self, component: &Component) -> Result<InstancePre<Invocation>, Missing> {
-        let linked = self.contract.instantiate_pre(component);
-        let linked = linked.or_else(|_| self.everything.instantiate_pre(component));
+        let linked = self.sdk.instantiate_pre(component);
+        let linked = linked.or_else(|_| self.runtimes.instantiate_pre(component));
         // What is wrong with all of them is told as of the one that most were built for.
         let linked = linked.or_else(|error| self.later.instantiate_pre(component).map_err(|_| error));
         linked.map_err(|error| {
@@ -79,11 +56,22 @@ impl Linking {
         matches!(import, ComponentItem::Type(_)) || self.has(name) || self.has(&as_offered(name))
     }
 
-    /// A name can be given once: what cannot be defined is there.
     fn has(&self, name: &str) -> bool {
-        let mut linker = self.everything.clone();
-        linker.root().resource(name, ResourceType::host::<()>(), |_, _| Ok(())).is_err()
+        has(&self.runtimes, name)
     }
+}
+
+/// A linker with further interfaces.
+fn linker(mut linker: Linker<Invocation>, interfaces: &[&[Link]]) -> wasmtime::Result<Linker<Invocation>> {
+    for link in interfaces.iter().copied().flatten() {
+        link(&mut linker)?;
+    }
+    Ok(linker)
+}
+
+/// Whether a linker has something of this name. A name can be given once: what cannot be defined is there.
+fn has(linker: &Linker<Invocation>, name: &str) -> bool {
+    linker.clone().root().resource(name, ResourceType::host::<()>(), |_, _| Ok(())).is_err()
 }
 
 /// The release of WASI 0.2 by which its interfaces are linked. The engine takes any of them for another.
@@ -97,76 +85,25 @@ fn as_offered(name: &str) -> String {
     }
 }
 
-/// Links the contract without the clock and the random numbers, which are WASI's.
-fn link_own(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-    type Own = HasSelf<Invocation>;
-    plugin::types::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
-    plugin::rules::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
-    plugin::bus::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
-    plugin::client::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
-    numbers::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
-    keyvalue::store::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
-    keyvalue::atomics::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
-    config::store::add_to_linker::<_, Own>(linker, |invocation| invocation)?;
-    logging::logging::add_to_linker::<_, Own>(linker, |invocation| invocation)
-}
-
-impl Display for Missing {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        if let Some(error) = &self.mismatch {
-            return write!(formatter, "{error:#}; its interfaces are known here in another form");
-        }
-        for (place, import) in self.imports.iter().enumerate() {
-            let separator = if place > 0 { "; " } else { "" };
-            write!(formatter, "{separator}`{import}` ({})", remedy(import))?;
-        }
-        Ok(())
-    }
-}
-
-/// What would provide an import.
-fn remedy(import: &str) -> &'static str {
-    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
-    if interface.starts_with("wasi:") && version.starts_with("0.3.") {
-        return "WASI 0.3 is not offered; build the component for WASI 0.2";
-    }
-    let (package, name) = interface.split_once('/').unwrap_or(("", interface));
-    match (package, name) {
-        ("wasi:http", _) => "WASI 0.2's is offered; build the component for it",
-        ("sandbus:plugin", _) => {
-            "this host offers versions 0.1.0 and 0.2.0 of the contract; run a Sandbus that offers this one, or build the component with the SDK of this host"
-        }
-        ("wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random" | "wasi:sockets", _) => {
-            "WASI 0.2 is offered; build the component for it"
-        }
-        ("wasi:config" | "wasi:keyvalue" | "wasi:logging", _) => "other drafts are offered, see wit/plugin.wit",
-        ("wasi:messaging", "request-reply") => {
-            "no reply can come while a handler runs: what it sends is published when it ends; send by `producer`"
-        }
-        ("wasi:messaging", _) => "its draft 0.2.0-draft is offered",
-        ("wasmcloud:messaging", _) => "its version 0.2.0 is offered",
-        ("wasi:snapshot-preview1", _) | ("", "wasi_snapshot_preview1") => {
-            "WASI 0.2 is offered; a module of WASI 0.1 is adapted where it is no component yet"
-        }
-        _ => "nothing in this host provides it; build the component without it",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use wit_bindgen_core::wit_parser::{Resolve, World, WorldItem};
+
     use super::*;
     use crate::plugin::run::engine::{EngineConfig, settings};
 
-    fn linking() -> Linking {
+    fn linkers() -> Linkers {
         let config = EngineConfig { concurrency: 1, memory_bytes: 1 << 20, source_lines: false };
-        Linking::new(&Engine::new(&settings(config)).unwrap()).unwrap()
+        Linkers::new(&Engine::new(&settings(config)).unwrap()).unwrap()
     }
 
     fn link(imports: &str) -> Result<(), String> {
-        let linking = linking();
+        let linkers = linkers();
         let component = wat::parse_str(format!("(component {imports})")).unwrap();
-        let component = Component::new(&linking.engine, component).unwrap();
-        linking.link(&component).map(drop).map_err(|missing| missing.to_string())
+        let component = Component::new(&linkers.engine, component).unwrap();
+        linkers.link(&component).map(drop).map_err(|missing| missing.to_string())
     }
 
     #[test]
@@ -192,9 +129,45 @@ mod tests {
         assert!(error.contains("wasi:random/random") && error.contains("in another form"), "{error}");
     }
 
+    /// What the contract's worlds import, by the world's name. A world has what the interfaces that it imports use, too.
+    fn imports_of_contract() -> Vec<(String, Vec<String>)> {
+        let mut resolve = Resolve::default();
+        for version in ["../wit", "../wit/0.2.0"] {
+            resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(version)).unwrap();
+        }
+        let is_own = |world: &&World| world.package.is_some_and(|id| resolve.packages[id].name.namespace == "sandbus");
+        let imports = |world: &World| {
+            let interfaces = world.imports.values().map(|item| match item {
+                WorldItem::Interface { id, .. } => resolve.id_of(*id).unwrap(),
+                other => panic!("{other:?} is not an interface"),
+            });
+            (world.name.clone(), interfaces.collect())
+        };
+        resolve.worlds.iter().map(|(_, world)| world).filter(is_own).map(imports).collect()
+    }
+
+    #[test]
+    fn each_linker_offers_all_of_the_contract() {
+        let linkers = linkers();
+        let worlds = imports_of_contract();
+        assert_eq!(worlds.len(), 7, "the worlds of every version are looked at: {worlds:?}");
+        for (world, interfaces) in &worlds {
+            for interface in interfaces {
+                let missing =
+                    |linker| format!("{linker} do not offer `{interface}`, which the world `{world}` imports");
+                assert!(linkers.has(&as_offered(interface)), "{}", missing("RUNTIMES"));
+                assert!(has(&linkers.later, &as_offered(interface)), "{}", missing("LATER"));
+                // WASI's HTTP with its streams comes with the rest of WASI.
+                if world != "plugin-with-http" {
+                    assert!(has(&linkers.sdk, interface), "{}", missing("PURE"));
+                }
+            }
+        }
+    }
+
     #[test]
     fn all_of_wasi_is_there_in_each_of_its_releases() {
-        let linking = linking();
+        let linkers = linkers();
         for interface in [
             "cli/environment",
             "cli/exit",
@@ -228,9 +201,9 @@ mod tests {
         ] {
             for release in ["0.2.0", "0.2.3", "0.2.9", "0.2.12"] {
                 let name = format!("wasi:{interface}@{release}");
-                assert!(linking.has(&as_offered(&name)), "{name}");
+                assert!(linkers.has(&as_offered(&name)), "{name}");
             }
-            assert!(!linking.has(&as_offered(&format!("wasi:{interface}@0.3.0"))));
+            assert!(!linkers.has(&as_offered(&format!("wasi:{interface}@0.3.0"))));
         }
     }
 

@@ -10,7 +10,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::plugin::bindings::wasi::logging::logging::Level;
-use crate::plugin::imports::log::Lines;
+use crate::plugin::invocation::log::Lines;
 
 /// A line that is longer comes in parts.
 const LINE_BYTES: usize = 4 << 10;

@@ -9,6 +9,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::Event;
 use crate::outbound::Outbound;
 
+/// As many random bytes as a guest can need at once; more would be a way to fill the host's memory.
+pub(crate) const RANDOM_LIMIT_BYTES: u64 = 64 << 10;
+
 /// The world of a plugin's invocations.
 #[derive(Clone, Debug, Default)]
 pub struct World {

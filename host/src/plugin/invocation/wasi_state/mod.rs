@@ -1,36 +1,34 @@
-//! All of WASI 0.2, for components that were not made for Sandbus alone: language runtimes start by it. There
-//! are clocks and random numbers; there are no files, no sockets, no variables and no arguments. What is
-//! printed becomes log lines. Requests over HTTP go where the operator lets them.
+//! What the standard interfaces keep for one instance: clocks, random numbers, what it prints, and its requests.
 
-mod bounds;
-mod http;
 mod outgoing;
 mod output;
-mod wait;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-use wasmtime::component::Linker;
-use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, p2};
+use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx};
+use wasmtime_wasi_http::WasiHttpCtx;
 
-pub(crate) use self::bounds::{NAME_BYTES, PATH_BYTES};
-use self::http::Http;
-pub use self::http::{Exchange, Head};
-pub(crate) use self::output::Output;
-pub(crate) use self::wait::wait;
-use super::environment::{Chance, World};
-use super::invocation::{Invocation, RANDOM_LIMIT_BYTES};
+use self::outgoing::Outgoing;
+use self::output::Output;
+use super::environment::{Chance, RANDOM_LIMIT_BYTES, World};
 use crate::clock::Clock;
 
+/// How much of a body is written at a time. Twice as much waits to be read.
+const BODY_CHUNK_BYTES: usize = 8 << 10;
+/// The most bytes of headers, with what it takes to keep them.
+const FIELDS_BYTES: usize = 32 << 10;
+
 /// What the standard interfaces keep for one instance.
-pub(crate) struct Wasi {
-    context: WasiCtx,
-    http: Http,
+pub(crate) struct WasiState {
+    pub(crate) context: WasiCtx,
+    pub(crate) http: HttpState,
     pub(crate) output: Output,
 }
 
-impl Wasi {
-    fn new(mut world: World) -> Self {
+impl WasiState {
+    pub(super) fn new(mut world: World) -> Self {
         /// As many bytes of a seeded chance as come before they come again.
         const SEEDED: usize = 4 << 10;
         let output = Output::default();
@@ -58,37 +56,24 @@ impl Wasi {
             .max_random_size(RANDOM_LIMIT_BYTES)
             .allow_tcp(false)
             .allow_udp(false);
-        Self { context: context.build(), http: Http::default(), output }
+        Self { context: context.build(), http: HttpState::default(), output }
     }
 }
 
-impl Invocation {
-    /// Made when it is first asked for: most plugins have no use for it.
-    fn wasi(&mut self) -> &mut Wasi {
-        let run = self.run.as_ref();
-        self.wasi.get_or_insert_with(|| {
-            let wasi = Wasi::new(run.map(|run| run.world.clone()).unwrap_or_default());
-            wasi.output.begin(run.map(|run| run.lines.clone()));
-            Box::new(wasi)
-        })
-    }
+/// What `wasi:http` keeps for one instance.
+pub(crate) struct HttpState {
+    pub(crate) context: WasiHttpCtx,
+    pub(crate) outbound: Outgoing,
+    /// Whether the invocation had effects when the guest last called `wasi:http`.
+    pub(crate) has_effects: Arc<AtomicBool>,
 }
 
-impl WasiView for Invocation {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi();
-        let Self { wasi, table, .. } = self;
-        let wasi = wasi.as_mut().expect("it has just been made");
-        WasiCtxView { ctx: &mut wasi.context, table }
+impl Default for HttpState {
+    fn default() -> Self {
+        let mut context = WasiHttpCtx::new();
+        context.set_field_size_limit(FIELDS_BYTES);
+        Self { context, outbound: Outgoing::default(), has_effects: Arc::default() }
     }
-}
-
-/// Links all interfaces of WASI 0.2. Their calls that wait do so until the invocation's time is up.
-pub(crate) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-    p2::add_to_linker_sync(linker)?;
-    wait::link(linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_sync(linker)?;
-    bounds::link(linker)
 }
 
 /// The time of day by the host's clock, which a test may hold.

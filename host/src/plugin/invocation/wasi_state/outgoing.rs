@@ -13,11 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::bounds::{BODY_CHUNK_BYTES, FIELDS_BYTES};
+use super::{BODY_CHUNK_BYTES, FIELDS_BYTES};
 use crate::outbound::{Fault, Outbound, SendError};
 use crate::plugin::bindings::wasi::logging::logging::Level;
-use crate::plugin::imports::invocation::Run;
-use crate::plugin::imports::log::Lines;
+use crate::plugin::invocation::Run;
+use crate::plugin::invocation::log::Lines;
 use crate::plugin::manifest::settings::Settings;
 
 /// What its log lines are about.
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Sends an instance's requests.
 #[derive(Default)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     way: Option<Way>,
 }
 
@@ -44,7 +44,7 @@ struct Way {
 
 impl Outgoing {
     /// Sends what comes now for a run.
-    pub(super) fn begin(&mut self, run: Option<&Run>) {
+    pub(crate) fn begin(&mut self, run: Option<&Run>) {
         self.way = run.map(|run| Way {
             lines: Arc::clone(&run.lines),
             settings: Arc::clone(&run.settings),

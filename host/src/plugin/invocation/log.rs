@@ -3,12 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::invocation::Occasion;
+use crate::event::Event;
 use crate::plugin::bindings::wasi::logging::logging::Level;
+use crate::plugin::manifest::descriptor::Route;
 use crate::printable;
 
 /// What a line costs besides its text, in bytes: an empty one is written out, too.
 const LINE_BYTES: usize = 64;
+
+/// What an invocation is about, for its log lines.
+#[derive(Clone, Debug)]
+pub(crate) enum Occasion {
+    Delivery { event: Arc<Event>, subscription: String, attempt: u32 },
+    Request { route: Arc<Route> },
+}
 
 /// The log lines of one invocation: whose they are, and how many bytes more it may log.
 pub(crate) struct Lines {

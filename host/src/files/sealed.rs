@@ -36,7 +36,12 @@ fn checksum(path: &Path, content: &[u8]) -> String {
     hasher.update((name.len() as u64).to_le_bytes());
     hasher.update(name);
     hasher.update(content);
-    super::compile::hex(&hasher.finalize())
+    hex(&hasher.finalize())
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A file in all the ways that one flipped bit, one cut and one added byte can make of it. Of a long one the ends are

@@ -1,0 +1,21 @@
+//! What the host keeps behind the contract's resource handles.
+
+/// A plugin's only bucket.
+#[derive(Clone, Copy, Debug)]
+#[allow(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Bucket;
+
+/// A compare-and-swap in progress.
+#[derive(Clone, Debug)]
+#[allow(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Cas {
+    pub(crate) key: String,
+    pub(crate) current: Option<Vec<u8>>,
+}
+
+impl Cas {
+    /// What of it counts as the instance's memory.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.key.len() + self.current.as_ref().map_or(0, Vec::len)
+    }
+}

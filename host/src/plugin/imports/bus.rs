@@ -1,0 +1,238 @@
+//! `sandbus:plugin/bus`: publishing, replies, and subscriptions made at run time. `types` and `rules` have nothing but
+//! types.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::clock::{FARTHEST, Timestamp};
+use crate::event::reserved::{ReservedType, is_host_attribute, plugin_source};
+use crate::event::{Data, Event};
+use crate::outcome::SubscriptionChange;
+use crate::pattern::Pattern;
+use crate::plugin::bindings::sandbus::plugin::{bus, rules, types};
+use crate::plugin::invocation::buffer::Refused;
+use crate::plugin::invocation::log::Occasion;
+use crate::plugin::invocation::{Invocation, Run};
+use crate::plugin::manifest::subscription_rules;
+use crate::reply::{REPLY_LIMIT, ReplyTo};
+use crate::subscription::{Definition, Secret, Target, Webhook};
+
+/// How many extension attributes an event may have of its publisher.
+const EXTENSIONS: usize = 256;
+
+/// Links the interfaces.
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    types::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)?;
+    rules::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)?;
+    bus::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+}
+
+impl types::Host for Invocation {}
+impl rules::Host for Invocation {}
+
+impl bus::Host for Invocation {
+    fn publish(&mut self, message: bus::Message) -> wasmtime::Result<Result<String, bus::Error>> {
+        Ok(self.run()?.publish(message))
+    }
+
+    fn publish_many(&mut self, messages: Vec<bus::Message>) -> wasmtime::Result<Result<Vec<String>, bus::Error>> {
+        let run = self.run()?;
+        let before = run.buffer.published();
+        let ids = messages.into_iter().map(|message| run.publish(message)).collect::<Result<Vec<_>, _>>();
+        if ids.is_err() {
+            run.buffer.take_back_published(before);
+        }
+        Ok(ids)
+    }
+
+    fn cancel(&mut self, id: String) -> wasmtime::Result<Result<(), bus::Error>> {
+        Ok(self.run()?.cancel(id))
+    }
+
+    fn reply(&mut self, id: String, pattern: String, timeout_ms: u64) -> wasmtime::Result<Result<(), bus::Error>> {
+        Ok(self.run()?.reply(id, &pattern, Duration::from_millis(timeout_ms)))
+    }
+
+    fn subscribe(&mut self, wanted: bus::Subscription) -> wasmtime::Result<Result<(), bus::Error>> {
+        Ok(self.run()?.subscribe(wanted))
+    }
+
+    fn unsubscribe(&mut self, name: String) -> wasmtime::Result<Result<(), bus::Error>> {
+        let change = SubscriptionChange::Unsubscribe { name };
+        Ok(self.run()?.buffer.subscribe(change).map_err(|refused| limit(&refused)))
+    }
+}
+
+impl Invocation {
+    /// Publishes as a component would. For native handlers, which are trusted to publish what they may.
+    pub(crate) fn publish_json(&mut self, event_type: &str, json: Vec<u8>) {
+        let message = bus::Message {
+            type_: event_type.to_owned(),
+            subject: None,
+            datacontenttype: Some("application/json".to_owned()),
+            dataschema: None,
+            extensions: Vec::new(),
+            data: Some(json),
+            due: bus::Due::Now,
+        };
+        if let Some(run) = &mut self.run
+            && let Err(error) = run.publish(message)
+        {
+            tracing::error!(plugin = %run.plugin, event_type, ?error, "a native handler published what it may not");
+        }
+    }
+}
+
+impl Run {
+    fn event(&mut self, message: bus::Message) -> Result<(Event, Option<Timestamp>), bus::Error> {
+        let event_type = message.type_;
+        Pattern::parse(&event_type)
+            .ok()
+            .filter(|pattern| pattern.exact().is_some())
+            .ok_or_else(|| bus::Error::Invalid(format!("`{event_type}` is no event type")))?;
+        if !self.settings.publish.iter().any(|pattern| pattern.matches(&event_type)) {
+            let reason = format!(
+                "plugin `{}` may not publish `{event_type}`; name it among what the plugin publishes, or grant it in the sidecar",
+                self.plugin
+            );
+            return Err(bus::Error::Denied(reason));
+        }
+        if ReservedType::of(&event_type).is_some() {
+            let reason = format!("`{event_type}` is a type that only the host publishes; choose another first word");
+            return Err(bus::Error::Denied(reason));
+        }
+        let now = self.world.clock.now();
+        let due = match message.due {
+            bus::Due::Now => None,
+            bus::Due::AfterMs(delay) if Duration::from_millis(delay) > FARTHEST => {
+                return Err(bus::Error::Invalid("an event is put off for a hundred years at most".to_owned()));
+            }
+            bus::Due::AfterMs(delay) => Some(now.after(Duration::from_millis(delay))),
+            bus::Due::At(time) => Some(
+                Timestamp::parse(&time)
+                    .ok_or_else(|| bus::Error::Invalid(format!("`{time}` is no time in RFC 3339")))?,
+            ),
+        };
+        if message.extensions.len() > EXTENSIONS {
+            return Err(bus::Error::Invalid(format!("an event has {EXTENSIONS} extension attributes at most")));
+        }
+        let mut extensions = BTreeMap::new();
+        for (name, value) in message.extensions {
+            if !crate::event::is_extension_name(&name) {
+                return Err(bus::Error::Invalid(format!("`{name}` is no extension attribute")));
+            }
+            // What it took over from the event that it handles says nothing of the one that it publishes.
+            if !is_host_attribute(&name) {
+                extensions.insert(name, value);
+            }
+        }
+        // The host's own come last, so that a plugin cannot forge them.
+        extensions.extend(self.inherited.clone());
+        let event = Event {
+            id: self.ids.id(self.ids_given),
+            source: plugin_source(&self.plugin),
+            event_type,
+            subject: message.subject,
+            time: Some(now.to_string()),
+            data: message.data.map(|bytes| Data::published(message.datacontenttype.as_deref(), bytes)),
+            datacontenttype: message.datacontenttype,
+            dataschema: message.dataschema,
+            extensions,
+            typed: std::collections::BTreeSet::new(),
+            producer: None,
+        };
+        event.check_message().map_err(invalid)?;
+        Ok((event, due))
+    }
+
+    fn publish(&mut self, message: bus::Message) -> Result<String, bus::Error> {
+        let (event, due) = self.event(message)?;
+        let id = event.id.clone();
+        self.buffer.publish(event, due).map_err(|refused| limit(&refused))?;
+        self.ids_given += 1;
+        Ok(id)
+    }
+
+    fn cancel(&mut self, id: String) -> Result<(), bus::Error> {
+        self.buffer.cancel(id).map_err(|refused| limit(&refused))
+    }
+
+    fn reply(&mut self, id: String, pattern: &str, timeout: Duration) -> Result<(), bus::Error> {
+        if !matches!(self.lines.occasion, Occasion::Request { .. }) {
+            return Err(bus::Error::Invalid("only the client of a request can wait for a reply".to_owned()));
+        }
+        if !self.buffer.has_published(&id) {
+            return Err(bus::Error::Invalid(format!("this invocation has not published the event `{id}`")));
+        }
+        if timeout > REPLY_LIMIT {
+            return Err(bus::Error::Limit(format!("a client waits {} s at most", REPLY_LIMIT.as_secs())));
+        }
+        let pattern = Pattern::parse(pattern).map_err(invalid)?;
+        self.reply = Some(ReplyTo { id, pattern, timeout });
+        Ok(())
+    }
+
+    fn subscribe(&mut self, wanted: bus::Subscription) -> Result<(), bus::Error> {
+        let name = wanted.name;
+        if !crate::subscription::is_valid_name(&name) {
+            let reason = format!("`{name}` is no subscription's name; use 1 to 128 letters, digits, `-` and `_`");
+            return Err(bus::Error::Invalid(reason));
+        }
+        if self.settings.declared.subscriptions.iter().any(|(declared, ..)| *declared == name) {
+            let reason =
+                format!("the plugin declares the subscription `{name}`; one made at run time needs another name");
+            return Err(bus::Error::Invalid(reason));
+        }
+        let pattern = Pattern::parse(&wanted.pattern).map_err(invalid)?;
+        if !self.settings.subscribe.iter().any(|grant| grant.covers(&pattern)) {
+            let reason = format!(
+                "plugin `{}` may not subscribe to `{pattern}`; name it among what the plugin subscribes, or grant it in the sidecar",
+                self.plugin
+            );
+            return Err(bus::Error::Denied(reason));
+        }
+        let target = match wanted.target {
+            bus::Target::Plugin(name) => Target::Plugin(name),
+            bus::Target::Webhook(webhook) => self.webhook(webhook)?,
+        };
+        let start = subscription_rules::start(wanted.start).map_err(invalid)?;
+        let concurrency = subscription_rules::concurrency(wanted.concurrency).map_err(invalid)?;
+        let definition = Box::new(Definition {
+            pattern,
+            filters: subscription_rules::filters(wanted.filters.as_deref()).map_err(invalid)?,
+            target,
+            concurrency: concurrency.unwrap_or(self.settings.subscription_concurrency),
+            ordering_key: subscription_rules::ordering_key(wanted.ordering_key.as_deref()).map_err(invalid)?,
+            dead_letter_policy: subscription_rules::dead_letter_policy(wanted.dead_letter_policy),
+            retry: subscription_rules::retry(wanted.retry).map_err(invalid)?,
+            max_backlog: None,
+            timeout: self.settings.limits.timeout,
+        });
+        self.buffer
+            .subscribe(SubscriptionChange::Subscribe { name, definition, start })
+            .map_err(|refused| limit(&refused))
+    }
+
+    fn webhook(&self, webhook: bus::Webhook) -> Result<Target, bus::Error> {
+        let host = crate::endpoint::host_and_port(&webhook.url).map_err(bus::Error::Invalid)?;
+        if !crate::endpoint::is_granted(&host, &self.settings.webhooks) {
+            let reason = format!(
+                "plugin `{}` may not send to `{host}`; grant it in the sidecar: [grants] webhooks = [\"{host}\"]",
+                self.plugin
+            );
+            return Err(bus::Error::Denied(reason));
+        }
+        let secret = webhook.secret.as_deref().map(Secret::parse).transpose().map_err(invalid)?;
+        Ok(Target::Webhook(Webhook { secret, handshake: webhook.handshake, ..Webhook::new(webhook.url) }))
+    }
+}
+
+fn invalid(error: impl std::fmt::Display) -> bus::Error {
+    bus::Error::Invalid(error.to_string())
+}
+
+fn limit(refused: &Refused) -> bus::Error {
+    bus::Error::Limit(refused.to_string())
+}

@@ -1,0 +1,21 @@
+//! `wasi:config`: the plugin's configuration.
+
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::plugin::bindings::wasi::config::store as config;
+use crate::plugin::invocation::Invocation;
+
+/// Links the interface.
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    config::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+}
+
+impl config::Host for Invocation {
+    fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, config::Error>> {
+        Ok(Ok(self.run()?.settings.config.get(&key).cloned()))
+    }
+
+    fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, config::Error>> {
+        Ok(Ok(self.run()?.settings.config.iter().map(|(name, value)| (name.clone(), value.clone())).collect()))
+    }
+}

@@ -1,0 +1,114 @@
+//! `wasi:keyvalue`: the plugin's state, in one bucket.
+
+use wasmtime::component::{HasSelf, Linker, Resource};
+
+use crate::plugin::bindings::resources::{Bucket, Cas};
+use crate::plugin::bindings::wasi::keyvalue::{atomics, store};
+use crate::plugin::invocation::Invocation;
+
+/// Links the interfaces.
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    store::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)?;
+    atomics::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+}
+
+impl store::Host for Invocation {
+    fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<Bucket>, store::Error>> {
+        self.run()?;
+        if !identifier.is_empty() && identifier != "default" {
+            return Ok(Err(store::Error::NoSuchStore));
+        }
+        Ok(Ok(self.table.push(Bucket)?))
+    }
+}
+
+impl store::HostBucket for Invocation {
+    fn get(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
+        Ok(self.run()?.buffer.get(&key).map_err(other))
+    }
+
+    fn set(&mut self, _: Resource<Bucket>, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), store::Error>> {
+        Ok(self.run()?.buffer.set(key, value).map_err(other))
+    }
+
+    fn delete(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<(), store::Error>> {
+        Ok(self.run()?.buffer.delete(key).map_err(other))
+    }
+
+    fn exists(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<bool, store::Error>> {
+        Ok(self.run()?.buffer.get(&key).map(|value| value.is_some()).map_err(other))
+    }
+
+    fn list_keys(
+        &mut self,
+        _: Resource<Bucket>,
+        cursor: Option<String>,
+    ) -> wasmtime::Result<Result<store::KeyResponse, store::Error>> {
+        let page = self.run()?.buffer.keys(cursor.as_deref()).map_err(other);
+        Ok(page.map(|(keys, cursor)| store::KeyResponse { keys, cursor }))
+    }
+
+    fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
+        self.table.delete(bucket)?;
+        Ok(())
+    }
+}
+
+impl Invocation {
+    fn begin_swap(&mut self, cas: Cas) -> wasmtime::Result<Resource<Cas>> {
+        self.meter.hold(0, cas.size_bytes())?;
+        Ok(self.table.push(cas)?)
+    }
+
+    fn end_swap(&mut self, cas: Resource<Cas>) -> wasmtime::Result<Cas> {
+        let cas = self.table.delete(cas)?;
+        self.meter.hold(cas.size_bytes(), 0)?;
+        Ok(cas)
+    }
+}
+
+impl atomics::HostCas for Invocation {
+    fn new(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Resource<Cas>, store::Error>> {
+        match self.run()?.buffer.get(&key) {
+            Ok(current) => Ok(Ok(self.begin_swap(Cas { key, current })?)),
+            Err(error) => Ok(Err(other(error))),
+        }
+    }
+
+    fn current(&mut self, cas: Resource<Cas>) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
+        Ok(Ok(self.table.get(&cas)?.current.clone()))
+    }
+
+    fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
+        self.end_swap(cas).map(drop)
+    }
+}
+
+impl atomics::Host for Invocation {
+    fn increment(
+        &mut self,
+        _: Resource<Bucket>,
+        key: String,
+        delta: i64,
+    ) -> wasmtime::Result<Result<i64, store::Error>> {
+        Ok(self.run()?.buffer.increment(key, delta).map_err(other))
+    }
+
+    fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), atomics::CasError>> {
+        let Cas { key, current } = self.end_swap(cas)?;
+        let buffer = &mut self.run()?.buffer;
+        match buffer.get(&key) {
+            // Only the invocation itself can have changed it; the commit checks for all others.
+            Ok(now) if now != current => {
+                let again = self.begin_swap(Cas { key, current: now })?;
+                Ok(Err(atomics::CasError::CasFailed(again)))
+            }
+            Ok(_) => Ok(buffer.set(key, value).map_err(|error| atomics::CasError::StoreError(other(error)))),
+            Err(error) => Ok(Err(atomics::CasError::StoreError(other(error)))),
+        }
+    }
+}
+
+fn other(reason: impl std::fmt::Display) -> store::Error {
+    store::Error::Other(reason.to_string())
+}

@@ -1,0 +1,38 @@
+//! `wasi:random` for plugins of an SDK, in whose `describe` it refuses.
+
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::plugin::bindings::wasi::random::random;
+use crate::plugin::invocation::environment::RANDOM_LIMIT_BYTES;
+use crate::plugin::invocation::{Invocation, Run};
+
+/// Links the interface.
+pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+    random::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+}
+
+impl random::Host for Invocation {
+    fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        let run = self.run()?;
+        if len > RANDOM_LIMIT_BYTES {
+            let reason = format!("{len} random bytes were asked for; {RANDOM_LIMIT_BYTES} is the limit");
+            return Err(wasmtime::Error::msg(reason));
+        }
+        let mut bytes = vec![0; usize::try_from(len)?];
+        run.draw(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        let mut bytes = [0; 8];
+        self.run()?.draw(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+}
+
+impl Run {
+    fn draw(&mut self, bytes: &mut [u8]) -> wasmtime::Result<()> {
+        let drawn = self.world.chance.fill(bytes);
+        drawn.map_err(|error| wasmtime::Error::msg(format!("no random bytes: {error}")))
+    }
+}
