@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 use crate::bus;
-use crate::dispatcher::DEFAULT_ORIGIN;
+use crate::endpoint::DEFAULT_ORIGIN;
 use crate::ingress::{EventsRule, IngressConfig};
 use crate::plugin::{self, Limits};
 use crate::server::HttpLimits;
@@ -156,19 +156,16 @@ pub struct SandboxConfig {
     pub max_effect_bytes: usize,
 }
 
-fn count(number: u32) -> NonZeroU32 {
-    NonZeroU32::new(number).expect("the defaults below are not zero")
-}
-
 impl Default for SandboxConfig {
     fn default() -> Self {
-        let limits = Limits::default();
+        let plugin::Defaults { limits, subscription_concurrency, plugin_concurrency, memory_ceiling_bytes } =
+            plugin::Defaults::default();
         Self {
-            concurrency: count(64),
-            plugin_concurrency: count(32),
-            subscription_concurrency: count(16),
+            concurrency: NonZeroU32::new(64).expect("64 is not zero"),
+            plugin_concurrency,
+            subscription_concurrency,
             memory_bytes: limits.memory_bytes,
-            memory_ceiling_bytes: 512 << 20,
+            memory_ceiling_bytes,
             timeout: limits.timeout,
             patience: Duration::from_secs(5),
             max_publishes: limits.publishes,

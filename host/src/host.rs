@@ -267,6 +267,24 @@ impl Host {
         self.registry.clone()
     }
 
+    /// Says where the host is, and which routes lead where.
+    ///
+    /// # Errors
+    /// If a listener has no address.
+    pub fn announce(&self) -> std::io::Result<()> {
+        let (address, admin) = (self.address()?, self.admin_address()?);
+        for (name, generation) in &self.registry.snapshot().plugins {
+            for route in &generation.descriptor.routes {
+                tracing::info!(plugin = name, "{} http://{address}{}", route.method, route.path);
+            }
+            for subscription in &generation.descriptor.subscriptions {
+                tracing::info!(plugin = name, subscription = subscription.name, "on {}", subscription.pattern);
+            }
+        }
+        tracing::info!(%address, %admin, version = env!("CARGO_PKG_VERSION"), "listening");
+        Ok(())
+    }
+
     /// Runs until it is asked to end, and drains: nothing new is taken, requests and deliveries that run come to their
     /// end, and then the bus ends. A client that waits for a reply is not waited for: it is told when the deliveries that
     /// ran have ended without its reply. What does not end within the grace period is given up; its deliveries are made
@@ -335,4 +353,25 @@ impl Host {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// A token that is cancelled by SIGTERM and by SIGINT. A second one ends the process at once.
+pub(crate) fn stop_signal() -> std::io::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = CancellationToken::new();
+    let asked = token.clone();
+    tokio::spawn(async move {
+        for attempt in 0.. {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if attempt > 0 {
+                std::process::exit(130);
+            }
+            asked.cancel();
+        }
+    });
+    Ok(token)
 }

@@ -17,6 +17,7 @@ pub mod bus;
 pub mod canary;
 pub mod cli;
 pub mod config;
+mod console;
 mod descriptors;
 pub mod dev;
 pub mod dispatcher;
@@ -30,6 +31,7 @@ pub mod outbound;
 pub mod plugin;
 pub mod printable;
 pub mod problem;
+mod projects;
 pub mod scenario;
 pub mod secrecy;
 pub mod server;
@@ -38,5 +40,6 @@ pub mod threads;
 mod toml_file;
 
 pub use model::{
-    clock, duration, endpoint, event, exact, filter, ordering, outcome, pattern, reply, retry, schedule, subscription,
+    clock, duration, endpoint, event, exact, failure, filter, ordering, outcome, pattern, reply, retry, schedule,
+    subscription,
 };

@@ -6,6 +6,7 @@
 
 mod demo;
 mod guests;
+mod layers;
 mod sdks;
 mod steps;
 mod verify;
@@ -30,7 +31,7 @@ enum Task {
     Test(verify::Arguments),
     /// Break a running host in every way that is known, and print what became of it
     Torture(verify::Arguments),
-    /// Check formatting, lints and documentation
+    /// Check formatting, dependencies between modules, lints and documentation
     Lint,
     /// Build the example plugins and the tests' guests
     Guests,

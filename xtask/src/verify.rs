@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use crate::steps::{cargo, step, target};
-use crate::{guests, sdks};
+use crate::{guests, layers, sdks};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -59,9 +59,10 @@ pub(crate) fn freeze(release: &Release) -> anyhow::Result<()> {
     step("freezing the release", || cargo(&test, &variables))
 }
 
-/// Formatting, lints and documentation, each without a warning.
+/// Formatting, dependencies, lints and documentation, each without a warning.
 pub(crate) fn lint() -> anyhow::Result<()> {
     step("checking the formatting", || cargo(&["fmt", "--all", "--check"], &[]))?;
+    step("checking the dependencies between modules", layers::check)?;
     let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step("checking the lints", || cargo(&clippy, &[]))?;
     let doc = ["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"];

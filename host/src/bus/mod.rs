@@ -7,6 +7,7 @@
 
 mod attempt;
 mod catalogue;
+mod counters;
 mod dead_letter;
 mod delivery;
 mod embedded;

@@ -6,9 +6,10 @@ use anyhow::{Context as _, bail};
 use sandbus_toolchain::{Artifact, Goal, Owner, Placed, Project, Unit};
 
 use super::component::{self, Inspection};
-use super::output::{self, Output};
-use super::projects::{self, listed, shown};
+use super::output::Output;
 use super::raw::Answer;
+use crate::console;
+use crate::projects::{self, listed, shown};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -54,7 +55,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         match inspection.verdict() {
             Err(error) if is_single => return Err(error),
             Err(error) => {
-                output::error(&error);
+                console::error(&error);
                 failed.push(name);
             }
             Ok(()) => {}
@@ -72,14 +73,14 @@ fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<Built> {
     let found = projects::find(path)?;
     let is_single = found.projects.len() == 1 && found.broken.is_empty();
     if !is_single {
-        output::progress(&format!("building {}", listed(found.names())));
+        console::progress(&format!("building {}", listed(found.names())));
     }
     let count = found.projects.len() + found.broken.len();
     let mut built = Built { is_single, count, ..Built::default() };
     built.failed.extend(found.broken.iter().map(|_| "one that cannot be read".to_owned()));
     for unit in Unit::of(&found.projects) {
-        let report = unit.build(Goal::Release, telemetry::colours(), &mut output::progress)?;
-        report.messages.iter().for_each(|message| output::compiler_message(message));
+        let report = unit.build(Goal::Release, telemetry::colours(), &mut console::progress)?;
+        report.messages.iter().for_each(|message| console::compiler_message(message));
         built.failed.extend(unit.failed(&report).map(|project| project.name.clone()));
         for artifact in &report.artifacts {
             let Some(project) = unit.projects.iter().find(|project| project.name == artifact.name) else { continue };
@@ -97,15 +98,15 @@ fn place(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow::
     let owner = if out.is_some() { Owner::Operator } else { Owner::Build };
     let sidecar = project.sidecar();
     match project.place_sidecar(&folder, owner)? {
-        Placed::Copied => output::progress(&format!("copied {} to {}", shown(&sidecar), shown(&folder))),
-        Placed::Kept if sidecar.exists() => output::progress(&format!(
+        Placed::Copied => console::progress(&format!("copied {} to {}", shown(&sidecar), shown(&folder))),
+        Placed::Kept if sidecar.exists() => console::progress(&format!(
             "left the sidecar in {} as it is; it differs from {}",
             shown(&folder),
             shown(&sidecar)
         )),
         Placed::Kept | Placed::Removed | Placed::Present | Placed::Nothing => {}
     }
-    output::hints(project, artifact);
+    console::hints(project, artifact);
     artifact.place(&folder)?;
     Inspection::of(&folder.join(artifact.file_name()))
 }

@@ -8,6 +8,7 @@ use super::raw::{Answer, indented};
 use super::{Group, output};
 use crate::api::{EventPage, EventQuery, EventSummary, EventView};
 use crate::clock::Timestamp;
+use crate::console;
 use crate::pattern::Pattern;
 use crate::printable;
 use output::{cell, short, table};
@@ -109,7 +110,7 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             output.print(&page, |page| list(&page.events) + &hint(page));
         }
         Command::Export { pattern, last, since } => {
-            output::lines(&export(&client, pattern.as_ref(), last, since).await?);
+            console::lines(&export(&client, pattern.as_ref(), last, since).await?);
         }
         Command::Show { id } => {
             let answer = client.events_with_id(&id).await?;

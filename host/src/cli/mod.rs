@@ -9,11 +9,10 @@ mod dead_letters;
 mod events;
 mod inspect;
 mod new;
-pub(crate) mod output;
+mod output;
 mod paging;
 mod plugins;
-pub(crate) mod projects;
-mod publish;
+pub(crate) mod publish;
 mod raw;
 mod rollback;
 mod schedules;
@@ -26,6 +25,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::clock::Timestamp;
+use crate::console;
 use crate::dev;
 use client::Client;
 use output::Output;
@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::error(&error);
+            console::error(&error);
             ExitCode::FAILURE
         }
     }

@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::ValueEnum;
 use sandbus_toolchain::{Handler, Template};
 
-use super::output;
+use crate::console;
 use crate::pattern::Pattern;
 use crate::plugin::{METHODS, RESERVED};
 use crate::subscription::OPERATOR;
@@ -117,7 +117,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     lang.template().create(&directory, &name, &handlers)?;
     let shown = directory.display();
-    output::progress(&format!(
+    console::progress(&format!(
         "made {shown}\n\n  cd {shown}\n  {}\n  sandbus test       # plays its scenarios\n  sandbus build      # makes dist/{name}.wasm\n  sandbus dev        # runs it, and each change of it",
         lang.test()
     ));

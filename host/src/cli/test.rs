@@ -7,11 +7,12 @@ use anyhow::{Context as _, bail};
 use sandbus_toolchain::{Artifact, Goal, Project, Unit};
 use serde::Serialize;
 
-use super::output::{self, Output};
-use super::projects::{self, listed, shown};
+use super::output::Output;
 use super::raw::Answer;
+use crate::console;
 use crate::plugin::{Sidecar, read_sidecar};
 use crate::printable;
+use crate::projects::{self, listed, shown};
 use crate::scenario::{Report, Script, Subject, check};
 use crate::telemetry;
 
@@ -144,7 +145,10 @@ fn candidates(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     if path.is_dir() && !has_manifest(path) {
         let found = with_extension(path, &["wasm"])?;
         if !found.is_empty() {
-            output::progress(&format!("playing the components in {}; projects below it are not built", path.display()));
+            console::progress(&format!(
+                "playing the components in {}; projects below it are not built",
+                path.display()
+            ));
             return Ok(found.into_iter().map(beside).collect());
         }
     }
@@ -162,11 +166,11 @@ fn parent(path: &Path) -> &Path {
 /// Builds the plugins whose sources are at a path.
 fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     let found = projects::find(path)?;
-    output::progress(&format!("building {}", listed(found.names())));
+    console::progress(&format!("building {}", listed(found.names())));
     let (mut candidates, mut failed) = (Vec::new(), Vec::new());
     for unit in Unit::of(&found.projects) {
-        let report = unit.build(Goal::Quick, telemetry::colours(), &mut output::progress)?;
-        report.messages.iter().for_each(|message| output::compiler_message(message));
+        let report = unit.build(Goal::Quick, telemetry::colours(), &mut console::progress)?;
+        report.messages.iter().for_each(|message| console::compiler_message(message));
         failed.extend(unit.failed(&report).map(|project| project.name.clone()));
         for artifact in &report.artifacts {
             let project = unit.projects.iter().find(|project| project.name == artifact.name);
@@ -181,7 +185,7 @@ fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
 }
 
 fn candidate(project: &Project, artifact: &Artifact) -> Candidate {
-    output::hints(project, artifact);
+    console::hints(project, artifact);
     let (sidecar, scenarios) = (project.sidecar(), project.directory.join("tests"));
     Candidate {
         name: project.stem(),

@@ -10,7 +10,8 @@ use sandbus_toolchain::{BuildReport, Discovery, Error, Goal, Owner, Placed, Proj
 use tokio_util::sync::CancellationToken;
 
 use super::sources::{self, Changes};
-use crate::cli::{output, projects};
+use crate::console;
+use crate::projects;
 use crate::telemetry;
 
 /// Editors write a file in several steps; a build begins when they have come to rest.
@@ -182,7 +183,7 @@ impl Builder {
             Err(error) => return tracing::error!("the build of {} cannot be started: {error}", names()),
         };
         for message in &report.messages {
-            output::compiler_message(message);
+            console::compiler_message(message);
         }
         let failed: BTreeSet<_> = unit.failed(&report).map(|project| project.name.clone()).collect();
         if !failed.is_empty() {
@@ -196,7 +197,7 @@ impl Builder {
                 Ok(true) => {
                     tracing::info!(plugin = artifact.name, took_ms, "built");
                     let project = unit.projects.iter().find(|project| project.name == artifact.name);
-                    project.iter().for_each(|project| output::hints(project, artifact));
+                    project.iter().for_each(|project| console::hints(project, artifact));
                 }
                 Ok(false) if is_mended => tracing::info!(plugin = artifact.name, "builds again, to what runs"),
                 Ok(false) => {}

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{AttemptRecord, Delivery, Settled, SharedBus};
-use crate::cli::output;
+use crate::console;
 use crate::event::reserved::plugin_source;
 use crate::event::{self, CAUSATION_ID, CAUSATION_SOURCE, Event, Logged, Position};
 use crate::observer::Observed;
@@ -76,7 +76,7 @@ impl Flows {
             Observed::Request { request, status, took, published } => {
                 let line = format!("{request} → {status} in {}", shown(took));
                 if published.is_empty() {
-                    output::progress(&printable::line(&line));
+                    console::progress(&printable::line(&line));
                 }
                 for flow in published {
                     self.flow(flow).request = Some(line.clone());
@@ -119,7 +119,7 @@ impl Flows {
         for flow in self.flows.values_mut() {
             if flow.news.is_some_and(|news| news.elapsed() >= REST) {
                 flow.news = None;
-                output::progress(flow.tree().trim_end());
+                console::progress(flow.tree().trim_end());
             }
         }
         self.flows.retain(|_, flow| flow.changed.is_some_and(|changed| changed.elapsed() < FORGET));

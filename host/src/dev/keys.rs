@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::SharedBus;
-use crate::cli::output;
 use crate::clock::Clock;
+use crate::console;
 use crate::event::{CAUSATION_ID, CORRELATION_ID, CORRELATION_SOURCE, Data, Event, HOPS};
 use crate::ingress::cloudevents::{self, Mode};
 use crate::ingress::producers::Publisher;
@@ -40,7 +40,7 @@ pub(super) async fn run(bus: SharedBus, cancelled: CancellationToken) {
         tokio::select! {
             () = cancelled.cancelled() => return,
             line = lines.recv() => match line {
-                Some(line) => output::progress(&obey(&bus, line.trim()).await),
+                Some(line) => console::progress(&obey(&bus, line.trim()).await),
                 None => return,
             },
         }

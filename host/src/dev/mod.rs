@@ -11,12 +11,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 
-use crate::cli::output;
-use crate::cli::projects::{self, listed};
-use crate::cli::serve::{announce, stop_signal};
 use crate::config::{Config, Overrides, check_folder};
-use crate::host::Host;
+use crate::console;
+use crate::host::{Host, stop_signal};
 use crate::observer::Observer;
+use crate::projects::{self, listed};
 use crate::telemetry::{self, Format};
 use builder::{Builder, Folder};
 use flows::Flows;
@@ -59,7 +58,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     overrides.log_format.get_or_insert(Format::Human);
     let config = Config { source_lines: true, ..Config::load_open(&overrides)? };
     telemetry::start_logs(config.log_format, &config.log)?;
-    output::progress(&format!("building {}", listed(found.names())));
+    console::progress(&format!("building {}", listed(found.names())));
 
     // What does not compile now may after the next change.
     let mut builder = Builder::new(path, found, folder);
@@ -71,8 +70,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let (observer, observed) = Observer::channel();
     let host = Host::start(config, observer).await?;
-    announce(&host)?;
-    output::progress(keys::HELP);
+    host.announce()?;
+    console::progress(keys::HELP);
     let (asked, bus) = (stop_signal()?, host.bus());
     let mut beside = JoinSet::new();
     beside.spawn(builder.run(asked.clone()));

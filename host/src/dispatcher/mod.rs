@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::observer::Observer;
 use crate::plugin::Registry;
 use crate::threads::Capacity;
-pub use webhook::{DEFAULT_ORIGIN, Webhooks};
+pub use webhook::Webhooks;
 
 /// What every worker has.
 #[derive(Clone, Debug)]

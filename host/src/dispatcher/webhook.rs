@@ -22,8 +22,6 @@ use crate::subscription::Webhook;
 
 /// What attribute values are encoded by (HTTP binding 1.0.2, section 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
-/// The name that the host gives of itself in a handshake, unless it is told another.
-pub const DEFAULT_ORIGIN: &str = "sandbus";
 
 /// The client for all webhooks.
 #[derive(Clone, Debug)]

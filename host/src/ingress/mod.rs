@@ -4,6 +4,7 @@ pub(crate) mod cloudevents;
 pub(crate) mod events;
 pub(crate) mod producers;
 pub(crate) mod reply;
+pub(crate) mod respond;
 pub(crate) mod routes;
 mod services;
 mod spool;

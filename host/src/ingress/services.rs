@@ -17,7 +17,7 @@ use hyper::body::{Body as _, Frame};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Ingress;
-use super::routes::{admitted, check_headers, failed, unfinished};
+use super::respond::{admitted, check_headers, failed, unfinished};
 use super::spool::{DIRECT, Spooler, spooled};
 use crate::event::IdSeed;
 use crate::observer::Published;

@@ -8,6 +8,9 @@ use serde::de::Error as _;
 
 use crate::secrecy;
 
+/// The name that the host gives of itself in a handshake, unless it is told another.
+pub const DEFAULT_ORIGIN: &str = "sandbus";
+
 /// The host and the port of an address: `hooks.example.com:443`.
 ///
 /// # Errors

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::{Event, Position};
+use crate::failure::Cause;
 use crate::filter::Filters;
 use crate::ordering::OrderingKey;
-use crate::outcome::Cause;
 use crate::pattern::Pattern;
 use crate::schedule::Schedule;
 use crate::secrecy;

@@ -39,10 +39,12 @@ pub use manifest::sidecar::{Grants, LimitOverrides, Sidecar, SubscriptionOverrid
 pub use manifest::subscription_rules::Invalid as InvalidRule;
 pub use manifest::swap_rules::{CanaryRule, RollbackRule};
 pub use run::admission::{Admission, RERUN_LIMIT, Room};
+pub use run::delivery::{Call, Handled, Rehearsed};
 pub use run::engine::{EngineConfig, EngineError, settings as engine_settings};
-pub(crate) use run::generation::CONNECTION_HEADERS;
-pub use run::generation::{Answered, Call, Generation, Handled, NativeHandler, Rehearsed, Request, Response};
+pub use run::generation::{Generation, NativeHandler};
 pub use run::linked::{Live, PrepareError};
-pub use supervise::archive::{Kept, Pin};
+pub(crate) use run::request::CONNECTION_HEADERS;
+pub use run::request::{Answered, Request, Response};
 pub use supervise::reconciler::{Declare, Folder, Keeper, Places, Rehearse, RollbackError, RolledBack, Status};
+pub use supervise::record::{Kept, Pin};
 pub use supervise::registry::{Found, Overlapping, Registry, RouteConflict, Snapshot};

@@ -18,11 +18,10 @@ use super::script::{Act, Given, Moment, Step};
 use super::{Error, Played, Seen, broken, logs};
 use crate::bus::{Bus, Claim, DeadLetterFilter, Embedded, FeedEntry, Settings};
 use crate::clock::{Clock, Timestamp};
-use crate::config::SandboxConfig;
 use crate::event::{Event, Position};
 use crate::outbound::{self, Outbound, Sent};
 use crate::outcome::{Effects, Publish, Write};
-use crate::plugin::{EngineConfig, Generation, Links, Loader, Registry, Sidecar, World, read_plugin};
+use crate::plugin::{Defaults, EngineConfig, Generation, Links, Loader, Registry, Sidecar, World, read_plugin};
 use crate::subscription::{Definition, Target};
 
 /// The most deliveries before a step counts as endless, and the most moments on the way to a time.
@@ -293,12 +292,12 @@ async fn enter(
 fn loader(directory: &Path, world: World) -> Result<Loader, Error> {
     /// One invocation runs at a time.
     const CONCURRENCY: usize = 2;
-    let sandbox = SandboxConfig::default();
+    let defaults = Defaults::default();
     let engine =
-        EngineConfig { concurrency: CONCURRENCY, memory_bytes: sandbox.memory_ceiling_bytes, source_lines: true };
+        EngineConfig { concurrency: CONCURRENCY, memory_bytes: defaults.memory_ceiling_bytes, source_lines: true };
     // To compile a language's runtime takes seconds.
     let cache = cache_directory().map_or_else(|_| directory.join("cache"), |caches| caches.join("code"));
-    Loader::new(engine, cache, sandbox.plugin_defaults(), world).map_err(broken)
+    Loader::new(engine, cache, defaults, world).map_err(broken)
 }
 
 /// How long the client of a request waits at most, in the scenario's time.

@@ -270,11 +270,6 @@ impl RequestMetrics {
     }
 }
 
-/// Counts an event that was not stored since another one has its source and id.
-pub fn collided() {
-    counter!("sandbus_event_collisions_total").increment(1);
-}
-
 /// Counts events that were taken at the ingress.
 pub fn published(count: usize) {
     counter!("sandbus_events_published_total").increment(count as u64);

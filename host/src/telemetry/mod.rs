@@ -5,4 +5,4 @@ mod metrics;
 
 pub(crate) use logs::colours;
 pub use logs::{Format, start_logs};
-pub use metrics::{Metrics, RequestMetrics, SubscriptionMetrics, collided, published, request_conflict, start_metrics};
+pub use metrics::{Metrics, RequestMetrics, SubscriptionMetrics, published, request_conflict, start_metrics};

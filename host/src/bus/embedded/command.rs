@@ -8,7 +8,6 @@ use std::vec::IntoIter;
 use tokio::sync::oneshot;
 
 use super::subscription::Subscription;
-use super::writer::Asked;
 use crate::bus::group_commit::{self, Change, FEW};
 use crate::bus::window::Stop;
 use crate::bus::{Accepted, CommitError, DeadLetterFilter, HeldBack, Replay, Settled, Settlement};
@@ -237,3 +236,11 @@ pub(super) struct Ended {
 
 /// An answer that waits for the commit's result.
 pub(super) type Deferred = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
+
+/// What is asked of the writer once a commit is done, or could not even begin.
+#[derive(Default)]
+pub(super) struct Asked {
+    pub(super) checkpoint: bool,
+    pub(super) anew: Vec<oneshot::Sender<()>>,
+    pub(super) close: bool,
+}

@@ -310,6 +310,10 @@ fn add_checksum(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
+fn length(bytes: &[u8]) -> i64 {
+    i64::try_from(bytes.len()).unwrap_or(i64::MAX)
+}
+
 fn checksum(arguments: &Context<'_>) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for index in 0..arguments.len() {
@@ -317,8 +321,8 @@ fn checksum(arguments: &Context<'_>) -> u32 {
             ValueRef::Null => (0, 0, &[]),
             ValueRef::Integer(number) => (1, number, &[]),
             ValueRef::Real(number) => (2, number.to_bits().cast_signed(), &[]),
-            ValueRef::Text(text) => (3, super::rows::signed(text.len() as u64), text),
-            ValueRef::Blob(blob) => (4, super::rows::signed(blob.len() as u64), blob),
+            ValueRef::Text(text) => (3, length(text), text),
+            ValueRef::Blob(blob) => (4, length(blob), blob),
         };
         hasher.update(&[kind]);
         hasher.update(&number.to_le_bytes());

@@ -31,9 +31,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
-use super::command::Command;
+use super::command::{Asked, Command};
 use super::error::EngineError;
 use super::held::Held;
 use super::rows::{self, Log};
@@ -64,14 +63,6 @@ pub(super) struct Writer {
     has_scheduled: bool,
     /// Replays that have come to their end.
     ended: Vec<Arc<Subscription>>,
-}
-
-/// What is asked of the writer once a commit is done, or could not even begin.
-#[derive(Default)]
-pub(super) struct Asked {
-    pub(super) checkpoint: bool,
-    pub(super) anew: Vec<oneshot::Sender<()>>,
-    pub(super) close: bool,
 }
 
 impl Writer {

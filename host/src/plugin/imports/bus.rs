@@ -1,14 +1,14 @@
 //! `sandbus:plugin/bus`: publishing, replies, and subscriptions made at run time. `types` and `rules` have nothing but
 //! types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::clock::{FARTHEST, Timestamp};
 use crate::event::reserved::{ReservedType, is_host_attribute, plugin_source};
-use crate::event::{Data, Event};
+use crate::event::{Data, Event, check_type};
 use crate::outcome::SubscriptionChange;
 use crate::pattern::Pattern;
 use crate::plugin::bindings::sandbus::plugin::{bus, rules, types};
@@ -86,40 +86,53 @@ impl Invocation {
 }
 
 impl Run {
+    /// The event that a message becomes, and when it is due if not now.
     fn event(&mut self, message: bus::Message) -> Result<(Event, Option<Timestamp>), bus::Error> {
         let event_type = message.type_;
-        Pattern::parse(&event_type)
-            .ok()
-            .filter(|pattern| pattern.exact().is_some())
-            .ok_or_else(|| bus::Error::Invalid(format!("`{event_type}` is no event type")))?;
-        if !self.settings.publish.iter().any(|pattern| pattern.matches(&event_type)) {
+        self.check_may_publish(&event_type)?;
+        let now = self.world.clock.now();
+        let due = due(message.due, now)?;
+        let event = Event {
+            id: self.ids.id(self.ids_given),
+            source: plugin_source(&self.plugin),
+            event_type,
+            subject: message.subject,
+            time: Some(now.to_string()),
+            extensions: self.extensions(message.extensions)?,
+            data: message.data.map(|bytes| Data::published(message.datacontenttype.as_deref(), bytes)),
+            datacontenttype: message.datacontenttype,
+            dataschema: message.dataschema,
+            typed: BTreeSet::new(),
+            producer: None,
+        };
+        event.check_message().map_err(invalid)?;
+        Ok((event, due))
+    }
+
+    /// Checks that the plugin may publish events of a type.
+    fn check_may_publish(&self, event_type: &str) -> Result<(), bus::Error> {
+        check_type(event_type).map_err(invalid)?;
+        if !self.settings.publish.iter().any(|pattern| pattern.matches(event_type)) {
             let reason = format!(
                 "plugin `{}` may not publish `{event_type}`; name it among what the plugin publishes, or grant it in the sidecar",
                 self.plugin
             );
             return Err(bus::Error::Denied(reason));
         }
-        if ReservedType::of(&event_type).is_some() {
+        if ReservedType::of(event_type).is_some() {
             let reason = format!("`{event_type}` is a type that only the host publishes; choose another first word");
             return Err(bus::Error::Denied(reason));
         }
-        let now = self.world.clock.now();
-        let due = match message.due {
-            bus::Due::Now => None,
-            bus::Due::AfterMs(delay) if Duration::from_millis(delay) > FARTHEST => {
-                return Err(bus::Error::Invalid("an event is put off for a hundred years at most".to_owned()));
-            }
-            bus::Due::AfterMs(delay) => Some(now.after(Duration::from_millis(delay))),
-            bus::Due::At(time) => Some(
-                Timestamp::parse(&time)
-                    .ok_or_else(|| bus::Error::Invalid(format!("`{time}` is no time in RFC 3339")))?,
-            ),
-        };
-        if message.extensions.len() > EXTENSIONS {
+        Ok(())
+    }
+
+    /// The extension attributes of an event: those that its publisher gives, and the host's own.
+    fn extensions(&self, given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, bus::Error> {
+        if given.len() > EXTENSIONS {
             return Err(bus::Error::Invalid(format!("an event has {EXTENSIONS} extension attributes at most")));
         }
         let mut extensions = BTreeMap::new();
-        for (name, value) in message.extensions {
+        for (name, value) in given {
             if !crate::event::is_extension_name(&name) {
                 return Err(bus::Error::Invalid(format!("`{name}` is no extension attribute")));
             }
@@ -130,21 +143,7 @@ impl Run {
         }
         // The host's own come last, so that a plugin cannot forge them.
         extensions.extend(self.inherited.clone());
-        let event = Event {
-            id: self.ids.id(self.ids_given),
-            source: plugin_source(&self.plugin),
-            event_type,
-            subject: message.subject,
-            time: Some(now.to_string()),
-            data: message.data.map(|bytes| Data::published(message.datacontenttype.as_deref(), bytes)),
-            datacontenttype: message.datacontenttype,
-            dataschema: message.dataschema,
-            extensions,
-            typed: std::collections::BTreeSet::new(),
-            producer: None,
-        };
-        event.check_message().map_err(invalid)?;
-        Ok((event, due))
+        Ok(extensions)
     }
 
     fn publish(&mut self, message: bus::Message) -> Result<String, bus::Error> {
@@ -227,6 +226,20 @@ impl Run {
         let secret = webhook.secret.as_deref().map(Secret::parse).transpose().map_err(invalid)?;
         Ok(Target::Webhook(Webhook { secret, handshake: webhook.handshake, ..Webhook::new(webhook.url) }))
     }
+}
+
+/// When an event is due, if not now.
+fn due(due: bus::Due, now: Timestamp) -> Result<Option<Timestamp>, bus::Error> {
+    Ok(match due {
+        bus::Due::Now => None,
+        bus::Due::AfterMs(delay) if Duration::from_millis(delay) > FARTHEST => {
+            return Err(bus::Error::Invalid("an event is put off for a hundred years at most".to_owned()));
+        }
+        bus::Due::AfterMs(delay) => Some(now.after(Duration::from_millis(delay))),
+        bus::Due::At(time) => Some(
+            Timestamp::parse(&time).ok_or_else(|| bus::Error::Invalid(format!("`{time}` is no time in RFC 3339")))?,
+        ),
+    })
 }
 
 fn invalid(error: impl std::fmt::Display) -> bus::Error {

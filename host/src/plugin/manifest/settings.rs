@@ -25,6 +25,21 @@ pub struct Defaults {
     pub memory_ceiling_bytes: usize,
 }
 
+fn count(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).expect("the defaults below are not zero")
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            subscription_concurrency: count(16),
+            plugin_concurrency: count(32),
+            memory_ceiling_bytes: 512 << 20,
+        }
+    }
+}
+
 /// What applies to one generation.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::event::Position;
+use crate::failure::Cause;
 use crate::filter::Filters;
 use crate::ordering::OrderingKey;
-use crate::outcome::Cause;
 use crate::plugin::bindings::sandbus::plugin::rules as wire;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy, Start};
 

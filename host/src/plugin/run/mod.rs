@@ -2,6 +2,7 @@
 
 pub(super) mod admission;
 pub(super) mod call_failure;
+pub(super) mod delivery;
 pub(super) mod engine;
 pub(super) mod generation;
 pub(super) mod health;
@@ -9,3 +10,9 @@ pub(super) mod instance_pool;
 pub(super) mod linked;
 #[cfg(test)]
 mod pool_reset_tests;
+pub(super) mod request;
+
+/// Names and values as the bindings take them.
+fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<(&'a str, &'a str)> {
+    pairs.into_iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}

@@ -1,8 +1,9 @@
 //! Supervision: which file of the plugin folder runs, whose a route is, and what happens when a file changes.
 
-pub(super) mod archive;
+mod archive;
 mod folder;
 pub(super) mod reconciler;
+pub(super) mod record;
 pub(super) mod registry;
 mod route_claims;
 mod route_overlap;

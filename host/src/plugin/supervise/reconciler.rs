@@ -1,10 +1,14 @@
 //! Keeps what runs equal to what is in the folder: loads what is new, swaps what has changed, takes out
 //! what is gone. A broken file changes nothing but the error that is shown for it.
 
+mod command;
 mod file_state;
 mod loading;
+mod outcome;
+mod ports;
 mod rollback;
 mod status;
+mod swap;
 mod swap_error;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,57 +20,25 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::command::{Command, QUEUE};
+pub use self::command::{RollbackError, RolledBack};
 use self::file_state::{Known, Next, PATIENCE, QUIET};
-use self::loading::{Load, Loaded, Loading, Ready, Source, blocking, check_place, end_of_one, mebibytes};
-use self::rollback::{Command, QUEUE};
-pub use self::rollback::{RollbackError, RolledBack};
+use self::loading::{Load, Loaded, Loading, Source, end_of_one, mebibytes};
+pub use self::ports::{Declare, Rehearse};
 pub use self::status::{Folder, Status};
 use self::swap_error::SwapError;
-use super::archive::{Archive, Kept, Pin, Record};
+use super::archive::Archive;
 use super::folder::{self, Scan, Seen};
 use super::registry::Registry;
 use super::route_claims::Claims;
 use crate::clock::Clock;
 use crate::plugin::load::loader::Loader;
 use crate::plugin::load::source::FILE_LIMIT_BYTES;
-use crate::plugin::manifest::swap_rules::CanaryRule;
-use crate::plugin::run::generation::Generation;
-use crate::printable;
-use crate::subscription::Declaration;
 
 /// The folder is looked at this often even if no change is reported.
 const POLL: Duration = Duration::from_secs(2);
-/// The longest complaint about a file.
-const COMPLAINT_CHARACTERS: usize = 2_000;
 /// How many files are loaded at a time while the host runs: one that handles the past at length holds up no other.
 const AT_ONCE: usize = 4;
-
-/// Where a generation's subscriptions are made known before it is swapped in. The composition root
-/// connects this to the bus, which this module does not know.
-pub trait Declare: Send + Sync + 'static {
-    /// Takes over the subscriptions and the schedules that a plugin declares, and returns the names of the
-    /// subscriptions that it no longer does.
-    fn declare(
-        &self,
-        plugin: String,
-        declaration: Declaration,
-    ) -> impl Future<Output = Result<Vec<String>, String>> + Send;
-
-    /// Lets the schedules of a plugin rest that does not run any more.
-    fn withdraw(&self, plugin: String) -> impl Future<Output = Result<(), String>> + Send;
-}
-
-/// What lets a generation handle the past before it takes over. The composition root connects this, too.
-pub trait Rehearse: Send + Sync + 'static {
-    /// Compares how two generations handle the last events, and says what an operator must know if they differ
-    /// more than a rule allows.
-    fn rehearse(
-        &self,
-        live: Arc<Generation>,
-        new: Arc<Generation>,
-        rule: CanaryRule,
-    ) -> impl Future<Output = Result<(), String>> + Send;
-}
 
 /// Where the files of plugins are. None of them need exist yet.
 #[derive(Clone, Debug)]
@@ -323,159 +295,6 @@ impl<W: Declare + Rehearse> Keeper<W> {
         };
         self.settle(stem, loading.seen, result, loading.started.elapsed()).await;
     }
-
-    async fn settle(&mut self, stem: &str, seen: Seen, result: Result<Option<Swapped>, SwapError>, took: Duration) {
-        let now = Instant::now();
-        let known = self.files.entry(stem.to_owned()).or_default();
-        match result {
-            Ok(swapped) => {
-                known.settle(seen);
-                known.is_stuck = false;
-                self.note_loaded(stem, swapped, took).await;
-            }
-            Err(SwapError::Outdated) => known.hold(now),
-            Err(error) if error.may_be_half_written() && !known.is_patience_over(now) => known.hold(now),
-            Err(error) => {
-                let is_again = known.done.as_ref() == Some(&seen);
-                if error.may_pass() {
-                    known.settle_for_now(seen, now);
-                } else {
-                    known.settle(seen);
-                }
-                self.note_refused(stem, &error, is_again);
-            }
-        }
-    }
-
-    fn note_refused(&self, stem: &str, error: &SwapError, is_again: bool) {
-        let before = self.folder.statuses().remove(stem).unwrap_or_default();
-        // The file's own words are among them.
-        let error: String = printable::block(&error.to_string()).chars().take(COMPLAINT_CHARACTERS).collect();
-        // The same complaint about the same file is no news.
-        if !is_again || before.error.as_ref() != Some(&error) {
-            let running = if before.plugin.is_some() { "; the former one goes on" } else { "" };
-            tracing::error!(file = %format!("{stem}.wasm"), "the plugin is not loaded{running}: {error}");
-        }
-        self.folder.set(stem, Some(Status { error: Some(error), disabled: false, ..before }));
-    }
-
-    async fn note_loaded(&mut self, stem: &str, swapped: Option<Swapped>, took: Duration) {
-        let former = self.folder.statuses().remove(stem).and_then(|before| before.plugin);
-        let name = swapped.as_ref().map(|swapped| swapped.generation.name.to_string());
-        if let Some(former) = former.filter(|former| name.as_ref() != Some(former)) {
-            self.take_out(former).await;
-            self.give_others_a_chance();
-        }
-        let disabled = swapped.is_none();
-        let (mut rolled_back, mut kept) = (None, Vec::new());
-        if let Some(Swapped { generation, pin, kept: generations, is_news }) = swapped {
-            if is_news {
-                tell_of(&generation, pin.as_ref(), took);
-            }
-            (rolled_back, kept) = (pin, generations);
-        }
-        self.folder.set(stem, Some(Status { plugin: name, error: None, disabled, rolled_back, kept }));
-    }
-
-    /// Lets a generation take over that was made of a file, or of what runs in its place.
-    async fn swap_in(&mut self, stem: &str, ready: Ready) -> Result<Swapped, SwapError> {
-        let Ready { generation, bytes, pin, memory } = ready;
-        check_place(&self.registry, &self.folder, stem, &generation)?;
-        self.claim(stem, &generation).await?;
-        let former = self.registry.snapshot().plugins.get(&*generation.name).cloned();
-        let is_as_before = former.as_ref().is_some_and(|former| {
-            former.digest == generation.digest && former.settings.sidecar == generation.settings.sidecar
-        });
-        let status = self.folder.statuses().remove(stem).unwrap_or_default();
-        let is_news = !is_as_before || status.error.is_some() || status.rolled_back != pin;
-        self.put(&generation).await?;
-        let routes = &generation.descriptor.routes;
-        if former.is_some_and(|former| former.descriptor.routes.iter().any(|route| !routes.contains(route))) {
-            self.give_others_a_chance();
-        }
-
-        // It runs; to keep its file can wait until then, and what was said of another file holds until then.
-        let (archive, stem, kept) = (self.archive.clone(), stem.to_owned(), self.kept(&generation));
-        let is_pinned = pin.is_some();
-        let record = blocking(move || Ok(keep(&archive, &stem, kept, &bytes, is_pinned))).await;
-        drop(memory);
-        Ok(Swapped { is_news, generation, pin, kept: record.map(|record| record.kept).unwrap_or_default() })
-    }
-
-    /// Makes a generation's routes its plugin's, unless one would take requests from another plugin's. Durable before
-    /// the first request comes, so that a restart decides alike.
-    async fn claim(&mut self, stem: &str, generation: &Generation) -> Result<(), SwapError> {
-        let (archive, name) = (self.archive.clone(), stem.to_owned());
-        let has_run = self.claims.is_new()
-            && blocking(move || Ok(archive.record(&name)?)).await.is_ok_and(|record| !record.kept.is_empty());
-        if !has_run {
-            self.claims.check(stem, generation, &self.present)?;
-        }
-        let claims = self.claims.with(stem, generation, &self.present);
-        if !claims.is_like(&self.claims) {
-            let stored = claims.clone();
-            blocking(move || stored.store().map_err(SwapError::Claim)).await?;
-        }
-        self.claims = claims;
-        Ok(())
-    }
-
-    fn kept(&self, generation: &Generation) -> Kept {
-        let (digest, version) = (generation.digest.as_str().to_owned(), generation.descriptor.version.clone());
-        Kept { digest, version, since: self.clock.now(), rolled_back_from: false }
-    }
-
-    /// Lets a generation take over.
-    async fn put(&self, generation: &Arc<Generation>) -> Result<(), SwapError> {
-        let declared = generation.settings.declared.clone();
-        let orphans = self.wings.declare(generation.name.to_string(), declared).await.map_err(SwapError::Declare)?;
-        for subscription in orphans {
-            tracing::warn!(plugin = %generation.name, subscription, "the plugin no longer declares this subscription; it is paused and keeps its backlog");
-        }
-        self.registry.put(Arc::clone(generation));
-        Ok(())
-    }
-}
-
-/// What was swapped in.
-struct Swapped {
-    /// Whether it is another generation than before, or has other rules. Files that are moved away and back are not.
-    is_news: bool,
-    generation: Arc<Generation>,
-    pin: Option<Pin>,
-    kept: Vec<Kept>,
-}
-
-/// Tells of a generation that has taken over.
-fn tell_of(generation: &Generation, pin: Option<&Pin>, took: Duration) {
-    let withheld = generation.settings.withheld(&generation.descriptor);
-    if !withheld.is_empty() {
-        tracing::warn!(plugin = %generation.name, withheld = withheld.join(", "), "the plugin asks for more than the sidecar grants");
-    }
-    if let Some(pin) = pin {
-        tracing::warn!(plugin = %generation.name, reason = pin.reason, "an earlier generation runs in place of the file; put in another file to go on");
-    }
-    tracing::info!(
-        plugin = %generation.name,
-        version = generation.descriptor.version,
-        digest = generation.digest.short(),
-        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "plugin loaded"
-    );
-}
-
-/// Keeps the file of what runs, as far as that is possible.
-fn keep(archive: &Archive, stem: &str, kept: Kept, bytes: &[u8], is_pinned: bool) -> Record {
-    let runs = kept.digest.clone();
-    let error = match archive.keep(stem, kept, bytes, is_pinned) {
-        Ok(record) => return record,
-        Err(error) => error,
-    };
-    tracing::error!(plugin = stem, %error, "the plugin's file cannot be kept; there will be no way back to it");
-    if !is_pinned && let Err(error) = archive.unpin(stem, &runs) {
-        tracing::error!(file = stem, %error, "the end of a rollback cannot be stored");
-    }
-    archive.record(stem).unwrap_or_default()
 }
 
 /// Lets the system tell of changes. Where it cannot, the folder is polled.

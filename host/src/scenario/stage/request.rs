@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{Stage, bounded, readable, run};
 use crate::bus::{Bus as _, Reply};
 use crate::event::{Event, IdSeed, is_json};
-use crate::ingress::{reply, routes};
+use crate::ingress::{reply, respond, routes};
 use crate::outcome::Effects;
 use crate::plugin::{Answered, Found, Generation, Request, Route};
 use crate::problem::Problem;
@@ -80,13 +80,13 @@ impl Stage {
         self.seen.logs.extend(lines);
         let (response, mut effects, reply_to) = match answered {
             Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
-            Answered::Discard(response) => return Ok(routes::to_http(&generation.name, response)),
+            Answered::Discard(response) => return Ok(respond::to_http(&generation.name, response)),
             Answered::Failed(failure) => {
                 self.seen.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
-                return Ok(Err(routes::failed(generation, &request.route, &failure)));
+                return Ok(Err(respond::failed(generation, &request.route, &failure)));
             }
         };
-        let response = match routes::to_http(&generation.name, response) {
+        let response = match respond::to_http(&generation.name, response) {
             Ok(response) => response,
             Err(problem) => return Ok(Err(problem)),
         };

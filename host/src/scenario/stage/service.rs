@@ -13,7 +13,7 @@ use super::Stage;
 use super::request::malformed;
 use crate::bus::Bus as _;
 use crate::event::IdSeed;
-use crate::ingress::routes;
+use crate::ingress::respond;
 use crate::plugin::{self, Exchange, Generation, Head};
 use crate::problem::Problem;
 use crate::scenario::{Error, broken, logs};
@@ -38,7 +38,7 @@ impl Stage {
             Ok(effects) => effects,
             Err(failure) => {
                 self.seen.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
-                return Ok(Err(routes::failed(generation, route, &failure)));
+                return Ok(Err(respond::failed(generation, route, &failure)));
             }
         };
         let response = match response {

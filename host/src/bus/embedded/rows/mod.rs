@@ -35,7 +35,7 @@ pub(super) fn transact(connection: &Connection, statement: &str) -> Result<(), S
     Ok(())
 }
 
-pub(super) fn signed(number: u64) -> i64 {
+fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -89,7 +89,7 @@ impl Writer {
             batch.log = log;
             batch.changes.events.truncate(appended);
             tracing::error!(source, id, "an event cannot be published, since another one has its source and id");
-            crate::telemetry::collided();
+            crate::bus::counters::collided();
             return Err(CommitError::Collision { publisher: source, id }.into());
         }
         Ok(())

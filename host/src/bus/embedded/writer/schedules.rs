@@ -60,7 +60,7 @@ impl Writer {
                 event_type,
                 "an event that is due is lost, since another one has its source and id"
             );
-            crate::telemetry::collided();
+            crate::bus::counters::collided();
         }
         Ok(())
     }

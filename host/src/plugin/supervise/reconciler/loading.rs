@@ -11,14 +11,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Folder, Rehearse, SwapError};
+use super::swap_error::SwapError;
+use super::{Folder, Rehearse};
 use crate::plugin::load::loader::{LoadError, Loader};
 use crate::plugin::load::source::{self, FILE_LIMIT_BYTES, Links, SIDECAR_LIMIT_BYTES};
 use crate::plugin::manifest::digest::{Digest, short};
 use crate::plugin::manifest::sidecar::Sidecar;
 use crate::plugin::run::generation::Generation;
-use crate::plugin::supervise::archive::{Archive, Pin};
+use crate::plugin::supervise::archive::Archive;
 use crate::plugin::supervise::folder::Seen;
+use crate::plugin::supervise::record::Pin;
 use crate::plugin::supervise::registry::{Registry, RouteConflict};
 
 /// What comes of a load: none if its sidecar switches the plugin off.

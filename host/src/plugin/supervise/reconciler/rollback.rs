@@ -4,54 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::command::{Command, RollbackError, RolledBack};
 use super::loading::{blocking, check_place};
 use super::{Declare, Folder, Keeper, Rehearse, Status, SwapError};
 use crate::plugin::manifest::digest::{Digest, short};
 use crate::plugin::run::generation::Generation;
-use crate::plugin::supervise::archive::{Kept, Pin, Record};
 use crate::plugin::supervise::folder::Seen;
-
-/// How many commands may wait for the keeper.
-pub(super) const QUEUE: usize = 16;
-
-/// What the keeper is asked to do.
-#[derive(Debug)]
-pub(super) struct Command {
-    plugin: String,
-    /// The beginning of a digest; the generation before the one that runs if there is none.
-    to: Option<String>,
-    answer: oneshot::Sender<Result<RolledBack, RollbackError>>,
-}
-
-/// A rollback that was done.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct RolledBack {
-    /// The digest of what ran before.
-    pub from: String,
-    /// The digest of what runs now.
-    pub to: String,
-    /// Its version.
-    pub version: String,
-    /// Whether that is what is in the folder.
-    pub is_file: bool,
-}
-
-/// Why there is no going back.
-#[derive(Debug, thiserror::Error)]
-pub enum RollbackError {
-    /// There is no such plugin.
-    #[error("there is no plugin `{0}`")]
-    NoPlugin(String),
-    /// There is no generation to go back to.
-    #[error("{0}")]
-    NoGeneration(String),
-    /// The generation cannot be loaded.
-    #[error("generation {0} cannot be loaded any more: {1}; what runs goes on")]
-    Load(String, String),
-    /// The host is stopping.
-    #[error("the host is stopping")]
-    Stopping,
-}
+use crate::plugin::supervise::record::{Kept, Pin, Record};
 
 impl Folder {
     /// Goes back to an earlier generation of a plugin: the one whose digest begins so, or the last one before that

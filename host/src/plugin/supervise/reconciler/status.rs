@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use super::rollback::Command;
-use crate::plugin::supervise::archive::{Kept, Pin};
+use super::command::Command;
+use crate::plugin::supervise::record::{Kept, Pin};
 
 /// What stands in the folder under one name.
 #[derive(Clone, Debug, Default)]

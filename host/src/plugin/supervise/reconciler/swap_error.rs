@@ -3,7 +3,7 @@
 use crate::plugin::load::loader::LoadError;
 use crate::plugin::load::source::{SIDECAR_LIMIT_BYTES, SourceError};
 use crate::plugin::run::linked::PrepareError;
-use crate::plugin::supervise::archive::RecordError;
+use crate::plugin::supervise::record::RecordError;
 use crate::plugin::supervise::registry::RouteConflict;
 use crate::plugin::supervise::route_claims::Takeover;
 

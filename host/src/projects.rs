@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sandbus_toolchain::{Discovery, Error, Skipped};
 
-use super::output;
+use crate::console;
 
 /// Finds the plugins at a path, and says what is left out and what is broken.
 ///
@@ -13,12 +13,12 @@ use super::output;
 /// If there is none.
 pub(crate) fn find(path: &Path) -> Result<Discovery, Error> {
     let mut found = Discovery::of(path)?;
-    left_out(&found.skipped).iter().for_each(|line| output::progress(line));
+    left_out(&found.skipped).iter().for_each(|line| console::progress(line));
     if found.projects.is_empty() {
         let broken = (!found.broken.is_empty()).then(|| found.broken.remove(0));
         return Err(broken.unwrap_or_else(|| Error::NoProject { path: path.to_owned() }));
     }
-    found.broken.iter().for_each(|error| output::problem(&error.to_string()));
+    found.broken.iter().for_each(|error| console::problem(&error.to_string()));
     Ok(found)
 }
 

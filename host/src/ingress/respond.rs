@@ -1,0 +1,82 @@
+//! What requests to handlers of every kind have in common: how they are let in, and what a client is told.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::Ingress;
+use crate::outcome::{Cause, Failure};
+use crate::plugin::{self, Admission, CONNECTION_HEADERS, Generation, Route};
+use crate::problem::Problem;
+use crate::threads::Panicked;
+
+/// Waits until another request may run, though not for long.
+pub(super) async fn admitted(ingress: &Ingress, generation: &Generation) -> Result<Admission, Problem> {
+    let admitted = generation.room.admit(&ingress.capacity.places);
+    tokio::time::timeout(ingress.patience, admitted).await.map_err(|_| {
+        let (code, detail) = match generation.room.running() < generation.room.size() {
+            true => ("host-busy", "all plugins together have as many requests as the host can take".to_owned()),
+            false => ("plugin-busy", format!("the plugin `{}` has as many requests as it can take", generation.name)),
+        };
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1)
+    })
+}
+
+pub(super) fn unfinished(error: Panicked) -> Problem {
+    tracing::error!(%error, "an invocation ended the thread that ran it");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-failed", "the handler did not come to its end")
+}
+
+/// What a client is told of a handler that ended badly. What it may know of the inside stays in the log.
+pub(crate) fn failed(generation: &Generation, route: &Route, failure: &Failure) -> Problem {
+    let (plugin, digest, cause) = (&generation.name, generation.digest.short(), failure.cause.as_str());
+    tracing::error!(%plugin, digest, %route, cause, "request failed: {}", failure.reason);
+    match failure.cause {
+        Cause::Timeout => Problem::new(StatusCode::GATEWAY_TIMEOUT, "handler-timeout", "the handler ran out of time"),
+        Cause::OutOfMemory => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-out-of-memory", "the handler ran out of memory")
+        }
+        _ => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-trapped", "the handler failed"),
+    }
+}
+
+/// The most headers of a response. What a client takes is about as much, and a map of headers ends with 32,768.
+const MAX_RESPONSE_HEADERS: usize = 256;
+/// The most bytes of a response's headers.
+const MAX_RESPONSE_HEADER_BYTES: usize = 64 << 10;
+
+/// Checks how much a response's headers are.
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), String> {
+    let sizes = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    within_bounds(headers.len(), sizes.sum())
+}
+
+fn within_bounds(count: usize, bytes: usize) -> Result<(), String> {
+    if count > MAX_RESPONSE_HEADERS {
+        return Err(format!("it has {count} headers, and {MAX_RESPONSE_HEADERS} are allowed"));
+    }
+    if bytes > MAX_RESPONSE_HEADER_BYTES {
+        return Err(format!("its headers have {bytes} bytes, and {MAX_RESPONSE_HEADER_BYTES} are allowed"));
+    }
+    Ok(())
+}
+
+pub(crate) fn to_http(plugin: &str, answer: plugin::Response) -> Result<Response, Problem> {
+    let malformed = |what: &str| {
+        tracing::error!(plugin, "the handler's response is malformed: {what}");
+        Problem::new(StatusCode::BAD_GATEWAY, "handler-response", "the handler's response is malformed")
+    };
+    let status = StatusCode::from_u16(answer.status).ok().filter(|status| (200..=599).contains(&status.as_u16()));
+    let bytes = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    within_bounds(answer.headers.len(), bytes).map_err(|reason| malformed(&reason))?;
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = status.ok_or_else(|| malformed("its status is not from 200 to 599"))?;
+    for (name, value) in answer.headers {
+        let name = HeaderName::try_from(name).map_err(|_| malformed("a header's name is none"))?;
+        let value = HeaderValue::try_from(value).map_err(|_| malformed("a header's value has control characters"))?;
+        if !CONNECTION_HEADERS.contains(&name) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    Ok(response)
+}

@@ -1,0 +1,402 @@
+//! The rules that a descriptor must follow.
+
+use std::time::Duration;
+
+use super::{ConfigKey, Descriptor, Invalid, METHODS, RESERVED, Route, Subscription};
+use crate::clock::Timestamp;
+use crate::event::reserved::{ReservedType, is_schedule_of};
+use crate::pattern::Pattern;
+use crate::plugin::bindings::exports::sandbus::plugin::descriptor as wire;
+use crate::plugin::manifest::subscription_rules;
+use crate::printable;
+use crate::schedule::{Missed, Schedule};
+use crate::subscription::{self, OPERATOR};
+
+/// How many of each thing a plugin may declare.
+const COUNT_LIMIT: usize = 256;
+const TEXT_LIMIT: usize = 1_024;
+/// How many parameters a route may have.
+const PARAMETER_LIMIT: usize = 16;
+
+impl Descriptor {
+    /// Checks what a plugin answered.
+    ///
+    /// # Errors
+    /// If anything in it breaks the rules.
+    pub(crate) fn check(raw: wire::Descriptor, now: Timestamp) -> Result<Self, Invalid> {
+        if !is_name(&raw.name) {
+            return Err(Invalid::Name(raw.name.chars().take(64).collect()));
+        }
+        short("version", &raw.version)?;
+        prose("description", raw.description.as_deref().unwrap_or_default())?;
+        few("routes", raw.routes.len())?;
+        few("subscriptions", raw.subscriptions.len())?;
+        few("schedules", raw.schedules.len())?;
+        few("configuration keys", raw.config.len())?;
+        few("patterns to publish", raw.publishes.len())?;
+        few("patterns to subscribe to", raw.subscribes.len())?;
+        for key in &raw.config {
+            short("configuration", &key.name)?;
+            prose("configuration", key.default.as_deref().unwrap_or_default())?;
+            prose("configuration", key.description.as_deref().unwrap_or_default())?;
+        }
+
+        let descriptor = Self {
+            version: raw.version,
+            description: raw.description,
+            routes: raw.routes.into_iter().map(route).collect::<Result<_, _>>()?,
+            subscriptions: raw.subscriptions.into_iter().map(subscription).collect::<Result<_, _>>()?,
+            schedules: schedules(raw.schedules, &raw.name, now)?,
+            publishes: patterns(&raw.publishes)?,
+            subscribes: patterns(&raw.subscribes)?,
+            config: raw
+                .config
+                .into_iter()
+                .map(|key| ConfigKey { name: key.name, default: key.default, description: key.description })
+                .collect(),
+            name: raw.name,
+        };
+        once(descriptor.routes.iter().map(ToString::to_string))?;
+        once(descriptor.subscriptions.iter().map(|subscription| subscription.name.clone()))?;
+        once(descriptor.schedules.iter().map(|(name, _)| name.clone()))?;
+        Ok(descriptor)
+    }
+}
+
+/// Whether a text may name a plugin. It stands on command lines, where a `-` in front makes an option.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_plain = name.bytes().all(|byte| plain(byte) || byte == b'-');
+    let ends = [name.bytes().next(), name.bytes().next_back()];
+    is_plain && name.len() <= 64 && ends.into_iter().all(|end| end.is_some_and(plain)) && name != OPERATOR
+}
+
+/// Checks a text of one line.
+fn short(what: &'static str, text: &str) -> Result<(), Invalid> {
+    if text.len() > TEXT_LIMIT {
+        return Err(Invalid::TooLong(what, TEXT_LIMIT));
+    }
+    printed(what, text)
+}
+
+fn printed(what: &'static str, text: &str) -> Result<(), Invalid> {
+    match text.chars().find(|character| printable::is_unprintable(*character)) {
+        Some(character) => Err(Invalid::Unprintable(what, character.into())),
+        None => Ok(()),
+    }
+}
+
+/// Checks a text that may have several lines.
+fn prose(what: &'static str, text: &str) -> Result<(), Invalid> {
+    if text.len() > TEXT_LIMIT {
+        return Err(Invalid::TooLong(what, TEXT_LIMIT));
+    }
+    text.split(['\n', '\t']).try_for_each(|part| printed(what, part.trim_end_matches('\r')))
+}
+
+fn few(what: &'static str, count: usize) -> Result<(), Invalid> {
+    if count <= COUNT_LIMIT { Ok(()) } else { Err(Invalid::TooMany(count, what, COUNT_LIMIT)) }
+}
+
+fn once(names: impl Iterator<Item = String>) -> Result<(), Invalid> {
+    let mut seen = std::collections::HashSet::new();
+    for name in names {
+        if !seen.insert(name.clone()) {
+            return Err(Invalid::Twice(name));
+        }
+    }
+    Ok(())
+}
+
+fn patterns(texts: &[String]) -> Result<Vec<Pattern>, Invalid> {
+    let pattern = |text: &String| {
+        printed("list of patterns", text)?;
+        Ok(Pattern::parse(text)?)
+    };
+    texts.iter().map(pattern).collect()
+}
+
+fn route(raw: wire::Route) -> Result<Route, Invalid> {
+    short("route", &raw.method)?;
+    short("route", &raw.path)?;
+    let route = Route { method: raw.method, path: raw.path };
+    if !METHODS.contains(&route.method.as_str()) {
+        return Err(Invalid::Method(route));
+    }
+    if !route.path.starts_with('/') {
+        return Err(Invalid::Path(route, "it does not begin with a slash".to_owned()));
+    }
+    if RESERVED.contains(&route.path.as_str()) {
+        return Err(Invalid::Reserved(route));
+    }
+    // Before the router sees them: it names them by the letters from a to z, and panics after these.
+    let parameters = route.path.matches('{').count();
+    if parameters > PARAMETER_LIMIT {
+        return Err(Invalid::Path(route, format!("it has {parameters} parameters, and {PARAMETER_LIMIT} are allowed")));
+    }
+    if let Err(error) = matchit::Router::new().insert(route.path.as_str(), ()) {
+        return Err(Invalid::Path(route, error.to_string()));
+    }
+    Ok(route)
+}
+
+fn subscription(raw: wire::Subscription) -> Result<Subscription, Invalid> {
+    if !subscription::is_valid_name(&raw.name) {
+        return Err(Invalid::SubscriptionName(raw.name.chars().take(128).collect()));
+    }
+    printed("subscription's pattern", &raw.pattern)?;
+    printed("subscription's filters", raw.filters.as_deref().unwrap_or_default())?;
+    printed("subscription's ordering key", raw.ordering_key.as_deref().unwrap_or_default())?;
+    let name = raw.name.clone();
+    rules_of(raw).map_err(|invalid| Invalid::Rule(name, invalid))
+}
+
+fn rules_of(raw: wire::Subscription) -> Result<Subscription, subscription_rules::Invalid> {
+    if raw.timeout_ms == Some(0) {
+        return Err(subscription_rules::Invalid::Timeout);
+    }
+    if raw.max_backlog == Some(0) {
+        return Err(subscription_rules::Invalid::MaxBacklog);
+    }
+    Ok(Subscription {
+        pattern: Pattern::parse(&raw.pattern)?,
+        filters: subscription_rules::filters(raw.filters.as_deref())?,
+        start: subscription_rules::start(raw.start)?,
+        concurrency: subscription_rules::concurrency(raw.concurrency)?,
+        ordering_key: subscription_rules::ordering_key(raw.ordering_key.as_deref())?,
+        dead_letter_policy: subscription_rules::dead_letter_policy(raw.dead_letter_policy),
+        retry: subscription_rules::retry(raw.retry)?,
+        max_backlog: raw.max_backlog,
+        timeout: raw.timeout_ms.map(Duration::from_millis),
+        name: raw.name,
+    })
+}
+
+fn schedules(raw: Vec<wire::Schedule>, plugin: &str, now: Timestamp) -> Result<Vec<(String, Schedule)>, Invalid> {
+    let own = |raw: wire::Schedule| {
+        if ReservedType::of(&raw.type_).is_some() && !is_schedule_of(plugin, &raw.type_) {
+            return Err(Invalid::ScheduleReserved(raw.name, raw.type_));
+        }
+        schedule(raw, now)
+    };
+    raw.into_iter().map(own).collect()
+}
+
+fn schedule(raw: wire::Schedule, now: Timestamp) -> Result<(String, Schedule), Invalid> {
+    /// The most bytes of a schedule's payload.
+    const DATA_LIMIT: usize = 64 << 10;
+    if !subscription::is_valid_name(&raw.name) {
+        return Err(Invalid::SubscriptionName(raw.name.chars().take(128).collect()));
+    }
+    short("cron expression", &raw.cron)?;
+    short("schedule's type", &raw.type_)?;
+    short("time zone", raw.timezone.as_deref().unwrap_or_default())?;
+    short("media type", raw.datacontenttype.as_deref().unwrap_or_default())?;
+    if raw.data.as_ref().is_some_and(|data| data.len() > DATA_LIMIT) {
+        return Err(Invalid::TooLong("schedule's data", DATA_LIMIT));
+    }
+    if Pattern::parse(&raw.type_)?.exact().is_none() {
+        return Err(Invalid::ScheduleType(raw.name, raw.type_));
+    }
+    let schedule = Schedule {
+        cron: raw.cron,
+        timezone: raw.timezone,
+        missed: match raw.missed {
+            None | Some(wire::Missed::RunOnce) => Missed::RunOnce,
+            Some(wire::Missed::Skip) => Missed::Skip,
+            Some(wire::Missed::CatchUp) => Missed::CatchUp,
+        },
+        event_type: raw.type_,
+        datacontenttype: raw.datacontenttype,
+        data: raw.data,
+    };
+    match schedule.check(now) {
+        Ok(()) => Ok((raw.name, schedule)),
+        Err(invalid) => Err(Invalid::Schedule(raw.name, invalid)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw() -> wire::Descriptor {
+        wire::Descriptor {
+            name: "shop".into(),
+            version: "1".into(),
+            description: None,
+            routes: Vec::new(),
+            subscriptions: Vec::new(),
+            schedules: Vec::new(),
+            publishes: Vec::new(),
+            subscribes: Vec::new(),
+            config: Vec::new(),
+        }
+    }
+
+    fn with_route(method: &str, path: &str) -> Result<Descriptor, Invalid> {
+        check(wire::Descriptor { routes: vec![wire::Route { method: method.into(), path: path.into() }], ..raw() })
+    }
+
+    fn check(raw: wire::Descriptor) -> Result<Descriptor, Invalid> {
+        Descriptor::check(raw, Timestamp(0))
+    }
+
+    #[test]
+    fn names_and_routes_follow_the_rules() {
+        assert!(check(raw()).is_ok());
+        for name in ["a", "0", "a-1", "a--b"] {
+            assert!(check(wire::Descriptor { name: name.into(), ..raw() }).is_ok(), "{name}");
+        }
+        let long = "a".repeat(65);
+        for name in ["", "-", "--help", "-a", "a-", "../x", "A", "a.b", "a b", "a\n", "\u{e4}", "operator", &long] {
+            assert!(matches!(check(wire::Descriptor { name: name.into(), ..raw() }), Err(Invalid::Name(_))), "{name}");
+        }
+        assert!(with_route("GET", "/users/{id}").is_ok());
+        assert!(matches!(with_route("FETCH", "/"), Err(Invalid::Method(_))));
+        assert!(matches!(with_route("GET", "users"), Err(Invalid::Path(..))));
+        assert!(matches!(with_route("GET", "/{a}{b}"), Err(Invalid::Path(..))));
+        assert!(matches!(with_route("POST", "/events"), Err(Invalid::Reserved(_))));
+        let many = |count: usize| (0..count).map(|number| format!("/{{p{number}}}")).collect::<String>();
+        assert!(with_route("GET", &many(PARAMETER_LIMIT)).is_ok());
+        for count in [PARAMETER_LIMIT + 1, 150] {
+            assert!(matches!(with_route("GET", &many(count)), Err(Invalid::Path(..))), "{count}");
+        }
+    }
+
+    fn subscription(pattern: &str) -> wire::Subscription {
+        wire::Subscription {
+            name: "a".into(),
+            pattern: pattern.into(),
+            filters: None,
+            start: None,
+            concurrency: None,
+            ordering_key: None,
+            dead_letter_policy: None,
+            max_backlog: None,
+            retry: None,
+            timeout_ms: None,
+        }
+    }
+
+    #[test]
+    fn malformed_rules_are_named_with_their_subscription() {
+        let refused = |subscription: wire::Subscription| {
+            let descriptor = wire::Descriptor { subscriptions: vec![subscription], ..raw() };
+            matches!(check(descriptor), Err(Invalid::Rule(name, _)) if name == "a")
+        };
+        assert!(!refused(subscription("a")));
+        assert!(refused(subscription("a..b")));
+        assert!(refused(wire::Subscription { filters: Some("[{}]".into()), ..subscription("a") }));
+        assert!(refused(wire::Subscription { ordering_key: Some("A B".into()), ..subscription("a") }));
+        assert!(refused(wire::Subscription { concurrency: Some(0), ..subscription("a") }));
+        assert!(refused(wire::Subscription { max_backlog: Some(0), ..subscription("a") }));
+    }
+
+    #[test]
+    fn a_schedule_that_never_comes_is_refused() {
+        let schedule = |cron: &str| wire::Schedule {
+            name: "daily".into(),
+            cron: cron.into(),
+            timezone: None,
+            missed: None,
+            type_: "tick".into(),
+            datacontenttype: None,
+            data: None,
+        };
+        let check = |cron| check(wire::Descriptor { schedules: vec![schedule(cron)], ..raw() });
+        assert!(check("0 9 * * *").is_ok());
+        assert!(matches!(check("0 0 31 2 *"), Err(Invalid::Schedule(..))));
+    }
+
+    #[test]
+    fn a_schedule_publishes_nothing_in_the_name_of_others() {
+        let check = |event_type: &str| {
+            let schedule = wire::Schedule {
+                name: "daily".into(),
+                cron: "0 9 * * *".into(),
+                timezone: None,
+                missed: None,
+                type_: event_type.into(),
+                datacontenttype: None,
+                data: None,
+            };
+            check(wire::Descriptor { schedules: vec![schedule], ..raw() })
+        };
+        assert!(check("schedule.shop.daily").is_ok() && check("tick").is_ok());
+        for event_type in ["schedule.mailer.daily", "schedule.shop", "Schedule.shop.daily", "sandbus.tick"] {
+            assert!(matches!(check(event_type), Err(Invalid::ScheduleReserved(..))), "{event_type}");
+        }
+    }
+
+    /// Every text of a descriptor, with a sample in it.
+    fn with_text(text: &str) -> Vec<(&'static str, wire::Descriptor)> {
+        let sample = || format!("a{text}");
+        let route = |method: String, path: String| vec![wire::Route { method, path }];
+        let key = || wire::ConfigKey { name: "k".into(), default: None, description: None };
+        let schedule = || wire::Schedule {
+            name: "daily".into(),
+            cron: "0 9 * * *".into(),
+            timezone: None,
+            missed: None,
+            type_: "tick".into(),
+            datacontenttype: None,
+            data: None,
+        };
+        let keys = |key| wire::Descriptor { config: vec![key], ..raw() };
+        let schedules = |schedule| wire::Descriptor { schedules: vec![schedule], ..raw() };
+        let subscriptions = |subscription| wire::Descriptor { subscriptions: vec![subscription], ..raw() };
+        vec![
+            ("name", wire::Descriptor { name: sample(), ..raw() }),
+            ("version", wire::Descriptor { version: sample(), ..raw() }),
+            ("description", wire::Descriptor { description: Some(sample()), ..raw() }),
+            ("method", wire::Descriptor { routes: route(sample(), "/a".into()), ..raw() }),
+            ("path", wire::Descriptor { routes: route("GET".into(), format!("/{text}")), ..raw() }),
+            ("publishes", wire::Descriptor { publishes: vec![sample()], ..raw() }),
+            ("subscribes", wire::Descriptor { subscribes: vec![sample()], ..raw() }),
+            ("key", keys(wire::ConfigKey { name: sample(), ..key() })),
+            ("default", keys(wire::ConfigKey { default: Some(sample()), ..key() })),
+            ("key's description", keys(wire::ConfigKey { description: Some(sample()), ..key() })),
+            ("subscription", subscriptions(wire::Subscription { name: sample(), ..subscription("a") })),
+            ("pattern", subscriptions(subscription(&sample()))),
+            (
+                "filters",
+                subscriptions(wire::Subscription {
+                    filters: Some(format!("[{{\"exact\":{{\"subject\":\"{text}\"}}}}]")),
+                    ..subscription("a")
+                }),
+            ),
+            (
+                "ordering key",
+                subscriptions(wire::Subscription { ordering_key: Some(format!("/{text}")), ..subscription("a") }),
+            ),
+            ("schedule", schedules(wire::Schedule { name: sample(), ..schedule() })),
+            ("cron", schedules(wire::Schedule { cron: format!("0 9 * * *{text}"), ..schedule() })),
+            ("timezone", schedules(wire::Schedule { timezone: Some(format!("Europe/Berlin{text}")), ..schedule() })),
+            ("type", schedules(wire::Schedule { type_: sample(), ..schedule() })),
+            (
+                "media type",
+                schedules(wire::Schedule { datacontenttype: Some(format!("text/plain{text}")), ..schedule() }),
+            ),
+        ]
+    }
+
+    #[test]
+    fn no_text_has_characters_that_steer_a_terminal_or_mislead_a_reader() {
+        for text in
+            ["\u{1b}", "\u{7}", "\u{0}", "\r", "\u{7f}", "\u{9b}", "\u{202e}", "\u{2066}", "\u{200f}", "\u{2028}"]
+        {
+            for (what, descriptor) in with_text(text) {
+                // A carriage return may end a line of what has several, as files of Windows do.
+                if text == "\r" && ["description", "default", "key's description"].contains(&what) {
+                    continue;
+                }
+                assert!(check(descriptor).is_err(), "{what} with {text:?}");
+            }
+        }
+        for (what, descriptor) in with_text("\n") {
+            let may_have_lines = ["description", "default", "key's description"].contains(&what);
+            assert_eq!(check(descriptor).is_ok(), may_have_lines, "{what} with a line break");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A request: what an HTTP handler is called with, and what comes of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::{StatusCode, Uri};
+
+use super::generation::{Code, Generation};
+use super::pairs;
+use crate::event::{IdSeed, trace_of};
+use crate::outcome::{Cause, Effects, Failure, StateView};
+use crate::plugin::bindings::exports::sandbus::plugin::http_handler;
+use crate::plugin::imports::wasi::Exchange;
+use crate::plugin::invocation::log::Occasion;
+use crate::plugin::manifest::descriptor::Route;
+use crate::reply::ReplyTo;
+
+/// Headers that belong to a connection and not to a message (RFC 9110, section 7.6.1), or that the server
+/// sets by itself.
+pub(crate) const CONNECTION_HEADERS: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// A request for a plugin's route, which is of the route's method.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The route that matched.
+    pub route: Arc<Route>,
+    /// The target as it was sent.
+    pub uri: Uri,
+    /// The route's parameters.
+    pub params: Vec<(String, String)>,
+    /// All headers. A guest is shown those that belong to the message and are UTF-8.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Request {
+    fn shown_headers(&self) -> Vec<(&str, &str)> {
+        let own = self.headers.iter().filter(|(name, _)| !CONNECTION_HEADERS.contains(name));
+        own.filter_map(|(name, value)| Some((name.as_str(), std::str::from_utf8(value.as_bytes()).ok()?))).collect()
+    }
+}
+
+/// A plugin's response.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What comes out of handling a request.
+#[derive(Debug)]
+pub enum Answered {
+    /// A response that is sent once the effects are durable, and in whose place a reply is sent if one is
+    /// asked for.
+    Commit(Response, Box<Effects>, Option<ReplyTo>),
+    /// A response without effects.
+    Discard(Response),
+    /// The handler ended badly.
+    Failed(Failure),
+}
+
+impl Generation {
+    /// Handles a request. Blocks for as long as the handler runs.
+    #[must_use]
+    pub fn handle_request(&self, request: &Request, ids: IdSeed, state: Box<dyn StateView>) -> Answered {
+        let prepared = match &self.code {
+            Code::Component(prepared) if prepared.handles_requests() => prepared,
+            Code::Component(_) | Code::Native(_) => {
+                let reason = format!("plugin `{}` exports no HTTP handler", self.name);
+                return Answered::Failed(Failure { cause: Cause::NoHandler, reason });
+            }
+        };
+        let occasion = Occasion::Request { route: Arc::clone(&request.route) };
+        let run = self.run(&self.world, state, ids, trace_of(&request.headers).into_iter().collect(), occasion);
+        let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
+        let result = self.call(prepared, run, timeout, &mut live, Some(&self.room.pace), |live| {
+            let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
+            let request = http_handler::Request {
+                method: &request.route.method,
+                route: &request.route.path,
+                path: request.uri.path(),
+                params: &params,
+                query: request.uri.query(),
+                headers: &request.shown_headers(),
+                body: &request.body,
+            };
+            let (http, store) = live.http(prepared)?;
+            http.call_handle(store, request)
+        });
+        self.keep(live);
+        self.health.note(match &result.0 {
+            Ok(Ok(response) | Err(response)) => response.status >= 500,
+            Err(_) => true,
+        });
+        match result {
+            (Ok(Ok(response)), (effects, reply)) => Answered::Commit(response_of(response), Box::new(effects), reply),
+            (Ok(Err(response)), _) => Answered::Discard(response_of(response)),
+            (Err(failure), _) => Answered::Failed(failure),
+        }
+    }
+
+    /// Whether requests go to a `wasi:http` handler, by [`Generation::serve`].
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        matches!(&self.code, Code::Component(prepared) if prepared.serves() && !prepared.handles_requests())
+    }
+
+    /// Lets a `wasi:http` handler serve a request, and returns what it asked for. Blocks for as long as the
+    /// handler runs, which may be longer than until its response is complete.
+    ///
+    /// # Errors
+    /// How the handler ended, if it did not end well.
+    pub fn serve(
+        &self,
+        route: &Arc<Route>,
+        exchange: Exchange,
+        ids: IdSeed,
+        state: Box<dyn StateView>,
+    ) -> Result<Effects, Failure> {
+        let Code::Component(prepared) = &self.code else {
+            let reason = format!("plugin `{}` exports no HTTP handler", self.name);
+            return Err(Failure { cause: Cause::NoHandler, reason });
+        };
+        let occasion = Occasion::Request { route: Arc::clone(route) };
+        let run =
+            self.run(&self.world, state, ids, trace_of(exchange.request.headers()).into_iter().collect(), occasion);
+        let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
+        let status = Arc::new(AtomicU16::new(StatusCode::BAD_GATEWAY.as_u16()));
+        let noted = Arc::clone(&status);
+        let (result, (effects, _)) = self.call(prepared, run, timeout, &mut live, Some(&self.room.pace), |live| {
+            let (service, store) = live.service(prepared)?;
+            let (request, response) = store.data_mut().exchange(exchange, noted)?;
+            service.call_handle(store, request, response)
+        });
+        self.keep(live);
+        // What the client makes of it decides, as with any other route.
+        self.health.note(result.is_err() || status.load(Ordering::Relaxed) >= 500);
+        result.map(|()| effects)
+    }
+}
+
+fn response_of(response: http_handler::Response) -> Response {
+    Response { status: response.status, headers: response.headers, body: response.body }
+}

@@ -1,0 +1,70 @@
+//! Which modules use which, level by level.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::source::{Crate, ModPath};
+
+/// One module uses another that lies beside it. Whatever lies inside either of them counts as part of it.
+#[derive(Debug)]
+pub(crate) struct Use {
+    /// Where the file is that says so.
+    pub(crate) file: String,
+    /// What it names, from the crate's root.
+    pub(crate) item: String,
+}
+
+/// The uses between the modules inside one module, by their names.
+pub(crate) type Level = BTreeMap<(String, String), Use>;
+
+/// The levels of a crate, by the module that each lies in.
+pub(crate) type Levels = BTreeMap<ModPath, Level>;
+
+/// The uses between sibling modules, by the module that they are in. A module and those inside it are one: they may use
+/// each other.
+pub(crate) fn levels(source: &Crate) -> Levels {
+    let mut levels = Levels::new();
+    for (from, module) in &source.modules {
+        for item in &module.names {
+            let to = source.owner(item);
+            let common = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
+            let (Some(user), Some(used)) = (from.get(common), to.get(common)) else { continue };
+            let uses = || Use { file: module.file.display().to_string(), item: item.join("::") };
+            let level = levels.entry(from[..common].to_vec()).or_default();
+            level.entry((user.clone(), used.clone())).or_insert_with(uses);
+        }
+    }
+    levels
+}
+
+/// A shortest circle of uses for each group of modules that all lead to one another.
+pub(crate) fn cycles(level: &Level) -> Vec<Vec<String>> {
+    let mut seen = BTreeSet::new();
+    let mut cycles = Vec::new();
+    for (from, _) in level.keys() {
+        if seen.contains(from) {
+            continue;
+        }
+        if let Some(cycle) = shortest_cycle(level, from) {
+            seen.extend(cycle.iter().cloned());
+            cycles.push(cycle);
+        }
+    }
+    cycles
+}
+
+/// The shortest way from a module back to itself.
+fn shortest_cycle(level: &Level, start: &str) -> Option<Vec<String>> {
+    let mut ways = VecDeque::from([vec![start]]);
+    let mut reached = BTreeSet::new();
+    while let Some(way) = ways.pop_front() {
+        for (_, used) in level.keys().filter(|(user, _)| way.last() == Some(&user.as_str())) {
+            if used == start {
+                return Some(way.into_iter().map(str::to_owned).collect());
+            }
+            if reached.insert(used.as_str()) {
+                ways.push_back([&way[..], &[used]].concat());
+            }
+        }
+    }
+    None
+}

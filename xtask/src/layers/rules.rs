@@ -1,0 +1,71 @@
+//! The rules: which part of the host may use which, and who may name a crate.
+
+/// A room of the host, or a part of one, and the names of those beside it that it may use.
+pub(crate) type Allowed = (&'static str, &'static str);
+
+/// The rooms of the host, from the bottom up: each uses only rooms above its own line.
+pub(crate) const ROOMS: &[Allowed] = &[
+    ("descriptors", ""),
+    ("files", ""),
+    ("printable", ""),
+    ("secrecy", ""),
+    ("lock", "files"),
+    ("toml_file", ""),
+    ("threads", ""),
+    // What the rooms say to each other.
+    ("model", "secrecy"),
+    ("outbound", "model"),
+    // The two large rooms, which do not know each other.
+    ("bus", "files lock model"),
+    ("plugin", "files model outbound printable secrecy threads toml_file"),
+    ("api", "model"),
+    ("observer", "bus model"),
+    ("problem", "api bus model"),
+    ("telemetry", "bus model plugin printable"),
+    ("server", "model problem"),
+    ("dispatcher", "bus model observer outbound plugin telemetry threads"),
+    ("ingress", "bus model observer plugin problem server telemetry threads"),
+    ("canary", "bus model plugin secrecy threads"),
+    ("admin", "api bus canary files ingress model plugin problem secrecy server telemetry threads"),
+    ("scenario", "bus dispatcher ingress model outbound plugin problem toml_file"),
+    ("config", "bus ingress model plugin server telemetry toml_file"),
+    // The composition root. It is written against all that it connects.
+    (
+        "host",
+        "admin bus canary config descriptors dispatcher files ingress lock model observer outbound plugin server telemetry threads",
+    ),
+    // Commands.
+    ("console", "printable"),
+    ("projects", "console"),
+    ("dev", "bus config console host ingress model observer printable projects telemetry"),
+    ("cli", "api admin config console dev host model observer plugin printable projects scenario telemetry"),
+];
+
+/// The layers of `plugin/`, from the bottom up.
+pub(crate) const PLUGIN: &[Allowed] = &[
+    ("bindings", ""),
+    ("manifest", "bindings"),
+    ("invocation", "bindings manifest"),
+    ("imports", "bindings invocation manifest"),
+    ("run", "bindings imports invocation manifest"),
+    ("load", "imports invocation manifest run"),
+    ("supervise", "load manifest run"),
+];
+
+/// Crates that one part of the host alone may name, by the beginning of their names.
+pub(crate) const OWNED_CRATES: &[(&str, &str)] = &[
+    ("wasmtime", "plugin"),
+    ("wasmparser", "plugin"),
+    ("rusqlite", "bus::embedded"),
+    ("croner", "model::schedule"),
+    ("metrics_exporter_prometheus", "telemetry"),
+    ("comfy_table", "cli"),
+];
+
+/// Circles of two modules that are one thing in two files.
+pub(crate) const KNOWN_CIRCLES: &[[&str; 2]] = &[
+    // A claim is settled with an attempt's record, and the record holds the delivery that was claimed.
+    ["attempt", "delivery"],
+    // What the engine's threads share has its readers, and a reader looks into what they share.
+    ["readers", "shared"],
+];
