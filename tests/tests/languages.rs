@@ -523,3 +523,28 @@ fn a_script_draws_more_random_bytes_than_the_host_gives_at_once() {
     assert_eq!(answer[0], 5_000_000);
     assert!(answer[1].as_str().unwrap().starts_with("TypeError: the count of random bytes"), "{answer}");
 }
+
+#[test]
+fn no_work_of_a_handler_in_python_is_lost() {
+    let host = scripted("script-python", "");
+    for how in ["runs", "drops", "leaves", "waits", "resolves"] {
+        assert_eq!(host.publish("probe.leaves", how, json!({ "how": how })).status, 202);
+    }
+    host.wait_until_idle();
+    assert_eq!(host.get("/python/left").json(), json!(["begun runs", "one", "two"]));
+    let letters = host.dead_letters();
+    let reason = |id: &str| {
+        let letter = letters.iter().find(|letter| letter["logged"]["event"]["id"] == id);
+        letter.map(|letter| letter["reason"].as_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    assert_eq!(letters.len(), 4, "{letters:?}");
+    assert!(reason("drops").contains("the coroutine of `saved` ("), "{}", reason("drops"));
+    assert!(reason("leaves").contains("the task of `saved` ("), "{}", reason("leaves"));
+    assert!(reason("waits").contains("waits for what never comes"), "{}", reason("waits"));
+    // The plugin's own lines are told, and not those of Python's library.
+    assert!(
+        reason("resolves").contains("at leaves (") && !reason("resolves").contains("socket.py"),
+        "{}",
+        reason("resolves")
+    );
+}

@@ -93,7 +93,8 @@ def told(value: object) -> str:
 
 
 _OWN = os.path.dirname(os.path.abspath(__file__))
-_STANDARD = os.path.dirname(os.path.abspath(os.__file__))
+#: Where the standard library is, as its code says: some of its modules are frozen and have no file.
+_STANDARD = os.path.dirname(traceback.walk_tb.__code__.co_filename)
 #: What is told besides of a module that is missing when a handler runs.
 _ABSENT = (
     "    a component has the modules that were imported when it was built: those that the plugin's sources import, in "

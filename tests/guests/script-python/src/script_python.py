@@ -1,6 +1,7 @@
 """What a component of Python must not get wrong: numbers by chance, modules that are imported late, texts that UTF-8 cannot
 carry, headers that come twice, and failures of each kind."""
 
+import asyncio
 import os
 import random
 import secrets
@@ -79,6 +80,40 @@ def fails(data):
         "type": TypeError("odd"),
         "exit": SystemExit(1),
     }[data["how"]]
+
+
+async def saved(name):
+    await asyncio.sleep(0.001)
+    state.set(name, True)
+
+
+async def several():
+    await asyncio.gather(saved("one"), saved("two"))
+
+
+async def leaving():
+    asyncio.create_task(saved("left"))
+
+
+async def waiting():
+    await asyncio.get_running_loop().create_future()
+
+
+@plugin.on("probe.leaves", retry=Retry(attempts=1))
+def leaves(data):
+    state.set(f"begun {data['how']}", True)
+    {
+        "runs": lambda: asyncio.run(several()),
+        "drops": lambda: saved("dropped") and None,
+        "leaves": lambda: asyncio.run(leaving()),
+        "waits": lambda: asyncio.run(waiting()),
+        "resolves": lambda: __import__("socket").getaddrinfo("a.example", 80),
+    }[data["how"]]()
+
+
+@plugin.route("GET /python/left")
+def left(request):
+    return state.keys()
 
 
 def chance():
