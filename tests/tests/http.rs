@@ -403,3 +403,32 @@ fn the_admin_interface_answers_no_web_page() {
     }
     assert_eq!(host.send("GET", &host.url("/plugins"), &[], b"").status, 404, "it is not on the ingress");
 }
+
+/// A parameter that is ignored would mean something else than was meant: of what is dropped, for one.
+#[test]
+fn the_admin_interface_ignores_no_parameter() {
+    let host = Setup::new().start();
+    for (method, path) in [
+        ("GET", "/plugins?limit=1"),
+        ("GET", "/subscriptions?limit=1"),
+        ("GET", "/schedules?x"),
+        ("POST", "/compaction?dry-run=true"),
+        ("POST", "/plugins/p/resume?now=1"),
+        ("GET", "/events?limits=1"),
+        ("GET", "/events?limit=1&limit=2"),
+        ("GET", "/events?limit=1&limi%74=2"),
+        ("GET", "/events?before=%ff"),
+        ("GET", "/scheduled?after=%"),
+        ("DELETE", "/scheduled?source=%ff&id=1"),
+        ("DELETE", "/dead-letters?after=1"),
+        ("POST", "/dead-letters/redrive?after=1"),
+        ("POST", "/dead-letters/redrive?subscription=a%zz"),
+        ("POST", "/events?timeout=1s"),
+        ("POST", "/plugins/p/drain?wait=1s&wait=2s"),
+    ] {
+        let answer = host.operate(method, path);
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-query"), "{method} {path}");
+    }
+    let problem = host.operate("GET", "/events?limits=1").json();
+    assert_eq!(problem["detail"], "unknown parameter `limits`; this path takes `before` or `limit`");
+}

@@ -221,6 +221,13 @@ fn wishes_that_make_no_sense_are_refused() {
         "delay=1s&at=2999-01-01T00:00:00Z",
         "reply=a.b&delay=1s",
         "later=1s",
+        "timeout=1s",
+        "delay=1s&delay=1s",
+        "delay=1s&d%65lay=1s",
+        "delay=%ff",
+        "delay=1%",
+        "reply=a.b&timeout=1%zz",
+        "reply=%c3%28",
     ] {
         let answer = host.publish_event(&format!("/events?{query}"), json!({ "id": "1", "type": "a.b" }));
         assert_eq!(refusal(&answer), (400, "invalid-query".to_owned()), "{query}");

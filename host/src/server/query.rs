@@ -38,11 +38,19 @@ fn invalid(detail: impl Into<String>) -> Problem {
     Problem::bad_request("invalid-query", detail)
 }
 
-/// The reader's own words, without its introduction.
+/// The reader's words, which begin with the parameter's name, in those of a query.
 fn reason(text: &str) -> String {
     let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
-    let text = text.replace("unknown field", "unknown parameter").replace("expected one of", "this path takes");
-    text.replace(", there are no fields", "; this path takes none").replace("missing field", "missing parameter")
+    let Some((name, what)) = text.split_once(": ") else {
+        return text.replace("missing field", "missing parameter");
+    };
+    match what.strip_prefix("unknown field ") {
+        Some(unknown) => format!("unknown parameter {unknown}")
+            .replace(", expected one of ", "; this path takes ")
+            .replace(", expected ", "; this path takes ")
+            .replace(", there are no fields", "; this path takes none"),
+        None => format!("`{name}`: {what}"),
+    }
 }
 
 /// Checks each parameter before any of them is read: the reader would take U+FFFD for what is no text.
@@ -127,10 +135,10 @@ mod tests {
             ("?name=1&name=2", "`name`"),
             ("?name=1&n%61me=1", "`name`"),
             ("?limit=1&limit=1", "`limit`"),
-            ("?limits=1", "`limits`"),
+            ("?limits=1", "unknown parameter `limits`; this path takes `name` or `limit`"),
             ("?Limit=1", "`Limit`"),
             ("?=1", "``"),
-            ("?limit=many", "limit"),
+            ("?limit=many", "`limit`: invalid digit"),
             ("?limit=-1", "limit"),
             ("?limit", "limit"),
         ] {
