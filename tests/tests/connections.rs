@@ -203,7 +203,7 @@ fn read_nothing(address: &str, bytes: usize) -> TcpStream {
 
 #[test]
 fn clients_that_read_slowly_leave_places_to_others() {
-    let config = "[http]\nmax_body_bytes = 100000000\nwrite_timeout = \"50s\"\n[sandbox]\nconcurrency = 4\nplugin_concurrency = 4";
+    let config = "[http]\nmax_body_bytes = 100000000\nwrite_timeout = \"50s\"\n[sandbox]\nconcurrency = 4\nplugin_concurrency = 4\npatience = \"30s\"";
     let host = Setup::new().plugin("echo").plugin("service").sidecar("service", SERVICE).config(config).start();
     let slow: Vec<_> = (0..4).map(|_| read_nothing(&ingress(&host), 60_000_000)).collect();
     for _ in 0..20 {
