@@ -10,8 +10,6 @@ use wasmparser::{
     WasmFeatures,
 };
 
-use super::source::SourceError;
-
 /// Why a file cannot be a plugin, whatever a compiler makes of it.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsuitable {
@@ -191,28 +189,34 @@ fn name_of(feature: WasmFeatures) -> String {
     format!("the proposal `{}`", names.join(", "))
 }
 
-/// Checks what a file begins with, and that its sections fill it exactly, without reading what they hold.
-pub(crate) fn check_outline(file: &File, length: u64) -> Result<(), SourceError> {
+/// Checks what a file begins with, and that its sections fill it exactly, without reading what they hold. The inner error
+/// is what is wrong with the file.
+pub(crate) fn check_outline(file: &File, length: u64) -> io::Result<Result<(), Unsuitable>> {
     const HEAD: usize = 512;
     const HEADER: u64 = 8;
     let mut file = BufReader::new(file);
     let head = file.fill_buf()?;
-    check_magic(&head[..head.len().min(HEAD)])?;
+    if let Err(unsuitable) = check_magic(&head[..head.len().min(HEAD)]) {
+        return Ok(Err(unsuitable));
+    }
     file.seek_relative(HEADER.cast_signed())?;
     let mut offset = HEADER;
     while offset < length {
-        let (width, size) = section(&mut file)?.map_err(|message| Unsuitable::malformed_at(offset, message))?;
+        let (width, size) = match section(&mut file)? {
+            Ok(found) => found,
+            Err(message) => return Ok(Err(Unsuitable::malformed_at(offset, message))),
+        };
         let end = offset.saturating_add(width).saturating_add(size);
         if end > length {
-            return Err(Unsuitable::malformed_at(offset, "a section is longer than the rest of the file").into());
+            return Ok(Err(Unsuitable::malformed_at(offset, "a section is longer than the rest of the file")));
         }
         file.seek_relative(size.cast_signed())?;
         offset = end;
     }
-    match offset == length {
+    Ok(match offset == length {
         true => Ok(()),
-        false => Err(Unsuitable::malformed_at(length, "it ends within its header").into()),
-    }
+        false => Err(Unsuitable::malformed_at(length, "it ends within its header")),
+    })
 }
 
 /// The width of a section's header, and how many bytes the section has after it; the inner error says what is wrong.

@@ -51,7 +51,7 @@ pub(crate) fn read_plugin(path: &Path, links: Links) -> Result<Vec<u8>, SourceEr
     if length > FILE_LIMIT_BYTES {
         return Err(SourceError::TooLarge(length));
     }
-    screening::check_outline(&file, length)?;
+    screening::check_outline(&file, length)??;
     file.rewind()?;
     read_bounded(file, FILE_LIMIT_BYTES)?.map_err(SourceError::TooLarge)
 }
