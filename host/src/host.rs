@@ -25,7 +25,9 @@ use crate::ingress::{Ingress, Producers, Spools};
 use crate::lock::Locked;
 use crate::observer::Observer;
 use crate::outbound::{self, Listeners, Outbound};
-use crate::plugin::{CanaryRule, Declare, EngineConfig, Generation, Keeper, Loader, Places, Registry, Rehearse, World};
+use crate::plugin::{
+    CanaryRule, Declare, EngineConfig, Generation, Loader, Places, Reconciler, Registry, Rehearse, World,
+};
 use crate::server::{self, HttpLimits, Intake};
 use crate::subscription::Declaration;
 use crate::telemetry::{self, RequestMetrics};
@@ -36,7 +38,7 @@ use crate::threads::Capacity;
 pub struct Host {
     bus: SharedBus,
     registry: Registry,
-    keeper: Keeper<Wings>,
+    reconciler: Reconciler<Wings>,
     dispatcher: Dispatcher,
     ingress: Ingress,
     admin: Admin,
@@ -94,7 +96,7 @@ enum End {
     StoreFailed(String),
 }
 
-/// What the keeper of the plugins has need of, and does not know: the bus, and places to run.
+/// What the reconciler of the plugins has need of, and does not know: the bus, and places to run.
 #[derive(Debug)]
 struct Wings {
     bus: SharedBus,
@@ -178,9 +180,9 @@ impl Host {
             former: config.data.join("generations"),
             routes: config.data.join("routes"),
         };
-        let mut keeper = Keeper::new(places, Arc::clone(&loader), registry.clone(), wings, clock.clone());
-        let folder = keeper.folder();
-        keeper.load_all().await;
+        let mut reconciler = Reconciler::new(places, Arc::clone(&loader), registry.clone(), wings, clock.clone());
+        let folder = reconciler.folder();
+        reconciler.load_all().await;
 
         let origin = HeaderValue::from_str(&config.bus.webhook_origin).context("bus.webhook_origin")?;
         let webhooks = Webhooks::new(client, origin, clock.clone());
@@ -225,7 +227,7 @@ impl Host {
         Ok(Self {
             bus,
             registry,
-            keeper,
+            reconciler,
             dispatcher,
             ingress,
             admin,
@@ -295,7 +297,7 @@ impl Host {
     pub async fn run(self, asked: CancellationToken) -> anyhow::Result<()> {
         let Self {
             bus,
-            keeper,
+            reconciler,
             dispatcher,
             ingress,
             admin,
@@ -317,7 +319,7 @@ impl Host {
         let mut middle = JoinSet::new();
         middle.spawn(dispatcher.run(stops.dispatcher.clone()));
         let mut rest = JoinSet::new();
-        rest.spawn(keeper.run(stops.rest.clone()));
+        rest.spawn(reconciler.run(stops.rest.clone()));
         rest.spawn(admin.metrics.clone().fold(stops.rest.clone()));
         rest.spawn(server::serve(admin_listener, admin.router(), limits(connections.admin), stops.rest.clone()));
 

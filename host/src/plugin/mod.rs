@@ -45,6 +45,6 @@ pub use run::generation::{Generation, NativeHandler};
 pub use run::linked::{Live, PrepareError};
 pub(crate) use run::request::CONNECTION_HEADERS;
 pub use run::request::{Answered, Request, Response};
-pub use supervise::reconciler::{Declare, Folder, Keeper, Places, Rehearse, RollbackError, RolledBack, Status};
+pub use supervise::reconciler::{Declare, Folder, Places, Reconciler, Rehearse, RollbackError, RolledBack, Status};
 pub use supervise::record::{Kept, Pin};
 pub use supervise::registry::{Found, Overlapping, Registry, RouteConflict, Snapshot};

@@ -53,7 +53,7 @@ pub struct Places {
 
 /// Watches the folder and keeps the registry equal to it.
 #[derive(Debug)]
-pub struct Keeper<W> {
+pub struct Reconciler<W> {
     path: PathBuf,
     loader: Arc<Loader>,
     registry: Registry,
@@ -77,8 +77,8 @@ pub struct Keeper<W> {
     stopping: CancellationToken,
 }
 
-impl<W: Declare + Rehearse> Keeper<W> {
-    /// A keeper of a folder.
+impl<W: Declare + Rehearse> Reconciler<W> {
+    /// A reconciler of a folder.
     pub fn new(places: Places, loader: Arc<Loader>, registry: Registry, wings: W, clock: Clock) -> Self {
         let Places { plugins: path, former, routes } = places;
         let (sender, commands) = mpsc::channel(QUEUE);
@@ -111,7 +111,7 @@ impl<W: Declare + Rehearse> Keeper<W> {
     }
 
     /// Loads what is in the folder. What is still being written is waited for, but not for long: after
-    /// that it is left for [`Keeper::run`].
+    /// that it is left for [`Reconciler::run`].
     pub async fn load_all(&mut self) {
         let started = Instant::now();
         loop {

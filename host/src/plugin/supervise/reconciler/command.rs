@@ -2,10 +2,10 @@
 
 use tokio::sync::oneshot;
 
-/// How many commands may wait for the keeper.
+/// How many commands may wait for the reconciler.
 pub(super) const QUEUE: usize = 16;
 
-/// What the keeper is asked to do.
+/// What the reconciler is asked to do.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) plugin: String,

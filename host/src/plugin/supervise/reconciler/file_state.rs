@@ -1,4 +1,4 @@
-//! What the keeper remembers of a file, and when it turns to it again.
+//! What the reconciler remembers of a file, and when it turns to it again.
 
 use std::time::{Duration, Instant};
 

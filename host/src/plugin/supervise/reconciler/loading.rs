@@ -1,4 +1,4 @@
-//! Loading a file, and letting it handle the past: beside the keeper, which has other things to do meanwhile.
+//! Loading a file, and letting it handle the past: beside the reconciler, which has other things to do meanwhile.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::swap::Swapped;
 use super::swap_error::SwapError;
-use super::{Declare, Keeper, Rehearse, Status};
+use super::{Declare, Reconciler, Rehearse, Status};
 use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::folder::Seen;
 use crate::plugin::supervise::record::Pin;
@@ -13,7 +13,7 @@ use crate::printable;
 /// The longest complaint about a file.
 const COMPLAINT_CHARACTERS: usize = 2_000;
 
-impl<W: Declare + Rehearse> Keeper<W> {
+impl<W: Declare + Rehearse> Reconciler<W> {
     pub(super) async fn settle(
         &mut self,
         stem: &str,

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::command::{Command, RollbackError, RolledBack};
 use super::loading::{blocking, check_place};
-use super::{Declare, Folder, Keeper, Rehearse, Status, SwapError};
+use super::{Declare, Folder, Reconciler, Rehearse, Status, SwapError};
 use crate::plugin::manifest::digest::{Digest, short};
 use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::folder::Seen;
@@ -44,7 +44,7 @@ impl Why<'_> {
     }
 }
 
-impl<W: Declare + Rehearse> Keeper<W> {
+impl<W: Declare + Rehearse> Reconciler<W> {
     pub(super) async fn obey(&mut self, command: Command) {
         let Command { plugin, to, answer } = command;
         let result = self.roll_back(&plugin, to.as_deref(), Why::ByHand).await;

@@ -23,7 +23,7 @@ pub struct Status {
     pub kept: Vec<Kept>,
 }
 
-/// A handle on what is known of the folder, and on its keeper. It clones cheaply.
+/// A handle on what is known of the folder, and on its reconciler. It clones cheaply.
 #[derive(Clone, Debug)]
 pub struct Folder {
     statuses: Arc<Mutex<BTreeMap<String, Status>>>,
@@ -32,7 +32,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A handle on the keeper that takes these commands.
+    /// A handle on the reconciler that takes these commands.
     pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
         Self { statuses: Arc::default(), ignored: Arc::default(), commands }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::loading::{Ready, blocking, check_place};
 use super::swap_error::SwapError;
-use super::{Declare, Keeper, Rehearse};
+use super::{Declare, Reconciler, Rehearse};
 use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::archive::Archive;
 use crate::plugin::supervise::record::{Kept, Pin, Record};
@@ -18,7 +18,7 @@ pub(super) struct Swapped {
     pub(super) kept: Vec<Kept>,
 }
 
-impl<W: Declare + Rehearse> Keeper<W> {
+impl<W: Declare + Rehearse> Reconciler<W> {
     /// Lets a generation take over that was made of a file, or of what runs in its place.
     pub(super) async fn swap_in(&mut self, stem: &str, ready: Ready) -> Result<Swapped, SwapError> {
         let Ready { generation, bytes, pin, memory } = ready;
