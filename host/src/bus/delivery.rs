@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::{Answer, CommitError, DeadLetterId, FeedId, Settlement};
 use crate::clock::Timestamp;
 use crate::event::{Event, IdSeed, Logged, Position};
@@ -59,7 +61,7 @@ pub struct Claim {
     open: Box<dyn Open>,
 }
 
-/// Is told what became of a settlement, with the claim.
+/// Called with the claim and the result once the settlement is committed or refused.
 pub type Then = Box<dyn FnOnce(Claim, Result<Settled, CommitError>) + Send>;
 /// The same, on an implementation's side.
 pub type OpenThen = Box<dyn FnOnce(Box<dyn Open>, Result<Settled, CommitError>) + Send>;
@@ -72,8 +74,19 @@ pub trait Open: Debug + Send + Sync {
     /// As [`Claim::settle`].
     fn settle(&mut self, settlement: Settlement) -> Answer<'_, Result<Settled, CommitError>>;
 
-    /// Hands a settlement over to be committed.
+    /// Hands a settlement over to be committed. An engine that has no queue of its own for that uses [`settle_in_task`].
     fn settle_then(self: Box<Self>, settlement: Settlement, then: OpenThen);
+
+    /// As [`Claim::lost`].
+    fn lost(&self) -> Answer<'_, ()>;
+}
+
+/// Settles a claim in a task and calls `then` there: [`Open::settle_then`] for engines whose commits are asynchronous.
+pub fn settle_in_task(runtime: &Handle, mut open: Box<dyn Open>, settlement: Settlement, then: OpenThen) {
+    runtime.spawn(async move {
+        let settled = open.settle(settlement).await;
+        then(open, settled);
+    });
 }
 
 /// What became of a delivery.
@@ -109,14 +122,20 @@ impl Claim {
     ///
     /// # Errors
     /// [`CommitError::Conflict`] if the invocation must run again; [`CommitError::NotOpen`] if it was
-    /// settled before; otherwise if the store refuses. After any but `NotOpen` the claim is still open.
+    /// settled before, or the claim is lost; otherwise if the store refuses. After any but `NotOpen` the claim is still
+    /// open, except that one in doubt must be dropped ([`CommitError::InDoubt`]).
     pub async fn settle(&mut self, settlement: Settlement) -> Result<Settled, CommitError> {
         self.open.settle(settlement).await
     }
 
-    /// Hands the outcome over to be committed, from a thread that may block while the queue is full. What
-    /// became of it is told on the bus's own thread, which nothing must keep waiting; errors are those of
-    /// [`Claim::settle`].
+    /// Waits until the claim is lost: its subscription or replay was deleted, or another host took over because this one
+    /// was cut off. Its outcome would be refused, and so its handler may be ended. Forever, if that does not happen.
+    pub async fn lost(&self) {
+        self.open.lost().await;
+    }
+
+    /// Hands the outcome over to be committed, from a thread that may block while the queue is full. `then` is called on
+    /// a thread of the bus, and must return soon; errors are those of [`Claim::settle`].
     pub fn settle_then(self, settlement: Settlement, then: Then) {
         let Self { delivery, open } = self;
         open.settle_then(settlement, Box::new(move |open, settled| then(Self { delivery, open }, settled)));
@@ -126,6 +145,8 @@ impl Claim {
 /// What a subscription looks like from outside.
 #[derive(Clone, Debug)]
 pub struct Overview {
+    /// The moment that the rest is of. With several hosts it may be a second ago.
+    pub as_of: Timestamp,
     /// Its identity.
     pub id: SubscriptionId,
     /// Whether it was made at run time.
@@ -183,5 +204,55 @@ impl Overview {
             crate::subscription::Target::Webhook(_) if self.id.owner == crate::subscription::OPERATOR => None,
             crate::subscription::Target::Webhook(_) => Some(&self.id.owner),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bus::AttemptRecord;
+    use crate::bus::suite::event;
+    use crate::retry::Verdict;
+
+    /// A claim of an engine whose commits are asynchronous.
+    #[derive(Debug)]
+    struct Asynchronous(Handle);
+
+    impl Open for Asynchronous {
+        fn settle(&mut self, _: Settlement) -> Answer<'_, Result<Settled, CommitError>> {
+            Box::pin(async {
+                tokio::task::yield_now().await;
+                Ok(Settled::Handled)
+            })
+        }
+
+        fn settle_then(self: Box<Self>, settlement: Settlement, then: OpenThen) {
+            let runtime = self.0.clone();
+            settle_in_task(&runtime, self, settlement, then);
+        }
+
+        fn lost(&self) -> Answer<'_, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_settled_in_a_task_from_a_thread_outside_of_the_runtime() {
+        let logged = Logged { position: Position(1), stored_at: Timestamp(0), event: Arc::new(event("1")) };
+        let subscription = crate::bus::suite::id("s");
+        let (kind, ids) = (DeliveryKind::Live, IdSeed::unique());
+        let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, ids };
+        let claim = Claim::new(delivery, Box::new(Asynchronous(Handle::current())));
+        let (delivery, took) = (Arc::clone(claim.delivery()), Duration::ZERO);
+        let record = AttemptRecord { delivery, verdict: Verdict::Ack, digest: None, took };
+        let (sender, settled) = tokio::sync::oneshot::channel();
+        let then = Box::new(move |claim: Claim, settled| {
+            assert!(sender.send((claim.event().id.clone(), settled)).is_ok());
+        });
+        let thread = std::thread::spawn(move || claim.settle_then(Settlement { record, effects: None }, then));
+        assert_eq!(settled.await.unwrap(), ("1".to_owned(), Ok(Settled::Handled)));
+        thread.join().unwrap();
     }
 }

@@ -16,7 +16,10 @@ use tempfile::TempDir;
 
 use super::script::{Act, Given, Moment, Step};
 use super::{Error, Played, Seen, broken, logs};
-use crate::bus::{Bus, Claim, DeadLetterFilter, Embedded, FeedEntry, Settings};
+use crate::bus::{
+    Claim, DeadLetterFilter, DeadLetters as _, Embedded, EventLog as _, FeedEntry, Lifecycle as _, PluginState as _,
+    Settings, Subscriptions as _,
+};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Position};
 use crate::outbound::{self, Outbound, Sent};

@@ -35,8 +35,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::group_commit::Queue;
 use super::window::Stop;
 use super::{
-    Accepted, Answer, Bus, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, FeedId, HeldBack,
-    Reachability, Replay, Reply, Scheduled, ScheduledCursor, Scheduling, StoreError, StoreErrorKind, Subscribed,
+    Accepted, Answer, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, EventLog,
+    FeedId, HeldBack, Lifecycle, PluginState, Reachability, Replay, Reply, Scheduled, ScheduledCursor, Scheduling,
+    StoreError, StoreErrorKind, Subscribed, Subscriptions,
 };
 use crate::clock::Timestamp;
 use crate::event::{Event, Logged, Position};
@@ -129,7 +130,7 @@ impl Embedded {
     }
 }
 
-impl Bus for Embedded {
+impl EventLog for Embedded {
     fn publish(&self, events: Vec<Publish>) -> Answer<'_, Result<Vec<Accepted>, CommitError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
@@ -181,6 +182,24 @@ impl Bus for Embedded {
         Box::pin(self.read(rows::schedules))
     }
 
+    fn head(&self) -> Position {
+        self.shared.head()
+    }
+
+    fn events(&self, before: Option<Position>, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+        Box::pin(self.read(move |connection| rows::events_before(connection, before, limit)))
+    }
+
+    fn events_with_id(&self, id: String) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+        Box::pin(self.read(move |connection| rows::events_with_id(connection, &id)))
+    }
+
+    fn compact(&self) -> Answer<'_, Result<usize, CommitError>> {
+        Box::pin(self.ask(|reply| Command::Compact { reply }))
+    }
+}
+
+impl Subscriptions for Embedded {
     fn declare<'a>(
         &'a self,
         plugin: &'a str,
@@ -244,6 +263,22 @@ impl Bus for Embedded {
         Box::pin(self.ask(move |reply| Command::Drain { plugin, drained, reply }))
     }
 
+    fn catalogue(&self) -> watch::Receiver<Arc<Catalogue>> {
+        self.shared.catalogue.subscribe()
+    }
+
+    fn feed(&self, feed: FeedId) -> Option<Arc<dyn Subscribed>> {
+        let subscription = self.shared.find(feed)?;
+        Some(Arc::new(Feed { bus: self.clone(), subscription }))
+    }
+
+    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(self.read(move |connection| subscribed::oldest_unhandled(connection, &shared)))
+    }
+}
+
+impl DeadLetters for Embedded {
     fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>> {
         Box::pin(self.ask(move |reply| Command::Redrive { filter, limit, reply }))
     }
@@ -268,41 +303,15 @@ impl Bus for Embedded {
     fn dead_letter_counts(&self) -> Answer<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {
         Box::pin(self.read(rows::dead_letter_counts))
     }
+}
 
-    fn compact(&self) -> Answer<'_, Result<usize, CommitError>> {
-        Box::pin(self.ask(|reply| Command::Compact { reply }))
-    }
-
+impl PluginState for Embedded {
     fn state(&self, plugin: &str) -> Box<dyn StateView> {
         Box::new(Snapshot::new(Arc::clone(&self.shared), self.commands.clone(), plugin.to_owned()))
     }
+}
 
-    fn catalogue(&self) -> watch::Receiver<Arc<Catalogue>> {
-        self.shared.catalogue.subscribe()
-    }
-
-    fn feed(&self, feed: FeedId) -> Option<Arc<dyn Subscribed>> {
-        let subscription = self.shared.find(feed)?;
-        Some(Arc::new(Feed { bus: self.clone(), subscription }))
-    }
-
-    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>> {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(self.read(move |connection| subscribed::oldest_unhandled(connection, &shared)))
-    }
-
-    fn head(&self) -> Position {
-        self.shared.head()
-    }
-
-    fn events(&self, before: Option<Position>, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
-        Box::pin(self.read(move |connection| rows::events_before(connection, before, limit)))
-    }
-
-    fn events_with_id(&self, id: String) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
-        Box::pin(self.read(move |connection| rows::events_with_id(connection, &id)))
-    }
-
+impl Lifecycle for Embedded {
     fn reachable(&self) -> watch::Receiver<Reachability> {
         self.shared.reachable.subscribe()
     }

@@ -13,7 +13,7 @@ use super::{Embedded, rows};
 use crate::bus::group_commit::Closed;
 use crate::bus::window::{PAGE, Step, Waiting};
 use crate::bus::{
-    Answer, Bus as _, Claim, CommitError, DeadLetterId, Delivery, DeliveryKind, FeedId, Open, OpenThen, Overview,
+    Answer, Claim, CommitError, DeadLetterId, Delivery, DeliveryKind, EventLog as _, FeedId, Open, OpenThen, Overview,
     Settled, Settlement, StoreError, Subscribed,
 };
 use crate::clock::Timestamp;
@@ -48,6 +48,7 @@ impl Subscribed for Feed {
         let progress = subscription.progress();
         let committing = subscription.committing().min(progress.claimed.len());
         Overview {
+            as_of: self.bus.shared.clock.now(),
             id: subscription.id.clone(),
             dynamic: subscription.dynamic,
             definition: Arc::clone(&progress.definition),
@@ -344,6 +345,11 @@ impl Open for Held {
             }
             settled
         })
+    }
+
+    /// The store is this host's alone: a claim is lost only with its subscription or replay.
+    fn lost(&self) -> Answer<'_, ()> {
+        Box::pin(self.from.subscription.gone.cancelled())
     }
 
     fn settle_then(mut self: Box<Self>, settlement: Settlement, then: OpenThen) {

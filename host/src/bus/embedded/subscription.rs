@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::bus::window::Progress;
 use crate::bus::{FeedId, ReplayOverview};
@@ -25,6 +26,8 @@ pub(super) struct Subscription {
     committing: AtomicUsize,
     /// Wakes the task that waits for a delivery.
     pub(super) wake: Notify,
+    /// Cancelled when it is deleted.
+    pub(super) gone: CancellationToken,
 }
 
 /// One outcome on its way to being committed, counted until this is dropped.
@@ -56,7 +59,8 @@ impl Subscription {
         progress: Progress,
     ) -> Arc<Self> {
         let (progress, committing, wake) = (Mutex::new(progress), AtomicUsize::new(0), Notify::new());
-        Arc::new(Self { number, id, dynamic, replay, progress, committing, wake })
+        let gone = CancellationToken::new();
+        Arc::new(Self { number, id, dynamic, replay, progress, committing, wake, gone })
     }
 
     /// Counts an outcome that is handed over to be committed.

@@ -9,9 +9,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::bus::OpenErrorKind;
-use crate::bus::Settings;
 use crate::bus::suite::{self, Stage, declare, definition, event, publish};
+use crate::bus::{Bus, OpenErrorKind, Settings};
 use crate::clock::Clock;
 use crate::event::Data;
 use crate::outcome::Write;

@@ -86,7 +86,9 @@ pub(in crate::bus) async fn a_replay_is_stopped<S: Stage>() {
     stage.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
     let feed = replay_of(&stage, "s").unwrap();
     let mut claimed = claim(&feed).await;
+    assert!(tokio::time::timeout(Duration::ZERO, claimed.lost()).await.is_err(), "it is open");
     assert_eq!(stage.bus().stop_replays(id("s")).await, Ok(1));
+    assert!(tokio::time::timeout(Duration::from_secs(20), claimed.lost()).await.is_ok(), "it is lost");
     assert_eq!(ack(&mut claimed, set("k", b"late")).await, Err(CommitError::NotOpen));
     assert_eq!(value(&stage, "k"), None);
     assert_eq!(stage.bus().stop_replays(id("s")).await, Ok(0));

@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
 use super::{Stage, bounded, readable, run};
-use crate::bus::{Bus as _, Reply};
+use crate::bus::{EventLog as _, PluginState as _, Reply};
 use crate::event::{Event, IdSeed, is_json};
 use crate::ingress::{reply, respond, routes};
 use crate::outcome::Effects;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Stage;
 use super::request::malformed;
-use crate::bus::Bus as _;
+use crate::bus::{EventLog as _, PluginState as _};
 use crate::event::IdSeed;
 use crate::ingress::respond;
 use crate::plugin::{self, Exchange, Generation, Head};

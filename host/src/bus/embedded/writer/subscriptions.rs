@@ -190,6 +190,7 @@ impl AfterCommit for Changes {
         }
         for subscription in self.deleted {
             let gone = subscription.progress().delete();
+            subscription.gone.cancel();
             writer.held.take_off(gone);
             writer.subscriptions.remove(&subscription.number);
             after.wake(&subscription);
