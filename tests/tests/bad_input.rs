@@ -301,11 +301,26 @@ fn a_file_for_another_host_is_named_for_what_it_is() {
         (func (export \"_start\")))";
     for (name, text, words) in [
         ("command", command, "command of WASI 0.1"),
-        ("threads", "(module (memory 1 1 shared))", "without the types"),
+        ("threads", "(module (memory 1 1 shared))", "threads"),
+        ("memories", "(component (core module (memory 1) (memory 1)))", "several memories"),
+        ("browser", "(module (import \"gojs\" \"f\" (func)))", "Go or TinyGo"),
         ("collected", "(component (core module (type (struct (field i32)))))", "garbage collection"),
         ("throws", "(component (core module (tag)))", "exceptions"),
     ] {
         let error = refused(&host, &format!("{name}.wasm"), &component(text));
+        assert!(error.contains(words), "{name}: {error}");
+    }
+}
+
+/// Files of zeros, which take no space on the disk: each is refused by its length or its beginning.
+#[test]
+fn a_file_that_is_too_large_is_refused_without_being_read() {
+    let host = host();
+    for (name, bytes, words) in [("huge", 1_u64 << 40, "a plugin has at most"), ("zeros", 200 << 20, "not WebAssembly")]
+    {
+        let path = host.file(&format!("{name}.wasm"));
+        std::fs::File::create(&path).unwrap().set_len(bytes).unwrap();
+        let error = host.wait_until_refused(&format!("{name}.wasm"));
         assert!(error.contains(words), "{name}: {error}");
     }
 }
