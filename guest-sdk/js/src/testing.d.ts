@@ -15,13 +15,13 @@ import type { HeadersToSend, Plugin, Response } from "./index.js";
 export declare class FakeHost {
   constructor(plugin: Plugin, options?: { config?: Record<string, string>; state?: Record<string, unknown> });
 
-  /** Delivers an event to the subscription that takes its type, and returns how that ended. */
+  /** Delivers an event to the subscription that takes its type, and returns how that ended. Await it if the handler is `async`. */
   deliver(type: string, data?: unknown, options?: DeliveryOptions): Outcome;
 
   /** Lets one of a schedule's times come. */
   tick(schedule: string, due?: Date, options?: { attempt?: number }): Outcome;
 
-  /** Sends a request to the route that takes it, such as "POST /hello/Ada?loud=1". */
+  /** Sends a request to the route that takes it, such as "POST /hello/Ada?loud=1". Await the answer of an `async` handler. */
   request(
     target: string,
     options?: { json?: unknown; body?: string | Uint8Array; headers?: HeadersToSend },
