@@ -17,6 +17,7 @@ mod subscriptions;
 mod tests;
 mod words;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingView, UsageView};
@@ -50,9 +51,16 @@ pub trait Page {
     fn next(&self) -> Option<String>;
 }
 
-/// An answer without content.
+/// An answer without content; what a newer host says there is ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "IgnoredAny")]
 pub struct Done;
+
+impl From<IgnoredAny> for Done {
+    fn from(_: IgnoredAny) -> Self {
+        Self
+    }
+}
 
 /// Tells a member that is null from one that is left out.
 fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
