@@ -8,14 +8,19 @@ use super::{EventView, Page};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeadLetterView {
     /// Its number, by which it is shown, redriven and dropped.
+    #[serde(default)]
     pub number: i64,
     /// The subscription that it was for, as `PLUGIN/NAME`.
+    #[serde(default)]
     pub subscription: String,
     /// What kind of failure the last attempt was.
+    #[serde(default)]
     pub cause: String,
     /// What happened at the last attempt.
+    #[serde(default)]
     pub reason: String,
     /// How many attempts were made.
+    #[serde(default)]
     pub attempts: u32,
     /// Whether a replay made the delivery.
     #[serde(default)]
@@ -24,6 +29,7 @@ pub struct DeadLetterView {
     #[serde(default)]
     pub parks: Option<String>,
     /// When it became a dead letter, in RFC 3339.
+    #[serde(default)]
     pub buried_at: String,
     /// Each failed attempt, the first one first.
     #[serde(default)]

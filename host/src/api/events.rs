@@ -45,8 +45,10 @@ impl EventDocument {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventView {
     /// Its position. It grows with each event and is never used again.
+    #[serde(default)]
     pub position: u64,
     /// When it was stored, in RFC 3339.
+    #[serde(default)]
     pub stored_at: String,
     /// The event.
     pub event: EventDocument,

@@ -37,6 +37,7 @@ pub struct ScheduleList {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScheduledView {
     /// When, in RFC 3339.
+    #[serde(default)]
     pub due: String,
     /// The event.
     pub event: EventDocument,
