@@ -102,7 +102,8 @@ pub enum Settled {
 
 impl Claim {
     /// A claim, with what settles it.
-    pub(super) fn new(delivery: Delivery, open: Box<dyn Open>) -> Self {
+    #[must_use]
+    pub fn new(delivery: Delivery, open: Box<dyn Open>) -> Self {
         Self { delivery: Arc::new(delivery), open }
     }
 
@@ -213,7 +214,7 @@ mod tests {
 
     use super::*;
     use crate::bus::AttemptRecord;
-    use crate::bus::suite::event;
+    use crate::bus::conformance::event;
     use crate::retry::Verdict;
 
     /// A claim of an engine whose commits are asynchronous.
@@ -241,7 +242,7 @@ mod tests {
     #[tokio::test]
     async fn a_claim_is_settled_in_a_task_from_a_thread_outside_of_the_runtime() {
         let logged = Logged { position: Position(1), stored_at: Timestamp(0), event: Arc::new(event("1")) };
-        let subscription = crate::bus::suite::id("s");
+        let subscription = crate::bus::conformance::id("s");
         let (kind, ids) = (DeliveryKind::Live, IdSeed::unique());
         let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, ids };
         let claim = Claim::new(delivery, Box::new(Asynchronous(Handle::current())));

@@ -1,12 +1,14 @@
 //! The bus: a durable log of events, subscriptions with their cursors, retries, dead letters and
 //! schedules, and the plugins' state.
 //!
-//! [`contract`] says what every bus promises, and `suite` tests it: every engine passes. [`Embedded`] is the engine that
+//! [`contract`] says what every bus promises, and `conformance` tests it: every engine passes. [`Embedded`] is the engine that
 //! needs nothing installed. Other engines share the delivery window, the ordering keys, the reply waiters and the group
 //! commit, which lie beside it.
 
 mod attempt;
 mod catalogue;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod contract;
 mod counters;
 mod dead_letter;
@@ -18,8 +20,6 @@ mod holds;
 mod ids;
 mod replies;
 mod store_url;
-#[cfg(test)]
-mod suite;
 mod window;
 
 use std::fmt::{self, Display, Formatter};

@@ -6,6 +6,8 @@
 
 mod command;
 mod damage;
+#[cfg(any(test, feature = "conformance"))]
+mod engine;
 mod error;
 mod held;
 mod load;
@@ -46,6 +48,8 @@ use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 use command::{Command, Stored};
+#[cfg(any(test, feature = "conformance"))]
+pub use engine::EmbeddedEngine;
 use error::EngineError;
 use readers::Snapshot;
 use shared::Shared;

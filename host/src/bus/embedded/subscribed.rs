@@ -151,11 +151,12 @@ impl Feed {
     fn claimed(&self, delivery: Waiting) -> Claim {
         let subscription = &self.subscription;
         let position = delivery.logged.position;
-        let ids = self.bus.shared.ids.delivery(&delivery.logged, subscription.number, delivery.replayed);
-        let kind = match (&subscription.replay, delivery.replayed) {
+        let redriven = delivery.redriven_replay.map_or(0, DeadLetterId::number);
+        let ids = self.bus.shared.ids.delivery(&delivery.logged, subscription.number, redriven);
+        let kind = match (&subscription.replay, delivery.redriven_replay) {
             (Some(_), _) => DeliveryKind::Replay(FeedId::new(subscription.number)),
-            (None, 0) => DeliveryKind::Live,
-            (None, letter) => DeliveryKind::RedrivenReplay(DeadLetterId::new(letter)),
+            (None, None) => DeliveryKind::Live,
+            (None, Some(letter)) => DeliveryKind::RedrivenReplay(letter),
         };
         let delivery = Delivery {
             logged: delivery.logged,

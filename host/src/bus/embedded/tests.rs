@@ -1,6 +1,5 @@
-//! The embedded bus passes the suite; and what only it has.
+//! What only the embedded bus has. That it does what every bus does is tested by `tests/bus-conformance`.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::bus::suite::{self, Stage, declare, definition, event, publish};
+use crate::bus::conformance::{self, Tested, declare, definition, event, publish};
 use crate::bus::{Bus, OpenErrorKind, Settings};
 use crate::clock::Clock;
 use crate::event::Data;
@@ -25,26 +24,17 @@ struct InDirectory {
 }
 
 impl InDirectory {
+    fn open(settings: Settings) -> Self {
+        Self::open_in(tempfile::tempdir().unwrap(), Clock::manual(conformance::START), settings)
+    }
+
     fn open_in(directory: TempDir, clock: Clock, settings: Settings) -> Self {
         let bus = Embedded::open(directory.path(), clock.clone(), settings.clone()).unwrap();
         Self { bus, clock, settings, directory }
     }
 
     fn copy(&self) -> TempDir {
-        let copy = tempfile::tempdir().unwrap();
-        for name in ["bus.db", "bus.db-wal"] {
-            let from = self.directory.path().join(name);
-            if from.exists() {
-                std::fs::copy(&from, copy.path().join(name)).unwrap();
-            }
-        }
-        copy
-    }
-}
-
-impl Stage for InDirectory {
-    fn open(settings: Settings) -> Self {
-        Self::open_in(tempfile::tempdir().unwrap(), Clock::manual(suite::START), settings)
+        engine::copy(self.directory.path(), &["bus.db", "bus.db-wal"])
     }
 
     fn crash(self) -> Self {
@@ -54,44 +44,15 @@ impl Stage for InDirectory {
     async fn restart(self) -> Self {
         self.bus.close().await;
         let Self { bus, clock, settings, directory } = self;
-        let copy = tempfile::tempdir().unwrap();
-        std::fs::copy(directory.path().join("bus.db"), copy.path().join("bus.db")).unwrap();
+        let copy = engine::copy(directory.path(), &["bus.db"]);
         drop(bus);
         Self::open_in(copy, clock, settings)
     }
+}
 
-    /// As another program does that writes into the store.
-    fn cut_off(&self) -> Box<dyn Any + Send> {
-        let other = Connection::open(self.directory.path().join("bus.db")).unwrap();
-        other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        Box::new(other)
-    }
-
+impl Tested for InDirectory {
     fn bus(&self) -> &dyn Bus {
         &self.bus
-    }
-
-    fn clock(&self) -> &Clock {
-        &self.clock
-    }
-}
-
-suite::all_semantics!(super::InDirectory);
-
-/// How many plays the model is compared with; `PROPTEST_CASES` says otherwise.
-fn cases() -> ProptestConfig {
-    let usual = ProptestConfig { failure_persistence: None, max_shrink_iters: 500, ..ProptestConfig::default() };
-    if std::env::var_os("PROPTEST_CASES").is_some() { usual } else { ProptestConfig { cases: 64, ..usual } }
-}
-
-proptest! {
-    #![proptest_config(cases())]
-
-    /// Whatever happens, in whatever order, it happens as in the model.
-    #[test]
-    fn the_bus_does_what_the_model_does(acts in suite::model_acts()) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(suite::play::<InDirectory>(acts));
     }
 }
 
@@ -158,20 +119,20 @@ async fn what_is_handled_while_others_are_set_aside_is_not_delivered_again() {
     };
     let feed = declare(&stage, "s", ordered).await;
     let about = |number: u32| Event { subject: Some("x".to_owned()), ..event(&number.to_string()) };
-    suite::publish_all(&stage, (1..=200).map(about)).await;
+    conformance::publish_all(&stage, (1..=200).map(about)).await;
     let mut first = feed.claim().await.unwrap();
     // Both are in the queue before the writer looks at it.
     let subscription = Arc::clone(&stage.bus.shared.subscriptions()[0]);
     assert!(stage.bus.commands.try_send(Command::Hold { subscription }).is_ok());
-    suite::ack(&mut first, Effects::default()).await.unwrap();
+    conformance::ack(&mut first, Effects::default()).await.unwrap();
     drop((first, feed));
 
     let stage = stage.crash();
-    let feed = suite::subscription(&stage, "s");
+    let feed = conformance::subscription(&stage, "s");
     assert_eq!(feed.overview().backlog, 199);
     let mut second = feed.claim().await.unwrap();
     assert_eq!(second.event().id, "2");
-    suite::ack(&mut second, Effects::default()).await.unwrap();
+    conformance::ack(&mut second, Effects::default()).await.unwrap();
     assert_eq!(feed.claim().await.unwrap().event().id, "3");
 }
 
@@ -184,7 +145,7 @@ async fn handlers_that_read_for_long_do_not_make_the_log_grow_without_end() {
     assert_eq!(view.get("key").unwrap().0, None);
     let large = |number: u32| Event { data: Some(Data::binary(vec![b'x'; 64 << 10])), ..event(&number.to_string()) };
     for part in 0..5 {
-        suite::publish_all(&stage, (part * 500..(part + 1) * 500).map(large)).await;
+        conformance::publish_all(&stage, (part * 500..(part + 1) * 500).map(large)).await;
     }
     let log = stage.directory.path().join("bus.db-wal");
     assert!(log.metadata().unwrap().len() > 2 * RESERVED_BYTES, "somebody reads in it");
@@ -254,8 +215,8 @@ async fn the_log_is_folded_once_nobody_reads_what_was_before() {
 
 /// The ids that the first delivery of a bus would have, and the next tick of a schedule.
 async fn ids(stage: &InDirectory) -> (String, String) {
-    let claimed = suite::feeds(stage)[0].claim().await.unwrap();
-    (claimed.delivery().ids.id(0), stage.bus.shared.ids.tick("p", "s", suite::START))
+    let claimed = conformance::feeds(stage)[0].claim().await.unwrap();
+    (claimed.delivery().ids.id(0), stage.bus.shared.ids.tick("p", "s", conformance::START))
 }
 
 #[tokio::test]
@@ -281,9 +242,9 @@ async fn a_subscription_that_is_made_again_publishes_under_new_ids() {
     publish(&stage, event("1")).await;
     for _ in 0..2 {
         let start = crate::subscription::Start::Beginning;
-        stage.bus.subscribe(suite::id("s"), definition("a.b", 5), start).await.unwrap();
+        stage.bus.subscribe(conformance::id("s"), definition("a.b", 5), start).await.unwrap();
         assert!(seen.insert(ids(&stage).await.0));
-        stage.bus.delete_subscription(suite::id("s")).await.unwrap();
+        stage.bus.delete_subscription(conformance::id("s")).await.unwrap();
     }
 }
 

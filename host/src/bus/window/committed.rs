@@ -38,7 +38,7 @@ impl Progress {
         mut gone: impl FnMut(&str, u64),
     ) {
         let Some(delivery) = self.end_claim(position) else { return };
-        let source = if delivery.replayed == 0 { delivery.logged.event.source.as_str() } else { "" };
+        let source = if delivery.redriven_replay.is_none() { delivery.logged.event.source.as_str() } else { "" };
         let plugin = self.counted(position, source);
         match settled {
             Settled::Handled => {

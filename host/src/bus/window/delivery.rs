@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::bus::DeadLetterId;
 use crate::event::{Logged, Position};
 use crate::subscription::Definition;
 
@@ -17,14 +18,14 @@ pub(crate) struct Waiting {
     pub(crate) attempts: u32,
     /// Whether it has a row in the store.
     pub(crate) has_row: bool,
-    /// Whether it is a dead letter of a replay that was redriven.
-    pub(crate) replayed: i64,
+    /// The dead letter of a replay that it was before it was redriven, if it was one.
+    pub(crate) redriven_replay: Option<DeadLetterId>,
 }
 
 impl Waiting {
     pub(crate) fn fresh(logged: Logged, definition: &Definition) -> Self {
         let key = definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event));
-        Self { logged, key, attempts: 0, has_row: false, replayed: 0 }
+        Self { logged, key, attempts: 0, has_row: false, redriven_replay: None }
     }
 }
 

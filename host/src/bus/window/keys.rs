@@ -179,7 +179,7 @@ mod tests {
     fn delivery(position: u64) -> Waiting {
         let logged =
             Logged { position: Position(position), stored_at: Timestamp(0), event: Arc::new(Event::default()) };
-        Waiting { logged, key: Some("k".into()), attempts: 0, has_row: true, replayed: 0 }
+        Waiting { logged, key: Some("k".into()), attempts: 0, has_row: true, redriven_replay: None }
     }
 
     #[test]

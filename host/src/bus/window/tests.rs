@@ -1,7 +1,7 @@
 //! What happens to a window while a read or a commit is on its way.
 
 use super::*;
-use crate::bus::suite::{definition, event};
+use crate::bus::conformance::{definition, event};
 
 const NOW: Timestamp = Timestamp(1);
 

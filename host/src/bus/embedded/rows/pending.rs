@@ -6,7 +6,7 @@ use super::super::schema::PENDING_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{parse, signed, to_json, unsigned};
 use crate::bus::window::{FirstRow, Key, Waiting};
-use crate::bus::{FailedAttempt, StoreError};
+use crate::bus::{DeadLetterId, FailedAttempt, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 
@@ -105,7 +105,7 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
         logged: logged(row)?,
         key: key.map(Into::into),
         attempts: row.get(EVENT_WIDTH + 1)?,
-        replayed: row.get(EVENT_WIDTH + 2)?,
+        redriven_replay: Some(row.get(EVENT_WIDTH + 2)?).filter(|number| *number != 0).map(DeadLetterId::new),
         has_row: true,
     })
 }

@@ -11,7 +11,7 @@ use super::Writer;
 use super::batch::{Batch, Refused};
 use super::subjects::{After, AfterCommit};
 use crate::bus::window::Waiting;
-use crate::bus::{AttemptRecord, CommitError, FailedAttempt, Settled, Settlement, StoreError};
+use crate::bus::{AttemptRecord, CommitError, DeadLetterId, FailedAttempt, Settled, Settlement, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::outcome::Failure;
@@ -135,7 +135,7 @@ impl Writer {
                     position,
                     key: delivery.key.as_deref(),
                     parks: parks(subscription, policy) && delivery.key.is_some(),
-                    replay: delivery.replayed != 0 || subscription.replay.is_some(),
+                    replay: delivery.redriven_replay.is_some() || subscription.replay.is_some(),
                     history: &history,
                     now: batch.now,
                 };
@@ -192,7 +192,7 @@ pub(super) fn row(subscription: i64, delivery: &Waiting, due: Timestamp) -> Pend
         key: delivery.key.as_deref(),
         attempts: delivery.attempts,
         due,
-        replayed: delivery.replayed,
+        replayed: delivery.redriven_replay.map_or(0, DeadLetterId::number),
         history: &[],
     }
 }

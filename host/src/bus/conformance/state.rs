@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::outcome::SequenceError;
 
-pub(in crate::bus) async fn a_read_that_others_changed_is_a_conflict_and_changes_nothing<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_read_that_others_changed_is_a_conflict_and_changes_nothing(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", definition("a.b", 5)).await;
     publish(&stage, event("1")).await;
     let mut claimed = claim(&subscription).await;
@@ -23,8 +23,8 @@ pub(in crate::bus) async fn a_read_that_others_changed_is_a_conflict_and_changes
     assert_eq!(ack(&mut claimed, mine()).await, Ok(Settled::Handled), "the claim was still open");
 }
 
-pub(in crate::bus) async fn a_listing_that_others_changed_is_a_conflict<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_listing_that_others_changed_is_a_conflict(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let (_, listing) = stage.bus().state("p").keys(None, 10).unwrap();
     let listed = || {
         let mut effects = set("mine", b"1");
@@ -36,21 +36,36 @@ pub(in crate::bus) async fn a_listing_that_others_changed_is_a_conflict<S: Stage
     assert!(matches!(stage.bus().commit("p", listed()).await, Err(CommitError::Conflict(_))));
 }
 
-pub(in crate::bus) async fn additions_merge<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn what_is_read_is_of_one_moment(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
+    let both = |value: &[u8]| Effects {
+        writes: BTreeMap::from(["a", "b"].map(|key| (key.to_owned(), Write::Set(value.to_vec())))),
+        ..Effects::default()
+    };
+    stage.bus().commit("p", both(b"1")).await.unwrap();
+    let mut view = stage.bus().state("p");
+    assert_eq!(view.get("a").unwrap().0.as_deref(), Some(&b"1"[..]));
+    stage.bus().commit("p", both(b"2")).await.unwrap();
+    assert_eq!(view.get("b").unwrap().0.as_deref(), Some(&b"1"[..]), "it was so when the first key was read");
+    drop(view);
+    assert_eq!(value(&stage, "b").as_deref(), Some(&b"2"[..]));
+}
+
+pub(super) async fn additions_merge(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     for delta in [40, 3, -1] {
         stage.bus().commit("p", add("n", delta)).await.unwrap();
     }
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(value(&stage, "n").as_deref(), Some(&b"42"[..]));
     stage.bus().commit("p", set("n", b"x")).await.unwrap();
     assert_eq!(stage.bus().commit("p", add("n", 1)).await, Err(CommitError::NotANumber("n".to_owned())));
 }
 
-pub(in crate::bus) async fn a_sequence_gives_each_number_once_also_after_a_crash<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_sequence_gives_each_number_once_also_after_a_crash(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let mut drawn = draw_many(&stage, "p", 100).await;
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     drawn.extend(draw_many(&stage, "p", 100).await);
     let stage = stage.restart().await;
     drawn.extend(draw_many(&stage, "p", 100).await);
@@ -66,7 +81,7 @@ pub(in crate::bus) async fn a_sequence_gives_each_number_once_also_after_a_crash
 }
 
 /// Draws at the same time.
-async fn draw_many(stage: &impl Stage, plugin: &str, count: usize) -> Vec<u64> {
+async fn draw_many(stage: &Stage, plugin: &str, count: usize) -> Vec<u64> {
     let mut drawing = tokio::task::JoinSet::new();
     for _ in 0..count {
         drawing.spawn(stage.bus().state(plugin).draw("s"));
@@ -79,8 +94,8 @@ async fn draw_many(stage: &impl Stage, plugin: &str, count: usize) -> Vec<u64> {
     drawn
 }
 
-pub(in crate::bus) async fn a_plugin_has_so_many_sequences_and_no_more<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_plugin_has_so_many_sequences_and_no_more(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let mut drawing = tokio::task::JoinSet::new();
     for number in 0..1_001 {
         drawing.spawn(stage.bus().state("p").draw(&format!("s{number}")));

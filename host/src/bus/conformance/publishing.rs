@@ -7,38 +7,38 @@ use crate::bus::Retention;
 use crate::event::Kind;
 use crate::schedule::{Missed, Schedule};
 
-pub(in crate::bus) async fn what_is_published_is_there_after_a_crash_and_stored_once<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn what_is_published_is_there_after_a_crash_and_stored_once(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     assert!(!publish(&stage, event("1")).await.duplicate);
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert!(publish(&stage, event("1")).await.duplicate);
     assert!(!publish(&stage, event("2")).await.duplicate);
     assert_eq!(logged_ids(&stage).await, ["1", "2"]);
 }
 
-async fn publish_later(stage: &impl Stage, id: &str, delay: Duration) {
+async fn publish_later(stage: &Stage, id: &str, delay: Duration) {
     let due = Some(stage.clock().now().after(delay));
     let accepted = stage.bus().publish(vec![Publish { event: event(id), due }]).await.unwrap();
     assert!(!accepted[0].duplicate);
 }
 
-pub(in crate::bus) async fn a_scheduled_event_enters_the_log_when_it_is_due<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_scheduled_event_enters_the_log_when_it_is_due(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription_before = declare(&stage, "s", definition("a.b", 5)).await;
     publish_later(&stage, "1", Duration::from_hours(1)).await;
     assert!(publish(&stage, event("1")).await.duplicate, "it is the same event");
     assert_idle(&subscription_before).await;
     drop(subscription_before);
 
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let subscription = subscription(&stage, "s");
     assert_idle(&subscription).await;
     stage.clock().advance(Duration::from_hours(1));
     assert_eq!(claim(&subscription).await.event().id, "1");
 }
 
-pub(in crate::bus) async fn a_scheduled_event_is_cancelled<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_scheduled_event_is_cancelled(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", definition("a.b", 5)).await;
     for number in ["1", "2", "3"] {
         publish_later(&stage, number, Duration::from_hours(1)).await;
@@ -55,7 +55,7 @@ pub(in crate::bus) async fn a_scheduled_event_is_cancelled<S: Stage>() {
     assert_idle(&subscription).await;
 }
 
-async fn declare_schedule(stage: &impl Stage, missed: Missed) {
+async fn declare_schedule(stage: &Stage, missed: Missed) {
     let schedule = Schedule {
         cron: "0 * * * *".to_owned(),
         timezone: None,
@@ -70,8 +70,8 @@ async fn declare_schedule(stage: &impl Stage, missed: Missed) {
     stage.bus().declare("p", declaration).await.unwrap();
 }
 
-pub(in crate::bus) async fn a_schedule_survives_restarts_and_publishes_each_time_once<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_schedule_survives_restarts_and_publishes_each_time_once(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     declare_schedule(&stage, Missed::RunOnce).await;
     stage.clock().advance(Duration::from_hours(1));
     let first = claim(&subscription(&stage, "s")).await.event().time.clone();
@@ -93,7 +93,7 @@ pub(in crate::bus) async fn a_schedule_survives_restarts_and_publishes_each_time
 }
 
 /// What is due enters the log with the schedules that are, and so there is no need to wait for what must not come.
-async fn an_hour_brings_nothing_but_what_was_published(stage: &impl Stage, id: &str) {
+async fn an_hour_brings_nothing_but_what_was_published(stage: &Stage, id: &str) {
     publish_later(stage, id, Duration::from_mins(30)).await;
     stage.clock().advance(Duration::from_hours(1));
     let subscription = subscription(stage, "s");
@@ -103,13 +103,13 @@ async fn an_hour_brings_nothing_but_what_was_published(stage: &impl Stage, id: &
     assert_idle(&subscription).await;
 }
 
-pub(in crate::bus) async fn a_schedule_rests_while_its_plugin_does_not_run<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_schedule_rests_while_its_plugin_does_not_run(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     declare_schedule(&stage, Missed::CatchUp).await;
     stage.bus().withdraw("p").await.unwrap();
     an_hour_brings_nothing_but_what_was_published(&stage, "1").await;
     // Nor does it publish in a host that starts without the plugin.
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     an_hour_brings_nothing_but_what_was_published(&stage, "2").await;
 
     declare_schedule(&stage, Missed::CatchUp).await;
@@ -122,11 +122,11 @@ pub(in crate::bus) async fn a_schedule_rests_while_its_plugin_does_not_run<S: St
     assert_idle(&subscription).await;
 }
 
-pub(in crate::bus) async fn missed_times_run_once_or_are_caught_up_with<S: Stage>() {
+pub(super) async fn missed_times_run_once_or_are_caught_up_with(engine: &dyn Engine) {
     for (missed, expected) in [(Missed::RunOnce, 1), (Missed::CatchUp, 3), (Missed::Skip, 0)] {
-        let stage = S::open(Settings::default());
+        let stage = open(engine, Settings::default()).await;
         declare_schedule(&stage, missed).await;
-        let stage = stage.crash();
+        let stage = stage.crash().await;
         stage.clock().advance(Duration::from_mins(3 * 60 + 30));
         declare_schedule(&stage, missed).await;
         let subscription = subscription(&stage, "s");
@@ -139,8 +139,8 @@ pub(in crate::bus) async fn missed_times_run_once_or_are_caught_up_with<S: Stage
     }
 }
 
-pub(in crate::bus) async fn a_large_batch_is_stored_in_its_order_and_refused_as_a_whole<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_large_batch_is_stored_in_its_order_and_refused_as_a_whole(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let limited = Definition { max_backlog: Some(1), ..definition("a.b", 5) };
     let _subscription = declare(&stage, "s", limited).await;
     let ids: Vec<_> = (0..1_000).map(|number| number.to_string()).collect();
@@ -156,11 +156,11 @@ pub(in crate::bus) async fn a_large_batch_is_stored_in_its_order_and_refused_as_
     mixed.iter_mut().for_each(|publish| publish.event.event_type = "c.d".to_owned());
     mixed.push(Publish { event: event("last"), due: None });
     assert_eq!(stage.bus().publish(mixed).await.unwrap_err(), full);
-    assert_eq!(logged_ids(&stage.crash()).await, ids);
+    assert_eq!(logged_ids(&stage.crash().await).await, ids);
 }
 
-pub(in crate::bus) async fn publishers_wait_for_a_full_subscription_and_handlers_do_not<S: Stage>() {
-    let stage = S::open(Settings { max_backlog: Some(100), ..Settings::default() });
+pub(super) async fn publishers_wait_for_a_full_subscription_and_handlers_do_not(engine: &dyn Engine) {
+    let stage = open(engine, Settings { max_backlog: Some(100), ..Settings::default() }).await;
     let small = Definition { max_backlog: Some(2), ..definition("a.b", 5) };
     let subscription = declare(&stage, "s", small).await;
     publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
@@ -176,24 +176,24 @@ pub(in crate::bus) async fn publishers_wait_for_a_full_subscription_and_handlers
     assert_eq!(subscription.overview().backlog, 2);
 }
 
-pub(in crate::bus) async fn publishers_wait_for_a_full_log<S: Stage>() {
-    let stage = S::open(Settings { max_log_bytes: Some(1_000), ..Settings::default() });
+pub(super) async fn publishers_wait_for_a_full_log(engine: &dyn Engine) {
+    let stage = open(engine, Settings { max_log_bytes: Some(1_000), ..Settings::default() }).await;
     let large = |id: &str| Event { data: Some(Data::binary(vec![0; 600])), ..event(id) };
     publish_all(&stage, ["1", "2"].into_iter().map(large)).await;
     let refused = stage.bus().publish(vec![Publish { event: event("3"), due: None }]).await;
     assert_eq!(refused, Err(CommitError::LogFull(1_000)));
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let refused = stage.bus().publish(vec![Publish { event: event("3"), due: None }]).await;
     assert_eq!(refused, Err(CommitError::LogFull(1_000)));
 }
 
-async fn compact(stage: &impl Stage) {
+async fn compact(stage: &Stage) {
     while stage.bus().compact().await.unwrap() > 0 {}
 }
 
-pub(in crate::bus) async fn old_events_are_deleted_but_never_what_is_needed<S: Stage>() {
+pub(super) async fn old_events_are_deleted_but_never_what_is_needed(engine: &dyn Engine) {
     let retention = Retention { max_age: Some(Duration::from_hours(1)), ..Retention::default() };
-    let stage = S::open(Settings { retention, ..Settings::default() });
+    let stage = open(engine, Settings { retention, ..Settings::default() }).await;
     let subscription_before = declare(&stage, "s", definition("a.b", 5)).await;
     publish_all(&stage, ["handled", "dead", "waiting", "open"].into_iter().map(event)).await;
     let mut handled = claim(&subscription_before).await;
@@ -209,7 +209,7 @@ pub(in crate::bus) async fn old_events_are_deleted_but_never_what_is_needed<S: S
     assert_eq!(logged_ids(&stage).await, ["dead", "waiting", "open"]);
     drop((handled, dead, waiting, subscription_before));
 
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let subscription = subscription(&stage, "s");
     assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
     let mut ids = handle_all(&subscription).await;
@@ -220,10 +220,10 @@ pub(in crate::bus) async fn old_events_are_deleted_but_never_what_is_needed<S: S
     assert!(!publish(&stage, event("handled")).await.duplicate, "what is deleted is forgotten");
 }
 
-pub(in crate::bus) async fn large_logs_are_trimmed_past_cursors_only_when_told<S: Stage>() {
+pub(super) async fn large_logs_are_trimmed_past_cursors_only_when_told(engine: &dyn Engine) {
     for past_cursors in [false, true] {
         let retention = Retention { max_bytes: Some(5_000), past_cursors, ..Retention::default() };
-        let stage = S::open(Settings { retention, ..Settings::default() });
+        let stage = open(engine, Settings { retention, ..Settings::default() }).await;
         let subscription = declare(&stage, "s", definition("a.b", 5)).await;
         let large = |number: usize| Event { data: Some(Data::binary(vec![0; 1_000])), ..event(&number.to_string()) };
         publish_all(&stage, (0..1_000).map(large)).await;
@@ -240,8 +240,8 @@ pub(in crate::bus) async fn large_logs_are_trimmed_past_cursors_only_when_told<S
     }
 }
 
-pub(in crate::bus) async fn a_reply_comes_to_who_waits_for_it<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_reply_comes_to_who_waits_for_it(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let pattern = |text| Pattern::parse(text).unwrap();
     let reply = stage.bus().expect_reply(&event("q"), pattern("a.reply")).unwrap();
     let first = stage.bus().expect_reply(&event("q"), pattern("a.*")).unwrap();
@@ -285,15 +285,15 @@ fn of_every_kind() -> Vec<Event> {
     all.into_iter().enumerate().map(number).collect()
 }
 
-pub(in crate::bus) async fn events_are_kept_as_they_came_now_and_later<S: Stage>() {
+pub(super) async fn events_are_kept_as_they_came_now_and_later(engine: &dyn Engine) {
     let events = of_every_kind();
     let later = |event: &Event| Event { source: "/later".to_owned(), ..event.clone() };
-    let stage = S::open(Settings::default());
+    let stage = open(engine, Settings::default()).await;
     publish_all(&stage, events.iter().cloned()).await;
     let due = Some(stage.clock().now().after(Duration::from_hours(1)));
     stage.bus().publish(events.iter().map(|event| Publish { event: later(event), due }).collect()).await.unwrap();
 
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let subscription = declare(&stage, "s", definition("a.b", 5)).await;
     stage.clock().advance(Duration::from_hours(1));
     // They are due together, and so they enter the log together.
@@ -314,18 +314,18 @@ fn publishes(events: impl IntoIterator<Item = Event>) -> Effects {
 }
 
 /// A plugin that publishes two events for each one of its own, with small limits.
-pub(in crate::bus) async fn what_one_plugin_publishes_is_bounded_and_keeps_nobody_out<S: Stage>() {
+pub(super) async fn what_one_plugin_publishes_is_bounded_and_keeps_nobody_out(engine: &dyn Engine) {
     let by_backlog = Settings { max_plugin_backlog: 20, max_backlog: Some(10), ..Settings::default() };
     let by_bytes = Settings { max_log_bytes: Some(80_000), ..Settings::default() };
     for (settings, limit) in [(by_backlog, "max_plugin_backlog"), (by_bytes, "max_plugin_log_bytes")] {
-        let mut stage = S::open(settings);
+        let mut stage = open(engine, settings).await;
         let mut subscription = declare(&stage, "s", definition("a.b", 5)).await;
         publish(&stage, of_plugin("first")).await;
         let (mut published, mut refused) = (0, 0);
         for round in 0..60 {
             if round == 30 {
                 drop(subscription);
-                stage = stage.crash();
+                stage = stage.crash().await;
                 subscription = super::subscription(&stage, "s");
             }
             let Ok(claimed) = tokio::time::timeout(Duration::from_millis(200), subscription.claim()).await else {
@@ -358,8 +358,8 @@ pub(in crate::bus) async fn what_one_plugin_publishes_is_bounded_and_keeps_nobod
     }
 }
 
-pub(in crate::bus) async fn a_plugins_delayed_events_count_as_its_own<S: Stage>() {
-    let stage = S::open(Settings { max_plugin_backlog: 5, ..Settings::default() });
+pub(super) async fn a_plugins_delayed_events_count_as_its_own(engine: &dyn Engine) {
+    let stage = open(engine, Settings { max_plugin_backlog: 5, ..Settings::default() }).await;
     let later = |id: &str| {
         let due = Some(stage.clock().now().after(Duration::from_hours(1)));
         Effects { publishes: vec![Publish { event: of_plugin(id), due }], ..Effects::default() }
@@ -373,7 +373,7 @@ pub(in crate::bus) async fn a_plugins_delayed_events_count_as_its_own<S: Stage>(
     of_another.publishes[0].event.source = "/plugins/q".to_owned();
     assert_eq!(stage.bus().commit("q", of_another).await, Ok(()));
     let again = later("7");
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(stage.bus().commit("p", again.clone()).await, Err(full));
     let cancels = Effects { cancels: vec!["1".to_owned()], ..Effects::default() };
     stage.bus().commit("p", cancels).await.unwrap();
@@ -382,7 +382,7 @@ pub(in crate::bus) async fn a_plugins_delayed_events_count_as_its_own<S: Stage>(
 
 /// A producer fills its share of delayed events, of bytes and of types. Others publish on, also after a crash, and room
 /// comes back with what is cancelled, handled over or deleted.
-pub(in crate::bus) async fn what_one_producer_holds_is_bounded_and_keeps_nobody_out<S: Stage>() {
+pub(super) async fn what_one_producer_holds_is_bounded_and_keeps_nobody_out(engine: &dyn Engine) {
     let of = |producer: Option<&str>, id: &str| Event { producer: producer.map(str::to_owned), ..event(id) };
     let settings = Settings {
         max_producer_delayed: 3,
@@ -392,7 +392,7 @@ pub(in crate::bus) async fn what_one_producer_holds_is_bounded_and_keeps_nobody_
         retention: Retention { max_age: Some(Duration::from_hours(9)), ..Retention::default() },
         ..Settings::default()
     };
-    let mut stage = S::open(settings);
+    let mut stage = open(engine, settings).await;
     let due = stage.clock().now().after(Duration::from_hours(1));
     let later = |event: Event| vec![Publish { event, due: Some(due) }];
     let now = |event: Event| vec![Publish { event, due: None }];
@@ -411,7 +411,7 @@ pub(in crate::bus) async fn what_one_producer_holds_is_bounded_and_keeps_nobody_
         stage.bus().publish(later(of(None, "of the operator"))).await.unwrap();
         let effects = Effects { publishes: later(of_plugin("of a plugin")), ..Effects::default() };
         let _ = stage.bus().commit("p", effects).await;
-        stage = stage.crash();
+        stage = stage.crash().await;
     }
     assert_eq!(stage.bus().cancel("/t", "1").await, Ok(true));
     stage.bus().publish(later(of(Some("a"), "4"))).await.unwrap();
@@ -431,7 +431,7 @@ pub(in crate::bus) async fn what_one_producer_holds_is_bounded_and_keeps_nobody_
     for _ in 0..2 {
         assert_eq!(stage.bus().publish(now(of(Some("a"), "x"))).await, bytes);
         stage.bus().publish(now(of(Some("b"), "x"))).await.unwrap();
-        stage = stage.crash();
+        stage = stage.crash().await;
     }
     stage.clock().advance(Duration::from_hours(10));
     while stage.bus().compact().await.unwrap() > 0 {}
@@ -448,13 +448,13 @@ pub(in crate::bus) async fn what_one_producer_holds_is_bounded_and_keeps_nobody_
     for _ in 0..2 {
         assert_eq!(stage.bus().publish(of_type("a", "t.4")).await, types);
         stage.bus().publish(of_type("b", "t.5")).await.unwrap();
-        stage = stage.crash();
+        stage = stage.crash().await;
     }
     stage.bus().publish(of_type("a", "t.5")).await.unwrap();
 }
 
-pub(in crate::bus) async fn what_comes_later_counts_as_what_is_in_the_log<S: Stage>() {
-    let stage = S::open(Settings { max_log_bytes: Some(10_000), ..Settings::default() });
+pub(super) async fn what_comes_later_counts_as_what_is_in_the_log(engine: &dyn Engine) {
+    let stage = open(engine, Settings { max_log_bytes: Some(10_000), ..Settings::default() }).await;
     let due = Some(stage.clock().now().after(Duration::from_hours(24)));
     let later = |id: usize| {
         let event = Event { data: Some(Data::binary(vec![0; 1_000])), ..event(&id.to_string()) };
@@ -466,7 +466,7 @@ pub(in crate::bus) async fn what_comes_later_counts_as_what_is_in_the_log<S: Sta
         assert!(accepted <= 10, "so many bytes are more than there may be");
     }
     assert!(accepted >= 5);
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let full = CommitError::LogFull(10_000);
     assert_eq!(stage.bus().publish(vec![Publish { event: event("x"), due: None }]).await, Err(full));
     for id in 0..accepted {
@@ -475,9 +475,9 @@ pub(in crate::bus) async fn what_comes_later_counts_as_what_is_in_the_log<S: Sta
     publish(&stage, event("x")).await;
 }
 
-pub(in crate::bus) async fn types_are_bounded_and_forgotten_with_their_last_event<S: Stage>() {
+pub(super) async fn types_are_bounded_and_forgotten_with_their_last_event(engine: &dyn Engine) {
     let retention = Retention { max_age: Some(Duration::from_hours(1)), ..Retention::default() };
-    let stage = S::open(Settings { max_types: 3, retention, ..Settings::default() });
+    let stage = open(engine, Settings { max_types: 3, retention, ..Settings::default() }).await;
     let of_type = |name: &str, due| {
         vec![Publish { event: Event { event_type: name.to_owned(), ..event(&format!("{name}-id")) }, due }]
     };
@@ -493,7 +493,7 @@ pub(in crate::bus) async fn types_are_bounded_and_forgotten_with_their_last_even
     let effects = Effects { publishes: of_type("t.4", None), ..Effects::default() };
     assert_eq!(stage.bus().commit("p", effects).await, Err(full.clone()));
     publish(&stage, Event { event_type: "t.2".to_owned(), ..event("2-again") }).await;
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(stage.bus().publish(of_type("t.4", None)).await, Err(full.clone()));
 
     stage.clock().advance(Duration::from_hours(2));
@@ -511,15 +511,15 @@ pub(in crate::bus) async fn types_are_bounded_and_forgotten_with_their_last_even
     assert_eq!(ids, ["t.4-id", "t.5-id", "t.6-id"]);
 }
 
-pub(in crate::bus) async fn one_plugin_introduces_half_of_the_types_at_most<S: Stage>() {
-    let stage = S::open(Settings { max_types: 4, ..Settings::default() });
+pub(super) async fn one_plugin_introduces_half_of_the_types_at_most(engine: &dyn Engine) {
+    let stage = open(engine, Settings { max_types: 4, ..Settings::default() }).await;
     let of_type = |name: &str| publishes([Event { event_type: name.to_owned(), ..of_plugin(name) }]);
     for name in ["t.1", "t.2"] {
         stage.bus().commit("p", of_type(name)).await.unwrap();
     }
     let full = CommitError::PluginTypesFull("p".to_owned(), 2);
     assert_eq!(stage.bus().commit("p", of_type("t.3")).await, Err(full.clone()));
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(stage.bus().commit("p", of_type("t.3")).await, Err(full));
     let known = publishes([Event { event_type: "t.2".to_owned(), ..of_plugin("again") }]);
     assert_eq!(stage.bus().commit("p", known).await, Ok(()));
@@ -528,8 +528,8 @@ pub(in crate::bus) async fn one_plugin_introduces_half_of_the_types_at_most<S: S
 }
 
 /// The host gives these ids, and so another event with one of them was not published by this attempt before.
-pub(in crate::bus) async fn what_another_event_hides_is_an_error_and_leaves_no_trace<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn what_another_event_hides_is_an_error_and_leaves_no_trace(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", definition("a.b", 5)).await;
     let due = Some(stage.clock().now().after(Duration::from_hours(1)));
     publish(&stage, of_plugin("taken")).await;
@@ -548,12 +548,12 @@ pub(in crate::bus) async fn what_another_event_hides_is_an_error_and_leaves_no_t
         assert_eq!(value(&stage, "k"), None);
     }
     assert_eq!(ack(&mut claimed, publishes(["new 1", "new 2"].map(of_plugin))).await, Ok(Settled::Handled));
-    assert_eq!(logged_ids(&stage.crash()).await, ["taken", "new 1", "new 2"]);
+    assert_eq!(logged_ids(&stage.crash().await).await, ["taken", "new 1", "new 2"]);
 }
 
 /// An id is unique within its source alone (CloudEvents 1.0, section 3.1.1).
-pub(in crate::bus) async fn a_reply_comes_to_nobody_else<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_reply_comes_to_nobody_else(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let wait = |event: &Event| stage.bus().expect_reply(event, Pattern::parse("a.reply").unwrap()).unwrap();
     let of = |source: &str| Event { source: source.to_owned(), ..event("1") };
     let flow = |id: &str| {

@@ -14,8 +14,8 @@ fn later(id: &str) -> Vec<Publish> {
     vec![Publish { event: event(id), due: None }]
 }
 
-pub(in crate::bus) async fn what_the_store_cannot_take_has_not_happened<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn what_the_store_cannot_take_has_not_happened(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let feed = declare(&stage, "s", definition("a.b", 3)).await;
     publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
     let (mut first, mut second) = (claim(&feed).await, claim(&feed).await);
@@ -43,14 +43,14 @@ pub(in crate::bus) async fn what_the_store_cannot_take_has_not_happened<S: Stage
     let accepted = stage.bus().publish(later("3")).await.unwrap();
     assert!(!accepted[0].duplicate, "the store has not seen it before");
 
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(value(&stage, "k").as_deref(), Some(&b"v"[..]));
     assert_eq!(logged_ids(&stage).await, ["1", "2", "4", "3"]);
     assert_eq!(handle_all(&subscription(&stage, "s")).await, ["4", "3"]);
 }
 
-pub(in crate::bus) async fn every_change_is_refused_while_the_store_is_unavailable<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let feed = declare(&stage, "s", definition("a.b", 3)).await;
     publish(&stage, event("1")).await;
     let mut claimed = claim(&feed).await;
@@ -93,8 +93,8 @@ pub(in crate::bus) async fn every_change_is_refused_while_the_store_is_unavailab
     assert_eq!(subscription(&stage, "s").overview().backlog, 0);
 }
 
-pub(in crate::bus) async fn an_outage_shows_and_ends_by_itself<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn an_outage_shows_and_ends_by_itself(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let mut reachable = stage.bus().reachable();
     assert_eq!(*reachable.borrow(), Reachability::Reachable);
     let outage = stage.cut_off();

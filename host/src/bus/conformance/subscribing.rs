@@ -6,8 +6,8 @@ use crate::filter::Filters;
 use crate::outcome::SubscriptionChange;
 use crate::subscription::Webhook;
 
-pub(in crate::bus) async fn a_plugin_makes_and_removes_its_own_subscriptions<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_plugin_makes_and_removes_its_own_subscriptions(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     publish(&stage, event("before")).await;
     let change = |change| Effects { subscriptions: vec![change], ..Effects::default() };
     let webhook = Webhook::new("http://example.com/");
@@ -16,7 +16,7 @@ pub(in crate::bus) async fn a_plugin_makes_and_removes_its_own_subscriptions<S: 
         SubscriptionChange::Subscribe { name: "own".to_owned(), definition: Box::new(definition), start: Start::Now };
     stage.bus().commit("p", change(subscribe)).await.unwrap();
     publish(&stage, event("after")).await;
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let own = subscription(&stage, "own");
     assert!(own.overview().dynamic);
     assert_eq!(claim(&own).await.event().id, "after");
@@ -26,21 +26,21 @@ pub(in crate::bus) async fn a_plugin_makes_and_removes_its_own_subscriptions<S: 
     assert!(feeds(&stage).is_empty());
 }
 
-pub(in crate::bus) async fn what_a_generation_no_longer_declares_is_paused_until_it_is_declared_again<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn what_a_generation_no_longer_declares_is_paused_until_it_is_declared_again(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     declare(&stage, "s", definition("a.b", 5)).await;
     let orphans = stage.bus().declare("p", Declaration::default()).await.unwrap();
     assert_eq!(orphans, [id("s")]);
     publish(&stage, event("1")).await;
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let orphan = subscription(&stage, "s");
     assert!(orphan.overview().paused.is_some());
     assert_idle(&orphan).await;
     assert_eq!(handle_all(&declare(&stage, "s", definition("a.b", 5)).await).await, ["1"]);
 }
 
-pub(in crate::bus) async fn a_subscription_begins_where_it_is_told<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_subscription_begins_where_it_is_told(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     for number in 0..20 {
         publish(&stage, event(&number.to_string())).await;
         stage.clock().advance(Duration::from_secs(1));
@@ -71,9 +71,9 @@ pub(in crate::bus) async fn a_subscription_begins_where_it_is_told<S: Stage>() {
     assert_eq!(handle_all(&again).await, ["new"]);
 }
 
-pub(in crate::bus) async fn new_rules_apply_to_what_was_not_looked_at_yet<S: Stage>() {
+pub(super) async fn new_rules_apply_to_what_was_not_looked_at_yet(engine: &dyn Engine) {
     for crash in [false, true] {
-        let stage = S::open(Settings::default());
+        let stage = open(engine, Settings::default()).await;
         let before = declare(&stage, "s", definition("a.b", 5)).await;
         publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
         publish(&stage, Event { event_type: "a.c".to_owned(), ..event("passed") }).await;
@@ -81,7 +81,7 @@ pub(in crate::bus) async fn new_rules_apply_to_what_was_not_looked_at_yet<S: Sta
         declare(&stage, "s", definition("a.*", 5)).await;
         publish(&stage, Event { event_type: "a.c".to_owned(), ..event("taken") }).await;
         drop((in_flight, before));
-        let stage = if crash { stage.crash() } else { stage };
+        let stage = if crash { stage.crash().await } else { stage };
         let after = subscription(&stage, "s");
         assert_eq!(after.overview().backlog, 3, "crash: {crash}");
         let mut ids = handle_all(&after).await;
@@ -90,9 +90,9 @@ pub(in crate::bus) async fn new_rules_apply_to_what_was_not_looked_at_yet<S: Sta
     }
 }
 
-pub(in crate::bus) async fn new_rules_of_the_same_key_keep_its_order_and_nothing_waiting<S: Stage>() {
+pub(super) async fn new_rules_of_the_same_key_keep_its_order_and_nothing_waiting(engine: &dyn Engine) {
     for crash in [false, true] {
-        let stage = S::open(Settings::default());
+        let stage = open(engine, Settings::default()).await;
         let before = declare(&stage, "s", ordered_by("subject")).await;
         publish_all(&stage, ["1", "2", "3"].into_iter().map(|id| about(id, "x"))).await;
         let mut in_flight = claim(&before).await;
@@ -102,13 +102,13 @@ pub(in crate::bus) async fn new_rules_of_the_same_key_keep_its_order_and_nothing
         assert_idle(&before).await;
         ack(&mut in_flight, Effects::default()).await.unwrap();
         drop((in_flight, before));
-        let stage = if crash { stage.crash() } else { stage };
+        let stage = if crash { stage.crash().await } else { stage };
         assert_eq!(handle_all(&subscription(&stage, "s")).await, ["2", "3", "4"], "crash: {crash}");
     }
 }
 
-pub(in crate::bus) async fn what_was_given_back_and_is_no_longer_taken_gives_its_turn_away<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn what_was_given_back_and_is_no_longer_taken_gives_its_turn_away(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", ordered_by("subject")).await;
     publish(&stage, about("1", "x")).await;
     drop(claim(&subscription).await);
@@ -132,10 +132,10 @@ fn subscribing(pattern: &str) -> Effects {
     changing(vec![subscribe("s", pattern)])
 }
 
-pub(in crate::bus) async fn names_that_are_in_use_and_not_changes_are_limited<S: Stage>() {
+pub(super) async fn names_that_are_in_use_and_not_changes_are_limited(engine: &dyn Engine) {
     /// What one plugin may have.
     const LIMIT: usize = 1_000;
-    let stage = S::open(Settings::default());
+    let stage = open(engine, Settings::default()).await;
     let names: Vec<_> = (0..LIMIT).map(|number| format!("s{number}")).collect();
     stage.bus().commit("p", changing(names.iter().map(|name| subscribe(name, "a.b")).collect())).await.unwrap();
     let refused = stage.bus().commit("p", changing(vec![subscribe("more", "a.b")])).await;
@@ -147,8 +147,8 @@ pub(in crate::bus) async fn names_that_are_in_use_and_not_changes_are_limited<S:
     assert_eq!(feeds(&stage).len(), LIMIT - 1);
 }
 
-pub(in crate::bus) async fn new_rules_that_come_with_events_count_them_once<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn new_rules_that_come_with_events_count_them_once(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     stage.bus().commit("p", subscribing("a.b")).await.unwrap();
     let subscription = subscription(&stage, "s");
     let publishes = ["1", "2"].into_iter().map(|id| Publish { event: event(id), due: None }).collect();
@@ -157,9 +157,9 @@ pub(in crate::bus) async fn new_rules_that_come_with_events_count_them_once<S: S
     assert_eq!(handle_all(&subscription).await, ["1", "2"]);
 }
 
-pub(in crate::bus) async fn a_handler_may_give_its_own_subscription_new_rules<S: Stage>() {
+pub(super) async fn a_handler_may_give_its_own_subscription_new_rules(engine: &dyn Engine) {
     for crash in [false, true] {
-        let stage = S::open(Settings::default());
+        let stage = open(engine, Settings::default()).await;
         stage.bus().commit("p", subscribing("a.b")).await.unwrap();
         let before = subscription(&stage, "s");
         publish_all(&stage, ["1", "2", "3"].into_iter().map(event)).await;
@@ -167,7 +167,7 @@ pub(in crate::bus) async fn a_handler_may_give_its_own_subscription_new_rules<S:
         ack(&mut second, subscribing("a.*")).await.unwrap();
         ack(&mut first, Effects::default()).await.unwrap();
         drop((first, second, before));
-        let stage = if crash { stage.crash() } else { stage };
+        let stage = if crash { stage.crash().await } else { stage };
         let after = subscription(&stage, "s");
         assert_eq!(after.overview().backlog, 1, "crash: {crash}");
         assert_eq!(handle_all(&after).await, ["3"], "crash: {crash}");
@@ -175,10 +175,10 @@ pub(in crate::bus) async fn a_handler_may_give_its_own_subscription_new_rules<S:
     }
 }
 
-pub(in crate::bus) async fn a_drained_plugin_stays_so<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_drained_plugin_stays_so(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     stage.bus().drain("p", true).await.unwrap();
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert!(stage.bus().is_drained("p"));
     let catalogue = stage.bus().catalogue();
     stage.bus().drain("p", false).await.unwrap();
@@ -187,8 +187,8 @@ pub(in crate::bus) async fn a_drained_plugin_stays_so<S: Stage>() {
 }
 
 /// A change is there before the call that made it returns, and whoever watches is told.
-pub(in crate::bus) async fn the_catalogue_shows_each_change_with_its_rules<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn the_catalogue_shows_each_change_with_its_rules(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let bus = stage.bus();
     let mut catalogue = bus.catalogue();
     let mut next = || {
@@ -221,12 +221,12 @@ pub(in crate::bus) async fn the_catalogue_shows_each_change_with_its_rules<S: St
     assert!(bus.feed(feed).is_none() && bus.feed(replay).is_none());
 }
 
-pub(in crate::bus) async fn a_thousand_subscriptions_get_each_event<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_thousand_subscriptions_get_each_event(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscriptions = (0..1_000).map(|number| (format!("s{number}"), definition("a.b", 5), Start::Now)).collect();
     stage.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
     publish(&stage, event("1")).await;
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     publish(&stage, event("2")).await;
     for subscription in feeds(&stage) {
         assert_eq!(subscription.overview().backlog, 2);

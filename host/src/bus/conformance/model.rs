@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::bus::{DeliveryKind, FeedId, Overview, Replay, Retention};
 use crate::outcome::Outcome;
@@ -16,53 +14,45 @@ use crate::subscription::DeadLetterPolicy;
 
 /// What a test does to the bus. Numbers choose among what there is, counted round.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::bus) enum Act {
+pub enum Act {
     /// Publishes an event, with one of the keys or with none.
     Publish(u8),
+    /// The same for three seconds later.
     PublishLater(u8),
+    /// Claims from one of the feeds, if there is something.
     Claim(u8),
+    /// Handles one of what is claimed.
     Ack(u8),
+    /// Fails it.
     Retry(u8),
+    /// Fails it for good.
     Reject(u8),
+    /// Gives it back.
     GiveBack(u8),
+    /// Redrives the dead letters of a subscription.
     Redrive(u8),
+    /// Drops them.
     Drop(u8),
+    /// Pauses a subscription.
     Pause(u8),
+    /// Resumes it.
     Resume(u8),
+    /// Begins a replay of all that it had.
     Replay(u8),
+    /// Stops its replays.
     StopReplays(u8),
+    /// Declares all subscriptions again.
     Redeclare,
+    /// Deletes what is old enough.
     Compact,
+    /// Lets so many seconds pass.
     PassTime(u8),
+    /// Sets the clock back by an hour.
     SetClockBack,
+    /// Crashes.
     Crash,
+    /// Ends and starts again.
     Restart,
-}
-
-pub(in crate::bus) fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let number = any::<u8>;
-    let act = prop_oneof![
-        12 => number().prop_map(Act::Publish),
-        1 => number().prop_map(Act::PublishLater),
-        16 => number().prop_map(Act::Claim),
-        9 => number().prop_map(Act::Ack),
-        4 => number().prop_map(Act::Retry),
-        2 => number().prop_map(Act::Reject),
-        2 => number().prop_map(Act::GiveBack),
-        2 => number().prop_map(Act::Redrive),
-        1 => number().prop_map(Act::Drop),
-        1 => number().prop_map(Act::Pause),
-        2 => number().prop_map(Act::Resume),
-        1 => number().prop_map(Act::Replay),
-        1 => number().prop_map(Act::StopReplays),
-        1 => Just(Act::Redeclare),
-        1 => Just(Act::Compact),
-        4 => (0..4_u8).prop_map(Act::PassTime),
-        1 => Just(Act::SetClockBack),
-        2 => Just(Act::Crash),
-        1 => Just(Act::Restart),
-    ];
-    proptest::collection::vec(act, 1..100)
 }
 
 /// The subscriptions: without order, in order, and in order where a dead letter parks its key.
@@ -164,8 +154,8 @@ struct Held {
     claim: Claim,
 }
 
-struct Play<S> {
-    stage: S,
+struct Play {
+    stage: Stage,
     model: Model,
     held: Vec<Held>,
     /// How often each replay has handled each event.
@@ -174,9 +164,9 @@ struct Play<S> {
 }
 
 /// Plays acts, and then lets everything come to its end.
-pub(in crate::bus) async fn play<S: Stage>(acts: Vec<Act>) {
+pub async fn play(engine: &dyn Engine, acts: Vec<Act>) {
     let retention = Retention { max_age: Some(Duration::from_secs(30)), ..Retention::default() };
-    let stage = S::open(Settings { retention, ..Settings::default() });
+    let stage = open(engine, Settings { retention, ..Settings::default() }).await;
     declare_all(&stage).await;
     let (held, replayed, replays) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     let mut play = Play { stage, model: Model::default(), held, replayed, replays };
@@ -187,7 +177,7 @@ pub(in crate::bus) async fn play<S: Stage>(acts: Vec<Act>) {
     play.finish().await;
 }
 
-async fn declare_all(stage: &impl Stage) {
+async fn declare_all(stage: &Stage) {
     let subscriptions = NAMES.map(|name| (name.to_owned(), rules(name), Start::Now)).to_vec();
     stage.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
 }
@@ -204,7 +194,7 @@ fn all_of(name: &str) -> DeadLetterFilter {
     DeadLetterFilter { subscription: Some(id(name)), ..DeadLetterFilter::default() }
 }
 
-impl<S: Stage> Play<S> {
+impl Play {
     async fn act(mut self, act: Act) -> Self {
         match act {
             Act::Publish(key) => self.publish(key, None).await,
@@ -243,8 +233,8 @@ impl<S: Stage> Play<S> {
             Act::Compact => drop(self.stage.bus().compact().await.unwrap()),
             Act::PassTime(seconds) => self.pass_time(Duration::from_secs(u64::from(seconds))).await,
             Act::SetClockBack => self.stage.clock().set(Timestamp(self.stage.clock().now().0 - 3_600_000)),
-            Act::Crash => self = self.reopened(|stage| async { stage.crash() }).await,
-            Act::Restart => self = self.reopened(S::restart).await,
+            Act::Crash => self = self.reopened(Stage::crash).await,
+            Act::Restart => self = self.reopened(Stage::restart).await,
         }
         self
     }
@@ -391,7 +381,7 @@ impl<S: Stage> Play<S> {
         }
     }
 
-    async fn reopened<F: Future<Output = S>>(self, how: impl FnOnce(S) -> F) -> Self {
+    async fn reopened<F: Future<Output = Stage>>(self, how: impl FnOnce(Stage) -> F) -> Self {
         let Self { stage, mut model, held, replayed, replays } = self;
         let stage = how(stage).await;
         // Whoever held them is gone; so are those of the process before.

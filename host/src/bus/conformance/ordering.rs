@@ -7,8 +7,8 @@ fn keyed(name: &str) -> Event {
     about(name, &name[..1])
 }
 
-pub(in crate::bus) async fn a_failing_event_holds_back_its_own_key_only<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_failing_event_holds_back_its_own_key_only(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", ordered_by("subject")).await;
     publish_all(&stage, ["a1", "a2", "b1", "b2"].into_iter().map(keyed)).await;
     publish(&stage, event("none")).await;
@@ -33,8 +33,8 @@ pub(in crate::bus) async fn a_failing_event_holds_back_its_own_key_only<S: Stage
 }
 
 /// The key that fails has more events than any window of memory holds, in front of all others.
-pub(in crate::bus) async fn a_key_with_a_long_backlog_holds_back_no_other<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_key_with_a_long_backlog_holds_back_no_other(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription_before = declare(&stage, "s", ordered_by("subject")).await;
     publish_all(&stage, (0..2_000).map(|number| about(&format!("a{number}"), "a"))).await;
     publish_all(&stage, ["b1", "b2"].into_iter().map(keyed)).await;
@@ -48,7 +48,7 @@ pub(in crate::bus) async fn a_key_with_a_long_backlog_holds_back_no_other<S: Sta
     assert_eq!(subscription_before.overview().backlog, 2_000);
     drop((first, subscription_before));
 
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let subscription = subscription(&stage, "s");
     assert_idle(&subscription).await;
     stage.clock().advance(Duration::from_secs(1));
@@ -57,8 +57,8 @@ pub(in crate::bus) async fn a_key_with_a_long_backlog_holds_back_no_other<S: Sta
     assert!(ids.iter().enumerate().all(|(number, id)| *id == format!("a{number}")), "{ids:?}");
 }
 
-pub(in crate::bus) async fn keys_are_found_in_the_data<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn keys_are_found_in_the_data(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", ordered_by("/customer/id")).await;
     let bought = |id: &str, customer: u32| {
         let data = format!(r#"{{"customer":{{"id":{customer}}}}}"#);
@@ -70,8 +70,8 @@ pub(in crate::bus) async fn keys_are_found_in_the_data<S: Stage>() {
     assert_idle(&subscription).await;
 }
 
-pub(in crate::bus) async fn order_is_kept_across_a_crash<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn order_is_kept_across_a_crash(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let before = declare(&stage, "s", ordered_by("subject")).await;
     publish_all(&stage, ["a1", "a2", "b1", "a3", "b2"].into_iter().map(keyed)).await;
     // Handling b1 moves the cursor past a1, which is in flight, and a2, which waits behind it.
@@ -79,7 +79,7 @@ pub(in crate::bus) async fn order_is_kept_across_a_crash<S: Stage>() {
     let mut other = claim(&before).await;
     ack(&mut other, Effects::default()).await.unwrap();
     drop((other, before));
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     drop(held);
     let after = subscription(&stage, "s");
     let (first, second) = (claim(&after).await, claim(&after).await);
@@ -92,8 +92,8 @@ pub(in crate::bus) async fn order_is_kept_across_a_crash<S: Stage>() {
     );
 }
 
-pub(in crate::bus) async fn a_dead_letter_releases_its_key<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_dead_letter_releases_its_key(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", ordered_by("subject")).await;
     publish_all(&stage, ["a1", "a2"].into_iter().map(keyed)).await;
     reject(&mut claim(&subscription).await).await;
@@ -104,8 +104,8 @@ fn parking() -> Definition {
     Definition { dead_letter_policy: DeadLetterPolicy::Park, ..ordered_by("subject") }
 }
 
-pub(in crate::bus) async fn a_dead_letter_parks_its_key_where_that_is_wanted<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_dead_letter_parks_its_key_where_that_is_wanted(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let before = declare(&stage, "s", parking()).await;
     publish_all(&stage, ["a1", "a2", "b1"].into_iter().map(keyed)).await;
     reject(&mut claim(&before).await).await;
@@ -113,7 +113,7 @@ pub(in crate::bus) async fn a_dead_letter_parks_its_key_where_that_is_wanted<S: 
     assert_idle(&before).await;
     assert_eq!(before.overview().parked_keys, 1);
     drop(before);
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let after = subscription(&stage, "s");
     publish(&stage, keyed("a3")).await;
     assert_idle(&after).await;
@@ -124,8 +124,8 @@ pub(in crate::bus) async fn a_dead_letter_parks_its_key_where_that_is_wanted<S: 
     assert_eq!(after.overview().parked_keys, 0);
 }
 
-pub(in crate::bus) async fn a_dropped_dead_letter_lets_its_key_go<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_dropped_dead_letter_lets_its_key_go(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", parking()).await;
     publish_all(&stage, ["a1", "a2"].into_iter().map(keyed)).await;
     reject(&mut claim(&subscription).await).await;
@@ -134,9 +134,9 @@ pub(in crate::bus) async fn a_dropped_dead_letter_lets_its_key_go<S: Stage>() {
     assert_eq!(handle_all(&subscription).await, ["a2"]);
 }
 
-pub(in crate::bus) async fn keys_are_released_when_dead_letters_park_no_longer<S: Stage>() {
+pub(super) async fn keys_are_released_when_dead_letters_park_no_longer(engine: &dyn Engine) {
     for crash in [false, true] {
-        let mut stage = S::open(Settings::default());
+        let mut stage = open(engine, Settings::default()).await;
         let before = declare(&stage, "s", parking()).await;
         publish_all(&stage, ["a1", "b1", "a2", "b2", "c1"].into_iter().map(keyed)).await;
         reject(&mut claim(&before).await).await;
@@ -145,7 +145,7 @@ pub(in crate::bus) async fn keys_are_released_when_dead_letters_park_no_longer<S
         assert_idle(&before).await;
         drop(before);
         if crash {
-            stage = stage.crash();
+            stage = stage.crash().await;
         }
         let releasing = Definition { dead_letter_policy: DeadLetterPolicy::Release, ..parking() };
         let after = declare(&stage, "s", releasing).await;
@@ -155,13 +155,13 @@ pub(in crate::bus) async fn keys_are_released_when_dead_letters_park_no_longer<S
         assert_eq!(letters.len(), 2, "the dead letters stay");
         assert!(letters.iter().all(|letter| letter.parks.is_none()));
         drop(after);
-        let stage = stage.crash();
+        let stage = stage.crash().await;
         assert_eq!(subscription(&stage, "s").overview().parked_keys, 0);
     }
 }
 
-pub(in crate::bus) async fn a_changed_key_orders_anew<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_changed_key_orders_anew(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", ordered_by("subject")).await;
     let region = |id: &str, subject: &str, region: &str| Event {
         extensions: BTreeMap::from([("region".to_owned(), region.to_owned())]),

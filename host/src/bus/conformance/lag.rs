@@ -5,22 +5,22 @@ use crate::filter::Filters;
 use crate::subscription::DeadLetterPolicy;
 
 /// How long ago the oldest unhandled event was stored, in seconds.
-async fn lag<S: Stage>(stage: &S) -> Option<u64> {
+async fn lag(stage: &Stage) -> Option<u64> {
     let oldest = stage.bus().oldest_unhandled().await.unwrap();
     let stored_at = *oldest.get(&subscription(stage, "s").feed_id())?;
     Some(stage.clock().now().since(stored_at).as_secs())
 }
 
-async fn publish_at_once<S: Stage>(stage: &S, ids: &[&str]) {
+async fn publish_at_once(stage: &Stage, ids: &[&str]) {
     for id in ids {
         publish(stage, about(id, &id[..1])).await;
         stage.clock().advance(Duration::from_secs(10));
     }
 }
 
-pub(in crate::bus) async fn the_oldest_unhandled_event_counts_whatever_it_waits_for<S: Stage>() {
+pub(super) async fn the_oldest_unhandled_event_counts_whatever_it_waits_for(engine: &dyn Engine) {
     let parking = Definition { dead_letter_policy: DeadLetterPolicy::Park, ..ordered_by("subject") };
-    let stage = S::open(Settings::default());
+    let stage = open(engine, Settings::default()).await;
     let feed = declare(&stage, "s", parking).await;
     assert_eq!(lag(&stage).await, None, "there is nothing to do");
     publish_at_once(&stage, &["a1", "b1", "a2", "b2", "c1"]).await;
@@ -42,7 +42,7 @@ pub(in crate::bus) async fn the_oldest_unhandled_event_counts_whatever_it_waits_
     }
     assert_eq!(lag(&stage).await, Some(31), "a2 waits behind a key that a dead letter parks");
     drop(feed);
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(lag(&stage).await, Some(31), "also after a crash");
     assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
     assert_eq!(lag(&stage).await, Some(51), "a1 waits once more");
@@ -50,14 +50,14 @@ pub(in crate::bus) async fn the_oldest_unhandled_event_counts_whatever_it_waits_
     assert_eq!(lag(&stage).await, None);
 }
 
-pub(in crate::bus) async fn it_is_known_after_a_crash_and_behind_a_long_backlog<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn it_is_known_after_a_crash_and_behind_a_long_backlog(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     declare(&stage, "s", definition("a.b", 5)).await;
     stage.bus().pause(id("s"), true).await.unwrap();
     publish_at_once(&stage, &["1"]).await;
     publish_all(&stage, (0..1_000).map(|number| event(&format!("n{number}")))).await;
     assert_eq!(lag(&stage).await, Some(10), "it is paused");
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(lag(&stage).await, Some(10), "nothing was read of the log yet");
     stage.bus().pause(id("s"), false).await.unwrap();
     let feed = subscription(&stage, "s");
@@ -68,16 +68,16 @@ pub(in crate::bus) async fn it_is_known_after_a_crash_and_behind_a_long_backlog<
     assert_eq!(handle_all(&feed).await.len(), 1_000, "to look at it lost and repeated nothing");
 }
 
-pub(in crate::bus) async fn filtered_events_do_not_count<S: Stage>() {
+pub(super) async fn filtered_events_do_not_count(engine: &dyn Engine) {
     let filters = Filters::parse(r#"[{"prefix":{"subject":"b"}}]"#).unwrap();
-    let stage = S::open(Settings::default());
+    let stage = open(engine, Settings::default()).await;
     declare(&stage, "s", Definition { filters, ..definition("a.b", 5) }).await;
     stage.bus().pause(id("s"), true).await.unwrap();
     publish_at_once(&stage, &["a1"]).await;
     publish_all(&stage, (0..600).map(|number| about(&format!("n{number}"), "a"))).await;
     assert_eq!(lag(&stage).await, None);
     publish_at_once(&stage, &["b1"]).await;
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(lag(&stage).await, Some(10), "600 events before it are not taken");
     stage.bus().pause(id("s"), false).await.unwrap();
     assert_eq!(handle_all(&subscription(&stage, "s")).await, ["b1"]);

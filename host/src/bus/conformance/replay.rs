@@ -3,15 +3,15 @@
 use super::*;
 use crate::bus::DeliveryKind;
 
-async fn handled(stage: &impl Stage, count: usize) -> Arc<dyn Subscribed> {
+async fn handled(stage: &Stage, count: usize) -> Arc<dyn Subscribed> {
     let subscription = declare(stage, "s", definition("a.b", 2)).await;
     publish_all(stage, (0..count).map(|number| event(&number.to_string()))).await;
     handle_all(&subscription).await;
     subscription
 }
 
-pub(in crate::bus) async fn history_is_delivered_again_beside_live_events<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn history_is_delivered_again_beside_live_events(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let live = handled(&stage, 5).await;
     let replay = stage.bus().replay(id("s"), Start::Position(Position(3)), None).await.unwrap();
     assert_eq!(replay.events, 3);
@@ -34,8 +34,8 @@ pub(in crate::bus) async fn history_is_delivered_again_beside_live_events<S: Sta
     assert_eq!((nothing.number, nothing.events), (None, 0));
 }
 
-pub(in crate::bus) async fn a_replay_goes_on_after_a_crash_and_ends<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_replay_goes_on_after_a_crash_and_ends(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     handled(&stage, 400).await;
     stage.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
     let feed = replay_of(&stage, "s").unwrap();
@@ -44,17 +44,17 @@ pub(in crate::bus) async fn a_replay_goes_on_after_a_crash_and_ends<S: Stage>() 
     }
     retry(&mut claim(&feed).await).await;
     drop(feed);
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     stage.clock().advance(Duration::from_secs(5));
     let feed = replay_of(&stage, "s").unwrap();
     assert_eq!(handle_all(&feed).await.len(), 250);
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert!(replay_of(&stage, "s").is_none());
     assert_eq!(subscription(&stage, "s").overview().backlog, 0);
 }
 
-pub(in crate::bus) async fn a_replay_keeps_its_pace<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_replay_keeps_its_pace(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     handled(&stage, 10).await;
     stage.bus().replay(id("s"), Start::Beginning, NonZeroU32::new(2)).await.unwrap();
     let feed = replay_of(&stage, "s").unwrap();
@@ -66,12 +66,12 @@ pub(in crate::bus) async fn a_replay_keeps_its_pace<S: Stage>() {
     assert_eq!(feed.overview().backlog, 7);
 }
 
-pub(in crate::bus) async fn dead_letters_of_a_replay_are_the_subscriptions<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn dead_letters_of_a_replay_are_the_subscriptions(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     handled(&stage, 1).await;
     stage.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
     reject(&mut claim(&replay_of(&stage, "s").unwrap()).await).await;
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert!(replay_of(&stage, "s").is_none(), "it is over");
     let letter = stage.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap().remove(0);
     assert_eq!((letter.subscription, letter.replay), (id("s"), true));
@@ -80,8 +80,8 @@ pub(in crate::bus) async fn dead_letters_of_a_replay_are_the_subscriptions<S: St
     assert_eq!(redriven.delivery().kind, DeliveryKind::RedrivenReplay(letter.number), "it is still a replay's");
 }
 
-pub(in crate::bus) async fn a_replay_is_stopped<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_replay_is_stopped(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     handled(&stage, 3).await;
     stage.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
     let feed = replay_of(&stage, "s").unwrap();

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::filter::Filters;
 
-pub(in crate::bus) async fn effects_are_committed_with_the_ack_or_not_at_all<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn effects_are_committed_with_the_ack_or_not_at_all(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription_before = declare(&stage, "s", definition("a.b", 5)).await;
     publish(&stage, event("1")).await;
     let mut claimed = claim(&subscription_before).await;
@@ -22,14 +22,14 @@ pub(in crate::bus) async fn effects_are_committed_with_the_ack_or_not_at_all<S: 
     assert_eq!(ack(&mut claimed, effects).await, Ok(Settled::Handled));
     drop((claimed, subscription_before));
 
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(value(&stage, "k").as_deref(), Some(&b"kept"[..]));
     assert_eq!(logged_ids(&stage).await, ["1", "2"]);
     assert_eq!(subscription(&stage, "s").overview().backlog, 0);
 }
 
-pub(in crate::bus) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", definition("a.b", 5)).await;
     publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
     let first = claim(&subscription).await;
@@ -41,8 +41,8 @@ pub(in crate::bus) async fn a_claim_that_is_dropped_is_delivered_again_as_the_sa
 }
 
 /// Such as the outcome of an invocation that had timed out: whatever it wrote must not be committed.
-pub(in crate::bus) async fn an_outcome_that_comes_twice_is_refused<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn an_outcome_that_comes_twice_is_refused(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", definition("a.b", 5)).await;
     publish(&stage, event("1")).await;
     let mut claimed = claim(&subscription).await;
@@ -54,13 +54,13 @@ pub(in crate::bus) async fn an_outcome_that_comes_twice_is_refused<S: Stage>() {
     assert_eq!(claim(&subscription).await.delivery().attempt, 2);
 }
 
-pub(in crate::bus) async fn a_backlog_is_delivered_whole_and_in_order<S: Stage>() {
+pub(super) async fn a_backlog_is_delivered_whole_and_in_order(engine: &dyn Engine) {
     const EVENTS: usize = 3_000;
-    let stage = S::open(Settings::default());
+    let stage = open(engine, Settings::default()).await;
     declare(&stage, "s", definition("a.>", 5)).await;
     let typed = |number: usize| Event { event_type: format!("a.t{}", number % 40), ..event(&number.to_string()) };
     publish_all(&stage, (0..EVENTS / 2).map(typed)).await;
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     publish_all(&stage, (EVENTS / 2..EVENTS).map(typed)).await;
     let ids = handle_all(&subscription(&stage, "s")).await;
     assert!(ids.iter().enumerate().all(|(number, id)| *id == number.to_string()));
@@ -69,12 +69,12 @@ pub(in crate::bus) async fn a_backlog_is_delivered_whole_and_in_order<S: Stage>(
 
 /// A worker gives up waiting whenever the set of subscriptions changes. What was being read goes on being
 /// read, and must not come twice.
-pub(in crate::bus) async fn a_wait_that_is_given_up_repeats_nothing<S: Stage>() {
+pub(super) async fn a_wait_that_is_given_up_repeats_nothing(engine: &dyn Engine) {
     const EVENTS: usize = 1_500;
-    let stage = S::open(Settings::default());
+    let stage = open(engine, Settings::default()).await;
     declare(&stage, "s", definition("a.b", 5)).await;
     publish_all(&stage, (0..EVENTS).map(|number| event(&number.to_string()))).await;
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let subscription = subscription(&stage, "s");
     let mut seen = BTreeSet::new();
     while seen.len() < EVENTS {
@@ -99,10 +99,10 @@ async fn handle_once(mut claimed: Claim, seen: &mut BTreeSet<String>) {
     ack(&mut claimed, Effects::default()).await.unwrap();
 }
 
-pub(in crate::bus) async fn retries_follow_a_clock_that_is_set_back<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn retries_follow_a_clock_that_is_set_back(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     declare(&stage, "s", definition("a.b", 5)).await;
-    let set_back = |stage: &S| stage.clock().set(Timestamp(stage.clock().now().0 - 3_600_000));
+    let set_back = |stage: &Stage| stage.clock().set(Timestamp(stage.clock().now().0 - 3_600_000));
     publish(&stage, event("1")).await;
     retry(&mut claim(&subscription(&stage, "s")).await).await;
     // While the bus runs; the next commit finds out.
@@ -116,15 +116,15 @@ pub(in crate::bus) async fn retries_follow_a_clock_that_is_set_back<S: Stage>() 
     retry(&mut claim(&subscription(&stage, "s")).await).await;
     // While it does not.
     set_back(&stage);
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     publish(&stage, event("4")).await;
     stage.clock().advance(Duration::from_secs(1));
     let ids = BTreeSet::from_iter(handle_all(&subscription(&stage, "s")).await);
     assert_eq!(ids, BTreeSet::from(["3".to_owned(), "4".to_owned()]));
 }
 
-pub(in crate::bus) async fn filters_choose_by_attributes<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn filters_choose_by_attributes(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let filters = Filters::parse(r#"[{"prefix":{"subject":"eu/"}},{"not":{"exact":{"subject":"eu/2"}}}]"#).unwrap();
     let filtered = Definition { filters, ..definition("a.b", 5) };
     declare(&stage, "s", filtered.clone()).await;
@@ -135,14 +135,14 @@ pub(in crate::bus) async fn filters_choose_by_attributes<S: Stage>() {
     let mut first = claim(&before).await;
     ack(&mut first, Effects::default()).await.unwrap();
     drop((first, before));
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let after = subscription(&stage, "s");
     assert_eq!(after.overview().backlog, 1, "what is filtered out is no backlog after a crash either");
     assert_eq!(handle_all(&after).await, ["eu/3"]);
 }
 
-pub(in crate::bus) async fn a_paused_subscription_delivers_nothing_until_it_is_resumed<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_paused_subscription_delivers_nothing_until_it_is_resumed(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let before = declare(&stage, "s", definition("a.b", 5)).await;
     publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
     let mut in_flight = claim(&before).await;
@@ -150,7 +150,7 @@ pub(in crate::bus) async fn a_paused_subscription_delivers_nothing_until_it_is_r
     ack(&mut in_flight, Effects::default()).await.unwrap();
     assert_idle(&before).await;
     drop((in_flight, before));
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     // What a generation declares does not resume what an operator paused.
     let after = declare(&stage, "s", definition("a.b", 5)).await;
     assert!(after.overview().paused.is_some());
@@ -161,8 +161,8 @@ pub(in crate::bus) async fn a_paused_subscription_delivers_nothing_until_it_is_r
     assert!(matches!(missing, Err(CommitError::NotFound(_))));
 }
 
-pub(in crate::bus) async fn a_slow_subscription_slows_no_other<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_slow_subscription_slows_no_other(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscriptions = ["slow", "quick"].map(|name| (name.to_owned(), definition("a.b", 5), Start::Now)).to_vec();
     stage.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
     let (slow, quick) = (subscription(&stage, "slow"), subscription(&stage, "quick"));

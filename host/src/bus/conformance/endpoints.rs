@@ -8,7 +8,7 @@ const URL: &str = "http://example.com/hook";
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A subscription for an endpoint.
-async fn hook(stage: &impl Stage, name: &str, url: &str) -> Arc<dyn Subscribed> {
+async fn hook(stage: &Stage, name: &str, url: &str) -> Arc<dyn Subscribed> {
     let definition = Definition { target: Target::Webhook(Webhook::new(url)), ..definition("a.b", 5) };
     stage.bus().subscribe(hook_id(name), definition, Start::Now).await.unwrap();
     subscription(stage, name)
@@ -18,14 +18,14 @@ fn hook_id(name: &str) -> SubscriptionId {
     SubscriptionId { owner: OPERATOR.to_owned(), name: name.to_owned() }
 }
 
-async fn hold_back(stage: &impl Stage, until: Timestamp) {
+async fn hold_back(stage: &Stage, until: Timestamp) {
     let hold = HeldBack { until, reason: "busy".to_owned() };
     stage.bus().hold_back(URL.to_owned(), hold).await.unwrap();
 }
 
 /// Web Hooks 1.0.2, section 2.2: "refrain from sending further requests until the indicated time".
-pub(in crate::bus) async fn an_endpoint_is_left_alone_until_its_time_across_a_crash<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn an_endpoint_is_left_alone_until_its_time_across_a_crash(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let until = START.after(MINUTE);
     let before = hook(&stage, "one", URL).await;
     publish_all(&stage, ["1", "2", "3"].into_iter().map(event)).await;
@@ -37,7 +37,7 @@ pub(in crate::bus) async fn an_endpoint_is_left_alone_until_its_time_across_a_cr
     assert_idle(&before).await;
     drop((in_flight, before));
 
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let (one, another) = (subscription(&stage, "one"), hook(&stage, "another", URL).await);
     let elsewhere = hook(&stage, "elsewhere", "http://example.com/other").await;
     publish(&stage, event("4")).await;
@@ -58,20 +58,20 @@ pub(in crate::bus) async fn an_endpoint_is_left_alone_until_its_time_across_a_cr
     assert_eq!(handle_all(&another).await, ["4"]);
 }
 
-pub(in crate::bus) async fn a_subscription_that_is_resumed_is_held_back_no_longer<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn a_subscription_that_is_resumed_is_held_back_no_longer(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let one = hook(&stage, "one", URL).await;
     publish(&stage, event("1")).await;
     hold_back(&stage, START.after(MINUTE)).await;
     assert_idle(&one).await;
     stage.bus().pause(hook_id("one"), false).await.unwrap();
     drop(one);
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(handle_all(&subscription(&stage, "one")).await, ["1"]);
 }
 
-pub(in crate::bus) async fn what_is_held_back_follows_a_clock_that_is_set_back<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn what_is_held_back_follows_a_clock_that_is_set_back(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let one = hook(&stage, "one", URL).await;
     hold_back(&stage, START.after(MINUTE)).await;
     stage.clock().set(Timestamp(START.0 - 3_600_000));
@@ -82,12 +82,12 @@ pub(in crate::bus) async fn what_is_held_back_follows_a_clock_that_is_set_back<S
 }
 
 /// Web Hooks 1.0.2, section 2.2: "the sender SHOULD refrain from sending any further notifications".
-pub(in crate::bus) async fn an_endpoint_that_is_gone_gets_nothing_more<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn an_endpoint_that_is_gone_gets_nothing_more(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     hook(&stage, "one", URL).await;
     publish(&stage, event("1")).await;
     stage.bus().retire(hook_id("one")).await.unwrap();
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let one = subscription(&stage, "one");
     publish(&stage, event("2")).await;
     assert_idle(&one).await;

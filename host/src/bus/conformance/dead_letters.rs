@@ -2,8 +2,8 @@
 
 use super::*;
 
-pub(in crate::bus) async fn dead_letters_are_redriven_by_cause<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn dead_letters_are_redriven_by_cause(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let before = declare(&stage, "s", definition("a.b", 2)).await;
     publish(&stage, event("1")).await;
     let mut claimed = claim(&before).await;
@@ -15,7 +15,7 @@ pub(in crate::bus) async fn dead_letters_are_redriven_by_cause<S: Stage>() {
     reject(&mut claim(&before).await).await;
     drop((claimed, before));
 
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     let letters = stage.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap();
     let summary: Vec<_> = letters.iter().map(|it| (it.cause.as_str(), it.attempts, it.history.len())).collect();
     assert_eq!(summary, [("retry", 2, 2), ("rejected", 1, 1)]);
@@ -29,9 +29,9 @@ pub(in crate::bus) async fn dead_letters_are_redriven_by_cause<S: Stage>() {
     assert_eq!((again.event().id.as_str(), again.delivery().attempt), ("2", 1));
 }
 
-pub(in crate::bus) async fn dead_letters_of_one_key_are_redriven_in_order<S: Stage>() {
+pub(super) async fn dead_letters_of_one_key_are_redriven_in_order(engine: &dyn Engine) {
     const EVENTS: usize = 600;
-    let stage = S::open(Settings::default());
+    let stage = open(engine, Settings::default()).await;
     let before = declare(&stage, "s", ordered_by("subject")).await;
     publish_all(&stage, (0..EVENTS).map(|number| about(&number.to_string(), "a"))).await;
     for _ in 0..EVENTS {
@@ -41,15 +41,15 @@ pub(in crate::bus) async fn dead_letters_of_one_key_are_redriven_in_order<S: Sta
     drop(before);
     // A redrive that a crash interrupts goes on where it was.
     assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 250).await, Ok(250));
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), EVENTS).await, Ok(EVENTS - 250));
     let ids = handle_all(&subscription(&stage, "s")).await;
     assert!(ids.iter().enumerate().all(|(number, id)| *id == number.to_string()), "{ids:?}");
     assert_eq!(ids.len(), EVENTS);
 }
 
-pub(in crate::bus) async fn dropped_dead_letters_are_gone<S: Stage>() {
-    let stage = S::open(Settings::default());
+pub(super) async fn dropped_dead_letters_are_gone(engine: &dyn Engine) {
+    let stage = open(engine, Settings::default()).await;
     let subscription = declare(&stage, "s", definition("a.b", 5)).await;
     publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
     for _ in 0..2 {
@@ -69,7 +69,7 @@ pub(in crate::bus) async fn dropped_dead_letters_are_gone<S: Stage>() {
     let first =
         DeadLetterFilter { number: Some(letter.number), subscription: Some(id("s")), ..DeadLetterFilter::default() };
     assert_eq!(stage.bus().drop_dead_letters(first, 10).await, Ok(1));
-    let stage = stage.crash();
+    let stage = stage.crash().await;
     assert_eq!(dead_letters(&stage).await, 1);
     assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
 }

@@ -1,0 +1,184 @@
+//! The cases, in one table.
+
+use std::fmt::{self, Debug, Formatter};
+use std::pin::Pin;
+
+use super::{
+    Engine, dead_letters, delivery, endpoints, lag, ordering, outages, publishing, replay, state, subscribing,
+};
+
+/// A case that an engine is tested for.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// Its subject and what must be so.
+    pub name: &'static str,
+    run: for<'a> fn(&'a dyn Engine) -> Promise<'a>,
+}
+
+/// A case while it runs. It panics where a promise is broken.
+pub type Promise<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+impl Case {
+    /// Finds a case by its name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        CASES.iter().find(|case| case.name == name)
+    }
+
+    /// Tests an engine. The future must be polled in a runtime with several threads.
+    ///
+    /// # Panics
+    /// If the engine does not do what the case says.
+    #[must_use]
+    pub fn run(self, engine: &dyn Engine) -> Promise<'_> {
+        (self.run)(engine)
+    }
+}
+
+impl Debug for Case {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+/// Hands the table to a macro. The engine, if there is one, goes along.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! with_bus_cases {
+    (($($callback:tt)+) $(, $engine:expr)?) => {
+        $($callback)+! { $($engine)? =>
+            publishing {
+                what_is_published_is_there_after_a_crash_and_stored_once,
+                a_scheduled_event_enters_the_log_when_it_is_due,
+                a_scheduled_event_is_cancelled,
+                a_schedule_survives_restarts_and_publishes_each_time_once,
+                a_schedule_rests_while_its_plugin_does_not_run,
+                missed_times_run_once_or_are_caught_up_with,
+                a_large_batch_is_stored_in_its_order_and_refused_as_a_whole,
+                publishers_wait_for_a_full_subscription_and_handlers_do_not,
+                publishers_wait_for_a_full_log,
+                old_events_are_deleted_but_never_what_is_needed,
+                large_logs_are_trimmed_past_cursors_only_when_told,
+                events_are_kept_as_they_came_now_and_later,
+                a_reply_comes_to_who_waits_for_it,
+                what_one_plugin_publishes_is_bounded_and_keeps_nobody_out,
+                a_plugins_delayed_events_count_as_its_own,
+                what_one_producer_holds_is_bounded_and_keeps_nobody_out,
+                what_comes_later_counts_as_what_is_in_the_log,
+                one_plugin_introduces_half_of_the_types_at_most,
+                types_are_bounded_and_forgotten_with_their_last_event,
+                what_another_event_hides_is_an_error_and_leaves_no_trace,
+                a_reply_comes_to_nobody_else,
+            }
+            delivery {
+                effects_are_committed_with_the_ack_or_not_at_all,
+                a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt,
+                an_outcome_that_comes_twice_is_refused,
+                a_backlog_is_delivered_whole_and_in_order,
+                a_wait_that_is_given_up_repeats_nothing,
+                retries_follow_a_clock_that_is_set_back,
+                filters_choose_by_attributes,
+                a_paused_subscription_delivers_nothing_until_it_is_resumed,
+                a_slow_subscription_slows_no_other,
+            }
+            lag {
+                the_oldest_unhandled_event_counts_whatever_it_waits_for,
+                it_is_known_after_a_crash_and_behind_a_long_backlog,
+                filtered_events_do_not_count,
+            }
+            endpoints {
+                an_endpoint_is_left_alone_until_its_time_across_a_crash,
+                a_subscription_that_is_resumed_is_held_back_no_longer,
+                what_is_held_back_follows_a_clock_that_is_set_back,
+                an_endpoint_that_is_gone_gets_nothing_more,
+            }
+            ordering {
+                a_failing_event_holds_back_its_own_key_only,
+                a_key_with_a_long_backlog_holds_back_no_other,
+                keys_are_found_in_the_data,
+                order_is_kept_across_a_crash,
+                a_dead_letter_releases_its_key,
+                a_dead_letter_parks_its_key_where_that_is_wanted,
+                a_dropped_dead_letter_lets_its_key_go,
+                keys_are_released_when_dead_letters_park_no_longer,
+                a_changed_key_orders_anew,
+            }
+            outages {
+                what_the_store_cannot_take_has_not_happened,
+                every_change_is_refused_while_the_store_is_unavailable,
+                an_outage_shows_and_ends_by_itself,
+            }
+            dead_letters {
+                dead_letters_are_redriven_by_cause,
+                dead_letters_of_one_key_are_redriven_in_order,
+                dropped_dead_letters_are_gone,
+            }
+            replay {
+                history_is_delivered_again_beside_live_events,
+                a_replay_goes_on_after_a_crash_and_ends,
+                a_replay_keeps_its_pace,
+                dead_letters_of_a_replay_are_the_subscriptions,
+                a_replay_is_stopped,
+            }
+            state {
+                a_read_that_others_changed_is_a_conflict_and_changes_nothing,
+                a_listing_that_others_changed_is_a_conflict,
+                what_is_read_is_of_one_moment,
+                additions_merge,
+                a_sequence_gives_each_number_once_also_after_a_crash,
+                a_plugin_has_so_many_sequences_and_no_more,
+            }
+            subscribing {
+                a_plugin_makes_and_removes_its_own_subscriptions,
+                what_a_generation_no_longer_declares_is_paused_until_it_is_declared_again,
+                new_rules_of_the_same_key_keep_its_order_and_nothing_waiting,
+                what_was_given_back_and_is_no_longer_taken_gives_its_turn_away,
+                new_rules_that_come_with_events_count_them_once,
+                names_that_are_in_use_and_not_changes_are_limited,
+                a_handler_may_give_its_own_subscription_new_rules,
+                a_subscription_begins_where_it_is_told,
+                new_rules_apply_to_what_was_not_looked_at_yet,
+                a_drained_plugin_stays_so,
+                the_catalogue_shows_each_change_with_its_rules,
+                a_thousand_subscriptions_get_each_event,
+            }
+        }
+    };
+}
+
+macro_rules! table {
+    (=> $($module:ident { $($name:ident),* $(,)? })*) => {
+        /// All cases.
+        pub const CASES: &[Case] = &[$($(Case {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            run: |engine| Box::pin($module::$name(engine)),
+        }),*),*];
+    };
+}
+with_bus_cases!((table));
+
+/// Makes a test of each case for an engine, which an expression gives.
+#[macro_export]
+macro_rules! bus_conformance {
+    ($engine:expr) => {
+        $crate::with_bus_cases!(($crate::bus_case_tests), $engine);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bus_case_tests {
+    ($engine:expr => $($module:ident { $($name:ident),* $(,)? })*) => {
+        $(mod $module {
+            #[allow(unused_imports, reason = "the engine may be one of these, or a path of its own")]
+            use super::*;
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let name = concat!(stringify!($module), "::", stringify!($name));
+                let case = $crate::bus::conformance::Case::find(name).expect("the table has it");
+                case.run(&$engine).await;
+            })*
+        })*
+    };
+}

@@ -1,0 +1,207 @@
+//! What a bus means, as tests against the trait: every engine passes them.
+//!
+//! An engine says how it is set up, how it crashes and what it supports ([`Engine`]); [`CASES`] lists what it is tested
+//! for. [`play`] compares it with a model, act by act. Nothing here knows how an engine works, and so a crate that has
+//! one runs all of it from outside, with the feature `conformance`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "these are tests, also where they are compiled for another crate's"
+)]
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{
+    Accepted, AttemptRecord, Claim, CommitError, DeadLetterFilter, ProducerLimit, Settings, Settled, Settlement,
+    Subscribed,
+};
+use crate::clock::Timestamp;
+use crate::event::{Data, Event, Position};
+use crate::outcome::{Cause, Effects, Failure, Publish, Write};
+use crate::pattern::Pattern;
+use crate::retry::Verdict;
+use crate::subscription::{Declaration, Definition, RetryPolicy, Start, SubscriptionId, Target};
+
+/// When every test begins.
+pub const START: Timestamp = Timestamp(1_893_456_000_000);
+
+mod cases;
+mod harness;
+mod model;
+
+mod dead_letters;
+mod delivery;
+mod endpoints;
+mod lag;
+mod ordering;
+mod outages;
+mod publishing;
+mod replay;
+mod state;
+mod subscribing;
+
+pub use cases::{CASES, Case, Promise};
+pub(crate) use harness::Tested;
+pub use harness::{Engine, Running, Stage};
+
+pub use super::embedded::EmbeddedEngine;
+pub use model::{Act, play};
+
+/// Opens an empty bus for a case.
+async fn open(engine: &dyn Engine, settings: Settings) -> Stage {
+    Stage::open(engine, settings).await
+}
+
+/// An event of type `a.b`.
+pub(crate) fn event(id: &str) -> Event {
+    Event { id: id.to_owned(), source: "/t".to_owned(), event_type: "a.b".to_owned(), ..Event::default() }
+}
+
+/// The same about something.
+fn about(id: &str, subject: &str) -> Event {
+    Event { subject: Some(subject.to_owned()), ..event(id) }
+}
+
+pub(crate) fn definition(pattern: &str, attempts: u32) -> Definition {
+    Definition {
+        pattern: Pattern::parse(pattern).unwrap(),
+        filters: Default::default(),
+        target: Target::Plugin("p".to_owned()),
+        concurrency: NonZeroU32::new(4).unwrap(),
+        ordering_key: None,
+        dead_letter_policy: Default::default(),
+        retry: RetryPolicy {
+            attempts: NonZeroU32::new(attempts).unwrap(),
+            first_delay: Duration::from_secs(1),
+            factor_percent: 200,
+            max_delay: Duration::from_secs(60),
+            ..RetryPolicy::default()
+        },
+        max_backlog: None,
+        timeout: Duration::from_secs(1),
+    }
+}
+
+fn ordered_by(key: &str) -> Definition {
+    Definition { ordering_key: Some(crate::ordering::OrderingKey::parse(key).unwrap()), ..definition("a.b", 3) }
+}
+
+pub(crate) fn id(name: &str) -> SubscriptionId {
+    SubscriptionId { owner: "p".to_owned(), name: name.to_owned() }
+}
+
+pub(crate) async fn declare(stage: &impl Tested, name: &str, definition: Definition) -> Arc<dyn Subscribed> {
+    declare_from(stage, name, definition, Start::Now).await
+}
+
+async fn declare_from(stage: &impl Tested, name: &str, definition: Definition, start: Start) -> Arc<dyn Subscribed> {
+    let subscriptions = vec![(name.to_owned(), definition, start)];
+    stage.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+    subscription(stage, name)
+}
+
+/// All feeds of the catalogue.
+pub(crate) fn feeds(stage: &impl Tested) -> Vec<Arc<dyn Subscribed>> {
+    let catalogue = Arc::clone(&stage.bus().catalogue().borrow());
+    catalogue.feeds.iter().map(|entry| stage.bus().feed(entry.feed).unwrap()).collect()
+}
+
+pub(crate) fn subscription(stage: &impl Tested, name: &str) -> Arc<dyn Subscribed> {
+    feeds(stage).into_iter().find(|one| one.id().name == name && one.overview().replay.is_none()).unwrap()
+}
+
+fn replay_of(stage: &impl Tested, name: &str) -> Option<Arc<dyn Subscribed>> {
+    feeds(stage).into_iter().find(|one| one.id().name == name && one.overview().replay.is_some())
+}
+
+pub(crate) async fn publish(stage: &impl Tested, event: Event) -> Accepted {
+    stage.bus().publish(vec![Publish { event, due: None }]).await.unwrap().remove(0)
+}
+
+pub(crate) async fn publish_all(stage: &impl Tested, events: impl Iterator<Item = Event>) {
+    let events: Vec<_> = events.map(|event| Publish { event, due: None }).collect();
+    for part in events.chunks(500) {
+        stage.bus().publish(part.to_vec()).await.unwrap();
+    }
+}
+
+async fn settle(claim: &mut Claim, verdict: Verdict, effects: Effects) -> Result<Settled, CommitError> {
+    let (delivery, digest) = (Arc::clone(claim.delivery()), Some("d1".into()));
+    let record = AttemptRecord { delivery, verdict, digest, took: Duration::from_millis(1) };
+    claim.settle(Settlement { record, effects: Some(("p".into(), effects)) }).await
+}
+
+fn failure(cause: Cause) -> Failure {
+    Failure { cause, reason: format!("because of {}", cause.as_str()) }
+}
+
+/// Settles a claim as handled.
+pub async fn ack(claim: &mut Claim, effects: Effects) -> Result<Settled, CommitError> {
+    settle(claim, Verdict::Ack, effects).await
+}
+
+fn retry_after_a_second() -> Verdict {
+    Verdict::RetryAfter { delay: Duration::from_secs(1), failure: failure(Cause::Retry) }
+}
+
+async fn retry(claim: &mut Claim) -> Settled {
+    settle(claim, retry_after_a_second(), Effects::default()).await.unwrap()
+}
+
+/// The last attempt has failed.
+async fn exhaust(claim: &mut Claim) -> Settled {
+    let verdict = Verdict::DeadLetter { failure: failure(Cause::Retry), exhausted: true };
+    settle(claim, verdict, Effects::default()).await.unwrap()
+}
+
+async fn reject(claim: &mut Claim) -> Settled {
+    let verdict = Verdict::DeadLetter { failure: failure(Cause::Rejected), exhausted: false };
+    settle(claim, verdict, Effects::default()).await.unwrap()
+}
+
+/// What is there to be claimed.
+async fn claim(subscription: &Arc<dyn Subscribed>) -> Claim {
+    let claim = tokio::time::timeout(Duration::from_secs(20), subscription.claim()).await;
+    claim.unwrap_or_else(|_| panic!("there is nothing to claim: {subscription:#?}")).unwrap()
+}
+
+/// The ids that can be claimed one after the other, each handled at once.
+async fn handle_all(subscription: &Arc<dyn Subscribed>) -> Vec<String> {
+    let mut ids = Vec::new();
+    while subscription.overview().backlog > 0 {
+        let mut claim = claim(subscription).await;
+        ids.push(claim.event().id.clone());
+        ack(&mut claim, Effects::default()).await.unwrap();
+    }
+    ids
+}
+
+/// Nothing can be claimed now. Only an error could make it wait less long.
+async fn assert_idle(subscription: &Arc<dyn Subscribed>) {
+    let claim = tokio::time::timeout(Duration::from_millis(40), subscription.claim()).await;
+    assert!(claim.is_err(), "{claim:?} was delivered");
+}
+
+fn set(key: &str, value: &[u8]) -> Effects {
+    Effects { writes: BTreeMap::from([(key.to_owned(), Write::Set(value.to_vec()))]), ..Effects::default() }
+}
+
+fn add(key: &str, delta: i64) -> Effects {
+    Effects { writes: BTreeMap::from([(key.to_owned(), Write::Add(delta))]), ..Effects::default() }
+}
+
+fn value(stage: &Stage, key: &str) -> Option<Vec<u8>> {
+    stage.bus().state("p").get(key).unwrap().0
+}
+
+async fn dead_letters(stage: &Stage) -> u64 {
+    stage.bus().count_dead_letters(DeadLetterFilter::default()).await.unwrap()
+}
+
+async fn logged_ids(stage: &Stage) -> Vec<String> {
+    let logged = stage.bus().events(None, 1_000).await.unwrap();
+    logged.iter().rev().map(|logged| logged.event.id.clone()).collect()
+}

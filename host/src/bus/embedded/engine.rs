@@ -1,0 +1,87 @@
+//! The embedded bus, set up for the conformance suite.
+#![allow(clippy::unwrap_used, reason = "it is part of tests, also where it is compiled for another crate's")]
+
+use std::any::Any;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::Embedded;
+use crate::bus::conformance::{Engine, Running, START};
+use crate::bus::{Answer, Lifecycle as _, Settings, SharedBus};
+use crate::clock::Clock;
+
+/// The embedded bus in a directory of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddedEngine;
+
+impl Engine for EmbeddedEngine {
+    fn open(&self, settings: Settings) -> Answer<'_, Box<dyn Running>> {
+        Box::pin(async move {
+            let directory = tempfile::tempdir().expect("a directory can be made");
+            Opened::open(directory, Clock::manual(START), settings)
+        })
+    }
+}
+
+/// A crash is a bus that is opened from a copy of the files, taken while the first one still runs.
+#[derive(Debug)]
+struct Opened {
+    bus: Embedded,
+    clock: Clock,
+    settings: Settings,
+    directory: TempDir,
+}
+
+impl Opened {
+    fn open(directory: TempDir, clock: Clock, settings: Settings) -> Box<dyn Running> {
+        let bus = Embedded::open(directory.path(), clock.clone(), settings.clone()).unwrap();
+        Box::new(Self { bus, clock, settings, directory })
+    }
+}
+
+/// A copy of the files of an embedded bus.
+pub(super) fn copy(directory: &Path, names: &[&str]) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in names {
+        let from = directory.join(name);
+        if from.exists() {
+            std::fs::copy(&from, copy.path().join(name)).unwrap();
+        }
+    }
+    copy
+}
+
+impl Running for Opened {
+    fn bus(&self) -> SharedBus {
+        Arc::new(self.bus.clone())
+    }
+
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    /// As another program does that writes into the store.
+    fn cut_off(&self) -> Box<dyn Any + Send> {
+        let other = Connection::open(self.directory.path().join("bus.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Box::new(other)
+    }
+
+    fn crash(self: Box<Self>) -> Answer<'static, Box<dyn Running>> {
+        Box::pin(async move {
+            let copy = copy(self.directory.path(), &["bus.db", "bus.db-wal"]);
+            Self::open(copy, self.clock.clone(), self.settings.clone())
+        })
+    }
+
+    fn restart(self: Box<Self>) -> Answer<'static, Box<dyn Running>> {
+        Box::pin(async move {
+            self.bus.close().await;
+            let copy = copy(self.directory.path(), &["bus.db"]);
+            Self::open(copy, self.clock.clone(), self.settings.clone())
+        })
+    }
+}

@@ -1,0 +1,256 @@
+//! A bus that may be wrong.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sandbus_host::bus::{
+    Accepted, Answer, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, EventLog,
+    FeedId, HeldBack, Lifecycle, PluginState, Reachability, Replay, Reply, Scheduled, ScheduledCursor, Scheduling,
+    SharedBus, StoreError, Subscribed, Subscriptions,
+};
+use sandbus_host::clock::Timestamp;
+use sandbus_host::event::{Event, Logged, Position};
+use sandbus_host::outcome::{Effects, Publish, StateView};
+use sandbus_host::pattern::Pattern;
+use sandbus_host::subscription::{Declaration, Definition, Start, SubscriptionId};
+use tokio::sync::watch;
+
+use crate::Fault;
+use crate::feed::{FaultyFeed, GivenBack};
+use crate::state::FaultyView;
+
+#[derive(Debug)]
+pub(crate) struct FaultyBus {
+    bus: SharedBus,
+    fault: Option<Fault>,
+    given_back: GivenBack,
+    /// What somebody waits for a reply to.
+    asked: Mutex<Option<Event>>,
+}
+
+impl FaultyBus {
+    pub(crate) fn new(bus: SharedBus, fault: Option<Fault>) -> Self {
+        Self { bus, fault, given_back: GivenBack::default(), asked: Mutex::default() }
+    }
+
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    async fn publish_wrongly(&self, mut events: Vec<Publish>) -> Result<Vec<Accepted>, CommitError> {
+        let unstored = |events: &[Publish]| -> Vec<Accepted> {
+            events.iter().map(|one| Accepted { id: one.event.id.clone(), duplicate: false }).collect()
+        };
+        if self.has(Fault::AcknowledgesUnstored) {
+            return Ok(unstored(&events));
+        }
+        if self.has(Fault::DeliversEarly) {
+            events.iter_mut().for_each(|one| one.due = None);
+        }
+        let given = events.clone();
+        let mut accepted = match self.bus.publish(events).await {
+            Err(CommitError::Unavailable { .. }) if self.has(Fault::HidesOutages) => return Ok(unstored(&given)),
+            accepted => accepted?,
+        };
+        if self.has(Fault::StoresDuplicates) {
+            for (receipt, mut again) in accepted.iter_mut().zip(given).filter(|(receipt, _)| receipt.duplicate) {
+                again.event.id.push_str(" again");
+                self.bus.publish(vec![again]).await?;
+                receipt.duplicate = false;
+            }
+        }
+        Ok(accepted)
+    }
+
+    /// The answer of a change that is not made.
+    fn only_says<T: Send + 'static>(value: T) -> Answer<'static, Result<T, CommitError>> {
+        Box::pin(async { Ok(value) })
+    }
+}
+
+impl EventLog for FaultyBus {
+    fn publish(&self, events: Vec<Publish>) -> Answer<'_, Result<Vec<Accepted>, CommitError>> {
+        Box::pin(self.publish_wrongly(events))
+    }
+
+    fn commit<'a>(&'a self, plugin: &'a str, mut effects: Effects) -> Answer<'a, Result<(), CommitError>> {
+        if let Some(fault) = self.fault {
+            fault.alter_effects(&mut effects);
+        }
+        self.bus.commit(plugin, effects)
+    }
+
+    fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
+        if self.has(Fault::RepliesToOthers) {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let another = asked.replace(event.clone());
+            return self.bus.expect_reply(another.as_ref().unwrap_or(event), pattern);
+        }
+        self.bus.expect_reply(event, pattern)
+    }
+
+    fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> Answer<'a, Result<bool, CommitError>> {
+        if self.has(Fault::CancelsNothing) { Self::only_says(true) } else { self.bus.cancel(source, id) }
+    }
+
+    fn scheduled(
+        &self,
+        after: Option<ScheduledCursor>,
+        limit: usize,
+    ) -> Answer<'_, Result<Vec<Scheduled>, StoreError>> {
+        self.bus.scheduled(after, limit)
+    }
+
+    fn schedules(&self) -> Answer<'_, Result<Vec<Scheduling>, StoreError>> {
+        self.bus.schedules()
+    }
+
+    fn head(&self) -> Position {
+        self.bus.head()
+    }
+
+    fn events(&self, before: Option<Position>, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+        self.bus.events(before, limit)
+    }
+
+    fn events_with_id(&self, id: String) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+        self.bus.events_with_id(id)
+    }
+
+    fn compact(&self) -> Answer<'_, Result<usize, CommitError>> {
+        self.bus.compact()
+    }
+}
+
+impl Subscriptions for FaultyBus {
+    fn declare<'a>(
+        &'a self,
+        plugin: &'a str,
+        mut declaration: Declaration,
+    ) -> Answer<'a, Result<Vec<SubscriptionId>, CommitError>> {
+        if self.has(Fault::BreaksKeyOrder) {
+            declaration.subscriptions.iter_mut().for_each(|(_, definition, _)| definition.ordering_key = None);
+        }
+        self.bus.declare(plugin, declaration)
+    }
+
+    fn withdraw<'a>(&'a self, plugin: &'a str) -> Answer<'a, Result<(), CommitError>> {
+        if self.has(Fault::IgnoresWithdrawal) { Self::only_says(()) } else { self.bus.withdraw(plugin) }
+    }
+
+    fn subscribe(
+        &self,
+        id: SubscriptionId,
+        definition: Definition,
+        start: Start,
+    ) -> Answer<'_, Result<(), CommitError>> {
+        self.bus.subscribe(id, definition, start)
+    }
+
+    fn delete_subscription(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>> {
+        self.bus.delete_subscription(id)
+    }
+
+    fn pause(&self, id: SubscriptionId, paused: bool) -> Answer<'_, Result<(), CommitError>> {
+        if self.has(Fault::IgnoresPauses) { Self::only_says(()) } else { self.bus.pause(id, paused) }
+    }
+
+    fn retire(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>> {
+        self.bus.retire(id)
+    }
+
+    fn hold_back(&self, endpoint: String, hold: HeldBack) -> Answer<'_, Result<(), CommitError>> {
+        if self.has(Fault::IgnoresHolds) { Self::only_says(()) } else { self.bus.hold_back(endpoint, hold) }
+    }
+
+    fn held_back(&self, endpoint: &str) -> Option<HeldBack> {
+        self.bus.held_back(endpoint)
+    }
+
+    fn replay(
+        &self,
+        id: SubscriptionId,
+        start: Start,
+        per_second: Option<NonZeroU32>,
+    ) -> Answer<'_, Result<Replay, CommitError>> {
+        if self.has(Fault::ReplaysNothing) {
+            return Self::only_says(Replay { number: None, events: 0 });
+        }
+        self.bus.replay(id, start, per_second)
+    }
+
+    fn stop_replays(&self, id: SubscriptionId) -> Answer<'_, Result<usize, CommitError>> {
+        self.bus.stop_replays(id)
+    }
+
+    fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> Answer<'a, Result<(), CommitError>> {
+        self.bus.drain(plugin, drained)
+    }
+
+    fn catalogue(&self) -> watch::Receiver<Arc<Catalogue>> {
+        self.bus.catalogue()
+    }
+
+    fn feed(&self, feed: FeedId) -> Option<Arc<dyn Subscribed>> {
+        let feed = self.bus.feed(feed)?;
+        let (bus, given_back) = (Arc::clone(&self.bus), Arc::clone(&self.given_back));
+        Some(Arc::new(FaultyFeed { feed, bus, fault: self.fault, given_back }))
+    }
+
+    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>> {
+        self.bus.oldest_unhandled()
+    }
+}
+
+impl DeadLetters for FaultyBus {
+    fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>> {
+        if self.has(Fault::RedrivesNothing) { Self::only_says(0) } else { self.bus.redrive(filter, limit) }
+    }
+
+    fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>> {
+        self.bus.drop_dead_letters(filter, limit)
+    }
+
+    fn dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        after: Option<DeadLetterId>,
+        limit: usize,
+    ) -> Answer<'_, Result<Vec<DeadLetter>, StoreError>> {
+        self.bus.dead_letters(filter, after, limit)
+    }
+
+    fn count_dead_letters(&self, filter: DeadLetterFilter) -> Answer<'_, Result<u64, StoreError>> {
+        self.bus.count_dead_letters(filter)
+    }
+
+    fn dead_letter_counts(&self) -> Answer<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {
+        self.bus.dead_letter_counts()
+    }
+}
+
+impl PluginState for FaultyBus {
+    fn state(&self, plugin: &str) -> Box<dyn StateView> {
+        Box::new(FaultyView {
+            view: self.bus.state(plugin),
+            bus: Arc::clone(&self.bus),
+            plugin: plugin.to_owned(),
+            fault: self.fault,
+        })
+    }
+}
+
+impl Lifecycle for FaultyBus {
+    fn reachable(&self) -> watch::Receiver<Reachability> {
+        self.bus.reachable()
+    }
+
+    fn failed(&self) -> Answer<'_, String> {
+        self.bus.failed()
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.bus.close()
+    }
+}

@@ -1,0 +1,55 @@
+//! A bus that breaks a promise does not pass.
+
+use std::any::Any;
+use std::thread;
+
+use sandbus_bus_conformance::{Fault, FaultyEngine};
+use sandbus_host::bus::conformance::Case;
+
+/// Runs a case. An error says what it found.
+fn run(name: &'static str, engine: FaultyEngine) -> Result<(), String> {
+    let case = Case::find(name).unwrap_or_else(|| panic!("there is no case `{name}`"));
+    let running = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(case.run(&engine));
+    });
+    running.join().map_err(|panic| found(&*panic))
+}
+
+fn found(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without words").to_owned()
+}
+
+/// Each broken promise is found by the case that is about it, and that case finds nothing in the same wrapper without the
+/// fault.
+#[test]
+fn every_broken_promise_is_noticed() {
+    /// So many faults are tried at a time.
+    const LANES: usize = 4;
+    let missed: Vec<String> = thread::scope(|scope| {
+        let lanes: Vec<_> = (0..LANES)
+            .map(|lane| {
+                let faults = Fault::ALL.iter().copied().skip(lane).step_by(LANES);
+                scope.spawn(move || faults.filter_map(missed).collect::<Vec<_>>())
+            })
+            .collect();
+        lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect()
+    });
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[expect(clippy::print_stdout, reason = "with `--nocapture` it shows what the suite says about each fault")]
+fn missed(fault: Fault) -> Option<String> {
+    let case = fault.caught_by();
+    if let Err(found) = run(case, FaultyEngine(None)) {
+        return Some(format!("{case} finds something in a bus without a fault: {found}"));
+    }
+    match run(case, FaultyEngine(Some(fault))) {
+        Ok(()) => Some(format!("{case} does not notice {fault:?}")),
+        Err(found) => {
+            println!("{fault:?}: {case}: {}", found.lines().next().unwrap_or_default());
+            None
+        }
+    }
+}
