@@ -86,7 +86,7 @@ fn circles(uses: &Levels) -> Vec<String> {
         });
         format!("{} form a circle: {}", circle.join(", "), uses.collect::<Vec<_>>().join("; "))
     };
-    let is_new = |found: &Vec<String>| !KNOWN_CIRCLES.iter().any(|known| found.as_slice() == known);
+    let is_new = |found: &Vec<String>| !KNOWN_CIRCLES.iter().any(|known| found == known);
     uses.values().flat_map(|level| cycles(level).into_iter().filter(is_new).map(|found| circle(level, found))).collect()
 }
 
