@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use reqwest::Url;
 use serde::Deserialize;
+use url::Url;
 
 /// What stands in a secret's place.
 const HIDDEN: &str = "***";

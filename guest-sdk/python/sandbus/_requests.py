@@ -141,6 +141,9 @@ def _error(code: Any, authority: str) -> SendError:
     if isinstance(code, types.ErrorCode_HttpRequestDenied):
         grant = f'[grants] http = ["{authority}"]'
         return SendError("denied", f"requests to `{authority}` are not granted; the sidecar does: {grant}")
+    if isinstance(code, types.ErrorCode_LoopDetected):
+        own = "is a listener of this Sandbus itself, which sends no requests to its own listeners, whatever is granted"
+        return SendError("denied", f"`{authority}` {own}; publish an event instead")
     if isinstance(code, (types.ErrorCode_HttpRequestUriInvalid, types.ErrorCode_HttpRequestMethodInvalid)):
         return _malformed("its address or its method")
     if isinstance(code, _TIMEOUTS):

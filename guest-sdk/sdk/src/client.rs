@@ -68,6 +68,8 @@ pub struct Answer {
 pub enum SendError {
     /// The operator does not grant the host.
     Denied(String),
+    /// It leads to one of the listeners of Sandbus itself, by its host and port.
+    Own(String),
     /// The request is malformed.
     Invalid(String),
     /// There was no answer in time.
@@ -89,6 +91,12 @@ impl std::fmt::Display for SendError {
                     "requests to `{host}` are not granted; the sidecar does: [grants] http = [\"{host}\"]"
                 )
             }
+            Self::Own(host) => {
+                write!(
+                    formatter,
+                    "`{host}` is a listener of this Sandbus itself, which sends no requests to its own listeners, whatever is granted; publish an event instead"
+                )
+            }
             Self::Invalid(reason) => write!(formatter, "the request is malformed: {reason}"),
             Self::Timeout => formatter.write_str("the request was not answered in time"),
             Self::Unreachable(reason) => write!(formatter, "the request has no answer: {reason}"),
@@ -106,7 +114,7 @@ impl SendError {
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Denied(_) | Self::Invalid(_) => true,
+            Self::Denied(_) | Self::Own(_) | Self::Invalid(_) => true,
             // Another answer may come, as where a gateway has told of its maintenance.
             Self::Timeout | Self::Unreachable(_) | Self::Unreadable(_) => false,
             Self::Status(status, _) => (400..500).contains(status) && ![408, 425, 429].contains(status),
@@ -245,6 +253,9 @@ mod tests {
         assert!(matches!(failure(SendError::Status(429, String::new())), Failure::Request { .. }));
         assert!(matches!(failure(SendError::Status(404, String::new())), Failure::Reject { .. }));
         assert!(matches!(failure(SendError::Denied("a".to_owned())), Failure::Reject { .. }));
+        assert!(
+            matches!(failure(SendError::Own("a:80".to_owned())), Failure::Reject { reason } if reason.contains("`a:80` is a listener of this Sandbus itself"))
+        );
     }
 
     #[test]

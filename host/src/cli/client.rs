@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use reqwest::{Body, Method, Url};
+use http_body_util::BodyExt as _;
+use hyper::{Method, Request, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
@@ -15,8 +17,12 @@ use crate::api::{
     ReplaysStopped, RollbackQuery, RolledBackView, ScheduleList, SecretRequest, SecretRotated, SubscriptionChanged,
     SubscriptionList, SubscriptionRequest,
 };
+use crate::outbound::{self, SendError};
 use crate::printable;
 use crate::subscription::SubscriptionId;
+
+/// Everything but what never means anything in an address (RFC 3986, section 2.3).
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A client of the admin interface.
 #[derive(Clone, Debug)]
@@ -28,7 +34,7 @@ pub(crate) struct Client {
 type Answered<T> = anyhow::Result<Answer<T>>;
 
 /// A body with its media type.
-type Content = (&'static str, Body);
+type Content = (&'static str, Vec<u8>);
 
 impl Client {
     pub(crate) fn new(base: &str) -> Self {
@@ -177,19 +183,24 @@ impl Client {
         query: &[(String, String)],
         content: Option<Content>,
     ) -> Answered<T> {
-        let url = self.url(path, query)?;
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = reqwest::Client::builder().no_proxy().build().context("the HTTP client cannot be set up")?;
-        let mut request = client.request(method, url);
+        let mut request = Request::builder().method(method).uri(self.url(path, query)?);
+        let mut bytes = Vec::new();
         if let Some((media_type, body)) = content {
-            request = request.header("content-type", media_type).body(body);
+            request = request.header("content-type", media_type);
+            bytes = body;
         }
-        let answer = request.send().await.map_err(|error| {
+        let client = outbound::Client::unrestricted().context("the HTTP client cannot be set up")?;
+        let answer = client.send(request.body(outbound::body(bytes))?, None).await.map_err(|error| {
             let hint = "is it running? Start it with `sandbus serve`, or name its admin interface with --admin";
-            anyhow::Error::new(error.without_url()).context(format!("no host answers at {}; {hint}", self.base))
+            match error {
+                SendError::Malformed(_) => anyhow::Error::new(error),
+                _ => anyhow::Error::new(error).context(format!("no host answers at {}; {hint}", self.base)),
+            }
         })?;
         let status = answer.status();
-        let text = answer.text().await.context("the host's answer broke off")?;
+        let body = answer.into_body().collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!(error)).context("the host's answer broke off")?.to_bytes();
+        let text = String::from_utf8_lossy(&body).into_owned();
         if status.is_success() {
             return Answer::read(text);
         }
@@ -202,16 +213,28 @@ impl Client {
         }
     }
 
-    fn url(&self, path: &[&str], query: &[(String, String)]) -> anyhow::Result<Url> {
-        let mut url = Url::parse(&self.base).with_context(|| format!("`{}` is not an address", self.base))?;
-        match url.path_segments_mut() {
-            Ok(mut segments) => drop(segments.pop_if_empty().extend(path)),
-            Err(()) => bail!("`{}` is not an http address", self.base),
+    /// The address of a resource. Whatever a name is, it is one segment of the path, and so reaches no other resource.
+    fn url(&self, path: &[&str], query: &[(String, String)]) -> anyhow::Result<Uri> {
+        let mut address = self.base.clone();
+        for segment in path {
+            if segment.is_empty() {
+                bail!("a name or an id is empty; say which one is meant");
+            }
+            address.push('/');
+            if matches!(*segment, "." | "..") {
+                // Readers of addresses take these, and only these, for a way up.
+                address.push_str(&segment.replace('.', "%2E"));
+            } else {
+                address.extend(utf8_percent_encode(segment, ENCODED));
+            }
         }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
+        for (index, (name, value)) in query.iter().enumerate() {
+            address.push(if index == 0 { '?' } else { '&' });
+            address.extend(utf8_percent_encode(name, ENCODED));
+            address.push('=');
+            address.extend(utf8_percent_encode(value, ENCODED));
         }
-        Ok(url)
+        address.parse().with_context(|| format!("`{}` is not an http address; name one with --admin", self.base))
     }
 }
 
@@ -236,14 +259,45 @@ fn pairs(query: &impl Serialize) -> anyhow::Result<Vec<(String, String)>> {
 mod tests {
     use super::*;
 
+    /// RFC 3986, sections 2.3 and 3.3: a segment has no delimiter of another part in it.
+    #[test]
+    fn a_name_is_one_segment_whatever_it_is() {
+        let client = Client::new("http://127.0.0.1:8081/");
+        let of = |name: &str| {
+            client.url(&["events", name], &[("a b".to_owned(), "c&d=e".to_owned())]).map(|uri| uri.to_string())
+        };
+        for (name, segment) in [
+            ("1", "1"),
+            ("a-b_c.d~e", "a-b_c.d~e"),
+            (".", "%2E"),
+            ("..", "%2E%2E"),
+            ("...", "..."),
+            ("%2e%2e", "%252e%252e"),
+            ("../plugins", "..%2Fplugins"),
+            ("a/b", "a%2Fb"),
+            ("a\\b", "a%5Cb"),
+            ("a?b#c", "a%3Fb%23c"),
+            ("a b\n", "a%20b%0A"),
+            ("100%", "100%25"),
+            ("\u{e9}", "%C3%A9"),
+            ("a;b=c", "a%3Bb%3Dc"),
+            ("+", "%2B"),
+        ] {
+            let expected = format!("http://127.0.0.1:8081/events/{segment}?a%20b=c%26d%3De");
+            assert_eq!(of(name).unwrap(), expected, "{name:?}");
+        }
+        assert!(of("").unwrap_err().to_string().contains("empty"));
+        assert!(Client::new("not an address").url(&["events"], &[]).is_err());
+    }
+
     #[test]
     fn a_query_has_what_is_given() {
         let client = Client::new("http://127.0.0.1:1/");
         let query = DeadLetterQuery { number: Some(7), cause: Some("a&b".to_owned()), ..DeadLetterQuery::default() };
         let url = client.url(&["dead-letters", "a/b"], &pairs(&query).unwrap()).unwrap();
-        assert_eq!(url.as_str(), "http://127.0.0.1:1/dead-letters/a%2Fb?cause=a%26b&number=7");
+        assert_eq!(url.to_string(), "http://127.0.0.1:1/dead-letters/a%2Fb?cause=a%26b&number=7");
         let wait = DrainQuery { wait: Some(Duration::from_millis(1_500)) };
-        assert_eq!(client.url(&[], &pairs(&wait).unwrap()).unwrap().query(), Some("wait=1s+500ms"));
+        assert_eq!(client.url(&[], &pairs(&wait).unwrap()).unwrap().query(), Some("wait=1s%20500ms"));
         assert_eq!(client.url(&["plugins"], &pairs(&()).unwrap()).unwrap().query(), None);
     }
 }

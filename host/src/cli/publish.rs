@@ -32,6 +32,12 @@ pub(super) struct Arguments {
     /// The media type of the data
     #[arg(long, default_value = "application/json")]
     content_type: String,
+    /// When it happened, such as 2030-01-31T12:00:00Z; now by default
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    time: Option<Timestamp>,
+    /// The schema of the data, a URI
+    #[arg(long, value_name = "URI")]
+    dataschema: Option<String>,
     /// An extension attribute; may be repeated
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = pair)]
     attributes: Vec<(String, String)>,
@@ -71,8 +77,12 @@ fn option_of(name: &str) -> Option<&'static str> {
         "source" => "--source",
         "subject" => "--subject",
         "datacontenttype" => "--content-type",
+        "time" => "--time",
+        "dataschema" => "--dataschema",
         "type" => "the first argument",
-        "data" | "data_base64" => "the second argument",
+        "data" => "the second argument",
+        "data_base64" => "the second argument, with --content-type",
+        "specversion" => "nothing: it is always 1.0",
         _ => return None,
     })
 }
@@ -132,7 +142,8 @@ fn event(arguments: &Arguments) -> anyhow::Result<Event> {
         source: arguments.source.clone(),
         event_type: arguments.event_type.clone(),
         subject: arguments.subject.clone(),
-        time: Some(Clock::System.now().to_string()),
+        time: Some(arguments.time.unwrap_or_else(|| Clock::System.now()).to_string()),
+        dataschema: arguments.dataschema.clone(),
         datacontenttype: data.is_some().then(|| arguments.content_type.clone()),
         extensions,
         data,
@@ -220,6 +231,11 @@ mod tests {
         for name in members.into_iter().chain(["Tenant", "ten-ant", "", "naïve", " tenant"]) {
             assert!(pair(&format!("{name}=x")).is_err(), "{name}");
         }
-        assert!(pair("data=x").unwrap_err().contains("second argument"));
+        for name in members {
+            let refused = pair(&format!("{name}=x")).unwrap_err();
+            assert!(refused.contains("give it as"), "it says how to give `{name}`: {refused}");
+        }
+        let event = published(&["--time", "2030-01-31T12:00:00Z", "--dataschema", "https://a/b"]).unwrap();
+        assert!(event.contains("\"time\":\"2030-01-31T12:00:00") && event.contains("\"dataschema\":\"https://a/b\""));
     }
 }

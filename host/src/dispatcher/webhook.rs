@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Builder;
+use hyper::{Method, Request, Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Response};
 use sha2::{Digest as _, Sha256};
 
 use super::answer::{Answer, named};
@@ -17,7 +18,7 @@ use super::signature;
 use crate::clock::Clock;
 use crate::endpoint;
 use crate::event::Event;
-use crate::outbound::{self, Client};
+use crate::outbound::{self, Body, Client, SendError};
 use crate::subscription::Webhook;
 
 /// What attribute values are encoded by (HTTP binding 1.0.2, section 3.1.3.2).
@@ -82,28 +83,36 @@ impl Webhooks {
             Ok(message) => message,
             Err(reason) => return Answer::Failed(reason),
         };
-        let request = match self.request(Method::POST, webhook, timeout) {
-            Ok(request) => request.headers(headers).body(body),
-            Err(answer) => return answer,
-        };
-        match request.send().await {
+        let mut request = self.request(Method::POST, webhook);
+        if let Some(known) = request.headers_mut() {
+            known.extend(headers);
+        }
+        match self.exchange(request, body, timeout).await {
             // The body of the answer is not read: it says nothing that the status doesn't.
             Ok(response) => self.read(&response),
-            Err(error) => Answer::Failed(describe(&error)),
+            Err(answer) => answer,
         }
     }
 
-    /// A request to an endpoint, in the host's name. An endpoint is never the host itself.
-    fn request(&self, method: Method, webhook: &Webhook, timeout: Duration) -> Result<reqwest::RequestBuilder, Answer> {
-        let host = endpoint::host_and_port(&webhook.url);
-        let client = host.and_then(|host| self.client.to(&host)).map_err(Answer::Failed)?;
-        let request = client.request(method, &webhook.url).timeout(timeout).header(ORIGIN, &self.origin);
+    /// A request to an endpoint, in the host's name.
+    fn request(&self, method: Method, webhook: &Webhook) -> Builder {
+        let request =
+            Request::builder().method(method).uri(endpoint::sendable(&webhook.url)).header(ORIGIN, &self.origin);
         // The address holds a secret (section 3.2).
         let is_secret = webhook.url.split_once('?').is_some_and(|(_, query)| has_access_token(query));
-        Ok(if is_secret { request.header(CACHE_CONTROL, "no-store") } else { request })
+        if is_secret { request.header(CACHE_CONTROL, "no-store") } else { request }
     }
 
-    fn read(&self, response: &Response) -> Answer {
+    /// Sends a request, and waits for the head of its response.
+    async fn exchange(&self, request: Builder, body: Vec<u8>, timeout: Duration) -> Result<Response<Body>, Answer> {
+        // The error does not name the address, which may hold a secret.
+        let request = request.body(outbound::body(body)).map_err(|error| Answer::Failed(error.to_string()))?;
+        let sent = tokio::time::timeout(timeout, self.client.send(request, None)).await;
+        let late = |_| Answer::Failed("the webhook did not answer in time".to_owned());
+        sent.map_err(late)?.map_err(|error| Answer::Failed(describe(&error)))
+    }
+
+    fn read(&self, response: &Response<Body>) -> Answer {
         Answer::of(response.status(), response.headers(), self.clock.now())
     }
 
@@ -140,8 +149,7 @@ impl Webhooks {
         if !webhook.handshake || self.endpoints.has_agreed(&webhook.url) {
             return Ok(());
         }
-        let request = self.request(Method::OPTIONS, webhook, timeout)?;
-        let response = request.send().await.map_err(|error| Answer::Failed(describe(&error)))?;
+        let response = self.exchange(self.request(Method::OPTIONS, webhook), Vec::new(), timeout).await?;
         let allowed = response.headers().get("webhook-allowed-origin");
         // The status says nothing (section 4.2), but for an endpoint that wants no requests.
         let answer = self.read(&response);
@@ -215,9 +223,13 @@ fn headers(event: &Event) -> HeaderMap {
 }
 
 /// What went wrong, without the address, which may hold a secret.
-fn describe(error: &reqwest::Error) -> String {
-    let what = if error.is_timeout() { "the webhook did not answer in time" } else { "the webhook cannot be reached" };
-    format!("{what}{}", outbound::causes(error))
+fn describe(error: &SendError) -> String {
+    match error {
+        SendError::Unreachable(_, causes) | SendError::Broken(_, causes) => {
+            format!("the webhook cannot be reached{causes}")
+        }
+        SendError::Denied(_) | SendError::Own(_) | SendError::Malformed(_) => error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -244,8 +256,7 @@ mod tests {
             ("http://a/?b=c&access_token=1", true),
         ] {
             for method in [Method::POST, Method::OPTIONS] {
-                let request =
-                    webhooks.request(method, &Webhook::new(url), Duration::from_secs(1)).unwrap().build().unwrap();
+                let request = webhooks.request(method, &Webhook::new(url)).body(()).unwrap();
                 assert_eq!(request.headers()["webhook-request-origin"], "bus.example.com");
                 let kept = request.headers().get(CACHE_CONTROL).is_some_and(|value| value == "no-store");
                 assert_eq!(kept, secret, "{url}");

@@ -117,7 +117,7 @@ enum Invalid {
     TwoData,
     #[error("`data_base64` is not base64")]
     Base64,
-    #[error("its data is nested too deeply")]
+    #[error("the member `data` is nested deeper than 100 levels")]
     Depth,
     #[error(
         "its `data` is in UTF-8, as the document is, and its `datacontenttype` has another charset; leave that out, or send the bytes as `data_base64`"

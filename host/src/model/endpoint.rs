@@ -2,9 +2,10 @@
 
 use std::net::Ipv6Addr;
 
-use reqwest::Url;
+use percent_encoding::{AsciiSet, CONTROLS};
 use serde::Deserialize as _;
 use serde::de::Error as _;
+use url::Url;
 
 use crate::secrecy;
 
@@ -28,6 +29,18 @@ pub fn host_and_port(address: &str) -> Result<String, String> {
         _ => Err(format!("`{}` names no host", secrecy::address(address))),
     }
 }
+
+/// An address as a request can carry it: what no request line may have is percent-encoded, and everything else stays as
+/// it was given. The fragment is left out.
+#[must_use]
+pub fn sendable(address: &str) -> String {
+    let address = address.trim();
+    let address = address.split_once('#').map_or(address, |(address, _)| address);
+    percent_encoding::utf8_percent_encode(address, UNSENDABLE).to_string()
+}
+
+/// What stands in no request line (RFC 9112, section 3), or in no URI that clients pass on.
+const UNSENDABLE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
 /// Whether one of the grants names the host. A host with a dot at its end is the same one without it.
 #[must_use]
@@ -209,6 +222,17 @@ mod tests {
             ("http://[::2]/", "::1"),
         ] {
             assert!(!granted(address, grant), "{address} {grant}");
+        }
+    }
+
+    #[test]
+    fn an_address_stays_as_it_was_given() {
+        for (address, sent) in [
+            ("http://a/b//c/../%2e%2e/%41?q=it's&a=/../", "http://a/b//c/../%2e%2e/%41?q=it's&a=/../"),
+            ("http://a/b c?\u{e9}#f", "http://a/b%20c?%C3%A9"),
+            ("http://a/{x}\n", "http://a/%7Bx%7D"),
+        ] {
+            assert_eq!(sendable(address), sent);
         }
     }
 

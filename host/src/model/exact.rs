@@ -32,7 +32,39 @@ fn members(members: BTreeMap<String, &RawValue>) -> Value {
 /// integer or a double holds is written as such.
 #[must_use]
 pub fn number_text(text: &str) -> String {
+    if let Some(integer) = integer(text) {
+        return integer;
+    }
     faithful(text).map_or_else(|| canonical(text), |number| number.to_string())
+}
+
+/// A value as a text that is the same for equal values: object members are sorted, and numbers are as in
+/// [`number_text`].
+#[must_use]
+pub fn value_text(json: &RawValue) -> String {
+    plain(exact(json)).to_string()
+}
+
+fn plain(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            integer(&number.to_string()).and_then(|text| text.parse::<Number>().ok()).unwrap_or(number).into()
+        }
+        Value::Array(items) => items.into_iter().map(plain).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (name, plain(value))).collect::<Map<_, _>>().into()
+        }
+        other => other,
+    }
+}
+
+/// The plain text of a number that is an integer of 64 bits, however it is written: `7.0`, `70e-1` and `7` are one.
+fn integer(text: &str) -> Option<String> {
+    let canonical = canonical(text);
+    let (digits, exponent) = canonical.split_once('e').unwrap_or((&canonical, "0"));
+    let zeros: usize = exponent.parse().ok().filter(|zeros| *zeros <= 20)?;
+    let plain = format!("{digits}{}", "0".repeat(zeros));
+    (plain.parse::<i64>().is_ok() || plain.parse::<u64>().is_ok()).then_some(plain)
 }
 
 /// The number that a text stands for, unless it would be rounded.

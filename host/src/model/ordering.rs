@@ -80,7 +80,7 @@ fn key_of(value: &RawValue) -> Option<String> {
         b'n' => None,
         b'"' => serde_json::from_str(text).ok(),
         b'-' | b'0'..=b'9' => Some(exact::number_text(text)),
-        _ => Some(exact::exact(value).to_string()),
+        _ => Some(exact::value_text(value)),
     }
 }
 
@@ -132,9 +132,21 @@ mod tests {
                 assert_ne!(key(&format!("[{one}]")), key(&format!("[{other}]")), "also inside of others");
             }
         }
-        for (one, other) in [("1.5", "1.50"), ("12345678901234567890123", "1234567890123456789012.3e1")] {
-            assert_eq!(key(one), key(other));
+        let equal: [&[&str]; 6] = [
+            &["7", "7.0", "7e0", "7E+0", "70e-1", "0.7e1", "7.000"],
+            &["100", "1e2", "1E2", "100.0", "0.1e3"],
+            &["0", "-0", "0.0", "-0.0", "0e9", "0E-999999999999"],
+            &["-7", "-7.0", "-70e-1"],
+            &["1.5", "1.50", "15e-1"],
+            &["12345678901234567890123", "1234567890123456789012.3e1", "12345678901234567890123.0"],
+        ];
+        for same in equal {
+            for other in same {
+                assert_eq!(key(same[0]), key(other));
+                assert_eq!(key(&format!("[{}]", same[0])), key(&format!("[{other}]")), "also inside of others");
+            }
         }
+        assert_eq!((&*key("7.0"), &*key("[1e2]")), ("7", "[100]"), "as integers have always been kept");
     }
 
     #[test]

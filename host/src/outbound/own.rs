@@ -28,7 +28,7 @@ impl Listeners {
     }
 
     /// Whether a connection to an address would come to one of them.
-    fn include(&self, address: SocketAddr) -> bool {
+    pub(super) fn include(&self, address: SocketAddr) -> bool {
         self.0.iter().any(|listener| listener.port() == address.port() && reaches(address.ip(), listener.ip()))
     }
 

@@ -4,10 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use http_body_util::BodyExt as _;
 use hyper::http::{Request, Response};
-use reqwest::Body;
 use serde_json::Value;
 
-use super::{Fault, SendError};
+use super::{Body, Fault, SendError, body};
 
 /// Who answers in a scenario.
 #[derive(Debug, Default)]
@@ -63,13 +62,14 @@ impl Script {
     }
 
     pub(super) async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
-        let (head, body) = request.into_parts();
-        let broken = |error: reqwest::Error| SendError::Broken(Fault::Other, format!(": {error}"));
-        let body = body.collect().await.map_err(broken)?.to_bytes();
+        let (head, sent) = request.into_parts();
+        let broken =
+            |error: Box<dyn std::error::Error + Send + Sync>| SendError::Broken(Fault::Other, format!(": {error}"));
+        let bytes = sent.collect().await.map_err(broken)?.to_bytes();
         let request = format!("{} {}", head.method, head.uri);
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes())));
-        let sent = Sent { request: request.clone(), headers: headers.collect(), body: body.to_vec() };
+        let sent = Sent { request: request.clone(), headers: headers.collect(), body: bytes.to_vec() };
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
         let Some(stub) = self.stubs.iter().find(|stub| stub.fits(&request)) else {
             let reason = format!(": nothing in the scenario answers `{request}`; say what does under `given.http`");
@@ -79,7 +79,7 @@ impl Script {
         for (name, value) in &stub.headers {
             response = response.header(name, value);
         }
-        response.body(stub.body.clone().into()).map_err(|error| SendError::Broken(Fault::Other, format!(": {error}")))
+        response.body(body(stub.body.clone())).map_err(|error| SendError::Broken(Fault::Other, format!(": {error}")))
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
         };
         let script = Script::new(vec![stub("GET http://a/1", 200), stub("GET http://a/*", 404)]);
         let ask = async |method: &str, address: &str| {
-            let request = Request::builder().method(method).uri(address).body(Body::from("[1]")).unwrap();
+            let request = Request::builder().method(method).uri(address).body(body("[1]")).unwrap();
             script.answer(request).await.map(|response| response.status().as_u16())
         };
         assert_eq!(ask("GET", "http://a/1").await.unwrap(), 200);

@@ -120,6 +120,7 @@ fn read(response: &IncomingResponse) -> Result<Vec<u8>, SendError> {
 fn error(code: ErrorCode, authority: &str) -> SendError {
     match code {
         ErrorCode::HttpRequestDenied => SendError::Denied(authority.to_owned()),
+        ErrorCode::LoopDetected => SendError::Own(authority.to_owned()),
         ErrorCode::HttpRequestUriInvalid | ErrorCode::HttpRequestMethodInvalid => {
             SendError::Invalid("its address or its method".to_owned())
         }

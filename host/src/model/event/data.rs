@@ -49,6 +49,12 @@ impl Data {
         Self { kind, bytes: bytes.into() }
     }
 
+    /// Whether it is nested no deeper than JSON data may be. Data of another kind is not nested.
+    #[must_use]
+    pub fn is_shallow(&self) -> bool {
+        self.kind != Kind::Json || is_shallow(&self.bytes)
+    }
+
     /// JSON data.
     #[must_use]
     pub fn json(bytes: impl Into<Vec<u8>>) -> Self {

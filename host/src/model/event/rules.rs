@@ -1,6 +1,6 @@
 //! What the attributes of an event may be (CloudEvents 1.0, section 3.1), wherever it comes from.
 
-use super::Event;
+use super::{Data, Event};
 use crate::clock::Timestamp;
 use crate::pattern::{MAX_LENGTH, is_forbidden};
 
@@ -10,7 +10,7 @@ const ATTRIBUTE_LIMIT: usize = 64 << 10;
 
 /// An attribute that is not as the specification has it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the attribute `{name}` {what}")]
+#[error("the {} `{name}` {what}", if name == "data" { "member" } else { "attribute" })]
 pub struct Unfit {
     /// The attribute's name.
     pub name: String,
@@ -26,7 +26,11 @@ impl Event {
     pub fn check(&self) -> Result<(), Unfit> {
         core("id", &self.id)?;
         core("source", &self.source)?;
-        demand("source", is_uri_reference(&self.source), "is not a URI reference")?;
+        demand(
+            "source",
+            is_uri_reference(&self.source),
+            "is not a URI reference (RFC 3986); percent-encode other characters",
+        )?;
         check_type(&self.event_type)?;
         if let Some(time) = &self.time {
             core("time", time)?;
@@ -48,7 +52,12 @@ impl Event {
         for (name, value) in &self.extensions {
             text(name, value)?;
         }
-        demand("dataschema", self.dataschema.as_deref().is_none_or(is_uri), "is not an absolute URI")?;
+        demand("data", self.data.as_ref().is_none_or(Data::is_shallow), "is nested deeper than 100 levels")?;
+        demand(
+            "dataschema",
+            self.dataschema.as_deref().is_none_or(is_uri),
+            "is not an absolute URI (RFC 3986); percent-encode other characters",
+        )?;
         demand("datacontenttype", self.datacontenttype.as_deref().is_none_or(is_media_type), "is not a media type")
     }
 }
@@ -81,15 +90,15 @@ fn text(name: &str, value: &str) -> Result<(), Unfit> {
     demand(name, is_plain, "has a control character or a noncharacter")
 }
 
-/// Whether a text is a URI reference (RFC 3986, section 4.1). Characters beyond ASCII pass, as in an IRI (RFC 3987), since
-/// senders do not always encode them.
+/// Whether a text is a URI reference (RFC 3986, section 4.1), which is of ASCII alone: other characters are percent-encoded
+/// there.
 fn is_uri_reference(text: &str) -> bool {
-    fluent_uri::IriRef::parse(text).is_ok()
+    fluent_uri::UriRef::parse(text).is_ok()
 }
 
 /// Whether a text is a URI with a scheme (RFC 3986, section 3). A fragment passes, since schemas are often named by one.
 fn is_uri(text: &str) -> bool {
-    fluent_uri::Iri::parse(text).is_ok()
+    fluent_uri::Uri::parse(text).is_ok()
 }
 
 /// Whether a text begins like a media type (RFC 2045, section 5.1): a type and a subtype of token
@@ -137,7 +146,15 @@ mod tests {
         let wrong = unfit(&|event| event.datacontenttype = Some("json".to_owned()));
         assert_eq!(wrong, "the attribute `datacontenttype` is not a media type");
         let wrong = unfit(&|event| event.dataschema = Some("x".to_owned()));
-        assert_eq!(wrong, "the attribute `dataschema` is not an absolute URI");
+        assert_eq!(
+            wrong,
+            "the attribute `dataschema` is not an absolute URI (RFC 3986); percent-encode other characters"
+        );
+        let nested = |depth: usize| Data::json(format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
+        let deepest = Event { data: Some(nested(100)), ..event() };
+        assert_eq!(deepest.check(), Ok(()));
+        let wrong = unfit(&|event| event.data = Some(nested(101)));
+        assert_eq!(wrong, "the member `data` is nested deeper than 100 levels");
         let wrong = unfit(&|event| drop(event.extensions.insert("tenant".to_owned(), "a".repeat(65_537))));
         assert_eq!(wrong, "the attribute `tenant` is longer than 65536 bytes");
     }
@@ -160,12 +177,15 @@ mod tests {
             "http://example.com:/",
             "http://a/%7E",
             "http://a/b;c=1,2/..",
-            "http://b\u{fc}cher.example/stra\u{df}e",
         ];
         let relative =
             ["/a", "//authority/path", "a/b", "./a:b", "../x", "#fragment", "?q", "a?b/c", ";p", "/a:b", "x@y", "%20"];
         let malformed = [
             "http://[bad",
+            "http://b\u{fc}cher.example/",
+            "/stra\u{df}e",
+            "urn:\u{fc}",
+            "#\u{e9}",
             "http://bad]",
             "http://[::1",
             "http://[1::2::3]/",

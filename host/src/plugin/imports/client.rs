@@ -5,12 +5,11 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::header::{self, HeaderName};
 use hyper::http::{Method, Request, Response, Uri};
-use reqwest::Body;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
 
 use super::wasi::{NAME_BYTES, PATH_BYTES, wait};
-use crate::outbound::SendError;
+use crate::outbound::{self, Body, SendError};
 use crate::plugin::bindings::sandbus::plugin::client;
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::Invocation;
@@ -82,7 +81,7 @@ fn request_of(request: client::Request) -> Result<Request<Body>, client::Error> 
         }
         builder = builder.header(name, value);
     }
-    builder.body(body.into()).map_err(|error| invalid(error.to_string()))
+    builder.body(outbound::body(body)).map_err(|error| invalid(error.to_string()))
 }
 
 /// Headers that are no guest's: those that `wasi:http` refuses, by which a request would go elsewhere than was granted,
@@ -109,6 +108,7 @@ async fn answer_of(response: Response<Body>, limit_bytes: usize) -> Result<clien
 fn error_of(error: SendError) -> client::Error {
     match error {
         SendError::Denied(reason) => client::Error::Denied(reason),
+        SendError::Own(_) => client::Error::Denied(error.to_string()),
         SendError::Malformed(reason) => client::Error::Invalid(format!("the request is malformed: {reason}")),
         SendError::Unreachable(..) | SendError::Broken(..) => {
             client::Error::Unreachable(format!("the request has no answer: {error}"))

@@ -2,7 +2,7 @@
 //! transaction that its invocation is: one that is made again sends them again.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::{BODY_CHUNK_BYTES, FIELDS_BYTES};
-use crate::outbound::{Fault, Outbound, SendError};
+use crate::outbound::{self, Fault, Outbound, SendError};
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::Run;
 use crate::plugin::invocation::log::Lines;
@@ -81,7 +81,10 @@ impl Way {
     async fn send(self, request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
         let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
         let place = self.connections.acquire_owned().await.map_err(|_| Error::HttpRequestDenied)?;
-        let body = |body| reqwest::Body::wrap(Shared(Mutex::new(body)));
+        let body = |body: WasiBody| {
+            let broken = |error| format!("the component ended its request badly: {error:?}").into();
+            body.map_err(broken).boxed_unsync()
+        };
         let patience = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(PATIENCE);
         let sending = self.outbound.send_within(request.map(body), &self.settings.http, options.connect_timeout);
         let response = match timeout(patience, sending).await {
@@ -122,6 +125,7 @@ fn bounded<B>(response: Response<B>) -> Result<Response<B>, Error> {
 fn code(error: &SendError) -> Error {
     match error {
         SendError::Denied(_) => Error::HttpRequestDenied,
+        SendError::Own(_) => Error::LoopDetected,
         SendError::Malformed(_) => Error::HttpRequestUriInvalid,
         SendError::Unreachable(fault, _) | SendError::Broken(fault, _) => {
             code_of(*fault).unwrap_or_else(|| Error::InternalError(Some(error.to_string())))
@@ -144,31 +148,9 @@ fn code_of(fault: Fault) -> Option<Error> {
     })
 }
 
-/// A body that may be shared, as the client wants it: it is polled by one at a time.
-struct Shared(Mutex<WasiBody>);
-
-impl Body for Shared {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let body = self.get_mut().0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let frame = Pin::new(body).poll_frame(context);
-        frame.map_err(|error| std::io::Error::other(format!("the component ended its request badly: {error:?}")))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
-    }
-}
-
 /// The body of a response, which holds its request's place until it is read or thrown away.
 struct Incoming {
-    body: reqwest::Body,
+    body: outbound::Body,
     /// How long it may take from one part to the next.
     between: Duration,
     late: Pin<Box<Sleep>>,
@@ -184,9 +166,8 @@ impl Body for Incoming {
         match Pin::new(body).poll_frame(context) {
             Poll::Ready(frame) => {
                 late.as_mut().reset(Instant::now() + *between);
-                let broken = |error: reqwest::Error| {
-                    code_of(Fault::of(&error))
-                        .unwrap_or_else(|| Error::InternalError(Some(error.without_url().to_string())))
+                let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
+                    code_of(Fault::of(&*error)).unwrap_or_else(|| Error::InternalError(Some(error.to_string())))
                 };
                 Poll::Ready(frame.map(|frame| frame.map_err(broken)))
             }
