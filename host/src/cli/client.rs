@@ -62,7 +62,7 @@ impl Client {
     }
 
     pub(crate) async fn canary(&self, plugin: &str, query: &CanaryQuery, component: Vec<u8>) -> Answered<CanaryView> {
-        let content = ("application/wasm", component.into());
+        let content = ("application/wasm", component);
         self.send(Method::POST, &["plugins", plugin, "canary"], query, Some(content)).await
     }
 
