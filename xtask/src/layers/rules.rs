@@ -38,7 +38,7 @@ pub(crate) const ROOMS: &[Allowed] = &[
     ("console", "printable"),
     ("projects", "console"),
     ("dev", "bus config console host ingress model observer printable projects telemetry"),
-    ("cli", "api admin config console dev host model observer plugin printable projects scenario telemetry"),
+    ("cli", "api admin config console dev host model observer outbound plugin printable projects scenario telemetry"),
 ];
 
 /// The layers of `plugin/`, from the bottom up.
