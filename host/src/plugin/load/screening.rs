@@ -494,7 +494,9 @@ mod tests {
         let linker = Linker::<()>::new(&engine);
         let runs = |bytes: &[u8]| {
             let component = Component::new(&engine, bytes)?;
-            linker.instantiate(&mut Store::new(&engine, ()), &component).map(drop)
+            let mut store = Store::new(&engine, ());
+            store.set_epoch_deadline(u64::MAX / 2);
+            linker.instantiate(&mut store, &component).map(drop)
         };
         let in_component =
             |text: &str| wasm(&format!("(component (core module $m {text}) (core instance (instantiate $m)))"));
