@@ -33,6 +33,9 @@ use crate::subscription::Declaration;
 use crate::telemetry::{self, RequestMetrics};
 use crate::threads::Capacity;
 
+/// The target of the lines that say where the host is. `sandbus dev` shows them, and no others of this module.
+const ANNOUNCEMENT: &str = "sandbus_host::announcement";
+
 /// A host that is built, has loaded its plugins and is about to run.
 #[derive(Debug)]
 pub struct Host {
@@ -277,13 +280,15 @@ impl Host {
         let (address, admin) = (self.address()?, self.admin_address()?);
         for (name, generation) in &self.registry.snapshot().plugins {
             for route in &generation.descriptor.routes {
-                tracing::info!(plugin = name, "{} http://{address}{}", route.method, route.path);
+                let (method, path) = (&route.method, &route.path);
+                tracing::info!(target: ANNOUNCEMENT, plugin = name, "{method} http://{address}{path}");
             }
             for subscription in &generation.descriptor.subscriptions {
-                tracing::info!(plugin = name, subscription = subscription.name, "on {}", subscription.pattern);
+                let (subscription, pattern) = (&subscription.name, &subscription.pattern);
+                tracing::info!(target: ANNOUNCEMENT, plugin = name, subscription, "on {pattern}");
             }
         }
-        tracing::info!(%address, %admin, version = env!("CARGO_PKG_VERSION"), "listening");
+        tracing::info!(target: ANNOUNCEMENT, %address, %admin, version = env!("CARGO_PKG_VERSION"), "listening");
         Ok(())
     }
 

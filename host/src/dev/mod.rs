@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 }
 
 /// Log lines for a developer. How deliveries end is shown as a tree.
-pub(crate) const LOG: &str = "info,sandbus_host::dispatcher::attempt=off,sandbus_host::host=warn";
+pub(crate) const LOG: &str = "info,sandbus_host::dispatcher::report=off,sandbus_host::host=warn";
 
 /// The options that it shares with `serve`, where it does not share their defaults.
 pub(crate) fn with_own_defaults(command: clap::Command) -> clap::Command {

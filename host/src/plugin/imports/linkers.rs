@@ -80,7 +80,9 @@ const RELEASE: &str = "0.2.12";
 /// The name by which an interface of any release of WASI 0.2 is linked.
 fn as_offered(name: &str) -> String {
     match name.split_once("@0.2.") {
-        Some((interface, patch)) if name.starts_with("wasi:") && patch.bytes().all(|byte| byte.is_ascii_digit()) => format!("{interface}@{RELEASE}"),
+        Some((interface, patch)) if name.starts_with("wasi:") && patch.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("{interface}@{RELEASE}")
+        }
         _ => name.to_owned(),
     }
 }
