@@ -44,6 +44,15 @@ impl DeliveryKind {
     pub fn is_replay(self) -> bool {
         self != Self::Live
     }
+
+    /// The replay that the delivery is part of.
+    #[must_use]
+    pub fn replay(self) -> Option<FeedId> {
+        match self {
+            Self::Replay(feed) => Some(feed),
+            Self::Live | Self::RedrivenReplay(_) => None,
+        }
+    }
 }
 
 impl Delivery {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::Report;
-use crate::bus::{AttemptRecord, CommitError, Delivery, Settled};
+use crate::bus::{AttemptRecord, CommitError, Delivery, FeedId, Settled};
 use crate::clock::Clock;
 use crate::observer::{Observed, Observer};
 use crate::telemetry::SubscriptionMetrics;
@@ -41,7 +41,7 @@ fn log(record: &AttemptRecord, settled: Settled, latency: Duration) {
     let delivery = &record.delivery;
     let (event, event_type) = (delivery.event().id.as_str(), delivery.event().event_type.as_str());
     let Delivery { subscription, attempt, kind, .. } = &**delivery;
-    let replay = kind.is_replay();
+    let replay = kind.replay().map(FeedId::number);
     let (took_us, latency_us) = (micros(record.took), micros(latency));
     let Some(failure) = record.verdict.failure() else {
         tracing::debug!(event, event_type, %subscription, attempt, replay, took_us, latency_us, "handled");
