@@ -96,7 +96,7 @@ impl Site {
 
     /// How a host is started here.
     pub(crate) fn launch(&self) -> Launch {
-        Launch::serve(&self.path).args(["--log", "warn,sandbus_host::cli=info", "--data"]).args([&self.data])
+        Launch::serve(&self.path).args(["--log", "warn,sandbus_host::announcement=info", "--data"]).args([&self.data])
     }
 
     /// Starts a host here.
