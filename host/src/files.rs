@@ -5,9 +5,10 @@
 
 pub(crate) mod sealed;
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// What only the owner may do, with a directory and with a file.
@@ -109,12 +110,26 @@ pub(crate) struct Tightened {
     pub(crate) refused: usize,
 }
 
-/// Takes everybody else's permissions on a directory and on all that is in it away. Links are not followed.
-pub(crate) fn tighten(directory: &Path) -> Tightened {
+/// Takes everybody else's permissions on the host's own files in a directory away. Those are the entries whose names
+/// `is_own` knows, with all that is below them. The directory itself is restricted only if nothing else is in it:
+/// somebody may have named a directory of other things by mistake. Links are not followed, and a file that has a second
+/// name elsewhere stays as it is.
+pub(crate) fn tighten(directory: &Path, is_own: fn(&OsStr) -> bool) -> Tightened {
     let mut tightened = Tightened::default();
-    let mut waiting = vec![directory.to_owned()];
+    let Ok(entries) = std::fs::read_dir(directory) else { return tightened };
+    let (own, foreign): (Vec<_>, Vec<_>) =
+        entries.flatten().map(|entry| entry.path()).partition(|path| path.file_name().is_some_and(is_own));
+    if foreign.is_empty()
+        && let Ok(metadata) = directory.symlink_metadata()
+    {
+        tightened.note(directory, &metadata);
+    }
+    let mut waiting = own;
     while let Some(path) = waiting.pop() {
         let Ok(metadata) = path.symlink_metadata() else { continue };
+        if metadata.is_file() && metadata.nlink() > 1 {
+            continue;
+        }
         tightened.note(&path, &metadata);
         if !metadata.is_dir() {
             continue;
@@ -201,10 +216,21 @@ mod tests {
         }
         std::os::unix::fs::symlink(path("outside"), path("data/link")).unwrap();
 
-        assert_eq!(tighten(&path("data")), Tightened { changed: 4, refused: 0 });
+        let is_own: fn(&OsStr) -> bool = |name| name != "run.sh";
+        assert_eq!(tighten(&path("data"), is_own), Tightened { changed: 4, refused: 0 });
         let modes = ["data", "data/cache", "data/bus.db", "data/cache/x.code", "data/lock", "outside"];
         assert_eq!(modes.map(|name| mode(&path(name))), [0o700, 0o700, 0o600, 0o600, 0o600, 0o755]);
-        assert_eq!(tighten(&path("data")), Tightened::default());
+        assert_eq!(tighten(&path("data"), is_own), Tightened::default());
+
+        // With other files in it, the directory is somebody else's, too.
+        std::fs::write(path("data/run.sh"), "").unwrap();
+        std::fs::hard_link(path("outside"), path("data/cache/outside")).unwrap();
+        for name in ["data", "data/run.sh", "data/cache"] {
+            std::fs::set_permissions(path(name), Permissions::from_mode(0o755)).unwrap();
+        }
+        assert_eq!(tighten(&path("data"), is_own), Tightened { changed: 1, refused: 0 });
+        let modes = ["data", "data/run.sh", "data/cache", "outside"];
+        assert_eq!(modes.map(|name| mode(&path(name))), [0o755, 0o755, 0o700, 0o755]);
     }
 
     #[test]

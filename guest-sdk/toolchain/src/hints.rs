@@ -75,7 +75,7 @@ const LACKS: [Lack; 9] = [
     Lack {
         mark: "",
         words: &["env::var", "env::vars", "env::args", "env::current_dir", "env::temp_dir"],
-        hint: "a plugin has no environment and no arguments; declare a setting by config: [\"KEY\"] in plugin!, and read it by config::get",
+        hint: "a plugin has no environment and no arguments; declare a setting by config: [\"KEY\" = \"default\"] in plugin!, and read it by config::get",
     },
     Lack {
         mark: "",

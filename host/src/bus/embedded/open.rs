@@ -1,5 +1,6 @@
 //! How the bus begins: the directory, the checks, the threads and tasks.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -107,10 +108,18 @@ impl Embedded {
     }
 }
 
+/// Whether an entry of the data directory is one that the host makes.
+fn is_own(name: &OsStr) -> bool {
+    const NAMES: [&str; 4] = ["cache", "generations", "lock", "routes"];
+    const PREFIXES: [&str; 4] = ["backup-", "bus.db", "lock.partial-", "routes.partial-"];
+    let name = name.to_string_lossy();
+    NAMES.contains(&&*name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Makes what an earlier version or another program left readable private.
 fn tighten(directory: &Path) {
     let path = directory.display();
-    let files::Tightened { changed, refused } = files::tighten(directory);
+    let files::Tightened { changed, refused } = files::tighten(directory, is_own);
     if changed > 0 {
         tracing::info!(%path, changed, "others could use the data directory's files; only the owner can now");
     }
