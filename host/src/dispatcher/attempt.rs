@@ -14,7 +14,7 @@ use super::permits::Permits;
 use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, Settled, Settlement};
 use crate::outcome::{Cause, Effects, Failure, Outcome};
 use crate::plugin::{Generation, RERUN_LIMIT};
-use crate::retry;
+use crate::retry::{self, Verdict};
 use crate::subscription::Definition;
 
 /// Makes the attempts at the deliveries of a subscription.
@@ -138,11 +138,15 @@ impl AttemptPath {
     /// Decides what follows an invocation: what the bus commits, and what is needed after that.
     pub(super) fn decide(&self, delivery: &Arc<Delivery>, invocation: Invocation) -> (Settlement, Attempt) {
         let Invocation { outcome, effects, generation, took } = invocation;
-        let verdict = retry::decide(&self.definition.retry, delivery.attempt, outcome, (self.jitter)());
+        let verdict = self.verdict(delivery, outcome);
         let digest = generation.as_ref().map(|generation| generation.digest.shared());
         let record = AttemptRecord { delivery: Arc::clone(delivery), verdict, digest, took };
         let effects = generation.as_ref().map(|generation| (Arc::clone(&generation.name), effects));
         (Settlement { record: record.clone(), effects }, Attempt { record, generation })
+    }
+
+    fn verdict(&self, delivery: &Delivery, outcome: Outcome) -> Verdict {
+        retry::decide(&self.definition.retry, delivery.attempt, outcome, (self.jitter)())
     }
 
     pub(super) fn report(&self, attempt: &Attempt, settled: Settled) {
@@ -168,8 +172,7 @@ impl AttemptPath {
             self.give_back(claim, &error).await;
             return None;
         };
-        let verdict = retry::decide(&self.definition.retry, claim.delivery().attempt, outcome, (self.jitter)());
-        let record = AttemptRecord { verdict, ..attempt.record };
+        let record = AttemptRecord { verdict: self.verdict(claim.delivery(), outcome), ..attempt.record };
         match claim.settle(Settlement { record: record.clone(), effects: None }).await {
             Ok(settled) => self.reporter.settled(&record, settled),
             Err(error) => self.give_back(claim, &error).await,

@@ -15,7 +15,6 @@ use crate::threads::Panicked;
 const TIMEOUT_GRACE: Duration = Duration::from_secs(1);
 
 /// Invokes a plugin's handler on a guests' thread.
-#[derive(Clone)]
 pub(super) struct PluginHandler {
     pub(super) dispatcher: Dispatcher,
     pub(super) definition: Arc<Definition>,

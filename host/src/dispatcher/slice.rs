@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, AttemptPath};
 use super::permits::Permits;
@@ -30,7 +29,6 @@ pub(super) struct Slice {
     pub(super) subscription: Arc<dyn Subscribed>,
     pub(super) unsettled: Arc<Semaphore>,
     pub(super) behind: Arc<Behind>,
-    pub(super) cancelled: CancellationToken,
 }
 
 /// Whether a subscription had more to do than its last slice had time for. Then what its next one does is one of
@@ -195,7 +193,7 @@ impl Slice {
     fn next(&self, generation: &Arc<Generation>, last: &Delivery) -> Option<(Claim, Permits)> {
         let PluginHandler { dispatcher, definition, .. } = &*self.handler;
         let current = self.handler.generation(last)?;
-        if self.cancelled.is_cancelled()
+        if self.path.cancelled.is_cancelled()
             || !Arc::ptr_eq(&current, generation)
             || !Arc::ptr_eq(&self.subscription.definition(), definition)
             || dispatcher.bus.is_drained(&generation.name)

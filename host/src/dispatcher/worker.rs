@@ -93,7 +93,7 @@ impl Worker {
                     tasks.spawn(async move { path.run(claim, permits, &handler).await });
                     return;
                 }
-                let slice = self.slice(path, handler, cancelled);
+                let slice = self.slice(path, handler);
                 let ended = Arc::clone(&self.ended);
                 tasks.spawn(async move {
                     slice.run(claim, permits).await;
@@ -124,14 +124,13 @@ impl Worker {
         }
     }
 
-    fn slice(&self, path: AttemptPath, handler: PluginHandler, cancelled: &CancellationToken) -> Slice {
+    fn slice(&self, path: AttemptPath, handler: PluginHandler) -> Slice {
         Slice {
             path: Arc::new(path),
             handler: Arc::new(handler),
             subscription: Arc::clone(&self.subscription),
             unsettled: Arc::clone(&self.unsettled),
             behind: Arc::clone(&self.behind),
-            cancelled: cancelled.clone(),
         }
     }
 
