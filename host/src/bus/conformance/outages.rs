@@ -14,6 +14,15 @@ fn later(id: &str) -> Vec<Publish> {
     vec![Publish { event: event(id), due: None }]
 }
 
+/// Ends an outage, and waits until the bus has noticed: a change that queues behind one from the time of the outage may
+/// still be refused with it.
+async fn end<T>(outage: T, stage: &Stage) {
+    let mut reachable = stage.bus().reachable();
+    drop(outage);
+    let over = reachable.wait_for(|now| *now == Reachability::Reachable);
+    assert!(tokio::time::timeout(PATIENCE, over).await.is_ok(), "the bus notices by itself that the outage is over");
+}
+
 pub(super) async fn what_the_store_cannot_take_has_not_happened(engine: &dyn Engine) {
     let stage = open(engine, Settings::default()).await;
     let feed = declare(&stage, "s", definition("a.b", 3)).await;
@@ -30,7 +39,7 @@ pub(super) async fn what_the_store_cannot_take_has_not_happened(engine: &dyn Eng
     assert!(is_unavailable(&published), "{published:?}");
     assert!(is_unavailable(&acked), "{acked:?}");
     assert!(is_unavailable(&retried), "{retried:?}");
-    drop(outage);
+    end(outage, &stage).await;
     assert_eq!((value(&stage, "k"), dead_letters(&stage).await), (None, 0));
     assert_eq!(logged_ids(&stage).await, ["1", "2"]);
 
@@ -79,7 +88,7 @@ pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engin
         ("compact", bus.compact().await.map(drop)),
     ];
     assert!(bus.state("p").draw("numbers").await.is_err());
-    drop(outage);
+    end(outage, &stage).await;
     for (change, result) in &refused {
         assert!(is_unavailable(result), "{change}: {result:?}");
     }
@@ -102,9 +111,7 @@ pub(super) async fn an_outage_shows_and_ends_by_itself(engine: &dyn Engine) {
     assert!(is_unavailable(&refused), "{refused:?}");
     let shown = reachable.wait_for(|now| matches!(now, Reachability::Unreachable { .. }));
     assert!(tokio::time::timeout(PATIENCE, shown).await.is_ok(), "the outage shows");
-    drop(outage);
-    let over = reachable.wait_for(|now| *now == Reachability::Reachable);
-    assert!(tokio::time::timeout(PATIENCE, over).await.is_ok(), "nobody asks anything of the bus");
+    end(outage, &stage).await;
     publish(&stage, event("1")).await;
     let failed = tokio::time::timeout(Duration::ZERO, stage.bus().failed()).await;
     assert!(failed.is_err(), "an outage is no failure: {failed:?}");
