@@ -42,8 +42,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let cache = tempfile::tempdir().unwrap();
     let fresh = Arc::new(load(cache.path(), ""));
-    let batched = Arc::new(load(cache.path(), "[subscriptions.invoice]\nbatch = 64\n"));
-    let reused = Arc::new(load(cache.path(), "[limits]\nreuse = 1000000\n"));
+    let batched = Arc::new(load(cache.path(), "[subscriptions.invoice]\ndeliveries_per_instance = 64\n"));
+    let reused = Arc::new(load(cache.path(), "[limits]\ncalls_per_instance = 1000000\n"));
     let native = Arc::new(fresh.with_native_handler(invoice));
     let measure = |generation: &Arc<Generation>| runtime.block_on(events_per_second(Arc::clone(generation)));
     let [native, fresh, batched, reused] = in_turn(
@@ -68,7 +68,7 @@ fn load(cache: &std::path::Path, sidecar: &str) -> Generation {
         limits: Limits::default(),
         subscription_concurrency: count(16),
         plugin_concurrency: count(32),
-        memory_ceiling_bytes: 512 << 20,
+        max_memory_bytes: 512 << 20,
     };
     let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: 512 << 20, source_lines: false };
     let loader = Loader::new(engine, cache.to_owned(), defaults, World::default()).unwrap();

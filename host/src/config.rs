@@ -38,7 +38,7 @@ pub struct Config {
     /// Which log lines there are.
     pub log: String,
     /// How long a shutdown waits for what runs.
-    pub grace: Duration,
+    pub shutdown_grace_period: Duration,
     /// Who may publish at `POST /events`.
     pub events: EventsRule,
     /// Limits of HTTP requests.
@@ -81,7 +81,7 @@ pub struct BusConfig {
     /// The oldest events are deleted while the log has more bytes than this.
     pub retain_bytes: Option<u64>,
     /// Whether events are deleted that a subscription has not handled yet.
-    pub retain_past_cursors: bool,
+    pub retain_delete_unhandled: bool,
     /// How many events a flow may pass before its deliveries are dead letters.
     pub hop_limit: u32,
     /// The name that the host gives of itself to webhooks, in the validation handshake.
@@ -101,7 +101,7 @@ impl Default for BusConfig {
             max_types: bus::Settings::default().max_types,
             retain_for: None,
             retain_bytes: None,
-            retain_past_cursors: false,
+            retain_delete_unhandled: false,
             hop_limit: 64,
             webhook_origin: DEFAULT_ORIGIN.to_owned(),
         }
@@ -123,7 +123,7 @@ impl BusConfig {
             retention: bus::Retention {
                 max_age: self.retain_for,
                 max_bytes: self.retain_bytes,
-                past_cursors: self.retain_past_cursors,
+                delete_unhandled: self.retain_delete_unhandled,
             },
             repeatable_ids: false,
         }
@@ -143,13 +143,13 @@ pub struct SandboxConfig {
     /// Linear memory of one invocation, in bytes.
     pub memory_bytes: usize,
     /// The most linear memory that a sidecar may grant, in bytes.
-    pub memory_ceiling_bytes: usize,
+    pub max_memory_bytes: usize,
     /// Time for one invocation.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub timeout: Duration,
     /// How long a request waits for a place before it is told to come back.
     #[serde(deserialize_with = "crate::duration::deserialize")]
-    pub patience: Duration,
+    pub admission_timeout: Duration,
     /// How many events one invocation may publish.
     pub max_publishes: usize,
     /// How many bytes the effects of one invocation may have together.
@@ -158,16 +158,16 @@ pub struct SandboxConfig {
 
 impl Default for SandboxConfig {
     fn default() -> Self {
-        let plugin::Defaults { limits, subscription_concurrency, plugin_concurrency, memory_ceiling_bytes } =
+        let plugin::Defaults { limits, subscription_concurrency, plugin_concurrency, max_memory_bytes } =
             plugin::Defaults::default();
         Self {
             concurrency: NonZeroU32::new(64).expect("64 is not zero"),
             plugin_concurrency,
             subscription_concurrency,
             memory_bytes: limits.memory_bytes,
-            memory_ceiling_bytes,
+            max_memory_bytes,
             timeout: limits.timeout,
-            patience: Duration::from_secs(5),
+            admission_timeout: Duration::from_secs(5),
             max_publishes: limits.publishes,
             max_effect_bytes: limits.effect_bytes,
         }
@@ -188,7 +188,7 @@ impl SandboxConfig {
             },
             subscription_concurrency: self.subscription_concurrency,
             plugin_concurrency: self.plugin_concurrency,
-            memory_ceiling_bytes: self.memory_ceiling_bytes,
+            max_memory_bytes: self.max_memory_bytes,
         }
     }
 }
@@ -232,7 +232,7 @@ struct File {
     log_format: Option<Format>,
     log: Option<String>,
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
-    grace: Option<Duration>,
+    shutdown_grace_period: Option<Duration>,
     ingress: IngressConfig,
     http: HttpLimits,
     bus: BusConfig,
@@ -282,7 +282,7 @@ impl Config {
             admin: given.admin_listen.or(file.admin_listen).unwrap_or(DEFAULT_ADMIN),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
             log: given.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
-            grace: file.grace.unwrap_or(Duration::from_secs(10)),
+            shutdown_grace_period: file.shutdown_grace_period.unwrap_or(Duration::from_secs(10)),
             events: file.ingress.events.unwrap_or(events),
             http: file.http,
             bus: file.bus,
@@ -300,8 +300,8 @@ impl Config {
                 self.admin.ip()
             );
         }
-        if self.sandbox.memory_bytes > self.sandbox.memory_ceiling_bytes {
-            bail!("sandbox.memory_bytes is above sandbox.memory_ceiling_bytes");
+        if self.sandbox.memory_bytes > self.sandbox.max_memory_bytes {
+            bail!("sandbox.memory_bytes is above sandbox.max_memory_bytes");
         }
         if self.sandbox.concurrency.get() > 4_096 {
             bail!("sandbox.concurrency is above 4096");

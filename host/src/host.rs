@@ -41,7 +41,7 @@ const ANNOUNCEMENT: &str = "sandbus_host::announcement";
 pub struct Host {
     bus: SharedBus,
     registry: Registry,
-    reconciler: Reconciler<Wings>,
+    reconciler: Reconciler<HostServices>,
     dispatcher: Dispatcher,
     ingress: Ingress,
     admin: Admin,
@@ -101,12 +101,12 @@ enum End {
 
 /// What the reconciler of the plugins has need of, and does not know: the bus, and places to run.
 #[derive(Debug)]
-struct Wings {
+struct HostServices {
     bus: SharedBus,
     capacity: Capacity,
 }
 
-impl Declare for Wings {
+impl Declare for HostServices {
     async fn declare(&self, plugin: String, declaration: Declaration) -> Result<Vec<String>, String> {
         let orphans = self.bus.declare(&plugin, declaration).await.map_err(|error| error.to_string())?;
         Ok(orphans.into_iter().map(|id| id.name).collect())
@@ -117,31 +117,31 @@ impl Declare for Wings {
     }
 }
 
-impl Rehearse for Wings {
+impl Rehearse for HostServices {
     async fn rehearse(&self, live: Arc<Generation>, new: Arc<Generation>, rule: CanaryRule) -> Result<(), String> {
         let plugin = Arc::clone(&live.name);
         let canary = Canary { bus: &*self.bus, capacity: &self.capacity, live, new };
-        let report = canary.run(rule.last).await.map_err(|error| error.to_string())?;
+        let report = canary.run(rule.events).await.map_err(|error| error.to_string())?;
         let (handled, different, removed) = (report.handled, report.different, &report.subscriptions_removed);
-        if different > rule.differences || !removed.is_empty() && rule.differences == 0 {
+        if different > rule.max_differences || !removed.is_empty() && rule.max_differences == 0 {
             let dropped = if removed.is_empty() {
                 String::new()
             } else {
-                format!(", and no longer takes {}", removed.join(", "))
+                format!(" and no longer subscribes to {}", removed.join(", "))
             };
             return Err(format!(
-                "it handles {different} of the last {handled} events otherwise than what runs{dropped}, and its sidecar allows {}; see how with `sandbus canary`, then raise `differences` in the sidecar's [canary] or take that out",
-                rule.differences
+                "the canary failed: the new file handles {different} of the last {handled} events differently from the running generation{dropped}, and its sidecar allows {}; run `sandbus canary` to see the differences, then fix the plugin, raise `max_differences` in [canary], or remove [canary]",
+                rule.max_differences
             ));
         }
         let (proving, unproven) = (report.proving(), report.unproven);
-        if proving < rule.proving {
+        if proving < rule.min_conclusive {
             return Err(format!(
-                "only {proving} of the last {handled} events prove anything, and its sidecar's [canary] wants {}: for {unproven} of them a handler read state that has changed since the event, which its own earlier run may have done; lower `proving` there, or take [canary] out, once something else vouches for the file, such as its scenarios",
-                rule.proving
+                "the canary is inconclusive: only {proving} of the last {handled} events are conclusive, and its sidecar's [canary] asks for {}; for {unproven} events a handler read state that has changed since the event was stored; lower `min_conclusive`, or remove [canary] after testing the file another way, such as with scenarios",
+                rule.min_conclusive
             ));
         }
-        tracing::info!(%plugin, handled, different, unproven, "the canary lets the new file in");
+        tracing::info!(%plugin, handled, different, unproven, "the canary passed");
         Ok(())
     }
 }
@@ -168,7 +168,7 @@ impl Host {
         let bus = bus::open(&config.bus.url, &config.data, clock.clone(), config.bus.settings())?;
 
         let concurrency = sandbox.concurrency.get() as usize;
-        let memory_bytes = sandbox.memory_ceiling_bytes;
+        let memory_bytes = sandbox.max_memory_bytes;
         let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
         let own = Listeners::new([listener.local_addr()?, admin_listener.local_addr()?]);
         let client =
@@ -177,7 +177,7 @@ impl Host {
         let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), world)?;
         let (loader, registry) = (Arc::new(loader), Registry::default());
         let capacity = Capacity::new(concurrency).context("no threads for guests could be started")?;
-        let wings = Wings { bus: bus.clone(), capacity: capacity.clone() };
+        let wings = HostServices { bus: bus.clone(), capacity: capacity.clone() };
         let places = Places {
             plugins: config.plugins.clone(),
             former: config.data.join("generations"),
@@ -193,7 +193,7 @@ impl Host {
         let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
         let dispatcher = dispatcher.observed_by(observer.clone());
         let (limits, stops) = (config.http, Stops::default());
-        let patience = sandbox.patience;
+        let admission_timeout = sandbox.admission_timeout;
         let begun = TaskTracker::new();
         let flowing = Arc::new(Semaphore::new(concurrency / 4));
         let running = capacity.clone();
@@ -204,7 +204,7 @@ impl Host {
             capacity,
             intake: Intake { limits, stop: stops.ingress.clone() },
             replies_end: stops.replies.clone(),
-            patience,
+            admission_timeout,
             // A quarter of all places, so that clients which send slowly leave the most to others.
             flowing: Arc::clone(&flowing),
             spools: Spools::new(flowing),
@@ -339,7 +339,7 @@ impl Host {
                 store.display()
             ));
         }
-        tracing::info!(grace = %humantime::format_duration(config.grace), "stopping; what runs may come to its end");
+        tracing::info!(grace_period = %humantime::format_duration(config.shutdown_grace_period), "stopping; what runs may come to its end");
         let drain = async {
             stops.ingress.cancel();
             stops.dispatcher.cancel();
@@ -352,7 +352,7 @@ impl Host {
             stops.rest.cancel();
             while rest.join_next().await.is_some() {}
         };
-        if tokio::time::timeout(config.grace, drain).await.is_err() {
+        if tokio::time::timeout(config.shutdown_grace_period, drain).await.is_err() {
             tracing::warn!("the grace period is over; unfinished deliveries are made again at the next start");
         }
         // What the bus has taken it still commits.

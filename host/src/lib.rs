@@ -40,6 +40,6 @@ pub mod threads;
 mod toml_file;
 
 pub use model::{
-    clock, duration, endpoint, event, exact, failure, filter, ordering, outcome, pattern, reply, retry, schedule,
-    subscription,
+    clock, duration, endpoint, event, exact, failure, filter, ordering, outcome, pattern, percent, reply, retry,
+    schedule, subscription,
 };

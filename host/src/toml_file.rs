@@ -6,6 +6,8 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
+mod renamed;
+
 /// What is wrong with a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
@@ -49,7 +51,11 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     // Of all that contain the place, the innermost begins last.
     let holds = |entry: &&Entry| error.span().is_some_and(|span| entry.holds(&span));
     let entry = entries.iter().filter(holds).max_by_key(|entry| entry.from);
-    let what = described(error.message(), entry.map_or(&[], |entry| &entry.texts));
+    let is_unknown = error.message().starts_with("unknown field ");
+    let what = entry
+        .filter(|_| is_unknown)
+        .and_then(|entry| renamed::advice(&entry.key))
+        .unwrap_or_else(|| described(error.message(), entry.map_or(&[], |entry| &entry.texts)));
     Err(Malformed { place, key: entry.map(|entry| entry.key.clone()), what })
 }
 

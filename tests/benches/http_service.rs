@@ -25,8 +25,10 @@ const FEATURES: &str = "run,serve,component-model-async,cranelift,parallel-compi
 pub(crate) fn run() {
     let wasmtime = installed();
     let fresh = Setup::new().plugin("bench-service").start_measured();
-    let reused =
-        Setup::new().plugin("bench-service").sidecar("bench-service", "[limits]\nreuse = 100000\n").start_measured();
+    let reused = Setup::new()
+        .plugin("bench-service")
+        .sidecar("bench-service", "[limits]\ncalls_per_instance = 100000\n")
+        .start_measured();
     let native = Native::start();
     let directory = tempfile::tempdir().expect("a directory");
     let component = component(directory.path());

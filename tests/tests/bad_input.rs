@@ -105,7 +105,7 @@ fn a_sidecar_with_an_unknown_key() {
     put(&host.file("ledger.toml"), b"[limits]\nmemroy_bytes = 5\n");
     let error = refused(&host, "ledger.wasm", &guest("ledger"));
     assert!(error.contains("memroy_bytes") && error.contains("sidecar"), "{error}");
-    put(&host.file("ledger.toml"), b"[subscriptions.entree]\nattempts = 5\n");
+    put(&host.file("ledger.toml"), b"[subscriptions.entree]\nmax_attempts = 5\n");
     let error = eventually("the new complaint is there", || {
         let error = host.plugin("ledger.wasm")?["error"].as_str()?.to_owned();
         error.contains("entree").then_some(error)

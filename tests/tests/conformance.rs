@@ -151,7 +151,7 @@ fn play(host: &Host, file: &str, media_type: &str, status: u16) -> (usize, Vec<(
 
 fn subscribe(host: &Host, pattern: &str, webhook: &Webhook, secret: Option<&str>) {
     let target = json!({ "webhook": { "url": format!("http://{}/hook", webhook.address), "secret": secret } });
-    let rules = json!({ "attempts": 1 });
+    let rules = json!({ "max_attempts": 1 });
     let name = if secret.is_some() { "signed" } else { "hook" };
     let wanted = json!({ "name": name, "pattern": pattern, "target": target, "rules": rules });
     let answer = host.admin_post("/subscriptions", wanted);

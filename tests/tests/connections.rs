@@ -41,7 +41,7 @@ fn assert_ends_soon(host: Host, began: Instant) {
 
 #[test]
 fn a_stop_tells_clients_that_wait_for_a_reply() {
-    let host = Setup::new().plugin("asker").config("grace = \"50s\"").start();
+    let host = Setup::new().plugin("asker").config("shutdown_grace_period = \"50s\"").start();
     let silent = json!({ "silent": true, "timeout_ms": 55_000 });
     let publish = request("/events?reply=question.answered&timeout=55s", "waiting-1", "question.asked", &silent);
     let operate = request("/events?reply=question.answered&timeout=55s", "waiting-2", "question.asked", &silent);
@@ -70,7 +70,7 @@ fn a_stop_tells_clients_that_wait_for_a_reply() {
 
 #[test]
 fn a_stop_waits_for_no_client() {
-    let config = "grace = \"50s\"\n[http]\nheader_timeout = \"55s\"\nbody_timeout = \"55s\"";
+    let config = "shutdown_grace_period = \"50s\"\n[http]\nheader_timeout = \"55s\"\nbody_timeout = \"55s\"";
     let host = Setup::new().plugin("echo").plugin("service").sidecar("service", SERVICE).config(config).start();
     let get = "GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n";
     let address = ingress(&host);
@@ -203,7 +203,7 @@ fn read_nothing(address: &str, bytes: usize) -> TcpStream {
 
 #[test]
 fn clients_that_read_slowly_leave_places_to_others() {
-    let config = "[http]\nmax_body_bytes = 100000000\nwrite_timeout = \"50s\"\n[sandbox]\nconcurrency = 4\nplugin_concurrency = 4\npatience = \"30s\"";
+    let config = "[http]\nmax_body_bytes = 100000000\nwrite_timeout = \"50s\"\n[sandbox]\nconcurrency = 4\nplugin_concurrency = 4\nadmission_timeout = \"30s\"";
     let host = Setup::new().plugin("echo").plugin("service").sidecar("service", SERVICE).config(config).start();
     let slow: Vec<_> = (0..4).map(|_| read_nothing(&ingress(&host), 60_000_000)).collect();
     for _ in 0..20 {

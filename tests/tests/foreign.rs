@@ -40,7 +40,7 @@ fn messaging(guest: &str, sidecar: &str) -> Host {
 }
 
 const RELAY: &str = "[config]\ngreeting = \"hello\"\n[grants]\npublish = [\"relayed.>\"]\n\
-    [subscriptions.orders]\npattern = \"order.>\"\nordering_key = \"subject\"\nattempts = 1\n";
+    [subscriptions.orders]\npattern = \"order.>\"\nordering_key = \"subject\"\nmax_attempts = 1\n";
 
 #[test]
 fn messages_are_events_for_a_component_that_does_not_know_sandbus() {
@@ -85,7 +85,7 @@ fn what_a_handler_of_messages_may_not_do_ends_its_delivery_alone() {
 #[test]
 fn a_component_made_for_wasmcloud_answers_where_it_is_asked_to() {
     let sidecar =
-        "[grants]\npublish = [\"answers.*\"]\n[subscriptions.questions]\npattern = \"question\"\nattempts = 1\n";
+        "[grants]\npublish = [\"answers.*\"]\n[subscriptions.questions]\npattern = \"question\"\nmax_attempts = 1\n";
     let host = messaging("cloud", sidecar);
     let question = json!({ "id": "1", "type": "question", "replyto": "answers.ada", "data": { "of": "life" } });
     assert_eq!(host.publish_event("/events", question).status, 202);
@@ -105,7 +105,7 @@ fn a_sidecar_that_does_not_go_with_the_component_says_what_is_missing() {
         sandbus_tests::put(&host.path().join("plugins/relay.toml"), sidecar.as_bytes());
         eventually(words, || host.wait_until_refused("relay.wasm").contains(words).then_some(()));
     };
-    told("[subscriptions.orders]\nattempts = 1", "what the subscription `orders` is for");
+    told("[subscriptions.orders]\nmax_attempts = 1", "what the subscription `orders` is for");
     host.drop_in("ping", "ping.wasm");
     sandbus_tests::put(&host.path().join("plugins/ping.toml"), b"[subscriptions.pong]\npattern = \"a\"");
     eventually("it is refused", || host.wait_until_refused("ping.wasm").contains("it has `pattern`").then_some(()));

@@ -71,7 +71,7 @@ fn an_operator_goes_back_and_it_stays_so_until_another_file_comes() {
 
 #[test]
 fn a_generation_that_fails_is_rolled_back_where_its_sidecar_says_so() {
-    let host = host("[rollback]\nfailures_percent = 50\nof = 4\n");
+    let host = host("[rollback]\nfailures_percent = 50\nmin_invocations = 4\n");
     host.drop_in("poison", "poison.wasm");
     host.wait_until_loaded("poison", "poison.wasm");
     swallow(&host, 0..3);
@@ -94,7 +94,7 @@ fn variant(guest_name: &str, number: u8) -> Vec<u8> {
 
 #[test]
 fn what_was_rolled_back_from_is_not_gone_back_to() {
-    let host = host("[rollback]\nfailures_percent = 50\nof = 4\n");
+    let host = host("[rollback]\nfailures_percent = 50\nmin_invocations = 4\n");
     let good = digest(&guest("poison-fixed"));
     for (number, ids) in [(1, 0..3), (2, 3..6)] {
         let bad = variant("poison", number);
@@ -129,7 +129,7 @@ fn what_was_rolled_back_from_is_not_gone_back_to() {
 #[test]
 fn a_canary_is_asked_of_no_more_events_than_there_is_time_for() {
     let host = host("");
-    put(&host.file("poison.toml"), b"[canary]\nlast = 10001\n");
+    put(&host.file("poison.toml"), b"[canary]\nevents = 10001\n");
     let refusal = host.wait_until_refused("poison.wasm");
     assert!(refusal.contains("canary.last is 10001") && refusal.contains("10000"), "{refusal}");
     assert!(runs(&host, "poison-fixed"));
@@ -186,15 +186,15 @@ fn both_generations_of_a_canary_live_in_the_same_world() {
 
 #[test]
 fn a_sidecar_may_demand_a_canary_before_a_swap() {
-    let host = host("[canary]\nlast = 10\n");
+    let host = host("[canary]\nevents = 10\n");
     swallow(&host, 0..3);
     host.wait_until_idle();
     host.drop_in("poison", "poison.wasm");
     let refusal = host.wait_until_refused("poison.wasm");
-    assert!(refusal.contains("3 of the last 3 events otherwise") && refusal.contains("[canary]"), "{refusal}");
+    assert!(refusal.contains("3 of the last 3 events differently") && refusal.contains("[canary]"), "{refusal}");
     swallow(&host, 3..4);
     eventually("what ran goes on", || (host.get("/poison").json() == 4).then_some(()));
-    put(&host.file("poison.toml"), b"[canary]\nlast = 10\ndifferences = 10\n");
+    put(&host.file("poison.toml"), b"[canary]\nevents = 10\nmax_differences = 10\n");
     host.wait_until_loaded("poison", "poison.wasm");
 }
 
@@ -224,12 +224,12 @@ fn a_canary_says_what_proves_nothing_where_handlers_meet_their_own_writes() {
 
 #[test]
 fn a_gate_does_not_count_what_proves_nothing() {
-    let host = ledger("[canary]\nlast = 10\n");
+    let host = ledger("[canary]\nevents = 10\n");
     put(&host.file("ledger.wasm"), &variant("ledger", 1));
     let refusal = host.wait_until_refused("ledger.wasm");
     assert!(refusal.contains("only 0 of the last 4 events prove anything"), "{refusal}");
-    assert!(refusal.contains("`proving`"), "{refusal}");
-    put(&host.file("ledger.toml"), b"[canary]\nlast = 10\nproving = 0\n");
+    assert!(refusal.contains("`min_conclusive`"), "{refusal}");
+    put(&host.file("ledger.toml"), b"[canary]\nevents = 10\nmin_conclusive = 0\n");
     let changed = digest(&variant("ledger", 1));
     eventually("it runs", || host.plugin("ledger.wasm").filter(|plugin| plugin["digest"] == changed.as_str()));
 }

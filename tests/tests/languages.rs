@@ -285,7 +285,7 @@ fn scripted(name: &str, sidecar: &str) -> Host {
     setup.start()
 }
 
-const REUSED: &str = "[limits]\nreuse = 8\n";
+const REUSED: &str = "[limits]\ncalls_per_instance = 8\n";
 
 /// What each of three requests was given by chance, by its name.
 fn drawn(host: &Host, path: &str) -> Vec<(String, String)> {

@@ -28,7 +28,7 @@ fn ledger(host: &Host, counter: &str) -> i64 {
 fn subscribe(host: &Host, pattern: &str, webhook: &Webhook, more: &Value) {
     let mut target = json!({ "url": format!("http://{}/hook", webhook.address) });
     target.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let rules = json!({ "attempts": 2, "first_delay": "10ms" });
+    let rules = json!({ "max_attempts": 2, "initial_delay": "10ms" });
     let wanted = json!({ "name": "hook", "pattern": pattern, "target": { "webhook": target }, "rules": rules });
     let answer = host.admin_post("/subscriptions", wanted);
     assert_eq!((answer.status, &answer.json()["id"]), (201, &json!("operator/hook")), "{}", answer.body);
@@ -410,12 +410,12 @@ fn a_subscription_is_changed_rule_by_rule() {
     assert_eq!(updated.trim(), "updated operator/audit\n  pattern: \"order.>\" -> \"order.*\"");
     assert_eq!(create(&["--pattern", "order.*"]).trim(), "operator/audit has these rules already; nothing changed");
     let _ = create(&["--webhook", "http://127.0.0.1:9/b"]);
-    let rules = json!({ "name": "audit", "rules": { "attempts": 3 } });
+    let rules = json!({ "name": "audit", "rules": { "max_attempts": 3 } });
     let answer = host.admin_post("/subscriptions", rules);
     assert_eq!((answer.status, &answer.json()["created"]), (200, &json!(false)));
     let shown = host.subscription("operator/audit").unwrap();
     assert_eq!(shown["target"], json!({ "webhook": "http://127.0.0.1:9/b", "signed": true, "handshake": false }));
-    assert_eq!((&shown["ordering_key"], &shown["retry"]["attempts"]), (&json!("subject"), &json!(3)));
+    assert_eq!((&shown["ordering_key"], &shown["retry"]["max_attempts"]), (&json!("subject"), &json!(3)));
     let _ = create(&["--no-ordering-key"]);
     assert_eq!(host.subscription("operator/audit").unwrap()["ordering_key"], Value::Null);
     let answer = host.admin_post("/subscriptions", json!({ "name": "audit", "start": "beginning" }));

@@ -196,7 +196,7 @@ fn a_publishing_loop_stays_bounded_and_keeps_nobody_out() {
     let limits = [("max_plugin_backlog = 300", 300 * 1_500), ("max_plugin_log_bytes = 300000", 300_000)];
     for (limit, bytes) in limits {
         let config = format!("[bus]\nmax_log_bytes = 2000000\nmax_backlog = 100\n{limit}\n");
-        let sidecar = "[subscriptions.breed]\nattempts = 2\nfirst_delay = \"20ms\"\n";
+        let sidecar = "[subscriptions.breed]\nmax_attempts = 2\ninitial_delay = \"20ms\"\n";
         let host = Setup::new().plugin("breeder").sidecar("breeder", sidecar).config(&config).start();
         assert_eq!(host.publish("breeder.cell", "first", json!({})).status, 202);
         for number in 0..300 {

@@ -127,14 +127,15 @@ fn a_subscription_that_is_no_longer_declared_is_paused_and_kept() {
 
 #[test]
 fn the_sidecar_is_the_operators_word() {
-    let sidecar = "[config]\ngreeting = \"Good day\"\n[subscriptions.user_registered]\nattempts = 2\nconcurrency = 3\n";
+    let sidecar =
+        "[config]\ngreeting = \"Good day\"\n[subscriptions.user_registered]\nmax_attempts = 2\nconcurrency = 3\n";
     let host = Setup::new()
         .plugin("registration")
         .plugin("registration-handler")
         .sidecar("registration-handler", sidecar)
         .start();
     let subscription = host.subscription("registration-handler/user_registered").unwrap();
-    assert_eq!((&subscription["retry"]["attempts"], &subscription["concurrency"]), (&json!(2), &json!(3)));
+    assert_eq!((&subscription["retry"]["max_attempts"], &subscription["concurrency"]), (&json!(2), &json!(3)));
     assert_eq!(host.post("/register", json!({ "name": "Ada", "email": "a@b.c" })).status, 201);
     let _ = host.wait_for_log(&["Good day, Ada!"]);
 
@@ -145,7 +146,7 @@ fn the_sidecar_is_the_operators_word() {
     assert_eq!(host.post("/handle_user_registration", json!({})).status, 503);
     std::fs::remove_file(host.file("registration-handler.toml")).unwrap();
     host.wait_until_loaded("registration-handler", "registration-handler.wasm");
-    assert_eq!(host.subscription("registration-handler/user_registered").unwrap()["retry"]["attempts"], 10);
+    assert_eq!(host.subscription("registration-handler/user_registered").unwrap()["retry"]["max_attempts"], 10);
 }
 
 #[test]

@@ -79,9 +79,9 @@ fn a_failing_account_holds_back_no_other_and_goes_on_when_it_is_redriven() {
     // The account stays parked, whatever happens to the host.
     let host = host.crash_and_restart();
     assert_eq!(host.subscription("keyed/parked").unwrap()["parked_keys"], 1);
-    put(&host.file("keyed.toml"), b"[subscriptions.parked]\nattempts = 9\n");
+    put(&host.file("keyed.toml"), b"[subscriptions.parked]\nmax_attempts = 9\n");
     eventually("it may fail more often", || {
-        (host.subscription("keyed/parked")?["retry"]["attempts"] == 9).then_some(())
+        (host.subscription("keyed/parked")?["retry"]["max_attempts"] == 9).then_some(())
     });
     assert_eq!(host.get("/keyed/parked").json()["handled"], 5);
     assert_eq!(host.operate("POST", "/dead-letters/redrive").json()["redriven"], 1);

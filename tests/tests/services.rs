@@ -171,7 +171,7 @@ fn clients_that_send_slowly_keep_no_other_plugin_waiting() {
     let setup = Setup::new().plugin("service").sidecar("service", &sidecar("service", streams)).plugin("echo");
     let (from, to) = ("plugins/service.wasm", "plugins/other.wasm");
     std::fs::copy(setup.path().join(from), setup.path().join(to)).unwrap();
-    let config = "[sandbox]\nconcurrency = 8\nplugin_concurrency = 8\npatience = \"500ms\"";
+    let config = "[sandbox]\nconcurrency = 8\nplugin_concurrency = 8\nadmission_timeout = \"500ms\"";
     let host = setup.sidecar("other", &sidecar("other", swallows)).config(config).start();
     let slow: Vec<_> = (0..70)
         .map(|number| {

@@ -17,7 +17,7 @@ const AGREES: &str = "HTTP/1.1 200 Answer\r\nWebHook-Allowed-Origin: *\r\n";
 fn subscribe(host: &Host, webhook: &Webhook, more: &Value) {
     let mut target = json!({ "url": format!("http://{}/hook", webhook.address) });
     target.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let rules = json!({ "attempts": 2, "first_delay": "10ms" });
+    let rules = json!({ "max_attempts": 2, "initial_delay": "10ms" });
     let wanted = json!({ "name": "hook", "pattern": "order.>", "target": { "webhook": target }, "rules": rules });
     let answer = host.admin_post("/subscriptions", wanted);
     assert_eq!((answer.status, &answer.json()["id"]), (201, &json!("operator/hook")), "{}", answer.body);

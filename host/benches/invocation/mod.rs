@@ -20,7 +20,7 @@ pub(crate) fn load(bytes: &[u8], cache: &Path) -> Generation {
         limits: Limits::default(),
         subscription_concurrency: count(16),
         plugin_concurrency: count(32),
-        memory_ceiling_bytes: ENGINE.memory_bytes,
+        max_memory_bytes: ENGINE.memory_bytes,
     };
     let loader = Loader::new(ENGINE, cache.to_owned(), defaults, World::default()).unwrap();
     loader.load(bytes, &Sidecar::default()).unwrap()

@@ -42,9 +42,9 @@ pub(super) async fn canary(
 ) -> Result<Json<CanaryView>, Problem> {
     let live = admin.registry.snapshot().plugins.get(&name).cloned();
     let live = live.ok_or_else(|| Problem::not_found(format!("there is no plugin `{name}`")))?;
-    let last = query.last.unwrap_or(CanaryRule::default().last);
-    if last > CanaryRule::MOST_EVENTS {
-        let detail = format!("a canary handles {} events at most", CanaryRule::MOST_EVENTS);
+    let last = query.last.unwrap_or(CanaryRule::default().events);
+    if last > CanaryRule::MAX_EVENTS {
+        let detail = format!("a canary handles {} events at most", CanaryRule::MAX_EVENTS);
         return Err(Problem::bad_request("invalid-query", detail));
     }
     let max_body_bytes = usize::try_from(FILE_LIMIT_BYTES).unwrap_or(usize::MAX);

@@ -73,12 +73,12 @@ fn fresh(request: &SubscriptionRequest, defaults: &Defaults) -> Result<Definitio
 
 fn override_rules(rules: &RuleOverrides, definition: &mut Definition) -> Result<(), Problem> {
     let retry = SubscriptionOverrides {
-        attempts: rules.attempts,
-        first_delay: rules.first_delay,
-        factor_percent: rules.factor_percent,
+        max_attempts: rules.max_attempts,
+        initial_delay: rules.initial_delay,
+        backoff_multiplier: rules.backoff_multiplier,
         max_delay: rules.max_delay,
-        jitter_percent: rules.jitter_percent,
-        permanent: rules.permanent.clone(),
+        jitter: rules.jitter,
+        non_retryable: rules.non_retryable.clone(),
         ..SubscriptionOverrides::default()
     };
     definition.retry = retry.retry(definition.retry.clone()).map_err(|error| invalid(error.to_string()))?;
@@ -159,12 +159,12 @@ pub(super) fn view(definition: &Definition) -> SubscriptionRules {
 
 fn retry(policy: &RetryPolicy) -> RetryView {
     RetryView {
-        attempts: policy.attempts.get(),
-        first_delay: humantime::format_duration(policy.first_delay).to_string(),
-        factor_percent: policy.factor_percent,
+        max_attempts: policy.max_attempts.get(),
+        initial_delay: humantime::format_duration(policy.initial_delay).to_string(),
+        backoff_multiplier: policy.backoff_multiplier.number(),
         max_delay: humantime::format_duration(policy.max_delay).to_string(),
-        jitter_percent: policy.jitter_percent,
-        permanent: policy.permanent.iter().map(|cause| cause.as_str().to_owned()).collect(),
+        jitter: policy.jitter.number(),
+        non_retryable: policy.non_retryable.iter().map(|cause| cause.as_str().to_owned()).collect(),
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
             limits: Limits::default(),
             subscription_concurrency: few,
             plugin_concurrency: few,
-            memory_ceiling_bytes: 1 << 30,
+            max_memory_bytes: 1 << 30,
         }
     }
 
@@ -227,7 +227,7 @@ mod tests {
             } },
             "filters": [{ "exact": { "subject": "a" } }],
             "ordering_key": "subject",
-            "rules": { "attempts": 3, "concurrency": 2, "dead_letter_policy": "park", "max_backlog": 9, "timeout": "2s" },
+            "rules": { "max_attempts": 3, "concurrency": 2, "dead_letter_policy": "park", "max_backlog": 9, "timeout": "2s" },
         }));
         definition(&all, None, &defaults()).unwrap()
     }
@@ -244,7 +244,7 @@ mod tests {
             (json!({ "target": { "webhook": { "secret": null } } }), vec!["target"]),
             (json!({ "target": { "webhook": { "handshake": null } } }), vec!["target"]),
             (json!({ "target": { "plugin": "p" } }), vec!["target"]),
-            (json!({ "rules": { "attempts": 4 } }), vec!["retry"]),
+            (json!({ "rules": { "max_attempts": 4 } }), vec!["retry"]),
             (json!({ "rules": { "timeout": "1s", "max_backlog": 1 } }), vec!["max_backlog", "timeout"]),
         ];
         for (mut rules, expected) in cases {

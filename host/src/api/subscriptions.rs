@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{DeadLetterPolicyWord, SubscriptionStatus, given};
 use crate::filter::Filter;
 use crate::pattern::Pattern;
+use crate::percent::Percent;
 use crate::subscription::{DeadLetterPolicy, FormerSecret, Secret, Start};
 
 /// All subscriptions and their replays.
@@ -116,21 +117,21 @@ impl Default for TargetView {
 }
 
 /// When a failed delivery is tried again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RetryView {
-    /// How many attempts are made before the delivery becomes a dead letter.
-    pub attempts: u32,
+    /// The number of attempts before the delivery becomes a dead letter.
+    pub max_attempts: u32,
     /// The delay before the second attempt, such as `500ms`.
-    pub first_delay: String,
-    /// What each further delay is multiplied with, in percent.
-    pub factor_percent: u32,
+    pub initial_delay: String,
+    /// The factor between one delay and the next.
+    pub backoff_multiplier: f64,
     /// The longest delay, such as `5m`.
     pub max_delay: String,
-    /// How much of each delay is left to chance, in percent.
-    pub jitter_percent: u32,
-    /// Causes of failure after which there is no other attempt.
-    pub permanent: Vec<String>,
+    /// The random share of each delay, from 0 to 1.
+    pub jitter: f64,
+    /// Causes of failure that are not retried.
+    pub non_retryable: Vec<String>,
 }
 
 /// What a replay replays.
@@ -179,24 +180,24 @@ pub struct RuleOverrides {
     /// How many deliveries may be in flight at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<NonZeroU32>,
-    /// How many attempts are made.
+    /// The number of attempts before a delivery becomes a dead letter.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub attempts: Option<NonZeroU32>,
+    pub max_attempts: Option<NonZeroU32>,
     /// The delay before the second attempt.
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
-    pub first_delay: Option<Duration>,
-    /// What each further delay is multiplied with, in percent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub factor_percent: Option<u32>,
+    pub initial_delay: Option<Duration>,
+    /// The factor between one delay and the next, from 1 to 100.
+    #[serde(with = "crate::percent::option", skip_serializing_if = "Option::is_none")]
+    pub backoff_multiplier: Option<Percent>,
     /// The longest delay.
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Duration>,
-    /// How much of each delay is left to chance, in percent.
+    /// The random share of each delay, from 0 to 1.
+    #[serde(with = "crate::percent::option", skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<Percent>,
+    /// Causes of failure that are not retried.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub jitter_percent: Option<u32>,
-    /// Causes of failure after which there is no other attempt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub permanent: Option<Vec<String>>,
+    pub non_retryable: Option<Vec<String>>,
     /// What a dead letter means for those that share its ordering key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter_policy: Option<DeadLetterPolicy>,

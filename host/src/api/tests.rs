@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::percent::Percent;
 use crate::subscription::{DeadLetterPolicy, Secret, Start};
 
 /// A member that nobody knows.
@@ -327,12 +328,12 @@ fn rules(target: TargetView) -> SubscriptionRules {
         ordering_key: Some("/customer/id".to_owned()),
         dead_letter_policy: DeadLetterPolicyWord::Park,
         retry: RetryView {
-            attempts: 8,
-            first_delay: "500ms".to_owned(),
-            factor_percent: 200,
+            max_attempts: 8,
+            initial_delay: "500ms".to_owned(),
+            backoff_multiplier: 2.0,
             max_delay: "5m".to_owned(),
-            jitter_percent: 50,
-            permanent: vec!["trap".to_owned()],
+            jitter: 0.5,
+            non_retryable: vec!["trap".to_owned()],
         },
         max_backlog: None,
         timeout: "5s".to_owned(),
@@ -365,8 +366,8 @@ fn subscription_view() {
         "held_back_until":null,"cursor":7,"backlog":2,"in_flight":1,"committing":0,"parked_keys":1,"expired":0,
         "lag_seconds":1.5,"next_attempt":null,"dead_letters":3,"replay":{"number":4,"until":9,"per_second":10},
         "pattern":"order.>","filters":[{"exact":{"subject":"a"}}],"target":{"plugin":"echo"},"concurrency":4,
-        "ordering_key":"/customer/id","dead_letter_policy":"park","retry":{"attempts":8,"first_delay":"500ms",
-        "factor_percent":200,"max_delay":"5m","jitter_percent":50,"permanent":["trap"]},"max_backlog":null,
+        "ordering_key":"/customer/id","dead_letter_policy":"park","retry":{"max_attempts":8,"initial_delay":"500ms",
+        "backoff_multiplier":2.0,"max_delay":"5m","jitter":0.5,"non_retryable":["trap"]},"max_backlog":null,
         "timeout":"5s"}]}"#,
     );
 }
@@ -399,12 +400,12 @@ fn subscription_request() {
     };
     let rules = RuleOverrides {
         concurrency: std::num::NonZeroU32::new(2),
-        attempts: std::num::NonZeroU32::new(3),
-        first_delay: Some(Duration::from_millis(200)),
-        factor_percent: Some(300),
+        max_attempts: std::num::NonZeroU32::new(3),
+        initial_delay: Some(Duration::from_millis(200)),
+        backoff_multiplier: Some(Percent(300)),
         max_delay: Some(Duration::from_mins(1)),
-        jitter_percent: Some(0),
-        permanent: Some(vec!["trap".to_owned()]),
+        jitter: Some(Percent(0)),
+        non_retryable: Some(vec!["trap".to_owned()]),
         dead_letter_policy: Some(DeadLetterPolicy::Park),
         max_backlog: std::num::NonZeroU64::new(9),
         timeout: Some(Duration::from_secs(2)),
@@ -423,8 +424,8 @@ fn subscription_request() {
         r#"{"name":"audit","pattern":"order.>",
         "target":{"webhook":{"url":"https://a.example/hook","secret":null,"handshake":true}},
         "filters":[{"exact":{"subject":"a"}}],"start":"beginning","ordering_key":null,
-        "rules":{"concurrency":2,"attempts":3,"first_delay":"200ms","factor_percent":300,"max_delay":"1m",
-        "jitter_percent":0,"permanent":["trap"],"dead_letter_policy":"park","max_backlog":9,"timeout":"2s"}}"#,
+        "rules":{"concurrency":2,"max_attempts":3,"initial_delay":"200ms","backoff_multiplier":3.0,"max_delay":"1m",
+        "jitter":0.0,"non_retryable":["trap"],"dead_letter_policy":"park","max_backlog":9,"timeout":"2s"}}"#,
     );
     let name = "audit".to_owned();
     request(&SubscriptionRequest { name, ..SubscriptionRequest::default() }, r#"{"name":"audit"}"#);

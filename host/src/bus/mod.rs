@@ -110,7 +110,7 @@ pub struct Retention {
     pub max_bytes: Option<u64>,
     /// Whether they are deleted even if a subscription has not handled them yet. Those that wait for
     /// another attempt, and dead letters, stay in any case.
-    pub past_cursors: bool,
+    pub delete_unhandled: bool,
 }
 
 impl Retention {

@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// The new component
     file: PathBuf,
     /// How many of the last deliveries both handle
-    #[arg(long, value_name = "N", default_value_t = CanaryRule::default().last)]
+    #[arg(long, value_name = "N", default_value_t = CanaryRule::default().events)]
     last: usize,
     /// The plugin that it is to take the place of; what it says itself by default
     #[arg(long, value_name = "NAME")]

@@ -183,7 +183,7 @@ fn load(bytes: &[u8], sidecar: &Sidecar) -> anyhow::Result<(Descriptor, Duration
     let sandbox = SandboxConfig::default();
     // One description needs one place; but a place is for few core instances, and a language's runtime has dozens.
     // The other settings are those of `sandbus test`, so that what one of them compiles serves both.
-    let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.memory_ceiling_bytes, source_lines: true };
+    let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.max_memory_bytes, source_lines: true };
     let cache = cache_directory()?.join("code");
     let loader = Loader::new(engine, cache, sandbox.plugin_defaults(), World::default())?;
     let started = Instant::now();

@@ -137,7 +137,7 @@ impl Slice {
     /// What the thread does.
     fn work(&self, lane: Lane, generation: &Arc<Generation>, mut delivery: Arc<Delivery>, hand: &Hand) {
         let began = Instant::now();
-        let batch = generation.batch(&delivery.subscription.name);
+        let batch = generation.deliveries_per_instance(&delivery.subscription.name);
         let (mut live, mut in_row): (Option<Live>, u32) = (None, 0);
         hand.begin();
         let ran_out_of_time = loop {

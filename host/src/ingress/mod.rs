@@ -44,7 +44,7 @@ pub struct Ingress {
     /// Is cancelled when no reply comes any more, since the host stops.
     pub replies_end: CancellationToken,
     /// How long a request waits for a place before it is told to come back.
-    pub patience: Duration,
+    pub admission_timeout: Duration,
     /// Places for requests whose bodies flow to handlers that run already.
     pub flowing: Arc<Semaphore>,
     /// What bounds responses that are written faster than they are read.

@@ -13,7 +13,7 @@ use crate::threads::Panicked;
 /// Waits until another request may run, though not for long.
 pub(super) async fn admitted(ingress: &Ingress, generation: &Generation) -> Result<Admission, Problem> {
     let admitted = generation.room.admit(&ingress.capacity.places);
-    tokio::time::timeout(ingress.patience, admitted).await.map_err(|_| {
+    tokio::time::timeout(ingress.admission_timeout, admitted).await.map_err(|_| {
         let (code, detail) = match generation.room.running() < generation.room.size() {
             true => ("host-busy", "all plugins together have as many requests as the host can take".to_owned()),
             false => ("plugin-busy", format!("the plugin `{}` has as many requests as it can take", generation.name)),

@@ -12,6 +12,7 @@ pub mod filter;
 pub mod ordering;
 pub mod outcome;
 pub mod pattern;
+pub mod percent;
 pub mod reply;
 pub mod retry;
 pub mod schedule;

@@ -50,11 +50,11 @@ pub fn decide(policy: &RetryPolicy, attempt: u32, outcome: Outcome, jitter: f64)
         Outcome::Reject(failure) => return Verdict::DeadLetter { failure, exhausted: false },
         Outcome::Retry { after, failure } => (after, failure),
     };
-    if attempt >= policy.attempts.get() || policy.permanent.contains(&failure.cause) {
+    if attempt >= policy.max_attempts.get() || policy.non_retryable.contains(&failure.cause) {
         return Verdict::DeadLetter { failure, exhausted: true };
     }
-    let chance = f64::from(policy.jitter_percent.min(100)) / 100.0;
-    let spread = 1.0 - chance * (1.0 - jitter.clamp(0.0, 1.0));
+    let share = policy.jitter.number().min(1.0);
+    let spread = 1.0 - share * (1.0 - jitter.clamp(0.0, 1.0));
     let delay = after.unwrap_or_else(|| backoff(policy, attempt).mul_f64(spread));
     // The store holds no time beyond this one.
     Verdict::RetryAfter { delay: delay.min(FARTHEST), failure }
@@ -63,9 +63,9 @@ pub fn decide(policy: &RetryPolicy, attempt: u32, outcome: Outcome, jitter: f64)
 /// The policy's own delay after a failed attempt, without chance.
 #[must_use]
 pub fn backoff(policy: &RetryPolicy, attempt: u32) -> Duration {
-    let factor = f64::from(policy.factor_percent.max(100)) / 100.0;
+    let multiplier = policy.backoff_multiplier.number().max(1.0);
     let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
-    let seconds = policy.first_delay.as_secs_f64() * factor.powi(exponent);
+    let seconds = policy.initial_delay.as_secs_f64() * multiplier.powi(exponent);
     // Beyond what a Duration holds, and for NaN, the cap applies.
     let delay = Duration::try_from_secs_f64(seconds).map_or(policy.max_delay, |delay| delay.min(policy.max_delay));
     delay.min(FARTHEST)
@@ -79,6 +79,7 @@ mod tests {
 
     use super::*;
     use crate::outcome::Cause;
+    use crate::percent::Percent;
 
     /// The delay before the next attempt; none for a dead letter.
     fn next(
@@ -110,11 +111,11 @@ mod tests {
         assert_eq!(rejected, Verdict::DeadLetter { failure, exhausted: false });
     }
 
-    fn policy(attempts: u32, first_ms: u64, factor_percent: u32, max_ms: u64) -> RetryPolicy {
+    fn policy(attempts: u32, initial_ms: u64, multiplier_percent: u32, max_ms: u64) -> RetryPolicy {
         RetryPolicy {
-            attempts: NonZeroU32::new(attempts).unwrap(),
-            first_delay: Duration::from_millis(first_ms),
-            factor_percent,
+            max_attempts: NonZeroU32::new(attempts).unwrap(),
+            initial_delay: Duration::from_millis(initial_ms),
+            backoff_multiplier: Percent(multiplier_percent),
             max_delay: Duration::from_millis(max_ms),
             ..RetryPolicy::default()
         }
@@ -143,22 +144,22 @@ mod tests {
 
     #[test]
     fn no_delay_is_beyond_all_time() {
-        let endless = RetryPolicy { jitter_percent: 0, ..policy(9, u64::MAX, 100, u64::MAX) };
+        let endless = RetryPolicy { jitter: Percent(0), ..policy(9, u64::MAX, 100, u64::MAX) };
         for asked in [None, Some(Duration::MAX), Some(Duration::from_millis(u64::MAX))] {
             assert_eq!(next(&endless, 1, Cause::Retry, asked, 1.0), Some(FARTHEST));
         }
     }
 
     #[test]
-    fn a_permanent_cause_is_not_tried_again() {
-        let policy = RetryPolicy { permanent: vec![Cause::OutOfMemory], ..policy(9, 100, 200, 1000) };
+    fn a_non_retryable_cause_is_not_retried() {
+        let policy = RetryPolicy { non_retryable: vec![Cause::OutOfMemory], ..policy(9, 100, 200, 1000) };
         assert_eq!(next(&policy, 1, Cause::OutOfMemory, None, 0.0), None);
         assert_ne!(next(&policy, 1, Cause::Trap, None, 0.0), None);
     }
 
     #[test]
-    fn jitter_is_as_wide_as_it_is_told() {
-        let policy = |jitter_percent| RetryPolicy { jitter_percent, ..policy(9, 1000, 200, 1000) };
+    fn jitter_spreads_the_delay_by_its_share() {
+        let policy = |percent| RetryPolicy { jitter: Percent(percent), ..policy(9, 1000, 200, 1000) };
         let delay = |percent, jitter| next(&policy(percent), 1, Cause::Retry, None, jitter);
         assert_eq!(delay(0, 0.0), Some(Duration::from_secs(1)));
         assert_eq!(delay(100, 0.0), Some(Duration::ZERO));
@@ -178,7 +179,7 @@ mod tests {
                 Some(delay) => {
                     prop_assert!(attempt < attempts);
                     prop_assert!(delay <= policy.max_delay);
-                    prop_assert!(delay >= policy.first_delay.mul_f64(0.499));
+                    prop_assert!(delay >= policy.initial_delay.mul_f64(0.499));
                 }
             }
         }

@@ -12,6 +12,7 @@ use crate::failure::Cause;
 use crate::filter::Filters;
 use crate::ordering::OrderingKey;
 use crate::pattern::Pattern;
+use crate::percent::Percent;
 use crate::schedule::Schedule;
 use crate::secrecy;
 
@@ -207,40 +208,43 @@ impl fmt::Display for Target {
     }
 }
 
-/// When a failed delivery is tried again: exponential backoff with jitter.
+/// When a failed delivery is retried: exponential backoff with jitter. The names of the stored form are those of the
+/// contract's first version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPolicy {
-    /// How many attempts are made before the delivery becomes a dead letter.
-    pub attempts: NonZeroU32,
+    /// The number of attempts before the delivery becomes a dead letter.
+    #[serde(rename = "attempts")]
+    pub max_attempts: NonZeroU32,
     /// The delay before the second attempt.
-    #[serde(with = "crate::duration")]
-    pub first_delay: Duration,
-    /// What each further delay is multiplied with, in percent.
-    pub factor_percent: u32,
+    #[serde(rename = "first_delay", with = "crate::duration")]
+    pub initial_delay: Duration,
+    /// The factor between one delay and the next, at least 1.
+    #[serde(rename = "factor_percent")]
+    pub backoff_multiplier: Percent,
     /// The longest delay.
     #[serde(with = "crate::duration")]
     pub max_delay: Duration,
-    /// How much of each delay is left to chance, in percent.
-    #[serde(default = "half")]
-    pub jitter_percent: u32,
-    /// Causes of failure after which there is no other attempt.
-    #[serde(default)]
-    pub permanent: Vec<Cause>,
+    /// The random share of each delay, at most 1.
+    #[serde(rename = "jitter_percent", default = "half")]
+    pub jitter: Percent,
+    /// Causes of failure that are not retried.
+    #[serde(rename = "permanent", default)]
+    pub non_retryable: Vec<Cause>,
 }
 
-fn half() -> u32 {
-    50
+fn half() -> Percent {
+    Percent(50)
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            attempts: NonZeroU32::new(8).expect("8 is not zero"),
-            first_delay: Duration::from_millis(500),
-            factor_percent: 200,
+            max_attempts: NonZeroU32::new(8).expect("8 is not zero"),
+            initial_delay: Duration::from_millis(500),
+            backoff_multiplier: Percent(200),
             max_delay: Duration::from_mins(5),
-            jitter_percent: half(),
-            permanent: Vec::new(),
+            jitter: half(),
+            non_retryable: Vec::new(),
         }
     }
 }

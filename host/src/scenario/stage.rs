@@ -296,8 +296,7 @@ fn loader(directory: &Path, world: World) -> Result<Loader, Error> {
     /// One invocation runs at a time.
     const CONCURRENCY: usize = 2;
     let defaults = Defaults::default();
-    let engine =
-        EngineConfig { concurrency: CONCURRENCY, memory_bytes: defaults.memory_ceiling_bytes, source_lines: true };
+    let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: defaults.max_memory_bytes, source_lines: true };
     // To compile a language's runtime takes seconds.
     let cache = cache_directory().map_or_else(|_| directory.join("cache"), |caches| caches.join("code"));
     Loader::new(engine, cache, defaults, world).map_err(broken)

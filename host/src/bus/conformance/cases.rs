@@ -58,7 +58,7 @@ macro_rules! with_bus_cases {
                 publishers_wait_for_a_full_subscription_and_handlers_do_not,
                 publishers_wait_for_a_full_log,
                 old_events_are_deleted_but_never_what_is_needed,
-                large_logs_are_trimmed_past_cursors_only_when_told,
+                unhandled_events_are_deleted_only_if_configured,
                 events_are_kept_as_they_came_now_and_later,
                 a_reply_comes_to_who_waits_for_it,
                 what_one_plugin_publishes_is_bounded_and_keeps_nobody_out,

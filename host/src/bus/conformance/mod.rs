@@ -22,6 +22,7 @@ use crate::clock::Timestamp;
 use crate::event::{Data, Event, Position};
 use crate::outcome::{Cause, Effects, Failure, Publish, Write};
 use crate::pattern::Pattern;
+use crate::percent::Percent;
 use crate::retry::Verdict;
 use crate::subscription::{Declaration, Definition, RetryPolicy, Start, SubscriptionId, Target};
 
@@ -74,9 +75,9 @@ pub(crate) fn definition(pattern: &str, attempts: u32) -> Definition {
         ordering_key: None,
         dead_letter_policy: Default::default(),
         retry: RetryPolicy {
-            attempts: NonZeroU32::new(attempts).unwrap(),
-            first_delay: Duration::from_secs(1),
-            factor_percent: 200,
+            max_attempts: NonZeroU32::new(attempts).unwrap(),
+            initial_delay: Duration::from_secs(1),
+            backoff_multiplier: Percent(200),
             max_delay: Duration::from_secs(60),
             ..RetryPolicy::default()
         },

@@ -220,16 +220,16 @@ pub(super) async fn old_events_are_deleted_but_never_what_is_needed(engine: &dyn
     assert!(!publish(&stage, event("handled")).await.duplicate, "what is deleted is forgotten");
 }
 
-pub(super) async fn large_logs_are_trimmed_past_cursors_only_when_told(engine: &dyn Engine) {
-    for past_cursors in [false, true] {
-        let retention = Retention { max_bytes: Some(5_000), past_cursors, ..Retention::default() };
+pub(super) async fn unhandled_events_are_deleted_only_if_configured(engine: &dyn Engine) {
+    for delete_unhandled in [false, true] {
+        let retention = Retention { max_bytes: Some(5_000), delete_unhandled, ..Retention::default() };
         let stage = open(engine, Settings { retention, ..Settings::default() }).await;
         let subscription = declare(&stage, "s", definition("a.b", 5)).await;
         let large = |number: usize| Event { data: Some(Data::binary(vec![0; 1_000])), ..event(&number.to_string()) };
         publish_all(&stage, (0..1_000).map(large)).await;
         compact(&stage).await;
         let left = handle_all(&subscription).await;
-        if past_cursors {
+        if delete_unhandled {
             assert!((1..=5).contains(&left.len()), "{left:?}");
             assert_eq!(subscription.overview().expired, 1_000 - left.len() as u64);
         } else {

@@ -13,7 +13,7 @@ pub enum Mismatch {
     #[error("it sets the configuration key `{0}`, which the plugin does not have")]
     UnknownKey(String),
     /// It grants more memory than there is for one plugin.
-    #[error("it grants {0} bytes of memory, and the host's limit is {1}; raise `memory_ceiling_bytes` in sandbus.toml")]
+    #[error("it grants {0} bytes of memory, and the host's limit is {1}; raise `max_memory_bytes` in sandbus.toml")]
     TooMuchMemory(usize, usize),
     /// It gives invocations no time.
     #[error("its timeout is zero; leave it out, or give invocations some time")]
@@ -43,7 +43,7 @@ pub enum Mismatch {
     #[error("rollback.failures_percent is {0}; it is from 1 to 100")]
     Percent(u32),
     /// A canary would take too long.
-    #[error("canary.last is {0}; a canary handles {most} events at most", most = CanaryRule::MOST_EVENTS)]
+    #[error("canary.events is {0}; the limit is {max}", max = CanaryRule::MAX_EVENTS)]
     TooManyEvents(usize),
     /// A rule for a subscription is malformed.
     #[error("subscription `{0}`: {1}")]

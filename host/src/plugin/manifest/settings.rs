@@ -22,7 +22,7 @@ pub struct Defaults {
     /// Invocations of one plugin at a time.
     pub plugin_concurrency: NonZeroU32,
     /// The most linear memory that a sidecar may grant, in bytes.
-    pub memory_ceiling_bytes: usize,
+    pub max_memory_bytes: usize,
 }
 
 fn count(number: u32) -> NonZeroU32 {
@@ -35,7 +35,7 @@ impl Default for Defaults {
             limits: Limits::default(),
             subscription_concurrency: count(16),
             plugin_concurrency: count(32),
-            memory_ceiling_bytes: 512 << 20,
+            max_memory_bytes: 512 << 20,
         }
     }
 }
@@ -48,9 +48,9 @@ pub struct Settings {
     /// How many invocations run at a time.
     pub concurrency: NonZeroU32,
     /// How many invocations one instance may serve.
-    pub reuse: NonZeroU32,
+    pub calls_per_instance: NonZeroU32,
     /// How many deliveries of a subscription one instance may serve in a row, where it is more than one.
-    pub batches: BTreeMap<String, NonZeroU32>,
+    pub deliveries_per_instance: BTreeMap<String, NonZeroU32>,
     /// Event types that it may publish.
     pub publish: Vec<Pattern>,
     /// Event types that it may make subscriptions for.
@@ -81,8 +81,8 @@ impl Settings {
     pub fn new(descriptor: &Descriptor, sidecar: &Sidecar, defaults: &Defaults) -> Result<Self, Mismatch> {
         let mut limits = defaults.limits;
         if let Some(memory_bytes) = sidecar.limits.memory_bytes {
-            if memory_bytes > defaults.memory_ceiling_bytes {
-                return Err(Mismatch::TooMuchMemory(memory_bytes, defaults.memory_ceiling_bytes));
+            if memory_bytes > defaults.max_memory_bytes {
+                return Err(Mismatch::TooMuchMemory(memory_bytes, defaults.max_memory_bytes));
             }
             limits.memory_bytes = memory_bytes;
         }
@@ -93,8 +93,8 @@ impl Settings {
         if let Some(rule) = sidecar.rollback.filter(|rule| !(1..=100).contains(&rule.failures_percent)) {
             return Err(Mismatch::Percent(rule.failures_percent));
         }
-        if let Some(rule) = sidecar.canary.filter(|rule| rule.last > CanaryRule::MOST_EVENTS) {
-            return Err(Mismatch::TooManyEvents(rule.last));
+        if let Some(rule) = sidecar.canary.filter(|rule| rule.events > CanaryRule::MAX_EVENTS) {
+            return Err(Mismatch::TooManyEvents(rule.events));
         }
         let declared = |grant: &String| descriptor.routes.iter().any(|route| route.to_string() == *grant);
         if let Some(unknown) = sidecar.grants.routes.iter().find(|grant| !declared(grant)) {
@@ -107,15 +107,15 @@ impl Settings {
             subscriptions: subscriptions(descriptor, sidecar, &limits, defaults)?,
             schedules: schedules.cloned().collect(),
             limits: PublishLimits {
-                backlog: sidecar.limits.backlog.map(NonZeroU64::get),
-                log_bytes: sidecar.limits.log_bytes.map(NonZeroU64::get),
+                backlog: sidecar.limits.max_backlog.map(NonZeroU64::get),
+                log_bytes: sidecar.limits.max_log_bytes.map(NonZeroU64::get),
             },
         };
         Ok(Self {
             limits,
             concurrency: sidecar.limits.concurrency.unwrap_or(defaults.plugin_concurrency),
-            reuse: sidecar.limits.reuse.unwrap_or(NonZeroU32::MIN),
-            batches: batches(sidecar),
+            calls_per_instance: sidecar.limits.calls_per_instance.unwrap_or(NonZeroU32::MIN),
+            deliveries_per_instance: deliveries_per_instance(sidecar),
             subscription_concurrency: defaults.subscription_concurrency,
             publish,
             subscribe: sidecar.grants.subscribe.clone().unwrap_or_else(|| descriptor.subscribes.clone()),
@@ -155,9 +155,9 @@ impl Settings {
     }
 }
 
-fn batches(sidecar: &Sidecar) -> BTreeMap<String, NonZeroU32> {
-    let batches = sidecar.subscriptions.iter().filter_map(|(name, rules)| Some((name.clone(), rules.batch?)));
-    batches.collect()
+fn deliveries_per_instance(sidecar: &Sidecar) -> BTreeMap<String, NonZeroU32> {
+    let rules = sidecar.subscriptions.iter();
+    rules.filter_map(|(name, rules)| Some((name.clone(), rules.deliveries_per_instance?))).collect()
 }
 
 fn config(descriptor: &Descriptor, sidecar: &Sidecar) -> Result<BTreeMap<String, String>, Mismatch> {

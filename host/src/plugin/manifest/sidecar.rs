@@ -11,6 +11,7 @@ use super::mismatch::Mismatch;
 use super::subscription_rules;
 use super::swap_rules::{CanaryRule, RollbackRule};
 use crate::pattern::Pattern;
+use crate::percent::Percent;
 use crate::plugin::bindings::exports::sandbus::plugin::descriptor as wire;
 use crate::secrecy::Values;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy};
@@ -69,12 +70,12 @@ pub struct LimitOverrides {
     pub timeout: Option<Duration>,
     /// How many invocations of the plugin run at a time.
     pub concurrency: Option<NonZeroU32>,
-    /// How many of its events may wait to be handled, before its handlers may not publish.
-    pub backlog: Option<NonZeroU64>,
-    /// How many bytes its events may have, before its handlers may not publish.
-    pub log_bytes: Option<NonZeroU64>,
-    /// How many invocations one instance may serve; one when left out.
-    pub reuse: Option<NonZeroU32>,
+    /// How many events of the plugin may wait to be handled. Beyond this, its handlers may not publish.
+    pub max_backlog: Option<NonZeroU64>,
+    /// How many bytes the plugin's events may have. Beyond this, its handlers may not publish.
+    pub max_log_bytes: Option<NonZeroU64>,
+    /// How many calls one instance serves; 1 by default.
+    pub calls_per_instance: Option<NonZeroU32>,
 }
 
 /// What a plugin may reach.
@@ -105,22 +106,24 @@ pub struct SubscriptionOverrides {
     pub ordering_key: Option<String>,
     /// How many deliveries may be in flight.
     pub concurrency: Option<NonZeroU32>,
-    /// How many deliveries one fresh instance may serve in a row; one when left out.
-    pub batch: Option<NonZeroU32>,
-    /// How many attempts are made.
-    pub attempts: Option<NonZeroU32>,
+    /// How many deliveries one fresh instance serves in a row; 1 by default.
+    pub deliveries_per_instance: Option<NonZeroU32>,
+    /// The number of attempts before a delivery becomes a dead letter.
+    pub max_attempts: Option<NonZeroU32>,
     /// The delay before the second attempt.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
-    pub first_delay: Option<Duration>,
-    /// What each further delay is multiplied with, in percent.
-    pub factor_percent: Option<u32>,
+    pub initial_delay: Option<Duration>,
+    /// The factor between one delay and the next, from 1.0 to 100.0.
+    #[serde(deserialize_with = "crate::percent::option::deserialize")]
+    pub backoff_multiplier: Option<Percent>,
     /// The longest delay.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     pub max_delay: Option<Duration>,
-    /// How much of each delay is left to chance, in percent.
-    pub jitter_percent: Option<u32>,
-    /// Causes of failure after which there is no other attempt.
-    pub permanent: Option<Vec<String>>,
+    /// The random share of each delay, from 0.0 to 1.0.
+    #[serde(deserialize_with = "crate::percent::option::deserialize")]
+    pub jitter: Option<Percent>,
+    /// Causes of failure that are not retried.
+    pub non_retryable: Option<Vec<String>>,
     /// What a dead letter means for those that share its ordering key.
     pub dead_letter_policy: Option<DeadLetterPolicy>,
     /// How many deliveries may wait before publishers are told to come back later.
@@ -147,13 +150,13 @@ impl SubscriptionOverrides {
         if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(subscription_rules::Invalid::Timeout);
         }
-        policy.attempts = self.attempts.unwrap_or(policy.attempts);
-        policy.first_delay = self.first_delay.unwrap_or(policy.first_delay);
+        policy.max_attempts = self.max_attempts.unwrap_or(policy.max_attempts);
+        policy.initial_delay = self.initial_delay.unwrap_or(policy.initial_delay);
         policy.max_delay = self.max_delay.unwrap_or(policy.max_delay);
-        policy.factor_percent = self.factor_percent.unwrap_or(policy.factor_percent);
-        policy.jitter_percent = self.jitter_percent.unwrap_or(policy.jitter_percent);
-        if let Some(permanent) = &self.permanent {
-            policy.permanent = subscription_rules::permanent(permanent.iter().cloned())?;
+        policy.backoff_multiplier = self.backoff_multiplier.unwrap_or(policy.backoff_multiplier);
+        policy.jitter = self.jitter.unwrap_or(policy.jitter);
+        if let Some(causes) = &self.non_retryable {
+            policy.non_retryable = subscription_rules::non_retryable(causes.iter().cloned())?;
         }
         subscription_rules::check_retry(&policy)?;
         Ok(policy)
@@ -262,12 +265,12 @@ mod tests {
     #[test]
     fn a_sidecar_is_read() {
         let sidecar = Sidecar::parse(
-            "[config]\ngreeting = \"Hi\"\n[limits]\ntimeout = \"2s\"\n[grants]\nwebhooks = [\"localhost:9000\"]\n[subscriptions.welcome]\nattempts = 3\n",
+            "[config]\ngreeting = \"Hi\"\n[limits]\ntimeout = \"2s\"\n[grants]\nwebhooks = [\"localhost:9000\"]\n[subscriptions.welcome]\nmax_attempts = 3\n",
         )
         .unwrap();
         assert_eq!(sidecar.config["greeting"], "Hi");
         assert_eq!(sidecar.limits.timeout, Some(Duration::from_secs(2)));
-        assert_eq!(sidecar.subscriptions["welcome"].attempts, NonZeroU32::new(3));
+        assert_eq!(sidecar.subscriptions["welcome"].max_attempts, NonZeroU32::new(3));
     }
 
     #[test]
@@ -284,14 +287,14 @@ mod tests {
     fn a_sidecar_wins_over_another_one_part_by_part() {
         let parse = |text: &str| Sidecar::parse(text).unwrap();
         let under = parse(
-            "routes = [\"GET /a\"]\n[config]\na = \"1\"\nb = \"1\"\n[grants]\nhttp = [\"a.example\"]\n[subscriptions.x]\nattempts = 1\n",
+            "routes = [\"GET /a\"]\n[config]\na = \"1\"\nb = \"1\"\n[grants]\nhttp = [\"a.example\"]\n[subscriptions.x]\nmax_attempts = 1\n",
         );
         assert_eq!(Sidecar::default().over(&under), under);
         assert_eq!(under.clone().over(&Sidecar::default()), under);
         let over =
-            parse("[config]\nb = \"2\"\n[grants]\nwebhooks = [\"b.example\"]\n[subscriptions.y]\nattempts = 2\n");
+            parse("[config]\nb = \"2\"\n[grants]\nwebhooks = [\"b.example\"]\n[subscriptions.y]\nmax_attempts = 2\n");
         let both = parse(
-            "routes = [\"GET /a\"]\n[config]\na = \"1\"\nb = \"2\"\n[grants]\nwebhooks = [\"b.example\"]\n[subscriptions.x]\nattempts = 1\n[subscriptions.y]\nattempts = 2\n",
+            "routes = [\"GET /a\"]\n[config]\na = \"1\"\nb = \"2\"\n[grants]\nwebhooks = [\"b.example\"]\n[subscriptions.x]\nmax_attempts = 1\n[subscriptions.y]\nmax_attempts = 2\n",
         );
         assert_eq!(over.over(&under), both);
     }

@@ -8,6 +8,7 @@ use crate::event::Position;
 use crate::failure::Cause;
 use crate::filter::Filters;
 use crate::ordering::OrderingKey;
+use crate::percent::Percent;
 use crate::plugin::bindings::sandbus::plugin::rules as wire;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy, Start};
 
@@ -33,17 +34,17 @@ pub enum Invalid {
     #[error("its concurrency is not from 1 to 1024")]
     Concurrency,
     /// It may have no attempts.
-    #[error("its retry policy has no attempt")]
+    #[error("its max_attempts is zero; write 1 for no retries")]
     Attempts,
     /// The retry factor is out of range.
-    #[error("its retry factor is not from 100 to 10000 per cent")]
+    #[error("its backoff_multiplier is not from 1.0 to 100.0")]
     Factor,
     /// The jitter is out of range.
-    #[error("its jitter is above 100 per cent")]
+    #[error("its jitter is not from 0.0 to 1.0")]
     Jitter,
-    /// A permanent cause is unknown.
+    /// A non-retryable cause is unknown.
     #[error(
-        "`{0}` is no cause that can be permanent; known are trap, timeout, out-of-memory, webhook, retry, exception and request"
+        "non_retryable has the unknown cause `{0}`; known causes are trap, timeout, out-of-memory, webhook, retry, exception and request"
     )]
     Cause(String),
     /// The start's time is none.
@@ -98,19 +99,19 @@ pub(crate) fn retry(raw: Option<wire::RetryPolicy>) -> Result<RetryPolicy, Inval
     let mut retry = RetryPolicy::default();
     let Some(raw) = raw else { return Ok(retry) };
     if let Some(attempts) = raw.attempts {
-        retry.attempts = NonZeroU32::new(attempts).ok_or(Invalid::Attempts)?;
+        retry.max_attempts = NonZeroU32::new(attempts).ok_or(Invalid::Attempts)?;
     }
-    retry.first_delay = raw.first_delay_ms.map_or(retry.first_delay, Duration::from_millis);
+    retry.initial_delay = raw.first_delay_ms.map_or(retry.initial_delay, Duration::from_millis);
     retry.max_delay = raw.max_delay_ms.map_or(retry.max_delay, Duration::from_millis);
-    retry.factor_percent = raw.factor_percent.unwrap_or(retry.factor_percent);
-    retry.jitter_percent = raw.jitter_percent.unwrap_or(retry.jitter_percent);
-    retry.permanent = permanent(raw.permanent.into_iter())?;
+    retry.backoff_multiplier = raw.factor_percent.map_or(retry.backoff_multiplier, Percent);
+    retry.jitter = raw.jitter_percent.map_or(retry.jitter, Percent);
+    retry.non_retryable = non_retryable(raw.permanent.into_iter())?;
     check_retry(&retry)?;
     Ok(retry)
 }
 
-/// Causes after which there is no other attempt.
-pub(crate) fn permanent(names: impl Iterator<Item = String>) -> Result<Vec<Cause>, Invalid> {
+/// Causes that are not retried.
+pub(crate) fn non_retryable(names: impl Iterator<Item = String>) -> Result<Vec<Cause>, Invalid> {
     names.map(|name| Cause::parse_retriable(&name).ok_or_else(|| Invalid::Cause(cut(&name)))).collect()
 }
 
@@ -121,10 +122,10 @@ fn cut(text: &str) -> String {
 
 /// Checks the numbers of a policy.
 pub(crate) fn check_retry(retry: &RetryPolicy) -> Result<(), Invalid> {
-    if !(100..=10_000).contains(&retry.factor_percent) {
+    if !(Percent(100)..=Percent(10_000)).contains(&retry.backoff_multiplier) {
         return Err(Invalid::Factor);
     }
-    if retry.jitter_percent > 100 {
+    if retry.jitter > Percent(100) {
         return Err(Invalid::Jitter);
     }
     Ok(())

@@ -4,44 +4,45 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// A new file must handle the past as the one that runs does.
+/// A new file must handle recent events as the running generation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CanaryRule {
-    /// How many of the last events both handle.
-    pub last: usize,
-    /// How many of them may be handled differently.
-    pub differences: usize,
-    /// How many of them must prove something at least: those whose handlers met state that has changed since do not.
-    pub proving: usize,
+    /// The number of recent events that both handle.
+    pub events: usize,
+    /// The largest number of events that both may handle differently.
+    pub max_differences: usize,
+    /// The least number of conclusive events. An event is inconclusive if a handler read state that has changed since
+    /// the event was stored.
+    pub min_conclusive: usize,
 }
 
 impl CanaryRule {
-    /// The most events that a canary handles: somebody waits for it.
-    pub const MOST_EVENTS: usize = 10_000;
+    /// The largest number of events of a canary, since its caller waits for the result.
+    pub const MAX_EVENTS: usize = 10_000;
 }
 
 impl Default for CanaryRule {
     fn default() -> Self {
-        Self { last: 100, differences: 0, proving: 1 }
+        Self { events: 100, max_differences: 0, min_conclusive: 1 }
     }
 }
 
-/// When a generation is rolled back by itself.
+/// When the host rolls a generation back automatically.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RollbackRule {
-    /// How many of a hundred attempts and requests must fail.
+    /// The share of failed attempts and requests that triggers the rollback.
     pub failures_percent: u32,
-    /// Of how many at least.
-    pub of: u32,
-    /// How long after the swap this is watched, across restarts too.
+    /// The least number of attempts and requests to judge by.
+    pub min_invocations: u32,
+    /// How long after the swap the host watches the failures, across restarts too.
     #[serde(deserialize_with = "crate::duration::deserialize")]
-    pub within: Duration,
+    pub window: Duration,
 }
 
 impl Default for RollbackRule {
     fn default() -> Self {
-        Self { failures_percent: 50, of: 20, within: Duration::from_mins(10) }
+        Self { failures_percent: 50, min_invocations: 20, window: Duration::from_mins(10) }
     }
 }

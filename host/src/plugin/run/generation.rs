@@ -110,8 +110,8 @@ impl Generation {
 
     /// How many deliveries of a subscription one instance may serve in a row.
     #[must_use]
-    pub fn batch(&self, subscription: &str) -> u32 {
-        self.settings.batches.get(subscription).map_or(1, |batch| batch.get())
+    pub fn deliveries_per_instance(&self, subscription: &str) -> u32 {
+        self.settings.deliveries_per_instance.get(subscription).map_or(1, |number| number.get())
     }
 
     /// Calls the instance that is given, or a fresh one, and leaves it. It is gone if the call ends badly. How quick
@@ -155,7 +155,7 @@ impl Generation {
 
     /// Keeps an instance for another call, if an operator has asked for that.
     pub fn keep(&self, live: Option<Live>) {
-        if let Some(live) = live.filter(|live| live.calls < self.settings.reuse.get()) {
+        if let Some(live) = live.filter(|live| live.calls < self.settings.calls_per_instance.get()) {
             self.idle.put(live);
         }
     }

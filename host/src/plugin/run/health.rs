@@ -26,8 +26,8 @@ impl Health {
     pub(crate) fn verdict(&self, rule: &RollbackRule, age: Duration) -> Option<String> {
         let (ended, failed) = (self.ended.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
         let share = u64::from(failed) * 100;
-        let bad = ended >= rule.of.max(1) && share >= u64::from(ended) * u64::from(rule.failures_percent);
-        (bad && age <= rule.within).then(|| format!("{failed} of its {ended} invocations failed"))
+        let bad = ended >= rule.min_invocations.max(1) && share >= u64::from(ended) * u64::from(rule.failures_percent);
+        (bad && age <= rule.window).then(|| format!("{failed} of its {ended} invocations failed"))
     }
 }
 
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn it_takes_enough_failures_among_enough_invocations() {
-        let rule = RollbackRule { failures_percent: 50, of: 4, within: Duration::from_mins(1) };
+        let rule = RollbackRule { failures_percent: 50, min_invocations: 4, window: Duration::from_mins(1) };
         let health = Health::default();
         health.note(true);
         health.note(true);
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_window_is_counted_from_the_swap() {
-        let rule = RollbackRule { failures_percent: 50, of: 1, within: Duration::from_mins(1) };
+        let rule = RollbackRule { failures_percent: 50, min_invocations: 1, window: Duration::from_mins(1) };
         let health = Health::default();
         health.note(true);
         assert!(health.verdict(&rule, Duration::from_mins(1)).is_some());

@@ -1,4 +1,4 @@
-//! Instances that wait for another call. An operator asks for them by `reuse` in a sidecar.
+//! Instances that wait for another call. An operator asks for them by `calls_per_instance` in a sidecar.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

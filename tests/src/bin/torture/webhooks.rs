@@ -72,7 +72,7 @@ fn subscribe(client: &Client, hook: &Hook) -> anyhow::Result<()> {
         "name": hook.name,
         "pattern": "hook.event",
         "target": { "webhook": { "url": format!("{}/", hook.receiver.url) } },
-        "rules": { "attempts": ATTEMPTS, "first_delay": "20ms", "max_delay": "50ms", "timeout": "300ms" },
+        "rules": { "max_attempts": ATTEMPTS, "initial_delay": "20ms", "max_delay": "50ms", "timeout": "300ms" },
     });
     client.order("/subscriptions", &wanted).map(drop)
 }

@@ -24,7 +24,7 @@ impl Writer {
         if !rules.is_limited() {
             return Ok(0);
         }
-        if rules.past_cursors {
+        if rules.delete_unhandled {
             // What is claimed from now on would not be protected.
             self.subscriptions.values().for_each(|subscription| batch.frozen.freeze(subscription));
         }
@@ -40,7 +40,7 @@ impl Writer {
         old.truncate(kept.unwrap_or(old.len()));
         let Some(floor) = old.last().map(|event| event.position) else { return Ok(0) };
 
-        if rules.past_cursors {
+        if rules.delete_unhandled {
             self.expire(floor, batch)?;
         }
         for event in &old {
@@ -57,7 +57,7 @@ impl Writer {
         let head = batch.log.head.min(self.log.head);
         let floors = self.subscriptions.values().map(|subscription| {
             let progress = subscription.progress();
-            if !self.shared.settings.retention.past_cursors {
+            if !self.shared.settings.retention.delete_unhandled {
                 return progress.safe_floor(head);
             }
             // What is in flight comes to its end in any case.

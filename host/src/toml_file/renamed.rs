@@ -1,0 +1,75 @@
+//! Keys that had another name in an earlier version. A file that still has one gets the new name in the error.
+
+/// A former key with the table that it was in, and the new key. A `*` stands for any name. The table of a key at the top
+/// of a file is empty.
+const RENAMED: &[(&str, &str, &str)] = &[
+    ("", "grace", "shutdown_grace_period"),
+    ("bus", "retain_past_cursors", "retain_delete_unhandled"),
+    ("sandbox", "memory_ceiling_bytes", "max_memory_bytes"),
+    ("sandbox", "patience", "admission_timeout"),
+    ("canary", "last", "events"),
+    ("canary", "differences", "max_differences"),
+    ("canary", "proving", "min_conclusive"),
+    ("rollback", "of", "min_invocations"),
+    ("rollback", "within", "window"),
+    ("limits", "backlog", "max_backlog"),
+    ("limits", "log_bytes", "max_log_bytes"),
+    ("limits", "reuse", "calls_per_instance"),
+    ("subscriptions.*", "attempts", "max_attempts"),
+    ("subscriptions.*", "batch", "deliveries_per_instance"),
+    ("subscriptions.*", "factor_percent", "backoff_multiplier"),
+    ("subscriptions.*", "first_delay", "initial_delay"),
+    ("subscriptions.*", "jitter_percent", "jitter"),
+    ("subscriptions.*", "permanent", "non_retryable"),
+];
+
+/// What to write in place of a key that is unknown now; none if it was never known.
+pub(super) fn advice(key: &str) -> Option<String> {
+    let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let (.., new) = RENAMED.iter().find(|(of, old, _)| *old == name && is_same_table(of, table))?;
+    let value = match name {
+        "factor_percent" => ", as a factor: 200 percent is 2.0",
+        "jitter_percent" => ", as a share: 50 percent is 0.5",
+        _ => "",
+    };
+    Some(format!("the key is now called `{new}`{value}"))
+}
+
+fn is_same_table(pattern: &str, table: &str) -> bool {
+    match pattern.split_once(".*") {
+        Some((parent, _)) => table.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.')),
+        None => pattern == table,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Overrides};
+    use crate::plugin::Sidecar;
+
+    /// Sandbus' own file has these tables; a sidecar has all others.
+    fn refusal(table: &str, key: &str) -> String {
+        let head = if table.is_empty() { String::new() } else { format!("[{}]\n", table.replace('*', "orders")) };
+        let text = format!("{head}{key} = 1\n");
+        if !["", "bus", "sandbox"].contains(&table) {
+            return Sidecar::parse(&text).unwrap_err();
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let overrides = Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
+        format!("{:#}", Config::load(&overrides).unwrap_err())
+    }
+
+    #[test]
+    fn a_former_key_is_refused_with_the_new_name() {
+        for (table, old, new) in RENAMED {
+            let refused = refusal(table, old);
+            assert!(refused.contains(&format!("the key is now called `{new}`")), "{table} {old}: {refused}");
+            let known = refusal(table, new);
+            assert!(!known.contains("unknown field"), "{table} {new}: {known}");
+        }
+        assert_eq!(advice("limits.attempts"), None);
+        assert_eq!(advice("subscriptions"), None);
+    }
+}
