@@ -3,10 +3,10 @@
 import { milliseconds } from "./duration.js";
 import { bytes, identifier, optionalText } from "./fit.js";
 import { host } from "./host.js";
-import { SHARED, known, shared } from "./rules.js";
+import { SHARED, checkNames, sharedRules } from "./rules.js";
 import { encode, encodeJson, isJson } from "./text.js";
 
-const MESSAGE = ["subject", "extensions", "delay", "at", "contentType", "schema"];
+export const MESSAGE = ["subject", "extensions", "delay", "at", "contentType", "schema"];
 
 export function publish(type, data, options = {}) {
   return host().publish(message(type, data, options));
@@ -28,11 +28,11 @@ export function reply(id, pattern, timeout = "5s") {
 }
 
 export function subscribe(subscription) {
-  known(subscription, ["name", "pattern", "to", ...SHARED], "subscribe");
+  checkNames(subscription, ["name", "pattern", "to", ...SHARED], "subscribe");
   const { to } = subscription;
   const name = identifier(subscription.name, "the name of a subscription");
   const pattern = identifier(subscription.pattern, `the pattern of subscription ${name}`);
-  host().subscribe({ name, pattern, target: target(to, name), ...shared(subscription, `subscription ${name}`) });
+  host().subscribe({ name, pattern, target: target(to, name), ...sharedRules(subscription, `subscription ${name}`) });
 }
 
 export function unsubscribe(name) {
@@ -42,7 +42,7 @@ export function unsubscribe(name) {
 /** An event as the contract has it. */
 function message(type, data, options) {
   identifier(type, "the type of an event");
-  known(options, MESSAGE, `publish ${type}`);
+  checkNames(options, MESSAGE, `publish ${type}`);
   const contentType = optionalText(options.contentType, `publish ${type}: contentType`) ?? undefined;
   const [datacontenttype, payload] = encoded(type, data, contentType);
   return {

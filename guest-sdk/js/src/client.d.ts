@@ -25,7 +25,7 @@ export interface RequestOptions {
 }
 
 /** What a request is answered. */
-export interface Answer {
+export interface Response {
   readonly status: number;
   /** By names in lower case; the values of one that comes more than once are joined. */
   readonly headers: Record<string, string>;
@@ -54,10 +54,10 @@ export declare class SendError extends Error {
 }
 
 /** Sends a request and waits for the whole answer, whatever its status. */
-export declare function send(method: string, url: string, options?: RequestOptions): Answer;
-export declare function get(url: string, options?: RequestOptions): Answer;
-export declare function post(url: string, options?: RequestOptions): Answer;
-export declare function put(url: string, options?: RequestOptions): Answer;
-export declare function patch(url: string, options?: RequestOptions): Answer;
-declare function remove(url: string, options?: RequestOptions): Answer;
+export declare function send(method: string, url: string, options?: RequestOptions): Response;
+export declare function get(url: string, options?: RequestOptions): Response;
+export declare function post(url: string, options?: RequestOptions): Response;
+export declare function put(url: string, options?: RequestOptions): Response;
+export declare function patch(url: string, options?: RequestOptions): Response;
+declare function remove(url: string, options?: RequestOptions): Response;
 export { remove as delete };

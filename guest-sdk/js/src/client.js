@@ -7,15 +7,15 @@ import { host } from "./host.js";
 import { fields, joined, values } from "./headers.js";
 import { content } from "./http.js";
 import { decode, decodeJson } from "./text.js";
-import { known } from "./rules.js";
+import { checkNames } from "./rules.js";
 
 export { SendError };
 
-const OPTIONS = ["headers", "json", "text", "body", "timeout"];
+export const OPTIONS = ["headers", "json", "text", "body", "timeout"];
 
 /** Sends a request and waits for the whole answer, whatever its status. */
 export function send(method, url, options = {}) {
-  known(options, OPTIONS, `${method} ${url}`);
+  checkNames(options, OPTIONS, `${method} ${url}`);
   const [mediaType, body] = content(options);
   const headers = fields(options.headers);
   if (mediaType !== null && !headers.some(([name]) => name === "content-type"))
@@ -28,7 +28,7 @@ export function send(method, url, options = {}) {
     body,
     timeoutMs,
   };
-  return new Answer(host().send(request));
+  return new Response(host().send(request));
 }
 
 export function get(url, options) {
@@ -57,7 +57,7 @@ export { remove as delete };
 const EXCERPT = 200;
 
 /** What a request is answered. */
-export class Answer {
+export class Response {
   /** The headers as they came. */
   #received;
 

@@ -12,9 +12,10 @@ import * as random from "wasi:random/random@0.2.0";
 
 import "./globals.js";
 import { begin } from "./chance.js";
-import { BusError } from "./failure.js";
+import { BusError, StateError } from "./failure.js";
 import { install, thrownBy } from "./host.js";
 import { beginJobs, loaded } from "./jobs.js";
+import { numberError, sum } from "./numbers.js";
 
 /** What the component exports. */
 export function component(plugin) {
@@ -44,7 +45,7 @@ const host = {
   stateGet: (key) => inBucket((bucket) => bucket.get(key)),
   stateSet: (key, bytes) => inBucket((bucket) => bucket.set(key, bytes)),
   stateDelete: (key) => inBucket((bucket) => bucket.delete(key)),
-  stateIncrement: (key, delta) => Number(inBucket((bucket) => atomics.increment(bucket, key, delta))),
+  stateIncrement: (key, delta) => Number(inBucket((bucket) => increment(bucket, key, delta))),
   stateAdd: (key, delta) => numbered(key, () => numbers.add(key, delta)),
   stateSequence: (name) => Number(numbered(name, () => numbers.sequence(name))),
   stateKeys: () => inBucket(allKeys),
@@ -74,24 +75,31 @@ function inBucket(call) {
   try {
     return call(bucket);
   } catch (error) {
+    if (error instanceof StateError) throw error;
     const { tag, val } = thrownBy(error);
-    throw tag === undefined ? error : new Error(`the state refused: ${val ?? tag}`);
+    throw tag === undefined ? error : new StateError("other", `the state refused the call: ${val ?? tag}`);
   } finally {
     bucket[Symbol.dispose]?.();
   }
 }
 
-const NUMBER_ERRORS = {
-  "not-a-number": (key) => `the value of \`${key}\` is not a number`,
-  "out-of-range": (key) => `the number at \`${key}\` passes the range of 64 bits`,
-};
+function increment(bucket, key, delta) {
+  try {
+    return atomics.increment(bucket, key, delta);
+  } catch (error) {
+    // `wasi:keyvalue` has the same error for every reason.
+    sum(bucket.get(key), delta, key);
+    throw error;
+  }
+}
 
 function numbered(key, call) {
   try {
     return call();
   } catch (error) {
     const { tag, val } = thrownBy(error);
-    throw tag === undefined ? error : new Error(`the state refused: ${NUMBER_ERRORS[tag]?.(key) ?? val ?? tag}`);
+    if (tag === "not-a-number" || tag === "out-of-range") throw numberError(tag, key);
+    throw tag === undefined ? error : new StateError(tag, `the state refused the call: ${val ?? tag}`);
   }
 }
 

@@ -31,6 +31,22 @@ export class BusError extends Error {
   }
 }
 
+/**
+ * The state refused a call: `kind` is "unreadable", "not-a-number", "out-of-range", "limit" or "other". Another attempt can
+ * succeed only after an error of the kind "other".
+ */
+export class StateError extends Error {
+  constructor(kind, reason, options) {
+    super(reason, options);
+    this.name = "StateError";
+    this.kind = kind;
+  }
+
+  get permanent() {
+    return this.kind !== "other";
+  }
+}
+
 /** A request that has no answer, or not one that was wanted. */
 export class SendError extends Error {
   constructor(kind, reason, status) {
@@ -68,11 +84,15 @@ export function visible(thrown) {
 /** What a handler has thrown, as the contract has it. */
 export function failure(thrown) {
   if (thrown instanceof Retry) return { tag: "retry", val: { delayMs: thrown.delayMs, reason: thrown.message } };
-  // What the bus refuses now it will refuse at the next attempt as well.
-  if (thrown instanceof Reject || thrown instanceof BusError || (thrown instanceof SendError && thrown.permanent))
-    return { tag: "reject", val: thrown.message };
+  if (isRejection(thrown)) return { tag: "reject", val: thrown.message };
   if (thrown instanceof SendError) return { tag: "retry", val: { delayMs: null, reason: thrown.message } };
   return { tag: "retry", val: { delayMs: null, reason: describe(thrown) } };
+}
+
+/** Whether another attempt cannot succeed. What the bus or the state refuses now, it will refuse at the next attempt too. */
+function isRejection(thrown) {
+  if (thrown instanceof Reject || thrown instanceof BusError) return true;
+  return (thrown instanceof SendError || thrown instanceof StateError) && thrown.permanent;
 }
 
 /**
@@ -80,7 +100,7 @@ export function failure(thrown) {
  * service that has no answer, or not one that was wanted.
  */
 export function kind(thrown) {
-  if (thrown instanceof Retry || thrown instanceof Reject || thrown instanceof BusError) return null;
+  if (thrown instanceof Retry || (isRejection(thrown) && !(thrown instanceof SendError))) return null;
   return thrown instanceof SendError ? "request" : "exception";
 }
 
@@ -124,4 +144,4 @@ function partsOf(error) {
   return { name: "", message: show(error) };
 }
 
-for (const outcome of [Retry, Reject, BusError, SendError]) outcome.prototype[DELIBERATE] = true;
+for (const outcome of [Retry, Reject, BusError, StateError, SendError]) outcome.prototype[DELIBERATE] = true;

@@ -5,7 +5,7 @@
  * import { log, plugin, state } from "@sandbus/sdk";
  *
  * export default plugin({ name: "welcome" })
- *   .on("user.registered", { retry: { attempts: 5 } }, (user) => {
+ *   .on("user.registered", { retry: { maxAttempts: 5 } }, (user) => {
  *     log.info(`Welcome, ${user.name}!`);
  *     state.add("welcomed");
  *   })
@@ -49,16 +49,17 @@ export type Filter =
 /** When a failed delivery is tried again. What is left out has the host's default. */
 export interface RetryPolicy {
   /** How many attempts are made before the delivery becomes a dead letter. */
-  attempts?: number;
+  maxAttempts?: number;
   /** The delay before the second attempt. */
-  firstDelay?: Duration;
-  /** What each further delay is multiplied with; at least 1. */
-  factor?: number;
+  initialDelay?: Duration;
+  /** The factor by which the delay grows with each further attempt; at least 1. */
+  backoffMultiplier?: number;
+  /** The longest delay. */
   maxDelay?: Duration;
-  /** How much of each delay is left to chance, from 0 to 1. */
+  /** The random share of each delay, from 0 to 1. */
   jitter?: number;
-  /** Causes of failure after which there is no other attempt. */
-  permanent?: ("trap" | "timeout" | "out-of-memory" | "webhook" | "retry" | "exception" | "request")[];
+  /** Causes of failure that are not retried. */
+  nonRetryable?: ("trap" | "timeout" | "out-of-memory" | "webhook" | "retry" | "exception" | "request")[];
 }
 
 /** What declared subscriptions and those made at run time have in common. */
@@ -169,6 +170,8 @@ type WithProperties<Properties, Required> = {
 };
 
 export interface ScheduleOptions {
+  /** The schedule's name; the name of the handler's function by default. */
+  name?: string;
   /** An IANA name, such as "Europe/Vienna"; UTC by default. */
   timezone?: string;
   /** What happens to times that passed while the plugin did not run. */
@@ -280,9 +283,12 @@ export declare class Plugin {
   ): this;
   on<T = any>(pattern: string, options: SubscriptionOptions, handler: (data: T, event: Event) => void): this;
 
-  /** Runs a handler at the times of a cron expression. */
-  schedule(name: string, cron: string, handler: (tick: Tick) => void): this;
-  schedule(name: string, cron: string, options: ScheduleOptions, handler: (tick: Tick) => void): this;
+  /**
+   * Runs a handler at the times of a cron expression: `schedule("0 9 * * *", { name: "daily" }, handler)`. The schedule has
+   * the name of the function unless `name` gives it another.
+   */
+  schedule(cron: string, handler: (tick: Tick) => void): this;
+  schedule(cron: string, options: ScheduleOptions, handler: (tick: Tick) => void): this;
 
   /** Answers requests, such as of "POST /hello/{name}". The effects are durable before the response is sent. */
   route<Route extends string>(route: Route, handler: (request: Request<Route>) => Response | void | Promise<Response | void>): this;
@@ -396,6 +402,14 @@ export declare class Retry extends Error {
 /** Thrown by a handler, the delivery becomes a dead letter at once: `throw reject("no such user")`. */
 export declare class Reject extends Error {
   constructor(reason: string);
+}
+
+/**
+ * The state refused a call. Uncaught, it rejects the delivery; of the kind "other" the delivery is retried, since another
+ * attempt may succeed.
+ */
+export declare class StateError extends Error {
+  readonly kind: "unreadable" | "not-a-number" | "out-of-range" | "limit" | "other";
 }
 
 /** The bus refused what a plugin asked of it. Uncaught, it rejects the delivery. */

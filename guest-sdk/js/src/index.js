@@ -3,7 +3,7 @@
 
 export { cancel, publish, publishMany, reply, subscribe, unsubscribe } from "./bus.js";
 export * as config from "./config.js";
-export { BusError, Reject, Retry, reject, retry } from "./failure.js";
+export { BusError, Reject, Retry, StateError, reject, retry } from "./failure.js";
 export { Problem } from "./http.js";
 export * as log from "./log.js";
 export { Plugin, plugin } from "./plugin.js";

@@ -7,13 +7,13 @@ import { host } from "./host.js";
 import { completed } from "./jobs.js";
 import { Problem, Request, refusal, response } from "./http.js";
 import { milliseconds } from "./duration.js";
-import { SHARED, known, matches, oneOf, shared } from "./rules.js";
+import { SHARED, checkNames, matches, oneOf, sharedRules } from "./rules.js";
 import { fitting } from "./schema.js";
 import { encodeJson } from "./text.js";
 
-const PLUGIN = ["name", "version", "description", "publishes", "subscribes", "config"];
-const SUBSCRIPTION = ["name", "schema", "maxBacklog", "timeout", ...SHARED];
-const SCHEDULE = ["timezone", "missed", "timeout", "retry", "data"];
+export const PLUGIN = ["name", "version", "description", "publishes", "subscribes", "config"];
+export const SUBSCRIPTION = ["name", "schema", "maxBacklog", "timeout", ...SHARED];
+export const SCHEDULE = ["name", "timezone", "missed", "timeout", "retry", "data"];
 
 export function plugin(options = {}) {
   return new Plugin(options);
@@ -28,24 +28,29 @@ export class Plugin {
   #schedules = [];
 
   constructor(options) {
-    known(options, PLUGIN, "plugin");
+    checkNames(options, PLUGIN, "plugin");
     this.#options = options;
   }
 
   on(pattern, ...rest) {
     identifier(pattern, "on: the pattern");
     const [options, handler] = optionsAndHandler(rest, `on ${pattern}`);
-    known(options, SUBSCRIPTION, `on ${pattern}`);
+    checkNames(options, SUBSCRIPTION, `on ${pattern}`);
     const fit = fitting(options.schema, `on ${pattern}`);
     const call = (event) => handler(fit(event.payload()), event);
     this.#subscribe(options.name ?? named(pattern), () => pattern, options, call);
     return this;
   }
 
-  schedule(name, cron, ...rest) {
-    const [options, handler] = optionsAndHandler(rest, `schedule ${name}`);
-    known(options, SCHEDULE, `schedule ${name}`);
+  schedule(cron, ...rest) {
+    identifier(cron, "schedule: the cron expression");
+    if (typeof rest[0] === "string")
+      throw new TypeError(`schedule: the name became an option; write schedule("${rest[0]}", { name: "${cron}" }, handler)`);
+    const [options, handler] = optionsAndHandler(rest, `schedule ${cron}`);
+    checkNames(options, SCHEDULE, `schedule ${cron}`);
     const { timezone, missed, data, ...rules } = options;
+    const name = options.name ?? handler.name;
+    if (name === "") throw new TypeError(`schedule ${cron}: give it a name: schedule(cron, { name: "daily" }, handler)`);
     this.#schedules.push({ name, cron, timezone, missed, data });
     const call = (event) => handler({ due: new Date(event.time), attempt: event.attempt, event });
     // Times come in their order, and none before the one before it is over.
@@ -55,7 +60,7 @@ export class Plugin {
 
   route(route, ...rest) {
     const [options, handler] = optionsAndHandler(rest, `route ${route}`);
-    known(options, [], `route ${route}`);
+    checkNames(options, [], `route ${route}`);
     const [method, path, ...more] = route.trim().split(/\s+/);
     if (path === undefined || more.length > 0)
       throw new TypeError(`route ${route}: write a method and a path, such as "POST /hello/{name}"`);
@@ -81,7 +86,7 @@ export class Plugin {
       version: this.#options.version ?? this.#package.version ?? "0.0.0",
       description: this.#options.description ?? this.#package.description ?? null,
       routes: this.#routes.map(({ method, path }) => ({ method, path })),
-      subscriptions: this.#subscriptions.map(({ name, pattern, options }) => subscription(name, pattern(), options)),
+      subscriptions: this.#subscriptions.map(({ name, pattern, rules }) => ({ name, pattern: pattern(), ...rules })),
       schedules: this.#schedules.map((schedule) => this.#describeSchedule(schedule)),
       publishes: [...publishes, ...this.#schedules.map(({ name }) => this.#scheduleType(name))],
       subscribes: [...subscribes],
@@ -122,7 +127,7 @@ export class Plugin {
     if (this.#subscriptions.some((other) => other.name === name)) {
       throw new TypeError(`two handlers are called \`${name}\`; give one of them a \`name\``);
     }
-    this.#subscriptions.push({ name, pattern, options, call });
+    this.#subscriptions.push({ name, pattern, rules: subscriptionRules(name, options), call });
   }
 
   /**
@@ -177,11 +182,10 @@ function named(pattern) {
     .replaceAll(/[^A-Za-z0-9_-]/g, "-");
 }
 
-function subscription(name, pattern, options) {
+/** The contract's form of a subscription's options. They are checked where the handler is declared. */
+function subscriptionRules(name, options) {
   return {
-    name,
-    pattern,
-    ...shared(options, `subscription ${name}`),
+    ...sharedRules(options, `subscription ${name}`),
     maxBacklog: optionalWhole(options.maxBacklog, `subscription ${name}: maxBacklog`, 0, EXACT),
     timeoutMs: milliseconds(options.timeout, `subscription ${name}: timeout`),
   };

@@ -1,23 +1,26 @@
-// Rules of subscriptions: from the options that a plugin writes to what the contract has. An option that is
-// unknown is an error, since a misspelt one would otherwise do nothing without a word.
+// Rules of subscriptions: converts the options that a plugin writes to the contract's records. An unknown option is an
+// error, since a misspelt one would otherwise be ignored silently.
 
 import { milliseconds } from "./duration.js";
 import { EXACT, U32, identifier, optionalText, optionalWhole, whole } from "./fit.js";
 import { jsonText } from "./text.js";
 
-/** Refuses options that are none. */
-export function known(options, names, what) {
+/** Throws if there is an option with an unknown name. `renamed` maps former names of options to their present ones. */
+export function checkNames(options, names, what, renamed = {}) {
+  if (options === null || typeof options !== "object" || Array.isArray(options))
+    throw new TypeError(`${what}: the options must be an object, not ${Array.isArray(options) ? "an array" : typeof options}`);
   for (const name of Object.keys(options)) {
-    if (!names.includes(name))
-      throw new TypeError(`${what}: unknown option \`${name}\`; known are ${names.join(", ")}`);
+    if (names.includes(name)) continue;
+    if (Object.hasOwn(renamed, name)) throw new TypeError(`${what}: \`${name}\` was renamed to \`${renamed[name]}\``);
+    throw new TypeError(`${what}: unknown option \`${name}\`; the options are ${names.join(", ")}`);
   }
 }
 
-/** The names of what declared subscriptions and those made at run time have in common. */
+/** The options that declared subscriptions and those made at run time have in common. */
 export const SHARED = ["filters", "start", "concurrency", "orderingKey", "deadLetterPolicy", "retry"];
 
-/** What declared subscriptions and those made at run time have in common, as the contract has it. */
-export function shared(options, what) {
+/** The contract's form of the options that declared subscriptions and those made at run time have in common. */
+export function sharedRules(options, what) {
   return {
     filters: options.filters === undefined ? null : jsonText(options.filters, `${what}: filters`),
     start: start(options.start, what),
@@ -37,17 +40,26 @@ function start(value, what) {
   throw new TypeError(`${what}: start is "now", "beginning", a Date or { position }`);
 }
 
-const RETRY = ["attempts", "firstDelay", "factor", "maxDelay", "jitter", "permanent"];
+export const RETRY_POLICY = ["maxAttempts", "initialDelay", "backoffMultiplier", "maxDelay", "jitter", "nonRetryable"];
+
+const RENAMED = {
+  attempts: "maxAttempts",
+  firstDelay: "initialDelay",
+  factor: "backoffMultiplier",
+  permanent: "nonRetryable",
+};
 
 function retryPolicy(options, what) {
-  known(options, RETRY, `${what}: retry`);
+  checkNames(options, RETRY_POLICY, `${what}: retry`, RENAMED);
+  const { nonRetryable = [] } = options;
+  if (!Array.isArray(nonRetryable)) throw new TypeError(`${what}: nonRetryable is a list of causes, such as ["trap"]`);
   return {
-    attempts: optionalWhole(options.attempts, `${what}: attempts`, 1, U32),
-    firstDelayMs: milliseconds(options.firstDelay, `${what}: firstDelay`),
-    factorPercent: percent(options.factor, `${what}: factor`),
+    attempts: optionalWhole(options.maxAttempts, `${what}: maxAttempts`, 1, U32),
+    firstDelayMs: milliseconds(options.initialDelay, `${what}: initialDelay`),
+    factorPercent: percent(options.backoffMultiplier, `${what}: backoffMultiplier`),
     maxDelayMs: milliseconds(options.maxDelay, `${what}: maxDelay`),
     jitterPercent: percent(options.jitter, `${what}: jitter`),
-    permanent: (options.permanent ?? []).map((cause) => identifier(cause, `${what}: a permanent cause`)),
+    permanent: nonRetryable.map((cause) => identifier(cause, `${what}: a cause in nonRetryable`)),
   };
 }
 
@@ -55,17 +67,17 @@ function percent(fraction, what) {
   if (fraction === undefined) return null;
   const value = typeof fraction === "number" ? Math.round(fraction * 100) : NaN;
   if (value >= 0 && value <= U32) return value;
-  throw new TypeError(`${what} must be a number from 0 on, not ${JSON.stringify(fraction)}`);
+  throw new TypeError(`${what} must be a number of at least 0, not ${JSON.stringify(fraction)}`);
 }
 
-/** One of some texts, which may be left out. */
+/** One of several strings; null if it is left out. */
 export function oneOf(value, what, choices) {
   if (value === undefined || value === null) return null;
   if (choices.includes(value)) return value;
   throw new TypeError(`${what} is one of ${choices.join(", ")}, not ${JSON.stringify(value)}`);
 }
 
-/** Whether a pattern takes a type; the rules are in the contract's `subscription.pattern`. */
+/** Whether a pattern matches a type, as the contract's `subscription.pattern` specifies. */
 export function matches(pattern, type) {
   if (pattern === ">") return type !== "";
   const types = type.split(".");
@@ -79,7 +91,7 @@ export function matches(pattern, type) {
   return tokens.length === types.length;
 }
 
-/** Whether a text is a pattern of event types, which a type can match. */
+/** Whether a text is a valid pattern of event types. */
 export function isPattern(text) {
   const words = text.split(".");
   const last = words.pop();

@@ -1,5 +1,6 @@
 // The plugin's own durable state. Values are JSON, unless they are read and written as bytes.
 
+import { StateError } from "./failure.js";
 import { bytes, identifier } from "./fit.js";
 import { host } from "./host.js";
 import { decodeJson, encodeJson } from "./text.js";
@@ -10,7 +11,7 @@ export function get(key) {
   try {
     return decodeJson(bytes);
   } catch (cause) {
-    throw new Error(`the value of \`${key}\` is no JSON; read it with getBytes`, { cause });
+    throw new StateError("unreadable", `the value of \`${key}\` is not JSON; read it with getBytes`, { cause });
   }
 }
 
@@ -57,7 +58,7 @@ function added(key, delta) {
 /** A number of the host, which has 64 bits. One that a number of the language cannot hold exactly is never rounded. */
 function exact(key, number) {
   if (Number.isSafeInteger(number)) return number;
-  throw new RangeError(`the value of \`${key}\` is beyond 2^53, where numbers are not exact; read it with getBytes`);
+  throw new StateError("out-of-range", `the value of \`${key}\` is beyond 2^53, where numbers are not exact; read it with getBytes`);
 }
 
 function named(key) {

@@ -25,7 +25,7 @@ export declare class FakeHost {
   request(
     target: string,
     options?: { json?: unknown; body?: string | Uint8Array; headers?: HeadersToSend },
-  ): Answer;
+  ): RouteResponse;
 
   /**
    * Answers requests that the plugin sends by "@sandbus/sdk/client": "GET https://api.example.com/rates" exactly, or
@@ -85,7 +85,8 @@ export interface Published {
   data: any;
 }
 
-export interface Answer {
+/** The response of a route. */
+export interface RouteResponse {
   status: number;
   /** The values of one that comes more than once are joined. */
   headers: Record<string, string>;

@@ -5,6 +5,7 @@ import { BusError, SendError } from "./failure.js";
 import { fields, joined, values } from "./headers.js";
 import { content } from "./http.js";
 import { install } from "./host.js";
+import { sum } from "./numbers.js";
 import { isPattern, matches } from "./rules.js";
 import { decode, decodeJson, encode, encodeJson, isJson } from "./text.js";
 import { parseTime } from "./time.js";
@@ -221,13 +222,13 @@ export class FakeHost {
     stateDelete: (key) => this.#effects.state.delete(key),
     stateKeys: () => [...this.#effects.state.keys()].sort(),
     stateIncrement: (key, delta) => {
-      const sum = integer(decode(this.#effects.state.get(key) ?? encode("0")), key) + BigInt(delta);
-      this.#effects.state.set(key, encode(String(sum)));
-      return Number(sum);
+      const total = sum(this.#effects.state.get(key), delta, key);
+      this.#effects.state.set(key, encode(String(total)));
+      return Number(total);
     },
     stateAdd: (key, delta) => {
-      const sum = integer(decode(this.#effects.state.get(key) ?? encode("0")), key) + BigInt(delta);
-      if (delta !== 0) this.#effects.state.set(key, encode(String(sum)));
+      const total = sum(this.#effects.state.get(key), delta, key);
+      if (delta !== 0) this.#effects.state.set(key, encode(String(total)));
     },
     // Numbers are not given back when a run fails.
     stateSequence: (name) => {
@@ -300,12 +301,6 @@ function readable(bytes) {
   } catch {
     return bytes;
   }
-}
-
-/** A number of the state, which has 64 bits. */
-function integer(text, key) {
-  if (/^-?\d+$/.test(text)) return BigInt(text);
-  throw new Error(`the state refused: the value of \`${key}\` is not a number`);
 }
 
 function answered({ status, headers, body }) {

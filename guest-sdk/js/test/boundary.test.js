@@ -64,7 +64,7 @@ const CALLS = {
   "an ordering key": (text) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, orderingKey: text }),
   "a filter": (text) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, filters: [{ exact: { a: text } }] }),
   "a cause": (text) =>
-    subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, retry: { attempts: 1, permanent: [text] } }),
+    subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, retry: { maxAttempts: 1, nonRetryable: [text] } }),
   "unsubscribe": (text) => unsubscribe(text),
   "a method": (text) => client.send(text, "https://a.example/"),
   "an address": (text) => client.get(`https://a.example/${text}`),
@@ -178,9 +178,9 @@ test("a response's texts are carried, or it is a failure that is told", () => {
 const NUMBERS = {
   concurrency: (value) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, concurrency: value }),
   position: (value) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, start: { position: value } }),
-  attempts: (value) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, retry: { attempts: value } }),
-  factor: (value) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, retry: { factor: value } }),
-  firstDelay: (value) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, retry: { firstDelay: value } }),
+  attempts: (value) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, retry: { maxAttempts: value } }),
+  factor: (value) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, retry: { backoffMultiplier: value } }),
+  firstDelay: (value) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, retry: { initialDelay: value } }),
   delay: (value) => publish("thing", 1, { delay: value }),
   timeout: (value) => client.get("https://a.example/", { timeout: value }),
   reply: (value) => reply(publish("thing"), "thing", value),

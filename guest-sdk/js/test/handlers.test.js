@@ -214,7 +214,7 @@ test("state, configuration, clock and batches", () => {
 
 test("a schedule's handler is given the time that is due", () => {
   const host = new FakeHost(
-    plugin({ name: "things" }).schedule("daily", "0 9 * * *", ({ due }) => state.set("due", due)),
+    plugin({ name: "things" }).schedule("0 9 * * *", { name: "daily" }, ({ due }) => state.set("due", due)),
   );
   host.tick("daily", new Date("2030-01-02T09:00:00Z"));
   assert.deepEqual(host.state, { due: "2030-01-02T09:00:00.000Z" });

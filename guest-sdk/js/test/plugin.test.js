@@ -29,11 +29,11 @@ test("what is declared is described", () => {
       {
         name: "all",
         start: { position: 7 },
-        retry: { attempts: 5, firstDelay: "200ms", factor: 1.5, jitter: 0.5, permanent: ["trap"] },
+        retry: { maxAttempts: 5, initialDelay: "200ms", backoffMultiplier: 1.5, jitter: 0.5, nonRetryable: ["trap"] },
       },
       nothing,
     )
-    .schedule("daily", "0 9 * * *", { timezone: "Europe/Vienna", missed: "skip", data: { a: 1 } }, nothing)
+    .schedule("0 9 * * *", { name: "daily", timezone: "Europe/Vienna", missed: "skip", data: { a: 1 } }, nothing)
     .route("post /orders/{id}", nothing)
     .describe();
   const [placed, all, daily] = described.subscriptions;

@@ -1,10 +1,10 @@
 """Write Sandbus event handlers in Python.
 
-    from sandbus import Plugin, Retry, log, state
+    from sandbus import Plugin, RetryPolicy, log, state
 
     plugin = Plugin("welcome")
 
-    @plugin.on("user.registered", retry=Retry(attempts=5))
+    @plugin.on("user.registered", retry=RetryPolicy(max_attempts=5))
     def welcome(user):
         log.info(f"Welcome, {user['name']}!")
         state.add("welcomed")
@@ -20,12 +20,13 @@ out of time, nothing of it has happened, and it is tried again.
 from . import client, config, state
 from ._bus import Message, Plugin as PluginTarget, Webhook, cancel, publish, publish_many, reply, subscribe, unsubscribe
 from ._event import Event, Tick
-from ._failure import BusError, Reject, TryAgain
+from ._failure import BusError, Reject, Retry, StateError
 from ._http import Problem, Request, Response
 from ._log import log
 from ._platform import now, random_bytes
 from ._plugin import Plugin
-from ._rules import Retry
+from ._renamed import renamed_members
+from ._rules import RetryPolicy
 
 __all__ = [
     "BusError",
@@ -38,8 +39,9 @@ __all__ = [
     "Request",
     "Response",
     "Retry",
+    "RetryPolicy",
+    "StateError",
     "Tick",
-    "TryAgain",
     "Webhook",
     "cancel",
     "client",
@@ -54,3 +56,5 @@ __all__ = [
     "subscribe",
     "unsubscribe",
 ]
+
+__getattr__ = renamed_members("sandbus", {"TryAgain": "Retry"})

@@ -13,7 +13,7 @@ from ._fit import carried, identifier, optional_text
 from ._host import host
 from ._http import Response
 from ._payload import encode
-from ._rules import Retry, rules
+from ._rules import RetryPolicy, rules
 from ._time import rfc3339
 
 
@@ -24,7 +24,7 @@ class Message:
     type: str
     data: Any = None
     subject: str | None = None
-    extensions: Mapping[str, str] = field(default_factory=dict)
+    extensions: Mapping[str, str | int | bool] = field(default_factory=dict)
     #: Lets the event enter the log only so much later.
     delay: Duration | None = None
     #: Lets the event enter the log only at a time.
@@ -67,10 +67,20 @@ def _extension(type: str, name: str, value: object) -> tuple[str, str]:
     return identifier(name, f"publish {type}: the name of an extension"), text
 
 
-def publish(type: str, data: Any = None, **options: Any) -> str:
+def publish(
+    type: str,
+    data: Any = None,
+    *,
+    subject: str | None = None,
+    extensions: Mapping[str, str | int | bool] | None = None,
+    delay: Duration | None = None,
+    at: datetime | None = None,
+    content_type: str | None = None,
+    schema: str | None = None,
+) -> str:
     """Publishes an event with this invocation's commit, and returns its id, which is the same at every attempt. The
     options are those of ``Message``."""
-    return host().publish(Message(type, data, **options).to_wire())
+    return host().publish(Message(type, data, subject, extensions or {}, delay, at, content_type, schema).to_wire())
 
 
 def publish_many(messages: Iterable[Message]) -> list[str]:
@@ -122,7 +132,7 @@ def subscribe(
     concurrency: int | None = None,
     ordering_key: str | None = None,
     dead_letter_policy: str | None = None,
-    retry: Retry | None = None,
+    retry: RetryPolicy | None = None,
 ) -> None:
     """Makes a durable subscription. One of this name that the plugin made before is replaced, and keeps its
     position."""

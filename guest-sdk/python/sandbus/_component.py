@@ -17,9 +17,10 @@ from wit_world.imports import wasi_keyvalue_store as store
 from . import _chance, _host, _later, _log, _requests
 from . import _wire as wire
 from ._event import Event
-from ._failure import BusError
+from ._failure import BusError, StateError
 from ._headers import joined
 from ._http import Request
+from ._numbers import number_error, total
 from ._plugin import Failed, Plugin, Refused
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ class _Host:
         _in_bucket(lambda bucket: bucket.delete(key))
 
     def state_increment(self, key: str, delta: int) -> int:
-        return _in_bucket(lambda bucket: atomics.increment(bucket, key, delta))
+        return _in_bucket(lambda bucket: _increment(bucket, key, delta))
 
     def state_add(self, key: str, delta: int) -> None:
         _numbered(key, lambda: numbers.add(key, delta))
@@ -131,20 +132,29 @@ def _in_bucket(call: Callable[[store.Bucket], T]) -> T:
         with store.open("") as bucket:
             return call(bucket)
     except Err as error:
-        raise RuntimeError(f"the state refused: {getattr(error.value, 'value', error.value)}") from None
+        reason = getattr(error.value, "value", error.value)
+        raise StateError("other", f"the state refused the call: {reason}") from None
+
+
+def _increment(bucket: store.Bucket, key: str, delta: int) -> int:
+    try:
+        return atomics.increment(bucket, key, delta)
+    except Err:
+        # `wasi:keyvalue` has the same error for every reason.
+        total(bucket.get(key), delta, key)
+        raise
 
 
 def _numbered(key: str, call: Callable[[], T]) -> T:
     try:
         return call()
     except Err as error:
-        kind = type(error.value).__name__
-        reasons = {
-            "Error_NotANumber": f"the value of `{key}` is not a number",
-            "Error_OutOfRange": f"the number at `{key}` passes the range of 64 bits",
-        }
-        reason = reasons.get(kind) or getattr(error.value, "value", kind)
-        raise RuntimeError(f"the state refused: {reason}") from None
+        if isinstance(error.value, numbers.Error_NotANumber):
+            raise number_error("not-a-number", key) from None
+        if isinstance(error.value, numbers.Error_OutOfRange):
+            raise number_error("out-of-range", key) from None
+        kind = "limit" if isinstance(error.value, numbers.Error_Limit) else "other"
+        raise StateError(kind, f"the state refused the call: {error.value.value}") from None
 
 
 def _all_keys(bucket: store.Bucket) -> list[str]:
@@ -170,7 +180,7 @@ def _event(delivery: types.Delivery) -> Event:
         content_type=event.datacontenttype,
         schema=event.dataschema,
         extensions=dict(event.extensions),
-        data=event.data,
+        bytes=event.data,
         attempt=delivery.attempt,
         replay=delivery.replay,
     )

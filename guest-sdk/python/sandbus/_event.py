@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+from ._renamed import renamed_options
 
 
+@renamed_options("Event", {"data": "bytes"})
 @dataclass(frozen=True)
 class Event:
     """An event with its attributes and its delivery."""
@@ -23,11 +28,16 @@ class Event:
     schema: str | None = None
     extensions: dict[str, str] = field(default_factory=dict)
     #: The payload as it came.
-    data: bytes | None = None
+    bytes: builtins.bytes | None = None
     #: Which attempt this is, from 1.
     attempt: int = 1
     #: Whether it is history that is delivered again on request.
     replay: bool = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "data":
+            raise AttributeError("`Event.data` was renamed to `Event.bytes`; the handler's first parameter has the data")
+        raise AttributeError(f"an Event has no attribute `{name}`")
 
     @property
     def causation(self) -> str | None:

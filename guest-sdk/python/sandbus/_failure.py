@@ -7,10 +7,22 @@ import traceback
 
 from . import _wire as wire
 from ._duration import Duration, milliseconds
+from ._renamed import renamed_options
 
 
-class TryAgain(Exception):
-    """Raised by a handler, the delivery is tried again: when its subscription says, or after a delay."""
+@renamed_options(
+    "Retry is the exception that retries a delivery, and the policy is RetryPolicy",
+    {
+        "attempts": "RetryPolicy(max_attempts=…)",
+        "first_delay": "RetryPolicy(initial_delay=…)",
+        "factor": "RetryPolicy(backoff_multiplier=…)",
+        "max_delay": "RetryPolicy(max_delay=…)",
+        "jitter": "RetryPolicy(jitter=…)",
+        "permanent": "RetryPolicy(non_retryable=…)",
+    },
+)
+class Retry(Exception):
+    """Raise it in a handler to retry the delivery: when the subscription's retry policy says, or after a delay."""
 
     def __init__(self, reason: object, delay: Duration | None = None) -> None:
         super().__init__(told(reason))
@@ -27,6 +39,16 @@ class BusError(Exception):
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
         #: ``denied``, ``invalid`` or ``limit``.
+        self.kind = kind
+
+
+class StateError(Exception):
+    """The state refused a call. Uncaught, it rejects the delivery; of the kind ``other`` the delivery is retried, since
+    another attempt may succeed."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        #: ``unreadable``, ``not-a-number``, ``out-of-range``, ``limit`` or ``other``.
         self.kind = kind
 
 
@@ -51,22 +73,29 @@ class SendError(Exception):
 
 def failure(error: BaseException) -> wire.Failure:
     """What a handler has raised, as the contract has it."""
-    if isinstance(error, TryAgain):
+    if isinstance(error, Retry):
         return wire.Failure(rejected=False, reason=told(error), delay_ms=error.delay_ms)
-    # What the bus refuses now it will refuse at the next attempt as well.
-    if isinstance(error, (Reject, BusError)):
+    if _is_rejection(error):
         return wire.Failure(rejected=True, reason=told(error))
     if isinstance(error, SendError):
-        return wire.Failure(rejected=error.permanent, reason=told(error))
+        return wire.Failure(rejected=False, reason=told(error))
     return wire.Failure(rejected=False, reason=describe(error))
 
 
 def kind(error: BaseException) -> str | None:
     """What kind of failure it is, where the handler has not said it itself: a mistake in the handler, or a request to
     another service that has no answer, or not one that was wanted."""
-    if isinstance(error, (TryAgain, Reject, BusError)):
-        return None
-    return "request" if isinstance(error, SendError) else "exception"
+    if isinstance(error, SendError):
+        return "request"
+    return None if isinstance(error, Retry) or _is_rejection(error) else "exception"
+
+
+def _is_rejection(error: BaseException) -> bool:
+    """Whether another attempt cannot succeed. What the bus or the state refuses now, it will refuse at the next attempt
+    too."""
+    if isinstance(error, SendError):
+        return error.permanent
+    return isinstance(error, (Reject, BusError)) or (isinstance(error, StateError) and error.kind != "other")
 
 
 def describe(error: BaseException, begin: str = "uncaught ") -> str:

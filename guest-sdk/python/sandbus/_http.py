@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from . import _wire as wire
-from ._failure import Reject, TryAgain, describe, told
+from ._failure import Reject, Retry, describe, told
 from ._fit import octets, optional_text, well_formed, whole
 from ._headers import Headers, fields, values
 from ._log import log
@@ -133,7 +133,7 @@ def refusal(error: BaseException, what: str = "the handler") -> wire.Response:
     """What a handler raised, as the response that it means."""
     if isinstance(error, Problem):
         return error.to_wire()
-    if isinstance(error, TryAgain):
+    if isinstance(error, Retry):
         return Problem(503, told(error)).to_wire()
     if isinstance(error, Reject):
         return Problem(422, told(error)).to_wire()

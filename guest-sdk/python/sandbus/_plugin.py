@@ -19,7 +19,7 @@ from ._fit import U64, carried, identifier, optional_whole
 from ._host import host
 from ._http import Problem, Request, refusal, response
 from ._payload import decode, to_json
-from ._rules import Retry, matches, rules
+from ._rules import RetryPolicy, matches, rules
 from ._shape import shape
 from ._time import parse
 
@@ -107,7 +107,7 @@ class Plugin:
         ordering_key: str | None = None,
         dead_letter_policy: str | None = None,
         max_backlog: int | None = None,
-        retry: Retry | None = None,
+        retry: RetryPolicy | None = None,
         timeout: Duration | None = None,
     ) -> Callable[[Handler], Handler]:
         """Handles the events of a type, or of all types that a pattern takes (``user.*``, ``order.>``). The handler
@@ -134,7 +134,7 @@ class Plugin:
         name: str | None = None,
         timezone: str | None = None,
         missed: str | None = None,
-        retry: Retry | None = None,
+        retry: RetryPolicy | None = None,
         timeout: Duration | None = None,
         data: Any = None,
     ) -> Callable[[Handler], Handler]:
@@ -281,7 +281,7 @@ def _with_data(handler: Callable[..., Any]) -> Callable[[Event], object]:
 
     def call(event: Event) -> object:
         try:
-            data = shape(decode(event.data, event.content_type), wanted)
+            data = shape(decode(event.bytes, event.content_type), wanted)
         except (ValueError, RecursionError) as error:
             # The same data will not be understood at the next attempt either.
             raise Reject(f"the event's data does not fit: {error}") from None

@@ -11,36 +11,53 @@ from . import _wire as wire
 from ._duration import Duration, milliseconds
 from ._fit import U32, U64, identifier, optional_text, optional_whole, whole
 from ._payload import to_json
+from ._renamed import renamed_options
 from ._time import rfc3339
 
 
+@renamed_options(
+    "RetryPolicy",
+    {
+        "attempts": "max_attempts",
+        "first_delay": "initial_delay",
+        "factor": "backoff_multiplier",
+        "permanent": "non_retryable",
+    },
+)
 @dataclass(frozen=True)
-class Retry:
-    """When a failed delivery is tried again. What is left out has the host's default."""
+class RetryPolicy:
+    """When a failed delivery is retried. The host has a default for each field that is left out."""
 
     #: How many attempts are made before the delivery becomes a dead letter.
-    attempts: int | None = None
+    max_attempts: int | None = None
     #: The delay before the second attempt.
-    first_delay: Duration | None = None
-    #: What each further delay is multiplied with; at least 1.
-    factor: float | None = None
+    initial_delay: Duration | None = None
+    #: The factor by which the delay grows with each further attempt; at least 1.
+    backoff_multiplier: float | None = None
+    #: The longest delay.
     max_delay: Duration | None = None
-    #: How much of each delay is left to chance, from 0 to 1.
+    #: The random share of each delay, from 0 to 1.
     jitter: float | None = None
-    #: Causes of failure after which there is no other attempt: ``trap``, ``timeout``, ``out-of-memory``,
-    #: ``webhook``, ``retry``, ``exception``, ``request``.
-    permanent: Sequence[str] = ()
+    #: Causes of failure that are not retried: ``trap``, ``timeout``, ``out-of-memory``, ``webhook``, ``retry``,
+    #: ``exception``, ``request``.
+    non_retryable: Sequence[str] = ()
 
     def policy(self) -> wire.RetryPolicy:
         """The policy as the contract has it."""
         return wire.RetryPolicy(
-            attempts=optional_whole(self.attempts, "retry: attempts", 1, U32),
-            first_delay_ms=milliseconds(self.first_delay, "first_delay"),
-            factor_percent=_percent(self.factor, "factor"),
-            max_delay_ms=milliseconds(self.max_delay, "max_delay"),
+            attempts=optional_whole(self.max_attempts, "retry: max_attempts", 1, U32),
+            first_delay_ms=milliseconds(self.initial_delay, "retry: initial_delay"),
+            factor_percent=_percent(self.backoff_multiplier, "backoff_multiplier"),
+            max_delay_ms=milliseconds(self.max_delay, "retry: max_delay"),
             jitter_percent=_percent(self.jitter, "jitter"),
-            permanent=[identifier(cause, "retry: a permanent cause") for cause in self.permanent],
+            permanent=[identifier(cause, "retry: a cause in non_retryable") for cause in _causes(self.non_retryable)],
         )
+
+
+def _causes(causes: Any) -> Sequence[Any]:
+    if isinstance(causes, (list, tuple, set, frozenset)):
+        return list(causes)
+    raise TypeError(f'retry: non_retryable is a list of causes, such as ["trap"], not {type(causes).__name__}')
 
 
 def _percent(fraction: float | None, what: str) -> int | None:
@@ -48,7 +65,7 @@ def _percent(fraction: float | None, what: str) -> int | None:
         return None
     if isinstance(fraction, (int, float)) and 0 <= fraction * 100 <= U32:
         return round(fraction * 100)
-    raise ValueError(f"retry: {what} must be a number from 0 on, not {fraction!r}")
+    raise ValueError(f"retry: {what} must be a number of at least 0, not {fraction!r}")
 
 
 def rules(
@@ -57,9 +74,11 @@ def rules(
     concurrency: int | None = None,
     ordering_key: str | None = None,
     dead_letter_policy: str | None = None,
-    retry: Retry | None = None,
+    retry: RetryPolicy | None = None,
 ) -> wire.Rules:
     """What declared subscriptions and those made at run time have in common."""
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise TypeError(f"retry must be a RetryPolicy, such as RetryPolicy(max_attempts=5), not {type(retry).__name__}")
     if dead_letter_policy not in (None, "release", "park"):
         raise ValueError(f'dead_letter_policy is "release" or "park", and not {dead_letter_policy!r}')
     return wire.Rules(

@@ -22,16 +22,17 @@ from ._fit import identifier, octets, optional_text
 from ._headers import Headers, fields, joined, values
 from ._host import host
 from ._payload import to_json
+from ._renamed import renamed_members
 from ._shape import shape
 
-__all__ = ["Answer", "SendError", "delete", "get", "patch", "post", "put", "send"]
+__all__ = ["Response", "SendError", "delete", "get", "patch", "post", "put", "send"]
 
 #: How much of a body is told.
 _EXCERPT = 200
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What a request is answered."""
 
     status: int
@@ -46,7 +47,7 @@ class Answer:
         """Whether the status is from 200 to 299."""
         return 200 <= self.status < 300
 
-    def success(self) -> Answer:
+    def success(self) -> Response:
         """The answer itself, if its status is from 200 to 299; else it raises a ``SendError``."""
         if self.ok:
             return self
@@ -78,7 +79,7 @@ def send(
     body: bytes = b"",
     headers: Headers | None = None,
     timeout: Duration | None = None,
-) -> Answer:
+) -> Response:
     """Sends a request and waits for the whole answer, whatever its status. The timeout is for a connection, for the
     beginning of the answer, and from one part of it to the next; the handler's own time ends it sooner."""
     sent, media_type, body = fields(headers), None, octets(body, "the body of a request")
@@ -91,29 +92,32 @@ def send(
     method = identifier(method, "the method of a request").upper()
     identifier(url, "the address of a request")
     status, answered, content = host().send(wire.Call(method, url, sent, body, milliseconds(timeout, "timeout")))
-    return Answer(status, joined(answered), content, answered)
+    return Response(status, joined(answered), content, answered)
 
 
-def get(url: str, **options: Any) -> Answer:
+def get(url: str, **options: Any) -> Response:
     """A ``GET`` request."""
     return send("GET", url, **options)
 
 
-def post(url: str, **options: Any) -> Answer:
+def post(url: str, **options: Any) -> Response:
     """A ``POST`` request."""
     return send("POST", url, **options)
 
 
-def put(url: str, **options: Any) -> Answer:
+def put(url: str, **options: Any) -> Response:
     """A ``PUT`` request."""
     return send("PUT", url, **options)
 
 
-def patch(url: str, **options: Any) -> Answer:
+def patch(url: str, **options: Any) -> Response:
     """A ``PATCH`` request."""
     return send("PATCH", url, **options)
 
 
-def delete(url: str, **options: Any) -> Answer:
+def delete(url: str, **options: Any) -> Response:
     """A ``DELETE`` request."""
     return send("DELETE", url, **options)
+
+
+__getattr__ = renamed_members("sandbus.client", {"Answer": "Response"})

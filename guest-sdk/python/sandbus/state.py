@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ._failure import StateError
 from ._fit import S64, identifier, octets, whole
 from ._host import host
 from ._payload import to_json
@@ -16,7 +17,12 @@ from ._payload import to_json
 def get(key: str, default: Any = None) -> Any:
     """The value of a key, read as JSON; the default if it has none."""
     value = get_bytes(key)
-    return default if value is None else json.loads(value)
+    if value is None:
+        return default
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise StateError("unreadable", f"the value of `{key}` is not JSON; read it with get_bytes ({error})") from None
 
 
 def set(key: str, value: Any) -> None:

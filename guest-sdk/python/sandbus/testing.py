@@ -21,11 +21,12 @@ from . import _host, _log
 from . import _wire as wire
 from ._event import Event
 from ._failure import BusError, SendError
-from ._fit import S64
 from ._headers import Headers, fields, joined, values
 from ._http import Request
+from ._numbers import total
 from ._payload import decode, encode, to_json
 from ._plugin import Failed, Plugin, Refused
+from ._renamed import renamed_members
 from ._rules import is_pattern, matches
 from ._time import parse, rfc3339
 
@@ -58,8 +59,8 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A response."""
+class RouteResponse:
+    """The response of a route."""
 
     status: int
     #: The values of one that comes more than once are joined.
@@ -116,7 +117,12 @@ class FakeHost:
         #: What was logged, in order.
         self.logs: list[str] = []
         #: The time as handlers see it.
-        self.time = datetime(2030, 1, 1, tzinfo=timezone.utc)
+        self.now = datetime(2030, 1, 1, tzinfo=timezone.utc)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "time":
+            raise AttributeError("`FakeHost.time` was renamed to `FakeHost.now`")
+        raise AttributeError(f"a FakeHost has no attribute `{name}`")
 
     @property
     def published(self) -> list[Published]:
@@ -149,7 +155,7 @@ class FakeHost:
 
     def advance(self, time: timedelta) -> None:
         """Moves the clock forward."""
-        self.time += time
+        self.now += time
 
     def deliver(
         self,
@@ -163,9 +169,9 @@ class FakeHost:
         """Delivers an event to the subscription that takes its type, and returns how that ended. Further attributes
         are those of ``Event``."""
         media_type, payload = encode(data, content_type)
-        given = {"id": "event", "source": "/test", "time": rfc3339(self.time), **attributes}
+        given = {"id": "event", "source": "/test", "time": rfc3339(self.now), **attributes}
         name = subscription or self._subscription_of(type)
-        event = Event(type=type, subscription=name, content_type=media_type, data=payload, **given)
+        event = Event(type=type, subscription=name, content_type=media_type, bytes=payload, **given)
         try:
             self.run(lambda: self._plugin.deliver(event))
         except Failed as failed:
@@ -178,13 +184,13 @@ class FakeHost:
         """Lets one of a schedule's times come."""
         for declared in self._plugin.describe().schedules:
             if declared.name == schedule:
-                time = rfc3339(due or self.time)
+                time = rfc3339(due or self.now)
                 return self.deliver(declared.type, subscription=schedule, time=time, **attributes)
         raise LookupError(f"the plugin has no schedule `{schedule}`")
 
     def request(
         self, target: str, *, json: Any = None, body: bytes = b"", headers: Headers | None = None
-    ) -> Answer:
+    ) -> RouteResponse:
         """Sends a request to the route that takes it, such as ``POST /hello/Ada?loud=1``."""
         method, _, url = target.partition(" ")
         path, _, query = url.partition("?")
@@ -265,14 +271,14 @@ class _Seam:
     def _due(self, message: wire.Message) -> datetime:
         case, value = message.due
         if case == "after-ms":
-            return self._fake.time + timedelta(milliseconds=int(value or 0))
-        return self._fake.time if case == "now" else max(parse(str(value)), self._fake.time)
+            return self._fake.now + timedelta(milliseconds=int(value or 0))
+        return self._fake.now if case == "now" else max(parse(str(value)), self._fake.now)
 
     def publish_many(self, messages: list[wire.Message]) -> list[str]:
         return [self.publish(message) for message in messages]
 
     def cancel(self, id: str) -> None:
-        kept = [event for event in self._effects.published if event.id != id or event.due <= self._fake.time]
+        kept = [event for event in self._effects.published if event.id != id or event.due <= self._fake.now]
         self._effects.published = kept
 
     def reply(self, id: str, pattern: str, timeout_ms: int) -> None:
@@ -301,12 +307,7 @@ class _Seam:
         return sorted(self._effects.state)
 
     def state_increment(self, key: str, delta: int) -> int:
-        try:
-            sum = int(self._effects.state.get(key, b"0")) + delta
-        except ValueError:
-            raise RuntimeError(f"the state refused: the value of `{key}` is not a number") from None
-        if sum not in S64:
-            raise RuntimeError(f"the state refused: the number at `{key}` passes the range of 64 bits")
+        sum = total(self._effects.state.get(key), delta, key)
         # To add nothing is to read.
         if delta != 0:
             self._effects.state[key] = str(sum).encode()
@@ -331,7 +332,7 @@ class _Seam:
         self._fake.logs.append(message)
 
     def now(self) -> float:
-        return self._fake.time.timestamp()
+        return self._fake.now.timestamp()
 
     def random_bytes(self, count: int) -> bytes:
         return bytes(index % 256 for index in range(count))
@@ -352,8 +353,8 @@ def _readable(value: bytes) -> Any:
         return value
 
 
-def _answer(response: wire.Response) -> Answer:
-    return Answer(response.status, joined(response.headers), response.body, response.headers)
+def _answer(response: wire.Response) -> RouteResponse:
+    return RouteResponse(response.status, joined(response.headers), response.body, response.headers)
 
 
 def _parameters(route: str, path: str) -> dict[str, str] | None:
@@ -371,3 +372,6 @@ def _parameters(route: str, path: str) -> dict[str, str] | None:
         elif segment != parts[index]:
             return None
     return params if len(segments) == len(parts) else None
+
+
+__getattr__ = renamed_members("sandbus.testing", {"Answer": "RouteResponse"})

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Dict, List, Literal, Optional, Union
 
 import sandbus
-from sandbus import Message, Plugin, Problem, Reject, Response, Retry, TryAgain, Webhook, _fit, _host, client, log, state
+from sandbus import Message, Plugin, Problem, Reject, Response, RetryPolicy, Retry, Webhook, _fit, _host, client, log, state
 from sandbus import PluginTarget
 from sandbus._shape import shape
 from sandbus.testing import FakeHost
@@ -75,7 +75,7 @@ CALLS = {
     "a header's value": lambda text: client.get(HTTP, headers={"a": text}),
     "a body in text": lambda text: client.post(HTTP, text=text),
     "a body in JSON": lambda text: client.post(HTTP, json={text: text}),
-    "a reason to retry": raising(TryAgain),
+    "a reason to retry": raising(Retry),
     "a reason to reject": raising(Reject),
     "an error": raising(RuntimeError),
     "an error with a cause": caused,
@@ -190,8 +190,8 @@ class Boundary(unittest.TestCase):
         for name, call in {
             "concurrency": lambda value: subscribe(concurrency=value),
             "start": lambda value: subscribe(start=value),
-            "attempts": lambda value: subscribe(retry=Retry(attempts=value)),
-            "factor": lambda value: subscribe(retry=Retry(factor=value)),
+            "attempts": lambda value: subscribe(retry=RetryPolicy(max_attempts=value)),
+            "factor": lambda value: subscribe(retry=RetryPolicy(backoff_multiplier=value)),
             "increment": lambda value: state.increment("count", value),
             "random_bytes": sandbus.random_bytes,
             "max_backlog": lambda value: Plugin("a").on("a", max_backlog=value),

@@ -14,7 +14,8 @@ from sandbus import (
     Reject,
     Response,
     Retry,
-    TryAgain,
+    RetryPolicy,
+    StateError,
     Webhook,
     client,
     log,
@@ -96,8 +97,12 @@ class Descriptors(unittest.TestCase):
             ordering_key="/customer/id",
             dead_letter_policy="park",
             max_backlog=10,
-            retry=Retry(
-                attempts=5, first_delay="200ms", factor=1.5, max_delay=timedelta(minutes=1), permanent=["trap"]
+            retry=RetryPolicy(
+                max_attempts=5,
+                initial_delay="200ms",
+                backoff_multiplier=1.5,
+                max_delay=timedelta(minutes=1),
+                non_retryable=["trap"],
             ),
             timeout="2s",
         )
@@ -187,7 +192,7 @@ class Handlers(unittest.TestCase):
         self.assertEqual(host.logs, ["got {'a': 'ä'} in attempt 2"])
         [seen] = host.published
         self.assertEqual((seen.type, seen.data, seen.subject), ("thing.seen", {"of": "event"}, "s"))
-        self.assertEqual((seen.extensions, seen.due - host.time), ({"tenant": "t"}, timedelta(minutes=1)))
+        self.assertEqual((seen.extensions, seen.due - host.now), ({"tenant": "t"}, timedelta(minutes=1)))
 
     def test_numbers_are_added_to_and_a_sequence_keeps_what_a_failed_run_has_drawn(self):
         drawn = []
@@ -197,7 +202,7 @@ class Handlers(unittest.TestCase):
             state.add("none", 0)
             drawn.append(state.sequence("orders"))
             if thing["fails"]:
-                raise TryAgain("not yet")
+                raise Retry("not yet")
             self.assertEqual(state.get("count"), state.increment("count", 0))
 
         host = handling(handle)
@@ -207,14 +212,14 @@ class Handlers(unittest.TestCase):
 
     def test_a_sum_beyond_64_bits_and_a_text_are_refused(self):
         host = handling(lambda thing: state.add("n", 1))
-        for value, reason in [(2**63 - 1, "passes the range"), ("text", "not a number")]:
+        for value, reason in [(2**63 - 1, "exceeds the range"), ("text", "not a number")]:
             host.run(lambda: state.set("n", value))
             self.assertIn(reason, host.deliver("thing").reason)
 
     def test_a_failed_delivery_has_no_effects_and_says_why(self):
         for raised, expected in [
-            (TryAgain("not yet", delay="5s"), Outcome("retry", "not yet", 5_000)),
-            (TryAgain("not yet"), Outcome("retry", "not yet")),
+            (Retry("not yet", delay="5s"), Outcome("retry", "not yet", 5_000)),
+            (Retry("not yet"), Outcome("retry", "not yet")),
             (Reject("never"), Outcome("reject", "never")),
         ]:
 
@@ -302,7 +307,7 @@ class Handlers(unittest.TestCase):
             if id:
                 sandbus.cancel(id)
             else:
-                sandbus.publish("thing.late", at=host.time + timedelta(seconds=1))
+                sandbus.publish("thing.late", at=host.now + timedelta(seconds=1))
 
         host = handling(handle)
         host.deliver("thing")
@@ -339,7 +344,7 @@ class Handlers(unittest.TestCase):
             state.set("b/1", 1)
             state.set("b/2", None)
             self.assertEqual(state.keys("b/"), ["b/1", "b/2"])
-            with self.assertRaisesRegex(RuntimeError, "not a number"):
+            with self.assertRaisesRegex(StateError, "not a number"):
                 state.increment("text")
             self.assertEqual((sandbus.config.get("greeting"), sandbus.config.get("token")), ("Hi", None))
             with self.assertRaisesRegex(KeyError, "sidecar"):
@@ -420,7 +425,7 @@ class Routes(unittest.TestCase):
     def test_a_problem_is_the_answer_and_throws_the_effects_away(self):
         for raised, status, detail, logged in [
             (Problem(409, "taken", code="already-taken"), 409, "taken", 0),
-            (TryAgain("busy"), 503, "busy", 0),
+            (Retry("busy"), 503, "busy", 0),
             (Reject("bad"), 422, "bad", 0),
             (ValueError("broken"), 500, "the handler failed; the host's log tells why", 1),
         ]:

@@ -1,11 +1,11 @@
 """Keeps a trail of what happened to users: one entry for each event, and ``GET /audit`` to read them."""
 
-from sandbus import Event, Plugin, Problem, Request, Retry, state
+from sandbus import Event, Plugin, Problem, Request, RetryPolicy, state
 
 plugin = Plugin()
 
 
-@plugin.on("user.>", retry=Retry(attempts=10))
+@plugin.on("user.>", retry=RetryPolicy(max_attempts=10))
 def record(data: dict, event: Event) -> None:
     user = data.get("user_id", "unknown")
     # Times sort as texts, and the id makes a delivery that is repeated write its own entry again.

@@ -19,7 +19,7 @@ export default plugin({
   publishes: ["user.verified", "verification.*"],
   config: { "expires-after": { default: "1h", description: "How long a code may be used" } },
 })
-  .on("user.welcomed", { retry: { attempts: 5 } }, ({ user_id }: Welcomed) => {
+  .on("user.welcomed", { retry: { maxAttempts: 5 } }, ({ user_id }: Welcomed) => {
     const code = Array.from(randomBytes(3), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const expiry = publish("verification.expired", { user_id }, { delay: config.require("expires-after") });
     state.set(key(user_id), { code, expiry } satisfies Pending);

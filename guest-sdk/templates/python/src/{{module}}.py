@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 
 [[end]]
-from sandbus import Plugin, Retry, log, state
+from sandbus import Plugin, RetryPolicy, log, state
 
 plugin = Plugin()
 [[on]]
@@ -15,7 +15,7 @@ class Data:
     name: str
 
 
-@plugin.on("{{type}}", retry=Retry(attempts=5))
+@plugin.on("{{type}}", retry=RetryPolicy(max_attempts=5))
 def handle(data: Data):
     log.info(f"handling {data}")
     state.add("handled")

@@ -6,7 +6,7 @@ const self = plugin();
 /** What an event's data must be (JSON Schema, or a schema of zod or valibot); it is the handler's type as well. */
 const schema = { type: "object", required: ["name"], properties: { name: { type: "string" } } } as const;
 
-self.on("{{type}}", { schema, retry: { attempts: 5 } }, (data) => {
+self.on("{{type}}", { schema, retry: { maxAttempts: 5 } }, (data) => {
   log.info(`handling ${data.name}`);
   state.add("handled");
 });

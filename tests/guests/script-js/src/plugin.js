@@ -118,7 +118,7 @@ function leaves(how) {
 }
 
 export default plugin({ publishes: [">"], subscribes: [">"] })
-  .on("probe.leaves", { retry: { attempts: 1 } }, ({ how }) => leaves(how))
+  .on("probe.leaves", { retry: { maxAttempts: 1 } }, ({ how }) => leaves(how))
   .route("POST /js/leaves", (request) => leaves(request.json().how))
   .route("GET /js/left", () => ({ json: { keys: state.keys(), left: Object.keys(LEFT), fails: Object.keys(FAILS) } }))
   .route("POST /js/forget", () => state.keys().forEach((key) => state.delete(key)))
@@ -127,7 +127,7 @@ export default plugin({ publishes: [">"], subscribes: [">"] })
     const numbers = { random: Math.random(), kept: random(), bytes: randomBytes(8).join("-") };
     log.info(`drawn ${JSON.stringify(numbers)}`);
   })
-  .on("probe.fails", { retry: { attempts: 1 } }, ({ how }) => {
+  .on("probe.fails", { retry: { maxAttempts: 1 } }, ({ how }) => {
     if (how === "deep") deep();
     // A port on which nobody listens.
     if (how === "request") client.get("http://127.0.0.1:1/");

@@ -10,7 +10,7 @@ import uuid
 from datetime import datetime
 
 import inflection
-from sandbus import Plugin, PluginTarget, Reject, Response, Retry, TryAgain, Webhook, config, log, publish, random_bytes
+from sandbus import Plugin, PluginTarget, Reject, Response, RetryPolicy, Retry, Webhook, config, log, publish, random_bytes
 from sandbus import client, state, subscribe
 
 plugin = Plugin(publishes=[">"], subscribes=[">"])
@@ -63,7 +63,7 @@ def drawn():
     log.info("drawn %s", chance())
 
 
-@plugin.on("probe.fails", retry=Retry(attempts=1))
+@plugin.on("probe.fails", retry=RetryPolicy(max_attempts=1))
 def fails(data):
     def deep():
         return 1 + deep()
@@ -74,7 +74,7 @@ def fails(data):
         # A port on which nobody listens.
         client.get("http://127.0.0.1:1/")
     raise {
-        "retry": TryAgain("later"),
+        "retry": Retry("later"),
         "reject": Reject("never"),
         "lone": RuntimeError("a\ud800b"),
         "type": TypeError("odd"),
@@ -99,7 +99,7 @@ async def waiting():
     await asyncio.get_running_loop().create_future()
 
 
-@plugin.on("probe.leaves", retry=Retry(attempts=1))
+@plugin.on("probe.leaves", retry=RetryPolicy(max_attempts=1))
 def leaves(data):
     state.set(f"begun {data['how']}", True)
     {

@@ -5,7 +5,7 @@ import * as client from "@sandbus/sdk/client";
 
 export default plugin({ publishes: ["call.answered"] }).on(
   "call.wanted",
-  { retry: { attempts: 1 } },
+  { retry: { maxAttempts: 1 } },
   ({ method, url, body = "", timeout_ms: timeout }) => {
     const answer = client.send(method, url, { text: body, headers: { "X-Caller": "a guest" }, timeout });
     const text = answer.text();

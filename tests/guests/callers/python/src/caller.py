@@ -1,11 +1,11 @@
 """Sends a request that an event describes, and publishes what it was answered."""
 
-from sandbus import Plugin, Retry, client, publish
+from sandbus import Plugin, RetryPolicy, client, publish
 
 plugin = Plugin(publishes=["call.answered"])
 
 
-@plugin.on("call.wanted", retry=Retry(attempts=1))
+@plugin.on("call.wanted", retry=RetryPolicy(max_attempts=1))
 def call(wanted):
     timeout = f"{wanted['timeout_ms']}ms" if "timeout_ms" in wanted else None
     headers = {"X-Caller": "a guest"}

@@ -1,0 +1,25 @@
+// Numbers in the state: decimal text in the range of signed 64 bits.
+
+import { StateError } from "./failure.js";
+import { decodeUtf8 } from "./utf8.js";
+
+const LEAST = -(2n ** 63n);
+const GREATEST = 2n ** 63n - 1n;
+
+/** The error for a value that cannot be added to. */
+export function numberError(kind, key) {
+  const reasons = {
+    "not-a-number": `the value of \`${key}\` is not a number`,
+    "out-of-range": `the number at \`${key}\` exceeds the range of signed 64 bits`,
+  };
+  return new StateError(kind, `the state refused the call: ${reasons[kind]}`);
+}
+
+/** The sum of a value's bytes and a delta, as a BigInt. An absent value counts as zero. */
+export function sum(bytes, delta, key) {
+  const text = bytes === undefined || bytes === null ? "0" : decodeUtf8(bytes, false);
+  if (!/^[+-]?\d+$/.test(text)) throw numberError("not-a-number", key);
+  const total = BigInt(text.replace("+", "")) + BigInt(delta);
+  if (total < LEAST || total > GREATEST) throw numberError("out-of-range", key);
+  return total;
+}
