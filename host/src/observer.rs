@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::bus::{AttemptRecord, Settled};
+use crate::bus::{AttemptRecord, DeliveryStatus};
 use crate::event::Flow;
 use crate::outcome::Effects;
 
@@ -35,7 +35,7 @@ pub enum Observed {
         /// The attempt.
         record: AttemptRecord,
         /// What has become of the delivery.
-        settled: Settled,
+        settled: DeliveryStatus,
     },
 }
 

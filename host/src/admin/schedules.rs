@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::body::Query;
 use super::{Admin, Page, events, page_size};
 use crate::api::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
-use crate::bus::{CursorError, Scheduled, Scheduling};
+use crate::bus::{CursorError, PluginSchedule, ScheduledEvent};
 use crate::problem::Problem;
 use crate::schedule::Missed;
 
@@ -22,9 +22,9 @@ pub(super) async fn scheduled(
     let limit = page_size(query.limit, 100, LIMIT)?;
     let after = query.after.as_deref().map(str::parse).transpose();
     let after = after.map_err(|error: CursorError| Problem::bad_request("invalid-query", error.to_string()))?;
-    let page = Page::of(admin.bus.scheduled(after, Page::<Scheduled>::to_read(limit)).await?, limit);
+    let page = Page::of(admin.bus.scheduled(after, Page::<ScheduledEvent>::to_read(limit)).await?, limit);
     let next = page.next(|scheduled| scheduled.cursor.to_string());
-    let view = |scheduled: &Scheduled| {
+    let view = |scheduled: &ScheduledEvent| {
         Ok(ScheduledView { due: scheduled.due.to_string(), event: events::document(&scheduled.event)? })
     };
     Ok(Json(ScheduledPage { scheduled: page.views(view)?, next }))
@@ -50,7 +50,7 @@ pub(super) async fn schedules(State(admin): State<Admin>) -> Result<Json<Schedul
     Ok(Json(ScheduleList { schedules }))
 }
 
-fn view(it: &Scheduling, rests: bool) -> ScheduleView {
+fn view(it: &PluginSchedule, rests: bool) -> ScheduleView {
     let missed = match it.schedule.missed {
         Missed::RunOnce => "run-once",
         Missed::Skip => "skip",

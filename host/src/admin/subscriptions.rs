@@ -14,7 +14,7 @@ use crate::api::{
     ReplayBegun, ReplayRequest, ReplayView, ReplaysStopped, SubscriptionChanged, SubscriptionList, SubscriptionRequest,
     SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
 };
-use crate::bus::{FeedEntry, FeedId, HeldBack, Overview};
+use crate::bus::{EndpointHold, FeedEntry, FeedId, Overview};
 use crate::clock::Timestamp;
 use crate::plugin::Snapshot;
 use crate::problem::Problem;
@@ -121,7 +121,7 @@ fn view(
         dynamic: overview.dynamic,
         status: if waits_for.is_some() { SubscriptionStatus::Paused } else { SubscriptionStatus::Active },
         waits_for,
-        held_back_until: overview.held_back.as_ref().map(|hold| hold.until.to_string()),
+        held_back_until: overview.endpoint_hold.as_ref().map(|hold| hold.until.to_string()),
         cursor: overview.cursor.0,
         backlog: overview.backlog,
         in_flight: overview.in_flight,
@@ -154,7 +154,7 @@ fn rules_now(definition: &Definition, now: Timestamp) -> SubscriptionRules {
 
 /// When the next delivery that waits for another attempt is made.
 fn next_attempt(overview: &Overview) -> Option<Timestamp> {
-    let until = overview.held_back.as_ref().map(|hold| hold.until);
+    let until = overview.endpoint_hold.as_ref().map(|hold| hold.until);
     overview.next_due.map(|due| until.map_or(due, |until| due.max(until)))
 }
 
@@ -163,7 +163,7 @@ fn waits_for(admin: &Admin, overview: &Overview, snapshot: &Snapshot) -> Option<
     if let Some(reason) = &overview.paused {
         return Some(reason.clone());
     }
-    if let Some(HeldBack { until, reason }) = &overview.held_back {
+    if let Some(EndpointHold { until, reason }) = &overview.endpoint_hold {
         return Some(format!("{reason}; nothing is sent to it until {until}, unless the subscription is resumed"));
     }
     let handler = overview.handler()?;

@@ -115,7 +115,7 @@ fn event_pages_and_lists() {
 fn published_and_compacted() {
     let accepted = vec![AcceptedView { id: "e1".to_owned(), duplicate: true }];
     answer(&Published { accepted }, r#"{"accepted":[{"id":"e1","duplicate":true}]}"#);
-    let receipt = crate::bus::Accepted { id: "e1".to_owned(), duplicate: true };
+    let receipt = crate::bus::PublishReceipt { id: "e1".to_owned(), duplicate: true };
     assert_eq!(
         json!(receipt),
         json!(AcceptedView { id: "e1".to_owned(), duplicate: true }),

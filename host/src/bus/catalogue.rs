@@ -9,7 +9,7 @@ use crate::subscription::{Definition, SubscriptionId};
 /// The subscriptions and replays that there are at one moment, with their rules, and the plugins that are drained.
 ///
 /// What one catalogue says belongs together: a subscription is never shown with rules of another moment. How far a
-/// subscription has come is not part of it; [`Subscribed::overview`](super::Subscribed::overview) tells.
+/// subscription has come is not part of it; [`SubscriptionFeed::overview`](super::Subscribed::overview) tells.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     /// Ordered by the subscriptions' identities. A subscription comes before its replays.

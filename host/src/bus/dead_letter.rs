@@ -46,7 +46,7 @@ pub struct DeadLetter {
     /// Each failed attempt.
     pub history: Vec<FailedAttempt>,
     /// When it became a dead letter.
-    pub buried_at: Timestamp,
+    pub dead_at: Timestamp,
 }
 
 /// Which dead letters are meant.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Answer, CommitError, DeadLetterId, FeedId, Settlement};
+use super::{BoxFuture, CommitError, DeadLetterId, FeedId, Settlement};
 use crate::clock::Timestamp;
 use crate::event::{Event, IdSeed, Logged, Position};
 use crate::subscription::{Definition, SubscriptionId};
@@ -67,31 +67,31 @@ impl Delivery {
 #[derive(Debug)]
 pub struct Claim {
     delivery: Arc<Delivery>,
-    open: Box<dyn Open>,
+    open: Box<dyn ClaimHandle>,
 }
 
 /// Called with the claim and the result once the settlement is committed or refused.
-pub type Then = Box<dyn FnOnce(Claim, Result<Settled, CommitError>) + Send>;
+pub type OnSettled = Box<dyn FnOnce(Claim, Result<DeliveryStatus, CommitError>) + Send>;
 /// The same, on an implementation's side.
-pub type OpenThen = Box<dyn FnOnce(Box<dyn Open>, Result<Settled, CommitError>) + Send>;
+pub type OnHandleSettled = Box<dyn FnOnce(Box<dyn ClaimHandle>, Result<DeliveryStatus, CommitError>) + Send>;
 
 /// An implementation's side of a claim. Dropped without being settled, it gives the delivery back.
-pub trait Open: Debug + Send + Sync {
+pub trait ClaimHandle: Debug + Send + Sync {
     /// Commits a settlement.
     ///
     /// # Errors
     /// As [`Claim::settle`].
-    fn settle(&mut self, settlement: Settlement) -> Answer<'_, Result<Settled, CommitError>>;
+    fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>>;
 
     /// Hands a settlement over to be committed. An engine that has no queue of its own for that uses [`settle_in_task`].
-    fn settle_then(self: Box<Self>, settlement: Settlement, then: OpenThen);
+    fn settle_then(self: Box<Self>, settlement: Settlement, then: OnHandleSettled);
 
     /// As [`Claim::lost`].
-    fn lost(&self) -> Answer<'_, ()>;
+    fn lost(&self) -> BoxFuture<'_, ()>;
 }
 
-/// Settles a claim in a task and calls `then` there: [`Open::settle_then`] for engines whose commits are asynchronous.
-pub fn settle_in_task(runtime: &Handle, mut open: Box<dyn Open>, settlement: Settlement, then: OpenThen) {
+/// Settles a claim in a task and calls `then` there: [`ClaimHandle::settle_then`] for engines whose commits are asynchronous.
+pub fn settle_in_task(runtime: &Handle, mut open: Box<dyn ClaimHandle>, settlement: Settlement, then: OnHandleSettled) {
     runtime.spawn(async move {
         let settled = open.settle(settlement).await;
         then(open, settled);
@@ -100,7 +100,7 @@ pub fn settle_in_task(runtime: &Handle, mut open: Box<dyn Open>, settlement: Set
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub enum DeliveryStatus {
     /// It is handled.
     Handled,
     /// It is tried again at a time.
@@ -112,7 +112,7 @@ pub enum Settled {
 impl Claim {
     /// A claim, with what settles it.
     #[must_use]
-    pub fn new(delivery: Delivery, open: Box<dyn Open>) -> Self {
+    pub fn new(delivery: Delivery, open: Box<dyn ClaimHandle>) -> Self {
         Self { delivery: Arc::new(delivery), open }
     }
 
@@ -134,7 +134,7 @@ impl Claim {
     /// [`CommitError::Conflict`] if the invocation must run again; [`CommitError::NotOpen`] if it was
     /// settled before, or the claim is lost; otherwise if the store refuses. After any but `NotOpen` the claim is still
     /// open, except that one in doubt must be dropped ([`CommitError::InDoubt`]).
-    pub async fn settle(&mut self, settlement: Settlement) -> Result<Settled, CommitError> {
+    pub async fn settle(&mut self, settlement: Settlement) -> Result<DeliveryStatus, CommitError> {
         self.open.settle(settlement).await
     }
 
@@ -146,7 +146,7 @@ impl Claim {
 
     /// Hands the outcome over to be committed, from a thread that may block while the queue is full. `then` is called on
     /// a thread of the bus, and must return soon; errors are those of [`Claim::settle`].
-    pub fn settle_then(self, settlement: Settlement, then: Then) {
+    pub fn settle_then(self, settlement: Settlement, then: OnSettled) {
         let Self { delivery, open } = self;
         open.settle_then(settlement, Box::new(move |open, settled| then(Self { delivery, open }, settled)));
     }
@@ -166,7 +166,7 @@ pub struct Overview {
     /// Why nothing is delivered, if an operator, a swap or its endpoint stopped it.
     pub paused: Option<String>,
     /// Why nothing is sent to its endpoint for a while, and until when.
-    pub held_back: Option<HeldBack>,
+    pub endpoint_hold: Option<EndpointHold>,
     /// The position up to which everything is handled, or waits for another attempt.
     pub cursor: Position,
     /// How many deliveries are neither handled nor dead.
@@ -187,7 +187,7 @@ pub struct Overview {
 
 /// An endpoint that wants no requests for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldBack {
+pub struct EndpointHold {
     /// Until when nothing is sent to it.
     pub until: Timestamp,
     /// What it said.
@@ -230,20 +230,20 @@ mod tests {
     #[derive(Debug)]
     struct Asynchronous(Handle);
 
-    impl Open for Asynchronous {
-        fn settle(&mut self, _: Settlement) -> Answer<'_, Result<Settled, CommitError>> {
+    impl ClaimHandle for Asynchronous {
+        fn settle(&mut self, _: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>> {
             Box::pin(async {
                 tokio::task::yield_now().await;
-                Ok(Settled::Handled)
+                Ok(DeliveryStatus::Handled)
             })
         }
 
-        fn settle_then(self: Box<Self>, settlement: Settlement, then: OpenThen) {
+        fn settle_then(self: Box<Self>, settlement: Settlement, then: OnHandleSettled) {
             let runtime = self.0.clone();
             settle_in_task(&runtime, self, settlement, then);
         }
 
-        fn lost(&self) -> Answer<'_, ()> {
+        fn lost(&self) -> BoxFuture<'_, ()> {
             Box::pin(std::future::pending())
         }
     }
@@ -262,7 +262,7 @@ mod tests {
             assert!(sender.send((claim.event().id.clone(), settled)).is_ok());
         });
         let thread = std::thread::spawn(move || claim.settle_then(Settlement { record, effects: None }, then));
-        assert_eq!(settled.await.unwrap(), ("1".to_owned(), Ok(Settled::Handled)));
+        assert_eq!(settled.await.unwrap(), ("1".to_owned(), Ok(DeliveryStatus::Handled)));
         thread.join().unwrap();
     }
 }

@@ -14,11 +14,11 @@ mod counters;
 mod dead_letter;
 mod delivery;
 mod embedded;
+mod endpoint_holds;
 mod error;
 mod group_commit;
-mod holds;
 mod ids;
-mod replies;
+mod reply_waiters;
 mod store_url;
 mod window;
 
@@ -33,10 +33,13 @@ use crate::event::{Event, Logged};
 use crate::schedule::Schedule;
 pub use attempt::{AttemptRecord, Settlement};
 pub use catalogue::{Catalogue, FeedEntry};
-pub use contract::{Answer, Bus, DeadLetters, EventLog, Lifecycle, PluginState, SharedBus, Subscribed, Subscriptions};
+pub use contract::{
+    BoxFuture, Bus, DeadLetters, EventLog, Lifecycle, PluginState, SharedBus, SubscriptionFeed, Subscriptions,
+};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, FailedAttempt};
 pub use delivery::{
-    Claim, Delivery, DeliveryKind, HeldBack, Open, OpenThen, Overview, ReplayOverview, Settled, Then, settle_in_task,
+    Claim, ClaimHandle, Delivery, DeliveryKind, DeliveryStatus, EndpointHold, OnHandleSettled, OnSettled, Overview,
+    ReplayOverview, settle_in_task,
 };
 pub use embedded::Embedded;
 pub use error::{CommitError, OpenError, OpenErrorKind, ProducerLimit, Reachability, StoreError, StoreErrorKind};
@@ -123,7 +126,7 @@ impl Retention {
 
 /// A publisher's receipt: the event is durable.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Accepted {
+pub struct PublishReceipt {
     /// The event's id.
     pub id: String,
     /// Whether an event with its source and id was there already, so that this one was not stored again.
@@ -163,7 +166,7 @@ pub struct CursorError(String);
 
 /// An event that enters the log later.
 #[derive(Clone, Debug)]
-pub struct Scheduled {
+pub struct ScheduledEvent {
     /// Its place in the list.
     pub cursor: ScheduledCursor,
     /// When.
@@ -174,7 +177,7 @@ pub struct Scheduled {
 
 /// A schedule that a plugin declares.
 #[derive(Clone, Debug)]
-pub struct Scheduling {
+pub struct PluginSchedule {
     /// The plugin.
     pub plugin: String,
     /// Its name there.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{AttemptRecord, Delivery, Settled, SharedBus};
+use crate::bus::{AttemptRecord, Delivery, DeliveryStatus, SharedBus};
 use crate::console;
 use crate::event::reserved::plugin_source;
 use crate::event::{self, CAUSATION_ID, CAUSATION_SOURCE, Event, Logged, Position};
@@ -43,7 +43,7 @@ struct Flow {
     /// The request whose handler published the first event, if there was one.
     request: Option<String>,
     events: Vec<Arc<Event>>,
-    attempts: Vec<(AttemptRecord, Settled)>,
+    attempts: Vec<(AttemptRecord, DeliveryStatus)>,
     /// When something happened last that is not shown yet.
     news: Option<Instant>,
     changed: Option<Instant>,
@@ -221,14 +221,16 @@ impl<'a> Tree<'a> {
 }
 
 /// An attempt in a line.
-fn told_attempt(record: &AttemptRecord, settled: Settled) -> String {
+fn told_attempt(record: &AttemptRecord, settled: DeliveryStatus) -> String {
     let Delivery { subscription, attempt, .. } = &*record.delivery;
     let which = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
     let took = shown(record.took);
     let Some(failure) = record.verdict.failure() else { return format!("✓ {subscription} in {took}{which}") };
     match settled {
-        Settled::Waiting(due) => format!("✗ {subscription} in {took}{which}, {}; again at {due}", why(failure)),
-        Settled::Dead | Settled::Handled => format!("✗ {subscription} in {took}{which}, {}; dead letter", why(failure)),
+        DeliveryStatus::Waiting(due) => format!("✗ {subscription} in {took}{which}, {}; again at {due}", why(failure)),
+        DeliveryStatus::Dead | DeliveryStatus::Handled => {
+            format!("✗ {subscription} in {took}{which}, {}; dead letter", why(failure))
+        }
     }
 }
 
@@ -284,9 +286,9 @@ mod tests {
             request: Some("POST /register → 201 in 2.0 ms".to_owned()),
             events: vec![Arc::clone(&registered), Arc::clone(&welcomed), later],
             attempts: vec![
-                attempt(&registered, "handler", 1, Verdict::Ack, Settled::Handled),
-                attempt(&registered, "audit", 1, again, Settled::Waiting(Timestamp(0))),
-                attempt(&welcomed, "mailer", 2, dead, Settled::Dead),
+                attempt(&registered, "handler", 1, Verdict::Ack, DeliveryStatus::Handled),
+                attempt(&registered, "audit", 1, again, DeliveryStatus::Waiting(Timestamp(0))),
+                attempt(&welcomed, "mailer", 2, dead, DeliveryStatus::Dead),
             ],
             ..Flow::default()
         };

@@ -11,7 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::permits::Permits;
-use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, Settled, Settlement};
+use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Settlement};
 use crate::outcome::{Cause, Effects, Failure, Outcome};
 use crate::plugin::{Generation, RERUN_LIMIT};
 use crate::retry::{self, Verdict};
@@ -40,7 +40,7 @@ pub(crate) trait Invoke: Sync {
 /// The one place that learns of attempts: log, metrics, `sandbus dev` and scenarios read from it.
 pub(crate) trait Report: Send + Sync {
     /// An attempt was committed.
-    fn settled(&self, record: &AttemptRecord, settled: Settled);
+    fn settled(&self, record: &AttemptRecord, settled: DeliveryStatus);
     /// An attempt runs again, because the state that it read under a key has changed.
     fn conflict(&self, delivery: &Delivery, key: &str);
     /// The bus could not commit an attempt. The event is delivered again.
@@ -149,7 +149,7 @@ impl AttemptPath {
         retry::decide(&self.definition.retry, delivery.attempt, outcome, (self.jitter)())
     }
 
-    pub(super) fn report(&self, attempt: &Attempt, settled: Settled) {
+    pub(super) fn report(&self, attempt: &Attempt, settled: DeliveryStatus) {
         self.reporter.settled(&attempt.record, settled);
     }
 

@@ -12,18 +12,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The most requests that an endpoint gets at a time, of all subscriptions together.
-const MOST: usize = 1_024;
+const WINDOW_LIMIT: usize = 1_024;
 /// How many endpoints are remembered that nothing is sent to at the moment.
-const KNOWN_LIMIT: usize = 4_096;
+const REMEMBERED_LIMIT: usize = 4_096;
 /// How often whoever waits for a place looks whether there is still something to send.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The endpoints that something is sent to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Endpoints(Arc<Shared>);
+pub(super) struct Endpoints(Arc<EndpointTable>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct EndpointTable {
     known: Mutex<HashMap<String, Endpoint>>,
     /// A place has become free.
     freed: Notify,
@@ -65,7 +65,7 @@ impl Endpoint {
     }
 }
 
-impl Shared {
+impl EndpointTable {
     /// Nobody panics while holding the lock, and so a poisoned one is as good.
     fn known(&self) -> MutexGuard<'_, HashMap<String, Endpoint>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -79,7 +79,7 @@ impl Endpoints {
         url: &str,
         goes_on: impl Fn() -> bool,
         cancelled: &CancellationToken,
-    ) -> Option<Place> {
+    ) -> Option<RequestPermit> {
         loop {
             let mut freed = std::pin::pin!(self.0.freed.notified());
             freed.as_mut().enable();
@@ -88,7 +88,7 @@ impl Endpoints {
             }
             let begun = self.endpoint(url, |endpoint| endpoint.begin(Instant::now()));
             let Err(wait) = begun else {
-                return Some(Place { endpoints: self.clone(), url: url.to_owned(), is_overloaded: false });
+                return Some(RequestPermit { endpoints: self.clone(), url: url.to_owned(), is_overloaded: false });
             };
             tokio::select! {
                 () = freed => {}
@@ -117,7 +117,7 @@ impl Endpoints {
         if let Some(endpoint) = known.get_mut(url) {
             return act(endpoint);
         }
-        if known.len() >= KNOWN_LIMIT {
+        if known.len() >= REMEMBERED_LIMIT {
             // Whatever is forgotten is found out anew.
             known.retain(|_, endpoint| endpoint.running > 0);
         }
@@ -127,24 +127,24 @@ impl Endpoints {
 
 /// A place for one request. It is free again once this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct RequestPermit {
     endpoints: Endpoints,
     url: String,
     is_overloaded: bool,
 }
 
-impl Place {
+impl RequestPermit {
     /// The endpoint has more than it can take.
     pub(super) fn overload(&mut self) {
         self.is_overloaded = true;
     }
 }
 
-impl Drop for Place {
+impl Drop for RequestPermit {
     fn drop(&mut self) {
         self.endpoints.endpoint(&self.url, |endpoint| {
             endpoint.running = endpoint.running.saturating_sub(1);
-            endpoint.window = if self.is_overloaded { 1 } else { (endpoint.window + 1).min(MOST) };
+            endpoint.window = if self.is_overloaded { 1 } else { (endpoint.window + 1).min(WINDOW_LIMIT) };
         });
         self.endpoints.0.freed.notify_waiters();
     }
@@ -156,7 +156,7 @@ mod tests {
 
     const URL: &str = "http://a/";
 
-    async fn admitted(endpoints: &Endpoints) -> Option<Place> {
+    async fn admitted(endpoints: &Endpoints) -> Option<RequestPermit> {
         let admit = async { endpoints.admit(URL, || true, &CancellationToken::new()).await };
         tokio::time::timeout(Duration::from_millis(1), admit).await.ok().flatten()
     }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
-use super::answer::Answer;
 use super::attempt::{Invocation, Invoke};
-use crate::bus::{Delivery, HeldBack, Subscribed};
+use super::webhook_result::WebhookResult;
+use crate::bus::{Delivery, EndpointHold, SubscriptionFeed};
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::retry;
 use crate::subscription::{Definition, OPERATOR, Webhook};
@@ -22,7 +22,7 @@ pub(super) struct EndpointHandler {
     pub(super) dispatcher: Dispatcher,
     pub(super) definition: Arc<Definition>,
     pub(super) webhook: Webhook,
-    pub(super) subscription: Arc<dyn Subscribed>,
+    pub(super) subscription: Arc<dyn SubscriptionFeed>,
     pub(super) metrics: Arc<SubscriptionMetrics>,
     pub(super) cancelled: CancellationToken,
 }
@@ -32,7 +32,7 @@ impl Invoke for EndpointHandler {
     async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
         let webhooks = &self.dispatcher.webhooks;
         let goes_on = || self.sends();
-        let mut place = webhooks.endpoints().admit(&self.webhook.url, goes_on, &self.cancelled).await?;
+        let mut permit = webhooks.endpoints().admit(&self.webhook.url, goes_on, &self.cancelled).await?;
         let started = Instant::now();
         let owner = &delivery.subscription.owner;
         let grants = if owner == OPERATOR {
@@ -42,17 +42,17 @@ impl Invoke for EndpointHandler {
         };
         let (grants, timeout) = (grants.as_deref(), self.definition.timeout);
         let failure = |reason| Failure { cause: Cause::Webhook, reason };
-        let outcome = match webhooks.deliver(&self.webhook, grants, delivery.event(), timeout, &mut place).await {
-            Answer::Taken => Outcome::Ack,
-            Answer::Refused(reason) => Outcome::Reject(failure(reason)),
-            Answer::Failed(reason) => Outcome::Retry { after: None, failure: failure(reason) },
-            Answer::Overloaded(reason, after) => {
+        let outcome = match webhooks.deliver(&self.webhook, grants, delivery.event(), timeout, &mut permit).await {
+            WebhookResult::Accepted => Outcome::Ack,
+            WebhookResult::Rejected(reason) => Outcome::Reject(failure(reason)),
+            WebhookResult::Failed(reason) => Outcome::Retry { after: None, failure: failure(reason) },
+            WebhookResult::Overloaded(reason, after) => {
                 let after = after.unwrap_or_else(|| retry::backoff(&self.definition.retry, delivery.attempt));
-                self.hold_back(delivery, &reason, after).await;
+                self.hold_endpoint(delivery, &reason, after).await;
                 // The endpoint waits, not the event: it is due as soon as the endpoint is held back no longer.
                 Outcome::Retry { after: None, failure: failure(reason) }
             }
-            Answer::Gone(reason) => {
+            WebhookResult::Gone(reason) => {
                 self.retire(delivery, &reason).await;
                 return None;
             }
@@ -67,16 +67,16 @@ impl EndpointHandler {
         !self.subscription.is_deleted()
             && Arc::ptr_eq(&self.subscription.definition(), &self.definition)
             && self.subscription.overview().paused.is_none()
-            && self.dispatcher.bus.held_back(&self.webhook.url).is_none()
+            && self.dispatcher.bus.endpoint_hold(&self.webhook.url).is_none()
     }
 
     /// Has nothing sent to the endpoint for a while, before anything else can be.
-    async fn hold_back(&self, delivery: &Delivery, reason: &str, after: Duration) {
+    async fn hold_endpoint(&self, delivery: &Delivery, reason: &str, after: Duration) {
         let subscription = &delivery.subscription;
-        let hold = HeldBack { until: self.dispatcher.clock().now().after(after), reason: reason.to_owned() };
+        let hold = EndpointHold { until: self.dispatcher.clock().now().after(after), reason: reason.to_owned() };
         self.metrics.held_back();
         tracing::warn!(%subscription, until = %hold.until, "nothing is sent to the endpoint for a while: {reason}");
-        if let Err(error) = self.dispatcher.bus.hold_back(self.webhook.url.clone(), hold).await {
+        if let Err(error) = self.dispatcher.bus.hold_endpoint(self.webhook.url.clone(), hold).await {
             tracing::warn!(%subscription, %error, "that the endpoint wants no requests could not be stored");
         }
     }

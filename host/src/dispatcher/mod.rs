@@ -1,7 +1,6 @@
 //! The dispatcher: for each subscription, claim, invoke, settle. Bounded everywhere, fair between
 //! plugins, and drained at the end.
 
-mod answer;
 pub(crate) mod attempt;
 mod endpoint;
 mod endpoint_handler;
@@ -11,6 +10,7 @@ mod report;
 mod signature;
 mod slice;
 mod webhook;
+mod webhook_result;
 mod worker;
 
 use std::collections::HashMap;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::Report;
-use crate::bus::{AttemptRecord, CommitError, Delivery, FeedId, Settled};
+use crate::bus::{AttemptRecord, CommitError, Delivery, DeliveryStatus, FeedId};
 use crate::clock::Clock;
 use crate::observer::{Observed, Observer};
 use crate::telemetry::SubscriptionMetrics;
@@ -17,7 +17,7 @@ pub(super) struct Reporter {
 }
 
 impl Report for Reporter {
-    fn settled(&self, record: &AttemptRecord, settled: Settled) {
+    fn settled(&self, record: &AttemptRecord, settled: DeliveryStatus) {
         let delivery = &record.delivery;
         let latency = self.clock.now().since(delivery.logged.stored_at);
         self.metrics.settled(settled, latency, record.took, delivery.kind.is_replay());
@@ -37,7 +37,7 @@ impl Report for Reporter {
     }
 }
 
-fn log(record: &AttemptRecord, settled: Settled, latency: Duration) {
+fn log(record: &AttemptRecord, settled: DeliveryStatus, latency: Duration) {
     let delivery = &record.delivery;
     let (event, event_type) = (delivery.event().id.as_str(), delivery.event().event_type.as_str());
     let Delivery { subscription, attempt, kind, .. } = &**delivery;
@@ -49,10 +49,10 @@ fn log(record: &AttemptRecord, settled: Settled, latency: Duration) {
     };
     let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
     match settled {
-        Settled::Waiting(due) => {
+        DeliveryStatus::Waiting(due) => {
             tracing::warn!(event, event_type, %subscription, attempt, took_us, cause, %due, "attempt failed; trying again: {reason}");
         }
-        Settled::Dead | Settled::Handled => {
+        DeliveryStatus::Dead | DeliveryStatus::Handled => {
             tracing::error!(event, event_type, %subscription, attempt, took_us, cause, "dead letter: {reason}");
         }
     }

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::attempt::{Attempt, AttemptPath};
 use super::permits::Permits;
 use super::plugin_handler::{PluginHandler, given_up, host_failed, invoke_plugin};
-use crate::bus::{Claim, Delivery, Settlement, Subscribed};
+use crate::bus::{Claim, Delivery, Settlement, SubscriptionFeed};
 use crate::plugin::{Admission, Generation, Live};
 use crate::threads::Lane;
 
@@ -26,17 +26,17 @@ const SHORT_TIME: Duration = Duration::from_micros(250);
 pub(super) struct Slice {
     pub(super) path: Arc<AttemptPath>,
     pub(super) handler: Arc<PluginHandler>,
-    pub(super) subscription: Arc<dyn Subscribed>,
+    pub(super) subscription: Arc<dyn SubscriptionFeed>,
     pub(super) unsettled: Arc<Semaphore>,
-    pub(super) behind: Arc<Behind>,
+    pub(super) backlog: Arc<BacklogFlag>,
 }
 
 /// Whether a subscription had more to do than its last slice had time for. Then what its next one does is one of
 /// many, and keeps no single one waiting.
 #[derive(Debug, Default)]
-pub(super) struct Behind(AtomicBool);
+pub(super) struct BacklogFlag(AtomicBool);
 
-impl Behind {
+impl BacklogFlag {
     fn note(&self, ran_out_of_time: bool) {
         self.0.store(ran_out_of_time, Ordering::Relaxed);
     }
@@ -51,37 +51,37 @@ impl Behind {
 
 /// A delivery that runs. Whoever takes it out settles it: the thread when it has run, or the task that waits
 /// for the thread when that hangs.
-struct InHand {
+struct CurrentDelivery {
     claim: Claim,
     permits: Permits,
     since: Instant,
 }
 
 #[derive(Clone, Default)]
-struct Hand(Arc<Mutex<Option<InHand>>>);
+struct DeliverySlot(Arc<Mutex<Option<CurrentDelivery>>>);
 
-impl Hand {
+impl DeliverySlot {
     fn put(&self, claim: Claim, permits: Permits) {
-        let in_hand = InHand { claim, permits, since: Instant::now() };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_hand);
+        let current = CurrentDelivery { claim, permits, since: Instant::now() };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
     }
 
     /// What waited for a thread begins only now.
     fn begin(&self) {
-        if let Some(in_hand) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            in_hand.since = Instant::now();
+        if let Some(current) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            current.since = Instant::now();
         }
     }
 
-    fn take(&self) -> Option<InHand> {
+    fn take(&self) -> Option<CurrentDelivery> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Takes what has been in hand for too long, or tells when that will be.
-    fn take_late(&self, patience: Duration) -> Result<InHand, Instant> {
-        let mut hand = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = hand.as_ref().map_or_else(Instant::now, |in_hand| in_hand.since);
-        match hand.take_if(|in_hand| in_hand.since.elapsed() >= patience) {
+    fn take_overdue(&self, patience: Duration) -> Result<CurrentDelivery, Instant> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = slot.as_ref().map_or_else(Instant::now, |current| current.since);
+        match slot.take_if(|current| current.since.elapsed() >= patience) {
             Some(late) => Ok(late),
             None => Err(since + patience),
         }
@@ -95,38 +95,38 @@ impl Slice {
         let running = permits.take_running();
         let Some((generation, admission)) = self.handler.admit(claim.delivery()).await else { return };
         let (path, handler) = (Arc::clone(&self.path), Arc::clone(&self.handler));
-        let (patience, hand) = (handler.patience(&generation), Hand::default());
+        let (patience, slot) = (handler.patience(&generation), DeliverySlot::default());
         let delivery = Arc::clone(claim.delivery());
-        hand.put(claim, permits);
-        let (code, in_thread) = (Arc::clone(&generation), hand.clone());
+        slot.put(claim, permits);
+        let (code, in_thread) = (Arc::clone(&generation), slot.clone());
         let Admission { mut turn, places } = admission;
-        turn.lane = self.behind.lane(turn.lane);
+        turn.lane = self.backlog.lane(turn.lane);
         let lane = turn.lane;
         let mut thread = handler.dispatcher.capacity.threads.run(turn, move || {
             self.work(lane, &code, delivery, &in_thread);
             drop(places);
         });
         let mut look = Instant::now() + patience;
-        let (in_hand, invocation) = loop {
+        let (current, invocation) = loop {
             tokio::select! {
-                ended = &mut thread => match (ended, hand.take()) {
-                    (Err(error), Some(in_hand)) => {
-                        let took = in_hand.since.elapsed();
-                        break (in_hand, host_failed(&error, generation, took));
+                ended = &mut thread => match (ended, slot.take()) {
+                    (Err(error), Some(current)) => {
+                        let took = current.since.elapsed();
+                        break (current, host_failed(&error, generation, took));
                     }
                     _ => return,
                 },
-                () = tokio::time::sleep_until(look.into()) => match hand.take_late(patience) {
-                    Ok(in_hand) => {
-                        let took = in_hand.since.elapsed();
-                        break (in_hand, given_up(generation, took));
+                () = tokio::time::sleep_until(look.into()) => match slot.take_overdue(patience) {
+                    Ok(current) => {
+                        let took = current.since.elapsed();
+                        break (current, given_up(generation, took));
                     }
                     Err(next) => look = next,
                 },
             }
         };
         drop(running);
-        let InHand { mut claim, permits, .. } = in_hand;
+        let CurrentDelivery { mut claim, permits, .. } = current;
         let (settlement, attempt) = path.decide(claim.delivery(), invocation);
         match claim.settle(settlement).await {
             Ok(settled) => path.report(&attempt, settled),
@@ -135,11 +135,11 @@ impl Slice {
     }
 
     /// What the thread does.
-    fn work(&self, lane: Lane, generation: &Arc<Generation>, mut delivery: Arc<Delivery>, hand: &Hand) {
+    fn work(&self, lane: Lane, generation: &Arc<Generation>, mut delivery: Arc<Delivery>, slot: &DeliverySlot) {
         let began = Instant::now();
         let batch = generation.deliveries_per_instance(&delivery.subscription.name);
         let (mut live, mut in_row): (Option<Live>, u32) = (None, 0);
-        hand.begin();
+        slot.begin();
         let ran_out_of_time = loop {
             let PluginHandler { dispatcher, definition, .. } = &*self.handler;
             let invocation = self.path.check_hops(&delivery).unwrap_or_else(|| {
@@ -150,7 +150,7 @@ impl Slice {
                 generation.keep(live.take());
                 in_row = 0;
             }
-            let Some(InHand { claim, permits, .. }) = hand.take() else { return };
+            let Some(CurrentDelivery { claim, permits, .. }) = slot.take() else { return };
             let (settlement, attempt) = self.path.decide(&delivery, invocation);
             self.settle(claim, permits, settlement, attempt);
             if !self.has_time(lane, began.elapsed()) {
@@ -158,9 +158,9 @@ impl Slice {
             }
             let Some((claim, permits)) = self.next(generation, &delivery) else { break false };
             delivery = Arc::clone(claim.delivery());
-            hand.put(claim, permits);
+            slot.put(claim, permits);
         };
-        self.behind.note(ran_out_of_time);
+        self.backlog.note(ran_out_of_time);
         generation.keep(live);
     }
 

@@ -12,9 +12,9 @@ use hyper::{Method, Request, Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use super::answer::{Answer, named};
-use super::endpoint::{Endpoints, Place};
+use super::endpoint::{Endpoints, RequestPermit};
 use super::signature;
+use super::webhook_result::{WebhookResult, named};
 use crate::clock::Clock;
 use crate::endpoint;
 use crate::event::Event;
@@ -60,28 +60,30 @@ impl Webhooks {
         grants: Option<&[String]>,
         event: &Event,
         timeout: Duration,
-        place: &mut Place,
-    ) -> Answer {
+        permit: &mut RequestPermit,
+    ) -> WebhookResult {
         match (endpoint::host_and_port(&webhook.url), grants) {
             (Ok(_), None) => {}
             (Ok(host), Some(grants)) if endpoint::is_granted(&host, grants) => {}
-            (Ok(host), Some(_)) => return Answer::Failed(format!("the operator does not grant webhooks to {host}")),
-            (Err(reason), _) => return Answer::Failed(reason),
+            (Ok(host), Some(_)) => {
+                return WebhookResult::Failed(format!("the operator does not grant webhooks to {host}"));
+            }
+            (Err(reason), _) => return WebhookResult::Failed(reason),
         }
         let answer = match self.handshake(webhook, timeout).await {
             Ok(()) => self.send(webhook, event, timeout).await,
             Err(answer) => answer,
         };
-        if let Answer::Overloaded(..) = answer {
-            place.overload();
+        if let WebhookResult::Overloaded(..) = answer {
+            permit.overload();
         }
         answer
     }
 
-    async fn send(&self, webhook: &Webhook, event: &Event, timeout: Duration) -> Answer {
+    async fn send(&self, webhook: &Webhook, event: &Event, timeout: Duration) -> WebhookResult {
         let (headers, body) = match self.message(webhook, event) {
             Ok(message) => message,
-            Err(reason) => return Answer::Failed(reason),
+            Err(reason) => return WebhookResult::Failed(reason),
         };
         let mut request = self.request(Method::POST, webhook);
         if let Some(known) = request.headers_mut() {
@@ -104,16 +106,21 @@ impl Webhooks {
     }
 
     /// Sends a request, and waits for the head of its response.
-    async fn exchange(&self, request: Builder, body: Vec<u8>, timeout: Duration) -> Result<Response<Body>, Answer> {
+    async fn exchange(
+        &self,
+        request: Builder,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Response<Body>, WebhookResult> {
         // The error does not name the address, which may hold a secret.
-        let request = request.body(outbound::body(body)).map_err(|error| Answer::Failed(error.to_string()))?;
+        let request = request.body(outbound::body(body)).map_err(|error| WebhookResult::Failed(error.to_string()))?;
         let sent = tokio::time::timeout(timeout, self.client.send(request, None)).await;
-        let late = |_| Answer::Failed("the webhook did not answer in time".to_owned());
-        sent.map_err(late)?.map_err(|error| Answer::Failed(describe(&error)))
+        let late = |_| WebhookResult::Failed("the webhook did not answer in time".to_owned());
+        sent.map_err(late)?.map_err(|error| WebhookResult::Failed(describe(&error)))
     }
 
-    fn read(&self, response: &Response<Body>) -> Answer {
-        Answer::of(response.status(), response.headers(), self.clock.now())
+    fn read(&self, response: &Response<Body>) -> WebhookResult {
+        WebhookResult::of(response.status(), response.headers(), self.clock.now())
     }
 
     /// Binary mode, or structured mode where the request is signed, since the signature covers the body alone, and
@@ -145,7 +152,7 @@ impl Webhooks {
 
     /// Asks an endpoint once whether it agrees, where that is demanded, and to how many deliveries in a minute (Web Hooks
     /// 1.0.2, section 4).
-    async fn handshake(&self, webhook: &Webhook, timeout: Duration) -> Result<(), Answer> {
+    async fn handshake(&self, webhook: &Webhook, timeout: Duration) -> Result<(), WebhookResult> {
         if !webhook.handshake || self.endpoints.has_agreed(&webhook.url) {
             return Ok(());
         }
@@ -153,12 +160,12 @@ impl Webhooks {
         let allowed = response.headers().get("webhook-allowed-origin");
         // The status says nothing (section 4.2), but for an endpoint that wants no requests.
         let answer = self.read(&response);
-        if matches!(answer, Answer::Overloaded(..) | Answer::Gone(_)) {
+        if matches!(answer, WebhookResult::Overloaded(..) | WebhookResult::Gone(_)) {
             return Err(answer);
         }
         if !allowed.is_some_and(|allowed| self.is_meant_by(allowed)) {
             let status = named(response.status());
-            return Err(Answer::Failed(format!(
+            return Err(WebhookResult::Failed(format!(
                 "the webhook does not agree to deliveries: it answered the handshake with {status} and no fitting WebHook-Allowed-Origin"
             )));
         }

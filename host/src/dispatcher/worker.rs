@@ -13,8 +13,8 @@ use super::endpoint_handler::EndpointHandler;
 use super::permits::Permits;
 use super::plugin_handler::PluginHandler;
 use super::report::Reporter;
-use super::slice::{Behind, Slice};
-use crate::bus::{Claim, Subscribed};
+use super::slice::{BacklogFlag, Slice};
+use crate::bus::{Claim, SubscriptionFeed};
 use crate::subscription::{Definition, Target};
 use crate::telemetry::SubscriptionMetrics;
 
@@ -23,16 +23,16 @@ const UNSETTLED_LIMIT: usize = 512;
 
 pub(super) struct Worker {
     dispatcher: Dispatcher,
-    subscription: Arc<dyn Subscribed>,
+    subscription: Arc<dyn SubscriptionFeed>,
     metrics: Arc<SubscriptionMetrics>,
     reporter: Arc<Reporter>,
     running: Arc<Semaphore>,
     /// How many places `running` has in all.
-    size: usize,
+    permits: usize,
     unsettled: Arc<Semaphore>,
-    behind: Arc<Behind>,
+    backlog: Arc<BacklogFlag>,
     /// A slice has come to its end.
-    ended: Arc<Notify>,
+    slice_ended: Arc<Notify>,
 }
 
 /// While so many slices of a subscription run as there are cores, another one begins only if none of them has
@@ -40,7 +40,7 @@ pub(super) struct Worker {
 const SPREAD_AFTER: Duration = Duration::from_millis(2);
 
 impl Worker {
-    pub(super) fn new(dispatcher: Dispatcher, subscription: Arc<dyn Subscribed>) -> Self {
+    pub(super) fn new(dispatcher: Dispatcher, subscription: Arc<dyn SubscriptionFeed>) -> Self {
         let metrics = Arc::new(SubscriptionMetrics::new(subscription.id()));
         let (observer, clock) = (dispatcher.observer.clone(), dispatcher.clock().clone());
         let reporter = Arc::new(Reporter { metrics: Arc::clone(&metrics), observer, clock });
@@ -53,10 +53,10 @@ impl Worker {
             metrics,
             reporter,
             running,
-            size,
+            permits: size,
             unsettled,
-            behind: Arc::default(),
-            ended: Arc::default(),
+            backlog: Arc::default(),
+            slice_ended: Arc::default(),
         }
     }
 
@@ -94,7 +94,7 @@ impl Worker {
                     return;
                 }
                 let slice = self.slice(path, handler);
-                let ended = Arc::clone(&self.ended);
+                let ended = Arc::clone(&self.slice_ended);
                 tasks.spawn(async move {
                     slice.run(claim, permits).await;
                     ended.notify_one();
@@ -130,7 +130,7 @@ impl Worker {
             handler: Arc::new(handler),
             subscription: Arc::clone(&self.subscription),
             unsettled: Arc::clone(&self.unsettled),
-            behind: Arc::clone(&self.behind),
+            backlog: Arc::clone(&self.backlog),
         }
     }
 
@@ -138,16 +138,16 @@ impl Worker {
     /// nothing from others. Given up at any point, it loses nothing.
     async fn next(&mut self) -> (Claim, Permits) {
         loop {
-            self.target_is_there().await;
+            self.wait_for_target().await;
             let running = acquire(&self.running).await;
-            if self.size > self.subscription.definition().parallelism() {
+            if self.permits > self.subscription.definition().parallelism() {
                 // It is one of those that the rules no longer give.
                 running.forget();
-                self.size -= 1;
+                self.permits -= 1;
                 continue;
             }
             let unsettled = acquire(&self.unsettled).await;
-            self.others_are_busy().await;
+            self.wait_for_slices().await;
             match self.subscription.claim().await {
                 Ok(claim) => return (claim, Permits::new(running, unsettled)),
                 Err(error) => {
@@ -160,16 +160,16 @@ impl Worker {
     }
 
     /// Waits while slices that run may take what comes.
-    async fn others_are_busy(&self) {
-        let running = self.size.saturating_sub(self.running.available_permits() + 1);
+    async fn wait_for_slices(&self) {
+        let running = self.permits.saturating_sub(self.running.available_permits() + 1);
         if running >= self.dispatcher.capacity.threads.cores() {
-            drop(tokio::time::timeout(SPREAD_AFTER, self.ended.notified()).await);
+            drop(tokio::time::timeout(SPREAD_AFTER, self.slice_ended.notified()).await);
         }
     }
 
     /// Waits until somebody is there to handle the deliveries: the plugin that they are for, in a generation
     /// that declares the subscription, or the plugin that made it for a webhook; and not drained.
-    async fn target_is_there(&self) {
+    async fn wait_for_target(&self) {
         let overview = self.subscription.overview();
         let Some(handler) = overview.handler() else { return };
         let mut catalogue = self.dispatcher.bus.catalogue();
@@ -192,15 +192,15 @@ impl Worker {
     /// Gives the subscription the places that its rules say now.
     fn resize(&mut self) {
         let wanted = self.subscription.definition().parallelism();
-        if wanted > self.size {
-            self.running.add_permits(wanted - self.size);
-            self.size = wanted;
+        if wanted > self.permits {
+            self.running.add_permits(wanted - self.permits);
+            self.permits = wanted;
         } else {
-            self.size -= self.running.forget_permits(self.size - wanted);
+            self.permits -= self.running.forget_permits(self.permits - wanted);
         }
     }
 }
 
-async fn acquire(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed")
+async fn acquire(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed")
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Ingress;
 use super::cloudevents::{self, Mode};
 use super::producers::Publisher;
-use crate::bus::{Accepted, Bus, Reply};
+use crate::bus::{Bus, PublishReceipt, Reply};
 use crate::clock::{Clock, FARTHEST, Timestamp};
 use crate::event::{CORRELATION_ID, Event, Logged, TRACE, trace_of};
 use crate::outcome::Publish;
@@ -159,7 +159,7 @@ async fn read(mode: Mode, headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<Even
     })
 }
 
-async fn store(bus: &dyn Bus, events: Vec<Event>, due: Option<Timestamp>) -> Result<Vec<Accepted>, Problem> {
+async fn store(bus: &dyn Bus, events: Vec<Event>, due: Option<Timestamp>) -> Result<Vec<PublishReceipt>, Problem> {
     let accepted = bus.publish(events.into_iter().map(|event| Publish { event, due }).collect()).await?;
     telemetry::published(accepted.iter().filter(|accepted| !accepted.duplicate).count());
     Ok(accepted)

@@ -11,7 +11,7 @@ use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{Bus, Reachability, Settled};
+use crate::bus::{Bus, DeliveryStatus, Reachability};
 use crate::clock::Clock;
 use crate::plugin::Registry;
 use crate::subscription::SubscriptionId;
@@ -122,7 +122,7 @@ impl Metrics {
         for entry in catalogue.subscriptions() {
             let Some(overview) = bus.feed(entry.feed).map(|subscription| subscription.overview()) else { continue };
             let name = label(&overview.id);
-            let is_paused = overview.paused.is_some() || overview.held_back.is_some();
+            let is_paused = overview.paused.is_some() || overview.endpoint_hold.is_some();
             gauge!("sandbus_subscription_paused", "subscription" => name.clone()).set(float(is_paused.into()));
             gauge!("sandbus_subscription_expired", "subscription" => name.clone()).set(float(overview.expired));
             gauge!("sandbus_subscription_backlog", "subscription" => name.clone()).set(float(overview.backlog));
@@ -200,17 +200,17 @@ impl SubscriptionMetrics {
 
     /// Counts the end of an attempt. `latency` is the time since the event was stored; that of a replay is not
     /// recorded.
-    pub(crate) fn settled(&self, settled: Settled, latency: Duration, took: Duration, is_replay: bool) {
+    pub(crate) fn settled(&self, settled: DeliveryStatus, latency: Duration, took: Duration, is_replay: bool) {
         self.handler.record(took.as_secs_f64());
         match settled {
-            Settled::Handled => {
+            DeliveryStatus::Handled => {
                 self.handled.increment(1);
                 if !is_replay {
                     self.latency.record(latency.as_secs_f64());
                 }
             }
-            Settled::Waiting(_) => self.waiting.increment(1),
-            Settled::Dead => self.dead.increment(1),
+            DeliveryStatus::Waiting(_) => self.waiting.increment(1),
+            DeliveryStatus::Dead => self.dead.increment(1),
         }
     }
 

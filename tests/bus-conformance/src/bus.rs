@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbus_host::bus::{
-    Accepted, Answer, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, EventLog,
-    FeedId, HeldBack, Lifecycle, PluginState, Reachability, Replay, Reply, Scheduled, ScheduledCursor, Scheduling,
-    SharedBus, StoreError, Subscribed, Subscriptions,
+    BoxFuture, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, EndpointHold, EventLog,
+    FeedId, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, Reply, ScheduledCursor,
+    ScheduledEvent, SharedBus, StoreError, SubscriptionFeed, Subscriptions,
 };
 use sandbus_host::clock::Timestamp;
 use sandbus_host::event::{Event, Logged, Position};
@@ -38,9 +38,9 @@ impl FaultyBus {
         self.fault == Some(fault)
     }
 
-    async fn publish_wrongly(&self, mut events: Vec<Publish>) -> Result<Vec<Accepted>, CommitError> {
-        let unstored = |events: &[Publish]| -> Vec<Accepted> {
-            events.iter().map(|one| Accepted { id: one.event.id.clone(), duplicate: false }).collect()
+    async fn publish_wrongly(&self, mut events: Vec<Publish>) -> Result<Vec<PublishReceipt>, CommitError> {
+        let unstored = |events: &[Publish]| -> Vec<PublishReceipt> {
+            events.iter().map(|one| PublishReceipt { id: one.event.id.clone(), duplicate: false }).collect()
         };
         if self.has(Fault::AcknowledgesUnstored) {
             return Ok(unstored(&events));
@@ -64,17 +64,17 @@ impl FaultyBus {
     }
 
     /// The answer of a change that is not made.
-    fn only_says<T: Send + 'static>(value: T) -> Answer<'static, Result<T, CommitError>> {
+    fn only_says<T: Send + 'static>(value: T) -> BoxFuture<'static, Result<T, CommitError>> {
         Box::pin(async { Ok(value) })
     }
 }
 
 impl EventLog for FaultyBus {
-    fn publish(&self, events: Vec<Publish>) -> Answer<'_, Result<Vec<Accepted>, CommitError>> {
+    fn publish(&self, events: Vec<Publish>) -> BoxFuture<'_, Result<Vec<PublishReceipt>, CommitError>> {
         Box::pin(self.publish_wrongly(events))
     }
 
-    fn commit<'a>(&'a self, plugin: &'a str, mut effects: Effects) -> Answer<'a, Result<(), CommitError>> {
+    fn commit<'a>(&'a self, plugin: &'a str, mut effects: Effects) -> BoxFuture<'a, Result<(), CommitError>> {
         if let Some(fault) = self.fault {
             fault.alter_effects(&mut effects);
         }
@@ -90,7 +90,7 @@ impl EventLog for FaultyBus {
         self.bus.expect_reply(event, pattern)
     }
 
-    fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> Answer<'a, Result<bool, CommitError>> {
+    fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool, CommitError>> {
         if self.has(Fault::CancelsNothing) { Self::only_says(true) } else { self.bus.cancel(source, id) }
     }
 
@@ -98,11 +98,11 @@ impl EventLog for FaultyBus {
         &self,
         after: Option<ScheduledCursor>,
         limit: usize,
-    ) -> Answer<'_, Result<Vec<Scheduled>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<ScheduledEvent>, StoreError>> {
         self.bus.scheduled(after, limit)
     }
 
-    fn schedules(&self) -> Answer<'_, Result<Vec<Scheduling>, StoreError>> {
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<PluginSchedule>, StoreError>> {
         self.bus.schedules()
     }
 
@@ -110,15 +110,15 @@ impl EventLog for FaultyBus {
         self.bus.head()
     }
 
-    fn events(&self, before: Option<Position>, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+    fn events(&self, before: Option<Position>, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>> {
         self.bus.events(before, limit)
     }
 
-    fn events_with_id(&self, id: String) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+    fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>> {
         self.bus.events_with_id(id)
     }
 
-    fn compact(&self) -> Answer<'_, Result<usize, CommitError>> {
+    fn compact(&self) -> BoxFuture<'_, Result<usize, CommitError>> {
         self.bus.compact()
     }
 }
@@ -128,14 +128,14 @@ impl Subscriptions for FaultyBus {
         &'a self,
         plugin: &'a str,
         mut declaration: Declaration,
-    ) -> Answer<'a, Result<Vec<SubscriptionId>, CommitError>> {
+    ) -> BoxFuture<'a, Result<Vec<SubscriptionId>, CommitError>> {
         if self.has(Fault::BreaksKeyOrder) {
             declaration.subscriptions.iter_mut().for_each(|(_, definition, _)| definition.ordering_key = None);
         }
         self.bus.declare(plugin, declaration)
     }
 
-    fn withdraw<'a>(&'a self, plugin: &'a str) -> Answer<'a, Result<(), CommitError>> {
+    fn withdraw<'a>(&'a self, plugin: &'a str) -> BoxFuture<'a, Result<(), CommitError>> {
         if self.has(Fault::IgnoresWithdrawal) { Self::only_says(()) } else { self.bus.withdraw(plugin) }
     }
 
@@ -144,28 +144,28 @@ impl Subscriptions for FaultyBus {
         id: SubscriptionId,
         definition: Definition,
         start: Start,
-    ) -> Answer<'_, Result<(), CommitError>> {
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
         self.bus.subscribe(id, definition, start)
     }
 
-    fn delete_subscription(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>> {
+    fn delete_subscription(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>> {
         self.bus.delete_subscription(id)
     }
 
-    fn pause(&self, id: SubscriptionId, paused: bool) -> Answer<'_, Result<(), CommitError>> {
+    fn pause(&self, id: SubscriptionId, paused: bool) -> BoxFuture<'_, Result<(), CommitError>> {
         if self.has(Fault::IgnoresPauses) { Self::only_says(()) } else { self.bus.pause(id, paused) }
     }
 
-    fn retire(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>> {
+    fn retire(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>> {
         self.bus.retire(id)
     }
 
-    fn hold_back(&self, endpoint: String, hold: HeldBack) -> Answer<'_, Result<(), CommitError>> {
-        if self.has(Fault::IgnoresHolds) { Self::only_says(()) } else { self.bus.hold_back(endpoint, hold) }
+    fn hold_endpoint(&self, endpoint: String, hold: EndpointHold) -> BoxFuture<'_, Result<(), CommitError>> {
+        if self.has(Fault::IgnoresHolds) { Self::only_says(()) } else { self.bus.hold_endpoint(endpoint, hold) }
     }
 
-    fn held_back(&self, endpoint: &str) -> Option<HeldBack> {
-        self.bus.held_back(endpoint)
+    fn endpoint_hold(&self, endpoint: &str) -> Option<EndpointHold> {
+        self.bus.endpoint_hold(endpoint)
     }
 
     fn replay(
@@ -173,18 +173,18 @@ impl Subscriptions for FaultyBus {
         id: SubscriptionId,
         start: Start,
         per_second: Option<NonZeroU32>,
-    ) -> Answer<'_, Result<Replay, CommitError>> {
+    ) -> BoxFuture<'_, Result<Replay, CommitError>> {
         if self.has(Fault::ReplaysNothing) {
             return Self::only_says(Replay { number: None, events: 0 });
         }
         self.bus.replay(id, start, per_second)
     }
 
-    fn stop_replays(&self, id: SubscriptionId) -> Answer<'_, Result<usize, CommitError>> {
+    fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>> {
         self.bus.stop_replays(id)
     }
 
-    fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> Answer<'a, Result<(), CommitError>> {
+    fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> BoxFuture<'a, Result<(), CommitError>> {
         self.bus.drain(plugin, drained)
     }
 
@@ -192,23 +192,23 @@ impl Subscriptions for FaultyBus {
         self.bus.catalogue()
     }
 
-    fn feed(&self, feed: FeedId) -> Option<Arc<dyn Subscribed>> {
+    fn feed(&self, feed: FeedId) -> Option<Arc<dyn SubscriptionFeed>> {
         let feed = self.bus.feed(feed)?;
         let (bus, given_back) = (Arc::clone(&self.bus), Arc::clone(&self.given_back));
         Some(Arc::new(FaultyFeed { feed, bus, fault: self.fault, given_back }))
     }
 
-    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>> {
+    fn oldest_unhandled(&self) -> BoxFuture<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>> {
         self.bus.oldest_unhandled()
     }
 }
 
 impl DeadLetters for FaultyBus {
-    fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>> {
+    fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>> {
         if self.has(Fault::RedrivesNothing) { Self::only_says(0) } else { self.bus.redrive(filter, limit) }
     }
 
-    fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>> {
+    fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>> {
         self.bus.drop_dead_letters(filter, limit)
     }
 
@@ -217,15 +217,15 @@ impl DeadLetters for FaultyBus {
         filter: DeadLetterFilter,
         after: Option<DeadLetterId>,
         limit: usize,
-    ) -> Answer<'_, Result<Vec<DeadLetter>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
         self.bus.dead_letters(filter, after, limit)
     }
 
-    fn count_dead_letters(&self, filter: DeadLetterFilter) -> Answer<'_, Result<u64, StoreError>> {
+    fn count_dead_letters(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.bus.count_dead_letters(filter)
     }
 
-    fn dead_letter_counts(&self) -> Answer<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {
+    fn dead_letter_counts(&self) -> BoxFuture<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {
         self.bus.dead_letter_counts()
     }
 }
@@ -246,11 +246,11 @@ impl Lifecycle for FaultyBus {
         self.bus.reachable()
     }
 
-    fn failed(&self) -> Answer<'_, String> {
+    fn failed(&self) -> BoxFuture<'_, String> {
         self.bus.failed()
     }
 
-    fn close(&self) -> Answer<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         self.bus.close()
     }
 }

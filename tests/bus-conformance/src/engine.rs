@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use sandbus_host::bus::conformance::{EmbeddedEngine, Engine, Running};
-use sandbus_host::bus::{Answer, Retention, Settings, SharedBus};
+use sandbus_host::bus::conformance::{EmbeddedEngine, Engine, EngineHost};
+use sandbus_host::bus::{BoxFuture, Retention, Settings, SharedBus};
 use sandbus_host::clock::Clock;
 
 use crate::Fault;
@@ -15,7 +15,7 @@ use crate::bus::FaultyBus;
 pub struct FaultyEngine(pub Option<Fault>);
 
 impl Engine for FaultyEngine {
-    fn open(&self, mut settings: Settings) -> Answer<'_, Box<dyn Running>> {
+    fn open(&self, mut settings: Settings) -> BoxFuture<'_, Box<dyn EngineHost>> {
         if self.0 == Some(Fault::DeletesNothing) {
             settings.retention = Retention::default();
         }
@@ -28,18 +28,18 @@ impl Engine for FaultyEngine {
 
 #[derive(Debug)]
 struct FaultyHost {
-    running: Box<dyn Running>,
+    running: Box<dyn EngineHost>,
     settings: Settings,
     fault: Option<Fault>,
 }
 
 impl FaultyHost {
-    fn boxed(running: Box<dyn Running>, settings: Settings, fault: Option<Fault>) -> Box<dyn Running> {
+    fn boxed(running: Box<dyn EngineHost>, settings: Settings, fault: Option<Fault>) -> Box<dyn EngineHost> {
         Box::new(Self { running, settings, fault })
     }
 }
 
-impl Running for FaultyHost {
+impl EngineHost for FaultyHost {
     fn bus(&self) -> SharedBus {
         Arc::new(FaultyBus::new(self.running.bus(), self.fault))
     }
@@ -48,7 +48,7 @@ impl Running for FaultyHost {
         self.running.clock()
     }
 
-    fn crash(self: Box<Self>) -> Answer<'static, Box<dyn Running>> {
+    fn crash(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>> {
         Box::pin(async move {
             let Self { running, settings, fault } = *self;
             let left = match fault {
@@ -59,7 +59,7 @@ impl Running for FaultyHost {
         })
     }
 
-    fn restart(self: Box<Self>) -> Answer<'static, Box<dyn Running>> {
+    fn restart(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>> {
         Box::pin(async move {
             let Self { running, settings, fault } = *self;
             Self::boxed(running.restart().await, settings, fault)

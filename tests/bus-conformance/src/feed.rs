@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbus_host::bus::{
-    Answer, Claim, CommitError, Delivery, FeedId, Open, OpenThen, Overview, Settled, Settlement, SharedBus, StoreError,
-    Subscribed,
+    BoxFuture, Claim, ClaimHandle, CommitError, Delivery, DeliveryStatus, FeedId, OnHandleSettled, Overview,
+    Settlement, SharedBus, StoreError, SubscriptionFeed,
 };
 use sandbus_host::bus::{DeadLetterFilter, conformance};
 use sandbus_host::event::Position;
@@ -20,7 +20,7 @@ pub(crate) type GivenBack = Arc<Mutex<BTreeSet<(FeedId, Position)>>>;
 
 #[derive(Debug)]
 pub(crate) struct FaultyFeed {
-    pub(crate) feed: Arc<dyn Subscribed>,
+    pub(crate) feed: Arc<dyn SubscriptionFeed>,
     pub(crate) bus: SharedBus,
     pub(crate) fault: Option<Fault>,
     pub(crate) given_back: GivenBack,
@@ -34,7 +34,7 @@ impl FaultyFeed {
         if was_given_back && self.fault == Some(Fault::CountsGivenBack) {
             delivery.attempt += 1;
         }
-        let open = FaultyOpen {
+        let open = FaultyClaim {
             claim: Some(claim),
             place,
             bus: Arc::clone(&self.bus),
@@ -50,7 +50,7 @@ impl FaultyFeed {
     }
 }
 
-impl Subscribed for FaultyFeed {
+impl SubscriptionFeed for FaultyFeed {
     fn feed_id(&self) -> FeedId {
         self.feed.feed_id()
     }
@@ -71,7 +71,7 @@ impl Subscribed for FaultyFeed {
         self.feed.overview()
     }
 
-    fn claim(&self) -> Answer<'_, Result<Claim, StoreError>> {
+    fn claim(&self) -> BoxFuture<'_, Result<Claim, StoreError>> {
         Box::pin(async move {
             loop {
                 let mut claim = self.feed.claim().await?;
@@ -89,7 +89,7 @@ impl Subscribed for FaultyFeed {
 }
 
 #[derive(Debug)]
-struct FaultyOpen {
+struct FaultyClaim {
     /// None once it was handed on.
     claim: Option<Claim>,
     place: (FeedId, Position),
@@ -98,13 +98,13 @@ struct FaultyOpen {
     given_back: GivenBack,
 }
 
-impl FaultyOpen {
-    async fn settle_it(&mut self, mut settlement: Settlement) -> Result<Settled, CommitError> {
+impl FaultyClaim {
+    async fn settle_it(&mut self, mut settlement: Settlement) -> Result<DeliveryStatus, CommitError> {
         let Some(claim) = &mut self.claim else { return Err(CommitError::NotOpen) };
         let Some(fault) = self.fault else { return claim.settle(settlement).await };
         fault.alter_settlement(&mut settlement);
         if fault == Fault::AcksWithoutCommit && is_ack(&settlement) {
-            return Ok(Settled::Handled);
+            return Ok(DeliveryStatus::Handled);
         }
         let effects = settlement.effects.clone();
         let is_failed = !is_ack(&settlement);
@@ -115,24 +115,24 @@ impl FaultyOpen {
             }
             (Fault::CommitsLateOutcomes, Err(CommitError::NotOpen), Some((plugin, effects))) => {
                 self.bus.commit(&plugin, effects).await?;
-                return Ok(Settled::Handled);
+                return Ok(DeliveryStatus::Handled);
             }
-            (Fault::LosesDeadLetters, Ok(Settled::Dead), _) => {
+            (Fault::LosesDeadLetters, Ok(DeliveryStatus::Dead), _) => {
                 self.bus.drop_dead_letters(DeadLetterFilter::default(), 1_000).await?;
             }
-            (Fault::HidesOutages, Err(CommitError::Unavailable { .. }), _) => return Ok(Settled::Handled),
+            (Fault::HidesOutages, Err(CommitError::Unavailable { .. }), _) => return Ok(DeliveryStatus::Handled),
             _ => {}
         }
         settled
     }
 }
 
-impl Open for FaultyOpen {
-    fn settle(&mut self, settlement: Settlement) -> Answer<'_, Result<Settled, CommitError>> {
+impl ClaimHandle for FaultyClaim {
+    fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>> {
         Box::pin(self.settle_it(settlement))
     }
 
-    fn settle_then(mut self: Box<Self>, mut settlement: Settlement, then: OpenThen) {
+    fn settle_then(mut self: Box<Self>, mut settlement: Settlement, then: OnHandleSettled) {
         let Some(claim) = self.claim.take() else { return then(self, Err(CommitError::NotOpen)) };
         if let Some(fault) = self.fault {
             fault.alter_settlement(&mut settlement);
@@ -146,7 +146,7 @@ impl Open for FaultyOpen {
         );
     }
 
-    fn lost(&self) -> Answer<'_, ()> {
+    fn lost(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             match &self.claim {
                 Some(claim) => claim.lost().await,
@@ -156,7 +156,7 @@ impl Open for FaultyOpen {
     }
 }
 
-impl Drop for FaultyOpen {
+impl Drop for FaultyClaim {
     fn drop(&mut self) {
         self.given_back.lock().unwrap_or_else(PoisonError::into_inner).insert(self.place);
     }

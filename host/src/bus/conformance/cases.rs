@@ -12,11 +12,11 @@ use super::{
 pub struct Case {
     /// Its subject and what must be so.
     pub name: &'static str,
-    run: for<'a> fn(&'a dyn Engine) -> Promise<'a>,
+    run: for<'a> fn(&'a dyn Engine) -> CaseFuture<'a>,
 }
 
 /// A case while it runs. It panics where a promise is broken.
-pub type Promise<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+pub type CaseFuture<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 impl Case {
     /// Finds a case by its name.
@@ -30,7 +30,7 @@ impl Case {
     /// # Panics
     /// If the engine does not do what the case says.
     #[must_use]
-    pub fn run(self, engine: &dyn Engine) -> Promise<'_> {
+    pub fn run(self, engine: &dyn Engine) -> CaseFuture<'_> {
         (self.run)(engine)
     }
 }

@@ -6,32 +6,32 @@ use super::*;
 use crate::filter::Filters;
 
 pub(super) async fn effects_are_committed_with_the_ack_or_not_at_all(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription_before = declare(&stage, "s", definition("a.b", 5)).await;
-    publish(&stage, event("1")).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription_before = declare(&harness, "s", definition("a.b", 5)).await;
+    publish(&harness, event("1")).await;
     let mut claimed = claim(&subscription_before).await;
     let settled = settle(&mut claimed, retry_after_a_second(), set("k", b"lost")).await.unwrap();
-    assert_eq!(settled, Settled::Waiting(START.after(Duration::from_secs(1))));
-    assert_eq!(value(&stage, "k"), None);
+    assert_eq!(settled, DeliveryStatus::Waiting(START.after(Duration::from_secs(1))));
+    assert_eq!(value(&harness, "k"), None);
 
-    stage.clock().advance(Duration::from_secs(1));
+    harness.clock().advance(Duration::from_secs(1));
     let mut claimed = claim(&subscription_before).await;
     assert_eq!(claimed.delivery().attempt, 2);
     let follow_up = Publish { event: Event { event_type: "a.c".to_owned(), ..event("2") }, due: None };
     let effects = Effects { publishes: vec![follow_up], ..set("k", b"kept") };
-    assert_eq!(ack(&mut claimed, effects).await, Ok(Settled::Handled));
+    assert_eq!(ack(&mut claimed, effects).await, Ok(DeliveryStatus::Handled));
     drop((claimed, subscription_before));
 
-    let stage = stage.crash().await;
-    assert_eq!(value(&stage, "k").as_deref(), Some(&b"kept"[..]));
-    assert_eq!(logged_ids(&stage).await, ["1", "2"]);
-    assert_eq!(subscription(&stage, "s").overview().backlog, 0);
+    let harness = harness.crash().await;
+    assert_eq!(value(&harness, "k").as_deref(), Some(&b"kept"[..]));
+    assert_eq!(logged_ids(&harness).await, ["1", "2"]);
+    assert_eq!(subscription(&harness, "s").overview().backlog, 0);
 }
 
 pub(super) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription = declare(&stage, "s", definition("a.b", 5)).await;
-    publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription = declare(&harness, "s", definition("a.b", 5)).await;
+    publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
     let first = claim(&subscription).await;
     let mut second = claim(&subscription).await;
     ack(&mut second, Effects::default()).await.unwrap();
@@ -42,27 +42,27 @@ pub(super) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attem
 
 /// Such as the outcome of an invocation that had timed out: whatever it wrote must not be committed.
 pub(super) async fn an_outcome_that_comes_twice_is_refused(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription = declare(&stage, "s", definition("a.b", 5)).await;
-    publish(&stage, event("1")).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription = declare(&harness, "s", definition("a.b", 5)).await;
+    publish(&harness, event("1")).await;
     let mut claimed = claim(&subscription).await;
     retry(&mut claimed).await;
     assert_eq!(ack(&mut claimed, set("k", b"late")).await, Err(CommitError::NotOpen));
     drop(claimed);
-    assert_eq!(value(&stage, "k"), None);
-    stage.clock().advance(Duration::from_secs(1));
+    assert_eq!(value(&harness, "k"), None);
+    harness.clock().advance(Duration::from_secs(1));
     assert_eq!(claim(&subscription).await.delivery().attempt, 2);
 }
 
 pub(super) async fn a_backlog_is_delivered_whole_and_in_order(engine: &dyn Engine) {
     const EVENTS: usize = 3_000;
-    let stage = open(engine, Settings::default()).await;
-    declare(&stage, "s", definition("a.>", 5)).await;
+    let harness = open(engine, Settings::default()).await;
+    declare(&harness, "s", definition("a.>", 5)).await;
     let typed = |number: usize| Event { event_type: format!("a.t{}", number % 40), ..event(&number.to_string()) };
-    publish_all(&stage, (0..EVENTS / 2).map(typed)).await;
-    let stage = stage.crash().await;
-    publish_all(&stage, (EVENTS / 2..EVENTS).map(typed)).await;
-    let ids = handle_all(&subscription(&stage, "s")).await;
+    publish_all(&harness, (0..EVENTS / 2).map(typed)).await;
+    let harness = harness.crash().await;
+    publish_all(&harness, (EVENTS / 2..EVENTS).map(typed)).await;
+    let ids = handle_all(&subscription(&harness, "s")).await;
     assert!(ids.iter().enumerate().all(|(number, id)| *id == number.to_string()));
     assert_eq!(ids.len(), EVENTS);
 }
@@ -71,11 +71,11 @@ pub(super) async fn a_backlog_is_delivered_whole_and_in_order(engine: &dyn Engin
 /// read, and must not come twice.
 pub(super) async fn a_wait_that_is_given_up_repeats_nothing(engine: &dyn Engine) {
     const EVENTS: usize = 1_500;
-    let stage = open(engine, Settings::default()).await;
-    declare(&stage, "s", definition("a.b", 5)).await;
-    publish_all(&stage, (0..EVENTS).map(|number| event(&number.to_string()))).await;
-    let stage = stage.crash().await;
-    let subscription = subscription(&stage, "s");
+    let harness = open(engine, Settings::default()).await;
+    declare(&harness, "s", definition("a.b", 5)).await;
+    publish_all(&harness, (0..EVENTS).map(|number| event(&number.to_string()))).await;
+    let harness = harness.crash().await;
+    let subscription = subscription(&harness, "s");
     let mut seen = BTreeSet::new();
     while seen.len() < EVENTS {
         for _ in 0..3 {
@@ -100,73 +100,73 @@ async fn handle_once(mut claimed: Claim, seen: &mut BTreeSet<String>) {
 }
 
 pub(super) async fn retries_follow_a_clock_that_is_set_back(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    declare(&stage, "s", definition("a.b", 5)).await;
-    let set_back = |stage: &Stage| stage.clock().set(Timestamp(stage.clock().now().0 - 3_600_000));
-    publish(&stage, event("1")).await;
-    retry(&mut claim(&subscription(&stage, "s")).await).await;
+    let harness = open(engine, Settings::default()).await;
+    declare(&harness, "s", definition("a.b", 5)).await;
+    let set_back = |harness: &Harness| harness.clock().set(Timestamp(harness.clock().now().0 - 3_600_000));
+    publish(&harness, event("1")).await;
+    retry(&mut claim(&subscription(&harness, "s")).await).await;
     // While the bus runs; the next commit finds out.
-    set_back(&stage);
-    publish(&stage, event("2")).await;
-    stage.clock().advance(Duration::from_secs(1));
-    let ids = BTreeSet::from_iter(handle_all(&subscription(&stage, "s")).await);
+    set_back(&harness);
+    publish(&harness, event("2")).await;
+    harness.clock().advance(Duration::from_secs(1));
+    let ids = BTreeSet::from_iter(handle_all(&subscription(&harness, "s")).await);
     assert_eq!(ids, BTreeSet::from(["1".to_owned(), "2".to_owned()]));
 
-    publish(&stage, event("3")).await;
-    retry(&mut claim(&subscription(&stage, "s")).await).await;
+    publish(&harness, event("3")).await;
+    retry(&mut claim(&subscription(&harness, "s")).await).await;
     // While it does not.
-    set_back(&stage);
-    let stage = stage.crash().await;
-    publish(&stage, event("4")).await;
-    stage.clock().advance(Duration::from_secs(1));
-    let ids = BTreeSet::from_iter(handle_all(&subscription(&stage, "s")).await);
+    set_back(&harness);
+    let harness = harness.crash().await;
+    publish(&harness, event("4")).await;
+    harness.clock().advance(Duration::from_secs(1));
+    let ids = BTreeSet::from_iter(handle_all(&subscription(&harness, "s")).await);
     assert_eq!(ids, BTreeSet::from(["3".to_owned(), "4".to_owned()]));
 }
 
 pub(super) async fn filters_choose_by_attributes(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
+    let harness = open(engine, Settings::default()).await;
     let filters = Filters::parse(r#"[{"prefix":{"subject":"eu/"}},{"not":{"exact":{"subject":"eu/2"}}}]"#).unwrap();
     let filtered = Definition { filters, ..definition("a.b", 5) };
-    declare(&stage, "s", filtered.clone()).await;
+    declare(&harness, "s", filtered.clone()).await;
     let events = || ["eu/1", "us/1", "eu/2", "eu/3"].into_iter();
-    publish_all(&stage, events().map(|subject| about(subject, subject))).await;
-    let before = subscription(&stage, "s");
+    publish_all(&harness, events().map(|subject| about(subject, subject))).await;
+    let before = subscription(&harness, "s");
     assert_eq!(before.overview().backlog, 2);
     let mut first = claim(&before).await;
     ack(&mut first, Effects::default()).await.unwrap();
     drop((first, before));
-    let stage = stage.crash().await;
-    let after = subscription(&stage, "s");
+    let harness = harness.crash().await;
+    let after = subscription(&harness, "s");
     assert_eq!(after.overview().backlog, 1, "what is filtered out is no backlog after a crash either");
     assert_eq!(handle_all(&after).await, ["eu/3"]);
 }
 
 pub(super) async fn a_paused_subscription_delivers_nothing_until_it_is_resumed(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let before = declare(&stage, "s", definition("a.b", 5)).await;
-    publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
+    let harness = open(engine, Settings::default()).await;
+    let before = declare(&harness, "s", definition("a.b", 5)).await;
+    publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
     let mut in_flight = claim(&before).await;
-    stage.bus().pause(id("s"), true).await.unwrap();
+    harness.bus().pause(id("s"), true).await.unwrap();
     ack(&mut in_flight, Effects::default()).await.unwrap();
     assert_idle(&before).await;
     drop((in_flight, before));
-    let stage = stage.crash().await;
+    let harness = harness.crash().await;
     // What a generation declares does not resume what an operator paused.
-    let after = declare(&stage, "s", definition("a.b", 5)).await;
+    let after = declare(&harness, "s", definition("a.b", 5)).await;
     assert!(after.overview().paused.is_some());
     assert_idle(&after).await;
-    stage.bus().pause(id("s"), false).await.unwrap();
+    harness.bus().pause(id("s"), false).await.unwrap();
     assert_eq!(handle_all(&after).await, ["2"]);
-    let missing = stage.bus().pause(id("none"), true).await;
+    let missing = harness.bus().pause(id("none"), true).await;
     assert!(matches!(missing, Err(CommitError::NotFound(_))));
 }
 
 pub(super) async fn a_slow_subscription_slows_no_other(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
+    let harness = open(engine, Settings::default()).await;
     let subscriptions = ["slow", "quick"].map(|name| (name.to_owned(), definition("a.b", 5), Start::Now)).to_vec();
-    stage.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
-    let (slow, quick) = (subscription(&stage, "slow"), subscription(&stage, "quick"));
-    publish_all(&stage, (0..1_000).map(|number| event(&number.to_string()))).await;
+    harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+    let (slow, quick) = (subscription(&harness, "slow"), subscription(&harness, "quick"));
+    publish_all(&harness, (0..1_000).map(|number| event(&number.to_string()))).await;
     let held = claim(&slow).await;
     assert_eq!(handle_all(&quick).await.len(), 1_000);
     assert_eq!(slow.overview().backlog, 1_000);

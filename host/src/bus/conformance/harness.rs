@@ -3,17 +3,17 @@
 use std::any::Any;
 use std::fmt::Debug;
 
-use crate::bus::{Answer, Bus, Settings, SharedBus};
+use crate::bus::{BoxFuture, Bus, Settings, SharedBus};
 use crate::clock::Clock;
 
 /// An engine that is tested.
 pub trait Engine: Debug + Send + Sync {
     /// Opens an empty bus, whose clock stands at [`START`](super::START).
-    fn open(&self, settings: Settings) -> Answer<'_, Box<dyn Running>>;
+    fn open(&self, settings: Settings) -> BoxFuture<'_, Box<dyn EngineHost>>;
 }
 
 /// A bus that a case works with, as one host of it has it.
-pub trait Running: Debug + Send + Sync {
+pub trait EngineHost: Debug + Send + Sync {
     /// The bus.
     fn bus(&self) -> SharedBus;
 
@@ -21,35 +21,35 @@ pub trait Running: Debug + Send + Sync {
     fn clock(&self) -> Clock;
 
     /// What is found after a crash: everything that was acknowledged.
-    fn crash(self: Box<Self>) -> Answer<'static, Box<dyn Running>>;
+    fn crash(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>>;
 
     /// What is found after it was closed and opened again.
-    fn restart(self: Box<Self>) -> Answer<'static, Box<dyn Running>>;
+    fn restart(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>>;
 
     /// Keeps the store from taking changes until the returned value is dropped: the bus finds it unavailable.
     fn cut_off(&self) -> Box<dyn Any + Send>;
 
     /// Another host on the same store, with the same clock. None for an engine that one host has to itself.
-    fn another_host(&self) -> Answer<'_, Option<Box<dyn Running>>> {
+    fn another_host(&self) -> BoxFuture<'_, Option<Box<dyn EngineHost>>> {
         Box::pin(async { None })
     }
 }
 
 /// What a case works with.
 #[derive(Debug)]
-pub struct Stage {
-    running: Box<dyn Running>,
+pub struct Harness {
+    running: Box<dyn EngineHost>,
     bus: SharedBus,
     clock: Clock,
 }
 
-impl Stage {
+impl Harness {
     /// Opens an empty bus.
     pub async fn open(engine: &dyn Engine, settings: Settings) -> Self {
         Self::on(engine.open(settings).await)
     }
 
-    fn on(running: Box<dyn Running>) -> Self {
+    fn on(running: Box<dyn EngineHost>) -> Self {
         let (bus, clock) = (running.bus(), running.clock());
         Self { running, bus, clock }
     }
@@ -94,11 +94,11 @@ impl Stage {
 }
 
 /// What has a bus that is tested.
-pub(crate) trait Tested {
+pub(crate) trait HasBus {
     fn bus(&self) -> &dyn Bus;
 }
 
-impl Tested for Stage {
+impl HasBus for Harness {
     fn bus(&self) -> &dyn Bus {
         &*self.bus
     }

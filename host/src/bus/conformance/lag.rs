@@ -5,80 +5,80 @@ use crate::filter::Filters;
 use crate::subscription::DeadLetterPolicy;
 
 /// How long ago the oldest unhandled event was stored, in seconds.
-async fn lag(stage: &Stage) -> Option<u64> {
-    let oldest = stage.bus().oldest_unhandled().await.unwrap();
-    let stored_at = *oldest.get(&subscription(stage, "s").feed_id())?;
-    Some(stage.clock().now().since(stored_at).as_secs())
+async fn lag(harness: &Harness) -> Option<u64> {
+    let oldest = harness.bus().oldest_unhandled().await.unwrap();
+    let stored_at = *oldest.get(&subscription(harness, "s").feed_id())?;
+    Some(harness.clock().now().since(stored_at).as_secs())
 }
 
-async fn publish_at_once(stage: &Stage, ids: &[&str]) {
+async fn publish_at_once(harness: &Harness, ids: &[&str]) {
     for id in ids {
-        publish(stage, about(id, &id[..1])).await;
-        stage.clock().advance(Duration::from_secs(10));
+        publish(harness, about(id, &id[..1])).await;
+        harness.clock().advance(Duration::from_secs(10));
     }
 }
 
 pub(super) async fn the_oldest_unhandled_event_counts_whatever_it_waits_for(engine: &dyn Engine) {
     let parking = Definition { dead_letter_policy: DeadLetterPolicy::Park, ..ordered_by("subject") };
-    let stage = open(engine, Settings::default()).await;
-    let feed = declare(&stage, "s", parking).await;
-    assert_eq!(lag(&stage).await, None, "there is nothing to do");
-    publish_at_once(&stage, &["a1", "b1", "a2", "b2", "c1"]).await;
-    assert_eq!(lag(&stage).await, Some(50), "it is ready");
+    let harness = open(engine, Settings::default()).await;
+    let feed = declare(&harness, "s", parking).await;
+    assert_eq!(lag(&harness).await, None, "there is nothing to do");
+    publish_at_once(&harness, &["a1", "b1", "a2", "b2", "c1"]).await;
+    assert_eq!(lag(&harness).await, Some(50), "it is ready");
     let mut first = claim(&feed).await;
-    assert_eq!(lag(&stage).await, Some(50), "it runs");
+    assert_eq!(lag(&harness).await, Some(50), "it runs");
     retry(&mut first).await;
     drop(first);
-    assert_eq!(lag(&stage).await, Some(50), "it waits for its second attempt");
-    stage.clock().advance(Duration::from_secs(1));
+    assert_eq!(lag(&harness).await, Some(50), "it waits for its second attempt");
+    harness.clock().advance(Duration::from_secs(1));
     let mut second = claim(&feed).await;
     assert_eq!(second.event().id, "a1");
     reject(&mut second).await;
-    assert_eq!(lag(&stage).await, Some(41), "b1 is next; a dead letter is not waiting");
+    assert_eq!(lag(&harness).await, Some(41), "b1 is next; a dead letter is not waiting");
     for expected in ["b1", "b2", "c1"] {
         let mut claimed = claim(&feed).await;
         assert_eq!(claimed.event().id, expected);
         ack(&mut claimed, Effects::default()).await.unwrap();
     }
-    assert_eq!(lag(&stage).await, Some(31), "a2 waits behind a key that a dead letter parks");
+    assert_eq!(lag(&harness).await, Some(31), "a2 waits behind a key that a dead letter parks");
     drop(feed);
-    let stage = stage.crash().await;
-    assert_eq!(lag(&stage).await, Some(31), "also after a crash");
-    assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
-    assert_eq!(lag(&stage).await, Some(51), "a1 waits once more");
-    assert_eq!(handle_all(&subscription(&stage, "s")).await, ["a1", "a2"]);
-    assert_eq!(lag(&stage).await, None);
+    let harness = harness.crash().await;
+    assert_eq!(lag(&harness).await, Some(31), "also after a crash");
+    assert_eq!(harness.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
+    assert_eq!(lag(&harness).await, Some(51), "a1 waits once more");
+    assert_eq!(handle_all(&subscription(&harness, "s")).await, ["a1", "a2"]);
+    assert_eq!(lag(&harness).await, None);
 }
 
 pub(super) async fn it_is_known_after_a_crash_and_behind_a_long_backlog(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    declare(&stage, "s", definition("a.b", 5)).await;
-    stage.bus().pause(id("s"), true).await.unwrap();
-    publish_at_once(&stage, &["1"]).await;
-    publish_all(&stage, (0..1_000).map(|number| event(&format!("n{number}")))).await;
-    assert_eq!(lag(&stage).await, Some(10), "it is paused");
-    let stage = stage.crash().await;
-    assert_eq!(lag(&stage).await, Some(10), "nothing was read of the log yet");
-    stage.bus().pause(id("s"), false).await.unwrap();
-    let feed = subscription(&stage, "s");
+    let harness = open(engine, Settings::default()).await;
+    declare(&harness, "s", definition("a.b", 5)).await;
+    harness.bus().pause(id("s"), true).await.unwrap();
+    publish_at_once(&harness, &["1"]).await;
+    publish_all(&harness, (0..1_000).map(|number| event(&format!("n{number}")))).await;
+    assert_eq!(lag(&harness).await, Some(10), "it is paused");
+    let harness = harness.crash().await;
+    assert_eq!(lag(&harness).await, Some(10), "nothing was read of the log yet");
+    harness.bus().pause(id("s"), false).await.unwrap();
+    let feed = subscription(&harness, "s");
     let mut first = claim(&feed).await;
-    stage.clock().advance(Duration::from_secs(5));
+    harness.clock().advance(Duration::from_secs(5));
     ack(&mut first, Effects::default()).await.unwrap();
-    assert_eq!(lag(&stage).await, Some(5), "the backlog was stored 5 seconds ago");
+    assert_eq!(lag(&harness).await, Some(5), "the backlog was stored 5 seconds ago");
     assert_eq!(handle_all(&feed).await.len(), 1_000, "to look at it lost and repeated nothing");
 }
 
 pub(super) async fn filtered_events_do_not_count(engine: &dyn Engine) {
     let filters = Filters::parse(r#"[{"prefix":{"subject":"b"}}]"#).unwrap();
-    let stage = open(engine, Settings::default()).await;
-    declare(&stage, "s", Definition { filters, ..definition("a.b", 5) }).await;
-    stage.bus().pause(id("s"), true).await.unwrap();
-    publish_at_once(&stage, &["a1"]).await;
-    publish_all(&stage, (0..600).map(|number| about(&format!("n{number}"), "a"))).await;
-    assert_eq!(lag(&stage).await, None);
-    publish_at_once(&stage, &["b1"]).await;
-    let stage = stage.crash().await;
-    assert_eq!(lag(&stage).await, Some(10), "600 events before it are not taken");
-    stage.bus().pause(id("s"), false).await.unwrap();
-    assert_eq!(handle_all(&subscription(&stage, "s")).await, ["b1"]);
+    let harness = open(engine, Settings::default()).await;
+    declare(&harness, "s", Definition { filters, ..definition("a.b", 5) }).await;
+    harness.bus().pause(id("s"), true).await.unwrap();
+    publish_at_once(&harness, &["a1"]).await;
+    publish_all(&harness, (0..600).map(|number| about(&format!("n{number}"), "a"))).await;
+    assert_eq!(lag(&harness).await, None);
+    publish_at_once(&harness, &["b1"]).await;
+    let harness = harness.crash().await;
+    assert_eq!(lag(&harness).await, Some(10), "600 events before it are not taken");
+    harness.bus().pause(id("s"), false).await.unwrap();
+    assert_eq!(handle_all(&subscription(&harness, "s")).await, ["b1"]);
 }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Accepted, AttemptRecord, Claim, CommitError, DeadLetterFilter, ProducerLimit, Settings, Settled, Settlement,
-    Subscribed,
+    AttemptRecord, Claim, CommitError, DeadLetterFilter, DeliveryStatus, ProducerLimit, PublishReceipt, Settings,
+    Settlement, SubscriptionFeed,
 };
 use crate::clock::Timestamp;
 use crate::event::{Data, Event, Position};
@@ -44,16 +44,16 @@ mod replay;
 mod state;
 mod subscribing;
 
-pub use cases::{CASES, Case, Promise};
-pub(crate) use harness::Tested;
-pub use harness::{Engine, Running, Stage};
+pub use cases::{CASES, Case, CaseFuture};
+pub(crate) use harness::HasBus;
+pub use harness::{Engine, EngineHost, Harness};
 
 pub use super::embedded::EmbeddedEngine;
-pub use model::{Act, play};
+pub use model::{Action, run_against_model};
 
 /// Opens an empty bus for a case.
-async fn open(engine: &dyn Engine, settings: Settings) -> Stage {
-    Stage::open(engine, settings).await
+async fn open(engine: &dyn Engine, settings: Settings) -> Harness {
+    Harness::open(engine, settings).await
 }
 
 /// An event of type `a.b`.
@@ -94,42 +94,47 @@ pub(crate) fn id(name: &str) -> SubscriptionId {
     SubscriptionId { owner: "p".to_owned(), name: name.to_owned() }
 }
 
-pub(crate) async fn declare(stage: &impl Tested, name: &str, definition: Definition) -> Arc<dyn Subscribed> {
-    declare_from(stage, name, definition, Start::Now).await
+pub(crate) async fn declare(harness: &impl HasBus, name: &str, definition: Definition) -> Arc<dyn SubscriptionFeed> {
+    declare_from(harness, name, definition, Start::Now).await
 }
 
-async fn declare_from(stage: &impl Tested, name: &str, definition: Definition, start: Start) -> Arc<dyn Subscribed> {
+async fn declare_from(
+    harness: &impl HasBus,
+    name: &str,
+    definition: Definition,
+    start: Start,
+) -> Arc<dyn SubscriptionFeed> {
     let subscriptions = vec![(name.to_owned(), definition, start)];
-    stage.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
-    subscription(stage, name)
+    harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+    subscription(harness, name)
 }
 
 /// All feeds of the catalogue.
-pub(crate) fn feeds(stage: &impl Tested) -> Vec<Arc<dyn Subscribed>> {
-    let catalogue = Arc::clone(&stage.bus().catalogue().borrow());
-    catalogue.feeds.iter().map(|entry| stage.bus().feed(entry.feed).unwrap()).collect()
+pub(crate) fn feeds(harness: &impl HasBus) -> Vec<Arc<dyn SubscriptionFeed>> {
+    let catalogue = Arc::clone(&harness.bus().catalogue().borrow());
+    catalogue.feeds.iter().map(|entry| harness.bus().feed(entry.feed).unwrap()).collect()
 }
 
-pub(crate) fn subscription(stage: &impl Tested, name: &str) -> Arc<dyn Subscribed> {
-    feeds(stage).into_iter().find(|one| one.id().name == name && one.overview().replay.is_none()).unwrap()
+pub(crate) fn subscription(harness: &impl HasBus, name: &str) -> Arc<dyn SubscriptionFeed> {
+    feeds(harness).into_iter().find(|one| one.id().name == name && one.overview().replay.is_none()).unwrap()
 }
 
-fn replay_of(stage: &impl Tested, name: &str) -> Option<Arc<dyn Subscribed>> {
-    feeds(stage).into_iter().find(|one| one.id().name == name && one.overview().replay.is_some())
+fn replay_of(harness: &impl HasBus, name: &str) -> Option<Arc<dyn SubscriptionFeed>> {
+    feeds(harness).into_iter().find(|one| one.id().name == name && one.overview().replay.is_some())
 }
 
-pub(crate) async fn publish(stage: &impl Tested, event: Event) -> Accepted {
-    stage.bus().publish(vec![Publish { event, due: None }]).await.unwrap().remove(0)
+pub(crate) async fn publish(harness: &impl HasBus, event: Event) -> PublishReceipt {
+    harness.bus().publish(vec![Publish { event, due: None }]).await.unwrap().remove(0)
 }
 
-pub(crate) async fn publish_all(stage: &impl Tested, events: impl Iterator<Item = Event>) {
+pub(crate) async fn publish_all(harness: &impl HasBus, events: impl Iterator<Item = Event>) {
     let events: Vec<_> = events.map(|event| Publish { event, due: None }).collect();
     for part in events.chunks(500) {
-        stage.bus().publish(part.to_vec()).await.unwrap();
+        harness.bus().publish(part.to_vec()).await.unwrap();
     }
 }
 
-async fn settle(claim: &mut Claim, verdict: Verdict, effects: Effects) -> Result<Settled, CommitError> {
+async fn settle(claim: &mut Claim, verdict: Verdict, effects: Effects) -> Result<DeliveryStatus, CommitError> {
     let (delivery, digest) = (Arc::clone(claim.delivery()), Some("d1".into()));
     let record = AttemptRecord { delivery, verdict, digest, took: Duration::from_millis(1) };
     claim.settle(Settlement { record, effects: Some(("p".into(), effects)) }).await
@@ -140,7 +145,7 @@ fn failure(cause: Cause) -> Failure {
 }
 
 /// Settles a claim as handled.
-pub async fn ack(claim: &mut Claim, effects: Effects) -> Result<Settled, CommitError> {
+pub async fn ack(claim: &mut Claim, effects: Effects) -> Result<DeliveryStatus, CommitError> {
     settle(claim, Verdict::Ack, effects).await
 }
 
@@ -148,29 +153,29 @@ fn retry_after_a_second() -> Verdict {
     Verdict::RetryAfter { delay: Duration::from_secs(1), failure: failure(Cause::Retry) }
 }
 
-async fn retry(claim: &mut Claim) -> Settled {
+async fn retry(claim: &mut Claim) -> DeliveryStatus {
     settle(claim, retry_after_a_second(), Effects::default()).await.unwrap()
 }
 
 /// The last attempt has failed.
-async fn exhaust(claim: &mut Claim) -> Settled {
+async fn exhaust(claim: &mut Claim) -> DeliveryStatus {
     let verdict = Verdict::DeadLetter { failure: failure(Cause::Retry), exhausted: true };
     settle(claim, verdict, Effects::default()).await.unwrap()
 }
 
-async fn reject(claim: &mut Claim) -> Settled {
+async fn reject(claim: &mut Claim) -> DeliveryStatus {
     let verdict = Verdict::DeadLetter { failure: failure(Cause::Rejected), exhausted: false };
     settle(claim, verdict, Effects::default()).await.unwrap()
 }
 
 /// What is there to be claimed.
-async fn claim(subscription: &Arc<dyn Subscribed>) -> Claim {
+async fn claim(subscription: &Arc<dyn SubscriptionFeed>) -> Claim {
     let claim = tokio::time::timeout(Duration::from_secs(20), subscription.claim()).await;
     claim.unwrap_or_else(|_| panic!("there is nothing to claim: {subscription:#?}")).unwrap()
 }
 
 /// The ids that can be claimed one after the other, each handled at once.
-async fn handle_all(subscription: &Arc<dyn Subscribed>) -> Vec<String> {
+async fn handle_all(subscription: &Arc<dyn SubscriptionFeed>) -> Vec<String> {
     let mut ids = Vec::new();
     while subscription.overview().backlog > 0 {
         let mut claim = claim(subscription).await;
@@ -181,7 +186,7 @@ async fn handle_all(subscription: &Arc<dyn Subscribed>) -> Vec<String> {
 }
 
 /// Nothing can be claimed now. Only an error could make it wait less long.
-async fn assert_idle(subscription: &Arc<dyn Subscribed>) {
+async fn assert_idle(subscription: &Arc<dyn SubscriptionFeed>) {
     let claim = tokio::time::timeout(Duration::from_millis(40), subscription.claim()).await;
     assert!(claim.is_err(), "{claim:?} was delivered");
 }
@@ -194,15 +199,15 @@ fn add(key: &str, delta: i64) -> Effects {
     Effects { writes: BTreeMap::from([(key.to_owned(), Write::Add(delta))]), ..Effects::default() }
 }
 
-fn value(stage: &Stage, key: &str) -> Option<Vec<u8>> {
-    stage.bus().state("p").get(key).unwrap().0
+fn value(harness: &Harness, key: &str) -> Option<Vec<u8>> {
+    harness.bus().state("p").get(key).unwrap().0
 }
 
-async fn dead_letters(stage: &Stage) -> u64 {
-    stage.bus().count_dead_letters(DeadLetterFilter::default()).await.unwrap()
+async fn dead_letters(harness: &Harness) -> u64 {
+    harness.bus().count_dead_letters(DeadLetterFilter::default()).await.unwrap()
 }
 
-async fn logged_ids(stage: &Stage) -> Vec<String> {
-    let logged = stage.bus().events(None, 1_000).await.unwrap();
+async fn logged_ids(harness: &Harness) -> Vec<String> {
+    let logged = harness.bus().events(None, 1_000).await.unwrap();
     logged.iter().rev().map(|logged| logged.event.id.clone()).collect()
 }

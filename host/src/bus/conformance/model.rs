@@ -14,7 +14,7 @@ use crate::subscription::DeadLetterPolicy;
 
 /// What a test does to the bus. Numbers choose among what there is, counted round.
 #[derive(Clone, Copy, Debug)]
-pub enum Act {
+pub enum Action {
     /// Publishes an event, with one of the keys or with none.
     Publish(u8),
     /// The same for three seconds later.
@@ -69,8 +69,8 @@ fn rules(name: &str) -> Definition {
 
 /// What has become of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Open { attempts: u32 },
+enum DeliveryState {
+    ClaimHandle { attempts: u32 },
     InFlight { attempts: u32 },
     Dead,
     Dropped,
@@ -83,7 +83,7 @@ struct Model {
     keys: BTreeMap<usize, Option<char>>,
     /// The ids in the order of the log.
     log: Vec<usize>,
-    fates: BTreeMap<(&'static str, usize), Fate>,
+    fates: BTreeMap<(&'static str, usize), DeliveryState>,
     paused: BTreeSet<&'static str>,
     /// Whose turn it is, for each key: it keeps it until it is handled or dead, also if an earlier one is
     /// redriven meanwhile.
@@ -97,15 +97,15 @@ impl Model {
     fn published(&mut self, id: usize) {
         self.log.push(id);
         for name in NAMES {
-            self.fates.insert((name, id), Fate::Open { attempts: 0 });
+            self.fates.insert((name, id), DeliveryState::ClaimHandle { attempts: 0 });
         }
     }
 
     fn backlog(&self, name: &'static str) -> usize {
-        self.count(name, |fate| matches!(fate, Fate::Open { .. } | Fate::InFlight { .. }))
+        self.count(name, |fate| matches!(fate, DeliveryState::ClaimHandle { .. } | DeliveryState::InFlight { .. }))
     }
 
-    fn count(&self, name: &str, is: impl Fn(Fate) -> bool) -> usize {
+    fn count(&self, name: &str, is: impl Fn(DeliveryState) -> bool) -> usize {
         self.fates.iter().filter(|((other, _), fate)| *other == name && is(**fate)).count()
     }
 
@@ -113,15 +113,21 @@ impl Model {
     fn claimed(&mut self, name: &'static str, id: usize, attempt: u32) {
         assert!(!self.paused.contains(name), "{name} is paused, and {id} was delivered");
         let fate = self.fates[&(name, id)];
-        let Fate::Open { attempts } = fate else { panic!("{id} is {fate:?} for {name}, and was delivered") };
+        let DeliveryState::ClaimHandle { attempts } = fate else {
+            panic!("{id} is {fate:?} for {name}, and was delivered")
+        };
         assert_eq!(attempt, attempts + 1, "{id} for {name}");
         if let Some(key) = self.keys[&id].filter(|_| name != "plain") {
             let before: Vec<_> = self.log.iter().copied().take_while(|other| *other != id).collect();
             for other in self.log.iter().copied().filter(|other| *other != id && self.keys[other] == Some(key)) {
                 let fate = self.fates[&(name, other)];
-                assert!(!matches!(fate, Fate::InFlight { .. }), "{other} is in flight for {name}, and {id} beside it");
+                assert!(
+                    !matches!(fate, DeliveryState::InFlight { .. }),
+                    "{other} is in flight for {name}, and {id} beside it"
+                );
                 let has_turn = self.turns.get(&(name, key)) == Some(&id);
-                let is_before = !has_turn && before.contains(&other) && matches!(fate, Fate::Open { .. });
+                let is_before =
+                    !has_turn && before.contains(&other) && matches!(fate, DeliveryState::ClaimHandle { .. });
                 assert!(!is_before, "{other} is open for {name}, and {id} went before it");
             }
             if name == "parked" {
@@ -130,7 +136,7 @@ impl Model {
             }
             self.turns.insert((name, key), id);
         }
-        self.fates.insert((name, id), Fate::InFlight { attempts });
+        self.fates.insert((name, id), DeliveryState::InFlight { attempts });
     }
 
     fn done(&mut self, name: &'static str, id: usize) {
@@ -139,7 +145,7 @@ impl Model {
 
     fn died(&mut self, name: &'static str, id: usize) {
         self.done(name, id);
-        self.fates.insert((name, id), Fate::Dead);
+        self.fates.insert((name, id), DeliveryState::Dead);
         if let (Some(key), "parked") = (self.keys[&id], name) {
             self.parked.insert(key, id);
         }
@@ -147,39 +153,39 @@ impl Model {
 }
 
 /// A claim of the test's.
-struct Held {
+struct OpenClaim {
     name: &'static str,
     id: usize,
     replay: Option<FeedId>,
     claim: Claim,
 }
 
-struct Play {
-    stage: Stage,
+struct ModelRun {
+    harness: Harness,
     model: Model,
-    held: Vec<Held>,
+    claims: Vec<OpenClaim>,
     /// How often each replay has handled each event.
     replayed: BTreeMap<(FeedId, usize), u32>,
     replays: BTreeMap<FeedId, u64>,
 }
 
 /// Plays acts, and then lets everything come to its end.
-pub async fn play(engine: &dyn Engine, acts: Vec<Act>) {
+pub async fn run_against_model(engine: &dyn Engine, actions: Vec<Action>) {
     let retention = Retention { max_age: Some(Duration::from_secs(30)), ..Retention::default() };
-    let stage = open(engine, Settings { retention, ..Settings::default() }).await;
-    declare_all(&stage).await;
-    let (held, replayed, replays) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-    let mut play = Play { stage, model: Model::default(), held, replayed, replays };
-    for act in acts {
-        play = play.act(act).await;
-        play.check().await;
+    let harness = open(engine, Settings { retention, ..Settings::default() }).await;
+    declare_all(&harness).await;
+    let (claims, replayed, replays) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    let mut run = ModelRun { harness, model: Model::default(), claims, replayed, replays };
+    for action in actions {
+        run = run.action(action).await;
+        run.check().await;
     }
-    play.finish().await;
+    run.finish().await;
 }
 
-async fn declare_all(stage: &Stage) {
+async fn declare_all(harness: &Harness) {
     let subscriptions = NAMES.map(|name| (name.to_owned(), rules(name), Start::Now)).to_vec();
-    stage.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+    harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
 }
 
 fn number(claim: &Claim) -> usize {
@@ -194,47 +200,47 @@ fn all_of(name: &str) -> DeadLetterFilter {
     DeadLetterFilter { subscription: Some(id(name)), ..DeadLetterFilter::default() }
 }
 
-impl Play {
-    async fn act(mut self, act: Act) -> Self {
-        match act {
-            Act::Publish(key) => self.publish(key, None).await,
-            Act::PublishLater(key) => self.publish(key, Some(Duration::from_secs(3))).await,
-            Act::Claim(which) => self.claim(which).await,
-            Act::Ack(which) => self.settle(which, Settle::Ack).await,
-            Act::Retry(which) => self.settle(which, Settle::Retry).await,
-            Act::Reject(which) => self.settle(which, Settle::Reject).await,
-            Act::GiveBack(which) => {
-                if let Some(held) = self.take(which) {
-                    self.reopen(&held);
+impl ModelRun {
+    async fn action(mut self, action: Action) -> Self {
+        match action {
+            Action::Publish(key) => self.publish(key, None).await,
+            Action::PublishLater(key) => self.publish(key, Some(Duration::from_secs(3))).await,
+            Action::Claim(which) => self.claim(which).await,
+            Action::Ack(which) => self.settle(which, Settle::Ack).await,
+            Action::Retry(which) => self.settle(which, Settle::Retry).await,
+            Action::Reject(which) => self.settle(which, Settle::Reject).await,
+            Action::GiveBack(which) => {
+                if let Some(claims) = self.take(which) {
+                    self.reopen(&claims);
                 }
             }
-            Act::Redrive(which) => self.redrive(chosen(which)).await,
-            Act::Drop(which) => self.drop_dead(chosen(which)).await,
-            Act::Pause(which) => {
-                self.stage.bus().pause(id(chosen(which)), true).await.unwrap();
+            Action::Redrive(which) => self.redrive(chosen(which)).await,
+            Action::Drop(which) => self.drop_dead(chosen(which)).await,
+            Action::Pause(which) => {
+                self.harness.bus().pause(id(chosen(which)), true).await.unwrap();
                 self.model.paused.insert(chosen(which));
             }
-            Act::Resume(which) => {
-                self.stage.bus().pause(id(chosen(which)), false).await.unwrap();
+            Action::Resume(which) => {
+                self.harness.bus().pause(id(chosen(which)), false).await.unwrap();
                 self.model.paused.remove(chosen(which));
             }
-            Act::Replay(which) => {
-                let begun = self.stage.bus().replay(id(chosen(which)), Start::Beginning, None).await.unwrap();
+            Action::Replay(which) => {
+                let begun = self.harness.bus().replay(id(chosen(which)), Start::Beginning, None).await.unwrap();
                 if let Replay { number: Some(number), events } = begun {
                     self.replays.insert(number, events);
                 }
             }
-            Act::StopReplays(which) => {
+            Action::StopReplays(which) => {
                 let name = chosen(which);
-                self.stage.bus().stop_replays(id(name)).await.unwrap();
-                self.held.retain(|held| held.replay.is_none() || held.name != name);
+                self.harness.bus().stop_replays(id(name)).await.unwrap();
+                self.claims.retain(|claims| claims.replay.is_none() || claims.name != name);
             }
-            Act::Redeclare => declare_all(&self.stage).await,
-            Act::Compact => drop(self.stage.bus().compact().await.unwrap()),
-            Act::PassTime(seconds) => self.pass_time(Duration::from_secs(u64::from(seconds))).await,
-            Act::SetClockBack => self.stage.clock().set(Timestamp(self.stage.clock().now().0 - 3_600_000)),
-            Act::Crash => self = self.reopened(Stage::crash).await,
-            Act::Restart => self = self.reopened(Stage::restart).await,
+            Action::Redeclare => declare_all(&self.harness).await,
+            Action::Compact => drop(self.harness.bus().compact().await.unwrap()),
+            Action::PassTime(seconds) => self.pass_time(Duration::from_secs(u64::from(seconds))).await,
+            Action::SetClockBack => self.harness.clock().set(Timestamp(self.harness.clock().now().0 - 3_600_000)),
+            Action::Crash => self = self.reopened(Harness::crash).await,
+            Action::Restart => self = self.reopened(Harness::restart).await,
         }
         self
     }
@@ -244,25 +250,25 @@ impl Play {
         self.model.next += 1;
         let key = [None, Some('a'), Some('b')][usize::from(key) % 3];
         let event = Event { subject: key.map(String::from), ..event(&number.to_string()) };
-        let due = delay.map(|delay| self.stage.clock().now().after(delay));
-        let accepted = self.stage.bus().publish(vec![Publish { event, due }]).await.unwrap();
+        let due = delay.map(|delay| self.harness.clock().now().after(delay));
+        let accepted = self.harness.bus().publish(vec![Publish { event, due }]).await.unwrap();
         assert!(!accepted[0].duplicate);
         self.model.keys.insert(number, key);
         while delay.is_none() && !self.model.log.contains(&number) {
-            self.see_log().await;
+            self.read_log().await;
         }
     }
 
     /// Time passes, and what is due enters the log in an order that the log itself tells.
     async fn pass_time(&mut self, time: Duration) {
-        self.stage.clock().advance(time);
-        self.see_log().await;
+        self.harness.clock().advance(time);
+        self.read_log().await;
     }
 
-    async fn see_log(&mut self) {
+    async fn read_log(&mut self) {
         // What lies beyond the head is not offered yet.
-        let beyond = Position(self.stage.bus().head().0 + 1);
-        for logged in self.stage.bus().events(Some(beyond), 1_000).await.unwrap().iter().rev() {
+        let beyond = Position(self.harness.bus().head().0 + 1);
+        for logged in self.harness.bus().events(Some(beyond), 1_000).await.unwrap().iter().rev() {
             let number = logged.event.id.parse().unwrap();
             if !self.model.log.contains(&number) {
                 self.model.published(number);
@@ -271,8 +277,8 @@ impl Play {
     }
 
     async fn claim(&mut self, which: u8) {
-        let all = feeds(&self.stage);
-        if self.held.len() >= 8 || all.is_empty() {
+        let all = feeds(&self.harness);
+        if self.claims.len() >= 8 || all.is_empty() {
             return;
         }
         let feed = &all[usize::from(which) % all.len()];
@@ -280,7 +286,7 @@ impl Play {
         let Ok(claimed) = tokio::time::timeout(Duration::from_millis(3), feed.claim()).await else { return };
         let claim = claimed.unwrap();
         while !self.model.log.contains(&number(&claim)) {
-            self.see_log().await;
+            self.read_log().await;
         }
         let (id, replay) = (number(&claim), feed.overview().replay.map(|replay| replay.number));
         match replay {
@@ -288,70 +294,72 @@ impl Play {
             Some(number) => {
                 assert_eq!(claim.delivery().kind, DeliveryKind::Replay(number));
                 assert!(!self.model.paused.contains(name), "{name} is paused, and {id} was replayed");
-                let again = self.held.iter().any(|held| held.replay == replay && held.id == id);
+                let again = self.claims.iter().any(|claims| claims.replay == replay && claims.id == id);
                 assert!(!again && !self.replayed.contains_key(&(number, id)), "{id} was replayed twice");
             }
         }
-        self.held.push(Held { name, id, replay, claim });
+        self.claims.push(OpenClaim { name, id, replay, claim });
     }
 
-    fn take(&mut self, which: u8) -> Option<Held> {
-        if self.held.is_empty() {
+    fn take(&mut self, which: u8) -> Option<OpenClaim> {
+        if self.claims.is_empty() {
             return None;
         }
-        let index = usize::from(which) % self.held.len();
-        Some(self.held.swap_remove(index))
+        let index = usize::from(which) % self.claims.len();
+        Some(self.claims.swap_remove(index))
     }
 
-    fn reopen(&mut self, held: &Held) {
-        if held.replay.is_none()
-            && let Some(Fate::InFlight { attempts }) = self.model.fates.get(&(held.name, held.id)).copied()
+    fn reopen(&mut self, claims: &OpenClaim) {
+        if claims.replay.is_none()
+            && let Some(DeliveryState::InFlight { attempts }) = self.model.fates.get(&(claims.name, claims.id)).copied()
         {
-            self.model.fates.insert((held.name, held.id), Fate::Open { attempts });
+            self.model.fates.insert((claims.name, claims.id), DeliveryState::ClaimHandle { attempts });
         }
     }
 
     async fn settle(&mut self, which: u8, how: Settle) {
-        let Some(mut held) = self.take(which) else { return };
-        let effects = match held.replay {
-            None => add(&format!("{}/{}", held.name, held.id), 1),
-            Some(number) => add(&format!("replay/{number}/{}", held.id), 1),
+        let Some(mut claims) = self.take(which) else { return };
+        let effects = match claims.replay {
+            None => add(&format!("{}/{}", claims.name, claims.id), 1),
+            Some(number) => add(&format!("replay/{number}/{}", claims.id), 1),
         };
-        let verdict = how.verdict(held.claim.delivery().attempt);
-        let settled = settle(&mut held.claim, verdict, effects).await.unwrap();
-        if let Some(number) = held.replay {
-            let again = self.replayed.insert((number, held.id), 1);
+        let verdict = how.verdict(claims.claim.delivery().attempt);
+        let settled = settle(&mut claims.claim, verdict, effects).await.unwrap();
+        if let Some(number) = claims.replay {
+            let again = self.replayed.insert((number, claims.id), 1);
             assert!(again.is_none());
-            if settled != Settled::Handled {
+            if settled != DeliveryStatus::Handled {
                 // What becomes of it is not followed any further.
-                self.replayed.insert((number, held.id), 0);
-                if matches!(settled, Settled::Waiting(_)) {
-                    self.replayed.remove(&(number, held.id));
+                self.replayed.insert((number, claims.id), 0);
+                if matches!(settled, DeliveryStatus::Waiting(_)) {
+                    self.replayed.remove(&(number, claims.id));
                 }
             }
             return;
         }
-        let Fate::InFlight { attempts } = self.model.fates[&(held.name, held.id)] else { unreachable!() };
+        let DeliveryState::InFlight { attempts } = self.model.fates[&(claims.name, claims.id)] else { unreachable!() };
         match settled {
-            Settled::Handled => {
-                self.model.done(held.name, held.id);
-                self.model.fates.insert((held.name, held.id), Fate::Handled);
+            DeliveryStatus::Handled => {
+                self.model.done(claims.name, claims.id);
+                self.model.fates.insert((claims.name, claims.id), DeliveryState::Handled);
             }
-            Settled::Waiting(_) => {
+            DeliveryStatus::Waiting(_) => {
                 assert!(attempts + 1 < 3);
-                self.model.fates.insert((held.name, held.id), Fate::Open { attempts: attempts + 1 });
+                self.model
+                    .fates
+                    .insert((claims.name, claims.id), DeliveryState::ClaimHandle { attempts: attempts + 1 });
             }
-            Settled::Dead => self.model.died(held.name, held.id),
+            DeliveryStatus::Dead => self.model.died(claims.name, claims.id),
         }
     }
 
     async fn redrive(&mut self, name: &'static str) {
         self.forget_replays_dead(name).await;
-        let dead = self.model.count(name, |fate| fate == Fate::Dead);
-        assert_eq!(self.stage.bus().redrive(all_of(name), 1_000).await, Ok(dead));
+        let dead = self.model.count(name, |fate| fate == DeliveryState::Dead);
+        assert_eq!(self.harness.bus().redrive(all_of(name), 1_000).await, Ok(dead));
         for ((other, id), fate) in &mut self.model.fates {
-            if *other == name && *fate == Fate::Dead {
-                *fate = Fate::Open { attempts: 0 };
+            if *other == name && *fate == DeliveryState::Dead {
+                *fate = DeliveryState::ClaimHandle { attempts: 0 };
                 if name == "parked" {
                     self.model.parked.retain(|_, parked| parked != id);
                 }
@@ -360,10 +368,10 @@ impl Play {
     }
 
     async fn drop_dead(&mut self, name: &'static str) {
-        self.stage.bus().drop_dead_letters(all_of(name), 1_000).await.unwrap();
+        self.harness.bus().drop_dead_letters(all_of(name), 1_000).await.unwrap();
         for ((other, id), fate) in &mut self.model.fates {
-            if *other == name && *fate == Fate::Dead {
-                *fate = Fate::Dropped;
+            if *other == name && *fate == DeliveryState::Dead {
+                *fate = DeliveryState::Dropped;
                 if name == "parked" {
                     self.model.parked.retain(|_, parked| parked != id);
                 }
@@ -373,27 +381,27 @@ impl Play {
 
     /// Drops the dead letters of replays, which the model does not follow.
     async fn forget_replays_dead(&self, name: &str) {
-        for letter in self.stage.bus().dead_letters(all_of(name), None, 1_000).await.unwrap() {
+        for letter in self.harness.bus().dead_letters(all_of(name), None, 1_000).await.unwrap() {
             if letter.replay {
                 let this = DeadLetterFilter { number: Some(letter.number), ..DeadLetterFilter::default() };
-                assert_eq!(self.stage.bus().drop_dead_letters(this, 1).await, Ok(1));
+                assert_eq!(self.harness.bus().drop_dead_letters(this, 1).await, Ok(1));
             }
         }
     }
 
-    async fn reopened<F: Future<Output = Stage>>(self, how: impl FnOnce(Stage) -> F) -> Self {
-        let Self { stage, mut model, held, replayed, replays } = self;
-        let stage = how(stage).await;
+    async fn reopened<F: Future<Output = Harness>>(self, how: impl FnOnce(Harness) -> F) -> Self {
+        let Self { harness, mut model, claims, replayed, replays } = self;
+        let harness = how(harness).await;
         // Whoever held them is gone; so are those of the process before.
-        drop(held);
+        drop(claims);
         for fate in model.fates.values_mut() {
-            if let Fate::InFlight { attempts } = *fate {
-                *fate = Fate::Open { attempts };
+            if let DeliveryState::InFlight { attempts } = *fate {
+                *fate = DeliveryState::ClaimHandle { attempts };
             }
         }
-        let mut play = Self { stage, model, held: Vec::new(), replayed, replays };
-        play.see_log().await;
-        play
+        let mut run = Self { harness, model, claims: Vec::new(), replayed, replays };
+        run.read_log().await;
+        run
     }
 
     async fn check(&mut self) {
@@ -402,10 +410,10 @@ impl Play {
             let overview = self.settled_overview(name).await;
             assert_eq!(overview.backlog, self.model.backlog(name) as u64, "the backlog of {name}");
             assert_eq!(overview.paused.is_some(), self.model.paused.contains(name), "whether {name} is paused");
-            let dead = self.model.count(name, |fate| fate == Fate::Dead);
-            let letters = self.stage.bus().count_dead_letters(all_of(name)).await.unwrap();
+            let dead = self.model.count(name, |fate| fate == DeliveryState::Dead);
+            let letters = self.harness.bus().count_dead_letters(all_of(name)).await.unwrap();
             assert_eq!(letters, dead as u64, "the dead letters of {name}");
-            let counts = self.stage.bus().dead_letter_counts().await.unwrap();
+            let counts = self.harness.bus().dead_letter_counts().await.unwrap();
             assert_eq!(counts.get(&id(name)).copied().unwrap_or(0), letters, "the dead letters of {name} among all");
         }
     }
@@ -413,10 +421,10 @@ impl Play {
     /// What a subscription looks like while nothing enters the log: what is due does so by itself.
     async fn settled_overview(&mut self, name: &str) -> Overview {
         loop {
-            self.see_log().await;
+            self.read_log().await;
             let known = self.model.log.len();
-            let overview = subscription(&self.stage, name).overview();
-            self.see_log().await;
+            let overview = subscription(&self.harness, name).overview();
+            self.read_log().await;
             if self.model.log.len() == known {
                 return overview;
             }
@@ -425,47 +433,49 @@ impl Play {
 
     /// Handles all that is left: every event is handled once by every subscription, unless it was dropped.
     async fn finish(mut self) {
-        self.held.clear();
+        self.claims.clear();
         for fate in self.model.fates.values_mut() {
-            if let Fate::InFlight { attempts } = *fate {
-                *fate = Fate::Open { attempts };
+            if let DeliveryState::InFlight { attempts } = *fate {
+                *fate = DeliveryState::ClaimHandle { attempts };
             }
         }
         for name in NAMES {
-            self.stage.bus().pause(id(name), false).await.unwrap();
+            self.harness.bus().pause(id(name), false).await.unwrap();
             self.model.paused.remove(name);
             self.redrive(name).await;
         }
         // The clock may have been set back by some hours after events were told to come later.
-        self.stage.clock().advance(Duration::from_hours(400));
+        self.harness.clock().advance(Duration::from_hours(400));
         while self.model.log.len() < self.model.keys.len() {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            self.see_log().await;
+            self.read_log().await;
         }
         for name in NAMES {
             self.finish_replays(name).await;
-            let feed = subscription(&self.stage, name);
+            let feed = subscription(&self.harness, name);
             while feed.overview().backlog > 0 {
                 let mut claim = claim(&feed).await;
                 let number = number(&claim);
                 self.model.claimed(name, number, claim.delivery().attempt);
                 ack(&mut claim, add(&format!("{name}/{number}"), 1)).await.unwrap();
                 self.model.done(name, number);
-                self.model.fates.insert((name, number), Fate::Handled);
+                self.model.fates.insert((name, number), DeliveryState::Handled);
             }
         }
         for ((name, id), fate) in &self.model.fates {
-            let times = value(&self.stage, &format!("{name}/{id}"));
+            let times = value(&self.harness, &format!("{name}/{id}"));
             match fate {
-                Fate::Handled => assert_eq!(times.as_deref(), Some(&b"1"[..]), "the effects of {id} for {name}"),
-                Fate::Dropped => assert_eq!(times, None, "the effects of {id} for {name}"),
+                DeliveryState::Handled => {
+                    assert_eq!(times.as_deref(), Some(&b"1"[..]), "the effects of {id} for {name}")
+                }
+                DeliveryState::Dropped => assert_eq!(times, None, "the effects of {id} for {name}"),
                 other => panic!("{id} is {other:?} for {name} in the end"),
             }
         }
     }
 
     async fn finish_replays(&mut self, name: &str) {
-        while let Some(feed) = replay_of(&self.stage, name) {
+        while let Some(feed) = replay_of(&self.harness, name) {
             let mut claim = claim(&feed).await;
             let DeliveryKind::Replay(replay) = claim.delivery().kind else { panic!("{claim:?} is no replay") };
             let id = number(&claim);
@@ -473,7 +483,7 @@ impl Play {
             assert!(self.replayed.insert((replay, id), 1).is_none(), "{id} was replayed twice");
         }
         for ((replay, id), times) in &self.replayed {
-            let count = value(&self.stage, &format!("replay/{replay}/{id}"));
+            let count = value(&self.harness, &format!("replay/{replay}/{id}"));
             assert_eq!(count.is_some(), *times == 1, "the effects of {id} in the replay {replay}");
         }
         for (replay, events) in &self.replays {

@@ -8,10 +8,10 @@ fn keyed(name: &str) -> Event {
 }
 
 pub(super) async fn a_failing_event_holds_back_its_own_key_only(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription = declare(&stage, "s", ordered_by("subject")).await;
-    publish_all(&stage, ["a1", "a2", "b1", "b2"].into_iter().map(keyed)).await;
-    publish(&stage, event("none")).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription = declare(&harness, "s", ordered_by("subject")).await;
+    publish_all(&harness, ["a1", "a2", "b1", "b2"].into_iter().map(keyed)).await;
+    publish(&harness, event("none")).await;
     let mut first = claim(&subscription).await;
     let other = claim(&subscription).await;
     let none = claim(&subscription).await;
@@ -24,7 +24,7 @@ pub(super) async fn a_failing_event_holds_back_its_own_key_only(engine: &dyn Eng
     let mut other = claim(&subscription).await;
     ack(&mut other, Effects::default()).await.unwrap();
     assert_eq!(claim(&subscription).await.event().id, "b2");
-    stage.clock().advance(Duration::from_secs(1));
+    harness.clock().advance(Duration::from_secs(1));
     let mut again = claim(&subscription).await;
     assert_eq!((again.event().id.as_str(), again.delivery().attempt), ("a1", 2));
     assert!(subscription.overview().in_flight >= 2);
@@ -34,10 +34,10 @@ pub(super) async fn a_failing_event_holds_back_its_own_key_only(engine: &dyn Eng
 
 /// The key that fails has more events than any window of memory holds, in front of all others.
 pub(super) async fn a_key_with_a_long_backlog_holds_back_no_other(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription_before = declare(&stage, "s", ordered_by("subject")).await;
-    publish_all(&stage, (0..2_000).map(|number| about(&format!("a{number}"), "a"))).await;
-    publish_all(&stage, ["b1", "b2"].into_iter().map(keyed)).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription_before = declare(&harness, "s", ordered_by("subject")).await;
+    publish_all(&harness, (0..2_000).map(|number| about(&format!("a{number}"), "a"))).await;
+    publish_all(&harness, ["b1", "b2"].into_iter().map(keyed)).await;
     let mut first = claim(&subscription_before).await;
     retry(&mut first).await;
     for expected in ["b1", "b2"] {
@@ -48,40 +48,40 @@ pub(super) async fn a_key_with_a_long_backlog_holds_back_no_other(engine: &dyn E
     assert_eq!(subscription_before.overview().backlog, 2_000);
     drop((first, subscription_before));
 
-    let stage = stage.crash().await;
-    let subscription = subscription(&stage, "s");
+    let harness = harness.crash().await;
+    let subscription = subscription(&harness, "s");
     assert_idle(&subscription).await;
-    stage.clock().advance(Duration::from_secs(1));
+    harness.clock().advance(Duration::from_secs(1));
     let ids = handle_all(&subscription).await;
     assert_eq!(ids.len(), 2_000);
     assert!(ids.iter().enumerate().all(|(number, id)| *id == format!("a{number}")), "{ids:?}");
 }
 
 pub(super) async fn keys_are_found_in_the_data(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription = declare(&stage, "s", ordered_by("/customer/id")).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription = declare(&harness, "s", ordered_by("/customer/id")).await;
     let bought = |id: &str, customer: u32| {
         let data = format!(r#"{{"customer":{{"id":{customer}}}}}"#);
         Event { data: Some(Data::json(data)), ..event(id) }
     };
-    publish_all(&stage, [bought("1", 7), bought("2", 7), bought("3", 8)].into_iter()).await;
+    publish_all(&harness, [bought("1", 7), bought("2", 7), bought("3", 8)].into_iter()).await;
     let (first, other) = (claim(&subscription).await, claim(&subscription).await);
     assert_eq!([&first, &other].map(|it| it.event().id.as_str()), ["1", "3"]);
     assert_idle(&subscription).await;
 }
 
 pub(super) async fn order_is_kept_across_a_crash(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let before = declare(&stage, "s", ordered_by("subject")).await;
-    publish_all(&stage, ["a1", "a2", "b1", "a3", "b2"].into_iter().map(keyed)).await;
+    let harness = open(engine, Settings::default()).await;
+    let before = declare(&harness, "s", ordered_by("subject")).await;
+    publish_all(&harness, ["a1", "a2", "b1", "a3", "b2"].into_iter().map(keyed)).await;
     // Handling b1 moves the cursor past a1, which is in flight, and a2, which waits behind it.
     let held = claim(&before).await;
     let mut other = claim(&before).await;
     ack(&mut other, Effects::default()).await.unwrap();
     drop((other, before));
-    let stage = stage.crash().await;
+    let harness = harness.crash().await;
     drop(held);
-    let after = subscription(&stage, "s");
+    let after = subscription(&harness, "s");
     let (first, second) = (claim(&after).await, claim(&after).await);
     assert_eq!([&first, &second].map(|it| it.event().id.as_str()), ["a1", "b2"]);
     assert_idle(&after).await;
@@ -93,9 +93,9 @@ pub(super) async fn order_is_kept_across_a_crash(engine: &dyn Engine) {
 }
 
 pub(super) async fn a_dead_letter_releases_its_key(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription = declare(&stage, "s", ordered_by("subject")).await;
-    publish_all(&stage, ["a1", "a2"].into_iter().map(keyed)).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription = declare(&harness, "s", ordered_by("subject")).await;
+    publish_all(&harness, ["a1", "a2"].into_iter().map(keyed)).await;
     reject(&mut claim(&subscription).await).await;
     assert_eq!(handle_all(&subscription).await, ["a2"]);
 }
@@ -105,71 +105,71 @@ fn parking() -> Definition {
 }
 
 pub(super) async fn a_dead_letter_parks_its_key_where_that_is_wanted(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let before = declare(&stage, "s", parking()).await;
-    publish_all(&stage, ["a1", "a2", "b1"].into_iter().map(keyed)).await;
+    let harness = open(engine, Settings::default()).await;
+    let before = declare(&harness, "s", parking()).await;
+    publish_all(&harness, ["a1", "a2", "b1"].into_iter().map(keyed)).await;
     reject(&mut claim(&before).await).await;
     ack(&mut claim(&before).await, Effects::default()).await.unwrap();
     assert_idle(&before).await;
     assert_eq!(before.overview().parked_keys, 1);
     drop(before);
-    let stage = stage.crash().await;
-    let after = subscription(&stage, "s");
-    publish(&stage, keyed("a3")).await;
+    let harness = harness.crash().await;
+    let after = subscription(&harness, "s");
+    publish(&harness, keyed("a3")).await;
     assert_idle(&after).await;
-    let letter = stage.bus().dead_letters(DeadLetterFilter::default(), None, 1).await.unwrap().remove(0);
+    let letter = harness.bus().dead_letters(DeadLetterFilter::default(), None, 1).await.unwrap().remove(0);
     assert_eq!(letter.parks.as_deref(), Some("a"));
-    assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
+    assert_eq!(harness.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
     assert_eq!(handle_all(&after).await, ["a1", "a2", "a3"]);
     assert_eq!(after.overview().parked_keys, 0);
 }
 
 pub(super) async fn a_dropped_dead_letter_lets_its_key_go(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription = declare(&stage, "s", parking()).await;
-    publish_all(&stage, ["a1", "a2"].into_iter().map(keyed)).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription = declare(&harness, "s", parking()).await;
+    publish_all(&harness, ["a1", "a2"].into_iter().map(keyed)).await;
     reject(&mut claim(&subscription).await).await;
     assert_idle(&subscription).await;
-    assert_eq!(stage.bus().drop_dead_letters(DeadLetterFilter::default(), 10).await, Ok(1));
+    assert_eq!(harness.bus().drop_dead_letters(DeadLetterFilter::default(), 10).await, Ok(1));
     assert_eq!(handle_all(&subscription).await, ["a2"]);
 }
 
 pub(super) async fn keys_are_released_when_dead_letters_park_no_longer(engine: &dyn Engine) {
     for crash in [false, true] {
-        let mut stage = open(engine, Settings::default()).await;
-        let before = declare(&stage, "s", parking()).await;
-        publish_all(&stage, ["a1", "b1", "a2", "b2", "c1"].into_iter().map(keyed)).await;
+        let mut harness = open(engine, Settings::default()).await;
+        let before = declare(&harness, "s", parking()).await;
+        publish_all(&harness, ["a1", "b1", "a2", "b2", "c1"].into_iter().map(keyed)).await;
         reject(&mut claim(&before).await).await;
         reject(&mut claim(&before).await).await;
         ack(&mut claim(&before).await, Effects::default()).await.unwrap();
         assert_idle(&before).await;
         drop(before);
         if crash {
-            stage = stage.crash().await;
+            harness = harness.crash().await;
         }
         let releasing = Definition { dead_letter_policy: DeadLetterPolicy::Release, ..parking() };
-        let after = declare(&stage, "s", releasing).await;
+        let after = declare(&harness, "s", releasing).await;
         assert_eq!(after.overview().parked_keys, 0);
         assert_eq!(handle_all(&after).await, ["a2", "b2"], "crash: {crash}");
-        let letters = stage.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap();
+        let letters = harness.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap();
         assert_eq!(letters.len(), 2, "the dead letters stay");
         assert!(letters.iter().all(|letter| letter.parks.is_none()));
         drop(after);
-        let stage = stage.crash().await;
-        assert_eq!(subscription(&stage, "s").overview().parked_keys, 0);
+        let harness = harness.crash().await;
+        assert_eq!(subscription(&harness, "s").overview().parked_keys, 0);
     }
 }
 
 pub(super) async fn a_changed_key_orders_anew(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription = declare(&stage, "s", ordered_by("subject")).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription = declare(&harness, "s", ordered_by("subject")).await;
     let region = |id: &str, subject: &str, region: &str| Event {
         extensions: BTreeMap::from([("region".to_owned(), region.to_owned())]),
         ..about(id, subject)
     };
-    publish_all(&stage, [region("1", "a", "x"), region("2", "a", "y"), region("3", "b", "x")].into_iter()).await;
+    publish_all(&harness, [region("1", "a", "x"), region("2", "a", "y"), region("3", "b", "x")].into_iter()).await;
     let mut first = claim(&subscription).await;
-    declare(&stage, "s", ordered_by("region")).await;
+    declare(&harness, "s", ordered_by("region")).await;
     let second = claim(&subscription).await;
     assert_eq!(second.event().id, "2", "it shares no region with what is in flight");
     assert_idle(&subscription).await;

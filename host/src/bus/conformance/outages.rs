@@ -1,7 +1,7 @@
 //! A store that cannot be reached for a while: nothing happens, nothing is lost, and it goes on by itself.
 
 use super::*;
-use crate::bus::{HeldBack, Reachability};
+use crate::bus::{EndpointHold, Reachability};
 
 /// How long a test waits for a state that must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -16,58 +16,58 @@ fn later(id: &str) -> Vec<Publish> {
 
 /// Ends an outage, and waits until the bus has noticed: a change that queues behind one from the time of the outage may
 /// still be refused with it.
-async fn end<T>(outage: T, stage: &Stage) {
-    let mut reachable = stage.bus().reachable();
+async fn end<T>(outage: T, harness: &Harness) {
+    let mut reachable = harness.bus().reachable();
     drop(outage);
     let over = reachable.wait_for(|now| *now == Reachability::Reachable);
     assert!(tokio::time::timeout(PATIENCE, over).await.is_ok(), "the bus notices by itself that the outage is over");
 }
 
 pub(super) async fn what_the_store_cannot_take_has_not_happened(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let feed = declare(&stage, "s", definition("a.b", 3)).await;
-    publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
+    let harness = open(engine, Settings::default()).await;
+    let feed = declare(&harness, "s", definition("a.b", 3)).await;
+    publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
     let (mut first, mut second) = (claim(&feed).await, claim(&feed).await);
 
-    let outage = stage.cut_off();
+    let outage = harness.cut_off();
     let effects = Effects { publishes: later("4"), ..set("k", b"v") };
     let (published, acked, retried) = tokio::join!(
-        stage.bus().publish(later("3")),
+        harness.bus().publish(later("3")),
         ack(&mut first, effects.clone()),
         settle(&mut second, retry_after_a_second(), Effects::default()),
     );
     assert!(is_unavailable(&published), "{published:?}");
     assert!(is_unavailable(&acked), "{acked:?}");
     assert!(is_unavailable(&retried), "{retried:?}");
-    end(outage, &stage).await;
-    assert_eq!((value(&stage, "k"), dead_letters(&stage).await), (None, 0));
-    assert_eq!(logged_ids(&stage).await, ["1", "2"]);
+    end(outage, &harness).await;
+    assert_eq!((value(&harness, "k"), dead_letters(&harness).await), (None, 0));
+    assert_eq!(logged_ids(&harness).await, ["1", "2"]);
 
     // A claim is still open after the refusal; one that is dropped comes again as the same attempt.
-    assert_eq!(ack(&mut first, effects).await, Ok(Settled::Handled));
+    assert_eq!(ack(&mut first, effects).await, Ok(DeliveryStatus::Handled));
     drop(second);
     let mut second = claim(&feed).await;
     assert_eq!((second.event().id.as_str(), second.delivery().attempt), ("2", 1));
-    assert_eq!(ack(&mut second, Effects::default()).await, Ok(Settled::Handled));
-    let accepted = stage.bus().publish(later("3")).await.unwrap();
+    assert_eq!(ack(&mut second, Effects::default()).await, Ok(DeliveryStatus::Handled));
+    let accepted = harness.bus().publish(later("3")).await.unwrap();
     assert!(!accepted[0].duplicate, "the store has not seen it before");
 
-    let stage = stage.crash().await;
-    assert_eq!(value(&stage, "k").as_deref(), Some(&b"v"[..]));
-    assert_eq!(logged_ids(&stage).await, ["1", "2", "4", "3"]);
-    assert_eq!(handle_all(&subscription(&stage, "s")).await, ["4", "3"]);
+    let harness = harness.crash().await;
+    assert_eq!(value(&harness, "k").as_deref(), Some(&b"v"[..]));
+    assert_eq!(logged_ids(&harness).await, ["1", "2", "4", "3"]);
+    assert_eq!(handle_all(&subscription(&harness, "s")).await, ["4", "3"]);
 }
 
 pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let feed = declare(&stage, "s", definition("a.b", 3)).await;
-    publish(&stage, event("1")).await;
+    let harness = open(engine, Settings::default()).await;
+    let feed = declare(&harness, "s", definition("a.b", 3)).await;
+    publish(&harness, event("1")).await;
     let mut claimed = claim(&feed).await;
     let all = DeadLetterFilter::default;
-    let hold = HeldBack { until: START.after(Duration::from_hours(1)), reason: "busy".to_owned() };
-    let bus = stage.bus();
+    let hold = EndpointHold { until: START.after(Duration::from_hours(1)), reason: "busy".to_owned() };
+    let bus = harness.bus();
 
-    let outage = stage.cut_off();
+    let outage = harness.cut_off();
     let refused = [
         ("publish", bus.publish(later("2")).await.map(drop)),
         ("settle", ack(&mut claimed, Effects::default()).await.map(drop)),
@@ -79,7 +79,7 @@ pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engin
         ("delete_subscription", bus.delete_subscription(id("s")).await),
         ("pause", bus.pause(id("s"), true).await),
         ("retire", bus.retire(id("s")).await),
-        ("hold_back", bus.hold_back("https://x.test/".to_owned(), hold).await),
+        ("hold_endpoint", bus.hold_endpoint("https://x.test/".to_owned(), hold).await),
         ("replay", bus.replay(id("s"), Start::Beginning, None).await.map(drop)),
         ("stop_replays", bus.stop_replays(id("s")).await.map(drop)),
         ("drain", bus.drain("p", true).await),
@@ -88,31 +88,31 @@ pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engin
         ("compact", bus.compact().await.map(drop)),
     ];
     assert!(bus.state("p").draw("numbers").await.is_err());
-    end(outage, &stage).await;
+    end(outage, &harness).await;
     for (change, result) in &refused {
         assert!(is_unavailable(result), "{change}: {result:?}");
     }
 
-    let feed = subscription(&stage, "s");
+    let feed = subscription(&harness, "s");
     assert!(feed.overview().paused.is_none() && !feed.is_deleted());
-    assert_eq!(value(&stage, "k"), None);
-    assert_eq!(ack(&mut claimed, Effects::default()).await, Ok(Settled::Handled));
-    let stage = stage.restart().await;
-    assert_eq!(logged_ids(&stage).await, ["1"]);
-    assert_eq!(subscription(&stage, "s").overview().backlog, 0);
+    assert_eq!(value(&harness, "k"), None);
+    assert_eq!(ack(&mut claimed, Effects::default()).await, Ok(DeliveryStatus::Handled));
+    let harness = harness.restart().await;
+    assert_eq!(logged_ids(&harness).await, ["1"]);
+    assert_eq!(subscription(&harness, "s").overview().backlog, 0);
 }
 
 pub(super) async fn an_outage_shows_and_ends_by_itself(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let mut reachable = stage.bus().reachable();
+    let harness = open(engine, Settings::default()).await;
+    let mut reachable = harness.bus().reachable();
     assert_eq!(*reachable.borrow(), Reachability::Reachable);
-    let outage = stage.cut_off();
-    let refused = stage.bus().publish(later("1")).await;
+    let outage = harness.cut_off();
+    let refused = harness.bus().publish(later("1")).await;
     assert!(is_unavailable(&refused), "{refused:?}");
     let shown = reachable.wait_for(|now| matches!(now, Reachability::Unreachable { .. }));
     assert!(tokio::time::timeout(PATIENCE, shown).await.is_ok(), "the outage shows");
-    end(outage, &stage).await;
-    publish(&stage, event("1")).await;
-    let failed = tokio::time::timeout(Duration::ZERO, stage.bus().failed()).await;
+    end(outage, &harness).await;
+    publish(&harness, event("1")).await;
+    let failed = tokio::time::timeout(Duration::ZERO, harness.bus().failed()).await;
     assert!(failed.is_err(), "an outage is no failure: {failed:?}");
 }

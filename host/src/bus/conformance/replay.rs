@@ -3,20 +3,20 @@
 use super::*;
 use crate::bus::DeliveryKind;
 
-async fn handled(stage: &Stage, count: usize) -> Arc<dyn Subscribed> {
-    let subscription = declare(stage, "s", definition("a.b", 2)).await;
-    publish_all(stage, (0..count).map(|number| event(&number.to_string()))).await;
+async fn handled(harness: &Harness, count: usize) -> Arc<dyn SubscriptionFeed> {
+    let subscription = declare(harness, "s", definition("a.b", 2)).await;
+    publish_all(harness, (0..count).map(|number| event(&number.to_string()))).await;
     handle_all(&subscription).await;
     subscription
 }
 
 pub(super) async fn history_is_delivered_again_beside_live_events(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let live = handled(&stage, 5).await;
-    let replay = stage.bus().replay(id("s"), Start::Position(Position(3)), None).await.unwrap();
+    let harness = open(engine, Settings::default()).await;
+    let live = handled(&harness, 5).await;
+    let replay = harness.bus().replay(id("s"), Start::Position(Position(3)), None).await.unwrap();
     assert_eq!(replay.events, 3);
-    publish(&stage, event("new")).await;
-    let feed = replay_of(&stage, "s").unwrap();
+    publish(&harness, event("new")).await;
+    let feed = replay_of(&harness, "s").unwrap();
     let kind = DeliveryKind::Replay(replay.number.unwrap());
     for expected in ["2", "3", "4"] {
         let mut claimed = claim(&feed).await;
@@ -24,72 +24,72 @@ pub(super) async fn history_is_delivered_again_beside_live_events(engine: &dyn E
         ack(&mut claimed, add("replayed", 1)).await.unwrap();
     }
     assert!(feed.is_deleted(), "it is over");
-    assert!(replay_of(&stage, "s").is_none());
+    assert!(replay_of(&harness, "s").is_none());
     let mut new = claim(&live).await;
     assert_eq!((new.event().id.as_str(), new.delivery().kind), ("new", DeliveryKind::Live));
     ack(&mut new, Effects::default()).await.unwrap();
-    assert_eq!(value(&stage, "replayed").as_deref(), Some(&b"3"[..]));
-    stage.clock().advance(Duration::from_secs(10));
-    let nothing = stage.bus().replay(id("s"), Start::Time(stage.clock().now()), None).await.unwrap();
+    assert_eq!(value(&harness, "replayed").as_deref(), Some(&b"3"[..]));
+    harness.clock().advance(Duration::from_secs(10));
+    let nothing = harness.bus().replay(id("s"), Start::Time(harness.clock().now()), None).await.unwrap();
     assert_eq!((nothing.number, nothing.events), (None, 0));
 }
 
 pub(super) async fn a_replay_goes_on_after_a_crash_and_ends(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    handled(&stage, 400).await;
-    stage.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
-    let feed = replay_of(&stage, "s").unwrap();
+    let harness = open(engine, Settings::default()).await;
+    handled(&harness, 400).await;
+    harness.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
+    let feed = replay_of(&harness, "s").unwrap();
     for _ in 0..150 {
         ack(&mut claim(&feed).await, Effects::default()).await.unwrap();
     }
     retry(&mut claim(&feed).await).await;
     drop(feed);
-    let stage = stage.crash().await;
-    stage.clock().advance(Duration::from_secs(5));
-    let feed = replay_of(&stage, "s").unwrap();
+    let harness = harness.crash().await;
+    harness.clock().advance(Duration::from_secs(5));
+    let feed = replay_of(&harness, "s").unwrap();
     assert_eq!(handle_all(&feed).await.len(), 250);
-    let stage = stage.crash().await;
-    assert!(replay_of(&stage, "s").is_none());
-    assert_eq!(subscription(&stage, "s").overview().backlog, 0);
+    let harness = harness.crash().await;
+    assert!(replay_of(&harness, "s").is_none());
+    assert_eq!(subscription(&harness, "s").overview().backlog, 0);
 }
 
 pub(super) async fn a_replay_keeps_its_pace(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    handled(&stage, 10).await;
-    stage.bus().replay(id("s"), Start::Beginning, NonZeroU32::new(2)).await.unwrap();
-    let feed = replay_of(&stage, "s").unwrap();
+    let harness = open(engine, Settings::default()).await;
+    handled(&harness, 10).await;
+    harness.bus().replay(id("s"), Start::Beginning, NonZeroU32::new(2)).await.unwrap();
+    let feed = replay_of(&harness, "s").unwrap();
     for _ in 0..3 {
         ack(&mut claim(&feed).await, Effects::default()).await.unwrap();
         assert_idle(&feed).await;
-        stage.clock().advance(Duration::from_millis(600));
+        harness.clock().advance(Duration::from_millis(600));
     }
     assert_eq!(feed.overview().backlog, 7);
 }
 
 pub(super) async fn dead_letters_of_a_replay_are_the_subscriptions(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    handled(&stage, 1).await;
-    stage.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
-    reject(&mut claim(&replay_of(&stage, "s").unwrap()).await).await;
-    let stage = stage.crash().await;
-    assert!(replay_of(&stage, "s").is_none(), "it is over");
-    let letter = stage.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap().remove(0);
+    let harness = open(engine, Settings::default()).await;
+    handled(&harness, 1).await;
+    harness.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
+    reject(&mut claim(&replay_of(&harness, "s").unwrap()).await).await;
+    let harness = harness.crash().await;
+    assert!(replay_of(&harness, "s").is_none(), "it is over");
+    let letter = harness.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap().remove(0);
     assert_eq!((letter.subscription, letter.replay), (id("s"), true));
-    assert_eq!(stage.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
-    let redriven = claim(&subscription(&stage, "s")).await;
+    assert_eq!(harness.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
+    let redriven = claim(&subscription(&harness, "s")).await;
     assert_eq!(redriven.delivery().kind, DeliveryKind::RedrivenReplay(letter.number), "it is still a replay's");
 }
 
 pub(super) async fn a_replay_is_stopped(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    handled(&stage, 3).await;
-    stage.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
-    let feed = replay_of(&stage, "s").unwrap();
+    let harness = open(engine, Settings::default()).await;
+    handled(&harness, 3).await;
+    harness.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
+    let feed = replay_of(&harness, "s").unwrap();
     let mut claimed = claim(&feed).await;
     assert!(tokio::time::timeout(Duration::ZERO, claimed.lost()).await.is_err(), "it is open");
-    assert_eq!(stage.bus().stop_replays(id("s")).await, Ok(1));
+    assert_eq!(harness.bus().stop_replays(id("s")).await, Ok(1));
     assert!(tokio::time::timeout(Duration::from_secs(20), claimed.lost()).await.is_ok(), "it is lost");
     assert_eq!(ack(&mut claimed, set("k", b"late")).await, Err(CommitError::NotOpen));
-    assert_eq!(value(&stage, "k"), None);
-    assert_eq!(stage.bus().stop_replays(id("s")).await, Ok(0));
+    assert_eq!(value(&harness, "k"), None);
+    assert_eq!(harness.bus().stop_replays(id("s")).await, Ok(0));
 }

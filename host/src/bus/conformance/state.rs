@@ -6,85 +6,85 @@ use super::*;
 use crate::outcome::SequenceError;
 
 pub(super) async fn a_read_that_others_changed_is_a_conflict_and_changes_nothing(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription = declare(&stage, "s", definition("a.b", 5)).await;
-    publish(&stage, event("1")).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription = declare(&harness, "s", definition("a.b", 5)).await;
+    publish(&harness, event("1")).await;
     let mut claimed = claim(&subscription).await;
     let mine = || {
-        let (_, version) = stage.bus().state("p").get("k").unwrap();
+        let (_, version) = harness.bus().state("p").get("k").unwrap();
         let mut effects = set("k", b"mine");
         effects.reads.keys.insert("k".to_owned(), version);
         effects
     };
     let effects = mine();
-    stage.bus().commit("p", set("k", b"theirs")).await.unwrap();
+    harness.bus().commit("p", set("k", b"theirs")).await.unwrap();
     assert_eq!(ack(&mut claimed, effects).await, Err(CommitError::Conflict("k".to_owned())));
-    assert_eq!(value(&stage, "k").as_deref(), Some(&b"theirs"[..]));
-    assert_eq!(ack(&mut claimed, mine()).await, Ok(Settled::Handled), "the claim was still open");
+    assert_eq!(value(&harness, "k").as_deref(), Some(&b"theirs"[..]));
+    assert_eq!(ack(&mut claimed, mine()).await, Ok(DeliveryStatus::Handled), "the claim was still open");
 }
 
 pub(super) async fn a_listing_that_others_changed_is_a_conflict(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let (_, listing) = stage.bus().state("p").keys(None, 10).unwrap();
+    let harness = open(engine, Settings::default()).await;
+    let (_, listing) = harness.bus().state("p").keys(None, 10).unwrap();
     let listed = || {
         let mut effects = set("mine", b"1");
         effects.reads.listing = Some(listing);
         effects
     };
-    stage.bus().commit("other", set("k", b"1")).await.unwrap();
-    stage.bus().commit("p", listed()).await.unwrap();
-    assert!(matches!(stage.bus().commit("p", listed()).await, Err(CommitError::Conflict(_))));
+    harness.bus().commit("other", set("k", b"1")).await.unwrap();
+    harness.bus().commit("p", listed()).await.unwrap();
+    assert!(matches!(harness.bus().commit("p", listed()).await, Err(CommitError::Conflict(_))));
 }
 
 pub(super) async fn what_is_read_is_of_one_moment(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
+    let harness = open(engine, Settings::default()).await;
     let both = |value: &[u8]| Effects {
         writes: BTreeMap::from(["a", "b"].map(|key| (key.to_owned(), Write::Set(value.to_vec())))),
         ..Effects::default()
     };
-    stage.bus().commit("p", both(b"1")).await.unwrap();
-    let mut view = stage.bus().state("p");
+    harness.bus().commit("p", both(b"1")).await.unwrap();
+    let mut view = harness.bus().state("p");
     assert_eq!(view.get("a").unwrap().0.as_deref(), Some(&b"1"[..]));
-    stage.bus().commit("p", both(b"2")).await.unwrap();
+    harness.bus().commit("p", both(b"2")).await.unwrap();
     assert_eq!(view.get("b").unwrap().0.as_deref(), Some(&b"1"[..]), "it was so when the first key was read");
     drop(view);
-    assert_eq!(value(&stage, "b").as_deref(), Some(&b"2"[..]));
+    assert_eq!(value(&harness, "b").as_deref(), Some(&b"2"[..]));
 }
 
 pub(super) async fn additions_merge(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
+    let harness = open(engine, Settings::default()).await;
     for delta in [40, 3, -1] {
-        stage.bus().commit("p", add("n", delta)).await.unwrap();
+        harness.bus().commit("p", add("n", delta)).await.unwrap();
     }
-    let stage = stage.crash().await;
-    assert_eq!(value(&stage, "n").as_deref(), Some(&b"42"[..]));
-    stage.bus().commit("p", set("n", b"x")).await.unwrap();
-    assert_eq!(stage.bus().commit("p", add("n", 1)).await, Err(CommitError::NotANumber("n".to_owned())));
+    let harness = harness.crash().await;
+    assert_eq!(value(&harness, "n").as_deref(), Some(&b"42"[..]));
+    harness.bus().commit("p", set("n", b"x")).await.unwrap();
+    assert_eq!(harness.bus().commit("p", add("n", 1)).await, Err(CommitError::NotANumber("n".to_owned())));
 }
 
 pub(super) async fn a_sequence_gives_each_number_once_also_after_a_crash(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let mut drawn = draw_many(&stage, "p", 100).await;
-    let stage = stage.crash().await;
-    drawn.extend(draw_many(&stage, "p", 100).await);
-    let stage = stage.restart().await;
-    drawn.extend(draw_many(&stage, "p", 100).await);
+    let harness = open(engine, Settings::default()).await;
+    let mut drawn = draw_many(&harness, "p", 100).await;
+    let harness = harness.crash().await;
+    drawn.extend(draw_many(&harness, "p", 100).await);
+    let harness = harness.restart().await;
+    drawn.extend(draw_many(&harness, "p", 100).await);
     let distinct: BTreeSet<_> = drawn.iter().collect();
     assert_eq!(distinct.len(), 300, "{drawn:?}");
     assert_eq!(drawn[0], 1);
     // Whoever draws later gets a larger one.
     assert!(drawn[..100].iter().max() < drawn[100..200].iter().min());
     assert!(drawn[100..200].iter().max() < drawn[200..].iter().min());
-    assert_eq!(draw_many(&stage, "other", 1).await, [1], "each plugin has its own");
-    assert!(stage.bus().state("p").unreserved("s").unwrap() > *drawn.iter().max().unwrap());
-    assert!(stage.bus().state("p").keys(None, 10).unwrap().0.is_empty(), "they are no keys of the state");
+    assert_eq!(draw_many(&harness, "other", 1).await, [1], "each plugin has its own");
+    assert!(harness.bus().state("p").unreserved("s").unwrap() > *drawn.iter().max().unwrap());
+    assert!(harness.bus().state("p").keys(None, 10).unwrap().0.is_empty(), "they are no keys of the state");
 }
 
 /// Draws at the same time.
-async fn draw_many(stage: &Stage, plugin: &str, count: usize) -> Vec<u64> {
+async fn draw_many(harness: &Harness, plugin: &str, count: usize) -> Vec<u64> {
     let mut drawing = tokio::task::JoinSet::new();
     for _ in 0..count {
-        drawing.spawn(stage.bus().state(plugin).draw("s"));
+        drawing.spawn(harness.bus().state(plugin).draw("s"));
     }
     let mut drawn = Vec::new();
     while let Some(number) = drawing.join_next().await {
@@ -95,10 +95,10 @@ async fn draw_many(stage: &Stage, plugin: &str, count: usize) -> Vec<u64> {
 }
 
 pub(super) async fn a_plugin_has_so_many_sequences_and_no_more(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
+    let harness = open(engine, Settings::default()).await;
     let mut drawing = tokio::task::JoinSet::new();
     for number in 0..1_001 {
-        drawing.spawn(stage.bus().state("p").draw(&format!("s{number}")));
+        drawing.spawn(harness.bus().state("p").draw(&format!("s{number}")));
     }
     let mut refused = 0;
     while let Some(number) = drawing.join_next().await {
@@ -109,5 +109,5 @@ pub(super) async fn a_plugin_has_so_many_sequences_and_no_more(engine: &dyn Engi
         }
     }
     assert_eq!(refused, 1);
-    assert_eq!(stage.bus().state("q").draw("s").await.unwrap(), 1);
+    assert_eq!(harness.bus().state("q").draw("s").await.unwrap(), 1);
 }

@@ -7,43 +7,43 @@ use crate::outcome::SubscriptionChange;
 use crate::subscription::Webhook;
 
 pub(super) async fn a_plugin_makes_and_removes_its_own_subscriptions(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    publish(&stage, event("before")).await;
+    let harness = open(engine, Settings::default()).await;
+    publish(&harness, event("before")).await;
     let change = |change| Effects { subscriptions: vec![change], ..Effects::default() };
     let webhook = Webhook::new("http://example.com/");
     let definition = Definition { target: Target::Webhook(webhook), ..definition("a.>", 5) };
     let subscribe =
         SubscriptionChange::Subscribe { name: "own".to_owned(), definition: Box::new(definition), start: Start::Now };
-    stage.bus().commit("p", change(subscribe)).await.unwrap();
-    publish(&stage, event("after")).await;
-    let stage = stage.crash().await;
-    let own = subscription(&stage, "own");
+    harness.bus().commit("p", change(subscribe)).await.unwrap();
+    publish(&harness, event("after")).await;
+    let harness = harness.crash().await;
+    let own = subscription(&harness, "own");
     assert!(own.overview().dynamic);
     assert_eq!(claim(&own).await.event().id, "after");
     let unsubscribe = SubscriptionChange::Unsubscribe { name: "own".to_owned() };
-    stage.bus().commit("p", change(unsubscribe)).await.unwrap();
+    harness.bus().commit("p", change(unsubscribe)).await.unwrap();
     assert!(own.is_deleted());
-    assert!(feeds(&stage).is_empty());
+    assert!(feeds(&harness).is_empty());
 }
 
 pub(super) async fn what_a_generation_no_longer_declares_is_paused_until_it_is_declared_again(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    declare(&stage, "s", definition("a.b", 5)).await;
-    let orphans = stage.bus().declare("p", Declaration::default()).await.unwrap();
+    let harness = open(engine, Settings::default()).await;
+    declare(&harness, "s", definition("a.b", 5)).await;
+    let orphans = harness.bus().declare("p", Declaration::default()).await.unwrap();
     assert_eq!(orphans, [id("s")]);
-    publish(&stage, event("1")).await;
-    let stage = stage.crash().await;
-    let orphan = subscription(&stage, "s");
+    publish(&harness, event("1")).await;
+    let harness = harness.crash().await;
+    let orphan = subscription(&harness, "s");
     assert!(orphan.overview().paused.is_some());
     assert_idle(&orphan).await;
-    assert_eq!(handle_all(&declare(&stage, "s", definition("a.b", 5)).await).await, ["1"]);
+    assert_eq!(handle_all(&declare(&harness, "s", definition("a.b", 5)).await).await, ["1"]);
 }
 
 pub(super) async fn a_subscription_begins_where_it_is_told(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
+    let harness = open(engine, Settings::default()).await;
     for number in 0..20 {
-        publish(&stage, event(&number.to_string())).await;
-        stage.clock().advance(Duration::from_secs(1));
+        publish(&harness, event(&number.to_string())).await;
+        harness.clock().advance(Duration::from_secs(1));
     }
     let cases = [
         ("now", Start::Now, 0),
@@ -57,32 +57,32 @@ pub(super) async fn a_subscription_begins_where_it_is_told(engine: &dyn Engine) 
     for (name, start, expected) in cases {
         let subscriptions = vec![(name.to_owned(), definition("a.b", 5), start)];
         // Each of its own plugin, so that none is declared no longer.
-        stage.bus().declare(name, Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
-        let begun = subscription(&stage, name);
+        harness.bus().declare(name, Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+        let begun = subscription(&harness, name);
         assert_eq!(begun.overview().backlog, expected, "{name}");
         let ids = handle_all(&begun).await;
         assert_eq!(ids.len() as u64, expected, "{name}");
         assert_eq!(ids.first().cloned(), (expected > 0).then(|| (20 - expected).to_string()), "{name}");
     }
     // Where it began does not matter any more once it is there.
-    let again = declare_from(&stage, "s", definition("a.b", 5), Start::Now).await;
-    publish(&stage, event("new")).await;
-    declare_from(&stage, "s", definition("a.b", 5), Start::Beginning).await;
+    let again = declare_from(&harness, "s", definition("a.b", 5), Start::Now).await;
+    publish(&harness, event("new")).await;
+    declare_from(&harness, "s", definition("a.b", 5), Start::Beginning).await;
     assert_eq!(handle_all(&again).await, ["new"]);
 }
 
 pub(super) async fn new_rules_apply_to_what_was_not_looked_at_yet(engine: &dyn Engine) {
     for crash in [false, true] {
-        let stage = open(engine, Settings::default()).await;
-        let before = declare(&stage, "s", definition("a.b", 5)).await;
-        publish_all(&stage, ["1", "2"].into_iter().map(event)).await;
-        publish(&stage, Event { event_type: "a.c".to_owned(), ..event("passed") }).await;
+        let harness = open(engine, Settings::default()).await;
+        let before = declare(&harness, "s", definition("a.b", 5)).await;
+        publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
+        publish(&harness, Event { event_type: "a.c".to_owned(), ..event("passed") }).await;
         let in_flight = claim(&before).await;
-        declare(&stage, "s", definition("a.*", 5)).await;
-        publish(&stage, Event { event_type: "a.c".to_owned(), ..event("taken") }).await;
+        declare(&harness, "s", definition("a.*", 5)).await;
+        publish(&harness, Event { event_type: "a.c".to_owned(), ..event("taken") }).await;
         drop((in_flight, before));
-        let stage = if crash { stage.crash().await } else { stage };
-        let after = subscription(&stage, "s");
+        let harness = if crash { harness.crash().await } else { harness };
+        let after = subscription(&harness, "s");
         assert_eq!(after.overview().backlog, 3, "crash: {crash}");
         let mut ids = handle_all(&after).await;
         ids.sort();
@@ -92,29 +92,29 @@ pub(super) async fn new_rules_apply_to_what_was_not_looked_at_yet(engine: &dyn E
 
 pub(super) async fn new_rules_of_the_same_key_keep_its_order_and_nothing_waiting(engine: &dyn Engine) {
     for crash in [false, true] {
-        let stage = open(engine, Settings::default()).await;
-        let before = declare(&stage, "s", ordered_by("subject")).await;
-        publish_all(&stage, ["1", "2", "3"].into_iter().map(|id| about(id, "x"))).await;
+        let harness = open(engine, Settings::default()).await;
+        let before = declare(&harness, "s", ordered_by("subject")).await;
+        publish_all(&harness, ["1", "2", "3"].into_iter().map(|id| about(id, "x"))).await;
         let mut in_flight = claim(&before).await;
         let pattern = Pattern::parse("a.*").unwrap();
-        declare(&stage, "s", Definition { pattern, ..ordered_by("subject") }).await;
-        publish(&stage, about("4", "x")).await;
+        declare(&harness, "s", Definition { pattern, ..ordered_by("subject") }).await;
+        publish(&harness, about("4", "x")).await;
         assert_idle(&before).await;
         ack(&mut in_flight, Effects::default()).await.unwrap();
         drop((in_flight, before));
-        let stage = if crash { stage.crash().await } else { stage };
-        assert_eq!(handle_all(&subscription(&stage, "s")).await, ["2", "3", "4"], "crash: {crash}");
+        let harness = if crash { harness.crash().await } else { harness };
+        assert_eq!(handle_all(&subscription(&harness, "s")).await, ["2", "3", "4"], "crash: {crash}");
     }
 }
 
 pub(super) async fn what_was_given_back_and_is_no_longer_taken_gives_its_turn_away(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let subscription = declare(&stage, "s", ordered_by("subject")).await;
-    publish(&stage, about("1", "x")).await;
+    let harness = open(engine, Settings::default()).await;
+    let subscription = declare(&harness, "s", ordered_by("subject")).await;
+    publish(&harness, about("1", "x")).await;
     drop(claim(&subscription).await);
     let filters = Filters::parse(r#"[{"exact":{"id":"2"}}]"#).unwrap();
-    declare(&stage, "s", Definition { filters, ..ordered_by("subject") }).await;
-    publish(&stage, about("2", "x")).await;
+    declare(&harness, "s", Definition { filters, ..ordered_by("subject") }).await;
+    publish(&harness, about("2", "x")).await;
     assert_eq!(handle_all(&subscription).await, ["2"]);
 }
 
@@ -135,40 +135,40 @@ fn subscribing(pattern: &str) -> Effects {
 pub(super) async fn names_that_are_in_use_and_not_changes_are_limited(engine: &dyn Engine) {
     /// What one plugin may have.
     const LIMIT: usize = 1_000;
-    let stage = open(engine, Settings::default()).await;
+    let harness = open(engine, Settings::default()).await;
     let names: Vec<_> = (0..LIMIT).map(|number| format!("s{number}")).collect();
-    stage.bus().commit("p", changing(names.iter().map(|name| subscribe(name, "a.b")).collect())).await.unwrap();
-    let refused = stage.bus().commit("p", changing(vec![subscribe("more", "a.b")])).await;
+    harness.bus().commit("p", changing(names.iter().map(|name| subscribe(name, "a.b")).collect())).await.unwrap();
+    let refused = harness.bus().commit("p", changing(vec![subscribe("more", "a.b")])).await;
     assert_eq!(refused, Err(CommitError::TooManySubscriptions(LIMIT)));
-    stage.bus().commit("p", changing(vec![subscribe("s0", "a.c")])).await.unwrap();
+    harness.bus().commit("p", changing(vec![subscribe("s0", "a.c")])).await.unwrap();
     let unsubscribe = |name: &str| SubscriptionChange::Unsubscribe { name: name.to_owned() };
     let exchanged = vec![unsubscribe("s0"), unsubscribe("s1"), subscribe("more", "a.b")];
-    stage.bus().commit("p", changing(exchanged)).await.unwrap();
-    assert_eq!(feeds(&stage).len(), LIMIT - 1);
+    harness.bus().commit("p", changing(exchanged)).await.unwrap();
+    assert_eq!(feeds(&harness).len(), LIMIT - 1);
 }
 
 pub(super) async fn new_rules_that_come_with_events_count_them_once(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    stage.bus().commit("p", subscribing("a.b")).await.unwrap();
-    let subscription = subscription(&stage, "s");
+    let harness = open(engine, Settings::default()).await;
+    harness.bus().commit("p", subscribing("a.b")).await.unwrap();
+    let subscription = subscription(&harness, "s");
     let publishes = ["1", "2"].into_iter().map(|id| Publish { event: event(id), due: None }).collect();
-    stage.bus().commit("p", Effects { publishes, ..subscribing("a.*") }).await.unwrap();
+    harness.bus().commit("p", Effects { publishes, ..subscribing("a.*") }).await.unwrap();
     assert_eq!(subscription.overview().backlog, 2);
     assert_eq!(handle_all(&subscription).await, ["1", "2"]);
 }
 
 pub(super) async fn a_handler_may_give_its_own_subscription_new_rules(engine: &dyn Engine) {
     for crash in [false, true] {
-        let stage = open(engine, Settings::default()).await;
-        stage.bus().commit("p", subscribing("a.b")).await.unwrap();
-        let before = subscription(&stage, "s");
-        publish_all(&stage, ["1", "2", "3"].into_iter().map(event)).await;
+        let harness = open(engine, Settings::default()).await;
+        harness.bus().commit("p", subscribing("a.b")).await.unwrap();
+        let before = subscription(&harness, "s");
+        publish_all(&harness, ["1", "2", "3"].into_iter().map(event)).await;
         let (mut first, mut second) = (claim(&before).await, claim(&before).await);
         ack(&mut second, subscribing("a.*")).await.unwrap();
         ack(&mut first, Effects::default()).await.unwrap();
         drop((first, second, before));
-        let stage = if crash { stage.crash().await } else { stage };
-        let after = subscription(&stage, "s");
+        let harness = if crash { harness.crash().await } else { harness };
+        let after = subscription(&harness, "s");
         assert_eq!(after.overview().backlog, 1, "crash: {crash}");
         assert_eq!(handle_all(&after).await, ["3"], "crash: {crash}");
         assert_idle(&after).await;
@@ -176,20 +176,20 @@ pub(super) async fn a_handler_may_give_its_own_subscription_new_rules(engine: &d
 }
 
 pub(super) async fn a_drained_plugin_stays_so(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    stage.bus().drain("p", true).await.unwrap();
-    let stage = stage.crash().await;
-    assert!(stage.bus().is_drained("p"));
-    let catalogue = stage.bus().catalogue();
-    stage.bus().drain("p", false).await.unwrap();
+    let harness = open(engine, Settings::default()).await;
+    harness.bus().drain("p", true).await.unwrap();
+    let harness = harness.crash().await;
+    assert!(harness.bus().is_drained("p"));
+    let catalogue = harness.bus().catalogue();
+    harness.bus().drain("p", false).await.unwrap();
     assert!(catalogue.has_changed().unwrap());
     assert!(catalogue.borrow().drained.is_empty());
 }
 
 /// A change is there before the call that made it returns, and whoever watches is told.
 pub(super) async fn the_catalogue_shows_each_change_with_its_rules(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
-    let bus = stage.bus();
+    let harness = open(engine, Settings::default()).await;
+    let bus = harness.bus();
     let mut catalogue = bus.catalogue();
     let mut next = || {
         assert!(catalogue.has_changed().unwrap(), "whoever watches is told");
@@ -208,7 +208,7 @@ pub(super) async fn the_catalogue_shows_each_change_with_its_rules(engine: &dyn 
     assert_eq!(second.subscription(&id("s")).unwrap().feed, feed, "it is the same subscription");
     assert_eq!(rules(&first), Some(definition("a.b", 3)), "a catalogue is of one moment");
 
-    publish(&stage, event("1")).await;
+    publish(&harness, event("1")).await;
     ack(&mut claim(&bus.feed(feed).unwrap()).await, Effects::default()).await.unwrap();
     let replay = bus.replay(id("s"), Start::Beginning, None).await.unwrap().number.unwrap();
     let third = next();
@@ -222,14 +222,14 @@ pub(super) async fn the_catalogue_shows_each_change_with_its_rules(engine: &dyn 
 }
 
 pub(super) async fn a_thousand_subscriptions_get_each_event(engine: &dyn Engine) {
-    let stage = open(engine, Settings::default()).await;
+    let harness = open(engine, Settings::default()).await;
     let subscriptions = (0..1_000).map(|number| (format!("s{number}"), definition("a.b", 5), Start::Now)).collect();
-    stage.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
-    publish(&stage, event("1")).await;
-    let stage = stage.crash().await;
-    publish(&stage, event("2")).await;
-    for subscription in feeds(&stage) {
+    harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+    publish(&harness, event("1")).await;
+    let harness = harness.crash().await;
+    publish(&harness, event("2")).await;
+    for subscription in feeds(&harness) {
         assert_eq!(subscription.overview().backlog, 2);
     }
-    assert_eq!(handle_all(&subscription(&stage, "s500")).await, ["1", "2"]);
+    assert_eq!(handle_all(&subscription(&harness, "s500")).await, ["1", "2"]);
 }

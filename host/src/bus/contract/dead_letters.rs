@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Answer;
+use super::BoxFuture;
 use crate::bus::{CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, StoreError};
 use crate::subscription::SubscriptionId;
 
@@ -13,13 +13,13 @@ pub trait DeadLetters {
     ///
     /// # Errors
     /// If the store refuses.
-    fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>>;
+    fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>>;
 
     /// Deletes dead letters, at most `limit`, and returns how many. Ordering keys that wait behind them go on.
     ///
     /// # Errors
     /// If the store refuses.
-    fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>>;
+    fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>>;
 
     /// Dead letters in the order in which they died: those after one of them, or the first ones.
     ///
@@ -30,17 +30,17 @@ pub trait DeadLetters {
         filter: DeadLetterFilter,
         after: Option<DeadLetterId>,
         limit: usize,
-    ) -> Answer<'_, Result<Vec<DeadLetter>, StoreError>>;
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>>;
 
     /// How many dead letters there are.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn count_dead_letters(&self, filter: DeadLetterFilter) -> Answer<'_, Result<u64, StoreError>>;
+    fn count_dead_letters(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<u64, StoreError>>;
 
     /// How many dead letters each subscription has, those of its replays among them. One without any is left out.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn dead_letter_counts(&self) -> Answer<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>>;
+    fn dead_letter_counts(&self) -> BoxFuture<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>>;
 }

@@ -1,7 +1,7 @@
 //! Events: published now or later, read, and answered.
 
-use super::Answer;
-use crate::bus::{Accepted, CommitError, Reply, Scheduled, ScheduledCursor, Scheduling, StoreError};
+use super::BoxFuture;
+use crate::bus::{CommitError, PluginSchedule, PublishReceipt, Reply, ScheduledCursor, ScheduledEvent, StoreError};
 use crate::event::{Event, Logged, Position};
 use crate::outcome::{Effects, Publish};
 use crate::pattern::Pattern;
@@ -19,14 +19,14 @@ pub trait EventLog {
     /// # Errors
     /// [`CommitError::Busy`], [`CommitError::BacklogFull`] or [`CommitError::LogFull`] if there is no room
     /// for it now; otherwise if the store refuses.
-    fn publish(&self, events: Vec<Publish>) -> Answer<'_, Result<Vec<Accepted>, CommitError>>;
+    fn publish(&self, events: Vec<Publish>) -> BoxFuture<'_, Result<Vec<PublishReceipt>, CommitError>>;
 
     /// Commits the effects of an invocation that handles no delivery, in one transaction. There must be room for what it
     /// publishes, as with [`EventLog::publish`].
     ///
     /// # Errors
     /// [`CommitError::Conflict`] if the invocation must run again; otherwise if the store refuses.
-    fn commit<'a>(&'a self, plugin: &'a str, effects: Effects) -> Answer<'a, Result<(), CommitError>>;
+    fn commit<'a>(&'a self, plugin: &'a str, effects: Effects) -> BoxFuture<'a, Result<(), CommitError>>;
 
     /// Begins to wait for a reply to an event: the first other one that matches the pattern, in the flow that
     /// the event begins or belongs to, and that enters the log from now on, through whichever host.
@@ -41,7 +41,7 @@ pub trait EventLog {
     ///
     /// # Errors
     /// If the store refuses.
-    fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> Answer<'a, Result<bool, CommitError>>;
+    fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool, CommitError>>;
 
     /// Events that enter the log later, the next one first: those after a cursor, or the first ones without it.
     ///
@@ -49,14 +49,17 @@ pub trait EventLog {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn scheduled(&self, after: Option<ScheduledCursor>, limit: usize)
-    -> Answer<'_, Result<Vec<Scheduled>, StoreError>>;
+    fn scheduled(
+        &self,
+        after: Option<ScheduledCursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<ScheduledEvent>, StoreError>>;
 
     /// The schedules that plugins declare. Each time of a schedule publishes one event, whatever the number of hosts.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn schedules(&self) -> Answer<'_, Result<Vec<Scheduling>, StoreError>>;
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<PluginSchedule>, StoreError>>;
 
     /// The position of the newest event that this host has seen. What this host published is seen when the publish
     /// returns; another host's event may be seen up to a second late.
@@ -66,18 +69,18 @@ pub trait EventLog {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn events(&self, before: Option<Position>, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>>;
+    fn events(&self, before: Option<Position>, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>>;
 
     /// The events with an id; sources may share one.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn events_with_id(&self, id: String) -> Answer<'_, Result<Vec<Logged>, StoreError>>;
+    fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>>;
 
     /// Deletes events by the retention's rules, a bounded number at a time. Returns how many; zero means
     /// that there are none to delete now. The bus does so by itself from time to time.
     ///
     /// # Errors
     /// If the store refuses.
-    fn compact(&self) -> Answer<'_, Result<usize, CommitError>>;
+    fn compact(&self) -> BoxFuture<'_, Result<usize, CommitError>>;
 }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::Answer;
+use super::BoxFuture;
 use crate::bus::{Claim, FeedId, Overview, StoreError};
 use crate::subscription::{Definition, SubscriptionId};
 
@@ -11,7 +11,7 @@ use crate::subscription::{Definition, SubscriptionId};
 ///
 /// There is one claimer at a time in each host. The engine keeps the order within ordering keys, and claims no delivery
 /// twice; how many claims are open at a time is up to the claimer.
-pub trait Subscribed: Debug + Send + Sync {
+pub trait SubscriptionFeed: Debug + Send + Sync {
     /// Its name, which no other subscription or replay ever gets.
     fn feed_id(&self) -> FeedId;
 
@@ -32,9 +32,9 @@ pub trait Subscribed: Debug + Send + Sync {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn claim(&self) -> Answer<'_, Result<Claim, StoreError>>;
+    fn claim(&self) -> BoxFuture<'_, Result<Claim, StoreError>>;
 
-    /// Claims a delivery if one is at hand. None does not mean that there is nothing to do: [`Subscribed::claim`] may find
+    /// Claims a delivery if one is at hand. None does not mean that there is nothing to do: [`SubscriptionFeed::claim`] may find
     /// more in the store.
     fn try_claim(&self) -> Option<Claim>;
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use super::Answer;
+use super::BoxFuture;
 use crate::bus::Reachability;
 
 /// How the engine is, and how it ends.
@@ -14,8 +14,8 @@ pub trait Lifecycle {
     /// Waits for the store to fail for good, and returns why: it is damaged, written by a newer version, went back to an
     /// earlier state, or nobody knows what it holds. After that nothing is acknowledged any more, and the process must end.
     /// An outage that passes is not such a failure: see [`Lifecycle::reachable`].
-    fn failed(&self) -> Answer<'_, String>;
+    fn failed(&self) -> BoxFuture<'_, String>;
 
     /// Commits what waits, and ends.
-    fn close(&self) -> Answer<'_, ()>;
+    fn close(&self) -> BoxFuture<'_, ()>;
 }

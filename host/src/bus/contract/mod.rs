@@ -19,7 +19,7 @@
 //!   committed before it answers. Only when its patience ends does it answer [`CommitError::InDoubt`](super::CommitError::InDoubt).
 //! - **An outage is not a failure.** While the store cannot be reached, changes are refused with
 //!   [`CommitError::Unavailable`](super::CommitError::Unavailable), and deliveries wait. The process ends only after [`Lifecycle::failed`].
-//! - **The bus never calls out.** Consumers pull, by awaiting [`Subscribed::claim`].
+//! - **The bus never calls out.** Consumers pull, by awaiting [`SubscriptionFeed::claim`].
 //!
 //! # What an engine may approximate
 //! - Limits of the log and of backlogs ([`Settings`](super::Settings)) are exact on one host. With several hosts they may
@@ -55,13 +55,13 @@ use std::sync::Arc;
 
 pub use dead_letters::DeadLetters;
 pub use event_log::EventLog;
-pub use feed::Subscribed;
+pub use feed::SubscriptionFeed;
 pub use lifecycle::Lifecycle;
 pub use plugin_state::PluginState;
 pub use subscriptions::Subscriptions;
 
 /// What a method of the bus returns: the traits are used as objects, whose methods cannot be `async`.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A durable event bus: all roles together.
 pub trait Bus:

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Answer, Subscribed};
-use crate::bus::{Catalogue, CommitError, FeedId, HeldBack, Replay, StoreError};
+use super::{BoxFuture, SubscriptionFeed};
+use crate::bus::{Catalogue, CommitError, EndpointHold, FeedId, Replay, StoreError};
 use crate::clock::Timestamp;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
@@ -30,14 +30,14 @@ pub trait Subscriptions {
         &'a self,
         plugin: &'a str,
         declaration: Declaration,
-    ) -> Answer<'a, Result<Vec<SubscriptionId>, CommitError>>;
+    ) -> BoxFuture<'a, Result<Vec<SubscriptionId>, CommitError>>;
 
     /// Says that a plugin no longer runs on this host. Its schedules rest when it runs on no host, until it is declared
     /// again.
     ///
     /// # Errors
     /// If the store refuses.
-    fn withdraw<'a>(&'a self, plugin: &'a str) -> Answer<'a, Result<(), CommitError>>;
+    fn withdraw<'a>(&'a self, plugin: &'a str) -> BoxFuture<'a, Result<(), CommitError>>;
 
     /// Makes a subscription, or gives the one of this name new rules.
     ///
@@ -48,37 +48,37 @@ pub trait Subscriptions {
         id: SubscriptionId,
         definition: Definition,
         start: Start,
-    ) -> Answer<'_, Result<(), CommitError>>;
+    ) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// Deletes a subscription with its backlog, its replays and its dead letters. Its claims are lost.
     ///
     /// # Errors
     /// If there is none, or the store refuses.
-    fn delete_subscription(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>>;
+    fn delete_subscription(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// Stops a subscription's deliveries, or lets them go on, also if its endpoint stopped them or holds them back.
     /// Those in flight come to their end. Another host may claim for up to a second more.
     ///
     /// # Errors
     /// If there is none, or the store refuses.
-    fn pause(&self, id: SubscriptionId, paused: bool) -> Answer<'_, Result<(), CommitError>>;
+    fn pause(&self, id: SubscriptionId, paused: bool) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// Stops a subscription's deliveries because its endpoint wants none any more. They go on when it is resumed, or gets
     /// another endpoint.
     ///
     /// # Errors
     /// If there is none, or the store refuses.
-    fn retire(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>>;
+    fn retire(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// Delivers nothing to an endpoint, by its address, until a time: of no subscription, and not after a restart
     /// either.
     ///
     /// # Errors
     /// If the store refuses.
-    fn hold_back(&self, endpoint: String, hold: HeldBack) -> Answer<'_, Result<(), CommitError>>;
+    fn hold_endpoint(&self, endpoint: String, hold: EndpointHold) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// Whether an endpoint is held back now.
-    fn held_back(&self, endpoint: &str) -> Option<HeldBack>;
+    fn endpoint_hold(&self, endpoint: &str) -> Option<EndpointHold>;
 
     /// Delivers history once more: the events from `start` up to the subscription's cursor, marked as
     /// replayed, beside the live ones, and at most so many in a second.
@@ -90,19 +90,19 @@ pub trait Subscriptions {
         id: SubscriptionId,
         start: Start,
         per_second: Option<NonZeroU32>,
-    ) -> Answer<'_, Result<Replay, CommitError>>;
+    ) -> BoxFuture<'_, Result<Replay, CommitError>>;
 
     /// Ends a subscription's replays. Returns how many there were. Their claims are lost.
     ///
     /// # Errors
     /// If there is no such subscription, or the store refuses.
-    fn stop_replays(&self, id: SubscriptionId) -> Answer<'_, Result<usize, CommitError>>;
+    fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>>;
 
     /// Marks a plugin as drained, or no longer: nothing is delivered to one that is. The dispatcher enforces it.
     ///
     /// # Errors
     /// If the store refuses.
-    fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> Answer<'a, Result<(), CommitError>>;
+    fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> BoxFuture<'a, Result<(), CommitError>>;
 
     /// The subscriptions that there are, with their rules, and the plugins that are drained. A change that this host made
     /// is there before the call that made it returns; another host's may be seen a second late.
@@ -114,7 +114,7 @@ pub trait Subscriptions {
     }
 
     /// A feed of the catalogue, from which deliveries are claimed. None if it is gone.
-    fn feed(&self, feed: FeedId) -> Option<Arc<dyn Subscribed>>;
+    fn feed(&self, feed: FeedId) -> Option<Arc<dyn SubscriptionFeed>>;
 
     /// When the oldest event was stored that a subscription or replay has neither handled nor buried, whatever it waits
     /// for: its turn, a retry, an ordering key that a dead letter parks, a plugin that does not run. A feed
@@ -122,5 +122,5 @@ pub trait Subscriptions {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>>;
+    fn oldest_unhandled(&self) -> BoxFuture<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>>;
 }

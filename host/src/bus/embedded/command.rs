@@ -8,16 +8,16 @@ use std::vec::IntoIter;
 use tokio::sync::oneshot;
 
 use super::subscription::Subscription;
-use crate::bus::group_commit::{self, Change, FEW};
-use crate::bus::window::Stop;
-use crate::bus::{Accepted, CommitError, DeadLetterFilter, HeldBack, Replay, Settled, Settlement};
+use crate::bus::group_commit::{self, Change, INTERACTIVE_LIMIT};
+use crate::bus::window::StopReason;
+use crate::bus::{CommitError, DeadLetterFilter, DeliveryStatus, EndpointHold, PublishReceipt, Replay, Settlement};
 use crate::event::Position;
 use crate::outcome::{Effects, Publish};
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
 /// Is told what became of an attempt, by the writer.
-pub(super) type SettledReply = Box<dyn FnOnce(Result<Settled, CommitError>) + Send>;
+pub(super) type SettledReply = Box<dyn FnOnce(Result<DeliveryStatus, CommitError>) + Send>;
 
 /// A change to commit.
 pub(super) enum Command {
@@ -27,10 +27,10 @@ pub(super) enum Command {
         goes_on: bool,
         /// How many of them this commit takes.
         part: usize,
-        reply: Reply<Stored>,
+        reply: Reply<StoredPart>,
     },
     Settle {
-        attempt: Box<Ended>,
+        request: Box<SettleRequest>,
         reply: SettledReply,
     },
     Commit {
@@ -71,12 +71,12 @@ pub(super) enum Command {
     },
     Pause {
         id: SubscriptionId,
-        stop: Option<Stop>,
+        stop: Option<StopReason>,
         reply: Reply<()>,
     },
-    HoldBack {
+    HoldEndpoint {
         endpoint: String,
-        hold: HeldBack,
+        hold: EndpointHold,
         reply: Reply<()>,
     },
     Replay {
@@ -99,7 +99,7 @@ pub(super) enum Command {
         limit: usize,
         reply: Reply<usize>,
     },
-    Drop {
+    DropDeadLetters {
         filter: DeadLetterFilter,
         limit: usize,
         reply: Reply<usize>,
@@ -108,39 +108,39 @@ pub(super) enum Command {
         reply: Reply<usize>,
     },
     /// Gives deliveries that wait behind their ordering keys rows, so that later ones can be looked at.
-    Hold {
+    Spill {
         subscription: Arc<Subscription>,
     },
     Promote,
     /// Looks at the clock.
-    Look,
+    CheckClock,
     Checkpoint {
         /// Is told when the write-ahead log has been begun anew, which is waited for a little. Otherwise it begins anew
         /// if nobody reads in it.
-        anew: Option<oneshot::Sender<()>>,
+        restart_log: Option<oneshot::Sender<()>>,
     },
     Close,
 }
 
 /// What became of a publisher's events: one commit takes so many of them, and gives back the others.
-pub(super) struct Stored {
-    pub(super) accepted: Vec<Accepted>,
+pub(super) struct StoredPart {
+    pub(super) accepted: Vec<PublishReceipt>,
     pub(super) rest: IntoIter<Publish>,
 }
 
 impl Change for Command {
-    fn is_one_of_many(&self) -> bool {
+    fn is_bulk(&self) -> bool {
         match self {
             // What is left of many goes behind what came before it.
-            Self::Publish { events, goes_on, .. } => *goes_on || events.len() > FEW,
-            Self::Settle { attempt, .. } => attempt.subscription.progress().backlog > FEW as u64,
+            Self::Publish { events, goes_on, .. } => *goes_on || events.len() > INTERACTIVE_LIMIT,
+            Self::Settle { request, .. } => request.subscription.window().backlog > INTERACTIVE_LIMIT as u64,
             _ => false,
         }
     }
 
     /// What changes subscriptions, or what is open of them as a whole, looks at their progress, which is as it was before
     /// the commit: nothing else may have changed it meanwhile.
-    fn stands_alone(&self) -> bool {
+    fn commits_alone(&self) -> bool {
         match self {
             Self::Declare { .. }
             | Self::Subscribe { .. }
@@ -149,39 +149,39 @@ impl Change for Command {
             | Self::Replay { .. }
             | Self::StopReplays { .. }
             | Self::Redrive { .. }
-            | Self::Drop { .. }
+            | Self::DropDeadLetters { .. }
             | Self::Compact { .. }
-            | Self::Hold { .. } => true,
-            Self::Settle { attempt, .. } => {
-                attempt.settlement.effects.as_ref().is_some_and(|(_, effects)| !effects.subscriptions.is_empty())
+            | Self::Spill { .. } => true,
+            Self::Settle { request, .. } => {
+                request.settlement.effects.as_ref().is_some_and(|(_, effects)| !effects.subscriptions.is_empty())
             }
             Self::Commit { effects, .. } => !effects.subscriptions.is_empty(),
             Self::Publish { .. }
             | Self::Reserve { .. }
             | Self::Cancel { .. }
             | Self::Withdraw { .. }
-            | Self::HoldBack { .. }
+            | Self::HoldEndpoint { .. }
             | Self::Drain { .. }
             | Self::Promote
-            | Self::Look
+            | Self::CheckClock
             | Self::Checkpoint { .. }
             | Self::Close => false,
         }
     }
 
-    fn is_waited_for(&self) -> bool {
+    fn has_waiter(&self) -> bool {
         matches!(self, Self::Publish { .. } | Self::Settle { .. } | Self::Commit { .. } | Self::Reserve { .. })
     }
 
-    fn fit(&mut self, others_come: bool) -> usize {
+    fn fit_into_commit(&mut self, expects_interactive: bool) -> usize {
         let published = |effects: &Effects| effects.publishes.len();
         match self {
             Self::Publish { events, part, .. } => {
-                *part = group_commit::part(events.len(), others_come);
+                *part = group_commit::part_length(events.len(), expects_interactive);
                 *part
             }
-            Self::Settle { attempt, .. } => {
-                1 + attempt.settlement.effects.as_ref().map_or(0, |(_, effects)| published(effects))
+            Self::Settle { request, .. } => {
+                1 + request.settlement.effects.as_ref().map_or(0, |(_, effects)| published(effects))
             }
             Self::Commit { effects, .. } => 1 + published(effects),
             _ => 1,
@@ -192,7 +192,7 @@ impl Change for Command {
 impl Command {
     /// Answers that it cannot be committed: the transaction could not even begin. What needs no transaction is asked
     /// for all the same.
-    pub(super) fn refuse(self, error: &CommitError, asked: &mut Asked) {
+    pub(super) fn refuse(self, error: &CommitError, requests: &mut WriterRequests) {
         fn refuse<T>(reply: Reply<T>, error: &CommitError) {
             // Nobody may wait any more.
             drop(reply.send(Err(error.clone())));
@@ -209,38 +209,38 @@ impl Command {
             | Self::Subscribe { reply, .. }
             | Self::Delete { reply, .. }
             | Self::Pause { reply, .. }
-            | Self::HoldBack { reply, .. }
+            | Self::HoldEndpoint { reply, .. }
             | Self::Drain { reply, .. } => refuse(reply, error),
             Self::StopReplays { reply, .. }
             | Self::Redrive { reply, .. }
-            | Self::Drop { reply, .. }
+            | Self::DropDeadLetters { reply, .. }
             | Self::Compact { reply, .. } => refuse(reply, error),
             // Whoever waits for it asks again after a while.
-            Self::Hold { subscription } => subscription.progress().holding = false,
-            Self::Promote | Self::Look => {}
-            Self::Checkpoint { anew } => {
-                asked.checkpoint = true;
-                asked.anew.extend(anew);
+            Self::Spill { subscription } => subscription.window().spilling = false,
+            Self::Promote | Self::CheckClock => {}
+            Self::Checkpoint { restart_log } => {
+                requests.checkpoint = true;
+                requests.log_restarts.extend(restart_log);
             }
-            Self::Close => asked.close = true,
+            Self::Close => requests.close = true,
         }
     }
 }
 
 /// An attempt that has ended.
-pub(super) struct Ended {
+pub(super) struct SettleRequest {
     pub(super) subscription: Arc<Subscription>,
     pub(super) position: Position,
     pub(super) settlement: Settlement,
 }
 
 /// An answer that waits for the commit's result.
-pub(super) type Deferred = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
+pub(super) type DeferredReply = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
 
 /// What is asked of the writer once a commit is done, or could not even begin.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(super) struct WriterRequests {
     pub(super) checkpoint: bool,
-    pub(super) anew: Vec<oneshot::Sender<()>>,
+    pub(super) log_restarts: Vec<oneshot::Sender<()>>,
     pub(super) close: bool,
 }

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::Embedded;
-use crate::bus::conformance::{Engine, Running, START};
-use crate::bus::{Answer, Lifecycle as _, Settings, SharedBus};
+use crate::bus::conformance::{Engine, EngineHost, START};
+use crate::bus::{BoxFuture, Lifecycle as _, Settings, SharedBus};
 use crate::clock::Clock;
 
 /// The embedded bus in a directory of its own.
@@ -18,25 +18,25 @@ use crate::clock::Clock;
 pub struct EmbeddedEngine;
 
 impl Engine for EmbeddedEngine {
-    fn open(&self, settings: Settings) -> Answer<'_, Box<dyn Running>> {
+    fn open(&self, settings: Settings) -> BoxFuture<'_, Box<dyn EngineHost>> {
         Box::pin(async move {
             let directory = tempfile::tempdir().expect("a directory can be made");
-            Opened::open(directory, Clock::manual(START), settings)
+            EmbeddedHost::open(directory, Clock::manual(START), settings)
         })
     }
 }
 
 /// A crash is a bus that is opened from a copy of the files, taken while the first one still runs.
 #[derive(Debug)]
-struct Opened {
+struct EmbeddedHost {
     bus: Embedded,
     clock: Clock,
     settings: Settings,
     directory: TempDir,
 }
 
-impl Opened {
-    fn open(directory: TempDir, clock: Clock, settings: Settings) -> Box<dyn Running> {
+impl EmbeddedHost {
+    fn open(directory: TempDir, clock: Clock, settings: Settings) -> Box<dyn EngineHost> {
         let bus = Embedded::open(directory.path(), clock.clone(), settings.clone()).unwrap();
         Box::new(Self { bus, clock, settings, directory })
     }
@@ -54,7 +54,7 @@ pub(super) fn copy(directory: &Path, names: &[&str]) -> TempDir {
     copy
 }
 
-impl Running for Opened {
+impl EngineHost for EmbeddedHost {
     fn bus(&self) -> SharedBus {
         Arc::new(self.bus.clone())
     }
@@ -70,14 +70,14 @@ impl Running for Opened {
         Box::new(other)
     }
 
-    fn crash(self: Box<Self>) -> Answer<'static, Box<dyn Running>> {
+    fn crash(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>> {
         Box::pin(async move {
             let copy = copy(self.directory.path(), &["bus.db", "bus.db-wal"]);
             Self::open(copy, self.clock.clone(), self.settings.clone())
         })
     }
 
-    fn restart(self: Box<Self>) -> Answer<'static, Box<dyn Running>> {
+    fn restart(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>> {
         Box::pin(async move {
             self.bus.close().await;
             let copy = copy(self.directory.path(), &["bus.db"]);

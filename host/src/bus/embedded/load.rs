@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::engine_state::Types;
 use super::rows;
-use super::shared::Types;
 use super::subscription::Subscription;
 use crate::bus::StoreError;
-use crate::bus::window::{Keys, PAGE, Progress};
+use crate::bus::window::{OrderingKeys, PAGE, Window};
 use crate::event::Position;
 use crate::subscription::Definition;
 
@@ -20,57 +20,57 @@ pub(super) fn load_subscriptions(
     let mut all = Vec::new();
     for row in rows::subscriptions(connection)? {
         let last = row.replay.map_or(head, |replay| replay.until);
-        let unread = count_taken(connection, types, &row.definition, row.cursor, last)?;
+        let unread = count_matching(connection, types, &row.definition, row.cursor, last)?;
         let backlog = unread + rows::count_pending(connection, row.number)?;
         let last = if unread > 0 { last } else { row.cursor };
-        let mut progress = Progress::new(Arc::new(row.definition), row.cursor, last, backlog)
-            .paced(row.replay.and_then(|replay| replay.per_second));
-        progress.pause = row.pause;
-        progress.keys = load_keys(connection, row.number)?;
+        let mut window = Window::new(Arc::new(row.definition), row.cursor, last, backlog)
+            .rate_limited(row.replay.and_then(|replay| replay.per_second));
+        window.pause = row.pause;
+        window.keys = load_keys(connection, row.number)?;
         if row.replay.is_none() {
-            count_flows(connection, types, row.number, &mut progress)?;
+            count_publishers(connection, types, row.number, &mut window)?;
         }
-        all.push(Subscription::new(row.number, row.id, row.dynamic, row.replay, progress));
+        all.push(Subscription::new(row.number, row.id, row.dynamic, row.replay, window));
     }
     Ok(all)
 }
 
 /// Counts which plugins published what a subscription has open or dead. Returns whether it did: where that is much, or
 /// has to be read to be known, nothing changes.
-pub(super) fn count_flows(
+pub(super) fn count_publishers(
     connection: &Connection,
     types: &Types,
     number: i64,
-    progress: &mut Progress,
+    window: &mut Window,
 ) -> Result<bool, StoreError> {
     /// So many deliveries are looked at.
     pub(super) const LIMIT: u64 = 50_000;
-    if progress.backlog > LIMIT || !progress.definition.filters.is_empty() {
+    if window.backlog > LIMIT || !window.definition.filters.is_empty() {
         return Ok(false);
     }
-    progress.flows.take();
+    window.publishers.take();
     for (plugin, count) in rows::rows_by_plugin(connection, rows::Rows::Pending, number)? {
-        progress.flows.add(&plugin, count, 0);
+        window.publishers.add(&plugin, count, 0);
     }
     for (plugin, count) in rows::rows_by_plugin(connection, rows::Rows::DeadLetters, number)? {
-        progress.flows.add(&plugin, 0, count);
+        window.publishers.add(&plugin, 0, count);
     }
-    for type_number in types.matching(&progress.definition.pattern) {
-        for (plugin, count) in rows::events_by_plugin(connection, type_number, progress.cursor, progress.missed)? {
-            progress.flows.add(&plugin, count, 0);
+    for type_number in types.matching(&window.definition.pattern) {
+        for (plugin, count) in rows::events_by_plugin(connection, type_number, window.cursor, window.missed)? {
+            window.publishers.add(&plugin, count, 0);
         }
     }
-    progress.counted_from = Position(0);
+    window.counted_from = Position(0);
     Ok(true)
 }
 
-pub(super) fn load_keys(connection: &Connection, number: i64) -> Result<Keys, StoreError> {
+pub(super) fn load_keys(connection: &Connection, number: i64) -> Result<OrderingKeys, StoreError> {
     let parked = rows::parked_keys(connection, number)?.into_iter().map(Into::into).collect();
-    Ok(Keys::restore(rows::stored_keys(connection, number)?, parked))
+    Ok(OrderingKeys::restore(rows::stored_keys(connection, number)?, parked))
 }
 
 /// How many events after a position, up to another one, a definition takes. With filters they are read.
-pub(super) fn count_taken(
+pub(super) fn count_matching(
     connection: &Connection,
     types: &Types,
     definition: &Definition,

@@ -4,24 +4,24 @@
 //! answers after it ([`writer`]). Readers have connections of their own. What a subscription has ready and
 //! in flight is in memory ([`window`](super::window)), and found again from the tables after a crash.
 
+mod background;
 mod command;
-mod damage;
 #[cfg(any(test, feature = "conformance"))]
 mod engine;
+mod engine_state;
 mod error;
-mod held;
+mod feed;
+mod integrity;
 mod load;
 mod open;
 mod readers;
 mod rows;
 mod schema;
 mod sequences;
-mod shared;
-mod subscribed;
+mod state_changes;
 mod subscription;
-mod timekeeper;
+mod usage;
 mod writer;
-mod written;
 
 #[cfg(test)]
 mod tests;
@@ -35,11 +35,11 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::group_commit::Queue;
-use super::window::Stop;
+use super::window::StopReason;
 use super::{
-    Accepted, Answer, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, EventLog,
-    FeedId, HeldBack, Lifecycle, PluginState, Reachability, Replay, Reply, Scheduled, ScheduledCursor, Scheduling,
-    StoreError, StoreErrorKind, Subscribed, Subscriptions,
+    BoxFuture, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, EndpointHold,
+    EventLog, FeedId, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, Reply,
+    ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed, Subscriptions,
 };
 use crate::clock::Timestamp;
 use crate::event::{Event, Logged, Position};
@@ -47,25 +47,25 @@ use crate::lock::Locked;
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
-use command::{Command, Stored};
+use command::{Command, StoredPart};
 #[cfg(any(test, feature = "conformance"))]
 pub use engine::EmbeddedEngine;
+use engine_state::EngineState;
 use error::EngineError;
+use feed::EmbeddedFeed;
 use readers::Snapshot;
-use shared::Shared;
-use subscribed::Feed;
 
 /// A handle on the embedded bus. It clones cheaply.
 #[derive(Clone, Debug)]
 pub struct Embedded {
-    shared: Arc<Shared>,
+    shared: Arc<EngineState>,
     commands: Queue<Command>,
-    owner: Arc<Owner>,
+    resources: Arc<BusResources>,
 }
 
 /// What ends with the bus.
 #[derive(Debug)]
-struct Owner {
+struct BusResources {
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held as long as the bus lives, so that no other process opens the directory.
     _lock: Locked,
@@ -90,19 +90,19 @@ impl Embedded {
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         let subscriptions = self.shared.subscriptions();
-        let attempts = subscriptions.iter().filter_map(|subscription| subscription.progress().next_due);
+        let attempts = subscriptions.iter().filter_map(|subscription| subscription.window().next_due);
         let waiting = attempts.filter(|due| due.0 > 0 && *due < rows::HELD);
         waiting.chain(*self.shared.next_scheduled.borrow()).min()
     }
 
-    /// Claims a delivery if there is one now. Unlike [`Subscribed::try_claim`] it also finds those that wait in
-    /// the store; unlike [`Subscribed::claim`] it does not wait for one.
+    /// Claims a delivery if there is one now. Unlike [`SubscriptionFeed::try_claim`] it also finds those that wait in
+    /// the store; unlike [`SubscriptionFeed::claim`] it does not wait for one.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub async fn claim_now(&self, feed: FeedId) -> Result<Option<Claim>, StoreError> {
         let Some(subscription) = self.shared.find(feed) else { return Ok(None) };
-        Feed { bus: self.clone(), subscription }.claim_now().await
+        EmbeddedFeed { bus: self.clone(), subscription }.claim_now().await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(command::Reply<T>) -> Command) -> Result<T, CommitError> {
@@ -135,7 +135,7 @@ impl Embedded {
 }
 
 impl EventLog for Embedded {
-    fn publish(&self, events: Vec<Publish>) -> Answer<'_, Result<Vec<Accepted>, CommitError>> {
+    fn publish(&self, events: Vec<Publish>) -> BoxFuture<'_, Result<Vec<PublishReceipt>, CommitError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
             let begin = Command::Publish { events: events.into_iter(), goes_on: false, part: 0, reply };
@@ -143,7 +143,7 @@ impl EventLog for Embedded {
                 mpsc::error::TrySendError::Full(_) => CommitError::Busy,
                 mpsc::error::TrySendError::Closed(_) => self.closed(),
             })?;
-            let Stored { mut accepted, mut rest } = answer.await.unwrap_or_else(|_| Err(self.closed()))?;
+            let StoredPart { mut accepted, mut rest } = answer.await.unwrap_or_else(|_| Err(self.closed()))?;
             while rest.len() > 0 {
                 let events = std::mem::take(&mut rest);
                 let stored = self.ask(|reply| Command::Publish { events, goes_on: true, part: 0, reply }).await?;
@@ -154,7 +154,7 @@ impl EventLog for Embedded {
         })
     }
 
-    fn commit<'a>(&'a self, plugin: &'a str, effects: Effects) -> Answer<'a, Result<(), CommitError>> {
+    fn commit<'a>(&'a self, plugin: &'a str, effects: Effects) -> BoxFuture<'a, Result<(), CommitError>> {
         Box::pin(async move {
             // What was read was so at one moment; without a change nothing depends on whether it still is.
             if effects.is_empty() {
@@ -166,10 +166,10 @@ impl EventLog for Embedded {
     }
 
     fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
-        self.shared.replies.expect(event, pattern)
+        self.shared.reply_waiters.expect(event, pattern)
     }
 
-    fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> Answer<'a, Result<bool, CommitError>> {
+    fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool, CommitError>> {
         let (source, id) = (source.to_owned(), id.to_owned());
         Box::pin(self.ask(|reply| Command::Cancel { source, id, reply }))
     }
@@ -178,11 +178,11 @@ impl EventLog for Embedded {
         &self,
         after: Option<ScheduledCursor>,
         limit: usize,
-    ) -> Answer<'_, Result<Vec<Scheduled>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<ScheduledEvent>, StoreError>> {
         Box::pin(self.read(move |connection| rows::scheduled_events(connection, after, limit)))
     }
 
-    fn schedules(&self) -> Answer<'_, Result<Vec<Scheduling>, StoreError>> {
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<PluginSchedule>, StoreError>> {
         Box::pin(self.read(rows::schedules))
     }
 
@@ -190,15 +190,15 @@ impl EventLog for Embedded {
         self.shared.head()
     }
 
-    fn events(&self, before: Option<Position>, limit: usize) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+    fn events(&self, before: Option<Position>, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>> {
         Box::pin(self.read(move |connection| rows::events_before(connection, before, limit)))
     }
 
-    fn events_with_id(&self, id: String) -> Answer<'_, Result<Vec<Logged>, StoreError>> {
+    fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>> {
         Box::pin(self.read(move |connection| rows::events_with_id(connection, &id)))
     }
 
-    fn compact(&self) -> Answer<'_, Result<usize, CommitError>> {
+    fn compact(&self) -> BoxFuture<'_, Result<usize, CommitError>> {
         Box::pin(self.ask(|reply| Command::Compact { reply }))
     }
 }
@@ -208,12 +208,12 @@ impl Subscriptions for Embedded {
         &'a self,
         plugin: &'a str,
         declaration: Declaration,
-    ) -> Answer<'a, Result<Vec<SubscriptionId>, CommitError>> {
+    ) -> BoxFuture<'a, Result<Vec<SubscriptionId>, CommitError>> {
         let plugin = plugin.to_owned();
         Box::pin(self.ask(|reply| Command::Declare { plugin, declaration, reply }))
     }
 
-    fn withdraw<'a>(&'a self, plugin: &'a str) -> Answer<'a, Result<(), CommitError>> {
+    fn withdraw<'a>(&'a self, plugin: &'a str) -> BoxFuture<'a, Result<(), CommitError>> {
         let plugin = plugin.to_owned();
         Box::pin(self.ask(|reply| Command::Withdraw { plugin, reply }))
     }
@@ -223,29 +223,29 @@ impl Subscriptions for Embedded {
         id: SubscriptionId,
         definition: Definition,
         start: Start,
-    ) -> Answer<'_, Result<(), CommitError>> {
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
         let definition = Box::new(definition);
         Box::pin(self.ask(move |reply| Command::Subscribe { id, definition, start, reply }))
     }
 
-    fn delete_subscription(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>> {
+    fn delete_subscription(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>> {
         Box::pin(self.ask(|reply| Command::Delete { id, reply }))
     }
 
-    fn pause(&self, id: SubscriptionId, paused: bool) -> Answer<'_, Result<(), CommitError>> {
-        let stop = paused.then_some(Stop::Operator);
+    fn pause(&self, id: SubscriptionId, paused: bool) -> BoxFuture<'_, Result<(), CommitError>> {
+        let stop = paused.then_some(StopReason::Operator);
         Box::pin(self.ask(move |reply| Command::Pause { id, stop, reply }))
     }
 
-    fn retire(&self, id: SubscriptionId) -> Answer<'_, Result<(), CommitError>> {
-        Box::pin(self.ask(move |reply| Command::Pause { id, stop: Some(Stop::Gone), reply }))
+    fn retire(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(self.ask(move |reply| Command::Pause { id, stop: Some(StopReason::EndpointGone), reply }))
     }
 
-    fn hold_back(&self, endpoint: String, hold: HeldBack) -> Answer<'_, Result<(), CommitError>> {
-        Box::pin(self.ask(move |reply| Command::HoldBack { endpoint, hold, reply }))
+    fn hold_endpoint(&self, endpoint: String, hold: EndpointHold) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(self.ask(move |reply| Command::HoldEndpoint { endpoint, hold, reply }))
     }
 
-    fn held_back(&self, endpoint: &str) -> Option<HeldBack> {
+    fn endpoint_hold(&self, endpoint: &str) -> Option<EndpointHold> {
         self.shared.holds.get(endpoint, self.shared.clock.now())
     }
 
@@ -254,15 +254,15 @@ impl Subscriptions for Embedded {
         id: SubscriptionId,
         start: Start,
         per_second: Option<NonZeroU32>,
-    ) -> Answer<'_, Result<Replay, CommitError>> {
+    ) -> BoxFuture<'_, Result<Replay, CommitError>> {
         Box::pin(self.ask(move |reply| Command::Replay { id, start, per_second, reply }))
     }
 
-    fn stop_replays(&self, id: SubscriptionId) -> Answer<'_, Result<usize, CommitError>> {
+    fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>> {
         Box::pin(self.ask(|reply| Command::StopReplays { id, reply }))
     }
 
-    fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> Answer<'a, Result<(), CommitError>> {
+    fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> BoxFuture<'a, Result<(), CommitError>> {
         let plugin = plugin.to_owned();
         Box::pin(self.ask(move |reply| Command::Drain { plugin, drained, reply }))
     }
@@ -271,24 +271,24 @@ impl Subscriptions for Embedded {
         self.shared.catalogue.subscribe()
     }
 
-    fn feed(&self, feed: FeedId) -> Option<Arc<dyn Subscribed>> {
+    fn feed(&self, feed: FeedId) -> Option<Arc<dyn SubscriptionFeed>> {
         let subscription = self.shared.find(feed)?;
-        Some(Arc::new(Feed { bus: self.clone(), subscription }))
+        Some(Arc::new(EmbeddedFeed { bus: self.clone(), subscription }))
     }
 
-    fn oldest_unhandled(&self) -> Answer<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>> {
+    fn oldest_unhandled(&self) -> BoxFuture<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>> {
         let shared = Arc::clone(&self.shared);
-        Box::pin(self.read(move |connection| subscribed::oldest_unhandled(connection, &shared)))
+        Box::pin(self.read(move |connection| feed::oldest_unhandled(connection, &shared)))
     }
 }
 
 impl DeadLetters for Embedded {
-    fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>> {
+    fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>> {
         Box::pin(self.ask(move |reply| Command::Redrive { filter, limit, reply }))
     }
 
-    fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> Answer<'_, Result<usize, CommitError>> {
-        Box::pin(self.ask(move |reply| Command::Drop { filter, limit, reply }))
+    fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>> {
+        Box::pin(self.ask(move |reply| Command::DropDeadLetters { filter, limit, reply }))
     }
 
     fn dead_letters(
@@ -296,15 +296,15 @@ impl DeadLetters for Embedded {
         filter: DeadLetterFilter,
         after: Option<DeadLetterId>,
         limit: usize,
-    ) -> Answer<'_, Result<Vec<DeadLetter>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>> {
         Box::pin(self.read(move |connection| rows::dead_letters(connection, &filter, after, limit)))
     }
 
-    fn count_dead_letters(&self, filter: DeadLetterFilter) -> Answer<'_, Result<u64, StoreError>> {
+    fn count_dead_letters(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(self.read(move |connection| rows::count_dead_letters(connection, &filter)))
     }
 
-    fn dead_letter_counts(&self) -> Answer<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {
+    fn dead_letter_counts(&self) -> BoxFuture<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {
         Box::pin(self.read(rows::dead_letter_counts))
     }
 }
@@ -320,7 +320,7 @@ impl Lifecycle for Embedded {
         self.shared.reachable.subscribe()
     }
 
-    fn failed(&self) -> Answer<'_, String> {
+    fn failed(&self) -> BoxFuture<'_, String> {
         Box::pin(async {
             let mut failure = self.shared.failure.subscribe();
             loop {
@@ -334,12 +334,12 @@ impl Lifecycle for Embedded {
         })
     }
 
-    fn close(&self) -> Answer<'_, ()> {
+    fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             if self.commands.send(Command::Close).await.is_err() {
                 return;
             }
-            let thread = self.owner.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let thread = self.resources.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(thread) = thread {
                 // A writer that panicked has nothing more to do; its panic was reported when it happened.
                 drop(tokio::task::spawn_blocking(move || drop(thread.join())).await);

@@ -10,17 +10,17 @@ use std::thread::JoinHandle;
 use tokio::sync::{Notify, watch};
 
 use super::command::Command;
+use super::engine_state::{EngineState, Types};
 use super::error::{self, EngineError};
 use super::load::load_subscriptions;
 use super::readers::Readers;
 use super::sequences::Sequences;
-use super::shared::{Shared, Types};
+use super::state_changes::StateChangeLog;
 use super::writer::Writer;
-use super::written::Written;
-use super::{Embedded, Owner, damage, rows, schema, timekeeper};
-use crate::bus::group_commit::{self, Waiting};
-use crate::bus::holds::Holds;
-use crate::bus::replies::Replies;
+use super::{BusResources, Embedded, background, integrity, rows, schema};
+use crate::bus::endpoint_holds::EndpointHolds;
+use crate::bus::group_commit::{self, ChangeReceiver};
+use crate::bus::reply_waiters::ReplyWaiters;
 use crate::bus::{Catalogue, OpenError, Reachability, Settings, StoreError, StoreErrorKind};
 use crate::clock::Clock;
 use crate::event::IdKey;
@@ -53,11 +53,11 @@ impl Embedded {
     }
 
     fn open_store(path: &Path, lock: Locked, clock: Clock, settings: Settings) -> Result<Self, StoreError> {
-        damage::check_log(path)?;
+        integrity::check_log(path)?;
         let connection = schema::open(path, clock.now())?;
         let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= CHECK_FIRST_BYTES);
         if is_small {
-            damage::check_store(&connection, &schema::summed())?;
+            integrity::check_store(&connection, &schema::summed())?;
         }
         rows::forget_unused_types(&connection)?;
         let types = rows::types(&connection)?.into_iter().map(|(number, name)| (name, number)).collect();
@@ -66,12 +66,12 @@ impl Embedded {
         let subscriptions = load_subscriptions(&connection, &types, head)?;
         let next_scheduled = rows::next_scheduled(&connection)?;
         let drained = rows::drained(&connection)?.into_iter().collect();
-        let holds = Holds::new(rows::holds(&connection)?);
+        let holds = EndpointHolds::new(rows::holds(&connection)?);
         let store = File::options().write(true).open(path)?;
 
         let ids =
             if settings.repeatable_ids { IdKey::new(b"repeatable") } else { IdKey::new(&rows::secret(&connection)?) };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(EngineState {
             clock,
             settings,
             readers: Arc::new(Readers::new(path.to_owned())),
@@ -79,9 +79,9 @@ impl Embedded {
             by_number: RwLock::default(),
             catalogue: watch::Sender::new(Arc::new(Catalogue { feeds: Vec::new(), drained })),
             types: RwLock::new(types),
-            replies: Replies::default(),
+            reply_waiters: ReplyWaiters::default(),
             ids,
-            written: Arc::new(Written::new(head)),
+            state_changes: Arc::new(StateChangeLog::new(head)),
             holds,
             sequences: Sequences::default(),
             head: AtomicU64::new(head.0),
@@ -98,13 +98,13 @@ impl Embedded {
         if !is_small {
             check_beside(&shared);
         }
-        tokio::spawn(timekeeper::promote(commands.downgrade(), Arc::clone(&shared)));
-        tokio::spawn(timekeeper::watch_clock(commands.downgrade(), Arc::clone(&shared)));
-        tokio::spawn(timekeeper::probe(commands.downgrade(), Arc::clone(&shared)));
-        tokio::spawn(timekeeper::checkpoint(commands.downgrade(), Arc::clone(&shared), path.to_owned()));
-        tokio::spawn(timekeeper::compact(commands.downgrade(), Arc::clone(&shared)));
-        let owner = Arc::new(Owner { writer: Mutex::new(Some(thread)), _lock: lock });
-        Ok(Self { shared, commands, owner })
+        tokio::spawn(background::promote(commands.downgrade(), Arc::clone(&shared)));
+        tokio::spawn(background::watch_clock(commands.downgrade(), Arc::clone(&shared)));
+        tokio::spawn(background::probe(commands.downgrade(), Arc::clone(&shared)));
+        tokio::spawn(background::checkpoint(commands.downgrade(), Arc::clone(&shared), path.to_owned()));
+        tokio::spawn(background::compact(commands.downgrade(), Arc::clone(&shared)));
+        let resources = Arc::new(BusResources { writer: Mutex::new(Some(thread)), _lock: lock });
+        Ok(Self { shared, commands, resources })
     }
 }
 
@@ -128,7 +128,11 @@ fn tighten(directory: &Path) {
     }
 }
 
-fn start_writer(writer: Writer, waiting: Waiting<Command>, shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
+fn start_writer(
+    writer: Writer,
+    waiting: ChangeReceiver<Command>,
+    shared: Arc<EngineState>,
+) -> Result<JoinHandle<()>, StoreError> {
     let thread = std::thread::Builder::new().name("bus-writer".to_owned()).spawn(move || {
         // A panic is a failure like any other: nothing is committed any more.
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(waiting)));
@@ -142,10 +146,10 @@ fn start_writer(writer: Writer, waiting: Waiting<Command>, shared: Arc<Shared>) 
 }
 
 /// Checks a large store beside its work, and ends it if anything is wrong.
-fn check_beside(shared: &Arc<Shared>) {
+fn check_beside(shared: &Arc<EngineState>) {
     let shared = Arc::clone(shared);
     tokio::task::spawn_blocking(move || {
-        match shared.readers.read(|connection| damage::check_store(connection, &schema::summed())) {
+        match shared.readers.read(|connection| integrity::check_store(connection, &schema::summed())) {
             Ok(()) => tracing::debug!("the store is whole"),
             Err(error) if error.kind() == StoreErrorKind::Unavailable => {
                 tracing::warn!(%error, "the store could not be checked; it is checked at the next start");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::command::Command;
-use super::shared::Shared;
+use super::engine_state::EngineState;
 use super::{rows, schema};
 use crate::bus::StoreError;
 use crate::bus::group_commit::Queue;
@@ -21,28 +21,28 @@ use crate::outcome::{Drawing, Listing, Sight, StateError, StateView, Version};
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    snapshots: Mutex<Snapshots>,
+    snapshots: Mutex<OpenSnapshots>,
     /// A snapshot has ended, or may begin again.
     changed: Condvar,
 }
 
 /// The snapshots that are open.
 #[derive(Debug, Default)]
-struct Snapshots {
+struct OpenSnapshots {
     open: HashMap<u64, Weak<Slot>>,
     /// The number of the next one.
     next: u64,
     /// Whether none may begin.
-    are_held_back: bool,
+    are_paused: bool,
 }
 
 /// A snapshot's connection, until it is taken away.
 type Slot = Mutex<Option<Connection>>;
 
 /// So long a snapshot waits to begin, at most.
-const PATIENCE: Duration = Duration::from_secs(1);
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// So long those that are young have to end when no other one may begin.
-const SHORT_TIME: Duration = Duration::from_millis(100);
+const YOUNG_TIME: Duration = Duration::from_millis(100);
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
@@ -58,7 +58,7 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 
-    fn snapshots(&self) -> MutexGuard<'_, Snapshots> {
+    fn snapshots(&self) -> MutexGuard<'_, OpenSnapshots> {
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -67,7 +67,7 @@ impl Readers {
         let connection = self.take()?;
         rows::transact(&connection, "BEGIN")?;
         let slot = Arc::new(Mutex::new(Some(connection)));
-        let waited = self.changed.wait_timeout_while(self.snapshots(), PATIENCE, |snapshots| snapshots.are_held_back);
+        let waited = self.changed.wait_timeout_while(self.snapshots(), BEGIN_TIMEOUT, |snapshots| snapshots.are_paused);
         let (mut snapshots, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let number = snapshots.next;
         snapshots.next += 1;
@@ -92,14 +92,14 @@ impl Readers {
 
     /// Lets no snapshot begin until the returned value is dropped. Those that are open have some time to end by
     /// themselves, in which others begin, and are then ended: whoever goes on to read is told so. Blocks.
-    pub(super) fn hold_back(self: &Arc<Self>, time: Duration) -> HeldBack {
+    pub(super) fn pause_snapshots(self: &Arc<Self>, time: Duration) -> SnapshotPause {
         let snapshots = self.snapshots();
         let first_young = snapshots.next;
-        let old_ones = |snapshots: &mut Snapshots| snapshots.open.keys().any(|number| *number < first_young);
+        let old_ones = |snapshots: &mut OpenSnapshots| snapshots.open.keys().any(|number| *number < first_young);
         let waited = self.changed.wait_timeout_while(snapshots, time, old_ones);
         let (mut snapshots, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        snapshots.are_held_back = true;
-        let waited = self.changed.wait_timeout_while(snapshots, SHORT_TIME, |snapshots| !snapshots.open.is_empty());
+        snapshots.are_paused = true;
+        let waited = self.changed.wait_timeout_while(snapshots, YOUNG_TIME, |snapshots| !snapshots.open.is_empty());
         let (mut snapshots, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let open: Vec<_> = snapshots.open.drain().filter_map(|(_, slot)| slot.upgrade()).collect();
         drop(snapshots);
@@ -110,7 +110,7 @@ impl Readers {
                 "handlers that had begun to read their state long ago may read no more of it: the write-ahead log grew too large"
             );
         }
-        HeldBack(Arc::clone(self))
+        SnapshotPause(Arc::clone(self))
     }
 
     /// Reads with one connection, outside of a transaction. Blocks.
@@ -123,11 +123,11 @@ impl Readers {
 }
 
 /// As long as it is there, no snapshot begins.
-pub(super) struct HeldBack(Arc<Readers>);
+pub(super) struct SnapshotPause(Arc<Readers>);
 
-impl Drop for HeldBack {
+impl Drop for SnapshotPause {
     fn drop(&mut self) {
-        self.0.snapshots().are_held_back = false;
+        self.0.snapshots().are_paused = false;
         self.0.changed.notify_all();
     }
 }
@@ -135,14 +135,14 @@ impl Drop for HeldBack {
 /// A plugin's state as of the first read. It holds no connection before that.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    shared: Arc<Shared>,
+    shared: Arc<EngineState>,
     commands: Queue<Command>,
     plugin: String,
     begun: Option<(u64, Arc<Slot>)>,
 }
 
 impl Snapshot {
-    pub(super) fn new(shared: Arc<Shared>, commands: Queue<Command>, plugin: String) -> Self {
+    pub(super) fn new(shared: Arc<EngineState>, commands: Queue<Command>, plugin: String) -> Self {
         Self { shared, commands, plugin, begun: None }
     }
 
@@ -172,7 +172,7 @@ impl StateView for Snapshot {
     }
 
     fn changed_up_to(&self, sight: Sight) -> Position {
-        self.shared.written.up_to(&self.plugin, sight)
+        self.shared.state_changes.up_to(&self.plugin, sight)
     }
 
     fn draw(&mut self, sequence: &str) -> Drawing {

@@ -282,7 +282,7 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Stor
 
 /// Folds all of the write-ahead log into the store, and has the next write begin it anew. Waits for those that read in
 /// it, though not for long.
-pub(super) fn begin_log_anew(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn restart_log(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(SHORT_PATIENCE)?;
     let begun = checkpoint(connection, "RESTART");
     connection.busy_timeout(PATIENCE)?;

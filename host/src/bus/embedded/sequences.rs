@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Mutex as Turn, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::command::Command;
 use crate::bus::CommitError;
@@ -23,19 +23,19 @@ pub(super) const LIMIT: u64 = 1_000;
 
 /// The ranges that this run has reserved.
 #[derive(Debug, Default)]
-pub(super) struct Sequences(Mutex<HashMap<SequenceKey, Arc<Turn<Reserved>>>>);
+pub(super) struct Sequences(Mutex<HashMap<SequenceKey, Arc<AsyncMutex<ReservedRange>>>>);
 
 /// A plugin and the name of one of its sequences.
 type SequenceKey = (String, String);
 
 /// What is left of a range, and how long the next one is.
 #[derive(Debug)]
-struct Reserved {
+struct ReservedRange {
     left: Range<u64>,
     next_length: u64,
 }
 
-impl Default for Reserved {
+impl Default for ReservedRange {
     fn default() -> Self {
         Self { left: 0..0, next_length: FIRST }
     }
@@ -57,7 +57,7 @@ impl Sequences {
         reserved.left.next().ok_or_else(|| SequenceError::Exhausted(name.to_owned()))
     }
 
-    fn sequence(&self, plugin: &str, name: &str) -> Arc<Turn<Reserved>> {
+    fn sequence(&self, plugin: &str, name: &str) -> Arc<AsyncMutex<ReservedRange>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry((plugin.to_owned(), name.to_owned())).or_default())
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::window::Progress;
+use crate::bus::window::Window;
 use crate::bus::{FeedId, ReplayOverview};
 use crate::event::Position;
 use crate::subscription::SubscriptionId;
@@ -20,21 +20,21 @@ pub(super) struct Subscription {
     pub(super) id: SubscriptionId,
     /// Whether it was made at run time.
     pub(super) dynamic: bool,
-    pub(super) replay: Option<ReplayOf>,
-    progress: Mutex<Progress>,
+    pub(super) replay: Option<ReplayRange>,
+    window: Mutex<Window>,
     /// Claims whose outcome is handed over to be committed.
     committing: AtomicUsize,
     /// Wakes the task that waits for a delivery.
     pub(super) wake: Notify,
     /// Cancelled when it is deleted.
-    pub(super) gone: CancellationToken,
+    pub(super) deletion: CancellationToken,
 }
 
 /// One outcome on its way to being committed, counted until this is dropped.
 #[derive(Debug)]
-pub(super) struct Committing(Arc<Subscription>);
+pub(super) struct CommitGuard(Arc<Subscription>);
 
-impl Drop for Committing {
+impl Drop for CommitGuard {
     fn drop(&mut self) {
         self.0.committing.fetch_sub(1, Ordering::Relaxed);
     }
@@ -42,7 +42,7 @@ impl Drop for Committing {
 
 /// What a replay replays.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ReplayOf {
+pub(super) struct ReplayRange {
     /// The subscription's number.
     pub(super) subscription: i64,
     /// The last position.
@@ -55,18 +55,18 @@ impl Subscription {
         number: i64,
         id: SubscriptionId,
         dynamic: bool,
-        replay: Option<ReplayOf>,
-        progress: Progress,
+        replay: Option<ReplayRange>,
+        window: Window,
     ) -> Arc<Self> {
-        let (progress, committing, wake) = (Mutex::new(progress), AtomicUsize::new(0), Notify::new());
-        let gone = CancellationToken::new();
-        Arc::new(Self { number, id, dynamic, replay, progress, committing, wake, gone })
+        let (window, committing, wake) = (Mutex::new(window), AtomicUsize::new(0), Notify::new());
+        let deletion = CancellationToken::new();
+        Arc::new(Self { number, id, dynamic, replay, window, committing, wake, deletion })
     }
 
     /// Counts an outcome that is handed over to be committed.
-    pub(super) fn commits(self: &Arc<Self>) -> Committing {
+    pub(super) fn begin_commit(self: &Arc<Self>) -> CommitGuard {
         self.committing.fetch_add(1, Ordering::Relaxed);
-        Committing(Arc::clone(self))
+        CommitGuard(Arc::clone(self))
     }
 
     /// How many outcomes wait to be committed.
@@ -75,18 +75,18 @@ impl Subscription {
     }
 
     /// Locks the progress. Nobody panics while holding the lock, and so a poisoned one is as good.
-    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it replays, if it is a replay.
     pub(super) fn replay_overview(&self) -> Option<ReplayOverview> {
-        let ReplayOf { until, per_second, .. } = self.replay?;
+        let ReplayRange { until, per_second, .. } = self.replay?;
         Some(ReplayOverview { number: FeedId::new(self.number), until, per_second })
     }
 
     /// The subscription whose dead letters it fills: a replay's are its subscription's.
-    pub(super) fn home(&self) -> i64 {
+    pub(super) fn dead_letter_owner(&self) -> i64 {
         self.replay.map_or(self.number, |replay| replay.subscription)
     }
 }

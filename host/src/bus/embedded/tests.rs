@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::bus::conformance::{self, Tested, declare, definition, event, publish};
+use crate::bus::conformance::{self, HasBus, declare, definition, event, publish};
 use crate::bus::{Bus, OpenErrorKind, Settings};
 use crate::clock::Clock;
 use crate::event::Data;
@@ -16,14 +16,14 @@ use crate::outcome::Write;
 
 /// The embedded bus in a directory of its own. A crash is a bus that is opened again from a copy of the
 /// files, taken while the first one still runs.
-struct InDirectory {
+struct TestStore {
     bus: Embedded,
     clock: Clock,
     settings: Settings,
     directory: TempDir,
 }
 
-impl InDirectory {
+impl TestStore {
     fn open(settings: Settings) -> Self {
         Self::open_in(tempfile::tempdir().unwrap(), Clock::manual(conformance::START), settings)
     }
@@ -50,7 +50,7 @@ impl InDirectory {
     }
 }
 
-impl Tested for InDirectory {
+impl HasBus for TestStore {
     fn bus(&self) -> &dyn Bus {
         &self.bus
     }
@@ -58,32 +58,32 @@ impl Tested for InDirectory {
 
 #[tokio::test]
 async fn a_second_bus_on_the_directory_is_refused() {
-    let stage = InDirectory::open(Settings::default());
-    let second = Embedded::open(stage.directory.path(), Clock::System, Settings::default());
+    let harness = TestStore::open(Settings::default());
+    let second = Embedded::open(harness.directory.path(), Clock::System, Settings::default());
     assert_eq!(second.err().map(|error| error.kind()), Some(OpenErrorKind::InUse));
 }
 
 #[tokio::test]
 async fn a_closed_bus_takes_nothing_and_leaves_one_file() {
-    let stage = InDirectory::open(Settings::default());
-    stage.bus.close().await;
-    let refused = stage.bus.publish(vec![Publish { event: event("1"), due: None }]).await;
+    let harness = TestStore::open(Settings::default());
+    harness.bus.close().await;
+    let refused = harness.bus.publish(vec![Publish { event: event("1"), due: None }]).await;
     assert!(matches!(refused, Err(CommitError::Closed(_))));
-    assert!(!Path::new(&stage.directory.path().join("bus.db-wal")).metadata().is_ok_and(|log| log.len() > 0));
+    assert!(!Path::new(&harness.directory.path().join("bus.db-wal")).metadata().is_ok_and(|log| log.len() > 0));
 }
 
 #[tokio::test]
 async fn an_altered_event_ends_the_bus_and_is_not_delivered() {
-    let stage = InDirectory::open(Settings::default());
-    declare(&stage, "s", definition("a.b", 5)).await;
-    publish(&stage, event("1")).await;
+    let harness = TestStore::open(Settings::default());
+    declare(&harness, "s", definition("a.b", 5)).await;
+    publish(&harness, event("1")).await;
     // Behind the bus' back, as a disk would.
-    let connection = rusqlite::Connection::open(stage.directory.path().join("bus.db")).unwrap();
+    let connection = rusqlite::Connection::open(harness.directory.path().join("bus.db")).unwrap();
     connection.execute("UPDATE events SET source = '/other'", []).unwrap();
-    assert!(stage.bus.events(None, 10).await.is_err());
-    assert!(stage.bus.failed().await.contains("damaged"));
-    let copy = stage.copy();
-    let error = Embedded::open(copy.path(), stage.clock.clone(), Settings::default()).unwrap_err().to_string();
+    assert!(harness.bus.events(None, 10).await.is_err());
+    assert!(harness.bus.failed().await.contains("damaged"));
+    let copy = harness.copy();
+    let error = Embedded::open(copy.path(), harness.clock.clone(), Settings::default()).unwrap_err().to_string();
     assert!(error.contains("bus.db") && error.contains("damaged"), "{error}");
 }
 
@@ -101,34 +101,34 @@ async fn data_of_another_version_is_refused() {
 /// A batch that one change fails in must leave no trace of that change, and all of the others.
 #[tokio::test]
 async fn changes_that_share_a_commit_do_not_share_their_fate() {
-    let stage = InDirectory::open(Settings::default());
-    stage.bus.commit("p", write("n", Write::Set(b"x".to_vec()))).await.unwrap();
+    let harness = TestStore::open(Settings::default());
+    harness.bus.commit("p", write("n", Write::Set(b"x".to_vec()))).await.unwrap();
     let (good, bad) = (write("m", Write::Add(1)), write("n", Write::Add(1)));
-    let (good, bad) = tokio::join!(stage.bus.commit("p", good), stage.bus.commit("p", bad));
+    let (good, bad) = tokio::join!(harness.bus.commit("p", good), harness.bus.commit("p", bad));
     assert_eq!((good, bad), (Ok(()), Err(CommitError::NotANumber("n".to_owned()))));
-    assert_eq!(stage.bus.state("p").get("m").unwrap().0.as_deref(), Some(&b"1"[..]));
+    assert_eq!(harness.bus.state("p").get("m").unwrap().0.as_deref(), Some(&b"1"[..]));
 }
 
 /// What is handled at the moment at which those behind it get rows is done nevertheless.
 #[tokio::test]
 async fn what_is_handled_while_others_are_set_aside_is_not_delivered_again() {
-    let stage = InDirectory::open(Settings::default());
+    let harness = TestStore::open(Settings::default());
     let ordered = Definition {
         ordering_key: Some(crate::ordering::OrderingKey::parse("subject").unwrap()),
         ..definition("a.b", 5)
     };
-    let feed = declare(&stage, "s", ordered).await;
+    let feed = declare(&harness, "s", ordered).await;
     let about = |number: u32| Event { subject: Some("x".to_owned()), ..event(&number.to_string()) };
-    conformance::publish_all(&stage, (1..=200).map(about)).await;
+    conformance::publish_all(&harness, (1..=200).map(about)).await;
     let mut first = feed.claim().await.unwrap();
     // Both are in the queue before the writer looks at it.
-    let subscription = Arc::clone(&stage.bus.shared.subscriptions()[0]);
-    assert!(stage.bus.commands.try_send(Command::Hold { subscription }).is_ok());
+    let subscription = Arc::clone(&harness.bus.shared.subscriptions()[0]);
+    assert!(harness.bus.commands.try_send(Command::Spill { subscription }).is_ok());
     conformance::ack(&mut first, Effects::default()).await.unwrap();
     drop((first, feed));
 
-    let stage = stage.crash();
-    let feed = conformance::subscription(&stage, "s");
+    let harness = harness.crash();
+    let feed = conformance::subscription(&harness, "s");
     assert_eq!(feed.overview().backlog, 199);
     let mut second = feed.claim().await.unwrap();
     assert_eq!(second.event().id, "2");
@@ -140,18 +140,18 @@ async fn what_is_handled_while_others_are_set_aside_is_not_delivered_again() {
 async fn handlers_that_read_for_long_do_not_make_the_log_grow_without_end() {
     /// What is reserved of the log's place once it has begun anew, and some more.
     const RESERVED_BYTES: u64 = 40 << 20;
-    let stage = InDirectory::open(Settings::default());
-    let mut view = stage.bus.state("p");
+    let harness = TestStore::open(Settings::default());
+    let mut view = harness.bus.state("p");
     assert_eq!(view.get("key").unwrap().0, None);
     let large = |number: u32| Event { data: Some(Data::binary(vec![b'x'; 64 << 10])), ..event(&number.to_string()) };
     for part in 0..5 {
-        conformance::publish_all(&stage, (part * 500..(part + 1) * 500).map(large)).await;
+        conformance::publish_all(&harness, (part * 500..(part + 1) * 500).map(large)).await;
     }
-    let log = stage.directory.path().join("bus.db-wal");
+    let log = harness.directory.path().join("bus.db-wal");
     assert!(log.metadata().unwrap().len() > 2 * RESERVED_BYTES, "somebody reads in it");
     let begins_anew = async {
         for number in 2_500.. {
-            publish(&stage, event(&number.to_string())).await;
+            publish(&harness, event(&number.to_string())).await;
             if log.metadata().unwrap().len() < RESERVED_BYTES {
                 return;
             }
@@ -160,7 +160,7 @@ async fn handlers_that_read_for_long_do_not_make_the_log_grow_without_end() {
     };
     tokio::time::timeout(Duration::from_secs(20), begins_anew).await.expect("the log begins anew");
     assert!(view.get("key").unwrap_err().0.contains("try again"));
-    assert_eq!(stage.bus.state("p").get("key").unwrap().0, None, "whoever begins now reads");
+    assert_eq!(harness.bus.state("p").get("key").unwrap().0, None, "whoever begins now reads");
 }
 
 fn write(key: &str, write: Write) -> Effects {
@@ -171,24 +171,24 @@ const MANY: u64 = 48;
 const LARGE_BYTES: u64 = 64 << 10;
 
 /// Publishes so much that the write-ahead log is to be folded.
-async fn publish_much(stage: &InDirectory) {
+async fn publish_much(harness: &TestStore) {
     for number in 0..MANY {
         let data = Some(Data::binary(vec![b'x'; usize::try_from(LARGE_BYTES).unwrap()]));
-        publish(stage, Event { data, ..event(&number.to_string()) }).await;
+        publish(harness, Event { data, ..event(&number.to_string()) }).await;
     }
 }
 
 /// Whether the store has what was published, but for as much as a checkpoint leaves in the log: a part may have been
 /// folded while the rest was still being published.
-fn is_folded(stage: &InDirectory) -> bool {
+fn is_folded(harness: &TestStore) -> bool {
     const PAGE_BYTES: u64 = 4_096;
-    let left = u64::try_from(timekeeper::CHECKPOINT_PAGES).unwrap() * PAGE_BYTES;
-    stage.directory.path().join("bus.db").metadata().unwrap().len() > MANY * LARGE_BYTES - left
+    let left = u64::try_from(background::CHECKPOINT_PAGES).unwrap() * PAGE_BYTES;
+    harness.directory.path().join("bus.db").metadata().unwrap().len() > MANY * LARGE_BYTES - left
 }
 
-async fn becomes_folded(stage: &InDirectory) {
+async fn becomes_folded(harness: &TestStore) {
     let looks = async {
-        while !is_folded(stage) {
+        while !is_folded(harness) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -197,34 +197,34 @@ async fn becomes_folded(stage: &InDirectory) {
 
 #[tokio::test]
 async fn the_log_is_folded_though_nothing_more_is_written() {
-    let stage = InDirectory::open(Settings::default());
-    publish_much(&stage).await;
-    becomes_folded(&stage).await;
+    let harness = TestStore::open(Settings::default());
+    publish_much(&harness).await;
+    becomes_folded(&harness).await;
 }
 
 #[tokio::test]
 async fn the_log_is_folded_once_nobody_reads_what_was_before() {
-    let stage = InDirectory::open(Settings::default());
-    let mut view = stage.bus.state("p");
+    let harness = TestStore::open(Settings::default());
+    let mut view = harness.bus.state("p");
     assert_eq!(view.get("key").unwrap().0, None);
-    publish_much(&stage).await;
-    assert!(!is_folded(&stage), "somebody reads what was before");
+    publish_much(&harness).await;
+    assert!(!is_folded(&harness), "somebody reads what was before");
     drop(view);
-    becomes_folded(&stage).await;
+    becomes_folded(&harness).await;
 }
 
 /// The ids that the first delivery of a bus would have, and the next tick of a schedule.
-async fn ids(stage: &InDirectory) -> (String, String) {
-    let claimed = conformance::feeds(stage)[0].claim().await.unwrap();
-    (claimed.delivery().ids.id(0), stage.bus.shared.ids.tick("p", "s", conformance::START))
+async fn ids(harness: &TestStore) -> (String, String) {
+    let claimed = conformance::feeds(harness)[0].claim().await.unwrap();
+    (claimed.delivery().ids.id(0), harness.bus.shared.ids.tick("p", "s", conformance::START))
 }
 
 #[tokio::test]
 async fn ids_are_the_same_after_a_crash_and_foretold_by_nobody() {
-    let (one, other) = (InDirectory::open(Settings::default()), InDirectory::open(Settings::default()));
-    for stage in [&one, &other] {
-        declare(stage, "s", definition("a.b", 5)).await;
-        publish(stage, event("1")).await;
+    let (one, other) = (TestStore::open(Settings::default()), TestStore::open(Settings::default()));
+    for harness in [&one, &other] {
+        declare(harness, "s", definition("a.b", 5)).await;
+        publish(harness, event("1")).await;
     }
     let before = ids(&one).await;
     let foreign = ids(&other).await;
@@ -237,29 +237,29 @@ async fn ids_are_the_same_after_a_crash_and_foretold_by_nobody() {
 
 #[tokio::test]
 async fn a_subscription_that_is_made_again_publishes_under_new_ids() {
-    let stage = InDirectory::open(Settings::default());
+    let harness = TestStore::open(Settings::default());
     let mut seen = std::collections::HashSet::new();
-    publish(&stage, event("1")).await;
+    publish(&harness, event("1")).await;
     for _ in 0..2 {
         let start = crate::subscription::Start::Beginning;
-        stage.bus.subscribe(conformance::id("s"), definition("a.b", 5), start).await.unwrap();
-        assert!(seen.insert(ids(&stage).await.0));
-        stage.bus.delete_subscription(conformance::id("s")).await.unwrap();
+        harness.bus.subscribe(conformance::id("s"), definition("a.b", 5), start).await.unwrap();
+        assert!(seen.insert(ids(&harness).await.0));
+        harness.bus.delete_subscription(conformance::id("s")).await.unwrap();
     }
 }
 
 /// A store of a program that had no secret, and counted nothing by plugin.
 #[tokio::test]
 async fn a_store_of_before_is_brought_up_to_date() {
-    let stage = InDirectory::open(Settings::default());
+    let harness = TestStore::open(Settings::default());
     let of_plugin =
         |id: &str| Event { source: "/plugins/p".to_owned(), data: Some(Data::binary(vec![0; 500])), ..event(id) };
-    publish(&stage, of_plugin("1")).await;
-    let later = Some(stage.clock.now().after(Duration::from_hours(1)));
+    publish(&harness, of_plugin("1")).await;
+    let later = Some(harness.clock.now().after(Duration::from_hours(1)));
     let new = Event { event_type: "only.later".to_owned(), ..of_plugin("2") };
-    stage.bus.publish(vec![Publish { event: new, due: later }]).await.unwrap();
-    stage.bus.close().await;
-    let InDirectory { bus, clock, directory, .. } = stage;
+    harness.bus.publish(vec![Publish { event: new, due: later }]).await.unwrap();
+    harness.bus.close().await;
+    let TestStore { bus, clock, directory, .. } = harness;
     drop(bus);
     let copy = tempfile::tempdir().unwrap();
     let path = copy.path().join("bus.db");
@@ -275,43 +275,43 @@ async fn a_store_of_before_is_brought_up_to_date() {
     drop(connection);
 
     let settings = Settings { max_plugin_log_bytes: Some(400), ..Settings::default() };
-    let stage = InDirectory::open_in(copy, clock, settings);
+    let harness = TestStore::open_in(copy, clock, settings);
     let more = Effects { publishes: vec![Publish { event: of_plugin("3"), due: None }], ..Effects::default() };
     let full = CommitError::PluginLogFull("p".to_owned(), 400);
-    assert_eq!(stage.bus.commit("p", more).await, Err(full), "what it had published counts");
-    stage.clock.advance(Duration::from_hours(2));
-    stage.bus.promote().await.unwrap();
-    assert_eq!(stage.bus.events_with_id("2".to_owned()).await.unwrap().len(), 1);
+    assert_eq!(harness.bus.commit("p", more).await, Err(full), "what it had published counts");
+    harness.clock.advance(Duration::from_hours(2));
+    harness.bus.promote().await.unwrap();
+    assert_eq!(harness.bus.events_with_id("2".to_owned()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_sequence_ends_and_is_never_begun_again() {
-    let stage = InDirectory::open(Settings::default());
-    let path = stage.directory.path().join("bus.db");
-    stage.bus.close().await;
+    let harness = TestStore::open(Settings::default());
+    let path = harness.directory.path().join("bus.db");
+    harness.bus.close().await;
     let connection = schema::open(&path, Timestamp(0)).unwrap();
     rows::put_unreserved(&connection, "p", "s", i64::MAX.unsigned_abs() - 2).unwrap();
     drop(connection);
-    let stage = stage.restart().await;
+    let harness = harness.restart().await;
     let mut drawn = Vec::new();
     let error = loop {
-        match stage.bus.state("p").draw("s").await {
+        match harness.bus.state("p").draw("s").await {
             Ok(number) => drawn.push(number),
             Err(error) => break error,
         }
     };
     assert_eq!(drawn, [i64::MAX.unsigned_abs() - 2, i64::MAX.unsigned_abs() - 1]);
     assert!(matches!(error, crate::outcome::SequenceError::Exhausted(_)), "{error}");
-    assert!(stage.bus.state("p").draw("s").await.is_err());
+    assert!(harness.bus.state("p").draw("s").await.is_err());
 }
 
 #[tokio::test]
 async fn an_altered_sequence_gives_no_numbers() {
-    let stage = InDirectory::open(Settings::default());
-    assert_eq!(stage.bus.state("p").draw("s").await.unwrap(), 1);
-    let connection = rusqlite::Connection::open(stage.directory.path().join("bus.db")).unwrap();
+    let harness = TestStore::open(Settings::default());
+    assert_eq!(harness.bus.state("p").draw("s").await.unwrap(), 1);
+    let connection = rusqlite::Connection::open(harness.directory.path().join("bus.db")).unwrap();
     connection.execute("UPDATE sequences SET next = 1", []).unwrap();
-    assert!(stage.bus.state("p").unreserved("s").is_err());
+    assert!(harness.bus.state("p").unreserved("s").is_err());
 }
 
 proptest! {
@@ -324,7 +324,7 @@ proptest! {
     ) {
         let pattern = words.join(".") + if open { ".>" } else { "" };
         let numbers = names.iter().cloned().zip(1..).collect();
-        let types = shared::Types { numbers };
+        let types = engine_state::Types { numbers };
         for pattern in [pattern.as_str(), ">", "*", "a.>"].map(|text| Pattern::parse(text).unwrap()) {
             let mut found = types.matching(&pattern);
             found.sort_unstable();

@@ -16,13 +16,13 @@ mod drains;
 mod effects;
 mod endpoints;
 mod events;
+mod matching;
 mod redefining;
 mod replays;
 mod retention;
 mod schedules;
 mod subjects;
 mod subscriptions;
-mod takers;
 mod totals;
 
 use std::collections::HashMap;
@@ -32,96 +32,96 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::command::{Asked, Command};
+use super::command::{Command, WriterRequests};
+use super::engine_state::EngineState;
 use super::error::EngineError;
-use super::held::Held;
 use super::rows::{self, Log};
 use super::schema;
-use super::shared::Shared;
 use super::subscription::Subscription;
-use crate::bus::group_commit::{Group, Waiting};
+use super::usage::StoreUsage;
+use crate::bus::group_commit::{ChangeReceiver, Group};
 use crate::bus::{CommitError, StoreError, StoreErrorKind};
 use crate::clock::Timestamp;
 use crate::outcome::Version;
-use batch::{Batch, answer, answer_then};
-use subjects::{After, AfterCommit as _};
-use takers::KnownTakers;
+use batch::{Batch, apply_and_notify, apply_and_reply};
+use matching::MatchCache;
+use subjects::{AfterCommit as _, PublishContext};
 
 pub(super) struct Writer {
     connection: Connection,
-    shared: Arc<Shared>,
+    shared: Arc<EngineState>,
     /// Subscriptions and replays, by number.
     subscriptions: HashMap<i64, Arc<Subscription>>,
     /// Which subscriptions take an event type, for the types seen lately.
-    takers: KnownTakers,
+    matches: MatchCache,
     log: Log,
-    held: Held,
+    usage: StoreUsage,
     next_type: i64,
     /// The latest time that a commit was made at.
-    seen: Timestamp,
+    last_commit_at: Timestamp,
     next_version: u64,
     has_scheduled: bool,
     /// Replays that have come to their end.
-    ended: Vec<Arc<Subscription>>,
+    finished_replays: Vec<Arc<Subscription>>,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, shared: Arc<Shared>) -> Result<Self, StoreError> {
+    pub(super) fn new(connection: Connection, shared: Arc<EngineState>) -> Result<Self, StoreError> {
         let Version(next_version) = rows::first_version(&connection)?;
         let subscriptions = shared.subscriptions().iter().map(|one| (one.number, Arc::clone(one))).collect();
         let log = rows::log(&connection)?;
         let has_scheduled = rows::has_scheduled(&connection)?;
-        let takers = KnownTakers::new();
-        let (seen, ended) = (log.newest, Vec::new());
+        let matches = MatchCache::new();
+        let (last_commit_at, finished_replays) = (log.newest, Vec::new());
         let next_type = shared.types().next();
-        let held = totals::held(&connection, &shared)?;
+        let usage = totals::load_usage(&connection, &shared)?;
         let mut writer = Self {
             connection,
             shared,
             subscriptions,
-            takers,
+            matches,
             log,
-            held,
+            usage,
             next_type,
-            seen,
+            last_commit_at,
             next_version,
             has_scheduled,
-            ended,
+            finished_replays,
         };
         let replays: Vec<_> = writer.subscriptions.values().filter(|one| one.replay.is_some()).cloned().collect();
-        replays.iter().for_each(|replay| writer.note_replay(replay));
+        replays.iter().for_each(|replay| writer.note_finished_replay(replay));
         writer.end_replays()?;
         Ok(writer)
     }
 
     /// Runs until it is closed or the store fails. Returns the failure.
-    pub(super) fn run(mut self, mut waiting: Waiting<Command>) -> Result<(), StoreError> {
-        let mut asked = Asked::default();
+    pub(super) fn run(mut self, mut waiting: ChangeReceiver<Command>) -> Result<(), StoreError> {
+        let mut requests = WriterRequests::default();
         while let Some(group) = waiting.blocking_group() {
-            self.commit(group, &mut asked)?;
-            if asked.close && waiting.is_empty() {
+            self.commit(group, &mut requests)?;
+            if requests.close && waiting.is_empty() {
                 // All in one file, for whoever copies it.
                 return schema::checkpoint(&self.connection, "TRUNCATE");
             }
-            if !asked.anew.is_empty() {
-                schema::begin_log_anew(&self.connection)?;
-                for done in asked.anew.drain(..) {
+            if !requests.log_restarts.is_empty() {
+                schema::restart_log(&self.connection)?;
+                for done in requests.log_restarts.drain(..) {
                     // Nobody may wait any more.
                     let _ = done.send(());
                 }
-            } else if asked.checkpoint {
+            } else if requests.checkpoint {
                 schema::checkpoint(&self.connection, "PASSIVE")?;
             }
-            asked.checkpoint = false;
+            requests.checkpoint = false;
         }
         Ok(())
     }
 
     /// Applies a group of changes in one transaction. A store that is full or cannot be reached refuses them all; a
     /// fatal failure of the store is returned, and must end the process's acknowledging.
-    fn commit(&mut self, group: Group<'_, Command>, asked: &mut Asked) -> Result<(), StoreError> {
+    fn commit(&mut self, group: Group<'_, Command>, requests: &mut WriterRequests) -> Result<(), StoreError> {
         let mut batch = Batch::new(self.shared.clock.now(), self.log);
-        match self.apply_all(group, asked, &mut batch) {
+        match self.apply_all(group, requests, &mut batch) {
             Ok(()) => {
                 self.publish_results(&mut batch);
                 batch.frozen.thaw(true);
@@ -132,7 +132,7 @@ impl Writer {
             Err(error) => {
                 self.shared.note_outage(&error);
                 batch.frozen.thaw(false);
-                batch.reply(&Err(refusal(&error)));
+                batch.reply(&Err(commit_error(&error)));
                 if error.kind().is_fatal() { Err(error) } else { Ok(()) }
             }
         }
@@ -141,19 +141,19 @@ impl Writer {
     fn apply_all(
         &mut self,
         mut group: Group<'_, Command>,
-        asked: &mut Asked,
+        requests: &mut WriterRequests,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
         let begun = schema::wait_for_others(&self.connection, self.shared.is_reachable())
             .and_then(|()| rows::transact(&self.connection, "BEGIN IMMEDIATE"));
         if let Err(error) = begun {
-            let error = self.unless_gone(error);
-            group.for_each(|command| command.refuse(&refusal(&error), asked));
+            let error = self.unless_file_removed(error);
+            group.for_each(|command| command.refuse(&commit_error(&error), requests));
             return Err(error);
         }
         let result = self
             .follow_clock(batch)
-            .and_then(|()| group.try_for_each(|command| self.apply(command, asked, batch)))
+            .and_then(|()| group.try_for_each(|command| self.apply(command, requests, batch)))
             .and_then(|()| self.move_cursors(batch))
             .and_then(|()| self.put_totals(batch))
             .and_then(|()| rows::transact(&self.connection, "COMMIT"));
@@ -165,64 +165,66 @@ impl Writer {
     }
 
     /// A store whose file somebody removed does not come back, though it only seems to be unavailable.
-    fn unless_gone(&self, error: StoreError) -> StoreError {
+    fn unless_file_removed(&self, error: StoreError) -> StoreError {
         match self.connection.path() {
             Some(path) if !Path::new(path).exists() => EngineError::Aborted(format!("{path} is gone: {error}")).into(),
             _ => error,
         }
     }
 
-    fn apply(&mut self, command: Command, asked: &mut Asked, batch: &mut Batch) -> Result<(), StoreError> {
+    fn apply(&mut self, command: Command, requests: &mut WriterRequests, batch: &mut Batch) -> Result<(), StoreError> {
         match command {
             Command::Publish { events, goes_on, part, reply } => {
-                answer(batch, reply, |batch| self.publish(events, goes_on, part, batch))
+                apply_and_reply(batch, reply, |batch| self.publish(events, goes_on, part, batch))
             }
-            Command::Settle { attempt, reply } => answer_then(batch, reply, |batch| self.settle(*attempt, batch)),
+            Command::Settle { request, reply } => apply_and_notify(batch, reply, |batch| self.settle(*request, batch)),
             Command::Commit { plugin, effects, reply } => {
-                answer(batch, reply, |batch| self.commit_effects(&plugin, *effects, batch))
+                apply_and_reply(batch, reply, |batch| self.commit_effects(&plugin, *effects, batch))
             }
             Command::Reserve { plugin, name, length, reply } => {
-                answer(batch, reply, |_| self.reserve(&plugin, &name, length))
+                apply_and_reply(batch, reply, |_| self.reserve(&plugin, &name, length))
             }
             Command::Cancel { source, id, reply } => {
-                answer(batch, reply, |batch| Ok(self.cancel_scheduled(&source, &id, batch)?))
+                apply_and_reply(batch, reply, |batch| Ok(self.cancel_scheduled(&source, &id, batch)?))
             }
             Command::Declare { plugin, declaration, reply } => {
-                answer(batch, reply, |batch| self.declare(&plugin, declaration, batch))
+                apply_and_reply(batch, reply, |batch| self.declare(&plugin, declaration, batch))
             }
-            Command::Withdraw { plugin, reply } => answer(batch, reply, |batch| Ok(self.withdraw(&plugin, batch)?)),
+            Command::Withdraw { plugin, reply } => {
+                apply_and_reply(batch, reply, |batch| Ok(self.withdraw(&plugin, batch)?))
+            }
             Command::Subscribe { id, definition, start, reply } => {
-                answer(batch, reply, |batch| Ok(self.put_subscription(id, true, *definition, start, batch)?))
+                apply_and_reply(batch, reply, |batch| Ok(self.put_subscription(id, true, *definition, start, batch)?))
             }
-            Command::Delete { id, reply } => answer(batch, reply, |batch| self.delete(&id, batch)),
-            Command::Pause { id, stop, reply } => answer(batch, reply, |batch| self.stop(&id, stop, batch)),
-            Command::HoldBack { endpoint, hold, reply } => {
-                answer(batch, reply, |batch| self.hold_back(endpoint, hold, batch))
+            Command::Delete { id, reply } => apply_and_reply(batch, reply, |batch| self.delete(&id, batch)),
+            Command::Pause { id, stop, reply } => apply_and_reply(batch, reply, |batch| self.stop(&id, stop, batch)),
+            Command::HoldEndpoint { endpoint, hold, reply } => {
+                apply_and_reply(batch, reply, |batch| self.hold_endpoint(endpoint, hold, batch))
             }
             Command::Replay { id, start, per_second, reply } => {
-                answer(batch, reply, |batch| self.replay(&id, start, per_second, batch))
+                apply_and_reply(batch, reply, |batch| self.replay(&id, start, per_second, batch))
             }
-            Command::StopReplays { id, reply } => answer(batch, reply, |batch| self.stop_replays(&id, batch)),
+            Command::StopReplays { id, reply } => apply_and_reply(batch, reply, |batch| self.stop_replays(&id, batch)),
             Command::Drain { plugin, drained, reply } => {
-                answer(batch, reply, |batch| self.drain(&plugin, drained, batch))
+                apply_and_reply(batch, reply, |batch| self.drain(&plugin, drained, batch))
             }
             Command::Redrive { filter, limit, reply } => {
-                answer(batch, reply, |batch| self.redrive(&filter, limit, batch))
+                apply_and_reply(batch, reply, |batch| self.redrive(&filter, limit, batch))
             }
-            Command::Drop { filter, limit, reply } => {
-                answer(batch, reply, |batch| self.drop_dead_letters(&filter, limit, batch))
+            Command::DropDeadLetters { filter, limit, reply } => {
+                apply_and_reply(batch, reply, |batch| self.drop_dead_letters(&filter, limit, batch))
             }
-            Command::Compact { reply } => answer(batch, reply, |batch| self.compact(batch)),
-            Command::Hold { subscription } => self.hold(&subscription, batch),
+            Command::Compact { reply } => apply_and_reply(batch, reply, |batch| self.compact(batch)),
+            Command::Spill { subscription } => self.spill(&subscription, batch),
             Command::Promote => self.promote(batch),
-            Command::Look => Ok(()),
-            Command::Checkpoint { anew } => {
-                asked.checkpoint = true;
-                asked.anew.extend(anew);
+            Command::CheckClock => Ok(()),
+            Command::Checkpoint { restart_log } => {
+                requests.checkpoint = true;
+                requests.log_restarts.extend(restart_log);
                 Ok(())
             }
             Command::Close => {
-                asked.close = true;
+                requests.close = true;
                 Ok(())
             }
         }
@@ -231,15 +233,15 @@ impl Writer {
     /// Lets everybody see what has been committed, subject by subject, and then wakes those who wait for it.
     fn publish_results(&mut self, batch: &mut Batch) {
         self.shared.committed.notify_one();
-        let mut after = After::new(batch.now, self.log.head);
+        let mut context = PublishContext::new(batch.now, self.log.head);
         self.log = batch.log;
-        std::mem::take(&mut batch.changes).publish(self, &mut after);
-        after.end();
+        std::mem::take(&mut batch.changes).publish(self, &mut context);
+        context.end();
     }
 }
 
 /// How changes are refused that a failure of the store kept from being committed.
-fn refusal(error: &StoreError) -> CommitError {
+fn commit_error(error: &StoreError) -> CommitError {
     /// Others release a lock of the store soon, if they are well.
     const RETRY_AFTER: Duration = Duration::from_secs(1);
     match error.kind() {

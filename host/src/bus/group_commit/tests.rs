@@ -4,9 +4,9 @@ use super::*;
 
 /// A change of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum TestChange {
     /// One that nobody waits for.
-    Few,
+    Interactive,
     /// So many events of one publisher.
     Publish(usize),
     /// What is left of a publisher's events.
@@ -15,32 +15,32 @@ enum Asked {
     Alone,
 }
 
-impl Change for Asked {
-    fn is_one_of_many(&self) -> bool {
-        matches!(self, Self::Rest) || matches!(self, Self::Publish(events) if *events > FEW)
+impl Change for TestChange {
+    fn is_bulk(&self) -> bool {
+        matches!(self, Self::Rest) || matches!(self, Self::Publish(events) if *events > INTERACTIVE_LIMIT)
     }
 
-    fn stands_alone(&self) -> bool {
+    fn commits_alone(&self) -> bool {
         matches!(self, Self::Alone)
     }
 
-    fn is_waited_for(&self) -> bool {
+    fn has_waiter(&self) -> bool {
         matches!(self, Self::Publish(_) | Self::Rest)
     }
 
-    fn fit(&mut self, others_come: bool) -> usize {
+    fn fit_into_commit(&mut self, expects_interactive: bool) -> usize {
         match self {
-            Self::Publish(events) => part(*events, others_come),
+            Self::Publish(events) => part_length(*events, expects_interactive),
             Self::Rest => 0,
-            Self::Few | Self::Alone => 1,
+            Self::Interactive | Self::Alone => 1,
         }
     }
 }
 
-const MANY: Asked = Asked::Publish(100);
+const BULK: TestChange = TestChange::Publish(100);
 
-fn is_few(change: &Asked) -> bool {
-    matches!(change, Asked::Few)
+fn is_interactive(change: &TestChange) -> bool {
+    matches!(change, TestChange::Interactive)
 }
 
 /// Runs on a thread of its own, as the writer does.
@@ -49,47 +49,48 @@ async fn on_a_thread<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static
 }
 
 #[tokio::test]
-async fn what_is_few_joins_a_group_and_ends_it() {
-    let (queue, mut waiting) = new();
+async fn interactive_changes_join_a_group_and_ends_it() {
+    let (queue, mut receiver) = new();
     for _ in 0..200 {
-        assert!(queue.try_send(MANY).is_ok());
+        assert!(queue.try_send(BULK).is_ok());
     }
     let taken = on_a_thread(move || {
-        let mut group = waiting.blocking_group().unwrap();
+        let mut group = receiver.blocking_group().unwrap();
         let mut taken: Vec<_> = group.by_ref().take(2).collect();
-        assert!(!taken.iter().any(is_few), "there was none");
-        assert!(queue.try_send(Asked::Few).is_ok());
+        assert!(!taken.iter().any(is_interactive), "there was none");
+        assert!(queue.try_send(TestChange::Interactive).is_ok());
         taken.extend(group);
         taken
     });
     let taken = taken.await;
     assert_eq!(taken.len(), 3);
-    assert!(is_few(&taken[2]));
+    assert!(is_interactive(&taken[2]));
 }
 
 #[tokio::test]
 async fn what_is_many_has_a_share_of_each_group() {
-    let (queue, mut waiting) = new();
+    let (queue, mut receiver) = new();
     for _ in 0..100 {
-        assert!(queue.try_send(MANY).is_ok());
-        assert!(queue.try_send(Asked::Few).is_ok());
+        assert!(queue.try_send(BULK).is_ok());
+        assert!(queue.try_send(TestChange::Interactive).is_ok());
     }
-    let taken = on_a_thread(move || waiting.blocking_group().unwrap().collect::<Vec<_>>()).await;
-    assert_eq!(taken.iter().filter(|change| is_few(change)).count(), 100);
+    let taken = on_a_thread(move || receiver.blocking_group().unwrap().collect::<Vec<_>>()).await;
+    assert_eq!(taken.iter().filter(|change| is_interactive(change)).count(), 100);
     assert_eq!(taken.len(), 100 + 1, "a hundred events are a share");
 }
 
 #[tokio::test]
 async fn what_is_many_takes_no_more_than_its_share_while_others_come() {
-    let (queue, mut waiting) = new();
+    let (queue, mut receiver) = new();
     for _ in 0..100 {
-        assert!(queue.try_send(MANY).is_ok());
+        assert!(queue.try_send(BULK).is_ok());
     }
     let sizes = on_a_thread(move || {
-        let before = waiting.blocking_group().unwrap().count();
-        assert!(queue.try_send(Asked::Publish(1)).is_ok());
-        let with = waiting.blocking_group().unwrap().count();
-        let after = waiting.blocking_group().unwrap().map(|mut change| change.fit(true)).collect::<Vec<_>>();
+        let before = receiver.blocking_group().unwrap().count();
+        assert!(queue.try_send(TestChange::Publish(1)).is_ok());
+        let with = receiver.blocking_group().unwrap().count();
+        let after =
+            receiver.blocking_group().unwrap().map(|mut change| change.fit_into_commit(true)).collect::<Vec<_>>();
         (before, with, after)
     });
     assert_eq!(sizes.await, (6, 1 + 2, vec![32, 32]));
@@ -97,33 +98,41 @@ async fn what_is_many_takes_no_more_than_its_share_while_others_come() {
 
 #[tokio::test]
 async fn what_goes_on_stays_behind_what_came_before() {
-    let (queue, mut waiting) = new();
-    assert!(queue.try_send(MANY).is_ok());
-    assert!(queue.try_send(Asked::Rest).is_ok());
-    let mut taken = on_a_thread(move || waiting.blocking_group().unwrap().collect::<Vec<_>>()).await;
-    assert_eq!(taken.iter_mut().map(|change| change.fit(false)).collect::<Vec<_>>(), [100, 0]);
+    let (queue, mut receiver) = new();
+    assert!(queue.try_send(BULK).is_ok());
+    assert!(queue.try_send(TestChange::Rest).is_ok());
+    let mut taken = on_a_thread(move || receiver.blocking_group().unwrap().collect::<Vec<_>>()).await;
+    assert_eq!(taken.iter_mut().map(|change| change.fit_into_commit(false)).collect::<Vec<_>>(), [100, 0]);
 }
 
 #[tokio::test]
 async fn what_changes_what_is_open_as_a_whole_has_a_commit_of_its_own() {
-    let name = |change: Asked| match change {
-        Asked::Alone => 'p',
-        Asked::Publish(_) | Asked::Rest => 'm',
-        Asked::Few => 'f',
+    let name = |change: TestChange| match change {
+        TestChange::Alone => 'p',
+        TestChange::Publish(_) | TestChange::Rest => 'm',
+        TestChange::Interactive => 'f',
     };
-    let (queue, mut waiting) = new();
-    for change in
-        [Asked::Few, Asked::Few, Asked::Alone, Asked::Alone, Asked::Few, Asked::Alone, MANY, Asked::Rest, MANY]
-    {
+    let (queue, mut receiver) = new();
+    for change in [
+        TestChange::Interactive,
+        TestChange::Interactive,
+        TestChange::Alone,
+        TestChange::Alone,
+        TestChange::Interactive,
+        TestChange::Alone,
+        BULK,
+        TestChange::Rest,
+        BULK,
+    ] {
         assert!(queue.try_send(change).is_ok());
     }
     drop(queue);
     let groups = on_a_thread(move || {
         let mut groups = Vec::new();
-        while let Some(group) = waiting.blocking_group() {
+        while let Some(group) = receiver.blocking_group() {
             groups.push(group.map(name).collect::<String>());
         }
-        assert!(waiting.is_empty());
+        assert!(receiver.is_empty());
         groups
     });
     assert_eq!(groups.await, ["ff", "mmm", "p", "p", "f", "p"], "those that are many have their share meanwhile");
@@ -131,15 +140,15 @@ async fn what_changes_what_is_open_as_a_whole_has_a_commit_of_its_own() {
 
 #[tokio::test]
 async fn a_group_is_bounded_and_the_end_is_told() {
-    let (queue, mut waiting) = new();
+    let (queue, mut receiver) = new();
     for _ in 0..GROUP_LIMIT + 1 {
-        assert!(queue.try_send(Asked::Few).is_ok());
+        assert!(queue.try_send(TestChange::Interactive).is_ok());
     }
     drop(queue);
     let sizes = on_a_thread(move || {
-        let sizes = [waiting.blocking_group().unwrap().count(), waiting.blocking_group().unwrap().count()];
-        assert!(waiting.is_empty());
-        assert!(waiting.blocking_group().is_none());
+        let sizes = [receiver.blocking_group().unwrap().count(), receiver.blocking_group().unwrap().count()];
+        assert!(receiver.is_empty());
+        assert!(receiver.blocking_group().is_none());
         sizes
     });
     assert_eq!(sizes.await, [GROUP_LIMIT, 1]);

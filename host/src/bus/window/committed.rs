@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{Gone, Hole, Keys, Progress, Redriven, Waiting};
-use crate::bus::Settled;
+use super::{CountReductions, Gap, OrderingKeys, PendingDelivery, RedrivenDelivery, Window};
+use crate::bus::DeliveryStatus;
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::subscription::Definition;
 
-impl Progress {
+impl Window {
     /// The cursor has moved, and these deliveries have rows.
-    pub(crate) fn moved(&mut self, cursor: Position, holes: Vec<Hole>) {
+    pub(crate) fn apply_cursor_move(&mut self, cursor: Position, gaps: Vec<Gap>) {
         self.cursor = self.cursor.max(cursor);
-        for hole in holes {
-            let position = hole.delivery.logged.position;
+        for gap in gaps {
+            let position = gap.delivery.logged.position;
             let index = self.ready.binary_search_by_key(&position, |delivery| delivery.logged.position);
             let ready = index.ok().and_then(|index| self.ready.remove(index));
             if let Some(claimed) = self.claimed.get_mut(&position) {
@@ -23,45 +23,45 @@ impl Progress {
             let Some(mut delivery) = ready else { continue };
             delivery.has_row = true;
             match &delivery.key {
-                Some(key) if hole.held => self.keys.hold(key),
+                Some(key) if gap.awaits_turn => self.keys.note_row(key),
                 _ => self.due.push_back(delivery),
             }
         }
     }
 
     /// A delivery in flight is settled. Tells of which plugin so many deliveries are held no longer.
-    pub(crate) fn settled(
+    pub(crate) fn apply_settled(
         &mut self,
         position: Position,
-        settled: Settled,
+        settled: DeliveryStatus,
         parks: bool,
         mut gone: impl FnMut(&str, u64),
     ) {
         let Some(delivery) = self.end_claim(position) else { return };
         let source = if delivery.redriven_replay.is_none() { delivery.logged.event.source.as_str() } else { "" };
-        let plugin = self.counted(position, source);
+        let plugin = self.counted_publisher(position, source);
         match settled {
-            Settled::Handled => {
+            DeliveryStatus::Handled => {
                 self.done(&delivery, false);
                 if let Some(plugin) = plugin {
-                    gone(plugin, self.flows.handled(plugin));
+                    gone(plugin, self.publishers.handled(plugin));
                 }
             }
-            Settled::Dead => {
+            DeliveryStatus::Dead => {
                 self.done(&delivery, parks);
                 if let Some(plugin) = plugin {
-                    self.flows.buried(plugin);
+                    self.publishers.dead_lettered(plugin);
                 }
             }
-            Settled::Waiting(due) => self.row_is_due(due),
+            DeliveryStatus::Waiting(due) => self.note_row_due(due),
         }
         if self.backlog == 0 {
-            self.flows.clamp(0).into_iter().for_each(|(plugin, count)| gone(&plugin, count));
+            self.publishers.clamp(0).into_iter().for_each(|(plugin, count)| gone(&plugin, count));
         }
     }
 
     /// A delivery is done: handled, or dead.
-    fn done(&mut self, delivery: &Waiting, parks: bool) {
+    fn done(&mut self, delivery: &PendingDelivery, parks: bool) {
         self.backlog = self.backlog.saturating_sub(1);
         let Some(key) = &delivery.key else { return };
         if parks {
@@ -72,53 +72,55 @@ impl Progress {
     }
 
     /// A dead letter is a delivery again.
-    pub(crate) fn redriven(&mut self, letter: &Redriven, now: Timestamp) {
+    pub(crate) fn apply_redriven(&mut self, letter: &RedrivenDelivery, now: Timestamp) {
         self.backlog += 1;
-        if let Some(plugin) = letter.source.as_deref().and_then(|source| self.counted(letter.position, source)) {
-            self.flows.redriven(plugin);
+        if let Some(plugin) =
+            letter.source.as_deref().and_then(|source| self.counted_publisher(letter.position, source))
+        {
+            self.publishers.redriven(plugin);
         }
         match &letter.key {
-            Some(key) if letter.held => self.keys.hold(key),
+            Some(key) if letter.awaits_turn => self.keys.note_row(key),
             Some(key) => self.keys.redriven(key, letter.position),
             None => {}
         }
-        self.row_is_due(now);
+        self.note_row_due(now);
     }
 
     /// A dead letter is gone. Tells of which plugin so many deliveries are held no longer.
-    pub(crate) fn dropped(&mut self, position: Position, source: &str, gone: impl FnOnce(&str, u64)) {
-        if let Some(plugin) = self.counted(position, source) {
-            gone(plugin, self.flows.dropped(plugin));
+    pub(crate) fn apply_dropped(&mut self, position: Position, source: &str, gone: impl FnOnce(&str, u64)) {
+        if let Some(plugin) = self.counted_publisher(position, source) {
+            gone(plugin, self.publishers.dropped(plugin));
         }
     }
 
     /// So many events up to a position were deleted before they were handled.
-    pub(crate) fn expire(&mut self, floor: Position, expired: u64) -> Gone {
+    pub(crate) fn apply_expired(&mut self, floor: Position, expired: u64) -> CountReductions {
         self.expired += expired;
         self.backlog = self.backlog.saturating_sub(expired);
-        self.drop_ready(|delivery| delivery.logged.position > floor);
+        self.retain_ready(|delivery| delivery.logged.position > floor);
         self.offered = self.offered.max(floor);
-        self.flows.clamp(self.backlog)
+        self.publishers.clamp(self.backlog)
     }
 
     /// The subscription is deleted, with all that is open or dead.
-    pub(crate) fn delete(&mut self) -> Gone {
+    pub(crate) fn apply_deleted(&mut self) -> CountReductions {
         self.deleted = true;
-        self.flows.take()
+        self.publishers.take()
     }
 
     /// It has rules that select other events, or order them otherwise. What is taken by them has a row up to the cursor;
     /// what comes after it, up to `last`, is read from the log.
-    pub(crate) fn reselect(&mut self, definition: Arc<Definition>, last: Position) {
+    pub(crate) fn apply_selection(&mut self, definition: Arc<Definition>, last: Position) {
         self.definition = definition;
-        self.drop_ready(|_| false);
+        self.retain_ready(|_| false);
         self.offered = self.cursor;
         self.void_read();
         self.missed = last.max(self.cursor);
     }
 
     /// It has another ordering key. These are the busy keys by it; none if they could not be read.
-    pub(crate) fn reorder(&mut self, keys: Option<Keys>) {
+    pub(crate) fn apply_ordering(&mut self, keys: Option<OrderingKeys>) {
         self.due.clear();
         self.next_due = Some(Timestamp(0));
         if let Some(keys) = keys {

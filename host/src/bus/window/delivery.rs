@@ -11,7 +11,7 @@ pub(crate) type Key = Arc<str>;
 
 /// A delivery that is not handled yet.
 #[derive(Clone, Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct PendingDelivery {
     pub(crate) logged: Logged,
     pub(crate) key: Option<Key>,
     /// Attempts made so far.
@@ -22,8 +22,8 @@ pub(crate) struct Waiting {
     pub(crate) redriven_replay: Option<DeadLetterId>,
 }
 
-impl Waiting {
-    pub(crate) fn fresh(logged: Logged, definition: &Definition) -> Self {
+impl PendingDelivery {
+    pub(crate) fn new(logged: Logged, definition: &Definition) -> Self {
         let key = definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event));
         Self { logged, key, attempts: 0, has_row: false, redriven_replay: None }
     }
@@ -31,26 +31,26 @@ impl Waiting {
 
 /// A delivery before the cursor that is still open, and needs a row.
 #[derive(Clone, Debug)]
-pub(crate) struct Hole {
-    pub(crate) delivery: Waiting,
+pub(crate) struct Gap {
+    pub(crate) delivery: PendingDelivery,
     /// Whether it waits for the turn of its ordering key.
-    pub(crate) held: bool,
+    pub(crate) awaits_turn: bool,
 }
 
 /// The first row of a key, in the order of the log.
 pub(crate) struct FirstRow {
-    pub(crate) delivery: Waiting,
+    pub(crate) delivery: PendingDelivery,
     /// Whether it waits for its turn, and not for a time.
-    pub(crate) held: bool,
+    pub(crate) awaits_turn: bool,
 }
 
 /// A dead letter that is a delivery again.
 #[derive(Debug)]
-pub(crate) struct Redriven {
+pub(crate) struct RedrivenDelivery {
     pub(crate) position: Position,
     pub(crate) key: Option<Key>,
     /// Whether it waits for the turn of its ordering key.
-    pub(crate) held: bool,
+    pub(crate) awaits_turn: bool,
     /// The source of its event; none if it was a replay's.
     pub(crate) source: Option<String>,
 }

@@ -6,10 +6,10 @@
 
 mod committed;
 mod delivery;
-mod flows;
-mod keys;
-mod pace;
+mod ordering_keys;
 mod pause;
+mod publishers;
+mod rate_limit;
 
 #[cfg(test)]
 mod tests;
@@ -19,11 +19,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use delivery::{FirstRow, Hole, Key, Redriven, Waiting};
-pub(crate) use flows::{Flows, Gone};
-pub(crate) use keys::Keys;
-use pace::Pace;
-pub(crate) use pause::{Pause, Stop};
+pub(crate) use delivery::{FirstRow, Gap, Key, PendingDelivery, RedrivenDelivery};
+pub(crate) use ordering_keys::OrderingKeys;
+pub(crate) use pause::{Pause, StopReason};
+pub(crate) use publishers::{CountReductions, PublisherCounts};
+use rate_limit::RateLimit;
 
 use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
@@ -37,7 +37,7 @@ pub(crate) const PAGE: usize = 128;
 
 /// What one subscription, or one replay, has ready and in flight.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct Window {
     pub(crate) definition: Arc<Definition>,
     pub(crate) pause: Pause,
     /// Set when the subscription is deleted: claims on it are void.
@@ -49,34 +49,34 @@ pub(crate) struct Progress {
     /// The last event that it takes and that was not put into `ready`; past `offered`, it is behind.
     pub(crate) missed: Position,
     /// Events past the cursor that nobody has claimed yet, in order.
-    pub(crate) ready: VecDeque<Waiting>,
+    pub(crate) ready: VecDeque<PendingDelivery>,
     /// Deliveries with a row in the store that are due and unclaimed.
-    pub(crate) due: VecDeque<Waiting>,
+    pub(crate) due: VecDeque<PendingDelivery>,
     /// When the next row in the store is due that is neither claimed nor in `due`.
     pub(crate) next_due: Option<Timestamp>,
     /// Deliveries in flight.
-    pub(crate) claimed: BTreeMap<Position, Waiting>,
-    pub(crate) keys: Keys,
+    pub(crate) claimed: BTreeMap<Position, PendingDelivery>,
+    pub(crate) keys: OrderingKeys,
     /// How many deliveries are neither handled nor dead.
     pub(crate) backlog: u64,
     /// How many of them, and of the dead letters, are of events that plugins published. Counted are those after a
     /// position.
-    pub(crate) flows: Flows,
+    pub(crate) publishers: PublisherCounts,
     pub(crate) counted_from: Position,
     /// How many events were deleted before they were handled, since the start.
     pub(crate) expired: u64,
     /// Set while a commit is on its way that changes what has been found: nothing is claimed meanwhile.
     pub(crate) frozen: bool,
     /// Whether rows are being made for what waits behind its ordering keys.
-    pub(crate) holding: bool,
-    pace: Option<Pace>,
+    pub(crate) spilling: bool,
+    rate_limit: Option<RateLimit>,
     /// A read for it that is on its way, also when whoever asked for it has gone.
-    read: Option<Read>,
+    read: Option<OngoingRead>,
 }
 
 /// What has happened since a read began, which does not show in what it finds.
 #[derive(Debug, Default)]
-struct Read {
+struct OngoingRead {
     /// Deliveries whose rows were changed or deleted.
     settled: HashSet<Position>,
     /// Whether the rules have changed.
@@ -84,18 +84,18 @@ struct Read {
 }
 
 /// What to do to get a delivery.
-pub(crate) enum Step {
+pub(crate) enum ClaimStep {
     /// Here it is.
-    Deliver(Waiting),
+    Deliver(PendingDelivery),
     /// Read the store first.
     Read,
     /// Have rows made for what waits behind its ordering keys, and read on.
-    Hold,
+    Spill,
     /// Wait for a wake-up, or until a time if there is one.
     Wait(Option<Timestamp>),
 }
 
-impl Progress {
+impl Window {
     /// A subscription that begins after its cursor.
     pub(crate) fn new(definition: Arc<Definition>, cursor: Position, last: Position, backlog: u64) -> Self {
         Self {
@@ -110,21 +110,21 @@ impl Progress {
             // Rows that an earlier run left are due at once or later: the first read finds out.
             next_due: Some(Timestamp(0)),
             claimed: BTreeMap::new(),
-            keys: Keys::default(),
+            keys: OrderingKeys::default(),
             backlog,
-            flows: Flows::default(),
+            publishers: PublisherCounts::default(),
             counted_from: last.max(cursor),
             expired: 0,
             frozen: false,
-            holding: false,
-            pace: None,
+            spilling: false,
+            rate_limit: None,
             read: None,
         }
     }
 
     /// Bounds the deliveries in a second.
-    pub(crate) fn paced(mut self, per_second: Option<NonZeroU32>) -> Self {
-        self.pace = per_second.map(Pace::new);
+    pub(crate) fn rate_limited(mut self, per_second: Option<NonZeroU32>) -> Self {
+        self.rate_limit = per_second.map(RateLimit::new);
         self
     }
 
@@ -135,7 +135,7 @@ impl Progress {
 
     /// When the oldest delivery in memory was stored: one that is claimed, ready or due, or waits behind its ordering key.
     pub(crate) fn oldest_in_memory(&self) -> Option<Timestamp> {
-        let waiting = self.claimed.values().chain(&self.due).chain(self.ready.front()).chain(self.keys.in_hand());
+        let waiting = self.claimed.values().chain(&self.due).chain(self.ready.front()).chain(self.keys.deferred());
         waiting.map(|delivery| delivery.logged.stored_at).min()
     }
 
@@ -149,14 +149,14 @@ impl Progress {
         if self.is_behind() || self.ready.len() >= READY_LIMIT {
             self.missed = logged.position;
         } else {
-            self.ready.push_back(Waiting::fresh(logged.clone(), &self.definition));
+            self.ready.push_back(PendingDelivery::new(logged.clone(), &self.definition));
             self.offered = logged.position;
         }
         true
     }
 
     /// The plugin that published the event of a delivery that is counted as its own.
-    fn counted<'a>(&self, position: Position, source: &'a str) -> Option<&'a str> {
+    fn counted_publisher<'a>(&self, position: Position, source: &'a str) -> Option<&'a str> {
         publishing_plugin(source).filter(|_| position > self.counted_from)
     }
 
@@ -168,13 +168,13 @@ impl Progress {
     /// Takes events that were read from the log: all that it takes after `offered`, up to `through`.
     pub(crate) fn refill(&mut self, events: Vec<Logged>, through: Position) {
         let definition = Arc::clone(&self.definition);
-        self.ready.extend(events.into_iter().map(|logged| Waiting::fresh(logged, &definition)));
+        self.ready.extend(events.into_iter().map(|logged| PendingDelivery::new(logged, &definition)));
         self.offered = self.offered.max(through);
     }
 
     /// Begins a read. It must be ended, whatever becomes of it.
     pub(crate) fn begin_read(&mut self) {
-        self.read = Some(Read::default());
+        self.read = Some(OngoingRead::default());
     }
 
     pub(crate) fn end_read(&mut self) {
@@ -182,7 +182,7 @@ impl Progress {
     }
 
     /// Whether what a read has found means nothing any more.
-    pub(crate) fn read_is_void(&self) -> bool {
+    pub(crate) fn is_read_void(&self) -> bool {
         self.read.as_ref().is_none_or(|read| read.is_void)
     }
 
@@ -194,8 +194,8 @@ impl Progress {
     }
 
     /// Takes rows that a read has found, but for those that are in hand, or were settled since it began.
-    pub(crate) fn take_due(&mut self, rows: Vec<Waiting>) {
-        let mut known: HashSet<Position> = self.in_hand().collect();
+    pub(crate) fn take_due(&mut self, rows: Vec<PendingDelivery>) {
+        let mut known: HashSet<Position> = self.rows_in_memory().collect();
         // A row of one of these has just been made. It comes to be due when the commit that made it is seen.
         known.extend(self.ready.iter().map(|delivery| delivery.logged.position));
         known.extend(self.read.iter().flat_map(|read| &read.settled));
@@ -204,18 +204,18 @@ impl Progress {
 
     /// Takes what was read for a released key, unless a commit is on its way that has just made the row: then it is read
     /// once more.
-    pub(crate) fn take_first(&mut self, key: &Key, first: Option<FirstRow>) {
+    pub(crate) fn take_first_of_key(&mut self, key: &Key, first: Option<FirstRow>) {
         let position = first.as_ref().map(|first| first.delivery.logged.position);
         let is_ready = |position| self.ready.binary_search_by_key(&position, |one| one.logged.position).is_ok();
-        if self.read_is_void() || position.is_some_and(is_ready) {
+        if self.is_read_void() || position.is_some_and(is_ready) {
             return;
         }
-        let next = self.keys.loaded(key, first);
+        let next = self.keys.finish_load(key, first);
         self.due.extend(next.filter(|next| !self.claimed.contains_key(&next.logged.position)));
     }
 
     /// Ends a claim, whose row is changed.
-    fn end_claim(&mut self, position: Position) -> Option<Waiting> {
+    fn end_claim(&mut self, position: Position) -> Option<PendingDelivery> {
         if let Some(read) = &mut self.read {
             read.settled.insert(position);
         }
@@ -224,43 +224,43 @@ impl Progress {
 
     /// Takes the next delivery. Those that wait for another attempt and are due go before new ones; with
     /// an ordering key nothing goes before an earlier one of its key is done.
-    pub(crate) fn step(&mut self, now: Timestamp) -> Step {
+    pub(crate) fn next_step(&mut self, now: Timestamp) -> ClaimStep {
         if self.deleted || self.frozen || self.pause != Pause::default() {
-            return Step::Wait(None);
+            return ClaimStep::Wait(None);
         }
-        if let Some(until) = self.pace.as_ref().and_then(|pace| pace.wait(now)) {
-            return Step::Wait(Some(until));
+        if let Some(until) = self.rate_limit.as_ref().and_then(|rate_limit| rate_limit.wait(now)) {
+            return ClaimStep::Wait(Some(until));
         }
         while let Some(delivery) = self.due.pop_front() {
-            if self.keys.may_go(&delivery) {
+            if self.keys.has_turn(&delivery) {
                 return self.claim(delivery, now);
             }
-            self.keys.wait(delivery);
+            self.keys.defer(delivery);
         }
         if self.read.is_none() && (self.next_due.is_some_and(|due| due <= now) || self.keys.has_released()) {
-            return Step::Read;
+            return ClaimStep::Read;
         }
-        let next = self.ready.iter().position(|delivery| self.keys.may_go(delivery));
+        let next = self.ready.iter().position(|delivery| self.keys.has_turn(delivery));
         if let Some(delivery) = next.and_then(|index| self.ready.remove(index)) {
             return self.claim(delivery, now);
         }
         match () {
-            () if self.read.is_some() => Step::Wait(None),
-            () if self.wants_log() => Step::Read,
+            () if self.read.is_some() => ClaimStep::Wait(None),
+            () if self.wants_log() => ClaimStep::Read,
             // If nothing comes of that, nobody says so.
-            () if self.is_behind() && self.holding => Step::Wait(Some(now.after(Duration::from_secs(1)))),
-            () if self.is_behind() => Step::Hold,
-            () => Step::Wait(self.next_due),
+            () if self.is_behind() && self.spilling => ClaimStep::Wait(Some(now.after(Duration::from_secs(1)))),
+            () if self.is_behind() => ClaimStep::Spill,
+            () => ClaimStep::Wait(self.next_due),
         }
     }
 
-    fn claim(&mut self, delivery: Waiting, now: Timestamp) -> Step {
-        if let Some(pace) = &mut self.pace {
-            pace.step(now);
+    fn claim(&mut self, delivery: PendingDelivery, now: Timestamp) -> ClaimStep {
+        if let Some(rate_limit) = &mut self.rate_limit {
+            rate_limit.step(now);
         }
-        self.keys.take(&delivery);
+        self.keys.take_turn(&delivery);
         self.claimed.insert(delivery.logged.position, delivery.clone());
-        Step::Deliver(delivery)
+        ClaimStep::Deliver(delivery)
     }
 
     /// Gives a claim back, to be delivered again as the same attempt.
@@ -278,17 +278,19 @@ impl Progress {
 
     /// The open deliveries up to a position that have no row yet: they need one if the cursor goes there.
     /// Those that are being settled are left out.
-    pub(crate) fn holes(&self, to: Position, settled: &HashSet<Position>) -> Vec<Hole> {
-        let claimed = self.claimed.range(..=to).map(|(_, delivery)| Hole { delivery: delivery.clone(), held: false });
+    pub(crate) fn gaps(&self, to: Position, settled: &HashSet<Position>) -> Vec<Gap> {
+        let claimed =
+            self.claimed.range(..=to).map(|(_, delivery)| Gap { delivery: delivery.clone(), awaits_turn: false });
         // What was given back, or waits behind its key, may lie before the cursor.
         let ready = self.ready.iter().take_while(|delivery| delivery.logged.position <= to);
-        let ready = ready.map(|delivery| Hole { delivery: delivery.clone(), held: !self.keys.may_go(delivery) });
-        let open = claimed.chain(ready).filter(|hole| !hole.delivery.has_row);
-        open.filter(|hole| !settled.contains(&hole.delivery.logged.position)).collect()
+        let ready =
+            ready.map(|delivery| Gap { delivery: delivery.clone(), awaits_turn: !self.keys.has_turn(delivery) });
+        let open = claimed.chain(ready).filter(|gap| !gap.delivery.has_row);
+        open.filter(|gap| !settled.contains(&gap.delivery.logged.position)).collect()
     }
 
     /// Lets go of events that are ready, but for those that are to be kept. One that was given back had its key's turn.
-    fn drop_ready(&mut self, keeps: impl Fn(&Waiting) -> bool) {
+    fn retain_ready(&mut self, keeps: impl Fn(&PendingDelivery) -> bool) {
         let (kept, dropped) = std::mem::take(&mut self.ready).into_iter().partition::<VecDeque<_>, _>(keeps);
         self.ready = kept;
         for delivery in dropped {
@@ -299,14 +301,14 @@ impl Progress {
     }
 
     /// Notes that a row is due at a time.
-    pub(crate) fn row_is_due(&mut self, due: Timestamp) {
+    pub(crate) fn note_row_due(&mut self, due: Timestamp) {
         self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
     }
 
     /// What is in hand and has a row in the store, as positions.
-    pub(crate) fn in_hand(&self) -> impl Iterator<Item = Position> {
+    pub(crate) fn rows_in_memory(&self) -> impl Iterator<Item = Position> {
         let due = self.due.iter().map(|delivery| delivery.logged.position);
-        let waiting = self.keys.in_hand().map(|delivery| delivery.logged.position);
+        let waiting = self.keys.deferred().map(|delivery| delivery.logged.position);
         due.chain(waiting).chain(self.claimed.keys().copied())
     }
 

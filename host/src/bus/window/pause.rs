@@ -2,18 +2,18 @@
 
 /// Who stopped a subscription, until it is resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopReason {
     /// An operator.
     Operator,
     /// Its endpoint, which is gone.
-    Gone,
+    EndpointGone,
 }
 
 /// Why a subscription delivers nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pause {
     /// Who stopped it, if it was stopped.
-    pub(crate) stopped: Option<Stop>,
+    pub(crate) stopped: Option<StopReason>,
     /// Its plugin no longer declares it.
     pub(crate) orphaned: bool,
 }
@@ -21,9 +21,9 @@ pub(crate) struct Pause {
 impl Pause {
     pub(crate) fn reason(self) -> Option<String> {
         match self {
-            Self { stopped: Some(Stop::Operator), .. } => Some("an operator paused it".to_owned()),
-            Self { stopped: Some(Stop::Gone), .. } => Some(
-                "the webhook answered 410 Gone; nothing more is sent until the subscription is resumed or gets another URL"
+            Self { stopped: Some(StopReason::Operator), .. } => Some("an operator paused it".to_owned()),
+            Self { stopped: Some(StopReason::EndpointGone), .. } => Some(
+                "the webhook answered 410 CountReductions; nothing more is sent until the subscription is resumed or gets another URL"
                     .to_owned(),
             ),
             Self { orphaned: true, .. } => Some("the plugin no longer declares it".to_owned()),

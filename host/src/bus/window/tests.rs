@@ -10,60 +10,61 @@ fn logged(position: u64) -> Logged {
 }
 
 /// A subscription that has been offered so many events.
-fn offered(count: u64) -> Progress {
-    let mut progress = Progress::new(Arc::new(definition("a.b", 5)), Position(0), Position(0), 0);
-    progress.next_due = None;
-    (1..=count).for_each(|position| assert!(progress.offer(&logged(position))));
-    progress
+fn offered(count: u64) -> Window {
+    let mut window = Window::new(Arc::new(definition("a.b", 5)), Position(0), Position(0), 0);
+    window.next_due = None;
+    (1..=count).for_each(|position| assert!(window.offer(&logged(position))));
+    window
 }
 
-fn claim(progress: &mut Progress) -> Option<u64> {
-    match progress.step(NOW) {
-        Step::Deliver(delivery) => Some(delivery.logged.position.0),
-        Step::Read | Step::Hold | Step::Wait(_) => None,
+fn claim(window: &mut Window) -> Option<u64> {
+    match window.next_step(NOW) {
+        ClaimStep::Deliver(delivery) => Some(delivery.logged.position.0),
+        ClaimStep::Read | ClaimStep::Spill | ClaimStep::Wait(_) => None,
     }
 }
 
-fn rows(positions: &[u64]) -> Vec<Waiting> {
-    let row = |position| Waiting { has_row: true, ..Waiting::fresh(logged(position), &definition("a.b", 5)) };
+fn rows(positions: &[u64]) -> Vec<PendingDelivery> {
+    let row =
+        |position| PendingDelivery { has_row: true, ..PendingDelivery::new(logged(position), &definition("a.b", 5)) };
     positions.iter().map(|position| row(*position)).collect()
 }
 
 #[test]
 fn a_row_that_is_read_before_its_commit_is_seen_is_delivered_once() {
-    let mut progress = offered(3);
-    let holes = progress.holes(Position(3), &HashSet::new());
-    progress.begin_read();
-    progress.take_due(rows(&[1, 2, 3]));
-    assert_eq!(claim(&mut progress), Some(1), "it is there already");
-    progress.moved(Position(3), holes);
-    progress.end_read();
-    assert_eq!(claim(&mut progress), Some(2));
-    assert_eq!(claim(&mut progress), Some(3));
-    assert_eq!(claim(&mut progress), None);
-    assert!(progress.claimed.values().all(|delivery| delivery.has_row));
+    let mut window = offered(3);
+    let gaps = window.gaps(Position(3), &HashSet::new());
+    window.begin_read();
+    window.take_due(rows(&[1, 2, 3]));
+    assert_eq!(claim(&mut window), Some(1), "it is there already");
+    window.apply_cursor_move(Position(3), gaps);
+    window.end_read();
+    assert_eq!(claim(&mut window), Some(2));
+    assert_eq!(claim(&mut window), Some(3));
+    assert_eq!(claim(&mut window), None);
+    assert!(window.claimed.values().all(|delivery| delivery.has_row));
 }
 
 #[test]
 fn a_row_that_is_settled_while_it_is_read_is_stale() {
-    let mut progress = offered(2);
-    let holes = progress.holes(Position(2), &HashSet::new());
-    progress.begin_read();
-    progress.moved(Position(2), holes);
-    assert_eq!(claim(&mut progress), Some(1));
-    assert!(progress.end_claim(Position(1)).is_some());
-    progress.take_due(rows(&[1, 2]));
-    progress.end_read();
-    assert_eq!(claim(&mut progress), Some(2));
-    assert_eq!(claim(&mut progress), None);
+    let mut window = offered(2);
+    let gaps = window.gaps(Position(2), &HashSet::new());
+    window.begin_read();
+    window.apply_cursor_move(Position(2), gaps);
+    assert_eq!(claim(&mut window), Some(1));
+    assert!(window.end_claim(Position(1)).is_some());
+    window.take_due(rows(&[1, 2]));
+    window.end_read();
+    assert_eq!(claim(&mut window), Some(2));
+    assert_eq!(claim(&mut window), None);
 }
 
 #[test]
 fn a_claim_that_is_read_as_a_row_does_not_stay_ready() {
-    let mut progress = offered(1);
-    let holes = progress.holes(Position(1), &HashSet::new());
+    let mut window = offered(1);
+    let gaps = window.gaps(Position(1), &HashSet::new());
     // As a delivery that was given back, and claimed once more from the rows.
-    progress.claimed.insert(Position(1), rows(&[1]).remove(0));
-    progress.moved(Position(1), holes);
-    assert!(progress.ready.is_empty());
+    window.claimed.insert(Position(1), rows(&[1]).remove(0));
+    window.apply_cursor_move(Position(1), gaps);
+    assert!(window.ready.is_empty());
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Stage, run};
-use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, Embedded, Settled};
+use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Embedded};
 use crate::dispatcher::attempt::{AttemptPath, Invocation, Invoke, Report};
 use crate::dispatcher::permits::Permits;
 use crate::dispatcher::plugin_handler::invoke_plugin;
@@ -49,7 +49,7 @@ impl Reports {
 }
 
 impl Report for Reports {
-    fn settled(&self, record: &AttemptRecord, _: Settled) {
+    fn settled(&self, record: &AttemptRecord, _: DeliveryStatus) {
         self.add(Ok(record.clone()));
     }
 

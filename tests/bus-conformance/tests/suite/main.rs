@@ -4,34 +4,34 @@
 mod faults;
 
 use proptest::prelude::*;
-use sandbus_host::bus::conformance::{self, Act, EmbeddedEngine};
+use sandbus_host::bus::conformance::{self, Action, EmbeddedEngine};
 
 sandbus_host::bus_conformance!(EmbeddedEngine);
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
+fn actions() -> impl Strategy<Value = Vec<Action>> {
     let number = any::<u8>;
-    let act = prop_oneof![
-        12 => number().prop_map(Act::Publish),
-        1 => number().prop_map(Act::PublishLater),
-        16 => number().prop_map(Act::Claim),
-        9 => number().prop_map(Act::Ack),
-        4 => number().prop_map(Act::Retry),
-        2 => number().prop_map(Act::Reject),
-        2 => number().prop_map(Act::GiveBack),
-        2 => number().prop_map(Act::Redrive),
-        1 => number().prop_map(Act::Drop),
-        1 => number().prop_map(Act::Pause),
-        2 => number().prop_map(Act::Resume),
-        1 => number().prop_map(Act::Replay),
-        1 => number().prop_map(Act::StopReplays),
-        1 => Just(Act::Redeclare),
-        1 => Just(Act::Compact),
-        4 => (0..4_u8).prop_map(Act::PassTime),
-        1 => Just(Act::SetClockBack),
-        2 => Just(Act::Crash),
-        1 => Just(Act::Restart),
+    let action = prop_oneof![
+        12 => number().prop_map(Action::Publish),
+        1 => number().prop_map(Action::PublishLater),
+        16 => number().prop_map(Action::Claim),
+        9 => number().prop_map(Action::Ack),
+        4 => number().prop_map(Action::Retry),
+        2 => number().prop_map(Action::Reject),
+        2 => number().prop_map(Action::GiveBack),
+        2 => number().prop_map(Action::Redrive),
+        1 => number().prop_map(Action::Drop),
+        1 => number().prop_map(Action::Pause),
+        2 => number().prop_map(Action::Resume),
+        1 => number().prop_map(Action::Replay),
+        1 => number().prop_map(Action::StopReplays),
+        1 => Just(Action::Redeclare),
+        1 => Just(Action::Compact),
+        4 => (0..4_u8).prop_map(Action::PassTime),
+        1 => Just(Action::SetClockBack),
+        2 => Just(Action::Crash),
+        1 => Just(Action::Restart),
     ];
-    proptest::collection::vec(act, 1..100)
+    proptest::collection::vec(action, 1..100)
 }
 
 /// How many plays the model is compared with; `PROPTEST_CASES` says otherwise.
@@ -45,8 +45,8 @@ proptest! {
 
     /// Whatever happens, in whatever order, it happens as in the model.
     #[test]
-    fn the_bus_does_what_the_model_does(acts in acts()) {
+    fn the_bus_does_what_the_model_does(actions in actions()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(conformance::play(&EmbeddedEngine, acts));
+        runtime.block_on(conformance::run_against_model(&EmbeddedEngine, actions));
     }
 }

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::account::{Account, Book};
-use crate::row::Counts;
-use crate::site::{Client, PATIENCE};
+use crate::client_record::{ClientRecord, RecordedTraffic};
+use crate::host::{Client, PATIENCE};
+use crate::report::Counts;
 
 /// What an audit found.
 #[derive(Clone, Debug, Default)]
@@ -57,29 +57,29 @@ struct Log<'a> {
 
 /// Waits until a host has handled everything, and compares all that it holds with what was sent. What was
 /// acknowledged after the mark need not be there.
-pub(crate) fn audit(client: &Client, account: &Account, mark: u64) -> anyhow::Result<Findings> {
+pub(crate) fn audit(client: &Client, client_record: &ClientRecord, mark: u64) -> anyhow::Result<Findings> {
     client.wait_until_idle(PATIENCE)?;
     let events = client.log()?;
-    let book = account.book();
+    let traffic = client_record.traffic();
     let mut findings = Findings::default();
-    let log = read(&events, &book, &mut findings);
-    acknowledged(&log, &book, mark, &mut findings);
+    let log = read(&events, &traffic, &mut findings);
+    acknowledged(&log, &traffic, mark, &mut findings);
     // Nothing that these clients send is wrong; a load that is refused would test nothing.
-    for (code, count) in book.refused.iter().filter(|(code, _)| code.starts_with('4')) {
+    for (code, count) in traffic.refused.iter().filter(|(code, _)| code.starts_with('4')) {
         findings.problems.push(format!("{count} requests were refused: {code}"));
     }
     order(&events, &mut findings);
     effects(&log, &mut findings);
-    drop(book);
+    drop(traffic);
     counters(client, &log, &mut findings)?;
     Ok(findings)
 }
 
 /// Sorts the log, and finds events that are there twice, are not as they were sent, or should not be there.
-fn read<'a>(events: &'a [Value], book: &Book, findings: &mut Findings) -> Log<'a> {
+fn read<'a>(events: &'a [Value], traffic: &RecordedTraffic, findings: &mut Findings) -> Log<'a> {
     let mut log = Log::default();
-    let mut refused: BTreeSet<_> = book.refused_ids.iter().map(String::as_str).collect();
-    for one in &book.acknowledged {
+    let mut refused: BTreeSet<_> = traffic.refused_ids.iter().map(String::as_str).collect();
+    for one in &traffic.acknowledged {
         refused.remove(one.id.as_str());
     }
     for logged in events {
@@ -94,14 +94,14 @@ fn read<'a>(events: &'a [Value], book: &Book, findings: &mut Findings) -> Log<'a
         if refused.contains(id) {
             findings.problems.push(format!("{id} was refused, and is in the log"));
         }
-        let as_sent = match (book.sent.get(id), event_type) {
+        let as_sent = match (traffic.sent.get(id), event_type) {
             (Some(sent), _) => {
                 event_type == sent.event_type
                     && event["subject"].as_str() == sent.subject.as_deref()
                     && event["data"] == sent.data
             }
             (None, "user.registered") => {
-                event["data"]["email"].as_str().is_some_and(|email| book.users.contains(email))
+                event["data"]["email"].as_str().is_some_and(|email| traffic.users.contains(email))
             }
             (None, "ledger.booked" | "user.welcomed" | "flaky.done") => true,
             (None, _) => false,
@@ -113,8 +113,8 @@ fn read<'a>(events: &'a [Value], book: &Book, findings: &mut Findings) -> Log<'a
     log
 }
 
-fn acknowledged(log: &Log<'_>, book: &Book, mark: u64, findings: &mut Findings) {
-    let held = book.acknowledged.iter().filter(|one| one.mark <= mark);
+fn acknowledged(log: &Log<'_>, traffic: &RecordedTraffic, mark: u64, findings: &mut Findings) {
+    let held = traffic.acknowledged.iter().filter(|one| one.mark <= mark);
     let ids: BTreeMap<_, _> = held.map(|one| (one.id.as_str(), one.email.as_deref())).collect();
     findings.counts.acknowledged = ids.len() as u64;
     let is_there = |id: &str, email: Option<&str>| {
@@ -200,7 +200,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::account::{Acknowledged, Sent};
+    use crate::client_record::{Acknowledged, Sent};
 
     fn entry(id: &str, text: &str) -> Value {
         json!({ "event": { "id": id, "type": "ledger.entry", "data": { "text": text } } })
@@ -215,26 +215,26 @@ mod tests {
     }
 
     /// Two acknowledged entries, the second later, and two ordered ones that nobody waited for.
-    fn book() -> Book {
-        let mut book = Book::default();
+    fn traffic() -> RecordedTraffic {
+        let mut traffic = RecordedTraffic::default();
         for (id, mark) in [("a", 10), ("b", 20)] {
             let data = json!({ "text": id });
-            book.sent.insert(id.into(), Sent { event_type: "ledger.entry", subject: None, data });
-            book.acknowledged.push(Acknowledged { id: id.into(), email: None, began: Instant::now(), mark });
+            traffic.sent.insert(id.into(), Sent { event_type: "ledger.entry", subject: None, data });
+            traffic.acknowledged.push(Acknowledged { id: id.into(), email: None, began: Instant::now(), mark });
         }
         for (id, number) in [("o1", 1), ("o2", 2)] {
             let subject = Some("s".to_owned());
-            book.sent.insert(id.into(), Sent { event_type: "ordered.entry", subject, data: json!(number) });
+            traffic.sent.insert(id.into(), Sent { event_type: "ordered.entry", subject, data: json!(number) });
         }
-        book
+        traffic
     }
 
     /// What is found in a log, oldest first.
-    fn find(events: &[Value], book: &Book, mark: u64) -> Counts {
+    fn find(events: &[Value], traffic: &RecordedTraffic, mark: u64) -> Counts {
         let events: Vec<_> = events.iter().rev().cloned().collect();
         let mut findings = Findings::default();
-        let log = read(&events, book, &mut findings);
-        acknowledged(&log, book, mark, &mut findings);
+        let log = read(&events, traffic, &mut findings);
+        acknowledged(&log, traffic, mark, &mut findings);
         order(&events, &mut findings);
         effects(&log, &mut findings);
         assert_eq!(
@@ -248,14 +248,14 @@ mod tests {
     fn a_log_that_keeps_its_word_is_left_alone() {
         let all =
             [entry("a", "a"), booked("1", "a"), ordered("o1", 1), entry("b", "b"), booked("2", "b"), ordered("o2", 2)];
-        assert_eq!(find(&all, &book(), 20), Counts { acknowledged: 2, ..Counts::default() });
+        assert_eq!(find(&all, &traffic(), 20), Counts { acknowledged: 2, ..Counts::default() });
         // The second was acknowledged after the cut.
-        assert_eq!(find(&all[..2], &book(), 19), Counts { acknowledged: 1, ..Counts::default() });
+        assert_eq!(find(&all[..2], &traffic(), 19), Counts { acknowledged: 1, ..Counts::default() });
     }
 
     #[test]
     fn what_is_gone_altered_or_unhandled_is_lost() {
-        let lost = |events: &[Value]| find(events, &book(), 20).lost;
+        let lost = |events: &[Value]| find(events, &traffic(), 20).lost;
         assert_eq!(lost(&[entry("a", "a"), booked("1", "a")]), 1, "b is gone");
         assert_eq!(lost(&[entry("a", "a"), booked("1", "a"), entry("b", "c"), booked("2", "b")]), 1, "b is altered");
         assert_eq!(lost(&[entry("a", "a"), booked("1", "a"), entry("b", "b")]), 1, "b is not handled");
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn what_is_there_twice_and_what_is_out_of_order_is_found() {
         let whole = [entry("a", "a"), booked("1", "a"), entry("b", "b"), booked("2", "b")];
-        let with = |more: &[Value]| find(&[&whole[..], more].concat(), &book(), 20);
+        let with = |more: &[Value]| find(&[&whole[..], more].concat(), &traffic(), 20);
         assert_eq!(with(&[booked("3", "b")]).duplicated, 1, "an effect");
         assert_eq!(with(&[entry("b", "b")]).duplicated, 1, "an event");
         assert_eq!(with(&[ordered("o2", 2), ordered("o1", 1)]).out_of_order, 1);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::plan::Plan;
-use crate::row::Row;
-use crate::site::{Client, PATIENCE, event, until};
+use crate::host::{Client, PATIENCE, event, until};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
 /// How many events are published at a time.
 const BATCH: u64 = 500;
@@ -17,12 +17,12 @@ const LENGTH: usize = 200;
 const PAUSED: &str = "operator/slow";
 const QUICK: &str = "poison/swallow";
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
-    let events: u64 = plan.choose(20_000, 1_000_000);
-    let patience = PATIENCE.saturating_mul(plan.choose(1, 60));
-    let site = plan.site_of("backlog", &["poison-fixed"])?;
-    let mut node = site.start()?;
-    let mut row = Row { rounds: 1, ..Row::default() };
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let events: u64 = options.choose(20_000, 1_000_000);
+    let patience = PATIENCE.saturating_mul(options.choose(1, 60));
+    let host_dir = options.host_dir_with("backlog", &["poison-fixed"])?;
+    let mut node = host_dir.start()?;
+    let mut report = FaultReport { rounds: 1, ..FaultReport::default() };
     let client = node.target.client();
     let wanted = json!({ "name": "slow", "pattern": "poison.pill", "target": { "plugin": "poison" } });
     client.order("/subscriptions", &wanted)?;
@@ -38,21 +38,21 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
             furthest = furthest.max(backlog(&client, QUICK)?);
         }
     }
-    row.acknowledge(events);
+    report.acknowledge(events);
     drain(&client, QUICK, patience)?;
     // The quick one alone has counted until now.
-    row.weigh("events handled beside the backlog", handled(&client)?, events);
-    row.weigh("backlog", backlog(&client, PAUSED)?, events);
+    report.weigh("events handled beside the backlog", handled(&client)?, events);
+    report.weigh("backlog", backlog(&client, PAUSED)?, events);
 
     client.order(&format!("/subscriptions/{PAUSED}/resume"), &json!({}))?;
     drain(&client, PAUSED, patience)?;
-    row.weigh("events handled in all", handled(&client)?, 2 * events);
-    row.weigh("dead letters", client.count_dead_letters()?, 0);
-    row.remark(&format!("the quick one was {furthest} behind at most"));
-    node.check_health(&mut row)?;
+    report.weigh("events handled in all", handled(&client)?, 2 * events);
+    report.weigh("dead letters", client.count_dead_letters()?, 0);
+    report.remark(&format!("the quick one was {furthest} behind at most"));
+    node.check_health(&mut report)?;
     drop(node);
-    site.remove()?;
-    Ok(row)
+    host_dir.remove()?;
+    Ok(report)
 }
 
 /// How many deliveries a subscription has before it.

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use fastrand::Rng;
 
-use crate::account::Account;
 use crate::audit::{Findings, audit};
+use crate::client_record::ClientRecord;
+use crate::host::{HostDirectory, HostProcess, PATIENCE, last_lines, until};
 use crate::load::{Load, wait_for};
-use crate::plan::Plan;
-use crate::row::Row;
-use crate::site::{Node, PATIENCE, Site, last_lines, until};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
 /// The files that are damaged.
 const FILES: [&str; 2] = ["bus.db", "bus.db-wal"];
@@ -25,8 +25,8 @@ type Files = BTreeMap<String, Vec<u8>>;
 type Damage = fn(&mut Vec<u8>, &mut Rng) -> String;
 
 /// Cuts a file short.
-pub(crate) fn truncated(plan: &Plan) -> anyhow::Result<Row> {
-    run(plan, "truncated-file", |content, rng| {
+pub(crate) fn truncated(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    run(options, "truncated-file", |content, rng| {
         let length = rng.usize(0..content.len());
         let before = content.len();
         content.truncate(length);
@@ -35,8 +35,8 @@ pub(crate) fn truncated(plan: &Plan) -> anyhow::Result<Row> {
 }
 
 /// Turns one bit of a file round.
-pub(crate) fn flipped(plan: &Plan) -> anyhow::Result<Row> {
-    run(plan, "flipped-bit", |content, rng| {
+pub(crate) fn flipped(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    run(options, "flipped-bit", |content, rng| {
         let (at, bit) = (rng.usize(0..content.len()), rng.u8(0..8));
         content[at] ^= 1 << bit;
         format!("bit {bit} of byte {at} of {} flipped", content.len())
@@ -53,49 +53,49 @@ enum Outcome {
     Silent(Findings),
 }
 
-fn run(plan: &Plan, name: &str, damage: Damage) -> anyhow::Result<Row> {
-    let mut rng = plan.rng(name);
-    let mut row = Row { rounds: plan.choose(12, 200), ..Row::default() };
+fn run(options: &RunOptions, name: &str, damage: Damage) -> anyhow::Result<FaultReport> {
+    let mut rng = options.rng(name);
+    let mut report = FaultReport { rounds: options.choose(12, 200), ..FaultReport::default() };
     let (mut detected, mut harmless, mut silent) = (0, 0, 0);
-    let (account, files) = history(plan, name, &mut rng)?;
-    let site = plan.site_in_memory(name)?;
-    for round in 0..row.rounds {
+    let (client_record, files) = history(options, name, &mut rng)?;
+    let host_dir = options.host_dir_in_memory(name)?;
+    for round in 0..report.rounds {
         let file = FILES[round % FILES.len()];
-        let place = put_damaged(&site, &files, (file, damage), &mut rng)?;
-        let mut samples: Vec<_> = account.book().acknowledged.iter().map(|one| one.id.clone()).collect();
+        let place = put_damaged(&host_dir, &files, (file, damage), &mut rng)?;
+        let mut samples: Vec<_> = client_record.traffic().acknowledged.iter().map(|one| one.id.clone()).collect();
         rng.shuffle(&mut samples);
-        samples.truncate(plan.choose(100, usize::MAX));
-        match meet(&site, &account, &samples, file) {
+        samples.truncate(options.choose(100, usize::MAX));
+        match meet(&host_dir, &client_record, &samples, file) {
             Ok(Outcome::Detected) => detected += 1,
             Ok(Outcome::Harmless) => harmless += 1,
             Ok(Outcome::Silent(Findings { counts, problems })) => {
                 silent += 1;
                 let first = problems.first().cloned().unwrap_or_default();
-                row.add(counts, vec![format!("{file}, {place}: the host says nothing; {first}")]);
+                report.add(counts, vec![format!("{file}, {place}: the host says nothing; {first}")]);
             }
             Err(error) => {
                 silent += 1;
-                row.problems.push(format!("{file}, {place}: {error:#}"));
+                report.problems.push(format!("{file}, {place}: {error:#}"));
             }
         }
     }
-    let counts = row.counts.get_or_insert_default();
-    counts.acknowledged = account.acknowledged();
-    row.note = format!("{detected} detected, {harmless} harmless, {silent} silent or unnamed");
-    site.remove()?;
-    Ok(row)
+    let counts = report.counts.get_or_insert_default();
+    counts.acknowledged = client_record.acknowledged();
+    report.note = format!("{detected} detected, {harmless} harmless, {silent} silent or unnamed");
+    host_dir.remove()?;
+    Ok(report)
 }
 
 /// A store with a past: some of it folded into the database, some of it only in the write-ahead log.
-fn history(plan: &Plan, name: &str, rng: &mut Rng) -> anyhow::Result<(Account, Files)> {
-    let site = plan.site(&format!("{name}-history"))?;
-    let account = Account::default();
+fn history(options: &RunOptions, name: &str, rng: &mut Rng) -> anyhow::Result<(ClientRecord, Files)> {
+    let host_dir = options.host_dir(&format!("{name}-history"))?;
+    let client_record = ClientRecord::default();
     // Most of it is folded, or the log would have newer versions of nearly all that is damaged.
-    for (count, in_good_order) in [(plan.choose(600, 3_000), true), (100, false)] {
-        let mut node = site.start()?;
+    for (count, in_good_order) in [(options.choose(600, 3_000), true), (100, false)] {
+        let mut node = host_dir.start()?;
         let target = node.target.clone();
-        Load::mixed(&target, &account, rng.u64(..)).during(&|| 0, || {
-            wait_for(&account, account.acknowledged() + count, PATIENCE);
+        Load::mixed(&target, &client_record, rng.u64(..)).during(&|| 0, || {
+            wait_for(&client_record, client_record.acknowledged() + count, PATIENCE);
         });
         target.client().wait_until_idle(PATIENCE)?;
         if in_good_order {
@@ -105,37 +105,47 @@ fn history(plan: &Plan, name: &str, rng: &mut Rng) -> anyhow::Result<(Account, F
         }
     }
     let mut files = Files::new();
-    for name in site.files()? {
-        files.insert(name.clone(), std::fs::read(site.file(&name))?);
+    for name in host_dir.files()? {
+        files.insert(name.clone(), std::fs::read(host_dir.file(&name))?);
     }
     // The index of the log stays: it was not damaged, and it knows how long the log was.
-    let index = site.file("bus.db-shm");
+    let index = host_dir.file("bus.db-shm");
     files.insert("bus.db-shm".to_owned(), std::fs::read(&index).with_context(|| index.display().to_string())?);
     ensure!(FILES.iter().all(|name| files.get(*name).is_some_and(|content| !content.is_empty())), "a file is empty");
-    site.remove()?;
-    Ok((account, files))
+    host_dir.remove()?;
+    Ok((client_record, files))
 }
 
 /// Puts the files in place, one of them damaged.
-fn put_damaged(site: &Site, files: &Files, (damaged, damage): (&str, Damage), rng: &mut Rng) -> anyhow::Result<String> {
-    site.clear()?;
+fn put_damaged(
+    host_dir: &HostDirectory,
+    files: &Files,
+    (damaged, damage): (&str, Damage),
+    rng: &mut Rng,
+) -> anyhow::Result<String> {
+    host_dir.clear()?;
     let mut place = String::new();
     for (name, content) in files {
         let mut content = content.clone();
         if *name == damaged {
             place = damage(&mut content, rng);
         }
-        std::fs::write(site.file(name), content)?;
+        std::fs::write(host_dir.file(name), content)?;
     }
     Ok(place)
 }
 
 /// Starts a host on damaged files, and asks it for everything; for the samples also one by one, which goes
 /// through the index that keeps an event from being stored twice.
-fn meet(site: &Site, account: &Account, samples: &[String], file: &str) -> anyhow::Result<Outcome> {
-    let mut node = match site.start() {
+fn meet(
+    host_dir: &HostDirectory,
+    client_record: &ClientRecord,
+    samples: &[String],
+    file: &str,
+) -> anyhow::Result<Outcome> {
+    let mut node = match host_dir.start() {
         Ok(node) => node,
-        Err(error) if names_damage(&format!("{error:#}"), site, file) => return Ok(Outcome::Detected),
+        Err(error) if names_damage(&format!("{error:#}"), host_dir, file) => return Ok(Outcome::Detected),
         Err(error) => bail!("it does not name the damage: {error:#}"),
     };
     let client = node.target.client();
@@ -144,17 +154,18 @@ fn meet(site: &Site, account: &Account, samples: &[String], file: &str) -> anyho
         samples.iter().try_for_each(|id| client.admin(&format!("/events/{id}")).map(drop))?;
         Ok(findings)
     };
-    match audit(&client, account, u64::MAX).and_then(one_by_one) {
+    match audit(&client, client_record, u64::MAX).and_then(one_by_one) {
         Ok(findings) if findings.held() => Ok(Outcome::Harmless),
-        Ok(findings) => Ok(ended(&mut node, site, file).unwrap_or(Outcome::Silent(findings))),
-        Err(error) => ended(&mut node, site, file).with_context(|| format!("{error:#}")),
+        Ok(findings) => Ok(ended(&mut node, host_dir, file).unwrap_or(Outcome::Silent(findings))),
+        Err(error) => ended(&mut node, host_dir, file).with_context(|| format!("{error:#}")),
     }
 }
 
 /// Whether the host ends soon and names the damage.
-fn ended(node: &mut Node, site: &Site, file: &str) -> anyhow::Result<Outcome> {
+fn ended(node: &mut HostProcess, host_dir: &HostDirectory, file: &str) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let named = until(SOON, "the host names the damage", || Ok(names_damage(&node.log(), site, file).then_some(())));
+    let named =
+        until(SOON, "the host names the damage", || Ok(names_damage(&node.log(), host_dir, file).then_some(())));
     let end = node.wait_for_end(SOON.saturating_sub(started.elapsed()));
     match (named, end) {
         (Ok(()), Ok(_)) => Ok(Outcome::Detected),
@@ -165,7 +176,7 @@ fn ended(node: &mut Node, site: &Site, file: &str) -> anyhow::Result<Outcome> {
 }
 
 /// Whether a log says that the store is damaged, and which file or at least whose.
-fn names_damage(log: &str, site: &Site, file: &str) -> bool {
-    let path = |name: &str| log.contains(&*site.file(name).to_string_lossy());
+fn names_damage(log: &str, host_dir: &HostDirectory, file: &str) -> bool {
+    let path = |name: &str| log.contains(&*host_dir.file(name).to_string_lossy());
     (log.contains("damaged") || log.contains("malformed")) && (path(file) || path("bus.db"))
 }

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use fastrand::Rng;
 
-use crate::account::Account;
 use crate::audit::{Findings, audit};
+use crate::client_record::ClientRecord;
+use crate::host::{HostDirectory, HostProcess, PATIENCE, last_lines, until};
 use crate::load::{Load, wait_for};
-use crate::plan::Plan;
-use crate::row::Row;
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 use crate::shim::{Control, Slot};
-use crate::site::{Node, PATIENCE, Site, last_lines, until};
 
 /// What a publisher is told when the disk is full: the status and the code.
 const DISK_FULL: &str = "507 disk-full";
@@ -89,129 +89,138 @@ impl Space {
 /// The disk fills up under load, and has space again later: what does not fit is refused, nothing else is
 /// lost, and nobody has to restart anything. A quota stands in for the disk too, since not everybody may
 /// mount one.
-pub(crate) fn full(plan: &Plan) -> anyhow::Result<Row> {
-    let mut rng = plan.rng("disk-full");
-    let mut row = Row::default();
-    let rounds = plan.choose(2, 20);
+pub(crate) fn full(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let mut rng = options.rng("disk-full");
+    let mut report = FaultReport::default();
+    let rounds = options.choose(2, 20);
 
-    let site = plan.site("disk-full")?;
-    let (launch, control) = plan.shim.attach(site.launch(), site.data(), None)?;
-    let space = Space::Quota(control, site.data().to_owned());
-    fill(&site, Node::start(&launch)?, &space, rounds, &mut rng, &mut row)?;
-    row.note = "a quota".to_owned();
+    let host_dir = options.host_dir("disk-full")?;
+    let (launch, control) = options.shim.attach(host_dir.launch(), host_dir.data(), None)?;
+    let space = Space::Quota(control, host_dir.data().to_owned());
+    fill(&host_dir, HostProcess::start(&launch)?, &space, rounds, &mut rng, &mut report)?;
+    report.note = "a quota".to_owned();
 
-    if let Some(mount) = Mount::new(site.data().with_extension("small"))? {
-        let site = site.with_data(mount.path.join("data"));
-        site.warm(plan.cache()?)?;
+    if let Some(mount) = Mount::new(host_dir.data().with_extension("small"))? {
+        let host_dir = host_dir.with_data(mount.path.join("data"));
+        host_dir.warm(options.cache()?)?;
         let space = Space::Ballast(mount.path.join("ballast"));
-        fill(&site, site.start()?, &space, rounds, &mut rng, &mut row)?;
-        row.note.push_str(", a small file system");
+        fill(&host_dir, host_dir.start()?, &space, rounds, &mut rng, &mut report)?;
+        report.note.push_str(", a small file system");
     }
-    Ok(row)
+    Ok(report)
 }
 
 /// Takes the space of a running host, again and again, and gives it back.
-fn fill(site: &Site, mut node: Node, space: &Space, rounds: usize, rng: &mut Rng, row: &mut Row) -> anyhow::Result<()> {
-    let (target, account) = (node.target.clone(), Account::default());
+fn fill(
+    host_dir: &HostDirectory,
+    mut node: HostProcess,
+    space: &Space,
+    rounds: usize,
+    rng: &mut Rng,
+    report: &mut FaultReport,
+) -> anyhow::Result<()> {
+    let (target, client_record) = (node.target.clone(), ClientRecord::default());
     for _ in 0..rounds {
-        row.rounds += 1;
-        Load::mixed(&target, &account, rng.u64(..)).during(&|| 0, || {
-            wait_for(&account, account.acknowledged() + rng.u64(50..300), PATIENCE);
-            let refusals = || account.book().refused.get(DISK_FULL).copied().unwrap_or(0);
+        report.rounds += 1;
+        Load::mixed(&target, &client_record, rng.u64(..)).during(&|| 0, || {
+            wait_for(&client_record, client_record.acknowledged() + rng.u64(50..300), PATIENCE);
+            let refusals = || client_record.traffic().refused.get(DISK_FULL).copied().unwrap_or(0);
             let before = refusals();
             space.take()?;
             until(PATIENCE, "publishers are told that the disk is full", || {
-                ensure!(account.book().unanswered == 0, "a publisher got no answer");
+                ensure!(client_record.traffic().unanswered == 0, "a publisher got no answer");
                 Ok((refusals() > before + 50).then_some(()))
             })?;
             space.give_back()?;
-            let goal = account.acknowledged() + 100;
-            row.check(wait_for(&account, goal, PATIENCE), || "with space again, nothing is taken".to_owned());
+            let goal = client_record.acknowledged() + 100;
+            report.check(wait_for(&client_record, goal, PATIENCE), || "with space again, nothing is taken".to_owned());
             anyhow::Ok(())
         })?;
-        row.check(node.runs(), || format!("the host has ended: {}", last_lines(&node.log())));
+        report.check(node.runs(), || format!("the host has ended: {}", last_lines(&node.log())));
     }
-    let others: Vec<_> = account.book().refused.keys().filter(|code| *code != DISK_FULL).cloned().collect();
-    row.check(others.is_empty(), || format!("refused for other reasons: {others:?}"));
-    let Findings { problems, .. } = audit(&target.client(), &account, u64::MAX)?;
-    row.problems.extend(problems);
+    let others: Vec<_> = client_record.traffic().refused.keys().filter(|code| *code != DISK_FULL).cloned().collect();
+    report.check(others.is_empty(), || format!("refused for other reasons: {others:?}"));
+    let Findings { problems, .. } = audit(&target.client(), &client_record, u64::MAX)?;
+    report.problems.extend(problems);
     node.kill();
-    end(site, &account, row)
+    end(host_dir, &client_record, report)
 }
 
 /// Starts a host without any fault, and holds it to everything that was acknowledged.
-fn end(site: &Site, account: &Account, row: &mut Row) -> anyhow::Result<()> {
-    let node = site.start()?;
-    row.recovery.push(node.started_in());
-    let Findings { counts, problems } = audit(&node.target.client(), account, u64::MAX)?;
-    row.add(counts, problems);
+fn end(host_dir: &HostDirectory, client_record: &ClientRecord, report: &mut FaultReport) -> anyhow::Result<()> {
+    let node = host_dir.start()?;
+    report.recovery.push(node.started_in());
+    let Findings { counts, problems } = audit(&node.target.client(), client_record, u64::MAX)?;
+    report.add(counts, problems);
     Ok(())
 }
 
 /// Syncs fail, from any one on.
-pub(crate) fn failing_fsync(plan: &Plan) -> anyhow::Result<Row> {
-    let mut rng = plan.rng("failing-fsync");
-    let mut row = Row { rounds: plan.choose(4, 40), ..Row::default() };
-    for round in 0..row.rounds {
-        let site = plan.site(&format!("failing-fsync-{round}"))?;
+pub(crate) fn failing_fsync(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let mut rng = options.rng("failing-fsync");
+    let mut report = FaultReport { rounds: options.choose(4, 40), ..FaultReport::default() };
+    for round in 0..report.rounds {
+        let host_dir = options.host_dir(&format!("failing-fsync-{round}"))?;
         let nth = rng.i64(1..20);
-        store_fails(plan, &site, (Slot::FailSyncs, nth), &mut rng, &mut row)?;
-        site.remove()?;
+        store_fails(options, &host_dir, (Slot::FailSyncs, nth), &mut rng, &mut report)?;
+        host_dir.remove()?;
     }
-    Ok(row)
+    Ok(report)
 }
 
 /// Writes fail, under load and at a start.
-pub(crate) fn read_only(plan: &Plan) -> anyhow::Result<Row> {
-    let mut rng = plan.rng("read-only");
-    let mut row = Row { rounds: plan.choose(3, 30), ..Row::default() };
-    for round in 0..row.rounds {
-        let site = plan.site(&format!("read-only-{round}"))?;
-        store_fails(plan, &site, (Slot::ReadOnly, 1), &mut rng, &mut row)?;
-        site.remove()?;
+pub(crate) fn read_only(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let mut rng = options.rng("read-only");
+    let mut report = FaultReport { rounds: options.choose(3, 30), ..FaultReport::default() };
+    for round in 0..report.rounds {
+        let host_dir = options.host_dir(&format!("read-only-{round}"))?;
+        store_fails(options, &host_dir, (Slot::ReadOnly, 1), &mut rng, &mut report)?;
+        host_dir.remove()?;
     }
-    let site = plan.site("read-only-mount")?;
-    match Mount::new(site.data().with_extension("small"))? {
-        Some(mount) => start_read_only(plan, &site.with_data(mount.path.join("data")), &mount, &mut rng, &mut row)?,
-        None => "nothing could be mounted".clone_into(&mut row.note),
+    let host_dir = options.host_dir("read-only-mount")?;
+    match Mount::new(host_dir.data().with_extension("small"))? {
+        Some(mount) => {
+            start_read_only(options, &host_dir.with_data(mount.path.join("data")), &mount, &mut rng, &mut report)?
+        }
+        None => "nothing could be mounted".clone_into(&mut report.note),
     }
-    Ok(row)
+    Ok(report)
 }
 
 /// Lets the store fail under load: from then on nothing may be acknowledged, and the host must end by
 /// itself and say why. What it has acknowledged must be there at the next start.
 fn store_fails(
-    plan: &Plan,
-    site: &Site,
+    options: &RunOptions,
+    host_dir: &HostDirectory,
     (fault, value): (Slot, i64),
     rng: &mut Rng,
-    row: &mut Row,
+    report: &mut FaultReport,
 ) -> anyhow::Result<()> {
-    let (launch, control) = plan.shim.attach(site.launch(), site.data(), None)?;
-    let mut node = Node::start(&launch)?;
-    let (target, account) = (node.target.clone(), Account::default());
-    let failed = Load::mixed(&target, &account, rng.u64(..)).during(&|| 0, || {
-        ensure!(wait_for(&account, rng.u64(20..200), PATIENCE), "nothing is acknowledged");
+    let (launch, control) = options.shim.attach(host_dir.launch(), host_dir.data(), None)?;
+    let mut node = HostProcess::start(&launch)?;
+    let (target, client_record) = (node.target.clone(), ClientRecord::default());
+    let failed = Load::mixed(&target, &client_record, rng.u64(..)).during(&|| 0, || {
+        ensure!(wait_for(&client_record, rng.u64(20..200), PATIENCE), "nothing is acknowledged");
         control.set(fault, value)?;
         until(PATIENCE, "the store has failed", || Ok((control.get(Slot::Faults)? > 0).then_some(())))?;
         let failed = Instant::now();
         let status = node.wait_for_end(SECONDS).context("the host goes on after its store failed")?;
-        row.check(status.code().is_some_and(|code| code != 0), || format!("it ended with {status}"));
+        report.check(status.code().is_some_and(|code| code != 0), || format!("it ended with {status}"));
         Ok(failed)
     })?;
-    let late = account.book().acknowledged.iter().filter(|one| one.began > failed).count();
-    row.check(late == 0, || format!("{late} events were acknowledged after the store had failed"));
+    let late = client_record.traffic().acknowledged.iter().filter(|one| one.began > failed).count();
+    report.check(late == 0, || format!("{late} events were acknowledged after the store had failed"));
     let log = node.log();
-    row.check(says_why(&log), || format!("it does not say why it ended: {}", last_lines(&log)));
+    report.check(says_why(&log), || format!("it does not say why it ended: {}", last_lines(&log)));
 
     if matches!(fault, Slot::ReadOnly) {
-        let refused = Node::start(&launch).map(drop).map_err(|error| format!("{error:#}"));
-        row.check(refused.as_ref().is_err_and(|why| says_why(why)), || {
+        let refused = HostProcess::start(&launch).map(drop).map_err(|error| format!("{error:#}"));
+        report.check(refused.as_ref().is_err_and(|why| says_why(why)), || {
             format!("started on a read-only disk: {refused:?}")
         });
     }
     control.set(fault, 0)?;
-    end(site, &account, row)
+    end(host_dir, &client_record, report)
 }
 
 /// Whether a log names the store's trouble.
@@ -221,15 +230,23 @@ fn says_why(log: &str) -> bool {
 }
 
 /// A file system that can only be read while the host is down: it must refuse to start there.
-fn start_read_only(plan: &Plan, site: &Site, mount: &Mount, rng: &mut Rng, row: &mut Row) -> anyhow::Result<()> {
-    site.warm(plan.cache()?)?;
-    let mut node = site.start()?;
-    let (target, account) = (node.target.clone(), Account::default());
-    Load::mixed(&target, &account, rng.u64(..)).until_acknowledged(50, PATIENCE);
+fn start_read_only(
+    options: &RunOptions,
+    host_dir: &HostDirectory,
+    mount: &Mount,
+    rng: &mut Rng,
+    report: &mut FaultReport,
+) -> anyhow::Result<()> {
+    host_dir.warm(options.cache()?)?;
+    let mut node = host_dir.start()?;
+    let (target, client_record) = (node.target.clone(), ClientRecord::default());
+    Load::mixed(&target, &client_record, rng.u64(..)).until_acknowledged(50, PATIENCE);
     node.kill();
     mount.remount("ro")?;
-    let refused = site.start().map(drop).map_err(|error| format!("{error:#}"));
-    row.check(refused.as_ref().is_err_and(|why| says_why(why)), || format!("started on a read-only disk: {refused:?}"));
+    let refused = host_dir.start().map(drop).map_err(|error| format!("{error:#}"));
+    report.check(refused.as_ref().is_err_and(|why| says_why(why)), || {
+        format!("started on a read-only disk: {refused:?}")
+    });
     mount.remount("rw")?;
-    end(site, &account, row)
+    end(host_dir, &client_record, report)
 }

@@ -6,43 +6,43 @@ use anyhow::Context as _;
 use sandbus_tests::pause_for;
 use serde_json::{Value, json};
 
-use crate::plan::Plan;
-use crate::row::Row;
-use crate::site::{PATIENCE, event, until};
+use crate::host::{PATIENCE, event, until};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
 const HOP_LIMIT: u64 = 20;
 /// How long it must stay quiet afterwards.
 const QUIET: Duration = Duration::from_millis(500);
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
-    let mut row = Row { rounds: plan.choose(10, 500), ..Row::default() };
-    let flows = row.rounds as u64;
-    let site = plan.site_of("event-loop", &["ping", "pong"])?;
-    site.configure(&format!("[bus]\nhop_limit = {HOP_LIMIT}\n"));
-    let mut node = site.start()?;
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let mut report = FaultReport { rounds: options.choose(10, 500), ..FaultReport::default() };
+    let flows = report.rounds as u64;
+    let host_dir = options.host_dir_with("event-loop", &["ping", "pong"])?;
+    host_dir.configure(&format!("[bus]\nhop_limit = {HOP_LIMIT}\n"));
+    let mut node = host_dir.start()?;
     let client = node.target.client();
     for flow in 0..flows {
         client.publish(vec![event("ping.sent", &format!("flow-{flow}"), json!(0))])?;
     }
-    row.acknowledge(flows);
+    report.acknowledge(flows);
     until(PATIENCE, "each flow has a dead letter", || Ok((client.count_dead_letters()? >= flows).then_some(())))?;
     client.wait_until_idle(PATIENCE)?;
     let log = client.log()?.len() as u64;
     // The first event has no hop, and the one beyond the limit is not handled.
-    row.weigh("events of the flows", log, flows * (HOP_LIMIT + 2));
+    report.weigh("events of the flows", log, flows * (HOP_LIMIT + 2));
     let handled = ["/ping", "/pong"].map(|path| client.get(path)?.as_u64().context("a number"));
     let [ping, pong] = handled;
-    row.weigh("events handled", ping? + pong?, flows * (HOP_LIMIT + 1));
+    report.weigh("events handled", ping? + pong?, flows * (HOP_LIMIT + 1));
     let letters = client.admin("/dead-letters?limit=1000")?;
     let letters = letters["dead_letters"].as_array().context("the host lists its dead letters")?;
-    row.weigh("dead letters", letters.len() as u64, flows);
+    report.weigh("dead letters", letters.len() as u64, flows);
     let others: Vec<&Value> = letters.iter().filter(|letter| letter["cause"] != "hop-limit").collect();
-    row.check(others.is_empty(), || format!("dead letters with another cause: {others:?}"));
+    report.check(others.is_empty(), || format!("dead letters with another cause: {others:?}"));
     pause_for(QUIET);
     let later = client.log()?.len() as u64;
-    row.check(later == log, || format!("it goes on: {later} events after {log}"));
-    node.check_health(&mut row)?;
+    report.check(later == log, || format!("it goes on: {later} events after {log}"));
+    node.check_health(&mut report)?;
     drop(node);
-    site.remove()?;
-    Ok(row)
+    host_dir.remove()?;
+    Ok(report)
 }

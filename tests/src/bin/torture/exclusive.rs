@@ -1,35 +1,38 @@
 //! Two hosts on one data directory: the second is refused, and the first does not notice.
 
-use crate::account::Account;
 use crate::audit::{Findings, audit};
+use crate::client_record::ClientRecord;
+use crate::host::{PATIENCE, last_lines};
 use crate::load::{Load, wait_for};
-use crate::plan::Plan;
-use crate::row::Row;
-use crate::site::{PATIENCE, last_lines};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
-    let mut rng = plan.rng("two-processes");
-    let mut row = Row { rounds: plan.choose(5, 50), ..Row::default() };
-    let site = plan.site("two-processes")?;
-    let mut node = site.start()?;
-    let (target, account) = (node.target.clone(), Account::default());
-    Load::mixed(&target, &account, rng.u64(..)).during(&|| 0, || {
-        for _ in 0..row.rounds {
-            let before = account.acknowledged();
-            match site.start() {
-                Ok(_) => row.problems.push("a second host runs on the same data".to_owned()),
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let mut rng = options.rng("two-processes");
+    let mut report = FaultReport { rounds: options.choose(5, 50), ..FaultReport::default() };
+    let host_dir = options.host_dir("two-processes")?;
+    let mut node = host_dir.start()?;
+    let (target, client_record) = (node.target.clone(), ClientRecord::default());
+    Load::mixed(&target, &client_record, rng.u64(..)).during(&|| 0, || {
+        for _ in 0..report.rounds {
+            let before = client_record.acknowledged();
+            match host_dir.start() {
+                Ok(_) => report.problems.push("a second host runs on the same data".to_owned()),
                 Err(error) => {
                     let error = format!("{error:#}");
-                    row.check(error.contains("in use by another process"), || format!("it does not say why: {error}"));
+                    report
+                        .check(error.contains("in use by another process"), || format!("it does not say why: {error}"));
                 }
             }
-            row.check(wait_for(&account, before + 20, PATIENCE), || "the first host takes nothing more".to_owned());
+            report.check(wait_for(&client_record, before + 20, PATIENCE), || {
+                "the first host takes nothing more".to_owned()
+            });
         }
     });
-    row.check(node.runs(), || format!("the first host has ended: {}", last_lines(&node.log())));
-    let Findings { counts, problems } = audit(&target.client(), &account, u64::MAX)?;
-    row.add(counts, problems);
+    report.check(node.runs(), || format!("the first host has ended: {}", last_lines(&node.log())));
+    let Findings { counts, problems } = audit(&target.client(), &client_record, u64::MAX)?;
+    report.add(counts, problems);
     drop(node);
-    site.remove()?;
-    Ok(row)
+    host_dir.remove()?;
+    Ok(report)
 }

@@ -3,19 +3,19 @@
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::plan::Plan;
+use crate::host::{PATIENCE, event};
 use crate::receiver::{Conduct, Receiver};
-use crate::row::Row;
-use crate::site::{PATIENCE, event};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
 /// How many events are published at a time.
 const BATCH: u64 = 10;
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
-    let (subscriptions, events): (u64, u64) = plan.choose((100, 30), (1_000, 200));
-    let mut row = Row { rounds: usize::try_from(subscriptions)?, ..Row::default() };
-    let site = plan.site_of("many-subscriptions", &[])?;
-    let mut node = site.start()?;
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let (subscriptions, events): (u64, u64) = options.choose((100, 30), (1_000, 200));
+    let mut report = FaultReport { rounds: usize::try_from(subscriptions)?, ..FaultReport::default() };
+    let host_dir = options.host_dir_with("many-subscriptions", &[])?;
+    let mut node = host_dir.start()?;
     let client = node.target.client();
     let receiver = Receiver::start(Conduct::Take)?;
     for number in 0..subscriptions {
@@ -32,7 +32,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
             (first..events.min(first + BATCH)).map(|number| event("crowd.event", &format!("e{number}"), json!(number)));
         client.publish(batch.collect())?;
     }
-    row.acknowledge(events);
+    report.acknowledge(events);
     client.wait_until_idle(PATIENCE * 10)?;
 
     let seen = receiver.seen();
@@ -42,21 +42,21 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
             (0..events).map(|number| seen.get(&(path.clone(), format!("e{number}"))).copied().unwrap_or(0)).collect();
         // One by one, so that one too many does not hide one that is missing.
         let missing = arrivals.iter().filter(|times| **times == 0).count() as u64;
-        row.weigh(&format!("different events at {path}"), events - missing, events);
-        row.weigh(&format!("events at {path}"), arrivals.iter().sum::<u64>() + missing, events);
+        report.weigh(&format!("different events at {path}"), events - missing, events);
+        report.weigh(&format!("events at {path}"), arrivals.iter().sum::<u64>() + missing, events);
     }
-    row.weigh("pairs of a subscription and an event", seen.len() as u64, subscriptions * events);
-    row.weigh("dead letters", client.count_dead_letters()?, 0);
+    report.weigh("pairs of a subscription and an event", seen.len() as u64, subscriptions * events);
+    report.weigh("dead letters", client.count_dead_letters()?, 0);
     let log = client.log()?;
     let head = &log.first().context("the log is not empty")?["position"];
     let all = client.admin("/subscriptions")?;
     let all = all["subscriptions"].as_array().context("the host lists its subscriptions")?;
-    row.check(all.len() as u64 == subscriptions, || format!("there are {} subscriptions", all.len()));
+    report.check(all.len() as u64 == subscriptions, || format!("there are {} subscriptions", all.len()));
     if let Some(behind) = all.iter().find(|one| one["cursor"] != *head) {
-        row.problems.push(format!("the log ends at {head}, and there is {behind}"));
+        report.problems.push(format!("the log ends at {head}, and there is {behind}"));
     }
-    node.check_health(&mut row)?;
+    node.check_health(&mut report)?;
     drop(node);
-    site.remove()?;
-    Ok(row)
+    host_dir.remove()?;
+    Ok(report)
 }

@@ -8,9 +8,9 @@ use anyhow::{Context as _, ensure};
 use sandbus_tests::put;
 use serde_json::json;
 
-use crate::plan::Plan;
-use crate::row::Row;
-use crate::site::{Client, PATIENCE, Target, event, until};
+use crate::host::{Client, PATIENCE, Target, event, until};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
 /// Each of them ends in a dead letter, after the one attempt that the handler asks for.
 const DEEDS: [&str; 6] = ["trap", "spin", "eat", "flood", "recurse", "hoard"];
@@ -19,13 +19,13 @@ const CLIENTS: u64 = 2;
 /// How many bad deliveries are sent at a time.
 const BATCH: u64 = 6;
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
-    let (orders, entries) = plan.choose((24, 60), (3_000, 5_000));
-    let mut row = Row { rounds: usize::try_from(orders)?, ..Row::default() };
-    let site = plan.site_of("handlers", &["hostile", "ledger"])?;
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let (orders, entries) = options.choose((24, 60), (3_000, 5_000));
+    let mut report = FaultReport { rounds: usize::try_from(orders)?, ..FaultReport::default() };
+    let host_dir = options.host_dir_with("handlers", &["hostile", "ledger"])?;
     // Little memory and little time keep it short; what happens is the same with more.
-    put(&site.plugin("hostile.toml"), b"[limits]\nmemory_bytes = 16777216\ntimeout = \"300ms\"\n");
-    let mut node = site.start()?;
+    put(&host_dir.plugin("hostile.toml"), b"[limits]\nmemory_bytes = 16777216\ntimeout = \"300ms\"\n");
+    let mut node = host_dir.start()?;
     let (target, client) = (node.target.clone(), node.target.client());
 
     let quiet = clients(&target, "quiet", entries, &AtomicBool::new(true))?;
@@ -43,28 +43,28 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
     client.wait_until_idle(PATIENCE)?;
 
     let sent = (quiet.len() + loud.len()) as u64;
-    row.acknowledge(sent + orders);
+    report.acknowledge(sent + orders);
     let ledger = client.get("/ledger")?;
     for counter in ["booked", "merged", "rewritten"] {
-        row.weigh(counter, ledger[counter].as_u64().context("a number")?, sent);
+        report.weigh(counter, ledger[counter].as_u64().context("a number")?, sent);
     }
-    row.check(ledger["repeated"] == 0, || format!("entries were handled again: {ledger}"));
+    report.check(ledger["repeated"] == 0, || format!("entries were handled again: {ledger}"));
     let hostile = client.subscription("hostile/obey")?;
-    row.weigh("dead letters of bad deliveries", hostile["dead_letters"].as_u64().context("a number")?, orders);
-    row.weigh("dead letters in all", client.count_dead_letters()?, orders);
+    report.weigh("dead letters of bad deliveries", hostile["dead_letters"].as_u64().context("a number")?, orders);
+    report.weigh("dead letters in all", client.count_dead_letters()?, orders);
     let floods = client.log()?.iter().filter(|logged| logged["event"]["type"] == "hostile.flood").count();
-    row.check(floods == 0, || format!("{floods} events of failed invocations were published"));
+    report.check(floods == 0, || format!("{floods} events of failed invocations were published"));
     let (quiet, loud) = (p99(quiet), p99(loud));
     let ratio = loud.as_secs_f64() / quiet.as_secs_f64();
-    row.remark(&format!(
+    report.remark(&format!(
         "healthy p99 {} ms alone, {} ms beside them: {ratio:.1} x",
         quiet.as_millis(),
         loud.as_millis()
     ));
-    node.check_health(&mut row)?;
+    node.check_health(&mut report)?;
     drop(node);
-    site.remove()?;
-    Ok(row)
+    host_dir.remove()?;
+    Ok(report)
 }
 
 /// Orders bad deeds, a few at a time, and waits until they are dead letters.

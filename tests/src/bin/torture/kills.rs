@@ -7,89 +7,89 @@ use anyhow::Context as _;
 use fastrand::Rng;
 use sandbus_tests::{guest, pause_for, put};
 
-use crate::account::Account;
 use crate::audit::{Findings, audit};
+use crate::client_record::ClientRecord;
+use crate::host::{Client, HostDirectory, HostProcess};
 use crate::load::{Load, wait_for};
-use crate::plan::Plan;
-use crate::row::Row;
-use crate::site::{Client, Node, Site};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
 /// How many kills one data directory goes through. Its whole log is read at each audit.
 const PER_SITE: usize = 100;
 /// How many kills there are between two audits.
 const PER_AUDIT: usize = 20;
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
-    let mut rng = plan.rng("kills");
-    let mut row = Row { rounds: plan.rounds, ..Row::default() };
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let mut rng = options.rng("kills");
+    let mut report = FaultReport { rounds: options.rounds, ..FaultReport::default() };
     let (mut done, mut swaps, mut first_starts) = (0, 0, 0);
-    while done < plan.rounds {
-        let site = plan.site(&format!("kills-{done}"))?;
-        let mut survivor = Survivor::start(&site)?;
-        for round in 0..PER_SITE.min(plan.rounds - done) {
+    while done < options.rounds {
+        let host_dir = options.host_dir(&format!("kills-{done}"))?;
+        let mut survivor = Survivor::start(&host_dir)?;
+        for round in 0..PER_SITE.min(options.rounds - done) {
             match rng.u8(0..10) {
                 0 => {
                     first_starts += 1;
-                    first_start(plan, &mut rng, &mut row)?;
+                    first_start(options, &mut rng, &mut report)?;
                 }
                 1 => {
                     swaps += 1;
-                    survivor.kill_during_swap(&mut rng, &mut row)?;
+                    survivor.kill_during_swap(&mut rng, &mut report)?;
                 }
-                _ => survivor.kill_under_load(&mut rng, &mut row)?,
+                _ => survivor.kill_under_load(&mut rng, &mut report)?,
             }
             done += 1;
             if round % PER_AUDIT == PER_AUDIT - 1 {
-                eprintln!("kills: {done} of {}", plan.rounds);
-                survivor.audit(&mut row)?;
+                eprintln!("kills: {done} of {}", options.rounds);
+                survivor.audit(&mut report)?;
             }
         }
-        let Findings { counts, problems } = survivor.audit(&mut row)?;
-        row.add(counts, problems);
+        let Findings { counts, problems } = survivor.audit(&mut report)?;
+        report.add(counts, problems);
         drop(survivor);
-        site.remove()?;
+        host_dir.remove()?;
     }
-    row.note = format!("{swaps} during swaps, {first_starts} during first starts");
-    Ok(row)
+    report.note = format!("{swaps} during swaps, {first_starts} during first starts");
+    Ok(report)
 }
 
 /// A data directory that goes from kill to kill, with the host that runs on it.
 struct Survivor<'a> {
-    site: &'a Site,
-    node: Node,
-    account: Account,
+    host_dir: &'a HostDirectory,
+    node: HostProcess,
+    client_record: ClientRecord,
 }
 
 impl<'a> Survivor<'a> {
-    fn start(site: &'a Site) -> anyhow::Result<Self> {
-        Ok(Self { site, node: site.start()?, account: Account::default() })
+    fn start(host_dir: &'a HostDirectory) -> anyhow::Result<Self> {
+        Ok(Self { host_dir, node: host_dir.start()?, client_record: ClientRecord::default() })
     }
 
-    fn kill_under_load(&mut self, rng: &mut Rng, row: &mut Row) -> anyhow::Result<()> {
+    fn kill_under_load(&mut self, rng: &mut Rng, report: &mut FaultReport) -> anyhow::Result<()> {
         let (target, seed) = (self.node.target.clone(), rng.u64(..));
-        let goal = self.account.acknowledged() + rng.u64(1..60);
+        let goal = self.client_record.acknowledged() + rng.u64(1..60);
         let delay = Duration::from_micros(rng.u64(0..60_000));
         let by_count = rng.bool();
-        Load::mixed(&target, &self.account, seed).during(&|| 0, || {
+        Load::mixed(&target, &self.client_record, seed).during(&|| 0, || {
             if by_count {
-                wait_for(&self.account, goal, Duration::from_secs(5));
+                wait_for(&self.client_record, goal, Duration::from_secs(5));
             } else {
                 pause_for(delay);
             }
             self.node.kill();
         });
-        self.restart(row)
+        self.restart(report)
     }
 
     /// Replaces a plugin's file, in place or by renaming, and kills the host somewhere between noticing it
     /// and having swapped it.
-    fn kill_during_swap(&mut self, rng: &mut Rng, row: &mut Row) -> anyhow::Result<()> {
+    fn kill_during_swap(&mut self, rng: &mut Rng, report: &mut FaultReport) -> anyhow::Result<()> {
         let (target, seed) = (self.node.target.clone(), rng.u64(..));
         let name = ["ledger", "ordered", "registration-handler"][rng.usize(0..3)];
-        let (path, bytes) = (self.site.plugin(&format!("{name}.wasm")), variant(name, rng.u8(0..3)));
+        let (path, bytes) = (self.host_dir.plugin(&format!("{name}.wasm")), variant(name, rng.u8(0..3)));
         let in_place = rng.bool();
         let delay = Duration::from_micros(rng.u64(0..300_000));
-        let written = Load::mixed(&target, &self.account, seed).during(&|| 0, || {
+        let written = Load::mixed(&target, &self.client_record, seed).during(&|| 0, || {
             thread::scope(|scope| {
                 let swap = scope.spawn(|| {
                     if in_place {
@@ -105,57 +105,58 @@ impl<'a> Survivor<'a> {
             })
         });
         written.ok().context("the swap ended well")??;
-        self.restart(row)
+        self.restart(report)
     }
 
-    fn restart(&mut self, row: &mut Row) -> anyhow::Result<()> {
-        self.node = self.site.start()?;
-        row.recovery.push(self.node.started_in());
-        self.glance(&self.node.target.client(), row)
+    fn restart(&mut self, report: &mut FaultReport) -> anyhow::Result<()> {
+        self.node = self.host_dir.start()?;
+        report.recovery.push(self.node.started_in());
+        self.glance(&self.node.target.client(), report)
     }
 
     /// What can be asked at any moment: nothing was done twice or out of order, and what was acknowledged
     /// last, which is most at risk, is in the log.
-    fn glance(&self, client: &Client, row: &mut Row) -> anyhow::Result<()> {
+    fn glance(&self, client: &Client, report: &mut FaultReport) -> anyhow::Result<()> {
         let (ledger, ordered) = (client.get("/ledger")?, client.get("/ordered")?);
-        row.check(ledger["repeated"] == 0, || format!("handled again: {ledger}"));
-        row.check(ordered["out_of_order"] == 0, || format!("out of order: {ordered}"));
-        let book = self.account.book();
-        let sent = book.sent.len() as u64;
-        row.check(ledger["booked"].as_u64().is_some_and(|booked| booked <= sent), || format!("{sent} sent: {ledger}"));
-        let last: Vec<_> = book.acknowledged.iter().rev().take(4).map(|one| one.id.clone()).collect();
-        drop(book);
+        report.check(ledger["repeated"] == 0, || format!("handled again: {ledger}"));
+        report.check(ordered["out_of_order"] == 0, || format!("out of order: {ordered}"));
+        let traffic = self.client_record.traffic();
+        let sent = traffic.sent.len() as u64;
+        report
+            .check(ledger["booked"].as_u64().is_some_and(|booked| booked <= sent), || format!("{sent} sent: {ledger}"));
+        let last: Vec<_> = traffic.acknowledged.iter().rev().take(4).map(|one| one.id.clone()).collect();
+        drop(traffic);
         for id in last {
             let found = client.admin(&format!("/events/{id}"));
-            row.check(found.is_ok(), || format!("{id} was acknowledged and is gone: {found:?}"));
+            report.check(found.is_ok(), || format!("{id} was acknowledged and is gone: {found:?}"));
         }
         Ok(())
     }
 
     /// A full audit. Its problems are the row's, and its counts only the last time.
-    fn audit(&self, row: &mut Row) -> anyhow::Result<Findings> {
-        let findings = audit(&self.node.target.client(), &self.account, u64::MAX)?;
-        row.problems.extend(findings.problems.iter().cloned());
+    fn audit(&self, report: &mut FaultReport) -> anyhow::Result<Findings> {
+        let findings = audit(&self.node.target.client(), &self.client_record, u64::MAX)?;
+        report.problems.extend(findings.problems.iter().cloned());
         Ok(Findings { problems: Vec::new(), ..findings })
     }
 }
 
 /// Kills a host that has never run on its directory before, at any moment of its start. The next one must
 /// find something that it can start from.
-fn first_start(plan: &Plan, rng: &mut Rng, row: &mut Row) -> anyhow::Result<()> {
-    let site = plan.site("first-start")?;
-    let starting = site.launch().spawn();
+fn first_start(options: &RunOptions, rng: &mut Rng, report: &mut FaultReport) -> anyhow::Result<()> {
+    let host_dir = options.host_dir("first-start")?;
+    let starting = host_dir.launch().spawn();
     pause_for(Duration::from_micros(rng.u64(0..30_000)));
     starting.kill();
-    let node = site.start()?;
-    row.recovery.push(node.started_in());
-    let account = Account::default();
-    Load::mixed(&node.target, &account, rng.u64(..)).until_acknowledged(10, Duration::from_secs(10));
-    let Findings { counts, problems } = audit(&node.target.client(), &account, u64::MAX)?;
-    row.check(counts.acknowledged >= 10, || format!("only {} events were taken", counts.acknowledged));
-    row.add(counts, problems);
+    let node = host_dir.start()?;
+    report.recovery.push(node.started_in());
+    let client_record = ClientRecord::default();
+    Load::mixed(&node.target, &client_record, rng.u64(..)).until_acknowledged(10, Duration::from_secs(10));
+    let Findings { counts, problems } = audit(&node.target.client(), &client_record, u64::MAX)?;
+    report.check(counts.acknowledged >= 10, || format!("only {} events were taken", counts.acknowledged));
+    report.add(counts, problems);
     drop(node);
-    site.remove()
+    host_dir.remove()
 }
 
 /// The same guest with another digest: a component may carry any number of custom sections.

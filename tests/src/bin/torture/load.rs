@@ -8,8 +8,8 @@ use fastrand::Rng;
 use sandbus_tests::{Answer, pause_for};
 use serde_json::{Value, json};
 
-use crate::account::{Account, Acknowledged, Sent};
-use crate::site::{Client, Target};
+use crate::client_record::{Acknowledged, ClientRecord, Sent};
+use crate::host::{Client, Target};
 
 /// Where events come from.
 const SOURCE: &str = "/torture";
@@ -34,7 +34,7 @@ pub(crate) const MIXED: [Work; 4] = [Work::Ledger, Work::Ledger, Work::Ordered, 
 #[derive(Debug)]
 pub(crate) struct Load<'a> {
     pub(crate) target: &'a Target,
-    pub(crate) account: &'a Account,
+    pub(crate) client_record: &'a ClientRecord,
     pub(crate) clients: &'a [Work],
     /// How long each client rests after an answer.
     pub(crate) rest: Duration,
@@ -52,8 +52,8 @@ impl Drop for Stop<'_> {
 
 impl<'a> Load<'a> {
     /// The mixed load without rest.
-    pub(crate) fn mixed(target: &'a Target, account: &'a Account, seed: u64) -> Self {
-        Self { target, account, clients: &MIXED, rest: Duration::ZERO, seed }
+    pub(crate) fn mixed(target: &'a Target, client_record: &'a ClientRecord, seed: u64) -> Self {
+        Self { target, client_record, clients: &MIXED, rest: Duration::ZERO, seed }
     }
 
     /// Does something while the clients work. `mark` is asked at each success.
@@ -64,7 +64,7 @@ impl<'a> Load<'a> {
                 let stop = &stop;
                 let mut worker = Worker {
                     client: self.target.client(),
-                    account: self.account,
+                    client_record: self.client_record,
                     index,
                     mark,
                     rng: Rng::with_seed(self.seed.wrapping_add(index as u64)),
@@ -84,15 +84,15 @@ impl<'a> Load<'a> {
 
     /// Works until so many more events are acknowledged, or for so long.
     pub(crate) fn until_acknowledged(&self, count: u64, patience: Duration) {
-        let goal = self.account.acknowledged() + count;
-        self.during(&|| 0, || wait_for(self.account, goal, patience));
+        let goal = self.client_record.acknowledged() + count;
+        self.during(&|| 0, || wait_for(self.client_record, goal, patience));
     }
 }
 
 /// Waits until so many events are acknowledged in all, or for so long. Returns whether they are.
-pub(crate) fn wait_for(account: &Account, goal: u64, patience: Duration) -> bool {
+pub(crate) fn wait_for(client_record: &ClientRecord, goal: u64, patience: Duration) -> bool {
     let started = Instant::now();
-    while account.acknowledged() < goal {
+    while client_record.acknowledged() < goal {
         if started.elapsed() > patience {
             return false;
         }
@@ -103,7 +103,7 @@ pub(crate) fn wait_for(account: &Account, goal: u64, patience: Duration) -> bool
 
 struct Worker<'a> {
     client: Client,
-    account: &'a Account,
+    client_record: &'a ClientRecord,
     index: usize,
     mark: &'a (dyn Fn() -> u64 + Sync),
     rng: Rng,
@@ -120,11 +120,11 @@ impl Worker<'_> {
             }
             Work::Ordered => {
                 let subject = format!("{}-{}", self.index, self.rng.u8(0..4));
-                let data = json!(self.account.number());
+                let data = json!(self.client_record.number());
                 self.publish(vec![Sent { event_type: "ordered.entry", subject: Some(subject), data }])
             }
             Work::Flaky => {
-                let data = json!(self.account.number());
+                let data = json!(self.client_record.number());
                 self.publish(vec![Sent { event_type: "flaky.job", subject: None, data }])
             }
             Work::Registrations => self.register(),
@@ -138,8 +138,9 @@ impl Worker<'_> {
     }
 
     fn publish(&mut self, events: Vec<Sent>) -> bool {
-        let events: Vec<_> = events.into_iter().map(|event| (format!("e{}", self.account.number()), event)).collect();
-        self.account.book().sent.extend(events.iter().cloned());
+        let events: Vec<_> =
+            events.into_iter().map(|event| (format!("e{}", self.client_record.number()), event)).collect();
+        self.client_record.traffic().sent.extend(events.iter().cloned());
         let body: Vec<_> = events.iter().map(|(id, event)| cloud_event(id, event)).collect();
         let body = match <[Value; 1]>::try_from(body) {
             Ok([one]) => (one, "application/cloudevents+json"),
@@ -161,8 +162,8 @@ impl Worker<'_> {
     }
 
     fn register(&self) -> bool {
-        let email = format!("user{}@example.com", self.account.number());
-        self.account.book().users.insert(email.clone());
+        let email = format!("user{}@example.com", self.client_record.number());
+        self.client_record.traffic().users.insert(email.clone());
         let began = Instant::now();
         let body = json!({ "name": "Ada", "email": email });
         let answer = self.client.post("/register", "application/json", &body);
@@ -182,21 +183,21 @@ impl Worker<'_> {
         read: impl FnOnce(&Answer) -> Vec<Acknowledged>,
     ) -> bool {
         match answer {
-            Ok(answer) if (200..300).contains(&answer.status) => self.account.acknowledge(read(answer)),
+            Ok(answer) if (200..300).contains(&answer.status) => self.client_record.acknowledge(read(answer)),
             Ok(answer) => {
                 let problem: Value = serde_json::from_str(&answer.body).unwrap_or_default();
                 let code = format!("{} {}", answer.status, problem["code"].as_str().unwrap_or("without a code"));
-                let mut book = self.account.book();
-                *book.refused.entry(code).or_default() += 1;
+                let mut traffic = self.client_record.traffic();
+                *traffic.refused.entry(code).or_default() += 1;
                 // Other failures of the store leave open what is stored.
                 if answer.status == 507 {
-                    book.refused_ids.extend(ids.iter().cloned());
+                    traffic.refused_ids.extend(ids.iter().cloned());
                 }
-                drop(book);
+                drop(traffic);
                 pause_for(Duration::from_millis(2));
             }
             Err(_) => {
-                self.account.book().unanswered += 1;
+                self.client_record.traffic().unanswered += 1;
                 return false;
             }
         }

@@ -10,9 +10,9 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a person")]
 
-mod account;
 mod audit;
 mod backlog;
+mod client_record;
 mod clock;
 mod damage;
 mod disk;
@@ -20,17 +20,17 @@ mod event_loop;
 mod exclusive;
 mod fan_out;
 mod handlers;
+mod host;
 mod kills;
 mod load;
 mod ordering;
-mod plan;
 mod power;
 mod receiver;
 mod recording;
 mod redrive;
-mod row;
+mod report;
+mod run_options;
 mod shim;
-mod site;
 mod swaps;
 mod webhooks;
 
@@ -40,8 +40,8 @@ use std::time::Instant;
 
 use clap::Parser;
 
-use plan::Plan;
-use row::Row;
+use report::FaultReport;
+use run_options::RunOptions;
 
 /// One kind of fault, and how the host is put through it.
 struct Scenario {
@@ -49,7 +49,7 @@ struct Scenario {
     name: &'static str,
     /// What it does, for `--list`.
     what: &'static str,
-    run: fn(&Plan) -> anyhow::Result<Row>,
+    run: fn(&RunOptions) -> anyhow::Result<FaultReport>,
 }
 
 const SCENARIOS: &[Scenario] = &[
@@ -136,29 +136,29 @@ fn torture(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     eprintln!("seed {seed}");
-    let plan = Plan::new(arguments.short, arguments.rounds, seed)?;
+    let options = RunOptions::new(arguments.short, arguments.rounds, seed)?;
     let chosen = SCENARIOS
         .iter()
         .filter(|scenario| arguments.only.is_empty() || arguments.only.iter().any(|name| name == scenario.name));
-    let rows: Vec<_> = chosen.map(|scenario| run(scenario, &plan)).collect();
-    print!("{}", row::table(&rows));
-    Ok(rows.iter().all(Row::held))
+    let reports: Vec<_> = chosen.map(|scenario| run(scenario, &options)).collect();
+    print!("{}", report::table(&reports));
+    Ok(reports.iter().all(FaultReport::held))
 }
 
-fn run(scenario: &Scenario, plan: &Plan) -> Row {
+fn run(scenario: &Scenario, options: &RunOptions) -> FaultReport {
     let started = Instant::now();
     eprintln!("{}: {}", scenario.name, scenario.what);
-    let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(plan)));
-    let mut row = match result {
-        Ok(Ok(row)) => row,
-        Ok(Err(error)) => Row::default().problem(format!("did not come to its end: {error:#}")),
+    let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(options)));
+    let mut report = match result {
+        Ok(Ok(report)) => report,
+        Ok(Err(error)) => FaultReport::default().problem(format!("did not come to its end: {error:#}")),
         // The panic's message has been printed when it happened.
-        Err(_) => Row::default().problem("panicked".to_owned()),
+        Err(_) => FaultReport::default().problem("panicked".to_owned()),
     };
-    row.fault = scenario.name;
-    row.check(row.counts.is_none_or(|counts| counts.acknowledged > 0), || {
+    report.fault = scenario.name;
+    report.check(report.counts.is_none_or(|counts| counts.acknowledged > 0), || {
         "nothing was acknowledged, and so nothing was tested".to_owned()
     });
-    eprintln!("{}: {} after {:.1} s", scenario.name, row.verdict(), started.elapsed().as_secs_f64());
-    row
+    eprintln!("{}: {} after {:.1} s", scenario.name, report.verdict(), started.elapsed().as_secs_f64());
+    report
 }

@@ -8,21 +8,21 @@ use fastrand::Rng;
 use sandbus_tests::pause_for;
 use serde_json::{Value, json};
 
-use crate::plan::Plan;
-use crate::row::Row;
-use crate::site::{Client, PATIENCE, event};
+use crate::host::{Client, PATIENCE, event};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
 const PRODUCERS: usize = 3;
 const ACCOUNTS: usize = 8;
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
-    let mut rng = plan.rng("ordered-load");
-    let mut row = Row { rounds: plan.choose(3, 100), ..Row::default() };
-    let site = plan.site_of("ordered-load", &["keyed"])?;
-    let mut node = site.start()?;
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let mut rng = options.rng("ordered-load");
+    let mut report = FaultReport { rounds: options.choose(3, 100), ..FaultReport::default() };
+    let host_dir = options.host_dir_with("ordered-load", &["keyed"])?;
+    let mut node = host_dir.start()?;
     let mut producers: Vec<_> = (0..PRODUCERS).map(|name| Producer::new(name, rng.fork())).collect();
-    for _ in 0..row.rounds {
-        let delay = Duration::from_millis(rng.u64(200..plan.choose(600, 1_500)));
+    for _ in 0..report.rounds {
+        let delay = Duration::from_millis(rng.u64(200..options.choose(600, 1_500)));
         let target = node.target.clone();
         thread::scope(|scope| {
             let started: Vec<_> = producers
@@ -36,8 +36,8 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
             node.kill();
             started.into_iter().try_for_each(|one| one.join().ok().context("a producer came to its end")?)
         })?;
-        node = site.start()?;
-        row.recovery.push(node.started_in());
+        node = host_dir.start()?;
+        report.recovery.push(node.started_in());
     }
     let client = node.target.client();
     for producer in &mut producers {
@@ -47,25 +47,26 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
 
     let sum = |pick: fn(&Producer) -> u64| producers.iter().map(pick).sum::<u64>();
     let (sent, poison) = (sum(|one| one.sent), sum(|one| one.poison));
-    row.acknowledge(sent);
+    report.acknowledge(sent);
     let seen = client.get("/keyed")?;
-    row.weigh("entries handled", seen["handled"].as_u64().context("a number")?, sent - poison);
-    row.weigh("entries rejected", client.count_dead_letters()?, poison);
+    report.weigh("entries handled", seen["handled"].as_u64().context("a number")?, sent - poison);
+    report.weigh("entries rejected", client.count_dead_letters()?, poison);
     let out_of_order = seen["out_of_order"].as_u64().context("a number")?;
-    row.counts.get_or_insert_default().out_of_order += out_of_order;
-    row.check(out_of_order == 0, || format!("{out_of_order} entries were handled before an earlier one"));
+    report.counts.get_or_insert_default().out_of_order += out_of_order;
+    report.check(out_of_order == 0, || format!("{out_of_order} entries were handled before an earlier one"));
     for producer in &producers {
-        for (account, last) in producer.last.iter().enumerate() {
-            let (account, last) = (producer.account(account), last);
-            let seen = &seen["last"][&account];
-            row.check(seen.as_u64() == *last, || format!("the last of {account} is {seen} instead of {last:?}"));
+        for (client_record, last) in producer.last.iter().enumerate() {
+            let (client_record, last) = (producer.client_record(client_record), last);
+            let seen = &seen["last"][&client_record];
+            report
+                .check(seen.as_u64() == *last, || format!("the last of {client_record} is {seen} instead of {last:?}"));
         }
     }
-    row.remark(&format!("{poison} rejected"));
-    node.check_health(&mut row)?;
+    report.remark(&format!("{poison} rejected"));
+    node.check_health(&mut report)?;
     drop(node);
-    site.remove()?;
-    Ok(row)
+    host_dir.remove()?;
+    Ok(report)
 }
 
 /// Writes entries of accounts of its own, one after another.
@@ -83,7 +84,7 @@ struct Producer {
 
 /// An entry under way.
 struct Entry {
-    account: usize,
+    client_record: usize,
     number: u64,
     is_poison: bool,
     event: Value,
@@ -94,7 +95,7 @@ impl Producer {
         Self { name, rng, number: 0, pending: None, sent: 0, poison: 0, last: [None; ACCOUNTS] }
     }
 
-    fn account(&self, number: usize) -> String {
+    fn client_record(&self, number: usize) -> String {
         format!("{}-{number}", self.name)
     }
 
@@ -119,13 +120,13 @@ impl Producer {
 
     fn next(&mut self) -> Entry {
         self.number += 1;
-        let (number, account) = (self.number, self.rng.usize(0..ACCOUNTS));
+        let (number, client_record) = (self.number, self.rng.usize(0..ACCOUNTS));
         let is_poison = self.rng.u8(0..20) == 0;
         let fail_until = if self.rng.u8(0..8) == 0 { self.rng.u8(2..=3) } else { 0 };
-        let name = self.account(account);
+        let name = self.client_record(client_record);
         let data = json!({ "account": name, "number": number, "fail_until": fail_until, "poison": is_poison });
         let event = event("keyed.entry", &format!("{name}-{number}"), data);
-        Entry { account, number, is_poison, event }
+        Entry { client_record, number, is_poison, event }
     }
 
     /// Sends what is pending. Returns whether there was an answer.
@@ -140,7 +141,7 @@ impl Producer {
         if entry.is_poison {
             self.poison += 1;
         } else {
-            self.last[entry.account] = Some(entry.number);
+            self.last[entry.client_record] = Some(entry.number);
         }
         Ok(true)
     }

@@ -11,14 +11,14 @@ use anyhow::{Context as _, ensure};
 use fastrand::Rng;
 use sandbus_tests::pause_for;
 
-use crate::account::Account;
 use crate::audit::{Findings, audit};
+use crate::client_record::ClientRecord;
+use crate::host::{HostDirectory, HostProcess, PATIENCE};
 use crate::load::{Load, MIXED};
-use crate::plan::Plan;
 use crate::recording::{Disk, Files, Recording};
-use crate::row::Row;
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 use crate::shim::Slot;
-use crate::site::{Node, PATIENCE, Site};
 
 /// How many hosts look at rebuilt disks at a time.
 const WORKERS: usize = 2;
@@ -33,44 +33,44 @@ const EVERY_FILE: i64 = 0b11110;
 const ONLY_THE_LOG: i64 = 0b00100;
 
 /// Every cut leaves everything that was acknowledged before it.
-pub(crate) fn cuts(plan: &Plan) -> anyhow::Result<Row> {
-    let recordings = plan.choose(2, 10).min(plan.rounds);
-    let mut row = Row { rounds: plan.rounds, ..Row::default() };
+pub(crate) fn cuts(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let recordings = options.choose(2, 10).min(options.rounds);
+    let mut report = FaultReport { rounds: options.rounds, ..FaultReport::default() };
     let mut operations = 0;
     for number in 0..recordings {
-        let count = plan.rounds / recordings + usize::from(number < plan.rounds % recordings);
+        let count = options.rounds / recordings + usize::from(number < options.rounds % recordings);
         // Every other one is of a host that runs on what an earlier cut has left.
         let lives = 1 + number % 2;
-        operations += cut(plan, &format!("power-{number}"), 0, lives, count, |moment, opened| match opened {
+        operations += cut(options, &format!("power-{number}"), 0, lives, count, |moment, opened| match opened {
             Ok(Opened { recovery, findings: Findings { counts, problems } }) => {
-                row.recovery.push(recovery);
-                row.add(counts, problems.into_iter().map(|problem| format!("cut at {moment}: {problem}")).collect());
+                report.recovery.push(recovery);
+                report.add(counts, problems.into_iter().map(|problem| format!("cut at {moment}: {problem}")).collect());
             }
-            Err(error) => row.problems.push(format!("cut at {moment}: {error:#}")),
+            Err(error) => report.problems.push(format!("cut at {moment}: {error:#}")),
         })?;
         eprintln!("power-cuts: recording {} of {recordings}", number + 1);
     }
-    row.note = format!("{recordings} recordings, {operations} operations");
-    Ok(row)
+    report.note = format!("{recordings} recordings, {operations} operations");
+    Ok(report)
 }
 
 /// A bus that does not sync must be found out: this row shows that the one above would notice.
-pub(crate) fn cuts_without_sync(plan: &Plan) -> anyhow::Result<Row> {
-    let rounds = plan.rounds.div_ceil(10).max(12);
-    let mut row = Row::default();
+pub(crate) fn cuts_without_sync(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let rounds = options.rounds.div_ceil(10).max(12);
+    let mut report = FaultReport::default();
     for (what, ignored) in [("any sync", EVERY_FILE), ("the log's syncs", ONLY_THE_LOG)] {
         let mut caught = 0;
-        cut(plan, &format!("power-without-{ignored}"), ignored, 1, rounds, |_, opened| {
+        cut(options, &format!("power-without-{ignored}"), ignored, 1, rounds, |_, opened| {
             caught += usize::from(!opened.is_ok_and(|opened| opened.findings.held()));
         })?;
-        row.rounds += rounds;
-        let separator = if row.note.is_empty() { "caught" } else { "," };
-        row.note.push_str(&format!("{separator} {caught} of {rounds} without {what}"));
-        row.check(4 * caught > rounds, || {
+        report.rounds += rounds;
+        let separator = if report.note.is_empty() { "caught" } else { "," };
+        report.note.push_str(&format!("{separator} {caught} of {rounds} without {what}"));
+        report.check(4 * caught > rounds, || {
             format!("{caught} of {rounds} cuts found out a bus without {what}, and so one with them is not tested")
         });
     }
-    Ok(row)
+    Ok(report)
 }
 
 /// What was found on a rebuilt disk.
@@ -91,35 +91,35 @@ struct Cut {
 /// Records a run and opens disks that cuts leave. With more than one life each run but the first begins on a
 /// disk that a cut of the one before has left. Returns how many operations the last run has.
 fn cut(
-    plan: &Plan,
+    options: &RunOptions,
     name: &str,
     ignored: i64,
     lives: usize,
     count: usize,
     mut found: impl FnMut(&str, anyhow::Result<Opened>) + Send,
 ) -> anyhow::Result<usize> {
-    let mut rng = plan.rng(name);
-    let (mut account, mut before) = (Account::default(), Files::new());
-    let mut recording = record(plan, name, ignored, &account, &before, &mut rng)?;
+    let mut rng = options.rng(name);
+    let (mut client_record, mut before) = (ClientRecord::default(), Files::new());
+    let mut recording = record(options, name, ignored, &client_record, &before, &mut rng)?;
     for _ in 1..lives {
         let moment = rng.usize(0..=recording.len());
         let mut disk = recording.disk(&before);
         disk.advance(moment)?;
         before = disk.cut(&mut rng);
-        account = account.as_of(recording.length_at(moment));
-        recording = record(plan, name, ignored, &account, &before, &mut rng)?;
+        client_record = client_record.as_of(recording.length_at(moment));
+        recording = record(options, name, ignored, &client_record, &before, &mut rng)?;
     }
     let sites: Vec<_> =
-        (0..WORKERS).map(|worker| plan.site_in_memory(&format!("{name}-{worker}"))).collect::<Result<_, _>>()?;
+        (0..WORKERS).map(|worker| options.host_dir_in_memory(&format!("{name}-{worker}"))).collect::<Result<_, _>>()?;
     let (send, receive) = sync_channel::<Cut>(WORKERS);
     let (receive, found) = (Mutex::new(receive), Mutex::new(&mut found));
     let next = || receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
     thread::scope(|scope| {
-        for site in &sites {
-            let (next, found, account) = (&next, &found, &account);
+        for host_dir in &sites {
+            let (next, found, client_record) = (&next, &found, &client_record);
             scope.spawn(move || {
                 while let Ok(cut) = next() {
-                    let opened = open(site, &cut, account);
+                    let opened = open(host_dir, &cut, client_record);
                     found.lock().unwrap_or_else(PoisonError::into_inner)(&cut.moment, opened);
                 }
             });
@@ -134,34 +134,35 @@ fn cut(
         drop(send);
         anyhow::Ok(())
     })?;
-    sites.into_iter().try_for_each(Site::remove)?;
+    sites.into_iter().try_for_each(HostDirectory::remove)?;
     Ok(recording.len())
 }
 
 /// Runs a host under load, from its start on these files to its end.
 fn record(
-    plan: &Plan,
+    options: &RunOptions,
     name: &str,
     ignored: i64,
-    account: &Account,
+    client_record: &ClientRecord,
     before: &Files,
     rng: &mut Rng,
 ) -> anyhow::Result<Recording> {
-    let site = plan.site(name)?;
+    let host_dir = options.host_dir(name)?;
     for (name, content) in before {
-        std::fs::write(site.file(name), content)?;
+        std::fs::write(host_dir.file(name), content)?;
     }
-    let path = site.data().with_extension("recording");
-    let (launch, control) = plan.shim.attach(site.launch(), site.data(), Some(&path))?;
+    let path = host_dir.data().with_extension("recording");
+    let (launch, control) = options.shim.attach(host_dir.launch(), host_dir.data(), Some(&path))?;
     control.set(Slot::IgnoreSyncs, ignored)?;
     // From a fast disk to a slow one, on which more gathers for each commit.
     control.set(Slot::SyncDelay, rng.i64(0..6))?;
-    let mut node = Node::start(&launch)?;
+    let mut node = HostProcess::start(&launch)?;
     let target = node.target.clone();
     // A rest, so that handlers keep up and each rebuilt disk is idle soon.
-    let load = Load { target: &target, account, clients: &MIXED, rest: Duration::from_millis(2), seed: rng.u64(..) };
+    let load =
+        Load { target: &target, client_record, clients: &MIXED, rest: Duration::from_millis(2), seed: rng.u64(..) };
     let length = || std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-    let time = plan.choose(Duration::from_millis(1_500), Duration::from_secs(4));
+    let time = options.choose(Duration::from_millis(1_500), Duration::from_secs(4));
     // Some runs end in good order under load, which folds the write-ahead log and removes it. The others are
     // killed when nothing is being written, so that the recording can be compared with the files.
     if rng.bool() {
@@ -177,32 +178,32 @@ fn record(
     let recording = Recording::read(std::fs::read(&path)?)?;
     let mut disk = recording.disk(before);
     disk.advance(recording.len())?;
-    is_complete(&disk, &site)?;
+    is_complete(&disk, &host_dir)?;
     ensure!(control.get(Slot::Syncs)? > 10 && recording.len() > 100, "hardly anything happened");
-    site.remove()?;
+    host_dir.remove()?;
     Ok(recording)
 }
 
 /// The recording must explain every byte, or the shim has missed something.
-fn is_complete(disk: &Disk<'_>, site: &Site) -> anyhow::Result<()> {
+fn is_complete(disk: &Disk<'_>, host_dir: &HostDirectory) -> anyhow::Result<()> {
     let expected = disk.now();
     for name in FILES {
-        let actual = std::fs::read(site.file(name)).ok();
+        let actual = std::fs::read(host_dir.file(name)).ok();
         ensure!(actual.as_ref() == expected.get(name), "the recording does not lead to the {name} that there is");
     }
-    let names = site.files()?;
+    let names = host_dir.files()?;
     let unknown = names.iter().find(|name| !FILES.contains(&name.as_str()) && !UNRECORDED.contains(&name.as_str()));
     ensure!(unknown.is_none(), "the shim does not record {unknown:?}, and so it would survive no cut");
     Ok(())
 }
 
 /// Puts a rebuilt disk in place, starts a host on it, and holds it to what was acknowledged before the cut.
-fn open(site: &Site, cut: &Cut, account: &Account) -> anyhow::Result<Opened> {
-    site.clear()?;
+fn open(host_dir: &HostDirectory, cut: &Cut, client_record: &ClientRecord) -> anyhow::Result<Opened> {
+    host_dir.clear()?;
     for (name, content) in &cut.files {
-        std::fs::write(site.file(name), content)?;
+        std::fs::write(host_dir.file(name), content)?;
     }
-    let node = site.start()?;
-    let findings = audit(&node.target.client(), account, cut.mark).context("after the start")?;
+    let node = host_dir.start()?;
+    let findings = audit(&node.target.client(), client_record, cut.mark).context("after the start")?;
     Ok(Opened { recovery: node.started_in(), findings })
 }

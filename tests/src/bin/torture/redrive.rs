@@ -7,32 +7,32 @@ use anyhow::Context as _;
 use sandbus_tests::{guest, pause_for, put};
 use serde_json::json;
 
-use crate::plan::Plan;
-use crate::row::Row;
-use crate::site::{Client, Node, PATIENCE, event, until};
+use crate::host::{Client, HostProcess, PATIENCE, event, until};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
 /// Whose dead letters they are.
 const SUBSCRIPTION: &str = "poison/swallow";
 /// How long each of many dead letters may take.
 const PATIENT: Duration = PATIENCE.saturating_mul(10);
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
-    let mut rng = plan.rng("redrive");
-    let letters: u64 = plan.choose(300, 10_000);
-    let longest_delay: u64 = plan.choose(8_000, 15_000);
-    let site = plan.site_of("redrive", &["poison"])?;
-    let mut node = site.start()?;
-    let mut row = Row { rounds: plan.choose(5, 10), ..Row::default() };
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let mut rng = options.rng("redrive");
+    let letters: u64 = options.choose(300, 10_000);
+    let longest_delay: u64 = options.choose(8_000, 15_000);
+    let host_dir = options.host_dir_with("redrive", &["poison"])?;
+    let mut node = host_dir.start()?;
+    let mut report = FaultReport { rounds: options.choose(5, 10), ..FaultReport::default() };
     bury(&node.target.client(), letters)?;
-    row.acknowledge(letters);
+    report.acknowledge(letters);
     let fixed = guest("poison-fixed");
-    put(&site.plugin("poison.wasm"), &fixed);
+    put(&host_dir.plugin("poison.wasm"), &fixed);
     node.target.client().wait_until_loaded("poison.wasm", &fixed)?;
 
     // A part of them each time, so that each kill meets some.
-    let part = format!("/dead-letters/redrive?limit={}", letters / row.rounds as u64);
+    let part = format!("/dead-letters/redrive?limit={}", letters / report.rounds as u64);
     let (mut answered, mut interrupted) = (0, 0);
-    for _ in 0..row.rounds {
+    for _ in 0..report.rounds {
         let client = node.target.client();
         let delay = Duration::from_micros(rng.u64(0..longest_delay));
         answered += thread::scope(|scope| {
@@ -44,24 +44,24 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
         })
         .ok()
         .context("the client came to its end")?;
-        node = site.start()?;
-        row.recovery.push(node.started_in());
+        node = host_dir.start()?;
+        report.recovery.push(node.started_in());
         let backlog = node.target.client().subscription(SUBSCRIPTION)?["backlog"].as_u64().context("a number")?;
         interrupted += usize::from(backlog > 0);
-        look(&node, letters, &mut row)?;
+        look(&node, letters, &mut report)?;
     }
     node.target.client().order("/dead-letters/redrive", &json!({}))?;
-    let rest = look(&node, letters, &mut row)?;
-    row.weigh("handled in the end", letters - rest, letters);
-    let rounds = row.rounds;
-    row.remark(&format!(
+    let rest = look(&node, letters, &mut report)?;
+    report.weigh("handled in the end", letters - rest, letters);
+    let rounds = report.rounds;
+    report.remark(&format!(
         "of {rounds} redrives {} were killed before their answer, {interrupted} before all was handled",
         rounds - answered
     ));
-    node.check_health(&mut row)?;
+    node.check_health(&mut report)?;
     drop(node);
-    site.remove()?;
-    Ok(row)
+    host_dir.remove()?;
+    Ok(report)
 }
 
 /// Publishes events that become dead letters.
@@ -79,11 +79,11 @@ fn bury(client: &Client, count: u64) -> anyhow::Result<()> {
 
 /// Waits until nothing is under way, and compares dead letters and what was handled with all there are.
 /// Returns how many are dead.
-fn look(node: &Node, all: u64, row: &mut Row) -> anyhow::Result<u64> {
+fn look(node: &HostProcess, all: u64, report: &mut FaultReport) -> anyhow::Result<u64> {
     let client = node.target.client();
     client.wait_until_idle(PATIENT)?;
     let dead = client.subscription(SUBSCRIPTION)?["dead_letters"].as_u64().context("a number")?;
     let handled = client.get("/poison")?.as_u64().context("a number")?;
-    row.weigh("dead letters and handled events together", dead + handled, all);
+    report.weigh("dead letters and handled events together", dead + handled, all);
     Ok(dead)
 }

@@ -9,9 +9,9 @@ use anyhow::{Context as _, ensure};
 use sandbus_tests::{guest, pause_for, put};
 use serde_json::json;
 
-use crate::plan::Plan;
-use crate::row::Row;
-use crate::site::{Client, PATIENCE, Site, event, until};
+use crate::host::{Client, HostDirectory, PATIENCE, event, until};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
 const FILE: &str = "ledger.wasm";
 const CLIENTS: usize = 2;
@@ -27,21 +27,21 @@ struct Shared {
     problems: Mutex<Vec<String>>,
 }
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
-    let mut row = Row { rounds: plan.choose(24, 1_000), ..Row::default() };
-    let site = plan.site_of("swaps", &["ledger"])?;
-    let mut node = site.start()?;
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let mut report = FaultReport { rounds: options.choose(24, 1_000), ..FaultReport::default() };
+    let host_dir = options.host_dir_with("swaps", &["ledger"])?;
+    let mut node = host_dir.start()?;
     let (target, client) = (node.target.clone(), node.target.client());
-    let rest = Duration::from_millis(plan.choose(2, 20));
+    let rest = Duration::from_millis(options.choose(2, 20));
     let shared = Shared::default();
     let swapped = thread::scope(|scope| {
         for number in 0..CLIENTS {
             let (client, shared) = (target.client(), &shared);
             scope.spawn(move || load(&client, number, rest, shared));
         }
-        let swapped = (0..row.rounds).try_for_each(|round| {
+        let swapped = (0..report.rounds).try_for_each(|round| {
             let before = shared.accepted.load(Ordering::Relaxed);
-            change(&site, &client, round, &shared)?;
+            change(&host_dir, &client, round, &shared)?;
             until(PATIENCE, "requests are taken", || {
                 let more = shared.accepted.load(Ordering::Relaxed) > before;
                 let ended = !shared.problems.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
@@ -51,23 +51,23 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
         shared.stop.store(true, Ordering::Relaxed);
         swapped
     });
-    row.problems.extend(shared.problems.into_inner().unwrap_or_else(PoisonError::into_inner));
+    report.problems.extend(shared.problems.into_inner().unwrap_or_else(PoisonError::into_inner));
     swapped?;
     client.wait_until_idle(PATIENCE)?;
 
     let accepted = shared.accepted.into_inner();
-    row.acknowledge(accepted);
+    report.acknowledge(accepted);
     let ledger = client.get("/ledger")?;
     for counter in ["booked", "merged", "rewritten"] {
-        row.weigh(counter, ledger[counter].as_u64().context("a number")?, accepted);
+        report.weigh(counter, ledger[counter].as_u64().context("a number")?, accepted);
     }
-    row.check(ledger["repeated"] == 0, || format!("entries were handled again: {ledger}"));
-    row.weigh("dead letters", client.count_dead_letters()?, 0);
-    row.remark(&format!("{} requests found the plugin removed", shared.unavailable.into_inner()));
-    node.check_health(&mut row)?;
+    report.check(ledger["repeated"] == 0, || format!("entries were handled again: {ledger}"));
+    report.weigh("dead letters", client.count_dead_letters()?, 0);
+    report.remark(&format!("{} requests found the plugin removed", shared.unavailable.into_inner()));
+    node.check_health(&mut report)?;
     drop(node);
-    site.remove()?;
-    Ok(row)
+    host_dir.remove()?;
+    Ok(report)
 }
 
 /// The guest in one of two builds.
@@ -79,8 +79,8 @@ fn build(round: usize) -> Vec<u8> {
 }
 
 /// Swaps the plugin; before that, every fourth time, it is broken or away.
-fn change(site: &Site, client: &Client, round: usize, shared: &Shared) -> anyhow::Result<()> {
-    let (path, content) = (site.plugin(FILE), build(round));
+fn change(host_dir: &HostDirectory, client: &Client, round: usize, shared: &Shared) -> anyhow::Result<()> {
+    let (path, content) = (host_dir.plugin(FILE), build(round));
     match round % 4 {
         1 => {
             put(&path, &content[..content.len() / 2]);

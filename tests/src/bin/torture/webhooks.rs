@@ -3,10 +3,10 @@
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::plan::Plan;
+use crate::host::{Client, PATIENCE, event};
 use crate::receiver::{Conduct, Receiver};
-use crate::row::Row;
-use crate::site::{Client, PATIENCE, event};
+use crate::report::FaultReport;
+use crate::run_options::RunOptions;
 
 /// How many attempts each delivery has.
 const ATTEMPTS: u64 = 3;
@@ -23,11 +23,11 @@ struct Hook {
     arrives: Option<u64>,
 }
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
-    let mut row = Row { rounds: plan.choose(10, 1_000), ..Row::default() };
-    let events = row.rounds as u64;
-    let site = plan.site_of("webhooks", &[])?;
-    let mut node = site.start()?;
+pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
+    let mut report = FaultReport { rounds: options.choose(10, 1_000), ..FaultReport::default() };
+    let events = report.rounds as u64;
+    let host_dir = options.host_dir_with("webhooks", &[])?;
+    let mut node = host_dir.start()?;
     let client = node.target.client();
     let hooks = hooks()?;
     for hook in &hooks {
@@ -38,15 +38,15 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Row> {
             (first..events.min(first + BATCH)).map(|number| event("hook.event", &format!("e{number}"), json!(number)));
         client.publish(batch.collect())?;
     }
-    row.acknowledge(events);
+    report.acknowledge(events);
     client.wait_until_idle(PATIENCE * 10)?;
     for hook in &hooks {
-        check(&client, hook, events, &mut row)?;
+        check(&client, hook, events, &mut report)?;
     }
-    node.check_health(&mut row)?;
+    node.check_health(&mut report)?;
     drop(node);
-    site.remove()?;
-    Ok(row)
+    host_dir.remove()?;
+    Ok(report)
 }
 
 fn hooks() -> anyhow::Result<Vec<Hook>> {
@@ -78,21 +78,25 @@ fn subscribe(client: &Client, hook: &Hook) -> anyhow::Result<()> {
 }
 
 /// Holds a hook to what must come of each event.
-fn check(client: &Client, hook: &Hook, events: u64, row: &mut Row) -> anyhow::Result<()> {
+fn check(client: &Client, hook: &Hook, events: u64, report: &mut FaultReport) -> anyhow::Result<()> {
     let Hook { name, receiver, dies_after, arrives } = hook;
     let letters = client.admin(&format!("/dead-letters?subscription=operator/{name}&limit=1000"))?;
     let letters = letters["dead_letters"].as_array().context("the host lists its dead letters")?;
-    row.weigh(&format!("dead letters of {name}"), letters.len() as u64, if dies_after.is_some() { events } else { 0 });
+    report.weigh(
+        &format!("dead letters of {name}"),
+        letters.len() as u64,
+        if dies_after.is_some() { events } else { 0 },
+    );
     let as_due = |letter: &&Value| letter["cause"] == "webhook" && letter["attempts"].as_u64() == *dies_after;
     if let Some(other) = letters.iter().find(|letter| !as_due(letter)) {
-        row.problems.push(format!("another dead letter of {name} than is due: {other}"));
+        report.problems.push(format!("another dead letter of {name} than is due: {other}"));
     }
     let seen = receiver.seen();
-    row.check(seen.keys().all(|(path, _)| path == "/"), || format!("{name} was called elsewhere: {seen:?}"));
+    report.check(seen.keys().all(|(path, _)| path == "/"), || format!("{name} was called elsewhere: {seen:?}"));
     if let Some(arrives) = arrives {
-        row.weigh(&format!("events that arrived at {name}"), seen.len() as u64, events);
+        report.weigh(&format!("events that arrived at {name}"), seen.len() as u64, events);
         let arrived: u64 = seen.values().sum();
-        row.weigh(&format!("arrivals at {name}"), arrived, events * arrives);
+        report.weigh(&format!("arrivals at {name}"), arrived, events * arrives);
     }
     Ok(())
 }

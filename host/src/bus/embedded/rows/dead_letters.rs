@@ -34,7 +34,7 @@ fn conditions(filter: &DeadLetterFilter) -> (String, Vec<Value>) {
 }
 
 /// A delivery that becomes a dead letter.
-pub(in super::super) struct Burial<'a> {
+pub(in super::super) struct NewDeadLetter<'a> {
     pub(in super::super) subscription: i64,
     pub(in super::super) position: Position,
     pub(in super::super) key: Option<&'a str>,
@@ -44,24 +44,27 @@ pub(in super::super) struct Burial<'a> {
     pub(in super::super) now: Timestamp,
 }
 
-pub(in super::super) fn bury(connection: &Connection, burial: &Burial<'_>) -> Result<(), StoreError> {
-    let last = burial.history.last().expect("a delivery is buried after an attempt, which is in its history");
+pub(in super::super) fn insert_dead_letter(
+    connection: &Connection,
+    letter: &NewDeadLetter<'_>,
+) -> Result<(), StoreError> {
+    let last = letter.history.last().expect("a delivery is buried after an attempt, which is in its history");
     connection
         .prepare_cached(
             "INSERT INTO dead_letters (subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at, sum)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)",
         )?
         .execute(params![
-            burial.subscription,
-            signed(burial.position.0),
-            burial.key,
-            burial.parks,
-            burial.replay,
+            letter.subscription,
+            signed(letter.position.0),
+            letter.key,
+            letter.parks,
+            letter.replay,
             last.cause.as_str(),
             last.reason,
             last.attempt,
-            to_json(&burial.history),
-            signed(burial.now.0)
+            to_json(&letter.history),
+            signed(letter.now.0)
         ])?;
     connection
         .prepare_cached(&format!("UPDATE dead_letters SET sum = checksum({DEAD_LETTER_SUMMED}) WHERE number = ?1"))?
@@ -102,7 +105,7 @@ pub(in super::super) fn dead_letters(
             reason: row.get(column(7))?,
             attempts: row.get(column(8))?,
             history: from_json_column(column(9), &history)?,
-            buried_at: Timestamp(unsigned(row, column(10))?),
+            dead_at: Timestamp(unsigned(row, column(10))?),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -135,7 +138,7 @@ pub(in super::super) fn dead_letter_counts(
 }
 
 /// A dead letter that was taken out.
-pub(in super::super) struct Exhumed {
+pub(in super::super) struct TakenDeadLetter {
     pub(in super::super) number: i64,
     pub(in super::super) subscription: i64,
     pub(in super::super) position: Position,
@@ -145,11 +148,11 @@ pub(in super::super) struct Exhumed {
 }
 
 /// Takes dead letters out, those of the oldest events first.
-pub(in super::super) fn exhume(
+pub(in super::super) fn take_dead_letters(
     connection: &Connection,
     filter: &DeadLetterFilter,
     limit: usize,
-) -> Result<Vec<Exhumed>, StoreError> {
+) -> Result<Vec<TakenDeadLetter>, StoreError> {
     let (conditions, mut values) = conditions(filter);
     values.push(signed(limit as u64).into());
     let sql = format!(
@@ -160,7 +163,7 @@ pub(in super::super) fn exhume(
     );
     let mut select = connection.prepare_cached(&sql)?;
     let rows = select.query_map(rusqlite::params_from_iter(values), |row| {
-        Ok(Exhumed {
+        Ok(TakenDeadLetter {
             number: row.get(0)?,
             subscription: row.get(1)?,
             position: Position(unsigned(row, 2)?),
@@ -169,12 +172,12 @@ pub(in super::super) fn exhume(
             replay: row.get(5)?,
         })
     })?;
-    let exhumed = rows.collect::<Result<Vec<_>, _>>()?;
+    let taken = rows.collect::<Result<Vec<_>, _>>()?;
     let mut delete = connection.prepare_cached("DELETE FROM dead_letters WHERE number = ?1")?;
-    for letter in &exhumed {
+    for letter in &taken {
         delete.execute([letter.number])?;
     }
-    Ok(exhumed)
+    Ok(taken)
 }
 
 /// Deletes all dead letters of a subscription, and returns their positions.

@@ -218,7 +218,7 @@ pub(in super::super) fn put_log(connection: &Connection, log: &Log) -> Result<()
 }
 
 /// An event that may be deleted.
-pub(in super::super) struct Oldest {
+pub(in super::super) struct OldestEvent {
     pub(in super::super) position: Position,
     pub(in super::super) stored_at: Timestamp,
     pub(in super::super) bytes: u64,
@@ -229,12 +229,12 @@ pub(in super::super) fn oldest_events(
     connection: &Connection,
     after: Position,
     limit: usize,
-) -> Result<Vec<Oldest>, StoreError> {
+) -> Result<Vec<OldestEvent>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT position, stored_at, bytes FROM events WHERE position > ?1 ORDER BY position LIMIT ?2",
     )?;
     let rows = statement.query_map(params![signed(after.0), signed(limit as u64)], |row| {
-        Ok(Oldest {
+        Ok(OldestEvent {
             position: Position(unsigned(row, 0)?),
             stored_at: Timestamp(unsigned(row, 1)?),
             bytes: unsigned(row, 2)?,
@@ -244,7 +244,7 @@ pub(in super::super) fn oldest_events(
 }
 
 /// An event that was deleted.
-pub(in super::super) struct Deleted {
+pub(in super::super) struct DeletedEvent {
     pub(in super::super) bytes: u64,
     pub(in super::super) type_number: i64,
     /// Whose share it counted against.
@@ -255,7 +255,7 @@ pub(in super::super) struct Deleted {
 pub(in super::super) fn delete_event(
     connection: &Connection,
     position: Position,
-) -> Result<Option<Deleted>, StoreError> {
+) -> Result<Option<DeletedEvent>, StoreError> {
     let mut statement = connection.prepare_cached(
         "DELETE FROM events WHERE position = ?1
              AND NOT EXISTS (SELECT 1 FROM pending WHERE position = ?1)
@@ -265,7 +265,10 @@ pub(in super::super) fn delete_event(
 }
 
 /// Deletes the events after a position, which only this transaction knows of.
-pub(in super::super) fn take_back_events(connection: &Connection, after: Position) -> Result<Vec<Deleted>, StoreError> {
+pub(in super::super) fn take_back_events(
+    connection: &Connection,
+    after: Position,
+) -> Result<Vec<DeletedEvent>, StoreError> {
     let mut statement = connection.prepare_cached(
         "DELETE FROM events WHERE position > ?1 RETURNING bytes, type, source, extensions ->> '$.held_for'",
     )?;
@@ -273,8 +276,8 @@ pub(in super::super) fn take_back_events(connection: &Connection, after: Positio
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn deleted(row: &Row<'_>) -> rusqlite::Result<Deleted> {
-    Ok(Deleted { bytes: unsigned(row, 0)?, type_number: row.get(1)?, holder: holder(row, 2)? })
+fn deleted(row: &Row<'_>) -> rusqlite::Result<DeletedEvent> {
+    Ok(DeletedEvent { bytes: unsigned(row, 0)?, type_number: row.get(1)?, holder: holder(row, 2)? })
 }
 
 /// Whose share an event counts against, by a column with its source and the one behind it with its producer.

@@ -5,13 +5,13 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::{signed, unsigned};
-use crate::bus::{HeldBack, StoreError};
+use crate::bus::{EndpointHold, StoreError};
 use crate::clock::Timestamp;
 
-pub(in super::super) fn holds(connection: &Connection) -> Result<Vec<(String, HeldBack)>, StoreError> {
+pub(in super::super) fn holds(connection: &Connection) -> Result<Vec<(String, EndpointHold)>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT endpoint, until, reason FROM holds")?;
     let rows = statement.query_map([], |row| {
-        Ok((row.get(0)?, HeldBack { until: Timestamp(unsigned(row, 1)?), reason: row.get(2)? }))
+        Ok((row.get(0)?, EndpointHold { until: Timestamp(unsigned(row, 1)?), reason: row.get(2)? }))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -20,7 +20,7 @@ pub(in super::super) fn holds(connection: &Connection) -> Result<Vec<(String, He
 pub(in super::super) fn put_hold(
     connection: &Connection,
     endpoint: &str,
-    hold: &HeldBack,
+    hold: &EndpointHold,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM holds WHERE until <= ?1")?.execute([signed(now.0)])?;

@@ -5,23 +5,23 @@
 
 mod dead_letters;
 mod events;
-mod held;
 mod holds;
 mod pending;
 mod scheduled;
 mod sequences;
 mod state;
 mod subscriptions;
+mod usage;
 
 pub(super) use dead_letters::*;
 pub(super) use events::*;
-pub(super) use held::*;
 pub(super) use holds::*;
 pub(super) use pending::*;
 pub(super) use scheduled::*;
 pub(super) use sequences::*;
 pub(super) use state::*;
 pub(super) use subscriptions::*;
+pub(super) use usage::*;
 
 use rusqlite::{Connection, Row};
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::super::schema::PENDING_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{parse, signed, to_json, unsigned};
-use crate::bus::window::{FirstRow, Key, Waiting};
+use crate::bus::window::{FirstRow, Key, PendingDelivery};
 use crate::bus::{DeadLetterId, FailedAttempt, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
@@ -99,9 +99,9 @@ pub(in super::super) fn history(
 
 const PENDING: &str = "pending p JOIN events e ON e.position = p.position JOIN types t ON t.id = e.type";
 
-fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
+fn waiting(row: &Row<'_>) -> rusqlite::Result<PendingDelivery> {
     let key: Option<String> = row.get(EVENT_WIDTH)?;
-    Ok(Waiting {
+    Ok(PendingDelivery {
         logged: logged(row)?,
         key: key.map(Into::into),
         attempts: row.get(EVENT_WIDTH + 1)?,
@@ -110,7 +110,11 @@ fn waiting(row: &Row<'_>) -> rusqlite::Result<Waiting> {
     })
 }
 
-fn query(connection: &Connection, which: &str, values: impl rusqlite::Params) -> Result<Vec<Waiting>, StoreError> {
+fn query(
+    connection: &Connection,
+    which: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<PendingDelivery>, StoreError> {
     let sql = format!("SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed FROM {PENDING} WHERE {which}");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(values, waiting)?;
@@ -123,7 +127,7 @@ pub(in super::super) fn due_pending(
     subscription: i64,
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<Waiting>, StoreError> {
+) -> Result<Vec<PendingDelivery>, StoreError> {
     query(
         connection,
         "p.subscription = ?1 AND p.due <= ?2 ORDER BY p.due, p.position LIMIT ?3",
@@ -156,8 +160,8 @@ pub(in super::super) fn first_of_key(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let row = |row: &Row<'_>| {
-        let held = unsigned(row, EVENT_WIDTH + 3)? == HELD.0;
-        Ok(FirstRow { delivery: waiting(row)?, held })
+        let awaits_turn = unsigned(row, EVENT_WIDTH + 3)? == HELD.0;
+        Ok(FirstRow { delivery: waiting(row)?, awaits_turn })
     };
     Ok(statement.query_row(params![subscription, key], row).optional()?)
 }
@@ -181,7 +185,7 @@ pub(in super::super) fn all_pending(
     subscription: i64,
     after: Position,
     limit: usize,
-) -> Result<Vec<Waiting>, StoreError> {
+) -> Result<Vec<PendingDelivery>, StoreError> {
     query(
         connection,
         "p.subscription = ?1 AND p.position > ?2 ORDER BY p.position LIMIT ?3",

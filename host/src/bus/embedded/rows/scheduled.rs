@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{from_json_column, parse, signed, to_json, unsigned};
-use crate::bus::{Scheduled, ScheduledCursor, Scheduling, StoreError};
+use crate::bus::{PluginSchedule, ScheduledCursor, ScheduledEvent, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::schedule::Schedule;
@@ -35,13 +35,13 @@ pub(in super::super) fn schedule_event(
 }
 
 /// An event that is kept for later no longer.
-pub(in super::super) struct Taken {
+pub(in super::super) struct RemovedScheduled {
     pub(in super::super) event: Event,
     pub(in super::super) bytes: u64,
 }
 
-fn taken(json: &str) -> Result<Taken, StoreError> {
-    Ok(Taken { event: parse(json)?, bytes: json.len() as u64 })
+fn taken(json: &str) -> Result<RemovedScheduled, StoreError> {
+    Ok(RemovedScheduled { event: parse(json)?, bytes: json.len() as u64 })
 }
 
 /// Takes an event back, if it is there.
@@ -49,7 +49,7 @@ pub(in super::super) fn cancel_event(
     connection: &Connection,
     source: &str,
     id: &str,
-) -> Result<Option<Taken>, StoreError> {
+) -> Result<Option<RemovedScheduled>, StoreError> {
     let mut statement =
         connection.prepare_cached("DELETE FROM scheduled WHERE id = ?1 AND source = ?2 RETURNING event")?;
     let json: Option<String> = statement.query_row([id, source], |row| row.get(0)).optional()?;
@@ -80,7 +80,7 @@ pub(in super::super) fn scheduled_events(
     connection: &Connection,
     after: Option<ScheduledCursor>,
     limit: usize,
-) -> Result<Vec<Scheduled>, StoreError> {
+) -> Result<Vec<ScheduledEvent>, StoreError> {
     let (due, number) = after.map_or((-1, 0), |cursor| (signed(cursor.due.0), cursor.number));
     let mut statement = connection.prepare_cached(
         "SELECT due, event, number FROM scheduled WHERE (due, number) > (?1, ?2) ORDER BY due, number LIMIT ?3",
@@ -88,7 +88,7 @@ pub(in super::super) fn scheduled_events(
     let rows = statement.query_map([due, number, signed(limit as u64)], |row| {
         let (due, event): (_, String) = (Timestamp(unsigned(row, 0)?), row.get(1)?);
         let cursor = ScheduledCursor { due, number: row.get(2)? };
-        Ok(Scheduled { cursor, due, event: from_json_column(1, &event)? })
+        Ok(ScheduledEvent { cursor, due, event: from_json_column(1, &event)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -98,7 +98,7 @@ pub(in super::super) fn take_scheduled(
     connection: &Connection,
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<Taken>, StoreError> {
+) -> Result<Vec<RemovedScheduled>, StoreError> {
     let mut select = connection
         .prepare_cached("SELECT number, event FROM scheduled WHERE due <= ?1 ORDER BY due, number LIMIT ?2")?;
     let rows = select.query_map(params![signed(now.0), signed(limit as u64)], |row| {
@@ -116,7 +116,7 @@ pub(in super::super) fn take_scheduled(
 
 // Schedules.
 
-pub(in super::super) fn schedules(connection: &Connection) -> Result<Vec<Scheduling>, StoreError> {
+pub(in super::super) fn schedules(connection: &Connection) -> Result<Vec<PluginSchedule>, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT plugin, name, schedule, next FROM schedules ORDER BY plugin, name")?;
     let rows = statement.query_map([], scheduling)?;
@@ -128,7 +128,7 @@ pub(in super::super) fn due_schedules(
     connection: &Connection,
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<Scheduling>, StoreError> {
+) -> Result<Vec<PluginSchedule>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT plugin, name, schedule, next FROM schedules
          WHERE next <= ?1 AND plugin IN (SELECT plugin FROM temp.running) ORDER BY next LIMIT ?2",
@@ -137,10 +137,10 @@ pub(in super::super) fn due_schedules(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn scheduling(row: &rusqlite::Row<'_>) -> rusqlite::Result<Scheduling> {
+fn scheduling(row: &rusqlite::Row<'_>) -> rusqlite::Result<PluginSchedule> {
     let schedule: String = row.get(2)?;
     let next: Option<i64> = row.get(3)?;
-    Ok(Scheduling {
+    Ok(PluginSchedule {
         plugin: row.get(0)?,
         name: row.get(1)?,
         schedule: from_json_column(2, &schedule)?,
@@ -163,7 +163,7 @@ pub(in super::super) fn find_schedule(
     connection: &Connection,
     plugin: &str,
     name: &str,
-) -> Result<Option<Scheduling>, StoreError> {
+) -> Result<Option<PluginSchedule>, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT plugin, name, schedule, next FROM schedules WHERE plugin = ?1 AND name = ?2")?;
     Ok(statement.query_row([plugin, name], scheduling).optional()?)

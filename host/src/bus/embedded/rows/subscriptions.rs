@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use rusqlite::{Connection, params};
 
 use super::super::schema::SUBSCRIPTION_SUMMED;
-use super::super::subscription::ReplayOf;
+use super::super::subscription::ReplayRange;
 use super::{from_json_column, signed, to_json, unsigned};
 use crate::bus::StoreError;
-use crate::bus::window::{Pause, Stop};
+use crate::bus::window::{Pause, StopReason};
 use crate::event::Position;
 use crate::subscription::{Definition, SubscriptionId};
 
@@ -20,7 +20,7 @@ pub(in super::super) struct SubscriptionRow {
     pub(in super::super) definition: Definition,
     pub(in super::super) cursor: Position,
     pub(in super::super) pause: Pause,
-    pub(in super::super) replay: Option<ReplayOf>,
+    pub(in super::super) replay: Option<ReplayRange>,
 }
 
 pub(in super::super) fn subscriptions(connection: &Connection) -> Result<Vec<SubscriptionRow>, StoreError> {
@@ -31,7 +31,7 @@ pub(in super::super) fn subscriptions(connection: &Connection) -> Result<Vec<Sub
         let subscription: Option<i64> = row.get(8)?;
         let replay = match subscription {
             None => None,
-            Some(subscription) => Some(ReplayOf {
+            Some(subscription) => Some(ReplayRange {
                 subscription,
                 until: Position(unsigned(row, 9)?),
                 per_second: row.get::<_, Option<u32>>(10)?.and_then(NonZeroU32::new),
@@ -57,7 +57,7 @@ pub(in super::super) fn add_subscription(
     definition: &Definition,
     cursor: Position,
     pause: Pause,
-    replay: Option<&ReplayOf>,
+    replay: Option<&ReplayRange>,
 ) -> Result<i64, StoreError> {
     connection
         .prepare_cached(
@@ -81,19 +81,19 @@ pub(in super::super) fn add_subscription(
     Ok(number)
 }
 
-fn number_of_stop(stop: Option<Stop>) -> i64 {
+fn number_of_stop(stop: Option<StopReason>) -> i64 {
     match stop {
         None => 0,
-        Some(Stop::Operator) => 1,
-        Some(Stop::Gone) => 2,
+        Some(StopReason::Operator) => 1,
+        Some(StopReason::EndpointGone) => 2,
     }
 }
 
-fn stop_of_number(number: i64) -> Option<Stop> {
+fn stop_of_number(number: i64) -> Option<StopReason> {
     match number {
         0 => None,
-        2 => Some(Stop::Gone),
-        _ => Some(Stop::Operator),
+        2 => Some(StopReason::EndpointGone),
+        _ => Some(StopReason::Operator),
     }
 }
 

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use super::super::error::EngineError;
 use super::{FIRST_TABLES, backup};
 use crate::bus::StoreError;
-use crate::bus::embedded::damage;
+use crate::bus::embedded::integrity;
 use crate::clock::Timestamp;
 
 /// The version of the first tables, kept in the file's `user_version`. Zero is a file without tables.
@@ -154,7 +154,7 @@ pub(super) fn migrate(
         return create(connection, migrations);
     }
     // What is damaged is not copied into a backup that is trusted later.
-    damage::check_store(connection, &summed(migrations, found))?;
+    integrity::check_store(connection, &summed(migrations, found))?;
     let backup = backup::make(connection, path, found, now)?;
     tracing::info!(backup = %backup.display(), from = found, to = newest, "the data is backed up and brought up to date");
     let changed = upgrade(connection, migrations, found);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::rows;
 use super::Writer;
 use super::batch::Batch;
-use super::subjects::{After, AfterCommit};
+use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
 
@@ -19,7 +19,7 @@ pub(super) struct Changes(Option<Duration>);
 impl Writer {
     /// Attempts that wait do so for a length of time: if the clock was set back, they follow it.
     pub(super) fn follow_clock(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        let by = self.seen.since(batch.now);
+        let by = self.last_commit_at.since(batch.now);
         if by <= TOLERANCE {
             return Ok(());
         }
@@ -31,13 +31,13 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, after: &mut After) {
-        writer.seen = after.now;
+    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
+        writer.last_commit_at = context.now;
         let Some(by) = self.0 else { return };
         writer.shared.holds.shift(by);
         for subscription in writer.subscriptions.values() {
-            subscription.progress().row_is_due(Timestamp(0));
-            after.wake(subscription);
+            subscription.window().note_row_due(Timestamp(0));
+            context.wake(subscription);
         }
     }
 }

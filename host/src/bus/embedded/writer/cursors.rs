@@ -8,9 +8,9 @@ use super::super::subscription::Subscription;
 use super::Writer;
 use super::batch::Batch;
 use super::deliveries::row;
-use super::subjects::{After, AfterCommit};
+use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::StoreError;
-use crate::bus::window::{Hole, PAGE};
+use crate::bus::window::{Gap, PAGE};
 use crate::clock::Timestamp;
 use crate::event::Position;
 
@@ -22,13 +22,13 @@ pub(super) struct Changes(Vec<CursorMove>);
 struct CursorMove {
     subscription: Arc<Subscription>,
     cursor: Position,
-    holes: Vec<Hole>,
+    gaps: Vec<Gap>,
 }
 
 impl Writer {
     /// Moves the cursors of the subscriptions whose first attempts were settled in this batch.
     pub(super) fn move_cursors(&self, batch: &mut Batch) -> Result<(), StoreError> {
-        for (subscription, positions) in batch.changes.deliveries.take_fresh() {
+        for (subscription, positions) in batch.changes.deliveries.take_first_attempts() {
             if batch.deletes(&subscription) {
                 continue;
             }
@@ -37,12 +37,12 @@ impl Writer {
             if moves.any(|other| other.subscription.number == subscription.number && other.cursor >= furthest) {
                 continue;
             }
-            let (cursor, holes) = {
-                let progress = subscription.progress();
-                let cursor = furthest.max(progress.cursor);
-                (cursor, progress.holes(cursor, &positions))
+            let (cursor, gaps) = {
+                let window = subscription.window();
+                let cursor = furthest.max(window.cursor);
+                (cursor, window.gaps(cursor, &positions))
             };
-            self.move_cursor(subscription, cursor, holes, batch)?;
+            self.move_cursor(subscription, cursor, gaps, batch)?;
         }
         Ok(())
     }
@@ -52,41 +52,41 @@ impl Writer {
         &self,
         subscription: Arc<Subscription>,
         cursor: Position,
-        holes: Vec<Hole>,
+        gaps: Vec<Gap>,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
-        for hole in &holes {
-            let due = if hole.held { HELD } else { Timestamp(0) };
-            rows::put_pending(&self.connection, &row(subscription.number, &hole.delivery, due))?;
+        for gap in &gaps {
+            let due = if gap.awaits_turn { HELD } else { Timestamp(0) };
+            rows::put_pending(&self.connection, &row(subscription.number, &gap.delivery, due))?;
         }
         rows::move_cursor(&self.connection, subscription.number, cursor)?;
-        batch.changes.cursors.0.push(CursorMove { subscription, cursor, holes });
+        batch.changes.cursors.0.push(CursorMove { subscription, cursor, gaps });
         Ok(())
     }
 
     /// Gives what waits behind its ordering keys rows, so that later events can be looked at.
-    pub(super) fn hold(&self, subscription: &Arc<Subscription>, batch: &mut Batch) -> Result<(), StoreError> {
-        batch.frozen.holds(subscription);
-        if subscription.progress().deleted || batch.deletes(subscription) {
+    pub(super) fn spill(&self, subscription: &Arc<Subscription>, batch: &mut Batch) -> Result<(), StoreError> {
+        batch.frozen.spills(subscription);
+        if subscription.window().deleted || batch.deletes(subscription) {
             return Ok(());
         }
-        let (cursor, holes) = {
-            let progress = subscription.progress();
-            let Some(last) = progress.ready.get(PAGE - 1).or(progress.ready.back()) else { return Ok(()) };
-            let cursor = last.logged.position.max(progress.cursor);
+        let (cursor, gaps) = {
+            let window = subscription.window();
+            let Some(last) = window.ready.get(PAGE - 1).or(window.ready.back()) else { return Ok(()) };
+            let cursor = last.logged.position.max(window.cursor);
             // Settled in this batch, those are done already.
             let none = HashSet::new();
-            (cursor, progress.holes(cursor, batch.changes.deliveries.fresh(subscription).unwrap_or(&none)))
+            (cursor, window.gaps(cursor, batch.changes.deliveries.first_attempts(subscription).unwrap_or(&none)))
         };
-        self.move_cursor(Arc::clone(subscription), cursor, holes, batch)
+        self.move_cursor(Arc::clone(subscription), cursor, gaps, batch)
     }
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, _: &mut Writer, after: &mut After) {
-        for CursorMove { subscription, cursor, holes } in self.0 {
-            subscription.progress().moved(cursor, holes);
-            after.wake(&subscription);
+    fn publish(self, _: &mut Writer, context: &mut PublishContext) {
+        for CursorMove { subscription, cursor, gaps } in self.0 {
+            subscription.window().apply_cursor_move(cursor, gaps);
+            context.wake(&subscription);
         }
     }
 }

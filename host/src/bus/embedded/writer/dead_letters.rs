@@ -5,17 +5,17 @@ use std::sync::Arc;
 use super::super::rows::{self, HELD, PendingRow};
 use super::super::subscription::Subscription;
 use super::Writer;
-use super::batch::{Batch, Refused};
-use super::subjects::{After, AfterCommit};
+use super::batch::{ApplyError, Batch};
+use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::DeadLetterFilter;
-use crate::bus::window::{Key, Redriven};
+use crate::bus::window::{Key, RedrivenDelivery};
 use crate::event::Position;
 
 /// What has become of dead letters.
 #[derive(Default)]
 pub(super) struct Changes {
     /// Those that are deliveries again.
-    redriven: Vec<(Arc<Subscription>, Redriven)>,
+    redriven: Vec<(Arc<Subscription>, RedrivenDelivery)>,
     /// Those that are gone, with the sources of their events.
     dropped: Vec<(Arc<Subscription>, Position, String)>,
     /// Keys behind whose dead letter nothing waits any more.
@@ -24,21 +24,26 @@ pub(super) struct Changes {
 
 impl Writer {
     /// Turns dead letters into deliveries.
-    pub(super) fn redrive(&self, filter: &DeadLetterFilter, limit: usize, batch: &mut Batch) -> Result<usize, Refused> {
-        let exhumed = rows::exhume(&self.connection, filter, limit)?;
-        let count = exhumed.len();
-        for letter in exhumed {
+    pub(super) fn redrive(
+        &self,
+        filter: &DeadLetterFilter,
+        limit: usize,
+        batch: &mut Batch,
+    ) -> Result<usize, ApplyError> {
+        let taken = rows::take_dead_letters(&self.connection, filter, limit)?;
+        let count = taken.len();
+        for letter in taken {
             let Some(subscription) = self.subscriptions.get(&letter.subscription).cloned() else { continue };
             let key: Option<Key> = letter.key.map(Into::into);
             // One by one, in order: what shares a key with what is open waits for its turn. The one that
             // parked its key has waited for this.
-            let held = !letter.parks && key.as_ref().is_some_and(|key| is_taken(&subscription, key, batch));
+            let awaits_turn = !letter.parks && key.as_ref().is_some_and(|key| is_taken(&subscription, key, batch));
             let row = PendingRow {
                 subscription: letter.subscription,
                 position: letter.position,
                 key: key.as_deref(),
                 attempts: 0,
-                due: if held { HELD } else { batch.now },
+                due: if awaits_turn { HELD } else { batch.now },
                 replayed: if letter.replay { letter.number } else { 0 },
                 history: &[],
             };
@@ -48,7 +53,7 @@ impl Writer {
                     true => None,
                     false => rows::source_of(&self.connection, letter.position)?,
                 };
-                let redriven = Redriven { position: letter.position, key, held, source };
+                let redriven = RedrivenDelivery { position: letter.position, key, awaits_turn, source };
                 batch.changes.dead_letters.redriven.push((subscription, redriven));
             } else if letter.parks
                 && let Some(key) = key
@@ -64,12 +69,12 @@ impl Writer {
         filter: &DeadLetterFilter,
         limit: usize,
         batch: &mut Batch,
-    ) -> Result<usize, Refused> {
-        let exhumed = rows::exhume(&self.connection, filter, limit)?;
-        let count = exhumed.len();
-        for letter in exhumed {
+    ) -> Result<usize, ApplyError> {
+        let taken = rows::take_dead_letters(&self.connection, filter, limit)?;
+        let count = taken.len();
+        for letter in taken {
             let source = rows::source_of(&self.connection, letter.position)?.filter(|_| !letter.replay);
-            self.let_go(letter.position, batch)?;
+            self.delete_below_floor(letter.position, batch)?;
             let subscription = self.subscriptions.get(&letter.subscription).cloned();
             let changes = &mut batch.changes.dead_letters;
             if let (Some(subscription), Some(source)) = (&subscription, source) {
@@ -88,21 +93,23 @@ impl Writer {
 fn is_taken(subscription: &Subscription, key: &Key, batch: &Batch) -> bool {
     let mut redriven = batch.changes.dead_letters.redriven.iter();
     redriven.any(|(other, letter)| other.number == subscription.number && letter.key.as_ref() == Some(key))
-        || subscription.progress().keys.is_busy(key)
+        || subscription.window().keys.is_busy(key)
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, after: &mut After) {
+    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
         for (subscription, redriven) in self.redriven {
-            subscription.progress().redriven(&redriven, after.now);
-            after.wake(&subscription);
+            subscription.window().apply_redriven(&redriven, context.now);
+            context.wake(&subscription);
         }
         for (subscription, position, source) in self.dropped {
-            subscription.progress().dropped(position, &source, |plugin, gone| writer.held.share(plugin).take_off(gone));
+            subscription
+                .window()
+                .apply_dropped(position, &source, |plugin, gone| writer.usage.share(plugin).subtract(gone));
         }
         for (subscription, key) in self.unparked {
-            subscription.progress().keys.unpark(&key);
-            after.wake(&subscription);
+            subscription.window().keys.unpark(&key);
+            context.wake(&subscription);
         }
     }
 }

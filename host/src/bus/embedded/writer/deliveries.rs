@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::command::Ended;
-use super::super::rows::{self, Deleted, PendingRow};
+use super::super::command::SettleRequest;
+use super::super::rows::{self, DeletedEvent, PendingRow};
 use super::super::subscription::Subscription;
 use super::Writer;
-use super::batch::{Batch, Refused};
-use super::subjects::{After, AfterCommit};
-use crate::bus::window::Waiting;
-use crate::bus::{AttemptRecord, CommitError, DeadLetterId, FailedAttempt, Settled, Settlement, StoreError};
+use super::batch::{ApplyError, Batch};
+use super::subjects::{AfterCommit, PublishContext};
+use crate::bus::window::PendingDelivery;
+use crate::bus::{AttemptRecord, CommitError, DeadLetterId, DeliveryStatus, FailedAttempt, Settlement, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::outcome::Failure;
@@ -21,11 +21,11 @@ use crate::subscription::DeadLetterPolicy;
 /// What has become of deliveries.
 #[derive(Default)]
 pub(super) struct Changes {
-    settled: Vec<(Arc<Subscription>, Position, Settled)>,
+    settled: Vec<(Arc<Subscription>, Position, DeliveryStatus)>,
     /// The same, to be looked up.
     is_settled: HashSet<(i64, Position)>,
     /// First attempts that are settled, by subscription.
-    fresh: HashMap<i64, (Arc<Subscription>, HashSet<Position>)>,
+    first_attempts: HashMap<i64, (Arc<Subscription>, HashSet<Position>)>,
 }
 
 impl Changes {
@@ -33,65 +33,67 @@ impl Changes {
         self.is_settled.contains(&(subscription.number, position))
     }
 
-    fn note_settled(&mut self, subscription: Arc<Subscription>, position: Position, settled: Settled) {
+    fn note_settled(&mut self, subscription: Arc<Subscription>, position: Position, settled: DeliveryStatus) {
         self.is_settled.insert((subscription.number, position));
         self.settled.push((subscription, position, settled));
     }
 
     /// Notes that a delivery is settled by its first attempt: the cursor has not passed it.
-    fn note_fresh(&mut self, subscription: &Arc<Subscription>, delivery: &Waiting) {
+    fn note_first_attempt(&mut self, subscription: &Arc<Subscription>, delivery: &PendingDelivery) {
         if !delivery.has_row {
             let new = || (Arc::clone(subscription), HashSet::new());
-            self.fresh.entry(subscription.number).or_insert_with(new).1.insert(delivery.logged.position);
+            self.first_attempts.entry(subscription.number).or_insert_with(new).1.insert(delivery.logged.position);
         }
     }
 
     /// It is not settled after all.
-    fn forget_fresh(&mut self, subscription: &Subscription, position: Position) {
-        if let Some((_, positions)) = self.fresh.get_mut(&subscription.number) {
+    fn forget_first_attempt(&mut self, subscription: &Subscription, position: Position) {
+        if let Some((_, positions)) = self.first_attempts.get_mut(&subscription.number) {
             positions.remove(&position);
             if positions.is_empty() {
-                self.fresh.remove(&subscription.number);
+                self.first_attempts.remove(&subscription.number);
             }
         }
     }
 
     /// The deliveries of a subscription that are settled by their first attempts.
-    pub(super) fn fresh(&self, subscription: &Subscription) -> Option<&HashSet<Position>> {
-        self.fresh.get(&subscription.number).map(|(_, positions)| positions)
+    pub(super) fn first_attempts(&self, subscription: &Subscription) -> Option<&HashSet<Position>> {
+        self.first_attempts.get(&subscription.number).map(|(_, positions)| positions)
     }
 
     /// The same of all subscriptions, whose cursors are to move.
-    pub(super) fn take_fresh(&mut self) -> impl Iterator<Item = (Arc<Subscription>, HashSet<Position>)> + use<> {
-        std::mem::take(&mut self.fresh).into_values()
+    pub(super) fn take_first_attempts(
+        &mut self,
+    ) -> impl Iterator<Item = (Arc<Subscription>, HashSet<Position>)> + use<> {
+        std::mem::take(&mut self.first_attempts).into_values()
     }
 }
 
 impl Writer {
-    pub(super) fn settle(&mut self, attempt: Ended, batch: &mut Batch) -> Result<Settled, Refused> {
-        let Ended { subscription, position, settlement } = attempt;
+    pub(super) fn settle(&mut self, request: SettleRequest, batch: &mut Batch) -> Result<DeliveryStatus, ApplyError> {
+        let SettleRequest { subscription, position, settlement } = request;
         let Settlement { record: AttemptRecord { verdict, digest, .. }, effects } = settlement;
         let delivery = {
-            let progress = subscription.progress();
+            let window = subscription.window();
             let gone = batch.changes.deliveries.is_settled(&subscription, position);
-            let gone = gone || progress.deleted || batch.deletes(&subscription);
-            let claimed = progress.claimed.get(&position).filter(|_| !gone).cloned();
+            let gone = gone || window.deleted || batch.deletes(&subscription);
+            let claimed = window.claimed.get(&position).filter(|_| !gone).cloned();
             claimed.ok_or(CommitError::NotOpen)?
         };
         // Before its effects: new rules that they make for its own subscription find it done.
-        batch.changes.deliveries.note_fresh(&subscription, &delivery);
+        batch.changes.deliveries.note_first_attempt(&subscription, &delivery);
         let settled = match verdict {
             Verdict::Ack => {
                 if let Some((plugin, effects)) = effects
                     && let Err(refused) = self.apply_effects(&plugin, effects, batch)
                 {
-                    batch.changes.deliveries.forget_fresh(&subscription, position);
+                    batch.changes.deliveries.forget_first_attempt(&subscription, position);
                     return Err(refused);
                 }
                 if delivery.has_row {
                     self.delete_row(subscription.number, position, batch)?;
                 }
-                Settled::Handled
+                DeliveryStatus::Handled
             }
             Verdict::RetryAfter { delay, failure } => {
                 self.fail(&subscription, &delivery, failure, Some(delay), digest, batch)?
@@ -106,12 +108,12 @@ impl Writer {
     fn fail(
         &self,
         subscription: &Subscription,
-        delivery: &Waiting,
+        delivery: &PendingDelivery,
         failure: Failure,
         delay: Option<Duration>,
         digest: Option<Arc<str>>,
         batch: &mut Batch,
-    ) -> Result<Settled, StoreError> {
+    ) -> Result<DeliveryStatus, StoreError> {
         let (number, position, attempt) = (subscription.number, delivery.logged.position, delivery.attempts + 1);
         let mut history = rows::history(&self.connection, number, position)?;
         history.push(FailedAttempt {
@@ -126,12 +128,12 @@ impl Writer {
                 let due = batch.now.after(delay);
                 let row = PendingRow { attempts: attempt, history: &history, ..row(number, delivery, due) };
                 rows::put_pending(&self.connection, &row)?;
-                Ok(Settled::Waiting(due))
+                Ok(DeliveryStatus::Waiting(due))
             }
             None => {
-                let policy = subscription.progress().definition.dead_letter_policy;
-                let burial = rows::Burial {
-                    subscription: subscription.home(),
+                let policy = subscription.window().definition.dead_letter_policy;
+                let letter = rows::NewDeadLetter {
+                    subscription: subscription.dead_letter_owner(),
                     position,
                     key: delivery.key.as_deref(),
                     parks: parks(subscription, policy) && delivery.key.is_some(),
@@ -139,9 +141,9 @@ impl Writer {
                     history: &history,
                     now: batch.now,
                 };
-                rows::bury(&self.connection, &burial)?;
+                rows::insert_dead_letter(&self.connection, &letter)?;
                 rows::delete_pending(&self.connection, number, position)?;
-                Ok(Settled::Dead)
+                Ok(DeliveryStatus::Dead)
             }
         }
     }
@@ -149,10 +151,10 @@ impl Writer {
     /// Deletes a delivery's row, and its event if the log has let go of it and nobody else needs it.
     fn delete_row(&self, subscription: i64, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
         rows::delete_pending(&self.connection, subscription, position)?;
-        self.let_go(position, batch)
+        self.delete_below_floor(position, batch)
     }
 
-    pub(super) fn let_go(&self, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
+    pub(super) fn delete_below_floor(&self, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
         if position <= batch.log.floor {
             self.delete_event(position, batch)?;
         }
@@ -161,9 +163,9 @@ impl Writer {
 
     /// Deletes an event unless a delivery needs it.
     pub(super) fn delete_event(&self, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
-        if let Some(Deleted { bytes, type_number, holder }) = rows::delete_event(&self.connection, position)? {
+        if let Some(DeletedEvent { bytes, type_number, holder }) = rows::delete_event(&self.connection, position)? {
             batch.log.bytes = batch.log.bytes.saturating_sub(bytes);
-            batch.changes.totals.held.deleted(holder.as_deref(), bytes);
+            batch.changes.totals.usage.deleted(holder.as_deref(), bytes);
             batch.changes.totals.emptied.insert(type_number);
         }
         Ok(())
@@ -171,21 +173,22 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, after: &mut After) {
+    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
         for (subscription, position, settled) in self.settled {
             {
-                let mut progress = subscription.progress();
-                let parks = parks(&subscription, progress.definition.dead_letter_policy);
-                progress.settled(position, settled, parks, |plugin, gone| writer.held.share(plugin).take_off(gone));
+                let mut window = subscription.window();
+                let parks = parks(&subscription, window.definition.dead_letter_policy);
+                window
+                    .apply_settled(position, settled, parks, |plugin, gone| writer.usage.share(plugin).subtract(gone));
             }
-            writer.note_replay(&subscription);
-            after.wake(&subscription);
+            writer.note_finished_replay(&subscription);
+            context.wake(&subscription);
         }
     }
 }
 
 /// A delivery's row, without attempts that failed.
-pub(super) fn row(subscription: i64, delivery: &Waiting, due: Timestamp) -> PendingRow<'_> {
+pub(super) fn row(subscription: i64, delivery: &PendingDelivery, due: Timestamp) -> PendingRow<'_> {
     PendingRow {
         subscription,
         position: delivery.logged.position,

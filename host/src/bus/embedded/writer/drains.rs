@@ -2,22 +2,22 @@
 
 use super::super::rows;
 use super::Writer;
-use super::batch::{Batch, Refused};
-use super::subjects::{After, AfterCommit};
+use super::batch::{ApplyError, Batch};
+use super::subjects::{AfterCommit, PublishContext};
 
 /// Whether the set of drained plugins has changed.
 #[derive(Default)]
 pub(super) struct Changes(bool);
 
 impl Writer {
-    pub(super) fn drain(&self, plugin: &str, drained: bool, batch: &mut Batch) -> Result<(), Refused> {
+    pub(super) fn drain(&self, plugin: &str, drained: bool, batch: &mut Batch) -> Result<(), ApplyError> {
         batch.changes.drains = Changes(true);
         Ok(rows::set_drained(&self.connection, plugin, drained)?)
     }
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, _: &mut After) {
+    fn publish(self, writer: &mut Writer, _: &mut PublishContext) {
         // An error here shows at the next write as well; until then the former set stands.
         if let (true, Ok(drained)) = (self.0, rows::drained(&writer.connection)) {
             writer.shared.set_drained(drained.into_iter().collect());

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::super::held::Holding;
-use super::super::rows::{self, Deleted};
+use super::super::rows::{self, DeletedEvent};
 use super::super::sequences;
+use super::super::usage::HolderTotals;
 use super::Writer;
-use super::batch::{Batch, Refused};
+use super::batch::{ApplyError, Batch};
 use crate::bus::CommitError;
 use crate::event::reserved::plugin_source;
 use crate::outcome::{Effects, Publish, SubscriptionChange, Version, Write};
@@ -21,14 +21,24 @@ type NewValue = (String, Option<Vec<u8>>);
 
 impl Writer {
     /// Commits the effects of an invocation that handles no delivery, if there is room for what it publishes.
-    pub(super) fn commit_effects(&mut self, plugin: &str, effects: Effects, batch: &mut Batch) -> Result<(), Refused> {
+    pub(super) fn commit_effects(
+        &mut self,
+        plugin: &str,
+        effects: Effects,
+        batch: &mut Batch,
+    ) -> Result<(), ApplyError> {
         self.check_room(&effects.publishes, batch)?;
         self.apply_effects(plugin, effects, batch)
     }
 
     /// Applies effects. Everything is checked before anything is written, since other changes share the
     /// transaction.
-    pub(super) fn apply_effects(&mut self, plugin: &str, effects: Effects, batch: &mut Batch) -> Result<(), Refused> {
+    pub(super) fn apply_effects(
+        &mut self,
+        plugin: &str,
+        effects: Effects,
+        batch: &mut Batch,
+    ) -> Result<(), ApplyError> {
         self.check_reads(plugin, &effects)?;
         let values = self.new_values(plugin, &effects)?;
         self.check_subscriptions(plugin, &effects, batch)?;
@@ -39,7 +49,7 @@ impl Writer {
 
         for (key, value) in values {
             let version = value.is_some().then_some(Version(self.next_version));
-            self.shared.written.note(plugin, version, self.log.head);
+            self.shared.state_changes.note(plugin, version, self.log.head);
             match value {
                 Some(value) => {
                     rows::set_state(&self.connection, plugin, &key, &value, Version(self.next_version))?;
@@ -56,7 +66,7 @@ impl Writer {
                 }
                 SubscriptionChange::Unsubscribe { name } => {
                     if let Some(subscription) = self.find(&id(name), batch).filter(|one| one.dynamic) {
-                        self.delete_whole(&subscription, batch)?;
+                        self.delete_with_replays(&subscription, batch)?;
                     }
                 }
             }
@@ -69,7 +79,7 @@ impl Writer {
 
     /// Stores what a handler publishes: all of it, or nothing if one of its events has the source and id of another.
     /// Their ids are the host's, and nobody else's: to take such an event for a repeated one would lose it.
-    fn store_events(&mut self, publishes: Vec<Publish>, batch: &mut Batch) -> Result<(), Refused> {
+    fn store_events(&mut self, publishes: Vec<Publish>, batch: &mut Batch) -> Result<(), ApplyError> {
         let (log, appended) = (batch.log, batch.changes.events.len());
         let mut scheduled = Vec::new();
         for Publish { event, due } in publishes {
@@ -79,8 +89,8 @@ impl Writer {
                 scheduled.extend(is_later.then_some((source, id)));
                 continue;
             }
-            for Deleted { bytes, type_number, holder } in rows::take_back_events(&self.connection, log.head)? {
-                batch.changes.totals.held.taken_back(holder.as_deref(), bytes);
+            for DeletedEvent { bytes, type_number, holder } in rows::take_back_events(&self.connection, log.head)? {
+                batch.changes.totals.usage.taken_back(holder.as_deref(), bytes);
                 batch.changes.totals.emptied.insert(type_number);
             }
             for (source, id) in scheduled {
@@ -102,8 +112,8 @@ impl Writer {
             return Ok(());
         }
         let settings = &self.shared.settings;
-        let limits = self.held.shares.get(plugin).map(|share| share.limits).unwrap_or_default();
-        let Holding { waiting, bytes, .. } = self.held.of(plugin, &batch.changes.totals.held);
+        let limits = self.usage.shares.get(plugin).map(|share| share.limits).unwrap_or_default();
+        let HolderTotals { waiting, bytes, .. } = self.usage.of(plugin, &batch.changes.totals.usage);
         let backlog = limits.backlog.unwrap_or(settings.max_plugin_backlog);
         if waiting >= backlog {
             return Err(CommitError::PluginBacklogFull(plugin.to_owned(), backlog));
@@ -116,7 +126,7 @@ impl Writer {
     }
 
     /// Reserves numbers of a sequence: nobody else is given them, neither now nor after a crash.
-    pub(super) fn reserve(&self, plugin: &str, name: &str, length: u64) -> Result<Range<u64>, Refused> {
+    pub(super) fn reserve(&self, plugin: &str, name: &str, length: u64) -> Result<Range<u64>, ApplyError> {
         let first = rows::unreserved(&self.connection, plugin, name)?;
         if first.is_none() && rows::count_sequences(&self.connection, plugin)? >= sequences::LIMIT {
             return Err(CommitError::TooManySequences(sequences::LIMIT).into());
@@ -130,7 +140,7 @@ impl Writer {
         Ok(first..next)
     }
 
-    fn check_reads(&self, plugin: &str, effects: &Effects) -> Result<(), Refused> {
+    fn check_reads(&self, plugin: &str, effects: &Effects) -> Result<(), ApplyError> {
         for (key, version) in &effects.reads.keys {
             if rows::state_version(&self.connection, plugin, key)? != *version {
                 return Err(CommitError::Conflict(key.clone()).into());
@@ -144,7 +154,7 @@ impl Writer {
         Ok(())
     }
 
-    fn new_values(&self, plugin: &str, effects: &Effects) -> Result<Vec<NewValue>, Refused> {
+    fn new_values(&self, plugin: &str, effects: &Effects) -> Result<Vec<NewValue>, ApplyError> {
         let mut values = Vec::with_capacity(effects.writes.len());
         for (key, write) in &effects.writes {
             let value = match write {
@@ -161,7 +171,7 @@ impl Writer {
         Ok(values)
     }
 
-    fn check_subscriptions(&self, plugin: &str, effects: &Effects, batch: &Batch) -> Result<(), Refused> {
+    fn check_subscriptions(&self, plugin: &str, effects: &Effects, batch: &Batch) -> Result<(), ApplyError> {
         if effects.subscriptions.is_empty() {
             return Ok(());
         }

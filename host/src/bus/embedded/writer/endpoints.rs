@@ -2,17 +2,22 @@
 
 use super::super::rows;
 use super::Writer;
-use super::batch::{Batch, Refused};
-use super::subjects::{After, AfterCommit};
-use crate::bus::{HeldBack, StoreError};
+use super::batch::{ApplyError, Batch};
+use super::subjects::{AfterCommit, PublishContext};
+use crate::bus::{EndpointHold, StoreError};
 
 /// Endpoints, and what holds them back now.
 #[derive(Default)]
-pub(super) struct Changes(Vec<(String, Option<HeldBack>)>);
+pub(super) struct Changes(Vec<(String, Option<EndpointHold>)>);
 
 impl Writer {
     /// Lets nothing be sent to an endpoint for a while.
-    pub(super) fn hold_back(&self, endpoint: String, hold: HeldBack, batch: &mut Batch) -> Result<(), Refused> {
+    pub(super) fn hold_endpoint(
+        &self,
+        endpoint: String,
+        hold: EndpointHold,
+        batch: &mut Batch,
+    ) -> Result<(), ApplyError> {
         rows::put_hold(&self.connection, &endpoint, &hold, batch.now)?;
         batch.changes.endpoints.0.push((endpoint, Some(hold)));
         Ok(())
@@ -27,14 +32,14 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, after: &mut After) {
+    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
         for (endpoint, hold) in self.0 {
             for subscription in writer.subscriptions.values() {
-                if subscription.progress().definition.sends_to(&endpoint) {
-                    after.wake(subscription);
+                if subscription.window().definition.sends_to(&endpoint) {
+                    context.wake(subscription);
                 }
             }
-            writer.shared.holds.set(endpoint, hold, after.now);
+            writer.shared.holds.set(endpoint, hold, context.now);
         }
     }
 }

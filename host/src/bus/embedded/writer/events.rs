@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::vec::IntoIter;
 
-use super::super::command::Stored;
+use super::super::command::StoredPart;
 use super::super::error::EngineError;
-use super::super::held::Holding;
-use super::super::rows::{self, Taken};
+use super::super::rows::{self, RemovedScheduled};
+use super::super::usage::HolderTotals;
 use super::Writer;
-use super::batch::{Batch, Refused};
-use super::subjects::{After, AfterCommit};
-use crate::bus::{Accepted, CommitError, ProducerLimit, StoreError};
+use super::batch::{ApplyError, Batch};
+use super::subjects::{AfterCommit, PublishContext};
+use crate::bus::{CommitError, ProducerLimit, PublishReceipt, StoreError};
 use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
 use crate::event::{Event, Logged, Position};
@@ -41,7 +41,7 @@ impl Writer {
         goes_on: bool,
         part: usize,
         batch: &mut Batch,
-    ) -> Result<Stored, Refused> {
+    ) -> Result<StoredPart, ApplyError> {
         if !goes_on {
             self.check_room(events.as_slice(), batch)?;
         }
@@ -49,9 +49,9 @@ impl Writer {
         for Publish { event, due } in events.by_ref().take(part) {
             let id = event.id.clone();
             let stored = self.store_event(event, due, batch)?;
-            accepted.push(Accepted { id, duplicate: !stored });
+            accepted.push(PublishReceipt { id, duplicate: !stored });
         }
-        Ok(Stored { accepted, rest: events })
+        Ok(StoredPart { accepted, rest: events })
     }
 
     /// Whether there is room for what comes from outside. What handlers publish is held to their plugin's own limits,
@@ -61,22 +61,22 @@ impl Writer {
             return Ok(());
         }
         if let Some(limit) = self.shared.settings.max_log_bytes
-            && batch.log.bytes + self.held.bytes_beside_log(&batch.changes.totals.held) >= limit
+            && batch.log.bytes + self.usage.bytes_outside_log(&batch.changes.totals.usage) >= limit
         {
             return Err(CommitError::LogFull(limit));
         }
         self.check_types(None, events, batch)?;
         self.check_producers(events, batch)?;
         for Publish { event, .. } in events {
-            let takers = self.takers_of(&event.event_type);
-            if !takers.limited {
+            let matching = self.matching_subscriptions(&event.event_type);
+            if !matching.limited {
                 continue;
             }
-            for subscription in &takers.all {
-                let progress = subscription.progress();
-                let limit = progress.definition.max_backlog.or(self.shared.settings.max_backlog);
-                let backlog = progress.backlog.saturating_sub(progress.flows.open());
-                if limit.is_some_and(|limit| backlog >= limit) && progress.definition.filters.matches(event) {
+            for subscription in &matching.all {
+                let window = subscription.window();
+                let limit = window.definition.max_backlog.or(self.shared.settings.max_backlog);
+                let backlog = window.backlog.saturating_sub(window.publishers.open());
+                if limit.is_some_and(|limit| backlog >= limit) && window.definition.filters.matches(event) {
                     return Err(CommitError::BacklogFull(subscription.id.to_string()));
                 }
             }
@@ -98,8 +98,8 @@ impl Writer {
         }
         let settings = &self.shared.settings;
         for (producer, delayed) in coming {
-            let Holding { scheduled, bytes, types: introduced, .. } =
-                self.held.of(producer, &batch.changes.totals.held);
+            let HolderTotals { scheduled, bytes, types: introduced, .. } =
+                self.usage.of(producer, &batch.changes.totals.usage);
             let full = |limit, most| Err(CommitError::ProducerFull(limit, most));
             if delayed > 0 && scheduled + delayed > settings.max_producer_delayed {
                 return full(ProducerLimit::Delayed, settings.max_producer_delayed);
@@ -129,7 +129,7 @@ impl Writer {
                 }
                 let Some(bytes) = rows::schedule_event(&self.connection, due, &event)? else { return Ok(false) };
                 let type_number = self.type_number(&event, batch)?;
-                batch.changes.totals.held.scheduled(event.holder(), type_number, bytes, true);
+                batch.changes.totals.usage.scheduled(event.holder(), type_number, bytes, true);
                 batch.changes.schedules.mark();
                 Ok(true)
             }
@@ -154,7 +154,7 @@ impl Writer {
         batch.log.newest = stored_at;
         let bytes = event.size_bytes() as u64;
         batch.log.bytes += bytes;
-        batch.changes.totals.held.appended(event.holder(), bytes);
+        batch.changes.totals.usage.appended(event.holder(), bytes);
         batch.changes.events.0.push(Logged { position, stored_at, event: Arc::new(event) });
         Ok(true)
     }
@@ -163,12 +163,12 @@ impl Writer {
     pub(super) fn cancel_scheduled(&self, source: &str, id: &str, batch: &mut Batch) -> Result<bool, StoreError> {
         batch.changes.schedules.mark();
         let taken = rows::cancel_event(&self.connection, source, id)?;
-        taken.map_or(Ok(false), |taken| self.unscheduled(&taken, batch).map(|()| true))
+        taken.map_or(Ok(false), |taken| self.uncount_scheduled(&taken, batch).map(|()| true))
     }
 
     /// Counts off an event that was kept for later.
-    pub(super) fn unscheduled(&self, taken: &Taken, batch: &mut Batch) -> Result<(), StoreError> {
-        let Taken { event, bytes } = taken;
+    pub(super) fn uncount_scheduled(&self, taken: &RemovedScheduled, batch: &mut Batch) -> Result<(), StoreError> {
+        let RemovedScheduled { event, bytes } = taken;
         let known = self.shared.types().number(&event.event_type);
         let new =
             || batch.changes.totals.types.iter().find(|(_, name)| *name == event.event_type).map(|(number, _)| *number);
@@ -178,37 +178,37 @@ impl Writer {
                 event.event_type
             ))
         })?;
-        batch.changes.totals.held.scheduled(event.holder(), number, *bytes, false);
+        batch.changes.totals.usage.scheduled(event.holder(), number, *bytes, false);
         batch.changes.totals.emptied.insert(number);
         Ok(())
     }
 
-    fn offer(&mut self, logged: &Logged, after: &mut After) {
+    fn offer(&mut self, logged: &Logged, context: &mut PublishContext) {
         let plugin = publishing_plugin(&logged.event.source);
         let mut counted = 0;
-        for subscription in &self.takers_of(&logged.event.event_type).all {
-            let mut progress = subscription.progress();
-            if progress.definition.filters.matches(&logged.event) {
-                let is_taken = progress.offer(logged);
+        for subscription in &self.matching_subscriptions(&logged.event.event_type).all {
+            let mut window = subscription.window();
+            if window.definition.filters.matches(&logged.event) {
+                let is_taken = window.offer(logged);
                 if let Some(plugin) = plugin.filter(|_| is_taken) {
-                    progress.flows.add(plugin, 1, 0);
+                    window.publishers.add(plugin, 1, 0);
                     counted += 1;
                 }
-                drop(progress);
-                after.wake(subscription);
+                drop(window);
+                context.wake(subscription);
             }
         }
         if let Some(plugin) = plugin {
-            self.held.share(plugin).deliveries += counted;
+            self.usage.share(plugin).deliveries += counted;
         }
-        self.shared.replies.offer(logged);
+        self.shared.reply_waiters.offer(logged);
     }
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, after: &mut After) {
+    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
         for logged in &self.0 {
-            writer.offer(logged, after);
+            writer.offer(logged, context);
         }
         // Readers of the log go no further than this: what lies before it has been offered.
         writer.shared.head.store(writer.log.head.0, Ordering::Release);

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::load::{count_flows, load_keys};
+use super::super::load::{count_publishers, load_keys};
 use super::super::rows;
 use super::super::subscription::Subscription;
 use super::Writer;
 use super::batch::Batch;
 use super::deliveries::parks;
 use crate::bus::StoreError;
-use crate::bus::window::{PAGE, Pause, Progress, Stop};
+use crate::bus::window::{PAGE, Pause, StopReason, Window};
 use crate::event::Position;
 use crate::subscription::{Definition, Target};
 
@@ -24,24 +24,22 @@ impl Writer {
         definition: &Definition,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
-        if !one.progress().definition.selects_like(definition) {
+        if !one.window().definition.selects_like(definition) {
             batch.frozen.freeze(one);
         }
-        let (present, offered, holes) = {
-            let progress = one.progress();
-            let offered = if progress.is_behind() { progress.offered } else { self.log.head };
+        let (present, offered, gaps) = {
+            let window = one.window();
+            let offered = if window.is_behind() { window.offered } else { self.log.head };
             let none = HashSet::new();
-            let settled = batch.changes.deliveries.fresh(one).unwrap_or(&none);
-            let mut holes = progress.holes(offered.max(progress.cursor), settled);
-            let in_flight = |position| progress.claimed.contains_key(&position);
-            holes.retain(|hole| {
-                in_flight(hole.delivery.logged.position) || definition.takes(&hole.delivery.logged.event)
-            });
-            (Arc::clone(&progress.definition), offered.max(progress.cursor), holes)
+            let settled = batch.changes.deliveries.first_attempts(one).unwrap_or(&none);
+            let mut gaps = window.gaps(offered.max(window.cursor), settled);
+            let in_flight = |position| window.claimed.contains_key(&position);
+            gaps.retain(|gap| in_flight(gap.delivery.logged.position) || definition.takes(&gap.delivery.logged.event));
+            (Arc::clone(&window.definition), offered.max(window.cursor), gaps)
         };
-        let pause = one.progress().pause;
+        let pause = one.window().pause;
         let same_endpoint = matches!(&present.target, Target::Webhook(webhook) if definition.sends_to(&webhook.url));
-        if pause.stopped == Some(Stop::Gone) && !same_endpoint {
+        if pause.stopped == Some(StopReason::EndpointGone) && !same_endpoint {
             self.put_pause(Arc::clone(one), Pause { stopped: None, ..pause }, batch)?;
         }
         if *present != *definition {
@@ -55,7 +53,7 @@ impl Writer {
         if present.selects_like(definition) {
             return Ok(());
         }
-        self.move_cursor(Arc::clone(one), offered, holes, batch)?;
+        self.move_cursor(Arc::clone(one), offered, gaps, batch)?;
         if present.ordering_key != definition.ordering_key {
             self.rekey(one.number, definition)?;
         }
@@ -77,39 +75,44 @@ impl Writer {
     }
 
     /// Shows the new rules, which are durable.
-    pub(super) fn see_redefined(&mut self, subscription: &Subscription, definition: Definition, head_before: Position) {
-        let mut progress = subscription.progress();
-        let selects_alike = progress.definition.selects_like(&definition);
-        let reordered = progress.definition.ordering_key != definition.ordering_key;
+    pub(super) fn apply_redefined_in_memory(
+        &mut self,
+        subscription: &Subscription,
+        definition: Definition,
+        head_before: Position,
+    ) {
+        let mut window = subscription.window();
+        let selects_alike = window.definition.selects_like(&definition);
+        let reordered = window.definition.ordering_key != definition.ordering_key;
         let definition = Arc::new(definition);
         if selects_alike {
-            progress.definition = definition;
+            window.definition = definition;
             return;
         }
         let last = subscription.replay.map_or(head_before, |replay| replay.until);
-        progress.reselect(Arc::clone(&definition), last);
+        window.apply_selection(Arc::clone(&definition), last);
         // An error of the store shows at the next write; until then a wrong count only shows in the metrics.
         let rows = rows::count_pending(&self.connection, subscription.number).unwrap_or(0);
-        let unread = self.count_taken(&definition, progress.cursor, progress.missed).unwrap_or(0);
-        progress.backlog = rows + unread;
+        let unread = self.count_matching(&definition, window.cursor, window.missed).unwrap_or(0);
+        window.backlog = rows + unread;
         if subscription.replay.is_none() {
-            self.recount_flows(subscription.number, &mut progress);
+            self.recount_publishers(subscription.number, &mut window);
         }
         if reordered {
-            progress.reorder(load_keys(&self.connection, subscription.number).ok());
+            window.apply_ordering(load_keys(&self.connection, subscription.number).ok());
         }
     }
 
     /// Counts again which plugins published what a subscription has open or dead.
-    fn recount_flows(&mut self, number: i64, progress: &mut Progress) {
-        let before = progress.flows.held().map(|(plugin, count)| (plugin.into(), count)).collect();
-        self.held.take_off(before);
-        let backlog = progress.backlog;
-        match count_flows(&self.connection, &self.shared.types(), number, progress) {
+    fn recount_publishers(&mut self, number: i64, window: &mut Window) {
+        let before = window.publishers.totals().map(|(plugin, count)| (plugin.into(), count)).collect();
+        self.usage.subtract(before);
+        let backlog = window.backlog;
+        match count_publishers(&self.connection, &self.shared.types(), number, window) {
             Ok(true) => {}
             // As above; until it has caught up too many may be counted.
-            Ok(false) | Err(_) => drop(progress.flows.clamp(backlog)),
+            Ok(false) | Err(_) => drop(window.publishers.clamp(backlog)),
         }
-        self.held.add(progress.flows.held());
+        self.usage.add(window.publishers.totals());
     }
 }

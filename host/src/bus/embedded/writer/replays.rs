@@ -4,10 +4,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::super::rows;
-use super::super::subscription::{ReplayOf, Subscription};
+use super::super::subscription::{ReplayRange, Subscription};
 use super::Writer;
-use super::batch::{Batch, Refused};
-use crate::bus::window::Progress;
+use super::batch::{ApplyError, Batch};
+use crate::bus::window::Window;
 use crate::bus::{FeedId, Replay, StoreError};
 use crate::subscription::{Start, SubscriptionId};
 
@@ -20,9 +20,9 @@ impl Writer {
     }
 
     /// Notes a replay that has come to its end.
-    pub(super) fn note_replay(&mut self, subscription: &Arc<Subscription>) {
-        if subscription.replay.is_some() && subscription.progress().backlog == 0 {
-            self.ended.push(Arc::clone(subscription));
+    pub(super) fn note_finished_replay(&mut self, subscription: &Arc<Subscription>) {
+        if subscription.replay.is_some() && subscription.window().backlog == 0 {
+            self.finished_replays.push(Arc::clone(subscription));
         }
     }
 
@@ -34,38 +34,38 @@ impl Writer {
         start: Start,
         per_second: Option<NonZeroU32>,
         batch: &mut Batch,
-    ) -> Result<Replay, Refused> {
-        let subscription = self.found(id, batch)?;
+    ) -> Result<Replay, ApplyError> {
+        let subscription = self.require(id, batch)?;
         let (definition, pause, until) = {
-            let progress = subscription.progress();
-            (Arc::clone(&progress.definition), progress.pause, progress.safe_floor(self.log.head))
+            let window = subscription.window();
+            (Arc::clone(&window.definition), window.pause, window.safe_floor(self.log.head))
         };
         let cursor = self.cursor_of(start)?.min(until);
-        let events = self.count_taken(&definition, cursor, until)?;
+        let events = self.count_matching(&definition, cursor, until)?;
         if events == 0 {
             return Ok(Replay { number: None, events });
         }
-        let replay = ReplayOf { subscription: subscription.number, until, per_second };
+        let replay = ReplayRange { subscription: subscription.number, until, per_second };
         let (dynamic, id) = (subscription.dynamic, subscription.id.clone());
         let number = rows::add_subscription(&self.connection, &id, dynamic, &definition, cursor, pause, Some(&replay))?;
-        let mut progress = Progress::new(definition, cursor, until, events).paced(per_second);
-        progress.pause = pause;
-        batch.changes.subscriptions.added.push(Subscription::new(number, id, dynamic, Some(replay), progress));
+        let mut window = Window::new(definition, cursor, until, events).rate_limited(per_second);
+        window.pause = pause;
+        batch.changes.subscriptions.added.push(Subscription::new(number, id, dynamic, Some(replay), window));
         Ok(Replay { number: Some(FeedId::new(number)), events })
     }
 
-    pub(super) fn stop_replays(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<usize, Refused> {
-        let subscription = self.found(id, batch)?;
+    pub(super) fn stop_replays(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<usize, ApplyError> {
+        let subscription = self.require(id, batch)?;
         let replays = self.replays(subscription.number);
         for replay in &replays {
-            self.delete_one(replay, batch)?;
+            self.delete_feed(replay, batch)?;
         }
         Ok(replays.len())
     }
 
     /// Deletes the replays that have come to their end.
     pub(super) fn end_replays(&mut self) -> Result<(), StoreError> {
-        let mut over = std::mem::take(&mut self.ended);
+        let mut over = std::mem::take(&mut self.finished_replays);
         over.retain(|replay| self.subscriptions.contains_key(&replay.number));
         if over.is_empty() {
             return Ok(());
@@ -78,7 +78,7 @@ impl Writer {
             }
             // With nothing left to deliver they do no harm until the store takes changes again.
             Err(error) if !error.kind().is_fatal() => {
-                self.ended = over;
+                self.finished_replays = over;
                 Ok(())
             }
             Err(error) => Err(error),
@@ -89,7 +89,7 @@ impl Writer {
         let transaction = self.connection.unchecked_transaction()?;
         for replay in over {
             tracing::info!(subscription = %replay.id, replay = replay.number, "the replay is over");
-            self.delete_one(replay, batch)?;
+            self.delete_feed(replay, batch)?;
         }
         self.put_totals(batch)?;
         Ok(transaction.commit()?)

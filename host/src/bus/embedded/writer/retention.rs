@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::super::rows;
 use super::super::subscription::Subscription;
 use super::Writer;
-use super::batch::{Batch, Refused};
-use super::subjects::{After, AfterCommit};
+use super::batch::{ApplyError, Batch};
+use super::subjects::{AfterCommit, PublishContext};
 use crate::event::Position;
 
 /// How many events one commit looks at.
@@ -19,7 +19,7 @@ pub(super) struct Changes(Vec<(Arc<Subscription>, Position, u64)>);
 impl Writer {
     /// Deletes the oldest events that the rules do not keep. Returns how many it has dealt with: zero if
     /// there is nothing to do now.
-    pub(super) fn compact(&mut self, batch: &mut Batch) -> Result<usize, Refused> {
+    pub(super) fn compact(&mut self, batch: &mut Batch) -> Result<usize, ApplyError> {
         let rules = &self.shared.settings.retention;
         if !rules.is_limited() {
             return Ok(0);
@@ -56,27 +56,27 @@ impl Writer {
         // What this batch has appended is not offered yet.
         let head = batch.log.head.min(self.log.head);
         let floors = self.subscriptions.values().map(|subscription| {
-            let progress = subscription.progress();
+            let window = subscription.window();
             if !self.shared.settings.retention.delete_unhandled {
-                return progress.safe_floor(head);
+                return window.safe_floor(head);
             }
             // What is in flight comes to its end in any case.
-            let open = progress.claimed.iter().find(|(_, delivery)| !delivery.has_row);
+            let open = window.claimed.iter().find(|(_, delivery)| !delivery.has_row);
             open.map_or(head, |(position, _)| Position(position.0 - 1))
         });
         floors.min().unwrap_or(head).min(head)
     }
 
     /// Counts, for each subscription, what is deleted before it was handled, and moves its cursor past it.
-    fn expire(&self, floor: Position, batch: &mut Batch) -> Result<(), Refused> {
+    fn expire(&self, floor: Position, batch: &mut Batch) -> Result<(), ApplyError> {
         for subscription in self.subscriptions.values() {
             let (definition, offered, behind, ready) = {
-                let progress = subscription.progress();
-                let ready = progress.ready.iter().filter(|delivery| delivery.logged.position <= floor).count();
-                (Arc::clone(&progress.definition), progress.offered, progress.is_behind(), ready)
+                let window = subscription.window();
+                let ready = window.ready.iter().filter(|delivery| delivery.logged.position <= floor).count();
+                (Arc::clone(&window.definition), window.offered, window.is_behind(), ready)
             };
             let last = subscription.replay.map_or(floor, |replay| floor.min(replay.until));
-            let unread = if behind { self.count_taken(&definition, offered, last)? } else { 0 };
+            let unread = if behind { self.count_matching(&definition, offered, last)? } else { 0 };
             let expired = ready as u64 + unread;
             if expired > 0 {
                 rows::move_cursor(&self.connection, subscription.number, floor)?;
@@ -88,16 +88,16 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, after: &mut After) {
+    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
         for (subscription, floor, expired) in self.0 {
             let (gone, total) = {
-                let mut progress = subscription.progress();
-                (progress.expire(floor, expired), progress.expired)
+                let mut window = subscription.window();
+                (window.apply_expired(floor, expired), window.expired)
             };
             tracing::warn!(subscription = %subscription.id, expired, total, "events were deleted by the retention's rules before they were handled");
-            writer.held.take_off(gone);
-            after.wake(&subscription);
-            writer.note_replay(&subscription);
+            writer.usage.subtract(gone);
+            context.wake(&subscription);
+            writer.note_finished_replay(&subscription);
         }
     }
 }

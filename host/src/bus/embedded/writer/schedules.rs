@@ -3,7 +3,7 @@
 use super::super::rows;
 use super::Writer;
 use super::batch::Batch;
-use super::subjects::{After, AfterCommit};
+use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::StoreError;
 use crate::event::Event;
 use crate::subscription::Declaration;
@@ -30,8 +30,8 @@ impl Writer {
     pub(super) fn promote(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         batch.changes.schedules.mark();
         for taken in rows::take_scheduled(&self.connection, batch.now, PROMOTE_LIMIT)? {
-            self.unscheduled(&taken, batch)?;
-            self.enter(taken.event, batch)?;
+            self.uncount_scheduled(&taken, batch)?;
+            self.append_due(taken.event, batch)?;
         }
         let mut left = PROMOTE_LIMIT;
         for due in rows::due_schedules(&self.connection, batch.now, PROMOTE_LIMIT)? {
@@ -40,7 +40,7 @@ impl Writer {
             left -= outcome.ticks.len();
             for tick in outcome.ticks {
                 let id = self.shared.ids.tick(&due.plugin, &due.name, tick);
-                self.enter(due.schedule.event(id, &due.plugin, &due.name, tick), batch)?;
+                self.append_due(due.schedule.event(id, &due.plugin, &due.name, tick), batch)?;
             }
             rows::move_schedule(&self.connection, &due.plugin, &due.name, outcome.next)?;
             if left == 0 {
@@ -51,7 +51,7 @@ impl Writer {
     }
 
     /// Appends an event whose time has come. That another one has its source and id is nothing that may be overlooked.
-    fn enter(&mut self, event: Event, batch: &mut Batch) -> Result<(), StoreError> {
+    fn append_due(&mut self, event: Event, batch: &mut Batch) -> Result<(), StoreError> {
         let (source, id, event_type) = (event.source.clone(), event.id.clone(), event.event_type.clone());
         if !self.append(event, batch)? {
             tracing::error!(
@@ -100,7 +100,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, _: &mut After) {
+    fn publish(self, writer: &mut Writer, _: &mut PublishContext) {
         if !self.0 {
             return;
         }

@@ -13,11 +13,11 @@ use crate::event::Position;
 /// What a subject has changed in a group of changes.
 pub(super) trait AfterCommit: Default {
     /// Lets everybody see it: it is durable.
-    fn publish(self, writer: &mut Writer, after: &mut After);
+    fn publish(self, writer: &mut Writer, context: &mut PublishContext);
 }
 
 /// A commit that is done, while its changes are shown.
-pub(super) struct After {
+pub(super) struct PublishContext {
     /// When it was made.
     pub(super) now: Timestamp,
     /// Where the log ended before it. What lies behind is still to be offered.
@@ -26,7 +26,7 @@ pub(super) struct After {
     woken: HashMap<i64, Arc<Subscription>>,
 }
 
-impl After {
+impl PublishContext {
     pub(super) fn new(now: Timestamp, head_before: Position) -> Self {
         Self { now, head_before, woken: HashMap::new() }
     }
@@ -52,8 +52,8 @@ macro_rules! subjects {
         }
 
         impl AfterCommit for Changes {
-            fn publish(self, writer: &mut Writer, after: &mut After) {
-                $(self.$subject.publish(writer, after);)*
+            fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
+                $(self.$subject.publish(writer, context);)*
             }
         }
     };

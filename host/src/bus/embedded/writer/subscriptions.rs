@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::load::count_taken;
+use super::super::load::count_matching;
 use super::super::rows;
 use super::super::subscription::Subscription;
 use super::Writer;
-use super::batch::{Batch, Refused};
-use super::subjects::{After, AfterCommit};
-use crate::bus::window::{Pause, Progress, Stop};
+use super::batch::{ApplyError, Batch};
+use super::subjects::{AfterCommit, PublishContext};
+use crate::bus::window::{Pause, StopReason, Window};
 use crate::bus::{CommitError, StoreError};
 use crate::event::Position;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId, Target};
@@ -39,18 +39,18 @@ impl Writer {
         all.find(|one| one.replay.is_none() && one.id == *id && !batch.deletes(one)).cloned()
     }
 
-    pub(super) fn found(&self, id: &SubscriptionId, batch: &Batch) -> Result<Arc<Subscription>, CommitError> {
+    pub(super) fn require(&self, id: &SubscriptionId, batch: &Batch) -> Result<Arc<Subscription>, CommitError> {
         self.find(id, batch).ok_or_else(|| CommitError::NotFound(format!("subscription `{id}`")))
     }
 
     /// How many events after a position, up to another one, a definition takes.
-    pub(super) fn count_taken(
+    pub(super) fn count_matching(
         &self,
         definition: &Definition,
         after: Position,
         until: Position,
     ) -> Result<u64, StoreError> {
-        count_taken(&self.connection, &self.shared.types(), definition, after, until)
+        count_matching(&self.connection, &self.shared.types(), definition, after, until)
     }
 
     /// The position after which a start begins.
@@ -83,12 +83,12 @@ impl Writer {
         let cursor = self.cursor_of(start)?;
         // What this batch has appended is offered to it as to all others.
         let last = self.log.head;
-        let backlog = self.count_taken(&definition, cursor, last)?;
+        let backlog = self.count_matching(&definition, cursor, last)?;
         let number =
             rows::add_subscription(&self.connection, &id, dynamic, &definition, cursor, Pause::default(), None)?;
         let last = if backlog > 0 { last } else { cursor };
-        let progress = Progress::new(Arc::new(definition), cursor, last, backlog);
-        batch.changes.subscriptions.added.push(Subscription::new(number, id, dynamic, None, progress));
+        let window = Window::new(Arc::new(definition), cursor, last, backlog);
+        batch.changes.subscriptions.added.push(Subscription::new(number, id, dynamic, None, window));
         Ok(())
     }
 
@@ -99,7 +99,7 @@ impl Writer {
         plugin: &str,
         declaration: Declaration,
         batch: &mut Batch,
-    ) -> Result<Vec<SubscriptionId>, Refused> {
+    ) -> Result<Vec<SubscriptionId>, ApplyError> {
         let owned = self.subscriptions.values().filter(|one| one.id.owner == plugin && !one.dynamic);
         let owned: Vec<_> = owned.cloned().collect();
         let mut orphans = Vec::new();
@@ -108,10 +108,10 @@ impl Writer {
             if orphaned && subscription.replay.is_none() {
                 orphans.push(subscription.id.clone());
             }
-            let pause = Pause { orphaned, ..subscription.progress().pause };
+            let pause = Pause { orphaned, ..subscription.window().pause };
             self.put_pause(subscription, pause, batch)?;
         }
-        self.held.share(plugin).limits = declaration.limits;
+        self.usage.share(plugin).limits = declaration.limits;
         self.declare_schedules(plugin, &declaration, batch)?;
         for (name, definition, start) in declaration.subscriptions {
             let id = SubscriptionId { owner: plugin.to_owned(), name };
@@ -126,7 +126,7 @@ impl Writer {
         pause: Pause,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
-        if subscription.progress().pause != pause {
+        if subscription.window().pause != pause {
             rows::pause_subscription(&self.connection, subscription.number, pause)?;
             batch.changes.subscriptions.pauses.push((subscription, pause));
         }
@@ -134,38 +134,47 @@ impl Writer {
     }
 
     /// Stops a subscription and its replays, or lets them go on. Then nothing holds its endpoint back either.
-    pub(super) fn stop(&self, id: &SubscriptionId, stopped: Option<Stop>, batch: &mut Batch) -> Result<(), Refused> {
-        let subscription = self.found(id, batch)?;
-        let definition = Arc::clone(&subscription.progress().definition);
+    pub(super) fn stop(
+        &self,
+        id: &SubscriptionId,
+        stopped: Option<StopReason>,
+        batch: &mut Batch,
+    ) -> Result<(), ApplyError> {
+        let subscription = self.require(id, batch)?;
+        let definition = Arc::clone(&subscription.window().definition);
         if let (Target::Webhook(webhook), None) = (&definition.target, stopped) {
             self.release(&webhook.url, batch)?;
         }
         for one in self.replays(subscription.number).into_iter().chain([subscription]) {
-            let pause = Pause { stopped, ..one.progress().pause };
+            let pause = Pause { stopped, ..one.window().pause };
             self.put_pause(one, pause, batch)?;
         }
         Ok(())
     }
 
-    pub(super) fn delete(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<(), Refused> {
-        let subscription = self.found(id, batch)?;
-        Ok(self.delete_whole(&subscription, batch)?)
+    pub(super) fn delete(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<(), ApplyError> {
+        let subscription = self.require(id, batch)?;
+        Ok(self.delete_with_replays(&subscription, batch)?)
     }
 
     /// Deletes a subscription with its replays, its backlog and its dead letters.
-    pub(super) fn delete_whole(&self, subscription: &Arc<Subscription>, batch: &mut Batch) -> Result<(), StoreError> {
+    pub(super) fn delete_with_replays(
+        &self,
+        subscription: &Arc<Subscription>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
         for replay in self.replays(subscription.number) {
-            self.delete_one(&replay, batch)?;
+            self.delete_feed(&replay, batch)?;
         }
         for position in rows::delete_dead_letters(&self.connection, subscription.number)? {
-            self.let_go(position, batch)?;
+            self.delete_below_floor(position, batch)?;
         }
-        self.delete_one(subscription, batch)
+        self.delete_feed(subscription, batch)
     }
 
-    pub(super) fn delete_one(&self, subscription: &Arc<Subscription>, batch: &mut Batch) -> Result<(), StoreError> {
+    pub(super) fn delete_feed(&self, subscription: &Arc<Subscription>, batch: &mut Batch) -> Result<(), StoreError> {
         for position in rows::delete_all_pending(&self.connection, subscription.number)? {
-            self.let_go(position, batch)?;
+            self.delete_below_floor(position, batch)?;
         }
         rows::delete_subscription(&self.connection, subscription.number)?;
         batch.changes.subscriptions.deleted.push(Arc::clone(subscription));
@@ -174,29 +183,29 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, after: &mut After) {
+    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
         let changed = !(self.added.is_empty() && self.deleted.is_empty() && self.redefined.is_empty());
         for subscription in self.added {
             writer.subscriptions.insert(subscription.number, subscription);
         }
         for (subscription, definition) in self.redefined {
-            writer.see_redefined(&subscription, definition, after.head_before);
-            writer.note_replay(&subscription);
-            after.wake(&subscription);
+            writer.apply_redefined_in_memory(&subscription, definition, context.head_before);
+            writer.note_finished_replay(&subscription);
+            context.wake(&subscription);
         }
         for (subscription, pause) in self.pauses {
-            subscription.progress().pause = pause;
-            after.wake(&subscription);
+            subscription.window().pause = pause;
+            context.wake(&subscription);
         }
         for subscription in self.deleted {
-            let gone = subscription.progress().delete();
-            subscription.gone.cancel();
-            writer.held.take_off(gone);
+            let gone = subscription.window().apply_deleted();
+            subscription.deletion.cancel();
+            writer.usage.subtract(gone);
             writer.subscriptions.remove(&subscription.number);
-            after.wake(&subscription);
+            context.wake(&subscription);
         }
         if changed {
-            writer.takers.clear();
+            writer.matches.clear();
             writer.shared.set_subscriptions(writer.subscriptions.values().cloned());
         }
     }

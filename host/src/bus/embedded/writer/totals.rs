@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::Connection;
 
-use super::super::held::{self, Held};
-use super::super::rows::{self, ScheduledShare};
-use super::super::shared::Shared;
+use super::super::engine_state::EngineState;
+use super::super::rows::{self, ScheduledUsage};
+use super::super::usage::{StoreUsage, UsageChanges};
 use super::Writer;
 use super::batch::Batch;
-use super::subjects::{After, AfterCommit};
+use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::{CommitError, StoreError};
 use crate::event::Event;
 use crate::outcome::Publish;
@@ -20,7 +20,7 @@ pub(super) struct Changes {
     /// Types that are new.
     pub(super) types: Vec<(i64, String)>,
     /// How what is held besides the log, and for whom, will change.
-    pub(super) held: held::Changes,
+    pub(super) usage: UsageChanges,
     /// Types of which there may be no events any more.
     pub(super) emptied: BTreeSet<i64>,
     /// Types that are forgotten.
@@ -43,7 +43,7 @@ impl Writer {
     ) -> Result<(), CommitError> {
         let limit = self.shared.settings.max_types;
         let known = self.shared.types().count() + batch.changes.totals.types.len();
-        let own = plugin.map_or(0, |plugin| self.held.of(plugin, &batch.changes.totals.held).types);
+        let own = plugin.map_or(0, |plugin| self.usage.of(plugin, &batch.changes.totals.usage).types);
         let own_limit = if plugin.is_some() { limit / 2 } else { limit };
         let mut new = HashSet::new();
         for Publish { event, .. } in events {
@@ -64,7 +64,7 @@ impl Writer {
     /// Writes down what the batch has changed of the whole, as its last part.
     pub(super) fn put_totals(&self, batch: &mut Batch) -> Result<(), StoreError> {
         self.forget_types(batch)?;
-        for (plugin, bytes) in self.held.changed_log_bytes(&batch.changes.totals.held) {
+        for (plugin, bytes) in self.usage.changed_log_bytes(&batch.changes.totals.usage) {
             rows::put_publisher(&self.connection, plugin, bytes)?;
         }
         if batch.log != self.log {
@@ -76,13 +76,13 @@ impl Writer {
     /// Forgets the types of which nothing is left, in the log or for later.
     fn forget_types(&self, batch: &mut Batch) -> Result<(), StoreError> {
         for number in std::mem::take(&mut batch.changes.totals.emptied) {
-            if self.held.scheduled_of(number, &batch.changes.totals.held) > 0
+            if self.usage.scheduled_count(number, &batch.changes.totals.usage) > 0
                 || rows::has_events_of(&self.connection, number)?
             {
                 continue;
             }
             if let Some(name) = rows::delete_type(&self.connection, number)? {
-                batch.changes.totals.held.type_bytes -= i64::try_from(name.len()).unwrap_or(i64::MAX);
+                batch.changes.totals.usage.type_bytes -= i64::try_from(name.len()).unwrap_or(i64::MAX);
                 batch.changes.totals.types.retain(|(new, _)| *new != number);
                 batch.changes.totals.forgotten.push(number);
             }
@@ -100,46 +100,46 @@ impl Writer {
         let number = self.next_type;
         self.next_type += 1;
         rows::add_type(&self.connection, number, name)?;
-        batch.changes.totals.held.introduced(number, name, event.holder());
+        batch.changes.totals.usage.introduced(number, name, event.holder());
         batch.changes.totals.types.push((number, name.to_owned()));
         Ok(number)
     }
 }
 
 impl AfterCommit for Changes {
-    fn publish(mut self, writer: &mut Writer, _: &mut After) {
+    fn publish(mut self, writer: &mut Writer, _: &mut PublishContext) {
         writer.shared.add_types(self.types);
-        writer.held.apply(&mut self.held);
-        writer.held.forgotten(&self.forgotten);
+        writer.usage.apply(&mut self.usage);
+        writer.usage.forgotten(&self.forgotten);
         writer.shared.forget_types(&self.forgotten);
     }
 }
 
 /// What is held as the store has it.
-pub(super) fn held(connection: &Connection, shared: &Shared) -> Result<Held, StoreError> {
+pub(super) fn load_usage(connection: &Connection, shared: &EngineState) -> Result<StoreUsage, StoreError> {
     let types = shared.types();
-    let mut held = Held::of_types(types.bytes());
+    let mut usage = StoreUsage::of_types(types.bytes());
     for (plugin, bytes) in rows::publishers(connection)? {
-        held.share(&plugin).log_bytes = bytes;
+        usage.share(&plugin).log_bytes = bytes;
     }
     for number in types.numbers.values() {
         if let Some(holder) = rows::first_holder_of(connection, *number)? {
-            held.introduced(*number, &holder);
+            usage.introduced(*number, &holder);
         }
     }
-    for ScheduledShare { holder, event_type, count, bytes } in rows::scheduled_shares(connection)? {
-        held.scheduled_bytes += bytes;
+    for ScheduledUsage { holder, event_type, count, bytes } in rows::scheduled_usage(connection)? {
+        usage.scheduled_bytes += bytes;
         if let Some(number) = types.number(&event_type) {
-            *held.scheduled_types.entry(number).or_default() += count;
+            *usage.scheduled_types.entry(number).or_default() += count;
         }
         if let Some(holder) = holder {
-            let share = held.share(&holder);
+            let share = usage.share(&holder);
             share.scheduled += count;
             share.scheduled_bytes += bytes;
         }
     }
     for subscription in shared.subscriptions().iter() {
-        held.add(subscription.progress().flows.held());
+        usage.add(subscription.window().publishers.totals());
     }
-    Ok(held)
+    Ok(usage)
 }

@@ -72,13 +72,13 @@ fn an_older_store_is_backed_up_and_brought_up_to_date() {
     assert_eq!(version(&old.connection).unwrap(), newest(MIGRATIONS));
     assert_eq!(value(&old.connection), b"1");
     assert_eq!(writer(&old.connection, newest(MIGRATIONS)).as_deref(), Some(OWN));
-    damage::check_store(&old.connection, &summed(MIGRATIONS, newest(MIGRATIONS))).unwrap();
+    integrity::check_store(&old.connection, &summed(MIGRATIONS, newest(MIGRATIONS))).unwrap();
 
     assert_eq!(old.files(), ["backup-2-20300317T174640.123Z.db"]);
     let backup = open(&old.directory.path().join(&old.files()[0]));
     assert_eq!(version(&backup).unwrap(), FIRST);
     assert_eq!(value(&backup), b"1");
-    damage::check_store(&backup, &summed(MIGRATIONS, FIRST)).unwrap();
+    integrity::check_store(&backup, &summed(MIGRATIONS, FIRST)).unwrap();
 
     old.migrate(MIGRATIONS).unwrap();
     assert_eq!(old.files().len(), 1, "what is up to date needs no backup");
@@ -137,7 +137,7 @@ fn a_process_that_ends_within_a_step_leaves_the_old_store() {
         std::fs::copy(old.directory.path().join(name), copy.path().join(name)).unwrap();
     }
     let path = copy.path().join("bus.db");
-    damage::check_log(&path).unwrap();
+    integrity::check_log(&path).unwrap();
     let mut again = open(&path);
     assert_eq!((version(&again).unwrap(), value(&again)), (FIRST, b"1".to_vec()));
     migrate(&mut again, &path, MIGRATIONS, NOW).unwrap();

@@ -21,7 +21,7 @@ pub(crate) struct Counts {
 
 /// What a fault has led to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Row {
+pub(crate) struct FaultReport {
     /// The fault.
     pub(crate) fault: &'static str,
     /// How often it was inflicted.
@@ -36,7 +36,7 @@ pub(crate) struct Row {
     pub(crate) problems: Vec<String>,
 }
 
-impl Row {
+impl FaultReport {
     /// Adds a failed check.
     #[must_use]
     pub(crate) fn problem(mut self, problem: String) -> Self {
@@ -130,7 +130,7 @@ fn recovery(times: &[Duration]) -> String {
 }
 
 /// The table, what is wrong, and in the last line whether everything held.
-pub(crate) fn table(rows: &[Row]) -> String {
+pub(crate) fn table(reports: &[FaultReport]) -> String {
     let heads = [
         "fault",
         "rounds",
@@ -142,7 +142,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
         "",
     ];
     let mut lines = vec![heads.map(str::to_owned)];
-    lines.extend(rows.iter().map(Row::cells));
+    lines.extend(reports.iter().map(FaultReport::cells));
     let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
     let widths: [usize; 8] = std::array::from_fn(width);
     let mut text = String::new();
@@ -151,15 +151,15 @@ pub(crate) fn table(rows: &[Row]) -> String {
         let _ = writeln!(text, "{}", padded.collect::<Vec<_>>().join("  ").trim_end());
     }
     text.push('\n');
-    for row in rows {
-        for problem in row.problems.iter().take(SHOWN) {
-            let _ = writeln!(text, "{}: {}", row.fault, clipped(problem));
+    for report in reports {
+        for problem in report.problems.iter().take(SHOWN) {
+            let _ = writeln!(text, "{}: {}", report.fault, clipped(problem));
         }
-        if row.problems.len() > SHOWN {
-            let _ = writeln!(text, "{}: and {} more", row.fault, row.problems.len() - SHOWN);
+        if report.problems.len() > SHOWN {
+            let _ = writeln!(text, "{}: and {} more", report.fault, report.problems.len() - SHOWN);
         }
     }
-    let failed: Vec<_> = rows.iter().filter(|row| !row.held()).map(|row| row.fault).collect();
+    let failed: Vec<_> = reports.iter().filter(|report| !report.held()).map(|report| report.fault).collect();
     if failed.is_empty() {
         text.push_str("passed\n");
     } else {

@@ -9,10 +9,10 @@ use tokio::sync::{Notify, watch};
 
 use super::readers::Readers;
 use super::sequences::Sequences;
+use super::state_changes::StateChangeLog;
 use super::subscription::Subscription;
-use super::written::Written;
-use crate::bus::holds::Holds;
-use crate::bus::replies::Replies;
+use crate::bus::endpoint_holds::EndpointHolds;
+use crate::bus::reply_waiters::ReplyWaiters;
 use crate::bus::{Catalogue, FeedEntry, FeedId, Reachability, Settings, StoreError, StoreErrorKind};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{IdKey, Position};
@@ -20,7 +20,7 @@ use crate::pattern::Pattern;
 
 /// What the writer and the readers share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct EngineState {
     pub(super) clock: Clock,
     pub(super) settings: Settings,
     pub(super) readers: Arc<Readers>,
@@ -29,11 +29,11 @@ pub(super) struct Shared {
     pub(super) by_number: RwLock<HashMap<i64, Arc<Subscription>>>,
     pub(super) catalogue: watch::Sender<Arc<Catalogue>>,
     pub(super) types: RwLock<Types>,
-    pub(super) replies: Replies,
+    pub(super) reply_waiters: ReplyWaiters,
     /// What ids of published events are derived from.
     pub(super) ids: IdKey,
-    pub(super) written: Arc<Written>,
-    pub(super) holds: Holds,
+    pub(super) state_changes: Arc<StateChangeLog>,
+    pub(super) holds: EndpointHolds,
     pub(super) sequences: Sequences,
     /// Every event up to here is durable and has been offered.
     pub(super) head: AtomicU64,
@@ -79,7 +79,7 @@ impl Types {
     }
 }
 
-impl Shared {
+impl EngineState {
     pub(super) fn head(&self) -> Position {
         Position(self.head.load(Ordering::Acquire))
     }
@@ -180,7 +180,7 @@ fn sorted(all: impl Iterator<Item = Arc<Subscription>>) -> Vec<Arc<Subscription>
 fn entries(all: &[Arc<Subscription>], former: &[Arc<FeedEntry>]) -> Vec<Arc<FeedEntry>> {
     let former: HashMap<_, _> = former.iter().map(|entry| (entry.feed.number(), entry)).collect();
     let entry = |one: &Arc<Subscription>| {
-        let definition = Arc::clone(&one.progress().definition);
+        let definition = Arc::clone(&one.window().definition);
         match former.get(&one.number) {
             Some(entry) if Arc::ptr_eq(&entry.definition, &definition) => Arc::clone(entry),
             _ => Arc::new(FeedEntry {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use sandbus_tests::{Answer, Launch, Process, agent, digest, guest, pause_for, put, send, with_open_ingress};
 use serde_json::{Value, json};
 
-use crate::row::Row;
+use crate::report::FaultReport;
 
 /// How long something may take that must happen. Far above what it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,12 +18,12 @@ const MEMORY_LIMIT: u64 = 1_024;
 
 /// A working directory with `plugins` and `data`.
 #[derive(Clone, Debug)]
-pub(crate) struct Site {
+pub(crate) struct HostDirectory {
     path: PathBuf,
     data: PathBuf,
 }
 
-impl Site {
+impl HostDirectory {
     /// Makes one with these guests.
     pub(crate) fn new(path: PathBuf, guests: &[&str]) -> anyhow::Result<Self> {
         let data = path.join("data");
@@ -32,9 +32,9 @@ impl Site {
         for name in guests {
             put(&path.join("plugins").join(format!("{name}.wasm")), &guest(name));
         }
-        let site = Self { path, data };
-        site.configure("");
-        Ok(site)
+        let host_dir = Self { path, data };
+        host_dir.configure("");
+        Ok(host_dir)
     }
 
     /// The same with the data elsewhere.
@@ -100,8 +100,8 @@ impl Site {
     }
 
     /// Starts a host here.
-    pub(crate) fn start(&self) -> anyhow::Result<Node> {
-        Node::start(&self.launch())
+    pub(crate) fn start(&self) -> anyhow::Result<HostProcess> {
+        HostProcess::start(&self.launch())
     }
 
     /// Removes it with all that is in it.
@@ -112,13 +112,13 @@ impl Site {
 
 /// A running host.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct HostProcess {
     process: Process,
     /// Where it is reached.
     pub(crate) target: Target,
 }
 
-impl Node {
+impl HostProcess {
     /// Starts a host and waits until it listens. If it ends instead, what it said is the error.
     pub(crate) fn start(launch: &Launch) -> anyhow::Result<Self> {
         let process = launch.spawn().wait().map_err(|log| anyhow!("the host does not start:\n{}", last_lines(&log)))?;
@@ -163,13 +163,13 @@ impl Node {
     }
 
     /// Checks that it runs and that its memory has stayed bounded, and notes how much it was.
-    pub(crate) fn check_health(&mut self, row: &mut Row) -> anyhow::Result<()> {
+    pub(crate) fn check_health(&mut self, report: &mut FaultReport) -> anyhow::Result<()> {
         let runs = self.runs();
-        row.check(runs, || format!("the host has ended: {}", last_lines(&self.log())));
+        report.check(runs, || format!("the host has ended: {}", last_lines(&self.log())));
         if runs {
             let peak = self.peak_memory()?;
-            row.check(peak <= MEMORY_LIMIT, || format!("the host has had {peak} MiB of memory"));
-            row.remark(&format!("peak {peak} MiB"));
+            report.check(peak <= MEMORY_LIMIT, || format!("the host has had {peak} MiB of memory"));
+            report.remark(&format!("peak {peak} MiB"));
         }
         Ok(())
     }

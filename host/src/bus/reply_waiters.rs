@@ -15,19 +15,19 @@ const LIMIT: usize = 16_384;
 const FLOW_LIMIT: usize = 256;
 
 #[derive(Debug, Default)]
-pub(crate) struct Replies {
-    waiting: Mutex<HashMap<Flow, Vec<Expected>>>,
+pub(crate) struct ReplyWaiters {
+    waiting: Mutex<HashMap<Flow, Vec<ReplyWaiter>>>,
 }
 
 #[derive(Debug)]
-struct Expected {
+struct ReplyWaiter {
     /// The id and the source of the event that is replied to: it does not answer itself.
     asked: (String, String),
     pattern: Pattern,
     sender: oneshot::Sender<Logged>,
 }
 
-impl Replies {
+impl ReplyWaiters {
     /// Begins to wait.
     pub(crate) fn expect(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ impl Replies {
         if flow.len() >= FLOW_LIMIT {
             return Err(CommitError::Busy);
         }
-        flow.push(Expected { asked: (event.id.clone(), event.source.clone()), pattern, sender });
+        flow.push(ReplyWaiter { asked: (event.id.clone(), event.source.clone()), pattern, sender });
         Ok(Reply(receiver))
     }
 
@@ -59,15 +59,15 @@ impl Replies {
         }
         let flow = logged.event.flow();
         let Some(all) = waiting.get_mut(&flow) else { return };
-        let is_asked = |one: &Expected| one.asked.0 == logged.event.id && one.asked.1 == logged.event.source;
-        let is_reply = |one: &Expected| one.pattern.matches(&logged.event.event_type) && !is_asked(one);
+        let is_asked = |one: &ReplyWaiter| one.asked.0 == logged.event.id && one.asked.1 == logged.event.source;
+        let is_reply = |one: &ReplyWaiter| one.pattern.matches(&logged.event.event_type) && !is_asked(one);
         let (takes, rest) = std::mem::take(all).into_iter().partition(is_reply);
         *all = rest;
         if all.is_empty() {
             waiting.remove(&flow);
         }
         drop(waiting);
-        let takes: Vec<Expected> = takes;
+        let takes: Vec<ReplyWaiter> = takes;
         for one in takes {
             // Whoever waited may have given up.
             drop(one.sender.send(logged.clone()));

@@ -10,8 +10,8 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::command::Command;
+use super::engine_state::EngineState;
 use super::error::EngineError;
-use super::shared::Shared;
 use super::{rows, schema};
 use crate::bus::group_commit::WeakQueue;
 use crate::bus::{StoreError, StoreErrorKind};
@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Lets scheduled events into the log when they are due. It looks at the time once a second at least,
 /// since the clock may be set.
-pub(super) async fn promote(commands: WeakQueue<Command>, shared: Arc<Shared>) {
+pub(super) async fn promote(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     let mut next = shared.next_scheduled.subscribe();
     loop {
         let due = *next.borrow_and_update();
@@ -63,13 +63,13 @@ pub(super) async fn promote(commands: WeakQueue<Command>, shared: Arc<Shared>) {
 }
 
 /// Has the writer look at the clock when it was set back, also if nothing else is to be written.
-pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<Shared>) {
+pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     let mut seen = shared.clock.now();
     loop {
         tokio::time::sleep(LOOK).await;
         let now = shared.clock.now();
         let Some(commands) = commands.upgrade() else { return };
-        if now < seen && commands.send(Command::Look).await.is_err() {
+        if now < seen && commands.send(Command::CheckClock).await.is_err() {
             return;
         }
         seen = now;
@@ -77,7 +77,7 @@ pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<Shared
 }
 
 /// Finds out that a store which could not be reached can be again: it reads, and makes a commit that changes nothing.
-pub(super) async fn probe(commands: WeakQueue<Command>, shared: Arc<Shared>) {
+pub(super) async fn probe(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(commands) = commands.upgrade() else { return };
@@ -100,7 +100,7 @@ pub(super) async fn probe(commands: WeakQueue<Command>, shared: Arc<Shared>) {
 /// Folds the write-ahead log into the store when it has grown, so that no commit waits for that by chance.
 /// Most of it is done beside the writer, which goes on meanwhile; the writer then does what has been added,
 /// and begins the log anew.
-pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<Shared>, store: PathBuf) {
+pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<EngineState>, store: PathBuf) {
     let (mut kept, mut is_left) = (None, false);
     let (mut anew_at, mut patience) = (Instant::now(), ANEW_EVERY);
     loop {
@@ -129,7 +129,7 @@ pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<Shared>
                 if !is_large {
                     patience = ANEW_EVERY;
                 } else if anew_at <= Instant::now() {
-                    match begin_log_anew(&commands, &shared, &store).await {
+                    match restart_log(&commands, &shared, &store).await {
                         Err(error) if !(error.kind() == StoreErrorKind::Unavailable && store.exists()) => {
                             return shared.fail(error.to_string());
                         }
@@ -150,7 +150,7 @@ pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<Shared>
         }
         if is_left {
             let Some(commands) = commands.upgrade() else { return };
-            if commands.send(Command::Checkpoint { anew: None }).await.is_err() {
+            if commands.send(Command::Checkpoint { restart_log: None }).await.is_err() {
                 return;
             }
         }
@@ -158,23 +158,23 @@ pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<Shared>
 }
 
 /// Has the write-ahead log begin anew, with no handler that reads in it.
-async fn begin_log_anew(commands: &WeakQueue<Command>, shared: &Arc<Shared>, store: &Path) -> Result<(), StoreError> {
+async fn restart_log(commands: &WeakQueue<Command>, shared: &Arc<EngineState>, store: &Path) -> Result<(), StoreError> {
     let (beside, path) = (Arc::clone(shared), store.to_owned());
     let folded = tokio::task::spawn_blocking(move || {
-        let held_back = beside.readers.hold_back(READERS_TIME);
+        let pause = beside.readers.pause_snapshots(READERS_TIME);
         // What nobody could fold before would be the writer's part otherwise.
         fold(&schema::open_checkpointer(&path)?, &beside.store)?;
-        Ok::<_, StoreError>(held_back)
+        Ok::<_, StoreError>(pause)
     });
     let ended = |error| EngineError::Aborted(format!("a checkpoint did not finish: {error}"));
-    let held_back = folded.await.map_err(ended)??;
+    let pause = folded.await.map_err(ended)??;
     let Some(commands) = commands.upgrade() else { return Ok(()) };
     let (anew, begun) = oneshot::channel();
-    if commands.send(Command::Checkpoint { anew: Some(anew) }).await.is_ok() {
+    if commands.send(Command::Checkpoint { restart_log: Some(anew) }).await.is_ok() {
         // It ends with the writer at the latest.
         drop(begun.await);
     }
-    drop(held_back);
+    drop(pause);
     Ok(())
 }
 
@@ -196,7 +196,7 @@ fn fold(connection: &Connection, store: &File) -> Result<(), StoreError> {
 }
 
 /// Deletes what the retention's rules do not keep, in small steps with room for others between them.
-pub(super) async fn compact(commands: WeakQueue<Command>, shared: Arc<Shared>) {
+pub(super) async fn compact(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     if !shared.settings.retention.is_limited() {
         return;
     }

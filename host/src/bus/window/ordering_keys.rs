@@ -8,36 +8,36 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::delivery::{FirstRow, Key, Waiting};
+use super::delivery::{FirstRow, Key, PendingDelivery};
 use crate::event::Position;
 
 /// The busy keys.
 #[derive(Debug, Default)]
-pub(crate) struct Keys {
-    busy: HashMap<Key, Busy>,
+pub(crate) struct OrderingKeys {
+    busy: HashMap<Key, KeyState>,
     /// Keys whose next event is to be read from the store.
     released: BTreeSet<Key>,
 }
 
 #[derive(Debug, Default)]
-struct Busy {
+struct KeyState {
     /// The event whose turn it is; none while it is being read, or while the key is parked.
     head: Option<Position>,
     /// Rows that came due before their turn, in hand.
-    waiting: BTreeMap<Position, Waiting>,
+    waiting: BTreeMap<Position, PendingDelivery>,
     /// Whether the store may have rows of the key besides the one whose turn it is.
     has_rows: bool,
     /// Whether a dead letter keeps all others waiting.
     parked: bool,
 }
 
-impl Keys {
+impl OrderingKeys {
     /// The busy keys after a restart: those that have rows, of which the first is next, and those that a
     /// dead letter parks.
     pub(crate) fn restore(stored: Vec<Key>, parked: Vec<Key>) -> Self {
         let mut keys = Self::default();
         for key in stored {
-            keys.hold(&key);
+            keys.note_row(&key);
         }
         for key in parked {
             keys.park(&key);
@@ -46,20 +46,20 @@ impl Keys {
     }
 
     /// Whether it is this delivery's turn.
-    pub(crate) fn may_go(&self, delivery: &Waiting) -> bool {
+    pub(crate) fn has_turn(&self, delivery: &PendingDelivery) -> bool {
         let busy = delivery.key.as_ref().and_then(|key| self.busy.get(key));
         busy.is_none_or(|busy| busy.head == Some(delivery.logged.position))
     }
 
     /// Notes that a delivery goes, or goes next.
-    pub(crate) fn take(&mut self, delivery: &Waiting) {
+    pub(crate) fn take_turn(&mut self, delivery: &PendingDelivery) {
         if let Some(key) = &delivery.key {
             self.busy.entry(Arc::clone(key)).or_default().head = Some(delivery.logged.position);
         }
     }
 
     /// Keeps a delivery in hand that came before its turn.
-    pub(crate) fn wait(&mut self, delivery: Waiting) {
+    pub(crate) fn defer(&mut self, delivery: PendingDelivery) {
         if let Some(busy) = delivery.key.as_ref().and_then(|key| self.busy.get_mut(key)) {
             busy.has_rows = true;
             busy.waiting.insert(delivery.logged.position, delivery);
@@ -67,7 +67,7 @@ impl Keys {
     }
 
     /// Notes that a row waits for its turn.
-    pub(crate) fn hold(&mut self, key: &Key) {
+    pub(crate) fn note_row(&mut self, key: &Key) {
         let busy = self.busy.entry(Arc::clone(key)).or_default();
         busy.has_rows = true;
         if busy.head.is_none() && !busy.parked {
@@ -135,12 +135,12 @@ impl Keys {
 
     /// Takes what was read for a released key: its first row, whose turn has come. Returns it, unless it
     /// comes by itself when it is due.
-    pub(crate) fn loaded(&mut self, key: &Key, first: Option<FirstRow>) -> Option<Waiting> {
+    pub(crate) fn finish_load(&mut self, key: &Key, first: Option<FirstRow>) -> Option<PendingDelivery> {
         if !self.released.contains(key) {
             return None;
         }
         let busy = self.busy.get_mut(key)?;
-        let Some(FirstRow { delivery, held }) = first else {
+        let Some(FirstRow { delivery, awaits_turn }) = first else {
             // One that has come meanwhile is read the next time.
             if !busy.has_rows {
                 self.released.remove(key);
@@ -151,11 +151,11 @@ impl Keys {
         self.released.remove(key);
         let position = delivery.logged.position;
         (busy.head, busy.has_rows) = (Some(position), true);
-        busy.waiting.remove(&position).or_else(|| held.then_some(delivery))
+        busy.waiting.remove(&position).or_else(|| awaits_turn.then_some(delivery))
     }
 
     /// What is in hand before its turn.
-    pub(crate) fn in_hand(&self) -> impl Iterator<Item = &Waiting> {
+    pub(crate) fn deferred(&self) -> impl Iterator<Item = &PendingDelivery> {
         self.busy.values().flat_map(|busy| busy.waiting.values())
     }
 
@@ -176,27 +176,27 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::event::{Event, Logged};
 
-    fn delivery(position: u64) -> Waiting {
+    fn delivery(position: u64) -> PendingDelivery {
         let logged =
             Logged { position: Position(position), stored_at: Timestamp(0), event: Arc::new(Event::default()) };
-        Waiting { logged, key: Some("k".into()), attempts: 0, has_row: true, redriven_replay: None }
+        PendingDelivery { logged, key: Some("k".into()), attempts: 0, has_row: true, redriven_replay: None }
     }
 
     #[test]
     fn a_row_that_comes_while_the_store_is_read_is_read_the_next_time() {
-        let (mut keys, key) = (Keys::default(), Key::from("k"));
-        keys.take(&delivery(1));
-        keys.hold(&key);
+        let (mut keys, key) = (OrderingKeys::default(), Key::from("k"));
+        keys.take_turn(&delivery(1));
+        keys.note_row(&key);
         keys.done(&key, Position(1));
         assert_eq!(keys.begin_load(10), [Arc::clone(&key)]);
-        keys.hold(&key);
-        assert!(keys.loaded(&key, None).is_none(), "it was not there yet");
+        keys.note_row(&key);
+        assert!(keys.finish_load(&key, None).is_none(), "it was not there yet");
         assert_eq!(keys.begin_load(10), [Arc::clone(&key)]);
-        let next = keys.loaded(&key, Some(FirstRow { delivery: delivery(2), held: true }));
+        let next = keys.finish_load(&key, Some(FirstRow { delivery: delivery(2), awaits_turn: true }));
         assert_eq!(next.map(|next| next.logged.position), Some(Position(2)));
         keys.done(&key, Position(2));
         assert_eq!(keys.begin_load(10), [Arc::clone(&key)]);
-        assert!(keys.loaded(&key, None).is_none());
+        assert!(keys.finish_load(&key, None).is_none());
         assert!(!keys.is_busy(&key) && !keys.has_released());
     }
 }

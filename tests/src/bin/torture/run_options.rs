@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use fastrand::Rng;
 use tempfile::TempDir;
 
+use crate::host::HostDirectory;
 use crate::shim::Shim;
-use crate::site::Site;
 
 /// The guests that the storage faults meet.
 pub(crate) const GUESTS: [&str; 5] = ["ledger", "ordered", "registration", "registration-handler", "flaky"];
@@ -19,7 +19,7 @@ const MEMORY: &str = "/dev/shm";
 
 /// How much is done, where, and by which chance.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct RunOptions {
     /// How many kills, and how many power cuts.
     pub(crate) rounds: usize,
     pub(crate) shim: Shim,
@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     cache: OnceLock<PathBuf>,
 }
 
-impl Plan {
+impl RunOptions {
     pub(crate) fn new(short: bool, rounds: Option<usize>, seed: u64) -> anyhow::Result<Self> {
         let disk = tempfile::tempdir().context("no directory for temporary files")?;
         let shim = Shim::build(disk.path())?;
@@ -53,26 +53,26 @@ impl Plan {
     }
 
     /// A new place for a host, on the disk.
-    pub(crate) fn site(&self, name: &str) -> anyhow::Result<Site> {
-        self.site_in(self.disk.path(), name)
+    pub(crate) fn host_dir(&self, name: &str) -> anyhow::Result<HostDirectory> {
+        self.host_dir_in(self.disk.path(), name)
     }
 
     /// A new place for a host, in memory if the system has that.
-    pub(crate) fn site_in_memory(&self, name: &str) -> anyhow::Result<Site> {
-        self.site_in(self.memory.path(), name)
+    pub(crate) fn host_dir_in_memory(&self, name: &str) -> anyhow::Result<HostDirectory> {
+        self.host_dir_in(self.memory.path(), name)
     }
 
     /// A new place for a host with these guests and nothing else.
-    pub(crate) fn site_of(&self, name: &str, guests: &[&str]) -> anyhow::Result<Site> {
-        let site = Site::new(self.disk.path().join(name), guests)?;
-        site.warm(self.cache()?)?;
-        Ok(site)
+    pub(crate) fn host_dir_with(&self, name: &str, guests: &[&str]) -> anyhow::Result<HostDirectory> {
+        let host_dir = HostDirectory::new(self.disk.path().join(name), guests)?;
+        host_dir.warm(self.cache()?)?;
+        Ok(host_dir)
     }
 
-    fn site_in(&self, directory: &Path, name: &str) -> anyhow::Result<Site> {
-        let site = Site::new(directory.join(name), &GUESTS)?;
-        site.warm(self.cache()?)?;
-        Ok(site)
+    fn host_dir_in(&self, directory: &Path, name: &str) -> anyhow::Result<HostDirectory> {
+        let host_dir = HostDirectory::new(directory.join(name), &GUESTS)?;
+        host_dir.warm(self.cache()?)?;
+        Ok(host_dir)
     }
 
     /// The compiled guests, from a host that was started for it.
@@ -80,9 +80,9 @@ impl Plan {
         if let Some(cache) = self.cache.get() {
             return Ok(cache);
         }
-        let site = Site::new(self.disk.path().join("warm"), &GUESTS)?;
-        drop(site.start()?);
-        Ok(self.cache.get_or_init(|| site.cache()))
+        let host_dir = HostDirectory::new(self.disk.path().join("warm"), &GUESTS)?;
+        drop(host_dir.start()?);
+        Ok(self.cache.get_or_init(|| host_dir.cache()))
     }
 }
 

@@ -8,36 +8,36 @@ use super::Writer;
 
 /// The subscriptions whose patterns take an event type.
 #[derive(Default)]
-pub(super) struct Takers {
+pub(super) struct MatchingSubscriptions {
     pub(super) all: Vec<Arc<Subscription>>,
     /// Whether publishers must heed the backlog of one of them.
     pub(super) limited: bool,
 }
 
 /// What is known for the types seen lately.
-pub(super) type KnownTakers = HashMap<String, Arc<Takers>>;
+pub(super) type MatchCache = HashMap<String, Arc<MatchingSubscriptions>>;
 
 impl Writer {
     /// The subscriptions that take a type. Replays are no part of it: they deliver what was.
-    pub(super) fn takers_of(&mut self, event_type: &str) -> Arc<Takers> {
+    pub(super) fn matching_subscriptions(&mut self, event_type: &str) -> Arc<MatchingSubscriptions> {
         /// Types are few in practice; a flood of them must not fill the memory.
         const KNOWN_LIMIT: usize = 4_096;
-        if let Some(takers) = self.takers.get(event_type) {
-            return Arc::clone(takers);
+        if let Some(matching) = self.matches.get(event_type) {
+            return Arc::clone(matching);
         }
-        if self.takers.len() >= KNOWN_LIMIT {
-            self.takers.clear();
+        if self.matches.len() >= KNOWN_LIMIT {
+            self.matches.clear();
         }
-        let mut takers = Takers::default();
+        let mut matching = MatchingSubscriptions::default();
         for subscription in self.subscriptions.values().filter(|one| one.replay.is_none()) {
-            let definition = Arc::clone(&subscription.progress().definition);
+            let definition = Arc::clone(&subscription.window().definition);
             if definition.pattern.matches(event_type) {
-                takers.limited |= definition.max_backlog.or(self.shared.settings.max_backlog).is_some();
-                takers.all.push(Arc::clone(subscription));
+                matching.limited |= definition.max_backlog.or(self.shared.settings.max_backlog).is_some();
+                matching.all.push(Arc::clone(subscription));
             }
         }
-        let takers = Arc::new(takers);
-        self.takers.insert(event_type.to_owned(), Arc::clone(&takers));
-        takers
+        let matching = Arc::new(matching);
+        self.matches.insert(event_type.to_owned(), Arc::clone(&matching));
+        matching
     }
 }

@@ -6,12 +6,12 @@ use crate::clock::Timestamp;
 
 /// A bound on deliveries in a second.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimit {
     interval_us: u64,
     next_us: u64,
 }
 
-impl Pace {
+impl RateLimit {
     /// So much of what was not used is made up for.
     const BURST_US: u64 = 100_000;
 

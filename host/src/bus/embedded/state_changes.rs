@@ -14,37 +14,37 @@ const MARKS: usize = 4_096;
 
 /// Remembers when state was changed.
 #[derive(Debug)]
-pub(super) struct Written(Mutex<Changes>);
+pub(super) struct StateChangeLog(Mutex<ChangeMarks>);
 
 #[derive(Debug)]
-struct Changes {
+struct ChangeMarks {
     /// Where the log ended when the host started.
     start: Position,
     /// Versions from the one of a mark up to the next mark's were made with the log's end at its position, or before.
     marks: Vec<(Version, Position)>,
-    plugins: HashMap<String, Last>,
+    plugins: HashMap<String, LastChange>,
 }
 
 /// Where the log ended when a plugin's state was last changed.
 #[derive(Clone, Copy, Debug)]
-struct Last {
+struct LastChange {
     any: Position,
     deletion: Position,
 }
 
-impl Written {
+impl StateChangeLog {
     pub(super) fn new(start: Position) -> Self {
-        Self(Mutex::new(Changes { start, marks: Vec::new(), plugins: HashMap::new() }))
+        Self(Mutex::new(ChangeMarks { start, marks: Vec::new(), plugins: HashMap::new() }))
     }
 
     /// A change is about to be committed; none if a key is deleted. Whoever sees it in the store finds it here, and so
     /// this comes before the commit.
     pub(super) fn note(&self, plugin: &str, version: Option<Version>, head: Position) {
-        let mut changes = self.changes();
+        let mut changes = self.marks();
         let start = changes.start;
         let last = match changes.plugins.get_mut(plugin) {
             Some(last) => last,
-            None => changes.plugins.entry(plugin.to_owned()).or_insert(Last { any: start, deletion: start }),
+            None => changes.plugins.entry(plugin.to_owned()).or_insert(LastChange { any: start, deletion: start }),
         };
         last.any = head;
         match version {
@@ -55,7 +55,7 @@ impl Written {
 
     /// No event beyond this position came before the change that made what was seen.
     pub(super) fn up_to(&self, plugin: &str, sight: Sight) -> Position {
-        let changes = self.changes();
+        let changes = self.marks();
         let last = changes.plugins.get(plugin);
         match sight {
             Sight::Value(version) => changes.of_version(version),
@@ -65,12 +65,12 @@ impl Written {
     }
 
     /// Whoever panicked has changed numbers alone, and so a poisoned lock is as good.
-    fn changes(&self) -> MutexGuard<'_, Changes> {
+    fn marks(&self) -> MutexGuard<'_, ChangeMarks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Changes {
+impl ChangeMarks {
     fn mark(&mut self, version: Version, head: Position) {
         if self.marks.last().is_some_and(|(_, marked)| *marked == head) {
             return;
@@ -95,15 +95,15 @@ mod tests {
 
     #[test]
     fn a_change_is_known_by_where_the_log_ended() {
-        let written = Written::new(Position(10));
-        let of = |plugin: &str, sight| written.up_to(plugin, sight).0;
+        let log = StateChangeLog::new(Position(10));
+        let of = |plugin: &str, sight| log.up_to(plugin, sight).0;
         for sight in [Sight::Value(Version(5)), Sight::Absence, Sight::Listing] {
             assert_eq!(of("a", sight), 10, "what was before the start counts as of the start");
         }
-        written.note("a", Some(Version(100)), Position(12));
-        written.note("a", Some(Version(101)), Position(12));
-        written.note("a", Some(Version(102)), Position(20));
-        written.note("a", None, Position(15));
+        log.note("a", Some(Version(100)), Position(12));
+        log.note("a", Some(Version(101)), Position(12));
+        log.note("a", Some(Version(102)), Position(20));
+        log.note("a", None, Position(15));
         let versions = [5, 99, 100, 101, 102, 900].map(|version| of("a", Sight::Value(Version(version))));
         assert_eq!(versions, [10, 10, 12, 12, 20, 20]);
         assert_eq!((of("a", Sight::Absence), of("a", Sight::Listing)), (15, 15));
@@ -112,15 +112,15 @@ mod tests {
 
     #[test]
     fn many_changes_take_little_room_and_are_never_placed_too_early() {
-        let written = Written::new(Position(0));
+        let log = StateChangeLog::new(Position(0));
         let many = 20 * MARKS as u64;
         for number in 1..=many {
-            written.note("a", Some(Version(number)), Position(number));
+            log.note("a", Some(Version(number)), Position(number));
         }
-        assert!(written.changes().marks.len() <= MARKS);
+        assert!(log.marks().marks.len() <= MARKS);
         for number in (1..=many).step_by(97) {
-            assert!(written.up_to("a", Sight::Value(Version(number))).0 >= number);
+            assert!(log.up_to("a", Sight::Value(Version(number))).0 >= number);
         }
-        assert_eq!(written.up_to("a", Sight::Value(Version(many))).0, many, "what is recent is known exactly");
+        assert_eq!(log.up_to("a", Sight::Value(Version(many))).0, many, "what is recent is known exactly");
     }
 }

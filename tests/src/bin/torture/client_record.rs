@@ -30,7 +30,7 @@ pub(crate) struct Acknowledged {
 
 /// Everything that was sent to one data directory, across all hosts that ran on it.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct RecordedTraffic {
     /// Events by id.
     pub(crate) sent: BTreeMap<String, Sent>,
     /// Addresses that were to be registered.
@@ -46,15 +46,15 @@ pub(crate) struct Book {
 
 /// The book, shared by the clients.
 #[derive(Debug, Default)]
-pub(crate) struct Account {
-    book: Mutex<Book>,
+pub(crate) struct ClientRecord {
+    traffic: Mutex<RecordedTraffic>,
     acknowledged: AtomicU64,
     next: AtomicU64,
 }
 
-impl Account {
-    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+impl ClientRecord {
+    pub(crate) fn traffic(&self) -> MutexGuard<'_, RecordedTraffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number that nobody else has, above all before it.
@@ -69,24 +69,24 @@ impl Account {
 
     /// The account of a disk that was cut at a mark: what was acknowledged until then is owed for good.
     pub(crate) fn as_of(&self, mark: u64) -> Self {
-        let book = self.book();
-        let owed = book.acknowledged.iter().filter(|one| one.mark <= mark);
+        let traffic = self.traffic();
+        let owed = traffic.acknowledged.iter().filter(|one| one.mark <= mark);
         let acknowledged: Vec<_> = owed.map(|one| Acknowledged { mark: 0, ..one.clone() }).collect();
-        let (sent, users) = (book.sent.clone(), book.users.clone());
+        let (sent, users) = (traffic.sent.clone(), traffic.users.clone());
         Self {
             acknowledged: AtomicU64::new(acknowledged.len() as u64),
             next: AtomicU64::new(self.next.load(Ordering::Relaxed)),
-            book: Mutex::new(Book { sent, users, acknowledged, ..Book::default() }),
+            traffic: Mutex::new(RecordedTraffic { sent, users, acknowledged, ..RecordedTraffic::default() }),
         }
     }
 
     /// Writes down successes.
     pub(crate) fn acknowledge(&self, all: impl IntoIterator<Item = Acknowledged>) {
-        let mut book = self.book();
-        let before = book.acknowledged.len();
-        book.acknowledged.extend(all);
-        let new = book.acknowledged.len() - before;
-        drop(book);
+        let mut traffic = self.traffic();
+        let before = traffic.acknowledged.len();
+        traffic.acknowledged.extend(all);
+        let new = traffic.acknowledged.len() - before;
+        drop(traffic);
         self.acknowledged.fetch_add(new as u64, Ordering::Relaxed);
     }
 }

@@ -12,11 +12,11 @@ pub(super) const LONGEST: Duration = Duration::from_hours(24 * 30);
 
 /// What an endpoint says to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum WebhookResult {
     /// It took the event.
-    Taken,
+    Accepted,
     /// It will never take this event.
-    Refused(String),
+    Rejected(String),
     /// It may take this event later.
     Failed(String),
     /// It wants no request of any kind for a time, which the retry policy decides if it does not say.
@@ -25,23 +25,23 @@ pub(super) enum Answer {
     Gone(String),
 }
 
-impl Answer {
+impl WebhookResult {
     /// Reads a response. What may pass by itself is tried again, and the rest is not (as Knative Eventing's delivery
     /// has it).
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Self {
         if status.is_success() {
-            return Self::Taken;
+            return Self::Accepted;
         }
         let said = format!("the webhook answered {}", named(status));
         match status.as_u16() {
-            300..=303 | 307 | 308 => Self::Refused(format!("{said}, and redirects are not followed")),
+            300..=303 | 307 | 308 => Self::Rejected(format!("{said}, and redirects are not followed")),
             410 => Self::Gone(said),
             429 | 503 => Self::Overloaded(said, retry_after(headers, now)),
             404 | 408 | 409 | 425 | 500.. => match retry_after(headers, now) {
                 Some(after) => Self::Overloaded(said, Some(after)),
                 None => Self::Failed(said),
             },
-            _ => Self::Refused(said),
+            _ => Self::Rejected(said),
         }
     }
 }
@@ -83,12 +83,12 @@ mod tests {
     /// Sunday, 6 November 1994, 08:49:07 UTC: half a minute before the examples of RFC 9110, section 5.6.7.
     const NOW: Timestamp = Timestamp(784_111_747_000);
 
-    fn answer(status: u16, retry_after: &[&'static str]) -> Answer {
+    fn answer(status: u16, retry_after: &[&'static str]) -> WebhookResult {
         let mut headers = HeaderMap::new();
         for value in retry_after {
             headers.append(RETRY_AFTER, HeaderValue::from_static(value));
         }
-        Answer::of(StatusCode::from_u16(status).unwrap(), &headers, NOW)
+        WebhookResult::of(StatusCode::from_u16(status).unwrap(), &headers, NOW)
     }
 
     /// Web Hooks 1.0.2, section 2.2, and Knative's delivery for what that leaves open.
@@ -98,11 +98,11 @@ mod tests {
             ["300", "304", "305", "399", "400", "401", "402", "403", "405", "406", "411", "413", "415", "422", "499"];
         let failed = ["404", "408", "409", "425", "500", "501", "502", "504", "507", "599"];
         let kind = |status: &str| match answer(status.parse().unwrap(), &[]) {
-            Answer::Taken => "taken",
-            Answer::Refused(_) => "refused",
-            Answer::Failed(_) => "failed",
-            Answer::Overloaded(..) => "overloaded",
-            Answer::Gone(_) => "gone",
+            WebhookResult::Accepted => "taken",
+            WebhookResult::Rejected(_) => "refused",
+            WebhookResult::Failed(_) => "failed",
+            WebhookResult::Overloaded(..) => "overloaded",
+            WebhookResult::Gone(_) => "gone",
         };
         let all = [
             ("taken", &["200", "201", "202", "203", "204", "205", "299"][..]),
@@ -122,11 +122,11 @@ mod tests {
     #[test]
     fn only_redirects_are_called_so() {
         for status in [300, 301, 302, 303, 307, 308] {
-            let Answer::Refused(reason) = answer(status, &[]) else { panic!("{status}") };
+            let WebhookResult::Rejected(reason) = answer(status, &[]) else { panic!("{status}") };
             assert!(reason.ends_with("redirects are not followed"), "{reason}");
         }
         for (status, named) in [(304, "304 Not Modified"), (305, "305 Use Proxy"), (306, "306"), (399, "399")] {
-            assert_eq!(answer(status, &[]), Answer::Refused(format!("the webhook answered {named}")));
+            assert_eq!(answer(status, &[]), WebhookResult::Rejected(format!("the webhook answered {named}")));
         }
     }
 
@@ -166,14 +166,16 @@ mod tests {
             (&["Sun, 99 Nov 1994 08:49:37 GMT"], None),
         ] {
             for status in [429, 503] {
-                let Answer::Overloaded(_, after) = answer(status, values) else { panic!("{status}") };
+                let WebhookResult::Overloaded(_, after) = answer(status, values) else { panic!("{status}") };
                 assert_eq!(after, expected, "{values:?}");
             }
             // Whoever names a time is left alone until then.
             for status in [404, 408, 500, 502] {
                 match answer(status, values) {
-                    Answer::Overloaded(_, after) => assert_eq!(after, expected, "{values:?}"),
-                    other => assert!(matches!(other, Answer::Failed(_)) && expected.is_none(), "{values:?} {other:?}"),
+                    WebhookResult::Overloaded(_, after) => assert_eq!(after, expected, "{values:?}"),
+                    other => {
+                        assert!(matches!(other, WebhookResult::Failed(_)) && expected.is_none(), "{values:?} {other:?}")
+                    }
                 }
             }
         }

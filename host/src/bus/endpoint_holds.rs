@@ -4,26 +4,26 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::bus::HeldBack;
+use crate::bus::EndpointHold;
 use crate::clock::Timestamp;
 use crate::subscription::{Definition, Target};
 
 #[derive(Debug)]
-pub(crate) struct Holds(RwLock<HashMap<String, HeldBack>>);
+pub(crate) struct EndpointHolds(RwLock<HashMap<String, EndpointHold>>);
 
-impl Holds {
-    pub(crate) fn new(holds: Vec<(String, HeldBack)>) -> Self {
+impl EndpointHolds {
+    pub(crate) fn new(holds: Vec<(String, EndpointHold)>) -> Self {
         Self(RwLock::new(holds.into_iter().collect()))
     }
 
     /// Why nothing is sent to an endpoint now.
-    pub(crate) fn get(&self, endpoint: &str, now: Timestamp) -> Option<HeldBack> {
+    pub(crate) fn get(&self, endpoint: &str, now: Timestamp) -> Option<EndpointHold> {
         let holds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         holds.get(endpoint).filter(|hold| hold.until > now).cloned()
     }
 
     /// Why nothing is sent for a subscription now.
-    pub(crate) fn of(&self, definition: &Definition, now: Timestamp) -> Option<HeldBack> {
+    pub(crate) fn of(&self, definition: &Definition, now: Timestamp) -> Option<EndpointHold> {
         match &definition.target {
             Target::Webhook(webhook) => self.get(&webhook.url, now),
             Target::Plugin(_) => None,
@@ -31,7 +31,7 @@ impl Holds {
     }
 
     /// Begins a hold, or ends one. Those that are over are forgotten.
-    pub(crate) fn set(&self, endpoint: String, hold: Option<HeldBack>, now: Timestamp) {
+    pub(crate) fn set(&self, endpoint: String, hold: Option<EndpointHold>, now: Timestamp) {
         let mut holds = self.0.write().unwrap_or_else(PoisonError::into_inner);
         holds.retain(|_, hold| hold.until > now);
         match hold {

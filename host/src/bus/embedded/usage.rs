@@ -5,12 +5,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::bus::window::Gone;
+use crate::bus::window::CountReductions;
 use crate::subscription::PublishLimits;
 
 /// What is held, as of the last commit.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct StoreUsage {
     /// Bytes of the names of event types.
     pub(super) type_bytes: u64,
     /// Bytes of the events that enter the log later.
@@ -18,14 +18,14 @@ pub(super) struct Held {
     /// How many events of a type enter the log later.
     pub(super) scheduled_types: HashMap<i64, u64>,
     /// By plugin, and by producer.
-    pub(super) shares: HashMap<Arc<str>, Share>,
+    pub(super) shares: HashMap<Arc<str>, HolderUsage>,
     /// Who was the first to publish an event of a type.
     introduced: HashMap<i64, Arc<str>>,
 }
 
 /// What is held for one plugin, or for one producer from outside, whose deliveries are not counted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Share {
+pub(super) struct HolderUsage {
     /// What it may have, where its operator says something else than what applies to all.
     pub(super) limits: PublishLimits,
     /// Bytes of its events in the log.
@@ -41,17 +41,17 @@ pub(super) struct Share {
 
 /// How what is held changes with a batch.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct UsageChanges {
     pub(super) type_bytes: i64,
     pub(super) scheduled_bytes: i64,
     pub(super) scheduled_types: HashMap<i64, i64>,
-    shares: HashMap<Arc<str>, ShareChange>,
+    shares: HashMap<Arc<str>, HolderChange>,
     introduced: Vec<(i64, String)>,
 }
 
 /// What one plugin or producer holds, with what a batch changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Holding {
+pub(super) struct HolderTotals {
     /// Events that wait, to be handled or for their time.
     pub(super) waiting: u64,
     /// Those of them that wait for their time.
@@ -64,7 +64,7 @@ pub(super) struct Holding {
 
 /// How what is held for one share changes with a batch.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ShareChange {
+pub(super) struct HolderChange {
     pub(super) log_bytes: i64,
     pub(super) scheduled: i64,
     pub(super) scheduled_bytes: i64,
@@ -74,35 +74,35 @@ pub(super) struct ShareChange {
     types: usize,
 }
 
-impl Share {
+impl HolderUsage {
     /// So many deliveries are held no longer.
-    pub(super) fn take_off(&mut self, gone: u64) {
+    pub(super) fn subtract(&mut self, gone: u64) {
         self.deliveries = self.deliveries.saturating_sub(gone);
     }
 }
 
-impl Held {
+impl StoreUsage {
     /// Nothing but types whose names have so many bytes.
     pub(super) fn of_types(type_bytes: u64) -> Self {
         Self { type_bytes, ..Self::default() }
     }
 
     /// So many deliveries of plugins' events are held.
-    pub(super) fn add<'a>(&mut self, flows: impl Iterator<Item = (&'a str, u64)>) {
-        flows.for_each(|(plugin, count)| self.share(plugin).deliveries += count);
+    pub(super) fn add<'a>(&mut self, publishers: impl Iterator<Item = (&'a str, u64)>) {
+        publishers.for_each(|(plugin, count)| self.share(plugin).deliveries += count);
     }
 
     /// So many deliveries of plugins' events are held no longer.
-    pub(super) fn take_off(&mut self, gone: Gone) {
+    pub(super) fn subtract(&mut self, gone: CountReductions) {
         for (plugin, count) in gone {
-            self.share(&plugin).take_off(count);
+            self.share(&plugin).subtract(count);
         }
     }
 
     /// What is held for a plugin, or for a producer.
-    pub(super) fn share(&mut self, holder: &str) -> &mut Share {
+    pub(super) fn share(&mut self, holder: &str) -> &mut HolderUsage {
         if !self.shares.contains_key(holder) {
-            self.shares.insert(holder.into(), Share::default());
+            self.shares.insert(holder.into(), HolderUsage::default());
         }
         self.shares.get_mut(holder).expect("it was put there if it was not")
     }
@@ -123,24 +123,24 @@ impl Held {
     }
 
     /// Bytes besides the events of the log, with what a batch changes.
-    pub(super) fn bytes_beside_log(&self, changes: &Changes) -> u64 {
+    pub(super) fn bytes_outside_log(&self, changes: &UsageChanges) -> u64 {
         changed(self.type_bytes, changes.type_bytes) + changed(self.scheduled_bytes, changes.scheduled_bytes)
     }
 
     /// How many events of a type enter the log later, with what a batch changes.
-    pub(super) fn scheduled_of(&self, type_number: i64, changes: &Changes) -> u64 {
+    pub(super) fn scheduled_count(&self, type_number: i64, changes: &UsageChanges) -> u64 {
         let now = self.scheduled_types.get(&type_number).copied().unwrap_or(0);
         changed(now, changes.scheduled_types.get(&type_number).copied().unwrap_or(0))
     }
 
     /// What a plugin or a producer holds, with what a batch changes.
-    pub(super) fn of(&self, holder: &str, changes: &Changes) -> Holding {
-        let none = Share::default();
+    pub(super) fn of(&self, holder: &str, changes: &UsageChanges) -> HolderTotals {
+        let none = HolderUsage::default();
         let share = self.shares.get(holder).unwrap_or(&none);
         let change = changes.shares.get(holder).copied().unwrap_or_default();
         let scheduled = changed(share.scheduled, change.scheduled);
         let log_bytes = changed(share.log_bytes, change.log_bytes);
-        Holding {
+        HolderTotals {
             waiting: share.deliveries + scheduled + change.appended,
             scheduled,
             bytes: log_bytes + changed(share.scheduled_bytes, change.scheduled_bytes),
@@ -149,7 +149,7 @@ impl Held {
     }
 
     /// The bytes of their events in the log, of all for which a batch changes them.
-    pub(super) fn changed_log_bytes<'a>(&'a self, changes: &'a Changes) -> impl Iterator<Item = (&'a str, u64)> {
+    pub(super) fn changed_log_bytes<'a>(&'a self, changes: &'a UsageChanges) -> impl Iterator<Item = (&'a str, u64)> {
         let changed_only = changes.shares.iter().filter(|(_, change)| change.log_bytes != 0);
         changed_only.map(|(holder, change)| {
             let before = self.shares.get(holder).map_or(0, |share| share.log_bytes);
@@ -158,8 +158,8 @@ impl Held {
     }
 
     /// Takes over what a batch has changed.
-    pub(super) fn apply(&mut self, changes: &mut Changes) {
-        let Changes { type_bytes, scheduled_bytes, scheduled_types, shares, introduced } = std::mem::take(changes);
+    pub(super) fn apply(&mut self, changes: &mut UsageChanges) {
+        let UsageChanges { type_bytes, scheduled_bytes, scheduled_types, shares, introduced } = std::mem::take(changes);
         introduced.iter().for_each(|(number, holder)| self.introduced(*number, holder));
         self.type_bytes = changed(self.type_bytes, type_bytes);
         self.scheduled_bytes = changed(self.scheduled_bytes, scheduled_bytes);
@@ -177,11 +177,11 @@ impl Held {
     }
 }
 
-impl Changes {
+impl UsageChanges {
     /// How what is held for somebody changes.
-    fn of(&mut self, holder: &str) -> &mut ShareChange {
+    fn of(&mut self, holder: &str) -> &mut HolderChange {
         if !self.shares.contains_key(holder) {
-            self.shares.insert(holder.into(), ShareChange::default());
+            self.shares.insert(holder.into(), HolderChange::default());
         }
         self.shares.get_mut(holder).expect("it was put there if it was not")
     }
@@ -244,22 +244,22 @@ mod tests {
 
     #[test]
     fn a_batch_counts_before_it_is_committed() {
-        let (mut held, mut changes) = (Held::default(), Changes::default());
-        let of = |held: &Held, changes: &Changes| {
-            let Holding { waiting, bytes, .. } = held.of("p", changes);
+        let (mut usage, mut changes) = (StoreUsage::default(), UsageChanges::default());
+        let of = |usage: &StoreUsage, changes: &UsageChanges| {
+            let HolderTotals { waiting, bytes, .. } = usage.of("p", changes);
             (waiting, bytes)
         };
         changes.appended(Some("p"), 100);
         changes.appended(None, 100);
         changes.scheduled(Some("p"), 1, 50, true);
-        assert_eq!(of(&held, &changes), (2, 150));
-        assert_eq!(held.bytes_beside_log(&changes), 50);
-        held.apply(&mut changes);
-        assert_eq!(of(&held, &changes), (1, 150), "what became of its events is counted by itself");
+        assert_eq!(of(&usage, &changes), (2, 150));
+        assert_eq!(usage.bytes_outside_log(&changes), 50);
+        usage.apply(&mut changes);
+        assert_eq!(of(&usage, &changes), (1, 150), "what became of its events is counted by itself");
         changes.deleted(Some("p"), 100);
         changes.scheduled(Some("p"), 1, 50, false);
-        assert_eq!(held.changed_log_bytes(&changes).collect::<Vec<_>>(), [("p", 0)]);
-        held.apply(&mut changes);
-        assert_eq!((of(&held, &changes), held.scheduled_of(1, &changes)), ((0, 0), 0));
+        assert_eq!(usage.changed_log_bytes(&changes).collect::<Vec<_>>(), [("p", 0)]);
+        usage.apply(&mut changes);
+        assert_eq!((of(&usage, &changes), usage.scheduled_count(1, &changes)), ((0, 0), 0));
     }
 }

@@ -31,7 +31,7 @@ pub(in super::super) fn put_publisher(connection: &Connection, plugin: &str, byt
 }
 
 /// Events that enter the log later, of one type and in one share.
-pub(in super::super) struct ScheduledShare {
+pub(in super::super) struct ScheduledUsage {
     /// Whose share they count against.
     pub(in super::super) holder: Option<String>,
     pub(in super::super) event_type: String,
@@ -40,13 +40,13 @@ pub(in super::super) struct ScheduledShare {
 }
 
 /// What enters the log later, by share and type.
-pub(in super::super) fn scheduled_shares(connection: &Connection) -> Result<Vec<ScheduledShare>, StoreError> {
+pub(in super::super) fn scheduled_usage(connection: &Connection) -> Result<Vec<ScheduledUsage>, StoreError> {
     let mut statement = connection.prepare(
         "SELECT event ->> '$.event_type' AS type, count(*), sum(octet_length(event)), source, event ->> '$.producer' AS producer
          FROM scheduled GROUP BY source, producer, type",
     )?;
     let rows = statement.query_map([], |row| {
-        Ok(ScheduledShare {
+        Ok(ScheduledUsage {
             event_type: row.get(0)?,
             count: unsigned(row, 1)?,
             bytes: unsigned(row, 2)?,
