@@ -1,4 +1,5 @@
-//! The configuration: command line over environment over `sandbus.toml` over defaults, read once.
+//! The configuration: flags override environment variables, which override `sandbus.toml`, which overrides defaults.
+//! Read once at start.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -16,75 +17,74 @@ use crate::server::HttpLimits;
 use crate::telemetry::Format;
 use crate::toml_file;
 
-/// Where a host is asked for by default, and asks.
+/// The default address of the admin interface, for the server and the CLI.
 pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
-/// The plugin folder of a host that is told nothing.
+/// The default plugin folder.
 const DEFAULT_PLUGINS: &str = "plugins";
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
-/// What the host runs by.
+/// The configuration of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The folder with the plugins.
+    /// The plugin folder.
     pub plugins: PathBuf,
-    /// The directory with the bus and the compiled code.
+    /// The data directory: the store and the compiled code.
     pub data: PathBuf,
-    /// Where the ingress listens.
+    /// The address of the ingress.
     pub listen: SocketAddr,
-    /// Where the admin interface listens.
+    /// The address of the admin interface.
     pub admin: SocketAddr,
-    /// How log lines look.
+    /// The format of log lines.
     pub log_format: Format,
-    /// Which log lines there are.
+    /// The log filter.
     pub log: String,
-    /// How long a shutdown waits for what runs.
+    /// How long a shutdown waits for running requests and deliveries.
     pub shutdown_grace_period: Duration,
     /// Who may publish at `POST /events`.
     pub events: EventsRule,
     /// Limits of HTTP requests.
     pub http: HttpLimits,
-    /// What the bus keeps.
+    /// Settings of the bus.
     pub bus: BusConfig,
     /// Limits of the sandbox.
     pub sandbox: SandboxConfig,
-    /// Whether backtraces name the lines of plugins' sources. `sandbus dev` wants it.
+    /// Whether backtraces name source lines of plugins, as `sandbus dev` needs.
     pub source_lines: bool,
 }
 
-/// The bus' part.
+/// Settings of the bus.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusConfig {
-    /// Where the store is, and by that the engine.
+    /// The URL of the store, which selects the engine.
     pub url: bus::StoreUrl,
-    /// How many deliveries may wait for a subscription that says nothing else, before publishers are told
-    /// to come back later. Without it there is no limit.
+    /// The largest backlog of a subscription without its own limit. Beyond it, publishers get 429. No limit by default.
     pub max_backlog: Option<u64>,
-    /// How many bytes the events of the log may have, before publishers are told to come back later.
+    /// The largest size of all events in the log. Beyond it, publishers get 503.
     pub max_log_bytes: Option<u64>,
-    /// How many events of one plugin may wait to be handled, delayed ones and dead letters among them, before its
+    /// The largest number of pending events of one plugin, including delayed events and dead letters. Beyond it, its
     /// handlers may not publish.
     pub max_plugin_backlog: u64,
-    /// How many bytes the events of one plugin may have, before its handlers may not publish. Half of `max_log_bytes`
-    /// if that is given, and else without a limit.
+    /// The largest size of one plugin's events. Beyond it, its handlers may not publish. Half of `max_log_bytes` by
+    /// default, or unlimited without that.
     pub max_plugin_log_bytes: Option<u64>,
-    /// How many events of one producer may wait for their time, before it is told to come back later.
+    /// The largest number of delayed events of one producer. Beyond it, the producer gets 429.
     pub max_producer_delayed: u64,
-    /// How many bytes the events of one producer may have, before it is told to come back later. Half of
-    /// `max_log_bytes` if that is given, and else without a limit.
+    /// The largest size of one producer's events. Beyond it, the producer gets 429. Half of `max_log_bytes` by default,
+    /// or unlimited without that.
     pub max_producer_log_bytes: Option<u64>,
-    /// How many event types there may be.
+    /// The largest number of event types.
     pub max_types: usize,
-    /// Events that were stored so long ago are deleted.
+    /// The age at which handled events are deleted.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     pub retain_for: Option<Duration>,
-    /// The oldest events are deleted while the log has more bytes than this.
+    /// The size of the log above which the oldest handled events are deleted.
     pub retain_bytes: Option<u64>,
-    /// Whether events are deleted that a subscription has not handled yet.
+    /// Whether retention also deletes events that a subscription has not handled.
     pub retain_delete_unhandled: bool,
-    /// How many events a flow may pass before its deliveries are dead letters.
+    /// The largest number of hops in a cause tree. Deliveries beyond it become dead letters.
     pub hop_limit: u32,
-    /// The name that the host gives of itself to webhooks, in the validation handshake.
+    /// The origin that the host names to webhooks in the validation handshake.
     pub webhook_origin: String,
 }
 
@@ -109,7 +109,7 @@ impl Default for BusConfig {
 }
 
 impl BusConfig {
-    /// What the bus is told of it.
+    /// The settings that the bus is opened with.
     #[must_use]
     pub fn settings(&self) -> bus::Settings {
         bus::Settings {
@@ -130,29 +130,29 @@ impl BusConfig {
     }
 }
 
-/// The sandbox's part.
+/// Settings of the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SandboxConfig {
-    /// How many invocations run at a time, of all plugins together.
+    /// The number of concurrent invocations of all plugins.
     pub concurrency: NonZeroU32,
-    /// How many invocations of one plugin run at a time.
+    /// The number of concurrent invocations of one plugin.
     pub plugin_concurrency: NonZeroU32,
-    /// How many deliveries of one subscription run at a time.
+    /// The number of concurrent deliveries of one subscription.
     pub subscription_concurrency: NonZeroU32,
     /// Linear memory of one invocation, in bytes.
     pub memory_bytes: usize,
-    /// The most linear memory that a sidecar may grant, in bytes.
+    /// The largest linear memory that a sidecar may grant, in bytes.
     pub max_memory_bytes: usize,
-    /// Time for one invocation.
+    /// The time limit of one invocation.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub timeout: Duration,
-    /// How long a request waits for a place before it is told to come back.
+    /// How long a request waits for a permit before it gets 503.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub admission_timeout: Duration,
-    /// How many events one invocation may publish.
+    /// The largest number of events that one invocation may publish.
     pub max_publishes: usize,
-    /// How many bytes the effects of one invocation may have together.
+    /// The largest total size of the effects of one invocation, in bytes.
     pub max_effect_bytes: usize,
 }
 
@@ -175,7 +175,7 @@ impl Default for SandboxConfig {
 }
 
 impl SandboxConfig {
-    /// What applies to a plugin that says nothing else.
+    /// The defaults of plugins.
     #[must_use]
     pub fn plugin_defaults(&self) -> plugin::Defaults {
         plugin::Defaults {
@@ -193,33 +193,33 @@ impl SandboxConfig {
     }
 }
 
-/// What the command line and the environment say.
+/// Settings from flags and environment variables.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Overrides {
-    /// The configuration file; sandbus.toml in the working directory by default, if it is there
+    /// Read the configuration from FILE [default: sandbus.toml, if it exists]
     #[arg(long, env = "SANDBUS_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The folder with the plugins [default: plugins]
+    /// Load plugins from FOLDER [default: plugins]
     #[arg(long, env = "SANDBUS_PLUGINS", value_name = "FOLDER")]
     pub plugins: Option<PathBuf>,
-    /// The directory with the bus and the compiled code [default: data]
+    /// Keep the store and compiled code in DIRECTORY [default: data]
     #[arg(long, env = "SANDBUS_DATA", value_name = "DIRECTORY")]
     pub data: Option<PathBuf>,
-    /// Where the ingress listens [default: 127.0.0.1:8080]
+    /// Serve HTTP on this address [default: 127.0.0.1:8080]
     #[arg(long, env = "SANDBUS_LISTEN", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
-    /// Where the admin interface listens, on loopback [default: 127.0.0.1:8081]
+    /// Serve the admin interface on this loopback address [default: 127.0.0.1:8081]
     #[arg(long, env = "SANDBUS_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub admin_listen: Option<SocketAddr>,
-    /// How log lines look [default: human on a terminal, else JSON]
+    /// Set the format of log lines [default: human on a terminal, else JSON]
     #[arg(long, env = "SANDBUS_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<Format>,
-    /// Which log lines there are, such as `info` or `warn,plugin=debug` [default: info]
+    /// Set the log filter, such as `info` or `warn,plugin=debug` [default: info]
     #[arg(long, env = "SANDBUS_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
 
-/// What the file says. Unknown keys are refused: a misspelt limit would be none.
+/// The configuration file. Unknown keys are refused, since a misspelt limit would not apply.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -239,14 +239,14 @@ struct File {
     sandbox: SandboxConfig,
 }
 
-/// An address to listen on: `127.0.0.1:8080`, `[::1]:8080`, or `localhost:8080`, of which the first address is taken.
+/// Reads a listen address: `127.0.0.1:8080`, `[::1]:8080`, or `localhost:8080`. A name stands for its first address.
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
     let found = std::net::ToSocketAddrs::to_socket_addrs(text);
     let found = found.map_err(|error| format!("{error}; write ADDRESS:PORT, such as 127.0.0.1:8080"))?;
-    // The same for everybody, whichever a system names first.
+    // IPv4 first, so that every system resolves `localhost` to the same address.
     found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "the name has no address".to_owned())
 }
 
@@ -256,7 +256,7 @@ fn deserialize_address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Res
 }
 
 impl Config {
-    /// Puts everything together. Nobody may publish at `POST /events` unless the file says who.
+    /// Loads the configuration of a serving host. Nobody may publish at `POST /events` unless the file names producers.
     ///
     /// # Errors
     /// If the file cannot be read or is malformed, or a value is out of range.
@@ -264,7 +264,7 @@ impl Config {
         Self::load_with(overrides, EventsRule::Off)
     }
 
-    /// The same for a developer's host: anybody may publish unless the file says who.
+    /// Loads the configuration of a developer's host. Anybody may publish unless the file names producers.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -296,53 +296,53 @@ impl Config {
     fn check(&self) -> anyhow::Result<()> {
         if !self.admin.ip().is_loopback() {
             bail!(
-                "the admin interface may do anything and asks for no password, and so it listens on loopback only; {} is not",
+                "the admin interface has no authentication and must listen on a loopback address; {} is not one",
                 self.admin.ip()
             );
         }
         if self.sandbox.memory_bytes > self.sandbox.max_memory_bytes {
-            bail!("sandbox.memory_bytes is above sandbox.max_memory_bytes");
+            bail!("sandbox.memory_bytes exceeds sandbox.max_memory_bytes; lower the first or raise the second");
         }
         if self.sandbox.concurrency.get() > 4_096 {
-            bail!("sandbox.concurrency is above 4096");
+            bail!("sandbox.concurrency exceeds 4096");
         }
         if self.sandbox.timeout.is_zero() {
-            bail!("sandbox.timeout is zero");
+            bail!("sandbox.timeout is zero; write a duration such as \"10s\"");
         }
         Ok(())
     }
 }
 
-/// Makes sure that the plugin folder is there. The default one is made; any other is somebody's, and a host on a folder
-/// that was mistyped would run, empty, as if all were well.
+/// Ensures that the plugin folder exists. Only the default folder is created: with any other, a misspelt name would
+/// start an empty host.
 ///
 /// # Errors
-/// If it is not there.
+/// If the folder does not exist.
 pub(crate) fn ensure_folder(path: &Path) -> anyhow::Result<()> {
     if path == Path::new(DEFAULT_PLUGINS) && !path.exists() {
-        std::fs::create_dir(path).with_context(|| format!("the plugin folder {} cannot be made", path.display()))?;
+        std::fs::create_dir(path).with_context(|| format!("cannot create the plugin folder {}", path.display()))?;
         tracing::warn!(
-            "made the plugin folder `{DEFAULT_PLUGINS}`; put .wasm files into it, or give another with --plugins"
+            "created the plugin folder `{DEFAULT_PLUGINS}`; put .wasm files into it, or choose another folder with --plugins"
         );
     }
     check_folder(path)
 }
 
-/// Checks that a plugin folder is there.
+/// Checks that the plugin folder exists.
 ///
 /// # Errors
-/// If it is not there, or no directory.
+/// If the folder does not exist or is not a directory.
 pub(crate) fn check_folder(path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => bail!("the plugin folder {shown} is a file; give the directory that it lies in"),
+        Ok(_) => bail!("the plugin folder {shown} is a file; name the directory that contains it"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             bail!(
-                "the plugin folder {shown} does not exist; make it with `mkdir -p {shown}`, or give another with --plugins"
+                "the plugin folder {shown} does not exist; create it with `mkdir -p {shown}`, or choose another folder with --plugins"
             )
         }
-        Err(error) => Err(error).with_context(|| format!("the plugin folder {shown} cannot be read")),
+        Err(error) => Err(error).with_context(|| format!("cannot read the plugin folder {shown}")),
     }
 }
 
@@ -351,7 +351,7 @@ fn read_file(named: Option<&Path>) -> anyhow::Result<File> {
     match std::fs::read_to_string(path) {
         Ok(text) => toml_file::parse(&text).with_context(|| format!("{} is malformed", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(File::default()),
-        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 

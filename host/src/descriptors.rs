@@ -1,12 +1,12 @@
-//! Descriptors: how many the process may have open, and how many of them connections may take. The rest is kept for
-//! the store, for files and for requests to others, which must not fail because of clients.
+//! File descriptors: how many the process may open, and how many connections may use. The rest is reserved for the
+//! store, files and outgoing requests, which must not fail because of clients.
 
-/// The fewest connections, however low the limit is.
+/// The lowest limit of connections, however few descriptors there are.
 const MIN_CONNECTIONS: usize = 16;
-/// The fewest descriptors that are kept from connections.
+/// The smallest reserve of descriptors.
 const MIN_RESERVE: usize = 128;
 
-/// How many connections each listener may have.
+/// The number of connections that each listener may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Connections {
     /// The ingress.
@@ -15,7 +15,7 @@ pub(crate) struct Connections {
     pub(crate) admin: usize,
 }
 
-/// Raises the soft limit of descriptors to the hard one, and says which it is, as far as the system has one.
+/// Raises the soft limit of descriptors to the hard limit. Returns the limit, if the system has one.
 pub(crate) fn raise() -> Option<usize> {
     #[cfg(target_os = "linux")]
     {
@@ -32,7 +32,7 @@ pub(crate) fn raise() -> Option<usize> {
 }
 
 impl Connections {
-    /// As many for each listener as are wanted, as far as descriptors go. Says so if they do not go that far.
+    /// Divides the descriptors among the listeners. Logs a warning if they do not suffice for the configured number.
     #[must_use]
     pub(crate) fn within(wanted: usize, descriptors: Option<usize>) -> Self {
         let Some(descriptors) = descriptors else { return Self { ingress: wanted, admin: wanted } };
@@ -44,7 +44,7 @@ impl Connections {
             tracing::warn!(
                 descriptors,
                 connections = ingress,
-                "the limit of descriptors allows fewer connections than `http.max_connections`, which is {wanted}; raise it with `ulimit -n` or `LimitNOFILE`"
+                "the limit of open files allows fewer connections than `http.max_connections` = {wanted}; raise it with `ulimit -n` or `LimitNOFILE`"
             );
         }
         Self { ingress, admin }

@@ -1,7 +1,6 @@
-//! Files and directories that belong to the host alone: private to its user, and whole after a crash.
+//! The host's own files and directories: private to its user, and complete after a crash.
 //!
-//! Payloads, plugins' state and the secrets of webhooks lie in them in plain text. Their permissions do not depend on
-//! the umask of whoever started the process.
+//! They contain payloads, plugin state and webhook secrets in plain text. Their permissions do not depend on the umask.
 
 pub(crate) mod sealed;
 
@@ -11,15 +10,14 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// What only the owner may do, with a directory and with a file.
+/// The permissions of directories and files: for the owner only.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// The permission bits of everybody else, and of executing a file.
+/// The permission bits of other users, and the execute bits of files.
 const OTHERS: u32 = 0o077;
 const OTHERS_AND_EXECUTE: u32 = 0o177;
 
-/// Makes a directory, and those above it that are missing. Each survives a power cut only once the directory above it
-/// has been synced.
+/// Creates a directory and its missing parents. Each parent is synced, so that the directory survives a power cut.
 pub(crate) fn make_directory(directory: &Path) -> io::Result<()> {
     for missing in missing(directory) {
         match DirBuilder::new().mode(DIRECTORY_MODE).create(&missing) {
@@ -34,7 +32,7 @@ pub(crate) fn make_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The directories to make for one to be there, the topmost first.
+/// The missing directories on a path, outermost first.
 fn missing(directory: &Path) -> Vec<PathBuf> {
     let mut missing: Vec<_> =
         directory.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect();
@@ -42,12 +40,12 @@ fn missing(directory: &Path) -> Vec<PathBuf> {
     missing.into_iter().map(Path::to_owned).collect()
 }
 
-/// Syncs the names in a directory.
+/// Syncs the entries of a directory.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Where a path stands; the working directory if the path does not say.
+/// The parent of a path; the working directory for a bare file name.
 pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -56,7 +54,7 @@ pub(crate) fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Opens a file for writing that only the owner may read, and makes it if it is not there. What it holds stays.
+/// Opens a file for writing and creates it if necessary, readable by the owner only. Its content is kept.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
     if file.metadata()?.permissions().mode() & OTHERS_AND_EXECUTE != 0 {
@@ -65,7 +63,7 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Writes a file that is there whole after a crash, or as it was before.
+/// Replaces a file atomically and durably: after a crash it has the old or the new content.
 pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     make_directory(parent(path))?;
     let partial = write_partial(path, bytes)?;
@@ -74,14 +72,15 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_directory(parent(path))
 }
 
-/// Writes a file that nobody finds half written, and that may be gone after a power cut.
+/// Replaces a file atomically, but not durably: a power cut may undo it.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     make_directory(parent(path))?;
     let partial = write_partial(path, bytes)?;
     std::fs::rename(&partial, path)
 }
 
-/// Writes what is to be a file beside its place. Another process may do the same.
+/// Writes a temporary file next to the final path. Its name contains the process id, since another process may do the
+/// same.
 fn write_partial(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let partial = path.with_extension(format!("partial-{}", std::process::id()));
     let mut file = open_private(&partial)?;
@@ -90,9 +89,9 @@ fn write_partial(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(partial)
 }
 
-/// Whether a directory takes a few blocks more. Only to write them tells, since quotas and reserves count as well.
+/// Whether a directory has room for a few blocks. Only a write can tell, since quotas and reserved blocks count too.
 pub(crate) fn has_room(directory: &Path) -> io::Result<bool> {
-    /// About as much as the smallest commit needs.
+    /// About the size of the smallest commit.
     const BYTES: usize = 64 << 10;
     let written = tempfile::tempfile_in(directory).and_then(|mut file| file.write_all(&[0; BYTES]));
     match written {
@@ -101,19 +100,18 @@ pub(crate) fn has_room(directory: &Path) -> io::Result<bool> {
     }
 }
 
-/// What came of making a directory private.
+/// The result of restricting permissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tightened {
-    /// How many files and directories others could use, and cannot any more.
+    /// The number of files and directories that were accessible to others.
     pub(crate) changed: usize,
-    /// How many stay as they are, since they belong to somebody else.
+    /// The number of files and directories that could not be changed, since they belong to another user.
     pub(crate) refused: usize,
 }
 
-/// Takes everybody else's permissions on the host's own files in a directory away. Those are the entries whose names
-/// `is_own` knows, with all that is below them. The directory itself is restricted only if nothing else is in it:
-/// somebody may have named a directory of other things by mistake. Links are not followed, and a file that has a second
-/// name elsewhere stays as it is.
+/// Removes other users' permissions from the host's own files in a directory: the entries whose names `is_own` accepts,
+/// and all below them. The directory itself is restricted only if it contains nothing else, since an operator may have
+/// named the wrong directory. Symbolic links are not followed, and files with several hard links are left alone.
 pub(crate) fn tighten(directory: &Path, is_own: fn(&OsStr) -> bool) -> Tightened {
     let mut tightened = Tightened::default();
     let Ok(entries) = std::fs::read_dir(directory) else { return tightened };

@@ -1,4 +1,4 @@
-//! The composition root: builds the parts, connects them, starts them, and ends them in order.
+//! The composition root: builds the parts, connects them, starts them, and stops them in order.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,15 +28,16 @@ use crate::outbound::{self, Listeners, Outbound};
 use crate::plugin::{
     CanaryRule, Declare, EngineConfig, Generation, Loader, Places, Reconciler, Registry, Rehearse, World,
 };
-use crate::server::{self, HttpLimits, Intake};
+use crate::server::{self, BodyReader, HttpLimits};
 use crate::subscription::Declaration;
 use crate::telemetry::{self, RequestMetrics};
 use crate::threads::Capacity;
 
-/// The target of the lines that say where the host is. `sandbus dev` shows them, and no others of this module.
+/// The log target of the lines that announce the addresses. `sandbus dev` shows these lines and no others of this
+/// module.
 const ANNOUNCEMENT: &str = "sandbus_host::announcement";
 
-/// A host that is built, has loaded its plugins and is about to run.
+/// A host that has loaded its plugins and is ready to run.
 #[derive(Debug)]
 pub struct Host {
     bus: SharedBus,
@@ -51,19 +52,18 @@ pub struct Host {
     config: Config,
     connections: Connections,
     stops: Stops,
-    /// Held as long as the host lives.
+    /// Locked for the host's lifetime.
     _lock: Option<Locked>,
 }
 
-/// Keeps a second host out of a data directory whose store is elsewhere; a store in it does so by itself. Both hosts
-/// would keep plugins' former files and routes there.
+/// Locks a data directory whose store is elsewhere, since a second host would overwrite its generations and routes. A
+/// store inside the data directory holds a lock itself.
 fn lock_data(data: &Path, store: Option<&Path>) -> anyhow::Result<Option<Locked>> {
     if store == Some(data) {
         return Ok(None);
     }
     let shown = data.display();
-    let unusable =
-        || format!("the data directory {shown} cannot be used; make it writable or name another with --data");
+    let unusable = || format!("cannot use the data directory {shown}; make it writable, or choose another with --data");
     files::make_directory(data).with_context(unusable)?;
     let is_same = |store: &Path| {
         files::make_directory(store).and_then(|()| Ok(store.canonicalize()? == data.canonicalize()?)).unwrap_or(false)
@@ -73,33 +73,33 @@ fn lock_data(data: &Path, store: Option<&Path>) -> anyhow::Result<Option<Locked>
     }
     let lock = Locked::try_new(data).with_context(unusable)?;
     lock.map(Some).ok_or_else(|| {
-        anyhow!("the data directory {shown} is in use by another process; stop that one or name another directory with --data")
+        anyhow!("the data directory {shown} is in use by another process; stop that process, or choose another directory with --data")
     })
 }
 
-/// What ends the parts of a host, one after the other.
+/// The cancellation tokens of the parts, in the order of a shutdown.
 #[derive(Debug, Default)]
 struct Stops {
     /// New connections and requests.
     ingress: CancellationToken,
     /// New deliveries.
     dispatcher: CancellationToken,
-    /// Waiting for replies.
+    /// Requests that wait for replies.
     replies: CancellationToken,
     /// Everything else.
     rest: CancellationToken,
 }
 
-/// How a run ended.
+/// The reason for the end of a run.
 #[derive(Debug)]
 enum End {
-    /// Somebody asked for it.
+    /// A signal or the caller stopped it.
     Asked,
     /// The store failed.
     StoreFailed(String),
 }
 
-/// What the reconciler of the plugins has need of, and does not know: the bus, and places to run.
+/// The host's services for the plugin reconciler, which does not know the bus: subscriptions and canaries.
 #[derive(Debug)]
 struct HostServices {
     bus: SharedBus,
@@ -147,21 +147,21 @@ impl Rehearse for HostServices {
 }
 
 impl Host {
-    /// Builds a host, which somebody may watch: opens the bus, binds the addresses and loads what is in the folder.
+    /// Builds a host: opens the bus, binds the addresses and loads the plugin folder. The observer sees every attempt.
     ///
     /// # Errors
-    /// What is in the way, and what to do about it.
+    /// If a part cannot start: what failed, and what to do.
     pub async fn start(config: Config, observer: Observer) -> anyhow::Result<Self> {
         let clock = Clock::System;
         let producers = Producers::load(config.events.clone()).context("[ingress] events")?;
         let connections = Connections::within(config.http.max_connections, descriptors::raise());
-        // Addresses first: a second host on them must not touch anything else.
+        // Bind first: a second host with the same addresses must not touch the data.
         let listener = server::bind(config.listen, "--listen").await?;
         let admin_listener = server::bind(config.admin, "--admin-listen").await?;
         let sandbox = &config.sandbox;
         ensure_folder(&config.plugins)?;
         if !config.data.exists() {
-            tracing::info!(data = %config.data.display(), "beginning without data: the directory is new");
+            tracing::info!(data = %config.data.display(), "starting with a new data directory");
         }
         let store = config.bus.url.directory(&config.data);
         let lock = lock_data(&config.data, store.as_deref())?;
@@ -171,12 +171,11 @@ impl Host {
         let memory_bytes = sandbox.max_memory_bytes;
         let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
         let own = Listeners::new([listener.local_addr()?, admin_listener.local_addr()?]);
-        let client =
-            outbound::Client::new(own).context("the client for webhooks and plugins' requests cannot be set up")?;
+        let client = outbound::Client::new(own).context("cannot set up the HTTP client for webhooks and plugins")?;
         let world = World::new(clock.clone(), Outbound::Network(client.clone()));
         let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), world)?;
         let (loader, registry) = (Arc::new(loader), Registry::default());
-        let capacity = Capacity::new(concurrency).context("no threads for guests could be started")?;
+        let capacity = Capacity::new(concurrency).context("cannot start the threads for guests")?;
         let wings = HostServices { bus: bus.clone(), capacity: capacity.clone() };
         let places = Places {
             plugins: config.plugins.clone(),
@@ -194,21 +193,21 @@ impl Host {
         let dispatcher = dispatcher.observed_by(observer.clone());
         let (limits, stops) = (config.http, Stops::default());
         let admission_timeout = sandbox.admission_timeout;
-        let begun = TaskTracker::new();
-        let flowing = Arc::new(Semaphore::new(concurrency / 4));
+        let streaming_responses = TaskTracker::new();
+        let streaming_permits = Arc::new(Semaphore::new(concurrency / 4));
         let running = capacity.clone();
         let ingress = Ingress {
             bus: bus.clone(),
             producers,
             registry: registry.clone(),
             capacity,
-            intake: Intake { limits, stop: stops.ingress.clone() },
-            replies_end: stops.replies.clone(),
+            body_reader: BodyReader { limits, stop: stops.ingress.clone() },
+            replies_ended: stops.replies.clone(),
             admission_timeout,
-            // A quarter of all places, so that clients which send slowly leave the most to others.
-            flowing: Arc::clone(&flowing),
-            spools: Spools::new(flowing),
-            begun,
+            // A quarter of all permits, so that slow clients leave most permits to others.
+            streaming_permits: Arc::clone(&streaming_permits),
+            spools: Spools::new(streaming_permits),
+            streaming_responses,
             observer,
             metrics: RequestMetrics::default(),
         };
@@ -220,9 +219,9 @@ impl Host {
             loader,
             capacity: running,
             defaults: sandbox.plugin_defaults(),
-            intake: Intake { limits, stop: stops.rest.clone() },
-            replies_end: stops.replies.clone(),
-            metrics: telemetry::start_metrics().map_err(|error| anyhow!("metrics cannot be counted: {error}"))?,
+            body_reader: BodyReader { limits, stop: stops.rest.clone() },
+            replies_ended: stops.replies.clone(),
+            metrics: telemetry::start_metrics().map_err(|error| anyhow!("cannot start metrics: {error}"))?,
             clock,
             ready: ready.subscribe(),
             data: store.unwrap_or_else(|| config.data.clone()),
@@ -244,18 +243,18 @@ impl Host {
         })
     }
 
-    /// Where the ingress listens.
+    /// The address of the ingress.
     ///
     /// # Errors
-    /// The system's.
+    /// If the system does not know it.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Where the admin interface listens.
+    /// The address of the admin interface.
     ///
     /// # Errors
-    /// The system's.
+    /// If the system does not know it.
     pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
         self.admin_listener.local_addr()
     }
@@ -272,7 +271,7 @@ impl Host {
         self.registry.clone()
     }
 
-    /// Says where the host is, and which routes lead where.
+    /// Logs the addresses and the routes.
     ///
     /// # Errors
     /// If a listener has no address.
@@ -292,13 +291,12 @@ impl Host {
         Ok(())
     }
 
-    /// Runs until it is asked to end, and drains: nothing new is taken, requests and deliveries that run come to their
-    /// end, and then the bus ends. A client that waits for a reply is not waited for: it is told when the deliveries that
-    /// ran have ended without its reply. What does not end within the grace period is given up; its deliveries are made
-    /// again at the next start.
+    /// Runs until the token is cancelled, then drains: the host accepts nothing new, finishes running requests and
+    /// deliveries, and closes the bus. Clients that wait for replies get an answer once the deliveries have ended. Work
+    /// that exceeds the grace period is abandoned; its deliveries are attempted again at the next start.
     ///
     /// # Errors
-    /// If the store fails. Then nothing is acknowledged any more, and nothing is waited for.
+    /// If the store fails. The host then acknowledges nothing and does not drain.
     pub async fn run(self, asked: CancellationToken) -> anyhow::Result<()> {
         let Self {
             bus,
@@ -316,10 +314,10 @@ impl Host {
         } = self;
         let store = admin.data.clone();
         let limits = |max_connections| HttpLimits { max_connections, ..config.http };
-        // Connections are accepted from now on, and the first of them may ask.
+        // The host accepts connections from here on.
         ready.send_replace(true);
         let mut front = JoinSet::new();
-        let begun = ingress.begun.clone();
+        let streaming_responses = ingress.streaming_responses.clone();
         front.spawn(server::serve(listener, ingress.router(), limits(connections.ingress), stops.ingress.clone()));
         let mut middle = JoinSet::new();
         middle.spawn(dispatcher.run(stops.dispatcher.clone()));
@@ -335,34 +333,34 @@ impl Host {
         ready.send_replace(false);
         if let End::StoreFailed(reason) = end {
             return Err(anyhow!(
-                "{reason}; nothing is acknowledged any more. Every event that was acknowledged is in {}: check the disk and start again",
+                "{reason}; the host has stopped acknowledging. All acknowledged events are in {}: check the disk and start again",
                 store.display()
             ));
         }
-        tracing::info!(grace_period = %humantime::format_duration(config.shutdown_grace_period), "stopping; what runs may come to its end");
+        tracing::info!(grace_period = %humantime::format_duration(config.shutdown_grace_period), "stopping; waiting for running requests and deliveries");
         let drain = async {
             stops.ingress.cancel();
             stops.dispatcher.cancel();
             while middle.join_next().await.is_some() {}
-            // Nothing publishes replies any more.
+            // No further replies can come.
             stops.replies.cancel();
             while front.join_next().await.is_some() {}
-            begun.close();
-            begun.wait().await;
+            streaming_responses.close();
+            streaming_responses.wait().await;
             stops.rest.cancel();
             while rest.join_next().await.is_some() {}
         };
         if tokio::time::timeout(config.shutdown_grace_period, drain).await.is_err() {
-            tracing::warn!("the grace period is over; unfinished deliveries are made again at the next start");
+            tracing::warn!("the grace period is over; unfinished deliveries will be attempted again at the next start");
         }
-        // What the bus has taken it still commits.
+        // The bus still commits the commands that it has accepted.
         drop(tokio::time::timeout(Duration::from_secs(5), bus.close()).await);
         tracing::info!("stopped");
         Ok(())
     }
 }
 
-/// A token that is cancelled by SIGTERM and by SIGINT. A second one ends the process at once.
+/// A token that SIGTERM and SIGINT cancel. A second signal ends the process at once.
 pub(crate) fn stop_signal() -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -1,4 +1,4 @@
-//! What keeps a second process out of a data directory.
+//! The lock that keeps a second process out of a data directory.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -6,18 +6,18 @@ use std::path::Path;
 
 use crate::files;
 
-/// A data directory that is locked for as long as this lives.
+/// A data directory, locked for the lifetime of this value.
 #[derive(Debug)]
 pub(crate) struct Locked {
-    /// The directory itself, since a file in it can be deleted while the host runs, and a second host would then
-    /// lock a file of its own.
+    /// The directory itself is locked, not a file in it: if someone deleted such a file, a second host would lock a new
+    /// one.
     _directory: File,
-    /// A file in it, as where a directory cannot be locked: not every network file system does that.
+    /// Some network file systems cannot lock a directory. Then a file in it is locked.
     _file: File,
 }
 
 impl Locked {
-    /// Locks a directory; none if another process has it.
+    /// Locks a directory. Returns none if another process holds the lock.
     pub(crate) fn try_new(directory: &Path) -> io::Result<Option<Self>> {
         let file = files::open_private(&directory.join("lock"))?;
         match file.try_lock() {

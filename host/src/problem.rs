@@ -1,4 +1,4 @@
-//! What a client is told when something is refused: a problem (RFC 9457) with a stable code.
+//! Problem details (RFC 9457): how every refusal looks to a client, with a stable code.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use crate::api::ProblemView;
 use crate::bus::{CommitError, StoreError, StoreErrorKind};
 
-/// A refusal. Nothing of what was asked for has happened.
+/// A refusal. The request has had no effect.
 #[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -32,35 +32,35 @@ impl Problem {
         self
     }
 
-    /// Says what of the request it is about.
+    /// Adds a detail about one part of the request.
     #[must_use]
     pub fn about(self, part: &str) -> Self {
         Self { detail: format!("{part}: {}", self.detail), ..self }
     }
 
-    /// Says when to come back.
+    /// Adds `Retry-After`.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// A request that is malformed.
+    /// The request is malformed.
     #[must_use]
     pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// Something that isn't there.
+    /// The resource does not exist.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail)
     }
 
-    /// A method that a path does not have.
+    /// The path does not support the method.
     #[must_use]
     pub fn method_not_allowed(methods: &[String]) -> Self {
         let allowed = methods.join(", ");
-        let detail = format!("this path takes {allowed}");
+        let detail = format!("this path supports {allowed}");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
         match HeaderValue::from_str(&allowed) {
             Ok(value) => problem.header(axum::http::header::ALLOW, value),
@@ -80,7 +80,7 @@ impl Problem {
         serde_json::to_vec(&body).expect("strings and numbers can be written as JSON")
     }
 
-    /// The headers that go with it.
+    /// The response headers.
     #[must_use]
     pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.headers
@@ -98,7 +98,7 @@ impl Problem {
         self.status
     }
 
-    /// The sentence for a person.
+    /// The explanation for a person.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
@@ -114,7 +114,7 @@ impl From<CommitError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", detail)
                     .retry_after(seconds(retry_after))
             }
-            // Unlike a refusal: the change may have been stored.
+            // Unlike other problems, this one may follow a stored change.
             CommitError::InDoubt => Self::new(StatusCode::GATEWAY_TIMEOUT, "in-doubt", detail).retry_after(5),
             CommitError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "bus-busy", detail).retry_after(1),
             CommitError::BacklogFull(_) => {
@@ -149,7 +149,7 @@ impl From<CommitError> for Problem {
     }
 }
 
-/// Whole seconds, rounded up: `Retry-After` knows no fractions, and zero would mean at once.
+/// `Retry-After` takes whole seconds. Rounding up avoids zero, which would mean "at once".
 fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX).max(1)
 }

@@ -1,4 +1,4 @@
-//! What is shown of things that hold secrets.
+//! How values that contain secrets are shown.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,18 +7,18 @@ use std::ops::{Deref, DerefMut};
 use serde::Deserialize;
 use url::Url;
 
-/// What stands in a secret's place.
+/// The text shown in place of a secret.
 const HIDDEN: &str = "***";
 
-/// An address without the secrets in it: a user's name and password, and whatever follows `?` and `#` but for the
-/// names of parameters. Tokens of webhooks stand in all of these.
+/// A URL without its secrets: the user name, the password, the values of query parameters and the fragment. Webhook
+/// tokens occur in all of these.
 #[must_use]
 pub fn address(address: &str) -> String {
     let Ok(mut url) = Url::parse(address) else {
         let shown = address.split(['?', '#', '@']).next().unwrap_or_default();
         return if shown.len() == address.len() { address.to_owned() } else { HIDDEN.to_owned() };
     };
-    // Addresses without a host take neither, and have neither.
+    // URLs without a host have no user name and no password.
     if !url.username().is_empty() {
         let _ = url.set_username(HIDDEN);
     }
@@ -39,7 +39,7 @@ pub fn address(address: &str) -> String {
     url.into()
 }
 
-/// Is shown in a secret's place for debugging.
+/// The debug output of a secret.
 struct Hidden;
 
 impl fmt::Debug for Hidden {
@@ -48,7 +48,7 @@ impl fmt::Debug for Hidden {
     }
 }
 
-/// Values by their names, some of which are secret: they are read, and not shown for debugging.
+/// Values by name, some of them secret. They are readable, but debug output hides them.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Values(BTreeMap<String, String>);

@@ -1,14 +1,14 @@
-//! An HTTP/1.1 server with limits on connections, headers, bodies and time, which drains at the end.
-//! Ingress and admin interface both stand on it.
+//! An HTTP/1.1 server with limits on connections, headers, bodies and time, and a graceful shutdown. The ingress and
+//! the admin interface use it.
 
+mod acceptor;
+mod body_reader;
+mod checks;
 mod connection;
-mod door;
-mod guard;
-mod intake;
 mod media_type;
 mod query;
 mod refusal;
-mod screen;
+mod refusal_filter;
 mod timer;
 
 use std::net::SocketAddr;
@@ -24,8 +24,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use door::Door;
-pub use intake::Intake;
+use acceptor::Acceptor;
+pub use body_reader::BodyReader;
 pub(crate) use media_type::MediaType;
 pub(crate) use query::{NoParameters, Query, percent_decode};
 use refusal::Refusals;
@@ -38,16 +38,16 @@ pub struct HttpLimits {
     pub max_body_bytes: usize,
     /// The largest head of a request, in bytes.
     pub max_header_bytes: usize,
-    /// How long a client may take to send the head of a request, also while a connection is idle.
+    /// How long a client may take to send a request head. It also limits idle connections.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub header_timeout: Duration,
     /// How long a client may take to send a body.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub body_timeout: Duration,
-    /// How long a client may take none of what it is sent.
+    /// How long a client may stop reading a response.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub write_timeout: Duration,
-    /// How many connections are open at a time; further ones are refused.
+    /// The number of open connections. Further connections get 503.
     pub max_connections: usize,
 }
 
@@ -64,37 +64,37 @@ impl Default for HttpLimits {
     }
 }
 
-/// How many fields the head of a request may have.
+/// The largest number of header fields.
 const MAX_HEADERS: usize = 100;
 /// The smallest buffer that hyper accepts.
 const MIN_HEADER_BYTES: usize = 8_192;
 
-/// How long a server that stops waits for requests that are arriving.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a stopping server waits for requests that are arriving.
+const STOP_GRACE_PERIOD: Duration = Duration::from_secs(1);
 
-/// Serves until it is cancelled; then lets the requests that run come to their end.
+/// Serves until it is cancelled, then finishes the running requests.
 pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, cancelled: CancellationToken) {
-    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let permits = Arc::new(Semaphore::new(limits.max_connections));
     let router =
-        router.layer(middleware::from_fn(move |request: Request, next: Next| guard::guard(limits, request, next)));
+        router.layer(middleware::from_fn(move |request: Request, next: Next| checks::checks(limits, request, next)));
     let (connections, refusals) = (TaskTracker::new(), Refusals::default());
-    let mut door = Door::new(listener);
+    let mut acceptor = Acceptor::new(listener);
     loop {
         let stream = tokio::select! {
             () = cancelled.cancelled() => break,
-            stream = door.next(limits) => stream,
+            stream = acceptor.next(limits) => stream,
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             refusals.refuse(stream, limits);
             continue;
         };
         let connection = connection::serve(stream, router.clone(), limits, cancelled.clone());
         connections.spawn(async move {
             connection.await;
-            drop(place);
+            drop(permit);
         });
     }
-    drop(door);
+    drop(acceptor);
     connections.close();
     connections.wait().await;
 }
@@ -102,11 +102,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, ca
 /// Binds a listener.
 ///
 /// # Errors
-/// What is wrong with the address, and what to do.
+/// If the address cannot be bound: what to do.
 pub async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "the address {address} is in use by another process; stop that one or choose another with {flag}"
+            "the address {address} is in use by another process; stop that process, or choose another address with {flag}"
         ),
         _ => anyhow::anyhow!("cannot listen on {address}: {error}; choose another address with {flag}"),
     })

@@ -1,4 +1,5 @@
-//! Reads TOML that operators write, and says what is wrong without repeating what stands there: a sidecar holds secrets.
+//! Reads TOML files of operators. Errors name the place and the key, but never repeat a value, since a sidecar may
+//! contain secrets.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,12 +9,13 @@ use toml::de::{DeTable, DeValue};
 
 mod renamed;
 
-/// What is wrong with a file, and where.
+/// An error in a TOML file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
-    /// The line and the column, both from 1; none if all of the file is meant.
+    /// The line and the column, both from 1; none for the whole file.
     place: Option<(usize, usize)>,
-    /// The key, as `limits.timeout`; none if the file is not TOML, where nobody can tell a key from a value.
+    /// The key, such as `limits.timeout`; none if the file is not valid TOML, since then a key cannot be told from a
+    /// value.
     key: Option<String>,
     what: String,
 }
@@ -32,10 +34,10 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Reads a text.
+/// Parses a file.
 ///
 /// # Errors
-/// What is wrong, where it is, and no value.
+/// The error and its place, without values.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     let error = match toml::from_str(text) {
         Ok(parsed) => return Ok(parsed),
@@ -43,12 +45,12 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     };
     let place = error.span().map(|span| place(text, span.start));
     let Ok(document) = DeTable::parse(text) else {
-        // The parser's own messages are constant.
+        // The TOML parser's own messages are constant.
         return Err(Malformed { place, key: None, what: error.message().to_owned() });
     };
     let mut entries = Vec::new();
     collect("", document.get_ref(), &mut entries);
-    // Of all that contain the place, the innermost begins last.
+    // Of all entries that contain the position, the innermost starts last.
     let holds = |entry: &&Entry| error.span().is_some_and(|span| entry.holds(&span));
     let entry = entries.iter().filter(holds).max_by_key(|entry| entry.from);
     let is_unknown = error.message().starts_with("unknown field ");
@@ -59,7 +61,7 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     Err(Malformed { place, key: entry.map(|entry| entry.key.clone()), what })
 }
 
-/// A key of a document, with where it stands and the texts in its value.
+/// A key of a document, with its position and the strings in its value.
 struct Entry {
     key: String,
     from: usize,
@@ -79,7 +81,7 @@ fn collect(above: &str, table: &DeTable<'_>, entries: &mut Vec<Entry>) {
         let key = if above.is_empty() { name_text.to_string() } else { format!("{above}.{name_text}") };
         let mut found = Vec::new();
         texts(value.get_ref(), &mut found);
-        // A table's own span is its head, which stands before it.
+        // A table's span is its header, which precedes its entries.
         entries.push(Entry {
             key: key.clone(),
             from: value.span().start,
@@ -107,8 +109,8 @@ fn texts(value: &DeValue<'_>, found: &mut Vec<String>) {
     }
 }
 
-/// What serde says, without values. Its messages are those of `serde::de::Error`: "invalid type: string "…", expected
-/// …", and so on; all others are made by whoever reads a value, and may quote it.
+/// Serde's message without values. Messages of `serde::de::Error` have a known form ("invalid type: string "…",
+/// expected …"); any other message comes from a custom deserializer and may quote the value.
 fn described(message: &str, texts: &[String]) -> String {
     let expected = message.rsplit_once(", expected ").map(|(found, expected)| (found, expected.trim_end()));
     for prefix in ["invalid type: ", "invalid value: "] {
@@ -124,7 +126,7 @@ fn described(message: &str, texts: &[String]) -> String {
     }
 }
 
-/// The kind of a value, without the value: `serde::de::Unexpected` begins with it.
+/// The kind of a value. The text of `serde::de::Unexpected` starts with the kind.
 fn kind(found: &str) -> &'static str {
     const KINDS: [(&str, &str); 7] = [
         ("string", "a string"),
@@ -138,8 +140,8 @@ fn kind(found: &str) -> &'static str {
     KINDS.iter().find(|(word, _)| found.starts_with(word)).map_or("something else", |(_, kind)| kind)
 }
 
-/// A message with texts taken out, as they are or as Rust writes them for debugging. The longest go first, since one may
-/// be a part of another.
+/// A message without the given strings, plain or debug-escaped. The longest are removed first, since one may contain
+/// another.
 fn hidden(message: &str, texts: &[String]) -> String {
     let mut texts: Vec<_> = texts.iter().filter(|text| !text.is_empty()).collect();
     texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
@@ -148,7 +150,7 @@ fn hidden(message: &str, texts: &[String]) -> String {
     })
 }
 
-/// The line and the column of a byte, both from 1.
+/// The line and column of a byte offset, both from 1.
 fn place(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |index| index + 1);

@@ -20,7 +20,7 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Body<T> {
     async fn from_request(request: Request, admin: &Admin) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         MediaType::of(&parts.headers)?.map_or(Ok(()), |media_type| media_type.demand_utf8())?;
-        let bytes = admin.intake.read(&parts.headers, body).await?;
+        let bytes = admin.body_reader.read(&parts.headers, body).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let detail = format!("the body is not what is expected here: {error}");
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)

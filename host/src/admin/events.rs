@@ -40,7 +40,7 @@ pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> 
 
 /// As the ingress does, in the operator's name.
 pub(super) async fn publish(State(admin): State<Admin>, request: Request<Body>) -> Result<Response, Problem> {
-    ingress::events::publish(&*admin.bus, &admin.intake, &admin.replies_end, &Publisher::Operator, request).await
+    ingress::events::publish(&*admin.bus, &admin.body_reader, &admin.replies_ended, &Publisher::Operator, request).await
 }
 
 /// Deletes at once what the retention's rules do not keep.

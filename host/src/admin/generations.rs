@@ -49,7 +49,7 @@ pub(super) async fn canary(
     }
     let max_body_bytes = usize::try_from(FILE_LIMIT_BYTES).unwrap_or(usize::MAX);
     let (parts, body) = request.into_parts();
-    let bytes = admin.intake.up_to(max_body_bytes).read(&parts.headers, body).await?;
+    let bytes = admin.body_reader.up_to(max_body_bytes).read(&parts.headers, body).await?;
     let (loader, beside) = (Arc::clone(&admin.loader), Arc::clone(&live));
     let loaded = tokio::task::spawn_blocking(move || loader.load_beside(&bytes, &beside)).await;
     let broken = |detail: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "canary-failed", detail);

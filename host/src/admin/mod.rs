@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::files;
 use crate::plugin::{self, Folder, Loader, Registry};
 use crate::problem::Problem;
-use crate::server::{Intake, NoParameters, Query};
+use crate::server::{BodyReader, NoParameters, Query};
 use crate::telemetry::Metrics;
 use crate::threads::Capacity;
 
@@ -49,9 +49,9 @@ pub struct Admin {
     /// What applies to what says nothing else.
     pub defaults: plugin::Defaults,
     /// What the bodies of requests are held to.
-    pub intake: Intake,
+    pub body_reader: BodyReader,
     /// Is cancelled when no reply comes any more, since the host stops.
-    pub replies_end: CancellationToken,
+    pub replies_ended: CancellationToken,
     /// Counts.
     pub metrics: Metrics,
     /// The time.

@@ -50,7 +50,7 @@ pub(super) async fn drain(
         biased;
         drained = tokio::time::timeout(query.wait.unwrap_or(WAIT), room.idle()) => drained.is_ok(),
         // Whatever runs is waited for by the host itself.
-        () = admin.intake.stop.cancelled() => false,
+        () = admin.body_reader.stop.cancelled() => false,
     };
     Ok(Json(Drained { drained, running: if drained { 0 } else { room.running() } }))
 }

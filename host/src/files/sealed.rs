@@ -1,19 +1,18 @@
-//! Small files that tell whether they are as they were written: in the first line a checksum of their name and of what
-//! follows it.
+//! Small files with a checksum of their name and content in the first line.
 //!
-//! The name is part of it, so that one whole file in the place of another is found as well.
+//! The checksum covers the name, so that an intact file under another name is detected too.
 
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-/// What the first line begins with.
+/// The prefix of the first line.
 const MARK: &[u8] = b"sha256:";
 const HEX: usize = 64;
 /// The length of the first line.
 const HEAD: usize = MARK.len() + HEX + 1;
 
-/// A content with its checksum, for the place that it is to have.
+/// Adds the checksum to a content, for a given path.
 pub(crate) fn seal(path: &Path, content: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(HEAD + content.len());
     sealed.extend_from_slice(MARK);
@@ -23,7 +22,7 @@ pub(crate) fn seal(path: &Path, content: &[u8]) -> Vec<u8> {
     sealed
 }
 
-/// The content of a file; none if that is not what was written there.
+/// The content of a file, or none if the checksum does not match.
 pub(crate) fn unseal<'a>(path: &Path, sealed: &'a [u8]) -> Option<&'a [u8]> {
     let (head, content) = sealed.split_at_checked(HEAD)?;
     let sum = head.strip_prefix(MARK)?.strip_suffix(b"\n")?;
@@ -44,8 +43,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A file in all the ways that one flipped bit, one cut and one added byte can make of it. Of a long one the ends are
-/// gone through, and the middle in steps.
+/// Variants of a file with one flipped bit, a truncation or an appended byte. In long files, only every few bytes in
+/// the middle are flipped.
 #[cfg(test)]
 pub(crate) fn damaged(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     let step = (whole.len() / 2_000).max(1);

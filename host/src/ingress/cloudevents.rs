@@ -1,5 +1,5 @@
-//! CloudEvents 1.0 from HTTP (HTTP binding 1.0.2): binary, structured and batched mode. Strict in what
-//! makes an event, lenient only where senders are known to fall short of the percent-encoding.
+//! Parses CloudEvents 1.0 over HTTP (HTTP binding 1.0.2) in binary, structured and batched mode. Parsing is strict,
+//! except where known senders do not percent-encode header values.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,21 +21,21 @@ pub(crate) enum Mode {
     Binary,
     /// One event in JSON.
     Structured,
-    /// A list of events in JSON.
+    /// A JSON array of events.
     Batched,
 }
 
-/// After so many events of a batch, some 100 µs, others have the core that were woken beside it: a system may leave them
-/// waiting for it for milliseconds, though another core has nothing to do.
+/// The number of events after which parsing a batch yields the core. Otherwise threads that were woken on the same core
+/// might wait for milliseconds although another core is idle.
 const YIELD_AFTER: usize = 32;
-/// The most events in a batch.
+/// The largest number of events in a batch.
 const BATCH_LIMIT: usize = 10_000;
 
 impl Mode {
     /// The mode of a request (HTTP binding, section 3).
     ///
     /// # Errors
-    /// A problem with 415 if it carries no events, or JSON that is not in UTF-8; with 400 if its media type is malformed.
+    /// A problem: 415 if the request has no events or its JSON is not UTF-8, 400 if its media type is malformed.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let media_type = MediaType::of(headers)?;
         let mode = Self::with(media_type.as_ref().map(MediaType::essence).unwrap_or_default(), headers)?;
@@ -51,12 +51,12 @@ impl Mode {
         match media_type {
             "application/cloudevents+json" => Ok(Self::Structured),
             "application/cloudevents-batch+json" => Ok(Self::Batched),
-            other if other.starts_with("application/cloudevents") => {
-                Err(unsupported(format!("the format {other} is not known; send application/cloudevents+json")))
-            }
+            other if other.starts_with("application/cloudevents") => Err(unsupported(format!(
+                "the event format {other} is not supported; send application/cloudevents+json"
+            ))),
             _ if headers.keys().any(|name| name.as_str().starts_with("ce-")) => Ok(Self::Binary),
             _ => Err(unsupported(
-                "this is no CloudEvent; send ce-id, ce-source, ce-type and ce-specversion headers, or application/cloudevents+json",
+                "the request is not a CloudEvent; send ce-id, ce-source, ce-type and ce-specversion headers, or application/cloudevents+json",
             )),
         }
     }
@@ -70,10 +70,10 @@ fn invalid(detail: impl fmt::Display) -> Problem {
     Problem::bad_request("invalid-event", detail.to_string())
 }
 
-/// Reads the events of a request.
+/// Parses the events of a request.
 ///
 /// # Errors
-/// What is wrong, and with which event of a batch.
+/// The error, with the event's index in a batch.
 pub(crate) fn parse(mode: Mode, headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<Event>, Problem> {
     match mode {
         Mode::Binary => binary(headers, body).map(|event| vec![event]).map_err(invalid),
@@ -84,9 +84,9 @@ pub(crate) fn parse(mode: Mode, headers: &HeaderMap, body: Vec<u8>) -> Result<Ve
 
 fn batch(body: &[u8]) -> Result<Vec<Event>, Problem> {
     let items: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|error| Problem::bad_request("invalid-batch", format!("the batch is no JSON array: {error}")))?;
+        .map_err(|error| Problem::bad_request("invalid-batch", format!("the batch is not a JSON array: {error}")))?;
     if items.len() > BATCH_LIMIT {
-        let detail = format!("a batch has at most {BATCH_LIMIT} events, and this one has {}", items.len());
+        let detail = format!("a batch is limited to {BATCH_LIMIT} events; this one has {}", items.len());
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "batch-too-long", detail));
     }
     let parse = |(index, item): (usize, &&RawValue)| {
@@ -98,10 +98,10 @@ fn batch(body: &[u8]) -> Result<Vec<Event>, Problem> {
     items.iter().enumerate().map(parse).collect()
 }
 
-/// What is wrong with an event.
+/// An error in an event.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum Invalid {
-    #[error("it is no JSON object: {0}")]
+enum ParseError {
+    #[error("it is not a JSON object: {0}")]
     Json(String),
     #[error("the attribute `{0}` is missing")]
     Missing(&'static str),
@@ -109,9 +109,9 @@ enum Invalid {
     Twice(String),
     #[error(transparent)]
     Value(#[from] Unfit),
-    #[error("`{0}` is not the name of an attribute; a name has 1 to 40 lower-case letters and digits")]
+    #[error("`{0}` is not a valid attribute name; a name has 1 to 40 lower-case letters and digits")]
     Name(String),
-    #[error("the specversion is `{0}`; this host takes 1.0")]
+    #[error("the specversion is `{0}`; this host supports 1.0")]
     Version(String),
     #[error("it has both `data` and `data_base64`")]
     TwoData,
@@ -120,23 +120,23 @@ enum Invalid {
     #[error("the member `data` is nested deeper than 100 levels")]
     Depth,
     #[error(
-        "its `data` is in UTF-8, as the document is, and its `datacontenttype` has another charset; leave that out, or send the bytes as `data_base64`"
+        "`data` is UTF-8, as the document is, but `datacontenttype` has another charset; omit the charset, or send the bytes as `data_base64`"
     )]
     Charset,
 }
 
-fn unfit(name: &str, what: &'static str) -> Invalid {
-    Invalid::Value(Unfit { name: name.to_owned(), what })
+fn unfit(name: &str, what: &'static str) -> ParseError {
+    ParseError::Value(Unfit { name: name.to_owned(), what })
 }
 
-fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, Invalid> {
+fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, ParseError> {
     let mut attributes = Attributes::default();
     for name in headers.keys() {
         let Some(attribute) = name.as_str().strip_prefix("ce-") else { continue };
         let mut values = headers.get_all(name).iter();
         let (value, second) = (values.next(), values.next());
         if second.is_some() {
-            return Err(Invalid::Twice(attribute.to_owned()));
+            return Err(ParseError::Twice(attribute.to_owned()));
         }
         let value = value.map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
         attributes.put(attribute, decode(attribute, value)?)?;
@@ -146,7 +146,7 @@ fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, Invalid> {
         attributes.put("datacontenttype", text.to_owned())?;
     }
     let media_type = attributes.core.get("datacontenttype").map(String::as_str);
-    // Nothing but a media type says what the bytes are.
+    // Only a media type says how to read the bytes.
     let data = (!body.is_empty()).then(|| match media_type {
         Some(media_type) => Data::declared(media_type, body),
         None => Data::binary(body),
@@ -154,15 +154,15 @@ fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, Invalid> {
     attributes.into_event(data)
 }
 
-/// Decodes a header's value (HTTP binding 1.0, section 3.1.3.2): without the quotes of senders of older versions, and
-/// with its escapes decoded once. What is no escape stays as it is, since not all senders encode.
-fn decode(attribute: &str, value: &[u8]) -> Result<String, Invalid> {
+/// Decodes a header value (HTTP binding 1.0, section 3.1.3.2): removes the quotes that older senders add, and
+/// percent-decodes once. Malformed escapes stay as they are, since not all senders encode.
+fn decode(attribute: &str, value: &[u8]) -> Result<String, ParseError> {
     let value = unquoted(value);
     let decoded = percent_encoding::percent_decode(&value).decode_utf8();
     decoded.map(Into::into).map_err(|_| unfit(attribute, "is not UTF-8"))
 }
 
-/// What a quoted string stands for (RFC 9110, section 5.6.4); anything else stands for itself.
+/// Unquotes a quoted string (RFC 9110, section 5.6.4). Other values stay as they are.
 fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
     let Some(inner) = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
         return Cow::Borrowed(value);
@@ -176,7 +176,7 @@ fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
-/// The members of an event in JSON, with data as it was written. A name that comes twice is an error.
+/// The members of a JSON event, with `data` as written. Repeated names are an error.
 struct Members(BTreeMap<String, Box<RawValue>>);
 
 impl<'de> serde::Deserialize<'de> for Members {
@@ -203,8 +203,8 @@ impl<'de> serde::Deserialize<'de> for Members {
     }
 }
 
-fn structured(json: &[u8]) -> Result<Event, Invalid> {
-    let Members(mut members) = serde_json::from_slice(json).map_err(|error| Invalid::Json(error.to_string()))?;
+fn structured(json: &[u8]) -> Result<Event, ParseError> {
+    let Members(mut members) = serde_json::from_slice(json).map_err(|error| ParseError::Json(error.to_string()))?;
     let data = members.remove("data");
     let data_base64 = members.remove("data_base64").filter(|data| data.get() != "null");
     let mut attributes = Attributes::default();
@@ -216,41 +216,41 @@ fn structured(json: &[u8]) -> Result<Event, Invalid> {
         }
     }
     let declares_json = Kind::of(attributes.core.get("datacontenttype").map(String::as_str)) == Kind::Json;
-    // Null is a payload where data is JSON. Where it is not, it stands for no data, as it does for attributes.
+    // JSON data may be null. For other media types null means no data, as it does for attributes.
     let data = data.filter(|data| declares_json || data.get() != "null");
     let data = match (data, data_base64) {
-        (Some(_), Some(_)) => return Err(Invalid::TwoData),
+        (Some(_), Some(_)) => return Err(ParseError::TwoData),
         (None, None) => None,
         (Some(data), None) => Some(json_or_text(&data, declares_json)?),
         (None, Some(text)) => {
-            let text: String = serde_json::from_str(text.get()).map_err(|_| Invalid::Base64)?;
-            Some(Data::binary(base64::prelude::BASE64_STANDARD.decode(text).map_err(|_| Invalid::Base64)?))
+            let text: String = serde_json::from_str(text.get()).map_err(|_| ParseError::Base64)?;
+            Some(Data::binary(base64::prelude::BASE64_STANDARD.decode(text).map_err(|_| ParseError::Base64)?))
         }
     };
     let declared = attributes.core.get("datacontenttype").and_then(|text| MediaType::parse(text));
     if data.as_ref().is_some_and(|data| data.kind() != Kind::Binary) && declared.is_some_and(|it| !it.is_utf8()) {
-        return Err(Invalid::Charset);
+        return Err(ParseError::Charset);
     }
     attributes.into_event(data)
 }
 
-/// What `data` stands for (JSON format 1.0.2, section 3.1.2): a JSON value as it was written, or the text of a string if
-/// the media type is not JSON's. What is not a string then stays JSON.
-fn json_or_text(data: &RawValue, declares_json: bool) -> Result<Data, Invalid> {
+/// Reads `data` (JSON format 1.0.2, section 3.1.2): a JSON value as written, or the content of a string if the media
+/// type is not JSON. A value that is not a string remains JSON.
+fn json_or_text(data: &RawValue, declares_json: bool) -> Result<Data, ParseError> {
     let json = data.get();
     if !declares_json && json.starts_with('"') {
-        let text: String = serde_json::from_str(json).map_err(|error| Invalid::Json(error.to_string()))?;
+        let text: String = serde_json::from_str(json).map_err(|error| ParseError::Json(error.to_string()))?;
         return Ok(Data::new(Kind::Text, text));
     }
-    // What nobody can parse must not be stored.
-    json_text(json.as_bytes()).map(Data::json).ok_or(Invalid::Depth)
+    // Data that no parser accepts must not be stored.
+    json_text(json.as_bytes()).map(Data::json).ok_or(ParseError::Depth)
 }
 
-/// The string form of an attribute's value (CloudEvents 1.0, section 3.1): strings, booleans and 32-bit
-/// integers; null is an attribute that is not set.
-fn attribute_text(name: &str, value: &RawValue) -> Result<Option<String>, Invalid> {
+/// The text of an attribute value (CloudEvents 1.0, section 3.1): strings, booleans and 32-bit integers. Null means
+/// that the attribute is not set.
+fn attribute_text(name: &str, value: &RawValue) -> Result<Option<String>, ParseError> {
     use serde_json::Value;
-    let wrong = || unfit(name, "is no string, boolean or 32-bit integer");
+    let wrong = || unfit(name, "is not a string, boolean or 32-bit integer");
     let core = CORE.contains(&name);
     match serde_json::from_str(value.get()).map_err(|_| wrong())? {
         Value::Null => Ok(None),
@@ -264,7 +264,7 @@ fn attribute_text(name: &str, value: &RawValue) -> Result<Option<String>, Invali
     }
 }
 
-/// The attributes that the specification names.
+/// The attributes that the specification defines.
 const CORE: [&str; 8] = ["id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"];
 
 #[derive(Default)]
@@ -275,23 +275,23 @@ struct Attributes {
 }
 
 impl Attributes {
-    fn put(&mut self, name: &str, value: String) -> Result<(), Invalid> {
+    fn put(&mut self, name: &str, value: String) -> Result<(), ParseError> {
         let before = match CORE.iter().find(|core| **core == name) {
             Some(core) => self.core.insert(core, value),
-            None if !is_extension_name(name) => return Err(Invalid::Name(name.chars().take(64).collect())),
+            None if !is_extension_name(name) => return Err(ParseError::Name(name.chars().take(64).collect())),
             None => self.extensions.insert(name.to_owned(), value),
         };
-        before.map_or(Ok(()), |_| Err(Invalid::Twice(name.to_owned())))
+        before.map_or(Ok(()), |_| Err(ParseError::Twice(name.to_owned())))
     }
 
-    fn required(&mut self, name: &'static str) -> Result<String, Invalid> {
-        self.core.remove(name).ok_or(Invalid::Missing(name))
+    fn required(&mut self, name: &'static str) -> Result<String, ParseError> {
+        self.core.remove(name).ok_or(ParseError::Missing(name))
     }
 
-    fn into_event(mut self, data: Option<Data>) -> Result<Event, Invalid> {
+    fn into_event(mut self, data: Option<Data>) -> Result<Event, ParseError> {
         let specversion = self.required("specversion")?;
         if specversion != "1.0" {
-            return Err(Invalid::Version(specversion));
+            return Err(ParseError::Version(specversion));
         }
         let event = Event {
             id: self.required("id")?,
@@ -366,14 +366,14 @@ mod tests {
             pairs.push((name, value));
             binary(&headers(&pairs), Vec::new())
         };
-        assert_eq!(with("ce-id", "2"), Err(Invalid::Twice("id".into())));
+        assert_eq!(with("ce-id", "2"), Err(ParseError::Twice("id".into())));
         assert_eq!(with("ce-subject", "%ff"), Err(unfit("subject", "is not UTF-8")));
         assert_eq!(with("ce-subject", "%c0%80"), Err(unfit("subject", "is not UTF-8")));
         assert_eq!(with("ce-subject", "\"\""), Err(unfit("subject", "is empty")));
-        assert!(matches!(with("ce-my_name", "x"), Err(Invalid::Name(_))));
-        assert!(matches!(with("ce-time", "yesterday"), Err(Invalid::Value(..))));
+        assert!(matches!(with("ce-my_name", "x"), Err(ParseError::Name(_))));
+        assert!(matches!(with("ce-time", "yesterday"), Err(ParseError::Value(..))));
         let missing = headers(&REQUIRED[1..]);
-        assert_eq!(binary(&missing, Vec::new()), Err(Invalid::Missing("id")));
+        assert_eq!(binary(&missing, Vec::new()), Err(ParseError::Missing("id")));
     }
 
     #[test]
@@ -385,7 +385,7 @@ mod tests {
         assert!(event.to_json().contains(r#""n":5,"#), "{}", event.to_json());
     }
 
-    /// JSON format 1.0.2, section 3.1: what comes in leaves as it came, whatever its bytes look like.
+    /// JSON format 1.0.2, section 3.1: data leaves as it came, whatever its bytes are.
     #[test]
     fn data_has_the_kind_that_it_came_with() {
         use Kind::{Binary, Json, Text};
@@ -441,9 +441,9 @@ mod tests {
         assert!(event(r#","data_base64":"?""#).is_err());
         assert!(event(r#","dataschema":"schema""#).is_err());
         let latin = r#","datacontenttype":"text/plain; charset=iso-8859-1""#;
-        assert_eq!(event(&format!(r#"{latin},"data":"x""#)), Err(Invalid::Charset));
+        assert_eq!(event(&format!(r#"{latin},"data":"x""#)), Err(ParseError::Charset));
         assert!(event(&format!(r#"{latin},"data_base64":"/A==""#)).is_ok());
-        assert_eq!(event(r#","datacontenttype":"a/json; charset=utf-16","data":1"#), Err(Invalid::Charset));
+        assert_eq!(event(r#","datacontenttype":"a/json; charset=utf-16","data":1"#), Err(ParseError::Charset));
         assert!(event(&format!(r#","data":{}1{}"#, "[".repeat(10_000), "]".repeat(10_000))).is_err());
         assert!(structured(br#"{"specversion":"0.3","id":"1","source":"/s","type":"t"}"#).is_err());
         assert!(structured(b"[]").is_err());
@@ -458,7 +458,7 @@ mod tests {
         assert_eq!(Mode::of(&headers(&[("ce-id", "1")])).unwrap(), Mode::Binary);
     }
 
-    /// RFC 8259, section 8.1: JSON is in UTF-8. RFC 9110, section 8.3: one media type, which may have parameters.
+    /// RFC 8259, section 8.1: JSON is UTF-8. RFC 9110, section 8.3: one media type, possibly with parameters.
     #[test]
     fn json_in_another_charset_is_refused_and_other_data_passes() {
         let mode = |media_type: &str| {
@@ -496,7 +496,7 @@ mod tests {
     }
 
     proptest! {
-        /// No input makes the parser panic, and what it accepts can be written and read again.
+        /// No input makes the parser panic, and every accepted event survives writing and reading.
         #[test]
         fn accepted_events_survive_a_round_trip(id in "[ -~]{1,8}", subject in "\\PC{1,8}", data in proptest::option::of(".*")) {
             let json = serde_json::json!({

@@ -1,4 +1,4 @@
-//! `POST /events`: CloudEvents in, answered once they are durable, or once their reply has come.
+//! `POST /events`: accepts CloudEvents and answers once they are durable, or once their reply has arrived.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,47 +23,47 @@ use crate::outcome::Publish;
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 use crate::reply::REPLY_LIMIT;
-use crate::server::{Intake, Query};
+use crate::server::{BodyReader, Query};
 use crate::telemetry;
 
-/// What a publisher may ask for besides.
+/// The query parameters of a publish.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Wishes {
-    /// The events enter the log after so long a time.
+pub(crate) struct PublishParams {
+    /// Delays the events by a duration.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     delay: Option<Duration>,
-    /// The events enter the log at a time.
+    /// Delays the events until a time.
     at: Option<String>,
-    /// The answer is the first event that matches this, in the flow of the one that is published.
+    /// Waits for the first event of the cause tree that matches this pattern.
     reply: Option<Pattern>,
-    /// How long to wait for it.
+    /// How long to wait for the reply.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     timeout: Option<Duration>,
 }
 
-impl Wishes {
+impl PublishParams {
     fn of(request: &Request<Body>) -> Result<Self, Problem> {
-        let Query(wishes) = Query::<Self>::of(request.uri())?;
+        let Query(params) = Query::<Self>::of(request.uri())?;
         let invalid = |detail: String| Err(Problem::bad_request("invalid-query", detail));
-        if wishes.delay.is_some() && wishes.at.is_some() {
-            return invalid("give `delay` or `at`, and not both".to_owned());
+        if params.delay.is_some() && params.at.is_some() {
+            return invalid("`delay` and `at` exclude each other; give one of them".to_owned());
         }
-        if wishes.reply.is_some() && (wishes.delay.is_some() || wishes.at.is_some()) {
-            return invalid("`reply` does not go with `delay` or `at`: no client waits for so long".to_owned());
+        if params.reply.is_some() && (params.delay.is_some() || params.at.is_some()) {
+            return invalid("`reply` cannot be combined with `delay` or `at`".to_owned());
         }
-        if wishes.timeout.is_some() && wishes.reply.is_none() {
-            return invalid("`timeout` bounds the wait for a `reply`; give both, or neither".to_owned());
+        if params.timeout.is_some() && params.reply.is_none() {
+            return invalid("`timeout` limits the wait for a `reply`; give both, or neither".to_owned());
         }
-        if wishes.timeout.is_some_and(|timeout| timeout > REPLY_LIMIT) {
-            return invalid(format!("`timeout` is {} s at most", REPLY_LIMIT.as_secs()));
+        if params.timeout.is_some_and(|timeout| timeout > REPLY_LIMIT) {
+            return invalid(format!("`timeout` is limited to {} s", REPLY_LIMIT.as_secs()));
         }
-        Ok(wishes)
+        Ok(params)
     }
 
     fn due(&self) -> Result<Option<Timestamp>, Problem> {
         if self.delay.is_some_and(|delay| delay > FARTHEST) {
-            return Err(Problem::bad_request("invalid-query", "`delay` is a hundred years (100y) at most"));
+            return Err(Problem::bad_request("invalid-query", "`delay` is limited to a hundred years (100y)"));
         }
         if let Some(delay) = self.delay {
             return Ok(Some(Clock::System.now().after(delay)));
@@ -71,7 +71,7 @@ impl Wishes {
         let Some(text) = &self.at else { return Ok(None) };
         let due = Timestamp::parse(text);
         due.map(Some).ok_or_else(|| {
-            Problem::bad_request("invalid-query", format!("`at` is `{text}`, which is not a time in RFC 3339"))
+            Problem::bad_request("invalid-query", format!("`at` is `{text}`, which is not an RFC 3339 time"))
         })
     }
 }
@@ -84,59 +84,55 @@ async fn admit_and_publish(ingress: &Ingress, request: Request<Body>) -> Result<
     if request.method() != Method::POST {
         return Err(Problem::method_not_allowed(&["POST".to_owned()]));
     }
-    // Before the body is read: who may not publish costs little.
+    // Checked before the body is read, so that refusing an unknown publisher is cheap.
     let publisher = ingress.producers.admit(request.headers()).await?;
-    publish(&*ingress.bus, &ingress.intake, &ingress.replies_end, &publisher, request).await
+    publish(&*ingress.bus, &ingress.body_reader, &ingress.replies_ended, &publisher, request).await
 }
 
-/// Takes a request's events: none if one of them is malformed or not the publisher's to send, or if there is no room
-/// for all.
+/// Publishes a request's events. All are refused if one is malformed or not permitted, or if there is not enough room.
 pub(crate) async fn publish(
     bus: &dyn Bus,
-    intake: &Intake,
-    replies_end: &CancellationToken,
+    body_reader: &BodyReader,
+    replies_ended: &CancellationToken,
     publisher: &Publisher<'_>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let wishes = Wishes::of(&request)?;
-    let due = wishes.due()?;
+    let params = PublishParams::of(&request)?;
+    let due = params.due()?;
     let (Parts { headers, .. }, body) = request.into_parts();
     let mode = Mode::of(&headers)?;
-    let body = intake.read(&headers, body).await?.into();
+    let body = body_reader.read(&headers, body).await?.into();
     let mut events = read(mode, &headers, body).await?;
     check(publisher, &mut events)?;
     events.iter_mut().for_each(|event| carry_trace(event, &headers));
 
-    let Some(pattern) = wishes.reply else {
+    let Some(pattern) = params.reply else {
         let accepted = store(bus, events, due).await?;
         return Ok((StatusCode::ACCEPTED, axum::Json(json!({ "accepted": accepted }))).into_response());
     };
     let [event] = events.as_mut_slice() else {
-        return Err(Problem::bad_request(
-            "invalid-query",
-            "a client waits for the reply to one event, and not to a batch",
-        ));
+        return Err(Problem::bad_request("invalid-query", "`reply` takes exactly one event, not a batch"));
     };
     publisher.check_reply(event)?;
-    begin_flow(event)?;
+    start_cause_tree(event)?;
     let id = event.id.clone();
     let expected = bus.expect_reply(event, pattern.clone())?;
     let accepted = store(bus, events, None).await?;
     if accepted.iter().any(|accepted| accepted.duplicate) {
-        return Err(asked_before(&id));
+        return Err(already_published(&id));
     }
-    let timeout = wishes.timeout.unwrap_or(Duration::from_secs(5));
-    let reply = Wait { id: &id, pattern: &pattern, timeout, end: replies_end }.until(expected).await?;
+    let timeout = params.timeout.unwrap_or(Duration::from_secs(5));
+    let reply = Wait { id: &id, pattern: &pattern, timeout, end: replies_ended }.until(expected).await?;
     let body = reply.event.to_json();
     Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())
 }
 
-/// Checks that all events are the publisher's to send, and notes whose share each counts against.
+/// Checks that the publisher may publish all events, and notes which producer's share each counts against.
 fn check(publisher: &Publisher<'_>, events: &mut [Event]) -> Result<(), Problem> {
     let many = events.len() > 1;
     for (index, event) in events.iter_mut().enumerate() {
-        let holder = publisher.check(event);
-        event.producer = holder.map_err(|problem| match many {
+        let account = publisher.check(event);
+        event.producer = account.map_err(|problem| match many {
             true => problem.about(&format!("event {index} of the batch")),
             false => problem,
         })?;
@@ -144,7 +140,7 @@ fn check(publisher: &Publisher<'_>, events: &mut [Event]) -> Result<(), Problem>
     Ok(())
 }
 
-/// Reads the events of a body: a large one where it keeps no other request waiting.
+/// Parses a body. A large one is parsed on a blocking thread, where it delays no other request.
 async fn read(mode: Mode, headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<Event>, Problem> {
     const LARGE: usize = 64 << 10;
     if body.len() <= LARGE {
@@ -153,8 +149,8 @@ async fn read(mode: Mode, headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<Even
     let headers = headers.clone();
     let parsed = tokio::task::spawn_blocking(move || cloudevents::parse(mode, &headers, body)).await;
     parsed.unwrap_or_else(|error| {
-        tracing::error!(%error, "the events of a request could not be read");
-        let detail = "the events could not be read; the host's log says more";
+        tracing::error!(%error, "parsing the events of a request panicked");
+        let detail = "the host failed to parse the events; see its log";
         Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "host-failed", detail))
     })
 }
@@ -165,33 +161,32 @@ async fn store(bus: &dyn Bus, events: Vec<Event>, due: Option<Timestamp>) -> Res
     Ok(accepted)
 }
 
-/// Gives the event of a client that waits for the reply a flow that nobody else is in: one with an id that nobody can
-/// guess, and that is never used again. Ids of events are the clients' own, and so others may have the same one.
-fn begin_flow(event: &mut Event) -> Result<(), Problem> {
+/// Starts a cause tree with an unguessable correlation id for an event whose publisher waits for the reply. Clients
+/// choose event ids, so an event id would not do: two clients may choose the same.
+fn start_cause_tree(event: &mut Event) -> Result<(), Problem> {
     if event.extensions.contains_key(CORRELATION_ID) {
-        let detail = "an event whose reply a client waits for begins a flow of its own; leave `correlationid` out";
+        let detail = "an event whose publisher waits for a reply starts its own cause tree; omit `correlationid`";
         return Err(Problem::bad_request("invalid-query", detail));
     }
-    event.begin_flow(uuid::Uuid::new_v4().to_string());
+    event.start_cause_tree(uuid::Uuid::new_v4().to_string());
     Ok(())
 }
 
-/// An event's reply goes to the request that published it, and to no other one: ids are the clients' own, and whoever
-/// repeats one may be somebody else.
-fn asked_before(id: &str) -> Problem {
+/// Only the request that published an event gets its reply. A client that repeats the event's id may be somebody else.
+fn already_published(id: &str) -> Problem {
     let detail = format!(
-        "the event `{id}` of this source was published before, and is stored once; its reply goes to the request that published it first, and is in the log. To ask again, publish an event with a new id"
+        "the event `{id}` of this source was published before; its reply goes to the request that published it first, and is in the log. To ask again, publish an event with a new id"
     );
     Problem::new(StatusCode::CONFLICT, "already-published", detail)
 }
 
-/// A client that waits for the reply to an event which is stored.
+/// A client that waits for the reply to a stored event.
 pub(super) struct Wait<'a> {
     /// The id of the event.
     pub(super) id: &'a str,
     pub(super) pattern: &'a Pattern,
     pub(super) timeout: Duration,
-    /// Is cancelled when the host stops and has ended the deliveries that ran: no reply comes any more.
+    /// Cancelled when the host stops and the running deliveries have ended, so that no reply can come.
     pub(super) end: &'a CancellationToken,
 }
 
@@ -210,7 +205,7 @@ impl Wait<'_> {
         let Self { id, pattern, timeout, .. } = self;
         let timeout = humantime::format_duration(*timeout);
         let detail = format!(
-            "no `{pattern}` came in reply to the event `{id}` within {timeout}; the event is stored all the same"
+            "no `{pattern}` came in reply to the event `{id}` within {timeout}; the event is stored and will still be handled"
         );
         Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-reply", detail)
     }
@@ -218,14 +213,13 @@ impl Wait<'_> {
     fn stopping(&self) -> Problem {
         let Self { id, pattern, .. } = self;
         let detail = format!(
-            "the host is stopping before a `{pattern}` came in reply to the event `{id}`; the event is stored, and is handled after the next start"
+            "the host stopped before a `{pattern}` came in reply to the event `{id}`; the event is stored and will be handled after the next start"
         );
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
     }
 }
 
-/// Lets an event belong to the trace of the request that brought it, unless it says itself where it belongs
-/// (CloudEvents Distributed Tracing extension).
+/// Adds the trace context of the request to an event that has none (CloudEvents Distributed Tracing extension).
 fn carry_trace(event: &mut Event, headers: &HeaderMap) {
     if event.extensions.contains_key(TRACE[0]) {
         return;

@@ -1,4 +1,4 @@
-//! The ingress: HTTP requests become events on the bus, or go to a plugin's route.
+//! The ingress: publishes events from HTTP requests, and routes requests to plugins.
 
 pub(crate) mod cloudevents;
 pub(crate) mod events;
@@ -22,38 +22,38 @@ use tokio_util::task::TaskTracker;
 use crate::bus::SharedBus;
 use crate::observer::Observer;
 use crate::plugin::Registry;
-use crate::server::Intake;
+use crate::server::BodyReader;
 use crate::telemetry::RequestMetrics;
 use crate::threads::Capacity;
 pub use producers::{EventsRule, IngressConfig, Producers};
 pub use spool::Spools;
 
-/// What the ingress needs.
+/// The state of the ingress.
 #[derive(Debug)]
 pub struct Ingress {
-    /// Where events go.
+    /// The bus that events are published on.
     pub bus: SharedBus,
     /// Who may publish at `POST /events`.
     pub producers: Producers,
-    /// Where routes lead.
+    /// The plugins' routes.
     pub registry: Registry,
-    /// What there is for invocations of all plugins together.
+    /// The invocation permits that all plugins share.
     pub capacity: Capacity,
-    /// What the bodies of requests are held to.
-    pub intake: Intake,
-    /// Is cancelled when no reply comes any more, since the host stops.
-    pub replies_end: CancellationToken,
-    /// How long a request waits for a place before it is told to come back.
+    /// The limits of request bodies.
+    pub body_reader: BodyReader,
+    /// Cancelled when the host stops and no reply can come any more.
+    pub replies_ended: CancellationToken,
+    /// How long a request waits for a permit before it gets 503.
     pub admission_timeout: Duration,
-    /// Places for requests whose bodies flow to handlers that run already.
-    pub flowing: Arc<Semaphore>,
-    /// What bounds responses that are written faster than they are read.
+    /// Permits for requests whose bodies stream into running handlers.
+    pub streaming_permits: Arc<Semaphore>,
+    /// The bounds of responses that handlers write faster than their clients read.
     pub spools: Spools,
-    /// What goes on behind responses that have begun, to be waited for at the end.
-    pub begun: TaskTracker,
-    /// Who watches what becomes of requests.
+    /// Tracks the tasks of streaming responses, which a shutdown waits for.
+    pub streaming_responses: TaskTracker,
+    /// The observer of completed requests.
     pub observer: Observer,
-    /// What is counted of requests.
+    /// The metrics of requests.
     pub metrics: RequestMetrics,
 }
 

@@ -1,5 +1,5 @@
-//! Who may publish at `POST /events`, and what. Nobody does until it is configured: subscriptions match by type, and
-//! so whoever publishes speaks to plugins in the name of others.
+//! The producers that may publish at `POST /events`. By default nobody may: subscriptions match by type, so a publisher
+//! can speak for others.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,56 +10,56 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
-use super::tokens::{TokenFile, Unusable};
+use super::tokens::{TokenFile, TokenFileError};
 use crate::event::reserved::{ReservedType, is_host_attribute, is_plugin_source};
 use crate::event::{CORRELATION_ID, CORRELATION_SOURCE, Event};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 
-/// The ingress' part of the configuration.
+/// The `[ingress]` section of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngressConfig {
-    /// Who may publish at `POST /events`; the command decides where it is left out.
+    /// The rule for `POST /events`. The command chooses the default.
     pub events: Option<EventsRule>,
 }
 
-/// Whether there is a `POST /events`, and for whom.
+/// The rule for `POST /events`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventsRule {
-    /// For nobody.
+    /// Nobody may publish.
     Off,
-    /// For these producers.
+    /// These producers may publish.
     Producers(Vec<ProducerRule>),
 }
 
-/// What one producer may publish.
+/// One producer's permissions.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProducerRule {
-    /// The event types.
+    /// The permitted event types.
     pub types: Vec<Pattern>,
-    /// The sources.
+    /// The permitted sources.
     pub sources: Vec<SourceRule>,
-    /// The file with the tokens, of which a request must bear one; without it no token is asked for.
+    /// The file with the producer's tokens. A producer without a file needs no token.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
-    /// Whether its events may join a flow that others began, and so be replies.
+    /// Whether the producer may set `correlationid`, and so reply to events of others.
     #[serde(default)]
     pub replies: bool,
 }
 
 impl ProducerRule {
-    /// Whose share its events count against. Rules with the same tokens are one producer's, and so are those without.
-    /// No plugin has such a name.
-    fn holder(&self) -> String {
+    /// The name that events are accounted to. Rules with the same token file are one producer, and so are those without
+    /// a file. No plugin can have such a name.
+    fn account(&self) -> String {
         let tokens = self.token_file.as_deref().map(Path::to_string_lossy).unwrap_or_default();
         format!("producer:{tokens}")
     }
 }
 
 impl EventsRule {
-    /// Anybody may publish what is not reserved, for a developer's own host.
+    /// A rule for a developer's host: anybody may publish whatever is not reserved.
     #[must_use]
     pub fn open() -> Self {
         let types = vec![Pattern::everything()];
@@ -112,14 +112,14 @@ impl EventsRule {
     }
 }
 
-/// Sources that a producer may use.
+/// A source that a producer may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceRule {
-    /// Every one that is not reserved.
+    /// Any source that is not reserved.
     Any,
-    /// This one.
+    /// Exactly this source.
     Exactly(String),
-    /// Those below this one, which ends in a slash or a colon.
+    /// Sources below this prefix, which ends with `/` or `:`.
     Below(String),
 }
 
@@ -135,7 +135,7 @@ impl SourceRule {
     }
 }
 
-/// Whether no segment of a path leads out of it.
+/// Whether the path has no segment `..` that leads out of the prefix.
 fn stays(path: &str) -> bool {
     let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
     !path.split(['/', '\\']).any(|segment| segment == "..") && !path.to_ascii_lowercase().contains("%2e")
@@ -148,20 +148,20 @@ impl<'de> Deserialize<'de> for SourceRule {
             return Ok(Self::Any);
         }
         if is_plugin_source(&text) {
-            return Err(de::Error::custom(format!("`{text}` is a source of plugins; no producer can speak for one")));
+            return Err(de::Error::custom(format!("`{text}` is a source of plugins, which no producer may use")));
         }
         match text.strip_suffix('*') {
             None if text.is_empty() => Err(de::Error::custom("a source is empty")),
             None => Ok(Self::Exactly(text)),
             Some(start) if start.ends_with(['/', ':']) && !start.contains('*') => Ok(Self::Below(start.to_owned())),
             Some(_) => Err(de::Error::custom(format!(
-                "`{text}` is no rule for sources; `*` stands alone, or after a last `/` or `:`"
+                "`{text}` is not a valid source rule; write an exact source, a prefix that ends with `/*` or `:*`, or `*` alone"
             ))),
         }
     }
 }
 
-/// Who may publish over HTTP, with their tokens.
+/// The producers with their tokens.
 #[derive(Debug, Default)]
 pub struct Producers(Vec<Producer>);
 
@@ -172,11 +172,11 @@ struct Producer {
 }
 
 impl Producers {
-    /// Reads the producers' tokens.
+    /// Reads the token files.
     ///
     /// # Errors
-    /// If a file of tokens cannot be used.
-    pub fn load(rule: EventsRule) -> Result<Self, Unusable> {
+    /// If a token file cannot be used.
+    pub fn load(rule: EventsRule) -> Result<Self, TokenFileError> {
         let EventsRule::Producers(rules) = rule else { return Ok(Self::default()) };
         let producer = |rule: ProducerRule| {
             let tokens = rule.token_file.clone().map(TokenFile::open).transpose()?;
@@ -185,13 +185,13 @@ impl Producers {
         rules.into_iter().map(producer).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The producers that a request may speak for.
+    /// The producers that a request is authorized for.
     ///
     /// # Errors
-    /// A problem with 403 if nobody may publish here, or with 401 if the request has no token of anybody.
+    /// A problem: 403 if nobody may publish, 401 if the token is missing or unknown.
     pub(super) async fn admit(&self, headers: &HeaderMap) -> Result<Publisher<'_>, Problem> {
         if self.0.is_empty() {
-            let detail = "publishing over HTTP is off; say who may publish in sandbus.toml, with [ingress] events = { types = [\"order.>\"], sources = [\"/shop\"] }, or publish as an operator with `sandbus publish`";
+            let detail = "publishing over HTTP is off; name the producers in sandbus.toml, with [ingress] events = { types = [\"order.>\"], sources = [\"/shop\"] }, or publish as an operator with `sandbus publish`";
             return Err(Problem::new(StatusCode::FORBIDDEN, "ingress-off", detail));
         }
         let token = bearer(headers);
@@ -215,35 +215,35 @@ impl Producers {
 
 fn unknown(has_token: bool) -> Problem {
     let (code, detail) = match has_token {
-        true => ("token-unknown", "the token is no producer's; it may have been replaced"),
-        false => ("token-missing", "publishing here takes a token; send it as Authorization: Bearer TOKEN"),
+        true => ("token-unknown", "the token is unknown; it may have been replaced"),
+        false => ("token-missing", "publishing requires a token; send it as Authorization: Bearer TOKEN"),
     };
     let problem = Problem::new(StatusCode::UNAUTHORIZED, code, detail);
     problem.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
-/// The token of a request (RFC 6750, section 2.1), if it has one.
+/// The bearer token of a request (RFC 6750, section 2.1).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// In whose name events are published.
+/// The publisher of events.
 #[derive(Debug)]
 pub(crate) enum Publisher<'a> {
-    /// The operator, who may publish any type but the host's own, also to set off by hand what a schedule does; though
-    /// under no plugin's source, so that the log stays true.
+    /// The operator. May publish any type except the host's own, including `schedule.*` to trigger a schedule by hand,
+    /// but never under a plugin's source.
     Operator,
     /// One of these producers.
     Producers(Vec<&'a ProducerRule>),
 }
 
 impl Publisher<'_> {
-    /// Checks whether they may publish an event. Returns whose share it counts against; the operator's counts against
-    /// nobody's.
+    /// Checks whether the publisher may publish an event. Returns the name that the event is accounted to; none for the
+    /// operator.
     ///
     /// # Errors
-    /// A problem with 403 and what the event may not have.
+    /// A problem with 403 that names the attribute.
     pub(crate) fn check(&self, event: &Event) -> Result<Option<String>, Problem> {
         let forbidden = |code, detail| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
         let Event { source, event_type, extensions, .. } = event;
@@ -261,47 +261,47 @@ impl Publisher<'_> {
         }
         match self {
             Self::Operator => Ok(None),
-            Self::Producers(producers) => check_rules(producers, event).map(|producer| Some(producer.holder())),
+            Self::Producers(producers) => check_rules(producers, event).map(|producer| Some(producer.account())),
         }
     }
 
-    /// Whether they may wait for the reply to an event. Who joins a flow of others is not told what is said in it.
+    /// Whether the publisher may wait for the reply to an event. A publisher that joins a cause tree may not, since it
+    /// would read replies meant for others.
     pub(super) fn check_reply(&self, event: &Event) -> Result<(), Problem> {
-        if matches!(self, Self::Producers(_)) && joins_flow(event) {
-            let detail = "an event that joins a flow by its `correlationid` cannot wait for a reply in it";
+        if matches!(self, Self::Producers(_)) && joins_cause_tree(event) {
+            let detail = "an event with a `correlationid` joins another cause tree; it cannot wait for a reply";
             return Err(Problem::new(StatusCode::FORBIDDEN, "reply-not-allowed", detail));
         }
         Ok(())
     }
 }
 
-/// Whether an event names the flow that it belongs to, and so joins one that others began.
-fn joins_flow(event: &Event) -> bool {
+/// Whether an event names a correlation, and so joins a cause tree of others.
+fn joins_cause_tree(event: &Event) -> bool {
     [CORRELATION_ID, CORRELATION_SOURCE].into_iter().any(|name| event.extensions.contains_key(name))
 }
 
-/// The rule of some by which an event may be published.
+/// The rule that permits an event.
 fn check_rules<'a>(producers: &[&'a ProducerRule], event: &Event) -> Result<&'a ProducerRule, Problem> {
     let forbidden = |code, detail| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
     let Event { source, event_type, .. } = event;
     let of_type: Vec<_> =
         producers.iter().copied().filter(|one| one.types.iter().any(|pattern| pattern.matches(event_type))).collect();
     if of_type.is_empty() {
-        let detail = format!("this producer may not publish the type `{event_type}`; grant it with [ingress] events");
+        let detail = format!("this producer may not publish the type `{event_type}`; permit it in [ingress] events");
         return forbidden("type-not-allowed", detail);
     }
     let mut of_source = of_type.into_iter().filter(|one| one.sources.iter().any(|rule| rule.takes(source))).peekable();
     let Some(first) = of_source.peek().copied() else {
-        let detail =
-            format!("this producer may not publish from the source `{source}`; grant it with [ingress] events");
+        let detail = format!("this producer may not publish from the source `{source}`; permit it in [ingress] events");
         return forbidden("source-not-allowed", detail);
     };
-    if !joins_flow(event) {
+    if !joins_cause_tree(event) {
         return Ok(first);
     }
     of_source.find(|one| one.replies).map_or_else(
         || {
-            let detail = "only a producer that replies may set `correlationid`; grant it with `replies = true`";
+            let detail = "only a producer with `replies = true` may set `correlationid`";
             forbidden("correlation-not-allowed", detail.to_owned())
         },
         Ok,
@@ -351,7 +351,7 @@ mod tests {
         }
     }
 
-    /// What each kind of publisher is told of an event: a code, or nothing if it is taken.
+    /// Each kind of publisher with an event: the problem's code, or none if the event is accepted.
     #[test]
     fn forged_events_are_refused_with_a_code() {
         let text =
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_chooses_the_producer() {
+    async fn a_token_selects_the_producer() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");
         std::fs::write(&file, "long-enough-to-be-a-token\n").unwrap();

@@ -1,4 +1,4 @@
-//! A client that waits for a reply: the event that it waits for becomes the response to its request.
+//! Turns a reply event into the HTTP response of the client that waits for it.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,12 @@ use crate::plugin::CONNECTION_HEADERS;
 use crate::problem::Problem;
 use crate::reply::ReplyTo;
 
-/// The extension attribute by which a reply gives the status of the response.
+/// The extension attribute with the status of the response.
 const STATUS: &str = "httpstatus";
-/// The extension attribute by which a reply gives headers of the response: a JSON object of names and values.
+/// The extension attribute with headers of the response, a JSON object.
 const HEADERS: &str = "httpheaders";
 
-/// What describes a body (RFC 9110, section 8; RFC 9530), and goes with it.
+/// The headers that describe a body (RFC 9110, section 8; RFC 9530) and are replaced with it.
 const OF_BODY: [HeaderName; 8] = [
     CONTENT_TYPE,
     CONTENT_ENCODING,
@@ -33,29 +33,29 @@ const OF_BODY: [HeaderName; 8] = [
     HeaderName::from_static("repr-digest"),
 ];
 
-/// The event that a handler's client waits for a reply to. It begins a flow of its own, whatever the handler says: the
-/// client must see no reply but its own. The host has made its id, and nobody can guess it.
+/// The event whose reply the handler's client waits for. It always starts a new cause tree with an unguessable id, so
+/// that the client can see no reply but its own.
 pub(crate) fn asked<'a>(effects: &'a mut Effects, reply_to: &ReplyTo) -> Result<&'a Event, Problem> {
     let mut events = effects.publishes.iter_mut().map(|publish| &mut publish.event);
     let event = events.find(|event| event.id == reply_to.id).ok_or_else(|| {
         Problem::new(
             StatusCode::BAD_GATEWAY,
             "handler-response",
-            "the handler took back the event whose reply it awaits",
+            "the handler cancelled the event whose reply its client waits for",
         )
     })?;
-    event.begin_flow(event.id.clone());
+    event.start_cause_tree(event.id.clone());
     Ok(event)
 }
 
-/// Puts a reply's data in place of the body of a handler's response, with the status and the headers that the reply
-/// gives. The handler's other headers stay.
+/// Replaces the body of a handler's response by the reply's data, with the reply's status and headers. The handler's
+/// other headers stay.
 pub(crate) fn put_reply(mut response: Response, event: &Event) -> Result<Response, Problem> {
     let status = event.attribute(STATUS).map(status).transpose()?;
     let headers = event.attribute(HEADERS).map(headers).transpose()?.unwrap_or_default();
     remove_body_headers(response.headers_mut());
     if let Some(data) = &event.data {
-        // A media type that no header can carry is left out.
+        // A media type that is not a valid header value is omitted.
         let media_type = event.media_type().and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok());
         if let Some(media_type) = media_type {
             response.headers_mut().insert(CONTENT_TYPE, media_type);
@@ -64,11 +64,11 @@ pub(crate) fn put_reply(mut response: Response, event: &Event) -> Result<Respons
     } else {
         *response.body_mut() = Body::empty();
     }
-    // In place of those of the same names.
+    // The reply's headers replace the handler's headers of the same name.
     response.headers_mut().extend(headers);
     *response.status_mut() = match status {
         Some(status) => status,
-        // These have no body (RFC 9110, section 15.3), and the reply has one.
+        // These statuses have no body (RFC 9110, section 15.3), but the reply has one.
         None if event.data.is_some() && bodiless(response.status()) => StatusCode::OK,
         None => response.status(),
     };
@@ -79,7 +79,7 @@ pub(crate) fn put_reply(mut response: Response, event: &Event) -> Result<Respons
     Ok(response)
 }
 
-/// The response where no reply has come: the problem, with the headers of the handler, whose effects are committed.
+/// The response without a reply: the problem, with the headers of the handler, whose effects are committed.
 pub(crate) fn without_reply(response: Response, problem: Problem) -> Response {
     let (mut parts, _) = response.into_parts();
     remove_body_headers(&mut parts.headers);
@@ -109,10 +109,10 @@ fn malformed(detail: String) -> Problem {
 fn status(text: &str) -> Result<StatusCode, Problem> {
     let status = text.parse::<u16>().ok().filter(|status| (200..=599).contains(status));
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-    status.ok_or_else(|| malformed(format!("the reply's `{STATUS}` is `{text}`, and must be from 200 to 599")))
+    status.ok_or_else(|| malformed(format!("the reply's `{STATUS}` is `{text}`; it must be from 200 to 599")))
 }
 
-/// A header's value, or several of them.
+/// One or several values of a header.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Values {
@@ -132,7 +132,7 @@ fn headers(text: &str) -> Result<HeaderMap, Problem> {
         };
         for value in values {
             let value = HeaderValue::try_from(value).map_err(|error| wrong(format!("`{name}`: {error}")))?;
-            // Those of the connection are the host's.
+            // The host sets the connection's headers.
             if !CONNECTION_HEADERS.contains(&name) {
                 headers.append(&name, value);
             }
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::event::Data;
 
-    /// A handler's response, as it waits for its reply.
+    /// A handler's response that waits for its reply.
     fn waiting(status: u16) -> Response {
         let response = Response::builder().status(status);
         let headers = [
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// The values of a header, in one line.
+    /// The values of a header, comma-separated.
     fn all(response: &Response, name: &str) -> String {
         let values = response.headers().get_all(name).iter().map(|value| value.to_str().unwrap());
         values.collect::<Vec<_>>().join(" | ")
@@ -187,7 +187,7 @@ mod tests {
             (201, Some("{}"), &[("httpstatus", "402")][..], 402, true),
             (200, Some("{}"), &[("httpstatus", "599")][..], 599, true),
             (200, None, &[][..], 200, false),
-            // Without a body by RFC 9110, 15.3.5, 15.3.6 and 15.4.5, unless the reply has one and asks for nothing else.
+            // RFC 9110, 15.3.5, 15.3.6 and 15.4.5: no body, unless the reply has one and sets no other status.
             (204, Some("{}"), &[][..], 200, true),
             (205, None, &[][..], 205, false),
             (200, Some("{}"), &[("httpstatus", "204")][..], 204, false),
@@ -204,7 +204,7 @@ mod tests {
         }
     }
 
-    /// What a reply without a declared media type is, its data says.
+    /// The data decides the media type of a reply without a declared one.
     #[test]
     fn a_reply_says_what_its_data_is() {
         let media_type = |declared: Option<&str>, data| {

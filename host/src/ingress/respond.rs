@@ -1,4 +1,4 @@
-//! What requests to handlers of every kind have in common: how they are let in, and what a client is told.
+//! Admission and error responses for requests to handlers of every kind.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -10,24 +10,24 @@ use crate::plugin::{self, Admission, CONNECTION_HEADERS, Generation, Route};
 use crate::problem::Problem;
 use crate::threads::Panicked;
 
-/// Waits until another request may run, though not for long.
+/// Waits for an invocation permit, up to the admission timeout.
 pub(super) async fn admitted(ingress: &Ingress, generation: &Generation) -> Result<Admission, Problem> {
     let admitted = generation.room.admit(&ingress.capacity.places);
     tokio::time::timeout(ingress.admission_timeout, admitted).await.map_err(|_| {
         let (code, detail) = match generation.room.running() < generation.room.size() {
-            true => ("host-busy", "all plugins together have as many requests as the host can take".to_owned()),
-            false => ("plugin-busy", format!("the plugin `{}` has as many requests as it can take", generation.name)),
+            true => ("host-busy", "all invocation permits of the host are in use".to_owned()),
+            false => ("plugin-busy", format!("all invocation permits of the plugin `{}` are in use", generation.name)),
         };
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1)
     })
 }
 
 pub(super) fn unfinished(error: Panicked) -> Problem {
-    tracing::error!(%error, "an invocation ended the thread that ran it");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-failed", "the handler did not come to its end")
+    tracing::error!(%error, "an invocation ended its thread");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-failed", "the handler did not finish")
 }
 
-/// What a client is told of a handler that ended badly. What it may know of the inside stays in the log.
+/// The response for a failed handler. Details stay in the log.
 pub(crate) fn failed(generation: &Generation, route: &Route, failure: &Failure) -> Problem {
     let (plugin, digest, cause) = (&generation.name, generation.digest.short(), failure.cause.as_str());
     tracing::error!(%plugin, digest, %route, cause, "request failed: {}", failure.reason);
@@ -40,12 +40,12 @@ pub(crate) fn failed(generation: &Generation, route: &Route, failure: &Failure) 
     }
 }
 
-/// The most headers of a response. What a client takes is about as much, and a map of headers ends with 32,768.
+/// The largest number of headers of a response. Clients accept about as many, and `HeaderMap` panics beyond 32,768.
 const MAX_RESPONSE_HEADERS: usize = 256;
-/// The most bytes of a response's headers.
+/// The largest total size of a response's headers.
 const MAX_RESPONSE_HEADER_BYTES: usize = 64 << 10;
 
-/// Checks how much a response's headers are.
+/// Checks the number and size of a response's headers.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), String> {
     let sizes = headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     within_bounds(headers.len(), sizes.sum())
@@ -53,10 +53,10 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), String> {
 
 fn within_bounds(count: usize, bytes: usize) -> Result<(), String> {
     if count > MAX_RESPONSE_HEADERS {
-        return Err(format!("it has {count} headers, and {MAX_RESPONSE_HEADERS} are allowed"));
+        return Err(format!("it has {count} headers; the limit is {MAX_RESPONSE_HEADERS}"));
     }
     if bytes > MAX_RESPONSE_HEADER_BYTES {
-        return Err(format!("its headers have {bytes} bytes, and {MAX_RESPONSE_HEADER_BYTES} are allowed"));
+        return Err(format!("its headers have {bytes} bytes; the limit is {MAX_RESPONSE_HEADER_BYTES}"));
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ pub(crate) fn to_http(plugin: &str, answer: plugin::Response) -> Result<Response
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = status.ok_or_else(|| malformed("its status is not from 200 to 599"))?;
     for (name, value) in answer.headers {
-        let name = HeaderName::try_from(name).map_err(|_| malformed("a header's name is none"))?;
+        let name = HeaderName::try_from(name).map_err(|_| malformed("a header name is invalid"))?;
         let value = HeaderValue::try_from(value).map_err(|_| malformed("a header's value has control characters"))?;
         if !CONNECTION_HEADERS.contains(&name) {
             response.headers_mut().append(name, value);

@@ -1,4 +1,4 @@
-//! A request for a plugin's route: invoke, commit, answer.
+//! Requests to plugins' routes: invoke, commit, respond.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,7 +29,7 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
     let (generation, route, params) = match found {
         Found::Plugin { generation, route, params } => (generation, route, params),
         Found::Absent(plugin) => {
-            let detail = format!("the plugin `{plugin}` is not there at the moment");
+            let detail = format!("the plugin `{plugin}` is not loaded");
             return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-absent", detail)
                 .retry_after(5)
                 .into_response();
@@ -44,7 +44,7 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
     }
     let asked = ingress.observer.watches().then(|| format!("{} {}", request.method(), request.uri().path()));
     let response = match generation.is_service() {
-        // Boxed, since it is the larger one, and the other one's requests would carry its size.
+        // Boxed, since the other variant is smaller and more frequent.
         true => Box::pin(super::services::answer(&ingress, generation, route, request)).await,
         false => answer(&ingress, generation, route, params, request).await,
     };
@@ -74,17 +74,17 @@ async fn answer(
             Answered::Discard(response) => return to_http(&generation.name, response),
             Answered::Failed(failure) => return Err(failed(&generation, &request.route, &failure)),
         };
-        // What cannot be sent must not be committed either.
+        // A response that cannot be sent must not be committed.
         let mut response = to_http(&generation.name, response)?;
         let reply_to = reply_to.filter(|_| response.status().is_success());
-        // Before the commit, after which the reply may come at any time.
+        // Before the commit, since the reply may come right after it.
         let expected = reply_to.as_ref().map(|reply_to| expect(ingress, &mut effects, reply_to)).transpose()?;
         let published = ingress.observer.watches().then(|| Published::by(&effects));
         match ingress.bus.commit(&generation.name, *effects).await {
             Ok(()) => {
                 if let (Some(expected), Some(reply_to)) = (expected, reply_to) {
                     let ReplyTo { id, pattern, timeout } = reply_to;
-                    let wait = Wait { id: &id, pattern: &pattern, timeout, end: &ingress.replies_end };
+                    let wait = Wait { id: &id, pattern: &pattern, timeout, end: &ingress.replies_ended };
                     response = match wait.until(expected).await {
                         Ok(reply) => put_reply(response, &reply.event)?,
                         Err(problem) => without_reply(response, problem),
@@ -95,7 +95,7 @@ async fn answer(
                 }
                 return Ok(response);
             }
-            // The next ones wait for each other, so that each has a chance.
+            // After a conflict, runs of a plugin queue for one lock, so that each succeeds.
             Err(CommitError::Conflict(_)) if again.is_none() => {
                 telemetry::request_conflict(&generation.name);
                 again = Some(Arc::clone(&generation.room.again).lock_owned().await);
@@ -104,10 +104,10 @@ async fn answer(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(CommitError::Conflict("what the handler reads".to_owned()).into())
+    Err(CommitError::Conflict("the state that the handler reads".to_owned()).into())
 }
 
-/// Begins to wait for the reply to an event that is about to be committed.
+/// Starts waiting for the reply to an event that is about to be committed.
 fn expect(ingress: &Ingress, effects: &mut Effects, reply_to: &ReplyTo) -> Result<Reply, Problem> {
     let event = super::reply::asked(effects, reply_to)?;
     Ok(ingress.bus.expect_reply(event, reply_to.pattern.clone())?)
@@ -121,16 +121,16 @@ async fn read_request(
 ) -> Result<plugin::Request, Problem> {
     let params = decoded(params)?;
     let (Parts { uri, headers, .. }, body) = request.into_parts();
-    let body = ingress.intake.read(&headers, body).await?;
+    let body = ingress.body_reader.read(&headers, body).await?;
     Ok(plugin::Request { route, uri, params, headers, body })
 }
 
-/// A route's parameters, each percent-decoded once.
+/// The parameters of a route, each percent-decoded once.
 pub(crate) fn decoded(params: Vec<(String, String)>) -> Result<Vec<(String, String)>, Problem> {
     params.into_iter().map(|(name, value)| Ok((name, decode(&value)?))).collect()
 }
 
-/// A parameter, percent-decoded once. One that would be a way out of a path is nobody's.
+/// Percent-decodes a parameter once. A parameter that would escape its path segment matches no route.
 fn decode(value: &str) -> Result<String, Problem> {
     let decoded = percent_decode(value);
     let malformed = "the path has escapes that are not percent-encoded UTF-8";
@@ -150,7 +150,7 @@ async fn invoke(
     let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), *ids);
     let invocation = move || {
         let answered = generation.handle_request(&request, ids, state);
-        // Held until the thread is free, also if the client has gone.
+        // Held until the thread is free, even if the client disconnects.
         drop(places);
         answered
     };

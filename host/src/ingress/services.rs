@@ -1,10 +1,10 @@
-//! A request for a component that serves `wasi:http`: bodies flow both ways while the handler runs.
+//! Requests to components that serve `wasi:http`: bodies stream in both directions while the handler runs.
 //!
-//! A response that a client gets whole is one whose effects are durable. If the handler has effects when it
-//! begins to answer, its response is held until it has ended and they are committed. If it has none, the
-//! response flows at once, and its last part is held until the handler has ended and what it asked for later
-//! is committed. Where that fails the connection is cut, since the status has gone out. A response whose end the
-//! client would not see, since it has no body or ends with the connection, is held as a whole.
+//! A complete response implies durable effects. If the handler has effects when it starts to respond, the response is
+//! held until they are committed. Without effects the response streams at once, and its last part is held until the
+//! handler has ended and its later effects are committed. If that commit fails, the connection is cut, since the status
+//! has been sent. A response whose end a client could not detect is held as a whole: one without a body, or one that
+//! ends with the connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Ingress;
 use super::respond::{admitted, check_headers, failed, unfinished};
-use super::spool::{DIRECT, Spooler, spooled};
+use super::spool::{DIRECT_WRITE_TIME, Spooler, spooled};
 use crate::event::IdSeed;
 use crate::observer::Published;
 use crate::outcome::{Effects, Failure};
@@ -26,14 +26,14 @@ use crate::plugin::{Admission, Exchange, Generation, Head, Route};
 use crate::problem::Problem;
 use crate::threads::{JobHandle, Panicked};
 
-/// Headers of a response that the server sets by itself.
+/// Response headers that the server sets.
 const CONNECTION_HEADERS: [HeaderName; 4] =
     [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, HeaderName::from_static("keep-alive")];
 
-/// A handler that runs.
-type Running = JobHandle<Ended>;
-/// What comes of it.
-type Ended = Result<Effects, Failure>;
+/// A running handler.
+type RunningHandler = JobHandle<HandlerEnd>;
+/// The result of a handler.
+type HandlerEnd = Result<Effects, Failure>;
 
 /// One request.
 struct Service<'a> {
@@ -43,24 +43,24 @@ struct Service<'a> {
     client: Client,
 }
 
-/// What a client makes of a response.
+/// How a client reads a response.
 #[derive(Clone, Copy)]
 struct Client {
-    /// It asks for the head alone.
+    /// Whether the client asked for the head only.
     is_head: bool,
-    /// It knows no chunks: a body without a length ends where the connection does.
+    /// Whether the client lacks chunked coding. A body without a length then ends with the connection.
     is_old: bool,
 }
 
 impl Client {
-    /// Whether it is sent a body.
+    /// Whether a body is sent.
     fn gets_body(self, response: &Response<Body>) -> bool {
         let has_none = super::reply::bodiless(response.status());
         !self.is_head && !has_none && declared_length(response) != Some(0)
     }
 
-    /// Whether it can tell a body that is whole from one that was cut off.
-    fn sees_end(self, response: &Response<Body>) -> bool {
+    /// Whether the client can tell a complete body from a truncated one.
+    fn can_detect_end(self, response: &Response<Body>) -> bool {
         self.gets_body(response) && (!self.is_old || declared_length(response).is_some())
     }
 }
@@ -75,7 +75,7 @@ pub(super) async fn answer(
     route: Arc<Route>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
-    let request = within(ingress, request).await?;
+    let request = limit_body(ingress, request).await?;
     let client = Client { is_head: request.method() == Method::HEAD, is_old: request.version() < Version::HTTP_11 };
     let service = Service { ingress, generation: &generation, route: &route, client };
     let (answer, mut head) = oneshot::channel();
@@ -88,42 +88,42 @@ pub(super) async fn answer(
     match (head.try_recv(), ended) {
         (Ok(head), ended) => service.complete(service.response(head.response)?, ended).await,
         (Err(_), Err(failure)) => Err(failed(&generation, &route, &failure)),
-        (Err(_), Ok(_)) => Err(malformed(&generation, "it ended without one")),
+        (Err(_), Ok(_)) => Err(malformed(&generation, "it ended without a response")),
     }
 }
 
-/// The request with its body held to the limits. A handler that waits for a client holds a place that all plugins
-/// share. So a bounded number of bodies flow while their handlers run, and the others are complete before.
-async fn within(ingress: &Ingress, request: Request<Body>) -> Result<Request<Body>, Problem> {
-    let intake = &ingress.intake;
-    intake.check_length(request.body())?;
+/// The request with its body limited. A handler that waits for its client holds a shared permit. So only a bounded
+/// number of bodies stream into running handlers; all others are read completely first.
+async fn limit_body(ingress: &Ingress, request: Request<Body>) -> Result<Request<Body>, Problem> {
+    let body_reader = &ingress.body_reader;
+    body_reader.check_length(request.body())?;
     if request.body().is_end_stream() {
         return Ok(request);
     }
     let (head, body) = request.into_parts();
-    let body = match Arc::clone(&ingress.flowing).try_acquire_owned() {
+    let body = match Arc::clone(&ingress.streaming_permits).try_acquire_owned() {
         Ok(place) => {
-            let intake = intake.clone();
-            let inner = Limited::new(body, intake.limits.max_body_bytes);
+            let body_reader = body_reader.clone();
+            let inner = Limited::new(body, body_reader.limits.max_body_bytes);
             let late = Box::pin(async move {
-                drop(tokio::time::timeout(intake.limits.body_timeout, intake.stopped()).await);
+                drop(tokio::time::timeout(body_reader.limits.body_timeout, body_reader.stopped()).await);
             });
-            Body::new(Flowing { inner, late, place: Some(place) })
+            Body::new(StreamingBody { inner, late, place: Some(place) })
         }
-        Err(_) => Body::from(intake.collect(body).await?),
+        Err(_) => Body::from(body_reader.collect(body).await?),
     };
     Ok(Request::from_parts(head, body))
 }
 
-/// A body that flows to a handler that runs. It keeps its place as long as the client may be waited for: until its time
-/// is over, or the host stops.
-struct Flowing {
+/// A body that streams into a running handler. It holds its streaming permit until the body has been read, its time is
+/// over, or the host stops.
+struct StreamingBody {
     inner: Limited<Body>,
     late: Pin<Box<dyn Future<Output = ()> + Send>>,
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl hyper::body::Body for Flowing {
+impl hyper::body::Body for StreamingBody {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -159,13 +159,13 @@ fn malformed(generation: &Generation, what: &str) -> Problem {
 
 impl Service<'_> {
     /// Starts the handler.
-    async fn run(&self, exchange: Exchange) -> Result<Running, Problem> {
+    async fn run(&self, exchange: Exchange) -> Result<RunningHandler, Problem> {
         let Admission { turn, places } = admitted(self.ingress, self.generation).await?;
         let state = self.ingress.bus.state(&self.generation.name);
         let (generation, route) = (Arc::clone(self.generation), Arc::clone(self.route));
         Ok(self.ingress.capacity.threads.run(turn, move || {
             let ended = generation.serve(&route, exchange, IdSeed::unique(), state);
-            // Held until the thread is free, also if the client has gone.
+            // Held until the thread is free, even if the client disconnects.
             drop(places);
             ended
         }))
@@ -184,10 +184,10 @@ impl Service<'_> {
         Ok(response)
     }
 
-    /// Goes on with a response that has begun.
-    async fn begin(&self, head: Head, running: Running) -> Result<Response<Body>, Problem> {
+    /// Continues a response that has started.
+    async fn begin(&self, head: Head, running: RunningHandler) -> Result<Response<Body>, Problem> {
         let response = self.response(head.response)?;
-        if !head.has_effects && self.client.sees_end(&response) {
+        if !head.has_effects && self.client.can_detect_end(&response) {
             return Ok(self.stream(response, running));
         }
         let gets_body = self.client.gets_body(&response);
@@ -199,24 +199,24 @@ impl Service<'_> {
                 return Limited::new(body, limit).collect().await.map(Body::new);
             }
             discard(body).await;
-            // Of unknown length where none is declared: that of the body that `GET` is answered with is not known.
-            Ok(if has_no_length { unknown() } else { Body::empty() })
+            // The length is unsized_empty_body unless declared: the response to HEAD describes the body of GET.
+            Ok(if has_no_length { unsized_empty_body() } else { Body::empty() })
         };
         let (body, ended) = tokio::join!(body, running);
         let ended = ended.map_err(unfinished)?;
         let body = match (body, &ended) {
             (Ok(body), _) => body,
-            // Its failure explains why the body broke off.
+            // The handler's failure explains why its body broke off.
             (Err(_), Err(_)) => Body::empty(),
             (Err(error), Ok(_)) => {
-                return Err(malformed(self.generation, &format!("its body cannot be held: {error}")));
+                return Err(malformed(self.generation, &format!("its body cannot be buffered: {error}")));
             }
         };
         let response = Response::from_parts(parts, body);
         self.complete(response, ended).await
     }
 
-    /// Answers once the handler has ended: its effects first.
+    /// Responds after the handler has ended and its effects are committed.
     async fn complete(
         &self,
         mut response: Response<Body>,
@@ -232,8 +232,8 @@ impl Service<'_> {
         Ok(response)
     }
 
-    /// Answers at once, with the end of the body held back.
-    fn stream(&self, response: Response<Body>, running: Running) -> Response<Body> {
+    /// Responds at once and holds the end of the body back.
+    fn stream(&self, response: Response<Body>, running: RunningHandler) -> Response<Body> {
         let (sender, verdict) = oneshot::channel();
         let (ingress, generation, route) =
             (Arc::clone(self.ingress), Arc::clone(self.generation), Arc::clone(self.route));
@@ -241,44 +241,49 @@ impl Service<'_> {
         let left = declared_length(&response);
         let (head, body) = response.into_parts();
         let (body, spooler) = spooled(body);
-        self.ingress.begun.spawn(async move {
+        self.ingress.streaming_responses.spawn(async move {
             let service = Service { ingress: &ingress, generation: &generation, route: &route, client };
-            let ended = service.settle(unhindered(running, spooler, &ingress).await).await;
+            let ended = service.settle(finish_reading_ahead(running, spooler, &ingress).await).await;
             if let Err(problem) = &ended {
                 let (plugin, code) = (&generation.name, problem.code());
-                tracing::error!(%plugin, %route, code, "a response was cut off after it had begun");
+                tracing::error!(%plugin, %route, code, "a response was cut off after it had started");
             }
-            // Nobody listens if the client has gone.
+            // The client may have disconnected.
             let _ = sender.send(ended.is_ok());
         });
-        let held = Held { inner: Body::new(body), left, last: None, ended: false, verdict: Some(verdict) };
+        let held = HeldBody { inner: Body::new(body), left, last: None, ended: false, verdict: Some(verdict) };
         Response::from_parts(head, Body::new(held))
     }
 
-    /// Commits what a handler asked for that has ended.
-    async fn settle(&self, ended: Result<Ended, Panicked>) -> Result<(), Problem> {
+    /// Commits the effects of a handler that has ended.
+    async fn settle(&self, ended: Result<HandlerEnd, Panicked>) -> Result<(), Problem> {
         let ended = ended.map_err(unfinished)?;
         self.complete(Response::default(), ended).await.map(drop)
     }
 }
 
-/// Waits for a handler that writes a body. After a while it does not wait for its client any more.
-async fn unhindered(mut running: Running, spooler: Spooler, ingress: &Ingress) -> Result<Ended, Panicked> {
-    if let Ok(ended) = tokio::time::timeout(DIRECT, &mut running).await {
+/// Waits for a handler that writes a body. After a while its body is read ahead, so that it no longer waits for its
+/// client.
+async fn finish_reading_ahead(
+    mut running: RunningHandler,
+    spooler: Spooler,
+    ingress: &Ingress,
+) -> Result<HandlerEnd, Panicked> {
+    if let Ok(ended) = tokio::time::timeout(DIRECT_WRITE_TIME, &mut running).await {
         return ended;
     }
-    ingress.begun.spawn(spooler.run(ingress.spools.clone()));
+    ingress.streaming_responses.spawn(spooler.run(ingress.spools.clone()));
     running.await
 }
 
-/// Reads what nobody is sent, so that whoever writes it comes to an end. It may be shorter than the head declares, as
-/// that of a response to `HEAD` or of a 304 usually is (RFC 9110, section 8.6).
+/// Reads and discards a body that is not sent, so that the handler can finish. The body may be shorter than declared,
+/// as for HEAD and 304 (RFC 9110, section 8.6).
 async fn discard(mut body: Body) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-/// A body that is empty and does not say so beforehand.
-fn unknown() -> Body {
+/// An empty body that does not announce its length.
+fn unsized_empty_body() -> Body {
     struct Unknown;
     impl hyper::body::Body for Unknown {
         type Data = Bytes;
@@ -291,28 +296,28 @@ fn unknown() -> Body {
     Body::new(Unknown)
 }
 
-/// A body whose last part waits until the handler has ended well.
-struct Held {
+/// A body whose last part waits for the handler to succeed.
+struct HeldBody {
     inner: Body,
-    /// How many bytes are missing to the length that the response declares.
+    /// The number of bytes missing from the declared length.
     left: Option<u64>,
     last: Option<Frame<Bytes>>,
     ended: bool,
-    /// None once it has been heard.
+    /// None once it has been received.
     verdict: Option<oneshot::Receiver<bool>>,
 }
 
-/// A body that ends so is not whole.
+/// A body that ends with this error is truncated.
 #[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error("the handler failed after its response had begun")]
+enum TruncatedBody {
+    #[error("the handler failed after its response had started")]
     Failed,
     #[error(transparent)]
     Body(#[from] axum::Error),
 }
 
-impl Held {
-    /// Whether a frame is the last one: trailers are, and what makes the declared length full.
+impl HeldBody {
+    /// Whether a frame is the last: trailers, or the data that completes the declared length.
     fn is_last(&mut self, frame: &Frame<Bytes>) -> bool {
         let Some(data) = frame.data_ref() else { return true };
         self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
@@ -320,11 +325,14 @@ impl Held {
     }
 }
 
-impl hyper::body::Body for Held {
+impl hyper::body::Body for HeldBody {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = TruncatedBody;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, TruncatedBody>>> {
         if !self.ended {
             match ready!(Pin::new(&mut self.inner).poll_frame(context)?) {
                 Some(frame) if self.is_last(&frame) => self.last = Some(frame),
@@ -337,7 +345,7 @@ impl hyper::body::Body for Held {
             let heard = ready!(Pin::new(verdict).poll(context));
             self.verdict = None;
             if heard != Ok(true) {
-                return Poll::Ready(Some(Err(Broken::Failed)));
+                return Poll::Ready(Some(Err(TruncatedBody::Failed)));
             }
         }
         Poll::Ready(self.last.take().map(Ok))

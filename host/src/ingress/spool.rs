@@ -1,8 +1,8 @@
-//! The body of a response on its way to a client that reads slowly.
+//! Reads response bodies ahead of slow clients.
 //!
-//! A handler that writes a body holds a place that all plugins share, and waits when nobody takes what it has written.
-//! So a body that is not over soon is spooled: what the handler writes is taken at once, within bounds. A client for
-//! which there is no room is waited for, though only for a moment, unless it has one of the few places for that.
+//! A handler that writes a body holds a shared permit, and blocks while nobody reads. So a body that takes longer is
+//! spooled: the host reads it ahead, within bounds. When the bounds are reached, the handler waits for its client,
+//! either briefly or with one of a few permits for waiting.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,98 +14,99 @@ use http_body_util::BodyExt as _;
 use hyper::body::Frame;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// How long a handler writes to its client itself. Most bodies are over by then.
-pub(super) const DIRECT: Duration = Duration::from_millis(50);
-/// How long a client is waited for at each part of its response, without a place for that.
-const MOMENT: Duration = Duration::from_secs(1);
-/// The most bytes that are spooled, of all responses.
-const ALL_BYTES: usize = 64 << 20;
-/// The most bytes that are spooled of one response.
-const ONE_BYTES: usize = 8 << 20;
+/// How long a handler may write directly to its client. Most bodies end within this time.
+pub(super) const DIRECT_WRITE_TIME: Duration = Duration::from_millis(50);
+/// How long a handler waits for its client at each part, without a permit for waiting.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The largest number of spooled bytes of all responses.
+const MAX_TOTAL_BYTES: usize = 64 << 20;
+/// The largest number of spooled bytes of one response.
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
-/// What bounds the bodies that are spooled.
+/// The bounds of spooled bodies.
 #[derive(Clone, Debug)]
 pub struct Spools {
-    room: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    space: Arc<Semaphore>,
+    waiting_permits: Arc<Semaphore>,
 }
 
 impl Spools {
-    /// Spools whose handlers wait for clients in some of these places.
+    /// Creates the bounds, with permits for handlers that wait for their clients.
     #[must_use]
-    pub fn new(places: Arc<Semaphore>) -> Self {
-        Self { room: Arc::new(Semaphore::new(ALL_BYTES)), places }
+    pub fn new(waiting_permits: Arc<Semaphore>) -> Self {
+        Self { space: Arc::new(Semaphore::new(MAX_TOTAL_BYTES)), waiting_permits }
     }
 }
 
-/// The body of a response, which can be spooled while its client reads it.
+/// A response body that can be spooled while its client reads it.
 pub(super) struct Spooled {
-    shared: Arc<Mutex<Shared>>,
-    parts: mpsc::UnboundedReceiver<Result<Part, TooSlow>>,
+    shared: Arc<Mutex<SharedBody>>,
+    parts: mpsc::UnboundedReceiver<Result<Part, SpoolError>>,
 }
 
-/// What reads a body ahead of its client.
+/// Reads a body ahead of its client.
 pub(super) struct Spooler {
-    shared: Arc<Mutex<Shared>>,
-    parts: mpsc::UnboundedSender<Result<Part, TooSlow>>,
+    shared: Arc<Mutex<SharedBody>>,
+    parts: mpsc::UnboundedSender<Result<Part, SpoolError>>,
 }
 
-struct Shared {
-    /// The body, until it is spooled or nobody reads it any more.
+struct SharedBody {
+    /// The body, until it is spooled or its client is gone.
     body: Option<Body>,
-    /// The client's, which waits for the body.
+    /// The waker of the client's task.
     waker: Option<Waker>,
 }
 
 struct Part {
     frame: Result<Frame<Bytes>, axum::Error>,
-    /// Given back when the client has taken the frame.
-    _room: Vec<OwnedSemaphorePermit>,
+    /// Released when the client has taken the frame.
+    _space: Vec<OwnedSemaphorePermit>,
 }
 
-/// Why a response breaks off.
+/// The reason why a response breaks off.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TooSlow {
-    #[error("the client reads too slowly, and there is no room for the rest of its response")]
+pub(super) enum SpoolError {
+    #[error("the client reads too slowly, and the buffers for responses are full")]
     NoRoom,
     #[error(transparent)]
     Body(axum::Error),
 }
 
-/// Makes a body of which the client reads one half, and the other one may read ahead.
+/// Splits a body into the client's half and the half that reads ahead.
 pub(super) fn spooled(body: Body) -> (Spooled, Spooler) {
-    let shared = Arc::new(Mutex::new(Shared { body: Some(body), waker: None }));
+    let shared = Arc::new(Mutex::new(SharedBody { body: Some(body), waker: None }));
     let (sender, receiver) = mpsc::unbounded_channel();
     (Spooled { shared: Arc::clone(&shared), parts: receiver }, Spooler { shared, parts: sender })
 }
 
-fn lock(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
+fn lock(shared: &Mutex<SharedBody>) -> std::sync::MutexGuard<'_, SharedBody> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Spooler {
-    /// Takes the body as it is written, until its end, or until the client has gone or is too slow.
+    /// Reads the body to its end, or until the client is gone or too slow.
     pub(super) async fn run(self, spools: Spools) {
         let (body, waker) = {
             let mut shared = lock(&self.shared);
             (shared.body.take(), shared.waker.take())
         };
-        // The client waits for parts from now on.
+        // From now on the client waits for spooled parts.
         if let Some(waker) = waker {
             waker.wake();
         }
         let Some(mut body) = body else { return };
-        let rooms = Rooms { one: Arc::new(Semaphore::new(ONE_BYTES)), next: Arc::new(Semaphore::new(1)), spools };
+        let buffers =
+            Buffers { one: Arc::new(Semaphore::new(MAX_RESPONSE_BYTES)), next: Arc::new(Semaphore::new(1)), spools };
         while let Some(frame) = body.frame().await {
             let bytes = frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
-            let room = tokio::select! {
+            let space = tokio::select! {
                 biased;
-                room = rooms.take(bytes) => room,
+                space = buffers.take(bytes) => space,
                 () = self.parts.closed() => return,
             };
-            let part = room.map(|room| Part { frame, _room: room }).ok_or(TooSlow::NoRoom);
+            let part = space.map(|space| Part { frame, _space: space }).ok_or(SpoolError::NoRoom);
             let is_over = part.is_err();
-            // Without a client, the handler is told by the end of the body.
+            // If the client is gone, dropping the body ends the handler's writes.
             if self.parts.send(part).is_err() || is_over {
                 return;
             }
@@ -113,33 +114,33 @@ impl Spooler {
     }
 }
 
-struct Rooms {
+struct Buffers {
     one: Arc<Semaphore>,
-    /// One part needs no room: that of a client which reads as fast as it is written to.
+    /// One part needs no buffer, so that a fast client is never slowed down.
     next: Arc<Semaphore>,
     spools: Spools,
 }
 
-impl Rooms {
-    /// Waits for room for so many bytes; none if that takes too long.
+impl Buffers {
+    /// Waits for buffer space; none if that takes too long.
     async fn take(&self, bytes: usize) -> Option<Vec<OwnedSemaphorePermit>> {
-        if let Ok(room) = tokio::time::timeout(MOMENT, self.wait(bytes)).await {
-            return Some(room);
+        if let Ok(space) = tokio::time::timeout(PATIENCE, self.wait(bytes)).await {
+            return Some(space);
         }
-        let _place = Arc::clone(&self.spools.places).try_acquire_owned().ok()?;
+        let _permit = Arc::clone(&self.spools.waiting_permits).try_acquire_owned().ok()?;
         Some(self.wait(bytes).await)
     }
 
     async fn wait(&self, bytes: usize) -> Vec<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let room = async {
+        let space = async {
             let one = Arc::clone(&self.one).acquire_many_owned(bytes).await;
-            let all = Arc::clone(&self.spools.room).acquire_many_owned(bytes).await;
+            let all = Arc::clone(&self.spools.space).acquire_many_owned(bytes).await;
             [one, all].into_iter().flatten().collect()
         };
         tokio::select! {
             biased;
-            room = room => room,
+            space = space => space,
             next = Arc::clone(&self.next).acquire_owned() => next.into_iter().collect(),
         }
     }
@@ -147,13 +148,16 @@ impl Rooms {
 
 impl hyper::body::Body for Spooled {
     type Data = Bytes;
-    type Error = TooSlow;
+    type Error = SpoolError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, TooSlow>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SpoolError>>> {
         {
             let mut shared = lock(&self.shared);
             if let Some(body) = &mut shared.body {
-                let polled = Pin::new(body).poll_frame(context).map_err(TooSlow::Body);
+                let polled = Pin::new(body).poll_frame(context).map_err(SpoolError::Body);
                 if polled.is_pending() {
                     shared.waker = Some(context.waker().clone());
                 }
@@ -161,12 +165,12 @@ impl hyper::body::Body for Spooled {
             }
         }
         let part = ready!(self.parts.poll_recv(context));
-        Poll::Ready(part.map(|part| part.and_then(|part| part.frame.map_err(TooSlow::Body))))
+        Poll::Ready(part.map(|part| part.and_then(|part| part.frame.map_err(SpoolError::Body))))
     }
 }
 
 impl Drop for Spooled {
-    /// The handler is told that nobody reads any more.
+    /// Ends the handler's writes, since nobody reads any more.
     fn drop(&mut self) {
         lock(&self.shared).body = None;
     }
@@ -208,22 +212,22 @@ mod tests {
         let rest = spooled.collect().await.unwrap().to_bytes();
         assert_eq!(rest.len(), 24);
         spooling.await.unwrap();
-        assert_eq!(spools.room.available_permits(), ALL_BYTES);
+        assert_eq!(spools.space.available_permits(), MAX_TOTAL_BYTES);
     }
 
     #[tokio::test]
     async fn a_client_that_reads_nothing_holds_no_handler() {
-        let places = Arc::new(Semaphore::new(0));
-        let spools = Spools::new(Arc::clone(&places));
+        let waiting_permits = Arc::new(Semaphore::new(0));
+        let spools = Spools::new(Arc::clone(&waiting_permits));
         let (_sender, whole) = body(20, 1 << 20);
         let (mut slow, spooler) = spooled(whole);
         spooler.run(spools.clone()).await;
-        // What was spooled is still sent: eight mebibytes, and one part beyond.
+        // The spooled bytes are still sent: eight mebibytes and one more part.
         for _ in 0..9 {
             assert!(slow.frame().await.is_some_and(|frame| frame.is_ok()));
         }
-        assert!(matches!(slow.frame().await, Some(Err(TooSlow::NoRoom))));
-        assert_eq!(spools.room.available_permits(), ALL_BYTES);
+        assert!(matches!(slow.frame().await, Some(Err(SpoolError::NoRoom))));
+        assert_eq!(spools.space.available_permits(), MAX_TOTAL_BYTES);
     }
 
     #[tokio::test]
@@ -234,7 +238,7 @@ mod tests {
             let spooling = runs.then(|| tokio::spawn(spooler.run(Spools::new(Arc::new(Semaphore::new(1))))));
             drop(client);
             if let Some(spooling) = spooling {
-                // The next part tells that nobody reads.
+                // Writing the next part reveals that nobody reads.
                 drop(sender.send(Bytes::from_static(b"x")).await);
                 spooling.await.unwrap();
             }

@@ -1,5 +1,5 @@
-//! Files of tokens: one token a line, so that an old and a new one are good for a while. A file that changes is read
-//! again within a second.
+//! Token files: one token per line, so that an old and a new token can be valid at the same time. A changed file is
+//! read again within a second.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -12,48 +12,48 @@ use hmac::digest::CtOutput;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// How long what was read is good.
+/// How long a file's tokens stay valid before the file is read again.
 const FRESH: Duration = Duration::from_secs(1);
-/// The largest file of tokens, in bytes.
+/// The largest size of a token file, in bytes.
 const LIMIT_BYTES: u64 = 64 << 10;
-/// The bits of a mode that let everybody else read or write.
+/// The mode bits that let every user read or write the file.
 const OTHERS: u32 = 0o007;
 
-/// A file of tokens cannot be used.
+/// A token file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the token file {path}: {what}")]
-pub struct Unusable {
+pub struct TokenFileError {
     path: PathBuf,
-    what: What,
+    what: TokenFileFault,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum What {
+enum TokenFileFault {
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
-    #[error("everybody on this machine can read it; run chmod 600 on it")]
+    #[error("every user of this machine can read it; run chmod 600 on it")]
     Open,
     #[error("it is larger than {LIMIT_BYTES} bytes")]
     Large,
-    #[error("it has no token; put one on each line")]
+    #[error("it has no token; write one per line")]
     Empty,
-    #[error("line {0} is no token; one is of visible ASCII characters without spaces")]
+    #[error("line {0} is not a token; a token has visible ASCII characters and no spaces")]
     Malformed(usize),
-    #[error("there are no random numbers: {0}")]
+    #[error("no random numbers are available: {0}")]
     Chance(getrandom::Error),
 }
 
-/// A token under a key of this process, so that comparing takes the same time whatever is compared.
+/// A token hashed with a key of this process, so that comparing takes constant time.
 type Hashed = CtOutput<Hmac<Sha256>>;
 
-/// A file of tokens, as it was read last.
+/// A token file with its current tokens.
 pub(super) struct TokenFile {
     path: PathBuf,
     key: Hmac<Sha256>,
-    known: Mutex<Known>,
+    current: Mutex<CurrentTokens>,
 }
 
-struct Known {
+struct CurrentTokens {
     tokens: Vec<Hashed>,
     read_at: Instant,
 }
@@ -65,53 +65,53 @@ impl std::fmt::Debug for TokenFile {
 }
 
 impl TokenFile {
-    /// Reads a file.
+    /// Opens a token file.
     ///
     /// # Errors
-    /// If there is no token to be read in it, or others may read it too.
-    pub(super) fn open(path: PathBuf) -> Result<Self, Unusable> {
-        let unusable = |what| Unusable { path: path.clone(), what };
+    /// If the file cannot be read, has no valid token, or is readable for other users.
+    pub(super) fn open(path: PathBuf) -> Result<Self, TokenFileError> {
+        let unusable = |what| TokenFileError { path: path.clone(), what };
         let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| unusable(What::Chance(error)))?;
+        getrandom::fill(&mut key).map_err(|error| unusable(TokenFileFault::Chance(error)))?;
         let key = Hmac::new_from_slice(&key).expect("HMAC takes keys of any length");
         let tokens = read(&path, &key).map_err(unusable)?;
-        let known = Mutex::new(Known { tokens, read_at: Instant::now() });
-        Ok(Self { path, key, known })
+        let current = Mutex::new(CurrentTokens { tokens, read_at: Instant::now() });
+        Ok(Self { path, key, current })
     }
 
-    /// Whether a token is one of them.
+    /// Whether the file contains a token.
     pub(super) async fn accept(&self, token: &str) -> bool {
         if self.is_due() {
             let (path, key) = (self.path.clone(), self.key.clone());
             let found = tokio::task::spawn_blocking(move || read(&path, &key)).await;
-            // A panic while reading leaves what was known.
+            // After a panic the current tokens stay.
             if let Ok(found) = found {
                 self.put(found);
             }
         }
         let given = hash(&self.key, token);
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // All of them are compared, so that the time does not tell which one it is.
-        known.tokens.iter().fold(false, |found, one| (*one == given) | found)
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        // Compares all tokens, so that the time does not reveal which one matches.
+        current.tokens.iter().fold(false, |found, one| (*one == given) | found)
     }
 
-    /// Whether the file is to be read again. Whoever asks first reads it.
+    /// Whether the file is due to be read again. The first caller reads it.
     fn is_due(&self) -> bool {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = known.read_at.elapsed() >= FRESH;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = current.read_at.elapsed() >= FRESH;
         if is_due {
-            known.read_at = Instant::now();
+            current.read_at = Instant::now();
         }
         is_due
     }
 
-    /// Takes what was read. Of a file that cannot be used no token is good any more.
-    fn put(&self, found: Result<Vec<Hashed>, What>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let had_tokens = !known.tokens.is_empty();
-        known.tokens = found.unwrap_or_else(|what| {
+    /// Replaces the tokens. An unusable file has no valid tokens.
+    fn put(&self, found: Result<Vec<Hashed>, TokenFileFault>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let had_tokens = !current.tokens.is_empty();
+        current.tokens = found.unwrap_or_else(|what| {
             if had_tokens {
-                tracing::error!(path = %self.path.display(), "the token file cannot be used, and its producer publishes nothing until it can: {what}");
+                tracing::error!(path = %self.path.display(), "cannot use the token file; its producer cannot publish until it is fixed: {what}");
             }
             Vec::new()
         });
@@ -122,29 +122,29 @@ fn hash(key: &Hmac<Sha256>, token: &str) -> Hashed {
     key.clone().chain_update(token.as_bytes()).finalize()
 }
 
-fn read(path: &Path, key: &Hmac<Sha256>) -> Result<Vec<Hashed>, What> {
+fn read(path: &Path, key: &Hmac<Sha256>) -> Result<Vec<Hashed>, TokenFileFault> {
     let file = File::open(path)?;
-    // Of the file that is open, which nobody exchanges meanwhile.
+    // Metadata of the open file, which cannot be replaced in between.
     let metadata = file.metadata()?;
     if metadata.mode() & OTHERS != 0 {
-        return Err(What::Open);
+        return Err(TokenFileFault::Open);
     }
     let mut text = String::new();
     file.take(LIMIT_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LIMIT_BYTES {
-        return Err(What::Large);
+        return Err(TokenFileFault::Large);
     }
     let mut tokens = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let token = line.trim();
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(What::Malformed(index + 1));
+            return Err(TokenFileFault::Malformed(index + 1));
         }
         if !token.is_empty() {
             tokens.push(hash(key, token));
         }
     }
-    if tokens.is_empty() { Err(What::Empty) } else { Ok(tokens) }
+    if tokens.is_empty() { Err(TokenFileFault::Empty) } else { Ok(tokens) }
 }
 
 #[cfg(test)]
@@ -187,7 +187,7 @@ mod tests {
         for wrong in ["", "ol", "oldx", "OLD"] {
             assert!(!file.accept(wrong).await, "{wrong}");
         }
-        let forget = || file.known.lock().unwrap().read_at = Instant::now().checked_sub(2 * FRESH).unwrap();
+        let forget = || file.current.lock().unwrap().read_at = Instant::now().checked_sub(2 * FRESH).unwrap();
         write(&path, "new\n", 0o600);
         forget();
         assert!(!file.accept("old").await && file.accept("new").await);

@@ -142,7 +142,7 @@ impl Event {
 
     /// Lets it begin a flow of its own, with an id that the host gives. Whoever answers takes the id over from the
     /// event; nobody else can guess it, and no other flow ever has it.
-    pub fn begin_flow(&mut self, id: String) {
+    pub fn start_cause_tree(&mut self, id: String) {
         self.extensions.insert(CORRELATION_ID.to_owned(), id);
         self.extensions.remove(CORRELATION_SOURCE);
     }
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(names.map(|name| inherited[name].as_str()), ["1", "/alice", "1", "/alice", "1"]);
 
         let mut asked = event("/alice", &[(CORRELATION_SOURCE, "/bob")]);
-        asked.begin_flow("f".to_owned());
+        asked.start_cause_tree("f".to_owned());
         assert_eq!(asked.flow(), Flow { id: "f".into(), source: None });
         assert_eq!(caused(&asked).flow(), asked.flow());
         let of_that_name = Event { id: "f".into(), ..event("/alice", &[]) };

@@ -1,5 +1,5 @@
-//! Connections to other hosts: to public addresses alone, unless an address itself was granted, and never to the host's
-//! own listeners.
+//! Opens connections to other hosts: to public addresses only, unless the grant names an address, and never to the
+//! host's own listeners.
 
 use std::error::Error;
 use std::future::Future;
@@ -18,24 +18,24 @@ use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use super::fault::Unresolved;
-use super::own::{Listeners, is_localhost};
+use super::listeners::{Listeners, is_localhost};
 
 tokio::task_local! {
-    /// How long the request that runs in this task allows to connect.
+    /// The connect timeout of the request that runs in this task.
     pub(super) static CONNECT: Option<Duration>;
 }
 
-/// How many names are looked up at a time. A lookup holds a thread until the system gives it up, even if the request that
-/// needs it has ended: without a bound, a name server that does not answer would leave no thread to others.
+/// The number of concurrent name lookups. A lookup blocks a thread until the resolver returns, even if its request has
+/// ended. Without a bound, an unresponsive name server would occupy all threads.
 const LOOKUPS: usize = 256;
 
-/// Which addresses names may lead to.
+/// The addresses that a name may resolve to.
 #[derive(Clone, Debug)]
 pub(super) enum Reach {
-    /// Public ones, and `localhost`, apart from these listeners. An operator who means a private address grants the
+    /// Public addresses and `localhost`, except for these listeners. An operator who wants a private address grants the
     /// address itself.
     Public(Listeners),
-    /// All of them.
+    /// All addresses.
     Anywhere,
 }
 
@@ -52,7 +52,7 @@ impl Dialer {
     }
 
     async fn dial(self, to: Uri) -> Result<TokioIo<TcpStream>, Failure> {
-        let missing = || Unresolved("the address names no host".to_owned());
+        let missing = || Unresolved("the address has no host".to_owned());
         let host = to.host().ok_or_else(missing)?;
         let default = if to.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
         let port = to.port_u16().unwrap_or(default);
@@ -61,17 +61,17 @@ impl Dialer {
             Ok(ip) => vec![SocketAddr::new(ip, port)],
             Err(_) => self.resolve(host, port).await?,
         };
-        // Whatever the name and the grant: the check is made on the address that is connected to.
+        // Checked on the resolved address, so that no name or grant can bypass it.
         let is_own = |address: &SocketAddr| matches!(&self.reach, Reach::Public(own) if own.include(*address));
         if addresses.iter().any(is_own) {
-            return Err(Unresolved(format!("`{host}` leads to the host itself")).into());
+            return Err(Unresolved(format!("`{host}` resolves to this host's own listener")).into());
         }
         let stream = TcpStream::connect(addresses.as_slice()).await?;
         stream.set_nodelay(true)?;
         Ok(TokioIo::new(stream))
     }
 
-    /// The addresses of a name that may be connected to.
+    /// The permitted addresses of a name.
     async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         let place = Arc::clone(&self.lookups).acquire_owned().await?;
         let wanted = (host.to_owned(), port);
@@ -80,15 +80,15 @@ impl Dialer {
             wanted.to_socket_addrs().map(Iterator::collect)
         });
         let found: io::Result<Vec<SocketAddr>> = lookup.await?;
-        let mut found = found.map_err(|error| Unresolved(format!("`{host}` cannot be resolved: {error}")))?;
+        let mut found = found.map_err(|error| Unresolved(format!("cannot resolve `{host}`: {error}")))?;
         found.retain(|address| self.may_reach(host, address.ip()));
         if found.is_empty() {
-            return Err(Unresolved(format!("`{host}` leads to no public address")).into());
+            return Err(Unresolved(format!("`{host}` does not resolve to a public address")).into());
         }
         Ok(found)
     }
 
-    /// Whether a name may lead to an address.
+    /// Whether a name may resolve to an address.
     fn may_reach(&self, host: &str, ip: IpAddr) -> bool {
         match &self.reach {
             Reach::Anywhere => true,
@@ -115,7 +115,7 @@ impl Service<Uri> for Dialer {
     }
 }
 
-/// Connects within the time that a request allows: the name's lookup, the connection and TLS.
+/// Connects within the time that a request allows for lookup, connection and TLS.
 #[derive(Clone, Debug)]
 pub(super) struct InTime<C>(pub(super) C);
 
@@ -134,18 +134,18 @@ where
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        // The client calls this within the task of the request.
+        // The client calls this in the task of the request.
         let limit = CONNECT.try_with(|limit| *limit).ok().flatten();
         let connecting = self.0.call(to);
         let Some(limit) = limit else { return Box::pin(connecting) };
         Box::pin(async move {
-            let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the connection could not be made in time");
+            let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the connection timed out");
             tokio::time::timeout(limit, connecting).await.map_err(late)?
         })
     }
 }
 
-/// Whether an address belongs to the public internet (RFC 6890's registries, the ranges in use).
+/// Whether an address belongs to the public internet (the ranges of RFC 6890's registries).
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
@@ -160,19 +160,19 @@ fn is_public(address: IpAddr) -> bool {
                 || v4.is_multicast()
                 || shared
                 || benchmark
-                // What protocols are assigned (RFC 6890).
+                // Protocol assignments (RFC 6890).
                 || (a, b, c) == (192, 0, 0)
                 || a == 0
                 || a >= 240)
         }
         IpAddr::V6(v6) => {
-            // Addresses that embed an IPv4 address would lead to it past the check above.
+            // Addresses that embed an IPv4 address would bypass the check above.
             let [first, second, third, fourth, fifth, sixth, ..] = v6.segments();
             let nat64 = (first, second) == (0x64, 0xff9b);
             let teredo = (first, second) == (0x2001, 0);
             let compatible = [first, second, third, fourth, fifth, sixth] == [0; 6];
             let translated = nat64 || teredo || compatible || first == 0x2002;
-            // Deprecated by RFC 3879, and in use as private ones nevertheless.
+            // Deprecated by RFC 3879 but still used as private addresses.
             let site_local = first & 0xffc0 == 0xfec0;
             !(v6.is_loopback()
                 || v6.is_unspecified()

@@ -1,38 +1,38 @@
-//! What kind of thing went wrong on the way to another host.
+//! Classifies failures of outgoing requests.
 
 use std::error::Error;
 use std::io::ErrorKind;
 
-/// A kind of failure, as far as it is known.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The name has no address that may be used.
+    /// The name has no permitted address.
     Name,
-    /// Nobody listens.
+    /// The connection was refused.
     Refused,
-    /// There is no way to the address.
+    /// There is no route to the address.
     NoRoute,
-    /// The connection ended too early.
+    /// The connection was closed too early.
     Ended,
-    /// The connection could not be made in time.
+    /// The connection timed out.
     Late,
     /// TLS failed.
     Tls,
     /// The response ended too early.
     Incomplete,
-    /// What came is not HTTP.
+    /// The response is not HTTP.
     Protocol,
-    /// Anything else.
+    /// Any other failure.
     Other,
 }
 
-/// A name leads nowhere.
+/// A name cannot be resolved to a permitted address.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Unresolved(pub(super) String);
 
 impl Fault {
-    /// The kind of an error, by what has caused it. The last cause that is known counts.
+    /// Classifies an error by its causes. The innermost known cause counts.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut fault = known(error);
         let mut cause = error.source();

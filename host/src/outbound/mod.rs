@@ -1,11 +1,10 @@
-//! Requests to the outside: those of webhooks, and those that plugins send. They go to hosts that an operator
-//! granted and to nobody else, wherever a name may lead.
+//! Outgoing HTTP requests of webhooks and plugins. They only reach hosts that an operator has granted.
 
 mod dial;
 mod fault;
+mod listeners;
 mod network;
-mod own;
-mod script;
+mod stubs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,57 +13,57 @@ use hyper::http::{Request, Response};
 
 use crate::endpoint;
 pub use fault::Fault;
+pub use listeners::Listeners;
 pub use network::{Body, Client, body};
-pub use own::Listeners;
-pub use script::{Script, Sent, Stub};
+pub use stubs::{Sent, Stub, StubServer};
 
-/// Who answers the requests that plugins send.
+/// The destination of plugins' requests.
 #[derive(Clone, Debug, Default)]
 pub enum Outbound {
-    /// Nobody: every request is refused.
+    /// Every request is refused.
     #[default]
-    Nobody,
-    /// Whoever has the address.
+    Denied,
+    /// The network.
     Network(Client),
-    /// A scenario.
-    Scripted(Arc<Script>),
+    /// Stubs of a scenario.
+    Stubbed(Arc<StubServer>),
 }
 
-/// Why a request has no response.
+/// The reason why a request has no response.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// It may not be sent.
+    /// The request is not permitted.
     #[error("{0}")]
     Denied(String),
-    /// It leads to one of the host's own listeners, by its host and port.
+    /// The request leads to one of the host's own listeners.
     #[error(
-        "`{0}` is a listener of this Sandbus itself, which sends no requests to its own listeners, whatever is granted; publish an event instead"
+        "`{0}` is a listener of this Sandbus, which sends no requests to itself even if granted; publish an event instead"
     )]
     Own(String),
-    /// It makes no sense.
+    /// The request is malformed.
     #[error("{0}")]
     Malformed(String),
-    /// Nobody answers at the address.
+    /// The host cannot be reached.
     #[error("the host cannot be reached{1}")]
     Unreachable(Fault, String),
-    /// It went wrong on the way.
+    /// The request failed after connecting.
     #[error("the request failed{1}")]
     Broken(Fault, String),
 }
 
 impl Outbound {
-    /// Sends a request if one of the grants, each `host` or `host:port`, names its host.
+    /// Sends a request if a grant, `host` or `host:port`, names its host.
     ///
     /// # Errors
-    /// If it may not be sent, or has no response.
+    /// If the request is not permitted or has no response.
     pub async fn send(&self, request: Request<Body>, grants: &[String]) -> Result<Response<Body>, SendError> {
         self.send_within(request, grants, None).await
     }
 
-    /// The same, with a bound on the time to connect.
+    /// Sends a request with a connect timeout.
     ///
     /// # Errors
-    /// If it may not be sent, or has no response.
+    /// If the request is not permitted or has no response.
     pub async fn send_within(
         &self,
         request: Request<Body>,
@@ -74,13 +73,13 @@ impl Outbound {
         let host = endpoint::host_and_port(&request.uri().to_string()).map_err(SendError::Malformed)?;
         if !endpoint::is_granted(&host, grants) {
             return Err(SendError::Denied(format!(
-                "requests to `{host}` are not granted; to grant them, put into the sidecar: [grants] http = [\"{host}\"]"
+                "requests to `{host}` are not granted; add to the sidecar: [grants] http = [\"{host}\"]"
             )));
         }
         match self {
-            Self::Nobody => Err(SendError::Denied("no request is sent from here".to_owned())),
+            Self::Denied => Err(SendError::Denied("outgoing requests are disabled here".to_owned())),
             Self::Network(client) => client.send(request, connect).await,
-            Self::Scripted(script) => script.answer(request).await,
+            Self::Stubbed(stubs) => stubs.answer(request).await,
         }
     }
 }
@@ -106,7 +105,7 @@ mod tests {
         }
     }
 
-    /// A server that keeps the head of each request as it came, and answers each with a redirect.
+    /// A server that records the head of each request and responds with a redirect.
     fn recorder() -> (SocketAddr, mpsc::Receiver<String>) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -125,8 +124,8 @@ mod tests {
         (address, received)
     }
 
-    /// A grant, a signature or a receiver's rule looks at the bytes that were written, and so they are what is sent: no
-    /// segment is removed, no escape is added or taken away (RFC 3986, section 6.2.2, is for those who compare).
+    /// Grants, signatures and receivers see the bytes as written, so the client sends them unchanged: it removes no
+    /// segment and changes no escape (RFC 3986, section 6.2.2 normalizes for comparison only).
     #[tokio::test]
     async fn a_path_and_a_query_are_sent_byte_for_byte() {
         let (address, received) = recorder();
@@ -196,14 +195,14 @@ mod tests {
             let refused = send(address, grant).await;
             assert!(matches!(refused, SendError::Denied(_) | SendError::Malformed(_)), "{address}");
         }
-        // It is granted, and nobody listens.
+        // The host is granted, but the port is closed.
         assert!(matches!(send("http://127.0.0.1:1/", "127.0.0.1:1").await, SendError::Unreachable(Fault::Refused, _)));
     }
 
-    /// `wasi:http` has a time-out of its own for connecting (`request-options.connect-timeout`).
+    /// `wasi:http` has a separate connect timeout (`request-options.connect-timeout`).
     #[tokio::test]
     async fn a_silent_address_costs_the_time_to_connect_and_no_more() {
-        // Once its queue is full, a listener that accepts nobody drops what a connection begins with.
+        // When the backlog of a listener is full, the system drops further connection attempts.
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let silent = socket.listen(1).unwrap();

@@ -1,4 +1,4 @@
-//! The client for the network. It sends requests as they are: the path and the query go out byte for byte.
+//! The HTTP client. It sends the path and query byte for byte.
 
 use std::error::Error;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use super::dial::{CONNECT, Dialer, InTime, Reach};
 use super::{Fault, Listeners, SendError};
 use crate::endpoint;
 
-/// The body of a request or of a response.
+/// The body of a request or response.
 pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
-/// A body that is there as a whole.
+/// A complete body.
 pub fn body(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A client for the network. It follows no redirects: they would lead past the grant. It never connects to the host's own
+/// An HTTP client. It follows no redirects, since they would bypass the grants, and never connects to the host's own
 /// listeners.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -33,7 +33,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of a host with these listeners. Names lead it to public addresses alone.
+    /// A client for a host with these listeners. It connects to public addresses only, unless an address is granted.
     ///
     /// # Errors
     /// If TLS cannot be set up.
@@ -41,7 +41,7 @@ impl Client {
         Self::with(Reach::Public(own.clone()), own)
     }
 
-    /// A client of a person at the command line, who may name any host.
+    /// A client for the command line, which may connect to any address.
     ///
     /// # Errors
     /// If TLS cannot be set up.
@@ -60,18 +60,17 @@ impl Client {
         Ok(Self { http: builder.build(InTime(connector)), own })
     }
 
-    /// Sends a request, with a bound on the time to connect if there is one. The connection may be one that an earlier
-    /// request has left open.
+    /// Sends a request, optionally with a connect timeout. The connection may come from the pool.
     ///
     /// # Errors
-    /// If it leads to the host itself, is malformed, or has no response.
+    /// If the request leads to the host itself, is malformed, or has no response.
     pub async fn send(&self, request: Request<Body>, connect: Option<Duration>) -> Result<Response<Body>, SendError> {
         let request = self.prepare(request)?;
         let response = CONNECT.scope(connect, self.http.request(request)).await.map_err(|error| failed(&error))?;
         Ok(response.map(|body: Incoming| body.map_err(Into::into).boxed_unsync()))
     }
 
-    /// A request as it goes out.
+    /// A request in the form in which it is sent.
     fn prepare(&self, mut request: Request<Body>) -> Result<Request<Body>, SendError> {
         let uri = std::mem::take(request.uri_mut());
         let host = endpoint::host_and_port(&uri.to_string()).map_err(SendError::Malformed)?;
@@ -86,11 +85,11 @@ impl Client {
     }
 }
 
-/// How long a connection is kept open for another request.
+/// How long an idle connection stays in the pool.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// An address with its host in the one form that grants are compared in, and with its path and query untouched. Of these
-/// only what would end or break the request line is refused (RFC 9112, section 3.2; RFC 3986, section 2).
+/// Splits a URL into the host, normalized as for grants, and the unchanged path and query. A byte that would end or
+/// break the request line is refused (RFC 9112, section 3.2; RFC 3986, section 2).
 fn exact(uri: Uri, host_and_port: &str) -> Result<Uri, SendError> {
     let malformed = |what: String| SendError::Malformed(what);
     let mut parts = uri.into_parts();
@@ -113,7 +112,7 @@ fn failed(error: &legacy::Error) -> SendError {
     if error.is_connect() { SendError::Unreachable(fault, causes) } else { SendError::Broken(fault, causes) }
 }
 
-/// What has caused an error of the client, one cause after the other. The address is not in it, which may hold a secret.
+/// The chain of causes of a client error. Omits the URL, which may contain a secret.
 fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let mut cause = error.source();

@@ -252,8 +252,8 @@ impl Given {
 
     /// What answers the requests that plugins send.
     #[must_use]
-    pub fn outbound(&self) -> outbound::Script {
-        outbound::Script::new(self.http.iter().map(WrittenStub::stub).collect())
+    pub fn outbound(&self) -> outbound::StubServer {
+        outbound::StubServer::new(self.http.iter().map(WrittenStub::stub).collect())
     }
 
     /// The state in bytes.

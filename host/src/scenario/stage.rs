@@ -61,7 +61,7 @@ struct Stage {
     registry: Registry,
     clock: Clock,
     /// Answers the plugins' requests.
-    outbound: Arc<outbound::Script>,
+    outbound: Arc<outbound::StubServer>,
     beginning: Timestamp,
     /// The plugin whose state is looked at.
     plugin: Arc<str>,
@@ -80,7 +80,7 @@ impl Stage {
         let beginning = cast.given.beginning()?;
         let clock = Clock::manual(beginning);
         let outbound = Arc::new(cast.given.outbound());
-        let world = World::played(clock.clone(), Outbound::Scripted(Arc::clone(&outbound)));
+        let world = World::played(clock.clone(), Outbound::Stubbed(Arc::clone(&outbound)));
         let loader = loader(directory.path(), world)?;
         let settings = Settings { repeatable_ids: true, ..Settings::default() };
         let bus = Embedded::open(&directory.path().join("data"), clock.clone(), settings).map_err(broken)?;

@@ -1,4 +1,4 @@
-//! One connection: its requests, its end, and the answers to requests that the HTTP parser refuses.
+//! One connection: its requests, its shutdown, and the responses to requests that the HTTP parser refuses.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -19,30 +19,30 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
 use super::refusal::{self, stopping};
-use super::screen::Screen;
+use super::refusal_filter::RefusalFilter;
 use super::timer::ConnectionTimer;
 use super::{HttpLimits, MAX_HEADERS, MIN_HEADER_BYTES};
 use crate::problem::Problem;
 
-type Stream = Screen<Pin<Box<TimeoutWriter<TcpStream>>>>;
-type Answering = TowerToHyperService<Router>;
+type Stream = RefusalFilter<Pin<Box<TimeoutWriter<TcpStream>>>>;
+type RouterService = TowerToHyperService<Router>;
 
-/// Serves a connection until it ends, or until the server stops and its request is answered.
+/// Serves a connection until it ends, or until the server stops and the current request is answered.
 pub(super) async fn serve(stream: TcpStream, router: Router, limits: HttpLimits, stop: CancellationToken) {
-    // Answers are small and complete: waiting to fill a packet would only delay them.
+    // Responses are written in one piece, so Nagle's algorithm would only delay them.
     drop(stream.set_nodelay(true));
-    // hyper bounds the time for reading alone. A client that reads nothing would keep its connection for good.
+    // hyper limits reads only. Without a write timeout, a client that never reads would keep its connection open.
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.write_timeout));
     let holding = Arc::new(AtomicBool::new(false));
-    let stream = Screen::new(Box::pin(stream), Arc::clone(&holding));
+    let stream = RefusalFilter::new(Box::pin(stream), Arc::clone(&holding));
     let timer = ConnectionTimer::default();
     let requests = Requests::new(router);
     let mut progress = Progress { busy: Arc::clone(&requests.busy), holding, timer: timer.clone(), stopped: None };
     let mut connection = Builder::new()
         .timer(timer)
         .header_read_timeout(limits.header_timeout)
-        // A client that has sent its request may close its half of the connection, and gets its answer.
+        // A client may close its sending half after the request and still get the response.
         .half_close(true)
         .max_headers(MAX_HEADERS)
         .max_buf_size(buffer_bytes(limits))
@@ -55,19 +55,19 @@ pub(super) async fn serve(stream: TcpStream, router: Router, limits: HttpLimits,
         let Some(problem) = refuse(error, stream.held(), &read_buf, limits, progress.stopped.is_some()) else { return };
         stream.replace(refusal::message(&problem));
     }
-    // A client that was idle when the server stopped has nothing to read, and the stop does not wait for it.
+    // An idle client has nothing to read, so the shutdown does not wait for it.
     let lingers = !stream.at_end() && progress.stopped != Some(Phase::Idle);
     refusal::close(stream.into_inner(), lingers).await;
 }
 
-/// What a connection did when the server stopped.
+/// The state of a connection when the server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Idle,
     Busy,
 }
 
-/// What is known of a connection while it runs.
+/// The state of a running connection.
 struct Progress {
     busy: Arc<AtomicBool>,
     holding: Arc<AtomicBool>,
@@ -86,11 +86,11 @@ impl Progress {
             if self.stopped.is_none() && stop.as_mut().poll(context).is_ready() {
                 self.stopped = Some(if self.busy.load(Ordering::Relaxed) { Phase::Busy } else { Phase::Idle });
                 Pin::new(&mut *connection).graceful_shutdown();
-                self.timer.hurry(super::STOP_PATIENCE);
+                self.timer.shorten(super::STOP_GRACE_PERIOD);
             }
             loop {
                 let polled = Pin::new(&mut *connection).poll(context);
-                // The connection goes on, so what looked like the parser's last word is a response. It is sent now.
+                // The connection continues, so the held head was a handler's response. Poll again to send it.
                 if polled.is_ready() || !self.holding.swap(false, Ordering::Relaxed) {
                     return polled;
                 }
@@ -100,17 +100,17 @@ impl Progress {
     }
 }
 
-/// The problem that answers a request whose head cannot be read, unless nobody has sent a request.
+/// The problem for a request head that cannot be parsed; none if the client sent nothing.
 fn refuse(error: &hyper::Error, held: &[u8], unread: &[u8], limits: HttpLimits, stopped: bool) -> Option<Problem> {
     let status = if error.is_parse() { held.get(9..12) } else { None };
     Some(match status {
         Some(b"414") => refusal::target_too_long(limits),
-        // The whole buffer is the first line of a request.
+        // The buffer holds nothing but the request line.
         Some(b"431") if unread.len() >= buffer_bytes(limits) && !unread.contains(&b'\n') => {
             refusal::target_too_long(limits)
         }
         Some(b"431") if is_head_too_large(unread, limits) => refusal::head_too_large(limits),
-        // The head is read, and has a length of the body that no number holds.
+        // The head is complete, but its Content-Length overflows.
         Some(b"431") => refusal::body_too_large(limits),
         _ if is_other_version(unread) && error.is_parse() => refusal::other_version(),
         Some(_) => refusal::malformed(error),
@@ -118,7 +118,7 @@ fn refuse(error: &hyper::Error, held: &[u8], unread: &[u8], limits: HttpLimits, 
         None if error.is_timeout() && stopped => stopping("the request had not arrived"),
         None if error.is_timeout() => refusal::head_too_slow(limits),
         None if error.is_incomplete_message() => {
-            Problem::bad_request("request-incomplete", "the connection ended within the head of the request")
+            Problem::bad_request("request-incomplete", "the connection ended within the request head")
         }
         None => return None,
     })
@@ -128,12 +128,12 @@ fn buffer_bytes(limits: HttpLimits) -> usize {
     limits.max_header_bytes.max(MIN_HEADER_BYTES)
 }
 
-/// Whether what is not read is a head with too many bytes or fields.
+/// Whether the unread bytes are a head with too many bytes or fields.
 fn is_head_too_large(unread: &[u8], limits: HttpLimits) -> bool {
     unread.len() >= buffer_bytes(limits) || unread.iter().filter(|byte| **byte == b'\n').count() > MAX_HEADERS
 }
 
-/// Whether the first line names a version of HTTP other than 1.0 and 1.1, as the preface of HTTP/2 does.
+/// Whether the request line names an HTTP version other than 1.0 and 1.1, as the HTTP/2 preface does.
 fn is_other_version(unread: &[u8]) -> bool {
     let line = unread.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
     let version = line.rsplit(|byte| *byte == b' ').next().and_then(|word| word.strip_prefix(b"HTTP/"));
@@ -142,9 +142,9 @@ fn is_other_version(unread: &[u8]) -> bool {
     })
 }
 
-/// The router, which tells whether it is answering.
+/// The router, with a flag that tells whether a request is running.
 struct Requests {
-    inner: Answering,
+    inner: RouterService,
     busy: Arc<AtomicBool>,
 }
 
@@ -157,7 +157,7 @@ impl Requests {
 impl Service<Request<Incoming>> for Requests {
     type Response = Response;
     type Error = std::convert::Infallible;
-    type Future = InProgress<<Answering as Service<Request<Incoming>>>::Future>;
+    type Future = InProgress<<RouterService as Service<Request<Incoming>>>::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.busy.store(true, Ordering::Relaxed);

@@ -1,11 +1,11 @@
-//! The media type of a body, as `Content-Type` gives it (RFC 9110, section 8.3).
+//! The media type of a body, from `Content-Type` (RFC 9110, section 8.3).
 
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 
 use crate::problem::Problem;
 
-/// A media type, with as much of its parameters as matters here.
+/// A media type and its `charset`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MediaType {
     /// The type and the subtype, in lower case.
@@ -15,26 +15,26 @@ pub(crate) struct MediaType {
 }
 
 impl MediaType {
-    /// The media type of a request's body, if one is given.
+    /// The media type of a request body, if the request has one.
     ///
     /// # Errors
-    /// A problem with 400 if it is malformed or there are several.
+    /// A problem with 400 if it is malformed or given more than once.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let mut values = headers.get_all(CONTENT_TYPE).iter();
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
-            // RFC 9110, section 5.3: only fields that are lists may come more than once.
+            // RFC 9110, section 5.3: only list-valued fields may be repeated.
             let detail = "the request has several Content-Type headers; send one";
             return Err(Problem::bad_request("repeated-header", detail));
         }
         let media_type = value.to_str().ok().and_then(Self::parse);
         media_type.map(Some).ok_or_else(|| {
-            let detail = "the Content-Type is not a media type with parameters; write TYPE/SUBTYPE; NAME=VALUE";
+            let detail = "the Content-Type is malformed; write TYPE/SUBTYPE; NAME=VALUE";
             Problem::bad_request("invalid-content-type", detail)
         })
     }
 
-    /// Reads a media type (RFC 9110, section 8.3.1). A parameter that comes twice is an error (RFC 6838, section 4.3).
+    /// Parses a media type (RFC 9110, section 8.3.1). A repeated parameter is an error (RFC 6838, section 4.3).
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (essence, mut rest) = text.find(';').map_or((text, ""), |at| text.split_at(at));
         let essence = essence.trim_matches(is_blank);
@@ -68,20 +68,19 @@ impl MediaType {
         &self.essence
     }
 
-    /// Whether a text of this type is in UTF-8, of which ASCII is a part.
+    /// Whether text of this type is UTF-8. ASCII is a subset of UTF-8.
     pub(crate) fn is_utf8(&self) -> bool {
         self.charset.as_deref().is_none_or(|charset| matches!(charset, "utf-8" | "utf8" | "us-ascii" | "ascii"))
     }
 
-    /// Demands that a body is in UTF-8, as JSON is (RFC 8259, section 8.1).
+    /// Requires a UTF-8 body, as JSON does (RFC 8259, section 8.1).
     ///
     /// # Errors
     /// A problem with 415.
     pub(crate) fn demand_utf8(&self) -> Result<(), Problem> {
         let Some(charset) = self.charset.as_deref().filter(|_| !self.is_utf8()) else { return Ok(()) };
-        let detail = format!(
-            "JSON is taken in UTF-8, and the Content-Type has the charset `{charset}`; encode the body in UTF-8"
-        );
+        let detail =
+            format!("JSON must be UTF-8, but the Content-Type has the charset `{charset}`; encode the body in UTF-8");
         Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-charset", detail))
     }
 }
@@ -96,7 +95,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(plain)
 }
 
-/// The value that a text begins with, a token or a quoted string (RFC 9110, section 5.6.4), and what follows it.
+/// The value at the start of a text, a token or a quoted string (RFC 9110, section 5.6.4), and the rest of the text.
 fn value_of(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(|character| character == ';' || is_blank(character)).unwrap_or(text.len());

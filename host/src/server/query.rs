@@ -1,4 +1,4 @@
-//! The query of a request, read strictly: what cannot be read as one thing is refused with the parameter's name.
+//! Strict query parameters: an ambiguous query is refused, and the error names the parameter.
 
 use std::collections::HashSet;
 
@@ -9,8 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 
-/// What follows the question mark. Names that are not known, names that come twice, and escapes that stand for no text
-/// in UTF-8 are refused.
+/// Query parameters. Unknown names, repeated names and escapes that are not UTF-8 are refused.
 #[derive(Debug)]
 pub(crate) struct Query<T>(pub(crate) T);
 
@@ -38,7 +37,7 @@ fn invalid(detail: impl Into<String>) -> Problem {
     Problem::bad_request("invalid-query", detail)
 }
 
-/// The reader's words, which begin with the parameter's name, in those of a query.
+/// Turns the deserializer's message, which starts with the parameter's name, into one about the query.
 fn reason(text: &str) -> String {
     let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(text);
     let Some((name, what)) = text.split_once(": ") else {
@@ -46,14 +45,14 @@ fn reason(text: &str) -> String {
     };
     match what.strip_prefix("unknown field ") {
         Some(unknown) => format!("unknown parameter {unknown}")
-            .replace(", expected one of ", "; this path takes ")
-            .replace(", expected ", "; this path takes ")
-            .replace(", there are no fields", "; this path takes none"),
+            .replace(", expected one of ", "; this path accepts ")
+            .replace(", expected ", "; this path accepts ")
+            .replace(", there are no fields", "; this path accepts none"),
         None => format!("`{name}`: {what}"),
     }
 }
 
-/// Checks each parameter before any of them is read: the reader would take U+FFFD for what is no text.
+/// Checks each parameter before deserializing: the deserializer would replace invalid UTF-8 by U+FFFD.
 fn check(query: &str) -> Result<(), Problem> {
     let mut names = HashSet::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -69,12 +68,13 @@ fn check(query: &str) -> Result<(), Problem> {
 
 const ESCAPES: &str = "has escapes that are not percent-encoded UTF-8";
 
-/// A name or a value, decoded.
+/// Decodes a name or a value.
 fn decode(text: &str) -> Option<String> {
     percent_decode(&text.replace('+', " "))
 }
 
-/// A text, decoded once, if each of its percent signs begins an escape (RFC 3986, section 2.1) and it is UTF-8.
+/// Percent-decodes a text once. None if a percent sign does not begin an escape (RFC 3986, section 2.1), or the result
+/// is not UTF-8.
 pub(crate) fn percent_decode(text: &str) -> Option<String> {
     let is_escape = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
     if !text.split('%').skip(1).all(is_escape) {
@@ -83,7 +83,7 @@ pub(crate) fn percent_decode(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
-/// For what takes no parameters.
+/// The parameters of a path that accepts none.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoParameters {}

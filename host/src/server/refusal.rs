@@ -1,4 +1,4 @@
-//! Refusals that no handler writes: of requests that cannot be read, and of connections for which there is no room.
+//! Responses that no handler writes: for requests that cannot be parsed, and for connections beyond the limit.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,14 +13,14 @@ use super::{HttpLimits, MAX_HEADERS};
 use crate::clock::Clock;
 use crate::problem::Problem;
 
-/// How long a client may take to read a refusal and to notice the end of the connection.
+/// How long a client may take to read a refusal and close the connection.
 const LINGER: Duration = Duration::from_secs(1);
-/// The most that is read of what a client still sends.
+/// How many further bytes are read from a refused client.
 const LINGER_BYTES: usize = 256 << 10;
-/// How many connections are refused at a time. Those beyond them are closed as soon as they are answered.
+/// The number of connections being refused at a time. Beyond it, a connection is closed without waiting for the client.
 const SLOTS: usize = 32;
 
-/// A problem as the last message of a connection.
+/// Writes a problem as the last response of a connection.
 pub(super) fn message(problem: &Problem) -> Vec<u8> {
     use std::io::Write as _;
     let (status, body) = (problem.status(), problem.to_json());
@@ -41,8 +41,9 @@ pub(super) fn message(problem: &Problem) -> Vec<u8> {
     message
 }
 
-/// Writes the last bytes of a connection and closes it. While a client sends, the system would answer its bytes with a
-/// reset, and the client might never see the answer (RFC 9112, section 9.6). So what comes is read for a while.
+/// Writes the last bytes of a connection and closes it. The system would reset the connection if the client were still
+/// sending, and the client might then lose the response (RFC 9112, section 9.6). So the rest of the request is read for
+/// a while.
 pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>((mut stream, last): (S, Vec<u8>), lingers: bool) {
     let closed = async {
         stream.write_all(&last).await?;
@@ -55,11 +56,11 @@ pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>((mut stream, last):
         }
         std::io::Result::Ok(())
     };
-    // The client may have gone, or take too long; nothing is owed to it any more.
+    // The client may be gone or too slow; either way the connection is over.
     drop(tokio::time::timeout(LINGER, closed).await);
 }
 
-/// Refuses connections, a bounded number at a time and each for a bounded time.
+/// Refuses connections: a bounded number at a time, each for a bounded time.
 #[derive(Clone, Debug)]
 pub(super) struct Refusals(Arc<Semaphore>);
 
@@ -70,7 +71,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Answers a connection that there is no room for.
+    /// Refuses a connection beyond the limit.
     pub(super) fn refuse(&self, stream: TcpStream, limits: HttpLimits) {
         let Ok(slot) = Arc::clone(&self.0).try_acquire_owned() else { return refuse_at_once(stream, limits) };
         let problem = too_many_connections(limits);
@@ -81,12 +82,14 @@ impl Refusals {
     }
 }
 
-/// Answers a connection whose descriptor is needed again at once: with as much as the system takes without waiting.
+/// Refuses a connection and frees its descriptor at once. Writes only the bytes that the system accepts without
+/// waiting.
 pub(super) fn refuse_at_once(stream: TcpStream, limits: HttpLimits) {
     use std::io::{Read as _, Write as _};
-    // As the system's own socket, which does not block: the runtime has not heard yet whether it is ready.
+    // Written through the standard library's non-blocking socket, since the runtime does not know yet whether it is
+    // writable.
     let Ok(mut stream) = stream.into_std() else { return };
-    // Bytes that nobody reads would turn the end of the connection into a reset.
+    // Unread bytes would turn the close into a reset.
     let _ = stream.read(&mut [0; 16_384]);
     let _ = stream.write(&message(&too_many_connections(limits)));
     let _ = stream.shutdown(std::net::Shutdown::Write);
@@ -94,19 +97,19 @@ pub(super) fn refuse_at_once(stream: TcpStream, limits: HttpLimits) {
 
 fn too_many_connections(limits: HttpLimits) -> Problem {
     let detail = format!(
-        "the host has {} connections open, which is as many as it may; close idle ones, or come back later",
+        "the host has {} open connections, which is its limit; close idle connections, or try again later",
         limits.max_connections
     );
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", detail).retry_after(1)
 }
 
-/// The host stops before something has come.
+/// The server stops before a request or reply has arrived.
 pub(super) fn stopping(what: &str) -> Problem {
-    let detail = format!("the host is stopping, and {what}; nothing of it was done, so send it again");
+    let detail = format!("the host is stopping, and {what}; the request had no effect, so send it again");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail).retry_after(1)
 }
 
-/// Says that nothing more is read from the connection.
+/// Closes the connection after this response.
 pub(super) fn last(problem: Problem) -> Problem {
     problem.header(CONNECTION, HeaderValue::from_static("close"))
 }
@@ -116,18 +119,19 @@ pub(super) fn malformed(error: &hyper::Error) -> Problem {
 }
 
 pub(super) fn other_version() -> Problem {
-    let detail = "the request is not HTTP/1.1 or HTTP/1.0, which are the versions that this host speaks";
+    let detail = "the request is neither HTTP/1.1 nor HTTP/1.0; this host supports no other version";
     Problem::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "http-version", detail)
 }
 
 pub(super) fn target_too_long(limits: HttpLimits) -> Problem {
-    let detail = format!("the request's target is too long; the whole head may have {} bytes", limits.max_header_bytes);
+    let detail =
+        format!("the request target is too long; the request head is limited to {} bytes", limits.max_header_bytes);
     Problem::new(StatusCode::URI_TOO_LONG, "target-too-long", detail)
 }
 
 pub(super) fn head_too_large(limits: HttpLimits) -> Problem {
     let detail = format!(
-        "the head of the request is too large; it may have {MAX_HEADERS} fields and {} bytes",
+        "the request head is too large; it is limited to {MAX_HEADERS} fields and {} bytes",
         limits.max_header_bytes
     );
     Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", detail)
@@ -140,7 +144,7 @@ pub(super) fn body_too_large(limits: HttpLimits) -> Problem {
 
 pub(super) fn head_too_slow(limits: HttpLimits) -> Problem {
     let timeout = humantime::format_duration(limits.header_timeout);
-    let detail = format!("the head of the request did not arrive within {timeout}");
+    let detail = format!("the request head did not arrive within {timeout}");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "head-too-slow", detail)
 }
 

@@ -1,4 +1,4 @@
-//! The time that a client has for the head of its next request.
+//! The timer that limits the time between requests of a connection.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -9,29 +9,30 @@ use hyper::rt::{Sleep, Timer};
 
 type Entry = Pin<Box<tokio::time::Sleep>>;
 
-/// The timer of one connection, whose sleeps follow one another, each with a later end. They use one entry among the
-/// runtime's timers: to move its end on is an atomic operation, and to make and remove one for each request takes locks.
+/// A timer for one connection, whose sleeps follow each other with increasing deadlines. All of them share one entry of
+/// the runtime's timer: extending its deadline is an atomic operation, while creating and removing an entry for each
+/// request takes locks.
 #[derive(Clone, Default)]
 pub(super) struct ConnectionTimer(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     entry: Mutex<Option<Entry>>,
-    /// Until when a sleep may last, in the case of haste.
-    hurry: OnceLock<Instant>,
+    /// The deadline of all sleeps during a shutdown.
+    shorten: OnceLock<Instant>,
 }
 
-/// A sleep that gives its entry back.
+/// A sleep that returns its timer entry when dropped.
 struct Borrowed {
     entry: Option<Entry>,
     owner: ConnectionTimer,
 }
 
 impl ConnectionTimer {
-    /// Lets no sleep last longer than so long from now. The owner polls what sleeps.
-    pub(super) fn hurry(&self, patience: Duration) {
-        // The first one counts.
-        let _ = self.0.hurry.set(self.now() + patience);
+    /// Limits all sleeps to a duration from now. The owner polls the sleeping future afterwards.
+    pub(super) fn shorten(&self, patience: Duration) {
+        // The first call counts.
+        let _ = self.0.shorten.set(self.now() + patience);
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Entry>> {
@@ -65,8 +66,8 @@ impl Future for Borrowed {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let Self { entry, owner } = &mut *self;
-        let entry = entry.as_mut().expect("it is given back at the end");
-        if let Some(until) = owner.0.hurry.get() {
+        let entry = entry.as_mut().expect("a sleep returns its entry only when dropped");
+        if let Some(until) = owner.0.shorten.get() {
             let until = (*until).into();
             if entry.deadline() > until {
                 entry.as_mut().reset(until);
@@ -99,7 +100,7 @@ mod tests {
     async fn a_sleep_ends_early_in_haste() {
         let timer = ConnectionTimer::default();
         let sleeping = timer.sleep(Duration::from_secs(3_600));
-        timer.hurry(Duration::from_millis(5));
+        timer.shorten(Duration::from_millis(5));
         sleeping.await;
         timer.sleep(Duration::from_secs(3_600)).await;
     }

@@ -1,4 +1,4 @@
-//! Log lines: for a person on a terminal, JSON otherwise.
+//! Log lines: human-readable on a terminal, JSON otherwise.
 
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -13,20 +13,20 @@ use tracing_subscriber::fmt::time::FormatTime;
 use crate::clock::Clock;
 use crate::printable;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// For a person if standard error is a terminal, else JSON.
+    /// Human-readable if standard error is a terminal, else JSON.
     #[default]
     Auto,
-    /// For a person.
+    /// Human-readable.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The host's clock, in RFC 3339.
+/// Timestamps in RFC 3339.
 struct Rfc3339;
 
 impl FormatTime for Rfc3339 {
@@ -35,8 +35,8 @@ impl FormatTime for Rfc3339 {
     }
 }
 
-/// Fields of a line for a person. Plugins and clients choose what stands in some of them: no message makes a second
-/// line, and none steers a terminal.
+/// Formats fields for people. Plugins and clients choose some of the values, so control characters are escaped: a value
+/// cannot start a new line or control the terminal.
 struct Printable;
 
 impl<'writer> FormatFields<'writer> for Printable {
@@ -47,7 +47,7 @@ impl<'writer> FormatFields<'writer> for Printable {
     }
 }
 
-/// The fields of a line in the making.
+/// The fields of one line.
 struct Line<'writer> {
     writer: Writer<'writer>,
     is_first: bool,
@@ -90,12 +90,12 @@ impl Visit for Line<'_> {
     }
 }
 
-/// Whether standard error takes colours.
+/// Whether standard error supports colours.
 pub(crate) fn colours() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Lets log lines go to standard error. `filter` has the syntax of `RUST_LOG`, which wins over it.
+/// Starts logging to standard error. `filter` has the syntax of `RUST_LOG`, which overrides it.
 ///
 /// # Errors
 /// If the filter is malformed.
@@ -111,7 +111,7 @@ pub fn start_logs(format: Format, filter: &str) -> Result<(), tracing_subscriber
         Format::Human => true,
         Format::Json => false,
     };
-    // A second call, as in a test, leaves the first one's lines in place.
+    // Another call, as in tests, keeps the first subscriber.
     if human {
         drop(lines.fmt_fields(Printable).with_ansi(colours()).compact().try_init());
     } else {

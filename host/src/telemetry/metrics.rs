@@ -1,7 +1,7 @@
-//! Metrics for Prometheus.
+//! Prometheus metrics.
 //!
-//! Handles are made once for each subscription, and for each status of a plugin's answers, so that counting costs an
-//! atomic addition.
+//! Handles are created once per subscription, and once per plugin and status, so that counting costs one atomic
+//! addition.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -16,14 +16,14 @@ use crate::clock::Clock;
 use crate::plugin::Registry;
 use crate::subscription::SubscriptionId;
 
-/// Seconds, from a tenth of a millisecond to a minute.
+/// Bucket boundaries, in seconds.
 const BUCKETS: [f64; 16] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
 
-/// How often the samples of histograms are folded into buckets.
+/// How often histogram samples are folded into buckets.
 const FOLD: Duration = Duration::from_secs(1);
 
-/// What is asked for at `/metrics`.
+/// The metrics served at `/metrics`.
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
@@ -35,10 +35,10 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-/// Starts counting. Once in a process.
+/// Installs the metrics recorder. Call it once per process.
 ///
 /// # Errors
-/// If something counts already.
+/// If a recorder is already installed.
 pub fn start_metrics() -> Result<Metrics, BuildError> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?
@@ -50,75 +50,76 @@ pub fn start_metrics() -> Result<Metrics, BuildError> {
 }
 
 fn describe() {
-    metrics::describe_counter!("sandbus_events_published_total", "Events taken at the ingress and made durable");
-    metrics::describe_counter!("sandbus_deliveries_total", "Attempts that ended, by subscription and outcome");
+    metrics::describe_counter!("sandbus_events_published_total", "Events accepted at the ingress and stored durably");
+    metrics::describe_counter!("sandbus_deliveries_total", "Completed attempts, by subscription and outcome");
     metrics::describe_counter!(
         "sandbus_conflicts_total",
-        "Deliveries run again because what their handler had read was changed, by subscription"
+        "Deliveries run again because of a state conflict, by subscription"
     );
     metrics::describe_counter!(
         "sandbus_http_conflicts_total",
-        "Requests run again because what their handler had read was changed, by plugin"
+        "Requests run again because of a state conflict, by plugin"
     );
     metrics::describe_counter!(
         "sandbus_event_collisions_total",
-        "Events of plugins and schedules that were not stored, since another one has their source and id"
+        "Events of plugins and schedules refused because another event has the same source and id"
     );
-    metrics::describe_histogram!("sandbus_delivery_latency_seconds", "From stored to handled, by subscription");
+    metrics::describe_histogram!("sandbus_delivery_latency_seconds", "Time from stored to handled, by subscription");
     metrics::describe_histogram!("sandbus_handler_seconds", "Run time of handlers, by subscription");
-    metrics::describe_gauge!("sandbus_subscription_backlog", "Deliveries neither handled nor dead");
+    metrics::describe_gauge!("sandbus_subscription_backlog", "Deliveries that are neither handled nor dead letters");
     metrics::describe_gauge!(
         "sandbus_subscription_expired",
-        "Events deleted by the retention's rules before they were handled, since the start"
+        "Events deleted by retention before they were handled, since the start"
     );
-    metrics::describe_gauge!("sandbus_subscription_in_flight", "Deliveries that run, or wait for a thread");
-    metrics::describe_gauge!("sandbus_subscription_committing", "Deliveries that have run and wait for their commit");
-    metrics::describe_gauge!("sandbus_subscription_parked_keys", "Ordering keys that wait behind a dead letter");
+    metrics::describe_gauge!("sandbus_subscription_in_flight", "Deliveries that are running or waiting for a thread");
+    metrics::describe_gauge!(
+        "sandbus_subscription_committing",
+        "Deliveries that have run and are waiting for their commit"
+    );
+    metrics::describe_gauge!("sandbus_subscription_parked_keys", "Ordering keys parked behind a dead letter");
     metrics::describe_gauge!(
         "sandbus_subscription_lag_seconds",
-        "Age of the oldest event that is neither handled nor dead, whatever it waits for"
+        "Age of the oldest event that is neither handled nor a dead letter"
     );
     metrics::describe_gauge!(
         "sandbus_subscription_paused",
-        "1 if an operator, a swap or its endpoint stopped it, or its endpoint is held back; else 0"
+        "1 if the subscription is paused or its endpoint is on hold, else 0"
     );
     metrics::describe_counter!(
         "sandbus_webhook_held_back_total",
-        "Answers after which nothing is sent to the endpoint for a while, by subscription"
+        "Responses that put the endpoint on hold, by subscription"
     );
-    metrics::describe_counter!(
-        "sandbus_webhook_gone_total",
-        "Answers that the endpoint is gone, which stop the subscription"
-    );
+    metrics::describe_counter!("sandbus_webhook_gone_total", "Responses 410 Gone, which pause the subscription");
     metrics::describe_counter!("sandbus_http_requests_total", "Requests answered by plugins, by plugin and status");
-    metrics::describe_histogram!("sandbus_http_request_seconds", "From request to response, by plugin");
-    metrics::describe_gauge!("sandbus_store_reachable", "1 if the bus reaches its store, else 0");
-    metrics::describe_gauge!("sandbus_plugins", "Plugins that are loaded");
+    metrics::describe_histogram!("sandbus_http_request_seconds", "Time from request to response, by plugin");
+    metrics::describe_gauge!("sandbus_store_reachable", "1 if the bus can reach its store, else 0");
+    metrics::describe_gauge!("sandbus_plugins", "Loaded plugins");
 }
 
 impl Metrics {
-    /// Folds the samples of histograms into buckets until it is cancelled. Without it each sample would be kept until
-    /// somebody asks for the metrics, and on many hosts nobody does.
+    /// Folds histogram samples into buckets until it is cancelled. Otherwise samples would pile up on hosts whose
+    /// metrics are never scraped.
     pub async fn fold(self, cancelled: CancellationToken) {
         while cancelled.run_until_cancelled(tokio::time::sleep(FOLD)).await.is_some() {
             let handle = self.handle.clone();
-            // A panic was reported when it happened.
+            // The panic hook has reported a panic.
             drop(tokio::task::spawn_blocking(move || handle.run_upkeep()).await);
         }
     }
 
-    /// All metrics in Prometheus' text format. Gauges are read now. Those that must be read from the store keep their last
-    /// value while it cannot be read: an outage is what an operator needs the others for.
+    /// Renders all metrics in Prometheus' text format and updates the gauges. Gauges that need the store keep their
+    /// last value while the store is unreachable.
     pub async fn render(&self, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> String {
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         let float = |number: u64| number as f64;
         let oldest = bus.oldest_unhandled().await;
-        let oldest = oldest.inspect_err(|error| tracing::warn!(%error, "the lag of subscriptions cannot be read")).ok();
+        let oldest =
+            oldest.inspect_err(|error| tracing::warn!(%error, "cannot read the lag of the subscriptions")).ok();
         let is_reachable = *bus.reachable().borrow() == Reachability::Reachable;
         gauge!("sandbus_store_reachable").set(float(is_reachable.into()));
         let now = clock.now();
         let catalogue = Arc::clone(&bus.catalogue().borrow());
-        // A replay is short-lived, and is looked at over the admin interface.
+        // Replays are short-lived and visible in the admin interface, so they have no gauges.
         for entry in catalogue.subscriptions() {
             let Some(overview) = bus.feed(entry.feed).map(|subscription| subscription.overview()) else { continue };
             let name = label(&overview.id);
@@ -143,10 +144,10 @@ impl Metrics {
     }
 }
 
-/// The label of a subscription. Plugins name those that they make at run time, and what was counted once is kept: from
-/// a number of names on, all others share one.
+/// The metric label of a subscription. Plugins create subscriptions at run time, and the recorder keeps every label it
+/// has seen. Beyond a limit, all further names share one label.
 fn label(id: &SubscriptionId) -> String {
-    /// Far more than the subscriptions of a host that does not make and delete them all the time.
+    /// Far above the number of subscriptions of any real host.
     const LIMIT: usize = 10_000;
     static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let name = id.to_string();
@@ -161,7 +162,7 @@ fn label(id: &SubscriptionId) -> String {
     name
 }
 
-/// What is counted for one subscription.
+/// The metrics of one subscription.
 pub struct SubscriptionMetrics {
     handled: Counter,
     waiting: Counter,
@@ -198,8 +199,7 @@ impl SubscriptionMetrics {
         }
     }
 
-    /// Counts the end of an attempt. `latency` is the time since the event was stored; that of a replay is not
-    /// recorded.
+    /// Counts a settled attempt. `latency` is the time since the event was stored, and is not recorded for replays.
     pub(crate) fn settled(&self, settled: DeliveryStatus, latency: Duration, took: Duration, is_replay: bool) {
         self.handler.record(took.as_secs_f64());
         match settled {
@@ -214,32 +214,32 @@ impl SubscriptionMetrics {
         }
     }
 
-    /// Counts an answer after which an endpoint is left alone for a while.
+    /// Counts a response that puts an endpoint on hold.
     pub(crate) fn held_back(&self) {
         self.held_back.increment(1);
     }
 
-    /// Counts an answer after which nothing more is sent.
+    /// Counts a 410 response.
     pub(crate) fn gone(&self) {
         self.gone.increment(1);
     }
 
-    /// Counts an invocation that runs again.
+    /// Counts an invocation that ran again because of a state conflict.
     pub(crate) fn conflict(&self) {
         self.conflicts.increment(1);
     }
 }
 
-/// What is counted of the requests that plugins answer, by plugin and status.
+/// The metrics of requests, by plugin and status.
 #[derive(Default)]
 pub struct RequestMetrics(RwLock<HashMap<(Arc<str>, u16), Answers>>);
 
-/// Counts a request that runs again because what its handler had read was changed.
+/// Counts a request that ran again because of a state conflict.
 pub fn request_conflict(plugin: &str) {
     counter!("sandbus_http_conflicts_total", "plugin" => plugin.to_owned()).increment(1);
 }
 
-/// How many there were, and how long they took.
+/// The count and the durations.
 type Answers = (Counter, Histogram);
 
 impl std::fmt::Debug for RequestMetrics {
@@ -249,7 +249,7 @@ impl std::fmt::Debug for RequestMetrics {
 }
 
 impl RequestMetrics {
-    /// Counts a request that a plugin answered.
+    /// Counts a request and its duration.
     pub fn answered(&self, plugin: &Arc<str>, status: u16, took: Duration) {
         let count = |(count, time): &Answers| {
             count.increment(1);
@@ -270,7 +270,7 @@ impl RequestMetrics {
     }
 }
 
-/// Counts events that were taken at the ingress.
+/// Counts events accepted at the ingress.
 pub fn published(count: usize) {
     counter!("sandbus_events_published_total").increment(count as u64);
 }

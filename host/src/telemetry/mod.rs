@@ -1,4 +1,4 @@
-//! What the host says of itself: log lines and metrics.
+//! The host's log and metrics.
 
 mod logs;
 mod metrics;

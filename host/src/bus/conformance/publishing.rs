@@ -558,7 +558,7 @@ pub(super) async fn a_reply_comes_to_nobody_else(engine: &dyn Engine) {
     let of = |source: &str| Event { source: source.to_owned(), ..event("1") };
     let flow = |id: &str| {
         let mut event = of("/alice");
-        event.begin_flow(id.to_owned());
+        event.start_cause_tree(id.to_owned());
         event
     };
     let answer =

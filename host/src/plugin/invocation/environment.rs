@@ -49,7 +49,7 @@ impl World {
     pub(crate) fn rehearsed(now: Timestamp, event: &Event) -> Self {
         let seed = Sha256::new().chain_update(&event.source).chain_update([0]).chain_update(&event.id).finalize();
         let chance = Chance::Seeded { seed: seed.into(), drawn: 0 };
-        Self { clock: Clock::manual(now), outbound: Outbound::Nobody, chance }
+        Self { clock: Clock::manual(now), outbound: Outbound::Denied, chance }
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn chance_differs_within_a_play_and_is_the_same_in_the_next() {
         let play = || {
-            let world = World::played(Clock::System, Outbound::Nobody);
+            let world = World::played(Clock::System, Outbound::Denied);
             [(); 3].map(|()| drawn(&mut world.entered().chance))
         };
         let [first, second, third] = play();

@@ -1,5 +1,5 @@
-//! The parser refuses what it cannot read with a head of its own, without a body. A screen holds such a head back until
-//! it is known whether the parser or a handler wrote it.
+//! Replaces the HTTP parser's own refusals, which have no body. A filter holds such a response back until it is clear
+//! whether the parser or a handler wrote it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,41 +9,41 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// No head that the parser writes is longer.
+/// The largest response head that the parser writes.
 const LONGEST: usize = 160;
 
-/// A stream that holds back what looks like the parser's own refusal. The parser's connection ends in the same poll in
-/// which it writes one. So the owner of the connection clears `holding` if it goes on instead: then a handler wrote it,
-/// and the next flush sends it.
+/// A stream that holds back a response that looks like the parser's refusal. hyper ends the connection in the same poll
+/// in which it writes a refusal. If the connection continues, its owner clears `holding`, and the next flush sends the
+/// response.
 #[derive(Debug)]
-pub(super) struct Screen<S> {
+pub(super) struct RefusalFilter<S> {
     inner: S,
     held: Vec<u8>,
     holding: Arc<AtomicBool>,
     at_end: bool,
 }
 
-impl<S> Screen<S> {
+impl<S> RefusalFilter<S> {
     pub(super) fn new(inner: S, holding: Arc<AtomicBool>) -> Self {
         Self { inner, held: Vec::new(), holding, at_end: false }
     }
 
-    /// What is held back.
+    /// The bytes held back.
     pub(super) fn held(&self) -> &[u8] {
         &self.held
     }
 
-    /// Puts other bytes in the place of what is held back.
+    /// Replaces the bytes held back.
     pub(super) fn replace(&mut self, bytes: Vec<u8>) {
         self.held = bytes;
     }
 
-    /// Whether the client has sent its last byte.
+    /// Whether the client has closed its sending half.
     pub(super) fn at_end(&self) -> bool {
         self.at_end
     }
 
-    /// The stream, and what is yet to be written to it.
+    /// The stream and its pending bytes.
     pub(super) fn into_inner(self) -> (S, Vec<u8>) {
         (self.inner, self.held)
     }
@@ -58,8 +58,8 @@ impl<S> Screen<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Screen<S> {
-    /// Writes what was held back.
+impl<S: AsyncWrite + Unpin> RefusalFilter<S> {
+    /// Writes the bytes held back.
     fn poll_send_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
             let written = ready!(Pin::new(&mut self.inner).poll_write(context, &self.held))?;
@@ -73,7 +73,7 @@ impl<S: AsyncWrite + Unpin> Screen<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Screen<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for RefusalFilter<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -88,7 +88,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Screen<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Screen<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for RefusalFilter<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_send_held(context))?;
         match refusal_length(bytes) {
@@ -106,12 +106,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Screen<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // A head is in one piece.
+        // hyper writes a head in one piece.
         let last = slices.iter().rposition(|slice| !slice.is_empty()).unwrap_or(0);
         match slices.get(last) {
             Some(slice) if refusal_length(slice) > 0 => {
                 let first = slices.iter().position(|slice| !slice.is_empty()).unwrap_or(0);
-                // Whatever comes before it goes first, and alone.
+                // Earlier bytes are written first, separately.
                 let before = if first < last { slices[first].len() } else { slice.len() };
                 self.poll_write(context, &slices[first][..before])
             }
@@ -133,13 +133,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Screen<S> {
         Pin::new(&mut self.inner).poll_flush(context)
     }
 
-    /// The owner of the connection closes it, after what is held back.
+    /// The owner closes the connection after writing the bytes held back.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 }
 
-/// How many bytes at the end look like a refusal of the parser: a head of status 400, 414 or 431 for an empty body.
+/// The length of a parser refusal at the end of a buffer: a head with status 400, 414 or 431 and an empty body.
 fn refusal_length(bytes: &[u8]) -> usize {
     if !bytes.ends_with(b"\r\n\r\n") {
         return 0;
@@ -163,30 +163,30 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_held_back_until_it_is_known_who_wrote_it() {
         let holding = Arc::new(AtomicBool::new(false));
-        let mut screen = Screen::new(Vec::new(), Arc::clone(&holding));
-        screen.write_all(&[b"before", REFUSAL].concat()).await.unwrap();
-        screen.flush().await.unwrap();
-        assert_eq!((screen.inner.as_slice(), screen.held()), (&b"before"[..], REFUSAL));
-        // The connection goes on: it was a response.
+        let mut refusal_filter = RefusalFilter::new(Vec::new(), Arc::clone(&holding));
+        refusal_filter.write_all(&[b"before", REFUSAL].concat()).await.unwrap();
+        refusal_filter.flush().await.unwrap();
+        assert_eq!((refusal_filter.inner.as_slice(), refusal_filter.held()), (&b"before"[..], REFUSAL));
+        // The connection continues, so the bytes are a handler's response.
         assert!(holding.swap(false, Ordering::Relaxed));
-        screen.flush().await.unwrap();
-        assert_eq!(screen.inner, [b"before", REFUSAL].concat());
-        assert!(screen.held().is_empty());
+        refusal_filter.flush().await.unwrap();
+        assert_eq!(refusal_filter.inner, [b"before", REFUSAL].concat());
+        assert!(refusal_filter.held().is_empty());
     }
 
     #[tokio::test]
     async fn bytes_keep_their_order_whatever_they_look_like() {
-        let mut screen = Screen::new(Vec::new(), Arc::default());
+        let mut refusal_filter = RefusalFilter::new(Vec::new(), Arc::default());
         let slices = [&b""[..], b"a", REFUSAL, b"", b"b", REFUSAL];
         let mut expected = slices.concat();
         let mut written = 0;
         while written < expected.len() {
             let rest = [IoSlice::new(&expected[written..])];
-            written += screen.write_vectored(&rest).await.unwrap();
+            written += refusal_filter.write_vectored(&rest).await.unwrap();
         }
-        screen.write_all(b"after").await.unwrap();
+        refusal_filter.write_all(b"after").await.unwrap();
         expected.extend(b"after");
-        assert_eq!(screen.inner, expected);
+        assert_eq!(refusal_filter.inner, expected);
     }
 
     #[test]

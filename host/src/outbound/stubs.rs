@@ -1,4 +1,4 @@
-//! Answers that a scenario gives in place of the network, and what was asked.
+//! Stub responses that a scenario gives in place of the network, and the recorded requests.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use super::{Body, Fault, SendError, body};
 
-/// Who answers in a scenario.
+/// The stubs of a scenario.
 #[derive(Debug, Default)]
-pub struct Script {
+pub struct StubServer {
     stubs: Vec<Stub>,
     sent: Mutex<Vec<Sent>>,
 }
 
-/// What a request is answered.
+/// A stub response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stub {
-    /// Which requests: a method and an address, `GET https://api.example.com/rates`; of one that ends with `*`
-    /// only the beginning counts.
+    /// The matching requests: a method and a URL, such as `GET https://api.example.com/rates`. A trailing `*` matches
+    /// any rest.
     pub request: String,
     /// The status.
     pub status: u16,
@@ -29,10 +29,10 @@ pub struct Stub {
     pub body: Vec<u8>,
 }
 
-/// A request that a plugin sent.
+/// A recorded request of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// Its method and its address.
+    /// The method and the URL.
     pub request: String,
     /// Its headers.
     pub headers: Vec<(String, String)>,
@@ -49,8 +49,8 @@ impl Stub {
     }
 }
 
-impl Script {
-    /// Answers by the first of some stubs that fits.
+impl StubServer {
+    /// Responds with the first matching stub.
     #[must_use]
     pub fn new(stubs: Vec<Stub>) -> Self {
         Self { stubs, sent: Mutex::default() }
@@ -72,7 +72,7 @@ impl Script {
         let sent = Sent { request: request.clone(), headers: headers.collect(), body: bytes.to_vec() };
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
         let Some(stub) = self.stubs.iter().find(|stub| stub.fits(&request)) else {
-            let reason = format!(": nothing in the scenario answers `{request}`; say what does under `given.http`");
+            let reason = format!(": no stub of the scenario matches `{request}`; add one to `given.http`");
             return Err(SendError::Unreachable(Fault::Other, reason));
         };
         let mut response = Response::builder().status(stub.status);
@@ -84,7 +84,7 @@ impl Script {
 }
 
 impl Sent {
-    /// It as JSON, as a scenario looks at it.
+    /// The request as JSON, as scenarios compare it.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let headers: serde_json::Map<_, _> =
@@ -111,7 +111,7 @@ mod tests {
             headers: vec![("a".to_owned(), "b".to_owned())],
             body: b"{}".to_vec(),
         };
-        let script = Script::new(vec![stub("GET http://a/1", 200), stub("GET http://a/*", 404)]);
+        let script = StubServer::new(vec![stub("GET http://a/1", 200), stub("GET http://a/*", 404)]);
         let ask = async |method: &str, address: &str| {
             let request = Request::builder().method(method).uri(address).body(body("[1]")).unwrap();
             script.answer(request).await.map(|response| response.status().as_u16())

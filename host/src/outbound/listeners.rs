@@ -1,5 +1,5 @@
-//! Where the host itself listens: nobody is led back there by it, whatever is granted. To the admin interface a request
-//! of the host's own would look like the operator's.
+//! The host's own listeners, to which it never sends a request. The admin interface would take such a request for the
+//! operator's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -9,14 +9,13 @@ use std::sync::Arc;
 pub struct Listeners(Arc<[SocketAddr]>);
 
 impl Listeners {
-    /// Listeners that are bound.
+    /// The listeners with these addresses.
     #[must_use]
     pub fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self(addresses.into_iter().collect())
     }
 
-    /// Whether a host and its port, as an address names them, are one of them. Other names than `localhost` are looked
-    /// at once they are resolved.
+    /// Whether a URL's host and port name a listener. Names other than `localhost` are checked after resolving.
     pub(super) fn are_named(&self, host_and_port: &str) -> bool {
         if let Ok(address) = host_and_port.parse() {
             return self.include(address);
@@ -27,30 +26,30 @@ impl Listeners {
         is_localhost(host) && loopback.into_iter().any(|ip| self.include(SocketAddr::new(ip, port)))
     }
 
-    /// Whether a connection to an address would come to one of them.
+    /// Whether a connection to an address would reach a listener.
     pub(super) fn include(&self, address: SocketAddr) -> bool {
         self.0.iter().any(|listener| listener.port() == address.port() && reaches(address.ip(), listener.ip()))
     }
 
-    /// Whether one of them listens at an address, on whatever port.
+    /// Whether a listener has this IP address, on any port.
     pub(super) fn are_at(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|listener| reaches(ip, listener.ip()))
     }
 }
 
-/// Whether a name is this machine's own, whatever a server of names says.
+/// Whether a name always means this machine, whatever the name server answers.
 pub(super) fn is_localhost(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost")
 }
 
-/// Whether a connection to an address comes to a listener that is bound to another.
+/// Whether a connection to one address reaches a listener bound to another.
 fn reaches(to: IpAddr, bound: IpAddr) -> bool {
     let (to, bound) = (to.to_canonical(), bound.to_canonical());
-    // A connection to no address in particular goes to this machine.
+    // A connection to the unspecified address reaches this machine.
     to == bound || to.is_unspecified() || bound.is_unspecified() && is_local(to)
 }
 
-/// Whether an address is one of this machine's: nobody else's can be bound.
+/// Whether an address belongs to this machine: only then it can be bound.
 fn is_local(ip: IpAddr) -> bool {
     ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }

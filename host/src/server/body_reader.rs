@@ -1,4 +1,4 @@
-//! Bodies of requests: read within limits, and not waited for when the server stops.
+//! Reads request bodies within limits, and stops reading when the server stops.
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::header::CONTENT_ENCODING;
@@ -7,20 +7,20 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio_util::sync::CancellationToken;
 
 use super::refusal::{body_too_large, last, stopping};
-use super::{HttpLimits, STOP_PATIENCE};
+use super::{HttpLimits, STOP_GRACE_PERIOD};
 use crate::problem::Problem;
 
-/// What the bodies of requests are held to.
+/// The limits of request bodies.
 #[derive(Clone, Debug)]
-pub struct Intake {
+pub struct BodyReader {
     /// The limits of requests.
     pub limits: HttpLimits,
-    /// Is cancelled when the server stops.
+    /// Cancelled when the server stops.
     pub stop: CancellationToken,
 }
 
-impl Intake {
-    /// The same for bodies up to another size.
+impl BodyReader {
+    /// The same limits with another maximum size.
     #[must_use]
     pub fn up_to(&self, max_body_bytes: usize) -> Self {
         Self { limits: HttpLimits { max_body_bytes, ..self.limits }, stop: self.stop.clone() }
@@ -29,23 +29,23 @@ impl Intake {
     /// Reads a request's body.
     ///
     /// # Errors
-    /// A problem with 413 if it is too large, 408 if it is too slow, 415 if it is compressed, 400 if it breaks
-    /// off, 503 if the server stops before it has come.
+    /// A problem: 413 for a body that is too large, 408 for one that is too slow, 415 for a compressed one, 400 for one
+    /// that breaks off, 503 if the server stops first.
     pub async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-        // RFC 9110, sections 5.6.1 and 8.4.1: a list, in which empty elements count for nothing, of names without case.
+        // RFC 9110, sections 5.6.1 and 8.4.1: a list of case-insensitive names. Empty elements are ignored.
         let lists = headers.get_all(CONTENT_ENCODING).iter();
         let mut codings = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
         if !codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")) {
-            let detail = "compressed bodies are not taken; send it without Content-Encoding";
+            let detail = "compressed bodies are not supported; send the body without Content-Encoding";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", detail));
         }
         self.collect(body).await
     }
 
-    /// Reads a request's body of any coding.
+    /// Reads a request's body in any content coding.
     ///
     /// # Errors
-    /// As [`Self::read`] does, save 415.
+    /// As [`Self::read`], except for 415.
     pub async fn collect(&self, body: Body) -> Result<Bytes, Problem> {
         if body.is_end_stream() {
             return Ok(Bytes::new());
@@ -57,7 +57,7 @@ impl Intake {
     async fn collect_within(&self, body: Body) -> Result<Bytes, Problem> {
         let limits = self.limits;
         let body = Limited::new(body, limits.max_body_bytes);
-        // Boxed, since most of what waits for it would carry its size and never need it.
+        // Boxed, since its size would otherwise be part of every future that awaits it.
         let collected = Box::pin(async {
             tokio::select! {
                 biased;
@@ -69,25 +69,25 @@ impl Intake {
             Some(Ok(Ok(collected))) => Ok(collected.to_bytes()),
             Some(Ok(Err(error))) if error.is::<LengthLimitError>() => Err(body_too_large(self.limits)),
             Some(Ok(Err(error))) => {
-                Err(Problem::bad_request("body-unreadable", format!("the body cannot be read: {error}")))
+                Err(Problem::bad_request("body-unreadable", format!("cannot read the body: {error}")))
             }
             Some(Err(_)) => {
                 let timeout = humantime::format_duration(limits.body_timeout);
                 let detail = format!("the body did not arrive within {timeout}");
                 Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", detail))
             }
-            None => Err(stopping("the body of the request had not arrived")),
+            None => Err(stopping("the request body had not arrived")),
         }
     }
 
-    /// Waits until the server has stopped for as long as it waits for clients that are sending.
+    /// Waits until the server has stopped and its time for arriving requests is over.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;
-        tokio::time::sleep(STOP_PATIENCE).await;
+        tokio::time::sleep(STOP_GRACE_PERIOD).await;
     }
 
-    /// Refuses a body that says beforehand that it is too large: a client that waits for `100 Continue` is told not to
-    /// send it (RFC 9110, section 10.1.1).
+    /// Refuses a body whose declared length is too large. A client that waits for `100 Continue` then does not send it
+    /// (RFC 9110, section 10.1.1).
     ///
     /// # Errors
     /// A problem with 413.

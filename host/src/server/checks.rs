@@ -1,4 +1,4 @@
-//! Checks of each request and response that the HTTP parser leaves to its user.
+//! Checks on requests and responses that the HTTP parser leaves to its caller.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -15,17 +15,17 @@ use axum::response::{IntoResponse as _, Response};
 use super::{HttpLimits, refusal};
 use crate::problem::Problem;
 
-/// Lets requests pass that mean one thing to everybody on their way, and makes responses what HTTP allows.
-pub(super) async fn guard(limits: HttpLimits, mut request: Request, next: Next) -> Response {
+/// Accepts requests that every HTTP implementation understands alike, and makes responses conform to HTTP.
+pub(super) async fn checks(limits: HttpLimits, mut request: Request, next: Next) -> Response {
     if let Err(problem) = check(&mut request, limits) {
-        // What follows on the connection may be part of this request, or may not.
+        // The following bytes may belong to this request, so the connection must close.
         return refusal::last(problem).into_response();
     }
-    // A panic ends this request alone: others may wait on the same connection.
+    // A panic ends this request only; the connection may have others.
     let answered = Caught(Box::pin(next.run(request))).await;
     framed(answered.unwrap_or_else(|()| {
-        tracing::error!("the answer to a request panicked");
-        let detail = "the host failed on this request; its log says where";
+        tracing::error!("a request handler panicked");
+        let detail = "the host failed on this request; see its log for the panic";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
     }))
 }
@@ -38,7 +38,7 @@ fn check(request: &mut Request, limits: HttpLimits) -> Result<(), Problem> {
     check_expectation(request.headers(), request.version())
 }
 
-/// Checks the size of a request's head as HTTP/1.1 writes it.
+/// Checks the size of the request head in its HTTP/1.1 form.
 fn check_size(request: &Request, limits: HttpLimits) -> Result<(), Problem> {
     let line = request.method().as_str().len() + request.uri().to_string().len() + " HTTP/1.1\r\n ".len();
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
@@ -49,21 +49,21 @@ fn check_size(request: &Request, limits: HttpLimits) -> Result<(), Problem> {
     }
 }
 
-/// RFC 9112, section 3.2: a target is a path, unless a client takes the host for a proxy. Then the authority in the target
-/// counts, and takes the place of `Host`.
+/// RFC 9112, section 3.2: a target is a path, or an absolute URI from a client that takes the host for a proxy. The
+/// authority of an absolute URI replaces `Host`.
 fn check_target(request: &mut Request) -> Result<(), Problem> {
     let malformed = |detail| Err(Problem::bad_request("target-malformed", detail));
     let uri = request.uri();
     if *request.method() == Method::CONNECT {
-        let detail = "this host is not a proxy, and has no CONNECT";
+        let detail = "this host is not a proxy and does not support CONNECT";
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "method-not-implemented", detail));
     }
     if uri.path() == "*" && *request.method() != Method::OPTIONS {
-        return malformed("only OPTIONS has the target `*`");
+        return malformed("the target `*` is only allowed with OPTIONS");
     }
     let Some(authority) = uri.authority() else { return Ok(()) };
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return malformed("the target is neither a path that begins with `/` nor a URI of http");
+        return malformed("the target is neither a path that begins with `/` nor an http URI");
     }
     match HeaderValue::from_str(authority.as_str()) {
         Ok(host) if is_host(&host) => drop(request.headers_mut().insert(HOST, host)),
@@ -72,23 +72,23 @@ fn check_target(request: &mut Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// RFC 9110, section 10.1.1: the one expectation that there is. Clients of HTTP/1.0 cannot have it.
+/// RFC 9110, section 10.1.1: `100-continue` is the only expectation. HTTP/1.0 has none.
 fn check_expectation(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
     let is_known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if version < Version::HTTP_11 || headers.get_all(EXPECT).iter().all(is_known) {
         return Ok(());
     }
-    let detail = "the request expects something other than `100-continue`, which no server knows";
+    let detail = "the request has an unknown expectation; the only known one is `100-continue`";
     Err(Problem::new(StatusCode::EXPECTATION_FAILED, "expectation", detail))
 }
 
-/// RFC 9112, section 3.2: HTTP/1.1 demands one `Host`, and nobody may send two, or one that is malformed.
+/// RFC 9112, section 3.2: HTTP/1.1 requires exactly one valid `Host`.
 fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
     let mut hosts = headers.get_all(HOST).iter();
     let problem = |code, detail| Err(Problem::bad_request(code, detail));
     match (hosts.next(), hosts.next()) {
         (None, _) if version >= Version::HTTP_11 => {
-            problem("host-missing", "the request has no Host header, which HTTP/1.1 demands")
+            problem("host-missing", "the request has no Host header, which HTTP/1.1 requires")
         }
         (Some(_), Some(_)) => problem("host-repeated", "the request has more than one Host header; send one"),
         (Some(host), None) if !is_host(host) => {
@@ -98,13 +98,13 @@ fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
     }
 }
 
-/// `uri-host [":" port]` (RFC 9110, section 7.2), which may be empty.
+/// `uri-host [":" port]` (RFC 9110, section 7.2). The host may be empty.
 fn is_host(value: &HeaderValue) -> bool {
     let Ok(text) = value.to_str() else { return false };
     if text.is_empty() {
         return true;
     }
-    // A port may be empty, too.
+    // The port may be empty.
     let text = text.strip_suffix(':').unwrap_or(text);
     let Ok(authority) = text.parse::<Authority>() else { return false };
     let port = text.strip_prefix(authority.host()).unwrap_or("?");
@@ -118,8 +118,8 @@ fn is_host(value: &HeaderValue) -> bool {
     !text.contains('@') && !authority.host().is_empty() && is_port && is_literal
 }
 
-/// RFC 9112, sections 6.1 and 7: `chunked` is the one coding that is understood, and it is applied once. Whoever
-/// reads another body out of the same bytes is led to smuggle a request.
+/// RFC 9112, sections 6.1 and 7: `chunked` is the only supported coding, and is applied once. Two readings of the same
+/// bytes would allow request smuggling.
 fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     if !headers.contains_key(TRANSFER_ENCODING) {
         return Ok(());
@@ -130,7 +130,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let codings: Vec<_> = codings.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
     let is_chunked = |coding: &&str| coding.eq_ignore_ascii_case("chunked");
     if let Some(other) = codings.iter().find(|coding| !is_chunked(coding)) {
-        let detail = format!("the transfer coding `{other}` is not understood; use `chunked` alone");
+        let detail = format!("the transfer coding `{other}` is not supported; use `chunked`");
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "transfer-encoding", detail));
     }
     match codings.len() {
@@ -139,8 +139,8 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// A 204 has neither a body nor a length (RFC 9110, section 8.6), and a 205 has no body (section 15.3.6): what a component
-/// gave it would be read as the beginning of the next response.
+/// A 204 has neither a body nor a length (RFC 9110, section 8.6), and a 205 has no body (section 15.3.6). A client
+/// would read such a body as the start of the next response.
 fn framed(mut response: Response) -> Response {
     if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
         response.headers_mut().remove(CONTENT_LENGTH);
@@ -149,14 +149,14 @@ fn framed(mut response: Response) -> Response {
     response
 }
 
-/// A future whose panic is an error.
+/// A future that turns a panic into an error.
 struct Caught<F>(Pin<Box<F>>);
 
 impl<F: Future> Future for Caught<F> {
     type Output = Result<F::Output, ()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // The future is dropped after a panic, so that nobody sees what it left behind.
+        // The future is dropped after a panic, so nobody observes its broken state.
         match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
             Ok(poll) => poll.map(Ok),
             Err(_) => Poll::Ready(Err(())),

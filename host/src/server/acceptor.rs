@@ -1,4 +1,4 @@
-//! Where connections come in, also when the process has no descriptor left for them.
+//! Accepts connections, even when the process has run out of file descriptors.
 
 use std::fs::File;
 use std::io;
@@ -9,18 +9,19 @@ use tokio::net::{TcpListener, TcpStream};
 use super::HttpLimits;
 use super::refusal::refuse_at_once;
 
-/// How long to wait before the next connection is accepted, if there is no reason to expect that it works at once.
+/// The delay before the next `accept` after a failure.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A listener with a descriptor in reserve, which answers one connection at a time while there is no other.
+/// A listener with a spare file descriptor. When no other descriptor is left, the spare one serves to refuse one
+/// connection at a time.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Acceptor {
     listener: TcpListener,
     reserve: Option<File>,
     has_failed: bool,
 }
 
-impl Door {
+impl Acceptor {
     pub(super) fn new(listener: TcpListener) -> Self {
         Self { listener, reserve: reserve(), has_failed: false }
     }
@@ -39,12 +40,12 @@ impl Door {
     }
 
     async fn failed(&mut self, error: &io::Error, limits: HttpLimits) {
-        // Once for each time that it begins: it may go on for long.
+        // Logged once per outage, which may be long.
         if !std::mem::replace(&mut self.has_failed, true) {
-            tracing::warn!(%error, "connections cannot be accepted");
+            tracing::warn!(%error, "cannot accept connections");
         }
         if self.reserve.take().is_some() {
-            // Ready, since a connection waits that could not be accepted; another process may have been quicker.
+            // A connection is waiting, unless another process has accepted it.
             if let Ok(Ok((stream, _))) = tokio::time::timeout(PAUSE, self.listener.accept()).await {
                 refuse_at_once(stream, limits);
             }
