@@ -411,7 +411,7 @@ mod tests {
         assert!(ensure_folder(home.path()).is_ok());
         let typo = home.path().join("typo");
         let error = ensure_folder(&typo).unwrap_err().to_string();
-        assert!(error.contains(typo.to_str().unwrap()) && error.contains("does not exist; make it"), "{error}");
+        assert!(error.contains(typo.to_str().unwrap()) && error.contains("does not exist; create it"), "{error}");
         assert!(!typo.exists());
         std::fs::write(&typo, "").unwrap();
         assert!(ensure_folder(&typo).unwrap_err().to_string().contains("is a file"));

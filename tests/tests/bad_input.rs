@@ -210,12 +210,12 @@ fn a_data_directory_that_cannot_be_written() {
     // A file where the directory should be: root, as which tests may run, passes all permissions.
     std::fs::write(setup.path().join("data"), "").unwrap();
     let said = setup.start_refused();
-    assert!(said.contains("cannot be used") && said.contains("--data"), "{said}");
+    assert!(said.contains("cannot use the data directory") && said.contains("--data"), "{said}");
 
     // Read-only as far as the file system goes.
     let setup = Setup::new();
     let said = setup.config("data = \"/proc/sandbus\"").start_refused();
-    assert!(said.contains("cannot be used") && said.contains("--data"), "{said}");
+    assert!(said.contains("cannot use the data directory") && said.contains("--data"), "{said}");
 }
 
 #[test]
