@@ -134,14 +134,14 @@ impl Rehearse for HostServices {
                 rule.max_differences
             ));
         }
-        let (proving, unproven) = (report.proving(), report.unproven);
-        if proving < rule.min_conclusive {
+        let (conclusive, inconclusive) = (report.conclusive(), report.inconclusive);
+        if conclusive < rule.min_conclusive {
             return Err(format!(
-                "the canary is inconclusive: only {proving} of the last {handled} events are conclusive, and its sidecar's [canary] asks for {}; for {unproven} events a handler read state that has changed since the event was stored; lower `min_conclusive`, or remove [canary] after testing the file another way, such as with scenarios",
+                "the canary is inconclusive: only {conclusive} of the last {handled} events are conclusive, and its sidecar's [canary] asks for {}; for {inconclusive} events a handler read state that has changed since the event was stored; lower `min_conclusive`, or remove [canary] after testing the file another way, such as with scenarios",
                 rule.min_conclusive
             ));
         }
-        tracing::info!(%plugin, handled, different, unproven, "the canary passed");
+        tracing::info!(%plugin, handled, different, inconclusive, "the canary passed");
         Ok(())
     }
 }

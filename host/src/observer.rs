@@ -14,11 +14,11 @@ const QUEUE: usize = 4_096;
 
 /// Takes what is observed.
 #[derive(Clone, Debug, Default)]
-pub struct Observer(Option<mpsc::Sender<Observed>>);
+pub struct Observer(Option<mpsc::Sender<Observation>>);
 
 /// What has come to an end.
 #[derive(Clone, Debug)]
-pub enum Observed {
+pub enum Observation {
     /// A request for a plugin's route.
     Request {
         /// The method and the path.
@@ -41,9 +41,9 @@ pub enum Observed {
 
 /// The flows of published events, at a response that tells of them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Published(pub(crate) Vec<Flow>);
+pub(crate) struct PublishedCauseTrees(pub(crate) Vec<Flow>);
 
-impl Published {
+impl PublishedCauseTrees {
     pub(crate) fn by(effects: &Effects) -> Self {
         Self(effects.publishes.iter().map(|publish| publish.event.flow()).collect())
     }
@@ -52,13 +52,13 @@ impl Published {
 impl Observer {
     /// An observer, and where what it sees comes out.
     #[must_use]
-    pub fn channel() -> (Self, mpsc::Receiver<Observed>) {
+    pub fn channel() -> (Self, mpsc::Receiver<Observation>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         (Self(Some(sender)), receiver)
     }
 
     /// Notes something, if anybody watches.
-    pub fn note(&self, observed: impl FnOnce() -> Observed) {
+    pub fn record(&self, observed: impl FnOnce() -> Observation) {
         if let Some(sender) = &self.0 {
             drop(sender.try_send(observed()));
         }
@@ -66,7 +66,7 @@ impl Observer {
 
     /// Whether anybody watches.
     #[must_use]
-    pub fn watches(&self) -> bool {
+    pub fn is_active(&self) -> bool {
         self.0.is_some()
     }
 }

@@ -10,13 +10,13 @@ use std::borrow::Cow;
 /// A text in one line: whatever a terminal would obey, line breaks and tabs among it, is written out as in Rust.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
-    escaped(text, is_unprintable)
+    escape(text, is_unprintable)
 }
 
 /// A text that may have several lines: line feeds and tabs stay as they are.
 #[must_use]
 pub fn block(text: &str) -> Cow<'_, str> {
-    escaped(text, |character| !matches!(character, '\n' | '\t') && is_unprintable(character))
+    escape(text, |character| !matches!(character, '\n' | '\t') && is_unprintable(character))
 }
 
 /// A text that may have several lines, of which only the first begins at the margin: none can pass for a line of its
@@ -60,7 +60,7 @@ pub fn is_unprintable(character: char) -> bool {
     character.is_control() || is_format
 }
 
-fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.chars().any(&is_escaped) {
         return text.into();
     }

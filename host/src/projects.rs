@@ -13,33 +13,33 @@ use crate::console;
 /// If there is none.
 pub(crate) fn find(path: &Path) -> Result<Discovery, Error> {
     let mut found = Discovery::of(path)?;
-    left_out(&found.skipped).iter().for_each(|line| console::progress(line));
+    describe_skipped(&found.skipped).iter().for_each(|line| console::print_status(line));
     if found.projects.is_empty() {
         let broken = (!found.broken.is_empty()).then(|| found.broken.remove(0));
         return Err(broken.unwrap_or_else(|| Error::NoProject { path: path.to_owned() }));
     }
-    found.broken.iter().for_each(|error| console::problem(&error.to_string()));
+    found.broken.iter().for_each(|error| console::print_problem(&error.to_string()));
     Ok(found)
 }
 
 /// What was left out, in a line for each reason.
-pub(crate) fn left_out(skipped: &[Skipped]) -> Vec<String> {
+pub(crate) fn describe_skipped(skipped: &[Skipped]) -> Vec<String> {
     /// Who has more of them wants a number.
-    const MOST: usize = 8;
+    const MAX_PATHS: usize = 8;
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for skipped in skipped {
-        reasons.entry(&skipped.reason).or_default().push(shown(&skipped.path));
+        reasons.entry(&skipped.reason).or_default().push(display_path(&skipped.path));
     }
     let line = |(reason, paths): (&str, Vec<String>)| {
-        let more = paths.len().saturating_sub(MOST);
+        let more = paths.len().saturating_sub(MAX_PATHS);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("skipped {}{more}: {reason}", paths[..paths.len().min(MOST)].join(", "))
+        format!("skipped {}{more}: {reason}", paths[..paths.len().min(MAX_PATHS)].join(", "))
     };
     reasons.into_iter().map(line).collect()
 }
 
 /// A path as a person in the working directory writes it.
-pub(crate) fn shown(path: &Path) -> String {
+pub(crate) fn display_path(path: &Path) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
     match path.strip_prefix(here) {
         Ok(within) if within == Path::new("") => ".".to_owned(),
@@ -49,7 +49,7 @@ pub(crate) fn shown(path: &Path) -> String {
 }
 
 /// Names in a sentence.
-pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn join_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
@@ -61,8 +61,8 @@ mod tests {
     fn what_is_left_out_has_a_line_for_each_reason() {
         let skipped = |path: &str, reason: &str| Skipped { path: path.into(), reason: reason.to_owned() };
         let mut all = vec![skipped("/a", "hidden"), skipped("/b", "no main"), skipped("/c", "hidden")];
-        assert_eq!(left_out(&all), ["skipped /a, /c: hidden", "skipped /b: no main"]);
+        assert_eq!(describe_skipped(&all), ["skipped /a, /c: hidden", "skipped /b: no main"]);
         all = (0..10).map(|number| skipped(&format!("/{number}"), "hidden")).collect();
-        assert_eq!(left_out(&all), ["skipped /0, /1, /2, /3, /4, /5, /6, /7 and 2 more: hidden"]);
+        assert_eq!(describe_skipped(&all), ["skipped /0, /1, /2, /3, /4, /5, /6, /7 and 2 more: hidden"]);
     }
 }

@@ -154,7 +154,7 @@ fn a_canary_shows_what_a_new_generation_would_do_and_does_nothing() {
     let outcome = differs.iter().find(|difference| difference["path"] == "outcome").unwrap();
     assert_eq!((&outcome["live"], &outcome["new"]), (&json!("ack"), &json!("retry")));
     assert!(differs.iter().any(|difference| difference["path"] == "state"), "{report}");
-    let shown = text(&canary("poison", &["--last", "2"]).stdout);
+    let shown = text(&canary("poison", &["--events", "2"]).stdout);
     assert!(shown.contains("outcome: \"ack\" → \"retry\"") && shown.contains("2 deliveries: 0 the same"), "{shown}");
 
     let output = canary("poison-fixed", &[]);
@@ -215,7 +215,7 @@ fn a_canary_says_what_proves_nothing_where_handlers_meet_their_own_writes() {
     let file = guest_path("ledger");
     let output = host.cli(&["canary", file.to_str().unwrap(), "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&report["handled"], &report["different"], &report["unproven"]), (&json!(4), &json!(0), &json!(4)));
+    assert_eq!((&report["handled"], &report["different"], &report["inconclusive"]), (&json!(4), &json!(0), &json!(4)));
     assert!(!output.status.success(), "nothing is proven");
     let output = host.cli(&["canary", file.to_str().unwrap()]);
     assert!(text(&output.stdout).contains("0 the same, 0 different, 4 that prove nothing"), "{}", text(&output.stdout));

@@ -5,7 +5,7 @@ use axum::extract::State;
 
 use super::body::{Path, Query};
 use super::{Admin, Page, events, page_size};
-use crate::api::{AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterView, Dropped, Redriven};
+use crate::api::{AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterView, DropResult, RedriveResult};
 use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterId, FailedAttempt};
 use crate::problem::Problem;
 
@@ -22,7 +22,7 @@ fn filter(query: &DeadLetterQuery) -> Result<DeadLetterFilter, Problem> {
 }
 
 /// What is to be redriven or dropped.
-fn chosen(query: &DeadLetterQuery) -> Result<DeadLetterFilter, Problem> {
+fn selection(query: &DeadLetterQuery) -> Result<DeadLetterFilter, Problem> {
     if query.after.is_some() {
         let detail = "`after` is for lists; choose with `number`, `subscription`, `cause` and `limit`";
         return Err(Problem::bad_request("invalid-query", detail));
@@ -45,18 +45,18 @@ pub(super) async fn list(
 pub(super) async fn show(State(admin): State<Admin>, Path(number): Path<i64>) -> Result<Json<DeadLetterView>, Problem> {
     let filter = DeadLetterFilter { number: Some(DeadLetterId::new(number)), ..DeadLetterFilter::default() };
     let letters = admin.bus.dead_letters(filter, None, 1).await?;
-    view(letters.first().ok_or_else(|| none(number))?).map(Json)
+    view(letters.first().ok_or_else(|| not_found(number))?).map(Json)
 }
 
-fn none(number: i64) -> Problem {
+fn not_found(number: i64) -> Problem {
     Problem::not_found(format!("there is no dead letter {number}"))
 }
 
 pub(super) async fn redrive(
     State(admin): State<Admin>,
     Query(query): Query<DeadLetterQuery>,
-) -> Result<Json<Redriven>, Problem> {
-    let filter = chosen(&query)?;
+) -> Result<Json<RedriveResult>, Problem> {
+    let filter = selection(&query)?;
     let mut redriven = 0;
     // The count is taken once, so that a delivery that dies again is not redriven without end.
     let mut left = count(&admin, &query).await?;
@@ -65,15 +65,15 @@ pub(super) async fn redrive(
         redriven += chunk;
         left = if chunk == 0 { 0 } else { left - chunk };
     }
-    found(&query, redriven)?;
-    Ok(Json(Redriven { redriven }))
+    ensure_found(&query, redriven)?;
+    Ok(Json(RedriveResult { redriven }))
 }
 
-pub(super) async fn drop_all(
+pub(super) async fn drop_matching(
     State(admin): State<Admin>,
     Query(query): Query<DeadLetterQuery>,
-) -> Result<Json<Dropped>, Problem> {
-    let filter = chosen(&query)?;
+) -> Result<Json<DropResult>, Problem> {
+    let filter = selection(&query)?;
     let mut dropped = 0;
     let mut left = count(&admin, &query).await?;
     while left > 0 {
@@ -81,8 +81,8 @@ pub(super) async fn drop_all(
         dropped += chunk;
         left = if chunk == 0 { 0 } else { left - chunk };
     }
-    found(&query, dropped)?;
-    Ok(Json(Dropped { dropped }))
+    ensure_found(&query, dropped)?;
+    Ok(Json(DropResult { dropped }))
 }
 
 async fn count(admin: &Admin, query: &DeadLetterQuery) -> Result<usize, Problem> {
@@ -91,9 +91,9 @@ async fn count(admin: &Admin, query: &DeadLetterQuery) -> Result<usize, Problem>
 }
 
 /// One that was named must have been there.
-fn found(query: &DeadLetterQuery, count: usize) -> Result<(), Problem> {
+fn ensure_found(query: &DeadLetterQuery, count: usize) -> Result<(), Problem> {
     match query.number {
-        Some(number) if count == 0 => Err(none(number)),
+        Some(number) if count == 0 => Err(not_found(number)),
         _ => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use super::body::{Path, Query};
 use super::{Admin, Page, page_size};
-use crate::api::{Compacted, EventDocument, EventList, EventPage, EventQuery, EventView};
+use crate::api::{CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventView};
 use crate::event::{Event, Logged, Position};
 use crate::ingress;
 use crate::ingress::producers::Publisher;
@@ -44,11 +44,11 @@ pub(super) async fn publish(State(admin): State<Admin>, request: Request<Body>) 
 }
 
 /// Deletes at once what the retention's rules do not keep.
-pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<Compacted>, Problem> {
+pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<CompactionResult>, Problem> {
     let mut deleted = 0;
     loop {
         match admin.bus.compact().await? {
-            0 => return Ok(Json(Compacted { deleted })),
+            0 => return Ok(Json(CompactionResult { deleted })),
             count => deleted += count,
         }
     }

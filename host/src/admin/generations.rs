@@ -8,8 +8,10 @@ use axum::http::StatusCode;
 
 use super::Admin;
 use super::body::{Path, Query};
-use crate::api::{CanaryQuery, CanaryView, DifferenceView, DifferingView, RollbackQuery, RolledBackView, UsageView};
-use crate::canary::{Canary, CanaryError, Difference, Differing, Report, Usage};
+use crate::api::{
+    CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, RollbackQuery, RollbackResult, UsageView,
+};
+use crate::canary::{Canary, CanaryError, CanaryReport, Difference, DifferingDelivery, Usage};
 use crate::plugin::{CanaryRule, FILE_LIMIT_BYTES, RollbackError, RolledBack};
 use crate::problem::Problem;
 
@@ -18,9 +20,9 @@ pub(super) async fn roll_back(
     State(admin): State<Admin>,
     Path(name): Path<String>,
     Query(query): Query<RollbackQuery>,
-) -> Result<Json<RolledBackView>, Problem> {
+) -> Result<Json<RollbackResult>, Problem> {
     let rolled_back = admin.folder.roll_back(&name, query.to).await;
-    let view = |RolledBack { from, to, version, is_file }| Json(RolledBackView { from, to, version, is_file });
+    let view = |RolledBack { from, to, version, is_file }| Json(RollbackResult { from, to, version, is_file });
     rolled_back.map(view).map_err(|error| {
         let detail = error.to_string();
         match error {
@@ -42,8 +44,8 @@ pub(super) async fn canary(
 ) -> Result<Json<CanaryView>, Problem> {
     let live = admin.registry.snapshot().plugins.get(&name).cloned();
     let live = live.ok_or_else(|| Problem::not_found(format!("there is no plugin `{name}`")))?;
-    let last = query.last.unwrap_or(CanaryRule::default().events);
-    if last > CanaryRule::MAX_EVENTS {
+    let max_events = query.events.unwrap_or(CanaryRule::default().events);
+    if max_events > CanaryRule::MAX_EVENTS {
         let detail = format!("a canary handles {} events at most", CanaryRule::MAX_EVENTS);
         return Err(Problem::bad_request("invalid-query", detail));
     }
@@ -58,13 +60,13 @@ pub(super) async fn canary(
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unloadable", detail)
     })?;
     let canary = Canary { bus: &*admin.bus, capacity: &admin.capacity, live, new: Arc::new(new) };
-    canary.run(last).await.map(|report| Json(view(report))).map_err(|error| match error {
+    canary.run(max_events).await.map(|report| Json(view(report))).map_err(|error| match error {
         CanaryError::Store(error) => error.into(),
         CanaryError::Failed(_) => broken(error.to_string()),
     })
 }
 
-fn view(report: Report) -> CanaryView {
+fn view(report: CanaryReport) -> CanaryView {
     let usage = |Usage { live, new }| UsageView { live, new };
     CanaryView {
         plugin: report.plugin,
@@ -72,7 +74,7 @@ fn view(report: Report) -> CanaryView {
         new: report.new,
         handled: report.handled,
         different: report.different,
-        unproven: report.unproven,
+        inconclusive: report.inconclusive,
         differences: report.differences.into_iter().map(differing).collect(),
         subscriptions_removed: report.subscriptions_removed,
         subscriptions_added: report.subscriptions_added,
@@ -81,8 +83,8 @@ fn view(report: Report) -> CanaryView {
     }
 }
 
-fn differing(differing: Differing) -> DifferingView {
-    let Differing { event, event_type, subscription, differs } = differing;
+fn differing(differing: DifferingDelivery) -> DifferingDeliveryView {
+    let DifferingDelivery { event, event_type, subscription, differs } = differing;
     let difference = |Difference { path, live, new }| DifferenceView { path, live, new };
-    DifferingView { event, event_type, subscription, differs: differs.into_iter().map(difference).collect() }
+    DifferingDeliveryView { event, event_type, subscription, differs: differs.into_iter().map(difference).collect() }
 }

@@ -92,7 +92,7 @@ impl Admin {
             .route("/plugins/{name}/canary", post(generations::canary))
             .route("/scheduled", get(schedules::scheduled).delete(schedules::cancel))
             .route("/events", get(events::list).post(events::publish))
-            .route("/dead-letters", get(dead_letters::list).delete(dead_letters::drop_all))
+            .route("/dead-letters", get(dead_letters::list).delete(dead_letters::drop_matching))
             .route("/dead-letters/redrive", post(dead_letters::redrive))
             .merge(bare)
             .fallback(|request: Request| async move {

@@ -11,17 +11,17 @@ use axum::http::StatusCode;
 use super::Admin;
 use super::body::{Path, Query};
 use crate::api::{
-    ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, Drained, GrantsView, KeptView,
-    LimitsView, OverlapView, PinView, PluginList, PluginStatus, PluginView, RequestsView,
+    ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult, GenerationView, GrantsView,
+    LimitsView, OverlapView, PinView, PluginList, PluginStatus, PluginView, RequestedGrantsView,
 };
 use crate::plugin::{Descriptor, Generation, Settings, Snapshot, Status};
 use crate::problem::Problem;
 
 /// How long a drain waits for what runs, unless it is told.
-const WAIT: Duration = Duration::from_secs(10);
+const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn list(State(admin): State<Admin>) -> Json<PluginList> {
-    Json(PluginList { plugins: all(&admin) })
+    Json(PluginList { plugins: list_plugins(&admin) })
 }
 
 pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Json<PluginView>, Problem> {
@@ -29,7 +29,7 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
     let is_meant = |plugin: &PluginView| {
         plugin.name.as_deref() == Some(name.as_str()) || plugin.file.as_deref() == Some(file.as_str())
     };
-    let found = all(&admin).into_iter().find(is_meant);
+    let found = list_plugins(&admin).into_iter().find(is_meant);
     found.map(Json).ok_or_else(|| Problem::not_found(format!("there is no plugin `{name}`")))
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn drain(
     State(admin): State<Admin>,
     Path(name): Path<String>,
     Query(query): Query<DrainQuery>,
-) -> Result<Json<Drained>, Problem> {
+) -> Result<Json<DrainResult>, Problem> {
     let generation = admin.registry.snapshot().plugins.get(&name).cloned();
     let Some(generation) = generation else {
         return Err(Problem::not_found(format!("there is no plugin `{name}`")));
@@ -48,11 +48,11 @@ pub(super) async fn drain(
     let room = &generation.room;
     let drained = tokio::select! {
         biased;
-        drained = tokio::time::timeout(query.wait.unwrap_or(WAIT), room.idle()) => drained.is_ok(),
+        drained = tokio::time::timeout(query.wait.unwrap_or(DEFAULT_WAIT), room.idle()) => drained.is_ok(),
         // Whatever runs is waited for by the host itself.
         () = admin.body_reader.stop.cancelled() => false,
     };
-    Ok(Json(Drained { drained, running: if drained { 0 } else { room.running() } }))
+    Ok(Json(DrainResult { drained, running: if drained { 0 } else { room.running() } }))
 }
 
 pub(super) async fn resume(State(admin): State<Admin>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
@@ -61,13 +61,13 @@ pub(super) async fn resume(State(admin): State<Admin>, Path(name): Path<String>)
 }
 
 /// The plugins that come from files, then what is ignored in the folder, then plugins that are gone.
-fn all(admin: &Admin) -> Vec<PluginView> {
+fn list_plugins(admin: &Admin) -> Vec<PluginView> {
     let snapshot = admin.registry.snapshot();
     let catalogue = Arc::clone(&admin.bus.catalogue().borrow());
     let drained = &catalogue.drained;
     let statuses = admin.folder.statuses();
     let mut plugins: Vec<_> =
-        statuses.iter().map(|(stem, status)| from_file(stem, status, &snapshot, drained)).collect();
+        statuses.iter().map(|(stem, status)| view_file(stem, status, &snapshot, drained)).collect();
     plugins.extend(admin.folder.ignored().into_iter().map(|(file, reason)| PluginView {
         file: Some(file),
         status: PluginStatus::Ignored,
@@ -77,13 +77,13 @@ fn all(admin: &Admin) -> Vec<PluginView> {
     plugins.extend(snapshot.absent.iter().map(|(name, routes)| PluginView {
         name: Some(name.clone()),
         status: PluginStatus::Removed,
-        routes: texts(routes),
+        routes: to_strings(routes),
         ..PluginView::default()
     }));
     plugins
 }
 
-fn from_file(stem: &str, status: &Status, snapshot: &Snapshot, drained: &BTreeSet<String>) -> PluginView {
+fn view_file(stem: &str, status: &Status, snapshot: &Snapshot, drained: &BTreeSet<String>) -> PluginView {
     let generation = status.plugin.as_ref().and_then(|name| snapshot.plugins.get(name));
     let overlaps = generation.map(|generation| snapshot.overlaps(&generation.name)).unwrap_or_default();
     let overlaps = overlaps.into_iter().map(|overlap| OverlapView {
@@ -92,7 +92,7 @@ fn from_file(stem: &str, status: &Status, snapshot: &Snapshot, drained: &BTreeSe
         theirs: overlap.theirs.to_string(),
         goes_first: overlap.goes_first,
     });
-    let kept = status.kept.iter().map(|kept| KeptView {
+    let kept = status.kept.iter().map(|kept| GenerationView {
         digest: kept.digest.clone(),
         version: kept.version.clone(),
         since: kept.since.to_string(),
@@ -117,36 +117,36 @@ fn from_file(stem: &str, status: &Status, snapshot: &Snapshot, drained: &BTreeSe
             since: pin.since.to_string(),
         }),
         generations: kept.collect(),
-        ..generation.map(|generation| running(generation)).unwrap_or_default()
+        ..generation.map(|generation| view_generation(generation)).unwrap_or_default()
     }
 }
 
 /// What there is to say of a plugin that runs.
-fn running(generation: &Generation) -> PluginView {
+fn view_generation(generation: &Generation) -> PluginView {
     let (descriptor, settings) = (&generation.descriptor, &generation.settings);
     PluginView {
         name: Some(descriptor.name.clone()),
         version: Some(descriptor.version.clone()),
         description: descriptor.description.clone(),
         digest: Some(generation.digest.as_str().to_owned()),
-        routes: texts(&descriptor.routes),
-        asks_for: Some(RequestsView {
-            publish: texts(&descriptor.publishes),
-            subscribe: texts(&descriptor.subscribes),
+        routes: to_strings(&descriptor.routes),
+        asks_for: Some(RequestedGrantsView {
+            publish: to_strings(&descriptor.publishes),
+            subscribe: to_strings(&descriptor.subscribes),
         }),
         granted: Some(GrantsView {
-            publish: texts(&settings.publish),
-            subscribe: texts(&settings.subscribe),
+            publish: to_strings(&settings.publish),
+            subscribe: to_strings(&settings.subscribe),
             webhooks: settings.webhooks.clone(),
             http: settings.http.clone(),
         }),
         withheld: settings.withheld(descriptor),
-        limits: Some(limits(settings)),
-        ..declared(descriptor)
+        limits: Some(view_limits(settings)),
+        ..view_declared(descriptor)
     }
 }
 
-fn declared(descriptor: &Descriptor) -> PluginView {
+fn view_declared(descriptor: &Descriptor) -> PluginView {
     let subscriptions = descriptor.subscriptions.iter().map(|subscription| DeclaredSubscriptionView {
         name: subscription.name.clone(),
         pattern: subscription.pattern.to_string(),
@@ -170,7 +170,7 @@ fn declared(descriptor: &Descriptor) -> PluginView {
     }
 }
 
-fn limits(settings: &Settings) -> LimitsView {
+fn view_limits(settings: &Settings) -> LimitsView {
     LimitsView {
         memory_bytes: settings.limits.memory_bytes as u64,
         timeout: humantime::format_duration(settings.limits.timeout).to_string(),
@@ -178,6 +178,6 @@ fn limits(settings: &Settings) -> LimitsView {
     }
 }
 
-fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+fn to_strings<T: ToString>(items: &[T]) -> Vec<String> {
     items.iter().map(ToString::to_string).collect()
 }

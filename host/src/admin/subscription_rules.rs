@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::api::{
-    ChangeView, DeadLetterPolicyWord, RetryView, RuleOverrides, SubscriptionRequest, SubscriptionRules, TargetRequest,
-    TargetView, WebhookRequest,
+    ChangeView, DeadLetterPolicyView, RuleOverrides, SubscriptionRequest, SubscriptionRules, TargetRequest, TargetView,
+    WebhookRequest,
 };
 use crate::endpoint;
 use crate::filter::Filters;
@@ -35,13 +35,13 @@ pub(super) fn definition(
     }
     let mut definition = match present {
         Some(present) => present.clone(),
-        None => fresh(request, defaults)?,
+        None => new_definition(request, defaults)?,
     };
     if let Some(pattern) = &request.pattern {
         definition.pattern = pattern.clone();
     }
     if let Some(target) = &request.target {
-        definition.target = changed_target(present, target)?;
+        definition.target = apply_target(present, target)?;
     }
     if let Some(filters) = &request.filters {
         definition.filters = Filters::new(filters.clone()).map_err(|error| invalid(error.to_string()))?;
@@ -50,14 +50,14 @@ pub(super) fn definition(
         let key = key.as_deref().map(OrderingKey::parse).transpose();
         definition.ordering_key = key.map_err(|error| invalid(error.to_string()))?;
     }
-    override_rules(&request.rules, &mut definition)?;
+    apply_overrides(&request.rules, &mut definition)?;
     Ok(definition)
 }
 
 /// A new subscription, before its optional rules are applied.
-fn fresh(request: &SubscriptionRequest, defaults: &Defaults) -> Result<Definition, Problem> {
+fn new_definition(request: &SubscriptionRequest, defaults: &Defaults) -> Result<Definition, Problem> {
     let pattern = request.pattern.clone().ok_or_else(|| missing("pattern"))?;
-    let target = changed_target(None, request.target.as_ref().ok_or_else(|| missing("target"))?)?;
+    let target = apply_target(None, request.target.as_ref().ok_or_else(|| missing("target"))?)?;
     Ok(Definition {
         pattern,
         target,
@@ -71,7 +71,7 @@ fn fresh(request: &SubscriptionRequest, defaults: &Defaults) -> Result<Definitio
     })
 }
 
-fn override_rules(rules: &RuleOverrides, definition: &mut Definition) -> Result<(), Problem> {
+fn apply_overrides(rules: &RuleOverrides, definition: &mut Definition) -> Result<(), Problem> {
     let retry = SubscriptionOverrides {
         max_attempts: rules.max_attempts,
         initial_delay: rules.initial_delay,
@@ -98,20 +98,22 @@ fn missing(rule: &str) -> Problem {
 }
 
 /// The target that the subscription is to have: another one, or the present webhook with changes.
-fn changed_target(present: Option<&Definition>, wanted: &TargetRequest) -> Result<Target, Problem> {
-    let webhook = match (wanted, present.map(|present| &present.target)) {
+fn apply_target(present: Option<&Definition>, requested: &TargetRequest) -> Result<Target, Problem> {
+    let webhook = match (requested, present.map(|present| &present.target)) {
         (TargetRequest::Plugin(name), _) => return Ok(Target::Plugin(name.clone())),
-        (TargetRequest::Webhook(changes), Some(Target::Webhook(present))) => changed_webhook(present.clone(), changes),
+        (TargetRequest::Webhook(changes), Some(Target::Webhook(present))) => {
+            apply_webhook_changes(present.clone(), changes)
+        }
         (TargetRequest::Webhook(changes), _) => {
             let url = changes.url.as_ref().ok_or_else(|| invalid("a webhook needs a `url`".to_owned()))?;
-            changed_webhook(Webhook::new(url), changes)
+            apply_webhook_changes(Webhook::new(url), changes)
         }
     };
     endpoint::host_and_port(&webhook.url).map_err(invalid)?;
     Ok(Target::Webhook(webhook))
 }
 
-fn changed_webhook(mut webhook: Webhook, changes: &WebhookRequest) -> Webhook {
+fn apply_webhook_changes(mut webhook: Webhook, changes: &WebhookRequest) -> Webhook {
     let WebhookRequest { url, secret, former_secrets, handshake } = changes;
     if let Some(url) = url {
         webhook.url.clone_from(url);
@@ -148,23 +150,12 @@ pub(super) fn view(definition: &Definition) -> SubscriptionRules {
         concurrency: definition.concurrency.get(),
         ordering_key: definition.ordering_key.clone().map(String::from),
         dead_letter_policy: match definition.dead_letter_policy {
-            DeadLetterPolicy::Release => DeadLetterPolicyWord::Release,
-            DeadLetterPolicy::Park => DeadLetterPolicyWord::Park,
+            DeadLetterPolicy::Release => DeadLetterPolicyView::Release,
+            DeadLetterPolicy::Park => DeadLetterPolicyView::Park,
         },
-        retry: retry(&definition.retry),
+        retry: (&definition.retry).into(),
         max_backlog: definition.max_backlog,
         timeout: humantime::format_duration(definition.timeout).to_string(),
-    }
-}
-
-fn retry(policy: &RetryPolicy) -> RetryView {
-    RetryView {
-        max_attempts: policy.max_attempts.get(),
-        initial_delay: humantime::format_duration(policy.initial_delay).to_string(),
-        backoff_multiplier: policy.backoff_multiplier.number(),
-        max_delay: humantime::format_duration(policy.max_delay).to_string(),
-        jitter: policy.jitter.number(),
-        non_retryable: policy.non_retryable.iter().map(|cause| cause.as_str().to_owned()).collect(),
     }
 }
 

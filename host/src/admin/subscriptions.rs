@@ -11,8 +11,8 @@ use super::Admin;
 use super::body::{Body, Path};
 use super::subscription_rules::{self as rules, changes};
 use crate::api::{
-    ReplayBegun, ReplayRequest, ReplayView, ReplaysStopped, SubscriptionChanged, SubscriptionList, SubscriptionRequest,
-    SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
+    ReplayRequest, ReplayResult, ReplayView, StopReplaysResult, SubscriptionChangeResult, SubscriptionList,
+    SubscriptionRequest, SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
 };
 use crate::bus::{EndpointHold, FeedEntry, FeedId, Overview};
 use crate::clock::Timestamp;
@@ -38,7 +38,7 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Subscription
 pub(super) async fn put(
     State(admin): State<Admin>,
     Body(request): Body<SubscriptionRequest>,
-) -> Result<(StatusCode, Json<SubscriptionChanged>), Problem> {
+) -> Result<(StatusCode, Json<SubscriptionChangeResult>), Problem> {
     let id = SubscriptionId { owner: OPERATOR.to_owned(), name: request.name.clone() };
     let present = admin.bus.catalogue().borrow().subscription(&id).map(|entry| Arc::clone(&entry.definition));
     if present.is_some() && request.start.is_some() {
@@ -52,7 +52,7 @@ pub(super) async fn put(
     admin.bus.subscribe(id.clone(), definition, request.start.unwrap_or_default()).await?;
     let created = present.is_none();
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(SubscriptionChanged { id: id.to_string(), created, changes })))
+    Ok((status, Json(SubscriptionChangeResult { id: id.to_string(), created, changes })))
 }
 
 pub(super) async fn delete(
@@ -90,21 +90,21 @@ pub(super) async fn replay(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
     Body(request): Body<ReplayRequest>,
-) -> Result<(StatusCode, Json<ReplayBegun>), Problem> {
+) -> Result<(StatusCode, Json<ReplayResult>), Problem> {
     if request.start == Start::Now {
         let detail = "there is nothing to replay from now on; begin at a time, a position or the beginning";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail));
     }
     let replay = admin.bus.replay(SubscriptionId { owner, name }, request.start, request.per_second).await?;
-    Ok((StatusCode::ACCEPTED, Json(ReplayBegun { replay: replay.number.map(FeedId::number), events: replay.events })))
+    Ok((StatusCode::ACCEPTED, Json(ReplayResult { replay: replay.number.map(FeedId::number), events: replay.events })))
 }
 
 pub(super) async fn stop_replays(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
-) -> Result<Json<ReplaysStopped>, Problem> {
+) -> Result<Json<StopReplaysResult>, Problem> {
     let stopped = admin.bus.stop_replays(SubscriptionId { owner, name }).await?;
-    Ok(Json(ReplaysStopped { stopped }))
+    Ok(Json(StopReplaysResult { stopped }))
 }
 
 fn view(
@@ -114,7 +114,7 @@ fn view(
     oldest: Option<Timestamp>,
     dead_letters: u64,
 ) -> SubscriptionView {
-    let waits_for = waits_for(admin, overview, snapshot);
+    let waits_for = wait_reason(admin, overview, snapshot);
     let now = admin.clock.now();
     SubscriptionView {
         id: overview.id.to_string(),
@@ -129,19 +129,19 @@ fn view(
         parked_keys: overview.parked_keys,
         expired: overview.expired,
         lag_seconds: oldest.map(|oldest| now.since(oldest).as_secs_f64()),
-        next_attempt: next_attempt(overview).map(|due| due.to_string()),
+        next_attempt: next_attempt_at(overview).map(|due| due.to_string()),
         dead_letters,
         replay: overview.replay.map(|replay| ReplayView {
             number: replay.number.number(),
             until: replay.until.0,
             per_second: replay.per_second,
         }),
-        rules: rules_now(&overview.definition, now),
+        rules: current_rules(&overview.definition, now),
     }
 }
 
 /// The rules, with the former secrets that still sign.
-fn rules_now(definition: &Definition, now: Timestamp) -> SubscriptionRules {
+fn current_rules(definition: &Definition, now: Timestamp) -> SubscriptionRules {
     let mut rules = rules::view(definition);
     if let (Target::Webhook(webhook), TargetView::Webhook { former_secrets_until, .. }) =
         (&definition.target, &mut rules.target)
@@ -153,13 +153,13 @@ fn rules_now(definition: &Definition, now: Timestamp) -> SubscriptionRules {
 }
 
 /// When the next delivery that waits for another attempt is made.
-fn next_attempt(overview: &Overview) -> Option<Timestamp> {
+fn next_attempt_at(overview: &Overview) -> Option<Timestamp> {
     let until = overview.endpoint_hold.as_ref().map(|hold| hold.until);
     overview.next_due.map(|due| until.map_or(due, |until| due.max(until)))
 }
 
 /// Why nothing is delivered, if that is so.
-fn waits_for(admin: &Admin, overview: &Overview, snapshot: &Snapshot) -> Option<String> {
+fn wait_reason(admin: &Admin, overview: &Overview, snapshot: &Snapshot) -> Option<String> {
     if let Some(reason) = &overview.paused {
         return Some(reason.clone());
     }

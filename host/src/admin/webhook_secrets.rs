@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 
 use super::Admin;
 use super::body::{Body, Path};
-use crate::api::{SecretRequest, SecretRotated};
+use crate::api::{SecretRequest, SecretRotationResult};
 use crate::clock::FARTHEST;
 use crate::problem::Problem;
 use crate::subscription::{Secret, Start, SubscriptionId, Target};
@@ -21,7 +21,7 @@ pub(super) async fn rotate(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
     Body(request): Body<SecretRequest>,
-) -> Result<Json<SecretRotated>, Problem> {
+) -> Result<Json<SecretRotationResult>, Problem> {
     let id = SubscriptionId { owner, name };
     let found = admin.bus.catalogue().borrow().subscription(&id).map(|entry| (*entry.definition).clone());
     let mut definition = found.ok_or_else(|| Problem::not_found(format!("there is no subscription `{id}`")))?;
@@ -43,7 +43,7 @@ pub(super) async fn rotate(
     admin.bus.subscribe(id.clone(), definition, Start::Now).await?;
     // This is the one time that it is shown.
     let secret = generated.then_some(secret);
-    Ok(Json(SecretRotated { id: id.to_string(), former_secrets_until, secret }))
+    Ok(Json(SecretRotationResult { id: id.to_string(), former_secrets_until, secret }))
 }
 
 fn unfit(detail: String) -> Problem {

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub struct CanaryQuery {
     /// How many of the last deliveries both generations handle.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last: Option<usize>,
+    pub events: Option<usize>,
 }
 
 /// What a canary came to.
@@ -27,9 +27,9 @@ pub struct CanaryView {
     /// How many of them came out differently.
     pub different: usize,
     /// How many came out alike, and prove nothing: a handler saw state that may have changed since the event came.
-    pub unproven: usize,
+    pub inconclusive: usize,
     /// The first of those that came out differently, in full.
-    pub differences: Vec<DifferingView>,
+    pub differences: Vec<DifferingDeliveryView>,
     /// Subscriptions that the new generation no longer declares.
     pub subscriptions_removed: Vec<String>,
     /// Subscriptions that only the new generation declares. They have no past.
@@ -53,7 +53,7 @@ pub struct UsageView {
 /// A delivery that came out differently.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DifferingView {
+pub struct DifferingDeliveryView {
     /// The event's id.
     pub event: String,
     /// Its type.

@@ -98,7 +98,7 @@ impl Page for DeadLetterPage {
 /// What a redrive came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Redriven {
+pub struct RedriveResult {
     /// How many dead letters are delivered again.
     pub redriven: usize,
 }
@@ -106,7 +106,7 @@ pub struct Redriven {
 /// How many dead letters were deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Dropped {
+pub struct DropResult {
     /// How many.
     pub dropped: usize,
 }

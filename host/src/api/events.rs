@@ -23,13 +23,13 @@ pub struct EventSummary<'a> {
     #[serde(rename = "type")]
     pub event_type: String,
     /// Its data in JSON, as it was published. Data that is null is there.
-    #[serde(borrow, deserialize_with = "present")]
+    #[serde(borrow, deserialize_with = "deserialize_present")]
     pub data: Option<&'a RawValue>,
     /// Its data, if that is not text.
     pub data_base64: Option<String>,
 }
 
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+fn deserialize_present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -97,15 +97,15 @@ pub struct EventList {
 /// What was published.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Published {
+pub struct PublishResult {
     /// A receipt for each event, in their order.
-    pub accepted: Vec<AcceptedView>,
+    pub accepted: Vec<ReceiptView>,
 }
 
 /// A receipt: the event is durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct AcceptedView {
+pub struct ReceiptView {
     /// The event's id.
     pub id: String,
     /// Whether an event with its source and id was there already, so that this one was not stored again.
@@ -115,7 +115,7 @@ pub struct AcceptedView {
 /// What a compaction came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Compacted {
+pub struct CompactionResult {
     /// How many events were deleted.
     pub deleted: usize,
 }

@@ -9,34 +9,35 @@
 mod canary;
 mod dead_letters;
 mod events;
+mod open_enums;
 mod plugins;
 mod problem;
 mod schedules;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingView, UsageView};
-pub use dead_letters::{AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterView, Dropped, Redriven};
+pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, UsageView};
+pub use dead_letters::{AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterView, DropResult, RedriveResult};
 pub use events::{
-    AcceptedView, Compacted, EventDocument, EventList, EventPage, EventQuery, EventSummary, EventView, Published,
+    CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSummary, EventView, PublishResult,
+    ReceiptView,
 };
+pub use open_enums::{DeadLetterPolicyView, PluginStatus, SubscriptionStatus};
 pub use plugins::{
-    ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, Drained, GrantsView, KeptView,
-    LimitsView, OverlapView, PinView, PluginList, PluginView, RequestsView, RollbackQuery, RolledBackView,
+    ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult, GenerationView, GrantsView,
+    LimitsView, OverlapView, PinView, PluginList, PluginView, RequestedGrantsView, RollbackQuery, RollbackResult,
 };
 pub use problem::ProblemView;
 pub use schedules::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
 pub use subscriptions::{
-    ChangeView, ReplayBegun, ReplayRequest, ReplayView, ReplaysStopped, RetryView, RuleOverrides, SecretRequest,
-    SecretRotated, SubscriptionChanged, SubscriptionList, SubscriptionRequest, SubscriptionRules, SubscriptionView,
-    TargetRequest, TargetView, WebhookRequest,
+    ChangeView, ReplayRequest, ReplayResult, ReplayView, RetryView, RuleOverrides, SecretRequest, SecretRotationResult,
+    StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest, SubscriptionRules,
+    SubscriptionView, TargetRequest, TargetView, WebhookRequest,
 };
-pub use words::{DeadLetterPolicyWord, PluginStatus, SubscriptionStatus};
 
 /// A list that the host answers in pages.
 pub trait Page {
@@ -54,15 +55,17 @@ pub trait Page {
 /// An answer without content; what a newer host says there is ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "IgnoredAny")]
-pub struct Done;
+pub struct NoContent;
 
-impl From<IgnoredAny> for Done {
+impl From<IgnoredAny> for NoContent {
     fn from(_: IgnoredAny) -> Self {
         Self
     }
 }
 
 /// Tells a member that is null from one that is left out.
-fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+fn deserialize_nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

@@ -40,7 +40,7 @@ pub struct PluginView {
     /// The schedules that it declares.
     pub schedules: Vec<DeclaredScheduleView>,
     /// What it asks for.
-    pub asks_for: Option<RequestsView>,
+    pub asks_for: Option<RequestedGrantsView>,
     /// What its operator grants.
     pub granted: Option<GrantsView>,
     /// What it asks for and is not granted, each as `publish PATTERN` or `subscribe PATTERN`.
@@ -54,7 +54,7 @@ pub struct PluginView {
     /// Which generation runs in place of the file, if an operator or a rule went back to it.
     pub rolled_back: Option<PinView>,
     /// The generations that are kept, in the order in which they took over last.
-    pub generations: Vec<KeptView>,
+    pub generations: Vec<GenerationView>,
 }
 
 /// A subscription that a plugin declares.
@@ -85,7 +85,7 @@ pub struct DeclaredScheduleView {
 /// What a plugin asks for, as patterns of event types.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct RequestsView {
+pub struct RequestedGrantsView {
     /// The types that it publishes.
     pub publish: Vec<String>,
     /// The types that it makes subscriptions for.
@@ -161,7 +161,7 @@ pub struct PinView {
 /// A generation that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct KeptView {
+pub struct GenerationView {
     /// The digest of its component.
     pub digest: String,
     /// Its version.
@@ -184,7 +184,7 @@ pub struct DrainQuery {
 /// What a drain came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Drained {
+pub struct DrainResult {
     /// Whether everything that ran has ended.
     pub drained: bool,
     /// How many invocations still run.
@@ -203,7 +203,7 @@ pub struct RollbackQuery {
 /// What a rollback came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct RolledBackView {
+pub struct RollbackResult {
     /// The digest of what ran before.
     pub from: String,
     /// The digest of what runs now.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{DeadLetterPolicyWord, SubscriptionStatus, given};
+use super::{DeadLetterPolicyView, SubscriptionStatus, deserialize_nullable};
 use crate::filter::Filter;
 use crate::pattern::Pattern;
 use crate::percent::Percent;
-use crate::subscription::{DeadLetterPolicy, FormerSecret, Secret, Start};
+use crate::subscription::{DeadLetterPolicy, FormerSecret, RetryPolicy, Secret, Start};
 
 /// All subscriptions and their replays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ pub struct SubscriptionRules {
     /// What keeps deliveries in order; null if nothing does.
     pub ordering_key: Option<String>,
     /// What a dead letter means for those that share its ordering key.
-    pub dead_letter_policy: DeadLetterPolicyWord,
+    pub dead_letter_policy: DeadLetterPolicyView,
     /// When a failed delivery is tried again.
     pub retry: RetryView,
     /// How many deliveries may wait before publishers are told to come back later; null for the host's default.
@@ -134,6 +134,19 @@ pub struct RetryView {
     pub non_retryable: Vec<String>,
 }
 
+impl From<&RetryPolicy> for RetryView {
+    fn from(policy: &RetryPolicy) -> Self {
+        Self {
+            max_attempts: policy.max_attempts.get(),
+            initial_delay: humantime::format_duration(policy.initial_delay).to_string(),
+            backoff_multiplier: policy.backoff_multiplier.number(),
+            max_delay: humantime::format_duration(policy.max_delay).to_string(),
+            jitter: policy.jitter.number(),
+            non_retryable: policy.non_retryable.iter().map(|cause| cause.as_str().to_owned()).collect(),
+        }
+    }
+}
+
 /// What a replay replays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -148,7 +161,7 @@ pub struct ReplayView {
 
 /// A subscription of the operator's own that is to be made, or rules that are to be changed. Rules that are left out keep
 /// their value, or have the default of a new subscription.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionRequest {
     /// Its name; it is then called `operator/NAME`.
@@ -166,7 +179,7 @@ pub struct SubscriptionRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
     /// What keeps deliveries in order; null takes the ordering key away.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
     pub ordering_key: Option<Option<String>>,
     /// Its other rules.
     #[serde(default, skip_serializing_if = "RuleOverrides::is_empty")]
@@ -174,7 +187,7 @@ pub struct SubscriptionRequest {
 }
 
 /// Rules of a subscription that have a default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleOverrides {
     /// How many deliveries may be in flight at a time.
@@ -235,20 +248,20 @@ pub struct WebhookRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// What its requests are signed with, by Standard Webhooks.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
     pub secret: Option<Option<Secret>>,
     /// What its requests were signed with before, and are for a while besides.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
     pub former_secrets: Option<Option<Vec<FormerSecret>>>,
     /// Whether it must agree to deliveries first.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
     pub handshake: Option<Option<bool>>,
 }
 
 /// What became of a [`SubscriptionRequest`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SubscriptionChanged {
+pub struct SubscriptionChangeResult {
     /// The subscription, as `PLUGIN/NAME`.
     pub id: String,
     /// Whether it is new.
@@ -283,7 +296,7 @@ pub struct ReplayRequest {
 /// A replay that has begun.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ReplayBegun {
+pub struct ReplayResult {
     /// Its number; null if there is nothing to replay.
     pub replay: Option<i64>,
     /// How many events it has.
@@ -293,7 +306,7 @@ pub struct ReplayBegun {
 /// Replays that were ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ReplaysStopped {
+pub struct StopReplaysResult {
     /// How many.
     pub stopped: usize,
 }
@@ -313,7 +326,7 @@ pub struct SecretRequest {
 /// A webhook's secret that was replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SecretRotated {
+pub struct SecretRotationResult {
     /// The subscription, as `PLUGIN/NAME`.
     pub id: String,
     /// Until when each of the former secrets signs, in RFC 3339.

@@ -113,15 +113,15 @@ fn event_pages_and_lists() {
 
 #[test]
 fn published_and_compacted() {
-    let accepted = vec![AcceptedView { id: "e1".to_owned(), duplicate: true }];
-    answer(&Published { accepted }, r#"{"accepted":[{"id":"e1","duplicate":true}]}"#);
+    let accepted = vec![ReceiptView { id: "e1".to_owned(), duplicate: true }];
+    answer(&PublishResult { accepted }, r#"{"accepted":[{"id":"e1","duplicate":true}]}"#);
     let receipt = crate::bus::PublishReceipt { id: "e1".to_owned(), duplicate: true };
     assert_eq!(
         json!(receipt),
-        json!(AcceptedView { id: "e1".to_owned(), duplicate: true }),
+        json!(ReceiptView { id: "e1".to_owned(), duplicate: true }),
         "the ingress answers the same"
     );
-    answer(&Compacted { deleted: 3 }, r#"{"deleted":3}"#);
+    answer(&CompactionResult { deleted: 3 }, r#"{"deleted":3}"#);
 }
 
 #[test]
@@ -167,8 +167,8 @@ fn dead_letter_requests() {
     };
     request(&query, r#"{"number":1,"subscription":"p/s","cause":"trap","after":2,"limit":5}"#);
     request(&DeadLetterQuery::default(), "{}");
-    answer(&Redriven { redriven: 2 }, r#"{"redriven":2}"#);
-    answer(&Dropped { dropped: 2 }, r#"{"dropped":2}"#);
+    answer(&RedriveResult { redriven: 2 }, r#"{"redriven":2}"#);
+    answer(&DropResult { dropped: 2 }, r#"{"dropped":2}"#);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn plugin_view() {
             timezone: None,
             event_type: text("schedule.echo.daily"),
         }],
-        asks_for: Some(RequestsView { publish: vec![text("echo.>")], subscribe: vec![] }),
+        asks_for: Some(RequestedGrantsView { publish: vec![text("echo.>")], subscribe: vec![] }),
         granted: Some(GrantsView {
             publish: vec![text("echo.>")],
             http: vec![text("a.example")],
@@ -235,7 +235,7 @@ fn plugin_view() {
             reason: text("by hand"),
             since: text("2030-01-01T00:00:00.000Z"),
         }),
-        generations: vec![KeptView {
+        generations: vec![GenerationView {
             digest: text("abc"),
             version: text("1.0.0"),
             since: text("2030-01-01T00:00:00.000Z"),
@@ -277,11 +277,11 @@ fn plugins_that_do_not_run() {
 fn drains_and_rollbacks() {
     request(&DrainQuery { wait: Some(Duration::from_secs(90)) }, r#"{"wait":"1m 30s"}"#);
     request(&DrainQuery::default(), "{}");
-    answer(&Drained { drained: false, running: 2 }, r#"{"drained":false,"running":2}"#);
+    answer(&DrainResult { drained: false, running: 2 }, r#"{"drained":false,"running":2}"#);
     request(&RollbackQuery { to: Some("abc".to_owned()) }, r#"{"to":"abc"}"#);
     let (from, to, version) = ("a".to_owned(), "b".to_owned(), "1.0.0".to_owned());
     answer(
-        &RolledBackView { from, to, version, is_file: true },
+        &RollbackResult { from, to, version, is_file: true },
         r#"{"from":"a","to":"b","version":"1.0.0","is_file":true}"#,
     );
 }
@@ -290,7 +290,7 @@ fn drains_and_rollbacks() {
 fn canary_view() {
     let difference =
         DifferenceView { path: "published[0].data".to_owned(), live: Some(json!({ "a": [1] })), new: None };
-    let differing = DifferingView {
+    let differing = DifferingDeliveryView {
         event: "e1".to_owned(),
         event_type: "order.placed".to_owned(),
         subscription: "all".to_owned(),
@@ -302,7 +302,7 @@ fn canary_view() {
         new: "b".to_owned(),
         handled: 3,
         different: 1,
-        unproven: 1,
+        inconclusive: 1,
         differences: vec![differing],
         subscriptions_removed: vec!["old".to_owned()],
         subscriptions_added: vec![],
@@ -311,12 +311,12 @@ fn canary_view() {
     };
     answer(
         &report,
-        r#"{"plugin":"echo","live":"a","new":"b","handled":3,"different":1,"unproven":1,"differences":[{"event":"e1",
+        r#"{"plugin":"echo","live":"a","new":"b","handled":3,"different":1,"inconclusive":1,"differences":[{"event":"e1",
         "type":"order.placed","subscription":"all","differs":[{"path":"published[0].data","live":{"a":[1]},"new":null}]}],
         "subscriptions_removed":["old"],"subscriptions_added":[],"time_us":{"live":1,"new":2},
         "memory_bytes":{"live":3,"new":4}}"#,
     );
-    request(&CanaryQuery { last: Some(9) }, r#"{"last":9}"#);
+    request(&CanaryQuery { events: Some(9) }, r#"{"events":9}"#);
 }
 
 fn rules(target: TargetView) -> SubscriptionRules {
@@ -326,7 +326,7 @@ fn rules(target: TargetView) -> SubscriptionRules {
         target,
         concurrency: 4,
         ordering_key: Some("/customer/id".to_owned()),
-        dead_letter_policy: DeadLetterPolicyWord::Park,
+        dead_letter_policy: DeadLetterPolicyView::Park,
         retry: RetryView {
             max_attempts: 8,
             initial_delay: "500ms".to_owned(),
@@ -438,7 +438,7 @@ fn subscription_request() {
 fn subscription_changed() {
     let change = ChangeView { rule: "pattern".to_owned(), before: json!("a"), after: json!("b") };
     answer(
-        &SubscriptionChanged { id: "operator/audit".to_owned(), created: false, changes: vec![change] },
+        &SubscriptionChangeResult { id: "operator/audit".to_owned(), created: false, changes: vec![change] },
         r#"{"id":"operator/audit","created":false,"changes":[{"rule":"pattern","before":"a","after":"b"}]}"#,
     );
 }
@@ -446,8 +446,8 @@ fn subscription_changed() {
 #[test]
 fn replays() {
     request(&ReplayRequest { start: Start::Beginning, per_second: None }, r#"{"start":"beginning","per_second":null}"#);
-    answer(&ReplayBegun { replay: Some(4), events: 9 }, r#"{"replay":4,"events":9}"#);
-    answer(&ReplaysStopped { stopped: 1 }, r#"{"stopped":1}"#);
+    answer(&ReplayResult { replay: Some(4), events: 9 }, r#"{"replay":4,"events":9}"#);
+    answer(&StopReplaysResult { stopped: 1 }, r#"{"stopped":1}"#);
 }
 
 #[test]
@@ -460,7 +460,7 @@ fn secrets() {
         &format!(r#"{{"secret":"{SECRET}","overlap":"1day"}}"#),
     );
     request(&SecretRequest::default(), "{}");
-    let rotated = SecretRotated {
+    let rotated = SecretRotationResult {
         id: "operator/audit".to_owned(),
         former_secrets_until: vec!["2030-01-01T00:00:00.000Z".to_owned()],
         secret: Some(secret),
@@ -473,7 +473,7 @@ fn secrets() {
     );
     assert!(!format!("{rotated:?}").contains("whsec_"));
     answer(
-        &SecretRotated { secret: None, ..rotated },
+        &SecretRotationResult { secret: None, ..rotated },
         r#"{"id":"operator/audit","former_secrets_until":["2030-01-01T00:00:00.000Z"]}"#,
     );
 }
@@ -509,8 +509,8 @@ fn words_of_a_newer_host_are_kept() {
 
 #[test]
 fn done_is_null() {
-    assert_eq!(serde_json::to_string(&Done).unwrap(), "null");
+    assert_eq!(serde_json::to_string(&NoContent).unwrap(), "null");
     for text in ["null", r#"{"a_later_member":1e999}"#] {
-        assert_eq!(serde_json::from_str::<Done>(text).unwrap(), Done);
+        assert_eq!(serde_json::from_str::<NoContent>(text).unwrap(), NoContent);
     }
 }

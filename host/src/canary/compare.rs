@@ -25,15 +25,15 @@ pub struct Difference {
 /// Where two handlers' outcomes differ.
 pub(super) fn differences(live: &Handled, new: &Handled) -> Vec<Difference> {
     let mut found = Vec::new();
-    compare("", Some(&shape(live)), Some(&shape(new)), &mut found);
+    compare("", Some(&to_comparable(live)), Some(&to_comparable(new)), &mut found);
     found
 }
 
 /// An outcome, with its effects as far as somebody else could notice them. Ids come from the delivery, and times
 /// from the clock: neither says anything of the code.
-fn shape(handled: &Handled) -> Value {
+fn to_comparable(handled: &Handled) -> Value {
     let Handled { outcome, effects } = handled;
-    let mut shape = match outcome {
+    let mut comparable = match outcome {
         Outcome::Ack => json!({ "outcome": "ack" }),
         Outcome::Retry { after, failure } => json!({
             "outcome": "retry", "cause": failure.cause.as_str(), "reason": failure.reason,
@@ -46,20 +46,20 @@ fn shape(handled: &Handled) -> Value {
     let Effects { publishes, cancels, writes, subscriptions, reads: _ } = effects;
     let mut list = |name: &str, items: Vec<Value>| {
         if !items.is_empty() {
-            shape[name] = items.into();
+            comparable[name] = items.into();
         }
     };
-    list("published", publishes.iter().map(published).collect());
+    list("published", publishes.iter().map(comparable_event).collect());
     list("cancelled", cancels.iter().map(|id| id.as_str().into()).collect());
-    list("subscriptions", subscriptions.iter().map(subscription).collect());
-    let writes: Map<_, _> = writes.iter().map(|(key, write)| (key.clone(), written(write))).collect();
+    list("subscriptions", subscriptions.iter().map(comparable_change).collect());
+    let writes: Map<_, _> = writes.iter().map(|(key, write)| (key.clone(), comparable_write(write))).collect();
     if !writes.is_empty() {
-        shape["state"] = writes.into();
+        comparable["state"] = writes.into();
     }
-    shape
+    comparable
 }
 
-fn published(publish: &Publish) -> Value {
+fn comparable_event(publish: &Publish) -> Value {
     let mut event = publish.event.to_exact_value();
     if let Some(object) = event.as_object_mut() {
         for host_given in [
@@ -83,7 +83,7 @@ fn published(publish: &Publish) -> Value {
 }
 
 /// A change of a key, under the name of what kind it is: a value can look like another kind.
-fn written(write: &Write) -> Value {
+fn comparable_write(write: &Write) -> Value {
     match write {
         Write::Set(bytes) => match serde_json::from_slice::<Value>(bytes) {
             Ok(value) => json!({ "set": value }),
@@ -95,17 +95,17 @@ fn written(write: &Write) -> Value {
     }
 }
 
-fn subscription(change: &SubscriptionChange) -> Value {
+fn comparable_change(change: &SubscriptionChange) -> Value {
     match change {
         SubscriptionChange::Subscribe { name, definition, .. } => {
-            json!({ "subscribe": name, "rules": rules(definition) })
+            json!({ "subscribe": name, "rules": comparable_rules(definition) })
         }
         SubscriptionChange::Unsubscribe { name } => json!({ "unsubscribe": name }),
     }
 }
 
 /// A subscription's rules. Of a webhook's secret and of the tokens in its address, only whether they differ is told.
-fn rules(definition: &Definition) -> Value {
+fn comparable_rules(definition: &Definition) -> Value {
     let mut rules = serde_json::to_value(definition).unwrap_or_default();
     if let Target::Webhook(webhook) = &definition.target {
         let whole = rules["target"].to_string();
@@ -116,12 +116,12 @@ fn rules(definition: &Definition) -> Value {
 }
 
 /// As many places are told of a delivery that comes out differently.
-const PLACES: usize = 32;
+const MAX_DIFFERENCES: usize = 32;
 /// As much is shown of a value, in characters of its JSON.
-const SHOWN_CHARACTERS: usize = 1_000;
+const MAX_VALUE_CHARACTERS: usize = 1_000;
 
 fn compare(path: &str, live: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
-    if found.len() >= PLACES {
+    if found.len() >= MAX_DIFFERENCES {
         return;
     }
     match (live, new) {
@@ -138,14 +138,18 @@ fn compare(path: &str, live: Option<&Value>, new: Option<&Value>, found: &mut Ve
             }
         }
         _ if live == new => {}
-        _ => found.push(Difference { path: path.to_owned(), live: live.map(shown), new: new.map(shown) }),
+        _ => found.push(Difference {
+            path: path.to_owned(),
+            live: live.map(truncate_value),
+            new: new.map(truncate_value),
+        }),
     }
 }
 
 /// A value, or the beginning of its JSON.
-fn shown(value: &Value) -> Value {
+fn truncate_value(value: &Value) -> Value {
     let text = value.to_string();
-    match text.char_indices().nth(SHOWN_CHARACTERS) {
+    match text.char_indices().nth(MAX_VALUE_CHARACTERS) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => value.clone(),
     }
@@ -187,7 +191,7 @@ mod tests {
         let other = json!((1_000..2_000).collect::<Vec<_>>());
         let mut found = Vec::new();
         compare("", Some(&one), Some(&other), &mut found);
-        assert_eq!(found.len(), PLACES);
+        assert_eq!(found.len(), MAX_DIFFERENCES);
         let mut found = Vec::new();
         compare("", Some(&one), None, &mut found);
         let shown = found[0].live.as_ref().unwrap().as_str().unwrap();
@@ -197,16 +201,20 @@ mod tests {
     #[test]
     fn changes_of_the_state_differ_if_their_kinds_or_bytes_do() {
         let set = |bytes: &[u8]| Write::Set(bytes.to_vec());
-        assert_eq!(written(&set(b"{\"a\": 1}")), written(&set(b"{\"a\":1}")), "white space is no difference");
+        assert_eq!(
+            comparable_write(&set(b"{\"a\": 1}")),
+            comparable_write(&set(b"{\"a\":1}")),
+            "white space is no difference"
+        );
         for (one, other) in [
             (set(b"{\"deleted\":true}"), Write::Delete),
             (set(b"{\"added\":5}"), Write::Add(5)),
             (set(&[0xff]), set(&[0xfe])),
             (set(&[0xff]), set(b"\"/w==\"")),
         ] {
-            assert_ne!(written(&one), written(&other));
+            assert_ne!(comparable_write(&one), comparable_write(&other));
         }
-        assert_eq!(written(&set(&[0xff])), json!({ "set_base64": "/w==" }));
+        assert_eq!(comparable_write(&set(&[0xff])), json!({ "set_base64": "/w==" }));
     }
 
     #[test]

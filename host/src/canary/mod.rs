@@ -9,7 +9,7 @@
 
 mod compare;
 mod report;
-mod view;
+mod shared_state;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::plugin::{Call, Generation, Rehearsed};
 use crate::subscription::Definition;
 use crate::threads::{Capacity, Lane, Panicked, Turn};
 pub use compare::Difference;
-pub use report::{Differing, Report, Usage};
+pub use report::{CanaryReport, DifferingDelivery, Usage};
 
-use self::report::Compared;
-use self::view::{Shared, Watched};
+use self::report::Comparison;
+use self::shared_state::{RecordingState, SharedState};
 
-/// How many events of the log are looked at for each one that is asked for, before it is left at those found.
+/// How many events of the log are examined for each one that is asked for, before it is left at those found.
 const SEARCH: usize = 100;
 /// How many events are read from the log at a time.
 const PAGE: usize = 500;
@@ -56,7 +56,7 @@ pub enum CanaryError {
 
 /// A delivery of the past.
 #[derive(Clone, Debug)]
-struct Past {
+struct PastDelivery {
     logged: Logged,
     subscription: String,
     definition: Arc<Definition>,
@@ -67,23 +67,23 @@ impl Canary<'_> {
     ///
     /// # Errors
     /// If the log cannot be read. How handlers end is in the report.
-    pub async fn run(&self, last: usize) -> Result<Report, CanaryError> {
-        let past = self.past(last).await?;
-        let mut report = Report::begin(&self.live, &self.new);
+    pub async fn run(&self, max_events: usize) -> Result<CanaryReport, CanaryError> {
+        let past = self.find_past_deliveries(max_events).await?;
+        let mut report = CanaryReport::new(&self.live, &self.new);
         for (index, past) in past.into_iter().enumerate() {
-            report.add(self.compare(past, index % 2 == 0).await?);
+            report.add(self.compare_delivery(past, index % 2 == 0).await?);
         }
-        Ok(report.end())
+        Ok(report.finish())
     }
 
     /// The last deliveries of the subscriptions that the running generation declares.
-    async fn past(&self, last: usize) -> Result<Vec<Past>, StoreError> {
-        let subscriptions = self.subscriptions();
-        let (mut found, mut before, mut looked) = (Vec::new(), None, 0);
-        while found.len() < last && looked < last.saturating_mul(SEARCH) && !subscriptions.is_empty() {
+    async fn find_past_deliveries(&self, max_events: usize) -> Result<Vec<PastDelivery>, StoreError> {
+        let subscriptions = self.declared_subscriptions();
+        let (mut found, mut before, mut examined) = (Vec::new(), None, 0);
+        while found.len() < max_events && examined < max_events.saturating_mul(SEARCH) && !subscriptions.is_empty() {
             let page = self.bus.events(before, PAGE).await?;
             let Some(oldest) = page.last() else { break };
-            (before, looked) = (Some(oldest.position), looked + page.len());
+            (before, examined) = (Some(oldest.position), examined + page.len());
             for logged in page {
                 let takes = |definition: &Definition| {
                     definition.pattern.matches(&logged.event.event_type) && definition.filters.matches(&logged.event)
@@ -91,20 +91,20 @@ impl Canary<'_> {
                 let fitting = subscriptions
                     .iter()
                     .filter(|(_, (cursor, definition))| logged.position <= *cursor && takes(definition));
-                found.extend(fitting.map(|(name, (_, definition))| Past {
+                found.extend(fitting.map(|(name, (_, definition))| PastDelivery {
                     logged: logged.clone(),
                     subscription: name.clone(),
                     definition: Arc::clone(definition),
                 }));
             }
         }
-        found.truncate(last);
+        found.truncate(max_events);
         found.reverse();
         Ok(found)
     }
 
     /// The declared subscriptions, each with its cursor: what lies beyond it is not handled yet.
-    fn subscriptions(&self) -> BTreeMap<String, (Position, Arc<Definition>)> {
+    fn declared_subscriptions(&self) -> BTreeMap<String, (Position, Arc<Definition>)> {
         let catalogue = Arc::clone(&self.bus.catalogue().borrow());
         let own = catalogue.subscriptions().filter(|one| one.id.owner == *self.live.name && !one.dynamic);
         let declared = own.filter(|one| self.live.declares(&one.id.name));
@@ -113,9 +113,9 @@ impl Canary<'_> {
     }
 
     /// Lets both handle a delivery, in the one order or in the other: who comes second finds warmer caches.
-    async fn compare(&self, past: Past, live_first: bool) -> Result<Compared, CanaryError> {
-        let state = Shared::new(self.bus.state(&self.live.name));
-        let (of_live, of_new) = (Watched::new(state.clone()), Watched::new(state));
+    async fn compare_delivery(&self, past: PastDelivery, live_first: bool) -> Result<Comparison, CanaryError> {
+        let state = SharedState::new(self.bus.state(&self.live.name));
+        let (of_live, of_new) = (RecordingState::new(state.clone()), RecordingState::new(state));
         let (live, new) = if live_first {
             let live = self.handle(&self.live, &past, &of_live).await?;
             (live, self.handle(&self.new, &past, &of_new).await?)
@@ -125,15 +125,20 @@ impl Canary<'_> {
         };
         let event = past.logged.position;
         let met_later = of_live.met_later(&live.handled, event) || of_new.met_later(&new.handled, event);
-        Ok(Compared::new(&past.logged, past.subscription, [&live, &new], met_later))
+        Ok(Comparison::new(&past.logged, past.subscription, [&live, &new], met_later))
     }
 
-    async fn handle(&self, generation: &Arc<Generation>, past: &Past, state: &Watched) -> Result<Rehearsed, Panicked> {
+    async fn handle(
+        &self,
+        generation: &Arc<Generation>,
+        past: &PastDelivery,
+        state: &RecordingState,
+    ) -> Result<Rehearsed, Panicked> {
         let place = Arc::clone(&self.capacity.places).acquire_owned().await.map_err(|_| Panicked)?;
         let (state, generation, past) = (Box::new(state.clone()), Arc::clone(generation), past.clone());
         // It is one of many, and nobody's delivery must wait for it.
         let handled = self.capacity.threads.run(Turn::of(Lane::Many), move || {
-            let Past { logged, subscription, .. } = &past;
+            let PastDelivery { logged, subscription, .. } = &past;
             let ids = IdSeed::of_rehearsal(logged);
             let call = Call { logged, subscription, attempt: 1, replay: false, ids };
             // What it logs is no news.

@@ -5,11 +5,11 @@ use crate::event::Logged;
 use crate::plugin::{Generation, Rehearsed};
 
 /// How many deliveries are told in full that come out differently.
-const TOLD: usize = 50;
+const MAX_REPORTED: usize = 50;
 
 /// How a new generation handles the past, compared with the one that runs.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct CanaryReport {
     /// The plugin.
     pub plugin: String,
     /// The digest of the generation that runs.
@@ -22,9 +22,9 @@ pub struct Report {
     pub different: usize,
     /// How many came out alike, and prove nothing: a handler saw state that may have been changed since the event came,
     /// by its own earlier run among others.
-    pub unproven: usize,
+    pub inconclusive: usize,
     /// The first of those that came out differently, in full.
-    pub differences: Vec<Differing>,
+    pub differences: Vec<DifferingDelivery>,
     /// Subscriptions that the new generation no longer declares.
     pub subscriptions_removed: Vec<String>,
     /// Subscriptions that the new generation declares and the other does not. They have no past.
@@ -47,7 +47,7 @@ pub struct Usage {
 
 /// A delivery that came out differently.
 #[derive(Clone, Debug)]
-pub struct Differing {
+pub struct DifferingDelivery {
     /// The event's id.
     pub event: String,
     /// Its type.
@@ -60,20 +60,20 @@ pub struct Differing {
 
 /// One delivery, compared.
 #[derive(Debug)]
-pub(super) struct Compared {
-    differing: Differing,
+pub(super) struct Comparison {
+    differing: DifferingDelivery,
     met_later: bool,
     took_us: [u64; 2],
     memory_bytes: [u64; 2],
 }
 
-impl Compared {
+impl Comparison {
     /// Compares a delivery, in which one of the handlers may have met state that was changed later.
     pub(super) fn new(logged: &Logged, subscription: String, both: [&Rehearsed; 2], met_later: bool) -> Self {
         let [live, new] = both;
         Self {
             met_later,
-            differing: Differing {
+            differing: DifferingDelivery {
                 event: logged.event.id.clone(),
                 event_type: logged.event.event_type.clone(),
                 subscription,
@@ -85,8 +85,8 @@ impl Compared {
     }
 }
 
-impl Report {
-    pub(super) fn begin(live: &Generation, new: &Generation) -> Self {
+impl CanaryReport {
+    pub(super) fn new(live: &Generation, new: &Generation) -> Self {
         let only = |one: &Generation, other: &Generation| {
             let names = one.descriptor.subscriptions.iter().map(|subscription| subscription.name.clone());
             names.filter(|name| !other.declares(name)).collect::<Vec<_>>()
@@ -97,7 +97,7 @@ impl Report {
             new: new.digest.as_str().to_owned(),
             handled: 0,
             different: 0,
-            unproven: 0,
+            inconclusive: 0,
             differences: Vec::new(),
             subscriptions_removed: only(live, new),
             subscriptions_added: only(new, live),
@@ -107,8 +107,8 @@ impl Report {
         }
     }
 
-    pub(super) fn add(&mut self, compared: Compared) {
-        let Compared { differing, met_later, took_us, memory_bytes } = compared;
+    pub(super) fn add(&mut self, compared: Comparison) {
+        let Comparison { differing, met_later, took_us, memory_bytes } = compared;
         self.handled += 1;
         for (all, took) in self.took_us.iter_mut().zip(took_us) {
             all.push(took);
@@ -117,10 +117,10 @@ impl Report {
         let Usage { live: most_live, new: most_new } = self.memory_bytes;
         self.memory_bytes = Usage { live: most_live.max(live), new: most_new.max(new) };
         if differing.differs.is_empty() {
-            self.unproven += usize::from(met_later);
+            self.inconclusive += usize::from(met_later);
         } else {
             self.different += 1;
-            if self.differences.len() < TOLD {
+            if self.differences.len() < MAX_REPORTED {
                 self.differences.push(differing);
             }
         }
@@ -128,11 +128,11 @@ impl Report {
 
     /// How many deliveries tell something about the new generation.
     #[must_use]
-    pub fn proving(&self) -> usize {
-        self.handled - self.unproven
+    pub fn conclusive(&self) -> usize {
+        self.handled - self.inconclusive
     }
 
-    pub(super) fn end(mut self) -> Self {
+    pub(super) fn finish(mut self) -> Self {
         let [live, new] = std::mem::take(&mut self.took_us).map(median);
         self.time_us = Usage { live, new };
         self

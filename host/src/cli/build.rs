@@ -7,9 +7,9 @@ use sandbus_toolchain::{Artifact, Goal, Owner, Placed, Project, Unit};
 
 use super::component::{self, Inspection};
 use super::output::Output;
-use super::raw::Answer;
+use super::response::Response;
 use crate::console;
-use crate::projects::{self, listed, shown};
+use crate::projects::{self, display_path, join_names};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
 
 /// What came of all projects.
 #[derive(Debug, Default)]
-struct Built {
+struct BuildResult {
     inspections: Vec<Inspection>,
     /// The names of the plugins of which there is no component.
     failed: Vec<String>,
@@ -39,15 +39,16 @@ struct Built {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { path, out, json } = arguments;
-    let built = tokio::task::spawn_blocking(move || build(&path, out.as_deref())).await??;
-    let Built { inspections, mut failed, count, is_single } = built;
+    let result = tokio::task::spawn_blocking(move || build(&path, out.as_deref())).await??;
+    let BuildResult { inspections, mut failed, count, is_single } = result;
     let output = Output { json };
     match inspections.as_slice() {
         [] => {}
-        [inspection] if is_single => output.print(&Answer::local(inspection.view())?, component::show),
+        [inspection] if is_single => output.print(&Response::local(inspection.view())?, component::show),
         several => {
             let all: Vec<_> = several.iter().map(Inspection::view).collect();
-            output.print(&Answer::local(all)?, |all| all.iter().map(component::show).collect::<Vec<_>>().join("\n\n"));
+            output
+                .print(&Response::local(all)?, |all| all.iter().map(component::show).collect::<Vec<_>>().join("\n\n"));
         }
     }
     for inspection in inspections {
@@ -55,7 +56,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         match inspection.verdict() {
             Err(error) if is_single => return Err(error),
             Err(error) => {
-                console::error(&error);
+                console::print_error(&error);
                 failed.push(name);
             }
             Ok(()) => {}
@@ -69,44 +70,46 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Builds all projects at a path. One that does not build keeps back no other.
-fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<Built> {
+fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<BuildResult> {
     let found = projects::find(path)?;
     let is_single = found.projects.len() == 1 && found.broken.is_empty();
     if !is_single {
-        console::progress(&format!("building {}", listed(found.names())));
+        console::print_status(&format!("building {}", join_names(found.names())));
     }
     let count = found.projects.len() + found.broken.len();
-    let mut built = Built { is_single, count, ..Built::default() };
-    built.failed.extend(found.broken.iter().map(|_| "one that cannot be read".to_owned()));
+    let mut result = BuildResult { is_single, count, ..BuildResult::default() };
+    result.failed.extend(found.broken.iter().map(|_| "one that cannot be read".to_owned()));
     for unit in Unit::of(&found.projects) {
-        let report = unit.build(Goal::Release, telemetry::colours(), &mut console::progress)?;
-        report.messages.iter().for_each(|message| console::compiler_message(message));
-        built.failed.extend(unit.failed(&report).map(|project| project.name.clone()));
+        let report = unit.build(Goal::Release, telemetry::colours(), &mut console::print_status)?;
+        report.messages.iter().for_each(|message| console::print_compiler_message(message));
+        result.failed.extend(unit.failed(&report).map(|project| project.name.clone()));
         for artifact in &report.artifacts {
             let Some(project) = unit.projects.iter().find(|project| project.name == artifact.name) else { continue };
-            built.inspections.push(place(project, artifact, out)?);
+            result.inspections.push(install(project, artifact, out)?);
         }
     }
-    Ok(built)
+    Ok(result)
 }
 
 /// Puts a component into its folder, with its project's sidecar, and looks at it.
-fn place(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow::Result<Inspection> {
+fn install(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow::Result<Inspection> {
     let folder = out.map_or_else(|| project.directory.join("dist"), Path::to_owned);
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     // A folder that somebody names may be that of a host, where the operator's word stays.
     let owner = if out.is_some() { Owner::Operator } else { Owner::Build };
     let sidecar = project.sidecar();
     match project.place_sidecar(&folder, owner)? {
-        Placed::Copied => console::progress(&format!("copied {} to {}", shown(&sidecar), shown(&folder))),
-        Placed::Kept if sidecar.exists() => console::progress(&format!(
+        Placed::Copied => {
+            console::print_status(&format!("copied {} to {}", display_path(&sidecar), display_path(&folder)))
+        }
+        Placed::Kept if sidecar.exists() => console::print_status(&format!(
             "left the sidecar in {} as it is; it differs from {}",
-            shown(&folder),
-            shown(&sidecar)
+            display_path(&folder),
+            display_path(&sidecar)
         )),
         Placed::Kept | Placed::Removed | Placed::Present | Placed::Nothing => {}
     }
-    console::hints(project, artifact);
+    console::print_hints(project, artifact);
     artifact.place(&folder)?;
     Inspection::of(&folder.join(artifact.file_name()))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Remote;
 use super::component::Inspection;
 use super::output::cell;
-use crate::api::{CanaryQuery, CanaryView, DifferingView};
+use crate::api::{CanaryQuery, CanaryView, DifferingDeliveryView};
 use crate::plugin::{CanaryRule, Links, read_plugin};
 use crate::printable;
 
@@ -18,7 +18,9 @@ pub(super) struct Arguments {
     file: PathBuf,
     /// How many of the last deliveries both handle
     #[arg(long, value_name = "N", default_value_t = CanaryRule::default().events)]
-    last: usize,
+    events: usize,
+    #[arg(long, hide = true, value_parser = super::renamed("--events"))]
+    last: Option<String>,
     /// The plugin that it is to take the place of; what it says itself by default
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
@@ -28,7 +30,7 @@ pub(super) struct Arguments {
 
 /// Fails if anything comes out differently or nothing is proven, so that a script can go by it.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { file, last, plugin, remote } = arguments;
+    let Arguments { file, events, plugin, remote, .. } = arguments;
     let (client, output) = remote.connect();
     let name = match plugin {
         Some(name) => name,
@@ -42,35 +44,35 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let path = file.clone();
     let bytes = tokio::task::spawn_blocking(move || read_plugin(&path, Links::Follow)).await?;
     let bytes = bytes.with_context(|| format!("{}", file.display()))?;
-    let report = client.canary(&name, &CanaryQuery { last: Some(last) }, bytes).await?;
+    let report = client.canary(&name, &CanaryQuery { events: Some(events) }, bytes).await?;
     output.print(&report, show);
     let report = report.value();
     if report.different > 0 || !report.subscriptions_removed.is_empty() {
         bail!("the new generation of {name} does not do what the running one does");
     }
-    if report.handled <= report.unproven {
+    if report.handled <= report.inconclusive {
         bail!("the log proves nothing about the new generation of {name}; try it with scenarios");
     }
     Ok(())
 }
 
 fn show(report: &CanaryView) -> String {
-    let mut text: String = report.differences.iter().map(differing).collect();
+    let mut text: String = report.differences.iter().map(format_difference).collect();
     for (names, what) in
         [(&report.subscriptions_removed, "no longer takes"), (&report.subscriptions_added, "takes for the first time")]
     {
         text.extend(names.iter().map(|name| format!("{what}: {}\n", cell(name))));
     }
-    let CanaryView { handled, different, unproven, time_us: time, memory_bytes: memory, .. } = report;
+    let CanaryView { handled, different, inconclusive, time_us: time, memory_bytes: memory, .. } = report;
     text.push_str(&format!(
-        "{handled} deliveries: {} the same, {different} different, {unproven} that prove nothing; {} → {} µs, {} → {} KiB of memory\n",
-        handled.saturating_sub(different + unproven),
+        "{handled} deliveries: {} the same, {different} different, {inconclusive} that prove nothing; {} → {} µs, {} → {} KiB of memory\n",
+        handled.saturating_sub(different + inconclusive),
         time.live,
         time.new,
         memory.live >> 10,
         memory.new >> 10,
     ));
-    if *unproven > 0 {
+    if *inconclusive > 0 {
         text.push_str(
             "a delivery proves nothing where a handler read state that has changed since the event came, \
              as its own earlier run may have done: it may return early, whatever its code is\n",
@@ -82,8 +84,8 @@ fn show(report: &CanaryView) -> String {
     text
 }
 
-fn differing(differing: &DifferingView) -> String {
-    let DifferingView { event, event_type, subscription, differs } = differing;
+fn format_difference(differing: &DifferingDeliveryView) -> String {
+    let DifferingDeliveryView { event, event_type, subscription, differs } = differing;
     let side = |value: &Option<Value>| match value {
         None => "nothing".to_owned(),
         Some(value) => printable::json(&value.to_string()),

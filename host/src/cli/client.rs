@@ -10,12 +10,12 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-use super::raw::Answer;
+use super::response::Response;
 use crate::api::{
-    CanaryQuery, CanaryView, CancelQuery, Compacted, DeadLetterQuery, DeadLetterView, Done, DrainQuery, Drained,
-    Dropped, EventList, Page, PluginList, PluginView, ProblemView, Published, Redriven, ReplayBegun, ReplayRequest,
-    ReplaysStopped, RollbackQuery, RolledBackView, ScheduleList, SecretRequest, SecretRotated, SubscriptionChanged,
-    SubscriptionList, SubscriptionRequest,
+    CanaryQuery, CanaryView, CancelQuery, CompactionResult, DeadLetterQuery, DeadLetterView, DrainQuery, DrainResult,
+    DropResult, EventList, NoContent, Page, PluginList, PluginView, ProblemView, PublishResult, RedriveResult,
+    ReplayRequest, ReplayResult, RollbackQuery, RollbackResult, ScheduleList, SecretRequest, SecretRotationResult,
+    StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest,
 };
 use crate::outbound::{self, SendError};
 use crate::printable;
@@ -31,7 +31,7 @@ pub(crate) struct Client {
 }
 
 /// What the host answered.
-type Answered<T> = anyhow::Result<Answer<T>>;
+type ClientResult<T> = anyhow::Result<Response<T>>;
 
 /// A body with its media type.
 type Content = (&'static str, Vec<u8>);
@@ -41,98 +41,110 @@ impl Client {
         Self { base: base.trim_end_matches('/').to_owned() }
     }
 
-    pub(crate) async fn plugins(&self) -> Answered<PluginList> {
+    pub(crate) async fn plugins(&self) -> ClientResult<PluginList> {
         self.get(&["plugins"], &()).await
     }
 
-    pub(crate) async fn plugin(&self, name: &str) -> Answered<PluginView> {
+    pub(crate) async fn plugin(&self, name: &str) -> ClientResult<PluginView> {
         self.get(&["plugins", name], &()).await
     }
 
-    pub(crate) async fn drain(&self, plugin: &str, wait: Duration) -> Answered<Drained> {
+    pub(crate) async fn drain(&self, plugin: &str, wait: Duration) -> ClientResult<DrainResult> {
         self.post(&["plugins", plugin, "drain"], &DrainQuery { wait: Some(wait) }).await
     }
 
-    pub(crate) async fn resume_plugin(&self, plugin: &str) -> Answered<Done> {
+    pub(crate) async fn resume_plugin(&self, plugin: &str) -> ClientResult<NoContent> {
         self.post(&["plugins", plugin, "resume"], &()).await
     }
 
-    pub(crate) async fn roll_back(&self, plugin: &str, query: &RollbackQuery) -> Answered<RolledBackView> {
+    pub(crate) async fn roll_back(&self, plugin: &str, query: &RollbackQuery) -> ClientResult<RollbackResult> {
         self.post(&["plugins", plugin, "rollback"], query).await
     }
 
-    pub(crate) async fn canary(&self, plugin: &str, query: &CanaryQuery, component: Vec<u8>) -> Answered<CanaryView> {
+    pub(crate) async fn canary(
+        &self,
+        plugin: &str,
+        query: &CanaryQuery,
+        component: Vec<u8>,
+    ) -> ClientResult<CanaryView> {
         let content = ("application/wasm", component);
         self.send(Method::POST, &["plugins", plugin, "canary"], query, Some(content)).await
     }
 
-    pub(crate) async fn subscriptions(&self) -> Answered<SubscriptionList> {
+    pub(crate) async fn subscriptions(&self) -> ClientResult<SubscriptionList> {
         self.get(&["subscriptions"], &()).await
     }
 
-    pub(crate) async fn put_subscription(&self, request: &SubscriptionRequest) -> Answered<SubscriptionChanged> {
+    pub(crate) async fn put_subscription(
+        &self,
+        request: &SubscriptionRequest,
+    ) -> ClientResult<SubscriptionChangeResult> {
         self.post_json(&["subscriptions"], request).await
     }
 
-    pub(crate) async fn delete_subscription(&self, id: &SubscriptionId) -> Answered<Done> {
+    pub(crate) async fn delete_subscription(&self, id: &SubscriptionId) -> ClientResult<NoContent> {
         self.delete(&["subscriptions", &id.owner, &id.name], &()).await
     }
 
-    pub(crate) async fn pause(&self, id: &SubscriptionId) -> Answered<Done> {
+    pub(crate) async fn pause(&self, id: &SubscriptionId) -> ClientResult<NoContent> {
         self.post(&["subscriptions", &id.owner, &id.name, "pause"], &()).await
     }
 
-    pub(crate) async fn resume(&self, id: &SubscriptionId) -> Answered<Done> {
+    pub(crate) async fn resume(&self, id: &SubscriptionId) -> ClientResult<NoContent> {
         self.post(&["subscriptions", &id.owner, &id.name, "resume"], &()).await
     }
 
-    pub(crate) async fn rotate_secret(&self, id: &SubscriptionId, request: &SecretRequest) -> Answered<SecretRotated> {
+    pub(crate) async fn rotate_secret(
+        &self,
+        id: &SubscriptionId,
+        request: &SecretRequest,
+    ) -> ClientResult<SecretRotationResult> {
         self.post_json(&["subscriptions", &id.owner, &id.name, "secret"], request).await
     }
 
-    pub(crate) async fn replay(&self, id: &SubscriptionId, request: &ReplayRequest) -> Answered<ReplayBegun> {
+    pub(crate) async fn replay(&self, id: &SubscriptionId, request: &ReplayRequest) -> ClientResult<ReplayResult> {
         self.post_json(&["subscriptions", &id.owner, &id.name, "replay"], request).await
     }
 
-    pub(crate) async fn stop_replays(&self, id: &SubscriptionId) -> Answered<ReplaysStopped> {
+    pub(crate) async fn stop_replays(&self, id: &SubscriptionId) -> ClientResult<StopReplaysResult> {
         self.delete(&["subscriptions", &id.owner, &id.name, "replay"], &()).await
     }
 
-    pub(crate) async fn schedules(&self) -> Answered<ScheduleList> {
+    pub(crate) async fn schedules(&self) -> ClientResult<ScheduleList> {
         self.get(&["schedules"], &()).await
     }
 
-    pub(crate) async fn cancel(&self, query: &CancelQuery) -> Answered<Done> {
+    pub(crate) async fn cancel(&self, query: &CancelQuery) -> ClientResult<NoContent> {
         self.delete(&["scheduled"], query).await
     }
 
-    pub(crate) async fn events_with_id(&self, id: &str) -> Answered<EventList> {
+    pub(crate) async fn events_with_id(&self, id: &str) -> ClientResult<EventList> {
         self.get(&["events", id], &()).await
     }
 
-    pub(crate) async fn compact(&self) -> Answered<Compacted> {
+    pub(crate) async fn compact(&self) -> ClientResult<CompactionResult> {
         self.post(&["compaction"], &()).await
     }
 
     /// Publishes an event in JSON.
-    pub(crate) async fn publish(&self, event: String, query: &impl Serialize) -> Answered<Published> {
+    pub(crate) async fn publish(&self, event: String, query: &impl Serialize) -> ClientResult<PublishResult> {
         self.send(Method::POST, &["events"], query, Some(cloudevent(event))).await
     }
 
     /// Publishes an event in JSON, and waits for the one that replies to it.
-    pub(crate) async fn request(&self, event: String, query: &impl Serialize) -> Answered<IgnoredAny> {
+    pub(crate) async fn publish_and_wait(&self, event: String, query: &impl Serialize) -> ClientResult<IgnoredAny> {
         self.send(Method::POST, &["events"], query, Some(cloudevent(event))).await
     }
 
-    pub(crate) async fn dead_letter(&self, number: i64) -> Answered<DeadLetterView> {
+    pub(crate) async fn dead_letter(&self, number: i64) -> ClientResult<DeadLetterView> {
         self.get(&["dead-letters", &number.to_string()], &()).await
     }
 
-    pub(crate) async fn redrive(&self, query: &DeadLetterQuery) -> Answered<Redriven> {
+    pub(crate) async fn redrive(&self, query: &DeadLetterQuery) -> ClientResult<RedriveResult> {
         self.post(&["dead-letters", "redrive"], query).await
     }
 
-    pub(crate) async fn drop_dead_letters(&self, query: &DeadLetterQuery) -> Answered<Dropped> {
+    pub(crate) async fn drop_dead_letters(&self, query: &DeadLetterQuery) -> ClientResult<DropResult> {
         self.delete(&["dead-letters"], query).await
     }
 
@@ -142,26 +154,26 @@ impl Client {
         filter: &impl Serialize,
         limit: usize,
         cursor: Option<String>,
-    ) -> Answered<P> {
-        let mut query = pairs(filter)?;
+    ) -> ClientResult<P> {
+        let mut query = query_pairs(filter)?;
         query.push(("limit".to_owned(), limit.to_string()));
         query.extend(cursor.map(|cursor| (P::CURSOR.to_owned(), cursor)));
-        self.ask(Method::GET, &[P::PATH], &query, None).await
+        self.send_request(Method::GET, &[P::PATH], &query, None).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> Answered<T> {
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> ClientResult<T> {
         self.send(Method::GET, path, query, None).await
     }
 
-    async fn post<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> Answered<T> {
+    async fn post<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> ClientResult<T> {
         self.send(Method::POST, path, query, None).await
     }
 
-    async fn delete<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> Answered<T> {
+    async fn delete<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> ClientResult<T> {
         self.send(Method::DELETE, path, query, None).await
     }
 
-    async fn post_json<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Answered<T> {
+    async fn post_json<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> ClientResult<T> {
         let body = serde_json::to_string(body).context("the request cannot be written as JSON")?;
         self.send(Method::POST, path, &(), Some(("application/json", body.into()))).await
     }
@@ -172,17 +184,17 @@ impl Client {
         path: &[&str],
         query: &impl Serialize,
         content: Option<Content>,
-    ) -> Answered<T> {
-        self.ask(method, path, &pairs(query)?, content).await
+    ) -> ClientResult<T> {
+        self.send_request(method, path, &query_pairs(query)?, content).await
     }
 
-    async fn ask<T: DeserializeOwned>(
+    async fn send_request<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &[&str],
         query: &[(String, String)],
         content: Option<Content>,
-    ) -> Answered<T> {
+    ) -> ClientResult<T> {
         let mut request = Request::builder().method(method).uri(self.url(path, query)?);
         let mut bytes = Vec::new();
         if let Some((media_type, body)) = content {
@@ -190,19 +202,19 @@ impl Client {
             bytes = body;
         }
         let client = outbound::Client::unrestricted().context("the HTTP client cannot be set up")?;
-        let answer = client.send(request.body(outbound::body(bytes))?, None).await.map_err(|error| {
+        let response = client.send(request.body(outbound::body(bytes))?, None).await.map_err(|error| {
             let hint = "is it running? Start it with `sandbus serve`, or name its admin interface with --admin";
             match error {
                 SendError::Malformed(_) => anyhow::Error::new(error),
                 _ => anyhow::Error::new(error).context(format!("no host answers at {}; {hint}", self.base)),
             }
         })?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!(error)).context("the host's answer broke off")?.to_bytes();
+        let status = response.status();
+        let body = response.into_body().collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!(error)).context("the host's response broke off")?.to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
         if status.is_success() {
-            return Answer::read(text);
+            return Response::read(text);
         }
         let problem: ProblemView = serde_json::from_str(&text).unwrap_or_default();
         // A refusal may quote what a guest or a client has said.
@@ -243,7 +255,7 @@ fn cloudevent(event: String) -> Content {
 }
 
 /// The members of a query that are not null, as text.
-fn pairs(query: &impl Serialize) -> anyhow::Result<Vec<(String, String)>> {
+fn query_pairs(query: &impl Serialize) -> anyhow::Result<Vec<(String, String)>> {
     let Value::Object(members) = serde_json::to_value(query).context("the query cannot be written")? else {
         return Ok(Vec::new());
     };
@@ -294,10 +306,10 @@ mod tests {
     fn a_query_has_what_is_given() {
         let client = Client::new("http://127.0.0.1:1/");
         let query = DeadLetterQuery { number: Some(7), cause: Some("a&b".to_owned()), ..DeadLetterQuery::default() };
-        let url = client.url(&["dead-letters", "a/b"], &pairs(&query).unwrap()).unwrap();
+        let url = client.url(&["dead-letters", "a/b"], &query_pairs(&query).unwrap()).unwrap();
         assert_eq!(url.to_string(), "http://127.0.0.1:1/dead-letters/a%2Fb?cause=a%26b&number=7");
         let wait = DrainQuery { wait: Some(Duration::from_millis(1_500)) };
-        assert_eq!(client.url(&[], &pairs(&wait).unwrap()).unwrap().query(), Some("wait=1s%20500ms"));
-        assert_eq!(client.url(&["plugins"], &pairs(&()).unwrap()).unwrap().query(), None);
+        assert_eq!(client.url(&[], &query_pairs(&wait).unwrap()).unwrap().query(), Some("wait=1s%20500ms"));
+        assert_eq!(client.url(&["plugins"], &query_pairs(&()).unwrap()).unwrap().query(), None);
     }
 }

@@ -35,10 +35,10 @@ impl Inspection {
     /// Looks at a file, with the sidecar that lies beside it, if one does. Blocks for as long as it compiles.
     pub(super) fn of(file: &Path) -> anyhow::Result<Self> {
         let bytes = read_plugin(file, Links::Follow).with_context(|| format!("{}", file.display()))?;
-        let (exports, imports) = world(&bytes).with_context(|| format!("{}", file.display()))?;
-        let loaded = sidecar(file).and_then(|sidecar| load(&bytes, &sidecar));
+        let (exports, imports) = list_interfaces(&bytes).with_context(|| format!("{}", file.display()))?;
+        let loaded = load_sidecar(file).and_then(|sidecar| load(&bytes, &sidecar));
         let is_alone = !file.with_extension("toml").exists();
-        let wants = loaded.as_ref().err().filter(|_| is_alone).and_then(wanted);
+        let wants = loaded.as_ref().err().filter(|_| is_alone).and_then(missing_sidecar_hint);
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len());
         Ok(Self { file: file.to_owned(), digest, size_bytes, exports, imports, loaded, wants })
     }
@@ -144,7 +144,7 @@ fn show_descriptor(descriptor: &Descriptor, mut line: impl FnMut(&str, String)) 
 }
 
 /// What a component without a sidecar waits for, if it is nothing else that is in the way.
-fn wanted(error: &anyhow::Error) -> Option<String> {
+fn missing_sidecar_hint(error: &anyhow::Error) -> Option<String> {
     match error.downcast_ref() {
         Some(LoadError::Mismatch(mismatch)) if mismatch.wants_sidecar() => {
             Some(format!("{mismatch}; write it into NAME.toml beside the component, or beside the project's manifest"))
@@ -155,7 +155,7 @@ fn wanted(error: &anyhow::Error) -> Option<String> {
 
 /// The names of what a component exports and imports. A module that carries its component type is shown as the
 /// component that the host makes of it.
-fn world(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+fn list_interfaces(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let component = as_component(bytes)?;
     let DecodedWasm::Component(resolve, world) = wit_component::decode(&component)? else {
         return Err(anyhow!("it is a WIT package and no component"));
@@ -167,7 +167,7 @@ fn world(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
 }
 
 /// The sidecar beside a file, which says what a component is that does not say so itself.
-fn sidecar(file: &Path) -> anyhow::Result<Sidecar> {
+fn load_sidecar(file: &Path) -> anyhow::Result<Sidecar> {
     let path = file.with_extension("toml");
     let mut sidecar = match read_sidecar(&path) {
         Ok(text) => Sidecar::parse(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?,

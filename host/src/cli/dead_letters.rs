@@ -2,17 +2,17 @@
 
 use clap::Subcommand;
 
-use super::paging::{Paging, hint};
+use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
 use crate::api::{DeadLetterPage, DeadLetterQuery, DeadLetterView};
 use crate::printable;
 use crate::subscription::SubscriptionId;
-use output::{cell, short, table};
+use output::{cell, table, truncate};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List dead letters
-    List(Listing),
+    List(ListArguments),
     /// Show a dead letter with all its attempts
     Show {
         /// Its number
@@ -25,15 +25,15 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Default, clap::Args)]
-pub(super) struct Listing {
+pub(super) struct ListArguments {
     #[command(flatten)]
-    choice: Choice,
+    filter: Filter,
     #[command(flatten)]
     paging: Paging,
 }
 
 #[derive(Debug, Default, clap::Args)]
-pub(super) struct Choice {
+pub(super) struct Filter {
     /// Only those of this subscription
     #[arg(long, value_name = "PLUGIN/NAME")]
     subscription: Option<SubscriptionId>,
@@ -53,10 +53,10 @@ pub(super) struct Selection {
     #[arg(long, conflicts_with_all = ["subscription", "cause"])]
     all: bool,
     #[command(flatten)]
-    choice: Choice,
+    filter: Filter,
 }
 
-impl Choice {
+impl Filter {
     fn query(&self) -> DeadLetterQuery {
         let subscription = self.subscription.as_ref().map(ToString::to_string);
         DeadLetterQuery { subscription, cause: self.cause.clone(), ..DeadLetterQuery::default() }
@@ -65,28 +65,28 @@ impl Choice {
 
 impl Selection {
     fn query(&self) -> DeadLetterQuery {
-        DeadLetterQuery { number: self.number, ..self.choice.query() }
+        DeadLetterQuery { number: self.number, ..self.filter.query() }
     }
 }
 
 pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
-    match arguments.command.unwrap_or(Command::List(Listing::default())) {
-        Command::List(Listing { choice, paging }) => {
-            let page = paging.fetch::<DeadLetterPage>(&client, &choice.query()).await?;
-            output.print(&page, |page| list(&page.dead_letters) + &hint(page));
+    match arguments.command.unwrap_or(Command::List(ListArguments::default())) {
+        Command::List(ListArguments { filter, paging }) => {
+            let page = paging.fetch::<DeadLetterPage>(&client, &filter.query()).await?;
+            output.print(&page, |page| list(&page.dead_letters) + &next_page_hint(page));
         }
         Command::Show { number } => {
             let letter = client.dead_letter(number).await?;
             output.print(&letter, |_| printable::json(&letter.indented()));
         }
         Command::Redrive(which) => {
-            let answer = client.redrive(&which.query()).await?;
-            output.print(&answer, |answer| format!("redriven: {}", answer.redriven));
+            let response = client.redrive(&which.query()).await?;
+            output.print(&response, |response| format!("redriven: {}", response.redriven));
         }
         Command::Drop(which) => {
-            let answer = client.drop_dead_letters(&which.query()).await?;
-            output.print(&answer, |answer| format!("dropped: {}", answer.dropped));
+            let response = client.drop_dead_letters(&which.query()).await?;
+            output.print(&response, |response| format!("dropped: {}", response.dropped));
         }
     }
     Ok(())
@@ -102,7 +102,7 @@ fn list(letters: &[DeadLetterView]) -> String {
             cell(&event.id),
             cell(letter.attempts),
             cell(&letter.cause),
-            short(&letter.reason, 80),
+            truncate(&letter.reason, 80),
         ]
     })
 }

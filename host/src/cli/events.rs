@@ -3,15 +3,15 @@
 use clap::Subcommand;
 
 use super::client::Client;
-use super::paging::{fetch, hint};
-use super::raw::{Answer, indented};
+use super::paging::{fetch, next_page_hint};
+use super::response::{Response, indented};
 use super::{Group, output};
 use crate::api::{EventPage, EventQuery, EventSummary, EventView};
 use crate::clock::Timestamp;
 use crate::console;
 use crate::pattern::Pattern;
 use crate::printable;
-use output::{cell, short, table};
+use output::{cell, table, truncate};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -33,9 +33,11 @@ pub(super) enum Command {
         #[arg(long, value_name = "N", default_value_t = 1_000)]
         last: usize,
         /// Only events from a position or a time on
-        #[arg(long, value_name = "POSITION|TIME", value_parser = since)]
+        #[arg(long, value_name = "POSITION|TIME", value_parser = parse_since)]
         since: Option<Since>,
     },
+    /// Delete events that the retention rules no longer keep, without waiting for the next cleanup
+    Compact,
     /// Show an event in full
     Show {
         /// The event's id
@@ -50,9 +52,9 @@ pub(super) enum Since {
     Time(Timestamp),
 }
 
-fn since(text: &str) -> Result<Since, String> {
+fn parse_since(text: &str) -> Result<Since, String> {
     let position = text.parse().map(Since::Position);
-    position.or_else(|_| super::time(text).map(Since::Time)).map_err(|error| format!("{error}, or a position"))
+    position.or_else(|_| super::parse_time(text).map(Since::Time)).map_err(|error| format!("{error}, or a position"))
 }
 
 impl Since {
@@ -64,12 +66,12 @@ impl Since {
     }
 }
 
-fn is_wanted(logged: &EventView, pattern: Option<&Pattern>) -> bool {
+fn is_selected(logged: &EventView, pattern: Option<&Pattern>) -> bool {
     pattern.is_none_or(|pattern| pattern.matches(&logged.event.summary().event_type))
 }
 
 /// The event in a line. White space between the tokens of its data may have line breaks, and nothing else has.
-fn line(logged: &EventView) -> String {
+fn to_line(logged: &EventView) -> String {
     logged.event.0.get().replace(['\n', '\r'], " ")
 }
 
@@ -85,12 +87,12 @@ async fn export(
 ) -> anyhow::Result<Vec<String>> {
     let (mut lines, mut before) = (Vec::new(), None::<u64>);
     loop {
-        let answer: Answer<EventPage> =
+        let response: Response<EventPage> =
             client.page(&EventQuery::default(), PAGE, before.map(|before| before.to_string())).await?;
-        let page = &answer.value().events;
+        let page = &response.value().events;
         let reached = page.iter().take_while(|logged| since.is_none_or(|since| since.reaches(logged)));
         let (reached, count) = (reached.clone(), reached.count());
-        lines.extend(reached.filter(|logged| is_wanted(logged, pattern)).map(line));
+        lines.extend(reached.filter(|logged| is_selected(logged, pattern)).map(to_line));
         if lines.len() >= last || count < PAGE {
             lines.truncate(last);
             lines.reverse();
@@ -107,14 +109,18 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let before = before.map(|before| before.to_string());
             let page = fetch::<EventPage>(&client, &EventQuery::default(), before, limit).await?;
-            output.print(&page, |page| list(&page.events) + &hint(page));
+            output.print(&page, |page| list(&page.events) + &next_page_hint(page));
         }
         Command::Export { pattern, last, since } => {
-            console::lines(&export(&client, pattern.as_ref(), last, since).await?);
+            console::print_lines(&export(&client, pattern.as_ref(), last, since).await?);
+        }
+        Command::Compact => {
+            let response = client.compact().await?;
+            output.print(&response, |response| format!("deleted: {}", response.deleted));
         }
         Command::Show { id } => {
-            let answer = client.events_with_id(&id).await?;
-            output.print(&answer, |_| printable::json(&indented(answer.member("events"))));
+            let response = client.events_with_id(&id).await?;
+            output.print(&response, |_| printable::json(&indented(response.member("events"))));
         }
     }
     Ok(())
@@ -129,15 +135,15 @@ fn list(events: &[EventView]) -> String {
             cell(&event.event_type),
             cell(&event.id),
             cell(&event.source),
-            data(&event),
+            format_data(&event),
         ]
     })
 }
 
 /// Data in a cell: as it was written, or how much there is of it, or nothing.
-fn data(event: &EventSummary<'_>) -> String {
+fn format_data(event: &EventSummary<'_>) -> String {
     if let Some(data) = event.data {
-        return short(&data.get().replace(['\n', '\r'], " "), 60);
+        return truncate(&data.get().replace(['\n', '\r'], " "), 60);
     }
     let Some(base64) = &event.data_base64 else { return "-".to_owned() };
     let count = base64.trim_end_matches('=').len() * 3 / 4;
@@ -175,8 +181,8 @@ mod tests {
     #[test]
     fn an_exported_event_is_the_one_that_was_stored() {
         let logged = events(",\"data\":{\"a\":0.10,\r\n \"a\":12345678901234567890}");
-        assert!(line(&logged[0]).ends_with(r#""data":{"a":0.10,   "a":12345678901234567890}}"#), "{logged:?}");
-        assert!(is_wanted(&logged[0], Some(&Pattern::parse("a.>").unwrap())));
-        assert!(!is_wanted(&logged[0], Some(&Pattern::parse("b").unwrap())));
+        assert!(to_line(&logged[0]).ends_with(r#""data":{"a":0.10,   "a":12345678901234567890}}"#), "{logged:?}");
+        assert!(is_selected(&logged[0], Some(&Pattern::parse("a.>").unwrap())));
+        assert!(!is_selected(&logged[0], Some(&Pattern::parse("b").unwrap())));
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::component::{self, Inspection};
 use super::output::Output;
-use super::raw::Answer;
+use super::response::Response;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -17,6 +17,6 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let inspection = tokio::task::spawn_blocking(move || Inspection::of(&arguments.file)).await??;
-    Output { json: arguments.json }.print(&Answer::local(inspection.view())?, component::show);
+    Output { json: arguments.json }.print(&Response::local(inspection.view())?, component::show);
     inspection.verdict()
 }

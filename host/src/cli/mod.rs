@@ -3,7 +3,6 @@
 mod build;
 mod canary;
 mod client;
-mod compact;
 mod component;
 mod dead_letters;
 mod events;
@@ -13,7 +12,7 @@ mod output;
 mod paging;
 mod plugins;
 pub(crate) mod publish;
-mod raw;
+mod response;
 mod rollback;
 mod schedules;
 pub(crate) mod serve;
@@ -68,8 +67,8 @@ enum Command {
     DeadLetters(Group<dead_letters::Command>),
     /// Show the schedules of plugins and the events that come later, or cancel one
     Schedules(Group<schedules::Command>),
-    /// Delete at once the events that the retention's rules do not keep
-    Compact(compact::Arguments),
+    #[command(hide = true)]
+    Compact(Renamed),
 }
 
 /// What all commands have that ask the running host.
@@ -99,14 +98,34 @@ struct Group<C: Subcommand> {
     remote: Remote,
 }
 
+/// A former name of a command, with whatever follows on the command line.
+#[derive(Debug, clap::Args)]
+struct Renamed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _rest: Vec<String>,
+}
+
+impl Renamed {
+    /// Ends the process with the exit code of a malformed command line, and names the new command.
+    fn exit(former: &str, present: &str) -> ! {
+        let message = format!("`{former}` is now `{present}`");
+        command().error(clap::error::ErrorKind::InvalidSubcommand, message).exit()
+    }
+}
+
+/// Rejects an option under its former name.
+fn renamed(present: &'static str) -> impl Fn(&str) -> Result<String, String> + Clone {
+    move |_| Err(format!("this option is now {present}"))
+}
+
 /// Reads an argument that is a time.
-fn time(text: &str) -> Result<Timestamp, String> {
+fn parse_time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| "write a time as in RFC 3339, such as 2030-01-31T12:00:00Z".to_owned())
 }
 
 /// The command line. Where `dev` has other defaults than `serve`, its help says so.
 fn command() -> clap::Command {
-    Arguments::command().mut_subcommand("dev", dev::with_own_defaults)
+    Arguments::command().mut_subcommand("dev", dev::with_dev_defaults)
 }
 
 /// Runs the command line. The exit code is 0 for success, 1 for failure and 2 for a command line that is
@@ -128,7 +147,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            console::error(&error);
+            console::print_error(&error);
             ExitCode::FAILURE
         }
     }
@@ -150,7 +169,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Events(arguments) => events::run(arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
         Command::Schedules(arguments) => schedules::run(arguments).await,
-        Command::Compact(arguments) => compact::run(arguments).await,
+        Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }
 }
 

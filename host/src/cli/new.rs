@@ -14,16 +14,16 @@ use crate::subscription::OPERATOR;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The plugin's name, of lower-case letters, digits and `-`; its directory is called so, too
-    #[arg(value_parser = name)]
+    #[arg(value_parser = parse_name)]
     name: String,
     /// The language
     #[arg(long, value_name = "LANGUAGE", value_enum, default_value_t = Language::Rust)]
     lang: Language,
     /// Handle events of this type, or pattern of types
-    #[arg(long, value_name = "TYPE", value_parser = event_type)]
+    #[arg(long, value_name = "TYPE", value_parser = parse_event_type)]
     on: Option<Pattern>,
-    /// Answer this route, such as "POST /hello"
-    #[arg(long, value_name = "ROUTE", value_parser = route)]
+    /// Response this route, such as "POST /hello"
+    #[arg(long, value_name = "ROUTE", value_parser = parse_route)]
     route: Option<Handler>,
     /// The directory that the project's is made in; the working directory by default
     #[arg(long, value_name = "DIRECTORY")]
@@ -58,7 +58,7 @@ impl Language {
     }
 }
 
-fn name(text: &str) -> Result<String, String> {
+fn parse_name(text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let begins = text.starts_with(|first: char| first.is_ascii_lowercase());
     // It is the name of a crate or a Python module, too, and PEP 508 wants a letter or a digit at the end.
@@ -69,7 +69,7 @@ fn name(text: &str) -> Result<String, String> {
         .to_owned())
 }
 
-fn event_type(text: &str) -> Result<Pattern, String> {
+fn parse_event_type(text: &str) -> Result<Pattern, String> {
     // What every language's handlers take.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*>".contains(&byte);
     if !text.bytes().all(plain) {
@@ -78,7 +78,7 @@ fn event_type(text: &str) -> Result<Pattern, String> {
     Pattern::parse(text).map_err(|error| error.to_string())
 }
 
-fn route(text: &str) -> Result<Handler, String> {
+fn parse_route(text: &str) -> Result<Handler, String> {
     let wrong = || "write a method and a path, such as \"POST /hello\"".to_owned();
     let (method, path) = text.split_once(' ').ok_or_else(wrong)?;
     let method = method.to_uppercase();
@@ -117,7 +117,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     lang.template().create(&directory, &name, &handlers)?;
     let shown = directory.display();
-    console::progress(&format!(
+    console::print_status(&format!(
         "made {shown}\n\n  cd {shown}\n  {}\n  sandbus test       # plays its scenarios\n  sandbus build      # makes dist/{name}.wasm\n  sandbus dev        # runs it, and each change of it",
         lang.test()
     ));

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::raw::Answer;
+use super::response::Response;
 use crate::{console, printable};
 
 /// How a command prints.
@@ -16,11 +16,11 @@ pub(crate) struct Output {
 
 impl Output {
     /// Prints an answer: as JSON if that was asked for, else as the function shows it.
-    pub(crate) fn print<T>(self, answer: &Answer<T>, show: impl FnOnce(&T) -> String) {
+    pub(crate) fn print<T>(self, response: &Response<T>, show: impl FnOnce(&T) -> String) {
         if self.json {
-            console::line(&printable::json(&answer.indented()));
+            console::print_line(&printable::json(&response.indented()));
         } else {
-            console::line(&printable::block(show(answer.value()).trim_end()));
+            console::print_line(&printable::block(show(response.value()).trim_end()));
         }
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn digest(digest: Option<&str>) -> String {
 }
 
 /// The first line of a text, of at most so many characters.
-pub(crate) fn short(text: &str, limit: usize) -> String {
+pub(crate) fn truncate(text: &str, limit: usize) -> String {
     let line = printable::line(text.lines().next().unwrap_or_default());
     if line.chars().count() <= limit {
         line.into_owned()
@@ -74,7 +74,7 @@ mod tests {
     fn nothing_that_a_terminal_would_obey_is_shown() {
         let hostile = "a\u{1b}]8;;http://evil\u{7}\n\u{202e}b\u{9b}2J\u{7f}";
         let row =
-            |item: &&str| vec![cell(item), list([item]), short(item, 80), digest(Some(item)), optional(Some(item))];
+            |item: &&str| vec![cell(item), list([item]), truncate(item, 80), digest(Some(item)), optional(Some(item))];
         let shown = table(&["NAME", "ALL", "SHORT", "DIGEST", "MAYBE"], &[hostile], row);
         assert!(!shown.replace('\n', "").chars().any(printable::is_unprintable), "{shown:?}");
         assert_eq!(shown.lines().count(), 2, "a line of the header, and one of the item: {shown}");

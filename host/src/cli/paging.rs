@@ -5,11 +5,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::client::Client;
-use super::raw::Answer;
+use super::response::Response;
 use crate::api::Page;
 
 /// The most items that one answer of the admin interface has.
-const MOST: usize = 1_000;
+const PAGE_LIMIT: usize = 1_000;
 
 /// Which part of a list to show.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,7 +36,7 @@ impl Paging {
         &self,
         client: &Client,
         filter: &impl Serialize,
-    ) -> anyhow::Result<Answer<P>> {
+    ) -> anyhow::Result<Response<P>> {
         let limit = if self.is_whole { usize::MAX } else { usize::try_from(self.limit).unwrap_or(usize::MAX) };
         fetch(client, filter, self.after.clone(), limit).await
     }
@@ -48,26 +48,26 @@ pub(super) async fn fetch<P: Page + DeserializeOwned>(
     filter: &impl Serialize,
     after: Option<String>,
     limit: usize,
-) -> anyhow::Result<Answer<P>> {
+) -> anyhow::Result<Response<P>> {
     let (mut items, mut cursor) = (Vec::<Box<RawValue>>::new(), after);
     loop {
-        let count = (limit - items.len()).min(MOST);
-        let answer: Answer<P> = client.page(filter, count, cursor).await?;
-        cursor = answer.value().next();
+        let count = (limit - items.len()).min(PAGE_LIMIT);
+        let response: Response<P> = client.page(filter, count, cursor).await?;
+        cursor = response.value().next();
         let is_last = cursor.is_none();
         if items.is_empty() && is_last {
-            return Ok(answer);
+            return Ok(response);
         }
-        items.extend(answer.items(P::ITEMS)?);
+        items.extend(response.items(P::ITEMS)?);
         if is_last || items.len() >= limit {
             let items = to_raw_value(&items)?;
-            return Answer::of(&[(P::ITEMS, &items), ("next", answer.member("next"))]);
+            return Response::of(&[(P::ITEMS, &items), ("next", response.member("next"))]);
         }
     }
 }
 
 /// Says below a page that others follow.
-pub(super) fn hint<P: Page>(page: &P) -> String {
+pub(super) fn next_page_hint<P: Page>(page: &P) -> String {
     let Some(next) = page.next() else { return String::new() };
     let whole = if P::CURSOR == "after" { ", or use --all" } else { "" };
     format!("\n\nThere are more: continue with --{} {next}{whole}.", P::CURSOR)

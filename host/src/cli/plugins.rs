@@ -41,27 +41,27 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match (arguments.command, arguments.name) {
         (Some(Command::Drain { name, wait }), _) => {
-            let answer = client.drain(&name, wait).await?;
-            output.print(&answer, |answer| match answer.drained {
+            let response = client.drain(&name, wait).await?;
+            output.print(&response, |response| match response.drained {
                 true => format!("drained {name}"),
-                false => format!("drained {name}; still running: {}", answer.running),
+                false => format!("drained {name}; still running: {}", response.running),
             });
         }
         (Some(Command::Resume { name }), _) => {
-            let answer = client.resume_plugin(&name).await?;
-            output.print(&answer, |_| format!("resumed {name}"));
+            let response = client.resume_plugin(&name).await?;
+            output.print(&response, |_| format!("resumed {name}"));
         }
         (None, Some(name)) => {
             let plugin = client.plugin(&name).await?;
             output.print(&plugin, |_| printable::json(&plugin.indented()));
         }
-        (None, None) => output.print(&client.plugins().await?, |answer| show(&answer.plugins)),
+        (None, None) => output.print(&client.plugins().await?, |response| show(&response.plugins)),
     }
     Ok(())
 }
 
 fn show(plugins: &[PluginView]) -> String {
-    let columns = ["PLUGIN", "VERSION", "STATUS", "FILE", "DIGEST", "ROUTES", "ON"];
+    let columns = ["PLUGIN", "VERSION", "STATUS", "FILE", "DIGEST", "ROUTES", "SUBSCRIBES TO"];
     let mut text = table(&columns, plugins, |plugin| {
         vec![
             optional(plugin.name.as_ref()),
@@ -73,15 +73,15 @@ fn show(plugins: &[PluginView]) -> String {
             list(plugin.subscriptions.iter().map(|subscription| &subscription.pattern)),
         ]
     });
-    for remark in plugins.iter().flat_map(remarks) {
+    for warning in plugins.iter().flat_map(warnings) {
         text.push_str("\n\n");
-        text.push_str(&remark);
+        text.push_str(&warning);
     }
     text
 }
 
 /// What an operator should know of a plugin.
-fn remarks(plugin: &PluginView) -> Vec<String> {
+fn warnings(plugin: &PluginView) -> Vec<String> {
     let name = optional(plugin.name.as_ref());
     let error = plugin.error.as_ref();
     let error = error.map(|error| format!("{}: {}", optional(plugin.file.as_ref()), printable::paragraph(error)));

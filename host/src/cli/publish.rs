@@ -33,19 +33,19 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "application/json")]
     content_type: String,
     /// When it happened, such as 2030-01-31T12:00:00Z; now by default
-    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
     time: Option<Timestamp>,
     /// The schema of the data, a URI
     #[arg(long, value_name = "URI")]
     dataschema: Option<String>,
     /// An extension attribute; may be repeated
-    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = parse_attribute)]
     attributes: Vec<(String, String)>,
     /// Let it come so much later, such as 5m
     #[arg(long, value_name = "TIME", conflicts_with = "at", value_parser = humantime::parse_duration)]
     delay: Option<Duration>,
     /// Let it come at a time, such as 2030-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
     at: Option<Timestamp>,
     /// Wait for an event of this type, or pattern of types, in reply, and print it
     #[arg(long, value_name = "TYPE", conflicts_with_all = ["delay", "at"], value_parser = Pattern::parse)]
@@ -57,10 +57,10 @@ pub(super) struct Arguments {
     remote: Remote,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+fn parse_attribute(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     if !is_extension_name(name) {
-        return Err(match option_of(name) {
+        return Err(match matching_option(name) {
             Some(option) => format!("`{name}` is no extension attribute; give it as {option}"),
             None => {
                 format!("`{name}` is no name of an extension attribute; one has 1 to 40 lower-case letters and digits")
@@ -71,7 +71,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// How the attributes are given that are no extensions, and the members of an event that are no attributes.
-fn option_of(name: &str) -> Option<&'static str> {
+fn matching_option(name: &str) -> Option<&'static str> {
     Some(match name {
         "id" => "--id",
         "source" => "--source",
@@ -89,16 +89,16 @@ fn option_of(name: &str) -> Option<&'static str> {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
-    let event = event(&arguments)?;
+    let event = build_event(&arguments)?;
     let query = Query::of(&arguments);
     if query.reply.is_some() {
-        let answer = client.request(event.to_json(), &query).await?;
-        output.print(&answer, |_| crate::printable::json(&answer.indented()));
+        let response = client.publish_and_wait(event.to_json(), &query).await?;
+        output.print(&response, |_| crate::printable::json(&response.indented()));
         return Ok(());
     }
-    let answer = client.publish(event.to_json(), &query).await?;
-    output.print(&answer, |answer| {
-        let lines = answer.accepted.iter().map(|accepted| {
+    let response = client.publish(event.to_json(), &query).await?;
+    output.print(&response, |response| {
+        let lines = response.accepted.iter().map(|accepted| {
             let note = if accepted.duplicate { " (it was there already)" } else { "" };
             format!("accepted {}{note}", output::cell(&accepted.id))
         });
@@ -129,8 +129,8 @@ impl Query {
     }
 }
 
-fn event(arguments: &Arguments) -> anyhow::Result<Event> {
-    let data = data(arguments)?;
+fn build_event(arguments: &Arguments) -> anyhow::Result<Event> {
+    let data = read_data(arguments)?;
     let mut extensions = BTreeMap::new();
     for (name, value) in &arguments.attributes {
         if extensions.insert(name.clone(), value.clone()).is_some() {
@@ -152,7 +152,7 @@ fn event(arguments: &Arguments) -> anyhow::Result<Event> {
 }
 
 /// The data as it was given. JSON is checked here, where its author reads the error.
-fn data(arguments: &Arguments) -> anyhow::Result<Option<Data>> {
+fn read_data(arguments: &Arguments) -> anyhow::Result<Option<Data>> {
     let bytes = match arguments.data.as_deref() {
         None => return Ok(None),
         Some("-") => {
@@ -164,7 +164,7 @@ fn data(arguments: &Arguments) -> anyhow::Result<Option<Data>> {
     };
     let data = Data::declared(&arguments.content_type, bytes);
     if data.kind() == Kind::Json {
-        let shown = || format!("the data is not JSON: {}", output::short(&String::from_utf8_lossy(&data), 200));
+        let shown = || format!("the data is not JSON: {}", output::truncate(&String::from_utf8_lossy(&data), 200));
         serde_json::from_slice::<&RawValue>(&data).with_context(shown)?;
     }
     Ok(Some(data))
@@ -184,7 +184,7 @@ mod tests {
 
     fn published(words: &[&str]) -> anyhow::Result<String> {
         let command = Command::parse_from(["publish", "t", "--id", "1"].iter().chain(words));
-        event(&command.arguments).map(|event| event.to_json())
+        build_event(&command.arguments).map(|event| event.to_json())
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
     /// CloudEvents 1.0, section 3.1: names of attributes; and the members of the JSON format, which none may have.
     #[test]
     fn only_extensions_are_given_as_attributes() {
-        assert_eq!(pair("tenant=acme=1").unwrap(), ("tenant".to_owned(), "acme=1".to_owned()));
+        assert_eq!(parse_attribute("tenant=acme=1").unwrap(), ("tenant".to_owned(), "acme=1".to_owned()));
         let members = [
             "id",
             "source",
@@ -229,10 +229,10 @@ mod tests {
             "data_base64",
         ];
         for name in members.into_iter().chain(["Tenant", "ten-ant", "", "naïve", " tenant"]) {
-            assert!(pair(&format!("{name}=x")).is_err(), "{name}");
+            assert!(parse_attribute(&format!("{name}=x")).is_err(), "{name}");
         }
         for name in members {
-            let refused = pair(&format!("{name}=x")).unwrap_err();
+            let refused = parse_attribute(&format!("{name}=x")).unwrap_err();
             assert!(refused.contains("give it as"), "it says how to give `{name}`: {refused}");
         }
         let event = published(&["--time", "2030-01-31T12:00:00Z", "--dataschema", "https://a/b"]).unwrap();

@@ -18,18 +18,18 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { name, to, remote } = arguments;
     let (client, output) = remote.connect();
-    let answer = client.roll_back(&name, &RollbackQuery { to }).await?;
-    output.print(&answer, |answer| {
-        let until = if answer.is_file {
+    let response = client.roll_back(&name, &RollbackQuery { to }).await?;
+    output.print(&response, |response| {
+        let until = if response.is_file {
             "it is the file in the folder"
         } else {
             "it runs until another file is put into the folder"
         };
         format!(
             "{name} runs {} (version {}) in place of {}; {until}",
-            digest(Some(&answer.to)),
-            cell(&answer.version),
-            digest(Some(&answer.from))
+            digest(Some(&response.to)),
+            cell(&response.version),
+            digest(Some(&response.from))
         )
     });
     Ok(())

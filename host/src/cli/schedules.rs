@@ -3,8 +3,8 @@
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::paging::{Paging, hint};
-use super::raw::Answer;
+use super::paging::{Paging, next_page_hint};
+use super::response::Response;
 use super::{Group, output};
 use crate::api::{CancelQuery, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
 use output::{cell, optional, table};
@@ -27,7 +27,7 @@ pub(super) enum Command {
 /// What comes later: two answers of the host in one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Later {
+struct ScheduleListing {
     schedules: Vec<ScheduleView>,
     scheduled: Vec<ScheduledView>,
 }
@@ -40,20 +40,22 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             let page = paging.fetch::<ScheduledPage>(&client, &ScheduledQuery::default()).await?;
             let members = ["scheduled", "next"].map(|name| (name, page.member(name)));
             let all = [("schedules", schedules.member("schedules")), members[0], members[1]];
-            output.print(&Answer::<Later>::of(&all)?, |later| list(later) + &hint(page.value()));
+            output.print(&Response::<ScheduleListing>::of(&all)?, |listing| {
+                list(listing) + &next_page_hint(page.value())
+            });
         }
         Command::Cancel { source, id } => {
             let query = CancelQuery { source, id };
-            let answer = client.cancel(&query).await?;
-            output.print(&answer, |_| format!("cancelled {}", query.id));
+            let response = client.cancel(&query).await?;
+            output.print(&response, |_| format!("cancelled {}", query.id));
         }
     }
     Ok(())
 }
 
-fn list(later: &Later) -> String {
+fn list(listing: &ScheduleListing) -> String {
     let columns = ["SCHEDULE", "CRON", "TIMEZONE", "TYPE", "NEXT"];
-    let schedules = table(&columns, &later.schedules, |schedule| {
+    let schedules = table(&columns, &listing.schedules, |schedule| {
         vec![
             cell(&schedule.id),
             cell(&schedule.cron),
@@ -62,7 +64,7 @@ fn list(later: &Later) -> String {
             if schedule.rests { "rests, as its plugin does".to_owned() } else { optional(schedule.next.as_ref()) },
         ]
     });
-    let events = table(&["DUE", "TYPE", "ID", "SOURCE"], &later.scheduled, |scheduled| {
+    let events = table(&["DUE", "TYPE", "ID", "SOURCE"], &listing.scheduled, |scheduled| {
         let event = scheduled.event.summary();
         vec![cell(&scheduled.due), cell(&event.event_type), cell(&event.id), cell(&event.source)]
     });

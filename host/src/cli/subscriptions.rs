@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{Group, output};
+use super::{Group, Renamed, output};
 use crate::api::{
-    ReplayRequest, ReplayView, SecretRequest, SecretRotated, SubscriptionChanged, SubscriptionRequest,
+    ReplayRequest, ReplayView, SecretRequest, SecretRotationResult, SubscriptionChangeResult, SubscriptionRequest,
     SubscriptionView, TargetRequest, TargetView, WebhookRequest,
 };
 use crate::clock::Timestamp;
@@ -36,13 +36,10 @@ pub(super) enum Command {
         /// PLUGIN/NAME
         id: SubscriptionId,
     },
-    /// Deliver history once more, beside what is new
+    /// Deliver past events again, alongside new ones; or stop doing so
     Replay(Replay),
-    /// End the replays of a subscription
-    StopReplays {
-        /// PLUGIN/NAME
-        id: SubscriptionId,
-    },
+    #[command(hide = true)]
+    StopReplays(Renamed),
     /// Delete a subscription that no loaded plugin declares, with its backlog and its dead letters
     Delete {
         /// PLUGIN/NAME
@@ -80,7 +77,7 @@ pub(super) struct Create {
     #[arg(long, conflicts_with = "ordering_key")]
     no_ordering_key: bool,
     /// Begin here if it is new: now (the default), beginning, a time or a position
-    #[arg(long, value_parser = start)]
+    #[arg(long, value_parser = parse_start)]
     start: Option<Start>,
 }
 
@@ -97,7 +94,7 @@ pub(super) struct RotateSecret {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("from").required(true).args(["from_beginning", "since", "position"])))]
+#[command(group(clap::ArgGroup::new("from").required(true).args(["from_beginning", "since", "position", "stop"])))]
 pub(super) struct Replay {
     /// PLUGIN/NAME
     id: SubscriptionId,
@@ -105,14 +102,17 @@ pub(super) struct Replay {
     #[arg(long)]
     from_beginning: bool,
     /// From the first event on that was stored at this time or later
-    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
     since: Option<Timestamp>,
     /// From this position on
     #[arg(long)]
     position: Option<u64>,
-    /// How many events in a second at most
-    #[arg(long)]
+    /// Replay at most this many events per second
+    #[arg(long, value_name = "N", conflicts_with = "stop")]
     rate: Option<NonZeroU32>,
+    /// Stop all replays of the subscription
+    #[arg(long)]
+    stop: bool,
 }
 
 impl Create {
@@ -139,16 +139,16 @@ impl Create {
 }
 
 /// What became of a `create`.
-fn describe_change(answer: &SubscriptionChanged) -> String {
-    let id = cell(&answer.id);
-    if answer.created {
+fn describe_change(response: &SubscriptionChangeResult) -> String {
+    let id = cell(&response.id);
+    if response.created {
         return format!("created {id}");
     }
-    if answer.changes.is_empty() {
+    if response.changes.is_empty() {
         return format!("{id} has these rules already; nothing changed");
     }
     let mut text = format!("updated {id}");
-    for change in &answer.changes {
+    for change in &response.changes {
         text.push_str(&format!("\n  {}: {} -> {}", cell(&change.rule), change.before, change.after));
     }
     text
@@ -161,13 +161,13 @@ impl Replay {
     }
 }
 
-fn start(text: &str) -> Result<Start, String> {
+fn parse_start(text: &str) -> Result<Start, String> {
     match text {
         "now" => Ok(Start::Now),
         "beginning" => Ok(Start::Beginning),
         _ => match text.parse() {
             Ok(position) => Ok(Start::Position(Position(position))),
-            Err(_) => super::time(text).map(Start::Time),
+            Err(_) => super::parse_time(text).map(Start::Time),
         },
     }
 }
@@ -175,22 +175,25 @@ fn start(text: &str) -> Result<Start, String> {
 pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match arguments.command.unwrap_or(Command::List) {
-        Command::List => output.print(&client.subscriptions().await?, |answer| list(&answer.subscriptions)),
+        Command::List => output.print(&client.subscriptions().await?, |response| list(&response.subscriptions)),
         Command::Create(create) => {
             output.print(&client.put_subscription(&create.request()).await?, describe_change);
         }
         Command::RotateSecret(RotateSecret { id, secret, overlap }) => {
-            output.print(&client.rotate_secret(&id, &SecretRequest { secret, overlap }).await?, rotated);
+            output.print(&client.rotate_secret(&id, &SecretRequest { secret, overlap }).await?, format_rotation);
         }
         Command::Pause { id } => output.print(&client.pause(&id).await?, |_| format!("paused {id}")),
         Command::Resume { id } => output.print(&client.resume(&id).await?, |_| format!("resumed {id}")),
+        Command::Replay(Replay { id, stop: true, .. }) => {
+            output.print(&client.stop_replays(&id).await?, |response| format!("stopped: {}", response.stopped));
+        }
         Command::Replay(replay) => {
             let request = ReplayRequest { start: replay.start(), per_second: replay.rate };
-            let answer = client.replay(&replay.id, &request).await?;
-            output.print(&answer, |answer| format!("replaying: {}", answer.events));
+            let response = client.replay(&replay.id, &request).await?;
+            output.print(&response, |response| format!("replaying: {}", response.events));
         }
-        Command::StopReplays { id } => {
-            output.print(&client.stop_replays(&id).await?, |answer| format!("stopped: {}", answer.stopped));
+        Command::StopReplays(_) => {
+            Renamed::exit("sandbus subscriptions stop-replays", "sandbus subscriptions replay --stop")
         }
         Command::Delete { id } => {
             output.print(&client.delete_subscription(&id).await?, |_| format!("deleted {id}"));
@@ -205,23 +208,23 @@ fn list(subscriptions: &[SubscriptionView]) -> String {
         vec![
             cell(&subscription.id),
             cell(&subscription.rules.pattern),
-            target(&subscription.rules.target),
+            format_target(&subscription.rules.target),
             cell(subscription.status.as_str()),
             cell(subscription.backlog),
-            optional(subscription.lag_seconds.and_then(lag)),
+            optional(subscription.lag_seconds.and_then(format_lag)),
             cell(subscription.in_flight),
             cell(subscription.dead_letters),
-            optional(subscription.replay.map(replay)),
+            optional(subscription.replay.map(format_replay)),
         ]
     });
-    for remark in subscriptions.iter().flat_map(remarks) {
+    for warning in subscriptions.iter().flat_map(warnings) {
         text.push_str("\n\n");
-        text.push_str(&remark);
+        text.push_str(&warning);
     }
     text
 }
 
-fn target(target: &TargetView) -> String {
+fn format_target(target: &TargetView) -> String {
     match target {
         TargetView::Plugin { plugin } => cell(plugin),
         TargetView::Webhook { webhook, .. } => cell(webhook),
@@ -230,7 +233,7 @@ fn target(target: &TargetView) -> String {
 }
 
 /// What an operator should know of a subscription.
-fn remarks(subscription: &SubscriptionView) -> Vec<String> {
+fn warnings(subscription: &SubscriptionView) -> Vec<String> {
     let id = cell(&subscription.id);
     // A replay waits with its subscription.
     let reason = subscription.waits_for.as_ref().filter(|_| subscription.replay.is_none());
@@ -250,7 +253,7 @@ fn remarks(subscription: &SubscriptionView) -> Vec<String> {
 }
 
 /// The age of the oldest unhandled event.
-fn lag(seconds: f64) -> Option<String> {
+fn format_lag(seconds: f64) -> Option<String> {
     let age = Duration::try_from_secs_f64(seconds).ok()?;
     // Seconds are enough for a person, and tenths while there are few.
     let unit = if age.as_secs() < 10 { 100 } else { 1_000 };
@@ -259,19 +262,19 @@ fn lag(seconds: f64) -> Option<String> {
 }
 
 /// What became of a `rotate-secret`.
-fn rotated(answer: &SecretRotated) -> String {
-    let mut text = format!("{} is signed with another secret", cell(&answer.id));
-    if let Some(secret) = &answer.secret {
+fn format_rotation(response: &SecretRotationResult) -> String {
+    let mut text = format!("{} is signed with another secret", cell(&response.id));
+    if let Some(secret) = &response.secret {
         text.push_str(&format!(", which is not shown again: {}", secret.expose()));
     }
-    for until in &answer.former_secrets_until {
+    for until in &response.former_secrets_until {
         text.push_str(&format!("\na former one signs besides until {}", cell(until)));
     }
     text
 }
 
 /// How far a replay goes, and how fast.
-fn replay(ReplayView { until, per_second, .. }: ReplayView) -> String {
+fn format_replay(ReplayView { until, per_second, .. }: ReplayView) -> String {
     match per_second {
         None => format!("up to {until}"),
         Some(rate) => format!("up to {until}, {rate}/s"),

@@ -8,12 +8,12 @@ use sandbus_toolchain::{Artifact, Goal, Project, Unit};
 use serde::Serialize;
 
 use super::output::Output;
-use super::raw::Answer;
+use super::response::Response;
 use crate::console;
 use crate::plugin::{Sidecar, read_sidecar};
 use crate::printable;
-use crate::projects::{self, listed, shown};
-use crate::scenario::{Report, Script, Subject, check};
+use crate::projects::{self, display_path, join_names};
+use crate::scenario::{PluginUnderTest, ScenarioFile, ScenarioReport, check};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -47,21 +47,21 @@ struct Candidate {
 
 /// What came of a file.
 #[derive(Debug)]
-struct Outcome {
+struct FileResult {
     file: PathBuf,
-    reports: Vec<Report>,
+    reports: Vec<ScenarioReport>,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (output, filter) = (Output { json: arguments.json }, arguments.filter.clone());
     // Compiling and playing block.
-    let outcomes = tokio::task::spawn_blocking(move || play(&arguments)).await??;
-    let all = || outcomes.iter().flat_map(|outcome| &outcome.reports);
+    let results = tokio::task::spawn_blocking(move || run_scenarios(&arguments)).await??;
+    let all = || results.iter().flat_map(|result| &result.reports);
     let failed = all().filter(|report| !report.is_ok()).count();
     let passed = all().count() - failed;
-    let answer = Played { passed, failed, scenarios: outcomes.iter().flat_map(views).collect() };
-    output.print(&Answer::local(answer)?, |_| {
-        let files: String = outcomes.iter().map(as_text).collect();
+    let response = TestSummary { passed, failed, scenarios: results.iter().flat_map(to_views).collect() };
+    output.print(&Response::local(response)?, |_| {
+        let files: String = results.iter().map(format_result).collect();
         format!("{files}{passed} passed, {failed} failed")
     });
     match (passed, failed) {
@@ -72,42 +72,48 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn play(arguments: &Arguments) -> anyhow::Result<Vec<Outcome>> {
-    let mut candidates = candidates(&arguments.path)?;
+fn run_scenarios(arguments: &Arguments) -> anyhow::Result<Vec<FileResult>> {
+    let mut candidates = find_candidates(&arguments.path)?;
     if let Some(scenarios) = &arguments.scenarios {
         if !scenarios.exists() {
             bail!("{} does not exist; give a file of scenarios, or a directory of such files", scenarios.display());
         }
         candidates.iter_mut().for_each(|candidate| candidate.scenarios.clone_from(scenarios));
     }
-    let mut outcomes = Vec::new();
-    let mut unplayed = BTreeMap::new();
+    let mut results = Vec::new();
+    let mut unmatched = BTreeMap::new();
     for candidate in &candidates {
-        let subject = Subject { wasm: &candidate.wasm, sidecar: sidecar(&candidate.sidecar)? };
-        for file in files(&candidate.scenarios)? {
-            let script = Script::read(&file)?;
-            if !is_for(&script, candidate, &candidates, &file)? {
-                unplayed.entry(file).or_insert(script.plugin);
+        let subject = PluginUnderTest { wasm: &candidate.wasm, sidecar: load_sidecar(&candidate.sidecar)? };
+        for file in scenario_files(&candidate.scenarios)? {
+            let scenario_file = ScenarioFile::read(&file)?;
+            if !applies_to(&scenario_file, candidate, &candidates, &file)? {
+                unmatched.entry(file).or_insert(scenario_file.plugin);
                 continue;
             }
             let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
-            let reports = script.named(&arguments.filter).map(|scenario| check(scenario, &subject, &folder));
-            outcomes.push(Outcome { reports: reports.collect(), file });
+            let reports =
+                scenario_file.scenarios_matching(&arguments.filter).map(|scenario| check(scenario, &subject, &folder));
+            results.push(FileResult { reports: reports.collect(), file });
         }
     }
-    unplayed.retain(|file, _| !outcomes.iter().any(|outcome| outcome.file == *file));
+    unmatched.retain(|file, _| !results.iter().any(|result| result.file == *file));
     // Beside a single file there may be those of others.
-    if let Some((file, Some(plugin))) = unplayed.pop_first().filter(|_| !arguments.path.is_file()) {
-        let names = listed(candidates.iter().map(|candidate| candidate.name.as_str()));
+    if let Some((file, Some(plugin))) = unmatched.pop_first().filter(|_| !arguments.path.is_file()) {
+        let names = join_names(candidates.iter().map(|candidate| candidate.name.as_str()));
         bail!("{} is for plugin `{plugin}`, and there are only {names}", file.display());
     }
-    Ok(outcomes)
+    Ok(results)
 }
 
 /// Whether a file's scenarios are for a plugin: the one that the file names, else the one below whose project the file
 /// lies, else the only one.
-fn is_for(script: &Script, candidate: &Candidate, all: &[Candidate], file: &Path) -> anyhow::Result<bool> {
-    if let Some(plugin) = &script.plugin {
+fn applies_to(
+    scenario_file: &ScenarioFile,
+    candidate: &Candidate,
+    all: &[Candidate],
+    file: &Path,
+) -> anyhow::Result<bool> {
+    if let Some(plugin) = &scenario_file.plugin {
         return Ok(*plugin == candidate.name);
     }
     if all.len() == 1 {
@@ -123,7 +129,7 @@ fn is_for(script: &Script, candidate: &Candidate, all: &[Candidate], file: &Path
 }
 
 /// What is read from a sidecar, if it is there.
-fn sidecar(path: &Path) -> anyhow::Result<Sidecar> {
+fn load_sidecar(path: &Path) -> anyhow::Result<Sidecar> {
     match read_sidecar(path) {
         Ok(text) => Sidecar::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Sidecar::default()),
@@ -132,10 +138,10 @@ fn sidecar(path: &Path) -> anyhow::Result<Sidecar> {
 }
 
 /// The plugins at a path.
-fn candidates(path: &Path) -> anyhow::Result<Vec<Candidate>> {
+fn find_candidates(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     let beside = |wasm: PathBuf| {
         let name = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let (sidecar, scenarios) = (wasm.with_extension("toml"), parent(&wasm).join("tests"));
+        let (sidecar, scenarios) = (wasm.with_extension("toml"), parent_directory(&wasm).join("tests"));
         Candidate { name, sidecar, scenarios, wasm, directory: None }
     };
     if path.extension().is_some_and(|extension| extension == "wasm") && !path.is_dir() && path.exists() {
@@ -143,9 +149,9 @@ fn candidates(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     }
     // Where there are sources, a component that lies beside them may be an old one.
     if path.is_dir() && !has_manifest(path) {
-        let found = with_extension(path, &["wasm"])?;
+        let found = files_with_extension(path, &["wasm"])?;
         if !found.is_empty() {
-            console::progress(&format!(
+            console::print_status(&format!(
                 "playing the components in {}; projects below it are not built",
                 path.display()
             ));
@@ -159,18 +165,18 @@ fn has_manifest(directory: &Path) -> bool {
     sandbus_toolchain::MANIFESTS.iter().any(|manifest| directory.join(manifest).is_file())
 }
 
-fn parent(path: &Path) -> &Path {
+fn parent_directory(path: &Path) -> &Path {
     path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// Builds the plugins whose sources are at a path.
 fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     let found = projects::find(path)?;
-    console::progress(&format!("building {}", listed(found.names())));
+    console::print_status(&format!("building {}", join_names(found.names())));
     let (mut candidates, mut failed) = (Vec::new(), Vec::new());
     for unit in Unit::of(&found.projects) {
-        let report = unit.build(Goal::Quick, telemetry::colours(), &mut console::progress)?;
-        report.messages.iter().for_each(|message| console::compiler_message(message));
+        let report = unit.build(Goal::Quick, telemetry::colours(), &mut console::print_status)?;
+        report.messages.iter().for_each(|message| console::print_compiler_message(message));
         failed.extend(unit.failed(&report).map(|project| project.name.clone()));
         for artifact in &report.artifacts {
             let project = unit.projects.iter().find(|project| project.name == artifact.name);
@@ -179,13 +185,13 @@ fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     }
     match (failed.is_empty(), found.broken.is_empty()) {
         (true, true) => Ok(candidates),
-        (true, false) => bail!("nothing is played: not every project in {} can be read", shown(path)),
+        (true, false) => bail!("nothing is played: not every project in {} can be read", display_path(path)),
         _ => bail!("nothing is played: the build of {} failed", failed.join(", ")),
     }
 }
 
 fn candidate(project: &Project, artifact: &Artifact) -> Candidate {
-    console::hints(project, artifact);
+    console::print_hints(project, artifact);
     let (sidecar, scenarios) = (project.sidecar(), project.directory.join("tests"));
     Candidate {
         name: project.stem(),
@@ -197,21 +203,21 @@ fn candidate(project: &Project, artifact: &Artifact) -> Candidate {
 }
 
 /// Files of other tools that are found among tests.
-const OTHERS: [&str; 5] = ["Cargo.toml", "package.json", "package-lock.json", "pyproject.toml", "tsconfig.json"];
+const NOT_SCENARIOS: [&str; 5] = ["Cargo.toml", "package.json", "package-lock.json", "pyproject.toml", "tsconfig.json"];
 
 /// The files of scenarios at a path.
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn scenario_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if path.is_dir() {
-        let files = with_extension(path, &["toml", "json"])?;
+        let files = files_with_extension(path, &["toml", "json"])?;
         // A directory of tests may be a project of its own.
-        Ok(files.into_iter().filter(|file| !OTHERS.iter().any(|other| file.ends_with(other))).collect())
+        Ok(files.into_iter().filter(|file| !NOT_SCENARIOS.iter().any(|other| file.ends_with(other))).collect())
     } else {
         Ok(path.is_file().then(|| path.to_owned()).into_iter().collect())
     }
 }
 
 /// The files in a directory that end so, by their names.
-fn with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+fn files_with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(directory).with_context(|| format!("{} cannot be read", directory.display()))?;
     let mut found = Vec::new();
     for entry in entries {
@@ -227,7 +233,7 @@ fn with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<P
 
 /// What came of all scenarios, as `--json` shows it.
 #[derive(Debug, Serialize)]
-struct Played<'a> {
+struct TestSummary<'a> {
     passed: usize,
     failed: usize,
     scenarios: Vec<ScenarioView<'a>>,
@@ -244,9 +250,9 @@ struct ScenarioView<'a> {
     failures: &'a [String],
 }
 
-fn views(outcome: &Outcome) -> impl Iterator<Item = ScenarioView<'_>> {
-    outcome.reports.iter().map(|report| ScenarioView {
-        file: outcome.file.display().to_string(),
+fn to_views(result: &FileResult) -> impl Iterator<Item = ScenarioView<'_>> {
+    result.reports.iter().map(|report| ScenarioView {
+        file: result.file.display().to_string(),
         name: &report.name,
         ok: report.is_ok(),
         took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
@@ -254,9 +260,9 @@ fn views(outcome: &Outcome) -> impl Iterator<Item = ScenarioView<'_>> {
     })
 }
 
-fn as_text(outcome: &Outcome) -> String {
-    let mut text = format!("{}\n", outcome.file.display());
-    for report in &outcome.reports {
+fn format_result(result: &FileResult) -> String {
+    let mut text = format!("{}\n", result.file.display());
+    for report in &result.reports {
         let verdict = if report.is_ok() { "ok    " } else { "FAILED" };
         text.push_str(&format!("  {verdict} {} ({} ms)\n", printable::line(&report.name), report.took.as_millis()));
         for failure in &report.failures {

@@ -33,9 +33,9 @@ pub(super) struct Builder {
     folder: Folder,
     projects: Vec<Project>,
     /// The directories that were looked into for projects.
-    looked: Vec<PathBuf>,
+    searched: Vec<PathBuf>,
     /// What was said of those that are left out or broken: it is said once.
-    told: BTreeSet<String>,
+    reported: BTreeSet<String>,
     /// The plugins whose last build failed.
     failed: BTreeSet<String>,
     /// The sidecars in a folder of others that follow those of the projects.
@@ -45,11 +45,11 @@ pub(super) struct Builder {
 impl Builder {
     /// A builder of what was found at a path. What was left out has been told.
     pub(super) fn new(path: PathBuf, found: Discovery, folder: Folder) -> Self {
-        let mut told: BTreeSet<_> = projects::left_out(&found.skipped).into_iter().collect();
-        told.extend(found.broken.iter().map(ToString::to_string));
-        let Discovery { projects, looked, .. } = found;
+        let mut reported: BTreeSet<_> = projects::describe_skipped(&found.skipped).into_iter().collect();
+        reported.extend(found.broken.iter().map(ToString::to_string));
+        let Discovery { projects, looked: searched, .. } = found;
         let (failed, following) = Default::default();
-        Self { path, folder, projects, looked, told, failed, following }
+        Self { path, folder, projects, searched, reported, failed, following }
     }
 
     /// Builds after each change of a source, and looks for new projects, until it is cancelled.
@@ -63,19 +63,19 @@ impl Builder {
                 let builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
                 drop(std::mem::replace(&mut watcher, builder.watch(&changes)));
                 // What was saved before the watch.
-                changes.sources();
+                changes.notify_sources();
             }
             tokio::select! {
                 () = cancelled.cancelled() => return,
                 () = changes.wait() => {}
             }
             while tokio::time::timeout(QUIET, changes.wait()).await.is_ok() {}
-            let (again, is_moved) = (Arc::clone(&builder), changes.take_moved());
+            let (again, projects_changed) = (Arc::clone(&builder), changes.take_projects_changed());
             let turn = tokio::task::spawn_blocking(move || {
                 let mut builder = again.lock().unwrap_or_else(PoisonError::into_inner);
-                let is_other = is_moved && builder.look_again();
+                let has_changed = projects_changed && builder.rediscover();
                 builder.build();
-                is_other
+                has_changed
             });
             // A build that panics has said so; the next change starts another.
             is_stale = turn.await.unwrap_or_default();
@@ -83,7 +83,7 @@ impl Builder {
     }
 
     fn watch(&self, changes: &Arc<Changes>) -> Option<notify::RecommendedWatcher> {
-        let watcher = sources::watch(&self.projects, &self.looked, changes);
+        let watcher = sources::watch(&self.projects, &self.searched, changes);
         let tell = |error: &notify::Error| {
             tracing::error!(%error, "not all sources can be watched; restart `sandbus dev` after a change");
         };
@@ -91,7 +91,7 @@ impl Builder {
     }
 
     /// Looks for projects once more. Returns whether there is something else to be watched.
-    fn look_again(&mut self) -> bool {
+    fn rediscover(&mut self) -> bool {
         let found = match Discovery::of(&self.path) {
             Ok(found) => found,
             Err(error) => {
@@ -100,8 +100,8 @@ impl Builder {
             }
         };
         let broken = found.broken.iter().map(ToString::to_string);
-        for line in projects::left_out(&found.skipped).into_iter().chain(broken) {
-            if self.told.insert(line.clone()) {
+        for line in projects::describe_skipped(&found.skipped).into_iter().chain(broken) {
+            if self.reported.insert(line.clone()) {
                 tracing::warn!("{line}");
             }
         }
@@ -114,18 +114,22 @@ impl Builder {
         gone.iter().for_each(|project| tracing::info!(plugin = project.name, "its project is gone"));
         let edited: Vec<_> = edited.into_iter().cloned().collect();
         for project in projects.iter().filter(|new| !self.projects.iter().any(|old| old.directory == new.directory)) {
-            tracing::info!(plugin = project.name, "found a new project in {}", projects::shown(&project.directory));
+            tracing::info!(
+                plugin = project.name,
+                "found a new project in {}",
+                projects::display_path(&project.directory)
+            );
         }
         projects.extend(edited);
-        let is_other = projects != self.projects || found.looked != self.looked;
-        (self.projects, self.looked) = (projects, found.looked);
-        self.clear();
-        is_other
+        let has_changed = projects != self.projects || found.looked != self.searched;
+        (self.projects, self.searched) = (projects, found.looked);
+        self.remove_stale();
+        has_changed
     }
 
     /// Takes out of the folder what none of the projects makes: what was renamed, or belongs to others. Only where the
     /// folder is nobody else's.
-    fn clear(&self) {
+    fn remove_stale(&self) {
         if !self.folder.is_own {
             return;
         }
@@ -145,12 +149,12 @@ impl Builder {
 
     /// Builds everything; what is up to date costs nothing. Blocks for as long as it compiles.
     pub(super) fn build(&mut self) {
-        self.clear();
+        self.remove_stale();
         self.place_sidecars();
         for unit in Unit::of(&self.projects) {
             let started = Instant::now();
             let report = unit.build(Goal::Quick, telemetry::colours(), &mut |text| tracing::info!("{text}"));
-            self.take(&unit, started, report);
+            self.install(&unit, started, report);
         }
     }
 
@@ -165,7 +169,7 @@ impl Builder {
                 Ok(Placed::Kept) if project.sidecar().exists() => {
                     let (kept, own) = (self.folder.path.join(format!("{stem}.toml")), project.sidecar());
                     let line = format!("{} stays as it is, and {} is not used", kept.display(), own.display());
-                    if self.told.insert(line.clone()) {
+                    if self.reported.insert(line.clone()) {
                         tracing::warn!(plugin = project.name, "{line}");
                     }
                 }
@@ -176,30 +180,30 @@ impl Builder {
     }
 
     /// Puts what was made into the folder, and says how it went.
-    fn take(&mut self, unit: &Unit, started: Instant, report: Result<BuildReport, Error>) {
-        let names = || projects::listed(unit.projects.iter().map(|project| project.name.as_str()));
+    fn install(&mut self, unit: &Unit, started: Instant, report: Result<BuildReport, Error>) {
+        let names = || projects::join_names(unit.projects.iter().map(|project| project.name.as_str()));
         let report = match report {
             Ok(report) => report,
             Err(error) => return tracing::error!("the build of {} cannot be started: {error}", names()),
         };
         for message in &report.messages {
-            console::compiler_message(message);
+            console::print_compiler_message(message);
         }
         let failed: BTreeSet<_> = unit.failed(&report).map(|project| project.name.clone()).collect();
         if !failed.is_empty() {
-            let names = projects::listed(failed.iter().map(String::as_str));
+            let names = projects::join_names(failed.iter().map(String::as_str));
             tracing::error!("the build of {names} failed; what ran before goes on");
         }
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         for artifact in &report.artifacts {
-            let is_mended = self.failed.remove(&artifact.name);
+            let was_failing = self.failed.remove(&artifact.name);
             match artifact.place(&self.folder.path) {
                 Ok(true) => {
                     tracing::info!(plugin = artifact.name, took_ms, "built");
                     let project = unit.projects.iter().find(|project| project.name == artifact.name);
-                    project.iter().for_each(|project| console::hints(project, artifact));
+                    project.iter().for_each(|project| console::print_hints(project, artifact));
                 }
-                Ok(false) if is_mended => tracing::info!(plugin = artifact.name, "builds again, to what runs"),
+                Ok(false) if was_failing => tracing::info!(plugin = artifact.name, "builds again, to what runs"),
                 Ok(false) => {}
                 Err(error) => {
                     tracing::error!(plugin = artifact.name, %error, "the plugin cannot be put into the folder");

@@ -2,8 +2,8 @@
 //! errors, log lines and what each request and event leads to come in one stream.
 
 mod builder;
-mod flows;
-mod keys;
+mod cause_trees;
+mod prompt;
 mod sources;
 
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use crate::config::{Config, Overrides, check_folder};
 use crate::console;
 use crate::host::{Host, stop_signal};
 use crate::observer::Observer;
-use crate::projects::{self, listed};
+use crate::projects::{self, join_names};
 use crate::telemetry::{self, Format};
 use builder::{Builder, Folder};
-use flows::Flows;
+use cause_trees::CauseTrees;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 pub(crate) const LOG: &str = "info,sandbus_host::dispatcher::report=off,sandbus_host::host=warn";
 
 /// The options that it shares with `serve`, where it does not share their defaults.
-pub(crate) fn with_own_defaults(command: clap::Command) -> clap::Command {
+pub(crate) fn with_dev_defaults(command: clap::Command) -> clap::Command {
     let place =
         |name: &str| format!("sandbus-dev/{name} in cargo's target directory, else .sandbus/dev/{name} in PATH");
     command
@@ -58,7 +58,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     overrides.log_format.get_or_insert(Format::Human);
     let config = Config { source_lines: true, ..Config::load_open(&overrides)? };
     telemetry::start_logs(config.log_format, &config.log)?;
-    console::progress(&format!("building {}", listed(found.names())));
+    console::print_status(&format!("building {}", join_names(found.names())));
 
     // What does not compile now may after the next change.
     let mut builder = Builder::new(path, found, folder);
@@ -71,14 +71,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (observer, observed) = Observer::channel();
     let host = Host::start(config, observer).await?;
     host.announce()?;
-    console::progress(keys::HELP);
+    console::print_status(prompt::HELP);
     let (asked, bus) = (stop_signal()?, host.bus());
-    let mut beside = JoinSet::new();
-    beside.spawn(builder.run(asked.clone()));
-    beside.spawn(Flows::new(bus.clone(), observed).run(asked.clone()));
-    beside.spawn(keys::run(bus, asked.clone()));
+    let mut background = JoinSet::new();
+    background.spawn(builder.run(asked.clone()));
+    background.spawn(CauseTrees::new(bus.clone(), observed).run(asked.clone()));
+    background.spawn(prompt::run(bus, asked.clone()));
     let result = host.run(asked).await;
-    beside.shutdown().await;
+    background.shutdown().await;
     result
 }
 

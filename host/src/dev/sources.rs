@@ -10,24 +10,24 @@ use sandbus_toolchain::{MANIFESTS, Project};
 use tokio::sync::Notify;
 
 /// In how many directories new projects are seen, the ones closest to the path first: the system's watches are few.
-const MOST_DIRECTORIES: usize = 2_000;
+const MAX_DIRECTORIES: usize = 2_000;
 
-/// What has changed since it was last looked at.
+/// What has changed since the last build.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     changed: Notify,
     /// Whether projects may have come or gone.
-    is_moved: AtomicBool,
+    projects_changed: AtomicBool,
 }
 
 impl Changes {
     /// A source has changed.
-    pub(super) fn sources(&self) {
+    pub(super) fn notify_sources(&self) {
         self.changed.notify_one();
     }
 
-    fn moved(&self) {
-        self.is_moved.store(true, Ordering::Release);
+    fn notify_projects(&self) {
+        self.projects_changed.store(true, Ordering::Release);
         self.changed.notify_one();
     }
 
@@ -37,8 +37,8 @@ impl Changes {
     }
 
     /// Whether projects may have come or gone since this was asked last.
-    pub(super) fn take_moved(&self) -> bool {
-        self.is_moved.swap(false, Ordering::AcqRel)
+    pub(super) fn take_projects_changed(&self) -> bool {
+        self.projects_changed.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -53,21 +53,21 @@ struct Sources {
 /// Tells of every change of a project's source, and of every project that comes or goes in some directories.
 pub(super) fn watch(
     projects: &[Project],
-    looked: &[PathBuf],
+    directories: &[PathBuf],
     changes: &Arc<Changes>,
 ) -> notify::Result<notify::RecommendedWatcher> {
     let sources: Vec<_> = projects.iter().flat_map(sources_of).collect();
     let (watched, changes) = (sources.clone(), Arc::clone(changes));
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // An event that was lost may have been of any kind.
-        let Ok(event) = event else { return changes.moved() };
+        let Ok(event) = event else { return changes.notify_projects() };
         if event.need_rescan() || is_move(&event) {
-            changes.moved();
+            changes.notify_projects();
         } else if is_change(&event, &watched) {
-            changes.sources();
+            changes.notify_sources();
         }
     })?;
-    for directory in looked.iter().take(MOST_DIRECTORIES) {
+    for directory in directories.iter().take(MAX_DIRECTORIES) {
         // One that is gone by now has been told of by the one above it.
         drop(watcher.watch(directory, RecursiveMode::NonRecursive));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attempt::Report;
 use crate::bus::{AttemptRecord, CommitError, Delivery, DeliveryStatus, FeedId};
 use crate::clock::Clock;
-use crate::observer::{Observed, Observer};
+use crate::observer::{Observation, Observer};
 use crate::telemetry::SubscriptionMetrics;
 
 /// The reporter of a subscription's attempts.
@@ -21,7 +21,7 @@ impl Report for Reporter {
         let delivery = &record.delivery;
         let latency = self.clock.now().since(delivery.logged.stored_at);
         self.metrics.settled(settled, latency, record.took, delivery.kind.is_replay());
-        self.observer.note(|| Observed::Attempt { record: record.clone(), settled });
+        self.observer.record(|| Observation::Attempt { record: record.clone(), settled });
         log(record, settled, latency);
     }
 

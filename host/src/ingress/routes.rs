@@ -15,7 +15,7 @@ use super::reply::{put_reply, without_reply};
 use super::respond::{admitted, failed, to_http, unfinished};
 use crate::bus::{CommitError, Reply};
 use crate::event::IdSeed;
-use crate::observer::{Observed, Published};
+use crate::observer::{Observation, PublishedCauseTrees};
 use crate::outcome::Effects;
 use crate::plugin::{self, Admission, Answered, Found, Generation, RERUN_LIMIT, Route};
 use crate::problem::Problem;
@@ -42,7 +42,7 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
         let detail = format!("the plugin `{plugin}` is drained");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-drained", detail).retry_after(5).into_response();
     }
-    let asked = ingress.observer.watches().then(|| format!("{} {}", request.method(), request.uri().path()));
+    let asked = ingress.observer.is_active().then(|| format!("{} {}", request.method(), request.uri().path()));
     let response = match generation.is_service() {
         // Boxed, since the other variant is smaller and more frequent.
         true => Box::pin(super::services::answer(&ingress, generation, route, request)).await,
@@ -52,8 +52,8 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
     let (status, took) = (response.status().as_u16(), started.elapsed());
     ingress.metrics.answered(&plugin, status, took);
     if let Some(request) = asked {
-        let Published(published) = response.extensions_mut().remove().unwrap_or_default();
-        ingress.observer.note(|| Observed::Request { request, status, took, published });
+        let PublishedCauseTrees(published) = response.extensions_mut().remove().unwrap_or_default();
+        ingress.observer.record(|| Observation::Request { request, status, took, published });
     }
     response
 }
@@ -79,7 +79,7 @@ async fn answer(
         let reply_to = reply_to.filter(|_| response.status().is_success());
         // Before the commit, since the reply may come right after it.
         let expected = reply_to.as_ref().map(|reply_to| expect(ingress, &mut effects, reply_to)).transpose()?;
-        let published = ingress.observer.watches().then(|| Published::by(&effects));
+        let published = ingress.observer.is_active().then(|| PublishedCauseTrees::by(&effects));
         match ingress.bus.commit(&generation.name, *effects).await {
             Ok(()) => {
                 if let (Some(expected), Some(reply_to)) = (expected, reply_to) {

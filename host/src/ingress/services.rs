@@ -20,7 +20,7 @@ use super::Ingress;
 use super::respond::{admitted, check_headers, failed, unfinished};
 use super::spool::{DIRECT_WRITE_TIME, Spooler, spooled};
 use crate::event::IdSeed;
-use crate::observer::Published;
+use crate::observer::PublishedCauseTrees;
 use crate::outcome::{Effects, Failure};
 use crate::plugin::{Admission, Exchange, Generation, Head, Route};
 use crate::problem::Problem;
@@ -224,8 +224,8 @@ impl Service<'_> {
     ) -> Result<Response<Body>, Problem> {
         let effects = ended.map_err(|failure| failed(self.generation, self.route, &failure))?;
         if !effects.is_empty() {
-            if self.ingress.observer.watches() {
-                response.extensions_mut().insert(Published::by(&effects));
+            if self.ingress.observer.is_active() {
+                response.extensions_mut().insert(PublishedCauseTrees::by(&effects));
             }
             self.ingress.bus.commit(&self.generation.name, effects).await?;
         }

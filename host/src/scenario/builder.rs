@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::script::{Act, Given, Moment, Step, WrittenStub, parse_event};
-use super::stage::{self, Cast};
-use super::{Error, Played};
+use super::runner::{self, Inputs};
+use super::spec::{Action, Moment, Preconditions, Step, StubSpec, parse_event};
+use super::{ScenarioError, ScenarioResult};
 use crate::plugin::Sidecar;
 
 /// A scenario in the making.
@@ -16,11 +16,11 @@ use crate::plugin::Sidecar;
 pub struct Scenario {
     wasm: PathBuf,
     others: Vec<PathBuf>,
-    given: Given,
+    given: Preconditions,
     steps: Vec<Step>,
     at: Option<Moment>,
     /// What was malformed first; told when the scenario is run, so that steps follow each other plainly.
-    mistake: Option<Error>,
+    mistake: Option<ScenarioError>,
 }
 
 impl Scenario {
@@ -28,7 +28,7 @@ impl Scenario {
     #[must_use]
     pub fn of(wasm: impl AsRef<Path>) -> Self {
         let wasm = wasm.as_ref().to_owned();
-        Self { wasm, others: Vec::new(), given: Given::default(), steps: Vec::new(), at: None, mistake: None }
+        Self { wasm, others: Vec::new(), given: Preconditions::default(), steps: Vec::new(), at: None, mistake: None }
     }
 
     /// Another plugin takes part. Its state begins empty and is not looked at.
@@ -64,7 +64,7 @@ impl Scenario {
     #[must_use]
     pub fn http(mut self, request: &str, status: u16, json: Value) -> Self {
         let (request, headers) = (request.to_owned(), BTreeMap::new());
-        self.given.http.push(WrittenStub { request, status, headers, json: Some(json), body: None });
+        self.given.http.push(StubSpec { request, status, headers, json: Some(json), body: None });
         self
     }
 
@@ -90,7 +90,7 @@ impl Scenario {
     #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
     pub fn cloudevent(mut self, event: Value) -> Self {
         match parse_event(&event.to_string()) {
-            Ok(event) => self.step(Act::Publish(vec![event])),
+            Ok(event) => self.step(Action::Publish(vec![event])),
             Err(error) => {
                 self.mistake.get_or_insert(error);
                 self
@@ -105,28 +105,28 @@ impl Scenario {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         let (method, target) = (method.to_owned(), target.to_owned());
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        self.step(Act::Request { method, target, headers, body })
+        self.step(Action::Request { method, target, headers, body })
     }
 
     /// Time passes. Retries, delayed events and schedules come when they are due.
     #[must_use]
     pub fn advance(self, time: Duration) -> Self {
-        self.step(Act::Advance(time))
+        self.step(Action::Advance(time))
     }
 
-    fn step(mut self, act: Act) -> Self {
-        self.steps.push(Step { at: self.at.take(), act });
+    fn step(mut self, action: Action) -> Self {
+        self.steps.push(Step { at: self.at.take(), action });
         self
     }
 
     /// Plays it.
     ///
     /// # Errors
-    /// If it cannot be played. What its steps come to is in what is returned.
-    pub fn run(self) -> Result<Played, Error> {
+    /// If it cannot be result. What its steps come to is in what is returned.
+    pub fn run(self) -> Result<ScenarioResult, ScenarioError> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
-        stage::play(&Cast { wasm: &self.wasm, others: &self.others, given: &self.given }, &self.steps)
+        runner::run_steps(&Inputs { wasm: &self.wasm, others: &self.others, given: &self.given }, &self.steps)
     }
 }

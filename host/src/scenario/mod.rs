@@ -4,14 +4,14 @@
 //! events, state and log lines follow. Time is virtual: it stands still until a step moves it, and on its way
 //! it stops wherever a retry, a delayed event or a schedule is due. A scenario of a day takes milliseconds.
 //!
-//! `sandbus test` reads scenarios from files ([`Script`]), which any language can have. Tests in Rust build
+//! `sandbus test` reads scenarios from files ([`ScenarioFile`]), which any language can have. Tests in Rust build
 //! them:
 //!
 //! ```no_run
 //! use sandbus_host::scenario::Scenario;
 //! use serde_json::json;
 //!
-//! # fn main() -> Result<(), sandbus_host::scenario::Error> {
+//! # fn main() -> Result<(), sandbus_host::scenario::ScenarioError> {
 //! let played = Scenario::of("target/plugins/registration-handler.wasm")
 //!     .config("greeting", "Hello")
 //!     .state("total", json!(41))
@@ -28,24 +28,24 @@
 //! nobody else. A webhook's delivery waits.
 
 mod builder;
-mod check;
+mod expect;
 mod logs;
 mod matching;
-mod played;
-mod script;
-mod stage;
+mod result;
+mod runner;
+mod spec;
 #[cfg(test)]
 mod tests;
 
 pub use builder::Scenario;
-pub use check::{Report, Subject, check};
+pub use expect::{PluginUnderTest, ScenarioReport, check};
 pub use matching::mismatches;
-pub use played::{Attempted, Played, Seen};
-pub use script::{Act, Given, Moment, Script, Step, Then, Written, WrittenStep};
+pub use result::{AttemptSummary, ScenarioResult, StepResult};
+pub use spec::{Action, Expectations, Moment, Preconditions, ScenarioFile, ScenarioSpec, Step, StepSpec};
 
 /// Why a scenario could not be played. That it came out otherwise than expected is no error.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ScenarioError {
     /// A file cannot be read.
     #[error("{path} cannot be read: {error}")]
     Read {
@@ -75,13 +75,13 @@ pub enum Error {
     },
     /// The sandbox or the bus cannot be set up, or fails.
     #[error("the scenario cannot be played: {0}")]
-    Broken(String),
+    Internal(String),
     /// It does not come to rest.
     #[error("the scenario does not come to rest: {0}")]
-    Endless(String),
+    NeverIdle(String),
 }
 
 /// An error of what the scenario is played on.
-fn broken(error: impl std::fmt::Display) -> Error {
-    Error::Broken(error.to_string())
+fn internal_error(error: impl std::fmt::Display) -> ScenarioError {
+    ScenarioError::Internal(error.to_string())
 }

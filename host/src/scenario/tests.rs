@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::script::Moment;
+use super::spec::Moment;
 use super::*;
 
-fn script(text: &str) -> Script {
+fn script(text: &str) -> ScenarioFile {
     toml::from_str(text).unwrap()
 }
 
@@ -20,7 +20,7 @@ fn a_step_is_read() {
         "[[scenario]]\nname = \"x\"\n[[scenario.step]]\nat = \"+5m\"\nrequest = \"POST /a?b=c\"\njson = { d = 1 }\n";
     let step = script(text).scenarios[0].steps[0].parse(1, Path::new(".")).unwrap();
     assert_eq!(step.at, Some(Moment::After(std::time::Duration::from_mins(5))));
-    let Act::Request { method, target, headers, body } = step.act else { panic!("{step:?}") };
+    let Action::Request { method, target, headers, body } = step.action else { panic!("{step:?}") };
     assert_eq!((method.as_str(), target.as_str(), body.as_slice()), ("POST", "/a?b=c", b"{\"d\":1}".as_slice()));
     assert_eq!(headers, [("content-type".to_owned(), "application/json".to_owned())]);
 }
@@ -35,14 +35,14 @@ fn what_has_no_meaning_is_refused() {
     assert!(refusal("request = \"/a\"").contains("POST /register"));
     assert!(refusal("advance = \"soon\"").contains("`soon` is no length of time"));
     assert!(refusal("events = \"nowhere.ndjson\"").contains("nowhere.ndjson"));
-    let unknown = toml::from_str::<Script>("[[scenario]]\nname = \"x\"\nsteps = []\n").unwrap_err();
+    let unknown = toml::from_str::<ScenarioFile>("[[scenario]]\nname = \"x\"\nsteps = []\n").unwrap_err();
     assert!(unknown.to_string().contains("steps"), "{unknown}");
 }
 
 #[test]
 fn a_mistake_is_told_when_the_scenario_is_run() {
     let error = Scenario::of("nowhere.wasm").event("no\u{1}type", serde_json::json!(1)).run().unwrap_err();
-    assert!(matches!(error, Error::Malformed(_)), "{error}");
+    assert!(matches!(error, ScenarioError::Malformed(_)), "{error}");
     let error = Scenario::of("nowhere.wasm").run().unwrap_err();
     assert!(error.to_string().contains("nowhere.wasm"), "{error}");
 }

@@ -27,7 +27,7 @@ pub(crate) const ROOMS: &[Allowed] = &[
     ("ingress", "bus model observer plugin problem server telemetry threads"),
     ("canary", "bus model plugin secrecy threads"),
     ("admin", "api bus canary files ingress model plugin problem secrecy server telemetry threads"),
-    ("scenario", "bus dispatcher ingress model outbound plugin problem toml_file"),
+    ("scenario", "api bus dispatcher ingress model outbound plugin problem toml_file"),
     ("config", "bus ingress model plugin server telemetry toml_file"),
     // The composition root. It is written against all that it connects.
     (

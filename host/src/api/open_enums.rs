@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// An enum that is a word on the wire. A word that it does not know is kept as it is.
-macro_rules! words {
+macro_rules! open_enum {
     ($(#[$about:meta])* $name:ident { $($(#[$what:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$about])*
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ macro_rules! words {
     };
 }
 
-words! {
+open_enum! {
     /// How a plugin, or a file in the plugin folder, stands.
     PluginStatus {
         /// The newest file runs.
@@ -70,7 +70,7 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// Whether a subscription delivers.
     SubscriptionStatus {
         /// It delivers.
@@ -80,9 +80,9 @@ words! {
     }
 }
 
-words! {
+open_enum! {
     /// What a dead letter means for later deliveries with its ordering key.
-    DeadLetterPolicyWord {
+    DeadLetterPolicyView {
         /// They go on without it.
         Release = "release",
         /// They wait until it is redriven and handled, or dropped.

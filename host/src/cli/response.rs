@@ -11,17 +11,17 @@ use serde_json::value::RawValue;
 
 /// What a command prints: a value for people, and its JSON for programs.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer<T> {
+pub(crate) struct Response<T> {
     json: String,
     value: T,
 }
 
-impl<T: DeserializeOwned> Answer<T> {
+impl<T: DeserializeOwned> Response<T> {
     /// Reads what the host has written. No content stands for null.
     pub(crate) fn read(text: String) -> anyhow::Result<Self> {
         let json = if text.is_empty() { "null".to_owned() } else { text };
         let value = serde_json::from_str(&json)
-            .context("the host's answer cannot be read; is it a Sandbus host of this version?")?;
+            .context("the host's response cannot be read; is it a Sandbus host of this version?")?;
         Ok(Self { json, value })
     }
 
@@ -32,14 +32,14 @@ impl<T: DeserializeOwned> Answer<T> {
     }
 }
 
-impl<T: Serialize> Answer<T> {
+impl<T: Serialize> Response<T> {
     /// What this process has found out itself.
     pub(crate) fn local(value: T) -> anyhow::Result<Self> {
         Ok(Self { json: serde_json::to_string(&value)?, value })
     }
 }
 
-impl<T> Answer<T> {
+impl<T> Response<T> {
     /// What it says.
     pub(crate) fn value(&self) -> &T {
         &self.value
@@ -54,7 +54,8 @@ impl<T> Answer<T> {
 
     /// The items of one of its lists, as they were written.
     pub(crate) fn items(&self, name: &str) -> anyhow::Result<Vec<Box<RawValue>>> {
-        serde_json::from_str(self.member(name).get()).with_context(|| format!("the host's answer has no list `{name}`"))
+        serde_json::from_str(self.member(name).get())
+            .with_context(|| format!("the host's response has no list `{name}`"))
     }
 
     /// The whole of it, indented.
@@ -144,16 +145,16 @@ impl<'de> serde::Deserialize<'de> for Members<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Done, EventPage};
+    use crate::api::{EventPage, NoContent};
 
     #[test]
     fn an_answer_is_indented_and_the_data_of_events_stays() {
         let data = r#"{"wei":123456789012345678901, "b":1,"a":0.10,"a":1e999}"#;
-        let answer = Answer::<EventPage>::read(format!(
+        let response = Response::<EventPage>::read(format!(
             r#"{{"events":[{{"position":1,"event":{{"specversion":"1.0","id":"\u00e4\n","data":{data}}}}}],"none":[],"empty":{{}}}}"#
         ));
-        let answer = answer.unwrap();
-        assert_eq!(answer.value().events[0].position, 1);
+        let response = response.unwrap();
+        assert_eq!(response.value().events[0].position, 1);
         let expected = format!(
             r#"{{
   "events": [
@@ -170,16 +171,16 @@ mod tests {
   "empty": {{}}
 }}"#
         );
-        assert_eq!(answer.indented(), expected);
-        assert_eq!(answer.member("none").get(), "[]");
-        assert_eq!(answer.member("nothing").get(), "null");
+        assert_eq!(response.indented(), expected);
+        assert_eq!(response.member("none").get(), "[]");
+        assert_eq!(response.member("nothing").get(), "null");
     }
 
     #[test]
     fn an_answer_without_content_is_null() {
-        let answer = Answer::<Done>::read(String::new()).unwrap();
-        assert_eq!((answer.indented().as_str(), *answer.value()), ("null", Done));
-        let error = Answer::<EventPage>::read("ready\n".to_owned()).unwrap_err();
+        let response = Response::<NoContent>::read(String::new()).unwrap();
+        assert_eq!((response.indented().as_str(), *response.value()), ("null", NoContent));
+        let error = Response::<EventPage>::read("ready\n".to_owned()).unwrap_err();
         assert!(error.to_string().contains("is it a Sandbus host"), "{error}");
     }
 }

@@ -9,20 +9,20 @@ use crate::plugin::Handled;
 
 /// A state as of one moment, for several who look at it one after the other: what is written meanwhile is seen by
 /// none of them.
-pub(super) struct Shared {
+pub(super) struct SharedState {
     state: Arc<Mutex<Box<dyn StateView>>>,
     /// How many numbers this one has drawn of each sequence. Both generations are given the same, and the store none the
     /// less: they are those that would be reserved next.
     drawn: BTreeMap<String, u64>,
 }
 
-impl Clone for Shared {
+impl Clone for SharedState {
     fn clone(&self) -> Self {
         Self { state: Arc::clone(&self.state), drawn: BTreeMap::new() }
     }
 }
 
-impl Shared {
+impl SharedState {
     pub(super) fn new(state: Box<dyn StateView>) -> Self {
         Self { state: Arc::new(Mutex::new(state)), drawn: BTreeMap::new() }
     }
@@ -33,7 +33,7 @@ impl Shared {
     }
 }
 
-impl StateView for Shared {
+impl StateView for SharedState {
     fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
         self.view().get(key)
     }
@@ -60,13 +60,13 @@ impl StateView for Shared {
 
 /// A state that one generation sees, and what it saw of it.
 #[derive(Clone)]
-pub(super) struct Watched {
-    state: Shared,
+pub(super) struct RecordingState {
+    state: SharedState,
     seen: Arc<Mutex<Vec<Sight>>>,
 }
 
-impl Watched {
-    pub(super) fn new(state: Shared) -> Self {
+impl RecordingState {
+    pub(super) fn new(state: SharedState) -> Self {
         Self { state, seen: Arc::default() }
     }
 
@@ -87,7 +87,7 @@ impl Watched {
     }
 }
 
-impl StateView for Watched {
+impl StateView for RecordingState {
     fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
         let (value, version) = self.state.get(key)?;
         self.seen().push(version.into());
@@ -141,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_draw_the_same_numbers_and_the_store_loses_none() {
-        let mut one = Shared::new(Box::new(Moving(0)));
+        let mut one = SharedState::new(Box::new(Moving(0)));
         let mut other = one.clone();
         for expected in [40, 41, 42] {
             assert_eq!(one.draw("orders").await.unwrap(), expected);
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn all_who_look_have_one_view() {
-        let mut one = Shared::new(Box::new(Moving(0)));
+        let mut one = SharedState::new(Box::new(Moving(0)));
         let mut other = one.clone();
         assert_eq!(one.get("a").unwrap().1, Version(1));
         assert_eq!(other.get("a").unwrap().1, Version(2), "it is the same view that was asked before");
@@ -204,7 +204,7 @@ mod tests {
             (&["7"], true, 101, false),
         ] {
             for outcome in [&ack, &retry] {
-                let mut watched = Watched::new(Shared::new(Box::new(Dated)));
+                let mut watched = RecordingState::new(SharedState::new(Box::new(Dated)));
                 let mut effects = Effects::default();
                 for key in keys {
                     let (_, version) = watched.get(key).unwrap();

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
-use super::{Stage, bounded, readable, run};
+use super::{Runner, json_or_text, limit_timeout, run_on_thread};
 use crate::bus::{EventLog as _, PluginState as _, Reply};
 use crate::event::{Event, IdSeed, is_json};
 use crate::ingress::{reply, respond, routes};
@@ -16,50 +16,50 @@ use crate::outcome::Effects;
 use crate::plugin::{Answered, Found, Generation, Request, Route};
 use crate::problem::Problem;
 use crate::reply::ReplyTo;
-use crate::scenario::{Error, broken};
+use crate::scenario::{ScenarioError, internal_error};
 
 type Params = Vec<(String, String)>;
 
 /// A request in a script could not be sent.
-pub(super) fn malformed(error: impl std::fmt::Display) -> Error {
-    Error::Malformed(format!("the request: {error}"))
+pub(super) fn invalid_request(error: impl std::fmt::Display) -> ScenarioError {
+    ScenarioError::Malformed(format!("the request: {error}"))
 }
 
-fn headers_of(script: &[(String, String)]) -> Result<HeaderMap, Error> {
+fn parse_headers(script: &[(String, String)]) -> Result<HeaderMap, ScenarioError> {
     let mut headers = HeaderMap::new();
     for (name, value) in script {
-        let name: HeaderName = name.parse().map_err(malformed)?;
-        headers.append(name, value.parse().map_err(malformed)?);
+        let name: HeaderName = name.parse().map_err(invalid_request)?;
+        headers.append(name, value.parse().map_err(invalid_request)?);
     }
     Ok(headers)
 }
 
-impl Stage {
+impl Runner {
     pub(super) async fn request(
         &mut self,
         method: &str,
         target: &str,
         headers: &[(String, String)],
         body: &[u8],
-    ) -> Result<(), Error> {
-        let uri: Uri = target.parse().map_err(malformed)?;
-        let answer = match self.find(method, &uri) {
+    ) -> Result<(), ScenarioError> {
+        let uri: Uri = target.parse().map_err(invalid_request)?;
+        let answer = match self.find_route(method, &uri) {
             Ok((generation, route, params)) => {
-                let (headers, body) = (headers_of(headers)?, Bytes::copy_from_slice(body));
+                let (headers, body) = (parse_headers(headers)?, Bytes::copy_from_slice(body));
                 let request = Request { route, uri, params, headers, body };
                 match generation.is_service() {
-                    true => self.serve(&generation, &request).await?,
-                    false => self.answer(&generation, &request).await?,
+                    true => self.serve_http(&generation, &request).await?,
+                    false => self.call_route(&generation, &request).await?,
                 }
             }
             Err(problem) => Err(problem),
         };
-        self.seen.response = Some(shown(answer.unwrap_or_else(IntoResponse::into_response)).await?);
+        self.step.response = Some(response_to_json(answer.unwrap_or_else(IntoResponse::into_response)).await?);
         Ok(())
     }
 
     /// Finds the plugin that a request goes to, and the route with its parameters.
-    fn find(&self, method: &str, uri: &Uri) -> Result<(Arc<Generation>, Arc<Route>, Params), Problem> {
+    fn find_route(&self, method: &str, uri: &Uri) -> Result<(Arc<Generation>, Arc<Route>, Params), Problem> {
         let (generation, route, params) = match self.registry.snapshot().find(method, uri.path()) {
             Found::Plugin { generation, route, params } => (generation, route, params),
             Found::OtherMethods(methods) => return Err(Problem::method_not_allowed(&methods)),
@@ -70,19 +70,19 @@ impl Stage {
         Ok((generation, route, routes::decoded(params)?))
     }
 
-    async fn answer(
+    async fn call_route(
         &mut self,
         generation: &Arc<Generation>,
         request: &Request,
-    ) -> Result<Result<axum::response::Response, Problem>, Error> {
+    ) -> Result<Result<axum::response::Response, Problem>, ScenarioError> {
         let state = self.bus.state(&generation.name);
-        let (answered, lines) = run(|| generation.handle_request(request, IdSeed::unique(), state));
-        self.seen.logs.extend(lines);
+        let (answered, lines) = run_on_thread(|| generation.handle_request(request, IdSeed::unique(), state));
+        self.step.logs.extend(lines);
         let (response, mut effects, reply_to) = match answered {
             Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
             Answered::Discard(response) => return Ok(respond::to_http(&generation.name, response)),
             Answered::Failed(failure) => {
-                self.seen.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
+                self.step.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
                 return Ok(Err(respond::failed(generation, &request.route, &failure)));
             }
         };
@@ -91,7 +91,7 @@ impl Stage {
             Err(problem) => return Ok(Err(problem)),
         };
         let reply_to = reply_to.filter(|_| response.status().is_success());
-        let expected = match reply_to.map(|reply_to| self.expect(&mut effects, reply_to)).transpose()? {
+        let expected = match reply_to.map(|reply_to| self.expect_reply(&mut effects, reply_to)).transpose()? {
             Some(Err(problem)) => return Ok(Err(problem)),
             Some(Ok(expected)) => Some(expected),
             None => None,
@@ -100,7 +100,7 @@ impl Stage {
             return Ok(Err(error.into()));
         }
         let Some((expected, timeout)) = expected else { return Ok(Ok(response)) };
-        Ok(match self.reply(expected, timeout).await? {
+        Ok(match self.await_reply(expected, timeout).await? {
             Some(event) => reply::put_reply(response, &event),
             None => {
                 let late = Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-reply", "no reply came in time");
@@ -110,20 +110,24 @@ impl Stage {
     }
 
     /// Begins to wait for a reply, before the commit that leads to it.
-    fn expect(&self, effects: &mut Effects, reply_to: ReplyTo) -> Result<Result<(Reply, Duration), Problem>, Error> {
+    fn expect_reply(
+        &self,
+        effects: &mut Effects,
+        reply_to: ReplyTo,
+    ) -> Result<Result<(Reply, Duration), Problem>, ScenarioError> {
         let event = match reply::asked(effects, &reply_to) {
             Ok(event) => event,
             Err(problem) => return Ok(Err(problem)),
         };
-        let expected = self.bus.expect_reply(event, reply_to.pattern).map_err(broken)?;
-        Ok(Ok((expected, bounded(reply_to.timeout))))
+        let expected = self.bus.expect_reply(event, reply_to.pattern).map_err(internal_error)?;
+        Ok(Ok((expected, limit_timeout(reply_to.timeout))))
     }
 
     /// Lets the flow go on until the reply has come, or its time is up.
-    async fn reply(&mut self, expected: Reply, timeout: Duration) -> Result<Option<Arc<Event>>, Error> {
+    async fn await_reply(&mut self, expected: Reply, timeout: Duration) -> Result<Option<Arc<Event>>, ScenarioError> {
         let mut reply = std::pin::pin!(expected.wait());
         let until = self.clock.now().after(timeout);
-        self.come_to_rest().await?;
+        self.run_until_idle().await?;
         loop {
             // What is there is there at once; what is not comes with a delivery, and with nothing else.
             let come = tokio::select! {
@@ -145,9 +149,9 @@ impl Stage {
 }
 
 /// A response as a scenario looks at it.
-async fn shown(response: axum::response::Response) -> Result<Value, Error> {
+async fn response_to_json(response: axum::response::Response) -> Result<Value, ScenarioError> {
     let (parts, body) = response.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.map_err(broken)?;
+    let body = axum::body::to_bytes(body, usize::MAX).await.map_err(internal_error)?;
     let headers: Map<String, Value> = parts
         .headers
         .iter()
@@ -156,6 +160,6 @@ async fn shown(response: axum::response::Response) -> Result<Value, Error> {
     let json = headers.get("content-type").and_then(Value::as_str).is_some_and(is_json);
     let mut shown = json!({ "status": parts.status.as_u16(), "headers": headers });
     let member = if json { "json" } else { "body" };
-    shown[member] = if json { readable(&body) } else { String::from_utf8_lossy(&body).into() };
+    shown[member] = if json { json_or_text(&body) } else { String::from_utf8_lossy(&body).into() };
     Ok(shown)
 }

@@ -4,31 +4,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Stage, run};
+use super::{Runner, run_on_thread};
 use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Embedded};
 use crate::dispatcher::attempt::{AttemptPath, Invocation, Invoke, Report};
 use crate::dispatcher::permits::Permits;
 use crate::dispatcher::plugin_handler::invoke_plugin;
 use crate::plugin::Generation;
 use crate::retry::Verdict;
-use crate::scenario::{Attempted, Error, broken};
+use crate::scenario::{AttemptSummary, ScenarioError, internal_error};
 use crate::subscription::Definition;
 
 /// How many events may lie between one and the first of its flow.
 const HOP_LIMIT: u32 = 64;
 
 /// Invokes a plugin that takes part, and keeps its log lines.
-struct SceneHandler<'a> {
+struct ScenarioHandler<'a> {
     bus: &'a Embedded,
     generation: &'a Arc<Generation>,
     definition: Arc<Definition>,
     lines: Mutex<Vec<String>>,
 }
 
-impl Invoke for SceneHandler<'_> {
+impl Invoke for ScenarioHandler<'_> {
     async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
         let timeout = self.definition.timeout;
-        let (invocation, lines) = run(|| invoke_plugin(self.bus, self.generation, delivery, timeout, &mut None));
+        let (invocation, lines) =
+            run_on_thread(|| invoke_plugin(self.bus, self.generation, delivery, timeout, &mut None));
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
         Some(invocation)
     }
@@ -61,13 +62,13 @@ impl Report for Reports {
     }
 }
 
-impl Stage {
+impl Runner {
     pub(super) async fn deliver(
         &mut self,
         claim: Claim,
         generation: &Arc<Generation>,
         definition: Arc<Definition>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), ScenarioError> {
         let reports = Arc::new(Reports::default());
         let path = AttemptPath {
             definition: Arc::clone(&definition),
@@ -77,17 +78,17 @@ impl Stage {
             reporter: Arc::clone(&reports) as Arc<dyn Report>,
             cancelled: CancellationToken::new(),
         };
-        let handler = SceneHandler { bus: &self.bus, generation, definition, lines: Mutex::default() };
+        let handler = ScenarioHandler { bus: &self.bus, generation, definition, lines: Mutex::default() };
         path.run(claim, Permits::default(), &handler).await;
-        self.seen.logs.extend(handler.lines.into_inner().unwrap_or_else(PoisonError::into_inner));
+        self.step.logs.extend(handler.lines.into_inner().unwrap_or_else(PoisonError::into_inner));
         for report in reports.take() {
-            let attempted = self.attempted(&report.map_err(broken)?);
-            self.seen.attempts.push(attempted);
+            let attempted = self.summarize(&report.map_err(internal_error)?);
+            self.step.attempts.push(attempted);
         }
         Ok(())
     }
 
-    fn attempted(&self, record: &AttemptRecord) -> Attempted {
+    fn summarize(&self, record: &AttemptRecord) -> AttemptSummary {
         let delivery = &record.delivery;
         let outcome = match &record.verdict {
             Verdict::Ack => "ack",
@@ -95,7 +96,7 @@ impl Stage {
             Verdict::DeadLetter { exhausted: false, .. } => "reject",
         };
         let failure = record.verdict.failure();
-        Attempted {
+        AttemptSummary {
             subscription: delivery.subscription.to_string(),
             event: delivery.event().id.clone(),
             event_type: delivery.event().event_type.clone(),

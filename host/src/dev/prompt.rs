@@ -33,14 +33,14 @@ pub(super) async fn run(bus: SharedBus, cancelled: CancellationToken) {
             }
         }
     };
-    if std::thread::Builder::new().name("keys".to_owned()).spawn(reader).is_err() {
+    if std::thread::Builder::new().name("prompt".to_owned()).spawn(reader).is_err() {
         return;
     }
     loop {
         tokio::select! {
             () = cancelled.cancelled() => return,
             line = lines.recv() => match line {
-                Some(line) => console::progress(&obey(&bus, line.trim()).await),
+                Some(line) => console::print_status(&handle_command(&bus, line.trim()).await),
                 None => return,
             },
         }
@@ -48,11 +48,11 @@ pub(super) async fn run(bus: SharedBus, cancelled: CancellationToken) {
 }
 
 /// Does what a line says, and tells what came of it.
-async fn obey(bus: &SharedBus, line: &str) -> String {
+async fn handle_command(bus: &SharedBus, line: &str) -> String {
     let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
     let event = match (key, rest) {
-        ("r", "") => last(bus).await,
-        ("p", rest) if !rest.trim().is_empty() => new(rest.trim()),
+        ("r", "") => copy_last_event(bus).await,
+        ("p", rest) if !rest.trim().is_empty() => parse_event(rest.trim()),
         _ => return HELP.to_owned(),
     };
     let event = match event {
@@ -67,7 +67,7 @@ async fn obey(bus: &SharedBus, line: &str) -> String {
 }
 
 /// The newest event that began a flow, as a new event.
-async fn last(bus: &SharedBus) -> Result<Event, String> {
+async fn copy_last_event(bus: &SharedBus) -> Result<Event, String> {
     let page = bus.events(None, SEARCH).await.map_err(|error| error.to_string())?;
     let first = page.into_iter().find(|logged| !logged.event.extensions.contains_key(CAUSATION_ID));
     let mut event = Event::clone(&first.ok_or("there is no event yet; p publishes one")?.event);
@@ -78,7 +78,7 @@ async fn last(bus: &SharedBus) -> Result<Event, String> {
 }
 
 /// An event of a type with data, as they were typed.
-fn new(text: &str) -> Result<Event, String> {
+fn parse_event(text: &str) -> Result<Event, String> {
     let (event_type, data) = text.split_once(' ').unwrap_or((text, ""));
     let data = data.trim();
     if !data.is_empty() {
@@ -105,15 +105,15 @@ mod tests {
 
     #[test]
     fn an_event_is_typed_in_a_line() {
-        let event = new(r#"user.registered {"name": "Ada"}"#).unwrap();
+        let event = parse_event(r#"user.registered {"name": "Ada"}"#).unwrap();
         assert_eq!((event.event_type.as_str(), event.source.as_str()), ("user.registered", "/dev"));
         assert_eq!(event.data.as_deref(), Some(br#"{"name": "Ada"}"#.as_slice()));
-        let exact = new("paid  {\"wei\":123456789012345678901,\"b\":1,\"a\":0.10}").unwrap();
+        let exact = parse_event("paid  {\"wei\":123456789012345678901,\"b\":1,\"a\":0.10}").unwrap();
         assert_eq!(exact.data.as_deref(), Some(br#"{"wei":123456789012345678901,"b":1,"a":0.10}"#.as_slice()));
-        assert!(new("user.registered").unwrap().data.is_none());
-        assert!(new("user.registered {").unwrap_err().contains("not JSON"));
-        assert!(new("not\u{1}a type").is_err());
-        assert!(new("schedule.mailer.digest").is_ok(), "a developer sets off by hand what a schedule does");
-        assert!(new("sandbus.plugin.loaded").is_err());
+        assert!(parse_event("user.registered").unwrap().data.is_none());
+        assert!(parse_event("user.registered {").unwrap_err().contains("not JSON"));
+        assert!(parse_event("not\u{1}a type").is_err());
+        assert!(parse_event("schedule.mailer.digest").is_ok(), "a developer sets off by hand what a schedule does");
+        assert!(parse_event("sandbus.plugin.loaded").is_err());
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Error;
+use super::ScenarioError;
 use crate::clock::Timestamp;
 use crate::endpoint;
 use crate::event::Event;
@@ -34,35 +34,35 @@ use crate::toml_file;
 /// A file of scenarios.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Script {
+pub struct ScenarioFile {
     /// The plugin that they are for, as its file is called without `.wasm`. Needed where there are several.
     pub plugin: Option<String>,
     /// The scenarios.
     #[serde(rename = "scenario", default)]
-    pub scenarios: Vec<Written>,
+    pub scenarios: Vec<ScenarioSpec>,
 }
 
 /// One scenario as it is written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Written {
+pub struct ScenarioSpec {
     /// What it shows, as a sentence.
     pub name: String,
     /// What there is before.
     #[serde(default)]
-    pub given: Given,
+    pub given: Preconditions,
     /// What happens, in order, and what follows from each.
     #[serde(rename = "step")]
-    pub steps: Vec<WrittenStep>,
+    pub steps: Vec<StepSpec>,
     /// What has happened at the end, all steps together.
     #[serde(default)]
-    pub then: Then,
+    pub then: Expectations,
 }
 
 /// What there is before the first step.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Given {
+pub struct Preconditions {
     /// The time at the beginning, in RFC 3339; the start of 2030 when left out.
     pub time: Option<String>,
     /// The plugin's state, as JSON values.
@@ -72,7 +72,7 @@ pub struct Given {
     /// Values of its configuration.
     pub config: BTreeMap<String, String>,
     /// What the requests are answered that it sends; the first one that fits counts. Their hosts are granted.
-    pub http: Vec<WrittenStub>,
+    pub http: Vec<StubSpec>,
     /// The rest of its sidecar: limits, grants, rules for its subscriptions.
     pub sidecar: Sidecar,
 }
@@ -80,11 +80,11 @@ pub struct Given {
 /// An answer to a request that the plugin sends, as it is written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WrittenStub {
+pub struct StubSpec {
     /// The method and the address, as in `GET https://api.example.com/rates`. `*` at its end stands for any rest.
     pub request: String,
     /// The status; 200 when left out.
-    #[serde(default = "ok")]
+    #[serde(default = "default_status")]
     pub status: u16,
     /// The headers.
     #[serde(default)]
@@ -95,13 +95,14 @@ pub struct WrittenStub {
     pub body: Option<String>,
 }
 
-fn ok() -> u16 {
+fn default_status() -> u16 {
     200
 }
 
-impl WrittenStub {
-    fn host(&self) -> Result<String, Error> {
-        let malformed = |reason| Error::Malformed(format!("`{}` is no request to answer: {reason}", self.request));
+impl StubSpec {
+    fn host(&self) -> Result<String, ScenarioError> {
+        let malformed =
+            |reason| ScenarioError::Malformed(format!("`{}` is no request to answer: {reason}", self.request));
         let (_, address) = self.request.split_once(' ').ok_or_else(|| malformed("it has no method".to_owned()))?;
         endpoint::host_and_port(address.trim_end_matches('*')).map_err(malformed)
     }
@@ -121,7 +122,7 @@ impl WrittenStub {
 /// One step as it is written: exactly one of `event`, `request`, `events` and `advance`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct WrittenStep {
+pub struct StepSpec {
     /// An event of this type is published.
     event: Option<String>,
     /// Its id; by default its number among the steps.
@@ -149,13 +150,13 @@ pub struct WrittenStep {
     /// When the step happens: `+5m` after the beginning, or a time in RFC 3339; at once when left out.
     at: Option<String>,
     /// What follows.
-    then: Then,
+    then: Expectations,
 }
 
 /// What is expected. What is not named is not looked at.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Then {
+pub struct Expectations {
     /// How the last attempt ended: `ack`, `retry`, `reject`, or the cause of a failure such as `trap`.
     pub outcome: Option<String>,
     /// All attempts in order, each in part: `subscription`, `event`, `attempt`, `outcome`, `cause`, `reason`, `at`.
@@ -186,7 +187,7 @@ pub struct Step {
     /// When, after the beginning; at once if there is none.
     pub at: Option<Moment>,
     /// What.
-    pub act: Act,
+    pub action: Action,
 }
 
 /// A time in a scenario.
@@ -200,7 +201,7 @@ pub enum Moment {
 
 /// What happens in a step.
 #[derive(Clone, Debug)]
-pub enum Act {
+pub enum Action {
     /// Events are published together.
     Publish(Vec<Event>),
     /// A request is made.
@@ -218,34 +219,34 @@ pub enum Act {
     Advance(Duration),
 }
 
-impl Script {
+impl ScenarioFile {
     /// Reads a file: JSON if it is called so, else TOML.
     ///
     /// # Errors
     /// If it cannot be read, or what is wrong in it and where.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub fn read(path: &Path) -> Result<Self, ScenarioError> {
         let text = read(path)?;
         let parsed = match path.extension().is_some_and(|extension| extension == "json") {
             true => serde_json::from_str(&text).map_err(|error| error.to_string()),
             false => toml_file::parse(&text).map_err(|malformed| malformed.to_string()),
         };
-        parsed.map_err(|error| Error::Malformed(format!("{}: {}", path.display(), error.trim_end())))
+        parsed.map_err(|error| ScenarioError::Malformed(format!("{}: {}", path.display(), error.trim_end())))
     }
 }
 
-fn read(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|error| Error::Read { path: path.to_owned(), error })
+fn read(path: &Path) -> Result<String, ScenarioError> {
+    std::fs::read_to_string(path).map_err(|error| ScenarioError::Read { path: path.to_owned(), error })
 }
 
-impl Given {
+impl Preconditions {
     /// The sidecar with the configuration and the hosts of the stubs put in.
     ///
     /// # Errors
     /// If a stub names no host.
-    pub fn whole_sidecar(&self) -> Result<Sidecar, Error> {
+    pub fn effective_sidecar(&self) -> Result<Sidecar, ScenarioError> {
         let mut sidecar = self.sidecar.clone();
         sidecar.config.extend(self.config.clone());
-        let hosts: Vec<_> = self.http.iter().map(WrittenStub::host).collect::<Result<_, _>>()?;
+        let hosts: Vec<_> = self.http.iter().map(StubSpec::host).collect::<Result<_, _>>()?;
         sidecar.grants.http.extend(hosts);
         Ok(sidecar)
     }
@@ -253,7 +254,7 @@ impl Given {
     /// What answers the requests that plugins send.
     #[must_use]
     pub fn outbound(&self) -> outbound::StubServer {
-        outbound::StubServer::new(self.http.iter().map(WrittenStub::stub).collect())
+        outbound::StubServer::new(self.http.iter().map(StubSpec::stub).collect())
     }
 
     /// The state in bytes.
@@ -268,32 +269,33 @@ impl Given {
     ///
     /// # Errors
     /// If it is none.
-    pub fn beginning(&self) -> Result<Timestamp, Error> {
-        time(self.time.as_deref().unwrap_or("2030-01-01T00:00:00Z"))
+    pub fn start_time(&self) -> Result<Timestamp, ScenarioError> {
+        parse_time(self.time.as_deref().unwrap_or("2030-01-01T00:00:00Z"))
     }
 }
 
-fn time(text: &str) -> Result<Timestamp, Error> {
-    Timestamp::parse(text).ok_or_else(|| Error::Malformed(format!("`{text}` is no time in RFC 3339")))
+fn parse_time(text: &str) -> Result<Timestamp, ScenarioError> {
+    Timestamp::parse(text).ok_or_else(|| ScenarioError::Malformed(format!("`{text}` is no time in RFC 3339")))
 }
 
-fn duration(text: &str) -> Result<Duration, Error> {
-    humantime::parse_duration(text).map_err(|error| Error::Malformed(format!("`{text}` is no length of time: {error}")))
+fn parse_duration(text: &str) -> Result<Duration, ScenarioError> {
+    humantime::parse_duration(text)
+        .map_err(|error| ScenarioError::Malformed(format!("`{text}` is no length of time: {error}")))
 }
 
 impl Moment {
-    fn parse(text: &str) -> Result<Self, Error> {
+    fn parse(text: &str) -> Result<Self, ScenarioError> {
         match text.strip_prefix('+') {
-            Some(after) => duration(after).map(Self::After),
-            None => time(text).map(Self::At),
+            Some(after) => parse_duration(after).map(Self::After),
+            None => parse_time(text).map(Self::At),
         }
     }
 }
 
-impl WrittenStep {
+impl StepSpec {
     /// What is expected.
     #[must_use]
-    pub fn then(&self) -> &Then {
+    pub fn then(&self) -> &Expectations {
         &self.then
     }
 
@@ -309,26 +311,26 @@ impl WrittenStep {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn parse(&self, number: usize, folder: &Path) -> Result<Step, Error> {
+    pub fn parse(&self, number: usize, folder: &Path) -> Result<Step, ScenarioError> {
         let at = self.at.as_deref().map(Moment::parse).transpose()?;
-        let act = match (&self.event, &self.request, &self.events, &self.advance) {
-            (Some(event_type), None, None, None) => Act::Publish(vec![self.one_event(event_type, number)?]),
-            (None, Some(request), None, None) => self.one_request(request)?,
-            (None, None, Some(file), None) => Act::Publish(recorded(&folder.join(file))?),
-            (None, None, None, Some(time)) => Act::Advance(duration(time)?),
+        let action = match (&self.event, &self.request, &self.events, &self.advance) {
+            (Some(event_type), None, None, None) => Action::Publish(vec![self.build_event(event_type, number)?]),
+            (None, Some(request), None, None) => self.build_request(request)?,
+            (None, None, Some(file), None) => Action::Publish(read_events(&folder.join(file))?),
+            (None, None, None, Some(time)) => Action::Advance(parse_duration(time)?),
             _ => {
                 let reason = "a step has exactly one of `event`, `request`, `events` and `advance`";
-                return Err(Error::Malformed(reason.to_owned()));
+                return Err(ScenarioError::Malformed(reason.to_owned()));
             }
         };
-        self.check_keys(&act)?;
-        Ok(Step { at, act })
+        self.check_keys(&action)?;
+        Ok(Step { at, action })
     }
 
     /// A key that belongs to another kind of step would have no meaning.
-    fn check_keys(&self, act: &Act) -> Result<(), Error> {
+    fn check_keys(&self, action: &Action) -> Result<(), ScenarioError> {
         let is_event = self.event.is_some();
-        let is_request = matches!(act, Act::Request { .. });
+        let is_request = matches!(action, Action::Request { .. });
         let of_an_event = self.id.is_some() || self.source.is_some() || self.subject.is_some() || self.data.is_some();
         let of_a_request = self.json.is_some() || self.body.is_some() || !self.headers.is_empty();
         let wrong = match () {
@@ -341,10 +343,10 @@ impl WrittenStep {
             () if self.json.is_some() && self.body.is_some() => "a request has `json` or `body`, and not both",
             () => return Ok(()),
         };
-        Err(Error::Malformed(wrong.to_owned()))
+        Err(ScenarioError::Malformed(wrong.to_owned()))
     }
 
-    fn one_event(&self, event_type: &str, number: usize) -> Result<Event, Error> {
+    fn build_event(&self, event_type: &str, number: usize) -> Result<Event, ScenarioError> {
         let id = self.id.clone().unwrap_or_else(|| number.to_string());
         let source = self.source.as_deref().unwrap_or("/scenario");
         let mut event = json!({ "specversion": "1.0", "id": id, "source": source, "type": event_type });
@@ -360,9 +362,11 @@ impl WrittenStep {
         parse_event(&event.to_string())
     }
 
-    fn one_request(&self, request: &str) -> Result<Act, Error> {
+    fn build_request(&self, request: &str) -> Result<Action, ScenarioError> {
         let Some((method, target)) = request.split_once(' ').filter(|(_, target)| target.starts_with('/')) else {
-            return Err(Error::Malformed(format!("`{request}` is no request; write it like \"POST /register\"")));
+            return Err(ScenarioError::Malformed(format!(
+                "`{request}` is no request; write it like \"POST /register\""
+            )));
         };
         let mut headers: Vec<_> =
             self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
@@ -371,23 +375,24 @@ impl WrittenStep {
         }
         let json = self.json.as_ref().map(Value::to_string);
         let body = json.or_else(|| self.body.clone()).unwrap_or_default().into_bytes();
-        Ok(Act::Request { method: method.to_owned(), target: target.to_owned(), headers, body })
+        Ok(Action::Request { method: method.to_owned(), target: target.to_owned(), headers, body })
     }
 }
 
 /// Reads an event in JSON as the ingress does.
-pub(super) fn parse_event(json: &str) -> Result<Event, Error> {
+pub(super) fn parse_event(json: &str) -> Result<Event, ScenarioError> {
     let parsed = cloudevents::parse(Mode::Structured, &axum::http::HeaderMap::new(), json.as_bytes().to_vec());
-    let mut events = parsed.map_err(|problem| Error::Malformed(format!("{}: {json}", problem.detail())))?;
-    events.pop().ok_or_else(|| Error::Malformed(format!("there is no event in {json}")))
+    let mut events = parsed.map_err(|problem| ScenarioError::Malformed(format!("{}: {json}", problem.detail())))?;
+    events.pop().ok_or_else(|| ScenarioError::Malformed(format!("there is no event in {json}")))
 }
 
 /// Events that were recorded, one in each line.
-fn recorded(path: &Path) -> Result<Vec<Event>, Error> {
+fn read_events(path: &Path) -> Result<Vec<Event>, ScenarioError> {
     let text = read(path)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let parse = |(index, line): (usize, &str)| {
-        parse_event(line).map_err(|error| Error::Malformed(format!("{}:{}: {error}", path.display(), index + 1)))
+        parse_event(line)
+            .map_err(|error| ScenarioError::Malformed(format!("{}:{}: {error}", path.display(), index + 1)))
     };
     lines.map(parse).collect()
 }

@@ -7,18 +7,18 @@ use serde_json::Value;
 
 /// A scenario that was played.
 #[derive(Clone, Debug)]
-pub struct Played {
+pub struct ScenarioResult {
     /// What each step led to.
-    pub steps: Vec<Seen>,
+    pub steps: Vec<StepResult>,
     /// All of it together.
-    pub all: Seen,
+    pub all: StepResult,
 }
 
 /// What was seen during a step, and how things stood after it.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct StepResult {
     /// The attempts at deliveries, in order.
-    pub attempts: Vec<Attempted>,
+    pub attempts: Vec<AttemptSummary>,
     /// The events that entered the log besides those of the steps, in order.
     pub published: Vec<Value>,
     /// The plugins' log lines, each with its level in front.
@@ -39,7 +39,7 @@ pub struct Seen {
 
 /// One attempt at a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Attempted {
+pub struct AttemptSummary {
     /// The subscription, as `PLUGIN/NAME`.
     pub subscription: String,
     /// The event's id.
@@ -61,7 +61,7 @@ pub struct Attempted {
     pub reason: Option<String>,
 }
 
-impl Played {
+impl ScenarioResult {
     /// The events that entered the log besides those of the steps, as CloudEvents in JSON.
     #[must_use]
     pub fn published(&self) -> &[Value] {
@@ -105,9 +105,9 @@ impl Played {
     }
 }
 
-impl Seen {
+impl StepResult {
     /// Takes over what a later step led to.
-    pub(super) fn then(&mut self, later: Self) {
+    pub(super) fn append(&mut self, later: Self) {
         let before = std::mem::replace(self, later);
         self.attempts.splice(..0, before.attempts);
         self.published.splice(..0, before.published);

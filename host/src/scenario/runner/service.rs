@@ -9,43 +9,43 @@ use axum::http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
 
-use super::Stage;
-use super::request::malformed;
+use super::Runner;
+use super::request::invalid_request;
 use crate::bus::{EventLog as _, PluginState as _};
 use crate::event::IdSeed;
 use crate::ingress::respond;
 use crate::plugin::{self, Exchange, Generation, Head};
 use crate::problem::Problem;
-use crate::scenario::{Error, broken, logs};
+use crate::scenario::{ScenarioError, internal_error, logs};
 
-impl Stage {
-    pub(super) async fn serve(
+impl Runner {
+    pub(super) async fn serve_http(
         &mut self,
         generation: &Arc<Generation>,
         request: &plugin::Request,
-    ) -> Result<Result<axum::response::Response, Problem>, Error> {
+    ) -> Result<Result<axum::response::Response, Problem>, ScenarioError> {
         let route = &request.route;
         let (answer, head) = oneshot::channel();
-        let exchange = Exchange { request: as_sent(request)?, answer };
+        let exchange = Exchange { request: to_http_request(request)?, answer };
         let (code, shown, state) = (Arc::clone(generation), Arc::clone(route), self.bus.state(&generation.name));
         let running = tokio::task::spawn_blocking(move || {
             logs::capture(|| code.serve(&shown, exchange, IdSeed::unique(), state))
         });
         let (response, ran) = tokio::join!(whole(head), running);
-        let (ended, lines) = ran.map_err(broken)?;
-        self.seen.logs.extend(lines);
+        let (ended, lines) = ran.map_err(internal_error)?;
+        self.step.logs.extend(lines);
         let effects = match ended {
             Ok(effects) => effects,
             Err(failure) => {
-                self.seen.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
+                self.step.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
                 return Ok(Err(respond::failed(generation, route, &failure)));
             }
         };
         let response = match response {
             Ok(response) => response,
             Err(reason) => {
-                self.seen.logs.push(format!("error the response is malformed: {reason}"));
-                let detail = "the handler's response is malformed";
+                self.step.logs.push(format!("error the response is malformed: {reason}"));
+                let detail = "the handler's response is invalid_request";
                 return Ok(Err(Problem::new(StatusCode::BAD_GATEWAY, "handler-response", detail)));
             }
         };
@@ -54,9 +54,9 @@ impl Stage {
 }
 
 /// The request as it comes over HTTP.
-fn as_sent(request: &plugin::Request) -> Result<Request<Body>, Error> {
+fn to_http_request(request: &plugin::Request) -> Result<Request<Body>, ScenarioError> {
     let sent = Request::builder().method(request.route.method.as_str()).uri(request.uri.clone());
-    let mut sent = sent.body(Body::from(request.body.clone())).map_err(malformed)?;
+    let mut sent = sent.body(Body::from(request.body.clone())).map_err(invalid_request)?;
     *sent.headers_mut() = request.headers.clone();
     sent.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("scenario"));
     Ok(sent)

@@ -1,4 +1,4 @@
-//! Where scenarios are played: the real loader, sandbox and bus, one delivery at a time, and a clock that
+//! Where scenarios are result: the real loader, sandbox and bus, one delivery at a time, and a clock that
 //! stands still until it is moved.
 
 mod delivery;
@@ -14,8 +14,9 @@ use sandbus_toolchain::cache_directory;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::script::{Act, Given, Moment, Step};
-use super::{Error, Played, Seen, broken, logs};
+use super::spec::{Action, Moment, Preconditions, Step};
+use super::{ScenarioError, ScenarioResult, StepResult, internal_error, logs};
+use crate::api::RetryView;
 use crate::bus::{
     Claim, DeadLetterFilter, DeadLetters as _, Embedded, EventLog as _, FeedEntry, Lifecycle as _, PluginState as _,
     Settings, Subscriptions as _,
@@ -34,29 +35,29 @@ const PAGE: usize = 1_000;
 
 /// Who takes part, and what there is before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cast<'a> {
+pub(super) struct Inputs<'a> {
     pub(super) wasm: &'a Path,
     pub(super) others: &'a [PathBuf],
-    pub(super) given: &'a Given,
+    pub(super) given: &'a Preconditions,
 }
 
 /// Plays steps, on a thread of its own: the caller may be in a runtime or not.
-pub(super) fn play(cast: &Cast<'_>, steps: &[Step]) -> Result<Played, Error> {
+pub(super) fn run_steps(inputs: &Inputs<'_>, steps: &[Step]) -> Result<ScenarioResult, ScenarioError> {
     std::thread::scope(|scope| {
         let player = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal_error)?;
             runtime.block_on(async {
-                let mut stage = Stage::set(cast).await?;
-                let played = stage.play(steps).await;
-                stage.bus.close().await;
-                played
+                let mut runner = Runner::new(inputs).await?;
+                let result = runner.run(steps).await;
+                runner.bus.close().await;
+                result
             })
         });
-        player.join().unwrap_or_else(|_| Err(Error::Broken("the host panicked".to_owned())))
+        player.join().unwrap_or_else(|_| Err(ScenarioError::Internal("the host panicked".to_owned())))
     })
 }
 
-struct Stage {
+struct Runner {
     bus: Embedded,
     registry: Registry,
     clock: Clock,
@@ -66,54 +67,67 @@ struct Stage {
     /// The plugin whose state is looked at.
     plugin: Arc<str>,
     /// Sources and ids of events that the steps publish.
-    own: BTreeSet<(String, String)>,
+    published_by_steps: BTreeSet<(String, String)>,
     /// What was looked at already lies up to here.
-    looked: Position,
-    seen: Seen,
+    last_position: Position,
+    step: StepResult,
     /// Dropped last.
     _directory: TempDir,
 }
 
-impl Stage {
-    async fn set(cast: &Cast<'_>) -> Result<Self, Error> {
-        let directory = tempfile::tempdir().map_err(broken)?;
-        let beginning = cast.given.beginning()?;
+impl Runner {
+    async fn new(inputs: &Inputs<'_>) -> Result<Self, ScenarioError> {
+        let directory = tempfile::tempdir().map_err(internal_error)?;
+        let beginning = inputs.given.start_time()?;
         let clock = Clock::manual(beginning);
-        let outbound = Arc::new(cast.given.outbound());
+        let outbound = Arc::new(inputs.given.outbound());
         let world = World::played(clock.clone(), Outbound::Stubbed(Arc::clone(&outbound)));
         let loader = loader(directory.path(), world)?;
         let settings = Settings { repeatable_ids: true, ..Settings::default() };
-        let bus = Embedded::open(&directory.path().join("data"), clock.clone(), settings).map_err(broken)?;
+        let bus = Embedded::open(&directory.path().join("data"), clock.clone(), settings).map_err(internal_error)?;
         let registry = Registry::default();
-        for other in cast.others {
-            enter(&loader, &bus, &registry, other, &Sidecar::default()).await?;
+        for other in inputs.others {
+            register_plugin(&loader, &bus, &registry, other, &Sidecar::default()).await?;
         }
-        let plugin = enter(&loader, &bus, &registry, cast.wasm, &cast.given.whole_sidecar()?).await?;
-        let writes = cast.given.state_bytes().into_iter().map(|(key, value)| (key, Write::Set(value)));
+        let plugin = register_plugin(&loader, &bus, &registry, inputs.wasm, &inputs.given.effective_sidecar()?).await?;
+        let writes = inputs.given.state_bytes().into_iter().map(|(key, value)| (key, Write::Set(value)));
         let effects = Effects { writes: writes.collect(), ..Effects::default() };
-        bus.commit(&plugin, effects).await.map_err(broken)?;
-        let (own, looked, seen) = Default::default();
-        Ok(Self { bus, registry, clock, outbound, beginning, plugin, own, looked, seen, _directory: directory })
+        bus.commit(&plugin, effects).await.map_err(internal_error)?;
+        let (published_by_steps, last_position, step) = Default::default();
+        Ok(Self {
+            bus,
+            registry,
+            clock,
+            outbound,
+            beginning,
+            plugin,
+            published_by_steps,
+            last_position,
+            step,
+            _directory: directory,
+        })
     }
 
-    async fn play(&mut self, steps: &[Step]) -> Result<Played, Error> {
-        let mut played = Played { steps: Vec::new(), all: Seen::default() };
+    async fn run(&mut self, steps: &[Step]) -> Result<ScenarioResult, ScenarioError> {
+        let mut result = ScenarioResult { steps: Vec::new(), all: StepResult::default() };
         for step in steps {
             if let Some(at) = step.at {
                 let (at, now) = (self.time(at), self.clock.now());
                 if at < now {
-                    return Err(Error::Malformed(format!("a step is at {at}, and the one before it ends at {now}")));
+                    return Err(ScenarioError::Malformed(format!(
+                        "a step is at {at}, and the one before it ends at {now}"
+                    )));
                 }
                 self.advance_to(at).await?;
             }
-            self.act(&step.act).await?;
-            self.come_to_rest().await?;
-            self.look().await?;
-            let seen = std::mem::take(&mut self.seen);
-            played.all.then(seen.clone());
-            played.steps.push(seen);
+            self.perform(&step.action).await?;
+            self.run_until_idle().await?;
+            self.record_step().await?;
+            let step_result = std::mem::take(&mut self.step);
+            result.all.append(step_result.clone());
+            result.steps.push(step_result);
         }
-        Ok(played)
+        Ok(result)
     }
 
     fn time(&self, moment: Moment) -> Timestamp {
@@ -123,52 +137,54 @@ impl Stage {
         }
     }
 
-    async fn act(&mut self, act: &Act) -> Result<(), Error> {
-        match act {
-            Act::Publish(events) => self.publish(events).await,
-            Act::Request { method, target, headers, body } => self.request(method, target, headers, body).await,
-            Act::Advance(time) => self.advance_to(self.clock.now().after(*time)).await,
+    async fn perform(&mut self, action: &Action) -> Result<(), ScenarioError> {
+        match action {
+            Action::Publish(events) => self.publish(events).await,
+            Action::Request { method, target, headers, body } => self.request(method, target, headers, body).await,
+            Action::Advance(time) => self.advance_to(self.clock.now().after(*time)).await,
         }
     }
 
-    async fn publish(&mut self, events: &[Event]) -> Result<(), Error> {
-        self.own.extend(events.iter().map(|event| (event.source.clone(), event.id.clone())));
+    async fn publish(&mut self, events: &[Event]) -> Result<(), ScenarioError> {
+        self.published_by_steps.extend(events.iter().map(|event| (event.source.clone(), event.id.clone())));
         let publishes = events.iter().map(|event| Publish { event: event.clone(), due: None });
-        self.bus.publish(publishes.collect()).await.map(drop).map_err(broken)
+        self.bus.publish(publishes.collect()).await.map(drop).map_err(internal_error)
     }
 
     /// Moves the clock to a time, and stops on the way wherever something is due.
-    async fn advance_to(&mut self, until: Timestamp) -> Result<(), Error> {
-        self.come_to_rest().await?;
+    async fn advance_to(&mut self, until: Timestamp) -> Result<(), ScenarioError> {
+        self.run_until_idle().await?;
         for _ in 0..LIMIT {
             let now = self.clock.now();
             match self.bus.next_due().filter(|due| *due > now && *due < until) {
                 Some(due) => self.clock.set(due),
                 None => {
                     self.clock.set(until.max(now));
-                    return self.come_to_rest().await;
+                    return self.run_until_idle().await;
                 }
             }
-            self.come_to_rest().await?;
+            self.run_until_idle().await?;
         }
-        Err(Error::Endless(format!("more than {LIMIT} times something was due before {until}; take smaller steps")))
+        Err(ScenarioError::NeverIdle(format!(
+            "more than {LIMIT} times something was due before {until}; take smaller steps"
+        )))
     }
 
     /// Makes all deliveries that can be made now.
-    async fn come_to_rest(&mut self) -> Result<(), Error> {
+    async fn run_until_idle(&mut self) -> Result<(), ScenarioError> {
         for _ in 0..LIMIT {
-            self.bus.promote().await.map_err(broken)?;
-            let Some((claim, generation, definition)) = self.next().await? else { return Ok(()) };
+            self.bus.promote().await.map_err(internal_error)?;
+            let Some((claim, generation, definition)) = self.claim_next().await? else { return Ok(()) };
             self.deliver(claim, &generation, definition).await?;
         }
-        Err(Error::Endless(format!("a step led to more than {LIMIT} deliveries")))
+        Err(ScenarioError::NeverIdle(format!("a step led to more than {LIMIT} deliveries")))
     }
 
-    async fn next(&self) -> Result<Option<(Claim, Arc<Generation>, Arc<Definition>)>, Error> {
+    async fn claim_next(&self) -> Result<Option<(Claim, Arc<Generation>, Arc<Definition>)>, ScenarioError> {
         let catalogue = Arc::clone(&self.bus.catalogue().borrow());
         for entry in &catalogue.feeds {
             let Some(generation) = self.handler(entry) else { continue };
-            if let Some(claim) = self.bus.claim_now(entry.feed).await.map_err(broken)? {
+            if let Some(claim) = self.bus.claim_now(entry.feed).await.map_err(internal_error)? {
                 return Ok(Some((claim, generation, Arc::clone(&entry.definition))));
             }
         }
@@ -187,12 +203,12 @@ impl Stage {
     }
 
     /// Looks at what the step has led to.
-    async fn look(&mut self) -> Result<(), Error> {
-        self.seen.published = self.published().await?;
-        self.seen.state = self.state()?;
-        self.seen.requests = self.outbound.take_sent().iter().map(Sent::to_json).collect();
-        let scheduled = self.bus.scheduled(None, PAGE).await.map_err(broken)?;
-        self.seen.scheduled = scheduled
+    async fn record_step(&mut self) -> Result<(), ScenarioError> {
+        self.step.published = self.new_events().await?;
+        self.step.state = self.state()?;
+        self.step.requests = self.outbound.take_sent().iter().map(Sent::to_json).collect();
+        let scheduled = self.bus.scheduled(None, PAGE).await.map_err(internal_error)?;
+        self.step.scheduled = scheduled
             .iter()
             .map(|scheduled| {
                 let mut event = scheduled.event.to_value();
@@ -200,8 +216,8 @@ impl Stage {
                 event
             })
             .collect();
-        let dead = self.bus.dead_letters(DeadLetterFilter::default(), None, PAGE).await.map_err(broken)?;
-        self.seen.dead_letters = dead
+        let dead = self.bus.dead_letters(DeadLetterFilter::default(), None, PAGE).await.map_err(internal_error)?;
+        self.step.dead_letters = dead
             .iter()
             .map(|dead| {
                 json!({
@@ -213,9 +229,10 @@ impl Stage {
             .collect();
         let catalogue = Arc::clone(&self.bus.catalogue().borrow());
         let dynamic = catalogue.feeds.iter().filter(|one| one.dynamic);
-        self.seen.subscriptions = dynamic
+        self.step.subscriptions = dynamic
             .map(|one| {
                 let mut rules = serde_json::to_value(&*one.definition).unwrap_or_default();
+                rules["retry"] = serde_json::to_value(RetryView::from(&one.definition.retry)).unwrap_or_default();
                 rules["name"] = one.id.name.as_str().into();
                 rules
             })
@@ -224,12 +241,12 @@ impl Stage {
     }
 
     /// The events that have entered the log since it was last looked at, but for the steps' own.
-    async fn published(&mut self) -> Result<Vec<Value>, Error> {
+    async fn new_events(&mut self) -> Result<Vec<Value>, ScenarioError> {
         let (mut found, mut before) = (Vec::new(), None);
         loop {
-            let page = self.bus.events(before, PAGE).await.map_err(broken)?;
+            let page = self.bus.events(before, PAGE).await.map_err(internal_error)?;
             let full = page.len() == PAGE;
-            let new = page.into_iter().take_while(|logged| logged.position > self.looked);
+            let new = page.into_iter().take_while(|logged| logged.position > self.last_position);
             let count = found.len();
             found.extend(new);
             match found.last() {
@@ -237,21 +254,21 @@ impl Stage {
                 _ => break,
             }
         }
-        self.looked = found.first().map_or(self.looked, |newest| newest.position);
+        self.last_position = found.first().map_or(self.last_position, |newest| newest.position);
         found.reverse();
-        let own = |event: &Event| self.own.contains(&(event.source.clone(), event.id.clone()));
-        Ok(found.iter().filter(|logged| !own(&logged.event)).map(|logged| logged.event.to_value()).collect())
+        let is_own = |event: &Event| self.published_by_steps.contains(&(event.source.clone(), event.id.clone()));
+        Ok(found.iter().filter(|logged| !is_own(&logged.event)).map(|logged| logged.event.to_value()).collect())
     }
 
-    fn state(&self) -> Result<std::collections::BTreeMap<String, Value>, Error> {
+    fn state(&self) -> Result<std::collections::BTreeMap<String, Value>, ScenarioError> {
         let mut view = self.bus.state(&self.plugin);
         let (mut state, mut after) = (std::collections::BTreeMap::new(), None::<String>);
         loop {
-            let (keys, _) = view.keys(after.as_deref(), PAGE).map_err(broken)?;
+            let (keys, _) = view.keys(after.as_deref(), PAGE).map_err(internal_error)?;
             after = keys.last().cloned();
             for key in keys {
-                let value = view.get(&key).map_err(broken)?.0.unwrap_or_default();
-                state.insert(key, readable(&value));
+                let value = view.get(&key).map_err(internal_error)?.0.unwrap_or_default();
+                state.insert(key, json_or_text(&value));
             }
             if after.is_none() || state.len() % PAGE != 0 {
                 return Ok(state);
@@ -261,7 +278,7 @@ impl Stage {
 }
 
 /// Runs a handler on a thread of its own, where it may wait in the host. Returns what plugins logged, too.
-fn run<T: Send>(handler: impl FnOnce() -> T + Send) -> (T, Vec<String>) {
+fn run_on_thread<T: Send>(handler: impl FnOnce() -> T + Send) -> (T, Vec<String>) {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| logs::capture(handler));
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -269,40 +286,41 @@ fn run<T: Send>(handler: impl FnOnce() -> T + Send) -> (T, Vec<String>) {
 }
 
 /// Bytes as JSON if they are, else as text.
-fn readable(bytes: &[u8]) -> Value {
+fn json_or_text(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
 }
 
 /// Lets a plugin take part. Returns its name.
-async fn enter(
+async fn register_plugin(
     loader: &Loader,
     bus: &Embedded,
     registry: &Registry,
     wasm: &Path,
     sidecar: &Sidecar,
-) -> Result<Arc<str>, Error> {
-    let bytes = read_plugin(wasm, Links::Follow).map_err(|error| Error::Component { path: wasm.to_owned(), error })?;
+) -> Result<Arc<str>, ScenarioError> {
+    let bytes =
+        read_plugin(wasm, Links::Follow).map_err(|error| ScenarioError::Component { path: wasm.to_owned(), error })?;
     let stem = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let loaded = loader.load(&bytes, &Sidecar { stem, ..sidecar.clone() });
-    let generation = loaded.map_err(|error| Error::Load { path: wasm.to_owned(), error })?;
-    registry.check_routes(&generation.name, &generation.descriptor.routes).map_err(broken)?;
-    bus.declare(&generation.name, generation.settings.declared.clone()).await.map_err(broken)?;
+    let generation = loaded.map_err(|error| ScenarioError::Load { path: wasm.to_owned(), error })?;
+    registry.check_routes(&generation.name, &generation.descriptor.routes).map_err(internal_error)?;
+    bus.declare(&generation.name, generation.settings.declared.clone()).await.map_err(internal_error)?;
     let name = Arc::clone(&generation.name);
     registry.put(Arc::new(generation));
     Ok(name)
 }
 
-fn loader(directory: &Path, world: World) -> Result<Loader, Error> {
+fn loader(directory: &Path, world: World) -> Result<Loader, ScenarioError> {
     /// One invocation runs at a time.
     const CONCURRENCY: usize = 2;
     let defaults = Defaults::default();
     let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: defaults.max_memory_bytes, source_lines: true };
     // To compile a language's runtime takes seconds.
     let cache = cache_directory().map_or_else(|_| directory.join("cache"), |caches| caches.join("code"));
-    Loader::new(engine, cache, defaults, world).map_err(broken)
+    Loader::new(engine, cache, defaults, world).map_err(internal_error)
 }
 
 /// How long the client of a request waits at most, in the scenario's time.
-fn bounded(timeout: Duration) -> Duration {
+fn limit_timeout(timeout: Duration) -> Duration {
     timeout.min(crate::reply::REPLY_LIMIT)
 }

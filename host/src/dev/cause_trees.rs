@@ -11,123 +11,124 @@ use crate::bus::{AttemptRecord, Delivery, DeliveryStatus, SharedBus};
 use crate::console;
 use crate::event::reserved::plugin_source;
 use crate::event::{self, CAUSATION_ID, CAUSATION_SOURCE, Event, Logged, Position};
-use crate::observer::Observed;
+use crate::observer::Observation;
 use crate::outcome::Failure;
 use crate::printable;
 use crate::retry::Verdict;
 
-/// How often the log is looked at.
-const LOOK: Duration = Duration::from_millis(100);
-/// A flow in which nothing has happened for so long is at rest.
-const REST: Duration = Duration::from_millis(300);
-/// What comes later than this in a flow is shown as a tree of its own.
-const FORGET: Duration = Duration::from_mins(2);
+/// How often the log is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// A tree in which nothing has happened for so long is at rest.
+const QUIET_PERIOD: Duration = Duration::from_millis(300);
+/// What comes later than this in a tree is shown as a tree of its own.
+const FORGET_AFTER: Duration = Duration::from_mins(2);
 /// How many events are read from the log at a time.
 const PAGE: usize = 500;
 /// How much of an event's data is shown, in characters.
-const EXCERPT: usize = 100;
+const DATA_CHARACTERS: usize = 100;
 
-/// Shows flows until it is cancelled.
+/// Shows trees until it is cancelled.
 #[derive(Debug)]
-pub(super) struct Flows {
+pub(super) struct CauseTrees {
     bus: SharedBus,
-    observed: mpsc::Receiver<Observed>,
+    observed: mpsc::Receiver<Observation>,
     /// What was read of the log already lies up to here.
-    looked: Position,
-    flows: BTreeMap<event::Flow, Flow>,
+    last_position: Position,
+    trees: BTreeMap<event::Flow, CauseTree>,
 }
 
 /// The events that have one first event, and what became of their deliveries.
 #[derive(Debug, Default)]
-struct Flow {
+struct CauseTree {
     /// The request whose handler published the first event, if there was one.
     request: Option<String>,
     events: Vec<Arc<Event>>,
     attempts: Vec<(AttemptRecord, DeliveryStatus)>,
     /// When something happened last that is not shown yet.
-    news: Option<Instant>,
+    unprinted_since: Option<Instant>,
     changed: Option<Instant>,
 }
 
-impl Flows {
-    pub(super) fn new(bus: SharedBus, observed: mpsc::Receiver<Observed>) -> Self {
-        Self { looked: bus.head(), bus, observed, flows: BTreeMap::new() }
+impl CauseTrees {
+    pub(super) fn new(bus: SharedBus, observed: mpsc::Receiver<Observation>) -> Self {
+        Self { last_position: bus.head(), bus, observed, trees: BTreeMap::new() }
     }
 
     pub(super) async fn run(mut self, cancelled: CancellationToken) {
-        let mut look = tokio::time::interval(LOOK);
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
             tokio::select! {
                 () = cancelled.cancelled() => return,
                 observed = self.observed.recv() => match observed {
-                    Some(observed) => self.note(observed),
+                    Some(observed) => self.record(observed),
                     None => return,
                 },
-                _ = look.tick() => {
-                    self.look().await;
-                    self.show();
+                _ = poll.tick() => {
+                    self.read_log().await;
+                    self.print_quiet_trees();
                 }
             }
         }
     }
 
-    fn note(&mut self, observed: Observed) {
+    fn record(&mut self, observed: Observation) {
         match observed {
-            Observed::Request { request, status, took, published } => {
-                let line = format!("{request} → {status} in {}", shown(took));
+            Observation::Request { request, status, took, published } => {
+                let line = format!("{request} → {status} in {}", format_duration(took));
                 if published.is_empty() {
-                    console::progress(&printable::line(&line));
+                    console::print_status(&printable::line(&line));
                 }
-                for flow in published {
-                    self.flow(flow).request = Some(line.clone());
+                for tree in published {
+                    self.tree_of(tree).request = Some(line.clone());
                 }
             }
-            Observed::Attempt { record, settled } => {
-                let flow = self.flow(record.delivery.event().flow());
-                flow.attempts.push((record, settled));
+            Observation::Attempt { record, settled } => {
+                let tree = self.tree_of(record.delivery.event().flow());
+                tree.attempts.push((record, settled));
             }
         }
     }
 
-    /// A flow in which something has happened.
-    fn flow(&mut self, flow: event::Flow) -> &mut Flow {
-        let flow = self.flows.entry(flow).or_default();
+    /// A tree in which something has happened.
+    fn tree_of(&mut self, id: event::Flow) -> &mut CauseTree {
+        let tree = self.trees.entry(id).or_default();
         let now = Instant::now();
-        (flow.news, flow.changed) = (Some(now), Some(now));
-        flow
+        (tree.unprinted_since, tree.changed) = (Some(now), Some(now));
+        tree
     }
 
     /// Reads the events that have entered the log.
-    async fn look(&mut self) {
-        if self.bus.head() == self.looked {
+    async fn read_log(&mut self) {
+        if self.bus.head() == self.last_position {
             return;
         }
         match self.bus.events(None, PAGE).await {
             Ok(page) => {
-                let new: Vec<Logged> = page.into_iter().take_while(|logged| logged.position > self.looked).collect();
-                self.looked = new.first().map_or(self.looked, |newest| newest.position);
+                let new: Vec<Logged> =
+                    page.into_iter().take_while(|logged| logged.position > self.last_position).collect();
+                self.last_position = new.first().map_or(self.last_position, |newest| newest.position);
                 for logged in new.into_iter().rev() {
-                    self.flow(logged.event.flow()).events.push(logged.event);
+                    self.tree_of(logged.event.flow()).events.push(logged.event);
                 }
             }
             Err(error) => tracing::debug!(%error, "the log cannot be read"),
         }
     }
 
-    /// Shows the flows that have come to rest.
-    fn show(&mut self) {
-        for flow in self.flows.values_mut() {
-            if flow.news.is_some_and(|news| news.elapsed() >= REST) {
-                flow.news = None;
-                console::progress(flow.tree().trim_end());
+    /// Shows the trees that have come to rest.
+    fn print_quiet_trees(&mut self) {
+        for tree in self.trees.values_mut() {
+            if tree.unprinted_since.is_some_and(|unprinted_since| unprinted_since.elapsed() >= QUIET_PERIOD) {
+                tree.unprinted_since = None;
+                console::print_status(tree.render().trim_end());
             }
         }
-        self.flows.retain(|_, flow| flow.changed.is_some_and(|changed| changed.elapsed() < FORGET));
+        self.trees.retain(|_, tree| tree.changed.is_some_and(|changed| changed.elapsed() < FORGET_AFTER));
     }
 }
 
-impl Flow {
-    fn tree(&self) -> String {
+impl CauseTree {
+    fn render(&self) -> String {
         let mut branches: HashMap<Identity<'_>, Vec<&Arc<Event>>> = HashMap::new();
         let known = |cause: &Identity<'_>| self.events.iter().any(|event| identity(event) == *cause);
         let mut roots = Vec::new();
@@ -137,18 +138,18 @@ impl Flow {
                 None => roots.push(event),
             }
         }
-        let mut tree = Tree { flow: self, branches, lines: String::new() };
+        let mut tree = TreeWriter { cause_tree: self, branches, lines: String::new() };
         let last = roots.len().saturating_sub(1);
         match &self.request {
             Some(request) => {
-                tree.line("", request);
+                tree.write_line("", request);
                 for (index, root) in roots.into_iter().enumerate() {
-                    tree.event(root, "", index == last);
+                    tree.write_event(root, "", index == last);
                 }
             }
             None => roots.into_iter().for_each(|root| {
-                tree.line("", &told(root));
-                tree.below(root, "");
+                tree.write_line("", &format_event(root));
+                tree.write_consequences(root, "");
             }),
         }
         tree.lines
@@ -168,32 +169,32 @@ fn cause(event: &Event) -> Option<Identity<'_>> {
 }
 
 /// A tree in the making.
-struct Tree<'a> {
-    flow: &'a Flow,
+struct TreeWriter<'a> {
+    cause_tree: &'a CauseTree,
     /// Events that wait for their place, by their cause.
     branches: HashMap<Identity<'a>, Vec<&'a Arc<Event>>>,
     lines: String,
 }
 
-impl<'a> Tree<'a> {
-    fn line(&mut self, indent: &str, text: &str) {
+impl<'a> TreeWriter<'a> {
+    fn write_line(&mut self, indent: &str, text: &str) {
         self.lines.push_str(indent);
         // Types, ids, data and reasons are somebody else's words.
         self.lines.push_str(&printable::line(text));
         self.lines.push('\n');
     }
 
-    fn event(&mut self, event: &'a Arc<Event>, indent: &str, is_last: bool) {
+    fn write_event(&mut self, event: &'a Arc<Event>, indent: &str, is_last: bool) {
         let (branch, under) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        self.line(&format!("{indent}{branch}"), &told(event));
-        self.below(event, &format!("{indent}{under}"));
+        self.write_line(&format!("{indent}{branch}"), &format_event(event));
+        self.write_consequences(event, &format!("{indent}{under}"));
     }
 
     /// What became of an event: the attempts, each with what it published; then what else it caused.
-    fn below(&mut self, event: &'a Arc<Event>, indent: &str) {
-        let flow = self.flow;
+    fn write_consequences(&mut self, event: &'a Arc<Event>, indent: &str) {
+        let tree = self.cause_tree;
         let attempts: Vec<_> =
-            flow.attempts.iter().filter(|(record, _)| identity(record.delivery.event()) == identity(event)).collect();
+            tree.attempts.iter().filter(|(record, _)| identity(record.delivery.event()) == identity(event)).collect();
         let mut caused = self.branches.remove(&identity(event)).unwrap_or_default();
         let mut taken = attempts.into_iter().map(|attempt| {
             let (record, _) = attempt;
@@ -207,47 +208,49 @@ impl<'a> Tree<'a> {
         let count = taken.len() + caused.len();
         for (index, (attempt, published)) in taken.into_iter().enumerate() {
             let (branch, under) = if index + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            self.line(&format!("{indent}{branch}"), &told_attempt(&attempt.0, attempt.1));
+            self.write_line(&format!("{indent}{branch}"), &format_attempt(&attempt.0, attempt.1));
             let (under, last) = (format!("{indent}{under}"), published.len().saturating_sub(1));
             for (index, event) in published.into_iter().enumerate() {
-                self.event(event, &under, index == last);
+                self.write_event(event, &under, index == last);
             }
         }
         let last = caused.len().saturating_sub(1);
         for (index, event) in caused.into_iter().enumerate() {
-            self.event(event, indent, index == last);
+            self.write_event(event, indent, index == last);
         }
     }
 }
 
 /// An attempt in a line.
-fn told_attempt(record: &AttemptRecord, settled: DeliveryStatus) -> String {
+fn format_attempt(record: &AttemptRecord, settled: DeliveryStatus) -> String {
     let Delivery { subscription, attempt, .. } = &*record.delivery;
     let which = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
-    let took = shown(record.took);
+    let took = format_duration(record.took);
     let Some(failure) = record.verdict.failure() else { return format!("✓ {subscription} in {took}{which}") };
     match settled {
-        DeliveryStatus::Waiting(due) => format!("✗ {subscription} in {took}{which}, {}; again at {due}", why(failure)),
+        DeliveryStatus::Waiting(due) => {
+            format!("✗ {subscription} in {took}{which}, {}; again at {due}", format_failure(failure))
+        }
         DeliveryStatus::Dead | DeliveryStatus::Handled => {
-            format!("✗ {subscription} in {took}{which}, {}; dead letter", why(failure))
+            format!("✗ {subscription} in {took}{which}, {}; dead letter", format_failure(failure))
         }
     }
 }
 
-fn why(failure: &Failure) -> String {
+fn format_failure(failure: &Failure) -> String {
     format!("{}: {}", failure.cause.as_str(), failure.reason.replace('\n', " "))
 }
 
 /// An event in a line.
-fn told(event: &Event) -> String {
+fn format_event(event: &Event) -> String {
     let data = event.data.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     let data = data.replace('\n', " ");
-    let excerpt: String = data.chars().take(EXCERPT).collect();
-    let more = if data.chars().count() > EXCERPT { "…" } else { "" };
+    let excerpt: String = data.chars().take(DATA_CHARACTERS).collect();
+    let more = if data.chars().count() > DATA_CHARACTERS { "…" } else { "" };
     format!("{} {} {excerpt}{more}", event.event_type, event.id).trim_end().to_owned()
 }
 
-fn shown(took: Duration) -> String {
+fn format_duration(took: Duration) -> String {
     format!("{:.1} ms", took.as_secs_f64() * 1_000.0)
 }
 
@@ -282,7 +285,7 @@ mod tests {
         let failure = Failure { cause: Cause::Trap, reason: "boom (in greet (src/lib.rs:7))".to_owned() };
         let again = Verdict::RetryAfter { delay: Duration::ZERO, failure: failure.clone() };
         let dead = Verdict::DeadLetter { failure, exhausted: true };
-        let flow = Flow {
+        let tree = CauseTree {
             request: Some("POST /register → 201 in 2.0 ms".to_owned()),
             events: vec![Arc::clone(&registered), Arc::clone(&welcomed), later],
             attempts: vec![
@@ -290,7 +293,7 @@ mod tests {
                 attempt(&registered, "audit", 1, again, DeliveryStatus::Waiting(Timestamp(0))),
                 attempt(&welcomed, "mailer", 2, dead, DeliveryStatus::Dead),
             ],
-            ..Flow::default()
+            ..CauseTree::default()
         };
         let expected = "\
 POST /register → 201 in 2.0 ms
@@ -301,6 +304,6 @@ POST /register → 201 in 2.0 ms
    ├─ ✗ audit/it in 1.5 ms, trap: boom (in greet (src/lib.rs:7)); again at 1970-01-01T00:00:00.000Z
    └─ user.reminded 3
 ";
-        assert_eq!(flow.tree(), expected);
+        assert_eq!(tree.render(), expected);
     }
 }
