@@ -1,5 +1,5 @@
-//! One plugin in many languages: it counts events and logs each. In languages that have an SDK it is what
-//! `sandbus new` begins; in the others it is the example of `guest-sdk/without-an-sdk.md`, built as written there.
+//! One plugin in many languages: it counts events and logs each. With an SDK it is the project that `sandbus new`
+//! creates; without one it is the example in the documentation, built as written there.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,7 +8,7 @@ use sandbus_toolchain::{Engine, Handler, Project, Template};
 use serde_json::Value;
 use wit_bindgen_core::{Files, WorldGenerator, wit_parser::Resolve};
 
-/// A language, and what it is built with.
+/// A language and its tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// Rust, with the SDK.
@@ -30,7 +30,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// All of them.
+    /// All languages.
     pub const ALL: [Self; 8] = [
         Self::Rust,
         Self::C,
@@ -42,7 +42,7 @@ impl Language {
         Self::Python,
     ];
 
-    /// Its plugin's name.
+    /// The name of its plugin.
     #[must_use]
     pub fn plugin(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl Language {
         }
     }
 
-    /// Builds its plugin, which takes `user.registered` with a `name`.
+    /// Builds its plugin, which handles `user.registered` with a `name`.
     #[must_use]
     pub fn counter(self) -> Vec<u8> {
         let home = tempfile::tempdir().expect("a directory for the build");
@@ -74,7 +74,7 @@ impl Language {
         std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
     }
 
-    /// What `sandbus new` and `sandbus build` make.
+    /// Builds the project that `sandbus new` creates.
     fn begun(self, template: Template, home: &Path) -> PathBuf {
         let directory = home.join(self.plugin());
         let handler = Handler::Event("user.registered".to_owned());
@@ -89,13 +89,13 @@ impl Language {
     }
 }
 
-/// The workspace's directory.
+/// The directory of the workspace.
 #[must_use]
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Runs a program that must succeed, and returns what it said.
+/// Runs a program that must succeed, and returns its output.
 pub fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
@@ -103,7 +103,7 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
-/// Makes a component of plain JavaScript, as `npx componentize-qjs` does.
+/// Builds a component from plain JavaScript, as `npx componentize-qjs` does.
 pub fn componentize(wit: &Path, world: &str, source: &Path, output: &Path) {
     let tools = Engine::QuickJs.ensure(&mut |_| {}).expect("the tools are installed");
     let mut tool = Command::new(tools.join("node_modules/.bin/componentize-qjs"));
@@ -111,7 +111,7 @@ pub fn componentize(wit: &Path, world: &str, source: &Path, output: &Path) {
     run(tool.arg("--sync"));
 }
 
-/// Where cargo keeps the source of a package that this workspace depends on: of the newest version.
+/// The directory in which cargo keeps the newest source of a package that the workspace depends on.
 #[must_use]
 pub fn source_of(package: &str) -> PathBuf {
     let mut cargo = Command::new("cargo");
@@ -156,7 +156,7 @@ fn c(home: &Path) -> PathBuf {
 
 fn go(home: &Path) -> PathBuf {
     bindings(wit_bindgen_go::Opts::default().build(), home);
-    // The generator gives an area of 76 bytes the alignment of 8, which its own runtime refuses.
+    // The generator aligns an area of 76 bytes to 8, which its own runtime refuses.
     run(Command::new("sed").current_dir(home).args(["-i", "s/(19\\*4), 8/(20*4), 8/", "wit_exports.go"]));
     let example = root().join("guest-sdk/examples/counter-go");
     run(Command::new("cp").arg("-r").arg(example.join(".")).arg(home));
@@ -166,7 +166,7 @@ fn go(home: &Path) -> PathBuf {
         go.env("GOPROXY", "off").env("GOFLAGS", "-mod=mod").env("GOTOOLCHAIN", "local");
         run(&mut go);
     };
-    // What the bindings need is published with their generator, which lies here already.
+    // The generator's package contains what the bindings need.
     let package = format!("go.bytecodealliance.org/pkg={}", source_of("wit-bindgen-go").join("src/pkg").display());
     go(&["mod", "edit", "-replace", &package]);
     go(&["build", "-buildmode=c-shared", "-ldflags=-checklinkname=0 -s -w", "-o", "module.wasm", "."]);
@@ -178,7 +178,7 @@ fn go(home: &Path) -> PathBuf {
     component
 }
 
-/// A package of Python, in the user's cache directory.
+/// A Python package in the user's cache directory.
 fn tool(package: &str) -> PathBuf {
     let name = package.replace("==", "-");
     let installed = sandbus_toolchain::set_up_once(&name, |home| {

@@ -1,5 +1,5 @@
-//! The harness of the end-to-end tests: a real host in a process of its own, on a folder of real
-//! components, spoken to over real HTTP.
+//! The harness of the end-to-end tests: it runs a real host in its own process on a folder of real components, and
+//! speaks real HTTP to it.
 //!
 //! ```no_run
 //! let host = sandbus_tests::Setup::new().plugin("registration").start();
@@ -33,21 +33,21 @@ pub use listener::{Hook, Webhook};
 pub use process::{Launch, Process, Starting};
 pub use wire::Wire;
 
-/// What lets tests publish over HTTP, unless they say themselves who may.
+/// Lets tests publish over HTTP, unless their configuration says who may.
 pub const OPEN_INGRESS: &str = "[ingress]\nevents = { types = [\">\"], sources = [\"*\"], replies = true }\n";
 
-/// A configuration under which a test may publish over HTTP.
+/// A configuration with which a test may publish over HTTP.
 #[must_use]
 pub fn with_open_ingress(config: &str) -> String {
     let says_who = config.lines().any(|line| line.trim_start_matches('[').starts_with("ingress"));
     if says_who { config.to_owned() } else { format!("{config}\n{OPEN_INGRESS}") }
 }
 
-/// How long a test waits for something that must happen. Far above what it takes, since it only costs
-/// time when a test fails.
+/// How long a test waits for an event that must happen. Far above the usual time, since only failing tests wait that
+/// long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A host that is about to be started.
+/// A host to be started.
 #[derive(Debug)]
 pub struct Setup {
     directory: TempDir,
@@ -62,7 +62,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// A host with an empty folder.
+    /// A host with an empty plugin folder.
     #[must_use]
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory for the test");
@@ -70,28 +70,28 @@ impl Setup {
         Self { directory, config: String::new(), shares_code: true }
     }
 
-    /// Compiles by itself what it runs, where a test looks at that. Others share what the first of them compiled.
+    /// Compiles plugins without the shared cache, for tests of compilation. Other tests share a cache.
     #[must_use]
     pub fn own_code(mut self) -> Self {
         self.shares_code = false;
         self
     }
 
-    /// Puts a built guest into the folder.
+    /// Copies a built guest into the plugin folder.
     #[must_use]
     pub fn plugin(self, name: &str) -> Self {
         put(&self.directory.path().join("plugins").join(format!("{name}.wasm")), &guest(name));
         self
     }
 
-    /// Puts a sidecar beside a guest.
+    /// Writes a sidecar for a guest.
     #[must_use]
     pub fn sidecar(self, name: &str, text: &str) -> Self {
         put(&self.directory.path().join("plugins").join(format!("{name}.toml")), text.as_bytes());
         self
     }
 
-    /// Adds to `sandbus.toml`. Anybody may publish over HTTP unless it has `[ingress]`.
+    /// Appends to `sandbus.toml`. Anybody may publish over HTTP unless it contains `[ingress]`.
     #[must_use]
     pub fn config(mut self, text: &str) -> Self {
         self.config.push_str(text);
@@ -111,7 +111,7 @@ impl Setup {
         Host { directory, process, agent: agent() }
     }
 
-    /// Starts the host as it is by itself, to be measured: the tests' own logging costs time.
+    /// Starts the host without the tests' own logging, which costs time, to be measured.
     #[must_use]
     pub fn start_measured(self) -> Host {
         let Self { directory, config, .. } = self;
@@ -121,13 +121,13 @@ impl Setup {
         Host { directory, process, agent: agent() }
     }
 
-    /// Starts `sandbus dev` on the directory of the test, and waits until it listens.
+    /// Starts `sandbus dev` on the test's directory and waits until it listens.
     #[must_use]
     pub fn develop(self) -> Host {
         self.develop_project(Path::new("."))
     }
 
-    /// Starts `sandbus dev` on a project, and waits until it listens.
+    /// Starts `sandbus dev` on a project and waits until it listens.
     #[must_use]
     pub fn develop_project(self, project: &Path) -> Host {
         let directory = self.directory;
@@ -136,7 +136,7 @@ impl Setup {
         Host { directory, process, agent: agent() }
     }
 
-    /// Starts a host that must refuse to run, and returns what it says.
+    /// Starts a host that must refuse to run, and returns its output.
     #[must_use]
     pub fn start_refused(self) -> String {
         put(&self.directory.path().join("sandbus.toml"), self.config.as_bytes());
@@ -146,7 +146,7 @@ impl Setup {
         }
     }
 
-    /// Makes ready what a host is started on in another way than here.
+    /// Prepares the files of a host that the test starts itself.
     #[must_use]
     pub fn into_directory(self) -> TempDir {
         put(&self.directory.path().join("sandbus.toml"), self.config.as_bytes());
@@ -168,25 +168,25 @@ pub struct Host {
     directory: TempDir,
 }
 
-/// An answer over HTTP.
+/// An HTTP response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The headers, with names in lower case.
+    /// The headers, with lower-case names.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: String,
 }
 
 impl Answer {
-    /// The body, read as JSON.
+    /// The body as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {}", self.body))
     }
 
-    /// The code of a problem. The answer must be one, with its media type.
+    /// The code of a problem. Panics if the response is not a problem.
     #[must_use]
     pub fn problem(&self) -> String {
         assert_eq!(self.headers.get("content-type").map(String::as_str), Some("application/problem+json"), "{self:?}");
@@ -198,25 +198,25 @@ impl Answer {
 }
 
 impl Host {
-    /// The ingress' address.
+    /// The URL of the ingress.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.process.address)
     }
 
-    /// The admin interface's address.
+    /// The URL of the admin interface.
     #[must_use]
     pub fn admin_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.process.admin)
     }
 
-    /// The ingress' socket.
+    /// The socket address of the ingress.
     #[must_use]
     pub fn address(&self) -> std::net::SocketAddr {
         self.process.address.parse().expect("the host says where it listens")
     }
 
-    /// The host's memory that is resident, in bytes.
+    /// The host's resident memory, in bytes.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.process.id());
@@ -231,7 +231,7 @@ impl Host {
         self.directory.path()
     }
 
-    /// A file of the plugin folder.
+    /// A file in the plugin folder.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.path().join("plugins").join(name)
@@ -243,10 +243,10 @@ impl Host {
         self.try_send(method, url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
     }
 
-    /// Sends a request that may find nobody.
+    /// Sends a request to a host that may be down.
     ///
     /// # Errors
-    /// If no answer arrives.
+    /// If no response arrives.
     pub fn try_send(
         &self,
         method: &str,
@@ -265,13 +265,13 @@ impl Host {
         self.send("POST", &self.url(path), &json, body.to_string().as_bytes())
     }
 
-    /// Gets from the ingress.
+    /// Sends GET to the ingress.
     #[must_use]
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", &self.url(path), &[], b"")
     }
 
-    /// Gets from the admin interface. The answer must be a success.
+    /// Sends GET to the admin interface. Panics unless it succeeds.
     #[must_use]
     pub fn admin(&self, path: &str) -> Value {
         let answer = self.send("GET", &self.admin_url(path), &[], b"");
@@ -279,7 +279,7 @@ impl Host {
         answer.json()
     }
 
-    /// Asks the admin interface to do something that needs no words.
+    /// Sends POST without a body to the admin interface.
     #[must_use]
     pub fn operate(&self, method: &str, path: &str) -> Answer {
         self.send(method, &self.admin_url(path), &[], b"")
@@ -300,8 +300,7 @@ impl Host {
         self.publish_event("/events", serde_json::json!({ "id": id, "type": event_type, "data": data }))
     }
 
-    /// Publishes an event with the attributes that are given, at `/events` with a query. It comes from
-    /// `/test` unless it says otherwise.
+    /// Publishes an event with the given attributes at `/events` with a query. Its source is `/test` by default.
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
     pub fn publish_event(&self, path: &str, mut event: Value) -> Answer {
@@ -313,7 +312,7 @@ impl Host {
         self.send("POST", &self.url(path), &headers, event.to_string().as_bytes())
     }
 
-    /// The events of a type, the oldest first, without their places in the log.
+    /// The events of a type, oldest first, without their positions.
     #[must_use]
     pub fn events_of(&self, event_type: &str) -> Vec<Value> {
         let all = self.admin("/events?limit=1000");
@@ -335,7 +334,7 @@ impl Host {
         all["plugins"].as_array()?.iter().find(|plugin| plugin["file"] == file).cloned()
     }
 
-    /// Waits until every subscription has handled everything.
+    /// Waits until all subscriptions have handled all events.
     pub fn wait_until_idle(&self) {
         eventually("every subscription is idle", || {
             let all = self.admin("/subscriptions");
@@ -350,13 +349,12 @@ impl Host {
         self.admin("/dead-letters")["dead_letters"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Puts a built guest into the folder under a file name, as a careful person does: beside, then
-    /// renamed.
+    /// Copies a built guest into the plugin folder under a file name, atomically: under a temporary name, then renamed.
     pub fn drop_in(&self, guest_name: &str, file: &str) {
         put(&self.file(file), &guest(guest_name));
     }
 
-    /// Waits until a file is loaded with a digest, and returns how long that took.
+    /// Waits until a file is loaded with a digest, and returns the time.
     pub fn wait_until_loaded(&self, guest_name: &str, file: &str) {
         let digest = digest(&guest(guest_name));
         eventually(&format!("{file} runs {guest_name}"), || {
@@ -364,7 +362,7 @@ impl Host {
         });
     }
 
-    /// Waits until a file is refused, and returns why.
+    /// Waits until a file is refused, and returns the reason.
     #[must_use]
     pub fn wait_until_refused(&self, file: &str) -> String {
         eventually(&format!("{file} is refused"), || {
@@ -388,13 +386,13 @@ impl Host {
         self.process.type_line(line);
     }
 
-    /// What the host has logged so far.
+    /// The host's log so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// Waits for a line of the log that has all of these words.
+    /// Waits for a log line that contains all of the given words.
     #[must_use]
     pub fn wait_for_log(&self, words: &[&str]) -> Value {
         eventually(&format!("a log line with {words:?}"), || {
@@ -404,7 +402,7 @@ impl Host {
         })
     }
 
-    /// Kills the host without warning and starts it again on the same directory.
+    /// Kills the host with SIGKILL and starts it again on the same directory.
     #[must_use]
     pub fn crash_and_restart(self) -> Self {
         let Self { mut process, directory, .. } = self;
@@ -413,7 +411,7 @@ impl Host {
         Self { process, agent: agent(), directory }
     }
 
-    /// Ends the host as an operator does, and starts it again by itself, to be measured.
+    /// Stops the host with SIGTERM and starts it again without the tests' own logging, to be measured.
     #[must_use]
     pub fn restart_measured(self) -> Self {
         let Self { mut process, directory, .. } = self;
@@ -422,26 +420,26 @@ impl Host {
         Self { process: process.unwrap_or_else(|log| panic!("no restart:\n{log}")), agent: agent(), directory }
     }
 
-    /// Ends the host as an operator does. Returns whether it ended well, and what it logged.
+    /// Stops the host with SIGTERM. Returns whether it ended successfully, and its log.
     #[must_use]
     pub fn terminate(mut self) -> (bool, String) {
         let ended_well = self.process.terminate();
         (ended_well, self.process.log())
     }
 
-    /// Waits until the host has ended, which it has been asked to do. Returns whether it ended well, and what it logged.
+    /// Waits until a stopping host has ended. Returns whether it ended successfully, and its log.
     #[must_use]
     pub fn wait_until_ended(mut self) -> (bool, String) {
         let ended_well = self.process.ends_well();
         (ended_well, self.process.log())
     }
 
-    /// Asks the host to end, without waiting.
+    /// Sends SIGTERM without waiting.
     pub fn signal(&self, signal: &str) {
         self.process.signal(signal);
     }
 
-    /// Starts a second host on the same data, which must refuse, and returns what it says.
+    /// Starts a second host on the same data, which must refuse to run, and returns its output.
     #[must_use]
     pub fn start_second(&self, arguments: &[&str]) -> String {
         let output = Command::new(binary()).arg("serve").args(arguments).current_dir(self.path()).output();
@@ -451,7 +449,7 @@ impl Host {
     }
 }
 
-/// Waits until something is so, and returns it.
+/// Polls until a condition holds, and returns its value.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -467,8 +465,7 @@ fn pause() {
     pause_for(Duration::from_millis(5));
 }
 
-/// Lets time pass: between two looks at something that another process does, or before a fault that is to
-/// come at a random moment.
+/// Sleeps: between two polls of another process, or before a fault at a random moment.
 #[allow(clippy::disallowed_methods, reason = "nothing tells when another process is where it should be")]
 pub fn pause_for(time: Duration) {
     std::thread::sleep(time);
@@ -477,7 +474,7 @@ pub fn pause_for(time: Duration) {
 /// Sends a request.
 ///
 /// # Errors
-/// If no answer arrives.
+/// If no response arrives.
 pub fn send(
     agent: &ureq::Agent,
     method: &str,
@@ -500,7 +497,7 @@ pub fn send(
     })
 }
 
-/// A client that takes every status for an answer.
+/// A client that returns every status as a response.
 #[must_use]
 pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
@@ -512,7 +509,7 @@ pub fn agent() -> ureq::Agent {
         .into()
 }
 
-/// Where a built guest is.
+/// The path of a built guest.
 #[must_use]
 pub fn guest_path(name: &str) -> PathBuf {
     let folder =
@@ -534,14 +531,14 @@ pub fn digest(bytes: &[u8]) -> String {
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes a file beside its place and renames it.
+/// Writes a file under a temporary name and renames it.
 pub fn put(path: &Path, bytes: &[u8]) {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes).expect("the file is written");
     std::fs::rename(&partial, path).expect("the file is renamed");
 }
 
-/// Lets a host that is about to be started keep compiled code where all hosts of the same binary do.
+/// Shares a cache of compiled code among the hosts of one binary.
 fn share_code(directory: &Path) {
     let binary = binary();
     let built = std::fs::metadata(&binary).and_then(|metadata| metadata.modified()).expect("the binary is there");
@@ -549,7 +546,7 @@ fn share_code(directory: &Path) {
     let all = binary.with_file_name("test-code");
     let code = all.join(age.to_string());
     std::fs::create_dir_all(&all).expect("there is a place for compiled code");
-    // The first one clears away what belongs to former binaries.
+    // The first host clears the caches of earlier binaries.
     if std::fs::create_dir(&code).is_ok() {
         let others = std::fs::read_dir(&all).expect("it was made").flatten().map(|entry| entry.path());
         others.filter(|other| *other != code).for_each(|other| drop(std::fs::remove_dir_all(other)));
@@ -559,13 +556,13 @@ fn share_code(directory: &Path) {
     std::os::unix::fs::symlink(code, data.join("cache")).expect("the cache is shared");
 }
 
-/// The host's binary, as the workspace builds it.
+/// The host's binary in the workspace's target directory.
 #[must_use]
 pub fn binary() -> PathBuf {
     std::env::var_os("SANDBUS_TEST_BINARY").map_or_else(|| target().join("sandbus"), PathBuf::from)
 }
 
-/// The directory of the profile that this program was built with: programs lie in it, tests in its `deps`.
+/// The directory of this program's profile. Programs are in it, and tests in its `deps`.
 fn target() -> PathBuf {
     let program = std::env::current_exe().expect("a program knows where it is");
     let directory = program.parent().expect("a program is in a directory");

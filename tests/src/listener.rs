@@ -1,4 +1,4 @@
-//! A webhook's receiver, as a caller of the host would run one.
+//! A webhook receiver.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::time::Instant;
 /// A request that a webhook received.
 #[derive(Clone, Debug)]
 pub struct Hook {
-    /// When it came.
+    /// The time of its arrival.
     pub at: Instant,
     /// The method.
     pub method: String,
@@ -16,7 +16,7 @@ pub struct Hook {
     pub headers: Vec<String>,
     /// The body.
     pub body: String,
-    /// The bytes of the body, which may be no text.
+    /// The bytes of the body, which may not be text.
     pub bytes: Vec<u8>,
 }
 
@@ -28,37 +28,36 @@ impl Hook {
     }
 }
 
-/// A webhook on loopback. It answers deliveries with each of the given statuses in turn, and with the last
-/// one for ever after.
+/// A webhook receiver on loopback. It answers deliveries with the given statuses in turn, and repeats the last one.
 #[derive(Debug)]
 pub struct Webhook {
-    /// Where it listens.
+    /// Its URL.
     pub address: String,
     received: Arc<Mutex<Vec<Hook>>>,
     asked: Arc<Mutex<Vec<Hook>>>,
 }
 
 impl Webhook {
-    /// Starts one that agrees to nothing when it is asked.
+    /// Starts a receiver that refuses the handshake.
     #[must_use]
     pub fn start(statuses: &'static [u16]) -> Self {
         Self::listen(statuses, "HTTP/1.1 405 Answer\r\n", false)
     }
 
-    /// Starts one that answers every request with the body that it came with.
+    /// Starts a receiver that echoes the body of every request.
     #[must_use]
     pub fn start_echoing() -> Self {
         Self::listen(&[200], "HTTP/1.1 405 Answer\r\n", true)
     }
 
-    /// Starts one that agrees to deliveries from everybody.
+    /// Starts a receiver that accepts the handshake of any origin.
     #[must_use]
     pub fn start_agreeing(statuses: &'static [u16]) -> Self {
         Self::listen(statuses, "HTTP/1.1 200 Answer\r\nWebHook-Allowed-Origin: *\r\n", false)
     }
 
-    /// Starts one that answers deliveries with each of the given statuses and header lines in turn, such as
-    /// `429 Busy\r\nretry-after: 2`, and with the last one for ever after; and a handshake with the lines that are given.
+    /// Starts a receiver that answers deliveries with the given status and header lines in turn, such as `429
+    /// Busy\r\nretry-after: 2`, and repeats the last one. It answers handshakes with the given lines.
     #[must_use]
     pub fn start_answering(answers: &[&str], handshake: &'static str) -> Self {
         let answers = answers.iter().map(|answer| format!("HTTP/1.1 {answer}\r\n")).collect();
@@ -97,13 +96,13 @@ impl Webhook {
         hook
     }
 
-    /// The deliveries that it has received so far.
+    /// The deliveries so far.
     #[must_use]
     pub fn received(&self) -> Vec<Hook> {
         self.received.lock().expect("nobody panics with it").clone()
     }
 
-    /// How it was asked so far whether it agrees to deliveries.
+    /// The handshakes so far.
     #[must_use]
     pub fn asked(&self) -> Vec<Hook> {
         self.asked.lock().expect("nobody panics with it").clone()

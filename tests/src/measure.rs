@@ -1,14 +1,14 @@
-//! Figures that can be compared: measured in turn within one run, since machines drift, and shown with
-//! their spread and the goal that they are to meet.
+//! Measurements that can be compared: taken in turn within one run, since machines drift, and shown with their spread
+//! and goal.
 
 use std::fmt;
 
-/// Figures of one kind, one for each round.
+/// The measurements of one quantity, one per round.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<f64>);
 
 impl Samples {
-    /// The median, or not a number if there is none.
+    /// The median, or NaN if there are no measurements.
     #[must_use]
     pub fn median(&self) -> f64 {
         let mut sorted = self.0.clone();
@@ -16,25 +16,25 @@ impl Samples {
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
-    /// Each figure divided by the one of the same round.
+    /// The quotients of the measurements of each round.
     #[must_use]
     pub fn over(&self, other: &Self) -> Self {
         self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect()
     }
 
-    /// Each figure and the one of the same round together.
+    /// The sums of the measurements of each round.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         self.0.iter().zip(&other.0).map(|(one, other)| one + other).collect()
     }
 
-    /// Each figure, changed.
+    /// Applies a function to each measurement.
     #[must_use]
     pub fn map(&self, change: impl Fn(f64) -> f64) -> Self {
         self.0.iter().copied().map(change).collect()
     }
 
-    /// Adds a figure.
+    /// Adds a measurement.
     pub fn push(&mut self, figure: f64) {
         self.0.push(figure);
     }
@@ -54,8 +54,7 @@ impl FromIterator<f64> for Samples {
     }
 }
 
-/// Measures several things in turn, `rounds` times, after one round that warms up and does not count. Each
-/// round begins with another one.
+/// Measures several quantities in turn, `rounds` times, after a warm-up round. Each round starts with another quantity.
 #[allow(clippy::needless_pass_by_value, reason = "callers write the closures in place")]
 pub fn in_turn<const N: usize>(rounds: usize, things: [&mut dyn FnMut() -> f64; N]) -> [Samples; N] {
     let mut all = [const { Samples(Vec::new()) }; N];
@@ -71,12 +70,12 @@ pub fn in_turn<const N: usize>(rounds: usize, things: [&mut dyn FnMut() -> f64; 
     all
 }
 
-/// What a figure is to be.
+/// The goal of a quantity.
 #[derive(Clone, Copy, Debug)]
 pub enum Goal {
-    /// So much or more.
+    /// At least this.
     AtLeast(f64),
-    /// So much or less.
+    /// At most this.
     AtMost(f64),
 }
 
@@ -98,7 +97,7 @@ impl Goal {
     }
 }
 
-/// A table of figures, in Markdown, that reads well in a terminal too.
+/// A table of measurements in Markdown.
 #[derive(Debug)]
 pub struct Report {
     title: String,
@@ -106,19 +105,19 @@ pub struct Report {
 }
 
 impl Report {
-    /// An empty table. The title says what is measured, and by how much.
+    /// An empty table. The title says what is measured, and its unit.
     #[must_use]
     pub fn new(title: impl Into<String>) -> Self {
         let head = ["figure", "median", "least to most", "goal"].map(str::to_owned);
         Self { title: title.into(), rows: vec![head] }
     }
 
-    /// Adds figures that have no goal.
+    /// Adds measurements without a goal.
     pub fn figure(&mut self, name: &str, samples: &Samples) {
         self.row(name, samples, String::new());
     }
 
-    /// Adds figures that have one.
+    /// Adds measurements with a goal.
     pub fn goal(&mut self, name: &str, samples: &Samples, goal: Goal) {
         let met = if goal.is_met(samples.median()) { "met" } else { "missed" };
         self.row(name, samples, format!("{goal}: {met}"));
@@ -148,7 +147,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Three digits that count.
+/// Rounds to three significant digits.
 fn short(figure: f64) -> String {
     match figure.abs() {
         size if size >= 100.0 => format!("{figure:.0}"),

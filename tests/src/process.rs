@@ -1,4 +1,4 @@
-//! The host's process: started, listened to, ended.
+//! Starts, watches and stops the host's process.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::binary;
 
-/// How long a host may take to start; one that builds its plugins first takes longest.
+/// How long a host may take to start. A host that builds its plugins first takes longest.
 const START_PATIENCE: Duration = Duration::from_secs(300);
 
-/// How a host is started, on ports that the system chooses.
+/// The command that starts a host on ports that the system chooses.
 #[derive(Clone, Debug)]
 pub struct Launch {
     directory: PathBuf,
@@ -42,14 +42,14 @@ impl Launch {
         self
     }
 
-    /// Sets a variable of the environment.
+    /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
         self
     }
 
-    /// Lets it have so many descriptors and no more.
+    /// Limits its file descriptors.
     #[must_use]
     pub fn descriptors(mut self, limit: u32) -> Self {
         self.descriptors = Some(limit);
@@ -63,7 +63,7 @@ impl Launch {
         shell
     }
 
-    /// Starts it, without waiting until it listens.
+    /// Starts it without waiting until it listens.
     #[must_use]
     pub fn spawn(&self) -> Starting {
         let spawned = Instant::now();
@@ -100,7 +100,7 @@ impl Launch {
     }
 }
 
-/// Where a host said that it listens.
+/// The addresses that a host announced.
 #[derive(Debug)]
 struct Listening {
     address: String,
@@ -108,7 +108,7 @@ struct Listening {
     started_in: Duration,
 }
 
-/// Ends the process with whatever holds it.
+/// Kills the process and its children.
 #[derive(Debug)]
 struct Guard(Child);
 
@@ -120,7 +120,7 @@ impl Drop for Guard {
     }
 }
 
-/// A host that does not listen yet.
+/// A host that may not listen yet.
 #[derive(Debug)]
 pub struct Starting {
     guard: Guard,
@@ -129,10 +129,10 @@ pub struct Starting {
 }
 
 impl Starting {
-    /// Waits until it says where it listens.
+    /// Waits until it announces its addresses.
     ///
     /// # Errors
-    /// If it ends instead: what it said.
+    /// If it ends instead: its output.
     pub fn wait(self) -> Result<Process, String> {
         match self.listening.recv_timeout(START_PATIENCE) {
             Ok(Listening { address, admin, started_in }) => {
@@ -145,7 +145,7 @@ impl Starting {
         }
     }
 
-    /// Kills it in the midst of its start.
+    /// Kills it during its start.
     pub fn kill(self) {
         drop(self.guard);
     }
@@ -156,22 +156,21 @@ impl Starting {
 pub struct Process {
     guard: Guard,
     log: Arc<Mutex<String>>,
-    /// Where the ingress listens.
+    /// The URL of the ingress.
     pub address: String,
-    /// Where the admin interface listens.
+    /// The URL of the admin interface.
     pub admin: String,
-    /// How long it took from being executed to listening.
+    /// The time from exec to listening.
     pub started_in: Duration,
 }
 
 impl Process {
-    /// Starts a host and waits until it says where it listens. If it ends instead, what it said is the
-    /// error.
+    /// Starts a host and waits until it announces its addresses. If it ends instead, the error is its output.
     pub(crate) fn start(directory: &Path) -> Result<Self, String> {
         Launch::serve(directory).args(["--log", "debug,hyper=info"]).spawn().wait()
     }
 
-    /// The same for a developer: what is in the project's directory is built first.
+    /// Starts `sandbus dev`, which builds the project first.
     pub(crate) fn develop(directory: &Path, project: &Path) -> Result<Self, String> {
         let arguments = vec!["dev".into(), "--log-format".into(), "json".into(), project.into()];
         Launch { directory: directory.to_owned(), arguments, environment: Vec::new(), descriptors: None }.spawn().wait()
@@ -184,13 +183,13 @@ impl Process {
         writeln!(stdin, "{line}").expect("the host reads");
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().expect("nobody panics with it").clone()
     }
 
-    /// Kills it without warning.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.guard.0.kill().expect("the host runs");
         self.guard.0.wait().expect("it was killed");
@@ -202,23 +201,23 @@ impl Process {
         self.guard.0.id()
     }
 
-    /// Lets it have so many descriptors from now on, or as many as it had before, if none are said.
+    /// Limits its file descriptors from now on; none restores the former limit.
     ///
     /// # Panics
-    /// If the system does not let it be changed.
+    /// If the system refuses.
     pub fn limit_descriptors(&self, limit: Option<u64>) {
         use rustix::process::{Pid, Resource, Rlimit, prlimit};
         let id = Some(Pid::from_child(&self.guard.0));
-        // The hard limit stays, and so the soft one can be raised again.
+        // The hard limit stays, so that the soft one can be raised again.
         let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
         let current = limit.or(maximum);
         prlimit(id, Resource::Nofile, Rlimit { current, maximum }).expect("a limit can be lowered, and raised again");
     }
 
-    /// The highest number of a descriptor that it has open.
+    /// The highest number of an open descriptor.
     ///
     /// # Panics
-    /// If it does not run.
+    /// If the process does not run.
     #[must_use]
     pub fn highest_descriptor(&self) -> u64 {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the host runs");
@@ -226,13 +225,13 @@ impl Process {
         numbers.max().expect("it has some open")
     }
 
-    /// Sends it a signal.
+    /// Sends a signal.
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.guard.0.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()), "the host runs");
     }
 
-    /// How it has ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.guard.0.try_wait().expect("it is our child")
     }
@@ -242,7 +241,7 @@ impl Process {
         self.ends_well()
     }
 
-    /// Waits until it has ended, and tells whether it ended well.
+    /// Waits until it has ended, and returns whether it succeeded.
     pub(crate) fn ends_well(&mut self) -> bool {
         crate::eventually("the host has ended", || self.ended()).success()
     }

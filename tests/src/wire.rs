@@ -1,4 +1,4 @@
-//! Requests as bytes, where a client for HTTP would hide what is tried.
+//! Requests as raw bytes, for cases that an HTTP client would not send.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Answer;
 
-/// A connection of which each byte is the test's own.
+/// A connection on which the test controls every byte.
 #[derive(Debug)]
 pub struct Wire(BufReader<TcpStream>);
 
@@ -28,20 +28,20 @@ impl Wire {
         wire
     }
 
-    /// Sends. The host may have closed before all is written.
+    /// Sends bytes. The host may close the connection before all are written.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         drop(self.0.get_mut().write_all(bytes.as_ref()));
     }
 
-    /// Sends no more, and goes on to read.
+    /// Closes the sending half.
     pub fn half_close(&self) {
         drop(self.0.get_ref().shutdown(Shutdown::Write));
     }
 
-    /// The next answer, or nothing if the connection has ended.
+    /// The next response; none if the connection has ended.
     ///
     /// # Panics
-    /// If what comes is no response.
+    /// If the bytes are not a response.
     pub fn answer(&mut self) -> Option<Answer> {
         let mut line = String::new();
         let read = self.0.read_line(&mut line);
@@ -64,7 +64,7 @@ impl Wire {
         Some(answer)
     }
 
-    /// The answer to a request.
+    /// The response to a request.
     ///
     /// # Panics
     /// If there is none.
@@ -73,11 +73,11 @@ impl Wire {
         self.answer().unwrap_or_else(|| panic!("there is no answer to {request:?}"))
     }
 
-    /// Everything else that comes until the connection ends.
+    /// The remaining bytes until the connection ends.
     #[must_use]
     pub fn rest(&mut self) -> String {
         let mut rest = Vec::new();
-        // A reset is an end, too.
+        // A reset ends the connection too.
         drop(self.0.read_to_end(&mut rest));
         String::from_utf8_lossy(&rest).into_owned()
     }
