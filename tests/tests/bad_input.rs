@@ -1,5 +1,4 @@
-//! What bad input gets: a clear message that names the thing and the remedy, the others unharmed, nothing
-//! lost.
+//! Bad input gets a clear message that names the problem and the remedy, harms nobody else and loses nothing.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -82,7 +81,7 @@ fn two_plugins_with_the_same_name_or_route() {
     let error = refused(&host, "second.wasm", &guest("echo"));
     assert!(error.contains("`echo` is loaded from echo.wasm already"), "{error}");
 
-    // Another plugin with a route of the first: the names of parameters differ, the route is the same.
+    // Another plugin with the same route; only the parameter names differ.
     let mut bytes = guest("echo");
     for (from, to) in [(&b"/echo/{word}"[..], &b"/echo/{werd}"[..])] {
         let places: Vec<_> = (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
@@ -94,7 +93,7 @@ fn two_plugins_with_the_same_name_or_route() {
     let error = refused(&host, "third.wasm", &bytes);
     assert!(error.contains("already"), "{error}");
 
-    // Once the first is gone, one of the others takes its place.
+    // Once the first plugin is gone, another one gets the route.
     std::fs::remove_file(host.file("echo.wasm")).unwrap();
     eventually("another takes its place", || (host.post("/echo/x", json!({})).status == 200).then_some(()));
 }
@@ -116,7 +115,7 @@ fn a_sidecar_with_an_unknown_key() {
 }
 
 fn hostile() -> Host {
-    // Little memory and little time keep the test short; what happens is the same with more.
+    // Small limits keep the test short; larger ones behave alike.
     Setup::new()
         .plugin("echo")
         .plugin("hostile")
@@ -207,12 +206,12 @@ fn a_busy_port_and_a_data_directory_in_use() {
 #[test]
 fn a_data_directory_that_cannot_be_written() {
     let setup = Setup::new();
-    // A file where the directory should be: root, as which tests may run, passes all permissions.
+    // A file in place of the directory. Permissions would not do, since tests may run as root.
     std::fs::write(setup.path().join("data"), "").unwrap();
     let said = setup.start_refused();
     assert!(said.contains("cannot use the data directory") && said.contains("--data"), "{said}");
 
-    // Read-only as far as the file system goes.
+    // A file system that is read-only.
     let setup = Setup::new();
     let said = setup.config("data = \"/proc/sandbus\"").start_refused();
     assert!(said.contains("cannot use the data directory") && said.contains("--data"), "{said}");
@@ -224,7 +223,7 @@ fn a_data_directory_from_a_newer_version() {
     let database = host.path().join("data/bus.db");
     let setup = Setup::new();
     std::fs::create_dir(setup.path().join("data")).unwrap();
-    // Ended in good order, everything is in the one file.
+    // After a clean shutdown, all data is in this file.
     host.signal("-TERM");
     eventually("the log is folded into the file", || {
         let log = std::fs::metadata(database.with_extension("db-wal"));
@@ -293,7 +292,7 @@ fn malformed_cloudevents() {
     assert_eq!(events["events"].as_array().unwrap().len(), 0, "nothing is stored: {events}");
 }
 
-/// What a file is that cannot be a plugin is said by name, with what to do.
+/// The message names the kind of a file that cannot be a plugin, and the remedy.
 #[test]
 fn a_file_for_another_host_is_named_for_what_it_is() {
     let host = host();
@@ -312,7 +311,7 @@ fn a_file_for_another_host_is_named_for_what_it_is() {
     }
 }
 
-/// Files of zeros, which take no space on the disk: each is refused by its length or its beginning.
+/// Sparse files of zeros, which use no disk space. Each is refused by its size or its first bytes.
 #[test]
 fn a_file_that_is_too_large_is_refused_without_being_read() {
     let host = host();

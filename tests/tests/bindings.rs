@@ -1,5 +1,5 @@
-//! Keeps `guest-sdk/sdk/src/bindings.rs` true to `wit/`. The bindings are checked in so that a plugin's build does not
-//! wait for the generator; `SANDBUS_BLESS=1 cargo test -p sandbus-tests --test bindings` renews them.
+//! Keeps `guest-sdk/sdk/src/bindings.rs` in step with `wit/`. The bindings are checked in so that plugin builds need no
+//! generator; `SANDBUS_BLESS=1 cargo test -p sandbus-tests --test bindings` renews them.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ fn bindings_are_those_of_the_contract() {
     same("plugin", &["wit"], "bindings.rs");
 }
 
-/// Those of a later version hold what it adds, and so the ones before stay as they are.
+/// The bindings of a later version contain its additions only, so that earlier bindings stay unchanged.
 #[test]
 fn additions_are_those_of_the_second_contract() {
     same("additions", &["wit", "wit/0.2.0"], "additions.rs");
 }
 
-/// Compares the bindings of a world in the last of some directories with a file of the SDK.
+/// Compares the bindings of a world in the last directory with a file of the SDK.
 fn same(world: &str, contract: &[&str], file: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut resolve = Resolve::default();

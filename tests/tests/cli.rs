@@ -11,14 +11,14 @@ fn text(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Runs the command line, which must succeed, and returns what it says.
+/// Runs a command that must succeed, and returns its output.
 fn run(host: &Host, arguments: &[&str]) -> String {
     let output = host.cli(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", text(&output));
     text(&output)
 }
 
-/// Runs the command line, which must fail with a code, and returns what it says.
+/// Runs a command that must fail with an exit code, and returns its output.
 fn fail(host: &Host, code: i32, arguments: &[&str]) -> String {
     let output = host.cli(arguments);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
@@ -91,7 +91,7 @@ fn failures_say_what_to_do() {
     assert!(nobody.contains("sandbus serve") && nobody.contains("--admin"), "{nobody}");
 }
 
-/// Each mistyped path is an error that names it, once, and nothing is made of it.
+/// A mistyped path is an error that names it once, and creates nothing.
 #[test]
 fn a_path_that_does_not_exist_is_refused_and_not_made() {
     let home = tempfile::tempdir().unwrap();

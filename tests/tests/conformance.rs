@@ -1,6 +1,5 @@
-//! CloudEvents as the standard has them, from the producer to the store and out of it again: the cases of
-//! `conformance/`, which re-express the conformance suite of CloudEvents and the examples of its specifications, and data
-//! that no way in or out may change.
+//! CloudEvents conformance from the producer to the store and out again: the cases of `conformance/`, which re-express
+//! the CloudEvents conformance suite and the specification's examples, and data that must pass unchanged.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,27 +23,27 @@ struct File<'a> {
 #[derive(Debug, Deserialize)]
 struct Group<'a> {
     section: String,
-    /// The status of the answer, where it is not the file's.
+    /// The status of the response, if it differs from the file's.
     status: Option<u16>,
     #[serde(borrow)]
     cases: Vec<Case<'a>>,
 }
 
-/// A request, and what becomes of it.
+/// A request and its expected result.
 #[derive(Debug, Deserialize)]
 struct Case<'a> {
     name: String,
-    /// The body, in the JSON format; or else `headers` and `body` are those of the request.
+    /// The body in the JSON format. Without it, `headers` and `body` are the request's.
     #[serde(borrow)]
     json: Option<&'a RawValue>,
     #[serde(default)]
     headers: Vec<(String, String)>,
     body: Option<String>,
     base64: Option<String>,
-    /// The event that is stored, where it is not the one in `json`.
+    /// The stored event, if it differs from `json`.
     #[serde(borrow)]
     stored: Option<&'a RawValue>,
-    /// What a webhook in binary mode gets.
+    /// The request that a webhook in binary mode gets.
     delivered: Option<Delivered>,
 }
 
@@ -75,7 +74,7 @@ impl Case<'_> {
         host.send("POST", &host.url("/events"), &headers, &body)
     }
 
-    /// The events that it is expected to leave.
+    /// The expected events.
     fn stored(&self) -> Vec<Members> {
         let text = self.stored.or(self.json).unwrap().get();
         match serde_json::from_str::<Vec<&RawValue>>(text) {
@@ -85,7 +84,7 @@ impl Case<'_> {
     }
 }
 
-/// The members of an event: attributes as values, and data as it was written.
+/// The members of an event: attributes as values, and data as written.
 type Members = BTreeMap<String, String>;
 
 fn members(event: &str) -> Members {
@@ -97,7 +96,7 @@ fn members(event: &str) -> Members {
     members.iter().map(|(name, value)| (name.clone(), text(name, value))).collect()
 }
 
-/// The same of an event as a case has it: null stands for an attribute that is not set.
+/// The expected members of an event. Null stands for an attribute that is not set.
 fn expected(event: &str) -> Members {
     let mut members = members(event);
     members.retain(|name, value| name == "data" || value != "null");
@@ -125,7 +124,7 @@ fn identity(event: &Members) -> (String, String) {
     (event["source"].clone(), event["id"].clone())
 }
 
-/// Plays a file of cases. Returns the events that are expected in the log, with what a webhook gets of them.
+/// Sends the cases of a file. Returns the events expected in the log, and the webhook requests expected for them.
 fn play(host: &Host, file: &str, media_type: &str, status: u16) -> (usize, Vec<(Members, Option<Delivered>)>) {
     let File { groups } = serde_json::from_str(file).unwrap();
     let (mut count, mut expected) = (0, Vec::new());
@@ -158,7 +157,7 @@ fn subscribe(host: &Host, pattern: &str, webhook: &Webhook, secret: Option<&str>
     assert_eq!(answer.status, 201, "{}", answer.body);
 }
 
-/// The delivery of an event. Values of attributes are JSON strings.
+/// The delivery of an event, with attribute values as JSON strings.
 fn delivery<'a>(hooks: &'a [Hook], event: &Members) -> &'a Hook {
     let plain = |name: &str| serde_json::from_str::<String>(&event[name]).unwrap();
     let decoded = |hook: &Hook, name: &str| {
@@ -220,9 +219,9 @@ fn events_are_those_of_the_standard() {
     let hooks = eventually("all are delivered", || Some(webhook.received()).filter(|it| it.len() == identities.len()));
     for (event, delivered) in &all {
         let hook = delivery(&hooks, event);
-        // Web Hooks 1.0.2, 2.1: a request with a payload says of which media type it is.
+        // Web Hooks 1.0.2, 2.1: a request with a payload has a media type.
         assert!(hook.header("content-type").is_some(), "{hook:?}");
-        // And each has one, so that an event without data comes in structured mode.
+        // An event without data comes in structured mode, since every request must have a payload.
         let has_data = event.contains_key("data") || event.contains_key("data_base64");
         assert_eq!(is_structured(hook), !has_data, "{hook:?}");
         if !has_data {
@@ -237,7 +236,7 @@ fn events_are_those_of_the_standard() {
     }
 }
 
-/// Numbers beyond a double, the order of members, one that comes twice, and white space.
+/// Numbers beyond a double, the order of members, a repeated member, and white space.
 const EXACT: &str = r#"{"wei":123456789012345678901, "b":1,"a":0.10,"a":1e400}"#;
 
 fn output(host: &Host, arguments: &[&str]) -> String {
@@ -280,7 +279,7 @@ fn data_leaves_by_every_way_as_it_came() {
         assert!(printed.contains(EXACT), "{arguments:?}: {printed}");
     }
 
-    // What was exported is what was stored, also when it comes back.
+    // The export equals the stored events, and can be published again.
     let exported = output(&host, &["events", "export"]);
     let again = exported.trim().replace("\"id\":\"exact\"", "\"id\":\"again\"");
     let headers = [("content-type", "application/cloudevents+json")];

@@ -1,4 +1,4 @@
-//! Connections at their limits: too many of them, without descriptors, too slow, and when the host stops.
+//! Connections at their limits: too many, without file descriptors, too slow, and during a shutdown.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sandbus_tests::{Answer, Host, Launch, Setup, Wire, eventually, with_open_ingress};
 use serde_json::{Value, json};
 
-/// A stop that waits for its grace period, or for a time that clients choose, takes longer than this.
+/// Longer than any shutdown takes that does not wait for the grace period or for a client's timeout.
 const SOON: Duration = Duration::from_secs(15);
 
 fn ingress(host: &Host) -> String {
@@ -31,7 +31,7 @@ fn refusal(answer: &Answer) -> (u16, String) {
     (answer.status, answer.problem())
 }
 
-/// Waits for the end of a host, which must take no longer than its work.
+/// Waits for the end of a host, which must not take longer than its work.
 fn assert_ends_soon(host: Host, began: Instant) {
     let (ended_well, log) = host.wait_until_ended();
     assert!(ended_well, "{log}");
@@ -83,7 +83,7 @@ fn a_stop_waits_for_no_client() {
         Wire::with(&address, "POST /echo/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n");
     let mut flowing =
         Wire::with(&address, "POST /service/swallow HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nabc");
-    // What came before it on the same listener is accepted.
+    // Connections that came earlier on the same listener are accepted.
     assert_eq!(Wire::with(&address, get).answer().unwrap().status, 404);
     let began = Instant::now();
     host.signal("-TERM");
@@ -113,7 +113,7 @@ fn connections_beyond_the_limit_are_told_at_once() {
         assert_eq!(refusal(&answer), (503, "too-many-connections".to_owned()), "{bytes:?}");
         assert_eq!((answer.headers["retry-after"].as_str(), answer.headers["connection"].as_str()), ("1", "close"));
     }
-    // Clients that neither read nor close hold nothing up.
+    // Clients that neither read nor close do not delay the shutdown.
     let refused: Vec<_> = (0..200).map(|_| Wire::with(&address, get)).collect();
     assert_eq!(open[0].answer_to(get).status, 404, "those that are open are served");
     drop(open);
@@ -124,7 +124,7 @@ fn connections_beyond_the_limit_are_told_at_once() {
     drop(refused);
 }
 
-/// Whatever the process may open: the store has what it needs, and clients are told.
+/// With any descriptor limit, the store works and clients get a response.
 #[test]
 fn a_host_without_descriptors_loses_nothing_and_recovers() {
     let directory = Setup::new().plugin("echo").config(&with_open_ingress("")).into_directory();
@@ -133,7 +133,7 @@ fn a_host_without_descriptors_loses_nothing_and_recovers() {
     let publish = |wire: &mut Wire, id: &str| wire.answer_to(&request("/events", id, "a.b", &json!("x".repeat(2_000))));
     assert_eq!(publish(&mut wire, "before").status, 202);
     let mut acknowledged = vec!["before".to_owned()];
-    // Connections take all that there are below the limit, until one is told that there is none left.
+    // Opens connections until one is refused.
     process.limit_descriptors(Some(process.highest_descriptor() + 1));
     let mut open = Vec::new();
     eventually("no descriptor is left", || {
@@ -166,7 +166,7 @@ fn a_host_without_descriptors_loses_nothing_and_recovers() {
     }
 }
 
-/// An event is stored once, and its reply belongs to the request that published it.
+/// The event is stored once, and its reply belongs to the first request.
 #[test]
 fn a_repeated_event_does_not_get_the_reply_to_the_first() {
     let host = Setup::new().plugin("asker").start();
@@ -188,7 +188,7 @@ fn a_repeated_event_does_not_get_the_reply_to_the_first() {
     assert_eq!((plain.status, &plain.json()["accepted"][0]["duplicate"]), (202, &json!(true)));
 }
 
-/// A client that sends a large body and reads of the response no more than that it has begun.
+/// A client that sends a large body and reads only the start of the response.
 fn read_nothing(address: &str, bytes: usize) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     let mut sending = stream.try_clone().unwrap();

@@ -1,4 +1,4 @@
-//! A host that is killed loses nothing that it acknowledged, and does nothing twice.
+//! A killed host loses nothing that it acknowledged, and does nothing twice.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,7 +8,7 @@ use std::thread;
 use sandbus_tests::{Host, Setup, agent, send};
 use serde_json::json;
 
-/// Posts entries until the host is gone. Returns how many were acknowledged.
+/// Posts entries until the host is gone. Returns the number of acknowledged entries.
 fn load(host: &Host, stop: &AtomicBool, client: usize, round: usize, sent: &AtomicUsize) -> usize {
     let agent = agent();
     let mut acknowledged = 0;
@@ -48,7 +48,7 @@ fn every_acknowledged_event_is_handled_once_across_kills() {
                     })
                 })
                 .collect();
-            // Killed in the midst of it, with requests, handlers and commits under way.
+            // Killed while requests, handlers and commits are running.
             while sent.load(Ordering::Relaxed) < before + 150 * (round + 1) {
                 thread::yield_now();
             }
@@ -62,7 +62,7 @@ fn every_acknowledged_event_is_handled_once_across_kills() {
     host.wait_until_idle();
     let balance = host.get("/ledger").json();
     let booked = usize::try_from(balance["booked"].as_u64().unwrap()).unwrap();
-    // What was stored and killed before it was answered may be there too, but no more than that.
+    // An entry that was stored but not acknowledged before the kill may also be there; at most one per client.
     assert!(booked >= acknowledged, "{acknowledged} acknowledged, {balance}");
     assert!(booked <= sent.load(Ordering::Relaxed), "{balance}");
     assert!(acknowledged > ROUNDS * 50, "there was load: {acknowledged}");
@@ -83,7 +83,7 @@ fn a_kill_during_the_first_start_leaves_something_that_starts() {
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        // As soon as there is something on the disk.
+        // As soon as the file exists.
         while !setup.path().join("data/bus.db").exists() {
             thread::yield_now();
         }

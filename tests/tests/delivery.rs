@@ -1,4 +1,4 @@
-//! What a subscriber may rely on: retries, dead letters, effects exactly once, duplicates, delays.
+//! The guarantees for subscribers: retries, dead letters, exactly-once effects, duplicates, delays.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -38,7 +38,7 @@ fn a_poison_event_becomes_a_dead_letter_and_is_redriven_to_the_mended_handler() 
     assert!(letter["history"][0]["digest"].as_str().is_some_and(|digest| digest.len() == 64));
     assert_eq!(host.subscription("poison/swallow").unwrap()["backlog"], 0, "nothing is blocked by them");
 
-    // The broken handler would bury it again.
+    // The broken handler would fail again.
     let shown = host.cli(&["dead-letters", "redrive", &letter["number"].to_string()]);
     assert!(shown.status.success());
     let letters = eventually("it is dead again", || {

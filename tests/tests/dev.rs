@@ -1,4 +1,4 @@
-//! The developer's loop: a crate of a user's own, built, run, changed, swapped.
+//! The development loop: a user's crate is built, run, changed and swapped.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -65,7 +65,7 @@ fn a_saved_change_is_built_and_swapped_in() {
         tree.starts_with("└─ ✓ greeter/welcome in ").then_some(())
     });
 
-    // A mistake is shown as the compiler shows it, and what ran before goes on.
+    // A compile error is shown as the compiler prints it, and the running generation continues.
     save(host.path(), &HANDLER.replace("user.name", "user.nmae"));
     eventually("the compiler's error is shown", || {
         let log = host.log();
@@ -84,7 +84,7 @@ fn a_saved_change_is_built_and_swapped_in() {
     host.wait_until_idle();
     assert_eq!(host.get("/welcomed").json(), 3, "the state outlives the swap");
 
-    // What is typed: the last event once more, and one of one's own, at which the handler panics in line 12.
+    // Typed commands: redeliver the last event, and publish one whose handler panics in line 12.
     host.type_line("r");
     eventually("the last event comes again", || (host.get("/welcomed").json() == 4).then_some(()));
     let panics = HANDLER.replace("info!(\"Welcome, {}!\", user.name);", "assert!(user.name != \"Bob\", \"no Bob\");");
@@ -109,7 +109,7 @@ export default plugin({ config: { currency: "EUR" } })
   .on("order.placed", (order) => log.info(`order ${order.id} in ${config.get("currency")}`));
 "#;
 
-/// Begins a project as a user does.
+/// Creates a project as a user does.
 fn begin(directory: &Path, arguments: &[&str]) {
     let output = Command::new(binary()).arg("new").args(arguments).current_dir(directory).output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -120,7 +120,7 @@ fn projects_of_all_kinds_are_found_below_a_directory_and_later_ones_as_they_come
     let setup = Setup::new();
     let shop = setup.path().join("shop");
     std::fs::create_dir(&shop).unwrap();
-    // Roots of workspaces, which hide nothing.
+    // Workspace roots, which must not hide projects below them.
     put(&shop.join("package.json"), br#"{ "private": true, "workspaces": ["apps/*"] }"#);
     put(&shop.join("Cargo.toml"), b"[workspace]\nmembers = []\nexclude = [\"apps\"]\n");
     std::fs::create_dir(shop.join("apps")).unwrap();

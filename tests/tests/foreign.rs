@@ -1,4 +1,4 @@
-//! Components that do not know Sandbus: made for other hosts, and such as speak by other hosts' interfaces.
+//! Components that do not know Sandbus: made for other hosts or with other hosts' interfaces.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use sandbus_tests::{Host, Setup, eventually};
 use sandbus_toolchain::{Source, Toolchain};
 use serde_json::{Value, json};
 
-/// A host with a file that is made in its plugin folder.
+/// A host with a generated file in its plugin folder.
 fn host_with(name: &str, sidecar: &str, make: impl FnOnce(&Path)) -> Host {
     let setup = Setup::new().sidecar(name, sidecar);
     make(&setup.path().join(format!("plugins/{name}.wasm")));
@@ -31,7 +31,7 @@ fn an_example_of_a_published_package_is_served_unchanged() {
     assert_eq!((answer.status, answer.body.as_str()), (200, "Hello, WASI!"));
 }
 
-/// A host with a guest that takes messages.
+/// A host with a guest that receives messages.
 fn messaging(guest: &str, sidecar: &str) -> Host {
     let folder = root().join("tests/guests/messaging");
     host_with(guest, sidecar, |plugin| {

@@ -1,6 +1,6 @@
-//! Data directories, components and the contract of earlier releases, as those wrote them: `tests/frozen`. This program
-//! opens a copy of each, and everything in it goes on. `cargo xtask freeze` makes the next one; what has been released
-//! is never made again.
+//! Data directories, components and contracts of earlier releases in `tests/frozen`, as those releases wrote them. This
+//! program opens a copy of each and checks that everything in it still works. `cargo xtask freeze` adds a release; a
+//! released directory never changes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use sandbus_tests::languages::{Language, root};
 use sandbus_tests::{Host, Setup, Webhook, digest, eventually, guest, guest_path, put};
 use serde_json::{Value, json};
 
-/// The frozen components, each with the file that it is built for. One of them was rolled back from.
+/// The frozen components, each with its source. One of them was rolled back from.
 const PLUGINS: [&str; 4] = ["keeper", "poison", "counter-c", "counter-js"];
 const ROLLED_BACK_FROM: &str = "poison-fixed";
 
@@ -25,7 +25,7 @@ fn releases() -> Vec<PathBuf> {
     releases
 }
 
-/// The files below a directory, by their paths in it.
+/// The files below a directory, by relative path.
 fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut waiting = vec![directory.to_owned()];
@@ -76,7 +76,7 @@ fn backlog(host: &Host, subscription: &str, count: u64) -> Value {
     })
 }
 
-/// Fills a host with one of everything that a data directory keeps.
+/// Fills a host with one of everything that a data directory can contain.
 fn fill(host: &Host) {
     for (key, value) in [("text", json!("für später")), ("number", json!(42)), ("object", json!({ "a": [1, null] }))]
     {
@@ -85,21 +85,21 @@ fn fill(host: &Host) {
     for _ in 0..3 {
         done(&host.post("/keeper/count", json!({})));
     }
-    // Handled, and then waiting behind a plugin that is drained.
+    // First handled, then waiting behind a drained plugin.
     for id in ["user-1", "user-2", "user-3"] {
         publish(host, "", "user.registered", id, json!({ "name": "Ada" }));
     }
     host.wait_until_idle();
     done(&host.operate("POST", "/plugins/counter-c/drain"));
     publish(host, "", "user.registered", "user-4", json!({ "name": "Ada" }));
-    // Retries, dead letters, and what comes later.
+    // Retries, dead letters and delayed events.
     publish(host, "", "keeper.job", "job-1", json!({}));
     for id in ["bad-1", "bad-2"] {
         publish(host, "", "keeper.bad", id, json!({ "id": id }));
     }
     publish(host, "?delay=75s", "keeper.later", "later-1", json!("by a request"));
     done(&host.post("/keeper/later", json!("by a handler")));
-    // Backlogs of subscriptions that are paused: of keys, and of a webhook.
+    // Backlogs of paused subscriptions: with ordering keys, and of a webhook.
     done(&host.operate("POST", "/subscriptions/keeper/entry/pause"));
     for number in 1..=4 {
         for account in ["a", "b"] {
@@ -121,7 +121,7 @@ fn fill(host: &Host) {
     });
 }
 
-/// Makes the directory of a release from the guests that are built, with the binary in `SANDBUS_TEST_BINARY`.
+/// Creates the directory of a release from the built guests, with the binary in `SANDBUS_TEST_BINARY`.
 #[test]
 #[ignore = "writes into the source tree; `cargo xtask freeze VERSION` runs it"]
 fn freeze() {
@@ -130,7 +130,7 @@ fn freeze() {
     assert!(!home.exists(), "{} is there, and never made again", home.display());
     let setup = Setup::new();
     let component = |name: &str| match name {
-        // A release that is frozen later brings those that were built with it.
+        // A later release contains its own components.
         _ if guest_path(name).exists() => guest(name),
         "counter-c" => Language::C.counter(),
         "counter-js" => Language::JavaScript.counter(),
@@ -176,8 +176,8 @@ fn put_made(path: &Path, bytes: &[u8]) {
     put(path, bytes);
 }
 
-/// Puts a release's data and components where a host finds them. Archived files are the components once more, and so
-/// they are frozen once.
+/// Copies a release's data and components to a host's directory. Archived generations are the same components, and so
+/// are frozen only once.
 fn thaw(release: &Path, setup: &Setup) {
     copy_below(&release.join("data"), &setup.path().join("data"));
     for name in PLUGINS.into_iter().chain([ROLLED_BACK_FROM]) {
@@ -200,7 +200,7 @@ fn the_data_of_every_release_is_opened_and_goes_on() {
         let host = setup.start();
         all_is_there(&host, &release, &expected);
         all_goes_on(&host, &expected);
-        // What was brought up to date once is opened as it is.
+        // A migrated store is opened without another migration.
         let host = host.crash_and_restart();
         assert_eq!(backups(&host), 1, "{}", release.display());
         host.wait_until_idle();
@@ -213,7 +213,7 @@ fn backups(host: &Host) -> usize {
     files.iter().filter(|file| file.to_string_lossy().starts_with("backup-2-")).count()
 }
 
-/// What the release wrote, before anything goes on.
+/// The data as the release wrote it, before the host continues.
 fn all_is_there(host: &Host, release: &Path, expected: &Value) {
     assert!(backups(host) > 0, "the data is backed up before it is brought up to date");
     for (key, value) in expected["values"].as_object().unwrap().iter().filter(|(key, _)| *key != "ticks") {
@@ -243,7 +243,8 @@ fn all_is_there(host: &Host, release: &Path, expected: &Value) {
     assert_eq!(poison["generations"].as_array().unwrap().len(), 2);
 }
 
-/// Backlogs are handled in order, retries and delayed events come, dead letters are redriven, numbers go on.
+/// Backlogs are handled in order, retries and delayed events come due, dead letters can be redriven, numbering
+/// continues.
 fn all_goes_on(host: &Host, expected: &Value) {
     let count = expected["values"]["count"].as_i64().unwrap();
     assert_eq!(host.post("/keeper/count", json!({})).json(), count + 1);
@@ -263,7 +264,7 @@ fn all_goes_on(host: &Host, expected: &Value) {
         (entries && redriven && came && ticked && values["job/job-1"].as_u64() >= Some(2)).then_some(())
     });
     assert!(host.dead_letters().is_empty());
-    // The fourth of its kind: the number is one that the release had counted.
+    // The fourth of its kind: the release had counted the number.
     let _ = host.wait_for_log(&["user.registered: 4", "counter-c"]);
     publish(host, "", "user.registered", "user-5", json!({ "name": "Grace" }));
     let _ = host.wait_for_log(&["user.registered: 5", "counter-c"]);
@@ -277,7 +278,7 @@ fn all_goes_on(host: &Host, expected: &Value) {
     assert!(hook.body.contains("\"total\":9") || hook.body.contains("\"total\": 9"), "{}", hook.body);
 }
 
-/// A process that is killed in the midst of its first start on older data leaves data that opens.
+/// A process killed during its first start on older data leaves data that opens.
 #[test]
 fn a_start_on_older_data_may_be_killed_at_any_time() {
     for release in releases() {
@@ -285,7 +286,7 @@ fn a_start_on_older_data_may_be_killed_at_any_time() {
         let setup = Setup::new();
         thaw(&release, &setup);
         let data = setup.path().join("data");
-        // Killed as soon as there is a sign of each of the steps: a part of the backup, the backup, a transaction.
+        // Killed as soon as each step shows: a partial backup, a complete backup, a transaction.
         for sign in [".partial", ".db", "-wal"] {
             let starting = sandbus_tests::Launch::serve(setup.path()).spawn();
             eventually("the step has begun", || {
@@ -300,7 +301,7 @@ fn a_start_on_older_data_may_be_killed_at_any_time() {
     }
 }
 
-/// What a component was built for stays what it was: a contract that has been released is never edited.
+/// A released contract never changes, since components were built for it.
 #[test]
 fn the_contract_of_every_release_is_what_it_was() {
     for release in releases() {
@@ -318,12 +319,12 @@ fn the_contract_of_every_release_is_what_it_was() {
     }
 }
 
-/// What a contract declares, without its comments, which may be written better.
+/// The declarations of a contract without its comments, which may be improved.
 fn declarations(text: &str) -> Vec<&str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).collect()
 }
 
-/// A component of each contract runs, and one of the second gives way to one of the first.
+/// A component of each contract runs, and a component of the second is rolled back to one of the first.
 #[test]
 fn components_of_every_contract_run_and_are_rolled_back() {
     let first = std::fs::read(frozen().join("0.1.0/components/poison-fixed.wasm")).unwrap();
@@ -348,7 +349,7 @@ fn components_of_every_contract_run_and_are_rolled_back() {
     swallowed(&host, "4", 4);
 }
 
-/// A component for a contract that is not there yet is refused by its name, with what to do.
+/// A component for an unknown contract version is refused; the message names the version and the remedy.
 #[test]
 fn a_contract_that_is_not_known_is_named() {
     let host = Setup::new().start();

@@ -1,4 +1,4 @@
-//! A plugin's generations: the history as a test for a new one, and the way back to an old one.
+//! Generations of a plugin: canaries with recent events, and rollbacks.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A host on which the mended plugin runs.
+/// A host that runs the fixed plugin.
 fn host(sidecar: &str) -> Host {
     let host = Setup::new().sidecar("poison", sidecar).start();
     host.drop_in("poison-fixed", "poison.wasm");
@@ -55,7 +55,7 @@ fn an_operator_goes_back_and_it_stays_so_until_another_file_comes() {
     assert_eq!(host.operate("POST", "/plugins/poison/rollback?to=zz").problem(), "no-generation");
     assert_eq!(host.operate("POST", "/plugins/nobody/rollback").problem(), "not-found");
 
-    // The way forward: by name, or by another file.
+    // A rollback ends by name, or with another file.
     let bad = digest(&guest("poison"));
     let answer = host.operate("POST", &format!("/plugins/poison/rollback?to={}", &bad[..12])).json();
     assert_eq!((&answer["to"], &answer["is_file"]), (&json!(bad), &json!(true)));
@@ -87,7 +87,7 @@ fn a_generation_that_fails_is_rolled_back_where_its_sidecar_says_so() {
 /// The same plugin in another file, with another digest.
 fn variant(guest_name: &str, number: u8) -> Vec<u8> {
     let mut bytes = guest(guest_name);
-    // A custom section that is named `v`.
+    // A custom section named `v`.
     bytes.extend([0, 3, 1, b'v', number]);
     bytes
 }
@@ -100,7 +100,7 @@ fn what_was_rolled_back_from_is_not_gone_back_to() {
         let bad = variant("poison", number);
         put(&host.file("poison.wasm"), &bad);
         let bad = digest(&bad);
-        // It runs for as long as it has not failed often enough.
+        // It runs until it has failed often enough.
         eventually("it runs", || host.plugin("poison.wasm").filter(|plugin| plugin["digest"] == bad.as_str()));
         swallow(&host, ids);
         let plugin = eventually("it is rolled back", || {
@@ -114,7 +114,7 @@ fn what_was_rolled_back_from_is_not_gone_back_to() {
         assert_eq!(kept.last().unwrap()["digest"], good.as_str(), "what runs is the last one");
     }
 
-    // A restart changes nothing of that, and another file that is good ends it.
+    // A restart keeps the rollback, and another good file ends it.
     let host = host.crash_and_restart();
     assert!(runs(&host, "poison-fixed"));
     assert_eq!(host.operate("POST", "/plugins/poison/rollback").problem(), "no-generation");
@@ -198,7 +198,7 @@ fn a_sidecar_may_demand_a_canary_before_a_swap() {
     host.wait_until_loaded("poison", "poison.wasm");
 }
 
-/// Two entries, each booked once under its own key.
+/// Two entries, each recorded once under its own key.
 fn ledger(sidecar: &str) -> Host {
     let host = Setup::new().plugin("ledger").sidecar("ledger", sidecar).start();
     for id in ["1", "2"] {
@@ -211,7 +211,7 @@ fn ledger(sidecar: &str) -> Host {
 #[test]
 fn a_canary_says_what_proves_nothing_where_handlers_meet_their_own_writes() {
     let host = ledger("");
-    // Whatever the new file did for a new entry, it has seen these.
+    // The new file has seen these, whatever it did with a new entry.
     let file = guest_path("ledger");
     let output = host.cli(&["canary", file.to_str().unwrap(), "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -253,7 +253,7 @@ fn a_damaged_record_is_named_and_what_was_rolled_back_from_stays_away() {
         let refusal = host.wait_until_refused("poison.wasm");
         assert!(refusal.contains("rolled back from"), "{refusal}");
         assert_eq!(host.plugin("poison.wasm").unwrap()["status"], "broken");
-        // What is mended is loaded by itself.
+        // The fixed file is loaded automatically.
         std::fs::write(&path, whole).unwrap();
         eventually("what was rolled back to runs", || runs(&host, "poison-fixed").then_some(()));
     }

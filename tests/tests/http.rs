@@ -18,10 +18,10 @@ fn host() -> Host {
         .start()
 }
 
-/// Sends bytes as they are and returns all that comes back.
+/// Sends raw bytes and returns the complete response.
 fn raw(host: &Host, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(host.url("").replace("http://", "")).unwrap();
-    // The host may have closed before all is written.
+    // The host may close the connection before all is written.
     drop(stream.write_all(bytes));
     let mut answer = Vec::new();
     drop(stream.read_to_end(&mut answer));
@@ -83,7 +83,7 @@ fn bodies_heads_and_time_are_bounded() {
     let answer = raw(&host, long.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 431") && answer.contains("head-too-large"), "{answer}");
 
-    // A head and a body that never come to their end.
+    // A head and a body that never end.
     let answer = raw(&host, b"GET /echo HTTP/1.1\r\nhost: h\r\n");
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("head-too-slow"), "{answer}");
     assert_eq!(raw(&host, b""), "", "a client that asks nothing is answered nothing");
@@ -92,12 +92,12 @@ fn bodies_heads_and_time_are_bounded() {
     assert_eq!(host.post("/echo/x", json!({})).status, 200);
 }
 
-/// A request for a route, with another one behind it that must not be answered when this one is refused.
+/// A request for a route, followed by another one that must not be answered when the first is refused.
 fn with_next(fields: &str, body: &str) -> String {
     format!("POST /echo/x HTTP/1.1\r\n{fields}\r\n{body}GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n")
 }
 
-/// Sends bytes and checks that the one answer is a problem, and the last thing on its connection.
+/// Sends bytes and checks that the only response is a problem that ends the connection.
 fn assert_refused(host: &Host, bytes: &[u8], status: u16, code: &str) {
     let what = String::from_utf8_lossy(bytes);
     let what = &what[..what.len().min(200)];
@@ -110,8 +110,8 @@ fn assert_refused(host: &Host, bytes: &[u8], status: u16, code: &str) {
     assert_eq!(wire.rest(), "", "{what:?}");
 }
 
-/// RFC 9112, sections 3.2, 5.1, 5.2, 6.1, 6.3 and 7.1: what a proxy on the way might read differently gets no further,
-/// and ends the connection.
+/// RFC 9112, sections 3.2, 5.1, 5.2, 6.1, 6.3 and 7.1: a request that a proxy might read differently is refused and
+/// ends the connection.
 #[test]
 fn ambiguous_requests_are_refused() {
     let host = host();
@@ -163,11 +163,11 @@ fn ambiguous_requests_are_refused() {
 const MALFORMED: &str = "malformed-request";
 const CHUNKED: &str = "host: h\r\ntransfer-encoding: chunked\r\n";
 
-/// What RFC 9112 lets a server take, and what is done with it.
+/// Requests that RFC 9112 lets a server accept, and their results.
 #[test]
 fn unusual_requests_mean_what_the_standard_says() {
     let host = host();
-    // Section 6.1: where chunks and a length are both given, the chunks count and the connection ends after them.
+    // Section 6.1: with both chunks and a length, the chunks count and the connection ends after them.
     for fields in [
         "host: h\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n",
         "host: h\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n",
@@ -175,7 +175,7 @@ fn unusual_requests_mean_what_the_standard_says() {
         let answer = raw(&host, with_next(fields, "1\r\na\r\n0\r\n\r\n").as_bytes());
         assert_eq!((answer.matches("\r\ndate: ").count(), answer.contains("\"body\":\"a\"")), (1, true), "{answer:?}");
     }
-    // Sections 2.2, 5.1, 6.3, 7.1.1 and 7.1.2, and names that are tokens though they look like others.
+    // Sections 2.2, 5.1, 6.3, 7.1.1 and 7.1.2, and unusual field names that are valid tokens.
     for (fields, body) in [
         ("host: h:80\r\n", ""),
         ("host: [::1]:80\r\n", ""),
@@ -241,7 +241,7 @@ fn request_lines_are_refused_with_a_reason() {
     assert_eq!(nothing.rest(), "", "no request, no answer");
 }
 
-/// RFC 9112, section 3.2.2: the authority in the target counts, whatever `Host` says.
+/// RFC 9112, section 3.2.2: the authority in the target overrides `Host`.
 #[test]
 fn an_absolute_target_leads_to_its_path() {
     let host = host();
@@ -255,7 +255,7 @@ fn an_absolute_target_leads_to_its_path() {
     assert_eq!(Wire::with(&admin, foreign).answer().unwrap().problem(), "foreign-caller");
 }
 
-/// A response that looks like the parser's own refusal is sent as it is, and the connection goes on.
+/// A handler's response that looks like the parser's refusal is sent unchanged, and the connection continues.
 #[test]
 fn what_a_handler_sends_is_not_taken_for_a_refusal() {
     const REFUSAL: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
@@ -269,7 +269,7 @@ fn what_a_handler_sends_is_not_taken_for_a_refusal() {
     assert_eq!(rest.matches("\"code\":\"http-version\"").count(), 1, "{rest}");
 }
 
-/// RFC 9110, section 10.1.1: whoever asks first is not told to send what will be refused.
+/// RFC 9110, section 10.1.1: a client that waits for `100 Continue` is not asked for a body that will be refused.
 #[test]
 fn a_body_that_is_too_large_is_not_asked_for() {
     let host = host();
@@ -280,7 +280,7 @@ fn a_body_that_is_too_large_is_not_asked_for() {
     };
     assert!(ask(100_001).starts_with("HTTP/1.1 413 "));
     assert!(ask(100_000).starts_with("HTTP/1.1 100 "));
-    // Who may not publish is not asked for events, and no other expectation can be met.
+    // An unauthorized client is not asked for its body, and unknown expectations are refused.
     let with = |version: &str, expected: &str| {
         let head =
             format!("POST /echo/x HTTP/{version}\r\nhost: h\r\nexpect: {expected}\r\ncontent-length: 2\r\n\r\nab");
@@ -292,7 +292,7 @@ fn a_body_that_is_too_large_is_not_asked_for() {
     assert_eq!(with("1.0", "other"), (200, None), "HTTP/1.0 has no expectations");
 }
 
-/// A head has as many fields as are allowed, and no more.
+/// A head may have as many fields as the limit, and no more.
 #[test]
 fn the_fields_of_a_head_are_counted() {
     let host = Setup::new().start();
@@ -320,7 +320,7 @@ fn a_head_has_no_more_bytes_than_are_allowed() {
     }
 }
 
-/// Descriptors that clients take are bounded by those that there are, and the host goes on.
+/// Connections are limited by the available descriptors, and the host keeps working.
 #[test]
 fn idle_clients_leave_descriptors_to_the_host() {
     let setup = Setup::new().plugin("echo").config("[http]\nheader_timeout = \"2s\"");
@@ -329,7 +329,7 @@ fn idle_clients_leave_descriptors_to_the_host() {
     let idle: Vec<_> = (0..600).filter_map(|_| TcpStream::connect(&process.address).ok()).collect();
     let also: Vec<_> = (0..60).filter_map(|_| TcpStream::connect(&process.admin).ok()).collect();
     assert!(idle.len() > 256 && also.len() > 32, "{} and {}", idle.len(), also.len());
-    // Others are answered at once, if only that there is no room.
+    // Further clients get an immediate refusal.
     for (address, path) in [(&process.address, "/nothing"), (&process.admin, "/readyz")] {
         let answer = Wire::open(address).answer_to(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
         assert_eq!((answer.status, answer.problem().as_str()), (503, "too-many-connections"), "{path}");
@@ -381,7 +381,7 @@ fn a_client_that_reads_nothing_loses_its_connection() {
     let mut stream = TcpStream::connect(host.address()).unwrap();
     stream.set_write_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
     let requests = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1_000);
-    // The host stops to read when it cannot write, and then it gives up.
+    // The host stops reading when it cannot write, and gives up after the timeout.
     let end = std::iter::repeat_with(|| stream.write_all(&requests)).find_map(Result::err).unwrap();
     let cut = [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe];
     assert!(cut.contains(&end.kind()), "{end}");
@@ -404,7 +404,7 @@ fn the_admin_interface_answers_no_web_page() {
     assert_eq!(host.send("GET", &host.url("/plugins"), &[], b"").status, 404, "it is not on the ingress");
 }
 
-/// A parameter that is ignored would mean something else than was meant: of what is dropped, for one.
+/// Ignoring an unknown parameter would change the meaning of a request, such as what it drops.
 #[test]
 fn the_admin_interface_ignores_no_parameter() {
     let host = Setup::new().start();

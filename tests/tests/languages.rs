@@ -1,5 +1,5 @@
-//! Plugins in other languages: they take part in a flow beside Rust's, and their projects are begun, tested, built
-//! and run with nothing but the binary and the language's own tools.
+//! Plugins in other languages: they take part in a cause tree with Rust plugins, and their projects are created,
+//! tested, built and run with nothing but the binary and the language's tools.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,13 +14,13 @@ use sandbus_tests::{Host, Setup, binary, eventually, put};
 use sandbus_toolchain::Project;
 use serde_json::{Value, json};
 
-/// Runs a program in a directory, and expects that it succeeds.
+/// Runs a program in a directory. It must succeed.
 fn run(directory: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program);
     languages::run(command.args(arguments).envs(variables.iter().copied()).current_dir(directory))
 }
 
-/// Languages that no plugin of the example is written in.
+/// Languages that no plugin of the example uses.
 const FURTHER: [Language; 4] = [Language::C, Language::Go, Language::PlainJavaScript, Language::StarlingMonkey];
 
 #[test]
@@ -36,7 +36,7 @@ fn plugins_of_all_languages_take_part_in_one_flow() {
     let (user, flow) = (answer.json()["user_id"].clone(), answer.json()["event_id"].clone());
     let user = user.as_str().unwrap();
 
-    // Rust publishes, TypeScript follows up.
+    // Rust publishes, TypeScript reacts.
     let requested = eventually("a code is asked for", || host.events_of("verification.requested").pop());
     assert_eq!((requested["data"]["user_id"].as_str(), &requested["correlationid"]), (Some(user), &flow));
     let wrong = host.post(&format!("/verify/{user}"), json!({ "code": "wrong" }));
@@ -46,7 +46,7 @@ fn plugins_of_all_languages_take_part_in_one_flow() {
     let again = host.post(&format!("/verify/{user}"), json!({ "code": requested["data"]["code"] }));
     assert_eq!(again.status, 404);
 
-    // Python has kept a trail of it all, in order.
+    // Python has recorded all of it, in order.
     let trail = eventually("the trail is complete", || {
         let answer = host.get(&format!("/audit/{user}"));
         let trail = (answer.status == 200).then(|| answer.json()["trail"].clone())?;
@@ -58,7 +58,7 @@ fn plugins_of_all_languages_take_part_in_one_flow() {
     assert_eq!(host.get("/audit").json()["user.verified"], 1);
     assert_eq!(host.get("/audit/nobody").status, 404);
 
-    // The others count: those without an SDK every event of users, by its type.
+    // The other plugins count: those without an SDK count every user event, by type.
     let logged = |language: Language, words: &str| {
         let plugin = format!("\"plugin\":\"{}\"", language.plugin());
         let _ = host.wait_for_log(&[words, &plugin]);
@@ -72,15 +72,15 @@ fn plugins_of_all_languages_take_part_in_one_flow() {
     host.wait_until_idle();
     assert!(host.dead_letters().is_empty());
 
-    // Both handlers take objects, and this is null. What TypeScript's did not catch names its own line; Python's says what
-    // it takes, and so the event is rejected before it runs.
+    // Both handlers expect objects, and this is null. TypeScript's uncaught error names its own line; Python's
+    // signature declares the type, so the event is rejected before the handler runs.
     let odd = json!({ "id": "odd", "type": "user.welcomed", "data": null, "datacontenttype": "application/json" });
     assert_eq!(host.publish_event("/events", odd).status, 202);
     let _ = host.wait_for_log(&["uncaught TypeError", "src/plugin.ts:"]);
     let of_audit = |letter: &Value| letter["subscription"].as_str().is_some_and(|id| id.starts_with("audit/"));
     let misfit = eventually("it is rejected", || host.dead_letters().into_iter().find(of_audit));
     assert_eq!((&misfit["cause"], &misfit["attempts"]), (&json!("rejected"), &json!(1)), "{misfit}");
-    // Plain JavaScript rejects what it has no use for by the contract's own means.
+    // Plain JavaScript rejects events with the contract's own means.
     assert_eq!(host.publish_event("/events", json!({ "id": "empty", "type": "user.left" })).status, 202);
     let letter = eventually("it is rejected", || {
         let is_empty = |letter: &Value| letter["logged"]["event"]["id"] == "empty" && !of_audit(letter);
@@ -122,7 +122,7 @@ fn the_sdks_own_tests_pass() {
     run(&verification, "npm", &["test"], &[]);
 }
 
-/// Begins a project, runs its tests, builds it and looks at what came out.
+/// Creates a project, runs its tests, builds it and inspects the component.
 fn begins(language: &str, test: impl FnOnce(&Path)) {
     let home = tempfile::tempdir().unwrap();
     let sandbus = binary();
@@ -247,8 +247,8 @@ fn a_saved_change_of_a_script_is_swapped_in() {
     register("1");
     let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"1\""]);
 
-    // A mistake is shown as the bundler shows it (the parenthesis is missed in the last line), and what ran before
-    // goes on.
+    // A syntax error is shown as the bundler prints it (the parenthesis is missing in the last line), and the running
+    // generation continues.
     std::fs::write(&source, HANDLER.replace("(user)", "(user")).unwrap();
     eventually("the mistake is shown", || host.log().contains("src/plugin.js:10:").then_some(()));
     register("2");
@@ -267,9 +267,9 @@ fn a_saved_change_of_a_script_is_swapped_in() {
     assert_eq!(often.status, 200, "what it reads leaves no handle behind: {}", often.body);
 }
 
-/// Builds a guest that is a project of a script, and puts it into a host's folder.
+/// Builds a guest from a script project and puts it into a host's plugin folder.
 fn script(name: &str, setup: &Setup) {
-    /// A build keeps its files in the project: the second test to ask for it finds it built.
+    /// A build keeps its files in the project, so that a second test finds it built.
     static BUILDING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let project = Project::find(&root().join("tests/guests").join(name)).unwrap();
@@ -278,7 +278,7 @@ fn script(name: &str, setup: &Setup) {
     std::fs::copy(&report.artifacts[0].path, setup.path().join(format!("plugins/{name}.wasm"))).unwrap();
 }
 
-/// A host with a script, one whose instances are used once and one whose instances are used again.
+/// A host with a script whose instances are used once, and one whose instances are reused.
 fn scripted(name: &str, sidecar: &str) -> Host {
     let setup = Setup::new().sidecar(name, sidecar);
     script(name, &setup);
@@ -287,7 +287,7 @@ fn scripted(name: &str, sidecar: &str) -> Host {
 
 const REUSED: &str = "[limits]\ncalls_per_instance = 8\n";
 
-/// What each of three requests was given by chance, by its name.
+/// The random values that each of three requests got, by name.
 fn drawn(host: &Host, path: &str) -> Vec<(String, String)> {
     let draw = || {
         let answer = host.get(path);
@@ -364,7 +364,7 @@ fn no_text_and_no_number_of_a_script_traps_its_runtime() {
 fn headers_of_a_script_may_come_twice() {
     for (name, path) in [("script-js", "/js/cookies"), ("script-python", "/python/cookies")] {
         let host = scripted(name, "");
-        // As it is on the wire: what a client makes of it may have each name once.
+        // The raw response, since an HTTP client may merge headers of one name.
         let mut connection = TcpStream::connect(host.address()).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nx-tag: a\r\nx-tag: b, c\r\nconnection: close\r\n\r\n");
         connection.write_all(request.as_bytes()).unwrap();
@@ -453,13 +453,13 @@ fn what_a_python_project_does_not_declare_is_missing_at_the_build() {
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    // The machine's Python has pip, and so would the component by its site-packages.
+    // The machine's Python has pip, and a component that used its site-packages would have it too.
     std::fs::write(project.join("src/stock.py"), format!("{source}\n\ndef late():\n    import pip\n")).unwrap();
     let said = build();
     let line = source.lines().count() + 4;
     assert!(said.contains(&format!("src/stock.py:{line}: there is no module `pip`")), "{said}");
     assert!(said.contains("dependencies in pyproject.toml"), "{said}");
-    // What needs native code has no place in a component.
+    // Packages with native code cannot run in a component.
     let manifest = std::fs::read_to_string(project.join("pyproject.toml")).unwrap();
     let declared = manifest.replace("requires-python", "dependencies = [\"markupsafe==3.0.2\"]\nrequires-python");
     std::fs::write(project.join("pyproject.toml"), declared).unwrap();
@@ -467,8 +467,8 @@ fn what_a_python_project_does_not_declare_is_missing_at_the_build() {
     assert!(said.contains("markupsafe") && said.contains("pure Python"), "{said}");
 }
 
-/// The work that a JavaScript handler leaves behind is done before its outcome is known: an engine's own queue would run
-/// after the acknowledgement, or never.
+/// Promises and timers of a JavaScript handler run before its outcome is known. The engine's own queue would run after
+/// the acknowledgement, or never.
 #[test]
 fn no_work_of_a_handler_in_javascript_is_lost() {
     for sidecar in ["", REUSED] {
@@ -541,7 +541,7 @@ fn no_work_of_a_handler_in_python_is_lost() {
     assert!(reason("drops").contains("the coroutine of `saved` ("), "{}", reason("drops"));
     assert!(reason("leaves").contains("the task of `saved` ("), "{}", reason("leaves"));
     assert!(reason("waits").contains("waits for what never comes"), "{}", reason("waits"));
-    // The plugin's own lines are told, and not those of Python's library.
+    // The message shows the plugin's own lines, not those of Python's library.
     assert!(
         reason("resolves").contains("at leaves (") && !reason("resolves").contains("socket.py"),
         "{}",

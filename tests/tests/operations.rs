@@ -1,5 +1,4 @@
-//! What an operator does to a running bus: webhooks of its own, pausing, replaying, draining, and limits of
-//! what is kept.
+//! An operator's actions on a running bus: webhooks, pausing, replaying, draining, and retention limits.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,7 +7,7 @@ use sandbus_tests::{Hook, Host, Setup, Webhook, eventually};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-/// A secret as Standard Webhooks writes it, and its bytes.
+/// A secret in Standard Webhooks form, and its bytes.
 const SECRET: &str = "whsec_YSBzZWNyZXQgZm9yIHRoZSB0ZXN0cyBvbmx5";
 const SECRET_BYTES: &[u8] = b"a secret for the tests only";
 
@@ -24,7 +23,7 @@ fn ledger(host: &Host, counter: &str) -> i64 {
     host.get("/ledger").json()[counter].as_i64().unwrap()
 }
 
-/// Makes a subscription of the operator's for a webhook.
+/// Creates an operator subscription for a webhook.
 fn subscribe(host: &Host, pattern: &str, webhook: &Webhook, more: &Value) {
     let mut target = json!({ "url": format!("http://{}/hook", webhook.address) });
     target.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -39,7 +38,7 @@ fn deliveries(webhook: &Webhook, count: usize) -> Vec<Hook> {
     eventually("the webhook is called", || Some(webhook.received()).filter(|hooks| hooks.len() == count))
 }
 
-/// The signature that Standard Webhooks demands of a delivery.
+/// The signature that Standard Webhooks requires for a delivery.
 fn signature(hook: &Hook) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET_BYTES).unwrap();
     for part in [hook.header("webhook-id").unwrap(), ".", hook.header("webhook-timestamp").unwrap(), ".", &hook.body] {
@@ -152,7 +151,7 @@ fn a_paused_subscription_waits_until_it_is_resumed() {
     let host = Setup::new().plugin("ledger").start();
     assert_eq!(host.operate("POST", "/subscriptions/ledger/entry/pause").status, 204);
     enter(&host, 1..=3);
-    // The other subscription to the same events goes on.
+    // The other subscription to the same events continues.
     eventually("the other one has handled them", || (ledger(&host, "rewritten") == 3).then_some(()));
     let host = host.crash_and_restart();
     enter(&host, 4..=5);
@@ -320,14 +319,14 @@ fn old_events_are_deleted_when_they_are_handled_and_dead_letters_are_kept() {
     assert_eq!(host.get("/ledger").json(), balance);
 }
 
-/// What a command prints that succeeds.
+/// The output of a command that succeeds.
 fn said(host: &Host, arguments: &[&str]) -> String {
     let output = host.cli(arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Every list says that there is more, and a cursor leads through all of it.
+/// Every list tells when there is more, and a cursor leads through all of it.
 #[test]
 fn lists_are_whole_page_by_page() {
     let host = Setup::new().plugin("poison").start();
@@ -390,7 +389,7 @@ fn lists_are_whole_page_by_page() {
     assert!(listed.contains("There are more: continue with --before "), "{listed}");
 }
 
-/// A subscription that exists keeps the rules that are not named, and the answer says what changed.
+/// An existing subscription keeps the rules that the command does not name, and the response lists the changes.
 #[test]
 fn a_subscription_is_changed_rule_by_rule() {
     let host = Setup::new().start();

@@ -1,4 +1,4 @@
-//! Requests that plugins send: to hosts that were granted, and to nobody else.
+//! Requests that plugins send: only to granted hosts.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ fn host(grants: &[&str]) -> Host {
     host_of(&guest_path("caller"), "2s", grants)
 }
 
-/// A host with a guest that obeys `call.wanted`.
+/// A host with a guest that sends the request in `call.wanted`.
 fn host_of(caller: &Path, timeout: &str, grants: &[&str]) -> Host {
     let sidecar = format!("[limits]\ntimeout = \"{timeout}\"\n[grants]\nhttp = {grants:?}\n");
     let setup = Setup::new().sidecar("caller", &sidecar);
@@ -22,7 +22,7 @@ fn host_of(caller: &Path, timeout: &str, grants: &[&str]) -> Host {
     setup.start()
 }
 
-/// Plays a guest's scenarios, as a user does.
+/// Runs a guest's scenarios, as a user does.
 fn play(wasm: &Path, scenarios: &str) {
     let setup = Setup::new();
     let file = setup.path().join("scenarios.toml");
@@ -31,7 +31,7 @@ fn play(wasm: &Path, scenarios: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// What becomes of a request: what it was answered, or why it has no answer.
+/// The result of a request: its response, or the reason why there is none.
 fn call(host: &Host, id: &str, wanted: Value) -> Result<Value, String> {
     assert_eq!(host.publish("call.wanted", id, wanted).status, 202);
     eventually("the request is answered or given up", || {
@@ -67,16 +67,16 @@ fn a_request_to_any_other_host_is_refused_and_never_sent() {
     let reason = refused("1", format!("http://{}/", other.address));
     assert!(reason.contains("not granted") && reason.contains(&other.address), "{reason}");
     let _ = host.wait_for_log(&["are not granted", &other.address]);
-    // A name that says it is the granted one, and leads elsewhere.
+    // A name that contains a granted one but leads elsewhere.
     let disguised = refused("2", format!("http://{}@{}/", granted.address, other.address));
     assert!(!disguised.is_empty());
-    // Where a granted host sends on to is the guest's to follow, by a request that needs a grant of its own.
+    // A redirect of a granted host is the guest's to follow, with a request that needs its own grant.
     let redirected = call(&host, "3", json!({ "method": "GET", "url": format!("http://{}/", granted.address) }));
     assert_eq!(redirected.unwrap()["status"], 302);
     assert!(other.received().is_empty());
 }
 
-/// A request of the host's own would look like the operator's.
+/// The admin interface would take the host's own request for the operator's.
 #[test]
 fn no_grant_leads_to_the_host_itself() {
     let host = host(&["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:7f00:1]"]);
@@ -139,7 +139,7 @@ fn a_scenario_answers_in_the_place_of_the_network() {
     play(&guest_path("caller"), SCENARIO);
 }
 
-/// Sends requests from a guest in another language: it obeys what Rust's does.
+/// Sends requests from a guest in another language, with the same commands as the Rust guest.
 fn sends_from(language: &str) {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/callers").join(language);
     let report = Project::find(&project).unwrap().build(false, &mut |_| {}).unwrap();

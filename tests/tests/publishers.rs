@@ -1,4 +1,4 @@
-//! Who may publish what: producers over HTTP, operators, plugins.
+//! The permissions of producers over HTTP, of operators and of plugins.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn nobody_publishes_over_http_until_it_is_configured() {
         let refused = host.publish("order.placed", "1", json!({}));
         assert_eq!((refused.status, refused.problem()), (403, "ingress-off".to_owned()));
         assert!(refused.body.contains("[ingress] events"), "it says what to do: {}", refused.body);
-        // A body that is no event is not looked at.
+        // The body of an unauthorized request is not parsed.
         let garbage = host.send("POST", &host.url("/events"), &[("content-type", "text/plain")], b"x");
         assert_eq!(garbage.problem(), "ingress-off");
         let operator = host.cli(&["publish", "order.placed", "{}"]);
@@ -80,7 +80,7 @@ fn a_token_file_that_everybody_can_read_is_refused_at_the_start() {
     assert!(said.contains("chmod 600"), "{said}");
 }
 
-/// An event that only the host could publish is refused wherever it comes in, and leaves no trace.
+/// An event that only the host may publish is refused on every path, and leaves no trace.
 #[test]
 fn forged_events_are_refused_everywhere() {
     let host = Setup::new().start();
@@ -115,18 +115,18 @@ fn forged_events_are_refused_everywhere() {
             assert_eq!((answer.status, answer.problem()), (403, (*operator).to_owned()), "{event}");
         }
     }
-    // The binary mode decodes what its headers have encoded.
+    // The binary mode decodes percent-encoded headers.
     let headers = [("ce-id", "1"), ("ce-source", "/shop"), ("ce-type", "schedul%65.x"), ("ce-specversion", "1.0")];
     assert_eq!(host.send("POST", &host.url("/events"), &headers, b"").problem(), "reserved-type");
     assert_eq!(host.admin("/events")["events"].as_array().map(Vec::len), Some(0));
     assert_eq!(host.admin("/scheduled")["scheduled"].as_array().map(Vec::len), Some(0));
-    // An operator may set off by hand what a schedule does.
+    // An operator may trigger a schedule by hand.
     assert!(host.cli(&["publish", "schedule.mailer.digest"]).status.success());
     let refused = host.cli(&["publish", "a.b", "--attribute", "data=x"]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }
 
-/// A producer that delays events without end is stopped by its own limit, and nobody else is.
+/// A producer that keeps delaying events reaches its own limit, and nobody else's.
 #[test]
 fn a_producer_that_delays_events_without_end_keeps_nobody_out() {
     let setup = Setup::new().plugin("ledger");
@@ -166,7 +166,7 @@ fn a_producer_that_delays_events_without_end_keeps_nobody_out() {
     }
 }
 
-/// A producer fills half of the log at most, unless its operator says something else.
+/// By default a producer can fill at most half of the log.
 #[test]
 fn a_producer_leaves_half_of_the_log_to_others() {
     let setup = Setup::new();
@@ -190,7 +190,7 @@ fn a_producer_leaves_half_of_the_log_to_others() {
     assert!((9_000..14_000).contains(&log), "{log}");
 }
 
-/// A plugin that publishes for itself without end is stopped by its own limit, and nobody else is.
+/// A plugin that keeps publishing for itself reaches its own limit, and nobody else's.
 #[test]
 fn a_publishing_loop_stays_bounded_and_keeps_nobody_out() {
     let limits = [("max_plugin_backlog = 300", 300 * 1_500), ("max_plugin_log_bytes = 300000", 300_000)];
@@ -214,7 +214,7 @@ fn a_publishing_loop_stays_bounded_and_keeps_nobody_out() {
             assert!(letter["reason"].as_str().is_some_and(|reason| reason.contains(key)), "{letter}");
         }
         let cells = host.events_of("breeder.cell").len();
-        // What is under way in one commit when the limit is reached may still come.
+        // Deliveries that were in flight when the limit was reached may still commit.
         assert!(cells * 1_200 < bytes + 200_000, "{cells} events under {limit}");
     }
 }

@@ -1,4 +1,4 @@
-//! The seed's scenario: three plugins, none knowing of the others, and an event that goes through them.
+//! The demo's scenario: three plugins that do not know each other, and an event that passes through them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -88,7 +88,7 @@ fn a_caller_subscribes_a_webhook_and_a_plugin_at_run_time() {
     assert_eq!(answer.status, 201);
     let to_echo = answer.json()["subscription"].as_str().unwrap().to_owned();
 
-    // The subscriptions outlive the host.
+    // The subscriptions survive a restart.
     let host = host.crash_and_restart();
     let registered = host.post("/register", json!({ "name": "Ada", "email": "ada@example.com" }));
     assert_eq!(registered.status, 201);

@@ -1,4 +1,4 @@
-//! Plugins come, change and go while the host runs.
+//! Plugins are added, changed and removed while the host runs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -26,7 +26,7 @@ fn a_plugin_dropped_in_is_there_and_a_removed_one_keeps_its_backlog() {
     let subscription = host.subscription("ledger/entry").unwrap();
     assert_eq!((&subscription["status"], &subscription["backlog"]), (&json!("paused"), &json!(1)));
     assert!(subscription["waits_for"].as_str().unwrap().contains("not loaded"));
-    // A restart changes nothing about that: no other plugin gets its requests.
+    // A restart changes nothing: no other plugin gets its requests.
     let host = host.crash_and_restart();
     assert_eq!(host.get("/ledger").problem(), "plugin-absent");
 
@@ -53,7 +53,7 @@ fn a_swap_under_load_refuses_no_request_and_handles_every_event_once() {
             });
         }
         for swap in 0..SWAPS {
-            // The same code with another custom section at its end: a new digest, a new generation.
+            // The same code with another custom section at its end: a new digest, and a new generation.
             let mut changed = original.clone();
             changed.extend([0, 3, 1, b'v', u8::try_from(swap).unwrap()]);
             put(&host.file("ledger.wasm"), &changed);
@@ -102,7 +102,7 @@ fn a_file_that_is_written_slowly_is_loaded_when_it_is_whole() {
     for part in bytes.chunks(bytes.len() / 8) {
         file.write_all(part).unwrap();
         file.sync_all().unwrap();
-        // Requests between the parts give the host time to look at the half-written file.
+        // Requests between the parts give the host time to notice the half-written file.
         for _ in 0..20 {
             assert_eq!(host.get("/echo").status, 404);
         }
@@ -115,7 +115,7 @@ fn a_file_that_is_written_slowly_is_loaded_when_it_is_whole() {
 #[test]
 fn a_subscription_that_is_no_longer_declared_is_paused_and_kept() {
     let host = Setup::new().plugin("poison").start();
-    // Another plugin's code in the same file: the first one is gone, and so is its handler.
+    // Another plugin's code in the same file: the first plugin is gone, and so is its handler.
     host.drop_in("echo", "poison.wasm");
     host.wait_until_loaded("echo", "poison.wasm");
     assert_eq!(host.subscription("poison/swallow").unwrap()["status"], "paused");
@@ -151,12 +151,12 @@ fn the_sidecar_is_the_operators_word() {
 
 #[test]
 fn a_sidecar_that_is_away_for_a_moment_is_no_change() {
-    // What takes too long on a busy machine is no moment, and says nothing.
+    // A wait that is long because the machine is busy proves nothing.
     let was_quick = (0..5).any(|_| {
         let host = Setup::new().plugin("echo").sidecar("echo", "[limits]\ntimeout = \"2s\"\n").start();
         let (away, started) = (host.file("echo.away"), Instant::now());
         std::fs::rename(host.file("echo.toml"), &away).unwrap();
-        // Requests give the host time to look at the folder.
+        // Requests give the host time to notice the folder's change.
         for _ in 0..10 {
             assert_eq!(host.post("/echo/x", json!({})).status, 200);
         }
@@ -164,7 +164,7 @@ fn a_sidecar_that_is_away_for_a_moment_is_no_change() {
         if started.elapsed() > Duration::from_millis(200) {
             return false;
         }
-        // When it has loaded this, it has acted on what it saw before.
+        // When this file is loaded, the host has handled everything that it noticed before.
         host.drop_in("ledger", "ledger.wasm");
         host.wait_until_loaded("ledger", "ledger.wasm");
         let _ = host.wait_for_log(&["plugin loaded", "\"plugin\":\"ledger\""]);
@@ -254,7 +254,7 @@ fn an_overwrite_in_place_is_noticed_although_length_and_time_are_the_same() {
     let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
     let overwrite = |number: u8| {
         let mut bytes = guest("echo");
-        // A custom section that is named `v`.
+        // A custom section named `v`.
         bytes.extend([0, 3, 1, b'v', number]);
         std::fs::write(host.file("echo.wasm"), &bytes).unwrap();
         std::fs::File::options().write(true).open(host.file("echo.wasm")).unwrap().set_modified(old).unwrap();
@@ -267,7 +267,7 @@ fn an_overwrite_in_place_is_noticed_although_length_and_time_are_the_same() {
 
 #[test]
 fn a_new_route_takes_no_requests_from_another_plugin_unless_that_is_granted() {
-    // By their names the newcomer's file comes first.
+    // The newcomer's file name sorts first.
     let sidecar = "name = \"answers\"\nroutes = [\"POST /echo/fixed\"]\n";
     let host = Setup::new().plugin("echo").start();
     put(&host.file("a.toml"), sidecar.as_bytes());
@@ -292,7 +292,7 @@ fn a_new_route_takes_no_requests_from_another_plugin_unless_that_is_granted() {
     let listed = String::from_utf8_lossy(&host.cli(&["plugins"]).stdout).into_owned();
     assert!(listed.contains("answers: requests for POST /echo/fixed would fit POST /echo/{word} of echo"), "{listed}");
 
-    // A grant that is taken back ends it, and a plugin that is gone holds nothing.
+    // Revoking the grant ends the claim, and a removed plugin holds no routes.
     put(&host.file("a.toml"), sidecar.as_bytes());
     let _ = host.wait_until_refused("a.wasm");
     let host = host.crash_and_restart();

@@ -1,4 +1,4 @@
-//! `sandbus test` on real components, and production's events as its fixtures.
+//! `sandbus test` on real components, with exported production events as fixtures.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -63,7 +63,7 @@ event = "rates.wanted"
 then.state = { base = "NOK" }
 "#;
 
-/// As `sandbus new` writes them, scenarios do not name their plugin: they lie below its project.
+/// The scenarios of `sandbus new` do not name their plugin, since they lie in its project.
 #[test]
 fn several_projects_are_built_and_tested_as_they_were_begun() {
     let setup = Setup::new();
@@ -90,7 +90,7 @@ fn several_projects_are_built_and_tested_as_they_were_begun() {
     assert!(home.join("orders/dist/orders.wasm").is_file() && rates.join("dist/rates.wasm").is_file());
     assert_eq!(std::fs::read_to_string(rates.join("dist/rates.toml")).unwrap(), "[config]\nbase = \"SEK\"\n");
 
-    // An operator's sidecar stays, and one that does not build keeps back no other.
+    // An operator's sidecar is kept, and a project that does not build does not stop the others.
     std::fs::create_dir(home.join("deploy")).unwrap();
     put(&home.join("deploy/rates.toml"), b"[config]\nbase = \"DKK\"\n");
     std::fs::write(home.join("orders/src/plugin.js"), "export default (").unwrap();

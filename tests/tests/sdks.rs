@@ -1,4 +1,4 @@
-//! Other people's SDKs, used as their authors mean them: CloudEvents as producers and receivers, Standard Webhooks and
+//! Other people's SDKs, used as their authors intend: CloudEvents as producers and receivers, Standard Webhooks and
 //! Svix as verifiers. `cargo xtask test` installs them; the programs are in `tests/sdks`.
 
 #![allow(
@@ -15,7 +15,7 @@ use std::process::Command;
 use sandbus_tests::{Setup, binary};
 use serde_json::Value;
 
-/// Where the SDKs are installed.
+/// The directory in which the SDKs are installed.
 fn installed() -> PathBuf {
     let beside = || binary().with_file_name("../sdks");
     let directory = std::env::var_os("SANDBUS_TEST_SDKS").map_or_else(beside, PathBuf::from);
@@ -23,7 +23,7 @@ fn installed() -> PathBuf {
     directory.canonicalize().unwrap()
 }
 
-/// Runs a program against a host, and returns how many cases of each SDK passed.
+/// Runs a program against a host, and returns the number of passed cases per SDK.
 fn run(interpreter: &str, program: &str) -> BTreeMap<String, usize> {
     let host = Setup::new().start();
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdks").join(program);
@@ -46,7 +46,7 @@ fn run(interpreter: &str, program: &str) -> BTreeMap<String, usize> {
     passed
 }
 
-/// All cases of each SDK have run, and not fewer.
+/// Every case of each SDK has run.
 fn counts(passed: &BTreeMap<String, usize>) -> Vec<(&str, usize)> {
     passed.iter().map(|(sdk, count)| (sdk.as_str(), *count)).collect()
 }

@@ -1,5 +1,5 @@
-//! What a handler may rely on besides delivery: order within a key, filters, schedules, events for later,
-//! replies, and the marks of the flow that an event belongs to.
+//! The guarantees for handlers besides delivery: order within a key, filters, schedules, delayed events, replies, and
+//! correlation attributes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// Publishes an entry of an account. What `more` has is added to it.
+/// Publishes a ledger entry, with the members of `more`.
 fn enter(host: &Host, event_type: &str, account: &str, number: u64, more: &Value) {
     let mut data = json!({ "account": account, "number": number });
     data.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     assert_eq!(host.publish(event_type, &format!("{account}-{number}"), data).status, 202);
 }
 
-/// The events that have been published for later and have not come yet.
+/// The delayed events that are not yet due.
 fn scheduled(host: &Host) -> Vec<Value> {
     host.admin("/scheduled")["scheduled"].as_array().unwrap().clone()
 }
@@ -26,7 +26,7 @@ fn ticks(host: &Host) -> Value {
     host.get("/ticks").json()
 }
 
-/// The problem of an answer, with its status.
+/// The problem of a response, with its status.
 fn refusal(answer: &Answer) -> (u16, String) {
     (answer.status, answer.problem())
 }
@@ -76,7 +76,7 @@ fn a_failing_account_holds_back_no_other_and_goes_on_when_it_is_redriven() {
     let parked = host.subscription("keyed/parked").unwrap();
     assert_eq!((&parked["backlog"], &parked["parked_keys"]), (&json!(4), &json!(1)), "{parked}");
 
-    // The account stays parked, whatever happens to the host.
+    // The account stays parked across a restart.
     let host = host.crash_and_restart();
     assert_eq!(host.subscription("keyed/parked").unwrap()["parked_keys"], 1);
     put(&host.file("keyed.toml"), b"[subscriptions.parked]\nmax_attempts = 9\n");
@@ -279,21 +279,21 @@ fn ask_in_thread<'scope>(
     })
 }
 
-/// The question from a source, as whoever answers it sees it.
+/// The question from a source, as a responder sees it.
 fn question(host: &Host, source: &str) -> Value {
     eventually("the question is asked", || {
         host.events_of("question.asked").into_iter().find(|event| event["source"] == source)
     })
 }
 
-/// Answers a question from outside.
+/// Answers a question as an external service.
 fn answer(host: &Host, id: &str, attributes: &Value) {
     let mut event = json!({ "id": id, "source": "/answers", "type": "question.answered", "data": { "answer": id } });
     event.as_object_mut().unwrap().extend(attributes.as_object().unwrap().clone());
     assert_eq!(host.publish_event("/events", event).status, 202);
 }
 
-/// An id is unique within its source alone (CloudEvents 1.0, section 3.1.1).
+/// An id is unique only within its source (CloudEvents 1.0, section 3.1.1).
 #[test]
 fn clients_that_use_the_same_id_get_their_own_replies() {
     let host = Setup::new().plugin("asker").start();
@@ -322,7 +322,7 @@ fn an_answer_from_outside_reaches_the_flow_that_it_names_and_no_other() {
         let (alice, bob) = (ask_in_thread(scope, &host, "/alice", "1"), ask_in_thread(scope, &host, "/bob", "1"));
         let flows = ["/alice", "/bob"].map(|source| question(&host, source)["correlationid"].clone());
         assert!(flows[0] != flows[1] && flows.iter().all(|flow| flow.as_str().unwrap().len() >= 22), "{flows:?}");
-        // Nobody waits in a flow whose name can be guessed.
+        // No client waits in a cause tree with a guessable id.
         answer(&host, "guessed", &json!({ "correlationid": "1" }));
         answer(&host, "for-bob", &json!({ "correlationid": flows[1] }));
         answer(&host, "for-alice", &json!({ "correlationid": flows[0] }));
@@ -397,7 +397,7 @@ fn a_published_event_belongs_to_the_trace_of_its_request_unless_it_has_one() {
     assert_eq!(publish(TRACE, own.clone()), own["traceparent"]);
 }
 
-/// Posts to a path so many times, with as many clients at a time, and returns the numbers that came back.
+/// Sends a number of POST requests to a path with concurrent clients, and returns the numbers in the responses.
 fn numbers(host: &Host, path: &str, count: usize, clients: usize) -> Vec<i64> {
     let numbers: Vec<_> = std::thread::scope(|scope| {
         let client = |_| scope.spawn(|| (0..count / clients).map(|_| host.post(path, json!({}))).collect::<Vec<_>>());
@@ -460,7 +460,7 @@ fn additions_merge_and_what_cannot_be_added_to_is_said() {
         assert_eq!(put.status, 204, "{put:?}");
         let refused = host.post(&format!("/numbers/add/{delta}"), json!({}));
         assert_eq!(refused.status, 500, "{value}: {refused:?}");
-        // What a handler did not expect is for the log, and not for the client.
+        // An unexpected error of a handler is for the log, not for the client.
         assert_eq!(refused.json()["code"], "handler-failed");
         let _ = host.wait_for_log(&["the handler failed", expected]);
     }

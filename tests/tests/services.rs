@@ -1,4 +1,4 @@
-//! Components that serve `wasi:http` and do not know Sandbus: dropped in with their routes in a sidecar.
+//! Components that serve `wasi:http` and do not know Sandbus, added with their routes in a sidecar.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ fn host() -> Host {
     Setup::new().plugin("service").sidecar("service", SIDECAR).config("[http]\nmax_body_bytes = 100000").start()
 }
 
-/// All that comes back for a request without a body.
+/// The complete response to a request without a body.
 fn raw(host: &Host, path: &str) -> String {
     let mut stream = TcpStream::connect(host.address()).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
@@ -24,7 +24,7 @@ fn raw(host: &Host, path: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Reads until some words are there.
+/// Reads until the given text has arrived.
 fn read_until(stream: &mut TcpStream, words: &str) -> String {
     let mut read = Vec::new();
     let mut byte = [0];
@@ -64,7 +64,7 @@ fn bodies_flow_both_ways_and_trailers_with_them() {
     let mut stream = TcpStream::connect(host.address()).unwrap();
     let head = "POST /service/echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\nte: trailers\r\n";
     write!(stream, "{head}transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n").unwrap();
-    // The response has begun, and its first part is there, before the request is complete.
+    // The response has started, and its first part has arrived, before the request is complete.
     let begun = read_until(&mut stream, "first");
     assert!(begun.starts_with("HTTP/1.1 200"), "{begun}");
     write!(stream, "6\r\nsecond\r\n0\r\nx-sum: 7\r\n\r\n").unwrap();
@@ -108,7 +108,7 @@ fn a_whole_response_means_that_effects_are_durable() {
     }
 }
 
-/// A client cannot tell that such a response was cut off, and so it does not begin before all is done.
+/// A client cannot tell that such a response was cut off, so it does not start before the handler has ended.
 #[test]
 fn a_response_without_an_end_of_its_own_comes_after_its_effects() {
     let host = host();
@@ -150,7 +150,7 @@ fn what_the_host_keeps_for_requests_is_bounded() {
     assert!(bytes <= 500 * (16 << 10), "{bytes} bytes for 500 requests");
 }
 
-/// RFC 9110, section 9.3.2: the head of a response to `HEAD` says nothing that is not so for `GET`.
+/// RFC 9110, section 9.3.2: the response to `HEAD` has the headers of the response to `GET`.
 #[test]
 fn a_head_alone_has_no_length_of_a_body_that_was_not_made() {
     let host = host();
@@ -161,7 +161,7 @@ fn a_head_alone_has_no_length_of_a_body_that_was_not_made() {
     assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("content-length: 0"), "{answer}");
 }
 
-/// Waiting for a client takes few of the places that all plugins share.
+/// Handlers that wait for clients use a small part of the shared permits.
 #[test]
 fn clients_that_send_slowly_keep_no_other_plugin_waiting() {
     let (streams, swallows) = ("/service/echo", "/service/swallow");

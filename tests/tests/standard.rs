@@ -1,4 +1,4 @@
-//! Components that use the standard interfaces, as those of language runtimes do.
+//! Components that use the standard interfaces, as language runtimes do.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -76,7 +76,7 @@ fn a_guest_that_sleeps_is_waited_for_and_one_that_oversleeps_ends_with_its_time(
     order(&host, "oversleep");
     let letter = dead_letter(&host);
     assert_eq!(letter["cause"], "timeout", "{letter}");
-    // Given up is what does not end by itself; this one's thread and place are free again.
+    // A handler that does not end is abandoned; here its thread and its permits are free again.
     assert!(letter["reason"].as_str().unwrap().contains("ended because it ran out of time after 500ms"), "{letter}");
     assert!(started.elapsed() < Duration::from_secs(10));
 }

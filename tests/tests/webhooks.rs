@@ -1,5 +1,5 @@
-//! Webhooks, by the `CloudEvents` HTTP 1.1 Web Hooks specification 1.0.2 and by Standard Webhooks: how much an endpoint
-//! is sent, when it is left alone, and who signs.
+//! Webhooks according to the `CloudEvents` HTTP 1.1 Web Hooks specification 1.0.2 and Standard Webhooks: rates, holds
+//! and signatures.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,12 +8,12 @@ use std::time::Duration;
 use sandbus_tests::{Hook, Host, Setup, Webhook, eventually};
 use serde_json::{Value, json};
 
-/// Two secrets as Standard Webhooks writes them.
+/// Two secrets in Standard Webhooks form.
 const SECRETS: [&str; 2] =
     ["whsec_YSBzZWNyZXQgZm9yIHRoZSB0ZXN0cyBvbmx5", "whsec_YW5vdGhlciBzZWNyZXQgZm9yIHRoZSB0ZXN0cw=="];
 const AGREES: &str = "HTTP/1.1 200 Answer\r\nWebHook-Allowed-Origin: *\r\n";
 
-/// Makes a subscription of the operator's for a webhook, with two attempts.
+/// Creates an operator subscription for a webhook, with two attempts.
 fn subscribe(host: &Host, webhook: &Webhook, more: &Value) {
     let mut target = json!({ "url": format!("http://{}/hook", webhook.address) });
     target.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -32,7 +32,7 @@ fn order(host: &Host, ids: &[&str]) {
     assert_eq!(answer.status, 202, "{}", answer.body);
 }
 
-/// Waits for so many deliveries.
+/// Waits for a number of deliveries.
 fn deliveries(webhook: &Webhook, count: usize) -> Vec<Hook> {
     let hooks = eventually("the webhook is called", || Some(webhook.received()).filter(|hooks| hooks.len() >= count));
     assert_eq!(hooks.len(), count, "{hooks:?}");
@@ -80,7 +80,7 @@ fn an_endpoint_that_is_overloaded_is_left_alone_across_a_crash() {
     }
 }
 
-/// RFC 9110, section 10.2.3: a date as well as seconds. An operator who knows better goes on at once.
+/// RFC 9110, section 10.2.3: a date as well as seconds. An operator can resume at once.
 #[test]
 fn an_endpoint_that_names_a_date_is_left_alone_until_it_is_resumed() {
     let busy = "429 Too Many Requests\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 GMT";
@@ -207,7 +207,7 @@ fn a_secret_is_replaced_while_both_sign() {
     }
 }
 
-/// RFC 9110, section 15.4.5: 304 is no redirect.
+/// RFC 9110, section 15.4.5: 304 is not a redirect.
 #[test]
 fn an_answer_is_called_by_its_name() {
     for (status, reason) in [
