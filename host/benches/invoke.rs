@@ -20,7 +20,7 @@ mod invocation;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sandbus_host::plugin::Live;
+use sandbus_host::plugin::Instance;
 use sandbus_tests::measure::{Goal, Report, in_turn};
 
 use invocation::{ENGINE, handle, load, registered};
@@ -39,7 +39,8 @@ fn main() {
     let floor = floor::Floor::new(&component, &sandbus_host::plugin::engine_settings(ENGINE));
     let logged = registered();
     let event = Arc::clone(&logged.event);
-    let publishes = |live: &mut Option<Live>| assert_eq!(handle(&generation, &logged, live).effects.publishes.len(), 1);
+    let publishes =
+        |instance: &mut Option<Instance>| assert_eq!(handle(&generation, &logged, instance).effects.publishes.len(), 1);
     let microseconds = |call: &mut dyn FnMut()| {
         let started = Instant::now();
         for _ in 0..CALLS {
@@ -53,8 +54,8 @@ fn main() {
             &mut || microseconds(&mut || floor.call(&event)),
             &mut || microseconds(&mut || publishes(&mut None)),
             &mut || {
-                let mut live = None;
-                microseconds(&mut || publishes(&mut live))
+                let mut instance = None;
+                microseconds(&mut || publishes(&mut instance))
             },
         ],
     );

@@ -27,7 +27,7 @@ use sandbus_host::dispatcher::{Dispatcher, Webhooks};
 use sandbus_host::event::{Data, Event};
 use sandbus_host::outbound;
 use sandbus_host::outcome::{Cause, Failure, Outcome, Publish};
-use sandbus_host::plugin::{Defaults, EngineConfig, Generation, Limits, Loader, Registry, Sidecar, World};
+use sandbus_host::plugin::{Defaults, EngineConfig, Environment, Generation, Limits, Loader, Registry, Sidecar};
 use sandbus_host::threads::Capacity;
 use sandbus_tests::measure::{Goal, Report, in_turn};
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ fn load(cache: &std::path::Path, sidecar: &str) -> Generation {
         max_memory_bytes: 512 << 20,
     };
     let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: 512 << 20, source_lines: false };
-    let loader = Loader::new(engine, cache.to_owned(), defaults, World::default()).unwrap();
+    let loader = Loader::new(engine, cache.to_owned(), defaults, Environment::default()).unwrap();
     loader.load(&common::guest("bench-handler"), &Sidecar::parse(sidecar).unwrap()).unwrap()
 }
 

@@ -20,7 +20,7 @@ use sandbus_host::event::Event;
 use sandbus_host::host::Host;
 use sandbus_host::observer::Observer;
 use sandbus_host::outcome::Publish;
-use sandbus_host::plugin::{Digest, EngineConfig, Loader, Registry, Sidecar, World};
+use sandbus_host::plugin::{Digest, EngineConfig, Environment, Loader, Registry, Sidecar};
 use sandbus_tests::measure::{Goal, Report, Samples};
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +44,7 @@ async fn measure() {
     .unwrap();
     let defaults = config.sandbox.plugin_defaults();
     let engine = EngineConfig { concurrency: 4, memory_bytes: 512 << 20, source_lines: false };
-    let loader = Loader::new(engine, home.path().join("other-cache"), defaults, World::default()).unwrap();
+    let loader = Loader::new(engine, home.path().join("other-cache"), defaults, Environment::default()).unwrap();
 
     let host = Host::start(config, Observer::default()).await.unwrap();
     let (bus, registry) = (host.bus(), host.registry());

@@ -26,7 +26,8 @@ use crate::lock::Locked;
 use crate::observer::Observer;
 use crate::outbound::{self, Listeners, Outbound};
 use crate::plugin::{
-    CanaryRule, Declare, EngineConfig, Generation, Loader, Places, Reconciler, Registry, Rehearse, World,
+    CanaryRule, CanaryRunner, EngineConfig, Environment, Generation, Loader, PluginPaths, Reconciler, Registry,
+    SubscriptionRegistrar,
 };
 use crate::server::{self, BodyReader, HttpLimits};
 use crate::subscription::Declaration;
@@ -106,7 +107,7 @@ struct HostServices {
     capacity: Capacity,
 }
 
-impl Declare for HostServices {
+impl SubscriptionRegistrar for HostServices {
     async fn declare(&self, plugin: String, declaration: Declaration) -> Result<Vec<String>, String> {
         let orphans = self.bus.declare(&plugin, declaration).await.map_err(|error| error.to_string())?;
         Ok(orphans.into_iter().map(|id| id.name).collect())
@@ -117,8 +118,8 @@ impl Declare for HostServices {
     }
 }
 
-impl Rehearse for HostServices {
-    async fn rehearse(&self, live: Arc<Generation>, new: Arc<Generation>, rule: CanaryRule) -> Result<(), String> {
+impl CanaryRunner for HostServices {
+    async fn run_canary(&self, live: Arc<Generation>, new: Arc<Generation>, rule: CanaryRule) -> Result<(), String> {
         let plugin = Arc::clone(&live.name);
         let canary = Canary { bus: &*self.bus, capacity: &self.capacity, live, new };
         let report = canary.run(rule.events).await.map_err(|error| error.to_string())?;
@@ -172,17 +173,17 @@ impl Host {
         let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
         let own = Listeners::new([listener.local_addr()?, admin_listener.local_addr()?]);
         let client = outbound::Client::new(own).context("cannot set up the HTTP client for webhooks and plugins")?;
-        let world = World::new(clock.clone(), Outbound::Network(client.clone()));
-        let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), world)?;
+        let environment = Environment::new(clock.clone(), Outbound::Network(client.clone()));
+        let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), environment)?;
         let (loader, registry) = (Arc::new(loader), Registry::default());
         let capacity = Capacity::new(concurrency).context("cannot start the threads for guests")?;
         let wings = HostServices { bus: bus.clone(), capacity: capacity.clone() };
-        let places = Places {
+        let paths = PluginPaths {
             plugins: config.plugins.clone(),
-            former: config.data.join("generations"),
+            archive: config.data.join("generations"),
             routes: config.data.join("routes"),
         };
-        let mut reconciler = Reconciler::new(places, Arc::clone(&loader), registry.clone(), wings, clock.clone());
+        let mut reconciler = Reconciler::new(paths, Arc::clone(&loader), registry.clone(), wings, clock.clone());
         let folder = reconciler.folder();
         reconciler.load_all().await;
 

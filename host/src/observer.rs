@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::bus::{AttemptRecord, DeliveryStatus};
-use crate::event::Flow;
+use crate::event::CauseTreeId;
 use crate::outcome::Effects;
 
 /// What is not looked at in time is left out: nothing waits for somebody who watches.
@@ -28,7 +28,7 @@ pub enum Observation {
         /// How long that took.
         took: Duration,
         /// The flows that its handler began, each by an event that it published.
-        published: Vec<Flow>,
+        published: Vec<CauseTreeId>,
     },
     /// An attempt at a delivery.
     Attempt {
@@ -41,11 +41,11 @@ pub enum Observation {
 
 /// The flows of published events, at a response that tells of them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PublishedCauseTrees(pub(crate) Vec<Flow>);
+pub(crate) struct PublishedCauseTrees(pub(crate) Vec<CauseTreeId>);
 
 impl PublishedCauseTrees {
     pub(crate) fn by(effects: &Effects) -> Self {
-        Self(effects.publishes.iter().map(|publish| publish.event.flow()).collect())
+        Self(effects.publishes.iter().map(|publish| publish.event.cause_tree()).collect())
     }
 }
 

@@ -7,9 +7,9 @@
 //! invocation. A thread whose job takes long gives way to all others, and ends with that job unless it had given way
 //! before.
 
-mod lane;
-mod pace;
-mod priority;
+mod latency;
+mod os_priority;
+mod pool;
 mod supervisor;
 
 use std::pin::Pin;
@@ -20,9 +20,9 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 
-use self::lane::LaneThreads;
-pub use self::pace::{Lane, Pace, Turn};
-pub(crate) use self::priority::step_back;
+pub use self::latency::{LatencyTracker, Priority, Ticket};
+pub(crate) use self::os_priority::lower_compiler_priority;
+use self::pool::PriorityPool;
 
 /// A job that takes longer than this is slow.
 const SLOW: Duration = Duration::from_millis(10);
@@ -31,7 +31,7 @@ const SLOW: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub struct Capacity {
     /// Places: as many as the engine's pool has.
-    pub places: Arc<Semaphore>,
+    pub permits: Arc<Semaphore>,
     /// Threads: no more than there are places.
     pub threads: Threads,
 }
@@ -42,28 +42,28 @@ impl Capacity {
     /// # Errors
     /// If no thread can be started.
     pub fn new(concurrency: usize) -> std::io::Result<Self> {
-        Ok(Self { places: Arc::new(Semaphore::new(concurrency)), threads: Threads::new(concurrency)? })
+        Ok(Self { permits: Arc::new(Semaphore::new(concurrency)), threads: Threads::new(concurrency)? })
     }
 }
 
 /// Runs jobs on threads. Clones share them; they end with the last one.
 #[derive(Clone, Debug)]
-pub struct Threads(Arc<Owner>);
+pub struct Threads(Arc<Pools>);
 
 /// Ends the threads with itself.
 #[derive(Debug)]
-struct Owner {
-    quick: Arc<LaneThreads>,
-    many: Arc<LaneThreads>,
-    slow: Arc<LaneThreads>,
+struct Pools {
+    interactive: Arc<PriorityPool>,
+    bulk: Arc<PriorityPool>,
+    background: Arc<PriorityPool>,
 }
 
-impl Owner {
-    fn lane(&self, lane: Lane) -> &Arc<LaneThreads> {
-        match lane {
-            Lane::Quick => &self.quick,
-            Lane::Many => &self.many,
-            Lane::Slow => &self.slow,
+impl Pools {
+    fn pool(&self, priority: Priority) -> &Arc<PriorityPool> {
+        match priority {
+            Priority::Interactive => &self.interactive,
+            Priority::Bulk => &self.bulk,
+            Priority::Background => &self.background,
         }
     }
 }
@@ -91,26 +91,30 @@ impl Threads {
     /// # Errors
     /// If none can be started.
     pub fn new(limit: usize) -> std::io::Result<Self> {
-        let start = |lane| LaneThreads::start(lane, limit, supervisor::supervise);
-        Ok(Self(Arc::new(Owner { quick: start(Lane::Quick)?, many: start(Lane::Many)?, slow: start(Lane::Slow)? })))
+        let start = |priority| PriorityPool::start(priority, limit, supervisor::supervise);
+        Ok(Self(Arc::new(Pools {
+            interactive: start(Priority::Interactive)?,
+            bulk: start(Priority::Bulk)?,
+            background: start(Priority::Background)?,
+        })))
     }
 
     /// How many threads run at once without hindering each other.
     #[must_use]
     pub fn cores(&self) -> usize {
-        self.0.quick.cores
+        self.0.interactive.cores
     }
 
     /// Whether jobs wait for a thread of a lane.
     #[must_use]
-    pub fn is_awaited(&self, lane: Lane) -> bool {
-        !self.0.lane(lane).is_empty()
+    pub fn has_waiting_jobs(&self, priority: Priority) -> bool {
+        !self.0.pool(priority).is_empty()
     }
 
     /// Runs a job when it is its turn.
-    pub fn run<T: Send + 'static>(&self, turn: Turn, job: impl FnOnce() -> T + Send + 'static) -> JobHandle<T> {
+    pub fn run<T: Send + 'static>(&self, ticket: Ticket, job: impl FnOnce() -> T + Send + 'static) -> JobHandle<T> {
         let (result, ended) = oneshot::channel();
-        self.0.lane(turn.lane).put(turn, Box::new(move || drop(result.send(job()))));
+        self.0.pool(ticket.priority).submit(ticket, Box::new(move || drop(result.send(job()))));
         JobHandle(ended)
     }
 }
@@ -120,10 +124,10 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-impl Drop for Owner {
+impl Drop for Pools {
     fn drop(&mut self) {
-        for lane in [&self.quick, &self.many, &self.slow] {
-            lane.close();
+        for pool in [&self.interactive, &self.bulk, &self.background] {
+            pool.close();
         }
     }
 }
@@ -138,9 +142,9 @@ mod tests {
     #[tokio::test]
     async fn a_job_runs_and_a_panic_is_told() {
         let threads = Threads::new(4).unwrap();
-        assert_eq!(threads.run(Turn::of(Lane::Quick), || 6 * 7).await.unwrap(), 42);
-        assert!(threads.run(Turn::of(Lane::Quick), || panic!("as ordered")).await.is_err());
-        assert_eq!(threads.run(Turn::of(Lane::Quick), || 1).await.unwrap(), 1, "others are not concerned");
+        assert_eq!(threads.run(Ticket::new(Priority::Interactive), || 6 * 7).await.unwrap(), 42);
+        assert!(threads.run(Ticket::new(Priority::Interactive), || panic!("as ordered")).await.is_err());
+        assert_eq!(threads.run(Ticket::new(Priority::Interactive), || 1).await.unwrap(), 1, "others are not concerned");
     }
 
     #[tokio::test]
@@ -150,7 +154,7 @@ mod tests {
         let jobs: Vec<_> = (0..16)
             .map(|_| {
                 let all = Arc::clone(&all);
-                threads.run(Turn::of(Lane::Many), move || all.wait().is_leader())
+                threads.run(Ticket::new(Priority::Bulk), move || all.wait().is_leader())
             })
             .collect();
         let mut leaders = 0;
@@ -163,20 +167,20 @@ mod tests {
     #[tokio::test]
     async fn quick_jobs_do_not_wait_for_slow_ones() {
         let threads = Threads::new(2).unwrap();
-        let (gate, held) = std::sync::mpsc::channel::<()>();
-        let held = Arc::new(Mutex::new(held));
+        let (gate_tx, gate_rx) = std::sync::mpsc::channel::<()>();
+        let gate_rx = Arc::new(Mutex::new(gate_rx));
         let slow: Vec<_> = (0..8)
             .map(|_| {
-                let held = Arc::clone(&held);
-                threads.run(Turn::of(Lane::Slow), move || held.lock().unwrap().recv().is_err())
+                let gate_rx = Arc::clone(&gate_rx);
+                threads.run(Ticket::new(Priority::Background), move || gate_rx.lock().unwrap().recv().is_err())
             })
             .collect();
         assert_eq!(
-            threads.run(Turn::of(Lane::Quick), || 1).await.unwrap(),
+            threads.run(Ticket::new(Priority::Interactive), || 1).await.unwrap(),
             1,
             "though no slow one has come to its end"
         );
-        drop(gate);
+        drop(gate_tx);
         for job in slow {
             assert!(job.await.unwrap());
         }
@@ -188,26 +192,26 @@ mod tests {
         use std::sync::atomic::{AtomicBool, Ordering};
 
         let soon = Duration::from_millis(50);
-        let (threads, pace) = (Threads::new(cores() + 1).unwrap(), Arc::new(Pace::default()));
-        pace.note(VERY_SLOW);
-        pace.note(VERY_SLOW);
+        let (threads, latency) = (Threads::new(cores() + 1).unwrap(), Arc::new(LatencyTracker::default()));
+        latency.note(VERY_SLOW);
+        latency.note(VERY_SLOW);
         let runs = Arc::new(AtomicBool::new(true));
-        let (gate, held) = std::sync::mpsc::channel::<()>();
-        let held = Arc::new(Mutex::new(held));
+        let (gate_tx, gate_rx) = std::sync::mpsc::channel::<()>();
+        let gate_rx = Arc::new(Mutex::new(gate_rx));
         let mut jobs = Vec::new();
-        while let Ok(turn) = tokio::time::timeout(soon, pace.turn()).await {
-            let (runs, held) = (Arc::clone(&runs), Arc::clone(&held));
-            jobs.push(threads.run(turn, move || {
+        while let Ok(ticket) = tokio::time::timeout(soon, latency.ticket()).await {
+            let (runs, gate_rx) = (Arc::clone(&runs), Arc::clone(&gate_rx));
+            jobs.push(threads.run(ticket, move || {
                 while runs.load(Ordering::Relaxed) {
                     std::hint::spin_loop();
                 }
-                held.lock().unwrap().recv().is_err()
+                gate_rx.lock().unwrap().recv().is_err()
             }));
         }
         assert_eq!(jobs.len(), (cores() - 1).max(1));
         runs.store(false, Ordering::Relaxed);
-        assert_eq!(pace.turn().await.lane, Lane::Slow, "though none of them has come to its end");
-        drop(gate);
+        assert_eq!(latency.ticket().await.priority, Priority::Background, "though none of them has come to its end");
+        drop(gate_tx);
         for job in jobs {
             assert!(job.await.unwrap());
         }
@@ -220,7 +224,7 @@ mod tests {
         let jobs: Vec<_> = (0..60)
             .map(|_| {
                 let (running, most) = (Arc::clone(&running), Arc::clone(&most));
-                threads.run(Turn::of(Lane::Quick), move || {
+                threads.run(Ticket::new(Priority::Interactive), move || {
                     let now = {
                         let mut running = running.lock().unwrap();
                         *running += 1;

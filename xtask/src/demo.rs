@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 /// The plugins of the scenario, none of which knows of the others.
 const PLUGINS: [&str; 3] = ["registration", "registration-handler", "registration-subscriber"];
 /// How long a step may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let built = guests::build_all_beside_host()?;
@@ -139,14 +139,14 @@ fn show_welcome(host: &Host, registered: &Value) -> anyhow::Result<()> {
 /// Waits until something is there.
 fn eventually<T>(what: &str, mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
     let started = Instant::now();
-    while started.elapsed() < PATIENCE {
+    while started.elapsed() < TIMEOUT {
         if let Some(found) = look()? {
             return Ok(found);
         }
         pause();
     }
     say("the host's log is in target/demo/host.log");
-    bail!("after {PATIENCE:?} it is still not so that {what}")
+    bail!("after {TIMEOUT:?} it is still not so that {what}")
 }
 
 #[allow(clippy::disallowed_methods, reason = "between two looks at another process")]

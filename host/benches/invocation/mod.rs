@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbus_host::clock::Timestamp;
-use sandbus_host::event::{Data, Event, IdSeed, Logged, Position};
-use sandbus_host::outcome::{Drawing, Listing, Outcome, StateError, StateView, Version};
-use sandbus_host::plugin::{Call, Defaults, EngineConfig, Generation, Handled, Limits, Live, Loader, Sidecar, World};
+use sandbus_host::event::{Data, Event, IdSeed, LoggedEvent, Position};
+use sandbus_host::outcome::{Listing, NextNumber, Outcome, StateError, StateView, Version};
+use sandbus_host::plugin::{
+    Call, Defaults, EngineConfig, Environment, Generation, HandlerResult, Instance, Limits, Loader, Sidecar,
+};
 
 /// The settings of the engine.
 pub(crate) const ENGINE: EngineConfig = EngineConfig { concurrency: 64, memory_bytes: 512 << 20, source_lines: false };
@@ -22,12 +24,12 @@ pub(crate) fn load(bytes: &[u8], cache: &Path) -> Generation {
         plugin_concurrency: count(32),
         max_memory_bytes: ENGINE.memory_bytes,
     };
-    let loader = Loader::new(ENGINE, cache.to_owned(), defaults, World::default()).unwrap();
+    let loader = Loader::new(ENGINE, cache.to_owned(), defaults, Environment::default()).unwrap();
     loader.load(bytes, &Sidecar::default()).unwrap()
 }
 
 /// What the handlers take.
-pub(crate) fn registered() -> Logged {
+pub(crate) fn registered() -> LoggedEvent {
     let event = Event {
         id: "0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b".to_owned(),
         source: "/bench".to_owned(),
@@ -36,15 +38,15 @@ pub(crate) fn registered() -> Logged {
         data: Some(Data::json(*br#"{"user_id":"1","name":"Ada","email":"ada@example.com"}"#)),
         ..Event::default()
     };
-    Logged { position: Position(1), stored_at: Timestamp(1), event: Arc::new(event) }
+    LoggedEvent { position: Position(1), stored_at: Timestamp(1), event: Arc::new(event) }
 }
 
 /// Handles an event, in a fresh instance unless one is left.
-pub(crate) fn handle(generation: &Generation, logged: &Logged, live: &mut Option<Live>) -> Handled {
+pub(crate) fn handle(generation: &Generation, logged: &LoggedEvent, instance: &mut Option<Instance>) -> HandlerResult {
     let subscription = &generation.descriptor.subscriptions[0].name;
-    let ids = IdSeed::of_rehearsal(logged);
+    let ids = IdSeed::of_canary(logged);
     let call = Call { logged, subscription, attempt: 1, replay: false, ids };
-    let handled = generation.handle_event(&call, Duration::from_secs(10), Box::new(Empty), live);
+    let handled = generation.handle_event(&call, Duration::from_secs(10), Box::new(Empty), instance);
     assert_eq!(handled.outcome, Outcome::Ack);
     handled
 }
@@ -61,7 +63,7 @@ impl StateView for Empty {
         Ok((Vec::new(), Listing::default()))
     }
 
-    fn draw(&mut self, _: &str) -> Drawing {
+    fn draw(&mut self, _: &str) -> NextNumber {
         Box::pin(std::future::ready(Ok(1)))
     }
 

@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::body::{Path, Query};
 use super::{Admin, Page, page_size};
 use crate::api::{CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventView};
-use crate::event::{Event, Logged, Position};
+use crate::event::{Event, LoggedEvent, Position};
 use crate::ingress;
 use crate::ingress::producers::Publisher;
 use crate::problem::Problem;
@@ -24,7 +24,7 @@ pub(super) async fn list(
 ) -> Result<Json<EventPage>, Problem> {
     let before = query.before.map(Position);
     let limit = page_size(query.limit, 50, LIMIT)?;
-    let page = Page::of(admin.bus.events(before, Page::<Logged>::to_read(limit)).await?, limit);
+    let page = Page::of(admin.bus.events(before, Page::<LoggedEvent>::to_read(limit)).await?, limit);
     let next = page.next(|logged| logged.position.0);
     Ok(Json(EventPage { events: page.views(view)?, next }))
 }
@@ -55,7 +55,7 @@ pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<Compactio
 }
 
 /// An event at its place in the log.
-pub(super) fn view(logged: &Logged) -> Result<EventView, Problem> {
+pub(super) fn view(logged: &LoggedEvent) -> Result<EventView, Problem> {
     Ok(EventView {
         position: logged.position.0,
         stored_at: logged.stored_at.to_string(),

@@ -12,7 +12,7 @@ use crate::api::{
     CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, RollbackQuery, RollbackResult, UsageView,
 };
 use crate::canary::{Canary, CanaryError, CanaryReport, Difference, DifferingDelivery, Usage};
-use crate::plugin::{CanaryRule, FILE_LIMIT_BYTES, RollbackError, RolledBack};
+use crate::plugin::{CanaryRule, FILE_LIMIT_BYTES, RollbackError, RollbackReport};
 use crate::problem::Problem;
 
 /// Goes back to an earlier generation.
@@ -22,7 +22,7 @@ pub(super) async fn roll_back(
     Query(query): Query<RollbackQuery>,
 ) -> Result<Json<RollbackResult>, Problem> {
     let rolled_back = admin.folder.roll_back(&name, query.to).await;
-    let view = |RolledBack { from, to, version, is_file }| Json(RollbackResult { from, to, version, is_file });
+    let view = |RollbackReport { from, to, version, is_file }| Json(RollbackResult { from, to, version, is_file });
     rolled_back.map(view).map_err(|error| {
         let detail = error.to_string();
         match error {

@@ -45,14 +45,14 @@ pub(super) async fn drain(
         return Err(Problem::not_found(format!("there is no plugin `{name}`")));
     };
     admin.bus.drain(&name, true).await?;
-    let room = &generation.room;
+    let limiter = &generation.limiter;
     let drained = tokio::select! {
         biased;
-        drained = tokio::time::timeout(query.wait.unwrap_or(DEFAULT_WAIT), room.idle()) => drained.is_ok(),
+        drained = tokio::time::timeout(query.wait.unwrap_or(DEFAULT_WAIT), limiter.idle()) => drained.is_ok(),
         // Whatever runs is waited for by the host itself.
         () = admin.body_reader.stop.cancelled() => false,
     };
-    Ok(Json(DrainResult { drained, running: if drained { 0 } else { room.running() } }))
+    Ok(Json(DrainResult { drained, running: if drained { 0 } else { limiter.running() } }))
 }
 
 pub(super) async fn resume(State(admin): State<Admin>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
@@ -92,7 +92,7 @@ fn view_file(stem: &str, status: &Status, snapshot: &Snapshot, drained: &BTreeSe
         theirs: overlap.theirs.to_string(),
         goes_first: overlap.goes_first,
     });
-    let kept = status.kept.iter().map(|kept| GenerationView {
+    let kept = status.generations.iter().map(|kept| GenerationView {
         digest: kept.digest.clone(),
         version: kept.version.clone(),
         since: kept.since.to_string(),
@@ -111,7 +111,7 @@ fn view_file(stem: &str, status: &Status, snapshot: &Snapshot, drained: &BTreeSe
         error: status.error.clone(),
         overlaps: overlaps.collect(),
         rolled_back: status.rolled_back.as_ref().map(|pin| PinView {
-            passed_over: pin.passed_over.clone(),
+            passed_over: pin.replaces.clone(),
             runs: pin.runs.clone(),
             reason: pin.reason.clone(),
             since: pin.since.to_string(),

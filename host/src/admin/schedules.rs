@@ -9,7 +9,7 @@ use super::{Admin, Page, events, page_size};
 use crate::api::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
 use crate::bus::{CursorError, PluginSchedule, ScheduledEvent};
 use crate::problem::Problem;
-use crate::schedule::Missed;
+use crate::schedule::MissedPolicy;
 
 /// The most events in one answer.
 const LIMIT: usize = 1_000;
@@ -52,9 +52,9 @@ pub(super) async fn schedules(State(admin): State<Admin>) -> Result<Json<Schedul
 
 fn view(it: &PluginSchedule, rests: bool) -> ScheduleView {
     let missed = match it.schedule.missed {
-        Missed::RunOnce => "run-once",
-        Missed::Skip => "skip",
-        Missed::CatchUp => "catch-up",
+        MissedPolicy::RunOnce => "run-once",
+        MissedPolicy::Skip => "skip",
+        MissedPolicy::CatchUp => "catch-up",
     };
     ScheduleView {
         rests,

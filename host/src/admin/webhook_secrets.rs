@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use super::Admin;
 use super::body::{Body, Path};
 use crate::api::{SecretRequest, SecretRotationResult};
-use crate::clock::FARTHEST;
+use crate::clock::MAX_DELAY;
 use crate::problem::Problem;
 use crate::subscription::{Secret, Start, SubscriptionId, Target};
 
@@ -29,7 +29,7 @@ pub(super) async fn rotate(
         return Err(unfit(format!("the subscription `{id}` delivers to a plugin, and signs nothing")));
     };
     let overlap = request.overlap.unwrap_or(OVERLAP);
-    if overlap > FARTHEST {
+    if overlap > MAX_DELAY {
         return Err(unfit("`overlap` is more than a hundred years of 365 days".to_owned()));
     }
     let generated = request.secret.is_none();

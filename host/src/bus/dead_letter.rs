@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DeadLetterId;
 use crate::clock::Timestamp;
-use crate::event::Logged;
+use crate::event::LoggedEvent;
 use crate::outcome::Cause;
 use crate::subscription::SubscriptionId;
 
@@ -32,7 +32,7 @@ pub struct DeadLetter {
     /// The subscription that it was for.
     pub subscription: SubscriptionId,
     /// The event.
-    pub logged: Logged,
+    pub logged: LoggedEvent,
     /// Whether it was a replay's.
     pub replay: bool,
     /// The ordering key that waits behind it, if one does.

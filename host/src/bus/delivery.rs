@@ -7,14 +7,14 @@ use tokio::runtime::Handle;
 
 use super::{BoxFuture, CommitError, DeadLetterId, FeedId, Settlement};
 use crate::clock::Timestamp;
-use crate::event::{Event, IdSeed, Logged, Position};
+use crate::event::{Event, IdSeed, LoggedEvent, Position};
 use crate::subscription::{Definition, SubscriptionId};
 
 /// What is delivered.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The event, at its place in the log.
-    pub logged: Logged,
+    pub logged: LoggedEvent,
     /// The subscription.
     pub subscription: SubscriptionId,
     /// Whether the subscription was made at run time.
@@ -250,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_claim_is_settled_in_a_task_from_a_thread_outside_of_the_runtime() {
-        let logged = Logged { position: Position(1), stored_at: Timestamp(0), event: Arc::new(event("1")) };
+        let logged = LoggedEvent { position: Position(1), stored_at: Timestamp(0), event: Arc::new(event("1")) };
         let subscription = crate::bus::conformance::id("s");
         let (kind, ids) = (DeliveryKind::Live, IdSeed::unique());
         let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, ids };

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Event, Logged};
+use crate::event::{Event, LoggedEvent};
 use crate::schedule::Schedule;
 pub use attempt::{AttemptRecord, Settlement};
 pub use catalogue::{Catalogue, FeedEntry};
@@ -199,11 +199,11 @@ pub struct Replay {
 
 /// Waits for a reply that was asked for before it could come.
 #[derive(Debug)]
-pub struct Reply(tokio::sync::oneshot::Receiver<Logged>);
+pub struct Reply(tokio::sync::oneshot::Receiver<LoggedEvent>);
 
 impl Reply {
     /// Waits for the reply. None if the bus closes before it comes. It waits as long as it takes.
-    pub async fn wait(self) -> Option<Logged> {
+    pub async fn wait(self) -> Option<LoggedEvent> {
         self.0.await.ok()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::bus::{CommitError, Reply};
-use crate::event::{Event, Flow, Logged};
+use crate::event::{CauseTreeId, Event, LoggedEvent};
 use crate::pattern::Pattern;
 
 /// In how many flows replies are waited for at a time.
@@ -16,7 +16,7 @@ const FLOW_LIMIT: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct ReplyWaiters {
-    waiting: Mutex<HashMap<Flow, Vec<ReplyWaiter>>>,
+    waiting: Mutex<HashMap<CauseTreeId, Vec<ReplyWaiter>>>,
 }
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ struct ReplyWaiter {
     /// The id and the source of the event that is replied to: it does not answer itself.
     asked: (String, String),
     pattern: Pattern,
-    sender: oneshot::Sender<Logged>,
+    sender: oneshot::Sender<LoggedEvent>,
 }
 
 impl ReplyWaiters {
@@ -42,7 +42,7 @@ impl ReplyWaiters {
             return Err(CommitError::Busy);
         }
         let (sender, receiver) = oneshot::channel();
-        let flow = waiting.entry(event.flow()).or_default();
+        let flow = waiting.entry(event.cause_tree()).or_default();
         flow.retain(|one| !one.sender.is_closed());
         if flow.len() >= FLOW_LIMIT {
             return Err(CommitError::Busy);
@@ -52,12 +52,12 @@ impl ReplyWaiters {
     }
 
     /// Hands an event that has entered the log to those that wait for it.
-    pub(crate) fn offer(&self, logged: &Logged) {
+    pub(crate) fn offer(&self, logged: &LoggedEvent) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_empty() {
             return;
         }
-        let flow = logged.event.flow();
+        let flow = logged.event.cause_tree();
         let Some(all) = waiting.get_mut(&flow) else { return };
         let is_asked = |one: &ReplyWaiter| one.asked.0 == logged.event.id && one.asked.1 == logged.event.source;
         let is_reply = |one: &ReplyWaiter| one.pattern.matches(&logged.event.event_type) && !is_asked(one);

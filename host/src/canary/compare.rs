@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::outcome::{Effects, Outcome, Publish, SubscriptionChange, Write};
-use crate::plugin::{Digest, Handled};
+use crate::plugin::{Digest, HandlerResult};
 use crate::secrecy;
 use crate::subscription::{Definition, Target};
 
@@ -23,7 +23,7 @@ pub struct Difference {
 }
 
 /// Where two handlers' outcomes differ.
-pub(super) fn differences(live: &Handled, new: &Handled) -> Vec<Difference> {
+pub(super) fn differences(live: &HandlerResult, new: &HandlerResult) -> Vec<Difference> {
     let mut found = Vec::new();
     compare("", Some(&to_comparable(live)), Some(&to_comparable(new)), &mut found);
     found
@@ -31,8 +31,8 @@ pub(super) fn differences(live: &Handled, new: &Handled) -> Vec<Difference> {
 
 /// An outcome, with its effects as far as somebody else could notice them. Ids come from the delivery, and times
 /// from the clock: neither says anything of the code.
-fn to_comparable(handled: &Handled) -> Value {
-    let Handled { outcome, effects } = handled;
+fn to_comparable(handled: &HandlerResult) -> Value {
+    let HandlerResult { outcome, effects } = handled;
     let mut comparable = match outcome {
         Outcome::Ack => json!({ "outcome": "ack" }),
         Outcome::Retry { after, failure } => json!({
@@ -161,7 +161,7 @@ mod tests {
     use crate::event::{Data, Event};
     use crate::outcome::{Cause, Failure};
 
-    fn handled(message: &str, total: i64) -> Handled {
+    fn handled(message: &str, total: i64) -> HandlerResult {
         let event = Event {
             id: message.to_owned(),
             event_type: "greeted".to_owned(),
@@ -173,7 +173,7 @@ mod tests {
             writes: [("total".to_owned(), Write::Add(total))].into(),
             ..Effects::default()
         };
-        Handled { outcome: Outcome::Ack, effects }
+        HandlerResult { outcome: Outcome::Ack, effects }
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_failure_differs_from_an_ack_in_all_that_it_lacks() {
         let failure = Failure { cause: Cause::Trap, reason: "unreachable".to_owned() };
-        let failed = Handled::without(Outcome::Retry { after: None, failure });
+        let failed = HandlerResult::without(Outcome::Retry { after: None, failure });
         let found = differences(&handled("a", 1), &failed);
         let places: Vec<_> = found.iter().map(|difference| difference.path.as_str()).collect();
         assert_eq!(places, ["after_ms", "cause", "outcome", "published", "reason", "state"]);

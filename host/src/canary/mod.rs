@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::bus::{Bus, StoreError};
-use crate::event::{IdSeed, Logged, Position};
-use crate::plugin::{Call, Generation, Rehearsed};
+use crate::event::{IdSeed, LoggedEvent, Position};
+use crate::plugin::{Call, CanaryResult, Generation};
 use crate::subscription::Definition;
-use crate::threads::{Capacity, Lane, Panicked, Turn};
+use crate::threads::{Capacity, Panicked, Priority, Ticket};
 pub use compare::Difference;
 pub use report::{CanaryReport, DifferingDelivery, Usage};
 
@@ -57,7 +57,7 @@ pub enum CanaryError {
 /// A delivery of the past.
 #[derive(Clone, Debug)]
 struct PastDelivery {
-    logged: Logged,
+    logged: LoggedEvent,
     subscription: String,
     definition: Arc<Definition>,
 }
@@ -133,18 +133,18 @@ impl Canary<'_> {
         generation: &Arc<Generation>,
         past: &PastDelivery,
         state: &RecordingState,
-    ) -> Result<Rehearsed, Panicked> {
-        let place = Arc::clone(&self.capacity.places).acquire_owned().await.map_err(|_| Panicked)?;
+    ) -> Result<CanaryResult, Panicked> {
+        let place = Arc::clone(&self.capacity.permits).acquire_owned().await.map_err(|_| Panicked)?;
         let (state, generation, past) = (Box::new(state.clone()), Arc::clone(generation), past.clone());
         // It is one of many, and nobody's delivery must wait for it.
-        let handled = self.capacity.threads.run(Turn::of(Lane::Many), move || {
+        let handled = self.capacity.threads.run(Ticket::new(Priority::Bulk), move || {
             let PastDelivery { logged, subscription, .. } = &past;
-            let ids = IdSeed::of_rehearsal(logged);
+            let ids = IdSeed::of_canary(logged);
             let call = Call { logged, subscription, attempt: 1, replay: false, ids };
             // What it logs is no news.
             let quiet = tracing::subscriber::NoSubscriber::default();
             let rehearsed = tracing::subscriber::with_default(quiet, || {
-                generation.rehearse(&call, past.definition.timeout, state, past.logged.stored_at)
+                generation.handle_for_canary(&call, past.definition.timeout, state, past.logged.stored_at)
             });
             drop(place);
             rehearsed

@@ -1,8 +1,8 @@
 //! What a rehearsal came to.
 
 use super::compare::{Difference, differences};
-use crate::event::Logged;
-use crate::plugin::{Generation, Rehearsed};
+use crate::event::LoggedEvent;
+use crate::plugin::{CanaryResult, Generation};
 
 /// How many deliveries are told in full that come out differently.
 const MAX_REPORTED: usize = 50;
@@ -69,7 +69,7 @@ pub(super) struct Comparison {
 
 impl Comparison {
     /// Compares a delivery, in which one of the handlers may have met state that was changed later.
-    pub(super) fn new(logged: &Logged, subscription: String, both: [&Rehearsed; 2], met_later: bool) -> Self {
+    pub(super) fn new(logged: &LoggedEvent, subscription: String, both: [&CanaryResult; 2], met_later: bool) -> Self {
         let [live, new] = both;
         Self {
             met_later,

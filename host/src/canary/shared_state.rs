@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::Position;
-use crate::outcome::{Drawing, Listing, Outcome, Reads, SequenceError, Sight, StateError, StateView, Version};
-use crate::plugin::Handled;
+use crate::outcome::{Listing, NextNumber, Observation, Outcome, Reads, SequenceError, StateError, StateView, Version};
+use crate::plugin::HandlerResult;
 
 /// A state as of one moment, for several who look at it one after the other: what is written meanwhile is seen by
 /// none of them.
@@ -42,7 +42,7 @@ impl StateView for SharedState {
         self.view().keys(after, limit)
     }
 
-    fn draw(&mut self, sequence: &str) -> Drawing {
+    fn draw(&mut self, sequence: &str) -> NextNumber {
         let drawn = self.drawn.get(sequence).copied().unwrap_or(0);
         self.drawn.insert(sequence.to_owned(), drawn + 1);
         let number = self.unreserved(sequence).map(|first| first + drawn);
@@ -53,7 +53,7 @@ impl StateView for SharedState {
         self.view().unreserved(sequence)
     }
 
-    fn changed_up_to(&self, sight: Sight) -> Position {
+    fn changed_up_to(&self, sight: Observation) -> Position {
         self.view().changed_up_to(sight)
     }
 }
@@ -62,7 +62,7 @@ impl StateView for SharedState {
 #[derive(Clone)]
 pub(super) struct RecordingState {
     state: SharedState,
-    seen: Arc<Mutex<Vec<Sight>>>,
+    seen: Arc<Mutex<Vec<Observation>>>,
 }
 
 impl RecordingState {
@@ -73,16 +73,18 @@ impl RecordingState {
     /// Whether something that a handler saw may have been changed since an event came, by the handler's own earlier run
     /// among others. A handler that ended well has noted what it read; one that did not may have gone by whatever it
     /// saw.
-    pub(super) fn met_later(&self, handled: &Handled, event: Position) -> bool {
+    pub(super) fn met_later(&self, handled: &HandlerResult, event: Position) -> bool {
         let Reads { keys, listing } = &handled.effects.reads;
         let seen = match handled.outcome {
-            Outcome::Ack => keys.values().copied().map(Sight::from).chain(listing.map(|_| Sight::Listing)).collect(),
+            Outcome::Ack => {
+                keys.values().copied().map(Observation::from).chain(listing.map(|_| Observation::Listing)).collect()
+            }
             _ => self.seen().clone(),
         };
         seen.into_iter().any(|sight| self.state.changed_up_to(sight) >= event)
     }
 
-    fn seen(&self) -> MutexGuard<'_, Vec<Sight>> {
+    fn seen(&self) -> MutexGuard<'_, Vec<Observation>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -95,15 +97,15 @@ impl StateView for RecordingState {
     }
 
     fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError> {
-        self.seen().push(Sight::Listing);
+        self.seen().push(Observation::Listing);
         self.state.keys(after, limit)
     }
 
-    fn changed_up_to(&self, sight: Sight) -> Position {
+    fn changed_up_to(&self, sight: Observation) -> Position {
         self.state.changed_up_to(sight)
     }
 
-    fn draw(&mut self, sequence: &str) -> Drawing {
+    fn draw(&mut self, sequence: &str) -> NextNumber {
         self.state.draw(sequence)
     }
 
@@ -130,7 +132,7 @@ mod tests {
             Ok((Vec::new(), Listing { count: self.0, newest: Version(0) }))
         }
 
-        fn draw(&mut self, _: &str) -> Drawing {
+        fn draw(&mut self, _: &str) -> NextNumber {
             Box::pin(std::future::ready(Err(SequenceError::Failed("a rehearsal draws nothing".to_owned()))))
         }
 
@@ -171,7 +173,7 @@ mod tests {
             Ok((Vec::new(), Listing::default()))
         }
 
-        fn draw(&mut self, _: &str) -> Drawing {
+        fn draw(&mut self, _: &str) -> NextNumber {
             Box::pin(std::future::ready(Ok(1)))
         }
 
@@ -179,11 +181,11 @@ mod tests {
             Ok(1)
         }
 
-        fn changed_up_to(&self, sight: Sight) -> Position {
+        fn changed_up_to(&self, sight: Observation) -> Position {
             match sight {
-                Sight::Value(version) => Position(version.0),
-                Sight::Absence => Position(50),
-                Sight::Listing => Position(100),
+                Observation::Value(version) => Position(version.0),
+                Observation::Absence => Position(50),
+                Observation::Listing => Position(100),
             }
         }
     }
@@ -215,7 +217,7 @@ mod tests {
                 }
                 // A handler that fails has no effects, its reads among them.
                 let effects = if *outcome == Outcome::Ack { effects } else { Effects::default() };
-                let handled = Handled { outcome: outcome.clone(), effects };
+                let handled = HandlerResult { outcome: outcome.clone(), effects };
                 assert_eq!(watched.met_later(&handled, Position(event)), later, "{keys:?} {lists} at {event}");
             }
         }

@@ -9,7 +9,7 @@ use super::Remote;
 use super::component::Inspection;
 use super::output::cell;
 use crate::api::{CanaryQuery, CanaryView, DifferingDeliveryView};
-use crate::plugin::{CanaryRule, Links, read_plugin};
+use crate::plugin::{CanaryRule, Symlinks, read_plugin};
 use crate::printable;
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     };
     let path = file.clone();
-    let bytes = tokio::task::spawn_blocking(move || read_plugin(&path, Links::Follow)).await?;
+    let bytes = tokio::task::spawn_blocking(move || read_plugin(&path, Symlinks::Follow)).await?;
     let bytes = bytes.with_context(|| format!("{}", file.display()))?;
     let report = client.canary(&name, &CanaryQuery { events: Some(events) }, bytes).await?;
     output.print(&report, show);

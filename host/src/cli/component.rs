@@ -13,7 +13,8 @@ use wit_component::DecodedWasm;
 use super::output::{cell, list};
 use crate::config::SandboxConfig;
 use crate::plugin::{
-    Descriptor, Digest, EngineConfig, Links, LoadError, Loader, Sidecar, World, as_component, read_plugin, read_sidecar,
+    Descriptor, Digest, EngineConfig, Environment, LoadError, Loader, Sidecar, Symlinks, as_component, read_plugin,
+    read_sidecar,
 };
 use crate::printable;
 
@@ -34,7 +35,7 @@ pub(super) struct Inspection {
 impl Inspection {
     /// Looks at a file, with the sidecar that lies beside it, if one does. Blocks for as long as it compiles.
     pub(super) fn of(file: &Path) -> anyhow::Result<Self> {
-        let bytes = read_plugin(file, Links::Follow).with_context(|| format!("{}", file.display()))?;
+        let bytes = read_plugin(file, Symlinks::Follow).with_context(|| format!("{}", file.display()))?;
         let (exports, imports) = list_interfaces(&bytes).with_context(|| format!("{}", file.display()))?;
         let loaded = load_sidecar(file).and_then(|sidecar| load(&bytes, &sidecar));
         let is_alone = !file.with_extension("toml").exists();
@@ -185,7 +186,7 @@ fn load(bytes: &[u8], sidecar: &Sidecar) -> anyhow::Result<(Descriptor, Duration
     // The other settings are those of `sandbus test`, so that what one of them compiles serves both.
     let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.max_memory_bytes, source_lines: true };
     let cache = cache_directory()?.join("code");
-    let loader = Loader::new(engine, cache, sandbox.plugin_defaults(), World::default())?;
+    let loader = Loader::new(engine, cache, sandbox.plugin_defaults(), Environment::default())?;
     let started = Instant::now();
     let generation = loader.load(bytes, sidecar)?;
     Ok((Arc::unwrap_or_clone(generation.descriptor), started.elapsed()))

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::{AttemptRecord, Delivery, DeliveryStatus, SharedBus};
 use crate::console;
 use crate::event::reserved::plugin_source;
-use crate::event::{self, CAUSATION_ID, CAUSATION_SOURCE, Event, Logged, Position};
+use crate::event::{self, CAUSATION_ID, CAUSATION_SOURCE, Event, LoggedEvent, Position};
 use crate::observer::Observation;
 use crate::outcome::Failure;
 use crate::printable;
@@ -34,7 +34,7 @@ pub(super) struct CauseTrees {
     observed: mpsc::Receiver<Observation>,
     /// What was read of the log already lies up to here.
     last_position: Position,
-    trees: BTreeMap<event::Flow, CauseTree>,
+    trees: BTreeMap<event::CauseTreeId, CauseTree>,
 }
 
 /// The events that have one first event, and what became of their deliveries.
@@ -83,14 +83,14 @@ impl CauseTrees {
                 }
             }
             Observation::Attempt { record, settled } => {
-                let tree = self.tree_of(record.delivery.event().flow());
+                let tree = self.tree_of(record.delivery.event().cause_tree());
                 tree.attempts.push((record, settled));
             }
         }
     }
 
     /// A tree in which something has happened.
-    fn tree_of(&mut self, id: event::Flow) -> &mut CauseTree {
+    fn tree_of(&mut self, id: event::CauseTreeId) -> &mut CauseTree {
         let tree = self.trees.entry(id).or_default();
         let now = Instant::now();
         (tree.unprinted_since, tree.changed) = (Some(now), Some(now));
@@ -104,11 +104,11 @@ impl CauseTrees {
         }
         match self.bus.events(None, PAGE).await {
             Ok(page) => {
-                let new: Vec<Logged> =
+                let new: Vec<LoggedEvent> =
                     page.into_iter().take_while(|logged| logged.position > self.last_position).collect();
                 self.last_position = new.first().map_or(self.last_position, |newest| newest.position);
                 for logged in new.into_iter().rev() {
-                    self.tree_of(logged.event.flow()).events.push(logged.event);
+                    self.tree_of(logged.event.cause_tree()).events.push(logged.event);
                 }
             }
             Err(error) => tracing::debug!(%error, "the log cannot be read"),
@@ -276,7 +276,7 @@ mod tests {
         let later = event("3", "user.reminded", "/plugins/elsewhere", Some(&registered));
         let attempt = |event: &Arc<Event>, owner: &str, attempt, verdict, settled| {
             let subscription = SubscriptionId { owner: owner.to_owned(), name: "it".to_owned() };
-            let logged = Logged { position: Position(1), stored_at: Timestamp(0), event: Arc::clone(event) };
+            let logged = LoggedEvent { position: Position(1), stored_at: Timestamp(0), event: Arc::clone(event) };
             let ids = IdSeed::unique();
             let delivery = Delivery { logged, subscription, is_dynamic: false, attempt, kind: DeliveryKind::Live, ids };
             let took = Duration::from_micros(1_500);

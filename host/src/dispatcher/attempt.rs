@@ -197,7 +197,7 @@ impl Reruns {
         if self.turn.is_none()
             && let Some(generation) = generation
         {
-            self.turn = Some(Arc::clone(&generation.room.again).lock_owned().await);
+            self.turn = Some(Arc::clone(&generation.limiter.rerun_lock).lock_owned().await);
         }
     }
 }

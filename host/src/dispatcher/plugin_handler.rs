@@ -7,7 +7,7 @@ use super::Dispatcher;
 use super::attempt::{Invocation, Invoke};
 use crate::bus::{Bus, Delivery};
 use crate::outcome::{Cause, Effects, Failure, Outcome};
-use crate::plugin::{Admission, Call, Generation, Handled, Live};
+use crate::plugin::{Admission, Call, Generation, HandlerResult, Instance};
 use crate::subscription::Definition;
 use crate::threads::Panicked;
 
@@ -33,7 +33,7 @@ impl PluginHandler {
     /// Waits for an admission, and takes the generation that is there then.
     pub(super) async fn admit(&self, delivery: &Delivery) -> Option<(Arc<Generation>, Admission)> {
         let generation = self.generation(delivery)?;
-        let admission = generation.room.admit(&self.dispatcher.capacity.places).await;
+        let admission = generation.limiter.admit(&self.dispatcher.capacity.permits).await;
         Some((self.generation(delivery)?, admission))
     }
 
@@ -51,12 +51,12 @@ impl PluginHandler {
         let bus = Arc::clone(&self.dispatcher.bus);
         let (delivery, timeout) = (Arc::clone(delivery), self.definition.timeout);
         let code = Arc::clone(&generation);
-        let Admission { turn, places } = admission;
-        let invocation = self.dispatcher.capacity.threads.run(turn, move || {
-            let mut live = None;
-            let invocation = invoke_plugin(&*bus, &code, &delivery, timeout, &mut live);
-            code.keep(live);
-            drop(places);
+        let Admission { ticket, permits } = admission;
+        let invocation = self.dispatcher.capacity.threads.run(ticket, move || {
+            let mut instance = None;
+            let invocation = invoke_plugin(&*bus, &code, &delivery, timeout, &mut instance);
+            code.return_instance(instance);
+            drop(permits);
             invocation
         });
         match tokio::time::timeout(patience, invocation).await {
@@ -78,7 +78,7 @@ pub(crate) fn invoke_plugin(
     generation: &Arc<Generation>,
     delivery: &Delivery,
     timeout: Duration,
-    live: &mut Option<Live>,
+    instance: &mut Option<Instance>,
 ) -> Invocation {
     let call = Call {
         logged: &delivery.logged,
@@ -88,8 +88,8 @@ pub(crate) fn invoke_plugin(
         ids: delivery.ids,
     };
     let started = Instant::now();
-    let handled = generation.handle_event(&call, timeout, bus.state(&generation.name), live);
-    let Handled { outcome, effects } = handled;
+    let handled = generation.handle_event(&call, timeout, bus.state(&generation.name), instance);
+    let HandlerResult { outcome, effects } = handled;
     Invocation { outcome, effects, generation: Some(Arc::clone(generation)), took: started.elapsed() }
 }
 

@@ -15,8 +15,8 @@ use super::attempt::{Attempt, AttemptPath};
 use super::permits::Permits;
 use super::plugin_handler::{PluginHandler, given_up, host_failed, invoke_plugin};
 use crate::bus::{Claim, Delivery, Settlement, SubscriptionFeed};
-use crate::plugin::{Admission, Generation, Live};
-use crate::threads::Lane;
+use crate::plugin::{Admission, Generation, Instance};
+use crate::threads::Priority;
 
 /// After this time another slice has its turn, perhaps one of another plugin.
 const TIME: Duration = Duration::from_millis(1);
@@ -41,10 +41,10 @@ impl BacklogFlag {
         self.0.store(ran_out_of_time, Ordering::Relaxed);
     }
 
-    fn lane(&self, lane: Lane) -> Lane {
-        match lane {
-            Lane::Quick if self.0.load(Ordering::Relaxed) => Lane::Many,
-            lane => lane,
+    fn priority(&self, priority: Priority) -> Priority {
+        match priority {
+            Priority::Interactive if self.0.load(Ordering::Relaxed) => Priority::Bulk,
+            priority => priority,
         }
     }
 }
@@ -99,12 +99,12 @@ impl Slice {
         let delivery = Arc::clone(claim.delivery());
         slot.put(claim, permits);
         let (code, in_thread) = (Arc::clone(&generation), slot.clone());
-        let Admission { mut turn, places } = admission;
-        turn.lane = self.backlog.lane(turn.lane);
-        let lane = turn.lane;
-        let mut thread = handler.dispatcher.capacity.threads.run(turn, move || {
-            self.work(lane, &code, delivery, &in_thread);
-            drop(places);
+        let Admission { mut ticket, permits } = admission;
+        ticket.priority = self.backlog.priority(ticket.priority);
+        let priority = ticket.priority;
+        let mut thread = handler.dispatcher.capacity.threads.run(ticket, move || {
+            self.work(priority, &code, delivery, &in_thread);
+            drop(permits);
         });
         let mut look = Instant::now() + patience;
         let (current, invocation) = loop {
@@ -135,25 +135,25 @@ impl Slice {
     }
 
     /// What the thread does.
-    fn work(&self, lane: Lane, generation: &Arc<Generation>, mut delivery: Arc<Delivery>, slot: &DeliverySlot) {
+    fn work(&self, priority: Priority, generation: &Arc<Generation>, mut delivery: Arc<Delivery>, slot: &DeliverySlot) {
         let began = Instant::now();
         let batch = generation.deliveries_per_instance(&delivery.subscription.name);
-        let (mut live, mut in_row): (Option<Live>, u32) = (None, 0);
+        let (mut instance, mut in_row): (Option<Instance>, u32) = (None, 0);
         slot.begin();
         let ran_out_of_time = loop {
             let PluginHandler { dispatcher, definition, .. } = &*self.handler;
             let invocation = self.path.check_hops(&delivery).unwrap_or_else(|| {
-                invoke_plugin(&*dispatcher.bus, generation, &delivery, definition.timeout, &mut live)
+                invoke_plugin(&*dispatcher.bus, generation, &delivery, definition.timeout, &mut instance)
             });
-            in_row = if live.is_some() { in_row + 1 } else { 0 };
+            in_row = if instance.is_some() { in_row + 1 } else { 0 };
             if in_row >= batch {
-                generation.keep(live.take());
+                generation.return_instance(instance.take());
                 in_row = 0;
             }
             let Some(CurrentDelivery { claim, permits, .. }) = slot.take() else { return };
             let (settlement, attempt) = self.path.decide(&delivery, invocation);
             self.settle(claim, permits, settlement, attempt);
-            if !self.has_time(lane, began.elapsed()) {
+            if !self.has_time(priority, began.elapsed()) {
                 break true;
             }
             let Some((claim, permits)) = self.next(generation, &delivery) else { break false };
@@ -161,7 +161,7 @@ impl Slice {
             slot.put(claim, permits);
         };
         self.backlog.note(ran_out_of_time);
-        generation.keep(live);
+        generation.return_instance(instance);
     }
 
     /// Hands a settlement over without waiting for its commit. A task continues with an attempt that is refused.
@@ -185,8 +185,8 @@ impl Slice {
         claim.settle_then(settlement, Box::new(then));
     }
 
-    fn has_time(&self, lane: Lane, took: Duration) -> bool {
-        took < SHORT_TIME || took < TIME && !self.handler.dispatcher.capacity.threads.is_awaited(lane)
+    fn has_time(&self, priority: Priority, took: Duration) -> bool {
+        took < SHORT_TIME || took < TIME && !self.handler.dispatcher.capacity.threads.has_waiting_jobs(priority)
     }
 
     /// The next delivery, if one is at hand and everything is as it was.

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::event::{Data, Event, Kind, Unfit, is_extension_name, json_text};
+use crate::event::{Data, Event, InvalidAttribute, Kind, is_extension_name, json_text};
 use crate::problem::Problem;
 use crate::server::MediaType;
 
@@ -108,7 +108,7 @@ enum ParseError {
     #[error("the attribute `{0}` is given twice")]
     Twice(String),
     #[error(transparent)]
-    Value(#[from] Unfit),
+    Value(#[from] InvalidAttribute),
     #[error("`{0}` is not a valid attribute name; a name has 1 to 40 lower-case letters and digits")]
     Name(String),
     #[error("the specversion is `{0}`; this host supports 1.0")]
@@ -125,8 +125,8 @@ enum ParseError {
     Charset,
 }
 
-fn unfit(name: &str, what: &'static str) -> ParseError {
-    ParseError::Value(Unfit { name: name.to_owned(), what })
+fn invalid_attribute(name: &str, what: &'static str) -> ParseError {
+    ParseError::Value(InvalidAttribute { name: name.to_owned(), what })
 }
 
 fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, ParseError> {
@@ -142,7 +142,7 @@ fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, ParseError> {
         attributes.put(attribute, decode(attribute, value)?)?;
     }
     if let Some(content_type) = headers.get(CONTENT_TYPE) {
-        let text = content_type.to_str().map_err(|_| unfit("datacontenttype", "is not ASCII"))?;
+        let text = content_type.to_str().map_err(|_| invalid_attribute("datacontenttype", "is not ASCII"))?;
         attributes.put("datacontenttype", text.to_owned())?;
     }
     let media_type = attributes.core.get("datacontenttype").map(String::as_str);
@@ -159,7 +159,7 @@ fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, ParseError> {
 fn decode(attribute: &str, value: &[u8]) -> Result<String, ParseError> {
     let value = unquoted(value);
     let decoded = percent_encoding::percent_decode(&value).decode_utf8();
-    decoded.map(Into::into).map_err(|_| unfit(attribute, "is not UTF-8"))
+    decoded.map(Into::into).map_err(|_| invalid_attribute(attribute, "is not UTF-8"))
 }
 
 /// Unquotes a quoted string (RFC 9110, section 5.6.4). Other values stay as they are.
@@ -250,7 +250,7 @@ fn json_or_text(data: &RawValue, declares_json: bool) -> Result<Data, ParseError
 /// that the attribute is not set.
 fn attribute_text(name: &str, value: &RawValue) -> Result<Option<String>, ParseError> {
     use serde_json::Value;
-    let wrong = || unfit(name, "is not a string, boolean or 32-bit integer");
+    let wrong = || invalid_attribute(name, "is not a string, boolean or 32-bit integer");
     let core = CORE.contains(&name);
     match serde_json::from_str(value.get()).map_err(|_| wrong())? {
         Value::Null => Ok(None),
@@ -367,9 +367,9 @@ mod tests {
             binary(&headers(&pairs), Vec::new())
         };
         assert_eq!(with("ce-id", "2"), Err(ParseError::Twice("id".into())));
-        assert_eq!(with("ce-subject", "%ff"), Err(unfit("subject", "is not UTF-8")));
-        assert_eq!(with("ce-subject", "%c0%80"), Err(unfit("subject", "is not UTF-8")));
-        assert_eq!(with("ce-subject", "\"\""), Err(unfit("subject", "is empty")));
+        assert_eq!(with("ce-subject", "%ff"), Err(invalid_attribute("subject", "is not UTF-8")));
+        assert_eq!(with("ce-subject", "%c0%80"), Err(invalid_attribute("subject", "is not UTF-8")));
+        assert_eq!(with("ce-subject", "\"\""), Err(invalid_attribute("subject", "is empty")));
         assert!(matches!(with("ce-my_name", "x"), Err(ParseError::Name(_))));
         assert!(matches!(with("ce-time", "yesterday"), Err(ParseError::Value(..))));
         let missing = headers(&REQUIRED[1..]);

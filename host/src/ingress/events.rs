@@ -17,8 +17,8 @@ use super::Ingress;
 use super::cloudevents::{self, Mode};
 use super::producers::Publisher;
 use crate::bus::{Bus, PublishReceipt, Reply};
-use crate::clock::{Clock, FARTHEST, Timestamp};
-use crate::event::{CORRELATION_ID, Event, Logged, TRACE, trace_of};
+use crate::clock::{Clock, MAX_DELAY, Timestamp};
+use crate::event::{CORRELATION_ID, Event, LoggedEvent, TRACE, trace_of};
 use crate::outcome::Publish;
 use crate::pattern::Pattern;
 use crate::problem::Problem;
@@ -62,7 +62,7 @@ impl PublishParams {
     }
 
     fn due(&self) -> Result<Option<Timestamp>, Problem> {
-        if self.delay.is_some_and(|delay| delay > FARTHEST) {
+        if self.delay.is_some_and(|delay| delay > MAX_DELAY) {
             return Err(Problem::bad_request("invalid-query", "`delay` is limited to a hundred years (100y)"));
         }
         if let Some(delay) = self.delay {
@@ -191,7 +191,7 @@ pub(super) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    pub(super) async fn until(self, expected: Reply) -> Result<Logged, Problem> {
+    pub(super) async fn until(self, expected: Reply) -> Result<LoggedEvent, Problem> {
         tokio::select! {
             biased;
             reply = tokio::time::timeout(self.timeout, expected.wait()) => {

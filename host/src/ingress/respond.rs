@@ -12,9 +12,9 @@ use crate::threads::Panicked;
 
 /// Waits for an invocation permit, up to the admission timeout.
 pub(super) async fn admitted(ingress: &Ingress, generation: &Generation) -> Result<Admission, Problem> {
-    let admitted = generation.room.admit(&ingress.capacity.places);
+    let admitted = generation.limiter.admit(&ingress.capacity.permits);
     tokio::time::timeout(ingress.admission_timeout, admitted).await.map_err(|_| {
-        let (code, detail) = match generation.room.running() < generation.room.size() {
+        let (code, detail) = match generation.limiter.running() < generation.limiter.limit() {
             true => ("host-busy", "all invocation permits of the host are in use".to_owned()),
             false => ("plugin-busy", format!("all invocation permits of the plugin `{}` are in use", generation.name)),
         };

@@ -17,7 +17,7 @@ use crate::bus::{CommitError, Reply};
 use crate::event::IdSeed;
 use crate::observer::{Observation, PublishedCauseTrees};
 use crate::outcome::Effects;
-use crate::plugin::{self, Admission, Answered, Found, Generation, RERUN_LIMIT, Route};
+use crate::plugin::{self, Admission, Generation, RERUN_LIMIT, RequestResult, Route, RouteMatch};
 use crate::problem::Problem;
 use crate::reply::ReplyTo;
 use crate::server::percent_decode;
@@ -27,15 +27,15 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
     let started = Instant::now();
     let found = ingress.registry.snapshot().find(request.method().as_str(), request.uri().path());
     let (generation, route, params) = match found {
-        Found::Plugin { generation, route, params } => (generation, route, params),
-        Found::Absent(plugin) => {
+        RouteMatch::Plugin { generation, route, params } => (generation, route, params),
+        RouteMatch::Absent(plugin) => {
             let detail = format!("the plugin `{plugin}` is not loaded");
             return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-absent", detail)
                 .retry_after(5)
                 .into_response();
         }
-        Found::OtherMethods(methods) => return Problem::method_not_allowed(&methods).into_response(),
-        Found::Nothing => return Problem::not_found("no plugin has a route for this path").into_response(),
+        RouteMatch::OtherMethods(methods) => return Problem::method_not_allowed(&methods).into_response(),
+        RouteMatch::Nothing => return Problem::not_found("no plugin has a route for this path").into_response(),
     };
     let plugin = Arc::clone(&generation.name);
     if ingress.bus.is_drained(&plugin) {
@@ -70,9 +70,9 @@ async fn answer(
     let mut again = None;
     for _ in 0..RERUN_LIMIT {
         let (response, mut effects, reply_to) = match invoke(ingress, &generation, &request, &ids).await? {
-            Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
-            Answered::Discard(response) => return to_http(&generation.name, response),
-            Answered::Failed(failure) => return Err(failed(&generation, &request.route, &failure)),
+            RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
+            RequestResult::Discard(response) => return to_http(&generation.name, response),
+            RequestResult::Failed(failure) => return Err(failed(&generation, &request.route, &failure)),
         };
         // A response that cannot be sent must not be committed.
         let mut response = to_http(&generation.name, response)?;
@@ -98,7 +98,7 @@ async fn answer(
             // After a conflict, runs of a plugin queue for one lock, so that each succeeds.
             Err(CommitError::Conflict(_)) if again.is_none() => {
                 telemetry::request_conflict(&generation.name);
-                again = Some(Arc::clone(&generation.room.again).lock_owned().await);
+                again = Some(Arc::clone(&generation.limiter.rerun_lock).lock_owned().await);
             }
             Err(CommitError::Conflict(_)) => telemetry::request_conflict(&generation.name),
             Err(error) => return Err(error.into()),
@@ -144,15 +144,15 @@ async fn invoke(
     generation: &Arc<Generation>,
     request: &Arc<plugin::Request>,
     ids: &IdSeed,
-) -> Result<Answered, Problem> {
-    let Admission { turn, places } = admitted(ingress, generation).await?;
+) -> Result<RequestResult, Problem> {
+    let Admission { ticket, permits } = admitted(ingress, generation).await?;
     let state = ingress.bus.state(&generation.name);
     let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), *ids);
     let invocation = move || {
         let answered = generation.handle_request(&request, ids, state);
         // Held until the thread is free, even if the client disconnects.
-        drop(places);
+        drop(permits);
         answered
     };
-    ingress.capacity.threads.run(turn, invocation).await.map_err(unfinished)
+    ingress.capacity.threads.run(ticket, invocation).await.map_err(unfinished)
 }

@@ -22,7 +22,7 @@ use super::spool::{DIRECT_WRITE_TIME, Spooler, spooled};
 use crate::event::IdSeed;
 use crate::observer::PublishedCauseTrees;
 use crate::outcome::{Effects, Failure};
-use crate::plugin::{Admission, Exchange, Generation, Head, Route};
+use crate::plugin::{Admission, Exchange, Generation, ResponseHead, Route};
 use crate::problem::Problem;
 use crate::threads::{JobHandle, Panicked};
 
@@ -160,13 +160,13 @@ fn malformed(generation: &Generation, what: &str) -> Problem {
 impl Service<'_> {
     /// Starts the handler.
     async fn run(&self, exchange: Exchange) -> Result<RunningHandler, Problem> {
-        let Admission { turn, places } = admitted(self.ingress, self.generation).await?;
+        let Admission { ticket, permits } = admitted(self.ingress, self.generation).await?;
         let state = self.ingress.bus.state(&self.generation.name);
         let (generation, route) = (Arc::clone(self.generation), Arc::clone(self.route));
-        Ok(self.ingress.capacity.threads.run(turn, move || {
+        Ok(self.ingress.capacity.threads.run(ticket, move || {
             let ended = generation.serve(&route, exchange, IdSeed::unique(), state);
             // Held until the thread is free, even if the client disconnects.
-            drop(places);
+            drop(permits);
             ended
         }))
     }
@@ -185,7 +185,7 @@ impl Service<'_> {
     }
 
     /// Continues a response that has started.
-    async fn begin(&self, head: Head, running: RunningHandler) -> Result<Response<Body>, Problem> {
+    async fn begin(&self, head: ResponseHead, running: RunningHandler) -> Result<Response<Body>, Problem> {
         let response = self.response(head.response)?;
         if !head.has_effects && self.client.can_detect_end(&response) {
             return Ok(self.stream(response, running));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// The longest that an event may be put off: a hundred years, as [`crate::duration`] reads them.
-pub const FARTHEST: Duration = Duration::from_secs(100 * 31_557_600);
+pub const MAX_DELAY: Duration = Duration::from_secs(100 * 31_557_600);
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_longest_delay_is_what_people_write_for_it() {
-        assert_eq!(humantime::parse_duration("100y").unwrap(), FARTHEST);
+        assert_eq!(humantime::parse_duration("100y").unwrap(), MAX_DELAY);
     }
 
     #[test]

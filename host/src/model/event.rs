@@ -4,20 +4,20 @@ mod data;
 mod ids;
 mod json;
 pub(crate) mod reserved;
-mod rules;
 mod trace;
+mod validation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use data::{Data, InJson, Kind, is_json, json_text};
+pub use data::{Data, JsonForm, Kind, is_json, json_text};
 pub use ids::{IdKey, IdSeed};
 pub use json::AsJson;
-pub(crate) use json::{kept_data, kept_kind};
-pub use rules::{Unfit, check_type};
+pub(crate) use json::{stored_data, stored_kind};
 pub use trace::trace_of;
+pub use validation::{InvalidAttribute, check_type};
 
 /// A position in the log. It grows with each event and is never used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,14 +97,14 @@ impl Event {
     /// flow, and the trace.
     #[must_use]
     pub fn inherited(&self) -> BTreeMap<String, String> {
-        let flow = self.flow();
+        let tree = self.cause_tree();
         let mut inherited = BTreeMap::from([
             (CAUSATION_ID.to_owned(), self.id.clone()),
             (CAUSATION_SOURCE.to_owned(), self.source.clone()),
-            (CORRELATION_ID.to_owned(), flow.id),
+            (CORRELATION_ID.to_owned(), tree.id),
             (HOPS.to_owned(), self.hops().saturating_add(1).to_string()),
         ]);
-        inherited.extend(flow.source.map(|source| (CORRELATION_SOURCE.to_owned(), source)));
+        inherited.extend(tree.source.map(|source| (CORRELATION_SOURCE.to_owned(), source)));
         for name in TRACE {
             if let Some(value) = self.extensions.get(name) {
                 inherited.insert(name.to_owned(), value.clone());
@@ -133,10 +133,10 @@ impl Event {
 
     /// The flow that it belongs to: the one that it names, or the one that it begins.
     #[must_use]
-    pub fn flow(&self) -> Flow {
+    pub fn cause_tree(&self) -> CauseTreeId {
         match self.extensions.get(CORRELATION_ID) {
-            Some(id) => Flow { id: id.clone(), source: self.extensions.get(CORRELATION_SOURCE).cloned() },
-            None => Flow { id: self.id.clone(), source: Some(self.source.clone()) },
+            Some(id) => CauseTreeId { id: id.clone(), source: self.extensions.get(CORRELATION_SOURCE).cloned() },
+            None => CauseTreeId { id: self.id.clone(), source: Some(self.source.clone()) },
         }
     }
 
@@ -157,7 +157,7 @@ impl Event {
 
 /// What identifies a flow, which is a first event and all that it leads to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Flow {
+pub struct CauseTreeId {
     /// The id of its first event, or one that the host gave.
     pub id: String,
     /// The source of its first event, within which the id is unique; none if the host gave the id.
@@ -182,7 +182,7 @@ pub fn is_attribute_name(name: &str) -> bool {
 
 /// An event at its place in the log.
 #[derive(Clone, Debug)]
-pub struct Logged {
+pub struct LoggedEvent {
     /// Its place.
     pub position: Position,
     /// When it was stored.
@@ -205,21 +205,25 @@ mod tests {
             ..Event::default()
         };
         let (alice, bob) = (event("/alice", &[]), event("/bob", &[]));
-        assert_ne!(alice.flow(), bob.flow());
+        assert_ne!(alice.cause_tree(), bob.cause_tree());
         let caused =
             |cause: &Event| Event { id: "2".into(), extensions: cause.inherited(), ..event("/plugins/p", &[]) };
-        assert_eq!(caused(&alice).flow(), alice.flow());
-        assert_eq!(caused(&caused(&alice)).flow(), alice.flow());
-        assert_ne!(caused(&alice).flow(), caused(&bob).flow());
+        assert_eq!(caused(&alice).cause_tree(), alice.cause_tree());
+        assert_eq!(caused(&caused(&alice)).cause_tree(), alice.cause_tree());
+        assert_ne!(caused(&alice).cause_tree(), caused(&bob).cause_tree());
         let inherited = alice.inherited();
         let names = [CAUSATION_ID, CAUSATION_SOURCE, CORRELATION_ID, CORRELATION_SOURCE, HOPS];
         assert_eq!(names.map(|name| inherited[name].as_str()), ["1", "/alice", "1", "/alice", "1"]);
 
         let mut asked = event("/alice", &[(CORRELATION_SOURCE, "/bob")]);
         asked.start_cause_tree("f".to_owned());
-        assert_eq!(asked.flow(), Flow { id: "f".into(), source: None });
-        assert_eq!(caused(&asked).flow(), asked.flow());
+        assert_eq!(asked.cause_tree(), CauseTreeId { id: "f".into(), source: None });
+        assert_eq!(caused(&asked).cause_tree(), asked.cause_tree());
         let of_that_name = Event { id: "f".into(), ..event("/alice", &[]) };
-        assert_ne!(of_that_name.flow(), asked.flow(), "an event that is called like a flow is another flow");
+        assert_ne!(
+            of_that_name.cause_tree(),
+            asked.cause_tree(),
+            "an event that is called like a flow is another flow"
+        );
     }
 }

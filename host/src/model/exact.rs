@@ -16,7 +16,7 @@ pub fn exact(json: &RawValue) -> Value {
         Some(b'{') => serde_json::from_str(text).map(members),
         Some(b'[') => serde_json::from_str(text).map(|items: Vec<&RawValue>| items.into_iter().map(exact).collect()),
         Some(b'-' | b'0'..=b'9') => {
-            Ok(faithful(text).map_or_else(|| json!({ "number": canonical(text) }), Value::Number))
+            Ok(exact_number(text).map_or_else(|| json!({ "number": canonical(text) }), Value::Number))
         }
         _ => serde_json::from_str(text),
     }
@@ -35,7 +35,7 @@ pub fn number_text(text: &str) -> String {
     if let Some(integer) = integer(text) {
         return integer;
     }
-    faithful(text).map_or_else(|| canonical(text), |number| number.to_string())
+    exact_number(text).map_or_else(|| canonical(text), |number| number.to_string())
 }
 
 /// A value as a text that is the same for equal values: object members are sorted, and numbers are as in
@@ -68,7 +68,7 @@ fn integer(text: &str) -> Option<String> {
 }
 
 /// The number that a text stands for, unless it would be rounded.
-fn faithful(text: &str) -> Option<Number> {
+fn exact_number(text: &str) -> Option<Number> {
     if let Ok(number) = text.parse::<i64>() {
         return Some(number.into());
     }
@@ -102,7 +102,7 @@ fn canonical(text: &str) -> String {
 
 /// What a JSON pointer (RFC 6901) names in a document. Of members that share a name the last one counts.
 #[must_use]
-pub fn pointed<'a>(json: &'a str, pointer: &str) -> Option<&'a RawValue> {
+pub fn resolve_pointer<'a>(json: &'a str, pointer: &str) -> Option<&'a RawValue> {
     let mut found: &RawValue = serde_json::from_str(json).ok()?;
     for token in pointer.split('/').skip(1) {
         let name = token.replace("~1", "/").replace("~0", "~");
@@ -172,7 +172,7 @@ mod tests {
             ("/deep/x/y/z", None),
             ("/nowhere", None),
         ] {
-            assert_eq!(pointed(document, pointer).map(RawValue::get), expected, "{pointer}");
+            assert_eq!(resolve_pointer(document, pointer).map(RawValue::get), expected, "{pointer}");
         }
     }
 }

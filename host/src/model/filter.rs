@@ -32,7 +32,7 @@ pub enum Filter {
 
 /// Filters are malformed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
+pub enum ParseError {
     /// The text is no list of filters.
     #[error("the filters are malformed: {0}; they are a JSON array such as [{{\"exact\":{{\"subject\":\"a\"}}}}]")]
     Malformed(String),
@@ -60,8 +60,9 @@ impl Filters {
     ///
     /// # Errors
     /// If it is malformed or too large.
-    pub fn parse(json: &str) -> Result<Self, Invalid> {
-        let filters: Vec<Filter> = serde_json::from_str(json).map_err(|error| Invalid::Malformed(error.to_string()))?;
+    pub fn parse(json: &str) -> Result<Self, ParseError> {
+        let filters: Vec<Filter> =
+            serde_json::from_str(json).map_err(|error| ParseError::Malformed(error.to_string()))?;
         Self::new(filters)
     }
 
@@ -70,7 +71,7 @@ impl Filters {
     ///
     /// # Errors
     /// If there are too many, or one can never match.
-    pub fn new(filters: Vec<Filter>) -> Result<Self, Invalid> {
+    pub fn new(filters: Vec<Filter>) -> Result<Self, ParseError> {
         filters.iter().try_for_each(Filter::check_names)?;
         Self::try_from(filters)
     }
@@ -89,9 +90,9 @@ impl Filters {
 }
 
 impl TryFrom<Vec<Filter>> for Filters {
-    type Error = Invalid;
+    type Error = ParseError;
 
-    fn try_from(filters: Vec<Filter>) -> Result<Self, Invalid> {
+    fn try_from(filters: Vec<Filter>) -> Result<Self, ParseError> {
         let mut left = LIMIT;
         filters.iter().try_for_each(|filter| filter.check(DEPTH, &mut left))?;
         Ok(Self(filters))
@@ -105,27 +106,27 @@ impl From<Filters> for Vec<Filter> {
 }
 
 impl Filter {
-    fn check_names(&self) -> Result<(), Invalid> {
+    fn check_names(&self) -> Result<(), ParseError> {
         match self {
             Self::Exact(attributes) | Self::Prefix(attributes) | Self::Suffix(attributes) => {
                 let unknown = attributes.keys().find(|name| !name.is_empty() && !is_attribute_name(name));
-                unknown.map_or(Ok(()), |name| Err(Invalid::NotAnAttribute(name.chars().take(64).collect())))
+                unknown.map_or(Ok(()), |name| Err(ParseError::NotAnAttribute(name.chars().take(64).collect())))
             }
             Self::All(filters) | Self::Any(filters) => filters.iter().try_for_each(Self::check_names),
             Self::Not(filter) => filter.check_names(),
         }
     }
 
-    fn check(&self, depth: usize, left: &mut usize) -> Result<(), Invalid> {
-        let inner = depth.checked_sub(1).ok_or(Invalid::TooMany)?;
-        *left = left.checked_sub(1).ok_or(Invalid::TooMany)?;
+    fn check(&self, depth: usize, left: &mut usize) -> Result<(), ParseError> {
+        let inner = depth.checked_sub(1).ok_or(ParseError::TooMany)?;
+        *left = left.checked_sub(1).ok_or(ParseError::TooMany)?;
         match self {
             Self::Exact(attributes) | Self::Prefix(attributes) | Self::Suffix(attributes) => {
                 let complete = !attributes.is_empty()
                     && attributes.iter().all(|(name, value)| !name.is_empty() && !value.is_empty());
-                if complete { Ok(()) } else { Err(Invalid::Empty) }
+                if complete { Ok(()) } else { Err(ParseError::Empty) }
             }
-            Self::All(filters) | Self::Any(filters) if filters.is_empty() => Err(Invalid::Empty),
+            Self::All(filters) | Self::Any(filters) if filters.is_empty() => Err(ParseError::Empty),
             Self::All(filters) | Self::Any(filters) => filters.iter().try_for_each(|one| one.check(inner, left)),
             Self::Not(filter) => filter.check(inner, left),
         }
@@ -196,10 +197,10 @@ mod tests {
                 format!(r#"[{{"any":[{{"prefix":{{"type":"a"}}}},{{"suffix":{{"{name}":"x"}}}}]}}]"#),
                 format!(r#"[{{"not":{{"all":[{{"exact":{{"{name}":"x"}}}}]}}}}]"#),
             ] {
-                assert_eq!(Filters::parse(&json), Err(Invalid::NotAnAttribute(name.to_owned())), "{json}");
+                assert_eq!(Filters::parse(&json), Err(ParseError::NotAnAttribute(name.to_owned())), "{json}");
             }
         }
         let deep = format!("[{}{}{}]", r#"{"not":"#.repeat(20), r#"{"exact":{"type":"a"}}"#, "}".repeat(20));
-        assert_eq!(Filters::parse(&deep), Err(Invalid::TooMany));
+        assert_eq!(Filters::parse(&deep), Err(ParseError::TooMany));
     }
 }

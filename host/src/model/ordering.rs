@@ -23,7 +23,7 @@ pub enum OrderingKey {
 #[error(
     "`{0}` is not an ordering key; name an attribute, such as `subject`, or a place in the data by a JSON pointer, such as `/customer/id`"
 )]
-pub struct Invalid(String);
+pub struct ParseError(String);
 
 /// The longest name or pointer, in bytes.
 const MAX_LENGTH: usize = 255;
@@ -35,11 +35,11 @@ impl OrderingKey {
     ///
     /// # Errors
     /// If it is neither.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
         match Self::of_text(text) {
             Self::Pointer(_) if text.len() <= MAX_LENGTH && is_pointer(text) => Ok(Self::of_text(text)),
             Self::Attribute(_) if is_attribute_name(text) => Ok(Self::of_text(text)),
-            _ => Err(Invalid(text.chars().take(64).collect())),
+            _ => Err(ParseError(text.chars().take(64).collect())),
         }
     }
 
@@ -52,7 +52,7 @@ impl OrderingKey {
     pub fn of(&self, event: &Event) -> Option<Arc<str>> {
         let key = match self {
             Self::Attribute(name) => event.attribute(name)?.to_owned(),
-            Self::Pointer(pointer) => key_of(exact::pointed(json_text(event.data.as_deref()?)?, pointer)?)?,
+            Self::Pointer(pointer) => key_of(exact::resolve_pointer(json_text(event.data.as_deref()?)?, pointer)?)?,
         };
         let end = (0..=MAX_KEY_LENGTH.min(key.len())).rev().find(|index| key.is_char_boundary(*index)).unwrap_or(0);
         Some(key[..end].into())

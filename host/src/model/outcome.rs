@@ -125,7 +125,7 @@ impl SubscriptionChange {
 
 /// What somebody saw of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Observation {
     /// A value, of this version.
     Value(Version),
     /// That a key has none.
@@ -134,7 +134,7 @@ pub enum Sight {
     Listing,
 }
 
-impl From<Version> for Sight {
+impl From<Version> for Observation {
     fn from(version: Version) -> Self {
         if version == Version(0) { Self::Absence } else { Self::Value(version) }
     }
@@ -156,12 +156,12 @@ pub trait StateView: Send {
 
     /// A position of the log beyond which no event came before the change that made what was seen. It may be too late,
     /// and is never too early.
-    fn changed_up_to(&self, _: Sight) -> Position {
+    fn changed_up_to(&self, _: Observation) -> Position {
         Position(u64::MAX)
     }
 
     /// Draws the next number of a sequence, which nobody else is given, whatever becomes of the invocation.
-    fn draw(&mut self, sequence: &str) -> Drawing;
+    fn draw(&mut self, sequence: &str) -> NextNumber;
 
     /// The first number of a sequence that nobody has reserved. It is only looked at.
     ///
@@ -171,7 +171,7 @@ pub trait StateView: Send {
 }
 
 /// A number of a sequence that is being drawn: it may have to be reserved on the disk first.
-pub type Drawing = Pin<Box<dyn Future<Output = Result<u64, SequenceError>> + Send>>;
+pub type NextNumber = Pin<Box<dyn Future<Output = Result<u64, SequenceError>> + Send>>;
 
 /// A sequence gives no number.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -194,7 +194,7 @@ pub struct StateError(pub String);
 
 /// Why a value and a delta have no sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum AddError {
     /// The value is not a decimal number.
     #[error("its value is not a number")]
     NotANumber,
@@ -207,14 +207,14 @@ pub enum Unfit {
 ///
 /// # Errors
 /// If there is no such sum.
-pub fn add(value: Option<&[u8]>, delta: i64) -> Result<i64, Unfit> {
+pub fn add(value: Option<&[u8]>, delta: i64) -> Result<i64, AddError> {
     let Some(bytes) = value else { return Ok(delta) };
-    let text = std::str::from_utf8(bytes).map_err(|_| Unfit::NotANumber)?;
+    let text = std::str::from_utf8(bytes).map_err(|_| AddError::NotANumber)?;
     let number: i64 = text.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
-        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Unfit::OutOfRange,
-        _ => Unfit::NotANumber,
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => AddError::OutOfRange,
+        _ => AddError::NotANumber,
     })?;
-    number.checked_add(delta).ok_or(Unfit::OutOfRange)
+    number.checked_add(delta).ok_or(AddError::OutOfRange)
 }
 
 #[cfg(test)]
@@ -233,19 +233,19 @@ mod tests {
             (Some("007"), 1, Ok(8)),
             (Some("+7"), 1, Ok(8)),
             (Some(MAX), 0, Ok(i64::MAX)),
-            (Some(MAX), 1, Err(Unfit::OutOfRange)),
-            (Some(MIN), -1, Err(Unfit::OutOfRange)),
+            (Some(MAX), 1, Err(AddError::OutOfRange)),
+            (Some(MIN), -1, Err(AddError::OutOfRange)),
             (Some(MAX), i64::MIN, Ok(-1)),
-            (Some("9223372036854775808"), -1, Err(Unfit::OutOfRange)),
-            (Some(""), 0, Err(Unfit::NotANumber)),
-            (Some(" 1"), 0, Err(Unfit::NotANumber)),
-            (Some("1.0"), 0, Err(Unfit::NotANumber)),
-            (Some("1e3"), 0, Err(Unfit::NotANumber)),
-            (Some("\"1\""), 0, Err(Unfit::NotANumber)),
-            (Some("null"), 0, Err(Unfit::NotANumber)),
+            (Some("9223372036854775808"), -1, Err(AddError::OutOfRange)),
+            (Some(""), 0, Err(AddError::NotANumber)),
+            (Some(" 1"), 0, Err(AddError::NotANumber)),
+            (Some("1.0"), 0, Err(AddError::NotANumber)),
+            (Some("1e3"), 0, Err(AddError::NotANumber)),
+            (Some("\"1\""), 0, Err(AddError::NotANumber)),
+            (Some("null"), 0, Err(AddError::NotANumber)),
         ] {
             assert_eq!(add(value.map(str::as_bytes), delta), expected, "{value:?} + {delta}");
         }
-        assert_eq!(add(Some(&[0xff]), 1), Err(Unfit::NotANumber));
+        assert_eq!(add(Some(&[0xff]), 1), Err(AddError::NotANumber));
     }
 }

@@ -22,7 +22,7 @@ pub struct Pattern(String);
 #[error(
     "`{text}` is not a pattern of event types: {fault}; write words with dots between them, `*` for one word, and `>` at the end for one or more"
 )]
-pub struct Invalid {
+pub struct ParseError {
     /// The text, or its beginning.
     text: String,
     fault: Fault,
@@ -107,8 +107,8 @@ impl Pattern {
     /// # Errors
     /// If no event type could match it: a word is empty, has white space, a forbidden character or a wildcard beside other
     /// characters, `>` is not the last word, or it is too long.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let invalid = |fault| Invalid { text: text.chars().take(MAX_LENGTH).collect(), fault };
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let invalid = |fault| ParseError { text: text.chars().take(MAX_LENGTH).collect(), fault };
         if text.len() > MAX_LENGTH {
             return Err(invalid(Fault::Length));
         }
@@ -176,9 +176,9 @@ fn covers(pattern: &str, other: &str) -> bool {
 }
 
 impl TryFrom<String> for Pattern {
-    type Error = Invalid;
+    type Error = ParseError;
 
-    fn try_from(text: String) -> Result<Self, Invalid> {
+    fn try_from(text: String) -> Result<Self, ParseError> {
         Self::parse(&text)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::FARTHEST;
+use crate::clock::MAX_DELAY;
 use crate::outcome::{Failure, Outcome};
 use crate::subscription::RetryPolicy;
 
@@ -57,7 +57,7 @@ pub fn decide(policy: &RetryPolicy, attempt: u32, outcome: Outcome, jitter: f64)
     let spread = 1.0 - share * (1.0 - jitter.clamp(0.0, 1.0));
     let delay = after.unwrap_or_else(|| backoff(policy, attempt).mul_f64(spread));
     // The store holds no time beyond this one.
-    Verdict::RetryAfter { delay: delay.min(FARTHEST), failure }
+    Verdict::RetryAfter { delay: delay.min(MAX_DELAY), failure }
 }
 
 /// The policy's own delay after a failed attempt, without chance.
@@ -68,7 +68,7 @@ pub fn backoff(policy: &RetryPolicy, attempt: u32) -> Duration {
     let seconds = policy.initial_delay.as_secs_f64() * multiplier.powi(exponent);
     // Beyond what a Duration holds, and for NaN, the cap applies.
     let delay = Duration::try_from_secs_f64(seconds).map_or(policy.max_delay, |delay| delay.min(policy.max_delay));
-    delay.min(FARTHEST)
+    delay.min(MAX_DELAY)
 }
 
 #[cfg(test)]
@@ -146,7 +146,7 @@ mod tests {
     fn no_delay_is_beyond_all_time() {
         let endless = RetryPolicy { jitter: Percent(0), ..policy(9, u64::MAX, 100, u64::MAX) };
         for asked in [None, Some(Duration::MAX), Some(Duration::from_millis(u64::MAX))] {
-            assert_eq!(next(&endless, 1, Cause::Retry, asked, 1.0), Some(FARTHEST));
+            assert_eq!(next(&endless, 1, Cause::Retry, asked, 1.0), Some(MAX_DELAY));
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::reserved::plugin_source;
-use crate::event::{Data, Event, Unfit};
+use crate::event::{Data, Event, InvalidAttribute};
 
 /// A time counts as missed when it passed longer ago than this.
 const MISSED_AFTER: Duration = Duration::from_mins(1);
@@ -16,7 +16,7 @@ const MISSED_AFTER: Duration = Duration::from_mins(1);
 /// What happens to times that passed while the plugin did not run, or by more than a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Missed {
+pub enum MissedPolicy {
     /// One event for all of them, with the last one's time.
     #[default]
     RunOnce,
@@ -34,7 +34,7 @@ pub struct Schedule {
     /// The time zone of the expression, by its IANA name; UTC if there is none.
     pub timezone: Option<String>,
     /// What happens to times that were missed.
-    pub missed: Missed,
+    pub missed: MissedPolicy,
     /// The event's type.
     pub event_type: String,
     /// The media type of the data.
@@ -45,7 +45,7 @@ pub struct Schedule {
 
 /// Why a schedule is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
+pub enum ValidationError {
     /// The expression is none.
     #[error("`{0}` is no cron expression of five or six fields: {1}")]
     Cron(String, String),
@@ -57,12 +57,12 @@ pub enum Invalid {
     Never(String),
     /// It would publish what is no event.
     #[error("the event that it publishes is none: {0}")]
-    Event(#[from] Unfit),
+    Event(#[from] InvalidAttribute),
 }
 
 /// What is due of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct DueTicks {
     /// The times to publish an event for, in order.
     pub ticks: Vec<Timestamp>,
     /// When it is due again.
@@ -74,10 +74,10 @@ impl Schedule {
     ///
     /// # Errors
     /// If it is malformed, or never comes.
-    pub fn check(&self, now: Timestamp) -> Result<(), Invalid> {
+    pub fn check(&self, now: Timestamp) -> Result<(), ValidationError> {
         self.event("1".to_owned(), "p", "s", now).check()?;
         let table = Timetable::new(self)?;
-        table.after(now).map(drop).ok_or_else(|| Invalid::Never(self.cron.clone()))
+        table.after(now).map(drop).ok_or_else(|| ValidationError::Never(self.cron.clone()))
     }
 
     /// The first time after a time; none if there is none.
@@ -89,20 +89,20 @@ impl Schedule {
     /// What is due now of a schedule that was due at `next`, at most `limit` times. A clock that is set
     /// back brings no time again; one that is set forward makes times missed.
     #[must_use]
-    pub fn due(&self, next: Timestamp, now: Timestamp, limit: usize) -> Due {
-        let Ok(table) = Timetable::new(self) else { return Due { ticks: Vec::new(), next: None } };
-        if self.missed == Missed::CatchUp {
+    pub fn due(&self, next: Timestamp, now: Timestamp, limit: usize) -> DueTicks {
+        let Ok(table) = Timetable::new(self) else { return DueTicks { ticks: Vec::new(), next: None } };
+        if self.missed == MissedPolicy::CatchUp {
             let ticks: Vec<_> = std::iter::successors(Some(next), |tick| table.after(*tick))
                 .take_while(|tick| *tick <= now)
                 .take(limit)
                 .collect();
             let next = ticks.last().map_or(Some(next), |last| table.after(*last));
-            return Due { ticks, next };
+            return DueTicks { ticks, next };
         }
         let last = table.last(now).filter(|last| *last >= next).unwrap_or(next);
         let missed = now.since(last) > MISSED_AFTER;
-        let ticks = if missed && self.missed == Missed::Skip { Vec::new() } else { vec![last] };
-        Due { ticks, next: table.after(now) }
+        let ticks = if missed && self.missed == MissedPolicy::Skip { Vec::new() } else { vec![last] };
+        DueTicks { ticks, next: table.after(now) }
     }
 
     /// The event for a time. Its id is that time's, so that the same time is never stored twice.
@@ -127,13 +127,13 @@ struct Timetable {
 }
 
 impl Timetable {
-    fn new(schedule: &Schedule) -> Result<Self, Invalid> {
+    fn new(schedule: &Schedule) -> Result<Self, ValidationError> {
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
         let cron = parser.parse(&schedule.cron);
-        let cron = cron.map_err(|error| Invalid::Cron(schedule.cron.clone(), error.to_string()))?;
+        let cron = cron.map_err(|error| ValidationError::Cron(schedule.cron.clone(), error.to_string()))?;
         let zone = match &schedule.timezone {
             None => TimeZone::UTC,
-            Some(name) => TimeZone::get(name).map_err(|_| Invalid::TimeZone(name.clone()))?,
+            Some(name) => TimeZone::get(name).map_err(|_| ValidationError::TimeZone(name.clone()))?,
         };
         Ok(Self { cron, zone })
     }
@@ -165,7 +165,7 @@ mod tests {
         Timestamp::parse(text).unwrap()
     }
 
-    fn schedule(cron: &str, timezone: Option<&str>, missed: Missed) -> Schedule {
+    fn schedule(cron: &str, timezone: Option<&str>, missed: MissedPolicy) -> Schedule {
         Schedule {
             cron: cron.to_owned(),
             timezone: timezone.map(str::to_owned),
@@ -178,10 +178,10 @@ mod tests {
 
     #[test]
     fn times_follow_the_zone_across_the_change_of_clocks() {
-        let daily = schedule("30 8 * * *", Some("Europe/Zurich"), Missed::RunOnce);
+        let daily = schedule("30 8 * * *", Some("Europe/Zurich"), MissedPolicy::RunOnce);
         assert_eq!(daily.after(at("2030-03-30T00:00:00Z")), Some(at("2030-03-30T07:30:00Z")));
         assert_eq!(daily.after(at("2030-03-31T00:00:00Z")), Some(at("2030-03-31T06:30:00Z")));
-        let seconds = schedule("*/20 * * * * *", None, Missed::RunOnce);
+        let seconds = schedule("*/20 * * * * *", None, MissedPolicy::RunOnce);
         assert_eq!(seconds.after(at("2030-01-01T00:00:01Z")), Some(at("2030-01-01T00:00:20Z")));
     }
 
@@ -190,29 +190,29 @@ mod tests {
         let (next, now) = (at("2030-01-01T01:00:00Z"), at("2030-01-01T03:30:00Z"));
         let due = |missed| schedule("0 * * * *", None, missed).due(next, now, 10);
         let later = Some(at("2030-01-01T04:00:00Z"));
-        assert_eq!(due(Missed::RunOnce), Due { ticks: vec![at("2030-01-01T03:00:00Z")], next: later });
-        assert_eq!(due(Missed::Skip), Due { ticks: Vec::new(), next: later });
+        assert_eq!(due(MissedPolicy::RunOnce), DueTicks { ticks: vec![at("2030-01-01T03:00:00Z")], next: later });
+        assert_eq!(due(MissedPolicy::Skip), DueTicks { ticks: Vec::new(), next: later });
         let all = [1, 2, 3].map(|hour| at(&format!("2030-01-01T0{hour}:00:00Z"))).to_vec();
-        assert_eq!(due(Missed::CatchUp), Due { ticks: all, next: later });
-        let some = schedule("0 * * * *", None, Missed::CatchUp).due(next, now, 2);
+        assert_eq!(due(MissedPolicy::CatchUp), DueTicks { ticks: all, next: later });
+        let some = schedule("0 * * * *", None, MissedPolicy::CatchUp).due(next, now, 2);
         assert_eq!((some.ticks.len(), some.next), (2, Some(at("2030-01-01T03:00:00Z"))));
     }
 
     #[test]
     fn a_time_that_has_just_come_is_not_missed() {
         let (next, now) = (at("2030-01-01T01:00:00Z"), at("2030-01-01T01:00:00.400Z"));
-        for missed in [Missed::RunOnce, Missed::Skip, Missed::CatchUp] {
+        for missed in [MissedPolicy::RunOnce, MissedPolicy::Skip, MissedPolicy::CatchUp] {
             assert_eq!(schedule("0 * * * *", None, missed).due(next, now, 10).ticks, [next], "{missed:?}");
         }
     }
 
     #[test]
     fn malformed_schedules_are_refused() {
-        let check = |cron, zone| schedule(cron, zone, Missed::Skip).check(at("2030-01-01T00:00:00Z"));
+        let check = |cron, zone| schedule(cron, zone, MissedPolicy::Skip).check(at("2030-01-01T00:00:00Z"));
         assert_eq!(check("0 9 * * 1-5", None), Ok(()));
-        assert!(matches!(check("often", None), Err(Invalid::Cron(..))));
-        assert!(matches!(check("61 * * * *", None), Err(Invalid::Cron(..))));
-        assert!(matches!(check("0 9 * * *", Some("Mars/Base")), Err(Invalid::TimeZone(_))));
-        assert!(matches!(check("0 0 31 2 *", None), Err(Invalid::Never(_))));
+        assert!(matches!(check("often", None), Err(ValidationError::Cron(..))));
+        assert!(matches!(check("61 * * * *", None), Err(ValidationError::Cron(..))));
+        assert!(matches!(check("0 9 * * *", Some("Mars/Base")), Err(ValidationError::TimeZone(_))));
+        assert!(matches!(check("0 0 31 2 *", None), Err(ValidationError::Never(_))));
     }
 }

@@ -35,10 +35,10 @@ impl fmt::Display for SubscriptionId {
 }
 
 impl std::str::FromStr for SubscriptionId {
-    type Err = InvalidId;
+    type Err = ParseIdError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let (owner, name) = text.split_once('/').ok_or_else(|| InvalidId(text.to_owned()))?;
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let (owner, name) = text.split_once('/').ok_or_else(|| ParseIdError(text.to_owned()))?;
         Ok(Self { owner: owner.to_owned(), name: name.to_owned() })
     }
 }
@@ -46,7 +46,7 @@ impl std::str::FromStr for SubscriptionId {
 /// A text names no subscription.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` names no subscription; write PLUGIN/NAME")]
-pub struct InvalidId(String);
+pub struct ParseIdError(String);
 
 /// Who handles a subscription's deliveries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,7 +132,7 @@ pub struct Secret(String);
 #[error(
     "the webhook's secret is not `whsec_` and 24 to 64 bytes in base64, as Standard Webhooks demands, nor up to {SECRETS} of these with spaces between them"
 )]
-pub struct InvalidSecret;
+pub struct ParseSecretError;
 
 /// How many secrets may sign at the same time.
 const SECRETS: usize = 4;
@@ -144,11 +144,11 @@ impl Secret {
     ///
     /// # Errors
     /// If one is malformed.
-    pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
+    pub fn parse(text: &str) -> Result<Self, ParseSecretError> {
         let keys: Option<Vec<_>> = text.split(' ').map(Self::key).collect();
         let fit =
             keys.is_some_and(|keys| keys.len() <= SECRETS && keys.iter().all(|key| (24..=64).contains(&key.len())));
-        if fit { Ok(Self(text.to_owned())) } else { Err(InvalidSecret) }
+        if fit { Ok(Self(text.to_owned())) } else { Err(ParseSecretError) }
     }
 
     /// A new one.
@@ -180,9 +180,9 @@ impl Secret {
 }
 
 impl TryFrom<String> for Secret {
-    type Error = InvalidSecret;
+    type Error = ParseSecretError;
 
-    fn try_from(text: String) -> Result<Self, InvalidSecret> {
+    fn try_from(text: String) -> Result<Self, ParseSecretError> {
         Self::parse(&text)
     }
 }

@@ -25,7 +25,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Position};
 use crate::outbound::{self, Outbound, Sent};
 use crate::outcome::{Effects, Publish, Write};
-use crate::plugin::{Defaults, EngineConfig, Generation, Links, Loader, Registry, Sidecar, World, read_plugin};
+use crate::plugin::{
+    Defaults, EngineConfig, Environment, Generation, Loader, Registry, Sidecar, Symlinks, read_plugin,
+};
 use crate::subscription::{Definition, Target};
 
 /// The most deliveries before a step counts as endless, and the most moments on the way to a time.
@@ -81,8 +83,8 @@ impl Runner {
         let beginning = inputs.given.start_time()?;
         let clock = Clock::manual(beginning);
         let outbound = Arc::new(inputs.given.outbound());
-        let world = World::played(clock.clone(), Outbound::Stubbed(Arc::clone(&outbound)));
-        let loader = loader(directory.path(), world)?;
+        let environment = Environment::for_scenario(clock.clone(), Outbound::Stubbed(Arc::clone(&outbound)));
+        let loader = loader(directory.path(), environment)?;
         let settings = Settings { repeatable_ids: true, ..Settings::default() };
         let bus = Embedded::open(&directory.path().join("data"), clock.clone(), settings).map_err(internal_error)?;
         let registry = Registry::default();
@@ -298,8 +300,8 @@ async fn register_plugin(
     wasm: &Path,
     sidecar: &Sidecar,
 ) -> Result<Arc<str>, ScenarioError> {
-    let bytes =
-        read_plugin(wasm, Links::Follow).map_err(|error| ScenarioError::Component { path: wasm.to_owned(), error })?;
+    let bytes = read_plugin(wasm, Symlinks::Follow)
+        .map_err(|error| ScenarioError::Component { path: wasm.to_owned(), error })?;
     let stem = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let loaded = loader.load(&bytes, &Sidecar { stem, ..sidecar.clone() });
     let generation = loaded.map_err(|error| ScenarioError::Load { path: wasm.to_owned(), error })?;
@@ -310,14 +312,14 @@ async fn register_plugin(
     Ok(name)
 }
 
-fn loader(directory: &Path, world: World) -> Result<Loader, ScenarioError> {
+fn loader(directory: &Path, environment: Environment) -> Result<Loader, ScenarioError> {
     /// One invocation runs at a time.
     const CONCURRENCY: usize = 2;
     let defaults = Defaults::default();
     let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: defaults.max_memory_bytes, source_lines: true };
     // To compile a language's runtime takes seconds.
     let cache = cache_directory().map_or_else(|_| directory.join("cache"), |caches| caches.join("code"));
-    Loader::new(engine, cache, defaults, world).map_err(internal_error)
+    Loader::new(engine, cache, defaults, environment).map_err(internal_error)
 }
 
 /// How long the client of a request waits at most, in the scenario's time.

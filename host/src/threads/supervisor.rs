@@ -5,33 +5,33 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::SLOW;
-use super::lane::{LaneThreads, Running};
-use super::priority::{give_way, is_asleep};
+use super::os_priority::{is_asleep, lower_priority};
+use super::pool::{PriorityPool, Running};
 
 /// How often the threads are looked at while jobs wait or run.
-const LOOK: Duration = Duration::from_millis(2);
+const CHECK_INTERVAL: Duration = Duration::from_millis(2);
 /// One that takes longer than this is slow beyond doubt.
 pub(super) const VERY_SLOW: Duration = Duration::from_millis(100);
 
 /// Looks at the threads while they have something to do.
-pub(super) fn supervise(shared: &Arc<LaneThreads>) {
+pub(super) fn supervise(shared: &Arc<PriorityPool>) {
     /// After so many looks in vain it waits until it is called.
-    const PATIENCE: u32 = 50;
-    let (mut begun, mut in_vain) = (0, 0);
+    const IDLE_CHECKS: u32 = 50;
+    let (mut started, mut idle_checks) = (0, 0);
     let mut state = shared.state();
     while !state.closed {
-        state.unsupervised = in_vain > PATIENCE;
-        state = if state.unsupervised {
-            shared.look.wait(state).unwrap_or_else(PoisonError::into_inner)
+        state.supervisor_sleeps = idle_checks > IDLE_CHECKS;
+        state = if state.supervisor_sleeps {
+            shared.supervisor_wakeup.wait(state).unwrap_or_else(PoisonError::into_inner)
         } else {
-            shared.look.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0
+            shared.supervisor_wakeup.wait_timeout(state, CHECK_INTERVAL).unwrap_or_else(PoisonError::into_inner).0
         };
-        let progress = state.begun - begun;
-        begun = state.begun;
+        let progress = state.started - started;
+        started = state.started;
         let is_idle = progress == 0 && state.waiting.is_empty() && state.running.is_empty();
-        in_vain = if is_idle { in_vain + 1 } else { 0 };
+        idle_checks = if is_idle { idle_checks + 1 } else { 0 };
         for (_, running) in &mut state.running {
-            look_at(running, shared.is_for_quick_jobs());
+            check_job(running, shared.lowers_slow_threads());
         }
         let is_stuck = progress < state.threads as u64 || state.threads < shared.cores;
         if is_stuck && !state.waiting.is_empty() && state.idle == 0 && state.threads < shared.limit {
@@ -43,21 +43,21 @@ pub(super) fn supervise(shared: &Arc<LaneThreads>) {
 
 /// Draws the consequences of how long the job has taken by now. Under the lane's lock: so the thread is still that
 /// of this job.
-fn look_at(running: &mut Running, is_for_quick_jobs: bool) {
+fn check_job(running: &mut Running, lowers_slow_threads: bool) {
     let took = running.since.elapsed();
     if took > SLOW && !running.is_slow {
         running.is_slow = true;
-        if is_for_quick_jobs {
-            give_way(running.thread);
+        if lowers_slow_threads {
+            lower_priority(running.thread);
         }
     }
     // Before it ends, which may be long after, others of its plugin know better.
     if took > VERY_SLOW
-        && let Some(pace) = running.pace.take()
+        && let Some(latency) = running.latency.take()
     {
-        pace.note(took);
+        latency.note(took);
     }
-    if took > LOOK && running.core.is_some() && is_asleep(running.thread) {
+    if took > CHECK_INTERVAL && running.core.is_some() && is_asleep(running.thread) {
         running.core = None;
     }
 }

@@ -10,7 +10,7 @@ use sandbus_host::bus::{
     ScheduledEvent, SharedBus, StoreError, SubscriptionFeed, Subscriptions,
 };
 use sandbus_host::clock::Timestamp;
-use sandbus_host::event::{Event, Logged, Position};
+use sandbus_host::event::{Event, LoggedEvent, Position};
 use sandbus_host::outcome::{Effects, Publish, StateView};
 use sandbus_host::pattern::Pattern;
 use sandbus_host::subscription::{Declaration, Definition, Start, SubscriptionId};
@@ -110,11 +110,11 @@ impl EventLog for FaultyBus {
         self.bus.head()
     }
 
-    fn events(&self, before: Option<Position>, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>> {
+    fn events(&self, before: Option<Position>, limit: usize) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>> {
         self.bus.events(before, limit)
     }
 
-    fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>> {
+    fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>> {
         self.bus.events_with_id(id)
     }
 

@@ -2,7 +2,7 @@
 
 use sandbus_host::bus::SharedBus;
 use sandbus_host::event::Position;
-use sandbus_host::outcome::{Drawing, Listing, Sight, StateError, StateView, Version};
+use sandbus_host::outcome::{Listing, NextNumber, Observation, StateError, StateView, Version};
 
 use crate::Fault;
 
@@ -25,11 +25,11 @@ impl StateView for FaultyView {
         self.view.keys(after, limit)
     }
 
-    fn changed_up_to(&self, sight: Sight) -> Position {
+    fn changed_up_to(&self, sight: Observation) -> Position {
         self.view.changed_up_to(sight)
     }
 
-    fn draw(&mut self, sequence: &str) -> Drawing {
+    fn draw(&mut self, sequence: &str) -> NextNumber {
         match self.fault {
             Some(Fault::RepeatsNumbers) => Box::pin(async { Ok(1) }),
             _ => self.view.draw(sequence),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::steps::target;
 
 /// A running host.
@@ -46,12 +46,12 @@ impl Host {
                 records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
             }
         });
-        let Ok(record) = listening.recv_timeout(PATIENCE) else {
+        let Ok(record) = listening.recv_timeout(TIMEOUT) else {
             drop(child.kill());
             bail!("the host does not start; its log is in {}", home.join("host.log").display());
         };
         let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
         Ok(Self { child, log, agent: agent.into(), address: text("address"), admin: text("admin") })
     }
 

@@ -6,7 +6,7 @@ use super::source::{Crate, ModPath};
 
 /// One module uses another that lies beside it. Whatever lies inside either of them counts as part of it.
 #[derive(Debug)]
-pub(crate) struct Use {
+pub(crate) struct Dependency {
     /// Where the file is that says so.
     pub(crate) file: String,
     /// What it names, from the crate's root.
@@ -14,7 +14,7 @@ pub(crate) struct Use {
 }
 
 /// The uses between the modules inside one module, by their names.
-pub(crate) type Level = BTreeMap<(String, String), Use>;
+pub(crate) type Level = BTreeMap<(String, String), Dependency>;
 
 /// The levels of a crate, by the module that each lies in.
 pub(crate) type Levels = BTreeMap<ModPath, Level>;
@@ -28,7 +28,7 @@ pub(crate) fn levels(source: &Crate) -> Levels {
             let to = source.owner(item);
             let common = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
             let (Some(user), Some(used)) = (from.get(common), to.get(common)) else { continue };
-            let uses = || Use { file: module.file.display().to_string(), item: item.join("::") };
+            let uses = || Dependency { file: module.file.display().to_string(), item: item.join("::") };
             let level = levels.entry(from[..common].to_vec()).or_default();
             level.entry((user.clone(), used.clone())).or_insert_with(uses);
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::bail;
 
 use self::graph::{Level, Levels, cycles, levels};
-use self::rules::{Allowed, KNOWN_CIRCLES, OWNED_CRATES, PLUGIN, ROOMS};
+use self::rules::{HOST, KNOWN_CYCLES, LayerRule, OWNED_CRATES, PLUGIN};
 use self::source::{Crate, read_crate};
 use crate::steps::root;
 
@@ -22,12 +22,12 @@ pub(crate) fn check() -> anyhow::Result<()> {
     let mut faults = Vec::new();
     let host = read("host/src/lib.rs")?;
     let uses = levels(&host);
-    faults.extend(against_table(&uses, &[], ROOMS));
-    faults.extend(against_table(&uses, &["plugin"], PLUGIN));
-    faults.extend(foreign_crates(&host, OWNED_CRATES));
-    faults.extend(circles(&uses));
+    faults.extend(check_table(&uses, &[], HOST));
+    faults.extend(check_table(&uses, &["plugin"], PLUGIN));
+    faults.extend(check_owned_crates(&host, OWNED_CRATES));
+    faults.extend(cycle_faults(&uses));
     for other in ["guest-sdk/macros/src/lib.rs", "tests/src/lib.rs", "xtask/src/main.rs"] {
-        faults.extend(circles(&levels(&read(other)?)));
+        faults.extend(cycle_faults(&levels(&read(other)?)));
     }
     match faults.is_empty() {
         true => Ok(()),
@@ -45,11 +45,11 @@ fn read(file: &str) -> anyhow::Result<Crate> {
 }
 
 /// Uses between the modules inside one module that its table does not allow.
-fn against_table(uses: &Levels, within: &[&str], table: &[Allowed]) -> Vec<String> {
+fn check_table(uses: &Levels, within: &[&str], table: &[LayerRule]) -> Vec<String> {
     let within: Vec<_> = within.iter().map(|&name| name.to_owned()).collect();
     let Some(level) = uses.get(&within) else { return Vec::new() };
     let allowed = |user: &str| table.iter().find(|(name, _)| *name == user).map(|(_, allowed)| *allowed);
-    let fault = |((user, used), witness): (&(String, String), &graph::Use)| {
+    let fault = |((user, used), witness): (&(String, String), &graph::Dependency)| {
         let reason = match allowed(user) {
             None => format!("`{user}` is not in the table"),
             Some(allowed) if allowed.split(' ').any(|name| name == used) => return None,
@@ -61,7 +61,7 @@ fn against_table(uses: &Levels, within: &[&str], table: &[Allowed]) -> Vec<Strin
 }
 
 /// Modules that name a crate which belongs to another part.
-fn foreign_crates(source: &Crate, owned: &[(&str, &str)]) -> Vec<String> {
+fn check_owned_crates(source: &Crate, owned: &[(&str, &str)]) -> Vec<String> {
     let mut faults = Vec::new();
     for (path, module) in &source.modules {
         let path = path.join("::");
@@ -77,7 +77,7 @@ fn foreign_crates(source: &Crate, owned: &[(&str, &str)]) -> Vec<String> {
 }
 
 /// Circles among the modules that lie side by side, at every depth.
-fn circles(uses: &Levels) -> Vec<String> {
+fn cycle_faults(uses: &Levels) -> Vec<String> {
     let circle = |level: &Level, circle: Vec<String>| {
         let next = circle.iter().cycle().skip(1);
         let uses = circle.iter().zip(next).filter_map(|(user, used)| {
@@ -86,7 +86,7 @@ fn circles(uses: &Levels) -> Vec<String> {
         });
         format!("{} form a circle: {}", circle.join(", "), uses.collect::<Vec<_>>().join("; "))
     };
-    let is_new = |found: &Vec<String>| !KNOWN_CIRCLES.iter().any(|known| found == known);
+    let is_new = |found: &Vec<String>| !KNOWN_CYCLES.iter().any(|known| found == known);
     uses.values().flat_map(|level| cycles(level).into_iter().filter(is_new).map(|found| circle(level, found))).collect()
 }
 
@@ -99,7 +99,7 @@ mod tests {
         read_crate(Path::new("lib.rs"), &read).unwrap()
     }
 
-    const TABLE: &[Allowed] = &[("bus", ""), ("plugin", "bus")];
+    const TABLE: &[LayerRule] = &[("bus", ""), ("plugin", "bus")];
 
     #[test]
     fn the_project_keeps_its_rules() {
@@ -108,9 +108,9 @@ mod tests {
 
     #[test]
     fn the_tables_name_each_part_after_those_that_it_uses() {
-        for table in [ROOMS, PLUGIN] {
-            for (place, (name, allowed)) in table.iter().enumerate() {
-                let above = |used: &str| table[..place].iter().any(|(other, _)| *other == used);
+        for table in [HOST, PLUGIN] {
+            for (index, (name, allowed)) in table.iter().enumerate() {
+                let above = |used: &str| table[..index].iter().any(|(other, _)| *other == used);
                 assert!(allowed.split_whitespace().all(above), "{name} uses what comes later, or is in no table");
             }
         }
@@ -132,7 +132,7 @@ mod tests {
         ] {
             let alias = "pub use plugin as alias;\nmod bus;\nmod plugin;";
             let source = crate_of(&[("lib.rs", alias), ("bus.rs", text), ("plugin/mod.rs", "pub struct Generation;")]);
-            let faults = against_table(&levels(&source), &[], TABLE);
+            let faults = check_table(&levels(&source), &[], TABLE);
             assert_eq!(faults.len(), 1, "{text}: {faults:?}");
             assert!(faults[0].starts_with("`bus` may not use `plugin`: bus.rs names "), "{}", faults[0]);
         }
@@ -149,14 +149,14 @@ mod tests {
         ] {
             let source =
                 crate_of(&[("lib.rs", "mod bus; mod plugin;"), ("bus.rs", text), ("plugin.rs", "use crate::bus;")]);
-            assert_eq!(against_table(&levels(&source), &[], TABLE), Vec::<String>::new(), "{text}");
+            assert_eq!(check_table(&levels(&source), &[], TABLE), Vec::<String>::new(), "{text}");
         }
     }
 
     #[test]
     fn a_room_without_a_rule_is_found() {
         let source = crate_of(&[("lib.rs", "mod attic; mod bus;"), ("attic.rs", "use crate::bus;"), ("bus.rs", "")]);
-        assert!(against_table(&levels(&source), &[], TABLE)[0].starts_with("`attic` is not in the table"));
+        assert!(check_table(&levels(&source), &[], TABLE)[0].starts_with("`attic` is not in the table"));
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
             ("room/two.rs", "use super::One;"),
             ("room/three.rs", "use crate::room::two;"),
         ]);
-        let faults = circles(&levels(&source));
+        let faults = cycle_faults(&levels(&source));
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(
             faults[0].starts_with("one, three, two form a circle: room/one.rs names room::three::Three"),
@@ -183,7 +183,7 @@ mod tests {
             ("bus.rs", "fn of(error: wasmtime_wasi::Error) {}"),
             ("plugin.rs", "use wasmtime::Engine; mod run { use wasmtime::Store; }"),
         ]);
-        let faults = foreign_crates(&source, &[("wasmtime", "plugin")]);
+        let faults = check_owned_crates(&source, &[("wasmtime", "plugin")]);
         assert_eq!(faults, ["`wasmtime_wasi` belongs to `plugin`: bus.rs names it"]);
     }
 }

@@ -1,10 +1,10 @@
 //! The rules: which part of the host may use which, and who may name a crate.
 
 /// A room of the host, or a part of one, and the names of those beside it that it may use.
-pub(crate) type Allowed = (&'static str, &'static str);
+pub(crate) type LayerRule = (&'static str, &'static str);
 
 /// The rooms of the host, from the bottom up: each uses only rooms above its own line.
-pub(crate) const ROOMS: &[Allowed] = &[
+pub(crate) const HOST: &[LayerRule] = &[
     ("descriptors", ""),
     ("files", ""),
     ("printable", ""),
@@ -42,7 +42,7 @@ pub(crate) const ROOMS: &[Allowed] = &[
 ];
 
 /// The layers of `plugin/`, from the bottom up.
-pub(crate) const PLUGIN: &[Allowed] = &[
+pub(crate) const PLUGIN: &[LayerRule] = &[
     ("bindings", ""),
     ("manifest", "bindings"),
     ("invocation", "bindings manifest"),
@@ -63,7 +63,7 @@ pub(crate) const OWNED_CRATES: &[(&str, &str)] = &[
 ];
 
 /// Circles of modules that are one thing in several files.
-pub(crate) const KNOWN_CIRCLES: &[&[&str]] = &[
+pub(crate) const KNOWN_CYCLES: &[&[&str]] = &[
     // A claim is settled with an attempt's record, and the record holds the delivery that was claimed.
     &["attempt", "delivery"],
     // The contract says in traits what its types say in data, and shares an alias with them.

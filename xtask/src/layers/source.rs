@@ -59,14 +59,14 @@ impl Crate {
         tokens: TokenStream,
         read: &dyn Fn(&Path) -> Option<String>,
     ) -> anyhow::Result<()> {
-        let mut scan = Scan {
+        let mut scan = Scanner {
             path,
             module: Module { file: file.to_owned(), ..Module::default() },
             nested: Vec::new(),
             pending: Vec::new(),
         };
         scan.tokens(tokens);
-        let Scan { mut module, nested, pending, .. } = scan;
+        let Scanner { mut module, nested, pending, .. } = scan;
         // In edition 2024 a path may begin with a module that lies inside this one.
         for (name, written) in pending {
             let is_nested = |head: &String| nested.iter().any(|(nested, _)| nested == head);
@@ -106,7 +106,7 @@ impl Crate {
     }
 }
 
-struct Scan<'a> {
+struct Scanner<'a> {
     path: &'a [String],
     module: Module,
     /// Modules inside this one, with their text if it stands here.
@@ -115,7 +115,7 @@ struct Scan<'a> {
     pending: Vec<(String, Vec<String>)>,
 }
 
-impl Scan<'_> {
+impl Scanner<'_> {
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<_> = tokens.into_iter().collect();
         let mut at = 0;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::bus::Retention;
 use crate::event::Kind;
-use crate::schedule::{Missed, Schedule};
+use crate::schedule::{MissedPolicy, Schedule};
 
 pub(super) async fn what_is_published_is_there_after_a_crash_and_stored_once(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
@@ -55,7 +55,7 @@ pub(super) async fn a_scheduled_event_is_cancelled(engine: &dyn Engine) {
     assert_idle(&subscription).await;
 }
 
-async fn declare_schedule(harness: &Harness, missed: Missed) {
+async fn declare_schedule(harness: &Harness, missed: MissedPolicy) {
     let schedule = Schedule {
         cron: "0 * * * *".to_owned(),
         timezone: None,
@@ -72,12 +72,12 @@ async fn declare_schedule(harness: &Harness, missed: Missed) {
 
 pub(super) async fn a_schedule_survives_restarts_and_publishes_each_time_once(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
-    declare_schedule(&harness, Missed::RunOnce).await;
+    declare_schedule(&harness, MissedPolicy::RunOnce).await;
     harness.clock().advance(Duration::from_hours(1));
     let first = claim(&subscription(&harness, "s")).await.event().time.clone();
     assert_eq!(first.as_deref(), Some("2030-01-01T01:00:00.000Z"));
     let harness = harness.restart().await;
-    declare_schedule(&harness, Missed::RunOnce).await;
+    declare_schedule(&harness, MissedPolicy::RunOnce).await;
     // The same hour comes again, and again it is over.
     harness.clock().set(START.after(Duration::from_mins(30)));
     harness.clock().advance(Duration::from_mins(40));
@@ -105,14 +105,14 @@ async fn an_hour_brings_nothing_but_what_was_published(harness: &Harness, id: &s
 
 pub(super) async fn a_schedule_rests_while_its_plugin_does_not_run(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
-    declare_schedule(&harness, Missed::CatchUp).await;
+    declare_schedule(&harness, MissedPolicy::CatchUp).await;
     harness.bus().withdraw("p").await.unwrap();
     an_hour_brings_nothing_but_what_was_published(&harness, "1").await;
     // Nor does it publish in a host that starts without the plugin.
     let harness = harness.crash().await;
     an_hour_brings_nothing_but_what_was_published(&harness, "2").await;
 
-    declare_schedule(&harness, Missed::CatchUp).await;
+    declare_schedule(&harness, MissedPolicy::CatchUp).await;
     let subscription = subscription(&harness, "s");
     for hour in ["01", "02"] {
         let mut claimed = claim(&subscription).await;
@@ -123,7 +123,7 @@ pub(super) async fn a_schedule_rests_while_its_plugin_does_not_run(engine: &dyn 
 }
 
 pub(super) async fn missed_times_run_once_or_are_caught_up_with(engine: &dyn Engine) {
-    for (missed, expected) in [(Missed::RunOnce, 1), (Missed::CatchUp, 3), (Missed::Skip, 0)] {
+    for (missed, expected) in [(MissedPolicy::RunOnce, 1), (MissedPolicy::CatchUp, 3), (MissedPolicy::Skip, 0)] {
         let harness = open(engine, Settings::default()).await;
         declare_schedule(&harness, missed).await;
         let harness = harness.crash().await;

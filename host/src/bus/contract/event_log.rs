@@ -2,7 +2,7 @@
 
 use super::BoxFuture;
 use crate::bus::{CommitError, PluginSchedule, PublishReceipt, Reply, ScheduledCursor, ScheduledEvent, StoreError};
-use crate::event::{Event, Logged, Position};
+use crate::event::{Event, LoggedEvent, Position};
 use crate::outcome::{Effects, Publish};
 use crate::pattern::Pattern;
 
@@ -69,13 +69,13 @@ pub trait EventLog {
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn events(&self, before: Option<Position>, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>>;
+    fn events(&self, before: Option<Position>, limit: usize) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>>;
 
     /// The events with an id; sources may share one.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>>;
+    fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>>;
 
     /// Deletes events by the retention's rules, a bounded number at a time. Returns how many; zero means
     /// that there are none to delete now. The bus does so by itself from time to time.

@@ -17,7 +17,7 @@ use crate::bus::{
     FeedId, OnHandleSettled, Overview, Settlement, StoreError, SubscriptionFeed,
 };
 use crate::clock::Timestamp;
-use crate::event::{Logged, Position};
+use crate::event::{LoggedEvent, Position};
 use crate::subscription::{Definition, SubscriptionId};
 
 #[derive(Clone, Debug)]
@@ -299,7 +299,7 @@ fn read_matching(
     types: &[i64],
     after: Position,
     until: Position,
-) -> Result<(Vec<Logged>, Position), StoreError> {
+) -> Result<(Vec<LoggedEvent>, Position), StoreError> {
     /// With more types than this, reading the log as a whole beats asking for each type.
     const TYPES_LIMIT: usize = 16;
     let mut events = if types.len() > TYPES_LIMIT || definition.pattern.takes_everything() {

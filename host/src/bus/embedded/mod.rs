@@ -42,7 +42,7 @@ use super::{
     ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed, Subscriptions,
 };
 use crate::clock::Timestamp;
-use crate::event::{Event, Logged, Position};
+use crate::event::{Event, LoggedEvent, Position};
 use crate::lock::Locked;
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
@@ -190,11 +190,11 @@ impl EventLog for Embedded {
         self.shared.head()
     }
 
-    fn events(&self, before: Option<Position>, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>> {
+    fn events(&self, before: Option<Position>, limit: usize) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>> {
         Box::pin(self.read(move |connection| rows::events_before(connection, before, limit)))
     }
 
-    fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<Logged>, StoreError>> {
+    fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>> {
         Box::pin(self.read(move |connection| rows::events_with_id(connection, &id)))
     }
 

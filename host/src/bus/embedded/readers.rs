@@ -13,7 +13,7 @@ use super::{rows, schema};
 use crate::bus::StoreError;
 use crate::bus::group_commit::Queue;
 use crate::event::Position;
-use crate::outcome::{Drawing, Listing, Sight, StateError, StateView, Version};
+use crate::outcome::{Listing, NextNumber, Observation, StateError, StateView, Version};
 
 /// A pool of connections that read. It grows with the number of threads that read at a time, which is
 /// bounded, and keeps what it has.
@@ -171,11 +171,11 @@ impl StateView for Snapshot {
         })
     }
 
-    fn changed_up_to(&self, sight: Sight) -> Position {
+    fn changed_up_to(&self, sight: Observation) -> Position {
         self.shared.state_changes.up_to(&self.plugin, sight)
     }
 
-    fn draw(&mut self, sequence: &str) -> Drawing {
+    fn draw(&mut self, sequence: &str) -> NextNumber {
         let (shared, commands) = (Arc::clone(&self.shared), self.commands.clone());
         let (plugin, sequence) = (self.plugin.clone(), sequence.to_owned());
         Box::pin(async move { shared.sequences.draw(&commands, &plugin, &sequence).await })

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::event::Position;
-use crate::outcome::{Sight, Version};
+use crate::outcome::{Observation, Version};
 
 /// How many marks there are at most, before neighbours become one.
 const MARKS: usize = 4_096;
@@ -54,13 +54,13 @@ impl StateChangeLog {
     }
 
     /// No event beyond this position came before the change that made what was seen.
-    pub(super) fn up_to(&self, plugin: &str, sight: Sight) -> Position {
+    pub(super) fn up_to(&self, plugin: &str, sight: Observation) -> Position {
         let changes = self.marks();
         let last = changes.plugins.get(plugin);
         match sight {
-            Sight::Value(version) => changes.of_version(version),
-            Sight::Absence => last.map_or(changes.start, |last| last.deletion),
-            Sight::Listing => last.map_or(changes.start, |last| last.any),
+            Observation::Value(version) => changes.of_version(version),
+            Observation::Absence => last.map_or(changes.start, |last| last.deletion),
+            Observation::Listing => last.map_or(changes.start, |last| last.any),
         }
     }
 
@@ -97,17 +97,17 @@ mod tests {
     fn a_change_is_known_by_where_the_log_ended() {
         let log = StateChangeLog::new(Position(10));
         let of = |plugin: &str, sight| log.up_to(plugin, sight).0;
-        for sight in [Sight::Value(Version(5)), Sight::Absence, Sight::Listing] {
+        for sight in [Observation::Value(Version(5)), Observation::Absence, Observation::Listing] {
             assert_eq!(of("a", sight), 10, "what was before the start counts as of the start");
         }
         log.note("a", Some(Version(100)), Position(12));
         log.note("a", Some(Version(101)), Position(12));
         log.note("a", Some(Version(102)), Position(20));
         log.note("a", None, Position(15));
-        let versions = [5, 99, 100, 101, 102, 900].map(|version| of("a", Sight::Value(Version(version))));
+        let versions = [5, 99, 100, 101, 102, 900].map(|version| of("a", Observation::Value(Version(version))));
         assert_eq!(versions, [10, 10, 12, 12, 20, 20]);
-        assert_eq!((of("a", Sight::Absence), of("a", Sight::Listing)), (15, 15));
-        assert_eq!((of("b", Sight::Absence), of("b", Sight::Listing)), (10, 10));
+        assert_eq!((of("a", Observation::Absence), of("a", Observation::Listing)), (15, 15));
+        assert_eq!((of("b", Observation::Absence), of("b", Observation::Listing)), (10, 10));
     }
 
     #[test]
@@ -119,8 +119,8 @@ mod tests {
         }
         assert!(log.marks().marks.len() <= MARKS);
         for number in (1..=many).step_by(97) {
-            assert!(log.up_to("a", Sight::Value(Version(number))).0 >= number);
+            assert!(log.up_to("a", Observation::Value(Version(number))).0 >= number);
         }
-        assert_eq!(log.up_to("a", Sight::Value(Version(many))).0, many, "what is recent is known exactly");
+        assert_eq!(log.up_to("a", Observation::Value(Version(many))).0, many, "what is recent is known exactly");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::bus::DeadLetterId;
-use crate::event::{Logged, Position};
+use crate::event::{LoggedEvent, Position};
 use crate::subscription::Definition;
 
 /// What an ordering key is for an event: deliveries with the same one keep their order.
@@ -12,7 +12,7 @@ pub(crate) type Key = Arc<str>;
 /// A delivery that is not handled yet.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingDelivery {
-    pub(crate) logged: Logged,
+    pub(crate) logged: LoggedEvent,
     pub(crate) key: Option<Key>,
     /// Attempts made so far.
     pub(crate) attempts: u32,
@@ -23,7 +23,7 @@ pub(crate) struct PendingDelivery {
 }
 
 impl PendingDelivery {
-    pub(crate) fn new(logged: Logged, definition: &Definition) -> Self {
+    pub(crate) fn new(logged: LoggedEvent, definition: &Definition) -> Self {
         let key = definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event));
         Self { logged, key, attempts: 0, has_row: false, redriven_replay: None }
     }

@@ -27,7 +27,7 @@ use rate_limit::RateLimit;
 
 use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
-use crate::event::{Logged, Position};
+use crate::event::{LoggedEvent, Position};
 use crate::subscription::Definition;
 
 /// How many events wait in memory for a subscription; the rest waits in the log.
@@ -140,7 +140,7 @@ impl Window {
     }
 
     /// Takes an event that was just committed. Returns whether it is for this subscription.
-    pub(crate) fn offer(&mut self, logged: &Logged) -> bool {
+    pub(crate) fn offer(&mut self, logged: &LoggedEvent) -> bool {
         // It was published before the subscription was made, in the same commit.
         if logged.position <= self.cursor {
             return false;
@@ -166,7 +166,7 @@ impl Window {
     }
 
     /// Takes events that were read from the log: all that it takes after `offered`, up to `through`.
-    pub(crate) fn refill(&mut self, events: Vec<Logged>, through: Position) {
+    pub(crate) fn refill(&mut self, events: Vec<LoggedEvent>, through: Position) {
         let definition = Arc::clone(&self.definition);
         self.ready.extend(events.into_iter().map(|logged| PendingDelivery::new(logged, &definition)));
         self.offered = self.offered.max(through);

@@ -174,11 +174,11 @@ impl OrderingKeys {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::event::{Event, Logged};
+    use crate::event::{Event, LoggedEvent};
 
     fn delivery(position: u64) -> PendingDelivery {
         let logged =
-            Logged { position: Position(position), stored_at: Timestamp(0), event: Arc::new(Event::default()) };
+            LoggedEvent { position: Position(position), stored_at: Timestamp(0), event: Arc::new(Event::default()) };
         PendingDelivery { logged, key: Some("k".into()), attempts: 0, has_row: true, redriven_replay: None }
     }
 

@@ -5,8 +5,8 @@ use crate::bus::conformance::{definition, event};
 
 const NOW: Timestamp = Timestamp(1);
 
-fn logged(position: u64) -> Logged {
-    Logged { position: Position(position), stored_at: NOW, event: Arc::new(event(&position.to_string())) }
+fn logged(position: u64) -> LoggedEvent {
+    LoggedEvent { position: Position(position), stored_at: NOW, event: Arc::new(event(&position.to_string())) }
 }
 
 /// A subscription that has been offered so many events.

@@ -15,7 +15,7 @@ const LAST: u64 = 253_402_300_799_999;
 /// Reads a time. One before 1970 becomes the first of 1970, and one that passes the year 9999 by its offset the last
 /// of 9999.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
-    let mut rest = Rest(text.as_bytes());
+    let mut rest = Input(text.as_bytes());
     let (year, month, day) = rest.three(4, b"-")?;
     rest.one_of(b"Tt")?;
     let (hour, minute, second) = rest.three(2, b":")?;
@@ -48,9 +48,9 @@ pub(super) fn write(time: Timestamp, formatter: &mut fmt::Formatter<'_>) -> fmt:
 }
 
 /// What is left of a text.
-struct Rest<'a>(&'a [u8]);
+struct Input<'a>(&'a [u8]);
 
-impl Rest<'_> {
+impl Input<'_> {
     fn one_of(&mut self, allowed: &[u8]) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;

@@ -109,12 +109,12 @@ impl Data {
 
     /// The form that it has in a JSON document.
     #[must_use]
-    pub fn in_json(&self) -> InJson<'_> {
+    pub fn json_form(&self) -> JsonForm<'_> {
         let text = || std::str::from_utf8(&self.bytes).ok();
         match self.kind {
-            Kind::Json => json_text(&self.bytes).map_or(InJson::Base64(&self.bytes), InJson::Value),
-            Kind::Text => text().map_or(InJson::Base64(&self.bytes), InJson::Text),
-            Kind::Binary => InJson::Base64(&self.bytes),
+            Kind::Json => json_text(&self.bytes).map_or(JsonForm::Base64(&self.bytes), JsonForm::Value),
+            Kind::Text => text().map_or(JsonForm::Base64(&self.bytes), JsonForm::Text),
+            Kind::Binary => JsonForm::Base64(&self.bytes),
         }
     }
 }
@@ -130,7 +130,7 @@ impl Deref for Data {
 /// How data stands in a JSON document. JSON that is malformed and text that is not UTF-8 cannot be written any other
 /// way than as base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InJson<'a> {
+pub enum JsonForm<'a> {
     /// The member `data`, a JSON value as it was written.
     Value(&'a str),
     /// The member `data`, a string.
@@ -265,19 +265,19 @@ mod tests {
 
     #[test]
     fn the_bytes_decide_nothing_but_what_cannot_be_written() {
-        let table: [(Option<&str>, &[u8], InJson<'_>); 9] = [
-            (None, br#"{"a": 1e999}"#, InJson::Value(r#"{"a": 1e999}"#)),
-            (None, b"null", InJson::Value("null")),
-            (Some("application/json"), b"{", InJson::Base64(b"{")),
-            (Some("application/json"), b"", InJson::Base64(b"")),
-            (Some("text/plain"), b"{}", InJson::Text("{}")),
-            (Some("text/plain"), b"", InJson::Text("")),
-            (Some("text/plain"), b"\xff", InJson::Base64(b"\xff")),
-            (Some("application/x-protobuf"), b"\n\x05hello", InJson::Base64(b"\n\x05hello")),
-            (Some("application/x-protobuf"), b"{}", InJson::Base64(b"{}")),
+        let table: [(Option<&str>, &[u8], JsonForm<'_>); 9] = [
+            (None, br#"{"a": 1e999}"#, JsonForm::Value(r#"{"a": 1e999}"#)),
+            (None, b"null", JsonForm::Value("null")),
+            (Some("application/json"), b"{", JsonForm::Base64(b"{")),
+            (Some("application/json"), b"", JsonForm::Base64(b"")),
+            (Some("text/plain"), b"{}", JsonForm::Text("{}")),
+            (Some("text/plain"), b"", JsonForm::Text("")),
+            (Some("text/plain"), b"\xff", JsonForm::Base64(b"\xff")),
+            (Some("application/x-protobuf"), b"\n\x05hello", JsonForm::Base64(b"\n\x05hello")),
+            (Some("application/x-protobuf"), b"{}", JsonForm::Base64(b"{}")),
         ];
         for (media_type, bytes, expected) in table {
-            assert_eq!(Data::new(Kind::of(media_type), bytes).in_json(), expected, "{media_type:?} {bytes:?}");
+            assert_eq!(Data::new(Kind::of(media_type), bytes).json_form(), expected, "{media_type:?} {bytes:?}");
         }
     }
 

@@ -7,7 +7,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use super::{Logged, Position};
+use super::{LoggedEvent, Position};
 use crate::clock::Timestamp;
 
 /// The secret that ids are derived from.
@@ -30,7 +30,7 @@ impl IdKey {
     /// The seed of a delivery: of a subscription or replay, by its number, which no other one ever gets. A dead letter
     /// of a replay that is delivered once more has a number of its own; other deliveries have zero.
     #[must_use]
-    pub fn delivery(&self, logged: &Logged, subscription: i64, redriven: i64) -> IdSeed {
+    pub fn delivery(&self, logged: &LoggedEvent, subscription: i64, redriven: i64) -> IdSeed {
         let Position(position) = logged.position;
         let numbers = [subscription.to_le_bytes(), position.to_le_bytes(), redriven.to_le_bytes()];
         let mut mac = self.0.clone();
@@ -76,7 +76,7 @@ impl IdSeed {
 
     /// The seed of a rehearsal of a delivery, of which nothing is committed: the same each time.
     #[must_use]
-    pub fn of_rehearsal(logged: &Logged) -> Self {
+    pub fn of_canary(logged: &LoggedEvent) -> Self {
         let hash = Sha256::new().chain_update(logged.position.0.to_le_bytes()).finalize();
         Self::new(logged.stored_at, &hash)
     }
@@ -106,8 +106,8 @@ mod tests {
     use super::*;
     use crate::event::Event;
 
-    fn logged(position: u64, stored_at: u64) -> Logged {
-        Logged { position: Position(position), stored_at: Timestamp(stored_at), event: Arc::new(Event::default()) }
+    fn logged(position: u64, stored_at: u64) -> LoggedEvent {
+        LoggedEvent { position: Position(position), stored_at: Timestamp(stored_at), event: Arc::new(Event::default()) }
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
             key.delivery(&logged(1, 1_000), 8, 0).id(0),
             key.delivery(&logged(1, 1_000), 7, 1).id(0),
             IdKey::new(b"secret of another store").delivery(&logged(1, 1_000), 7, 0).id(0),
-            IdSeed::of_rehearsal(&logged(1, 1_000)).id(0),
+            IdSeed::of_canary(&logged(1, 1_000)).id(0),
         ];
         assert!(!others.contains(&seed.id(0)));
         assert!(seed.id(0) < key.delivery(&logged(1, 1_001), 7, 0).id(0), "times go before all else");

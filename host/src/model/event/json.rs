@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::Event;
-use super::data::{Data, InJson, Kind};
+use super::data::{Data, JsonForm, Kind};
 use crate::exact::exact;
 
 /// An event in the JSON format. JSON data stands in it as it was published: numbers, the order of members, repeated
@@ -95,14 +95,14 @@ impl Serialize for AsJson<'_> {
         for (name, value) in &event.extensions {
             members.serialize_entry(name, &Attribute::of(value, event.typed.contains(name)))?;
         }
-        match event.data.as_ref().map(Data::in_json) {
+        match event.data.as_ref().map(Data::json_form) {
             None => {}
-            Some(InJson::Value(json)) => {
+            Some(JsonForm::Value(json)) => {
                 let raw: &RawValue = serde_json::from_str(json).map_err(S::Error::custom)?;
                 members.serialize_entry("data", raw)?;
             }
-            Some(InJson::Text(text)) => members.serialize_entry("data", text)?,
-            Some(InJson::Base64(bytes)) => members.serialize_entry("data_base64", &BASE64_STANDARD.encode(bytes))?,
+            Some(JsonForm::Text(text)) => members.serialize_entry("data", text)?,
+            Some(JsonForm::Base64(bytes)) => members.serialize_entry("data_base64", &BASE64_STANDARD.encode(bytes))?,
         }
         members.end()
     }
@@ -110,19 +110,19 @@ impl Serialize for AsJson<'_> {
 
 /// The kind of an event's data, where it is not the one that its media type declares. What the store keeps of an event
 /// besides its columns.
-pub(crate) fn kept_kind(media_type: Option<&str>, data: Option<&Data>) -> Option<&'static str> {
+pub(crate) fn stored_kind(media_type: Option<&str>, data: Option<&Data>) -> Option<&'static str> {
     let kind = data.map(Data::kind)?;
     (kind != Kind::of(media_type)).then(|| kind.as_str())
 }
 
 /// Data as the store keeps it: its bytes, and its kind where the media type does not declare it.
-pub(crate) fn kept_data(media_type: Option<&str>, kind: Option<&str>, bytes: Vec<u8>) -> Data {
+pub(crate) fn stored_data(media_type: Option<&str>, kind: Option<&str>, bytes: Vec<u8>) -> Data {
     Data::new(kind.and_then(Kind::parse).unwrap_or_else(|| Kind::of(media_type)), bytes)
 }
 
 /// An event as the store keeps one that comes later.
 #[derive(Serialize, Deserialize)]
-struct Kept<'a> {
+struct StoredEvent<'a> {
     id: Cow<'a, str>,
     source: Cow<'a, str>,
     event_type: Cow<'a, str>,
@@ -147,7 +147,7 @@ fn is_empty(names: &BTreeSet<String>) -> bool {
 
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let kept = Kept {
+        let stored = StoredEvent {
             id: self.id.as_str().into(),
             source: self.source.as_str().into(),
             event_type: self.event_type.as_str().into(),
@@ -158,30 +158,31 @@ impl Serialize for Event {
             extensions: Cow::Borrowed(&self.extensions),
             typed: Cow::Borrowed(&self.typed),
             data: self.data.as_deref().map(|data| BASE64_STANDARD.encode(data)),
-            data_kind: kept_kind(self.datacontenttype.as_deref(), self.data.as_ref()).map(Cow::Borrowed),
+            data_kind: stored_kind(self.datacontenttype.as_deref(), self.data.as_ref()).map(Cow::Borrowed),
             producer: self.producer.as_deref().map(Cow::Borrowed),
         };
-        kept.serialize(serializer)
+        stored.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let kept = Kept::deserialize(deserializer)?;
-        let bytes = kept.data.map(|data| BASE64_STANDARD.decode(data)).transpose().map_err(D::Error::custom)?;
-        let data = bytes.map(|bytes| kept_data(kept.datacontenttype.as_deref(), kept.data_kind.as_deref(), bytes));
+        let stored = StoredEvent::deserialize(deserializer)?;
+        let bytes = stored.data.map(|data| BASE64_STANDARD.decode(data)).transpose().map_err(D::Error::custom)?;
+        let data =
+            bytes.map(|bytes| stored_data(stored.datacontenttype.as_deref(), stored.data_kind.as_deref(), bytes));
         Ok(Self {
-            id: kept.id.into_owned(),
-            source: kept.source.into_owned(),
-            event_type: kept.event_type.into_owned(),
-            subject: kept.subject.map(Cow::into_owned),
-            time: kept.time.map(Cow::into_owned),
-            datacontenttype: kept.datacontenttype.map(Cow::into_owned),
-            dataschema: kept.dataschema.map(Cow::into_owned),
-            extensions: kept.extensions.into_owned(),
-            typed: kept.typed.into_owned(),
+            id: stored.id.into_owned(),
+            source: stored.source.into_owned(),
+            event_type: stored.event_type.into_owned(),
+            subject: stored.subject.map(Cow::into_owned),
+            time: stored.time.map(Cow::into_owned),
+            datacontenttype: stored.datacontenttype.map(Cow::into_owned),
+            dataschema: stored.dataschema.map(Cow::into_owned),
+            extensions: stored.extensions.into_owned(),
+            typed: stored.typed.into_owned(),
             data,
-            producer: kept.producer.map(Cow::into_owned),
+            producer: stored.producer.map(Cow::into_owned),
         })
     }
 }
@@ -242,8 +243,8 @@ mod tests {
             (Some("application/xml"), Some(Data::json(*b"{}"))),
         ] {
             let event = event(media_type, data);
-            let kept = serde_json::to_string(&event).unwrap();
-            assert_eq!(serde_json::from_str::<Event>(&kept).unwrap(), event, "{kept}");
+            let stored = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&stored).unwrap(), event, "{stored}");
         }
     }
 
@@ -256,15 +257,15 @@ mod tests {
         event.typed = ["a", "b", "e"].map(str::to_owned).into();
         let written = event.to_json();
         assert!(written.ends_with(r#""a":10,"b":true,"c":"10","d":"true","e":-2147483648}"#), "{written}");
-        let kept = serde_json::to_string(&event).unwrap();
-        assert_eq!(serde_json::from_str::<Event>(&kept).unwrap(), event);
+        let stored = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&stored).unwrap(), event);
     }
 
     /// Written by a host that knew no kinds.
     #[test]
     fn what_was_kept_without_a_kind_is_still_read() {
-        let kept = r#"{"id":"1","source":"/s","event_type":"t","subject":null,"time":null,"datacontenttype":null,
+        let stored = r#"{"id":"1","source":"/s","event_type":"t","subject":null,"time":null,"datacontenttype":null,
             "dataschema":null,"extensions":{},"data":"e30="}"#;
-        assert_eq!(serde_json::from_str::<Event>(kept).unwrap(), event(None, Some(Data::json(*b"{}"))));
+        assert_eq!(serde_json::from_str::<Event>(stored).unwrap(), event(None, Some(Data::json(*b"{}"))));
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use wasmtime::component::{HasSelf, Linker};
 
-use crate::clock::{FARTHEST, Timestamp};
+use crate::clock::{MAX_DELAY, Timestamp};
 use crate::event::reserved::{ReservedType, is_host_attribute, plugin_source};
 use crate::event::{Data, Event, check_type};
 use crate::outcome::SubscriptionChange;
 use crate::pattern::Pattern;
 use crate::plugin::bindings::sandbus::plugin::{bus, rules, types};
-use crate::plugin::invocation::buffer::Refused;
-use crate::plugin::invocation::log::Occasion;
+use crate::plugin::invocation::buffer::BufferError;
+use crate::plugin::invocation::log::Trigger;
 use crate::plugin::invocation::{Invocation, Run};
 use crate::plugin::manifest::subscription_rules;
 use crate::reply::{REPLY_LIMIT, ReplyTo};
@@ -42,7 +42,7 @@ impl bus::Host for Invocation {
         let before = run.buffer.published();
         let ids = messages.into_iter().map(|message| run.publish(message)).collect::<Result<Vec<_>, _>>();
         if ids.is_err() {
-            run.buffer.take_back_published(before);
+            run.buffer.truncate_published(before);
         }
         Ok(ids)
     }
@@ -90,7 +90,7 @@ impl Run {
     fn event(&mut self, message: bus::Message) -> Result<(Event, Option<Timestamp>), bus::Error> {
         let event_type = message.type_;
         self.check_may_publish(&event_type)?;
-        let now = self.world.clock.now();
+        let now = self.environment.clock.now();
         let due = due(message.due, now)?;
         let event = Event {
             id: self.ids.id(self.ids_given),
@@ -159,7 +159,7 @@ impl Run {
     }
 
     fn reply(&mut self, id: String, pattern: &str, timeout: Duration) -> Result<(), bus::Error> {
-        if !matches!(self.lines.occasion, Occasion::Request { .. }) {
+        if !matches!(self.log.trigger, Trigger::Request { .. }) {
             return Err(bus::Error::Invalid("only the client of a request can wait for a reply".to_owned()));
         }
         if !self.buffer.has_published(&id) {
@@ -232,7 +232,7 @@ impl Run {
 fn due(due: bus::Due, now: Timestamp) -> Result<Option<Timestamp>, bus::Error> {
     Ok(match due {
         bus::Due::Now => None,
-        bus::Due::AfterMs(delay) if Duration::from_millis(delay) > FARTHEST => {
+        bus::Due::AfterMs(delay) if Duration::from_millis(delay) > MAX_DELAY => {
             return Err(bus::Error::Invalid("an event is put off for a hundred years at most".to_owned()));
         }
         bus::Due::AfterMs(delay) => Some(now.after(Duration::from_millis(delay))),
@@ -246,6 +246,6 @@ fn invalid(error: impl std::fmt::Display) -> bus::Error {
     bus::Error::Invalid(error.to_string())
 }
 
-fn limit(refused: &Refused) -> bus::Error {
+fn limit(refused: &BufferError) -> bus::Error {
     bus::Error::Limit(refused.to_string())
 }

@@ -26,26 +26,26 @@ impl client::Host for Invocation {
     fn send(&mut self, request: client::Request) -> wasmtime::Result<Result<client::Answer, client::Error>> {
         let until = self.until;
         let run = self.run()?;
-        let patience = request.timeout_ms.map_or(Duration::MAX, Duration::from_millis);
+        let limit = request.timeout_ms.map_or(Duration::MAX, Duration::from_millis);
         let request = match request_of(request) {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
-        let (outbound, settings, lines) = (&run.world.outbound, &run.settings, &run.lines);
+        let (outbound, settings, log) = (&run.environment.outbound, &run.settings, &run.log);
         let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
         let sending = async {
-            let _place = run.connections.acquire().await;
+            let _permit = run.connections.acquire().await;
             let response = outbound.send(request, &settings.http).await.map_err(error_of)?;
             answer_of(response, settings.limits.memory_bytes).await
         };
-        let sent = wait(until, async { tokio::time::timeout(patience, sending).await })?;
+        let sent = wait(until, async { tokio::time::timeout(limit, sending).await })?;
         let sent = sent.unwrap_or(Err(client::Error::Timeout));
         match &sent {
             Ok(answer) => {
-                lines.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {}", answer.status));
+                log.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {}", answer.status));
             }
             Err(error) => {
-                lines.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no answer: {}", reason(error)));
+                log.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no answer: {}", reason(error)));
             }
         }
         Ok(sent)

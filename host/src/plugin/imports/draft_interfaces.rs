@@ -25,7 +25,7 @@ const CURSORS: usize = 4_096;
 const LOGGING: [&str; 1] = ["wasi:logging/logging"];
 
 type Store<'a> = StoreContextMut<'a, Invocation>;
-type Answer<T> = wasmtime::Result<(Result<T, store::Error>,)>;
+type CallResult<T> = wasmtime::Result<(Result<T, store::Error>,)>;
 
 /// Links the drafts.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
@@ -69,26 +69,26 @@ fn link_store(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Resul
     interface.resource("bucket", ResourceType::host::<Bucket>(), |mut store, number| {
         HostBucket::drop(store.data_mut(), Resource::new_own(number))
     })?;
-    interface.func_wrap("open", |mut store: Store<'_>, (name,): (String,)| -> Answer<Resource<Bucket>> {
+    interface.func_wrap("open", |mut store: Store<'_>, (name,): (String,)| -> CallResult<Resource<Bucket>> {
         Ok((Host::open(store.data_mut(), name)?,))
     })?;
     interface.func_wrap(
         "[method]bucket.get",
-        |mut store: Store<'_>, (bucket, key): Key| -> Answer<Option<Vec<u8>>> {
+        |mut store: Store<'_>, (bucket, key): Key| -> CallResult<Option<Vec<u8>>> {
             Ok((HostBucket::get(store.data_mut(), bucket, key)?,))
         },
     )?;
-    let set = |mut store: Store<'_>, (bucket, key, value): (Resource<Bucket>, String, Vec<u8>)| -> Answer<()> {
+    let set = |mut store: Store<'_>, (bucket, key, value): (Resource<Bucket>, String, Vec<u8>)| -> CallResult<()> {
         Ok((HostBucket::set(store.data_mut(), bucket, key, value)?,))
     };
     interface.func_wrap("[method]bucket.set", set)?;
-    interface.func_wrap("[method]bucket.delete", |mut store: Store<'_>, (bucket, key): Key| -> Answer<()> {
+    interface.func_wrap("[method]bucket.delete", |mut store: Store<'_>, (bucket, key): Key| -> CallResult<()> {
         Ok((HostBucket::delete(store.data_mut(), bucket, key)?,))
     })?;
-    interface.func_wrap("[method]bucket.exists", |mut store: Store<'_>, (bucket, key): Key| -> Answer<bool> {
+    interface.func_wrap("[method]bucket.exists", |mut store: Store<'_>, (bucket, key): Key| -> CallResult<bool> {
         Ok((HostBucket::exists(store.data_mut(), bucket, key)?,))
     })?;
-    let list_keys = |mut store: Store<'_>, (_, cursor): (Resource<Bucket>, Option<u64>)| -> Answer<Page> {
+    let list_keys = |mut store: Store<'_>, (_, cursor): (Resource<Bucket>, Option<u64>)| -> CallResult<Page> {
         Ok((page(store.data_mut(), cursor)?,))
     };
     interface.func_wrap("[method]bucket.list-keys", list_keys)
@@ -99,7 +99,7 @@ fn link_store(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Resul
 fn page(invocation: &mut Invocation, cursor: Option<u64>) -> wasmtime::Result<Result<Page, store::Error>> {
     let after = match cursor {
         None => None,
-        Some(number) => match usize::try_from(number).ok().and_then(|place| invocation.cursors.get(place)) {
+        Some(number) => match usize::try_from(number).ok().and_then(|index| invocation.cursors.get(index)) {
             Some(key) => Some(key.clone()),
             None => return Ok(Err(store::Error::Other(format!("there is no cursor {number}")))),
         },
@@ -120,7 +120,7 @@ fn page(invocation: &mut Invocation, cursor: Option<u64>) -> wasmtime::Result<Re
 
 fn link_atomics(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
     type Addition = (Resource<Bucket>, String, u64);
-    interface.func_wrap("increment", |mut store: Store<'_>, (bucket, key, delta): Addition| -> Answer<u64> {
+    interface.func_wrap("increment", |mut store: Store<'_>, (bucket, key, delta): Addition| -> CallResult<u64> {
         let other = |reason: &str| store::Error::Other(reason.to_owned());
         let Ok(delta) = i64::try_from(delta) else { return Ok((Err(other("the delta passes the range of s64")),)) };
         let sum = atomics::Host::increment(store.data_mut(), bucket, key, delta)?;
@@ -132,7 +132,7 @@ type Keys = (Resource<Bucket>, Vec<String>);
 type Pair = (String, Vec<u8>);
 
 /// A handle for each call: they are told apart by nothing.
-fn again(bucket: &Resource<Bucket>) -> Resource<Bucket> {
+fn borrow(bucket: &Resource<Bucket>) -> Resource<Bucket> {
     Resource::new_borrow(bucket.rep())
 }
 
@@ -144,10 +144,10 @@ where
     T: ComponentType + Lower + Send + Sync + 'static,
 {
     use store::HostBucket;
-    interface.func_wrap("get-many", move |mut store: Store<'_>, (bucket, keys): Keys| -> Answer<Vec<T>> {
+    interface.func_wrap("get-many", move |mut store: Store<'_>, (bucket, keys): Keys| -> CallResult<Vec<T>> {
         let (mut found, mut size) = (Vec::with_capacity(keys.len()), 0);
         for key in keys {
-            let value = match HostBucket::get(store.data_mut(), again(&bucket), key.clone())? {
+            let value = match HostBucket::get(store.data_mut(), borrow(&bucket), key.clone())? {
                 Ok(value) => value,
                 Err(error) => return Ok((Err(error),)),
             };
@@ -164,17 +164,17 @@ where
 
 fn link_batch(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
     use store::HostBucket;
-    interface.func_wrap("set-many", |mut store: Store<'_>, (bucket, pairs): (_, Vec<Pair>)| -> Answer<()> {
+    interface.func_wrap("set-many", |mut store: Store<'_>, (bucket, pairs): (_, Vec<Pair>)| -> CallResult<()> {
         for (key, value) in pairs {
-            if let Err(error) = HostBucket::set(store.data_mut(), again(&bucket), key, value)? {
+            if let Err(error) = HostBucket::set(store.data_mut(), borrow(&bucket), key, value)? {
                 return Ok((Err(error),));
             }
         }
         Ok((Ok(()),))
     })?;
-    interface.func_wrap("delete-many", |mut store: Store<'_>, (bucket, keys): Keys| -> Answer<()> {
+    interface.func_wrap("delete-many", |mut store: Store<'_>, (bucket, keys): Keys| -> CallResult<()> {
         for key in keys {
-            if let Err(error) = HostBucket::delete(store.data_mut(), again(&bucket), key)? {
+            if let Err(error) = HostBucket::delete(store.data_mut(), borrow(&bucket), key)? {
                 return Ok((Err(error),));
             }
         }

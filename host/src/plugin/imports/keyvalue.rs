@@ -56,13 +56,13 @@ impl store::HostBucket for Invocation {
 
 impl Invocation {
     fn begin_swap(&mut self, cas: Cas) -> wasmtime::Result<Resource<Cas>> {
-        self.meter.hold(0, cas.size_bytes())?;
+        self.meter.account(0, cas.size_bytes())?;
         Ok(self.table.push(cas)?)
     }
 
     fn end_swap(&mut self, cas: Resource<Cas>) -> wasmtime::Result<Cas> {
         let cas = self.table.delete(cas)?;
-        self.meter.hold(cas.size_bytes(), 0)?;
+        self.meter.account(cas.size_bytes(), 0)?;
         Ok(cas)
     }
 }

@@ -4,7 +4,7 @@ use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker, ResourceType};
 
-use super::missing::Missing;
+use super::missing::MissingImports;
 use super::{CONTRACT, LATER, Link, PURE, RUNTIMES};
 use crate::plugin::invocation::Invocation;
 
@@ -28,7 +28,7 @@ impl Linkers {
     }
 
     /// Satisfies a component's imports.
-    pub(crate) fn link(&self, component: &Component) -> Result<InstancePre<Invocation>, Missing> {
+    pub(crate) fn link(&self, component: &Component) -> Result<InstancePre<Invocation>, MissingImports> {
         let linked = self.sdk.instantiate_pre(component);
         let linked = linked.or_else(|_| self.runtimes.instantiate_pre(component));
         // What is wrong with all of them is told as of the one that most were built for.
@@ -39,15 +39,15 @@ impl Linkers {
             let missing = imports.filter(|(name, import)| !self.offers(name, &import.ty));
             let imports: Vec<_> = missing.map(|(name, _)| name.to_owned()).collect();
             let mismatch = imports.is_empty().then_some(error);
-            Missing { imports, mismatch }
+            MissingImports { imports, mismatch }
         })
     }
 
     /// Checks imports by their names alone.
-    pub(crate) fn check_names(&self, imports: &[String]) -> Result<(), Missing> {
+    pub(crate) fn check_names(&self, imports: &[String]) -> Result<(), MissingImports> {
         let missing = imports.iter().filter(|name| !self.has(name) && !self.has(&as_offered(name)));
         let imports: Vec<_> = missing.cloned().collect();
-        if imports.is_empty() { Ok(()) } else { Err(Missing { imports, mismatch: None }) }
+        if imports.is_empty() { Ok(()) } else { Err(MissingImports { imports, mismatch: None }) }
     }
 
     /// Whether there is an interface of this name, whatever is in it.

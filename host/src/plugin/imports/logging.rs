@@ -28,7 +28,7 @@ impl logging::Host for Invocation {
             self.panic = Some(message.chars().take(1_000).collect());
         }
         if let Some(run) = &self.run {
-            run.lines.add(level, &context, &message);
+            run.log.add(level, &context, &message);
         }
         Ok(())
     }

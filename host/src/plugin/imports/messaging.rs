@@ -20,7 +20,7 @@ const WASMCLOUD: &str = "0.2.0";
 const REPLY_TO: &str = "replyto";
 
 type Context<'a> = StoreContextMut<'a, Invocation>;
-type Answer<T, E> = wasmtime::Result<(Result<T, E>,)>;
+type CallResult<T, E> = wasmtime::Result<(Result<T, E>,)>;
 type Pairs = Vec<(String, String)>;
 
 /// Links the interfaces by which messages are made and sent.
@@ -37,12 +37,12 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
 
 /// The function by which a component takes messages.
 #[derive(Clone, Copy)]
-pub(crate) enum Receiver {
+pub(crate) enum MessageHandler {
     Wasi(ComponentExportIndex),
     WasmCloud(ComponentExportIndex),
 }
 
-impl Receiver {
+impl MessageHandler {
     /// A component's own, if it has one.
     pub(crate) fn of(component: &Component) -> Option<Self> {
         // Earlier drafts of the same name take a list of messages.
@@ -240,12 +240,12 @@ impl Invocation {
         change(message);
         let (before, after) = (message.metered_bytes, message.size_bytes());
         message.metered_bytes = after;
-        self.meter.hold(before, after)
+        self.meter.account(before, after)
     }
 
     fn take(&mut self, message: Resource<Message>) -> wasmtime::Result<Message> {
         let message = self.table.delete(message)?;
-        self.meter.hold(message.metered_bytes, 0)?;
+        self.meter.account(message.metered_bytes, 0)?;
         Ok(message)
     }
 }
@@ -257,11 +257,11 @@ fn link_client(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<(
     })?;
     types.func_wrap(
         "[static]client.connect",
-        |mut store: Context<'_>, (_name,): (String,)| -> Answer<Resource<Client>, Error> {
+        |mut store: Context<'_>, (_name,): (String,)| -> CallResult<Resource<Client>, Error> {
             Ok((Ok(store.data_mut().table.push(Client)?),))
         },
     )?;
-    types.func_wrap("[method]client.disconnect", |_, (_client,): (Resource<Client>,)| -> Answer<(), Error> {
+    types.func_wrap("[method]client.disconnect", |_, (_client,): (Resource<Client>,)| -> CallResult<(), Error> {
         Ok((Ok(()),))
     })
 }
@@ -340,7 +340,7 @@ fn link_setters(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<
 
 fn link_producer(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
     type Sent = (Resource<Client>, String, Resource<Message>);
-    interface.func_wrap("send", |mut store: Context<'_>, (_client, topic, message): Sent| -> Answer<(), Error> {
+    interface.func_wrap("send", |mut store: Context<'_>, (_client, topic, message): Sent| -> CallResult<(), Error> {
         let invocation = store.data_mut();
         let message = invocation.take(message)?.into_event(topic);
         let published = bus::Host::publish(invocation, message)?;
@@ -350,11 +350,14 @@ fn link_producer(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Re
 
 fn link_consumer(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
     type Request = (String, Vec<u8>, u32);
-    interface.func_wrap("publish", |mut store: Context<'_>, (message,): (BrokerMessage,)| -> Answer<(), String> {
-        let published = bus::Host::publish(store.data_mut(), message.into_event())?;
-        Ok((published.map(drop).map_err(|error| Error::from(error).reason()),))
-    })?;
-    interface.func_wrap("request", |_, (subject, _, _): Request| -> Answer<BrokerMessage, String> {
+    interface.func_wrap(
+        "publish",
+        |mut store: Context<'_>, (message,): (BrokerMessage,)| -> CallResult<(), String> {
+            let published = bus::Host::publish(store.data_mut(), message.into_event())?;
+            Ok((published.map(drop).map_err(|error| Error::from(error).reason()),))
+        },
+    )?;
+    interface.func_wrap("request", |_, (subject, _, _): Request| -> CallResult<BrokerMessage, String> {
         let reason = format!(
             "no reply from `{subject}` can come while the handler runs: what it sends is published when it ends; \
              publish with a reply-to instead"

@@ -4,20 +4,20 @@ use std::fmt::{self, Display, Formatter};
 
 /// What a component imports and nobody offers.
 #[derive(Debug)]
-pub struct Missing {
+pub struct MissingImports {
     pub(super) imports: Vec<String>,
     /// What the engine says, where every import is known by its name and one of them is not what the component
     /// takes it for.
     pub(super) mismatch: Option<wasmtime::Error>,
 }
 
-impl Display for Missing {
+impl Display for MissingImports {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         if let Some(error) = &self.mismatch {
             return write!(formatter, "{error:#}; its interfaces are known here in another form");
         }
-        for (place, import) in self.imports.iter().enumerate() {
-            let separator = if place > 0 { "; " } else { "" };
+        for (index, import) in self.imports.iter().enumerate() {
+            let separator = if index > 0 { "; " } else { "" };
             write!(formatter, "{separator}`{import}` ({})", remedy(import))?;
         }
         Ok(())

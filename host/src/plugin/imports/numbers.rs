@@ -3,10 +3,10 @@
 use wasmtime::component::{HasSelf, Linker};
 
 use super::wasi::wait;
-use crate::outcome::{SequenceError, Unfit};
+use crate::outcome::{AddError, SequenceError};
 use crate::plugin::bindings::additions::numbers;
 use crate::plugin::invocation::Invocation;
-use crate::plugin::invocation::buffer::Refused;
+use crate::plugin::invocation::buffer::BufferError;
 
 /// Links the interface.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
@@ -28,13 +28,15 @@ impl numbers::Host for Invocation {
     }
 }
 
-fn error_of(refused: &Refused) -> numbers::Error {
+fn error_of(refused: &BufferError) -> numbers::Error {
     match refused {
-        Refused::Unfit(_, Unfit::NotANumber) => numbers::Error::NotANumber,
-        Refused::Unfit(_, Unfit::OutOfRange) | Refused::Sequence(SequenceError::Exhausted(_)) => {
+        BufferError::Add(_, AddError::NotANumber) => numbers::Error::NotANumber,
+        BufferError::Add(_, AddError::OutOfRange) | BufferError::Sequence(SequenceError::Exhausted(_)) => {
             numbers::Error::OutOfRange
         }
-        Refused::State(_) | Refused::Sequence(SequenceError::Failed(_)) => numbers::Error::Other(refused.to_string()),
+        BufferError::State(_) | BufferError::Sequence(SequenceError::Failed(_)) => {
+            numbers::Error::Other(refused.to_string())
+        }
         _ => numbers::Error::Limit(refused.to_string()),
     }
 }

@@ -32,7 +32,7 @@ impl random::Host for Invocation {
 
 impl Run {
     fn draw(&mut self, bytes: &mut [u8]) -> wasmtime::Result<()> {
-        let drawn = self.world.chance.fill(bytes);
+        let drawn = self.environment.randomness.fill(bytes);
         drawn.map_err(|error| wasmtime::Error::msg(format!("no random bytes: {error}")))
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
 impl wall_clock::Host for Invocation {
     #[allow(clippy::disallowed_methods, reason = "the guest asks for the time of day")]
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        let since = match &self.run()?.world.clock {
+        let since = match &self.run()?.environment.clock {
             // The system's has a finer resolution than a timestamp.
             Clock::System => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             clock @ Clock::Manual(_) => Duration::from_millis(clock.now().0),

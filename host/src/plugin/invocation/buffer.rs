@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::outcome::{
-    Drawing, Effects, Publish, SequenceError, StateError, StateView, SubscriptionChange, Unfit, Version, Write, add,
+    AddError, Effects, NextNumber, Publish, SequenceError, StateError, StateView, SubscriptionChange, Version, Write,
+    add,
 };
 use crate::plugin::manifest::limits::Limits;
 
@@ -18,7 +19,7 @@ const KEY_BYTES: usize = 1_024;
 /// The most bytes of a subscription's rules, which stay in memory as long as it does.
 const RULES_BYTES: usize = 32 << 10;
 /// How many bytes of what was read are remembered; whatever is read beyond is read anew each time.
-const SEEN_BYTES: usize = 8 << 20;
+const READ_CACHE_BYTES: usize = 8 << 20;
 
 /// An invocation's effects so far.
 pub(crate) struct Buffer {
@@ -26,14 +27,14 @@ pub(crate) struct Buffer {
     limits: Limits,
     effects: Effects,
     /// Values as they were read, so that the same read costs nothing again.
-    seen: BTreeMap<String, Option<Vec<u8>>>,
-    seen_bytes: usize,
+    cache: BTreeMap<String, Option<Vec<u8>>>,
+    cached_bytes: usize,
     bytes: usize,
 }
 
 /// Why an effect or a read is refused.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum BufferError {
     #[error("an invocation may {0} at most {1}")]
     TooMany(&'static str, usize),
     #[error("the effects of an invocation may have {0} bytes together")]
@@ -43,7 +44,7 @@ pub(crate) enum Refused {
     #[error("a key has at most {KEY_BYTES} bytes")]
     Key,
     #[error("`{0}` cannot be added to: {1}")]
-    Unfit(String, Unfit),
+    Add(String, AddError),
     #[error(transparent)]
     Sequence(#[from] SequenceError),
     #[error(transparent)]
@@ -52,7 +53,7 @@ pub(crate) enum Refused {
 
 impl Buffer {
     pub(crate) fn new(state: Box<dyn StateView>, limits: Limits) -> Self {
-        Self { state, limits, effects: Effects::default(), seen: BTreeMap::new(), seen_bytes: 0, bytes: 0 }
+        Self { state, limits, effects: Effects::default(), cache: BTreeMap::new(), cached_bytes: 0, bytes: 0 }
     }
 
     pub(crate) fn into_effects(self) -> Effects {
@@ -69,9 +70,9 @@ impl Buffer {
         self.effects.publishes.len()
     }
 
-    pub(crate) fn publish(&mut self, event: Event, due: Option<Timestamp>) -> Result<(), Refused> {
+    pub(crate) fn publish(&mut self, event: Event, due: Option<Timestamp>) -> Result<(), BufferError> {
         if self.effects.publishes.len() >= self.limits.publishes {
-            return Err(Refused::TooMany("publish events:", self.limits.publishes));
+            return Err(BufferError::TooMany("publish events:", self.limits.publishes));
         }
         self.add_bytes(event.size_bytes())?;
         self.effects.publishes.push(Publish { event, due });
@@ -79,7 +80,7 @@ impl Buffer {
     }
 
     /// Takes back what was published after the first `count`.
-    pub(crate) fn take_back_published(&mut self, count: usize) {
+    pub(crate) fn truncate_published(&mut self, count: usize) {
         for publish in self.effects.publishes.drain(count..) {
             self.bytes -= publish.event.size_bytes();
         }
@@ -91,9 +92,9 @@ impl Buffer {
     }
 
     /// Takes back an event that is to be published later, also if this invocation has published it.
-    pub(crate) fn cancel(&mut self, id: String) -> Result<(), Refused> {
+    pub(crate) fn cancel(&mut self, id: String) -> Result<(), BufferError> {
         if self.effects.cancels.len() >= self.limits.publishes {
-            return Err(Refused::TooMany("cancel events:", self.limits.publishes));
+            return Err(BufferError::TooMany("cancel events:", self.limits.publishes));
         }
         self.add_bytes(id.len())?;
         self.effects.publishes.retain(|publish| publish.event.id != id || publish.due.is_none());
@@ -101,9 +102,9 @@ impl Buffer {
         Ok(())
     }
 
-    pub(crate) fn subscribe(&mut self, change: SubscriptionChange) -> Result<(), Refused> {
+    pub(crate) fn subscribe(&mut self, change: SubscriptionChange) -> Result<(), BufferError> {
         if self.effects.subscriptions.len() >= self.limits.subscriptions {
-            return Err(Refused::TooMany("change subscriptions:", self.limits.subscriptions));
+            return Err(BufferError::TooMany("change subscriptions:", self.limits.subscriptions));
         }
         let bytes = match &change {
             SubscriptionChange::Subscribe { definition, .. } => {
@@ -112,7 +113,7 @@ impl Buffer {
             SubscriptionChange::Unsubscribe { name } => name.len(),
         };
         if bytes > RULES_BYTES {
-            return Err(Refused::Rules);
+            return Err(BufferError::Rules);
         }
         self.add_bytes(bytes)?;
         // Rules that are replaced at once are nobody's; where the subscription begins was said with the first.
@@ -127,13 +128,13 @@ impl Buffer {
         Ok(())
     }
 
-    pub(crate) fn get(&mut self, key: &str) -> Result<Option<Vec<u8>>, Refused> {
+    pub(crate) fn get(&mut self, key: &str) -> Result<Option<Vec<u8>>, BufferError> {
         match self.effects.writes.get(key) {
             Some(Write::Set(value)) => Ok(Some(value.clone())),
             Some(Write::Delete) => Ok(None),
             Some(&Write::Add(delta)) => {
                 let value = self.read(key)?;
-                let sum = add(value.as_deref(), delta).map_err(|unfit| Refused::Unfit(key.to_owned(), unfit))?;
+                let sum = add(value.as_deref(), delta).map_err(|error| BufferError::Add(key.to_owned(), error))?;
                 Ok(Some(sum.to_string().into_bytes()))
             }
             None => self.read(key),
@@ -141,48 +142,48 @@ impl Buffer {
     }
 
     /// Reads the state below the invocation's own writes, and remembers the version.
-    fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, Refused> {
-        let is_known = self.effects.reads.keys.contains_key(key);
-        if let Some(value) = self.seen.get(key)
-            && is_known
+    fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, BufferError> {
+        let is_recorded = self.effects.reads.keys.contains_key(key);
+        if let Some(value) = self.cache.get(key)
+            && is_recorded
         {
             return Ok(value.clone());
         }
-        if self.effects.reads.keys.len() >= self.limits.keys && !is_known {
-            return Err(Refused::TooMany("read keys:", self.limits.keys));
+        if self.effects.reads.keys.len() >= self.limits.keys && !is_recorded {
+            return Err(BufferError::TooMany("read keys:", self.limits.keys));
         }
-        let (value, version) = self.look(key)?;
+        let (value, version) = self.read_state(key)?;
         self.effects.reads.keys.insert(key.to_owned(), version);
         Ok(value)
     }
 
     /// Looks into the state, and remembers the value while there is room.
-    fn look(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), Refused> {
+    fn read_state(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), BufferError> {
         if key.len() > KEY_BYTES {
-            return Err(Refused::Key);
+            return Err(BufferError::Key);
         }
         let (value, version) = self.state.get(key)?;
         let size = 2 * size_of::<String>() + key.len() + value.as_ref().map_or(0, Vec::len);
-        if self.seen_bytes + size <= SEEN_BYTES && !self.seen.contains_key(key) {
-            self.seen_bytes += size;
-            self.seen.insert(key.to_owned(), value.clone());
+        if self.cached_bytes + size <= READ_CACHE_BYTES && !self.cache.contains_key(key) {
+            self.cached_bytes += size;
+            self.cache.insert(key.to_owned(), value.clone());
         }
         Ok((value, version))
     }
 
-    pub(crate) fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), Refused> {
+    pub(crate) fn set(&mut self, key: String, value: Vec<u8>) -> Result<(), BufferError> {
         self.write(key, Write::Set(value))
     }
 
-    pub(crate) fn delete(&mut self, key: String) -> Result<(), Refused> {
+    pub(crate) fn delete(&mut self, key: String) -> Result<(), BufferError> {
         self.write(key, Write::Delete)
     }
 
     /// Adds to a number and returns the sum. It is read, and so the commit checks that the value is still the one that
     /// was added to.
-    pub(crate) fn increment(&mut self, key: String, delta: i64) -> Result<i64, Refused> {
+    pub(crate) fn increment(&mut self, key: String, delta: i64) -> Result<i64, BufferError> {
         let value = self.get(&key)?;
-        let sum = add(value.as_deref(), delta).map_err(|unfit| Refused::Unfit(key.clone(), unfit))?;
+        let sum = add(value.as_deref(), delta).map_err(|error| BufferError::Add(key.clone(), error))?;
         // To add nothing is to read.
         if delta != 0 {
             self.write(key, Write::Set(decimal(sum)))?;
@@ -192,10 +193,10 @@ impl Buffer {
 
     /// Adds to a number without reading it: others may add to it as well. On top of what this invocation has set it is a
     /// sum at once.
-    pub(crate) fn add(&mut self, key: String, delta: i64) -> Result<(), Refused> {
-        let unfit = |unfit| Refused::Unfit(key.clone(), unfit);
+    pub(crate) fn add(&mut self, key: String, delta: i64) -> Result<(), BufferError> {
+        let error = |error| BufferError::Add(key.clone(), error);
         let write = match self.effects.writes.get(&key) {
-            Some(Write::Set(value)) => Write::Set(decimal(add(Some(value), delta).map_err(unfit)?)),
+            Some(Write::Set(value)) => Write::Set(decimal(add(Some(value), delta).map_err(error)?)),
             Some(Write::Delete) => Write::Set(decimal(delta)),
             None | Some(Write::Add(_)) => Write::Add(self.merged(&key, delta)?),
         };
@@ -204,41 +205,41 @@ impl Buffer {
 
     /// What this invocation adds to a key altogether. That it can be added is seen early if possible; the commit sees it
     /// in any case.
-    fn merged(&mut self, key: &str, delta: i64) -> Result<i64, Refused> {
+    fn merged(&mut self, key: &str, delta: i64) -> Result<i64, BufferError> {
         let before = if let Some(Write::Add(before)) = self.effects.writes.get(key) { *before } else { 0 };
-        let unfit = |unfit| Refused::Unfit(key.to_owned(), unfit);
-        let total = before.checked_add(delta).ok_or_else(|| unfit(Unfit::OutOfRange))?;
-        let base = self.peek(key)?;
+        let error = |error| BufferError::Add(key.to_owned(), error);
+        let total = before.checked_add(delta).ok_or_else(|| error(AddError::OutOfRange))?;
+        let base = self.read_untracked(key)?;
         if let Err(refusal) = add(base.as_deref(), total) {
             // The handler learns something of the value, which the commit must check like any read.
             self.read(key)?;
-            return Err(unfit(refusal));
+            return Err(error(refusal));
         }
         Ok(total)
     }
 
     /// Draws a number of a sequence. It is no effect: it is gone whatever becomes of the invocation.
-    pub(crate) fn draw(&mut self, sequence: &str) -> Result<Drawing, Refused> {
+    pub(crate) fn draw(&mut self, sequence: &str) -> Result<NextNumber, BufferError> {
         if sequence.len() > KEY_BYTES {
-            return Err(Refused::Key);
+            return Err(BufferError::Key);
         }
         Ok(self.state.draw(sequence))
     }
 
-    fn peek(&mut self, key: &str) -> Result<Option<Vec<u8>>, Refused> {
-        if let Some(value) = self.seen.get(key) {
+    fn read_untracked(&mut self, key: &str) -> Result<Option<Vec<u8>>, BufferError> {
+        if let Some(value) = self.cache.get(key) {
             return Ok(value.clone());
         }
-        Ok(self.look(key)?.0)
+        Ok(self.read_state(key)?.0)
     }
 
-    fn write(&mut self, key: String, write: Write) -> Result<(), Refused> {
+    fn write(&mut self, key: String, write: Write) -> Result<(), BufferError> {
         if key.len() > KEY_BYTES {
-            return Err(Refused::Key);
+            return Err(BufferError::Key);
         }
         let writes = &self.effects.writes;
         if writes.len() >= self.limits.keys && !writes.contains_key(&key) {
-            return Err(Refused::TooMany("write keys:", self.limits.keys));
+            return Err(BufferError::TooMany("write keys:", self.limits.keys));
         }
         let size = |write: &Write| if let Write::Set(value) = write { value.len() } else { 0 };
         let before = writes.get(&key).map_or(0, |before| key.len() + size(before));
@@ -251,16 +252,16 @@ impl Buffer {
         Ok(())
     }
 
-    fn add_bytes(&mut self, count: usize) -> Result<(), Refused> {
+    fn add_bytes(&mut self, count: usize) -> Result<(), BufferError> {
         if self.bytes + count > self.limits.effect_bytes {
-            return Err(Refused::TooLarge(self.limits.effect_bytes));
+            return Err(BufferError::TooLarge(self.limits.effect_bytes));
         }
         self.bytes += count;
         Ok(())
     }
 
     /// A page of keys after a key, and where the next page begins.
-    pub(crate) fn keys(&mut self, after: Option<&str>) -> Result<(Vec<String>, Option<String>), Refused> {
+    pub(crate) fn keys(&mut self, after: Option<&str>) -> Result<(Vec<String>, Option<String>), BufferError> {
         let (below, listing) = self.state.keys(after, PAGE)?;
         self.effects.reads.listing = Some(listing);
         // Past the last key of a full page, the state may have keys that come before own ones.
@@ -303,7 +304,7 @@ mod tests {
             Ok((keys.take(limit).cloned().collect(), Listing::default()))
         }
 
-        fn draw(&mut self, _: &str) -> Drawing {
+        fn draw(&mut self, _: &str) -> NextNumber {
             Box::pin(async { Ok(1) })
         }
 
@@ -368,12 +369,12 @@ mod tests {
     fn a_refused_addition_changes_nothing_and_is_a_read() {
         let largest = i64::MAX.to_string();
         let mut buffer = buffer(&[("text", "x"), ("largest", &largest)]);
-        for (key, expected) in [("text", Unfit::NotANumber), ("largest", Unfit::OutOfRange)] {
-            assert!(matches!(buffer.add(key.into(), 1), Err(Refused::Unfit(_, unfit)) if unfit == expected), "{key}");
-            assert!(matches!(buffer.increment(key.into(), 1), Err(Refused::Unfit(_, unfit)) if unfit == expected));
+        for (key, expected) in [("text", AddError::NotANumber), ("largest", AddError::OutOfRange)] {
+            assert!(matches!(buffer.add(key.into(), 1), Err(BufferError::Add(_, error)) if error == expected), "{key}");
+            assert!(matches!(buffer.increment(key.into(), 1), Err(BufferError::Add(_, error)) if error == expected));
         }
         buffer.add("sum".into(), i64::MAX).unwrap();
-        assert!(matches!(buffer.add("sum".into(), 1), Err(Refused::Unfit(_, Unfit::OutOfRange))));
+        assert!(matches!(buffer.add("sum".into(), 1), Err(BufferError::Add(_, AddError::OutOfRange))));
         let effects = buffer.into_effects();
         assert_eq!(effects.writes, [("sum".to_owned(), Write::Add(i64::MAX))].into());
         assert_eq!(effects.reads.keys.keys().collect::<Vec<_>>(), ["largest", "text"]);
@@ -381,7 +382,7 @@ mod tests {
 
     /// What a handler may do to a key.
     #[derive(Clone, Debug)]
-    enum Act {
+    enum Operation {
         Get,
         Set(Vec<u8>),
         Delete,
@@ -394,14 +395,14 @@ mod tests {
         prop_oneof![Just("7".to_owned()), Just(i64::MAX.to_string()), text].prop_map(String::into_bytes)
     }
 
-    fn act() -> impl Strategy<Value = Act> {
+    fn operation() -> impl Strategy<Value = Operation> {
         let delta = || prop_oneof![-2..3_i64, Just(i64::MAX), Just(i64::MIN)];
         prop_oneof![
-            Just(Act::Get),
-            value().prop_map(Act::Set),
-            Just(Act::Delete),
-            delta().prop_map(Act::Add),
-            delta().prop_map(Act::Increment),
+            Just(Operation::Get),
+            value().prop_map(Operation::Set),
+            Just(Operation::Delete),
+            delta().prop_map(Operation::Add),
+            delta().prop_map(Operation::Increment),
         ]
     }
 
@@ -421,42 +422,42 @@ mod tests {
         #[test]
         fn calls_on_one_key_are_as_if_done_one_by_one(
             base in proptest::option::of(value()),
-            acts in proptest::collection::vec(act(), 0..8),
+            operations in proptest::collection::vec(operation(), 0..8),
         ) {
             let state = base.iter().map(|value| ("k".to_owned(), value.clone())).collect();
             let mut buffer = Buffer::new(Box::new(Fixed(state)), Limits::default());
             let mut model = base.clone();
-            for act in acts {
+            for operation in operations {
                 let merges = matches!(buffer.effects.writes.get("k"), None | Some(Write::Add(_)));
-                match act {
-                    Act::Get => {
+                match operation {
+                    Operation::Get => {
                         let (seen, expected) = (buffer.get("k").unwrap(), model.clone());
                         prop_assert_eq!(seen, expected);
                         prop_assert!(!merges || buffer.effects.reads.keys.contains_key("k"));
                     }
-                    Act::Set(value) => {
+                    Operation::Set(value) => {
                         buffer.set("k".into(), value.clone()).unwrap();
                         model = Some(value);
                     }
-                    Act::Delete => {
+                    Operation::Delete => {
                         buffer.delete("k".into()).unwrap();
                         model = None;
                     }
-                    Act::Increment(delta) => match (buffer.increment("k".into(), delta), add(model.as_deref(), delta)) {
+                    Operation::Increment(delta) => match (buffer.increment("k".into(), delta), add(model.as_deref(), delta)) {
                         (Ok(sum), Ok(expected)) => {
                             prop_assert_eq!(sum, expected);
                             model = if delta == 0 { model } else { Some(decimal(sum)) };
                             prop_assert!(!merges || buffer.effects.reads.keys.contains_key("k"));
                         }
-                        (Err(Refused::Unfit(_, unfit)), Err(expected)) => prop_assert_eq!(unfit, expected),
+                        (Err(BufferError::Add(_, error)), Err(expected)) => prop_assert_eq!(error, expected),
                         (done, expected) => prop_assert!(false, "{done:?} and not {expected:?}"),
                     },
-                    Act::Add(delta) => {
+                    Operation::Add(delta) => {
                         let before = if let Some(Write::Add(before)) = buffer.effects.writes.get("k") { *before } else { 0 };
                         match (buffer.add("k".into(), delta), add(model.as_deref(), delta)) {
                             (Ok(()), Ok(sum)) => model = if delta == 0 { model } else { Some(decimal(sum)) },
-                            (Err(Refused::Unfit(_, unfit)), Err(expected)) => prop_assert_eq!(unfit, expected),
-                            (Err(Refused::Unfit(..)), Ok(_)) => prop_assert!(before.checked_add(delta).is_none()),
+                            (Err(BufferError::Add(_, error)), Err(expected)) => prop_assert_eq!(error, expected),
+                            (Err(BufferError::Add(..)), Ok(_)) => prop_assert!(before.checked_add(delta).is_none()),
                             (done, expected) => prop_assert!(false, "{done:?} and not {expected:?}"),
                         }
                     }
@@ -470,7 +471,7 @@ mod tests {
     fn effects_are_bounded_together() {
         let mut buffer = buffer(&[]);
         buffer.set("a".into(), vec![0; 90]).unwrap();
-        assert!(matches!(buffer.set("b".into(), vec![0; 90]), Err(Refused::TooLarge(_))));
+        assert!(matches!(buffer.set("b".into(), vec![0; 90]), Err(BufferError::TooLarge(_))));
         buffer.set("a".into(), vec![0; 9]).unwrap();
         buffer.set("b".into(), vec![0; 80]).unwrap();
     }
@@ -479,18 +480,18 @@ mod tests {
     fn reads_are_bounded_too() {
         let mut buffer = buffer(&[]);
         let long = "k".repeat(KEY_BYTES + 1);
-        assert!(matches!(buffer.get(&long), Err(Refused::Key)));
-        assert!(matches!(buffer.increment(long.clone(), 0), Err(Refused::Key)));
-        assert!(matches!(buffer.add(long.clone(), 1), Err(Refused::Key)));
-        assert!(matches!(buffer.draw(&long), Err(Refused::Key)));
+        assert!(matches!(buffer.get(&long), Err(BufferError::Key)));
+        assert!(matches!(buffer.increment(long.clone(), 0), Err(BufferError::Key)));
+        assert!(matches!(buffer.add(long.clone(), 1), Err(BufferError::Key)));
+        assert!(matches!(buffer.draw(&long), Err(BufferError::Key)));
 
-        let large = vec![b'x'; SEEN_BYTES / 3];
+        let large = vec![b'x'; READ_CACHE_BYTES / 3];
         let large: BTreeMap<_, _> = ["a", "b", "c", "d"].map(|key| (key.to_owned(), large.clone())).into();
         let mut buffer = Buffer::new(Box::new(Fixed(large)), Limits { keys: 4, ..Limits::default() });
         for key in ["a", "b", "c", "d", "d", "a"] {
-            assert_eq!(buffer.get(key).unwrap().map(|value| value.len()), Some(SEEN_BYTES / 3), "{key}");
+            assert_eq!(buffer.get(key).unwrap().map(|value| value.len()), Some(READ_CACHE_BYTES / 3), "{key}");
         }
-        assert_eq!(buffer.seen.len(), 2, "what does not fit is read anew");
-        assert!(matches!(buffer.get("e"), Err(Refused::TooMany(..))));
+        assert_eq!(buffer.cache.len(), 2, "what does not fit is read anew");
+        assert!(matches!(buffer.get("e"), Err(BufferError::TooMany(..))));
     }
 }

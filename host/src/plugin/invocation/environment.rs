@@ -14,65 +14,65 @@ pub(crate) const RANDOM_LIMIT_BYTES: u64 = 64 << 10;
 
 /// The world of a plugin's invocations.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct Environment {
     /// The time of day.
     pub clock: Clock,
     /// Who answers the requests that plugins send, where they may.
     pub outbound: Outbound,
-    pub(crate) chance: Chance,
+    pub(crate) randomness: Randomness,
 }
 
-impl World {
+impl Environment {
     /// A world with the system's chance.
     #[must_use]
     pub fn new(clock: Clock, outbound: Outbound) -> Self {
-        Self { clock, outbound, chance: Chance::System }
+        Self { clock, outbound, randomness: Randomness::System }
     }
 
     /// A world for a scenario: chance differs from one invocation to the next, and is the same each time that the
     /// scenario is played.
     #[must_use]
-    pub fn played(clock: Clock, outbound: Outbound) -> Self {
-        Self { clock, outbound, chance: Chance::Played(Arc::default()) }
+    pub fn for_scenario(clock: Clock, outbound: Outbound) -> Self {
+        Self { clock, outbound, randomness: Randomness::Scenario(Arc::default()) }
     }
 
     /// The world of one more invocation.
-    pub(crate) fn entered(&self) -> Self {
-        let chance = match &self.chance {
-            Chance::Played(entered) => next(entered),
+    pub(crate) fn for_invocation(&self) -> Self {
+        let randomness = match &self.randomness {
+            Randomness::Scenario(for_invocation) => next_seeded(for_invocation),
             other => other.clone(),
         };
-        Self { chance, ..self.clone() }
+        Self { randomness, ..self.clone() }
     }
 
     /// A world that is the same each time that an event is handled in it.
-    pub(crate) fn rehearsed(now: Timestamp, event: &Event) -> Self {
+    pub(crate) fn for_canary(now: Timestamp, event: &Event) -> Self {
         let seed = Sha256::new().chain_update(&event.source).chain_update([0]).chain_update(&event.id).finalize();
-        let chance = Chance::Seeded { seed: seed.into(), drawn: 0 };
-        Self { clock: Clock::manual(now), outbound: Outbound::Denied, chance }
+        let randomness = Randomness::Seeded { seed: seed.into(), drawn: 0 };
+        Self { clock: Clock::manual(now), outbound: Outbound::Denied, randomness }
     }
 }
 
 /// Where random bytes come from.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Chance {
+pub(crate) enum Randomness {
     /// The operating system.
     #[default]
     System,
     /// A seed: the same bytes each time.
     Seeded { seed: [u8; 32], drawn: u64 },
     /// A seed for each invocation, by how many there were before.
-    Played(Arc<AtomicU64>),
+    Scenario(Arc<AtomicU64>),
 }
 
 /// The chance of a play's next invocation.
-fn next(entered: &AtomicU64) -> Chance {
-    let number = entered.fetch_add(1, Ordering::Relaxed);
+fn next_seeded(for_invocation: &AtomicU64) -> Randomness {
+    let number = for_invocation.fetch_add(1, Ordering::Relaxed);
     let seed = Sha256::new().chain_update("scenario").chain_update(number.to_le_bytes()).finalize();
-    Chance::Seeded { seed: seed.into(), drawn: 0 }
+    Randomness::Seeded { seed: seed.into(), drawn: 0 }
 }
 
-impl Chance {
+impl Randomness {
     /// Draws bytes.
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
         match self {
@@ -85,7 +85,7 @@ impl Chance {
                 }
                 Ok(())
             }
-            Self::Played(entered) => next(entered).fill(bytes),
+            Self::Scenario(for_invocation) => next_seeded(for_invocation).fill(bytes),
         }
     }
 }
@@ -94,29 +94,30 @@ impl Chance {
 mod tests {
     use super::*;
 
-    fn drawn(chance: &mut Chance) -> [u8; 48] {
+    fn drawn(randomness: &mut Randomness) -> [u8; 48] {
         let mut bytes = [0; 48];
-        chance.fill(&mut bytes).unwrap();
+        randomness.fill(&mut bytes).unwrap();
         bytes
     }
 
     #[test]
     fn chance_comes_again_in_a_rehearsal_and_only_there() {
         let event = |id: &str| Event { id: id.to_owned(), source: "/a".to_owned(), ..Event::default() };
-        let world = |id| World::rehearsed(Timestamp(5), &event(id));
-        let (mut one, mut same, mut other) = (world("1").chance, world("1").chance, world("2").chance);
+        let environment = |id| Environment::for_canary(Timestamp(5), &event(id));
+        let (mut one, mut same, mut other) =
+            (environment("1").randomness, environment("1").randomness, environment("2").randomness);
         let first = drawn(&mut one);
         assert_eq!(first, drawn(&mut same));
         assert_ne!(first, drawn(&mut one));
         assert_ne!(first, drawn(&mut other));
-        assert_ne!(drawn(&mut Chance::System), drawn(&mut Chance::System));
+        assert_ne!(drawn(&mut Randomness::System), drawn(&mut Randomness::System));
     }
 
     #[test]
     fn chance_differs_within_a_play_and_is_the_same_in_the_next() {
         let play = || {
-            let world = World::played(Clock::System, Outbound::Denied);
-            [(); 3].map(|()| drawn(&mut world.entered().chance))
+            let environment = Environment::for_scenario(Clock::System, Outbound::Denied);
+            [(); 3].map(|()| drawn(&mut environment.for_invocation().randomness))
         };
         let [first, second, third] = play();
         assert!(first != second && second != third && first != third);

@@ -13,21 +13,21 @@ const LINE_BYTES: usize = 64;
 
 /// What an invocation is about, for its log lines.
 #[derive(Clone, Debug)]
-pub(crate) enum Occasion {
+pub(crate) enum Trigger {
     Delivery { event: Arc<Event>, subscription: String, attempt: u32 },
     Request { route: Arc<Route> },
 }
 
 /// The log lines of one invocation: whose they are, and how many bytes more it may log.
-pub(crate) struct Lines {
+pub(crate) struct InvocationLog {
     pub(crate) plugin: Arc<str>,
-    pub(crate) occasion: Occasion,
+    pub(crate) trigger: Trigger,
     bytes_left: AtomicUsize,
 }
 
-impl Lines {
-    pub(crate) fn new(plugin: Arc<str>, occasion: Occasion, limit_bytes: usize) -> Self {
-        Self { plugin, occasion, bytes_left: AtomicUsize::new(limit_bytes) }
+impl InvocationLog {
+    pub(crate) fn new(plugin: Arc<str>, trigger: Trigger, limit_bytes: usize) -> Self {
+        Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes) }
     }
 
     /// Passes a line on, as long as the invocation may log. That it may not any more is said once.
@@ -51,11 +51,11 @@ impl Lines {
         let context = printable::block(context);
         macro_rules! line {
             ($level:ident) => {
-                match &self.occasion {
-                    Occasion::Delivery { event, subscription, attempt } => {
+                match &self.trigger {
+                    Trigger::Delivery { event, subscription, attempt } => {
                         tracing::$level!(target: "plugin", plugin, event = %event.id, %subscription, attempt, %context, "{message}");
                     }
-                    Occasion::Request { route } => tracing::$level!(target: "plugin", plugin, %route, %context, "{message}"),
+                    Trigger::Request { route } => tracing::$level!(target: "plugin", plugin, %route, %context, "{message}"),
                 }
             };
         }

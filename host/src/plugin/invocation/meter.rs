@@ -7,13 +7,13 @@ const TABLE_ELEMENTS: usize = 100_000;
 
 /// Counts memory as it grows, and remembers whether more was asked for than is granted.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub(crate) struct MemoryMeter {
     limit_bytes: usize,
     used_bytes: usize,
     pub(crate) was_refused: bool,
 }
 
-impl Meter {
+impl MemoryMeter {
     pub(crate) fn new(limit_bytes: usize) -> Self {
         Self { limit_bytes, used_bytes: 0, was_refused: false }
     }
@@ -27,7 +27,7 @@ impl Meter {
     ///
     /// # Errors
     /// If it is more than is granted: the instance ends by it.
-    pub(crate) fn hold(&mut self, before_bytes: usize, after_bytes: usize) -> wasmtime::Result<()> {
+    pub(crate) fn account(&mut self, before_bytes: usize, after_bytes: usize) -> wasmtime::Result<()> {
         match self.memory_growing(before_bytes, after_bytes, None)? {
             true => Ok(()),
             false => Err(wasmtime::Error::msg("the host keeps more for the instance than its memory may have")),
@@ -35,7 +35,7 @@ impl Meter {
     }
 }
 
-impl ResourceLimiter for Meter {
+impl ResourceLimiter for MemoryMeter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let used_bytes = self.used_bytes.saturating_sub(current).saturating_add(desired);
         let granted = used_bytes <= self.limit_bytes;

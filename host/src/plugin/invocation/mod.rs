@@ -17,9 +17,9 @@ use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 
 use self::buffer::Buffer;
-use self::environment::World;
-use self::log::Lines;
-use self::meter::Meter;
+use self::environment::Environment;
+use self::log::InvocationLog;
+use self::meter::MemoryMeter;
 use self::wasi_state::WasiState;
 use crate::event::IdSeed;
 use crate::outcome::{Cause, Effects};
@@ -28,7 +28,7 @@ use crate::reply::ReplyTo;
 
 /// The data of one wasmtime store: one invocation.
 pub(crate) struct Invocation {
-    pub(crate) meter: Meter,
+    pub(crate) meter: MemoryMeter,
     pub(crate) table: ResourceTable,
     pub(crate) run: Option<Run>,
     pub(crate) panic: Option<String>,
@@ -54,7 +54,7 @@ pub(crate) struct Run {
     pub(crate) settings: Arc<Settings>,
     /// Places for requests that the plugin has open at a time.
     pub(crate) connections: Arc<Semaphore>,
-    pub(crate) world: World,
+    pub(crate) environment: Environment,
     pub(crate) buffer: Buffer,
     pub(crate) ids: IdSeed,
     /// How many ids have been given away.
@@ -62,7 +62,7 @@ pub(crate) struct Run {
     /// Attributes that every published event gets: its cause and its flow.
     pub(crate) inherited: BTreeMap<String, String>,
     /// Its log lines, with what they carry besides the plugin's name.
-    pub(crate) lines: Arc<Lines>,
+    pub(crate) log: Arc<InvocationLog>,
     pub(crate) reply: Option<ReplyTo>,
 }
 
@@ -83,7 +83,7 @@ impl Invocation {
     pub(crate) fn new(memory_bytes: usize) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
-        let (meter, until) = (Meter::new(memory_bytes), Instant::now());
+        let (meter, until) = (MemoryMeter::new(memory_bytes), Instant::now());
         Self { meter, table, run: None, panic: None, reported: None, cursors: Vec::new(), until, wasi: None }
     }
 
@@ -94,7 +94,7 @@ impl Invocation {
         self.reported = None;
         self.cursors.clear();
         if let Some(wasi) = &self.wasi {
-            wasi.output.begin(Some(Arc::clone(&run.lines)));
+            wasi.output.begin(Some(Arc::clone(&run.log)));
         }
         self.run = Some(run);
     }
@@ -111,8 +111,8 @@ impl Invocation {
     pub(crate) fn wasi(&mut self) -> &mut WasiState {
         let run = self.run.as_ref();
         self.wasi.get_or_insert_with(|| {
-            let wasi = WasiState::new(run.map(|run| run.world.clone()).unwrap_or_default());
-            wasi.output.begin(run.map(|run| run.lines.clone()));
+            let wasi = WasiState::new(run.map(|run| run.environment.clone()).unwrap_or_default());
+            wasi.output.begin(run.map(|run| run.log.clone()));
             Box::new(wasi)
         })
     }

@@ -15,7 +15,7 @@ use wasmparser::Parser;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::screening::{self, Unsuitable};
+use super::screening::{self, ScreeningError};
 use crate::files::sealed;
 use crate::plugin::manifest::digest::Digest;
 use crate::{files, threads};
@@ -25,7 +25,7 @@ use crate::{files, threads};
 pub enum CompileError {
     /// A look at them is enough.
     #[error(transparent)]
-    Unsuitable(#[from] Unsuitable),
+    Unsuitable(#[from] ScreeningError),
     /// They are a module without the types that make it a component.
     #[error(
         "it is a core module that cannot be made into a component: {0:#}; build it with a Sandbus SDK, or as a component"
@@ -58,7 +58,8 @@ impl CodeCache {
         let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let name = |number| format!("compiler-{number}");
-        let compilers = ThreadPoolBuilder::new().thread_name(name).start_handler(|_| threads::step_back()).build()?;
+        let compilers =
+            ThreadPoolBuilder::new().thread_name(name).start_handler(|_| threads::lower_compiler_priority()).build()?;
         let engine_key = format!("{:016x}", hasher.finish());
         Ok(Self { directory, engine_key, engine, compilers: Arc::new(compilers) })
     }
@@ -172,7 +173,7 @@ pub(crate) fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, C
 
 /// The features that may be to blame for a failure.
 fn unsupported(bytes: &[u8]) -> Option<CompileError> {
-    screening::features(bytes).map(|features| Unsuitable::Features(features).into())
+    screening::features(bytes).map(|features| ScreeningError::Features(features).into())
 }
 
 #[cfg(test)]

@@ -8,28 +8,28 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
 use super::compile::{CodeCache, CompileError};
-use super::screening::Exterior;
+use super::screening::ComponentInterface;
 use crate::plugin::imports::linkers::Linkers;
-use crate::plugin::invocation::environment::World;
+use crate::plugin::invocation::environment::Environment;
 use crate::plugin::manifest::descriptor::Descriptor;
 use crate::plugin::manifest::digest::Digest;
 use crate::plugin::manifest::mismatch::Mismatch;
 use crate::plugin::manifest::settings::{Defaults, Settings};
-use crate::plugin::manifest::sidecar::{Sidecar, Speaks};
-use crate::plugin::run::admission::Room;
+use crate::plugin::manifest::sidecar::{DescriptionSource, Sidecar};
+use crate::plugin::run::admission::ConcurrencyLimiter;
 use crate::plugin::run::engine::{self, EngineConfig, EngineError};
 use crate::plugin::run::generation::Generation;
-use crate::plugin::run::instance_pool::Idle;
-use crate::plugin::run::linked::{PrepareError, Prepared};
+use crate::plugin::run::instance_pool::InstancePool;
+use crate::plugin::run::linked::{LinkError, LinkedComponent};
 
 /// Makes generations.
 pub struct Loader {
     linkers: Linkers,
     cache: CodeCache,
     defaults: Defaults,
-    world: World,
+    environment: Environment,
     /// Rooms by plugin: all generations of one share it, so that a swap does not double it.
-    rooms: Mutex<HashMap<String, Arc<Room>>>,
+    limiters: Mutex<HashMap<String, Arc<ConcurrencyLimiter>>>,
     /// Places for instances that wait for another call.
     idle: Arc<Semaphore>,
     /// Kept so that the ticker goes on.
@@ -50,7 +50,7 @@ pub enum LoadError {
     Compile(#[from] CompileError),
     /// It is no plugin.
     #[error(transparent)]
-    Prepare(#[from] PrepareError),
+    Link(#[from] LinkError),
     /// It is another plugin than it should be.
     #[error("it is the plugin `{0}`")]
     OtherPlugin(String),
@@ -67,12 +67,17 @@ impl Loader {
     ///
     /// # Errors
     /// If the engine cannot be started.
-    pub fn new(config: EngineConfig, cache: PathBuf, defaults: Defaults, world: World) -> Result<Self, EngineError> {
+    pub fn new(
+        config: EngineConfig,
+        cache: PathBuf,
+        defaults: Defaults,
+        environment: Environment,
+    ) -> Result<Self, EngineError> {
         let engine = engine::start(config)?;
         let linkers = Linkers::new(&engine)?;
         let cache = CodeCache::new(cache, engine.clone()).map_err(EngineError::compilers)?;
         let idle = Arc::new(Semaphore::new(config.concurrency));
-        Ok(Self { linkers, cache, defaults, world, rooms: Mutex::default(), idle, _engine: engine })
+        Ok(Self { linkers, cache, defaults, environment, limiters: Mutex::default(), idle, _engine: engine })
     }
 
     /// Makes a generation of a file's bytes and its sidecar's text. Blocks for as long as it compiles.
@@ -82,24 +87,24 @@ impl Loader {
     pub fn load(&self, bytes: &[u8], sidecar: &Sidecar) -> Result<Generation, LoadError> {
         let digest = Digest::of(bytes);
         let component = self.cache.component(bytes, &digest, |component| self.screen(component))?;
-        let prepared = Prepared::new(&component, &self.linkers)?;
-        let speaks = prepared.speaks();
-        let descriptor = match speaks {
-            Speaks::ForItself => self.descriptor(&prepared, &digest)?,
-            Speaks::Not { .. } => prepared.described_by(sidecar, self.world.clock.now())?,
+        let linked = LinkedComponent::new(&component, &self.linkers)?;
+        let source = linked.description_source();
+        let descriptor = match source {
+            DescriptionSource::Component => self.descriptor(&linked, &digest)?,
+            DescriptionSource::Sidecar { .. } => linked.described_by(sidecar, self.environment.clock.now())?,
         };
-        sidecar.check_description(speaks)?;
-        prepared.check_handlers(&descriptor)?;
+        sidecar.check_description(source)?;
+        linked.check_handlers(&descriptor)?;
         let settings = Settings::new(&descriptor, sidecar, &self.defaults)?;
-        let room = self.room(&descriptor.name, settings.concurrency.get() as usize);
-        let idle = Idle::new(Arc::clone(&self.idle));
-        Ok(Generation::new(digest, Arc::new(descriptor), settings, room, prepared, self.world.clone(), idle))
+        let limiter = self.limiter(&descriptor.name, settings.concurrency.get() as usize);
+        let idle = InstancePool::new(Arc::clone(&self.idle));
+        Ok(Generation::new(digest, Arc::new(descriptor), settings, limiter, linked, self.environment.clone(), idle))
     }
 
     /// Checks what can be seen without a compiler: whether there is something to call, and whether every import is known.
     fn screen(&self, component: &[u8]) -> Result<(), LoadError> {
-        let exterior = Exterior::of(component).map_err(CompileError::Unsuitable)?;
-        self.linkers.check_names(&exterior.imports).map_err(PrepareError::Imports)?;
+        let exterior = ComponentInterface::of(component).map_err(CompileError::Unsuitable)?;
+        self.linkers.check_names(&exterior.imports).map_err(LinkError::Imports)?;
         Ok(exterior.check_exports().map_err(CompileError::Unsuitable)?)
     }
 
@@ -116,12 +121,12 @@ impl Loader {
     }
 
     /// The descriptor, asked for once for each digest.
-    fn descriptor(&self, prepared: &Prepared, digest: &Digest) -> Result<Descriptor, PrepareError> {
+    fn descriptor(&self, linked: &LinkedComponent, digest: &Digest) -> Result<Descriptor, LinkError> {
         let kept = self.cache.note(digest).and_then(|text| serde_json::from_str(&text).ok());
         if let Some(descriptor) = kept {
             return Ok(descriptor);
         }
-        let descriptor = prepared.describe(self.world.clock.now())?;
+        let descriptor = linked.describe(self.environment.clock.now())?;
         match serde_json::to_string(&descriptor) {
             Ok(text) => self.cache.keep_note(digest, &text),
             Err(error) => tracing::warn!(%error, "a descriptor could not be cached"),
@@ -129,13 +134,13 @@ impl Loader {
         Ok(descriptor)
     }
 
-    fn room(&self, plugin: &str, size: usize) -> Arc<Room> {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(room) = rooms.get(plugin).filter(|room| room.size() == size) {
-            return Arc::clone(room);
+    fn limiter(&self, plugin: &str, limit: usize) -> Arc<ConcurrencyLimiter> {
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(limiter) = limiters.get(plugin).filter(|limiter| limiter.limit() == limit) {
+            return Arc::clone(limiter);
         }
-        let room = Arc::new(Room::new(size));
-        rooms.insert(plugin.to_owned(), Arc::clone(&room));
-        room
+        let limiter = Arc::new(ConcurrencyLimiter::new(limit));
+        limiters.insert(plugin.to_owned(), Arc::clone(&limiter));
+        limiter
     }
 }

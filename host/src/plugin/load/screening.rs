@@ -12,7 +12,7 @@ use wasmparser::{
 
 /// Why a file cannot be a plugin, whatever a compiler makes of it.
 #[derive(Debug, thiserror::Error)]
-pub enum Unsuitable {
+pub enum ScreeningError {
     /// It is something else.
     #[error("it is not WebAssembly{0}; build it for wasm32-unknown-unknown or as a component")]
     NotWasm(&'static str),
@@ -35,7 +35,7 @@ pub enum Unsuitable {
         /// Of which version.
         version: &'static str,
         /// What it was made by.
-        maker: Maker,
+        maker: BuildTools,
     },
     /// It serves an interface that this host does not call.
     #[error("it exports `{0}`, which is of WASI 0.3, and this host offers WASI 0.2; build it for WASI 0.2")]
@@ -44,7 +44,7 @@ pub enum Unsuitable {
     #[error("it is a core module{maker} that imports `{import}`, which {origin}")]
     Foreign {
         /// What it was made by.
-        maker: Maker,
+        maker: BuildTools,
         /// The module that is imported.
         import: String,
         /// Who provides it, and what to do.
@@ -56,7 +56,7 @@ pub enum Unsuitable {
     )]
     Untyped {
         /// What it was made by.
-        maker: Maker,
+        maker: BuildTools,
     },
     /// It exports nothing that this host calls.
     #[error(
@@ -67,9 +67,9 @@ pub enum Unsuitable {
 
 /// What a module was made by, as far as it says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Maker(Vec<String>);
+pub struct BuildTools(Vec<String>);
 
-impl Display for Maker {
+impl Display for BuildTools {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
             [] => Ok(()),
@@ -78,7 +78,7 @@ impl Display for Maker {
     }
 }
 
-impl Maker {
+impl BuildTools {
     /// Names each language and tool of a `producers` section once (tool-conventions, ProducersSection.md).
     fn read(&mut self, section: &CustomSectionReader<'_>) {
         let KnownCustom::Producers(fields) = section.as_known() else { return };
@@ -91,7 +91,7 @@ impl Maker {
     }
 }
 
-impl Unsuitable {
+impl ScreeningError {
     fn malformed_at(offset: u64, message: &str) -> Self {
         Self::Malformed { offset: usize::try_from(offset).unwrap_or(usize::MAX), message: message.to_owned() }
     }
@@ -191,7 +191,7 @@ fn name_of(feature: WasmFeatures) -> String {
 
 /// Checks what a file begins with, and that its sections fill it exactly, without reading what they hold. The inner error
 /// is what is wrong with the file.
-pub(crate) fn check_outline(file: &File, length: u64) -> io::Result<Result<(), Unsuitable>> {
+pub(crate) fn check_outline(file: &File, length: u64) -> io::Result<Result<(), ScreeningError>> {
     const HEAD: usize = 512;
     const HEADER: u64 = 8;
     let mut file = BufReader::new(file);
@@ -204,18 +204,18 @@ pub(crate) fn check_outline(file: &File, length: u64) -> io::Result<Result<(), U
     while offset < length {
         let (width, size) = match section(&mut file)? {
             Ok(found) => found,
-            Err(message) => return Ok(Err(Unsuitable::malformed_at(offset, message))),
+            Err(message) => return Ok(Err(ScreeningError::malformed_at(offset, message))),
         };
         let end = offset.saturating_add(width).saturating_add(size);
         if end > length {
-            return Ok(Err(Unsuitable::malformed_at(offset, "a section is longer than the rest of the file")));
+            return Ok(Err(ScreeningError::malformed_at(offset, "a section is longer than the rest of the file")));
         }
         file.seek_relative(size.cast_signed())?;
         offset = end;
     }
     Ok(match offset == length {
         true => Ok(()),
-        false => Err(Unsuitable::malformed_at(length, "it ends within its header")),
+        false => Err(ScreeningError::malformed_at(length, "it ends within its header")),
     })
 }
 
@@ -241,31 +241,31 @@ fn section(file: &mut impl io::Read) -> io::Result<Result<(u64, u64), &'static s
     Ok(Err("the length of a section is not a number of 32 bits"))
 }
 
-fn check_magic(bytes: &[u8]) -> Result<(), Unsuitable> {
+fn check_magic(bytes: &[u8]) -> Result<(), ScreeningError> {
     match bytes.get(..4) == Some(b"\0asm") {
         true => Ok(()),
-        false => Err(Unsuitable::NotWasm(other_format(bytes))),
+        false => Err(ScreeningError::NotWasm(other_format(bytes))),
     }
 }
 
 /// Checks that a file is WebAssembly that the engine may run. It is read once for that, and not compiled.
-pub(crate) fn check(bytes: &[u8]) -> Result<(), Unsuitable> {
+pub(crate) fn check(bytes: &[u8]) -> Result<(), ScreeningError> {
     check_magic(bytes)?;
     match Validator::new_with_features(POSSIBLE).validate_all(bytes) {
         Ok(_) if Parser::is_component(bytes) => Ok(()),
         Ok(_) => check_module(bytes),
         Err(error) => Err(match features(bytes) {
-            Some(features) => Unsuitable::Features(features),
+            Some(features) => ScreeningError::Features(features),
             None => malformed(bytes)
-                .unwrap_or(Unsuitable::Malformed { offset: error.offset(), message: error.message().to_owned() }),
+                .unwrap_or(ScreeningError::Malformed { offset: error.offset(), message: error.message().to_owned() }),
         }),
     }
 }
 
 /// What is wrong with a file even if everything is allowed.
-fn malformed(bytes: &[u8]) -> Option<Unsuitable> {
+fn malformed(bytes: &[u8]) -> Option<ScreeningError> {
     let error = Validator::new_with_features(WasmFeatures::all()).validate_all(bytes).err()?;
-    Some(Unsuitable::Malformed { offset: error.offset(), message: error.message().to_owned() })
+    Some(ScreeningError::Malformed { offset: error.offset(), message: error.message().to_owned() })
 }
 
 /// The uncommon features that a file needs: without each of them alone it is not valid. None if it is not valid at all,
@@ -313,8 +313,8 @@ fn other_format(bytes: &[u8]) -> &'static str {
 }
 
 /// Checks what a core module is for.
-fn check_module(bytes: &[u8]) -> Result<(), Unsuitable> {
-    let (mut is_typed, mut starts, mut imports, mut maker) = (false, false, Vec::new(), Maker::default());
+fn check_module(bytes: &[u8]) -> Result<(), ScreeningError> {
+    let (mut is_typed, mut starts, mut imports, mut maker) = (false, false, Vec::new(), BuildTools::default());
     for payload in Parser::new(0).parse_all(bytes) {
         // The validator has found it well-formed.
         let Ok(payload) = payload else { return Ok(()) };
@@ -338,12 +338,12 @@ fn check_module(bytes: &[u8]) -> Result<(), Unsuitable> {
         }
     }
     if let Some((import, origin)) = imports.iter().find_map(|module| Some((*module, foreign(module)?))) {
-        return Err(Unsuitable::Foreign { maker, import: import.to_owned(), origin });
+        return Err(ScreeningError::Foreign { maker, import: import.to_owned(), origin });
     }
     match (is_typed, starts) {
         (true, _) => Ok(()),
-        (false, true) => Err(Unsuitable::Command { version: "0.1", maker }),
-        (false, false) => Err(Unsuitable::Untyped { maker }),
+        (false, true) => Err(ScreeningError::Command { version: "0.1", maker }),
+        (false, false) => Err(ScreeningError::Untyped { maker }),
     }
 }
 
@@ -371,19 +371,19 @@ fn foreign(module: &str) -> Option<&'static str> {
 
 /// The names of what a component imports and exports.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Exterior {
+pub(crate) struct ComponentInterface {
     /// What is imported, but for types, which stand for themselves.
     pub(crate) imports: Vec<String>,
     exports: Vec<String>,
 }
 
-impl Exterior {
+impl ComponentInterface {
     /// Reads them from a component, which is valid.
-    pub(crate) fn of(component: &[u8]) -> Result<Self, Unsuitable> {
+    pub(crate) fn of(component: &[u8]) -> Result<Self, ScreeningError> {
         let mut exterior = Self::default();
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(component) {
-            let failed = |error: wasmparser::Error| Unsuitable::Malformed {
+            let failed = |error: wasmparser::Error| ScreeningError::Malformed {
                 offset: error.offset(),
                 message: error.message().to_owned(),
             };
@@ -405,7 +405,7 @@ impl Exterior {
     }
 
     /// Checks that there is something to call.
-    pub(crate) fn check_exports(&self) -> Result<(), Unsuitable> {
+    pub(crate) fn check_exports(&self) -> Result<(), ScreeningError> {
         const CALLED: [&str; 4] = [
             "sandbus:plugin/descriptor",
             "wasi:http/incoming-handler",
@@ -418,11 +418,11 @@ impl Exterior {
         }
         if let Some(later) = self.exports.iter().find(|export| export.starts_with("wasi:") && export.contains("@0.3."))
         {
-            return Err(Unsuitable::Later(later.clone()));
+            return Err(ScreeningError::Later(later.clone()));
         }
         Err(match has("wasi:cli/run") {
-            Some(_) => Unsuitable::Command { version: "0.2", maker: Maker::default() },
-            None => Unsuitable::NoDescriptor,
+            Some(_) => ScreeningError::Command { version: "0.2", maker: BuildTools::default() },
+            None => ScreeningError::NoDescriptor,
         })
     }
 }
@@ -598,12 +598,12 @@ mod tests {
                 (core module (import \"x\" \"y\" (func)))
                 (export \"wasi:cli/run@0.2.3\" (instance $io)))",
         );
-        let exterior = Exterior::of(&component).unwrap();
+        let exterior = ComponentInterface::of(&component).unwrap();
         assert_eq!(exterior.imports, ["wasi:io/error@0.2.0"]);
         assert_eq!(exterior.exports, ["wasi:cli/run@0.2.3"]);
         let exporting = |names: &[&str]| {
             let exports = names.iter().map(|name| (*name).to_owned()).collect();
-            Exterior { imports: Vec::new(), exports }.check_exports().map_err(|error| error.to_string())
+            ComponentInterface { imports: Vec::new(), exports }.check_exports().map_err(|error| error.to_string())
         };
         for called in [
             "sandbus:plugin/descriptor@0.1.0",

@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::screening::{self, Unsuitable};
+use super::screening::{self, ScreeningError};
 use crate::plugin::manifest::digest::Digest;
 
 /// The largest file that is taken for a plugin, in bytes. Those of language runtimes have some 20 MB.
@@ -17,7 +17,7 @@ pub(crate) const SIDECAR_LIMIT_BYTES: u64 = 1 << 20;
 
 /// Whether a path may be a symbolic link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Links {
+pub(crate) enum Symlinks {
     /// A person gave the path.
     Follow,
     /// The file lies in a folder that others may write to.
@@ -37,7 +37,7 @@ pub enum SourceError {
     TooLarge(u64),
     /// Its outline is not that of a plugin.
     #[error(transparent)]
-    Unsuitable(#[from] Unsuitable),
+    Unsuitable(#[from] ScreeningError),
 }
 
 /// Reads a plugin's file. Its length, its first bytes and the headers of its sections are looked at before, and take no
@@ -45,7 +45,7 @@ pub enum SourceError {
 ///
 /// # Errors
 /// If it cannot be read, or cannot be a plugin.
-pub(crate) fn read_plugin(path: &Path, links: Links) -> Result<Vec<u8>, SourceError> {
+pub(crate) fn read_plugin(path: &Path, links: Symlinks) -> Result<Vec<u8>, SourceError> {
     let mut file = open(path, links)?;
     let length = file.metadata()?.len();
     if length > FILE_LIMIT_BYTES {
@@ -60,7 +60,7 @@ pub(crate) fn read_plugin(path: &Path, links: Links) -> Result<Vec<u8>, SourceEr
 ///
 /// # Errors
 /// If it cannot be read, or is not a regular file.
-pub(crate) fn read(path: &Path, links: Links, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>> {
+pub(crate) fn read(path: &Path, links: Symlinks, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>> {
     let file = open(path, links)?;
     match file.metadata()?.len() {
         length if length > most_bytes => Ok(Err(length)),
@@ -73,7 +73,7 @@ pub(crate) fn read(path: &Path, links: Links, most_bytes: u64) -> io::Result<Res
 /// # Errors
 /// If it cannot be read, is too large, or is not text.
 pub(crate) fn read_sidecar(path: &Path) -> io::Result<String> {
-    let bytes = read(path, Links::Follow, SIDECAR_LIMIT_BYTES)?.map_err(|length| {
+    let bytes = read(path, Symlinks::Follow, SIDECAR_LIMIT_BYTES)?.map_err(|length| {
         io::Error::other(format!("it has {length} bytes; a sidecar has at most {SIDECAR_LIMIT_BYTES}"))
     })?;
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
@@ -83,7 +83,7 @@ pub(crate) fn read_sidecar(path: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// If it cannot be read, or is not a regular file.
-pub(crate) fn digest(path: &Path, links: Links) -> io::Result<Digest> {
+pub(crate) fn digest(path: &Path, links: Symlinks) -> io::Result<Digest> {
     Digest::of_file(open(path, links)?)
 }
 
@@ -99,11 +99,11 @@ fn read_bounded(file: File, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>>
 
 /// Opens a regular file. It neither waits for whoever would write into a pipe nor sets off what opening a device would,
 /// whatever takes the file's place in the same moment.
-fn open(path: &Path, links: Links) -> io::Result<File> {
+fn open(path: &Path, links: Symlinks) -> io::Result<File> {
     use rustix::fs::OFlags;
     let (metadata, flags) = match links {
-        Links::Follow => (path.metadata()?, OFlags::NONBLOCK),
-        Links::Refuse => (path.symlink_metadata()?, OFlags::NONBLOCK | OFlags::NOFOLLOW),
+        Symlinks::Follow => (path.metadata()?, OFlags::NONBLOCK),
+        Symlinks::Refuse => (path.symlink_metadata()?, OFlags::NONBLOCK | OFlags::NOFOLLOW),
     };
     let refuse = |file_type: FileType| irregular(file_type).map_or(Ok(()), |reason| Err(io::Error::other(reason)));
     refuse(metadata.file_type())?;
@@ -148,9 +148,9 @@ mod tests {
         for text in ["(module)", "(component)", "(component (core module (func)) (component))", &large] {
             let bytes = wat::parse_str(text).unwrap();
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(read_plugin(&path, Links::Refuse).unwrap(), bytes);
+            assert_eq!(read_plugin(&path, Symlinks::Refuse).unwrap(), bytes);
             std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-            let error = read_plugin(&path, Links::Refuse).unwrap_err().to_string();
+            let error = read_plugin(&path, Symlinks::Refuse).unwrap_err().to_string();
             assert!(error.contains("truncated"), "{error}");
         }
     }
@@ -183,7 +183,7 @@ mod tests {
             (b"\0asm", 4, "truncated"),
             (b"", 0, "it is empty"),
         ] {
-            let error = read_plugin(&sparse("a.wasm", begin, length), Links::Refuse).unwrap_err().to_string();
+            let error = read_plugin(&sparse("a.wasm", begin, length), Symlinks::Refuse).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("; "), "{words}: {error}");
         }
         assert!(peak_bytes() - before < 192 << 20, "{} bytes", peak_bytes() - before);
@@ -214,7 +214,7 @@ mod tests {
             ("device", Some("symbolic link"), Some("device")),
             ("missing", Some("No such file"), Some("No such file")),
         ] {
-            for (links, words) in [(Links::Refuse, refused), (Links::Follow, followed)] {
+            for (links, words) in [(Symlinks::Refuse, refused), (Symlinks::Follow, followed)] {
                 let found = read(&path(name), links, 100).map_err(|error| error.to_string());
                 match words {
                     None => assert_eq!(found, Ok(Ok(vec![7; 100])), "{name} {links:?}"),
@@ -225,7 +225,7 @@ mod tests {
                 assert_eq!(digest(&path(name), links).is_ok(), words.is_none(), "{name} {links:?}");
             }
         }
-        assert_eq!(read(&path("file"), Links::Refuse, 99).unwrap(), Err(100));
-        assert_eq!(digest(&path("file"), Links::Refuse).unwrap(), Digest::of(&[7; 100]));
+        assert_eq!(read(&path("file"), Symlinks::Refuse, 99).unwrap(), Err(100));
+        assert_eq!(digest(&path("file"), Symlinks::Refuse).unwrap(), Digest::of(&[7; 100]));
     }
 }

@@ -90,7 +90,7 @@ pub struct ConfigKey {
 
 /// Why a descriptor is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
+pub enum ValidationError {
     /// The name breaks the rules.
     #[error(
         "the name `{0}` is not of 1 to 64 lower-case letters, digits and `-`, with a letter or digit at both ends, or is `{OPERATOR}`"
@@ -122,13 +122,13 @@ pub enum Invalid {
     SubscriptionName(String),
     /// A pattern is none.
     #[error("{0}")]
-    Pattern(#[from] crate::pattern::Invalid),
+    Pattern(#[from] crate::pattern::ParseError),
     /// A rule of a subscription is malformed.
     #[error("subscription `{0}`: {1}")]
-    Rule(String, subscription_rules::Invalid),
+    Rule(String, subscription_rules::ValidationError),
     /// A schedule is malformed.
     #[error("schedule `{0}`: {1}")]
-    Schedule(String, crate::schedule::Invalid),
+    Schedule(String, crate::schedule::ValidationError),
     /// A schedule publishes what only the host or another plugin's schedule publishes.
     #[error(
         "schedule `{0}`: the type `{1}` is reserved; a schedule's types begin with `schedule.NAME.`, or with another word"

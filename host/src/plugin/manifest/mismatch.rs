@@ -47,7 +47,7 @@ pub enum Mismatch {
     TooManyEvents(usize),
     /// A rule for a subscription is malformed.
     #[error("subscription `{0}`: {1}")]
-    Rule(String, subscription_rules::Invalid),
+    Rule(String, subscription_rules::ValidationError),
 }
 
 impl Mismatch {

@@ -47,11 +47,11 @@ pub struct Sidecar {
 
 /// Who says what a component is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speaks {
+pub(crate) enum DescriptionSource {
     /// It describes itself.
-    ForItself,
+    Component,
     /// It does not know Sandbus: the sidecar does, according to what it can be reached by.
-    Not {
+    Sidecar {
         /// Whether it serves `wasi:http`.
         serves: bool,
         /// Whether it takes messages.
@@ -145,10 +145,10 @@ impl SubscriptionOverrides {
     ///
     /// # Errors
     /// If a number is out of range.
-    pub fn retry(&self, mut policy: RetryPolicy) -> Result<RetryPolicy, subscription_rules::Invalid> {
+    pub fn retry(&self, mut policy: RetryPolicy) -> Result<RetryPolicy, subscription_rules::ValidationError> {
         subscription_rules::concurrency(self.concurrency.map(NonZeroU32::get))?;
         if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(subscription_rules::Invalid::Timeout);
+            return Err(subscription_rules::ValidationError::Timeout);
         }
         policy.max_attempts = self.max_attempts.unwrap_or(policy.max_attempts);
         policy.initial_delay = self.initial_delay.unwrap_or(policy.initial_delay);
@@ -196,20 +196,22 @@ impl Sidecar {
     }
 
     /// Checks that it describes the plugin if that does not do so itself, and only then.
-    pub(crate) fn check_description(&self, speaks: Speaks) -> Result<(), Mismatch> {
+    pub(crate) fn check_description(&self, source: DescriptionSource) -> Result<(), Mismatch> {
         let mut subscriptions = self.subscriptions.iter();
-        match speaks {
-            Speaks::ForItself if self.name.is_some() => Err(Mismatch::Described("name")),
-            Speaks::ForItself if !self.routes.is_empty() => Err(Mismatch::Described("routes")),
-            Speaks::ForItself => match subscriptions.find_map(|(_, rules)| rules.describes()) {
+        match source {
+            DescriptionSource::Component if self.name.is_some() => Err(Mismatch::Described("name")),
+            DescriptionSource::Component if !self.routes.is_empty() => Err(Mismatch::Described("routes")),
+            DescriptionSource::Component => match subscriptions.find_map(|(_, rules)| rules.describes()) {
                 Some(key) => Err(Mismatch::Described(key)),
                 None => Ok(()),
             },
-            Speaks::Not { serves: true, receives: false } if self.routes.is_empty() => Err(Mismatch::NoRoutes),
-            Speaks::Not { .. } if self.routes.is_empty() && self.subscriptions.is_empty() => {
+            DescriptionSource::Sidecar { serves: true, receives: false } if self.routes.is_empty() => {
+                Err(Mismatch::NoRoutes)
+            }
+            DescriptionSource::Sidecar { .. } if self.routes.is_empty() && self.subscriptions.is_empty() => {
                 Err(Mismatch::NoSubscriptions)
             }
-            Speaks::Not { .. } => match subscriptions.find(|(_, rules)| rules.pattern.is_none()) {
+            DescriptionSource::Sidecar { .. } => match subscriptions.find(|(_, rules)| rules.pattern.is_none()) {
                 Some((name, _)) => Err(Mismatch::NoPattern(name.clone())),
                 None => Ok(()),
             },

@@ -17,19 +17,19 @@ const FILTERS_BYTES: usize = 16 << 10;
 
 /// Why a rule is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
+pub enum ValidationError {
     /// The pattern is none.
     #[error(transparent)]
-    Pattern(#[from] crate::pattern::Invalid),
+    Pattern(#[from] crate::pattern::ParseError),
     /// The filters are malformed.
     #[error(transparent)]
-    Filters(#[from] crate::filter::Invalid),
+    Filters(#[from] crate::filter::ParseError),
     /// The filters are too long.
     #[error("its filters have more than {FILTERS_BYTES} bytes")]
     FiltersTooLong,
     /// The ordering key is none.
     #[error(transparent)]
-    OrderingKey(#[from] crate::ordering::Invalid),
+    OrderingKey(#[from] crate::ordering::ParseError),
     /// The concurrency is out of range.
     #[error("its concurrency is not from 1 to 1024")]
     Concurrency,
@@ -58,32 +58,32 @@ pub enum Invalid {
     MaxBacklog,
 }
 
-pub(crate) fn concurrency(raw: Option<u32>) -> Result<Option<NonZeroU32>, Invalid> {
+pub(crate) fn concurrency(raw: Option<u32>) -> Result<Option<NonZeroU32>, ValidationError> {
     match raw.map(NonZeroU32::new) {
         None => Ok(None),
         Some(Some(value)) if value.get() <= 1_024 => Ok(Some(value)),
-        Some(_) => Err(Invalid::Concurrency),
+        Some(_) => Err(ValidationError::Concurrency),
     }
 }
 
-pub(crate) fn filters(json: Option<&str>) -> Result<Filters, Invalid> {
+pub(crate) fn filters(json: Option<&str>) -> Result<Filters, ValidationError> {
     if json.is_some_and(|json| json.len() > FILTERS_BYTES) {
-        return Err(Invalid::FiltersTooLong);
+        return Err(ValidationError::FiltersTooLong);
     }
     Ok(json.map(Filters::parse).transpose()?.unwrap_or_default())
 }
 
-pub(crate) fn ordering_key(text: Option<&str>) -> Result<Option<OrderingKey>, Invalid> {
+pub(crate) fn ordering_key(text: Option<&str>) -> Result<Option<OrderingKey>, ValidationError> {
     Ok(text.map(OrderingKey::parse).transpose()?)
 }
 
-pub(crate) fn start(raw: Option<wire::Start>) -> Result<Start, Invalid> {
+pub(crate) fn start(raw: Option<wire::Start>) -> Result<Start, ValidationError> {
     Ok(match raw {
         None | Some(wire::Start::Now) => Start::Now,
         Some(wire::Start::Beginning) => Start::Beginning,
         Some(wire::Start::Position(position)) => Start::Position(Position(position)),
         Some(wire::Start::Time(text)) => {
-            Start::Time(Timestamp::parse(&text).ok_or_else(|| Invalid::Start(cut(&text)))?)
+            Start::Time(Timestamp::parse(&text).ok_or_else(|| ValidationError::Start(cut(&text)))?)
         }
     })
 }
@@ -95,11 +95,11 @@ pub(crate) fn dead_letter_policy(raw: Option<wire::DeadLetterPolicy>) -> DeadLet
     }
 }
 
-pub(crate) fn retry(raw: Option<wire::RetryPolicy>) -> Result<RetryPolicy, Invalid> {
+pub(crate) fn retry(raw: Option<wire::RetryPolicy>) -> Result<RetryPolicy, ValidationError> {
     let mut retry = RetryPolicy::default();
     let Some(raw) = raw else { return Ok(retry) };
     if let Some(attempts) = raw.attempts {
-        retry.max_attempts = NonZeroU32::new(attempts).ok_or(Invalid::Attempts)?;
+        retry.max_attempts = NonZeroU32::new(attempts).ok_or(ValidationError::Attempts)?;
     }
     retry.initial_delay = raw.first_delay_ms.map_or(retry.initial_delay, Duration::from_millis);
     retry.max_delay = raw.max_delay_ms.map_or(retry.max_delay, Duration::from_millis);
@@ -111,8 +111,8 @@ pub(crate) fn retry(raw: Option<wire::RetryPolicy>) -> Result<RetryPolicy, Inval
 }
 
 /// Causes that are not retried.
-pub(crate) fn non_retryable(names: impl Iterator<Item = String>) -> Result<Vec<Cause>, Invalid> {
-    names.map(|name| Cause::parse_retriable(&name).ok_or_else(|| Invalid::Cause(cut(&name)))).collect()
+pub(crate) fn non_retryable(names: impl Iterator<Item = String>) -> Result<Vec<Cause>, ValidationError> {
+    names.map(|name| Cause::parse_retriable(&name).ok_or_else(|| ValidationError::Cause(cut(&name)))).collect()
 }
 
 /// As much of a wrong text as is shown.
@@ -121,12 +121,12 @@ fn cut(text: &str) -> String {
 }
 
 /// Checks the numbers of a policy.
-pub(crate) fn check_retry(retry: &RetryPolicy) -> Result<(), Invalid> {
+pub(crate) fn check_retry(retry: &RetryPolicy) -> Result<(), ValidationError> {
     if !(Percent(100)..=Percent(10_000)).contains(&retry.backoff_multiplier) {
-        return Err(Invalid::Factor);
+        return Err(ValidationError::Factor);
     }
     if retry.jitter > Percent(100) {
-        return Err(Invalid::Jitter);
+        return Err(ValidationError::Jitter);
     }
     Ok(())
 }

@@ -13,12 +13,12 @@ const REASON_CHARACTERS: usize = 4_000;
 const NAME_CHARACTERS: usize = 200;
 
 /// How a call that returned no value ended.
-pub(crate) struct Ended {
+pub(crate) struct CallFailure {
     cause: Cause,
     pub(crate) reason: String,
 }
 
-impl Ended {
+impl CallFailure {
     pub(crate) fn of(error: &wasmtime::Error, invocation: &Invocation) -> Self {
         if let Some(wasi) = &invocation.wasi {
             wasi.output.end();

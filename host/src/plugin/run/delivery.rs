@@ -4,23 +4,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::generation::{Code, Generation, NativeHandler};
-use super::linked::Live;
+use super::linked::Instance;
 use super::pairs;
 use crate::clock::Timestamp;
-use crate::event::{Event, IdSeed, Logged};
+use crate::event::{Event, IdSeed, LoggedEvent};
 use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
 use crate::plugin::bindings::sandbus::plugin::types as wire;
-use crate::plugin::invocation::environment::World;
-use crate::plugin::invocation::log::Occasion;
+use crate::plugin::invocation::environment::Environment;
+use crate::plugin::invocation::log::Trigger;
 use crate::plugin::invocation::{Invocation, Run};
 use crate::printable;
-use crate::threads::Pace;
+use crate::threads::LatencyTracker;
 
 /// What an event handler is called with.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// The event, as it is logged.
-    pub logged: &'a Logged,
+    pub logged: &'a LoggedEvent,
     /// The subscription's name.
     pub subscription: &'a str,
     /// Which attempt this is, from 1.
@@ -33,14 +33,14 @@ pub struct Call<'a> {
 
 /// What comes out of handling a delivery.
 #[derive(Debug)]
-pub struct Handled {
+pub struct HandlerResult {
     /// The outcome.
     pub outcome: Outcome,
     /// What is committed with an ack.
     pub effects: Effects,
 }
 
-impl Handled {
+impl HandlerResult {
     /// An outcome without effects.
     #[must_use]
     pub fn without(outcome: Outcome) -> Self {
@@ -50,9 +50,9 @@ impl Handled {
 
 /// What came out of handling a delivery of the past.
 #[derive(Debug)]
-pub struct Rehearsed {
+pub struct CanaryResult {
     /// The outcome and the effects, of which nothing is committed.
-    pub handled: Handled,
+    pub handled: HandlerResult,
     /// How long it took.
     pub took: Duration,
     /// The most linear memory that it had; none if it ended badly.
@@ -68,12 +68,13 @@ impl Generation {
         call: &Call<'_>,
         timeout: Duration,
         state: Box<dyn StateView>,
-        live: &mut Option<Live>,
-    ) -> Handled {
-        if live.is_none() {
-            *live = self.idle.take();
+        instance: &mut Option<Instance>,
+    ) -> HandlerResult {
+        if instance.is_none() {
+            *instance = self.idle.take();
         }
-        let handled = self.handle_event_in(&self.world, call, timeout, state, live, Some(&self.room.pace));
+        let handled =
+            self.handle_event_in(&self.environment, call, timeout, state, instance, Some(&self.limiter.latency));
         self.health.note(handled.outcome != Outcome::Ack);
         handled
     }
@@ -82,39 +83,49 @@ impl Generation {
     /// that is given, with chance drawn from the event, and with nobody to talk to. Nothing comes of it but what
     /// is returned, and it does not count among the plugin's invocations. Blocks for as long as the handler runs.
     #[must_use]
-    pub fn rehearse(&self, call: &Call<'_>, timeout: Duration, state: Box<dyn StateView>, now: Timestamp) -> Rehearsed {
-        let world = World::rehearsed(now, &call.logged.event);
-        let (started, mut live) = (Instant::now(), None);
-        let handled = self.handle_event_in(&world, call, timeout, state, &mut live, None);
-        Rehearsed { handled, took: started.elapsed(), memory_bytes: live.map(|live| live.memory_bytes()) }
+    pub fn handle_for_canary(
+        &self,
+        call: &Call<'_>,
+        timeout: Duration,
+        state: Box<dyn StateView>,
+        now: Timestamp,
+    ) -> CanaryResult {
+        let environment = Environment::for_canary(now, &call.logged.event);
+        let (started, mut instance) = (Instant::now(), None);
+        let handled = self.handle_event_in(&environment, call, timeout, state, &mut instance, None);
+        CanaryResult {
+            handled,
+            took: started.elapsed(),
+            memory_bytes: instance.map(|instance| instance.memory_bytes()),
+        }
     }
 
     fn handle_event_in(
         &self,
-        world: &World,
+        environment: &Environment,
         call: &Call<'_>,
         timeout: Duration,
         state: Box<dyn StateView>,
-        live: &mut Option<Live>,
-        pace: Option<&Pace>,
-    ) -> Handled {
+        instance: &mut Option<Instance>,
+        latency: Option<&LatencyTracker>,
+    ) -> HandlerResult {
         let Call { logged, subscription, attempt, replay, ids } = *call;
         let event = &logged.event;
-        let occasion = Occasion::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
-        let run = self.run(world, state, ids, event.inherited(), occasion);
-        let prepared = match &self.code {
-            Code::Component(prepared) if prepared.handles_events() => prepared,
+        let trigger = Trigger::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
+        let run = self.new_run(environment, state, ids, event.inherited(), trigger);
+        let linked = match &self.code {
+            Code::Component(linked) if linked.handles_events() => linked,
             Code::Component(_) => {
                 let reason = format!("plugin `{}` exports no event handler", self.name);
-                return Handled::without(Outcome::Reject(Failure { cause: Cause::NoHandler, reason }));
+                return HandlerResult::without(Outcome::Reject(Failure { cause: Cause::NoHandler, reason }));
             }
             Code::Native(handler) => return run_native(*handler, event, run),
         };
         let timeout = timeout.min(self.settings.limits.timeout);
-        let result = self.call(prepared, run, timeout, live, pace, |live| {
-            if let Some(receiver) = prepared.receiver() {
+        let result = self.call(linked, run, timeout, instance, latency, |instance| {
+            if let Some(handler) = linked.message_handler() {
                 let failure = |reason| wire::Failure::Retry(wire::Retry { delay_ms: None, reason });
-                return Ok(live.receive(receiver, event)?.map_err(|reason| outcome_of(failure(reason), None)));
+                return Ok(instance.receive(handler, event)?.map_err(|reason| outcome_of(failure(reason), None)));
             }
             let extensions = pairs(&event.extensions);
             let delivery = wire::Delivery {
@@ -133,24 +144,24 @@ impl Generation {
                 attempt,
                 replay,
             };
-            let (events, store) = live.events(prepared)?;
+            let (events, store) = instance.events(linked)?;
             let handled = events.call_handle(&mut *store, delivery)?;
             Ok(handled.map_err(|failure| outcome_of(failure, store.data().reported)))
         });
         match result {
-            (Ok(Ok(())), (effects, _)) => Handled { outcome: Outcome::Ack, effects },
-            (Ok(Err(outcome)), _) => Handled::without(outcome),
-            (Err(failure), _) => Handled::without(Outcome::Retry { after: None, failure }),
+            (Ok(Ok(())), (effects, _)) => HandlerResult { outcome: Outcome::Ack, effects },
+            (Ok(Err(outcome)), _) => HandlerResult::without(outcome),
+            (Err(failure), _) => HandlerResult::without(Outcome::Retry { after: None, failure }),
         }
     }
 }
 
-fn run_native(handler: NativeHandler, event: &Event, run: Run) -> Handled {
+fn run_native(handler: NativeHandler, event: &Event, run: Run) -> HandlerResult {
     let mut invocation = Invocation::new(0);
     invocation.begin(run);
     let outcome = handler(event, &mut |event_type, json| invocation.publish_json(event_type, json));
     let (effects, _) = invocation.end();
-    if outcome == Outcome::Ack { Handled { outcome, effects } } else { Handled::without(outcome) }
+    if outcome == Outcome::Ack { HandlerResult { outcome, effects } } else { HandlerResult::without(outcome) }
 }
 
 /// The outcome that a failure is. A retry may have been reported as another kind of failure before.

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::call_failure::Ended;
+use super::call_failure::CallFailure;
 use super::health::Health;
-use super::instance_pool::Idle;
-use super::linked::{Live, Prepared, give_time};
+use super::instance_pool::InstancePool;
+use super::linked::{Instance, LinkedComponent, give_time};
 use crate::event::{Event, IdSeed};
 use crate::outcome::{Effects, Failure, Outcome, StateView};
 use crate::plugin::invocation::Run;
 use crate::plugin::invocation::buffer::Buffer;
-use crate::plugin::invocation::environment::World;
-use crate::plugin::invocation::log::{Lines, Occasion};
+use crate::plugin::invocation::environment::Environment;
+use crate::plugin::invocation::log::{InvocationLog, Trigger};
 use crate::plugin::manifest::descriptor::Descriptor;
 use crate::plugin::manifest::digest::Digest;
 use crate::plugin::manifest::settings::Settings;
-use crate::plugin::run::admission::Room;
+use crate::plugin::run::admission::ConcurrencyLimiter;
 use crate::reply::ReplyTo;
-use crate::threads::Pace;
+use crate::threads::LatencyTracker;
 
 /// One loaded digest of a plugin.
 pub struct Generation {
@@ -35,17 +35,17 @@ pub struct Generation {
     /// What applies to it.
     pub settings: Arc<Settings>,
     /// What bounds its invocations, shared by all generations of the plugin.
-    pub room: Arc<Room>,
+    pub limiter: Arc<ConcurrencyLimiter>,
     pub(super) code: Code,
-    pub(super) world: World,
+    pub(super) environment: Environment,
     pub(super) health: Health,
     /// Instances that may serve another call, where an operator has asked for that.
-    pub(super) idle: Idle,
+    pub(super) idle: InstancePool,
 }
 
 /// What runs.
 pub(super) enum Code {
-    Component(Prepared),
+    Component(LinkedComponent),
     Native(NativeHandler),
 }
 
@@ -69,15 +69,15 @@ impl Generation {
         digest: Digest,
         descriptor: Arc<Descriptor>,
         settings: Settings,
-        room: Arc<Room>,
-        prepared: Prepared,
-        world: World,
-        idle: Idle,
+        limiter: Arc<ConcurrencyLimiter>,
+        linked: LinkedComponent,
+        environment: Environment,
+        idle: InstancePool,
     ) -> Self {
         let name = descriptor.name.as_str().into();
-        let code = Code::Component(prepared);
+        let code = Code::Component(linked);
         let (settings, health) = (Arc::new(settings), Health::default());
-        Self { name, digest, descriptor, settings, room, code, world, health, idle }
+        Self { name, digest, descriptor, settings, limiter, code, environment, health, idle }
     }
 
     /// The same plugin with a native handler in place of its component.
@@ -88,18 +88,18 @@ impl Generation {
             digest: self.digest.clone(),
             descriptor: Arc::clone(&self.descriptor),
             settings: Arc::clone(&self.settings),
-            room: Arc::clone(&self.room),
+            limiter: Arc::clone(&self.limiter),
             code: Code::Native(handler),
-            world: self.world.clone(),
+            environment: self.environment.clone(),
             health: Health::default(),
-            idle: Idle::new(Arc::new(Semaphore::new(0))),
+            idle: InstancePool::new(Arc::new(Semaphore::new(0))),
         }
     }
 
     /// Why it is to be rolled back by the rule in its sidecar, if it is. It took over so long ago.
     #[must_use]
-    pub fn failing(&self, age: Duration) -> Option<String> {
-        self.health.verdict(self.settings.rollback.as_ref()?, age)
+    pub fn rollback_reason(&self, age: Duration) -> Option<String> {
+        self.health.rollback_reason(self.settings.rollback.as_ref()?, age)
     }
 
     /// Whether a declared subscription is this generation's too.
@@ -118,19 +118,19 @@ impl Generation {
     /// it was is noted where it says something of the plugin's next invocations.
     pub(super) fn call<T>(
         &self,
-        prepared: &Prepared,
+        linked: &LinkedComponent,
         run: Run,
         timeout: Duration,
-        live: &mut Option<Live>,
-        pace: Option<&Pace>,
-        call: impl FnOnce(&mut Live) -> wasmtime::Result<T>,
+        slot: &mut Option<Instance>,
+        latency: Option<&LatencyTracker>,
+        call: impl FnOnce(&mut Instance) -> wasmtime::Result<T>,
     ) -> (Result<T, Failure>, (Effects, Option<ReplyTo>)) {
-        let mut instance = match live.take() {
+        let mut instance = match slot.take() {
             Some(mut instance) => {
                 give_time(&mut instance.store, timeout);
                 instance
             }
-            None => match prepared.live(self.settings.limits.memory_bytes, timeout) {
+            None => match linked.instantiate(self.settings.limits.memory_bytes, timeout) {
                 Ok(instance) => instance,
                 Err(failure) => return (Err(failure), Default::default()),
             },
@@ -140,44 +140,44 @@ impl Generation {
         let started = Instant::now();
         let returned = call(&mut instance);
         let took = started.elapsed();
-        if let Some(pace) = pace {
-            pace.note(took);
+        if let Some(latency) = latency {
+            latency.note(took);
         }
         match returned {
             Ok(value) => {
                 let asked = instance.store.data_mut().end();
-                *live = Some(instance);
+                *slot = Some(instance);
                 (Ok(value), asked)
             }
-            Err(error) => (Err(Ended::of(&error, instance.store.data()).failure(timeout)), Default::default()),
+            Err(error) => (Err(CallFailure::of(&error, instance.store.data()).failure(timeout)), Default::default()),
         }
     }
 
     /// Keeps an instance for another call, if an operator has asked for that.
-    pub fn keep(&self, live: Option<Live>) {
-        if let Some(live) = live.filter(|live| live.calls < self.settings.calls_per_instance.get()) {
-            self.idle.put(live);
+    pub fn return_instance(&self, instance: Option<Instance>) {
+        if let Some(instance) = instance.filter(|instance| instance.calls < self.settings.calls_per_instance.get()) {
+            self.idle.put(instance);
         }
     }
 
-    pub(super) fn run(
+    pub(super) fn new_run(
         &self,
-        world: &World,
+        environment: &Environment,
         state: Box<dyn StateView>,
         ids: IdSeed,
         inherited: BTreeMap<String, String>,
-        occasion: Occasion,
+        trigger: Trigger,
     ) -> Run {
         Run {
             plugin: Arc::clone(&self.name),
             settings: Arc::clone(&self.settings),
-            connections: Arc::clone(&self.room.connections),
-            world: world.entered(),
+            connections: Arc::clone(&self.limiter.connections),
+            environment: environment.for_invocation(),
             buffer: Buffer::new(state, self.settings.limits),
             ids,
             ids_given: 0,
             inherited,
-            lines: Arc::new(Lines::new(Arc::clone(&self.name), occasion, self.settings.limits.log_bytes)),
+            log: Arc::new(InvocationLog::new(Arc::clone(&self.name), trigger, self.settings.limits.log_bytes)),
             reply: None,
         }
     }

@@ -23,7 +23,7 @@ impl Health {
 
     /// Why it is to be rolled back by a rule, if it is. It took over so long ago: when it was loaded says nothing of
     /// that, since a restart loads it again, and so does a change of its sidecar.
-    pub(crate) fn verdict(&self, rule: &RollbackRule, age: Duration) -> Option<String> {
+    pub(crate) fn rollback_reason(&self, rule: &RollbackRule, age: Duration) -> Option<String> {
         let (ended, failed) = (self.ended.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
         let share = u64::from(failed) * 100;
         let bad = ended >= rule.min_invocations.max(1) && share >= u64::from(ended) * u64::from(rule.failures_percent);
@@ -42,11 +42,11 @@ mod tests {
         health.note(true);
         health.note(true);
         health.note(false);
-        assert_eq!(health.verdict(&rule, Duration::ZERO), None);
+        assert_eq!(health.rollback_reason(&rule, Duration::ZERO), None);
         health.note(false);
-        assert_eq!(health.verdict(&rule, Duration::ZERO).unwrap(), "2 of its 4 invocations failed");
+        assert_eq!(health.rollback_reason(&rule, Duration::ZERO).unwrap(), "2 of its 4 invocations failed");
         health.note(false);
-        assert_eq!(health.verdict(&rule, Duration::ZERO), None);
+        assert_eq!(health.rollback_reason(&rule, Duration::ZERO), None);
     }
 
     #[test]
@@ -54,7 +54,7 @@ mod tests {
         let rule = RollbackRule { failures_percent: 50, min_invocations: 1, window: Duration::from_mins(1) };
         let health = Health::default();
         health.note(true);
-        assert!(health.verdict(&rule, Duration::from_mins(1)).is_some());
-        assert_eq!(health.verdict(&rule, Duration::from_secs(61)), None, "though it was loaded just now");
+        assert!(health.rollback_reason(&rule, Duration::from_mins(1)).is_some());
+        assert_eq!(health.rollback_reason(&rule, Duration::from_secs(61)), None, "though it was loaded just now");
     }
 }

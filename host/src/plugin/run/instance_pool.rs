@@ -4,28 +4,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::linked::Live;
+use super::linked::Instance;
 
 /// The instances of one generation that wait; the last one that ran goes first, since its memory is warm.
 #[derive(Debug)]
-pub(crate) struct Idle {
-    waiting: Mutex<Vec<(Live, OwnedSemaphorePermit)>>,
+pub(crate) struct InstancePool {
+    waiting: Mutex<Vec<(Instance, OwnedSemaphorePermit)>>,
     /// What all plugins together may keep: the engine's pool has as many places beyond those for calls.
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-impl Idle {
-    pub(crate) fn new(places: Arc<Semaphore>) -> Self {
-        Self { waiting: Mutex::default(), places }
+impl InstancePool {
+    pub(crate) fn new(permits: Arc<Semaphore>) -> Self {
+        Self { waiting: Mutex::default(), permits }
     }
 
-    pub(crate) fn take(&self) -> Option<Live> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop().map(|(live, _)| live)
+    pub(crate) fn take(&self) -> Option<Instance> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop().map(|(instance, _)| instance)
     }
 
-    pub(crate) fn put(&self, live: Live) {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((live, place));
+    pub(crate) fn put(&self, instance: Instance) {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((instance, permit));
         }
     }
 }

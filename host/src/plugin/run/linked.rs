@@ -2,22 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::component::{self, Component, InstancePre};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi_http::p2::bindings::sync::exports::wasi::http::incoming_handler;
 
-use super::call_failure::Ended;
+use super::call_failure::CallFailure;
 use super::engine;
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::outcome::Failure;
 use crate::plugin::bindings::exports::sandbus::plugin::{descriptor as descriptor_export, event_handler, http_handler};
 use crate::plugin::imports::linkers::Linkers;
-use crate::plugin::imports::messaging::Receiver;
-use crate::plugin::imports::missing::Missing;
+use crate::plugin::imports::messaging::MessageHandler;
+use crate::plugin::imports::missing::MissingImports;
 use crate::plugin::invocation::Invocation;
-use crate::plugin::manifest::descriptor::{Descriptor, Invalid};
-use crate::plugin::manifest::sidecar::{Sidecar, Speaks};
+use crate::plugin::manifest::descriptor::{Descriptor, ValidationError};
+use crate::plugin::manifest::sidecar::{DescriptionSource, Sidecar};
 
 /// What a component may use to describe itself.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,22 +25,22 @@ const DESCRIBE_MEMORY_BYTES: usize = 64 << 20;
 
 /// A component whose imports are satisfied and whose exports are known.
 #[derive(Clone)]
-pub(crate) struct Prepared {
+pub(crate) struct LinkedComponent {
     engine: Engine,
     pre: InstancePre<Invocation>,
     descriptor: Option<descriptor_export::GuestIndices>,
     events: Option<event_handler::GuestIndices>,
-    messages: Option<Receiver>,
+    messages: Option<MessageHandler>,
     http: Option<http_handler::GuestIndices>,
     service: Option<incoming_handler::GuestIndices>,
 }
 
 /// Why a component cannot be a plugin.
 #[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
+pub enum LinkError {
     /// It wants what the host does not have.
     #[error("it imports what this host does not offer: {0}")]
-    Imports(Missing),
+    Imports(MissingImports),
     /// It was built for a version of the contract that is not known.
     #[error(
         "it is built for `{0}`, and this host offers versions 0.1.0 and 0.2.0 of the contract; run a Sandbus that offers that version, or build the component with the SDK of this host"
@@ -56,23 +56,23 @@ pub enum PrepareError {
     Describe(String),
     /// `describe` answered nonsense.
     #[error("its descriptor is invalid: {0}")]
-    Descriptor(#[from] Invalid),
+    Descriptor(#[from] ValidationError),
     /// It declares what it does not export.
     #[error("it declares {0}, and exports no `{1}`")]
     NoHandler(&'static str, &'static str),
 }
 
-impl Prepared {
-    pub(crate) fn new(component: &Component, linkers: &Linkers) -> Result<Self, PrepareError> {
+impl LinkedComponent {
+    pub(crate) fn new(component: &Component, linkers: &Linkers) -> Result<Self, LinkError> {
         if let Some(name) = unknown_contract(component) {
-            return Err(PrepareError::Contract(name));
+            return Err(LinkError::Contract(name));
         }
-        let pre = linkers.link(component).map_err(PrepareError::Imports)?;
+        let pre = linkers.link(component).map_err(LinkError::Imports)?;
         Ok(Self {
             engine: component.engine().clone(),
             descriptor: descriptor_export::GuestIndices::new(&pre).ok(),
             events: event_handler::GuestIndices::new(&pre).ok(),
-            messages: Receiver::of(component),
+            messages: MessageHandler::of(component),
             http: http_handler::GuestIndices::new(&pre).ok(),
             service: incoming_handler::GuestIndices::new(&pre).ok(),
             pre,
@@ -80,50 +80,53 @@ impl Prepared {
     }
 
     /// Who says what the component is, and by what it is reached.
-    pub(crate) fn speaks(&self) -> Speaks {
+    pub(crate) fn description_source(&self) -> DescriptionSource {
         match (&self.descriptor, &self.service, &self.messages) {
-            (Some(_), ..) => Speaks::ForItself,
-            (None, service, messages) => Speaks::Not { serves: service.is_some(), receives: messages.is_some() },
+            (Some(_), ..) => DescriptionSource::Component,
+            (None, service, messages) => {
+                DescriptionSource::Sidecar { serves: service.is_some(), receives: messages.is_some() }
+            }
         }
     }
 
     /// Asks the component what it is.
-    pub(crate) fn describe(&self, now: Timestamp) -> Result<Descriptor, PrepareError> {
-        let descriptor = self.descriptor.as_ref().ok_or(PrepareError::NoDescriptor)?;
+    pub(crate) fn describe(&self, now: Timestamp) -> Result<Descriptor, LinkError> {
+        let descriptor = self.descriptor.as_ref().ok_or(LinkError::NoDescriptor)?;
         let mut store = self.store(Invocation::new(DESCRIBE_MEMORY_BYTES), DESCRIBE_TIMEOUT);
         let call = |store: &mut Store<Invocation>| {
             let instance = self.pre.instantiate(&mut *store)?;
             descriptor.load(&mut *store, &instance)?.call_describe(&mut *store)
         };
-        let raw = call(&mut store).map_err(|error| PrepareError::Describe(Ended::of(&error, store.data()).reason))?;
+        let raw =
+            call(&mut store).map_err(|error| LinkError::Describe(CallFailure::of(&error, store.data()).reason))?;
         Ok(Descriptor::check(raw, now)?)
     }
 
     /// What a sidecar says of a component that does not know Sandbus.
-    pub(crate) fn described_by(&self, sidecar: &Sidecar, now: Timestamp) -> Result<Descriptor, PrepareError> {
+    pub(crate) fn described_by(&self, sidecar: &Sidecar, now: Timestamp) -> Result<Descriptor, LinkError> {
         if self.service.is_none() && self.messages.is_none() {
-            return Err(PrepareError::NoDescriptor);
+            return Err(LinkError::NoDescriptor);
         }
         Ok(Descriptor::check(sidecar.descriptor(), now)?)
     }
 
     /// Whether what is declared is exported as well.
-    pub(crate) fn check_handlers(&self, descriptor: &Descriptor) -> Result<(), PrepareError> {
+    pub(crate) fn check_handlers(&self, descriptor: &Descriptor) -> Result<(), LinkError> {
         if !descriptor.subscriptions.is_empty() && !self.handles_events() {
-            return Err(PrepareError::NoHandler("subscriptions", "sandbus:plugin/event-handler"));
+            return Err(LinkError::NoHandler("subscriptions", "sandbus:plugin/event-handler"));
         }
         if !descriptor.routes.is_empty() && self.http.is_none() && self.service.is_none() {
-            return Err(PrepareError::NoHandler("routes", "sandbus:plugin/http-handler"));
+            return Err(LinkError::NoHandler("routes", "sandbus:plugin/http-handler"));
         }
         Ok(())
     }
 
     /// Makes an instance.
-    pub(crate) fn live(&self, memory_bytes: usize, timeout: Duration) -> Result<Live, Failure> {
+    pub(crate) fn instantiate(&self, memory_bytes: usize, timeout: Duration) -> Result<Instance, Failure> {
         let mut store = self.store(Invocation::new(memory_bytes), timeout);
         match self.pre.instantiate(&mut store) {
-            Ok(instance) => Ok(Live { store, instance, events: None, http: None, service: None, calls: 0 }),
-            Err(error) => Err(Ended::of(&error, store.data()).failure(timeout)),
+            Ok(instance) => Ok(Instance { store, instance, events: None, http: None, service: None, calls: 0 }),
+            Err(error) => Err(CallFailure::of(&error, store.data()).failure(timeout)),
         }
     }
 
@@ -133,7 +136,7 @@ impl Prepared {
     }
 
     /// What takes messages in place of events, if that is so.
-    pub(crate) fn receiver(&self) -> Option<Receiver> {
+    pub(crate) fn message_handler(&self) -> Option<MessageHandler> {
         self.messages.filter(|_| self.events.is_none())
     }
 
@@ -177,21 +180,21 @@ pub(crate) fn give_time(store: &mut Store<Invocation>, timeout: Duration) {
 
 /// An instance, and how many calls it has had. It serves one plugin's generation alone, and ends with the
 /// first call that ends badly.
-pub struct Live {
+pub struct Instance {
     pub(crate) store: Store<Invocation>,
     pub(crate) calls: u32,
-    instance: Instance,
+    instance: component::Instance,
     // Looked up when they are first called: a fresh instance serves one of them.
     events: Option<event_handler::Guest>,
     http: Option<http_handler::Guest>,
     service: Option<incoming_handler::Guest>,
 }
 
-impl Live {
+impl Instance {
     /// Its event handler, and the store to call it with.
     pub(crate) fn events(
         &mut self,
-        of: &Prepared,
+        of: &LinkedComponent,
     ) -> wasmtime::Result<(&event_handler::Guest, &mut Store<Invocation>)> {
         let Self { store, instance, events, .. } = self;
         let load = |store: &mut Store<_>| exported(of.events.as_ref(), "event handler")?.load(store, instance);
@@ -199,12 +202,19 @@ impl Live {
     }
 
     /// Lets it handle an event as a message. The inner error is why it could not.
-    pub(crate) fn receive(&mut self, receiver: Receiver, event: &Event) -> wasmtime::Result<Result<(), String>> {
-        receiver.deliver(event, &self.instance, &mut self.store)
+    pub(crate) fn receive(
+        &mut self,
+        message_handler: MessageHandler,
+        event: &Event,
+    ) -> wasmtime::Result<Result<(), String>> {
+        message_handler.deliver(event, &self.instance, &mut self.store)
     }
 
     /// Its HTTP handler, and the store to call it with.
-    pub(crate) fn http(&mut self, of: &Prepared) -> wasmtime::Result<(&http_handler::Guest, &mut Store<Invocation>)> {
+    pub(crate) fn http(
+        &mut self,
+        of: &LinkedComponent,
+    ) -> wasmtime::Result<(&http_handler::Guest, &mut Store<Invocation>)> {
         let Self { store, instance, http, .. } = self;
         let load = |store: &mut Store<_>| exported(of.http.as_ref(), "HTTP handler")?.load(store, instance);
         Ok((looked_up(http, store, load)?, store))
@@ -213,7 +223,7 @@ impl Live {
     /// Its `wasi:http` handler, and the store to call it with.
     pub(crate) fn service(
         &mut self,
-        of: &Prepared,
+        of: &LinkedComponent,
     ) -> wasmtime::Result<(&incoming_handler::Guest, &mut Store<Invocation>)> {
         let Self { store, instance, service, .. } = self;
         let load = |store: &mut Store<_>| exported(of.service.as_ref(), "`wasi:http` handler")?.load(store, instance);
@@ -241,8 +251,8 @@ fn looked_up<'a, G>(
     }
 }
 
-impl std::fmt::Debug for Live {
+impl std::fmt::Debug for Instance {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Live").field("calls", &self.calls).finish_non_exhaustive()
+        formatter.debug_struct("Instance").field("calls", &self.calls).finish_non_exhaustive()
     }
 }

@@ -71,7 +71,7 @@ const SIZE: u32 = 20 << 16;
 
 /// What an instance does to what it has.
 #[derive(Clone, Debug)]
-enum Deed {
+enum Action {
     Write(u32),
     Fill(u32, u32),
     SetTable(u32),
@@ -88,37 +88,37 @@ enum End {
 
 /// One life of an instance.
 #[derive(Clone, Debug)]
-struct Life {
+struct Lifetime {
     /// By how many pages its memory grows before it looks.
     grows: u32,
-    deeds: Vec<Deed>,
+    actions: Vec<Action>,
     end: End,
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        8 => (0..SIZE).prop_map(Deed::Write),
-        1 => (0..SIZE, 1..SIZE).prop_map(|(at, size)| Deed::Fill(at, size.min(SIZE - at))),
-        2 => (0..4_096_u32).prop_map(Deed::SetTable),
-        1 => Just(Deed::SetGlobal),
+        8 => (0..SIZE).prop_map(Action::Write),
+        1 => (0..SIZE, 1..SIZE).prop_map(|(at, size)| Action::Fill(at, size.min(SIZE - at))),
+        2 => (0..4_096_u32).prop_map(Action::SetTable),
+        1 => Just(Action::SetGlobal),
     ]
 }
 
-fn life() -> impl Strategy<Value = Life> {
+fn lifetime() -> impl Strategy<Value = Lifetime> {
     let end = prop_oneof![6 => Just(End::Returns), 2 => Just(End::Traps), 1 => Just(End::RunsOutOfTime)];
-    (prop_oneof![2 => Just(0), 1 => 1..44_u32], vec(deed(), 0..200), end).prop_map(|(grows, deeds, end)| Life {
+    (prop_oneof![2 => Just(0), 1 => 1..44_u32], vec(action(), 0..200), end).prop_map(|(grows, actions, end)| Lifetime {
         grows,
-        deeds,
+        actions,
         end,
     })
 }
 
-struct Live {
+struct TestInstance {
     store: Store<()>,
     instance: Instance,
 }
 
-impl Live {
+impl TestInstance {
     fn new(engine: &Engine, component: &Component) -> Self {
         let mut store = Store::new(engine, ());
         store.set_epoch_deadline(u64::MAX / 2);
@@ -135,22 +135,22 @@ impl Live {
     }
 
     /// What it finds, once its memory has grown.
-    fn finds(&mut self, grows: u32) -> i64 {
+    fn digest(&mut self, grows: u32) -> i64 {
         self.call::<_, ()>("grow", (grows,)).unwrap();
         self.call::<_, (i64,)>("digest", ()).unwrap().0
     }
 
-    fn does(&mut self, deed: &Deed) {
-        match *deed {
-            Deed::Write(at) => self.call::<_, ()>("write", (at, 0x5a_u32)),
-            Deed::Fill(at, size) => self.call("fill", (at, 0xa5_u32, size)),
-            Deed::SetTable(at) => self.call("set-table", (at,)),
-            Deed::SetGlobal => self.call("set-global", (-1_i64,)),
+    fn perform(&mut self, action: &Action) {
+        match *action {
+            Action::Write(at) => self.call::<_, ()>("write", (at, 0x5a_u32)),
+            Action::Fill(at, size) => self.call("fill", (at, 0xa5_u32, size)),
+            Action::SetTable(at) => self.call("set-table", (at,)),
+            Action::SetGlobal => self.call("set-global", (-1_i64,)),
         }
         .unwrap();
     }
 
-    fn ends(mut self, end: End) {
+    fn end(mut self, end: End) {
         match end {
             End::Returns => {}
             End::Traps => {
@@ -171,10 +171,10 @@ fn component(engine: &Engine) -> Component {
 }
 
 /// What an instance finds that never was in a pool, by how much its memory grows.
-fn untouched() -> Vec<i64> {
+fn fresh_digests() -> Vec<i64> {
     let engine = Engine::new(&Config::new()).unwrap();
     let component = component(&engine);
-    (0..=44).map(|grows| Live::new(&engine, &component).finds(grows)).collect()
+    (0..=44).map(|grows| TestInstance::new(&engine, &component).digest(grows)).collect()
 }
 
 #[test]
@@ -182,17 +182,17 @@ fn no_invocation_sees_what_another_one_left() {
     let config = EngineConfig { concurrency: 1, memory_bytes: 64 << 16, source_lines: false };
     let engine = Engine::new(&settings(config)).unwrap();
     let component = component(&engine);
-    let untouched = untouched();
+    let fresh_digests = fresh_digests();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
-    let lives = runner.run(&vec(life(), 1..12), |lives| {
-        for Life { grows, deeds, end } in lives {
-            let mut live = Live::new(&engine, &component);
-            let found = live.finds(grows);
-            prop_assert_eq!(found, untouched[usize::try_from(grows).unwrap()], "memory grown by {} pages", grows);
-            deeds.iter().for_each(|deed| live.does(deed));
-            live.ends(end);
+    let outcome = runner.run(&vec(lifetime(), 1..12), |outcome| {
+        for Lifetime { grows, actions, end } in outcome {
+            let mut live = TestInstance::new(&engine, &component);
+            let found = live.digest(grows);
+            prop_assert_eq!(found, fresh_digests[usize::try_from(grows).unwrap()], "memory grown by {} pages", grows);
+            actions.iter().for_each(|action| live.perform(action));
+            live.end(end);
         }
         Ok(())
     });
-    lives.unwrap();
+    outcome.unwrap();
 }

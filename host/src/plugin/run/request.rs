@@ -13,7 +13,7 @@ use crate::event::{IdSeed, trace_of};
 use crate::outcome::{Cause, Effects, Failure, StateView};
 use crate::plugin::bindings::exports::sandbus::plugin::http_handler;
 use crate::plugin::imports::wasi::Exchange;
-use crate::plugin::invocation::log::Occasion;
+use crate::plugin::invocation::log::Trigger;
 use crate::plugin::manifest::descriptor::Route;
 use crate::reply::ReplyTo;
 
@@ -65,7 +65,7 @@ pub struct Response {
 
 /// What comes out of handling a request.
 #[derive(Debug)]
-pub enum Answered {
+pub enum RequestResult {
     /// A response that is sent once the effects are durable, and in whose place a reply is sent if one is
     /// asked for.
     Commit(Response, Box<Effects>, Option<ReplyTo>),
@@ -78,18 +78,19 @@ pub enum Answered {
 impl Generation {
     /// Handles a request. Blocks for as long as the handler runs.
     #[must_use]
-    pub fn handle_request(&self, request: &Request, ids: IdSeed, state: Box<dyn StateView>) -> Answered {
-        let prepared = match &self.code {
-            Code::Component(prepared) if prepared.handles_requests() => prepared,
+    pub fn handle_request(&self, request: &Request, ids: IdSeed, state: Box<dyn StateView>) -> RequestResult {
+        let linked = match &self.code {
+            Code::Component(linked) if linked.handles_requests() => linked,
             Code::Component(_) | Code::Native(_) => {
                 let reason = format!("plugin `{}` exports no HTTP handler", self.name);
-                return Answered::Failed(Failure { cause: Cause::NoHandler, reason });
+                return RequestResult::Failed(Failure { cause: Cause::NoHandler, reason });
             }
         };
-        let occasion = Occasion::Request { route: Arc::clone(&request.route) };
-        let run = self.run(&self.world, state, ids, trace_of(&request.headers).into_iter().collect(), occasion);
-        let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
-        let result = self.call(prepared, run, timeout, &mut live, Some(&self.room.pace), |live| {
+        let trigger = Trigger::Request { route: Arc::clone(&request.route) };
+        let run =
+            self.new_run(&self.environment, state, ids, trace_of(&request.headers).into_iter().collect(), trigger);
+        let (timeout, mut instance) = (self.settings.limits.timeout, self.idle.take());
+        let result = self.call(linked, run, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
             let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
             let request = http_handler::Request {
                 method: &request.route.method,
@@ -100,25 +101,27 @@ impl Generation {
                 headers: &request.shown_headers(),
                 body: &request.body,
             };
-            let (http, store) = live.http(prepared)?;
+            let (http, store) = instance.http(linked)?;
             http.call_handle(store, request)
         });
-        self.keep(live);
+        self.return_instance(instance);
         self.health.note(match &result.0 {
             Ok(Ok(response) | Err(response)) => response.status >= 500,
             Err(_) => true,
         });
         match result {
-            (Ok(Ok(response)), (effects, reply)) => Answered::Commit(response_of(response), Box::new(effects), reply),
-            (Ok(Err(response)), _) => Answered::Discard(response_of(response)),
-            (Err(failure), _) => Answered::Failed(failure),
+            (Ok(Ok(response)), (effects, reply)) => {
+                RequestResult::Commit(response_of(response), Box::new(effects), reply)
+            }
+            (Ok(Err(response)), _) => RequestResult::Discard(response_of(response)),
+            (Err(failure), _) => RequestResult::Failed(failure),
         }
     }
 
     /// Whether requests go to a `wasi:http` handler, by [`Generation::serve`].
     #[must_use]
     pub fn is_service(&self) -> bool {
-        matches!(&self.code, Code::Component(prepared) if prepared.serves() && !prepared.handles_requests())
+        matches!(&self.code, Code::Component(linked) if linked.serves() && !linked.handles_requests())
     }
 
     /// Lets a `wasi:http` handler serve a request, and returns what it asked for. Blocks for as long as the
@@ -133,22 +136,28 @@ impl Generation {
         ids: IdSeed,
         state: Box<dyn StateView>,
     ) -> Result<Effects, Failure> {
-        let Code::Component(prepared) = &self.code else {
+        let Code::Component(linked) = &self.code else {
             let reason = format!("plugin `{}` exports no HTTP handler", self.name);
             return Err(Failure { cause: Cause::NoHandler, reason });
         };
-        let occasion = Occasion::Request { route: Arc::clone(route) };
-        let run =
-            self.run(&self.world, state, ids, trace_of(exchange.request.headers()).into_iter().collect(), occasion);
-        let (timeout, mut live) = (self.settings.limits.timeout, self.idle.take());
+        let trigger = Trigger::Request { route: Arc::clone(route) };
+        let run = self.new_run(
+            &self.environment,
+            state,
+            ids,
+            trace_of(exchange.request.headers()).into_iter().collect(),
+            trigger,
+        );
+        let (timeout, mut instance) = (self.settings.limits.timeout, self.idle.take());
         let status = Arc::new(AtomicU16::new(StatusCode::BAD_GATEWAY.as_u16()));
         let noted = Arc::clone(&status);
-        let (result, (effects, _)) = self.call(prepared, run, timeout, &mut live, Some(&self.room.pace), |live| {
-            let (service, store) = live.service(prepared)?;
-            let (request, response) = store.data_mut().exchange(exchange, noted)?;
-            service.call_handle(store, request, response)
-        });
-        self.keep(live);
+        let (result, (effects, _)) =
+            self.call(linked, run, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
+                let (service, store) = instance.service(linked)?;
+                let (request, response) = store.data_mut().exchange(exchange, noted)?;
+                service.call_handle(store, request, response)
+            });
+        self.return_instance(instance);
         // What the client makes of it decides, as with any other route.
         self.health.note(result.is_err() || status.load(Ordering::Relaxed) >= 500);
         result.map(|()| effects)

@@ -16,7 +16,7 @@ use crate::plugin::load::source::irregular;
 
 /// A `.wasm` file and its sidecar, as they were last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct FileFingerprint {
     wasm: Stamp,
     sidecar: Option<Stamp>,
 }
@@ -48,14 +48,14 @@ impl Stamp {
     }
 }
 
-impl Seen {
+impl FileFingerprint {
     /// Whether nothing was written to either file lately.
-    pub(crate) fn is_settled(&self, quiet: Duration) -> bool {
+    pub(crate) fn is_stable(&self, quiet: Duration) -> bool {
         self.wasm.is_older_than(quiet) && self.sidecar.as_ref().is_none_or(|sidecar| sidecar.is_older_than(quiet))
     }
 
     /// How many bytes the `.wasm` file has.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub(crate) fn wasm_bytes(&self) -> u64 {
         self.wasm.length
     }
 
@@ -69,7 +69,7 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     /// The plugins, by the stems of their files.
-    pub(crate) found: BTreeMap<String, Seen>,
+    pub(crate) found: BTreeMap<String, FileFingerprint>,
     /// What looks like a plugin and is not loaded, by its name, with the reason.
     pub(crate) ignored: BTreeMap<String, String>,
 }
@@ -85,15 +85,15 @@ pub(crate) fn scan(folder: &Path) -> io::Result<Scan> {
         if name.starts_with('.') {
             continue;
         }
-        match entry.file_type().map(|file_type| kind(&path, file_type)) {
-            Ok(Kind::Plugin(stem)) => {
-                if let Some(seen) = see(folder, &stem) {
-                    scan.found.insert(stem, seen);
+        match entry.file_type().map(|file_type| entry_kind(&path, file_type)) {
+            Ok(EntryKind::Plugin(stem)) => {
+                if let Some(fingerprint) = fingerprint(folder, &stem) {
+                    scan.found.insert(stem, fingerprint);
                 }
             }
-            Ok(Kind::Sidecar(stem)) => drop(sidecars.insert(stem)),
-            Ok(Kind::Ignored(reason)) => drop(scan.ignored.insert(name, reason.to_owned())),
-            Ok(Kind::Other) => {}
+            Ok(EntryKind::Sidecar(stem)) => drop(sidecars.insert(stem)),
+            Ok(EntryKind::Ignored(reason)) => drop(scan.ignored.insert(name, reason.to_owned())),
+            Ok(EntryKind::Other) => {}
             // It has gone since.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => drop(scan.ignored.insert(name, format!("it cannot be looked at: {error}"))),
@@ -110,35 +110,37 @@ pub(crate) fn scan(folder: &Path) -> io::Result<Scan> {
 }
 
 /// What an entry of the folder is.
-enum Kind {
+enum EntryKind {
     Plugin(String),
     Sidecar(String),
     Ignored(&'static str),
     Other,
 }
 
-fn kind(path: &Path, file_type: FileType) -> Kind {
+fn entry_kind(path: &Path, file_type: FileType) -> EntryKind {
     let extension = path.extension().unwrap_or_default();
     let stem = path.file_stem().and_then(OsStr::to_str);
     if !extension.eq_ignore_ascii_case("wasm") {
         return match stem {
-            Some(stem) if extension == "toml" => Kind::Sidecar(stem.to_owned()),
-            _ => Kind::Other,
+            Some(stem) if extension == "toml" => EntryKind::Sidecar(stem.to_owned()),
+            _ => EntryKind::Other,
         };
     }
     match (irregular(file_type), stem) {
-        (Some(reason), _) => Kind::Ignored(reason),
-        (None, _) if extension != "wasm" => Kind::Ignored("its name does not end in .wasm in lower case; rename it"),
-        (None, None) => Kind::Ignored("its name is not UTF-8; rename it"),
-        (None, Some(stem)) => Kind::Plugin(stem.to_owned()),
+        (Some(reason), _) => EntryKind::Ignored(reason),
+        (None, _) if extension != "wasm" => {
+            EntryKind::Ignored("its name does not end in .wasm in lower case; rename it")
+        }
+        (None, None) => EntryKind::Ignored("its name is not UTF-8; rename it"),
+        (None, Some(stem)) => EntryKind::Plugin(stem.to_owned()),
     }
 }
 
 /// A plugin's files as they are now; none if it has no regular file.
-pub(crate) fn see(folder: &Path, stem: &str) -> Option<Seen> {
+pub(crate) fn fingerprint(folder: &Path, stem: &str) -> Option<FileFingerprint> {
     let wasm = wasm_path(folder, stem).symlink_metadata().ok().filter(Metadata::is_file)?;
     let sidecar = sidecar_path(folder, stem).symlink_metadata().ok();
-    Some(Seen { wasm: Stamp::of(&wasm), sidecar: sidecar.as_ref().map(Stamp::of) })
+    Some(FileFingerprint { wasm: Stamp::of(&wasm), sidecar: sidecar.as_ref().map(Stamp::of) })
 }
 
 pub(crate) fn wasm_path(folder: &Path, stem: &str) -> PathBuf {
@@ -181,8 +183,8 @@ mod tests {
 
         let Scan { found, ignored } = scan(folder.path()).unwrap();
         assert_eq!(names(&found), ["a"]);
-        assert!(found["a"].has_sidecar() && found["a"].is_settled(Duration::ZERO));
-        assert!(!found["a"].is_settled(Duration::from_hours(1)));
+        assert!(found["a"].has_sidecar() && found["a"].is_stable(Duration::ZERO));
+        assert!(!found["a"].is_stable(Duration::from_hours(1)));
         let expected = [
             ("F.WASM", "lower case"),
             ("dangling.wasm", "symbolic link"),
@@ -217,15 +219,15 @@ mod tests {
         let overwrite = |path: &Path, content: &str| {
             std::fs::write(path, content).unwrap();
             File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
-            see(folder.path(), "a")
+            fingerprint(folder.path(), "a")
         };
         let _ = overwrite(&wasm, "1");
         let first = overwrite(&sidecar, "1").unwrap();
         for path in [&wasm, &sidecar] {
-            let before = see(folder.path(), "a").unwrap();
+            let before = fingerprint(folder.path(), "a").unwrap();
             // The kernel's clock moves in steps of some milliseconds.
             let changed =
-                std::iter::repeat_with(|| overwrite(path, "2").unwrap()).find(|seen| *seen != before).unwrap();
+                std::iter::repeat_with(|| overwrite(path, "2").unwrap()).find(|found| *found != before).unwrap();
             assert_eq!((changed.wasm.length, changed.wasm.modified), (first.wasm.length, Some(old)));
             assert_eq!(changed.wasm.inode, first.wasm.inode);
         }

@@ -5,5 +5,5 @@ mod folder;
 pub(super) mod reconciler;
 pub(super) mod record;
 pub(super) mod registry;
-mod route_claims;
 mod route_overlap;
+mod route_ownership;

@@ -8,11 +8,11 @@ use crate::clock::{Timestamp, rfc3339};
 use crate::plugin::manifest::digest::Digest;
 
 /// How many generations of a plugin are kept.
-const KEPT: usize = 5;
+const MAX_GENERATIONS: usize = 5;
 
 /// A generation that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct ArchivedGeneration {
     /// The digest of its file.
     pub digest: String,
     /// Its version, as it says itself.
@@ -29,7 +29,8 @@ pub struct Kept {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The digest of the file in the folder that is passed over.
-    pub passed_over: String,
+    #[serde(rename = "passed_over")]
+    pub replaces: String,
     /// The digest of what runs.
     pub runs: String,
     /// Why.
@@ -57,36 +58,37 @@ impl From<RecordError> for io::Error {
 
 /// What is known of one file's generations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct GenerationRecord {
     /// Those that are kept, in the order in which they took over last: what runs is the last one.
-    pub(crate) kept: Vec<Kept>,
+    #[serde(rename = "kept")]
+    pub(crate) generations: Vec<ArchivedGeneration>,
     /// What runs in place of the file in the folder, if anything does.
     pub(crate) pin: Option<Pin>,
 }
 
-impl Record {
+impl GenerationRecord {
     /// What runs in place of a file.
     pub(crate) fn pin_over(&self, digest: &Digest) -> Option<&Pin> {
-        self.pin.as_ref().filter(|pin| pin.passed_over == digest.as_str())
+        self.pin.as_ref().filter(|pin| pin.replaces == digest.as_str())
     }
 
     pub(super) fn has(&self, digest: &str) -> bool {
-        self.kept.iter().any(|kept| kept.digest == digest)
+        self.generations.iter().any(|generation| generation.digest == digest)
     }
 
     /// The file itself runs: what was said of another one is over. What was said of this one holds for when the
     /// generation that it asks for is there again.
     pub(super) fn unpin(&mut self, digest: &str) {
-        self.pin = self.pin.take().filter(|pin| pin.passed_over == digest);
+        self.pin = self.pin.take().filter(|pin| pin.replaces == digest);
     }
 
     /// A generation has been loaded and runs. Returns what is not kept any more.
-    pub(super) fn take_over(&mut self, kept: Kept) -> Vec<String> {
-        if self.kept.last().is_none_or(|last| last.digest != kept.digest) {
+    pub(super) fn take_over(&mut self, generation: ArchivedGeneration) -> Vec<String> {
+        if self.generations.last().is_none_or(|last| last.digest != generation.digest) {
             // One that comes as a new file is no longer held to be bad.
-            let rolled_back_from = self.pin.as_ref().is_some_and(|pin| pin.passed_over == kept.digest);
-            self.kept.retain(|other| other.digest != kept.digest);
-            self.kept.push(Kept { rolled_back_from, ..kept });
+            let rolled_back_from = self.pin.as_ref().is_some_and(|pin| pin.replaces == generation.digest);
+            self.generations.retain(|other| other.digest != generation.digest);
+            self.generations.push(ArchivedGeneration { rolled_back_from, ..generation });
         }
         self.surplus()
     }
@@ -94,22 +96,23 @@ impl Record {
     /// Takes out the oldest ones, but never what runs: it is the last one.
     fn surplus(&mut self) -> Vec<String> {
         let pinned = self.pin.as_ref().map(|pin| pin.runs.as_str());
-        let surplus = &self.kept[..self.kept.len().saturating_sub(KEPT)];
-        let gone = surplus.iter().map(|kept| kept.digest.clone()).filter(|digest| Some(digest.as_str()) != pinned);
+        let surplus = &self.generations[..self.generations.len().saturating_sub(MAX_GENERATIONS)];
+        let gone =
+            surplus.iter().map(|generation| generation.digest.clone()).filter(|digest| Some(digest.as_str()) != pinned);
         let gone: Vec<_> = gone.collect();
-        self.kept.retain(|kept| !gone.contains(&kept.digest));
+        self.generations.retain(|generation| !gone.contains(&generation.digest));
         gone
     }
 
     /// A generation takes over again from one that is bad. But to go to one that was rolled back from is to go on,
     /// and says nothing against what ran meanwhile.
-    pub(super) fn go_back(&mut self, from: &Digest, to: &str, pin: Option<Pin>, now: Timestamp) {
+    pub(super) fn roll_back(&mut self, from: &Digest, to: &str, pin: Option<Pin>, now: Timestamp) {
         self.pin = pin;
-        let Some(place) = self.kept.iter().position(|kept| kept.digest == to) else { return };
-        let target = self.kept.remove(place);
-        if let Some(from) = self.kept.iter_mut().find(|kept| kept.digest == from.as_str()) {
+        let Some(index) = self.generations.iter().position(|generation| generation.digest == to) else { return };
+        let target = self.generations.remove(index);
+        if let Some(from) = self.generations.iter_mut().find(|generation| generation.digest == from.as_str()) {
             from.rolled_back_from |= !target.rolled_back_from;
         }
-        self.kept.push(Kept { since: now, rolled_back_from: false, ..target });
+        self.generations.push(ArchivedGeneration { since: now, rolled_back_from: false, ..target });
     }
 }

@@ -34,7 +34,7 @@ pub struct Snapshot {
 
 /// One router for each method, so that methods need not agree on the names of parameters.
 #[derive(Default)]
-struct Routes(BTreeMap<String, matchit::Router<Leaf>>);
+struct Routes(BTreeMap<String, matchit::Router<RouteEntry>>);
 
 impl std::fmt::Debug for Routes {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,19 +42,19 @@ impl std::fmt::Debug for Routes {
     }
 }
 
-struct Leaf {
-    owner: Owner,
+struct RouteEntry {
+    owner: RouteTarget,
     route: Arc<Route>,
 }
 
-enum Owner {
+enum RouteTarget {
     Present(Arc<Generation>),
     Absent(String),
 }
 
 /// Where a request goes.
 #[derive(Debug)]
-pub enum Found {
+pub enum RouteMatch {
     /// To a plugin.
     Plugin {
         /// Its generation.
@@ -124,7 +124,7 @@ impl Registry {
 
     /// Notes the routes of plugins that ran before a restart. Until one runs again, its requests are answered that it is
     /// not there, and go to no other plugin.
-    pub fn expect(&self, absent: BTreeMap<String, Vec<Route>>) {
+    pub fn expect_plugins(&self, absent: BTreeMap<String, Vec<Route>>) {
         let (plugins, _) = self.parts();
         self.replace((plugins, absent));
     }
@@ -147,12 +147,12 @@ impl Registry {
         let mut routes = Routes::default();
         for generation in plugins.values() {
             for route in &generation.descriptor.routes {
-                routes.add(route, Owner::Present(Arc::clone(generation)));
+                routes.add(route, RouteTarget::Present(Arc::clone(generation)));
             }
         }
         for (name, theirs) in &absent {
             for route in theirs {
-                routes.add(route, Owner::Absent(name.clone()));
+                routes.add(route, RouteTarget::Absent(name.clone()));
             }
         }
         self.current.send_replace(Arc::new(Snapshot { plugins, absent, routes }));
@@ -161,7 +161,7 @@ impl Registry {
 
 /// Two routes of different plugins that one request can fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overlapping {
+pub struct RouteOverlap {
     /// The plugin's route.
     pub route: Route,
     /// The other plugin.
@@ -173,8 +173,8 @@ pub struct Overlapping {
 }
 
 impl Routes {
-    fn add(&mut self, route: &Route, owner: Owner) {
-        let leaf = Leaf { owner, route: Arc::new(route.clone()) };
+    fn add(&mut self, route: &Route, owner: RouteTarget) {
+        let leaf = RouteEntry { owner, route: Arc::new(route.clone()) };
         // Loaded plugins were checked against each other, and come first; what an absent one had and
         // stands against theirs gives way.
         drop(self.0.entry(route.method.clone()).or_default().insert(route.path.as_str(), leaf));
@@ -192,7 +192,7 @@ fn collide(one: &Route, other: &Route) -> bool {
 impl Snapshot {
     /// The routes of a plugin that overlap those of others.
     #[must_use]
-    pub fn overlaps(&self, plugin: &str) -> Vec<Overlapping> {
+    pub fn overlaps(&self, plugin: &str) -> Vec<RouteOverlap> {
         let Some(own) = self.plugins.get(plugin) else { return Vec::new() };
         let mut overlaps = Vec::new();
         for (name, other) in self.plugins.iter().filter(|(name, _)| *name != plugin) {
@@ -203,7 +203,7 @@ impl Snapshot {
                         overlap => overlap == Overlap::First,
                     };
                     let (route, theirs) = (route.clone(), theirs.clone());
-                    overlaps.push(Overlapping { route, plugin: name.clone(), theirs, goes_first });
+                    overlaps.push(RouteOverlap { route, plugin: name.clone(), theirs, goes_first });
                 }
             }
         }
@@ -213,7 +213,7 @@ impl Snapshot {
     /// Finds where a request goes. Where nobody has the head of a resource, whoever has the resource is asked for it
     /// (RFC 9110, section 9.1).
     #[must_use]
-    pub fn find(&self, method: &str, path: &str) -> Found {
+    pub fn find(&self, method: &str, path: &str) -> RouteMatch {
         let at = |method: &str| self.routes.0.get(method).and_then(|router| router.at(path).ok());
         let Some(matched) = at(method).or_else(|| if method == "HEAD" { at("GET") } else { None }) else {
             let others = self.routes.0.iter().filter(|(_, router)| router.at(path).is_ok());
@@ -221,12 +221,12 @@ impl Snapshot {
             if others.iter().any(|method| method == "GET") && !others.iter().any(|method| method == "HEAD") {
                 others.push("HEAD".to_owned());
             }
-            return if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) };
+            return if others.is_empty() { RouteMatch::Nothing } else { RouteMatch::OtherMethods(others) };
         };
-        let Leaf { owner, route } = matched.value;
+        let RouteEntry { owner, route } = matched.value;
         match owner {
-            Owner::Absent(plugin) => Found::Absent(plugin.clone()),
-            Owner::Present(generation) => Found::Plugin {
+            RouteTarget::Absent(plugin) => RouteMatch::Absent(plugin.clone()),
+            RouteTarget::Present(generation) => RouteMatch::Plugin {
                 generation: Arc::clone(generation),
                 route: Arc::clone(route),
                 params: matched.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

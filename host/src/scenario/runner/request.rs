@@ -13,7 +13,7 @@ use crate::bus::{EventLog as _, PluginState as _, Reply};
 use crate::event::{Event, IdSeed, is_json};
 use crate::ingress::{reply, respond, routes};
 use crate::outcome::Effects;
-use crate::plugin::{Answered, Found, Generation, Request, Route};
+use crate::plugin::{Generation, Request, RequestResult, Route, RouteMatch};
 use crate::problem::Problem;
 use crate::reply::ReplyTo;
 use crate::scenario::{ScenarioError, internal_error};
@@ -61,9 +61,9 @@ impl Runner {
     /// Finds the plugin that a request goes to, and the route with its parameters.
     fn find_route(&self, method: &str, uri: &Uri) -> Result<(Arc<Generation>, Arc<Route>, Params), Problem> {
         let (generation, route, params) = match self.registry.snapshot().find(method, uri.path()) {
-            Found::Plugin { generation, route, params } => (generation, route, params),
-            Found::OtherMethods(methods) => return Err(Problem::method_not_allowed(&methods)),
-            Found::Absent(_) | Found::Nothing => {
+            RouteMatch::Plugin { generation, route, params } => (generation, route, params),
+            RouteMatch::OtherMethods(methods) => return Err(Problem::method_not_allowed(&methods)),
+            RouteMatch::Absent(_) | RouteMatch::Nothing => {
                 return Err(Problem::not_found("no plugin has a route for this path"));
             }
         };
@@ -79,9 +79,9 @@ impl Runner {
         let (answered, lines) = run_on_thread(|| generation.handle_request(request, IdSeed::unique(), state));
         self.step.logs.extend(lines);
         let (response, mut effects, reply_to) = match answered {
-            Answered::Commit(response, effects, reply_to) => (response, effects, reply_to),
-            Answered::Discard(response) => return Ok(respond::to_http(&generation.name, response)),
-            Answered::Failed(failure) => {
+            RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
+            RequestResult::Discard(response) => return Ok(respond::to_http(&generation.name, response)),
+            RequestResult::Failed(failure) => {
                 self.step.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
                 return Ok(Err(respond::failed(generation, &request.route, &failure)));
             }

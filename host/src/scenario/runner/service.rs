@@ -14,7 +14,7 @@ use super::request::invalid_request;
 use crate::bus::{EventLog as _, PluginState as _};
 use crate::event::IdSeed;
 use crate::ingress::respond;
-use crate::plugin::{self, Exchange, Generation, Head};
+use crate::plugin::{self, Exchange, Generation, ResponseHead};
 use crate::problem::Problem;
 use crate::scenario::{ScenarioError, internal_error, logs};
 
@@ -63,7 +63,7 @@ fn to_http_request(request: &plugin::Request) -> Result<Request<Body>, ScenarioE
 }
 
 /// Waits for a response and all of its body. The handler may still run.
-async fn whole(head: oneshot::Receiver<Head>) -> Result<Response<Body>, String> {
+async fn whole(head: oneshot::Receiver<ResponseHead>) -> Result<Response<Body>, String> {
     let head = head.await.map_err(|_| "the handler ended without one".to_owned())?;
     let (parts, body) = head.response?.into_parts();
     let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();

@@ -9,7 +9,7 @@ use super::{WrongChecksum, from_json_column, signed, to_json, unsigned};
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
-use crate::event::{Event, Logged, Position, kept_data, kept_kind};
+use crate::event::{Event, LoggedEvent, Position, stored_data, stored_kind};
 
 /// The columns that [`logged`] reads, in its order.
 pub(super) const EVENT_COLUMNS: &str = "e.position, t.name, e.id, e.source, e.subject, e.time, e.datacontenttype, e.dataschema, e.extensions, e.data, e.stored_at,
@@ -24,7 +24,7 @@ const TYPED: &str = "json_typed";
 const PRODUCER: &str = "held_for";
 const EVENTS: &str = "events e JOIN types t ON t.id = e.type";
 
-pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
+pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<LoggedEvent> {
     let position = unsigned(row, 0)?;
     if !row.get::<_, bool>(11)? {
         let error = WrongChecksum { what: "the event at position", number: signed(position) };
@@ -46,17 +46,17 @@ pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
         dataschema: row.get(7)?,
         extensions,
         typed: typed.split_whitespace().map(str::to_owned).collect(),
-        data: bytes.map(|bytes| kept_data(datacontenttype.as_deref(), kind.as_deref(), bytes)),
+        data: bytes.map(|bytes| stored_data(datacontenttype.as_deref(), kind.as_deref(), bytes)),
         datacontenttype,
         producer,
     };
-    Ok(Logged { position: Position(position), stored_at: Timestamp(unsigned(row, 10)?), event: Arc::new(event) })
+    Ok(LoggedEvent { position: Position(position), stored_at: Timestamp(unsigned(row, 10)?), event: Arc::new(event) })
 }
 
 /// The extension attributes in JSON, with the names of those that are not strings, the kind of the data where its media
 /// type does not declare it, and the producer.
 fn extensions_column(event: &Event) -> Option<String> {
-    let kind = kept_kind(event.datacontenttype.as_deref(), event.data.as_ref());
+    let kind = stored_kind(event.datacontenttype.as_deref(), event.data.as_ref());
     if kind.is_none() && event.typed.is_empty() && event.producer.is_none() {
         return (!event.extensions.is_empty()).then(|| to_json(&event.extensions));
     }
@@ -101,7 +101,7 @@ pub(in super::super) fn append_event(
     Ok(added == 1)
 }
 
-fn query(connection: &Connection, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Logged>, StoreError> {
+fn query(connection: &Connection, rest: &str, values: impl rusqlite::Params) -> Result<Vec<LoggedEvent>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("SELECT {EVENT_COLUMNS} FROM {EVENTS} {rest}"))?;
     let rows = statement.query_map(values, logged)?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -113,7 +113,7 @@ pub(in super::super) fn events_of_type(
     type_number: i64,
     after: Position,
     limit: usize,
-) -> Result<Vec<Logged>, StoreError> {
+) -> Result<Vec<LoggedEvent>, StoreError> {
     let values = params![type_number, signed(after.0), signed(limit as u64)];
     query(connection, "WHERE e.type = ?1 AND e.position > ?2 ORDER BY e.position LIMIT ?3", values)
 }
@@ -123,7 +123,7 @@ pub(in super::super) fn events_after(
     connection: &Connection,
     after: Position,
     limit: usize,
-) -> Result<Vec<Logged>, StoreError> {
+) -> Result<Vec<LoggedEvent>, StoreError> {
     query(
         connection,
         "WHERE e.position > ?1 ORDER BY e.position LIMIT ?2",
@@ -136,14 +136,14 @@ pub(in super::super) fn events_before(
     connection: &Connection,
     before: Option<Position>,
     limit: usize,
-) -> Result<Vec<Logged>, StoreError> {
+) -> Result<Vec<LoggedEvent>, StoreError> {
     let before = before.map_or(i64::MAX, |before| signed(before.0));
     let values = params![before, signed(limit as u64)];
     query(connection, "WHERE e.position < ?1 ORDER BY e.position DESC LIMIT ?2", values)
 }
 
 /// Events with an id; sources may share one.
-pub(in super::super) fn events_with_id(connection: &Connection, id: &str) -> Result<Vec<Logged>, StoreError> {
+pub(in super::super) fn events_with_id(connection: &Connection, id: &str) -> Result<Vec<LoggedEvent>, StoreError> {
     query(connection, "WHERE e.id = ?1 ORDER BY e.position LIMIT 100", [id])
 }
 

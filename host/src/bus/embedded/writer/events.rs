@@ -15,12 +15,12 @@ use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::{CommitError, ProducerLimit, PublishReceipt, StoreError};
 use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
-use crate::event::{Event, Logged, Position};
+use crate::event::{Event, LoggedEvent, Position};
 use crate::outcome::Publish;
 
 /// Events that have entered the log.
 #[derive(Default)]
-pub(super) struct Changes(Vec<Logged>);
+pub(super) struct Changes(Vec<LoggedEvent>);
 
 impl Changes {
     pub(super) fn len(&self) -> usize {
@@ -155,7 +155,7 @@ impl Writer {
         let bytes = event.size_bytes() as u64;
         batch.log.bytes += bytes;
         batch.changes.totals.usage.appended(event.holder(), bytes);
-        batch.changes.events.0.push(Logged { position, stored_at, event: Arc::new(event) });
+        batch.changes.events.0.push(LoggedEvent { position, stored_at, event: Arc::new(event) });
         Ok(true)
     }
 
@@ -183,7 +183,7 @@ impl Writer {
         Ok(())
     }
 
-    fn offer(&mut self, logged: &Logged, context: &mut PublishContext) {
+    fn offer(&mut self, logged: &LoggedEvent, context: &mut PublishContext) {
         let plugin = publishing_plugin(&logged.event.source);
         let mut counted = 0;
         for subscription in &self.matching_subscriptions(&logged.event.event_type).all {

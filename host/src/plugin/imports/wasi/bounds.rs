@@ -20,7 +20,7 @@ pub(crate) const PATH_BYTES: usize = 8 << 10;
 
 type Request = Resource<OutgoingRequest>;
 /// Whether it was taken, as the standard answers.
-type Taken = Result<(), ()>;
+type SetResult = Result<(), ()>;
 
 /// Links the texts of a request over those of any length. One that is too long is refused as a malformed one is.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
@@ -59,13 +59,13 @@ fn bound<T: ComponentType + Lift + 'static>(
     types: &mut LinkerInstance<'_, Invocation>,
     method: &str,
     fits: fn(&T) -> bool,
-    set: fn(&mut WasiHttpCtxView<'_>, Request, T) -> wasmtime::Result<Taken>,
+    set: fn(&mut WasiHttpCtxView<'_>, Request, T) -> wasmtime::Result<SetResult>,
 ) -> wasmtime::Result<()> {
     types.func_wrap(
         &format!("[method]outgoing-request.{method}"),
         move |mut store: StoreContextMut<'_, Invocation>, (request, value): (Request, T)| {
-            let taken = if fits(&value) { set(&mut store.data_mut().http(), request, value)? } else { Err(()) };
-            Ok((taken,))
+            let result = if fits(&value) { set(&mut store.data_mut().http(), request, value)? } else { Err(()) };
+            Ok((result,))
         },
     )
 }

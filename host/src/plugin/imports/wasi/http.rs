@@ -35,12 +35,12 @@ pub struct Exchange {
     /// The request.
     pub request: Request<Body>,
     /// Takes the beginning of the response, as soon as there is one.
-    pub answer: oneshot::Sender<Head>,
+    pub answer: oneshot::Sender<ResponseHead>,
 }
 
 /// The beginning of a response, whose body may still be in the making.
 #[derive(Debug)]
-pub struct Head {
+pub struct ResponseHead {
     /// The response, or what the component says instead of one.
     pub response: Result<Response<Body>, String>,
     /// Whether the invocation had effects by then.
@@ -64,7 +64,7 @@ impl Invocation {
             let response = response
                 .map(|response| response.map(Body::new))
                 .map_err(|code| format!("{code:?}").chars().take(ERROR_CHARACTERS).collect());
-            let head = Head { response, has_effects: has_effects.load(Ordering::Relaxed) };
+            let head = ResponseHead { response, has_effects: has_effects.load(Ordering::Relaxed) };
             // Nobody waits for it if the client has gone.
             drop(answer.send(head));
         })?;

@@ -10,7 +10,7 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::{WasiCtxView, WasiView, p2};
 
 pub(crate) use self::bounds::{NAME_BYTES, PATH_BYTES};
-pub use self::http::{Exchange, Head};
+pub use self::http::{Exchange, ResponseHead};
 pub(crate) use self::wait::wait;
 use crate::plugin::invocation::Invocation;
 

@@ -21,8 +21,8 @@ const ERROR: &str = "wasi:io/error@0.2.12";
 /// Links `wasi:io/poll` and `wasi:io/streams` over those that wait for any length of time.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> Result<()> {
     linker.allow_shadowing(true);
-    poll::add_to_linker::<_, Waiting>(linker, waiting)?;
-    streams::add_to_linker::<_, Waiting>(linker, waiting)?;
+    poll::add_to_linker::<_, DeadlineView>(linker, waiting)?;
+    streams::add_to_linker::<_, DeadlineView>(linker, waiting)?;
     // What an error looks like inside of the host, with its stack, is not a guest's to know.
     linker.instance(ERROR)?.func_wrap(
         "[method]error.to-debug-string",
@@ -34,17 +34,17 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> Result<()> {
     Ok(())
 }
 
-fn waiting(invocation: &mut Invocation) -> Waiting<'_> {
-    Waiting { table: &mut invocation.table, until: invocation.until }
+fn waiting(invocation: &mut Invocation) -> DeadlineView<'_> {
+    DeadlineView { table: &mut invocation.table, until: invocation.until }
 }
 
-struct Waiting<'a> {
+struct DeadlineView<'a> {
     table: &'a mut ResourceTable,
     until: Instant,
 }
 
-impl HasData for Waiting<'static> {
-    type Data<'a> = Waiting<'a>;
+impl HasData for DeadlineView<'static> {
+    type Data<'a> = DeadlineView<'a>;
 }
 
 /// Waits in the thread. When the time is up the guest ends as one that runs too long does.
@@ -56,13 +56,13 @@ fn wait_for_stream<T>(until: Instant, call: impl Future<Output = StreamResult<T>
     wait(until, call).map_err(StreamError::Trap)?
 }
 
-impl poll::Host for Waiting<'_> {
+impl poll::Host for DeadlineView<'_> {
     fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> Result<Vec<u32>> {
         wait(self.until, asynchronous_poll::Host::poll(self.table, pollables))?
     }
 }
 
-impl poll::HostPollable for Waiting<'_> {
+impl poll::HostPollable for DeadlineView<'_> {
     fn ready(&mut self, pollable: Resource<DynPollable>) -> Result<bool> {
         wait(self.until, asynchronous_poll::HostPollable::ready(self.table, pollable))?
     }
@@ -76,13 +76,13 @@ impl poll::HostPollable for Waiting<'_> {
     }
 }
 
-impl streams::Host for Waiting<'_> {
+impl streams::Host for DeadlineView<'_> {
     fn convert_stream_error(&mut self, error: StreamError) -> Result<streams::StreamError> {
         streams::Host::convert_stream_error(self.table, error)
     }
 }
 
-impl streams::HostInputStream for Waiting<'_> {
+impl streams::HostInputStream for DeadlineView<'_> {
     fn read(&mut self, stream: Resource<DynInputStream>, length: u64) -> StreamResult<Vec<u8>> {
         AsyncInput::read(self.table, stream, length)
     }
@@ -108,7 +108,7 @@ impl streams::HostInputStream for Waiting<'_> {
     }
 }
 
-impl streams::HostOutputStream for Waiting<'_> {
+impl streams::HostOutputStream for DeadlineView<'_> {
     fn check_write(&mut self, stream: Resource<DynOutputStream>) -> StreamResult<u64> {
         AsyncOutput::check_write(self.table, stream)
     }

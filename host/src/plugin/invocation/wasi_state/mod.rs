@@ -12,7 +12,7 @@ use wasmtime_wasi_http::WasiHttpCtx;
 
 use self::outgoing::Outgoing;
 use self::output::Output;
-use super::environment::{Chance, RANDOM_LIMIT_BYTES, World};
+use super::environment::{Environment, RANDOM_LIMIT_BYTES, Randomness};
 use crate::clock::Clock;
 
 /// How much of a body is written at a time. Twice as much waits to be read.
@@ -28,31 +28,31 @@ pub(crate) struct WasiState {
 }
 
 impl WasiState {
-    pub(super) fn new(mut world: World) -> Self {
+    pub(super) fn new(mut environment: Environment) -> Self {
         /// As many bytes of a seeded chance as come before they come again.
         const SEEDED: usize = 4 << 10;
         let output = Output::default();
         let mut context = WasiCtx::builder();
-        if matches!(world.chance, Chance::Seeded { .. }) {
+        if matches!(environment.randomness, Randomness::Seeded { .. }) {
             let mut bytes = vec![0; SEEDED];
             // A seed gives bytes whatever happens.
-            let _ = world.chance.fill(&mut bytes);
+            let _ = environment.randomness.fill(&mut bytes);
             let mut others = vec![0; SEEDED];
-            let _ = world.chance.fill(&mut others);
+            let _ = environment.randomness.fill(&mut others);
             let mut seed = [0; 16];
-            let _ = world.chance.fill(&mut seed);
+            let _ = environment.randomness.fill(&mut seed);
             context
                 .secure_random(Deterministic::new(bytes))
                 .insecure_random(Deterministic::new(others))
                 .insecure_random_seed(u128::from_le_bytes(seed));
         }
-        if matches!(world.clock, Clock::Manual(_)) {
-            context.monotonic_clock(HeldClock(world.clock.clone()));
+        if matches!(environment.clock, Clock::Manual(_)) {
+            context.monotonic_clock(ManualClock(environment.clock.clone()));
         }
         context
             .stdout(output.stdout())
             .stderr(output.stderr())
-            .wall_clock(WallClock(world.clock))
+            .wall_clock(WallClock(environment.clock))
             .max_random_size(RANDOM_LIMIT_BYTES)
             .allow_tcp(false)
             .allow_udp(false);
@@ -95,9 +95,9 @@ impl HostWallClock for WallClock {
 }
 
 /// What has passed by a clock that a test holds.
-struct HeldClock(Clock);
+struct ManualClock(Clock);
 
-impl HostMonotonicClock for HeldClock {
+impl HostMonotonicClock for ManualClock {
     fn resolution(&self) -> u64 {
         1_000_000
     }

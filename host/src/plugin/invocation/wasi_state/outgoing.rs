@@ -17,25 +17,25 @@ use super::{BODY_CHUNK_BYTES, FIELDS_BYTES};
 use crate::outbound::{self, Fault, Outbound, SendError};
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::Run;
-use crate::plugin::invocation::log::Lines;
+use crate::plugin::invocation::log::InvocationLog;
 use crate::plugin::manifest::settings::Settings;
 
 /// What its log lines are about.
 const CONTEXT: &str = "wasi:http";
 /// How long a request waits for its response, and between parts of it, if the component says nothing else. The
 /// invocation's own time ends it sooner.
-const PATIENCE: Duration = Duration::from_mins(10);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Sends an instance's requests.
 #[derive(Default)]
 pub(crate) struct Outgoing {
-    way: Option<Way>,
+    context: Option<RequestContext>,
 }
 
 /// How the requests of a run go out.
 #[derive(Clone)]
-struct Way {
-    lines: Arc<Lines>,
+struct RequestContext {
+    log: Arc<InvocationLog>,
     settings: Arc<Settings>,
     outbound: Outbound,
     /// Places for requests that the plugin has open at a time.
@@ -45,17 +45,17 @@ struct Way {
 impl Outgoing {
     /// Sends what comes now for a run.
     pub(crate) fn begin(&mut self, run: Option<&Run>) {
-        self.way = run.map(|run| Way {
-            lines: Arc::clone(&run.lines),
+        self.context = run.map(|run| RequestContext {
+            log: Arc::clone(&run.log),
             settings: Arc::clone(&run.settings),
-            outbound: run.world.outbound.clone(),
+            outbound: run.environment.outbound.clone(),
             connections: Arc::clone(&run.connections),
         });
     }
 }
 
 /// What a request came to: its response, and what becomes of the sending of its body.
-type Answer = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+type SendResult = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Outgoing {
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
@@ -67,43 +67,43 @@ impl WasiHttpHooks for Outgoing {
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Answer> + Send> {
-        let way = self.way.clone();
+    ) -> Box<dyn Future<Output = SendResult> + Send> {
+        let context = self.context.clone();
         Box::new(async move {
-            let response = way.ok_or(Error::HttpRequestDenied)?.send(request, options.unwrap_or_default()).await?;
+            let response = context.ok_or(Error::HttpRequestDenied)?.send(request, options.unwrap_or_default()).await?;
             let sent: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((response, sent))
         })
     }
 }
 
-impl Way {
+impl RequestContext {
     async fn send(self, request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
         let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
-        let place = self.connections.acquire_owned().await.map_err(|_| Error::HttpRequestDenied)?;
+        let permit = self.connections.acquire_owned().await.map_err(|_| Error::HttpRequestDenied)?;
         let body = |body: WasiBody| {
             let broken = |error| format!("the component ended its request badly: {error:?}").into();
             body.map_err(broken).boxed_unsync()
         };
-        let patience = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(PATIENCE);
+        let wait = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
         let sending = self.outbound.send_within(request.map(body), &self.settings.http, options.connect_timeout);
-        let response = match timeout(patience, sending).await {
+        let response = match timeout(wait, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                self.lines.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no response: {error}"));
+                self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no response: {error}"));
                 return Err(code(&error));
             }
             Err(_) => {
-                self.lines.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no response in time"));
+                self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no response in time"));
                 return Err(Error::HttpResponseTimeout);
             }
         };
         let response = bounded(response)?;
         let status = response.status().as_u16();
-        self.lines.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {status}"));
-        let between = options.between_bytes_timeout.unwrap_or(PATIENCE);
+        self.log.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {status}"));
+        let between = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
         Ok(response
-            .map(|body| Incoming { body, between, late: Box::pin(sleep(between)), _place: place }.boxed_unsync()))
+            .map(|body| Incoming { body, between, late: Box::pin(sleep(between)), _permit: permit }.boxed_unsync()))
     }
 }
 
@@ -154,16 +154,16 @@ struct Incoming {
     /// How long it may take from one part to the next.
     between: Duration,
     late: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Body for Incoming {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Self { body, between, late, .. } = self.get_mut();
-        match Pin::new(body).poll_frame(context) {
+        match Pin::new(body).poll_frame(cx) {
             Poll::Ready(frame) => {
                 late.as_mut().reset(Instant::now() + *between);
                 let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
@@ -171,7 +171,7 @@ impl Body for Incoming {
                 };
                 Poll::Ready(frame.map(|frame| frame.map_err(broken)))
             }
-            Poll::Pending => late.as_mut().poll(context).map(|()| Some(Err(Error::ConnectionReadTimeout))),
+            Poll::Pending => late.as_mut().poll(cx).map(|()| Some(Err(Error::ConnectionReadTimeout))),
         }
     }
 

@@ -10,7 +10,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::plugin::bindings::wasi::logging::logging::Level;
-use crate::plugin::invocation::log::Lines;
+use crate::plugin::invocation::log::InvocationLog;
 
 /// A line that is longer comes in parts.
 const LINE_BYTES: usize = 4 << 10;
@@ -24,7 +24,7 @@ pub(crate) struct Output(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     /// Where lines go; while a component is described, nowhere.
-    lines: Option<Arc<Lines>>,
+    log: Option<Arc<InvocationLog>>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     tail: VecDeque<u8>,
@@ -38,8 +38,8 @@ enum Channel {
 
 impl Output {
     /// Begins a call.
-    pub(crate) fn begin(&self, lines: Option<Arc<Lines>>) {
-        *self.state() = State { lines, ..State::default() };
+    pub(crate) fn begin(&self, log: Option<Arc<InvocationLog>>) {
+        *self.state() = State { log, ..State::default() };
     }
 
     /// Ends a call: what has no line break yet is a line too.
@@ -105,8 +105,8 @@ impl State {
         };
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
-        if let Some(lines) = self.lines.as_ref().filter(|_| !text.is_empty()) {
-            lines.add(level, context, text);
+        if let Some(log) = self.log.as_ref().filter(|_| !text.is_empty()) {
+            log.add(level, context, text);
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{ConfigKey, Descriptor, Invalid, METHODS, RESERVED, Route, Subscription};
+use super::{ConfigKey, Descriptor, METHODS, RESERVED, Route, Subscription, ValidationError};
 use crate::clock::Timestamp;
 use crate::event::reserved::{ReservedType, is_schedule_of};
 use crate::pattern::Pattern;
 use crate::plugin::bindings::exports::sandbus::plugin::descriptor as wire;
 use crate::plugin::manifest::subscription_rules;
 use crate::printable;
-use crate::schedule::{Missed, Schedule};
+use crate::schedule::{MissedPolicy, Schedule};
 use crate::subscription::{self, OPERATOR};
 
 /// How many of each thing a plugin may declare.
@@ -23,9 +23,9 @@ impl Descriptor {
     ///
     /// # Errors
     /// If anything in it breaks the rules.
-    pub(crate) fn check(raw: wire::Descriptor, now: Timestamp) -> Result<Self, Invalid> {
+    pub(crate) fn check(raw: wire::Descriptor, now: Timestamp) -> Result<Self, ValidationError> {
         if !is_name(&raw.name) {
-            return Err(Invalid::Name(raw.name.chars().take(64).collect()));
+            return Err(ValidationError::Name(raw.name.chars().take(64).collect()));
         }
         short("version", &raw.version)?;
         prose("description", raw.description.as_deref().unwrap_or_default())?;
@@ -72,43 +72,43 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Checks a text of one line.
-fn short(what: &'static str, text: &str) -> Result<(), Invalid> {
+fn short(what: &'static str, text: &str) -> Result<(), ValidationError> {
     if text.len() > TEXT_LIMIT {
-        return Err(Invalid::TooLong(what, TEXT_LIMIT));
+        return Err(ValidationError::TooLong(what, TEXT_LIMIT));
     }
     printed(what, text)
 }
 
-fn printed(what: &'static str, text: &str) -> Result<(), Invalid> {
+fn printed(what: &'static str, text: &str) -> Result<(), ValidationError> {
     match text.chars().find(|character| printable::is_unprintable(*character)) {
-        Some(character) => Err(Invalid::Unprintable(what, character.into())),
+        Some(character) => Err(ValidationError::Unprintable(what, character.into())),
         None => Ok(()),
     }
 }
 
 /// Checks a text that may have several lines.
-fn prose(what: &'static str, text: &str) -> Result<(), Invalid> {
+fn prose(what: &'static str, text: &str) -> Result<(), ValidationError> {
     if text.len() > TEXT_LIMIT {
-        return Err(Invalid::TooLong(what, TEXT_LIMIT));
+        return Err(ValidationError::TooLong(what, TEXT_LIMIT));
     }
     text.split(['\n', '\t']).try_for_each(|part| printed(what, part.trim_end_matches('\r')))
 }
 
-fn few(what: &'static str, count: usize) -> Result<(), Invalid> {
-    if count <= COUNT_LIMIT { Ok(()) } else { Err(Invalid::TooMany(count, what, COUNT_LIMIT)) }
+fn few(what: &'static str, count: usize) -> Result<(), ValidationError> {
+    if count <= COUNT_LIMIT { Ok(()) } else { Err(ValidationError::TooMany(count, what, COUNT_LIMIT)) }
 }
 
-fn once(names: impl Iterator<Item = String>) -> Result<(), Invalid> {
+fn once(names: impl Iterator<Item = String>) -> Result<(), ValidationError> {
     let mut seen = std::collections::HashSet::new();
     for name in names {
         if !seen.insert(name.clone()) {
-            return Err(Invalid::Twice(name));
+            return Err(ValidationError::Twice(name));
         }
     }
     Ok(())
 }
 
-fn patterns(texts: &[String]) -> Result<Vec<Pattern>, Invalid> {
+fn patterns(texts: &[String]) -> Result<Vec<Pattern>, ValidationError> {
     let pattern = |text: &String| {
         printed("list of patterns", text)?;
         Ok(Pattern::parse(text)?)
@@ -116,47 +116,50 @@ fn patterns(texts: &[String]) -> Result<Vec<Pattern>, Invalid> {
     texts.iter().map(pattern).collect()
 }
 
-fn route(raw: wire::Route) -> Result<Route, Invalid> {
+fn route(raw: wire::Route) -> Result<Route, ValidationError> {
     short("route", &raw.method)?;
     short("route", &raw.path)?;
     let route = Route { method: raw.method, path: raw.path };
     if !METHODS.contains(&route.method.as_str()) {
-        return Err(Invalid::Method(route));
+        return Err(ValidationError::Method(route));
     }
     if !route.path.starts_with('/') {
-        return Err(Invalid::Path(route, "it does not begin with a slash".to_owned()));
+        return Err(ValidationError::Path(route, "it does not begin with a slash".to_owned()));
     }
     if RESERVED.contains(&route.path.as_str()) {
-        return Err(Invalid::Reserved(route));
+        return Err(ValidationError::Reserved(route));
     }
     // Before the router sees them: it names them by the letters from a to z, and panics after these.
     let parameters = route.path.matches('{').count();
     if parameters > PARAMETER_LIMIT {
-        return Err(Invalid::Path(route, format!("it has {parameters} parameters, and {PARAMETER_LIMIT} are allowed")));
+        return Err(ValidationError::Path(
+            route,
+            format!("it has {parameters} parameters, and {PARAMETER_LIMIT} are allowed"),
+        ));
     }
     if let Err(error) = matchit::Router::new().insert(route.path.as_str(), ()) {
-        return Err(Invalid::Path(route, error.to_string()));
+        return Err(ValidationError::Path(route, error.to_string()));
     }
     Ok(route)
 }
 
-fn subscription(raw: wire::Subscription) -> Result<Subscription, Invalid> {
+fn subscription(raw: wire::Subscription) -> Result<Subscription, ValidationError> {
     if !subscription::is_valid_name(&raw.name) {
-        return Err(Invalid::SubscriptionName(raw.name.chars().take(128).collect()));
+        return Err(ValidationError::SubscriptionName(raw.name.chars().take(128).collect()));
     }
     printed("subscription's pattern", &raw.pattern)?;
     printed("subscription's filters", raw.filters.as_deref().unwrap_or_default())?;
     printed("subscription's ordering key", raw.ordering_key.as_deref().unwrap_or_default())?;
     let name = raw.name.clone();
-    rules_of(raw).map_err(|invalid| Invalid::Rule(name, invalid))
+    rules_of(raw).map_err(|invalid| ValidationError::Rule(name, invalid))
 }
 
-fn rules_of(raw: wire::Subscription) -> Result<Subscription, subscription_rules::Invalid> {
+fn rules_of(raw: wire::Subscription) -> Result<Subscription, subscription_rules::ValidationError> {
     if raw.timeout_ms == Some(0) {
-        return Err(subscription_rules::Invalid::Timeout);
+        return Err(subscription_rules::ValidationError::Timeout);
     }
     if raw.max_backlog == Some(0) {
-        return Err(subscription_rules::Invalid::MaxBacklog);
+        return Err(subscription_rules::ValidationError::MaxBacklog);
     }
     Ok(Subscription {
         pattern: Pattern::parse(&raw.pattern)?,
@@ -172,39 +175,43 @@ fn rules_of(raw: wire::Subscription) -> Result<Subscription, subscription_rules:
     })
 }
 
-fn schedules(raw: Vec<wire::Schedule>, plugin: &str, now: Timestamp) -> Result<Vec<(String, Schedule)>, Invalid> {
+fn schedules(
+    raw: Vec<wire::Schedule>,
+    plugin: &str,
+    now: Timestamp,
+) -> Result<Vec<(String, Schedule)>, ValidationError> {
     let own = |raw: wire::Schedule| {
         if ReservedType::of(&raw.type_).is_some() && !is_schedule_of(plugin, &raw.type_) {
-            return Err(Invalid::ScheduleReserved(raw.name, raw.type_));
+            return Err(ValidationError::ScheduleReserved(raw.name, raw.type_));
         }
         schedule(raw, now)
     };
     raw.into_iter().map(own).collect()
 }
 
-fn schedule(raw: wire::Schedule, now: Timestamp) -> Result<(String, Schedule), Invalid> {
+fn schedule(raw: wire::Schedule, now: Timestamp) -> Result<(String, Schedule), ValidationError> {
     /// The most bytes of a schedule's payload.
     const DATA_LIMIT: usize = 64 << 10;
     if !subscription::is_valid_name(&raw.name) {
-        return Err(Invalid::SubscriptionName(raw.name.chars().take(128).collect()));
+        return Err(ValidationError::SubscriptionName(raw.name.chars().take(128).collect()));
     }
     short("cron expression", &raw.cron)?;
     short("schedule's type", &raw.type_)?;
     short("time zone", raw.timezone.as_deref().unwrap_or_default())?;
     short("media type", raw.datacontenttype.as_deref().unwrap_or_default())?;
     if raw.data.as_ref().is_some_and(|data| data.len() > DATA_LIMIT) {
-        return Err(Invalid::TooLong("schedule's data", DATA_LIMIT));
+        return Err(ValidationError::TooLong("schedule's data", DATA_LIMIT));
     }
     if Pattern::parse(&raw.type_)?.exact().is_none() {
-        return Err(Invalid::ScheduleType(raw.name, raw.type_));
+        return Err(ValidationError::ScheduleType(raw.name, raw.type_));
     }
     let schedule = Schedule {
         cron: raw.cron,
         timezone: raw.timezone,
         missed: match raw.missed {
-            None | Some(wire::Missed::RunOnce) => Missed::RunOnce,
-            Some(wire::Missed::Skip) => Missed::Skip,
-            Some(wire::Missed::CatchUp) => Missed::CatchUp,
+            None | Some(wire::Missed::RunOnce) => MissedPolicy::RunOnce,
+            Some(wire::Missed::Skip) => MissedPolicy::Skip,
+            Some(wire::Missed::CatchUp) => MissedPolicy::CatchUp,
         },
         event_type: raw.type_,
         datacontenttype: raw.datacontenttype,
@@ -212,7 +219,7 @@ fn schedule(raw: wire::Schedule, now: Timestamp) -> Result<(String, Schedule), I
     };
     match schedule.check(now) {
         Ok(()) => Ok((raw.name, schedule)),
-        Err(invalid) => Err(Invalid::Schedule(raw.name, invalid)),
+        Err(invalid) => Err(ValidationError::Schedule(raw.name, invalid)),
     }
 }
 
@@ -234,11 +241,11 @@ mod tests {
         }
     }
 
-    fn with_route(method: &str, path: &str) -> Result<Descriptor, Invalid> {
+    fn with_route(method: &str, path: &str) -> Result<Descriptor, ValidationError> {
         check(wire::Descriptor { routes: vec![wire::Route { method: method.into(), path: path.into() }], ..raw() })
     }
 
-    fn check(raw: wire::Descriptor) -> Result<Descriptor, Invalid> {
+    fn check(raw: wire::Descriptor) -> Result<Descriptor, ValidationError> {
         Descriptor::check(raw, Timestamp(0))
     }
 
@@ -250,17 +257,20 @@ mod tests {
         }
         let long = "a".repeat(65);
         for name in ["", "-", "--help", "-a", "a-", "../x", "A", "a.b", "a b", "a\n", "\u{e4}", "operator", &long] {
-            assert!(matches!(check(wire::Descriptor { name: name.into(), ..raw() }), Err(Invalid::Name(_))), "{name}");
+            assert!(
+                matches!(check(wire::Descriptor { name: name.into(), ..raw() }), Err(ValidationError::Name(_))),
+                "{name}"
+            );
         }
         assert!(with_route("GET", "/users/{id}").is_ok());
-        assert!(matches!(with_route("FETCH", "/"), Err(Invalid::Method(_))));
-        assert!(matches!(with_route("GET", "users"), Err(Invalid::Path(..))));
-        assert!(matches!(with_route("GET", "/{a}{b}"), Err(Invalid::Path(..))));
-        assert!(matches!(with_route("POST", "/events"), Err(Invalid::Reserved(_))));
+        assert!(matches!(with_route("FETCH", "/"), Err(ValidationError::Method(_))));
+        assert!(matches!(with_route("GET", "users"), Err(ValidationError::Path(..))));
+        assert!(matches!(with_route("GET", "/{a}{b}"), Err(ValidationError::Path(..))));
+        assert!(matches!(with_route("POST", "/events"), Err(ValidationError::Reserved(_))));
         let many = |count: usize| (0..count).map(|number| format!("/{{p{number}}}")).collect::<String>();
         assert!(with_route("GET", &many(PARAMETER_LIMIT)).is_ok());
         for count in [PARAMETER_LIMIT + 1, 150] {
-            assert!(matches!(with_route("GET", &many(count)), Err(Invalid::Path(..))), "{count}");
+            assert!(matches!(with_route("GET", &many(count)), Err(ValidationError::Path(..))), "{count}");
         }
     }
 
@@ -283,7 +293,7 @@ mod tests {
     fn malformed_rules_are_named_with_their_subscription() {
         let refused = |subscription: wire::Subscription| {
             let descriptor = wire::Descriptor { subscriptions: vec![subscription], ..raw() };
-            matches!(check(descriptor), Err(Invalid::Rule(name, _)) if name == "a")
+            matches!(check(descriptor), Err(ValidationError::Rule(name, _)) if name == "a")
         };
         assert!(!refused(subscription("a")));
         assert!(refused(subscription("a..b")));
@@ -306,7 +316,7 @@ mod tests {
         };
         let check = |cron| check(wire::Descriptor { schedules: vec![schedule(cron)], ..raw() });
         assert!(check("0 9 * * *").is_ok());
-        assert!(matches!(check("0 0 31 2 *"), Err(Invalid::Schedule(..))));
+        assert!(matches!(check("0 0 31 2 *"), Err(ValidationError::Schedule(..))));
     }
 
     #[test]
@@ -325,7 +335,7 @@ mod tests {
         };
         assert!(check("schedule.shop.daily").is_ok() && check("tick").is_ok());
         for event_type in ["schedule.mailer.daily", "schedule.shop", "Schedule.shop.daily", "sandbus.tick"] {
-            assert!(matches!(check(event_type), Err(Invalid::ScheduleReserved(..))), "{event_type}");
+            assert!(matches!(check(event_type), Err(ValidationError::ScheduleReserved(..))), "{event_type}");
         }
     }
 

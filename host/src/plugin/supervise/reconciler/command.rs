@@ -11,12 +11,12 @@ pub(super) struct Command {
     pub(super) plugin: String,
     /// The beginning of a digest; the generation before the one that runs if there is none.
     pub(super) to: Option<String>,
-    pub(super) answer: oneshot::Sender<Result<RolledBack, RollbackError>>,
+    pub(super) answer: oneshot::Sender<Result<RollbackReport, RollbackError>>,
 }
 
 /// A rollback that was done.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct RolledBack {
+pub struct RollbackReport {
     /// The digest of what ran before.
     pub from: String,
     /// The digest of what runs now.

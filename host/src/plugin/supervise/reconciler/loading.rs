@@ -12,56 +12,56 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::swap_error::SwapError;
-use super::{Folder, Rehearse};
+use super::{CanaryRunner, Folder};
 use crate::plugin::load::loader::{LoadError, Loader};
-use crate::plugin::load::source::{self, FILE_LIMIT_BYTES, Links, SIDECAR_LIMIT_BYTES};
+use crate::plugin::load::source::{self, FILE_LIMIT_BYTES, SIDECAR_LIMIT_BYTES, Symlinks};
 use crate::plugin::manifest::digest::{Digest, short};
 use crate::plugin::manifest::sidecar::Sidecar;
 use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::archive::Archive;
-use crate::plugin::supervise::folder::Seen;
+use crate::plugin::supervise::folder::FileFingerprint;
 use crate::plugin::supervise::record::Pin;
 use crate::plugin::supervise::registry::{Registry, RouteConflict};
 
 /// What comes of a load: none if its sidecar switches the plugin off.
-pub(super) type Loaded = Result<Option<Ready>, SwapError>;
+pub(super) type LoadOutcome = Result<Option<Candidate>, SwapError>;
 
 /// A file that is being loaded. It is given up with this.
 #[derive(Debug)]
-pub(super) struct Loading {
+pub(super) struct LoadTask {
     /// The file as it was when that began.
-    pub(super) seen: Seen,
+    pub(super) fingerprint: FileFingerprint,
     pub(super) started: Instant,
     /// Whether it was refused before, and has not changed.
-    pub(super) is_again: bool,
+    pub(super) is_retry: bool,
     /// Whether a name or a route has become free since.
-    pub(super) has_vacancy: bool,
+    pub(super) conflict_may_be_gone: bool,
     outdated: CancellationToken,
-    task: AbortOnDropHandle<Loaded>,
+    task: AbortOnDropHandle<LoadOutcome>,
 }
 
-impl Loading {
+impl LoadTask {
     /// Begins to load a file.
-    pub(super) fn begin<W: Rehearse>(seen: Seen, is_again: bool, load: Load<W>) -> Self {
+    pub(super) fn begin<W: CanaryRunner>(fingerprint: FileFingerprint, is_retry: bool, load: LoadJob<W>) -> Self {
         let (started, outdated) = (Instant::now(), load.outdated.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(load.run()));
-        Self { seen, started, is_again, has_vacancy: false, outdated, task }
+        Self { fingerprint, started, is_retry, conflict_may_be_gone: false, outdated, task }
     }
 
     /// Nobody wants what comes of it any more. What compiles goes on to its end, so that there are never more
     /// compilers than loads.
-    pub(super) fn give_up(&self) {
+    pub(super) fn cancel(&self) {
         self.outdated.cancel();
     }
 
     /// Whether it was given up.
-    pub(super) fn is_given_up(&self) -> bool {
+    pub(super) fn is_cancelled(&self) -> bool {
         self.outdated.is_cancelled()
     }
 }
 
 /// Waits for the end of one of the loads; for ever if there is none.
-pub(super) async fn end_of_one(loads: &mut BTreeMap<String, Loading>) -> (String, Loaded) {
+pub(super) async fn next_finished(loads: &mut BTreeMap<String, LoadTask>) -> (String, LoadOutcome) {
     std::future::poll_fn(|context| {
         for (stem, loading) in loads.iter_mut() {
             if let Poll::Ready(ended) = Pinned::new(&mut loading.task).poll(context) {
@@ -76,7 +76,7 @@ pub(super) async fn end_of_one(loads: &mut BTreeMap<String, Loading>) -> (String
 
 /// A generation that may take over, with the bytes that it was made from.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(super) struct Candidate {
     pub(super) generation: Arc<Generation>,
     pub(super) bytes: Vec<u8>,
     /// Why they are not those of the file in the folder.
@@ -86,11 +86,11 @@ pub(super) struct Ready {
 }
 
 /// What it takes to load a file.
-pub(super) struct Load<W> {
-    pub(super) source: Source,
+pub(super) struct LoadJob<W> {
+    pub(super) source: PluginFiles,
     pub(super) registry: Registry,
     pub(super) folder: Folder,
-    pub(super) wings: Arc<W>,
+    pub(super) services: Arc<W>,
     /// Room for the bytes of files, in MiB.
     pub(super) memory: Arc<Semaphore>,
     /// How many bytes the file has.
@@ -99,23 +99,23 @@ pub(super) struct Load<W> {
     pub(super) outdated: CancellationToken,
 }
 
-impl<W: Rehearse> Load<W> {
-    async fn run(self) -> Loaded {
-        let Self { source, registry, folder, wings, memory, bytes, outdated } = self;
+impl<W: CanaryRunner> LoadJob<W> {
+    async fn run(self) -> LoadOutcome {
+        let Self { source, registry, folder, services, memory, bytes, outdated } = self;
         let stem = source.stem.clone();
         // What is too large is not read.
         let room = if bytes > FILE_LIMIT_BYTES { 0 } else { mebibytes(bytes) };
         let memory = memory.acquire_many_owned(room).await.expect("the semaphore is never closed");
-        let Some(ready) = blocking(move || source.load(memory)).await? else { return Ok(None) };
+        let Some(ready) = run_blocking(move || source.load(memory)).await? else { return Ok(None) };
         // It is checked again when it takes over; but what is refused anyway need not handle the past.
-        check_place(&registry, &folder, &stem, &ready.generation)?;
-        let live = registry.snapshot().plugins.get(&*ready.generation.name).cloned();
-        let live = live.filter(|live| live.digest != ready.generation.digest);
-        if let (Some(rule), Some(live)) = (ready.generation.settings.canary, live) {
-            let rehearsal = wings.rehearse(live, Arc::clone(&ready.generation), rule);
+        check_conflicts(&registry, &folder, &stem, &ready.generation)?;
+        let running = registry.snapshot().plugins.get(&*ready.generation.name).cloned();
+        let running = running.filter(|running| running.digest != ready.generation.digest);
+        if let (Some(rule), Some(running)) = (ready.generation.settings.canary, running) {
+            let canary = services.run_canary(running, Arc::clone(&ready.generation), rule);
             tokio::select! {
                 () = outdated.cancelled() => return Err(SwapError::Outdated),
-                result = rehearsal => result.map_err(SwapError::Canary)?,
+                result = canary => result.map_err(SwapError::Canary)?,
             }
         }
         Ok(Some(ready))
@@ -123,7 +123,7 @@ impl<W: Rehearse> Load<W> {
 }
 
 /// Checks that a generation stands against no other file's plugin.
-pub(super) fn check_place(
+pub(super) fn check_conflicts(
     registry: &Registry,
     folder: &Folder,
     stem: &str,
@@ -156,14 +156,14 @@ fn check_routes(registry: &Registry, former: Option<&str>, generation: &Generati
 }
 
 /// Runs what blocks.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(super) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SwapError> + Send + 'static,
 ) -> Result<T, SwapError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| SwapError::Unfinished(error.to_string()))?
 }
 
 /// Where a plugin comes from.
-pub(super) struct Source {
+pub(super) struct PluginFiles {
     pub(super) stem: String,
     pub(super) wasm: PathBuf,
     pub(super) sidecar: PathBuf,
@@ -173,20 +173,20 @@ pub(super) struct Source {
     pub(super) archive: Archive,
 }
 
-impl Source {
+impl PluginFiles {
     /// Loads the file, or what runs in its place; none if the sidecar switches the plugin off.
-    fn load(&self, memory: OwnedSemaphorePermit) -> Loaded {
+    fn load(&self, memory: OwnedSemaphorePermit) -> LoadOutcome {
         let sidecar = self.sidecar()?;
         if sidecar.enabled == Some(false) {
             return Ok(None);
         }
-        let (bytes, pin) = self.in_place_of(source::read_plugin(&self.wasm, Links::Refuse)?)?;
+        let (bytes, pin) = self.apply_pin(source::read_plugin(&self.wasm, Symlinks::Refuse)?)?;
         let generation = Arc::new(self.loader.load(&bytes, &sidecar)?);
-        Ok(Some(Ready { generation, bytes, pin, memory }))
+        Ok(Some(Candidate { generation, bytes, pin, memory }))
     }
 
     pub(super) fn sidecar(&self) -> Result<Sidecar, SwapError> {
-        let mut sidecar = match source::read(&self.sidecar, Links::Refuse, SIDECAR_LIMIT_BYTES) {
+        let mut sidecar = match source::read(&self.sidecar, Symlinks::Refuse, SIDECAR_LIMIT_BYTES) {
             Ok(Ok(bytes)) => Sidecar::parse(&text(bytes)?).map_err(LoadError::Sidecar)?,
             Ok(Err(length)) => return Err(SwapError::SidecarTooLarge(length)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.has_sidecar => Sidecar::default(),
@@ -198,12 +198,12 @@ impl Source {
 
     /// The digest of the file.
     pub(super) fn digest(&self) -> Result<Digest, SwapError> {
-        source::digest(&self.wasm, Links::Refuse).map_err(SwapError::Read)
+        source::digest(&self.wasm, Symlinks::Refuse).map_err(SwapError::Read)
     }
 
     /// The bytes that run in place of the file's. Where they are damaged or gone, nothing does: the file itself was
     /// rolled back from.
-    fn in_place_of(&self, bytes: Vec<u8>) -> Result<(Vec<u8>, Option<Pin>), SwapError> {
+    fn apply_pin(&self, bytes: Vec<u8>) -> Result<(Vec<u8>, Option<Pin>), SwapError> {
         let record = self.archive.record(&self.stem)?;
         let Some(pin) = record.pin_over(&Digest::of(&bytes)) else { return Ok((bytes, None)) };
         // There is room for one of them.

@@ -2,80 +2,80 @@
 
 use std::time::{Duration, Instant};
 
-use super::swap::Swapped;
+use super::swap::SwapResult;
 use super::swap_error::SwapError;
-use super::{Declare, Reconciler, Rehearse, Status};
+use super::{CanaryRunner, Reconciler, Status, SubscriptionRegistrar};
 use crate::plugin::run::generation::Generation;
-use crate::plugin::supervise::folder::Seen;
+use crate::plugin::supervise::folder::FileFingerprint;
 use crate::plugin::supervise::record::Pin;
 use crate::printable;
 
 /// The longest complaint about a file.
-const COMPLAINT_CHARACTERS: usize = 2_000;
+const MAX_ERROR_CHARACTERS: usize = 2_000;
 
-impl<W: Declare + Rehearse> Reconciler<W> {
-    pub(super) async fn settle(
+impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
+    pub(super) async fn record_outcome(
         &mut self,
         stem: &str,
-        seen: Seen,
-        result: Result<Option<Swapped>, SwapError>,
+        fingerprint: FileFingerprint,
+        result: Result<Option<SwapResult>, SwapError>,
         took: Duration,
     ) {
         let now = Instant::now();
-        let known = self.files.entry(stem.to_owned()).or_default();
+        let state = self.files.entry(stem.to_owned()).or_default();
         match result {
             Ok(swapped) => {
-                known.settle(seen);
-                known.is_stuck = false;
-                self.note_loaded(stem, swapped, took).await;
+                state.mark_processed(fingerprint);
+                state.rollback_failed = false;
+                self.record_load(stem, swapped, took).await;
             }
-            Err(SwapError::Outdated) => known.hold(now),
-            Err(error) if error.may_be_half_written() && !known.is_patience_over(now) => known.hold(now),
+            Err(SwapError::Outdated) => state.pause(now),
+            Err(error) if error.may_be_half_written() && !state.is_grace_over(now) => state.pause(now),
             Err(error) => {
-                let is_again = known.done.as_ref() == Some(&seen);
-                if error.may_pass() {
-                    known.settle_for_now(seen, now);
+                let is_retry = state.processed.as_ref() == Some(&fingerprint);
+                if error.is_transient() {
+                    state.retry_later(fingerprint, now);
                 } else {
-                    known.settle(seen);
+                    state.mark_processed(fingerprint);
                 }
-                self.note_refused(stem, &error, is_again);
+                self.record_refusal(stem, &error, is_retry);
             }
         }
     }
 
-    fn note_refused(&self, stem: &str, error: &SwapError, is_again: bool) {
+    fn record_refusal(&self, stem: &str, error: &SwapError, is_retry: bool) {
         let before = self.folder.statuses().remove(stem).unwrap_or_default();
         // The file's own words are among them.
-        let error: String = printable::block(&error.to_string()).chars().take(COMPLAINT_CHARACTERS).collect();
+        let error: String = printable::block(&error.to_string()).chars().take(MAX_ERROR_CHARACTERS).collect();
         // The same complaint about the same file is no news.
-        if !is_again || before.error.as_ref() != Some(&error) {
+        if !is_retry || before.error.as_ref() != Some(&error) {
             let running = if before.plugin.is_some() { "; the former one goes on" } else { "" };
             tracing::error!(file = %format!("{stem}.wasm"), "the plugin is not loaded{running}: {error}");
         }
         self.folder.set(stem, Some(Status { error: Some(error), disabled: false, ..before }));
     }
 
-    async fn note_loaded(&mut self, stem: &str, swapped: Option<Swapped>, took: Duration) {
+    async fn record_load(&mut self, stem: &str, swapped: Option<SwapResult>, took: Duration) {
         let former = self.folder.statuses().remove(stem).and_then(|before| before.plugin);
         let name = swapped.as_ref().map(|swapped| swapped.generation.name.to_string());
         if let Some(former) = former.filter(|former| name.as_ref() != Some(former)) {
-            self.take_out(former).await;
-            self.give_others_a_chance();
+            self.remove_plugin(former).await;
+            self.retry_refused();
         }
         let disabled = swapped.is_none();
-        let (mut rolled_back, mut kept) = (None, Vec::new());
-        if let Some(Swapped { generation, pin, kept: generations, is_news }) = swapped {
-            if is_news {
-                tell_of(&generation, pin.as_ref(), took);
+        let (mut rolled_back, mut generations) = (None, Vec::new());
+        if let Some(SwapResult { generation, pin, generations: archived, is_new }) = swapped {
+            if is_new {
+                log_loaded(&generation, pin.as_ref(), took);
             }
-            (rolled_back, kept) = (pin, generations);
+            (rolled_back, generations) = (pin, archived);
         }
-        self.folder.set(stem, Some(Status { plugin: name, error: None, disabled, rolled_back, kept }));
+        self.folder.set(stem, Some(Status { plugin: name, error: None, disabled, rolled_back, generations }));
     }
 }
 
 /// Tells of a generation that has taken over.
-fn tell_of(generation: &Generation, pin: Option<&Pin>, took: Duration) {
+fn log_loaded(generation: &Generation, pin: Option<&Pin>, took: Duration) {
     let withheld = generation.settings.withheld(&generation.descriptor);
     if !withheld.is_empty() {
         tracing::warn!(plugin = %generation.name, withheld = withheld.join(", "), "the plugin asks for more than the sidecar grants");

@@ -8,7 +8,7 @@ use crate::subscription::Declaration;
 
 /// Where a generation's subscriptions are made known before it is swapped in. The composition root
 /// connects this to the bus, which this module does not know.
-pub trait Declare: Send + Sync + 'static {
+pub trait SubscriptionRegistrar: Send + Sync + 'static {
     /// Takes over the subscriptions and the schedules that a plugin declares, and returns the names of the
     /// subscriptions that it no longer does.
     fn declare(
@@ -22,12 +22,12 @@ pub trait Declare: Send + Sync + 'static {
 }
 
 /// What lets a generation handle the past before it takes over. The composition root connects this, too.
-pub trait Rehearse: Send + Sync + 'static {
+pub trait CanaryRunner: Send + Sync + 'static {
     /// Compares how two generations handle the last events, and says what an operator must know if they differ
     /// more than a rule allows.
-    fn rehearse(
+    fn run_canary(
         &self,
-        live: Arc<Generation>,
+        running: Arc<Generation>,
         new: Arc<Generation>,
         rule: CanaryRule,
     ) -> impl Future<Output = Result<(), String>> + Send;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use super::command::Command;
-use crate::plugin::supervise::record::{Kept, Pin};
+use crate::plugin::supervise::record::{ArchivedGeneration, Pin};
 
 /// What stands in the folder under one name.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,7 @@ pub struct Status {
     /// What runs in its place, if an operator or a rule went back to an earlier generation.
     pub rolled_back: Option<Pin>,
     /// The generations that are kept, in the order in which they took over last.
-    pub kept: Vec<Kept>,
+    pub generations: Vec<ArchivedGeneration>,
 }
 
 /// A handle on what is known of the folder, and on its reconciler. It clones cheaply.
@@ -50,7 +50,7 @@ impl Folder {
     }
 
     /// Notes what is not loaded. What was not there before is news.
-    pub(super) fn ignore(&self, ignored: BTreeMap<String, String>) {
+    pub(super) fn set_ignored(&self, ignored: BTreeMap<String, String>) {
         let mut before = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
         for (file, reason) in ignored.iter().filter(|(file, reason)| before.get(*file) != Some(*reason)) {
             tracing::warn!(file, "ignored in the plugin folder: {reason}");

@@ -2,10 +2,10 @@
 
 use crate::plugin::load::loader::LoadError;
 use crate::plugin::load::source::{SIDECAR_LIMIT_BYTES, SourceError};
-use crate::plugin::run::linked::PrepareError;
+use crate::plugin::run::linked::LinkError;
 use crate::plugin::supervise::record::RecordError;
 use crate::plugin::supervise::registry::RouteConflict;
-use crate::plugin::supervise::route_claims::Takeover;
+use crate::plugin::supervise::route_ownership::RouteTakeover;
 
 /// Why a file's newest content is not what runs.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +25,9 @@ pub(super) enum SwapError {
     #[error(transparent)]
     Route(#[from] RouteConflict),
     #[error(transparent)]
-    Takeover(#[from] Box<Takeover>),
+    Takeover(#[from] Box<RouteTakeover>),
     #[error("which routes belong to it cannot be stored: {0}")]
-    Claim(std::io::Error),
+    StoreRoutes(std::io::Error),
     #[error("its subscriptions could not be stored: {0}")]
     Declare(String),
     #[error("{0}")]
@@ -37,7 +37,7 @@ pub(super) enum SwapError {
     #[error("loading it did not finish: {0}")]
     Unfinished(String),
     #[error(transparent)]
-    Record(#[from] RecordError),
+    GenerationRecord(#[from] RecordError),
     #[error(
         "it was rolled back from, and generation {0}, which runs in its place, cannot be read: {1}; put another file into the folder"
     )]
@@ -64,14 +64,15 @@ impl SwapError {
 
     /// Whether the file may be good, and only the moment was not. A component that describes itself may have run out
     /// of time on a busy machine.
-    pub(super) fn may_pass(&self) -> bool {
-        let is_unread = matches!(self, Self::Read(_) | Self::ReadSidecar(_) | Self::Record(_) | Self::Former(..));
-        let is_hosts = matches!(self, Self::Declare(_) | Self::Keep(_) | Self::Claim(_) | Self::Unfinished(_));
-        is_unread || is_hosts || matches!(self, Self::Load(LoadError::Prepare(PrepareError::Describe(_))))
+    pub(super) fn is_transient(&self) -> bool {
+        let is_unread =
+            matches!(self, Self::Read(_) | Self::ReadSidecar(_) | Self::GenerationRecord(_) | Self::Former(..));
+        let is_hosts = matches!(self, Self::Declare(_) | Self::Keep(_) | Self::StoreRoutes(_) | Self::Unfinished(_));
+        is_unread || is_hosts || matches!(self, Self::Load(LoadError::Link(LinkError::Describe(_))))
     }
 
     /// Whether another plugin is in the way.
-    pub(super) fn is_of_place(&self) -> bool {
+    pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::NameTaken { .. } | Self::Route(_) | Self::Takeover(_))
     }
 }

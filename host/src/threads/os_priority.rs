@@ -1,15 +1,15 @@
 //! How much a thread gives way to others, and whether it waits. On Linux a priority is a thread's own (sched(7));
 //! elsewhere threads share the cores as equals.
 
-use super::pace::Lane;
+use super::latency::Priority;
 
 /// How much one of many jobs gives way, how much one that is slow or turns out to be, and how much a compiler: nice
 /// levels, of which the last is 19. A guest that is slow has a tenth of a core for certain, and more where nobody
 /// else wants it: with less, what other programs do would have it run out of time.
 #[cfg(target_os = "linux")]
-const MANY_LEVEL: i32 = 5;
+const BULK_LEVEL: i32 = 5;
 #[cfg(target_os = "linux")]
-const SLOW_LEVEL: i32 = 10;
+const BACKGROUND_LEVEL: i32 = 10;
 #[cfg(target_os = "linux")]
 const COMPILER_LEVEL: i32 = 19;
 
@@ -27,24 +27,24 @@ pub(super) fn this_thread() -> ThreadId {}
 
 /// Gives a thread that begins the priority of its lane.
 #[cfg(target_os = "linux")]
-pub(super) fn enter(lane: Lane) {
-    match lane {
-        Lane::Quick => {}
-        Lane::Many => set_level(this_thread(), MANY_LEVEL),
-        Lane::Slow => set_level(this_thread(), SLOW_LEVEL),
+pub(super) fn apply_priority(priority: Priority) {
+    match priority {
+        Priority::Interactive => {}
+        Priority::Bulk => set_level(this_thread(), BULK_LEVEL),
+        Priority::Background => set_level(this_thread(), BACKGROUND_LEVEL),
     }
 }
 
 /// Lets the present thread give way to every guest, for good: it compiles.
-pub(crate) fn step_back() {
+pub(crate) fn lower_compiler_priority() {
     #[cfg(target_os = "linux")]
     set_level(this_thread(), COMPILER_LEVEL);
 }
 
 /// Lets a thread give way whose job turns out to be slow.
 #[cfg(target_os = "linux")]
-pub(super) fn give_way(thread: ThreadId) {
-    set_level(thread, SLOW_LEVEL);
+pub(super) fn lower_priority(thread: ThreadId) {
+    set_level(thread, BACKGROUND_LEVEL);
 }
 
 #[cfg(target_os = "linux")]
@@ -68,6 +68,6 @@ pub(super) fn is_asleep(_: ThreadId) -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn enter(_: Lane) {}
+pub(super) fn apply_priority(_: Priority) {}
 #[cfg(not(target_os = "linux"))]
-pub(super) fn give_way(_: ThreadId) {}
+pub(super) fn lower_priority(_: ThreadId) {}

@@ -11,7 +11,7 @@ const ATTRIBUTE_LIMIT: usize = 64 << 10;
 /// An attribute that is not as the specification has it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {} `{name}` {what}", if name == "data" { "member" } else { "attribute" })]
-pub struct Unfit {
+pub struct InvalidAttribute {
     /// The attribute's name.
     pub name: String,
     /// What is wrong with it.
@@ -23,7 +23,7 @@ impl Event {
     ///
     /// # Errors
     /// The first value that is not as it must be.
-    pub fn check(&self) -> Result<(), Unfit> {
+    pub fn check(&self) -> Result<(), InvalidAttribute> {
         core("id", &self.id)?;
         core("source", &self.source)?;
         demand(
@@ -43,7 +43,7 @@ impl Event {
     ///
     /// # Errors
     /// The first value that is not as it must be.
-    pub fn check_message(&self) -> Result<(), Unfit> {
+    pub fn check_message(&self) -> Result<(), InvalidAttribute> {
         let given =
             [("subject", &self.subject), ("datacontenttype", &self.datacontenttype), ("dataschema", &self.dataschema)];
         for (name, value) in given {
@@ -66,22 +66,22 @@ impl Event {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_type(event_type: &str) -> Result<(), Unfit> {
+pub fn check_type(event_type: &str) -> Result<(), InvalidAttribute> {
     core("type", event_type)?;
     demand("type", event_type.len() <= MAX_LENGTH, "is longer than 255 bytes")
 }
 
-fn demand(name: &str, holds: bool, what: &'static str) -> Result<(), Unfit> {
-    if holds { Ok(()) } else { Err(Unfit { name: name.to_owned(), what }) }
+fn demand(name: &str, holds: bool, what: &'static str) -> Result<(), InvalidAttribute> {
+    if holds { Ok(()) } else { Err(InvalidAttribute { name: name.to_owned(), what }) }
 }
 
 /// An attribute that the specification names is not empty where it is given.
-fn core(name: &str, value: &str) -> Result<(), Unfit> {
+fn core(name: &str, value: &str) -> Result<(), InvalidAttribute> {
     demand(name, !value.is_empty(), "is empty")?;
     text(name, value)
 }
 
-fn text(name: &str, value: &str) -> Result<(), Unfit> {
+fn text(name: &str, value: &str) -> Result<(), InvalidAttribute> {
     demand(name, value.len() <= ATTRIBUTE_LIMIT, "is longer than 65536 bytes")?;
     let is_plain = match value.is_ascii() {
         true => !value.bytes().any(|byte| byte.is_ascii_control()),

@@ -17,16 +17,16 @@ use crate::plugin::run::generation::Generation;
 
 /// The routes of plugins that have run, and where they are stored.
 #[derive(Clone, Debug)]
-pub(crate) struct Claims {
+pub(crate) struct RouteOwnership {
     path: PathBuf,
-    all: Vec<Claim>,
+    all: Vec<OwnedRoute>,
     /// Whether there was no record: the host may be of a version before it, and all that ran may go on.
-    is_new: bool,
+    has_no_record: bool,
 }
 
 /// A route that a plugin has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Claim {
+struct OwnedRoute {
     /// The stem of the plugin's file.
     file: String,
     plugin: String,
@@ -38,17 +38,17 @@ struct Claim {
 #[error(
     "its route `{route}` would take requests from `{theirs}` of plugin `{plugin}` in {file}.wasm, which was there before; give it another path, or allow it in its sidecar: [grants] routes = [\"{route}\"]"
 )]
-pub(crate) struct Takeover {
+pub(crate) struct RouteTakeover {
     route: Route,
     theirs: Route,
     plugin: String,
     file: String,
 }
 
-impl Claims {
+impl RouteOwnership {
     /// Reads the record. One that is damaged is named, and begins again.
     pub(crate) fn read(path: PathBuf) -> Self {
-        let (all, is_new) = match std::fs::read(&path) {
+        let (all, has_no_record) = match std::fs::read(&path) {
             Ok(bytes) => {
                 let text = sealed::unseal(&path, &bytes);
                 let all = text.and_then(|text| serde_json::from_slice(text).ok());
@@ -64,26 +64,26 @@ impl Claims {
                 (Vec::new(), error.kind() == io::ErrorKind::NotFound)
             }
         };
-        Self { path, all, is_new }
+        Self { path, all, has_no_record }
     }
 
     /// The routes of each plugin.
     pub(crate) fn by_plugin(&self) -> BTreeMap<String, Vec<Route>> {
         let mut routes = BTreeMap::<String, Vec<Route>>::new();
-        for claim in &self.all {
-            routes.entry(claim.plugin.clone()).or_default().push(claim.route.clone());
+        for owned in &self.all {
+            routes.entry(owned.plugin.clone()).or_default().push(owned.route.clone());
         }
         routes
     }
 
     /// Everything that was in the folder at the start has been looked at.
-    pub(crate) fn settle(&mut self) {
-        self.is_new = false;
+    pub(crate) fn finish_startup(&mut self) {
+        self.has_no_record = false;
     }
 
     /// Whether plugins that ran under a version without this record go on as they did.
-    pub(crate) fn is_new(&self) -> bool {
-        self.is_new
+    pub(crate) fn has_no_record(&self) -> bool {
+        self.has_no_record
     }
 
     /// Checks that a generation takes requests from no other plugin whose file is in the folder.
@@ -92,17 +92,17 @@ impl Claims {
         stem: &str,
         generation: &Generation,
         present: &BTreeSet<String>,
-    ) -> Result<(), Box<Takeover>> {
+    ) -> Result<(), Box<RouteTakeover>> {
         // What the file itself was before goes.
-        let is_other = |claim: &&Claim| *claim.plugin != *generation.name && claim.file != stem;
-        for route in generation.descriptor.routes.iter().filter(|route| !self.is_settled(generation, route)) {
-            let mut others = self.all.iter().filter(is_other).filter(|claim| present.contains(&claim.file));
-            if let Some(claim) = others.find(|claim| takes_over(route, &claim.route)) {
-                return Err(Box::new(Takeover {
+        let is_other = |owned: &&OwnedRoute| *owned.plugin != *generation.name && owned.file != stem;
+        for route in generation.descriptor.routes.iter().filter(|route| !self.is_owned_or_granted(generation, route)) {
+            let mut others = self.all.iter().filter(is_other).filter(|owned| present.contains(&owned.file));
+            if let Some(owned) = others.find(|owned| takes_over(route, &owned.route)) {
+                return Err(Box::new(RouteTakeover {
                     route: route.clone(),
-                    theirs: claim.route.clone(),
-                    plugin: claim.plugin.clone(),
-                    file: claim.file.clone(),
+                    theirs: owned.route.clone(),
+                    plugin: owned.plugin.clone(),
+                    file: owned.file.clone(),
                 }));
             }
         }
@@ -110,8 +110,8 @@ impl Claims {
     }
 
     /// Whether a route is the plugin's already, or granted.
-    fn is_settled(&self, generation: &Generation, route: &Route) -> bool {
-        let is_own = |claim: &Claim| *claim.plugin == *generation.name && claim.route == *route;
+    fn is_owned_or_granted(&self, generation: &Generation, route: &Route) -> bool {
+        let is_own = |owned: &OwnedRoute| *owned.plugin == *generation.name && owned.route == *route;
         generation.settings.grants_route(route) || self.all.iter().any(is_own)
     }
 
@@ -119,21 +119,24 @@ impl Claims {
     /// grant. What it takes from plugins that are gone is not theirs any more.
     pub(crate) fn with(&self, stem: &str, generation: &Generation, present: &BTreeSet<String>) -> Self {
         let routes = &generation.descriptor.routes;
-        let is_kept = |claim: &&Claim| {
-            let is_taken = || routes.iter().any(|route| takes_over(route, &claim.route));
-            let is_other = *claim.plugin != *generation.name && claim.file != stem;
-            is_other && (present.contains(&claim.file) || !is_taken())
+        let is_kept = |owned: &&OwnedRoute| {
+            let is_taken = || routes.iter().any(|route| takes_over(route, &owned.route));
+            let is_other = *owned.plugin != *generation.name && owned.file != stem;
+            is_other && (present.contains(&owned.file) || !is_taken())
         };
         let mut all: Vec<_> = self.all.iter().filter(is_kept).cloned().collect();
         let own = routes.iter().filter(|route| !generation.settings.grants_route(route));
-        let claim =
-            |route: &Route| Claim { file: stem.to_owned(), plugin: generation.name.to_string(), route: route.clone() };
-        all.extend(own.map(claim));
-        Self { path: self.path.clone(), all, is_new: self.is_new }
+        let owned = |route: &Route| OwnedRoute {
+            file: stem.to_owned(),
+            plugin: generation.name.to_string(),
+            route: route.clone(),
+        };
+        all.extend(own.map(owned));
+        Self { path: self.path.clone(), all, has_no_record: self.has_no_record }
     }
 
     /// Whether both have the same claims.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
+    pub(crate) fn has_same_routes(&self, other: &Self) -> bool {
         self.all == other.all
     }
 

@@ -10,29 +10,29 @@ use super::{SLOW, cores};
 
 /// Which threads run a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum Priority {
     /// Somebody waits for it, and it is likely to be quick.
-    Quick,
+    Interactive,
     /// It is one of many that wait: all of them together are what matters.
-    Many,
+    Bulk,
     /// It belongs to a plugin that has been slow: it gives way, and has a tenth of a core for certain.
-    Slow,
+    Background,
 }
 
 /// A job's turn on a thread.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Ticket {
     /// Which threads run it.
-    pub lane: Lane,
-    pub(super) pace: Option<Arc<Pace>>,
+    pub priority: Priority,
+    pub(super) latency: Option<Arc<LatencyTracker>>,
     pub(super) core: Option<OwnedSemaphorePermit>,
 }
 
-impl Turn {
+impl Ticket {
     /// In a lane, at nobody's pace.
     #[must_use]
-    pub fn of(lane: Lane) -> Self {
-        Self { lane, pace: None, core: None }
+    pub fn new(priority: Priority) -> Self {
+        Self { priority, latency: None, core: None }
     }
 }
 
@@ -43,51 +43,51 @@ impl Turn {
 /// one at a time, besides those that wait for something: more of them would not be done any sooner than there are
 /// cores, and others would wait for each of those until the kernel takes it away.
 #[derive(Debug)]
-pub struct Pace {
+pub struct LatencyTracker {
     /// How many quick invocations are owed.
-    owed: AtomicU32,
+    debt: AtomicU32,
     /// The cores, for while it is slow.
     cores: Arc<Semaphore>,
 }
 
-impl Default for Pace {
+impl Default for LatencyTracker {
     fn default() -> Self {
         // One is left for others, where there are more: so nobody waits until the kernel takes one away.
-        Self { owed: AtomicU32::new(0), cores: Arc::new(Semaphore::new(cores().saturating_sub(1).max(1))) }
+        Self { debt: AtomicU32::new(0), cores: Arc::new(Semaphore::new(cores().saturating_sub(1).max(1))) }
     }
 }
 
-impl Pace {
+impl LatencyTracker {
     /// So many quick invocations make up for a slow one.
-    const PENANCE: u32 = 32;
+    const SLOW_COST: u32 = 32;
     /// More than this is never owed.
-    const MOST: u32 = 3 * Self::PENANCE;
+    const MAX_DEBT: u32 = 3 * Self::SLOW_COST;
 
     /// Notes how long an invocation took.
     pub fn note(&self, took: Duration) {
-        let owed = self.owed.load(Ordering::Relaxed);
-        let now = if took > SLOW { (owed + Self::PENANCE).min(Self::MOST) } else { owed.saturating_sub(1) };
-        if now != owed {
+        let debt = self.debt.load(Ordering::Relaxed);
+        let now = if took > SLOW { (debt + Self::SLOW_COST).min(Self::MAX_DEBT) } else { debt.saturating_sub(1) };
+        if now != debt {
             // Of two that end at once one may not count: it is a rule of thumb.
-            self.owed.store(now, Ordering::Relaxed);
+            self.debt.store(now, Ordering::Relaxed);
         }
     }
 
     /// Waits for the turn of the next invocation.
-    pub async fn turn(self: &Arc<Self>) -> Turn {
-        let pace = Some(Arc::clone(self));
-        match self.lane() {
-            Lane::Slow => {
+    pub async fn ticket(self: &Arc<Self>) -> Ticket {
+        let latency = Some(Arc::clone(self));
+        match self.priority() {
+            Priority::Background => {
                 let core = Arc::clone(&self.cores).acquire_owned().await.expect("the semaphore is never closed");
                 // It may have been made up for in the meantime; then nobody minds one that gives way.
-                Turn { lane: Lane::Slow, pace, core: Some(core) }
+                Ticket { priority: Priority::Background, latency, core: Some(core) }
             }
-            lane => Turn { lane, pace, core: None },
+            priority => Ticket { priority, latency, core: None },
         }
     }
 
-    fn lane(&self) -> Lane {
-        if self.owed.load(Ordering::Relaxed) > Self::PENANCE { Lane::Slow } else { Lane::Quick }
+    fn priority(&self) -> Priority {
+        if self.debt.load(Ordering::Relaxed) > Self::SLOW_COST { Priority::Background } else { Priority::Interactive }
     }
 }
 
@@ -97,14 +97,14 @@ mod tests {
 
     #[test]
     fn slow_invocations_are_made_up_for_by_quick_ones() {
-        let pace = Pace::default();
-        pace.note(SLOW * 2);
-        assert_eq!(pace.lane(), Lane::Quick, "one is none");
-        pace.note(SLOW * 2);
-        for _ in 0..Pace::PENANCE {
-            assert_eq!(pace.lane(), Lane::Slow);
-            pace.note(SLOW / 2);
+        let latency = LatencyTracker::default();
+        latency.note(SLOW * 2);
+        assert_eq!(latency.priority(), Priority::Interactive, "one is none");
+        latency.note(SLOW * 2);
+        for _ in 0..LatencyTracker::SLOW_COST {
+            assert_eq!(latency.priority(), Priority::Background);
+            latency.note(SLOW / 2);
         }
-        assert_eq!(pace.lane(), Lane::Quick);
+        assert_eq!(latency.priority(), Priority::Interactive);
     }
 }
