@@ -356,6 +356,8 @@ fn read_file(named: Option<&Path>) -> anyhow::Result<File> {
 }
 
 #[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -384,25 +386,6 @@ mod tests {
         assert!(error("admin_listen = \"0.0.0.0:1\"").contains("loopback"));
         let unknown = error("[bus]\nurl = \"redis://user:secret@host\"");
         assert!(unknown.contains("`redis:`") && unknown.contains("`file:DIRECTORY`"), "{unknown}");
-    }
-
-    /// The README's list of settings is complete and true.
-    #[test]
-    fn the_readme_lists_every_setting_with_its_default() {
-        let readme = include_str!("../../README.md");
-        let mut blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
-        let producers = blocks.find(|block| block.starts_with("[[ingress.events]]")).unwrap();
-        assert!(matches!(load(producers, Overrides::default()).unwrap().events, EventsRule::Producers(_)));
-        let block = blocks.find(|block| block.starts_with("plugins = ")).unwrap();
-        let from_readme = load(block, Overrides::default()).unwrap();
-        assert_eq!(from_readme, load("", Overrides::default()).unwrap());
-        let keys = |text: &str| text.matches(" = ").count();
-        assert_eq!(keys(block), 7 + 1 + 13 + 6 + 9, "a new setting belongs into the README");
-        // Those without a default stand there as comments.
-        let all = block.replace("\n# ", "\n");
-        assert!(load(&all, Overrides::default()).unwrap().bus.retain_for.is_some());
-        let sidecar = blocks.find(|block| block.starts_with("enabled = ")).unwrap();
-        crate::plugin::Sidecar::parse(sidecar).unwrap();
     }
 
     #[test]

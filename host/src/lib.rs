@@ -21,6 +21,8 @@ mod console;
 mod descriptors;
 pub mod dev;
 pub mod dispatcher;
+#[cfg(test)]
+mod documented;
 mod files;
 pub mod host;
 pub mod ingress;

@@ -103,18 +103,6 @@ fn several_projects_are_built_and_tested_as_they_were_begun() {
     assert_eq!(std::fs::read_to_string(home.join("deploy/rates.toml")).unwrap(), "[config]\nbase = \"DKK\"\n");
 }
 
-#[test]
-fn the_readme_s_scenario_is_true() {
-    let readme = include_str!("../../README.md");
-    let mut blocks = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let scenario = blocks.find(|block| block.starts_with("[[scenario]]")).unwrap();
-    let setup = Setup::new();
-    let file = setup.path().join("readme.toml");
-    put(&file, scenario.as_bytes());
-    let output = play(&[path(&guest_path("registration-handler")), "--scenarios", path(&file)]);
-    assert!(output.status.success() && stdout(&output).contains("1 passed"), "{}", stdout(&output));
-}
-
 const FAILING: &str = r#"
 [[scenario]]
 name = "what is so"

@@ -1,0 +1,280 @@
+//! The documentation is true: its commands run, its links lead somewhere, and what it names exists.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod page;
+mod shell;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use page::{Kind, Page, root};
+use sandbus_tests::binary;
+use serde_json::Value;
+
+/// The pages with commands that run.
+const RUNNING: [&str; 3] = ["README.md", "docs/tutorial.md", "docs/operating.md"];
+
+#[test]
+fn the_commands_of_the_readme_run() {
+    shell::run(&Page::read(RUNNING[0]));
+}
+
+#[test]
+fn the_tutorial_runs() {
+    shell::run(&Page::read(RUNNING[1]));
+}
+
+#[test]
+fn the_commands_of_operating_run() {
+    shell::run(&Page::read(RUNNING[2]));
+}
+
+#[test]
+fn no_other_page_has_commands_that_nobody_runs() {
+    let others = Page::all().into_iter().filter(|page| !RUNNING.iter().any(|path| page.path == Path::new(path)));
+    for page in others {
+        let runs = page.blocks().into_iter().find(|block| matches!(block.kind, Kind::Commands | Kind::Background));
+        assert_eq!(runs, None, "{}: mark it `console no-run`, or name the page in RUNNING", page.path.display());
+    }
+}
+
+/// One handler in three languages, and the scenario that all of them pass.
+#[test]
+fn the_handlers_of_the_readme_pass_its_scenario() {
+    let readme = Page::read("README.md");
+    let scenario = readme.example("toml");
+    let home = tempfile::tempdir().unwrap();
+    for (language, source) in [("rust", "src/lib.rs"), ("js", "src/plugin.js"), ("python", "src/welcome.py")] {
+        let directory = home.path().join(language);
+        std::fs::create_dir(&directory).unwrap();
+        let sandbus = |arguments: &[&str]| {
+            let output = Command::new(binary()).args(arguments).current_dir(&directory).output().unwrap();
+            let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert!(output.status.success(), "{language}: {arguments:?}: {text}");
+            text
+        };
+        sandbus(&["new", "welcome", "--lang", language]);
+        std::fs::write(directory.join("welcome").join(source), readme.example(language)).unwrap();
+        std::fs::write(directory.join("welcome/tests/scenarios.toml"), &scenario).unwrap();
+        let played = sandbus(&["test", "welcome"]);
+        assert!(played.contains("1 passed, 0 failed"), "{language}: {played}");
+    }
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    let mut wrong = Vec::new();
+    for page in Page::all() {
+        for link in page.links().into_iter().filter(|link| !link.starts_with("http")) {
+            let (path, anchor) = link.split_once('#').map_or((&*link, None), |(path, anchor)| (path, Some(anchor)));
+            let target = match path {
+                "" => page.path.clone(),
+                path => page.path.parent().unwrap().join(path),
+            };
+            let has_anchor =
+                |anchor: &str| Page::read(target.to_str().unwrap()).anchors().iter().any(|one| one == anchor);
+            if !root().join(&target).exists() || anchor.is_some_and(|anchor| !has_anchor(anchor)) {
+                wrong.push(format!("{}: {link}", page.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The sources in a folder, in Rust and C, with their paths.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                _ if path.is_dir() => folders.push(path),
+                Some("rs" | "c") => found.push((path.clone(), std::fs::read_to_string(&path).unwrap())),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Whether some source defines a name by one of the words in front of it, such as `fn`.
+fn defines(sources: &[(PathBuf, String)], words: &[&str], name: &str) -> bool {
+    let ends = |rest: &str| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+    sources.iter().any(|(_, text)| {
+        words.iter().any(|word| {
+            text.match_indices(&format!("{word} {name}")).any(|(at, found)| ends(&text[at + found.len()..]))
+        })
+    })
+}
+
+#[test]
+fn the_life_of_an_event_names_functions_that_exist() {
+    let host = sources("host/src");
+    let is_file = |name: &str| host.iter().any(|(path, _)| path.ends_with(name));
+    let is_function = |name: &str| defines(&host, &["fn"], name);
+    let is_type = |name: &str| defines(&host, &["struct", "enum", "trait", "type"], name);
+    let is_module = |name: &str| defines(&host, &["mod"], name);
+    let names = Page::read("ARCHITECTURE.md").names("## The life of an event", Some("## Invariants"));
+    let mut wrong = Vec::new();
+    for name in names.iter().filter(|name| !name.contains(' ') && !["→", "⇒"].contains(&&***name)) {
+        let exists = if name.contains('.') {
+            is_file(name)
+        } else {
+            name.split("::").all(|part| is_function(part) || is_type(part) || is_module(part))
+        };
+        if !exists {
+            wrong.push(name);
+        }
+    }
+    assert!(names.len() > 30 && wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn the_folder_tree_is_that_of_the_repository() {
+    let page = Page::read("ARCHITECTURE.md");
+    let blocks = page.blocks();
+    let tree = blocks.iter().find(|block| block.text.starts_with("wit/")).unwrap();
+    let mut folders: Vec<PathBuf> = Vec::new();
+    let mut wrong = Vec::new();
+    for line in tree.text.lines() {
+        let (depth, entry) = ((line.len() - line.trim_start().len()) / 2, line.trim_start());
+        let names = entry.split_once("  ").map_or(entry, |(names, _)| names);
+        folders.truncate(depth);
+        let folder = folders.last().cloned().unwrap_or_default();
+        for name in names.split(", ") {
+            let path = folder.join(name);
+            if !root().join(&path).exists() {
+                wrong.push(path.clone());
+            }
+            folders.truncate(depth);
+            folders.push(path);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+    // Each part of the host has its line.
+    let (_, host) = tree.text.split_once("host/src/").unwrap();
+    for entry in std::fs::read_dir(root().join("host/src")).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
+        let name = entry.file_name().into_string().unwrap();
+        let stands = host.lines().any(|line| line.starts_with(&format!("  {name}/")));
+        assert!(stands || name == "config", "host/src/{name} is not in the tree");
+    }
+}
+
+/// Paths that begin with a folder of the repository.
+#[test]
+fn files_that_pages_name_exist() {
+    let mut wrong = Vec::new();
+    for page in Page::all() {
+        let prose = page.prose();
+        for name in prose.split('`').skip(1).step_by(2).filter(|name| !name.contains(['*', '{', ' '])) {
+            let is_path =
+                ["host/", "guest-sdk/", "tests/", "xtask/", "wit/", "docs/"].iter().any(|top| name.starts_with(top));
+            let exists = root().join(name).exists() || root().join("guest-sdk/templates/any").join(name).exists();
+            if is_path && !exists && *name != "wit/0.3.0" {
+                wrong.push(format!("{}: {name}", page.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_guarantee_names_tests_that_exist() {
+    let all = [sources("host/src"), sources("tests")].concat();
+    let names = Page::read("docs/guarantees.md").names("## Durability", Some("## What is not promised"));
+    let tests: Vec<_> = names.iter().filter(|name| name.contains('_') || name.contains('-')).collect();
+    let exists = |name: &str| {
+        defines(&all, &["fn", "mod"], name) || all.iter().any(|(_, text)| text.contains(&format!("\"{name}\"")))
+    };
+    let wrong: Vec<_> = tests.iter().filter(|name| !exists(name)).collect();
+    assert!(tests.len() > 30 && wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let source = std::fs::read_to_string(root().join("host/src/telemetry/metrics.rs")).unwrap();
+    let in_code: BTreeSet<_> =
+        source.split('"').filter(|text| text.starts_with("sandbus_")).map(str::to_owned).collect();
+    let page = Page::read("docs/operating.md");
+    let documented = page.names("## Watch", Some("## The admin interface"));
+    let documented: BTreeSet<_> = documented.into_iter().filter(|name| name.starts_with("sandbus_")).collect();
+    assert_eq!(documented, in_code);
+}
+
+/// Codes of the ingress, and those of the store that it passes on.
+#[test]
+fn every_error_code_is_documented() {
+    let host = sources("host/src");
+    let is_literal = |code: &str| host.iter().any(|(_, text)| text.contains(&format!("\"{code}\"")));
+    let documented = Page::read("docs/operating.md").names("## Error codes", None);
+    let unknown: Vec<_> = documented.iter().filter(|code| code.contains('-') && !is_literal(code)).collect();
+    assert!(unknown.is_empty(), "no source has {unknown:?}");
+    let of_the_edge = host.iter().filter(|(path, _)| {
+        ["host/src/problem.rs", "host/src/ingress", "host/src/server"]
+            .iter()
+            .any(|part| path.starts_with(root().join(part)))
+    });
+    let mut missing = BTreeSet::new();
+    for (_, text) in of_the_edge {
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        for behind in text.split("StatusCode::").skip(1).filter_map(|rest| rest.split_once(", \"")) {
+            let (status, rest) = behind;
+            let code = rest.split('"').next().unwrap();
+            let is_constant = status.chars().all(|char| char.is_ascii_uppercase() || "_\n ".contains(char));
+            if is_constant && !documented.iter().any(|one| one == code) {
+                missing.insert(code.to_owned());
+            }
+        }
+    }
+    assert!(missing.is_empty(), "docs/operating.md has no {missing:?}");
+}
+
+const BEGIN: &str = "<!-- capabilities -->\n";
+const END: &str = "<!-- /capabilities -->";
+
+/// With `SANDBUS_BLESS=1` the table is written.
+#[test]
+fn the_table_of_names_is_that_of_the_sdks() {
+    let json = std::fs::read_to_string(root().join("guest-sdk/conformance/capabilities.json")).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let mut table = "| Capability | Rust | JavaScript, TypeScript | Python |\n| --- | --- | --- | --- |\n".to_owned();
+    for row in json["capabilities"].as_array().unwrap() {
+        let name = |language: &str| row[language].as_str().map_or("—".to_owned(), |name| format!("`{name}`"));
+        let (rust, javascript, python) = (name("rust"), name("javascript"), name("python"));
+        table += &format!("| {} | {rust} | {javascript} | {python} |\n", row["capability"].as_str().unwrap());
+    }
+    let page = Page::read("docs/languages.md");
+    let (before, rest) = page.text.split_once(BEGIN).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("SANDBUS_BLESS").is_some() {
+        std::fs::write(root().join(&page.path), format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+    } else {
+        assert_eq!(written, table, "run SANDBUS_BLESS=1 cargo test --workspace --test docs");
+    }
+}
+
+#[test]
+fn output_is_compared_with_wildcards() {
+    assert_eq!(
+        shell::commands("$ a \\\n    b\nout\n$ c\n"),
+        [("a b".to_owned(), vec!["out".to_owned()]), ("c".to_owned(), vec![])]
+    );
+    for (expected, actual, fits) in [
+        (&["a"][..], &["a"][..], true),
+        (&["a"], &["b"], false),
+        (&["a"], &["a", "b"], false),
+        (&["...", "b"], &["a", "b"], true),
+        (&["...", "b"], &["b"], true),
+        (&["...", "b"], &["a"], false),
+        (&["a ... c"], &["a b c"], true),
+        (&["a ... c"], &["a b"], false),
+        (&["...b..."], &["abc"], true),
+        (&["..."], &[], true),
+        (&["x  1"], &[" x 1"], true),
+    ] {
+        assert_eq!(shell::fits(expected, actual), fits, "{expected:?} {actual:?}");
+    }
+}
