@@ -174,6 +174,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -28,6 +28,8 @@
 //! nobody else. A webhook's delivery waits.
 
 mod builder;
+#[cfg(test)]
+mod docs_tests;
 mod expect;
 mod logs;
 mod matching;

@@ -4,24 +4,24 @@ use std::path::{Path, PathBuf};
 
 /// A page.
 #[derive(Debug)]
-pub struct Page {
+pub(crate) struct Page {
     /// Its path in the repository.
-    pub path: PathBuf,
-    pub text: String,
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
 }
 
 /// A fenced block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
+pub(crate) struct Block {
     /// The number of its first line.
-    pub line: usize,
-    pub kind: Kind,
-    pub text: String,
+    pub(crate) line: usize,
+    pub(crate) kind: Kind,
+    pub(crate) text: String,
 }
 
 /// What a block is for, by the text behind its fence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `console`: commands behind `$ `, each with its output below.
     Commands,
     /// `console background`: a command that runs until the end of the page.
@@ -49,18 +49,18 @@ impl Kind {
 }
 
 /// The root of the repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
 impl Page {
-    pub fn read(path: &str) -> Self {
+    pub(crate) fn read(path: &str) -> Self {
         let text = std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
         Self { path: path.into(), text }
     }
 
     /// All pages that users and contributors read.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let mut paths = vec!["README.md".to_owned(), "ARCHITECTURE.md".to_owned()];
         for folder in ["docs", "docs/decisions", "guest-sdk", "tests/benches", "tests/frozen"] {
             let entries = std::fs::read_dir(root().join(folder)).unwrap().flatten();
@@ -70,7 +70,7 @@ impl Page {
         paths.iter().map(|path| Self::read(path)).collect()
     }
 
-    pub fn blocks(&self) -> Vec<Block> {
+    pub(crate) fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
         let mut open: Option<Block> = None;
         for (index, line) in self.text.lines().enumerate() {
@@ -90,14 +90,14 @@ impl Page {
     }
 
     /// The text of the first block in a language, without a title.
-    pub fn example(&self, language: &str) -> String {
+    pub(crate) fn example(&self, language: &str) -> String {
         let mut blocks = self.blocks().into_iter();
         let block = blocks.find(|block| block.kind == Kind::Other(language.to_owned()));
         block.unwrap_or_else(|| panic!("{} has no example in {language}", self.path.display())).text
     }
 
     /// The text outside of blocks.
-    pub fn prose(&self) -> String {
+    pub(crate) fn prose(&self) -> String {
         let mut inside = false;
         let outside = self.text.lines().filter(|line| {
             let is_fence = line.trim_start().starts_with("```");
@@ -108,21 +108,21 @@ impl Page {
     }
 
     /// The targets of its links.
-    pub fn links(&self) -> Vec<String> {
+    pub(crate) fn links(&self) -> Vec<String> {
         let prose = self.prose();
         let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
         targets.map(|(target, _)| target.to_owned()).collect()
     }
 
     /// The anchors of its headings, as GitHub makes them.
-    pub fn anchors(&self) -> Vec<String> {
+    pub(crate) fn anchors(&self) -> Vec<String> {
         let prose = self.prose();
         let headings = prose.lines().filter(|line| line.starts_with('#'));
         headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
     }
 
     /// The texts in backticks between two headings, or from the first one to the end.
-    pub fn names(&self, from: &str, to: Option<&str>) -> Vec<String> {
+    pub(crate) fn names(&self, from: &str, to: Option<&str>) -> Vec<String> {
         let prose = self.prose();
         let (_, section) = prose.split_once(from).unwrap_or_else(|| panic!("{} has no `{from}`", self.path.display()));
         let section = to.and_then(|to| section.split_once(to)).map_or(section, |(section, _)| section);

@@ -17,7 +17,7 @@ use crate::page::{Block, Kind, Page};
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Runs a page from its beginning.
-pub fn run(page: &Page) {
+pub(crate) fn run(page: &Page) {
     let mut session = Session::new(page);
     for block in page.blocks() {
         session.block = block.line;
@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
 }
 
 /// The commands of a block with the output that each expects. A command goes on behind a backslash.
-pub fn commands(text: &str) -> Vec<(String, Vec<String>)> {
+pub(crate) fn commands(text: &str) -> Vec<(String, Vec<String>)> {
     let mut all: Vec<(String, Vec<String>)> = Vec::new();
     for line in text.lines() {
         match (line.trim_start().strip_prefix("$ "), all.last_mut()) {
@@ -144,7 +144,7 @@ pub fn commands(text: &str) -> Vec<(String, Vec<String>)> {
 }
 
 /// Whether lines are the expected ones. `...` stands for any lines, and within a line for any text.
-pub fn fits(expected: &[&str], actual: &[&str]) -> bool {
+pub(crate) fn fits(expected: &[&str], actual: &[&str]) -> bool {
     match expected.split_first() {
         None => actual.is_empty(),
         Some((&"...", rest)) => (0..=actual.len()).any(|skipped| fits(rest, &actual[skipped..])),
