@@ -143,6 +143,7 @@ impl From<CommitError> for Problem {
             CommitError::SequenceExhausted(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "sequence-exhausted", detail)
             }
+            CommitError::StartInFuture { .. } => Self::bad_request("start-in-future", detail),
             CommitError::NotOpen => Self::new(StatusCode::CONFLICT, "not-open", detail),
             CommitError::NotFound(_) => Self::not_found(detail),
         }

@@ -248,6 +248,16 @@ pub enum CommitError {
     /// The delivery was settled before, or its subscription is gone.
     #[error("the delivery is no longer open")]
     NotOpen,
+    /// A subscription or a replay is to start at a position or a time that the log has not reached.
+    #[error(
+        "the start {start} lies in the future, and the log has reached {reached}; to receive new events only, start with `now`"
+    )]
+    StartInFuture {
+        /// The position or time.
+        start: String,
+        /// The position of the next event, or the time of the clock.
+        reached: String,
+    },
     /// There is no such thing.
     #[error("there is no {0}")]
     NotFound(String),
@@ -262,7 +272,8 @@ impl CommitError {
             Self::NotANumber(_)
             | Self::TooManySubscriptions(_)
             | Self::TooManySequences(_)
-            | Self::SequenceExhausted(_) => Some(Cause::Rejected),
+            | Self::SequenceExhausted(_)
+            | Self::StartInFuture { .. } => Some(Cause::Rejected),
             Self::PluginBacklogFull(..)
             | Self::PluginLogFull(..)
             | Self::PluginTypesFull(..)

@@ -7,6 +7,7 @@
 
 mod attempt;
 mod catalogue;
+mod claim;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod contract;
@@ -16,8 +17,10 @@ mod delivery;
 mod embedded;
 mod endpoint_holds;
 mod error;
+mod future;
 mod group_commit;
 mod ids;
+mod overview;
 mod reply_waiters;
 mod store_url;
 mod window;
@@ -33,17 +36,17 @@ use crate::event::{Event, LoggedEvent};
 use crate::schedule::Schedule;
 pub use attempt::{AttemptRecord, Settlement};
 pub use catalogue::{Catalogue, FeedEntry};
-pub use contract::{
-    BoxFuture, Bus, DeadLetters, EventLog, Lifecycle, PluginState, SharedBus, SubscriptionFeed, Subscriptions,
-};
+pub use claim::{Claim, ClaimHandle, OnHandleSettled, OnSettled, settle_in_task};
+pub use contract::{Bus, DeadLetters, EventLog, Lifecycle, PluginState, SharedBus, SubscriptionFeed, Subscriptions};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, FailedAttempt};
-pub use delivery::{
-    Claim, ClaimHandle, Delivery, DeliveryKind, DeliveryStatus, EndpointHold, OnHandleSettled, OnSettled, Overview,
-    ReplayOverview, settle_in_task,
-};
+pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
 pub use embedded::Embedded;
+#[cfg(any(test, feature = "conformance"))]
+pub use embedded::EmbeddedEngine;
 pub use error::{CommitError, OpenError, OpenErrorKind, ProducerLimit, Reachability, StoreError, StoreErrorKind};
+pub use future::BoxFuture;
 pub use ids::{DeadLetterId, FeedId};
+pub use overview::{EndpointHold, Overview, ReplayOverview};
 pub use store_url::{StoreUrl, StoreUrlError};
 
 /// What a bus keeps, and how much of it.

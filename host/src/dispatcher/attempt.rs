@@ -17,6 +17,10 @@ use crate::plugin::{Generation, RERUN_LIMIT};
 use crate::retry::{self, Verdict};
 use crate::subscription::Definition;
 
+/// How long a delivery is kept after a commit that failed for good. Until the process ends, its handler would only be
+/// invoked in vain.
+const GIVE_BACK_PAUSE: Duration = Duration::from_secs(1);
+
 /// Makes the attempts at the deliveries of a subscription.
 pub(crate) struct AttemptPath {
     /// The subscription's definition, for its retry policy and its concurrency.
@@ -45,6 +49,8 @@ pub(crate) trait Report: Send + Sync {
     fn conflict(&self, delivery: &Delivery, key: &str);
     /// The bus could not commit an attempt. The event is delivered again.
     fn given_back(&self, delivery: &Delivery, error: &CommitError);
+    /// The claim was lost, and the outcome with it: the subscription or replay was deleted, or another host took over.
+    fn lost(&self, delivery: &Delivery);
 }
 
 /// The end of an invocation.
@@ -81,7 +87,12 @@ struct Reruns {
 impl AttemptPath {
     /// Attempts a delivery until an outcome is committed. If none can be, dropping the claim gives it back.
     pub(crate) async fn run(&self, claim: Claim, permits: Permits, handler: &impl Invoke) {
-        self.run_from(claim, permits, handler, Reruns::default()).await;
+        self.run_from(claim, permits, handler, Reruns::default(), None).await;
+    }
+
+    /// Settles an invocation that ended outside of this path, and continues as [`Self::run`] does if that is refused.
+    pub(super) async fn settle(&self, claim: Claim, permits: Permits, handler: &impl Invoke, invocation: Invocation) {
+        self.run_from(claim, permits, handler, Reruns::default(), Some(invocation)).await;
     }
 
     /// Continues with an attempt whose settlement was refused.
@@ -95,15 +106,22 @@ impl AttemptPath {
     ) {
         let mut reruns = Reruns::default();
         if let Some(claim) = self.recover(claim, attempt, error, &mut reruns).await {
-            self.run_from(claim, permits, handler, reruns).await;
+            self.run_from(claim, permits, handler, reruns, None).await;
         }
     }
 
-    async fn run_from(&self, mut claim: Claim, mut permits: Permits, handler: &impl Invoke, mut reruns: Reruns) {
+    async fn run_from(
+        &self,
+        mut claim: Claim,
+        mut permits: Permits,
+        handler: &impl Invoke,
+        mut reruns: Reruns,
+        mut ended: Option<Invocation>,
+    ) {
         loop {
-            let invocation = match self.check_hops(claim.delivery()) {
-                Some(rejected) => rejected,
-                None => match handler.invoke(claim.delivery()).await {
+            let invocation = match ended.take() {
+                Some(invocation) => invocation,
+                None => match self.invoke(&claim, handler).await {
                     Some(invocation) => invocation,
                     None => return,
                 },
@@ -119,6 +137,22 @@ impl AttemptPath {
             match self.recover(claim, attempt, error, &mut reruns).await {
                 Some(open) => claim = open,
                 None => return,
+            }
+        }
+    }
+
+    /// Invokes the handler until it returns. None if the delivery is given back, or if its claim is lost: nobody waits for
+    /// a handler whose outcome would be refused.
+    async fn invoke(&self, claim: &Claim, handler: &impl Invoke) -> Option<Invocation> {
+        if let Some(rejected) = self.check_hops(claim.delivery()) {
+            return Some(rejected);
+        }
+        tokio::select! {
+            biased;
+            invocation = handler.invoke(claim.delivery()) => invocation,
+            () = claim.lost() => {
+                self.reporter.lost(claim.delivery());
+                None
             }
         }
     }
@@ -168,6 +202,10 @@ impl AttemptPath {
             reruns.wait_for_turn(attempt.generation.as_deref()).await;
             return Some(claim);
         }
+        if error == CommitError::NotOpen {
+            self.reporter.lost(claim.delivery());
+            return None;
+        }
         let Some(outcome) = failed_commit(&error) else {
             self.give_back(claim, &error).await;
             return None;
@@ -182,11 +220,10 @@ impl AttemptPath {
 
     async fn give_back(&self, claim: Claim, error: &CommitError) {
         self.reporter.given_back(claim.delivery(), error);
-        // Claimed again at once, the event would meet the same store.
-        if let Some(pause) = error.retry_after() {
-            // A shutdown need not wait for the store.
-            let _ = self.cancelled.run_until_cancelled(tokio::time::sleep(pause)).await;
-        }
+        // The same store would refuse the event at once if it were claimed again now.
+        let pause = error.retry_after().unwrap_or(GIVE_BACK_PAUSE);
+        // A shutdown need not wait for the store.
+        let _ = self.cancelled.run_until_cancelled(tokio::time::sleep(pause)).await;
         drop(claim);
     }
 }
@@ -223,3 +260,6 @@ pub(super) fn random_jitter() -> f64 {
     let random = std::hash::RandomState::new().build_hasher().finish();
     f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

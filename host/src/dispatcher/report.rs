@@ -35,6 +35,11 @@ impl Report for Reporter {
         let (event, subscription) = (delivery.event().id.as_str(), &delivery.subscription);
         tracing::warn!(event, %subscription, %error, "the outcome could not be stored; the event is delivered again");
     }
+
+    fn lost(&self, delivery: &Delivery) {
+        let (event, subscription) = (delivery.event().id.as_str(), &delivery.subscription);
+        tracing::info!(event, %subscription, "discarded an attempt, because its subscription or replay was deleted");
+    }
 }
 
 fn log(record: &AttemptRecord, settled: DeliveryStatus, latency: Duration) {

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::attempt::{Attempt, AttemptPath};
 use super::permits::Permits;
 use super::plugin_handler::{PluginHandler, given_up, host_failed, invoke_plugin};
-use crate::bus::{Claim, Delivery, Settlement, SubscriptionFeed};
+use crate::bus::{Claim, Delivery, Reachability, Settlement, SubscriptionFeed};
 use crate::plugin::{Admission, Generation, Instance};
 use crate::threads::Priority;
 
@@ -126,12 +126,8 @@ impl Slice {
             }
         };
         drop(running);
-        let CurrentDelivery { mut claim, permits, .. } = current;
-        let (settlement, attempt) = path.decide(claim.delivery(), invocation);
-        match claim.settle(settlement).await {
-            Ok(settled) => path.report(&attempt, settled),
-            Err(error) => path.resume(claim, permits, &*handler, attempt, error).await,
-        }
+        let CurrentDelivery { claim, permits, .. } = current;
+        path.settle(claim, permits, &*handler, invocation).await;
     }
 
     /// What the thread does.
@@ -197,6 +193,7 @@ impl Slice {
             || !Arc::ptr_eq(&current, generation)
             || !Arc::ptr_eq(&self.subscription.definition(), definition)
             || dispatcher.bus.is_drained(&generation.name)
+            || *dispatcher.bus.reachable().borrow() != Reachability::Reachable
         {
             return None;
         }

@@ -37,7 +37,9 @@ impl WebhookResult {
             300..=303 | 307 | 308 => Self::Rejected(format!("{said}, and redirects are not followed")),
             410 => Self::Gone(said),
             429 | 503 => Self::Overloaded(said, retry_after(headers, now)),
-            404 | 408 | 409 | 425 | 500.. => match retry_after(headers, now) {
+            // A status outside of 100 to 599 is invalid and counts as a server error, and so does an informational
+            // one, which is not a final answer (RFC 9110, sections 15 and 15.2).
+            100..=199 | 404 | 408 | 409 | 425 | 500.. => match retry_after(headers, now) {
                 Some(after) => Self::Overloaded(said, Some(after)),
                 None => Self::Failed(said),
             },
@@ -96,7 +98,11 @@ mod tests {
     fn statuses_decide_what_becomes_of_an_event() {
         let refused =
             ["300", "304", "305", "399", "400", "401", "402", "403", "405", "406", "411", "413", "415", "422", "499"];
-        let failed = ["404", "408", "409", "425", "500", "501", "502", "504", "507", "599"];
+        // RFC 9110, section 15: an invalid status is processed as a 5xx. Section 15.2: a 1xx is not a final answer.
+        let failed = [
+            "404", "408", "409", "425", "500", "501", "502", "504", "507", "599", "100", "101", "103", "199", "600",
+            "700", "999",
+        ];
         let kind = |status: &str| match answer(status.parse().unwrap(), &[]) {
             WebhookResult::Accepted => "taken",
             WebhookResult::Rejected(_) => "refused",

@@ -14,7 +14,7 @@ use super::permits::Permits;
 use super::plugin_handler::PluginHandler;
 use super::report::Reporter;
 use super::slice::{BacklogFlag, Slice};
-use crate::bus::{Claim, SubscriptionFeed};
+use crate::bus::{Claim, Reachability, StoreErrorKind, SubscriptionFeed};
 use crate::subscription::{Definition, Target};
 use crate::telemetry::SubscriptionMetrics;
 
@@ -139,6 +139,7 @@ impl Worker {
     async fn next(&mut self) -> (Claim, Permits) {
         loop {
             self.wait_for_target().await;
+            self.wait_for_store().await;
             let running = acquire(&self.running).await;
             if self.permits > self.subscription.definition().parallelism() {
                 // It is one of those that the rules no longer give.
@@ -151,8 +152,10 @@ impl Worker {
             match self.subscription.claim().await {
                 Ok(claim) => return (claim, Permits::new(running, unsettled)),
                 Err(error) => {
-                    // The store's failure ends the host; until then there is no use in trying at once.
-                    tracing::error!(subscription = %self.subscription.id(), %error, "no delivery can be read");
+                    // The bus has logged an outage, and any other failure ends the host.
+                    if error.kind() != StoreErrorKind::Unavailable {
+                        tracing::error!(subscription = %self.subscription.id(), %error, "no delivery can be read");
+                    }
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
@@ -187,6 +190,13 @@ impl Worker {
                 changed = catalogue.changed() => drop(changed),
             }
         }
+    }
+
+    /// Waits while the store cannot be reached: no outcome could be committed.
+    async fn wait_for_store(&self) {
+        let mut reachability = self.dispatcher.bus.reachable();
+        // It lives as long as the bus, and so the wait cannot fail.
+        drop(reachability.wait_for(|reachability| *reachability == Reachability::Reachable).await);
     }
 
     /// Gives the subscription the places that its rules say now.

@@ -64,6 +64,10 @@ fn describe() {
         "sandbus_event_collisions_total",
         "Events of plugins and schedules refused because another event has the same source and id"
     );
+    metrics::describe_counter!(
+        "sandbus_differing_duplicates_total",
+        "Published events dropped as duplicates although the stored event has other content"
+    );
     metrics::describe_histogram!("sandbus_delivery_latency_seconds", "Time from stored to handled, by subscription");
     metrics::describe_histogram!("sandbus_handler_seconds", "Run time of handlers, by subscription");
     metrics::describe_gauge!("sandbus_subscription_backlog", "Deliveries that are neither handled nor dead letters");

@@ -145,6 +145,14 @@ impl Subscriptions for FaultyBus {
         definition: Definition,
         start: Start,
     ) -> BoxFuture<'_, Result<(), CommitError>> {
+        if self.has(Fault::StartsNowInsteadOfLater) {
+            return Box::pin(async move {
+                match self.bus.subscribe(id.clone(), definition.clone(), start).await {
+                    Err(CommitError::StartInFuture { .. }) => self.bus.subscribe(id, definition, Start::Now).await,
+                    subscribed => subscribed,
+                }
+            });
+        }
         self.bus.subscribe(id, definition, start)
     }
 

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use sandbus_host::bus::conformance::{EmbeddedEngine, Engine, EngineHost};
-use sandbus_host::bus::{BoxFuture, Retention, Settings, SharedBus};
+use sandbus_host::bus::conformance::{Engine, EngineHost};
+use sandbus_host::bus::{BoxFuture, EmbeddedEngine, Retention, Settings, SharedBus};
 use sandbus_host::clock::Clock;
 
 use crate::Fault;

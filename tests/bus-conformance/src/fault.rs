@@ -35,13 +35,15 @@ faults! {
     /// A crash takes back what was acknowledged.
     ForgetsInCrash => "publishing::what_is_published_is_there_after_a_crash_and_stored_once",
     /// Events that are to come later come at once.
-    DeliversEarly => "publishing::a_scheduled_event_enters_the_log_when_it_is_due",
+    DeliversEarly => "scheduling::a_scheduled_event_enters_the_log_when_it_is_due",
     /// It says that it has taken back an event that was to come later, and has not.
-    CancelsNothing => "publishing::a_scheduled_event_is_cancelled",
+    CancelsNothing => "scheduling::a_scheduled_event_is_cancelled",
     /// The schedules of a plugin that no longer runs go on.
-    IgnoresWithdrawal => "publishing::a_schedule_rests_while_its_plugin_does_not_run",
+    IgnoresWithdrawal => "scheduling::a_schedule_rests_while_its_plugin_does_not_run",
     /// It keeps old events for ever.
-    DeletesNothing => "publishing::old_events_are_deleted_but_never_what_is_needed",
+    DeletesNothing => "retention::old_events_are_deleted_but_never_what_is_needed",
+    /// A subscription that is to start in the future starts now.
+    StartsNowInsteadOfLater => "subscribing::a_start_in_the_future_is_refused",
     /// A client gets the reply that another one waits for.
     RepliesToOthers => "publishing::a_reply_comes_to_nobody_else",
     /// An ack is answered and not committed.

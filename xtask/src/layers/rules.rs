@@ -61,15 +61,3 @@ pub(crate) const OWNED_CRATES: &[(&str, &str)] = &[
     ("metrics_exporter_prometheus", "telemetry"),
     ("comfy_table", "cli"),
 ];
-
-/// Circles of modules that are one thing in several files.
-pub(crate) const KNOWN_CYCLES: &[&[&str]] = &[
-    // A claim is settled with an attempt's record, and the record holds the delivery that was claimed.
-    &["attempt", "delivery"],
-    // The contract says in traits what its types say in data, and shares an alias with them.
-    &["catalogue", "delivery", "contract"],
-    // The suite is run on the engine that is built in, which says how it is started, stopped and crashed.
-    &["conformance", "embedded"],
-    // What the engine's threads share has its readers, and a reader looks into what they share.
-    &["readers", "shared"],
-];

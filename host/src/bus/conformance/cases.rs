@@ -4,7 +4,8 @@ use std::fmt::{self, Debug, Formatter};
 use std::pin::Pin;
 
 use super::{
-    Engine, dead_letters, delivery, endpoints, lag, ordering, outages, publishing, replay, state, subscribing,
+    Engine, dead_letters, delivery, endpoints, lag, limits, ordering, outages, publishing, replay, retention,
+    scheduling, state, subscribing,
 };
 
 /// A case that an engine is tested for.
@@ -49,26 +50,33 @@ macro_rules! with_bus_cases {
         $($callback)+! { $($engine)? =>
             publishing {
                 what_is_published_is_there_after_a_crash_and_stored_once,
+                a_large_batch_is_stored_in_its_order_and_refused_as_a_whole,
+                events_are_kept_as_they_came_now_and_later,
+                a_reply_comes_to_who_waits_for_it,
+                what_another_event_hides_is_an_error_and_leaves_no_trace,
+                a_reply_comes_to_nobody_else,
+            }
+            scheduling {
                 a_scheduled_event_enters_the_log_when_it_is_due,
                 a_scheduled_event_is_cancelled,
                 a_schedule_survives_restarts_and_publishes_each_time_once,
                 a_schedule_rests_while_its_plugin_does_not_run,
                 missed_times_run_once_or_are_caught_up_with,
-                a_large_batch_is_stored_in_its_order_and_refused_as_a_whole,
+            }
+            limits {
                 publishers_wait_for_a_full_subscription_and_handlers_do_not,
                 publishers_wait_for_a_full_log,
-                old_events_are_deleted_but_never_what_is_needed,
-                unhandled_events_are_deleted_only_if_configured,
-                events_are_kept_as_they_came_now_and_later,
-                a_reply_comes_to_who_waits_for_it,
                 what_one_plugin_publishes_is_bounded_and_keeps_nobody_out,
                 a_plugins_delayed_events_count_as_its_own,
                 what_one_producer_holds_is_bounded_and_keeps_nobody_out,
                 what_comes_later_counts_as_what_is_in_the_log,
                 one_plugin_introduces_half_of_the_types_at_most,
+                types_of_delayed_events_count_as_their_publishers_after_a_crash,
                 types_are_bounded_and_forgotten_with_their_last_event,
-                what_another_event_hides_is_an_error_and_leaves_no_trace,
-                a_reply_comes_to_nobody_else,
+            }
+            retention {
+                old_events_are_deleted_but_never_what_is_needed,
+                unhandled_events_are_deleted_only_if_configured,
             }
             delivery {
                 effects_are_committed_with_the_ack_or_not_at_all,
@@ -137,6 +145,7 @@ macro_rules! with_bus_cases {
                 names_that_are_in_use_and_not_changes_are_limited,
                 a_handler_may_give_its_own_subscription_new_rules,
                 a_subscription_begins_where_it_is_told,
+                a_start_in_the_future_is_refused,
                 new_rules_apply_to_what_was_not_looked_at_yet,
                 a_drained_plugin_stays_so,
                 the_catalogue_shows_each_change_with_its_rules,

@@ -32,15 +32,19 @@ pub const START: Timestamp = Timestamp(1_893_456_000_000);
 mod cases;
 mod harness;
 mod model;
+mod model_run;
 
 mod dead_letters;
 mod delivery;
 mod endpoints;
 mod lag;
+mod limits;
 mod ordering;
 mod outages;
 mod publishing;
 mod replay;
+mod retention;
+mod scheduling;
 mod state;
 mod subscribing;
 
@@ -48,8 +52,7 @@ pub use cases::{CASES, Case, CaseFuture};
 pub(crate) use harness::HasBus;
 pub use harness::{Engine, EngineHost, Harness};
 
-pub use super::embedded::EmbeddedEngine;
-pub use model::{Action, run_against_model};
+pub use model_run::{Action, run_against_model};
 
 /// Opens an empty bus for a case.
 async fn open(engine: &dyn Engine, settings: Settings) -> Harness {
@@ -210,4 +213,17 @@ async fn dead_letters(harness: &Harness) -> u64 {
 async fn logged_ids(harness: &Harness) -> Vec<String> {
     let logged = harness.bus().events(None, 1_000).await.unwrap();
     logged.iter().rev().map(|logged| logged.event.id.clone()).collect()
+}
+
+fn of_plugin(id: &str) -> Event {
+    Event { source: "/plugins/p".to_owned(), data: Some(Data::binary(vec![0; 1_000])), ..event(id) }
+}
+
+fn publishes(events: impl IntoIterator<Item = Event>) -> Effects {
+    let publishes = events.into_iter().map(|event| Publish { event, due: None }).collect();
+    Effects { publishes, ..Effects::default() }
+}
+
+async fn compact(harness: &Harness) {
+    while harness.bus().compact().await.unwrap() > 0 {}
 }

@@ -50,9 +50,8 @@ pub(super) async fn a_subscription_begins_where_it_is_told(engine: &dyn Engine) 
         ("beginning", Start::Beginning, 20),
         ("time", Start::Time(START.after(Duration::from_secs(15))), 5),
         ("before", Start::Time(Timestamp(0)), 20),
-        ("later", Start::Time(START.after(Duration::from_hours(1))), 0),
         ("position", Start::Position(Position(18)), 3),
-        ("beyond", Start::Position(Position(1_000)), 0),
+        ("next position", Start::Position(Position(21)), 0),
     ];
     for (name, start, expected) in cases {
         let subscriptions = vec![(name.to_owned(), definition("a.b", 5), start)];
@@ -232,4 +231,53 @@ pub(super) async fn a_thousand_subscriptions_get_each_event(engine: &dyn Engine)
         assert_eq!(subscription.overview().backlog, 2);
     }
     assert_eq!(handle_all(&subscription(&harness, "s500")).await, ["1", "2"]);
+}
+
+pub(super) async fn a_start_in_the_future_is_refused(engine: &dyn Engine) {
+    let harness = open(engine, Settings::default()).await;
+    publish_all(&harness, ["1", "2", "3"].into_iter().map(event)).await;
+    declare(&harness, "old", definition("a.b", 3)).await;
+    let (bus, now) = (harness.bus(), harness.clock().now());
+    for (start, is_future) in [
+        (Start::Position(Position(3)), false),
+        (Start::Position(Position(4)), false),
+        (Start::Position(Position(5)), true),
+        (Start::Position(Position(u64::MAX)), true),
+        (Start::Time(now), false),
+        (Start::Time(Timestamp(now.0 + 1)), true),
+    ] {
+        let is_refused = |error: Option<CommitError>| {
+            let is_expected = |error: &CommitError| matches!(error, CommitError::StartInFuture { .. });
+            assert!(error.as_ref().is_none_or(is_expected), "{start:?}: {error:?}");
+            error.is_some()
+        };
+        let rules = || definition("a.b", 3);
+        let subscribed = bus.subscribe(id("new"), rules(), start).await;
+        assert_eq!(is_refused(subscribed.err()), is_future, "subscribe from {start:?}");
+        assert_eq!(is_refused(bus.replay(id("old"), start, None).await.err()), is_future, "replay from {start:?}");
+        let subscription =
+            SubscriptionChange::Subscribe { name: "dynamic".to_owned(), definition: rules().into(), start };
+        let effects = Effects { subscriptions: vec![subscription], ..set("k", b"v") };
+        assert_eq!(
+            is_refused(bus.commit("p", effects).await.err()),
+            is_future,
+            "subscribe in a handler from {start:?}"
+        );
+        assert_eq!(value(&harness, "k").is_none(), is_future, "a refused subscription leaves no trace of its handler");
+        let subscriptions = vec![("old".to_owned(), rules(), start), ("declared".to_owned(), rules(), start)];
+        let declaration = Declaration { subscriptions, ..Declaration::default() };
+        assert_eq!(is_refused(bus.declare("p", declaration).await.err()), is_future, "declare from {start:?}");
+        let names: Vec<_> = feeds(&harness).iter().map(|feed| feed.id().name.clone()).collect();
+        assert_eq!(names.contains(&"declared".to_owned()), !is_future, "{names:?}");
+
+        let again = bus.subscribe(id("old"), rules(), start).await;
+        assert_eq!(again, Ok(()), "the start of a subscription that exists says nothing");
+        bus.stop_replays(id("old")).await.unwrap();
+        for name in ["new", "dynamic", "declared"].into_iter().filter(|_| !is_future) {
+            bus.delete_subscription(id(name)).await.unwrap();
+        }
+        bus.commit("p", Effects { writes: [("k".to_owned(), Write::Delete)].into(), ..Effects::default() })
+            .await
+            .unwrap();
+    }
 }

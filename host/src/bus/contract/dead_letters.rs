@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::BoxFuture;
-use crate::bus::{CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, StoreError};
+use crate::bus::{BoxFuture, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, StoreError};
 use crate::subscription::SubscriptionId;
 
 /// The dead letters of all subscriptions.

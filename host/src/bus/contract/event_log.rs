@@ -1,7 +1,8 @@
 //! Events: published now or later, read, and answered.
 
-use super::BoxFuture;
-use crate::bus::{CommitError, PluginSchedule, PublishReceipt, Reply, ScheduledCursor, ScheduledEvent, StoreError};
+use crate::bus::{
+    BoxFuture, CommitError, PluginSchedule, PublishReceipt, Reply, ScheduledCursor, ScheduledEvent, StoreError,
+};
 use crate::event::{Event, LoggedEvent, Position};
 use crate::outcome::{Effects, Publish};
 use crate::pattern::Pattern;

@@ -3,8 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::BoxFuture;
-use crate::bus::{Claim, FeedId, Overview, StoreError};
+use crate::bus::{BoxFuture, Claim, FeedId, Overview, StoreError};
 use crate::subscription::{Definition, SubscriptionId};
 
 /// A subscription, or a replay of one, from which deliveries are claimed.

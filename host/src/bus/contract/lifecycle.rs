@@ -2,8 +2,7 @@
 
 use tokio::sync::watch;
 
-use super::BoxFuture;
-use crate::bus::Reachability;
+use crate::bus::{BoxFuture, Reachability};
 
 /// How the engine is, and how it ends.
 pub trait Lifecycle {

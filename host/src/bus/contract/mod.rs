@@ -50,7 +50,6 @@ mod plugin_state;
 mod subscriptions;
 
 use std::fmt::Debug;
-use std::pin::Pin;
 use std::sync::Arc;
 
 pub use dead_letters::DeadLetters;
@@ -59,9 +58,6 @@ pub use feed::SubscriptionFeed;
 pub use lifecycle::Lifecycle;
 pub use plugin_state::PluginState;
 pub use subscriptions::Subscriptions;
-
-/// What a method of the bus returns: the traits are used as objects, whose methods cannot be `async`.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A durable event bus: all roles together.
 pub trait Bus:

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{BoxFuture, SubscriptionFeed};
-use crate::bus::{Catalogue, CommitError, EndpointHold, FeedId, Replay, StoreError};
+use super::SubscriptionFeed;
+use crate::bus::{BoxFuture, Catalogue, CommitError, EndpointHold, FeedId, Replay, StoreError};
 use crate::clock::Timestamp;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
@@ -25,7 +25,8 @@ pub trait Subscriptions {
     /// lags behind undo a newer declaration: it compares the generations that are deployed, which are in its store.
     ///
     /// # Errors
-    /// If the store refuses.
+    /// [`CommitError::StartInFuture`] if a new subscription is to start at a position or time that the log has not
+    /// reached; otherwise if the store refuses.
     fn declare<'a>(
         &'a self,
         plugin: &'a str,
@@ -39,10 +40,11 @@ pub trait Subscriptions {
     /// If the store refuses.
     fn withdraw<'a>(&'a self, plugin: &'a str) -> BoxFuture<'a, Result<(), CommitError>>;
 
-    /// Makes a subscription, or gives the one of this name new rules.
+    /// Makes a subscription, or gives the one of this name new rules. `start` is for a new subscription only: the position
+    /// after the newest event is the last one that it may name, and the present is the latest time.
     ///
     /// # Errors
-    /// If the store refuses.
+    /// [`CommitError::StartInFuture`] if a new subscription is to start later than that; otherwise if the store refuses.
     fn subscribe(
         &self,
         id: SubscriptionId,
@@ -84,7 +86,8 @@ pub trait Subscriptions {
     /// replayed, beside the live ones, and at most so many in a second.
     ///
     /// # Errors
-    /// If there is no such subscription, or the store refuses.
+    /// [`CommitError::StartInFuture`] if the log has not reached the start, as with [`Subscriptions::subscribe`];
+    /// [`CommitError::NotFound`] if there is no such subscription; otherwise if the store refuses.
     fn replay(
         &self,
         id: SubscriptionId,

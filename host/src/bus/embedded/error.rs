@@ -81,6 +81,16 @@ pub(super) enum EngineError {
         /// The level of syncing that SQLite chose.
         synchronous: i64,
     },
+    /// Another program wrote the file.
+    #[error(
+        "the file is not a Sandbus store: {0}; nothing has been changed; move the file away, or name another data directory with --data"
+    )]
+    Foreign(String),
+    /// The file is not an SQLite database. Another program wrote it, or its beginning is damaged.
+    #[error(
+        "the file is not a Sandbus store: it does not begin like an SQLite database; nothing has been changed; move the file away, or name another data directory with --data; if Sandbus wrote the file, it is damaged: restore it from a backup"
+    )]
+    NotSqlite,
     /// The files hold data that this program never writes.
     #[error("the store is damaged: {0}; restore the data directory from a backup")]
     Damaged(String),
@@ -92,9 +102,12 @@ impl EngineError {
             Self::Sqlite(error) => sqlite_kind(error),
             // A failed sync of a file leaves its content unknown, whatever the reason.
             Self::File(_) | Self::Aborted(_) => StoreErrorKind::Failed,
-            Self::Newer { .. } | Self::Older { .. } | Self::OldSqlite(_) | Self::NotDurable { .. } => {
-                StoreErrorKind::Incompatible
-            }
+            Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::OldSqlite(_)
+            | Self::NotDurable { .. }
+            | Self::Foreign(_)
+            | Self::NotSqlite => StoreErrorKind::Incompatible,
             Self::Backup { error, .. } => error.kind(),
             Self::NoSpaceForBackup { .. } => StoreErrorKind::Full,
             Self::Damaged(_) => StoreErrorKind::Damaged,

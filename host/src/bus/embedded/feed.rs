@@ -11,7 +11,7 @@ use super::engine_state::EngineState;
 use super::subscription::Subscription;
 use super::{Embedded, rows};
 use crate::bus::group_commit::Closed;
-use crate::bus::window::{ClaimStep, PAGE, PendingDelivery};
+use crate::bus::window::{ClaimStep, Due, PAGE, PendingDelivery};
 use crate::bus::{
     BoxFuture, Claim, ClaimHandle, CommitError, DeadLetterId, Delivery, DeliveryKind, DeliveryStatus, EventLog as _,
     FeedId, OnHandleSettled, Overview, Settlement, StoreError, SubscriptionFeed,
@@ -60,7 +60,7 @@ impl SubscriptionFeed for EmbeddedFeed {
             committing,
             parked_keys: window.keys.parked(),
             expired: window.expired,
-            next_due: window.next_due.filter(|due| due.0 > 0),
+            next_due: window.next_due.and_then(Due::time),
             replay: subscription.replay_overview(),
         }
     }
@@ -245,7 +245,7 @@ fn read_due_rows(connection: &Connection, shared: &EngineState, subscription: &S
     let now = shared.clock.now();
     let limit = {
         let mut window = subscription.window();
-        if window.next_due.is_none_or(|due| due > now) {
+        if !window.next_due.is_some_and(|due| due.has_come(now)) {
             return Ok(());
         }
         window.next_due = None;
@@ -254,15 +254,15 @@ fn read_due_rows(connection: &Connection, shared: &EngineState, subscription: &S
     let read = || -> Result<_, StoreError> {
         let rows = rows::due_pending(connection, subscription.number, now, limit)?;
         let all = rows.len() < limit;
-        let next = if all { rows::next_pending_after(connection, subscription.number, now)? } else { Some(now) };
+        let next = if all { rows::next_pending_after(connection, subscription.number, now)? } else { Some(Due::Now) };
         Ok((rows, next))
     };
     // What could not be read is still due.
-    let (rows, next) = read().inspect_err(|_| subscription.window().note_row_due(now))?;
+    let (rows, next) = read().inspect_err(|_| subscription.window().note_row_due(Due::Now))?;
 
     let mut window = subscription.window();
     if window.is_read_void() {
-        window.note_row_due(now);
+        window.note_row_due(Due::Now);
         return Ok(());
     }
     window.take_due(rows);

@@ -11,6 +11,7 @@ mod engine;
 mod engine_state;
 mod error;
 mod feed;
+mod foreign;
 mod integrity;
 mod load;
 mod open;
@@ -18,6 +19,7 @@ mod readers;
 mod rows;
 mod schema;
 mod sequences;
+mod snapshot;
 mod state_changes;
 mod subscription;
 mod usage;
@@ -53,7 +55,7 @@ pub use engine::EmbeddedEngine;
 use engine_state::EngineState;
 use error::EngineError;
 use feed::EmbeddedFeed;
-use readers::Snapshot;
+use snapshot::Snapshot;
 
 /// A handle on the embedded bus. It clones cheaply.
 #[derive(Clone, Debug)]
@@ -90,9 +92,8 @@ impl Embedded {
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         let subscriptions = self.shared.subscriptions();
-        let attempts = subscriptions.iter().filter_map(|subscription| subscription.window().next_due);
-        let waiting = attempts.filter(|due| due.0 > 0 && *due < rows::HELD);
-        waiting.chain(*self.shared.next_scheduled.borrow()).min()
+        let attempts = subscriptions.iter().filter_map(|subscription| subscription.window().next_due?.time());
+        attempts.chain(*self.shared.next_scheduled.borrow()).min()
     }
 
     /// Claims a delivery if there is one now. Unlike [`SubscriptionFeed::try_claim`] it also finds those that wait in

@@ -17,7 +17,7 @@ use super::readers::Readers;
 use super::sequences::Sequences;
 use super::state_changes::StateChangeLog;
 use super::writer::Writer;
-use super::{BusResources, Embedded, background, integrity, rows, schema};
+use super::{BusResources, Embedded, background, foreign, integrity, rows, schema};
 use crate::bus::endpoint_holds::EndpointHolds;
 use crate::bus::group_commit::{self, ChangeReceiver};
 use crate::bus::reply_waiters::ReplyWaiters;
@@ -41,11 +41,13 @@ impl Embedded {
         files::make_directory(directory).map_err(unusable)?;
         let lock = Locked::try_new(directory).map_err(unusable)?;
         let lock = lock.ok_or_else(|| error::in_use(directory))?;
-        tighten(directory);
         let path = directory.join("bus.db");
-        // SQLite gives what it makes beside the store the store's own permissions.
+        foreign::check_file(&path).map_err(|error| error::unreadable(path.clone(), error))?;
+        // SQLite gives the files that it makes next to the store the store's own permissions.
         drop(files::open_private(&path).map_err(unusable)?);
         let bus = Self::open_store(&path, lock, clock, settings).map_err(|error| error::unreadable(path, error))?;
+        // Not before it is known that the files are ours.
+        tighten(directory);
         // A directory that was just made must outlive a power cut as well, and so must the files' names in it.
         let synced = files::sync_directory(directory);
         synced.and_then(|()| files::sync_directory(files::parent(directory))).map_err(unusable)?;

@@ -1,4 +1,4 @@
-//! Connections that read, and the snapshots of state that handlers see.
+//! The pool of read connections, and the snapshots that are open on them.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,13 +7,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::command::Command;
-use super::engine_state::EngineState;
 use super::{rows, schema};
 use crate::bus::StoreError;
-use crate::bus::group_commit::Queue;
-use crate::event::Position;
-use crate::outcome::{Listing, NextNumber, Observation, StateError, StateView, Version};
 
 /// A pool of connections that read. It grows with the number of threads that read at a time, which is
 /// bounded, and keeps what it has.
@@ -37,7 +32,7 @@ struct OpenSnapshots {
 }
 
 /// A snapshot's connection, until it is taken away.
-type Slot = Mutex<Option<Connection>>;
+pub(super) type Slot = Mutex<Option<Connection>>;
 
 /// So long a snapshot waits to begin, at most.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -63,7 +58,7 @@ impl Readers {
     }
 
     /// Begins a snapshot. Its transaction sees what there is at its first read.
-    fn begin(&self) -> Result<(u64, Arc<Slot>), StoreError> {
+    pub(super) fn begin(&self) -> Result<(u64, Arc<Slot>), StoreError> {
         let connection = self.take()?;
         rows::transact(&connection, "BEGIN")?;
         let slot = Arc::new(Mutex::new(Some(connection)));
@@ -75,7 +70,7 @@ impl Readers {
         Ok((number, slot))
     }
 
-    fn end(&self, number: u64, slot: &Slot) {
+    pub(super) fn end(&self, number: u64, slot: &Slot) {
         self.end_transaction(slot);
         self.snapshots().open.remove(&number);
         self.changed.notify_all();
@@ -129,67 +124,5 @@ impl Drop for SnapshotPause {
     fn drop(&mut self) {
         self.0.snapshots().are_paused = false;
         self.0.changed.notify_all();
-    }
-}
-
-/// A plugin's state as of the first read. It holds no connection before that.
-#[derive(Debug)]
-pub(super) struct Snapshot {
-    shared: Arc<EngineState>,
-    commands: Queue<Command>,
-    plugin: String,
-    begun: Option<(u64, Arc<Slot>)>,
-}
-
-impl Snapshot {
-    pub(super) fn new(shared: Arc<EngineState>, commands: Queue<Command>, plugin: String) -> Self {
-        Self { shared, commands, plugin, begun: None }
-    }
-
-    fn read<T>(&mut self, read: impl FnOnce(&Connection, &str) -> Result<T, StoreError>) -> Result<T, StateError> {
-        let unreadable = |error: StoreError| StateError(error.to_string());
-        if self.begun.is_none() {
-            self.begun = Some(self.shared.readers.begin().map_err(unreadable)?);
-        }
-        let (_, slot) = self.begun.as_ref().expect("it was put there above");
-        let connection = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended =
-            || StateError("the state as of this handler's first read is not kept any longer; try again".to_owned());
-        read(connection.as_ref().ok_or_else(ended)?, &self.plugin).map_err(unreadable)
-    }
-}
-
-impl StateView for Snapshot {
-    fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
-        self.read(|connection, plugin| rows::state_value(connection, plugin, key))
-    }
-
-    fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError> {
-        self.read(|connection, plugin| {
-            let keys = rows::state_keys(connection, plugin, after, limit)?;
-            Ok((keys, rows::state_listing(connection, plugin)?))
-        })
-    }
-
-    fn changed_up_to(&self, sight: Observation) -> Position {
-        self.shared.state_changes.up_to(&self.plugin, sight)
-    }
-
-    fn draw(&mut self, sequence: &str) -> NextNumber {
-        let (shared, commands) = (Arc::clone(&self.shared), self.commands.clone());
-        let (plugin, sequence) = (self.plugin.clone(), sequence.to_owned());
-        Box::pin(async move { shared.sequences.draw(&commands, &plugin, &sequence).await })
-    }
-
-    fn unreserved(&mut self, sequence: &str) -> Result<u64, StateError> {
-        self.read(|connection, plugin| Ok(rows::unreserved(connection, plugin, sequence)?.unwrap_or(1)))
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        if let Some((number, slot)) = self.begun.take() {
-            self.shared.readers.end(number, &slot);
-        }
     }
 }

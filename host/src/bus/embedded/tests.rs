@@ -98,6 +98,50 @@ async fn data_of_another_version_is_refused() {
     }
 }
 
+/// A file that another program wrote is neither adopted nor changed.
+#[tokio::test]
+async fn a_file_of_another_program_is_refused_and_left_alone() {
+    let sqlite = |sql: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bus.db");
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        std::fs::read(path).unwrap()
+    };
+    for (content, expected) in [
+        (sqlite("CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('a')"), "`users`"),
+        (sqlite("CREATE TABLE users (name TEXT); PRAGMA user_version = 1"), "`users`"),
+        (sqlite("CREATE TABLE users (name TEXT); PRAGMA user_version = 3"), "`users`"),
+        (sqlite("CREATE TABLE users (name TEXT); PRAGMA user_version = 99"), "`users`"),
+        (sqlite("CREATE TABLE events (name TEXT); CREATE TABLE z (a TEXT)"), "`events`"),
+        (sqlite("PRAGMA application_id = 0x12345678; CREATE TABLE users (name TEXT)"), "0x12345678"),
+        (b"a text that is longer than a header\n".to_vec(), "does not begin like an SQLite database"),
+        (b"short".to_vec(), "does not begin like an SQLite database"),
+        (vec![0; 4_096], "does not begin like an SQLite database"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bus.db");
+        std::fs::write(&path, &content).unwrap();
+        let error = Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap_err();
+        assert_eq!(error.kind(), OpenErrorKind::Store(StoreErrorKind::Incompatible), "{expected}");
+        let message = error.to_string();
+        assert!(message.starts_with(&format!("{}: ", path.display())) && message.contains(expected), "{message}");
+        assert!(message.contains("--data"), "{message}");
+        assert_eq!(std::fs::read(&path).unwrap(), content, "{expected}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("bus.db")).unwrap();
+    let error = Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap_err().to_string();
+    assert!(error.contains("bus.db: ") && error.contains("not a regular file"), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_file_becomes_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("bus.db"), b"").unwrap();
+    Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap().close().await;
+    Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap().close().await;
+}
+
 /// A batch that one change fails in must leave no trace of that change, and all of the others.
 #[tokio::test]
 async fn changes_that_share_a_commit_do_not_share_their_fate() {

@@ -13,6 +13,7 @@ mod cursors;
 mod dead_letters;
 mod deliveries;
 mod drains;
+mod duplicates;
 mod effects;
 mod endpoints;
 mod events;
@@ -61,6 +62,8 @@ pub(super) struct Writer {
     last_commit_at: Timestamp,
     next_version: u64,
     has_scheduled: bool,
+    /// Whether a duplicate with other content has been reported since the start.
+    has_reported_duplicate: bool,
     /// Replays that have come to their end.
     finished_replays: Vec<Arc<Subscription>>,
 }
@@ -86,6 +89,7 @@ impl Writer {
             last_commit_at,
             next_version,
             has_scheduled,
+            has_reported_duplicate: false,
             finished_replays,
         };
         let replays: Vec<_> = writer.subscriptions.values().filter(|one| one.replay.is_some()).cloned().collect();
@@ -194,7 +198,7 @@ impl Writer {
                 apply_and_reply(batch, reply, |batch| Ok(self.withdraw(&plugin, batch)?))
             }
             Command::Subscribe { id, definition, start, reply } => {
-                apply_and_reply(batch, reply, |batch| Ok(self.put_subscription(id, true, *definition, start, batch)?))
+                apply_and_reply(batch, reply, |batch| self.subscribe(id, *definition, start, batch))
             }
             Command::Delete { id, reply } => apply_and_reply(batch, reply, |batch| self.delete(&id, batch)),
             Command::Pause { id, stop, reply } => apply_and_reply(batch, reply, |batch| self.stop(&id, stop, batch)),

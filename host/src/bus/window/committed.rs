@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{CountReductions, Gap, OrderingKeys, PendingDelivery, RedrivenDelivery, Window};
+use super::{CountReductions, Due, Gap, OrderingKeys, PendingDelivery, RedrivenDelivery, Window};
 use crate::bus::DeliveryStatus;
-use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::subscription::Definition;
 
@@ -53,7 +52,7 @@ impl Window {
                     self.publishers.dead_lettered(plugin);
                 }
             }
-            DeliveryStatus::Waiting(due) => self.note_row_due(due),
+            DeliveryStatus::Waiting(due) => self.note_row_due(Due::At(due)),
         }
         if self.backlog == 0 {
             self.publishers.clamp(0).into_iter().for_each(|(plugin, count)| gone(&plugin, count));
@@ -72,7 +71,7 @@ impl Window {
     }
 
     /// A dead letter is a delivery again.
-    pub(crate) fn apply_redriven(&mut self, letter: &RedrivenDelivery, now: Timestamp) {
+    pub(crate) fn apply_redriven(&mut self, letter: &RedrivenDelivery) {
         self.backlog += 1;
         if let Some(plugin) =
             letter.source.as_deref().and_then(|source| self.counted_publisher(letter.position, source))
@@ -84,7 +83,7 @@ impl Window {
             Some(key) => self.keys.redriven(key, letter.position),
             None => {}
         }
-        self.note_row_due(now);
+        self.note_row_due(Due::Now);
     }
 
     /// A dead letter is gone. Tells of which plugin so many deliveries are held no longer.
@@ -122,7 +121,7 @@ impl Window {
     /// It has another ordering key. These are the busy keys by it; none if they could not be read.
     pub(crate) fn apply_ordering(&mut self, keys: Option<OrderingKeys>) {
         self.due.clear();
-        self.next_due = Some(Timestamp(0));
+        self.next_due = Some(Due::Now);
         if let Some(keys) = keys {
             self.keys = keys;
         }

@@ -6,6 +6,7 @@
 
 mod committed;
 mod delivery;
+mod due;
 mod ordering_keys;
 mod pause;
 mod publishers;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use delivery::{FirstRow, Gap, Key, PendingDelivery, RedrivenDelivery};
+pub(crate) use due::Due;
 pub(crate) use ordering_keys::OrderingKeys;
 pub(crate) use pause::{Pause, StopReason};
 pub(crate) use publishers::{CountReductions, PublisherCounts};
@@ -53,7 +55,7 @@ pub(crate) struct Window {
     /// Deliveries with a row in the store that are due and unclaimed.
     pub(crate) due: VecDeque<PendingDelivery>,
     /// When the next row in the store is due that is neither claimed nor in `due`.
-    pub(crate) next_due: Option<Timestamp>,
+    pub(crate) next_due: Option<Due>,
     /// Deliveries in flight.
     pub(crate) claimed: BTreeMap<Position, PendingDelivery>,
     pub(crate) keys: OrderingKeys,
@@ -108,7 +110,7 @@ impl Window {
             ready: VecDeque::new(),
             due: VecDeque::new(),
             // Rows that an earlier run left are due at once or later: the first read finds out.
-            next_due: Some(Timestamp(0)),
+            next_due: Some(Due::Now),
             claimed: BTreeMap::new(),
             keys: OrderingKeys::default(),
             backlog,
@@ -237,7 +239,7 @@ impl Window {
             }
             self.keys.defer(delivery);
         }
-        if self.read.is_none() && (self.next_due.is_some_and(|due| due <= now) || self.keys.has_released()) {
+        if self.read.is_none() && (self.next_due.is_some_and(|due| due.has_come(now)) || self.keys.has_released()) {
             return ClaimStep::Read;
         }
         let next = self.ready.iter().position(|delivery| self.keys.has_turn(delivery));
@@ -250,7 +252,7 @@ impl Window {
             // If nothing comes of that, nobody says so.
             () if self.is_behind() && self.spilling => ClaimStep::Wait(Some(now.after(Duration::from_secs(1)))),
             () if self.is_behind() => ClaimStep::Spill,
-            () => ClaimStep::Wait(self.next_due),
+            () => ClaimStep::Wait(self.next_due.and_then(Due::time)),
         }
     }
 
@@ -301,7 +303,7 @@ impl Window {
     }
 
     /// Notes that a row is due at a time.
-    pub(crate) fn note_row_due(&mut self, due: Timestamp) {
+    pub(crate) fn note_row_due(&mut self, due: Due) {
         self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
     }
 

@@ -23,7 +23,7 @@ impl Pause {
         match self {
             Self { stopped: Some(StopReason::Operator), .. } => Some("an operator paused it".to_owned()),
             Self { stopped: Some(StopReason::EndpointGone), .. } => Some(
-                "the webhook answered 410 CountReductions; nothing more is sent until the subscription is resumed or gets another URL"
+                "the webhook answered 410 Gone; nothing more is sent until the subscription is resumed or gets another URL"
                     .to_owned(),
             ),
             Self { orphaned: true, .. } => Some("the plugin no longer declares it".to_owned()),

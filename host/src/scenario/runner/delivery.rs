@@ -60,6 +60,10 @@ impl Report for Reports {
     fn given_back(&self, _: &Delivery, error: &CommitError) {
         self.add(Err(error.clone()));
     }
+
+    fn lost(&self, _: &Delivery) {
+        self.add(Err(CommitError::NotOpen));
+    }
 }
 
 impl Runner {

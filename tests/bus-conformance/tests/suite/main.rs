@@ -4,7 +4,8 @@
 mod faults;
 
 use proptest::prelude::*;
-use sandbus_host::bus::conformance::{self, Action, EmbeddedEngine};
+use sandbus_host::bus::EmbeddedEngine;
+use sandbus_host::bus::conformance::{self, Action};
 
 sandbus_host::bus_conformance!(EmbeddedEngine);
 

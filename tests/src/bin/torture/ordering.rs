@@ -55,11 +55,10 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     report.counts.get_or_insert_default().out_of_order += out_of_order;
     report.check(out_of_order == 0, || format!("{out_of_order} entries were handled before an earlier one"));
     for producer in &producers {
-        for (client_record, last) in producer.last.iter().enumerate() {
-            let (client_record, last) = (producer.client_record(client_record), last);
-            let seen = &seen["last"][&client_record];
-            report
-                .check(seen.as_u64() == *last, || format!("the last of {client_record} is {seen} instead of {last:?}"));
+        for (account, last) in producer.last.iter().enumerate() {
+            let (account, last) = (producer.account(account), last);
+            let seen = &seen["last"][&account];
+            report.check(seen.as_u64() == *last, || format!("the last of {account} is {seen} instead of {last:?}"));
         }
     }
     report.remark(&format!("{poison} rejected"));
@@ -84,7 +83,7 @@ struct Producer {
 
 /// An entry under way.
 struct Entry {
-    client_record: usize,
+    account: usize,
     number: u64,
     is_poison: bool,
     event: Value,
@@ -95,7 +94,7 @@ impl Producer {
         Self { name, rng, number: 0, pending: None, sent: 0, poison: 0, last: [None; ACCOUNTS] }
     }
 
-    fn client_record(&self, number: usize) -> String {
+    fn account(&self, number: usize) -> String {
         format!("{}-{number}", self.name)
     }
 
@@ -120,13 +119,13 @@ impl Producer {
 
     fn next(&mut self) -> Entry {
         self.number += 1;
-        let (number, client_record) = (self.number, self.rng.usize(0..ACCOUNTS));
+        let (number, account) = (self.number, self.rng.usize(0..ACCOUNTS));
         let is_poison = self.rng.u8(0..20) == 0;
         let fail_until = if self.rng.u8(0..8) == 0 { self.rng.u8(2..=3) } else { 0 };
-        let name = self.client_record(client_record);
+        let name = self.account(account);
         let data = json!({ "account": name, "number": number, "fail_until": fail_until, "poison": is_poison });
         let event = event("keyed.entry", &format!("{name}-{number}"), data);
-        Entry { client_record, number, is_poison, event }
+        Entry { account, number, is_poison, event }
     }
 
     /// Sends what is pending. Returns whether there was an answer.
@@ -141,7 +140,7 @@ impl Producer {
         if entry.is_poison {
             self.poison += 1;
         } else {
-            self.last[entry.client_record] = Some(entry.number);
+            self.last[entry.account] = Some(entry.number);
         }
         Ok(true)
     }

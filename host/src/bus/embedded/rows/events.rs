@@ -147,6 +147,11 @@ pub(in super::super) fn events_with_id(connection: &Connection, id: &str) -> Res
     query(connection, "WHERE e.id = ?1 ORDER BY e.position LIMIT 100", [id])
 }
 
+/// The event with a source and an id.
+pub(super) fn logged_event(connection: &Connection, source: &str, id: &str) -> Result<Option<LoggedEvent>, StoreError> {
+    Ok(query(connection, "WHERE e.id = ?1 AND e.source = ?2", [id, source])?.pop())
+}
+
 /// How many events of a type there are after a position, up to another one.
 pub(in super::super) fn count_of_type(
     connection: &Connection,

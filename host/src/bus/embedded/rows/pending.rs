@@ -5,13 +5,21 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::super::schema::PENDING_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{parse, signed, to_json, unsigned};
-use crate::bus::window::{FirstRow, Key, PendingDelivery};
+use crate::bus::window::{Due, FirstRow, Key, PendingDelivery};
 use crate::bus::{DeadLetterId, FailedAttempt, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 
-/// When a row is due that waits for the turn of its ordering key: at no time.
-pub(in super::super) const HELD: Timestamp = Timestamp(i64::MAX as u64);
+/// The column `due` of a row that waits for the turn of its ordering key. Zero stands for a row that is due now.
+const ON_TURN: i64 = i64::MAX;
+
+fn due_column(due: Due) -> i64 {
+    match due {
+        Due::Now => 0,
+        Due::At(time) => signed(time.0),
+        Due::OnTurn => ON_TURN,
+    }
+}
 
 /// A delivery's row.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +28,8 @@ pub(in super::super) struct PendingRow<'a> {
     pub(in super::super) position: Position,
     pub(in super::super) key: Option<&'a str>,
     pub(in super::super) attempts: u32,
-    pub(in super::super) due: Timestamp,
-    pub(in super::super) replayed: i64,
+    pub(in super::super) due: Due,
+    pub(in super::super) redriven_replay: Option<DeadLetterId>,
     pub(in super::super) history: &'a [FailedAttempt],
 }
 
@@ -45,8 +53,8 @@ fn insert(connection: &Connection, how: &str, row: &PendingRow<'_>) -> Result<bo
         signed(row.position.0),
         row.key,
         row.attempts,
-        signed(row.due.0),
-        row.replayed,
+        due_column(row.due),
+        row.redriven_replay.map_or(0, DeadLetterId::number),
         to_json(&row.history)
     ])?;
     Ok(changed == 1)
@@ -140,12 +148,12 @@ pub(in super::super) fn next_pending_after(
     connection: &Connection,
     subscription: i64,
     now: Timestamp,
-) -> Result<Option<Timestamp>, StoreError> {
+) -> Result<Option<Due>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT due FROM pending WHERE subscription = ?1 AND due > ?2 AND due < ?3 ORDER BY due LIMIT 1",
     )?;
-    let values = params![subscription, signed(now.0), signed(HELD.0)];
-    Ok(statement.query_row(values, |row| unsigned(row, 0)).optional()?.map(Timestamp))
+    let values = params![subscription, signed(now.0), ON_TURN];
+    Ok(statement.query_row(values, |row| unsigned(row, 0)).optional()?.map(|due| Due::At(Timestamp(due))))
 }
 
 /// The first row of a key, in the order of the log.
@@ -160,7 +168,7 @@ pub(in super::super) fn first_of_key(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let row = |row: &Row<'_>| {
-        let awaits_turn = unsigned(row, EVENT_WIDTH + 3)? == HELD.0;
+        let awaits_turn = row.get::<_, i64>(EVENT_WIDTH + 3)? == ON_TURN;
         Ok(FirstRow { delivery: waiting(row)?, awaits_turn })
     };
     Ok(statement.query_row(params![subscription, key], row).optional()?)
@@ -204,7 +212,7 @@ pub(in super::super) fn rekey_pending(
         .prepare_cached(
             "UPDATE pending SET key = ?3, due = iif(due = ?4, 0, due) WHERE subscription = ?1 AND position = ?2",
         )?
-        .execute(params![subscription, signed(position.0), key, signed(HELD.0)])?;
+        .execute(params![subscription, signed(position.0), key, ON_TURN])?;
     connection
         .prepare_cached(&format!(
             "UPDATE pending SET sum = checksum({PENDING_SUMMED}) WHERE subscription = ?1 AND position = ?2"
@@ -226,6 +234,6 @@ pub(in super::super) fn shift_pending(
                  sum = checksum(subscription, position, key, attempts, max(0, due - ?1), replayed, history)
              WHERE due > ?2 AND due < ?3",
         )?
-        .execute(params![by, signed(now.0), signed(HELD.0)])?;
+        .execute(params![by, signed(now.0), ON_TURN])?;
     Ok(())
 }

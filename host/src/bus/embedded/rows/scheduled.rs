@@ -1,7 +1,10 @@
 //! Events that enter the log later, and the schedules of plugins.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::events::logged_event;
 use super::{from_json_column, parse, signed, to_json, unsigned};
 use crate::bus::{PluginSchedule, ScheduledCursor, ScheduledEvent, StoreError};
 use crate::clock::Timestamp;
@@ -16,6 +19,20 @@ pub(in super::super) fn is_scheduled(connection: &Connection, event: &Event) -> 
 pub(in super::super) fn is_logged(connection: &Connection, event: &Event) -> Result<bool, StoreError> {
     let mut statement = connection.prepare_cached("SELECT 1 FROM events WHERE id = ?1 AND source = ?2")?;
     Ok(statement.exists(params![event.id, event.source])?)
+}
+
+/// The event with a source and an id, from the log or from those that are due later.
+pub(in super::super) fn find_event(
+    connection: &Connection,
+    source: &str,
+    id: &str,
+) -> Result<Option<Event>, StoreError> {
+    if let Some(logged) = logged_event(connection, source, id)? {
+        return Ok(Some(Arc::unwrap_or_clone(logged.event)));
+    }
+    let mut statement = connection.prepare_cached("SELECT event FROM scheduled WHERE id = ?1 AND source = ?2")?;
+    let json: Option<String> = statement.query_row([id, source], |row| row.get(0)).optional()?;
+    json.map(|json| parse(&json)).transpose()
 }
 
 /// Keeps an event for later, unless one with its source and id is kept already. Returns the bytes that it takes.

@@ -1,5 +1,7 @@
 //! What is held of events, and for whom: types, plugins' shares, and the secret that ids are derived from.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::events::holder;
@@ -136,6 +138,18 @@ pub(in super::super) fn first_holder_of(
         "SELECT source, extensions ->> '$.held_for' FROM events WHERE type = ?1 ORDER BY position LIMIT 1",
     )?;
     Ok(statement.query_row([type_number], |row| holder(row, 0)).optional()?.flatten())
+}
+
+/// The holder that the first delayed event of each type counts against, if it counts against one.
+pub(in super::super) fn first_scheduled_holders(
+    connection: &Connection,
+) -> Result<HashMap<String, Option<String>>, StoreError> {
+    // With `min`, SQLite takes the other columns from the row of the minimum.
+    let mut statement = connection.prepare(
+        "SELECT event ->> '$.event_type' AS type, source, event ->> '$.producer', min(number) FROM scheduled GROUP BY type",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, holder(row, 1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Whether the log has events of a type.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use super::super::error::EngineError;
 use super::{FIRST_TABLES, backup};
 use crate::bus::StoreError;
-use crate::bus::embedded::integrity;
+use crate::bus::embedded::{foreign, integrity};
 use crate::clock::Timestamp;
 
 /// The version of the first tables, kept in the file's `user_version`. Zero is a file without tables.
@@ -121,6 +121,7 @@ pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
 /// Refuses a store that this program has no steps for.
 pub(super) fn check(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<(), StoreError> {
     let (found, known) = (version(connection)?, newest(migrations));
+    foreign::check_tables(connection, found)?;
     if found > known {
         let writer = writer(connection, found);
         let backup = backup::newest_of(path, known);
@@ -186,6 +187,7 @@ fn upgrade(connection: &mut Connection, migrations: &[Migration], found: i64) ->
 
 fn note_version(transaction: &Transaction<'_>, version: i64) -> Result<(), StoreError> {
     transaction.execute("INSERT INTO writers VALUES (?1, ?2, checksum(?1, ?2))", (version, OWN))?;
+    transaction.pragma_update(None, "application_id", foreign::APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", version)?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::Writer;
 use super::batch::Batch;
 use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::StoreError;
-use crate::clock::Timestamp;
+use crate::bus::window::Due;
 
 /// A clock that goes back by no more than this is being adjusted, and not set.
 const TOLERANCE: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ impl AfterCommit for Changes {
         let Some(by) = self.0 else { return };
         writer.shared.holds.shift(by);
         for subscription in writer.subscriptions.values() {
-            subscription.window().note_row_due(Timestamp(0));
+            subscription.window().note_row_due(Due::Now);
             context.wake(subscription);
         }
     }

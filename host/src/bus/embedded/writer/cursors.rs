@@ -3,15 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::rows::{self, HELD};
+use super::super::rows;
 use super::super::subscription::Subscription;
 use super::Writer;
 use super::batch::Batch;
 use super::deliveries::row;
 use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::StoreError;
-use crate::bus::window::{Gap, PAGE};
-use crate::clock::Timestamp;
+use crate::bus::window::{Due, Gap, PAGE};
 use crate::event::Position;
 
 /// Cursors that move.
@@ -56,7 +55,7 @@ impl Writer {
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
         for gap in &gaps {
-            let due = if gap.awaits_turn { HELD } else { Timestamp(0) };
+            let due = if gap.awaits_turn { Due::OnTurn } else { Due::Now };
             rows::put_pending(&self.connection, &row(subscription.number, &gap.delivery, due))?;
         }
         rows::move_cursor(&self.connection, subscription.number, cursor)?;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::rows::{self, HELD, PendingRow};
+use super::super::rows::{self, PendingRow};
 use super::super::subscription::Subscription;
 use super::Writer;
 use super::batch::{ApplyError, Batch};
 use super::subjects::{AfterCommit, PublishContext};
-use crate::bus::DeadLetterFilter;
-use crate::bus::window::{Key, RedrivenDelivery};
+use crate::bus::window::{Due, Key, RedrivenDelivery};
+use crate::bus::{DeadLetterFilter, DeadLetterId};
 use crate::event::Position;
 
 /// What has become of dead letters.
@@ -43,8 +43,8 @@ impl Writer {
                 position: letter.position,
                 key: key.as_deref(),
                 attempts: 0,
-                due: if awaits_turn { HELD } else { batch.now },
-                replayed: if letter.replay { letter.number } else { 0 },
+                due: if awaits_turn { Due::OnTurn } else { Due::Now },
+                redriven_replay: letter.replay.then(|| DeadLetterId::new(letter.number)),
                 history: &[],
             };
             // It may be open already: then a replay's dead letter and the delivery itself become one.
@@ -99,7 +99,7 @@ fn is_taken(subscription: &Subscription, key: &Key, batch: &Batch) -> bool {
 impl AfterCommit for Changes {
     fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
         for (subscription, redriven) in self.redriven {
-            subscription.window().apply_redriven(&redriven, context.now);
+            subscription.window().apply_redriven(&redriven);
             context.wake(&subscription);
         }
         for (subscription, position, source) in self.dropped {

@@ -10,9 +10,8 @@ use super::super::subscription::Subscription;
 use super::Writer;
 use super::batch::{ApplyError, Batch};
 use super::subjects::{AfterCommit, PublishContext};
-use crate::bus::window::PendingDelivery;
-use crate::bus::{AttemptRecord, CommitError, DeadLetterId, DeliveryStatus, FailedAttempt, Settlement, StoreError};
-use crate::clock::Timestamp;
+use crate::bus::window::{Due, PendingDelivery};
+use crate::bus::{AttemptRecord, CommitError, DeliveryStatus, FailedAttempt, Settlement, StoreError};
 use crate::event::Position;
 use crate::outcome::Failure;
 use crate::retry::Verdict;
@@ -126,7 +125,7 @@ impl Writer {
         match delay {
             Some(delay) => {
                 let due = batch.now.after(delay);
-                let row = PendingRow { attempts: attempt, history: &history, ..row(number, delivery, due) };
+                let row = PendingRow { attempts: attempt, history: &history, ..row(number, delivery, Due::At(due)) };
                 rows::put_pending(&self.connection, &row)?;
                 Ok(DeliveryStatus::Waiting(due))
             }
@@ -188,14 +187,14 @@ impl AfterCommit for Changes {
 }
 
 /// A delivery's row, without attempts that failed.
-pub(super) fn row(subscription: i64, delivery: &PendingDelivery, due: Timestamp) -> PendingRow<'_> {
+pub(super) fn row(subscription: i64, delivery: &PendingDelivery, due: Due) -> PendingRow<'_> {
     PendingRow {
         subscription,
         position: delivery.logged.position,
         key: delivery.key.as_deref(),
         attempts: delivery.attempts,
         due,
-        replayed: delivery.redriven_replay.map_or(0, DeadLetterId::number),
+        redriven_replay: delivery.redriven_replay,
         history: &[],
     }
 }

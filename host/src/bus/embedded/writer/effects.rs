@@ -85,7 +85,7 @@ impl Writer {
         for Publish { event, due } in publishes {
             let (source, id) = (event.source.clone(), event.id.clone());
             let is_later = due.is_some_and(|due| due > batch.now);
-            if self.store_event(event, due, batch)? {
+            if self.store_event(event, due, batch)?.is_new() {
                 scheduled.extend(is_later.then_some((source, id)));
                 continue;
             }
@@ -182,7 +182,12 @@ impl Writer {
         let before = names.len();
         for change in &effects.subscriptions {
             match change {
-                SubscriptionChange::Subscribe { name, .. } => drop(names.insert(name.clone())),
+                SubscriptionChange::Subscribe { name, start, .. } => {
+                    if self.find(&SubscriptionId { owner: plugin.to_owned(), name: name.clone() }, batch).is_none() {
+                        self.check_start(*start, batch)?;
+                    }
+                    names.insert(name.clone());
+                }
                 SubscriptionChange::Unsubscribe { name } => drop(names.remove(name)),
             }
         }

@@ -11,6 +11,7 @@ use super::super::rows::{self, RemovedScheduled};
 use super::super::usage::HolderTotals;
 use super::Writer;
 use super::batch::{ApplyError, Batch};
+use super::duplicates::Stored;
 use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::{CommitError, ProducerLimit, PublishReceipt, StoreError};
 use crate::clock::Timestamp;
@@ -49,7 +50,10 @@ impl Writer {
         for Publish { event, due } in events.by_ref().take(part) {
             let id = event.id.clone();
             let stored = self.store_event(event, due, batch)?;
-            accepted.push(PublishReceipt { id, duplicate: !stored });
+            if let Stored::Duplicate(duplicate) = &stored {
+                self.report_duplicate(duplicate)?;
+            }
+            accepted.push(PublishReceipt { id, duplicate: !stored.is_new() });
         }
         Ok(StoredPart { accepted, rest: events })
     }
@@ -115,40 +119,43 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends or schedules an event. Returns whether it is new.
+    /// Appends or schedules an event, unless it is a duplicate.
     pub(super) fn store_event(
         &mut self,
         event: Event,
         due: Option<Timestamp>,
         batch: &mut Batch,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Stored, StoreError> {
         match due {
             Some(due) if due > batch.now => {
                 if rows::is_logged(&self.connection, &event)? {
-                    return Ok(false);
+                    return Ok(Stored::Duplicate(event.into()));
                 }
-                let Some(bytes) = rows::schedule_event(&self.connection, due, &event)? else { return Ok(false) };
+                let Some(bytes) = rows::schedule_event(&self.connection, due, &event)? else {
+                    return Ok(Stored::Duplicate(event.into()));
+                };
                 let type_number = self.type_number(&event, batch)?;
                 batch.changes.totals.usage.scheduled(event.holder(), type_number, bytes, true);
                 batch.changes.schedules.mark();
-                Ok(true)
+                Ok(Stored::New)
             }
             _ if (self.has_scheduled || batch.changes.schedules.is_marked())
                 && rows::is_scheduled(&self.connection, &event)? =>
             {
-                Ok(false)
+                Ok(Stored::Duplicate(event.into()))
             }
             _ => self.append(event, batch),
         }
     }
 
-    pub(super) fn append(&mut self, event: Event, batch: &mut Batch) -> Result<bool, StoreError> {
+    /// Appends an event to the log, unless it is a duplicate.
+    pub(super) fn append(&mut self, event: Event, batch: &mut Batch) -> Result<Stored, StoreError> {
         let type_number = self.type_number(&event, batch)?;
         let position = Position(batch.log.head.0 + 1);
         // The log's times never go back, also when the clock is set back.
         let stored_at = batch.now.max(batch.log.newest);
         if !rows::append_event(&self.connection, position, type_number, &event, stored_at)? {
-            return Ok(false);
+            return Ok(Stored::Duplicate(event.into()));
         }
         batch.log.head = position;
         batch.log.newest = stored_at;
@@ -156,7 +163,7 @@ impl Writer {
         batch.log.bytes += bytes;
         batch.changes.totals.usage.appended(event.holder(), bytes);
         batch.changes.events.0.push(LoggedEvent { position, stored_at, event: Arc::new(event) });
-        Ok(true)
+        Ok(Stored::New)
     }
 
     /// Takes back an event that was to enter the log later. Returns whether it was there.

@@ -36,6 +36,7 @@ impl Writer {
         batch: &mut Batch,
     ) -> Result<Replay, ApplyError> {
         let subscription = self.require(id, batch)?;
+        self.check_start(start, batch)?;
         let (definition, pause, until) = {
             let window = subscription.window();
             (Arc::clone(&window.definition), window.pause, window.safe_floor(self.log.head))

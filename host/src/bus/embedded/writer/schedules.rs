@@ -53,7 +53,7 @@ impl Writer {
     /// Appends an event whose time has come. That another one has its source and id is nothing that may be overlooked.
     fn append_due(&mut self, event: Event, batch: &mut Batch) -> Result<(), StoreError> {
         let (source, id, event_type) = (event.source.clone(), event.id.clone(), event.event_type.clone());
-        if !self.append(event, batch)? {
+        if !self.append(event, batch)?.is_new() {
             tracing::error!(
                 source,
                 id,

@@ -53,6 +53,21 @@ impl Writer {
         count_matching(&self.connection, &self.shared.types(), definition, after, until)
     }
 
+    /// Refuses a start that lies in the future.
+    pub(super) fn check_start(&self, start: Start, batch: &Batch) -> Result<(), CommitError> {
+        let next = self.log.head.0 + 1;
+        // The log's times never go back, even if the clock is set back.
+        let now = batch.now.max(self.log.newest);
+        let (start, reached) = match start {
+            Start::Position(position) if position.0 > next => {
+                (format!("at position {}", position.0), format!("position {next}"))
+            }
+            Start::Time(time) if time > now => (format!("at {time}"), now.to_string()),
+            Start::Now | Start::Beginning | Start::Time(_) | Start::Position(_) => return Ok(()),
+        };
+        Err(CommitError::StartInFuture { start, reached })
+    }
+
     /// The position after which a start begins.
     pub(super) fn cursor_of(&self, start: Start) -> Result<Position, StoreError> {
         // What this batch has appended comes after it.
@@ -65,7 +80,21 @@ impl Writer {
         })
     }
 
-    /// Makes a subscription, or gives the one of this name new rules.
+    /// Makes a subscription at run time, or gives the one of this name new rules.
+    pub(super) fn subscribe(
+        &self,
+        id: SubscriptionId,
+        definition: Definition,
+        start: Start,
+        batch: &mut Batch,
+    ) -> Result<(), ApplyError> {
+        if self.find(&id, batch).is_none() {
+            self.check_start(start, batch)?;
+        }
+        Ok(self.put_subscription(id, true, definition, start, batch)?)
+    }
+
+    /// Makes a subscription, or gives the one of this name new rules. The caller has checked the start.
     pub(super) fn put_subscription(
         &self,
         id: SubscriptionId,
@@ -100,6 +129,12 @@ impl Writer {
         declaration: Declaration,
         batch: &mut Batch,
     ) -> Result<Vec<SubscriptionId>, ApplyError> {
+        // Before the first write, which other changes of the transaction share.
+        for (name, _, start) in &declaration.subscriptions {
+            if self.find(&SubscriptionId { owner: plugin.to_owned(), name: name.clone() }, batch).is_none() {
+                self.check_start(*start, batch)?;
+            }
+        }
         let owned = self.subscriptions.values().filter(|one| one.id.owner == plugin && !one.dynamic);
         let owned: Vec<_> = owned.cloned().collect();
         let mut orphans = Vec::new();

@@ -122,8 +122,14 @@ pub(super) fn load_usage(connection: &Connection, shared: &EngineState) -> Resul
     for (plugin, bytes) in rows::publishers(connection)? {
         usage.share(&plugin).log_bytes = bytes;
     }
-    for number in types.numbers.values() {
-        if let Some(holder) = rows::first_holder_of(connection, *number)? {
+    let mut scheduled_holders = rows::first_scheduled_holders(connection)?;
+    for (name, number) in &types.numbers {
+        let of_scheduled = scheduled_holders.remove(name).flatten();
+        let holder = match rows::first_holder_of(connection, *number)? {
+            None if !rows::has_events_of(connection, *number)? => of_scheduled,
+            holder => holder,
+        };
+        if let Some(holder) = holder {
             usage.introduced(*number, &holder);
         }
     }

@@ -1,0 +1,139 @@
+//! A delivery that is claimed: it is settled or given back.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::{BoxFuture, CommitError, Delivery, DeliveryStatus, Settlement};
+use crate::event::Event;
+
+/// A delivery in flight. Dropped without being settled, it is delivered again as the same attempt.
+#[derive(Debug)]
+pub struct Claim {
+    delivery: Arc<Delivery>,
+    open: Box<dyn ClaimHandle>,
+}
+
+/// Called with the claim and the result once the settlement is committed or refused.
+pub type OnSettled = Box<dyn FnOnce(Claim, Result<DeliveryStatus, CommitError>) + Send>;
+/// The same, on an implementation's side.
+pub type OnHandleSettled = Box<dyn FnOnce(Box<dyn ClaimHandle>, Result<DeliveryStatus, CommitError>) + Send>;
+
+/// An implementation's side of a claim. Dropped without being settled, it gives the delivery back.
+pub trait ClaimHandle: Debug + Send + Sync {
+    /// Commits a settlement.
+    ///
+    /// # Errors
+    /// As [`Claim::settle`].
+    fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>>;
+
+    /// Hands a settlement over to be committed. An engine that has no queue of its own for that uses [`settle_in_task`].
+    fn settle_then(self: Box<Self>, settlement: Settlement, then: OnHandleSettled);
+
+    /// As [`Claim::lost`].
+    fn lost(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Settles a claim in a task and calls `then` there: [`ClaimHandle::settle_then`] for engines whose commits are asynchronous.
+pub fn settle_in_task(runtime: &Handle, mut open: Box<dyn ClaimHandle>, settlement: Settlement, then: OnHandleSettled) {
+    runtime.spawn(async move {
+        let settled = open.settle(settlement).await;
+        then(open, settled);
+    });
+}
+
+impl Claim {
+    /// A claim, with what settles it.
+    #[must_use]
+    pub fn new(delivery: Delivery, open: Box<dyn ClaimHandle>) -> Self {
+        Self { delivery: Arc::new(delivery), open }
+    }
+
+    /// What is delivered.
+    #[must_use]
+    pub fn delivery(&self) -> &Arc<Delivery> {
+        &self.delivery
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &Arc<Event> {
+        &self.delivery.logged.event
+    }
+
+    /// Commits the outcome, and with an ack the effects of the plugin that handled it, in one transaction.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] if the invocation must run again; [`CommitError::NotOpen`] if it was
+    /// settled before, or the claim is lost; otherwise if the store refuses. After any but `NotOpen` the claim is still
+    /// open, except that one in doubt must be dropped ([`CommitError::InDoubt`]).
+    pub async fn settle(&mut self, settlement: Settlement) -> Result<DeliveryStatus, CommitError> {
+        self.open.settle(settlement).await
+    }
+
+    /// Waits until the claim is lost: its subscription or replay was deleted, or another host took over because this one
+    /// was cut off. Its outcome would be refused, and so its handler may be ended. Forever, if that does not happen.
+    pub async fn lost(&self) {
+        self.open.lost().await;
+    }
+
+    /// Hands the outcome over to be committed, from a thread that may block while the queue is full. `then` is called on
+    /// a thread of the bus, and must return soon; errors are those of [`Claim::settle`].
+    pub fn settle_then(self, settlement: Settlement, then: OnSettled) {
+        let Self { delivery, open } = self;
+        open.settle_then(settlement, Box::new(move |open, settled| then(Self { delivery, open }, settled)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bus::conformance::event;
+    use crate::bus::{AttemptRecord, DeliveryKind};
+    use crate::clock::Timestamp;
+    use crate::event::{IdSeed, LoggedEvent, Position};
+    use crate::retry::Verdict;
+
+    /// A claim of an engine whose commits are asynchronous.
+    #[derive(Debug)]
+    struct Asynchronous(Handle);
+
+    impl ClaimHandle for Asynchronous {
+        fn settle(&mut self, _: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>> {
+            Box::pin(async {
+                tokio::task::yield_now().await;
+                Ok(DeliveryStatus::Handled)
+            })
+        }
+
+        fn settle_then(self: Box<Self>, settlement: Settlement, then: OnHandleSettled) {
+            let runtime = self.0.clone();
+            settle_in_task(&runtime, self, settlement, then);
+        }
+
+        fn lost(&self) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_settled_in_a_task_from_a_thread_outside_of_the_runtime() {
+        let logged = LoggedEvent { position: Position(1), stored_at: Timestamp(0), event: Arc::new(event("1")) };
+        let subscription = crate::bus::conformance::id("s");
+        let (kind, ids) = (DeliveryKind::Live, IdSeed::unique());
+        let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, ids };
+        let claim = Claim::new(delivery, Box::new(Asynchronous(Handle::current())));
+        let (delivery, took) = (Arc::clone(claim.delivery()), Duration::ZERO);
+        let record = AttemptRecord { delivery, verdict: Verdict::Ack, digest: None, took };
+        let (sender, settled) = tokio::sync::oneshot::channel();
+        let then = Box::new(move |claim: Claim, settled| {
+            assert!(sender.send((claim.event().id.clone(), settled)).is_ok());
+        });
+        let thread = std::thread::spawn(move || claim.settle_then(Settlement { record, effects: None }, then));
+        assert_eq!(settled.await.unwrap(), ("1".to_owned(), Ok(DeliveryStatus::Handled)));
+        thread.join().unwrap();
+    }
+}
