@@ -1,4 +1,4 @@
-//! Which subscriptions there are, as one value that is watched.
+//! The set of subscriptions, as one value that can be watched.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,30 +6,30 @@ use std::sync::Arc;
 use super::{FeedId, ReplayOverview};
 use crate::subscription::{Definition, SubscriptionId};
 
-/// The subscriptions and replays that there are at one moment, with their rules, and the plugins that are drained.
+/// The subscriptions and replays at one moment, with their definitions, and the drained plugins.
 ///
-/// What one catalogue says belongs together: a subscription is never shown with rules of another moment. How far a
-/// subscription has come is not part of it; [`SubscriptionFeed::overview`](super::Subscribed::overview) tells.
+/// A catalogue is consistent: it never pairs a subscription with a definition of another moment. Progress is not part
+/// of it; see [`SubscriptionFeed::overview`](super::SubscriptionFeed::overview).
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
-    /// Ordered by the subscriptions' identities. A subscription comes before its replays.
+    /// The feeds, ordered by their subscriptions' identities. A subscription comes before its replays.
     pub feeds: Vec<Arc<FeedEntry>>,
-    /// The plugins to which nothing is delivered.
+    /// The drained plugins, to which nothing is delivered.
     pub drained: BTreeSet<String>,
 }
 
 /// A subscription, or a replay of one.
 #[derive(Clone, Debug)]
 pub struct FeedEntry {
-    /// Its name as a feed.
+    /// The identity of the feed.
     pub feed: FeedId,
-    /// Its identity; a replay's is its subscription's.
+    /// The subscription's identity.
     pub id: SubscriptionId,
-    /// Whether it was made at run time.
+    /// Whether the subscription was created at run time.
     pub dynamic: bool,
-    /// Its rules.
+    /// The subscription's definition.
     pub definition: Arc<Definition>,
-    /// What it replays, if it is a replay.
+    /// The replay, if this is one.
     pub replay: Option<ReplayOverview>,
 }
 
@@ -39,7 +39,7 @@ impl Catalogue {
         self.feeds.iter().filter(|entry| entry.replay.is_none())
     }
 
-    /// The subscription of an identity.
+    /// The subscription with an identity.
     #[must_use]
     pub fn subscription(&self, id: &SubscriptionId) -> Option<&Arc<FeedEntry>> {
         self.subscriptions().find(|entry| entry.id == *id)

@@ -1,4 +1,4 @@
-//! A delivery that is claimed: it is settled or given back.
+//! A claimed delivery, which is settled or given back.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,34 +8,35 @@ use tokio::runtime::Handle;
 use super::{BoxFuture, CommitError, Delivery, DeliveryStatus, Settlement};
 use crate::event::Event;
 
-/// A delivery in flight. Dropped without being settled, it is delivered again as the same attempt.
+/// A delivery in flight. If it is dropped without being settled, its event is delivered again as the same attempt.
 #[derive(Debug)]
 pub struct Claim {
     delivery: Arc<Delivery>,
     open: Box<dyn ClaimHandle>,
 }
 
-/// Called with the claim and the result once the settlement is committed or refused.
+/// Called with the claim and the result once a settlement is committed or refused.
 pub type OnSettled = Box<dyn FnOnce(Claim, Result<DeliveryStatus, CommitError>) + Send>;
-/// The same, on an implementation's side.
+/// Called with the engine's handle and the result once a settlement is committed or refused.
 pub type OnHandleSettled = Box<dyn FnOnce(Box<dyn ClaimHandle>, Result<DeliveryStatus, CommitError>) + Send>;
 
-/// An implementation's side of a claim. Dropped without being settled, it gives the delivery back.
+/// The engine's side of a claim. If it is dropped without being settled, it gives the delivery back.
 pub trait ClaimHandle: Debug + Send + Sync {
     /// Commits a settlement.
     ///
     /// # Errors
-    /// As [`Claim::settle`].
+    /// See [`Claim::settle`].
     fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>>;
 
-    /// Hands a settlement over to be committed. An engine that has no queue of its own for that uses [`settle_in_task`].
+    /// Submits a settlement without waiting for its commit. An engine without a commit queue uses [`settle_in_task`].
     fn settle_then(self: Box<Self>, settlement: Settlement, then: OnHandleSettled);
 
-    /// As [`Claim::lost`].
+    /// See [`Claim::lost`].
     fn lost(&self) -> BoxFuture<'_, ()>;
 }
 
-/// Settles a claim in a task and calls `then` there: [`ClaimHandle::settle_then`] for engines whose commits are asynchronous.
+/// Settles a claim in a task and then calls `then`: an implementation of [`ClaimHandle::settle_then`] for engines
+/// whose commits are asynchronous.
 pub fn settle_in_task(runtime: &Handle, mut open: Box<dyn ClaimHandle>, settlement: Settlement, then: OnHandleSettled) {
     runtime.spawn(async move {
         let settled = open.settle(settlement).await;
@@ -44,13 +45,13 @@ pub fn settle_in_task(runtime: &Handle, mut open: Box<dyn ClaimHandle>, settleme
 }
 
 impl Claim {
-    /// A claim, with what settles it.
+    /// A claim of a delivery, with the engine's handle.
     #[must_use]
     pub fn new(delivery: Delivery, open: Box<dyn ClaimHandle>) -> Self {
         Self { delivery: Arc::new(delivery), open }
     }
 
-    /// What is delivered.
+    /// The delivery.
     #[must_use]
     pub fn delivery(&self) -> &Arc<Delivery> {
         &self.delivery
@@ -62,24 +63,28 @@ impl Claim {
         &self.delivery.logged.event
     }
 
-    /// Commits the outcome, and with an ack the effects of the plugin that handled it, in one transaction.
+    /// Commits an attempt: with an ack, also the effects of the plugin that handled it, in one transaction.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] if the invocation must run again; [`CommitError::NotOpen`] if it was
-    /// settled before, or the claim is lost; otherwise if the store refuses. After any but `NotOpen` the claim is still
-    /// open, except that one in doubt must be dropped ([`CommitError::InDoubt`]).
+    /// [`CommitError::Conflict`] if the handler must run again; [`CommitError::NotOpen`] if the delivery was settled
+    /// before or the claim is lost; otherwise if the store refuses. After any error but `NotOpen` the claim is still
+    /// open. After [`CommitError::InDoubt`] it must be dropped.
     pub async fn settle(&mut self, settlement: Settlement) -> Result<DeliveryStatus, CommitError> {
         self.open.settle(settlement).await
     }
 
-    /// Waits until the claim is lost: its subscription or replay was deleted, or another host took over because this one
-    /// was cut off. Its outcome would be refused, and so its handler may be ended. Forever, if that does not happen.
+    /// Waits until the claim is lost: its subscription or replay was deleted, or another host took over because this
+    /// one was disconnected. If that never happens, it waits forever.
+    ///
+    /// The settlement of a lost claim is refused with [`CommitError::NotOpen`], and the dispatcher discards the
+    /// outcome. It stops waiting for a handler whose claim is lost. A slice, which runs several deliveries on one
+    /// thread, completes the current one and learns at its settlement that the claim is lost.
     pub async fn lost(&self) {
         self.open.lost().await;
     }
 
-    /// Hands the outcome over to be committed, from a thread that may block while the queue is full. `then` is called on
-    /// a thread of the bus, and must return soon; errors are those of [`Claim::settle`].
+    /// Submits a settlement from a thread that may block while the commit queue is full. `then` is called on a thread
+    /// of the bus and must return soon. For its errors see [`Claim::settle`].
     pub fn settle_then(self, settlement: Settlement, then: OnSettled) {
         let Self { delivery, open } = self;
         open.settle_then(settlement, Box::new(move |open, settled| then(Self { delivery, open }, settled)));
@@ -97,7 +102,7 @@ mod tests {
     use crate::event::{IdSeed, LoggedEvent, Position};
     use crate::retry::Verdict;
 
-    /// A claim of an engine whose commits are asynchronous.
+    /// A claim of an engine with asynchronous commits.
     #[derive(Debug)]
     struct Asynchronous(Handle);
 

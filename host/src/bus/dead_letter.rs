@@ -1,4 +1,4 @@
-//! Dead letters: deliveries that nobody tries again by itself.
+//! Dead letters: deliveries that are not retried any more.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +11,11 @@ use crate::subscription::SubscriptionId;
 /// A failed attempt in the history of a delivery. This is its stored form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAttempt {
-    /// Which attempt it was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
     /// When it ended.
     pub at: Timestamp,
-    /// What kind of failure it was.
+    /// The kind of failure.
     pub cause: Cause,
     /// What happened.
     pub reason: String,
@@ -24,35 +24,35 @@ pub struct FailedAttempt {
     pub digest: Option<String>,
 }
 
-/// A delivery that nobody tries again by itself.
+/// A delivery that is not retried any more.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
-    /// Its number, by which it is shown, redriven and dropped.
+    /// The number by which it is shown, redriven and dropped.
     pub number: DeadLetterId,
-    /// The subscription that it was for.
+    /// The subscription.
     pub subscription: SubscriptionId,
     /// The event.
     pub logged: LoggedEvent,
-    /// Whether it was a replay's.
+    /// Whether it was a delivery of a replay.
     pub replay: bool,
-    /// The ordering key that waits behind it, if one does.
+    /// The ordering key that it parks, if it does.
     pub parks: Option<String>,
-    /// What kind of failure the last attempt was.
+    /// The kind of failure of the last attempt.
     pub cause: String,
     /// What happened at the last attempt.
     pub reason: String,
-    /// How many attempts were made.
+    /// The number of attempts.
     pub attempts: u32,
-    /// Each failed attempt.
+    /// The failed attempts.
     pub history: Vec<FailedAttempt>,
     /// When it became a dead letter.
     pub dead_at: Timestamp,
 }
 
-/// Which dead letters are meant.
+/// Selects dead letters.
 #[derive(Clone, Debug, Default)]
 pub struct DeadLetterFilter {
-    /// Only this one.
+    /// Only this dead letter.
     pub number: Option<DeadLetterId>,
     /// Only those of this subscription.
     pub subscription: Option<SubscriptionId>,

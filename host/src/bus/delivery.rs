@@ -1,4 +1,4 @@
-//! One event for one subscription, and what became of it.
+//! A delivery: one event for one subscription.
 
 use std::sync::Arc;
 
@@ -7,36 +7,36 @@ use crate::clock::Timestamp;
 use crate::event::{Event, IdSeed, LoggedEvent};
 use crate::subscription::SubscriptionId;
 
-/// What is delivered.
+/// One event for one subscription, at one of its attempts.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The event, at its place in the log.
+    /// The event, with its position in the log.
     pub logged: LoggedEvent,
     /// The subscription.
     pub subscription: SubscriptionId,
-    /// Whether the subscription was made at run time.
+    /// Whether the subscription was created at run time.
     pub is_dynamic: bool,
-    /// Which attempt this is, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Whether the event is new to the subscription.
+    /// Whether the delivery is part of a replay.
     pub kind: DeliveryKind,
-    /// Where the ids of events come from that its handler publishes: the same at each attempt.
+    /// The seed of the ids of the events that the handler publishes. It is the same for each attempt.
     pub ids: IdSeed,
 }
 
-/// Whether an event is new to its subscription.
+/// Whether a delivery is part of a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryKind {
-    /// It is, though perhaps not its first attempt.
+    /// The subscription's own delivery of the event.
     Live,
-    /// It is part of a replay.
+    /// A delivery of a replay.
     Replay(FeedId),
-    /// It was a dead letter of a replay, and was redriven. The replay may be over.
+    /// A redriven dead letter of a replay, which may have ended.
     RedrivenReplay(DeadLetterId),
 }
 
 impl DeliveryKind {
-    /// Whether the subscription was to handle the event before.
+    /// Whether the subscription has been given the event before.
     #[must_use]
     pub fn is_replay(self) -> bool {
         self != Self::Live
@@ -60,12 +60,12 @@ impl Delivery {
     }
 }
 
-/// What became of a delivery.
+/// The status of a delivery after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryStatus {
     /// It is handled.
     Handled,
-    /// It is tried again at a time.
+    /// It waits for its next attempt until a time.
     Waiting(Timestamp),
     /// It is a dead letter.
     Dead,

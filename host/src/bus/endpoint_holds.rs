@@ -1,4 +1,4 @@
-//! Which endpoints want no requests for a while, in memory. The store has them as well.
+//! The endpoints that are held, in memory. The store has a copy.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -16,13 +16,13 @@ impl EndpointHolds {
         Self(RwLock::new(holds.into_iter().collect()))
     }
 
-    /// Why nothing is sent to an endpoint now.
+    /// The hold of an endpoint, if there is one now.
     pub(crate) fn get(&self, endpoint: &str, now: Timestamp) -> Option<EndpointHold> {
         let holds = self.0.read().unwrap_or_else(PoisonError::into_inner);
         holds.get(endpoint).filter(|hold| hold.until > now).cloned()
     }
 
-    /// Why nothing is sent for a subscription now.
+    /// The hold of a subscription's endpoint, if there is one now.
     pub(crate) fn of(&self, definition: &Definition, now: Timestamp) -> Option<EndpointHold> {
         match &definition.target {
             Target::Webhook(webhook) => self.get(&webhook.url, now),
@@ -30,7 +30,7 @@ impl EndpointHolds {
         }
     }
 
-    /// Begins a hold, or ends one. Those that are over are forgotten.
+    /// Begins or ends a hold, and removes those that have expired.
     pub(crate) fn set(&self, endpoint: String, hold: Option<EndpointHold>, now: Timestamp) {
         let mut holds = self.0.write().unwrap_or_else(PoisonError::into_inner);
         holds.retain(|_, hold| hold.until > now);
@@ -40,7 +40,7 @@ impl EndpointHolds {
         }
     }
 
-    /// Lets all of them follow a clock that was set back.
+    /// Moves all holds after the clock was set back.
     pub(crate) fn shift(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         let mut holds = self.0.write().unwrap_or_else(PoisonError::into_inner);

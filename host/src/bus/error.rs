@@ -1,7 +1,7 @@
-//! What can go wrong with the bus, in terms that hold for every engine.
+//! The errors of a bus, independent of the engine.
 //!
-//! An engine keeps its own errors to itself: they travel as the source of a [`StoreError`] or an [`OpenError`], whose
-//! kind is all that other parts of the host decide by.
+//! An engine's own error is the source of a [`StoreError`] or an [`OpenError`]. The rest of the host decides by the
+//! kind alone.
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
@@ -12,31 +12,31 @@ use crate::outcome::Cause;
 /// The engine's own error.
 type Source = Box<dyn Error + Send + Sync>;
 
-/// A failure of the store. Its message is the engine's.
+/// A failure of the store, with the engine's message.
 #[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     source: Source,
 }
 
-/// What a failure of the store means for the host.
+/// The consequence of a store failure for the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// The store has no room. Nothing was written, and reading goes on; writing works again once there is room.
+    /// The store has no space left. Nothing was written. Reads still work; writes work again when there is space.
     Full,
-    /// The store cannot be reached now, or lacks a resource that comes back: a connection, a lock, a file descriptor.
-    /// Nothing of the request has happened, and a later one may succeed.
+    /// The store cannot be reached, or lacks a temporary resource such as a connection, a lock or a file descriptor.
+    /// The request had no effect, and a later one may succeed.
     Unavailable,
-    /// The store returned data that was never written to it. To read on would deliver or skip wrong events.
+    /// The store returned data that was never written to it. Reading on would deliver or skip wrong events.
     Damaged,
-    /// The store was written by another version, or lacks what durability needs.
+    /// The store was written by another version or another program, or cannot make commits durable.
     Incompatible,
-    /// Any other failure. Nobody knows what the store holds, for example after a failed sync.
+    /// Any other failure. The content of the store is unknown, for example after a failed sync.
     Failed,
 }
 
 impl StoreErrorKind {
-    /// Whether the host must end: it can no longer tell what is stored.
+    /// Whether the process must end, because it can no longer tell what is stored.
     #[must_use]
     pub fn is_fatal(self) -> bool {
         match self {
@@ -47,12 +47,12 @@ impl StoreErrorKind {
 }
 
 impl StoreError {
-    /// An engine's error, and what it means for the host.
+    /// A failure with the engine's error as its source.
     pub fn new(kind: StoreErrorKind, source: impl Into<Source>) -> Self {
         Self { kind, source: source.into() }
     }
 
-    /// What the failure means for the host.
+    /// The consequence for the host.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
@@ -71,20 +71,20 @@ impl Error for StoreError {
     }
 }
 
-/// Whether the engine reaches its store.
+/// Whether the engine can reach its store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reachability {
-    /// It does, as far as it knows.
+    /// The store can be reached, as far as the engine knows.
     Reachable,
-    /// It does not. Changes and reads are refused with [`StoreErrorKind::Unavailable`] until it does again, which the
-    /// engine finds out by itself.
+    /// The store cannot be reached. Changes and reads are refused with [`StoreErrorKind::Unavailable`] until the
+    /// engine, which keeps trying, reaches it again.
     Unreachable {
-        /// What the engine reports.
+        /// The engine's message.
         reason: String,
     },
 }
 
-/// The bus could not be opened. The message is the engine's, and says what to do.
+/// The bus could not be opened. The engine's message says what to do.
 #[derive(Debug)]
 pub struct OpenError {
     kind: OpenErrorKind,
@@ -94,19 +94,19 @@ pub struct OpenError {
 /// Why the bus could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenErrorKind {
-    /// No connection to the store: a server that does not answer, a directory that cannot be made.
+    /// The store cannot be reached: a server does not answer, or a directory cannot be created.
     Unreachable,
-    /// The store refuses this user.
+    /// The store denies access to this user.
     Forbidden,
     /// The engine admits one process at a time, and another one has the store open.
     InUse,
-    /// The store was reached, and cannot be used. An engine or data of another version and settings that are not durable
-    /// are [`StoreErrorKind::Incompatible`].
+    /// The store was reached but cannot be used. A store of another version and settings that are not durable are
+    /// [`StoreErrorKind::Incompatible`].
     Store(StoreErrorKind),
 }
 
 impl OpenError {
-    /// An engine's error, and what kind it is of.
+    /// An error with the engine's error as its source.
     pub fn new(kind: OpenErrorKind, source: impl Into<Source>) -> Self {
         Self { kind, source: source.into() }
     }
@@ -130,10 +130,10 @@ impl Error for OpenError {
     }
 }
 
-/// What a producer from outside may hold.
+/// A limit on what one producer may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProducerLimit {
-    /// Events that wait for their time.
+    /// Delayed events.
     Delayed,
     /// Bytes of its events.
     Bytes,
@@ -142,7 +142,7 @@ pub enum ProducerLimit {
 }
 
 impl ProducerLimit {
-    /// The key of the configuration that sets it.
+    /// The configuration key that sets the limit.
     fn key(self) -> &'static str {
         match self {
             Self::Delayed => "max_producer_delayed",
@@ -155,25 +155,25 @@ impl ProducerLimit {
 impl Display for ProducerLimit {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Delayed => "many delayed events",
-            Self::Bytes => "many bytes of events",
-            Self::Types => "many event types of its own",
+            Self::Delayed => "delayed events",
+            Self::Bytes => "bytes of events",
+            Self::Types => "event types that it introduced",
         })
     }
 }
 
-/// A change was not committed. Nothing of it has happened, except after [`CommitError::InDoubt`].
+/// A change was not committed. It had no effect, except possibly with [`CommitError::InDoubt`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// The disk is full.
     #[error("the disk is full; nothing was stored")]
     DiskFull,
-    /// The store cannot be reached now.
-    #[error("the store cannot be reached now: {reason}; nothing was stored, try again later")]
+    /// The store cannot be reached.
+    #[error("the store cannot be reached: {reason}; nothing was stored, try again later")]
     Unavailable {
         /// What the engine reports.
         reason: String,
-        /// When another try may succeed.
+        /// When to try again.
         retry_after: Duration,
     },
     /// The connection to the store broke during the commit, and the engine could not find out in time whether it was
@@ -182,90 +182,99 @@ pub enum CommitError {
     /// A publisher may send its events again: those that are stored are duplicates. A claim must be dropped: the engine
     /// delivers the event again unless it turns out to be settled.
     #[error(
-        "the connection to the store broke, and it is not known whether the change was stored; events may be sent again, since those that are stored are recognised"
+        "the connection to the store broke during the commit, and the change may or may not be stored; it is safe to send events again, because stored ones are recognised as duplicates"
     )]
+    /// The connection to the store broke during the commit, and the engine could not find out in time whether it took
+    /// place. An engine resolves such commits itself, and returns this error only if that takes too long.
+    ///
+    /// A publisher may send its events again: those that were stored are reported as duplicates. A claim must be
+    /// dropped: the engine delivers the event again unless it turns out to be settled.
     InDoubt,
-    /// More changes wait for the disk than the bus holds.
+    /// The queue of changes is full.
     #[error("the bus is busy; try again")]
     Busy,
-    /// A subscription that takes the event has as many deliveries waiting as it may.
-    #[error("the subscription `{0}` has as many events waiting as it may; nothing was stored, try again later")]
+    /// The backlog of a subscription that matches the event has reached its limit.
+    #[error("the backlog of the subscription `{0}` has reached its limit; nothing was stored, try again later")]
     BacklogFull(String),
-    /// The log has as many bytes as it may.
+    /// The log has reached its maximum size.
     #[error("the log has reached its limit of {0} bytes; nothing was stored, try again later")]
     LogFull(u64),
-    /// A producer from outside holds as much as one may.
-    #[error("this producer has as {0} as one may have, {1} (`{key}`); nothing was stored, try again later", key = .0.key())]
+    /// A producer has reached one of its limits.
+    #[error("this producer has reached its limit of {1} {0} (`{key}`); nothing was stored, try again later", key = .0.key())]
     ProducerFull(ProducerLimit, u64),
     /// As many of a plugin's events wait as may.
     #[error(
-        "the plugin `{0}` has {1} events that wait or are dead letters, and may have no more (`max_plugin_backlog`); it publishes faster than its events are handled, or for itself without end"
+        "the plugin `{0}` has reached its limit of {1} events that are pending or dead letters (`max_plugin_backlog`); it publishes faster than its events are handled, or publishes to itself in an endless loop"
     )]
+    /// Too many of a plugin's events are pending.
     PluginBacklogFull(String, u64),
     /// The events of a plugin have as many bytes as they may.
     #[error(
-        "the events of the plugin `{0}` have the {1} bytes that they may have (`max_plugin_log_bytes`); delete old ones by the retention's rules, or raise the limit"
+        "the events of the plugin `{0}` have reached their limit of {1} bytes (`max_plugin_log_bytes`); let retention delete old events, or raise the limit"
     )]
+    /// The events of a plugin have reached their maximum size.
     PluginLogFull(String, u64),
     /// There are as many types of events as may be.
     #[error(
-        "there are events of {0} types, and may be of no more (`max_types`); publish events of a type that is known"
+        "the log has reached its limit of {0} event types (`max_types`); publish events of an existing type, or raise the limit"
     )]
+    /// The log has reached its maximum number of event types.
     TooManyTypes(usize),
     /// A plugin was the first to publish as many types of events as it may.
     #[error(
-        "the plugin `{0}` has introduced {1} types of events, and may introduce no more (half of `max_types`); publish events of a type that is known"
+        "the plugin `{0}` has reached its limit of {1} event types that it introduced (half of `max_types`); publish events of an existing type"
     )]
+    /// A plugin has introduced its maximum number of event types.
     PluginTypesFull(String, usize),
     /// An event that a handler publishes has the source and the id of another one.
-    #[error(
-        "an event from `{publisher}` with the id `{id}` is there already, and is not the one that was to be published"
-    )]
+    #[error("another event from `{publisher}` already has the id `{id}`; the event was not published")]
+    /// An event that a handler publishes has the source and the id of another event.
     Collision {
         /// The source.
         publisher: String,
         /// The id.
         id: String,
     },
-    /// The store has failed or the bus is shutting down.
-    #[error("the bus takes no more changes: {0}")]
+    /// The store has failed, or the bus is shutting down.
+    #[error("the bus is closed: {0}")]
     Closed(String),
-    /// Another invocation has changed what this one had read.
-    #[error("another invocation changed `{0}` meanwhile")]
+    /// Another invocation has changed state that this one had read.
+    #[error("another invocation has changed `{0}` since it was read")]
     Conflict(String),
-    /// An addition meets a value that is not a number, or a sum out of range.
-    #[error("`{0}` cannot be added to: its value is not a number, or the sum passes the range of i64")]
+    /// An addition meets a value that is not a number, or a sum that is out of range.
+    #[error("cannot add to `{0}`: its value is not a number, or the sum exceeds the range of a 64-bit integer")]
     NotANumber(String),
-    /// The plugin has as many sequences as it may have.
-    #[error("a plugin may have {0} sequences, and this one has them")]
+    /// The plugin has reached its maximum number of sequences.
+    #[error("the plugin has reached its limit of {0} sequences")]
     TooManySequences(u64),
-    /// Every number of a sequence has been given away.
-    #[error("the sequence `{0}` has come to the end of the range of i64")]
+    /// All numbers of a sequence have been drawn.
+    #[error("the sequence `{0}` is exhausted: it has reached the end of the range of a 64-bit integer")]
     SequenceExhausted(String),
-    /// The plugin has as many subscriptions as it may make.
-    #[error("a plugin may make {0} subscriptions at run time, and this one has them")]
+    /// The plugin has reached its maximum number of dynamic subscriptions.
+    #[error("the plugin has reached its limit of {0} subscriptions created at run time")]
     TooManySubscriptions(usize),
-    /// The delivery was settled before, or its subscription is gone.
+    /// The delivery was settled before, or its claim is lost.
     #[error("the delivery is no longer open")]
     NotOpen,
     /// A subscription or a replay is to start at a position or a time that the log has not reached.
     #[error(
         "the start {start} lies in the future, and the log has reached {reached}; to receive new events only, start with `now`"
     )]
+    /// A subscription or a replay is to start at a position or time that the log has not reached.
     StartInFuture {
         /// The position or time.
         start: String,
-        /// The position of the next event, or the time of the clock.
+        /// The position of the next event, or the present time.
         reached: String,
     },
-    /// There is no such thing.
+    /// The named thing does not exist.
     #[error("there is no {0}")]
     NotFound(String),
 }
 
 impl CommitError {
-    /// The cause of failure of an attempt whose handler asked for what cannot be done. None if the attempt has not
-    /// failed by that, but has to be made or committed again.
+    /// The cause of failure of an attempt whose effects cannot be committed. None if the attempt itself has not
+    /// failed, and must run or be committed again.
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         match self {
@@ -293,10 +302,10 @@ impl CommitError {
         }
     }
 
-    /// How long to wait before the same change may succeed; none if there is no use in waiting for the store.
+    /// How long to wait before the same change may succeed. None if waiting does not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        /// A disk gets room by hand, or when the retention's rules delete events.
+        /// An operator makes space on a disk, or retention deletes events.
         const FULL: Duration = Duration::from_secs(1);
         match self {
             Self::Unavailable { retry_after, .. } => Some(*retry_after),

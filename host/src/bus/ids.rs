@@ -1,16 +1,16 @@
-//! Names that an engine gives to what it keeps. Only the engine knows what is behind them; others compare, show and pass
-//! them back. They are never given away twice.
+//! Identifiers that an engine assigns. They are opaque: the host compares them, shows them, and passes them back. An
+//! engine never reuses one.
 
 use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-/// Names a feed: a subscription, or a replay of one.
+/// Identifies a feed: a subscription, or a replay of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FeedId(i64);
 
-/// Names a dead letter. Of two, the one that died later is the greater.
+/// Identifies a dead letter. A later one has a greater id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DeadLetterId(i64);
@@ -18,13 +18,13 @@ pub struct DeadLetterId(i64);
 macro_rules! number_inside {
     ($($id:ident)*) => {
         $(impl $id {
-            /// For the engine that gives it away, and for what an operator wrote.
+            /// An id with a number: for the engine that assigns it, and for ids that an operator enters.
             #[must_use]
             pub const fn new(number: i64) -> Self {
                 Self(number)
             }
 
-            /// For the engine that gave it away.
+            /// The number: for the engine that assigned it.
             #[must_use]
             pub const fn number(self) -> i64 {
                 self.0

@@ -1,9 +1,9 @@
-//! The bus: a durable log of events, subscriptions with their cursors, retries, dead letters and
-//! schedules, and the plugins' state.
+//! The bus: a durable log of events, subscriptions with their cursors, retries, dead letters, schedules, and the
+//! plugins' state.
 //!
-//! [`contract`] says what every bus promises, and `conformance` tests it: every engine passes. [`Embedded`] is the engine that
-//! needs nothing installed. Other engines share the delivery window, the ordering keys, the reply waiters and the group
-//! commit, which lie beside it.
+//! [`contract`] defines what every bus promises, and `conformance` tests it. [`Embedded`] is the engine that needs no
+//! other software. The delivery window, the ordering keys, the reply waiters and the group commit in this module are
+//! shared by all engines.
 
 mod attempt;
 mod catalogue;
@@ -49,31 +49,29 @@ pub use ids::{DeadLetterId, FeedId};
 pub use overview::{EndpointHold, Overview, ReplayOverview};
 pub use store_url::{StoreUrl, StoreUrlError};
 
-/// What a bus keeps, and how much of it.
+/// The limits and the retention of a bus.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How many deliveries may wait for a subscription that says nothing else, before publishers are told
-    /// to come back later.
+    /// The backlog at which publishers are refused, for subscriptions that do not set their own limit.
     pub max_backlog: Option<u64>,
-    /// How many bytes the events of the log may have, before publishers are told to come back later.
+    /// The size of the log, in bytes, at which publishers are refused.
     pub max_log_bytes: Option<u64>,
-    /// How many events of one plugin may wait, dead letters and delayed ones among them, before its handlers may not
-    /// publish.
+    /// The number of a plugin's events that may be pending, at which its handlers can no longer publish. Dead letters
+    /// and delayed events count.
     pub max_plugin_backlog: u64,
-    /// How many bytes the events of one plugin may have, before its handlers may not publish; half of what the log may
-    /// have where nothing is said.
+    /// The size of a plugin's events, in bytes, at which its handlers can no longer publish. Defaults to half of
+    /// `max_log_bytes`.
     pub max_plugin_log_bytes: Option<u64>,
-    /// How many events of one producer from outside may wait for their time, before it is told to come back later.
+    /// The number of delayed events of one producer at which it is refused.
     pub max_producer_delayed: u64,
-    /// How many bytes the events of one producer from outside may have, before it is told to come back later; half of
-    /// what the log may have where nothing is said.
+    /// The size of a producer's events, in bytes, at which it is refused. Defaults to half of `max_log_bytes`.
     pub max_producer_log_bytes: Option<u64>,
-    /// How many types the events of the log may have.
+    /// The number of event types in the log.
     pub max_types: usize,
     /// Which events are deleted.
     pub retention: Retention,
-    /// Whether the ids of published events are the same in every store, and so can be foretold. Only for a store that
-    /// nobody else publishes into, as that of a scenario.
+    /// Whether the ids of published events are the same in every store, and therefore predictable. Only for a store
+    /// that nobody else publishes to, such as a scenario's.
     pub repeatable_ids: bool,
 }
 
@@ -94,33 +92,33 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// How many bytes the events of one plugin may have, if that is limited.
+    /// The limit on the size of one plugin's events, if there is one.
     #[must_use]
     pub fn plugin_log_bytes(&self) -> Option<u64> {
         self.max_plugin_log_bytes.or(self.max_log_bytes.map(|all| all / 2))
     }
 
-    /// How many bytes the events of one producer from outside may have, if that is limited.
+    /// The limit on the size of one producer's events, if there is one.
     #[must_use]
     pub fn producer_log_bytes(&self) -> Option<u64> {
         self.max_producer_log_bytes.or(self.max_log_bytes.map(|all| all / 2))
     }
 }
 
-/// Which events are deleted. Without a rule all are kept.
+/// Which events are deleted. Without a rule, all of them are kept.
 #[derive(Clone, Debug, Default)]
 pub struct Retention {
-    /// Those that were stored so long ago.
+    /// Delete events that were stored longer ago than this.
     pub max_age: Option<Duration>,
-    /// The oldest ones, while the log has more bytes than this.
+    /// Delete the oldest events while the log is larger than this.
     pub max_bytes: Option<u64>,
-    /// Whether they are deleted even if a subscription has not handled them yet. Those that wait for
-    /// another attempt, and dead letters, stay in any case.
+    /// Whether events are deleted even if a subscription has not handled them. Events with a pending retry and dead
+    /// letters are kept in any case.
     pub delete_unhandled: bool,
 }
 
 impl Retention {
-    /// Whether anything is ever deleted.
+    /// Whether any events are ever deleted.
     #[must_use]
     pub fn is_limited(&self) -> bool {
         self.max_age.is_some() || self.max_bytes.is_some()
@@ -132,16 +130,16 @@ impl Retention {
 pub struct PublishReceipt {
     /// The event's id.
     pub id: String,
-    /// Whether an event with its source and id was there already, so that this one was not stored again.
+    /// Whether an event with this source and id was already stored. This one was not stored again.
     pub duplicate: bool,
 }
 
-/// A place in the list of events that enter the log later: behind one of them. Written as `MILLISECONDS-NUMBER`.
+/// A position in the list of scheduled events, after one of them. Written as `MILLISECONDS-NUMBER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScheduledCursor {
     /// When that event is due.
     pub due: Timestamp,
-    /// What orders events that are due at the same time.
+    /// Orders events that are due at the same time.
     pub number: i64,
 }
 
@@ -162,17 +160,17 @@ impl FromStr for ScheduledCursor {
     }
 }
 
-/// A text is not the cursor of a list.
+/// A text is not a cursor of the list of scheduled events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a cursor of this list; pass the `next` of the page before")]
+#[error("`{0}` is not a cursor of this list; pass the `next` of the previous page")]
 pub struct CursorError(String);
 
 /// An event that enters the log later.
 #[derive(Clone, Debug)]
 pub struct ScheduledEvent {
-    /// Its place in the list.
+    /// Its position in the list of scheduled events.
     pub cursor: ScheduledCursor,
-    /// When.
+    /// When it is due.
     pub due: Timestamp,
     /// The event.
     pub event: Event,
@@ -183,35 +181,35 @@ pub struct ScheduledEvent {
 pub struct PluginSchedule {
     /// The plugin.
     pub plugin: String,
-    /// Its name there.
+    /// The schedule's name, unique within its plugin.
     pub name: String,
-    /// Its rules.
+    /// The schedule.
     pub schedule: Schedule,
-    /// When it is due again; none if never, or if the plugin no longer declares it.
+    /// When it is due next. None if it never is, or if the plugin no longer declares it.
     pub next: Option<Timestamp>,
 }
 
-/// A replay that has begun.
+/// A replay that was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Replay {
-    /// Its feed; none if there was nothing to replay.
+    /// The replay's feed. None if there was nothing to replay.
     pub number: Option<FeedId>,
-    /// How many events it has.
+    /// The number of events to replay.
     pub events: u64,
 }
 
-/// Waits for a reply that was asked for before it could come.
+/// A reply that has been requested, and may arrive later.
 #[derive(Debug)]
 pub struct Reply(tokio::sync::oneshot::Receiver<LoggedEvent>);
 
 impl Reply {
-    /// Waits for the reply. None if the bus closes before it comes. It waits as long as it takes.
+    /// Waits for the reply, without a time limit. None if the bus closes first.
     pub async fn wait(self) -> Option<LoggedEvent> {
         self.0.await.ok()
     }
 }
 
-/// Opens the bus that an address selects, for a host with a data directory. Must be called in a tokio runtime.
+/// Opens the bus that a URL selects, for a host with a data directory. Must be called in a tokio runtime.
 ///
 /// # Errors
 /// If the store cannot be reached or used.

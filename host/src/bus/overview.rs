@@ -8,61 +8,61 @@ use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::subscription::{Definition, OPERATOR, SubscriptionId, Target};
 
-/// What a subscription looks like from outside.
+/// The state of a subscription or replay.
 #[derive(Clone, Debug)]
 pub struct Overview {
-    /// The moment that the rest is of. With several hosts it may be a second ago.
+    /// The time of this state. With several hosts it may be up to one second old.
     pub as_of: Timestamp,
-    /// Its identity.
+    /// The subscription's identity.
     pub id: SubscriptionId,
-    /// Whether it was made at run time.
+    /// Whether the subscription was created at run time.
     pub dynamic: bool,
-    /// Its rules.
+    /// The subscription's definition.
     pub definition: Arc<Definition>,
-    /// Why nothing is delivered, if an operator, a swap or its endpoint stopped it.
+    /// Why deliveries are paused, if an operator, a swap or the endpoint paused them.
     pub paused: Option<String>,
-    /// Why nothing is sent to its endpoint for a while, and until when.
+    /// The hold of the subscription's endpoint, if there is one.
     pub endpoint_hold: Option<EndpointHold>,
-    /// The position up to which everything is handled, or waits for another attempt.
+    /// The last position that has been handled. Earlier open deliveries have rows of their own.
     pub cursor: Position,
-    /// How many deliveries are neither handled nor dead.
+    /// The number of deliveries that are neither handled nor dead.
     pub backlog: u64,
-    /// How many run, or wait for a thread to run on.
+    /// The number of deliveries that run, or wait for a thread.
     pub in_flight: usize,
-    /// How many have run and wait for their outcome to be committed.
+    /// The number of deliveries that have run and wait for their commit.
     pub committing: usize,
-    /// How many ordering keys wait behind a dead letter.
+    /// The number of ordering keys that a dead letter parks.
     pub parked_keys: usize,
-    /// How many events were deleted by the retention's rules before they were handled, since the start.
+    /// The number of events that retention deleted before they were handled, since the start.
     pub expired: u64,
-    /// When the next delivery that waits for another attempt is due.
+    /// When the next retry is due.
     pub next_due: Option<Timestamp>,
-    /// What is replayed, if this is a replay.
+    /// The replay, if this is one.
     pub replay: Option<ReplayOverview>,
 }
 
-/// An endpoint that wants no requests for a while.
+/// The hold of an endpoint that has asked to be left alone for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointHold {
-    /// Until when nothing is sent to it.
+    /// When the hold ends.
     pub until: Timestamp,
-    /// What it said.
+    /// The endpoint's answer that caused the hold.
     pub reason: String,
 }
 
-/// What a replay looks like from outside.
+/// The range and the rate of a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ReplayOverview {
-    /// Its feed.
+    /// The replay's feed.
     pub number: FeedId,
     /// The last position that it delivers.
     pub until: Position,
-    /// How many deliveries it makes in a second at most.
+    /// The maximum number of deliveries per second.
     pub per_second: Option<NonZeroU32>,
 }
 
 impl Overview {
-    /// The plugin that must be there for deliveries to be made, if one must.
+    /// The plugin that must run for deliveries to be made, if there is one.
     #[must_use]
     pub fn handler(&self) -> Option<&str> {
         match &self.definition.target {

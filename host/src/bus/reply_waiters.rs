@@ -1,4 +1,4 @@
-//! Who waits for a reply: the first event of a type in a flow.
+//! Clients that wait for a reply: the first matching event of a cause tree.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +9,9 @@ use crate::bus::{CommitError, Reply};
 use crate::event::{CauseTreeId, Event, LoggedEvent};
 use crate::pattern::Pattern;
 
-/// In how many flows replies are waited for at a time.
+/// The maximum number of cause trees in which a reply is awaited.
 const LIMIT: usize = 16_384;
-/// How many may wait in one flow.
+/// The maximum number of waiters per cause tree.
 const FLOW_LIMIT: usize = 256;
 
 #[derive(Debug, Default)]
@@ -21,18 +21,18 @@ pub(crate) struct ReplyWaiters {
 
 #[derive(Debug)]
 struct ReplyWaiter {
-    /// The id and the source of the event that is replied to: it does not answer itself.
+    /// The id and the source of the event that is replied to. An event is not its own reply.
     asked: (String, String),
     pattern: Pattern,
     sender: oneshot::Sender<LoggedEvent>,
 }
 
 impl ReplyWaiters {
-    /// Begins to wait.
+    /// Registers a waiter.
     pub(crate) fn expect(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= LIMIT {
-            // Those that have given up, first.
+            // Remove the waiters that have given up.
             waiting.retain(|_, all| {
                 all.retain(|one| !one.sender.is_closed());
                 !all.is_empty()
@@ -51,7 +51,7 @@ impl ReplyWaiters {
         Ok(Reply(receiver))
     }
 
-    /// Hands an event that has entered the log to those that wait for it.
+    /// Sends an event that has entered the log to the waiters that it matches.
     pub(crate) fn offer(&self, logged: &LoggedEvent) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_empty() {
@@ -69,7 +69,7 @@ impl ReplyWaiters {
         drop(waiting);
         let takes: Vec<ReplyWaiter> = takes;
         for one in takes {
-            // Whoever waited may have given up.
+            // The waiter may have given up.
             drop(one.sender.send(logged.clone()));
         }
     }

@@ -1,4 +1,4 @@
-//! Where the store is: `[bus] url` selects the engine.
+//! The store's URL: `[bus] url` selects the engine.
 
 use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
@@ -14,7 +14,7 @@ const KNOWN: &str = "`file:DIRECTORY` is the embedded bus, in a directory on a l
 const NOT_IN_PATHS: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}');
 
-/// The address of a store.
+/// The URL of a store.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub enum StoreUrl {
@@ -22,7 +22,7 @@ pub enum StoreUrl {
     Directory(PathBuf),
 }
 
-/// An address that names no store.
+/// A text is not the URL of a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
     /// It does not begin with a scheme.

@@ -1,8 +1,8 @@
 //! The path of every attempt: admit → invoke → decide → settle → report.
 //!
-//! Serial subscriptions and webhooks ([`Worker`](super::worker)), slices ([`Slice`](super::slice)) and scenarios are
-//! three drivers of the same steps. A slice alone does not wait for its commits: it decides and settles on the guest's
-//! thread, and an attempt whose settlement is refused continues here with [`AttemptPath::resume`].
+//! Three drivers take these steps: serial subscriptions and webhooks ([`Worker`](super::worker)), slices
+//! ([`Slice`](super::slice)), and scenarios. Only a slice does not wait for its commits: it decides and settles on
+//! the guest's thread. If its settlement is refused, the attempt continues here with [`AttemptPath::resume`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,19 +17,19 @@ use crate::plugin::{Generation, RERUN_LIMIT};
 use crate::retry::{self, Verdict};
 use crate::subscription::Definition;
 
-/// How long a delivery is kept after a commit that failed for good. Until the process ends, its handler would only be
-/// invoked in vain.
+/// How long a claim is held after a commit that failed for good. Until the process ends, another attempt would be in
+/// vain.
 const GIVE_BACK_PAUSE: Duration = Duration::from_secs(1);
 
-/// Makes the attempts at the deliveries of a subscription.
+/// Makes attempts at the deliveries of a subscription.
 pub(crate) struct AttemptPath {
     /// The subscription's definition, for its retry policy and its concurrency.
     pub(crate) definition: Arc<Definition>,
-    /// The most events that may lie between an event and the first of its causes.
+    /// The maximum depth of an event in its cause tree.
     pub(crate) hop_limit: u32,
     /// Draws the jitter of a retry's delay, from 0 to 1.
     pub(crate) jitter: fn() -> f64,
-    /// Where attempts are reported.
+    /// Receives the reports on attempts.
     pub(crate) reporter: Arc<dyn Report>,
     /// Cancelled when the host stops.
     pub(crate) cancelled: CancellationToken,
@@ -37,47 +37,48 @@ pub(crate) struct AttemptPath {
 
 /// Admits and invokes the handler of a subscription's deliveries.
 pub(crate) trait Invoke: Sync {
-    /// Invokes the handler once it is admitted. None if the delivery is not to be made now: it is given back.
+    /// Invokes the handler once it is admitted. None if the delivery cannot be made now: it is given back.
     fn invoke(&self, delivery: &Arc<Delivery>) -> impl Future<Output = Option<Invocation>> + Send;
 }
 
-/// The one place that learns of attempts: log, metrics, `sandbus dev` and scenarios read from it.
+/// Receives the reports on attempts. The log, the metrics, `sandbus dev` and scenarios all use it.
 pub(crate) trait Report: Send + Sync {
     /// An attempt was committed.
     fn settled(&self, record: &AttemptRecord, settled: DeliveryStatus);
-    /// An attempt runs again, because the state that it read under a key has changed.
+    /// The handler runs again, because the state that it read under a key has changed.
     fn conflict(&self, delivery: &Delivery, key: &str);
-    /// The bus could not commit an attempt. The event is delivered again.
+    /// An attempt could not be committed. The event is delivered again.
     fn given_back(&self, delivery: &Delivery, error: &CommitError);
-    /// The claim was lost, and the outcome with it: the subscription or replay was deleted, or another host took over.
+    /// The claim was lost, and its outcome is discarded: the subscription or replay was deleted, or another host took
+    /// over.
     fn lost(&self, delivery: &Delivery);
 }
 
-/// The end of an invocation.
+/// The result of an invocation.
 #[derive(Debug)]
 pub(crate) struct Invocation {
     pub(crate) outcome: Outcome,
     pub(crate) effects: Effects,
-    /// The generation of the plugin that ran, if a plugin did.
+    /// The plugin's generation that ran, if a plugin did.
     pub(crate) generation: Option<Arc<Generation>>,
-    /// How long the handler ran.
+    /// The run time of the handler.
     pub(crate) took: Duration,
 }
 
 impl Invocation {
-    /// An outcome without effects, for which no plugin ran.
+    /// The result of an attempt for which no plugin ran.
     pub(super) fn without_plugin(outcome: Outcome, took: Duration) -> Self {
         Self { outcome, effects: Effects::default(), generation: None, took }
     }
 }
 
-/// An attempt whose settlement the bus has.
+/// An attempt whose settlement was submitted to the bus.
 pub(super) struct Attempt {
     record: AttemptRecord,
     generation: Option<Arc<Generation>>,
 }
 
-/// The invocations of one attempt that run again after a conflict. They run one at a time for each plugin.
+/// The reruns of one attempt after conflicts. A plugin's reruns take place one at a time.
 #[derive(Default)]
 struct Reruns {
     count: u32,
@@ -85,12 +86,13 @@ struct Reruns {
 }
 
 impl AttemptPath {
-    /// Attempts a delivery until an outcome is committed. If none can be, dropping the claim gives it back.
+    /// Makes attempts at a delivery until an outcome is committed. If none can be, the claim is dropped, which gives
+    /// the delivery back.
     pub(crate) async fn run(&self, claim: Claim, permits: Permits, handler: &impl Invoke) {
         self.run_from(claim, permits, handler, Reruns::default(), None).await;
     }
 
-    /// Settles an invocation that ended outside of this path, and continues as [`Self::run`] does if that is refused.
+    /// Settles an invocation that ended outside of this path. If that is refused, it continues like [`Self::run`].
     pub(super) async fn settle(&self, claim: Claim, permits: Permits, handler: &impl Invoke, invocation: Invocation) {
         self.run_from(claim, permits, handler, Reruns::default(), Some(invocation)).await;
     }
@@ -141,8 +143,8 @@ impl AttemptPath {
         }
     }
 
-    /// Invokes the handler until it returns. None if the delivery is given back, or if its claim is lost: nobody waits for
-    /// a handler whose outcome would be refused.
+    /// Invokes the handler and waits for it. None if the delivery is given back. None also if its claim is lost,
+    /// since the outcome would be refused.
     async fn invoke(&self, claim: &Claim, handler: &impl Invoke) -> Option<Invocation> {
         if let Some(rejected) = self.check_hops(claim.delivery()) {
             return Some(rejected);
@@ -157,19 +159,19 @@ impl AttemptPath {
         }
     }
 
-    /// Rejects an event that plugins keep causing for each other.
+    /// Rejects an event that is too deep in its cause tree: plugins publish to each other in an endless loop.
     pub(super) fn check_hops(&self, delivery: &Delivery) -> Option<Invocation> {
         let (hops, limit) = (delivery.event().hops(), self.hop_limit);
         (hops > limit).then(|| {
             let reason = format!(
-                "{hops} events lie between this one and the first of its flow, and {limit} may: plugins publish for each other without end, or `hop_limit` is too low"
+                "the event is {hops} levels deep in its cause tree, and the limit is {limit} (`hop_limit`): plugins publish to each other in an endless loop, or the limit is too low"
             );
             let outcome = Outcome::Reject(Failure { cause: Cause::HopLimit, reason });
             Invocation::without_plugin(outcome, Duration::ZERO)
         })
     }
 
-    /// Decides what follows an invocation: what the bus commits, and what is needed after that.
+    /// Decides the verdict on an invocation. Returns what the bus commits, and what is needed after the commit.
     pub(super) fn decide(&self, delivery: &Arc<Delivery>, invocation: Invocation) -> (Settlement, Attempt) {
         let Invocation { outcome, effects, generation, took } = invocation;
         let verdict = self.verdict(delivery, outcome);
@@ -187,7 +189,7 @@ impl AttemptPath {
         self.reporter.settled(&attempt.record, settled);
     }
 
-    /// Handles a refused settlement. Returns the claim if its handler is to run again.
+    /// Handles a refused settlement. Returns the claim if its handler must run again.
     async fn recover(
         &self,
         mut claim: Claim,
@@ -220,9 +222,9 @@ impl AttemptPath {
 
     async fn give_back(&self, claim: Claim, error: &CommitError) {
         self.reporter.given_back(claim.delivery(), error);
-        // The same store would refuse the event at once if it were claimed again now.
+        // If the event were claimed again at once, the same store would refuse it again.
         let pause = error.retry_after().unwrap_or(GIVE_BACK_PAUSE);
-        // A shutdown need not wait for the store.
+        // A shutdown does not wait for the store.
         let _ = self.cancelled.run_until_cancelled(tokio::time::sleep(pause)).await;
         drop(claim);
     }
@@ -243,18 +245,20 @@ impl Reruns {
 /// delivered again.
 fn failed_commit(error: &CommitError) -> Option<Outcome> {
     let (cause, reason) = match error {
-        CommitError::Conflict(_) => (Cause::Conflict, "others kept changing what the handler had read".to_owned()),
+        CommitError::Conflict(_) => {
+            (Cause::Conflict, "other invocations kept changing the state that the handler had read".to_owned())
+        }
         error => (error.cause()?, error.to_string()),
     };
     let failure = Failure { cause, reason };
     Some(match cause {
-        // The next attempt would ask for the same.
+        // Another attempt would fail in the same way.
         Cause::Rejected | Cause::Collision => Outcome::Reject(failure),
         _ => Outcome::Retry { after: None, failure },
     })
 }
 
-/// A number from 0 to 1 that differs from call to call. It need not be hard to guess.
+/// A random number from 0 to 1. It need not be unpredictable.
 pub(super) fn random_jitter() -> f64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     let random = std::hash::RandomState::new().build_hasher().finish();

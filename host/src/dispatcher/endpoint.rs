@@ -1,6 +1,8 @@
-//! How many requests an endpoint gets at a time, and how often. One that nobody has heard of yet gets one; each request
-//! that ends allows one more, and overload brings it back to one. So what comes after an answer that says "not now" was not sent
-//! already, and an endpoint that comes back is not flooded.
+//! Limits how many requests an endpoint receives at a time, and how often.
+//!
+//! A new endpoint gets one request at a time. Each completed request allows one more, and overload resets the number
+//! to one. So few requests are in flight when an endpoint answers "not now", and an endpoint that recovers is not
+//! flooded.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -11,34 +13,34 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The most requests that an endpoint gets at a time, of all subscriptions together.
+/// The maximum number of concurrent requests to an endpoint, for all subscriptions together.
 const WINDOW_LIMIT: usize = 1_024;
-/// How many endpoints are remembered that nothing is sent to at the moment.
+/// The maximum number of idle endpoints that are remembered.
 const REMEMBERED_LIMIT: usize = 4_096;
-/// How often whoever waits for a place looks whether there is still something to send.
+/// How often a waiting delivery checks whether it is still to be sent.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The endpoints that something is sent to.
+/// The endpoints that receive deliveries.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endpoints(Arc<EndpointTable>);
 
 #[derive(Debug, Default)]
 struct EndpointTable {
     known: Mutex<HashMap<String, Endpoint>>,
-    /// A place has become free.
+    /// Notified when a permit is released.
     freed: Notify,
 }
 
 #[derive(Debug)]
 struct Endpoint {
-    /// How many requests it may get at a time.
+    /// The number of concurrent requests that it may receive.
     window: usize,
     running: usize,
     /// Whether it has agreed to deliveries.
     agreed: bool,
-    /// The time between two requests, if it has set a rate.
+    /// The minimum time between two requests, if the endpoint has set a rate.
     interval: Duration,
-    /// When the next request may begin.
+    /// The earliest time of the next request.
     next: Option<Instant>,
 }
 
@@ -49,7 +51,7 @@ impl Default for Endpoint {
 }
 
 impl Endpoint {
-    /// Begins a request, or tells how long to wait before another look.
+    /// Begins a request, or returns how long to wait before the next check.
     fn begin(&mut self, now: Instant) -> Result<(), Duration> {
         if self.running >= self.window {
             return Err(LOOK);
@@ -66,14 +68,14 @@ impl Endpoint {
 }
 
 impl EndpointTable {
-    /// Nobody panics while holding the lock, and so a poisoned one is as good.
+    /// Nothing panics while the lock is held, so a poisoned lock is usable.
     fn known(&self) -> MutexGuard<'_, HashMap<String, Endpoint>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Endpoints {
-    /// Waits for a place for one request. None if it is cancelled, or if nothing is to be sent any more.
+    /// Waits for a permit for one request. None if cancelled, or if the delivery is not to be sent any more.
     pub(super) async fn admit(
         &self,
         url: &str,
@@ -98,12 +100,12 @@ impl Endpoints {
         }
     }
 
-    /// Whether an endpoint has agreed to deliveries since the host was started.
+    /// Whether an endpoint has agreed to deliveries since the host started.
     pub(super) fn has_agreed(&self, url: &str) -> bool {
         self.endpoint(url, |endpoint| endpoint.agreed)
     }
 
-    /// Notes that an endpoint agrees to deliveries, and to how many in a minute if it says so.
+    /// Records that an endpoint has agreed to deliveries, and its maximum rate per minute if it has set one.
     pub(super) fn agree(&self, url: &str, per_minute: Option<NonZeroU32>) {
         let interval = per_minute.map_or(Duration::ZERO, |rate| Duration::from_mins(1) / rate.get());
         self.endpoint(url, |endpoint| {
@@ -118,14 +120,14 @@ impl Endpoints {
             return act(endpoint);
         }
         if known.len() >= REMEMBERED_LIMIT {
-            // Whatever is forgotten is found out anew.
+            // The state of a forgotten endpoint is learned again.
             known.retain(|_, endpoint| endpoint.running > 0);
         }
         act(known.entry(url.to_owned()).or_default())
     }
 }
 
-/// A place for one request. It is free again once this is dropped.
+/// A permit for one request, released when it is dropped.
 #[derive(Debug)]
 pub(super) struct RequestPermit {
     endpoints: Endpoints,
@@ -134,7 +136,7 @@ pub(super) struct RequestPermit {
 }
 
 impl RequestPermit {
-    /// The endpoint has more than it can take.
+    /// Records that the endpoint is overloaded.
     pub(super) fn overload(&mut self) {
         self.is_overloaded = true;
     }
@@ -165,7 +167,7 @@ mod tests {
     async fn requests_that_end_open_the_window_and_overload_closes_it() {
         let endpoints = Endpoints::default();
         let first = admitted(&endpoints).await.unwrap();
-        assert!(admitted(&endpoints).await.is_none(), "an unknown endpoint gets one request");
+        assert!(admitted(&endpoints).await.is_none(), "a new endpoint gets one request");
         drop(first);
         let mut two = [admitted(&endpoints).await.unwrap(), admitted(&endpoints).await.unwrap()];
         assert!(admitted(&endpoints).await.is_none());
@@ -176,7 +178,7 @@ mod tests {
         let _one = admitted(&endpoints).await.unwrap();
         assert!(admitted(&endpoints).await.is_none());
         let elsewhere = endpoints.admit("http://b/", || true, &CancellationToken::new()).await;
-        assert!(elsewhere.is_some(), "endpoints do not wait for each other");
+        assert!(elsewhere.is_some(), "endpoints are independent");
     }
 
     #[tokio::test]
@@ -200,14 +202,14 @@ mod tests {
         assert_eq!(endpoint.begin(at(100)), Err(Duration::from_millis(400)));
         assert_eq!(endpoint.begin(at(499)), Err(Duration::from_millis(1)));
         assert_eq!(endpoint.begin(at(500)), Ok(()));
-        assert_eq!(endpoint.begin(at(9_000)), Ok(()), "what was not used is not made up for");
+        assert_eq!(endpoint.begin(at(9_000)), Ok(()), "unused capacity does not accumulate");
         assert_eq!(endpoint.begin(at(9_001)), Err(Duration::from_millis(499)));
 
         let endpoints = Endpoints::default();
         let next = |url: &str| endpoints.endpoint(url, |endpoint| endpoint.begin(Instant::now()).is_ok());
         endpoints.agree("http://slow/", NonZeroU32::new(1));
         endpoints.agree("http://any/", None);
-        assert!(!next("http://slow/"), "the handshake was a request, too");
+        assert!(!next("http://slow/"), "the handshake counts as a request");
         assert!(next("http://any/"));
     }
 }

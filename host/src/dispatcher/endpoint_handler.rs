@@ -1,4 +1,4 @@
-//! A webhook's endpoint as the handler of a subscription's deliveries.
+//! Webhook endpoints as handlers of deliveries.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::retry;
 use crate::subscription::{Definition, OPERATOR, Webhook};
 use crate::telemetry::SubscriptionMetrics;
 
-/// How long a delivery waits if it could not be stored that its endpoint is gone.
+/// How long a delivery waits if the state of its endpoint, which is gone, could not be stored.
 const RETIRE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends deliveries to an endpoint.
@@ -28,7 +28,7 @@ pub(super) struct EndpointHandler {
 }
 
 impl Invoke for EndpointHandler {
-    /// Sends a delivery once the endpoint has a place for it. None if nothing is to be sent now.
+    /// Sends a delivery once the endpoint admits it. None if it must not be sent now.
     async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
         let webhooks = &self.dispatcher.webhooks;
         let goes_on = || self.sends();
@@ -49,7 +49,7 @@ impl Invoke for EndpointHandler {
             WebhookResult::Overloaded(reason, after) => {
                 let after = after.unwrap_or_else(|| retry::backoff(&self.definition.retry, delivery.attempt));
                 self.hold_endpoint(delivery, &reason, after).await;
-                // The endpoint waits, not the event: it is due as soon as the endpoint is held back no longer.
+                // The endpoint is held, not the event: the event is due as soon as the hold ends.
                 Outcome::Retry { after: None, failure: failure(reason) }
             }
             WebhookResult::Gone(reason) => {
@@ -62,7 +62,7 @@ impl Invoke for EndpointHandler {
 }
 
 impl EndpointHandler {
-    /// Whether deliveries still go to the endpoint, by this definition, and it is not held back.
+    /// Whether this definition still applies, and the endpoint accepts deliveries.
     fn sends(&self) -> bool {
         !self.subscription.is_deleted()
             && Arc::ptr_eq(&self.subscription.definition(), &self.definition)
@@ -70,27 +70,27 @@ impl EndpointHandler {
             && self.dispatcher.bus.endpoint_hold(&self.webhook.url).is_none()
     }
 
-    /// Has nothing sent to the endpoint for a while, before anything else can be.
+    /// Holds the endpoint before another delivery can be sent to it.
     async fn hold_endpoint(&self, delivery: &Delivery, reason: &str, after: Duration) {
         let subscription = &delivery.subscription;
         let hold = EndpointHold { until: self.dispatcher.clock().now().after(after), reason: reason.to_owned() };
         self.metrics.held_back();
-        tracing::warn!(%subscription, until = %hold.until, "nothing is sent to the endpoint for a while: {reason}");
+        tracing::warn!(%subscription, until = %hold.until, "endpoint on hold: {reason}");
         if let Err(error) = self.dispatcher.bus.hold_endpoint(self.webhook.url.clone(), hold).await {
-            tracing::warn!(%subscription, %error, "that the endpoint wants no requests could not be stored");
+            tracing::warn!(%subscription, %error, "could not store the hold of the endpoint");
         }
     }
 
-    /// Stops the subscription, whose endpoint is gone. The event waits with all others.
+    /// Stops the subscription, because its endpoint is gone. Its events wait.
     async fn retire(&self, delivery: &Delivery, reason: &str) {
         let subscription = &delivery.subscription;
         self.metrics.gone();
         tracing::error!(
             %subscription,
-            "{reason}: nothing more is sent until `sandbus subscriptions resume {subscription}`, or until the subscription gets another URL"
+            "{reason}: the subscription is stopped; run `sandbus subscriptions resume {subscription}` or change its URL to continue"
         );
         if let Err(error) = self.dispatcher.bus.retire(subscription.clone()).await {
-            tracing::warn!(%subscription, %error, "that the endpoint is gone could not be stored");
+            tracing::warn!(%subscription, %error, "could not stop the subscription whose endpoint is gone");
             tokio::time::sleep(RETIRE_PAUSE).await;
         }
     }

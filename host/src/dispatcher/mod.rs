@@ -1,5 +1,5 @@
-//! The dispatcher: for each subscription, claim, invoke, settle. Bounded everywhere, fair between
-//! plugins, and drained at the end.
+//! The dispatcher: for each subscription, it claims deliveries, invokes the handler and settles the outcome.
+//! Everything is bounded, plugins share fairly, and a shutdown completes the attempts that run.
 
 pub(crate) mod attempt;
 mod endpoint;
@@ -28,26 +28,25 @@ use crate::plugin::Registry;
 use crate::threads::Capacity;
 pub use webhook::Webhooks;
 
-/// What every worker has.
+/// What all workers share.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     bus: SharedBus,
     registry: Registry,
-    /// What there is for invocations of all plugins together.
+    /// The permits and threads for the invocations of all plugins.
     capacity: Capacity,
-    /// Where a task is begun from a guest's thread.
+    /// Where a guest thread spawns tasks.
     runtime: Handle,
     webhooks: Webhooks,
-    /// How many events a flow may pass before its deliveries are dead letters.
+    /// The maximum depth of an event in its cause tree. Deeper events become dead letters.
     hop_limit: u32,
     observer: Observer,
-    /// Attempts that run. They outlive the claiming, so that a shutdown can wait for them.
+    /// The attempts that run. They outlive their workers, so that a shutdown can wait for them.
     attempts: TaskTracker,
 }
 
 impl Dispatcher {
-    /// A dispatcher that shares the capacity for invocations with the ingress. Must be called in a tokio
-    /// runtime.
+    /// A dispatcher that shares the capacity for invocations with the ingress. Must be called in a tokio runtime.
     #[must_use]
     pub fn new(bus: SharedBus, registry: Registry, capacity: Capacity, webhooks: Webhooks, hop_limit: u32) -> Self {
         let runtime = Handle::current();
@@ -55,19 +54,19 @@ impl Dispatcher {
         Self { bus, registry, capacity, runtime, webhooks, hop_limit, observer, attempts }
     }
 
-    /// Lets somebody watch what becomes of deliveries.
+    /// Reports attempts to an observer.
     #[must_use]
     pub fn observed_by(self, observer: Observer) -> Self {
         Self { observer, ..self }
     }
 
-    /// The time that endpoints' answers are measured by.
+    /// The clock by which endpoints' answers are timed.
     fn clock(&self) -> &Clock {
         self.webhooks.clock()
     }
 
-    /// Gives every subscription a worker until it is cancelled, then waits for the attempts that run.
-    /// An attempt that is given up instead is delivered again at the next start.
+    /// Runs a worker for each subscription until cancelled, and then waits for the attempts that run. An attempt that
+    /// is aborted instead is delivered again at the next start.
     pub async fn run(self, cancelled: CancellationToken) {
         let workers = TaskTracker::new();
         let mut known: HashMap<FeedId, CancellationToken> = HashMap::new();
@@ -77,7 +76,7 @@ impl Dispatcher {
             known.retain(|_, worker| !worker.is_cancelled());
             for entry in &current.feeds {
                 let Entry::Vacant(unknown) = known.entry(entry.feed) else { continue };
-                // It may have been deleted since the catalogue was taken.
+                // It may have been deleted since the catalogue was read.
                 let Some(subscription) = self.bus.feed(entry.feed) else { continue };
                 let ended = CancellationToken::new();
                 let guard = ended.clone().drop_guard();

@@ -2,11 +2,11 @@
 
 use tokio::sync::OwnedSemaphorePermit;
 
-/// The permits of one delivery. Dropping them lets others go on. A scenario, which makes one attempt at a time, needs
+/// The permits of one delivery, released when they are dropped. A scenario makes one attempt at a time and needs
 /// none.
 #[derive(Debug, Default)]
 pub(crate) struct Permits {
-    /// Held while the handler runs; for a serial subscription until the outcome is durable.
+    /// Held while the handler runs; by a serial subscription, until the outcome is durable.
     running: Option<OwnedSemaphorePermit>,
     /// Held until the outcome is durable.
     _unsettled: Option<OwnedSemaphorePermit>,
@@ -17,12 +17,12 @@ impl Permits {
         Self { running: Some(running), _unsettled: Some(unsettled) }
     }
 
-    /// The permits of a delivery that a slice runs under its own permit.
+    /// The permits of a delivery that a slice runs with its own permit.
     pub(super) fn unsettled(unsettled: OwnedSemaphorePermit) -> Self {
         Self { running: None, _unsettled: Some(unsettled) }
     }
 
-    /// Hands the permit to run over to a slice.
+    /// Moves the permit to run to a slice.
     pub(super) fn take_running(&mut self) -> Option<OwnedSemaphorePermit> {
         self.running.take()
     }

@@ -1,4 +1,4 @@
-//! A plugin as the handler of a subscription's deliveries.
+//! Plugins as handlers of deliveries.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::plugin::{Admission, Call, Generation, HandlerResult, Instance};
 use crate::subscription::Definition;
 use crate::threads::Panicked;
 
-/// How long an invocation that has run out of time may take to notice, before it is given up.
+/// The time that an invocation has, after its timeout, to notice it. After that, its delivery is failed.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(1);
 
-/// Invokes a plugin's handler on a guests' thread.
+/// Invokes a plugin's handler on a guest thread.
 pub(super) struct PluginHandler {
     pub(super) dispatcher: Dispatcher,
     pub(super) definition: Arc<Definition>,
@@ -30,21 +30,21 @@ impl Invoke for PluginHandler {
 }
 
 impl PluginHandler {
-    /// Waits for an admission, and takes the generation that is there then.
+    /// Waits for an admission, and takes the generation that is current then.
     pub(super) async fn admit(&self, delivery: &Delivery) -> Option<(Arc<Generation>, Admission)> {
         let generation = self.generation(delivery)?;
         let admission = generation.limiter.admit(&self.dispatcher.capacity.permits).await;
         Some((self.generation(delivery)?, admission))
     }
 
-    /// The plugin's generation, if it has this subscription.
+    /// The plugin's current generation, if it has this subscription.
     pub(super) fn generation(&self, delivery: &Delivery) -> Option<Arc<Generation>> {
         let generation = self.dispatcher.registry.snapshot().plugins.get(&*self.plugin).cloned()?;
         (delivery.is_dynamic || generation.declares(&delivery.subscription.name)).then_some(generation)
     }
 
-    /// Runs the handler. The admission's permits are held until its thread is free, also if the handler is given up
-    /// before that.
+    /// Runs the handler. The permits of the admission are held until the thread is free, even if the handler's time
+    /// is over before that.
     async fn run(&self, generation: Arc<Generation>, delivery: &Arc<Delivery>, admission: Admission) -> Invocation {
         let started = Instant::now();
         let patience = self.patience(&generation);
@@ -66,13 +66,13 @@ impl PluginHandler {
         }
     }
 
-    /// How long an invocation is waited for.
+    /// How long to wait for an invocation.
     pub(super) fn patience(&self, generation: &Generation) -> Duration {
         self.definition.timeout.min(generation.settings.limits.timeout) + TIMEOUT_GRACE
     }
 }
 
-/// Lets a plugin handle a delivery. Blocks for as long as the handler runs.
+/// Lets a plugin handle a delivery. Blocks while the handler runs.
 pub(crate) fn invoke_plugin(
     bus: &dyn Bus,
     generation: &Arc<Generation>,
@@ -93,14 +93,15 @@ pub(crate) fn invoke_plugin(
     Invocation { outcome, effects, generation: Some(Arc::clone(generation)), took: started.elapsed() }
 }
 
-/// The invocation panicked in the host. Given back, the delivery would meet the same mistake at once, and for ever.
+/// An invocation that panicked in the host. It fails the attempt: if the delivery were given back, it would panic
+/// again, endlessly.
 pub(super) fn host_failed(error: &Panicked, generation: Arc<Generation>, took: Duration) -> Invocation {
-    failed(Cause::Trap, format!("the host failed to run it: {error}"), generation, took)
+    failed(Cause::Trap, format!("the host failed while it ran the handler: {error}"), generation, took)
 }
 
-/// The invocation hangs in the host, where the guest's time is not counted. Its outcome is thrown away.
+/// An invocation that hangs in the host, where the guest's timeout does not apply. Its outcome is discarded.
 pub(super) fn given_up(generation: Arc<Generation>, took: Duration) -> Invocation {
-    failed(Cause::Timeout, "it was given up because it ran out of time".to_owned(), generation, took)
+    failed(Cause::Timeout, "the handler did not return within its timeout".to_owned(), generation, took)
 }
 
 fn failed(cause: Cause, reason: String, generation: Arc<Generation>, took: Duration) -> Invocation {

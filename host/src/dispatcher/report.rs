@@ -1,4 +1,4 @@
-//! Reports attempts: metrics, observers and the log.
+//! Reports attempts to metrics, observers and the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::observer::{Observation, Observer};
 use crate::telemetry::SubscriptionMetrics;
 
-/// The reporter of a subscription's attempts.
+/// Reports a subscription's attempts.
 pub(super) struct Reporter {
     pub(super) metrics: Arc<SubscriptionMetrics>,
     pub(super) observer: Observer,
@@ -33,12 +33,12 @@ impl Report for Reporter {
 
     fn given_back(&self, delivery: &Delivery, error: &CommitError) {
         let (event, subscription) = (delivery.event().id.as_str(), &delivery.subscription);
-        tracing::warn!(event, %subscription, %error, "the outcome could not be stored; the event is delivered again");
+        tracing::warn!(event, %subscription, %error, "could not commit the outcome; the event is delivered again");
     }
 
     fn lost(&self, delivery: &Delivery) {
         let (event, subscription) = (delivery.event().id.as_str(), &delivery.subscription);
-        tracing::info!(event, %subscription, "discarded an attempt, because its subscription or replay was deleted");
+        tracing::info!(event, %subscription, "discarded the outcome, because its subscription or replay was deleted");
     }
 }
 
@@ -55,7 +55,7 @@ fn log(record: &AttemptRecord, settled: DeliveryStatus, latency: Duration) {
     let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
     match settled {
         DeliveryStatus::Waiting(due) => {
-            tracing::warn!(event, event_type, %subscription, attempt, took_us, cause, %due, "attempt failed; trying again: {reason}");
+            tracing::warn!(event, event_type, %subscription, attempt, took_us, cause, %due, "attempt failed, retrying: {reason}");
         }
         DeliveryStatus::Dead | DeliveryStatus::Handled => {
             tracing::error!(event, event_type, %subscription, attempt, took_us, cause, "dead letter: {reason}");

@@ -1,4 +1,4 @@
-//! Signatures of webhooks, by the Standard Webhooks specification 1.0: HMAC-SHA256 over id, time and body.
+//! Webhook signatures by the Standard Webhooks specification 1.0: HMAC-SHA256 over id, time and body.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -15,8 +15,8 @@ pub(super) struct Signature {
     pub(super) signature: String,
 }
 
-/// Signs a body with each of some keys, so that a receiver that knows one of them can verify it. None if a key cannot
-/// be used, or if there is none.
+/// Signs a body with each of the keys, so that a receiver that knows one of them can verify it. None if a key is
+/// unusable, or if there are no keys.
 pub(super) fn sign(keys: impl Iterator<Item = Vec<u8>>, id: &str, now: Timestamp, body: &[u8]) -> Option<Signature> {
     let timestamp = (now.0 / 1_000).to_string();
     let mut signatures = Vec::new();

@@ -1,9 +1,9 @@
-//! A slice: one thread that runs deliveries of a parallel subscription one after the other, as long as there
-//! are some and its time is not up, which comes sooner where others wait for the thread. A thread that goes on is
-//! cheaper than one that is woken for each.
+//! Slices: one thread runs several deliveries of a parallel subscription in a row. Waking a thread for each delivery
+//! would cost more.
 //!
-//! Claims stay those of single deliveries. Each is settled by itself, and its commit is not waited for; what
-//! hangs is given up by itself, and what was settled before stands.
+//! A slice ends when there are no more deliveries, or when its time is up, which is sooner if others wait for the
+//! thread. Each delivery keeps its own claim and is settled by itself; the slice does not wait for the commits. If a
+//! handler hangs, only its delivery fails, and those settled before it stand.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +18,9 @@ use crate::bus::{Claim, Delivery, Reachability, Settlement, SubscriptionFeed};
 use crate::plugin::{Admission, Generation, Instance};
 use crate::threads::Priority;
 
-/// After this time another slice has its turn, perhaps one of another plugin.
+/// After this time, another slice gets the thread, perhaps one of another plugin.
 const TIME: Duration = Duration::from_millis(1);
-/// After this time it has its turn if it waits for the thread.
+/// After this time, another slice gets the thread if one waits for it.
 const SHORT_TIME: Duration = Duration::from_micros(250);
 
 pub(super) struct Slice {
@@ -31,8 +31,8 @@ pub(super) struct Slice {
     pub(super) backlog: Arc<BacklogFlag>,
 }
 
-/// Whether a subscription had more to do than its last slice had time for. Then what its next one does is one of
-/// many, and keeps no single one waiting.
+/// Whether a subscription's last slice ran out of time. The next slice then runs at bulk priority, so that it does
+/// not delay interactive work.
 #[derive(Debug, Default)]
 pub(super) struct BacklogFlag(AtomicBool);
 
@@ -49,8 +49,8 @@ impl BacklogFlag {
     }
 }
 
-/// A delivery that runs. Whoever takes it out settles it: the thread when it has run, or the task that waits
-/// for the thread when that hangs.
+/// The delivery that runs now. Whoever takes it from the slot settles it: the thread when the handler returns, or the
+/// task that waits for the thread when the handler hangs.
 struct CurrentDelivery {
     claim: Claim,
     permits: Permits,
@@ -66,7 +66,7 @@ impl DeliverySlot {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
     }
 
-    /// What waited for a thread begins only now.
+    /// Restarts the time of the delivery, which has waited for a thread until now.
     fn begin(&self) {
         if let Some(current) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             current.since = Instant::now();
@@ -77,7 +77,7 @@ impl DeliverySlot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Takes what has been in hand for too long, or tells when that will be.
+    /// Takes a delivery that has run for too long, or returns when it will have.
     fn take_overdue(&self, patience: Duration) -> Result<CurrentDelivery, Instant> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = slot.as_ref().map_or_else(Instant::now, |current| current.since);
@@ -89,8 +89,8 @@ impl DeliverySlot {
 }
 
 impl Slice {
-    /// Begins with a claim. Its permit to run is held until the end, and those of its admission until the thread is
-    /// free, also if it is given up before.
+    /// Runs a slice that begins with a claim. The permit to run is held until the end. The permits of the admission
+    /// are held until the thread is free, even if the task stops waiting for it.
     pub(super) async fn run(self, claim: Claim, mut permits: Permits) {
         let running = permits.take_running();
         let Some((generation, admission)) = self.handler.admit(claim.delivery()).await else { return };
@@ -130,7 +130,7 @@ impl Slice {
         path.settle(claim, permits, &*handler, invocation).await;
     }
 
-    /// What the thread does.
+    /// The thread's part of the slice.
     fn work(&self, priority: Priority, generation: &Arc<Generation>, mut delivery: Arc<Delivery>, slot: &DeliverySlot) {
         let began = Instant::now();
         let batch = generation.deliveries_per_instance(&delivery.subscription.name);
@@ -160,10 +160,10 @@ impl Slice {
         generation.return_instance(instance);
     }
 
-    /// Hands a settlement over without waiting for its commit. A task continues with an attempt that is refused.
+    /// Submits a settlement without waiting for its commit. If it is refused, a task continues with the attempt.
     fn settle(&self, claim: Claim, permits: Permits, settlement: Settlement, attempt: Attempt) {
         let (path, handler) = (Arc::clone(&self.path), Arc::clone(&self.handler));
-        // A shutdown waits for the commit, too.
+        // A shutdown also waits for the commit.
         let token = handler.dispatcher.attempts.token();
         let then = move |claim: Claim, settled| match settled {
             Ok(settled) => {
@@ -185,7 +185,8 @@ impl Slice {
         took < SHORT_TIME || took < TIME && !self.handler.dispatcher.capacity.threads.has_waiting_jobs(priority)
     }
 
-    /// The next delivery, if one is at hand and everything is as it was.
+    /// The next delivery, if one is ready in memory and nothing has changed: the generation, the definition, the
+    /// store.
     fn next(&self, generation: &Arc<Generation>, last: &Delivery) -> Option<(Claim, Permits)> {
         let PluginHandler { dispatcher, definition, .. } = &*self.handler;
         let current = self.handler.generation(last)?;

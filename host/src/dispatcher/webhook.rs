@@ -1,5 +1,5 @@
-//! Deliveries to webhooks: CloudEvents over HTTP (HTTP binding 1.0.2), in binary mode, or signed in structured
-//! mode; to hosts that the operator granted and to nobody else, wherever a name may lead.
+//! Webhook deliveries: CloudEvents over HTTP (HTTP binding 1.0.2), in binary mode, or signed in structured mode. They
+//! go only to hosts that the operator granted, whatever address a name resolves to.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::outbound::{self, Body, Client, SendError};
 use crate::subscription::Webhook;
 
-/// What attribute values are encoded by (HTTP binding 1.0.2, section 3.1.3.2).
+/// The characters of attribute values that are percent-encoded (HTTP binding 1.0.2, section 3.1.3.2).
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// The client for all webhooks.
@@ -29,16 +29,16 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 pub struct Webhooks {
     client: Client,
     clock: Clock,
-    /// Who sends (Web Hooks 1.0.2, section 4.1.2).
+    /// The sender's name (Web Hooks 1.0.2, section 4.1.2).
     origin: HeaderValue,
     endpoints: Endpoints,
 }
 
-/// Who sends a request, by a DNS name (Web Hooks 1.0.2, section 4.1.2).
+/// Names the sender of a request by a DNS name (Web Hooks 1.0.2, section 4.1.2).
 const ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 
 impl Webhooks {
-    /// Webhooks that a client delivers, in the name of an origin.
+    /// Webhooks that a client delivers on behalf of an origin.
     #[must_use]
     pub fn new(client: Client, origin: HeaderValue, clock: Clock) -> Self {
         Self { client, clock, origin, endpoints: Endpoints::default() }
@@ -48,12 +48,12 @@ impl Webhooks {
         &self.clock
     }
 
-    /// Where requests wait for their turn.
+    /// The admission of requests.
     pub(super) fn endpoints(&self) -> &Endpoints {
         &self.endpoints
     }
 
-    /// Delivers an event in a place for it. Without grants the operator has named the endpoint.
+    /// Delivers an event under a permit. Without grants, the operator has named the endpoint.
     pub(super) async fn deliver(
         &self,
         webhook: &Webhook,
@@ -66,7 +66,7 @@ impl Webhooks {
             (Ok(_), None) => {}
             (Ok(host), Some(grants)) if endpoint::is_granted(&host, grants) => {}
             (Ok(host), Some(_)) => {
-                return WebhookResult::Failed(format!("the operator does not grant webhooks to {host}"));
+                return WebhookResult::Failed(format!("the plugin has no grant for webhooks to {host}"));
             }
             (Err(reason), _) => return WebhookResult::Failed(reason),
         }
@@ -90,17 +90,17 @@ impl Webhooks {
             known.extend(headers);
         }
         match self.exchange(request, body, timeout).await {
-            // The body of the answer is not read: it says nothing that the status doesn't.
+            // The body of the response is not read. The status alone decides.
             Ok(response) => self.read(&response),
             Err(answer) => answer,
         }
     }
 
-    /// A request to an endpoint, in the host's name.
+    /// A request to an endpoint, on behalf of the host.
     fn request(&self, method: Method, webhook: &Webhook) -> Builder {
         let request =
             Request::builder().method(method).uri(endpoint::sendable(&webhook.url)).header(ORIGIN, &self.origin);
-        // The address holds a secret (section 3.2).
+        // The URL contains a secret (section 3.2).
         let is_secret = webhook.url.split_once('?').is_some_and(|(_, query)| has_access_token(query));
         if is_secret { request.header(CACHE_CONTROL, "no-store") } else { request }
     }
@@ -112,7 +112,7 @@ impl Webhooks {
         body: Vec<u8>,
         timeout: Duration,
     ) -> Result<Response<Body>, WebhookResult> {
-        // The error does not name the address, which may hold a secret.
+        // The error does not contain the URL, which may hold a secret.
         let request = request.body(outbound::body(body)).map_err(|error| WebhookResult::Failed(error.to_string()))?;
         let sent = tokio::time::timeout(timeout, self.client.send(request, None)).await;
         let late = |_| WebhookResult::Failed("the webhook did not answer in time".to_owned());
@@ -123,8 +123,9 @@ impl Webhooks {
         WebhookResult::of(response.status(), response.headers(), self.clock.now())
     }
 
-    /// Binary mode, or structured mode where the request is signed, since the signature covers the body alone, and
-    /// where the event has no data, since no request goes without a body (Web Hooks 1.0.2, section 2.1).
+    /// The headers and the body. Binary mode is the default. Structured mode is used for a signed request, because
+    /// the signature covers only the body, and for an event without data, because a request must have a body (Web
+    /// Hooks 1.0.2, section 2.1).
     fn message(&self, webhook: &Webhook, event: &Event) -> Result<(HeaderMap, Vec<u8>), String> {
         let structured = HeaderValue::from_static("application/cloudevents+json; charset=utf-8");
         match (&webhook.secret, &event.data) {
@@ -135,7 +136,7 @@ impl Webhooks {
             (Some(_), _) => {}
         }
         let body = event.to_json().into_bytes();
-        let unusable = || "the webhook's secret cannot be used".to_owned();
+        let unusable = || "the webhook's secret is unusable".to_owned();
         let now = self.clock.now();
         let signed = signature::sign(webhook.keys(now), &message_id(event), now, &body).ok_or_else(unusable)?;
         let mut headers = HeaderMap::new();
@@ -150,7 +151,7 @@ impl Webhooks {
         Ok((headers, body))
     }
 
-    /// Asks an endpoint once whether it agrees, where that is demanded, and to how many deliveries in a minute (Web Hooks
+    /// Asks an endpoint once for its agreement, if the subscription requires it, and for its rate limit (Web Hooks
     /// 1.0.2, section 4).
     async fn handshake(&self, webhook: &Webhook, timeout: Duration) -> Result<(), WebhookResult> {
         if !webhook.handshake || self.endpoints.has_agreed(&webhook.url) {
@@ -158,7 +159,7 @@ impl Webhooks {
         }
         let response = self.exchange(self.request(Method::OPTIONS, webhook), Vec::new(), timeout).await?;
         let allowed = response.headers().get("webhook-allowed-origin");
-        // The status says nothing (section 4.2), but for an endpoint that wants no requests.
+        // The status is irrelevant (section 4.2), unless the endpoint refuses requests altogether.
         let answer = self.read(&response);
         if matches!(answer, WebhookResult::Overloaded(..) | WebhookResult::Gone(_)) {
             return Err(answer);
@@ -166,34 +167,34 @@ impl Webhooks {
         if !allowed.is_some_and(|allowed| self.is_meant_by(allowed)) {
             let status = named(response.status());
             return Err(WebhookResult::Failed(format!(
-                "the webhook does not agree to deliveries: it answered the handshake with {status} and no fitting WebHook-Allowed-Origin"
+                "the webhook did not agree to deliveries: it answered the handshake with {status} and without a matching WebHook-Allowed-Origin header"
             )));
         }
         self.endpoints.agree(&webhook.url, allowed_rate(response.headers()));
         Ok(())
     }
 
-    /// Whether an endpoint's word for those that may send is for this host. DNS names have no case.
+    /// Whether an allowed origin includes this host. DNS names are case-insensitive.
     fn is_meant_by(&self, allowed: &HeaderValue) -> bool {
         allowed == "*" || allowed.as_bytes().eq_ignore_ascii_case(self.origin.as_bytes())
     }
 }
 
-/// The rate that an endpoint allows, in requests per minute; none if it sets no limit (section 4.2.2).
+/// The rate that an endpoint allows, in requests per minute. None if it sets no limit (section 4.2.2).
 fn allowed_rate(headers: &HeaderMap) -> Option<NonZeroU32> {
     let text = headers.get("webhook-allowed-rate")?.to_str().ok()?.trim();
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // A rate beyond what a number holds is as good as none.
+    // A number that overflows is as good as no limit.
     if is_number { text.parse().ok() } else { None }
 }
 
-/// Whether a query carries an access token (section 3.2).
+/// Whether a query contains an access token (section 3.2).
 fn has_access_token(query: &str) -> bool {
     query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
 }
 
-/// What names the message to its receiver, at each attempt. An event's own id is unique within its source alone, and
-/// may have dots, which the signature uses between its parts.
+/// Identifies the message to its receiver, the same for each attempt. An event's own id is unique only within its
+/// source, and may contain dots, which the signature uses as separators.
 fn message_id(event: &Event) -> String {
     let mut hash = Sha256::new();
     hash.update((event.source.len() as u64).to_le_bytes());
@@ -229,7 +230,7 @@ fn headers(event: &Event) -> HeaderMap {
     headers
 }
 
-/// What went wrong, without the address, which may hold a secret.
+/// Describes an error without the URL, which may contain a secret.
 fn describe(error: &SendError) -> String {
     match error {
         SendError::Unreachable(_, causes) | SendError::Broken(_, causes) => {
@@ -310,8 +311,8 @@ mod tests {
         let text = String::from_utf8(body).unwrap();
         assert!(text.contains(r#""data":{"wei": 1000000000000000000000,"a":0.1000,"a":1}"#), "{text}");
         let again = |source| webhooks.message(&webhook, &event(source)).unwrap().0["webhook-id"].clone();
-        assert_eq!(again("/a"), sent, "at each attempt");
-        assert_ne!(again("/b"), sent, "another source's event is another one");
+        assert_eq!(again("/a"), sent, "the id is the same for each attempt");
+        assert_ne!(again("/b"), sent, "events of different sources have different ids");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a webhook's answer means (CloudEvents HTTP 1.1 Web Hooks 1.0.2, section 2.2).
+//! What a webhook's response means (CloudEvents HTTP 1.1 Web Hooks 1.0.2, section 2.2).
 
 use std::time::Duration;
 
@@ -7,27 +7,26 @@ use hyper::header::{HeaderMap, RETRY_AFTER};
 
 use crate::clock::Timestamp;
 
-/// The longest time for which an endpoint is left alone at its word. One that says more is asked again then.
+/// The longest hold that an endpoint can ask for. After that, it is tried again.
 pub(super) const LONGEST: Duration = Duration::from_hours(24 * 30);
 
-/// What an endpoint says to a request.
+/// The result of a webhook request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WebhookResult {
-    /// It took the event.
+    /// The endpoint accepted the event.
     Accepted,
-    /// It will never take this event.
+    /// The endpoint will never accept this event.
     Rejected(String),
-    /// It may take this event later.
+    /// The endpoint may accept this event later.
     Failed(String),
-    /// It wants no request of any kind for a time, which the retry policy decides if it does not say.
+    /// The endpoint accepts no requests for some time. If it does not say how long, the retry policy decides.
     Overloaded(String, Option<Duration>),
-    /// It wants no request any more.
+    /// The endpoint accepts no requests any more.
     Gone(String),
 }
 
 impl WebhookResult {
-    /// Reads a response. What may pass by itself is tried again, and the rest is not (as Knative Eventing's delivery
-    /// has it).
+    /// Interprets a response. Temporary failures are retried, others are not (as in Knative Eventing's delivery).
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Self {
         if status.is_success() {
             return Self::Accepted;
@@ -48,7 +47,7 @@ impl WebhookResult {
     }
 }
 
-/// A status and its name, if it has one.
+/// A status with its name, if it has one.
 pub(super) fn named(status: StatusCode) -> String {
     match status.canonical_reason() {
         Some(name) => format!("{} {name}", status.as_u16()),
@@ -56,9 +55,8 @@ pub(super) fn named(status: StatusCode) -> String {
     }
 }
 
-/// How long a receiver wants to be left alone: `Retry-After` in seconds, or as a date in one of the three forms (RFC
-/// 9110, sections 10.2.3 and 5.6.7). None if it does not say, says what cannot be read, or names a time that has come
-/// already.
+/// The hold that a response asks for: `Retry-After` in seconds, or as a date in one of the three forms (RFC 9110,
+/// sections 10.2.3 and 5.6.7). None if it is missing, malformed, or in the past.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let values = headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
     let longest = values.filter_map(|value| delay(value.trim(), now)).max()?;
@@ -67,7 +65,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 
 fn delay(text: &str, now: Timestamp) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number holds are longer than the longest time all the same.
+        // A number that overflows is longer than the longest hold anyway.
         return Some(text.parse().map_or(LONGEST, Duration::from_secs));
     }
     let date = httpdate::parse_http_date(text).ok()?;
@@ -149,19 +147,19 @@ mod tests {
             (&["Sunday, 06-Nov-94 08:49:37 GMT"], seconds(30)),
             (&["Sun Nov  6 08:49:37 1994"], seconds(30)),
             (&["Mon, 07 Nov 1994 08:49:07 GMT"], seconds(86_400)),
-            // What has passed leaves it to the retry policy.
+            // A time in the past leaves the delay to the retry policy.
             (&["0"], None),
             (&["Sun, 06 Nov 1994 08:49:07 GMT"], None),
             (&["Sat, 05 Nov 1994 08:49:37 GMT"], None),
             (&["Thu, 01 Jan 1970 00:00:00 GMT"], None),
             (&["Sunday, 06-Nov-93 08:49:37 GMT"], None),
-            // No end in sight: it is asked again once in a while.
+            // A hold without an end is limited.
             (&["999999999"], Some(LONGEST)),
             (&["99999999999999999999999999999999"], Some(LONGEST)),
             (&["Fri, 31 Dec 9999 23:59:59 GMT"], Some(LONGEST)),
             // The strictest of several.
             (&["7", "Sun, 06 Nov 1994 08:49:37 GMT"], seconds(30)),
-            // Neither of the forms.
+            // Malformed.
             (&[""], None),
             (&["-1"], None),
             (&["+5"], None),
@@ -175,7 +173,7 @@ mod tests {
                 let WebhookResult::Overloaded(_, after) = answer(status, values) else { panic!("{status}") };
                 assert_eq!(after, expected, "{values:?}");
             }
-            // Whoever names a time is left alone until then.
+            // Other temporary failures become holds only if they name a time.
             for status in [404, 408, 500, 502] {
                 match answer(status, values) {
                     WebhookResult::Overloaded(_, after) => assert_eq!(after, expected, "{values:?}"),

@@ -1,5 +1,5 @@
-//! One subscription's worker: it claims when its target is there and it has a place, and hands the claim
-//! to an attempt.
+//! The worker of one subscription: it claims a delivery when the target can handle it and a permit is free, and
+//! passes the claim to an attempt.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::bus::{Claim, Reachability, StoreErrorKind, SubscriptionFeed};
 use crate::subscription::{Definition, Target};
 use crate::telemetry::SubscriptionMetrics;
 
-/// How many deliveries of a subscription may wait for their commit after they have run.
+/// The maximum number of a subscription's deliveries that have run and wait for their commit.
 const UNSETTLED_LIMIT: usize = 512;
 
 pub(super) struct Worker {
@@ -27,16 +27,16 @@ pub(super) struct Worker {
     metrics: Arc<SubscriptionMetrics>,
     reporter: Arc<Reporter>,
     running: Arc<Semaphore>,
-    /// How many places `running` has in all.
+    /// The total number of `running` permits.
     permits: usize,
     unsettled: Arc<Semaphore>,
     backlog: Arc<BacklogFlag>,
-    /// A slice has come to its end.
+    /// Notified when a slice ends.
     slice_ended: Arc<Notify>,
 }
 
-/// While so many slices of a subscription run as there are cores, another one begins only if none of them has
-/// come to its end for so long: their handlers are slow, or wait.
+/// If a subscription has as many running slices as there are cores, another one starts only if none of them ends
+/// within this time: their handlers are slow, or wait for something.
 const SPREAD_AFTER: Duration = Duration::from_millis(2);
 
 impl Worker {
@@ -60,7 +60,7 @@ impl Worker {
         }
     }
 
-    /// Works until it is cancelled or the subscription is deleted.
+    /// Runs until cancelled, or until the subscription is deleted.
     pub(super) async fn run(mut self, cancelled: CancellationToken) {
         let mut catalogue = self.dispatcher.bus.catalogue();
         loop {
@@ -79,7 +79,7 @@ impl Worker {
         }
     }
 
-    /// Begins an attempt in a task of its own: in a slice, if the subscription's deliveries may run in parallel.
+    /// Starts an attempt in a task of its own: in a slice, if the subscription's deliveries may run in parallel.
     fn begin(&self, claim: Claim, permits: Permits, cancelled: &CancellationToken) {
         let definition = self.subscription.definition();
         let path = self.attempt_path(Arc::clone(&definition), cancelled);
@@ -134,15 +134,15 @@ impl Worker {
         }
     }
 
-    /// Waits for the target, for a place and for a delivery, in this order: an idle subscription takes
-    /// nothing from others. Given up at any point, it loses nothing.
+    /// Waits for the target, for permits and for a delivery, in this order, so that an idle subscription holds
+    /// nothing that others need. Dropping the future loses nothing.
     async fn next(&mut self) -> (Claim, Permits) {
         loop {
             self.wait_for_target().await;
             self.wait_for_store().await;
             let running = acquire(&self.running).await;
             if self.permits > self.subscription.definition().parallelism() {
-                // It is one of those that the rules no longer give.
+                // The definition no longer grants this permit.
                 running.forget();
                 self.permits -= 1;
                 continue;
@@ -154,7 +154,7 @@ impl Worker {
                 Err(error) => {
                     // The bus has logged an outage, and any other failure ends the host.
                     if error.kind() != StoreErrorKind::Unavailable {
-                        tracing::error!(subscription = %self.subscription.id(), %error, "no delivery can be read");
+                        tracing::error!(subscription = %self.subscription.id(), %error, "cannot read the subscription's deliveries; trying again in a second");
                     }
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
@@ -162,7 +162,7 @@ impl Worker {
         }
     }
 
-    /// Waits while slices that run may take what comes.
+    /// Waits while the running slices may take the next delivery.
     async fn wait_for_slices(&self) {
         let running = self.permits.saturating_sub(self.running.available_permits() + 1);
         if running >= self.dispatcher.capacity.threads.cores() {
@@ -170,8 +170,8 @@ impl Worker {
         }
     }
 
-    /// Waits until somebody is there to handle the deliveries: the plugin that they are for, in a generation
-    /// that declares the subscription, or the plugin that made it for a webhook; and not drained.
+    /// Waits until the deliveries can be handled: until a plugin runs in a generation that declares the subscription,
+    /// or, for a webhook, until the plugin that created it runs; and until that plugin is not drained.
     async fn wait_for_target(&self) {
         let overview = self.subscription.overview();
         let Some(handler) = overview.handler() else { return };
@@ -184,7 +184,7 @@ impl Worker {
             if serves && !is_drained {
                 return;
             }
-            // Both live as long as the dispatcher, and so the waits cannot fail.
+            // Both live as long as the dispatcher, so the waits cannot fail.
             tokio::select! {
                 changed = plugins.changed() => drop(changed),
                 changed = catalogue.changed() => drop(changed),
@@ -192,14 +192,14 @@ impl Worker {
         }
     }
 
-    /// Waits while the store cannot be reached: no outcome could be committed.
+    /// Waits while the store cannot be reached: an outcome could not be committed.
     async fn wait_for_store(&self) {
         let mut reachability = self.dispatcher.bus.reachable();
-        // It lives as long as the bus, and so the wait cannot fail.
+        // It lives as long as the bus, so the wait cannot fail.
         drop(reachability.wait_for(|reachability| *reachability == Reachability::Reachable).await);
     }
 
-    /// Gives the subscription the places that its rules say now.
+    /// Adjusts the number of permits to the definition.
     fn resize(&mut self) {
         let wanted = self.subscription.definition().parallelism();
         if wanted > self.permits {

@@ -1,4 +1,4 @@
-//! A bus that may be wrong.
+//! A bus that may have a fault.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -25,7 +25,7 @@ pub(crate) struct FaultyBus {
     bus: SharedBus,
     fault: Option<Fault>,
     given_back: GivenBack,
-    /// What somebody waits for a reply to.
+    /// The last event for which a reply was requested.
     asked: Mutex<Option<Event>>,
 }
 
@@ -63,7 +63,7 @@ impl FaultyBus {
         Ok(accepted)
     }
 
-    /// The answer of a change that is not made.
+    /// The reply of a change that is not made.
     fn only_says<T: Send + 'static>(value: T) -> BoxFuture<'static, Result<T, CommitError>> {
         Box::pin(async { Ok(value) })
     }

@@ -10,7 +10,7 @@ use sandbus_host::clock::Clock;
 use crate::Fault;
 use crate::bus::FaultyBus;
 
-/// The embedded bus with something wrong, or with nothing.
+/// The embedded bus, with a fault or without one.
 #[derive(Clone, Copy, Debug)]
 pub struct FaultyEngine(pub Option<Fault>);
 

@@ -1,4 +1,4 @@
-//! What is wrong with a bus.
+//! The faults of a bus.
 
 use sandbus_host::bus::Settlement;
 use sandbus_host::outcome::{Effects, Reads, Write};
@@ -13,10 +13,10 @@ macro_rules! faults {
         }
 
         impl Fault {
-            /// Every one.
+            /// All faults.
             pub const ALL: &[Self] = &[$(Self::$fault),*];
 
-            /// The case of the suite that notices it.
+            /// The case that detects the fault.
             #[must_use]
             pub fn caught_by(self) -> &'static str {
                 match self {
@@ -28,61 +28,61 @@ macro_rules! faults {
 }
 
 faults! {
-    /// It stores an event again whose source and id are in the log.
+    /// Stores an event again whose source and id are in the log.
     StoresDuplicates => "publishing::what_is_published_is_there_after_a_crash_and_stored_once",
-    /// It acknowledges what it has not stored.
+    /// Acknowledges an event without storing it.
     AcknowledgesUnstored => "publishing::what_is_published_is_there_after_a_crash_and_stored_once",
-    /// A crash takes back what was acknowledged.
+    /// Loses acknowledged changes in a crash.
     ForgetsInCrash => "publishing::what_is_published_is_there_after_a_crash_and_stored_once",
-    /// Events that are to come later come at once.
+    /// Delivers scheduled events at once.
     DeliversEarly => "scheduling::a_scheduled_event_enters_the_log_when_it_is_due",
-    /// It says that it has taken back an event that was to come later, and has not.
+    /// Reports that a scheduled event was cancelled, and does not cancel it.
     CancelsNothing => "scheduling::a_scheduled_event_is_cancelled",
-    /// The schedules of a plugin that no longer runs go on.
+    /// Continues the schedules of a plugin that no longer runs.
     IgnoresWithdrawal => "scheduling::a_schedule_rests_while_its_plugin_does_not_run",
-    /// It keeps old events for ever.
+    /// Keeps old events forever.
     DeletesNothing => "retention::old_events_are_deleted_but_never_what_is_needed",
-    /// A subscription that is to start in the future starts now.
+    /// Starts a subscription now that is to start in the future.
     StartsNowInsteadOfLater => "subscribing::a_start_in_the_future_is_refused",
-    /// A client gets the reply that another one waits for.
+    /// Sends a client the reply that another one waits for.
     RepliesToOthers => "publishing::a_reply_comes_to_nobody_else",
-    /// An ack is answered and not committed.
+    /// Reports an ack without committing it.
     AcksWithoutCommit => "delivery::effects_are_committed_with_the_ack_or_not_at_all",
-    /// An ack is committed without the state that the handler wrote.
+    /// Commits an ack without the state that the handler wrote.
     LosesStateWrites => "delivery::effects_are_committed_with_the_ack_or_not_at_all",
-    /// An ack is committed without the events that the handler published.
+    /// Commits an ack without the events that the handler published.
     LosesPublishedEvents => "delivery::effects_are_committed_with_the_ack_or_not_at_all",
-    /// What a failed attempt wrote is committed.
+    /// Commits the effects of a failed attempt.
     CommitsFailedAttempts => "delivery::effects_are_committed_with_the_ack_or_not_at_all",
-    /// A delivery is dead at its first failure.
+    /// Makes a dead letter of a delivery at its first failure.
     NeverRetries => "delivery::effects_are_committed_with_the_ack_or_not_at_all",
-    /// A delivery that was given back has lost an attempt.
+    /// Counts an attempt for a delivery that was given back.
     CountsGivenBack => "delivery::a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt",
-    /// What comes after the outcome is committed as well.
+    /// Commits a second outcome of a delivery.
     CommitsLateOutcomes => "delivery::an_outcome_that_comes_twice_is_refused",
-    /// Some deliveries are never made.
+    /// Never makes some deliveries.
     DropsDeliveries => "delivery::a_backlog_is_delivered_whole_and_in_order",
-    /// A paused subscription goes on.
+    /// Ignores that a subscription is paused.
     IgnoresPauses => "delivery::a_paused_subscription_delivers_nothing_until_it_is_resumed",
-    /// An endpoint that wants no requests gets some.
+    /// Ignores the hold of an endpoint.
     IgnoresHolds => "endpoints::an_endpoint_is_left_alone_until_its_time_across_a_crash",
-    /// Events of one ordering key are delivered at the same time.
+    /// Delivers events of one ordering key concurrently.
     BreaksKeyOrder => "ordering::a_failing_event_holds_back_its_own_key_only",
-    /// Dead letters are gone.
+    /// Loses dead letters.
     LosesDeadLetters => "dead_letters::dead_letters_are_redriven_by_cause",
-    /// It redrives no dead letter.
+    /// Redrives no dead letters.
     RedrivesNothing => "dead_letters::dead_letters_are_redriven_by_cause",
-    /// No history is delivered again.
+    /// Replays no events.
     ReplaysNothing => "replay::history_is_delivered_again_beside_live_events",
-    /// It commits what was made of state that others have changed.
+    /// Commits effects based on state that has changed.
     IgnoresConflicts => "state::a_read_that_others_changed_is_a_conflict_and_changes_nothing",
-    /// The reads of one handler are of different moments.
+    /// Reads state of different moments in one handler.
     ReadsMovingState => "state::what_is_read_is_of_one_moment",
-    /// An addition takes the place of those before it.
+    /// Lets an addition overwrite earlier ones.
     OverwritesAdditions => "state::additions_merge",
-    /// A sequence gives a number twice.
+    /// Draws a number of a sequence twice.
     RepeatsNumbers => "state::a_sequence_gives_each_number_once_also_after_a_crash",
-    /// It acknowledges what a store that cannot be reached has not taken.
+    /// Acknowledges changes that an unreachable store has refused.
     HidesOutages => "outages::what_the_store_cannot_take_has_not_happened",
 }
 

@@ -1,4 +1,4 @@
-//! A feed that may be wrong, and its claims.
+//! A feed that may have a fault, and its claims.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use sandbus_host::subscription::{Definition, SubscriptionId};
 use crate::Fault;
 use crate::fault::is_ack;
 
-/// What was given back.
+/// The deliveries that were given back.
 pub(crate) type GivenBack = Arc<Mutex<BTreeSet<(FeedId, Position)>>>;
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl FaultyFeed {
         Claim::new(delivery, Box::new(open))
     }
 
-    /// Whether nobody is to see a delivery.
+    /// Whether a delivery is hidden.
     fn drops(&self, claim: &Claim) -> bool {
         self.fault == Some(Fault::DropsDeliveries) && claim.delivery().logged.position.0 % 100 == 7
     }
@@ -90,7 +90,7 @@ impl SubscriptionFeed for FaultyFeed {
 
 #[derive(Debug)]
 struct FaultyClaim {
-    /// None once it was handed on.
+    /// None once it was passed on.
     claim: Option<Claim>,
     place: (FeedId, Position),
     bus: SharedBus,

@@ -1,7 +1,7 @@
-//! Buses that break one promise each, to show that the conformance suite notices.
+//! Buses that break one promise each, to prove that the conformance suite notices.
 //!
-//! Each is the embedded bus behind a wrapper that does one thing wrong. They need nothing of the host but what any
-//! engine in a crate of its own would have.
+//! Each is the embedded bus behind a wrapper with one fault. They use nothing of the host that an engine in a crate
+//! of its own could not use.
 
 mod bus;
 mod engine;

@@ -1,4 +1,4 @@
-//! A view of a plugin's state that may be wrong.
+//! A view of a plugin's state that may have a fault.
 
 use sandbus_host::bus::SharedBus;
 use sandbus_host::event::Position;

@@ -1,4 +1,4 @@
-//! The cases, in one table.
+//! The table of all cases.
 
 use std::fmt::{self, Debug, Formatter};
 use std::pin::Pin;
@@ -8,15 +8,15 @@ use super::{
     scheduling, state, subscribing,
 };
 
-/// A case that an engine is tested for.
+/// A test that every engine passes.
 #[derive(Clone, Copy)]
 pub struct Case {
-    /// Its subject and what must be so.
+    /// The subject and the promise.
     pub name: &'static str,
     run: for<'a> fn(&'a dyn Engine) -> CaseFuture<'a>,
 }
 
-/// A case while it runs. It panics where a promise is broken.
+/// A running case. It panics if the engine breaks the promise.
 pub type CaseFuture<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 impl Case {
@@ -29,7 +29,7 @@ impl Case {
     /// Tests an engine. The future must be polled in a runtime with several threads.
     ///
     /// # Panics
-    /// If the engine does not do what the case says.
+    /// If the engine breaks the promise.
     #[must_use]
     pub fn run(self, engine: &dyn Engine) -> CaseFuture<'_> {
         (self.run)(engine)
@@ -42,7 +42,7 @@ impl Debug for Case {
     }
 }
 
-/// Hands the table to a macro. The engine, if there is one, goes along.
+/// Passes the table to a macro, with the engine if there is one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! with_bus_cases {
@@ -166,7 +166,7 @@ macro_rules! table {
 }
 with_bus_cases!((table));
 
-/// Makes a test of each case for an engine, which an expression gives.
+/// Generates a test of each case for an engine, which is given as an expression.
 #[macro_export]
 macro_rules! bus_conformance {
     ($engine:expr) => {

@@ -39,7 +39,7 @@ pub(super) async fn dead_letters_of_one_key_are_redriven_in_order(engine: &dyn E
     }
     assert_eq!(dead_letters(&harness).await, EVENTS as u64);
     drop(before);
-    // A redrive that a crash interrupts goes on where it was.
+    // A redrive that a crash interrupts can be continued.
     assert_eq!(harness.bus().redrive(DeadLetterFilter::default(), 250).await, Ok(250));
     let harness = harness.crash().await;
     assert_eq!(harness.bus().redrive(DeadLetterFilter::default(), EVENTS).await, Ok(EVENTS - 250));
@@ -65,7 +65,7 @@ pub(super) async fn dropped_dead_letters_are_gone(engine: &dyn Engine) {
     assert_eq!(harness.bus().drop_dead_letters(of_other, 10).await, Ok(1));
     let letter = harness.bus().dead_letters(DeadLetterFilter::default(), None, 1).await.unwrap().remove(0);
     let after = harness.bus().dead_letters(DeadLetterFilter::default(), Some(letter.number), 10).await.unwrap();
-    assert!(matches!(&after[..], [second] if second.number > letter.number), "a page goes on behind the former one");
+    assert!(matches!(&after[..], [second] if second.number > letter.number), "a page continues after the former one");
     let first =
         DeadLetterFilter { number: Some(letter.number), subscription: Some(id("s")), ..DeadLetterFilter::default() };
     assert_eq!(harness.bus().drop_dead_letters(first, 10).await, Ok(1));

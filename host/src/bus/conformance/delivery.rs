@@ -40,7 +40,7 @@ pub(super) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attem
     assert_eq!((again.event().id.as_str(), again.delivery().attempt), ("1", 1));
 }
 
-/// Such as the outcome of an invocation that had timed out: whatever it wrote must not be committed.
+/// For example the outcome of an invocation that had timed out. Its writes must not be committed.
 pub(super) async fn an_outcome_that_comes_twice_is_refused(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
@@ -67,8 +67,8 @@ pub(super) async fn a_backlog_is_delivered_whole_and_in_order(engine: &dyn Engin
     assert_eq!(ids.len(), EVENTS);
 }
 
-/// A worker gives up waiting whenever the set of subscriptions changes. What was being read goes on being
-/// read, and must not come twice.
+/// A worker drops its wait when the catalogue changes. A read that is on its way is completed, and must not deliver
+/// an event twice.
 pub(super) async fn a_wait_that_is_given_up_repeats_nothing(engine: &dyn Engine) {
     const EVENTS: usize = 1_500;
     let harness = open(engine, Settings::default()).await;
@@ -105,7 +105,7 @@ pub(super) async fn retries_follow_a_clock_that_is_set_back(engine: &dyn Engine)
     let set_back = |harness: &Harness| harness.clock().set(Timestamp(harness.clock().now().0 - 3_600_000));
     publish(&harness, event("1")).await;
     retry(&mut claim(&subscription(&harness, "s")).await).await;
-    // While the bus runs; the next commit finds out.
+    // The clock is set back while the bus runs. The next commit notices it.
     set_back(&harness);
     publish(&harness, event("2")).await;
     harness.clock().advance(Duration::from_secs(1));
@@ -114,7 +114,7 @@ pub(super) async fn retries_follow_a_clock_that_is_set_back(engine: &dyn Engine)
 
     publish(&harness, event("3")).await;
     retry(&mut claim(&subscription(&harness, "s")).await).await;
-    // While it does not.
+    // The clock is set back while the bus does not run.
     set_back(&harness);
     let harness = harness.crash().await;
     publish(&harness, event("4")).await;
@@ -137,7 +137,7 @@ pub(super) async fn filters_choose_by_attributes(engine: &dyn Engine) {
     drop((first, before));
     let harness = harness.crash().await;
     let after = subscription(&harness, "s");
-    assert_eq!(after.overview().backlog, 1, "what is filtered out is no backlog after a crash either");
+    assert_eq!(after.overview().backlog, 1, "filtered events are not part of the backlog after a crash either");
     assert_eq!(handle_all(&after).await, ["eu/3"]);
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn a_paused_subscription_delivers_nothing_until_it_is_resumed(e
     assert_idle(&before).await;
     drop((in_flight, before));
     let harness = harness.crash().await;
-    // What a generation declares does not resume what an operator paused.
+    // A declaration does not resume a subscription that an operator paused.
     let after = declare(&harness, "s", definition("a.b", 5)).await;
     assert!(after.overview().paused.is_some());
     assert_idle(&after).await;

@@ -1,4 +1,4 @@
-//! Endpoints that want no requests, for a while or for good.
+//! Endpoints that are held or gone.
 
 use super::*;
 use crate::bus::EndpointHold;
@@ -42,7 +42,7 @@ pub(super) async fn an_endpoint_is_left_alone_until_its_time_across_a_crash(engi
     let elsewhere = hook(&harness, "elsewhere", "http://example.com/other").await;
     publish(&harness, event("4")).await;
     harness.clock().advance(MINUTE - Duration::from_millis(1));
-    assert_eq!(handle_all(&elsewhere).await, ["4"], "it is another endpoint");
+    assert_eq!(handle_all(&elsewhere).await, ["4"], "another endpoint is not held");
     for held in [&one, &another] {
         assert_idle(held).await;
         assert_eq!(held.overview().endpoint_hold, Some(EndpointHold { until, reason: "busy".to_owned() }));
@@ -54,7 +54,7 @@ pub(super) async fn an_endpoint_is_left_alone_until_its_time_across_a_crash(engi
         let delivery = claim.delivery();
         (delivery.event().id.clone(), delivery.attempt)
     });
-    assert_eq!(attempts, [("1".to_owned(), 2), ("2".to_owned(), 1)], "what was never sent has lost no attempt");
+    assert_eq!(attempts, [("1".to_owned(), 2), ("2".to_owned(), 1)], "an event that was not sent has used no attempt");
     assert_eq!(handle_all(&another).await, ["4"]);
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn an_endpoint_that_is_gone_gets_nothing_more(engine: &dyn Engi
     assert_eq!((one.overview().backlog, dead_letters(&harness).await), (2, 0));
     hook(&harness, "one", URL).await;
     assert_idle(&one).await;
-    // It is another one, about which nothing is known.
+    // Nothing is known about the new endpoint.
     hook(&harness, "one", "http://example.com/moved").await;
     assert_eq!(handle_all(&one).await, ["1", "2"]);
 

@@ -1,4 +1,4 @@
-//! How an engine is set up for a case.
+//! How an engine is set up for a test.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -6,36 +6,36 @@ use std::fmt::Debug;
 use crate::bus::{BoxFuture, Bus, Settings, SharedBus};
 use crate::clock::Clock;
 
-/// An engine that is tested.
+/// An engine under test.
 pub trait Engine: Debug + Send + Sync {
-    /// Opens an empty bus, whose clock stands at [`START`](super::START).
+    /// Opens an empty bus whose clock is set to [`START`](super::START).
     fn open(&self, settings: Settings) -> BoxFuture<'_, Box<dyn EngineHost>>;
 }
 
-/// A bus that a case works with, as one host of it has it.
+/// One host of a bus under test.
 pub trait EngineHost: Debug + Send + Sync {
     /// The bus.
     fn bus(&self) -> SharedBus;
 
-    /// Its clock, which the case moves.
+    /// The bus's clock, which the test moves.
     fn clock(&self) -> Clock;
 
-    /// What is found after a crash: everything that was acknowledged.
+    /// Crashes, and opens the store again. Everything that was acknowledged must be there.
     fn crash(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>>;
 
-    /// What is found after it was closed and opened again.
+    /// Closes the bus, and opens it again.
     fn restart(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>>;
 
-    /// Keeps the store from taking changes until the returned value is dropped: the bus finds it unavailable.
+    /// Makes the store unavailable for changes until the returned value is dropped.
     fn cut_off(&self) -> Box<dyn Any + Send>;
 
-    /// Another host on the same store, with the same clock. None for an engine that one host has to itself.
+    /// Another host on the same store, with the same clock. None if the engine supports only one host.
     fn another_host(&self) -> BoxFuture<'_, Option<Box<dyn EngineHost>>> {
         Box::pin(async { None })
     }
 }
 
-/// What a case works with.
+/// The bus under test, for a test case.
 #[derive(Debug)]
 pub struct Harness {
     running: Box<dyn EngineHost>,
@@ -60,24 +60,24 @@ impl Harness {
         &*self.bus
     }
 
-    /// Its clock.
+    /// The bus's clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Keeps the store from taking changes until the returned value is dropped.
+    /// Makes the store unavailable for changes until the returned value is dropped.
     #[must_use]
     pub fn cut_off(&self) -> Box<dyn Any + Send> {
         self.running.cut_off()
     }
 
-    /// Another host on the same store; none where one host has it to itself.
+    /// Another host on the same store. None if the engine supports only one host.
     pub async fn another_host(&self) -> Option<Self> {
         self.running.another_host().await.map(Self::on)
     }
 
-    /// Crashes, and opens what is left.
+    /// Crashes, and opens the store again.
     pub async fn crash(self) -> Self {
         let Self { running, bus, .. } = self;
         let left = running.crash().await;
@@ -85,7 +85,7 @@ impl Harness {
         Self::on(left)
     }
 
-    /// Closes, and opens again.
+    /// Closes the bus, and opens it again.
     pub async fn restart(self) -> Self {
         let Self { running, bus, .. } = self;
         drop(bus);
@@ -93,7 +93,7 @@ impl Harness {
     }
 }
 
-/// What has a bus that is tested.
+/// Gives access to the bus under test.
 pub(crate) trait HasBus {
     fn bus(&self) -> &dyn Bus;
 }

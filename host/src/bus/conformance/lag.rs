@@ -1,10 +1,10 @@
-//! How old the oldest unhandled event of a subscription is.
+//! The age of a subscription's oldest open event.
 
 use super::*;
 use crate::filter::Filters;
 use crate::subscription::DeadLetterPolicy;
 
-/// How long ago the oldest unhandled event was stored, in seconds.
+/// How long ago the oldest open event was stored, in seconds.
 async fn lag(harness: &Harness) -> Option<u64> {
     let oldest = harness.bus().oldest_unhandled().await.unwrap();
     let stored_at = *oldest.get(&subscription(harness, "s").feed_id())?;
@@ -22,7 +22,7 @@ pub(super) async fn the_oldest_unhandled_event_counts_whatever_it_waits_for(engi
     let parking = Definition { dead_letter_policy: DeadLetterPolicy::Park, ..ordered_by("subject") };
     let harness = open(engine, Settings::default()).await;
     let feed = declare(&harness, "s", parking).await;
-    assert_eq!(lag(&harness).await, None, "there is nothing to do");
+    assert_eq!(lag(&harness).await, None, "nothing is open");
     publish_at_once(&harness, &["a1", "b1", "a2", "b2", "c1"]).await;
     assert_eq!(lag(&harness).await, Some(50), "it is ready");
     let mut first = claim(&feed).await;
@@ -34,18 +34,18 @@ pub(super) async fn the_oldest_unhandled_event_counts_whatever_it_waits_for(engi
     let mut second = claim(&feed).await;
     assert_eq!(second.event().id, "a1");
     reject(&mut second).await;
-    assert_eq!(lag(&harness).await, Some(41), "b1 is next; a dead letter is not waiting");
+    assert_eq!(lag(&harness).await, Some(41), "b1 is next; a dead letter is not open");
     for expected in ["b1", "b2", "c1"] {
         let mut claimed = claim(&feed).await;
         assert_eq!(claimed.event().id, expected);
         ack(&mut claimed, Effects::default()).await.unwrap();
     }
-    assert_eq!(lag(&harness).await, Some(31), "a2 waits behind a key that a dead letter parks");
+    assert_eq!(lag(&harness).await, Some(31), "a2 waits for a parked key");
     drop(feed);
     let harness = harness.crash().await;
-    assert_eq!(lag(&harness).await, Some(31), "also after a crash");
+    assert_eq!(lag(&harness).await, Some(31), "the lag is the same after a crash");
     assert_eq!(harness.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
-    assert_eq!(lag(&harness).await, Some(51), "a1 waits once more");
+    assert_eq!(lag(&harness).await, Some(51), "a1 is open again");
     assert_eq!(handle_all(&subscription(&harness, "s")).await, ["a1", "a2"]);
     assert_eq!(lag(&harness).await, None);
 }
@@ -58,14 +58,14 @@ pub(super) async fn it_is_known_after_a_crash_and_behind_a_long_backlog(engine: 
     publish_all(&harness, (0..1_000).map(|number| event(&format!("n{number}")))).await;
     assert_eq!(lag(&harness).await, Some(10), "it is paused");
     let harness = harness.crash().await;
-    assert_eq!(lag(&harness).await, Some(10), "nothing was read of the log yet");
+    assert_eq!(lag(&harness).await, Some(10), "the log has not been read yet");
     harness.bus().pause(id("s"), false).await.unwrap();
     let feed = subscription(&harness, "s");
     let mut first = claim(&feed).await;
     harness.clock().advance(Duration::from_secs(5));
     ack(&mut first, Effects::default()).await.unwrap();
     assert_eq!(lag(&harness).await, Some(5), "the backlog was stored 5 seconds ago");
-    assert_eq!(handle_all(&feed).await.len(), 1_000, "to look at it lost and repeated nothing");
+    assert_eq!(handle_all(&feed).await.len(), 1_000, "measuring the lag lost and repeated nothing");
 }
 
 pub(super) async fn filtered_events_do_not_count(engine: &dyn Engine) {

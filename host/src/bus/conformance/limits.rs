@@ -1,4 +1,4 @@
-//! Limits of the log, of backlogs and of what one publisher holds.
+//! Limits of the log, of backlogs, and of the usage of one publisher.
 
 use super::*;
 use crate::bus::Retention;
@@ -14,9 +14,9 @@ pub(super) async fn publishers_wait_for_a_full_subscription_and_handlers_do_not(
     let effects = || Effects { publishes: more(), ..Effects::default() };
     assert_eq!(harness.bus().commit("p", effects()).await, Err(full));
     let elsewhere = Event { event_type: "a.c".to_owned(), ..event("4") };
-    assert!(!publish(&harness, elsewhere).await.duplicate, "others are not concerned");
+    assert!(!publish(&harness, elsewhere).await.duplicate, "other types are not affected");
     let mut claimed = claim(&subscription).await;
-    assert_eq!(ack(&mut claimed, effects()).await, Ok(DeliveryStatus::Handled), "a handler comes to its end");
+    assert_eq!(ack(&mut claimed, effects()).await, Ok(DeliveryStatus::Handled), "a handler can always commit");
     assert_eq!(subscription.overview().backlog, 2);
 }
 
@@ -31,7 +31,7 @@ pub(super) async fn publishers_wait_for_a_full_log(engine: &dyn Engine) {
     assert_eq!(refused, Err(CommitError::LogFull(1_000)));
 }
 
-/// A plugin that publishes two events for each one of its own, with small limits.
+/// A plugin that publishes two events for each one of its own, with low limits.
 pub(super) async fn what_one_plugin_publishes_is_bounded_and_keeps_nobody_out(engine: &dyn Engine) {
     let by_backlog = Settings { max_plugin_backlog: 20, max_backlog: Some(10), ..Settings::default() };
     let by_bytes = Settings { max_log_bytes: Some(80_000), ..Settings::default() };
@@ -60,12 +60,12 @@ pub(super) async fn what_one_plugin_publishes_is_bounded_and_keeps_nobody_out(en
                     reject(&mut claimed).await;
                 }
             }
-            // Others publish all the while, also for the same subscription.
+            // Other publishers continue, even for the same subscription.
             publish(&harness, Event { event_type: "c.d".to_owned(), ..event(&format!("other-{round}")) }).await;
         }
         assert!((18..=25).contains(&published) && refused > 15, "{published} and {refused} of {limit}");
         publish(&harness, event("of somebody else, for the same subscription")).await;
-        // Dead letters are held until they are dropped.
+        // Dead letters count until they are dropped.
         let more = || publishes([of_plugin("more")]);
         assert!(harness.bus().commit("p", more()).await.is_err());
         if limit == "max_plugin_backlog" {
@@ -98,8 +98,8 @@ pub(super) async fn a_plugins_delayed_events_count_as_its_own(engine: &dyn Engin
     assert_eq!(harness.bus().commit("p", again).await, Ok(()));
 }
 
-/// A producer fills its share of delayed events, of bytes and of types. Others publish on, also after a crash, and room
-/// comes back with what is cancelled, handled over or deleted.
+/// A producer reaches its limits of delayed events, of bytes and of types. Others can still publish, even after a crash.
+/// Events that are cancelled, promoted or deleted make room again.
 pub(super) async fn what_one_producer_holds_is_bounded_and_keeps_nobody_out(engine: &dyn Engine) {
     let of = |producer: Option<&str>, id: &str| Event { producer: producer.map(str::to_owned), ..event(id) };
     let settings = Settings {
@@ -181,7 +181,7 @@ pub(super) async fn what_comes_later_counts_as_what_is_in_the_log(engine: &dyn E
     let mut accepted = 0;
     while harness.bus().publish(later(accepted)).await.is_ok() {
         accepted += 1;
-        assert!(accepted <= 10, "so many bytes are more than there may be");
+        assert!(accepted <= 10, "the events exceed the limit");
     }
     assert!(accepted >= 5);
     let harness = harness.crash().await;
@@ -219,10 +219,10 @@ pub(super) async fn types_are_bounded_and_forgotten_with_their_last_event(engine
     for name in ["t.4", "t.5"] {
         harness.bus().publish(of_type(name, None)).await.unwrap();
     }
-    assert_eq!(harness.bus().publish(of_type("t.6", None)).await, Err(full), "the one that comes later is known");
+    assert_eq!(harness.bus().publish(of_type("t.6", None)).await, Err(full), "the type of the scheduled event counts");
     assert_eq!(harness.bus().cancel("/t", "t.later-id").await, Ok(true));
     harness.bus().publish(of_type("t.6", None)).await.unwrap();
-    // Numbers of types that are gone mean nothing to those that came after.
+    // Numbers of removed types are not reused for later ones.
     let subscription = declare_from(&harness, "s", definition("t.*", 5), Start::Beginning).await;
     let mut ids = handle_all(&subscription).await;
     ids.sort();

@@ -1,8 +1,8 @@
-//! What a bus means, as tests against the trait: every engine passes them.
+//! The conformance suite: what a bus must do, as tests against the traits. Every engine passes them.
 //!
-//! An engine says how it is set up, how it crashes and what it supports ([`Engine`]); [`CASES`] lists what it is tested
-//! for. [`play`] compares it with a model, act by act. Nothing here knows how an engine works, and so a crate that has
-//! one runs all of it from outside, with the feature `conformance`.
+//! An engine defines how it is opened, crashed and restarted ([`Engine`]); [`CASES`] lists the tests.
+//! [`run_against_model`] compares it with a model, action by action. Nothing here depends on an engine. A crate that
+//! has one runs the suite from outside, with the feature `conformance`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -26,7 +26,7 @@ use crate::percent::Percent;
 use crate::retry::Verdict;
 use crate::subscription::{Declaration, Definition, RetryPolicy, Start, SubscriptionId, Target};
 
-/// When every test begins.
+/// The time at which every test begins.
 pub const START: Timestamp = Timestamp(1_893_456_000_000);
 
 mod cases;
@@ -54,7 +54,7 @@ pub use harness::{Engine, EngineHost, Harness};
 
 pub use model_run::{Action, run_against_model};
 
-/// Opens an empty bus for a case.
+/// Opens an empty bus for a test.
 async fn open(engine: &dyn Engine, settings: Settings) -> Harness {
     Harness::open(engine, settings).await
 }
@@ -64,7 +64,7 @@ pub(crate) fn event(id: &str) -> Event {
     Event { id: id.to_owned(), source: "/t".to_owned(), event_type: "a.b".to_owned(), ..Event::default() }
 }
 
-/// The same about something.
+/// An event of type `a.b` with a subject.
 fn about(id: &str, subject: &str) -> Event {
     Event { subject: Some(subject.to_owned()), ..event(id) }
 }
@@ -160,7 +160,7 @@ async fn retry(claim: &mut Claim) -> DeliveryStatus {
     settle(claim, retry_after_a_second(), Effects::default()).await.unwrap()
 }
 
-/// The last attempt has failed.
+/// Fails the last attempt of a claim.
 async fn exhaust(claim: &mut Claim) -> DeliveryStatus {
     let verdict = Verdict::DeadLetter { failure: failure(Cause::Retry), exhausted: true };
     settle(claim, verdict, Effects::default()).await.unwrap()
@@ -171,13 +171,13 @@ async fn reject(claim: &mut Claim) -> DeliveryStatus {
     settle(claim, verdict, Effects::default()).await.unwrap()
 }
 
-/// What is there to be claimed.
+/// Claims a delivery, which must be there.
 async fn claim(subscription: &Arc<dyn SubscriptionFeed>) -> Claim {
     let claim = tokio::time::timeout(Duration::from_secs(20), subscription.claim()).await;
     claim.unwrap_or_else(|_| panic!("there is nothing to claim: {subscription:#?}")).unwrap()
 }
 
-/// The ids that can be claimed one after the other, each handled at once.
+/// Handles all deliveries of a subscription, and returns the ids of their events.
 async fn handle_all(subscription: &Arc<dyn SubscriptionFeed>) -> Vec<String> {
     let mut ids = Vec::new();
     while subscription.overview().backlog > 0 {
@@ -188,7 +188,7 @@ async fn handle_all(subscription: &Arc<dyn SubscriptionFeed>) -> Vec<String> {
     ids
 }
 
-/// Nothing can be claimed now. Only an error could make it wait less long.
+/// Checks that nothing can be claimed now. A longer wait could only reveal more errors.
 async fn assert_idle(subscription: &Arc<dyn SubscriptionFeed>) {
     let claim = tokio::time::timeout(Duration::from_millis(40), subscription.claim()).await;
     assert!(claim.is_err(), "{claim:?} was delivered");

@@ -1,4 +1,4 @@
-//! A store that cannot be reached for a while: nothing happens, nothing is lost, and it goes on by itself.
+//! An outage of the store: changes are refused, nothing is lost, and the bus recovers.
 
 use super::*;
 use crate::bus::{EndpointHold, Reachability};
@@ -14,13 +14,13 @@ fn later(id: &str) -> Vec<Publish> {
     vec![Publish { event: event(id), due: None }]
 }
 
-/// Ends an outage, and waits until the bus has noticed: a change that queues behind one from the time of the outage may
-/// still be refused with it.
+/// Ends an outage, and waits until the bus has noticed. A change may still be refused together with one that was queued
+/// during the outage.
 async fn end<T>(outage: T, harness: &Harness) {
     let mut reachable = harness.bus().reachable();
     drop(outage);
     let over = reachable.wait_for(|now| *now == Reachability::Reachable);
-    assert!(tokio::time::timeout(PATIENCE, over).await.is_ok(), "the bus notices by itself that the outage is over");
+    assert!(tokio::time::timeout(PATIENCE, over).await.is_ok(), "the bus notices that the outage is over");
 }
 
 pub(super) async fn what_the_store_cannot_take_has_not_happened(engine: &dyn Engine) {
@@ -43,14 +43,14 @@ pub(super) async fn what_the_store_cannot_take_has_not_happened(engine: &dyn Eng
     assert_eq!((value(&harness, "k"), dead_letters(&harness).await), (None, 0));
     assert_eq!(logged_ids(&harness).await, ["1", "2"]);
 
-    // A claim is still open after the refusal; one that is dropped comes again as the same attempt.
+    // A claim is still open after the refusal. If it is dropped, the event is delivered again as the same attempt.
     assert_eq!(ack(&mut first, effects).await, Ok(DeliveryStatus::Handled));
     drop(second);
     let mut second = claim(&feed).await;
     assert_eq!((second.event().id.as_str(), second.delivery().attempt), ("2", 1));
     assert_eq!(ack(&mut second, Effects::default()).await, Ok(DeliveryStatus::Handled));
     let accepted = harness.bus().publish(later("3")).await.unwrap();
-    assert!(!accepted[0].duplicate, "the store has not seen it before");
+    assert!(!accepted[0].duplicate, "the refused event was not stored");
 
     let harness = harness.crash().await;
     assert_eq!(value(&harness, "k").as_deref(), Some(&b"v"[..]));
@@ -114,5 +114,5 @@ pub(super) async fn an_outage_shows_and_ends_by_itself(engine: &dyn Engine) {
     end(outage, &harness).await;
     publish(&harness, event("1")).await;
     let failed = tokio::time::timeout(Duration::ZERO, harness.bus().failed()).await;
-    assert!(failed.is_err(), "an outage is no failure: {failed:?}");
+    assert!(failed.is_err(), "an outage is not a failure: {failed:?}");
 }

@@ -1,4 +1,4 @@
-//! Events that are published, and replies to them.
+//! Publishing events, and waiting for replies.
 
 use std::collections::BTreeSet;
 
@@ -23,10 +23,10 @@ pub(super) async fn a_large_batch_is_stored_in_its_order_and_refused_as_a_whole(
     let accepted = harness.bus().publish(batch()).await.unwrap();
     assert_eq!(accepted.iter().map(|one| &one.id).collect::<Vec<_>>(), ids.iter().collect::<Vec<_>>());
     assert!(!accepted.iter().any(|one| one.duplicate));
-    // The subscription has more than it may have by now.
+    // The backlog exceeds its limit now.
     let full = CommitError::BacklogFull("p/s".to_owned());
     assert_eq!(harness.bus().publish(batch()).await.unwrap_err(), full);
-    // What nobody takes goes first, and is not stored either.
+    // The first event matches no subscription. It is not stored either.
     let mut mixed: Vec<Publish> = batch();
     mixed.iter_mut().for_each(|publish| publish.event.event_type = "c.d".to_owned());
     mixed.push(Publish { event: event("last"), due: None });
@@ -50,11 +50,14 @@ pub(super) async fn a_reply_comes_to_who_waits_for_it(engine: &dyn Engine) {
     publish(&harness, answer("2", "a.reply")).await;
     publish(&harness, answer("3", "a.reply")).await;
     assert_eq!(reply.wait().await.unwrap().event.id, "2");
-    assert_eq!(first.wait().await.unwrap().event.id, "1", "a question is no reply to itself");
-    assert!(tokio::time::timeout(Duration::from_millis(20), other.wait()).await.is_err(), "that is another flow");
+    assert_eq!(first.wait().await.unwrap().event.id, "1", "an event is not a reply to itself");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(20), other.wait()).await.is_err(),
+        "the reply belongs to another cause tree"
+    );
 }
 
-/// Events whose data is of every kind, with and without the media type that declares it.
+/// Events with data of each kind, with and without the media type that declares it.
 fn of_every_kind() -> Vec<Event> {
     let (none, json, text) = (None, Some("application/json"), Some("text/plain"));
     let all = [
@@ -90,7 +93,7 @@ pub(super) async fn events_are_kept_as_they_came_now_and_later(engine: &dyn Engi
     let harness = harness.crash().await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     harness.clock().advance(Duration::from_hours(1));
-    // They are due together, and so they enter the log together.
+    // They are due at the same time, so they enter the log together.
     drop(claim(&subscription).await);
     for event in &events {
         let logged = harness.bus().events_with_id(event.id.clone()).await.unwrap();
@@ -99,7 +102,7 @@ pub(super) async fn events_are_kept_as_they_came_now_and_later(engine: &dyn Engi
     }
 }
 
-/// The host gives these ids, and so another event with one of them was not published by this attempt before.
+/// The host generates these ids, so another event with one of them cannot be a repetition.
 pub(super) async fn what_another_event_hides_is_an_error_and_leaves_no_trace(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
@@ -123,7 +126,7 @@ pub(super) async fn what_another_event_hides_is_an_error_and_leaves_no_trace(eng
     assert_eq!(logged_ids(&harness.crash().await).await, ["taken", "new 1", "new 2"]);
 }
 
-/// An id is unique within its source alone (CloudEvents 1.0, section 3.1.1).
+/// An id is unique only within its source (CloudEvents 1.0, section 3.1.1).
 pub(super) async fn a_reply_comes_to_nobody_else(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let wait = |event: &Event| harness.bus().expect_reply(event, Pattern::parse("a.reply").unwrap()).unwrap();
@@ -136,10 +139,10 @@ pub(super) async fn a_reply_comes_to_nobody_else(engine: &dyn Engine) {
     let answer =
         |id: &str, to: &Event| Event { event_type: "a.reply".to_owned(), extensions: to.inherited(), ..event(id) };
     let (alice, bob, second) = (wait(&of("/alice")), wait(&of("/bob")), wait(&flow("second")));
-    // Too late for the first client, who has given up.
+    // Too late for the first client, which has given up.
     drop(wait(&flow("first")));
     publish(&harness, answer("late", &flow("first"))).await;
-    // With the id alone, as one that guesses gives it.
+    // With the id alone, as an attacker would guess it.
     let mut forged = answer("forged", &of("/alice"));
     forged.extensions.remove(crate::event::CORRELATION_SOURCE);
     publish(&harness, forged).await;

@@ -1,4 +1,4 @@
-//! Replay: history once more, beside what is live.
+//! Replays, in addition to live events.
 
 use super::*;
 use crate::bus::DeliveryKind;
@@ -23,7 +23,7 @@ pub(super) async fn history_is_delivered_again_beside_live_events(engine: &dyn E
         assert_eq!((claimed.event().id.as_str(), claimed.delivery().kind), (expected, kind));
         ack(&mut claimed, add("replayed", 1)).await.unwrap();
     }
-    assert!(feed.is_deleted(), "it is over");
+    assert!(feed.is_deleted(), "the replay has ended");
     assert!(replay_of(&harness, "s").is_none());
     let mut new = claim(&live).await;
     assert_eq!((new.event().id.as_str(), new.delivery().kind), ("new", DeliveryKind::Live));
@@ -72,12 +72,16 @@ pub(super) async fn dead_letters_of_a_replay_are_the_subscriptions(engine: &dyn 
     harness.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
     reject(&mut claim(&replay_of(&harness, "s").unwrap()).await).await;
     let harness = harness.crash().await;
-    assert!(replay_of(&harness, "s").is_none(), "it is over");
+    assert!(replay_of(&harness, "s").is_none(), "the replay has ended");
     let letter = harness.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap().remove(0);
     assert_eq!((letter.subscription, letter.replay), (id("s"), true));
     assert_eq!(harness.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
     let redriven = claim(&subscription(&harness, "s")).await;
-    assert_eq!(redriven.delivery().kind, DeliveryKind::RedrivenReplay(letter.number), "it is still a replay's");
+    assert_eq!(
+        redriven.delivery().kind,
+        DeliveryKind::RedrivenReplay(letter.number),
+        "it is still a delivery of a replay"
+    );
 }
 
 pub(super) async fn a_replay_is_stopped(engine: &dyn Engine) {

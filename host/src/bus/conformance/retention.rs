@@ -1,4 +1,4 @@
-//! Old events that are deleted.
+//! Deleting old events.
 
 use super::*;
 use crate::bus::Retention;
@@ -15,7 +15,11 @@ pub(super) async fn old_events_are_deleted_but_never_what_is_needed(engine: &dyn
     let mut waiting = claim(&subscription_before).await;
     retry(&mut waiting).await;
     compact(&harness).await;
-    assert_eq!(harness.bus().events_with_id("handled".to_owned()).await.unwrap().len(), 1, "it is not old yet");
+    assert_eq!(
+        harness.bus().events_with_id("handled".to_owned()).await.unwrap().len(),
+        1,
+        "the event is not old enough"
+    );
     harness.clock().advance(Duration::from_hours(2));
     compact(&harness).await;
     assert_eq!(logged_ids(&harness).await, ["dead", "waiting", "open"]);
@@ -28,8 +32,8 @@ pub(super) async fn old_events_are_deleted_but_never_what_is_needed(engine: &dyn
     ids.sort();
     assert_eq!(ids, ["dead", "open", "waiting"]);
     compact(&harness).await;
-    assert!(logged_ids(&harness).await.is_empty(), "nobody needs them any more");
-    assert!(!publish(&harness, event("handled")).await.duplicate, "what is deleted is forgotten");
+    assert!(logged_ids(&harness).await.is_empty(), "no delivery needs them any more");
+    assert!(!publish(&harness, event("handled")).await.duplicate, "a deleted event is not a duplicate");
 }
 
 pub(super) async fn unhandled_events_are_deleted_only_if_configured(engine: &dyn Engine) {

@@ -1,4 +1,4 @@
-//! Events that enter the log later, and schedules.
+//! Scheduled events, and schedules.
 
 use super::*;
 use crate::schedule::{MissedPolicy, Schedule};
@@ -65,7 +65,7 @@ pub(super) async fn a_schedule_survives_restarts_and_publishes_each_time_once(en
     assert_eq!(first.as_deref(), Some("2030-01-01T01:00:00.000Z"));
     let harness = harness.restart().await;
     declare_schedule(&harness, MissedPolicy::RunOnce).await;
-    // The same hour comes again, and again it is over.
+    // The clock passes the same hour again.
     harness.clock().set(START.after(Duration::from_mins(30)));
     harness.clock().advance(Duration::from_mins(40));
     let subscription = subscription(&harness, "s");
@@ -76,10 +76,11 @@ pub(super) async fn a_schedule_survives_restarts_and_publishes_each_time_once(en
     harness.clock().advance(Duration::from_hours(1));
     assert_eq!(claim(&subscription).await.event().time.as_deref(), Some("2030-01-01T02:00:00.000Z"));
     harness.bus().declare("p", Declaration::default()).await.unwrap();
-    assert!(harness.bus().schedules().await.unwrap().is_empty(), "what is no longer declared ends");
+    assert!(harness.bus().schedules().await.unwrap().is_empty(), "an undeclared schedule ends");
 }
 
-/// What is due enters the log with the schedules that are, and so there is no need to wait for what must not come.
+/// Checks that an hour brings only the given event. Due events enter the log together with due ticks, so there is no need
+/// to wait for a tick that must not come.
 async fn an_hour_brings_nothing_but_what_was_published(harness: &Harness, id: &str) {
     publish_later(harness, id, Duration::from_mins(30)).await;
     harness.clock().advance(Duration::from_hours(1));
@@ -95,7 +96,7 @@ pub(super) async fn a_schedule_rests_while_its_plugin_does_not_run(engine: &dyn 
     declare_schedule(&harness, MissedPolicy::CatchUp).await;
     harness.bus().withdraw("p").await.unwrap();
     an_hour_brings_nothing_but_what_was_published(&harness, "1").await;
-    // Nor does it publish in a host that starts without the plugin.
+    // A host that starts without the plugin does not publish either.
     let harness = harness.crash().await;
     an_hour_brings_nothing_but_what_was_published(&harness, "2").await;
 

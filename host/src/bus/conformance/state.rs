@@ -1,4 +1,4 @@
-//! State: what was read must still be so when what was made of it is committed.
+//! State: the values that a handler has read must be unchanged when its effects are committed.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ pub(super) async fn what_is_read_is_of_one_moment(engine: &dyn Engine) {
     let mut view = harness.bus().state("p");
     assert_eq!(view.get("a").unwrap().0.as_deref(), Some(&b"1"[..]));
     harness.bus().commit("p", both(b"2")).await.unwrap();
-    assert_eq!(view.get("b").unwrap().0.as_deref(), Some(&b"1"[..]), "it was so when the first key was read");
+    assert_eq!(view.get("b").unwrap().0.as_deref(), Some(&b"1"[..]), "the value as of the first read");
     drop(view);
     assert_eq!(value(&harness, "b").as_deref(), Some(&b"2"[..]));
 }
@@ -72,15 +72,15 @@ pub(super) async fn a_sequence_gives_each_number_once_also_after_a_crash(engine:
     let distinct: BTreeSet<_> = drawn.iter().collect();
     assert_eq!(distinct.len(), 300, "{drawn:?}");
     assert_eq!(drawn[0], 1);
-    // Whoever draws later gets a larger one.
+    // A later draw gets a larger number.
     assert!(drawn[..100].iter().max() < drawn[100..200].iter().min());
     assert!(drawn[100..200].iter().max() < drawn[200..].iter().min());
-    assert_eq!(draw_many(&harness, "other", 1).await, [1], "each plugin has its own");
+    assert_eq!(draw_many(&harness, "other", 1).await, [1], "each plugin has its own sequences");
     assert!(harness.bus().state("p").unreserved("s").unwrap() > *drawn.iter().max().unwrap());
-    assert!(harness.bus().state("p").keys(None, 10).unwrap().0.is_empty(), "they are no keys of the state");
+    assert!(harness.bus().state("p").keys(None, 10).unwrap().0.is_empty(), "sequences are not keys of the state");
 }
 
-/// Draws at the same time.
+/// Draws numbers concurrently.
 async fn draw_many(harness: &Harness, plugin: &str, count: usize) -> Vec<u64> {
     let mut drawing = tokio::task::JoinSet::new();
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! The set of subscriptions.
+//! The set of subscriptions, and their definitions.
 
 use super::*;
 use crate::bus::Catalogue;
@@ -55,7 +55,7 @@ pub(super) async fn a_subscription_begins_where_it_is_told(engine: &dyn Engine) 
     ];
     for (name, start, expected) in cases {
         let subscriptions = vec![(name.to_owned(), definition("a.b", 5), start)];
-        // Each of its own plugin, so that none is declared no longer.
+        // Each by another plugin, so that all of them stay declared.
         harness.bus().declare(name, Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
         let begun = subscription(&harness, name);
         assert_eq!(begun.overview().backlog, expected, "{name}");
@@ -63,7 +63,7 @@ pub(super) async fn a_subscription_begins_where_it_is_told(engine: &dyn Engine) 
         assert_eq!(ids.len() as u64, expected, "{name}");
         assert_eq!(ids.first().cloned(), (expected > 0).then(|| (20 - expected).to_string()), "{name}");
     }
-    // Where it began does not matter any more once it is there.
+    // The start of an existing subscription is ignored.
     let again = declare_from(&harness, "s", definition("a.b", 5), Start::Now).await;
     publish(&harness, event("new")).await;
     declare_from(&harness, "s", definition("a.b", 5), Start::Beginning).await;
@@ -117,7 +117,7 @@ pub(super) async fn what_was_given_back_and_is_no_longer_taken_gives_its_turn_aw
     assert_eq!(handle_all(&subscription).await, ["2"]);
 }
 
-/// A subscription that its plugin makes at run time.
+/// A subscription that a plugin creates at run time.
 fn subscribe(name: &str, pattern: &str) -> SubscriptionChange {
     let definition = Box::new(definition(pattern, 5));
     SubscriptionChange::Subscribe { name: name.to_owned(), definition, start: Start::Now }
@@ -132,7 +132,7 @@ fn subscribing(pattern: &str) -> Effects {
 }
 
 pub(super) async fn names_that_are_in_use_and_not_changes_are_limited(engine: &dyn Engine) {
-    /// What one plugin may have.
+    /// The maximum number of subscriptions per plugin.
     const LIMIT: usize = 1_000;
     let harness = open(engine, Settings::default()).await;
     let names: Vec<_> = (0..LIMIT).map(|number| format!("s{number}")).collect();
@@ -185,13 +185,13 @@ pub(super) async fn a_drained_plugin_stays_so(engine: &dyn Engine) {
     assert!(catalogue.borrow().drained.is_empty());
 }
 
-/// A change is there before the call that made it returns, and whoever watches is told.
+/// A change is visible before the call that made it returns, and watchers are notified.
 pub(super) async fn the_catalogue_shows_each_change_with_its_rules(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let bus = harness.bus();
     let mut catalogue = bus.catalogue();
     let mut next = || {
-        assert!(catalogue.has_changed().unwrap(), "whoever watches is told");
+        assert!(catalogue.has_changed().unwrap(), "watchers are notified");
         Arc::clone(&catalogue.borrow_and_update())
     };
     let rules = |catalogue: &Catalogue| catalogue.subscription(&id("s")).map(|entry| (*entry.definition).clone());
@@ -205,7 +205,7 @@ pub(super) async fn the_catalogue_shows_each_change_with_its_rules(engine: &dyn 
     let second = next();
     assert_eq!(rules(&second), Some(definition("a.*", 4)));
     assert_eq!(second.subscription(&id("s")).unwrap().feed, feed, "it is the same subscription");
-    assert_eq!(rules(&first), Some(definition("a.b", 3)), "a catalogue is of one moment");
+    assert_eq!(rules(&first), Some(definition("a.b", 3)), "an old catalogue does not change");
 
     publish(&harness, event("1")).await;
     ack(&mut claim(&bus.feed(feed).unwrap()).await, Effects::default()).await.unwrap();
@@ -271,7 +271,7 @@ pub(super) async fn a_start_in_the_future_is_refused(engine: &dyn Engine) {
         assert_eq!(names.contains(&"declared".to_owned()), !is_future, "{names:?}");
 
         let again = bus.subscribe(id("old"), rules(), start).await;
-        assert_eq!(again, Ok(()), "the start of a subscription that exists says nothing");
+        assert_eq!(again, Ok(()), "the start of an existing subscription is ignored");
         bus.stop_replays(id("old")).await.unwrap();
         for name in ["new", "dynamic", "declared"].into_iter().filter(|_| !is_future) {
             bus.delete_subscription(id(name)).await.unwrap();

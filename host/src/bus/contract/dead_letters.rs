@@ -1,4 +1,4 @@
-//! Deliveries that were given up.
+//! Dead letters: deliveries that are not retried any more.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use crate::subscription::SubscriptionId;
 
 /// The dead letters of all subscriptions.
 pub trait DeadLetters {
-    /// Turns dead letters into deliveries again, in the order of their events, at most `limit`, and returns how many.
-    /// Those that share an ordering key with an open delivery wait for their turn.
+    /// Turns up to `limit` dead letters into deliveries again, in the order of their events, and returns how many.
+    /// Deliveries that share an ordering key with an open one wait for their turn.
     ///
     /// # Errors
     /// If the store refuses.
     fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>>;
 
-    /// Deletes dead letters, at most `limit`, and returns how many. Ordering keys that wait behind them go on.
+    /// Deletes up to `limit` dead letters, and returns how many. Ordering keys that they parked are released.
     ///
     /// # Errors
     /// If the store refuses.
     fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>>;
 
-    /// Dead letters in the order in which they died: those after one of them, or the first ones.
+    /// Lists dead letters, oldest first, starting after `after`.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -31,13 +31,14 @@ pub trait DeadLetters {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<DeadLetter>, StoreError>>;
 
-    /// How many dead letters there are.
+    /// Counts dead letters.
     ///
     /// # Errors
     /// If the store cannot be read.
     fn count_dead_letters(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<u64, StoreError>>;
 
-    /// How many dead letters each subscription has, those of its replays among them. One without any is left out.
+    /// Counts the dead letters of each subscription, including those of its replays. Subscriptions without dead
+    /// letters are left out.
     ///
     /// # Errors
     /// If the store cannot be read.

@@ -1,4 +1,4 @@
-//! Events: published now or later, read, and answered.
+//! Events: publishing them now or later, reading them, and waiting for replies.
 
 use crate::bus::{
     BoxFuture, CommitError, PluginSchedule, PublishReceipt, Reply, ScheduledCursor, ScheduledEvent, StoreError,
@@ -7,46 +7,49 @@ use crate::event::{Event, LoggedEvent, Position};
 use crate::outcome::{Effects, Publish};
 use crate::pattern::Pattern;
 
-/// The log of events, and those that enter it later.
+/// The log of events, and the events that are scheduled to enter it.
 ///
-/// The log is in one order, that of its positions. Every host sees the same order.
+/// The log has one order, that of its positions. Every host sees the same order.
 pub trait EventLog {
     /// Publishes events, if there is room for all of them.
     ///
-    /// An event whose source and id are in the log, or wait to enter it, is not stored again. That holds as long as the
-    /// event is there, not for a window of time. Many events may be committed in parts, in their order: if the store fails
-    /// in between, the first parts stay. A publisher that sends all of them again finds those to be duplicates.
+    /// An event is not stored again if one with its source and id is in the log or is scheduled. That holds for as
+    /// long as the stored event exists, not for a time window. Many events may be committed in parts, in order: if
+    /// the store fails in between, the first parts stay. A publisher that sends all of them again receives duplicates
+    /// for those.
     ///
     /// # Errors
-    /// [`CommitError::Busy`], [`CommitError::BacklogFull`] or [`CommitError::LogFull`] if there is no room
-    /// for it now; otherwise if the store refuses.
+    /// [`CommitError::Busy`], [`CommitError::BacklogFull`], [`CommitError::LogFull`] or another limit's error if
+    /// there is no room now; otherwise if the store refuses.
     fn publish(&self, events: Vec<Publish>) -> BoxFuture<'_, Result<Vec<PublishReceipt>, CommitError>>;
 
-    /// Commits the effects of an invocation that handles no delivery, in one transaction. There must be room for what it
-    /// publishes, as with [`EventLog::publish`].
+    /// Commits the effects of an invocation that does not handle a delivery, in one transaction. There must be room
+    /// for the events that it publishes, as with [`EventLog::publish`].
     ///
     /// # Errors
     /// [`CommitError::Conflict`] if the invocation must run again; otherwise if the store refuses.
     fn commit<'a>(&'a self, plugin: &'a str, effects: Effects) -> BoxFuture<'a, Result<(), CommitError>>;
 
-    /// Begins to wait for a reply to an event: the first other one that matches the pattern, in the flow that
-    /// the event begins or belongs to, and that enters the log from now on, through whichever host.
+    /// Starts to wait for the reply to an event: the first other event that matches the pattern, belongs to the same
+    /// cause tree, and enters the log from now on, through any host.
     ///
-    /// Call it before the event is published: then no reply is too early. The number of waiters is bounded on each host.
+    /// Call it before the event is published, so that no reply can be missed. The number of waiters per host is
+    /// bounded.
     ///
     /// # Errors
-    /// [`CommitError::Busy`] if too many wait already.
+    /// [`CommitError::Busy`] if there are too many waiters.
     fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError>;
 
-    /// Takes back an event that was to enter the log later. Returns whether it was there.
+    /// Cancels a scheduled event. Returns whether it existed.
     ///
     /// # Errors
     /// If the store refuses.
     fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool, CommitError>>;
 
-    /// Events that enter the log later, the next one first: those after a cursor, or the first ones without it.
+    /// Lists scheduled events, earliest first, starting after a cursor.
     ///
-    /// An event enters once, whatever the number of hosts, and never before it is due; how late depends on the load.
+    /// An event enters the log once, independently of the number of hosts, and never before it is due. The delay
+    /// after that depends on the load.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -56,30 +59,31 @@ pub trait EventLog {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<ScheduledEvent>, StoreError>>;
 
-    /// The schedules that plugins declare. Each time of a schedule publishes one event, whatever the number of hosts.
+    /// Lists the schedules that plugins declare. Each tick of a schedule publishes one event, independently of the
+    /// number of hosts.
     ///
     /// # Errors
     /// If the store cannot be read.
     fn schedules(&self) -> BoxFuture<'_, Result<Vec<PluginSchedule>, StoreError>>;
 
-    /// The position of the newest event that this host has seen. What this host published is seen when the publish
-    /// returns; another host's event may be seen up to a second late.
+    /// The position of the newest event that this host has seen. A host has seen its own events when the publish
+    /// returns; it may see another host's event up to one second late.
     fn head(&self) -> Position;
 
-    /// The newest events, newest first: those before a position, or the very newest.
+    /// Lists events, newest first, starting before a position or with the newest one.
     ///
     /// # Errors
     /// If the store cannot be read.
     fn events(&self, before: Option<Position>, limit: usize) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>>;
 
-    /// The events with an id; sources may share one.
+    /// Lists the events with an id. Events of different sources may share one.
     ///
     /// # Errors
     /// If the store cannot be read.
     fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>>;
 
-    /// Deletes events by the retention's rules, a bounded number at a time. Returns how many; zero means
-    /// that there are none to delete now. The bus does so by itself from time to time.
+    /// Deletes events by the retention rules, a bounded number at a time. Returns how many; zero means that there are
+    /// none left to delete. The bus also does this periodically.
     ///
     /// # Errors
     /// If the store refuses.

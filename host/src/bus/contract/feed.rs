@@ -1,4 +1,4 @@
-//! Where deliveries are claimed.
+//! Feeds, from which deliveries are claimed.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -6,34 +6,34 @@ use std::sync::Arc;
 use crate::bus::{BoxFuture, Claim, FeedId, Overview, StoreError};
 use crate::subscription::{Definition, SubscriptionId};
 
-/// A subscription, or a replay of one, from which deliveries are claimed.
+/// The deliveries of a subscription, or of a replay of one.
 ///
-/// There is one claimer at a time in each host. The engine keeps the order within ordering keys, and claims no delivery
-/// twice; how many claims are open at a time is up to the claimer.
+/// Each host has one claimer per feed. The engine keeps the order within ordering keys and never claims a delivery
+/// twice; the claimer decides how many claims are open at a time.
 pub trait SubscriptionFeed: Debug + Send + Sync {
-    /// Its name, which no other subscription or replay ever gets.
+    /// The feed's identity, which is never used for another subscription or replay.
     fn feed_id(&self) -> FeedId;
 
-    /// Its identity; a replay's is its subscription's.
+    /// The subscription's identity; for a replay, that of the subscription it replays.
     fn id(&self) -> &SubscriptionId;
 
-    /// Its rules.
+    /// The subscription's definition.
     fn definition(&self) -> Arc<Definition>;
 
-    /// Whether it is gone.
+    /// Whether the subscription or replay was deleted.
     fn is_deleted(&self) -> bool;
 
-    /// What it looks like from outside, as of [`Overview::as_of`].
+    /// The feed's state as of [`Overview::as_of`].
     fn overview(&self) -> Overview;
 
-    /// Waits for a delivery and claims it. Nothing is lost or repeated if the wait is given up, nor if the
-    /// claim is dropped without being settled: then it is delivered again as the same attempt.
+    /// Waits for a delivery and claims it. Dropping the future loses and repeats nothing. Neither does dropping a
+    /// claim that is not settled: its event is delivered again as the same attempt.
     ///
     /// # Errors
     /// If the store cannot be read.
     fn claim(&self) -> BoxFuture<'_, Result<Claim, StoreError>>;
 
-    /// Claims a delivery if one is at hand. None does not mean that there is nothing to do: [`SubscriptionFeed::claim`] may find
-    /// more in the store.
+    /// Claims a delivery that is ready in memory. None does not mean that there are no deliveries:
+    /// [`SubscriptionFeed::claim`] also looks in the store.
     fn try_claim(&self) -> Option<Claim>;
 }

@@ -1,20 +1,20 @@
-//! Whether the store can be reached, and the end.
+//! Whether the store can be reached, how it fails, and how the bus is closed.
 
 use tokio::sync::watch;
 
 use crate::bus::{BoxFuture, Reachability};
 
-/// How the engine is, and how it ends.
+/// The health of the engine, and its end.
 pub trait Lifecycle {
-    /// Whether the store can be reached, for readiness and metrics. It changes both ways while the host runs, also when
-    /// nobody asks anything of the bus; a change may show up to a second late.
+    /// Whether the store can be reached, for readiness and metrics. It changes in both directions while the host
+    /// runs, even if nobody uses the bus. A change may show up to one second late.
     fn reachable(&self) -> watch::Receiver<Reachability>;
 
-    /// Waits for the store to fail for good, and returns why: it is damaged, written by a newer version, went back to an
-    /// earlier state, or nobody knows what it holds. After that nothing is acknowledged any more, and the process must end.
-    /// An outage that passes is not such a failure: see [`Lifecycle::reachable`].
+    /// Waits until the store fails for good, and returns the reason: the store is damaged, was written by a newer
+    /// version, or went back to an earlier state, or its content is unknown. After that the bus acknowledges nothing,
+    /// and the process must end. A temporary outage is not such a failure: see [`Lifecycle::reachable`].
     fn failed(&self) -> BoxFuture<'_, String>;
 
-    /// Commits what waits, and ends.
+    /// Commits the changes that are queued, and closes the bus.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

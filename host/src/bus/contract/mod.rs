@@ -1,46 +1,49 @@
 //! The contract of a bus: what every engine promises, and what it may approximate.
 //!
-//! The host knows no engine. It uses a [`Bus`], which is five traits, one for each role:
+//! The host is independent of the engine. It uses a [`Bus`], which consists of five traits, one for each role:
 //!
 //! | Trait | Role |
 //! | --- | --- |
-//! | [`EventLog`] | events: published now or later, read, and answered |
-//! | [`Subscriptions`] | who is to get which events, and the feeds from which deliveries are claimed |
-//! | [`DeadLetters`] | deliveries that were given up |
-//! | [`PluginState`] | the plugins' keys and values |
-//! | [`Lifecycle`] | whether the store can be reached, and the end |
+//! | [`EventLog`] | publishes events now or later, reads them, and waits for replies |
+//! | [`Subscriptions`] | manages subscriptions, and the feeds from which deliveries are claimed |
+//! | [`DeadLetters`] | manages deliveries that are not retried any more |
+//! | [`PluginState`] | reads the plugins' keys and values |
+//! | [`Lifecycle`] | reports whether the store can be reached, and closes the bus |
 //!
-//! # What holds for every method
-//! - **`Ok` means durable.** A change survives the loss of power, or of the store's primary. It is complete: an ack, the
-//!   events that the handler published and the state that it wrote are one transaction.
-//! - **An error means that nothing has happened.** There are two exceptions, each of which says so:
+//! # Promises of every method
+//! - **`Ok` means durable.** A change survives a power failure, and the loss of the store's primary. It is atomic: an
+//!   ack, the events that the handler published and the state that it wrote are one transaction.
+//! - **An error means that nothing was changed.** There are two documented exceptions:
 //!   [`CommitError::InDoubt`](super::CommitError::InDoubt), and a publish of many events, which commits in parts.
-//! - **An engine resolves doubt itself.** If the connection breaks during a commit, the engine finds out whether it was
-//!   committed before it answers. Only when its patience ends does it answer [`CommitError::InDoubt`](super::CommitError::InDoubt).
+//! - **An engine resolves doubt itself.** If the connection breaks during a commit, the engine finds out whether the
+//!   commit took place before it answers. It returns [`CommitError::InDoubt`](super::CommitError::InDoubt) only if
+//!   that takes too long.
 //! - **An outage is not a failure.** While the store cannot be reached, changes are refused with
-//!   [`CommitError::Unavailable`](super::CommitError::Unavailable), and deliveries wait. The process ends only after [`Lifecycle::failed`].
+//!   [`CommitError::Unavailable`](super::CommitError::Unavailable), and deliveries wait. The process ends only after
+//!   [`Lifecycle::failed`].
 //! - **The bus never calls out.** Consumers pull, by awaiting [`SubscriptionFeed::claim`].
 //!
 //! # What an engine may approximate
-//! - Limits of the log and of backlogs ([`Settings`](super::Settings)) are exact on one host. With several hosts they may
-//!   be exceeded by what the others publish within a second.
-//! - [`Overview`](super::Overview) and [`EventLog::head`] are as of a moment, at most a second ago with several hosts.
-//! - A change of the [`Catalogue`](super::Catalogue) that another host made is seen at most a second late. A host sees its own at once.
+//! - The limits on the log and on backlogs ([`Settings`](super::Settings)) are exact on one host. With several hosts,
+//!   the events that the others publish within one second may exceed them.
+//! - [`Overview`](super::Overview) and [`EventLog::head`] may be up to one second old with several hosts.
+//! - A change of the [`Catalogue`](super::Catalogue) made by another host may be seen up to one second late. A host
+//!   sees its own changes at once.
 //!
 //! # Concurrency and order
-//! | What | Who enforces it |
+//! | Promise | Enforced by |
 //! | --- | --- |
-//! | one attempt at a delivery at a time | the engine: a delivery that is claimed is not claimed again |
-//! | one delivery of an ordering key at a time, in order | the engine: it claims none before the earlier one is done |
-//! | the number of deliveries of a subscription that run at a time | the dispatcher, by permits; with several hosts the engine shares the number out |
-//! | one claimer of a feed in each host | the host: it makes one worker for each feed |
-//! | an outcome counts once | the engine: the second settlement is refused with [`CommitError::NotOpen`](super::CommitError::NotOpen) |
-//! | state that a handler has read | the engine, at the commit: [`CommitError::Conflict`](super::CommitError::Conflict) |
+//! | at most one attempt at a delivery at a time | the engine: a claimed delivery is not claimed again |
+//! | at most one delivery of an ordering key at a time, in order | the engine: it claims a delivery only when the earlier ones of its key are done |
+//! | the number of a subscription's deliveries that run at a time | the dispatcher, with permits; with several hosts the engine divides the number among them |
+//! | one claimer of a feed per host | the host: it starts one worker per feed |
+//! | an outcome counts once | the engine: it refuses a second settlement with [`CommitError::NotOpen`](super::CommitError::NotOpen) |
+//! | state that a handler has read is unchanged | the engine, at the commit: [`CommitError::Conflict`](super::CommitError::Conflict) |
 //!
 //! # Several hosts on one store
-//! Nothing of the above changes. What is new: a claim can be lost while its handler runs, because the host was cut off for
-//! so long that another one took over ([`Claim::lost`](super::Claim::lost)); the outcome is then refused. Plugins, drained
-//! plugins, pauses and rules are those of all hosts.
+//! All of the above holds. In addition, a claim can be lost while its handler runs, because the host was disconnected
+//! and another one took over ([`Claim::lost`](super::Claim::lost)). Plugins, drained plugins, pauses and definitions
+//! are shared by all hosts.
 
 mod dead_letters;
 mod event_log;
@@ -59,7 +62,7 @@ pub use lifecycle::Lifecycle;
 pub use plugin_state::PluginState;
 pub use subscriptions::Subscriptions;
 
-/// A durable event bus: all roles together.
+/// A durable event bus with all of its roles.
 pub trait Bus:
     EventLog + Subscriptions + DeadLetters + PluginState + Lifecycle + Debug + Send + Sync + 'static
 {
@@ -67,5 +70,5 @@ pub trait Bus:
 
 impl<T: EventLog + Subscriptions + DeadLetters + PluginState + Lifecycle + Debug + Send + Sync + 'static> Bus for T {}
 
-/// A bus, as the parts of the host hold it.
+/// A reference to a bus, shared by the parts of the host.
 pub type SharedBus = Arc<dyn Bus>;

@@ -2,13 +2,13 @@
 
 use crate::outcome::StateView;
 
-/// The state of all plugins. It is written by effects: [`EventLog::commit`](super::EventLog::commit) and
+/// The state of all plugins. Effects write it: [`EventLog::commit`](super::EventLog::commit) and
 /// [`Claim::settle`](crate::bus::Claim::settle).
 pub trait PluginState {
-    /// A plugin's state as of the first read. The view is used on a thread that may block.
+    /// A snapshot of a plugin's state as of the first read. Reading it may block the thread.
     ///
-    /// All reads are of one moment, and committed. An engine may end a view that is held for too long: a read then fails
-    /// with an error that says so. What was read is checked at the commit, which is refused with
-    /// [`CommitError::Conflict`](crate::bus::CommitError::Conflict) if it has changed.
+    /// All reads see one committed moment. An engine may end a snapshot that is open for too long; further reads then
+    /// fail with an error that says so. The commit verifies that the values that were read are unchanged, and is
+    /// refused with [`CommitError::Conflict`](crate::bus::CommitError::Conflict) otherwise.
     fn state(&self, plugin: &str) -> Box<dyn StateView>;
 }

@@ -1,4 +1,4 @@
-//! Who is to get which events.
+//! Subscriptions: which events are delivered, and to whom.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -11,18 +11,19 @@ use crate::bus::{BoxFuture, Catalogue, CommitError, EndpointHold, FeedId, Replay
 use crate::clock::Timestamp;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
-/// The set of subscriptions, their rules, and what stops them.
+/// The subscriptions, their definitions, and what stops their deliveries.
 ///
-/// With several hosts all of it is common: what one host changes holds for all. New rules cut the log at one position,
-/// the same for every host: earlier events are matched by the former rules.
+/// With several hosts all of this is shared: a change that one host makes applies to all. A new definition takes
+/// effect at one position of the log, the same for every host; earlier events are matched by the former definition.
 pub trait Subscriptions {
-    /// Takes over what a plugin's generation declares. Subscriptions that it no longer declares are paused,
-    /// kept and returned; schedules that it no longer declares end. Those that it declares publish as long as this bus
-    /// is open and the plugin is not withdrawn; when it is declared the next time, what they have missed is treated as
-    /// they say.
+    /// Takes over the declaration of a plugin's generation. Subscriptions that it no longer declares are paused,
+    /// kept, and returned; schedules that it no longer declares end. The declared schedules publish for as long as
+    /// this bus is open and the plugin is not withdrawn. When the plugin is declared again, their missed ticks are
+    /// handled as the schedules specify.
     ///
-    /// The host calls it in the order in which generations are to run. An engine for several hosts must not let a host that
-    /// lags behind undo a newer declaration: it compares the generations that are deployed, which are in its store.
+    /// The host declares generations in the order in which they are to run, so a declaration carries no generation
+    /// number, and there is no error for a superseded one. An engine for several hosts must not let a host that lags
+    /// behind undo a newer declaration. It compares the deployed generations, which are in its store.
     ///
     /// # Errors
     /// [`CommitError::StartInFuture`] if a new subscription is to start at a position or time that the log has not
@@ -33,18 +34,19 @@ pub trait Subscriptions {
         declaration: Declaration,
     ) -> BoxFuture<'a, Result<Vec<SubscriptionId>, CommitError>>;
 
-    /// Says that a plugin no longer runs on this host. Its schedules rest when it runs on no host, until it is declared
-    /// again.
+    /// Reports that a plugin no longer runs on this host. When it runs on no host, its schedules are suspended until
+    /// it is declared again.
     ///
     /// # Errors
     /// If the store refuses.
     fn withdraw<'a>(&'a self, plugin: &'a str) -> BoxFuture<'a, Result<(), CommitError>>;
 
-    /// Makes a subscription, or gives the one of this name new rules. `start` is for a new subscription only: the position
-    /// after the newest event is the last one that it may name, and the present is the latest time.
+    /// Creates a subscription, or redefines the one of this name. `start` applies to a new subscription only. It may
+    /// be at most the position after the newest event, or the present time.
     ///
     /// # Errors
-    /// [`CommitError::StartInFuture`] if a new subscription is to start later than that; otherwise if the store refuses.
+    /// [`CommitError::StartInFuture`] if a new subscription is to start later than that; otherwise if the store
+    /// refuses.
     fn subscribe(
         &self,
         id: SubscriptionId,
@@ -55,35 +57,34 @@ pub trait Subscriptions {
     /// Deletes a subscription with its backlog, its replays and its dead letters. Its claims are lost.
     ///
     /// # Errors
-    /// If there is none, or the store refuses.
+    /// If there is no such subscription, or the store refuses.
     fn delete_subscription(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>>;
 
-    /// Stops a subscription's deliveries, or lets them go on, also if its endpoint stopped them or holds them back.
-    /// Those in flight come to their end. Another host may claim for up to a second more.
+    /// Pauses or resumes a subscription. Resuming also ends a stop by its endpoint, and the hold of its endpoint.
+    /// Attempts that run are completed. Another host may claim deliveries for up to one more second.
     ///
     /// # Errors
-    /// If there is none, or the store refuses.
+    /// If there is no such subscription, or the store refuses.
     fn pause(&self, id: SubscriptionId, paused: bool) -> BoxFuture<'_, Result<(), CommitError>>;
 
-    /// Stops a subscription's deliveries because its endpoint wants none any more. They go on when it is resumed, or gets
-    /// another endpoint.
+    /// Stops a subscription because its endpoint is gone. Deliveries continue when the subscription is resumed or
+    /// gets another endpoint.
     ///
     /// # Errors
-    /// If there is none, or the store refuses.
+    /// If there is no such subscription, or the store refuses.
     fn retire(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>>;
 
-    /// Delivers nothing to an endpoint, by its address, until a time: of no subscription, and not after a restart
-    /// either.
+    /// Holds an endpoint, by its URL: until a time, no subscription delivers to it. The hold survives a restart.
     ///
     /// # Errors
     /// If the store refuses.
     fn hold_endpoint(&self, endpoint: String, hold: EndpointHold) -> BoxFuture<'_, Result<(), CommitError>>;
 
-    /// Whether an endpoint is held back now.
+    /// The hold of an endpoint, if there is one now.
     fn endpoint_hold(&self, endpoint: &str) -> Option<EndpointHold>;
 
-    /// Delivers history once more: the events from `start` up to the subscription's cursor, marked as
-    /// replayed, beside the live ones, and at most so many in a second.
+    /// Replays events from `start` up to the subscription's cursor. They are marked as replayed, delivered in
+    /// addition to the live ones, and limited to a rate if one is given.
     ///
     /// # Errors
     /// [`CommitError::StartInFuture`] if the log has not reached the start, as with [`Subscriptions::subscribe`];
@@ -95,33 +96,33 @@ pub trait Subscriptions {
         per_second: Option<NonZeroU32>,
     ) -> BoxFuture<'_, Result<Replay, CommitError>>;
 
-    /// Ends a subscription's replays. Returns how many there were. Their claims are lost.
+    /// Ends a subscription's replays, and returns how many there were. Their claims are lost.
     ///
     /// # Errors
     /// If there is no such subscription, or the store refuses.
     fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>>;
 
-    /// Marks a plugin as drained, or no longer: nothing is delivered to one that is. The dispatcher enforces it.
+    /// Drains a plugin, or ends that. The dispatcher delivers nothing to a drained plugin.
     ///
     /// # Errors
     /// If the store refuses.
     fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> BoxFuture<'a, Result<(), CommitError>>;
 
-    /// The subscriptions that there are, with their rules, and the plugins that are drained. A change that this host made
-    /// is there before the call that made it returns; another host's may be seen a second late.
+    /// The subscriptions, their definitions, and the drained plugins. A change that this host makes is visible before
+    /// the call that makes it returns; another host's change may be seen up to one second late.
     fn catalogue(&self) -> watch::Receiver<Arc<Catalogue>>;
 
-    /// Whether nothing is delivered to a plugin now.
+    /// Whether a plugin is drained.
     fn is_drained(&self, plugin: &str) -> bool {
         self.catalogue().borrow().drained.contains(plugin)
     }
 
-    /// A feed of the catalogue, from which deliveries are claimed. None if it is gone.
+    /// The feed of a catalogue entry. None if it no longer exists.
     fn feed(&self, feed: FeedId) -> Option<Arc<dyn SubscriptionFeed>>;
 
-    /// When the oldest event was stored that a subscription or replay has neither handled nor buried, whatever it waits
-    /// for: its turn, a retry, an ordering key that a dead letter parks, a plugin that does not run. A feed
-    /// without a backlog is left out.
+    /// When the oldest open event of each subscription and replay was stored. It does not matter what the event waits
+    /// for: its turn, a retry, a parked ordering key, or a plugin that does not run. Feeds without a backlog are left
+    /// out.
     ///
     /// # Errors
     /// If the store cannot be read.

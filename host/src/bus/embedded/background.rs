@@ -1,5 +1,5 @@
-//! What the bus does by itself, in tasks that end with it: lets in what is due, keeps the write-ahead log
-//! small, and deletes what is old enough.
+//! Background tasks, which end with the bus: they let due events into the log, keep the write-ahead log small, probe
+//! an unreachable store, and delete old events.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,29 +16,29 @@ use super::{rows, schema};
 use crate::bus::group_commit::WeakQueue;
 use crate::bus::{StoreError, StoreErrorKind};
 
-/// The write-ahead log is folded into the store when it has grown by this many pages, of 4 KiB. Commits share the disk
-/// with that: they wait for long where much is folded at a time, and where it is little the pages that each commit
-/// changes are written often.
+/// The number of pages, of 4 KiB, by which the write-ahead log grows before a checkpoint. Commits share the disk with
+/// checkpoints. A large checkpoint delays them, and with small ones the pages that every commit changes are written
+/// too often.
 pub(super) const CHECKPOINT_PAGES: i64 = 512;
-/// How long what is committed gathers before the log's size is looked at.
+/// How long commits gather before the log's size is checked.
 const GATHER: Duration = Duration::from_millis(50);
-/// So many pages may be left to the writer, whose commits wait meanwhile.
+/// The number of pages that may be left to the writer, whose commits wait for them.
 const REST_PAGES: i64 = 128;
-/// As often it is tried to leave it no more.
+/// The number of attempts to leave the writer no more than that.
 const PASSES: usize = 8;
-/// A log that is longer is begun anew though handlers read in it: as long as one does, nothing of it can be used again.
+/// A longer log is restarted although handlers read in it. While one does, no part of the log can be reused.
 const LOG_LIMIT_PAGES: i64 = 32_768;
-/// So long they have then to come to their end.
+/// How long these readers then have to finish.
 const READERS_TIME: Duration = Duration::from_secs(1);
-/// After this time it is tried again, and after twice as long if it came to nothing: somebody else may read for long.
+/// The time between two attempts to restart the log. It doubles after each failure, since another reader may be slow.
 const ANEW_EVERY: Duration = Duration::from_secs(5);
-/// But after this time at the latest.
+/// The longest time between two attempts to restart the log.
 const LONGEST_PATIENCE: Duration = Duration::from_mins(5);
-/// How often the log's size and age are looked at.
+/// How often the log's size and age are checked.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Lets scheduled events into the log when they are due. It looks at the time once a second at least,
-/// since the clock may be set.
+/// Lets scheduled events into the log when they are due. It checks the time at least once a second, because the clock
+/// may be set.
 pub(super) async fn promote(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     let mut next = shared.next_scheduled.subscribe();
     loop {
@@ -49,7 +49,7 @@ pub(super) async fn promote(commands: WeakQueue<Command>, shared: Arc<EngineStat
             if commands.send(Command::Promote).await.is_err() {
                 return;
             }
-            // The commit says when the next one is due. One that fails, on a full disk, says nothing.
+            // The commit updates the next due time. A commit that fails, on a full disk, does not.
             match tokio::time::timeout(Duration::from_secs(1), next.changed()).await {
                 Ok(Err(_)) => return,
                 Ok(Ok(())) | Err(_) => continue,
@@ -62,7 +62,7 @@ pub(super) async fn promote(commands: WeakQueue<Command>, shared: Arc<EngineStat
     }
 }
 
-/// Has the writer look at the clock when it was set back, also if nothing else is to be written.
+/// Lets the writer check the clock after it was set back, even if there is nothing else to write.
 pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     let mut seen = shared.clock.now();
     loop {
@@ -76,7 +76,7 @@ pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<Engine
     }
 }
 
-/// Finds out that a store which could not be reached can be again: it reads, and makes a commit that changes nothing.
+/// Finds out when an unreachable store is reachable again: it reads, and makes a commit that changes nothing.
 pub(super) async fn probe(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     loop {
         tokio::time::sleep(LOOK).await;
@@ -97,9 +97,8 @@ pub(super) async fn probe(commands: WeakQueue<Command>, shared: Arc<EngineState>
     }
 }
 
-/// Folds the write-ahead log into the store when it has grown, so that no commit waits for that by chance.
-/// Most of it is done beside the writer, which goes on meanwhile; the writer then does what has been added,
-/// and begins the log anew.
+/// Moves the write-ahead log into the store when it has grown, so that no commit has to. Most of it is done
+/// concurrently with the writer, which then does the small rest and restarts the log.
 pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<EngineState>, store: PathBuf) {
     let (mut kept, mut is_left) = (None, false);
     let (mut anew_at, mut patience) = (Instant::now(), ANEW_EVERY);
@@ -140,11 +139,11 @@ pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<EngineS
                 }
             }
             Ok(Err(error)) if error.kind() == StoreErrorKind::Unavailable && store.exists() => {
-                tracing::warn!(%error, "the write-ahead log cannot be folded now; another attempt follows");
+                tracing::warn!(%error, "cannot checkpoint the write-ahead log; trying again");
                 is_left = true;
                 continue;
             }
-            // What the disk has not taken now it may seem to take the next time: nothing can be trusted.
+            // A write that failed may seem to succeed the next time: nothing can be trusted.
             Ok(Err(error)) => return shared.fail(error.to_string()),
             Err(error) => return shared.fail(format!("a checkpoint did not finish: {error}")),
         }
@@ -157,12 +156,12 @@ pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<EngineS
     }
 }
 
-/// Has the write-ahead log begin anew, with no handler that reads in it.
+/// Restarts the write-ahead log while no handler reads in it.
 async fn restart_log(commands: &WeakQueue<Command>, shared: &Arc<EngineState>, store: &Path) -> Result<(), StoreError> {
     let (beside, path) = (Arc::clone(shared), store.to_owned());
     let folded = tokio::task::spawn_blocking(move || {
         let pause = beside.readers.pause_snapshots(READERS_TIME);
-        // What nobody could fold before would be the writer's part otherwise.
+        // Otherwise the writer would have to do the part that could not be done before.
         fold(&schema::open_checkpointer(&path)?, &beside.store)?;
         Ok::<_, StoreError>(pause)
     });
@@ -171,16 +170,16 @@ async fn restart_log(commands: &WeakQueue<Command>, shared: &Arc<EngineState>, s
     let Some(commands) = commands.upgrade() else { return Ok(()) };
     let (anew, begun) = oneshot::channel();
     if commands.send(Command::Checkpoint { restart_log: Some(anew) }).await.is_ok() {
-        // It ends with the writer at the latest.
+        // The wait ends with the writer at the latest.
         drop(begun.await);
     }
     drop(pause);
     Ok(())
 }
 
-/// Folds in what there is, and what was added meanwhile, until that is little or does not get less: somebody may read
-/// what was before. The store is synced here, since SQLite does so only when nothing is left to fold: all of it would be
-/// the writer's part.
+/// Checkpoints what there is and what is added in the meantime, until little is left or it does not get less because
+/// of a reader. The store is synced here. SQLite syncs it only when nothing is left, so all of it would be the
+/// writer's part.
 fn fold(connection: &Connection, store: &File) -> Result<(), StoreError> {
     let mut before = i64::MAX;
     for _ in 0..PASSES {
@@ -195,7 +194,7 @@ fn fold(connection: &Connection, store: &File) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Deletes what the retention's rules do not keep, in small steps with room for others between them.
+/// Deletes events that the retention rules do not keep, in small steps with room for other changes between them.
 pub(super) async fn compact(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     if !shared.settings.retention.is_limited() {
         return;

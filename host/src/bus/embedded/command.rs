@@ -1,4 +1,4 @@
-//! What the writer is asked to do, and how it answers.
+//! The commands of the writer, and its replies.
 
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -16,16 +16,16 @@ use crate::outcome::{Effects, Publish};
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
-/// Is told what became of an attempt, by the writer.
+/// Called by the writer with the result of a settlement.
 pub(super) type SettledReply = Box<dyn FnOnce(Result<DeliveryStatus, CommitError>) + Send>;
 
 /// A change to commit.
 pub(super) enum Command {
     Publish {
         events: IntoIter<Publish>,
-        /// Whether some have been stored before these, with room for all.
+        /// Whether this is the rest of a publish, for which there is room.
         goes_on: bool,
-        /// How many of them this commit takes.
+        /// How many of the events this commit takes.
         part: usize,
         reply: Reply<StoredPart>,
     },
@@ -107,22 +107,22 @@ pub(super) enum Command {
     Compact {
         reply: Reply<usize>,
     },
-    /// Gives deliveries that wait behind their ordering keys rows, so that later ones can be looked at.
+    /// Writes rows for deliveries that wait for their ordering keys, so that the window has room for later events.
     Spill {
         subscription: Arc<Subscription>,
     },
     Promote,
-    /// Looks at the clock.
+    /// Checks whether the clock was set back.
     CheckClock,
     Checkpoint {
-        /// Is told when the write-ahead log has been begun anew, which is waited for a little. Otherwise it begins anew
-        /// if nobody reads in it.
+        /// Notified when the write-ahead log has been restarted; the writer then waits for readers, though not for
+        /// long. Otherwise the log restarts if nobody reads in it.
         restart_log: Option<oneshot::Sender<()>>,
     },
     Close,
 }
 
-/// What became of a publisher's events: one commit takes so many of them, and gives back the others.
+/// The part of a publish that a commit has stored, and the rest.
 pub(super) struct StoredPart {
     pub(super) accepted: Vec<PublishReceipt>,
     pub(super) rest: IntoIter<Publish>,
@@ -131,15 +131,15 @@ pub(super) struct StoredPart {
 impl Change for Command {
     fn is_bulk(&self) -> bool {
         match self {
-            // What is left of many goes behind what came before it.
+            // The rest of a large publish goes behind the changes that came before it.
             Self::Publish { events, goes_on, .. } => *goes_on || events.len() > INTERACTIVE_LIMIT,
             Self::Settle { request, .. } => request.subscription.window().backlog > INTERACTIVE_LIMIT as u64,
             _ => false,
         }
     }
 
-    /// What changes subscriptions, or what is open of them as a whole, looks at their progress, which is as it was before
-    /// the commit: nothing else may have changed it meanwhile.
+    /// Commands that change subscriptions, or all open deliveries of one, read the windows, which show the state
+    /// before the commit. No other change of the same commit may have changed it.
     fn commits_alone(&self) -> bool {
         match self {
             Self::Declare { .. }
@@ -190,11 +190,10 @@ impl Change for Command {
 }
 
 impl Command {
-    /// Answers that it cannot be committed: the transaction could not even begin. What needs no transaction is asked
-    /// for all the same.
+    /// Replies that the transaction could not begin. Commands that need no transaction are noted in any case.
     pub(super) fn refuse(self, error: &CommitError, requests: &mut WriterRequests) {
         fn refuse<T>(reply: Reply<T>, error: &CommitError) {
-            // Nobody may wait any more.
+            // The caller may have given up.
             drop(reply.send(Err(error.clone())));
         }
         match self {
@@ -215,7 +214,7 @@ impl Command {
             | Self::Redrive { reply, .. }
             | Self::DropDeadLetters { reply, .. }
             | Self::Compact { reply, .. } => refuse(reply, error),
-            // Whoever waits for it asks again after a while.
+            // A worker that waits for it asks again after a while.
             Self::Spill { subscription } => subscription.window().spilling = false,
             Self::Promote | Self::CheckClock => {}
             Self::Checkpoint { restart_log } => {
@@ -227,17 +226,17 @@ impl Command {
     }
 }
 
-/// An attempt that has ended.
+/// A request to settle an attempt.
 pub(super) struct SettleRequest {
     pub(super) subscription: Arc<Subscription>,
     pub(super) position: Position,
     pub(super) settlement: Settlement,
 }
 
-/// An answer that waits for the commit's result.
+/// A reply that waits for the result of the commit.
 pub(super) type DeferredReply = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
 
-/// What is asked of the writer once a commit is done, or could not even begin.
+/// What the writer must do after a commit, or after one that could not begin.
 #[derive(Default)]
 pub(super) struct WriterRequests {
     pub(super) checkpoint: bool,

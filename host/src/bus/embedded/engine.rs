@@ -1,4 +1,4 @@
-//! The embedded bus, set up for the conformance suite.
+//! The embedded bus, as an engine of the conformance suite.
 #![allow(clippy::unwrap_used, reason = "it is part of tests, also where it is compiled for another crate's")]
 
 use std::any::Any;
@@ -13,7 +13,7 @@ use crate::bus::conformance::{Engine, EngineHost, START};
 use crate::bus::{BoxFuture, Lifecycle as _, Settings, SharedBus};
 use crate::clock::Clock;
 
-/// The embedded bus in a directory of its own.
+/// The embedded bus, each time in a new directory.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbeddedEngine;
 
@@ -26,7 +26,7 @@ impl Engine for EmbeddedEngine {
     }
 }
 
-/// A crash is a bus that is opened from a copy of the files, taken while the first one still runs.
+/// A crash is simulated by a bus that opens a copy of the files, made while the first one still runs.
 #[derive(Debug)]
 struct EmbeddedHost {
     bus: Embedded,
@@ -63,7 +63,7 @@ impl EngineHost for EmbeddedHost {
         self.clock.clone()
     }
 
-    /// As another program does that writes into the store.
+    /// Locks the store, like another program that writes to it.
     fn cut_off(&self) -> Box<dyn Any + Send> {
         let other = Connection::open(self.directory.path().join("bus.db")).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -1,4 +1,4 @@
-//! What the writer and the readers share.
+//! The state that the writer and the readers share.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -18,36 +18,36 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{IdKey, Position};
 use crate::pattern::Pattern;
 
-/// What the writer and the readers share.
+/// The state that the writer and the readers share.
 #[derive(Debug)]
 pub(super) struct EngineState {
     pub(super) clock: Clock,
     pub(super) settings: Settings,
     pub(super) readers: Arc<Readers>,
     pub(super) subscriptions: RwLock<Arc<Vec<Arc<Subscription>>>>,
-    /// The same by their numbers.
+    /// The subscriptions by number.
     pub(super) by_number: RwLock<HashMap<i64, Arc<Subscription>>>,
     pub(super) catalogue: watch::Sender<Arc<Catalogue>>,
     pub(super) types: RwLock<Types>,
     pub(super) reply_waiters: ReplyWaiters,
-    /// What ids of published events are derived from.
+    /// The key from which ids of published events are derived.
     pub(super) ids: IdKey,
     pub(super) state_changes: Arc<StateChangeLog>,
     pub(super) holds: EndpointHolds,
     pub(super) sequences: Sequences,
-    /// Every event up to here is durable and has been offered.
+    /// Every event up to this position is durable and has been offered.
     pub(super) head: AtomicU64,
     pub(super) next_scheduled: watch::Sender<Option<Timestamp>>,
-    /// The write-ahead log may have grown.
+    /// Notified after a commit: the write-ahead log may have grown.
     pub(super) committed: Notify,
     pub(super) failure: watch::Sender<Option<String>>,
     pub(super) reachable: watch::Sender<Reachability>,
-    /// The store's file, to be synced beside SQLite. The last to be dropped: to close a file takes all of the process's
-    /// locks on it away (`fcntl_locking(2)`), SQLite's among them.
+    /// The store's file, for syncing it apart from SQLite. It must be dropped last: closing a file releases all of
+    /// the process's locks on it (`fcntl_locking(2)`), including SQLite's.
     pub(super) store: File,
 }
 
-/// Event types and their numbers in the store.
+/// The event types and their numbers in the store.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Types {
     pub(super) numbers: HashMap<String, i64>,
@@ -66,7 +66,7 @@ impl Types {
         self.numbers.keys().map(|name| name.len() as u64).sum()
     }
 
-    /// The number that comes after all that are given.
+    /// A number greater than all that are in use.
     pub(super) fn next(&self) -> i64 {
         self.numbers.values().max().map_or(1, |last| last + 1)
     }
@@ -84,7 +84,7 @@ impl EngineState {
         Position(self.head.load(Ordering::Acquire))
     }
 
-    /// Subscriptions and replays, by their identities.
+    /// The subscriptions and replays, ordered by identity.
     pub(super) fn subscriptions(&self) -> Arc<Vec<Arc<Subscription>>> {
         Arc::clone(&self.subscriptions.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -121,7 +121,7 @@ impl EngineState {
         }
     }
 
-    /// Forgets types, whose numbers are in order.
+    /// Removes types by their numbers, which are sorted.
     pub(super) fn forget_types(&self, forgotten: &[i64]) {
         if !forgotten.is_empty() {
             let mut types = self.types.write().unwrap_or_else(PoisonError::into_inner);
@@ -132,14 +132,17 @@ impl EngineState {
         }
     }
 
-    /// Notes that the store cannot be reached, until [`probe`](super::timekeeper::probe) reaches it.
+    /// Notes that the store cannot be reached, until [`probe`](super::background::probe) reaches it.
     pub(super) fn note_outage(&self, error: &StoreError) {
         if error.kind() == StoreErrorKind::Unavailable {
             let reason = error.to_string();
             self.reachable.send_if_modified(|reachable| {
                 let is_new = *reachable == Reachability::Reachable;
                 if is_new {
-                    tracing::warn!(reason, "the store cannot be reached; what it cannot take is refused until it can");
+                    tracing::warn!(
+                        reason,
+                        "the store cannot be reached; changes are refused until it is reachable again"
+                    );
                     *reachable = Reachability::Unreachable { reason };
                 }
                 is_new
@@ -157,7 +160,7 @@ impl EngineState {
         *self.reachable.borrow() == Reachability::Reachable
     }
 
-    /// Notes a failure of the store. The first one is the one to tell.
+    /// Notes a failure of the store. The first one is reported.
     pub(super) fn fail(&self, reason: String) {
         self.failure.send_if_modified(|failure| {
             let first = failure.is_none();
@@ -175,8 +178,8 @@ fn sorted(all: impl Iterator<Item = Arc<Subscription>>) -> Vec<Arc<Subscription>
     all
 }
 
-/// What the catalogue says of all subscriptions. Entries that are as before are kept: a change of one subscription costs
-/// little where there are thousands.
+/// The catalogue's entries of all subscriptions. Unchanged entries are reused, so that a change of one subscription
+/// is cheap even if there are thousands.
 fn entries(all: &[Arc<Subscription>], former: &[Arc<FeedEntry>]) -> Vec<Arc<FeedEntry>> {
     let former: HashMap<_, _> = former.iter().map(|entry| (entry.feed.number(), entry)).collect();
     let entry = |one: &Arc<Subscription>| {

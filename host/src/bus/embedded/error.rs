@@ -1,4 +1,4 @@
-//! What SQLite and the file system report, translated into the contract's errors.
+//! Translates errors of SQLite and the file system into the contract's errors.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use crate::bus::{OpenError, OpenErrorKind, StoreError, StoreErrorKind};
 /// A failure of the embedded store.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
-    /// SQLite reported it.
+    /// An error of SQLite.
     #[error("the store failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// The operating system reported it.
+    /// An error of the operating system.
     #[error("the store's file failed: {0}")]
     File(#[from] std::io::Error),
     /// A task or thread of the store did not finish.
@@ -18,11 +18,12 @@ pub(super) enum EngineError {
     Aborted(String),
     /// The data was written by a newer Sandbus.
     #[error(
-        "the data is of version {found}, written by {}; this is Sandbus {own}, which knows versions up to {known}; run {}{}",
+        "the data has version {found}, written by {}; this is Sandbus {own}, which supports versions up to {known}; run {}{}",
         writer.as_ref().map_or("a newer Sandbus".to_owned(), |writer| format!("Sandbus {writer}")),
-        writer.as_ref().map_or("the newer Sandbus on it".to_owned(), |writer| format!("Sandbus {writer} or a newer Sandbus on it")),
-        backup.as_ref().map_or(String::new(), |path| format!(", or copy {} over it to go back to the data as it was before", path.display()))
+        writer.as_ref().map_or("the newer Sandbus".to_owned(), |writer| format!("Sandbus {writer} or newer")),
+        backup.as_ref().map_or(String::new(), |path| format!(", or copy {} over it to restore the data from before the upgrade", path.display()))
     )]
+    /// A newer Sandbus wrote the data.
     Newer {
         /// The version of the data.
         found: i64,
@@ -37,8 +38,9 @@ pub(super) enum EngineError {
     },
     /// The data was written before the first release.
     #[error(
-        "the data is of version {found}, from a build before the first release; Sandbus {own} brings data up to date from version {first} on; nothing has been changed: export its events with the build that wrote it (`sandbus events export`) and publish them here"
+        "the data has version {found}, from a build before the first release; Sandbus {own} upgrades data from version {first}; nothing has been changed; export its events with the build that wrote it (`sandbus events export`) and publish them here"
     )]
+    /// A build from before the first release wrote the data.
     Older {
         /// The version of the data.
         found: i64,
@@ -49,9 +51,10 @@ pub(super) enum EngineError {
     },
     /// The backup that precedes a change of the tables failed.
     #[error(
-        "the data cannot be backed up to {} before it is brought up to date: {error}; nothing has been changed",
+        "cannot back up the data to {} before upgrading it: {error}; nothing has been changed",
         path.display()
     )]
+    /// The backup before an upgrade failed.
     Backup {
         /// The backup's file.
         path: PathBuf,
@@ -60,21 +63,23 @@ pub(super) enum EngineError {
     },
     /// There is not enough room for the backup.
     #[error(
-        "the disk of the data directory has {free} bytes free, and to back the data up and bring it up to date takes {needed}; nothing has been changed; make room and start again"
+        "the disk of the data directory has {free} bytes free, but backing up and upgrading the data takes {needed}; nothing has been changed; free some space and start again"
     )]
+    /// There is not enough space for the backup.
     NoSpaceForBackup {
         /// How many bytes the backup needs.
         needed: u64,
         /// How many bytes are free.
         free: u64,
     },
-    /// The linked SQLite is too old to be trusted.
+    /// The linked SQLite is too old.
     #[error("SQLite {0} can lose commits; build with 3.51.3 or newer")]
     OldSqlite(&'static str),
     /// The file system does not allow the settings that make a commit durable.
     #[error(
-        "the store is not durable here (journal mode {journal}, synchronous {synchronous}); put the data directory on a local disk"
+        "commits to this store would not be durable (journal mode {journal}, synchronous {synchronous}); put the data directory on a local disk"
     )]
+    /// The file system does not support settings that make a commit durable.
     NotDurable {
         /// The journal mode that SQLite chose.
         journal: String,
@@ -85,13 +90,15 @@ pub(super) enum EngineError {
     #[error(
         "the file is not a Sandbus store: {0}; nothing has been changed; move the file away, or name another data directory with --data"
     )]
+    /// Another program wrote the file.
     Foreign(String),
     /// The file is not an SQLite database. Another program wrote it, or its beginning is damaged.
     #[error(
-        "the file is not a Sandbus store: it does not begin like an SQLite database; nothing has been changed; move the file away, or name another data directory with --data; if Sandbus wrote the file, it is damaged: restore it from a backup"
+        "the file is not a Sandbus store: it does not start like an SQLite database; nothing has been changed; move the file away, or name another data directory with --data; if Sandbus wrote the file, it is damaged: restore it from a backup"
     )]
+    /// The file is not an SQLite database. Another program wrote it, or its beginning is damaged.
     NotSqlite,
-    /// The files hold data that this program never writes.
+    /// The files contain data that Sandbus never writes.
     #[error("the store is damaged: {0}; restore the data directory from a backup")]
     Damaged(String),
 }
@@ -100,7 +107,7 @@ impl EngineError {
     fn kind(&self) -> StoreErrorKind {
         match self {
             Self::Sqlite(error) => sqlite_kind(error),
-            // A failed sync of a file leaves its content unknown, whatever the reason.
+            // After a failed sync, the content of a file is unknown, whatever the reason.
             Self::File(_) | Self::Aborted(_) => StoreErrorKind::Failed,
             Self::Newer { .. }
             | Self::Older { .. }
@@ -123,9 +130,9 @@ fn sqlite_kind(error: &rusqlite::Error) -> StoreErrorKind {
         _ => return StoreErrorKind::Failed,
     };
     match code {
-        // The transaction is rolled back, and nothing of it was written.
+        // The transaction is rolled back, and nothing was written.
         DiskFull => StoreErrorKind::Full,
-        // Another process holds a lock, or this one has no file descriptor left.
+        // Another process holds a lock, or this one has no free file descriptor.
         DatabaseBusy | DatabaseLocked | CannotOpen => StoreErrorKind::Unavailable,
         DatabaseCorrupt | NotADatabase => StoreErrorKind::Damaged,
         _ => StoreErrorKind::Failed,
@@ -154,11 +161,11 @@ impl From<std::io::Error> for StoreError {
 #[derive(Debug, thiserror::Error)]
 enum DirectoryError {
     #[error(
-        "the data directory {} cannot be used: {error}; make it writable or name another with --data", path.display()
+        "cannot use the data directory {}: {error}; make it writable, or name another one with --data", path.display()
     )]
     Unusable { path: PathBuf, error: std::io::Error },
     #[error(
-        "the data directory {} is in use by another process; stop that one or name another directory with --data",
+        "the data directory {} is in use by another process; stop that process, or name another directory with --data",
         path.display()
     )]
     InUse { path: PathBuf },
@@ -166,7 +173,7 @@ enum DirectoryError {
     Store { path: PathBuf, error: StoreError },
 }
 
-/// The data directory cannot be made, read or written.
+/// The data directory cannot be created, read or written.
 pub(super) fn unusable(path: &Path, error: std::io::Error) -> OpenError {
     let kind = match error.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => OpenErrorKind::Forbidden,
@@ -206,7 +213,7 @@ mod tests {
             (ffi::SQLITE_CANTOPEN, StoreErrorKind::Unavailable),
             (ffi::SQLITE_CORRUPT, StoreErrorKind::Damaged),
             (ffi::SQLITE_NOTADB, StoreErrorKind::Damaged),
-            // Afterwards nobody knows what the disk holds.
+            // Afterwards the content of the disk is unknown.
             (ffi::SQLITE_IOERR, StoreErrorKind::Failed),
             (ffi::SQLITE_IOERR_FSYNC, StoreErrorKind::Failed),
             (ffi::SQLITE_READONLY, StoreErrorKind::Failed),
@@ -215,11 +222,11 @@ mod tests {
             assert_eq!(kind(code), expected, "{code}");
         }
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        assert_eq!(StoreError::from(full).kind(), StoreErrorKind::Failed, "of a sync, whose result is unknown");
+        assert_eq!(StoreError::from(full).kind(), StoreErrorKind::Failed, "a failed sync leaves the content unknown");
     }
 
     #[test]
-    fn a_message_is_told_once() {
+    fn an_error_repeats_no_message() {
         let error = StoreError::from(EngineError::Damaged("a row".to_owned()));
         assert_eq!(
             format!("{:#}", anyhow::Error::new(error)),

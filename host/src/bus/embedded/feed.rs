@@ -1,4 +1,4 @@
-//! A subscription as its worker sees it: deliveries are claimed here, and settled or given back.
+//! The feed of a subscription: claims, and their settlement.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl SubscriptionFeed for EmbeddedFeed {
 
     fn try_claim(&self) -> Option<Claim> {
         let now = self.bus.shared.clock.now();
-        // Whatever else must be done for the next one is found, and done, by whoever waits for it.
+        // A worker that waits for a delivery takes the other steps.
         match self.next_step(now) {
             ClaimStep::Deliver(delivery) => Some(delivery),
             ClaimStep::Read | ClaimStep::Spill | ClaimStep::Wait(_) => None,
@@ -81,7 +81,7 @@ impl SubscriptionFeed for EmbeddedFeed {
 }
 
 impl EmbeddedFeed {
-    /// What to do for the next delivery. Of one whose endpoint is held back, nothing until then.
+    /// The next step to obtain a delivery. While the endpoint is held, it is to wait.
     fn next_step(&self, now: Timestamp) -> ClaimStep {
         let mut window = self.subscription.window();
         match self.bus.shared.holds.of(&window.definition, now) {
@@ -90,7 +90,7 @@ impl EmbeddedFeed {
         }
     }
 
-    /// Claims what there is now, also what must be read from the store first; none if there is nothing.
+    /// Claims a delivery, reading the store if necessary. None if there is none.
     pub(super) async fn claim_now(&self) -> Result<Option<Claim>, StoreError> {
         loop {
             let step = self.next_step(self.bus.shared.clock.now());
@@ -99,7 +99,7 @@ impl EmbeddedFeed {
                 ClaimStep::Read => self.read_backlog().await?,
                 ClaimStep::Spill => {
                     let requested = self.request_spill().await;
-                    // Commands are applied in order: the answer to this one comes when it is done.
+                    // Commands are applied in order: this reply comes when the spill is done.
                     if !requested || self.bus.cancel("", "").await.is_err() {
                         return Ok(None);
                     }
@@ -111,7 +111,7 @@ impl EmbeddedFeed {
 
     async fn next(&self) -> Result<Claim, StoreError> {
         loop {
-            // Registered before looking, so that no wake-up between looking and waiting is missed.
+            // Registered before the check, so that no wake-up in between is missed.
             let mut woken = std::pin::pin!(self.subscription.wake.notified());
             woken.as_mut().enable();
             let now = self.bus.shared.clock.now();
@@ -123,11 +123,11 @@ impl EmbeddedFeed {
                     if !self.request_spill().await {
                         std::future::pending::<()>().await;
                     }
-                    // On a full disk nothing comes of it; then it is asked for again.
+                    // A spill fails on a full disk, and is requested again.
                     drop(tokio::time::timeout(Duration::from_secs(1), woken).await);
                 }
                 ClaimStep::Wait(until) => {
-                    // Once a second at least while something is due later: the clock may be set.
+                    // At least once a second while something is due later, because the clock may be set.
                     let wait = until.map_or(Duration::from_hours(1), |until| {
                         until.since(now).clamp(Duration::from_millis(1), Duration::from_secs(1))
                     });
@@ -140,7 +140,7 @@ impl EmbeddedFeed {
         }
     }
 
-    /// Has rows made for what waits behind its ordering keys, once at a time. Returns whether the bus is still there.
+    /// Requests a spill of the deliveries that wait for their ordering keys. Returns whether the bus still exists.
     async fn request_spill(&self) -> bool {
         let Some(permit) = self.bus.commands.reserve().await else { return false };
         self.subscription.window().spilling = true;
@@ -169,8 +169,8 @@ impl EmbeddedFeed {
         Claim::new(delivery, Box::new(EmbeddedClaim { from: self.clone(), position, open: true }))
     }
 
-    /// Reads rows that are due, and events from the log if the subscription is behind. The read comes to
-    /// its end also when nobody waits for it any more; until then no other one begins.
+    /// Reads rows that are due, and events from the log if the subscription is behind. The read is completed even if
+    /// its requester is gone; until then no other one begins.
     async fn read_backlog(&self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.bus.shared);
         self.subscription.window().begin_read();
@@ -185,7 +185,7 @@ impl EmbeddedFeed {
     }
 }
 
-/// A read on its way.
+/// Ends a read when it is dropped.
 struct ReadGuard(Arc<Subscription>);
 
 impl Drop for ReadGuard {
@@ -195,7 +195,7 @@ impl Drop for ReadGuard {
     }
 }
 
-/// When the oldest unhandled event of each subscription was stored.
+/// When the oldest open event of each subscription was stored.
 pub(super) fn oldest_unhandled(
     connection: &Connection,
     shared: &EngineState,
@@ -217,7 +217,7 @@ fn oldest_of(
     if subscription.window().backlog == 0 {
         return Ok(None);
     }
-    // Rows lie before the cursor, and the window of ready deliveries before what is still unread in the log.
+    // Rows are before the cursor, and the window's deliveries are before the unread part of the log.
     let in_store = rows::oldest_pending(connection, subscription.number)?;
     loop {
         let (in_memory, unread) = {
@@ -231,7 +231,7 @@ fn oldest_of(
     }
 }
 
-/// Reads the next event of keys whose turn has come.
+/// Reads the next event of the keys that were released.
 fn read_released(connection: &Connection, subscription: &Subscription) -> Result<(), StoreError> {
     let keys = subscription.window().keys.begin_load(PAGE);
     for key in keys {
@@ -257,7 +257,7 @@ fn read_due_rows(connection: &Connection, shared: &EngineState, subscription: &S
         let next = if all { rows::next_pending_after(connection, subscription.number, now)? } else { Some(Due::Now) };
         Ok((rows, next))
     };
-    // What could not be read is still due.
+    // Rows that could not be read are still due.
     let (rows, next) = read().inspect_err(|_| subscription.window().note_row_due(Due::Now))?;
 
     let mut window = subscription.window();
@@ -280,7 +280,8 @@ fn read_log(connection: &Connection, shared: &EngineState, subscription: &Subscr
         }
         (window.offered, Arc::clone(&window.definition))
     };
-    // The head before the types, and both before the log: whatever is read was offered and has its type.
+    // The head is read before the types, and both before the log: every event that is read has been offered and has
+    // its type.
     let head = subscription.replay.map_or(shared.head(), |replay| replay.until);
     let types = shared.types().matching(&definition.pattern);
     let (events, through) = read_matching(connection, &definition, &types, offered, head)?;
@@ -291,8 +292,8 @@ fn read_log(connection: &Connection, shared: &EngineState, subscription: &Subscr
     Ok(())
 }
 
-/// A page of the events that a definition takes, after a position, up to another one; and how far the page
-/// goes.
+/// A page of the events that match a definition, after a position, up to another one. Returns also how far the page
+/// extends.
 fn read_matching(
     connection: &Connection,
     definition: &Definition,
@@ -300,7 +301,7 @@ fn read_matching(
     after: Position,
     until: Position,
 ) -> Result<(Vec<LoggedEvent>, Position), StoreError> {
-    /// With more types than this, reading the log as a whole beats asking for each type.
+    /// With more types than this, reading the whole log is faster than querying each type.
     const TYPES_LIMIT: usize = 16;
     let mut events = if types.len() > TYPES_LIMIT || definition.pattern.takes_everything() {
         rows::events_after(connection, after, PAGE)?
@@ -319,7 +320,7 @@ fn read_matching(
     Ok((events, through))
 }
 
-/// A claim's hold on its delivery.
+/// The engine's side of a claim.
 #[derive(Debug)]
 struct EmbeddedClaim {
     from: EmbeddedFeed,
@@ -348,7 +349,7 @@ impl ClaimHandle for EmbeddedClaim {
         })
     }
 
-    /// The store is this host's alone: a claim is lost only with its subscription or replay.
+    /// One host owns the store, so a claim is lost only when its subscription or replay is deleted.
     fn lost(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.from.subscription.deletion.cancelled())
     }

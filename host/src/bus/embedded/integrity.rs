@@ -1,8 +1,8 @@
-//! Finds files that hold what was never written: bits that flipped, ends that are missing.
+//! Finds damaged files: flipped bits and missing ends.
 //!
-//! SQLite checks the frames of its write-ahead log, but takes the first wrong one for the log's end: what
-//! follows it would be lost without a word. And it keeps no checksums of pages at all. So the log is looked
-//! at before SQLite opens it, and rows have checksums of their own.
+//! SQLite verifies the frames of its write-ahead log, but takes the first invalid frame for the end of the log: it
+//! would silently drop everything after it. Pages have no checksums at all. Therefore the log is verified before
+//! SQLite opens it, and each row has a checksum of its own.
 //!
 //! The layouts are those of "WAL-mode File Format" in SQLite's documentation.
 
@@ -18,7 +18,7 @@ const LOG_HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 const INDEX_HEADER: usize = 48;
 
-/// Looks at the write-ahead log beside a store's file, before the store is opened.
+/// Verifies the write-ahead log of a store before the store is opened.
 pub(super) fn check_log(store: &Path) -> Result<(), StoreError> {
     let beside = |ending: &str| {
         let mut name = store.as_os_str().to_owned();
@@ -45,16 +45,15 @@ fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     }
 }
 
-/// What is wrong with a log, given the index that the process before had of it.
+/// Finds what is wrong with a log, given the index that the former process had of it.
 ///
-/// A power cut may leave the last transaction in pieces, which nobody was told of. But each transaction is
-/// synced before the next one begins. So if a frame is wrong and two transactions end behind it, what is
-/// wrong was on the disk already. And the index, which is written after the sync, knows how many frames
-/// there were at least.
+/// A power failure may leave a torn last transaction, which was never acknowledged. But each transaction is synced
+/// before the next one begins: if a frame is invalid and two transactions end after it, it had been durable. And the
+/// index, which is written after the sync, has a lower bound of the number of frames.
 fn verdict(log: &[u8], index: &[u8]) -> Option<String> {
     let known = known_frames(index);
     let Some(header) = Header::read(log) else {
-        // Without a header SQLite reads nothing. One that is missing belongs to a log that was being begun.
+        // Without a header SQLite reads nothing. If the header is missing, the log had just been restarted.
         let is_begun = log.iter().take(LOG_HEADER).all(|byte| *byte == 0);
         let frames = known.filter(|(frames, _)| *frames > 0 && !is_begun)?.0;
         return Some(format!("its header is damaged, and {frames} frames that were written durably would be lost"));

@@ -1,4 +1,4 @@
-//! What is found in the store at the start, and counted in it later.
+//! Loads the subscriptions at the start, and counts events in the store.
 
 use std::sync::Arc;
 
@@ -35,15 +35,15 @@ pub(super) fn load_subscriptions(
     Ok(all)
 }
 
-/// Counts which plugins published what a subscription has open or dead. Returns whether it did: where that is much, or
-/// has to be read to be known, nothing changes.
+/// Counts which plugins published a subscription's open deliveries and dead letters. Returns false, and changes
+/// nothing, if there are too many or if they would have to be read.
 pub(super) fn count_publishers(
     connection: &Connection,
     types: &Types,
     number: i64,
     window: &mut Window,
 ) -> Result<bool, StoreError> {
-    /// So many deliveries are looked at.
+    /// The maximum number of deliveries that are counted.
     pub(super) const LIMIT: u64 = 50_000;
     if window.backlog > LIMIT || !window.definition.filters.is_empty() {
         return Ok(false);
@@ -69,7 +69,8 @@ pub(super) fn load_keys(connection: &Connection, number: i64) -> Result<Ordering
     Ok(OrderingKeys::restore(rows::stored_keys(connection, number)?, parked))
 }
 
-/// How many events after a position, up to another one, a definition takes. With filters they are read.
+/// The number of events after a position, up to another one, that match a definition. With filters, the events are
+/// read.
 pub(super) fn count_matching(
     connection: &Connection,
     types: &Types,

@@ -1,8 +1,8 @@
-//! The embedded bus: one file in the data directory, by SQLite.
+//! The embedded bus: one SQLite file in the data directory.
 //!
-//! Everything that changes goes through one writer, which commits groups of changes with one fsync each and
-//! answers after it ([`writer`]). Readers have connections of their own. What a subscription has ready and
-//! in flight is in memory ([`window`](super::window)), and found again from the tables after a crash.
+//! One writer makes all changes. It commits groups of changes with one fsync each, and replies after the commit
+//! ([`writer`]). Readers have their own connections. The deliveries that are ready or in flight are in memory
+//! ([`window`](super::window)); after a crash they are restored from the tables.
 
 mod background;
 mod command;
@@ -57,7 +57,7 @@ use error::EngineError;
 use feed::EmbeddedFeed;
 use snapshot::Snapshot;
 
-/// A handle on the embedded bus. It clones cheaply.
+/// A handle on the embedded bus. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Embedded {
     shared: Arc<EngineState>,
@@ -65,30 +65,29 @@ pub struct Embedded {
     resources: Arc<BusResources>,
 }
 
-/// What ends with the bus.
+/// Resources that are released with the last handle.
 #[derive(Debug)]
 struct BusResources {
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// Held as long as the bus lives, so that no other process opens the directory.
+    /// Held while the bus exists, so that no other process opens the directory.
     _lock: Locked,
 }
 
 impl Embedded {
-    /// Lets in what is due by now, as the bus does by itself within a second. For those who move the clock.
+    /// Lets due events into the log now, instead of within a second. For callers that move the clock.
     ///
     /// # Errors
     /// If the store refuses.
     pub async fn promote(&self) -> Result<(), CommitError> {
         while self.shared.next_scheduled.borrow().is_some_and(|due| due <= self.shared.clock.now()) {
             self.commands.send(Command::Promote).await.map_err(|_| self.closed())?;
-            // Commands are applied in order: the answer to one that changes nothing comes after the commit.
+            // Commands are applied in order: the reply to a command without effect comes after the commit.
             self.cancel("", "").await?;
         }
         Ok(())
     }
 
-    /// When the bus will next have something to do that only time brings: a delivery that waits for another
-    /// attempt, an event that comes later, a schedule.
+    /// When time alone will next give the bus something to do: a retry, a scheduled event, or a schedule.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         let subscriptions = self.shared.subscriptions();
@@ -96,8 +95,8 @@ impl Embedded {
         attempts.chain(*self.shared.next_scheduled.borrow()).min()
     }
 
-    /// Claims a delivery if there is one now. Unlike [`SubscriptionFeed::try_claim`] it also finds those that wait in
-    /// the store; unlike [`SubscriptionFeed::claim`] it does not wait for one.
+    /// Claims a delivery if there is one now. Unlike [`SubscriptionFeed::try_claim`] it also looks in the store;
+    /// unlike [`SubscriptionFeed::claim`] it does not wait.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -123,7 +122,7 @@ impl Embedded {
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
         let task = tokio::task::spawn_blocking(move || {
-            // To read on past damage would be to skip or to alter events.
+            // Reading on after damage would skip or alter events.
             shared.readers.read(read).inspect_err(|error| {
                 shared.note_outage(error);
                 if error.kind() == StoreErrorKind::Damaged {
@@ -157,7 +156,7 @@ impl EventLog for Embedded {
 
     fn commit<'a>(&'a self, plugin: &'a str, effects: Effects) -> BoxFuture<'a, Result<(), CommitError>> {
         Box::pin(async move {
-            // What was read was so at one moment; without a change nothing depends on whether it still is.
+            // The reads are consistent with each other. Without a change, they need not be up to date.
             if effects.is_empty() {
                 return Ok(());
             }
@@ -342,7 +341,7 @@ impl Lifecycle for Embedded {
             }
             let thread = self.resources.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(thread) = thread {
-                // A writer that panicked has nothing more to do; its panic was reported when it happened.
+                // A panic of the writer was reported when it happened.
                 drop(tokio::task::spawn_blocking(move || drop(thread.join())).await);
             }
         })

@@ -1,4 +1,4 @@
-//! How the bus begins: the directory, the checks, the threads and tasks.
+//! Opens the bus: the directory, the checks, the threads and tasks.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -27,15 +27,14 @@ use crate::event::IdKey;
 use crate::files;
 use crate::lock::Locked;
 
-/// A store up to this size, in bytes, is checked as a whole before anything is done with it; a larger one
-/// beside its work.
+/// A store up to this size, in bytes, is verified before it is used. A larger one is verified concurrently.
 const CHECK_FIRST_BYTES: u64 = 32 << 20;
 
 impl Embedded {
-    /// Opens the bus in a directory, which is made if it isn't there. Must be called in a tokio runtime.
+    /// Opens the bus in a directory, which is created if it is missing. Must be called in a tokio runtime.
     ///
     /// # Errors
-    /// If the directory cannot be used, another process has it, or what is in it cannot be read.
+    /// If the directory cannot be used, another process has it open, or its store cannot be read.
     pub fn open(directory: &Path, clock: Clock, settings: Settings) -> Result<Self, OpenError> {
         let unusable = |error| error::unusable(directory, error);
         files::make_directory(directory).map_err(unusable)?;
@@ -46,9 +45,9 @@ impl Embedded {
         // SQLite gives the files that it makes next to the store the store's own permissions.
         drop(files::open_private(&path).map_err(unusable)?);
         let bus = Self::open_store(&path, lock, clock, settings).map_err(|error| error::unreadable(path, error))?;
-        // Not before it is known that the files are ours.
+        // Only now is it known that the files are ours.
         tighten(directory);
-        // A directory that was just made must outlive a power cut as well, and so must the files' names in it.
+        // A new directory and its entries must survive a power failure.
         let synced = files::sync_directory(directory);
         synced.and_then(|()| files::sync_directory(files::parent(directory))).map_err(unusable)?;
         Ok(bus)
@@ -110,7 +109,7 @@ impl Embedded {
     }
 }
 
-/// Whether an entry of the data directory is one that the host makes.
+/// Whether an entry of the data directory is one that the host creates.
 fn is_own(name: &OsStr) -> bool {
     const NAMES: [&str; 4] = ["cache", "generations", "lock", "routes"];
     const PREFIXES: [&str; 4] = ["backup-", "bus.db", "lock.partial-", "routes.partial-"];
@@ -118,15 +117,15 @@ fn is_own(name: &OsStr) -> bool {
     NAMES.contains(&&*name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Makes what an earlier version or another program left readable private.
+/// Makes files private that an earlier version or another program left readable.
 fn tighten(directory: &Path) {
     let path = directory.display();
     let files::Tightened { changed, refused } = files::tighten(directory, is_own);
     if changed > 0 {
-        tracing::info!(%path, changed, "others could use the data directory's files; only the owner can now");
+        tracing::info!(%path, changed, "files of the data directory were accessible to other users; access is now restricted to the owner");
     }
     if refused > 0 {
-        tracing::warn!(%path, refused, "others may use files of the data directory that belong to another user; restrict them with chmod");
+        tracing::warn!(%path, refused, "files of the data directory belong to another user and are accessible to others; restrict them with chmod");
     }
 }
 
@@ -136,7 +135,7 @@ fn start_writer(
     shared: Arc<EngineState>,
 ) -> Result<JoinHandle<()>, StoreError> {
     let thread = std::thread::Builder::new().name("bus-writer".to_owned()).spawn(move || {
-        // A panic is a failure like any other: nothing is committed any more.
+        // A panic is a failure: nothing more is committed.
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(waiting)));
         match run {
             Ok(Ok(())) => {}
@@ -147,14 +146,14 @@ fn start_writer(
     Ok(thread.map_err(|error| EngineError::Aborted(format!("no thread for the writer: {error}")))?)
 }
 
-/// Checks a large store beside its work, and ends it if anything is wrong.
+/// Verifies a large store while it is in use, and fails the bus if it is damaged.
 fn check_beside(shared: &Arc<EngineState>) {
     let shared = Arc::clone(shared);
     tokio::task::spawn_blocking(move || {
         match shared.readers.read(|connection| integrity::check_store(connection, &schema::summed())) {
-            Ok(()) => tracing::debug!("the store is whole"),
+            Ok(()) => tracing::debug!("the store is intact"),
             Err(error) if error.kind() == StoreErrorKind::Unavailable => {
-                tracing::warn!(%error, "the store could not be checked; it is checked at the next start");
+                tracing::warn!(%error, "could not verify the store; it is verified at the next start");
             }
             Err(error) => shared.fail(error.to_string()),
         }

@@ -10,33 +10,33 @@ use rusqlite::Connection;
 use super::{rows, schema};
 use crate::bus::StoreError;
 
-/// A pool of connections that read. It grows with the number of threads that read at a time, which is
-/// bounded, and keeps what it has.
+/// A pool of read connections. It grows with the number of threads that read at a time, which is bounded, and never
+/// shrinks.
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     snapshots: Mutex<OpenSnapshots>,
-    /// A snapshot has ended, or may begin again.
+    /// Notified when a snapshot ends, and when snapshots may begin again.
     changed: Condvar,
 }
 
-/// The snapshots that are open.
+/// The open snapshots.
 #[derive(Debug, Default)]
 struct OpenSnapshots {
     open: HashMap<u64, Weak<Slot>>,
-    /// The number of the next one.
+    /// The number of the next snapshot.
     next: u64,
-    /// Whether none may begin.
+    /// Whether no snapshot may begin.
     are_paused: bool,
 }
 
 /// A snapshot's connection, until it is taken away.
 pub(super) type Slot = Mutex<Option<Connection>>;
 
-/// So long a snapshot waits to begin, at most.
+/// How long a snapshot waits to begin.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// So long those that are young have to end when no other one may begin.
+/// How long young snapshots have to end once no other one may begin.
 const YOUNG_TIME: Duration = Duration::from_millis(100);
 
 impl Readers {
@@ -57,7 +57,7 @@ impl Readers {
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a snapshot. Its transaction sees what there is at its first read.
+    /// Begins a snapshot. Its transaction sees the state at its first read.
     pub(super) fn begin(&self) -> Result<(u64, Arc<Slot>), StoreError> {
         let connection = self.take()?;
         rows::transact(&connection, "BEGIN")?;
@@ -85,8 +85,8 @@ impl Readers {
         true
     }
 
-    /// Lets no snapshot begin until the returned value is dropped. Those that are open have some time to end by
-    /// themselves, in which others begin, and are then ended: whoever goes on to read is told so. Blocks.
+    /// Lets no snapshot begin until the returned value is dropped. Open snapshots have some time to end, while others
+    /// still begin. After that they are ended, and their next read fails. Blocks.
     pub(super) fn pause_snapshots(self: &Arc<Self>, time: Duration) -> SnapshotPause {
         let snapshots = self.snapshots();
         let first_young = snapshots.next;
@@ -102,7 +102,7 @@ impl Readers {
         if ended > 0 {
             tracing::warn!(
                 ended,
-                "handlers that had begun to read their state long ago may read no more of it: the write-ahead log grew too large"
+                "closed state snapshots that were open for too long, because the write-ahead log exceeded its limit"
             );
         }
         SnapshotPause(Arc::clone(self))
@@ -117,7 +117,7 @@ impl Readers {
     }
 }
 
-/// As long as it is there, no snapshot begins.
+/// While this exists, no snapshot begins.
 pub(super) struct SnapshotPause(Arc<Readers>);
 
 impl Drop for SnapshotPause {

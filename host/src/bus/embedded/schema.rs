@@ -1,7 +1,6 @@
 //! The tables of the embedded store, and the settings that make a commit durable.
 //!
-//! The tables below are those of the first release, and stay as they are: every later change is a step in
-//! [`migrations`].
+//! The tables below are those of the first release and never change. Every later change is a step in [`migrations`].
 
 mod backup;
 mod migrations;
@@ -22,7 +21,7 @@ use migrations::MIGRATIONS;
 /// SQLite before 3.51.3 could lose commits when it reset the write-ahead log.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// Every row has a checksum of its other columns, in their order (`sum`), but for what is said otherwise.
+/// Unless stated otherwise, each row has a checksum of its other columns in order (`sum`).
 const FIRST_TABLES: &str = "
 -- Names of event types, so that events carry a number.
 CREATE TABLE types (
@@ -158,27 +157,27 @@ CREATE TABLE runs (number INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
 INSERT INTO runs VALUES (0, checksum(0));
 ";
 
-/// How long a connection waits for others, at most.
+/// How long a connection waits for other processes.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long all others wait for that the log begins anew.
+/// How long a restart of the write-ahead log may delay other changes.
 const SHORT_PATIENCE: Duration = Duration::from_millis(200);
 
-/// What only lasts as long as the writer's connection, since whoever opens the store begins anew.
+/// Tables that last as long as the writer's connection.
 const TEMPORARY_TABLES: &str = "
 -- Plugins that run: the schedules of others rest.
 CREATE TEMP TABLE running (plugin TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
-/// What the checksum of a subscription's row covers.
+/// The columns that the checksum of a subscription's row covers.
 pub(super) const SUBSCRIPTION_SUMMED: &str =
     "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate";
-/// What the checksum of a dead letter's row covers.
+/// The columns that the checksum of a dead letter's row covers.
 pub(super) const DEAD_LETTER_SUMMED: &str =
     "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at";
-/// What the checksum of a delivery's row covers.
+/// The columns that the checksum of a delivery's row covers.
 pub(super) const PENDING_SUMMED: &str = "subscription, position, key, attempts, due, replayed, history";
 
-/// Each of the first tables, and what the checksums of its rows cover. Later versions are in [`migrations`].
+/// The first tables, and the columns that the checksums of their rows cover. Later versions are in [`migrations`].
 const FIRST_SUMMED: [(&str, &str); 11] = [
     ("types", "id, name"),
     ("events", "position, type, id, source, subject, time, datacontenttype, dataschema, extensions, data, stored_at"),
@@ -196,12 +195,12 @@ const FIRST_SUMMED: [(&str, &str); 11] = [
     ("runs", "number"),
 ];
 
-/// Each table of the newest version, and what the checksums of its rows cover.
+/// The tables of the newest version, and the columns that the checksums of their rows cover.
 pub(super) fn summed() -> BTreeMap<&'static str, &'static str> {
     migrations::summed(MIGRATIONS, migrations::newest(MIGRATIONS))
 }
 
-/// Opens the file for writing. It gets its tables if it has none, and those of this version if they are older.
+/// Opens the file for writing. Creates the tables if there are none, and upgrades older ones.
 pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(EngineError::OldSqlite(rusqlite::version()).into());
@@ -212,9 +211,9 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError
     migrations::check(&connection, path, MIGRATIONS)?;
 
     let journal: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    // The log keeps the place that it has on the disk, since to give it up and to take it again costs syncs. The writer
-    // keeps the pages, in KiB, that it comes back to with every event, and no more: SQLite looks through all that it
-    // keeps after each commit in which it has balanced an index.
+    // The log keeps its space on the disk, because releasing and allocating it costs syncs. The cache, in KiB, holds
+    // the pages that every event needs, and no more: SQLite scans the whole cache after each commit that has balanced
+    // an index.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 33554432;
          PRAGMA mmap_size = 0; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY",
@@ -231,7 +230,7 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError
     Ok(connection)
 }
 
-/// Makes the secret that ids of published events are derived from, if there is none yet.
+/// Creates the secret from which ids of published events are derived, if there is none.
 fn keep_secret(connection: &Connection) -> Result<(), StoreError> {
     if connection.prepare("SELECT 1 FROM secret")?.exists([])? {
         return Ok(());
@@ -252,7 +251,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Opens the file for checkpoints beside the writer.
+/// Opens the file for checkpoints that run concurrently with the writer.
 pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -260,14 +259,14 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Sets how long the writer waits for other processes. Once it has waited in vain, the changes that queue up behind an
-/// outage are refused without as much delay each.
+/// Sets how long the writer waits for other processes. After one timeout, the changes that queue up during an outage
+/// are refused sooner.
 pub(super) fn wait_for_others(connection: &Connection, is_reachable: bool) -> Result<(), StoreError> {
     Ok(connection.busy_timeout(if is_reachable { PATIENCE } else { SHORT_PATIENCE })?)
 }
 
-/// Folds the write-ahead log into the store, so that the next write begins it anew. Readers that hold an old
-/// snapshot, another checkpoint, or a full disk keep it from that, which is no error: the next time will do.
+/// Moves the write-ahead log into the store, so that the next write restarts it. A reader with an old snapshot,
+/// another checkpoint, or a full disk prevents that. This is not an error: the next checkpoint will do it.
 pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
     match statement.query_row([], |_| Ok(())) {
@@ -280,8 +279,8 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Stor
     }
 }
 
-/// Folds all of the write-ahead log into the store, and has the next write begin it anew. Waits for those that read in
-/// it, though not for long.
+/// Moves all of the write-ahead log into the store, so that the next write restarts it. Waits for readers, though not
+/// for long.
 pub(super) fn restart_log(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(SHORT_PATIENCE)?;
     let begun = checkpoint(connection, "RESTART");
@@ -291,9 +290,9 @@ pub(super) fn restart_log(connection: &Connection) -> Result<(), StoreError> {
 
 /// The pages of the write-ahead log.
 pub(super) struct LogPages {
-    /// All of them.
+    /// The total number.
     pub(super) all: i64,
-    /// Those that are not in the store yet.
+    /// The number of pages that are not in the store yet.
     pub(super) unfolded: i64,
 }
 
@@ -303,7 +302,7 @@ pub(super) fn log_pages(connection: &Connection) -> Result<LogPages, StoreError>
     Ok(LogPages { all, unfolded: all - folded })
 }
 
-/// Adds the function `checksum`: CRC-32 of all its arguments, each with its kind and its length.
+/// Adds the function `checksum`: CRC-32 of its arguments, each with its type and its length.
 fn add_checksum(connection: &Connection) -> Result<(), StoreError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("checksum", -1, flags, |arguments| Ok(i64::from(checksum(arguments))))?;

@@ -1,7 +1,7 @@
-//! Numbers that plugins draw: unique at once, whatever becomes of the invocation that drew them.
+//! Sequences, from which plugins draw unique numbers, whatever becomes of the invocation that drew them.
 //!
-//! The writer reserves a range durably before the first number of it is given away. What is left of a range when the
-//! process ends is a gap, and so no crash repeats a number.
+//! The writer durably reserves a range before its first number is used. The unused numbers of a range are lost when
+//! the process ends, so no crash repeats a number.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,11 +14,11 @@ use crate::bus::CommitError;
 use crate::bus::group_commit::Queue;
 use crate::outcome::SequenceError;
 
-/// How many numbers the first range of a run has. Each further one is twice as long, up to the last.
+/// The length of the first range of a run. Each further range is twice as long, up to the maximum.
 const FIRST: u64 = 16;
 const LONGEST: u64 = 1_024;
 
-/// The most sequences that one plugin may have.
+/// The maximum number of sequences per plugin.
 pub(super) const LIMIT: u64 = 1_000;
 
 /// The ranges that this run has reserved.
@@ -28,7 +28,7 @@ pub(super) struct Sequences(Mutex<HashMap<SequenceKey, Arc<AsyncMutex<ReservedRa
 /// A plugin and the name of one of its sequences.
 type SequenceKey = (String, String);
 
-/// What is left of a range, and how long the next one is.
+/// The unused numbers of a range, and the length of the next one.
 #[derive(Debug)]
 struct ReservedRange {
     left: Range<u64>,
@@ -42,7 +42,7 @@ impl Default for ReservedRange {
 }
 
 impl Sequences {
-    /// Draws the next number. Whoever gives up waiting leaves a gap at most.
+    /// Draws the next number. Dropping the future loses one number at most.
     pub(super) async fn draw(&self, commands: &Queue<Command>, plugin: &str, name: &str) -> Result<u64, SequenceError> {
         let sequence = self.sequence(plugin, name);
         let mut reserved = sequence.lock().await;
@@ -62,7 +62,7 @@ impl Sequences {
         Arc::clone(all.entry((plugin.to_owned(), name.to_owned())).or_default())
     }
 
-    /// One that could not be made takes no memory. Those that wait for it ask the writer as well.
+    /// Removes a sequence that could not be created, so that it takes no memory. Other waiters also ask the writer.
     fn forget(&self, plugin: &str, name: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(&(plugin.to_owned(), name.to_owned()));

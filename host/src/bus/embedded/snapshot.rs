@@ -1,4 +1,4 @@
-//! The snapshot of a plugin's state that a handler reads.
+//! A plugin's state, as its handler reads it.
 
 use std::sync::{Arc, PoisonError};
 
@@ -13,7 +13,7 @@ use crate::bus::group_commit::Queue;
 use crate::event::Position;
 use crate::outcome::{Listing, NextNumber, Observation, StateError, StateView, Version};
 
-/// A plugin's state as of the first read. It holds no connection before that.
+/// A plugin's state as of the first read. Before that, it has no connection.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     shared: Arc<EngineState>,
@@ -32,10 +32,11 @@ impl Snapshot {
         if self.begun.is_none() {
             self.begun = Some(self.shared.readers.begin().map_err(unreadable)?);
         }
-        let (_, slot) = self.begun.as_ref().expect("it was put there above");
+        let (_, slot) = self.begun.as_ref().expect("it was inserted above");
         let connection = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended =
-            || StateError("the state as of this handler's first read is not kept any longer; try again".to_owned());
+        let ended = || {
+            StateError("the snapshot of the state was closed because it was open for too long; try again".to_owned())
+        };
         read(connection.as_ref().ok_or_else(ended)?, &self.plugin).map_err(unreadable)
     }
 }

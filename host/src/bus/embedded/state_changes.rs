@@ -1,7 +1,7 @@
-//! When plugins' state was changed, by positions of the log: an event beyond a position came after every change that
-//! was made up to it.
+//! When the plugins' state changed, by positions of the log: every change that is known by a position took place
+//! before later events were stored.
 //!
-//! It is known from the start of the host on. Whatever was changed before counts as changed at the start.
+//! The log of changes begins with the host. Earlier changes count as made at its start.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,23 +9,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::event::Position;
 use crate::outcome::{Observation, Version};
 
-/// How many marks there are at most, before neighbours become one.
+/// The maximum number of marks. Beyond that, neighbours are merged.
 const MARKS: usize = 4_096;
 
-/// Remembers when state was changed.
+/// Records when state changed.
 #[derive(Debug)]
 pub(super) struct StateChangeLog(Mutex<ChangeMarks>);
 
 #[derive(Debug)]
 struct ChangeMarks {
-    /// Where the log ended when the host started.
+    /// The head of the log when the host started.
     start: Position,
-    /// Versions from the one of a mark up to the next mark's were made with the log's end at its position, or before.
+    /// A mark's versions, up to the next mark, were written when the log ended at the mark's position or before.
     marks: Vec<(Version, Position)>,
     plugins: HashMap<String, LastChange>,
 }
 
-/// Where the log ended when a plugin's state was last changed.
+/// The head of the log when a plugin's state last changed.
 #[derive(Clone, Copy, Debug)]
 struct LastChange {
     any: Position,
@@ -37,8 +37,8 @@ impl StateChangeLog {
         Self(Mutex::new(ChangeMarks { start, marks: Vec::new(), plugins: HashMap::new() }))
     }
 
-    /// A change is about to be committed; none if a key is deleted. Whoever sees it in the store finds it here, and so
-    /// this comes before the commit.
+    /// Records a change that is about to be committed: a version, or None for a deletion. It must be recorded before
+    /// the commit, so that whoever sees the change also finds the record.
     pub(super) fn note(&self, plugin: &str, version: Option<Version>, head: Position) {
         let mut changes = self.marks();
         let start = changes.start;
@@ -53,7 +53,7 @@ impl StateChangeLog {
         }
     }
 
-    /// No event beyond this position came before the change that made what was seen.
+    /// The position after which no event precedes the change that produced what was read.
     pub(super) fn up_to(&self, plugin: &str, sight: Observation) -> Position {
         let changes = self.marks();
         let last = changes.plugins.get(plugin);
@@ -64,7 +64,7 @@ impl StateChangeLog {
         }
     }
 
-    /// Whoever panicked has changed numbers alone, and so a poisoned lock is as good.
+    /// A panic can leave only numbers changed, so a poisoned lock is usable.
     fn marks(&self) -> MutexGuard<'_, ChangeMarks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,7 +76,7 @@ impl ChangeMarks {
             return;
         }
         if self.marks.len() >= MARKS {
-            // The first version of two marks, and the later position.
+            // Two marks become one, with the first version and the later position.
             let pairs = self.marks.chunks(2).filter_map(|pair| Some((pair.first()?.0, pair.last()?.1)));
             self.marks = pairs.collect();
         }
@@ -98,7 +98,7 @@ mod tests {
         let log = StateChangeLog::new(Position(10));
         let of = |plugin: &str, sight| log.up_to(plugin, sight).0;
         for sight in [Observation::Value(Version(5)), Observation::Absence, Observation::Listing] {
-            assert_eq!(of("a", sight), 10, "what was before the start counts as of the start");
+            assert_eq!(of("a", sight), 10, "earlier changes count as made at the start");
         }
         log.note("a", Some(Version(100)), Position(12));
         log.note("a", Some(Version(101)), Position(12));
@@ -121,6 +121,6 @@ mod tests {
         for number in (1..=many).step_by(97) {
             assert!(log.up_to("a", Observation::Value(Version(number))).0 >= number);
         }
-        assert_eq!(log.up_to("a", Observation::Value(Version(many))).0, many, "what is recent is known exactly");
+        assert_eq!(log.up_to("a", Observation::Value(Version(many))).0, many, "recent changes are known exactly");
     }
 }

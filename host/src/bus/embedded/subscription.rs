@@ -1,4 +1,4 @@
-//! A subscription, or a replay of one, as the running bus knows it.
+//! The state of a subscription, or of a replay, while the bus runs.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,25 +12,25 @@ use crate::bus::{FeedId, ReplayOverview};
 use crate::event::Position;
 use crate::subscription::SubscriptionId;
 
-/// A subscription, or a replay of one, as the running bus knows it.
+/// A subscription, or a replay of one.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    /// Its row in the store.
+    /// The number of its row in the store.
     pub(super) number: i64,
     pub(super) id: SubscriptionId,
-    /// Whether it was made at run time.
+    /// Whether it was created at run time.
     pub(super) dynamic: bool,
     pub(super) replay: Option<ReplayRange>,
     window: Mutex<Window>,
-    /// Claims whose outcome is handed over to be committed.
+    /// The number of claims whose settlement was submitted.
     committing: AtomicUsize,
     /// Wakes the task that waits for a delivery.
     pub(super) wake: Notify,
-    /// Cancelled when it is deleted.
+    /// Cancelled when the subscription is deleted.
     pub(super) deletion: CancellationToken,
 }
 
-/// One outcome on its way to being committed, counted until this is dropped.
+/// Counts a settlement that was submitted, until it is dropped.
 #[derive(Debug)]
 pub(super) struct CommitGuard(Arc<Subscription>);
 
@@ -40,7 +40,7 @@ impl Drop for CommitGuard {
     }
 }
 
-/// What a replay replays.
+/// The subscription and the range of a replay.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReplayRange {
     /// The subscription's number.
@@ -63,29 +63,29 @@ impl Subscription {
         Arc::new(Self { number, id, dynamic, replay, window, committing, wake, deletion })
     }
 
-    /// Counts an outcome that is handed over to be committed.
+    /// Counts a settlement that is submitted.
     pub(super) fn begin_commit(self: &Arc<Self>) -> CommitGuard {
         self.committing.fetch_add(1, Ordering::Relaxed);
         CommitGuard(Arc::clone(self))
     }
 
-    /// How many outcomes wait to be committed.
+    /// The number of settlements that wait for their commit.
     pub(super) fn committing(&self) -> usize {
         self.committing.load(Ordering::Relaxed)
     }
 
-    /// Locks the progress. Nobody panics while holding the lock, and so a poisoned one is as good.
+    /// Locks the window. Nothing panics while the lock is held, so a poisoned lock is usable.
     pub(super) fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it replays, if it is a replay.
+    /// The range and the rate, if this is a replay.
     pub(super) fn replay_overview(&self) -> Option<ReplayOverview> {
         let ReplayRange { until, per_second, .. } = self.replay?;
         Some(ReplayOverview { number: FeedId::new(self.number), until, per_second })
     }
 
-    /// The subscription whose dead letters it fills: a replay's are its subscription's.
+    /// The number of the subscription that dead letters belong to. Those of a replay belong to its subscription.
     pub(super) fn dead_letter_owner(&self) -> i64 {
         self.replay.map_or(self.number, |replay| replay.subscription)
     }

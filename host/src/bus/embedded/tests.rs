@@ -1,4 +1,4 @@
-//! What only the embedded bus has. That it does what every bus does is tested by `tests/bus-conformance`.
+//! Tests of the embedded bus alone. `tests/bus-conformance` tests what it has in common with other engines.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +14,8 @@ use crate::clock::Clock;
 use crate::event::Data;
 use crate::outcome::Write;
 
-/// The embedded bus in a directory of its own. A crash is a bus that is opened again from a copy of the
-/// files, taken while the first one still runs.
+/// An embedded bus in a directory of its own. A crash is simulated by a bus that opens a copy of the files, made
+/// while the first one still runs.
 struct TestStore {
     bus: Embedded,
     clock: Clock,
@@ -64,7 +64,7 @@ async fn a_second_bus_on_the_directory_is_refused() {
 }
 
 #[tokio::test]
-async fn a_closed_bus_takes_nothing_and_leaves_one_file() {
+async fn a_closed_bus_refuses_changes_and_leaves_one_file() {
     let harness = TestStore::open(Settings::default());
     harness.bus.close().await;
     let refused = harness.bus.publish(vec![Publish { event: event("1"), due: None }]).await;
@@ -77,7 +77,7 @@ async fn an_altered_event_ends_the_bus_and_is_not_delivered() {
     let harness = TestStore::open(Settings::default());
     declare(&harness, "s", definition("a.b", 5)).await;
     publish(&harness, event("1")).await;
-    // Behind the bus' back, as a disk would.
+    // A change that the bus does not make, like a disk error.
     let connection = rusqlite::Connection::open(harness.directory.path().join("bus.db")).unwrap();
     connection.execute("UPDATE events SET source = '/other'", []).unwrap();
     assert!(harness.bus.events(None, 10).await.is_err());
@@ -114,9 +114,9 @@ async fn a_file_of_another_program_is_refused_and_left_alone() {
         (sqlite("CREATE TABLE users (name TEXT); PRAGMA user_version = 99"), "`users`"),
         (sqlite("CREATE TABLE events (name TEXT); CREATE TABLE z (a TEXT)"), "`events`"),
         (sqlite("PRAGMA application_id = 0x12345678; CREATE TABLE users (name TEXT)"), "0x12345678"),
-        (b"a text that is longer than a header\n".to_vec(), "does not begin like an SQLite database"),
-        (b"short".to_vec(), "does not begin like an SQLite database"),
-        (vec![0; 4_096], "does not begin like an SQLite database"),
+        (b"a text that is longer than a header\n".to_vec(), "does not start like an SQLite database"),
+        (b"short".to_vec(), "does not start like an SQLite database"),
+        (vec![0; 4_096], "does not start like an SQLite database"),
     ] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bus.db");
@@ -142,9 +142,9 @@ async fn an_empty_file_becomes_a_store() {
     Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap().close().await;
 }
 
-/// A batch that one change fails in must leave no trace of that change, and all of the others.
+/// A change that fails must leave no trace, and must not affect the other changes of its batch.
 #[tokio::test]
-async fn changes_that_share_a_commit_do_not_share_their_fate() {
+async fn a_failed_change_does_not_affect_others_of_its_commit() {
     let harness = TestStore::open(Settings::default());
     harness.bus.commit("p", write("n", Write::Set(b"x".to_vec()))).await.unwrap();
     let (good, bad) = (write("m", Write::Add(1)), write("n", Write::Add(1)));
@@ -153,9 +153,9 @@ async fn changes_that_share_a_commit_do_not_share_their_fate() {
     assert_eq!(harness.bus.state("p").get("m").unwrap().0.as_deref(), Some(&b"1"[..]));
 }
 
-/// What is handled at the moment at which those behind it get rows is done nevertheless.
+/// A delivery may be settled in the same commit that spills the deliveries behind it.
 #[tokio::test]
-async fn what_is_handled_while_others_are_set_aside_is_not_delivered_again() {
+async fn a_delivery_that_is_settled_during_a_spill_is_not_delivered_again() {
     let harness = TestStore::open(Settings::default());
     let ordered = Definition {
         ordering_key: Some(crate::ordering::OrderingKey::parse("subject").unwrap()),
@@ -165,7 +165,7 @@ async fn what_is_handled_while_others_are_set_aside_is_not_delivered_again() {
     let about = |number: u32| Event { subject: Some("x".to_owned()), ..event(&number.to_string()) };
     conformance::publish_all(&harness, (1..=200).map(about)).await;
     let mut first = feed.claim().await.unwrap();
-    // Both are in the queue before the writer looks at it.
+    // Both are in the queue before the writer takes the first.
     let subscription = Arc::clone(&harness.bus.shared.subscriptions()[0]);
     assert!(harness.bus.commands.try_send(Command::Spill { subscription }).is_ok());
     conformance::ack(&mut first, Effects::default()).await.unwrap();

@@ -1,6 +1,5 @@
-//! What the store holds besides the events of the log, and how much of everything is whose: what one plugin, or one
-//! producer from outside, publishes must leave room for others. [`Event::holder`](crate::event::Event::holder) says
-//! whose share an event counts against.
+//! How much of the store is used, in total and by each plugin and producer, so that none of them can take the room of
+//! the others. [`Event::holder`](crate::event::Event::holder) says whose usage an event counts against.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,38 +7,38 @@ use std::sync::Arc;
 use crate::bus::window::CountReductions;
 use crate::subscription::PublishLimits;
 
-/// What is held, as of the last commit.
+/// The usage as of the last commit.
 #[derive(Debug, Default)]
 pub(super) struct StoreUsage {
-    /// Bytes of the names of event types.
+    /// The size of the names of event types, in bytes.
     pub(super) type_bytes: u64,
-    /// Bytes of the events that enter the log later.
+    /// The size of the scheduled events, in bytes.
     pub(super) scheduled_bytes: u64,
-    /// How many events of a type enter the log later.
+    /// The number of scheduled events of each type.
     pub(super) scheduled_types: HashMap<i64, u64>,
-    /// By plugin, and by producer.
+    /// The usage of each plugin and producer.
     pub(super) shares: HashMap<Arc<str>, HolderUsage>,
-    /// Who was the first to publish an event of a type.
+    /// The holder that published the first event of each type.
     introduced: HashMap<i64, Arc<str>>,
 }
 
-/// What is held for one plugin, or for one producer from outside, whose deliveries are not counted.
+/// The usage of one plugin, or of one producer, whose deliveries are not counted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HolderUsage {
-    /// What it may have, where its operator says something else than what applies to all.
+    /// Its own limits, where its operator overrides the general ones.
     pub(super) limits: PublishLimits,
-    /// Bytes of its events in the log.
+    /// The size of its events in the log, in bytes.
     pub(super) log_bytes: u64,
-    /// How many of its events enter the log later, and their bytes.
+    /// The number and the size of its scheduled events.
     pub(super) scheduled: u64,
     pub(super) scheduled_bytes: u64,
-    /// Deliveries of its events that are not handled, dead letters among them.
+    /// The number of deliveries of its events that are not handled, including dead letters.
     pub(super) deliveries: u64,
-    /// How many types it was the first to publish.
+    /// The number of types that it introduced.
     pub(super) types: usize,
 }
 
-/// How what is held changes with a batch.
+/// By how much a batch changes the usage.
 #[derive(Debug, Default)]
 pub(super) struct UsageChanges {
     pub(super) type_bytes: i64,
@@ -49,71 +48,71 @@ pub(super) struct UsageChanges {
     introduced: Vec<(i64, String)>,
 }
 
-/// What one plugin or producer holds, with what a batch changes.
+/// The usage of one plugin or producer, including the changes of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct HolderTotals {
-    /// Events that wait, to be handled or for their time.
+    /// The number of its events that are pending or scheduled.
     pub(super) waiting: u64,
-    /// Those of them that wait for their time.
+    /// The number of them that are scheduled.
     pub(super) scheduled: u64,
-    /// Bytes of its events, in the log and for later.
+    /// The size of its events in bytes, in the log and scheduled.
     pub(super) bytes: u64,
-    /// How many types it was the first to publish.
+    /// The number of types that it introduced.
     pub(super) types: usize,
 }
 
-/// How what is held for one share changes with a batch.
+/// By how much a batch changes the usage of one plugin or producer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HolderChange {
     pub(super) log_bytes: i64,
     pub(super) scheduled: i64,
     pub(super) scheduled_bytes: i64,
-    /// How many of its events entered the log. What becomes of them shows after the commit.
+    /// The number of its events that entered the log. Their deliveries are counted after the commit.
     pub(super) appended: u64,
-    /// How many types are new with it.
+    /// The number of types that it introduces.
     types: usize,
 }
 
 impl HolderUsage {
-    /// So many deliveries are held no longer.
+    /// Subtracts deliveries that no longer count.
     pub(super) fn subtract(&mut self, gone: u64) {
         self.deliveries = self.deliveries.saturating_sub(gone);
     }
 }
 
 impl StoreUsage {
-    /// Nothing but types whose names have so many bytes.
+    /// The usage of a store that has nothing but type names of a total size.
     pub(super) fn of_types(type_bytes: u64) -> Self {
         Self { type_bytes, ..Self::default() }
     }
 
-    /// So many deliveries of plugins' events are held.
+    /// Adds deliveries of plugins' events.
     pub(super) fn add<'a>(&mut self, publishers: impl Iterator<Item = (&'a str, u64)>) {
         publishers.for_each(|(plugin, count)| self.share(plugin).deliveries += count);
     }
 
-    /// So many deliveries of plugins' events are held no longer.
+    /// Subtracts deliveries of plugins' events that no longer count.
     pub(super) fn subtract(&mut self, gone: CountReductions) {
         for (plugin, count) in gone {
             self.share(&plugin).subtract(count);
         }
     }
 
-    /// What is held for a plugin, or for a producer.
+    /// The usage of a plugin or producer.
     pub(super) fn share(&mut self, holder: &str) -> &mut HolderUsage {
         if !self.shares.contains_key(holder) {
             self.shares.insert(holder.into(), HolderUsage::default());
         }
-        self.shares.get_mut(holder).expect("it was put there if it was not")
+        self.shares.get_mut(holder).expect("the entry was inserted if it was missing")
     }
 
-    /// Notes who was the first to publish an event of a type.
+    /// Records who published the first event of a type.
     pub(super) fn introduced(&mut self, type_number: i64, holder: &str) {
         self.share(holder).types += 1;
         self.introduced.insert(type_number, holder.into());
     }
 
-    /// Forgets who was the first to publish events of types that are gone.
+    /// Removes the records of who published the first event of types that no longer exist.
     pub(super) fn forgotten(&mut self, types: &[i64]) {
         for number in types {
             let Some(plugin) = self.introduced.remove(number) else { continue };
@@ -122,18 +121,18 @@ impl StoreUsage {
         }
     }
 
-    /// Bytes besides the events of the log, with what a batch changes.
+    /// The size of everything but the events of the log, including the changes of a batch.
     pub(super) fn bytes_outside_log(&self, changes: &UsageChanges) -> u64 {
         changed(self.type_bytes, changes.type_bytes) + changed(self.scheduled_bytes, changes.scheduled_bytes)
     }
 
-    /// How many events of a type enter the log later, with what a batch changes.
+    /// The number of scheduled events of a type, including the changes of a batch.
     pub(super) fn scheduled_count(&self, type_number: i64, changes: &UsageChanges) -> u64 {
         let now = self.scheduled_types.get(&type_number).copied().unwrap_or(0);
         changed(now, changes.scheduled_types.get(&type_number).copied().unwrap_or(0))
     }
 
-    /// What a plugin or a producer holds, with what a batch changes.
+    /// The usage of a plugin or producer, including the changes of a batch.
     pub(super) fn of(&self, holder: &str, changes: &UsageChanges) -> HolderTotals {
         let none = HolderUsage::default();
         let share = self.shares.get(holder).unwrap_or(&none);
@@ -148,7 +147,7 @@ impl StoreUsage {
         }
     }
 
-    /// The bytes of their events in the log, of all for which a batch changes them.
+    /// The new sizes of events in the log, for the holders for which a batch changes them.
     pub(super) fn changed_log_bytes<'a>(&'a self, changes: &'a UsageChanges) -> impl Iterator<Item = (&'a str, u64)> {
         let changed_only = changes.shares.iter().filter(|(_, change)| change.log_bytes != 0);
         changed_only.map(|(holder, change)| {
@@ -157,7 +156,7 @@ impl StoreUsage {
         })
     }
 
-    /// Takes over what a batch has changed.
+    /// Applies the changes of a committed batch.
     pub(super) fn apply(&mut self, changes: &mut UsageChanges) {
         let UsageChanges { type_bytes, scheduled_bytes, scheduled_types, shares, introduced } = std::mem::take(changes);
         introduced.iter().for_each(|(number, holder)| self.introduced(*number, holder));
@@ -178,12 +177,12 @@ impl StoreUsage {
 }
 
 impl UsageChanges {
-    /// How what is held for somebody changes.
+    /// The changes of one holder's usage.
     fn of(&mut self, holder: &str) -> &mut HolderChange {
         if !self.shares.contains_key(holder) {
             self.shares.insert(holder.into(), HolderChange::default());
         }
-        self.shares.get_mut(holder).expect("it was put there if it was not")
+        self.shares.get_mut(holder).expect("the entry was inserted if it was missing")
     }
 
     /// A type is new.
@@ -203,7 +202,7 @@ impl UsageChanges {
         }
     }
 
-    /// An event that has entered the log in the same batch is taken out again.
+    /// An event that entered the log in the same batch is removed again.
     pub(super) fn taken_back(&mut self, holder: Option<&str>, bytes: u64) {
         if let Some(change) = holder.map(|holder| self.of(holder)) {
             change.log_bytes -= signed(bytes);
@@ -218,7 +217,7 @@ impl UsageChanges {
         }
     }
 
-    /// An event is kept for later, or no longer.
+    /// An event is scheduled, or no longer.
     pub(super) fn scheduled(&mut self, holder: Option<&str>, type_number: i64, bytes: u64, is_kept: bool) {
         let (count, bytes) = if is_kept { (1, signed(bytes)) } else { (-1, -signed(bytes)) };
         self.scheduled_bytes += bytes;
@@ -255,7 +254,7 @@ mod tests {
         assert_eq!(of(&usage, &changes), (2, 150));
         assert_eq!(usage.bytes_outside_log(&changes), 50);
         usage.apply(&mut changes);
-        assert_eq!(of(&usage, &changes), (1, 150), "what became of its events is counted by itself");
+        assert_eq!(of(&usage, &changes), (1, 150), "deliveries of appended events are counted after the commit");
         changes.deleted(Some("p"), 100);
         changes.scheduled(Some("p"), 1, 50, false);
         assert_eq!(usage.changed_log_bytes(&changes).collect::<Vec<_>>(), [("p", 0)]);

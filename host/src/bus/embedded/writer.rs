@@ -1,11 +1,11 @@
-//! The one thread that writes.
+//! The only thread that writes.
 //!
-//! It takes what waits, applies it in one transaction, commits with one fsync, and only then answers and
-//! lets others see the result. While a commit is on its way to the disk the next one gathers: the slower
-//! the disk, the larger the group.
+//! It takes the changes that wait, applies them in one transaction, and commits with one fsync. Only then does it
+//! reply and publish the results. While a commit is on its way to the disk, the next group gathers: the slower the
+//! disk, the larger the group.
 //!
-//! What each change does to the tables, and what others see of it after the commit, is in the modules below, by
-//! subject ([`subjects`]).
+//! The modules below have the changes by subject ([`subjects`]): what each does in the transaction, and what it
+//! publishes after the commit.
 
 mod batch;
 mod clock;
@@ -53,18 +53,18 @@ pub(super) struct Writer {
     shared: Arc<EngineState>,
     /// Subscriptions and replays, by number.
     subscriptions: HashMap<i64, Arc<Subscription>>,
-    /// Which subscriptions take an event type, for the types seen lately.
+    /// The subscriptions that match the event types seen recently.
     matches: MatchCache,
     log: Log,
     usage: StoreUsage,
     next_type: i64,
-    /// The latest time that a commit was made at.
+    /// The latest time of a commit.
     last_commit_at: Timestamp,
     next_version: u64,
     has_scheduled: bool,
-    /// Whether a duplicate with other content has been reported since the start.
+    /// Whether a duplicate with other content was reported since the start.
     has_reported_duplicate: bool,
-    /// Replays that have come to their end.
+    /// Replays that have ended.
     finished_replays: Vec<Arc<Subscription>>,
 }
 
@@ -98,19 +98,19 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Runs until it is closed or the store fails. Returns the failure.
+    /// Runs until the bus is closed or the store fails. Returns the failure.
     pub(super) fn run(mut self, mut waiting: ChangeReceiver<Command>) -> Result<(), StoreError> {
         let mut requests = WriterRequests::default();
         while let Some(group) = waiting.blocking_group() {
             self.commit(group, &mut requests)?;
             if requests.close && waiting.is_empty() {
-                // All in one file, for whoever copies it.
+                // Everything is in one file then, which is easy to copy.
                 return schema::checkpoint(&self.connection, "TRUNCATE");
             }
             if !requests.log_restarts.is_empty() {
                 schema::restart_log(&self.connection)?;
                 for done in requests.log_restarts.drain(..) {
-                    // Nobody may wait any more.
+                    // The requester may have given up.
                     let _ = done.send(());
                 }
             } else if requests.checkpoint {
@@ -121,8 +121,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Applies a group of changes in one transaction. A store that is full or cannot be reached refuses them all; a
-    /// fatal failure of the store is returned, and must end the process's acknowledging.
+    /// Applies a group of changes in one transaction. If the store is full or unreachable, all of them are refused. A
+    /// fatal failure is returned: the process must acknowledge nothing more.
     fn commit(&mut self, group: Group<'_, Command>, requests: &mut WriterRequests) -> Result<(), StoreError> {
         let mut batch = Batch::new(self.shared.clock.now(), self.log);
         match self.apply_all(group, requests, &mut batch) {
@@ -162,13 +162,13 @@ impl Writer {
             .and_then(|()| self.put_totals(batch))
             .and_then(|()| rows::transact(&self.connection, "COMMIT"));
         if result.is_err() && !self.connection.is_autocommit() {
-            // The error that led here is the one to report, whether or not the rollback succeeds.
+            // The error that led here is reported, even if the rollback fails.
             drop(rows::transact(&self.connection, "ROLLBACK"));
         }
         result
     }
 
-    /// A store whose file somebody removed does not come back, though it only seems to be unavailable.
+    /// A store whose file was removed will not come back, although it only seems to be unavailable.
     fn unless_file_removed(&self, error: StoreError) -> StoreError {
         match self.connection.path() {
             Some(path) if !Path::new(path).exists() => EngineError::Aborted(format!("{path} is gone: {error}")).into(),
@@ -234,7 +234,7 @@ impl Writer {
         }
     }
 
-    /// Lets everybody see what has been committed, subject by subject, and then wakes those who wait for it.
+    /// Publishes the committed changes, subject by subject, and then wakes the tasks that wait for them.
     fn publish_results(&mut self, batch: &mut Batch) {
         self.shared.committed.notify_one();
         let mut context = PublishContext::new(batch.now, self.log.head);
@@ -244,9 +244,9 @@ impl Writer {
     }
 }
 
-/// How changes are refused that a failure of the store kept from being committed.
+/// How changes are refused that could not be committed because of a store failure.
 fn commit_error(error: &StoreError) -> CommitError {
-    /// Others release a lock of the store soon, if they are well.
+    /// A healthy process soon releases its lock on the store.
     const RETRY_AFTER: Duration = Duration::from_secs(1);
     match error.kind() {
         StoreErrorKind::Full => CommitError::DiskFull,

@@ -1,8 +1,9 @@
-//! Changes that share a commit. They wait in two lanes, so that whoever asks for little does not wait for those that ask
-//! for much. While a commit is on its way the next group gathers: the slower the store, the larger the group.
+//! Group commit: changes share a commit. While one commit is on its way, the next group gathers; the slower the
+//! store, the larger the group.
 //!
-//! An engine says what its changes are ([`Change`]), puts them into a [`Queue`], and takes them in groups from the other
-//! end ([`ChangeReceiver`]), on a thread or in a task.
+//! Changes wait in two queues by priority, so that interactive changes do not wait for bulk ones. An engine defines
+//! its changes ([`Change`]), sends them to a [`Queue`], and receives them in groups from the [`ChangeReceiver`], on a
+//! thread or in a task.
 
 use std::fmt::{self, Debug, Formatter};
 use std::time::{Duration, Instant};
@@ -10,27 +11,27 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-/// What can wait here, and share a commit.
+/// A change that can share a commit with others.
 pub(crate) trait Change {
-    /// Whether it is one of many that wait, or many in one: those that are few go first.
+    /// Whether the change is large, or one of a large number. Interactive changes go first.
     fn is_bulk(&self) -> bool;
 
-    /// Whether it has a commit of its own.
+    /// Whether the change needs a commit of its own.
     fn commits_alone(&self) -> bool;
 
-    /// Whether somebody waits for it.
+    /// Whether a caller waits for the change.
     fn has_waiter(&self) -> bool;
 
-    /// Leaves so much of it for this commit as may be, and returns how much of the commit it takes up: changes and
-    /// events. What is many takes less where others have come lately that ask for little.
+    /// Reduces the change to the part that this commit takes, and returns the part's weight in changes and events. A
+    /// bulk change is reduced further if interactive changes are expected.
     fn fit_into_commit(&mut self, expects_interactive: bool) -> usize;
 }
 
-/// Whoever asks for more than this at a time, or has more than this left to do, asks for much.
+/// Publishes of more events than this, and settlements of subscriptions with a larger backlog, are bulk changes.
 pub(crate) const INTERACTIVE_LIMIT: usize = 16;
-/// How many events of one publisher share a commit: whoever comes next waits no longer than for that.
+/// How many events of one publish share a commit. It bounds the wait of the next change.
 const PART: usize = 128;
-/// The same where others have come lately that ask for little.
+/// How many events of one publish share a commit if interactive changes are expected.
 const SHORT_PART: usize = 32;
 
 /// How many of a publisher's events one commit takes.
@@ -38,29 +39,29 @@ pub(crate) fn part_length(events: usize, expects_interactive: bool) -> usize {
     events.min(if expects_interactive { SHORT_PART } else { PART })
 }
 
-/// How many changes wait in each lane before publishers are told to come back later.
+/// The length of each queue. When one is full, publishers are refused.
 const QUEUE_LIMIT: usize = 1_024;
-/// How much shares one commit, by weight: what comes next waits for all of it.
+/// The maximum weight of a group. The next change waits for all of it.
 const GROUP_LIMIT: usize = 512;
-/// How much of those that are many goes with each commit, whoever else waits.
+/// The weight of bulk changes that each commit includes, even if interactive changes wait.
 const BULK_SHARE: usize = 64;
-/// For so long after somebody has asked for little, the next one is expected: what is many takes no more than its share
-/// meanwhile, since whoever comes waits for the commit that is on its way.
+/// For this long after an interactive change, another one is expected. Bulk changes then get only their share,
+/// because an interactive change waits for the commit that is on its way.
 const INTERACTIVE_EXPECTED: Duration = Duration::from_millis(100);
 
-/// Where changes are put. Clones share it.
+/// The sending end. Clones share it.
 pub(crate) struct Queue<C> {
     interactive: mpsc::Sender<C>,
     bulk: mpsc::Sender<C>,
 }
 
-/// Nobody takes changes any more. Holds the one that was to be put.
+/// The queue is closed. Holds the change that was not sent.
 pub(crate) struct Closed<C>(pub(crate) C);
 
-/// Puts changes as long as the bus is there, without keeping it there.
+/// Sends changes while the bus exists, without keeping it alive.
 pub(crate) type WeakQueue<C> = mpsc::WeakSender<C>;
 
-/// A queue, and where its changes are taken. Must be called in a tokio runtime.
+/// A queue and its receiver. Must be called in a tokio runtime.
 pub(crate) fn new<C: Change>() -> (Queue<C>, ChangeReceiver<C>) {
     let (interactive, interactive_receiver) = mpsc::channel(QUEUE_LIMIT);
     let (bulk, bulk_receiver) = mpsc::channel(QUEUE_LIMIT);
@@ -93,53 +94,53 @@ impl<C: Change> Queue<C> {
         if change.is_bulk() { &self.bulk } else { &self.interactive }
     }
 
-    /// Puts a change, and waits for room if there is none.
+    /// Sends a change, and waits while the queue is full.
     pub(crate) async fn send(&self, change: C) -> Result<(), Closed<C>> {
         self.sender_for(&change).send(change).await.map_err(|error| Closed(error.0))
     }
 
-    /// A place for a change that is one of few. None if the queue is closed.
+    /// A permit to send an interactive change. None if the queue is closed.
     pub(crate) async fn reserve(&self) -> Option<mpsc::Permit<'_, C>> {
         self.interactive.reserve().await.ok()
     }
 
-    /// Puts a change if there is room.
+    /// Sends a change unless the queue is full.
     pub(crate) fn try_send(&self, change: C) -> Result<(), TrySendError<C>> {
         self.sender_for(&change).try_send(change)
     }
 
-    /// Puts a change from a thread that may block.
+    /// Sends a change from a thread that may block.
     pub(crate) fn blocking_send(&self, change: C) -> Result<(), Closed<C>> {
         self.sender_for(&change).blocking_send(change).map_err(|error| Closed(error.0))
     }
 
-    /// For what the bus does by itself, which is little.
+    /// A weak sender for the bus's own, interactive changes.
     pub(crate) fn downgrade(&self) -> WeakQueue<C> {
         self.interactive.downgrade()
     }
 }
 
-/// The writer's end of the queue.
+/// The receiving end, for the writer.
 pub(crate) struct ChangeReceiver<C> {
     interactive: mpsc::Receiver<C>,
     bulk: mpsc::Receiver<C>,
-    /// The next one, which was taken too early: it shares no commit.
+    /// The next change, which was received too early: it needs a commit of its own.
     set_aside: Option<(C, Priority)>,
-    /// Whether those that are many had no share of the last commit.
+    /// Whether the last commit did not include the bulk changes' share.
     owes_bulk: bool,
-    /// When somebody asked for little last.
+    /// When the last interactive change arrived.
     last_interactive: Option<Instant>,
     runtime: Handle,
 }
 
 impl<C: Change> ChangeReceiver<C> {
-    /// The same for a thread that may block.
+    /// [`Self::group`] for a thread that may block.
     pub(crate) fn blocking_group(&mut self) -> Option<Group<'_, C>> {
         let runtime = self.runtime.clone();
         runtime.block_on(self.group())
     }
 
-    /// Waits for a change, and begins a group with it. None when nobody is left who could put one.
+    /// Waits for a change, and starts a group with it. None when all senders are gone.
     pub(crate) async fn group(&mut self) -> Option<Group<'_, C>> {
         let (mut change, priority) = self.first().await?;
         let expects_interactive = self.last_interactive.is_some_and(|seen| seen.elapsed() < INTERACTIVE_EXPECTED);
@@ -165,7 +166,7 @@ impl<C: Change> ChangeReceiver<C> {
         }
     }
 
-    /// Whether nothing waits.
+    /// Whether no changes wait.
     pub(crate) fn is_empty(&self) -> bool {
         self.set_aside.is_none() && self.interactive.is_empty() && self.bulk.is_empty()
     }
@@ -177,17 +178,17 @@ enum Priority {
     Bulk,
 }
 
-/// Changes that share a commit, taken one by one while it gathers: those that are few join it as long as it does,
-/// and hasten its end.
+/// The changes that share a commit, received one by one while the group gathers. Interactive changes join it
+/// throughout, and bring it to an end sooner.
 pub(crate) struct Group<'a, C> {
     receiver: &'a mut ChangeReceiver<C>,
     first: Option<C>,
-    /// Whether no other one may join.
+    /// Whether no more changes may join.
     is_closed: bool,
-    /// The weight of what was taken from each lane.
+    /// The weight of the changes of each priority.
     interactive: usize,
     bulk: usize,
-    /// Whether more of those that are few are to be expected.
+    /// Whether more interactive changes are expected.
     expects_interactive: bool,
 }
 
@@ -207,7 +208,7 @@ impl<C: Change> Group<'_, C> {
 
     fn try_take(&mut self, priority: Priority) -> Option<C> {
         let receiver = match priority {
-            // What was set aside comes before all others of its lane.
+            // A change that was set aside comes before the others of its queue.
             Priority::Interactive if self.receiver.set_aside.is_some() => return None,
             Priority::Interactive => &mut self.receiver.interactive,
             Priority::Bulk => &mut self.receiver.bulk,

@@ -5,13 +5,13 @@ use super::*;
 /// A change of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TestChange {
-    /// One that nobody waits for.
+    /// A change that nobody waits for.
     Interactive,
-    /// So many events of one publisher.
+    /// A publish of a number of events.
     Publish(usize),
-    /// What is left of a publisher's events.
+    /// The remaining part of a publish.
     Rest,
-    /// One with a commit of its own.
+    /// A change with a commit of its own.
     Alone,
 }
 
@@ -43,13 +43,13 @@ fn is_interactive(change: &TestChange) -> bool {
     matches!(change, TestChange::Interactive)
 }
 
-/// Runs on a thread of its own, as the writer does.
+/// Runs on a thread of its own, like the writer.
 async fn on_a_thread<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 
 #[tokio::test]
-async fn interactive_changes_join_a_group_and_ends_it() {
+async fn interactive_changes_join_a_group_and_end_it() {
     let (queue, mut receiver) = new();
     for _ in 0..200 {
         assert!(queue.try_send(BULK).is_ok());
@@ -68,7 +68,7 @@ async fn interactive_changes_join_a_group_and_ends_it() {
 }
 
 #[tokio::test]
-async fn what_is_many_has_a_share_of_each_group() {
+async fn bulk_changes_have_a_share_of_each_group() {
     let (queue, mut receiver) = new();
     for _ in 0..100 {
         assert!(queue.try_send(BULK).is_ok());
@@ -80,7 +80,7 @@ async fn what_is_many_has_a_share_of_each_group() {
 }
 
 #[tokio::test]
-async fn what_is_many_takes_no_more_than_its_share_while_others_come() {
+async fn bulk_changes_get_only_their_share_while_interactive_ones_arrive() {
     let (queue, mut receiver) = new();
     for _ in 0..100 {
         assert!(queue.try_send(BULK).is_ok());
@@ -97,7 +97,7 @@ async fn what_is_many_takes_no_more_than_its_share_while_others_come() {
 }
 
 #[tokio::test]
-async fn what_goes_on_stays_behind_what_came_before() {
+async fn the_rest_of_a_publish_stays_behind_earlier_changes() {
     let (queue, mut receiver) = new();
     assert!(queue.try_send(BULK).is_ok());
     assert!(queue.try_send(TestChange::Rest).is_ok());
@@ -106,7 +106,7 @@ async fn what_goes_on_stays_behind_what_came_before() {
 }
 
 #[tokio::test]
-async fn what_changes_what_is_open_as_a_whole_has_a_commit_of_its_own() {
+async fn a_change_that_commits_alone_shares_no_group() {
     let name = |change: TestChange| match change {
         TestChange::Alone => 'p',
         TestChange::Publish(_) | TestChange::Rest => 'm',
@@ -139,7 +139,7 @@ async fn what_changes_what_is_open_as_a_whole_has_a_commit_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_group_is_bounded_and_the_end_is_told() {
+async fn a_group_is_bounded_and_a_closed_queue_ends_it() {
     let (queue, mut receiver) = new();
     for _ in 0..GROUP_LIMIT + 1 {
         assert!(queue.try_send(TestChange::Interactive).is_ok());

@@ -1,4 +1,4 @@
-//! What a commit changes of a window, once it is durable.
+//! Applies durable changes to a window.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::event::Position;
 use crate::subscription::Definition;
 
 impl Window {
-    /// The cursor has moved, and these deliveries have rows.
+    /// The cursor has moved, and the deliveries in the gaps have rows.
     pub(crate) fn apply_cursor_move(&mut self, cursor: Position, gaps: Vec<Gap>) {
         self.cursor = self.cursor.max(cursor);
         for gap in gaps {
@@ -28,7 +28,7 @@ impl Window {
         }
     }
 
-    /// A delivery in flight is settled. Tells of which plugin so many deliveries are held no longer.
+    /// A delivery in flight is settled. Reports for which plugin the number of counted deliveries has dropped.
     pub(crate) fn apply_settled(
         &mut self,
         position: Position,
@@ -59,7 +59,7 @@ impl Window {
         }
     }
 
-    /// A delivery is done: handled, or dead.
+    /// A delivery is handled or dead.
     fn done(&mut self, delivery: &PendingDelivery, parks: bool) {
         self.backlog = self.backlog.saturating_sub(1);
         let Some(key) = &delivery.key else { return };
@@ -86,14 +86,14 @@ impl Window {
         self.note_row_due(Due::Now);
     }
 
-    /// A dead letter is gone. Tells of which plugin so many deliveries are held no longer.
+    /// A dead letter is deleted. Reports for which plugin the number of counted deliveries has dropped.
     pub(crate) fn apply_dropped(&mut self, position: Position, source: &str, gone: impl FnOnce(&str, u64)) {
         if let Some(plugin) = self.counted_publisher(position, source) {
             gone(plugin, self.publishers.dropped(plugin));
         }
     }
 
-    /// So many events up to a position were deleted before they were handled.
+    /// Events up to a position were deleted before they were handled.
     pub(crate) fn apply_expired(&mut self, floor: Position, expired: u64) -> CountReductions {
         self.expired += expired;
         self.backlog = self.backlog.saturating_sub(expired);
@@ -102,14 +102,14 @@ impl Window {
         self.publishers.clamp(self.backlog)
     }
 
-    /// The subscription is deleted, with all that is open or dead.
+    /// The subscription is deleted, with its open deliveries and dead letters.
     pub(crate) fn apply_deleted(&mut self) -> CountReductions {
         self.deleted = true;
         self.publishers.take()
     }
 
-    /// It has rules that select other events, or order them otherwise. What is taken by them has a row up to the cursor;
-    /// what comes after it, up to `last`, is read from the log.
+    /// The definition selects other events, or orders them differently. Open deliveries up to the cursor that still
+    /// match have rows. Events after it, up to `last`, are read from the log.
     pub(crate) fn apply_selection(&mut self, definition: Arc<Definition>, last: Position) {
         self.definition = definition;
         self.retain_ready(|_| false);
@@ -118,14 +118,14 @@ impl Window {
         self.missed = last.max(self.cursor);
     }
 
-    /// It has another ordering key. These are the busy keys by it; none if they could not be read.
+    /// The ordering key has changed. `keys` are the busy keys, or None if they could not be read.
     pub(crate) fn apply_ordering(&mut self, keys: Option<OrderingKeys>) {
         self.due.clear();
         self.next_due = Some(Due::Now);
         if let Some(keys) = keys {
             self.keys = keys;
         }
-        // What is in flight ends under the old rules, and then lets the next one of its new key go.
+        // Deliveries in flight end under the old definition, and then release the turn of their new key.
         for claimed in self.claimed.values_mut() {
             claimed.key = self.definition.ordering_key.as_ref().and_then(|key| key.of(&claimed.logged.event));
         }

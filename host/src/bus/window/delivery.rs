@@ -1,4 +1,4 @@
-//! A delivery that is not handled yet, as memory has it.
+//! Deliveries that are not handled yet, in memory.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::bus::DeadLetterId;
 use crate::event::{LoggedEvent, Position};
 use crate::subscription::Definition;
 
-/// What an ordering key is for an event: deliveries with the same one keep their order.
+/// The value of the ordering key for an event. Deliveries with the same value keep their order.
 pub(crate) type Key = Arc<str>;
 
 /// A delivery that is not handled yet.
@@ -14,11 +14,11 @@ pub(crate) type Key = Arc<str>;
 pub(crate) struct PendingDelivery {
     pub(crate) logged: LoggedEvent,
     pub(crate) key: Option<Key>,
-    /// Attempts made so far.
+    /// The number of attempts so far.
     pub(crate) attempts: u32,
     /// Whether it has a row in the store.
     pub(crate) has_row: bool,
-    /// The dead letter of a replay that it was before it was redriven, if it was one.
+    /// The dead letter of a replay that was redriven as this delivery, if there was one.
     pub(crate) redriven_replay: Option<DeadLetterId>,
 }
 
@@ -29,7 +29,7 @@ impl PendingDelivery {
     }
 }
 
-/// A delivery before the cursor that is still open, and needs a row.
+/// An open delivery before the cursor, which needs a row.
 #[derive(Clone, Debug)]
 pub(crate) struct Gap {
     pub(crate) delivery: PendingDelivery,
@@ -51,6 +51,6 @@ pub(crate) struct RedrivenDelivery {
     pub(crate) key: Option<Key>,
     /// Whether it waits for the turn of its ordering key.
     pub(crate) awaits_turn: bool,
-    /// The source of its event; none if it was a replay's.
+    /// The source of its event. None if it was a dead letter of a replay.
     pub(crate) source: Option<String>,
 }

@@ -1,8 +1,8 @@
-//! How far one subscription has come, in memory: what is ready to be delivered, and what is claimed.
+//! The delivery window of one subscription: the deliveries that are ready or claimed, in memory.
 //!
-//! The writer offers each event that it commits to the subscriptions that take it; while a subscription
-//! keeps up, its deliveries come from memory. One that falls behind reads the log instead, from where the
-//! offers stopped, until it has caught up. An idle subscription costs nothing.
+//! The writer offers each committed event to the subscriptions that match it. While a subscription keeps up, its
+//! deliveries come from memory. A subscription that falls behind reads the log from the point where the offers
+//! stopped, until it has caught up. An idle subscription costs nothing.
 
 mod committed;
 mod delivery;
@@ -32,73 +32,73 @@ use crate::event::reserved::publishing_plugin;
 use crate::event::{LoggedEvent, Position};
 use crate::subscription::Definition;
 
-/// How many events wait in memory for a subscription; the rest waits in the log.
+/// The maximum number of ready events in memory. The rest stays in the log.
 pub(crate) const READY_LIMIT: usize = 256;
-/// How many rows or events one read takes for a subscription, and how many deliveries one hold sets aside.
+/// How many rows or events a read takes, and how many deliveries a spill moves.
 pub(crate) const PAGE: usize = 128;
 
-/// What one subscription, or one replay, has ready and in flight.
+/// The deliveries of one subscription, or of one replay, that are ready or in flight.
 #[derive(Debug)]
 pub(crate) struct Window {
     pub(crate) definition: Arc<Definition>,
     pub(crate) pause: Pause,
-    /// Set when the subscription is deleted: claims on it are void.
+    /// Whether the subscription is deleted. Its claims are void.
     pub(crate) deleted: bool,
     /// The durable cursor.
     pub(crate) cursor: Position,
-    /// Every event that it takes, up to here, has been put into `ready`.
+    /// The position up to which every matching event was put into `ready`.
     pub(crate) offered: Position,
-    /// The last event that it takes and that was not put into `ready`; past `offered`, it is behind.
+    /// The last matching event that was not put into `ready`. If it is after `offered`, the subscription is behind.
     pub(crate) missed: Position,
-    /// Events past the cursor that nobody has claimed yet, in order.
+    /// Unclaimed events after the cursor, in order.
     pub(crate) ready: VecDeque<PendingDelivery>,
-    /// Deliveries with a row in the store that are due and unclaimed.
+    /// Unclaimed deliveries that have a row in the store and are due.
     pub(crate) due: VecDeque<PendingDelivery>,
-    /// When the next row in the store is due that is neither claimed nor in `due`.
+    /// When the next row in the store is due, apart from those in `due` and `claimed`.
     pub(crate) next_due: Option<Due>,
     /// Deliveries in flight.
     pub(crate) claimed: BTreeMap<Position, PendingDelivery>,
     pub(crate) keys: OrderingKeys,
-    /// How many deliveries are neither handled nor dead.
+    /// The number of deliveries that are neither handled nor dead.
     pub(crate) backlog: u64,
-    /// How many of them, and of the dead letters, are of events that plugins published. Counted are those after a
-    /// position.
+    /// The number of these deliveries, and of the dead letters, for each plugin that published their events. Events
+    /// after `counted_from` are counted.
     pub(crate) publishers: PublisherCounts,
     pub(crate) counted_from: Position,
-    /// How many events were deleted before they were handled, since the start.
+    /// The number of events that were deleted before they were handled, since the start.
     pub(crate) expired: u64,
-    /// Set while a commit is on its way that changes what has been found: nothing is claimed meanwhile.
+    /// Set while a commit is on its way that changes what is claimable. Nothing is claimed until it ends.
     pub(crate) frozen: bool,
-    /// Whether rows are being made for what waits behind its ordering keys.
+    /// Whether deliveries that wait for their ordering keys are being spilled to the store.
     pub(crate) spilling: bool,
     rate_limit: Option<RateLimit>,
-    /// A read for it that is on its way, also when whoever asked for it has gone.
+    /// A read that is on its way, even if its requester has gone.
     read: Option<OngoingRead>,
 }
 
-/// What has happened since a read began, which does not show in what it finds.
+/// Changes since a read began, which its result does not include.
 #[derive(Debug, Default)]
 struct OngoingRead {
     /// Deliveries whose rows were changed or deleted.
     settled: HashSet<Position>,
-    /// Whether the rules have changed.
+    /// Whether the definition has changed.
     is_void: bool,
 }
 
-/// What to do to get a delivery.
+/// The next step to obtain a delivery.
 pub(crate) enum ClaimStep {
-    /// Here it is.
+    /// Deliver this one.
     Deliver(PendingDelivery),
     /// Read the store first.
     Read,
-    /// Have rows made for what waits behind its ordering keys, and read on.
+    /// Spill the deliveries that wait for their ordering keys to the store, and read on.
     Spill,
     /// Wait for a wake-up, or until a time if there is one.
     Wait(Option<Timestamp>),
 }
 
 impl Window {
-    /// A subscription that begins after its cursor.
+    /// The window of a subscription that begins after its cursor.
     pub(crate) fn new(definition: Arc<Definition>, cursor: Position, last: Position, backlog: u64) -> Self {
         Self {
             definition,
@@ -109,7 +109,7 @@ impl Window {
             missed: last,
             ready: VecDeque::new(),
             due: VecDeque::new(),
-            // Rows that an earlier run left are due at once or later: the first read finds out.
+            // The first read finds out when the rows of an earlier run are due.
             next_due: Some(Due::Now),
             claimed: BTreeMap::new(),
             keys: OrderingKeys::default(),
@@ -124,26 +124,27 @@ impl Window {
         }
     }
 
-    /// Bounds the deliveries in a second.
+    /// Limits the number of deliveries per second.
     pub(crate) fn rate_limited(mut self, per_second: Option<NonZeroU32>) -> Self {
         self.rate_limit = per_second.map(RateLimit::new);
         self
     }
 
-    /// Whether the log holds events for it that were not offered.
+    /// Whether the log has matching events that were not offered.
     pub(crate) fn is_behind(&self) -> bool {
         self.missed > self.offered
     }
 
-    /// When the oldest delivery in memory was stored: one that is claimed, ready or due, or waits behind its ordering key.
+    /// When the oldest delivery in memory was stored, whether it is claimed, ready, due, or waits for its ordering
+    /// key.
     pub(crate) fn oldest_in_memory(&self) -> Option<Timestamp> {
         let waiting = self.claimed.values().chain(&self.due).chain(self.ready.front()).chain(self.keys.deferred());
         waiting.map(|delivery| delivery.logged.stored_at).min()
     }
 
-    /// Takes an event that was just committed. Returns whether it is for this subscription.
+    /// Adds an event that was just committed. Returns whether it is for this subscription.
     pub(crate) fn offer(&mut self, logged: &LoggedEvent) -> bool {
-        // It was published before the subscription was made, in the same commit.
+        // The event was published before the subscription was created, in the same commit.
         if logged.position <= self.cursor {
             return false;
         }
@@ -157,24 +158,24 @@ impl Window {
         true
     }
 
-    /// The plugin that published the event of a delivery that is counted as its own.
+    /// The plugin that published an event, if its deliveries are counted.
     fn counted_publisher<'a>(&self, position: Position, source: &'a str) -> Option<&'a str> {
         publishing_plugin(source).filter(|_| position > self.counted_from)
     }
 
-    /// Whether a page of the log has room.
+    /// Whether there is room for a page of the log.
     pub(crate) fn wants_log(&self) -> bool {
         self.is_behind() && self.ready.len() + PAGE <= READY_LIMIT
     }
 
-    /// Takes events that were read from the log: all that it takes after `offered`, up to `through`.
+    /// Adds events that were read from the log: all matching ones after `offered`, up to `through`.
     pub(crate) fn refill(&mut self, events: Vec<LoggedEvent>, through: Position) {
         let definition = Arc::clone(&self.definition);
         self.ready.extend(events.into_iter().map(|logged| PendingDelivery::new(logged, &definition)));
         self.offered = self.offered.max(through);
     }
 
-    /// Begins a read. It must be ended, whatever becomes of it.
+    /// Begins a read. The caller must end it in any case.
     pub(crate) fn begin_read(&mut self) {
         self.read = Some(OngoingRead::default());
     }
@@ -183,29 +184,29 @@ impl Window {
         self.read = None;
     }
 
-    /// Whether what a read has found means nothing any more.
+    /// Whether the result of the ongoing read is obsolete.
     pub(crate) fn is_read_void(&self) -> bool {
         self.read.as_ref().is_none_or(|read| read.is_void)
     }
 
-    /// Notes that the rules have changed.
+    /// Makes the ongoing read obsolete, because the definition has changed.
     fn void_read(&mut self) {
         if let Some(read) = &mut self.read {
             read.is_void = true;
         }
     }
 
-    /// Takes rows that a read has found, but for those that are in hand, or were settled since it began.
+    /// Adds rows that a read has found, except those that are already in memory or were settled since the read began.
     pub(crate) fn take_due(&mut self, rows: Vec<PendingDelivery>) {
         let mut known: HashSet<Position> = self.rows_in_memory().collect();
-        // A row of one of these has just been made. It comes to be due when the commit that made it is seen.
+        // A ready delivery may have just got its row. It becomes due when that commit is applied in memory.
         known.extend(self.ready.iter().map(|delivery| delivery.logged.position));
         known.extend(self.read.iter().flat_map(|read| &read.settled));
         self.due.extend(rows.into_iter().filter(|row| !known.contains(&row.logged.position)));
     }
 
-    /// Takes what was read for a released key, unless a commit is on its way that has just made the row: then it is read
-    /// once more.
+    /// Adds the row that was read for a released key. If the commit that made the row is not applied yet, the key is
+    /// read again.
     pub(crate) fn take_first_of_key(&mut self, key: &Key, first: Option<FirstRow>) {
         let position = first.as_ref().map(|first| first.delivery.logged.position);
         let is_ready = |position| self.ready.binary_search_by_key(&position, |one| one.logged.position).is_ok();
@@ -216,7 +217,7 @@ impl Window {
         self.due.extend(next.filter(|next| !self.claimed.contains_key(&next.logged.position)));
     }
 
-    /// Ends a claim, whose row is changed.
+    /// Ends a claim whose row has changed.
     fn end_claim(&mut self, position: Position) -> Option<PendingDelivery> {
         if let Some(read) = &mut self.read {
             read.settled.insert(position);
@@ -224,8 +225,8 @@ impl Window {
         self.claimed.remove(&position)
     }
 
-    /// Takes the next delivery. Those that wait for another attempt and are due go before new ones; with
-    /// an ordering key nothing goes before an earlier one of its key is done.
+    /// Takes the next delivery. Retries that are due go before new events. A delivery with an ordering key waits
+    /// until the earlier ones of its key are done.
     pub(crate) fn next_step(&mut self, now: Timestamp) -> ClaimStep {
         if self.deleted || self.frozen || self.pause != Pause::default() {
             return ClaimStep::Wait(None);
@@ -249,7 +250,7 @@ impl Window {
         match () {
             () if self.read.is_some() => ClaimStep::Wait(None),
             () if self.wants_log() => ClaimStep::Read,
-            // If nothing comes of that, nobody says so.
+            // A spill that fails sends no wake-up.
             () if self.is_behind() && self.spilling => ClaimStep::Wait(Some(now.after(Duration::from_secs(1)))),
             () if self.is_behind() => ClaimStep::Spill,
             () => ClaimStep::Wait(self.next_due.and_then(Due::time)),
@@ -271,19 +272,18 @@ impl Window {
         if delivery.has_row {
             self.due.push_front(delivery);
         } else {
-            // Only what was claimed is taken out of `ready`: order is restored by going back in front of
-            // the first later one.
+            // Claims are taken from `ready` out of order. Inserting before the first later one restores the order.
             let index = self.ready.partition_point(|other| other.logged.position < position);
             self.ready.insert(index, delivery);
         }
     }
 
-    /// The open deliveries up to a position that have no row yet: they need one if the cursor goes there.
-    /// Those that are being settled are left out.
+    /// The open deliveries up to a position that have no row. They need one before the cursor may move there.
+    /// Deliveries that are being settled are left out.
     pub(crate) fn gaps(&self, to: Position, settled: &HashSet<Position>) -> Vec<Gap> {
         let claimed =
             self.claimed.range(..=to).map(|(_, delivery)| Gap { delivery: delivery.clone(), awaits_turn: false });
-        // What was given back, or waits behind its key, may lie before the cursor.
+        // Deliveries that were given back or wait for their key may be before the cursor.
         let ready = self.ready.iter().take_while(|delivery| delivery.logged.position <= to);
         let ready =
             ready.map(|delivery| Gap { delivery: delivery.clone(), awaits_turn: !self.keys.has_turn(delivery) });
@@ -291,7 +291,7 @@ impl Window {
         open.filter(|gap| !settled.contains(&gap.delivery.logged.position)).collect()
     }
 
-    /// Lets go of events that are ready, but for those that are to be kept. One that was given back had its key's turn.
+    /// Removes ready events, except those to keep. A removed one that had been given back releases its key's turn.
     fn retain_ready(&mut self, keeps: impl Fn(&PendingDelivery) -> bool) {
         let (kept, dropped) = std::mem::take(&mut self.ready).into_iter().partition::<VecDeque<_>, _>(keeps);
         self.ready = kept;
@@ -302,19 +302,19 @@ impl Window {
         }
     }
 
-    /// Notes that a row is due at a time.
+    /// Notes when a row is due.
     pub(crate) fn note_row_due(&mut self, due: Due) {
         self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
     }
 
-    /// What is in hand and has a row in the store, as positions.
+    /// The positions of deliveries in memory that have rows in the store.
     pub(crate) fn rows_in_memory(&self) -> impl Iterator<Item = Position> {
         let due = self.due.iter().map(|delivery| delivery.logged.position);
         let waiting = self.keys.deferred().map(|delivery| delivery.logged.position);
         due.chain(waiting).chain(self.claimed.keys().copied())
     }
 
-    /// Everything up to here that has no row is done, or is nothing that it takes.
+    /// Every delivery up to this position is done, has a row, or does not match.
     pub(crate) fn safe_floor(&self, head: Position) -> Position {
         let offered = if self.is_behind() { self.offered } else { head };
         let ready = self.ready.front().map(|delivery| delivery.logged.position);

@@ -1,9 +1,11 @@
-//! Which ordering keys of a subscription are busy. A key is busy while an event of it is in flight, waits
-//! for another attempt, or is a dead letter that parks it; later events of the key wait behind. Whose turn it
-//! is keeps it until it is handled or dead, also if an earlier one is redriven meanwhile.
+//! The busy ordering keys of a subscription.
 //!
-//! What waits behind stays in the window of ready deliveries as long as there is room. Beyond that it gets
-//! a row in the store, without a time at which it is due, and is read when its turn comes.
+//! A key is busy while one of its events is in flight, waits for a retry, or is a dead letter that parks it. Later
+//! events of the key wait. The event at the head of a key keeps its turn until it is handled or dead-lettered, even
+//! if an earlier event is redriven in the meantime.
+//!
+//! Waiting deliveries stay in the window while there is room. Beyond that, they are spilled to rows in the store,
+//! which are due on their turn, and read when it comes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,25 +17,25 @@ use crate::event::Position;
 #[derive(Debug, Default)]
 pub(crate) struct OrderingKeys {
     busy: HashMap<Key, KeyState>,
-    /// Keys whose next event is to be read from the store.
+    /// Keys whose next event must be read from the store.
     released: BTreeSet<Key>,
 }
 
 #[derive(Debug, Default)]
 struct KeyState {
-    /// The event whose turn it is; none while it is being read, or while the key is parked.
+    /// The event that has the turn. None while it is being read, or while the key is parked.
     head: Option<Position>,
-    /// Rows that came due before their turn, in hand.
+    /// Deliveries that were read before their turn.
     waiting: BTreeMap<Position, PendingDelivery>,
-    /// Whether the store may have rows of the key besides the one whose turn it is.
+    /// Whether the store may have rows of the key besides that of the head.
     has_rows: bool,
-    /// Whether a dead letter keeps all others waiting.
+    /// Whether a dead letter parks the key.
     parked: bool,
 }
 
 impl OrderingKeys {
-    /// The busy keys after a restart: those that have rows, of which the first is next, and those that a
-    /// dead letter parks.
+    /// The busy keys after a restart: those with rows, of which the first one is next, and those that a dead letter
+    /// parks.
     pub(crate) fn restore(stored: Vec<Key>, parked: Vec<Key>) -> Self {
         let mut keys = Self::default();
         for key in stored {
@@ -51,14 +53,14 @@ impl OrderingKeys {
         busy.is_none_or(|busy| busy.head == Some(delivery.logged.position))
     }
 
-    /// Notes that a delivery goes, or goes next.
+    /// Gives a delivery its key's turn.
     pub(crate) fn take_turn(&mut self, delivery: &PendingDelivery) {
         if let Some(key) = &delivery.key {
             self.busy.entry(Arc::clone(key)).or_default().head = Some(delivery.logged.position);
         }
     }
 
-    /// Keeps a delivery in hand that came before its turn.
+    /// Keeps a delivery in memory that was read before its turn.
     pub(crate) fn defer(&mut self, delivery: PendingDelivery) {
         if let Some(busy) = delivery.key.as_ref().and_then(|key| self.busy.get_mut(key)) {
             busy.has_rows = true;
@@ -75,7 +77,7 @@ impl OrderingKeys {
         }
     }
 
-    /// Notes that a row is due next for its key, unless another one is before it.
+    /// Gives a redriven delivery its key's turn, unless another one has it.
     pub(crate) fn redriven(&mut self, key: &Key, position: Position) {
         let busy = self.busy.entry(Arc::clone(key)).or_default();
         if busy.parked || busy.head.is_none() {
@@ -85,7 +87,7 @@ impl OrderingKeys {
         }
     }
 
-    /// Notes that a dead letter keeps all others of its key waiting.
+    /// Parks a key behind a dead letter.
     pub(crate) fn park(&mut self, key: &Key) {
         let busy = self.busy.entry(Arc::clone(key)).or_default();
         busy.parked = true;
@@ -93,21 +95,21 @@ impl OrderingKeys {
         self.released.remove(key);
     }
 
-    /// Notes that an event is done: if it was its turn, the next one's has come.
+    /// Notes that an event is done. If it had the turn, the next one gets it.
     pub(crate) fn done(&mut self, key: &Key, position: Position) {
         if self.busy.get(key).is_some_and(|busy| busy.head == Some(position)) {
             self.release(key);
         }
     }
 
-    /// Lets the next event of a key go that a dead letter parks.
+    /// Releases a parked key.
     pub(crate) fn unpark(&mut self, key: &Key) {
         if self.busy.get(key).is_some_and(|busy| busy.parked) {
             self.release(key);
         }
     }
 
-    /// Lets the next event of a key go. Which one that is, the store knows.
+    /// Passes the turn to the key's next event, which is read from the store.
     fn release(&mut self, key: &Key) {
         let Some(busy) = self.busy.get_mut(key) else { return };
         busy.parked = false;
@@ -119,7 +121,7 @@ impl OrderingKeys {
         }
     }
 
-    /// The keys whose next event is to be read. Rows that they get from now on are not in what is read.
+    /// The keys whose next event must be read. Rows that they get from now on are not in the result.
     pub(crate) fn begin_load(&mut self, limit: usize) -> Vec<Key> {
         let keys: Vec<_> = self.released.iter().take(limit).cloned().collect();
         for key in &keys {
@@ -128,20 +130,20 @@ impl OrderingKeys {
         keys
     }
 
-    /// Whether there are any.
+    /// Whether there are keys whose next event must be read.
     pub(crate) fn has_released(&self) -> bool {
         !self.released.is_empty()
     }
 
-    /// Takes what was read for a released key: its first row, whose turn has come. Returns it, unless it
-    /// comes by itself when it is due.
+    /// Takes the row that was read for a released key, and gives it the turn. Returns the delivery, unless the row
+    /// has a time at which it is due.
     pub(crate) fn finish_load(&mut self, key: &Key, first: Option<FirstRow>) -> Option<PendingDelivery> {
         if !self.released.contains(key) {
             return None;
         }
         let busy = self.busy.get_mut(key)?;
         let Some(FirstRow { delivery, awaits_turn }) = first else {
-            // One that has come meanwhile is read the next time.
+            // A row that was added during the read is found by the next one.
             if !busy.has_rows {
                 self.released.remove(key);
                 self.busy.remove(key);
@@ -154,7 +156,7 @@ impl OrderingKeys {
         busy.waiting.remove(&position).or_else(|| awaits_turn.then_some(delivery))
     }
 
-    /// What is in hand before its turn.
+    /// The deliveries in memory that were read before their turn.
     pub(crate) fn deferred(&self) -> impl Iterator<Item = &PendingDelivery> {
         self.busy.values().flat_map(|busy| busy.waiting.values())
     }
@@ -164,7 +166,7 @@ impl OrderingKeys {
         self.busy.contains_key(key)
     }
 
-    /// How many keys wait behind a dead letter.
+    /// The number of parked keys.
     pub(crate) fn parked(&self) -> usize {
         self.busy.values().filter(|busy| busy.parked).count()
     }
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_comes_while_the_store_is_read_is_read_the_next_time() {
+    fn a_row_that_is_added_during_a_read_is_found_by_the_next_one() {
         let (mut keys, key) = (OrderingKeys::default(), Key::from("k"));
         keys.take_turn(&delivery(1));
         keys.note_row(&key);

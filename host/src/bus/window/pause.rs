@@ -1,20 +1,20 @@
-//! Why a subscription delivers nothing.
+//! Why a subscription is paused.
 
-/// Who stopped a subscription, until it is resumed.
+/// Why a subscription is stopped until an operator resumes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopReason {
-    /// An operator.
+    /// An operator stopped it.
     Operator,
-    /// Its endpoint, which is gone.
+    /// Its endpoint is gone.
     EndpointGone,
 }
 
-/// Why a subscription delivers nothing.
+/// Why a subscription is paused. By default, it is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pause {
-    /// Who stopped it, if it was stopped.
+    /// Why it was stopped, if it was.
     pub(crate) stopped: Option<StopReason>,
-    /// Its plugin no longer declares it.
+    /// Whether its plugin no longer declares it.
     pub(crate) orphaned: bool,
 }
 
@@ -22,10 +22,9 @@ impl Pause {
     pub(crate) fn reason(self) -> Option<String> {
         match self {
             Self { stopped: Some(StopReason::Operator), .. } => Some("an operator paused it".to_owned()),
-            Self { stopped: Some(StopReason::EndpointGone), .. } => Some(
-                "the webhook answered 410 Gone; nothing more is sent until the subscription is resumed or gets another URL"
-                    .to_owned(),
-            ),
+            Self { stopped: Some(StopReason::EndpointGone), .. } => {
+                Some("the webhook answered 410 Gone; resume the subscription or change its URL to continue".to_owned())
+            }
             Self { orphaned: true, .. } => Some("the plugin no longer declares it".to_owned()),
             _ => None,
         }

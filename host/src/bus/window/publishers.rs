@@ -1,8 +1,9 @@
-//! Which plugins published what a subscription has open or dead: it counts as theirs.
+//! The number of a subscription's open deliveries and dead letters for each plugin that published their events. They
+//! count against that plugin's limit.
 
 use std::sync::Arc;
 
-/// Deliveries of one subscription by the plugins that published their events: few, and so a list.
+/// The counts by plugin. A subscription has few publishers, so this is a list.
 #[derive(Debug, Default)]
 pub(crate) struct PublisherCounts(Vec<PublisherCount>);
 
@@ -13,7 +14,7 @@ struct PublisherCount {
     dead: u64,
 }
 
-/// So many deliveries of a plugin's events are no longer open or dead.
+/// By how much the counts of plugins have dropped.
 pub(crate) type CountReductions = Vec<(Arc<str>, u64)>;
 
 impl PublisherCounts {
@@ -25,14 +26,14 @@ impl PublisherCounts {
         &mut self.0[index]
     }
 
-    /// Deliveries have come.
+    /// Adds deliveries.
     pub(crate) fn add(&mut self, plugin: &str, open: u64, dead: u64) {
         let count = self.of(plugin);
         count.open += open;
         count.dead += dead;
     }
 
-    /// A delivery is dead. It stays what is held.
+    /// A delivery is dead. It still counts.
     pub(crate) fn dead_lettered(&mut self, plugin: &str) {
         let count = self.of(plugin);
         let counted = count.open.min(1);
@@ -46,7 +47,7 @@ impl PublisherCounts {
         (count.open, count.dead) = (count.open + counted, count.dead - counted);
     }
 
-    /// A delivery is handled. Returns how many are held less.
+    /// A delivery is handled. Returns by how much the count has dropped.
     pub(crate) fn handled(&mut self, plugin: &str) -> u64 {
         let count = self.of(plugin);
         let counted = count.open.min(1);
@@ -54,7 +55,7 @@ impl PublisherCounts {
         counted
     }
 
-    /// A dead letter is dropped. Returns how many are held less.
+    /// A dead letter is dropped. Returns by how much the count has dropped.
     pub(crate) fn dropped(&mut self, plugin: &str) -> u64 {
         let count = self.of(plugin);
         let counted = count.dead.min(1);
@@ -62,12 +63,12 @@ impl PublisherCounts {
         counted
     }
 
-    /// How many are open.
+    /// The number of open deliveries.
     pub(crate) fn open(&self) -> u64 {
         self.0.iter().map(|count| count.open).sum()
     }
 
-    /// Lets none have more open than there are, where those that are gone were not told one by one.
+    /// Limits each count to the number of open deliveries, when deliveries ended without being counted one by one.
     pub(crate) fn clamp(&mut self, open: u64) -> CountReductions {
         let mut gone = CountReductions::new();
         for count in self.0.iter_mut().filter(|count| count.open > open) {
@@ -78,12 +79,12 @@ impl PublisherCounts {
         gone
     }
 
-    /// Takes all out.
+    /// Removes all counts.
     pub(crate) fn take(&mut self) -> CountReductions {
         std::mem::take(&mut self.0).into_iter().map(|count| (count.plugin, count.open + count.dead)).collect()
     }
 
-    /// What each plugin has.
+    /// The count of each plugin.
     pub(crate) fn totals(&self) -> impl Iterator<Item = (&str, u64)> {
         self.0.iter().map(|count| (&*count.plugin, count.open + count.dead))
     }
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_letter_is_held_until_it_is_dropped() {
+    fn a_dead_letter_counts_until_it_is_dropped() {
         let mut publishers = PublisherCounts::default();
         publishers.add("p", 3, 0);
         publishers.dead_lettered("p");
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(publishers.open(), 2);
         publishers.dead_lettered("p");
         assert_eq!(publishers.dropped("p"), 1);
-        assert_eq!(publishers.dropped("p"), 0, "what was never counted is not counted off");
+        assert_eq!(publishers.dropped("p"), 0, "a delivery that was not counted does not reduce the count");
         assert_eq!(publishers.clamp(0), [("p".into(), 1)]);
         assert_eq!(publishers.totals().count(), 0);
     }

@@ -1,10 +1,10 @@
-//! A bound on how fast a feed delivers.
+//! Limits the rate of a feed's deliveries.
 
 use std::num::NonZeroU32;
 
 use crate::clock::Timestamp;
 
-/// A bound on deliveries in a second.
+/// A maximum number of deliveries per second.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     interval_us: u64,
@@ -12,14 +12,14 @@ pub(super) struct RateLimit {
 }
 
 impl RateLimit {
-    /// So much of what was not used is made up for.
+    /// How much unused time may be made up for.
     const BURST_US: u64 = 100_000;
 
     pub(super) fn new(per_second: NonZeroU32) -> Self {
         Self { interval_us: 1_000_000_u64.div_ceil(u64::from(per_second.get())), next_us: 0 }
     }
 
-    /// Until when to wait with the next delivery, if one must.
+    /// Until when the next delivery must wait, if it must.
     pub(super) fn wait(&self, now: Timestamp) -> Option<Timestamp> {
         (self.next_us > now.0 * 1_000).then(|| Timestamp(self.next_us.div_ceil(1_000)))
     }

@@ -1,4 +1,4 @@
-//! What happens to a window while a read or a commit is on its way.
+//! Windows while a read or a commit is on its way.
 
 use super::*;
 use crate::bus::conformance::{definition, event};
@@ -9,7 +9,7 @@ fn logged(position: u64) -> LoggedEvent {
     LoggedEvent { position: Position(position), stored_at: NOW, event: Arc::new(event(&position.to_string())) }
 }
 
-/// A subscription that has been offered so many events.
+/// A window that was offered a number of events.
 fn offered(count: u64) -> Window {
     let mut window = Window::new(Arc::new(definition("a.b", 5)), Position(0), Position(0), 0);
     window.next_due = None;
@@ -36,7 +36,7 @@ fn a_row_that_is_read_before_its_commit_is_seen_is_delivered_once() {
     let gaps = window.gaps(Position(3), &HashSet::new());
     window.begin_read();
     window.take_due(rows(&[1, 2, 3]));
-    assert_eq!(claim(&mut window), Some(1), "it is there already");
+    assert_eq!(claim(&mut window), Some(1), "it is already in memory");
     window.apply_cursor_move(Position(3), gaps);
     window.end_read();
     assert_eq!(claim(&mut window), Some(2));
@@ -63,7 +63,7 @@ fn a_row_that_is_settled_while_it_is_read_is_stale() {
 fn a_claim_that_is_read_as_a_row_does_not_stay_ready() {
     let mut window = offered(1);
     let gaps = window.gaps(Position(1), &HashSet::new());
-    // As a delivery that was given back, and claimed once more from the rows.
+    // A delivery that was given back, and claimed again from its row.
     window.claimed.insert(Position(1), rows(&[1]).remove(0));
     window.apply_cursor_move(Position(1), gaps);
     assert!(window.ready.is_empty());

@@ -1,4 +1,4 @@
-//! What becomes of an attempt that cannot be settled.
+//! Attempts that cannot be settled.
 
 use std::pin::pin;
 use std::sync::Mutex;

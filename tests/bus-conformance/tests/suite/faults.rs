@@ -1,4 +1,4 @@
-//! A bus that breaks a promise does not pass.
+//! A bus that breaks a promise fails the suite.
 
 use std::any::Any;
 use std::thread;
@@ -6,7 +6,7 @@ use std::thread;
 use sandbus_bus_conformance::{Fault, FaultyEngine};
 use sandbus_host::bus::conformance::Case;
 
-/// Runs a case. An error says what it found.
+/// Runs a case. An error has its message.
 fn run(name: &'static str, engine: FaultyEngine) -> Result<(), String> {
     let case = Case::find(name).unwrap_or_else(|| panic!("there is no case `{name}`"));
     let running = thread::spawn(move || {
@@ -18,14 +18,13 @@ fn run(name: &'static str, engine: FaultyEngine) -> Result<(), String> {
 
 fn found(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without words").to_owned()
+    text.unwrap_or("a panic without a message").to_owned()
 }
 
-/// Each broken promise is found by the case that is about it, and that case finds nothing in the same wrapper without the
-/// fault.
+/// Each fault is detected by the case for its promise, and the same case passes with the wrapper alone.
 #[test]
 fn every_broken_promise_is_noticed() {
-    /// So many faults are tried at a time.
+    /// The number of faults that are tested at a time.
     const LANES: usize = 4;
     let missed: Vec<String> = thread::scope(|scope| {
         let lanes: Vec<_> = (0..LANES)
@@ -39,14 +38,14 @@ fn every_broken_promise_is_noticed() {
     assert!(missed.is_empty(), "{missed:#?}");
 }
 
-#[expect(clippy::print_stdout, reason = "with `--nocapture` it shows what the suite says about each fault")]
+#[expect(clippy::print_stdout, reason = "with `--nocapture` it shows the message of the suite for each fault")]
 fn missed(fault: Fault) -> Option<String> {
     let case = fault.caught_by();
     if let Err(found) = run(case, FaultyEngine(None)) {
-        return Some(format!("{case} finds something in a bus without a fault: {found}"));
+        return Some(format!("{case} fails without a fault: {found}"));
     }
     match run(case, FaultyEngine(Some(fault))) {
-        Ok(()) => Some(format!("{case} does not notice {fault:?}")),
+        Ok(()) => Some(format!("{case} does not detect {fault:?}")),
         Err(found) => {
             println!("{fault:?}: {case}: {}", found.lines().next().unwrap_or_default());
             None

@@ -1,4 +1,4 @@
-//! The embedded bus does what every bus does; and the suite would notice if it did not.
+//! The conformance suite on the embedded bus, and proof that it detects faults.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod faults;
@@ -35,7 +35,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     proptest::collection::vec(action, 1..100)
 }
 
-/// How many plays the model is compared with; `PROPTEST_CASES` says otherwise.
+/// The number of runs against the model. `PROPTEST_CASES` overrides it.
 fn cases() -> ProptestConfig {
     let usual = ProptestConfig { failure_persistence: None, max_shrink_iters: 500, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_CASES").is_some() { usual } else { ProptestConfig { cases: 64, ..usual } }
@@ -44,7 +44,7 @@ fn cases() -> ProptestConfig {
 proptest! {
     #![proptest_config(cases())]
 
-    /// Whatever happens, in whatever order, it happens as in the model.
+    /// Random actions in random order have the same effects on the bus as on the model.
     #[test]
     fn the_bus_does_what_the_model_does(actions in actions()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -48,7 +48,7 @@ pub(in super::super) fn insert_dead_letter(
     connection: &Connection,
     letter: &NewDeadLetter<'_>,
 ) -> Result<(), StoreError> {
-    let last = letter.history.last().expect("a delivery is buried after an attempt, which is in its history");
+    let last = letter.history.last().expect("a dead letter has at least one failed attempt");
     connection
         .prepare_cached(
             "INSERT INTO dead_letters (subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at, sum)
@@ -72,7 +72,7 @@ pub(in super::super) fn insert_dead_letter(
     Ok(())
 }
 
-/// Dead letters in order: those after one of them, or the first ones.
+/// Dead letters in order, starting after one of them.
 pub(in super::super) fn dead_letters(
     connection: &Connection,
     filter: &DeadLetterFilter,
@@ -123,7 +123,7 @@ pub(in super::super) fn count_dead_letters(
     Ok(statement.query_row(rusqlite::params_from_iter(values), |row| unsigned(row, 0))?)
 }
 
-/// How many dead letters each subscription has, by one look at the table.
+/// The number of dead letters of each subscription, with one scan of the table.
 pub(in super::super) fn dead_letter_counts(
     connection: &Connection,
 ) -> Result<BTreeMap<SubscriptionId, u64>, StoreError> {
@@ -137,7 +137,7 @@ pub(in super::super) fn dead_letter_counts(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A dead letter that was taken out.
+/// A dead letter that was removed to be redriven or dropped.
 pub(in super::super) struct TakenDeadLetter {
     pub(in super::super) number: i64,
     pub(in super::super) subscription: i64,
@@ -147,7 +147,7 @@ pub(in super::super) struct TakenDeadLetter {
     pub(in super::super) replay: bool,
 }
 
-/// Takes dead letters out, those of the oldest events first.
+/// Removes dead letters, those of the oldest events first.
 pub(in super::super) fn take_dead_letters(
     connection: &Connection,
     filter: &DeadLetterFilter,
@@ -180,7 +180,7 @@ pub(in super::super) fn take_dead_letters(
     Ok(taken)
 }
 
-/// Deletes all dead letters of a subscription, and returns their positions.
+/// Deletes all dead letters of a subscription, and returns the positions of their events.
 pub(in super::super) fn delete_dead_letters(
     connection: &Connection,
     subscription: i64,
@@ -198,7 +198,7 @@ pub(in super::super) fn is_parked(connection: &Connection, subscription: i64, ke
     Ok(statement.exists(rusqlite::params![subscription, key])?)
 }
 
-/// Lets the keys go that wait behind dead letters of a subscription, and returns them. The dead letters stay.
+/// Releases the keys that dead letters of a subscription park, and returns them. The dead letters stay.
 pub(in super::super) fn release_parked(connection: &Connection, subscription: i64) -> Result<Vec<String>, StoreError> {
     let keys = parked_keys(connection, subscription)?;
     let released = DEAD_LETTER_SUMMED.replace("parks", "0");
@@ -210,7 +210,7 @@ pub(in super::super) fn release_parked(connection: &Connection, subscription: i6
     Ok(keys)
 }
 
-/// The keys that wait behind a dead letter.
+/// The parked keys of a subscription.
 pub(in super::super) fn parked_keys(connection: &Connection, subscription: i64) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT DISTINCT key FROM dead_letters WHERE subscription = ?1 AND parks AND key IS NOT NULL",

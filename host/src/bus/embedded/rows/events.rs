@@ -1,4 +1,4 @@
-//! The log.
+//! The event log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
 use crate::event::{Event, LoggedEvent, Position, stored_data, stored_kind};
 
-/// The columns that [`logged`] reads, in its order.
+/// The columns that [`logged`] reads, in order.
 pub(super) const EVENT_COLUMNS: &str = "e.position, t.name, e.id, e.source, e.subject, e.time, e.datacontenttype, e.dataschema, e.extensions, e.data, e.stored_at,
     e.sum IS checksum(e.position, e.type, e.id, e.source, e.subject, e.time, e.datacontenttype, e.dataschema, e.extensions, e.data, e.stored_at)";
-/// How many they are.
+/// The number of these columns.
 pub(super) const EVENT_WIDTH: usize = 12;
-/// The member of the extensions' column that holds the kind of the data. No extension attribute has such a name.
+/// The member of the column `extensions` with the kind of the data. No extension attribute can have this name.
 const DATA_KIND: &str = "data_kind";
-/// The member of the same column that names the attributes that are JSON booleans or integers.
+/// The member of the same column with the names of the attributes that are JSON booleans or integers.
 const TYPED: &str = "json_typed";
-/// The member of the same column that names the producer from outside whose event it is.
+/// The member of the same column with the producer of the event.
 const PRODUCER: &str = "held_for";
 const EVENTS: &str = "events e JOIN types t ON t.id = e.type";
 
@@ -53,7 +53,7 @@ pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<LoggedEvent> {
     Ok(LoggedEvent { position: Position(position), stored_at: Timestamp(unsigned(row, 10)?), event: Arc::new(event) })
 }
 
-/// The extension attributes in JSON, with the names of those that are not strings, the kind of the data where its media
+/// The extension attributes in JSON, with the names of those that are not strings, the kind of the data if its media
 /// type does not declare it, and the producer.
 fn extensions_column(event: &Event) -> Option<String> {
     let kind = stored_kind(event.datacontenttype.as_deref(), event.data.as_ref());
@@ -70,7 +70,7 @@ fn extensions_column(event: &Event) -> Option<String> {
     Some(to_json(&members))
 }
 
-/// Appends an event, unless one with its source and id is there.
+/// Appends an event, unless the log has one with its source and id.
 pub(in super::super) fn append_event(
     connection: &Connection,
     position: Position,
@@ -131,7 +131,7 @@ pub(in super::super) fn events_after(
     )
 }
 
-/// The newest events, newest first: those before a position, or the very newest.
+/// Events in reverse order, starting before a position or with the newest one.
 pub(in super::super) fn events_before(
     connection: &Connection,
     before: Option<Position>,
@@ -142,7 +142,7 @@ pub(in super::super) fn events_before(
     query(connection, "WHERE e.position < ?1 ORDER BY e.position DESC LIMIT ?2", values)
 }
 
-/// Events with an id; sources may share one.
+/// Events with an id. Events of different sources may share one.
 pub(in super::super) fn events_with_id(connection: &Connection, id: &str) -> Result<Vec<LoggedEvent>, StoreError> {
     query(connection, "WHERE e.id = ?1 ORDER BY e.position LIMIT 100", [id])
 }
@@ -152,7 +152,7 @@ pub(super) fn logged_event(connection: &Connection, source: &str, id: &str) -> R
     Ok(query(connection, "WHERE e.id = ?1 AND e.source = ?2", [id, source])?.pop())
 }
 
-/// How many events of a type there are after a position, up to another one.
+/// The number of events of a type after a position, up to another one.
 pub(in super::super) fn count_of_type(
     connection: &Connection,
     type_number: i64,
@@ -164,13 +164,13 @@ pub(in super::super) fn count_of_type(
     Ok(statement.query_row(params![type_number, signed(after.0), signed(until.0)], |row| unsigned(row, 0))?)
 }
 
-/// The position before the first event that was stored at or after a time. The log's times never go back,
-/// and so the place is found by halving.
+/// The position before the first event that was stored at or after a time. The log's times never go back, so it is
+/// found by binary search.
 pub(in super::super) fn position_before(connection: &Connection, time: Timestamp) -> Result<Position, StoreError> {
     let mut first_from = connection
         .prepare_cached("SELECT position, stored_at FROM events WHERE position >= ?1 ORDER BY position LIMIT 1")?;
     let head = log(connection)?.head;
-    // Everything up to `low` is older; everything from `high` on is not.
+    // Events up to `low` are older, and events from `high` on are not.
     let (mut low, mut high) = (0, head.0 + 1);
     while high - low > 1 {
         let middle = low + (high - low) / 2;
@@ -187,14 +187,14 @@ pub(in super::super) fn position_before(connection: &Connection, time: Timestamp
 
 // The log as a whole.
 
-/// What is known of the log as a whole.
+/// The state of the log as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Log {
     /// The position of the newest event.
     pub(in super::super) head: Position,
-    /// Up to here events were deleted, but for those that still wait for another attempt or are dead.
+    /// Events up to here were deleted, except those that deliveries or dead letters need.
     pub(in super::super) floor: Position,
-    /// How many bytes the events have.
+    /// The size of the events.
     pub(in super::super) bytes: u64,
     /// When the newest event was stored.
     pub(in super::super) newest: Timestamp,
@@ -252,11 +252,11 @@ pub(in super::super) fn oldest_events(
 pub(in super::super) struct DeletedEvent {
     pub(in super::super) bytes: u64,
     pub(in super::super) type_number: i64,
-    /// Whose share it counted against.
+    /// The holder against whose usage it counted.
     pub(in super::super) holder: Option<String>,
 }
 
-/// Deletes an event that no delivery needs any more. None if it is needed, or gone.
+/// Deletes an event that no delivery needs. None if it is needed or does not exist.
 pub(in super::super) fn delete_event(
     connection: &Connection,
     position: Position,
@@ -269,7 +269,7 @@ pub(in super::super) fn delete_event(
     Ok(statement.query_row([signed(position.0)], deleted).optional()?)
 }
 
-/// Deletes the events after a position, which only this transaction knows of.
+/// Deletes the events after a position, which only this transaction has seen.
 pub(in super::super) fn take_back_events(
     connection: &Connection,
     after: Position,
@@ -285,7 +285,7 @@ fn deleted(row: &Row<'_>) -> rusqlite::Result<DeletedEvent> {
     Ok(DeletedEvent { bytes: unsigned(row, 0)?, type_number: row.get(1)?, holder: holder(row, 2)? })
 }
 
-/// Whose share an event counts against, by a column with its source and the one behind it with its producer.
+/// The holder of an event, from a column with its source and the next one with its producer.
 pub(super) fn holder(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
     let source: String = row.get(index)?;
     match publishing_plugin(&source) {

@@ -1,4 +1,4 @@
-//! Endpoints that want no requests for a while.
+//! Holds of endpoints.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(in super::super) fn holds(connection: &Connection) -> Result<Vec<(String, En
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Begins a hold, and forgets those that are over.
+/// Begins a hold, and deletes those that have expired.
 pub(in super::super) fn put_hold(
     connection: &Connection,
     endpoint: &str,
@@ -37,7 +37,7 @@ pub(in super::super) fn delete_hold(connection: &Connection, endpoint: &str) -> 
     Ok(())
 }
 
-/// Lets all holds follow a clock that was set back.
+/// Moves all holds after the clock was set back.
 pub(in super::super) fn shift_holds(connection: &Connection, by: Duration) -> Result<(), StoreError> {
     let by = signed(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));
     connection

@@ -1,7 +1,7 @@
-//! Rows of the store, read and written: the statements of the bus.
+//! The SQL statements of the store.
 //!
-//! Each row carries a checksum of all that is in it. Rows are checked when the store is opened, and events
-//! each time that they are read.
+//! Each row has a checksum of its columns. Rows are verified when the store is opened, and events also each time they
+//! are read.
 
 mod dead_letters;
 mod events;

@@ -1,4 +1,4 @@
-//! Deliveries that have a row: before their subscription's cursor, and not handled.
+//! Deliveries that have a row: those before their subscription's cursor that are not handled.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -33,12 +33,12 @@ pub(in super::super) struct PendingRow<'a> {
     pub(in super::super) history: &'a [FailedAttempt],
 }
 
-/// Makes a delivery's row, or renews it.
+/// Inserts or replaces a delivery's row.
 pub(in super::super) fn put_pending(connection: &Connection, row: &PendingRow<'_>) -> Result<(), StoreError> {
     insert(connection, "INSERT OR REPLACE", row).map(drop)
 }
 
-/// Makes a delivery's row unless there is one. Returns whether it did.
+/// Inserts a delivery's row unless there is one. Returns whether it did.
 pub(in super::super) fn add_pending(connection: &Connection, row: &PendingRow<'_>) -> Result<bool, StoreError> {
     insert(connection, "INSERT OR IGNORE", row)
 }
@@ -81,7 +81,7 @@ pub(in super::super) fn delete_all_pending(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// When the first event was stored that has a row of a subscription.
+/// When the oldest event was stored that has a row of a subscription.
 pub(in super::super) fn oldest_pending(
     connection: &Connection,
     subscription: i64,
@@ -143,7 +143,7 @@ pub(in super::super) fn due_pending(
     )
 }
 
-/// When the first row after a time is due; those that wait for their turn never are.
+/// When the next row after a time is due. Rows that wait for their turn never are.
 pub(in super::super) fn next_pending_after(
     connection: &Connection,
     subscription: i64,
@@ -201,7 +201,7 @@ pub(in super::super) fn all_pending(
     )
 }
 
-/// Gives a row another key. It waits for its turn no longer; whose turn it is is found out anew.
+/// Changes the key of a row. The row no longer waits for its turn, which is determined again.
 pub(in super::super) fn rekey_pending(
     connection: &Connection,
     subscription: i64,
@@ -221,7 +221,7 @@ pub(in super::super) fn rekey_pending(
     Ok(())
 }
 
-/// Lets rows that are due later be due so much earlier, but those that wait for their turn.
+/// Moves the due times of rows after the clock was set back, except for rows that wait for their turn.
 pub(in super::super) fn shift_pending(
     connection: &Connection,
     now: Timestamp,

@@ -1,4 +1,4 @@
-//! Events that enter the log later, and the schedules of plugins.
+//! Scheduled events, and the schedules of plugins.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(in super::super) fn is_logged(connection: &Connection, event: &Event) -> Res
     Ok(statement.exists(params![event.id, event.source])?)
 }
 
-/// The event with a source and an id, from the log or from those that are due later.
+/// The event with a source and an id, in the log or scheduled.
 pub(in super::super) fn find_event(
     connection: &Connection,
     source: &str,
@@ -35,7 +35,7 @@ pub(in super::super) fn find_event(
     json.map(|json| parse(&json)).transpose()
 }
 
-/// Keeps an event for later, unless one with its source and id is kept already. Returns the bytes that it takes.
+/// Schedules an event, unless one with its source and id is scheduled. Returns its size.
 pub(in super::super) fn schedule_event(
     connection: &Connection,
     due: Timestamp,
@@ -51,7 +51,7 @@ pub(in super::super) fn schedule_event(
     Ok((added == 1).then_some(bytes))
 }
 
-/// An event that is kept for later no longer.
+/// An event that is no longer scheduled.
 pub(in super::super) struct RemovedScheduled {
     pub(in super::super) event: Event,
     pub(in super::super) bytes: u64,
@@ -61,7 +61,7 @@ fn taken(json: &str) -> Result<RemovedScheduled, StoreError> {
     Ok(RemovedScheduled { event: parse(json)?, bytes: json.len() as u64 })
 }
 
-/// Takes an event back, if it is there.
+/// Removes a scheduled event, if it exists.
 pub(in super::super) fn cancel_event(
     connection: &Connection,
     source: &str,
@@ -87,12 +87,12 @@ pub(in super::super) fn next_scheduled(connection: &Connection) -> Result<Option
     Ok(due.map(|due| Timestamp(u64::try_from(due).unwrap_or(0))))
 }
 
-/// Whether any event waits to enter the log.
+/// Whether there are scheduled events.
 pub(in super::super) fn has_scheduled(connection: &Connection) -> Result<bool, StoreError> {
     Ok(connection.prepare_cached("SELECT 1 FROM scheduled LIMIT 1")?.exists([])?)
 }
 
-/// Events that enter the log later, the next one first: those behind a cursor, if there is one.
+/// Scheduled events in order, starting after a cursor.
 pub(in super::super) fn scheduled_events(
     connection: &Connection,
     after: Option<ScheduledCursor>,
@@ -110,7 +110,7 @@ pub(in super::super) fn scheduled_events(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Takes out events that are due, in the order of their times.
+/// Removes events that are due, in order.
 pub(in super::super) fn take_scheduled(
     connection: &Connection,
     now: Timestamp,
@@ -140,7 +140,7 @@ pub(in super::super) fn schedules(connection: &Connection) -> Result<Vec<PluginS
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The schedules of plugins that run that are due. For the writer's connection.
+/// The due schedules of plugins that run. For the writer's connection.
 pub(in super::super) fn due_schedules(
     connection: &Connection,
     now: Timestamp,
@@ -165,7 +165,7 @@ fn scheduling(row: &rusqlite::Row<'_>) -> rusqlite::Result<PluginSchedule> {
     })
 }
 
-/// Notes whether a plugin runs. For the writer's connection.
+/// Records whether a plugin runs. For the writer's connection.
 pub(in super::super) fn set_running(connection: &Connection, plugin: &str, runs: bool) -> Result<(), StoreError> {
     let change = if runs {
         "INSERT INTO temp.running VALUES (?1) ON CONFLICT DO NOTHING"
@@ -202,7 +202,7 @@ pub(in super::super) fn put_schedule(
     Ok(())
 }
 
-/// Notes when a schedule is due next.
+/// Records when a schedule is due next.
 pub(in super::super) fn move_schedule(
     connection: &Connection,
     plugin: &str,

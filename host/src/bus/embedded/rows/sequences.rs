@@ -1,4 +1,4 @@
-//! Sequences of numbers that plugins draw.
+//! Sequences, from which plugins draw numbers.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -6,7 +6,7 @@ use super::super::error::EngineError;
 use super::{signed, unsigned};
 use crate::bus::StoreError;
 
-/// The first number of a sequence that is not reserved; none if there is no such sequence yet.
+/// The first number of a sequence that is not reserved. None if there is no such sequence.
 pub(in super::super) fn unreserved(
     connection: &Connection,
     plugin: &str,
@@ -18,7 +18,7 @@ pub(in super::super) fn unreserved(
     let found =
         statement.query_row([plugin, name], |row| Ok((unsigned(row, 0)?, row.get::<_, bool>(1)?))).optional()?;
     match found {
-        // A number that was altered might be given away again.
+        // If the number was altered, it may have been drawn before.
         Some((_, false)) => {
             Err(EngineError::Damaged(format!("the sequence `{name}` of `{plugin}` has a wrong checksum")).into())
         }
@@ -26,13 +26,13 @@ pub(in super::super) fn unreserved(
     }
 }
 
-/// How many sequences a plugin has.
+/// The number of a plugin's sequences.
 pub(in super::super) fn count_sequences(connection: &Connection, plugin: &str) -> Result<u64, StoreError> {
     let mut statement = connection.prepare_cached("SELECT count(*) FROM sequences WHERE plugin = ?1")?;
     Ok(statement.query_row([plugin], |row| unsigned(row, 0))?)
 }
 
-/// Puts the first number that is not reserved.
+/// Stores the first number that is not reserved.
 pub(in super::super) fn put_unreserved(
     connection: &Connection,
     plugin: &str,

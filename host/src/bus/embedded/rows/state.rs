@@ -1,4 +1,4 @@
-//! What plugins keep.
+//! The state of plugins.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -28,7 +28,7 @@ pub(in super::super) fn state_keys(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<String>, StoreError> {
-    // The empty string sorts first and may be a key itself.
+    // The empty string sorts first, and may be a key.
     let mut statement = connection
         .prepare_cached("SELECT key FROM state WHERE plugin = ?1 AND (?2 IS NULL OR key > ?2) ORDER BY key LIMIT ?3")?;
     let rows = statement.query_map(params![plugin, after, signed(limit as u64)], |row| row.get(0))?;
@@ -63,7 +63,7 @@ pub(in super::super) fn delete_state(connection: &Connection, plugin: &str, key:
     Ok(())
 }
 
-/// The version that this run's first write gets: above all of earlier runs, of which each has 2^40.
+/// The version of this run's first write. It is above those of earlier runs, each of which has 2^40.
 pub(in super::super) fn first_version(connection: &Connection) -> Result<Version, StoreError> {
     let run = connection.query_row(
         "UPDATE runs SET number = number + 1, sum = checksum(number + 1) RETURNING number",

@@ -97,7 +97,8 @@ fn stop_of_number(number: i64) -> Option<StopReason> {
     }
 }
 
-/// Its number is known only once it is there, and most changes touch few columns.
+/// Computes the checksum of a row again. Its number is known only after the insert, and most changes affect few
+/// columns.
 fn renew_checksum(connection: &Connection, number: i64) -> Result<(), StoreError> {
     connection
         .prepare_cached(&format!("UPDATE subscriptions SET sum = checksum({SUBSCRIPTION_SUMMED}) WHERE number = ?1"))?
@@ -137,7 +138,7 @@ pub(in super::super) fn move_cursor(connection: &Connection, number: i64, cursor
     Ok(())
 }
 
-/// Deletes a subscription with what waits for it.
+/// Deletes a subscription and its pending rows.
 pub(in super::super) fn delete_subscription(connection: &Connection, number: i64) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM subscriptions WHERE number = ?1")?.execute([number])?;
     Ok(())

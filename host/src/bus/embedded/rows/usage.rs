@@ -1,4 +1,4 @@
-//! What is held of events, and for whom: types, plugins' shares, and the secret that ids are derived from.
+//! Usage of the store: event types, the sizes of plugins' events, and the secret for ids.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use crate::bus::StoreError;
 use crate::event::Position;
 use crate::event::reserved::PLUGIN_SOURCES;
 
-/// The secret that ids of published events are derived from.
+/// The secret from which ids of published events are derived.
 pub(in super::super) fn secret(connection: &Connection) -> Result<Vec<u8>, StoreError> {
     Ok(connection.query_row("SELECT value FROM secret", [], |row| row.get(0))?)
 }
 
-/// The bytes of plugins' events in the log.
+/// The size of each plugin's events in the log.
 pub(in super::super) fn publishers(connection: &Connection) -> Result<Vec<(String, u64)>, StoreError> {
     let mut statement = connection.prepare("SELECT plugin, bytes FROM publishers")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?;
@@ -32,16 +32,16 @@ pub(in super::super) fn put_publisher(connection: &Connection, plugin: &str, byt
     Ok(())
 }
 
-/// Events that enter the log later, of one type and in one share.
+/// The scheduled events of one type and one holder.
 pub(in super::super) struct ScheduledUsage {
-    /// Whose share they count against.
+    /// The holder against whose usage they count.
     pub(in super::super) holder: Option<String>,
     pub(in super::super) event_type: String,
     pub(in super::super) count: u64,
     pub(in super::super) bytes: u64,
 }
 
-/// What enters the log later, by share and type.
+/// The scheduled events by holder and type.
 pub(in super::super) fn scheduled_usage(connection: &Connection) -> Result<Vec<ScheduledUsage>, StoreError> {
     let mut statement = connection.prepare(
         "SELECT event ->> '$.event_type' AS type, count(*), sum(octet_length(event)), source, event ->> '$.producer' AS producer
@@ -58,20 +58,21 @@ pub(in super::super) fn scheduled_usage(connection: &Connection) -> Result<Vec<S
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Rows of deliveries.
+/// Tables with deliveries.
 #[derive(Clone, Copy)]
 pub(in super::super) enum Rows {
     Pending,
     DeadLetters,
 }
 
-/// How many of a subscription's deliveries that have a row, and of its dead letters, are of each plugin's events.
+/// The number of a subscription's deliveries with rows, or of its dead letters, for each plugin that published their
+/// events.
 pub(in super::super) fn rows_by_plugin(
     connection: &Connection,
     rows: Rows,
     subscription: i64,
 ) -> Result<Vec<(String, u64)>, StoreError> {
-    // What comes of replays counts for nobody.
+    // Deliveries of replays count against nobody.
     let rows = match rows {
         Rows::Pending => "pending d JOIN events e ON e.position = d.position WHERE NOT d.replayed",
         Rows::DeadLetters => "dead_letters d JOIN events e ON e.position = d.position WHERE NOT d.replay",
@@ -83,7 +84,7 @@ pub(in super::super) fn rows_by_plugin(
     by_plugin(connection, &sql, [subscription])
 }
 
-/// How many of the events of a type, after a position and up to another one, are each plugin's.
+/// The number of events of a type, after a position and up to another one, for each plugin.
 pub(in super::super) fn events_by_plugin(
     connection: &Connection,
     type_number: i64,
@@ -108,7 +109,7 @@ fn by_plugin(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The source of an event, if it is there.
+/// The source of an event, if it exists.
 pub(in super::super) fn source_of(connection: &Connection, position: Position) -> Result<Option<String>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT source FROM events WHERE position = ?1")?;
     Ok(statement.query_row([signed(position.0)], |row| row.get(0)).optional()?)
@@ -129,7 +130,7 @@ pub(in super::super) fn add_type(connection: &Connection, number: i64, name: &st
     Ok(())
 }
 
-/// Whose share the first event of a type counts against, if there is one in the log and it counts against any.
+/// The holder of the first event of a type in the log, if there is one.
 pub(in super::super) fn first_holder_of(
     connection: &Connection,
     type_number: i64,
@@ -140,11 +141,11 @@ pub(in super::super) fn first_holder_of(
     Ok(statement.query_row([type_number], |row| holder(row, 0)).optional()?.flatten())
 }
 
-/// The holder that the first delayed event of each type counts against, if it counts against one.
+/// The holder of the first scheduled event of each type, if it has one.
 pub(in super::super) fn first_scheduled_holders(
     connection: &Connection,
 ) -> Result<HashMap<String, Option<String>>, StoreError> {
-    // With `min`, SQLite takes the other columns from the row of the minimum.
+    // With `min`, SQLite takes the other columns from the row with the minimum.
     let mut statement = connection.prepare(
         "SELECT event ->> '$.event_type' AS type, source, event ->> '$.producer', min(number) FROM scheduled GROUP BY type",
     )?;
@@ -157,13 +158,13 @@ pub(in super::super) fn has_events_of(connection: &Connection, type_number: i64)
     Ok(connection.prepare_cached("SELECT 1 FROM events WHERE type = ?1 LIMIT 1")?.exists([type_number])?)
 }
 
-/// Forgets a type. Returns its name, if it was there.
+/// Deletes a type. Returns its name, if it existed.
 pub(in super::super) fn delete_type(connection: &Connection, type_number: i64) -> Result<Option<String>, StoreError> {
     let mut statement = connection.prepare_cached("DELETE FROM types WHERE id = ?1 RETURNING name")?;
     Ok(statement.query_row([type_number], |row| row.get(0)).optional()?)
 }
 
-/// Forgets the types of which there are no events, neither in the log nor to come.
+/// Deletes the types that have no events, neither in the log nor scheduled.
 pub(in super::super) fn forget_unused_types(connection: &Connection) -> Result<usize, StoreError> {
     let forgotten = connection.execute(
         "DELETE FROM types WHERE NOT EXISTS (SELECT 1 FROM events WHERE type = types.id)

@@ -1,4 +1,4 @@
-//! Copies of the store as a whole, made before its tables change.
+//! Backups of the whole store, made before an upgrade.
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,8 @@
-//! The versions of the tables, and the steps from each one to the next.
+//! The versions of the tables, and the steps between them.
 //!
-//! A store of any version since the first release is brought up to date when it is opened. Steps are only ever added
-//! at the end: one that has been released never changes, since stores that took it exist. A new store takes all of
-//! them as well, so that both kinds have the same tables.
+//! A store of any version since the first release is upgraded when it is opened. Steps are only appended. A step that
+//! was released never changes, because there are stores that have taken it. A new store also takes all steps, so that
+//! both kinds have the same tables.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::bus::StoreError;
 use crate::bus::embedded::{foreign, integrity};
 use crate::clock::Timestamp;
 
-/// The version of the first tables, kept in the file's `user_version`. Zero is a file without tables.
+/// The version of the first tables, in the file's `user_version`. Zero is a file without tables.
 const FIRST: i64 = 2;
 
 /// This program's own version.
@@ -24,15 +24,15 @@ const OWN: &str = env!("CARGO_PKG_VERSION");
 /// A step from one version of the tables to the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Migration {
-    /// What it brings, for the log.
+    /// What it adds, for the log.
     pub(super) subject: &'static str,
-    /// The statements. Where they change what rows are summed over, they set the new sums with `checksum(..)`.
+    /// The statements. If they change columns that a checksum covers, they set the new checksums with `checksum(..)`.
     pub(super) sql: &'static str,
-    /// Tables that are new, or whose checksums cover other columns from now on, each with these columns.
+    /// New tables, and tables whose checksums cover other columns from now on, each with these columns.
     pub(super) summed: &'static [(&'static str, &'static str)],
 }
 
-/// All steps in order: the first one leads from version [`FIRST`] to the next. Append new ones.
+/// All steps in order, the first one from version [`FIRST`]. Append new ones.
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration {
         subject: "which Sandbus wrote the data",
@@ -101,12 +101,12 @@ CREATE TABLE holds (
     },
 ];
 
-/// The version that a list of steps leads to.
+/// The version after all steps.
 pub(super) fn newest(migrations: &[Migration]) -> i64 {
     migrations.iter().fold(FIRST, |version, _| version + 1)
 }
 
-/// Each table of a version, and what the checksums of its rows cover.
+/// The tables of a version, and the columns that the checksums of their rows cover.
 pub(super) fn summed(migrations: &[Migration], version: i64) -> BTreeMap<&'static str, &'static str> {
     let steps = migrations.iter().zip(FIRST + 1..).take_while(|(_, leads_to)| *leads_to <= version);
     let changes = steps.flat_map(|(migration, _)| migration.summed.iter().copied());
@@ -118,7 +118,7 @@ pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
-/// Refuses a store that this program has no steps for.
+/// Refuses a store of another program, and one for which there are no steps.
 pub(super) fn check(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<(), StoreError> {
     let (found, known) = (version(connection)?, newest(migrations));
     foreign::check_tables(connection, found)?;
@@ -133,14 +133,14 @@ pub(super) fn check(connection: &Connection, path: &Path, migrations: &[Migratio
     Ok(())
 }
 
-/// The Sandbus that brought the tables to a version, if the store can say so.
+/// The Sandbus that wrote a version of the tables, if the store names it.
 fn writer(connection: &Connection, version: i64) -> Option<String> {
     let sandbus = "SELECT sandbus FROM writers WHERE version = ?1";
     connection.query_row(sandbus, [version], |row| row.get(0)).optional().ok().flatten()
 }
 
-/// Brings a store to the newest version: a file without tables gets them, and an older store is backed up and then
-/// changed in one transaction. If that fails, or the process ends within it, the store is as it was.
+/// Upgrades a store to the newest version. A file without tables gets them. An older store is backed up and then
+/// changed in one transaction. If that fails, or the process ends before the commit, the store is unchanged.
 pub(super) fn migrate(
     connection: &mut Connection,
     path: &Path,
@@ -154,13 +154,13 @@ pub(super) fn migrate(
     if found == 0 {
         return create(connection, migrations);
     }
-    // What is damaged is not copied into a backup that is trusted later.
+    // Damaged data must not get into a backup, which would be trusted later.
     integrity::check_store(connection, &summed(migrations, found))?;
     let backup = backup::make(connection, path, found, now)?;
-    tracing::info!(backup = %backup.display(), from = found, to = newest, "the data is backed up and brought up to date");
+    tracing::info!(backup = %backup.display(), from = found, to = newest, "the data was backed up and is being upgraded");
     let changed = upgrade(connection, migrations, found);
     changed.inspect_err(|_| {
-        // Nothing has changed, and so the next attempt makes its own.
+        // Nothing has changed. The next attempt makes a backup of its own.
         drop(std::fs::remove_file(&backup));
     })
 }
@@ -178,7 +178,7 @@ fn create(connection: &mut Connection, migrations: &[Migration]) -> Result<(), S
 fn upgrade(connection: &mut Connection, migrations: &[Migration], found: i64) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
     for (migration, version) in migrations.iter().zip(FIRST + 1..).filter(|(_, version)| *version > found) {
-        tracing::info!(version, subject = migration.subject, "a step of the data's version");
+        tracing::info!(version, subject = migration.subject, "upgrading the data");
         transaction.execute_batch(migration.sql)?;
     }
     note_version(&transaction, newest(migrations))?;

@@ -1,4 +1,4 @@
-//! One group of changes on its way through a transaction: what it changes, and who is answered once it is durable.
+//! A batch: one group of changes on its way through a transaction, and its replies.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::clock::Timestamp;
 /// A group of changes.
 pub(super) struct Batch {
     pub(super) now: Timestamp,
-    /// The log as it will be.
+    /// The log after the batch.
     pub(super) log: Log,
-    /// What others see of it after the commit.
+    /// What is published after the commit.
     pub(super) changes: Changes,
     pub(super) frozen: FrozenSubscriptions,
     replies: Vec<DeferredReply>,
@@ -25,7 +25,7 @@ impl Batch {
         Self { now, log, changes: Changes::default(), frozen: FrozenSubscriptions::default(), replies: Vec::new() }
     }
 
-    /// Whether a subscription is deleted in this batch: nothing may be written for it any more.
+    /// Whether the batch deletes a subscription: nothing may be written for it any more.
     pub(super) fn deletes(&self, subscription: &Subscription) -> bool {
         self.changes.subscriptions.deletes(subscription)
     }
@@ -40,25 +40,25 @@ impl Batch {
 /// Subscriptions that wait for the end of a batch, whether or not it is committed.
 #[derive(Default)]
 pub(super) struct FrozenSubscriptions {
-    /// From which nothing is claimed until then.
+    /// Nothing is claimed from these until then.
     frozen: Vec<Arc<Subscription>>,
-    /// Which have asked for rows for what waits behind their ordering keys.
+    /// These have requested a spill.
     spilling: Vec<Arc<Subscription>>,
 }
 
 impl FrozenSubscriptions {
-    /// Lets nothing be claimed from a subscription until the batch has come to its end.
+    /// Lets nothing be claimed from a subscription until the batch ends.
     pub(super) fn freeze(&mut self, subscription: &Arc<Subscription>) {
         subscription.window().frozen = true;
         self.frozen.push(Arc::clone(subscription));
     }
 
-    /// A subscription asks for rows for what waits behind its ordering keys.
+    /// Notes that the batch spills deliveries of a subscription.
     pub(super) fn spills(&mut self, subscription: &Arc<Subscription>) {
         self.spilling.push(Arc::clone(subscription));
     }
 
-    /// The batch has come to its end, one way or the other.
+    /// Releases the subscriptions at the end of the batch.
     pub(super) fn thaw(&mut self, is_committed: bool) {
         for subscription in self.frozen.drain(..) {
             subscription.window().frozen = false;
@@ -66,7 +66,7 @@ impl FrozenSubscriptions {
         }
         for subscription in self.spilling.drain(..) {
             subscription.window().spilling = false;
-            // What came to nothing, on a full disk, is not to be asked for again at once.
+            // A spill that failed, on a full disk, must not be requested again at once.
             if is_committed {
                 subscription.wake.notify_one();
             }
@@ -74,7 +74,7 @@ impl FrozenSubscriptions {
     }
 }
 
-/// An error of one change, or one of the store that ends the batch.
+/// An error of one change, or of the store, which ends the batch.
 pub(super) enum ApplyError {
     Change(CommitError),
     Store(StoreError),
@@ -98,7 +98,7 @@ impl From<rusqlite::Error> for ApplyError {
     }
 }
 
-/// Applies a change and keeps its answer for after the commit.
+/// Applies a change, and replies after the commit.
 pub(super) fn apply_and_reply<T: Send + 'static>(
     batch: &mut Batch,
     reply: Reply<T>,
@@ -107,7 +107,7 @@ pub(super) fn apply_and_reply<T: Send + 'static>(
     apply_and_notify(batch, move |result| drop(reply.send(result)), apply)
 }
 
-/// The same for whoever wants to be told.
+/// Applies a change, and calls `notify` after the commit.
 pub(super) fn apply_and_notify<T: Send + 'static>(
     batch: &mut Batch,
     notify: impl FnOnce(Result<T, CommitError>) + Send + 'static,
@@ -116,7 +116,7 @@ pub(super) fn apply_and_notify<T: Send + 'static>(
     let (result, failure) = match apply(batch) {
         Ok(value) => (Ok(value), None),
         Err(ApplyError::Change(error)) => (Err(error), None),
-        // The commit's own error is what is answered.
+        // The reply is the commit's own error.
         Err(ApplyError::Store(error)) => (Err(CommitError::Closed(error.to_string())), Some(error)),
     };
     batch.replies.push(Box::new(move |commit| notify(commit.and(result))));

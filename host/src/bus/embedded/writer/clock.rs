@@ -1,4 +1,4 @@
-//! A clock that is set back.
+//! Clocks that are set back.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::StoreError;
 use crate::bus::window::Due;
 
-/// A clock that goes back by no more than this is being adjusted, and not set.
+/// If a clock goes back by no more than this, it is being adjusted.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// By how much the clock was set back since the last commit, if it was.
@@ -17,13 +17,13 @@ const TOLERANCE: Duration = Duration::from_secs(1);
 pub(super) struct Changes(Option<Duration>);
 
 impl Writer {
-    /// Attempts that wait do so for a length of time: if the clock was set back, they follow it.
+    /// Moves pending retries and holds if the clock was set back. They wait for a duration, not for a time of day.
     pub(super) fn follow_clock(&self, batch: &mut Batch) -> Result<(), StoreError> {
         let by = self.last_commit_at.since(batch.now);
         if by <= TOLERANCE {
             return Ok(());
         }
-        tracing::warn!(by = %humantime::format_duration(by), "the clock was set back; what waits for another attempt follows it");
+        tracing::warn!(by = %humantime::format_duration(by), "the clock was set back; pending retries and holds move with it");
         batch.changes.clock = Changes(Some(by));
         rows::shift_pending(&self.connection, batch.now, by)?;
         rows::shift_holds(&self.connection, by)

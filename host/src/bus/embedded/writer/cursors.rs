@@ -1,4 +1,4 @@
-//! Cursors, and the deliveries that are still open before them.
+//! Cursors, and the open deliveries before them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::event::Position;
 #[derive(Default)]
 pub(super) struct Changes(Vec<CursorMove>);
 
-/// A cursor's new place, and the deliveries before it that got a row.
+/// The new position of a cursor, and the deliveries before it that got rows.
 struct CursorMove {
     subscription: Arc<Subscription>,
     cursor: Position,
@@ -25,7 +25,7 @@ struct CursorMove {
 }
 
 impl Writer {
-    /// Moves the cursors of the subscriptions whose first attempts were settled in this batch.
+    /// Moves the cursors of subscriptions whose deliveries were settled by their first attempts.
     pub(super) fn move_cursors(&self, batch: &mut Batch) -> Result<(), StoreError> {
         for (subscription, positions) in batch.changes.deliveries.take_first_attempts() {
             if batch.deletes(&subscription) {
@@ -46,7 +46,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Moves a cursor, and gives what is still open before it a row.
+    /// Moves a cursor, and writes rows for the open deliveries before it.
     pub(super) fn move_cursor(
         &self,
         subscription: Arc<Subscription>,
@@ -63,7 +63,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Gives what waits behind its ordering keys rows, so that later events can be looked at.
+    /// Writes rows for deliveries that wait for their ordering keys, so that the window has room for later events.
     pub(super) fn spill(&self, subscription: &Arc<Subscription>, batch: &mut Batch) -> Result<(), StoreError> {
         batch.frozen.spills(subscription);
         if subscription.window().deleted || batch.deletes(subscription) {
@@ -73,7 +73,7 @@ impl Writer {
             let window = subscription.window();
             let Some(last) = window.ready.get(PAGE - 1).or(window.ready.back()) else { return Ok(()) };
             let cursor = last.logged.position.max(window.cursor);
-            // Settled in this batch, those are done already.
+            // Deliveries that are settled in this batch are done.
             let none = HashSet::new();
             (cursor, window.gaps(cursor, batch.changes.deliveries.first_attempts(subscription).unwrap_or(&none)))
         };

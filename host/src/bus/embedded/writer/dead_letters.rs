@@ -1,4 +1,4 @@
-//! Dead letters, redriven or dropped.
+//! Redriven and dropped dead letters.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::bus::window::{Due, Key, RedrivenDelivery};
 use crate::bus::{DeadLetterFilter, DeadLetterId};
 use crate::event::Position;
 
-/// What has become of dead letters.
+/// Changes of dead letters.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// Those that are deliveries again.
+    /// Dead letters that are deliveries again.
     redriven: Vec<(Arc<Subscription>, RedrivenDelivery)>,
-    /// Those that are gone, with the sources of their events.
+    /// Dropped dead letters, with the sources of their events.
     dropped: Vec<(Arc<Subscription>, Position, String)>,
-    /// Keys behind whose dead letter nothing waits any more.
+    /// Ordering keys that are no longer parked.
     pub(super) unparked: Vec<(Arc<Subscription>, Key)>,
 }
 
@@ -35,8 +35,8 @@ impl Writer {
         for letter in taken {
             let Some(subscription) = self.subscriptions.get(&letter.subscription).cloned() else { continue };
             let key: Option<Key> = letter.key.map(Into::into);
-            // One by one, in order: what shares a key with what is open waits for its turn. The one that
-            // parked its key has waited for this.
+            // One by one, in order: a delivery that shares its key with an open one waits for its turn, except the
+            // one that parked the key.
             let awaits_turn = !letter.parks && key.as_ref().is_some_and(|key| is_taken(&subscription, key, batch));
             let row = PendingRow {
                 subscription: letter.subscription,
@@ -47,7 +47,7 @@ impl Writer {
                 redriven_replay: letter.replay.then(|| DeadLetterId::new(letter.number)),
                 history: &[],
             };
-            // It may be open already: then a replay's dead letter and the delivery itself become one.
+            // The event may have an open delivery: the two become one.
             if rows::add_pending(&self.connection, &row)? {
                 let source = match letter.replay {
                     true => None,

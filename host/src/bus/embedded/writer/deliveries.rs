@@ -1,4 +1,4 @@
-//! Deliveries that are settled.
+//! Settled deliveries.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::outcome::Failure;
 use crate::retry::Verdict;
 use crate::subscription::DeadLetterPolicy;
 
-/// What has become of deliveries.
+/// Settled deliveries.
 #[derive(Default)]
 pub(super) struct Changes {
     settled: Vec<(Arc<Subscription>, Position, DeliveryStatus)>,
-    /// The same, to be looked up.
+    /// The same deliveries as a set.
     is_settled: HashSet<(i64, Position)>,
-    /// First attempts that are settled, by subscription.
+    /// Deliveries that were settled by their first attempts, by subscription.
     first_attempts: HashMap<i64, (Arc<Subscription>, HashSet<Position>)>,
 }
 
@@ -45,7 +45,7 @@ impl Changes {
         }
     }
 
-    /// It is not settled after all.
+    /// Undoes [`Self::note_first_attempt`] for a delivery that is not settled after all.
     fn forget_first_attempt(&mut self, subscription: &Subscription, position: Position) {
         if let Some((_, positions)) = self.first_attempts.get_mut(&subscription.number) {
             positions.remove(&position);
@@ -60,7 +60,7 @@ impl Changes {
         self.first_attempts.get(&subscription.number).map(|(_, positions)| positions)
     }
 
-    /// The same of all subscriptions, whose cursors are to move.
+    /// Takes the deliveries of all subscriptions that are settled by their first attempts, to move the cursors.
     pub(super) fn take_first_attempts(
         &mut self,
     ) -> impl Iterator<Item = (Arc<Subscription>, HashSet<Position>)> + use<> {
@@ -79,7 +79,7 @@ impl Writer {
             let claimed = window.claimed.get(&position).filter(|_| !gone).cloned();
             claimed.ok_or(CommitError::NotOpen)?
         };
-        // Before its effects: new rules that they make for its own subscription find it done.
+        // Before the effects, because a new definition of its own subscription must find the delivery done.
         batch.changes.deliveries.note_first_attempt(&subscription, &delivery);
         let settled = match verdict {
             Verdict::Ack => {
@@ -147,12 +147,13 @@ impl Writer {
         }
     }
 
-    /// Deletes a delivery's row, and its event if the log has let go of it and nobody else needs it.
+    /// Deletes a delivery's row, and the event if retention has passed it and no other delivery needs it.
     fn delete_row(&self, subscription: i64, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
         rows::delete_pending(&self.connection, subscription, position)?;
         self.delete_below_floor(position, batch)
     }
 
+    /// Deletes an event if retention has passed it and no delivery needs it.
     pub(super) fn delete_below_floor(&self, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
         if position <= batch.log.floor {
             self.delete_event(position, batch)?;
@@ -186,7 +187,7 @@ impl AfterCommit for Changes {
     }
 }
 
-/// A delivery's row, without attempts that failed.
+/// A delivery's row, without failed attempts.
 pub(super) fn row(subscription: i64, delivery: &PendingDelivery, due: Due) -> PendingRow<'_> {
     PendingRow {
         subscription,
@@ -199,7 +200,8 @@ pub(super) fn row(subscription: i64, delivery: &PendingDelivery, due: Due) -> Pe
     }
 }
 
-/// Whether a dead letter keeps others waiting. A replay's belongs to its subscription, and to no order there.
+/// Whether a dead letter parks its ordering key. A replay's never does, because it is not part of the subscription's
+/// order.
 pub(super) fn parks(subscription: &Subscription, policy: DeadLetterPolicy) -> bool {
     subscription.replay.is_none() && policy == DeadLetterPolicy::Park
 }

@@ -1,4 +1,4 @@
-//! Plugins to which nothing is delivered.
+//! Drained plugins.
 
 use super::super::rows;
 use super::Writer;
@@ -18,7 +18,7 @@ impl Writer {
 
 impl AfterCommit for Changes {
     fn publish(self, writer: &mut Writer, _: &mut PublishContext) {
-        // An error here shows at the next write as well; until then the former set stands.
+        // An error of the store shows again at the next write. Until then the former set applies.
         if let (true, Ok(drained)) = (self.0, rows::drained(&writer.connection)) {
             writer.shared.set_drained(drained.into_iter().collect());
         }

@@ -1,4 +1,4 @@
-//! What an invocation asked for, applied if what it has read is still so.
+//! The effects of invocations. They are applied if the state that the invocation read is unchanged.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,14 +13,14 @@ use crate::event::reserved::plugin_source;
 use crate::outcome::{Effects, Publish, SubscriptionChange, Version, Write};
 use crate::subscription::SubscriptionId;
 
-/// The most subscriptions that one plugin may make at run time.
+/// The maximum number of subscriptions that one plugin may create at run time.
 const DYNAMIC_LIMIT: usize = 1_000;
 
-/// A key of the state, and the value that it gets; none deletes it.
+/// A key of the state and its new value. None deletes the key.
 type NewValue = (String, Option<Vec<u8>>);
 
 impl Writer {
-    /// Commits the effects of an invocation that handles no delivery, if there is room for what it publishes.
+    /// Commits the effects of an invocation that does not handle a delivery, if there is room for its events.
     pub(super) fn commit_effects(
         &mut self,
         plugin: &str,
@@ -31,8 +31,7 @@ impl Writer {
         self.apply_effects(plugin, effects, batch)
     }
 
-    /// Applies effects. Everything is checked before anything is written, since other changes share the
-    /// transaction.
+    /// Applies effects. Everything is checked before anything is written, since other changes share the transaction.
     pub(super) fn apply_effects(
         &mut self,
         plugin: &str,
@@ -44,7 +43,7 @@ impl Writer {
         self.check_subscriptions(plugin, &effects, batch)?;
         self.check_share(plugin, &effects.publishes, batch)?;
         self.check_types(Some(plugin), &effects.publishes, batch)?;
-        // The only part that can still be refused, and so it goes first.
+        // The only part that can still be refused goes first.
         self.store_events(effects.publishes, batch)?;
 
         for (key, value) in values {
@@ -77,8 +76,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Stores what a handler publishes: all of it, or nothing if one of its events has the source and id of another.
-    /// Their ids are the host's, and nobody else's: to take such an event for a repeated one would lose it.
+    /// Stores the events that a handler publishes: all of them, or none if one has the source and id of another
+    /// event. The host generates these ids, so such an event cannot be a repetition. Dropping it as a duplicate would
+    /// lose it.
     fn store_events(&mut self, publishes: Vec<Publish>, batch: &mut Batch) -> Result<(), ApplyError> {
         let (log, appended) = (batch.log, batch.changes.events.len());
         let mut scheduled = Vec::new();
@@ -98,15 +98,15 @@ impl Writer {
             }
             batch.log = log;
             batch.changes.events.truncate(appended);
-            tracing::error!(source, id, "an event cannot be published, since another one has its source and id");
+            tracing::error!(source, id, "cannot publish an event, because another one has its source and id");
             crate::bus::counters::collided();
             return Err(CommitError::Collision { publisher: source, id }.into());
         }
         Ok(())
     }
 
-    /// Whether a plugin may hold more. What it publishes takes the place of what it has handled, and yet a plugin that
-    /// publishes for itself without end would fill the log, and leave no room for others.
+    /// Checks a plugin's own limits. A plugin that publishes to itself in an endless loop must not fill the log,
+    /// which others share.
     fn check_share(&self, plugin: &str, publishes: &[Publish], batch: &Batch) -> Result<(), CommitError> {
         if publishes.is_empty() {
             return Ok(());
@@ -125,7 +125,7 @@ impl Writer {
         }
     }
 
-    /// Reserves numbers of a sequence: nobody else is given them, neither now nor after a crash.
+    /// Reserves numbers of a sequence, which nobody else receives, now or after a crash.
     pub(super) fn reserve(&self, plugin: &str, name: &str, length: u64) -> Result<Range<u64>, ApplyError> {
         let first = rows::unreserved(&self.connection, plugin, name)?;
         if first.is_none() && rows::count_sequences(&self.connection, plugin)? >= sequences::LIMIT {

@@ -1,4 +1,4 @@
-//! Endpoints that are held back, or no longer.
+//! Holds of endpoints.
 
 use super::super::rows;
 use super::Writer;
@@ -6,12 +6,12 @@ use super::batch::{ApplyError, Batch};
 use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::{EndpointHold, StoreError};
 
-/// Endpoints, and what holds them back now.
+/// Endpoints, and their holds after the commit.
 #[derive(Default)]
 pub(super) struct Changes(Vec<(String, Option<EndpointHold>)>);
 
 impl Writer {
-    /// Lets nothing be sent to an endpoint for a while.
+    /// Holds an endpoint for a while.
     pub(super) fn hold_endpoint(
         &self,
         endpoint: String,
@@ -23,7 +23,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Lets requests be sent to an endpoint again.
+    /// Ends the hold of an endpoint.
     pub(super) fn release(&self, endpoint: &str, batch: &mut Batch) -> Result<(), StoreError> {
         rows::delete_hold(&self.connection, endpoint)?;
         batch.changes.endpoints.0.push((endpoint.to_owned(), None));

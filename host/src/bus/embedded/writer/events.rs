@@ -28,14 +28,14 @@ impl Changes {
         self.0.len()
     }
 
-    /// Forgets those that were taken back.
+    /// Removes events that were taken back.
     pub(super) fn truncate(&mut self, length: usize) {
         self.0.truncate(length);
     }
 }
 
 impl Writer {
-    /// Stores the part of a publisher's events that this commit takes, if there is room for all of them.
+    /// Stores the part of a publish that this commit takes, if there is room for all of it.
     pub(super) fn publish(
         &mut self,
         mut events: IntoIter<Publish>,
@@ -58,8 +58,8 @@ impl Writer {
         Ok(StoredPart { accepted, rest: events })
     }
 
-    /// Whether there is room for what comes from outside. What handlers publish is held to their plugin's own limits,
-    /// and so what waits of it keeps nobody else out.
+    /// Checks the limits for events from outside. Events of handlers have their plugin's own limits, so that their
+    /// backlog does not block other publishers.
     pub(super) fn check_room(&mut self, events: &[Publish], batch: &Batch) -> Result<(), CommitError> {
         if events.is_empty() {
             return Ok(());
@@ -88,8 +88,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether the producers of events may hold more, each for itself: one that fills its share leaves room for the
-    /// others, and for plugins.
+    /// Checks the limits of each producer. One that has used up its share leaves room for others, and for plugins.
     fn check_producers(&self, events: &[Publish], batch: &Batch) -> Result<(), CommitError> {
         let mut coming: HashMap<&str, u64> = HashMap::new();
         let mut types: HashMap<&str, HashSet<&str>> = HashMap::new();
@@ -152,7 +151,7 @@ impl Writer {
     pub(super) fn append(&mut self, event: Event, batch: &mut Batch) -> Result<Stored, StoreError> {
         let type_number = self.type_number(&event, batch)?;
         let position = Position(batch.log.head.0 + 1);
-        // The log's times never go back, also when the clock is set back.
+        // The log's times never go back, even if the clock is set back.
         let stored_at = batch.now.max(batch.log.newest);
         if !rows::append_event(&self.connection, position, type_number, &event, stored_at)? {
             return Ok(Stored::Duplicate(event.into()));
@@ -166,24 +165,21 @@ impl Writer {
         Ok(Stored::New)
     }
 
-    /// Takes back an event that was to enter the log later. Returns whether it was there.
+    /// Cancels a scheduled event. Returns whether it existed.
     pub(super) fn cancel_scheduled(&self, source: &str, id: &str, batch: &mut Batch) -> Result<bool, StoreError> {
         batch.changes.schedules.mark();
         let taken = rows::cancel_event(&self.connection, source, id)?;
         taken.map_or(Ok(false), |taken| self.uncount_scheduled(&taken, batch).map(|()| true))
     }
 
-    /// Counts off an event that was kept for later.
+    /// Subtracts an event that is no longer scheduled from the usage.
     pub(super) fn uncount_scheduled(&self, taken: &RemovedScheduled, batch: &mut Batch) -> Result<(), StoreError> {
         let RemovedScheduled { event, bytes } = taken;
         let known = self.shared.types().number(&event.event_type);
         let new =
             || batch.changes.totals.types.iter().find(|(_, name)| *name == event.event_type).map(|(number, _)| *number);
         let number = known.or_else(new).ok_or_else(|| {
-            EngineError::Damaged(format!(
-                "the type `{}` of an event that is kept for later is missing",
-                event.event_type
-            ))
+            EngineError::Damaged(format!("the type `{}` of a scheduled event is missing", event.event_type))
         })?;
         batch.changes.totals.usage.scheduled(event.holder(), number, *bytes, false);
         batch.changes.totals.emptied.insert(number);
@@ -217,7 +213,7 @@ impl AfterCommit for Changes {
         for logged in &self.0 {
             writer.offer(logged, context);
         }
-        // Readers of the log go no further than this: what lies before it has been offered.
+        // Readers of the log stop at the head: every event up to it has been offered.
         writer.shared.head.store(writer.log.head.0, Ordering::Release);
     }
 }

@@ -1,4 +1,4 @@
-//! Which subscriptions take an event type.
+//! The subscriptions that match an event type.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::sync::Arc;
 use super::super::subscription::Subscription;
 use super::Writer;
 
-/// The subscriptions whose patterns take an event type.
+/// The subscriptions that match an event type.
 #[derive(Default)]
 pub(super) struct MatchingSubscriptions {
     pub(super) all: Vec<Arc<Subscription>>,
-    /// Whether publishers must heed the backlog of one of them.
+    /// Whether publishers must respect the backlog of one of them.
     pub(super) limited: bool,
 }
 
-/// What is known for the types seen lately.
+/// The matches of event types that were seen recently.
 pub(super) type MatchCache = HashMap<String, Arc<MatchingSubscriptions>>;
 
 impl Writer {
-    /// The subscriptions that take a type. Replays are no part of it: they deliver what was.
+    /// The subscriptions that match a type, without replays, which deliver past events.
     pub(super) fn matching_subscriptions(&mut self, event_type: &str) -> Arc<MatchingSubscriptions> {
-        /// Types are few in practice; a flood of them must not fill the memory.
+        /// There are few types in practice. A flood of them must not fill the memory.
         const KNOWN_LIMIT: usize = 4_096;
         if let Some(matching) = self.matches.get(event_type) {
             return Arc::clone(matching);

@@ -1,4 +1,4 @@
-//! New rules of a subscription.
+//! Redefined subscriptions.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::event::Position;
 use crate::subscription::{Definition, Target};
 
 impl Writer {
-    /// Gives a subscription new rules. If they take other events, or in another order, the new rules begin
-    /// where the old ones have not looked yet: what they have found gets rows, unless it is not taken any
-    /// more, and the rest is read by the new rules.
+    /// Redefines a subscription. If the new definition selects other events, or orders them differently, it takes
+    /// effect where the old one has not looked yet. Open deliveries before that point get rows if they still match,
+    /// and later events are matched by the new definition.
     pub(super) fn redefine(
         &self,
         one: &Arc<Subscription>,
@@ -60,7 +60,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Finds the keys of all rows anew.
+    /// Computes the ordering keys of all rows again.
     fn rekey(&self, number: i64, definition: &Definition) -> Result<(), StoreError> {
         let mut after = Position(0);
         loop {
@@ -74,7 +74,7 @@ impl Writer {
         }
     }
 
-    /// Shows the new rules, which are durable.
+    /// Applies a new definition, which is durable, to the window.
     pub(super) fn apply_redefined_in_memory(
         &mut self,
         subscription: &Subscription,
@@ -91,7 +91,7 @@ impl Writer {
         }
         let last = subscription.replay.map_or(head_before, |replay| replay.until);
         window.apply_selection(Arc::clone(&definition), last);
-        // An error of the store shows at the next write; until then a wrong count only shows in the metrics.
+        // An error of the store shows again at the next write. Until then, only the metrics show a wrong count.
         let rows = rows::count_pending(&self.connection, subscription.number).unwrap_or(0);
         let unread = self.count_matching(&definition, window.cursor, window.missed).unwrap_or(0);
         window.backlog = rows + unread;
@@ -103,14 +103,14 @@ impl Writer {
         }
     }
 
-    /// Counts again which plugins published what a subscription has open or dead.
+    /// Counts again which plugins published a subscription's open deliveries and dead letters.
     fn recount_publishers(&mut self, number: i64, window: &mut Window) {
         let before = window.publishers.totals().map(|(plugin, count)| (plugin.into(), count)).collect();
         self.usage.subtract(before);
         let backlog = window.backlog;
         match count_publishers(&self.connection, &self.shared.types(), number, window) {
             Ok(true) => {}
-            // As above; until it has caught up too many may be counted.
+            // As above. The counts may be too high until the subscription has caught up.
             Ok(false) | Err(_) => drop(window.publishers.clamp(backlog)),
         }
         self.usage.add(window.publishers.totals());

@@ -1,4 +1,4 @@
-//! Replays: history that is delivered once more.
+//! Replays.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ impl Writer {
         replays.cloned().collect()
     }
 
-    /// Notes a replay that has come to its end.
+    /// Notes a replay that has ended.
     pub(super) fn note_finished_replay(&mut self, subscription: &Arc<Subscription>) {
         if subscription.replay.is_some() && subscription.window().backlog == 0 {
             self.finished_replays.push(Arc::clone(subscription));
         }
     }
 
-    /// Begins a replay: a feed of its own, from a start up to the subscription's cursor. What lies behind
-    /// the cursor comes by itself.
+    /// Starts a replay: a feed from a start up to the subscription's cursor. The subscription itself delivers later
+    /// events.
     pub(super) fn replay(
         &self,
         id: &SubscriptionId,
@@ -64,7 +64,7 @@ impl Writer {
         Ok(replays.len())
     }
 
-    /// Deletes the replays that have come to their end.
+    /// Deletes the replays that have ended.
     pub(super) fn end_replays(&mut self) -> Result<(), StoreError> {
         let mut over = std::mem::take(&mut self.finished_replays);
         over.retain(|replay| self.subscriptions.contains_key(&replay.number));
@@ -77,7 +77,7 @@ impl Writer {
                 self.publish_results(&mut batch);
                 Ok(())
             }
-            // With nothing left to deliver they do no harm until the store takes changes again.
+            // They have nothing left to deliver, and can stay until the store accepts changes again.
             Err(error) if !error.kind().is_fatal() => {
                 self.finished_replays = over;
                 Ok(())
@@ -89,7 +89,7 @@ impl Writer {
     fn delete_replays(&self, over: &[Arc<Subscription>], batch: &mut Batch) -> Result<(), StoreError> {
         let transaction = self.connection.unchecked_transaction()?;
         for replay in over {
-            tracing::info!(subscription = %replay.id, replay = replay.number, "the replay is over");
+            tracing::info!(subscription = %replay.id, replay = replay.number, "the replay has ended");
             self.delete_feed(replay, batch)?;
         }
         self.put_totals(batch)?;

@@ -1,4 +1,4 @@
-//! Events that are old enough are deleted, a bounded number at a time.
+//! Deletes old events, a bounded number at a time.
 
 use std::sync::Arc;
 
@@ -9,23 +9,23 @@ use super::batch::{ApplyError, Batch};
 use super::subjects::{AfterCommit, PublishContext};
 use crate::event::Position;
 
-/// How many events one commit looks at.
+/// The number of events that one commit examines.
 const COMPACT_LIMIT: usize = 1_000;
 
-/// Subscriptions, up to where events were deleted, and how many of theirs were deleted before they were handled.
+/// Subscriptions, the position up to which events were deleted, and how many of their events were deleted unhandled.
 #[derive(Default)]
 pub(super) struct Changes(Vec<(Arc<Subscription>, Position, u64)>);
 
 impl Writer {
-    /// Deletes the oldest events that the rules do not keep. Returns how many it has dealt with: zero if
-    /// there is nothing to do now.
+    /// Deletes the oldest events that the rules do not keep. Returns how many it has examined: zero if there is
+    /// nothing to do now.
     pub(super) fn compact(&mut self, batch: &mut Batch) -> Result<usize, ApplyError> {
         let rules = &self.shared.settings.retention;
         if !rules.is_limited() {
             return Ok(0);
         }
         if rules.delete_unhandled {
-            // What is claimed from now on would not be protected.
+            // Later claims would not be protected.
             self.subscriptions.values().for_each(|subscription| batch.frozen.freeze(subscription));
         }
         let protected = self.protected(batch);
@@ -44,7 +44,7 @@ impl Writer {
             self.expire(floor, batch)?;
         }
         for event in &old {
-            // What waits for another attempt, or is dead, stays until that is over.
+            // Events with a pending retry and dead letters stay until that is over.
             self.delete_event(event.position, batch)?;
         }
         batch.log.floor = floor;
@@ -53,21 +53,21 @@ impl Writer {
 
     /// The position up to which events may be deleted at all.
     fn protected(&self, batch: &Batch) -> Position {
-        // What this batch has appended is not offered yet.
+        // Events that this batch appends have not been offered.
         let head = batch.log.head.min(self.log.head);
         let floors = self.subscriptions.values().map(|subscription| {
             let window = subscription.window();
             if !self.shared.settings.retention.delete_unhandled {
                 return window.safe_floor(head);
             }
-            // What is in flight comes to its end in any case.
+            // Attempts that run are completed in any case.
             let open = window.claimed.iter().find(|(_, delivery)| !delivery.has_row);
             open.map_or(head, |(position, _)| Position(position.0 - 1))
         });
         floors.min().unwrap_or(head).min(head)
     }
 
-    /// Counts, for each subscription, what is deleted before it was handled, and moves its cursor past it.
+    /// Counts, for each subscription, the events that are deleted unhandled, and moves its cursor past them.
     fn expire(&self, floor: Position, batch: &mut Batch) -> Result<(), ApplyError> {
         for subscription in self.subscriptions.values() {
             let (definition, offered, behind, ready) = {
@@ -94,7 +94,7 @@ impl AfterCommit for Changes {
                 let mut window = subscription.window();
                 (window.apply_expired(floor, expired), window.expired)
             };
-            tracing::warn!(subscription = %subscription.id, expired, total, "events were deleted by the retention's rules before they were handled");
+            tracing::warn!(subscription = %subscription.id, expired, total, "retention deleted events before they were handled");
             writer.usage.subtract(gone);
             context.wake(&subscription);
             writer.note_finished_replay(&subscription);

@@ -1,4 +1,4 @@
-//! What time brings: events that are due, and the schedules of plugins.
+//! Due events, and the schedules of plugins.
 
 use super::super::rows;
 use super::Writer;
@@ -8,10 +8,10 @@ use crate::bus::StoreError;
 use crate::event::Event;
 use crate::subscription::Declaration;
 
-/// The most events that enter the log with one commit because they are due.
+/// The maximum number of due events that enter the log in one commit.
 const PROMOTE_LIMIT: usize = 256;
 
-/// Whether something else may be due next.
+/// Whether the next due time may have changed.
 #[derive(Default)]
 pub(super) struct Changes(bool);
 
@@ -26,7 +26,7 @@ impl Changes {
 }
 
 impl Writer {
-    /// Lets what is due into the log.
+    /// Lets due events into the log.
     pub(super) fn promote(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         batch.changes.schedules.mark();
         for taken in rows::take_scheduled(&self.connection, batch.now, PROMOTE_LIMIT)? {
@@ -50,7 +50,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Appends an event whose time has come. That another one has its source and id is nothing that may be overlooked.
+    /// Appends an event that is due. If another event has its source and id, that is reported.
     fn append_due(&mut self, event: Event, batch: &mut Batch) -> Result<(), StoreError> {
         let (source, id, event_type) = (event.source.clone(), event.id.clone(), event.event_type.clone());
         if !self.append(event, batch)?.is_new() {
@@ -58,15 +58,15 @@ impl Writer {
                 source,
                 id,
                 event_type,
-                "an event that is due is lost, since another one has its source and id"
+                "lost an event that was due, because another one has its source and id"
             );
             crate::bus::counters::collided();
         }
         Ok(())
     }
 
-    /// Takes over the schedules that a plugin declares, and lets them publish from now on. One whose times are the same
-    /// keeps its place, so that what was missed meanwhile is still known.
+    /// Takes over the schedules that a plugin declares, and starts them. A schedule whose times are unchanged
+    /// continues, so that its missed ticks are known.
     pub(super) fn declare_schedules(
         &self,
         plugin: &str,
@@ -92,7 +92,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Lets the schedules of a plugin rest until it is declared again.
+    /// Suspends the schedules of a plugin until it is declared again.
     pub(super) fn withdraw(&self, plugin: &str, batch: &mut Batch) -> Result<(), StoreError> {
         batch.changes.schedules.mark();
         rows::set_running(&self.connection, plugin, false)
@@ -105,7 +105,7 @@ impl AfterCommit for Changes {
             return;
         }
         let next = rows::next_scheduled(&writer.connection);
-        // An error here shows at the next write as well; until then what was known stands.
+        // An error of the store shows again at the next write. Until then the former time applies.
         if let (Ok(next), Ok(has_scheduled)) = (next, rows::has_scheduled(&writer.connection)) {
             writer.has_scheduled = has_scheduled;
             writer.shared.next_scheduled.send_replace(next);

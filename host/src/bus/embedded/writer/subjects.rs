@@ -1,6 +1,5 @@
-//! The two halves of a change. What a change does in the transaction is a method of the writer; what others see of it
-//! once it is durable is kept aside meanwhile, in its subject's `Changes`, and comes after the commit. Both halves stand
-//! in the subject's module.
+//! The two halves of a change. A method of the writer makes the change in the transaction, and records in its
+//! subject's `Changes` what is published after the commit. Both halves are in the subject's module.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,19 +9,19 @@ use super::Writer;
 use crate::clock::Timestamp;
 use crate::event::Position;
 
-/// What a subject has changed in a group of changes.
+/// The changes of a subject in one batch.
 pub(super) trait AfterCommit: Default {
-    /// Lets everybody see it: it is durable.
+    /// Publishes the changes, which are durable.
     fn publish(self, writer: &mut Writer, context: &mut PublishContext);
 }
 
-/// A commit that is done, while its changes are shown.
+/// A commit whose changes are being published.
 pub(super) struct PublishContext {
-    /// When it was made.
+    /// The time of the commit.
     pub(super) now: Timestamp,
-    /// Where the log ended before it. What lies behind is still to be offered.
+    /// The head of the log before the commit. Later events have not been offered.
     pub(super) head_before: Position,
-    /// Whom to wake when everything is there that they wait for, each once.
+    /// The subscriptions to wake at the end, once each.
     woken: HashMap<i64, Arc<Subscription>>,
 }
 
@@ -31,7 +30,7 @@ impl PublishContext {
         Self { now, head_before, woken: HashMap::new() }
     }
 
-    /// Wakes who waits for a subscription's deliveries, in the end.
+    /// Wakes the task that waits for a subscription's deliveries, after all changes are published.
     pub(super) fn wake(&mut self, subscription: &Arc<Subscription>) {
         self.woken.entry(subscription.number).or_insert_with(|| Arc::clone(subscription));
     }
@@ -45,7 +44,7 @@ impl PublishContext {
 
 macro_rules! subjects {
     ($($(#[$why:meta])* $subject:ident),* $(,)?) => {
-        /// What each subject has changed, in the order in which it is shown.
+        /// The changes of each subject, in the order in which they are published.
         #[derive(Default)]
         pub(super) struct Changes {
             $($(#[$why])* pub(super) $subject: super::$subject::Changes,)*
@@ -60,21 +59,21 @@ macro_rules! subjects {
 }
 
 subjects! {
-    /// Before whatever is due at a time.
+    /// Before everything that depends on due times.
     clock,
     /// Before events of new types can be read.
     totals,
-    /// Before what has a row now is settled as such.
+    /// Before settlements of deliveries that have just got their rows.
     cursors,
     deliveries,
     dead_letters,
     retention,
     endpoints,
-    /// After all that counts for the rules as they were.
+    /// After everything that refers to the former definitions.
     subscriptions,
-    /// Offered to the subscriptions as they are now. Readers of the log see them from here on.
+    /// After the subscriptions, which receive the events. From now on, readers of the log see them.
     events,
     drains,
-    /// After the events that were due: whoever sees that nothing more is due finds them in the log.
+    /// After the due events, so that whoever sees the new due time finds them in the log.
     schedules,
 }

@@ -1,4 +1,4 @@
-//! The set of subscriptions: declared, made at run time, paused, deleted.
+//! The set of subscriptions: declared, created at run time, paused, and deleted.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::bus::{CommitError, StoreError};
 use crate::event::Position;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId, Target};
 
-/// Subscriptions that are new, changed or gone.
+/// Subscriptions that were added, changed or deleted.
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) added: Vec<Arc<Subscription>>,
@@ -33,7 +33,7 @@ impl Changes {
 }
 
 impl Writer {
-    /// The subscription of this name, also if this batch has made it.
+    /// The subscription of this name, even if this batch has created it.
     pub(super) fn find(&self, id: &SubscriptionId, batch: &Batch) -> Option<Arc<Subscription>> {
         let mut all = self.subscriptions.values().chain(&batch.changes.subscriptions.added);
         all.find(|one| one.replay.is_none() && one.id == *id && !batch.deletes(one)).cloned()
@@ -43,7 +43,7 @@ impl Writer {
         self.find(id, batch).ok_or_else(|| CommitError::NotFound(format!("subscription `{id}`")))
     }
 
-    /// How many events after a position, up to another one, a definition takes.
+    /// The number of events after a position, up to another one, that match a definition.
     pub(super) fn count_matching(
         &self,
         definition: &Definition,
@@ -70,7 +70,7 @@ impl Writer {
 
     /// The position after which a start begins.
     pub(super) fn cursor_of(&self, start: Start) -> Result<Position, StoreError> {
-        // What this batch has appended comes after it.
+        // Events that this batch appends come after it.
         let head = self.log.head;
         Ok(match start {
             Start::Now => head,
@@ -80,7 +80,7 @@ impl Writer {
         })
     }
 
-    /// Makes a subscription at run time, or gives the one of this name new rules.
+    /// Creates a subscription at run time, or redefines the one of this name.
     pub(super) fn subscribe(
         &self,
         id: SubscriptionId,
@@ -94,7 +94,7 @@ impl Writer {
         Ok(self.put_subscription(id, true, definition, start, batch)?)
     }
 
-    /// Makes a subscription, or gives the one of this name new rules. The caller has checked the start.
+    /// Creates a subscription, or redefines the one of this name. The caller has checked the start.
     pub(super) fn put_subscription(
         &self,
         id: SubscriptionId,
@@ -110,7 +110,7 @@ impl Writer {
             return Ok(());
         }
         let cursor = self.cursor_of(start)?;
-        // What this batch has appended is offered to it as to all others.
+        // Events that this batch appends are offered to it, as to all others.
         let last = self.log.head;
         let backlog = self.count_matching(&definition, cursor, last)?;
         let number =
@@ -121,15 +121,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes over what a generation declares. Subscriptions that it no longer declares are paused and kept,
-    /// and named.
+    /// Takes over the declaration of a generation. Subscriptions that it no longer declares are paused, kept, and
+    /// returned.
     pub(super) fn declare(
         &mut self,
         plugin: &str,
         declaration: Declaration,
         batch: &mut Batch,
     ) -> Result<Vec<SubscriptionId>, ApplyError> {
-        // Before the first write, which other changes of the transaction share.
+        // Before the first write, since other changes share the transaction.
         for (name, _, start) in &declaration.subscriptions {
             if self.find(&SubscriptionId { owner: plugin.to_owned(), name: name.clone() }, batch).is_none() {
                 self.check_start(*start, batch)?;
@@ -168,7 +168,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Stops a subscription and its replays, or lets them go on. Then nothing holds its endpoint back either.
+    /// Stops a subscription and its replays, or resumes them, which also ends the hold of the endpoint.
     pub(super) fn stop(
         &self,
         id: &SubscriptionId,

@@ -1,4 +1,4 @@
-//! What the store holds as a whole: the types of events, and how much of everything is which plugin's.
+//! Totals of the store: the event types, and the usage by plugin and producer.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,27 +14,27 @@ use crate::bus::{CommitError, StoreError};
 use crate::event::Event;
 use crate::outcome::Publish;
 
-/// How the whole has changed.
+/// Changes of the totals.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// Types that are new.
+    /// New types.
     pub(super) types: Vec<(i64, String)>,
-    /// How what is held besides the log, and for whom, will change.
+    /// Changes of the usage.
     pub(super) usage: UsageChanges,
-    /// Types of which there may be no events any more.
+    /// Types that may have no events any more.
     pub(super) emptied: BTreeSet<i64>,
-    /// Types that are forgotten.
+    /// Types that were removed.
     forgotten: Vec<i64>,
 }
 
 impl Writer {
-    /// Whether nobody has published an event of a type yet.
+    /// Whether no event of a type has been published.
     pub(super) fn is_new_type(&self, name: &str, batch: &Batch) -> bool {
         self.shared.types().number(name).is_none() && !batch.changes.totals.types.iter().any(|(_, other)| other == name)
     }
 
-    /// Whether there is room for the types of events that are new. Each is kept in memory as long as it has events. A
-    /// plugin may be the first to publish half of them.
+    /// Checks the limit on event types, which are kept in memory while they have events. One plugin may introduce
+    /// half of them.
     pub(super) fn check_types(
         &self,
         plugin: Option<&str>,
@@ -61,7 +61,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes down what the batch has changed of the whole, as its last part.
+    /// Writes the totals that the batch has changed, as its last part.
     pub(super) fn put_totals(&self, batch: &mut Batch) -> Result<(), StoreError> {
         self.forget_types(batch)?;
         for (plugin, bytes) in self.usage.changed_log_bytes(&batch.changes.totals.usage) {
@@ -73,7 +73,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Forgets the types of which nothing is left, in the log or for later.
+    /// Removes the types that have no events, neither in the log nor scheduled.
     fn forget_types(&self, batch: &mut Batch) -> Result<(), StoreError> {
         for number in std::mem::take(&mut batch.changes.totals.emptied) {
             if self.usage.scheduled_count(number, &batch.changes.totals.usage) > 0
@@ -115,7 +115,7 @@ impl AfterCommit for Changes {
     }
 }
 
-/// What is held as the store has it.
+/// The usage of the store, at the start.
 pub(super) fn load_usage(connection: &Connection, shared: &EngineState) -> Result<StoreUsage, StoreError> {
     let types = shared.types();
     let mut usage = StoreUsage::of_types(types.bytes());
