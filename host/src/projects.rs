@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sandbus_toolchain::{Discovery, Error, Skipped};
+use sandbus_toolchain::{Discovery, Error, SkippedDirectory};
 
 use crate::console;
 
@@ -23,7 +23,7 @@ pub(crate) fn find(path: &Path) -> Result<Discovery, Error> {
 }
 
 /// What was left out, in a line for each reason.
-pub(crate) fn describe_skipped(skipped: &[Skipped]) -> Vec<String> {
+pub(crate) fn describe_skipped(skipped: &[SkippedDirectory]) -> Vec<String> {
     /// Who has more of them wants a number.
     const MAX_PATHS: usize = 8;
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_a_line_for_each_reason() {
-        let skipped = |path: &str, reason: &str| Skipped { path: path.into(), reason: reason.to_owned() };
+        let skipped = |path: &str, reason: &str| SkippedDirectory { path: path.into(), reason: reason.to_owned() };
         let mut all = vec![skipped("/a", "hidden"), skipped("/b", "no main"), skipped("/c", "hidden")];
         assert_eq!(describe_skipped(&all), ["skipped /a, /c: hidden", "skipped /b: no main"]);
         all = (0..10).map(|number| skipped(&format!("/{number}"), "hidden")).collect();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use sandbus_toolchain::{Engine, Handler, Project, Template};
+use sandbus_toolchain::{Handler, JavaScriptEngine, Project, Template};
 use serde_json::Value;
 use wit_bindgen_core::{Files, WorldGenerator, wit_parser::Resolve};
 
@@ -105,7 +105,7 @@ pub fn run(command: &mut Command) -> Output {
 
 /// Builds a component from plain JavaScript, as `npx componentize-qjs` does.
 pub fn componentize(wit: &Path, world: &str, source: &Path, output: &Path) {
-    let tools = Engine::QuickJs.ensure(&mut |_| {}).expect("the tools are installed");
+    let tools = JavaScriptEngine::QuickJs.ensure(&mut |_| {}).expect("the tools are installed");
     let mut tool = Command::new(tools.join("node_modules/.bin/componentize-qjs"));
     tool.arg("--wit").arg(wit).args(["--world", world]).arg("--js").arg(source).arg("--output").arg(output);
     run(tool.arg("--sync"));

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use sandbus_tests::languages::{componentize, root, run, source_of};
 use sandbus_tests::{Host, Setup, eventually};
-use sandbus_toolchain::{Source, Toolchain};
+use sandbus_toolchain::{Toolchain, ToolchainSource};
 use serde_json::{Value, json};
 
 /// A host with a generated file in its plugin folder.
@@ -21,7 +21,7 @@ fn host_with(name: &str, sidecar: &str, make: impl FnOnce(&Path)) -> Host {
 fn an_example_of_a_published_package_is_served_unchanged() {
     let home = tempfile::tempdir().unwrap();
     run(Command::new("cp").arg("-r").arg(source_of("wasip2").join(".")).arg(home.path()));
-    let toolchain = Toolchain::ensure(Source::from_env().unwrap(), &mut |_| {}).unwrap();
+    let toolchain = Toolchain::ensure(ToolchainSource::from_env().unwrap(), &mut |_| {}).unwrap();
     let report = sandbus_toolchain::build(&toolchain, home.path(), &["--example", "http-proxy"], false).unwrap();
     assert!(report.succeeded, "{:?}", report.messages);
     let host = host_with("http-proxy", "routes = [\"* /{*path}\"]", |plugin| {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
-use sandbus_toolchain::{Artifact, BuildReport, Discovery, Language, Project, Source, Toolchain};
+use sandbus_toolchain::{Artifact, BuildReport, Discovery, Language, Project, Toolchain, ToolchainSource};
 
 use crate::steps::{build_host, root, say, step, target};
 
@@ -13,7 +13,8 @@ const TEST_GUESTS: &str = "sandbus-test-guests";
 /// Builds all guests. The example plugins go to `target/plugins`, where a person runs a host on them, and
 /// with the tests' own, some of which are broken on purpose, to the folder that is returned.
 pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
-    let toolchain = Toolchain::ensure(Source::from_env()?, &mut |text| say(&format!("guest compiler: {text}")))?;
+    let toolchain =
+        Toolchain::ensure(ToolchainSource::from_env()?, &mut |text| say(&format!("guest compiler: {text}")))?;
     let (examples, all) = (target().join("plugins"), target().join("test-guests"));
     step("building the guests", || {
         let plugins = build(&toolchain, &plugin_arguments()?)?;
@@ -21,8 +22,8 @@ pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
         std::fs::create_dir_all(&examples)?;
         std::fs::create_dir_all(&all)?;
         let plugins = [plugins, build_scripts()?].concat();
-        plugins.iter().try_for_each(|artifact| artifact.place(&examples).map(drop))?;
-        Ok(plugins.iter().chain(&guests).try_for_each(|artifact| artifact.place(&all).map(drop))?)
+        plugins.iter().try_for_each(|artifact| artifact.install(&examples).map(drop))?;
+        Ok(plugins.iter().chain(&guests).try_for_each(|artifact| artifact.install(&all).map(drop))?)
     })?;
     Ok(all)
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::debian::HOST_LIBRARIES;
 use crate::discover::remedy::remedy;
 use crate::{Error, Kind, TARGET, Toolchain};
-use crate::{prefixes, run};
+use crate::{path_remapping, run};
 
 /// One `.wasm` file that a build made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Artifact {
     ///
     /// # Errors
     /// If the file cannot be read, or the folder cannot be written.
-    pub fn place(&self, folder: &Path) -> Result<bool, Error> {
+    pub fn install(&self, folder: &Path) -> Result<bool, Error> {
         let name = self.file_name();
         let (to, partial) = (folder.join(&name), folder.join(format!(".{name}.partial")));
         let bytes = run::read(&self.path).map_err(run::at(&self.path))?;
@@ -94,7 +94,7 @@ pub fn build(toolchain: &Toolchain, directory: &Path, arguments: &[&str], colour
     cargo.current_dir(directory).args(["build", "--quiet", "--target", TARGET, format]).args(arguments);
     // Where a plugin is at work, backtraces lead to its sources.
     let sources = (!arguments.contains(&QUICK[1])).then_some(directory);
-    cargo.arg(format!("--config=target.{TARGET}.rustflags={}", prefixes::list(&prefixes::flags(sources))));
+    cargo.arg(format!("--config=target.{TARGET}.rustflags={}", path_remapping::list(&path_remapping::flags(sources))));
     let output =
         cargo.stdin(Stdio::null()).output().map_err(|error| Error::Start { program: "cargo".to_owned(), error })?;
 

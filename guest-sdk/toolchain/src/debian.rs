@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{self, at};
-use crate::{Error, Kind, TARGET, Toolchain, cache, prefixes};
+use crate::{Error, Kind, TARGET, Toolchain, cache, path_remapping};
 
 /// Where everything is, below the cache directory. Its number changes whenever the recipe below does, so
 /// that an older result is not taken for a new one.
@@ -132,7 +132,7 @@ fn build_standard_library(home: &Path, usr: &Path, linker: &Path, say: &mut dyn 
     let mut cargo = toolchain.cargo();
     cargo.current_dir(&project).env("RUSTC_BOOTSTRAP", "1");
     // Guests are linked with link-time optimisation, which needs the bitcode. Where the sources lie is nobody's business.
-    let flags = ["-Cembed-bitcode=yes".to_owned(), prefixes::flag(&usr.join("lib/rustlib/src/rust"), "/rustc")];
+    let flags = ["-Cembed-bitcode=yes".to_owned(), path_remapping::flag(&usr.join("lib/rustlib/src/rust"), "/rustc")];
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     cargo.args(["build", "--release", "--target", TARGET, "-Zbuild-std=std,panic_abort", "--target-dir", "target"]);
     run::output(&mut cargo)?;

@@ -1,24 +1,24 @@
 //! Finds the plugins below a path, in the layouts of cargo, npm, pnpm, yarn, uv and of no tool at all.
 //!
-//! Each manifest in the tree is looked at by itself: that one directory is the root of a workspace, or a plugin, hides
+//! Each manifest in the tree is visited at by itself: that one directory is the root of a workspace, or a plugin, hides
 //! nothing below it. What belongs to a cargo workspace is asked of cargo. Everything that is left out is told with the
 //! reason, so that nobody looks for a plugin that was passed over in silence.
 
 pub(crate) mod cargo;
+mod manifest_kind;
 pub(crate) mod remedy;
-mod verdict;
 pub(crate) mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use self::cargo::Workspace;
-use self::verdict::Verdict;
-pub(crate) use self::verdict::is_workspace;
+use self::manifest_kind::ManifestKind;
+pub(crate) use self::manifest_kind::is_workspace;
 use self::walk::Walk;
 use crate::Error;
 use crate::project::{Language, Project};
-use crate::run::{at, misread};
+use crate::run::{at, manifest_error};
 
 /// What there is below a path.
 #[derive(Debug, Default)]
@@ -28,14 +28,14 @@ pub struct Discovery {
     /// What is meant to be a plugin and cannot be built.
     pub broken: Vec<Error>,
     /// What was left out.
-    pub skipped: Vec<Skipped>,
-    /// The directories that were looked into, closest to the path first.
-    pub looked: Vec<PathBuf>,
+    pub skipped: Vec<SkippedDirectory>,
+    /// The directories that were visited into, closest to the path first.
+    pub visited: Vec<PathBuf>,
 }
 
 /// Something that was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
+pub struct SkippedDirectory {
     /// The directory.
     pub path: PathBuf,
     /// Why.
@@ -97,26 +97,27 @@ impl<'a> Search<'a> {
         let mut others = BTreeMap::new();
         for (language, manifest) in walk.manifests {
             let directory = directory_of(&manifest);
-            match Verdict::on(language, &manifest, directory == self.root) {
-                Verdict::Plugin if language == Language::Rust => crates.push(manifest),
-                Verdict::Plugin => self.script(language, directory),
-                Verdict::Other(reason) => drop(others.insert((language, manifest), reason)),
-                Verdict::Broken(what) => self.found.broken.push(misread(&manifest, what)),
+            match ManifestKind::of(language, &manifest, directory == self.root) {
+                ManifestKind::Plugin if language == Language::Rust => crates.push(manifest),
+                ManifestKind::Plugin => self.add_interpreted(language, directory),
+                ManifestKind::Other(reason) => drop(others.insert((language, manifest), reason)),
+                ManifestKind::Broken(what) => self.found.broken.push(manifest_error(&manifest, what)),
             }
         }
         crates.iter().for_each(|manifest| self.crates_of(manifest));
-        // Members may lie in directories that are not looked into.
-        let roots = others.keys().filter(|(language, path)| *language == Language::Rust && verdict::has_members(path));
+        // Members may lie in directories that are not visited into.
+        let roots =
+            others.keys().filter(|(language, path)| *language == Language::Rust && manifest_kind::has_members(path));
         roots.for_each(|(_, manifest)| self.crates_of(manifest));
 
-        let told = others.into_iter().map(|((_, path), reason)| Skipped { path: directory_of(&path), reason });
+        let told = others.into_iter().map(|((_, path), reason)| SkippedDirectory { path: directory_of(&path), reason });
         self.found.skipped.extend(told);
-        self.found.looked = walk.looked;
+        self.found.visited = walk.visited;
         self.finish(walk.skipped)
     }
 
-    fn script(&mut self, language: Language, directory: PathBuf) {
-        match Project::scripted(directory, language) {
+    fn add_interpreted(&mut self, language: Language, directory: PathBuf) {
+        match Project::interpreted(directory, language) {
             Ok(project) => self.found.projects.push(project),
             Err(error) => self.found.broken.push(error),
         }
@@ -137,22 +138,22 @@ impl<'a> Search<'a> {
         self.covered.insert(workspace.root().join("Cargo.toml"));
         self.covered.extend(workspace.manifests().map(Path::to_owned));
         for member in workspace.manifests() {
-            let is_plugin = Verdict::on(Language::Rust, member, false) == Verdict::Plugin;
-            let Some((name, unit)) = workspace.plugin(member).filter(|_| is_plugin) else { continue };
+            let is_plugin = ManifestKind::of(Language::Rust, member, false) == ManifestKind::Plugin;
+            let Some((name, package)) = workspace.plugin(member).filter(|_| is_plugin) else { continue };
             let directory = directory_of(member);
             if directory.starts_with(self.root) || member == manifest {
-                let beside = workspace.beside(&directory);
-                let (language, unit) = (Language::Rust, Some(unit));
-                self.found.projects.push(Project { name, directory, language, beside, unit });
+                let path_dependencies = workspace.path_dependencies(&directory);
+                let (language, package) = (Language::Rust, Some(package));
+                self.found.projects.push(Project { name, directory, language, path_dependencies, package });
             } else if workspace.root().starts_with(self.root) {
                 let reason = format!("a member of the workspace that lies outside of {}", self.root.display());
-                self.found.skipped.push(Skipped { path: directory, reason });
+                self.found.skipped.push(SkippedDirectory { path: directory, reason });
             }
         }
     }
 
     /// Puts everything in order, and leaves one of the plugins that would be put into the same file.
-    fn finish(mut self, directories: Vec<Skipped>) -> Discovery {
+    fn finish(mut self, directories: Vec<SkippedDirectory>) -> Discovery {
         let mut projects = std::mem::take(&mut self.found.projects);
         projects.sort_by(|one, other| one.directory.cmp(&other.directory));
         projects.dedup_by(|one, other| one.directory == other.directory && one.language == other.language);

@@ -3,7 +3,7 @@
 //! The target has no operating system. The SDK has random numbers for every crate; a clock and an output that others
 //! could use cannot be given to the standard library from outside.
 
-mod places;
+mod usages;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -11,13 +11,13 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use self::places::Source;
-use crate::discover::cargo::Crate;
+use self::usages::SourceFile;
+use crate::discover::cargo::CargoPackage;
 use crate::project::Project;
 use crate::{Artifact, Error, TARGET, run};
 
 /// A part of the standard library that does not do in a plugin what it says.
-struct Lack {
+struct UnsupportedApi {
     /// What a module has that uses it, even after the linker has optimised everything; empty where nothing is left.
     mark: &'static str,
     /// How it is written.
@@ -26,34 +26,34 @@ struct Lack {
     hint: &'static str,
 }
 
-const LACKS: [Lack; 9] = [
-    Lack {
+const UNSUPPORTED_APIS: [UnsupportedApi; 9] = [
+    UnsupportedApi {
         mark: "time not implemented on this platform",
         words: &["SystemTime::now", "Instant::now", "Utc::now", "Local::now", "now_utc", "now_local"],
         hint: "SystemTime::now() and Instant::now() panic in a plugin; take the time by sandbus_sdk::now(), from which \
                chrono's DateTime::<Utc>::from and time's OffsetDateTime::from make theirs",
     },
-    Lack {
+    UnsupportedApi {
         mark: "",
         words: &["println!", "print!", "stdout()"],
         hint: "what print! and println! write is lost in a plugin; log it by info! or debug!",
     },
-    Lack {
+    UnsupportedApi {
         mark: "",
         words: &["eprintln!", "eprint!", "dbg!", "stderr()"],
         hint: "what eprint!, eprintln! and dbg! write is lost in a plugin; log it by warn! or debug!",
     },
-    Lack {
+    UnsupportedApi {
         mark: "failed to spawn thread",
         words: &["thread::spawn", "thread::scope", "thread::Builder"],
         hint: "a plugin has one thread, and to start another panics; publish an event for what is to be done apart",
     },
-    Lack {
+    UnsupportedApi {
         mark: "can't sleep",
         words: &["thread::sleep"],
         hint: "thread::sleep panics in a plugin; publish an event by .after(delay), or return Failure::retry_after",
     },
-    Lack {
+    UnsupportedApi {
         mark: "",
         words: &[
             "fs::read",
@@ -67,17 +67,17 @@ const LACKS: [Lack; 9] = [
         ],
         hint: "a plugin has no files, and each use of std::fs fails; keep data in the state, and what is fixed by include_str!",
     },
-    Lack {
+    UnsupportedApi {
         mark: "",
         words: &["TcpStream::connect", "TcpListener::bind", "UdpSocket::bind", "to_socket_addrs"],
         hint: "a plugin has no sockets, and each use of std::net fails; ask other services by sandbus_sdk::client",
     },
-    Lack {
+    UnsupportedApi {
         mark: "",
         words: &["env::var", "env::vars", "env::args", "env::current_dir", "env::temp_dir"],
         hint: "a plugin has no environment and no arguments; declare a setting by config: [\"KEY\" = \"default\"] in plugin!, and read it by config::get",
     },
-    Lack {
+    UnsupportedApi {
         mark: "",
         words: &["process::exit", "process::id", "process::Command", "Command::new", "stdin()"],
         hint: "a plugin is not a process: std::process traps or fails, and standard input is empty; return an error instead",
@@ -108,15 +108,15 @@ const REMEDIES: [(&str, &str); 4] = [
 /// # Errors
 /// If the component cannot be read.
 pub fn hints(project: &Project, artifact: &Artifact) -> Result<Vec<String>, Error> {
-    let Some(unit) = &project.unit else { return Ok(Vec::new()) };
+    let Some(unit) = &project.package else { return Ok(Vec::new()) };
     let module = run::read(&artifact.path).map_err(run::at(&artifact.path))?;
     let sources: Vec<_> = std::iter::once(&project.directory)
-        .chain(project.beside.iter().filter(|directory| !is_sdk(directory)))
-        .flat_map(|directory| Source::below(directory))
+        .chain(project.path_dependencies.iter().filter(|directory| !is_sdk(directory)))
+        .flat_map(|directory| SourceFile::below(directory))
         .collect();
-    let mut hints = lacks(&module, &sources, &project.directory);
+    let mut hints = unsupported_apis(&module, &sources, &project.directory);
     if contains(&module, BINDGEN) {
-        hints.push(of_bindgen(&chain(unit, &project.directory).unwrap_or_default()));
+        hints.push(bindgen_hint(&chain(unit, &project.directory).unwrap_or_default()));
     }
     Ok(hints)
 }
@@ -127,24 +127,24 @@ fn is_sdk(directory: &Path) -> bool {
 }
 
 /// What a module of some sources lacks, each with the first place of it.
-fn lacks(module: &[u8], sources: &[Source], directory: &Path) -> Vec<String> {
-    let told = LACKS.iter().filter_map(|lack| {
+fn unsupported_apis(module: &[u8], sources: &[SourceFile], directory: &Path) -> Vec<String> {
+    let hints = UNSUPPORTED_APIS.iter().filter_map(|api| {
         // What leaves a mark and has left none is never reached.
-        if !lack.mark.is_empty() && !contains(module, lack.mark) {
+        if !api.mark.is_empty() && !contains(module, api.mark) {
             return None;
         }
-        let places: Vec<_> = sources.iter().flat_map(|source| source.places(lack.words)).collect();
-        match (places.as_slice(), lack.mark) {
+        let usages: Vec<_> = sources.iter().flat_map(|source| source.usages(api.words)).collect();
+        match (usages.as_slice(), api.mark) {
             ([], "") => None,
-            ([], _) => Some(format!("in a crate that it depends on: {}", lack.hint)),
+            ([], _) => Some(format!("in a crate that it depends on: {}", api.hint)),
             ([first, more @ ..], _) => {
                 let first = first.strip_prefix(&format!("{}/", directory.display())).unwrap_or(first);
                 let more = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
-                Some(format!("{first}{more}: {}", lack.hint))
+                Some(format!("{first}{more}: {}", api.hint))
             }
         }
     });
-    told.collect()
+    hints.collect()
 }
 
 fn contains(module: &[u8], text: &str) -> bool {
@@ -152,7 +152,7 @@ fn contains(module: &[u8], text: &str) -> bool {
 }
 
 /// Names the crates that lead from the plugin to wasm-bindgen, and what to do about the first one.
-fn of_bindgen(chain: &[String]) -> String {
+fn bindgen_hint(chain: &[String]) -> String {
     let remedy = chain.iter().find_map(|name| REMEDIES.iter().find(|(crate_name, _)| crate_name == name));
     let culprit = remedy.map(|(name, _)| *name).or_else(|| chain.get(1).map(String::as_str));
     let text = match (culprit, remedy) {
@@ -169,7 +169,7 @@ fn of_bindgen(chain: &[String]) -> String {
 }
 
 /// The crates by which a plugin comes to depend on wasm-bindgen: the shortest way.
-fn chain(unit: &Crate, directory: &Path) -> Result<Vec<String>, Error> {
+fn chain(unit: &CargoPackage, directory: &Path) -> Result<Vec<String>, Error> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(directory).args(["metadata", "--format-version=1", "--filter-platform", TARGET]);
     let metadata = serde_json::from_str(&run::output(&mut cargo)?);
@@ -235,8 +235,8 @@ mod tests {
             ("info!(\"println! {a}\"); // println!", "", None),
         ] {
             let path = home.path().join("src/util/mod.rs");
-            crate::embedded::write_file(&path, &format!("fn f() {{\n    {code}\n}}\n")).unwrap();
-            let found = lacks(mark.as_bytes(), &Source::below(home.path()), home.path());
+            crate::bundled::write_file(&path, &format!("fn f() {{\n    {code}\n}}\n")).unwrap();
+            let found = unsupported_apis(mark.as_bytes(), &SourceFile::below(home.path()), home.path());
             match hint {
                 None => assert!(found.is_empty(), "{code}: {found:?}"),
                 Some(hint) => {
@@ -246,11 +246,12 @@ mod tests {
             }
         }
         let twice = "fn f() { println!() }\nfn g() { print!() }\n";
-        crate::embedded::write_file(&home.path().join("src/util/mod.rs"), twice).unwrap();
+        crate::bundled::write_file(&home.path().join("src/util/mod.rs"), twice).unwrap();
         assert!(
-            lacks(b"", &Source::below(home.path()), home.path())[0].starts_with("src/util/mod.rs:1 (and 1 more): ")
+            unsupported_apis(b"", &SourceFile::below(home.path()), home.path())[0]
+                .starts_with("src/util/mod.rs:1 (and 1 more): ")
         );
-        let elsewhere = lacks(b"time not implemented on this platform", &[], home.path());
+        let elsewhere = unsupported_apis(b"time not implemented on this platform", &[], home.path());
         assert!(elsewhere[0].starts_with("in a crate that it depends on: "), "{elsewhere:?}");
     }
 
@@ -266,7 +267,7 @@ mod tests {
             (&["orders", "gadget", "wasm-bindgen"], &["`gadget`", "switch off"]),
             (&[], &["cargo tree"]),
         ] {
-            let hint = of_bindgen(&names(chain));
+            let hint = bindgen_hint(&names(chain));
             assert!(parts.iter().all(|part| hint.contains(part)), "{hint}");
         }
     }

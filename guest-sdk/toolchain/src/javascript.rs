@@ -5,24 +5,24 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::build::BuildReport;
-use crate::embedded::Unpacked;
-use crate::kept::Kept;
+use crate::build_cache::BuildCache;
+use crate::bundled::UnpackedSdk;
 use crate::project::{Language, Manifest, Project};
-use crate::run::misread;
+use crate::run::manifest_error;
 use crate::{Error, cache, run};
 
 const BUNDLER: &str = "esbuild@0.28.2";
 
 /// What runs JavaScript inside of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
+pub enum JavaScriptEngine {
     /// Small and quick to load; the language without the web's platform.
     QuickJs,
     /// Firefox's engine with the web's platform, in components of 12 MB.
     StarlingMonkey,
 }
 
-impl Engine {
+impl JavaScriptEngine {
     /// The one that a project's `package.json` asks for.
     fn of(directory: &Path) -> Result<Self, Error> {
         match Manifest::read(directory, Language::JavaScript)?.engine.as_deref() {
@@ -30,7 +30,7 @@ impl Engine {
             Some("starlingmonkey") => Ok(Self::StarlingMonkey),
             Some(other) => {
                 let what = format!("sandbus.engine is `{other}`; it is `quickjs` or `starlingmonkey`");
-                Err(misread(&directory.join(Language::JavaScript.manifest()), what))
+                Err(manifest_error(&directory.join(Language::JavaScript.manifest()), what))
             }
         }
     }
@@ -66,15 +66,15 @@ impl Engine {
 }
 
 pub(crate) fn build(project: &Project, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
-    let engine = Engine::of(&project.directory)?;
-    let kept = Kept::of(&project.directory, engine.home())?;
-    if kept.is_current() {
-        return Ok(BuildReport::made(project.artifact(kept.component().to_owned())));
+    let engine = JavaScriptEngine::of(&project.directory)?;
+    let build_cache = BuildCache::open(&project.directory, engine.home())?;
+    if build_cache.is_current() {
+        return Ok(BuildReport::made(project.artifact(build_cache.component().to_owned())));
     }
-    let (tools, sdk) = (engine.ensure(say)?, Unpacked::ensure()?);
+    let (tools, sdk) = (engine.ensure(say)?, UnpackedSdk::ensure()?);
     let mut node = Command::new("node");
     node.arg(sdk.javascript().join("tools/build.js"));
-    let paths: [&Path; 4] = [&tools, &project.directory, &sdk.contract(), kept.component()];
+    let paths: [&Path; 4] = [&tools, &project.directory, &sdk.contract(), build_cache.component()];
     node.args(paths).env("SANDBUS_COLOUR", if colour { "1" } else { "0" });
-    run::tool(&mut node, project, &kept)
+    run::tool(&mut node, project, &build_cache)
 }

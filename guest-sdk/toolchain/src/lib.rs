@@ -5,24 +5,24 @@
 //! project other than by running cargo in it, and by keeping what it built in the project's `.sandbus`.
 
 mod build;
+mod build_cache;
+mod bundled;
 mod cache;
 mod debian;
-mod dependencies;
 mod discover;
-mod embedded;
 mod errors;
 mod hints;
-mod inherited;
 mod javascript;
-mod kept;
-mod names;
-mod neighbourhood;
-mod prefixes;
+mod name_conflicts;
+mod path_remapping;
 mod project;
 mod python;
+mod python_dependencies;
 mod run;
+mod rust_sdk;
 mod rustup;
-mod sidecar;
+mod sidecar_install;
+mod standalone_manifest;
 mod template;
 mod unit;
 
@@ -30,15 +30,15 @@ use std::path::PathBuf;
 
 pub use build::{Artifact, BuildReport, build};
 pub use cache::{directory as cache_directory, once as set_up_once};
-pub use discover::{Discovery, Skipped};
+pub use discover::{Discovery, SkippedDirectory};
 pub use errors::causes;
 pub use hints::hints;
-pub use javascript::Engine;
-pub use names::refusal;
+pub use javascript::JavaScriptEngine;
+pub use name_conflicts::name_conflict;
 pub use project::{Language, MANIFESTS, Project};
-pub use sidecar::{Owner, Placed};
+pub use sidecar_install::{FolderOwner, SidecarUpdate};
 pub use template::{Handler, Template};
-pub use unit::{Goal, Unit};
+pub use unit::{BuildUnit, Goal};
 
 /// The target that guests are compiled for: a core module that carries its component type, and that
 /// imports nothing but what its world names.
@@ -46,7 +46,7 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Where the guest compiler comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Source {
+pub enum ToolchainSource {
     /// The target if it is there already, else rustup, else Debian's packages.
     #[default]
     Auto,
@@ -56,8 +56,8 @@ pub enum Source {
     Debian,
 }
 
-impl Source {
-    /// Reads `SANDBUS_GUEST_TOOLCHAIN`: `rustup`, `debian`, or unset for [`Source::Auto`].
+impl ToolchainSource {
+    /// Reads `SANDBUS_GUEST_TOOLCHAIN`: `rustup`, `debian`, or unset for [`ToolchainSource::Auto`].
     ///
     /// # Errors
     /// If the variable holds anything else.
@@ -91,12 +91,12 @@ impl Toolchain {
     ///
     /// # Errors
     /// If it cannot be set up; the message says what was tried and what to do.
-    pub fn ensure(source: Source, say: &mut dyn FnMut(&str)) -> Result<Self, Error> {
+    pub fn ensure(source: ToolchainSource, say: &mut dyn FnMut(&str)) -> Result<Self, Error> {
         match source {
-            Source::Rustup => rustup::ensure(say),
-            Source::Debian => debian::ensure(say),
-            Source::Auto if rustup::is_installed()? => Ok(Self { kind: Kind::Default }),
-            Source::Auto => rustup::ensure(say).or_else(|rustup| {
+            ToolchainSource::Rustup => rustup::ensure(say),
+            ToolchainSource::Debian => debian::ensure(say),
+            ToolchainSource::Auto if rustup::is_installed()? => Ok(Self { kind: Kind::Default }),
+            ToolchainSource::Auto => rustup::ensure(say).or_else(|rustup| {
                 say("rustup could not add the target; falling back to Debian's packages");
                 debian::ensure(say)
                     .map_err(|debian| Error::Neither { rustup: Box::new(rustup), debian: Box::new(debian) })
@@ -153,7 +153,7 @@ pub enum Error {
     /// Neither cache directory is known.
     #[error("neither XDG_CACHE_HOME nor HOME is set; set one, so that the guest compiler has a place")]
     NoCacheDirectory,
-    /// There is no project where one was looked for.
+    /// There is no project where one was visited for.
     #[error(
         "{path} has no plugin: no Cargo.toml with crate-type = [\"cdylib\"] under [lib], no package.json whose `main` exports a plugin, and no pyproject.toml with src/NAME.py; `sandbus new` makes one"
     )]

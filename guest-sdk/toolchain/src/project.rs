@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::build::{Artifact, BuildReport};
-use crate::discover::cargo::Crate;
-use crate::run::{at, misread};
-use crate::unit::{Goal, Unit};
+use crate::discover::cargo::CargoPackage;
+use crate::run::{at, manifest_error};
+use crate::unit::{BuildUnit, Goal};
 use crate::{Discovery, Error};
 
 /// A language that plugins are written in.
@@ -48,9 +48,9 @@ pub struct Project {
     /// What it is written in.
     pub language: Language,
     /// Other directories whose sources it is built of.
-    pub beside: Vec<PathBuf>,
+    pub path_dependencies: Vec<PathBuf>,
     /// What cargo builds, if it is a crate.
-    pub(crate) unit: Option<Crate>,
+    pub(crate) package: Option<CargoPackage>,
 }
 
 impl Project {
@@ -67,9 +67,9 @@ impl Project {
     }
 
     /// A project in another language than Rust.
-    pub(crate) fn scripted(directory: PathBuf, language: Language) -> Result<Self, Error> {
+    pub(crate) fn interpreted(directory: PathBuf, language: Language) -> Result<Self, Error> {
         let manifest = Manifest::read(&directory, language)?;
-        Ok(Self { name: manifest.name, directory, language, beside: Vec::new(), unit: None })
+        Ok(Self { name: manifest.name, directory, language, path_dependencies: Vec::new(), package: None })
     }
 
     /// The name of its component's file, without `.wasm`.
@@ -87,15 +87,15 @@ impl Project {
     /// The directory of a crate's workspace, and where that is built; none for a project in another language.
     #[must_use]
     pub fn cargo_workspace(&self) -> Option<(&Path, &Path)> {
-        self.unit.as_ref().map(|unit| (unit.workspace.as_path(), unit.target.as_path()))
+        self.package.as_ref().map(|unit| (unit.workspace.as_path(), unit.target.as_path()))
     }
 
-    /// Makes a component of it with its language's own tools, as it is to be shipped. See [`Unit::build`].
+    /// Makes a component of it with its language's own tools, as it is to be shipped. See [`BuildUnit::build`].
     ///
     /// # Errors
     /// If the tools cannot be set up or started.
     pub fn build(&self, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
-        Unit { projects: vec![self.clone()] }.build(Goal::Release, colour, say)
+        BuildUnit { projects: vec![self.clone()] }.build(Goal::Release, colour, say)
     }
 
     pub(crate) fn artifact(&self, path: PathBuf) -> Artifact {
@@ -121,16 +121,16 @@ impl Manifest {
     pub(crate) fn read(directory: &Path, language: Language) -> Result<Self, Error> {
         let path = directory.join(language.manifest());
         let text = std::fs::read_to_string(&path).map_err(at(&path))?;
-        let misread = |what: String| misread(&path, what);
+        let manifest_error = |what: String| manifest_error(&path, what);
         let (project, tool): (Value, Value) = if language == Language::Python {
-            let all: Value = toml::from_str(&text).map_err(|error| misread(error.to_string()))?;
+            let all: Value = toml::from_str(&text).map_err(|error| manifest_error(error.to_string()))?;
             (all["project"].clone(), all["tool"]["sandbus"].clone())
         } else {
-            let all: Value = serde_json::from_str(&text).map_err(|error| misread(error.to_string()))?;
+            let all: Value = serde_json::from_str(&text).map_err(|error| manifest_error(error.to_string()))?;
             (all.clone(), all["sandbus"].clone())
         };
         let field = |of: &Value, name: &str| of[name].as_str().map(str::to_owned);
-        let name = field(&project, "name").ok_or_else(|| misread("it has no name".to_owned()))?;
+        let name = field(&project, "name").ok_or_else(|| manifest_error("it has no name".to_owned()))?;
         Ok(Self {
             // A scope is no part of a plugin's name.
             name: name.rsplit('/').next().unwrap_or_default().to_owned(),
@@ -154,7 +154,7 @@ mod tests {
 
     fn manifest(language: Language, text: &str) -> Result<Manifest, Error> {
         let directory = std::env::temp_dir().join(format!("sandbus-manifest-{}-{language:?}", std::process::id()));
-        crate::embedded::write_file(&directory.join(language.manifest()), text)?;
+        crate::bundled::write_file(&directory.join(language.manifest()), text)?;
         let manifest = Manifest::read(&directory, language);
         std::fs::remove_dir_all(&directory).map_err(at(&directory))?;
         manifest

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::build::BuildReport;
-use crate::dependencies::Dependencies;
-use crate::embedded::{Unpacked, write_file};
-use crate::kept::Kept;
+use crate::build_cache::BuildCache;
+use crate::bundled::{UnpackedSdk, write_file};
 use crate::project::{Language, Manifest, Project};
+use crate::python_dependencies::PythonDependencies;
 use crate::{Error, cache, run};
 
 /// Where the tool is, below the cache directory. Its number changes with the tool's version.
@@ -31,13 +31,13 @@ fn ensure(say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
 
 pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
     let manifest = Manifest::read(&project.directory, Language::Python)?;
-    let dependencies = Dependencies::lock(&project.directory, &manifest.dependencies, say)?;
-    let kept = Kept::of(&project.directory, HOME)?;
-    if kept.is_current() {
-        return Ok(BuildReport::made(project.artifact(kept.component().to_owned())));
+    let dependencies = PythonDependencies::lock(&project.directory, &manifest.dependencies, say)?;
+    let build_cache = BuildCache::open(&project.directory, HOME)?;
+    if build_cache.is_current() {
+        return Ok(BuildReport::made(project.artifact(build_cache.component().to_owned())));
     }
-    let (tool, sdk) = (ensure(say)?, Unpacked::ensure()?);
-    let environment = dependencies.install(&kept, say)?;
+    let (tool, sdk) = (ensure(say)?, UnpackedSdk::ensure()?);
+    let environment = dependencies.install(&build_cache, say)?;
     // What a project brings with it comes before what it declares, and before the SDK that this program carries.
     let own = ["src", "vendor"].map(|name| project.directory.join(name)).into_iter().filter(|path| path.is_dir());
     let roots: Vec<_> = own.chain([environment.packages, sdk.python()]).collect();
@@ -46,7 +46,7 @@ pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<Buil
         Ok(imported) => imported,
         Err(said) => return Ok(BuildReport { artifacts: Vec::new(), messages: vec![said], succeeded: false }),
     };
-    write_file(&kept.directory().join(format!("{ENTRY}.py")), &entry(&manifest, &module, &imported))?;
+    write_file(&build_cache.directory().join(format!("{ENTRY}.py")), &entry(&manifest, &module, &imported))?;
     let mut python = Command::new("python3");
     // The tool's own script, wherever pip has put it.
     python.args(["-c", "import sys; from componentize_py import script; sys.exit(script())"]);
@@ -55,12 +55,12 @@ pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<Buil
     // A person who writes Python has no use for the tool's own frames.
     python.env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0");
     python.args(["--quiet", "--world", "plugin-with-http", "--wit-path"]).arg(sdk.contract());
-    python.args(["componentize", ENTRY, "--output"]).arg(kept.component());
-    python.arg("--python-path").arg(kept.directory());
+    python.args(["componentize", ENTRY, "--output"]).arg(build_cache.component());
+    python.arg("--python-path").arg(build_cache.directory());
     for path in roots {
         python.arg("--python-path").arg(path);
     }
-    run::tool(&mut python, project, &kept)
+    run::tool(&mut python, project, &build_cache)
 }
 
 /// The modules that the plugin's sources import, as JSON, or what is missing of them.
@@ -68,7 +68,7 @@ fn imported(
     project: &Project,
     module: &str,
     roots: &[PathBuf],
-    sdk: &Unpacked,
+    sdk: &UnpackedSdk,
 ) -> Result<Result<String, String>, Error> {
     let mut python = Command::new("python3");
     python.arg("-I").arg(sdk.python().join("sandbus/_build.py")).arg(module).arg(&project.directory).args(roots);

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::Error;
 use crate::build::BuildReport;
-use crate::kept::Kept;
+use crate::build_cache::BuildCache;
 use crate::project::Project;
 
 /// Runs a command to its end and returns its standard output.
@@ -18,14 +18,14 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
 }
 
 /// Runs a tool that makes a project's component. What it says of the project's sources is in the report.
-pub(crate) fn tool(command: &mut Command, project: &Project, kept: &Kept) -> Result<BuildReport, Error> {
+pub(crate) fn tool(command: &mut Command, project: &Project, build_cache: &BuildCache) -> Result<BuildReport, Error> {
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| Error::Start { program: program(command), error })?;
-    let mut report = BuildReport::made(project.artifact(kept.component().to_owned()));
+    let mut report = BuildReport::made(project.artifact(build_cache.component().to_owned()));
     let said = [&output.stderr, &output.stdout].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
     report.messages = said.into_iter().filter(|text| !text.is_empty()).collect();
     if output.status.success() {
-        kept.keep()?;
+        build_cache.mark_current()?;
     } else {
         report.artifacts.clear();
         report.succeeded = false;
@@ -63,6 +63,6 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
 }
 
 /// An error about what a manifest says.
-pub(crate) fn misread(path: &Path, what: String) -> Error {
+pub(crate) fn manifest_error(path: &Path, what: String) -> Error {
     Error::Manifest { path: path.to_owned(), what }
 }

@@ -7,8 +7,8 @@
 
 use std::path::Path;
 
-use crate::neighbourhood::Sdk;
-use crate::{Error, embedded, neighbourhood};
+use crate::rust_sdk::Sdk;
+use crate::{Error, bundled, rust_sdk};
 
 /// What new projects are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +54,13 @@ impl Template {
             return Err(Error::Exists { path: directory.to_owned() });
         }
         let sdk = self.add_sdk(directory, name)?;
-        let fill = Fill::new(name, handlers, sdk);
+        let fill = Substitutions::new(name, handlers, sdk);
         let (own, any) = (format!("{}/", self.name()), "any/");
-        for (path, text) in embedded::TEMPLATES {
+        for (path, text) in bundled::TEMPLATES {
             let Some(path) = path.strip_prefix(&own).or_else(|| path.strip_prefix(any)) else { continue };
             // Under its own name it would be in force among the templates.
             let path = if path == "gitignore" { ".gitignore".to_owned() } else { fill.values(path) };
-            embedded::write_file(&directory.join(path), &fill.text(text))?;
+            bundled::write_file(&directory.join(path), &fill.text(text))?;
         }
         Ok(())
     }
@@ -69,23 +69,23 @@ impl Template {
     fn add_sdk(self, directory: &Path, name: &str) -> Result<Option<Sdk>, Error> {
         let vendor = directory.join("vendor");
         match self {
-            Self::Rust => return neighbourhood::add_sdk(directory, name).map(Some),
-            Self::JavaScript | Self::TypeScript => embedded::write(embedded::JAVASCRIPT, &vendor.join("@sandbus/sdk"))?,
-            Self::Python => embedded::write(embedded::PYTHON, &vendor)?,
+            Self::Rust => return rust_sdk::add_sdk(directory, name).map(Some),
+            Self::JavaScript | Self::TypeScript => bundled::write(bundled::JAVASCRIPT, &vendor.join("@sandbus/sdk"))?,
+            Self::Python => bundled::write(bundled::PYTHON, &vendor)?,
         }
         Ok(None)
     }
 }
 
 /// What a template is filled with.
-struct Fill {
+struct Substitutions {
     values: Vec<(&'static str, String)>,
     on: bool,
     route: bool,
     is_alone: bool,
 }
 
-impl Fill {
+impl Substitutions {
     fn new(name: &str, handlers: &[Handler], sdk: Option<Sdk>) -> Self {
         let mut values = vec![("name", name.to_owned()), ("module", name.replace('-', "_"))];
         let is_alone = sdk.as_ref().is_none_or(|sdk| sdk.is_own);
@@ -148,9 +148,9 @@ mod tests {
     #[test]
     fn a_template_has_what_the_project_handles() {
         let both = [Handler::Event("user.*".into()), Handler::Route("GET".into(), "/u/{id}/{*rest}".into())];
-        let text = Fill::new("a-b", &both, None).text(TEMPLATE);
+        let text = Substitutions::new("a-b", &both, None).text(TEMPLATE);
         assert_eq!(text, "a a-b\non user.* user.any\nGET /u/{id}/{*rest} at GET /u/id/rest\n");
-        assert_eq!(Fill::new("a-b", &both[..1], None).text(TEMPLATE), "a a-b\non user.* user.any\n");
-        assert_eq!(Fill::new("a-b", &[], None).values("{{module}}.py"), "a_b.py");
+        assert_eq!(Substitutions::new("a-b", &both[..1], None).text(TEMPLATE), "a a-b\non user.* user.any\n");
+        assert_eq!(Substitutions::new("a-b", &[], None).values("{{module}}.py"), "a_b.py");
     }
 }

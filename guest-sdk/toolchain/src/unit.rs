@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::build::{self, BuildReport, QUICK, RELEASE};
 use crate::project::{Language, Project};
-use crate::{Error, Source, Toolchain, javascript, python};
+use crate::{Error, Toolchain, ToolchainSource, javascript, python};
 
 /// What a build is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,19 +19,19 @@ pub enum Goal {
 
 /// Projects that are built together.
 #[derive(Clone, Debug)]
-pub struct Unit {
+pub struct BuildUnit {
     /// The projects; at least one.
     pub projects: Vec<Project>,
 }
 
-impl Unit {
+impl BuildUnit {
     /// Projects by how they are built: those of a cargo workspace together.
     #[must_use]
     pub fn of(projects: &[Project]) -> Vec<Self> {
         let mut units: Vec<Self> = Vec::new();
         let mut workspaces: BTreeMap<&Path, usize> = BTreeMap::new();
         for project in projects {
-            let workspace = project.unit.as_ref().map(|unit| unit.workspace.as_path());
+            let workspace = project.package.as_ref().map(|unit| unit.workspace.as_path());
             match workspace.and_then(|workspace| workspaces.get(workspace)) {
                 Some(place) => units[*place].projects.push(project.clone()),
                 None => {
@@ -67,7 +67,7 @@ impl Unit {
     fn build_crates(&self, goal: Goal, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
         let toolchain = toolchain(say)?;
         let crates: Vec<_> =
-            self.projects.iter().filter_map(|project| Some((project, project.unit.as_ref()?))).collect();
+            self.projects.iter().filter_map(|project| Some((project, project.package.as_ref()?))).collect();
         let Some((_, first)) = crates.first() else { return Ok(BuildReport::default()) };
         let target = quick_target(&first.target);
         let target = target.to_string_lossy();
@@ -100,6 +100,7 @@ fn toolchain(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
     if let Some(toolchain) = &*ready {
         return Ok(toolchain.clone());
     }
-    let toolchain = Toolchain::ensure(Source::from_env()?, &mut |text| say(&format!("guest compiler: {text}")))?;
+    let toolchain =
+        Toolchain::ensure(ToolchainSource::from_env()?, &mut |text| say(&format!("guest compiler: {text}")))?;
     Ok(ready.insert(toolchain).clone())
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Artifact, Goal, Owner, Placed, Project, Unit};
+use sandbus_toolchain::{Artifact, BuildUnit, FolderOwner, Goal, Project, SidecarUpdate};
 
 use super::component::{self, Inspection};
 use super::output::Output;
@@ -79,7 +79,7 @@ fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<BuildResult> {
     let count = found.projects.len() + found.broken.len();
     let mut result = BuildResult { is_single, count, ..BuildResult::default() };
     result.failed.extend(found.broken.iter().map(|_| "one that cannot be read".to_owned()));
-    for unit in Unit::of(&found.projects) {
+    for unit in BuildUnit::of(&found.projects) {
         let report = unit.build(Goal::Release, telemetry::colours(), &mut console::print_status)?;
         report.messages.iter().for_each(|message| console::print_compiler_message(message));
         result.failed.extend(unit.failed(&report).map(|project| project.name.clone()));
@@ -96,20 +96,20 @@ fn install(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow
     let folder = out.map_or_else(|| project.directory.join("dist"), Path::to_owned);
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     // A folder that somebody names may be that of a host, where the operator's word stays.
-    let owner = if out.is_some() { Owner::Operator } else { Owner::Build };
+    let owner = if out.is_some() { FolderOwner::Operator } else { FolderOwner::Build };
     let sidecar = project.sidecar();
-    match project.place_sidecar(&folder, owner)? {
-        Placed::Copied => {
+    match project.install_sidecar(&folder, owner)? {
+        SidecarUpdate::Copied => {
             console::print_status(&format!("copied {} to {}", display_path(&sidecar), display_path(&folder)))
         }
-        Placed::Kept if sidecar.exists() => console::print_status(&format!(
+        SidecarUpdate::LeftToOperator if sidecar.exists() => console::print_status(&format!(
             "left the sidecar in {} as it is; it differs from {}",
             display_path(&folder),
             display_path(&sidecar)
         )),
-        Placed::Kept | Placed::Removed | Placed::Present | Placed::Nothing => {}
+        SidecarUpdate::LeftToOperator | SidecarUpdate::Removed | SidecarUpdate::Unchanged | SidecarUpdate::Absent => {}
     }
     console::print_hints(project, artifact);
-    artifact.place(&folder)?;
+    artifact.install(&folder)?;
     Inspection::of(&folder.join(artifact.file_name()))
 }

@@ -96,7 +96,7 @@ fn refusal(name: &str, lang: Language) -> Option<&'static str> {
     match name {
         OPERATOR => Some("is the owner of operators' subscriptions"),
         _ if RESERVED.contains(&&*format!("/{name}")) => Some("would have the host's own route"),
-        _ => sandbus_toolchain::refusal(name, lang.template()),
+        _ => sandbus_toolchain::name_conflict(name, lang.template()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Artifact, Goal, Project, Unit};
+use sandbus_toolchain::{Artifact, BuildUnit, Goal, Project};
 use serde::Serialize;
 
 use super::output::Output;
@@ -174,7 +174,7 @@ fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     let found = projects::find(path)?;
     console::print_status(&format!("building {}", join_names(found.names())));
     let (mut candidates, mut failed) = (Vec::new(), Vec::new());
-    for unit in Unit::of(&found.projects) {
+    for unit in BuildUnit::of(&found.projects) {
         let report = unit.build(Goal::Quick, telemetry::colours(), &mut console::print_status)?;
         report.messages.iter().for_each(|message| console::print_compiler_message(message));
         failed.extend(unit.failed(&report).map(|project| project.name.clone()));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sandbus_toolchain::{BuildReport, Discovery, Error, Goal, Owner, Placed, Project, Unit};
+use sandbus_toolchain::{BuildReport, BuildUnit, Discovery, Error, FolderOwner, Goal, Project, SidecarUpdate};
 use tokio_util::sync::CancellationToken;
 
 use super::sources::{self, Changes};
@@ -28,11 +28,11 @@ pub(super) struct Folder {
 /// What is built, and where it goes.
 #[derive(Debug)]
 pub(super) struct Builder {
-    /// Where projects are looked for.
+    /// Where projects are visited for.
     path: PathBuf,
     folder: Folder,
     projects: Vec<Project>,
-    /// The directories that were looked into for projects.
+    /// The directories that were visited into for projects.
     searched: Vec<PathBuf>,
     /// What was said of those that are left out or broken: it is said once.
     reported: BTreeSet<String>,
@@ -47,7 +47,7 @@ impl Builder {
     pub(super) fn new(path: PathBuf, found: Discovery, folder: Folder) -> Self {
         let mut reported: BTreeSet<_> = projects::describe_skipped(&found.skipped).into_iter().collect();
         reported.extend(found.broken.iter().map(ToString::to_string));
-        let Discovery { projects, looked: searched, .. } = found;
+        let Discovery { projects, visited: searched, .. } = found;
         let (failed, following) = Default::default();
         Self { path, folder, projects, searched, reported, failed, following }
     }
@@ -95,7 +95,7 @@ impl Builder {
         let found = match Discovery::of(&self.path) {
             Ok(found) => found,
             Err(error) => {
-                tracing::error!("projects cannot be looked for: {error}");
+                tracing::error!("projects cannot be visited for: {error}");
                 return false;
             }
         };
@@ -121,8 +121,8 @@ impl Builder {
             );
         }
         projects.extend(edited);
-        let has_changed = projects != self.projects || found.looked != self.searched;
-        (self.projects, self.searched) = (projects, found.looked);
+        let has_changed = projects != self.projects || found.visited != self.searched;
+        (self.projects, self.searched) = (projects, found.visited);
         self.remove_stale();
         has_changed
     }
@@ -150,8 +150,8 @@ impl Builder {
     /// Builds everything; what is up to date costs nothing. Blocks for as long as it compiles.
     pub(super) fn build(&mut self) {
         self.remove_stale();
-        self.place_sidecars();
-        for unit in Unit::of(&self.projects) {
+        self.install_sidecars();
+        for unit in BuildUnit::of(&self.projects) {
             let started = Instant::now();
             let report = unit.build(Goal::Quick, telemetry::colours(), &mut |text| tracing::info!("{text}"));
             self.install(&unit, started, report);
@@ -159,28 +159,28 @@ impl Builder {
     }
 
     /// A plugin finds its sidecar from the first load on.
-    fn place_sidecars(&mut self) {
+    fn install_sidecars(&mut self) {
         for project in &self.projects {
             let stem = project.stem();
             let is_ours = self.folder.is_own || self.following.contains(&stem);
-            let owner = if is_ours { Owner::Build } else { Owner::Operator };
-            match project.place_sidecar(&self.folder.path, owner) {
-                Ok(Placed::Copied | Placed::Present) => drop(self.following.insert(stem)),
-                Ok(Placed::Kept) if project.sidecar().exists() => {
+            let owner = if is_ours { FolderOwner::Build } else { FolderOwner::Operator };
+            match project.install_sidecar(&self.folder.path, owner) {
+                Ok(SidecarUpdate::Copied | SidecarUpdate::Unchanged) => drop(self.following.insert(stem)),
+                Ok(SidecarUpdate::LeftToOperator) if project.sidecar().exists() => {
                     let (kept, own) = (self.folder.path.join(format!("{stem}.toml")), project.sidecar());
                     let line = format!("{} stays as it is, and {} is not used", kept.display(), own.display());
                     if self.reported.insert(line.clone()) {
                         tracing::warn!(plugin = project.name, "{line}");
                     }
                 }
-                Ok(Placed::Kept | Placed::Nothing | Placed::Removed) => {}
+                Ok(SidecarUpdate::LeftToOperator | SidecarUpdate::Absent | SidecarUpdate::Removed) => {}
                 Err(error) => tracing::error!(plugin = project.name, "its sidecar cannot be used: {error}"),
             }
         }
     }
 
     /// Puts what was made into the folder, and says how it went.
-    fn install(&mut self, unit: &Unit, started: Instant, report: Result<BuildReport, Error>) {
+    fn install(&mut self, unit: &BuildUnit, started: Instant, report: Result<BuildReport, Error>) {
         let names = || projects::join_names(unit.projects.iter().map(|project| project.name.as_str()));
         let report = match report {
             Ok(report) => report,
@@ -197,7 +197,7 @@ impl Builder {
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         for artifact in &report.artifacts {
             let was_failing = self.failed.remove(&artifact.name);
-            match artifact.place(&self.folder.path) {
+            match artifact.install(&self.folder.path) {
                 Ok(true) => {
                     tracing::info!(plugin = artifact.name, took_ms, "built");
                     let project = unit.projects.iter().find(|project| project.name == artifact.name);

@@ -86,7 +86,7 @@ pub(super) fn watch(
 
 fn sources_of(project: &Project) -> Vec<Sources> {
     let sidecar = project.sidecar().file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let all = std::iter::once(&project.directory).chain(&project.beside);
+    let all = std::iter::once(&project.directory).chain(&project.path_dependencies);
     all.map(|directory| Sources { directory: directory.clone(), sidecar: sidecar.clone() }).collect()
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Workspace {
 
 /// A crate that becomes a plugin, as cargo knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Crate {
+pub(crate) struct CargoPackage {
     /// What cargo calls it where names are ambiguous.
     pub(crate) id: String,
     /// The name of its library, after which cargo names the file.
@@ -66,19 +66,19 @@ impl Workspace {
     }
 
     /// The package of a manifest, if its library becomes WebAssembly: its name, and what a build goes by.
-    pub(crate) fn plugin(&self, manifest: &Path) -> Option<(String, Crate)> {
+    pub(crate) fn plugin(&self, manifest: &Path) -> Option<(String, CargoPackage)> {
         let package = self.package(manifest)?;
         let mut targets = package["targets"].as_array().into_iter().flatten();
         let library = targets.find(|target| lists(&target["kind"], "cdylib"))?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let (root, target) = (self.root.clone(), self.target.clone());
         let (id, library) = (text(&package["id"])?, text(&library["name"])?);
-        Some((text(&package["name"])?, Crate { id, library, workspace: root, target }))
+        Some((text(&package["name"])?, CargoPackage { id, library, workspace: root, target }))
     }
 
     /// The directories of the packages that one depends on by their paths, directly or not. What those depend on that
     /// belong to no package of this workspace is not known.
-    pub(crate) fn beside(&self, directory: &Path) -> Vec<PathBuf> {
+    pub(crate) fn path_dependencies(&self, directory: &Path) -> Vec<PathBuf> {
         let (mut found, mut looked) = (vec![directory.to_owned()], 0);
         while let Some(next) = found.get(looked).cloned() {
             looked += 1;

@@ -47,7 +47,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::cargo::Workspace;
-    use crate::embedded::write_file;
+    use crate::bundled::write_file;
 
     /// Workspaces that cargo refuses, as it says itself, and a part of what is said besides.
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::embedded::write_file;
+use crate::bundled::write_file;
 use crate::{Handler, Template};
 
 /// A plugin's crate by itself, as `sandbus new` makes it.
@@ -25,7 +25,7 @@ const WORKSPACE: &str = "[workspace]\nresolver = \"3\"\nmembers = MEMBERS\n";
 #[derive(Clone, Copy)]
 enum Part {
     /// A crate with the manifest of one of the above, named as its directory is.
-    Crate(&'static str, &'static str),
+    CargoPackage(&'static str, &'static str),
     /// A project in JavaScript.
     Script(&'static str),
     /// A project in Python.
@@ -38,7 +38,7 @@ enum Part {
     Link(&'static str, &'static str),
 }
 
-use Part::{Crate, File, Link, Python, Script, Virtual};
+use Part::{CargoPackage, File, Link, Python, Script, Virtual};
 
 fn name_of(path: &str) -> &str {
     Path::new(path).file_name().and_then(|name| name.to_str()).unwrap()
@@ -48,7 +48,7 @@ impl Part {
     fn make(self, root: &Path) {
         let write = |path: String, text: &str| write_file(&root.join(path), text).unwrap();
         match self {
-            Crate(path, manifest) => {
+            CargoPackage(path, manifest) => {
                 write(format!("{path}/Cargo.toml"), &manifest.replace("NAME", name_of(path)));
                 write(format!("{path}/src/lib.rs"), "");
             }
@@ -87,22 +87,22 @@ const BASE: Case = Case { what: "", parts: &[], at: ".", found: &[], skipped: &[
 
 const CASES: &[Case] = &[
     Case {
-        what: "one crate, whose own directory is looked at",
-        parts: &[Crate("a", ALONE), File("a/vendor/@sandbus/sdk/package.json", SCRIPT), File("a/target/x", "")],
+        what: "one crate, whose own directory is visited at",
+        parts: &[CargoPackage("a", ALONE), File("a/vendor/@sandbus/sdk/package.json", SCRIPT), File("a/target/x", "")],
         at: "a",
         found: &["a"],
         ..BASE
     },
     Case {
         what: "a manifest's path stands for its directory",
-        parts: &[Crate("a", ALONE), Script("b")],
+        parts: &[CargoPackage("a", ALONE), Script("b")],
         at: "a/Cargo.toml",
         found: &["a"],
         ..BASE
     },
     Case {
         what: "crates with workspaces of their own beside scripts",
-        parts: &[Crate("a", ALONE), Crate("b", ALONE), Script("c"), Python("d-e")],
+        parts: &[CargoPackage("a", ALONE), CargoPackage("b", ALONE), Script("c"), Python("d-e")],
         found: &["a", "b", "c", "d-e"],
         ..BASE
     },
@@ -110,10 +110,10 @@ const CASES: &[Case] = &[
         what: "a workspace with globs and an excluded crate",
         parts: &[
             Virtual(".", "[\"crates/*\"]\nexclude = [\"crates/apart\"]"),
-            Crate("crates/a", MEMBER),
-            Crate("crates/b", MEMBER),
-            Crate("crates/shared", LIBRARY),
-            Crate("crates/apart", MEMBER),
+            CargoPackage("crates/a", MEMBER),
+            CargoPackage("crates/b", MEMBER),
+            CargoPackage("crates/shared", LIBRARY),
+            CargoPackage("crates/apart", MEMBER),
         ],
         found: &["crates/a", "crates/apart", "crates/b"],
         skipped: &[(".", "a workspace"), ("crates/shared", "cdylib")],
@@ -121,7 +121,11 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "a member that is no default member",
-        parts: &[Virtual(".", "[\"a\", \"b\"]\ndefault-members = [\"a\"]"), Crate("a", MEMBER), Crate("b", MEMBER)],
+        parts: &[
+            Virtual(".", "[\"a\", \"b\"]\ndefault-members = [\"a\"]"),
+            CargoPackage("a", MEMBER),
+            CargoPackage("b", MEMBER),
+        ],
         found: &["a", "b"],
         skipped: &[(".", "a workspace")],
         ..BASE
@@ -134,7 +138,7 @@ const CASES: &[Case] = &[
                 "[package]\nname = \"root\"\nversion = \"0.1.0\"\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\nmembers = [\"plugins/*\"]\n",
             ),
             File("src/lib.rs", ""),
-            Crate("plugins/a", MEMBER),
+            CargoPackage("plugins/a", MEMBER),
         ],
         found: &[".", "plugins/a"],
         ..BASE
@@ -143,9 +147,9 @@ const CASES: &[Case] = &[
         what: "a part of a workspace",
         parts: &[
             Virtual(".", "[\"plugins/*\", \"tool\"]"),
-            Crate("plugins/a", MEMBER),
-            Crate("plugins/b", MEMBER),
-            Crate("tool", MEMBER),
+            CargoPackage("plugins/a", MEMBER),
+            CargoPackage("plugins/b", MEMBER),
+            CargoPackage("tool", MEMBER),
         ],
         at: "plugins",
         found: &["plugins/a", "plugins/b"],
@@ -153,7 +157,7 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "one member of a workspace",
-        parts: &[Virtual(".", "[\"a\", \"b\"]"), Crate("a", MEMBER), Crate("b", MEMBER)],
+        parts: &[Virtual(".", "[\"a\", \"b\"]"), CargoPackage("a", MEMBER), CargoPackage("b", MEMBER)],
         at: "b",
         found: &["b"],
         ..BASE
@@ -162,17 +166,17 @@ const CASES: &[Case] = &[
         what: "two workspaces, one within the other",
         parts: &[
             Virtual(".", "[\"a\"]\nexclude = [\"inner\"]"),
-            Crate("a", MEMBER),
+            CargoPackage("a", MEMBER),
             Virtual("inner", "[\"b\"]"),
-            Crate("inner/b", MEMBER),
+            CargoPackage("inner/b", MEMBER),
         ],
         found: &["a", "inner/b"],
         skipped: &[(".", "a workspace"), ("inner", "a workspace")],
         ..BASE
     },
     Case {
-        what: "a member in a directory that is not looked into",
-        parts: &[Virtual(".", "[\"vendor/a\"]"), Crate("vendor/a", MEMBER), Crate("vendor/b", ALONE)],
+        what: "a member in a directory that is not visited into",
+        parts: &[Virtual(".", "[\"vendor/a\"]"), CargoPackage("vendor/a", MEMBER), CargoPackage("vendor/b", ALONE)],
         found: &["vendor/a"],
         skipped: &[(".", "a workspace"), ("vendor", "installed")],
         ..BASE
@@ -181,7 +185,7 @@ const CASES: &[Case] = &[
         what: "a member outside of the path",
         parts: &[
             Virtual("root", "[\"a\", \"../b\"]"),
-            Crate("root/a", MEMBER),
+            CargoPackage("root/a", MEMBER),
             File(
                 "b/Cargo.toml",
                 "[package]\nname = \"b\"\nversion = \"0.1.0\"\nworkspace = \"../root\"\n[lib]\ncrate-type = [\"cdylib\"]\n",
@@ -196,8 +200,8 @@ const CASES: &[Case] = &[
     Case {
         what: "a plugin within another one's directory",
         parts: &[
-            Crate("a", ALONE),
-            Crate("a/plugins/b", ALONE),
+            CargoPackage("a", ALONE),
+            CargoPackage("a/plugins/b", ALONE),
             Script("a/scripts/c"),
             Script("d"),
             Script("d/nested/e"),
@@ -218,7 +222,7 @@ const CASES: &[Case] = &[
                 "[package]\nname = \"no\"\nversion = \"0.1.0\"\nmetadata.sandbus = false\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n",
             ),
             File("no/src/lib.rs", ""),
-            Crate("a", ALONE),
+            CargoPackage("a", ALONE),
         ],
         found: &["a"],
         skipped: &[
@@ -231,7 +235,7 @@ const CASES: &[Case] = &[
         what: "an npm workspace at the root of a cargo workspace",
         parts: &[
             Virtual(".", "[\"plugins/a\"]"),
-            Crate("plugins/a", MEMBER),
+            CargoPackage("plugins/a", MEMBER),
             File(
                 "package.json",
                 r#"{ "private": true, "workspaces": ["plugins/*"], "devDependencies": { "@sandbus/sdk": "1" } }"#,
@@ -323,11 +327,11 @@ const CASES: &[Case] = &[
             Script("node_modules/b"),
             Script("dist/c"),
             Python(".venv/d"),
-            Crate("target/e", ALONE),
+            CargoPackage("target/e", ALONE),
             Script(".hidden/f"),
             Python("env/g"),
             File("env/pyvenv.cfg", ""),
-            Crate("out/h", ALONE),
+            CargoPackage("out/h", ALONE),
             File("out/CACHEDIR.TAG", ""),
             Script("a/node_modules/i"),
         ],
@@ -366,14 +370,14 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "a directory within a crate",
-        parts: &[Virtual(".", "[\"a\"]"), Crate("a", MEMBER)],
+        parts: &[Virtual(".", "[\"a\"]"), CargoPackage("a", MEMBER)],
         at: "a/src",
         found: &["a"],
         ..BASE
     },
     Case {
         what: "two plugins of one name",
-        parts: &[Crate("a-b", ALONE), Crate("other/a_b", ALONE), Script("c")],
+        parts: &[CargoPackage("a-b", ALONE), CargoPackage("other/a_b", ALONE), Script("c")],
         found: &["a-b", "c"],
         broken: &["both make the plugin `a_b`; rename one"],
         ..BASE
@@ -385,8 +389,8 @@ const CASES: &[Case] = &[
             File("b/package.json", "{ \"@sandbus/sdk\" "),
             File("c/package.json", "{"),
             File("d/Cargo.toml", "[package]\nname = \"{{name}}\"\n[lib]\ncrate-type = [\"cdylib\"]\n"),
-            Crate("e", ALONE),
-            Crate("e/stray", MEMBER),
+            CargoPackage("e", ALONE),
+            CargoPackage("e/stray", MEMBER),
         ],
         found: &["a", "e"],
         skipped: &[("c", "malformed"), ("d", "a template")],
@@ -448,12 +452,12 @@ fn crates_know_what_else_they_are_built_of() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path().canonicalize().unwrap();
     Virtual(".", "[\"a\", \"shared\"]").make(&root);
-    Crate("shared", LIBRARY).make(&root);
-    Crate("a", MEMBER).make(&root);
+    CargoPackage("shared", LIBRARY).make(&root);
+    CargoPackage("a", MEMBER).make(&root);
     let manifest = MEMBER.replace("NAME", "a") + "[dependencies]\nshared = { path = \"../shared\" }\n";
     fs::write(root.join("a/Cargo.toml"), manifest).unwrap();
     let project = Project::find(&root.join("a")).unwrap();
-    assert_eq!(project.beside, [root.join("shared")]);
+    assert_eq!(project.path_dependencies, [root.join("shared")]);
     assert_eq!(project.sidecar(), root.join("a/a.toml"));
 }
 

@@ -6,28 +6,28 @@ use std::path::{Path, PathBuf};
 
 use crate::project::Language;
 use crate::run::at;
-use crate::{Error, Skipped};
+use crate::{Error, SkippedDirectory};
 
 /// Names of directories that hold what tools install or build. A project named so could not be found.
-pub(crate) const FOREIGN: [&str; 8] =
+pub(crate) const TOOL_DIRECTORIES: [&str; 8] =
     ["node_modules", "bower_components", "target", "dist", "vendor", "venv", "site-packages", "__pycache__"];
 
 /// Files by which a tool marks a directory that it owns: cargo and others a cache (<https://bford.info/cachedir>), and
 /// Python an environment (PEP 405).
 const MARKERS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
 
-/// How many directories are looked into. A tree with more is rarely meant.
-const MOST_DIRECTORIES: usize = 20_000;
+/// How many directories are visited into. A tree with more is rarely meant.
+const MAX_DIRECTORIES: usize = 20_000;
 
 /// What a walk has found.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     /// The manifests, by their languages.
     pub(super) manifests: Vec<(Language, PathBuf)>,
-    /// The directories that were looked into, closest to the root first.
-    pub(super) looked: Vec<PathBuf>,
+    /// The directories that were visited into, closest to the root first.
+    pub(super) visited: Vec<PathBuf>,
     /// The directories that were not, and why.
-    pub(super) skipped: Vec<Skipped>,
+    pub(super) skipped: Vec<SkippedDirectory>,
 }
 
 impl Walk {
@@ -36,7 +36,7 @@ impl Walk {
     /// # Errors
     /// If the directory itself cannot be read.
     pub(super) fn through(root: &Path) -> Result<Self, Error> {
-        Self::bounded(root, MOST_DIRECTORIES)
+        Self::bounded(root, MAX_DIRECTORIES)
     }
 
     fn bounded(root: &Path, most: usize) -> Result<Self, Error> {
@@ -45,9 +45,9 @@ impl Walk {
         let mut seen = BTreeSet::from([root.to_owned()]);
         let mut queue = VecDeque::from([root.to_owned()]);
         while let Some(directory) = queue.pop_front() {
-            if walk.looked.len() == most {
+            if walk.visited.len() == most {
                 let reason = format!("more than {most} directories; give the path of one with projects");
-                walk.skipped.push(Skipped { path: directory, reason });
+                walk.skipped.push(SkippedDirectory { path: directory, reason });
                 break;
             }
             for below in walk.look_into(&directory) {
@@ -55,12 +55,12 @@ impl Walk {
                     queue.push_back(below);
                 }
             }
-            walk.looked.push(directory);
+            walk.visited.push(directory);
         }
         Ok(walk)
     }
 
-    /// Takes note of a directory's manifests. Returns the directories in it that are to be looked into.
+    /// Takes note of a directory's manifests. Returns the directories in it that are to be visited into.
     fn look_into(&mut self, directory: &Path) -> Vec<PathBuf> {
         self.manifests.extend(manifests_in(directory));
         let entries = match fs::read_dir(directory) {
@@ -75,7 +75,7 @@ impl Walk {
         below.into_iter().filter_map(|path| self.enter(path)).collect()
     }
 
-    /// The canonical path of a directory that is to be looked into.
+    /// The canonical path of a directory that is to be visited into.
     fn enter(&mut self, path: PathBuf) -> Option<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with('.') {
@@ -85,7 +85,7 @@ impl Walk {
             }
             return None;
         }
-        if FOREIGN.contains(&&*name) || MARKERS.iter().any(|marker| path.join(marker).is_file()) {
+        if TOOL_DIRECTORIES.contains(&&*name) || MARKERS.iter().any(|marker| path.join(marker).is_file()) {
             self.skip(&path, "installed or built by tools");
             return None;
         }
@@ -102,7 +102,7 @@ impl Walk {
     }
 
     fn skip(&mut self, path: &Path, reason: &str) {
-        self.skipped.push(Skipped { path: path.to_owned(), reason: reason.to_owned() });
+        self.skipped.push(SkippedDirectory { path: path.to_owned(), reason: reason.to_owned() });
     }
 }
 
@@ -121,7 +121,7 @@ pub(super) fn manifests_in(directory: &Path) -> Vec<(Language, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::write_file;
+    use crate::bundled::write_file;
 
     #[test]
     fn a_tree_without_end_is_left_after_so_many_directories() {
@@ -130,7 +130,7 @@ mod tests {
             fs::create_dir_all(root.path().join(format!("{number}/deeper"))).unwrap();
         }
         let walk = Walk::bounded(root.path(), 5).unwrap();
-        assert_eq!(walk.looked.len(), 5);
+        assert_eq!(walk.visited.len(), 5);
         assert!(walk.skipped[0].reason.contains("more than 5 directories"), "{:?}", walk.skipped);
     }
 

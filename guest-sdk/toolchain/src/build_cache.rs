@@ -6,23 +6,23 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use crate::run::{self, at};
-use crate::{Error, embedded};
+use crate::{Error, bundled};
 
 /// A project's own directory for what is built. It is nobody else's, and keeps itself out of version control.
-pub(crate) struct Kept {
+pub(crate) struct BuildCache {
     directory: PathBuf,
     component: PathBuf,
     /// What there was in the project when the build began.
     project: String,
 }
 
-impl Kept {
+impl BuildCache {
     /// What was built in a project by a recipe, whose name changes with the versions of the tools.
-    pub(crate) fn of(project: &Path, recipe: &str) -> Result<Self, Error> {
+    pub(crate) fn open(project: &Path, recipe: &str) -> Result<Self, Error> {
         let directory = project.join(".sandbus");
-        embedded::write_file(&directory.join(".gitignore"), "*\n")?;
+        bundled::write_file(&directory.join(".gitignore"), "*\n")?;
         let mut hasher = DefaultHasher::new();
-        (recipe, embedded::digest()).hash(&mut hasher);
+        (recipe, bundled::digest()).hash(&mut hasher);
         hash(project, project, &mut BTreeSet::new(), &mut hasher)?;
         let project = format!("{:016x}", hasher.finish());
         Ok(Self { component: directory.join("plugin.wasm"), directory, project })
@@ -44,7 +44,7 @@ impl Kept {
     }
 
     /// Takes note that the component is that of the sources as they were.
-    pub(crate) fn keep(&self) -> Result<(), Error> {
+    pub(crate) fn mark_current(&self) -> Result<(), Error> {
         let stamp = self.stamp();
         fs::write(&stamp, self.inputs()).map_err(at(&stamp))
     }
@@ -106,60 +106,60 @@ mod tests {
 
     #[test]
     fn a_component_is_current_until_what_it_was_made_of_elsewhere_changes() {
-        let project = std::env::temp_dir().join(format!("sandbus-kept-beside-{}", std::process::id()));
+        let project = std::env::temp_dir().join(format!("sandbus-build-cache-beside-{}", std::process::id()));
         let shared = project.join("shared.js");
         let project = project.join("plugin");
-        embedded::write_file(&shared, "one").unwrap();
-        embedded::write_file(&project.join("src/plugin.js"), "one").unwrap();
-        let kept = || Kept::of(&project, "js-1").unwrap();
-        fs::write(kept().component(), "").unwrap();
-        embedded::write_file(&kept().directory().join("read.json"), &format!("[{shared:?}]")).unwrap();
-        kept().keep().unwrap();
-        assert!(kept().is_current());
+        bundled::write_file(&shared, "one").unwrap();
+        bundled::write_file(&project.join("src/plugin.js"), "one").unwrap();
+        let build_cache = || BuildCache::open(&project, "js-1").unwrap();
+        fs::write(build_cache().component(), "").unwrap();
+        bundled::write_file(&build_cache().directory().join("read.json"), &format!("[{shared:?}]")).unwrap();
+        build_cache().mark_current().unwrap();
+        assert!(build_cache().is_current());
         fs::write(&shared, "two").unwrap();
-        assert!(!kept().is_current());
+        assert!(!build_cache().is_current());
         fs::remove_dir_all(project.parent().unwrap()).unwrap();
     }
 
     #[test]
     fn pipes_and_links_without_an_end_among_the_sources_hold_nothing_up() {
         let project = tempfile::tempdir().unwrap();
-        embedded::write_file(&project.path().join("src/plugin.js"), "one").unwrap();
+        bundled::write_file(&project.path().join("src/plugin.js"), "one").unwrap();
         let at = |name: &str| project.path().join("src").join(name);
         assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
         for (link, target) in [("round", project.path()), ("back", &at("")), ("nowhere", Path::new("/nowhere"))] {
             std::os::unix::fs::symlink(target, at(link)).unwrap();
         }
-        let kept = || Kept::of(project.path(), "js-1").unwrap().project;
-        let before = kept();
-        assert_eq!(kept(), before);
+        let build_cache = || BuildCache::open(project.path(), "js-1").unwrap().project;
+        let before = build_cache();
+        assert_eq!(build_cache(), before);
         fs::write(at("plugin.js"), "two").unwrap();
-        assert_ne!(kept(), before);
+        assert_ne!(build_cache(), before);
     }
 
     #[test]
     fn a_component_is_current_until_a_source_or_the_recipe_changes() {
-        let project = std::env::temp_dir().join(format!("sandbus-kept-{}", std::process::id()));
+        let project = std::env::temp_dir().join(format!("sandbus-build-cache-{}", std::process::id()));
         let source = project.join("src/plugin.js");
-        embedded::write_file(&source, "one").unwrap();
-        let kept = |recipe| Kept::of(&project, recipe).unwrap();
-        assert!(!kept("js-1").is_current());
-        fs::write(kept("js-1").component(), "").unwrap();
-        kept("js-1").keep().unwrap();
-        assert!(kept("js-1").is_current());
-        assert!(!kept("js-2").is_current());
+        bundled::write_file(&source, "one").unwrap();
+        let build_cache = |recipe| BuildCache::open(&project, recipe).unwrap();
+        assert!(!build_cache("js-1").is_current());
+        fs::write(build_cache("js-1").component(), "").unwrap();
+        build_cache("js-1").mark_current().unwrap();
+        assert!(build_cache("js-1").is_current());
+        assert!(!build_cache("js-2").is_current());
         for (ignored, text) in [("dist/a.wasm", "a"), ("node_modules/a/index.js", "a"), ("src/.plugin.js.swp", "a")] {
-            embedded::write_file(&project.join(ignored), text).unwrap();
-            assert!(kept("js-1").is_current(), "{ignored}");
+            bundled::write_file(&project.join(ignored), text).unwrap();
+            assert!(build_cache("js-1").is_current(), "{ignored}");
         }
-        embedded::write_file(&project.join("src/target/webhook.js"), "one").unwrap();
-        assert!(!kept("js-1").is_current());
-        kept("js-1").keep().unwrap();
+        bundled::write_file(&project.join("src/target/webhook.js"), "one").unwrap();
+        assert!(!build_cache("js-1").is_current());
+        build_cache("js-1").mark_current().unwrap();
         fs::rename(project.join("src/target"), project.join("src/other")).unwrap();
-        assert!(!kept("js-1").is_current(), "a file has moved");
-        kept("js-1").keep().unwrap();
+        assert!(!build_cache("js-1").is_current(), "a file has moved");
+        build_cache("js-1").mark_current().unwrap();
         fs::write(&source, "two").unwrap();
-        assert!(!kept("js-1").is_current());
+        assert!(!build_cache("js-1").is_current());
         fs::remove_dir_all(&project).unwrap();
     }
 }

@@ -1,5 +1,5 @@
 //! What a Python project depends on: resolved once into a lock file that belongs to the project, and installed from
-//! there into the project's own directory. The machine's packages are never looked at.
+//! there into the project's own directory. The machine's packages are never visited at.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,9 +8,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::embedded::write_file;
+use crate::bundled::write_file;
 use crate::run::{self, at};
-use crate::{Error, kept::Kept};
+use crate::{Error, build_cache::BuildCache};
 
 /// The lock's name, beside the manifest: a file of requirements with hashes, as pip reads it.
 const LOCK: &str = "requirements.lock";
@@ -21,12 +21,12 @@ const PURE: [&str; 9] =
     ["--only-binary=:all:", "--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", PYTHON];
 
 /// A project's packages.
-pub(crate) struct Dependencies {
+pub(crate) struct PythonDependencies {
     /// The lock's text; none if the project has no dependencies.
     lock: Option<String>,
 }
 
-impl Dependencies {
+impl PythonDependencies {
     /// What the lock of a project says. It is written if there is none, or if it is that of other dependencies.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Dependencies {
         // `--target` is what the platform's options are allowed with; nothing is written there.
         pip.arg("--target").arg(project.join(".sandbus/unused")).args(&wanted);
         let report = run::output(&mut pip).map_err(|error| unresolved(&path, &error))?;
-        let lock = format!("{header}{}", pinned(&report).map_err(|what| run::misread(&path, what))?);
+        let lock = format!("{header}{}", pinned(&report).map_err(|what| run::manifest_error(&path, what))?);
         write_file(&path, &lock)?;
         Ok(Self { lock: Some(lock) })
     }
@@ -61,8 +61,8 @@ impl Dependencies {
     ///
     /// # Errors
     /// If pip cannot install them.
-    pub(crate) fn install(&self, kept: &Kept, say: &mut dyn FnMut(&str)) -> Result<Environment, Error> {
-        let home = kept.directory().join("python");
+    pub(crate) fn install(&self, build_cache: &BuildCache, say: &mut dyn FnMut(&str)) -> Result<Environment, Error> {
+        let home = build_cache.directory().join("python");
         let environment = Environment { packages: home.join("lib/site-packages"), home };
         let stamp = environment.home.join("installed");
         let lock = self.lock.as_deref().unwrap_or_default();
@@ -137,7 +137,7 @@ fn unresolved(lock: &Path, error: &Error) -> Error {
         "the dependencies cannot be resolved; a component takes packages that have a wheel in pure Python for Python \
          {PYTHON}, and none with native code:\n{said}"
     );
-    run::misread(lock, what)
+    run::manifest_error(lock, what)
 }
 
 #[cfg(test)]
@@ -174,6 +174,6 @@ mod tests {
     fn a_project_without_dependencies_has_no_lock() {
         let declared = ["sandbus>=0.1".to_owned()];
         let nowhere = Path::new("/nonexistent");
-        assert!(Dependencies::lock(nowhere, &declared, &mut |_| {}).unwrap().lock.is_none());
+        assert!(PythonDependencies::lock(nowhere, &declared, &mut |_| {}).unwrap().lock.is_none());
     }
 }

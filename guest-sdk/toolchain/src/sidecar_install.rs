@@ -11,7 +11,7 @@ use crate::run::{self, at};
 
 /// Whose sidecars a folder has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum FolderOwner {
     /// The build's: they are those of the projects.
     Build,
     /// An operator's, whose word stays.
@@ -20,17 +20,17 @@ pub enum Owner {
 
 /// What came of a project's sidecar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placed {
+pub enum SidecarUpdate {
     /// There is none, neither in the project nor in the folder.
-    Nothing,
+    Absent,
     /// The folder has it.
-    Present,
+    Unchanged,
     /// The folder has it since now.
     Copied,
     /// The folder had one that the project does not have, or has no more.
     Removed,
     /// The folder has another one, which stays.
-    Kept,
+    LeftToOperator,
 }
 
 impl Project {
@@ -38,15 +38,15 @@ impl Project {
     ///
     /// # Errors
     /// If the sidecar cannot be read, or the folder cannot be written.
-    pub fn place_sidecar(&self, folder: &Path, owner: Owner) -> Result<Placed, Error> {
+    pub fn install_sidecar(&self, folder: &Path, owner: FolderOwner) -> Result<SidecarUpdate, Error> {
         let (from, to) = (self.sidecar(), folder.join(format!("{}.toml", self.stem())));
         let (own, present) = (read(&from)?, read(&to)?);
         match (own, present) {
-            (Some(own), Some(present)) if own == present => Ok(Placed::Present),
-            (Some(_), Some(_)) | (None, Some(_)) if owner == Owner::Operator => Ok(Placed::Kept),
-            (Some(own), _) => write(&to, &own).map(|()| Placed::Copied),
-            (None, Some(_)) => fs::remove_file(&to).map_err(at(&to)).map(|()| Placed::Removed),
-            (None, None) => Ok(Placed::Nothing),
+            (Some(own), Some(present)) if own == present => Ok(SidecarUpdate::Unchanged),
+            (Some(_), Some(_)) | (None, Some(_)) if owner == FolderOwner::Operator => Ok(SidecarUpdate::LeftToOperator),
+            (Some(own), _) => write(&to, &own).map(|()| SidecarUpdate::Copied),
+            (None, Some(_)) => fs::remove_file(&to).map_err(at(&to)).map(|()| SidecarUpdate::Removed),
+            (None, None) => Ok(SidecarUpdate::Absent),
         }
     }
 }
@@ -75,18 +75,18 @@ mod tests {
     /// A folder after it was asked for the project's sidecar, by whose it is and by what both had before.
     #[test]
     fn a_sidecar_follows_the_project_unless_it_is_an_operator_s() {
-        use Owner::{Build, Operator};
+        use FolderOwner::{Build, Operator};
         for (owner, own, present, placed, after) in [
-            (Build, None, None, Placed::Nothing, None),
-            (Build, Some("a"), None, Placed::Copied, Some("a")),
-            (Build, Some("a"), Some("a"), Placed::Present, Some("a")),
-            (Build, Some("a"), Some("b"), Placed::Copied, Some("a")),
-            (Build, None, Some("b"), Placed::Removed, None),
-            (Operator, None, None, Placed::Nothing, None),
-            (Operator, Some("a"), None, Placed::Copied, Some("a")),
-            (Operator, Some("a"), Some("a"), Placed::Present, Some("a")),
-            (Operator, Some("a"), Some("b"), Placed::Kept, Some("b")),
-            (Operator, None, Some("b"), Placed::Kept, Some("b")),
+            (Build, None, None, SidecarUpdate::Absent, None),
+            (Build, Some("a"), None, SidecarUpdate::Copied, Some("a")),
+            (Build, Some("a"), Some("a"), SidecarUpdate::Unchanged, Some("a")),
+            (Build, Some("a"), Some("b"), SidecarUpdate::Copied, Some("a")),
+            (Build, None, Some("b"), SidecarUpdate::Removed, None),
+            (Operator, None, None, SidecarUpdate::Absent, None),
+            (Operator, Some("a"), None, SidecarUpdate::Copied, Some("a")),
+            (Operator, Some("a"), Some("a"), SidecarUpdate::Unchanged, Some("a")),
+            (Operator, Some("a"), Some("b"), SidecarUpdate::LeftToOperator, Some("b")),
+            (Operator, None, Some("b"), SidecarUpdate::LeftToOperator, Some("b")),
         ] {
             let (project, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             let put = |directory: &Path, text: Option<&str>| {
@@ -98,10 +98,10 @@ mod tests {
                 name: "a_b".to_owned(),
                 directory: project.path().to_owned(),
                 language: Language::Python,
-                beside: Vec::new(),
-                unit: None,
+                path_dependencies: Vec::new(),
+                package: None,
             };
-            let found = project.place_sidecar(folder.path(), owner).unwrap();
+            let found = project.install_sidecar(folder.path(), owner).unwrap();
             assert_eq!(found, placed, "{owner:?} {own:?} {present:?}");
             assert_eq!(fs::read_to_string(folder.path().join("a-b.toml")).ok().as_deref(), after, "{placed:?}");
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::discover::cargo::Workspace;
 use crate::run::at;
-use crate::{Error, discover, embedded};
+use crate::{Error, bundled, discover};
 
 /// The SDK's crate, and the directory that it is written to.
 const CRATE: &str = "sandbus-sdk";
@@ -28,13 +28,13 @@ pub(crate) struct Sdk {
 pub(crate) fn add_sdk(directory: &Path, name: &str) -> Result<Sdk, Error> {
     let Some(workspace) = workspace_of(directory, name)? else {
         let path = format!("vendor/{CRATE}");
-        embedded::write_rust_sdk(&directory.join(&path))?;
+        bundled::write_rust_sdk(&directory.join(&path))?;
         return Ok(Sdk { path, is_own: true });
     };
     // A glob among the members takes each directory for a crate's, and so the SDK lies right below the root.
     let sdk = workspace.member(CRATE).map_or_else(|| workspace.root().join(CRATE), Path::to_owned);
     if !sdk.join("Cargo.toml").is_file() {
-        embedded::write_rust_sdk(&sdk)?;
+        bundled::write_rust_sdk(&sdk)?;
     }
     let directory = directory.canonicalize().map_err(at(directory))?;
     Ok(Sdk { path: relative(&directory, &sdk).to_string_lossy().into_owned(), is_own: false })
@@ -49,11 +49,11 @@ fn workspace_of(directory: &Path, name: &str) -> Result<Option<Workspace>, Error
     }
     // A crate without dependencies, only to ask about.
     let manifest = directory.join("Cargo.toml");
-    embedded::write_file(
+    bundled::write_file(
         &manifest,
         &format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n"),
     )?;
-    embedded::write_file(&directory.join("src/lib.rs"), "")?;
+    bundled::write_file(&directory.join("src/lib.rs"), "")?;
     match Workspace::of(&manifest) {
         // One that is excluded is a workspace of its own.
         Ok(workspace) => Ok(Some(workspace).filter(|workspace| !is_own(workspace, directory))),
@@ -116,17 +116,17 @@ mod tests {
             let home = tempfile::tempdir().unwrap();
             let path = |name: &str| home.path().join(name);
             if let Some(root) = &root {
-                embedded::write_file(&path("Cargo.toml"), root).unwrap();
+                bundled::write_file(&path("Cargo.toml"), root).unwrap();
                 if root.contains("[package]") {
-                    embedded::write_file(&path("src/lib.rs"), "").unwrap();
+                    bundled::write_file(&path("src/lib.rs"), "").unwrap();
                 }
             }
             // Only a glob takes in what is not there yet.
             if root.as_ref().is_some_and(|root| root.contains("members = [\"a\"")) {
                 for name in ["a", "b"] {
                     let manifest = format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
-                    embedded::write_file(&path(&format!("{name}/Cargo.toml")), &manifest).unwrap();
-                    embedded::write_file(&path(&format!("{name}/src/lib.rs")), "").unwrap();
+                    bundled::write_file(&path(&format!("{name}/Cargo.toml")), &manifest).unwrap();
+                    bundled::write_file(&path(&format!("{name}/src/lib.rs")), "").unwrap();
                 }
             }
             for name in ["a", "b"] {
@@ -137,8 +137,8 @@ mod tests {
                     "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\n[dependencies]\nsandbus-sdk = {{ path = \"{}\" }}\n{alone}",
                     found.path
                 );
-                embedded::write_file(&path(&format!("{name}/Cargo.toml")), &manifest).unwrap();
-                embedded::write_file(&path(&format!("{name}/src/lib.rs")), "").unwrap();
+                bundled::write_file(&path(&format!("{name}/Cargo.toml")), &manifest).unwrap();
+                bundled::write_file(&path(&format!("{name}/src/lib.rs")), "").unwrap();
                 let at =
                     |manifest: PathBuf| Workspace::of(&manifest).unwrap_or_else(|error| panic!("{root:?}: {error}"));
                 at(path(&format!("{name}/Cargo.toml")));
@@ -154,10 +154,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let member = |path: &str, name: &str| {
             let manifest = format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
-            embedded::write_file(&home.path().join(path).join("Cargo.toml"), &manifest).unwrap();
-            embedded::write_file(&home.path().join(path).join("src/lib.rs"), "").unwrap();
+            bundled::write_file(&home.path().join(path).join("Cargo.toml"), &manifest).unwrap();
+            bundled::write_file(&home.path().join(path).join("src/lib.rs"), "").unwrap();
         };
-        embedded::write_file(&home.path().join("Cargo.toml"), "[workspace]\nmembers = [\"*\"]\n").unwrap();
+        bundled::write_file(&home.path().join("Cargo.toml"), "[workspace]\nmembers = [\"*\"]\n").unwrap();
         member("sdk", "sandbus-sdk");
         member("one", "taken");
         let found = add_sdk(&home.path().join("a"), "a").unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use crate::Error;
-use crate::run::misread;
+use crate::run::manifest_error;
 
 /// Where a manifest has dependencies that a build needs.
 const DEPENDENCIES: [&str; 2] = ["dependencies", "build-dependencies"];
@@ -15,34 +15,38 @@ const DEPENDENCIES: [&str; 2] = ["dependencies", "build-dependencies"];
 ///
 /// # Errors
 /// If either is malformed, or the workspace lacks what is inherited.
-pub(crate) fn written_out(manifest: &str, workspace: &str, place: &dyn Fn(&str) -> String) -> Result<String, Error> {
+pub(crate) fn resolve_inheritance(
+    manifest: &str,
+    workspace: &str,
+    place: &dyn Fn(&str) -> String,
+) -> Result<String, Error> {
     let parse = |text: &str| {
-        text.parse::<Table>().map_err(|error| misread(Path::new("Cargo.toml"), error.message().to_owned()))
+        text.parse::<Table>().map_err(|error| manifest_error(Path::new("Cargo.toml"), error.message().to_owned()))
     };
     let workspace = parse(workspace)?.remove("workspace").unwrap_or(Value::Table(Table::new()));
-    let heritage = Heritage { workspace: &workspace, place };
+    let defaults = WorkspaceDefaults { workspace: &workspace, place };
     let mut manifest = parse(manifest)?;
     manifest.remove("dev-dependencies");
-    heritage.fill_package(&mut manifest)?;
-    heritage.fill_dependencies(&mut manifest)?;
+    defaults.fill_package(&mut manifest)?;
+    defaults.fill_dependencies(&mut manifest)?;
     if let Some(platforms) = manifest.get_mut("target").and_then(Value::as_table_mut) {
         for platform in platforms.iter_mut().filter_map(|(_, platform)| platform.as_table_mut()) {
-            heritage.fill_dependencies(platform)?;
+            defaults.fill_dependencies(platform)?;
         }
     }
     Ok(manifest.to_string())
 }
 
 /// What a workspace gives to its members.
-struct Heritage<'a> {
+struct WorkspaceDefaults<'a> {
     workspace: &'a Value,
     place: &'a dyn Fn(&str) -> String,
 }
 
-impl Heritage<'_> {
+impl WorkspaceDefaults<'_> {
     fn value(&self, table: &str, name: &str) -> Result<Value, Error> {
         let value = self.workspace.get(table).and_then(|table| table.get(name)).cloned();
-        value.ok_or_else(|| misread(Path::new("Cargo.toml"), format!("the workspace has no {table}.{name}")))
+        value.ok_or_else(|| manifest_error(Path::new("Cargo.toml"), format!("the workspace has no {table}.{name}")))
     }
 
     fn fill_package(&self, manifest: &mut Table) -> Result<(), Error> {
@@ -104,7 +108,8 @@ mod tests {
             features = [\"std\"] }\nserde = { workspace = true, features = [\"rc\"] }\nmacros.workspace = true\nown = \"2\"\n\
             [target.'cfg(unix)'.dependencies]\nlog = { workspace = true, optional = true }\n\
             [dev-dependencies]\ntrybuild.workspace = true\n[lints]\nworkspace = true\n";
-        let found: Table = written_out(manifest, WORKSPACE, &|path| format!("../../{path}")).unwrap().parse().unwrap();
+        let found: Table =
+            resolve_inheritance(manifest, WORKSPACE, &|path| format!("../../{path}")).unwrap().parse().unwrap();
         let expected: Table =
             "[package]\nname = \"sdk\"\nedition = \"2024\"\n[dependencies]\nlog = { version = \"0.4\", \
             features = [\"std\"] }\nserde = { version = \"1\", features = [\"derive\", \"rc\"] }\n\
@@ -118,8 +123,9 @@ mod tests {
 
     #[test]
     fn what_the_workspace_does_not_have_is_named() {
-        let error = written_out("[dependencies]\nrand.workspace = true", WORKSPACE, &str::to_owned).unwrap_err();
+        let error =
+            resolve_inheritance("[dependencies]\nrand.workspace = true", WORKSPACE, &str::to_owned).unwrap_err();
         assert!(error.to_string().contains("dependencies.rand"), "{error}");
-        assert!(written_out("[", WORKSPACE, &str::to_owned).is_err());
+        assert!(resolve_inheritance("[", WORKSPACE, &str::to_owned).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use crate::run::at;
-use crate::{Error, cache, inherited};
+use crate::{Error, cache, standalone_manifest};
 
 /// Files by their paths.
 pub(crate) type Tree = &'static [(&'static str, &'static str)];
@@ -36,7 +36,10 @@ pub(crate) fn write_rust_sdk(directory: &Path) -> Result<(), Error> {
             let file = directory.join(place).join(path);
             match *path {
                 "Cargo.toml" => {
-                    write_file(&file, &inherited::written_out(text, WORKSPACE, &|_| MACROS.to_owned())?)?;
+                    write_file(
+                        &file,
+                        &standalone_manifest::resolve_inheritance(text, WORKSPACE, &|_| MACROS.to_owned())?,
+                    )?;
                 }
                 _ => write_file(&file, text)?,
             }
@@ -47,11 +50,11 @@ pub(crate) fn write_rust_sdk(directory: &Path) -> Result<(), Error> {
 
 /// The SDKs and the contract on the disk, where the languages' tools find them.
 #[derive(Clone, Debug)]
-pub(crate) struct Unpacked {
+pub(crate) struct UnpackedSdk {
     root: PathBuf,
 }
 
-impl Unpacked {
+impl UnpackedSdk {
     /// Unpacks them into the user's cache directory, unless they are there. Another content gets another place.
     pub(crate) fn ensure() -> Result<Self, Error> {
         let root = cache::once(&format!("sdk-{:016x}", digest()), |root| {

@@ -9,7 +9,7 @@ use crate::project::Language;
 
 /// What a manifest stands for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ManifestKind {
     /// A plugin.
     Plugin,
     /// Something else, which is said with the reason.
@@ -18,7 +18,7 @@ pub(super) enum Verdict {
     Broken(String),
 }
 
-use Verdict::{Broken, Other, Plugin};
+use ManifestKind::{Broken, Other, Plugin};
 
 /// Crates for libraries of other kinds that are also a `cdylib`.
 const OTHER_CRATES: [(&str, &str); 6] = [
@@ -30,9 +30,9 @@ const OTHER_CRATES: [(&str, &str); 6] = [
     ("extendr-api", "an extension of R"),
 ];
 
-impl Verdict {
+impl ManifestKind {
     /// Looks at a manifest. `is_named` tells that a person gave the path of its directory: less is asked of it then.
-    pub(super) fn on(language: Language, manifest: &Path, is_named: bool) -> Self {
+    pub(super) fn of(language: Language, manifest: &Path, is_named: bool) -> Self {
         let text = match fs::read_to_string(manifest) {
             Ok(text) => text,
             Err(error) => return Broken(format!("it cannot be read: {error}")),
@@ -49,9 +49,9 @@ impl Verdict {
         };
         let directory = manifest.parent().unwrap_or(Path::new("."));
         match language {
-            Language::Rust => on_crate(&parsed),
-            Language::JavaScript => on_script(&parsed, directory, is_named),
-            Language::Python => on_python(&parsed, directory, is_named),
+            Language::Rust => of_crate(&parsed),
+            Language::JavaScript => of_package_json(&parsed, directory, is_named),
+            Language::Python => of_pyproject(&parsed, directory, is_named),
         }
     }
 }
@@ -62,14 +62,14 @@ pub(crate) fn is_workspace(manifest: &Path) -> bool {
     toml::from_str(&text).is_ok_and(|parsed: Value| parsed["workspace"].is_object())
 }
 
-/// Whether a manifest gives members to a cargo workspace, which cargo may keep in directories that are not looked into.
+/// Whether a manifest gives members to a cargo workspace, which cargo may keep in directories that are not visited into.
 pub(super) fn has_members(manifest: &Path) -> bool {
     let text = fs::read_to_string(manifest).unwrap_or_default();
     let parsed: Value = toml::from_str(&text).unwrap_or_default();
     parsed["workspace"]["members"].as_array().is_some_and(|members| !members.is_empty())
 }
 
-fn on_crate(manifest: &Value) -> Verdict {
+fn of_crate(manifest: &Value) -> ManifestKind {
     let Some(name) = manifest["package"]["name"].as_str() else {
         return Other("a workspace without a package of its own".to_owned());
     };
@@ -100,7 +100,7 @@ fn dependencies_of_crate(manifest: &Value) -> Vec<String> {
     tables.flatten().map(name).collect()
 }
 
-fn on_script(manifest: &Value, directory: &Path, is_named: bool) -> Verdict {
+fn of_package_json(manifest: &Value, directory: &Path, is_named: bool) -> ManifestKind {
     const SDK: &str = "@sandbus/sdk";
     /// Where the module is if nothing is said.
     const MAIN: &str = "src/plugin.js";
@@ -145,7 +145,7 @@ fn has_default_export(source: &str) -> bool {
     after("export") || after("as")
 }
 
-fn on_python(manifest: &Value, directory: &Path, is_named: bool) -> Verdict {
+fn of_pyproject(manifest: &Value, directory: &Path, is_named: bool) -> ManifestKind {
     let (project, tool) = (&manifest["project"], &manifest["tool"]);
     if project["name"].as_str().is_some_and(|name| name.contains("{{")) {
         return Other("a template".to_owned());

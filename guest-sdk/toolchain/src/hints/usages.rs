@@ -11,12 +11,12 @@ const OF_TESTS: &str = "#[cfg(test)]";
 
 /// A file with the code in it: everything else is blank, and each line has its number.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct SourceFile {
     path: PathBuf,
     code: String,
 }
 
-impl Source {
+impl SourceFile {
     /// The sources below a crate's directory.
     pub(super) fn below(directory: &Path) -> Vec<Self> {
         let (mut found, mut waiting) = (Vec::new(), vec![directory.to_owned()]);
@@ -38,7 +38,7 @@ impl Source {
     }
 
     /// Where one of some words stands, as `path:line`.
-    pub(super) fn places<'a>(&'a self, words: &'a [&str]) -> impl Iterator<Item = String> + 'a {
+    pub(super) fn usages<'a>(&'a self, words: &'a [&str]) -> impl Iterator<Item = String> + 'a {
         let lines = self.code.lines().enumerate();
         let has_one = |line: &str| words.iter().any(|word| has(line, word));
         let found = lines.filter(move |(_, line)| has_one(line));
@@ -49,10 +49,10 @@ impl Source {
 /// Whether a line has a word that is not the end of a longer one.
 fn has(line: &str, word: &str) -> bool {
     let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
-    line.match_indices(word).any(|(place, _)| !line[..place].ends_with(is_part))
+    line.match_indices(word).any(|(at, _)| !line[..at].ends_with(is_part))
 }
 
-/// The text with blanks in place of comments and of what is in quotes (Rust reference, sections 2.4 and 2.5).
+/// The text with blanks in at of comments and of what is in quotes (Rust reference, sections 2.4 and 2.5).
 fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -78,30 +78,30 @@ fn code(text: &str) -> String {
 
 /// The length of a comment, which may have others in it.
 fn comment(text: &str) -> usize {
-    let (mut depth, mut place) = (0_usize, 0);
-    while let Some(rest) = text.get(place..).filter(|rest| !rest.is_empty()) {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
         let (step, change) = match rest {
             _ if rest.starts_with("/*") => (2, 1),
             _ if rest.starts_with("*/") => (2, -1),
             _ => (rest.chars().next().map_or(1, char::len_utf8), 0),
         };
-        place += step;
+        at += step;
         depth = depth.saturating_add_signed(change);
         if depth == 0 {
             break;
         }
     }
-    place
+    at
 }
 
 fn quoted(text: &str) -> usize {
     let mut is_escaped = true;
-    for (place, letter) in text.char_indices() {
+    for (at, letter) in text.char_indices() {
         match letter {
-            '"' if !is_escaped => return place + 1,
-            _ => is_escaped = place == 0 || letter == '\\' && !is_escaped,
+            '"' if !is_escaped => return at + 1,
+            _ => is_escaped = at == 0 || letter == '\\' && !is_escaped,
         }
-        if place == 0 {
+        if at == 0 {
             is_escaped = false;
         }
     }
@@ -116,7 +116,7 @@ fn raw(text: &str) -> usize {
         return 0;
     }
     let end = format!("\"{}", "#".repeat(hashes));
-    text[begin + 1..].find(&end).map_or(text.len(), |place| begin + 1 + place + end.len())
+    text[begin + 1..].find(&end).map_or(text.len(), |at| begin + 1 + at + end.len())
 }
 
 /// The length of a character in quotes, or 0 where a lifetime begins.
@@ -124,14 +124,14 @@ fn letter(text: &str) -> usize {
     let mut letters = text.char_indices().skip(1);
     match letters.next() {
         Some((_, '\\')) => {
-            text[2..].char_indices().skip(1).find(|(_, letter)| *letter == '\'').map_or(0, |(place, _)| place + 3)
+            text[2..].char_indices().skip(1).find(|(_, letter)| *letter == '\'').map_or(0, |(at, _)| at + 3)
         }
-        Some(_) => letters.next().filter(|(_, letter)| *letter == '\'').map_or(0, |(place, _)| place + 1),
+        Some(_) => letters.next().filter(|(_, letter)| *letter == '\'').map_or(0, |(at, _)| at + 1),
         None => 0,
     }
 }
 
-/// Code with blanks in place of items that are compiled for tests alone.
+/// Code with blanks in at of items that are compiled for tests alone.
 fn without_tests(mut code: String) -> String {
     while let Some(begin) = code.find(OF_TESTS) {
         let mut depth = 0_usize;
@@ -143,7 +143,7 @@ fn without_tests(mut code: String) -> String {
             }
             depth == 0 && matches!(letter, '}' | ';')
         });
-        let end = item.map_or(code.len(), |(place, _)| begin + OF_TESTS.len() + place + 1);
+        let end = item.map_or(code.len(), |(at, _)| begin + OF_TESTS.len() + at + 1);
         let blank: String = code[begin..end].chars().map(|letter| if letter == '\n' { '\n' } else { ' ' }).collect();
         code.replace_range(begin..end, &blank);
     }
@@ -174,8 +174,8 @@ mod tests {
             ("/* unclosed println!()", &[]),
             ("", &[]),
         ] {
-            let source = Source { path: "a.rs".into(), code: without_tests(code(text)) };
-            let found: Vec<_> = source.places(&["println!"]).collect();
+            let source = SourceFile { path: "a.rs".into(), code: without_tests(code(text)) };
+            let found: Vec<_> = source.usages(&["println!"]).collect();
             let expected: Vec<_> = lines.iter().map(|line| format!("a.rs:{line}")).collect();
             assert_eq!(found, expected, "{text}");
         }

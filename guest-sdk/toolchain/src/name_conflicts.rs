@@ -1,7 +1,7 @@
 //! Names that a new plugin cannot have: its project would not build, would not be found, or would take the place of
 //! something that it needs.
 
-use crate::discover::walk::FOREIGN;
+use crate::discover::walk::TOOL_DIRECTORIES;
 use crate::template::Template;
 
 /// Names that a Rust crate cannot have: keywords (Rust reference, section 2.3), and crates that come with the compiler.
@@ -47,9 +47,9 @@ const TOOL_FILES: &str = "cargo clippy deny pyproject ruff rust-toolchain rustfm
 /// Why a project of a language cannot have a name, if it cannot. The name has the form that every plugin's has: `-` and
 /// `_` are one.
 #[must_use]
-pub fn refusal(name: &str, template: Template) -> Option<&'static str> {
+pub fn name_conflict(name: &str, template: Template) -> Option<&'static str> {
     let is_in = |words: &str| words.split(' ').any(|word| word == name);
-    let is_foreign = FOREIGN.iter().any(|foreign| foreign.replace('_', "-").trim_matches('-') == name);
+    let is_foreign = TOOL_DIRECTORIES.iter().any(|foreign| foreign.replace('_', "-").trim_matches('-') == name);
     let of_language = match template {
         Template::Rust if is_in(RUST) => Some("is a word or a crate of Rust's own"),
         Template::Rust if is_in(RUST_DEPENDENCIES) => Some("is a crate that the project depends on"),
@@ -104,7 +104,7 @@ mod tests {
             ("serde-json", &[]),
             ("log", &[]),
         ] {
-            let found: Vec<_> = ALL.into_iter().filter(|template| refusal(name, *template).is_some()).collect();
+            let found: Vec<_> = ALL.into_iter().filter(|template| name_conflict(name, *template).is_some()).collect();
             assert_eq!(found, refused, "{name}");
         }
     }
@@ -122,7 +122,7 @@ mod tests {
         let missing: Vec<_> = plain
             .by_ref()
             .filter(possible)
-            .filter(|word| refusal(&word.replace('_', "-"), Template::Python).is_none())
+            .filter(|word| name_conflict(&word.replace('_', "-"), Template::Python).is_none())
             .collect();
         assert!(words.len() > 1_000 && missing.is_empty(), "{missing:?}");
     }
@@ -133,7 +133,7 @@ mod tests {
         let template = include_str!("../../templates/rust/Cargo.toml").replace("[[", "# [[");
         let manifest: toml::Table = toml::from_str(&template).unwrap();
         for name in manifest["dependencies"].as_table().unwrap().keys() {
-            assert!(refusal(name, Template::Rust).is_some(), "{name}");
+            assert!(name_conflict(name, Template::Rust).is_some(), "{name}");
         }
         for (template, text) in [
             (Template::JavaScript, include_str!("../../templates/js/package.json")),
@@ -143,7 +143,7 @@ mod tests {
             let tables = ["dependencies", "devDependencies"].map(|table| manifest[table].as_object().cloned());
             for name in tables.into_iter().flatten().flat_map(|table| table.into_iter().map(|(name, _)| name)) {
                 // A package with a scope has a name that no plugin can have.
-                assert!(name.starts_with('@') || refusal(&name, template).is_some(), "{name}");
+                assert!(name.starts_with('@') || name_conflict(&name, template).is_some(), "{name}");
             }
         }
     }
