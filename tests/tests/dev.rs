@@ -17,7 +17,7 @@ struct UserRegistered {
     name: String,
 }
 
-#[on_event(retry(attempts = 3))]
+#[on_event(retry(max_attempts = 3))]
 fn welcome(user: UserRegistered) -> Result<()> {
     info!("Welcome, {}!", user.name);
     state::increment("welcomed", 1)?;

@@ -1,33 +1,68 @@
-//! Values of attributes, checked where they stand.
+//! Values of attributes. Each is checked here, so that a mistake is reported at its own place in the source.
 
 use std::time::Duration;
 
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Ident, LitFloat, LitInt, LitStr, Result, Token};
 
-/// The keys of a list, each of which may stand in it once.
-#[derive(Default)]
-pub(crate) struct Keys(Vec<String>);
+/// The longest name of a subscription or a schedule, in bytes.
+const MAX_NAME: usize = 128;
 
-impl Keys {
-    /// Notes that a key stands here.
-    pub(crate) fn once(&mut self, key: &Ident) -> Result<()> {
-        let name = key.to_string();
+/// The longest event type, and the longest pattern, in bytes.
+const MAX_TYPE: usize = 255;
+
+/// The options of a list, each of which may be given once.
+#[derive(Default)]
+pub(crate) struct GivenOptions(Vec<String>);
+
+impl GivenOptions {
+    /// Records an option.
+    pub(crate) fn add(&mut self, option: &Ident) -> Result<()> {
+        let name = option.to_string();
         if self.0.contains(&name) {
-            return Err(Error::new(key.span(), format!("`{name}` stands here twice")));
+            return Err(Error::new(option.span(), format!("`{name}` is given twice")));
         }
         self.0.push(name);
         Ok(())
     }
 }
 
-/// What follows the equals sign.
-pub(crate) fn value<T: Parse>(input: ParseStream<'_>) -> Result<T> {
-    input.parse::<Token![=]>()?;
-    input.parse()
+/// The error for an option that does not exist. `renamed` has options of earlier versions with their present names.
+pub(crate) fn unknown_option(option: &Ident, options: &[&str], renamed: &[(&str, &str)]) -> Error {
+    if let Some((_, name)) = renamed.iter().find(|(former, _)| option == former) {
+        return Error::new(option.span(), format!("`{option}` is now called `{name}`"));
+    }
+    let names: Vec<_> = options.iter().map(|name| format!("`{name}`")).collect();
+    Error::new(option.span(), format!("unknown option `{option}`; the options are {}", names.join(", ")))
 }
 
-/// The comma between two parts of a list, which may also stand after the last.
+/// The literal after the equals sign. `example` is shown where something else stands there.
+fn literal<T: Parse>(input: ParseStream<'_>, example: &str) -> Result<T> {
+    if !input.peek(Token![=]) {
+        return Err(input.error(format!("expected a value: `{example}`")));
+    }
+    input.parse::<Token![=]>()?;
+    let span = input.span();
+    input.parse().map_err(|_| Error::new(span, format!("expected a value such as in `{example}`")))
+}
+
+/// A text in quotes.
+pub(crate) fn text(input: ParseStream<'_>, example: &str) -> Result<LitStr> {
+    literal(input, example)
+}
+
+/// The content of the parentheses after an option such as `retry`.
+pub(crate) fn parentheses<'a>(input: ParseStream<'a>, example: &str) -> Result<syn::parse::ParseBuffer<'a>> {
+    let span = input.span();
+    let content = || {
+        let content;
+        syn::parenthesized!(content in input);
+        Ok(content)
+    };
+    content().map_err(|_: Error| Error::new(span, format!("expected parentheses: `{example}`")))
+}
+
+/// The comma between two parts of a list. It may also follow the last one.
 pub(crate) fn comma(input: ParseStream<'_>) -> Result<()> {
     if !input.is_empty() {
         input.parse::<Token![,]>()?;
@@ -35,46 +70,44 @@ pub(crate) fn comma(input: ParseStream<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A number above zero.
-pub(crate) fn positive<N>(literal: &LitInt) -> Result<N>
+/// A whole number above zero.
+pub(crate) fn positive<N>(input: ParseStream<'_>, example: &str) -> Result<N>
 where
     N: std::str::FromStr<Err: std::fmt::Display> + Default + PartialEq,
 {
+    let literal: LitInt = literal(input, example)?;
     let number = literal.base10_parse()?;
-    if number == N::default() { Err(Error::new(literal.span(), "at least 1")) } else { Ok(number) }
+    if number == N::default() { Err(Error::new(literal.span(), "must be at least 1")) } else { Ok(number) }
 }
 
-/// A number of a range, in percent. It may have a point or not.
+/// A number within a range, with or without a decimal point. The contract has it in percent.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
-pub(crate) fn percent(input: ParseStream<'_>, range: std::ops::RangeInclusive<f64>, what: &str) -> Result<u32> {
+pub(crate) fn percent(input: ParseStream<'_>, range: std::ops::RangeInclusive<f64>, rule: &str) -> Result<u32> {
     input.parse::<Token![=]>()?;
-    let (number, span) = if input.peek(LitInt) {
-        let literal: LitInt = input.parse()?;
-        (literal.base10_parse::<f64>()?, literal.span())
+    let span = input.span();
+    let number = if input.peek(LitInt) {
+        input.parse::<LitInt>()?.base10_parse::<f64>()?
     } else {
-        let literal: LitFloat = input.parse()?;
-        (literal.base10_parse::<f64>()?, literal.span())
+        input.parse::<LitFloat>().map_err(|_| Error::new(span, rule))?.base10_parse::<f64>()?
     };
     if range.contains(&number) {
         return Ok((number * 100.0).round() as u32);
     }
-    Err(Error::new(span, what))
+    Err(Error::new(span, rule))
 }
 
-/// An event type that is a pattern of itself: words with dots between them.
+/// An event type whose words are split at dots, so that it is also a pattern.
 pub(crate) fn event_type(literal: &LitStr) -> Result<String> {
     let text = literal.value();
-    if text.len() <= LONGEST_TYPE && text.split('.').all(is_word) {
+    if text.len() <= MAX_TYPE && text.split('.').all(is_word) {
         return Ok(text);
     }
     Err(Error::new(
         literal.span(),
-        "an event type is words with dots between them, such as `user.registered`; a word has no white space, `*` or `>`",
+        "an event type consists of words with dots between them, such as `user.registered`; a word has no white space, \
+         `*` or `>`",
     ))
 }
-
-/// The longest event type, and the longest pattern, in bytes.
-const LONGEST_TYPE: usize = 255;
 
 /// A pattern of event types.
 pub(crate) fn pattern(literal: &LitStr) -> Result<String> {
@@ -82,16 +115,16 @@ pub(crate) fn pattern(literal: &LitStr) -> Result<String> {
     let tokens: Vec<_> = text.split('.').collect();
     let last = tokens.len() - 1;
     let valid = |(index, token): (usize, &&str)| is_word(token) || *token == "*" || (*token == ">" && index == last);
-    if text.len() <= LONGEST_TYPE && tokens.iter().enumerate().all(valid) {
+    if text.len() <= MAX_TYPE && tokens.iter().enumerate().all(valid) {
         return Ok(text);
     }
     Err(Error::new(
         literal.span(),
-        "a pattern is words with dots between them, `*` for one word, and `>` at the end for one or more",
+        "a pattern consists of words with dots between them; `*` stands for one word, and a final `>` for one or more",
     ))
 }
 
-/// A word of an event type; the rules are in the contract's `subscription.pattern`.
+/// Whether a text may be a word of an event type. The rules are in the contract's `subscription.pattern`.
 fn is_word(word: &str) -> bool {
     let is_outside = |character: char| {
         let code = u32::from(character);
@@ -101,12 +134,27 @@ fn is_word(word: &str) -> bool {
     !word.is_empty() && !word.contains(is_outside)
 }
 
-/// One word of letters, digits, `-` and `_`: a name that can be a part of an event type.
-pub(crate) fn is_token(token: &str) -> bool {
-    !token.is_empty() && token.chars().all(|character| character.is_ascii_alphanumeric() || "-_".contains(character))
+/// The name of a subscription or a schedule: the function's, unless the attribute gives another one. `kind` names what
+/// it is the name of.
+pub(crate) fn name(given: Option<&LitStr>, function: &Ident, kind: &str) -> Result<String> {
+    let (name, span) = match given {
+        Some(literal) => (literal.value(), literal.span()),
+        None => (syn::ext::IdentExt::unraw(function).to_string(), function.span()),
+    };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(is_plain) && !name.starts_with('-') {
+        return Ok(name);
+    }
+    Err(Error::new(
+        span,
+        format!(
+            "the name of a {kind} has letters from a to z, digits, `-` and `_`, at most {MAX_NAME}; set one with \
+             `name = \"…\"`"
+        ),
+    ))
 }
 
-/// The name of an event's attribute: lower-case letters and digits.
+/// Whether a text may be the name of an event's attribute: lower-case letters and digits.
 pub(crate) fn is_attribute(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|character| character.is_ascii_lowercase() || character.is_ascii_digit())
 }
@@ -124,9 +172,13 @@ pub(crate) fn ordering_key(literal: &LitStr) -> Result<String> {
     ))
 }
 
-/// A length of time in milliseconds, such as `200ms`, `5s`, `1m` or `2h`.
-pub(crate) fn milliseconds(literal: &LitStr) -> Result<u64> {
-    let text = literal.value();
+/// A duration in milliseconds, such as `200ms`, `5s`, `1m` or `2h`.
+pub(crate) fn duration(input: ParseStream<'_>, option: &str) -> Result<u64> {
+    let rule =
+        format!("a duration is a whole number with a unit in quotes: `{option} = \"5s\"`; units are ms, s, m and h");
+    input.parse::<Token![=]>()?;
+    let span = input.span();
+    let text = input.parse::<LitStr>().map_err(|_| Error::new(span, &rule))?.value();
     let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "ms" => Some(Duration::from_millis(1)),
@@ -137,14 +189,12 @@ pub(crate) fn milliseconds(literal: &LitStr) -> Result<u64> {
     };
     let count = digits.trim().parse::<u32>().ok();
     let length = unit.zip(count).and_then(|(unit, count)| u64::try_from((unit * count).as_millis()).ok());
-    length.ok_or_else(|| {
-        Error::new(literal.span(), "a length of time is a whole number and a unit: `200ms`, `5s`, `1m` or `2h`")
-    })
+    length.ok_or_else(|| Error::new(span, rule))
 }
 
-/// Whether a text has the form of a time in RFC 3339. Whether the month has that day is the host's to say.
+/// Whether a text has the form of a time in RFC 3339. The host checks the day of the month.
 pub(crate) fn is_time(text: &str) -> bool {
-    // Each digit of the form stands for the highest that its number may have.
+    // Each digit of the form is the highest one that its number may have.
     const FORM: &str = "9999-19-39T29:59:69";
     let fits = |text: &str, form: &str| {
         text.len() == form.len()
@@ -165,7 +215,7 @@ pub(crate) fn is_time(text: &str) -> bool {
     fits(moment, FORM) && (matches!(zone, "Z" | "z") || fits(zone, "+29:59") || fits(zone, "-29:59"))
 }
 
-/// A cron expression. The macros count its fields; the host reads them.
+/// A cron expression. The macro counts its fields; the host parses them.
 pub(crate) fn cron(literal: &LitStr) -> Result<String> {
     let text = literal.value();
     let fields = text.split_whitespace().count();
@@ -176,7 +226,7 @@ pub(crate) fn cron(literal: &LitStr) -> Result<String> {
         literal.span(),
         format!(
             "a cron expression has five fields (minute, hour, day, month, weekday), or six with seconds in front; \
-             this has {fields}"
+             this one has {fields}"
         ),
     ))
 }

@@ -2,27 +2,20 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt as _;
+use syn::parse::ParseStream;
 use syn::spanned::Spanned as _;
-use syn::{DeriveInput, Error, LitStr, Result};
+use syn::{DeriveInput, Error, Ident, LitStr, Meta, Result, Token};
 
-use crate::attributes;
+use crate::attributes::{self, comma};
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
-    let mut event_type = None;
-    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("event")) {
-        attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("type") {
-                return Err(meta.error("unknown key; the only one is `type`"));
-            }
-            event_type = Some(attributes::event_type(&meta.value()?.parse::<LitStr>()?)?);
-            Ok(())
-        })?;
-    }
-    let event_type = event_type.ok_or_else(|| {
-        Error::new(input.ident.span(), "which event type is it? Add `#[event(type = \"some.type\")]`")
-    })?;
+    let event_type = event_type(input)?;
     if !input.generics.params.is_empty() {
-        return Err(Error::new(input.generics.span(), "an event has no type parameters: its type is one on the bus"));
+        return Err(Error::new(
+            input.generics.span(),
+            "an event cannot have type parameters: it stands for one event type",
+        ));
     }
 
     let name = &input.ident;
@@ -52,4 +45,37 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             }
         }
     })
+}
+
+/// The type in `#[event(type = "…")]`.
+fn event_type(input: &DeriveInput) -> Result<String> {
+    const EXAMPLE: &str = "write `#[event(type = \"user.registered\")]`";
+    let mut found = None;
+    for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("event")) {
+        let malformed = |span| Error::new(span, EXAMPLE);
+        let Meta::List(list) = &attribute.meta else { return Err(malformed(attribute.span())) };
+        // `type` is a keyword, and a likely mistake is to leave it out.
+        let parse = |arguments: ParseStream<'_>| {
+            let span = arguments.span();
+            let key = arguments.call(Ident::parse_any).map_err(|_| malformed(span))?;
+            if key != "type" {
+                return Err(Error::new(key.span(), format!("unknown option `{key}`; {EXAMPLE}")));
+            }
+            let span = arguments.span();
+            arguments.parse::<Token![=]>().map_err(|_| malformed(span))?;
+            let span = arguments.span();
+            let literal = arguments.parse::<LitStr>().map_err(|_| malformed(span))?;
+            comma(arguments)?;
+            if !arguments.is_empty() {
+                return Err(arguments.error("`type` is the only option"));
+            }
+            Ok(literal)
+        };
+        let literal = list.parse_args_with(parse)?;
+        if found.is_some() {
+            return Err(Error::new(attribute.span(), "an event has one type"));
+        }
+        found = Some(attributes::event_type(&literal)?);
+    }
+    found.ok_or_else(|| Error::new(input.ident.span(), format!("the event type is missing; {EXAMPLE}")))
 }

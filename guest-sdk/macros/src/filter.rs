@@ -4,23 +4,20 @@ use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Ident, LitStr, Result};
 
-use crate::attributes::{self, Keys, comma, value};
+use crate::attributes::{self, GivenOptions, comma, parentheses, text};
 
 /// The filters in parentheses, of which all must match, as a JSON array.
 pub(crate) fn parse(input: ParseStream<'_>) -> Result<String> {
-    let content;
-    let parentheses = syn::parenthesized!(content in input);
-    let filters = list(&content)?;
+    const EXAMPLE: &str = "filters(prefix(source = \"/shop\"))";
+    let span = input.span();
+    let filters = list(&parentheses(input, EXAMPLE)?)?;
     if filters.is_empty() {
-        return Err(Error::new(
-            parentheses.span.join(),
-            "which events? Name a filter, such as `filter(prefix(source = \"/shop\"))`",
-        ));
+        return Err(Error::new(span, format!("at least one filter is needed: `{EXAMPLE}`")));
     }
     Ok(array(&filters))
 }
 
-/// A filter, as the JSON object of its dialect.
+/// A filter as the JSON object of its dialect.
 struct Filter(String);
 
 impl Parse for Filter {
@@ -30,11 +27,10 @@ impl Parse for Filter {
         if !matches!(name.as_str(), "exact" | "prefix" | "suffix" | "all" | "any" | "not") {
             return Err(Error::new(
                 dialect.span(),
-                format!("unknown filter `{name}`; known are `exact`, `prefix`, `suffix`, `all`, `any` and `not`"),
+                format!("unknown filter `{name}`; the filters are `exact`, `prefix`, `suffix`, `all`, `any` and `not`"),
             ));
         }
-        let content;
-        syn::parenthesized!(content in input);
+        let content = parentheses(input, &format!("{name}(…)"))?;
         let inner = match name.as_str() {
             "exact" | "prefix" | "suffix" => attributes(&content, &dialect)?,
             "not" => match list(&content)?.as_slice() {
@@ -65,9 +61,9 @@ fn array(filters: &[String]) -> String {
     format!("[{}]", filters.join(","))
 }
 
-/// The attributes and the values that a dialect compares them with, as a JSON object.
+/// The attributes with the values that they are compared with, as a JSON object.
 fn attributes(input: ParseStream<'_>, dialect: &Ident) -> Result<String> {
-    let mut seen = Keys::default();
+    let mut given = GivenOptions::default();
     let mut members = Vec::new();
     while !input.is_empty() {
         let attribute = input.call(Ident::parse_any)?;
@@ -75,21 +71,21 @@ fn attributes(input: ParseStream<'_>, dialect: &Ident) -> Result<String> {
         if !attributes::is_attribute(&name) || name == "data" {
             return Err(Error::new(
                 attribute.span(),
-                format!("`{name}` is no attribute of an event; those are `source`, `subject`, `type` and such"),
+                format!("`{name}` is not an attribute of an event; examples are `source`, `subject` and `type`"),
             ));
         }
-        seen.once(&attribute)?;
-        let text = value::<LitStr>(input)?;
-        if text.value().is_empty() {
-            return Err(Error::new(text.span(), "an attribute is never empty"));
+        given.add(&attribute)?;
+        let value: LitStr = text(input, &format!("{attribute} = \"…\""))?;
+        if value.value().is_empty() {
+            return Err(Error::new(value.span(), "an attribute is never empty"));
         }
-        members.push(format!("{}:{}", string(&name), string(&text.value())));
+        members.push(format!("{}:{}", string(&name), string(&value.value())));
         comma(input)?;
     }
     if members.is_empty() {
         return Err(Error::new(
             dialect.span(),
-            format!("which attribute? Write it and its value: `{dialect}(subject = \"…\")`"),
+            format!("at least one attribute is needed: `{dialect}(subject = \"…\")`"),
         ));
     }
     Ok(format!("{{{}}}", members.join(",")))
@@ -134,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_say_nothing_are_mistakes() {
+    fn filters_without_a_condition_are_refused() {
         for text in [
             "()",
             "(exact())",

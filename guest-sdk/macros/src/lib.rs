@@ -1,5 +1,5 @@
-//! The macros of `sandbus-sdk`. Each leaves what it is put on as it is, and adds one impl beside it, so
-//! that the compiler's errors point to the user's own lines.
+//! The macros of `sandbus-sdk`. Each attribute leaves its item unchanged and adds an implementation, so that the compiler's
+//! errors point to the user's own lines.
 
 mod attributes;
 mod event;
@@ -12,7 +12,7 @@ mod route;
 
 use proc_macro::TokenStream;
 
-/// Makes a type the payload of one event type.
+/// Makes a type the data of one event type.
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
@@ -29,26 +29,25 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 
 /// Makes a function an event handler.
 ///
-/// It takes one argument: a type that derives `Event`, or `Event<T>` for the attributes too. It returns
-/// nothing or a `Result<()>`. The subscription bears the function's name. All parts are optional:
+/// The function has one argument: a type that derives `Event`, or `Event<T>` if it also needs the attributes. It returns
+/// `()` or `Result<()>`. The subscription has the function's name. All arguments of the attribute are optional:
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
 /// #[on_event(
-///     "order.>",                       // which types; the argument's own by default
+///     "order.>",                       // the pattern; by default the event type of the argument
 ///     name = "orders",                 // the subscription's name
-///     filter(prefix(source = "/shop"), not(suffix(subject = ".test"))), // which of them: all must match
-///     start = "beginning",             // or "now", a time in RFC 3339, a position of the log
-///     concurrency = 4,                 // deliveries in flight
-///     ordering_key = "/customer/id",   // in order for each value of this attribute, or of this part of the data
-///     on_dead_letter = "park",         // what shares the key of a dead letter waits; "release": goes on without it
-///     max_backlog = 10_000,            // more than that waiting, and publishers are told to come back later
+///     filters(prefix(source = "/shop"), not(suffix(subject = ".test"))), // all must match
+///     start = "beginning",             // or "now", a time in RFC 3339, or a position of the log
+///     concurrency = 4,                 // the highest number of concurrent deliveries
+///     ordering_key = "/customer/id",   // keeps order per value: an attribute, or a JSON pointer into the data
+///     dead_letter_policy = "park",     // deliveries with the same key wait for a dead letter; "release": they go on
+///     max_backlog = 10_000,            // with more deliveries waiting, publishers are refused
 ///     timeout = "5s",                  // for one invocation
 ///     retry(
-///         attempts = 5, first_delay = "200ms", factor = 2.0, max_delay = "1m",
-///         jitter = 0.5,                // the part of each delay that is left to chance
-///         permanent = ["trap"],        // not tried again; also "timeout", "out-of-memory", "webhook", "retry",
-///                                      // "exception", "request"
+///         max_attempts = 5, initial_delay = "200ms", backoff_multiplier = 2.0, max_delay = "1m",
+///         jitter = 0.5,                // the random part of each delay
+///         non_retryable = ["trap"],    // also "timeout", "out-of-memory", "webhook", "retry", "exception", "request"
 ///     ),
 /// )]
 /// fn audit(order: Event<serde_json::Value>) -> Result<()> {
@@ -57,33 +56,33 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The filters are those of the CloudEvents Subscriptions API: `exact`, `prefix` and `suffix` compare
-/// attributes (all that they name must match), and `all`, `any` and `not` combine filters.
+/// The filters are those of the CloudEvents Subscriptions API: `exact`, `prefix` and `suffix` compare attributes, all of
+/// which must match; `all`, `any` and `not` combine filters.
 #[proc_macro_attribute]
 pub fn on_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item: proc_macro2::TokenStream = item.into();
     let expanded =
         syn::parse(arguments).and_then(|arguments| on_event::expand(&arguments, &syn::parse2(item.clone())?));
-    beside(&item, expanded)
+    append(&item, expanded)
 }
 
-/// Makes a function run at certain times, by a cron expression of five fields (minute, hour, day, month,
-/// weekday) or of six with seconds in front.
+/// Runs a function at the times of a cron expression with five fields (minute, hour, day, month, weekday), or with six if
+/// the first one is seconds.
 ///
-/// It takes one argument, the [`Tick`](../sandbus_sdk/struct.Tick.html), and returns nothing or a `Result<()>`. It
-/// stands among the `handlers` of `plugin!`. The schedule bears the function's name, and its events are of the type
-/// `schedule.<plugin>.<name>`, which the plugin is made to publish and to subscribe to: a tick is handled as any
-/// other event is, with retries and dead letters. All parts but the first are optional:
+/// The function has one argument, the [`Tick`](../sandbus_sdk/struct.Tick.html), and returns `()` or `Result<()>`. List it
+/// among the `handlers` of `plugin!`. The schedule has the function's name. Its events have the type
+/// `schedule.<plugin>.<name>`; they are delivered as other events are, with retries and dead letters. All arguments but the
+/// first are optional:
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
 /// #[on_schedule(
-///     "0 9 * * 1-5",                   // at nine on working days
+///     "0 9 * * 1-5",                   // at nine o'clock on working days
 ///     timezone = "Europe/Zurich",      // UTC by default
-///     missed = "skip",                 // times that passed while it did not run; also "run-once" and "catch-up"
+///     missed = "skip",                 // times at which the plugin did not run; also "run-once" and "catch-up"
 ///     name = "daily",                  // the schedule's name
 ///     timeout = "30s",                 // for one invocation
-///     retry(attempts = 3),             // as with `#[on_event]`
+///     retry(max_attempts = 3),         // as in `#[on_event]`
 /// )]
 /// fn daily(tick: Tick) -> Result<()> {
 ///     info!("the report of {:?}", tick.due);
@@ -98,10 +97,11 @@ pub fn on_schedule(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item: proc_macro2::TokenStream = item.into();
     let expanded =
         syn::parse(arguments).and_then(|arguments| on_schedule::expand(&arguments, &syn::parse2(item.clone())?));
-    beside(&item, expanded)
+    append(&item, expanded)
 }
 
-/// Makes a function the handler of an HTTP route.
+/// Makes a function the handler of an HTTP route. A segment of the path in braces is a parameter, and `{*rest}` as the last
+/// one takes the rest of the path.
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
@@ -115,19 +115,23 @@ pub fn on_schedule(arguments: TokenStream, item: TokenStream) -> TokenStream {
 pub fn route(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item: proc_macro2::TokenStream = item.into();
     let expanded = syn::parse(arguments).and_then(|arguments| route::expand(&arguments, &syn::parse2(item.clone())?));
-    beside(&item, expanded)
+    append(&item, expanded)
 }
 
-/// Keeps the user's item whether or not the expansion succeeded: an error of the macro must not bring
-/// "cannot find function" errors with it.
+/// Appends the expansion to the user's item. The item is kept if the expansion fails, so that the macro's error does not
+/// lead to "cannot find function" errors.
 ///
-/// A handler takes its argument by value, needed or not; a lint that says otherwise would be no help.
-fn beside(item: &proc_macro2::TokenStream, expanded: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
+/// A handler owns its argument in any case, and so the lint against needless values is switched off.
+fn append(item: &proc_macro2::TokenStream, expanded: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
     let mut tokens = quote::quote! {
         #[allow(clippy::needless_pass_by_value, reason = "a handler owns its argument")]
         #item
     };
-    tokens.extend(expanded.unwrap_or_else(|error| error.into_compile_error()));
+    tokens.extend(expanded.unwrap_or_else(|error| {
+        let error = error.into_compile_error();
+        let stub = handler::stub(item);
+        quote::quote!(#error #stub)
+    }));
     tokens.into()
 }
 

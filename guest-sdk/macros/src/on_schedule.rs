@@ -6,11 +6,13 @@ use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Ident, ItemFn, LitStr, Result};
 
-use crate::attributes::{self, Keys, comma, milliseconds, value};
+use crate::attributes::{self, GivenOptions, comma, duration, text, unknown_option};
 use crate::handler;
 use crate::retry::Retry;
 
-/// What stands in the attribute's parentheses.
+const OPTIONS: [&str; 5] = ["name", "timezone", "missed", "timeout", "retry"];
+
+/// The arguments of the attribute.
 pub(crate) struct Arguments {
     cron: String,
     name: Option<LitStr>,
@@ -29,14 +31,14 @@ enum Missed {
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         if !input.peek(LitStr) {
-            return Err(input.error("when? Write a cron expression first, such as `\"0 9 * * 1-5\"`"));
+            return Err(input.error("the first argument is a cron expression, such as `\"0 9 * * 1-5\"`"));
         }
         let cron = attributes::cron(&input.parse()?)?;
         comma(input)?;
         let mut arguments = Self { cron, name: None, timezone: None, missed: None, timeout_ms: None, retry: None };
-        let mut seen = Keys::default();
+        let mut given = GivenOptions::default();
         while !input.is_empty() {
-            arguments.parse_key(input, &mut seen)?;
+            arguments.parse_option(input, &mut given)?;
             comma(input)?;
         }
         Ok(arguments)
@@ -44,42 +46,28 @@ impl Parse for Arguments {
 }
 
 impl Arguments {
-    fn parse_key(&mut self, input: ParseStream<'_>, seen: &mut Keys) -> Result<()> {
-        let key: Ident = input.parse()?;
-        seen.once(&key)?;
-        match key.to_string().as_str() {
-            "name" => self.name = Some(value(input)?),
-            "timezone" => self.timezone = Some(timezone(&value(input)?)?),
-            "missed" => self.missed = Some(missed(&value(input)?)?),
-            "timeout" => self.timeout_ms = Some(milliseconds(&value(input)?)?),
+    fn parse_option(&mut self, input: ParseStream<'_>, given: &mut GivenOptions) -> Result<()> {
+        let option = input.call(Ident::parse_any)?;
+        given.add(&option)?;
+        match option.to_string().as_str() {
+            "name" => self.name = Some(text(input, "name = \"daily\"")?),
+            "timezone" => self.timezone = Some(timezone(&text(input, "timezone = \"Europe/Zurich\"")?)?),
+            "missed" => self.missed = Some(missed(&text(input, "missed = \"skip\"")?)?),
+            "timeout" => self.timeout_ms = Some(duration(input, "timeout")?),
             "retry" => self.retry = Some(Retry::parse(input)?),
-            _ => {
-                return Err(Error::new(
-                    key.span(),
-                    format!("unknown key `{key}`; known are `name`, `timezone`, `missed`, `timeout` and `retry(…)`"),
-                ));
-            }
+            _ => return Err(unknown_option(&option, &OPTIONS, &[])),
         }
         Ok(())
-    }
-
-    /// The schedule's name, which is a word of its event type.
-    fn name(&self, function: &ItemFn) -> Result<String> {
-        let (name, span) = match &self.name {
-            Some(literal) => (literal.value(), literal.span()),
-            None => (function.sig.ident.unraw().to_string(), function.sig.ident.span()),
-        };
-        if attributes::is_token(&name) {
-            return Ok(name);
-        }
-        Err(Error::new(span, "a schedule's name is of letters, digits, `-` and `_`; give it one with `name = \"…\"`"))
     }
 }
 
 fn timezone(literal: &LitStr) -> Result<String> {
     let name = literal.value();
     if name.is_empty() || name.contains(char::is_whitespace) {
-        return Err(Error::new(literal.span(), "a time zone is named as IANA does: `Europe/Zurich`, `UTC`"));
+        return Err(Error::new(
+            literal.span(),
+            "a time zone has a name of the IANA database, such as `Europe/Zurich` or `UTC`",
+        ));
     }
     Ok(name)
 }
@@ -91,7 +79,7 @@ fn missed(literal: &LitStr) -> Result<Missed> {
         "catch-up" => Ok(Missed::CatchUp),
         _ => Err(Error::new(
             literal.span(),
-            "for times that were missed there is one event in all (`\"run-once\"`), none (`\"skip\"`) or one each \
+            "missed times lead to one event together (`\"run-once\"`), to none (`\"skip\"`), or to one each \
              (`\"catch-up\"`)",
         )),
     }
@@ -100,7 +88,8 @@ fn missed(literal: &LitStr) -> Result<Missed> {
 pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
     let argument = handler::argument(function, "a schedule's handler takes one argument, the `Tick`")?;
     let plugin = handler::plugin_name();
-    let name = arguments.name(function)?;
+    // The name is also a word of the event type.
+    let name = attributes::name(arguments.name.as_ref(), &function.sig.ident, "schedule")?;
     let cron = &arguments.cron;
     let timezone = handler::string(arguments.timezone.as_deref());
     let missed = handler::option(arguments.missed.as_ref().map(|missed| match missed {
@@ -140,4 +129,18 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
         }
     };
     Ok(handler::implementation(function, argument, &description))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_option_is_known_to_the_parser() {
+        for option in OPTIONS {
+            let text = format!("\"* * * * *\", {option} = x");
+            let error = syn::parse_str::<Arguments>(&text).err().expect("`x` is not a value");
+            assert!(!error.to_string().starts_with("unknown option"), "{option}: {error}");
+        }
+    }
 }

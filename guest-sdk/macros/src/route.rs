@@ -1,14 +1,19 @@
 //! `#[route]`.
 
+mod path;
+
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned as _;
 use syn::{Error, FnArg, Ident, ItemFn, LitStr, Result, ReturnType, Token};
 
+use crate::attributes::comma;
+use crate::handler;
+
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
-/// What stands in the attribute's parentheses.
+/// The arguments of the attribute.
 pub(crate) struct Arguments {
     method: String,
     path: String,
@@ -16,14 +21,19 @@ pub(crate) struct Arguments {
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let method: Ident = input.parse()?;
+        let span = input.span();
+        let usage = || Error::new(span, "a route is a method and a path: `#[route(POST, \"/orders/{id}\")]`");
+        let method: Ident = input.parse().map_err(|_| usage())?;
         if !METHODS.contains(&method.to_string().as_str()) {
-            return Err(Error::new(method.span(), format!("not a method; known are {}", METHODS.join(", "))));
+            let message = format!("unknown method; the methods are {}", METHODS.join(", "));
+            return Err(Error::new(method.span(), message));
         }
-        input.parse::<Token![,]>()?;
-        let path: LitStr = input.parse()?;
-        if !path.value().starts_with('/') {
-            return Err(Error::new(path.span(), "a path begins with a slash"));
+        input.parse::<Token![,]>().map_err(|_| usage())?;
+        let path: LitStr = input.parse().map_err(|_| usage())?;
+        path::check(&path.value()).map_err(|message| Error::new(path.span(), message))?;
+        comma(input)?;
+        if !input.is_empty() {
+            return Err(input.error("a route has a method and a path, and no options"));
         }
         Ok(Self { method: method.to_string(), path: path.value() })
     }
@@ -31,19 +41,19 @@ impl Parse for Arguments {
 
 pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
     let signature = &function.sig;
-    if let Some(asyncness) = signature.asyncness {
-        return Err(Error::new(asyncness.span(), "a handler is not async: the host runs many at a time"));
-    }
+    handler::check_is_plain(function)?;
     let mut types = Vec::new();
     for input in &signature.inputs {
         match input {
             FnArg::Typed(argument) => types.push(&*argument.ty),
-            FnArg::Receiver(receiver) => return Err(Error::new(receiver.span(), "a route is a function of its own")),
+            FnArg::Receiver(receiver) => {
+                return Err(Error::new(receiver.span(), "a route's handler is a function without `self`"));
+            }
         }
     }
 
     let Arguments { method, path } = arguments;
-    // Out of sight of the user's own names, which may be the same.
+    // Hygienic: the user's own names may be the same.
     let request = Ident::new("request", Span::mixed_site());
     let function_name = &signature.ident;
     let visibility = &function.vis;
@@ -71,7 +81,7 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
 
     Ok(quote! {
         #[doc(hidden)]
-        #[allow(non_camel_case_types, reason = "it bears the function's name")]
+        #[allow(non_camel_case_types, reason = "the type has the function's name")]
         #[derive(Debug)]
         #visibility struct #function_name {}
 

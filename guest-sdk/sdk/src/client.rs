@@ -1,5 +1,5 @@
-//! Requests to other services, sent by the host to hosts that the operator grants in the plugin's sidecar:
-//! `[grants] http = ["api.example.com"]`. With the feature `client`.
+//! Requests to other services. The operator grants their hosts in the plugin's sidecar: `[grants] http =
+//! ["api.example.com"]`. The module needs the feature `client`.
 //!
 //! ```
 //! use sandbus_sdk::client;
@@ -20,8 +20,8 @@
 //! assert_eq!(host.run(|| price(10.0)).unwrap(), 5.0);
 //! ```
 //!
-//! A request is no part of the transaction that a delivery is: one that fails after it, and is tried again, sends
-//! it again. Give what you send the event's id, so that its receiver can tell.
+//! Requests are not part of the transaction: a retry of the handler sends them again. Send the event's id with a request, so
+//! that its receiver can recognise the repetition.
 
 #[cfg(target_family = "wasm")]
 pub(crate) mod component;
@@ -31,12 +31,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::host;
+use crate::{host, json};
 
-/// A request to be sent.
+/// A request to another service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// The method.
+pub struct Request {
+    /// The method, in upper case.
     pub method: String,
     /// The address, with `http://` or `https://`.
     pub url: String,
@@ -44,14 +44,14 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// How long to wait for a connection, for the beginning of the answer, and from one part of it to the next. The
-    /// handler's own time ends it sooner.
+    /// The limit for the connection, for the beginning of the response, and for each pause within the response. The
+    /// handler's own timeout applies as well.
     pub timeout: Option<Duration>,
 }
 
-/// What a request is answered.
+/// The response to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// The status.
     pub status: u16,
     /// The headers, with names in lower case.
@@ -60,25 +60,25 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// Why there is no answer, or not one that was wanted.
+/// Why a request failed.
 ///
-/// With `?` a handler fails by it, and its delivery is tried again where waiting can help: not after a denial, nor
-/// after a status from 400 to 499 but for 408, 425 and 429.
+/// With `?` the delivery is retried, unless the same request would fail again: after a denial, and after a status from 400
+/// to 499 other than 408, 425 and 429, it is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// The operator does not grant the host.
+    /// The operator has not granted the host.
     Denied(String),
-    /// It leads to one of the listeners of Sandbus itself, by its host and port.
+    /// The address is a listener of Sandbus itself, given by host and port.
     Own(String),
     /// The request is malformed.
     Invalid(String),
-    /// There was no answer in time.
+    /// The response did not arrive in time.
     Timeout,
-    /// The host cannot be reached, or the answer broke off.
+    /// The host could not be reached, or the response was incomplete.
     Unreachable(String),
-    /// The answer has another status than wanted, and begins so.
+    /// The response has an error status. The text is the beginning of its body.
     Status(u16, String),
-    /// The answer is not what was expected.
+    /// The response does not have the expected contents.
     Unreadable(String),
 }
 
@@ -88,21 +88,21 @@ impl std::fmt::Display for SendError {
             Self::Denied(host) => {
                 write!(
                     formatter,
-                    "requests to `{host}` are not granted; the sidecar does: [grants] http = [\"{host}\"]"
+                    "requests to `{host}` are not granted; the operator grants them in the sidecar: [grants] http = [\"{host}\"]"
                 )
             }
             Self::Own(host) => {
                 write!(
                     formatter,
-                    "`{host}` is a listener of this Sandbus itself, which sends no requests to its own listeners, whatever is granted; publish an event instead"
+                    "`{host}` is a listener of this Sandbus itself; requests to it are never granted; publish an event instead"
                 )
             }
             Self::Invalid(reason) => write!(formatter, "the request is malformed: {reason}"),
-            Self::Timeout => formatter.write_str("the request was not answered in time"),
-            Self::Unreachable(reason) => write!(formatter, "the request has no answer: {reason}"),
-            Self::Unreadable(reason) => write!(formatter, "the answer is not as expected: {reason}"),
-            Self::Status(status, body) if body.is_empty() => write!(formatter, "the request was answered {status}"),
-            Self::Status(status, body) => write!(formatter, "the request was answered {status}: {body}"),
+            Self::Timeout => formatter.write_str("the request timed out"),
+            Self::Unreachable(reason) => write!(formatter, "the request failed: {reason}"),
+            Self::Unreadable(reason) => write!(formatter, "the response has unexpected contents: {reason}"),
+            Self::Status(status, body) if body.is_empty() => write!(formatter, "the response has status {status}"),
+            Self::Status(status, body) => write!(formatter, "the response has status {status}: {body}"),
         }
     }
 }
@@ -110,12 +110,12 @@ impl std::fmt::Display for SendError {
 impl std::error::Error for SendError {}
 
 impl SendError {
-    /// Whether waiting cannot help.
+    /// Whether the same request would fail again.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Denied(_) | Self::Own(_) | Self::Invalid(_) => true,
-            // Another answer may come, as where a gateway has told of its maintenance.
+            // The next response may differ, for example after a gateway's maintenance.
             Self::Timeout | Self::Unreachable(_) | Self::Unreadable(_) => false,
             Self::Status(status, _) => (400..500).contains(status) && ![408, 425, 429].contains(status),
         }
@@ -123,8 +123,8 @@ impl SendError {
 }
 
 /// A `GET` request.
-pub fn get(url: impl Into<String>) -> Call {
-    Call::new("GET", url)
+pub fn get(url: impl Into<String>) -> Request {
+    Request::new("GET", url)
 }
 
 /// A `POST` request.
@@ -140,26 +140,26 @@ pub fn get(url: impl Into<String>) -> Call {
 /// assert!(error.is_permanent());
 /// assert_eq!(host.sent()[0].body, br#"["bread"]"#);
 /// ```
-pub fn post(url: impl Into<String>) -> Call {
-    Call::new("POST", url)
+pub fn post(url: impl Into<String>) -> Request {
+    Request::new("POST", url)
 }
 
 /// A `PUT` request.
-pub fn put(url: impl Into<String>) -> Call {
-    Call::new("PUT", url)
+pub fn put(url: impl Into<String>) -> Request {
+    Request::new("PUT", url)
 }
 
 /// A `PATCH` request.
-pub fn patch(url: impl Into<String>) -> Call {
-    Call::new("PATCH", url)
+pub fn patch(url: impl Into<String>) -> Request {
+    Request::new("PATCH", url)
 }
 
 /// A `DELETE` request.
-pub fn delete(url: impl Into<String>) -> Call {
-    Call::new("DELETE", url)
+pub fn delete(url: impl Into<String>) -> Request {
+    Request::new("DELETE", url)
 }
 
-impl Call {
+impl Request {
     /// A request with any method.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
         Self { method: method.into(), url: url.into(), headers: Vec::new(), body: Vec::new(), timeout: None }
@@ -182,46 +182,46 @@ impl Call {
     /// Sets the body to JSON.
     ///
     /// # Errors
-    /// If the value cannot be written as JSON.
+    /// If the value cannot be written as JSON, as NaN cannot.
     pub fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<Self, SendError> {
-        let body = serde_json::to_vec(value).map_err(|error| SendError::Invalid(error.to_string()))?;
+        let body = json::to_vec(value).map_err(|error| SendError::Invalid(format!("its body: {error}")))?;
         Ok(self.header("content-type", "application/json").body(body))
     }
 
-    /// Waits so long for a connection, for the beginning of the answer, and from one part of it to the next.
+    /// Limits the time for the connection, for the beginning of the response, and for each pause within the response.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sends it and waits for the whole answer, whatever its status.
+    /// Sends the request and waits for the whole response, whatever its status.
     ///
     /// # Errors
-    /// If there is none.
-    pub fn send(self) -> Result<Answer, SendError> {
+    /// If there is no complete response.
+    pub fn send(self) -> Result<Response, SendError> {
         host::send(self)
     }
 }
 
-impl Answer {
-    /// The first header of a name, which is compared without case.
+impl Response {
+    /// Returns the first header of a name. Case is ignored.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The values of a header, one for each time that it comes, such as of `set-cookie`.
+    /// Returns all values of a header that may occur several times, such as `set-cookie`.
     pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The answer, if its status is from 200 to 299.
+    /// Returns the response if its status is from 200 to 299.
     ///
     /// # Errors
     /// [`SendError::Status`] otherwise.
     pub fn success(self) -> Result<Self, SendError> {
-        /// How much of a body is told.
+        /// How many characters of the body the error contains.
         const EXCERPT: usize = 200;
         if (200..300).contains(&self.status) {
             return Ok(self);
@@ -230,10 +230,10 @@ impl Answer {
         Err(SendError::Status(self.status, body))
     }
 
-    /// The body, read as JSON.
+    /// Reads the body as JSON.
     ///
     /// # Errors
-    /// [`SendError::Unreadable`] if it is not what `T` expects.
+    /// [`SendError::Unreadable`] if `T` does not fit the body.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, SendError> {
         serde_json::from_slice(&self.body).map_err(|error| SendError::Unreadable(error.to_string()))
     }
@@ -246,7 +246,7 @@ mod tests {
     use crate::testing::FakeHost;
 
     #[test]
-    fn waiting_is_tried_where_it_can_help() {
+    fn failures_that_may_pass_are_retried() {
         let failure = |error: SendError| Failure::from(error);
         assert!(matches!(failure(SendError::Timeout), Failure::Request { .. }));
         assert!(matches!(failure(SendError::Status(503, String::new())), Failure::Request { .. }));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fake_host_answers_what_it_was_told_and_nothing_else() {
+    fn a_fake_host_has_the_given_responses_alone() {
         let host = FakeHost::new().answers("GET http://a/*", 200, "all").answers("GET http://b/1", 404, "");
         let ask = |url: &str| host.run(|| get(url).header("x", "y").send());
         assert_eq!(ask("http://a/1").unwrap().body, b"all");

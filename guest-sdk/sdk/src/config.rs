@@ -1,32 +1,32 @@
-//! The plugin's configuration: what it declares in [`plugin!`](crate::plugin!), overridden by the
-//! operator's sidecar.
+//! The plugin's configuration: the keys that it declares in [`plugin!`](crate::plugin!), with the values of the operator's
+//! sidecar, or the declared defaults.
 
 use std::fmt;
 
 use crate::{Result, host};
 
-/// The value of a key, if it has one.
+/// Returns the value of a key, if it has one.
 #[must_use]
 pub fn get(key: &str) -> Option<String> {
     host::config_get(key)
 }
 
-/// The value of a key that must have one.
+/// Returns the value of a required key.
 ///
 /// # Errors
-/// If neither the plugin nor the operator gives it a value.
-pub fn require(key: &str) -> Result<String, Missing> {
-    get(key).ok_or_else(|| Missing(key.to_owned()))
+/// If the sidecar does not set the key, and the plugin declares no default.
+pub fn require(key: &str) -> Result<String, MissingKey> {
+    get(key).ok_or_else(|| MissingKey(key.to_owned()))
 }
 
-/// A configuration key has no value.
+/// A required key has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing(String);
+pub struct MissingKey(String);
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the configuration has no `{}`; set it in the sidecar's [config]", self.0)
+        write!(formatter, "the configuration key `{}` has no value; set it under [config] in the sidecar", self.0)
     }
 }
 
-impl std::error::Error for Missing {}
+impl std::error::Error for MissingKey {}

@@ -1,7 +1,7 @@
-//! Random numbers for crates that ask getrandom for them: `rand`, `uuid`, and many others.
+//! The source of random numbers for getrandom, and so for `rand`, `uuid` and many other crates.
 //!
-//! The target has no operating system, and so getrandom leaves it to one crate of a program to say where random numbers
-//! come from. `sandbus build` sets `--cfg getrandom_backend="custom"`, which makes this the crate.
+//! The target has no operating system, and getrandom expects one crate of the program to define the source. `sandbus
+//! build` sets `--cfg getrandom_backend="custom"`, which makes this crate define it.
 
 #![allow(unsafe_code, reason = "getrandom finds its source by the name of a function")]
 
@@ -21,7 +21,7 @@ fn fill_02(bytes: &mut [u8]) -> Result<(), getrandom_02::Error> {
 // SAFETY: getrandom demands this name, and documents that one crate defines it.
 #[unsafe(no_mangle)]
 unsafe extern "Rust" fn __getrandom_v03_custom(bytes: *mut u8, count: usize) -> Result<(), getrandom::Error> {
-    // SAFETY: the caller's word, above. What is not initialised yet is written before it is made a slice of.
+    // SAFETY: the caller promises that the bytes are valid for writes; they are initialised before the slice is made.
     let bytes = unsafe {
         std::ptr::write_bytes(bytes, 0, count);
         std::slice::from_raw_parts_mut(bytes, count)
@@ -31,7 +31,7 @@ unsafe extern "Rust" fn __getrandom_v03_custom(bytes: *mut u8, count: usize) -> 
 }
 
 fn fill(bytes: &mut [u8]) {
-    /// How many bytes the host gives at a time.
+    /// The most bytes that the host returns in one call.
     const AT_ONCE: usize = 4 << 10;
     for chunk in bytes.chunks_mut(AT_ONCE) {
         chunk.copy_from_slice(&host::random_bytes(chunk.len()));

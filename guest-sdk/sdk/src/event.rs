@@ -1,11 +1,11 @@
-//! Events as handlers receive them.
+//! Events as they reach handlers.
 
 use serde::de::DeserializeOwned;
 
 use crate::Failure;
 use crate::bindings::sandbus::plugin::types;
 
-/// A payload that belongs to one event type. Derive it:
+/// Data of one event type. Derive it:
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
@@ -24,20 +24,20 @@ pub trait EventType: serde::Serialize {
     const TYPE: &'static str;
 }
 
-/// How an event's data becomes a value. Derived types and [`serde_json::Value`] are read as JSON;
-/// `Vec<u8>` takes the bytes as they are.
+/// How an event's data becomes a value. Derived types and [`serde_json::Value`] are read as JSON; `Vec<u8>` takes the
+/// bytes unchanged.
 #[diagnostic::on_unimplemented(
     message = "an event's data cannot become `{Self}`",
     note = "derive `Event` for it, or take `Event<serde_json::Value>` or `Event<Vec<u8>>`"
 )]
 pub trait Payload: Sized {
-    /// The event type that the value belongs to, if it is one only.
+    /// The event type that the value belongs to, if there is exactly one.
     const TYPE: Option<&'static str>;
 
     /// Reads the data.
     ///
     /// # Errors
-    /// A rejection, since the same data will not be understood at the next attempt either.
+    /// A rejection: a retry would have the same data.
     fn decode(data: Option<Vec<u8>>) -> Result<Self, Failure>;
 }
 
@@ -57,37 +57,41 @@ impl Payload for serde_json::Value {
     }
 }
 
-/// Reads JSON data; what does not fit is rejected.
+/// Reads JSON data.
+///
+/// # Errors
+/// A rejection if the data does not fit `T`.
 #[doc(hidden)]
 pub fn decode_json<T: DeserializeOwned>(data: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(data).map_err(|error| Failure::reject(format!("the event's data does not fit: {error}")))
 }
 
-/// An event with its attributes and delivery, for handlers that need more than the data.
+/// An event with its attributes and its delivery, for handlers that need more than the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<T> {
-    /// The event's id, the same at every attempt: towards the outside world it makes a handler
-    /// idempotent.
+    /// The event's id, the same at each attempt. It serves as an idempotency key for other services.
     pub id: String,
-    /// Where the event came from.
+    /// The context in which the event happened, a URI reference.
     pub source: String,
-    /// The event's type.
+    /// The event's type. (`type` is a keyword.)
     pub event_type: String,
-    /// What it is about.
+    /// The object that the event is about.
     pub subject: Option<String>,
-    /// When it happened, in RFC 3339.
+    /// The time at which it happened, in RFC 3339.
     pub time: Option<String>,
-    /// The media type that the data came with.
-    pub datacontenttype: Option<String>,
-    /// Extension attributes. Those that the host sets have functions of their own.
+    /// The media type of the data: the attribute `datacontenttype`.
+    pub content_type: Option<String>,
+    /// The schema of the data, a URI: the attribute `dataschema`.
+    pub schema: Option<String>,
+    /// The extension attributes. There are methods for those that the host sets.
     pub extensions: Vec<(String, String)>,
-    /// The subscription that it is delivered for.
+    /// The subscription of the delivery.
     pub subscription: String,
-    /// Which attempt this is, from 1.
+    /// The number of the attempt, starting at 1.
     pub attempt: u32,
-    /// Whether it is history that is delivered again on request.
+    /// Whether the delivery belongs to a replay.
     pub replay: bool,
-    /// The payload.
+    /// The data.
     pub data: T,
 }
 
@@ -98,15 +102,15 @@ impl<T> Event<T> {
         self.extensions.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The id of the event that was being handled when this one was published; none if it came from outside. Its source
-    /// is the extension `causationsource`.
+    /// The id of the event whose handler published this one; `None` if a producer published it. The extension
+    /// `causationsource` has that event's source.
     ///
     /// ```
     /// # use sandbus_sdk::prelude::*;
     /// #[on_event("order.>")]
     /// fn trace(order: Event<Vec<u8>>) {
-    ///     let (flow, cause) = (order.correlation(), order.causation());
-    ///     info!("{} is step {} of {flow:?}, because of {cause:?}", order.id, order.hops());
+    ///     let (tree, cause) = (order.correlation(), order.causation());
+    ///     info!("{} is at depth {} of the cause tree {tree:?}, caused by {cause:?}", order.id, order.hops());
     /// }
     /// ```
     #[must_use]
@@ -114,31 +118,31 @@ impl<T> Event<T> {
         self.extension("causationid")
     }
 
-    /// The id of the flow that this one belongs to: that of its first event, whose source is the extension
-    /// `correlationsource`; or, where a client waits for the reply, one that the host made.
+    /// The id of the event's cause tree: the id of the first event, whose source is the extension `correlationsource`, or
+    /// an id that the host chose for a client that waits for a reply.
     #[must_use]
     pub fn correlation(&self) -> Option<&str> {
         self.extension("correlationid")
     }
 
-    /// How many steps this event is away from the first one of its flow.
+    /// The event's depth in its cause tree; 0 for the first event.
     #[must_use]
     pub fn hops(&self) -> u32 {
         self.extension("hops").and_then(|hops| hops.parse().ok()).unwrap_or(0)
     }
 }
 
-/// What an event handler may take: a type that derives `Event`, [`Event`] with its attributes, or a schedule's
+/// An argument of an event handler: a type that derives `Event`, [`Event`] with its attributes, or a schedule's
 /// [`Tick`](crate::Tick).
 #[diagnostic::on_unimplemented(
     message = "an event handler cannot take `{Self}`",
     note = "take a type that derives `Event`, `Event<T>` for its attributes too, or the `Tick` of a schedule"
 )]
 pub trait EventArgument: Sized {
-    /// The event type that the argument belongs to, if it is one only.
+    /// The event type that the argument belongs to, if there is exactly one.
     const TYPE: Option<&'static str>;
 
-    /// Makes the argument of a delivery.
+    /// Converts a delivery into the argument.
     ///
     /// # Errors
     /// A rejection if the data does not fit.
@@ -157,7 +161,8 @@ impl<T: Payload> EventArgument for Event<T> {
             event_type: event.type_,
             subject: event.subject,
             time: event.time,
-            datacontenttype: event.datacontenttype,
+            content_type: event.datacontenttype,
+            schema: event.dataschema,
             extensions: event.extensions,
             subscription,
             attempt,

@@ -1,4 +1,4 @@
-//! How a handler fails: tried again, or given up.
+//! Failures of handlers: those that are retried, and those that are rejected.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -6,49 +6,51 @@ use std::time::Duration;
 
 use crate::bindings::sandbus::plugin::types;
 use crate::clock::milliseconds;
-use crate::message::PublishError;
+use crate::message::BusError;
+use crate::state::StateError;
+use crate::text::shorten;
 
-/// What a handler returns.
+/// The result of a handler.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// A failed delivery.
 ///
-/// `?` makes one of any error. Its type decides: what cannot get better by waiting (JSON that does not
-/// parse, a number that is none, text that is not UTF-8, a publish that was refused) is rejected;
-/// anything else is tried again. Where you know better, say so with [`Classify`].
+/// `?` converts any error. The error's type decides: an error that would occur again is rejected (malformed JSON, a
+/// text that is not a number or not UTF-8, a publish or a write to the state that the host refused); any other error is
+/// retried. Use [`Classify`] where the type does not tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It may succeed later.
+    /// The handler may succeed later.
     Retry {
-        /// When; the subscription's retry policy decides if there is none.
-        after: Option<Duration>,
-        /// Why.
+        /// When to retry; the subscription's retry policy decides if it is `None`.
+        delay: Option<Duration>,
+        /// Why the handler failed.
         reason: String,
     },
-    /// A request to another service has no answer, or not one that was wanted; another one may succeed later.
+    /// A request to another service failed, and may succeed later.
     Request {
-        /// Why.
+        /// Why the request failed.
         reason: String,
     },
-    /// It will never succeed: the delivery becomes a dead letter at once.
+    /// The handler can never succeed: the delivery becomes a dead letter at once.
     Reject {
-        /// Why.
+        /// Why the handler failed.
         reason: String,
     },
 }
 
 impl Failure {
-    /// Tries again, when the subscription's retry policy says.
+    /// Retries the delivery after the delay of the subscription's retry policy.
     pub fn retry(reason: impl Display) -> Self {
-        Self::Retry { after: None, reason: reason.to_string() }
+        Self::Retry { delay: None, reason: reason.to_string() }
     }
 
-    /// Tries again after a delay of the handler's own choice.
+    /// Retries the delivery after a given delay.
     pub fn retry_after(delay: Duration, reason: impl Display) -> Self {
-        Self::Retry { after: Some(delay), reason: reason.to_string() }
+        Self::Retry { delay: Some(delay), reason: reason.to_string() }
     }
 
-    /// Gives up: the delivery becomes a dead letter.
+    /// Rejects the delivery: it becomes a dead letter.
     pub fn reject(reason: impl Display) -> Self {
         Self::Reject { reason: reason.to_string() }
     }
@@ -62,7 +64,7 @@ impl Failure {
     }
 }
 
-// `Failure` is not an `Error` itself, which is what leaves room for this conversion, as in anyhow.
+// `Failure` does not implement `Error`, so that this conversion is possible, as in anyhow.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let reason = with_causes(&error);
@@ -71,15 +73,16 @@ impl<E: Error + 'static> From<E> for Failure {
         } else if is_of_a_request(&error) {
             Self::Request { reason }
         } else {
-            Self::Retry { after: None, reason }
+            Self::Retry { delay: None, reason }
         }
     }
 }
 
 fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     error.is::<serde_json::Error>()
-        || error.is::<PublishError>()
-        || is_permanent_answer(error)
+        || error.is::<BusError>()
+        || error.downcast_ref().is_some_and(StateError::is_permanent)
+        || is_permanent_response(error)
         || error.is::<std::num::ParseIntError>()
         || error.is::<std::num::ParseFloatError>()
         || error.is::<std::num::TryFromIntError>()
@@ -88,12 +91,12 @@ fn is_permanent(error: &(dyn Error + 'static)) -> bool {
 }
 
 #[cfg(feature = "client")]
-fn is_permanent_answer(error: &(dyn Error + 'static)) -> bool {
+fn is_permanent_response(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref().is_some_and(crate::client::SendError::is_permanent)
 }
 
 #[cfg(not(feature = "client"))]
-fn is_permanent_answer(_: &(dyn Error + 'static)) -> bool {
+fn is_permanent_response(_: &(dyn Error + 'static)) -> bool {
     false
 }
 
@@ -107,7 +110,7 @@ fn is_of_a_request(_: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// The error and what caused it, in one line.
+/// The error and its causes, in one line.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -122,20 +125,19 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
 impl From<Failure> for types::Failure {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Reject { reason } => Self::Reject(reason),
+            Failure::Reject { reason } => Self::Reject(shorten(reason)),
             Failure::Request { reason } => {
                 crate::host::failed("request");
-                Self::Retry(types::Retry { delay_ms: None, reason })
+                Self::Retry(types::Retry { delay_ms: None, reason: shorten(reason) })
             }
-            Failure::Retry { after, reason } => {
-                let delay_ms = after.map(milliseconds);
-                Self::Retry(types::Retry { delay_ms, reason })
+            Failure::Retry { delay, reason } => {
+                Self::Retry(types::Retry { delay_ms: delay.map(milliseconds), reason: shorten(reason) })
             }
         }
     }
 }
 
-/// Says of an error whether the delivery is tried again.
+/// Decides for an error whether the delivery is retried.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -146,22 +148,22 @@ impl From<Failure> for types::Failure {
 /// assert!(matches!(age("old"), Err(Failure::Retry { .. })));
 /// ```
 pub trait Classify<T> {
-    /// Gives up on an error.
+    /// Rejects the delivery on an error.
     ///
     /// # Errors
-    /// A rejection with the error's text.
+    /// [`Failure::Reject`] with the error's text.
     fn or_reject(self) -> Result<T>;
 
-    /// Tries again on an error.
+    /// Retries the delivery on an error.
     ///
     /// # Errors
-    /// A retry with the error's text.
+    /// [`Failure::Retry`] with the error's text.
     fn or_retry(self) -> Result<T>;
 
-    /// Tries again on an error, after a delay.
+    /// Retries the delivery on an error, after a delay.
     ///
     /// # Errors
-    /// A retry with the error's text.
+    /// [`Failure::Retry`] with the error's text.
     fn or_retry_after(self, delay: Duration) -> Result<T>;
 }
 
@@ -184,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_that_waiting_cannot_mend_is_rejected() {
+    fn errors_that_would_occur_again_are_rejected() {
         let error = "x".parse::<u8>().unwrap_err();
         assert!(matches!(Failure::from(error), Failure::Reject { .. }));
         let error = serde_json::from_str::<u8>("{").unwrap_err();
@@ -192,9 +194,36 @@ mod tests {
     }
 
     #[test]
-    fn any_other_error_is_tried_again_with_its_causes() {
+    fn any_other_error_is_retried_with_its_causes() {
         let error = std::io::Error::other("the mail server is away");
         let failure = Failure::from(error);
-        assert_eq!(failure, Failure::Retry { after: None, reason: "the mail server is away".to_owned() });
+        assert_eq!(failure, Failure::Retry { delay: None, reason: "the mail server is away".to_owned() });
+    }
+
+    /// The same call fails in the same way at each attempt, unless the store itself is the reason.
+    #[test]
+    fn errors_of_the_state_are_rejected_unless_the_store_is_unavailable() {
+        for (error, is_rejected) in [
+            (StateError::Invalid("not a number".to_owned()), true),
+            (StateError::Limit("the key is too long".to_owned()), true),
+            (StateError::Unavailable("the disk".to_owned()), false),
+        ] {
+            let failure = Failure::from(error.clone());
+            assert_eq!(matches!(failure, Failure::Reject { .. }), is_rejected, "{error:?}: {failure:?}");
+        }
+    }
+
+    #[test]
+    fn long_reasons_are_cut_on_their_way_to_the_host() {
+        let reason = || "x".repeat(20 << 20);
+        for failure in [
+            Failure::reject(reason()),
+            Failure::retry(reason()),
+            Failure::retry_after(Duration::ZERO, reason()),
+            Failure::Request { reason: reason() },
+        ] {
+            let (types::Failure::Reject(reason) | types::Failure::Retry(types::Retry { reason, .. })) = failure.into();
+            assert!(reason.len() < 20_000, "{}", reason.len());
+        }
     }
 }

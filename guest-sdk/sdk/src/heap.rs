@@ -1,5 +1,5 @@
-//! The guest's heap. It begins in memory that every instance has from the start: growing memory and giving
-//! it back are calls into the kernel, and most handlers never need more than this.
+//! The guest's heap. It starts in memory that each instance has from the beginning. Growing memory and returning it
+//! needs system calls, which most handlers never cause.
 
 #![allow(unsafe_code, reason = "an allocator hands out raw memory")]
 
@@ -12,10 +12,10 @@ use talc::cell::TalcSyncCell;
 use talc::source::Source;
 use talc::wasm::WasmBinning;
 
-/// How large a heap is without growing. Pages that are not touched cost nothing.
+/// The size of the heap before memory grows. Untouched pages cost nothing.
 const RESERVE_BYTES: usize = 1 << 20;
 const PAGE_BYTES: usize = 64 << 10;
-/// What the allocator keeps for itself of a region, at most.
+/// The most bytes of a region that the allocator uses itself.
 const OVERHEAD_BYTES: usize = 4 << 10;
 
 static mut RESERVE: [u8; RESERVE_BYTES] = [0; RESERVE_BYTES];
@@ -23,18 +23,18 @@ static mut RESERVE: [u8; RESERVE_BYTES] = [0; RESERVE_BYTES];
 #[global_allocator]
 static HEAP: TalcSyncCell<Reserve, WasmBinning> = TalcSyncCell::new_wasm(Reserve { claimed: false });
 
-/// Gives the allocator the reserve first, and grows memory after that.
+/// Provides the reserve first, and then grows memory.
 #[derive(Debug)]
 struct Reserve {
     claimed: bool,
 }
 
-// SAFETY: it allocates nothing by itself.
+// SAFETY: `acquire` does not allocate.
 unsafe impl Source for Reserve {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
         if !talc.source.claimed {
             talc.source.claimed = true;
-            // SAFETY: nothing else names the reserve, and it is claimed once.
+            // SAFETY: nothing else refers to the reserve, and it is claimed once.
             return unsafe { talc.claim((&raw mut RESERVE).cast(), RESERVE_BYTES) }.map(drop).ok_or(());
         }
         let needed = layout.size().saturating_add(layout.align()).saturating_add(OVERHEAD_BYTES);
@@ -43,7 +43,7 @@ unsafe impl Source for Reserve {
         if before == usize::MAX {
             return Err(());
         }
-        // SAFETY: the pages have just been made, and nothing else knows of them.
+        // SAFETY: the pages are new, and nothing else refers to them.
         unsafe { talc.claim((before * PAGE_BYTES) as *mut u8, pages * PAGE_BYTES) }.map(drop).ok_or(())
     }
 }

@@ -1,10 +1,10 @@
-//! The seam between the SDK and what it runs on: the host's imports in a component, and the fake host
-//! of a test elsewhere. Both offer the same functions.
+//! The functions that the SDK calls on its host: the imports of a component, or those of the fake host in a native test.
+//! Both modules have the same functions.
 
 #[cfg(all(target_family = "wasm", feature = "client"))]
 pub(crate) use crate::client::component::send;
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::seam::*;
+pub(crate) use crate::testing::imports::*;
 #[cfg(target_family = "wasm")]
 pub(crate) use component::*;
 
@@ -19,10 +19,15 @@ mod component {
     use crate::bindings::wasi::keyvalue::{atomics, store};
     use crate::bindings::wasi::logging::logging;
     use crate::bindings::wasi::random::random;
+    use crate::state::StateError;
     use crate::subscriptions::Subscription;
 
     pub(crate) fn publish(message: bus::Message) -> Result<String, bus::Error> {
         bus::publish(&message)
+    }
+
+    pub(crate) fn publish_many(messages: &[bus::Message]) -> Result<Vec<String>, bus::Error> {
+        bus::publish_many(messages)
     }
 
     pub(crate) fn cancel(id: &str) -> Result<(), bus::Error> {
@@ -41,36 +46,43 @@ mod component {
         bus::unsubscribe(name)
     }
 
-    fn bucket() -> Result<store::Bucket, String> {
-        store::open("").map_err(text)
+    fn bucket() -> Result<store::Bucket, StateError> {
+        store::open("").map_err(state_error)
     }
 
-    fn text(error: store::Error) -> String {
+    /// `wasi:keyvalue` has texts in place of kinds. The host begins this one so where the store is the reason.
+    const UNAVAILABLE: &str = "the plugin's state cannot be read";
+    /// A part of the host's text where a value is not a number, or the sum is out of range.
+    const UNFIT: &str = "cannot be added to";
+
+    fn state_error(error: store::Error) -> StateError {
         match error {
-            store::Error::NoSuchStore => "there is no such store".to_owned(),
-            store::Error::AccessDenied => "access to the store is denied".to_owned(),
-            store::Error::Other(reason) => reason,
+            store::Error::NoSuchStore => StateError::Invalid("the store does not exist".to_owned()),
+            store::Error::AccessDenied => StateError::Invalid("access to the store is denied".to_owned()),
+            store::Error::Other(reason) if reason.starts_with(UNAVAILABLE) => StateError::Unavailable(reason),
+            store::Error::Other(reason) if reason.contains(UNFIT) => StateError::Invalid(reason),
+            store::Error::Other(reason) => StateError::Limit(reason),
         }
     }
 
-    pub(crate) fn state_get(key: &str) -> Result<Option<Vec<u8>>, String> {
-        bucket()?.get(key).map_err(text)
+    pub(crate) fn state_get(key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        bucket()?.get(key).map_err(state_error)
     }
 
-    pub(crate) fn state_set(key: &str, value: Vec<u8>) -> Result<(), String> {
-        bucket()?.set(key, &value).map_err(text)
+    pub(crate) fn state_set(key: &str, value: Vec<u8>) -> Result<(), StateError> {
+        bucket()?.set(key, &value).map_err(state_error)
     }
 
-    pub(crate) fn state_delete(key: &str) -> Result<(), String> {
-        bucket()?.delete(key).map_err(text)
+    pub(crate) fn state_delete(key: &str) -> Result<(), StateError> {
+        bucket()?.delete(key).map_err(state_error)
     }
 
-    pub(crate) fn state_keys() -> Result<Vec<String>, String> {
+    pub(crate) fn state_keys() -> Result<Vec<String>, StateError> {
         let bucket = bucket()?;
         let mut keys = Vec::new();
         let mut cursor = None;
         loop {
-            let page = bucket.list_keys(cursor.as_deref()).map_err(text)?;
+            let page = bucket.list_keys(cursor.as_deref()).map_err(state_error)?;
             keys.extend(page.keys);
             cursor = page.cursor;
             if cursor.is_none() {
@@ -79,23 +91,24 @@ mod component {
         }
     }
 
-    pub(crate) fn state_increment(key: &str, delta: i64) -> Result<i64, String> {
-        atomics::increment(&bucket()?, key, delta).map_err(text)
+    pub(crate) fn state_increment(key: &str, delta: i64) -> Result<i64, StateError> {
+        atomics::increment(&bucket()?, key, delta).map_err(state_error)
     }
 
-    fn number_error(key: &str, error: numbers::Error) -> String {
+    fn number_error(key: &str, error: numbers::Error) -> StateError {
         match error {
-            numbers::Error::NotANumber => format!("the value of `{key}` is not a number"),
-            numbers::Error::OutOfRange => format!("the number at `{key}` passes the range of i64"),
-            numbers::Error::Limit(reason) | numbers::Error::Other(reason) => reason,
+            numbers::Error::NotANumber => StateError::Invalid(format!("the value of `{key}` is not a number")),
+            numbers::Error::OutOfRange => StateError::Invalid(format!("`{key}` would leave the range of i64")),
+            numbers::Error::Limit(reason) => StateError::Limit(reason),
+            numbers::Error::Other(reason) => StateError::Unavailable(reason),
         }
     }
 
-    pub(crate) fn state_add(key: &str, delta: i64) -> Result<(), String> {
+    pub(crate) fn state_add(key: &str, delta: i64) -> Result<(), StateError> {
         numbers::add(key, delta).map_err(|error| number_error(key, error))
     }
 
-    pub(crate) fn state_sequence(name: &str) -> Result<u64, String> {
+    pub(crate) fn state_sequence(name: &str) -> Result<u64, StateError> {
         numbers::sequence(name).map_err(|error| number_error(name, error))
     }
 
@@ -103,7 +116,7 @@ mod component {
         config::get(key).ok().flatten()
     }
 
-    /// Reports what kind of failure the one is that follows. The host takes the context of a critical line for it.
+    /// Reports the cause of the failure that the handler is about to return: the context of a critical log line.
     pub(crate) fn failed(kind: &str) {
         logging::log(logging::Level::Critical, kind, "");
     }
@@ -118,7 +131,7 @@ mod component {
     }
 
     pub(crate) fn random_bytes(count: usize) -> Vec<u8> {
-        /// As many as the host gives at a time.
+        /// The most bytes that the host returns in one call.
         const AT_ONCE: usize = 64 << 10;
         let mut bytes = Vec::with_capacity(count);
         while bytes.len() < count {

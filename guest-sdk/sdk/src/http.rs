@@ -1,4 +1,4 @@
-//! HTTP routes: what a handler takes, and what it answers.
+//! HTTP routes: the arguments and the responses of their handlers.
 
 mod reply;
 
@@ -8,21 +8,22 @@ use std::fmt::Display;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Failure;
 use crate::bindings::exports::sandbus::plugin::http_handler as wire;
+use crate::text::shorten;
+use crate::{Failure, json};
 
-pub use reply::reply_from;
+pub use reply::reply;
 
 /// A request on one of the plugin's routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    /// The method in upper case.
+    /// The method, in upper case.
     pub method: String,
     /// The path, percent-encoded as it was sent.
     pub path: String,
     /// The route's parameters, percent-decoded.
     pub params: Vec<(String, String)>,
-    /// What follows the question mark, as it was sent.
+    /// The text after the question mark, as it was sent.
     pub query: Option<String>,
     /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
@@ -31,10 +32,10 @@ pub struct Request {
 }
 
 impl Request {
-    /// A parameter of the route, such as `id` of `/users/{id}`.
+    /// Returns a parameter of the route, such as `id` of `/users/{id}`.
     ///
     /// # Errors
-    /// A problem with status 500 if the route has no such parameter: the handler and its route differ.
+    /// A problem with status 500 if the route has no such parameter, which is a mistake in the handler.
     pub fn param(&self, name: &str) -> Result<&str, Problem> {
         self.params
             .iter()
@@ -43,28 +44,25 @@ impl Request {
             .ok_or_else(|| Problem::new(500, format!("the route has no parameter `{name}`")))
     }
 
-    /// The first header of a name, which is compared without case.
+    /// Returns the first header of a name. Case is ignored.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The values of a header, one for each time that it comes.
+    /// Returns all values of a header that may occur several times.
     pub fn header_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The body, read as JSON.
+    /// Reads the body as JSON.
     ///
     /// # Errors
-    /// A problem with status 415 if the request says that its body is something else, and 422 if the
-    /// body is not what `T` expects.
+    /// A problem with status 415 if the media type is not that of JSON, and with 422 if `T` does not fit the body.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let media_type = self.header("content-type").unwrap_or("application/json");
-        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        // Any subtype `json`, or one with that suffix (CloudEvents JSON format, 3.1.1).
-        if !essence.ends_with("/json") && !essence.ends_with("+json") {
-            return Err(Problem::new(415, format!("the body must be JSON, and is {essence}")));
+        if !json::is_media_type(media_type) {
+            return Err(Problem::new(415, format!("the body must be JSON, and is {media_type}")));
         }
         serde_json::from_slice(&self.body).map_err(|error| Problem::new(422, format!("the body does not fit: {error}")))
     }
@@ -83,29 +81,29 @@ pub struct Response {
 
 impl Response {
     fn json<T: Serialize>(status: u16, media_type: &str, value: &T) -> Self {
-        match serde_json::to_vec(value) {
+        match json::to_vec(value) {
             Ok(body) => Self { status, headers: vec![("content-type".to_owned(), media_type.to_owned())], body },
             Err(error) => {
-                Problem::unexpected(&format!("the answer cannot be written as JSON: {error}")).into_response()
+                Problem::unexpected(&format!("the response cannot be written as JSON: {error}")).into_response()
             }
         }
     }
 }
 
-/// JSON, as a request's body and as a response's.
+/// JSON as the body of a request or a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
-/// What a route's handler may take.
+/// An argument of a route's handler.
 #[diagnostic::on_unimplemented(
     message = "a route's handler cannot take `{Self}`",
     note = "take `Request`, or `Json<T>` where `T` derives `Deserialize`"
 )]
 pub trait FromRequest: Sized {
-    /// Makes the argument of a request.
+    /// Converts a request into the argument.
     ///
     /// # Errors
-    /// What the client is answered instead.
+    /// The response that the client gets instead.
     fn from_request(request: &Request) -> Result<Self, Problem>;
 }
 
@@ -121,14 +119,14 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
     }
 }
 
-/// What a route's handler may return: [`Response`], [`Json`], either with a status before it
-/// (`(201, Json(…))`), nothing (204), or a `Result` of these with a [`Problem`].
+/// The return type of a route's handler: [`Response`], [`Json`], either of them with a status (`(201, Json(…))`), `()`
+/// (status 204), or a `Result` of these with [`Problem`].
 #[diagnostic::on_unimplemented(
     message = "a route's handler cannot return `{Self}`",
     note = "return `Json<T>`, `(u16, Json<T>)`, `Response`, `()`, or a `Result` of these with `Problem`"
 )]
 pub trait IntoResponse {
-    /// Makes the response.
+    /// Converts the value into the response.
     fn into_response(self) -> Response;
 }
 
@@ -156,14 +154,14 @@ impl<T: IntoResponse> IntoResponse for (u16, T) {
     }
 }
 
-/// What becomes of a handler's return value: effects are committed with `Ok`, and thrown away with `Err`.
+/// The outcome of a route's handler: effects are committed with `Ok`, and discarded with `Err`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a route's handler cannot return `{Self}`",
     note = "return `Json<T>`, `(u16, Json<T>)`, `Response`, `()`, or a `Result` of these with `Problem`"
 )]
 pub trait IntoOutcome {
-    /// The response, and whether the effects are kept.
+    /// Converts the value into the response, and decides whether the effects are committed.
     fn into_outcome(self) -> Result<Response, Response>;
 }
 
@@ -181,44 +179,44 @@ impl<T: IntoResponse> IntoOutcome for Result<T, Problem> {
 
 /// A problem (RFC 9457), sent as `application/problem+json`.
 ///
-/// `?` makes one of any error, with status 500. The error's text may tell of the inside, such as a query or an address: it
-/// is logged, and the client learns that the handler failed. Returned as `Err` a problem throws the effects of the request
-/// away. One with a status outside 400 to 599 is answered as a failure of the handler.
+/// `?` converts any error into a problem with status 500. The error's text may contain internal details, such as a query or
+/// an address; it is logged, and the client only learns that the handler failed. A problem that is returned as `Err`
+/// discards the effects of the request. A status outside 400 to 599 counts as a failure of the handler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// A stable code, such as `invalid-email`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// What happened, in a sentence.
+    /// A sentence that describes the problem.
     pub detail: String,
     /// The status, 400 to 599.
     pub status: u16,
-    /// The status's name.
+    /// The name of the status.
     pub title: &'static str,
 }
 
 impl Problem {
-    /// A problem with a status and what happened.
+    /// A problem with a status and a description.
     pub fn new(status: u16, detail: impl Display) -> Self {
         Self { code: None, detail: detail.to_string(), status, title: title(status) }
     }
 
-    /// A request that is malformed (400).
+    /// The request is malformed (400).
     pub fn bad_request(detail: impl Display) -> Self {
         Self::new(400, detail)
     }
 
-    /// Something that isn't there (404).
+    /// The resource does not exist (404).
     pub fn not_found(detail: impl Display) -> Self {
         Self::new(404, detail)
     }
 
-    /// Something that stands against what is there (409).
+    /// The request conflicts with the present state (409).
     pub fn conflict(detail: impl Display) -> Self {
         Self::new(409, detail)
     }
 
-    /// A request that is well formed and breaks a rule (422).
+    /// The request is well-formed but violates a rule (422).
     pub fn invalid(detail: impl Display) -> Self {
         Self::new(422, detail)
     }
@@ -230,10 +228,10 @@ impl Problem {
         self
     }
 
-    /// What a client is told of a failure that the handler did not mean to tell. The reason is for the log.
+    /// The response to a failure that is not meant for the client. The reason is logged.
     fn unexpected(reason: &str) -> Self {
         log::error!("the handler failed: {reason}");
-        Self::new(500, "the handler failed; the host's log tells why").code("handler-failed")
+        Self::new(500, "the handler failed; the reason is in the host's log").code("handler-failed")
     }
 
     fn into_response(self) -> Response {
@@ -242,13 +240,14 @@ impl Problem {
                 format!("the status of a problem must be from 400 to 599, not {}: {}", self.status, self.detail);
             return Self::unexpected(&reason).into_response();
         }
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let problem = Self { detail: shorten(self.detail), ..self };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
         let headers = vec![("content-type".to_owned(), "application/problem+json".to_owned())];
         Response { status: self.status, headers, body }
     }
 }
 
-// As in `Failure`: a problem is not an `Error`, which leaves room for this conversion.
+// As `Failure`, a problem does not implement `Error`, so that this conversion is possible.
 impl<E: Error + 'static> From<E> for Problem {
     fn from(error: E) -> Self {
         Self::unexpected(&crate::failure::with_causes(&error))
@@ -315,10 +314,24 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_the_handler_did_not_expect_is_not_told_to_the_client() {
+    fn unexpected_errors_are_hidden_from_the_client() {
         let problem = Problem::from(std::io::Error::other("the password is 1234"));
         assert_eq!((problem.status, problem.code.as_deref()), (500, Some("handler-failed")));
         assert!(!problem.detail.contains("1234"));
         assert_eq!(Problem::from(Failure::reject("no such order")).detail, "no such order");
+    }
+
+    #[test]
+    fn numbers_that_json_does_not_have_are_a_failure_of_the_handler() {
+        let response = Json(vec![0.5, f64::INFINITY]).into_response();
+        assert_eq!(response.status, 500);
+        assert!(String::from_utf8(response.body).unwrap().contains("handler-failed"));
+        assert_eq!(Json(vec![Some(0.5), None]).into_response().body, b"[0.5,null]");
+    }
+
+    #[test]
+    fn the_detail_of_a_problem_is_cut() {
+        let response = Problem::from(Failure::reject("x".repeat(20 << 20))).into_response();
+        assert_eq!((response.status, response.body.len() < 20_000), (422, true));
     }
 }

@@ -1,7 +1,7 @@
 //! Write Sandbus event handlers in Rust.
 //!
-//! A plugin is a crate whose functions are marked as handlers of events, of times or of HTTP requests, and that
-//! names them in [`plugin!`]. It needs no manifest and no WIT.
+//! A plugin is a crate that marks functions as handlers of events, of schedules or of HTTP requests, and lists them in
+//! [`plugin!`]. It needs neither a manifest nor WIT.
 //!
 //! ```
 //! use sandbus_sdk::prelude::*;
@@ -12,7 +12,7 @@
 //!     name: String,
 //! }
 //!
-//! #[on_event(retry(attempts = 5))]
+//! #[on_event(retry(max_attempts = 5))]
 //! fn welcome(user: UserRegistered) -> Result<()> {
 //!     info!("Welcome, {}!", user.name);
 //!     state::add("welcomed", 1)?;
@@ -23,10 +23,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! What a handler publishes and writes is committed with its acknowledgement, or not at all: when it
-//! returns an error, panics or runs out of time, nothing of it has happened, and it is tried again.
+//! The events that a handler publishes and the state that it writes are committed with its acknowledgement, in one
+//! transaction. If it returns an error, panics or times out, its effects are discarded, and the delivery is retried.
 //!
-//! Handlers are plain functions, and so they are tested natively, with the fake host of [`testing`].
+//! Handlers are plain functions. Test them natively, with the fake host of [`testing`].
 
 // The generated bindings and the export macro speak to the component ABI.
 #[allow(
@@ -45,7 +45,7 @@
 #[rustfmt::skip]
 #[doc(hidden)]
 pub mod bindings;
-// What version 0.2.0 of the contract adds, generated as well.
+// Generated bindings of the interfaces that version 0.2.0 of the contract adds.
 #[allow(
     unsafe_code,
     missing_docs,
@@ -73,6 +73,7 @@ mod failure;
 mod heap;
 mod host;
 pub mod http;
+mod json;
 mod logger;
 mod message;
 mod pattern;
@@ -85,31 +86,32 @@ pub mod state;
 pub mod subscriptions;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod text;
 
 pub use clock::now;
 pub use event::{Event, EventArgument, EventType, Payload};
 pub use failure::{Classify, Failure, Result};
-pub use message::{Message, PublishError, cancel, publish};
+pub use message::{BusError, Message, cancel, publish, publish_many};
 pub use random::{random_bytes, random_u64};
 pub use sandbus_sdk_macros::{Event, on_event, on_schedule, route};
 pub use schedule::Tick;
 
-/// What a plugin's source usually needs.
+/// The names that most plugins need.
 pub mod prelude {
     pub use log::{debug, error, info, trace, warn};
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::http::{Json, Problem, Request, Response};
     pub use crate::{Classify, Event, Failure, Message, Result, Tick, config, state};
-    pub use crate::{cancel, on_event, on_schedule, plugin, publish, route};
+    pub use crate::{cancel, on_event, on_schedule, plugin, publish, publish_many, route};
 }
 
-/// The README's handler is compiled with the documentation's examples.
+/// The README's handler, which the documentation tests compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
-/// Parts that the macros refer to.
+/// Items for the macros.
 #[doc(hidden)]
 pub mod private {
     pub use crate::event::decode_json;

@@ -1,9 +1,10 @@
-//! The `log` crate's lines, and a panic's message, on their way to the host.
+//! Sends the lines of the `log` crate, and the messages of panics, to the host.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::bindings::wasi::logging::logging::Level as HostLevel;
 use crate::host;
+use crate::text::shorten;
 
 struct Logger;
 
@@ -20,22 +21,22 @@ impl Log for Logger {
             Level::Warn => HostLevel::Warn,
             Level::Error => HostLevel::Error,
         };
-        host::log(level, record.target(), &record.args().to_string());
+        host::log(level, record.target(), &shorten(record.args().to_string()));
     }
 
     fn flush(&self) {}
 }
 
-/// Makes the macros of `log` reach the host. Repeating it does nothing.
+/// Installs the logger. Further calls do nothing.
 pub(crate) fn install() {
-    // It fails only where a logger is installed already, which is this one.
+    // This fails only if this logger is installed already.
     if log::set_logger(&Logger).is_ok() {
         log::set_max_level(LevelFilter::Trace);
     }
 }
 
-/// Lets the host know why a guest traps: a panic would otherwise be a bare `unreachable`.
+/// Reports the message of each panic. The host would otherwise see a bare `unreachable`.
 #[cfg(target_family = "wasm")]
 pub(crate) fn report_panics() {
-    std::panic::set_hook(Box::new(|panic| host::log(HostLevel::Critical, "panic", &panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| host::log(HostLevel::Critical, "panic", &shorten(panic.to_string()))));
 }

@@ -1,6 +1,6 @@
-//! Event types and the patterns that take them; the rules are in the contract's `subscription.pattern`.
+//! Event types, and patterns that match them. The rules are in the contract's `subscription.pattern`.
 
-/// Whether a pattern takes a type. A type that is not words with dots between them is taken by `>` alone.
+/// Whether a pattern matches a type. Only `>` matches a type that does not consist of words with dots between them.
 pub(crate) fn matches(pattern: &str, event_type: &str) -> bool {
     if pattern == ">" {
         return !event_type.is_empty();
@@ -20,7 +20,7 @@ pub(crate) fn matches(pattern: &str, event_type: &str) -> bool {
     types.next().is_none()
 }
 
-/// Whether a text is a pattern, which a type can match.
+/// Whether a text is a pattern.
 #[cfg(not(target_family = "wasm"))]
 pub(crate) fn is_pattern(text: &str) -> bool {
     let (words, last) = text.rsplit_once('.').map_or((None, text), |(words, last)| (Some(words), last));

@@ -1,4 +1,4 @@
-//! What the macros expand to: the plugin's descriptor, and the way from the host's call to a handler.
+//! The code that the macros expand to: the plugin's descriptor, and the dispatch of the host's calls to handlers.
 
 use crate::bindings::exports::sandbus::plugin::descriptor as wire;
 use crate::bindings::exports::sandbus::plugin::http_handler;
@@ -11,13 +11,18 @@ pub use wire::{DeadLetterPolicy, Descriptor, Missed, RetryPolicy, Schedule, Star
 /// An event handler, as `#[on_event]` or `#[on_schedule]` describes it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event handler",
+    label = "there is no function of this name with `#[on_event]` or `#[on_schedule]`",
     note = "mark the function with `#[on_event]` or `#[on_schedule(\"cron expression\")]`"
 )]
 pub trait Handler {
-    /// The subscription that it serves, in a plugin of this name.
+    /// The handler's entry in the table of `plugin!`.
+    const ENTRY: HandlerEntry =
+        HandlerEntry { subscription: Self::subscription, schedule: Self::schedule, call: Self::call };
+
+    /// The handler's subscription in a plugin of this name.
     fn subscription(plugin: &str) -> Subscription;
 
-    /// The schedule that makes its events, in a plugin of this name, if it has one.
+    /// The handler's schedule in a plugin of this name, if it has one.
     fn schedule(plugin: &str) -> Option<Schedule> {
         let _ = plugin;
         None
@@ -26,16 +31,19 @@ pub trait Handler {
     /// Handles a delivery.
     ///
     /// # Errors
-    /// The handler's own, or a rejection of data that does not fit.
+    /// The handler's failure, or a rejection of data that does not fit.
     fn call(delivery: Delivery) -> Result<()>;
 }
 
 /// A route's handler, as `#[route]` describes it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a route",
+    message = "`{Self}` is not a route's handler",
+    label = "there is no function of this name with `#[route]`",
     note = "mark the function with `#[route(METHOD, \"/path\")]`"
 )]
 pub trait Route {
+    /// The route's entry in the table of `plugin!`.
+    const ENTRY: RouteEntry = RouteEntry { method: Self::METHOD, path: Self::PATH, call: Self::call };
     /// The route's method.
     const METHOD: &'static str;
     /// The route's path.
@@ -44,17 +52,17 @@ pub trait Route {
     /// Handles a request.
     ///
     /// # Errors
-    /// The response that throws the effects away.
+    /// The response. The effects are discarded.
     fn call(request: &Request) -> Result<crate::http::Response, crate::http::Response>;
 }
 
-/// What an event handler may return.
+/// The return type of an event handler.
 #[diagnostic::on_unimplemented(
     message = "an event handler cannot return `{Self}`",
     note = "return `()` or `sandbus_sdk::Result<()>`"
 )]
 pub trait HandlerResult {
-    /// The outcome.
+    /// Converts the value into the outcome.
     fn into_result(self) -> Result<()>;
 }
 
@@ -76,18 +84,18 @@ pub fn type_name<E: EventType>() -> String {
     E::TYPE.to_owned()
 }
 
-/// The name and the function of a plugin's handler.
+/// A handler of a plugin.
 #[derive(Clone, Copy, Debug)]
 pub struct HandlerEntry {
-    /// The subscription that it serves.
+    /// The handler's subscription.
     pub subscription: fn(&str) -> Subscription,
-    /// The schedule that makes its events.
+    /// The handler's schedule.
     pub schedule: fn(&str) -> Option<Schedule>,
     /// The function.
     pub call: fn(Delivery) -> Result<()>,
 }
 
-/// A plugin's route and its function.
+/// A route of a plugin.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteEntry {
     /// The route's method.
@@ -98,19 +106,25 @@ pub struct RouteEntry {
     pub call: fn(&Request) -> Result<crate::http::Response, crate::http::Response>,
 }
 
-/// Describes a handler to the table that `plugin!` makes.
-#[must_use]
-pub const fn handler<H: Handler>() -> HandlerEntry {
-    HandlerEntry { subscription: H::subscription, schedule: H::schedule, call: H::call }
+/// Checks a plugin's name when the plugin is compiled, by the rules of the contract's `descriptor.name`.
+///
+/// # Panics
+/// If the name is invalid, which stops the compiler.
+pub const fn check_name(name: &str) {
+    const RULE: &str = "a plugin's name has lower-case letters, digits and `-`, begins and ends with a letter or a \
+                        digit, and has at most 64 characters; set one: plugin! { name: \"my-plugin\", … }";
+    let bytes = name.as_bytes();
+    assert!(!bytes.is_empty() && bytes.len() <= 64, "{}", RULE);
+    let mut index = 0;
+    while index < bytes.len() {
+        let is_plain = bytes[index].is_ascii_lowercase() || bytes[index].is_ascii_digit();
+        let is_inside = index > 0 && index + 1 < bytes.len();
+        assert!(is_plain || (bytes[index] == b'-' && is_inside), "{}", RULE);
+        index += 1;
+    }
 }
 
-/// Describes a route to the table that `plugin!` makes.
-#[must_use]
-pub const fn route<R: Route>() -> RouteEntry {
-    RouteEntry { method: R::METHOD, path: R::PATH, call: R::call }
-}
-
-/// The type of a schedule's events. It bears the plugin's name, so that no plugin takes another's by chance.
+/// The type of a schedule's events. It contains the plugin's name, so that plugins do not receive each other's ticks.
 #[must_use]
 pub fn schedule_type(plugin: &str, schedule: &str) -> String {
     format!("schedule.{plugin}.{schedule}")
@@ -122,19 +136,19 @@ pub fn schedules(plugin: &str, handlers: &[HandlerEntry]) -> Vec<Schedule> {
     handlers.iter().filter_map(|handler| (handler.schedule)(plugin)).collect()
 }
 
-/// What a plugin asks to publish: what it declares, and its schedules' events.
+/// The event types that a plugin publishes: those that it declares, and those of its schedules.
 #[must_use]
 pub fn publishes(plugin: &str, handlers: &[HandlerEntry], mut declared: Vec<String>) -> Vec<String> {
     declared.extend(schedules(plugin, handlers).into_iter().map(|schedule| schedule.type_));
     declared
 }
 
-/// Delivers to the handler of the subscription. A subscription that none declares was made at run time, and may be
-/// called as one of the plugin's own: it goes to the first handler whose pattern takes the event's type. One whose
-/// pattern has changed since goes by its name.
+/// Calls the handler of a delivery: the one with the subscription's name whose pattern matches the event type; else the
+/// first one whose pattern matches, since a subscription made at run time may have any name; else the one with the name,
+/// since its pattern may have changed after the subscription was made.
 ///
 /// # Errors
-/// The handler's failure, or a rejection if no handler takes it.
+/// The handler's failure, or a rejection if there is no handler.
 pub fn deliver(plugin: &str, handlers: &[HandlerEntry], delivery: Delivery) -> Result<(), WireFailure> {
     start();
     let find =
@@ -150,11 +164,11 @@ pub fn deliver(plugin: &str, handlers: &[HandlerEntry], delivery: Delivery) -> R
     (handler.call)(delivery).map_err(WireFailure::from)
 }
 
-/// Hands a request to its route's handler.
+/// Calls the handler of a request's route.
 ///
 /// # Errors
-/// The response that throws the effects away.
-pub fn answer(
+/// The response, if the effects are to be discarded.
+pub fn respond(
     routes: &[RouteEntry],
     request: http_handler::Request,
 ) -> Result<http_handler::Response, http_handler::Response> {
@@ -173,24 +187,41 @@ fn start() {
     logger::report_panics();
 }
 
-/// Makes a plugin of handlers and routes. Every section but one of the first two may be left out; they
-/// stand in this order:
+/// Makes the crate a plugin. All sections are optional, and stand in this order:
 ///
-/// - `name`: the plugin's name; the crate's by default.
+/// - `name`: the plugin's name; the crate's name by default.
 /// - `handlers`: functions with `#[on_event]` or `#[on_schedule]`.
 /// - `routes`: functions with `#[route]`.
-/// - `publishes`: the event types that the plugin publishes, as types or as patterns in quotes.
-/// - `subscribes`: the patterns that it may make subscriptions for at run time.
-/// - `config`: keys of its configuration, with their defaults: `"greeting" = "Welcome"`.
+/// - `publishes`: the event types that the plugin publishes: types that derive `Event`, or patterns in quotes.
+/// - `subscribes`: the event types for which it makes subscriptions at run time, likewise.
+/// - `config`: the keys of its configuration, with or without a default.
+///
+/// ```
+/// # use sandbus_sdk::prelude::*;
+/// # #[derive(Event, Serialize, Deserialize)]
+/// # #[event(type = "order.placed")]
+/// # struct OrderPlaced { article: String }
+/// # #[on_event] fn ship(_: OrderPlaced) {}
+/// # #[route(GET, "/stock")] fn stock() -> Json<u32> { Json(0) }
+/// plugin! {
+///     name: "shop",
+///     handlers: [ship],
+///     routes: [stock],
+///     publishes: ["parcel.>"],
+///     subscribes: [OrderPlaced],
+///     config: ["currency" = "CHF", "api-key"],
+/// }
+/// # fn main() {}
+/// ```
 #[macro_export]
 macro_rules! plugin {
     (
         $(name: $name:literal $(,)?)?
-        $(handlers: [$($handler:path),* $(,)?] $(,)?)?
-        $(routes: [$($route:path),* $(,)?] $(,)?)?
+        $(handlers: [$($($handler:ident)::+),* $(,)?] $(,)?)?
+        $(routes: [$($($route:ident)::+),* $(,)?] $(,)?)?
         $(publishes: [$($publishes:tt),* $(,)?] $(,)?)?
         $(subscribes: [$($subscribes:tt),* $(,)?] $(,)?)?
-        $(config: [$($key:literal = $default:literal),* $(,)?] $(,)?)?
+        $(config: [$($key:literal $(= $default:literal)?),* $(,)?] $(,)?)?
     ) => {
         /// The plugin, as the host sees it.
         #[doc(hidden)]
@@ -203,10 +234,11 @@ macro_rules! plugin {
 
             const NAME: &str = {
                 let names: &[&str] = &[$($name,)? env!("CARGO_PKG_NAME")];
+                support::check_name(names[0]);
                 names[0]
             };
-            const HANDLERS: &[support::HandlerEntry] = &[$($(support::handler::<$handler>()),*)?];
-            const ROUTES: &[support::RouteEntry] = &[$($(support::route::<$route>()),*)?];
+            const HANDLERS: &[support::HandlerEntry] = &[$($($crate::__entry!(Handler, $($handler)::+)),*)?];
+            const ROUTES: &[support::RouteEntry] = &[$($($crate::__entry!(Route, $($route)::+)),*)?];
 
             impl exports::descriptor::Guest for SandbusPlugin {
                 fn describe() -> exports::descriptor::Descriptor {
@@ -232,7 +264,7 @@ macro_rules! plugin {
                         subscribes: ::std::vec![$($($crate::__type_name!($subscribes)),*)?],
                         config: ::std::vec![$($(exports::descriptor::ConfigKey {
                             name: $key.into(),
-                            default: Some($default.into()),
+                            default: [$($default)?].first().map(|default: &&str| (*default).into()),
                             description: None,
                         }),*)?],
                     }
@@ -251,13 +283,32 @@ macro_rules! plugin {
                 fn handle(
                     request: exports::http_handler::Request,
                 ) -> Result<exports::http_handler::Response, exports::http_handler::Response> {
-                    support::answer(ROUTES, request)
+                    support::respond(ROUTES, request)
                 }
             }
         };
 
         #[cfg(target_family = "wasm")]
         $crate::bindings::export!(SandbusPlugin with_types_in $crate::bindings);
+    };
+}
+
+/// An entry in `handlers` or `routes`. The attribute has made a type with the function's name. Where it is missing, the
+/// name refers to the outer, empty type, and the compiler says which attribute is expected.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __entry {
+    ($kind:ident, $name:ident) => {{
+        #[allow(dead_code, non_camel_case_types, reason = "it stands for a function without an attribute")]
+        struct $name {}
+        {
+            #[allow(unused_imports, reason = "the function is imported with its type")]
+            use self::$name;
+            <$name as $crate::plugin::$kind>::ENTRY
+        }
+    }};
+    ($kind:ident, $($name:ident)::+) => {
+        <$($name)::+ as $crate::plugin::$kind>::ENTRY
     };
 }
 

@@ -1,14 +1,14 @@
-//! Random numbers, from the operating system through the host.
+//! Random numbers of the operating system, through the host.
 
 use crate::host;
 
-/// So many random bytes.
+/// Returns `count` random bytes.
 #[must_use]
 pub fn random_bytes(count: usize) -> Vec<u8> {
     host::random_bytes(count)
 }
 
-/// A random number.
+/// Returns a random number.
 #[must_use]
 pub fn random_u64() -> u64 {
     let mut bytes = [0; 8];

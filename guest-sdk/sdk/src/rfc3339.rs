@@ -1,10 +1,10 @@
-//! Times in RFC 3339, section 5.6, as events and the contract have them, and read as strictly as the host does.
+//! Times in RFC 3339, section 5.6, parsed as strictly as the host does.
 
 use std::time::{Duration, SystemTime};
 
 const DAY: i64 = 86_400;
 
-/// Reads a time; none if the text is not one. A leap second may end any month in UTC, and counts as the next second.
+/// Parses a time. A leap second may end any month in UTC, and counts as the next second.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let bytes = text.as_bytes();
     let separators: [(usize, &[u8]); 5] = [(4, b"-"), (7, b"-"), (10, b"Tt"), (13, b":"), (16, b":")];
@@ -37,7 +37,7 @@ fn begins_a_month(seconds: i64) -> bool {
     seconds.rem_euclid(DAY) == 0 && date(seconds.div_euclid(DAY)).2 == 1
 }
 
-/// Writes a time, in UTC. One before 1970 becomes the first of 1970: no log is older.
+/// Formats a time in UTC. A time before 1970 becomes the beginning of 1970.
 pub(crate) fn format(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
@@ -54,7 +54,7 @@ fn digits(text: &str) -> Option<i64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// The nanoseconds of a fraction, and what follows it. Digits beyond the ninth are dropped.
+/// The nanoseconds of a fraction, and the rest of the text. Digits after the ninth are ignored.
 fn fraction(text: &str) -> Option<(u64, &str)> {
     let Some(rest) = text.strip_prefix('.') else { return Some((0, text)) };
     let zone = rest.trim_start_matches(|character: char| character.is_ascii_digit());
@@ -65,7 +65,7 @@ fn fraction(text: &str) -> Option<(u64, &str)> {
     Some((format!("{digits:0<9}")[..9].parse().ok()?, zone))
 }
 
-/// How many seconds a zone is ahead of UTC.
+/// The offset of a zone from UTC in seconds.
 fn offset(zone: &str) -> Option<i64> {
     let (sign, rest) = match zone.as_bytes().first()? {
         b'Z' | b'z' if zone.len() == 1 => return Some(0),
@@ -78,7 +78,7 @@ fn offset(zone: &str) -> Option<i64> {
     (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// The days from 1970-01-01 to a date. Years are counted from March, so that a leap day ends its year.
+/// The days from 1970-01-01 to a date. Years start in March, so that a leap day is the last day of its year.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let since_march = (month + 9) % 12;
@@ -88,7 +88,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// The date that so many days after 1970-01-01 is.
+/// The date that is `days` after 1970-01-01.
 fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read() {
+    fn times_are_parsed() {
         for (text, seconds) in [
             ("1970-01-01T00:00:00Z", 0),
             ("2000-02-29T00:00:00z", 951_782_400),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_no_time() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "tomorrow",
@@ -142,7 +142,7 @@ mod tests {
 
     /// The host and the other SDKs read the same table.
     #[test]
-    fn exactly_rfc_3339_is_read() {
+    fn exactly_rfc_3339_is_parsed() {
         let table: serde_json::Value = serde_json::from_str(include_str!("../../conformance/rfc3339.json")).unwrap();
         for (text, milliseconds) in table["valid"].as_object().unwrap() {
             let milliseconds = milliseconds.as_i64().unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_can_be_read() {
+    fn formatted_times_can_be_parsed() {
         for days in 0..60_000 {
             let time = SystemTime::UNIX_EPOCH + Duration::new(days * 86_400 + 12_345, 6_789);
             assert_eq!(parse(&format(time)), Some(time), "{days}");

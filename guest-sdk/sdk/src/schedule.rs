@@ -1,11 +1,11 @@
-//! What a schedule's handler takes.
+//! The argument of a schedule's handler.
 
 use std::time::SystemTime;
 
 use crate::bindings::sandbus::plugin::types;
 use crate::{Event, EventArgument, Failure, rfc3339};
 
-/// One of a schedule's times, as [`on_schedule`](crate::on_schedule) hands it to its function.
+/// One of a schedule's times: the argument of a function with [`on_schedule`](crate::on_schedule).
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
@@ -18,11 +18,11 @@ use crate::{Event, EventArgument, Failure, rfc3339};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tick {
-    /// The time that it stands for, which is earlier than now if it was missed or is tried again.
+    /// The scheduled time. It is in the past if the time was missed, or the attempt is a retry.
     pub due: SystemTime,
-    /// Which attempt this is, from 1.
+    /// The number of the attempt, starting at 1.
     pub attempt: u32,
-    /// The event that it came as.
+    /// The event of the tick.
     pub event: Event<Vec<u8>>,
 }
 
@@ -32,7 +32,7 @@ impl EventArgument for Tick {
     fn from_delivery(delivery: types::Delivery) -> Result<Self, Failure> {
         let event = Event::from_delivery(delivery)?;
         let due = event.time.as_deref().and_then(rfc3339::parse);
-        let due = due.ok_or_else(|| Failure::reject("the event has no time that its schedule could mean"))?;
+        let due = due.ok_or_else(|| Failure::reject("the event of the tick has no valid `time`"))?;
         Ok(Self { due, attempt: event.attempt, event })
     }
 }

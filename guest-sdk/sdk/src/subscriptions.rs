@@ -1,9 +1,9 @@
-//! Subscriptions that are made at run time.
+//! Subscriptions made at run time.
 //!
 //! ```
 //! # use std::time::Duration;
 //! # use sandbus_sdk::prelude::*;
-//! use sandbus_sdk::subscriptions::{Filter, RetryPolicy, Start, Subscription, Webhook};
+//! use sandbus_sdk::subscriptions::{DeadLetterPolicy, Filter, RetryPolicy, Start, Subscription, Webhook};
 //!
 //! #[route(POST, "/subscribers")]
 //! fn subscribe(Json(url): Json<String>) -> Result<(), Problem> {
@@ -13,8 +13,8 @@
 //!         .filter(Filter::not(Filter::suffix("subject", ".test")))
 //!         .start(Start::Beginning)
 //!         .ordering_key("/customer/id")
-//!         .park_on_dead_letter()
-//!         .retry(RetryPolicy::new().attempts(10).max_delay(Duration::from_secs(60)))
+//!         .dead_letter_policy(DeadLetterPolicy::Park)
+//!         .retry(RetryPolicy::new().max_attempts(10).max_delay(Duration::from_secs(60)))
 //!         .subscribe()?;
 //!     Ok(())
 //! }
@@ -27,39 +27,39 @@ use std::fmt;
 use std::time::SystemTime;
 
 use crate::bindings::sandbus::plugin::{bus, rules};
-use crate::message::PublishError;
+use crate::message::BusError;
 use crate::{Result, host, rfc3339};
 
 pub use filter::Filter;
 pub use retry::{Cause, RetryPolicy};
 
-/// A durable subscription. What is left out is as the host has it by default.
+/// A durable subscription. Unset options have the host's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Subscription {
-    /// Its name, unique among those that this plugin made.
+    /// The name, unique among the subscriptions that this plugin has made.
     pub name: String,
-    /// Which event types it takes.
+    /// The pattern of event types.
     pub pattern: String,
-    /// Which of these events it takes: all must match.
+    /// The filters, all of which must match.
     pub filters: Vec<Filter>,
-    /// Who receives them.
+    /// The receiver of the deliveries.
     pub target: Option<Target>,
-    /// Where it begins when it is made.
+    /// Where the new subscription starts.
     pub start: Option<Start>,
-    /// How many deliveries may be in flight at a time.
+    /// The highest number of concurrent deliveries.
     pub concurrency: Option<u32>,
-    /// What keeps events in order.
+    /// The value whose events are delivered in order.
     pub ordering_key: Option<String>,
-    /// Whether a dead letter holds back the deliveries that share its ordering key.
-    pub park_on_dead_letter: bool,
-    /// When a failed delivery is tried again.
+    /// The effect of a dead letter on deliveries that share its ordering key.
+    pub dead_letter_policy: Option<DeadLetterPolicy>,
+    /// When failed deliveries are retried.
     pub retry: Option<RetryPolicy>,
 }
 
 impl Subscription {
-    /// A subscription to the event types that a pattern takes. The name is unique among those that this
-    /// plugin made.
+    /// A subscription to the event types that match a pattern. The name is unique among the subscriptions that this plugin
+    /// has made.
     pub fn new(name: impl Into<String>, pattern: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -69,7 +69,7 @@ impl Subscription {
             start: None,
             concurrency: None,
             ordering_key: None,
-            park_on_dead_letter: false,
+            dead_letter_policy: None,
             retry: None,
         }
     }
@@ -80,7 +80,7 @@ impl Subscription {
         self.to(Target::Plugin(name.into()))
     }
 
-    /// Delivers to an HTTP endpoint. The operator must have granted its host.
+    /// Delivers to an HTTP endpoint. The operator must grant its host.
     #[must_use]
     pub fn to_webhook(self, webhook: Webhook) -> Self {
         self.to(Target::Webhook(webhook))
@@ -93,64 +93,67 @@ impl Subscription {
         self
     }
 
-    /// Takes only events that match. Of several filters all must match.
+    /// Adds a filter. An event must match all filters.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filters.push(filter);
         self
     }
 
-    /// Begins elsewhere than with the events that are published after it.
+    /// Sets where the subscription starts; by default with the events published after its creation.
     #[must_use]
     pub fn start(mut self, start: Start) -> Self {
         self.start = Some(start);
         self
     }
 
-    /// How many deliveries may be in flight at a time.
+    /// Sets the highest number of concurrent deliveries.
     #[must_use]
     pub fn concurrency(mut self, deliveries: u32) -> Self {
         self.concurrency = Some(deliveries);
         self
     }
 
-    /// Delivers events that share a value in order, one at a time: that of an attribute (`subject`), or of
-    /// a part of the data that a JSON pointer names (`/customer/id`).
+    /// Delivers events with the same value in order, one at a time. The key names the value: an attribute (`subject`), or a
+    /// JSON pointer into the data (`/customer/id`).
     #[must_use]
     pub fn ordering_key(mut self, key: impl Into<String>) -> Self {
         self.ordering_key = Some(key.into());
         self
     }
 
-    /// Lets the deliveries that share the ordering key of a dead letter wait until it is redriven and
-    /// handled, or dropped.
+    /// Sets the effect of a dead letter on deliveries that share its ordering key.
     #[must_use]
-    pub fn park_on_dead_letter(mut self) -> Self {
-        self.park_on_dead_letter = true;
+    #[doc(alias = "park_on_dead_letter")]
+    pub fn dead_letter_policy(mut self, policy: DeadLetterPolicy) -> Self {
+        self.dead_letter_policy = Some(policy);
         self
     }
 
-    /// When a failed delivery is tried again.
+    /// Sets when failed deliveries are retried.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = Some(policy);
         self
     }
 
-    /// Makes it with this invocation's commit. One of this name that the plugin made before is replaced,
-    /// and keeps its position.
+    /// Makes the subscription with this invocation's commit. It replaces a subscription of the same name that the plugin
+    /// has made, and keeps that one's position.
     ///
     /// # Errors
-    /// If it goes to nobody, if the plugin does not declare the pattern among what it `subscribes`, if the
-    /// webhook's host was not granted, or if any part is malformed.
-    pub fn subscribe(self) -> Result<(), PublishError> {
-        host::subscribe(self).map_err(PublishError::from)
+    /// If it has no target, if the plugin does not declare the pattern in `subscribes`, if the webhook's host is not granted,
+    /// or if an option is malformed.
+    pub fn subscribe(self) -> Result<(), BusError> {
+        host::subscribe(self).map_err(BusError::from)
     }
 
     /// The subscription as the contract has it.
     pub(crate) fn into_wire(self) -> Result<bus::Subscription, bus::Error> {
         let target = self.target.ok_or_else(|| {
-            bus::Error::Invalid(format!("`{}` goes to nobody: add `.to_plugin(…)` or `.to_webhook(…)`", self.name))
+            bus::Error::Invalid(format!(
+                "the subscription `{}` has no target; add `.to_plugin(…)` or `.to_webhook(…)`",
+                self.name
+            ))
         })?;
         Ok(bus::Subscription {
             name: self.name,
@@ -160,13 +163,13 @@ impl Subscription {
             start: self.start.map(rules::Start::from),
             concurrency: self.concurrency,
             ordering_key: self.ordering_key,
-            dead_letter_policy: self.park_on_dead_letter.then_some(rules::DeadLetterPolicy::Park),
+            dead_letter_policy: self.dead_letter_policy.map(rules::DeadLetterPolicy::from),
             retry: self.retry.map(rules::RetryPolicy::from),
         })
     }
 }
 
-/// Who receives a subscription's deliveries.
+/// The receiver of a subscription's deliveries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The named plugin's event handlers.
@@ -186,7 +189,7 @@ impl From<Target> for bus::Target {
     }
 }
 
-/// An HTTP endpoint that takes CloudEvents, in binary mode unless they are signed.
+/// An HTTP endpoint for CloudEvents. Unsigned events have the binary mode.
 ///
 /// ```
 /// use sandbus_sdk::subscriptions::Webhook;
@@ -199,11 +202,11 @@ impl From<Target> for bus::Target {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Webhook {
-    /// Where it is.
+    /// The address.
     pub url: String,
-    /// What events are signed with.
+    /// The secret that signs the events.
     pub secret: Option<String>,
-    /// Whether it must first agree.
+    /// Whether the endpoint must agree first.
     pub handshake: bool,
 }
 
@@ -213,16 +216,15 @@ impl Webhook {
         Self { url: url.into(), secret: None, handshake: false }
     }
 
-    /// Sends events in structured mode and signs them, as the Standard Webhooks specification says. A
-    /// secret is `whsec_` and its bytes in base64.
+    /// Signs the events by the Standard Webhooks specification, in structured mode. The secret is `whsec_` followed by its
+    /// bytes in base64.
     #[must_use]
     pub fn secret(mut self, secret: impl Into<String>) -> Self {
         self.secret = Some(secret.into());
         self
     }
 
-    /// Sends nothing before the endpoint has agreed, by the handshake of the CloudEvents specification of
-    /// webhooks.
+    /// Requires the validation handshake of the CloudEvents webhook specification before the first delivery.
     #[must_use]
     pub fn handshake(mut self) -> Self {
         self.handshake = true;
@@ -230,7 +232,7 @@ impl Webhook {
     }
 }
 
-/// Without the secret, which would otherwise find its way into logs.
+/// Hides the secret, which could otherwise reach logs.
 impl fmt::Debug for Webhook {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -242,7 +244,7 @@ impl fmt::Debug for Webhook {
     }
 }
 
-/// Where a subscription begins when it is made. One that exists already keeps its position.
+/// Where a new subscription starts. A subscription that is replaced keeps its position.
 ///
 /// ```
 /// use std::time::Duration;
@@ -256,13 +258,13 @@ impl fmt::Debug for Webhook {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// With the events that are published after it.
+    /// With the events that are published after its creation.
     Now,
-    /// With the oldest event that the log has.
+    /// With the oldest event of the log.
     Beginning,
     /// With the first event that was stored at or after a time.
     Time(SystemTime),
-    /// With the event at a position of the log, or the first one after it.
+    /// With the event at a position of the log, or the next one.
     Position(u64),
 }
 
@@ -277,7 +279,25 @@ impl From<Start> for rules::Start {
     }
 }
 
-/// Makes a subscription that has nothing but a name, a pattern and a target.
+/// What a dead letter means for later deliveries with its ordering key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterPolicy {
+    /// They are delivered.
+    Release,
+    /// They wait until the dead letter is redriven and handled, or dropped.
+    Park,
+}
+
+impl From<DeadLetterPolicy> for rules::DeadLetterPolicy {
+    fn from(policy: DeadLetterPolicy) -> Self {
+        match policy {
+            DeadLetterPolicy::Release => Self::Release,
+            DeadLetterPolicy::Park => Self::Park,
+        }
+    }
+}
+
+/// Makes a subscription with the host's defaults.
 ///
 /// ```
 /// # use sandbus_sdk::subscriptions::{Target, subscribe, unsubscribe};
@@ -290,17 +310,17 @@ impl From<Start> for rules::Start {
 ///
 /// # Errors
 /// As [`Subscription::subscribe`].
-pub fn subscribe(name: &str, pattern: &str, target: Target) -> Result<(), PublishError> {
+pub fn subscribe(name: &str, pattern: &str, target: Target) -> Result<(), BusError> {
     Subscription::new(name, pattern).to(target).subscribe()
 }
 
-/// Removes a subscription that this plugin made, with this invocation's commit. One that doesn't exist is
-/// no error.
+/// Removes a subscription that this plugin has made, with this invocation's commit. It is not an error if the subscription
+/// does not exist.
 ///
 /// # Errors
 /// If the name is malformed.
-pub fn unsubscribe(name: &str) -> Result<(), PublishError> {
-    host::unsubscribe(name).map_err(PublishError::from)
+pub fn unsubscribe(name: &str) -> Result<(), BusError> {
+    host::unsubscribe(name).map_err(BusError::from)
 }
 
 #[cfg(test)]
@@ -318,8 +338,8 @@ mod tests {
             .start(Start::Time(time))
             .concurrency(4)
             .ordering_key("/customer/id")
-            .park_on_dead_letter()
-            .retry(RetryPolicy::new().attempts(3))
+            .dead_letter_policy(DeadLetterPolicy::Park)
+            .retry(RetryPolicy::new().max_attempts(3))
             .into_wire()
             .unwrap();
         let bus::Target::Webhook(webhook) = wire.target else { panic!("{:?}", wire.target) };
@@ -332,14 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_left_to_the_host() {
+    fn unset_options_are_left_to_the_host() {
         let wire = Subscription::new("orders", "order.>").to_plugin("billing").into_wire().unwrap();
         assert!(wire.filters.is_none() && wire.start.is_none() && wire.retry.is_none());
         assert!(wire.concurrency.is_none() && wire.ordering_key.is_none() && wire.dead_letter_policy.is_none());
     }
 
     #[test]
-    fn a_subscription_goes_to_somebody() {
+    fn a_subscription_needs_a_target() {
         let refused = Subscription::new("orders", "order.>").into_wire();
         assert!(matches!(refused, Err(bus::Error::Invalid(reason)) if reason.contains("`orders`")));
     }

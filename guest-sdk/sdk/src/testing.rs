@@ -16,7 +16,7 @@
 //! ```
 
 mod deliveries;
-pub(crate) mod seam;
+pub(crate) mod imports;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,14 +24,13 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 #[cfg(feature = "client")]
-use crate::client::{Answer, Call};
+use crate::client::{Request, Response};
 use crate::logger;
 use crate::subscriptions::Subscription;
 
 pub use deliveries::{event, tick};
 
-/// A host that keeps everything in memory. Like the real one, it throws away what a run published,
-/// wrote, cancelled, subscribed to and waits for when the run returns an error.
+/// A host in memory. Like the real one, it discards all effects of a run that returns an error.
 #[derive(Clone, Debug, Default)]
 pub struct FakeHost {
     shared: Rc<RefCell<Inner>>,
@@ -46,16 +45,16 @@ struct Inner {
     published: u64,
     /// The last number of each sequence.
     sequences: BTreeMap<String, u64>,
-    /// The ids of what the present run has published.
+    /// The ids of the events that the present run has published.
     run: Vec<String>,
     effects: Effects,
     #[cfg(feature = "client")]
-    answers: Vec<(String, Answer)>,
+    answers: Vec<(String, Response)>,
     #[cfg(feature = "client")]
-    sent: Vec<Call>,
+    sent: Vec<Request>,
 }
 
-/// What a failed run loses.
+/// The effects of runs, which a failed run loses.
 #[derive(Clone, Debug, Default)]
 struct Effects {
     state: BTreeMap<String, Vec<u8>>,
@@ -67,36 +66,36 @@ struct Effects {
 /// An event that a run published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// The id that the run was given for it.
+    /// The id that the run received.
     pub id: String,
-    /// Its type.
+    /// The event type.
     pub event_type: String,
-    /// What it is about.
+    /// The object that the event is about.
     pub subject: Option<String>,
-    /// Its extension attributes.
+    /// The extension attributes.
     pub extensions: Vec<(String, String)>,
     /// When it enters the log.
     pub due: SystemTime,
-    /// Its payload.
+    /// The data.
     pub data: Vec<u8>,
 }
 
 impl Published {
-    /// The payload, read as JSON.
+    /// Reads the data as JSON.
     ///
     /// # Errors
-    /// If it is not what `T` expects.
+    /// If `T` does not fit the data.
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_slice(&self.data)
     }
 }
 
-/// A reply that a route asked for with [`reply_from`](crate::http::reply_from).
+/// A reply that a route requested with [`reply`](crate::http::reply).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The event whose flow the reply belongs to.
+    /// The id of the published event whose cause tree has the reply.
     pub id: String,
-    /// Which event types are replies.
+    /// The pattern of the reply's type.
     pub pattern: String,
     /// How long the client waits.
     pub timeout: Duration,
@@ -122,20 +121,20 @@ impl FakeHost {
         self
     }
 
-    /// Answers a request, such as `GET https://api.example.com/rates`, with a status and a body. `*` at its end
-    /// stands for any rest; the first one that fits counts. Others have no answer.
+    /// Sets the response to a request, such as `GET https://api.example.com/rates`. A request may end with `*`, which matches
+    /// any rest; the first match counts. Requests without a match are unreachable.
     #[cfg(feature = "client")]
     #[must_use]
     pub fn answers(self, request: &str, status: u16, body: &str) -> Self {
-        let answer = Answer { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
+        let answer = Response { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
         self.shared.borrow_mut().answers.push((request.to_owned(), answer));
         self
     }
 
-    /// The requests that were sent, in order, by runs that failed too.
+    /// The requests that were sent, in order. Those of failed runs are included.
     #[cfg(feature = "client")]
     #[must_use]
-    pub fn sent(&self) -> Vec<Call> {
+    pub fn sent(&self) -> Vec<Request> {
         self.shared.borrow().sent.clone()
     }
 
@@ -144,10 +143,10 @@ impl FakeHost {
         self.shared.borrow_mut().now += time;
     }
 
-    /// Runs a handler on this host. What it published and wrote is kept if it returns `Ok`.
+    /// Runs a handler on this host. Its effects are discarded if it returns an error.
     ///
     /// # Errors
-    /// The handler's own.
+    /// The handler's error.
     pub fn run<T, E>(&self, handler: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         logger::install();
         let before = self.shared.borrow().effects.clone();
@@ -161,7 +160,7 @@ impl FakeHost {
         result
     }
 
-    /// What was published and not cancelled, in order.
+    /// The events that were published and not cancelled, in order.
     #[must_use]
     pub fn published(&self) -> Vec<Published> {
         self.shared.borrow().effects.published.clone()
@@ -173,7 +172,7 @@ impl FakeHost {
         self.shared.borrow().effects.subscriptions.clone()
     }
 
-    /// The replies that routes asked for, in order.
+    /// The replies that routes requested, in order.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -184,7 +183,7 @@ impl FakeHost {
     /// let host = FakeHost::new();
     /// host.run(|| {
     ///     let id = Message::raw("order.placed", "text/plain", b"bread".to_vec()).publish()?;
-    ///     http::reply_from(&id, "order.priced", Duration::from_secs(5))
+    ///     http::reply(&id, "order.priced", Duration::from_secs(5))
     /// })
     /// .unwrap();
     /// let reply = &host.replies()[0];
@@ -201,7 +200,7 @@ impl FakeHost {
         self.shared.borrow().effects.state.get(key).cloned()
     }
 
-    /// What was logged, in order.
+    /// The log lines, in order.
     #[must_use]
     pub fn logs(&self) -> Vec<String> {
         self.shared.borrow().logs.clone()
@@ -217,15 +216,15 @@ impl FakeHost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::subscriptions::{Filter, Start, Target, Webhook};
-    use crate::{Failure, Message, PublishError, cancel, http};
+    use crate::subscriptions::{DeadLetterPolicy, Filter, Start, Target, Webhook};
+    use crate::{BusError, Failure, Message, cancel, http};
 
     fn later() -> Message {
-        Message::raw("order.overdue", "text/plain", Vec::new()).after(Duration::from_secs(60))
+        Message::raw("order.overdue", "text/plain", Vec::new()).delay(Duration::from_secs(60))
     }
 
     #[test]
-    fn what_is_due_later_can_be_cancelled_until_then() {
+    fn delayed_events_can_be_cancelled_until_they_are_due() {
         let host = FakeHost::new();
         let first = host.run(|| later().publish()).unwrap();
         let second = host.run(|| later().publish()).unwrap();
@@ -248,12 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn times_given_as_text_are_read() {
+    fn times_given_as_text_are_parsed() {
         let host = FakeHost::new();
         let at = |time: &str| host.run(|| later().at(time).publish());
         at("2030-01-01T01:00:00+00:30").unwrap();
         at("1999-01-01T00:00:00Z").unwrap();
-        assert!(matches!(at("tomorrow"), Err(PublishError::Invalid(_))));
+        assert!(matches!(at("tomorrow"), Err(BusError::Invalid(_))));
         let due: Vec<_> = host.published().iter().map(|event| event.due).collect();
         assert_eq!(due, [host.now() + Duration::from_secs(1800), host.now()]);
     }
@@ -265,7 +264,7 @@ mod tests {
             .to_webhook(Webhook::new("https://example.com/hook"))
             .filter(Filter::exact("subject", "x"))
             .start(Start::Position(7))
-            .park_on_dead_letter();
+            .dead_letter_policy(DeadLetterPolicy::Park);
         host.run(|| made.clone().subscribe()).unwrap();
         assert_eq!(host.subscriptions()["orders"], made);
         host.run(|| crate::subscriptions::subscribe("orders", "order.>", Target::Plugin("billing".into()))).unwrap();
@@ -299,13 +298,13 @@ mod tests {
         let host = FakeHost::new();
         let timeout = Duration::from_secs(1);
         let id = host.run(|| later().publish()).unwrap();
-        let refused = host.run(|| http::reply_from(&id, "order.priced", timeout));
-        assert!(matches!(refused, Err(PublishError::Invalid(_))));
+        let refused = host.run(|| http::reply(&id, "order.priced", timeout));
+        assert!(matches!(refused, Err(BusError::Invalid(_))));
         assert!(host.replies().is_empty());
         let id = host
             .run(|| {
                 let id = later().publish()?;
-                http::reply_from(&id, "order.priced", timeout).map(|response| (id, response.status))
+                http::reply(&id, "order.priced", timeout).map(|response| (id, response.status))
             })
             .map(|(id, status)| (status == 200).then_some(id))
             .unwrap()

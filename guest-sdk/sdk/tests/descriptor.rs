@@ -12,28 +12,28 @@ use sandbus_sdk::testing::FakeHost;
 #[on_event(
     "order.>",
     name = "orders",
-    filter(
+    filters(
         exact(type = "order.placed", subject = "a \"quoted\" one"),
         not(any(prefix(source = "/test"), suffix(id = "0"))),
     ),
     start = "2026-03-01T09:00:00Z",
     concurrency = 4,
     ordering_key = "/customer/id",
-    on_dead_letter = "park",
+    dead_letter_policy = "park",
     max_backlog = 10_000,
     timeout = "5s",
     retry(
-        attempts = 5,
-        first_delay = "200ms",
-        factor = 1.5,
+        max_attempts = 5,
+        initial_delay = "200ms",
+        backoff_multiplier = 1.5,
         max_delay = "1m",
         jitter = 0.5,
-        permanent = ["trap", "out-of-memory"],
+        non_retryable = ["trap", "out-of-memory"],
     ),
 )]
 fn all_rules(_: Event<Vec<u8>>) {}
 
-#[on_event("order.*", start = "beginning", ordering_key = "subject", on_dead_letter = "release", retry(jitter = 1))]
+#[on_event("order.*", start = "beginning", ordering_key = "subject", dead_letter_policy = "release", retry(jitter = 1))]
 fn from_the_beginning(_: Event<Vec<u8>>) {}
 
 #[on_event("order.*", start = 42)]
@@ -45,7 +45,7 @@ fn from_now(_: Event<Vec<u8>>) {}
 #[on_event("order.placed")]
 fn no_rules(_: Event<Vec<u8>>) {}
 
-#[on_schedule("0 9 * * 1-5", timezone = "Europe/Zurich", missed = "catch-up", timeout = "30s", retry(attempts = 2))]
+#[on_schedule("0 9 * * 1-5", timezone = "Europe/Zurich", missed = "catch-up", timeout = "30s", retry(max_attempts = 2))]
 fn daily_report(tick: Tick) -> Result<()> {
     let since = tick.due.duration_since(std::time::UNIX_EPOCH).or_reject()?;
     info!("due at {}, attempt {} of {}", since.as_secs(), tick.attempt, tick.event.event_type);

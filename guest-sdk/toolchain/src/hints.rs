@@ -51,7 +51,7 @@ const UNSUPPORTED_APIS: [UnsupportedApi; 9] = [
     UnsupportedApi {
         mark: "can't sleep",
         words: &["thread::sleep"],
-        hint: "thread::sleep panics in a plugin; publish an event by .after(delay), or return Failure::retry_after",
+        hint: "thread::sleep panics in a plugin; publish an event by .delay(delay), or return Failure::retry_after",
     },
     UnsupportedApi {
         mark: "",

@@ -13,7 +13,7 @@ struct Handled {
     total: i64,
 }
 
-#[on_event(retry(attempts = 10, first_delay = "200ms"))]
+#[on_event(retry(max_attempts = 10, initial_delay = "200ms"))]
 fn user_registered(user: UserRegistered) -> Result<()> {
     if config::get("welcome").as_deref() == Some("on-request") {
         state::set(&format!("pending/{}", user.user_id), &user)?;

@@ -2,7 +2,7 @@
 //! or a plugin, and from then on it receives every `user.registered` event. A webhook may come with a secret
 //! that events are signed with, and ask for a handshake before the first.
 
-use sandbus_sdk::PublishError;
+use sandbus_sdk::BusError;
 use sandbus_sdk::prelude::*;
 use sandbus_sdk::subscriptions::{Subscription, Target, Webhook};
 
@@ -82,11 +82,11 @@ fn is_secret(text: &str) -> bool {
         && SECRET_BYTES.contains(&(digits.len() * 3 / 4))
 }
 
-fn refused(error: PublishError) -> Problem {
+fn refused(error: BusError) -> Problem {
     match error {
-        PublishError::Denied(reason) => Problem::new(403, reason).code("not-granted"),
-        PublishError::Invalid(reason) => invalid(reason),
-        PublishError::Limit(reason) => Problem::new(429, reason).code("too-many-subscriptions"),
+        BusError::Denied(reason) => Problem::new(403, reason).code("not-granted"),
+        BusError::Invalid(reason) => invalid(reason),
+        BusError::Limit(reason) => Problem::new(429, reason).code("too-many-subscriptions"),
     }
 }
 

@@ -30,7 +30,7 @@ struct Answer {
 #[route(POST, "/ask")]
 fn ask(Json(question): Json<Question>) -> Result<Response, Problem> {
     let id = publish(&question)?;
-    Ok(http::reply_from(&id, "question.answered", Duration::from_millis(question.timeout_ms))?)
+    Ok(http::reply(&id, "question.answered", Duration::from_millis(question.timeout_ms))?)
 }
 
 #[on_event]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbus_sdk::client::Call;
+use sandbus_sdk::client::Request;
 use sandbus_sdk::prelude::*;
 
 #[derive(Event, Serialize, Deserialize)]
@@ -25,9 +25,9 @@ struct Answered {
     beginning: String,
 }
 
-#[on_event(retry(attempts = 1))]
+#[on_event(retry(max_attempts = 1))]
 fn call(wanted: Wanted) -> Result<()> {
-    let mut call = Call::new(wanted.method, wanted.url).header("x-caller", "a guest").body(wanted.body);
+    let mut call = Request::new(wanted.method, wanted.url).header("x-caller", "a guest").body(wanted.body);
     call.timeout = wanted.timeout_ms.map(Duration::from_millis);
     let answer = call.send()?;
     let beginning = String::from_utf8_lossy(&answer.body).chars().take(20).collect();

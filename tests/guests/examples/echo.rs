@@ -35,7 +35,7 @@ fn last(request: Request) -> Result<Json<serde_json::Value>, Problem> {
 #[route(POST, "/echo/later/{milliseconds}")]
 fn later(request: Request) -> Result<Json<String>, Problem> {
     let delay = std::time::Duration::from_millis(request.param("milliseconds")?.parse()?);
-    Ok(Json(Message::raw("echo.later", "text/plain", request.body).after(delay).publish()?))
+    Ok(Json(Message::raw("echo.later", "text/plain", request.body).delay(delay).publish()?))
 }
 
 #[on_event("echo.>")]

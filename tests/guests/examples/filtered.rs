@@ -6,7 +6,7 @@ use sandbus_sdk::prelude::*;
 
 #[on_event(
     "filtered.>",
-    filter(any(exact(type = "filtered.always"), prefix(subject = "order/")), not(suffix(subject = ".tmp")),),
+    filters(any(exact(type = "filtered.always"), prefix(subject = "order/")), not(suffix(subject = ".tmp")),),
     start = "beginning"
 )]
 fn count(event: Event<Vec<u8>>) -> Result<()> {

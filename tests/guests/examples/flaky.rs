@@ -2,7 +2,7 @@
 
 use sandbus_sdk::prelude::*;
 
-#[on_event("flaky.job", retry(attempts = 5, first_delay = "20ms", max_delay = "50ms"))]
+#[on_event("flaky.job", retry(max_attempts = 5, initial_delay = "20ms", max_delay = "50ms"))]
 fn job(event: Event<serde_json::Value>) -> Result<()> {
     state::add("effects", 1)?;
     Message::raw("flaky.done", "application/json", event.attempt.to_string().into_bytes()).publish()?;

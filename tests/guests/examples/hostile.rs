@@ -8,7 +8,7 @@ struct Order {
     deed: String,
 }
 
-#[on_event(retry(attempts = 1), timeout = "300ms")]
+#[on_event(retry(max_attempts = 1), timeout = "300ms")]
 fn obey(order: Order) -> Result<()> {
     act(&order.deed)
 }

@@ -18,7 +18,7 @@ struct Entry {
 }
 
 /// Fails once, and again much later.
-#[on_event("keeper.job", retry(attempts = 4, first_delay = "60s", max_delay = "60s"))]
+#[on_event("keeper.job", retry(max_attempts = 4, initial_delay = "60s", max_delay = "60s"))]
 fn job(event: Event<serde_json::Value>) -> Result<()> {
     if event.attempt == 1 {
         return Err(Failure::retry("the first attempt is never good enough"));
@@ -83,7 +83,7 @@ fn count() -> Result<Json<i64>, Problem> {
 #[route(POST, "/keeper/later")]
 fn publish_later(request: Request) -> Result<Json<String>, Problem> {
     let delay = std::time::Duration::from_secs(75);
-    Ok(Json(Message::raw("keeper.later", "application/json", request.body).after(delay).publish()?))
+    Ok(Json(Message::raw("keeper.later", "application/json", request.body).delay(delay).publish()?))
 }
 
 plugin! {

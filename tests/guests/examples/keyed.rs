@@ -25,7 +25,11 @@ struct Seen {
     last: BTreeMap<String, u64>,
 }
 
-#[on_event(ordering_key = "/account", concurrency = 8, retry(attempts = 3, first_delay = "50ms", max_delay = "100ms"))]
+#[on_event(
+    ordering_key = "/account",
+    concurrency = 8,
+    retry(max_attempts = 3, initial_delay = "50ms", max_delay = "100ms")
+)]
 fn entry(entry: Event<Entry>) -> Result<()> {
     take("entry", &entry)
 }
@@ -34,9 +38,9 @@ fn entry(entry: Event<Entry>) -> Result<()> {
 #[on_event(
     "keyed.parked",
     ordering_key = "/account",
-    on_dead_letter = "park",
+    dead_letter_policy = "park",
     concurrency = 8,
-    retry(attempts = 3, first_delay = "50ms", max_delay = "100ms")
+    retry(max_attempts = 3, initial_delay = "50ms", max_delay = "100ms")
 )]
 fn parked(entry: Event<Entry>) -> Result<()> {
     take("parked", &entry)

@@ -11,7 +11,7 @@ struct Balance {
     repeated: i64,
 }
 
-#[on_event("ledger.entry", retry(attempts = 50, first_delay = "10ms", max_delay = "100ms"))]
+#[on_event("ledger.entry", retry(max_attempts = 50, initial_delay = "10ms", max_delay = "100ms"))]
 fn entry(event: Event<serde_json::Value>) -> Result<()> {
     let key = format!("entry/{}", event.id);
     if state::exists(&key)? {

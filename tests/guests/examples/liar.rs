@@ -1,8 +1,37 @@
-//! Describes itself with a name that no plugin may have.
+//! Describes itself with a name that no plugin may have. `plugin!` would refuse the name.
 
-use sandbus_sdk::prelude::*;
+#![cfg(target_family = "wasm")]
 
-#[on_event("never")]
-fn never(_: Event<Vec<u8>>) {}
+use sandbus_sdk::bindings::exports::sandbus::plugin::{descriptor, event_handler, http_handler};
 
-plugin! { name: "../../etc", handlers: [never] }
+struct Liar;
+
+sandbus_sdk::bindings::export!(Liar with_types_in sandbus_sdk::bindings);
+
+impl descriptor::Guest for Liar {
+    fn describe() -> descriptor::Descriptor {
+        descriptor::Descriptor {
+            name: "../../etc".to_owned(),
+            version: "1.0.0".to_owned(),
+            description: None,
+            routes: Vec::new(),
+            subscriptions: Vec::new(),
+            schedules: Vec::new(),
+            publishes: Vec::new(),
+            subscribes: Vec::new(),
+            config: Vec::new(),
+        }
+    }
+}
+
+impl event_handler::Guest for Liar {
+    fn handle(_: event_handler::Delivery) -> Result<(), event_handler::Failure> {
+        Ok(())
+    }
+}
+
+impl http_handler::Guest for Liar {
+    fn handle(_: http_handler::Request) -> Result<http_handler::Response, http_handler::Response> {
+        Ok(http_handler::Response { status: 204, headers: Vec::new(), body: Vec::new() })
+    }
+}

@@ -13,7 +13,7 @@ struct Seen {
     "ordered.entry",
     ordering_key = "subject",
     concurrency = 8,
-    retry(attempts = 50, first_delay = "10ms", max_delay = "100ms")
+    retry(max_attempts = 50, initial_delay = "10ms", max_delay = "100ms")
 )]
 fn entry(event: Event<serde_json::Value>) -> Result<()> {
     let number = event.data.as_i64().ok_or_else(|| Failure::reject("the data is no number"))?;

@@ -2,7 +2,7 @@
 
 use sandbus_sdk::prelude::*;
 
-#[on_event("poison.pill", retry(attempts = 2, first_delay = "10ms"))]
+#[on_event("poison.pill", retry(max_attempts = 2, initial_delay = "10ms"))]
 fn swallow(event: Event<Vec<u8>>) -> Result<()> {
     state::add("swallowed", 1)?;
     info!("swallowed {}", event.id);

@@ -14,7 +14,7 @@ struct Order {
     deed: String,
 }
 
-#[on_event(retry(attempts = 1), timeout = "500ms")]
+#[on_event(retry(max_attempts = 1), timeout = "500ms")]
 fn obey(order: Order) -> Result<()> {
     match order.deed.as_str() {
         "print" => {

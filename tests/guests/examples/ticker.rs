@@ -50,7 +50,7 @@ fn ticks() -> Result<Json<Ticks>, Problem> {
 #[route(POST, "/later")]
 fn later(Json(later): Json<Later>) -> Result<(u16, Json<String>), Problem> {
     let delay = Duration::from_millis(later.delay_ms);
-    Ok((201, Json(Message::of(&later)?.after(delay).publish()?)))
+    Ok((201, Json(Message::of(&later)?.delay(delay).publish()?)))
 }
 
 #[route(DELETE, "/later/{id}")]

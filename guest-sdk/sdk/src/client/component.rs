@@ -1,4 +1,4 @@
-//! Sending by `wasi:http`.
+//! Sends requests through `wasi:http`.
 
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
@@ -6,51 +6,51 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::StreamError;
 
-use super::{Answer, Call, SendError};
+use super::{Request, Response, SendError};
 
-/// As much as a stream takes in one call (wasi:io/streams, `blocking-write-and-flush`).
+/// The most bytes of one write (wasi:io/streams, `blocking-write-and-flush`).
 const PART: usize = 4_096;
-/// As much as is read in one call.
+/// The most bytes of one read.
 const READ: u64 = 64 << 10;
 
-pub(crate) fn send(call: Call) -> Result<Answer, SendError> {
-    let (scheme, authority, path) = parts(&call.url)?;
+pub(crate) fn send(request: Request) -> Result<Response, SendError> {
+    let (scheme, authority, path) = parts(&request.url)?;
     let broken = |what: &str| SendError::Unreachable(what.to_owned());
     let headers = Fields::new();
     let append = |name: &str, value: &str| {
         let refused = |error| SendError::Invalid(format!("the header `{name}`: {error:?}"));
         headers.append(name, value.as_bytes()).map_err(refused)
     };
-    for (name, value) in &call.headers {
+    for (name, value) in &request.headers {
         append(name, value)?;
     }
-    if !call.body.is_empty() {
-        append("content-length", &call.body.len().to_string())?;
+    if !request.body.is_empty() {
+        append("content-length", &request.body.len().to_string())?;
     }
-    let request = OutgoingRequest::new(headers);
+    let outgoing = OutgoingRequest::new(headers);
     let invalid = |what: &'static str| move |()| SendError::Invalid(format!("its {what}"));
-    request.set_method(&method(&call.method)).map_err(invalid("method"))?;
-    request.set_scheme(Some(&scheme)).map_err(invalid("scheme"))?;
-    request.set_authority(Some(authority)).map_err(invalid("host"))?;
-    request.set_path_with_query(Some(&path)).map_err(invalid("path"))?;
-    let body = request.body().map_err(|()| broken("its body was taken"))?;
+    outgoing.set_method(&method(&request.method)).map_err(invalid("method"))?;
+    outgoing.set_scheme(Some(&scheme)).map_err(invalid("scheme"))?;
+    outgoing.set_authority(Some(authority)).map_err(invalid("host"))?;
+    outgoing.set_path_with_query(Some(&path)).map_err(invalid("path"))?;
+    let body = outgoing.body().map_err(|()| broken("its body was taken"))?;
 
     let failed = |code| error(code, authority);
-    let pending = outgoing_handler::handle(request, options(&call)).map_err(failed)?;
-    write(body, &call.body)?;
+    let pending = outgoing_handler::handle(outgoing, options(&request)).map_err(failed)?;
+    write(body, &request.body)?;
     pending.subscribe().block();
     let response = pending.get().ok_or_else(|| broken("it was not ready"))?;
     let response = response.map_err(|()| broken("it was taken"))?.map_err(failed)?;
     let (status, headers) = (response.status(), readable(&response));
-    Ok(Answer { status, headers, body: read(&response)? })
+    Ok(Response { status, headers, body: read(&response)? })
 }
 
-/// Scheme, host with its port, and path with its query.
+/// Splits an address into the scheme, the host with the port, and the path with the query.
 fn parts(url: &str) -> Result<(Scheme, &str, String), SendError> {
     let (scheme, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (Scheme::Https, rest),
         (None, Some(rest)) => (Scheme::Http, rest),
-        (None, None) => return Err(SendError::Invalid(format!("`{url}` is no http or https address"))),
+        (None, None) => return Err(SendError::Invalid(format!("`{url}` is not an http or https address"))),
     };
     let rest = rest.split('#').next().unwrap_or_default();
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -71,10 +71,10 @@ fn method(method: &str) -> Method {
     }
 }
 
-fn options(call: &Call) -> Option<RequestOptions> {
-    let nanoseconds = u64::try_from(call.timeout?.as_nanos()).unwrap_or(u64::MAX);
+fn options(request: &Request) -> Option<RequestOptions> {
+    let nanoseconds = u64::try_from(request.timeout?.as_nanos()).unwrap_or(u64::MAX);
     let options = RequestOptions::new();
-    // A host that knows no timeouts refuses them, and waits as long as it likes.
+    // A host may not support timeouts. The handler's own timeout still applies.
     let _ = options.set_connect_timeout(Some(nanoseconds));
     let _ = options.set_first_byte_timeout(Some(nanoseconds));
     let _ = options.set_between_bytes_timeout(Some(nanoseconds));
@@ -82,18 +82,18 @@ fn options(call: &Call) -> Option<RequestOptions> {
 }
 
 fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), SendError> {
-    let broken = |what: &dyn std::fmt::Debug| SendError::Unreachable(format!("the request broke off: {what:?}"));
+    let broken = |what: &dyn std::fmt::Debug| SendError::Unreachable(format!("the request was interrupted: {what:?}"));
     let stream = body.write().map_err(|()| broken(&"its body was taken"))?;
     for part in bytes.chunks(PART) {
         match stream.blocking_write_and_flush(part) {
             Ok(()) => {}
-            // The other side may answer before it has read everything.
+            // The server may respond before it has read everything.
             Err(StreamError::Closed) => break,
             Err(StreamError::LastOperationFailed(error)) => return Err(broken(&error.to_debug_string())),
         }
     }
     drop(stream);
-    // Whether all of it was read is seen by the answer.
+    // The response shows whether the server accepted the body.
     drop(OutgoingBody::finish(body, None));
     Ok(())
 }
@@ -104,7 +104,7 @@ fn readable(response: &IncomingResponse) -> Vec<(String, String)> {
 }
 
 fn read(response: &IncomingResponse) -> Result<Vec<u8>, SendError> {
-    let broken = |what: String| SendError::Unreachable(format!("the answer broke off: {what}"));
+    let broken = |what: String| SendError::Unreachable(format!("the response was interrupted: {what}"));
     let body: IncomingBody = response.consume().map_err(|()| broken("it was taken".to_owned()))?;
     let stream = body.stream().map_err(|()| broken("it was taken".to_owned()))?;
     let mut bytes = Vec::new();

@@ -1,15 +1,15 @@
-//! Answers that wait for an event.
+//! Responses that wait for an event.
 
 use std::time::Duration;
 
 use super::Response;
 use crate::clock::milliseconds;
-use crate::message::PublishError;
+use crate::message::BusError;
 use crate::{Result, host};
 
-/// A response that waits: once this request's effects are committed, the client is answered with the data
-/// of the first event that matches a pattern and that follows from the event `id`, which this request has
-/// published. If none comes in time the client is answered 504; what was published stands all the same.
+/// Makes a response that waits for an event. Once the effects of this request are committed, the host waits for the first
+/// event that matches `pattern` in the cause tree of the event `id`, which this request has published, and responds with
+/// that event's data. After `timeout` it responds with 504; the effects of the request remain committed.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -22,13 +22,13 @@ use crate::{Result, host};
 /// #[route(POST, "/orders")]
 /// fn order(Json(order): Json<OrderPlaced>) -> Result<Response, Problem> {
 ///     let id = publish(&order)?;
-///     Ok(http::reply_from(&id, "order.priced", Duration::from_secs(5))?)
+///     Ok(http::reply(&id, "order.priced", Duration::from_secs(5))?)
 /// }
 /// ```
 ///
-/// The response that it returns has status 200 and no body; another status from 200 to 299 and headers may be
-/// set before it is returned. The reply may set them as well, so that a client learns of a failure: its extension
-/// attribute `httpstatus` is the status (`402`), and `httpheaders` a JSON object of headers.
+/// The returned response has status 200 and no body. The handler may set headers, and another status from 200 to 299. The
+/// awaited event may also set them, for example to report a failure: the status with the extension attribute `httpstatus`
+/// (`402`), and headers with `httpheaders`, a JSON object.
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
@@ -42,9 +42,10 @@ use crate::{Result, host};
 /// ```
 ///
 /// # Errors
-/// If this request has not published the event, if the pattern is malformed, or if the time is longer than
-/// the host allows.
-pub fn reply_from(id: &str, pattern: &str, timeout: Duration) -> Result<Response, PublishError> {
+/// If this request has not published the event, if the pattern is malformed, or if the timeout is longer than the host
+/// allows.
+#[doc(alias = "reply_from")]
+pub fn reply(id: &str, pattern: &str, timeout: Duration) -> Result<Response, BusError> {
     host::reply(id, pattern, milliseconds(timeout))?;
     Ok(Response { status: 200, headers: Vec::new(), body: Vec::new() })
 }

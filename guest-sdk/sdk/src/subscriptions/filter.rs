@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Which events a subscription takes, by their attributes: one of the filters of the CloudEvents
-/// Subscriptions API.
+/// A condition on the attributes of events: a filter of the CloudEvents Subscriptions API.
 ///
 /// ```
 /// use sandbus_sdk::subscriptions::{Filter, Subscription};
@@ -19,37 +18,37 @@ use serde_json::{Value, json};
 pub struct Filter(Value);
 
 impl Filter {
-    /// An attribute has this value.
+    /// Matches if an attribute has this value.
     #[must_use]
     pub fn exact(attribute: &str, value: &str) -> Self {
         Self::of("exact", json!({ attribute: value }))
     }
 
-    /// An attribute's value begins with this.
+    /// Matches if an attribute's value begins with this text.
     #[must_use]
     pub fn prefix(attribute: &str, value: &str) -> Self {
         Self::of("prefix", json!({ attribute: value }))
     }
 
-    /// An attribute's value ends with this.
+    /// Matches if an attribute's value ends with this text.
     #[must_use]
     pub fn suffix(attribute: &str, value: &str) -> Self {
         Self::of("suffix", json!({ attribute: value }))
     }
 
-    /// All of these match.
+    /// Matches if all of these filters match.
     #[must_use]
     pub fn all(filters: impl IntoIterator<Item = Self>) -> Self {
         Self::of("all", values(filters))
     }
 
-    /// At least one of these matches.
+    /// Matches if at least one of these filters matches.
     #[must_use]
     pub fn any(filters: impl IntoIterator<Item = Self>) -> Self {
         Self::of("any", values(filters))
     }
 
-    /// This does not match.
+    /// Matches if this filter does not match.
     #[must_use]
     #[allow(clippy::should_implement_trait, reason = "the dialect's name; `!filter` would say less")]
     pub fn not(filter: Self) -> Self {

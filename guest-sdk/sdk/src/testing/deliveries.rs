@@ -1,11 +1,10 @@
-//! Deliveries for handlers that take more than the data.
+//! Deliveries for tests of handlers that take more than the data.
 
 use std::time::SystemTime;
 
 use crate::{Event, Tick, rfc3339};
 
-/// An event of a type, as a handler takes it at its first attempt. Other attributes are set with Rust's update
-/// syntax, such as those of a replay:
+/// An event of a type at its first attempt. Use the update syntax to set further attributes, such as those of a replay:
 ///
 /// ```
 /// use sandbus_sdk::prelude::*;
@@ -32,7 +31,8 @@ pub fn event<T>(event_type: &str, data: T) -> Event<T> {
         event_type: event_type.to_owned(),
         subject: None,
         time: None,
-        datacontenttype: None,
+        content_type: None,
+        schema: None,
         extensions: Vec::new(),
         subscription: "test".to_owned(),
         attempt: 1,
@@ -41,7 +41,7 @@ pub fn event<T>(event_type: &str, data: T) -> Event<T> {
     }
 }
 
-/// A schedule's tick for a time, as its handler takes it at the first attempt.
+/// The tick of a schedule for a time, at its first attempt.
 ///
 /// ```
 /// use std::time::Duration;

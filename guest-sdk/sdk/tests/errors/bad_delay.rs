@@ -1,6 +1,6 @@
 use sandbus_sdk::prelude::*;
 
-#[on_event("user.registered", retry(first_delay = "soon"))]
+#[on_event("user.registered", retry(initial_delay = "soon"))]
 fn welcome(user: Event<Vec<u8>>) {}
 
 fn main() {}

@@ -8,7 +8,7 @@ struct Data {
     name: String,
 }
 
-#[on_event("{{type}}", retry(attempts = 5))]
+#[on_event("{{type}}", retry(max_attempts = 5))]
 fn handle(data: Data) -> Result<()> {
     info!("handling {}", data.name);
     state::add("handled", 1)?;

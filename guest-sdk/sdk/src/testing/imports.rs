@@ -1,4 +1,4 @@
-//! What the SDK calls in place of the host's imports.
+//! The functions of [`crate::host`] on the fake host of the present test.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,9 +6,10 @@ use super::{CURRENT, Inner, Published, Reply};
 use crate::bindings::sandbus::plugin::bus;
 use crate::bindings::wasi::logging::logging::Level;
 #[cfg(feature = "client")]
-use crate::client::{Answer, Call, SendError};
+use crate::client::{Request, Response, SendError};
 use crate::pattern::is_pattern;
 use crate::rfc3339;
+use crate::state::StateError;
 use crate::subscriptions::Subscription;
 
 fn with<T>(act: impl FnOnce(&mut Inner) -> T) -> T {
@@ -26,7 +27,7 @@ pub(crate) fn publish(message: bus::Message) -> Result<String, bus::Error> {
             bus::Due::AfterMs(delay) => now.checked_add(Duration::from_millis(*delay)),
             bus::Due::At(time) => rfc3339::parse(time).map(|time| time.max(now)),
         };
-        let due = due.ok_or_else(|| bus::Error::Invalid(format!("this is no time: {:?}", message.due)))?;
+        let due = due.ok_or_else(|| bus::Error::Invalid(format!("`due` is not a valid time: {:?}", message.due)))?;
         host.published += 1;
         let id = format!("event-{}", host.published);
         host.effects.published.push(Published {
@@ -42,6 +43,18 @@ pub(crate) fn publish(message: bus::Message) -> Result<String, bus::Error> {
     })
 }
 
+pub(crate) fn publish_many(messages: &[bus::Message]) -> Result<Vec<String>, bus::Error> {
+    let before = with(|host| (host.effects.published.len(), host.run.len()));
+    let ids: Result<Vec<_>, _> = messages.iter().cloned().map(publish).collect();
+    if ids.is_err() {
+        with(|host| {
+            host.effects.published.truncate(before.0);
+            host.run.truncate(before.1);
+        });
+    }
+    ids
+}
+
 #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
 pub(crate) fn cancel(id: &str) -> Result<(), bus::Error> {
     with(|host| {
@@ -54,7 +67,7 @@ pub(crate) fn cancel(id: &str) -> Result<(), bus::Error> {
 pub(crate) fn reply(id: &str, pattern: &str, timeout_ms: u64) -> Result<(), bus::Error> {
     with(|host| {
         if !host.run.iter().any(|published| published == id) {
-            return Err(bus::Error::Invalid(format!("this invocation has published no event `{id}`")));
+            return Err(bus::Error::Invalid(format!("this invocation has not published the event `{id}`")));
         }
         check_pattern(pattern)?;
         let (id, pattern) = (id.to_owned(), pattern.to_owned());
@@ -82,35 +95,36 @@ pub(crate) fn unsubscribe(name: &str) -> Result<(), bus::Error> {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-pub(crate) fn state_get(key: &str) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn state_get(key: &str) -> Result<Option<Vec<u8>>, StateError> {
     Ok(with(|host| host.effects.state.get(key).cloned()))
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-pub(crate) fn state_set(key: &str, value: Vec<u8>) -> Result<(), String> {
+pub(crate) fn state_set(key: &str, value: Vec<u8>) -> Result<(), StateError> {
     with(|host| host.effects.state.insert(key.to_owned(), value));
     Ok(())
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-pub(crate) fn state_delete(key: &str) -> Result<(), String> {
+pub(crate) fn state_delete(key: &str) -> Result<(), StateError> {
     with(|host| host.effects.state.remove(key));
     Ok(())
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-pub(crate) fn state_keys() -> Result<Vec<String>, String> {
+pub(crate) fn state_keys() -> Result<Vec<String>, StateError> {
     Ok(with(|host| host.effects.state.keys().cloned().collect()))
 }
 
-pub(crate) fn state_increment(key: &str, delta: i64) -> Result<i64, String> {
+pub(crate) fn state_increment(key: &str, delta: i64) -> Result<i64, StateError> {
     let text = state_get(key)?.unwrap_or_else(|| b"0".to_vec());
     let number: i64 = std::str::from_utf8(&text)
         .ok()
         .and_then(|text| text.parse().ok())
-        .ok_or_else(|| format!("the value of `{key}` is not a number"))?;
-    let sum = number.checked_add(delta).ok_or_else(|| format!("the number at `{key}` passes the range of i64"))?;
-    // To add nothing is to read.
+        .ok_or_else(|| StateError::Invalid(format!("the value of `{key}` is not a number")))?;
+    let out_of_range = || StateError::Invalid(format!("`{key}` would leave the range of i64"));
+    let sum = number.checked_add(delta).ok_or_else(out_of_range)?;
+    // To add zero is to read.
     if delta == 0 {
         return Ok(sum);
     }
@@ -118,13 +132,13 @@ pub(crate) fn state_increment(key: &str, delta: i64) -> Result<i64, String> {
     Ok(sum)
 }
 
-pub(crate) fn state_add(key: &str, delta: i64) -> Result<(), String> {
+pub(crate) fn state_add(key: &str, delta: i64) -> Result<(), StateError> {
     state_increment(key, delta).map(drop)
 }
 
-/// Numbers are not given back when a run fails.
+/// A failed run does not return its numbers.
 #[allow(clippy::unnecessary_wraps, reason = "the host's import can fail")]
-pub(crate) fn state_sequence(name: &str) -> Result<u64, String> {
+pub(crate) fn state_sequence(name: &str) -> Result<u64, StateError> {
     Ok(with(|host| {
         let number = host.sequences.entry(name.to_owned()).or_insert(0);
         *number += 1;
@@ -133,16 +147,16 @@ pub(crate) fn state_sequence(name: &str) -> Result<u64, String> {
 }
 
 #[cfg(feature = "client")]
-pub(crate) fn send(call: Call) -> Result<Answer, SendError> {
+pub(crate) fn send(request: Request) -> Result<Response, SendError> {
     with(|host| {
-        let request = format!("{} {}", call.method, call.url);
-        host.sent.push(call);
+        let target = format!("{} {}", request.method, request.url);
+        host.sent.push(request);
         let fits = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(beginning) => request.starts_with(beginning),
-            None => pattern == request,
+            Some(beginning) => target.starts_with(beginning),
+            None => pattern == target,
         };
-        let answer = host.answers.iter().find(|(pattern, _)| fits(pattern)).map(|(_, answer)| answer.clone());
-        answer.ok_or_else(|| SendError::Unreachable(format!("the fake host has no answer for `{request}`")))
+        let response = host.answers.iter().find(|(pattern, _)| fits(pattern)).map(|(_, response)| response.clone());
+        response.ok_or_else(|| SendError::Unreachable(format!("the fake host has no response to `{target}`")))
     })
 }
 
@@ -150,10 +164,10 @@ pub(crate) fn config_get(key: &str) -> Option<String> {
     with(|host| host.config.get(key).cloned())
 }
 
-/// Logging is the whole process's, and not only a handler's: what nobody runs is not kept.
 /// A test sees the failure itself.
 pub(crate) fn failed(_: &str) {}
 
+/// Keeps a line of a run. The logger belongs to the whole process, which may log outside of runs.
 pub(crate) fn log(_: Level, _: &str, message: &str) {
     if CURRENT.with_borrow(Option::is_some) {
         with(|host| host.logs.push(message.to_owned()));

@@ -1,6 +1,6 @@
 use sandbus_sdk::prelude::*;
 
-#[on_event("user.registered", retry(permanent = ["trap", "panic"]))]
+#[on_event("user.registered", filters(exact(Subject = "x")))]
 fn welcome(_: Event<Vec<u8>>) {}
 
 fn main() {}
