@@ -19,6 +19,8 @@ pub use reply::reply;
 pub struct Request {
     /// The method, in upper case.
     pub method: String,
+    /// The path of the matching route, such as `/users/{id}`.
+    pub route: String,
     /// The path, percent-encoded as it was sent.
     pub path: String,
     /// The route's parameters, percent-decoded.
@@ -286,8 +288,8 @@ fn title(status: u16) -> &'static str {
 
 impl From<wire::Request> for Request {
     fn from(request: wire::Request) -> Self {
-        let wire::Request { method, route: _, path, params, query, headers, body } = request;
-        Self { method, path, params, query, headers, body }
+        let wire::Request { method, route, path, params, query, headers, body } = request;
+        Self { method, route, path, params, query, headers, body }
     }
 }
 
