@@ -1,43 +1,49 @@
-//! What commands print: answers to the standard output, and all else beside them. The only place that prints.
+//! Prints results to standard output and everything else to standard error. Only this module prints.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this module prints")]
 
 use std::io::Write as _;
+use std::process::ExitCode;
 
 use sandbus_toolchain::{Artifact, Project, causes};
 
 use crate::printable;
 
-/// Prints a line of the answer. Whoever reads it may have seen enough, which ends the command and is no failure of it.
+/// Prints a line of the result. Ends the process if the line cannot be written.
 pub(crate) fn print_line(text: &str) {
-    let Err(problem) = writeln!(std::io::stdout(), "{text}") else { return };
-    if problem.kind() != std::io::ErrorKind::BrokenPipe {
-        print_error(&anyhow::Error::new(problem).context("the answer cannot be written"));
-        std::process::exit(1);
+    let written = writeln!(std::io::stdout(), "{text}");
+    if written.is_err() {
+        let failed = end_output(written) == ExitCode::FAILURE;
+        std::process::exit(i32::from(failed));
     }
-    std::process::exit(0);
 }
 
-/// Prints what a compiler said, as it renders it.
+/// The exit code after the last output. A reader that has closed the pipe has read enough, which is not a failure.
+pub(crate) fn end_output(written: std::io::Result<()>) -> ExitCode {
+    match written {
+        Err(problem) if problem.kind() != std::io::ErrorKind::BrokenPipe => {
+            print_error(&anyhow::Error::new(problem).context("the output cannot be written"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Prints a compiler message with its own formatting.
 pub(crate) fn print_compiler_message(rendered: &str) {
     eprintln!("{}", rendered.trim_end());
 }
 
-/// Prints what a project's author should know of a component that was built of it.
+/// Prints hints about a component that was built.
 pub(crate) fn print_hints(project: &Project, artifact: &Artifact) {
     for hint in sandbus_toolchain::hints(project, artifact).unwrap_or_default() {
         eprintln!("warning: {}: {hint}", project.name);
     }
 }
 
-/// Prints what is going on, beside the answer that programs read.
+/// Prints a status message to standard error.
 pub(crate) fn print_status(text: &str) {
     eprintln!("{}", printable::block(text));
-}
-
-/// Prints lines for another program.
-pub(crate) fn print_lines(lines: &[String]) {
-    lines.iter().for_each(|text| print_line(text));
 }
 
 /// Prints an error with its causes.
@@ -45,7 +51,7 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     print_problem(&causes(error.as_ref()));
 }
 
-/// Prints what is wrong.
+/// Prints an error message.
 pub(crate) fn print_problem(text: &str) {
     eprintln!("error: {}", printable::paragraph(text));
 }

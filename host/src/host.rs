@@ -1,12 +1,13 @@
 //! The composition root: builds the parts, connects them, starts them, and stops them in order.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -29,6 +30,7 @@ use crate::plugin::{
     CanaryRule, CanaryRunner, EngineConfig, Environment, Generation, Loader, PluginPaths, Reconciler, Registry,
     SubscriptionRegistrar,
 };
+use crate::problem::Problem;
 use crate::server::{self, BodyReader, HttpLimits};
 use crate::subscription::Declaration;
 use crate::telemetry::{self, RequestMetrics};
@@ -147,18 +149,56 @@ impl CanaryRunner for HostServices {
     }
 }
 
+/// The bound listeners of a host that does not serve yet.
+#[derive(Debug)]
+pub struct BoundListeners {
+    ingress: TcpListener,
+    admin: TcpListener,
+}
+
+impl BoundListeners {
+    /// Binds the configured addresses.
+    ///
+    /// # Errors
+    /// If an address cannot be bound.
+    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let ingress = server::bind(config.listen, "--listen").await?;
+        let admin = server::bind(config.admin, "--admin-listen").await?;
+        Ok(Self { ingress, admin })
+    }
+
+    /// Answers every request with 503 `starting` until the preparation is complete.
+    pub async fn answer_starting<T>(&self, preparation: impl Future<Output = T>) -> T {
+        let detail = "the host is starting; try again in a moment";
+        let starting = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(1);
+        tokio::select! {
+            result = preparation => result,
+            never = server::refuse_all(&self.ingress, &starting) => match never {},
+            never = server::refuse_all(&self.admin, &starting) => match never {},
+        }
+    }
+}
+
 impl Host {
     /// Builds a host: opens the bus, binds the addresses and loads the plugin folder. The observer sees every attempt.
     ///
     /// # Errors
     /// If a part cannot start: what failed, and what to do.
     pub async fn start(config: Config, observer: Observer) -> anyhow::Result<Self> {
+        // Bind first: a second host with the same addresses must not touch the data.
+        let listeners = BoundListeners::bind(&config).await?;
+        Self::start_on(listeners, config, observer).await
+    }
+
+    /// As [`Self::start`], on listeners that are bound already.
+    ///
+    /// # Errors
+    /// If a part cannot start: what failed, and what to do.
+    pub async fn start_on(listeners: BoundListeners, config: Config, observer: Observer) -> anyhow::Result<Self> {
         let clock = Clock::System;
         let producers = Producers::load(config.events.clone()).context("[ingress] events")?;
         let connections = Connections::within(config.http.max_connections, descriptors::raise());
-        // Bind first: a second host with the same addresses must not touch the data.
-        let listener = server::bind(config.listen, "--listen").await?;
-        let admin_listener = server::bind(config.admin, "--admin-listen").await?;
+        let BoundListeners { ingress: listener, admin: admin_listener } = listeners;
         let sandbox = &config.sandbox;
         ensure_folder(&config.plugins)?;
         if !config.data.exists() {
@@ -172,7 +212,8 @@ impl Host {
         let memory_bytes = sandbox.max_memory_bytes;
         let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
         let own = Listeners::new([listener.local_addr()?, admin_listener.local_addr()?]);
-        let client = outbound::Client::new(own).context("cannot set up the HTTP client for webhooks and plugins")?;
+        let client =
+            outbound::Client::new(own.clone()).context("cannot set up the HTTP client for webhooks and plugins")?;
         let environment = Environment::new(clock.clone(), Outbound::Network(client.clone()));
         let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), environment)?;
         let (loader, registry) = (Arc::new(loader), Registry::default());
@@ -223,6 +264,7 @@ impl Host {
             body_reader: BodyReader { limits, stop: stops.rest.clone() },
             replies_ended: stops.replies.clone(),
             metrics: telemetry::start_metrics().map_err(|error| anyhow!("cannot start metrics: {error}"))?,
+            listeners: own,
             clock,
             ready: ready.subscribe(),
             data: store.unwrap_or_else(|| config.data.clone()),

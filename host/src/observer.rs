@@ -1,5 +1,5 @@
-//! Who watches what becomes of requests and deliveries. `sandbus dev` does, to show a flow as a tree; a host that
-//! serves has nobody.
+//! Reports completed requests and attempts to an observer: `sandbus dev`, which prints cause trees. `sandbus serve` has
+//! none.
 
 use std::time::Duration;
 
@@ -9,37 +9,37 @@ use crate::bus::{AttemptRecord, DeliveryStatus};
 use crate::event::CauseTreeId;
 use crate::outcome::Effects;
 
-/// What is not looked at in time is left out: nothing waits for somebody who watches.
+/// The number of pending observations. Further ones are dropped, so that an observer never blocks the host.
 const QUEUE: usize = 4_096;
 
-/// Takes what is observed.
+/// The sender of observations, if there is an observer.
 #[derive(Clone, Debug, Default)]
 pub struct Observer(Option<mpsc::Sender<Observation>>);
 
-/// What has come to an end.
+/// A completed request or attempt.
 #[derive(Clone, Debug)]
 pub enum Observation {
     /// A request for a plugin's route.
     Request {
         /// The method and the path.
         request: String,
-        /// The status that it was answered.
+        /// The status of the response.
         status: u16,
-        /// How long that took.
+        /// The duration of the request.
         took: Duration,
-        /// The flows that its handler began, each by an event that it published.
+        /// The cause trees of the events that its handler published.
         published: Vec<CauseTreeId>,
     },
     /// An attempt at a delivery.
     Attempt {
         /// The attempt.
         record: AttemptRecord,
-        /// What has become of the delivery.
+        /// The status of the delivery after the attempt.
         settled: DeliveryStatus,
     },
 }
 
-/// The flows of published events, at a response that tells of them.
+/// A response extension: the cause trees of the events that the handler published.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PublishedCauseTrees(pub(crate) Vec<CauseTreeId>);
 
@@ -50,21 +50,21 @@ impl PublishedCauseTrees {
 }
 
 impl Observer {
-    /// An observer, and where what it sees comes out.
+    /// An observer, and the receiver of its observations.
     #[must_use]
     pub fn channel() -> (Self, mpsc::Receiver<Observation>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         (Self(Some(sender)), receiver)
     }
 
-    /// Notes something, if anybody watches.
+    /// Records an observation if there is a receiver.
     pub fn record(&self, observed: impl FnOnce() -> Observation) {
         if let Some(sender) = &self.0 {
             drop(sender.try_send(observed()));
         }
     }
 
-    /// Whether anybody watches.
+    /// Whether there is a receiver.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.0.is_some()

@@ -1,38 +1,36 @@
-//! Text from guests, clients and files, made safe to print on a terminal or in a log for people.
+//! Escapes text from guests, clients and files for a terminal or a log.
 //!
-//! A terminal obeys control sequences (ECMA-48): they move the cursor, rename the window, make links, and answer as if
-//! somebody had typed. A line break forges a line, and a bidirectional control reorders what a person reads (Unicode
-//! Technical Report 36, "Bidirectional Text Spoofing"). So text is escaped where it is printed. JSON for programs
-//! stays exact.
+//! A terminal interprets control sequences (ECMA-48): they move the cursor, rename the window, create links, and even send
+//! input. A line break forges a line, and a bidirectional control reorders text (Unicode Technical Report 36,
+//! "Bidirectional Text Spoofing"). So text is escaped where it is printed. JSON for programs stays exact.
 
 use std::borrow::Cow;
 
-/// A text in one line: whatever a terminal would obey, line breaks and tabs among it, is written out as in Rust.
+/// A text in one line. Control characters, including line breaks and tabs, are escaped as in Rust.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_unprintable)
 }
 
-/// A text that may have several lines: line feeds and tabs stay as they are.
+/// A text with several lines. Line feeds and tabs are kept.
 #[must_use]
 pub fn block(text: &str) -> Cow<'_, str> {
     escape(text, |character| !matches!(character, '\n' | '\t') && is_unprintable(character))
 }
 
-/// A text that may have several lines, of which only the first begins at the margin: none can pass for a line of its
-/// own.
+/// A text with several lines. All lines but the first are indented, so that they cannot be mistaken for other messages.
 #[must_use]
 pub fn paragraph(text: &str) -> String {
     block(text).replace('\n', "\n  ")
 }
 
-/// JSON with the characters that a terminal would obey as `\uXXXX`. It stands for the same value.
+/// JSON with control characters as `\uXXXX`. Its value is the same.
 #[must_use]
 pub fn json(text: &str) -> String {
     use std::fmt::Write as _;
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        // JSON itself has escapes for all other controls inside of strings (RFC 8259, section 7).
+        // JSON strings escape all other controls (RFC 8259, section 7).
         if character.is_ascii_whitespace() || !is_unprintable(character) {
             shown.push(character);
             continue;
@@ -45,8 +43,7 @@ pub fn json(text: &str) -> String {
     shown
 }
 
-/// Whether a character is anything but printed: a control, or a format character that changes the order or the place
-/// of others, or makes a line.
+/// Whether a character is a control, or a format character that changes the order or position of others or breaks a line.
 #[must_use]
 pub fn is_unprintable(character: char) -> bool {
     let is_format = matches!(character,
@@ -55,7 +52,7 @@ pub fn is_unprintable(character: char) -> bool {
         | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        // Tags, which nothing shows.
+        // Invisible tags.
         | '\u{e0000}'..='\u{e007f}');
     character.is_control() || is_format
 }
@@ -79,7 +76,7 @@ fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    /// What a terminal or a reader is misled by (ECMA-48; Unicode, chapter 23), and how it is shown.
+    /// Text that misleads a terminal or a reader (ECMA-48; Unicode, chapter 23), and its escaped form.
     pub(crate) const MISLEADING: [(&str, &str); 17] = [
         ("\u{1b}c", "\\u{1b}c"),
         ("\u{1b}[2J\u{1b}[31mred", "\\u{1b}[2J\\u{1b}[31mred"),

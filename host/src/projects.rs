@@ -1,4 +1,4 @@
-//! The projects at a path, for the commands that build them.
+//! Finds the projects at a path, for commands that build them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,10 +7,10 @@ use sandbus_toolchain::{Discovery, Error, SkippedDirectory};
 
 use crate::console;
 
-/// Finds the plugins at a path, and says what is left out and what is broken.
+/// Finds the projects at a path, and prints which ones are skipped or broken.
 ///
 /// # Errors
-/// If there is none.
+/// If there is no usable project.
 pub(crate) fn find(path: &Path) -> Result<Discovery, Error> {
     let mut found = Discovery::of(path)?;
     describe_skipped(&found.skipped).iter().for_each(|line| console::print_status(line));
@@ -22,9 +22,9 @@ pub(crate) fn find(path: &Path) -> Result<Discovery, Error> {
     Ok(found)
 }
 
-/// What was left out, in a line for each reason.
+/// The skipped paths, in a line for each reason.
 pub(crate) fn describe_skipped(skipped: &[SkippedDirectory]) -> Vec<String> {
-    /// Who has more of them wants a number.
+    /// The largest number of paths in a line.
     const MAX_PATHS: usize = 8;
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for skipped in skipped {
@@ -38,7 +38,7 @@ pub(crate) fn describe_skipped(skipped: &[SkippedDirectory]) -> Vec<String> {
     reasons.into_iter().map(line).collect()
 }
 
-/// A path as a person in the working directory writes it.
+/// A path relative to the working directory if it is below it.
 pub(crate) fn display_path(path: &Path) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
     match path.strip_prefix(here) {
@@ -48,7 +48,7 @@ pub(crate) fn display_path(path: &Path) -> String {
     }
 }
 
-/// Names in a sentence.
+/// Joins names with commas.
 pub(crate) fn join_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }

@@ -11,6 +11,7 @@ mod refusal;
 mod refusal_filter;
 mod timer;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub use body_reader::BodyReader;
 pub(crate) use media_type::MediaType;
 pub(crate) use query::{NoParameters, Query, percent_decode};
 use refusal::Refusals;
+
+use crate::problem::Problem;
 
 /// Limits of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -71,6 +74,18 @@ const MIN_HEADER_BYTES: usize = 8_192;
 
 /// How long a stopping server waits for requests that are arriving.
 const STOP_GRACE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Answers each connection with a problem and closes it. Ends when it is dropped.
+pub(crate) async fn refuse_all(listener: &TcpListener, problem: &Problem) -> Infallible {
+    let refusals = Refusals::default();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(refusals.answer(stream, problem.clone())),
+            // The process may be out of descriptors for a while.
+            Err(_) => tokio::time::sleep(acceptor::PAUSE).await,
+        }
+    }
+}
 
 /// Serves until it is cancelled, then finishes the running requests.
 pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, cancelled: CancellationToken) {

@@ -249,7 +249,7 @@ fn all_goes_on(host: &Host, expected: &Value) {
     let count = expected["values"]["count"].as_i64().unwrap();
     assert_eq!(host.post("/keeper/count", json!({})).json(), count + 1);
     done(&host.send("PUT", &host.url("/keeper/mended"), &[], b"true"));
-    done(&host.operate("POST", "/dead-letters/redrive"));
+    done(&host.operate("POST", "/dead-letters/redrive?all=true"));
     done(&host.operate("POST", "/subscriptions/keeper/entry/resume"));
     done(&host.operate("POST", "/plugins/counter-c/resume"));
     eventually("everything has gone on", || {

@@ -41,9 +41,9 @@ fn an_operator_goes_back_and_it_stays_so_until_another_file_comes() {
 
     let output = host.cli(&["rollback", "poison"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("until another file is put into the folder"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("until the file in the folder changes"), "{}", text(&output.stdout));
     assert!(runs(&host, "poison-fixed"));
-    assert_eq!(host.operate("POST", "/dead-letters/redrive").status, 200);
+    assert_eq!(host.operate("POST", "/dead-letters/redrive?all=true").status, 200);
     eventually("the plugin swallows it", || (host.get("/poison").json() == 1).then_some(()));
 
     let host = host.crash_and_restart();
@@ -80,7 +80,7 @@ fn a_generation_that_fails_is_rolled_back_where_its_sidecar_says_so() {
     });
     assert!(runs(&host, "poison-fixed"), "{plugin}");
     assert!(plugin["rolled_back"]["reason"].as_str().unwrap().contains("invocations failed"), "{plugin}");
-    assert_eq!(host.operate("POST", "/dead-letters/redrive").status, 200);
+    assert_eq!(host.operate("POST", "/dead-letters/redrive?all=true").status, 200);
     eventually("nothing is lost", || (host.get("/poison").json() == 3).then_some(()));
 }
 
@@ -131,7 +131,7 @@ fn a_canary_is_asked_of_no_more_events_than_there_is_time_for() {
     let host = host("");
     put(&host.file("poison.toml"), b"[canary]\nevents = 10001\n");
     let refusal = host.wait_until_refused("poison.wasm");
-    assert!(refusal.contains("canary.last is 10001") && refusal.contains("10000"), "{refusal}");
+    assert!(refusal.contains("canary.events is 10001") && refusal.contains("10000"), "{refusal}");
     assert!(runs(&host, "poison-fixed"));
 }
 
@@ -155,7 +155,7 @@ fn a_canary_shows_what_a_new_generation_would_do_and_does_nothing() {
     assert_eq!((&outcome["live"], &outcome["new"]), (&json!("ack"), &json!("retry")));
     assert!(differs.iter().any(|difference| difference["path"] == "state"), "{report}");
     let shown = text(&canary("poison", &["--events", "2"]).stdout);
-    assert!(shown.contains("outcome: \"ack\" → \"retry\"") && shown.contains("2 deliveries: 0 the same"), "{shown}");
+    assert!(shown.contains("outcome: \"ack\" → \"retry\"") && shown.contains("2 deliveries: 0 equal"), "{shown}");
 
     let output = canary("poison-fixed", &[]);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -218,7 +218,7 @@ fn a_canary_says_what_proves_nothing_where_handlers_meet_their_own_writes() {
     assert_eq!((&report["handled"], &report["different"], &report["inconclusive"]), (&json!(4), &json!(0), &json!(4)));
     assert!(!output.status.success(), "nothing is proven");
     let output = host.cli(&["canary", file.to_str().unwrap()]);
-    assert!(text(&output.stdout).contains("0 the same, 0 different, 4 that prove nothing"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("0 equal, 0 different, 4 inconclusive"), "{}", text(&output.stdout));
     assert!(text(&output.stderr).contains("the log proves nothing"), "{}", text(&output.stderr));
 }
 
@@ -227,7 +227,7 @@ fn a_gate_does_not_count_what_proves_nothing() {
     let host = ledger("[canary]\nevents = 10\n");
     put(&host.file("ledger.wasm"), &variant("ledger", 1));
     let refusal = host.wait_until_refused("ledger.wasm");
-    assert!(refusal.contains("only 0 of the last 4 events prove anything"), "{refusal}");
+    assert!(refusal.contains("only 0 of the last 4 events are conclusive"), "{refusal}");
     assert!(refusal.contains("`min_conclusive`"), "{refusal}");
     put(&host.file("ledger.toml"), b"[canary]\nevents = 10\nmin_conclusive = 0\n");
     let changed = digest(&variant("ledger", 1));

@@ -84,7 +84,7 @@ fn a_failing_account_holds_back_no_other_and_goes_on_when_it_is_redriven() {
         (host.subscription("keyed/parked")?["retry"]["max_attempts"] == 9).then_some(())
     });
     assert_eq!(host.get("/keyed/parked").json()["handled"], 5);
-    assert_eq!(host.operate("POST", "/dead-letters/redrive").json()["redriven"], 1);
+    assert_eq!(host.operate("POST", "/dead-letters/redrive?all=true").json()["redriven"], 1);
     host.wait_until_idle();
     let expected = json!({ "handled": 10, "out_of_order": 0, "last": { "ada": 5, "bob": 5 } });
     assert_eq!(host.get("/keyed/parked").json(), expected);
@@ -98,7 +98,7 @@ fn a_parked_account_goes_on_when_its_dead_entry_is_dropped() {
     enter(&host, "keyed.parked", "ada", 2, &json!({}));
     eventually("the entry is dead", || (host.dead_letters().len() == 1).then_some(()));
     assert_eq!(host.subscription("keyed/parked").unwrap()["backlog"], 1);
-    assert_eq!(host.operate("DELETE", "/dead-letters").json()["dropped"], 1);
+    assert_eq!(host.operate("DELETE", "/dead-letters?all=true").json()["dropped"], 1);
     host.wait_until_idle();
     assert_eq!(host.get("/keyed/parked").json()["last"], json!({ "ada": 2 }));
 }

@@ -1,8 +1,8 @@
-//! What requests carry, read so that a malformed one is refused with a problem.
+//! Extractors for bodies and paths. A malformed request is rejected with a problem.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::Admin;
@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::server::MediaType;
 pub(super) use crate::server::Query;
 
-/// A body in JSON. It needs no media type, though one with another charset than UTF-8 is refused.
+/// A body in JSON. A declared media type must be JSON in UTF-8.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
 
@@ -19,13 +19,75 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Body<T> {
 
     async fn from_request(request: Request, admin: &Admin) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        require_media_type(&parts.headers, &["application/json"])?;
         MediaType::of(&parts.headers)?.map_or(Ok(()), |media_type| media_type.demand_utf8())?;
         let bytes = admin.body_reader.read(&parts.headers, body).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let detail = format!("the body is not what is expected here: {error}");
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)
-        })
+        parse(&bytes).map(Self)
     }
+}
+
+/// Parses JSON. The problem names the member that is wrong.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut json);
+    let detail = match parsed {
+        Ok(value) => match json.end() {
+            Ok(()) => return Ok(value),
+            Err(error) => format!("the body is not JSON: {error}"),
+        },
+        Err(error) if error.inner().is_data() => {
+            let path = error.path().to_string();
+            describe(&path, &error.into_inner().to_string())
+        }
+        Err(_) if bytes.is_empty() => "the body is empty; send JSON".to_owned(),
+        Err(error) => format!("the body is not JSON: {}", error.into_inner()),
+    };
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail))
+}
+
+/// Former members, and what to write instead.
+const RENAMED: [(&str, &str); 5] = [
+    ("attempts", "`max_attempts`"),
+    ("first_delay", "`initial_delay`"),
+    ("factor_percent", "`backoff_multiplier`, as a factor: 200 percent is 2.0"),
+    ("jitter_percent", "`jitter`, as a share: 50 percent is 0.5"),
+    ("permanent", "`non_retryable`"),
+];
+
+/// The message of a deserializer with the path of the member, without the position in the text.
+fn describe(path: &str, message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let message = message
+        .replace("unknown field", "unknown member")
+        .replace("missing field", "missing member")
+        .replace("a nonzero u32", "a whole number from 1")
+        .replace("a nonzero u64", "a whole number from 1")
+        .replace("u32", "a whole number")
+        .replace("u64", "a whole number")
+        .replace("f64", "a number");
+    let unknown = message.strip_prefix("unknown member `").and_then(|rest| rest.split_once('`'));
+    let renamed = unknown.and_then(|(name, _)| RENAMED.iter().find(|(former, _)| *former == name));
+    let message = match renamed {
+        Some((former, present)) => format!("`{former}` is now called {present}"),
+        None => message,
+    };
+    if path == "." { message } else { format!("`{path}`: {message}") }
+}
+
+/// Requires that a body has one of these media types, or does not declare any. `+json` is a kind of JSON (RFC 6839,
+/// section 3.1). Clients that declare the media type of a form by default are taken to declare none.
+///
+/// # Errors
+/// A problem with 415.
+pub(super) fn require_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {
+    let Some(media_type) = MediaType::of(headers)? else { return Ok(()) };
+    let essence = media_type.essence();
+    let is_json = accepted.contains(&"application/json") && essence.ends_with("+json");
+    if is_json || accepted.contains(&essence) || essence == "application/x-www-form-urlencoded" {
+        return Ok(());
+    }
+    let detail = format!("the body is `{essence}`; send {}", accepted.join(" or "));
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
 }
 
 /// The parameters of the path.

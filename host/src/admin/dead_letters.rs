@@ -1,33 +1,52 @@
-//! Dead letters: listed, looked at, redriven, dropped.
+//! Lists, shows, redrives and drops dead letters.
 
 use axum::Json;
 use axum::extract::State;
 
 use super::body::{Path, Query};
 use super::{Admin, Page, events, page_size};
-use crate::api::{AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterView, DropResult, RedriveResult};
+use crate::api::{
+    AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult, RedriveResult,
+};
 use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterId, FailedAttempt};
+use crate::failure::Cause;
 use crate::problem::Problem;
 
-/// The most dead letters in one answer.
+/// The largest page.
 const LIMIT: usize = 1_000;
-/// How many dead letters one commit redrives or drops, so that none holds up the others' for long.
+/// The number of dead letters that one commit redrives or drops. Other commits wait for it.
 const CHUNK: usize = 500;
 
-fn filter(query: &DeadLetterQuery) -> Result<DeadLetterFilter, Problem> {
-    let subscription = query.subscription.as_deref().map(str::parse).transpose();
+fn filter(subscription: Option<&str>, cause: Option<&str>) -> Result<DeadLetterFilter, Problem> {
+    let subscription = subscription.map(str::parse).transpose();
     let subscription =
         subscription.map_err(|error| Problem::bad_request("invalid-subscription", format!("{error}")))?;
-    Ok(DeadLetterFilter { number: query.number.map(DeadLetterId::new), subscription, cause: query.cause.clone() })
+    if let Some(cause) = cause.filter(|cause| Cause::parse(cause).is_none()) {
+        let known = Cause::ALL.map(Cause::as_str).join(", ");
+        return Err(invalid_query(format!("`{cause}` is not a cause of dead letters; the causes are {known}")));
+    }
+    Ok(DeadLetterFilter { number: None, subscription, cause: cause.map(str::to_owned) })
 }
 
-/// What is to be redriven or dropped.
-fn selection(query: &DeadLetterQuery) -> Result<DeadLetterFilter, Problem> {
-    if query.after.is_some() {
-        let detail = "`after` is for lists; choose with `number`, `subscription`, `cause` and `limit`";
-        return Err(Problem::bad_request("invalid-query", detail));
+/// The dead letters to redrive or drop. All of them only if the request says so.
+fn selected(selection: &DeadLetterSelection) -> Result<DeadLetterFilter, Problem> {
+    let DeadLetterSelection { all, number, subscription, cause, limit: _ } = selection;
+    let is_filtered = number.is_some() || subscription.is_some() || cause.is_some();
+    match (all, is_filtered) {
+        (true, true) => Err(invalid_query("`all` cannot be combined with `number`, `subscription` or `cause`")),
+        (false, false) => {
+            let detail = "select dead letters with `number`, `subscription` or `cause`, or every one with `all=true`";
+            Err(Problem::bad_request("selection-required", detail))
+        }
+        _ => {
+            let filter = filter(subscription.as_deref(), cause.as_deref())?;
+            Ok(DeadLetterFilter { number: number.map(DeadLetterId::new), ..filter })
+        }
     }
-    filter(query)
+}
+
+fn invalid_query(detail: impl Into<String>) -> Problem {
+    Problem::bad_request("invalid-query", detail)
 }
 
 pub(super) async fn list(
@@ -36,7 +55,9 @@ pub(super) async fn list(
 ) -> Result<Json<DeadLetterPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
     let after = query.after.map(DeadLetterId::new);
-    let letters = admin.bus.dead_letters(filter(&query)?, after, Page::<DeadLetter>::to_read(limit)).await?;
+    let filter = filter(query.subscription.as_deref(), query.cause.as_deref())?;
+    let filter = DeadLetterFilter { number: query.number.map(DeadLetterId::new), ..filter };
+    let letters = admin.bus.dead_letters(filter, after, Page::<DeadLetter>::to_read(limit)).await?;
     let page = Page::of(letters, limit);
     let next = page.next(|letter| letter.number.number());
     Ok(Json(DeadLetterPage { dead_letters: page.views(view)?, next }))
@@ -54,45 +75,45 @@ fn not_found(number: i64) -> Problem {
 
 pub(super) async fn redrive(
     State(admin): State<Admin>,
-    Query(query): Query<DeadLetterQuery>,
+    Query(selection): Query<DeadLetterSelection>,
 ) -> Result<Json<RedriveResult>, Problem> {
-    let filter = selection(&query)?;
+    let filter = selected(&selection)?;
     let mut redriven = 0;
-    // The count is taken once, so that a delivery that dies again is not redriven without end.
-    let mut left = count(&admin, &query).await?;
+    // Counted once, so that a delivery that dies again is not redriven in an endless loop.
+    let mut left = count(&admin, &filter, selection.limit).await?;
     while left > 0 {
         let chunk = admin.bus.redrive(filter.clone(), left.min(CHUNK)).await?;
         redriven += chunk;
         left = if chunk == 0 { 0 } else { left - chunk };
     }
-    ensure_found(&query, redriven)?;
+    ensure_found(&selection, redriven)?;
     Ok(Json(RedriveResult { redriven }))
 }
 
 pub(super) async fn drop_matching(
     State(admin): State<Admin>,
-    Query(query): Query<DeadLetterQuery>,
+    Query(selection): Query<DeadLetterSelection>,
 ) -> Result<Json<DropResult>, Problem> {
-    let filter = selection(&query)?;
+    let filter = selected(&selection)?;
     let mut dropped = 0;
-    let mut left = count(&admin, &query).await?;
+    let mut left = count(&admin, &filter, selection.limit).await?;
     while left > 0 {
         let chunk = admin.bus.drop_dead_letters(filter.clone(), left.min(CHUNK)).await?;
         dropped += chunk;
         left = if chunk == 0 { 0 } else { left - chunk };
     }
-    ensure_found(&query, dropped)?;
+    ensure_found(&selection, dropped)?;
     Ok(Json(DropResult { dropped }))
 }
 
-async fn count(admin: &Admin, query: &DeadLetterQuery) -> Result<usize, Problem> {
-    let count = admin.bus.count_dead_letters(filter(query)?).await?;
-    Ok(usize::try_from(count).unwrap_or(usize::MAX).min(query.limit.unwrap_or(usize::MAX)))
+async fn count(admin: &Admin, filter: &DeadLetterFilter, limit: Option<usize>) -> Result<usize, Problem> {
+    let count = admin.bus.count_dead_letters(filter.clone()).await?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX).min(limit.unwrap_or(usize::MAX)))
 }
 
-/// One that was named must have been there.
-fn ensure_found(query: &DeadLetterQuery, count: usize) -> Result<(), Problem> {
-    match query.number {
+/// A dead letter that is selected by its number must exist.
+fn ensure_found(selection: &DeadLetterSelection, count: usize) -> Result<(), Problem> {
+    match selection.number {
         Some(number) if count == 0 => Err(not_found(number)),
         _ => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! The log: publishing into it and looking at it.
+//! Publishes, lists, shows and compacts events.
 
 use axum::Json;
 use axum::body::Body;
@@ -14,10 +14,10 @@ use crate::ingress;
 use crate::ingress::producers::Publisher;
 use crate::problem::Problem;
 
-/// The most events in one answer.
+/// The largest page.
 const LIMIT: usize = 1_000;
 
-/// The newest events first.
+/// Lists events, newest first.
 pub(super) async fn list(
     State(admin): State<Admin>,
     Query(query): Query<EventQuery>,
@@ -38,12 +38,12 @@ pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> 
     Ok(Json(EventList { events }))
 }
 
-/// As the ingress does, in the operator's name.
+/// Publishes as the operator. The ingress does the work.
 pub(super) async fn publish(State(admin): State<Admin>, request: Request<Body>) -> Result<Response, Problem> {
     ingress::events::publish(&*admin.bus, &admin.body_reader, &admin.replies_ended, &Publisher::Operator, request).await
 }
 
-/// Deletes at once what the retention's rules do not keep.
+/// Deletes the events that the retention rules no longer keep.
 pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<CompactionResult>, Problem> {
     let mut deleted = 0;
     loop {
@@ -54,7 +54,7 @@ pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<Compactio
     }
 }
 
-/// An event at its place in the log.
+/// An event with its position in the log.
 pub(super) fn view(logged: &LoggedEvent) -> Result<EventView, Problem> {
     Ok(EventView {
         position: logged.position.0,
@@ -63,11 +63,11 @@ pub(super) fn view(logged: &LoggedEvent) -> Result<EventView, Problem> {
     })
 }
 
-/// An event in JSON, with its data as it was published: a value would round numbers in it.
+/// An event in JSON with its original data. A parsed value would round numbers.
 pub(super) fn document(event: &Event) -> Result<EventDocument, Problem> {
     serde_json::value::to_raw_value(&event.as_json()).map(EventDocument).map_err(|error| {
-        tracing::error!(%error, "an event cannot be written as JSON");
-        let detail = "the event cannot be written as JSON; the host's log says more";
+        tracing::error!(%error, "cannot write an event as JSON");
+        let detail = "cannot write the event as JSON; see the log of the host";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "host-failed", detail)
     })
 }

@@ -1,4 +1,4 @@
-//! A plugin's generations: going back to one, and what a new one would do.
+//! Rollbacks and canaries of plugins.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 
 use super::Admin;
-use super::body::{Path, Query};
+use super::body::{Path, Query, require_media_type};
+use super::plugins::no_plugin;
 use crate::api::{
     CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, RollbackQuery, RollbackResult, UsageView,
 };
@@ -15,7 +16,7 @@ use crate::canary::{Canary, CanaryError, CanaryReport, Difference, DifferingDeli
 use crate::plugin::{CanaryRule, FILE_LIMIT_BYTES, RollbackError, RollbackReport};
 use crate::problem::Problem;
 
-/// Goes back to an earlier generation.
+/// Rolls a plugin back to an earlier generation.
 pub(super) async fn roll_back(
     State(admin): State<Admin>,
     Path(name): Path<String>,
@@ -26,7 +27,7 @@ pub(super) async fn roll_back(
     rolled_back.map(view).map_err(|error| {
         let detail = error.to_string();
         match error {
-            RollbackError::NoPlugin(_) => Problem::not_found(detail),
+            RollbackError::NoPlugin(_) => no_plugin(&admin, &name),
             RollbackError::NoGeneration(_) => Problem::new(StatusCode::CONFLICT, "no-generation", detail),
             RollbackError::Load(..) => Problem::new(StatusCode::CONFLICT, "generation-unloadable", detail),
             RollbackError::Stopping => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail),
@@ -34,8 +35,8 @@ pub(super) async fn roll_back(
     })
 }
 
-/// Lets the component in the body handle the past beside the generation that runs, and tells what comes out
-/// differently. Nothing else comes of it.
+/// Runs past events through the component in the body and through the running generation, and compares the results.
+/// There are no side effects.
 pub(super) async fn canary(
     State(admin): State<Admin>,
     Path(name): Path<String>,
@@ -43,12 +44,13 @@ pub(super) async fn canary(
     request: Request,
 ) -> Result<Json<CanaryView>, Problem> {
     let live = admin.registry.snapshot().plugins.get(&name).cloned();
-    let live = live.ok_or_else(|| Problem::not_found(format!("there is no plugin `{name}`")))?;
+    let live = live.ok_or_else(|| no_plugin(&admin, &name))?;
     let max_events = query.events.unwrap_or(CanaryRule::default().events);
     if max_events > CanaryRule::MAX_EVENTS {
         let detail = format!("a canary handles {} events at most", CanaryRule::MAX_EVENTS);
         return Err(Problem::bad_request("invalid-query", detail));
     }
+    require_media_type(request.headers(), &["application/wasm", "application/octet-stream"])?;
     let max_body_bytes = usize::try_from(FILE_LIMIT_BYTES).unwrap_or(usize::MAX);
     let (parts, body) = request.into_parts();
     let bytes = admin.body_reader.up_to(max_body_bytes).read(&parts.headers, body).await?;
@@ -56,7 +58,7 @@ pub(super) async fn canary(
     let loaded = tokio::task::spawn_blocking(move || loader.load_beside(&bytes, &beside)).await;
     let broken = |detail: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "canary-failed", detail);
     let new = loaded.map_err(|error| broken(error.to_string()))?.map_err(|error| {
-        let detail = format!("the file could not take the place of plugin `{name}`: {error}");
+        let detail = format!("the component cannot replace plugin `{name}`: {error}");
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unloadable", detail)
     })?;
     let canary = Canary { bus: &*admin.bus, capacity: &admin.capacity, live, new: Arc::new(new) };

@@ -1,5 +1,5 @@
-//! Keeps web pages out: a browser on this machine can be made to send requests to loopback, but not with
-//! a Host of its own choice, and not from another page without saying so.
+//! Rejects requests of web pages. A page can make a browser on this machine send requests to loopback, but it can neither
+//! choose the `Host` header nor hide its origin.
 
 use axum::extract::Request;
 use axum::http::header::{HOST, HeaderName, ORIGIN};
@@ -9,16 +9,16 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::problem::Problem;
 
-/// How the page that sends a request stands to what it sends it to (W3C Fetch Metadata).
+/// The relation between a page and the target of its request (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Lets a request pass whose `Host` is an address or `localhost`, unless a page of another origin sends it: the ingress
-/// is another origin, too, and its pages are the plugins'. A name of another site may lead to this machine.
+/// Passes a request on if its `Host` is an IP address or `localhost`, and no page of another origin sends it. The ingress
+/// is another origin, since its pages are those of plugins. Other names may resolve to this machine (DNS rebinding).
 pub(super) async fn local_callers_only(request: Request, next: Next) -> Response {
     if is_allowed(request.headers()) {
         return next.run(request).await;
     }
-    let detail = "the admin interface answers to its address or to localhost, and to no web page of another origin";
+    let detail = "the admin interface accepts requests to its IP address or localhost only, and none from web pages of other origins";
     Problem::new(StatusCode::FORBIDDEN, "foreign-caller", detail).into_response()
 }
 

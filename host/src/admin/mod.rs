@@ -1,5 +1,5 @@
-//! The admin interface, on a listener of its own that is bound to loopback: what is loaded, what waits,
-//! what is dead; health; metrics.
+//! The admin interface: plugins, subscriptions, events, dead letters, schedules, health and metrics. It has a separate
+//! listener, which is bound to loopback.
 
 mod body;
 mod dead_letters;
@@ -10,6 +10,7 @@ mod plugins;
 mod schedules;
 mod subscription_rules;
 mod subscriptions;
+mod unexpected_body;
 mod webhook_secrets;
 
 use std::path::PathBuf;
@@ -27,38 +28,41 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::{Reachability, SharedBus};
 use crate::clock::Clock;
 use crate::files;
+use crate::outbound::Listeners;
 use crate::plugin::{self, Folder, Loader, Registry};
 use crate::problem::Problem;
 use crate::server::{BodyReader, NoParameters, Query};
 use crate::telemetry::Metrics;
 use crate::threads::Capacity;
 
-/// What the admin interface looks at.
+/// The parts of the host that the admin interface uses.
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// The bus.
     pub bus: SharedBus,
-    /// The plugins that run.
+    /// The running plugins.
     pub registry: Registry,
-    /// The files that they come from.
+    /// The plugin folder.
     pub folder: Folder,
-    /// What makes a plugin of a file.
+    /// Loads components for canaries.
     pub loader: Arc<Loader>,
-    /// Where handlers run.
+    /// The permits and threads for canaries.
     pub capacity: Capacity,
-    /// What applies to what says nothing else.
+    /// The defaults of new subscriptions.
     pub defaults: plugin::Defaults,
-    /// What the bodies of requests are held to.
+    /// Reads request bodies within limits.
     pub body_reader: BodyReader,
-    /// Is cancelled when no reply comes any more, since the host stops.
+    /// Cancelled when the host stops and no more replies can arrive.
     pub replies_ended: CancellationToken,
-    /// Counts.
+    /// The metrics.
     pub metrics: Metrics,
-    /// The time.
+    /// The host's own listeners, to which no webhook may lead.
+    pub listeners: Listeners,
+    /// The clock.
     pub clock: Clock,
-    /// Whether the host has loaded its plugins and is not on its way out.
+    /// Whether the host has loaded its plugins and is not stopping.
     pub ready: watch::Receiver<bool>,
-    /// Where the store is.
+    /// The directory of the store.
     pub data: PathBuf,
 }
 
@@ -95,11 +99,16 @@ impl Admin {
             .route("/dead-letters", get(dead_letters::list).delete(dead_letters::drop_matching))
             .route("/dead-letters/redrive", post(dead_letters::redrive))
             .merge(bare)
+            .route_layer(middleware::from_fn_with_state(self.clone(), unexpected_body::reject_unexpected_body))
             .fallback(|request: Request| async move {
-                Problem::not_found(format!("the admin interface has no {}", request.uri().path()))
+                Problem::not_found(format!("the admin interface has no path {}", request.uri().path()))
             })
             .method_not_allowed_fallback(|| async {
-                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "this path takes other methods")
+                Problem::new(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method-not-allowed",
+                    "this path supports other methods only",
+                )
             })
             .layer(middleware::from_fn(guard::local_callers_only))
             .with_state(self)
@@ -111,22 +120,22 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     if !*admin.ready.borrow() {
         return not_ready("the host is starting or stopping".to_owned());
     }
-    // A host that can store nothing takes nothing in.
+    // Without the store, the host accepts no events.
     if let Reachability::Unreachable { reason } = &*admin.bus.reachable().borrow() {
-        return not_ready(format!("the store cannot be reached: {reason}"));
+        return not_ready(format!("the store is unreachable: {reason}"));
     }
     let data = admin.data.clone();
     match tokio::task::spawn_blocking(move || files::has_room(&data)).await {
         Ok(Ok(true)) => "ready\n".into_response(),
-        Ok(Ok(false)) => not_ready("the disk with the data directory is full; make room on it".to_owned()),
-        Ok(Err(error)) => not_ready(format!("the data directory cannot be written: {error}")),
-        Err(error) => not_ready(format!("whether the disk has room could not be found out: {error}")),
+        Ok(Ok(false)) => not_ready("the disk of the data directory is full; free some space".to_owned()),
+        Ok(Err(error)) => not_ready(format!("cannot write to the data directory: {error}")),
+        Err(error) => not_ready(format!("cannot check the disk space: {error}")),
     }
 }
 
 async fn render_metrics(State(admin): State<Admin>) -> Response {
     let text = admin.metrics.render(&*admin.bus, &admin.registry, &admin.clock).await;
-    // The text format that Prometheus 0.0.4 named.
+    // Prometheus text format 0.0.4.
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -138,30 +147,30 @@ struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// How many items to read for a page of `limit`: one more tells whether another page follows.
+    /// The number of items to read for a page of `limit`. The extra item shows that another page follows.
     fn to_read(limit: usize) -> usize {
         limit.saturating_add(1)
     }
 
-    /// Makes a page of what was read.
+    /// Makes a page from the items that were read.
     fn of(mut items: Vec<T>, limit: usize) -> Self {
         let has_more = items.len() > limit;
         items.truncate(limit);
         Self { items, has_more }
     }
 
-    /// The items as the API has them.
+    /// The items in the API's form.
     fn views<V>(&self, view: impl Fn(&T) -> Result<V, Problem>) -> Result<Vec<V>, Problem> {
         self.items.iter().map(view).collect()
     }
 
-    /// The cursor of the page that follows, if one does.
+    /// The cursor of the next page, if there is one.
     fn next<C>(&self, cursor: impl Fn(&T) -> C) -> Option<C> {
         self.items.last().filter(|_| self.has_more).map(cursor)
     }
 }
 
-/// How many items a page has: at least one, so that following the cursors comes to an end.
+/// The size of a page: at least one, so that following the cursors ends.
 fn page_size(limit: Option<usize>, default: usize, most: usize) -> Result<usize, Problem> {
     match limit {
         Some(0) => Err(Problem::bad_request("invalid-query", "`limit` is 0; ask for at least 1")),

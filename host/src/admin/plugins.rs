@@ -1,4 +1,4 @@
-//! The plugins: what is loaded, what each asks for and is granted, and what is wrong with a file.
+//! Lists, shows, drains and resumes plugins, and reports files that are not loaded.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::api::{
 use crate::plugin::{Descriptor, Generation, Settings, Snapshot, Status};
 use crate::problem::Problem;
 
-/// How long a drain waits for what runs, unless it is told.
+/// How long a drain waits for running invocations by default.
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn list(State(admin): State<Admin>) -> Json<PluginList> {
@@ -30,37 +30,48 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
         plugin.name.as_deref() == Some(name.as_str()) || plugin.file.as_deref() == Some(file.as_str())
     };
     let found = list_plugins(&admin).into_iter().find(is_meant);
-    found.map(Json).ok_or_else(|| Problem::not_found(format!("there is no plugin `{name}`")))
+    found.map(Json).ok_or_else(|| no_plugin(&admin, &name))
 }
 
-/// Delivers nothing to a plugin any more, lets its routes answer that it is not there, and waits for what
-/// runs. It stays so until it is resumed, across restarts too.
+/// A problem with 404 that names the loaded plugins.
+pub(super) fn no_plugin(admin: &Admin, name: &str) -> Problem {
+    let snapshot = admin.registry.snapshot();
+    let known: Vec<_> = snapshot.plugins.keys().map(|name| &**name).collect();
+    let known =
+        if known.is_empty() { "no plugin is loaded".to_owned() } else { format!("loaded: {}", known.join(", ")) };
+    Problem::not_found(format!("there is no plugin `{name}`; {known}"))
+}
+
+/// Stops deliveries to a plugin, answers its routes with 503, and waits for running invocations. The plugin stays drained
+/// until it is resumed, even across restarts.
 pub(super) async fn drain(
     State(admin): State<Admin>,
     Path(name): Path<String>,
     Query(query): Query<DrainQuery>,
 ) -> Result<Json<DrainResult>, Problem> {
     let generation = admin.registry.snapshot().plugins.get(&name).cloned();
-    let Some(generation) = generation else {
-        return Err(Problem::not_found(format!("there is no plugin `{name}`")));
-    };
+    let generation = generation.ok_or_else(|| no_plugin(&admin, &name))?;
     admin.bus.drain(&name, true).await?;
     let limiter = &generation.limiter;
     let drained = tokio::select! {
         biased;
         drained = tokio::time::timeout(query.wait.unwrap_or(DEFAULT_WAIT), limiter.idle()) => drained.is_ok(),
-        // Whatever runs is waited for by the host itself.
+        // The stopping host waits for the invocations itself.
         () = admin.body_reader.stop.cancelled() => false,
     };
     Ok(Json(DrainResult { drained, running: if drained { 0 } else { limiter.running() } }))
 }
 
 pub(super) async fn resume(State(admin): State<Admin>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    // A plugin that was drained may have been removed since.
+    if !admin.bus.is_drained(&name) && !admin.registry.snapshot().plugins.contains_key(&*name) {
+        return Err(no_plugin(&admin, &name));
+    }
     admin.bus.drain(&name, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The plugins that come from files, then what is ignored in the folder, then plugins that are gone.
+/// All plugins of the folder, then ignored files, then removed plugins.
 fn list_plugins(admin: &Admin) -> Vec<PluginView> {
     let snapshot = admin.registry.snapshot();
     let catalogue = Arc::clone(&admin.bus.catalogue().borrow());
@@ -121,7 +132,7 @@ fn view_file(stem: &str, status: &Status, snapshot: &Snapshot, drained: &BTreeSe
     }
 }
 
-/// What there is to say of a plugin that runs.
+/// The view of a running plugin.
 fn view_generation(generation: &Generation) -> PluginView {
     let (descriptor, settings) = (&generation.descriptor, &generation.settings);
     PluginView {

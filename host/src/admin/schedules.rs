@@ -1,4 +1,4 @@
-//! What comes later: scheduled events, and the schedules of plugins.
+//! Lists schedules and delayed events, and cancels delayed events.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,10 +11,10 @@ use crate::bus::{CursorError, PluginSchedule, ScheduledEvent};
 use crate::problem::Problem;
 use crate::schedule::MissedPolicy;
 
-/// The most events in one answer.
+/// The largest page.
 const LIMIT: usize = 1_000;
 
-/// The events that enter the log later, the next one first.
+/// Lists delayed events in the order in which they are due.
 pub(super) async fn scheduled(
     State(admin): State<Admin>,
     Query(query): Query<ScheduledQuery>,
@@ -30,7 +30,7 @@ pub(super) async fn scheduled(
     Ok(Json(ScheduledPage { scheduled: page.views(view)?, next }))
 }
 
-/// Takes an event back.
+/// Cancels a delayed event.
 pub(super) async fn cancel(
     State(admin): State<Admin>,
     Query(CancelQuery { source, id }): Query<CancelQuery>,
@@ -38,10 +38,10 @@ pub(super) async fn cancel(
     if admin.bus.cancel(&source, &id).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(Problem::not_found(format!("no event `{id}` of `{source}` waits to enter the log")))
+    Err(Problem::not_found(format!("there is no delayed event `{id}` of source `{source}`")))
 }
 
-/// The schedules that plugins declare. Those of plugins that do not run rest.
+/// Lists the schedules that plugins declare. Schedules of plugins that do not run are paused.
 pub(super) async fn schedules(State(admin): State<Admin>) -> Result<Json<ScheduleList>, Problem> {
     let schedules = admin.bus.schedules().await?;
     let running = admin.registry.snapshot();

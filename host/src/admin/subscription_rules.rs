@@ -1,4 +1,4 @@
-//! The rules that an operator gives a subscription: a new one, or changes of one that exists.
+//! Applies an operator's request to the rules of a new or existing subscription.
 
 use std::num::NonZeroU64;
 
@@ -17,10 +17,10 @@ use crate::problem::Problem;
 use crate::secrecy;
 use crate::subscription::{DeadLetterPolicy, Definition, RetryPolicy, Target, Webhook, is_valid_name};
 
-/// The rules that the subscription is to have.
+/// The requested definition of a subscription.
 ///
 /// # Errors
-/// If one is malformed, or a new subscription lacks one.
+/// If a rule is invalid, or a new subscription lacks a required rule.
 pub(super) fn definition(
     request: &SubscriptionRequest,
     present: Option<&Definition>,
@@ -28,7 +28,7 @@ pub(super) fn definition(
 ) -> Result<Definition, Problem> {
     if !is_valid_name(&request.name) {
         let detail = format!(
-            "`{}` is not a subscription name; use 1 to 128 letters, digits, `-` and `_`, and begin with no `-`",
+            "`{}` is not a valid subscription name; use 1 to 128 letters, digits, `-` and `_`, not beginning with `-`",
             request.name
         );
         return Err(invalid(detail));
@@ -79,6 +79,8 @@ fn apply_overrides(rules: &RuleOverrides, definition: &mut Definition) -> Result
         max_delay: rules.max_delay,
         jitter: rules.jitter,
         non_retryable: rules.non_retryable.clone(),
+        concurrency: rules.concurrency,
+        timeout: rules.timeout,
         ..SubscriptionOverrides::default()
     };
     definition.retry = retry.retry(definition.retry.clone()).map_err(|error| invalid(error.to_string()))?;
@@ -97,7 +99,7 @@ fn missing(rule: &str) -> Problem {
     invalid(format!("a new subscription needs a {rule}"))
 }
 
-/// The target that the subscription is to have: another one, or the present webhook with changes.
+/// The requested target: a new one, or the present webhook with changes.
 fn apply_target(present: Option<&Definition>, requested: &TargetRequest) -> Result<Target, Problem> {
     let webhook = match (requested, present.map(|present| &present.target)) {
         (TargetRequest::Plugin(name), _) => return Ok(Target::Plugin(name.clone())),
@@ -130,7 +132,7 @@ fn apply_webhook_changes(mut webhook: Webhook, changes: &WebhookRequest) -> Webh
     webhook
 }
 
-/// The rules of a subscription as operators see them.
+/// The rules of a subscription in the API's form.
 pub(super) fn view(definition: &Definition) -> SubscriptionRules {
     SubscriptionRules {
         pattern: definition.pattern.to_string(),
@@ -159,7 +161,7 @@ pub(super) fn view(definition: &Definition) -> SubscriptionRules {
     }
 }
 
-/// What differs between the rules before and after a change, one entry for each rule.
+/// The rules that differ before and after a change.
 pub(super) fn changes(before: &Definition, after: &Definition) -> Vec<ChangeView> {
     let (old, new) = (view(before), view(after));
     let is_hidden = before.target != after.target && old.target == new.target;

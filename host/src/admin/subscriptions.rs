@@ -1,5 +1,4 @@
-//! The subscriptions: their rules, how far they are, and why one delivers nothing; made, paused, replayed
-//! and deleted.
+//! Lists, creates, changes, pauses, replays and deletes subscriptions.
 
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::api::{
 };
 use crate::bus::{EndpointHold, FeedEntry, FeedId, Overview};
 use crate::clock::Timestamp;
+use crate::endpoint;
 use crate::plugin::Snapshot;
 use crate::problem::Problem;
 use crate::subscription::{Definition, OPERATOR, Start, SubscriptionId, Target};
@@ -34,7 +34,7 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Subscription
     Ok(Json(SubscriptionList { subscriptions }))
 }
 
-/// Makes a subscription of the operator's own, or changes rules of the one of this name.
+/// Creates a subscription of the operator, or changes the rules of an existing one.
 pub(super) async fn put(
     State(admin): State<Admin>,
     Body(request): Body<SubscriptionRequest>,
@@ -43,11 +43,13 @@ pub(super) async fn put(
     let present = admin.bus.catalogue().borrow().subscription(&id).map(|entry| Arc::clone(&entry.definition));
     if present.is_some() && request.start.is_some() {
         let detail = format!(
-            "the subscription `{id}` exists, and `start` is for a new one; leave it out, or replay the subscription"
+            "the subscription `{id}` exists, and `start` applies to new ones only; omit it, or replay the subscription"
         );
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail));
     }
     let definition = rules::definition(&request, present.as_deref(), &admin.defaults)?;
+    check_target(&admin, &definition)?;
+    request.start.map_or(Ok(()), |start| check_start(&admin, start))?;
     let changes = present.as_ref().map(|present| changes(present, &definition)).unwrap_or_default();
     admin.bus.subscribe(id.clone(), definition, request.start.unwrap_or_default()).await?;
     let created = present.is_none();
@@ -62,8 +64,7 @@ pub(super) async fn delete(
     let id = SubscriptionId { owner, name };
     let declared = admin.registry.snapshot().plugins.get(&id.owner).is_some_and(|plugin| plugin.declares(&id.name));
     if declared {
-        let detail =
-            format!("the plugin `{}` declares the subscription `{}`; remove the plugin first", id.owner, id.name);
+        let detail = format!("plugin `{}` declares the subscription `{}`; remove the plugin first", id.owner, id.name);
         return Err(Problem::new(StatusCode::CONFLICT, "subscription-declared", detail));
     }
     admin.bus.delete_subscription(id).await?;
@@ -92,11 +93,39 @@ pub(super) async fn replay(
     Body(request): Body<ReplayRequest>,
 ) -> Result<(StatusCode, Json<ReplayResult>), Problem> {
     if request.start == Start::Now {
-        let detail = "there is nothing to replay from now on; begin at a time, a position or the beginning";
+        let detail = "a replay cannot start at `now`; start at a time, a position or the beginning";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail));
     }
+    check_start(&admin, request.start)?;
     let replay = admin.bus.replay(SubscriptionId { owner, name }, request.start, request.per_second).await?;
     Ok((StatusCode::ACCEPTED, Json(ReplayResult { replay: replay.number.map(FeedId::number), events: replay.events })))
+}
+
+/// A start beyond the end of the log would silently mean the end.
+fn check_start(admin: &Admin, start: Start) -> Result<(), Problem> {
+    let (head, now) = (admin.bus.head(), admin.clock.now());
+    let detail = match start {
+        Start::Position(position) if position.0 > head.0.saturating_add(1) => {
+            format!("position {} is beyond the end of the log, whose last position is {}", position.0, head.0)
+        }
+        Start::Time(time) if time > now => format!("the time {time} is in the future; it is {now}"),
+        Start::Now | Start::Beginning | Start::Time(_) | Start::Position(_) => return Ok(()),
+    };
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail))
+}
+
+/// Deliveries to the host itself are refused when they are sent. The subscription is rejected already.
+fn check_target(admin: &Admin, definition: &Definition) -> Result<(), Problem> {
+    let Target::Webhook(webhook) = &definition.target else { return Ok(()) };
+    match endpoint::host_and_port(&webhook.url) {
+        Ok(host) if admin.listeners.are_named(&host) => {
+            let detail = format!(
+                "`{host}` is a listener of this Sandbus, which sends no requests to itself; deliver to a plugin instead"
+            );
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-subscription", detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) async fn stop_replays(
@@ -140,7 +169,7 @@ fn view(
     }
 }
 
-/// The rules, with the former secrets that still sign.
+/// The rules, including the former secrets that still sign.
 fn current_rules(definition: &Definition, now: Timestamp) -> SubscriptionRules {
     let mut rules = rules::view(definition);
     if let (Target::Webhook(webhook), TargetView::Webhook { former_secrets_until, .. }) =
@@ -152,23 +181,23 @@ fn current_rules(definition: &Definition, now: Timestamp) -> SubscriptionRules {
     rules
 }
 
-/// When the next delivery that waits for another attempt is made.
+/// The time of the next retry.
 fn next_attempt_at(overview: &Overview) -> Option<Timestamp> {
     let until = overview.endpoint_hold.as_ref().map(|hold| hold.until);
     overview.next_due.map(|due| until.map_or(due, |until| due.max(until)))
 }
 
-/// Why nothing is delivered, if that is so.
+/// Why deliveries are paused, if they are.
 fn wait_reason(admin: &Admin, overview: &Overview, snapshot: &Snapshot) -> Option<String> {
     if let Some(reason) = &overview.paused {
         return Some(reason.clone());
     }
     if let Some(EndpointHold { until, reason }) = &overview.endpoint_hold {
-        return Some(format!("{reason}; nothing is sent to it until {until}, unless the subscription is resumed"));
+        return Some(format!("{reason}; deliveries are on hold until {until}, unless the subscription is resumed"));
     }
     let handler = overview.handler()?;
     if admin.bus.is_drained(handler) {
-        return Some(format!("the plugin `{handler}` is drained"));
+        return Some(format!("plugin `{handler}` is drained"));
     }
-    (!snapshot.plugins.contains_key(handler)).then(|| format!("the plugin `{handler}` is not loaded"))
+    (!snapshot.plugins.contains_key(handler)).then(|| format!("plugin `{handler}` is not loaded"))
 }

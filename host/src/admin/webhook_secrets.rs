@@ -1,4 +1,4 @@
-//! A webhook's secret, replaced so that its receiver has time to change over.
+//! Replaces the secret of a webhook. The former secret also signs for a while, so that the receiver can switch.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::clock::MAX_DELAY;
 use crate::problem::Problem;
 use crate::subscription::{Secret, Start, SubscriptionId, Target};
 
-/// How long a former secret signs besides the new one, unless it is said.
+/// How long a former secret also signs by default.
 const OVERLAP: Duration = Duration::from_hours(24);
 
-/// Signs with another secret from now on, and with the present one for a while.
+/// Replaces the secret. The present one also signs for a while.
 pub(super) async fn rotate(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
@@ -26,22 +26,22 @@ pub(super) async fn rotate(
     let found = admin.bus.catalogue().borrow().subscription(&id).map(|entry| (*entry.definition).clone());
     let mut definition = found.ok_or_else(|| Problem::not_found(format!("there is no subscription `{id}`")))?;
     let Target::Webhook(webhook) = &mut definition.target else {
-        return Err(unfit(format!("the subscription `{id}` delivers to a plugin, and signs nothing")));
+        return Err(unfit(format!("the subscription `{id}` delivers to a plugin, so it has no secret")));
     };
     let overlap = request.overlap.unwrap_or(OVERLAP);
     if overlap > MAX_DELAY {
-        return Err(unfit("`overlap` is more than a hundred years of 365 days".to_owned()));
+        return Err(unfit("`overlap` is longer than 100 years".to_owned()));
     }
     let generated = request.secret.is_none();
     let secret = request.secret.map_or_else(Secret::generate, Ok).map_err(|error| {
-        let detail = format!("the host cannot make a secret: {error}; give one");
+        let detail = format!("the host cannot generate a secret: {error}; set `secret`");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "host-failed", detail)
     })?;
     let now = admin.clock.now();
     webhook.rotate(secret.clone(), now.after(overlap), now);
     let former_secrets_until = webhook.former_secrets.iter().map(|former| former.until.to_string()).collect();
     admin.bus.subscribe(id.clone(), definition, Start::Now).await?;
-    // This is the one time that it is shown.
+    // A generated secret is shown only once.
     let secret = generated.then_some(secret);
     Ok(Json(SecretRotationResult { id: id.to_string(), former_secrets_until, secret }))
 }

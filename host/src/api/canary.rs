@@ -1,56 +1,57 @@
-//! How a new generation handles the past, compared with the one that runs.
+//! The result of running past events through a new build and the running generation.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// How much of the past a canary handles.
+/// The query of a canary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CanaryQuery {
-    /// How many of the last deliveries both generations handle.
+    /// The number of recent deliveries to compare.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<usize>,
 }
 
-/// What a canary came to.
+/// The result of a canary.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CanaryView {
-    /// The plugin.
+    /// The name of the plugin.
     pub plugin: String,
-    /// The digest of the generation that runs.
+    /// The digest of the running generation.
     pub live: String,
-    /// The digest of the new one.
+    /// The digest of the new build.
     pub new: String,
-    /// How many deliveries both handled.
+    /// The number of deliveries that both handled.
     pub handled: usize,
-    /// How many of them came out differently.
+    /// The number of deliveries with different results.
     pub different: usize,
-    /// How many came out alike, and prove nothing: a handler saw state that may have changed since the event came.
+    /// The number of deliveries with equal results that are inconclusive: a handler read state that has changed since the
+    /// event was stored.
     pub inconclusive: usize,
-    /// The first of those that came out differently, in full.
+    /// The first deliveries with different results.
     pub differences: Vec<DifferingDeliveryView>,
-    /// Subscriptions that the new generation no longer declares.
+    /// The subscriptions that only the running generation declares.
     pub subscriptions_removed: Vec<String>,
-    /// Subscriptions that only the new generation declares. They have no past.
+    /// The subscriptions that only the new build declares. They have no past deliveries.
     pub subscriptions_added: Vec<String>,
-    /// How long a delivery took, in microseconds: the median.
+    /// The median time of a delivery in microseconds.
     pub time_us: UsageView,
-    /// How much linear memory a delivery had, in bytes: the most.
+    /// The largest linear memory of a delivery in bytes.
     pub memory_bytes: UsageView,
 }
 
-/// A quantity of both generations.
+/// A measurement of both generations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UsageView {
-    /// Of the one that runs.
+    /// Of the running generation.
     pub live: u64,
-    /// Of the new one.
+    /// Of the new build.
     pub new: u64,
 }
 
-/// A delivery that came out differently.
+/// A delivery with different results.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DifferingDeliveryView {
@@ -61,18 +62,18 @@ pub struct DifferingDeliveryView {
     pub event_type: String,
     /// The subscription.
     pub subscription: String,
-    /// Where it came out differently.
+    /// The differences.
     pub differs: Vec<DifferenceView>,
 }
 
-/// A place where two outcomes differ. Its values are JSON that handlers have made.
+/// A difference between two results. Its values are JSON from handlers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DifferenceView {
-    /// Where, as in `published[0].data.message`.
+    /// The path of the difference, such as `published[0].data.message`.
     pub path: String,
-    /// What the running generation has there; null if nothing.
+    /// The value of the running generation; null if there is none.
     pub live: Option<Value>,
-    /// What the new one has there; null if nothing.
+    /// The value of the new build; null if there is none.
     pub new: Option<Value>,
 }

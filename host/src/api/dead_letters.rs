@@ -4,37 +4,37 @@ use serde::{Deserialize, Serialize};
 
 use super::{EventView, Page};
 
-/// A delivery that is not tried again.
+/// A delivery that is no longer retried.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeadLetterView {
-    /// Its number, by which it is shown, redriven and dropped.
+    /// Its number.
     #[serde(default)]
     pub number: i64,
-    /// The subscription that it was for, as `PLUGIN/NAME`.
+    /// Its subscription, as `PLUGIN/NAME`.
     #[serde(default)]
     pub subscription: String,
-    /// What kind of failure the last attempt was.
+    /// The cause of the last failure.
     #[serde(default)]
     pub cause: String,
-    /// What happened at the last attempt.
+    /// The reason of the last failure.
     #[serde(default)]
     pub reason: String,
-    /// How many attempts were made.
+    /// The number of attempts.
     #[serde(default)]
     pub attempts: u32,
-    /// Whether a replay made the delivery.
+    /// Whether the delivery belongs to a replay.
     #[serde(default)]
     pub replay: bool,
-    /// The ordering key whose later deliveries wait for it; null if none do.
+    /// The ordering key that is parked behind it; null if there is none.
     #[serde(default)]
     pub parks: Option<String>,
     /// When it became a dead letter, in RFC 3339.
     #[serde(default)]
     pub buried_at: String,
-    /// Each failed attempt, the first one first.
+    /// The failed attempts, oldest first.
     #[serde(default)]
     pub history: Vec<AttemptView>,
-    /// The event, and its place in the log.
+    /// The event with its position in the log.
     pub logged: EventView,
 }
 
@@ -42,46 +42,67 @@ pub struct DeadLetterView {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AttemptView {
-    /// Which attempt it was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
     /// When it ended, in RFC 3339.
     pub at: String,
-    /// What kind of failure it was.
+    /// The cause of the failure.
     pub cause: String,
-    /// What happened.
+    /// The reason of the failure.
     pub reason: String,
-    /// The digest of the component that ran; null if none did.
+    /// The digest of the component that ran; null if there was none.
     pub digest: Option<String>,
 }
 
-/// Which dead letters are meant. All of the conditions hold for each of them.
+/// The dead letters to list: those that meet all conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeadLetterQuery {
-    /// Only this one.
+    /// Only the dead letter with this number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<i64>,
-    /// Only those of this subscription, as `PLUGIN/NAME`.
+    /// Only dead letters of this subscription, as `PLUGIN/NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription: Option<String>,
-    /// Only those with this cause.
+    /// Only dead letters with this cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// Only those after this number.
+    /// Only dead letters after this number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<i64>,
-    /// At most this many; a list has 100 if it is left out, and 1,000 at most.
+    /// The size of the page, up to 1,000; 100 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
-/// A page of the dead letters, by their numbers.
+/// The dead letters to redrive or drop: one, those that meet all conditions, or all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetterSelection {
+    /// All of them. Required if there is no other condition.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
+    /// Only the dead letter with this number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<i64>,
+    /// Only dead letters of this subscription, as `PLUGIN/NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<String>,
+    /// Only dead letters with this cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// At most this many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// A page of dead letters, sorted by number.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeadLetterPage {
     /// The dead letters.
     pub dead_letters: Vec<DeadLetterView>,
-    /// The `after` of the page that follows; null on the last page.
+    /// The `after` of the next page; null on the last page.
     pub next: Option<i64>,
 }
 
@@ -95,18 +116,18 @@ impl Page for DeadLetterPage {
     }
 }
 
-/// What a redrive came to.
+/// The result of a redrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RedriveResult {
-    /// How many dead letters are delivered again.
+    /// The number of dead letters that are delivered again.
     pub redriven: usize,
 }
 
-/// How many dead letters were deleted.
+/// The result of a drop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DropResult {
-    /// How many.
+    /// The number of deleted dead letters.
     pub dropped: usize,
 }

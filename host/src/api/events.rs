@@ -1,4 +1,4 @@
-//! Events in the log.
+//! Events in the log, and the results of publishing and compaction.
 
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
@@ -6,26 +6,26 @@ use serde_json::value::RawValue;
 
 use super::Page;
 
-/// A CloudEvent in the JSON format (CloudEvents JSON format 1.0.2), as the host has written it.
+/// An event in the CloudEvents JSON format 1.0.2, as written by the host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventDocument(pub Box<RawValue>);
 
-/// Members of an event.
+/// The members of an event that lists show.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct EventSummary<'a> {
     /// Its id.
     pub id: String,
-    /// Where it comes from.
+    /// Its source.
     pub source: String,
     /// Its type.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// Its data in JSON, as it was published. Data that is null is there.
+    /// Its original data in JSON. Data that is `null` is present.
     #[serde(borrow, deserialize_with = "deserialize_present")]
     pub data: Option<&'a RawValue>,
-    /// Its data, if that is not text.
+    /// Its binary data.
     pub data_base64: Option<String>,
 }
 
@@ -34,7 +34,7 @@ fn deserialize_present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Re
 }
 
 impl EventDocument {
-    /// The members that lists show; empty ones if it is no event.
+    /// The members that lists show; empty if the JSON is not an event.
     #[must_use]
     pub fn summary(&self) -> EventSummary<'_> {
         serde_json::from_str(self.0.get()).unwrap_or_default()
@@ -44,7 +44,7 @@ impl EventDocument {
 /// An event in the log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventView {
-    /// Its position. It grows with each event and is never used again.
+    /// Its position. Positions increase and are never reused.
     #[serde(default)]
     pub position: u64,
     /// When it was stored, in RFC 3339.
@@ -54,25 +54,25 @@ pub struct EventView {
     pub event: EventDocument,
 }
 
-/// Which events to list.
+/// The events to list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventQuery {
     /// Only events before this position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
-    /// At most this many; 50 if it is left out, and 1,000 at most.
+    /// The size of the page, up to 1,000; 50 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
-/// A page of the log, the newest event first.
+/// A page of the log, newest event first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventPage {
     /// The events.
     pub events: Vec<EventView>,
-    /// The `before` of the page that follows; null on the last page.
+    /// The `before` of the next page; null on the last page.
     pub next: Option<u64>,
 }
 
@@ -86,7 +86,7 @@ impl Page for EventPage {
     }
 }
 
-/// The events with an id; sources may share one.
+/// The events with an id. Several sources may use the same id.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventList {
@@ -94,28 +94,28 @@ pub struct EventList {
     pub events: Vec<EventView>,
 }
 
-/// What was published.
+/// The result of publishing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PublishResult {
-    /// A receipt for each event, in their order.
+    /// A receipt for each event, in the order of the request.
     pub accepted: Vec<ReceiptView>,
 }
 
-/// A receipt: the event is durable.
+/// A receipt for an event, which is durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReceiptView {
     /// The event's id.
     pub id: String,
-    /// Whether an event with its source and id was there already, so that this one was not stored again.
+    /// Whether the log already has an event with the same source and id, so that this one was not stored.
     pub duplicate: bool,
 }
 
-/// What a compaction came to.
+/// The result of a compaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CompactionResult {
-    /// How many events were deleted.
+    /// The number of deleted events.
     pub deleted: usize,
 }

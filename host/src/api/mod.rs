@@ -1,10 +1,10 @@
-//! The admin API on the wire: what the host answers, and what it takes. `admin` writes these types, the command line
-//! reads them, and so each member of the JSON has one definition.
+//! The types of the admin API. `admin` writes them and the command line reads them, so each JSON member has one
+//! definition.
 //!
 //! # Compatibility
-//! Readers ignore members that they do not know, and take a missing one for null, zero or empty. A word of an enum that
-//! a reader does not know is kept as it was written. The data of events is never read into a number: it stays as it was
-//! published. Requests with members that the host does not know are refused, so that a typo is not taken for consent.
+//! Readers ignore unknown members, and treat missing ones as null, zero or empty. Unknown values of an enum are kept as
+//! written. The data of events is never parsed, so that it stays as it was published. Requests with unknown members are
+//! rejected, so that a typo is not ignored.
 
 mod canary;
 mod dead_letters;
@@ -21,7 +21,9 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, UsageView};
-pub use dead_letters::{AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterView, DropResult, RedriveResult};
+pub use dead_letters::{
+    AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult, RedriveResult,
+};
 pub use events::{
     CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSummary, EventView, PublishResult,
     ReceiptView,
@@ -39,20 +41,20 @@ pub use subscriptions::{
     SubscriptionView, TargetRequest, TargetView, WebhookRequest,
 };
 
-/// A list that the host answers in pages.
+/// A page of a list.
 pub trait Page {
-    /// The parameter of the request that continues behind a page.
+    /// The query parameter for the cursor.
     const CURSOR: &'static str;
     /// The path of the list.
     const PATH: &'static str;
     /// The member with the items.
     const ITEMS: &'static str;
 
-    /// The cursor of the page that follows, if one does.
+    /// The cursor of the next page, if there is one.
     fn next(&self) -> Option<String>;
 }
 
-/// An answer without content; what a newer host says there is ignored.
+/// An answer without content. Content from a newer host is ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "IgnoredAny")]
 pub struct NoContent;
@@ -63,7 +65,7 @@ impl From<IgnoredAny> for NoContent {
     }
 }
 
-/// Tells a member that is null from one that is left out.
+/// Distinguishes null from an omitted member.
 fn deserialize_nullable<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {

@@ -1,8 +1,8 @@
-//! Words of which a newer host may know more.
+//! Enums with values that this version may not know, because the host is newer.
 
 use serde::{Deserialize, Serialize};
 
-/// An enum that is a word on the wire. A word that it does not know is kept as it is.
+/// Defines an enum that is a string in JSON. Unknown strings are kept.
 macro_rules! open_enum {
     ($(#[$about:meta])* $name:ident { $($(#[$what:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$about])*
@@ -10,12 +10,12 @@ macro_rules! open_enum {
         #[serde(from = "String", into = "String")]
         pub enum $name {
             $($(#[$what])* $variant,)*
-            /// A word that this version does not know.
+            /// A value that this version does not know.
             Other(String),
         }
 
         impl $name {
-            /// The word.
+            /// The string in JSON.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
@@ -49,23 +49,23 @@ macro_rules! open_enum {
 }
 
 open_enum! {
-    /// How a plugin, or a file in the plugin folder, stands.
+    /// The status of a plugin, or of a file in the plugin folder.
     PluginStatus {
         /// The newest file runs.
         Running = "running",
-        /// The newest file cannot be loaded, and an older one runs.
+        /// The newest file cannot be loaded; an older one runs.
         RunningOlder = "running an older file",
-        /// An operator or a rule went back to an earlier generation.
+        /// An operator or a rule has rolled back to an earlier generation.
         RolledBack = "rolled back",
-        /// Nothing is delivered to it until it is resumed.
+        /// Deliveries and requests are stopped until it is resumed.
         Drained = "drained",
-        /// Its sidecar switches it off.
+        /// The sidecar disables it.
         Disabled = "disabled",
-        /// The file cannot be loaded, and nothing runs in its place.
+        /// The file cannot be loaded; no other generation runs.
         Broken = "broken",
-        /// The file is not taken for a plugin.
+        /// The file is ignored.
         Ignored = "ignored",
-        /// Its file was removed. Its routes answer that it is not there.
+        /// The file was removed. The routes answer 503.
         Removed = "removed",
     }
 }
@@ -75,17 +75,17 @@ open_enum! {
     SubscriptionStatus {
         /// It delivers.
         Active = "active",
-        /// It delivers nothing; `waits_for` says why.
+        /// It does not deliver; `waits_for` has the reason.
         Paused = "paused",
     }
 }
 
 open_enum! {
-    /// What a dead letter means for later deliveries with its ordering key.
+    /// The effect of a dead letter on later deliveries with its ordering key.
     DeadLetterPolicyView {
-        /// They go on without it.
+        /// They continue.
         Release = "release",
-        /// They wait until it is redriven and handled, or dropped.
+        /// They wait until the dead letter is redriven and handled, or dropped.
         Park = "park",
     }
 }

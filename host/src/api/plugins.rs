@@ -1,4 +1,4 @@
-//! Plugins, and the files that they come from.
+//! Plugins and their files.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PluginStatus;
 
-/// All plugins, and the files in the folder that are none.
+/// All plugins, and other files in the plugin folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PluginList {
@@ -14,46 +14,46 @@ pub struct PluginList {
     pub plugins: Vec<PluginView>,
 }
 
-/// A plugin, or a file in the plugin folder that is not loaded. What only a plugin that runs has is null or empty for
-/// others.
+/// A plugin, or a file in the plugin folder that is not loaded. Members that only running plugins have are null or empty
+/// for others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PluginView {
-    /// Its name; null if the file says none.
+    /// Its name; null if it is unknown.
     pub name: Option<String>,
     /// Its version.
     pub version: Option<String>,
-    /// What it does, as it says itself.
+    /// Its description.
     pub description: Option<String>,
     /// The digest of its component.
     pub digest: Option<String>,
-    /// The file in the folder; null if it was removed.
+    /// Its file in the folder; null if the file was removed.
     pub file: Option<String>,
-    /// How it stands.
+    /// Its status.
     pub status: PluginStatus,
-    /// Why the file is not what runs; null if it does.
+    /// Why the file does not run; null if it runs.
     pub error: Option<String>,
-    /// The routes that it answers, as `METHOD /path`.
+    /// Its routes, as `METHOD /path`.
     pub routes: Vec<String>,
     /// The subscriptions that it declares.
     pub subscriptions: Vec<DeclaredSubscriptionView>,
     /// The schedules that it declares.
     pub schedules: Vec<DeclaredScheduleView>,
-    /// What it asks for.
+    /// The grants that it requests.
     pub asks_for: Option<RequestedGrantsView>,
-    /// What its operator grants.
+    /// The grants of its operator.
     pub granted: Option<GrantsView>,
-    /// What it asks for and is not granted, each as `publish PATTERN` or `subscribe PATTERN`.
+    /// The requested grants that are withheld, as `publish PATTERN` or `subscribe PATTERN`.
     pub withheld: Vec<String>,
-    /// Limits of its invocations.
+    /// The limits of its invocations.
     pub limits: Option<LimitsView>,
-    /// The keys of its configuration.
+    /// Its configuration keys.
     pub config_keys: Vec<ConfigKeyView>,
-    /// Its routes that overlap those of other plugins.
+    /// Its routes that overlap routes of other plugins.
     pub overlaps: Vec<OverlapView>,
-    /// Which generation runs in place of the file, if an operator or a rule went back to it.
+    /// The generation that runs instead of the file after a rollback.
     pub rolled_back: Option<PinView>,
-    /// The generations that are kept, in the order in which they took over last.
+    /// The archived generations, in the order in which they last started to run.
     pub generations: Vec<GenerationView>,
 }
 
@@ -63,7 +63,7 @@ pub struct PluginView {
 pub struct DeclaredSubscriptionView {
     /// Its name.
     pub name: String,
-    /// Which event types it takes.
+    /// The pattern of its event types.
     pub pattern: String,
 }
 
@@ -73,7 +73,7 @@ pub struct DeclaredSubscriptionView {
 pub struct DeclaredScheduleView {
     /// Its name.
     pub name: String,
-    /// When it is due: a cron expression.
+    /// Its cron expression.
     pub cron: String,
     /// The time zone of the expression; null for UTC.
     pub timezone: Option<String>,
@@ -82,55 +82,55 @@ pub struct DeclaredScheduleView {
     pub event_type: String,
 }
 
-/// What a plugin asks for, as patterns of event types.
+/// The grants that a plugin requests, as patterns of event types.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RequestedGrantsView {
-    /// The types that it publishes.
+    /// The types to publish.
     pub publish: Vec<String>,
-    /// The types that it makes subscriptions for.
+    /// The types to subscribe to at run time.
     pub subscribe: Vec<String>,
 }
 
-/// What an operator grants a plugin.
+/// The grants of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GrantsView {
-    /// The types that it may publish, as patterns.
+    /// The patterns of types that it may publish.
     pub publish: Vec<String>,
-    /// The types that it may make subscriptions for, as patterns.
+    /// The patterns of types that it may subscribe to at run time.
     pub subscribe: Vec<String>,
-    /// The hosts that its webhooks may go to.
+    /// The hosts that its webhooks may deliver to.
     pub webhooks: Vec<String>,
     /// The hosts that it may send requests to.
     pub http: Vec<String>,
 }
 
-/// Limits of a plugin's invocations.
+/// The limits of a plugin's invocations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LimitsView {
-    /// Linear memory of one invocation.
+    /// The linear memory of an invocation.
     pub memory_bytes: u64,
-    /// How long one invocation may run, such as `5s`.
+    /// The timeout of an invocation, such as `5s`.
     pub timeout: String,
-    /// How many run at a time.
+    /// The number of concurrent invocations.
     pub concurrency: u32,
 }
 
-/// A key of a plugin's configuration. Its value is shown to nobody.
+/// A configuration key of a plugin. Its value is secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConfigKeyView {
     /// The key.
     pub name: String,
-    /// Its value where none is set.
+    /// Its default value.
     pub default: Option<String>,
-    /// What it is for.
+    /// Its description.
     pub description: Option<String>,
 }
 
-/// Two routes of different plugins that one request can fit.
+/// Two routes of different plugins that match the same requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OverlapView {
@@ -140,25 +140,25 @@ pub struct OverlapView {
     pub plugin: String,
     /// Its route.
     pub theirs: String,
-    /// Whether such requests go to the first route.
+    /// Whether these requests go to the first route.
     pub goes_first: bool,
 }
 
-/// An earlier generation that runs in place of the file in the folder.
+/// An earlier generation that runs instead of the file in the folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PinView {
     /// The digest of the file in the folder.
     pub passed_over: String,
-    /// The digest of what runs.
+    /// The digest of the running generation.
     pub runs: String,
-    /// Why.
+    /// The reason of the rollback.
     pub reason: String,
-    /// Since when, in RFC 3339.
+    /// The time of the rollback, in RFC 3339.
     pub since: String,
 }
 
-/// A generation that is kept.
+/// An archived generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GenerationView {
@@ -166,50 +166,50 @@ pub struct GenerationView {
     pub digest: String,
     /// Its version.
     pub version: String,
-    /// When it took over last, in RFC 3339.
+    /// When it last started to run, in RFC 3339.
     pub since: String,
-    /// Whether it was rolled back from. Nothing goes back to it unless an operator names it.
+    /// Whether it was rolled back. Automatic rollbacks skip it; an operator may still name it.
     pub rolled_back_from: bool,
 }
 
-/// How long a drain waits.
+/// The query of a drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DrainQuery {
-    /// For what runs, such as `10s`; that long if it is left out.
+    /// How long to wait for running invocations; 10 seconds by default.
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub wait: Option<Duration>,
 }
 
-/// What a drain came to.
+/// The result of a drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DrainResult {
-    /// Whether everything that ran has ended.
+    /// Whether all invocations have ended.
     pub drained: bool,
-    /// How many invocations still run.
+    /// The number of invocations that still run.
     pub running: usize,
 }
 
-/// Which generation to go back to.
+/// The query of a rollback.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RollbackQuery {
-    /// The beginning of its digest; the generation before the one that runs if it is left out.
+    /// The digest of the generation to go back to, or its beginning; the previous generation by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
 
-/// What a rollback came to.
+/// The result of a rollback.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RollbackResult {
-    /// The digest of what ran before.
+    /// The digest of the former generation.
     pub from: String,
-    /// The digest of what runs now.
+    /// The digest of the present generation.
     pub to: String,
     /// Its version.
     pub version: String,
-    /// Whether that is the file in the folder.
+    /// Whether the present generation is the file in the folder.
     pub is_file: bool,
 }

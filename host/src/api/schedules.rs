@@ -1,4 +1,4 @@
-//! What comes later.
+//! Schedules and delayed events.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,20 +8,20 @@ use super::{EventDocument, Page};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ScheduleView {
-    /// Whether it publishes nothing, because its plugin does not run.
+    /// Whether it is paused because its plugin does not run.
     pub rests: bool,
     /// Its name, as `PLUGIN/NAME`.
     pub id: String,
-    /// When it is due: a cron expression.
+    /// Its cron expression.
     pub cron: String,
     /// The time zone of the expression; null for UTC.
     pub timezone: Option<String>,
-    /// What becomes of the times that were missed: `run-once`, `skip` or `catch-up`.
+    /// The policy for missed times: `run-once`, `skip` or `catch-up`.
     pub missed: String,
     /// The type of its events.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// When it is due next, in RFC 3339; null if never.
+    /// The next time in RFC 3339; null if there is none.
     pub next: Option<String>,
 }
 
@@ -33,35 +33,35 @@ pub struct ScheduleList {
     pub schedules: Vec<ScheduleView>,
 }
 
-/// An event that enters the log later.
+/// A delayed event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScheduledView {
-    /// When, in RFC 3339.
+    /// When it enters the log, in RFC 3339.
     #[serde(default)]
     pub due: String,
     /// The event.
     pub event: EventDocument,
 }
 
-/// Which delayed events to list.
+/// The delayed events to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduledQuery {
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// At most this many; 100 if it is left out, and 1,000 at most.
+    /// The size of the page, up to 1,000; 100 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
-/// A page of the delayed events, the next one first.
+/// A page of delayed events in the order in which they are due.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ScheduledPage {
     /// The events.
     pub scheduled: Vec<ScheduledView>,
-    /// The `after` of the page that follows; null on the last page.
+    /// The `after` of the next page; null on the last page.
     pub next: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl Page for ScheduledPage {
     }
 }
 
-/// Which delayed event to take back.
+/// The delayed event to cancel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CancelQuery {

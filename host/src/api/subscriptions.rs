@@ -1,4 +1,4 @@
-//! Subscriptions: how they stand, and how they are made and changed.
+//! Subscriptions: their status and rules, and requests that create and change them.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
@@ -24,35 +24,35 @@ pub struct SubscriptionList {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SubscriptionView {
-    /// Its name, as `PLUGIN/NAME`; a replay has that of its subscription.
+    /// Its id, as `PLUGIN/NAME`; a replay has the id of its subscription.
     pub id: String,
-    /// Whether it was made at run time.
+    /// Whether it was created at run time.
     pub dynamic: bool,
     /// Whether it delivers.
     pub status: SubscriptionStatus,
-    /// Why nothing is delivered; null if deliveries are made.
+    /// Why deliveries are paused; null if they are not.
     pub waits_for: Option<String>,
-    /// Until when nothing is sent to its endpoint, in RFC 3339; null if requests are sent.
+    /// The end of the hold of its endpoint, in RFC 3339; null if there is no hold.
     pub held_back_until: Option<String>,
-    /// The position up to which everything is handled, or waits for another attempt.
+    /// The position up to which every event is handled, dead, or waiting for a retry.
     pub cursor: u64,
-    /// How many deliveries are neither handled nor dead.
+    /// The number of deliveries that are neither handled nor dead.
     pub backlog: u64,
-    /// How many run, or wait for a thread to run on.
+    /// The number of running deliveries, including those that wait for a thread.
     pub in_flight: usize,
-    /// How many have run and wait for their outcome to be committed.
+    /// The number of deliveries whose outcome is being committed.
     pub committing: usize,
-    /// How many ordering keys wait behind a dead letter.
+    /// The number of ordering keys that are parked behind a dead letter.
     pub parked_keys: usize,
-    /// How many events the retention's rules deleted before they were handled, since the host's start.
+    /// The number of events that were deleted unhandled by the retention rules since the host started.
     pub expired: u64,
     /// The age of the oldest event that is neither handled nor dead; null if there is none.
     pub lag_seconds: Option<f64>,
-    /// When the next delivery that waits for another attempt is made, in RFC 3339; null if none waits.
+    /// The time of the next retry, in RFC 3339; null if there is none.
     pub next_attempt: Option<String>,
-    /// How many dead letters it has.
+    /// The number of its dead letters.
     pub dead_letters: u64,
-    /// What is replayed; null for a subscription.
+    /// The replay; null for a subscription.
     pub replay: Option<ReplayView>,
     /// Its rules.
     #[serde(flatten)]
@@ -63,27 +63,27 @@ pub struct SubscriptionView {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SubscriptionRules {
-    /// Which event types it takes.
+    /// The pattern of its event types.
     pub pattern: String,
-    /// Which of these events it takes: filters of the CloudEvents Subscriptions API, of which all match.
+    /// The filters, all of which must match (CloudEvents Subscriptions API).
     pub filters: Vec<Value>,
-    /// Who handles them.
+    /// The receiver of its deliveries.
     pub target: TargetView,
-    /// How many deliveries may be in flight at a time.
+    /// The number of concurrent deliveries.
     pub concurrency: u32,
-    /// What keeps deliveries in order; null if nothing does.
+    /// The ordering key; null if there is none.
     pub ordering_key: Option<String>,
-    /// What a dead letter means for those that share its ordering key.
+    /// The effect of a dead letter on later deliveries with its ordering key.
     pub dead_letter_policy: DeadLetterPolicyView,
-    /// When a failed delivery is tried again.
+    /// The retry policy.
     pub retry: RetryView,
-    /// How many deliveries may wait before publishers are told to come back later; null for the host's default.
+    /// The backlog above which publishers are rejected; null for the host's default.
     pub max_backlog: Option<u64>,
-    /// How long one invocation may run, such as `5s`.
+    /// The timeout of an invocation, such as `5s`.
     pub timeout: String,
 }
 
-/// Who handles a subscription's deliveries.
+/// The receiver of a subscription's deliveries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum TargetView {
@@ -94,19 +94,19 @@ pub enum TargetView {
     },
     /// An HTTP endpoint.
     Webhook {
-        /// Its address, without credentials, query and fragment.
+        /// Its URL, without credentials, query and fragment.
         webhook: String,
         /// Whether its requests are signed.
         #[serde(default)]
         signed: bool,
-        /// Whether it must agree to deliveries first.
+        /// Whether it must give permission before the first delivery.
         #[serde(default)]
         handshake: bool,
-        /// Until when former secrets sign besides the present one, in RFC 3339; left out if none do.
+        /// When each former secret stops signing, in RFC 3339; omitted if there is none.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         former_secrets_until: Vec<String>,
     },
-    /// A kind of target that this version does not know.
+    /// A receiver that this version does not know.
     Other(Value),
 }
 
@@ -116,7 +116,7 @@ impl Default for TargetView {
     }
 }
 
-/// When a failed delivery is tried again.
+/// A retry policy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RetryView {
@@ -147,50 +147,50 @@ impl From<&RetryPolicy> for RetryView {
     }
 }
 
-/// What a replay replays.
+/// A replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReplayView {
     /// Its number.
     pub number: i64,
-    /// The last position that it delivers.
+    /// The last position to deliver.
     pub until: u64,
-    /// How many deliveries it makes in a second at most; null if there is no such limit.
+    /// The largest number of deliveries per second; null if it is unlimited.
     pub per_second: Option<NonZeroU32>,
 }
 
-/// A subscription of the operator's own that is to be made, or rules that are to be changed. Rules that are left out keep
-/// their value, or have the default of a new subscription.
+/// Creates or changes a subscription of the operator. Omitted rules keep their value, or have the default of a new
+/// subscription.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionRequest {
-    /// Its name; it is then called `operator/NAME`.
+    /// Its name; its id is `operator/NAME`.
     pub name: String,
-    /// Which event types it takes. A new subscription needs it.
+    /// The pattern of its event types. Required for a new subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Pattern>,
-    /// Who handles them. A new subscription needs it.
+    /// The receiver of its deliveries. Required for a new subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetRequest>,
-    /// Which of these events it takes.
+    /// The filters, all of which must match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filters: Option<Vec<Filter>>,
-    /// Where a new subscription begins.
+    /// The start of a new subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
-    /// What keeps deliveries in order; null takes the ordering key away.
+    /// The ordering key; null removes it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
     pub ordering_key: Option<Option<String>>,
-    /// Its other rules.
+    /// The other rules.
     #[serde(default, skip_serializing_if = "RuleOverrides::is_empty")]
     pub rules: RuleOverrides,
 }
 
-/// Rules of a subscription that have a default.
+/// The rules of a subscription that have a default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleOverrides {
-    /// How many deliveries may be in flight at a time.
+    /// The number of concurrent deliveries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<NonZeroU32>,
     /// The number of attempts before a delivery becomes a dead letter.
@@ -211,127 +211,127 @@ pub struct RuleOverrides {
     /// Causes of failure that are not retried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub non_retryable: Option<Vec<String>>,
-    /// What a dead letter means for those that share its ordering key.
+    /// The effect of a dead letter on later deliveries with its ordering key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter_policy: Option<DeadLetterPolicy>,
-    /// How many deliveries may wait before publishers are told to come back later.
+    /// The backlog above which publishers are rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_backlog: Option<NonZeroU64>,
-    /// How long one invocation may run.
+    /// The timeout of an invocation.
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
 
 impl RuleOverrides {
-    /// Whether it changes nothing.
+    /// Whether all rules are omitted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Who is to handle a subscription's deliveries.
+/// The requested receiver of a subscription's deliveries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetRequest {
     /// The named plugin's event handler.
     Plugin(String),
-    /// An HTTP endpoint that takes CloudEvents. Members that are left out keep their value.
+    /// An HTTP endpoint that accepts CloudEvents. Omitted members keep their value.
     Webhook(WebhookRequest),
 }
 
-/// Changes of an HTTP endpoint. Null takes a member away.
+/// Changes to an HTTP endpoint. Null removes a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebhookRequest {
-    /// Its URL. A new endpoint needs it.
+    /// Its URL. Required for a new endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// What its requests are signed with, by Standard Webhooks.
+    /// The secret that signs its requests (Standard Webhooks).
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
     pub secret: Option<Option<Secret>>,
-    /// What its requests were signed with before, and are for a while besides.
+    /// The former secrets that also sign its requests for a while.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
     pub former_secrets: Option<Option<Vec<FormerSecret>>>,
-    /// Whether it must agree to deliveries first.
+    /// Whether it must give permission before the first delivery.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
     pub handshake: Option<Option<bool>>,
 }
 
-/// What became of a [`SubscriptionRequest`].
+/// The result of a [`SubscriptionRequest`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SubscriptionChangeResult {
-    /// The subscription, as `PLUGIN/NAME`.
+    /// The id of the subscription, as `PLUGIN/NAME`.
     pub id: String,
-    /// Whether it is new.
+    /// Whether it was created.
     pub created: bool,
-    /// What differs from before; empty if it is new.
+    /// The changed rules; empty if it was created.
     pub changes: Vec<ChangeView>,
 }
 
-/// A rule that was changed.
+/// A changed rule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ChangeView {
     /// The member of [`SubscriptionRules`], or `secret`.
     pub rule: String,
-    /// Its value before.
+    /// The former value.
     pub before: Value,
-    /// Its value now.
+    /// The present value.
     pub after: Value,
 }
 
-/// History that is to be delivered once more.
+/// Starts a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayRequest {
-    /// Where it begins; `now` is refused.
+    /// The first event to deliver; `now` is rejected.
     pub start: Start,
-    /// How many deliveries it makes in a second at most.
+    /// The largest number of deliveries per second.
     #[serde(default)]
     pub per_second: Option<NonZeroU32>,
 }
 
-/// A replay that has begun.
+/// The result of starting a replay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReplayResult {
-    /// Its number; null if there is nothing to replay.
+    /// The number of the replay; null if there are no events to replay.
     pub replay: Option<i64>,
-    /// How many events it has.
+    /// The number of events to replay.
     pub events: u64,
 }
 
-/// Replays that were ended.
+/// The result of stopping replays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StopReplaysResult {
-    /// How many.
+    /// The number of stopped replays.
     pub stopped: usize,
 }
 
-/// A secret that is to replace a webhook's present one.
+/// Replaces the secret of a webhook.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SecretRequest {
-    /// The new secret; the host makes one if it is left out.
+    /// The new secret; generated by the host by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
-    /// How long the former one signs besides it; 24 hours if it is left out.
+    /// How long the former secret also signs; 24 hours by default.
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Duration>,
 }
 
-/// A webhook's secret that was replaced.
+/// The result of replacing the secret of a webhook.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SecretRotationResult {
-    /// The subscription, as `PLUGIN/NAME`.
+    /// The id of the subscription, as `PLUGIN/NAME`.
     pub id: String,
-    /// Until when each of the former secrets signs, in RFC 3339.
+    /// When each former secret stops signing, in RFC 3339.
     pub former_secrets_until: Vec<String>,
-    /// The secret, if the host has made it. It is not shown again.
+    /// The generated secret. It is not shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
 }

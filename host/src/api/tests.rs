@@ -1,4 +1,4 @@
-//! Each type as its JSON, which programs of others read: a test that changes here changes the contract.
+//! The JSON of each type. Other programs parse it, so a change here is a change of the contract.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -254,6 +254,16 @@ fn plugin_view() {
         "overlaps":[{"route":"GET /a","plugin":"other","theirs":"GET /{x}","goes_first":true}],
         "rolled_back":{"passed_over":"bad","runs":"abc","reason":"by hand","since":"2030-01-01T00:00:00.000Z"},
         "generations":[{"digest":"abc","version":"1.0.0","since":"2030-01-01T00:00:00.000Z","rolled_back_from":false}]}"#,
+    );
+}
+
+#[test]
+fn dead_letter_selection() {
+    request(&DeadLetterSelection { all: true, limit: Some(2), ..Default::default() }, r#"{"all":true,"limit":2}"#);
+    let (subscription, cause) = (Some("p/s".to_owned()), Some("trap".to_owned()));
+    request(
+        &DeadLetterSelection { number: Some(7), subscription, cause, ..Default::default() },
+        r#"{"number":7,"subscription":"p/s","cause":"trap"}"#,
     );
 }
 

@@ -1,4 +1,4 @@
-//! What a handler came to, as a value, and where two such values differ.
+//! Compares the outcomes and effects of two handlers.
 
 use std::collections::BTreeSet;
 
@@ -11,26 +11,25 @@ use crate::plugin::{Digest, HandlerResult};
 use crate::secrecy;
 use crate::subscription::{Definition, Target};
 
-/// A place where two outcomes differ.
+/// A difference between two results.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// Where, as in `published[0].data.message`.
+    /// The path of the difference, such as `published[0].data.message`.
     pub path: String,
-    /// What the running generation has there; none if nothing.
+    /// The value of the running generation, if there is one.
     pub live: Option<Value>,
-    /// What the new one has there; none if nothing.
+    /// The value of the new build, if there is one.
     pub new: Option<Value>,
 }
 
-/// Where two handlers' outcomes differ.
+/// The differences between the results of two handlers.
 pub(super) fn differences(live: &HandlerResult, new: &HandlerResult) -> Vec<Difference> {
     let mut found = Vec::new();
     compare("", Some(&to_comparable(live)), Some(&to_comparable(new)), &mut found);
     found
 }
 
-/// An outcome, with its effects as far as somebody else could notice them. Ids come from the delivery, and times
-/// from the clock: neither says anything of the code.
+/// An outcome with its visible effects. Ids and times are left out, since they do not depend on the code.
 fn to_comparable(handled: &HandlerResult) -> Value {
     let HandlerResult { outcome, effects } = handled;
     let mut comparable = match outcome {
@@ -82,12 +81,12 @@ fn comparable_event(publish: &Publish) -> Value {
     event
 }
 
-/// A change of a key, under the name of what kind it is: a value can look like another kind.
+/// A change of a key, named by its kind, since a value may look like another kind.
 fn comparable_write(write: &Write) -> Value {
     match write {
         Write::Set(bytes) => match serde_json::from_slice::<Value>(bytes) {
             Ok(value) => json!({ "set": value }),
-            // No text that stands for it may be the same for two different values.
+            // Lossy text could be the same for different values.
             Err(_) => json!({ "set_base64": BASE64_STANDARD.encode(bytes) }),
         },
         Write::Delete => json!({ "deleted": true }),
@@ -104,7 +103,7 @@ fn comparable_change(change: &SubscriptionChange) -> Value {
     }
 }
 
-/// A subscription's rules. Of a webhook's secret and of the tokens in its address, only whether they differ is told.
+/// The rules of a subscription. The secret and URL of a webhook are replaced with a digest.
 fn comparable_rules(definition: &Definition) -> Value {
     let mut rules = serde_json::to_value(definition).unwrap_or_default();
     if let Target::Webhook(webhook) = &definition.target {
@@ -115,9 +114,9 @@ fn comparable_rules(definition: &Definition) -> Value {
     rules
 }
 
-/// As many places are told of a delivery that comes out differently.
+/// The largest number of differences of a delivery.
 const MAX_DIFFERENCES: usize = 32;
-/// As much is shown of a value, in characters of its JSON.
+/// The largest number of characters of a value's JSON.
 const MAX_VALUE_CHARACTERS: usize = 1_000;
 
 fn compare(path: &str, live: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
@@ -146,7 +145,7 @@ fn compare(path: &str, live: Option<&Value>, new: Option<&Value>, found: &mut Ve
     }
 }
 
-/// A value, or the beginning of its JSON.
+/// The value, or the beginning of its JSON if it is long.
 fn truncate_value(value: &Value) -> Value {
     let text = value.to_string();
     match text.char_indices().nth(MAX_VALUE_CHARACTERS) {

@@ -1,11 +1,11 @@
-//! The history as a test: a new generation handles the events that the running one handled, and what comes out
-//! differently is told. Nothing comes of it but the report: effects are recorded and not applied.
+//! Compares a new build with the running generation on past events. Effects are recorded and discarded, so a canary has no
+//! side effects.
 //!
-//! Both handle each event in the same world: the state as it is now, the time at which the event was stored, and
-//! chance that is drawn from the event. Requests to the outside are refused to both. So what differs is the code.
+//! Both generations handle each event in the same environment: the present state, the time at which the event was stored,
+//! and random numbers seeded by the event. Outgoing requests are denied. So different results are due to the code.
 //!
-//! What comes out alike is another matter. A handler that reads state which it wrote when it handled the event may
-//! return at once, whatever its code is. Such a delivery proves nothing, and is counted apart.
+//! Equal results may be due to the state. A handler that reads state which its own first run has changed may return early,
+//! whatever its code does. Such a delivery is counted as inconclusive.
 
 mod compare;
 mod report;
@@ -25,36 +25,36 @@ pub use report::{CanaryReport, DifferingDelivery, Usage};
 use self::report::Comparison;
 use self::shared_state::{RecordingState, SharedState};
 
-/// How many events of the log are examined for each one that is asked for, before it is left at those found.
+/// The search for past deliveries ends after this many events for each requested delivery.
 const SEARCH: usize = 100;
-/// How many events are read from the log at a time.
+/// The number of events of one read.
 const PAGE: usize = 500;
 
-/// What a rehearsal needs.
+/// A canary of a plugin.
 #[derive(Debug)]
 pub struct Canary<'a> {
-    /// The history, and the state.
+    /// The bus with the past events and the state.
     pub bus: &'a dyn Bus,
-    /// Where handlers run.
+    /// The permits and threads for handlers.
     pub capacity: &'a Capacity,
-    /// The generation that runs.
+    /// The running generation.
     pub live: Arc<Generation>,
-    /// The one that is to take over.
+    /// The new build.
     pub new: Arc<Generation>,
 }
 
-/// Why there is no report.
+/// Why a canary has no report.
 #[derive(Debug, thiserror::Error)]
 pub enum CanaryError {
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A handler ended with a mistake in the host.
+    /// The host panicked in a handler.
     #[error("the host failed to run a handler: {0}")]
     Failed(#[from] Panicked),
 }
 
-/// A delivery of the past.
+/// A past delivery.
 #[derive(Clone, Debug)]
 struct PastDelivery {
     logged: LoggedEvent,
@@ -63,10 +63,10 @@ struct PastDelivery {
 }
 
 impl Canary<'_> {
-    /// Lets both generations handle the last events that the running one has handled, oldest first.
+    /// Runs the most recent deliveries of the running generation through both generations, oldest first.
     ///
     /// # Errors
-    /// If the log cannot be read. How handlers end is in the report.
+    /// If the log cannot be read, or the host panics. Failures of handlers are part of the report.
     pub async fn run(&self, max_events: usize) -> Result<CanaryReport, CanaryError> {
         let past = self.find_past_deliveries(max_events).await?;
         let mut report = CanaryReport::new(&self.live, &self.new);
@@ -76,7 +76,7 @@ impl Canary<'_> {
         Ok(report.finish())
     }
 
-    /// The last deliveries of the subscriptions that the running generation declares.
+    /// The most recent deliveries of the subscriptions that the running generation declares.
     async fn find_past_deliveries(&self, max_events: usize) -> Result<Vec<PastDelivery>, StoreError> {
         let subscriptions = self.declared_subscriptions();
         let (mut found, mut before, mut examined) = (Vec::new(), None, 0);
@@ -103,7 +103,7 @@ impl Canary<'_> {
         Ok(found)
     }
 
-    /// The declared subscriptions, each with its cursor: what lies beyond it is not handled yet.
+    /// The declared subscriptions with their cursors. Events after the cursor are not handled yet.
     fn declared_subscriptions(&self) -> BTreeMap<String, (Position, Arc<Definition>)> {
         let catalogue = Arc::clone(&self.bus.catalogue().borrow());
         let own = catalogue.subscriptions().filter(|one| one.id.owner == *self.live.name && !one.dynamic);
@@ -112,7 +112,7 @@ impl Canary<'_> {
         overviews.map(|one| (one.id.name, (one.cursor, one.definition))).collect()
     }
 
-    /// Lets both handle a delivery, in the one order or in the other: who comes second finds warmer caches.
+    /// Runs a delivery through both generations. The order alternates, since the second one has warmer caches.
     async fn compare_delivery(&self, past: PastDelivery, live_first: bool) -> Result<Comparison, CanaryError> {
         let state = SharedState::new(self.bus.state(&self.live.name));
         let (of_live, of_new) = (RecordingState::new(state.clone()), RecordingState::new(state));
@@ -136,12 +136,12 @@ impl Canary<'_> {
     ) -> Result<CanaryResult, Panicked> {
         let place = Arc::clone(&self.capacity.permits).acquire_owned().await.map_err(|_| Panicked)?;
         let (state, generation, past) = (Box::new(state.clone()), Arc::clone(generation), past.clone());
-        // It is one of many, and nobody's delivery must wait for it.
+        // Regular deliveries take precedence.
         let handled = self.capacity.threads.run(Ticket::new(Priority::Bulk), move || {
             let PastDelivery { logged, subscription, .. } = &past;
             let ids = IdSeed::of_canary(logged);
             let call = Call { logged, subscription, attempt: 1, replay: false, ids };
-            // What it logs is no news.
+            // Its log lines are repetitions.
             let quiet = tracing::subscriber::NoSubscriber::default();
             let rehearsed = tracing::subscriber::with_default(quiet, || {
                 generation.handle_for_canary(&call, past.definition.timeout, state, past.logged.stored_at)

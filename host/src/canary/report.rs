@@ -1,51 +1,51 @@
-//! What a rehearsal came to.
+//! The report of a canary.
 
 use super::compare::{Difference, differences};
 use crate::event::LoggedEvent;
 use crate::plugin::{CanaryResult, Generation};
 
-/// How many deliveries are told in full that come out differently.
+/// The largest number of differing deliveries in a report.
 const MAX_REPORTED: usize = 50;
 
-/// How a new generation handles the past, compared with the one that runs.
+/// The results of a new build compared with the running generation.
 #[derive(Clone, Debug)]
 pub struct CanaryReport {
-    /// The plugin.
+    /// The name of the plugin.
     pub plugin: String,
-    /// The digest of the generation that runs.
+    /// The digest of the running generation.
     pub live: String,
-    /// The digest of the new one.
+    /// The digest of the new build.
     pub new: String,
-    /// How many deliveries both handled.
+    /// The number of deliveries that both handled.
     pub handled: usize,
-    /// How many of them came out differently.
+    /// The number of deliveries with different results.
     pub different: usize,
-    /// How many came out alike, and prove nothing: a handler saw state that may have been changed since the event came,
-    /// by its own earlier run among others.
+    /// The number of deliveries with equal results that are inconclusive: a handler read state that has changed since the
+    /// event was stored.
     pub inconclusive: usize,
-    /// The first of those that came out differently, in full.
+    /// The first deliveries with different results.
     pub differences: Vec<DifferingDelivery>,
-    /// Subscriptions that the new generation no longer declares.
+    /// The subscriptions that only the running generation declares.
     pub subscriptions_removed: Vec<String>,
-    /// Subscriptions that the new generation declares and the other does not. They have no past.
+    /// The subscriptions that only the new build declares. They have no past deliveries.
     pub subscriptions_added: Vec<String>,
-    /// How long a delivery took, in microseconds: the median.
+    /// The median time of a delivery in microseconds.
     pub time_us: Usage,
-    /// How much linear memory a delivery had, in bytes: the most.
+    /// The largest linear memory of a delivery in bytes.
     pub memory_bytes: Usage,
     took_us: [Vec<u64>; 2],
 }
 
-/// A quantity of both generations.
+/// A measurement of both generations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Of the one that runs.
+    /// Of the running generation.
     pub live: u64,
-    /// Of the new one.
+    /// Of the new build.
     pub new: u64,
 }
 
-/// A delivery that came out differently.
+/// A delivery with different results.
 #[derive(Clone, Debug)]
 pub struct DifferingDelivery {
     /// The event's id.
@@ -54,11 +54,11 @@ pub struct DifferingDelivery {
     pub event_type: String,
     /// The subscription.
     pub subscription: String,
-    /// Where it came out differently.
+    /// The differences.
     pub differs: Vec<Difference>,
 }
 
-/// One delivery, compared.
+/// The comparison of one delivery.
 #[derive(Debug)]
 pub(super) struct Comparison {
     differing: DifferingDelivery,
@@ -68,7 +68,7 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Compares a delivery, in which one of the handlers may have met state that was changed later.
+    /// Compares the results of a delivery. `met_later` says whether a handler may have read later state.
     pub(super) fn new(logged: &LoggedEvent, subscription: String, both: [&CanaryResult; 2], met_later: bool) -> Self {
         let [live, new] = both;
         Self {
@@ -126,7 +126,7 @@ impl CanaryReport {
         }
     }
 
-    /// How many deliveries tell something about the new generation.
+    /// The number of conclusive deliveries.
     #[must_use]
     pub fn conclusive(&self) -> usize {
         self.handled - self.inconclusive

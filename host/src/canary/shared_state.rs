@@ -1,4 +1,4 @@
-//! The state that both generations see.
+//! The state that both generations of a canary read.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,11 @@ use crate::event::Position;
 use crate::outcome::{Listing, NextNumber, Observation, Outcome, Reads, SequenceError, StateError, StateView, Version};
 use crate::plugin::HandlerResult;
 
-/// A state as of one moment, for several who look at it one after the other: what is written meanwhile is seen by
-/// none of them.
+/// A snapshot of the state that several readers share. None of them sees later writes.
 pub(super) struct SharedState {
     state: Arc<Mutex<Box<dyn StateView>>>,
-    /// How many numbers this one has drawn of each sequence. Both generations are given the same, and the store none the
-    /// less: they are those that would be reserved next.
+    /// How many numbers this reader has drawn from each sequence. Both generations draw the numbers that would be reserved
+    /// next, and the store reserves none.
     drawn: BTreeMap<String, u64>,
 }
 
@@ -27,7 +26,7 @@ impl SharedState {
         Self { state: Arc::new(Mutex::new(state)), drawn: BTreeMap::new() }
     }
 
-    /// A reader that panicked has changed nothing, and so a poisoned lock is as good.
+    /// Readers change nothing, so a poisoned lock is harmless.
     fn view(&self) -> MutexGuard<'_, Box<dyn StateView>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,7 +57,7 @@ impl StateView for SharedState {
     }
 }
 
-/// A state that one generation sees, and what it saw of it.
+/// The state of one generation. Records what was read.
 #[derive(Clone)]
 pub(super) struct RecordingState {
     state: SharedState,
@@ -70,9 +69,8 @@ impl RecordingState {
         Self { state, seen: Arc::default() }
     }
 
-    /// Whether something that a handler saw may have been changed since an event came, by the handler's own earlier run
-    /// among others. A handler that ended well has noted what it read; one that did not may have gone by whatever it
-    /// saw.
+    /// Whether a handler may have read state that changed since an event was stored, for example by the handler's own first
+    /// run. The effects of an acknowledged delivery list its reads. After a failure, every recorded read counts.
     pub(super) fn met_later(&self, handled: &HandlerResult, event: Position) -> bool {
         let Reads { keys, listing } = &handled.effects.reads;
         let seen = match handled.outcome {

@@ -17,23 +17,23 @@ pub(super) struct Arguments {
     /// A plugin's project, or a directory with several
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// The folder that components are put into [default: dist in each project]
+    /// Put components into this folder [default: dist in each project]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Print JSON: an object for a single project, a list of them for a directory with several
+    /// Print JSON: an object for one project, a list for several
     #[arg(long)]
     json: bool,
 }
 
-/// What came of all projects.
+/// The result of building all projects.
 #[derive(Debug, Default)]
 struct BuildResult {
     inspections: Vec<Inspection>,
-    /// The names of the plugins of which there is no component.
+    /// The names of the plugins that did not build.
     failed: Vec<String>,
-    /// How many projects there are.
+    /// The number of projects.
     count: usize,
-    /// Whether the path is that of one project.
+    /// Whether the path is a single project.
     is_single: bool,
 }
 
@@ -64,12 +64,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     match failed.as_slice() {
         [] => Ok(()),
-        [name] if is_single => bail!("{name} does not build"),
+        [name] if is_single => bail!("the build of {name} failed"),
         names => bail!("{} of {count} projects failed: {}", names.len(), names.join(", ")),
     }
 }
 
-/// Builds all projects at a path. One that does not build keeps back no other.
+/// Builds all projects at a path, even if some of them fail.
 fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<BuildResult> {
     let found = projects::find(path)?;
     let is_single = found.projects.len() == 1 && found.broken.is_empty();
@@ -78,7 +78,7 @@ fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<BuildResult> {
     }
     let count = found.projects.len() + found.broken.len();
     let mut result = BuildResult { is_single, count, ..BuildResult::default() };
-    result.failed.extend(found.broken.iter().map(|_| "one that cannot be read".to_owned()));
+    result.failed.extend(found.broken.iter().map(|_| "a project that cannot be read".to_owned()));
     for unit in BuildUnit::of(&found.projects) {
         let report = unit.build(Goal::Release, telemetry::colours(), &mut console::print_status)?;
         report.messages.iter().for_each(|message| console::print_compiler_message(message));
@@ -91,11 +91,11 @@ fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<BuildResult> {
     Ok(result)
 }
 
-/// Puts a component into its folder, with its project's sidecar, and looks at it.
+/// Puts a component into its folder with its project's sidecar, and inspects it.
 fn install(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow::Result<Inspection> {
     let folder = out.map_or_else(|| project.directory.join("dist"), Path::to_owned);
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    // A folder that somebody names may be that of a host, where the operator's word stays.
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    // A named folder may belong to a host, whose operator owns the sidecars.
     let owner = if out.is_some() { FolderOwner::Operator } else { FolderOwner::Build };
     let sidecar = project.sidecar();
     match project.install_sidecar(&folder, owner)? {
@@ -103,7 +103,7 @@ fn install(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow
             console::print_status(&format!("copied {} to {}", display_path(&sidecar), display_path(&folder)))
         }
         SidecarUpdate::LeftToOperator if sidecar.exists() => console::print_status(&format!(
-            "left the sidecar in {} as it is; it differs from {}",
+            "kept the sidecar in {}, which differs from {}",
             display_path(&folder),
             display_path(&sidecar)
         )),

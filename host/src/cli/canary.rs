@@ -14,21 +14,21 @@ use crate::printable;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The new component
+    /// The component of the new build
     file: PathBuf,
-    /// How many of the last deliveries both handle
+    /// Compare this many recent deliveries
     #[arg(long, value_name = "N", default_value_t = CanaryRule::default().events)]
     events: usize,
     #[arg(long, hide = true, value_parser = super::renamed("--events"))]
     last: Option<String>,
-    /// The plugin that it is to take the place of; what it says itself by default
+    /// The plugin to compare with [default: the name in the component]
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
     #[command(flatten)]
     remote: Remote,
 }
 
-/// Fails if anything comes out differently or nothing is proven, so that a script can go by it.
+/// Fails if a result differs or no result is conclusive, so that scripts can rely on the exit code.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { file, events, plugin, remote, .. } = arguments;
     let (client, output) = remote.connect();
@@ -38,20 +38,20 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let path = file.clone();
             let inspection = tokio::task::spawn_blocking(move || Inspection::of(&path)).await??.view();
             let name = inspection.descriptor.map(|descriptor| descriptor.name);
-            name.with_context(|| format!("{} does not say which plugin it is; name it with --plugin", file.display()))?
+            name.with_context(|| format!("{} does not name its plugin; use --plugin", file.display()))?
         }
     };
     let path = file.clone();
     let bytes = tokio::task::spawn_blocking(move || read_plugin(&path, Symlinks::Follow)).await?;
-    let bytes = bytes.with_context(|| format!("{}", file.display()))?;
+    let bytes = bytes.with_context(|| format!("cannot read {}", file.display()))?;
     let report = client.canary(&name, &CanaryQuery { events: Some(events) }, bytes).await?;
     output.print(&report, show);
     let report = report.value();
     if report.different > 0 || !report.subscriptions_removed.is_empty() {
-        bail!("the new generation of {name} does not do what the running one does");
+        bail!("the new build of {name} behaves differently from the running one");
     }
     if report.handled <= report.inconclusive {
-        bail!("the log proves nothing about the new generation of {name}; try it with scenarios");
+        bail!("no delivery is conclusive for the new build of {name}; test it with scenarios");
     }
     Ok(())
 }
@@ -59,13 +59,13 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 fn show(report: &CanaryView) -> String {
     let mut text: String = report.differences.iter().map(format_difference).collect();
     for (names, what) in
-        [(&report.subscriptions_removed, "no longer takes"), (&report.subscriptions_added, "takes for the first time")]
+        [(&report.subscriptions_removed, "subscription removed"), (&report.subscriptions_added, "subscription added")]
     {
         text.extend(names.iter().map(|name| format!("{what}: {}\n", cell(name))));
     }
     let CanaryView { handled, different, inconclusive, time_us: time, memory_bytes: memory, .. } = report;
     text.push_str(&format!(
-        "{handled} deliveries: {} the same, {different} different, {inconclusive} that prove nothing; {} → {} µs, {} → {} KiB of memory\n",
+        "{handled} deliveries: {} equal, {different} different, {inconclusive} inconclusive; {} → {} µs, {} → {} KiB of memory\n",
         handled.saturating_sub(different + inconclusive),
         time.live,
         time.new,
@@ -74,12 +74,12 @@ fn show(report: &CanaryView) -> String {
     ));
     if *inconclusive > 0 {
         text.push_str(
-            "a delivery proves nothing where a handler read state that has changed since the event came, \
-             as its own earlier run may have done: it may return early, whatever its code is\n",
+            "a delivery is inconclusive if a handler read state that has changed since the event was stored; \
+             the handler's own first run may have changed it\n",
         );
     }
     if *handled == 0 {
-        text.push_str("there is nothing in the log that the running generation has handled\n");
+        text.push_str("the log has no event that the running generation has handled\n");
     }
     text
 }

@@ -1,5 +1,6 @@
-//! Asking the running host: one method for each request that the admin interface takes.
+//! A client of the admin interface, with a method for each request.
 
+use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,33 +13,50 @@ use serde_json::Value;
 
 use super::response::Response;
 use crate::api::{
-    CanaryQuery, CanaryView, CancelQuery, CompactionResult, DeadLetterQuery, DeadLetterView, DrainQuery, DrainResult,
-    DropResult, EventList, NoContent, Page, PluginList, PluginView, ProblemView, PublishResult, RedriveResult,
-    ReplayRequest, ReplayResult, RollbackQuery, RollbackResult, ScheduleList, SecretRequest, SecretRotationResult,
-    StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest,
+    CanaryQuery, CanaryView, CancelQuery, CompactionResult, DeadLetterSelection, DeadLetterView, DrainQuery,
+    DrainResult, DropResult, EventList, NoContent, Page, PluginList, PluginView, ProblemView, PublishResult,
+    RedriveResult, ReplayRequest, ReplayResult, RollbackQuery, RollbackResult, ScheduleList, SecretRequest,
+    SecretRotationResult, StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest,
 };
-use crate::outbound::{self, SendError};
+use crate::outbound::{self, Fault, SendError};
 use crate::printable;
 use crate::subscription::SubscriptionId;
 
-/// Everything but what never means anything in an address (RFC 3986, section 2.3).
+/// All characters except the unreserved ones (RFC 3986, section 2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The largest answer. A page of the log has at most 200 events of 1 MiB each, unless the host allows larger ones.
+const MAX_ANSWER_BYTES: usize = 256 << 20;
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the host may work on what it cannot answer at once: it compiles a component, runs past events, or changes
+/// many rows.
+const WORK: Duration = Duration::from_hours(1);
 
 /// A client of the admin interface.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     base: String,
+    /// How long the host may be silent.
+    timeout: Duration,
+    /// How long the host may work on the request before that.
+    work: Duration,
 }
 
-/// What the host answered.
+/// The answer of the host.
 type ClientResult<T> = anyhow::Result<Response<T>>;
 
 /// A body with its media type.
 type Content = (&'static str, Vec<u8>);
 
 impl Client {
-    pub(crate) fn new(base: &str) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned() }
+    pub(crate) fn new(base: &str, timeout: Duration) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), timeout, work: Duration::ZERO }
+    }
+
+    /// The same client, for a request that the host may work on for a while.
+    fn allowing(&self, work: Duration) -> Self {
+        Self { work, ..self.clone() }
     }
 
     pub(crate) async fn plugins(&self) -> ClientResult<PluginList> {
@@ -50,7 +68,7 @@ impl Client {
     }
 
     pub(crate) async fn drain(&self, plugin: &str, wait: Duration) -> ClientResult<DrainResult> {
-        self.post(&["plugins", plugin, "drain"], &DrainQuery { wait: Some(wait) }).await
+        self.allowing(wait).post(&["plugins", plugin, "drain"], &DrainQuery { wait: Some(wait) }).await
     }
 
     pub(crate) async fn resume_plugin(&self, plugin: &str) -> ClientResult<NoContent> {
@@ -58,7 +76,7 @@ impl Client {
     }
 
     pub(crate) async fn roll_back(&self, plugin: &str, query: &RollbackQuery) -> ClientResult<RollbackResult> {
-        self.post(&["plugins", plugin, "rollback"], query).await
+        self.allowing(WORK).post(&["plugins", plugin, "rollback"], query).await
     }
 
     pub(crate) async fn canary(
@@ -68,7 +86,7 @@ impl Client {
         component: Vec<u8>,
     ) -> ClientResult<CanaryView> {
         let content = ("application/wasm", component);
-        self.send(Method::POST, &["plugins", plugin, "canary"], query, Some(content)).await
+        self.allowing(WORK).send(Method::POST, &["plugins", plugin, "canary"], query, Some(content)).await
     }
 
     pub(crate) async fn subscriptions(&self) -> ClientResult<SubscriptionList> {
@@ -123,7 +141,7 @@ impl Client {
     }
 
     pub(crate) async fn compact(&self) -> ClientResult<CompactionResult> {
-        self.post(&["compaction"], &()).await
+        self.allowing(WORK).post(&["compaction"], &()).await
     }
 
     /// Publishes an event in JSON.
@@ -131,24 +149,29 @@ impl Client {
         self.send(Method::POST, &["events"], query, Some(cloudevent(event))).await
     }
 
-    /// Publishes an event in JSON, and waits for the one that replies to it.
-    pub(crate) async fn publish_and_wait(&self, event: String, query: &impl Serialize) -> ClientResult<IgnoredAny> {
-        self.send(Method::POST, &["events"], query, Some(cloudevent(event))).await
+    /// Publishes an event in JSON, and waits for the reply to it.
+    pub(crate) async fn publish_and_wait(
+        &self,
+        event: String,
+        query: &impl Serialize,
+        reply_timeout: Duration,
+    ) -> ClientResult<IgnoredAny> {
+        self.allowing(reply_timeout).send(Method::POST, &["events"], query, Some(cloudevent(event))).await
     }
 
     pub(crate) async fn dead_letter(&self, number: i64) -> ClientResult<DeadLetterView> {
         self.get(&["dead-letters", &number.to_string()], &()).await
     }
 
-    pub(crate) async fn redrive(&self, query: &DeadLetterQuery) -> ClientResult<RedriveResult> {
-        self.post(&["dead-letters", "redrive"], query).await
+    pub(crate) async fn redrive(&self, selection: &DeadLetterSelection) -> ClientResult<RedriveResult> {
+        self.allowing(WORK).post(&["dead-letters", "redrive"], selection).await
     }
 
-    pub(crate) async fn drop_dead_letters(&self, query: &DeadLetterQuery) -> ClientResult<DropResult> {
-        self.delete(&["dead-letters"], query).await
+    pub(crate) async fn drop_dead_letters(&self, selection: &DeadLetterSelection) -> ClientResult<DropResult> {
+        self.allowing(WORK).delete(&["dead-letters"], selection).await
     }
 
-    /// One page of a list, at most so many items behind a cursor.
+    /// A page of a list, with at most `limit` items, after a cursor.
     pub(crate) async fn page<P: Page + DeserializeOwned>(
         &self,
         filter: &impl Serialize,
@@ -174,7 +197,7 @@ impl Client {
     }
 
     async fn post_json<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> ClientResult<T> {
-        let body = serde_json::to_string(body).context("the request cannot be written as JSON")?;
+        let body = serde_json::to_string(body).context("cannot write the request as JSON")?;
         self.send(Method::POST, path, &(), Some(("application/json", body.into()))).await
     }
 
@@ -201,40 +224,72 @@ impl Client {
             request = request.header("content-type", media_type);
             bytes = body;
         }
-        let client = outbound::Client::unrestricted().context("the HTTP client cannot be set up")?;
-        let response = client.send(request.body(outbound::body(bytes))?, None).await.map_err(|error| {
-            let hint = "is it running? Start it with `sandbus serve`, or name its admin interface with --admin";
-            match error {
-                SendError::Malformed(_) => anyhow::Error::new(error),
-                _ => anyhow::Error::new(error).context(format!("no host answers at {}; {hint}", self.base)),
-            }
-        })?;
+        let client = outbound::Client::unrestricted().context("cannot set up the HTTP client")?;
+        let connect = Some(self.timeout.min(CONNECT_TIMEOUT));
+        let sending = client.send(request.body(outbound::body(bytes))?, connect);
+        let response = self.within(self.timeout + self.work, sending).await?.map_err(|error| self.explain(error))?;
         let status = response.status();
-        let body = response.into_body().collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!(error)).context("the host's response broke off")?.to_bytes();
+        let body = self.read(response.into_body()).await?;
         let text = String::from_utf8_lossy(&body).into_owned();
         if status.is_success() {
             return Response::read(text);
         }
         let problem: ProblemView = serde_json::from_str(&text).unwrap_or_default();
-        // A refusal may quote what a guest or a client has said.
-        let detail = printable::line(problem.detail.as_deref().unwrap_or("it does not say why")).into_owned();
+        // The text may quote a guest or a client.
+        let detail = printable::line(problem.detail.as_deref().unwrap_or("the answer has no detail")).into_owned();
         match problem.code {
             Some(code) => bail!("{detail} ({code})"),
             None => bail!("the host answered {status}: {detail}"),
         }
     }
 
-    /// The address of a resource. Whatever a name is, it is one segment of the path, and so reaches no other resource.
+    /// Waits for a part of the answer.
+    async fn within<T>(&self, limit: Duration, part: impl Future<Output = T>) -> anyhow::Result<T> {
+        tokio::time::timeout(limit, part).await.map_err(|_| {
+            let limit = humantime::format_duration(limit);
+            anyhow::anyhow!("no answer from {} within {limit}; is it a Sandbus host, and is it busy?", self.base)
+        })
+    }
+
+    /// Reads an answer of a bounded size.
+    async fn read(&self, mut body: outbound::Body) -> anyhow::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while let Some(frame) = self.within(self.timeout, body.frame()).await? {
+            let frame = frame.map_err(|error| anyhow::anyhow!(error)).context("the host's answer broke off")?;
+            let Ok(data) = frame.into_data() else { continue };
+            if bytes.len() + data.len() > MAX_ANSWER_BYTES {
+                let limit = MAX_ANSWER_BYTES >> 20;
+                bail!("the answer of {} is larger than {limit} MiB; ask for fewer items with --limit", self.base);
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes)
+    }
+
+    /// An error of the client, with what to do about it.
+    fn explain(&self, error: SendError) -> anyhow::Error {
+        let hint = match &error {
+            SendError::Malformed(_) => return anyhow::Error::new(error),
+            SendError::Unreachable(Fault::Tls, _) => {
+                "does it speak TLS? The admin interface itself does not: use http://"
+            }
+            SendError::Broken(Fault::Protocol, _) => "does it speak TLS? Then use https://",
+            _ => "is it running? Start it with `sandbus serve`, or name its admin interface with --admin",
+        };
+        let context = format!("no host answers at {}; {hint}", self.base);
+        anyhow::Error::new(error).context(context)
+    }
+
+    /// The URL of a resource. Every name is exactly one path segment, so that it cannot reach another resource.
     fn url(&self, path: &[&str], query: &[(String, String)]) -> anyhow::Result<Uri> {
         let mut address = self.base.clone();
         for segment in path {
             if segment.is_empty() {
-                bail!("a name or an id is empty; say which one is meant");
+                bail!("a name or an id is empty");
             }
             address.push('/');
             if matches!(*segment, "." | "..") {
-                // Readers of addresses take these, and only these, for a way up.
+                // URL parsers remove these segments.
                 address.push_str(&segment.replace('.', "%2E"));
             } else {
                 address.extend(utf8_percent_encode(segment, ENCODED));
@@ -246,7 +301,9 @@ impl Client {
             address.push('=');
             address.extend(utf8_percent_encode(value, ENCODED));
         }
-        address.parse().with_context(|| format!("`{}` is not an http address; name one with --admin", self.base))
+        address
+            .parse()
+            .with_context(|| format!("`{}` is not an HTTP URL; name the admin interface with --admin", self.base))
     }
 }
 
@@ -254,9 +311,9 @@ fn cloudevent(event: String) -> Content {
     ("application/cloudevents+json", event.into())
 }
 
-/// The members of a query that are not null, as text.
+/// The members of a query that are not null, as pairs of text.
 fn query_pairs(query: &impl Serialize) -> anyhow::Result<Vec<(String, String)>> {
-    let Value::Object(members) = serde_json::to_value(query).context("the query cannot be written")? else {
+    let Value::Object(members) = serde_json::to_value(query).context("cannot write the query")? else {
         return Ok(Vec::new());
     };
     let text = |value| match value {
@@ -274,7 +331,7 @@ mod tests {
     /// RFC 3986, sections 2.3 and 3.3: a segment has no delimiter of another part in it.
     #[test]
     fn a_name_is_one_segment_whatever_it_is() {
-        let client = Client::new("http://127.0.0.1:8081/");
+        let client = Client::new("http://127.0.0.1:8081/", Duration::ZERO);
         let of = |name: &str| {
             client.url(&["events", name], &[("a b".to_owned(), "c&d=e".to_owned())]).map(|uri| uri.to_string())
         };
@@ -299,13 +356,14 @@ mod tests {
             assert_eq!(of(name).unwrap(), expected, "{name:?}");
         }
         assert!(of("").unwrap_err().to_string().contains("empty"));
-        assert!(Client::new("not an address").url(&["events"], &[]).is_err());
+        assert!(Client::new("not an address", Duration::ZERO).url(&["events"], &[]).is_err());
     }
 
     #[test]
     fn a_query_has_what_is_given() {
-        let client = Client::new("http://127.0.0.1:1/");
-        let query = DeadLetterQuery { number: Some(7), cause: Some("a&b".to_owned()), ..DeadLetterQuery::default() };
+        let client = Client::new("http://127.0.0.1:1/", Duration::ZERO);
+        let query =
+            DeadLetterSelection { number: Some(7), cause: Some("a&b".to_owned()), ..DeadLetterSelection::default() };
         let url = client.url(&["dead-letters", "a/b"], &query_pairs(&query).unwrap()).unwrap();
         assert_eq!(url.to_string(), "http://127.0.0.1:1/dead-letters/a%2Fb?cause=a%26b&number=7");
         let wait = DrainQuery { wait: Some(Duration::from_millis(1_500)) };

@@ -1,5 +1,5 @@
-//! What a component is, seen from outside of a running host: its exports, its imports, and, if this host could run
-//! it, what it says about itself. `sandbus inspect` and `sandbus build` show it.
+//! Inspects a component without a running host: its exports, its imports and, if the host accepts it, its descriptor.
+//! `sandbus inspect` and `sandbus build` print the result.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::plugin::{
 };
 use crate::printable;
 
-/// A component, looked at.
+/// The result of inspecting a component.
 #[derive(Debug)]
 pub(super) struct Inspection {
     file: PathBuf,
@@ -26,16 +26,16 @@ pub(super) struct Inspection {
     size_bytes: usize,
     exports: Vec<String>,
     imports: Vec<String>,
-    /// What it says about itself and how long that took, or why this host does not take it.
+    /// The descriptor and the time to get it, or the reason why this host rejects the component.
     loaded: anyhow::Result<(Descriptor, Duration)>,
-    /// What is still to be said of it in a sidecar, where there is none yet.
+    /// The keys that a sidecar must add, if there is no sidecar yet.
     wants: Option<String>,
 }
 
 impl Inspection {
-    /// Looks at a file, with the sidecar that lies beside it, if one does. Blocks for as long as it compiles.
+    /// Inspects a file with the sidecar next to it. Blocks while it compiles.
     pub(super) fn of(file: &Path) -> anyhow::Result<Self> {
-        let bytes = read_plugin(file, Symlinks::Follow).with_context(|| format!("{}", file.display()))?;
+        let bytes = read_plugin(file, Symlinks::Follow).with_context(|| format!("cannot read {}", file.display()))?;
         let (exports, imports) = list_interfaces(&bytes).with_context(|| format!("{}", file.display()))?;
         let loaded = load_sidecar(file).and_then(|sidecar| load(&bytes, &sidecar));
         let is_alone = !file.with_extension("toml").exists();
@@ -49,15 +49,15 @@ impl Inspection {
         self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Whether this host takes it, if need be with a sidecar that is still to be written.
+    /// Fails if this host rejects the component even with a sidecar.
     pub(super) fn verdict(self) -> anyhow::Result<()> {
         if self.wants.is_some() {
             return Ok(());
         }
-        self.loaded.map(drop).with_context(|| format!("this host does not take {}", self.file.display()))
+        self.loaded.map(drop).with_context(|| format!("this host rejects {}", self.file.display()))
     }
 
-    /// What there is to see.
+    /// The result as `--json` prints it.
     pub(super) fn view(&self) -> InspectionView {
         let (descriptor, ready_ms, error) = match &self.loaded {
             Ok((descriptor, took)) => (Some(descriptor.clone()), Some(took.as_millis()), None),
@@ -78,7 +78,7 @@ impl Inspection {
     }
 }
 
-/// A component as `--json` shows it.
+/// An inspected component as `--json` prints it.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct InspectionView {
     file: PathBuf,
@@ -86,17 +86,17 @@ pub(super) struct InspectionView {
     size_bytes: usize,
     exports: Vec<String>,
     imports: Vec<String>,
-    /// How long the host took to get it ready to run.
+    /// How long the component took to load.
     ready_ms: Option<u128>,
-    /// What it says about itself.
+    /// Its descriptor.
     pub(super) descriptor: Option<Descriptor>,
-    /// Why this host does not take it.
+    /// Why this host rejects it.
     error: Option<String>,
-    /// What is still to be said of it in a sidecar.
+    /// What a sidecar must add.
     wants: Option<String>,
 }
 
-/// What there is to see, for a person.
+/// The result as text.
 pub(super) fn show(inspection: &InspectionView) -> String {
     let mut lines = Vec::new();
     if let Some(Descriptor { name, version, description, .. }) = &inspection.descriptor {
@@ -115,7 +115,7 @@ pub(super) fn show(inspection: &InspectionView) -> String {
         }
     }
     if let Some(wants) = &inspection.wants {
-        line("wants", wants.clone());
+        line("needs", wants.clone());
     }
     if let Some(descriptor) = &inspection.descriptor {
         show_descriptor(descriptor, line);
@@ -144,22 +144,22 @@ fn show_descriptor(descriptor: &Descriptor, mut line: impl FnMut(&str, String)) 
     }
 }
 
-/// What a component without a sidecar waits for, if it is nothing else that is in the way.
+/// What the sidecar must add, if that is the only problem.
 fn missing_sidecar_hint(error: &anyhow::Error) -> Option<String> {
     match error.downcast_ref() {
         Some(LoadError::Mismatch(mismatch)) if mismatch.wants_sidecar() => {
-            Some(format!("{mismatch}; write it into NAME.toml beside the component, or beside the project's manifest"))
+            Some(format!("{mismatch}; add it to NAME.toml next to the component or the project's manifest"))
         }
         _ => None,
     }
 }
 
-/// The names of what a component exports and imports. A module that carries its component type is shown as the
-/// component that the host makes of it.
+/// The names of a component's exports and imports. A core module with a component type is inspected as the component
+/// that the host makes from it.
 fn list_interfaces(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let component = as_component(bytes)?;
     let DecodedWasm::Component(resolve, world) = wit_component::decode(&component)? else {
-        return Err(anyhow!("it is a WIT package and no component"));
+        return Err(anyhow!("the file is a WIT package, not a component"));
     };
     let world = &resolve.worlds[world];
     let [exports, imports] = [&world.exports, &world.imports]
@@ -167,23 +167,23 @@ fn list_interfaces(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     Ok((exports, imports))
 }
 
-/// The sidecar beside a file, which says what a component is that does not say so itself.
+/// The sidecar next to a file. It describes a component that does not describe itself.
 fn load_sidecar(file: &Path) -> anyhow::Result<Sidecar> {
     let path = file.with_extension("toml");
     let mut sidecar = match read_sidecar(&path) {
         Ok(text) => Sidecar::parse(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Sidecar::default(),
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     sidecar.stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok(sidecar)
 }
 
-/// Compiles it, unless that was done before, and asks what it is, as the host does with a file in its folder.
+/// Loads a component as the host loads a file of its folder. The compiled code is cached.
 fn load(bytes: &[u8], sidecar: &Sidecar) -> anyhow::Result<(Descriptor, Duration)> {
     let sandbox = SandboxConfig::default();
-    // One description needs one place; but a place is for few core instances, and a language's runtime has dozens.
-    // The other settings are those of `sandbus test`, so that what one of them compiles serves both.
+    // One call needs one permit, but a permit covers few core instances and a language's runtime has dozens. The other
+    // settings equal those of `sandbus test`, so that both share compiled code.
     let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.max_memory_bytes, source_lines: true };
     let cache = cache_directory()?.join("code");
     let loader = Loader::new(engine, cache, sandbox.plugin_defaults(), Environment::default())?;

@@ -4,7 +4,8 @@ use clap::Subcommand;
 
 use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
-use crate::api::{DeadLetterPage, DeadLetterQuery, DeadLetterView};
+use crate::api::{DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView};
+use crate::failure::Cause;
 use crate::printable;
 use crate::subscription::SubscriptionId;
 use output::{cell, table, truncate};
@@ -13,9 +14,10 @@ use output::{cell, table, truncate};
 pub(super) enum Command {
     /// List dead letters
     List(ListArguments),
-    /// Show a dead letter with all its attempts
+    /// Show a dead letter with all of its attempts
     Show {
-        /// Its number
+        /// The number of the dead letter
+        #[arg(value_parser = parse_number)]
         number: i64,
     },
     /// Deliver dead letters again
@@ -34,26 +36,31 @@ pub(super) struct ListArguments {
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Filter {
-    /// Only those of this subscription
+    /// Only dead letters of this subscription
     #[arg(long, value_name = "PLUGIN/NAME")]
     subscription: Option<SubscriptionId>,
-    /// Only those with this cause, such as trap, timeout or rejected
-    #[arg(long)]
+    /// Only dead letters with this cause, such as trap, timeout or rejected
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(Cause::ALL.map(Cause::as_str)), hide_possible_values = true)]
     cause: Option<String>,
 }
 
-/// Which dead letters are redriven or dropped; none by mistake.
+/// The dead letters to redrive or drop. An explicit choice prevents accidents.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).multiple(true).args(["number", "all", "subscription", "cause"])))]
 pub(super) struct Selection {
-    /// Only this one
-    #[arg(conflicts_with_all = ["all", "subscription", "cause"])]
+    /// Only the dead letter with this number
+    #[arg(conflicts_with_all = ["all", "subscription", "cause"], value_parser = parse_number)]
     number: Option<i64>,
-    /// All of them
+    /// All dead letters
     #[arg(long, conflicts_with_all = ["subscription", "cause"])]
     all: bool,
     #[command(flatten)]
     filter: Filter,
+}
+
+/// Parses the number of a dead letter.
+fn parse_number(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "write the number of a dead letter; `sandbus dead-letters` lists them".to_owned())
 }
 
 impl Filter {
@@ -64,8 +71,9 @@ impl Filter {
 }
 
 impl Selection {
-    fn query(&self) -> DeadLetterQuery {
-        DeadLetterQuery { number: self.number, ..self.filter.query() }
+    fn query(&self) -> DeadLetterSelection {
+        let DeadLetterQuery { subscription, cause, .. } = self.filter.query();
+        DeadLetterSelection { all: self.all, number: self.number, subscription, cause, limit: None }
     }
 }
 

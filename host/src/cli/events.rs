@@ -1,5 +1,7 @@
 //! `sandbus events`.
 
+use std::num::NonZeroUsize;
+
 use clap::Subcommand;
 
 use super::client::Client;
@@ -11,41 +13,41 @@ use crate::clock::Timestamp;
 use crate::console;
 use crate::pattern::Pattern;
 use crate::printable;
-use output::{cell, table, truncate};
+use output::{cell, table, truncate, truncate_middle};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List the newest events
     List {
-        /// Show at most this many
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
-        limit: u64,
+        /// Show at most N events
+        #[arg(long, value_name = "N", default_value = "20", value_parser = super::parse_count::<NonZeroUsize>)]
+        limit: NonZeroUsize,
         /// Only events before this position
-        #[arg(long, value_name = "POSITION")]
+        #[arg(long, value_name = "POSITION", value_parser = super::parse_position, allow_hyphen_values = true)]
         before: Option<u64>,
     },
-    /// Write events to standard output, the oldest first, as CloudEvents in JSON, one a line
+    /// Print events in JSON, one per line, oldest first
     Export {
-        /// Only events whose type matches this
+        /// Only events of this type, or pattern of types
         #[arg(long = "type", value_name = "TYPE", value_parser = Pattern::parse)]
         pattern: Option<Pattern>,
-        /// Only the newest of them, so many
-        #[arg(long, value_name = "N", default_value_t = 1_000)]
-        last: usize,
-        /// Only events from a position or a time on
+        /// Only the newest N events
+        #[arg(long, value_name = "N", value_parser = super::parse_count::<NonZeroUsize>)]
+        last: Option<NonZeroUsize>,
+        /// Only events from this position or time on
         #[arg(long, value_name = "POSITION|TIME", value_parser = parse_since)]
         since: Option<Since>,
     },
-    /// Delete events that the retention rules no longer keep, without waiting for the next cleanup
+    /// Delete the events that the retention rules no longer keep
     Compact,
-    /// Show an event in full
+    /// Show all events with an id
     Show {
         /// The event's id
         id: String,
     },
 }
 
-/// Where an export begins.
+/// The start of an export.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Since {
     Position(u64),
@@ -54,7 +56,9 @@ pub(super) enum Since {
 
 fn parse_since(text: &str) -> Result<Since, String> {
     let position = text.parse().map(Since::Position);
-    position.or_else(|_| super::parse_time(text).map(Since::Time)).map_err(|error| format!("{error}, or a position"))
+    position
+        .or_else(|_| super::parse_time(text).map(Since::Time))
+        .map_err(|error| format!("{error}, or a position in the log"))
 }
 
 impl Since {
@@ -66,53 +70,85 @@ impl Since {
     }
 }
 
-fn is_selected(logged: &EventView, pattern: Option<&Pattern>) -> bool {
-    pattern.is_none_or(|pattern| pattern.matches(&logged.event.summary().event_type))
-}
-
-/// The event in a line. White space between the tokens of its data may have line breaks, and nothing else has.
+/// An event in one line. Only white space between the tokens of its data can contain line breaks.
 fn to_line(logged: &EventView) -> String {
     logged.event.0.get().replace(['\n', '\r'], " ")
 }
 
-/// How many events one answer has.
+/// The number of events that `list` shows by default.
+const DEFAULT_LIMIT: NonZeroUsize = NonZeroUsize::new(20).expect("20 is not zero");
+
+/// The number of events of one answer.
 const PAGE: usize = 200;
 
-/// The newest events that are wanted, the oldest of them first, one in JSON a line.
-async fn export(
-    client: &Client,
-    pattern: Option<&Pattern>,
-    last: usize,
+/// The events to export.
+#[derive(Debug)]
+struct Selection {
+    pattern: Option<Pattern>,
     since: Option<Since>,
-) -> anyhow::Result<Vec<String>> {
-    let (mut lines, mut before) = (Vec::new(), None::<u64>);
-    loop {
-        let response: Response<EventPage> =
-            client.page(&EventQuery::default(), PAGE, before.map(|before| before.to_string())).await?;
-        let page = &response.value().events;
-        let reached = page.iter().take_while(|logged| since.is_none_or(|since| since.reaches(logged)));
-        let (reached, count) = (reached.clone(), reached.count());
-        lines.extend(reached.filter(|logged| is_selected(logged, pattern)).map(to_line));
-        if lines.len() >= last || count < PAGE {
-            lines.truncate(last);
-            lines.reverse();
-            return Ok(lines);
-        }
-        before = page.last().map(|logged| logged.position);
+}
+
+impl Selection {
+    fn includes(&self, logged: &EventView) -> bool {
+        let matches = |pattern: &Pattern| pattern.matches(&logged.event.summary().event_type);
+        self.is_recent(logged) && self.pattern.as_ref().is_none_or(matches)
     }
+
+    fn is_recent(&self, logged: &EventView) -> bool {
+        self.since.is_none_or(|since| since.reaches(logged))
+    }
+}
+
+async fn read_page(client: &Client, before: Option<u64>) -> anyhow::Result<Response<EventPage>> {
+    client.page(&EventQuery::default(), PAGE, before.map(|before| before.to_string())).await
+}
+
+/// Prints the selected events, the oldest first, one in JSON a line; at most the `last` ones.
+///
+/// The host lists the newest events first. So the pages are located first, and then read and printed in reverse, one at
+/// a time: a log is larger than memory.
+async fn export(client: &Client, selection: &Selection, last: Option<NonZeroUsize>) -> anyhow::Result<()> {
+    let (mut cursors, mut count, mut before) = (Vec::new(), 0, None);
+    loop {
+        let response = read_page(client, before).await?;
+        let page = &response.value().events;
+        let (Some(newest), Some(oldest)) = (page.first(), page.last()) else { break };
+        // A cursor above the newest event leaves out events that are published in the meantime.
+        cursors.push(newest.position.saturating_add(1));
+        count += page.iter().filter(|logged| selection.includes(logged)).count();
+        let is_enough = last.is_some_and(|last| count >= last.get());
+        if is_enough || response.value().next.is_none() || !selection.is_recent(oldest) {
+            break;
+        }
+        before = Some(oldest.position);
+    }
+    let mut surplus = last.map_or(0, |last| count.saturating_sub(last.get()));
+    let mut printed = 0;
+    for before in cursors.into_iter().rev() {
+        let response = read_page(client, Some(before)).await?;
+        let page = response.value().events.iter().rev();
+        // If events were deleted in the meantime, a page begins within the one before it.
+        for logged in page.filter(|logged| logged.position > printed && selection.includes(logged)) {
+            match surplus {
+                0 => console::print_line(&to_line(logged)),
+                _ => surplus -= 1,
+            }
+        }
+        printed = before.saturating_sub(1);
+    }
+    Ok(())
 }
 
 pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
-    match arguments.command.unwrap_or(Command::List { limit: 20, before: None }) {
+    match arguments.command.unwrap_or(Command::List { limit: DEFAULT_LIMIT, before: None }) {
         Command::List { limit, before } => {
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let before = before.map(|before| before.to_string());
-            let page = fetch::<EventPage>(&client, &EventQuery::default(), before, limit).await?;
+            let page = fetch::<EventPage>(&client, &EventQuery::default(), before, limit.get()).await?;
             output.print(&page, |page| list(&page.events) + &next_page_hint(page));
         }
         Command::Export { pattern, last, since } => {
-            console::print_lines(&export(&client, pattern.as_ref(), last, since).await?);
+            export(&client, &Selection { pattern, since }, last).await?;
         }
         Command::Compact => {
             let response = client.compact().await?;
@@ -134,13 +170,13 @@ fn list(events: &[EventView]) -> String {
             cell(&logged.stored_at),
             cell(&event.event_type),
             cell(&event.id),
-            cell(&event.source),
+            truncate_middle(&event.source, 60),
             format_data(&event),
         ]
     })
 }
 
-/// Data in a cell: as it was written, or how much there is of it, or nothing.
+/// The data of an event in a cell: the JSON as written, or the size of binary data.
 fn format_data(event: &EventSummary<'_>) -> String {
     if let Some(data) = event.data {
         return truncate(&data.get().replace(['\n', '\r'], " "), 60);
@@ -182,7 +218,8 @@ mod tests {
     fn an_exported_event_is_the_one_that_was_stored() {
         let logged = events(",\"data\":{\"a\":0.10,\r\n \"a\":12345678901234567890}");
         assert!(to_line(&logged[0]).ends_with(r#""data":{"a":0.10,   "a":12345678901234567890}}"#), "{logged:?}");
-        assert!(is_selected(&logged[0], Some(&Pattern::parse("a.>").unwrap())));
-        assert!(!is_selected(&logged[0], Some(&Pattern::parse("b").unwrap())));
+        let matches =
+            |pattern| Selection { pattern: Some(Pattern::parse(pattern).unwrap()), since: None }.includes(&logged[0]);
+        assert!(matches("a.>") && !matches("b"));
     }
 }

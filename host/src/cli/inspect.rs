@@ -8,7 +8,7 @@ use super::response::Response;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The component
+    /// The component to inspect
     file: PathBuf,
     /// Print JSON
     #[arg(long)]

@@ -19,7 +19,9 @@ pub(crate) mod serve;
 mod subscriptions;
 mod test;
 
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -29,7 +31,7 @@ use crate::dev;
 use client::Client;
 use output::Output;
 
-/// Event handlers as WebAssembly components, on a durable bus, behind one HTTP ingress.
+/// Run event handlers as WebAssembly components, on a durable bus, behind one HTTP ingress
 #[derive(Debug, Parser)]
 #[command(name = "sandbus", version, arg_required_else_help = true, propagate_version = true)]
 struct Arguments {
@@ -39,44 +41,54 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Begin a plugin: a small project that builds, is tested, and runs at once
+    /// Create a plugin project that builds, passes its tests and runs
     New(new::Arguments),
-    /// Make a component of a project with its language's own tools, and check that this host takes it
+    /// Build plugin components, and check that this host accepts them
     Build(build::Arguments),
-    /// Show what a component is: its size, exports, imports, and what it says about itself
+    /// Show a component's size, exports, imports and description
     Inspect(inspect::Arguments),
-    /// Run the host on a folder of plugins
+    /// Run the host on a plugin folder
     Serve(serve::Arguments),
-    /// Build plugins from their sources, run them, and swap each when it changes
+    /// Build plugins from source, run them, and swap each one when it changes
     Dev(dev::Arguments),
-    /// Play a plugin's scenarios in the real sandbox, without a host
+    /// Run a plugin's scenarios in the real sandbox, without a host
     Test(test::Arguments),
-    /// Publish an event on the running host, now or later
+    /// Publish an event, now or later
     Publish(publish::Arguments),
-    /// Show the plugins of the running host, and what is wrong with a file; drain or resume one
+    /// List plugins and the errors of files that are not loaded; drain or resume a plugin
     Plugins(plugins::Arguments),
-    /// Let a new file handle the past beside the plugin that runs, and show what comes out differently
+    /// Run recent events through a new build and the running one, and compare the results (no side effects)
     Canary(canary::Arguments),
-    /// Go back to an earlier generation of a plugin, until another file is put into the folder
+    /// Go back to an earlier generation of a plugin, until its file changes
     Rollback(rollback::Arguments),
-    /// Show the subscriptions of the running host; make, pause, resume, replay or delete one
+    /// List, create, pause, resume, replay or delete subscriptions
     Subscriptions(Group<subscriptions::Command>),
-    /// Show events of the running host's log
+    /// List, show, export or compact the events in the log
     Events(Group<events::Command>),
-    /// List, show, redrive or drop dead letters of the running host
+    /// List, show, redrive or drop dead letters
     DeadLetters(Group<dead_letters::Command>),
-    /// Show the schedules of plugins and the events that come later, or cancel one
+    /// List schedules and delayed events, or cancel a delayed event
     Schedules(Group<schedules::Command>),
     #[command(hide = true)]
     Compact(Renamed),
 }
 
-/// What all commands have that ask the running host.
+/// The options of all commands that talk to a running host.
 #[derive(Debug, clap::Args)]
 struct Remote {
-    /// The running host's admin interface
+    /// The admin interface of the host
     #[arg(long, env = "SANDBUS_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081", global = true)]
     admin: String,
+    /// Give up if the host does not answer for this long
+    #[arg(
+        long,
+        env = "SANDBUS_ADMIN_TIMEOUT",
+        value_name = "TIME",
+        default_value = "30s",
+        value_parser = parse_duration,
+        global = true
+    )]
+    admin_timeout: Duration,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -84,11 +96,26 @@ struct Remote {
 
 impl Remote {
     fn connect(&self) -> (Client, Output) {
-        (Client::new(&self.admin), Output { json: self.json })
+        (Client::new(&self.admin, self.admin_timeout), Output { json: self.json })
     }
 }
 
-/// A command that may be followed by one of its subcommands, and asks the running host.
+/// Parses an argument that is a position in the log.
+fn parse_position(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write a position in the log, a whole number such as 42".to_owned())
+}
+
+/// Parses an argument that is a count.
+fn parse_count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "write a whole number from 1".to_owned())
+}
+
+/// Parses an argument that is a duration.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write a duration such as 500ms, 5s or 1h 30m".to_owned())
+}
+
+/// A command with optional subcommands that talks to a running host.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Group<C: Subcommand> {
@@ -118,31 +145,35 @@ fn renamed(present: &'static str) -> impl Fn(&str) -> Result<String, String> + C
     move |_| Err(format!("this option is now {present}"))
 }
 
-/// Reads an argument that is a time.
+/// Parses an argument that is a time.
 fn parse_time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text).ok_or_else(|| "write a time as in RFC 3339, such as 2030-01-31T12:00:00Z".to_owned())
+    Timestamp::parse(text).ok_or_else(|| "write a time such as 2030-01-31T12:00:00Z (RFC 3339)".to_owned())
 }
 
-/// The command line. Where `dev` has other defaults than `serve`, its help says so.
+/// The command line. The help of `dev` shows the defaults of `dev`.
 fn command() -> clap::Command {
     Arguments::command().mut_subcommand("dev", dev::with_dev_defaults)
 }
 
-/// Runs the command line. The exit code is 0 for success, 1 for failure and 2 for a command line that is
-/// malformed.
+/// Runs the command line. The exit code is 0 for success, 1 for a failure and 2 for a malformed command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit());
-    // Invocations have threads of their own; those that carry the requests never block.
+    let matches = command().try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => error.exit(),
+        Err(help) => return print_help(&help),
+    };
+    // Invocations run on separate threads; the threads of this runtime never block.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(4_096 + 64).build();
     let result = match runtime {
         Ok(runtime) => {
             let result = runtime.block_on(run(arguments.command));
-            // A handler that still runs after the grace period is not waited for.
+            // Do not wait for a handler that still runs after the grace period.
             runtime.shutdown_background();
             result
         }
-        Err(error) => Err(anyhow::anyhow!("the runtime cannot be started: {error}")),
+        Err(error) => Err(anyhow::anyhow!("cannot start the runtime: {error}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -151,6 +182,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the help or the version. Clap's own `exit` ignores that the output cannot be written.
+fn print_help(help: &clap::Error) -> ExitCode {
+    console::end_output(help.print().and_then(|()| std::io::stdout().flush()))
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {
@@ -184,7 +220,6 @@ mod tests {
         command().debug_assert();
     }
 
-    /// `dev` sets some options that `serve` leaves at their defaults, and says to what.
     #[test]
     fn help_names_the_defaults_of_the_command_that_it_is_for() {
         let command = command();

@@ -13,10 +13,10 @@ use crate::subscription::OPERATOR;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The plugin's name, of lower-case letters, digits and `-`; its directory is called so, too
+    /// The name of the plugin and its directory: lower-case letters, digits and `-`
     #[arg(value_parser = parse_name)]
     name: String,
-    /// The language
+    /// The language of the plugin
     #[arg(long, value_name = "LANGUAGE", value_enum, default_value_t = Language::Rust)]
     lang: Language,
     /// Handle events of this type, or pattern of types
@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     /// Response this route, such as "POST /hello"
     #[arg(long, value_name = "ROUTE", value_parser = parse_route)]
     route: Option<Handler>,
-    /// The directory that the project's is made in; the working directory by default
+    /// Create the project in this directory [default: the working directory]
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 }
@@ -48,7 +48,7 @@ impl Language {
         }
     }
 
-    /// How a project's tests are run.
+    /// The command that runs a project's tests.
     fn test(self) -> &'static str {
         match self {
             Self::Rust => "cargo test",
@@ -61,7 +61,7 @@ impl Language {
 fn parse_name(text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let begins = text.starts_with(|first: char| first.is_ascii_lowercase());
-    // It is the name of a crate or a Python module, too, and PEP 508 wants a letter or a digit at the end.
+    // The name is also that of a crate or a Python module. PEP 508 requires a letter or a digit at the end.
     if begins && text.len() <= 64 && text.bytes().all(plain) && !text.ends_with('-') {
         return Ok(text.to_owned());
     }
@@ -70,10 +70,10 @@ fn parse_name(text: &str) -> Result<String, String> {
 }
 
 fn parse_event_type(text: &str) -> Result<Pattern, String> {
-    // What every language's handlers take.
+    // Characters that every template can quote.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*>".contains(&byte);
     if !text.bytes().all(plain) {
-        return Err("an event type is of words of letters, digits, `-` and `_`, split at dots".to_owned());
+        return Err("an event type consists of words of letters, digits, `-` and `_`, separated by dots".to_owned());
     }
     Pattern::parse(text).map_err(|error| error.to_string())
 }
@@ -86,16 +86,16 @@ fn parse_route(text: &str) -> Result<Handler, String> {
         return Err(wrong());
     }
     if RESERVED.contains(&path) {
-        return Err(format!("{path} is the host's own; choose another path"));
+        return Err(format!("{path} is reserved for the host; choose another path"));
     }
     Ok(Handler::Route(method, path.to_owned()))
 }
 
-/// Why a name would lead to what does not build or is not loaded.
+/// Why a project with this name would not build or load.
 fn refusal(name: &str, lang: Language) -> Option<&'static str> {
     match name {
-        OPERATOR => Some("is the owner of operators' subscriptions"),
-        _ if RESERVED.contains(&&*format!("/{name}")) => Some("would have the host's own route"),
+        OPERATOR => Some("is reserved for subscriptions of operators"),
+        _ if RESERVED.contains(&&*format!("/{name}")) => Some("would have a route that is reserved for the host"),
         _ => sandbus_toolchain::name_conflict(name, lang.template()),
     }
 }
@@ -103,7 +103,7 @@ fn refusal(name: &str, lang: Language) -> Option<&'static str> {
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { name, lang, on, route, directory } = arguments;
     if let Some(parent) = directory.as_ref().filter(|parent| !parent.is_dir()) {
-        bail!("{} is not a directory that exists; make it first, or give another with --directory", parent.display());
+        bail!("the directory {} does not exist; create it first, or choose another with --directory", parent.display());
     }
     let directory = directory.unwrap_or_default().join(&name);
     let mut handlers: Vec<_> = on.map(|pattern| Handler::Event(pattern.as_str().to_owned())).into_iter().collect();
@@ -118,7 +118,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     lang.template().create(&directory, &name, &handlers)?;
     let shown = directory.display();
     console::print_status(&format!(
-        "made {shown}\n\n  cd {shown}\n  {}\n  sandbus test       # plays its scenarios\n  sandbus build      # makes dist/{name}.wasm\n  sandbus dev        # runs it, and each change of it",
+        "created {shown}\n\n  cd {shown}\n  {}\n  sandbus test       # run its scenarios\n  sandbus build      # build dist/{name}.wasm\n  sandbus dev        # run it, and swap it when it changes",
         lang.test()
     ));
     Ok(())

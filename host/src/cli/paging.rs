@@ -1,4 +1,6 @@
-//! Lists that come in pages: one page, or all of them put together.
+//! Lists that the host answers in pages: one page, or all of them.
+
+use std::num::NonZeroUsize;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,16 +10,19 @@ use super::client::Client;
 use super::response::Response;
 use crate::api::Page;
 
-/// The most items that one answer of the admin interface has.
+/// The largest page of the admin interface.
 const PAGE_LIMIT: usize = 1_000;
 
-/// Which part of a list to show.
+/// The number of items to show by default.
+const DEFAULT_LIMIT: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not zero");
+
+/// The part of a list to show.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Paging {
-    /// Show at most this many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-    limit: u64,
-    /// Continue behind this cursor, which the page before ends with
+    /// Show at most N items
+    #[arg(long, value_name = "N", default_value = "100", value_parser = super::parse_count::<NonZeroUsize>)]
+    limit: NonZeroUsize,
+    /// Continue after this cursor, which the previous page prints
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
     /// Show the whole list
@@ -27,7 +32,7 @@ pub(super) struct Paging {
 
 impl Default for Paging {
     fn default() -> Self {
-        Self { limit: 100, after: None, is_whole: false }
+        Self { limit: DEFAULT_LIMIT, after: None, is_whole: false }
     }
 }
 
@@ -37,12 +42,12 @@ impl Paging {
         client: &Client,
         filter: &impl Serialize,
     ) -> anyhow::Result<Response<P>> {
-        let limit = if self.is_whole { usize::MAX } else { usize::try_from(self.limit).unwrap_or(usize::MAX) };
+        let limit = if self.is_whole { usize::MAX } else { self.limit.get() };
         fetch(client, filter, self.after.clone(), limit).await
     }
 }
 
-/// Reads at most `limit` items of a list, behind a cursor, and the cursor of what follows.
+/// Reads at most `limit` items of a list after a cursor, and the cursor of the next page.
 pub(super) async fn fetch<P: Page + DeserializeOwned>(
     client: &Client,
     filter: &impl Serialize,
@@ -66,9 +71,9 @@ pub(super) async fn fetch<P: Page + DeserializeOwned>(
     }
 }
 
-/// Says below a page that others follow.
+/// The line below a page that is not the last one.
 pub(super) fn next_page_hint<P: Page>(page: &P) -> String {
     let Some(next) = page.next() else { return String::new() };
     let whole = if P::CURSOR == "after" { ", or use --all" } else { "" };
-    format!("\n\nThere are more: continue with --{} {next}{whole}.", P::CURSOR)
+    format!("\n\nThere are more. Continue with --{} {next}{whole}.", P::CURSOR)
 }

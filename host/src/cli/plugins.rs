@@ -14,7 +14,7 @@ use output::{cell, digest, list, optional, table};
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Only this plugin, in full
+    /// Show only this plugin, in full
     name: Option<String>,
     #[command(flatten)]
     remote: Remote,
@@ -22,17 +22,17 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Deliver nothing to a plugin, let its routes answer 503, and wait for what runs, until it is resumed
+    /// Stop deliveries and requests to a plugin, and wait for running invocations
     Drain {
-        /// The plugin
+        /// The name of the plugin
         name: String,
-        /// How long to wait for what runs
-        #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+        /// Wait at most this long for running invocations
+        #[arg(long, value_name = "TIME", default_value = "10s", value_parser = super::parse_duration)]
         wait: Duration,
     },
-    /// Let a plugin that was drained go on
+    /// Resume a drained plugin
     Resume {
-        /// The plugin
+        /// The name of the plugin
         name: String,
     },
 }
@@ -80,21 +80,21 @@ fn show(plugins: &[PluginView]) -> String {
     text
 }
 
-/// What an operator should know of a plugin.
+/// Warnings about a plugin.
 fn warnings(plugin: &PluginView) -> Vec<String> {
     let name = optional(plugin.name.as_ref());
     let error = plugin.error.as_ref();
     let error = error.map(|error| format!("{}: {}", optional(plugin.file.as_ref()), printable::paragraph(error)));
-    // The other plugin of an overlap would say the same.
+    // Each overlap is reported once, for the route that gets the request.
     let overlaps = plugin.overlaps.iter().filter(|overlap| overlap.goes_first).map(|overlap| {
         format!(
-            "{name}: requests for {} would fit {} of {} as well",
+            "{name}: requests that match {} also match {} of {}",
             cell(&overlap.route),
             cell(&overlap.theirs),
             cell(&overlap.plugin)
         )
     });
     let withheld = (!plugin.withheld.is_empty())
-        .then(|| format!("{name} asks for more than it is granted: {}", list(&plugin.withheld)));
+        .then(|| format!("{name} requests more than its sidecar grants: {}", list(&plugin.withheld)));
     error.into_iter().chain(overlaps).chain(withheld).collect()
 }

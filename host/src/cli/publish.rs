@@ -8,50 +8,52 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::client::Client;
 use super::{Remote, output};
 use crate::clock::{Clock, Timestamp};
+use crate::console;
 use crate::event::{Data, Event, Kind, is_extension_name};
 use crate::pattern::Pattern;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The event's type, such as user.registered
+    /// The type of the event, such as user.registered
     #[arg(value_name = "TYPE")]
     event_type: String,
-    /// The data, JSON unless --content-type says otherwise; `-` reads standard input
+    /// The data, in JSON unless --content-type differs; `-` reads standard input
     data: Option<String>,
-    /// The event's id; a new one by default
+    /// The id of the event [default: a new UUID]
     #[arg(long)]
     id: Option<String>,
-    /// Where it comes from
+    /// The source of the event
     #[arg(long, default_value = "/cli")]
     source: String,
-    /// What it is about
+    /// The subject of the event
     #[arg(long)]
     subject: Option<String>,
     /// The media type of the data
     #[arg(long, default_value = "application/json")]
     content_type: String,
-    /// When it happened, such as 2030-01-31T12:00:00Z; now by default
+    /// The time of the event, such as 2030-01-31T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
     time: Option<Timestamp>,
-    /// The schema of the data, a URI
+    /// The URI of the data's schema
     #[arg(long, value_name = "URI")]
     dataschema: Option<String>,
-    /// An extension attribute; may be repeated
+    /// Add an extension attribute; may be repeated
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = parse_attribute)]
     attributes: Vec<(String, String)>,
-    /// Let it come so much later, such as 5m
-    #[arg(long, value_name = "TIME", conflicts_with = "at", value_parser = humantime::parse_duration)]
+    /// Delay the event by this duration, such as 5m
+    #[arg(long, value_name = "TIME", conflicts_with = "at", value_parser = super::parse_duration, allow_hyphen_values = true)]
     delay: Option<Duration>,
-    /// Let it come at a time, such as 2030-01-31T12:00:00Z
+    /// Delay the event until this time, such as 2030-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
     at: Option<Timestamp>,
-    /// Wait for an event of this type, or pattern of types, in reply, and print it
+    /// Wait for a reply of this type, or pattern of types, and print it
     #[arg(long, value_name = "TYPE", conflicts_with_all = ["delay", "at"], value_parser = Pattern::parse)]
     reply: Option<Pattern>,
-    /// How long to wait for the reply; 5s by default
-    #[arg(long, value_name = "TIME", requires = "reply", value_parser = humantime::parse_duration)]
+    /// Wait at most this long for the reply [default: 5s]
+    #[arg(long, value_name = "TIME", requires = "reply", value_parser = super::parse_duration)]
     timeout: Option<Duration>,
     #[command(flatten)]
     remote: Remote,
@@ -61,28 +63,30 @@ fn parse_attribute(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     if !is_extension_name(name) {
         return Err(match matching_option(name) {
-            Some(option) => format!("`{name}` is no extension attribute; give it as {option}"),
+            Some(option) => format!("`{name}` is not an extension attribute; {option}"),
             None => {
-                format!("`{name}` is no name of an extension attribute; one has 1 to 40 lower-case letters and digits")
+                format!(
+                    "`{name}` is not a valid name of an extension attribute; use 1 to 40 lower-case letters and digits"
+                )
             }
         });
     }
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// How the attributes are given that are no extensions, and the members of an event that are no attributes.
+/// How to set the attributes and members of an event that are not extension attributes.
 fn matching_option(name: &str) -> Option<&'static str> {
     Some(match name {
-        "id" => "--id",
-        "source" => "--source",
-        "subject" => "--subject",
-        "datacontenttype" => "--content-type",
-        "time" => "--time",
-        "dataschema" => "--dataschema",
-        "type" => "the first argument",
-        "data" => "the second argument",
-        "data_base64" => "the second argument, with --content-type",
-        "specversion" => "nothing: it is always 1.0",
+        "id" => "use --id",
+        "source" => "use --source",
+        "subject" => "use --subject",
+        "datacontenttype" => "use --content-type",
+        "time" => "use --time",
+        "dataschema" => "use --dataschema",
+        "type" => "use the first argument",
+        "data" => "use the second argument",
+        "data_base64" => "use the second argument with --content-type",
+        "specversion" => "use no option, since it is always 1.0",
         _ => return None,
     })
 }
@@ -92,22 +96,40 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let event = build_event(&arguments)?;
     let query = Query::of(&arguments);
     if query.reply.is_some() {
-        let response = client.publish_and_wait(event.to_json(), &query).await?;
+        let response =
+            client.publish_and_wait(event.to_json(), &query, arguments.timeout.unwrap_or(REPLY_TIMEOUT)).await?;
         output.print(&response, |_| crate::printable::json(&response.indented()));
         return Ok(());
     }
     let response = client.publish(event.to_json(), &query).await?;
     output.print(&response, |response| {
         let lines = response.accepted.iter().map(|accepted| {
-            let note = if accepted.duplicate { " (it was there already)" } else { "" };
+            let note = if accepted.duplicate { " (duplicate)" } else { "" };
             format!("accepted {}{note}", output::cell(&accepted.id))
         });
         lines.collect::<Vec<_>>().join("\n")
     });
+    warn_if_unmatched(&client, &arguments.event_type).await;
     Ok(())
 }
 
-/// What a publisher may ask for besides.
+/// How long the host waits for a reply by default.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Warns if no subscription matches the type: a misspelled type would otherwise look like a success.
+async fn warn_if_unmatched(client: &Client, event_type: &str) {
+    let Ok(response) = client.subscriptions().await else { return };
+    let mut patterns = response.value().subscriptions.iter().map(|subscription| &subscription.rules.pattern);
+    let matches = |pattern: &String| Pattern::parse(pattern).is_ok_and(|pattern| pattern.matches(event_type));
+    if !patterns.any(matches) {
+        console::print_status(&format!(
+            "warning: no subscription matches the type `{}`; `sandbus subscriptions` lists the patterns",
+            output::cell(event_type)
+        ));
+    }
+}
+
+/// Query parameters of a publish request.
 #[derive(Debug, Serialize)]
 struct Query {
     #[serde(serialize_with = "crate::duration::option::serialize")]
@@ -134,7 +156,7 @@ fn build_event(arguments: &Arguments) -> anyhow::Result<Event> {
     let mut extensions = BTreeMap::new();
     for (name, value) in &arguments.attributes {
         if extensions.insert(name.clone(), value.clone()).is_some() {
-            bail!("the attribute `{name}` is given twice");
+            bail!("the attribute `{name}` is repeated");
         }
     }
     Ok(Event {
@@ -151,13 +173,13 @@ fn build_event(arguments: &Arguments) -> anyhow::Result<Event> {
     })
 }
 
-/// The data as it was given. JSON is checked here, where its author reads the error.
+/// The data as given. JSON is checked here, so that the error shows the text.
 fn read_data(arguments: &Arguments) -> anyhow::Result<Option<Data>> {
     let bytes = match arguments.data.as_deref() {
         None => return Ok(None),
         Some("-") => {
             let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
+            std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
             bytes
         }
         Some(data) => data.as_bytes().to_vec(),
@@ -233,7 +255,7 @@ mod tests {
         }
         for name in members {
             let refused = parse_attribute(&format!("{name}=x")).unwrap_err();
-            assert!(refused.contains("give it as"), "it says how to give `{name}`: {refused}");
+            assert!(refused.contains("; use "), "it says how to set `{name}`: {refused}");
         }
         let event = published(&["--time", "2030-01-31T12:00:00Z", "--dataschema", "https://a/b"]).unwrap();
         assert!(event.contains("\"time\":\"2030-01-31T12:00:00") && event.contains("\"dataschema\":\"https://a/b\""));

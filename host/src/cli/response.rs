@@ -1,5 +1,5 @@
-//! What the host answered: typed, and as it wrote it. A value would round numbers in the data of events, and lose what
-//! this version does not know.
+//! An answer of the host as a typed value and as the original JSON. The value alone would round numbers in the data of
+//! events, and lose members that this version does not know.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// What a command prints: a value for people, and its JSON for programs.
+/// The result of a command: a value for people, and its JSON for programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Response<T> {
     json: String,
@@ -17,15 +17,15 @@ pub(crate) struct Response<T> {
 }
 
 impl<T: DeserializeOwned> Response<T> {
-    /// Reads what the host has written. No content stands for null.
+    /// Parses an answer of the host. No content stands for null.
     pub(crate) fn read(text: String) -> anyhow::Result<Self> {
         let json = if text.is_empty() { "null".to_owned() } else { text };
-        let value = serde_json::from_str(&json)
-            .context("the host's response cannot be read; is it a Sandbus host of this version?")?;
+        let value =
+            serde_json::from_str(&json).context("cannot parse the answer; is it a Sandbus host of this version?")?;
         Ok(Self { json, value })
     }
 
-    /// An answer of several, each under a name.
+    /// Combines several answers, each under a name.
     pub(crate) fn of(parts: &[(&str, &RawValue)]) -> anyhow::Result<Self> {
         let parts: std::collections::BTreeMap<_, _> = parts.iter().copied().collect();
         Self::read(serde_json::to_string(&parts)?)
@@ -33,38 +33,37 @@ impl<T: DeserializeOwned> Response<T> {
 }
 
 impl<T: Serialize> Response<T> {
-    /// What this process has found out itself.
+    /// A result of this process itself.
     pub(crate) fn local(value: T) -> anyhow::Result<Self> {
         Ok(Self { json: serde_json::to_string(&value)?, value })
     }
 }
 
 impl<T> Response<T> {
-    /// What it says.
+    /// The value.
     pub(crate) fn value(&self) -> &T {
         &self.value
     }
 
-    /// One of its members, as it was written; null if it has no such member.
+    /// A member as written by the host; null if there is no such member.
     pub(crate) fn member(&self, name: &str) -> &RawValue {
         let members = serde_json::from_str::<Members<'_>>(&self.json).map(|Members(members)| members);
         let found = members.ok().and_then(|members| members.into_iter().find(|(key, _)| key == name));
         found.map_or(RawValue::NULL, |(_, member)| member)
     }
 
-    /// The items of one of its lists, as they were written.
+    /// The items of a list as written by the host.
     pub(crate) fn items(&self, name: &str) -> anyhow::Result<Vec<Box<RawValue>>> {
-        serde_json::from_str(self.member(name).get())
-            .with_context(|| format!("the host's response has no list `{name}`"))
+        serde_json::from_str(self.member(name).get()).with_context(|| format!("the answer has no list `{name}`"))
     }
 
-    /// The whole of it, indented.
+    /// The whole answer, indented.
     pub(crate) fn indented(&self) -> String {
         serde_json::from_str(&self.json).map_or_else(|_| self.json.clone(), indented)
     }
 }
 
-/// JSON with each member on a line of its own, but for the data of events, which stays as it is.
+/// JSON with one member per line. The data of events is left unchanged.
 pub(crate) fn indented(json: &RawValue) -> String {
     let mut written = String::new();
     write(json, 0, &mut written);
@@ -88,7 +87,7 @@ fn write(json: &RawValue, depth: usize, written: &mut String) {
     }
 }
 
-/// The items of an object or array: each with its name, if it has one, and whether it stays as it is.
+/// Writes the items of an object or array: each with its name, if any, and whether it is left unchanged.
 fn write_items(brackets: [char; 2], items: Vec<(Option<&str>, &RawValue, bool)>, depth: usize, written: &mut String) {
     let line = |depth: usize, written: &mut String| {
         written.push('\n');
@@ -117,7 +116,7 @@ fn write_items(brackets: [char; 2], items: Vec<(Option<&str>, &RawValue, bool)>,
     written.push(close);
 }
 
-/// The members of an object, in their order, also those that share a name.
+/// The members of an object in order, including duplicates.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> serde::Deserialize<'de> for Members<'de> {

@@ -6,9 +6,9 @@ use crate::api::RollbackQuery;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The plugin
+    /// The name of the plugin
     name: String,
-    /// The generation to go back to, by the beginning of its digest; the one before that which runs by default
+    /// The digest, or its beginning, of the generation to go back to [default: the previous one]
     #[arg(long, value_name = "DIGEST")]
     to: Option<String>,
     #[command(flatten)]
@@ -21,9 +21,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let response = client.roll_back(&name, &RollbackQuery { to }).await?;
     output.print(&response, |response| {
         let until = if response.is_file {
-            "it is the file in the folder"
+            "this is the file in the folder"
         } else {
-            "it runs until another file is put into the folder"
+            "it runs until the file in the folder changes"
         };
         format!(
             "{name} runs {} (version {}) in place of {}; {until}",

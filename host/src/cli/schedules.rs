@@ -7,24 +7,24 @@ use super::paging::{Paging, next_page_hint};
 use super::response::Response;
 use super::{Group, output};
 use crate::api::{CancelQuery, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
-use output::{cell, optional, table};
+use output::{cell, optional, table, truncate_middle};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the schedules of plugins, and the events that come later
+    /// List the schedules of plugins, and delayed events
     List(Paging),
-    /// Take back an event that has not come yet
+    /// Cancel a delayed event
     Cancel {
-        /// The event's source
+        /// The source of the event
         #[arg(long)]
         source: String,
-        /// The event's id
+        /// The id of the event
         #[arg(long)]
         id: String,
     },
 }
 
-/// What comes later: two answers of the host in one.
+/// Schedules and delayed events: two answers of the host in one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ScheduleListing {
@@ -61,12 +61,12 @@ fn list(listing: &ScheduleListing) -> String {
             cell(&schedule.cron),
             optional(schedule.timezone.as_ref()),
             cell(&schedule.event_type),
-            if schedule.rests { "rests, as its plugin does".to_owned() } else { optional(schedule.next.as_ref()) },
+            if schedule.rests { "paused (plugin not running)".to_owned() } else { optional(schedule.next.as_ref()) },
         ]
     });
     let events = table(&["DUE", "TYPE", "ID", "SOURCE"], &listing.scheduled, |scheduled| {
         let event = scheduled.event.summary();
-        vec![cell(&scheduled.due), cell(&event.event_type), cell(&event.id), cell(&event.source)]
+        vec![cell(&scheduled.due), cell(&event.event_type), cell(&event.id), truncate_middle(&event.source, 60)]
     });
-    format!("Schedules:\n{schedules}\n\nEvents that come later:\n{events}")
+    format!("Schedules:\n{schedules}\n\nDelayed events:\n{events}")
 }

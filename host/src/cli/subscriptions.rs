@@ -16,99 +16,104 @@ use crate::filter::{Filter, Filters};
 use crate::ordering::OrderingKey;
 use crate::pattern::Pattern;
 use crate::subscription::{Secret, Start, SubscriptionId};
-use output::{cell, optional, table};
+use output::{cell, optional, table, truncate_middle};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the subscriptions and their replays
+    /// List subscriptions and their replays
     List,
-    /// Make a subscription of the operator's own, or give it new rules
+    /// Create or change a subscription of the operator
     Create(Create),
-    /// Sign a webhook's deliveries with another secret, and with the former one for a while besides
+    /// Replace the secret of a webhook; the former secret also signs for a while
     RotateSecret(RotateSecret),
-    /// Deliver nothing until it is resumed
+    /// Pause a subscription
     Pause {
-        /// PLUGIN/NAME
+        /// The subscription
+        #[arg(value_name = "PLUGIN/NAME")]
         id: SubscriptionId,
     },
-    /// Go on with what was paused, or what a webhook's endpoint stopped or holds back
+    /// Resume a subscription that is paused, or that its webhook has stopped or put on hold
     Resume {
-        /// PLUGIN/NAME
+        /// The subscription
+        #[arg(value_name = "PLUGIN/NAME")]
         id: SubscriptionId,
     },
-    /// Deliver past events again, alongside new ones; or stop doing so
+    /// Deliver past events again, in addition to new ones; or stop that
     Replay(Replay),
     #[command(hide = true)]
     StopReplays(Renamed),
-    /// Delete a subscription that no loaded plugin declares, with its backlog and its dead letters
+    /// Delete a subscription with its backlog and its dead letters, unless a loaded plugin declares it
     Delete {
-        /// PLUGIN/NAME
+        /// The subscription
+        #[arg(value_name = "PLUGIN/NAME")]
         id: SubscriptionId,
     },
 }
 
-/// What is left out keeps its value if the subscription exists.
+/// Rules that are omitted keep their value if the subscription exists.
 #[derive(Debug, clap::Args)]
 pub(super) struct Create {
-    /// Its name; it is then called operator/NAME
+    /// The name of the subscription; its id is operator/NAME
     name: String,
-    /// Take events of these types, such as user.* or order.>
+    /// Subscribe to these event types, such as user.* or order.>
     #[arg(long, value_parser = Pattern::parse)]
     pattern: Option<Pattern>,
-    /// Deliver to this endpoint
+    /// Deliver to this HTTP endpoint
     #[arg(long, value_name = "URL", conflicts_with = "plugin")]
     webhook: Option<String>,
-    /// Sign deliveries with this secret, as Standard Webhooks has it
+    /// Sign deliveries with this secret (Standard Webhooks)
     #[arg(long, value_name = "whsec_...", value_parser = Secret::parse, conflicts_with = "plugin")]
     secret: Option<Secret>,
-    /// Ask the endpoint first whether it agrees
+    /// Ask the endpoint for permission before the first delivery
     #[arg(long, conflicts_with = "plugin")]
     handshake: bool,
     /// Deliver to this plugin
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
-    /// Take only events that pass, such as [{"prefix":{"subject":"eu/"}}]; [] takes all
+    /// Deliver only events that match, such as [{"prefix":{"subject":"eu/"}}]; [] matches all
     #[arg(long, value_name = "JSON", value_parser = Filters::parse)]
     filters: Option<Filters>,
-    /// Keep events in order that share this attribute, or this place in their data, such as /customer/id
+    /// Keep the order of events with the same value of this attribute or JSON pointer, such as /customer/id
     #[arg(long, value_name = "KEY", value_parser = OrderingKey::parse)]
     ordering_key: Option<OrderingKey>,
-    /// Keep events in no order
+    /// Remove the ordering key
     #[arg(long, conflicts_with = "ordering_key")]
     no_ordering_key: bool,
-    /// Begin here if it is new: now (the default), beginning, a time or a position
+    /// Start a new subscription at now (the default), beginning, a time or a position
     #[arg(long, value_parser = parse_start)]
     start: Option<Start>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RotateSecret {
-    /// PLUGIN/NAME
+    /// The subscription
+    #[arg(value_name = "PLUGIN/NAME")]
     id: SubscriptionId,
-    /// The new secret, as Standard Webhooks has it; without it the host makes one, and shows it once
+    /// The new secret (Standard Webhooks) [default: a random secret, printed once]
     #[arg(long, value_name = "whsec_...", value_parser = Secret::parse)]
     secret: Option<Secret>,
-    /// How long the former secret signs besides the new one; 24h by default
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Sign with the former secret, too, for this long [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = super::parse_duration)]
     overlap: Option<Duration>,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("from").required(true).args(["from_beginning", "since", "position", "stop"])))]
 pub(super) struct Replay {
-    /// PLUGIN/NAME
+    /// The subscription
+    #[arg(value_name = "PLUGIN/NAME")]
     id: SubscriptionId,
-    /// From the oldest event on
+    /// Replay from the oldest event on
     #[arg(long)]
     from_beginning: bool,
-    /// From the first event on that was stored at this time or later
+    /// Replay events stored at this time or later
     #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
     since: Option<Timestamp>,
-    /// From this position on
-    #[arg(long)]
+    /// Replay from this position on
+    #[arg(long, value_parser = super::parse_position)]
     position: Option<u64>,
     /// Replay at most this many events per second
-    #[arg(long, value_name = "N", conflicts_with = "stop")]
+    #[arg(long, value_name = "N", conflicts_with = "stop", value_parser = super::parse_count::<NonZeroU32>)]
     rate: Option<NonZeroU32>,
     /// Stop all replays of the subscription
     #[arg(long)]
@@ -116,7 +121,7 @@ pub(super) struct Replay {
 }
 
 impl Create {
-    /// What the admin interface is asked for: the rules that are given.
+    /// The request with the given rules.
     fn request(self) -> SubscriptionRequest {
         let ordering_key = self.ordering_key.map(|key| Some(key.into()));
         let webhook = WebhookRequest {
@@ -138,14 +143,14 @@ impl Create {
     }
 }
 
-/// What became of a `create`.
+/// The result of `create`.
 fn describe_change(response: &SubscriptionChangeResult) -> String {
     let id = cell(&response.id);
     if response.created {
         return format!("created {id}");
     }
     if response.changes.is_empty() {
-        return format!("{id} has these rules already; nothing changed");
+        return format!("{id} already has these rules");
     }
     let mut text = format!("updated {id}");
     for change in &response.changes {
@@ -167,7 +172,9 @@ fn parse_start(text: &str) -> Result<Start, String> {
         "beginning" => Ok(Start::Beginning),
         _ => match text.parse() {
             Ok(position) => Ok(Start::Position(Position(position))),
-            Err(_) => super::parse_time(text).map(Start::Time),
+            Err(_) => super::parse_time(text)
+                .map(Start::Time)
+                .map_err(|_| "write now, beginning, a position, or a time such as 2030-01-31T12:00:00Z".to_owned()),
         },
     }
 }
@@ -224,18 +231,21 @@ fn list(subscriptions: &[SubscriptionView]) -> String {
     text
 }
 
+/// How much of an address a table shows.
+const ADDRESS_CHARACTERS: usize = 60;
+
 fn format_target(target: &TargetView) -> String {
     match target {
         TargetView::Plugin { plugin } => cell(plugin),
-        TargetView::Webhook { webhook, .. } => cell(webhook),
+        TargetView::Webhook { webhook, .. } => truncate_middle(webhook, ADDRESS_CHARACTERS),
         TargetView::Other(target) => cell(target),
     }
 }
 
-/// What an operator should know of a subscription.
+/// Warnings about a subscription.
 fn warnings(subscription: &SubscriptionView) -> Vec<String> {
     let id = cell(&subscription.id);
-    // A replay waits with its subscription.
+    // A paused subscription pauses its replays, and is reported itself.
     let reason = subscription.waits_for.as_ref().filter(|_| subscription.replay.is_none());
     let paused = reason.map(|reason| format!("{id} is paused: {}", cell(reason)));
     let keys = match subscription.parked_keys {
@@ -245,35 +255,35 @@ fn warnings(subscription: &SubscriptionView) -> Vec<String> {
     };
     let parked = keys.map(|keys| {
         format!(
-            "{id}: {keys} behind a dead letter; redrive or drop it, or release them with \
+            "{id}: {keys} behind a dead letter; redrive or drop the dead letter, or set \
              dead_letter_policy = \"release\""
         )
     });
     paused.into_iter().chain(parked).collect()
 }
 
-/// The age of the oldest unhandled event.
+/// The age of the oldest unhandled event, rounded.
 fn format_lag(seconds: f64) -> Option<String> {
     let age = Duration::try_from_secs_f64(seconds).ok()?;
-    // Seconds are enough for a person, and tenths while there are few.
+    // To tenths of a second below ten seconds, else to seconds.
     let unit = if age.as_secs() < 10 { 100 } else { 1_000 };
     let rounded = u64::try_from(age.as_millis() / unit * unit).unwrap_or(u64::MAX);
     Some(humantime::format_duration(Duration::from_millis(rounded)).to_string())
 }
 
-/// What became of a `rotate-secret`.
+/// The result of `rotate-secret`.
 fn format_rotation(response: &SecretRotationResult) -> String {
-    let mut text = format!("{} is signed with another secret", cell(&response.id));
+    let mut text = format!("{} is now signed with a new secret", cell(&response.id));
     if let Some(secret) = &response.secret {
-        text.push_str(&format!(", which is not shown again: {}", secret.expose()));
+        text.push_str(&format!(", shown only once: {}", secret.expose()));
     }
     for until in &response.former_secrets_until {
-        text.push_str(&format!("\na former one signs besides until {}", cell(until)));
+        text.push_str(&format!("\na former secret also signs until {}", cell(until)));
     }
     text
 }
 
-/// How far a replay goes, and how fast.
+/// The end and the rate of a replay.
 fn format_replay(ReplayView { until, per_second, .. }: ReplayView) -> String {
     match per_second {
         None => format!("up to {until}"),

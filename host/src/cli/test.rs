@@ -18,34 +18,34 @@ use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A plugin's .wasm file, a directory of such files, or a plugin's sources, which are built first
+    /// A .wasm file, a directory of .wasm files, or a plugin project, which is built first
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// A file of scenarios, or a directory of such files [default: `tests` beside the plugin]
+    /// A scenario file, or a directory of scenario files [default: `tests` next to the plugin]
     #[arg(long, value_name = "PATH")]
     scenarios: Option<PathBuf>,
-    /// Only scenarios whose names contain this
-    #[arg(long, value_name = "NAME", default_value = "")]
+    /// Run only scenarios whose names contain this text
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// A plugin, and where its scenarios are.
+/// A plugin and the location of its scenarios.
 #[derive(Debug)]
 struct Candidate {
-    /// What a file of scenarios calls it.
+    /// Its name in scenario files.
     name: String,
     wasm: PathBuf,
-    /// Its sidecar, if it has one.
+    /// The path of its sidecar, which may not exist.
     sidecar: PathBuf,
     scenarios: PathBuf,
-    /// Its project: files of scenarios below it are for this plugin.
+    /// Its project. Scenario files below it are for this plugin.
     directory: Option<PathBuf>,
 }
 
-/// What came of a file.
+/// The results of a scenario file.
 #[derive(Debug)]
 struct FileResult {
     file: PathBuf,
@@ -54,7 +54,7 @@ struct FileResult {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (output, filter) = (Output { json: arguments.json }, arguments.filter.clone());
-    // Compiling and playing block.
+    // Compiling and running block.
     let results = tokio::task::spawn_blocking(move || run_scenarios(&arguments)).await??;
     let all = || results.iter().flat_map(|result| &result.reports);
     let failed = all().filter(|report| !report.is_ok()).count();
@@ -65,10 +65,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         format!("{files}{passed} passed, {failed} failed")
     });
     match (passed, failed) {
-        (0, 0) if !filter.is_empty() => bail!("there is no scenario whose name contains `{filter}`"),
-        (0, 0) => bail!("there is no scenario to play; write one into tests/*.toml beside the plugin"),
+        (0, 0) if !filter.is_empty() => bail!("no scenario has a name that contains `{filter}`"),
+        (0, 0) => bail!("there are no scenarios; write them to tests/*.toml next to the plugin"),
         (_, 0) => Ok(()),
-        _ => bail!("{failed} of {} scenarios came out otherwise than expected", passed + failed),
+        _ => bail!("{failed} of {} scenarios failed", passed + failed),
     }
 }
 
@@ -76,7 +76,7 @@ fn run_scenarios(arguments: &Arguments) -> anyhow::Result<Vec<FileResult>> {
     let mut candidates = find_candidates(&arguments.path)?;
     if let Some(scenarios) = &arguments.scenarios {
         if !scenarios.exists() {
-            bail!("{} does not exist; give a file of scenarios, or a directory of such files", scenarios.display());
+            bail!("{} does not exist; name a scenario file, or a directory of scenario files", scenarios.display());
         }
         candidates.iter_mut().for_each(|candidate| candidate.scenarios.clone_from(scenarios));
     }
@@ -97,16 +97,16 @@ fn run_scenarios(arguments: &Arguments) -> anyhow::Result<Vec<FileResult>> {
         }
     }
     unmatched.retain(|file, _| !results.iter().any(|result| result.file == *file));
-    // Beside a single file there may be those of others.
+    // The directory of a single file may contain scenarios of other plugins.
     if let Some((file, Some(plugin))) = unmatched.pop_first().filter(|_| !arguments.path.is_file()) {
         let names = join_names(candidates.iter().map(|candidate| candidate.name.as_str()));
-        bail!("{} is for plugin `{plugin}`, and there are only {names}", file.display());
+        bail!("{} is for plugin `{plugin}`, but the only plugins are {names}", file.display());
     }
     Ok(results)
 }
 
-/// Whether a file's scenarios are for a plugin: the one that the file names, else the one below whose project the file
-/// lies, else the only one.
+/// Whether a scenario file is for a plugin: the plugin that it names, else the plugin whose project contains it, else the
+/// only plugin.
 fn applies_to(
     scenario_file: &ScenarioFile,
     candidate: &Candidate,
@@ -124,16 +124,16 @@ fn applies_to(
         all.iter().filter_map(|one| one.directory.as_deref().filter(|directory| file.starts_with(directory)));
     match directories.max_by_key(|directory| directory.components().count()) {
         Some(nearest) => Ok(candidate.directory.as_deref() == Some(nearest)),
-        None => bail!("{} does not say which plugin it is for; begin it with plugin = \"NAME\"", file.display()),
+        None => bail!("{} does not name its plugin; begin it with plugin = \"NAME\"", file.display()),
     }
 }
 
-/// What is read from a sidecar, if it is there.
+/// Parses a sidecar, if it exists.
 fn load_sidecar(path: &Path) -> anyhow::Result<Sidecar> {
     match read_sidecar(path) {
         Ok(text) => Sidecar::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Sidecar::default()),
-        Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
@@ -147,12 +147,12 @@ fn find_candidates(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     if path.extension().is_some_and(|extension| extension == "wasm") && !path.is_dir() && path.exists() {
         return Ok(vec![beside(path.to_owned())]);
     }
-    // Where there are sources, a component that lies beside them may be an old one.
+    // A component next to sources may be outdated.
     if path.is_dir() && !has_manifest(path) {
         let found = files_with_extension(path, &["wasm"])?;
         if !found.is_empty() {
             console::print_status(&format!(
-                "playing the components in {}; projects below it are not built",
+                "testing the components in {}; projects below it are not built",
                 path.display()
             ));
             return Ok(found.into_iter().map(beside).collect());
@@ -169,7 +169,7 @@ fn parent_directory(path: &Path) -> &Path {
     path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// Builds the plugins whose sources are at a path.
+/// Builds the plugin projects at a path.
 fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     let found = projects::find(path)?;
     console::print_status(&format!("building {}", join_names(found.names())));
@@ -185,8 +185,8 @@ fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     }
     match (failed.is_empty(), found.broken.is_empty()) {
         (true, true) => Ok(candidates),
-        (true, false) => bail!("nothing is played: not every project in {} can be read", display_path(path)),
-        _ => bail!("nothing is played: the build of {} failed", failed.join(", ")),
+        (true, false) => bail!("no scenario was run: some projects in {} cannot be read", display_path(path)),
+        _ => bail!("no scenario was run: the build of {} failed", failed.join(", ")),
     }
 }
 
@@ -202,26 +202,26 @@ fn candidate(project: &Project, artifact: &Artifact) -> Candidate {
     }
 }
 
-/// Files of other tools that are found among tests.
+/// Files of other tools in test directories.
 const NOT_SCENARIOS: [&str; 5] = ["Cargo.toml", "package.json", "package-lock.json", "pyproject.toml", "tsconfig.json"];
 
-/// The files of scenarios at a path.
+/// The scenario files at a path.
 fn scenario_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if path.is_dir() {
         let files = files_with_extension(path, &["toml", "json"])?;
-        // A directory of tests may be a project of its own.
+        // A test directory may be a project itself.
         Ok(files.into_iter().filter(|file| !NOT_SCENARIOS.iter().any(|other| file.ends_with(other))).collect())
     } else {
         Ok(path.is_file().then(|| path.to_owned()).into_iter().collect())
     }
 }
 
-/// The files in a directory that end so, by their names.
+/// The files in a directory with one of the extensions, sorted.
 fn files_with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(directory).with_context(|| format!("{} cannot be read", directory.display()))?;
+    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.with_context(|| format!("{} cannot be read", directory.display()))?.path();
+        let path = entry.with_context(|| format!("cannot read {}", directory.display()))?.path();
         let ends_so = path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one));
         if ends_so && path.is_file() {
             found.push(path);
@@ -231,7 +231,7 @@ fn files_with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result
     Ok(found)
 }
 
-/// What came of all scenarios, as `--json` shows it.
+/// The results of all scenarios as `--json` prints them.
 #[derive(Debug, Serialize)]
 struct TestSummary<'a> {
     passed: usize,
@@ -239,14 +239,14 @@ struct TestSummary<'a> {
     scenarios: Vec<ScenarioView<'a>>,
 }
 
-/// What came of a scenario.
+/// The result of a scenario.
 #[derive(Debug, Serialize)]
 struct ScenarioView<'a> {
     file: String,
     name: &'a str,
     ok: bool,
     took_ms: u64,
-    /// What came out otherwise than expected.
+    /// The expectations that were not met.
     failures: &'a [String],
 }
 
@@ -266,7 +266,7 @@ fn format_result(result: &FileResult) -> String {
         let verdict = if report.is_ok() { "ok    " } else { "FAILED" };
         text.push_str(&format!("  {verdict} {} ({} ms)\n", printable::line(&report.name), report.took.as_millis()));
         for failure in &report.failures {
-            // It may quote what the plugin said.
+            // The text may quote the plugin.
             text.push_str(&format!("         {}\n", printable::block(failure).replace('\n', "\n           ")));
         }
     }

@@ -1,5 +1,5 @@
-//! Builds plugins when their sources change, and puts what comes out into the plugin folder, where the
-//! host finds it as it finds any other file.
+//! Builds plugins when their sources change, and puts the components into the plugin folder, where the host finds them
+//! like any other file.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,36 +14,36 @@ use crate::console;
 use crate::projects;
 use crate::telemetry;
 
-/// Editors write a file in several steps; a build begins when they have come to rest.
+/// A build starts after this time without changes, since editors write a file in several steps.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// Where components go.
+/// The folder for components.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
-    /// Whether it is nobody else's.
+    /// Whether only this process uses it.
     pub(super) is_own: bool,
 }
 
-/// What is built, and where it goes.
+/// Builds projects into a folder.
 #[derive(Debug)]
 pub(super) struct Builder {
-    /// Where projects are visited for.
+    /// The path to search for projects.
     path: PathBuf,
     folder: Folder,
     projects: Vec<Project>,
-    /// The directories that were visited into for projects.
+    /// The directories that were searched.
     searched: Vec<PathBuf>,
-    /// What was said of those that are left out or broken: it is said once.
+    /// The messages that were printed, since each is printed once.
     reported: BTreeSet<String>,
     /// The plugins whose last build failed.
     failed: BTreeSet<String>,
-    /// The sidecars in a folder of others that follow those of the projects.
+    /// The plugins whose sidecar in a shared folder is a copy of the project's.
     following: BTreeSet<String>,
 }
 
 impl Builder {
-    /// A builder of what was found at a path. What was left out has been told.
+    /// A builder of the projects at a path. Skipped projects have been reported.
     pub(super) fn new(path: PathBuf, found: Discovery, folder: Folder) -> Self {
         let mut reported: BTreeSet<_> = projects::describe_skipped(&found.skipped).into_iter().collect();
         reported.extend(found.broken.iter().map(ToString::to_string));
@@ -52,17 +52,17 @@ impl Builder {
         Self { path, folder, projects, searched, reported, failed, following }
     }
 
-    /// Builds after each change of a source, and looks for new projects, until it is cancelled.
+    /// Builds after each change, and searches for new projects, until it is cancelled.
     pub(super) async fn run(self, cancelled: CancellationToken) {
         let changes = Arc::new(Changes::default());
         let builder = Arc::new(Mutex::new(self));
-        // Dropped, it would watch no more.
+        // Watches until it is dropped.
         let (mut watcher, mut is_stale) = (None, true);
         loop {
             if std::mem::take(&mut is_stale) {
                 let builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
                 drop(std::mem::replace(&mut watcher, builder.watch(&changes)));
-                // What was saved before the watch.
+                // Covers changes before the watch.
                 changes.notify_sources();
             }
             tokio::select! {
@@ -77,7 +77,7 @@ impl Builder {
                 builder.build();
                 has_changed
             });
-            // A build that panics has said so; the next change starts another.
+            // A panic has printed a message; the next change starts another build.
             is_stale = turn.await.unwrap_or_default();
         }
     }
@@ -85,17 +85,17 @@ impl Builder {
     fn watch(&self, changes: &Arc<Changes>) -> Option<notify::RecommendedWatcher> {
         let watcher = sources::watch(&self.projects, &self.searched, changes);
         let tell = |error: &notify::Error| {
-            tracing::error!(%error, "not all sources can be watched; restart `sandbus dev` after a change");
+            tracing::error!(%error, "cannot watch all sources; restart `sandbus dev` after a change");
         };
         watcher.inspect_err(tell).ok()
     }
 
-    /// Looks for projects once more. Returns whether there is something else to be watched.
+    /// Searches for projects again. Returns whether the directories to watch have changed.
     fn rediscover(&mut self) -> bool {
         let found = match Discovery::of(&self.path) {
             Ok(found) => found,
             Err(error) => {
-                tracing::error!("projects cannot be visited for: {error}");
+                tracing::error!("cannot search for projects: {error}");
                 return false;
             }
         };
@@ -106,12 +106,12 @@ impl Builder {
             }
         }
         let mut projects = found.projects;
-        // One whose manifest is being edited goes on.
+        // Keep a project whose manifest is being edited.
         let is_there = |project: &Project| project.directory.join(project.language.manifest()).is_file();
         let is_gone = |project: &&Project| found.broken.is_empty() || !is_there(project);
         let missing = self.projects.iter().filter(|old| !projects.iter().any(|new| new.directory == old.directory));
         let (gone, edited): (Vec<_>, Vec<_>) = missing.partition(is_gone);
-        gone.iter().for_each(|project| tracing::info!(plugin = project.name, "its project is gone"));
+        gone.iter().for_each(|project| tracing::info!(plugin = project.name, "the project was removed"));
         let edited: Vec<_> = edited.into_iter().cloned().collect();
         for project in projects.iter().filter(|new| !self.projects.iter().any(|old| old.directory == new.directory)) {
             tracing::info!(
@@ -127,8 +127,7 @@ impl Builder {
         has_changed
     }
 
-    /// Takes out of the folder what none of the projects makes: what was renamed, or belongs to others. Only where the
-    /// folder is nobody else's.
+    /// Removes files from a private folder that no project makes, such as those of renamed projects.
     fn remove_stale(&self) {
         if !self.folder.is_own {
             return;
@@ -142,12 +141,12 @@ impl Builder {
                 && !names.contains(&*stem)
                 && let Err(error) = std::fs::remove_file(&path)
             {
-                tracing::error!(file = %path.display(), %error, "what was built before cannot be cleared away");
+                tracing::error!(file = %path.display(), %error, "cannot remove an outdated file");
             }
         }
     }
 
-    /// Builds everything; what is up to date costs nothing. Blocks for as long as it compiles.
+    /// Builds all projects that are not up to date. Blocks while they compile.
     pub(super) fn build(&mut self) {
         self.remove_stale();
         self.install_sidecars();
@@ -158,7 +157,7 @@ impl Builder {
         }
     }
 
-    /// A plugin finds its sidecar from the first load on.
+    /// Puts sidecars into the folder before the components, so that they apply to the first load.
     fn install_sidecars(&mut self) {
         for project in &self.projects {
             let stem = project.stem();
@@ -168,23 +167,23 @@ impl Builder {
                 Ok(SidecarUpdate::Copied | SidecarUpdate::Unchanged) => drop(self.following.insert(stem)),
                 Ok(SidecarUpdate::LeftToOperator) if project.sidecar().exists() => {
                     let (kept, own) = (self.folder.path.join(format!("{stem}.toml")), project.sidecar());
-                    let line = format!("{} stays as it is, and {} is not used", kept.display(), own.display());
+                    let line = format!("{} is kept, so {} has no effect", kept.display(), own.display());
                     if self.reported.insert(line.clone()) {
                         tracing::warn!(plugin = project.name, "{line}");
                     }
                 }
                 Ok(SidecarUpdate::LeftToOperator | SidecarUpdate::Absent | SidecarUpdate::Removed) => {}
-                Err(error) => tracing::error!(plugin = project.name, "its sidecar cannot be used: {error}"),
+                Err(error) => tracing::error!(plugin = project.name, "cannot copy its sidecar: {error}"),
             }
         }
     }
 
-    /// Puts what was made into the folder, and says how it went.
+    /// Puts built components into the folder, and reports the result.
     fn install(&mut self, unit: &BuildUnit, started: Instant, report: Result<BuildReport, Error>) {
         let names = || projects::join_names(unit.projects.iter().map(|project| project.name.as_str()));
         let report = match report {
             Ok(report) => report,
-            Err(error) => return tracing::error!("the build of {} cannot be started: {error}", names()),
+            Err(error) => return tracing::error!("cannot start the build of {}: {error}", names()),
         };
         for message in &report.messages {
             console::print_compiler_message(message);
@@ -192,7 +191,7 @@ impl Builder {
         let failed: BTreeSet<_> = unit.failed(&report).map(|project| project.name.clone()).collect();
         if !failed.is_empty() {
             let names = projects::join_names(failed.iter().map(String::as_str));
-            tracing::error!("the build of {names} failed; what ran before goes on");
+            tracing::error!("the build of {names} failed; the previous version keeps running");
         }
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         for artifact in &report.artifacts {
@@ -203,10 +202,10 @@ impl Builder {
                     let project = unit.projects.iter().find(|project| project.name == artifact.name);
                     project.iter().for_each(|project| console::print_hints(project, artifact));
                 }
-                Ok(false) if was_failing => tracing::info!(plugin = artifact.name, "builds again, to what runs"),
+                Ok(false) if was_failing => tracing::info!(plugin = artifact.name, "builds again, without changes"),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::error!(plugin = artifact.name, %error, "the plugin cannot be put into the folder");
+                    tracing::error!(plugin = artifact.name, %error, "cannot put the plugin into the folder");
                 }
             }
         }
@@ -214,8 +213,8 @@ impl Builder {
     }
 }
 
-/// Where `sandbus dev` keeps what it builds, and the data: state and backlog survive a restart. A crate's are below
-/// its workspace's target directory, and those of anything else in the directory that holds it.
+/// The directory for components and data, which survive a restart. It is below the workspace's target directory for Rust
+/// projects, and in the given path for others.
 pub(super) fn home(path: &Path, found: &Discovery) -> PathBuf {
     let root = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut workspaces = found.projects.iter().filter_map(Project::cargo_workspace);

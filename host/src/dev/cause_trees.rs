@@ -1,6 +1,6 @@
-//! What a request or an event has led to, as a tree, once it has come to rest.
+//! Prints the consequences of a request or an event as a cause tree, once nothing more happens.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,34 +18,37 @@ use crate::retry::Verdict;
 
 /// How often the log is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// A tree in which nothing has happened for so long is at rest.
+/// A tree is printed after this time without activity.
 const QUIET_PERIOD: Duration = Duration::from_millis(300);
-/// What comes later than this in a tree is shown as a tree of its own.
+/// A tree is forgotten after this time without activity. Later activity makes a new tree.
 const FORGET_AFTER: Duration = Duration::from_mins(2);
-/// How many events are read from the log at a time.
+/// The number of events of one read.
 const PAGE: usize = 500;
-/// How much of an event's data is shown, in characters.
+/// The number of characters of an event's data in a tree.
 const DATA_CHARACTERS: usize = 100;
 
-/// Shows trees until it is cancelled.
+/// The recent cause trees.
 #[derive(Debug)]
 pub(super) struct CauseTrees {
     bus: SharedBus,
     observed: mpsc::Receiver<Observation>,
-    /// What was read of the log already lies up to here.
+    /// The last position that was read.
     last_position: Position,
     trees: BTreeMap<event::CauseTreeId, CauseTree>,
 }
 
-/// The events that have one first event, and what became of their deliveries.
+/// The events with one correlation id, and the attempts at their deliveries.
 #[derive(Debug, Default)]
 struct CauseTree {
-    /// The request whose handler published the first event, if there was one.
+    /// The request whose handler published the first event, if any.
     request: Option<String>,
     events: Vec<Arc<Event>>,
     attempts: Vec<(AttemptRecord, DeliveryStatus)>,
-    /// When something happened last that is not shown yet.
+    /// The types of events that no subscription matched when they entered the log.
+    unmatched: BTreeSet<String>,
+    /// The last activity, if it is not printed yet.
     unprinted_since: Option<Instant>,
+    /// The last activity.
     changed: Option<Instant>,
 }
 
@@ -54,6 +57,7 @@ impl CauseTrees {
         Self { last_position: bus.head(), bus, observed, trees: BTreeMap::new() }
     }
 
+    /// Prints trees until it is cancelled.
     pub(super) async fn run(mut self, cancelled: CancellationToken) {
         let mut poll = tokio::time::interval(POLL_INTERVAL);
         loop {
@@ -89,7 +93,7 @@ impl CauseTrees {
         }
     }
 
-    /// A tree in which something has happened.
+    /// The tree of an activity.
     fn tree_of(&mut self, id: event::CauseTreeId) -> &mut CauseTree {
         let tree = self.trees.entry(id).or_default();
         let now = Instant::now();
@@ -97,7 +101,7 @@ impl CauseTrees {
         tree
     }
 
-    /// Reads the events that have entered the log.
+    /// Reads the new events of the log.
     async fn read_log(&mut self) {
         if self.bus.head() == self.last_position {
             return;
@@ -107,15 +111,21 @@ impl CauseTrees {
                 let new: Vec<LoggedEvent> =
                     page.into_iter().take_while(|logged| logged.position > self.last_position).collect();
                 self.last_position = new.first().map_or(self.last_position, |newest| newest.position);
+                let catalogue = Arc::clone(&self.bus.catalogue().borrow());
                 for logged in new.into_iter().rev() {
-                    self.tree_of(logged.event.cause_tree()).events.push(logged.event);
+                    let event_type = &logged.event.event_type;
+                    let mut definitions = catalogue.subscriptions().map(|entry| &entry.definition);
+                    let is_matched = definitions.any(|definition| definition.pattern.matches(event_type));
+                    let tree = self.tree_of(logged.event.cause_tree());
+                    tree.unmatched.extend((!is_matched).then(|| event_type.clone()));
+                    tree.events.push(logged.event);
                 }
             }
-            Err(error) => tracing::debug!(%error, "the log cannot be read"),
+            Err(error) => tracing::debug!(%error, "cannot read the log"),
         }
     }
 
-    /// Shows the trees that have come to rest.
+    /// Prints the trees without recent activity.
     fn print_quiet_trees(&mut self) {
         for tree in self.trees.values_mut() {
             if tree.unprinted_since.is_some_and(|unprinted_since| unprinted_since.elapsed() >= QUIET_PERIOD) {
@@ -150,28 +160,32 @@ impl CauseTree {
             None => roots.into_iter().for_each(|root| {
                 tree.write_line("", &format_event(root));
                 tree.write_consequences(root, "");
+                // Handlers often publish events for nobody in particular; a client hardly does.
+                if self.unmatched.contains(&root.event_type) {
+                    tree.write_line("└─ ", "no subscription matches this type");
+                }
             }),
         }
         tree.lines
     }
 }
 
-/// The source and the id of an event, which are unique together.
+/// The source and id of an event, which are unique together.
 type Identity<'a> = (&'a str, &'a str);
 
 fn identity(event: &Event) -> Identity<'_> {
     (&event.source, &event.id)
 }
 
-/// The event that was being handled when this one was published.
+/// The event whose handler published this one.
 fn cause(event: &Event) -> Option<Identity<'_>> {
     Some((event.attribute(CAUSATION_SOURCE)?, event.attribute(CAUSATION_ID)?))
 }
 
-/// A tree in the making.
+/// Renders a tree.
 struct TreeWriter<'a> {
     cause_tree: &'a CauseTree,
-    /// Events that wait for their place, by their cause.
+    /// The events that are not written yet, by their cause.
     branches: HashMap<Identity<'a>, Vec<&'a Arc<Event>>>,
     lines: String,
 }
@@ -179,7 +193,7 @@ struct TreeWriter<'a> {
 impl<'a> TreeWriter<'a> {
     fn write_line(&mut self, indent: &str, text: &str) {
         self.lines.push_str(indent);
-        // Types, ids, data and reasons are somebody else's words.
+        // Types, ids, data and reasons are untrusted.
         self.lines.push_str(&printable::line(text));
         self.lines.push('\n');
     }
@@ -190,7 +204,7 @@ impl<'a> TreeWriter<'a> {
         self.write_consequences(event, &format!("{indent}{under}"));
     }
 
-    /// What became of an event: the attempts, each with what it published; then what else it caused.
+    /// Writes the attempts at an event with the events that each published, then other events that it caused.
     fn write_consequences(&mut self, event: &'a Arc<Event>, indent: &str) {
         let tree = self.cause_tree;
         let attempts: Vec<_> =
@@ -221,7 +235,7 @@ impl<'a> TreeWriter<'a> {
     }
 }
 
-/// An attempt in a line.
+/// Formats an attempt in a line.
 fn format_attempt(record: &AttemptRecord, settled: DeliveryStatus) -> String {
     let Delivery { subscription, attempt, .. } = &*record.delivery;
     let which = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
@@ -241,7 +255,7 @@ fn format_failure(failure: &Failure) -> String {
     format!("{}: {}", failure.cause.as_str(), failure.reason.replace('\n', " "))
 }
 
-/// An event in a line.
+/// Formats an event in a line.
 fn format_event(event: &Event) -> String {
     let data = event.data.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     let data = data.replace('\n', " ");
@@ -270,7 +284,19 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_is_a_tree() {
+    fn an_event_from_outside_that_nothing_takes_is_marked() {
+        let (misspelled, welcomed) =
+            (event("1", "user.registred", "/dev", None), event("2", "user.welcomed", "/p", None));
+        let unmatched = BTreeSet::from(["user.registred".to_owned()]);
+        let mut tree = CauseTree { events: vec![misspelled, welcomed], unmatched, ..CauseTree::default() };
+        let expected = "user.registred 1\n└─ no subscription matches this type\nuser.welcomed 2\n";
+        assert_eq!(tree.render(), expected);
+        tree.request = Some("POST /register → 201 in 2.0 ms".to_owned());
+        assert!(!tree.render().contains("no subscription"), "a handler may publish for nobody");
+    }
+
+    #[test]
+    fn a_cause_tree_is_drawn() {
         let registered = event("1", "user.registered", "/plugins/registration", None);
         let welcomed = event("2", "user.welcomed", "/plugins/handler", Some(&registered));
         let later = event("3", "user.reminded", "/plugins/elsewhere", Some(&registered));

@@ -1,4 +1,4 @@
-//! What a developer types into a running `sandbus dev`: `r` for the last event once more, `p` for a new one.
+//! Reads commands from standard input: `r` publishes the last event again, `p` publishes a new one.
 
 use std::io::BufRead as _;
 
@@ -14,17 +14,17 @@ use crate::ingress::cloudevents::{self, Mode};
 use crate::ingress::producers::Publisher;
 use crate::outcome::Publish;
 
-/// How many events are looked through for one that began a flow.
+/// The number of recent events to search for the last event from outside.
 const SEARCH: usize = 500;
-/// How many lines may wait.
+/// The number of pending lines.
 const QUEUE: usize = 16;
 
-pub(super) const HELP: &str = "keys, each with Enter: r replays the last event · p TYPE [JSON] publishes one";
+pub(super) const HELP: &str = "type r to publish the last event again, or p TYPE [JSON] to publish an event";
 
-/// Does what is typed, until it is cancelled or there is no more input.
+/// Runs commands until it is cancelled or the input ends.
 pub(super) async fn run(bus: SharedBus, cancelled: CancellationToken) {
     let (sender, mut lines) = mpsc::channel(QUEUE);
-    // Reading cannot be given up, and so its thread ends with the process.
+    // A blocking read cannot be cancelled, so the thread ends with the process.
     let reader = move || {
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { return };
@@ -47,7 +47,7 @@ pub(super) async fn run(bus: SharedBus, cancelled: CancellationToken) {
     }
 }
 
-/// Does what a line says, and tells what came of it.
+/// Runs a command, and returns the message about its result.
 async fn handle_command(bus: &SharedBus, line: &str) -> String {
     let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
     let event = match (key, rest) {
@@ -60,24 +60,26 @@ async fn handle_command(bus: &SharedBus, line: &str) -> String {
         Err(reason) => return reason,
     };
     let (event_type, id) = (event.event_type.clone(), event.id.clone());
+    let is_taken = bus.catalogue().borrow().subscriptions().any(|entry| entry.definition.pattern.matches(&event_type));
     match bus.publish(vec![Publish { event, due: None }]).await {
+        Ok(_) if !is_taken => format!("published {event_type} {id}; no subscription matches its type"),
         Ok(_) => format!("published {event_type} {id}"),
         Err(error) => format!("not published: {error}"),
     }
 }
 
-/// The newest event that began a flow, as a new event.
+/// A new event with the contents of the newest event that has no cause.
 async fn copy_last_event(bus: &SharedBus) -> Result<Event, String> {
     let page = bus.events(None, SEARCH).await.map_err(|error| error.to_string())?;
     let first = page.into_iter().find(|logged| !logged.event.extensions.contains_key(CAUSATION_ID));
-    let mut event = Event::clone(&first.ok_or("there is no event yet; p publishes one")?.event);
+    let mut event = Event::clone(&first.ok_or("there is no event yet; publish one with p")?.event);
     event.id = uuid::Uuid::now_v7().to_string();
     event.time = Some(Clock::System.now().to_string());
     event.extensions.retain(|name, _| ![CORRELATION_ID, CORRELATION_SOURCE, HOPS].contains(&name.as_str()));
     Ok(event)
 }
 
-/// An event of a type with data, as they were typed.
+/// Parses an event type and optional data.
 fn parse_event(text: &str) -> Result<Event, String> {
     let (event_type, data) = text.split_once(' ').unwrap_or((text, ""));
     let data = data.trim();

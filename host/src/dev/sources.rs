@@ -1,5 +1,5 @@
-//! Watching what plugins are built of: what is below `src`, manifests, sidecars, and scripts that lie beside them; and
-//! the directories in which new projects may appear.
+//! Watches the sources of plugins: files below `src`, manifests, sidecars and scripts next to them. Also watches the
+//! directories in which new projects may appear.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,19 +9,20 @@ use notify::{Event, EventKind, RecursiveMode, Watcher as _};
 use sandbus_toolchain::{MANIFESTS, Project};
 use tokio::sync::Notify;
 
-/// In how many directories new projects are seen, the ones closest to the path first: the system's watches are few.
+/// The number of directories to watch for new projects, since the system limits watches. Those closest to the path come
+/// first.
 const MAX_DIRECTORIES: usize = 2_000;
 
-/// What has changed since the last build.
+/// The changes since the last build.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     changed: Notify,
-    /// Whether projects may have come or gone.
+    /// Whether projects may have been added or removed.
     projects_changed: AtomicBool,
 }
 
 impl Changes {
-    /// A source has changed.
+    /// Reports a change of a source.
     pub(super) fn notify_sources(&self) {
         self.changed.notify_one();
     }
@@ -31,26 +32,26 @@ impl Changes {
         self.changed.notify_one();
     }
 
-    /// Waits until something has changed.
+    /// Waits for a change.
     pub(super) async fn wait(&self) {
         self.changed.notified().await;
     }
 
-    /// Whether projects may have come or gone since this was asked last.
+    /// Whether projects may have been added or removed since the last call.
     pub(super) fn take_projects_changed(&self) -> bool {
         self.projects_changed.swap(false, Ordering::AcqRel)
     }
 }
 
-/// A project, as far as its sources are concerned.
+/// The sources of a project.
 #[derive(Clone, Debug)]
 struct Sources {
     directory: PathBuf,
-    /// The name of its sidecar.
+    /// The file name of its sidecar.
     sidecar: String,
 }
 
-/// Tells of every change of a project's source, and of every project that comes or goes in some directories.
+/// Reports changes of the sources of projects, and projects that are added to or removed from directories.
 pub(super) fn watch(
     projects: &[Project],
     directories: &[PathBuf],
@@ -59,7 +60,7 @@ pub(super) fn watch(
     let sources: Vec<_> = projects.iter().flat_map(sources_of).collect();
     let (watched, changes) = (sources.clone(), Arc::clone(changes));
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        // An event that was lost may have been of any kind.
+        // A lost event may have been of any kind.
         let Ok(event) = event else { return changes.notify_projects() };
         if event.need_rescan() || is_move(&event) {
             changes.notify_projects();
@@ -68,7 +69,7 @@ pub(super) fn watch(
         }
     })?;
     for directory in directories.iter().take(MAX_DIRECTORIES) {
-        // One that is gone by now has been told of by the one above it.
+        // Its parent reports a directory that was removed in the meantime.
         drop(watcher.watch(directory, RecursiveMode::NonRecursive));
     }
     for Sources { directory, .. } in &sources {
@@ -76,9 +77,9 @@ pub(super) fn watch(
         let watched = watcher.watch(directory, RecursiveMode::NonRecursive);
         let watched =
             watched.and_then(|()| below.map_or(Ok(()), |below| watcher.watch(&below, RecursiveMode::Recursive)));
-        // The others are watched nevertheless.
+        // Keep watching the others.
         if let Err(error) = watched {
-            tracing::error!(%error, "changes in {} are not seen; restart `sandbus dev` after one", directory.display());
+            tracing::error!(%error, "cannot watch {}; restart `sandbus dev` after a change there", directory.display());
         }
     }
     Ok(watcher)
@@ -90,12 +91,12 @@ fn sources_of(project: &Project) -> Vec<Sources> {
     all.map(|directory| Sources { directory: directory.clone(), sidecar: sidecar.clone() }).collect()
 }
 
-/// Whether a project may have come or gone: a manifest was written, or a directory was moved.
+/// Whether a project may have been added or removed: a manifest was written, or a directory was moved.
 fn is_move(event: &Event) -> bool {
     let is_manifest =
         |path: &PathBuf| MANIFESTS.iter().any(|manifest| path.file_name().is_some_and(|name| name == *manifest));
     let is_hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    // Of what was removed nobody can tell any more whether it was a directory.
+    // A removed path without an extension may have been a directory.
     let is_directory =
         |path: &PathBuf| !is_hidden(path) && (path.is_dir() || path.extension().is_none() && !path.exists());
     match event.kind {
@@ -107,7 +108,7 @@ fn is_move(event: &Event) -> bool {
     }
 }
 
-/// Whether something was written, moved or removed that a build reads.
+/// Whether an input of a build was written, moved or removed.
 fn is_change(event: &Event, projects: &[Sources]) -> bool {
     let is_read = |path: &Path| {
         let project = projects.iter().filter(|project| path.starts_with(&project.directory));
@@ -118,12 +119,12 @@ fn is_change(event: &Event, projects: &[Sources]) -> bool {
     !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_read(path) == Some(true))
 }
 
-/// Whether a path within a project is that of a source.
+/// Whether a path within a project is a source.
 fn is_source(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // The files of editors come and go beside the sources.
+    // Temporary files of editors.
     let of_an_editor = name.starts_with('.') || name.starts_with('#') || name.ends_with('~');
-    // Python leaves what it compiled beside the sources.
+    // Compiled Python code.
     let compiled = path.components().any(|component| component.as_os_str() == "__pycache__");
     let in_src = path.starts_with("src");
     let manifest = MANIFESTS.contains(&&*name);

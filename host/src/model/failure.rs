@@ -63,6 +63,29 @@ impl Cause {
         }
     }
 
+    /// All causes.
+    pub const ALL: [Self; 13] = [
+        Self::Retry,
+        Self::Exception,
+        Self::Request,
+        Self::Rejected,
+        Self::Trap,
+        Self::Timeout,
+        Self::OutOfMemory,
+        Self::Conflict,
+        Self::Webhook,
+        Self::NoHandler,
+        Self::HopLimit,
+        Self::Limit,
+        Self::Collision,
+    ];
+
+    /// Parses a cause by its name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == text)
+    }
+
     /// Reads a cause that a retry policy may name as permanent.
     #[must_use]
     pub fn parse_retriable(text: &str) -> Option<Self> {

@@ -44,6 +44,15 @@ impl Fault {
     }
 }
 
+/// The error within nested errors of the system. Their `source` leaves it out.
+pub(super) fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut error = error;
+    while let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        error = inner;
+    }
+    error
+}
+
 fn known(error: &(dyn Error + 'static)) -> Option<Fault> {
     if error.is::<Unresolved>() {
         return Some(Fault::Name);
@@ -59,8 +68,12 @@ fn known(error: &(dyn Error + 'static)) -> Option<Fault> {
         };
     }
     let error = error.downcast_ref::<std::io::Error>()?;
-    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+    let inner = innermost(error);
+    if inner.is::<rustls::Error>() {
         return Some(Fault::Tls);
+    }
+    if inner.is::<Unresolved>() {
+        return Some(Fault::Name);
     }
     match error.kind() {
         ErrorKind::ConnectionRefused => Some(Fault::Refused),
@@ -100,5 +113,7 @@ mod tests {
         let tls = || rustls::Error::DecryptError;
         assert_eq!(of(Box::new(tls())), Fault::Tls);
         assert_eq!(of(Box::new(std::io::Error::other(tls()))), Fault::Tls);
+        // The TLS connector wraps the error of the handshake.
+        assert_eq!(of(Box::new(std::io::Error::other(std::io::Error::other(tls())))), Fault::Tls);
     }
 }

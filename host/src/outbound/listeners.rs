@@ -16,7 +16,8 @@ impl Listeners {
     }
 
     /// Whether a URL's host and port name a listener. Names other than `localhost` are checked after resolving.
-    pub(super) fn are_named(&self, host_and_port: &str) -> bool {
+    #[must_use]
+    pub fn are_named(&self, host_and_port: &str) -> bool {
         if let Ok(address) = host_and_port.parse() {
             return self.include(address);
         }

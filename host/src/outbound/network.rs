@@ -13,6 +13,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::dial::{CONNECT, Dialer, InTime, Reach};
+use super::fault::innermost;
 use super::{Fault, Listeners, SendError};
 use crate::endpoint;
 
@@ -108,8 +109,29 @@ fn exact(uri: Uri, host_and_port: &str) -> Result<Uri, SendError> {
 }
 
 fn failed(error: &legacy::Error) -> SendError {
-    let (fault, causes) = (Fault::of(error), causes(error));
+    let fault = Fault::of(error);
+    let causes = match fault {
+        Fault::Tls if is_plain(error) => {
+            ": the server does not speak TLS on this port; use http:// or another port".to_owned()
+        }
+        Fault::Protocol => {
+            format!("{}; the server does not speak plain HTTP on this port; it may need https://", causes(error))
+        }
+        _ => causes(error),
+    };
     if error.is_connect() { SendError::Unreachable(fault, causes) } else { SendError::Broken(fault, causes) }
+}
+
+/// Whether the server's first bytes were not a TLS record.
+fn is_plain(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidMessage(_)) = innermost(error).downcast_ref() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The chain of causes of a client error. Omits the URL, which may contain a secret.

@@ -1,4 +1,4 @@
-//! Scenarios as tests in Rust build them.
+//! Builds scenarios in Rust tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::spec::{Action, Moment, Preconditions, Step, StubSpec, parse_event};
 use super::{ScenarioError, ScenarioResult};
 use crate::plugin::Sidecar;
 
-/// A scenario in the making.
+/// A builder of a scenario.
 #[derive(Debug)]
 pub struct Scenario {
     wasm: PathBuf,
@@ -19,48 +19,48 @@ pub struct Scenario {
     given: Preconditions,
     steps: Vec<Step>,
     at: Option<Moment>,
-    /// What was malformed first; told when the scenario is run, so that steps follow each other plainly.
+    /// The first malformed step. `run` reports it, so that builder calls can be chained.
     mistake: Option<ScenarioError>,
 }
 
 impl Scenario {
-    /// A scenario of a plugin's `.wasm` file.
+    /// A scenario for a plugin's `.wasm` file.
     #[must_use]
     pub fn of(wasm: impl AsRef<Path>) -> Self {
         let wasm = wasm.as_ref().to_owned();
         Self { wasm, others: Vec::new(), given: Preconditions::default(), steps: Vec::new(), at: None, mistake: None }
     }
 
-    /// Another plugin takes part. Its state begins empty and is not looked at.
+    /// Adds another plugin. Its state is empty at the start and not part of the result.
     #[must_use]
     pub fn with(mut self, wasm: impl AsRef<Path>) -> Self {
         self.others.push(wasm.as_ref().to_owned());
         self
     }
 
-    /// The plugin's state has a key with a JSON value, as the SDKs write it.
+    /// Sets a key of the plugin's state to a JSON value, as the SDKs write it.
     #[must_use]
     pub fn state(mut self, key: &str, value: Value) -> Self {
         self.given.state.insert(key.to_owned(), value);
         self
     }
 
-    /// The plugin's configuration has a value.
+    /// Sets a configuration value of the plugin.
     #[must_use]
     pub fn config(mut self, key: &str, value: &str) -> Self {
         self.given.config.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// The plugin has a sidecar.
+    /// Sets the plugin's sidecar.
     #[must_use]
     pub fn sidecar(mut self, sidecar: Sidecar) -> Self {
         self.given.sidecar = sidecar;
         self
     }
 
-    /// A request that the plugin sends, `GET https://api.example.com/rates`, is answered with a status and JSON.
-    /// `*` at its end stands for any rest. Its host is granted.
+    /// Answers a request of the plugin, such as `GET https://api.example.com/rates`, with a status and JSON. A final `*`
+    /// matches any suffix. Grants the host of the request.
     #[must_use]
     pub fn http(mut self, request: &str, status: u16, json: Value) -> Self {
         let (request, headers) = (request.to_owned(), BTreeMap::new());
@@ -68,14 +68,14 @@ impl Scenario {
         self
     }
 
-    /// The next step happens so long after the beginning.
+    /// Runs the next step this long after the start.
     #[must_use]
     pub fn at(mut self, after: Duration) -> Self {
         self.at = Some(Moment::After(after));
         self
     }
 
-    /// An event with JSON data is published. Its id is its number among the steps.
+    /// Publishes an event with JSON data. Its id is the number of the step.
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
     pub fn event(self, event_type: &str, data: Value) -> Self {
@@ -85,7 +85,7 @@ impl Scenario {
         }))
     }
 
-    /// An event is published, as a CloudEvent in JSON.
+    /// Publishes a CloudEvent in JSON.
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
     pub fn cloudevent(mut self, event: Value) -> Self {
@@ -98,7 +98,7 @@ impl Scenario {
         }
     }
 
-    /// A request with a JSON body is made.
+    /// Sends a request with a JSON body.
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
     pub fn request(self, method: &str, target: &str, body: Value) -> Self {
@@ -108,7 +108,7 @@ impl Scenario {
         self.step(Action::Request { method, target, headers, body })
     }
 
-    /// Time passes. Retries, delayed events and schedules come when they are due.
+    /// Advances the time. Retries, delayed events and schedules run when they are due.
     #[must_use]
     pub fn advance(self, time: Duration) -> Self {
         self.step(Action::Advance(time))
@@ -119,10 +119,10 @@ impl Scenario {
         self
     }
 
-    /// Plays it.
+    /// Runs the scenario.
     ///
     /// # Errors
-    /// If it cannot be result. What its steps come to is in what is returned.
+    /// If the scenario cannot run. Failures of handlers are part of the result.
     pub fn run(self) -> Result<ScenarioResult, ScenarioError> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);

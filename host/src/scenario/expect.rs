@@ -1,4 +1,4 @@
-//! Plays a file's scenarios, and says where they come out otherwise than expected.
+//! Runs the scenarios of a file and compares their results with the expectations.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,35 +11,35 @@ use super::spec::{Expectations, Preconditions, ScenarioFile, ScenarioSpec, Step}
 use super::{AttemptSummary, ScenarioError, StepResult};
 use crate::plugin::Sidecar;
 
-/// The plugin that a scenario is result with.
+/// The plugin that a scenario tests.
 #[derive(Clone, Debug)]
 pub struct PluginUnderTest<'a> {
     /// Its component.
     pub wasm: &'a Path,
-    /// Its sidecar. A scenario that says something else of a part of it wins.
+    /// Its sidecar. Parts that a scenario sets take precedence.
     pub sidecar: Sidecar,
 }
 
-/// What came of one scenario.
+/// The result of one scenario.
 #[derive(Clone, Debug)]
 pub struct ScenarioReport {
     /// Its name.
     pub name: String,
-    /// How long it took.
+    /// The time that it took.
     pub took: Duration,
-    /// Where it came out otherwise than expected, or why it could not be result.
+    /// The expectations that were not met, or why the scenario could not run.
     pub failures: Vec<String>,
 }
 
 impl ScenarioReport {
-    /// Whether everything was as expected.
+    /// Whether all expectations were met.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.failures.is_empty()
     }
 }
 
-/// Plays a scenario that was read from a file in a folder, and compares.
+/// Runs a scenario of a file in a folder, and compares its result with the expectations.
 #[must_use]
 pub fn check(spec: &ScenarioSpec, subject: &PluginUnderTest<'_>, folder: &Path) -> ScenarioReport {
     let started = Instant::now();
@@ -48,7 +48,7 @@ pub fn check(spec: &ScenarioSpec, subject: &PluginUnderTest<'_>, folder: &Path) 
 }
 
 impl ScenarioFile {
-    /// The scenarios whose names contain a text.
+    /// The scenarios with a name that contains a text.
     pub fn scenarios_matching<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a ScenarioSpec> {
         self.scenarios.iter().filter(move |scenario| scenario.name.contains(text))
     }
@@ -90,7 +90,7 @@ fn compare(then: &Expectations, actual: &StepResult) -> Vec<String> {
     for (key, expected) in &then.state {
         match actual.state.get(key) {
             Some(value) => found.extend(mismatches(&format!("state[{key:?}]"), expected, value)),
-            None => found.push(format!("state[{key:?}]: expected {expected}, and there is no such key")),
+            None => found.push(format!("state[{key:?}]: expected {expected}, but there is no such key")),
         }
     }
     for key in &then.absent {
@@ -105,7 +105,7 @@ fn compare(then: &Expectations, actual: &StepResult) -> Vec<String> {
 }
 
 fn compare_outcome(expected: &str, last: Option<&AttemptSummary>) -> Option<String> {
-    let Some(last) = last else { return Some(format!("outcome: expected {expected}, and nothing was delivered")) };
+    let Some(last) = last else { return Some(format!("outcome: expected {expected}, but nothing was delivered")) };
     if last.outcome == expected || last.cause == Some(expected) {
         return None;
     }
@@ -125,7 +125,7 @@ fn compare_list(name: &str, expected: Option<&[Value]>, actual: impl FnOnce() ->
     mismatches(name, &expected.into(), &actual.into())
 }
 
-/// A reason is a sentence for a person: a part of it is enough.
+/// Accepts an expected reason that is a part of the actual one.
 fn accept_reason_excerpt(expected: &Value, actual: &mut Value) {
     let Some(part) = expected["reason"].as_str() else { return };
     if actual["reason"].as_str().is_some_and(|reason| reason.contains(part)) {
@@ -133,7 +133,7 @@ fn accept_reason_excerpt(expected: &Value, actual: &mut Value) {
     }
 }
 
-/// The parts stand in lines one after the other; other lines may lie between.
+/// Each expected part must occur in a line after the line of the previous part.
 fn compare_logs(expected: &[String], actual: &[String]) -> Option<String> {
     let mut rest = actual.iter();
     let missing = expected.iter().find(|part| !rest.any(|line| line.contains(part.as_str())))?;

@@ -1,4 +1,4 @@
-//! What a plugin logs while it runs on this thread.
+//! Captures the log lines of plugins on this thread.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +7,10 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-/// The target that plugins' lines bear.
+/// The log target of plugins.
 const TARGET: &str = "plugin";
 
-/// Lines as they come, each as `LEVEL message`.
+/// The captured lines, each as `LEVEL message`.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -47,7 +47,7 @@ impl Visit for Message {
     }
 }
 
-/// Runs something, and returns what plugins logged meanwhile beside what it returns.
+/// Runs a function, and returns its result and the log lines of plugins.
 pub(super) fn capture<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::registry().with(lines.clone());

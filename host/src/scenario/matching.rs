@@ -1,8 +1,8 @@
-//! Whether a value is what was expected: objects may have more members than are named, all else is compared.
+//! Compares JSON with an expected value. Objects may have additional members.
 
 use serde_json::Value;
 
-/// Says where a value differs from what was expected of it, one line for each place.
+/// The differences between a value and the expected value, one line for each.
 #[must_use]
 pub fn mismatches(path: &str, expected: &Value, actual: &Value) -> Vec<String> {
     let mut found = Vec::new();
@@ -16,7 +16,7 @@ fn compare(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>
             for (name, value) in expected {
                 match actual.get(name) {
                     Some(actual) => compare(&format!("{path}.{name}"), value, actual, found),
-                    None => found.push(format!("{path}.{name}: expected {value}, and it is not there")),
+                    None => found.push(format!("{path}.{name}: expected {value}, but it is missing")),
                 }
             }
         }
@@ -25,7 +25,7 @@ fn compare(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>
                 compare(&format!("{path}[{index}]"), expected, actual, found);
             }
             for (index, missing) in expected.iter().enumerate().skip(actual.len()) {
-                found.push(format!("{path}[{index}]: expected {missing}, and there are only {}", actual.len()));
+                found.push(format!("{path}[{index}]: expected {missing}, but there are only {}", actual.len()));
             }
             for (index, surplus) in actual.iter().enumerate().skip(expected.len()) {
                 found.push(format!("{path}[{index}]: expected nothing more, got {surplus}"));
@@ -36,7 +36,7 @@ fn compare(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>
     }
 }
 
-/// 1 and 1.0 are one number.
+/// Whether two values are equal, where 1 equals 1.0.
 fn equal(expected: &Value, actual: &Value) -> bool {
     match (expected, actual) {
         (Value::Number(expected), Value::Number(actual)) if expected.is_f64() || actual.is_f64() => {
@@ -66,10 +66,10 @@ mod tests {
         assert_eq!(
             found,
             [
-                "it.data.age: expected 1, and it is not there",
+                "it.data.age: expected 1, but it is missing",
                 "it.data.name: expected \"Bob\", got \"Ada\"",
                 "it.list[1]: expected 3, got 2",
-                "it.list[2]: expected 4, and there are only 2",
+                "it.list[2]: expected 4, but there are only 2",
             ]
         );
         assert_eq!(mismatches("l", &json!([]), &json!([5])), ["l[0]: expected nothing more, got 5"]);

@@ -1,31 +1,30 @@
-//! Scenarios: a plugin's behaviour as a test, in the real sandbox, on the real bus, and without a server.
+//! Scenarios test the behaviour of a plugin in the real sandbox, on the real bus, and without a server.
 //!
-//! Given a state and a configuration, when events and requests come at certain times, then these outcomes,
-//! events, state and log lines follow. Time is virtual: it stands still until a step moves it, and on its way
-//! it stops wherever a retry, a delayed event or a schedule is due. A scenario of a day takes milliseconds.
+//! Given a state and a configuration, when events and requests arrive at certain times, then certain outcomes, events,
+//! state and log lines follow. Time is virtual: a step advances it, and it stops at each retry, delayed event and
+//! schedule that is due on the way. A scenario of a day takes milliseconds.
 //!
-//! `sandbus test` reads scenarios from files ([`ScenarioFile`]), which any language can have. Tests in Rust build
-//! them:
+//! `sandbus test` reads scenarios from files ([`ScenarioFile`]), for plugins in any language. Rust tests build them:
 //!
 //! ```no_run
 //! use sandbus_host::scenario::Scenario;
 //! use serde_json::json;
 //!
 //! # fn main() -> Result<(), sandbus_host::scenario::ScenarioError> {
-//! let played = Scenario::of("target/plugins/registration-handler.wasm")
+//! let result = Scenario::of("target/plugins/registration-handler.wasm")
 //!     .config("greeting", "Hello")
 //!     .state("total", json!(41))
 //!     .event("user.registered", json!({ "user_id": "1", "name": "Ada", "email": "ada@example.com" }))
 //!     .run()?;
-//! assert_eq!(played.published()[0]["data"]["message"], "Hello, Ada!");
-//! assert_eq!(played.state("total"), Some(&json!(42)));
+//! assert_eq!(result.published()[0]["data"]["message"], "Hello, Ada!");
+//! assert_eq!(result.state("total"), Some(&json!(42)));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! It has a bus of its own in a temporary directory, one engine, and one delivery at a time in a fixed order,
-//! so that a scenario plays the same each time. Requests that a plugin sends are answered by the scenario, and by
-//! nobody else. A webhook's delivery waits.
+//! Each scenario has a separate bus in a temporary directory, one engine, and one delivery at a time in a fixed order, so
+//! that its result is reproducible. The scenario's stubs answer all requests that plugins send. Deliveries to webhooks stay
+//! pending.
 
 mod builder;
 #[cfg(test)]
@@ -45,19 +44,19 @@ pub use matching::mismatches;
 pub use result::{AttemptSummary, ScenarioResult, StepResult};
 pub use spec::{Action, Expectations, Moment, Preconditions, ScenarioFile, ScenarioSpec, Step, StepSpec};
 
-/// Why a scenario could not be played. That it came out otherwise than expected is no error.
+/// Why a scenario could not run. An expectation that is not met is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// A file cannot be read.
-    #[error("{path} cannot be read: {error}")]
+    #[error("cannot read {path}: {error}")]
     Read {
         /// The file.
         path: std::path::PathBuf,
         /// The system's error.
         error: std::io::Error,
     },
-    /// A component is not read to its end.
-    #[error("{path} is not loaded: {error}")]
+    /// A component cannot be read.
+    #[error("cannot load {path}: {error}")]
     Component {
         /// The component.
         path: std::path::PathBuf,
@@ -67,23 +66,23 @@ pub enum ScenarioError {
     /// The scenario is malformed.
     #[error("{0}")]
     Malformed(String),
-    /// The component is no plugin, or its settings do not go with it.
-    #[error("{path} is not loaded: {error}")]
+    /// The component cannot be loaded with its settings.
+    #[error("cannot load {path}: {error}")]
     Load {
         /// The component.
         path: std::path::PathBuf,
         /// Why.
         error: crate::plugin::LoadError,
     },
-    /// The sandbox or the bus cannot be set up, or fails.
-    #[error("the scenario cannot be played: {0}")]
+    /// The sandbox or the bus cannot be set up, or has failed.
+    #[error("the scenario cannot run: {0}")]
     Internal(String),
-    /// It does not come to rest.
-    #[error("the scenario does not come to rest: {0}")]
+    /// A step does not end.
+    #[error("the scenario does not end: {0}")]
     NeverIdle(String),
 }
 
-/// An error of what the scenario is played on.
+/// An error of the sandbox, the bus or the system.
 fn internal_error(error: impl std::fmt::Display) -> ScenarioError {
     ScenarioError::Internal(error.to_string())
 }

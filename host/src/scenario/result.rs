@@ -1,43 +1,43 @@
-//! What a scenario came to.
+//! The result of a scenario.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// A scenario that was played.
+/// The result of a scenario.
 #[derive(Clone, Debug)]
 pub struct ScenarioResult {
-    /// What each step led to.
+    /// The result of each step.
     pub steps: Vec<StepResult>,
-    /// All of it together.
+    /// The results of all steps together.
     pub all: StepResult,
 }
 
-/// What was seen during a step, and how things stood after it.
+/// The activity during a step, and the state after it.
 #[derive(Clone, Debug, Default)]
 pub struct StepResult {
     /// The attempts at deliveries, in order.
     pub attempts: Vec<AttemptSummary>,
-    /// The events that entered the log besides those of the steps, in order.
+    /// The events that plugins and schedules added to the log, in order.
     pub published: Vec<Value>,
-    /// The plugins' log lines, each with its level in front.
+    /// The log lines of plugins, each as `LEVEL message`.
     pub logs: Vec<String>,
-    /// What the request was answered, if it was one: `status`, `headers`, and `json` or `body`.
+    /// The response to the request of the step, if any: `status`, `headers`, and `json` or `body`.
     pub response: Option<Value>,
     /// The requests that the plugins sent, in order.
     pub requests: Vec<Value>,
-    /// The plugin's state afterwards.
+    /// The plugin's state after the step.
     pub state: BTreeMap<String, Value>,
-    /// The events that come later, afterwards.
+    /// The delayed events after the step.
     pub scheduled: Vec<Value>,
-    /// The dead letters, afterwards.
+    /// The dead letters after the step.
     pub dead_letters: Vec<Value>,
-    /// The subscriptions that were made at run time, afterwards.
+    /// The dynamic subscriptions after the step.
     pub subscriptions: Vec<Value>,
 }
 
-/// One attempt at a delivery.
+/// An attempt at a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AttemptSummary {
     /// The subscription, as `PLUGIN/NAME`.
@@ -47,22 +47,22 @@ pub struct AttemptSummary {
     /// The event's type.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// Which attempt it was, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// When, after the beginning, as in `+1s`.
+    /// The time since the start, such as `+1s`.
     pub at: String,
     /// `ack`, `retry` or `reject`.
     pub outcome: &'static str,
     /// The cause of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<&'static str>,
-    /// What happened, if it failed.
+    /// The reason of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 impl ScenarioResult {
-    /// The events that entered the log besides those of the steps, as CloudEvents in JSON.
+    /// The events that plugins and schedules added to the log, as CloudEvents in JSON.
     #[must_use]
     pub fn published(&self) -> &[Value] {
         &self.all.published
@@ -74,13 +74,13 @@ impl ScenarioResult {
         self.all.state.get(key)
     }
 
-    /// How each attempt ended: `ack`, or the cause of its failure.
+    /// The end of each attempt: `ack`, or the cause of the failure.
     #[must_use]
     pub fn outcomes(&self) -> Vec<&'static str> {
         self.all.attempts.iter().map(|attempt| attempt.cause.unwrap_or(attempt.outcome)).collect()
     }
 
-    /// The plugins' log lines.
+    /// The log lines of plugins.
     #[must_use]
     pub fn logs(&self) -> &[String] {
         &self.all.logs
@@ -98,7 +98,7 @@ impl ScenarioResult {
         &self.all.dead_letters
     }
 
-    /// What the last request was answered.
+    /// The response to the last request.
     #[must_use]
     pub fn response(&self) -> Option<&Value> {
         self.all.response.as_ref()
@@ -106,7 +106,7 @@ impl ScenarioResult {
 }
 
 impl StepResult {
-    /// Takes over what a later step led to.
+    /// Appends the result of a later step.
     pub(super) fn append(&mut self, later: Self) {
         let before = std::mem::replace(self, later);
         self.attempts.splice(..0, before.attempts);

@@ -1,5 +1,4 @@
-//! Where scenarios are result: the real loader, sandbox and bus, one delivery at a time, and a clock that
-//! stands still until it is moved.
+//! Runs scenarios on the real loader, sandbox and bus, with one delivery at a time and a manual clock.
 
 mod delivery;
 mod request;
@@ -30,12 +29,12 @@ use crate::plugin::{
 };
 use crate::subscription::{Definition, Target};
 
-/// The most deliveries before a step counts as endless, and the most moments on the way to a time.
+/// The largest number of deliveries of a step, and of stops of the clock on the way to a time.
 const LIMIT: usize = 10_000;
-/// The most items of each kind that are looked at after a step.
+/// The largest number of items of each kind in the result of a step.
 const PAGE: usize = 1_000;
 
-/// Who takes part, and what there is before.
+/// The plugins of a scenario and its preconditions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Inputs<'a> {
     pub(super) wasm: &'a Path,
@@ -43,7 +42,7 @@ pub(super) struct Inputs<'a> {
     pub(super) given: &'a Preconditions,
 }
 
-/// Plays steps, on a thread of its own: the caller may be in a runtime or not.
+/// Runs steps on a separate thread, since the caller may be in an async runtime.
 pub(super) fn run_steps(inputs: &Inputs<'_>, steps: &[Step]) -> Result<ScenarioResult, ScenarioError> {
     std::thread::scope(|scope| {
         let player = scope.spawn(|| {
@@ -63,14 +62,14 @@ struct Runner {
     bus: Embedded,
     registry: Registry,
     clock: Clock,
-    /// Answers the plugins' requests.
+    /// Answers the requests of plugins.
     outbound: Arc<outbound::StubServer>,
     beginning: Timestamp,
-    /// The plugin whose state is looked at.
+    /// The plugin under test.
     plugin: Arc<str>,
-    /// Sources and ids of events that the steps publish.
+    /// The sources and ids of the events that the steps publish.
     published_by_steps: BTreeSet<(String, String)>,
-    /// What was looked at already lies up to here.
+    /// The last position in the results so far.
     last_position: Position,
     step: StepResult,
     /// Dropped last.
@@ -117,7 +116,7 @@ impl Runner {
                 let (at, now) = (self.time(at), self.clock.now());
                 if at < now {
                     return Err(ScenarioError::Malformed(format!(
-                        "a step is at {at}, and the one before it ends at {now}"
+                        "a step is at {at}, but the previous step ends at {now}"
                     )));
                 }
                 self.advance_to(at).await?;
@@ -153,7 +152,7 @@ impl Runner {
         self.bus.publish(publishes.collect()).await.map(drop).map_err(internal_error)
     }
 
-    /// Moves the clock to a time, and stops on the way wherever something is due.
+    /// Advances the clock to a time, and stops at each retry, delayed event and schedule on the way.
     async fn advance_to(&mut self, until: Timestamp) -> Result<(), ScenarioError> {
         self.run_until_idle().await?;
         for _ in 0..LIMIT {
@@ -168,18 +167,18 @@ impl Runner {
             self.run_until_idle().await?;
         }
         Err(ScenarioError::NeverIdle(format!(
-            "more than {LIMIT} times something was due before {until}; take smaller steps"
+            "more than {LIMIT} retries, delayed events or schedules are due before {until}; use smaller steps"
         )))
     }
 
-    /// Makes all deliveries that can be made now.
+    /// Makes all deliveries that are due.
     async fn run_until_idle(&mut self) -> Result<(), ScenarioError> {
         for _ in 0..LIMIT {
             self.bus.promote().await.map_err(internal_error)?;
             let Some((claim, generation, definition)) = self.claim_next().await? else { return Ok(()) };
             self.deliver(claim, &generation, definition).await?;
         }
-        Err(ScenarioError::NeverIdle(format!("a step led to more than {LIMIT} deliveries")))
+        Err(ScenarioError::NeverIdle(format!("a step causes more than {LIMIT} deliveries")))
     }
 
     async fn claim_next(&self) -> Result<Option<(Claim, Arc<Generation>, Arc<Definition>)>, ScenarioError> {
@@ -193,7 +192,7 @@ impl Runner {
         Ok(None)
     }
 
-    /// Who handles a subscription's deliveries, if it is a plugin that takes part.
+    /// The plugin of the scenario that handles a subscription's deliveries, if there is one.
     fn handler(&self, entry: &FeedEntry) -> Option<Arc<Generation>> {
         let Target::Plugin(name) = &entry.definition.target else { return None };
         let generation = self.registry.snapshot().plugins.get(name).cloned()?;
@@ -204,7 +203,7 @@ impl Runner {
         format!("+{}", humantime::format_duration(time.since(self.beginning)))
     }
 
-    /// Looks at what the step has led to.
+    /// Records the result of a step.
     async fn record_step(&mut self) -> Result<(), ScenarioError> {
         self.step.published = self.new_events().await?;
         self.step.state = self.state()?;
@@ -242,7 +241,7 @@ impl Runner {
         Ok(())
     }
 
-    /// The events that have entered the log since it was last looked at, but for the steps' own.
+    /// The events that entered the log since the previous step, except those that steps published.
     async fn new_events(&mut self) -> Result<Vec<Value>, ScenarioError> {
         let (mut found, mut before) = (Vec::new(), None);
         loop {
@@ -279,7 +278,7 @@ impl Runner {
     }
 }
 
-/// Runs a handler on a thread of its own, where it may wait in the host. Returns what plugins logged, too.
+/// Runs a handler on a separate thread, where host calls may block. Also returns the log lines.
 fn run_on_thread<T: Send>(handler: impl FnOnce() -> T + Send) -> (T, Vec<String>) {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| logs::capture(handler));
@@ -287,12 +286,12 @@ fn run_on_thread<T: Send>(handler: impl FnOnce() -> T + Send) -> (T, Vec<String>
     })
 }
 
-/// Bytes as JSON if they are, else as text.
+/// Bytes as JSON if they are JSON, else as text.
 fn json_or_text(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
 }
 
-/// Lets a plugin take part. Returns its name.
+/// Loads a plugin and declares its subscriptions. Returns its name.
 async fn register_plugin(
     loader: &Loader,
     bus: &Embedded,
@@ -317,12 +316,12 @@ fn loader(directory: &Path, environment: Environment) -> Result<Loader, Scenario
     const CONCURRENCY: usize = 2;
     let defaults = Defaults::default();
     let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: defaults.max_memory_bytes, source_lines: true };
-    // To compile a language's runtime takes seconds.
+    // Compiling a language's runtime takes seconds, so the code is cached.
     let cache = cache_directory().map_or_else(|_| directory.join("cache"), |caches| caches.join("code"));
     Loader::new(engine, cache, defaults, environment).map_err(internal_error)
 }
 
-/// How long the client of a request waits at most, in the scenario's time.
+/// Limits the time that a client waits for a reply, in virtual time.
 fn limit_timeout(timeout: Duration) -> Duration {
     timeout.min(crate::reply::REPLY_LIMIT)
 }

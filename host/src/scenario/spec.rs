@@ -1,4 +1,4 @@
-//! The form that scenarios have in files: TOML or JSON, with no key that is not known.
+//! Scenario files in TOML or JSON. Unknown keys are rejected.
 //!
 //! ```toml
 //! [[scenario]]
@@ -35,63 +35,63 @@ use crate::toml_file;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScenarioFile {
-    /// The plugin that they are for, as its file is called without `.wasm`. Needed where there are several.
+    /// The plugin to test: the name of its file without `.wasm`. Required if there are several plugins.
     pub plugin: Option<String>,
     /// The scenarios.
     #[serde(rename = "scenario", default)]
     pub scenarios: Vec<ScenarioSpec>,
 }
 
-/// One scenario as it is written.
+/// A scenario of a file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScenarioSpec {
-    /// What it shows, as a sentence.
+    /// Its name: a sentence about the behaviour.
     pub name: String,
-    /// What there is before.
+    /// The preconditions.
     #[serde(default)]
     pub given: Preconditions,
-    /// What happens, in order, and what follows from each.
+    /// The steps in order, with their expectations.
     #[serde(rename = "step")]
     pub steps: Vec<StepSpec>,
-    /// What has happened at the end, all steps together.
+    /// The expectations of all steps together.
     #[serde(default)]
     pub then: Expectations,
 }
 
-/// What there is before the first step.
+/// The state of the host before the first step.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Preconditions {
-    /// The time at the beginning, in RFC 3339; the start of 2030 when left out.
+    /// The start time in RFC 3339; the start of 2030 by default.
     pub time: Option<String>,
     /// The plugin's state, as JSON values.
     pub state: BTreeMap<String, Value>,
-    /// More of its state, as texts that are stored as they are.
+    /// More of the plugin's state, as text that is stored verbatim.
     pub state_text: BTreeMap<String, String>,
-    /// Values of its configuration.
+    /// The plugin's configuration.
     pub config: BTreeMap<String, String>,
-    /// What the requests are answered that it sends; the first one that fits counts. Their hosts are granted.
+    /// The stubs that answer the plugin's requests. The first match applies. Their hosts are granted.
     pub http: Vec<StubSpec>,
-    /// The rest of its sidecar: limits, grants, rules for its subscriptions.
+    /// The rest of the plugin's sidecar: limits, grants and subscription rules.
     pub sidecar: Sidecar,
 }
 
-/// An answer to a request that the plugin sends, as it is written.
+/// A stub that answers a request of the plugin.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StubSpec {
-    /// The method and the address, as in `GET https://api.example.com/rates`. `*` at its end stands for any rest.
+    /// The method and the URL, such as `GET https://api.example.com/rates`. A final `*` matches any suffix.
     pub request: String,
-    /// The status; 200 when left out.
+    /// The status; 200 by default.
     #[serde(default = "default_status")]
     pub status: u16,
     /// The headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The body, in JSON.
+    /// The body in JSON.
     pub json: Option<Value>,
-    /// The body, as it is.
+    /// The body as text.
     pub body: Option<String>,
 }
 
@@ -101,9 +101,9 @@ fn default_status() -> u16 {
 
 impl StubSpec {
     fn host(&self) -> Result<String, ScenarioError> {
-        let malformed =
-            |reason| ScenarioError::Malformed(format!("`{}` is no request to answer: {reason}", self.request));
-        let (_, address) = self.request.split_once(' ').ok_or_else(|| malformed("it has no method".to_owned()))?;
+        let malformed = |reason| ScenarioError::Malformed(format!("the stub `{}` is invalid: {reason}", self.request));
+        let (_, address) =
+            self.request.split_once(' ').ok_or_else(|| malformed("write a method and a URL".to_owned()))?;
         endpoint::host_and_port(address.trim_end_matches('*')).map_err(malformed)
     }
 
@@ -119,118 +119,171 @@ impl StubSpec {
     }
 }
 
-/// One step as it is written: exactly one of `event`, `request`, `events` and `advance`.
+/// A step of a scenario: exactly one of `event`, `request`, `events` and `advance`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StepSpec {
-    /// An event of this type is published.
+    /// Publishes an event of this type.
     event: Option<String>,
-    /// Its id; by default its number among the steps.
+    /// The id of the event; the number of the step by default.
     id: Option<String>,
-    /// Where it comes from; `/scenario` when left out.
+    /// The source of the event; `/scenario` by default.
     source: Option<String>,
-    /// What it is about.
+    /// The subject of the event.
     subject: Option<String>,
-    /// Its extension attributes.
+    /// The extension attributes of the event.
     attributes: BTreeMap<String, Value>,
-    /// Its data.
+    /// The data of the event.
     data: Option<Value>,
-    /// A request is made, as in `POST /register`.
+    /// Sends a request, such as `POST /register`.
     request: Option<String>,
-    /// The request's headers.
+    /// The headers of the request.
     headers: BTreeMap<String, String>,
-    /// The request's body, in JSON.
+    /// The body of the request in JSON.
     json: Option<Value>,
-    /// The request's body, as it is.
+    /// The body of the request as text.
     body: Option<String>,
-    /// Events are published that stand in a file, one in JSON a line, as `sandbus events export` writes them.
+    /// Publishes the events of a file with one event per line, as `sandbus events export` prints them.
     events: Option<String>,
-    /// Time passes.
+    /// Advances the time.
     advance: Option<String>,
-    /// When the step happens: `+5m` after the beginning, or a time in RFC 3339; at once when left out.
+    /// The time of the step: `+5m` since the start, or a time in RFC 3339; immediately by default.
     at: Option<String>,
-    /// What follows.
+    /// The expectations.
     then: Expectations,
 }
 
-/// What is expected. What is not named is not looked at.
+/// Expectations. Omitted parts are not checked.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectations {
-    /// How the last attempt ended: `ack`, `retry`, `reject`, or the cause of a failure such as `trap`.
+    /// The end of the last attempt: `ack`, `retry`, `reject`, or the cause of a failure such as `trap`.
     pub outcome: Option<String>,
-    /// All attempts in order, each in part: `subscription`, `event`, `attempt`, `outcome`, `cause`, `reason`, `at`.
+    /// All attempts in order, with some of `subscription`, `event`, `attempt`, `outcome`, `cause`, `reason` and `at`.
     pub attempts: Option<Vec<Value>>,
-    /// All events that entered the log besides those of the steps, in order, each in part.
+    /// All events that plugins and schedules added to the log, in order, with some of their members.
     pub published: Option<Vec<Value>>,
-    /// All events that come later, the next one first, each in part, with `at`.
+    /// All delayed events in the order in which they are due, with some of their members and `at`.
     pub scheduled: Option<Vec<Value>>,
-    /// Keys of the plugin's state with their values, in part.
+    /// Keys of the plugin's state with some members of their values.
     pub state: BTreeMap<String, Value>,
     /// Keys that the plugin's state does not have.
     pub absent: Vec<String>,
-    /// Parts of log lines, in this order; each line begins with its level.
+    /// Parts of log lines in order. Each line begins with its level.
     pub logs: Vec<String>,
-    /// All dead letters, in order, each in part: `subscription`, `event`, `cause`, `reason`, `attempts`.
+    /// All dead letters in order, with some of `subscription`, `event`, `cause`, `reason` and `attempts`.
     pub dead_letters: Option<Vec<Value>>,
-    /// All subscriptions that were made at run time, in part, with their rules.
+    /// All dynamic subscriptions, with some of their rules.
     pub subscriptions: Option<Vec<Value>>,
-    /// What the request was answered, in part: `status`, `headers`, `json`, `body`.
+    /// The response to the request, with some of `status`, `headers`, `json` and `body`.
     pub response: Option<Value>,
-    /// All requests that the plugin sent, in order, each in part: `request`, `headers`, `json`, `body`.
+    /// All requests of the plugin in order, with some of `request`, `headers`, `json` and `body`.
     pub requests: Option<Vec<Value>>,
 }
 
-/// What happens, and when.
+/// An action and its time.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// When, after the beginning; at once if there is none.
+    /// The time; immediately if there is none.
     pub at: Option<Moment>,
-    /// What.
+    /// The action.
     pub action: Action,
 }
 
 /// A time in a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// So long after the beginning.
+    /// A duration since the start.
     After(Duration),
-    /// At a time.
+    /// A time.
     At(Timestamp),
 }
 
-/// What happens in a step.
+/// The action of a step.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Events are published together.
+    /// Publishes a batch of events.
     Publish(Vec<Event>),
-    /// A request is made.
+    /// Sends a request.
     Request {
         /// The method.
         method: String,
-        /// The path, with a query if there is one.
+        /// The path and query.
         target: String,
         /// The headers.
         headers: Vec<(String, String)>,
         /// The body.
         body: Vec<u8>,
     },
-    /// Time passes.
+    /// Advances the time.
     Advance(Duration),
 }
 
 impl ScenarioFile {
-    /// Reads a file: JSON if it is called so, else TOML.
+    /// Reads a file: JSON if its extension is `json`, else TOML.
     ///
     /// # Errors
-    /// If it cannot be read, or what is wrong in it and where.
+    /// If the file cannot be read, or is malformed; with the place.
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
         let text = read(path)?;
         let parsed = match path.extension().is_some_and(|extension| extension == "json") {
             true => serde_json::from_str(&text).map_err(|error| error.to_string()),
             false => toml_file::parse(&text).map_err(|malformed| malformed.to_string()),
         };
-        parsed.map_err(|error| ScenarioError::Malformed(format!("{}: {}", path.display(), error.trim_end())))
+        let malformed = |error: &str| ScenarioError::Malformed(format!("{}: {}", path.display(), error.trim_end()));
+        let file: Self = parsed.map_err(|error: String| match error.contains("recursion limit") {
+            true => malformed(&too_deep("a value")),
+            false => malformed(&error),
+        })?;
+        file.check_depth().map_err(|error| malformed(&error))?;
+        Ok(file)
+    }
+
+    /// Handlers and the host take no JSON that is nested deeper.
+    fn check_depth(&self) -> Result<(), String> {
+        for scenario in &self.scenarios {
+            let steps = scenario.steps.iter().flat_map(StepSpec::values);
+            let values = scenario.given.values().chain(steps).chain(scenario.then.values());
+            if let Some((key, _)) = values.into_iter().find(|(_, value)| depth(value) > MAX_DEPTH) {
+                return Err(format!("scenario `{}`: {}", scenario.name, too_deep(&format!("`{key}`"))));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The deepest nesting of a JSON value. The same limit applies to the data of events.
+const MAX_DEPTH: usize = 100;
+
+fn too_deep(value: &str) -> String {
+    format!("{value} is nested deeper than {MAX_DEPTH} levels")
+}
+
+/// How deep a value is nested: 0 for a scalar. Parsers bound the recursion.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// A JSON value of a file with its key.
+type KeyedValue<'a> = (&'static str, &'a Value);
+
+impl Expectations {
+    fn values(&self) -> impl Iterator<Item = KeyedValue<'_>> {
+        let lists = [
+            ("then.attempts", &self.attempts),
+            ("then.published", &self.published),
+            ("then.scheduled", &self.scheduled),
+            ("then.dead_letters", &self.dead_letters),
+            ("then.subscriptions", &self.subscriptions),
+            ("then.requests", &self.requests),
+        ];
+        let lists = lists.into_iter().flat_map(|(key, list)| list.iter().flatten().map(move |value| (key, value)));
+        let state = self.state.values().map(|value| ("then.state", value));
+        lists.chain(state).chain(self.response.iter().map(|value| ("then.response", value)))
     }
 }
 
@@ -239,10 +292,15 @@ fn read(path: &Path) -> Result<String, ScenarioError> {
 }
 
 impl Preconditions {
-    /// The sidecar with the configuration and the hosts of the stubs put in.
+    fn values(&self) -> impl Iterator<Item = KeyedValue<'_>> {
+        let state = self.state.values().map(|value| ("given.state", value));
+        state.chain(self.http.iter().filter_map(|stub| Some(("given.http", stub.json.as_ref()?))))
+    }
+
+    /// The sidecar with the configuration and with grants for the hosts of the stubs.
     ///
     /// # Errors
-    /// If a stub names no host.
+    /// If a stub is invalid.
     pub fn effective_sidecar(&self) -> Result<Sidecar, ScenarioError> {
         let mut sidecar = self.sidecar.clone();
         sidecar.config.extend(self.config.clone());
@@ -251,13 +309,13 @@ impl Preconditions {
         Ok(sidecar)
     }
 
-    /// What answers the requests that plugins send.
+    /// The server that answers the requests of plugins.
     #[must_use]
     pub fn outbound(&self) -> outbound::StubServer {
         outbound::StubServer::new(self.http.iter().map(StubSpec::stub).collect())
     }
 
-    /// The state in bytes.
+    /// The plugin's state as bytes.
     #[must_use]
     pub fn state_bytes(&self) -> BTreeMap<String, Vec<u8>> {
         let json = self.state.iter().map(|(key, value)| (key.clone(), value.to_string().into_bytes()));
@@ -265,22 +323,24 @@ impl Preconditions {
         json.chain(text).collect()
     }
 
-    /// The time at the beginning.
+    /// The start time.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is not in RFC 3339.
     pub fn start_time(&self) -> Result<Timestamp, ScenarioError> {
         parse_time(self.time.as_deref().unwrap_or("2030-01-01T00:00:00Z"))
     }
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, ScenarioError> {
-    Timestamp::parse(text).ok_or_else(|| ScenarioError::Malformed(format!("`{text}` is no time in RFC 3339")))
+    Timestamp::parse(text).ok_or_else(|| {
+        ScenarioError::Malformed(format!("`{text}` is not a time in RFC 3339, such as 2030-01-31T12:00:00Z"))
+    })
 }
 
 fn parse_duration(text: &str) -> Result<Duration, ScenarioError> {
     humantime::parse_duration(text)
-        .map_err(|error| ScenarioError::Malformed(format!("`{text}` is no length of time: {error}")))
+        .map_err(|error| ScenarioError::Malformed(format!("`{text}` is not a duration such as 5s or 1h 30m: {error}")))
 }
 
 impl Moment {
@@ -293,13 +353,19 @@ impl Moment {
 }
 
 impl StepSpec {
-    /// What is expected.
+    fn values(&self) -> impl Iterator<Item = KeyedValue<'_>> {
+        let data = self.data.iter().map(|value| ("data", value));
+        let json = self.json.iter().map(|value| ("json", value));
+        data.chain(json).chain(self.attributes.values().map(|value| ("attributes", value))).chain(self.then.values())
+    }
+
+    /// The expectations.
     #[must_use]
     pub fn then(&self) -> &Expectations {
         &self.then
     }
 
-    /// The step's name in a report.
+    /// The title of the step in a report.
     #[must_use]
     pub fn title(&self) -> String {
         let all = [("", &self.event), ("", &self.request), ("events ", &self.events), ("advance ", &self.advance)];
@@ -307,10 +373,10 @@ impl StepSpec {
         named.unwrap_or_default()
     }
 
-    /// Reads the step, the `number`th; files are looked for in a folder.
+    /// Parses the step. Files are relative to the folder.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// If the step is malformed.
     pub fn parse(&self, number: usize, folder: &Path) -> Result<Step, ScenarioError> {
         let at = self.at.as_deref().map(Moment::parse).transpose()?;
         let action = match (&self.event, &self.request, &self.events, &self.advance) {
@@ -327,7 +393,7 @@ impl StepSpec {
         Ok(Step { at, action })
     }
 
-    /// A key that belongs to another kind of step would have no meaning.
+    /// Rejects keys of other kinds of steps.
     fn check_keys(&self, action: &Action) -> Result<(), ScenarioError> {
         let is_event = self.event.is_some();
         let is_request = matches!(action, Action::Request { .. });
@@ -340,7 +406,7 @@ impl StepSpec {
             () if !is_request && (of_a_request || self.then.response.is_some()) => {
                 "`headers`, `json`, `body` and `then.response` belong to a `request`"
             }
-            () if self.json.is_some() && self.body.is_some() => "a request has `json` or `body`, and not both",
+            () if self.json.is_some() && self.body.is_some() => "a request has either `json` or `body`",
             () => return Ok(()),
         };
         Err(ScenarioError::Malformed(wrong.to_owned()))
@@ -365,7 +431,7 @@ impl StepSpec {
     fn build_request(&self, request: &str) -> Result<Action, ScenarioError> {
         let Some((method, target)) = request.split_once(' ').filter(|(_, target)| target.starts_with('/')) else {
             return Err(ScenarioError::Malformed(format!(
-                "`{request}` is no request; write it like \"POST /register\""
+                "`{request}` is not a request; write a method and a path, such as \"POST /register\""
             )));
         };
         let mut headers: Vec<_> =
@@ -379,14 +445,14 @@ impl StepSpec {
     }
 }
 
-/// Reads an event in JSON as the ingress does.
+/// Parses an event in JSON with the rules of the ingress.
 pub(super) fn parse_event(json: &str) -> Result<Event, ScenarioError> {
     let parsed = cloudevents::parse(Mode::Structured, &axum::http::HeaderMap::new(), json.as_bytes().to_vec());
     let mut events = parsed.map_err(|problem| ScenarioError::Malformed(format!("{}: {json}", problem.detail())))?;
     events.pop().ok_or_else(|| ScenarioError::Malformed(format!("there is no event in {json}")))
 }
 
-/// Events that were recorded, one in each line.
+/// Reads a file with one event per line.
 fn read_events(path: &Path) -> Result<Vec<Event>, ScenarioError> {
     let text = read(path)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());

@@ -1,4 +1,4 @@
-//! Virtual time and the form of files, on what needs no component. With components: `tests/tests/scenarios.rs`.
+//! Tests of scenario files that need no component. With components: `tests/tests/scenarios.rs`.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ fn what_has_no_meaning_is_refused() {
     assert!(refusal("event = \"a.b\"\nthen.response = { status = 200 }").contains("belong to a `request`"));
     assert!(refusal("event = \"\"").contains("`type` is empty"));
     assert!(refusal("request = \"/a\"").contains("POST /register"));
-    assert!(refusal("advance = \"soon\"").contains("`soon` is no length of time"));
+    assert!(refusal("advance = \"soon\"").contains("`soon` is not a duration"));
     assert!(refusal("events = \"nowhere.ndjson\"").contains("nowhere.ndjson"));
     let unknown = toml::from_str::<ScenarioFile>("[[scenario]]\nname = \"x\"\nsteps = []\n").unwrap_err();
     assert!(unknown.to_string().contains("steps"), "{unknown}");

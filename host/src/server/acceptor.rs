@@ -10,7 +10,7 @@ use super::HttpLimits;
 use super::refusal::refuse_at_once;
 
 /// The delay before the next `accept` after a failure.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listener with a spare file descriptor. When no other descriptor is left, the spare one serves to refuse one
 /// connection at a time.

@@ -73,12 +73,22 @@ impl Default for Refusals {
 impl Refusals {
     /// Refuses a connection beyond the limit.
     pub(super) fn refuse(&self, stream: TcpStream, limits: HttpLimits) {
-        let Ok(slot) = Arc::clone(&self.0).try_acquire_owned() else { return refuse_at_once(stream, limits) };
-        let problem = too_many_connections(limits);
+        if let Err(stream) = self.answer(stream, too_many_connections(limits)) {
+            refuse_at_once(stream, limits);
+        }
+    }
+
+    /// Answers a connection with a problem and closes it.
+    ///
+    /// # Errors
+    /// The connection, if too many are being answered.
+    pub(super) fn answer(&self, stream: TcpStream, problem: Problem) -> Result<(), TcpStream> {
+        let Ok(slot) = Arc::clone(&self.0).try_acquire_owned() else { return Err(stream) };
         tokio::spawn(async move {
             close((stream, message(&problem)), true).await;
             drop(slot);
         });
+        Ok(())
     }
 }
 

@@ -26,13 +26,13 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("dispatcher", "bus model observer outbound plugin telemetry threads"),
     ("ingress", "bus model observer plugin problem server telemetry threads"),
     ("canary", "bus model plugin secrecy threads"),
-    ("admin", "api bus canary files ingress model plugin problem secrecy server telemetry threads"),
+    ("admin", "api bus canary files ingress model outbound plugin problem secrecy server telemetry threads"),
     ("scenario", "api bus dispatcher ingress model outbound plugin problem toml_file"),
     ("config", "bus ingress model plugin server telemetry toml_file"),
     // The composition root. It is written against all that it connects.
     (
         "host",
-        "admin bus canary config descriptors dispatcher files ingress lock model observer outbound plugin server telemetry threads",
+        "admin bus canary config descriptors dispatcher files ingress lock model observer outbound plugin problem server telemetry threads",
     ),
     // Commands.
     ("console", "printable"),

@@ -5,11 +5,11 @@ use crate::clock::Timestamp;
 /// When a delivery that has a row in the store is due. The order is that of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
-    /// The delivery is due.
+    /// It can be delivered now.
     Now,
-    /// The delivery waits for its next attempt until this time.
+    /// It waits for its next attempt until this time.
     At(Timestamp),
-    /// The delivery waits for the turn of its ordering key, however long that takes.
+    /// It waits for the turn of its ordering key, however long that takes.
     OnTurn,
 }
 

@@ -42,6 +42,18 @@ pub enum ValidationError {
     /// The jitter is out of range.
     #[error("its jitter is not from 0.0 to 1.0")]
     Jitter,
+    /// The delays contradict each other.
+    #[error(
+        "its max_delay, {}, is shorter than its initial_delay, {}; change one of them",
+        humantime::format_duration(*max),
+        humantime::format_duration(*initial)
+    )]
+    Delays {
+        /// The initial delay.
+        initial: Duration,
+        /// The largest delay.
+        max: Duration,
+    },
     /// A non-retryable cause is unknown.
     #[error(
         "non_retryable has the unknown cause `{0}`; known causes are trap, timeout, out-of-memory, webhook, retry, exception and request"
@@ -127,6 +139,9 @@ pub(crate) fn check_retry(retry: &RetryPolicy) -> Result<(), ValidationError> {
     }
     if retry.jitter > Percent(100) {
         return Err(ValidationError::Jitter);
+    }
+    if retry.max_delay < retry.initial_delay {
+        return Err(ValidationError::Delays { initial: retry.initial_delay, max: retry.max_delay });
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A delivery in a scenario: an attempt on the host's own path, whose handler runs at once.
+//! Deliveries of a scenario. They take the host's attempt path with a handler that runs immediately.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,10 +14,10 @@ use crate::retry::Verdict;
 use crate::scenario::{AttemptSummary, ScenarioError, internal_error};
 use crate::subscription::Definition;
 
-/// How many events may lie between one and the first of its flow.
+/// The largest number of hops in a cause tree.
 const HOP_LIMIT: u32 = 64;
 
-/// Invokes a plugin that takes part, and keeps its log lines.
+/// Invokes a plugin of the scenario, and captures its log lines.
 struct ScenarioHandler<'a> {
     bus: &'a Embedded,
     generation: &'a Arc<Generation>,
@@ -35,7 +35,7 @@ impl Invoke for ScenarioHandler<'_> {
     }
 }
 
-/// Keeps what is reported of the attempts at a delivery.
+/// Collects the reports of the attempts at a delivery.
 #[derive(Default)]
 struct Reports(Mutex<Vec<Result<AttemptRecord, CommitError>>>);
 
@@ -54,7 +54,7 @@ impl Report for Reports {
         self.add(Ok(record.clone()));
     }
 
-    /// Nothing else changes the state while a scenario's handler runs.
+    /// Does nothing: no other handler runs that could cause a conflict.
     fn conflict(&self, _: &Delivery, _: &str) {}
 
     fn given_back(&self, _: &Delivery, error: &CommitError) {
@@ -77,7 +77,7 @@ impl Runner {
         let path = AttemptPath {
             definition: Arc::clone(&definition),
             hop_limit: HOP_LIMIT,
-            // Without chance, the delays are those of the policy.
+            // Without jitter, the delays are exactly those of the policy.
             jitter: || 1.0,
             reporter: Arc::clone(&reports) as Arc<dyn Report>,
             cancelled: CancellationToken::new(),

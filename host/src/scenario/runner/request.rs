@@ -1,4 +1,4 @@
-//! A request in a scenario: found, invoked, committed and answered as the ingress does, in virtual time.
+//! Requests of a scenario. They are routed, committed and answered as by the ingress, in virtual time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::scenario::{ScenarioError, internal_error};
 
 type Params = Vec<(String, String)>;
 
-/// A request in a script could not be sent.
+/// A request of a scenario is malformed.
 pub(super) fn invalid_request(error: impl std::fmt::Display) -> ScenarioError {
     ScenarioError::Malformed(format!("the request: {error}"))
 }
@@ -58,7 +58,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Finds the plugin that a request goes to, and the route with its parameters.
+    /// Finds the plugin and the route of a request, with the parameters of its path.
     fn find_route(&self, method: &str, uri: &Uri) -> Result<(Arc<Generation>, Arc<Route>, Params), Problem> {
         let (generation, route, params) = match self.registry.snapshot().find(method, uri.path()) {
             RouteMatch::Plugin { generation, route, params } => (generation, route, params),
@@ -109,7 +109,7 @@ impl Runner {
         })
     }
 
-    /// Begins to wait for a reply, before the commit that leads to it.
+    /// Starts to wait for a reply. The commit that causes the reply follows.
     fn expect_reply(
         &self,
         effects: &mut Effects,
@@ -123,13 +123,13 @@ impl Runner {
         Ok(Ok((expected, limit_timeout(reply_to.timeout))))
     }
 
-    /// Lets the flow go on until the reply has come, or its time is up.
+    /// Runs deliveries until the reply arrives or times out.
     async fn await_reply(&mut self, expected: Reply, timeout: Duration) -> Result<Option<Arc<Event>>, ScenarioError> {
         let mut reply = std::pin::pin!(expected.wait());
         let until = self.clock.now().after(timeout);
         self.run_until_idle().await?;
         loop {
-            // What is there is there at once; what is not comes with a delivery, and with nothing else.
+            // A reply only arrives with a delivery, so it is ready now or not at all.
             let come = tokio::select! {
                 biased;
                 logged = &mut reply => logged,
@@ -148,7 +148,7 @@ impl Runner {
     }
 }
 
-/// A response as a scenario looks at it.
+/// A response as scenarios compare it.
 async fn response_to_json(response: axum::response::Response) -> Result<Value, ScenarioError> {
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.map_err(internal_error)?;

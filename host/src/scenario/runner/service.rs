@@ -1,4 +1,4 @@
-//! A request for a component that serves `wasi:http`, in a scenario: it is answered whole, once the handler has
+//! Requests of a scenario to a component that exports `wasi:http`. The complete response is sent after the handler has
 //! ended and its effects are committed.
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Runner {
         let running = tokio::task::spawn_blocking(move || {
             logs::capture(|| code.serve(&shown, exchange, IdSeed::unique(), state))
         });
-        let (response, ran) = tokio::join!(whole(head), running);
+        let (response, ran) = tokio::join!(read_response(head), running);
         let (ended, lines) = ran.map_err(internal_error)?;
         self.step.logs.extend(lines);
         let effects = match ended {
@@ -53,7 +53,7 @@ impl Runner {
     }
 }
 
-/// The request as it comes over HTTP.
+/// The request in the form of HTTP.
 fn to_http_request(request: &plugin::Request) -> Result<Request<Body>, ScenarioError> {
     let sent = Request::builder().method(request.route.method.as_str()).uri(request.uri.clone());
     let mut sent = sent.body(Body::from(request.body.clone())).map_err(invalid_request)?;
@@ -63,8 +63,8 @@ fn to_http_request(request: &plugin::Request) -> Result<Request<Body>, ScenarioE
 }
 
 /// Waits for a response and all of its body. The handler may still run.
-async fn whole(head: oneshot::Receiver<ResponseHead>) -> Result<Response<Body>, String> {
-    let head = head.await.map_err(|_| "the handler ended without one".to_owned())?;
+async fn read_response(head: oneshot::Receiver<ResponseHead>) -> Result<Response<Body>, String> {
+    let head = head.await.map_err(|_| "the handler ended without a response".to_owned())?;
     let (parts, body) = head.response?.into_parts();
     let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
     Ok(Response::from_parts(parts, Body::from(body)))

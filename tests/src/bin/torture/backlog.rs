@@ -1,19 +1,19 @@
-//! A long backlog of a paused subscription next to a fast one.
+//! A long backlog of a paused subscription beside a quick one.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::host::{Client, PATIENCE, event, until};
 use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 
-/// The number of events per publish.
+/// How many events are published at a time.
 const BATCH: u64 = 500;
-/// The length of each event's data.
+/// How long each event's data is.
 const LENGTH: usize = 200;
-/// The paused subscription and the active one. Both increment the same counter.
+/// The subscription that is paused, and the one that is not. Both count on the same counter.
 const PAUSED: &str = "operator/slow";
 const QUICK: &str = "poison/swallow";
 
@@ -26,7 +26,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let client = node.target.client();
     let wanted = json!({ "name": "slow", "pattern": "poison.pill", "target": { "plugin": "poison" } });
     client.order("/subscriptions", &wanted)?;
-    client.order(&format!("/subscriptions/{PAUSED}/pause"), &json!({}))?;
+    client.order(&format!("/subscriptions/{PAUSED}/pause"), &Value::Null)?;
 
     let text = "x".repeat(LENGTH);
     let mut furthest = 0;
@@ -40,27 +40,27 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     }
     report.acknowledge(events);
     drain(&client, QUICK, patience)?;
-    // Only the active subscription has counted so far.
+    // The quick one alone has counted until now.
     report.weigh("events handled beside the backlog", handled(&client)?, events);
     report.weigh("backlog", backlog(&client, PAUSED)?, events);
 
-    client.order(&format!("/subscriptions/{PAUSED}/resume"), &json!({}))?;
+    client.order(&format!("/subscriptions/{PAUSED}/resume"), &Value::Null)?;
     drain(&client, PAUSED, patience)?;
     report.weigh("events handled in all", handled(&client)?, 2 * events);
     report.weigh("dead letters", client.count_dead_letters()?, 0);
-    report.remark(&format!("the active subscription was at most {furthest} events behind"));
+    report.remark(&format!("the quick one was {furthest} behind at most"));
     node.check_health(&mut report)?;
     drop(node);
     host_dir.remove()?;
     Ok(report)
 }
 
-/// The backlog of a subscription.
+/// How many deliveries a subscription has before it.
 fn backlog(client: &Client, subscription: &str) -> anyhow::Result<u64> {
     client.subscription(subscription)?["backlog"].as_u64().context("a number")
 }
 
-/// The number of events that both have handled.
+/// How many events both have handled.
 fn handled(client: &Client) -> anyhow::Result<u64> {
     client.get("/poison")?.as_u64().context("a number")
 }

@@ -1,4 +1,4 @@
-//! Handlers that trap, hang, use too much memory and publish endlessly, next to a healthy one.
+//! Handlers that trap, hang, eat memory and publish without end, beside one that does its work.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,7 +12,7 @@ use crate::host::{Client, PATIENCE, Target, event, until};
 use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 
-/// Each delivery becomes a dead letter after its only attempt.
+/// Each of them ends in a dead letter, after the one attempt that the handler asks for.
 const DEEDS: [&str; 6] = ["trap", "spin", "eat", "flood", "recurse", "hoard"];
 /// How many clients publish for the healthy handler.
 const CLIENTS: u64 = 2;
@@ -23,7 +23,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let (orders, entries) = options.choose((24, 60), (3_000, 5_000));
     let mut report = FaultReport { rounds: usize::try_from(orders)?, ..FaultReport::default() };
     let host_dir = options.host_dir_with("handlers", &["hostile", "ledger"])?;
-    // Low limits of memory and time make the test short. The behaviour is the same with higher ones.
+    // Little memory and little time keep it short; what happens is the same with more.
     put(&host_dir.plugin("hostile.toml"), b"[limits]\nmemory_bytes = 16777216\ntimeout = \"300ms\"\n");
     let mut node = host_dir.start()?;
     let (target, client) = (node.target.clone(), node.target.client());
@@ -67,7 +67,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     Ok(report)
 }
 
-/// Triggers bad handlers, a few at a time, and waits for the dead letters.
+/// Orders bad deeds, a few at a time, and waits until they are dead letters.
 fn order(client: &Client, count: u64) -> anyhow::Result<()> {
     for first in (0..count).step_by(usize::try_from(BATCH)?) {
         let next = count.min(first + BATCH);
@@ -80,8 +80,7 @@ fn order(client: &Client, count: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs concurrent clients, each for a number of entries and until the bad deliveries are over. Returns the time that each
-/// entry took from being sent to being handled.
+/// Clients at once, for so many entries each and until it is over. Returns how long each entry took from being sent to being handled.
 fn clients(target: &Target, name: &str, count: u64, over: &AtomicBool) -> anyhow::Result<Vec<Duration>> {
     thread::scope(|scope| {
         let started: Vec<_> = (0..CLIENTS)
@@ -107,7 +106,7 @@ fn entries(client: &Client, name: &str, count: u64, over: &AtomicBool) -> anyhow
     (0..).take_while(|number| *number < count || !over.load(Ordering::Relaxed)).map(send).collect()
 }
 
-/// The 99th percentile.
+/// What 99 of 100 stay below.
 fn p99(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() * 99 / 100).copied().unwrap_or_default()

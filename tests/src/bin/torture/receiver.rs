@@ -1,4 +1,4 @@
-//! Webhook receivers, good and bad ones.
+//! Receivers of webhooks, good ones and bad ones.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -6,20 +6,20 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// How a receiver treats requests.
+/// What a receiver does with each request.
 #[derive(Clone, Debug)]
 pub(crate) enum Conduct {
-    /// Accepts it.
+    /// Takes it.
     Take,
     /// Never answers.
     Hang,
     /// Resets the connection.
     Reset,
-    /// Answers the first two attempts of each event with 500, and then accepts it.
+    /// Answers 500 to the first two attempts of each event, then takes it.
     FailTwice,
-    /// Redirects the caller.
+    /// Sends the caller elsewhere.
     Redirect(String),
-    /// Answers 200 with an endless body.
+    /// Answers 200 with a body without end.
     Endless,
     /// Closes the connection in the middle of the answer's head.
     Break,
@@ -28,10 +28,10 @@ pub(crate) enum Conduct {
 /// How often each event arrived at each path.
 type Seen = BTreeMap<(String, String), u64>;
 
-/// A receiver on the loopback interface, which runs until the program exits.
+/// A receiver on loopback, for as long as this program runs.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    /// Its address.
+    /// Where it is reached.
     pub(crate) url: String,
     seen: Arc<Mutex<Seen>>,
 }
@@ -46,7 +46,7 @@ impl Receiver {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (conduct, seen) = (conduct.clone(), Arc::clone(&shared));
-                // A caller that disconnects is not a problem of the receiver.
+                // A caller that goes away in the middle is no trouble of the receiver.
                 thread::spawn(move || drop(serve(stream, &conduct, &seen)));
             }
         });
@@ -61,7 +61,7 @@ impl Receiver {
 
 fn serve(stream: TcpStream, conduct: &Conduct, seen: &Mutex<Seen>) -> std::io::Result<()> {
     if matches!(conduct, Conduct::Reset) {
-        // Closing a connection with unread data resets it.
+        // To close with something unread is to reset.
         stream.peek(&mut [0])?;
         return Ok(());
     }
@@ -101,7 +101,7 @@ fn count(seen: &Mutex<Seen>, key: (String, String)) -> u64 {
     *times
 }
 
-/// Reads a request: its path and the event's id. None at the end of the connection.
+/// Reads a request: its path and the event's id. None when there is no other.
 fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<(String, String)>> {
     let (mut path, mut id, mut length) = (None, String::new(), 0);
     let mut line = String::new();
