@@ -365,7 +365,7 @@ fn what_others_could_read_of_the_data_is_made_private_at_the_start() {
     all.iter().for_each(|name| open(&data.join(name), 0o644));
     let host = host.crash_and_restart();
     check();
-    let _ = host.wait_for_log(&["only the owner can now"]);
+    let _ = host.wait_for_log(&["restricted to the owner"]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct AttemptRecord {
     pub took: Duration,
 }
 
-/// What the bus commits for an attempt, in one transaction.
+/// The changes that the bus commits for an attempt, in one transaction.
 #[derive(Clone, Debug)]
 pub struct Settlement {
     /// The attempt. The engine stores the verdict and never decides it.

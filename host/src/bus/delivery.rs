@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::event::{Event, IdSeed, LoggedEvent};
 use crate::subscription::SubscriptionId;
 
-/// One event for one subscription, at one of its attempts.
+/// A delivery: an event for a subscription, at one of its attempts.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The event, with its position in the log.
@@ -63,10 +63,10 @@ impl Delivery {
 /// The status of a delivery after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryStatus {
-    /// It is handled.
+    /// Handled.
     Handled,
-    /// It waits for its next attempt until a time.
+    /// Waiting for the next attempt until a time.
     Waiting(Timestamp),
-    /// It is a dead letter.
+    /// A dead letter.
     Dead,
 }

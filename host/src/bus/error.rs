@@ -176,19 +176,14 @@ pub enum CommitError {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The connection to the store broke during the commit, and the engine could not find out in time whether it was
-    /// committed. An engine resolves such a commit by itself, and answers this only when its patience ends.
-    ///
-    /// A publisher may send its events again: those that are stored are duplicates. A claim must be dropped: the engine
-    /// delivers the event again unless it turns out to be settled.
-    #[error(
-        "the connection to the store broke during the commit, and the change may or may not be stored; it is safe to send events again, because stored ones are recognised as duplicates"
-    )]
     /// The connection to the store broke during the commit, and the engine could not find out in time whether it took
     /// place. An engine resolves such commits itself, and returns this error only if that takes too long.
     ///
     /// A publisher may send its events again: those that were stored are reported as duplicates. A claim must be
     /// dropped: the engine delivers the event again unless it turns out to be settled.
+    #[error(
+        "the connection to the store broke during the commit, and the change may or may not be stored; it is safe to send events again, because stored ones are recognised as duplicates"
+    )]
     InDoubt,
     /// The queue of changes is full.
     #[error("the bus is busy; try again")]
@@ -202,29 +197,25 @@ pub enum CommitError {
     /// A producer has reached one of its limits.
     #[error("this producer has reached its limit of {1} {0} (`{key}`); nothing was stored, try again later", key = .0.key())]
     ProducerFull(ProducerLimit, u64),
-    /// As many of a plugin's events wait as may.
+    /// Too many of a plugin's events are pending.
     #[error(
         "the plugin `{0}` has reached its limit of {1} events that are pending or dead letters (`max_plugin_backlog`); it publishes faster than its events are handled, or publishes to itself in an endless loop"
     )]
-    /// Too many of a plugin's events are pending.
     PluginBacklogFull(String, u64),
-    /// The events of a plugin have as many bytes as they may.
+    /// The events of a plugin have reached their maximum size.
     #[error(
         "the events of the plugin `{0}` have reached their limit of {1} bytes (`max_plugin_log_bytes`); let retention delete old events, or raise the limit"
     )]
-    /// The events of a plugin have reached their maximum size.
     PluginLogFull(String, u64),
-    /// There are as many types of events as may be.
+    /// The log has reached its maximum number of event types.
     #[error(
         "the log has reached its limit of {0} event types (`max_types`); publish events of an existing type, or raise the limit"
     )]
-    /// The log has reached its maximum number of event types.
     TooManyTypes(usize),
-    /// A plugin was the first to publish as many types of events as it may.
+    /// A plugin has introduced its maximum number of event types.
     #[error(
         "the plugin `{0}` has reached its limit of {1} event types that it introduced (half of `max_types`); publish events of an existing type"
     )]
-    /// A plugin has introduced its maximum number of event types.
     PluginTypesFull(String, usize),
     /// An event that a handler publishes has the source and the id of another one.
     #[error("another event from `{publisher}` already has the id `{id}`; the event was not published")]
@@ -256,11 +247,10 @@ pub enum CommitError {
     /// The delivery was settled before, or its claim is lost.
     #[error("the delivery is no longer open")]
     NotOpen,
-    /// A subscription or a replay is to start at a position or a time that the log has not reached.
+    /// A subscription or a replay is to start at a position or time that the log has not reached.
     #[error(
         "the start {start} lies in the future, and the log has reached {reached}; to receive new events only, start with `now`"
     )]
-    /// A subscription or a replay is to start at a position or time that the log has not reached.
     StartInFuture {
         /// The position or time.
         start: String,

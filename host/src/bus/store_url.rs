@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 
-/// The kinds of stores, as an error names them.
+/// The kinds of stores, for error messages.
 const KNOWN: &str = "`file:DIRECTORY` is the embedded bus, in a directory on a local disk";
 
-/// What RFC 3986 allows in no path, and what begins its other parts.
+/// Characters that RFC 3986 does not allow in a path, and those that begin the other parts of a URL.
 const NOT_IN_PATHS: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}');
 
@@ -25,19 +25,19 @@ pub enum StoreUrl {
 /// A text is not the URL of a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
-    /// It does not begin with a scheme.
+    /// The URL has no scheme.
     #[error("the address of the store has no scheme; {KNOWN}")]
     NoScheme,
-    /// No engine has this scheme. Only the scheme is shown: the rest may hold a password.
+    /// No engine has this scheme. Only the scheme is shown, because the rest may contain a password.
     #[error("`{0}:` is not a kind of store that this version knows; {KNOWN}")]
     UnknownScheme(String),
-    /// It names no directory.
+    /// The URL has no directory.
     #[error("`file:` names no directory; `file:.` is the data directory itself")]
     NoDirectory,
-    /// It names a directory of another machine.
+    /// The URL has a directory of another machine.
     #[error("the directory of the store is on the host `{0}`; the embedded bus needs a local disk")]
     OtherHost(String),
-    /// It has a query or a fragment, or a percent sign that begins no code.
+    /// The URL has a query, a fragment, or an invalid percent-encoding.
     #[error("`{0}` in the address of the store has a meaning in URLs; write it percent-encoded in a directory's name")]
     Reserved(char),
 }
@@ -50,10 +50,10 @@ impl Default for StoreUrl {
 }
 
 impl StoreUrl {
-    /// Reads an address.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// If it names no store.
+    /// If the text is not the URL of a store.
     pub fn parse(text: &str) -> Result<Self, StoreUrlError> {
         let (scheme, rest) =
             text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).ok_or(StoreUrlError::NoScheme)?;
@@ -63,7 +63,7 @@ impl StoreUrl {
         }
     }
 
-    /// The directory of the store, if it is one of this machine, for a host with a data directory.
+    /// The store's directory, for a host with a data directory. None if the store is not on this machine.
     #[must_use]
     pub fn directory(&self, data: &Path) -> Option<PathBuf> {
         match self {
@@ -71,7 +71,7 @@ impl StoreUrl {
         }
     }
 
-    /// The data directory is named as the operator named it, without the `.` of the default.
+    /// Resolves a directory against the data directory, leaving out the `.` of the default.
     pub(super) fn resolve(directory: &Path, data: &Path) -> PathBuf {
         if directory == Path::new(".") { data.to_owned() } else { data.join(directory) }
     }
@@ -83,7 +83,7 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|other| other.is_ascii_alphanumeric() || "+-.".contains(other))
 }
 
-/// RFC 8089, and directories that are relative, as SQLite allows them.
+/// RFC 8089, with relative directories, as in SQLite.
 fn directory(rest: &str) -> Result<PathBuf, StoreUrlError> {
     let path = match rest.strip_prefix("//") {
         None => rest,

@@ -1,4 +1,4 @@
-//! What a webhook's response means (CloudEvents HTTP 1.1 Web Hooks 1.0.2, section 2.2).
+//! The meaning of a webhook's response (CloudEvents HTTP 1.1 Web Hooks 1.0.2, section 2.2).
 
 use std::time::Duration;
 

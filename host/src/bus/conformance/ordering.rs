@@ -1,4 +1,4 @@
-//! Ordering keys: one at a time and in order within a key, keys beside each other.
+//! Ordering keys: one delivery at a time and in order within a key, independent of other keys.
 
 use super::*;
 use crate::subscription::DeadLetterPolicy;

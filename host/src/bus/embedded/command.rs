@@ -236,7 +236,7 @@ pub(super) struct SettleRequest {
 /// A reply that waits for the result of the commit.
 pub(super) type DeferredReply = Box<dyn FnOnce(Result<(), CommitError>) + Send>;
 
-/// What the writer must do after a commit, or after one that could not begin.
+/// The writer's tasks after a commit, or after one that could not begin.
 #[derive(Default)]
 pub(super) struct WriterRequests {
     pub(super) checkpoint: bool,

@@ -16,14 +16,13 @@ pub(super) enum EngineError {
     /// A task or thread of the store did not finish.
     #[error("the store failed: {0}")]
     Aborted(String),
-    /// The data was written by a newer Sandbus.
+    /// A newer Sandbus wrote the data.
     #[error(
         "the data has version {found}, written by {}; this is Sandbus {own}, which supports versions up to {known}; run {}{}",
         writer.as_ref().map_or("a newer Sandbus".to_owned(), |writer| format!("Sandbus {writer}")),
         writer.as_ref().map_or("the newer Sandbus".to_owned(), |writer| format!("Sandbus {writer} or newer")),
         backup.as_ref().map_or(String::new(), |path| format!(", or copy {} over it to restore the data from before the upgrade", path.display()))
     )]
-    /// A newer Sandbus wrote the data.
     Newer {
         /// The version of the data.
         found: i64,
@@ -36,11 +35,10 @@ pub(super) enum EngineError {
         /// The latest backup that this program can read.
         backup: Option<PathBuf>,
     },
-    /// The data was written before the first release.
+    /// A build from before the first release wrote the data.
     #[error(
         "the data has version {found}, from a build before the first release; Sandbus {own} upgrades data from version {first}; nothing has been changed; export its events with the build that wrote it (`sandbus events export`) and publish them here"
     )]
-    /// A build from before the first release wrote the data.
     Older {
         /// The version of the data.
         found: i64,
@@ -49,23 +47,21 @@ pub(super) enum EngineError {
         /// The version of this program.
         own: &'static str,
     },
-    /// The backup that precedes a change of the tables failed.
+    /// The backup before an upgrade failed.
     #[error(
         "cannot back up the data to {} before upgrading it: {error}; nothing has been changed",
         path.display()
     )]
-    /// The backup before an upgrade failed.
     Backup {
         /// The backup's file.
         path: PathBuf,
-        /// What failed.
+        /// The failure.
         error: Box<StoreError>,
     },
-    /// There is not enough room for the backup.
+    /// There is not enough space for the backup.
     #[error(
         "the disk of the data directory has {free} bytes free, but backing up and upgrading the data takes {needed}; nothing has been changed; free some space and start again"
     )]
-    /// There is not enough space for the backup.
     NoSpaceForBackup {
         /// How many bytes the backup needs.
         needed: u64,
@@ -75,29 +71,21 @@ pub(super) enum EngineError {
     /// The linked SQLite is too old.
     #[error("SQLite {0} can lose commits; build with 3.51.3 or newer")]
     OldSqlite(&'static str),
-    /// The file system does not allow the settings that make a commit durable.
+    /// The file system does not support settings that make a commit durable.
     #[error(
         "commits to this store would not be durable (journal mode {journal}, synchronous {synchronous}); put the data directory on a local disk"
     )]
-    /// The file system does not support settings that make a commit durable.
     NotDurable {
         /// The journal mode that SQLite chose.
         journal: String,
         /// The level of syncing that SQLite chose.
         synchronous: i64,
     },
-    /// Another program wrote the file.
+    /// Another program wrote the file, or the parts by which a store is recognised are damaged.
     #[error(
-        "the file is not a Sandbus store: {0}; nothing has been changed; move the file away, or name another data directory with --data"
+        "the file is not a Sandbus store: {0}; nothing has been changed; move the file away, or name another data directory with --data; if Sandbus wrote the file, it is damaged: restore it from a backup"
     )]
-    /// Another program wrote the file.
     Foreign(String),
-    /// The file is not an SQLite database. Another program wrote it, or its beginning is damaged.
-    #[error(
-        "the file is not a Sandbus store: it does not start like an SQLite database; nothing has been changed; move the file away, or name another data directory with --data; if Sandbus wrote the file, it is damaged: restore it from a backup"
-    )]
-    /// The file is not an SQLite database. Another program wrote it, or its beginning is damaged.
-    NotSqlite,
     /// The files contain data that Sandbus never writes.
     #[error("the store is damaged: {0}; restore the data directory from a backup")]
     Damaged(String),
@@ -113,8 +101,7 @@ impl EngineError {
             | Self::Older { .. }
             | Self::OldSqlite(_)
             | Self::NotDurable { .. }
-            | Self::Foreign(_)
-            | Self::NotSqlite => StoreErrorKind::Incompatible,
+            | Self::Foreign(_) => StoreErrorKind::Incompatible,
             Self::Backup { error, .. } => error.kind(),
             Self::NoSpaceForBackup { .. } => StoreErrorKind::Full,
             Self::Damaged(_) => StoreErrorKind::Damaged,

@@ -31,19 +31,22 @@ pub(super) fn check_file(path: &Path) -> Result<(), StoreError> {
     }
     let mut start = Vec::with_capacity(MAGIC.len());
     File::open(path)?.take(MAGIC.len() as u64).read_to_end(&mut start)?;
-    if start.is_empty() || start == MAGIC { Ok(()) } else { Err(EngineError::NotSqlite.into()) }
+    if start.is_empty() || start == MAGIC { Ok(()) } else { Err(foreign("it does not start like an SQLite database")) }
 }
 
-/// Refuses the database of another program: one that has tables, and not ours.
+/// Refuses the database of another program: one with tables or an application id that are not ours.
 pub(super) fn check_tables(connection: &Connection, version: i64) -> Result<(), StoreError> {
+    let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?;
+    let tables = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let is_ours = version != 0 && OWN_TABLES.iter().all(|own| tables.iter().any(|table| table == own));
+    if is_ours {
+        return Ok(());
+    }
     let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     if application != 0 && application != APPLICATION_ID {
         return Err(foreign(&format!("it has the application id {application:#010x}")));
     }
-    let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?;
-    let tables = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
-    let is_ours = version != 0 && OWN_TABLES.iter().all(|own| tables.iter().any(|table| table == own));
-    if tables.is_empty() || is_ours {
+    if tables.is_empty() {
         return Ok(());
     }
     let named = tables.iter().take(NAMED_TABLES).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

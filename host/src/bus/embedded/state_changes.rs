@@ -38,7 +38,7 @@ impl StateChangeLog {
     }
 
     /// Records a change that is about to be committed: a version, or None for a deletion. It must be recorded before
-    /// the commit, so that whoever sees the change also finds the record.
+    /// the commit, so that the record exists when the change becomes visible.
     pub(super) fn note(&self, plugin: &str, version: Option<Version>, head: Position) {
         let mut changes = self.marks();
         let start = changes.start;

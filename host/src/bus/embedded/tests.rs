@@ -181,8 +181,8 @@ async fn a_delivery_that_is_settled_during_a_spill_is_not_delivered_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn handlers_that_read_for_long_do_not_make_the_log_grow_without_end() {
-    /// What is reserved of the log's place once it has begun anew, and some more.
+async fn long_running_snapshots_do_not_let_the_log_grow_without_bound() {
+    /// The size that the log keeps after a restart, with a margin.
     const RESERVED_BYTES: u64 = 40 << 20;
     let harness = TestStore::open(Settings::default());
     let mut view = harness.bus.state("p");
@@ -192,8 +192,8 @@ async fn handlers_that_read_for_long_do_not_make_the_log_grow_without_end() {
         conformance::publish_all(&harness, (part * 500..(part + 1) * 500).map(large)).await;
     }
     let log = harness.directory.path().join("bus.db-wal");
-    assert!(log.metadata().unwrap().len() > 2 * RESERVED_BYTES, "somebody reads in it");
-    let begins_anew = async {
+    assert!(log.metadata().unwrap().len() > 2 * RESERVED_BYTES, "a snapshot reads in it");
+    let is_restarted = async {
         for number in 2_500.. {
             publish(&harness, event(&number.to_string())).await;
             if log.metadata().unwrap().len() < RESERVED_BYTES {
@@ -202,9 +202,9 @@ async fn handlers_that_read_for_long_do_not_make_the_log_grow_without_end() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), begins_anew).await.expect("the log begins anew");
+    tokio::time::timeout(Duration::from_secs(20), is_restarted).await.expect("the log is restarted");
     assert!(view.get("key").unwrap_err().0.contains("try again"));
-    assert_eq!(harness.bus.state("p").get("key").unwrap().0, None, "whoever begins now reads");
+    assert_eq!(harness.bus.state("p").get("key").unwrap().0, None, "a new snapshot can read");
 }
 
 fn write(key: &str, write: Write) -> Effects {
@@ -214,7 +214,7 @@ fn write(key: &str, write: Write) -> Effects {
 const MANY: u64 = 48;
 const LARGE_BYTES: u64 = 64 << 10;
 
-/// Publishes so much that the write-ahead log is to be folded.
+/// Publishes enough to trigger a checkpoint of the write-ahead log.
 async fn publish_much(harness: &TestStore) {
     for number in 0..MANY {
         let data = Some(Data::binary(vec![b'x'; usize::try_from(LARGE_BYTES).unwrap()]));
@@ -222,8 +222,8 @@ async fn publish_much(harness: &TestStore) {
     }
 }
 
-/// Whether the store has what was published, but for as much as a checkpoint leaves in the log: a part may have been
-/// folded while the rest was still being published.
+/// Whether the store has the published events, except for the part that a checkpoint leaves in the log. A part may
+/// have been checkpointed while the rest was still being published.
 fn is_folded(harness: &TestStore) -> bool {
     const PAGE_BYTES: u64 = 4_096;
     let left = u64::try_from(background::CHECKPOINT_PAGES).unwrap() * PAGE_BYTES;
@@ -236,23 +236,23 @@ async fn becomes_folded(harness: &TestStore) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), looks).await.expect("the store gets what was published");
+    tokio::time::timeout(Duration::from_secs(20), looks).await.expect("a checkpoint moves the log into the store");
 }
 
 #[tokio::test]
-async fn the_log_is_folded_though_nothing_more_is_written() {
+async fn the_log_is_checkpointed_without_further_writes() {
     let harness = TestStore::open(Settings::default());
     publish_much(&harness).await;
     becomes_folded(&harness).await;
 }
 
 #[tokio::test]
-async fn the_log_is_folded_once_nobody_reads_what_was_before() {
+async fn the_log_is_checkpointed_once_no_snapshot_needs_it() {
     let harness = TestStore::open(Settings::default());
     let mut view = harness.bus.state("p");
     assert_eq!(view.get("key").unwrap().0, None);
     publish_much(&harness).await;
-    assert!(!is_folded(&harness), "somebody reads what was before");
+    assert!(!is_folded(&harness), "a snapshot reads the former state");
     drop(view);
     becomes_folded(&harness).await;
 }
@@ -264,7 +264,7 @@ async fn ids(harness: &TestStore) -> (String, String) {
 }
 
 #[tokio::test]
-async fn ids_are_the_same_after_a_crash_and_foretold_by_nobody() {
+async fn ids_are_the_same_after_a_crash_and_unpredictable() {
     let (one, other) = (TestStore::open(Settings::default()), TestStore::open(Settings::default()));
     for harness in [&one, &other] {
         declare(harness, "s", definition("a.b", 5)).await;
@@ -272,7 +272,7 @@ async fn ids_are_the_same_after_a_crash_and_foretold_by_nobody() {
     }
     let before = ids(&one).await;
     let foreign = ids(&other).await;
-    assert!(before.0 != foreign.0 && before.1 != foreign.1, "a store like it has other ids");
+    assert!(before.0 != foreign.0 && before.1 != foreign.1, "another store has other ids");
     let crashed = one.crash();
     assert_eq!(ids(&crashed).await, before);
     let restarted = crashed.restart().await;
@@ -280,7 +280,7 @@ async fn ids_are_the_same_after_a_crash_and_foretold_by_nobody() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_is_made_again_publishes_under_new_ids() {
+async fn a_recreated_subscription_publishes_with_new_ids() {
     let harness = TestStore::open(Settings::default());
     let mut seen = std::collections::HashSet::new();
     publish(&harness, event("1")).await;
@@ -292,9 +292,9 @@ async fn a_subscription_that_is_made_again_publishes_under_new_ids() {
     }
 }
 
-/// A store of a program that had no secret, and counted nothing by plugin.
+/// A store of a version without a secret and without usage by plugin.
 #[tokio::test]
-async fn a_store_of_before_is_brought_up_to_date() {
+async fn an_older_store_is_upgraded() {
     let harness = TestStore::open(Settings::default());
     let of_plugin =
         |id: &str| Event { source: "/plugins/p".to_owned(), data: Some(Data::binary(vec![0; 500])), ..event(id) };
@@ -322,14 +322,14 @@ async fn a_store_of_before_is_brought_up_to_date() {
     let harness = TestStore::open_in(copy, clock, settings);
     let more = Effects { publishes: vec![Publish { event: of_plugin("3"), due: None }], ..Effects::default() };
     let full = CommitError::PluginLogFull("p".to_owned(), 400);
-    assert_eq!(harness.bus.commit("p", more).await, Err(full), "what it had published counts");
+    assert_eq!(harness.bus.commit("p", more).await, Err(full), "earlier events count");
     harness.clock.advance(Duration::from_hours(2));
     harness.bus.promote().await.unwrap();
     assert_eq!(harness.bus.events_with_id("2".to_owned()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_sequence_ends_and_is_never_begun_again() {
+async fn a_sequence_ends_and_never_starts_again() {
     let harness = TestStore::open(Settings::default());
     let path = harness.directory.path().join("bus.db");
     harness.bus.close().await;

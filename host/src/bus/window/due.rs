@@ -5,11 +5,11 @@ use crate::clock::Timestamp;
 /// When a delivery that has a row in the store is due. The order is that of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
-    /// It can be delivered now.
+    /// The delivery is due.
     Now,
-    /// It waits for its next attempt until this time.
+    /// The delivery waits for its next attempt until this time.
     At(Timestamp),
-    /// It waits for the turn of its ordering key, however long that takes.
+    /// The delivery waits for the turn of its ordering key, however long that takes.
     OnTurn,
 }
 

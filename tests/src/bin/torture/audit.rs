@@ -1,5 +1,5 @@
-//! Holds a host to its word: everything acknowledged is in its log as it was sent, and every event in the
-//! log was handled once, in order.
+//! Audits a host: every acknowledged event is in its log as it was sent, and every event of the log was handled once,
+//! in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::client_record::{ClientRecord, RecordedTraffic};
 use crate::host::{Client, PATIENCE};
 use crate::report::Counts;
 
-/// What an audit found.
+/// The findings of an audit.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) counts: Counts,
@@ -32,31 +32,31 @@ impl Findings {
         }
     }
 
-    /// Compares how often something was done with how often it had to be.
+    /// Compares how often something was done and how often it should have been.
     fn weigh(&mut self, what: &str, done: u64, due: u64) {
         self.lose(due.saturating_sub(done), || format!("{what}: {done} instead of {due}"));
         self.repeat(done.saturating_sub(due), || format!("{what}: {done} instead of {due}"));
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no problems.
     pub(crate) fn held(&self) -> bool {
         self.problems.is_empty()
     }
 }
 
-/// The log, by what it should hold.
+/// The log by expectation.
 #[derive(Debug, Default)]
 struct Log<'a> {
     /// Events by id.
     by_id: BTreeMap<&'a str, &'a Value>,
-    /// How many events there are of a type.
+    /// The number of events of each type.
     counts: BTreeMap<&'a str, u64>,
-    /// How many events of a type each event has led to.
+    /// The number of events of each type that each event caused.
     effects: BTreeMap<(&'a str, &'a str), u64>,
 }
 
-/// Waits until a host has handled everything, and compares all that it holds with what was sent. What was
-/// acknowledged after the mark need not be there.
+/// Waits until a host has handled everything, and compares its data with the recorded traffic. Events that were
+/// acknowledged after the mark may be missing.
 pub(crate) fn audit(client: &Client, client_record: &ClientRecord, mark: u64) -> anyhow::Result<Findings> {
     client.wait_until_idle(PATIENCE)?;
     let events = client.log()?;
@@ -64,7 +64,7 @@ pub(crate) fn audit(client: &Client, client_record: &ClientRecord, mark: u64) ->
     let mut findings = Findings::default();
     let log = read(&events, &traffic, &mut findings);
     acknowledged(&log, &traffic, mark, &mut findings);
-    // Nothing that these clients send is wrong; a load that is refused would test nothing.
+    // These clients send only valid requests. A load that is refused would test nothing.
     for (code, count) in traffic.refused.iter().filter(|(code, _)| code.starts_with('4')) {
         findings.problems.push(format!("{count} requests were refused: {code}"));
     }
@@ -75,7 +75,7 @@ pub(crate) fn audit(client: &Client, client_record: &ClientRecord, mark: u64) ->
     Ok(findings)
 }
 
-/// Sorts the log, and finds events that are there twice, are not as they were sent, or should not be there.
+/// Sorts the log, and finds duplicate, altered and unexpected events.
 fn read<'a>(events: &'a [Value], traffic: &RecordedTraffic, findings: &mut Findings) -> Log<'a> {
     let mut log = Log::default();
     let mut refused: BTreeSet<_> = traffic.refused_ids.iter().map(String::as_str).collect();
@@ -107,7 +107,7 @@ fn read<'a>(events: &'a [Value], traffic: &RecordedTraffic, findings: &mut Findi
             (None, _) => false,
         };
         if !as_sent {
-            findings.lose(1, || format!("the log holds an event that nobody sent like this: {event_type} {id}"));
+            findings.lose(1, || format!("the log has an event that was not sent like this: {event_type} {id}"));
         }
     }
     log
@@ -127,7 +127,7 @@ fn acknowledged(log: &Log<'_>, traffic: &RecordedTraffic, mark: u64, findings: &
     });
 }
 
-/// In the log, too, each subject's numbers must rise.
+/// Checks that each subject's numbers rise, also in the log.
 fn order(events: &[Value], findings: &mut Findings) {
     let mut last: BTreeMap<&str, i64> = BTreeMap::new();
     for logged in events.iter().rev() {
@@ -142,7 +142,7 @@ fn order(events: &[Value], findings: &mut Findings) {
     }
 }
 
-/// What handlers published, once for each event.
+/// Checks that handlers published once for each event.
 fn effects(log: &Log<'_>, findings: &mut Findings) {
     for (cause_type, effect_type) in
         [("ledger.entry", "ledger.booked"), ("user.registered", "user.welcomed"), ("flaky.job", "flaky.done")]
@@ -159,7 +159,7 @@ fn effects(log: &Log<'_>, findings: &mut Findings) {
     }
 }
 
-/// What handlers counted.
+/// Checks the handlers' counters.
 fn counters(client: &Client, log: &Log<'_>, findings: &mut Findings) -> anyhow::Result<()> {
     let due = |event_type: &str| log.counts.get(event_type).copied().unwrap_or(0);
     let ledger = client.get("/ledger")?;
@@ -176,7 +176,7 @@ fn counters(client: &Client, log: &Log<'_>, findings: &mut Findings) -> anyhow::
         findings.counts.out_of_order += out_of_order;
         findings.problems.push(format!("{out_of_order} ordered entries were handled before an earlier one"));
     }
-    // An empty request welcomes nobody here, and tells how many were.
+    // An empty request welcomes nobody, and returns the number of welcomed users.
     let welcomed = client.poke("/handle_user_registration")?;
     findings.weigh("users welcomed", number(&welcomed, "total")?, due("user.registered"));
     findings.weigh("jobs done", client.get("/flaky")?.as_u64().context("a number")?, due("flaky.job"));
@@ -214,7 +214,7 @@ mod tests {
         json!({ "event": { "id": id, "type": "ordered.entry", "subject": "s", "data": number } })
     }
 
-    /// Two acknowledged entries, the second later, and two ordered ones that nobody waited for.
+    /// Two acknowledged entries, the second one later, and two ordered entries that were not acknowledged.
     fn traffic() -> RecordedTraffic {
         let mut traffic = RecordedTraffic::default();
         for (id, mark) in [("a", 10), ("b", 20)] {
@@ -229,7 +229,7 @@ mod tests {
         traffic
     }
 
-    /// What is found in a log, oldest first.
+    /// The findings in a log, oldest event first.
     fn find(events: &[Value], traffic: &RecordedTraffic, mark: u64) -> Counts {
         let events: Vec<_> = events.iter().rev().cloned().collect();
         let mut findings = Findings::default();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_keeps_its_word_is_left_alone() {
+    fn a_correct_log_has_no_findings() {
         let all =
             [entry("a", "a"), booked("1", "a"), ordered("o1", 1), entry("b", "b"), booked("2", "b"), ordered("o2", 2)];
         assert_eq!(find(&all, &traffic(), 20), Counts { acknowledged: 2, ..Counts::default() });
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_altered_or_unhandled_is_lost() {
+    fn missing_altered_and_unhandled_events_are_lost() {
         let lost = |events: &[Value]| find(events, &traffic(), 20).lost;
         assert_eq!(lost(&[entry("a", "a"), booked("1", "a")]), 1, "b is gone");
         assert_eq!(lost(&[entry("a", "a"), booked("1", "a"), entry("b", "c"), booked("2", "b")]), 1, "b is altered");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_twice_and_what_is_out_of_order_is_found() {
+    fn duplicates_and_wrong_order_are_found() {
         let whole = [entry("a", "a"), booked("1", "a"), entry("b", "b"), booked("2", "b")];
         let with = |more: &[Value]| find(&[&whole[..], more].concat(), &traffic(), 20);
         assert_eq!(with(&[booked("3", "b")]).duplicated, 1, "an effect");

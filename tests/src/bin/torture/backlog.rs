@@ -1,4 +1,4 @@
-//! A long backlog of a paused subscription beside a quick one.
+//! A long backlog of a paused subscription next to a fast one.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::host::{Client, PATIENCE, event, until};
 use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 
-/// How many events are published at a time.
+/// The number of events per publish.
 const BATCH: u64 = 500;
-/// How long each event's data is.
+/// The length of each event's data.
 const LENGTH: usize = 200;
-/// The subscription that is paused, and the one that is not. Both count on the same counter.
+/// The paused subscription and the active one. Both increment the same counter.
 const PAUSED: &str = "operator/slow";
 const QUICK: &str = "poison/swallow";
 
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     }
     report.acknowledge(events);
     drain(&client, QUICK, patience)?;
-    // The quick one alone has counted until now.
+    // Only the active subscription has counted so far.
     report.weigh("events handled beside the backlog", handled(&client)?, events);
     report.weigh("backlog", backlog(&client, PAUSED)?, events);
 
@@ -48,19 +48,19 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     drain(&client, PAUSED, patience)?;
     report.weigh("events handled in all", handled(&client)?, 2 * events);
     report.weigh("dead letters", client.count_dead_letters()?, 0);
-    report.remark(&format!("the quick one was {furthest} behind at most"));
+    report.remark(&format!("the active subscription was at most {furthest} events behind"));
     node.check_health(&mut report)?;
     drop(node);
     host_dir.remove()?;
     Ok(report)
 }
 
-/// How many deliveries a subscription has before it.
+/// The backlog of a subscription.
 fn backlog(client: &Client, subscription: &str) -> anyhow::Result<u64> {
     client.subscription(subscription)?["backlog"].as_u64().context("a number")
 }
 
-/// How many events both have handled.
+/// The number of events that both have handled.
 fn handled(client: &Client) -> anyhow::Result<u64> {
     client.get("/poison")?.as_u64().context("a number")
 }

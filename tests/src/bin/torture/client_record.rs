@@ -1,4 +1,4 @@
-//! What clients sent to a host, and what it answered: the word that it is held to.
+//! The requests of the clients and the host's answers, by which the host is judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,15 +20,15 @@ pub(crate) struct Sent {
 pub(crate) struct Acknowledged {
     /// The event's id.
     pub(crate) id: String,
-    /// The address of who registered, where the event came from a plugin.
+    /// The address of the registered user, if the event came from a plugin.
     pub(crate) email: Option<String>,
     /// When the request was sent.
     pub(crate) began: Instant,
-    /// How long the recording was when the answer had arrived.
+    /// The length of the recording when the answer arrived.
     pub(crate) mark: u64,
 }
 
-/// Everything that was sent to one data directory, across all hosts that ran on it.
+/// All requests to one data directory, across the hosts that ran on it.
 #[derive(Debug, Default)]
 pub(crate) struct RecordedTraffic {
     /// Events by id.
@@ -36,15 +36,15 @@ pub(crate) struct RecordedTraffic {
     /// Addresses that were to be registered.
     pub(crate) users: BTreeSet<String>,
     pub(crate) acknowledged: Vec<Acknowledged>,
-    /// How often each problem was answered, by status and code.
+    /// The number of each problem that was answered, by status and code.
     pub(crate) refused: BTreeMap<String, usize>,
-    /// Events that were refused with the word that nothing was stored, and not sent again.
+    /// Events that were refused with the assurance that nothing was stored, and not sent again.
     pub(crate) refused_ids: Vec<String>,
-    /// How many requests found nobody, or got no answer.
+    /// The number of requests without an answer.
     pub(crate) unanswered: usize,
 }
 
-/// The book, shared by the clients.
+/// The recorded traffic, shared by the clients.
 #[derive(Debug, Default)]
 pub(crate) struct ClientRecord {
     traffic: Mutex<RecordedTraffic>,
@@ -57,17 +57,17 @@ impl ClientRecord {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number that nobody else has, above all before it.
+    /// A unique number, greater than all before it.
     pub(crate) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// How many events were acknowledged.
+    /// The number of acknowledged events.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// The account of a disk that was cut at a mark: what was acknowledged until then is owed for good.
+    /// The record of a disk that was cut at a mark: what was acknowledged before that must be on it.
     pub(crate) fn as_of(&self, mark: u64) -> Self {
         let traffic = self.traffic();
         let owed = traffic.acknowledged.iter().filter(|one| one.mark <= mark);
@@ -80,7 +80,7 @@ impl ClientRecord {
         }
     }
 
-    /// Writes down successes.
+    /// Records successes.
     pub(crate) fn acknowledge(&self, all: impl IntoIterator<Item = Acknowledged>) {
         let mut traffic = self.traffic();
         let before = traffic.acknowledged.len();

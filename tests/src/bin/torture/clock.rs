@@ -1,4 +1,4 @@
-//! The wall clock is set, an hour forward and an hour back, while the host works.
+//! The wall clock jumps an hour forward and back while the host works.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::run_options::RunOptions;
 use crate::shim::Slot;
 
 const HOUR: i64 = 3_600;
-/// How soon everything must be handled when the clock has settled.
+/// The time limit for handling everything after the last jump.
 const SOON: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
@@ -23,7 +23,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let (launch, control) = options.shim.attach(host_dir.launch(), host_dir.data(), None)?;
     let mut node = HostProcess::start(&launch)?;
     let (target, client_record) = (node.target.clone(), ClientRecord::default());
-    // Those whose handlers fail at first wait for another attempt while the clock is set.
+    // Events whose handlers fail at first wait for a retry while the clock is set.
     let clients = [&MIXED[..], &[Work::Flaky, Work::Flaky]].concat();
     let load = Load {
         target: &target,
@@ -35,16 +35,18 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     load.during(&|| 0, || {
         for round in 0..report.rounds {
             let before = client_record.acknowledged();
-            // Back from the future in between, and into the past.
+            // In between back from the future, and into the past.
             control.set(Slot::ClockOffset, [HOUR, 0, -HOUR, 0][round % 4])?;
             pause_for(Duration::from_millis(rng.u64(100..400)));
-            report.check(client_record.acknowledged() > before, || format!("nothing was taken after jump {round}"));
+            report.check(client_record.acknowledged() > before, || {
+                format!("nothing was acknowledged after jump {round}")
+            });
         }
-        // The last word is a clock that went back.
+        // The last jump goes back.
         control.set(Slot::ClockOffset, -HOUR)
     })?;
     report.check(node.runs(), || format!("the host has ended: {}", last_lines(&node.log())));
-    // What waits for another attempt, for milliseconds, must not wait for the hour.
+    // Retries with delays of milliseconds must not wait for an hour.
     if let Err(error) = target.client().wait_until_idle(SOON) {
         report.problems.push(format!("after the clock went back: {error:#}"));
         control.set(Slot::ClockOffset, 2 * HOUR)?;

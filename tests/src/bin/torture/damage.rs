@@ -1,4 +1,4 @@
-//! Files that were damaged while the host was down: it must notice, or it must not matter.
+//! Files that are damaged while the host is down. The host must detect the damage, or it must be harmless.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,13 +15,13 @@ use crate::run_options::RunOptions;
 
 /// The files that are damaged.
 const FILES: [&str; 2] = ["bus.db", "bus.db-wal"];
-/// How soon a host that meets damage must have ended.
+/// The time limit for a host to exit after it has found damage.
 const SOON: Duration = Duration::from_secs(3);
 
 /// All files of a data directory, by name.
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// How a file is damaged; returns where.
+/// Damages a file, and returns where.
 type Damage = fn(&mut Vec<u8>, &mut Rng) -> String;
 
 /// Cuts a file short.
@@ -34,7 +34,7 @@ pub(crate) fn truncated(options: &RunOptions) -> anyhow::Result<FaultReport> {
     })
 }
 
-/// Turns one bit of a file round.
+/// Flips one bit of a file.
 pub(crate) fn flipped(options: &RunOptions) -> anyhow::Result<FaultReport> {
     run(options, "flipped-bit", |content, rng| {
         let (at, bit) = (rng.usize(0..content.len()), rng.u8(0..8));
@@ -43,11 +43,11 @@ pub(crate) fn flipped(options: &RunOptions) -> anyhow::Result<FaultReport> {
     })
 }
 
-/// What came of a damaged file.
+/// The consequence of a damaged file.
 enum Outcome {
-    /// The host named it and did not run, or not for long.
+    /// The host reported it and did not start, or soon exited.
     Detected,
-    /// Everything acknowledged was served as it was sent, and handled once.
+    /// Everything that was acknowledged was served as it was sent, and handled once.
     Harmless,
     /// Anything else.
     Silent(Findings),
@@ -86,11 +86,12 @@ fn run(options: &RunOptions, name: &str, damage: Damage) -> anyhow::Result<Fault
     Ok(report)
 }
 
-/// A store with a past: some of it folded into the database, some of it only in the write-ahead log.
+/// A store with a history: part of it is in the database, and part of it only in the write-ahead log.
 fn history(options: &RunOptions, name: &str, rng: &mut Rng) -> anyhow::Result<(ClientRecord, Files)> {
     let host_dir = options.host_dir(&format!("{name}-history"))?;
     let client_record = ClientRecord::default();
-    // Most of it is folded, or the log would have newer versions of nearly all that is damaged.
+    // Most of it is in the database. Otherwise the log would have newer versions of nearly everything that is
+    // damaged.
     for (count, in_good_order) in [(options.choose(600, 3_000), true), (100, false)] {
         let mut node = host_dir.start()?;
         let target = node.target.clone();
@@ -108,7 +109,7 @@ fn history(options: &RunOptions, name: &str, rng: &mut Rng) -> anyhow::Result<(C
     for name in host_dir.files()? {
         files.insert(name.clone(), std::fs::read(host_dir.file(&name))?);
     }
-    // The index of the log stays: it was not damaged, and it knows how long the log was.
+    // The index of the log stays undamaged. It has the length of the log.
     let index = host_dir.file("bus.db-shm");
     files.insert("bus.db-shm".to_owned(), std::fs::read(&index).with_context(|| index.display().to_string())?);
     ensure!(FILES.iter().all(|name| files.get(*name).is_some_and(|content| !content.is_empty())), "a file is empty");
@@ -146,7 +147,7 @@ fn meet(
     let mut node = match host_dir.start() {
         Ok(node) => node,
         Err(error) if names_damage(&format!("{error:#}"), host_dir, file) => return Ok(Outcome::Detected),
-        Err(error) => bail!("it does not name the damage: {error:#}"),
+        Err(error) => bail!("it does not report the damage: {error:#}"),
     };
     let client = node.target.client();
     let one_by_one = |findings: Findings| {
@@ -161,7 +162,7 @@ fn meet(
     }
 }
 
-/// Whether the host ends soon and names the damage.
+/// Checks that the host soon exits and reports the damage.
 fn ended(node: &mut HostProcess, host_dir: &HostDirectory, file: &str) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     let named =
@@ -169,9 +170,11 @@ fn ended(node: &mut HostProcess, host_dir: &HostDirectory, file: &str) -> anyhow
     let end = node.wait_for_end(SOON.saturating_sub(started.elapsed()));
     match (named, end) {
         (Ok(()), Ok(_)) => Ok(Outcome::Detected),
-        (Ok(()), Err(_)) => bail!("it names the damage and goes on: {}", last_lines(&node.log())),
-        (Err(_), Ok(status)) => bail!("it ends with {status} and names no damage: {}", last_lines(&node.log())),
-        (Err(_), Err(_)) => bail!("it goes on and names no damage: {}", last_lines(&node.log())),
+        (Ok(()), Err(_)) => bail!("it reports the damage and continues: {}", last_lines(&node.log())),
+        (Err(_), Ok(status)) => {
+            bail!("it exits with {status} and does not report the damage: {}", last_lines(&node.log()))
+        }
+        (Err(_), Err(_)) => bail!("it continues and does not report the damage: {}", last_lines(&node.log())),
     }
 }
 

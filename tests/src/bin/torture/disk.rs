@@ -1,4 +1,4 @@
-//! Disks that are full, fail to sync, or cannot be written.
+//! Disks that are full, fail to sync, or are read-only.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -17,9 +17,9 @@ use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 use crate::shim::{Control, Slot};
 
-/// What a publisher is told when the disk is full: the status and the code.
+/// The answer to a publisher when the disk is full: the status and the code.
 const DISK_FULL: &str = "507 disk-full";
-/// How soon a host must have ended after its store failed.
+/// The time limit for a host to exit after its store has failed.
 const SECONDS: Duration = Duration::from_secs(10);
 
 /// A small file system in memory.
@@ -28,7 +28,7 @@ struct Mount {
 }
 
 impl Mount {
-    /// Mounts one; none where that is not allowed.
+    /// Mounts one. None if that is not permitted.
     fn new(path: PathBuf) -> anyhow::Result<Option<Self>> {
         std::fs::create_dir_all(&path)?;
         let mounted = mount(&["-t", "tmpfs", "-o", "size=128m", "tmpfs"], &path);
@@ -43,7 +43,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // If somebody still looks at it, it goes with them.
+        // A lazy unmount also works while the file system is in use.
         drop(Command::new("umount").arg("-l").arg(&self.path).status());
     }
 }
@@ -53,7 +53,7 @@ fn mount(options: &[&str], path: &Path) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// What takes the space away, and gives it back.
+/// A way to use up the space, and to release it.
 enum Space {
     /// A file that fills a real file system.
     Ballast(PathBuf),
@@ -66,7 +66,7 @@ impl Space {
         match self {
             Self::Ballast(path) => {
                 let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-                // Until not even one more block fits.
+                // Until no more blocks fit.
                 while file.write_all(&[0; 4096]).is_ok() {}
                 Ok(())
             }
@@ -86,9 +86,8 @@ impl Space {
     }
 }
 
-/// The disk fills up under load, and has space again later: what does not fit is refused, nothing else is
-/// lost, and nobody has to restart anything. A quota stands in for the disk too, since not everybody may
-/// mount one.
+/// The disk fills up under load, and has space again later. Requests that do not fit are refused, nothing else is
+/// lost, and no restart is needed. A quota is also tested, since not every user may mount a disk.
 pub(crate) fn full(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let mut rng = options.rng("disk-full");
     let mut report = FaultReport::default();
@@ -110,7 +109,7 @@ pub(crate) fn full(options: &RunOptions) -> anyhow::Result<FaultReport> {
     Ok(report)
 }
 
-/// Takes the space of a running host, again and again, and gives it back.
+/// Repeatedly uses up the space of a running host, and releases it.
 fn fill(
     host_dir: &HostDirectory,
     mut node: HostProcess,
@@ -146,7 +145,7 @@ fn fill(
     end(host_dir, &client_record, report)
 }
 
-/// Starts a host without any fault, and holds it to everything that was acknowledged.
+/// Starts a host without a fault, and audits it.
 fn end(host_dir: &HostDirectory, client_record: &ClientRecord, report: &mut FaultReport) -> anyhow::Result<()> {
     let node = host_dir.start()?;
     report.recovery.push(node.started_in());
@@ -155,7 +154,7 @@ fn end(host_dir: &HostDirectory, client_record: &ClientRecord, report: &mut Faul
     Ok(())
 }
 
-/// Syncs fail, from any one on.
+/// Syncs fail, from a random one on.
 pub(crate) fn failing_fsync(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let mut rng = options.rng("failing-fsync");
     let mut report = FaultReport { rounds: options.choose(4, 40), ..FaultReport::default() };
@@ -187,8 +186,8 @@ pub(crate) fn read_only(options: &RunOptions) -> anyhow::Result<FaultReport> {
     Ok(report)
 }
 
-/// Lets the store fail under load: from then on nothing may be acknowledged, and the host must end by
-/// itself and say why. What it has acknowledged must be there at the next start.
+/// The store fails under load. From then on nothing may be acknowledged, and the host must exit with an explanation.
+/// Everything that it has acknowledged must be there at the next start.
 fn store_fails(
     options: &RunOptions,
     host_dir: &HostDirectory,
@@ -204,14 +203,14 @@ fn store_fails(
         control.set(fault, value)?;
         until(PATIENCE, "the store has failed", || Ok((control.get(Slot::Faults)? > 0).then_some(())))?;
         let failed = Instant::now();
-        let status = node.wait_for_end(SECONDS).context("the host goes on after its store failed")?;
+        let status = node.wait_for_end(SECONDS).context("the host continues after its store has failed")?;
         report.check(status.code().is_some_and(|code| code != 0), || format!("it ended with {status}"));
         Ok(failed)
     })?;
     let late = client_record.traffic().acknowledged.iter().filter(|one| one.began > failed).count();
     report.check(late == 0, || format!("{late} events were acknowledged after the store had failed"));
     let log = node.log();
-    report.check(says_why(&log), || format!("it does not say why it ended: {}", last_lines(&log)));
+    report.check(says_why(&log), || format!("it does not say why it exited: {}", last_lines(&log)));
 
     if matches!(fault, Slot::ReadOnly) {
         let refused = HostProcess::start(&launch).map(drop).map_err(|error| format!("{error:#}"));
@@ -223,7 +222,7 @@ fn store_fails(
     end(host_dir, &client_record, report)
 }
 
-/// Whether a log names the store's trouble.
+/// Whether a log states why the store failed.
 fn says_why(log: &str) -> bool {
     let log = log.to_lowercase();
     ["disk i/o error", "readonly", "read-only"].iter().any(|words| log.contains(words))

@@ -1,4 +1,4 @@
-//! Two plugins that publish for each other: the hop limit ends what would never end by itself.
+//! Two plugins that publish to each other in an endless loop, which the hop limit ends.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 
 const HOP_LIMIT: u64 = 20;
-/// How long it must stay quiet afterwards.
+/// How long nothing must happen afterwards.
 const QUIET: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
@@ -28,7 +28,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     until(PATIENCE, "each flow has a dead letter", || Ok((client.count_dead_letters()? >= flows).then_some(())))?;
     client.wait_until_idle(PATIENCE)?;
     let log = client.log()?.len() as u64;
-    // The first event has no hop, and the one beyond the limit is not handled.
+    // The first event has depth zero, and the event beyond the limit is not handled.
     report.weigh("events of the flows", log, flows * (HOP_LIMIT + 2));
     let handled = ["/ping", "/pong"].map(|path| client.get(path)?.as_u64().context("a number"));
     let [ping, pong] = handled;
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     report.check(others.is_empty(), || format!("dead letters with another cause: {others:?}"));
     pause_for(QUIET);
     let later = client.log()?.len() as u64;
-    report.check(later == log, || format!("it goes on: {later} events after {log}"));
+    report.check(later == log, || format!("it continues: {later} events after {log}"));
     node.check_health(&mut report)?;
     drop(node);
     host_dir.remove()?;

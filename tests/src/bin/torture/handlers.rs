@@ -1,4 +1,4 @@
-//! Handlers that trap, hang, eat memory and publish without end, beside one that does its work.
+//! Handlers that trap, hang, use too much memory and publish endlessly, next to a healthy one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,7 +12,7 @@ use crate::host::{Client, PATIENCE, Target, event, until};
 use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 
-/// Each of them ends in a dead letter, after the one attempt that the handler asks for.
+/// Each delivery becomes a dead letter after its only attempt.
 const DEEDS: [&str; 6] = ["trap", "spin", "eat", "flood", "recurse", "hoard"];
 /// How many clients publish for the healthy handler.
 const CLIENTS: u64 = 2;
@@ -23,7 +23,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let (orders, entries) = options.choose((24, 60), (3_000, 5_000));
     let mut report = FaultReport { rounds: usize::try_from(orders)?, ..FaultReport::default() };
     let host_dir = options.host_dir_with("handlers", &["hostile", "ledger"])?;
-    // Little memory and little time keep it short; what happens is the same with more.
+    // Low limits of memory and time make the test short. The behaviour is the same with higher ones.
     put(&host_dir.plugin("hostile.toml"), b"[limits]\nmemory_bytes = 16777216\ntimeout = \"300ms\"\n");
     let mut node = host_dir.start()?;
     let (target, client) = (node.target.clone(), node.target.client());
@@ -67,7 +67,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     Ok(report)
 }
 
-/// Orders bad deeds, a few at a time, and waits until they are dead letters.
+/// Triggers bad handlers, a few at a time, and waits for the dead letters.
 fn order(client: &Client, count: u64) -> anyhow::Result<()> {
     for first in (0..count).step_by(usize::try_from(BATCH)?) {
         let next = count.min(first + BATCH);
@@ -80,7 +80,8 @@ fn order(client: &Client, count: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Clients at once, for so many entries each and until it is over. Returns how long each entry took from being sent to being handled.
+/// Runs concurrent clients, each for a number of entries and until the bad deliveries are over. Returns the time that each
+/// entry took from being sent to being handled.
 fn clients(target: &Target, name: &str, count: u64, over: &AtomicBool) -> anyhow::Result<Vec<Duration>> {
     thread::scope(|scope| {
         let started: Vec<_> = (0..CLIENTS)
@@ -106,7 +107,7 @@ fn entries(client: &Client, name: &str, count: u64, over: &AtomicBool) -> anyhow
     (0..).take_while(|number| *number < count || !over.load(Ordering::Relaxed)).map(send).collect()
 }
 
-/// What 99 of 100 stay below.
+/// The 99th percentile.
 fn p99(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() * 99 / 100).copied().unwrap_or_default()

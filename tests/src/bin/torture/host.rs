@@ -1,4 +1,4 @@
-//! A place for a host, and a host that runs there.
+//! A working directory for a host, and a host that runs in it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::report::FaultReport;
 
-/// How long something may take that must happen. Far above what it takes.
+/// The time limit for a state that must come. It is far longer than necessary.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The most memory that a host may have, in MiB, whatever it goes through.
+/// The maximum memory of a host, in MiB, under any fault.
 const MEMORY_LIMIT: u64 = 1_024;
 
 /// A working directory with `plugins` and `data`.
@@ -24,7 +24,7 @@ pub(crate) struct HostDirectory {
 }
 
 impl HostDirectory {
-    /// Makes one with these guests.
+    /// Creates a directory with these guests.
     pub(crate) fn new(path: PathBuf, guests: &[&str]) -> anyhow::Result<Self> {
         let data = path.join("data");
         std::fs::create_dir_all(path.join("plugins"))?;
@@ -37,12 +37,12 @@ impl HostDirectory {
         Ok(host_dir)
     }
 
-    /// The same with the data elsewhere.
+    /// Uses another data directory.
     pub(crate) fn with_data(self, data: PathBuf) -> Self {
         Self { data, ..self }
     }
 
-    /// Copies compiled code here, so that a start does not have to wait for it.
+    /// Copies compiled code into the directory, so that the host starts fast.
     pub(crate) fn warm(&self, cache: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(self.cache())?;
         for entry in std::fs::read_dir(cache)? {
@@ -52,7 +52,7 @@ impl HostDirectory {
         Ok(())
     }
 
-    /// The directory with the bus.
+    /// The data directory.
     pub(crate) fn data(&self) -> &Path {
         &self.data
     }
@@ -67,17 +67,17 @@ impl HostDirectory {
         self.path.join("plugins").join(name)
     }
 
-    /// Writes its `sandbus.toml`, which lets events in.
+    /// Writes `sandbus.toml`, with an open ingress.
     pub(crate) fn configure(&self, text: &str) {
         put(&self.path.join("sandbus.toml"), with_open_ingress(text).as_bytes());
     }
 
-    /// The compiled code.
+    /// The directory of the compiled code.
     pub(crate) fn cache(&self) -> PathBuf {
         self.data.join("cache")
     }
 
-    /// The names of the files beside the compiled code.
+    /// The names of the files in the data directory, without the compiled code.
     pub(crate) fn files(&self) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.data)? {
@@ -89,22 +89,22 @@ impl HostDirectory {
         Ok(names)
     }
 
-    /// Removes all files, and leaves the compiled code.
+    /// Removes these files, and leaves the compiled code.
     pub(crate) fn clear(&self) -> anyhow::Result<()> {
         self.files()?.iter().try_for_each(|name| Ok(std::fs::remove_file(self.file(name))?))
     }
 
-    /// How a host is started here.
+    /// How to start a host in this directory.
     pub(crate) fn launch(&self) -> Launch {
         Launch::serve(&self.path).args(["--log", "warn,sandbus_host::announcement=info", "--data"]).args([&self.data])
     }
 
-    /// Starts a host here.
+    /// Starts a host in this directory.
     pub(crate) fn start(&self) -> anyhow::Result<HostProcess> {
         HostProcess::start(&self.launch())
     }
 
-    /// Removes it with all that is in it.
+    /// Removes the directory.
     pub(crate) fn remove(self) -> anyhow::Result<()> {
         Ok(std::fs::remove_dir_all(self.path)?)
     }
@@ -114,29 +114,29 @@ impl HostDirectory {
 #[derive(Debug)]
 pub(crate) struct HostProcess {
     process: Process,
-    /// Where it is reached.
+    /// The host's addresses.
     pub(crate) target: Target,
 }
 
 impl HostProcess {
-    /// Starts a host and waits until it listens. If it ends instead, what it said is the error.
+    /// Starts a host and waits until it listens. If it exits instead, its log is the error.
     pub(crate) fn start(launch: &Launch) -> anyhow::Result<Self> {
         let process = launch.spawn().wait().map_err(|log| anyhow!("the host does not start:\n{}", last_lines(&log)))?;
         let target = Target { ingress: process.address.clone(), admin: process.admin.clone() };
         Ok(Self { process, target })
     }
 
-    /// How long it took until it listened.
+    /// The time until it listened.
     pub(crate) fn started_in(&self) -> Duration {
         self.process.started_in
     }
 
-    /// Kills it without warning.
+    /// Kills the host with SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Asks it to end, and waits.
+    /// Asks the host to exit, and waits.
     pub(crate) fn terminate(&mut self) -> anyhow::Result<()> {
         self.process.signal("-TERM");
         let status = self.wait_for_end(PATIENCE)?;
@@ -144,17 +144,17 @@ impl HostProcess {
         Ok(())
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the host exits.
     pub(crate) fn wait_for_end(&mut self, patience: Duration) -> anyhow::Result<ExitStatus> {
         until(patience, "the host has ended", || Ok(self.process.ended()))
     }
 
-    /// Whether it runs.
+    /// Whether the host runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.process.ended().is_none()
     }
 
-    /// The most memory that it has had so far, in MiB.
+    /// The peak memory so far, in MiB.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
@@ -162,7 +162,7 @@ impl HostProcess {
         Ok(kilobytes >> 10)
     }
 
-    /// Checks that it runs and that its memory has stayed bounded, and notes how much it was.
+    /// Checks that the host runs and that its memory is bounded, and records the peak.
     pub(crate) fn check_health(&mut self, report: &mut FaultReport) -> anyhow::Result<()> {
         let runs = self.runs();
         report.check(runs, || format!("the host has ended: {}", last_lines(&self.log())));
@@ -174,19 +174,19 @@ impl HostProcess {
         Ok(())
     }
 
-    /// What it has logged.
+    /// The host's log.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
 }
 
-/// The end of a log without what is no trouble, which is where the reason is.
+/// The last lines of a log above level INFO, which usually contain the reason.
 pub(crate) fn last_lines(log: &str) -> String {
     let lines: Vec<_> = log.lines().filter(|line| !line.contains("\"level\":\"INFO\"")).collect();
     lines[lines.len().saturating_sub(3)..].join("\n")
 }
 
-/// Waits until something is there.
+/// Polls until a value is there.
 pub(crate) fn until<T>(
     patience: Duration,
     what: &str,
@@ -197,12 +197,12 @@ pub(crate) fn until<T>(
         if let Some(found) = look()? {
             return Ok(found);
         }
-        ensure!(started.elapsed() < patience, "after {patience:?} it is still not so that {what}");
+        ensure!(started.elapsed() < patience, "timed out after {patience:?}, waiting until {what}");
         pause_for(Duration::from_millis(3));
     }
 }
 
-/// Where a host is reached.
+/// The addresses of a host.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     ingress: String,
@@ -210,7 +210,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// A client with connections of its own.
+    /// A client with its own connections.
     pub(crate) fn client(&self) -> Client {
         Client { target: self.clone(), agent: agent() }
     }
@@ -230,14 +230,14 @@ impl Client {
         Ok(send(&self.agent, "POST", &url, &[("content-type", content_type)], body.to_string().as_bytes())?)
     }
 
-    /// Posts nothing to the ingress. The answer must be a success.
+    /// Posts an empty body to the ingress. The response must be a success.
     pub(crate) fn poke(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("http://{}{path}", self.target.ingress);
         read(path, &send(&self.agent, "POST", &url, &[], b"")?)
     }
 
-    /// Gets from the ingress. The answer must be a success, sooner or later: a plugin whose state changes
-    /// too fast while it reads asks its caller to come back.
+    /// Gets from the ingress. The response must eventually be a success: a plugin whose state changes too fast while
+    /// it reads asks its caller to try again.
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("http://{}{path}", self.target.ingress);
         let answer = until(PATIENCE, &format!("{path} is answered"), || {
@@ -246,13 +246,13 @@ impl Client {
         read(path, &answer?)
     }
 
-    /// Gets from the admin interface. The answer must be a success.
+    /// Gets from the admin API. The response must be a success.
     pub(crate) fn admin(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("http://{}{path}", self.target.admin);
         read(path, &send(&self.agent, "GET", &url, &[], b"")?)
     }
 
-    /// Posts to the admin interface, without a body if it is null. The answer must be a success.
+    /// Posts to the admin API, without a body if it is null. The response must be a success.
     pub(crate) fn order(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let url = format!("http://{}{path}", self.target.admin);
         let json = [("content-type", "application/json")];
@@ -261,7 +261,7 @@ impl Client {
         if answer.status == 204 { Ok(Value::Null) } else { read(path, &answer) }
     }
 
-    /// Publishes a batch, sooner or later: a host that is busy asks its publishers to come back.
+    /// Publishes a batch. A busy host asks its publishers to try again.
     pub(crate) fn publish(&self, events: Vec<Value>) -> anyhow::Result<()> {
         let body = Value::from(events);
         until(PATIENCE, "a batch is taken", || {
@@ -271,14 +271,14 @@ impl Client {
         })
     }
 
-    /// A subscription as the admin interface shows it.
+    /// A subscription in the admin API.
     pub(crate) fn subscription(&self, id: &str) -> anyhow::Result<Value> {
         let all = self.admin("/subscriptions")?;
         let found = all["subscriptions"].as_array().and_then(|all| all.iter().find(|one| one["id"] == id));
         found.cloned().with_context(|| format!("there is no subscription {id}"))
     }
 
-    /// How many dead letters there are in all.
+    /// The total number of dead letters.
     pub(crate) fn count_dead_letters(&self) -> anyhow::Result<u64> {
         let all = self.admin("/subscriptions")?;
         let all = all["subscriptions"].as_array().context("the host lists its subscriptions")?;
@@ -294,14 +294,14 @@ impl Client {
         })
     }
 
-    /// A file of the plugin folder as the admin interface shows it; null if it does not.
+    /// A file of the plugin folder in the admin API, or null.
     pub(crate) fn plugin(&self, file: &str) -> anyhow::Result<Value> {
         let all = self.admin("/plugins")?;
         let found = all["plugins"].as_array().and_then(|all| all.iter().find(|one| one["file"] == file));
         Ok(found.cloned().unwrap_or_default())
     }
 
-    /// Waits until everything is handled.
+    /// Waits until all deliveries are handled.
     pub(crate) fn wait_until_idle(&self, patience: Duration) -> anyhow::Result<()> {
         let mut behind = "waiting until everything is handled".to_owned();
         let idle = until(patience, "everything is handled", || {
@@ -319,7 +319,7 @@ impl Client {
         idle.with_context(|| behind)
     }
 
-    /// The whole log, newest first.
+    /// The whole event log, newest first.
     pub(crate) fn log(&self) -> anyhow::Result<Vec<Value>> {
         let mut all: Vec<Value> = Vec::new();
         let mut before = i64::MAX as u64;
@@ -337,7 +337,7 @@ impl Client {
 
 fn read(path: &str, answer: &Answer) -> anyhow::Result<Value> {
     ensure!((200..300).contains(&answer.status), "{path} answers {}: {}", answer.status, answer.body);
-    serde_json::from_str(&answer.body).with_context(|| format!("{path} answers no JSON: {}", answer.body))
+    serde_json::from_str(&answer.body).with_context(|| format!("{path} does not answer with JSON: {}", answer.body))
 }
 
 /// An event as a publisher writes it.

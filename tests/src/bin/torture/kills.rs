@@ -1,4 +1,4 @@
-//! kill -9 at random moments: under load, while a plugin is swapped, and within the very first start.
+//! kill -9 at random moments: under load, during a swap, and during the first start.
 
 use std::thread;
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     Ok(report)
 }
 
-/// A data directory that goes from kill to kill, with the host that runs on it.
+/// A data directory that survives many kills, with the host that runs on it.
 struct Survivor<'a> {
     host_dir: &'a HostDirectory,
     node: HostProcess,
@@ -133,7 +133,7 @@ impl<'a> Survivor<'a> {
         Ok(())
     }
 
-    /// A full audit. Its problems are the row's, and its counts only the last time.
+    /// A full audit. Its problems are always reported, and its counts only the last time.
     fn audit(&self, report: &mut FaultReport) -> anyhow::Result<Findings> {
         let findings = audit(&self.node.target.client(), &self.client_record, u64::MAX)?;
         report.problems.extend(findings.problems.iter().cloned());

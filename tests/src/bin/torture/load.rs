@@ -1,4 +1,4 @@
-//! Clients that keep a host busy and write down what it answers.
+//! Clients that keep a host busy and record its answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::client_record::{Acknowledged, ClientRecord, Sent};
 use crate::host::{Client, Target};
 
-/// Where events come from.
+/// The source of the events.
 const SOURCE: &str = "/torture";
 
-/// What a client does over and over.
+/// The repeated work of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Posts entries, alone and in batches, some of them twice.
@@ -27,21 +27,21 @@ pub(crate) enum Work {
     Flaky,
 }
 
-/// The clients that most faults meet.
+/// The clients during most faults.
 pub(crate) const MIXED: [Work; 4] = [Work::Ledger, Work::Ledger, Work::Ordered, Work::Registrations];
 
-/// A load.
+/// A load on a host.
 #[derive(Debug)]
 pub(crate) struct Load<'a> {
     pub(crate) target: &'a Target,
     pub(crate) client_record: &'a ClientRecord,
     pub(crate) clients: &'a [Work],
-    /// How long each client rests after an answer.
+    /// The pause of each client after an answer.
     pub(crate) rest: Duration,
     pub(crate) seed: u64,
 }
 
-/// Tells the clients to stop, also when what runs meanwhile panics.
+/// Stops the clients when it is dropped, even by a panic.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -51,12 +51,12 @@ impl Drop for Stop<'_> {
 }
 
 impl<'a> Load<'a> {
-    /// The mixed load without rest.
+    /// The mixed load without pauses.
     pub(crate) fn mixed(target: &'a Target, client_record: &'a ClientRecord, seed: u64) -> Self {
         Self { target, client_record, clients: &MIXED, rest: Duration::ZERO, seed }
     }
 
-    /// Does something while the clients work. `mark` is asked at each success.
+    /// Runs an action while the clients work. `mark` is called at each success.
     pub(crate) fn during<T>(&self, mark: &(dyn Fn() -> u64 + Sync), action: impl FnOnce() -> T) -> T {
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -82,14 +82,14 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Works until so many more events are acknowledged, or for so long.
+    /// Works until a number of further events are acknowledged, or until a timeout.
     pub(crate) fn until_acknowledged(&self, count: u64, patience: Duration) {
         let goal = self.client_record.acknowledged() + count;
         self.during(&|| 0, || wait_for(self.client_record, goal, patience));
     }
 }
 
-/// Waits until so many events are acknowledged in all, or for so long. Returns whether they are.
+/// Waits until a total number of events are acknowledged. Returns false after a timeout.
 pub(crate) fn wait_for(client_record: &ClientRecord, goal: u64, patience: Duration) -> bool {
     let started = Instant::now();
     while client_record.acknowledged() < goal {
@@ -148,7 +148,7 @@ impl Worker<'_> {
         };
         let ids: Vec<_> = events.into_iter().map(|(id, _)| id).collect();
         let answered = self.deliver(&body, &ids);
-        // A producer that is not sure repeats itself; the same id is stored once.
+        // A producer that is unsure sends an event again; the same id is stored once.
         if answered && self.rng.u8(0..16) == 0 { self.deliver(&body, &ids) } else { answered }
     }
 
@@ -175,7 +175,7 @@ impl Worker<'_> {
         })
     }
 
-    /// Writes an answer down. Returns whether there was one.
+    /// Records an answer. Returns whether there was one.
     fn took(
         &self,
         answer: &anyhow::Result<Answer>,
@@ -189,7 +189,7 @@ impl Worker<'_> {
                 let code = format!("{} {}", answer.status, problem["code"].as_str().unwrap_or("without a code"));
                 let mut traffic = self.client_record.traffic();
                 *traffic.refused.entry(code).or_default() += 1;
-                // Other failures of the store leave open what is stored.
+                // After other failures of the store, it is unknown what is stored.
                 if answer.status == 507 {
                     traffic.refused_ids.extend(ids.iter().cloned());
                 }

@@ -1,12 +1,12 @@
-//! Tortures the real binary: kills it, cuts its power, fills and breaks its disk, sets its clock and damages
-//! its files, under load; gives it bad handlers and receivers, loops, swaps, crowds and backlogs; and counts
-//! what is lost, done twice or done out of order.
+//! Tortures the real binary under load. It kills the host, cuts its power, fills and breaks its disk, sets its clock
+//! and damages its files. It also runs bad handlers and webhook receivers, endless loops, swaps, many subscriptions
+//! and long backlogs. It counts what is lost, done twice or done out of order.
 //!
 //! ```console
 //! cargo xtask torture --short
 //! ```
 //!
-//! Progress goes to stderr, one table to stdout. The exit code says whether everything held.
+//! Progress goes to stderr, and a table to stdout. The exit code tells whether all checks passed.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a person")]
 
@@ -43,11 +43,11 @@ use clap::Parser;
 use report::FaultReport;
 use run_options::RunOptions;
 
-/// One kind of fault, and how the host is put through it.
+/// One kind of fault, and how it is inflicted on the host.
 struct Scenario {
-    /// What `--only` takes.
+    /// The name for `--only`.
     name: &'static str,
-    /// What it does, for `--list`.
+    /// The description for `--list`.
     what: &'static str,
     run: fn(&RunOptions) -> anyhow::Result<FaultReport>,
 }
@@ -57,7 +57,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "power-cuts", what: "disks as a power cut could leave them, at any moment", run: power::cuts },
     Scenario {
         name: "power-cuts-without-sync",
-        what: "the same for a bus whose syncs do nothing: its losses must be found",
+        what: "the same with syncs that do nothing: the losses must be detected",
         run: power::cuts_without_sync,
     },
     Scenario { name: "disk-full", what: "no space for a while: refused, nothing lost, no restart", run: disk::full },
@@ -75,37 +75,45 @@ const SCENARIOS: &[Scenario] = &[
         what: "a bit of a store's file flips while the host is down",
         run: damage::flipped,
     },
-    Scenario { name: "event-loop", what: "plugins that publish for each other without end", run: event_loop::run },
+    Scenario {
+        name: "event-loop",
+        what: "plugins that publish to each other in an endless loop",
+        run: event_loop::run,
+    },
     Scenario {
         name: "handlers",
-        what: "handlers that trap, hang, eat memory and flood, beside one at work",
+        what: "handlers that trap, hang, use too much memory and flood, next to a healthy one",
         run: handlers::run,
     },
-    Scenario { name: "webhooks", what: "receivers that hang, reset, fail, redirect and never end", run: webhooks::run },
+    Scenario {
+        name: "webhooks",
+        what: "webhook receivers that hang, reset, fail, redirect and send endless bodies",
+        run: webhooks::run,
+    },
     Scenario { name: "swaps", what: "a plugin swapped, broken and removed under load", run: swaps::run },
     Scenario { name: "redrive", what: "kill -9 while dead letters are redriven", run: redrive::run },
     Scenario { name: "ordered-load", what: "kill -9 while keyed events are retried and rejected", run: ordering::run },
-    Scenario { name: "many-subscriptions", what: "a crowd of subscriptions to one type", run: fan_out::run },
-    Scenario { name: "backlog", what: "a long backlog of one subscription beside a quick one", run: backlog::run },
+    Scenario { name: "many-subscriptions", what: "many subscriptions to one type", run: fan_out::run },
+    Scenario { name: "backlog", what: "a long backlog of one subscription next to a fast one", run: backlog::run },
 ];
 
-/// Puts the host through faults, and counts what it loses.
+/// Inflict faults on the host, and count what it loses.
 #[derive(Debug, Parser)]
 #[command(name = "torture")]
 struct Arguments {
-    /// A little of everything
+    /// Run a short version of each fault
     #[arg(long)]
     short: bool,
-    /// How many kills and how many power cuts [default: 1000, and 40 with --short]
+    /// Number of kills, and of power cuts [default: 1000, or 40 with --short]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// Only this fault; may be repeated
+    /// Run only this fault (repeatable)
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// List the faults
     #[arg(long)]
     list: bool,
-    /// The seed of a run that is to be repeated [default: another one each time]
+    /// Seed, to repeat a run [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
@@ -128,11 +136,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs what was asked for and prints the table. Returns whether everything held.
+/// Runs the selected scenarios and prints the table. Returns whether all checks passed.
 fn torture(arguments: &Arguments) -> anyhow::Result<bool> {
     let unknown = arguments.only.iter().find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name));
     if let Some(unknown) = unknown {
-        anyhow::bail!("there is no fault `{unknown}`; --list shows them");
+        anyhow::bail!("there is no fault `{unknown}`; --list shows all faults");
     }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     eprintln!("seed {seed}");
@@ -151,7 +159,7 @@ fn run(scenario: &Scenario, options: &RunOptions) -> FaultReport {
     let result = catch_unwind(AssertUnwindSafe(|| (scenario.run)(options)));
     let mut report = match result {
         Ok(Ok(report)) => report,
-        Ok(Err(error)) => FaultReport::default().problem(format!("did not come to its end: {error:#}")),
+        Ok(Err(error)) => FaultReport::default().problem(format!("did not finish: {error:#}")),
         // The panic's message has been printed when it happened.
         Err(_) => FaultReport::default().problem("panicked".to_owned()),
     };

@@ -1,6 +1,7 @@
-//! Power cuts. A kill does not test durability, since the page cache survives the process. So a run is
-//! recorded, write by write and sync by sync, and the files are rebuilt as a disk could hold them after a
-//! cut at any moment of it.
+//! Power cuts.
+//!
+//! A kill does not test durability, since the page cache survives the process. Therefore a run is recorded, write by
+//! write and sync by sync, and the files are rebuilt as a disk could contain them after a power cut at any moment.
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
@@ -32,7 +33,7 @@ const UNRECORDED: [&str; 3] = ["bus.db-shm", "lock", "routes"];
 const EVERY_FILE: i64 = 0b11110;
 const ONLY_THE_LOG: i64 = 0b00100;
 
-/// Every cut leaves everything that was acknowledged before it.
+/// After every cut, everything that was acknowledged before it is there.
 pub(crate) fn cuts(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let recordings = options.choose(2, 10).min(options.rounds);
     let mut report = FaultReport { rounds: options.rounds, ..FaultReport::default() };
@@ -54,7 +55,7 @@ pub(crate) fn cuts(options: &RunOptions) -> anyhow::Result<FaultReport> {
     Ok(report)
 }
 
-/// A bus that does not sync must be found out: this row shows that the one above would notice.
+/// Losses of a bus that does not sync must be detected. This proves that the test above would detect them.
 pub(crate) fn cuts_without_sync(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let rounds = options.rounds.div_ceil(10).max(12);
     let mut report = FaultReport::default();
@@ -138,7 +139,7 @@ fn cut(
     Ok(recording.len())
 }
 
-/// Runs a host under load, from its start on these files to its end.
+/// Runs a host under load, from its start on these files to its exit.
 fn record(
     options: &RunOptions,
     name: &str,

@@ -1,4 +1,4 @@
-//! Receivers of webhooks, good ones and bad ones.
+//! Webhook receivers, good and bad ones.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -6,20 +6,20 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// What a receiver does with each request.
+/// How a receiver treats requests.
 #[derive(Clone, Debug)]
 pub(crate) enum Conduct {
-    /// Takes it.
+    /// Accepts it.
     Take,
     /// Never answers.
     Hang,
     /// Resets the connection.
     Reset,
-    /// Answers 500 to the first two attempts of each event, then takes it.
+    /// Answers the first two attempts of each event with 500, and then accepts it.
     FailTwice,
-    /// Sends the caller elsewhere.
+    /// Redirects the caller.
     Redirect(String),
-    /// Answers 200 with a body without end.
+    /// Answers 200 with an endless body.
     Endless,
     /// Closes the connection in the middle of the answer's head.
     Break,
@@ -28,10 +28,10 @@ pub(crate) enum Conduct {
 /// How often each event arrived at each path.
 type Seen = BTreeMap<(String, String), u64>;
 
-/// A receiver on loopback, for as long as this program runs.
+/// A receiver on the loopback interface, which runs until the program exits.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    /// Where it is reached.
+    /// Its address.
     pub(crate) url: String,
     seen: Arc<Mutex<Seen>>,
 }
@@ -46,7 +46,7 @@ impl Receiver {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (conduct, seen) = (conduct.clone(), Arc::clone(&shared));
-                // A caller that goes away in the middle is no trouble of the receiver.
+                // A caller that disconnects is not a problem of the receiver.
                 thread::spawn(move || drop(serve(stream, &conduct, &seen)));
             }
         });
@@ -61,7 +61,7 @@ impl Receiver {
 
 fn serve(stream: TcpStream, conduct: &Conduct, seen: &Mutex<Seen>) -> std::io::Result<()> {
     if matches!(conduct, Conduct::Reset) {
-        // To close with something unread is to reset.
+        // Closing a connection with unread data resets it.
         stream.peek(&mut [0])?;
         return Ok(());
     }
@@ -101,7 +101,7 @@ fn count(seen: &Mutex<Seen>, key: (String, String)) -> u64 {
     *times
 }
 
-/// Reads a request: its path and the event's id. None when there is no other.
+/// Reads a request: its path and the event's id. None at the end of the connection.
 fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<(String, String)>> {
     let (mut path, mut id, mut length) = (None, String::new(), 0);
     let mut line = String::new();

@@ -1,8 +1,8 @@
-//! What the shim wrote down of a run, and the disks that a power cut could have left at any moment of it.
+//! The recording of a run by the shim, and the disks that a power cut could have left at any moment of it.
 //!
-//! A disk keeps what was synced. Of the rest it keeps what it likes: any subset of the writes, each whole,
-//! torn between sectors, or only as a longer file without the bytes. The same holds of files that were made
-//! or removed until their directory is synced.
+//! A disk keeps what was synced. Of the rest it may keep any part: any subset of the writes, each of them complete,
+//! torn between sectors, or only as a longer file without the bytes. The same applies to files that were created or
+//! removed and whose directory was not synced.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -115,7 +115,7 @@ impl Recording {
         moments
     }
 
-    /// The recording's length after so many operations.
+    /// The recording's length after a number of operations.
     pub(crate) fn length_at(&self, moment: usize) -> u64 {
         moment.checked_sub(1).and_then(|last| self.operations.get(last)).map_or(0, |operation| operation.end)
     }
@@ -223,7 +223,7 @@ impl Disk<'_> {
 
     /// What a power cut at this moment may leave: the files by name. Each call is another possibility.
     pub(crate) fn cut(&self, rng: &mut Rng) -> Files {
-        // From a disk that wrote nothing by itself to one that wrote nearly everything.
+        // From a disk that has written nothing without a sync to one that has written nearly everything.
         let kept_share = [0.0, 0.2, 0.5, 0.8, 1.0][rng.usize(0..5)];
         let mut names = self.kept_names.clone();
         for (_, file, inode) in &self.pending_names {

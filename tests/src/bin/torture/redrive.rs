@@ -1,4 +1,4 @@
-//! Dead letters of a poison plugin, redriven to the mended one while the host is killed.
+//! Dead letters of a faulty plugin are redriven to the fixed one while the host is killed.
 
 use std::thread;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::host::{Client, HostProcess, PATIENCE, event, until};
 use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 
-/// Whose dead letters they are.
+/// The subscription with the dead letters.
 const SUBSCRIPTION: &str = "poison/swallow";
 /// How long each of many dead letters may take.
 const PATIENT: Duration = PATIENCE.saturating_mul(10);
@@ -29,14 +29,14 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     put(&host_dir.plugin("poison.wasm"), &fixed);
     node.target.client().wait_until_loaded("poison.wasm", &fixed)?;
 
-    // A part of them each time, so that each kill meets some.
+    // A part of them each time, so that each kill affects some.
     let part = format!("/dead-letters/redrive?all=true&limit={}", letters / report.rounds as u64);
     let (mut answered, mut interrupted) = (0, 0);
     for _ in 0..report.rounds {
         let client = node.target.client();
         let delay = Duration::from_micros(rng.u64(0..longest_delay));
         answered += thread::scope(|scope| {
-            // Whether there is an answer before the kill is left to chance.
+            // There may or may not be an answer before the kill.
             let redrive = scope.spawn(|| client.order(&part, &Value::Null).is_ok());
             pause_for(delay);
             node.kill();

@@ -1,38 +1,38 @@
-//! What a fault has led to, and the table of it.
+//! The report of a fault, and the table of all reports.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// The most problems of a row that are printed.
+/// The maximum number of problems that are printed per fault.
 const SHOWN: usize = 10;
 
-/// What was counted.
+/// The counts of an audit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// What the host answered with a success.
+    /// Requests that the host answered with a success.
     pub(crate) acknowledged: u64,
-    /// What of it is gone, altered, or was never handled.
+    /// Acknowledged events that are missing, altered, or were never handled.
     pub(crate) lost: u64,
-    /// Effects that are there more often than once.
+    /// Effects that exist more than once.
     pub(crate) duplicated: u64,
     /// Events that were handled before an earlier one of their key.
     pub(crate) out_of_order: u64,
 }
 
-/// What a fault has led to.
+/// The effects of a fault.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FaultReport {
     /// The fault.
     pub(crate) fault: &'static str,
     /// How often it was inflicted.
     pub(crate) rounds: usize,
-    /// What was counted; none where losses are the purpose.
+    /// The counts. None if losses are the purpose.
     pub(crate) counts: Option<Counts>,
-    /// How long each start after the fault took until the host listened.
+    /// The time from each start after the fault until the host listened.
     pub(crate) recovery: Vec<Duration>,
-    /// What else is worth knowing.
+    /// A remark.
     pub(crate) note: String,
-    /// Every check that failed.
+    /// The failed checks.
     pub(crate) problems: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ impl FaultReport {
         self
     }
 
-    /// Adds a failed check unless it holds.
+    /// Adds a failed check unless the condition holds.
     pub(crate) fn check(&mut self, holds: bool, problem: impl FnOnce() -> String) {
         if !holds {
             self.problems.push(problem());
@@ -59,7 +59,7 @@ impl FaultReport {
         self.note.push_str(text);
     }
 
-    /// Compares how often something was done with how often it had to be: less is lost, more is done twice.
+    /// Compares how often something was done and how often it should have been. Less is lost, more is done twice.
     pub(crate) fn weigh(&mut self, what: &str, done: u64, due: u64) {
         let counts = self.counts.get_or_insert_default();
         counts.lost += due.saturating_sub(done);
@@ -67,12 +67,12 @@ impl FaultReport {
         self.check(done == due, || format!("{what}: {done} instead of {due}"));
     }
 
-    /// Counts what the host answered with a success.
+    /// Counts requests that the host answered with a success.
     pub(crate) fn acknowledge(&mut self, count: u64) {
         self.counts.get_or_insert_default().acknowledged += count;
     }
 
-    /// Adds what an audit has found.
+    /// Adds the findings of an audit.
     pub(crate) fn add(&mut self, counts: Counts, problems: Vec<String>) {
         let sum = self.counts.get_or_insert_default();
         sum.acknowledged += counts.acknowledged;
@@ -82,13 +82,13 @@ impl FaultReport {
         self.problems.extend(problems);
     }
 
-    /// Whether everything held.
+    /// Whether all checks passed.
     pub(crate) fn held(&self) -> bool {
         let Counts { lost, duplicated, out_of_order, .. } = self.counts.unwrap_or_default();
         self.problems.is_empty() && lost + duplicated + out_of_order == 0
     }
 
-    /// In a word or two.
+    /// The result in a few words.
     pub(crate) fn verdict(&self) -> String {
         if self.held() { "held".to_owned() } else { format!("failed, {} checks", self.problems.len()) }
     }
@@ -108,7 +108,7 @@ impl FaultReport {
     }
 }
 
-/// A problem in one line of bearable length.
+/// A problem in one line of limited length.
 fn clipped(problem: &str) -> String {
     const LENGTH: usize = 400;
     let problem = problem.replace('\n', " | ");
@@ -119,7 +119,7 @@ fn clipped(problem: &str) -> String {
     }
 }
 
-/// The median and the longest.
+/// The median and the maximum.
 fn recovery(times: &[Duration]) -> String {
     let mut times = times.to_vec();
     times.sort_unstable();
@@ -129,7 +129,7 @@ fn recovery(times: &[Duration]) -> String {
     }
 }
 
-/// The table, what is wrong, and in the last line whether everything held.
+/// The table, the problems, and in the last line whether all checks passed.
 pub(crate) fn table(reports: &[FaultReport]) -> String {
     let heads = [
         "fault",

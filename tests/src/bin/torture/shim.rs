@@ -1,4 +1,4 @@
-//! The shim between the host and its files: built, put in place, and told what to do while the host runs.
+//! The shim between the host and its files: it is compiled, attached, and controlled while the host runs.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -8,16 +8,16 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use sandbus_tests::Launch;
 
-/// The numbers that the shim looks at, in the order of `enum slot` in `shim.c`.
+/// The numbers that control the shim, in the order of `enum slot` in `shim.c`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Slot {
     /// A bit for each file whose syncs succeed and do nothing, by the numbers of `enum file`.
     IgnoreSyncs,
     /// 1: every sync fails; n: all from the n-th on.
     FailSyncs,
-    /// The most bytes that the store's files may have together; 0 for no limit.
+    /// The maximum total size of the store's files in bytes; 0 for no limit.
     Quota,
-    /// 1: nothing can be written.
+    /// 1: all writes fail.
     ReadOnly,
     /// Seconds that the wall clock is ahead.
     ClockOffset,
@@ -51,8 +51,8 @@ impl Shim {
         Ok(Self { object })
     }
 
-    /// Puts the shim between a host that is about to start and the store in `data`. What it is told to do
-    /// is kept beside that directory, and so holds for the next start too.
+    /// Attaches the shim between a host that is about to start and the store in `data`. Its settings are stored next
+    /// to that directory, so they also apply to the next start.
     pub(crate) fn attach(
         &self,
         launch: Launch,
@@ -71,19 +71,19 @@ impl Shim {
     }
 }
 
-/// What the shim is told, and what it tells.
+/// Controls the shim, and reads its counters.
 #[derive(Debug)]
 pub(crate) struct Control {
     file: File,
 }
 
 impl Control {
-    /// Tells it something, from now on.
+    /// Sets a number.
     pub(crate) fn set(&self, slot: Slot, value: i64) -> anyhow::Result<()> {
         Ok(self.file.write_all_at(&value.to_ne_bytes(), slot as u64 * size_of::<i64>() as u64)?)
     }
 
-    /// Asks it something.
+    /// Reads a number.
     pub(crate) fn get(&self, slot: Slot) -> anyhow::Result<i64> {
         let mut bytes = [0; size_of::<i64>()];
         self.file.read_exact_at(&mut bytes, slot as u64 * size_of::<i64>() as u64)?;

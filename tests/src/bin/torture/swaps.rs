@@ -1,4 +1,4 @@
-//! A plugin that is swapped, replaced by a broken file, and removed and put back, under load.
+//! A plugin that is swapped, replaced by a broken file, removed and restored, under load.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +16,7 @@ use crate::run_options::RunOptions;
 const FILE: &str = "ledger.wasm";
 const CLIENTS: usize = 2;
 
-/// What clients and swaps know of each other.
+/// The state that clients and swaps share.
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,

@@ -1,4 +1,4 @@
-//! Receivers that hang, reset, fail, redirect and never come to an end, beside a good one.
+//! Webhook receivers that hang, reset, fail, redirect and send endless bodies, next to a good one.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -13,13 +13,13 @@ const ATTEMPTS: u64 = 3;
 /// How many events are published at a time.
 const BATCH: u64 = 10;
 
-/// A subscription with what must come of each event.
+/// A subscription with the expected result of each event.
 struct Hook {
     name: &'static str,
     receiver: Receiver,
     /// After how many attempts it is a dead letter; none if it is delivered.
     dies_after: Option<u64>,
-    /// How often it arrives, where that is certain.
+    /// How often it arrives, if that is certain.
     arrives: Option<u64>,
 }
 
@@ -61,7 +61,7 @@ fn hooks() -> anyhow::Result<Vec<Hook>> {
         hook("resetting", Conduct::Reset, Some(ATTEMPTS), None)?,
         hook("failing-twice", Conduct::FailTwice, None, Some(3))?,
         hook("redirecting", Conduct::Redirect(elsewhere), Some(1), Some(1))?,
-        // The status is the answer, whatever follows it.
+        // The status counts, whatever follows it.
         hook("endless", Conduct::Endless, None, Some(1))?,
         hook("breaking-off", Conduct::Break, Some(ATTEMPTS), Some(ATTEMPTS))?,
     ])
@@ -77,7 +77,7 @@ fn subscribe(client: &Client, hook: &Hook) -> anyhow::Result<()> {
     client.order("/subscriptions", &wanted).map(drop)
 }
 
-/// Holds a hook to what must come of each event.
+/// Checks the result of each event.
 fn check(client: &Client, hook: &Hook, events: u64, report: &mut FaultReport) -> anyhow::Result<()> {
     let Hook { name, receiver, dies_after, arrives } = hook;
     let letters = client.admin(&format!("/dead-letters?subscription=operator/{name}&limit=1000"))?;

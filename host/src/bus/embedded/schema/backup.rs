@@ -10,11 +10,11 @@ use super::super::error::EngineError;
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
 
-/// What a change of the tables needs besides the copy and the write-ahead log.
+/// The space that an upgrade needs besides the copy and the write-ahead log.
 const SPARE_BYTES: u64 = 16 << 20;
 
-/// Copies a store into a file beside it, which is there whole after a crash, or not at all. A start that was killed may
-/// have made the copy already.
+/// Copies a store into a file in the same directory. After a crash, the file is complete or does not exist. If an earlier
+/// start was killed, the copy may exist already.
 pub(super) fn make(connection: &Connection, store: &Path, version: i64, now: Timestamp) -> Result<PathBuf, StoreError> {
     let directory = directory_of(store);
     if let Some(made) = made_before(connection, store, version) {
@@ -28,7 +28,8 @@ pub(super) fn make(connection: &Connection, store: &Path, version: i64, now: Tim
     Ok(path)
 }
 
-/// A backup of the store as it is: each opening for writing counts its runs, and so none has come between.
+/// An existing backup of the present state. Each opening for writing increments the number of runs, so an equal number
+/// means that nothing was written since.
 fn made_before(connection: &Connection, store: &Path, version: i64) -> Option<PathBuf> {
     let runs = |connection: &Connection| -> Option<i64> {
         connection.query_row("SELECT number FROM runs", [], |row| row.get(0)).ok()
@@ -39,7 +40,7 @@ fn made_before(connection: &Connection, store: &Path, version: i64) -> Option<Pa
     (is_of_version && runs(&copy)? == runs(connection)?).then_some(latest)
 }
 
-/// Parts of copies, which starts that were killed leave.
+/// Incomplete copies of starts that were killed.
 fn remove_parts(directory: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
@@ -55,7 +56,7 @@ fn prefix(version: i64) -> String {
     format!("backup-{version}-")
 }
 
-/// The latest backup beside a store of a version that is not above `newest`.
+/// The latest backup in a store's directory whose version is `newest` or older.
 pub(super) fn newest_of(store: &Path, newest: i64) -> Option<PathBuf> {
     let entries = std::fs::read_dir(directory_of(store)).ok()?;
     let backups = entries.filter_map(|entry| {
@@ -78,14 +79,14 @@ fn copy(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     Ok(File::open(directory_of(path))?.sync_all()?)
 }
 
-/// `VACUUM INTO` reads one snapshot, and does not sync what it writes. It takes an empty file for none.
+/// `VACUUM INTO` reads one snapshot, and does not sync its output. It accepts an existing file if that is empty.
 fn write(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     drop(crate::files::open_private(path)?);
     connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
     Ok(File::open(path)?.sync_all()?)
 }
 
-/// The copy is as large as the store at most, and so is what the change writes.
+/// The copy is at most as large as the store, and so are the changes of the upgrade.
 fn check_space(size: u64, free: u64) -> Result<(), StoreError> {
     let needed = size.saturating_mul(2).saturating_add(SPARE_BYTES);
     if free < needed { Err(EngineError::NoSpaceForBackup { needed, free }.into()) } else { Ok(()) }
@@ -107,7 +108,7 @@ fn free_bytes(directory: &Path) -> io::Result<u64> {
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
-/// Elsewhere a full disk shows when the copy is written.
+/// On other systems, a full disk is detected when the copy is written.
 #[cfg(not(target_os = "linux"))]
 fn free_bytes(_: &Path) -> io::Result<u64> {
     Ok(u64::MAX)

@@ -24,7 +24,7 @@ const OWN: &str = env!("CARGO_PKG_VERSION");
 /// A step from one version of the tables to the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Migration {
-    /// What it adds, for the log.
+    /// The subject of the change, for the log.
     pub(super) subject: &'static str,
     /// The statements. If they change columns that a checksum covers, they set the new checksums with `checksum(..)`.
     pub(super) sql: &'static str,
@@ -160,7 +160,7 @@ pub(super) fn migrate(
     tracing::info!(backup = %backup.display(), from = found, to = newest, "the data was backed up and is being upgraded");
     let changed = upgrade(connection, migrations, found);
     changed.inspect_err(|_| {
-        // Nothing has changed. The next attempt makes a backup of its own.
+        // Nothing has changed. The next attempt makes a new backup.
         drop(std::fs::remove_file(&backup));
     })
 }

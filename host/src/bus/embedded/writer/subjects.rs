@@ -74,6 +74,6 @@ subjects! {
     /// After the subscriptions, which receive the events. From now on, readers of the log see them.
     events,
     drains,
-    /// After the due events, so that whoever sees the new due time finds them in the log.
+    /// After the due events, which are in the log when the new due time becomes visible.
     schedules,
 }

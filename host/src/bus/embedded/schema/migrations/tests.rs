@@ -6,7 +6,7 @@ use crate::bus::StoreErrorKind;
 
 const NOW: Timestamp = Timestamp(1_900_000_000_123);
 
-/// What a step must not lose.
+/// Data that a step must not lose.
 const VALUE: &str = "SELECT value FROM state WHERE plugin = 'p' AND key = 'k'";
 
 /// A store of the first version, and its directory.
@@ -185,14 +185,14 @@ fn a_backup_that_cannot_be_written_stops_the_change() {
 }
 
 #[test]
-fn a_newer_store_is_refused_with_who_wrote_it_and_the_backup_to_go_back_to() {
+fn a_newer_store_is_refused_with_its_writer_and_the_backup_to_restore() {
     let mut old = Old::new();
     old.migrate(MIGRATIONS).unwrap();
     let newer = newest(MIGRATIONS) + 1;
     old.connection.execute("INSERT INTO writers VALUES (?1, '7.8.9', checksum(?1, '7.8.9'))", [newer]).unwrap();
     old.connection.pragma_update(None, "user_version", newer).unwrap();
     let refused = check(&old.connection, &old.path(), MIGRATIONS).unwrap_err().to_string();
-    for part in ["written by Sandbus 7.8.9", "run Sandbus 7.8.9 or a newer", &old.files()[0]] {
+    for part in ["written by Sandbus 7.8.9", "run Sandbus 7.8.9 or newer", &old.files()[0]] {
         assert!(refused.contains(part), "{refused}");
     }
 }
