@@ -12,7 +12,7 @@ use crate::pattern::Pattern;
 /// The maximum number of cause trees in which a reply is awaited.
 const LIMIT: usize = 16_384;
 /// The maximum number of waiters per cause tree.
-const FLOW_LIMIT: usize = 256;
+const TREE_LIMIT: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct ReplyWaiters {
@@ -42,12 +42,12 @@ impl ReplyWaiters {
             return Err(CommitError::Busy);
         }
         let (sender, receiver) = oneshot::channel();
-        let flow = waiting.entry(event.cause_tree()).or_default();
-        flow.retain(|one| !one.sender.is_closed());
-        if flow.len() >= FLOW_LIMIT {
+        let tree = waiting.entry(event.cause_tree()).or_default();
+        tree.retain(|one| !one.sender.is_closed());
+        if tree.len() >= TREE_LIMIT {
             return Err(CommitError::Busy);
         }
-        flow.push(ReplyWaiter { asked: (event.id.clone(), event.source.clone()), pattern, sender });
+        tree.push(ReplyWaiter { asked: (event.id.clone(), event.source.clone()), pattern, sender });
         Ok(Reply(receiver))
     }
 
@@ -57,14 +57,14 @@ impl ReplyWaiters {
         if waiting.is_empty() {
             return;
         }
-        let flow = logged.event.cause_tree();
-        let Some(all) = waiting.get_mut(&flow) else { return };
+        let tree = logged.event.cause_tree();
+        let Some(all) = waiting.get_mut(&tree) else { return };
         let is_asked = |one: &ReplyWaiter| one.asked.0 == logged.event.id && one.asked.1 == logged.event.source;
         let is_reply = |one: &ReplyWaiter| one.pattern.matches(&logged.event.event_type) && !is_asked(one);
         let (takes, rest) = std::mem::take(all).into_iter().partition(is_reply);
         *all = rest;
         if all.is_empty() {
-            waiting.remove(&flow);
+            waiting.remove(&tree);
         }
         drop(waiting);
         let takes: Vec<ReplyWaiter> = takes;

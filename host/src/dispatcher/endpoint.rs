@@ -18,7 +18,7 @@ const WINDOW_LIMIT: usize = 1_024;
 /// The maximum number of idle endpoints that are remembered.
 const REMEMBERED_LIMIT: usize = 4_096;
 /// How often a waiting delivery checks whether it is still to be sent.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The endpoints that receive deliveries.
 #[derive(Clone, Debug, Default)]
@@ -54,10 +54,10 @@ impl Endpoint {
     /// Begins a request, or returns how long to wait before the next check.
     fn begin(&mut self, now: Instant) -> Result<(), Duration> {
         if self.running >= self.window {
-            return Err(LOOK);
+            return Err(CHECK_INTERVAL);
         }
         match self.next.filter(|next| *next > now) {
-            Some(next) => Err(LOOK.min(next - now)),
+            Some(next) => Err(CHECK_INTERVAL.min(next - now)),
             None => {
                 self.running += 1;
                 self.next = Some(now + self.interval);

@@ -47,7 +47,7 @@ impl PluginHandler {
     /// is over before that.
     async fn run(&self, generation: Arc<Generation>, delivery: &Arc<Delivery>, admission: Admission) -> Invocation {
         let started = Instant::now();
-        let patience = self.patience(&generation);
+        let give_up_after = self.give_up_after(&generation);
         let bus = Arc::clone(&self.dispatcher.bus);
         let (delivery, timeout) = (Arc::clone(delivery), self.definition.timeout);
         let code = Arc::clone(&generation);
@@ -59,7 +59,7 @@ impl PluginHandler {
             drop(permits);
             invocation
         });
-        match tokio::time::timeout(patience, invocation).await {
+        match tokio::time::timeout(give_up_after, invocation).await {
             Ok(Ok(invocation)) => invocation,
             Ok(Err(error)) => host_failed(&error, generation, started.elapsed()),
             Err(_) => given_up(generation, started.elapsed()),
@@ -67,7 +67,7 @@ impl PluginHandler {
     }
 
     /// How long to wait for an invocation.
-    pub(super) fn patience(&self, generation: &Generation) -> Duration {
+    pub(super) fn give_up_after(&self, generation: &Generation) -> Duration {
         self.definition.timeout.min(generation.settings.limits.timeout) + TIMEOUT_GRACE
     }
 }

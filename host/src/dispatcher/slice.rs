@@ -19,9 +19,9 @@ use crate::plugin::{Admission, Generation, Instance};
 use crate::threads::Priority;
 
 /// After this time, another slice gets the thread, perhaps one of another plugin.
-const TIME: Duration = Duration::from_millis(1);
+const SLICE_TIME: Duration = Duration::from_millis(1);
 /// After this time, another slice gets the thread if one waits for it.
-const SHORT_TIME: Duration = Duration::from_micros(250);
+const CONTENDED_SLICE_TIME: Duration = Duration::from_micros(250);
 
 pub(super) struct Slice {
     pub(super) path: Arc<AttemptPath>,
@@ -78,12 +78,12 @@ impl DeliverySlot {
     }
 
     /// Takes a delivery that has run for too long, or returns when it will have.
-    fn take_overdue(&self, patience: Duration) -> Result<CurrentDelivery, Instant> {
+    fn take_overdue(&self, give_up_after: Duration) -> Result<CurrentDelivery, Instant> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = slot.as_ref().map_or_else(Instant::now, |current| current.since);
-        match slot.take_if(|current| current.since.elapsed() >= patience) {
+        match slot.take_if(|current| current.since.elapsed() >= give_up_after) {
             Some(late) => Ok(late),
-            None => Err(since + patience),
+            None => Err(since + give_up_after),
         }
     }
 }
@@ -95,7 +95,7 @@ impl Slice {
         let running = permits.take_running();
         let Some((generation, admission)) = self.handler.admit(claim.delivery()).await else { return };
         let (path, handler) = (Arc::clone(&self.path), Arc::clone(&self.handler));
-        let (patience, slot) = (handler.patience(&generation), DeliverySlot::default());
+        let (give_up_after, slot) = (handler.give_up_after(&generation), DeliverySlot::default());
         let delivery = Arc::clone(claim.delivery());
         slot.put(claim, permits);
         let (code, in_thread) = (Arc::clone(&generation), slot.clone());
@@ -106,7 +106,7 @@ impl Slice {
             self.work(priority, &code, delivery, &in_thread);
             drop(permits);
         });
-        let mut look = Instant::now() + patience;
+        let mut look = Instant::now() + give_up_after;
         let (current, invocation) = loop {
             tokio::select! {
                 ended = &mut thread => match (ended, slot.take()) {
@@ -116,7 +116,7 @@ impl Slice {
                     }
                     _ => return,
                 },
-                () = tokio::time::sleep_until(look.into()) => match slot.take_overdue(patience) {
+                () = tokio::time::sleep_until(look.into()) => match slot.take_overdue(give_up_after) {
                     Ok(current) => {
                         let took = current.since.elapsed();
                         break (current, given_up(generation, took));
@@ -182,7 +182,8 @@ impl Slice {
     }
 
     fn has_time(&self, priority: Priority, took: Duration) -> bool {
-        took < SHORT_TIME || took < TIME && !self.handler.dispatcher.capacity.threads.has_waiting_jobs(priority)
+        took < CONTENDED_SLICE_TIME
+            || took < SLICE_TIME && !self.handler.dispatcher.capacity.threads.has_waiting_jobs(priority)
     }
 
     /// The next delivery, if one is ready in memory and nothing has changed: the generation, the definition, the

@@ -64,7 +64,7 @@ impl FaultyBus {
     }
 
     /// The reply of a change that is not made.
-    fn only_says<T: Send + 'static>(value: T) -> BoxFuture<'static, Result<T, CommitError>> {
+    fn pretend<T: Send + 'static>(value: T) -> BoxFuture<'static, Result<T, CommitError>> {
         Box::pin(async { Ok(value) })
     }
 }
@@ -91,7 +91,7 @@ impl EventLog for FaultyBus {
     }
 
     fn cancel<'a>(&'a self, source: &'a str, id: &'a str) -> BoxFuture<'a, Result<bool, CommitError>> {
-        if self.has(Fault::CancelsNothing) { Self::only_says(true) } else { self.bus.cancel(source, id) }
+        if self.has(Fault::CancelsNothing) { Self::pretend(true) } else { self.bus.cancel(source, id) }
     }
 
     fn scheduled(
@@ -136,7 +136,7 @@ impl Subscriptions for FaultyBus {
     }
 
     fn withdraw<'a>(&'a self, plugin: &'a str) -> BoxFuture<'a, Result<(), CommitError>> {
-        if self.has(Fault::IgnoresWithdrawal) { Self::only_says(()) } else { self.bus.withdraw(plugin) }
+        if self.has(Fault::IgnoresWithdrawal) { Self::pretend(()) } else { self.bus.withdraw(plugin) }
     }
 
     fn subscribe(
@@ -161,7 +161,7 @@ impl Subscriptions for FaultyBus {
     }
 
     fn pause(&self, id: SubscriptionId, paused: bool) -> BoxFuture<'_, Result<(), CommitError>> {
-        if self.has(Fault::IgnoresPauses) { Self::only_says(()) } else { self.bus.pause(id, paused) }
+        if self.has(Fault::IgnoresPauses) { Self::pretend(()) } else { self.bus.pause(id, paused) }
     }
 
     fn retire(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>> {
@@ -169,7 +169,7 @@ impl Subscriptions for FaultyBus {
     }
 
     fn hold_endpoint(&self, endpoint: String, hold: EndpointHold) -> BoxFuture<'_, Result<(), CommitError>> {
-        if self.has(Fault::IgnoresHolds) { Self::only_says(()) } else { self.bus.hold_endpoint(endpoint, hold) }
+        if self.has(Fault::IgnoresHolds) { Self::pretend(()) } else { self.bus.hold_endpoint(endpoint, hold) }
     }
 
     fn endpoint_hold(&self, endpoint: &str) -> Option<EndpointHold> {
@@ -183,7 +183,7 @@ impl Subscriptions for FaultyBus {
         per_second: Option<NonZeroU32>,
     ) -> BoxFuture<'_, Result<Replay, CommitError>> {
         if self.has(Fault::ReplaysNothing) {
-            return Self::only_says(Replay { number: None, events: 0 });
+            return Self::pretend(Replay { number: None, events: 0 });
         }
         self.bus.replay(id, start, per_second)
     }
@@ -213,7 +213,7 @@ impl Subscriptions for FaultyBus {
 
 impl DeadLetters for FaultyBus {
     fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>> {
-        if self.has(Fault::RedrivesNothing) { Self::only_says(0) } else { self.bus.redrive(filter, limit) }
+        if self.has(Fault::RedrivesNothing) { Self::pretend(0) } else { self.bus.redrive(filter, limit) }
     }
 
     fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>> {

@@ -66,7 +66,7 @@ impl EngineHost for FaultyHost {
         })
     }
 
-    fn cut_off(&self) -> Box<dyn Any + Send> {
-        self.running.cut_off()
+    fn make_unavailable(&self) -> Box<dyn Any + Send> {
+        self.running.make_unavailable()
     }
 }

@@ -109,7 +109,7 @@ macro_rules! with_bus_cases {
                 a_dead_letter_parks_its_key_where_that_is_wanted,
                 a_dropped_dead_letter_lets_its_key_go,
                 keys_are_released_when_dead_letters_park_no_longer,
-                a_changed_key_orders_anew,
+                a_changed_key_reorders_deliveries,
             }
             outages {
                 what_the_store_cannot_take_has_not_happened,

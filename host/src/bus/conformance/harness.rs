@@ -27,7 +27,7 @@ pub trait EngineHost: Debug + Send + Sync {
     fn restart(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>>;
 
     /// Makes the store unavailable for changes until the returned value is dropped.
-    fn cut_off(&self) -> Box<dyn Any + Send>;
+    fn make_unavailable(&self) -> Box<dyn Any + Send>;
 
     /// Another host on the same store, with the same clock. None if the engine supports only one host.
     fn another_host(&self) -> BoxFuture<'_, Option<Box<dyn EngineHost>>> {
@@ -68,8 +68,8 @@ impl Harness {
 
     /// Makes the store unavailable for changes until the returned value is dropped.
     #[must_use]
-    pub fn cut_off(&self) -> Box<dyn Any + Send> {
-        self.running.cut_off()
+    pub fn make_unavailable(&self) -> Box<dyn Any + Send> {
+        self.running.make_unavailable()
     }
 
     /// Another host on the same store. None if the engine supports only one host.

@@ -160,7 +160,7 @@ pub(super) async fn keys_are_released_when_dead_letters_park_no_longer(engine: &
     }
 }
 
-pub(super) async fn a_changed_key_orders_anew(engine: &dyn Engine) {
+pub(super) async fn a_changed_key_reorders_deliveries(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let subscription = declare(&harness, "s", ordered_by("subject")).await;
     let region = |id: &str, subject: &str, region: &str| Event {

@@ -29,7 +29,7 @@ pub(super) async fn what_the_store_cannot_take_has_not_happened(engine: &dyn Eng
     publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
     let (mut first, mut second) = (claim(&feed).await, claim(&feed).await);
 
-    let outage = harness.cut_off();
+    let outage = harness.make_unavailable();
     let effects = Effects { publishes: later("4"), ..set("k", b"v") };
     let (published, acked, retried) = tokio::join!(
         harness.bus().publish(later("3")),
@@ -67,7 +67,7 @@ pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engin
     let hold = EndpointHold { until: START.after(Duration::from_hours(1)), reason: "busy".to_owned() };
     let bus = harness.bus();
 
-    let outage = harness.cut_off();
+    let outage = harness.make_unavailable();
     let refused = [
         ("publish", bus.publish(later("2")).await.map(drop)),
         ("settle", ack(&mut claimed, Effects::default()).await.map(drop)),
@@ -106,7 +106,7 @@ pub(super) async fn an_outage_shows_and_ends_by_itself(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let mut reachable = harness.bus().reachable();
     assert_eq!(*reachable.borrow(), Reachability::Reachable);
-    let outage = harness.cut_off();
+    let outage = harness.make_unavailable();
     let refused = harness.bus().publish(later("1")).await;
     assert!(is_unavailable(&refused), "{refused:?}");
     let shown = reachable.wait_for(|now| matches!(now, Reachability::Unreachable { .. }));

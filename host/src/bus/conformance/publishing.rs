@@ -131,24 +131,24 @@ pub(super) async fn a_reply_comes_to_nobody_else(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let wait = |event: &Event| harness.bus().expect_reply(event, Pattern::parse("a.reply").unwrap()).unwrap();
     let of = |source: &str| Event { source: source.to_owned(), ..event("1") };
-    let flow = |id: &str| {
+    let in_tree = |id: &str| {
         let mut event = of("/alice");
         event.start_cause_tree(id.to_owned());
         event
     };
     let answer =
         |id: &str, to: &Event| Event { event_type: "a.reply".to_owned(), extensions: to.inherited(), ..event(id) };
-    let (alice, bob, second) = (wait(&of("/alice")), wait(&of("/bob")), wait(&flow("second")));
+    let (alice, bob, second) = (wait(&of("/alice")), wait(&of("/bob")), wait(&in_tree("second")));
     // Too late for the first client, which has given up.
-    drop(wait(&flow("first")));
-    publish(&harness, answer("late", &flow("first"))).await;
+    drop(wait(&in_tree("first")));
+    publish(&harness, answer("late", &in_tree("first"))).await;
     // With the id alone, as an attacker would guess it.
     let mut forged = answer("forged", &of("/alice"));
     forged.extensions.remove(crate::event::CORRELATION_SOURCE);
     publish(&harness, forged).await;
     publish(&harness, answer("b", &of("/bob"))).await;
     publish(&harness, answer("a", &of("/alice"))).await;
-    publish(&harness, answer("s", &flow("second"))).await;
+    publish(&harness, answer("s", &in_tree("second"))).await;
     for (reply, id) in [(alice, "a"), (bob, "b"), (second, "s")] {
         assert_eq!(reply.wait().await.unwrap().event.id, id);
     }

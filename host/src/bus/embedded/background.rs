@@ -21,7 +21,7 @@ use crate::bus::{StoreError, StoreErrorKind};
 /// too often.
 pub(super) const CHECKPOINT_PAGES: i64 = 512;
 /// How long commits gather before the log's size is checked.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER_TIME: Duration = Duration::from_millis(50);
 /// The number of pages that may be left to the writer, whose commits wait for them.
 const REST_PAGES: i64 = 128;
 /// The number of attempts to leave the writer no more than that.
@@ -31,11 +31,11 @@ const LOG_LIMIT_PAGES: i64 = 32_768;
 /// How long these readers then have to finish.
 const READERS_TIME: Duration = Duration::from_secs(1);
 /// The time between two attempts to restart the log. It doubles after each failure, since another reader may be slow.
-const ANEW_EVERY: Duration = Duration::from_secs(5);
+const RESTART_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest time between two attempts to restart the log.
-const LONGEST_PATIENCE: Duration = Duration::from_mins(5);
+const MAX_RESTART_INTERVAL: Duration = Duration::from_mins(5);
 /// How often the log's size and age are checked.
-const LOOK: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Lets scheduled events into the log when they are due. It checks the time at least once a second, because the clock
 /// may be set.
@@ -66,7 +66,7 @@ pub(super) async fn promote(commands: WeakQueue<Command>, shared: Arc<EngineStat
 pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     let mut seen = shared.clock.now();
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
         let now = shared.clock.now();
         let Some(commands) = commands.upgrade() else { return };
         if now < seen && commands.send(Command::CheckClock).await.is_err() {
@@ -79,13 +79,13 @@ pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<Engine
 /// Finds out when an unreachable store is reachable again: it reads, and makes a commit that changes nothing.
 pub(super) async fn probe(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
         let Some(commands) = commands.upgrade() else { return };
         if shared.is_reachable() {
             continue;
         }
-        let beside = Arc::clone(&shared);
-        let read = tokio::task::spawn_blocking(move || beside.readers.read(rows::log)).await;
+        let state = Arc::clone(&shared);
+        let read = tokio::task::spawn_blocking(move || state.readers.read(rows::log)).await;
         let (reply, answer) = oneshot::channel();
         let nothing = Command::Cancel { source: String::new(), id: String::new(), reply };
         if commands.send(nothing).await.is_err() {
@@ -101,40 +101,40 @@ pub(super) async fn probe(commands: WeakQueue<Command>, shared: Arc<EngineState>
 /// concurrently with the writer, which then does the small rest and restarts the log.
 pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<EngineState>, store: PathBuf) {
     let (mut kept, mut is_left) = (None, false);
-    let (mut anew_at, mut patience) = (Instant::now(), ANEW_EVERY);
+    let (mut restart_at, mut interval) = (Instant::now(), RESTART_INTERVAL);
     loop {
-        let has_committed = tokio::time::timeout(LOOK, shared.committed.notified()).await.is_ok();
+        let has_committed = tokio::time::timeout(CHECK_INTERVAL, shared.committed.notified()).await.is_ok();
         if commands.strong_count() == 0 {
             return;
         }
         if !has_committed && !is_left {
             continue;
         }
-        tokio::time::sleep(GATHER).await;
-        let (path, connection, beside) = (store.clone(), kept.take(), Arc::clone(&shared));
-        let folded = tokio::task::spawn_blocking(move || {
+        tokio::time::sleep(GATHER_TIME).await;
+        let (path, connection, state) = (store.clone(), kept.take(), Arc::clone(&shared));
+        let checkpointed = tokio::task::spawn_blocking(move || {
             let connection = connection.map_or_else(|| schema::open_checkpointer(&path), Ok)?;
             let pages = schema::log_pages(&connection)?;
-            let has_grown = pages.unfolded > CHECKPOINT_PAGES;
+            let has_grown = pages.outstanding > CHECKPOINT_PAGES;
             if has_grown {
-                fold(&connection, &beside.store)?;
+                checkpoint_log(&connection, &state.store)?;
             }
             Ok::<_, StoreError>((connection, has_grown, pages.all > LOG_LIMIT_PAGES))
         });
-        match folded.await {
+        match checkpointed.await {
             Ok(Ok((connection, has_grown, is_large))) => {
                 kept = Some(connection);
                 is_left = has_grown;
                 if !is_large {
-                    patience = ANEW_EVERY;
-                } else if anew_at <= Instant::now() {
+                    interval = RESTART_INTERVAL;
+                } else if restart_at <= Instant::now() {
                     match restart_log(&commands, &shared, &store).await {
                         Err(error) if !(error.kind() == StoreErrorKind::Unavailable && store.exists()) => {
                             return shared.fail(error.to_string());
                         }
                         _ => {}
                     }
-                    (anew_at, patience) = (Instant::now() + patience, (2 * patience).min(LONGEST_PATIENCE));
+                    (restart_at, interval) = (Instant::now() + interval, (2 * interval).min(MAX_RESTART_INTERVAL));
                     continue;
                 }
             }
@@ -158,18 +158,18 @@ pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<EngineS
 
 /// Restarts the write-ahead log while no handler reads in it.
 async fn restart_log(commands: &WeakQueue<Command>, shared: &Arc<EngineState>, store: &Path) -> Result<(), StoreError> {
-    let (beside, path) = (Arc::clone(shared), store.to_owned());
-    let folded = tokio::task::spawn_blocking(move || {
-        let pause = beside.readers.pause_snapshots(READERS_TIME);
+    let (state, path) = (Arc::clone(shared), store.to_owned());
+    let checkpointed = tokio::task::spawn_blocking(move || {
+        let pause = state.readers.pause_snapshots(READERS_TIME);
         // Otherwise the writer would have to do the part that could not be done before.
-        fold(&schema::open_checkpointer(&path)?, &beside.store)?;
+        checkpoint_log(&schema::open_checkpointer(&path)?, &state.store)?;
         Ok::<_, StoreError>(pause)
     });
     let ended = |error| EngineError::Aborted(format!("a checkpoint did not finish: {error}"));
-    let pause = folded.await.map_err(ended)??;
+    let pause = checkpointed.await.map_err(ended)??;
     let Some(commands) = commands.upgrade() else { return Ok(()) };
-    let (anew, begun) = oneshot::channel();
-    if commands.send(Command::Checkpoint { restart_log: Some(anew) }).await.is_ok() {
+    let (restarted, begun) = oneshot::channel();
+    if commands.send(Command::Checkpoint { restart_log: Some(restarted) }).await.is_ok() {
         // The wait ends with the writer at the latest.
         drop(begun.await);
     }
@@ -180,12 +180,12 @@ async fn restart_log(commands: &WeakQueue<Command>, shared: &Arc<EngineState>, s
 /// Checkpoints what there is and what is added in the meantime, until little is left or it does not get less because
 /// of a reader. The store is synced here. SQLite syncs it only when nothing is left, so all of it would be the
 /// writer's part.
-fn fold(connection: &Connection, store: &File) -> Result<(), StoreError> {
+fn checkpoint_log(connection: &Connection, store: &File) -> Result<(), StoreError> {
     let mut before = i64::MAX;
     for _ in 0..PASSES {
         schema::checkpoint(connection, "PASSIVE")?;
         store.sync_data()?;
-        let left = schema::log_pages(connection)?.unfolded;
+        let left = schema::log_pages(connection)?.outstanding;
         if left <= REST_PAGES || left >= before {
             break;
         }
@@ -200,7 +200,7 @@ pub(super) async fn compact(commands: WeakQueue<Command>, shared: Arc<EngineStat
         return;
     }
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
         loop {
             let Some(commands) = commands.upgrade() else { return };
             let (reply, answer) = oneshot::channel();

@@ -64,7 +64,7 @@ impl EngineHost for EmbeddedHost {
     }
 
     /// Locks the store, like another program that writes to it.
-    fn cut_off(&self) -> Box<dyn Any + Send> {
+    fn make_unavailable(&self) -> Box<dyn Any + Send> {
         let other = Connection::open(self.directory.path().join("bus.db")).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         Box::new(other)

@@ -31,7 +31,7 @@ pub(super) fn check_log(store: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     let index = read(&index_path)?;
-    match verdict(&log, &index) {
+    match find_damage(&log, &index) {
         None => Ok(()),
         Some(what) => Err(EngineError::Damaged(format!("{}: {what}", path.display())).into()),
     }
@@ -50,7 +50,7 @@ fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
 /// A power failure may leave a torn last transaction, which was never acknowledged. But each transaction is synced
 /// before the next one begins: if a frame is invalid and two transactions end after it, it had been durable. And the
 /// index, which is written after the sync, has a lower bound of the number of frames.
-fn verdict(log: &[u8], index: &[u8]) -> Option<String> {
+fn find_damage(log: &[u8], index: &[u8]) -> Option<String> {
     let known = known_frames(index);
     let Some(header) = Header::read(log) else {
         // Without a header SQLite reads nothing. If the header is missing, the log had just been restarted.
@@ -182,10 +182,10 @@ mod tests {
     fn a_log_that_is_whole_passes() {
         let directory = tempfile::tempdir().unwrap();
         let (path, log, index) = killed(directory.path());
-        assert_eq!(verdict(&log, &index), None);
+        assert_eq!(find_damage(&log, &index), None);
         assert!(check_log(&path).is_ok());
-        assert_eq!(verdict(&log, &[]), None);
-        assert_eq!(verdict(&[], &[]), None);
+        assert_eq!(find_damage(&log, &[]), None);
+        assert_eq!(find_damage(&[], &[]), None);
     }
 
     #[test]
@@ -193,8 +193,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (_, log, index) = killed(directory.path());
         let torn = &log[..log.len() - 5_000];
-        assert_eq!(verdict(torn, &[]), None);
-        assert!(verdict(torn, &index).is_some(), "the index knows that it was written durably");
+        assert_eq!(find_damage(torn, &[]), None);
+        assert!(find_damage(torn, &index).is_some(), "the index knows that it was written durably");
     }
 
     #[test]
@@ -204,16 +204,16 @@ mod tests {
         for at in [LOG_HEADER + 40, log.len() / 2, LOG_HEADER + 9] {
             let mut flipped = log.clone();
             flipped[at] ^= 4;
-            assert!(verdict(&flipped, &[]).is_some(), "at {at} without an index");
-            assert!(verdict(&flipped, &index).is_some(), "at {at} with an index");
+            assert!(find_damage(&flipped, &[]).is_some(), "at {at} without an index");
+            assert!(find_damage(&flipped, &index).is_some(), "at {at} with an index");
         }
         let mut last = log.clone();
         let at = last.len() - 10;
         last[at] ^= 4;
-        assert!(verdict(&last, &index).is_some(), "in the last transaction");
+        assert!(find_damage(&last, &index).is_some(), "in the last transaction");
         let mut header = log;
         header[17] ^= 4;
-        assert!(verdict(&header, &index).is_some(), "in the header");
+        assert!(find_damage(&header, &index).is_some(), "in the header");
     }
 
     #[test]

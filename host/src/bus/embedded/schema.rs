@@ -158,9 +158,9 @@ INSERT INTO runs VALUES (0, checksum(0));
 ";
 
 /// How long a connection waits for other processes.
-const PATIENCE: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a restart of the write-ahead log may delay other changes.
-const SHORT_PATIENCE: Duration = Duration::from_millis(200);
+const SHORT_BUSY_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Tables that last as long as the writer's connection.
 const TEMPORARY_TABLES: &str = "
@@ -206,7 +206,7 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError
         return Err(EngineError::OldSqlite(rusqlite::version()).into());
     }
     let mut connection = Connection::open(path)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     add_checksum(&connection)?;
     migrations::check(&connection, path, MIGRATIONS)?;
 
@@ -245,7 +245,7 @@ fn keep_secret(connection: &Connection) -> Result<(), StoreError> {
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     add_checksum(&connection)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
@@ -262,7 +262,7 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
 /// Sets how long the writer waits for other processes. After one timeout, the changes that queue up during an outage
 /// are refused sooner.
 pub(super) fn wait_for_others(connection: &Connection, is_reachable: bool) -> Result<(), StoreError> {
-    Ok(connection.busy_timeout(if is_reachable { PATIENCE } else { SHORT_PATIENCE })?)
+    Ok(connection.busy_timeout(if is_reachable { BUSY_TIMEOUT } else { SHORT_BUSY_TIMEOUT })?)
 }
 
 /// Moves the write-ahead log into the store, so that the next write restarts it. A reader with an old snapshot,
@@ -282,9 +282,9 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Stor
 /// Moves all of the write-ahead log into the store, so that the next write restarts it. Waits for readers, though not
 /// for long.
 pub(super) fn restart_log(connection: &Connection) -> Result<(), StoreError> {
-    connection.busy_timeout(SHORT_PATIENCE)?;
+    connection.busy_timeout(SHORT_BUSY_TIMEOUT)?;
     let begun = checkpoint(connection, "RESTART");
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     begun
 }
 
@@ -293,13 +293,13 @@ pub(super) struct LogPages {
     /// The total number.
     pub(super) all: i64,
     /// The number of pages that are not in the store yet.
-    pub(super) unfolded: i64,
+    pub(super) outstanding: i64,
 }
 
 pub(super) fn log_pages(connection: &Connection) -> Result<LogPages, StoreError> {
     let mut statement = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
-    let (all, folded): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
-    Ok(LogPages { all, unfolded: all - folded })
+    let (all, checkpointed): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
+    Ok(LogPages { all, outstanding: all - checkpointed })
 }
 
 /// Adds the function `checksum`: CRC-32 of its arguments, each with its type and its length.

@@ -215,7 +215,7 @@ const MANY: u64 = 48;
 const LARGE_BYTES: u64 = 64 << 10;
 
 /// Publishes enough to trigger a checkpoint of the write-ahead log.
-async fn publish_much(harness: &TestStore) {
+async fn fill_log(harness: &TestStore) {
     for number in 0..MANY {
         let data = Some(Data::binary(vec![b'x'; usize::try_from(LARGE_BYTES).unwrap()]));
         publish(harness, Event { data, ..event(&number.to_string()) }).await;
@@ -224,15 +224,15 @@ async fn publish_much(harness: &TestStore) {
 
 /// Whether the store has the published events, except for the part that a checkpoint leaves in the log. A part may
 /// have been checkpointed while the rest was still being published.
-fn is_folded(harness: &TestStore) -> bool {
+fn is_checkpointed(harness: &TestStore) -> bool {
     const PAGE_BYTES: u64 = 4_096;
     let left = u64::try_from(background::CHECKPOINT_PAGES).unwrap() * PAGE_BYTES;
     harness.directory.path().join("bus.db").metadata().unwrap().len() > MANY * LARGE_BYTES - left
 }
 
-async fn becomes_folded(harness: &TestStore) {
+async fn wait_until_checkpointed(harness: &TestStore) {
     let looks = async {
-        while !is_folded(harness) {
+        while !is_checkpointed(harness) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -242,8 +242,8 @@ async fn becomes_folded(harness: &TestStore) {
 #[tokio::test]
 async fn the_log_is_checkpointed_without_further_writes() {
     let harness = TestStore::open(Settings::default());
-    publish_much(&harness).await;
-    becomes_folded(&harness).await;
+    fill_log(&harness).await;
+    wait_until_checkpointed(&harness).await;
 }
 
 #[tokio::test]
@@ -251,10 +251,10 @@ async fn the_log_is_checkpointed_once_no_snapshot_needs_it() {
     let harness = TestStore::open(Settings::default());
     let mut view = harness.bus.state("p");
     assert_eq!(view.get("key").unwrap().0, None);
-    publish_much(&harness).await;
-    assert!(!is_folded(&harness), "a snapshot reads the former state");
+    fill_log(&harness).await;
+    assert!(!is_checkpointed(&harness), "a snapshot reads the former state");
     drop(view);
-    becomes_folded(&harness).await;
+    wait_until_checkpointed(&harness).await;
 }
 
 /// The ids that the first delivery of a bus would have, and the next tick of a schedule.

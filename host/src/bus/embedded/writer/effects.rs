@@ -41,7 +41,7 @@ impl Writer {
         self.check_reads(plugin, &effects)?;
         let values = self.new_values(plugin, &effects)?;
         self.check_subscriptions(plugin, &effects, batch)?;
-        self.check_share(plugin, &effects.publishes, batch)?;
+        self.check_plugin_usage(plugin, &effects.publishes, batch)?;
         self.check_types(Some(plugin), &effects.publishes, batch)?;
         // The only part that can still be refused goes first.
         self.store_events(effects.publishes, batch)?;
@@ -107,7 +107,7 @@ impl Writer {
 
     /// Checks a plugin's own limits. A plugin that publishes to itself in an endless loop must not fill the log,
     /// which others share.
-    fn check_share(&self, plugin: &str, publishes: &[Publish], batch: &Batch) -> Result<(), CommitError> {
+    fn check_plugin_usage(&self, plugin: &str, publishes: &[Publish], batch: &Batch) -> Result<(), CommitError> {
         if publishes.is_empty() {
             return Ok(());
         }
