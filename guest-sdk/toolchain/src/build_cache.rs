@@ -1,4 +1,4 @@
-//! What a build left behind, so that the next one does nothing where nothing has changed.
+//! Results of earlier builds, which are reused while their inputs are unchanged.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use crate::run::{self, at};
 use crate::{Error, bundled};
 
-/// A project's own directory for what is built. It is nobody else's, and keeps itself out of version control.
+/// A project's directory for build results. It has its own `.gitignore`.
 pub(crate) struct BuildCache {
     directory: PathBuf,
     component: PathBuf,
-    /// What there was in the project when the build began.
+    /// The hash of the project's files when the build began.
     project: String,
 }
 
 impl BuildCache {
-    /// What was built in a project by a recipe, whose name changes with the versions of the tools.
+    /// Opens the cache of a project for a recipe. The recipe's name changes with the versions of the tools.
     pub(crate) fn open(project: &Path, recipe: &str) -> Result<Self, Error> {
         let directory = project.join(".sandbus");
         bundled::write_file(&directory.join(".gitignore"), "*\n")?;
@@ -28,29 +28,29 @@ impl BuildCache {
         Ok(Self { component: directory.join("plugin.wasm"), directory, project })
     }
 
-    /// Where files of a build go.
+    /// The directory for files of the build.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Where the component goes.
+    /// The path of the component.
     pub(crate) fn component(&self) -> &Path {
         &self.component
     }
 
-    /// Whether the component is that of the present sources.
+    /// Whether the component was built from the present sources.
     pub(crate) fn is_current(&self) -> bool {
         self.component.is_file() && fs::read_to_string(self.stamp()).is_ok_and(|inputs| inputs == self.inputs())
     }
 
-    /// Takes note that the component is that of the sources as they were.
+    /// Records that the component was built from the sources as they were when the cache was opened.
     pub(crate) fn mark_current(&self) -> Result<(), Error> {
         let stamp = self.stamp();
         fs::write(&stamp, self.inputs()).map_err(at(&stamp))
     }
 
-    /// What there was in the project, and what there is in the files that the last build read, wherever they are: what
-    /// is imported from outside of the project, and what is installed in it.
+    /// The hash of the project's files, and that of all files that the last build read, including imported files outside of
+    /// the project and installed packages.
     fn inputs(&self) -> String {
         let read = fs::read(self.directory.join("read.json")).unwrap_or_default();
         let paths: Vec<PathBuf> = serde_json::from_slice(&read).unwrap_or_default();
@@ -66,8 +66,7 @@ impl BuildCache {
     }
 }
 
-/// Hashes the files below a directory of a project that a build may read, with their paths. What others have installed
-/// is known by its lock file.
+/// Hashes the files of a project that a build may read, with their paths. Lock files stand for installed packages.
 fn hash(
     project: &Path,
     directory: &Path,
@@ -75,9 +74,9 @@ fn hash(
     hasher: &mut DefaultHasher,
 ) -> Result<(), Error> {
     const LEFT_OUT: [&str; 2] = ["node_modules", "__pycache__"];
-    /// Names that mean this in the project's own directory alone.
+    /// Names that are left out only in the project's own directory.
     const LEFT_OUT_ON_TOP: [&str; 4] = ["dist", "test", "tests", "target"];
-    // Links may lead round in a circle.
+    // Links may form a cycle.
     if !seen.insert(directory.canonicalize().map_err(at(directory))?) {
         return Ok(());
     }
@@ -93,7 +92,7 @@ fn hash(
         if path.is_dir() {
             hash(project, &path, seen, hasher)?;
         } else {
-            // A link that leads nowhere and a pipe are nothing that a build reads; if it does, its tool says so.
+            // Broken links and pipes are not read. If a build needs one, its tool reports the error.
             (path.strip_prefix(project).unwrap_or(&path), run::read(&path).ok()).hash(hasher);
         }
     }
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_component_is_current_until_what_it_was_made_of_elsewhere_changes() {
+    fn a_component_is_current_until_a_source_outside_of_the_project_changes() {
         let project = std::env::temp_dir().join(format!("sandbus-build-cache-beside-{}", std::process::id()));
         let shared = project.join("shared.js");
         let project = project.join("plugin");
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn pipes_and_links_without_an_end_among_the_sources_hold_nothing_up() {
+    fn pipes_and_cyclic_links_among_the_sources_do_not_block() {
         let project = tempfile::tempdir().unwrap();
         bundled::write_file(&project.path().join("src/plugin.js"), "one").unwrap();
         let at = |name: &str| project.path().join("src").join(name);

@@ -1,4 +1,4 @@
-//! What the binary carries with it: trees of files, as `build.rs` lists them.
+//! The files that are bundled with the binary, in the trees that `build.rs` lists.
 
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
@@ -12,7 +12,7 @@ pub(crate) type Tree = &'static [(&'static str, &'static str)];
 
 include!(concat!(env!("OUT_DIR"), "/trees.rs"));
 
-/// The workspace's manifest, which those of the Rust SDK inherit from.
+/// The workspace's manifest, from which the manifests of the Rust SDK inherit.
 const WORKSPACE: &str = include_str!("../../../Cargo.toml");
 
 /// Writes a tree below a directory.
@@ -27,8 +27,8 @@ pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(at(path))
 }
 
-/// Writes the Rust SDK into a directory, and its macros into one below. Its crates stand on their own: they inherit
-/// nothing, so that they build in any workspace and outside of all.
+/// Writes the Rust SDK into a directory, and its macros into a subdirectory. The written manifests do not inherit from a
+/// workspace, so that the crates build anywhere.
 pub(crate) fn write_rust_sdk(directory: &Path) -> Result<(), Error> {
     const MACROS: &str = "macros";
     for (tree, place) in [(RUST_SDK, ""), (RUST_MACROS, MACROS)] {
@@ -48,14 +48,14 @@ pub(crate) fn write_rust_sdk(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The SDKs and the contract on the disk, where the languages' tools find them.
+/// The unpacked SDKs and contract, for the tools of the languages.
 #[derive(Clone, Debug)]
 pub(crate) struct UnpackedSdk {
     root: PathBuf,
 }
 
 impl UnpackedSdk {
-    /// Unpacks them into the user's cache directory, unless they are there. Another content gets another place.
+    /// Unpacks them into the user's cache directory, unless they are there. The directory's name contains the digest.
     pub(crate) fn ensure() -> Result<Self, Error> {
         let root = cache::once(&format!("sdk-{:016x}", digest()), |root| {
             let unpacked = Self { root: root.to_owned() };
@@ -73,19 +73,19 @@ impl UnpackedSdk {
         self.root.join("wit")
     }
 
-    /// The npm package, in a place where node's rules of resolution find it.
+    /// The npm package, in a directory where node resolves it.
     pub(crate) fn javascript(&self) -> PathBuf {
         self.root.join("node_modules/@sandbus/sdk")
     }
 
-    /// The directory that Python's package is in.
+    /// The parent directory of the Python package.
     pub(crate) fn python(&self) -> PathBuf {
         self.root.join("python")
     }
 }
 
-/// Where a file of the contract lies for tools that take one directory: the newest version of the package on top, and
-/// the one that it includes among its dependencies.
+/// The path of a file of the contract for tools that take one directory: the newest version of the package on top, and
+/// the included version among its dependencies.
 fn as_unpacked(path: &str) -> PathBuf {
     match (path.strip_prefix("0.2.0/"), path) {
         (Some(newest), _) => newest.into(),
@@ -94,7 +94,7 @@ fn as_unpacked(path: &str) -> PathBuf {
     }
 }
 
-/// Differs between contents.
+/// The digest of all bundled files.
 pub(crate) fn digest() -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     [CONTRACT, JAVASCRIPT, PYTHON].hash(&mut hasher);

@@ -20,31 +20,31 @@ use crate::Error;
 use crate::project::{Language, Project};
 use crate::run::{at, manifest_error};
 
-/// What there is below a path.
+/// The projects below a path.
 #[derive(Debug, Default)]
 pub struct Discovery {
     /// The plugins, by their directories.
     pub projects: Vec<Project>,
-    /// What is meant to be a plugin and cannot be built.
+    /// The errors of plugins that cannot be built.
     pub broken: Vec<Error>,
-    /// What was left out.
+    /// The directories that were left out.
     pub skipped: Vec<SkippedDirectory>,
-    /// The directories that were visited into, closest to the path first.
+    /// The visited directories, closest to the path first.
     pub visited: Vec<PathBuf>,
 }
 
-/// Something that was left out.
+/// A directory that was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedDirectory {
     /// The directory.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 impl Discovery {
-    /// Finds the plugins at a path: a directory or a manifest. Where none lies below it, the plugin counts whose
-    /// directory the path lies in.
+    /// Finds the plugins at a path: a directory or a manifest. If there is none, the plugin that encloses the path is
+    /// found.
     ///
     /// # Errors
     /// If the path does not exist or cannot be read.
@@ -83,7 +83,7 @@ fn enclosing(directory: &Path) -> Option<Project> {
 struct Search<'a> {
     root: &'a Path,
     found: Discovery,
-    /// The manifests that a workspace has spoken for.
+    /// The manifests of workspaces that cargo has already listed.
     covered: BTreeSet<PathBuf>,
 }
 
@@ -123,7 +123,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Takes all plugins of the workspace that a manifest belongs to, as far as they lie below the root.
+    /// Adds the plugins of a manifest's workspace that lie below the root.
     fn crates_of(&mut self, manifest: &Path) {
         if self.covered.contains(manifest) {
             return;
@@ -152,7 +152,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Puts everything in order, and leaves one of the plugins that would be put into the same file.
+    /// Sorts the results, and refuses plugins whose file would be that of another one.
     fn finish(mut self, directories: Vec<SkippedDirectory>) -> Discovery {
         let mut projects = std::mem::take(&mut self.found.projects);
         projects.sort_by(|one, other| one.directory.cmp(&other.directory));
@@ -171,7 +171,7 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        // What a plugin has installed and built is a part of it.
+        // Installed and built files of a plugin are part of it.
         let within = |path: &Path| taken.values().any(|directory| path.parent() == Some(directory));
         self.found.skipped.extend(directories.into_iter().filter(|skipped| !within(&skipped.path)));
         self.found.skipped.sort_by(|one, other| one.path.cmp(&other.path));

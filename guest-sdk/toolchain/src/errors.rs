@@ -1,9 +1,8 @@
-//! Telling an error with its causes.
+//! Formats errors with their causes.
 
 use std::error::Error;
 
-/// An error with its causes, each told once. Many errors have their cause's text in their own, or are a context that the
-/// cause begins with.
+/// Formats an error with its causes. Text that a cause shares with its error is not repeated.
 #[must_use]
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
@@ -38,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_told_once() {
+    fn causes_are_not_repeated() {
         for (layers, expected) in [
             (&["a"][..], "a"),
             (&["cannot start", "no disk"], "cannot start: no disk"),

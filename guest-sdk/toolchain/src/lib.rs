@@ -1,8 +1,7 @@
-//! What turns a plugin's sources into WebAssembly: each language's own tools, found, set up where they are
-//! missing, and run; and the projects that begin a plugin.
+//! Builds plugins: finds projects, installs missing tools of their languages, and runs them. Also makes new projects.
 //!
-//! `sandbus build`, `sandbus dev` and `cargo xtask` build guests through this crate. It never touches a user's
-//! project other than by running cargo in it, and by keeping what it built in the project's `.sandbus`.
+//! `sandbus build`, `sandbus dev` and `cargo xtask` build guests through this crate. In a user's project it runs cargo and
+//! writes build results to `.sandbus`, and nothing else.
 
 mod build;
 mod build_cache;
@@ -40,14 +39,14 @@ pub use sidecar_install::{FolderOwner, SidecarUpdate};
 pub use template::{Handler, Template};
 pub use unit::{BuildUnit, Goal};
 
-/// The target that guests are compiled for: a core module that carries its component type, and that
-/// imports nothing but what its world names.
+/// The compilation target of guests. It yields a core module that contains its component type and imports only the
+/// interfaces of its world.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Where the guest compiler comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ToolchainSource {
-    /// The target if it is there already, else rustup, else Debian's packages.
+    /// An installed target, else rustup, else Debian's packages.
     #[default]
     Auto,
     /// `rustup target add`, and nothing else.
@@ -60,7 +59,7 @@ impl ToolchainSource {
     /// Reads `SANDBUS_GUEST_TOOLCHAIN`: `rustup`, `debian`, or unset for [`ToolchainSource::Auto`].
     ///
     /// # Errors
-    /// If the variable holds anything else.
+    /// If the variable has another value.
     pub fn from_env() -> Result<Self, Error> {
         match std::env::var("SANDBUS_GUEST_TOOLCHAIN").as_deref() {
             Err(_) | Ok("" | "auto") => Ok(Self::Auto),
@@ -86,11 +85,11 @@ enum Kind {
 }
 
 impl Toolchain {
-    /// Finds the guest compiler, and sets it up if it is missing. `say` is told of each step that may
-    /// take a while. Repeating it is cheap, and after an interruption it goes on where it was.
+    /// Finds the guest compiler, and sets it up if it is missing. `say` receives a line for each slow step. A repetition is
+    /// cheap, and resumes an interrupted set-up.
     ///
     /// # Errors
-    /// If it cannot be set up; the message says what was tried and what to do.
+    /// If the compiler cannot be set up. The message says what was tried and what to do.
     pub fn ensure(source: ToolchainSource, say: &mut dyn FnMut(&str)) -> Result<Self, Error> {
         match source {
             ToolchainSource::Rustup => rustup::ensure(say),
@@ -105,23 +104,23 @@ impl Toolchain {
     }
 }
 
-/// Why a guest compiler could not be set up or run.
+/// Why a project could not be found, made or built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The environment variable names no source.
+    /// The environment variable has an unknown value.
     #[error("SANDBUS_GUEST_TOOLCHAIN is `{0}`; set it to `rustup` or `debian`, or unset it")]
     UnknownSource(String),
-    /// Neither way worked.
+    /// Neither source has worked.
     #[error(
         "the guest compiler could not be set up, neither by rustup ({rustup}) nor from Debian's packages ({debian})"
     )]
     Neither {
-        /// What went wrong with rustup.
+        /// The error of rustup.
         rustup: Box<Error>,
-        /// What went wrong with Debian's packages.
+        /// The error of Debian's packages.
         debian: Box<Error>,
     },
-    /// A program is not there or cannot be started.
+    /// A program cannot be started.
     #[error("cannot run `{program}`: {error}; install it or put it on the PATH")]
     Start {
         /// The program.
@@ -151,7 +150,7 @@ pub enum Error {
     )]
     NoLinker,
     /// Neither cache directory is known.
-    #[error("neither XDG_CACHE_HOME nor HOME is set; set one, so that the guest compiler has a place")]
+    #[error("neither XDG_CACHE_HOME nor HOME is set; set one of them; the guest compiler is installed there")]
     NoCacheDirectory,
     /// There is no project where one was visited for.
     #[error(
@@ -161,26 +160,26 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
-    /// Two plugins would be put into one file.
+    /// Two plugins would have the same file.
     #[error("{second} and {first} both make the plugin `{name}`; rename one of them")]
     SameName {
         /// The name.
         name: String,
-        /// The directory of the one that is built.
+        /// The directory of the first one, which is built.
         first: PathBuf,
-        /// The directory of the other one.
+        /// The directory of the second one.
         second: PathBuf,
     },
-    /// A manifest was not understood.
+    /// A manifest is invalid.
     #[error("{path}: {what}")]
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The mistake.
         what: String,
     },
-    /// A new project would overwrite something.
-    #[error("{path} exists already; choose another name, or remove it")]
+    /// The directory of a new project exists.
+    #[error("{path} already exists; choose another name, or remove it")]
     Exists {
         /// The directory.
         path: PathBuf,
@@ -190,7 +189,7 @@ pub enum Error {
     Metadata {
         /// The manifest's directory.
         path: PathBuf,
-        /// What was missing.
+        /// The mistake.
         what: String,
     },
 }

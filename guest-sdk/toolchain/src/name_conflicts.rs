@@ -1,5 +1,5 @@
-//! Names that a new plugin cannot have: its project would not build, would not be found, or would take the place of
-//! something that it needs.
+//! Names that a new plugin cannot have: its project would not build, would not be found, or would shadow one of its own
+//! dependencies.
 
 use crate::discover::walk::TOOL_DIRECTORIES;
 use crate::template::Template;
@@ -11,7 +11,7 @@ const RUST: &str = "abstract as async await become box break const continue crat
     alloc core proc-macro std test";
 
 /// Crates that a new project depends on, whose names its own would collide with.
-const RUST_DEPENDENCIES: &str = "sandbus-sdk sandbus-sdk-macros serde";
+const RUST_DEPENDENCIES: &str = "sandbus-sdk sandbus-sdk-macros serde serde-json";
 
 /// What npm reserves, and packages that a new project depends on.
 const NPM: &str = "node-modules tsx typescript";
@@ -44,8 +44,7 @@ const PYTHON_TOOLS: &str = "componentize-py componentize-py-async-support compon
 /// Files that tools keep in a project as `NAME.toml`, where its sidecar would be.
 const TOOL_FILES: &str = "cargo clippy deny pyproject ruff rust-toolchain rustfmt taplo uv";
 
-/// Why a project of a language cannot have a name, if it cannot. The name has the form that every plugin's has: `-` and
-/// `_` are one.
+/// Returns the reason why a project cannot have a name, if there is one. `-` and `_` count as the same character.
 #[must_use]
 pub fn name_conflict(name: &str, template: Template) -> Option<&'static str> {
     let is_in = |words: &str| words.split(' ').any(|word| word == name);

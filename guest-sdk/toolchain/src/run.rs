@@ -1,4 +1,4 @@
-//! Running a program and turning its failure into an error that says enough.
+//! Runs programs, and describes their failures.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     Err(Error::Failed { command: line(command), output: last_lines(&String::from_utf8_lossy(&output.stderr), 12) })
 }
 
-/// Runs a tool that makes a project's component. What it says of the project's sources is in the report.
+/// Runs a tool that builds a project's component. The tool's messages are in the report.
 pub(crate) fn tool(command: &mut Command, project: &Project, build_cache: &BuildCache) -> Result<BuildReport, Error> {
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| Error::Start { program: program(command), error })?;
@@ -48,7 +48,7 @@ fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// Reads a regular file. A pipe in its place would wait for a writer.
+/// Reads a regular file. Reading a pipe would block.
 pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(std::io::Error::other("it is not a regular file; put a file there, or remove it"));

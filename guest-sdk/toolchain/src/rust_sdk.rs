@@ -1,5 +1,5 @@
-//! What lies around a new crate: a cargo workspace takes it in as a member, or it stands by itself. Cargo itself is
-//! asked, which knows what `members` and `exclude` mean.
+//! Adds the SDK to a new crate. The crate becomes a member of a cargo workspace if cargo says that the workspace includes
+//! its directory; otherwise it is a workspace of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ const CRATE: &str = "sandbus-sdk";
 pub(crate) struct Sdk {
     /// Its path, from the crate's directory.
     pub(crate) path: String,
-    /// Whether it is the crate's alone, which then stands by itself.
+    /// Whether only this crate uses it.
     pub(crate) is_own: bool,
 }
 
-/// Finds the SDK for a crate in a directory that does not exist yet, and writes it where there is none. Members of a
-/// workspace share one: cargo does not take two packages of a name.
+/// Finds the SDK for a crate whose directory does not exist yet, and writes it if there is none. The members of a workspace
+/// share one SDK: cargo refuses two packages of one name.
 ///
 /// # Errors
 /// If the workspace does not take the crate, or files cannot be written.
@@ -31,7 +31,7 @@ pub(crate) fn add_sdk(directory: &Path, name: &str) -> Result<Sdk, Error> {
         bundled::write_rust_sdk(&directory.join(&path))?;
         return Ok(Sdk { path, is_own: true });
     };
-    // A glob among the members takes each directory for a crate's, and so the SDK lies right below the root.
+    // The SDK lies directly below the root: `members` with a glob expects a crate in each directory.
     let sdk = workspace.member(CRATE).map_or_else(|| workspace.root().join(CRATE), Path::to_owned);
     if !sdk.join("Cargo.toml").is_file() {
         bundled::write_rust_sdk(&sdk)?;
@@ -47,7 +47,7 @@ fn workspace_of(directory: &Path, name: &str) -> Result<Option<Workspace>, Error
     if !parent.ancestors().any(|above| discover::is_workspace(&above.join("Cargo.toml"))) {
         return Ok(None);
     }
-    // A crate without dependencies, only to ask about.
+    // A provisional crate without dependencies, for cargo's answer.
     let manifest = directory.join("Cargo.toml");
     bundled::write_file(
         &manifest,
@@ -55,10 +55,10 @@ fn workspace_of(directory: &Path, name: &str) -> Result<Option<Workspace>, Error
     )?;
     bundled::write_file(&directory.join("src/lib.rs"), "")?;
     match Workspace::of(&manifest) {
-        // One that is excluded is a workspace of its own.
+        // An excluded crate is a workspace of its own.
         Ok(workspace) => Ok(Some(workspace).filter(|workspace| !is_own(workspace, directory))),
         Err(Error::Failed { output, .. }) if output.contains("believes it's in a workspace when it's not") => Ok(None),
-        // Without cargo nobody can say, and nothing else is built either.
+        // Without cargo, no workspace can be found.
         Err(Error::Start { .. }) => Ok(None),
         Err(error) => {
             fs::remove_dir_all(directory).map_err(at(directory))?;
@@ -71,7 +71,7 @@ fn is_own(workspace: &Workspace, directory: &Path) -> bool {
     directory.canonicalize().is_ok_and(|directory| directory == workspace.root())
 }
 
-/// The way from one directory to another, both absolute.
+/// The relative path from one absolute directory to another.
 fn relative(from: &Path, to: &Path) -> PathBuf {
     let shared = from.components().zip(to.components()).take_while(|(one, other)| one == other).count();
     let up = from.components().skip(shared).map(|_| std::path::Component::ParentDir);

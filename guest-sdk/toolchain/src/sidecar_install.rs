@@ -9,32 +9,32 @@ use crate::Error;
 use crate::project::Project;
 use crate::run::{self, at};
 
-/// Whose sidecars a folder has.
+/// The owner of the sidecars in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FolderOwner {
-    /// The build's: they are those of the projects.
+    /// The build: the sidecars are copies of the projects'.
     Build,
-    /// An operator's, whose word stays.
+    /// An operator, whose sidecars are never changed.
     Operator,
 }
 
-/// What came of a project's sidecar.
+/// What has happened to a project's sidecar in the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SidecarUpdate {
-    /// There is none, neither in the project nor in the folder.
+    /// Neither the project nor the folder has a sidecar.
     Absent,
-    /// The folder has it.
+    /// The folder already has the project's sidecar.
     Unchanged,
-    /// The folder has it since now.
+    /// The project's sidecar was copied.
     Copied,
-    /// The folder had one that the project does not have, or has no more.
+    /// The folder's sidecar was removed, since the project has none.
     Removed,
-    /// The folder has another one, which stays.
+    /// The folder has an operator's sidecar, which differs from the project's.
     LeftToOperator,
 }
 
 impl Project {
-    /// Puts its sidecar into the folder of its component, in one step. A sidecar of an operator stays as it is.
+    /// Copies the project's sidecar into the folder of its component, atomically. An operator's sidecar is not changed.
     ///
     /// # Errors
     /// If the sidecar cannot be read, or the folder cannot be written.
@@ -59,7 +59,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// Secrets may stand in it, which are for nobody else to read.
+/// Writes a file that only its owner may read, since it may contain secrets.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let partial = path.with_extension("toml.partial");
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial);
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::project::Language;
 
-    /// A folder after it was asked for the project's sidecar, by whose it is and by what both had before.
+    /// The folder after an update, by its owner and by the sidecars before.
     #[test]
     fn a_sidecar_follows_the_project_unless_it_is_an_operator_s() {
         use FolderOwner::{Build, Operator};

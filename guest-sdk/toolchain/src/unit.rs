@@ -1,4 +1,4 @@
-//! What is built at once: the crates of a cargo workspace, or one project in another language.
+//! Projects that are built together: the crates of a cargo workspace, or one project in another language.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use crate::build::{self, BuildReport, QUICK, RELEASE};
 use crate::project::{Language, Project};
 use crate::{Error, Toolchain, ToolchainSource, javascript, python};
 
-/// What a build is for.
+/// The purpose of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
-    /// To be run at once, with the lines that backtraces name.
+    /// A fast build, with line tables for backtraces.
     Quick,
-    /// To be shipped.
+    /// A build for distribution.
     Release,
 }
 
@@ -25,7 +25,7 @@ pub struct BuildUnit {
 }
 
 impl BuildUnit {
-    /// Projects by how they are built: those of a cargo workspace together.
+    /// Groups projects: those of a cargo workspace are built together.
     #[must_use]
     pub fn of(projects: &[Project]) -> Vec<Self> {
         let mut units: Vec<Self> = Vec::new();
@@ -33,7 +33,7 @@ impl BuildUnit {
         for project in projects {
             let workspace = project.package.as_ref().map(|unit| unit.workspace.as_path());
             match workspace.and_then(|workspace| workspaces.get(workspace)) {
-                Some(place) => units[*place].projects.push(project.clone()),
+                Some(index) => units[*index].projects.push(project.clone()),
                 None => {
                     workspaces.extend(workspace.map(|workspace| (workspace, units.len())));
                     units.push(Self { projects: vec![project.clone()] });
@@ -43,9 +43,9 @@ impl BuildUnit {
         units
     }
 
-    /// Makes components with the language's own tools, which are set up where they are missing. `say` is told of each
-    /// step that may take a while. What has not changed is not built again. A compiler error is no error of this
-    /// function; it is in the report.
+    /// Builds the components with the language's own tools, which are installed if they are missing. `say` receives a line
+    /// for each slow step. Unchanged projects are not built again. Compiler errors are in the report, and not errors of this
+    /// function.
     ///
     /// # Errors
     /// If the tools cannot be set up or started.
@@ -58,7 +58,7 @@ impl BuildUnit {
         }
     }
 
-    /// The projects that a build has made no component of.
+    /// The projects without a component in a build's report.
     pub fn failed<'a>(&'a self, report: &'a BuildReport) -> impl Iterator<Item = &'a Project> {
         let is_made = |project: &Project| report.artifacts.iter().any(|artifact| artifact.name == project.name);
         self.projects.iter().filter(move |project| !is_made(project))
@@ -71,13 +71,13 @@ impl BuildUnit {
         let Some((_, first)) = crates.first() else { return Ok(BuildReport::default()) };
         let target = quick_target(&first.target);
         let target = target.to_string_lossy();
-        // One that does not compile keeps back no other.
+        // A crate that does not compile must not stop the others.
         let mut arguments = vec!["--keep-going"];
         match goal {
             Goal::Quick => arguments.extend(QUICK.into_iter().chain(["--target-dir", &target])),
             Goal::Release => arguments.extend(RELEASE),
         }
-        // Names are ambiguous where a dependency has the same one.
+        // A dependency may have the same name, and so the ids are used.
         arguments.extend(crates.iter().flat_map(|(_, unit)| ["-p", unit.id.as_str()]));
         let mut report = build::build(&toolchain, &first.workspace, &arguments, colour)?;
         report.artifacts.retain_mut(|artifact| {
@@ -88,12 +88,12 @@ impl BuildUnit {
     }
 }
 
-/// Where quick builds of a workspace go, below cargo's target directory: `sandbus dev` and `sandbus test` share them.
+/// The target directory of quick builds, which `sandbus dev` and `sandbus test` share.
 fn quick_target(target: &Path) -> PathBuf {
     target.join("sandbus-dev/build")
 }
 
-/// The guest compiler, which a process sets up once.
+/// Returns the guest compiler, which a process sets up once.
 fn toolchain(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
     static READY: Mutex<Option<Toolchain>> = Mutex::new(None);
     let mut ready = READY.lock().unwrap_or_else(PoisonError::into_inner);

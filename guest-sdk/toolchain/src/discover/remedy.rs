@@ -1,9 +1,9 @@
-//! What to do where cargo does not take a workspace. Its own words name several ways, or none.
+//! Remedies for workspaces that cargo refuses. Cargo's own messages name several remedies, or none.
 
 use crate::Error;
 
-/// A part of what cargo says, and the one thing to do.
-const REMEDIES: [(&str, &str); 4] = [
+/// A part of cargo's message, and the remedy.
+const REMEDIES: [(&str, &str); 5] = [
     (
         "multiple workspace roots found in the same workspace",
         "a crate among the members has a [workspace] of its own; remove it from the crate's Cargo.toml to make the crate \
@@ -20,18 +20,23 @@ const REMEDIES: [(&str, &str); 4] = [
          is; list that directory under `exclude` in the outer [workspace]: exclude = [\"PLUGIN/vendor\"]",
     ),
     (
+        "target/Cargo.toml",
+        "`members` takes cargo's own directory for a crate; list it under `exclude` in the [workspace]: exclude = \
+         [\"target\"]",
+    ),
+    (
         "two packages named `sandbus-sdk",
         "two members bring the SDK with them; remove one of them, and let `sandbus-sdk` in that plugin's Cargo.toml have \
          the path of the other one",
     ),
 ];
 
-/// What to do about something that cargo says, if that is known.
+/// The remedy for a message of cargo, if there is one.
 pub(crate) fn remedy(said: &str) -> Option<&'static str> {
     REMEDIES.iter().find(|(sign, _)| said.contains(sign)).map(|(_, remedy)| *remedy)
 }
 
-/// Adds what to do to an error of cargo's.
+/// Adds the remedy to an error of cargo.
 pub(super) fn explained(error: Error) -> Error {
     match error {
         Error::Failed { command, output } => {
@@ -49,9 +54,9 @@ mod tests {
     use super::super::cargo::Workspace;
     use crate::bundled::write_file;
 
-    /// Workspaces that cargo refuses, as it says itself, and a part of what is said besides.
+    /// Workspaces that cargo refuses, and a part of the remedy.
     #[test]
-    fn what_cargo_refuses_is_told_with_what_to_do() {
+    fn errors_of_cargo_have_a_remedy() {
         let package = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\n");
         let inheriting = "[package]\nname = \"sandbus-sdk\"\nversion = \"0.1.0\"\nedition.workspace = true\n";
         let depending = |name: &str| package(name) + "[dependencies]\nsandbus-sdk = { path = \"vendor/sdk\" }\n";
@@ -73,11 +78,21 @@ mod tests {
                 write("b", &depending("b"));
                 write("b/vendor/sdk", &sdk);
             }
-            // A crate that stands by itself is refused by its neighbours alone.
+            // A crate of its own workspace is refused only from the outer workspace.
             let at = if plugin.contains("[workspace]") { "Cargo.toml" } else { "a/Cargo.toml" };
             let error = Workspace::of(&home.path().join(Path::new(at))).unwrap_err().to_string();
             let (said, hint) = error.split_once("\nhint: ").unwrap_or_else(|| panic!("{words}: {error}"));
             assert!(hint.contains(words) || said.contains(words), "{error}");
         }
+    }
+
+    /// Cargo makes the directory `target` with the first build of a workspace.
+    #[test]
+    fn a_target_directory_among_the_members_has_a_remedy() {
+        let home = tempfile::tempdir().unwrap();
+        write_file(&home.path().join("Cargo.toml"), "[workspace]\nmembers = [\"*\"]\n").unwrap();
+        write_file(&home.path().join("target/debug/a"), "").unwrap();
+        let error = Workspace::of(&home.path().join("Cargo.toml")).unwrap_err().to_string();
+        assert!(error.contains("\nhint: ") && error.contains("exclude = [\"target\"]"), "{error}");
     }
 }

@@ -8,18 +8,17 @@ use crate::project::Language;
 use crate::run::at;
 use crate::{Error, SkippedDirectory};
 
-/// Names of directories that hold what tools install or build. A project named so could not be found.
+/// Names of directories that tools write. A project of such a name would not be found.
 pub(crate) const TOOL_DIRECTORIES: [&str; 8] =
     ["node_modules", "bower_components", "target", "dist", "vendor", "venv", "site-packages", "__pycache__"];
 
-/// Files by which a tool marks a directory that it owns: cargo and others a cache (<https://bford.info/cachedir>), and
-/// Python an environment (PEP 405).
+/// Files that mark a tool's own directory: a cache (<https://bford.info/cachedir>), or a Python environment (PEP 405).
 const MARKERS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
 
 /// How many directories are visited into. A tree with more is rarely meant.
 const MAX_DIRECTORIES: usize = 20_000;
 
-/// What a walk has found.
+/// The result of a walk.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     /// The manifests, by their languages.
