@@ -44,6 +44,50 @@ impl Template {
         }
     }
 
+    /// The language's name in the project's guide.
+    fn language(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust",
+            Self::JavaScript => "JavaScript",
+            Self::TypeScript => "TypeScript",
+            Self::Python => "Python",
+        }
+    }
+
+    /// The command that runs a project's unit tests.
+    #[must_use]
+    pub fn test_command(self) -> &'static str {
+        match self {
+            Self::Rust => "cargo test",
+            Self::JavaScript | Self::TypeScript => "npm install && npm test",
+            Self::Python => "PYTHONPATH=src:vendor python3 -m unittest discover tests",
+        }
+    }
+
+    /// The file with a project's handlers.
+    fn source(self, name: &str) -> String {
+        match self {
+            Self::Rust => "src/lib.rs".to_owned(),
+            Self::JavaScript => "src/plugin.js".to_owned(),
+            Self::TypeScript => "src/plugin.ts".to_owned(),
+            Self::Python => format!("src/{}.py", name.replace('-', "_")),
+        }
+    }
+
+    /// The values of the project's guide, `AGENTS.md`.
+    fn guide(self, name: &str) -> Vec<(&'static str, String)> {
+        let sdk = match self {
+            // Where a crate finds its SDK depends on its workspace.
+            Self::Rust => None,
+            Self::JavaScript | Self::TypeScript => Some("vendor/@sandbus/sdk"),
+            Self::Python => Some("vendor/sandbus"),
+        };
+        let (language, test) = (self.language().to_owned(), self.test_command().to_owned());
+        let mut values = vec![("language", language), ("test", test), ("source", self.source(name))];
+        values.extend(sdk.map(|sdk| ("sdk", sdk.to_owned())));
+        values
+    }
+
     /// Makes a project in a directory that does not exist yet. The name is that of a plugin: lower-case letters,
     /// digits and `-`. A crate whose directory the members of a cargo workspace include becomes one of them.
     ///
@@ -54,7 +98,8 @@ impl Template {
             return Err(Error::Exists { path: directory.to_owned() });
         }
         let sdk = self.add_sdk(directory, name)?;
-        let fill = Substitutions::new(name, handlers, sdk);
+        let mut fill = Substitutions::new(name, handlers, sdk);
+        fill.values.extend(self.guide(name));
         let (own, any) = (format!("{}/", self.name()), "any/");
         for (path, text) in bundled::TEMPLATES {
             let Some(path) = path.strip_prefix(&own).or_else(|| path.strip_prefix(any)) else { continue };
@@ -152,5 +197,23 @@ mod tests {
         assert_eq!(text, "a a-b\non user.* user.any\nGET /u/{id}/{*rest} at GET /u/id/rest\n");
         assert_eq!(Substitutions::new("a-b", &both[..1], None).text(TEMPLATE), "a a-b\non user.* user.any\n");
         assert_eq!(Substitutions::new("a-b", &[], None).values("{{module}}.py"), "a_b.py");
+    }
+
+    /// A project's guide names what the project has, and leaves no placeholder.
+    #[test]
+    fn every_project_has_a_guide_that_is_filled() {
+        let handlers = [Handler::Event("user.registered".into())];
+        for template in [Template::Rust, Template::JavaScript, Template::TypeScript, Template::Python] {
+            let home = tempfile::tempdir().unwrap();
+            let project = home.path().join("order-mailer");
+            template.create(&project, "order-mailer", &handlers).unwrap();
+            let guide = std::fs::read_to_string(project.join("AGENTS.md")).unwrap();
+            assert!(!guide.contains("{{"), "{guide}");
+            let source = template.source("order-mailer");
+            assert!(guide.contains(&source) && project.join(&source).is_file(), "{source}: {guide}");
+            assert!(guide.contains(template.test_command()), "{guide}");
+            let (_, sdk) = guide.split_once("the SDK is in `").unwrap();
+            assert!(project.join(sdk.split_once('`').unwrap().0).is_dir(), "{guide}");
+        }
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// Handle events of this type, or pattern of types
     #[arg(long, value_name = "TYPE", value_parser = parse_event_type)]
     on: Option<Pattern>,
-    /// Response this route, such as "POST /hello"
+    /// Answer requests on this route, such as "POST /hello"
     #[arg(long, value_name = "ROUTE", value_parser = parse_route)]
     route: Option<Handler>,
     /// Create the project in this directory [default: the working directory]
@@ -45,15 +45,6 @@ impl Language {
             Self::Js => Template::JavaScript,
             Self::Ts => Template::TypeScript,
             Self::Python => Template::Python,
-        }
-    }
-
-    /// The command that runs a project's tests.
-    fn test(self) -> &'static str {
-        match self {
-            Self::Rust => "cargo test",
-            Self::Js | Self::Ts => "npm install && npm test",
-            Self::Python => "PYTHONPATH=src:vendor python3 -m unittest discover tests",
         }
     }
 }
@@ -119,7 +110,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let shown = directory.display();
     console::print_status(&format!(
         "created {shown}\n\n  cd {shown}\n  {}\n  sandbus test       # run its scenarios\n  sandbus build      # build dist/{name}.wasm\n  sandbus dev        # run it, and swap it when it changes",
-        lang.test()
+        lang.template().test_command()
     ));
     Ok(())
 }
