@@ -77,7 +77,7 @@ fn every_key_of_a_sidecar_is_documented() {
 fn the_defaults_of_retries_are_documented() {
     let mut rules = String::from("[subscriptions.x]\n");
     for key in ["max_attempts", "initial_delay", "backoff_multiplier", "max_delay", "jitter"] {
-        let row = PAGE.split_once(&format!("| `{key}` | the plugin's, else `")).unwrap_or_else(|| panic!("{key}")).1;
+        let row = PAGE.split_once(&format!("| `{key}` | declared, else `")).unwrap_or_else(|| panic!("{key}")).1;
         rules += &format!("{key} = {}\n", row.split_once('`').unwrap().0);
     }
     let sidecar = Sidecar::parse(&rules).unwrap();

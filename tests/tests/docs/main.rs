@@ -63,6 +63,47 @@ fn the_handlers_of_the_readme_pass_its_scenario() {
     }
 }
 
+/// What examples in JavaScript use, for those that do not import it.
+const JAVASCRIPT: &str = "import { cancel, config, log, plugin, publish, reject, reply, state } from \"@sandbus/sdk\";
+import * as client from \"@sandbus/sdk/client\";
+import { FakeHost } from \"@sandbus/sdk/testing\";
+";
+
+/// Statements run on a fake host; plugins are declared.
+#[test]
+fn examples_in_javascript_run() {
+    let home = tempfile::tempdir().unwrap();
+    let packages = home.path().join("node_modules/@sandbus");
+    std::fs::create_dir_all(&packages).unwrap();
+    std::os::unix::fs::symlink(root().join("guest-sdk/js"), packages.join("sdk")).unwrap();
+    let mut count = 0;
+    for page in ["docs/writing-plugins.md", "docs/languages.md", "docs/tutorial.md", "README.md"].map(Page::read) {
+        for block in page.blocks() {
+            let source = match &block.kind {
+                Kind::Other(info) if info == "js" => &block.text,
+                Kind::File(path) if path.ends_with(".js") => &block.text,
+                _ => continue,
+            };
+            let declares = source.contains("plugin(");
+            let source = match (source.contains("from \"@sandbus/sdk\""), declares) {
+                (true, _) => source.clone(),
+                (false, true) => format!("{JAVASCRIPT}{source}"),
+                (false, false) => {
+                    let host = "new FakeHost(plugin({ name: \"example\", publishes: [\">\"] }))";
+                    format!("{JAVASCRIPT}{host}.run(() => {{\n{source}}});\n")
+                }
+            };
+            let file = home.path().join("example.mjs");
+            std::fs::write(&file, &source).unwrap();
+            let output = Command::new("node").arg(&file).output().unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{}:{}: {errors}\n{source}", page.path.display(), block.line);
+            count += 1;
+        }
+    }
+    assert!(count > 8, "only {count} examples were found");
+}
+
 #[test]
 fn links_lead_to_files_and_headings() {
     let mut wrong = Vec::new();
