@@ -1,7 +1,7 @@
 // Publishing and subscribing.
 
 import { milliseconds } from "./duration.js";
-import { bytes, identifier, optionalText } from "./fit.js";
+import { bytes, identifier, kind, nonEmpty, optionalText } from "./fit.js";
 import { host } from "./host.js";
 import { SHARED, checkNames, sharedRules } from "./rules.js";
 import { encode, encodeJson, isJson } from "./text.js";
@@ -14,11 +14,11 @@ export function publish(type, data, options = {}) {
 
 export function publishMany(events) {
   if (!Array.isArray(events)) throw new TypeError("publishMany takes a list of events, each { type, data }");
-  return host().publishMany(events.map(({ type, data, ...options }) => message(type, data, options)));
+  return host().publishMany(events.map(messageOf));
 }
 
 export function cancel(id) {
-  host().cancel(identifier(id, "the id of an event"));
+  host().cancel(nonEmpty(id, "the id of an event"));
 }
 
 export function reply(id, pattern, timeout = "5s") {
@@ -37,6 +37,13 @@ export function subscribe(subscription) {
 
 export function unsubscribe(name) {
   host().unsubscribe(identifier(name, "the name of a subscription"));
+}
+
+function messageOf(event, index) {
+  if (event === null || typeof event !== "object")
+    throw new TypeError(`publishMany: each event is { type, data }, and event ${index} is ${kind(event)}`);
+  const { type, data, ...options } = event;
+  return message(type, data, options);
 }
 
 /** An event as the contract has it. */
@@ -89,7 +96,7 @@ function time(at) {
 
 function target(to, name) {
   const what = `subscription ${name}: to`;
-  if (typeof to?.plugin === "string") return { tag: "plugin", val: identifier(to.plugin, what) };
+  if (typeof to?.plugin === "string") return { tag: "plugin", val: nonEmpty(to.plugin, what) };
   if (typeof to?.webhook === "string") {
     const secret = optionalText(to.secret, `subscription ${name}: secret`);
     return { tag: "webhook", val: { url: identifier(to.webhook, what), secret, handshake: Boolean(to.handshake) } };

@@ -23,12 +23,17 @@ export function send(method, url, options = {}) {
   const timeoutMs = milliseconds(options.timeout, "timeout");
   const request = {
     method: identifier(method, "the method of a request").toUpperCase(),
-    url: identifier(String(url), "the address of a request"),
+    url: identifier(addressOf(url), "the address of a request"),
     headers,
     body,
     timeoutMs,
   };
   return new Response(host().send(request));
+}
+
+/** The text of an address, which may be a URL object where the engine has them. */
+function addressOf(url) {
+  return typeof URL === "function" && url instanceof URL ? url.href : url;
 }
 
 export function get(url, options) {

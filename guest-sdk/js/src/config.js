@@ -1,10 +1,10 @@
 // The plugin's configuration: what it declares, overridden by the operator's sidecar.
 
-import { identifier } from "./fit.js";
+import { nonEmpty } from "./fit.js";
 import { host } from "./host.js";
 
 export function get(key) {
-  return host().configGet(identifier(key, "a key of the configuration")) ?? undefined;
+  return host().configGet(nonEmpty(key, "a key of the configuration")) ?? undefined;
 }
 
 export function require(key) {

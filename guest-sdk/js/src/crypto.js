@@ -19,6 +19,12 @@ export const crypto = Object.freeze({
     return array;
   },
 
+  get subtle() {
+    throw new Error(
+      'QuickJS lacks `crypto.subtle`; "sandbus": { "engine": "starlingmonkey" } in package.json chooses an engine that has it',
+    );
+  },
+
   /** A UUID of version 4 (RFC 9562, section 5.4). */
   randomUUID() {
     const bytes = Uint8Array.from(drawn(16));

@@ -2,22 +2,28 @@
 
 import { milliseconds } from "./duration.js";
 import { DELIBERATE } from "./jobs.js";
+import { checkNames } from "./rules.js";
 import { show } from "./show.js";
 import { frames, located } from "./stack.js";
 
 /** Thrown by a handler, the delivery is tried again. */
 export class Retry extends Error {
-  constructor(reason, { delay } = {}) {
-    super(located(show(reason)));
+  constructor(reason, options = {}) {
+    super(reasonOf(reason));
     this.name = "Retry";
-    this.delayMs = milliseconds(delay, "delay");
+    checkNames(options, ["delay"], "retry");
+    this.delayMs = milliseconds(options.delay, "retry: delay");
   }
+}
+
+function reasonOf(reason) {
+  return reason === undefined ? "the handler gave no reason" : located(show(reason));
 }
 
 /** Thrown by a handler, the delivery becomes a dead letter at once. */
 export class Reject extends Error {
   constructor(reason) {
-    super(located(show(reason)));
+    super(reasonOf(reason));
     this.name = "Reject";
   }
 }
@@ -114,24 +120,71 @@ export function describe(thrown) {
   for (let told = 0; told < CAUSES; told++) {
     const { name, message, cause } = partsOf(error);
     lines.push(`${told === 0 ? "uncaught" : "caused by"} ${name}${message}`, ...frames(error).map((frame) => `    ${frame}`));
-    const hint = error instanceof ReferenceError ? absent(message) : undefined;
+    const hint = hintFor(error, message);
     if (hint !== undefined) lines.push(`    ${hint}`);
+    for (const each of errorsOf(error)) {
+      const part = partsOf(each);
+      lines.push(`one of them ${part.name}${part.message}`, ...frames(each).map((frame) => `    ${frame}`));
+    }
     if (cause === undefined || cause === null) break;
     error = cause;
   }
   return located(lines.join("\n"));
 }
 
-const OF_NODE = ["Buffer", "process", "require", "module", "exports", "global", "__dirname", "__filename"];
-const OF_WEB = ["URL", "URLSearchParams", "structuredClone", "AbortController", "AbortSignal", "Blob", "Event", "EventTarget"];
-const ENGINE = 'QuickJS has not; "sandbus": { "engine": "starlingmonkey" } in package.json chooses an engine that does';
+/** The errors that an AggregateError has gathered. */
+function errorsOf(error) {
+  try {
+    return error instanceof AggregateError && Array.isArray(error.errors) ? error.errors.slice(0, CAUSES) : [];
+  } catch {
+    return [];
+  }
+}
 
-/** What is told besides of a name that the platform lacks. */
+/** What to do about an error, where that is known. */
+function hintFor(error, message) {
+  if (error instanceof ReferenceError) return absent(message);
+  // QuickJS throws a RangeError, and StarlingMonkey an InternalError.
+  if (/^(Maximum call stack size exceeded|too much recursion)$/.test(message)) return TOO_DEEP_CALLS;
+  return undefined;
+}
+
+const TOO_DEEP_CALLS = "a function calls itself endlessly, or more often than the stack allows; use a loop and a list instead";
+
+const NODE = ["Buffer", "process", "require", "module", "exports", "global", "__dirname", "__filename"];
+const BROWSER = ["window", "document", "navigator", "location", "localStorage", "sessionStorage", "alert", "XMLHttpRequest"];
+/** What StarlingMonkey has, and QuickJS lacks. */
+const WEB = [
+  ...["URL", "URLSearchParams", "structuredClone", "AbortController", "AbortSignal", "Blob", "Event", "EventTarget", "Intl"],
+  ...["Headers", "Request", "Response", "FormData", "ReadableStream", "WritableStream", "TransformStream", "self"],
+  ...["CompressionStream", "DecompressionStream", "DOMException", "File"],
+];
+const STARLINGMONKEY = '"sandbus": { "engine": "starlingmonkey" } in package.json chooses an engine that has it';
+
+/** What to do instead of using what neither engine has. */
+const INSTEAD = {
+  fetch: 'send requests with `import * as client from "@sandbus/sdk/client"`',
+  WebSocket: 'a component has no sockets; send requests with `import * as client from "@sandbus/sdk/client"`',
+  EventSource: 'a component has no sockets; send requests with `import * as client from "@sandbus/sdk/client"`',
+  Worker: "a component has one thread; publish an event for work to be done elsewhere",
+  Atomics: "a component has one thread; read and write the value directly",
+  SharedArrayBuffer: "a component has one thread; use an ArrayBuffer",
+  WebAssembly: "a component cannot load other modules; build them into a component of their own",
+  Temporal: "neither engine has `Temporal`; use Date, or bundle the package `temporal-polyfill`",
+  WeakRef: "the engine has no `WeakRef`; an instance lives for one call, so keep the object itself, or use a WeakMap",
+  FinalizationRegistry: "the engine has no `FinalizationRegistry`; an instance lives for one call",
+  indexedDB: 'keep data in the state: `import { state } from "@sandbus/sdk"`',
+  localStorage: 'keep data in the state: `import { state } from "@sandbus/sdk"`',
+  sessionStorage: 'keep data in the state: `import { state } from "@sandbus/sdk"`',
+};
+
+/** The advice for a global name that the platform lacks. */
 function absent(message) {
   const name = /^'?(\w+)'? is not defined$/.exec(message)?.[1];
-  if (name === "fetch") return 'requests are sent by `import * as client from "@sandbus/sdk/client"`';
-  if (OF_NODE.includes(name)) return `\`${name}\` is a part of node, which a component has not`;
-  return OF_WEB.includes(name) || name === "Intl" ? `\`${name}\` is what ${ENGINE}` : undefined;
+  if (Object.hasOwn(INSTEAD, name ?? "")) return INSTEAD[name];
+  if (NODE.includes(name)) return `\`${name}\` belongs to Node.js, and a component does not run on it`;
+  if (BROWSER.includes(name)) return `\`${name}\` belongs to browsers, and a component does not run in one`;
+  return WEB.includes(name) ? `QuickJS lacks \`${name}\`; ${STARLINGMONKEY}` : undefined;
 }
 
 /** What is told of something thrown. Anything can be, also what throws itself when it is looked at. */

@@ -24,6 +24,12 @@ export function identifier(value, what) {
   return value;
 }
 
+/** An identifier that has at least one character. An empty one is usually a variable that was not set. */
+export function nonEmpty(value, what) {
+  if (identifier(value, what) === "") throw new TypeError(`${what} must not be empty`);
+  return value;
+}
+
 /** A text that may be left out. */
 export function optionalText(value, what) {
   if (value === undefined || value === null) return null;
@@ -55,7 +61,8 @@ export function optionalWhole(value, what, least, most) {
   return value === undefined || value === null ? null : whole(value, what, least, most);
 }
 
-function kind(value) {
+/** What a value is called in an error. */
+export function kind(value) {
   if (value === null) return "null";
   return Array.isArray(value) ? "an array" : typeof value;
 }

@@ -6,7 +6,7 @@ import { install } from "./chance.js";
 import { console } from "./console.js";
 import { crypto } from "./crypto.js";
 import { installJobs } from "./jobs.js";
-import { installStacks } from "./stack.js";
+import { limitedParse } from "./json-depth.js";
 import { Utf8Decoder, Utf8Encoder } from "./utf8.js";
 
 const isQuickJs = "__cqjs" in globalThis;
@@ -15,7 +15,7 @@ globalThis.TextEncoder ??= Utf8Encoder;
 globalThis.TextDecoder ??= Utf8Decoder;
 globalThis.crypto ??= crypto;
 globalThis.console = console;
-installStacks();
+if (isQuickJs) JSON.parse = limitedParse(JSON.parse);
 install();
 // StarlingMonkey's own functions return its own promises, which only its own queue settles.
 installJobs(!isQuickJs);

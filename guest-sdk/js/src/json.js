@@ -1,6 +1,8 @@
 // Values as JSON. What JSON has not is refused with its place, where `JSON.stringify` would make something else of it
 // without a word: `null` of NaN, `{}` of a Map, and nothing of a function.
 
+import { DEEPEST, TOO_DEEP } from "./json-depth.js";
+
 /** Built-in objects whose content JSON would lose. */
 const LOST = new Set([
   ...["Map", "Set", "WeakMap", "WeakSet", "WeakRef", "Promise", "RegExp", "Error", "ArrayBuffer", "SharedArrayBuffer"],
@@ -17,45 +19,40 @@ const HINTS = {
 };
 
 /**
- * A value's JSON. A field that is undefined is left out, as everywhere in JavaScript; what else JSON has not is a TypeError
- * that says where it is.
+ * A value's JSON. A field that is undefined is left out, as everywhere in JavaScript; any other value that JSON lacks is a
+ * TypeError that gives its place.
  */
 export function writeJson(value, what) {
-  let isTop = true;
-  const text = attempt(value, what, function (key, each) {
-    const odd = isTop && each === undefined ? "undefined" : misfit(each, this, key);
-    isTop = false;
-    if (odd !== null) throw new Misfit(odd, this, key);
-    return each;
-  });
-  return text;
-}
-
-class Misfit extends Error {
-  constructor(odd, holder, key) {
-    super(odd);
-    Object.assign(this, { holder, key });
-  }
-}
-
-function attempt(value, what, replacer) {
-  try {
-    return JSON.stringify(value, replacer);
-  } catch (error) {
-    if (error instanceof Misfit) {
-      const path = pathTo(value, error.holder);
-      // The holder of the value itself is an object of JSON.stringify's own.
-      throw refused(what, path === null ? "" : `${path}${pointer(error.key)}`, error.message);
+  /** The objects around the value that is being written, and the key of each in the one before it. */
+  const around = [];
+  const keys = [];
+  const refused = (key, odd) => {
+    const path = [...keys.slice(1), ...(key === null ? [] : [key])].map(pointer).join("");
+    return new TypeError(`${what} cannot be written as JSON${path && ` at ${path}`}: it is ${odd}${HINTS[odd] ?? ""}`);
+  };
+  const check = function (key, each) {
+    const isTop = around.length === 0;
+    while (around.length > 0 && around.at(-1) !== this) {
+      around.pop();
+      keys.pop();
     }
-    const path = error instanceof TypeError ? cycleIn(value) : null;
-    if (path === null) throw error;
-    throw refused(what, path, "an object that contains itself");
+    const odd = isTop && each === undefined ? "undefined" : misfit(each, this, key);
+    if (odd !== null) throw refused(isTop ? null : key, odd);
+    if (each !== null && typeof each === "object") {
+      around.push(each);
+      keys.push(key);
+      if (around.length > DEEPEST) throw new TypeError(`${what} cannot be written as JSON: it is ${TOO_DEEP}`);
+    }
+    return each;
+  };
+  try {
+    return JSON.stringify(value, check);
+  } catch (error) {
+    // The engine refuses a cycle where it would be entered again.
+    if (error instanceof TypeError && around.indexOf(around.at(-1)) < around.length - 1)
+      throw refused(null, "an object that contains itself");
+    throw error;
   }
-}
-
-function refused(what, path, odd) {
-  const at = path === "" ? "" : ` at ${path}`;
-  return new TypeError(`${what} cannot be written as JSON${at}: it is ${odd}${HINTS[odd] ?? ""}`);
 }
 
 /** What is wrong with a value for JSON; null if nothing is. */
@@ -76,29 +73,7 @@ function misfit(value, holder, key) {
   return LOST.has(tag) ? tag : null;
 }
 
-/** The pointer (RFC 6901) to an object within a value; null if it is not there. */
-function pathTo(value, wanted, seen = new Set()) {
-  if (value === wanted) return "";
-  if (value === null || typeof value !== "object" || seen.has(value)) return null;
-  seen.add(value);
-  for (const [key, each] of Object.entries(value)) {
-    const path = pathTo(each, wanted, seen);
-    if (path !== null) return `${pointer(key)}${path}`;
-  }
-  return null;
-}
-
-/** The pointer to the first object that is one of those around it. */
-function cycleIn(value, around = []) {
-  if (value === null || typeof value !== "object") return null;
-  if (around.includes(value)) return "";
-  for (const [key, each] of Object.entries(value)) {
-    const path = cycleIn(each, [...around, value]);
-    if (path !== null) return `${pointer(key)}${path}`;
-  }
-  return null;
-}
-
+/** A key as a step of a JSON pointer (RFC 6901). */
 function pointer(key) {
   return `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`;
 }

@@ -2,13 +2,13 @@
 // error, since a misspelt one would otherwise be ignored silently.
 
 import { milliseconds } from "./duration.js";
-import { EXACT, U32, identifier, optionalText, optionalWhole, whole } from "./fit.js";
+import { EXACT, U32, identifier, kind, optionalText, optionalWhole, whole } from "./fit.js";
 import { jsonText } from "./text.js";
 
 /** Throws if there is an option with an unknown name. `renamed` maps former names of options to their present ones. */
 export function checkNames(options, names, what, renamed = {}) {
   if (options === null || typeof options !== "object" || Array.isArray(options))
-    throw new TypeError(`${what}: the options must be an object, not ${Array.isArray(options) ? "an array" : typeof options}`);
+    throw new TypeError(`${what}: the options must be an object, not ${kind(options)}`);
   for (const name of Object.keys(options)) {
     if (names.includes(name)) continue;
     if (Object.hasOwn(renamed, name)) throw new TypeError(`${what}: \`${name}\` was renamed to \`${renamed[name]}\``);

@@ -70,13 +70,9 @@ export function located(text) {
   });
 }
 
-/** Where the caller is, as a stack that is read when somebody asks. */
+/** Where the caller is, as the engine writes a stack. */
 export function trace() {
-  const before = Error.prepareStackTrace;
-  // To make a text of each would cost more than what is traced.
-  if (before !== undefined) Error.prepareStackTrace = undefined;
   const { stack } = new Error();
-  if (before !== undefined) Error.prepareStackTrace = before;
   return typeof stack === "string" ? stack : "";
 }
 
@@ -84,21 +80,4 @@ export function trace() {
 export function innermost(stack) {
   const frame = framesOf(stack).find((each) => !isForeign(each));
   return frame === undefined ? "" : (POSITION.exec(frame)?.[0] ?? "");
-}
-
-/** Lets the `stack` of every error name the sources' own lines, where the engine asks how it is written. */
-export function installStacks() {
-  if (!("prepareStackTrace" in Error)) return;
-  Error.prepareStackTrace = (_, sites) => {
-    const all = sites.map(written);
-    // The SDK's own frames are of interest where there are no others.
-    const own = all.filter((frame) => !isForeign(frame));
-    return (own.length > 0 ? own : all).join("\n");
-  };
-}
-
-function written(site) {
-  const name = site.getFunctionName() || "<anonymous>";
-  if (site.isNative?.()) return `    at ${name} (native)`;
-  return `    at ${locate(`${name} (${site.getFileName()}:${site.getLineNumber()})`)}`;
 }

@@ -1,7 +1,7 @@
 // The plugin's own durable state. Values are JSON, unless they are read and written as bytes.
 
 import { StateError } from "./failure.js";
-import { bytes, identifier } from "./fit.js";
+import { bytes, identifier, nonEmpty } from "./fit.js";
 import { host } from "./host.js";
 import { decodeJson, encodeJson } from "./text.js";
 
@@ -46,7 +46,7 @@ export function add(key, delta = 1) {
 }
 
 export function sequence(name) {
-  return exact(name, host().stateSequence(identifier(name, "the name of a sequence")));
+  return exact(name, host().stateSequence(nonEmpty(name, "the name of a sequence")));
 }
 
 /** A number that is added. */
@@ -62,7 +62,7 @@ function exact(key, number) {
 }
 
 function named(key) {
-  return identifier(key, "a key of the state");
+  return nonEmpty(key, "a key of the state");
 }
 
 export function keys(prefix = "") {

@@ -17,6 +17,7 @@ import {
   subscribe,
   unsubscribe,
 } from "@sandbus/sdk";
+import * as client from "@sandbus/sdk/client";
 import { FakeHost } from "@sandbus/sdk/testing";
 
 /** A host on which a handler of `thing` runs. */
@@ -296,4 +297,22 @@ test("a route may wait for a reply to what it published", () => {
   );
   assert.equal(host.request("POST /orders", { json: {} }).status, 200);
   assert.deepEqual(host.replies, [{ id: "event-1", pattern: "order.priced", timeoutMs: 2_000 }]);
+});
+
+test("what a handler throws by mistake says what is wrong", () => {
+  for (const [act, reason] of [
+    [() => { throw retry(); }, /the handler gave no reason/],
+    [() => { throw retry("x", { dealy: "5s" }); }, /retry: unknown option `dealy`/],
+    [() => { throw retry("x", "5s"); }, /retry: the options must be an object, not string/],
+    [() => publish("thing", 1, null), /the options must be an object, not null/],
+    [() => publishMany([null]), /event 0 is null/],
+    [() => state.set("", 1), /a key of the state must not be empty/],
+    [() => state.sequence(""), /the name of a sequence must not be empty/],
+    [() => config.get(""), /must not be empty/],
+    [() => cancel(""), /the id of an event must not be empty/],
+    [() => subscribe({ name: "a", pattern: "a", to: { plugin: "" } }), /must not be empty/],
+    [() => client.get({ href: "https://a.example" }), /must be a string, not object/],
+    [() => { throw new AggregateError([new Error("one"), new TypeError("two")], "both"); }, /both[^]*one of them Error: one[^]*one of them TypeError: two/],
+    [() => { throw new RangeError("Maximum call stack size exceeded"); }, /calls itself/],
+  ]) assert.match(handling(() => void act()).deliver("thing", {}).reason, reason);
 });

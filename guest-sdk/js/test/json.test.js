@@ -191,7 +191,7 @@ test("a console fills in what its format says, and has what others have", () => 
 });
 
 test("a name that the platform lacks is told with what to do", () => {
-  for (const [name, told] of [["fetch", /client/], ["Buffer", /part of node/], ["URL", /starlingmonkey/]]) {
+  for (const [name, told] of [["fetch", /client/], ["Buffer", /belongs to Node/], ["URL", /starlingmonkey/], ["Temporal", /temporal-polyfill/], ["WeakRef", /keep the object/], ["Intl", /starlingmonkey/], ["window", /belongs to browsers/], ["WebSocket", /no sockets/], ["Headers", /starlingmonkey/]]) {
     const host = new FakeHost(plugin({ name: "things" }).on("a", () => { throw new ReferenceError(`${name} is not defined`); }));
     assert.match(host.deliver("a", {}).reason, told);
   }

@@ -12,6 +12,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 import { lineMap } from "./lines.js";
+import { withStackLimit } from "./stack-limit.js";
 
 const SDK = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 
@@ -28,7 +29,7 @@ async function build(tools, project, wit, out) {
 async function onQuickJs(tools, witPath, world, jsSource) {
   const { componentize } = createRequire(join(tools, "package.json"))("componentize-qjs");
   const { component } = await componentize({ witPath, world, jsSource, sync: true });
-  return component;
+  return withStackLimit(component, STACK_BYTES);
 }
 
 async function onStarlingMonkey(tools, witPath, worldName, jsSource) {
@@ -46,6 +47,12 @@ async function onStarlingMonkey(tools, witPath, worldName, jsSource) {
     rmSync(directory, { recursive: true });
   }
 }
+
+/**
+ * How much of its own stack QuickJS may use. A call takes up to five times as much of WebAssembly's stack, of which there is
+ * half a megabyte.
+ */
+const STACK_BYTES = 96 << 10;
 
 /** What makes a component, and what the engine calls the bundle in a stack. */
 const QUICKJS = { component: onQuickJs, bundle: "componentize-qjs:user.js" };

@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 from componentize_py_types import Err
 from wit_world.exports import descriptor, http_handler
-from wit_world.imports import atomics, bus, logging, numbers, random, rules, wall_clock
-from wit_world.imports import sandbus_plugin_types as types
+from wit_world.imports import atomics, bus, client, logging, numbers, random, rules, wall_clock
+from wit_world.imports import types
 from wit_world.imports import wasi_config_store as configuration
 from wit_world.imports import wasi_keyvalue_store as store
 
-from . import _chance, _host, _later, _log, _requests
+from . import _chance, _host, _later, _log
 from . import _wire as wire
 from ._event import Event
-from ._failure import BusError, StateError
+from ._failure import BusError, SendError, StateError
 from ._headers import joined
 from ._http import Request
 from ._numbers import number_error, total
@@ -116,7 +116,18 @@ class _Host:
         return random.get_random_bytes(count)
 
     def send(self, request: wire.Call) -> tuple[int, list[tuple[str, str]], bytes]:
-        return _requests.send(request)
+        try:
+            response = client.send(client.Request(**dataclasses.asdict(request)))
+        except Err as error:
+            raise _send_error(error.value) from None
+        return response.status, response.headers, response.body
+
+
+def _send_error(error: Any) -> SendError:
+    if isinstance(error, client.Error_Timeout):
+        return SendError("timeout", "the request was not answered in time")
+    kind = type(error).__name__.rpartition("_")[2].lower()
+    return SendError(kind, error.value)
 
 
 def _refusable(call: Callable[[], T]) -> T:

@@ -54,7 +54,7 @@ pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<Buil
     python.env("PYTHONPATH", tool).env("VIRTUAL_ENV", environment.home);
     // A person who writes Python has no use for the tool's own frames.
     python.env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0");
-    python.args(["--quiet", "--world", "plugin-with-http", "--wit-path"]).arg(sdk.contract());
+    python.args(["--quiet", "--world", "plugin-with-client", "--wit-path"]).arg(sdk.contract());
     python.args(["componentize", ENTRY, "--output"]).arg(build_cache.component());
     python.arg("--python-path").arg(build_cache.directory());
     for path in roots {

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { plugin, state } from "@sandbus/sdk";
+import { FakeHost } from "@sandbus/sdk/testing";
+
+import { DEEPEST, isTooDeep, limitedParse } from "../src/json-depth.js";
+
+const arrays = (count) => "[".repeat(count) + "]".repeat(count);
+const objects = (count) => '{"a":'.repeat(count) + "1" + "}".repeat(count);
+
+/** JSON texts, and whether they are nested too deeply. */
+const TEXTS = {
+  "as deep as may be": [arrays(DEEPEST), false],
+  "one level too deep": [arrays(DEEPEST + 1), true],
+  "objects": [objects(DEEPEST + 1), true],
+  "objects as deep as may be": [objects(DEEPEST), false],
+  "both in turn": ['[{"a":'.repeat(DEEPEST / 2) + "[1]" + "}]".repeat(DEEPEST / 2), true],
+  "never closed": ["[".repeat(DEEPEST + 1), true],
+  "many that are flat": [`[${"[],".repeat(5 * DEEPEST)}[]]`, false],
+  "brackets in a string": [JSON.stringify("[".repeat(5 * DEEPEST)), false],
+  "brackets after an escape": [`["\\"${"[{".repeat(5 * DEEPEST)}\\\\"]`, false],
+  "deep after strings": [`["\\"]",${arrays(DEEPEST)}]`, true],
+  "empty": ["", false],
+};
+
+for (const [name, [text, expected]] of Object.entries(TEXTS)) {
+  test(`JSON text that is ${name} is ${expected ? "" : "not "}too deep`, () => {
+    assert.equal(isTooDeep(text), expected);
+    const parse = limitedParse(JSON.parse);
+    if (expected) assert.throws(() => parse(text), /RangeError: the JSON text is nested more than 1000 levels deep/);
+  });
+}
+
+test("a limited JSON.parse is JSON.parse", () => {
+  const parse = limitedParse(JSON.parse);
+  assert.deepEqual(parse('{"a":[1]}', (key, value) => (key === "0" ? 2 : value)), { a: [2] });
+  assert.equal(parse(5), 5);
+  assert.throws(() => parse("{"), SyntaxError);
+  assert.throws(() => parse(undefined), SyntaxError);
+});
+
+test("a value that is nested too deeply is not written", () => {
+  const nested = (count) => Array.from({ length: count }).reduce((inner) => [inner], 1);
+  const host = new FakeHost(plugin({ name: "a" }));
+  host.run(() => {
+    state.set("key", nested(DEEPEST));
+    assert.equal(JSON.stringify(state.get("key")), JSON.stringify(nested(DEEPEST)));
+    const reason = /the value of `key` cannot be written as JSON: it is nested more than 1000 levels deep/;
+    assert.throws(() => state.set("key", nested(DEEPEST + 1)), reason);
+    // It would never end.
+    const endless = { toJSON: () => ({ next: endless }) };
+    assert.throws(() => state.set("key", endless), reason);
+  });
+});
