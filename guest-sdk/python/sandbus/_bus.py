@@ -9,7 +9,7 @@ from typing import Any
 
 from . import _wire as wire
 from ._duration import Duration, milliseconds
-from ._fit import carried, identifier, optional_text
+from ._fit import carried, identifier, non_empty, optional_text
 from ._host import host
 from ._http import Response
 from ._payload import encode
@@ -85,12 +85,16 @@ def publish(
 
 def publish_many(messages: Iterable[Message]) -> list[str]:
     """Publishes several events, all or none, and returns their ids in order."""
-    return host().publish_many([message.to_wire() for message in messages])
+    events = list(messages) if isinstance(messages, Iterable) else [messages]
+    for event in events:
+        if not isinstance(event, Message) or event is messages:
+            raise TypeError(f'publish_many takes a list of Message, such as [Message("a.b", data)], not {type(event).__name__}')
+    return host().publish_many([message.to_wire() for message in events])
 
 
 def cancel(id: str) -> None:
     """Takes back an event that this plugin published for later. One that has come meanwhile is no error."""
-    host().cancel(identifier(id, "the id of an event"))
+    host().cancel(non_empty(id, "the id of an event"))
 
 
 def reply(id: str, pattern: str, timeout: Duration = "5s") -> Response:
@@ -136,6 +140,8 @@ def subscribe(
 ) -> None:
     """Makes a durable subscription. One of this name that the plugin made before is replaced, and keeps its
     position."""
+    if not isinstance(to, (Plugin, Webhook)):
+        raise TypeError(f'to must be a PluginTarget or a Webhook, such as PluginTarget("billing"), not {type(to).__name__}')
     if isinstance(to, Webhook):
         target = wire.Target(url=to.url, secret=to.secret, handshake=to.handshake)
     else:
@@ -143,7 +149,7 @@ def subscribe(
     common = rules(filters, start, concurrency, ordering_key, dead_letter_policy, retry)
     identifier(name, "the name of a subscription")
     identifier(pattern, f"the pattern of subscription {name}")
-    identifier(target.url if isinstance(to, Webhook) else target.plugin, f"the target of subscription {name}")
+    non_empty(target.url if isinstance(to, Webhook) else target.plugin, f"the target of subscription {name}")
     host().subscribe(carried(wire.RuntimeSubscription(name, pattern, target, common)))
 
 

@@ -4,6 +4,7 @@ makes an entry of it; a plugin's source never imports it, since ``wit_world`` ex
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from wit_world.imports import types
 from wit_world.imports import wasi_config_store as configuration
 from wit_world.imports import wasi_keyvalue_store as store
 
-from . import _chance, _host, _later, _log
+from . import _chance, _host, _json, _later, _log
 from . import _wire as wire
 from ._event import Event
 from ._failure import BusError, SendError, StateError
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 # Before the plugin's modules are imported.
 _chance.install()
+_json.install()
 
 
 def component(plugin: Plugin) -> tuple[type, type, type]:
@@ -34,6 +36,9 @@ def component(plugin: Plugin) -> tuple[type, type, type]:
     _host.install(_Host())
     _log.start()
     _later.install_loop()
+    for stream in (sys.stdout, sys.stderr):
+        # What is printed never fails a handler, as what is logged.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 
     class Descriptor:
         def describe(self) -> descriptor.Descriptor:
@@ -150,10 +155,11 @@ def _in_bucket(call: Callable[[store.Bucket], T]) -> T:
 def _increment(bucket: store.Bucket, key: str, delta: int) -> int:
     try:
         return atomics.increment(bucket, key, delta)
-    except Err:
-        # `wasi:keyvalue` has the same error for every reason.
-        total(bucket.get(key), delta, key)
-        raise
+    except Err as error:
+        refused = error
+    # `wasi:keyvalue` has the same error for every reason.
+    total(bucket.get(key), delta, key)
+    raise refused
 
 
 def _numbered(key: str, call: Callable[[], T]) -> T:

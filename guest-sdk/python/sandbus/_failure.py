@@ -24,13 +24,16 @@ from ._renamed import renamed_options
 class Retry(Exception):
     """Raise it in a handler to retry the delivery: when the subscription's retry policy says, or after a delay."""
 
-    def __init__(self, reason: object, delay: Duration | None = None) -> None:
+    def __init__(self, reason: object = "the handler gave no reason", delay: Duration | None = None) -> None:
         super().__init__(told(reason))
         self.delay_ms = milliseconds(delay, "delay")
 
 
 class Reject(Exception):
-    """Raised by a handler, the delivery becomes a dead letter at once."""
+    """Raise it in a handler to make the delivery a dead letter at once."""
+
+    def __init__(self, reason: object = "the handler gave no reason") -> None:
+        super().__init__(told(reason))
 
 
 class BusError(Exception):
@@ -104,13 +107,30 @@ def describe(error: BaseException, begin: str = "uncaught ") -> str:
     cause: BaseException | None = error
     while cause is not None and len(lines) < _LINES:
         lines.append(f"{begin if cause is error else 'caused by '}{type(cause).__name__}: {told(cause)}")
+        lines += [f"    {told(note)}" for note in getattr(cause, "__notes__", ())]
         lines += _frames(cause)
         for each in getattr(cause, "exceptions", ())[:_GROUP]:
             lines += [f"one of them {type(each).__name__}: {told(each)}", *_frames(each)]
-        if isinstance(cause, ModuleNotFoundError):
-            lines.append(_ABSENT)
+        hint = _hint(cause)
+        if hint is not None:
+            lines.append(f"    {hint}")
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return "\n".join(lines)
+
+
+def _hint(error: BaseException) -> str | None:
+    """What to do about an error, where that is known."""
+    if isinstance(error, ModuleNotFoundError):
+        return _ABSENT
+    if isinstance(error, OSError) and type(error).__name__ == "gaierror":
+        return "a component has no sockets; send requests with sandbus.client"
+    if isinstance(error, OSError) and "does not support processes" in told(error):
+        return "a component cannot start processes"
+    if isinstance(error, RuntimeError) and told(error) == "can't start new thread":
+        return "a component has one thread; publish an event for work to be done elsewhere"
+    if isinstance(error, RecursionError):
+        return "a function calls itself endlessly, or more often than the stack allows; use a loop and a list instead"
+    return None
 
 
 def told(value: object) -> str:
@@ -126,7 +146,7 @@ _OWN = os.path.dirname(os.path.abspath(__file__))
 _STANDARD = os.path.dirname(traceback.walk_tb.__code__.co_filename)
 #: What is told besides of a module that is missing when a handler runs.
 _ABSENT = (
-    "    a component has the modules that were imported when it was built: those that the plugin's sources import, in "
+    "a component has the modules that were imported when it was built: those that the plugin's sources import, in "
     "functions as well, by their names"
 )
 #: How many exceptions are told of a group.

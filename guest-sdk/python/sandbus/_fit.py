@@ -54,6 +54,13 @@ def identifier(value: Any, what: str) -> str:
     return value
 
 
+def non_empty(value: Any, what: str) -> str:
+    """An identifier that has at least one character. An empty one is usually a variable that was not set."""
+    if identifier(value, what) == "":
+        raise ValueError(f"{what} must not be empty")
+    return value
+
+
 def optional_text(value: Any, what: str) -> str | None:
     """A text that may be left out."""
     if value is None or isinstance(value, str):

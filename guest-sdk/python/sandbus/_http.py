@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -13,6 +12,7 @@ from . import _wire as wire
 from ._failure import Reject, Retry, describe, told
 from ._fit import octets, optional_text, well_formed, whole
 from ._headers import Headers, fields, values
+from ._json import loads
 from ._log import log
 from ._payload import is_json, to_json
 from ._shape import shape
@@ -56,7 +56,7 @@ class Request:
         if not is_json(media_type):
             raise Problem(415, f"the body must be JSON, and is {media_type}")
         try:
-            return shape(json.loads(self.body), wanted)
+            return shape(loads(self.body), wanted)
         except (ValueError, RecursionError) as error:
             raise Problem(422, f"the body does not fit: {error}") from None
 

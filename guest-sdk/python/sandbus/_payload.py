@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from ._fit import well_formed
+from ._json import loads
 
 
 def is_json(media_type: str) -> bool:
@@ -34,7 +35,7 @@ def decode(data: bytes | None, media_type: str | None) -> Any:
     if data is None:
         return None
     if is_json(media_type or "application/json"):
-        return json.loads(data)
+        return loads(data)
     return data.decode() if is_text(media_type or "") else data
 
 

@@ -14,6 +14,8 @@ _FORM = re.compile(
 
 def rfc3339(time: datetime) -> str:
     """A time as the contract writes it. One without a zone would mean different times in different places."""
+    if not isinstance(time, datetime):
+        raise TypeError(f"a time must be a datetime with a time zone, not {type(time).__name__}")
     if time.tzinfo is None:
         raise ValueError(f"{time!r} has no time zone; give it one, such as timezone.utc")
     return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")

@@ -10,7 +10,6 @@ again. Give what you send the event's id, so that its receiver can tell."""
 
 from __future__ import annotations
 
-import json as _json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from ._failure import SendError
 from ._fit import identifier, octets, optional_text
 from ._headers import Headers, fields, joined, values
 from ._host import host
+from ._json import loads
 from ._payload import to_json
 from ._renamed import renamed_members
 from ._shape import shape
@@ -67,7 +67,7 @@ class Response:
 
     def json(self, wanted: Any = None) -> Any:
         """The body, read as JSON, and as a dataclass if one is wanted."""
-        return shape(_json.loads(self.body), wanted)
+        return shape(loads(self.body), wanted)
 
 
 def send(
@@ -80,9 +80,11 @@ def send(
     headers: Headers | None = None,
     timeout: Duration | None = None,
 ) -> Response:
-    """Sends a request and waits for the whole answer, whatever its status. The timeout is for a connection, for the
-    beginning of the answer, and from one part of it to the next; the handler's own time ends it sooner."""
+    """Sends a request and waits for the whole response, whatever its status. ``timeout`` is how long to wait for the whole
+    response; the handler's own time-out may end it sooner."""
     sent, media_type, body = fields(headers), None, octets(body, "the body of a request")
+    if (json is not None) + (text is not None) + (body != b"") > 1:
+        raise ValueError("choose one of `json`, `text` and `body`")
     if json is not None:
         media_type, body = "application/json", to_json(json, "the body of the request")
     elif text is not None:

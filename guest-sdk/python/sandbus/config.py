@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ._fit import identifier
+from ._fit import non_empty
 from ._host import host
 
 
 def get(key: str) -> str | None:
     """The value of a key, if it has one."""
-    return host().config_get(identifier(key, "a key of the configuration"))
+    return host().config_get(non_empty(key, "a key of the configuration"))
 
 
 def require(key: str) -> str:

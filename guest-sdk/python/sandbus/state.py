@@ -5,12 +5,12 @@ read, this one is thrown away and run again, and so reading, changing and writin
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ._failure import StateError
-from ._fit import S64, identifier, octets, whole
+from ._fit import S64, identifier, non_empty, octets, whole
 from ._host import host
+from ._json import loads
 from ._payload import to_json
 
 
@@ -20,7 +20,7 @@ def get(key: str, default: Any = None) -> Any:
     if value is None:
         return default
     try:
-        return json.loads(value)
+        return loads(value)
     except ValueError as error:
         raise StateError("unreadable", f"the value of `{key}` is not JSON; read it with get_bytes ({error})") from None
 
@@ -65,11 +65,11 @@ def add(key: str, delta: int = 1) -> None:
 def sequence(name: str) -> int:
     """The next number of a sequence, from 1 on. No two calls ever get the same one, and none runs again for it; an
     invocation that fails leaves a gap. Use it for ids."""
-    return host().state_sequence(identifier(name, "the name of a sequence"))
+    return host().state_sequence(non_empty(name, "the name of a sequence"))
 
 
 def _named(key: str) -> str:
-    return identifier(key, "a key of the state")
+    return non_empty(key, "a key of the state")
 
 
 def _added(key: str, delta: int) -> int:
