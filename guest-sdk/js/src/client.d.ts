@@ -8,8 +8,8 @@
  * const { chf } = client.get("https://api.example.com/rates").success().json();
  * ```
  *
- * A request is no part of the transaction that a delivery is: one that fails after it, and is tried again, sends it
- * again. Give what you send the event's id, so that its receiver can tell.
+ * A request is sent at once and is not part of the transaction: if the delivery fails later and is retried, the request is
+ * sent again. Send the event's id as an idempotency key.
  */
 import type { Duration, HeadersToSend } from "./index.js";
 
@@ -20,11 +20,11 @@ export interface RequestOptions {
   json?: unknown;
   text?: string;
   body?: Uint8Array;
-  /** How long to wait for the whole answer. The handler's own time ends it sooner. */
+  /** How long to wait for the whole response. The handler's own time-out may end it sooner. */
   timeout?: Duration;
 }
 
-/** What a request is answered. */
+/** The response to a request. */
 export interface Response {
   readonly status: number;
   /** By names in lower case; the values of one that comes more than once are joined. */
@@ -42,18 +42,18 @@ export interface Response {
 }
 
 /**
- * There is no answer, or not one that was wanted. Uncaught, it has the delivery tried again where waiting can help:
- * not after a denial, nor after a status from 400 to 499 but for 408, 425 and 429.
+ * A request failed, or `success()` met another status. Uncaught, the delivery is retried, except after a denial and after
+ * a status from 400 to 499 other than 408, 425 and 429.
  */
 export declare class SendError extends Error {
   readonly kind: "denied" | "invalid" | "timeout" | "unreachable" | "status";
   /** Of an answer that was not wanted. */
   readonly status?: number;
-  /** Whether waiting cannot help. */
+  /** Whether another attempt cannot succeed. */
   readonly permanent: boolean;
 }
 
-/** Sends a request and waits for the whole answer, whatever its status. */
+/** Sends a request and waits for the whole response, whatever its status. */
 export declare function send(method: string, url: string, options?: RequestOptions): Response;
 export declare function get(url: string, options?: RequestOptions): Response;
 export declare function post(url: string, options?: RequestOptions): Response;

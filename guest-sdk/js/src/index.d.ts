@@ -12,28 +12,28 @@
  *   .route("POST /hello/{name}", (request) => ({ json: { hello: request.params.name } }));
  * ```
  *
- * What a handler publishes and writes is committed with its acknowledgement, or not at all: when it throws or
- * runs out of time, nothing of it has happened, and it is tried again.
+ * A handler's effects, such as events that it publishes and state that it writes, are committed together with the
+ * acknowledgement of its event. A handler that throws or times out leaves no effects, and its delivery is retried.
  */
 
-/** Milliseconds, or a text such as "500ms", "5s", "2m", "1h" or "7d". */
+/** A length of time: milliseconds, or a string such as "500ms", "5s", "2m", "1h" or "7d". */
 export type Duration = number | string;
 
-/** What can be written as JSON. */
+/** A value that JSON can represent. */
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json | undefined };
 
-/** What a plugin says about itself. What is left out comes from package.json. */
+/** The description of a plugin. Defaults come from package.json. */
 export interface PluginOptions {
   /** Unique in a host: lower-case letters, digits and `-`. */
   name?: string;
   version?: string;
-  /** What it does, in a sentence. */
+  /** The plugin's purpose, in a sentence. */
   description?: string;
-  /** The event types that it publishes, as patterns. Publishing any other is refused. */
+  /** Patterns of the event types that the plugin publishes. Publishing any other type is refused. */
   publishes?: string[];
-  /** The event types that it makes subscriptions for at run time, as patterns. */
+  /** Patterns of the event types that the plugin subscribes to at run time. */
   subscribes?: string[];
-  /** The keys of its configuration: each with its default, or null where there is none. */
+  /** The configuration keys, each with its default, or null for a key without a default. */
   config?: Record<string, string | null | { default?: string | null; description?: string }>;
 }
 
@@ -46,7 +46,7 @@ export type Filter =
   | { any: Filter[] }
   | { not: Filter };
 
-/** When a failed delivery is tried again. What is left out has the host's default. */
+/** When a failed delivery is retried. The host has a default for each field. */
 export interface RetryPolicy {
   /** How many attempts are made before the delivery becomes a dead letter. */
   maxAttempts?: number;
@@ -62,26 +62,26 @@ export interface RetryPolicy {
   nonRetryable?: ("trap" | "timeout" | "out-of-memory" | "webhook" | "retry" | "exception" | "request")[];
 }
 
-/** What declared subscriptions and those made at run time have in common. */
+/** The options that declared subscriptions and those made at run time share. */
 export interface SubscriptionRules {
-  /** Which of the events it takes: all must match. */
+  /** Filters on the events' attributes; all must match. */
   filters?: Filter[];
-  /** Where it begins when it is made: "now" by default, at a time, or at a position of the log. */
+  /** Where a new subscription starts in the log: "now" by default, at a time, or at a position. */
   start?: "now" | "beginning" | Date | { position: number };
-  /** How many deliveries may be in flight at a time. */
+  /** The limit of deliveries in flight. */
   concurrency?: number;
-  /** What keeps events in order: an attribute's name, or a JSON pointer into the data (`/customer/id`). */
+  /** The key by which events stay in order: an attribute's name, or a JSON pointer into the data (`/customer/id`). */
   orderingKey?: string;
-  /** What a dead letter means for the deliveries that share its ordering key. */
+  /** Whether a dead letter releases or parks the later deliveries with its ordering key. */
   deadLetterPolicy?: "release" | "park";
   retry?: RetryPolicy;
 }
 
 /** How a plugin's handler is subscribed. */
 export interface SubscriptionOptions extends SubscriptionRules {
-  /** The subscription's name; made of the pattern by default. */
+  /** The subscription's name; derived from the pattern by default. */
   name?: string;
-  /** How many deliveries may wait before publishers are told to come back later. */
+  /** The backlog at which publishers are refused until deliveries have been handled. */
   maxBacklog?: number;
   /**
    * What the event's data must be: data that does not fit makes the delivery a dead letter at once, and never reaches the
@@ -89,7 +89,7 @@ export interface SubscriptionOptions extends SubscriptionRules {
    * data has the schema's type.
    */
   schema?: StandardSchema | JsonSchema;
-  /** How long one invocation may run. */
+  /** The time-out of one invocation. */
   timeout?: Duration;
 }
 
@@ -184,32 +184,32 @@ export interface ScheduleOptions {
 
 /** An event with its attributes and its delivery. */
 export interface Event {
-  /** The same at every attempt: towards the outside world it makes a handler idempotent. */
+  /** The id, which is the same at every attempt. Pass it to other services as an idempotency key. */
   readonly id: string;
   readonly source: string;
   readonly type: string;
   readonly subject?: string;
-  /** When it happened, in RFC 3339. */
+  /** When the event happened, in RFC 3339. */
   readonly time?: string;
   readonly contentType?: string;
   readonly schema?: string;
   readonly extensions: Record<string, string>;
-  /** The payload as it came. */
+  /** The payload as it was received. */
   readonly bytes?: Uint8Array;
-  /** The subscription that it is delivered for. */
+  /** The name of the subscription that the delivery belongs to. */
   readonly subscription: string;
-  /** Which attempt this is, from 1. */
+  /** The number of this attempt, from 1. */
   readonly attempt: number;
-  /** Whether it is history that is delivered again on request. */
+  /** Whether an operator replays past events. */
   readonly replay: boolean;
   /** The id of the event that was being handled when this one was published; `causationsource` is its source. */
   readonly causation?: string;
   /**
-   * The id of the flow: that of its first event, whose source is `correlationsource`; or, where a client waits for the
-   * reply, one that the host made.
+   * The correlation id of the cause tree: the id of its first event, whose source is `correlationsource`, or an id from
+   * the host where a client waits for a reply.
    */
   readonly correlation?: string;
-  /** How many steps this event is away from the first one of its flow. */
+  /** The number of steps from the first event of the cause tree. */
   readonly hops: number;
 }
 
@@ -236,7 +236,7 @@ export interface Request<Route extends string = string> {
   readonly path: string;
   /** The route's parameters, decoded. */
   readonly params: string extends Route ? Record<string, string> : Record<Parameters<Route>, string>;
-  /** The query's parameters, decoded. Of one that is given twice the first counts. */
+  /** The query's parameters, decoded. If a parameter is repeated, the first value counts. */
   readonly query: Record<string, string>;
   readonly queryString: string;
   /** By names in lower case; the values of one that comes more than once are joined. */
@@ -246,7 +246,7 @@ export interface Request<Route extends string = string> {
   /** The values of a header, one for each time that it comes. */
   headerValues(name: string): string[];
   text(): string;
-  /** The body, read as JSON. What is none is answered with 415 or 422. */
+  /** The body, parsed as JSON. A body that is not JSON is answered with 415 or 422. */
   json<T = any>(): T;
 }
 
@@ -258,7 +258,7 @@ export type HeadersToSend =
   Record<string, HeaderValue | readonly HeaderValue[] | undefined> | Iterable<readonly [string, HeaderValue]>;
 export type HeaderValue = string | number | boolean;
 
-/** A response: status 200 unless it says otherwise. Nothing at all is answered with 204. */
+/** A response, with status 200 by default. A handler that returns nothing answers 204. */
 export interface Response {
   /** 200 to 599. */
   status?: number;
@@ -300,9 +300,9 @@ export declare function plugin(options?: PluginOptions): Plugin;
 export interface MessageOptions {
   subject?: string;
   extensions?: Record<string, string | number | boolean>;
-  /** Lets the event enter the log only so much later. */
+  /** A delay before the event enters the log. */
   delay?: Duration;
-  /** Lets the event enter the log only at a time. */
+  /** The time at which the event enters the log. */
   at?: Date | string;
   /** By default application/json, and application/octet-stream for bytes. */
   contentType?: string;
@@ -315,7 +315,7 @@ export declare function publish(type: string, data?: unknown, options?: MessageO
 /** Publishes several events, all or none, and returns their ids in order. */
 export declare function publishMany(events: ({ type: string; data?: unknown } & MessageOptions)[]): string[];
 
-/** Takes back an event that this plugin published for later. One that has come meanwhile is no error. */
+/** Cancels a delayed event that this plugin published. An event that has already entered the log is not an error. */
 export declare function cancel(id: string): void;
 
 /**
@@ -338,7 +338,7 @@ export interface RuntimeSubscription extends SubscriptionRules {
 /** Makes a durable subscription. One of this name that the plugin made before is replaced, and keeps its position. */
 export declare function subscribe(subscription: RuntimeSubscription): void;
 
-/** Removes a subscription that this plugin made. One that doesn't exist is no error. */
+/** Removes a subscription that this plugin made. A subscription that does not exist is not an error. */
 export declare function unsubscribe(name: string): void;
 
 /**
@@ -348,13 +348,13 @@ export declare function unsubscribe(name: string): void;
  */
 export declare function now(): Date;
 
-/** So many bytes that nobody can foretell. `Math.random()` in a handler is seeded from them for each invocation. */
+/** Unpredictable random bytes. `Math.random()` in a handler is seeded from them for each invocation. */
 export declare function randomBytes(count: number): Uint8Array;
 
 /** The plugin's configuration. */
 export declare const config: {
   get(key: string): string | undefined;
-  /** The value of a key that must have one. */
+  /** The value of a required key; throws if the key has no value. */
   require(key: string): string;
 };
 
@@ -394,12 +394,12 @@ export declare const state: {
   keys(prefix?: string): string[];
 };
 
-/** Thrown by a handler, the delivery is tried again, with the cause `retry`: `throw retry("the mail server is away", { delay: "1m" })`. */
+/** Throw it in a handler to retry the delivery, with the cause `retry`: `throw retry("the mail server is away", { delay: "1m" })`. */
 export declare class Retry extends Error {
   constructor(reason: string, options?: { delay?: Duration });
 }
 
-/** Thrown by a handler, the delivery becomes a dead letter at once: `throw reject("no such user")`. */
+/** Throw it in a handler to make the delivery a dead letter at once: `throw reject("no such user")`. */
 export declare class Reject extends Error {
   constructor(reason: string);
 }
@@ -412,7 +412,7 @@ export declare class StateError extends Error {
   readonly kind: "unreadable" | "not-a-number" | "out-of-range" | "limit" | "other";
 }
 
-/** The bus refused what a plugin asked of it. Uncaught, it rejects the delivery. */
+/** The bus refused a call. Uncaught, it rejects the delivery. */
 export declare class BusError extends Error {
   readonly kind: "denied" | "invalid" | "limit";
 }

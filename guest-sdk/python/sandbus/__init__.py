@@ -13,8 +13,8 @@
     def hello(request):
         return {"hello": request.params["name"]}
 
-What a handler publishes and writes is committed with its acknowledgement, or not at all: when it raises or runs
-out of time, nothing of it has happened, and it is tried again.
+A handler's effects, such as events that it publishes and state that it writes, are committed together with the
+acknowledgement of its event. A handler that raises or times out leaves no effects, and its delivery is retried.
 """
 
 from . import client, config, state

@@ -25,9 +25,9 @@ class Message:
     data: Any = None
     subject: str | None = None
     extensions: Mapping[str, str | int | bool] = field(default_factory=dict)
-    #: Lets the event enter the log only so much later.
+    #: A delay before the event enters the log.
     delay: Duration | None = None
-    #: Lets the event enter the log only at a time.
+    #: The time at which the event enters the log.
     at: datetime | None = None
     #: By default application/json, and application/octet-stream for bytes.
     content_type: str | None = None
@@ -93,7 +93,7 @@ def publish_many(messages: Iterable[Message]) -> list[str]:
 
 
 def cancel(id: str) -> None:
-    """Takes back an event that this plugin published for later. One that has come meanwhile is no error."""
+    """Cancels a delayed event that this plugin published. An event that has already entered the log is not an error."""
     host().cancel(non_empty(id, "the id of an event"))
 
 
@@ -154,5 +154,5 @@ def subscribe(
 
 
 def unsubscribe(name: str) -> None:
-    """Removes a subscription that this plugin made. One that doesn't exist is no error."""
+    """Removes a subscription that this plugin made. A subscription that does not exist is not an error."""
     host().unsubscribe(identifier(name, "the name of a subscription"))

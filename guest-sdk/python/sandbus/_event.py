@@ -15,23 +15,23 @@ from ._renamed import renamed_options
 class Event:
     """An event with its attributes and its delivery."""
 
-    #: The same at every attempt: towards the outside world it makes a handler idempotent.
+    #: The id, which is the same at every attempt. Pass it to other services as an idempotency key.
     id: str
     source: str
     type: str
-    #: The subscription that it is delivered for.
+    #: The name of the subscription that the delivery belongs to.
     subscription: str
     subject: str | None = None
-    #: When it happened, in RFC 3339.
+    #: When the event happened, in RFC 3339.
     time: str | None = None
     content_type: str | None = None
     schema: str | None = None
     extensions: dict[str, str] = field(default_factory=dict)
-    #: The payload as it came.
+    #: The payload as it was received.
     bytes: builtins.bytes | None = None
-    #: Which attempt this is, from 1.
+    #: The number of this attempt, from 1.
     attempt: int = 1
-    #: Whether it is history that is delivered again on request.
+    #: Whether an operator replays past events.
     replay: bool = False
 
     def __getattr__(self, name: str) -> Any:
@@ -46,13 +46,13 @@ class Event:
 
     @property
     def correlation(self) -> str | None:
-        """The id of the flow: that of its first event, whose source is `correlationsource`; or, where a client waits for
-        the reply, one that the host made."""
+        """The correlation id of the cause tree: the id of its first event, whose source is `correlationsource`, or an id
+        from the host where a client waits for a reply."""
         return self.extensions.get("correlationid")
 
     @property
     def hops(self) -> int:
-        """How many steps this event is away from the first one of its flow."""
+        """The number of steps from the first event of the cause tree."""
         return int(self.extensions.get("hops", "0"))
 
 

@@ -37,7 +37,7 @@ class Reject(Exception):
 
 
 class BusError(Exception):
-    """The bus refused what a plugin asked of it. Uncaught, it rejects the delivery."""
+    """The bus refused a call. Uncaught, it rejects the delivery."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -56,8 +56,8 @@ class StateError(Exception):
 
 
 class SendError(Exception):
-    """A request that has no answer, or not one that was wanted. Uncaught, it has the delivery tried again where
-    waiting can help: not after a denial, nor after a status from 400 to 499 but for 408, 425 and 429."""
+    """A request failed, or ``success()`` met another status. Uncaught, the delivery is retried, except after a denial and
+    after a status from 400 to 499 other than 408, 425 and 429."""
 
     def __init__(self, kind: str, reason: str, status: int | None = None) -> None:
         super().__init__(reason)
@@ -68,7 +68,7 @@ class SendError(Exception):
 
     @property
     def permanent(self) -> bool:
-        """Whether waiting cannot help."""
+        """Whether another attempt cannot succeed."""
         if self.status is None:
             return self.kind in ("denied", "invalid")
         return 400 <= self.status < 500 and self.status not in (408, 425, 429)

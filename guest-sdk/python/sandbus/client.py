@@ -5,8 +5,8 @@
 
     rates = client.get("https://api.example.com/rates").success().json()
 
-A request is no part of the transaction that a delivery is: one that fails after it, and is tried again, sends it
-again. Give what you send the event's id, so that its receiver can tell."""
+A request is sent at once and is not part of the transaction: if the delivery fails later and is retried, the request is
+sent again. Send the event's id as an idempotency key."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _EXCERPT = 200
 
 @dataclass(frozen=True)
 class Response:
-    """What a request is answered."""
+    """The response to a request."""
 
     status: int
     #: By names in lower case; the values of one that comes more than once are joined.
