@@ -193,7 +193,7 @@ mod tests {
                 (2, 22),
                 Some("subscriptions.a.dead_letter_policy"),
             ),
-            ("[subscriptions.a]\nattempts = \"SECRET\"\n", (2, 12), Some("subscriptions.a.attempts")),
+            ("[subscriptions.a]\nmax_attempts = \"SECRET\"\n", (2, 16), Some("subscriptions.a.max_attempts")),
         ] {
             let text = text.replace("SECRET", SECRET);
             let error = parse::<Sidecar>(&text).unwrap_err();

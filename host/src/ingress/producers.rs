@@ -340,7 +340,7 @@ mod tests {
             ("events = []", "empty"),
             ("events = { types = [\"a\"] }", "sources"),
             ("events = { types = [], sources = [\"*\"] }", "at least one"),
-            ("events = { types = [\"a\"], sources = [\"/sh*\"] }", "stands alone"),
+            ("events = { types = [\"a\"], sources = [\"/sh*\"] }", "a prefix that ends with `/*`"),
             ("events = { types = [\"a\"], sources = [\"/Plugins/*\"] }", "plugin"),
             ("events = { types = [\"a\"], sources = [\"/x\"], tokenfile = \"x\" }", "tokenfile"),
             ("event = \"off\"", "event"),

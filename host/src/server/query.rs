@@ -135,7 +135,7 @@ mod tests {
             ("?name=1&name=2", "`name`"),
             ("?name=1&n%61me=1", "`name`"),
             ("?limit=1&limit=1", "`limit`"),
-            ("?limits=1", "unknown parameter `limits`; this path takes `name` or `limit`"),
+            ("?limits=1", "unknown parameter `limits`; this path accepts `name` or `limit`"),
             ("?Limit=1", "`Limit`"),
             ("?=1", "``"),
             ("?limit=many", "`limit`: invalid digit"),

@@ -48,17 +48,17 @@ mod tests {
     use crate::config::{Config, Overrides};
     use crate::plugin::Sidecar;
 
-    /// Sandbus' own file has these tables; a sidecar has all others.
+    /// The error of a file with one key, or nothing. `sandbus.toml` has some tables; sidecars have the others.
     fn refusal(table: &str, key: &str) -> String {
         let head = if table.is_empty() { String::new() } else { format!("[{}]\n", table.replace('*', "orders")) };
         let text = format!("{head}{key} = 1\n");
         if !["", "bus", "sandbox"].contains(&table) {
-            return Sidecar::parse(&text).unwrap_err();
+            return Sidecar::parse(&text).err().unwrap_or_default();
         }
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let overrides = Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
-        format!("{:#}", Config::load(&overrides).unwrap_err())
+        Config::load(&overrides).err().map(|error| format!("{error:#}")).unwrap_or_default()
     }
 
     #[test]
