@@ -199,7 +199,7 @@ impl Service<'_> {
                 return Limited::new(body, limit).collect().await.map(Body::new);
             }
             discard(body).await;
-            // The length is unsized_empty_body unless declared: the response to HEAD describes the body of GET.
+            // The length is unknown unless declared: the response to HEAD describes the body of GET.
             Ok(if has_no_length { unsized_empty_body() } else { Body::empty() })
         };
         let (body, ended) = tokio::join!(body, running);
