@@ -1,11 +1,10 @@
-//! The threads on which guests run.
+//! The threads that run guests.
 //!
-//! They stand in three lanes: a quick job never waits behind one of many, nor behind a slow one, and goes first
-//! where they want the same core. In each lane there are as many threads as there are cores, and they stay: with
-//! more of them, what is quick would pay for being switched to and fro. More are started only while those that
-//! run get nowhere, because what they run is slow or waits, up to one for each place that there is for an
-//! invocation. A thread whose job takes long gives way to all others, and ends with that job unless it had given way
-//! before.
+//! There is a pool of threads for each priority, so that an interactive job never waits behind bulk or background jobs,
+//! and the operating system prefers it where they want the same core. Each pool keeps one thread per core; more would
+//! only add context switches. A pool grows beyond that, up to its limit, while its running jobs make no progress
+//! because they are slow or blocked. A thread whose job turns out to be slow gets a lower priority, and exits after
+//! that job unless its pool already runs at that priority.
 
 mod latency;
 mod os_priority;
@@ -24,20 +23,20 @@ pub use self::latency::{LatencyTracker, Priority, Ticket};
 pub(crate) use self::os_priority::lower_compiler_priority;
 use self::pool::PriorityPool;
 
-/// A job that takes longer than this is slow.
+/// A job that takes longer than this counts as slow.
 const SLOW: Duration = Duration::from_millis(10);
 
-/// What there is for invocations of all plugins together.
+/// The capacity that all plugins share.
 #[derive(Clone, Debug)]
 pub struct Capacity {
-    /// Places: as many as the engine's pool has.
+    /// Permits to run an invocation: as many as the engine's pool has slots for.
     pub permits: Arc<Semaphore>,
-    /// Threads: no more than there are places.
+    /// The threads, of which each priority has at most as many as there are permits.
     pub threads: Threads,
 }
 
 impl Capacity {
-    /// For so many invocations at a time.
+    /// Creates the capacity for this many concurrent invocations.
     ///
     /// # Errors
     /// If no thread can be started.
@@ -46,11 +45,11 @@ impl Capacity {
     }
 }
 
-/// Runs jobs on threads. Clones share them; they end with the last one.
+/// Runs jobs on threads. Clones share the threads, which exit with the last clone.
 #[derive(Clone, Debug)]
 pub struct Threads(Arc<Pools>);
 
-/// Ends the threads with itself.
+/// The pool of each priority. Dropping this ends the threads.
 #[derive(Debug)]
 struct Pools {
     interactive: Arc<PriorityPool>,
@@ -68,7 +67,7 @@ impl Pools {
     }
 }
 
-/// Waits for a job's result. The job goes on if nobody waits for it any more.
+/// Waits for a job's result. The job continues if this is dropped.
 #[derive(Debug)]
 pub struct JobHandle<T>(oneshot::Receiver<T>);
 
@@ -80,13 +79,14 @@ impl<T> Future for JobHandle<T> {
     }
 }
 
-/// A job ended with a panic, and so without a result.
+/// A job panicked and has no result.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("it ended with a panic")]
+#[error("the job panicked")]
 pub struct Panicked;
 
 impl Threads {
-    /// At most so many threads in each lane. Where a runtime is there, it is theirs too.
+    /// Creates the pools, with at most `limit` threads each. The threads enter the current tokio runtime, if there is
+    /// one.
     ///
     /// # Errors
     /// If none can be started.
@@ -99,19 +99,19 @@ impl Threads {
         })))
     }
 
-    /// How many threads run at once without hindering each other.
+    /// How many threads can run at the same time.
     #[must_use]
     pub fn cores(&self) -> usize {
         self.0.interactive.cores
     }
 
-    /// Whether jobs wait for a thread of a lane.
+    /// Whether jobs of a priority wait for a thread.
     #[must_use]
     pub fn has_waiting_jobs(&self, priority: Priority) -> bool {
         !self.0.pool(priority).is_empty()
     }
 
-    /// Runs a job when it is its turn.
+    /// Runs a job on a thread of its ticket's priority.
     pub fn run<T: Send + 'static>(&self, ticket: Ticket, job: impl FnOnce() -> T + Send + 'static) -> JobHandle<T> {
         let (result, ended) = oneshot::channel();
         self.0.pool(ticket.priority).submit(ticket, Box::new(move || drop(result.send(job()))));
@@ -119,7 +119,7 @@ impl Threads {
     }
 }
 
-/// How many cores there are for this process.
+/// The number of cores that this process may use.
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
@@ -140,11 +140,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_job_runs_and_a_panic_is_told() {
+    async fn a_job_runs_and_a_panic_is_reported() {
         let threads = Threads::new(4).unwrap();
         assert_eq!(threads.run(Ticket::new(Priority::Interactive), || 6 * 7).await.unwrap(), 42);
         assert!(threads.run(Ticket::new(Priority::Interactive), || panic!("as ordered")).await.is_err());
-        assert_eq!(threads.run(Ticket::new(Priority::Interactive), || 1).await.unwrap(), 1, "others are not concerned");
+        assert_eq!(threads.run(Ticket::new(Priority::Interactive), || 1).await.unwrap(), 1, "other jobs still run");
     }
 
     #[tokio::test]
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn quick_jobs_do_not_wait_for_slow_ones() {
+    async fn interactive_jobs_do_not_wait_for_background_ones() {
         let threads = Threads::new(2).unwrap();
         let (gate_tx, gate_rx) = std::sync::mpsc::channel::<()>();
         let gate_rx = Arc::new(Mutex::new(gate_rx));
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(
             threads.run(Ticket::new(Priority::Interactive), || 1).await.unwrap(),
             1,
-            "though no slow one has come to its end"
+            "although no background job has ended"
         );
         drop(gate_tx);
         for job in slow {
@@ -188,7 +188,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_slow_plugin_waits_for_its_own_that_run_and_not_for_those_that_wait() {
+    async fn only_runnable_invocations_count_against_a_slow_plugin() {
         use std::sync::atomic::{AtomicBool, Ordering};
 
         let soon = Duration::from_millis(50);
@@ -210,7 +210,7 @@ mod tests {
         }
         assert_eq!(jobs.len(), (cores() - 1).max(1));
         runs.store(false, Ordering::Relaxed);
-        assert_eq!(latency.ticket().await.priority, Priority::Background, "though none of them has come to its end");
+        assert_eq!(latency.ticket().await.priority, Priority::Background, "although none of them has ended");
         drop(gate_tx);
         for job in jobs {
             assert!(job.await.unwrap());

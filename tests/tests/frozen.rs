@@ -363,7 +363,7 @@ fn a_contract_that_is_not_known_is_named() {
     ] {
         put(&host.file(&format!("{file}.wasm")), &wat::parse_str(component).unwrap());
         let refused = host.wait_until_refused(&format!("{file}.wasm"));
-        for words in [name, "0.1.0 and 0.2.0", "run a Sandbus that offers"] {
+        for words in [name, "0.1.0 and 0.2.0", "upgrade the host"] {
             assert!(refused.contains(words), "{refused}");
         }
     }

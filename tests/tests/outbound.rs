@@ -158,7 +158,7 @@ fn sends_from(language: &str) {
     let refused = |id: &str, url: String| call(&host, id, json!({ "method": "GET", "url": url })).unwrap_err();
     let reason = refused("2", format!("http://{}/", other.address));
     assert!(reason.contains(&format!("[grants] http = [\"{}\"]", other.address)), "{reason}");
-    assert!(refused("3", "ftp://example.com/".to_owned()).contains("no http or https address"));
+    assert!(refused("3", "ftp://example.com/".to_owned()).contains("not an http or https URL"));
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     assert!(other.received().is_empty());
     drop(host);

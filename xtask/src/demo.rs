@@ -1,4 +1,4 @@
-//! The registration scenario on a real host, over real HTTP, step by step.
+//! Runs the registration scenario on a real host, over HTTP, step by step.
 
 mod hook;
 mod host;
@@ -16,14 +16,14 @@ use host::Host;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Leave the host running, and say where
+    /// Leave the host running and print its addresses
     #[arg(long)]
     stay: bool,
 }
 
-/// The plugins of the scenario, none of which knows of the others.
+/// The plugins of the scenario, which do not know each other.
 const PLUGINS: [&str; 3] = ["registration", "registration-handler", "registration-subscriber"];
-/// How long a step may take on a busy machine.
+/// The timeout of a step.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let plugins = prepare(&home, &built, &hook)?;
     let mut host = Host::start(&home)?;
 
-    title("Three components lie in a folder; one host has loaded them");
+    title("Three components are in a folder; one host has loaded them");
     for plugin in host.admin("/plugins")?["plugins"].as_array().into_iter().flatten() {
         println!("  {}  {}", plugin["file"].as_str().unwrap_or_default(), plugin["routes"]);
     }
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     title("A user registers with the first one");
     let ada = json!({ "name": "Ada", "email": "ada@example.com" });
     let answer = call(&host, "/register", &ada, 201)?;
-    ensure!(answer["message"] == "User registered successfully", "another message was expected: {answer}");
+    ensure!(answer["message"] == "User registered successfully", "unexpected message: {answer}");
 
     title("The event went through the bus, and the second one has handled it");
     show_welcome(&host, &answer)?;
@@ -49,10 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     title("A service subscribes its webhook at run time, with the third one");
     let webhook = json!({ "webhook": hook.url });
     let answer = call(&host, "/subscribe_user_registration", &webhook, 201)?;
-    ensure!(
-        answer["message"] == "User registration event subscribed successfully",
-        "another message was expected: {answer}"
-    );
+    ensure!(answer["message"] == "User registration event subscribed successfully", "unexpected message: {answer}");
     call(&host, "/register", &json!({ "name": "Bob", "email": "bob@example.com" }), 201)?;
     println!("  webhook received: {}", eventually("the webhook is called", || Ok(hook.received()))?);
 
@@ -67,13 +64,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     show_welcome(&host, &call(&host, "/register", &eve, 201)?)?;
 
-    title("The host is killed, and goes on where it was");
+    title("The host is killed, and continues where it stopped");
     host.kill()?;
     host = Host::start(&home)?;
     let given = json!({ "user_id": "7", "name": "Dan", "email": "dan@example.com" });
     let answer = call(&host, "/handle_user_registration", &given, 200)?;
-    ensure!(answer["message"] == "User registration handled successfully", "another message was expected: {answer}");
-    ensure!(answer["total"] == 4, "Ada, Bob, Eve and Dan were expected to be welcomed: {answer}");
+    ensure!(answer["message"] == "User registration handled successfully", "unexpected message: {answer}");
+    ensure!(answer["total"] == 4, "expected that Ada, Bob, Eve and Dan were welcomed: {answer}");
 
     title("Done");
     if !arguments.stay {
@@ -87,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     host.wait()
 }
 
-/// A folder with the three plugins, and a grant for the webhook. Begun anew, so that each run is the same.
+/// Prepares an empty home with the three plugins, and a grant for the webhook.
 fn prepare(home: &Path, built: &Path, hook: &Hook) -> anyhow::Result<PathBuf> {
     let plugins = home.join("plugins");
     for directory in [&plugins, &home.join("data")] {
@@ -110,20 +107,20 @@ fn title(text: &str) {
     println!("\n{text}");
 }
 
-/// Posts JSON, shows question and answer, and insists on the status.
+/// Posts JSON, prints the request and the response, and checks the status.
 fn call(host: &Host, path: &str, body: &Value, expected: u16) -> anyhow::Result<Value> {
     println!("  POST {path}  {body}");
     let (status, answer) = host.post(path, body)?;
     println!("  {status}  {answer}");
     if status != expected {
-        bail!("status {expected} was expected");
+        bail!("expected status {expected}");
     }
     Ok(answer)
 }
 
-/// Shows the event of a registration, what it caused, and what the handler logged.
+/// Prints the event of a registration and the event that it caused.
 fn show_welcome(host: &Host, registered: &Value) -> anyhow::Result<()> {
-    let id = registered["event_id"].as_str().context("the answer names no event")?;
+    let id = registered["event_id"].as_str().context("the response has no event_id")?;
     let welcomed = eventually("the event is handled", || {
         let events = host.admin("/events?limit=10")?;
         let mut events = events["events"].as_array().cloned().unwrap_or_default().into_iter();
@@ -136,7 +133,7 @@ fn show_welcome(host: &Host, registered: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until something is there.
+/// Polls until a value is there.
 fn eventually<T>(what: &str, mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
     let started = Instant::now();
     while started.elapsed() < TIMEOUT {
@@ -146,10 +143,10 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> anyhow::Result<Option<T>>
         pause();
     }
     say("the host's log is in target/demo/host.log");
-    bail!("after {TIMEOUT:?} it is still not so that {what}")
+    bail!("timed out after {TIMEOUT:?}, waiting until {what}")
 }
 
-#[allow(clippy::disallowed_methods, reason = "between two looks at another process")]
+#[allow(clippy::disallowed_methods, reason = "polls another process")]
 fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }

@@ -1,4 +1,4 @@
-//! Building guests: the example plugins, and the guests that the tests need.
+//! Builds guests: the example plugins, and the guests of the tests.
 
 use std::path::PathBuf;
 
@@ -7,11 +7,11 @@ use sandbus_toolchain::{Artifact, BuildReport, Discovery, Language, Project, Too
 
 use crate::steps::{build_host, root, say, step, target};
 
-/// The packages whose guests are built: the examples under `plugins/`, and the tests' own.
+/// The package of the test guests.
 const TEST_GUESTS: &str = "sandbus-test-guests";
 
-/// Builds all guests. The example plugins go to `target/plugins`, where a person runs a host on them, and
-/// with the tests' own, some of which are broken on purpose, to the folder that is returned.
+/// Builds all guests. The example plugins go to `target/plugins`, for running a host with them. They also go, together
+/// with the test guests, some of which are broken on purpose, to the folder that is returned.
 pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
     let toolchain =
         Toolchain::ensure(ToolchainSource::from_env()?, &mut |text| say(&format!("guest compiler: {text}")))?;
@@ -28,7 +28,7 @@ pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
     Ok(all)
 }
 
-/// Builds all guests, and the host at the same time: neither keeps all cores busy by itself.
+/// Builds all guests and the host in parallel, because neither build keeps all cores busy.
 pub(crate) fn build_all_beside_host() -> anyhow::Result<PathBuf> {
     std::thread::scope(|scope| {
         let guests = scope.spawn(build_all);
@@ -60,7 +60,7 @@ fn build(toolchain: &Toolchain, what: &[String]) -> anyhow::Result<Vec<Artifact>
     artifacts(sandbus_toolchain::build(toolchain, &root(), &arguments, true)?)
 }
 
-/// Builds the examples in other languages, whose tools are set up on the way.
+/// Builds the examples in other languages, and installs their tools if necessary.
 fn build_scripts() -> anyhow::Result<Vec<Artifact>> {
     let projects = projects()?;
     let scripts = projects.iter().filter(|project| project.language != Language::Rust);
@@ -68,7 +68,7 @@ fn build_scripts() -> anyhow::Result<Vec<Artifact>> {
     Ok(built.collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 
-/// What a build made.
+/// The artifacts of a build.
 fn artifacts(report: BuildReport) -> anyhow::Result<Vec<Artifact>> {
     for message in &report.messages {
         eprint!("{message}");

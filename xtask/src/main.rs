@@ -1,8 +1,8 @@
 //! The project's tasks: `cargo xtask demo | test | torture | lint | guests | freeze | bench`.
 //!
-//! A task sets up what it needs, says what takes long, and does again only what has changed.
+//! Each task sets up what it needs, reports slow steps, and repeats only what has changed.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to a person")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "tasks print for people")]
 
 mod demo;
 mod guests;
@@ -27,17 +27,17 @@ struct Arguments {
 enum Task {
     /// Run the registration scenario on a real host, over real HTTP
     Demo(demo::Arguments),
-    /// Run every test: unit, property and end-to-end, and a short torture
+    /// Run all tests, and a short torture
     Test(verify::Arguments),
-    /// Break a running host in every way that is known, and print what became of it
+    /// Inject faults into a running host, and print what it survived
     Torture(verify::Arguments),
-    /// Check formatting, dependencies between modules, lints and documentation
+    /// Check formatting, module dependencies, lints and documentation
     Lint,
-    /// Build the example plugins and the tests' guests
+    /// Build the example plugins and the test guests
     Guests,
-    /// Keep what this release writes for the tests of later ones: a data directory, components and the contract
+    /// Store this release's data directory, components and contract for the tests of later releases
     Freeze(verify::Release),
-    /// Measure ratios, side by side: all benchmarks, or those that are named
+    /// Run all benchmarks, or the named ones
     Bench(verify::Arguments),
 }
 

@@ -1,4 +1,4 @@
-//! Other people's SDKs that the tests run against the host, installed into the target directory in the versions that
+//! Installs the third-party SDKs that the tests run against the host into the target directory, in the versions that
 //! `tests/sdks` pins.
 
 use std::fs;
@@ -9,10 +9,10 @@ use anyhow::{Context as _, bail};
 
 use crate::steps::{root, step, target};
 
-/// What decides whether they are installed already.
+/// The files that determine whether the SDKs are installed already.
 const MANIFESTS: [&str; 3] = ["package.json", "package-lock.json", "requirements.txt"];
 
-/// Installs the SDKs unless they are there, and returns where.
+/// Installs the SDKs if necessary, and returns their directory.
 pub(crate) fn install() -> anyhow::Result<PathBuf> {
     let (pinned, directory) = (root().join("tests/sdks"), target().join("sdks"));
     let mut wanted = String::new();

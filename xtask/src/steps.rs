@@ -1,4 +1,4 @@
-//! Running a step: said before, timed, and loud when it fails.
+//! Runs the steps of a task: announced, timed, and reported when they fail.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Says what is being done.
+/// Prints a line of progress.
 pub(crate) fn say(text: &str) {
     eprintln!("· {text}");
 }
@@ -34,13 +34,13 @@ pub(crate) fn step<T>(what: &str, run: impl FnOnce() -> anyhow::Result<T>) -> an
     Ok(result)
 }
 
-/// Builds the host, and the tests beside it: cargo chooses the features of dependencies by what is built
-/// together, and so two commands that build different parts would build wasmtime twice.
+/// Builds the host together with the tests. Cargo selects features of dependencies by what is built together, so
+/// separate builds would build wasmtime twice.
 pub(crate) fn build_host() -> anyhow::Result<()> {
     step("building the host", || cargo(&["build", "--quiet", "--workspace", "--bins", "--tests"], &[]))
 }
 
-/// Runs cargo in the workspace, with its output shown.
+/// Runs cargo in the workspace and shows its output.
 pub(crate) fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<()> {
     let status = Command::new("cargo")
         .current_dir(root())

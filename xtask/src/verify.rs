@@ -10,12 +10,12 @@ use crate::{guests, layers, sdks};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Passed on: the name of a test or a benchmark, or the torture's --short, --rounds N, --only NAME, --list
+    /// Name of a test or benchmark, or options of the torture: --short, --rounds N, --only NAME, --list
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }
 
-/// Every test: unit, property and end-to-end, and the faults in short.
+/// Runs all tests, and a short torture.
 pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
     let sdks = sdks::install()?;
     let plugins = guests::build_all_beside_host()?;
@@ -24,11 +24,11 @@ pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
     let [guests] = variables(&plugins);
     let installed = ("SANDBUS_TEST_SDKS", sdks.to_str().unwrap_or_default());
     step("running the tests", || cargo(&command, &[guests, installed]))?;
-    // Whoever names a test wants that one.
+    // A named test runs alone.
     if arguments.rest.is_empty() { run_torture(&plugins, &["--short".to_owned()]) } else { Ok(()) }
 }
 
-/// The faults, at length unless `--short` is given.
+/// Runs the torture, at full length unless `--short` is given.
 pub(crate) fn torture(arguments: &Arguments) -> anyhow::Result<()> {
     let plugins = guests::build_all_beside_host()?;
     run_torture(&plugins, &arguments.rest)
@@ -40,17 +40,17 @@ fn run_torture(plugins: &Path, arguments: &[String]) -> anyhow::Result<()> {
         let mut command = Command::new(&binary);
         command.args(arguments).envs(variables(plugins));
         let status = command.status().with_context(|| format!("{} cannot be started", binary.display()))?;
-        if status.success() { Ok(()) } else { bail!("a fault was not survived; the table above says which") }
+        if status.success() { Ok(()) } else { bail!("the host did not survive a fault; see the table above") }
     })
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Release {
-    /// The version that is released, such as 0.2.0
+    /// The released version, such as 0.2.0
     version: String,
 }
 
-/// Writes `tests/frozen/VERSION`, which must not be there yet.
+/// Writes `tests/frozen/VERSION`, which must not exist yet.
 pub(crate) fn freeze(release: &Release) -> anyhow::Result<()> {
     let plugins = guests::build_all_beside_host()?;
     let plugins = plugins.to_str().unwrap_or_default();
@@ -59,7 +59,7 @@ pub(crate) fn freeze(release: &Release) -> anyhow::Result<()> {
     step("freezing the release", || cargo(&test, &variables))
 }
 
-/// Formatting, dependencies, lints and documentation, each without a warning.
+/// Checks formatting, dependencies, lints and documentation, without a warning.
 pub(crate) fn lint() -> anyhow::Result<()> {
     step("checking the formatting", || cargo(&["fmt", "--all", "--check"], &[]))?;
     step("checking the dependencies between modules", layers::check)?;
@@ -69,16 +69,16 @@ pub(crate) fn lint() -> anyhow::Result<()> {
     step("checking the documentation", || cargo(&doc, &[("RUSTDOCFLAGS", "-D warnings")]))
 }
 
-/// Benchmarks that look into the host; the others, in `tests/benches`, drive its binary.
+/// Benchmarks that use the host as a library. The others, in `tests/benches`, run its binary.
 const WITHIN: [(&str, &str); 4] =
     [("sandbox-tax", "sandbox_tax"), ("invoke", "invoke"), ("languages", "languages"), ("swap", "swap")];
 
-/// Ratios, measured side by side in one run: all of them, or those that are named.
+/// Runs all benchmarks, or the named ones.
 pub(crate) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let plugins = guests::build_all()?;
     let names = &arguments.rest;
     let wanted = |name: &str| names.is_empty() || names.iter().any(|other| other == name);
-    // As it is shipped.
+    // Built as it is released.
     step("building the host", || cargo(&["build", "--quiet", "--release", "--workspace", "--bins"], &[]))?;
     for (_, target) in WITHIN.into_iter().filter(|(name, _)| wanted(name)) {
         step("measuring", || cargo(&["bench", "--quiet", "--workspace", "--bench", target], &variables(&plugins)))?;

@@ -1,4 +1,4 @@
-//! The time, injected: everything that asks for it holds a [`Clock`], so that tests can move it.
+//! The injected clock: all code reads the time from a [`Clock`], so that tests can control it.
 
 mod text;
 
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// The longest that an event may be put off: a hundred years, as [`crate::duration`] reads them.
+/// The longest delay of an event: a hundred years, as [`crate::duration`] reads them.
 pub const MAX_DELAY: Duration = Duration::from_secs(100 * 31_557_600);
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -15,20 +15,20 @@ pub const MAX_DELAY: Duration = Duration::from_secs(100 * 31_557_600);
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The time so much later.
+    /// The time after a delay.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long it is since an earlier time; zero if that lies in the future.
+    /// The time elapsed since an earlier time; zero if that is in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Reads exactly RFC 3339, section 5.6, as CloudEvents 1.0 demands of its Timestamp type. A time before 1970 becomes
-    /// the first of 1970. A leap second may end any month in UTC, and counts as the next second.
+    /// Parses exactly RFC 3339, section 5.6, as the Timestamp type of CloudEvents 1.0 requires. A time before 1970
+    /// becomes the beginning of 1970. A leap second may end any month in UTC, and counts as the next second.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         text::parse(text)
@@ -41,13 +41,13 @@ impl std::fmt::Display for Timestamp {
     }
 }
 
-/// Serde's way to write a [`Timestamp`] for people, as RFC 3339.
+/// Serde functions for a [`Timestamp`] in RFC 3339.
 pub mod rfc3339 {
     use serde::{Deserialize as _, Deserializer, Serializer, de};
 
     use super::Timestamp;
 
-    /// Writes a timestamp.
+    /// Serializes a timestamp.
     ///
     /// # Errors
     /// The serializer's.
@@ -55,36 +55,36 @@ pub mod rfc3339 {
         serializer.collect_str(timestamp)
     }
 
-    /// Reads a timestamp.
+    /// Deserializes a timestamp.
     ///
     /// # Errors
     /// If it is not RFC 3339.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Timestamp::parse(&text).ok_or_else(|| de::Error::custom(format!("`{text}` is no time in RFC 3339")))
+        Timestamp::parse(&text).ok_or_else(|| de::Error::custom(format!("`{text}` is not a time in RFC 3339")))
     }
 }
 
-/// Where the time comes from.
+/// The source of the current time.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The operating system.
     #[default]
     System,
-    /// A test, which moves it.
+    /// A clock that a test or a scenario sets.
     Manual(Arc<AtomicU64>),
 }
 
 impl Clock {
-    /// A clock that stands at a time until it is moved.
+    /// A manual clock, which shows this time until it is set.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
         Self::Manual(Arc::new(AtomicU64::new(start.0)))
     }
 
-    /// The time now.
+    /// The current time.
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "the one place that asks the system for the time of day")]
+    #[allow(clippy::disallowed_methods, reason = "the only place that reads the system's clock")]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => {
@@ -95,12 +95,12 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward; the system's is left alone.
+    /// Advances a manual clock. Has no effect on the system's clock.
     pub fn advance(&self, by: Duration) {
         self.set(self.now().after(by));
     }
 
-    /// Sets a manual clock; the system's is left alone.
+    /// Sets a manual clock. Has no effect on the system's clock.
     pub fn set(&self, now: Timestamp) {
         if let Self::Manual(time) = self {
             time.store(now.0, Ordering::Relaxed);
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_delay_is_what_people_write_for_it() {
+    fn the_longest_delay_is_100y_in_human_form() {
         assert_eq!(humantime::parse_duration("100y").unwrap(), MAX_DELAY);
     }
 

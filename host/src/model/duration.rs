@@ -1,10 +1,10 @@
-//! Lengths of time as people write them (`200ms`, `5s`, `1m 30s`), for serde.
+//! Serde functions for durations as people write them: `200ms`, `5s`, `1m 30s`.
 
 use std::time::Duration;
 
 use serde::{Deserialize as _, Deserializer, Serializer};
 
-/// Writes it.
+/// Serializes a duration.
 ///
 /// # Errors
 /// The serializer's.
@@ -12,7 +12,7 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
     serializer.collect_str(&humantime::format_duration(*duration))
 }
 
-/// Reads it.
+/// Deserializes a duration.
 ///
 /// # Errors
 /// If the text is no length of time.
@@ -21,11 +21,11 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     humantime::parse_duration(&text).map_err(serde::de::Error::custom)
 }
 
-/// The same for a value that may be left out.
+/// Serde functions for an optional duration.
 pub mod option {
     use super::{Deserializer, Duration, Serializer};
 
-    /// Writes it, or null.
+    /// Serializes a duration, or null.
     ///
     /// # Errors
     /// The serializer's.
@@ -36,7 +36,7 @@ pub mod option {
         }
     }
 
-    /// Reads it.
+    /// Deserializes a duration.
     ///
     /// # Errors
     /// If the text is no length of time.

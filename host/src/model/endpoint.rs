@@ -1,4 +1,4 @@
-//! Addresses that webhooks go to, and who may send to them.
+//! The URLs of webhooks, and the grants for them.
 
 use std::net::Ipv6Addr;
 
@@ -9,20 +9,20 @@ use url::Url;
 
 use crate::secrecy;
 
-/// The name that the host gives of itself in a handshake, unless it is told another.
+/// The default name of the host in a webhook handshake.
 pub const DEFAULT_ORIGIN: &str = "sandbus";
 
-/// The host and the port of an address: `hooks.example.com:443`.
+/// The host and the port of a URL, such as `hooks.example.com:443`.
 ///
 /// # Errors
-/// If it is not an absolute address with `http` or `https`, or carries a user's name.
+/// If it is not an absolute `http` or `https` URL, or contains a user name.
 pub fn host_and_port(address: &str) -> Result<String, String> {
-    let url = Url::parse(address).map_err(|error| format!("`{}` is no address: {error}", secrecy::address(address)))?;
+    let url = Url::parse(address).map_err(|error| format!("`{}` is not a URL: {error}", secrecy::address(address)))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("`{}` is not an http or https address", secrecy::address(address)));
+        return Err(format!("`{}` is not an http or https URL", secrecy::address(address)));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("the address of host `{}` carries a user's name", url.host_str().unwrap_or_default()));
+        return Err(format!("the URL of host `{}` contains a user name", url.host_str().unwrap_or_default()));
     }
     match (url.host_str(), url.port_or_known_default()) {
         (Some(host), Some(port)) => Ok(format!("{host}:{port}")),
@@ -30,8 +30,8 @@ pub fn host_and_port(address: &str) -> Result<String, String> {
     }
 }
 
-/// An address as a request can carry it: what no request line may have is percent-encoded, and everything else stays as
-/// it was given. The fragment is left out.
+/// Converts a URL to the form in a request: characters that a request line may not have are percent-encoded, and the
+/// fragment is removed. Everything else stays as given.
 #[must_use]
 pub fn sendable(address: &str) -> String {
     let address = address.trim();
@@ -39,10 +39,10 @@ pub fn sendable(address: &str) -> String {
     percent_encoding::utf8_percent_encode(address, UNSENDABLE).to_string()
 }
 
-/// What stands in no request line (RFC 9112, section 3), or in no URI that clients pass on.
+/// Characters that a request line may not have (RFC 9112, section 3), or that are not allowed in a URI.
 const UNSENDABLE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
-/// Whether one of the grants names the host. A host with a dot at its end is the same one without it.
+/// Whether one of the grants matches a host. A trailing dot of the host is ignored.
 #[must_use]
 pub fn is_granted(host_and_port: &str, grants: &[String]) -> bool {
     let (host, port) = split(host_and_port);
@@ -53,16 +53,16 @@ pub fn is_granted(host_and_port: &str, grants: &[String]) -> bool {
     })
 }
 
-/// Whether a grant's name is a host's: itself, or `*.` and what comes after any labels of it.
+/// Whether the name in a grant matches a host: the same name, or `*.` and a suffix of its labels.
 fn is_named(host: &str, name: &str) -> bool {
     let Some(suffix) = name.strip_prefix('*') else { return host.eq_ignore_ascii_case(name) };
-    // No wildcard stands for an address.
+    // A wildcard does not match an IP address.
     let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
     let (host, suffix) = (host.to_ascii_lowercase(), suffix.to_ascii_lowercase());
     !is_address && host.strip_suffix(&*suffix).is_some_and(|labels| !labels.is_empty())
 }
 
-/// A host, and its port if there is one. An IPv6 address stands in brackets.
+/// Splits a host from an optional port. An IPv6 address is in brackets.
 fn split(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -70,16 +70,16 @@ fn split(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Reads a list of grants, each as it is compared.
+/// Deserializes a list of grants, in the form in which they are compared.
 ///
 /// # Errors
-/// What is wrong with one of them, and what to write in its place.
+/// What is wrong with a grant, and what to write instead.
 pub fn deserialize_grants<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     texts.iter().map(|text| parse_grant(text).map_err(D::Error::custom)).collect()
 }
 
-/// Reads a grant: `host`, `host:port` or `*.domain`, where a host is a name or an address.
+/// Parses a grant: `host`, `host:port` or `*.domain`, where `host` is a name or an IP address.
 fn parse_grant(text: &str) -> Result<String, String> {
     let refused = |what: &str| {
         Err(format!(
@@ -89,10 +89,10 @@ fn parse_grant(text: &str) -> Result<String, String> {
     };
     match text {
         "" => return refused("is empty"),
-        "*" => return refused("would grant every host, and each must be named"),
-        _ if text.contains("://") => return refused("has a scheme, and a grant applies to http and https alike"),
-        _ if text.contains(['/', '?', '#', '\\']) => return refused("has a path, and a grant applies to a whole host"),
-        _ if text.contains('@') => return refused("has a user's name"),
+        "*" => return refused("would grant every host; name each host"),
+        _ if text.contains("://") => return refused("has a scheme, but a grant applies to http and https alike"),
+        _ if text.contains(['/', '?', '#', '\\']) => return refused("has a path, but a grant applies to a whole host"),
+        _ if text.contains('@') => return refused("has a user name"),
         _ if text
             .contains(|character: char| character.is_whitespace() || character.is_control() || character == ',') =>
         {
@@ -112,9 +112,9 @@ fn parse_grant(text: &str) -> Result<String, String> {
     let (wildcard, name) = host.strip_prefix("*.").map_or(("", host), |name| ("*.", name));
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.contains('*') {
-        return refused("has a `*` elsewhere than in place of its first labels");
+        return refused("has a `*` that does not stand for its first labels");
     }
-    // As a request's address is read, so that both are compared in one form.
+    // Parsed like the URL of a request, so that both are compared in the same form.
     let url = Url::parse(&format!("http://{name}/"));
     let Some(known) = url.as_ref().ok().and_then(Url::host_str) else { return refused("does not name a host") };
     let is_address = known.starts_with('[') || known.parse::<std::net::Ipv4Addr>().is_ok();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn grants_are_read_in_the_form_that_hosts_are_compared_in() {
+    fn grants_are_normalised_like_hosts() {
         for (text, grant) in [
             ("api.example.com", "api.example.com"),
             ("API.Example.com.", "api.example.com"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn grants_name_hosts() {
+    fn grants_match_hosts() {
         let granted =
             |address: &str, grant: &str| is_granted(&host_and_port(address).unwrap(), &[parse_grant(grant).unwrap()]);
         for (address, grant) in [
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_stays_as_it_was_given() {
+    fn a_url_stays_as_given() {
         for (address, sent) in [
             ("http://a/b//c/../%2e%2e/%41?q=it's&a=/../", "http://a/b//c/../%2e%2e/%41?q=it's&a=/../"),
             ("http://a/b c?\u{e9}#f", "http://a/b%20c?%C3%A9"),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn other_addresses_are_refused() {
+    fn other_urls_are_refused() {
         for address in ["ftp://example.com", "/hook", "http://user@example.com", "http://"] {
             assert!(host_and_port(address).is_err(), "{address}");
         }

@@ -1,4 +1,4 @@
-//! An event, as it is published, stored and delivered: a CloudEvents 1.0 event.
+//! Events as they are published, stored and delivered: CloudEvents 1.0.
 
 mod data;
 mod ids;
@@ -19,25 +19,25 @@ pub(crate) use json::{stored_data, stored_kind};
 pub use trace::trace_of;
 pub use validation::{InvalidAttribute, check_type};
 
-/// A position in the log. It grows with each event and is never used again.
+/// A position in the log. Positions increase with each event and are never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub u64);
 
-/// A CloudEvents 1.0 event. Its attributes have been checked where it entered.
+/// A CloudEvents 1.0 event. Its attributes were validated where it entered the host.
 ///
-/// Serde writes it as the store keeps it; [`Event::to_json`] is the form for others.
+/// The serde implementation is the stored form. [`Event::to_json`] is the form for others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// Unique within its source.
     pub id: String,
-    /// Where it came from, a URI reference.
+    /// The source, a URI reference.
     pub source: String,
-    /// Its type, such as `user.registered`.
+    /// The event type, such as `user.registered`.
     pub event_type: String,
-    /// What it is about.
+    /// The subject.
     pub subject: Option<String>,
-    /// When it happened, in RFC 3339.
+    /// The time of the occurrence, in RFC 3339.
     pub time: Option<String>,
     /// The media type of the data.
     pub datacontenttype: Option<String>,
@@ -45,29 +45,28 @@ pub struct Event {
     pub dataschema: Option<String>,
     /// Extension attributes, in the string form that CloudEvents defines.
     pub extensions: BTreeMap<String, String>,
-    /// The names of those that came as a JSON boolean or integer, and leave as one in JSON.
+    /// The names of extension attributes that arrived as a JSON boolean or integer, and are written as such in JSON.
     pub typed: BTreeSet<String>,
     /// The payload.
     pub data: Option<Data>,
-    /// The producer from outside that published it, as the bus counts what each of them holds. It is not an attribute,
-    /// and nobody is shown it.
+    /// The producer that published the event, for its share of the log. It is not an attribute and is never shown.
     pub producer: Option<String>,
 }
 
-/// The extension attributes that name the event that was being handled when this one was published, by its id and
-/// its source: an id is unique within its source alone.
+/// The extension attributes that name the cause: the event that was being handled when this one was published. An id is
+/// unique only within its source, so there are two.
 pub const CAUSATION_ID: &str = "causationid";
 /// See [`CAUSATION_ID`].
 pub const CAUSATION_SOURCE: &str = "causationsource";
-/// The extension attributes that name the flow: the id and the source of its first event. A flow that a client waits
-/// for has an id of the host's instead, and no source.
+/// The extension attributes that name the cause tree: the id and the source of its first event. If a client waits for a
+/// reply, the host assigns the id instead, and there is no source.
 pub const CORRELATION_ID: &str = "correlationid";
 /// See [`CORRELATION_ID`].
 pub const CORRELATION_SOURCE: &str = "correlationsource";
 
-/// The extension attribute that counts the events between the first one of the flow and this one.
+/// The extension attribute that counts the events from the first one of the cause tree to this one.
 pub const HOPS: &str = "hops";
-/// The extension attributes that carry a trace on (CloudEvents Distributed Tracing extension).
+/// The extension attributes of a trace (CloudEvents Distributed Tracing extension).
 pub const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 
 impl Event {
@@ -87,14 +86,14 @@ impl Event {
         }
     }
 
-    /// How many events lie between the first one of the flow and this one.
+    /// How many events lead from the first one of the cause tree to this one.
     #[must_use]
     pub fn hops(&self) -> u32 {
         self.extensions.get(HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0)
     }
 
-    /// The attributes that events get which are published while this one is handled: their cause, their
-    /// flow, and the trace.
+    /// The attributes that events inherit if they are published while this one is handled: the cause, the cause tree
+    /// and the trace.
     #[must_use]
     pub fn inherited(&self) -> BTreeMap<String, String> {
         let tree = self.cause_tree();
@@ -113,13 +112,13 @@ impl Event {
         inherited
     }
 
-    /// Whose share of the store it counts against: its plugin's, or its producer's. The operator's count against nobody's.
+    /// The plugin or producer whose share of the log the event counts against. Events of operators count against none.
     #[must_use]
     pub(crate) fn holder(&self) -> Option<&str> {
         reserved::publishing_plugin(&self.source).or(self.producer.as_deref())
     }
 
-    /// How many bytes it takes, roughly: its texts and its data.
+    /// The approximate size in bytes: the attributes and the data.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let optional = [&self.subject, &self.time, &self.datacontenttype, &self.dataschema];
@@ -131,7 +130,7 @@ impl Event {
             + self.data.as_deref().map_or(0, <[u8]>::len)
     }
 
-    /// The flow that it belongs to: the one that it names, or the one that it begins.
+    /// The cause tree of the event: the one that it names, or the one that it starts.
     #[must_use]
     pub fn cause_tree(&self) -> CauseTreeId {
         match self.extensions.get(CORRELATION_ID) {
@@ -140,32 +139,32 @@ impl Event {
         }
     }
 
-    /// Lets it begin a flow of its own, with an id that the host gives. Whoever answers takes the id over from the
-    /// event; nobody else can guess it, and no other flow ever has it.
+    /// Starts a new cause tree with an id assigned by the host. Nobody can guess the id, and no other tree ever has it.
+    /// A reply takes the id over from the event.
     pub fn start_cause_tree(&mut self, id: String) {
         self.extensions.insert(CORRELATION_ID.to_owned(), id);
         self.extensions.remove(CORRELATION_SOURCE);
     }
 
-    /// The media type of the data: the declared one, or else the implied one. None if there is neither a media type nor
-    /// data.
+    /// The media type of the data: the declared one, or else the implied one. `None` if there is neither a media type
+    /// nor data.
     #[must_use]
     pub fn media_type(&self) -> Option<&str> {
         self.datacontenttype.as_deref().or_else(|| self.data.as_ref().map(Data::implied_type))
     }
 }
 
-/// What identifies a flow, which is a first event and all that it leads to.
+/// The identity of a cause tree: a first event and all events that it led to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CauseTreeId {
-    /// The id of its first event, or one that the host gave.
+    /// The id of the first event, or an id assigned by the host.
     pub id: String,
-    /// The source of its first event, within which the id is unique; none if the host gave the id.
+    /// The source of the first event, within which the id is unique; `None` if the host assigned the id.
     pub source: Option<String>,
 }
 
-/// Whether a text may name an extension attribute: lower-case letters and digits (CloudEvents 1.0,
-/// section 3.1), at most as long as the specification advises twice over.
+/// Whether a text may name an extension attribute: lower-case letters and digits (CloudEvents 1.0, section 3.1), at
+/// most twice the length that the specification recommends.
 #[must_use]
 pub fn is_extension_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -173,17 +172,17 @@ pub fn is_extension_name(name: &str) -> bool {
     (1..=40).contains(&name.len()) && name.bytes().all(plain) && !core.contains(&name)
 }
 
-/// Whether an event can have an attribute of this name: one of the specification's, or an extension's.
+/// Whether a text may name an attribute: one of the specification, or an extension attribute.
 #[must_use]
 pub fn is_attribute_name(name: &str) -> bool {
     let core = ["id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"];
     core.contains(&name) || is_extension_name(name)
 }
 
-/// An event at its place in the log.
+/// An event with its position in the log.
 #[derive(Clone, Debug)]
 pub struct LoggedEvent {
-    /// Its place.
+    /// The position.
     pub position: Position,
     /// When it was stored.
     pub stored_at: crate::clock::Timestamp,
@@ -195,9 +194,9 @@ pub struct LoggedEvent {
 mod tests {
     use super::*;
 
-    /// An event is identified by its source and its id (CloudEvents 1.0, section 3.1.1), and so are causes and flows.
+    /// Source and id identify an event (CloudEvents 1.0, section 3.1.1), and also causes and cause trees.
     #[test]
-    fn causes_and_flows_are_identified_by_source_and_id() {
+    fn causes_and_cause_trees_are_identified_by_source_and_id() {
         let event = |source: &str, extensions: &[(&str, &str)]| Event {
             id: "1".into(),
             source: source.into(),
@@ -220,10 +219,6 @@ mod tests {
         assert_eq!(asked.cause_tree(), CauseTreeId { id: "f".into(), source: None });
         assert_eq!(caused(&asked).cause_tree(), asked.cause_tree());
         let of_that_name = Event { id: "f".into(), ..event("/alice", &[]) };
-        assert_ne!(
-            of_that_name.cause_tree(),
-            asked.cause_tree(),
-            "an event that is called like a flow is another flow"
-        );
+        assert_ne!(of_that_name.cause_tree(), asked.cause_tree(), "an event with that id is not part of the tree");
     }
 }

@@ -1,14 +1,14 @@
-//! JSON without rounding: numbers beyond the precision of a double stay apart, and the text of each is kept.
+//! JSON without rounding: numbers beyond the precision of a double stay different.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value, json};
 
-/// A JSON text as a value in which different numbers are different. One that a double or a 64-bit integer cannot hold is
-/// written as `{"number": "..."}`.
+/// Converts JSON into a value in which different numbers stay different. A number that neither a double nor a 64-bit
+/// integer can hold becomes `{"number": "..."}`.
 ///
-/// The text must be JSON with a bounded depth, as [`crate::event::json_text`] has it.
+/// The text must be JSON of limited depth, see [`crate::event::json_text`].
 #[must_use]
 pub fn exact(json: &RawValue) -> Value {
     let text = json.get();
@@ -20,7 +20,7 @@ pub fn exact(json: &RawValue) -> Value {
         }
         _ => serde_json::from_str(text),
     }
-    // A lone surrogate, which no string can hold, is told by its escape.
+    // A string with a lone surrogate cannot be decoded; use its text.
     .unwrap_or_else(|_| Value::from(text))
 }
 
@@ -28,8 +28,8 @@ fn members(members: BTreeMap<String, &RawValue>) -> Value {
     members.into_iter().map(|(name, value)| (name, exact(value))).collect::<Map<_, _>>().into()
 }
 
-/// A number's text, the same for equal numbers: `1.50` and `1.5` are one, and so are `1e2` and `100.0`. What a 64-bit
-/// integer or a double holds is written as such.
+/// The canonical text of a number: equal numbers, such as `1.50` and `1.5`, or `1e2` and `100.0`, have the same text. A
+/// number that a 64-bit integer or a double can hold is written as such.
 #[must_use]
 pub fn number_text(text: &str) -> String {
     if let Some(integer) = integer(text) {
@@ -38,8 +38,7 @@ pub fn number_text(text: &str) -> String {
     exact_number(text).map_or_else(|| canonical(text), |number| number.to_string())
 }
 
-/// A value as a text that is the same for equal values: object members are sorted, and numbers are as in
-/// [`number_text`].
+/// The canonical text of a value: object members are sorted, and numbers are as in [`number_text`].
 #[must_use]
 pub fn value_text(json: &RawValue) -> String {
     plain(exact(json)).to_string()
@@ -58,7 +57,7 @@ fn plain(value: Value) -> Value {
     }
 }
 
-/// The plain text of a number that is an integer of 64 bits, however it is written: `7.0`, `70e-1` and `7` are one.
+/// The plain text of a 64-bit integer, however it is written: `7.0`, `70e-1` and `7` are the same.
 fn integer(text: &str) -> Option<String> {
     let canonical = canonical(text);
     let (digits, exponent) = canonical.split_once('e').unwrap_or((&canonical, "0"));
@@ -67,7 +66,7 @@ fn integer(text: &str) -> Option<String> {
     (plain.parse::<i64>().is_ok() || plain.parse::<u64>().is_ok()).then_some(plain)
 }
 
-/// The number that a text stands for, unless it would be rounded.
+/// Parses a number, unless it would be rounded.
 fn exact_number(text: &str) -> Option<Number> {
     if let Ok(number) = text.parse::<i64>() {
         return Some(number.into());
@@ -79,7 +78,7 @@ fn exact_number(text: &str) -> Option<Number> {
     (canonical(&number.to_string()) == canonical(text)).then_some(number)
 }
 
-/// A decimal number as its significant digits and a power of ten.
+/// Writes a decimal number as its significant digits and a power of ten.
 fn canonical(text: &str) -> String {
     let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
@@ -91,7 +90,7 @@ fn canonical(text: &str) -> String {
     }
     let trailing = digits.len() - digits.trim_end_matches('0').len();
     let shift = i128::try_from(trailing).unwrap_or(0) - i128::try_from(fraction.len()).unwrap_or(0);
-    // An exponent beyond all measure stands for itself.
+    // A number with a huge exponent stays as written.
     let Ok(exponent) = exponent.parse::<i64>() else { return text.to_owned() };
     let sign = if negative { "-" } else { "" };
     match i128::from(exponent) + shift {
@@ -100,7 +99,7 @@ fn canonical(text: &str) -> String {
     }
 }
 
-/// What a JSON pointer (RFC 6901) names in a document. Of members that share a name the last one counts.
+/// Resolves a JSON pointer (RFC 6901) in a document. Of members with the same name the last one counts.
 #[must_use]
 pub fn resolve_pointer<'a>(json: &'a str, pointer: &str) -> Option<&'a RawValue> {
     let mut found: &RawValue = serde_json::from_str(json).ok()?;

@@ -3,21 +3,21 @@
 /// Why a delivery failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub cause: Cause,
-    /// What happened, for a person.
+    /// What happened, for people.
     pub reason: String,
 }
 
-/// Kinds of failure, by which dead letters are grouped.
+/// The kinds of failures, by which dead letters are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// The handler asked to be tried again.
+    /// The handler asked for a retry.
     Retry,
-    /// The handler threw what it did not expect, such as a mistake in a script.
+    /// The handler threw an unexpected exception, such as a bug in a script.
     Exception,
-    /// A request of the handler to another service has no answer, or not one that was wanted.
+    /// A request of the handler to another service failed or returned an unexpected response.
     Request,
     /// The handler rejected the event.
     Rejected,
@@ -27,18 +27,17 @@ pub enum Cause {
     Timeout,
     /// The handler ran out of memory.
     OutOfMemory,
-    /// Others kept changing what the handler had read.
+    /// Concurrent changes to the state that the handler had read kept causing conflicts.
     Conflict,
-    /// A webhook answered with an error, or could not be reached.
+    /// A webhook returned an error or could not be reached.
     Webhook,
-    /// The plugin has no event handler, or none for the event.
+    /// The plugin has no handler for the event.
     NoHandler,
-    /// The flow has passed more events than the host's limit: plugins that publish for each other without
-    /// end.
+    /// The cause tree is deeper than the host's limit: plugins that trigger each other endlessly.
     HopLimit,
-    /// The plugin has as much waiting as it may, or as there may be of something.
+    /// A limit of the plugin is reached, such as its backlog.
     Limit,
-    /// What the handler published has the source and id of another event.
+    /// A published event has the source and id of another event.
     Collision,
 }
 
@@ -86,7 +85,7 @@ impl Cause {
         Self::ALL.into_iter().find(|cause| cause.as_str() == text)
     }
 
-    /// Reads a cause that a retry policy may name as permanent.
+    /// Parses a cause that a retry policy may name as not retryable.
     #[must_use]
     pub fn parse_retriable(text: &str) -> Option<Self> {
         let retriable =

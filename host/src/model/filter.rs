@@ -1,5 +1,5 @@
-//! Filters of events by their attributes: the dialects of the CloudEvents Subscriptions API 1.0 (section
-//! 3.2.4.1) that every implementation has. Parsed once at the edge.
+//! Filters of events by their attributes: the dialects of the CloudEvents Subscriptions API 1.0 (section 3.2.4.1) that
+//! every implementation must support.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, is_attribute_name};
 
-/// Filters of which all must match; none match everything.
+/// Filters that must all match. An empty list matches every event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Filter>", into = "Vec<Filter>")]
 pub struct Filters(Vec<Filter>);
@@ -18,45 +18,45 @@ pub struct Filters(Vec<Filter>);
 pub enum Filter {
     /// Each of these attributes has this value.
     Exact(BTreeMap<String, String>),
-    /// Each of these attributes begins so.
+    /// Each of these attributes begins with this value.
     Prefix(BTreeMap<String, String>),
-    /// Each of these attributes ends so.
+    /// Each of these attributes ends with this value.
     Suffix(BTreeMap<String, String>),
     /// All of these match.
     All(Vec<Filter>),
-    /// One of these matches at least.
+    /// At least one of these matches.
     Any(Vec<Filter>),
     /// This one does not match.
     Not(Box<Filter>),
 }
 
-/// Filters are malformed.
+/// Why filters are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// The text is no list of filters.
-    #[error("the filters are malformed: {0}; they are a JSON array such as [{{\"exact\":{{\"subject\":\"a\"}}}}]")]
+    /// The text is not a list of filters.
+    #[error("malformed filters: {0}; write a JSON array such as [{{\"exact\":{{\"subject\":\"a\"}}}}]")]
     Malformed(String),
-    /// There are too many of them, or they lie too deep.
-    #[error("the filters are more than {LIMIT}, or lie more than {DEPTH} deep")]
+    /// There are too many filters, or they are nested too deeply.
+    #[error("too many filters: at most {LIMIT} are allowed, nested at most {DEPTH} deep")]
     TooMany,
-    /// A filter compares an attribute that no event has.
+    /// A filter names an attribute that no event can have.
     #[error(
-        "a filter compares `{0}`, which is not the name of an attribute; attributes have names of lower-case letters \
-         and digits, such as `subject`, and `data` is not one"
+        "a filter names `{0}`, which is not an attribute; names of attributes have lower-case letters and digits, \
+         such as `subject`, and `data` is not an attribute"
     )]
     NotAnAttribute(String),
-    /// A filter has nothing to compare.
-    #[error("a filter is empty: name an attribute and a value, or a filter")]
+    /// A filter is empty.
+    #[error("a filter is empty; add an attribute with a value, or a filter")]
     Empty,
 }
 
-/// How many filters a subscription may have, counting those within others.
+/// How many filters a subscription may have, including nested ones.
 const LIMIT: usize = 256;
-/// How deep filters may lie in each other.
+/// How deep filters may be nested.
 const DEPTH: usize = 16;
 
 impl Filters {
-    /// Reads a JSON array of filters.
+    /// Parses a JSON array of filters.
     ///
     /// # Errors
     /// If it is malformed or too large.
@@ -66,8 +66,8 @@ impl Filters {
         Self::new(filters)
     }
 
-    /// Makes filters of what somebody wrote. Unlike what an older version stored, they name attributes that an event
-    /// can have.
+    /// Creates filters from user input. Unlike filters stored by older versions, they must name attributes that an
+    /// event can have.
     ///
     /// # Errors
     /// If there are too many, or one can never match.
@@ -76,13 +76,13 @@ impl Filters {
         Self::try_from(filters)
     }
 
-    /// Whether an event passes.
+    /// Whether an event matches.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         self.0.iter().all(|filter| filter.matches(event))
     }
 
-    /// Whether there are none.
+    /// Whether there are no filters.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -132,7 +132,7 @@ impl Filter {
         }
     }
 
-    /// Whether an event passes. An attribute that the event does not have passes no comparison.
+    /// Whether an event matches. A comparison with a missing attribute is false.
     fn matches(&self, event: &Event) -> bool {
         let each = |attributes: &BTreeMap<String, String>, compare: fn(&str, &str) -> bool| {
             attributes.iter().all(|(name, value)| event.attribute(name).is_some_and(|found| compare(found, value)))
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_attribute_passes_only_its_negation() {
+    fn a_missing_attribute_matches_only_a_negation() {
         assert!(!passes(r#"[{"prefix":{"dataschema":"a"}}]"#));
         assert!(passes(r#"[{"not":{"prefix":{"dataschema":"a"}}}]"#));
     }

@@ -1,6 +1,6 @@
-//! The vocabulary: what the rooms of the house say to each other. It imports none of them.
+//! The vocabulary: the types that the modules of the host exchange. It depends on none of them.
 //!
-//! The crate's root re-exports these modules, so that `crate::event` is the path of events everywhere.
+//! The crate's root re-exports these modules, so `crate::event` is the path of events everywhere.
 
 pub mod clock;
 pub mod duration;

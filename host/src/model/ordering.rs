@@ -1,4 +1,4 @@
-//! What keeps events in order: a key, taken from each event.
+//! Ordering keys, which are taken from each event.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::event::{Event, is_attribute_name, json_text};
 use crate::exact;
 
-/// Where an event's key is found.
+/// Where to find the key of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum OrderingKey {
@@ -18,20 +18,20 @@ pub enum OrderingKey {
     Pointer(String),
 }
 
-/// A text names no place of a key.
+/// A text is not an ordering key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not an ordering key; name an attribute, such as `subject`, or a place in the data by a JSON pointer, such as `/customer/id`"
+    "`{0}` is not an ordering key; name an attribute, such as `subject`, or a JSON pointer into the data, such as `/customer/id`"
 )]
 pub struct ParseError(String);
 
 /// The longest name or pointer, in bytes.
 const MAX_LENGTH: usize = 255;
-/// Keys longer than this, in bytes, share the order of all that begin alike.
+/// The longest key, in bytes. Longer keys are truncated, so that those with the same beginning share an order.
 const MAX_KEY_LENGTH: usize = 512;
 
 impl OrderingKey {
-    /// Reads an attribute's name or a pointer.
+    /// Parses the name of an attribute, or a JSON pointer.
     ///
     /// # Errors
     /// If it is neither.
@@ -47,7 +47,7 @@ impl OrderingKey {
         if text.starts_with('/') { Self::Pointer(text.to_owned()) } else { Self::Attribute(text.to_owned()) }
     }
 
-    /// An event's key. An event without one goes in no order.
+    /// The key of an event. An event without a key is not ordered.
     #[must_use]
     pub fn of(&self, event: &Event) -> Option<Arc<str>> {
         let key = match self {
@@ -58,7 +58,7 @@ impl OrderingKey {
         Some(key[..end].into())
     }
 
-    /// As it was written.
+    /// The key as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -72,8 +72,8 @@ fn is_pointer(text: &str) -> bool {
     text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
 }
 
-/// The key that a value in the data stands for. Equal numbers are one key, however they are written, and different ones
-/// never are.
+/// The key of a value in the data. Equal numbers are the same key, however they are written, and different ones never
+/// are.
 fn key_of(value: &RawValue) -> Option<String> {
     let text = value.get();
     match text.as_bytes().first()? {
@@ -84,7 +84,7 @@ fn key_of(value: &RawValue) -> Option<String> {
     }
 }
 
-/// Reads what was stored, also by a version that took names which no attribute has.
+/// Reads a stored key. Earlier versions accepted names that no attribute can have.
 impl From<String> for OrderingKey {
     fn from(text: String) -> Self {
         Self::of_text(&text)
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn each_number_is_a_key_of_its_own() {
+    fn different_numbers_are_different_keys() {
         let key = |number: &str| {
             let event = Event { data: Some(Data::json(format!(r#"{{"id":{number}}}"#))), ..Event::default() };
             OrderingKey::parse("/id").unwrap().of(&event).unwrap()
@@ -129,7 +129,7 @@ mod tests {
         for (index, one) in different.iter().enumerate() {
             for other in &different[index + 1..] {
                 assert_ne!(key(one), key(other));
-                assert_ne!(key(&format!("[{one}]")), key(&format!("[{other}]")), "also inside of others");
+                assert_ne!(key(&format!("[{one}]")), key(&format!("[{other}]")), "also inside other values");
             }
         }
         let equal: [&[&str]; 6] = [
@@ -143,14 +143,14 @@ mod tests {
         for same in equal {
             for other in same {
                 assert_eq!(key(same[0]), key(other));
-                assert_eq!(key(&format!("[{}]", same[0])), key(&format!("[{other}]")), "also inside of others");
+                assert_eq!(key(&format!("[{}]", same[0])), key(&format!("[{other}]")), "also inside other values");
             }
         }
-        assert_eq!((&*key("7.0"), &*key("[1e2]")), ("7", "[100]"), "as integers have always been kept");
+        assert_eq!((&*key("7.0"), &*key("[1e2]")), ("7", "[100]"), "integers have the same key as in earlier versions");
     }
 
     #[test]
-    fn long_keys_are_cut() {
+    fn long_keys_are_truncated() {
         let event = Event { subject: Some("ä".repeat(1_000)), ..Event::default() };
         let key = OrderingKey::parse("subject").unwrap().of(&event).unwrap();
         assert_eq!(key.len(), MAX_KEY_LENGTH);

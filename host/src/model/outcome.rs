@@ -1,6 +1,6 @@
-//! What comes out of an invocation: an outcome, and the effects that are committed with it.
+//! The result of an invocation: an outcome, and the effects that are committed with it.
 //!
-//! The sandbox makes these and the bus commits them; neither knows the other.
+//! The sandbox creates them and the bus commits them. Neither depends on the other.
 
 use std::collections::BTreeMap;
 use std::num::IntErrorKind;
@@ -12,39 +12,39 @@ use crate::clock::Timestamp;
 use crate::event::{Event, Position};
 use crate::subscription::{Definition, Start};
 
-/// How a delivery ended.
+/// The outcome of a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Handled.
+    /// The event is handled.
     Ack,
-    /// To be tried again, for a reason.
+    /// The event should be handled again later.
     Retry {
-        /// When; the retry policy decides if there is none.
+        /// The delay; `None` leaves it to the retry policy.
         after: Option<Duration>,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
-    /// Never to succeed.
+    /// The event can never be handled.
     Reject(Failure),
 }
 
-/// What an invocation asked for. It happens with the commit or not at all.
+/// The effects of an invocation. They all happen with the commit, or none does.
 #[derive(Clone, Debug, Default)]
 pub struct Effects {
     /// Events to publish.
     pub publishes: Vec<Publish>,
-    /// Ids of events that were to be published later and are not.
+    /// Ids of delayed events to cancel.
     pub cancels: Vec<String>,
     /// Changes of the plugin's state.
     pub writes: BTreeMap<String, Write>,
-    /// What the invocation has read of the state, which must still be so.
+    /// What the invocation has read of the state. The commit checks that it has not changed.
     pub reads: Reads,
     /// Changes of the plugin's own subscriptions.
     pub subscriptions: Vec<SubscriptionChange>,
 }
 
 impl Effects {
-    /// Whether committing them would change nothing.
+    /// Whether a commit would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.publishes.is_empty() && self.cancels.is_empty() && self.writes.is_empty() && self.subscriptions.is_empty()
@@ -56,54 +56,53 @@ impl Effects {
 pub struct Publish {
     /// The event.
     pub event: Event,
-    /// When it enters the log; with the commit if there is none.
+    /// When the event enters the log; `None` for immediately.
     pub due: Option<Timestamp>,
 }
 
 /// A change of one key of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// A new value.
+    /// Sets the value.
     Set(Vec<u8>),
-    /// No value.
+    /// Deletes the value.
     Delete,
-    /// An addition to a decimal number, which merges with others.
+    /// Adds to a decimal number. Concurrent additions are merged.
     Add(i64),
 }
 
 /// What an invocation has read of the state.
 #[derive(Clone, Debug, Default)]
 pub struct Reads {
-    /// The keys, with the versions that they had.
+    /// The keys, with their versions.
     pub keys: BTreeMap<String, Version>,
     /// The set of keys as a whole, if they were listed.
     pub listing: Option<Listing>,
 }
 
-/// A version of a key's value. Each write makes a new one; zero is the absence of a value.
+/// The version of a key's value. Each write creates a new one. Zero means that there is no value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Version(pub u64);
 
-/// What tells whether a set of keys has changed: how many there are, and the version in which the newest
-/// was made.
+/// Identifies a set of keys: the number of keys, and the version that created the newest one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// How many keys there are.
     pub count: u64,
-    /// The version in which the newest key was made.
+    /// The version that created the newest key.
     pub newest: Version,
 }
 
 /// A change of a plugin's own subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubscriptionChange {
-    /// Makes one, or gives one of this name new rules.
+    /// Creates a subscription, or replaces the definition of an existing one.
     Subscribe {
         /// Its name.
         name: String,
-        /// Its rules.
+        /// Its definition.
         definition: Box<Definition>,
-        /// Where it begins.
+        /// Where it starts.
         start: Start,
     },
     /// Removes one.
@@ -123,12 +122,12 @@ impl SubscriptionChange {
     }
 }
 
-/// What somebody saw of a state.
+/// What a reader observed in the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// A value, of this version.
+    /// A value with this version.
     Value(Version),
-    /// That a key has none.
+    /// That a key has no value.
     Absence,
     /// The set of keys.
     Listing,
@@ -140,7 +139,7 @@ impl From<Version> for Observation {
     }
 }
 
-/// A plugin's state, as of one moment.
+/// A snapshot of a plugin's state.
 pub trait StateView: Send {
     /// The value of a key, and its version.
     ///
@@ -148,42 +147,42 @@ pub trait StateView: Send {
     /// If the state cannot be read.
     fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError>;
 
-    /// Up to `limit` keys after a key, in ascending order, and what tells whether the set has changed.
+    /// Up to `limit` keys after a key, in ascending order, and the identity of the set of keys.
     ///
     /// # Errors
     /// If the state cannot be read.
     fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError>;
 
-    /// A position of the log beyond which no event came before the change that made what was seen. It may be too late,
-    /// and is never too early.
+    /// An upper bound for the position of the log at the time of the change that led to the observation. It may be too
+    /// late and is never too early.
     fn changed_up_to(&self, _: Observation) -> Position {
         Position(u64::MAX)
     }
 
-    /// Draws the next number of a sequence, which nobody else is given, whatever becomes of the invocation.
+    /// Draws the next number of a sequence. No one else gets this number, even if the invocation fails.
     fn draw(&mut self, sequence: &str) -> NextNumber;
 
-    /// The first number of a sequence that nobody has reserved. It is only looked at.
+    /// The first number of a sequence that is not reserved. This does not draw it.
     ///
     /// # Errors
     /// If the state cannot be read.
     fn unreserved(&mut self, sequence: &str) -> Result<u64, StateError>;
 }
 
-/// A number of a sequence that is being drawn: it may have to be reserved on the disk first.
+/// The next number of a sequence. It may have to be reserved durably first.
 pub type NextNumber = Pin<Box<dyn Future<Output = Result<u64, SequenceError>> + Send>>;
 
-/// A sequence gives no number.
+/// Why a sequence has no next number.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SequenceError {
-    /// The plugin has as many sequences as it may.
-    #[error("a plugin may have {0} sequences, and this one has them")]
+    /// The plugin has reached its limit of sequences.
+    #[error("the plugin has reached its limit of {0} sequences")]
     TooMany(u64),
-    /// Every number has been given away.
-    #[error("the sequence `{0}` has come to the end of the range of i64")]
+    /// Every number has been used.
+    #[error("the sequence `{0}` has used all numbers of an i64")]
     Exhausted(String),
-    /// The store refuses.
-    #[error("the sequence gives no number: {0}")]
+    /// The store failed.
+    #[error("no number could be drawn from the sequence: {0}")]
     Failed(String),
 }
 
@@ -192,21 +191,21 @@ pub enum SequenceError {
 #[error("the plugin's state cannot be read: {0}")]
 pub struct StateError(pub String);
 
-/// Why a value and a delta have no sum.
+/// Why a delta cannot be added to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddError {
     /// The value is not a decimal number.
     #[error("its value is not a number")]
     NotANumber,
-    /// The value, or the sum, passes the range of `i64`.
-    #[error("its value or the sum passes the range of i64")]
+    /// The value or the sum is out of the range of `i64`.
+    #[error("its value or the sum is out of the range of i64")]
     OutOfRange,
 }
 
-/// The sum of a state's value and a delta. An absent value counts as zero.
+/// Adds a delta to a value of the state. A missing value counts as zero.
 ///
 /// # Errors
-/// If there is no such sum.
+/// If the value is not a number, or the sum is out of range.
 pub fn add(value: Option<&[u8]>, delta: i64) -> Result<i64, AddError> {
     let Some(bytes) = value else { return Ok(delta) };
     let text = std::str::from_utf8(bytes).map_err(|_| AddError::NotANumber)?;

@@ -1,12 +1,12 @@
-//! Event types and the patterns that take them, which share one grammar.
+//! Event types and the patterns that match them, which share one grammar.
 //!
-//! A pattern is words with dots between them. A word has at least one character, and neither white space nor `*`, `>` or
-//! a character that CloudEvents forbids in a string. `*` in place of a word stands for any one word, and `>` as the last
-//! word for one or more. With at most [`MAX_LENGTH`] bytes, a pattern has at most [`MAX_WORDS`] words.
+//! A pattern consists of words with dots between them. A word has at least one character, and no white space, `*`, `>`
+//! or character that CloudEvents forbids in a string. The word `*` matches any one word, and `>` as the last word
+//! matches one or more. A pattern has at most [`MAX_LENGTH`] bytes, and therefore at most [`MAX_WORDS`] words.
 //!
-//! An event type is any string that CloudEvents allows, with the same bound on its length. A type within the grammar is
-//! the pattern of itself. A type outside of it, such as `a..b`, `order placed` or `a.*`, is taken by the pattern `>` and
-//! by no other.
+//! An event type is any string that CloudEvents allows, with the same limit of its length. A type within the grammar is
+//! also the pattern that matches only itself. A type outside the grammar, such as `a..b`, `order placed` or `a.*`, is
+//! matched only by the pattern `>`.
 
 use std::fmt;
 
@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern(String);
 
-/// A text is not a pattern, and so no event type could match it.
+/// A text is not a pattern: no event type could match it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a pattern of event types: {fault}; write words with dots between them, `*` for one word, and `>` at the end for one or more"
+    "`{text}` is not a pattern of event types: {fault}; write words separated by dots, `*` for one word, and a final `>` for one or more"
 )]
 pub struct ParseError {
-    /// The text, or its beginning.
+    /// The beginning of the text.
     text: String,
     fault: Fault,
 }
@@ -33,25 +33,25 @@ pub struct ParseError {
 enum Fault {
     #[error("it has more than {MAX_LENGTH} bytes")]
     Length,
-    #[error("a word is empty, and only `>` takes such types")]
+    #[error("a word is empty, and only `>` matches such types")]
     EmptyWord,
-    #[error("it has white space, and only `>` takes such types")]
+    #[error("it has white space, and only `>` matches such types")]
     WhiteSpace,
-    #[error("it has a control character or a noncharacter, which no type has")]
+    #[error("it has a control character or a noncharacter, which no event type has")]
     Forbidden,
     #[error("`*` and `>` stand for whole words")]
     PartOfWord,
-    #[error("`>` stands before other words")]
+    #[error("`>` is not the last word")]
     RestInside,
 }
 
 /// The longest pattern, and the longest event type, in bytes.
 pub const MAX_LENGTH: usize = 255;
 
-/// The most words of a pattern: its length allows as many, of one character each.
+/// The most words of a pattern, which is as many one-character words as its length allows.
 pub const MAX_WORDS: usize = MAX_LENGTH.div_ceil(2);
 
-/// What stands between two dots.
+/// A word of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word<'a> {
     Plain(&'a str),
@@ -82,31 +82,31 @@ fn check(character: char) -> Result<(), Fault> {
     match character {
         '*' | '>' => Err(Fault::PartOfWord),
         _ if character.is_ascii_graphic() => Ok(()),
-        // Some controls are white space, too, and no type has them.
+        // Checked before white space, because some control characters are white space.
         _ if is_forbidden(character) => Err(Fault::Forbidden),
         _ if character.is_whitespace() => Err(Fault::WhiteSpace),
         _ => Ok(()),
     }
 }
 
-/// Characters that a CloudEvents String must not have: controls and noncharacters (CloudEvents 1.0.2, section 3.1).
+/// Whether a CloudEvents String must not have a character: controls and noncharacters (CloudEvents 1.0.2, section 3.1).
 #[must_use]
 pub(crate) fn is_forbidden(character: char) -> bool {
     let code = u32::from(character);
     character.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
 }
 
-/// Whether an event type is within the grammar, so that patterns besides `>` take it.
+/// Whether an event type is within the grammar, so that patterns other than `>` can match it.
 fn is_within_grammar(event_type: &str) -> bool {
     words(event_type).all(|word| matches!(word, Ok(Word::Plain(_))))
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// If no event type could match it: a word is empty, has white space, a forbidden character or a wildcard beside other
-    /// characters, `>` is not the last word, or it is too long.
+    /// If no event type could match it: a word is empty, has white space, a forbidden character or a wildcard among
+    /// other characters, `>` is not the last word, or the pattern is too long.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let invalid = |fault| ParseError { text: text.chars().take(MAX_LENGTH).collect(), fault };
         if text.len() > MAX_LENGTH {
@@ -121,13 +121,13 @@ impl Pattern {
         Ok(Self(text.to_owned()))
     }
 
-    /// The pattern that takes every event type.
+    /// The pattern that matches every event type.
     #[must_use]
     pub fn everything() -> Self {
         Self(">".to_owned())
     }
 
-    /// Whether it takes an event type.
+    /// Whether the pattern matches an event type.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {
         match self.takes_everything() {
@@ -136,32 +136,33 @@ impl Pattern {
         }
     }
 
-    /// Whether it takes every event type that another pattern takes.
+    /// Whether the pattern matches every event type that another pattern matches.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         covers(&self.0, &other.0)
     }
 
-    /// The single event type that it takes, if it has no wildcard.
+    /// The only event type that the pattern matches, if it has no wildcard.
     #[must_use]
     pub fn exact(&self) -> Option<&str> {
         is_within_grammar(&self.0).then_some(self.0.as_str())
     }
 
-    /// Whether it takes every event type.
+    /// Whether the pattern matches every event type.
     #[must_use]
     pub fn takes_everything(&self) -> bool {
         self.0 == ">"
     }
 
-    /// The pattern as it was written.
+    /// The pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a pattern covers another one, or a type within the grammar. A wildcard is covered only by one that is as wide.
+/// Whether a pattern covers another one, or an event type within the grammar. A wildcard is covered only by one at
+/// least as wide.
 fn covers(pattern: &str, other: &str) -> bool {
     let mut others = words(other);
     for word in words(pattern) {
@@ -212,7 +213,7 @@ mod tests {
         matches: Vec<(String, String, bool)>,
     }
 
-    /// The SDKs read the same table. CloudEvents 1.0.2, section 3.1.1: a type is a string that is not empty.
+    /// The SDKs use the same table. CloudEvents 1.0.2, section 3.1.1: a type is a non-empty string.
     #[test]
     fn types_and_patterns_are_as_in_the_table() {
         let table: Table =
@@ -229,15 +230,15 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_is_wrong() {
+    fn an_error_says_what_is_wrong() {
         for (text, expected) in [
-            ("", "a word is empty, and only `>` takes such types"),
+            ("", "a word is empty, and only `>` matches such types"),
             ("a..b", "a word is empty"),
-            ("a b", "it has white space, and only `>` takes such types"),
+            ("a b", "it has white space, and only `>` matches such types"),
             ("a.\u{7}", "it has a control character"),
             ("a.\n", "it has a control character"),
             ("a.b*", "`*` and `>` stand for whole words"),
-            ("a.>.b", "`>` stands before other words"),
+            ("a.>.b", "`>` is not the last word"),
             (&"a".repeat(256), "it has more than 255 bytes"),
         ] {
             let error = Pattern::parse(text).unwrap_err().to_string();
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn length_is_bounded_and_with_it_the_number_of_words() {
+    fn the_length_bounds_the_number_of_words() {
         let most = vec!["a"; MAX_WORDS].join(".");
         assert_eq!((most.len(), MAX_WORDS), (MAX_LENGTH, 128));
         assert!(pattern(&most).matches(&most));
@@ -279,7 +280,7 @@ mod tests {
         proptest::collection::vec(r"[^\s\p{C}.*>]{1,6}", 1..8)
     }
 
-    /// Types that CloudEvents allows and that are outside of the grammar.
+    /// Types that CloudEvents allows and that are outside the grammar.
     fn odd_types() -> impl Strategy<Value = String> {
         let any_script = (r"[^\p{C}]{0,5}", r"\.\.|[*> \u{a0}\u{2003}]", r"[^\p{C}]{0,5}");
         prop_oneof![
@@ -289,7 +290,7 @@ mod tests {
     }
 
     proptest! {
-        /// What a covered pattern takes, the covering one takes as well.
+        /// An event type that matches a covered pattern also matches the covering one.
         #[test]
         fn covering_is_sound(wide in patterns(), narrow in patterns(), event_type in types()) {
             if wide.covers(&narrow) && narrow.matches(&event_type) {
@@ -298,7 +299,7 @@ mod tests {
         }
 
         #[test]
-        fn a_type_within_the_grammar_is_taken_by_its_patterns(words in plain_types()) {
+        fn a_type_within_the_grammar_matches_its_patterns(words in plain_types()) {
             let event_type = words.join(".");
             let exact = pattern(&event_type);
             prop_assert_eq!(exact.exact(), Some(event_type.as_str()));
@@ -312,14 +313,14 @@ mod tests {
                 prop_assert!(pattern(&changed.join(".")).matches(&event_type));
             }
             let longer = format!("{event_type}.>");
-            prop_assert!(!pattern(&longer).matches(&event_type), "`>` stands for at least one word");
+            prop_assert!(!pattern(&longer).matches(&event_type), "`>` matches at least one word");
         }
 
         #[test]
-        fn a_type_outside_the_grammar_is_taken_by_one_pattern_alone(event_type in odd_types(), other in patterns()) {
+        fn a_type_outside_the_grammar_matches_only_one_pattern(event_type in odd_types(), other in patterns()) {
             prop_assert!(Pattern::everything().matches(&event_type));
             prop_assert!(other.takes_everything() || !other.matches(&event_type));
-            // Nor is it taken by a pattern that looks like it.
+            // Patterns that look like the type do not match it either.
             if let Ok(same) = Pattern::parse(&event_type) {
                 prop_assert!(same.takes_everything() || !same.matches(&event_type));
             }
@@ -330,7 +331,7 @@ mod tests {
             }
         }
 
-        /// Texts that are not patterns are told from those that are by whether a type can match them.
+        /// A text is a pattern if and only if some event type matches it.
         #[test]
         fn a_pattern_can_be_matched(text in r"[ab.*> ]{0,8}") {
             if let Ok(parsed) = Pattern::parse(&text) {

@@ -22,8 +22,8 @@ pub enum Verdict {
     DeadLetter {
         /// Why the attempt failed.
         failure: Failure,
-        /// Whether the failure could pass, and the retry policy allows no other attempt. Otherwise the handler rejected
-        /// the event, or the host did.
+        /// Whether the failure was retryable and the policy allows no further attempt. Otherwise the handler or the
+        /// host rejected the event.
         exhausted: bool,
     },
 }
@@ -41,8 +41,8 @@ impl Verdict {
 
 /// Decides what follows an attempt that had an outcome.
 ///
-/// `attempt` counts from 1. `jitter`, from 0 to 1, spreads the policy's own delays, so that deliveries which failed
-/// together are not retried together. A delay that the handler asked for is kept as it is.
+/// `attempt` counts from 1. `jitter`, from 0 to 1, spreads the policy's delays, so that deliveries that failed together
+/// are not retried together. A delay requested by the handler is used unchanged.
 #[must_use]
 pub fn decide(policy: &RetryPolicy, attempt: u32, outcome: Outcome, jitter: f64) -> Verdict {
     let (after, failure) = match outcome {
@@ -56,17 +56,17 @@ pub fn decide(policy: &RetryPolicy, attempt: u32, outcome: Outcome, jitter: f64)
     let share = policy.jitter.number().min(1.0);
     let spread = 1.0 - share * (1.0 - jitter.clamp(0.0, 1.0));
     let delay = after.unwrap_or_else(|| backoff(policy, attempt).mul_f64(spread));
-    // The store holds no time beyond this one.
+    // The store cannot hold a later time.
     Verdict::RetryAfter { delay: delay.min(MAX_DELAY), failure }
 }
 
-/// The policy's own delay after a failed attempt, without chance.
+/// The policy's delay after a failed attempt, without jitter.
 #[must_use]
 pub fn backoff(policy: &RetryPolicy, attempt: u32) -> Duration {
     let multiplier = policy.backoff_multiplier.number().max(1.0);
     let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
     let seconds = policy.initial_delay.as_secs_f64() * multiplier.powi(exponent);
-    // Beyond what a Duration holds, and for NaN, the cap applies.
+    // If the product does not fit into a Duration, or is NaN, the longest delay applies.
     let delay = Duration::try_from_secs_f64(seconds).map_or(policy.max_delay, |delay| delay.min(policy.max_delay));
     delay.min(MAX_DELAY)
 }
@@ -81,7 +81,7 @@ mod tests {
     use crate::outcome::Cause;
     use crate::percent::Percent;
 
-    /// The delay before the next attempt; none for a dead letter.
+    /// The delay before the next attempt; `None` for a dead letter.
     fn next(
         policy: &RetryPolicy,
         attempt: u32,
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn the_handlers_own_delay_is_kept() {
+    fn a_delay_of_the_handler_is_used_unchanged() {
         let delay = Duration::from_secs(7);
         assert_eq!(next(&policy(3, 100, 200, 1000), 1, Cause::Retry, Some(delay), 0.3), Some(delay));
     }
 
     #[test]
-    fn no_delay_is_beyond_all_time() {
+    fn delays_stay_within_the_range_of_the_store() {
         let endless = RetryPolicy { jitter: Percent(0), ..policy(9, u64::MAX, 100, u64::MAX) };
         for asked in [None, Some(Duration::MAX), Some(Duration::from_millis(u64::MAX))] {
             assert_eq!(next(&endless, 1, Cause::Retry, asked, 1.0), Some(MAX_DELAY));

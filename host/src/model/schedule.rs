@@ -1,4 +1,4 @@
-//! Events at certain times: cron expressions with time zones, and what happens to times that were missed.
+//! Schedules: cron expressions with time zones, and policies for missed times.
 
 use std::time::Duration;
 
@@ -10,30 +10,30 @@ use crate::clock::Timestamp;
 use crate::event::reserved::plugin_source;
 use crate::event::{Data, Event, InvalidAttribute};
 
-/// A time counts as missed when it passed longer ago than this.
+/// A time counts as missed if it passed longer ago than this.
 const MISSED_AFTER: Duration = Duration::from_mins(1);
 
-/// What happens to times that passed while the plugin did not run, or by more than a minute.
+/// What happens to times that were missed by more than a minute, for example because the plugin did not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MissedPolicy {
-    /// One event for all of them, with the last one's time.
+    /// Publish one event for all of them, with the last time.
     #[default]
     RunOnce,
-    /// None.
+    /// Publish no event.
     Skip,
-    /// One event for each of them.
+    /// Publish one event for each of them.
     CatchUp,
 }
 
-/// An event that is published at certain times.
+/// A schedule, which publishes an event at certain times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// When: a cron expression of five fields, or of six with seconds in front.
+    /// A cron expression with five fields, or with six that begin with seconds.
     pub cron: String,
-    /// The time zone of the expression, by its IANA name; UTC if there is none.
+    /// The IANA name of the time zone; UTC if `None`.
     pub timezone: Option<String>,
-    /// What happens to times that were missed.
+    /// The policy for missed times.
     pub missed: MissedPolicy,
     /// The event's type.
     pub event_type: String,
@@ -43,51 +43,51 @@ pub struct Schedule {
     pub data: Option<Vec<u8>>,
 }
 
-/// Why a schedule is refused.
+/// Why a schedule is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValidationError {
-    /// The expression is none.
-    #[error("`{0}` is no cron expression of five or six fields: {1}")]
+    /// The cron expression is malformed.
+    #[error("`{0}` is not a cron expression with five or six fields: {1}")]
     Cron(String, String),
     /// The time zone is unknown.
-    #[error("the time zone `{0}` is unknown; write an IANA name such as Europe/Zurich")]
+    #[error("the time zone `{0}` is unknown; use an IANA name such as Europe/Zurich")]
     TimeZone(String),
-    /// There is no such time.
-    #[error("`{0}` never comes")]
+    /// The schedule has no future time.
+    #[error("`{0}` has no future time")]
     Never(String),
-    /// It would publish what is no event.
-    #[error("the event that it publishes is none: {0}")]
+    /// The event that it would publish is invalid.
+    #[error("the event it would publish is invalid: {0}")]
     Event(#[from] InvalidAttribute),
 }
 
-/// What is due of a schedule.
+/// The times of a schedule that are due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueTicks {
     /// The times to publish an event for, in order.
     pub ticks: Vec<Timestamp>,
-    /// When it is due again.
+    /// The next time after them.
     pub next: Option<Timestamp>,
 }
 
 impl Schedule {
-    /// Checks it.
+    /// Validates the schedule.
     ///
     /// # Errors
-    /// If it is malformed, or never comes.
+    /// If it is malformed, or has no future time.
     pub fn check(&self, now: Timestamp) -> Result<(), ValidationError> {
         self.event("1".to_owned(), "p", "s", now).check()?;
         let table = Timetable::new(self)?;
         table.after(now).map(drop).ok_or_else(|| ValidationError::Never(self.cron.clone()))
     }
 
-    /// The first time after a time; none if there is none.
+    /// The first time after `time`, if there is one.
     #[must_use]
     pub fn after(&self, time: Timestamp) -> Option<Timestamp> {
         Timetable::new(self).ok()?.after(time)
     }
 
-    /// What is due now of a schedule that was due at `next`, at most `limit` times. A clock that is set
-    /// back brings no time again; one that is set forward makes times missed.
+    /// The times that are due by now, at most `limit`, of a schedule whose next time was `next`. Setting the clock back
+    /// repeats no time; setting it forward makes times missed.
     #[must_use]
     pub fn due(&self, next: Timestamp, now: Timestamp, limit: usize) -> DueTicks {
         let Ok(table) = Timetable::new(self) else { return DueTicks { ticks: Vec::new(), next: None } };
@@ -105,7 +105,7 @@ impl Schedule {
         DueTicks { ticks, next: table.after(now) }
     }
 
-    /// The event for a time. Its id is that time's, so that the same time is never stored twice.
+    /// The event for a time. Its id is derived from the time, so that a time is never stored twice.
     #[must_use]
     pub fn event(&self, id: String, plugin: &str, name: &str, due: Timestamp) -> Event {
         Event {
@@ -147,7 +147,7 @@ impl Timetable {
         stamp(&self.cron.find_next_occurrence(&self.zoned(time)?, false).ok()?)
     }
 
-    /// The last time up to and with a time.
+    /// The last time at or before `time`.
     fn last(&self, time: Timestamp) -> Option<Timestamp> {
         stamp(&self.cron.find_previous_occurrence(&self.zoned(time)?, true).ok()?)
     }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_has_just_come_is_not_missed() {
+    fn a_time_that_has_just_passed_is_not_missed() {
         let (next, now) = (at("2030-01-01T01:00:00Z"), at("2030-01-01T01:00:00.400Z"));
         for missed in [MissedPolicy::RunOnce, MissedPolicy::Skip, MissedPolicy::CatchUp] {
             assert_eq!(schedule("0 * * * *", None, missed).due(next, now, 10).ticks, [next], "{missed:?}");

@@ -1,4 +1,4 @@
-//! What a subscription is: its identity, its target and its rules. How far it has come is the bus's.
+//! Subscriptions: identity, target and definition. The bus tracks their progress.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -16,13 +16,13 @@ use crate::percent::Percent;
 use crate::schedule::Schedule;
 use crate::secrecy;
 
-/// The owner of what operators make; no plugin may bear this name.
+/// The owner of subscriptions that operators make. No plugin may have this name.
 pub const OPERATOR: &str = "operator";
 
-/// A subscription's identity: the plugin that it belongs to, and its name there.
+/// The identity of a subscription: its owner and its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SubscriptionId {
-    /// The plugin that declared it or made it at run time.
+    /// The plugin that declared it or made it at run time, or the operator.
     pub owner: String,
     /// Its name, unique within the owner.
     pub name: String,
@@ -43,34 +43,34 @@ impl std::str::FromStr for SubscriptionId {
     }
 }
 
-/// A text names no subscription.
+/// A text is not the identity of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no subscription; write PLUGIN/NAME")]
+#[error("`{0}` is not a subscription; write PLUGIN/NAME")]
 pub struct ParseIdError(String);
 
-/// Who handles a subscription's deliveries.
+/// The target of a subscription's deliveries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// The named plugin's event handler.
     Plugin(String),
-    /// An HTTP endpoint that takes CloudEvents.
+    /// An HTTP endpoint that accepts CloudEvents.
     Webhook(Webhook),
 }
 
-/// An HTTP endpoint that takes CloudEvents.
+/// An HTTP endpoint that accepts CloudEvents.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// Where it is.
+    /// The URL of the endpoint.
     pub url: String,
-    /// What its requests are signed with.
+    /// The secret that signs requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
-    /// What its requests were signed with before, and are for a while besides.
+    /// Previous secrets, which also sign requests for a while.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_secrets: Vec<FormerSecret>,
-    /// Whether it must agree to deliveries first.
+    /// Whether the endpoint must consent to deliveries first.
     #[serde(default)]
     pub handshake: bool,
 }
@@ -82,19 +82,19 @@ impl fmt::Debug for Webhook {
 }
 
 impl Webhook {
-    /// An endpoint whose requests are not signed.
+    /// An endpoint without signatures.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), secret: None, former_secrets: Vec::new(), handshake: false }
     }
 
-    /// The keys that sign at a time, the newest first; none if requests are not signed.
+    /// The keys that sign requests at this time, newest first.
     pub fn keys(&self, now: Timestamp) -> impl Iterator<Item = Vec<u8>> {
         let former = self.former_secrets.iter().rev().filter(move |former| former.until > now);
         self.secret.iter().chain(former.map(|former| &former.secret)).flat_map(Secret::keys)
     }
 
-    /// Signs with another secret from now on, and with the present one until a time.
+    /// Replaces the secret. The present one also signs until a given time.
     pub fn rotate(&mut self, secret: Secret, until: Timestamp, now: Timestamp) {
         self.former_secrets.retain(|former| former.until > now && former.secret != secret);
         if let Some(former) = self.secret.replace(secret).filter(|former| Some(former) != self.secret.as_ref())
@@ -107,22 +107,22 @@ impl Webhook {
     }
 }
 
-/// How many secrets a webhook has besides the present one.
+/// How many previous secrets a webhook may have.
 const FORMER_SECRETS: usize = 4;
 
-/// A secret that a newer one replaces, and that signs besides it so that the receiver has time to change over.
+/// A previous secret, which also signs for a while so that the receiver has time to switch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FormerSecret {
     /// The secret.
     pub secret: Secret,
-    /// Until when it signs.
+    /// The end of its use.
     #[serde(with = "crate::clock::rfc3339")]
     pub until: Timestamp,
 }
 
-/// A secret of a webhook, by the Standard Webhooks specification: `whsec_` and bytes in base64. Several, with spaces
-/// between them, sign each. It is shown to nobody.
+/// The secret of a webhook, in the format of Standard Webhooks: `whsec_` and bytes in base64. Several, separated by
+/// spaces, each sign. A secret is never shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Secret(String);
@@ -130,7 +130,7 @@ pub struct Secret(String);
 /// A text is not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the webhook's secret is not `whsec_` and 24 to 64 bytes in base64, as Standard Webhooks demands, nor up to {SECRETS} of these with spaces between them"
+    "the webhook's secret is invalid; Standard Webhooks requires `whsec_` and 24 to 64 bytes in base64, and up to {SECRETS} secrets may be given, separated by spaces"
 )]
 pub struct ParseSecretError;
 
@@ -140,7 +140,7 @@ const SECRETS: usize = 4;
 impl Secret {
     const PREFIX: &str = "whsec_";
 
-    /// Reads a secret, or several.
+    /// Parses one or more secrets.
     ///
     /// # Errors
     /// If one is malformed.
@@ -151,10 +151,10 @@ impl Secret {
         if fit { Ok(Self(text.to_owned())) } else { Err(ParseSecretError) }
     }
 
-    /// A new one.
+    /// Generates a secret.
     ///
     /// # Errors
-    /// If the system has no chance to give.
+    /// If the system has no random bytes.
     pub fn generate() -> Result<Self, getrandom::Error> {
         use base64::Engine as _;
         let mut key = [0; 32];
@@ -162,13 +162,13 @@ impl Secret {
         Ok(Self(format!("{}{}", Self::PREFIX, base64::prelude::BASE64_STANDARD.encode(key))))
     }
 
-    /// As the receiver needs it. For whoever has made it.
+    /// The text of the secret, for the operator who created it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// The bytes to sign with, of each.
+    /// The keys of all secrets.
     pub fn keys(&self) -> impl Iterator<Item = Vec<u8>> {
         self.0.split(' ').filter_map(Self::key)
     }
@@ -249,114 +249,113 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What a dead letter means for later deliveries with its ordering key.
+/// What a dead letter means for later deliveries with the same ordering key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeadLetterPolicy {
-    /// They go on without it.
+    /// They continue without it.
     #[default]
     Release,
     /// They wait until it is redriven and handled, or dropped.
     Park,
 }
 
-/// Where a subscription, or a replay, begins.
+/// Where a subscription or a replay starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
-    /// With the events that are published after it.
+    /// With events published from now on.
     #[default]
     Now,
     /// With the oldest event of the log.
     Beginning,
-    /// With the first event that was stored at or after a time.
+    /// With the first event stored at or after a time.
     Time(#[serde(with = "crate::clock::rfc3339")] Timestamp),
-    /// With the event at a position, or the first one after it.
+    /// With the event at a position, or the next one after it.
     Position(Position),
 }
 
-/// The rules of a subscription.
+/// The definition of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
-    /// Which event types it takes.
+    /// The pattern of event types.
     pub pattern: Pattern,
-    /// Which of these events it takes.
+    /// Filters on the attributes of these events.
     #[serde(default)]
     pub filters: Filters,
-    /// Who handles them.
+    /// The target of the deliveries.
     pub target: Target,
-    /// How many deliveries may be in flight at a time.
+    /// How many deliveries may be in flight at the same time.
     pub concurrency: NonZeroU32,
-    /// What keeps deliveries in order.
+    /// The ordering key.
     pub ordering_key: Option<OrderingKey>,
-    /// What a dead letter means for those that share its ordering key.
+    /// What a dead letter means for later deliveries with the same ordering key.
     #[serde(default)]
     pub dead_letter_policy: DeadLetterPolicy,
-    /// When a failed delivery is tried again.
+    /// The retry policy.
     pub retry: RetryPolicy,
-    /// How many deliveries may wait before publishers are told to come back later.
+    /// How many deliveries may be waiting before publishers are refused.
     #[serde(default)]
     pub max_backlog: Option<u64>,
-    /// How long one invocation may run.
+    /// The timeout of one invocation.
     #[serde(with = "crate::duration")]
     pub timeout: Duration,
 }
 
 impl Definition {
-    /// Whether it takes an event.
+    /// Whether an event matches.
     #[must_use]
     pub fn takes(&self, event: &Event) -> bool {
         self.pattern.matches(&event.event_type) && self.filters.matches(event)
     }
 
-    /// Whether it delivers to an endpoint.
+    /// Whether it delivers to this endpoint.
     #[must_use]
     pub fn sends_to(&self, endpoint: &str) -> bool {
         matches!(&self.target, Target::Webhook(webhook) if webhook.url == endpoint)
     }
 
-    /// Whether a delivery may begin only after the one before it is settled.
+    /// Whether a delivery may start only after the previous one is settled.
     #[must_use]
     pub fn is_serial(&self) -> bool {
         self.concurrency.get() == 1
     }
 
-    /// How many deliveries may run at a time.
+    /// How many deliveries may run at the same time.
     #[must_use]
     pub fn parallelism(&self) -> usize {
         self.concurrency.get() as usize
     }
 
-    /// Whether both take the same events in the same order.
+    /// Whether both select the same events in the same order.
     #[must_use]
     pub fn selects_like(&self, other: &Self) -> bool {
         self.pattern == other.pattern && self.filters == other.filters && self.ordering_key == other.ordering_key
     }
 }
 
-/// What a plugin's generation declares.
+/// The subscriptions and schedules that a generation declares.
 #[derive(Clone, Debug, Default)]
 pub struct Declaration {
-    /// Its subscriptions: name, rules, and where they begin when they are made.
+    /// The subscriptions: name, definition and start.
     pub subscriptions: Vec<(String, Definition, Start)>,
-    /// Its schedules, by name.
+    /// The schedules, by name.
     pub schedules: Vec<(String, Schedule)>,
-    /// How much of what it publishes may be there.
+    /// The limits of its published events.
     pub limits: PublishLimits,
 }
 
-/// How much of what a plugin publishes may be there at a time, where its operator says something else than what applies
-/// to all.
+/// Limits of the events that a plugin has published. `None` means the host's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PublishLimits {
-    /// How many of its events may wait.
+    /// How many of its events may be waiting.
     pub backlog: Option<u64>,
     /// How many bytes its events may have.
     pub log_bytes: Option<u64>,
 }
 
-/// Whether a text may name a subscription: 1 to 128 of ASCII letters, digits, `-`, `_`. No `-` comes first, since that
-/// would make an option of it on a command line.
+/// Whether a text may name a subscription: 1 to 128 ASCII letters, digits, `-` and `_`. A leading `-` would make an
+/// option on a command line.
 #[must_use]
 pub fn is_valid_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -374,7 +373,7 @@ mod tests {
 
     /// Standard Webhooks: `whsec_`, and 24 to 64 bytes in base64.
     #[test]
-    fn secrets_are_as_standard_webhooks_has_them() {
+    fn secrets_have_the_format_of_standard_webhooks() {
         use base64::Engine as _;
         let of_length = |length| format!("whsec_{}", base64::prelude::BASE64_STANDARD.encode(vec![7; length]));
         for (text, keys) in [
@@ -398,11 +397,11 @@ mod tests {
         let generated = Secret::generate().unwrap();
         assert_eq!(Secret::parse(generated.expose()), Ok(generated.clone()));
         assert_ne!(Secret::generate().unwrap(), generated);
-        assert_eq!(format!("{generated:?}"), "Secret", "it is shown to nobody");
+        assert_eq!(format!("{generated:?}"), "Secret", "it is never shown");
     }
 
     #[test]
-    fn a_former_secret_signs_until_its_time() {
+    fn a_previous_secret_signs_until_its_end() {
         let parse = |letter| Secret::parse(&secret(letter)).unwrap();
         let mut webhook = Webhook::new("http://a/");
         let keys = |webhook: &Webhook, now| {
@@ -419,7 +418,7 @@ mod tests {
         webhook.rotate(parse('c'), Timestamp(20), Timestamp(3));
         assert_eq!((keys(&webhook, 9), keys(&webhook, 10)), ("cba".to_owned(), "cb".to_owned()));
         webhook.rotate(parse('a'), Timestamp(4), Timestamp(4));
-        assert_eq!(keys(&webhook, 4), "ab", "one is taken back, and another ends at once");
+        assert_eq!(keys(&webhook, 4), "ab", "one secret is used again, and another one ends at once");
         for letter in "defghi".chars() {
             webhook.rotate(parse(letter), Timestamp(99), Timestamp(5));
         }
@@ -427,6 +426,6 @@ mod tests {
         let stored = serde_json::to_string(&webhook).unwrap();
         assert_eq!(serde_json::from_str::<Webhook>(&stored).unwrap(), webhook);
         let old = r#"{"url":"http://a/","handshake":true}"#;
-        assert!(serde_json::from_str::<Webhook>(old).unwrap().handshake, "what a former host has stored");
+        assert!(serde_json::from_str::<Webhook>(old).unwrap().handshake, "the stored form of an earlier version");
     }
 }

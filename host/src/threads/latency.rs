@@ -1,4 +1,4 @@
-//! How quick a plugin's invocations have been lately, and what follows for its next ones.
+//! Tracks how long a plugin's invocations take, and chooses the priority of its next ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,78 +8,78 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{SLOW, cores};
 
-/// Which threads run a job.
+/// The priority of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
-    /// Somebody waits for it, and it is likely to be quick.
+    /// A client or an event is waiting, and the job is likely to be fast.
     Interactive,
-    /// It is one of many that wait: all of them together are what matters.
+    /// One of many waiting jobs, whose total throughput matters.
     Bulk,
-    /// It belongs to a plugin that has been slow: it gives way, and has a tenth of a core for certain.
+    /// A job of a slow plugin. It yields to all others, and still gets at least a tenth of a core.
     Background,
 }
 
-/// A job's turn on a thread.
+/// The right to run a job on a thread.
 #[derive(Debug)]
 pub struct Ticket {
-    /// Which threads run it.
+    /// The priority of the job.
     pub priority: Priority,
     pub(super) latency: Option<Arc<LatencyTracker>>,
     pub(super) core: Option<OwnedSemaphorePermit>,
 }
 
 impl Ticket {
-    /// In a lane, at nobody's pace.
+    /// A ticket that is not tracked for a plugin.
     #[must_use]
     pub fn new(priority: Priority) -> Self {
         Self { priority, latency: None, core: None }
     }
 }
 
-/// How quick a plugin's invocations have been lately, which decides the lane of its next ones.
+/// Tracks how long a plugin's invocations take.
 ///
-/// One that takes long may have waited for a core. The next one that does, while the first is not made up for,
-/// makes the plugin a slow one, until enough of them have been quick. A slow plugin's invocations take all cores but
-/// one at a time, besides those that wait for something: more of them would not be done any sooner than there are
-/// cores, and others would wait for each of those until the kernel takes it away.
+/// A single slow invocation may have waited for a core. Two in a short time make the plugin slow, until enough fast
+/// ones have followed. At most `cores - 1` invocations of a slow plugin are runnable at the same time; invocations
+/// blocked on I/O do not count. More of them would not finish sooner, and would make other plugins wait for the
+/// kernel's time slice.
 #[derive(Debug)]
 pub struct LatencyTracker {
-    /// How many quick invocations are owed.
+    /// How many fast invocations must follow before the plugin counts as fast again.
     debt: AtomicU32,
-    /// The cores, for while it is slow.
+    /// Permits for the cores that the plugin may use while it is slow.
     cores: Arc<Semaphore>,
 }
 
 impl Default for LatencyTracker {
     fn default() -> Self {
-        // One is left for others, where there are more: so nobody waits until the kernel takes one away.
+        // One core is left to others, so that they need not wait for the kernel to preempt a slow guest.
         Self { debt: AtomicU32::new(0), cores: Arc::new(Semaphore::new(cores().saturating_sub(1).max(1))) }
     }
 }
 
 impl LatencyTracker {
-    /// So many quick invocations make up for a slow one.
+    /// How many fast invocations make up for a slow one.
     const SLOW_COST: u32 = 32;
-    /// More than this is never owed.
+    /// The limit of the debt.
     const MAX_DEBT: u32 = 3 * Self::SLOW_COST;
 
-    /// Notes how long an invocation took.
+    /// Records how long an invocation took.
     pub fn note(&self, took: Duration) {
         let debt = self.debt.load(Ordering::Relaxed);
         let now = if took > SLOW { (debt + Self::SLOW_COST).min(Self::MAX_DEBT) } else { debt.saturating_sub(1) };
         if now != debt {
-            // Of two that end at once one may not count: it is a rule of thumb.
+            // Of two concurrent updates one may be lost, which a heuristic tolerates.
             self.debt.store(now, Ordering::Relaxed);
         }
     }
 
-    /// Waits for the turn of the next invocation.
+    /// Waits for the ticket of the next invocation.
     pub async fn ticket(self: &Arc<Self>) -> Ticket {
         let latency = Some(Arc::clone(self));
         match self.priority() {
             Priority::Background => {
                 let core = Arc::clone(&self.cores).acquire_owned().await.expect("the semaphore is never closed");
-                // It may have been made up for in the meantime; then nobody minds one that gives way.
+                // The debt may be paid by now. Running one more invocation at low priority does no harm.
                 Ticket { priority: Priority::Background, latency, core: Some(core) }
             }
             priority => Ticket { priority, latency, core: None },
@@ -96,10 +96,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slow_invocations_are_made_up_for_by_quick_ones() {
+    fn fast_invocations_make_up_for_slow_ones() {
         let latency = LatencyTracker::default();
         latency.note(SLOW * 2);
-        assert_eq!(latency.priority(), Priority::Interactive, "one is none");
+        assert_eq!(latency.priority(), Priority::Interactive, "one slow invocation does not count");
         latency.note(SLOW * 2);
         for _ in 0..LatencyTracker::SLOW_COST {
             assert_eq!(latency.priority(), Priority::Background);

@@ -1,11 +1,10 @@
-//! How much a thread gives way to others, and whether it waits. On Linux a priority is a thread's own (sched(7));
-//! elsewhere threads share the cores as equals.
+//! The operating system's priority of threads, and whether a thread is blocked. On Linux each thread has its own
+//! priority (sched(7)); elsewhere all threads are equal.
 
 use super::latency::Priority;
 
-/// How much one of many jobs gives way, how much one that is slow or turns out to be, and how much a compiler: nice
-/// levels, of which the last is 19. A guest that is slow has a tenth of a core for certain, and more where nobody
-/// else wants it: with less, what other programs do would have it run out of time.
+/// The nice levels of bulk jobs, of slow jobs, and of compilers; the lowest priority is 19. Level 10 guarantees a slow
+/// guest a tenth of a core. With less, other programs on the machine would make it time out.
 #[cfg(target_os = "linux")]
 const BULK_LEVEL: i32 = 5;
 #[cfg(target_os = "linux")]
@@ -25,7 +24,7 @@ pub(super) fn this_thread() -> ThreadId {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn this_thread() -> ThreadId {}
 
-/// Gives a thread that begins the priority of its lane.
+/// Sets the priority of the current thread, which has just started.
 #[cfg(target_os = "linux")]
 pub(super) fn apply_priority(priority: Priority) {
     match priority {
@@ -35,13 +34,13 @@ pub(super) fn apply_priority(priority: Priority) {
     }
 }
 
-/// Lets the present thread give way to every guest, for good: it compiles.
+/// Lowers the priority of the current thread below every guest's, for good, because it compiles.
 pub(crate) fn lower_compiler_priority() {
     #[cfg(target_os = "linux")]
     set_level(this_thread(), COMPILER_LEVEL);
 }
 
-/// Lets a thread give way whose job turns out to be slow.
+/// Lowers the priority of a thread whose job turns out to be slow.
 #[cfg(target_os = "linux")]
 pub(super) fn lower_priority(thread: ThreadId) {
     set_level(thread, BACKGROUND_LEVEL);
@@ -50,15 +49,15 @@ pub(super) fn lower_priority(thread: ThreadId) {
 #[cfg(target_os = "linux")]
 fn set_level(thread: ThreadId, level: i32) {
     if let Err(error) = rustix::process::setpriority_process(Some(thread), level) {
-        tracing::debug!(%error, "a thread does not give way");
+        tracing::debug!(%error, "the priority of a thread could not be lowered");
     }
 }
 
-/// Whether a thread of this process waits for something other than a core or the disk (proc(5)).
+/// Whether a thread of this process is blocked on something other than a core or the disk (proc(5)).
 #[cfg(target_os = "linux")]
 pub(super) fn is_asleep(thread: ThreadId) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/self/task/{}/stat", thread.as_raw_nonzero()));
-    // The name comes before the state, in parentheses, and may have some of its own.
+    // The state follows the name, which is in parentheses and may itself contain some.
     stat.is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('S')))
 }
 

@@ -1,4 +1,4 @@
-//! The threads of one lane: what waits for them, and what each of them does.
+//! A pool of threads for one priority, with its queue of jobs.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,29 +13,29 @@ use super::cores;
 use super::latency::{LatencyTracker, Priority, Ticket};
 use super::os_priority::{ThreadId, apply_priority, this_thread};
 
-/// How long a thread beyond those for the cores waits for something to do. To begin and to end one is a change of the
-/// process's address space, for which all others wait.
+/// How long a thread beyond one per core stays idle before it exits. Starting and ending threads changes the process's
+/// address space, which stalls all others.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A thread that has run so many jobs without a sleep gives others its core so often, when it finds none, before it
-/// sleeps: while there is much to do the next one comes meanwhile, and nobody pays for a wake-up. Where there is little,
-/// who is woken goes before whoever computes, and who has yielded does not.
+/// A thread that has run `BUSY` jobs in a row yields up to `YIELDS` times before it sleeps. Under load the next job
+/// arrives in the meantime, which saves a wake-up. Under light load the thread sleeps at once, because the scheduler
+/// favours a woken thread over a running one, and a yielding thread loses that.
 const BUSY: u32 = 4;
 const YIELDS: u32 = 4;
 
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads of one lane, and the jobs that wait for them.
+/// The threads of one priority, and the jobs that wait for them.
 #[derive(Debug)]
 pub(super) struct PriorityPool {
     priority: Priority,
-    /// What guests wait by, when they wait in the host.
+    /// The runtime that guests use when they wait in the host.
     runtime: Option<Handle>,
     pub(super) cores: usize,
     pub(super) limit: usize,
     state: Mutex<State>,
-    /// There is a job, or the end has come.
+    /// Signals a job, or the end.
     work: Condvar,
-    /// The supervisor is called.
+    /// Wakes the supervisor.
     pub(super) supervisor_wakeup: Condvar,
 }
 
@@ -44,20 +44,20 @@ pub(super) struct State {
     pub(super) waiting: VecDeque<(Ticket, Job)>,
     pub(super) threads: usize,
     pub(super) idle: usize,
-    /// Whether one that is idle was called and has not come yet.
+    /// Whether an idle thread was woken and has not started to work yet.
     woken: bool,
-    /// Jobs that run, by number.
+    /// Running jobs, by number.
     pub(super) running: Vec<(u64, Running)>,
-    /// How many jobs have been begun; the number of the next one.
+    /// How many jobs have started, which is the number of the next one.
     pub(super) started: u64,
-    /// Whether the supervisor waits until it is called.
+    /// Whether the supervisor sleeps until it is woken.
     pub(super) supervisor_sleeps: bool,
     pub(super) closed: bool,
 }
 
 impl State {
-    /// Calls a thread that is idle, if there is one. One at a time: it calls the next one if it finds more than one job,
-    /// and those that are busy may have taken them all before.
+    /// Wakes an idle thread, if there is one. Only one at a time: it wakes the next one if more than one job waits, and
+    /// busy threads may have taken them all by then.
     fn wake_idle(&mut self, work: &Condvar) {
         if self.idle > 0 && !self.woken {
             self.woken = true;
@@ -65,7 +65,7 @@ impl State {
         }
     }
 
-    /// A job has come to its end.
+    /// Removes a job that has ended.
     fn finish(&mut self, number: u64) -> Option<Running> {
         let index = self.running.iter().position(|(running, _)| *running == number)?;
         Some(self.running.swap_remove(index).1)
@@ -79,18 +79,18 @@ impl std::fmt::Debug for State {
     }
 }
 
-/// A job that runs.
+/// A running job.
 pub(super) struct Running {
     pub(super) since: Instant,
     pub(super) thread: ThreadId,
     pub(super) latency: Option<Arc<LatencyTracker>>,
-    /// A core that its plugin has for what is slow, until the job is seen to wait.
+    /// The permit for a core, held until the job ends or blocks.
     pub(super) core: Option<OwnedSemaphorePermit>,
     pub(super) is_slow: bool,
 }
 
 impl PriorityPool {
-    /// A lane without threads, but for the one that supervises it.
+    /// Creates a pool whose only thread is its supervisor.
     pub(super) fn start(priority: Priority, limit: usize, supervise: fn(&Arc<Self>)) -> std::io::Result<Arc<Self>> {
         let shared = Arc::new(Self {
             priority,
@@ -106,7 +106,7 @@ impl PriorityPool {
         Ok(shared)
     }
 
-    /// Lets a job run when it is its turn.
+    /// Queues a job.
     pub(super) fn submit(self: &Arc<Self>, ticket: Ticket, job: Job) {
         let mut state = self.state();
         state.waiting.push_back((ticket, job));
@@ -120,41 +120,42 @@ impl PriorityPool {
         }
     }
 
-    /// Starts a thread. If the system refuses, those that are there must do; the supervisor tries again.
+    /// Starts a thread. If the system refuses, the existing threads continue, and the supervisor tries again.
     pub(super) fn start_thread(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         state.threads += 1;
         drop(state);
         let runs = Arc::clone(self);
         if let Err(error) = thread::Builder::new().name("guest".to_owned()).spawn(move || work(&runs)) {
             self.state().threads -= 1;
-            tracing::warn!(%error, "no thread for a guest could be started");
+            tracing::warn!(%error, "a thread for guests could not be started");
         }
     }
 
-    /// Whether no job waits.
+    /// Whether no job is waiting.
     pub(super) fn is_empty(&self) -> bool {
         self.state().waiting.is_empty()
     }
 
-    /// Ends the threads once nothing waits for them.
+    /// Ends the threads once the queue is empty.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.work.notify_all();
         self.supervisor_wakeup.notify_all();
     }
 
-    /// Whether those whose jobs turn out to be slow give way by that: in the other lanes they have done so before.
+    /// Whether threads get a lower priority when their job turns out to be slow. Background threads have that priority
+    /// already.
     pub(super) fn lowers_slow_threads(&self) -> bool {
         matches!(self.priority, Priority::Interactive | Priority::Bulk)
     }
 
-    /// Nobody panics while holding the lock, and so a poisoned one is as good.
+    /// Nothing panics while it holds the lock, so poisoning can be ignored.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a thread does, until there is nothing for it to do and there are enough others.
+/// The loop of a thread. It exits when the pool closes, or when it is idle and not needed.
 fn work(shared: &PriorityPool) {
     let thread = this_thread();
     let _runtime = shared.runtime.as_ref().map(Handle::enter);
@@ -179,7 +180,7 @@ fn work(shared: &PriorityPool) {
             let (guard, wait) = shared.work.wait_timeout(state, IDLE_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
             (state, timed_out) = (guard, wait.timed_out());
             state.idle -= 1;
-            // Whoever comes, comes for all that waits.
+            // The woken thread takes all waiting jobs.
             state.woken = false;
             continue;
         };
@@ -193,10 +194,10 @@ fn work(shared: &PriorityPool) {
         let Ticket { latency, core, .. } = ticket;
         state.running.push((number, Running { since: Instant::now(), thread, latency, core, is_slow: false }));
         drop(state);
-        // A panic was reported when it happened; whoever waits for the result is told by its absence.
+        // The panic hook has reported a panic. The caller learns of it because there is no result.
         drop(catch_unwind(AssertUnwindSafe(job)));
         state = shared.state();
-        // A thread that has given way cannot take that back.
+        // A thread cannot raise its priority again.
         let was_lowered = state.finish(number).is_some_and(|running| running.is_slow);
         if was_lowered && shared.lowers_slow_threads() {
             break;

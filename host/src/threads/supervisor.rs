@@ -1,5 +1,5 @@
-//! Looks at the threads of a lane: starts more of them while those that run get nowhere, and lets those give way whose
-//! jobs turn out to be slow.
+//! Supervises the threads of a pool: starts more of them while the running jobs make no progress, and lowers the
+//! priority of threads whose jobs are slow.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -8,14 +8,14 @@ use super::SLOW;
 use super::os_priority::{is_asleep, lower_priority};
 use super::pool::{PriorityPool, Running};
 
-/// How often the threads are looked at while jobs wait or run.
+/// How often the jobs are checked while any wait or run.
 const CHECK_INTERVAL: Duration = Duration::from_millis(2);
-/// One that takes longer than this is slow beyond doubt.
+/// A job that takes longer than this is certainly slow.
 pub(super) const VERY_SLOW: Duration = Duration::from_millis(100);
 
-/// Looks at the threads while they have something to do.
+/// The supervisor's loop.
 pub(super) fn supervise(shared: &Arc<PriorityPool>) {
-    /// After so many looks in vain it waits until it is called.
+    /// How many checks without work before the supervisor sleeps until it is woken.
     const IDLE_CHECKS: u32 = 50;
     let (mut started, mut idle_checks) = (0, 0);
     let mut state = shared.state();
@@ -41,8 +41,7 @@ pub(super) fn supervise(shared: &Arc<PriorityPool>) {
     }
 }
 
-/// Draws the consequences of how long the job has taken by now. Under the lane's lock: so the thread is still that
-/// of this job.
+/// Checks how long a job has been running. The caller holds the pool's lock, so the thread still runs this job.
 fn check_job(running: &mut Running, lowers_slow_threads: bool) {
     let took = running.since.elapsed();
     if took > SLOW && !running.is_slow {
@@ -51,7 +50,7 @@ fn check_job(running: &mut Running, lowers_slow_threads: bool) {
             lower_priority(running.thread);
         }
     }
-    // Before it ends, which may be long after, others of its plugin know better.
+    // Recorded before the job ends, which may be much later, so that the plugin's next jobs run at low priority.
     if took > VERY_SLOW
         && let Some(latency) = running.latency.take()
     {

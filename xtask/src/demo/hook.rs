@@ -1,4 +1,4 @@
-//! A webhook's receiver, as another service would have one.
+//! The receiver of a webhook, like that of another service.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -18,14 +18,14 @@ impl Hook {
         let (sender, bodies) = channel();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A caller that breaks off calls again.
+                // A caller whose connection breaks tries again.
                 drop(receive(stream, &sender));
             }
         });
         Ok(Self { url: format!("http://{address}/hook"), address, bodies })
     }
 
-    /// The body of a call that has not been asked for yet.
+    /// The body of the next call, if there is one.
     pub(crate) fn received(&self) -> Option<String> {
         self.bodies.try_recv().ok()
     }

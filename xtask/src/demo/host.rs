@@ -1,4 +1,4 @@
-//! The demo's host: a process of its own.
+//! The host process of the demo.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Starts a host on ports that the system chooses, and waits until it listens.
+    /// Starts a host on free ports, and waits until it listens.
     pub(crate) fn start(home: &Path) -> anyhow::Result<Self> {
         let binary = target().join("debug/sandbus");
         let mut child = Command::new(&binary)
@@ -37,7 +37,7 @@ impl Host {
         let records = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                // The log is a help; the demo does not fail for want of it.
+                // The log file only helps with diagnosis, so errors are ignored.
                 drop(writeln!(file, "{line}"));
                 let record: Value = serde_json::from_str(&line).unwrap_or_default();
                 if record["message"] == "listening" {
@@ -69,20 +69,20 @@ impl Host {
         Ok(value)
     }
 
-    /// Whether a plugin has had a line in the log so many times.
+    /// Whether the log has this message of a plugin at least `times` times.
     pub(crate) fn has_logged(&self, plugin: &str, message: &str, times: usize) -> bool {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.iter().filter(|record| record["plugin"] == plugin && record["message"] == message).count() >= times
     }
 
-    /// Kills it, as a crash would.
+    /// Kills the process, like a crash.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Waits until somebody ends it.
+    /// Waits until the process ends.
     pub(crate) fn wait(mut self) -> anyhow::Result<()> {
         let status = self.child.wait()?;
         if !status.success() {
@@ -94,7 +94,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }

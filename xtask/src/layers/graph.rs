@@ -1,26 +1,26 @@
-//! Which modules use which, level by level.
+//! The dependencies between modules, level by level.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::source::{Crate, ModPath};
 
-/// One module uses another that lies beside it. Whatever lies inside either of them counts as part of it.
+/// A dependency on a sibling module. Nested modules count as parts of the siblings.
 #[derive(Debug)]
 pub(crate) struct Dependency {
-    /// Where the file is that says so.
+    /// The file with the dependency.
     pub(crate) file: String,
-    /// What it names, from the crate's root.
+    /// The item that it names, from the crate's root.
     pub(crate) item: String,
 }
 
-/// The uses between the modules inside one module, by their names.
+/// The dependencies between the modules inside one module, by their names.
 pub(crate) type Level = BTreeMap<(String, String), Dependency>;
 
-/// The levels of a crate, by the module that each lies in.
+/// The levels of a crate, by the containing module.
 pub(crate) type Levels = BTreeMap<ModPath, Level>;
 
-/// The uses between sibling modules, by the module that they are in. A module and those inside it are one: they may use
-/// each other.
+/// The dependencies between sibling modules, by the containing module. A module and its nested modules count as one, so
+/// they may use each other.
 pub(crate) fn levels(source: &Crate) -> Levels {
     let mut levels = Levels::new();
     for (from, module) in &source.modules {
@@ -36,7 +36,7 @@ pub(crate) fn levels(source: &Crate) -> Levels {
     levels
 }
 
-/// A shortest circle of uses for each group of modules that all lead to one another.
+/// A shortest cycle for each group of modules that all depend on one another.
 pub(crate) fn cycles(level: &Level) -> Vec<Vec<String>> {
     let mut seen = BTreeSet::new();
     let mut cycles = Vec::new();
@@ -52,7 +52,7 @@ pub(crate) fn cycles(level: &Level) -> Vec<Vec<String>> {
     cycles
 }
 
-/// The shortest way from a module back to itself.
+/// The shortest path from a module back to itself.
 fn shortest_cycle(level: &Level, start: &str) -> Option<Vec<String>> {
     let mut ways = VecDeque::from([vec![start]]);
     let mut reached = BTreeSet::new();

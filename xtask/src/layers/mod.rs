@@ -1,5 +1,6 @@
-//! Checks that dependencies point one way: between the rooms of the host, between the layers inside a room, and on the
-//! crates that one room alone may name. The compiler cannot tell, since they are one crate.
+//! Checks the dependencies between modules: they point one way, between the top-level modules of the host and between
+//! the layers of one, and some crates may be named by one module only. The compiler cannot check this, because the
+//! modules are one crate.
 
 mod graph;
 mod rules;
@@ -14,10 +15,10 @@ use self::rules::{HOST, LayerRule, OWNED_CRATES, PLUGIN};
 use self::source::{Crate, read_crate};
 use crate::steps::root;
 
-/// Checks the host by its rules, and that no modules of any crate lead to one another in a circle.
+/// Checks the host's rules, and that the modules of no crate form a cycle.
 ///
 /// # Errors
-/// What is against the rules, a line each.
+/// The violations, one per line.
 pub(crate) fn check() -> anyhow::Result<()> {
     let mut faults = Vec::new();
     let host = read("host/src/lib.rs")?;
@@ -44,7 +45,7 @@ fn read(file: &str) -> anyhow::Result<Crate> {
     Ok(source)
 }
 
-/// Uses between the modules inside one module that its table does not allow.
+/// Dependencies between the modules inside one module that its table does not allow.
 fn check_table(uses: &Levels, within: &[&str], table: &[LayerRule]) -> Vec<String> {
     let within: Vec<_> = within.iter().map(|&name| name.to_owned()).collect();
     let Some(level) = uses.get(&within) else { return Vec::new() };
@@ -60,7 +61,7 @@ fn check_table(uses: &Levels, within: &[&str], table: &[LayerRule]) -> Vec<Strin
     level.iter().filter_map(fault).collect()
 }
 
-/// Modules that name a crate which belongs to another part.
+/// Modules that name a crate owned by another module.
 fn check_owned_crates(source: &Crate, owned: &[(&str, &str)]) -> Vec<String> {
     let mut faults = Vec::new();
     for (path, module) in &source.modules {
@@ -76,7 +77,7 @@ fn check_owned_crates(source: &Crate, owned: &[(&str, &str)]) -> Vec<String> {
     faults
 }
 
-/// Circles among the modules that lie side by side, at every depth.
+/// Cycles among sibling modules, at every depth.
 fn cycle_faults(uses: &Levels) -> Vec<String> {
     let circle = |level: &Level, circle: Vec<String>| {
         let next = circle.iter().cycle().skip(1);
@@ -84,7 +85,7 @@ fn cycle_faults(uses: &Levels) -> Vec<String> {
             let witness = level.get(&(user.clone(), used.clone()))?;
             Some(format!("{} names {}", witness.file, witness.item))
         });
-        format!("{} form a circle: {}", circle.join(", "), uses.collect::<Vec<_>>().join("; "))
+        format!("{} form a cycle: {}", circle.join(", "), uses.collect::<Vec<_>>().join("; "))
     };
     uses.values().flat_map(|level| cycles(level).into_iter().map(|found| circle(level, found))).collect()
 }
@@ -106,11 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_name_each_part_after_those_that_it_uses() {
+    fn the_tables_list_each_module_after_those_that_it_uses() {
         for table in [HOST, PLUGIN] {
             for (index, (name, allowed)) in table.iter().enumerate() {
                 let above = |used: &str| table[..index].iter().any(|(other, _)| *other == used);
-                assert!(allowed.split_whitespace().all(above), "{name} uses what comes later, or is in no table");
+                assert!(
+                    allowed.split_whitespace().all(above),
+                    "{name} uses a module that is listed later, or not at all"
+                );
             }
         }
     }
@@ -138,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_or_said_in_passing_or_for_tests_alone_is_no_fault() {
+    fn allowed_uses_comments_and_tests_are_not_violations() {
         for text in [
             "//! See crate::plugin::Generation.\n/* crate::plugin */ const TEXT: &str = \"crate::plugin::Generation\";",
             "#[cfg(test)]\nmod tests { use crate::plugin::Generation; }",
@@ -153,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_room_without_a_rule_is_found() {
+    fn a_module_without_a_rule_is_found() {
         let source = crate_of(&[("lib.rs", "mod attic; mod bus;"), ("attic.rs", "use crate::bus;"), ("bus.rs", "")]);
         assert!(check_table(&levels(&source), &[], TABLE)[0].starts_with("`attic` is not in the table"));
     }
 
     #[test]
-    fn a_circle_is_found_also_through_what_a_parent_exports_again() {
+    fn a_cycle_through_a_reexport_is_found() {
         let source = crate_of(&[
             ("lib.rs", "mod room;"),
             ("room/mod.rs", "mod one; mod two; mod three; pub use one::One;"),
@@ -170,13 +174,13 @@ mod tests {
         let faults = cycle_faults(&levels(&source));
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(
-            faults[0].starts_with("one, three, two form a circle: room/one.rs names room::three::Three"),
+            faults[0].starts_with("one, three, two form a cycle: room/one.rs names room::three::Three"),
             "{faults:?}"
         );
     }
 
     #[test]
-    fn a_crate_that_belongs_to_one_room_is_found_in_another() {
+    fn a_foreign_use_of_an_owned_crate_is_found() {
         let source = crate_of(&[
             ("lib.rs", "mod bus; mod plugin;"),
             ("bus.rs", "fn of(error: wasmtime_wasi::Error) {}"),

@@ -1,9 +1,9 @@
-//! The rules: which part of the host may use which, and who may name a crate.
+//! The rules: which module of the host may use which, and which module owns a crate.
 
-/// A room of the host, or a part of one, and the names of those beside it that it may use.
+/// A module, and the names of the sibling modules that it may use.
 pub(crate) type LayerRule = (&'static str, &'static str);
 
-/// The rooms of the host, from the bottom up: each uses only rooms above its own line.
+/// The top-level modules of the host, from the bottom up: each uses only modules listed before it.
 pub(crate) const HOST: &[LayerRule] = &[
     ("descriptors", ""),
     ("files", ""),
@@ -12,10 +12,10 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("lock", "files"),
     ("toml_file", ""),
     ("threads", ""),
-    // What the rooms say to each other.
+    // The vocabulary.
     ("model", "secrecy"),
     ("outbound", "model"),
-    // The two large rooms, which do not know each other.
+    // The two largest modules, which do not know each other.
     ("bus", "files lock model"),
     ("plugin", "files model outbound printable secrecy threads toml_file"),
     ("api", "model"),
@@ -29,7 +29,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("admin", "api bus canary files ingress model outbound plugin problem secrecy server telemetry threads"),
     ("scenario", "api bus dispatcher ingress model outbound plugin problem toml_file"),
     ("config", "bus ingress model plugin server telemetry toml_file"),
-    // The composition root. It is written against all that it connects.
+    // The composition root, which uses everything that it connects.
     (
         "host",
         "admin bus canary config descriptors dispatcher files ingress lock model observer outbound plugin problem server telemetry threads",
@@ -52,7 +52,7 @@ pub(crate) const PLUGIN: &[LayerRule] = &[
     ("supervise", "load manifest run"),
 ];
 
-/// Crates that one part of the host alone may name, by the beginning of their names.
+/// Crates that only one module may name, by a prefix of their names.
 pub(crate) const OWNED_CRATES: &[(&str, &str)] = &[
     ("wasmtime", "plugin"),
     ("wasmparser", "plugin"),

@@ -1,7 +1,7 @@
-//! Times in RFC 3339, section 5.6, read strictly and written.
+//! Parses and formats times in RFC 3339, section 5.6, strictly.
 //!
-//! A leap second may end any month in UTC, and counts as the second after it, as POSIX has it. Which months had one is not
-//! looked up, so that a host need not be brought up to date to take an event. Fractions have any length; digits beyond the
+//! A leap second may end any month in UTC, and counts as the following second, as in POSIX. The months that had one are
+//! not looked up, so that a host needs no updates to accept an event. Fractions have any length; digits beyond
 //! milliseconds are dropped.
 
 use std::fmt;
@@ -12,8 +12,8 @@ const DAY_SECONDS: i64 = 86_400;
 /// 9999-12-31T23:59:59.999Z, the last time that RFC 3339 can write in UTC.
 const LAST: u64 = 253_402_300_799_999;
 
-/// Reads a time. One before 1970 becomes the first of 1970, and one that passes the year 9999 by its offset the last
-/// of 9999.
+/// Parses a time. A time before 1970 becomes the beginning of 1970, and one that its offset moves beyond the year 9999
+/// becomes the end of 9999.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
     let mut rest = Input(text.as_bytes());
     let (year, month, day) = rest.three(4, b"-")?;
@@ -35,7 +35,7 @@ pub(super) fn parse(text: &str) -> Option<Timestamp> {
     Some(Timestamp(u64::try_from(milliseconds).unwrap_or(0).min(LAST)))
 }
 
-/// Writes a time in UTC, with milliseconds.
+/// Formats a time in UTC, with milliseconds.
 pub(super) fn write(time: Timestamp, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     if time.0 > LAST {
         return write!(formatter, "{} ms after 1970", time.0);
@@ -47,7 +47,7 @@ pub(super) fn write(time: Timestamp, formatter: &mut fmt::Formatter<'_>) -> fmt:
     write!(formatter, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
 }
 
-/// What is left of a text.
+/// The remaining input of the parser.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
@@ -57,7 +57,7 @@ impl Input<'_> {
         allowed.contains(first).then_some(*first)
     }
 
-    /// A number of so many digits.
+    /// Parses a number with this many digits.
     fn number(&mut self, digits: usize) -> Option<i64> {
         let (number, rest) = self.0.split_at_checked(digits)?;
         self.0 = rest;
@@ -65,7 +65,7 @@ impl Input<'_> {
         number.iter().try_fold(0, add)
     }
 
-    /// Three numbers with a separator between them; the latter two have two digits.
+    /// Parses three numbers with separators. The last two have two digits.
     fn three(&mut self, digits: usize, separator: &[u8]) -> Option<(i64, i64, i64)> {
         let first = self.number(digits)?;
         self.one_of(separator)?;
@@ -74,7 +74,7 @@ impl Input<'_> {
         Some((first, second, self.number(2)?))
     }
 
-    /// The milliseconds of a fraction; none are zero.
+    /// Parses a fraction as milliseconds; zero if there is none.
     fn fraction(&mut self) -> Option<i64> {
         let Some(rest) = self.0.strip_prefix(b".") else { return Some(0) };
         let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -84,7 +84,7 @@ impl Input<'_> {
         (length > 0).then(|| digit(0) * 100 + digit(1) * 10 + digit(2))
     }
 
-    /// The seconds by which the zone is ahead of UTC, with which the text ends.
+    /// Parses the offset from UTC, in seconds, which must end the input.
     fn offset(&mut self) -> Option<i64> {
         let sign = match self.one_of(b"Zz+-")? {
             b'+' => 1,
@@ -107,13 +107,13 @@ fn days_of_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Whether a month begins at a time, in seconds since 1970.
+/// Whether a time, in seconds since 1970, is the beginning of a month.
 fn begins_a_month(seconds: i64) -> bool {
     let (_, _, day) = date(seconds.div_euclid(DAY_SECONDS));
     seconds.rem_euclid(DAY_SECONDS) == 0 && day == 1
 }
 
-/// Years are counted from March, so that a leap day ends its year.
+/// Days from 1970-01-01 to a date. Years are counted from March, so that a leap day is the last day of its year.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let since_march = (month + 9) % 12;
@@ -122,7 +122,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// The year, month and day that so many days after 1970-01-01 are.
+/// The date this many days after 1970-01-01.
 fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

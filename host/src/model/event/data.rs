@@ -1,7 +1,7 @@
-//! An event's data: its bytes, and whether they are JSON, text or binary.
+//! The data of an event: its bytes, and whether they are JSON, text or binary.
 //!
-//! The kind is decided once, where an event enters, by how the data came and by its media type (CloudEvents JSON
-//! format 1.0.2, section 3.1). Nothing decides it later by looking at the bytes.
+//! The kind is decided once, where an event enters the host, from the form of the data and its media type (CloudEvents
+//! JSON format 1.0.2, section 3.1). It is never guessed from the bytes later.
 
 use std::ops::Deref;
 
@@ -12,10 +12,10 @@ pub struct Data {
     bytes: Vec<u8>,
 }
 
-/// What an event's data is.
+/// The kind of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A JSON value, as it was written.
+    /// A JSON value, as written.
     Json,
     /// A text in UTF-8.
     Text,
@@ -23,10 +23,10 @@ pub enum Kind {
     Binary,
 }
 
-/// How deep arrays and objects may be nested in JSON data. Readers have limits of their own, some 128 levels, and an
-/// event is often part of another document.
+/// How deep arrays and objects may be nested in JSON data. Other parsers have limits of some 128 levels, and an event
+/// is often part of another document.
 const DEPTH_LIMIT: usize = 100;
-/// Media types that are texts although their names do not say so.
+/// Media types of texts whose names do not show it.
 const TEXTS: [&str; 12] = [
     "application/ecmascript",
     "application/graphql",
@@ -49,7 +49,7 @@ impl Data {
         Self { kind, bytes: bytes.into() }
     }
 
-    /// Whether it is nested no deeper than JSON data may be. Data of another kind is not nested.
+    /// Whether JSON data is within the limit of nesting. Other data is never nested.
     #[must_use]
     pub fn is_shallow(&self) -> bool {
         self.kind != Kind::Json || is_shallow(&self.bytes)
@@ -67,14 +67,14 @@ impl Data {
         Self::new(Kind::Binary, bytes)
     }
 
-    /// Data whose media type says what it is.
+    /// Data of the kind that a media type declares.
     #[must_use]
     pub fn declared(media_type: &str, bytes: Vec<u8>) -> Self {
         Self::new(Kind::of(Some(media_type)), bytes)
     }
 
-    /// Data that a plugin publishes. Without a media type it is JSON, as in a `CloudEvent`; bytes that cannot be JSON
-    /// come from interfaces that have no media types, and are binary.
+    /// Data that a plugin publishes. Without a media type it is JSON, as in CloudEvents. Bytes that are not JSON come
+    /// from interfaces without media types, and are binary.
     #[must_use]
     pub fn published(media_type: Option<&str>, bytes: Vec<u8>) -> Self {
         match media_type {
@@ -84,7 +84,7 @@ impl Data {
         }
     }
 
-    /// What it is.
+    /// The kind of the data.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
@@ -96,8 +96,8 @@ impl Data {
         self.bytes
     }
 
-    /// The media type that an event without one implies (JSON format, section 3.1.2; RFC 9110, section 8.3 for bytes
-    /// of which nothing is known).
+    /// The media type implied by an event without one (JSON format, section 3.1.2; RFC 9110, section 8.3 for unknown
+    /// bytes).
     #[must_use]
     pub fn implied_type(&self) -> &'static str {
         match self.kind {
@@ -107,7 +107,7 @@ impl Data {
         }
     }
 
-    /// The form that it has in a JSON document.
+    /// The form of the data in a JSON document.
     #[must_use]
     pub fn json_form(&self) -> JsonForm<'_> {
         let text = || std::str::from_utf8(&self.bytes).ok();
@@ -127,11 +127,10 @@ impl Deref for Data {
     }
 }
 
-/// How data stands in a JSON document. JSON that is malformed and text that is not UTF-8 cannot be written any other
-/// way than as base64.
+/// The form of data in a JSON document. Malformed JSON and text that is not UTF-8 can only be written in base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonForm<'a> {
-    /// The member `data`, a JSON value as it was written.
+    /// The member `data`, a JSON value as written.
     Value(&'a str),
     /// The member `data`, a string.
     Text(&'a str),
@@ -140,7 +139,7 @@ pub enum JsonForm<'a> {
 }
 
 impl Kind {
-    /// What a media type declares. Without one, data is JSON (JSON format, section 3.1.1).
+    /// The kind that a media type declares. Without one, data is JSON (JSON format, section 3.1.1).
     #[must_use]
     pub fn of(media_type: Option<&str>) -> Self {
         match media_type {
@@ -151,7 +150,7 @@ impl Kind {
         }
     }
 
-    /// The name by which the store keeps it.
+    /// The name in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -161,21 +160,21 @@ impl Kind {
         }
     }
 
-    /// Reads [`Kind::as_str`].
+    /// Parses [`Kind::as_str`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Json, Self::Text, Self::Binary].into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
-/// Whether a media type is JSON's or is built on JSON: `*/json` or `*/*+json` (JSON format, section 3.1.1). Media types
-/// compare without case.
+/// Whether a media type is JSON or based on JSON: `*/json` or `*/*+json` (JSON format, section 3.1.1). Case does not
+/// matter.
 #[must_use]
 pub fn is_json(media_type: &str) -> bool {
     essence(media_type).split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
 }
 
-/// Whether a media type is that of a text in UTF-8.
+/// Whether a media type declares text in UTF-8.
 fn is_text(media_type: &str) -> bool {
     let essence = essence(media_type);
     let is_text = essence.starts_with("text/")
@@ -194,14 +193,14 @@ fn charset(media_type: &str) -> Option<String> {
     Some(value.trim().trim_matches('"').to_ascii_lowercase())
 }
 
-/// The bytes as JSON text, if they are JSON (RFC 8259) and not nested too deeply to be part of another document.
+/// The bytes as JSON text, if they are JSON (RFC 8259) and within the limit of nesting.
 #[must_use]
 pub fn json_text(bytes: &[u8]) -> Option<&str> {
     let value: &serde_json::value::RawValue = serde_json::from_slice(bytes).ok()?;
     is_shallow(bytes).then(|| value.get())
 }
 
-/// Whether JSON is nested no deeper than the limit.
+/// Whether JSON is within the limit of nesting.
 fn is_shallow(json: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_decide_nothing_but_what_cannot_be_written() {
+    fn only_bytes_that_cannot_be_written_change_the_form() {
         let table: [(Option<&str>, &[u8], JsonForm<'_>); 9] = [
             (None, br#"{"a": 1e999}"#, JsonForm::Value(r#"{"a": 1e999}"#)),
             (None, b"null", JsonForm::Value("null")),
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deeply_is_no_part_of_another_document() {
+    fn deeply_nested_json_is_not_embedded() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(json_text(nested(DEPTH_LIMIT).as_bytes()).is_some());
         assert!(json_text(nested(DEPTH_LIMIT + 1).as_bytes()).is_none());

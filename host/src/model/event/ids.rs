@@ -1,8 +1,8 @@
-//! Ids of the events that the host publishes for plugins.
+//! The ids of events that plugins publish.
 //!
-//! A repeated attempt yields the same ids, and nobody outside can foretell one: they are derived from the delivery and
-//! from a secret of the store. Whoever could foretell an id could publish an event under it first. They begin with a
-//! time, as UUIDs of version 7 do: what is published at about the same time lies together in an index.
+//! A repeated attempt yields the same ids, and nobody else can predict them: they are derived from the delivery and
+//! from a secret of the store. Anyone who could predict an id could publish an event under it first. Ids start with a
+//! time, like UUIDs of version 7, so that events published at about the same time are close together in an index.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{LoggedEvent, Position};
 use crate::clock::Timestamp;
 
-/// The secret that ids are derived from.
+/// The secret from which ids are derived.
 #[derive(Clone)]
 pub struct IdKey(Hmac<Sha256>);
 
@@ -21,14 +21,14 @@ impl std::fmt::Debug for IdKey {
 }
 
 impl IdKey {
-    /// A key of a secret.
+    /// Creates a key from a secret.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(Hmac::new_from_slice(secret).expect("HMAC takes keys of any length"))
     }
 
-    /// The seed of a delivery: of a subscription or replay, by its number, which no other one ever gets. A dead letter
-    /// of a replay that is delivered once more has a number of its own; other deliveries have zero.
+    /// The seed of a delivery. The number of a subscription or replay is never reused. Each redrive of a dead letter of
+    /// a replay has its own number; other deliveries have zero.
     #[must_use]
     pub fn delivery(&self, logged: &LoggedEvent, subscription: i64, redriven: i64) -> IdSeed {
         let Position(position) = logged.position;
@@ -39,13 +39,13 @@ impl IdKey {
         IdSeed::new(logged.stored_at, &mac.finalize().into_bytes())
     }
 
-    /// The id of the event that a plugin's schedule publishes for a time.
+    /// The id of the event that a schedule publishes for a time.
     #[must_use]
     pub fn tick(&self, plugin: &str, schedule: &str, due: Timestamp) -> String {
         let mut mac = self.0.clone();
         mac.update(b"schedule");
         for name in [plugin, schedule] {
-            // Lengths keep ("ab", "c") apart from ("a", "bc").
+            // Lengths distinguish ("ab", "c") from ("a", "bc").
             mac.update(&(name.len() as u64).to_le_bytes());
             mac.update(name.as_bytes());
         }
@@ -54,7 +54,7 @@ impl IdKey {
     }
 }
 
-/// Where the ids of events come from that one invocation publishes.
+/// The seed for the ids of one invocation's events.
 #[derive(Clone, Copy, Debug)]
 pub struct IdSeed {
     time: [u8; 6],
@@ -67,21 +67,21 @@ impl IdSeed {
         Self { time, chance: first_half(hash) }
     }
 
-    /// A seed of its own, for what is handled once.
+    /// A unique seed, for invocations that are not repeated.
     #[must_use]
     pub fn unique() -> Self {
         let [a, b, c, d, e, f, ..] = uuid::Uuid::now_v7().into_bytes();
         Self { time: [a, b, c, d, e, f], chance: uuid::Uuid::new_v4().into_bytes() }
     }
 
-    /// The seed of a rehearsal of a delivery, of which nothing is committed: the same each time.
+    /// The seed of a delivery in a canary, which is the same each time. Nothing is committed under it.
     #[must_use]
     pub fn of_canary(logged: &LoggedEvent) -> Self {
         let hash = Sha256::new().chain_update(logged.position.0.to_le_bytes()).finalize();
         Self::new(logged.stored_at, &hash)
     }
 
-    /// The id of the event that is published as the `index`th, a UUID of version 8 (RFC 9562).
+    /// The id of the event with this index, a UUID of version 8 (RFC 9562).
     #[must_use]
     pub fn id(&self, index: u64) -> String {
         let mut hash = Sha256::new();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_delivery_yields_the_same_ids_and_no_other_one_does() {
+    fn ids_depend_on_the_delivery_and_the_secret() {
         let key = IdKey::new(b"secret");
         let seed = key.delivery(&logged(1, 1_000), 7, 0);
         assert_eq!(seed.id(0), IdKey::new(b"secret").delivery(&logged(1, 1_000), 7, 0).id(0));
@@ -124,12 +124,12 @@ mod tests {
             IdSeed::of_canary(&logged(1, 1_000)).id(0),
         ];
         assert!(!others.contains(&seed.id(0)));
-        assert!(seed.id(0) < key.delivery(&logged(1, 1_001), 7, 0).id(0), "times go before all else");
+        assert!(seed.id(0) < key.delivery(&logged(1, 1_001), 7, 0).id(0), "ids sort by time first");
         assert_ne!(IdSeed::unique().id(0), IdSeed::unique().id(0));
     }
 
     #[test]
-    fn a_tick_has_one_id_that_begins_with_its_time() {
+    fn a_tick_has_a_unique_id_that_starts_with_its_time() {
         let (key, other) = (IdKey::new(b"secret"), IdKey::new(b"other"));
         let (due, later) = (Timestamp(1_893_456_000_000), Timestamp(1_893_456_060_000));
         let id = key.tick("mailer", "digest", due);

@@ -1,4 +1,4 @@
-//! Events in JSON (CloudEvents JSON format 1.0.2, section 3), and as the store keeps them.
+//! Events in JSON (CloudEvents JSON format 1.0.2, section 3), and in their stored form.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,13 +14,13 @@ use super::Event;
 use super::data::{Data, JsonForm, Kind};
 use crate::exact::exact;
 
-/// An event in the JSON format. JSON data stands in it as it was published: numbers, the order of members, repeated
-/// members and white space survive.
+/// An event in the JSON format. JSON data is embedded exactly as published: numbers, the order of members, repeated
+/// members and white space are preserved.
 #[derive(Clone, Copy, Debug)]
 pub struct AsJson<'a>(&'a Event);
 
 impl Event {
-    /// The event in the JSON format, to be part of a JSON document.
+    /// The event in the JSON format, for embedding in a JSON document.
     #[must_use]
     pub fn as_json(&self) -> AsJson<'_> {
         AsJson(self)
@@ -29,24 +29,24 @@ impl Event {
     /// The event as a JSON document.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Nothing in an event fails to be JSON.
+        // Every event can be written as JSON.
         serde_json::to_string(&self.as_json()).unwrap_or_default()
     }
 
-    /// The event as a value to compare with others. Numbers in it are those of the `json` library: what is beyond
-    /// their precision is rounded, so this is not the form in which an event leaves the host.
+    /// The event as a value for comparisons. Numbers beyond the precision of the `json` library are rounded, so this is
+    /// not the form in which an event leaves the host.
     #[must_use]
     pub fn to_value(&self) -> serde_json::Value {
         let text = self.to_json();
         serde_json::from_str(&text).unwrap_or_else(|_| {
-            // JSON beyond what a value can hold, such as 1e999, is compared by its text.
+            // JSON that a value cannot hold, such as 1e999, is compared as text.
             let mut value = Self { data: None, ..self.clone() }.to_value();
             value["data"] = self.data.as_deref().map(String::from_utf8_lossy).into();
             value
         })
     }
 
-    /// The event as a value in which different data is different, for comparisons that must not miss one.
+    /// The event as a value without rounding, for comparisons that must not miss a difference.
     #[must_use]
     pub fn to_exact_value(&self) -> serde_json::Value {
         let text = self.to_json();
@@ -54,7 +54,7 @@ impl Event {
     }
 }
 
-/// The value of an attribute, in the type that it came with (JSON format 1.0.2, section 2.2).
+/// The value of an attribute in its original type (JSON format 1.0.2, section 2.2).
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Attribute<'a> {
@@ -108,19 +108,18 @@ impl Serialize for AsJson<'_> {
     }
 }
 
-/// The kind of an event's data, where it is not the one that its media type declares. What the store keeps of an event
-/// besides its columns.
+/// The kind of data to store besides the media type: `None` if the media type declares it.
 pub(crate) fn stored_kind(media_type: Option<&str>, data: Option<&Data>) -> Option<&'static str> {
     let kind = data.map(Data::kind)?;
     (kind != Kind::of(media_type)).then(|| kind.as_str())
 }
 
-/// Data as the store keeps it: its bytes, and its kind where the media type does not declare it.
+/// Restores stored data from its bytes, its media type, and its kind if the media type does not declare it.
 pub(crate) fn stored_data(media_type: Option<&str>, kind: Option<&str>, bytes: Vec<u8>) -> Data {
     Data::new(kind.and_then(Kind::parse).unwrap_or_else(|| Kind::of(media_type)), bytes)
 }
 
-/// An event as the store keeps one that comes later.
+/// The stored form of an event that is due later.
 #[derive(Serialize, Deserialize)]
 struct StoredEvent<'a> {
     id: Cow<'a, str>,
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn json_data_leaves_as_it_came() {
+    fn json_data_is_written_unchanged() {
         for data in [
             r#"{"wei":123456789012345678901,"b":1,"a":0.10}"#,
             r#"{"a":1,"a":2}"#,
@@ -261,9 +260,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<Event>(&stored).unwrap(), event);
     }
 
-    /// Written by a host that knew no kinds.
+    /// Written by a version without kinds.
     #[test]
-    fn what_was_kept_without_a_kind_is_still_read() {
+    fn a_stored_event_without_a_kind_is_still_read() {
         let stored = r#"{"id":"1","source":"/s","event_type":"t","subject":null,"time":null,"datacontenttype":null,
             "dataschema":null,"extensions":{},"data":"e30="}"#;
         assert_eq!(serde_json::from_str::<Event>(stored).unwrap(), event(None, Some(Data::json(*b"{}"))));

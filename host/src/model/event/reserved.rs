@@ -1,27 +1,26 @@
-//! What only the host may say: the sources and types of its own events, and the attributes that it sets.
-//! Whoever else could say it would be believed.
+//! The sources, types and attributes that are reserved for the host. Receivers trust them, so nobody else may use them.
 
 use super::{CAUSATION_ID, CAUSATION_SOURCE, HOPS};
 
-/// The path below which the sources of plugins' events lie.
+/// The prefix of the sources of plugins' events.
 pub(crate) const PLUGIN_SOURCES: &str = "/plugins/";
 
-/// The extension attributes that the host sets: an event's cause, how deep it lies in its flow, and who published it
+/// The extension attributes that the host sets: an event's cause, its depth in the cause tree, and its publisher
 /// (CloudEvents Auth Context extension).
 const HOST_ATTRIBUTES: [&str; 6] = [CAUSATION_ID, CAUSATION_SOURCE, HOPS, "authtype", "authid", "authclaims"];
 
-/// The first word of an event type that only the host publishes.
+/// The first word of an event type that is reserved for the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReservedType {
-    /// `schedule`: the ticks of plugins' schedules.
+    /// `schedule`: events of plugins' schedules.
     Schedule,
     /// `sandbus`: the host's own events.
     Host,
 }
 
 impl ReservedType {
-    /// The reserved word that a type begins with, if it does. Case makes no difference, so that nobody takes one
-    /// spelling for the other.
+    /// The reserved word that an event type begins with, if any. Case is ignored, so that no spelling can be mistaken
+    /// for another.
     pub(crate) fn of(event_type: &str) -> Option<Self> {
         let word = event_type.split('.').next().unwrap_or_default();
         match word {
@@ -32,13 +31,13 @@ impl ReservedType {
     }
 }
 
-/// Whether a type is one that a plugin's own schedules have: `schedule.NAME.…`.
+/// Whether an event type belongs to a plugin's own schedules: `schedule.NAME.…`.
 pub(crate) fn is_schedule_of(plugin: &str, event_type: &str) -> bool {
     let rest = event_type.strip_prefix("schedule.").and_then(|rest| rest.strip_prefix(plugin));
     rest.is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// Whether the host sets an extension attribute.
+/// Whether an extension attribute is set by the host.
 pub(crate) fn is_host_attribute(name: &str) -> bool {
     HOST_ATTRIBUTES.contains(&name) || name.starts_with("sandbus")
 }
@@ -53,13 +52,13 @@ pub(crate) fn publishing_plugin(source: &str) -> Option<&str> {
     source.strip_prefix(PLUGIN_SOURCES)
 }
 
-/// Whether a source lies below `/plugins`, in any spelling that a reader may take for that (RFC 3986, section 6): of
+/// Whether a source is below `/plugins`, in any spelling that a reader may take for that (RFC 3986, section 6): in
 /// another case, percent-encoded any number of times, with dot segments, empty segments or parameters, relative, or
 /// with a scheme and no authority.
 pub(crate) fn is_plugin_source(source: &str) -> bool {
     let plain = plain(source);
     let path = match without_scheme(&plain) {
-        // Somebody else's `/plugins`.
+        // Another authority's `/plugins`.
         Some(rest) if rest.strip_prefix("//").is_some_and(|rest| !rest.starts_with('/')) => return false,
         Some(rest) => rest,
         None => &plain,
@@ -70,7 +69,7 @@ pub(crate) fn is_plugin_source(source: &str) -> bool {
         match segment.split(';').next().unwrap_or_default() {
             "" | "." => {}
             ".." => depth = depth.saturating_sub(1),
-            // Also where it is left again: whoever compares the beginnings of sources sees no dots.
+            // Even if `..` follows, because a comparison of prefixes does not resolve dot segments.
             "plugins" if depth == 0 => return true,
             _ => depth += 1,
         }
@@ -78,7 +77,7 @@ pub(crate) fn is_plugin_source(source: &str) -> bool {
     false
 }
 
-/// A source in lower case without its escapes, also those that an escape was made of.
+/// A source in lower case with all escapes decoded, nested ones too.
 fn plain(source: &str) -> String {
     let mut plain: Vec<u8> = Vec::with_capacity(source.len());
     for byte in source.bytes() {
@@ -99,7 +98,7 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// What follows a scheme (RFC 3986, section 3.1), if there is one.
+/// The part after the scheme (RFC 3986, section 3.1), if there is one.
 fn without_scheme(source: &str) -> Option<&str> {
     let (scheme, rest) = source.split_once(':')?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_of_others_are_let_be() {
+    fn other_sources_are_accepted() {
         let others = [
             "/shop",
             "/shop/plugins/payments",
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_of_an_escape_is_read_once_through() {
+    fn nested_escapes_are_decoded_in_one_pass() {
         let deep = format!("/%{}70lugins", "25".repeat(2_000));
         assert!(is_plugin_source(&deep));
         let cut = format!("/%{}7", "25".repeat(2_000));

@@ -1,11 +1,11 @@
-//! The trace that an event belongs to (CloudEvents Distributed Tracing extension; W3C Trace Context).
+//! The trace of an event (CloudEvents Distributed Tracing extension; W3C Trace Context).
 
 use axum::http::HeaderMap;
 
 use super::TRACE;
 
-/// The trace of a request, as extension attributes; none if its parent is malformed, or comes more than once. States that
-/// come in several headers are one list (Trace Context, section 3.3.1).
+/// The trace of a request, as extension attributes; empty if the `traceparent` is malformed or repeated. Several
+/// `tracestate` headers form one list (Trace Context, section 3.3.1).
 #[must_use]
 pub fn trace_of(headers: &HeaderMap) -> Vec<(String, String)> {
     let all = |name: &str| -> Option<String> {
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn states_are_one_list_and_a_parent_is_one() {
+    fn tracestate_headers_are_joined_and_traceparent_is_unique() {
         let attribute = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let parent = attribute("traceparent", PARENT);
         assert_eq!(trace(&[("traceparent", PARENT)]), std::slice::from_ref(&parent));

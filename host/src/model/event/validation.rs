@@ -1,14 +1,14 @@
-//! What the attributes of an event may be (CloudEvents 1.0, section 3.1), wherever it comes from.
+//! Validates the attributes of events (CloudEvents 1.0, section 3.1), wherever they come from.
 
 use super::{Data, Event};
 use crate::clock::Timestamp;
 use crate::pattern::{MAX_LENGTH, is_forbidden};
 
-/// The longest value of an attribute, in bytes. Events of 64 KiB are passed on (CloudEvents 1.0.2, section 5), and all of
-/// one may be a single attribute.
+/// The longest value of an attribute, in bytes. Events of 64 KiB must be accepted (CloudEvents 1.0.2, section 5), and a
+/// single attribute may make up all of one.
 const ATTRIBUTE_LIMIT: usize = 64 << 10;
 
-/// An attribute that is not as the specification has it.
+/// An attribute, or the data, violates the specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {} `{name}` {what}", if name == "data" { "member" } else { "attribute" })]
 pub struct InvalidAttribute {
@@ -19,10 +19,10 @@ pub struct InvalidAttribute {
 }
 
 impl Event {
-    /// Checks the values of the attributes. The names of extensions are their reader's part.
+    /// Checks the values of the attributes. The names of extension attributes are checked where they are parsed.
     ///
     /// # Errors
-    /// The first value that is not as it must be.
+    /// The first invalid value.
     pub fn check(&self) -> Result<(), InvalidAttribute> {
         core("id", &self.id)?;
         core("source", &self.source)?;
@@ -39,10 +39,10 @@ impl Event {
         self.check_message()
     }
 
-    /// Checks the values of those attributes that a plugin gives to what it publishes; the others are the host's.
+    /// Checks the values of the attributes that a plugin sets. The host sets the others.
     ///
     /// # Errors
-    /// The first value that is not as it must be.
+    /// The first invalid value.
     pub fn check_message(&self) -> Result<(), InvalidAttribute> {
         let given =
             [("subject", &self.subject), ("datacontenttype", &self.datacontenttype), ("dataschema", &self.dataschema)];
@@ -62,7 +62,7 @@ impl Event {
     }
 }
 
-/// Checks an event type: any string that CloudEvents allows, of a length that a pattern can have.
+/// Checks an event type: any string that CloudEvents allows, at most as long as a pattern.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -75,7 +75,7 @@ fn demand(name: &str, holds: bool, what: &'static str) -> Result<(), InvalidAttr
     if holds { Ok(()) } else { Err(InvalidAttribute { name: name.to_owned(), what }) }
 }
 
-/// An attribute that the specification names is not empty where it is given.
+/// Checks an attribute of the specification, which must not be empty.
 fn core(name: &str, value: &str) -> Result<(), InvalidAttribute> {
     demand(name, !value.is_empty(), "is empty")?;
     text(name, value)
@@ -90,19 +90,17 @@ fn text(name: &str, value: &str) -> Result<(), InvalidAttribute> {
     demand(name, is_plain, "has a control character or a noncharacter")
 }
 
-/// Whether a text is a URI reference (RFC 3986, section 4.1), which is of ASCII alone: other characters are percent-encoded
-/// there.
+/// Whether a text is a URI reference (RFC 3986, section 4.1). Non-ASCII characters must be percent-encoded.
 fn is_uri_reference(text: &str) -> bool {
     fluent_uri::UriRef::parse(text).is_ok()
 }
 
-/// Whether a text is a URI with a scheme (RFC 3986, section 3). A fragment passes, since schemas are often named by one.
+/// Whether a text is a URI with a scheme (RFC 3986, section 3). A fragment is accepted, because schemas often have one.
 fn is_uri(text: &str) -> bool {
     fluent_uri::Uri::parse(text).is_ok()
 }
 
-/// Whether a text begins like a media type (RFC 2045, section 5.1): a type and a subtype of token
-/// characters.
+/// Whether a text begins with a type and a subtype, like a media type (RFC 2045, section 5.1).
 fn is_media_type(text: &str) -> bool {
     let token = |part: &str| {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -121,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_that_others_would_refuse_are_named() {
+    fn invalid_attributes_are_named() {
         assert_eq!(event().check(), Ok(()));
         let unfit = |change: &dyn Fn(&mut Event)| {
             let mut event = event();

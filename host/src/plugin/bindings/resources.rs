@@ -1,6 +1,6 @@
-//! What the host keeps behind the contract's resource handles.
+//! The host's data for the contract's resources.
 
-/// A plugin's only bucket.
+/// The only bucket of a plugin.
 #[derive(Clone, Copy, Debug)]
 #[allow(unreachable_pub, reason = "the generated bindings export it again")]
 pub struct Bucket;
@@ -14,7 +14,7 @@ pub struct Cas {
 }
 
 impl Cas {
-    /// What of it counts as the instance's memory.
+    /// The bytes that count as the instance's memory.
     pub(crate) fn size_bytes(&self) -> usize {
         self.key.len() + self.current.as_ref().map_or(0, Vec::len)
     }

@@ -1,5 +1,5 @@
-//! `sandbus:plugin/bus`: publishing, replies, and subscriptions made at run time. `types` and `rules` have nothing but
-//! types.
+//! `sandbus:plugin/bus`: publishing, replies, and subscriptions made at run time. The interfaces `types` and `rules`
+//! only have types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::plugin::manifest::subscription_rules;
 use crate::reply::{REPLY_LIMIT, ReplyTo};
 use crate::subscription::{Definition, Secret, Target, Webhook};
 
-/// How many extension attributes an event may have of its publisher.
+/// How many extension attributes a plugin may give an event.
 const EXTENSIONS: usize = 256;
 
 /// Links the interfaces.
@@ -66,7 +66,7 @@ impl bus::Host for Invocation {
 }
 
 impl Invocation {
-    /// Publishes as a component would. For native handlers, which are trusted to publish what they may.
+    /// Publishes like a component. For native handlers, which are trusted to publish only what they may.
     pub(crate) fn publish_json(&mut self, event_type: &str, json: Vec<u8>) {
         let message = bus::Message {
             type_: event_type.to_owned(),
@@ -80,13 +80,13 @@ impl Invocation {
         if let Some(run) = &mut self.run
             && let Err(error) = run.publish(message)
         {
-            tracing::error!(plugin = %run.plugin, event_type, ?error, "a native handler published what it may not");
+            tracing::error!(plugin = %run.plugin, event_type, ?error, "a native handler published an event that it may not publish");
         }
     }
 }
 
 impl Run {
-    /// The event that a message becomes, and when it is due if not now.
+    /// Converts a message into an event, with the time at which it is due if not now.
     fn event(&mut self, message: bus::Message) -> Result<(Event, Option<Timestamp>), bus::Error> {
         let event_type = message.type_;
         self.check_may_publish(&event_type)?;
@@ -109,39 +109,41 @@ impl Run {
         Ok((event, due))
     }
 
-    /// Checks that the plugin may publish events of a type.
+    /// Checks that the plugin may publish events of this type.
     fn check_may_publish(&self, event_type: &str) -> Result<(), bus::Error> {
         check_type(event_type).map_err(invalid)?;
         if !self.settings.publish.iter().any(|pattern| pattern.matches(event_type)) {
             let reason = format!(
-                "plugin `{}` may not publish `{event_type}`; name it among what the plugin publishes, or grant it in the sidecar",
+                "plugin `{}` may not publish `{event_type}`; declare it in the plugin's `publishes`, or grant it in the sidecar",
                 self.plugin
             );
             return Err(bus::Error::Denied(reason));
         }
         if ReservedType::of(event_type).is_some() {
-            let reason = format!("`{event_type}` is a type that only the host publishes; choose another first word");
+            let reason = format!("the event type `{event_type}` is reserved for the host; choose another first word");
             return Err(bus::Error::Denied(reason));
         }
         Ok(())
     }
 
-    /// The extension attributes of an event: those that its publisher gives, and the host's own.
+    /// The extension attributes of an event: those that the plugin gives, and those that the host sets.
     fn extensions(&self, given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, bus::Error> {
         if given.len() > EXTENSIONS {
-            return Err(bus::Error::Invalid(format!("an event has {EXTENSIONS} extension attributes at most")));
+            return Err(bus::Error::Invalid(format!("an event may have at most {EXTENSIONS} extension attributes")));
         }
         let mut extensions = BTreeMap::new();
         for (name, value) in given {
             if !crate::event::is_extension_name(&name) {
-                return Err(bus::Error::Invalid(format!("`{name}` is no extension attribute")));
+                return Err(bus::Error::Invalid(format!(
+                    "`{name}` is not the name of an extension attribute; use lower-case letters and digits"
+                )));
             }
-            // What it took over from the event that it handles says nothing of the one that it publishes.
+            // Host attributes copied from the handled event do not apply to the published one.
             if !is_host_attribute(&name) {
                 extensions.insert(name, value);
             }
         }
-        // The host's own come last, so that a plugin cannot forge them.
+        // The host's attributes come last, so that a plugin cannot forge them.
         extensions.extend(self.inherited.clone());
         Ok(extensions)
     }
@@ -160,13 +162,15 @@ impl Run {
 
     fn reply(&mut self, id: String, pattern: &str, timeout: Duration) -> Result<(), bus::Error> {
         if !matches!(self.log.trigger, Trigger::Request { .. }) {
-            return Err(bus::Error::Invalid("only the client of a request can wait for a reply".to_owned()));
+            return Err(bus::Error::Invalid(
+                "only a request's handler can ask for a reply, because no client waits for a delivery".to_owned(),
+            ));
         }
         if !self.buffer.has_published(&id) {
-            return Err(bus::Error::Invalid(format!("this invocation has not published the event `{id}`")));
+            return Err(bus::Error::Invalid(format!("this invocation has not published an event with the id `{id}`")));
         }
         if timeout > REPLY_LIMIT {
-            return Err(bus::Error::Limit(format!("a client waits {} s at most", REPLY_LIMIT.as_secs())));
+            return Err(bus::Error::Limit(format!("a client can wait for at most {} s", REPLY_LIMIT.as_secs())));
         }
         let pattern = Pattern::parse(pattern).map_err(invalid)?;
         self.reply = Some(ReplyTo { id, pattern, timeout });
@@ -176,18 +180,19 @@ impl Run {
     fn subscribe(&mut self, wanted: bus::Subscription) -> Result<(), bus::Error> {
         let name = wanted.name;
         if !crate::subscription::is_valid_name(&name) {
-            let reason = format!("`{name}` is no subscription's name; use 1 to 128 letters, digits, `-` and `_`");
+            let reason = format!(
+                "`{name}` is not a valid name for a subscription; use 1 to 128 letters, digits, `-` and `_`, not beginning with `-`"
+            );
             return Err(bus::Error::Invalid(reason));
         }
         if self.settings.declared.subscriptions.iter().any(|(declared, ..)| *declared == name) {
-            let reason =
-                format!("the plugin declares the subscription `{name}`; one made at run time needs another name");
+            let reason = format!("the plugin already declares a subscription `{name}`; choose another name");
             return Err(bus::Error::Invalid(reason));
         }
         let pattern = Pattern::parse(&wanted.pattern).map_err(invalid)?;
         if !self.settings.subscribe.iter().any(|grant| grant.covers(&pattern)) {
             let reason = format!(
-                "plugin `{}` may not subscribe to `{pattern}`; name it among what the plugin subscribes, or grant it in the sidecar",
+                "plugin `{}` may not subscribe to `{pattern}`; declare it in the plugin's `subscribes`, or grant it in the sidecar",
                 self.plugin
             );
             return Err(bus::Error::Denied(reason));
@@ -218,7 +223,7 @@ impl Run {
         let host = crate::endpoint::host_and_port(&webhook.url).map_err(bus::Error::Invalid)?;
         if !crate::endpoint::is_granted(&host, &self.settings.webhooks) {
             let reason = format!(
-                "plugin `{}` may not send to `{host}`; grant it in the sidecar: [grants] webhooks = [\"{host}\"]",
+                "plugin `{}` may not send webhooks to `{host}`; grant it in the sidecar: [grants] webhooks = [\"{host}\"]",
                 self.plugin
             );
             return Err(bus::Error::Denied(reason));
@@ -233,11 +238,12 @@ fn due(due: bus::Due, now: Timestamp) -> Result<Option<Timestamp>, bus::Error> {
     Ok(match due {
         bus::Due::Now => None,
         bus::Due::AfterMs(delay) if Duration::from_millis(delay) > MAX_DELAY => {
-            return Err(bus::Error::Invalid("an event is put off for a hundred years at most".to_owned()));
+            return Err(bus::Error::Invalid("an event can be delayed by at most a hundred years".to_owned()));
         }
         bus::Due::AfterMs(delay) => Some(now.after(Duration::from_millis(delay))),
         bus::Due::At(time) => Some(
-            Timestamp::parse(&time).ok_or_else(|| bus::Error::Invalid(format!("`{time}` is no time in RFC 3339")))?,
+            Timestamp::parse(&time)
+                .ok_or_else(|| bus::Error::Invalid(format!("`{time}` is not a time in RFC 3339")))?,
         ),
     })
 }

@@ -1,4 +1,5 @@
-//! Requests to other services in one call, for components whose tools cannot take `wasi:http`. They go the same way.
+//! Requests to other services in a single call, for components whose tools cannot use `wasi:http`. They obey the same
+//! grants.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::plugin::bindings::sandbus::plugin::client;
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::Invocation;
 
-/// What its log lines are about.
+/// The context of its log lines.
 const CONTEXT: &str = "client";
 
 /// Links the interface.
@@ -42,10 +43,10 @@ impl client::Host for Invocation {
         let sent = sent.unwrap_or(Err(client::Error::Timeout));
         match &sent {
             Ok(answer) => {
-                log.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {}", answer.status));
+                log.add(Level::Debug, CONTEXT, &format!("{method} to {host} returned {}", answer.status));
             }
             Err(error) => {
-                log.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no answer: {}", reason(error)));
+                log.add(Level::Warn, CONTEXT, &format!("{method} to {host} failed: {}", reason(error)));
             }
         }
         Ok(sent)
@@ -55,7 +56,7 @@ impl client::Host for Invocation {
 fn reason(error: &client::Error) -> &str {
     match error {
         client::Error::Denied(reason) | client::Error::Invalid(reason) | client::Error::Unreachable(reason) => reason,
-        client::Error::Timeout => "there was none in time",
+        client::Error::Timeout => "timed out",
     }
 }
 
@@ -63,29 +64,29 @@ fn request_of(request: client::Request) -> Result<Request<Body>, client::Error> 
     let client::Request { method, url, headers, body, .. } = request;
     let invalid = |what: String| client::Error::Invalid(format!("the request is malformed: {what}"));
     if url.len() > PATH_BYTES {
-        return Err(invalid(format!("its address has more than {PATH_BYTES} bytes")));
+        return Err(invalid(format!("its URL has more than {PATH_BYTES} bytes")));
     }
     if method.len() > NAME_BYTES {
         return Err(invalid(format!("its method has more than {NAME_BYTES} bytes")));
     }
-    let uri: Uri = url.parse().map_err(|error| invalid(format!("its address `{url}`: {error}")))?;
+    let uri: Uri = url.parse().map_err(|error| invalid(format!("its URL `{url}`: {error}")))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(invalid(format!("`{url}` is no http or https address")));
+        return Err(invalid(format!("`{url}` is not an http or https URL")));
     }
-    let method: Method = method.parse().map_err(|_| invalid(format!("`{method}` is no method")))?;
+    let method: Method = method.parse().map_err(|_| invalid(format!("`{method}` is not a method")))?;
     let mut builder = Request::builder().method(method).uri(uri);
     for (name, value) in headers {
-        let name: HeaderName = name.parse().map_err(|_| invalid(format!("`{name}` is no header's name")))?;
+        let name: HeaderName = name.parse().map_err(|_| invalid(format!("`{name}` is not the name of a header")))?;
         if is_reserved(&name) {
-            return Err(invalid(format!("the header `{name}` is set by the host alone")));
+            return Err(invalid(format!("only the host may set the header `{name}`")));
         }
         builder = builder.header(name, value);
     }
     builder.body(outbound::body(body)).map_err(|error| invalid(error.to_string()))
 }
 
-/// Headers that are no guest's: those that `wasi:http` refuses, by which a request would go elsewhere than was granted,
-/// and what follows from the body and the connection.
+/// Headers that a guest may not set: those that `wasi:http` refuses, by which a request could go elsewhere than was
+/// granted, and those that follow from the body and the connection.
 fn is_reserved(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name) || [header::CONTENT_LENGTH, header::TE].contains(name)
 }
@@ -97,9 +98,9 @@ async fn answer_of(response: Response<Body>, limit_bytes: usize) -> Result<clien
     let body = Limited::new(body, limit_bytes).collect().await.map_err(|error| {
         client::Error::Unreachable(match error.is::<LengthLimitError>() {
             true => {
-                format!("the answer has more than {limit_bytes} bytes, which is all the memory that the plugin has")
+                format!("the response has more than {limit_bytes} bytes, which is the plugin's memory limit")
             }
-            false => "the answer broke off".to_owned(),
+            false => "the response ended early".to_owned(),
         })
     })?;
     Ok(client::Answer { status: head.status.as_u16(), headers, body: body.to_bytes().to_vec() })
@@ -111,7 +112,7 @@ fn error_of(error: SendError) -> client::Error {
         SendError::Own(_) => client::Error::Denied(error.to_string()),
         SendError::Malformed(reason) => client::Error::Invalid(format!("the request is malformed: {reason}")),
         SendError::Unreachable(..) | SendError::Broken(..) => {
-            client::Error::Unreachable(format!("the request has no answer: {error}"))
+            client::Error::Unreachable(format!("the request failed: {error}"))
         }
     }
 }
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_that_lead_elsewhere_are_refused() {
+    fn headers_that_redirect_a_request_are_refused() {
         let request = |header: &str| {
             request_of(client::Request {
                 method: "GET".to_owned(),

@@ -1,5 +1,5 @@
-//! Drafts of standard interfaces beside those of the contract: what other hosts offer, and components were built for.
-//! They differ in names and in how a list of keys goes on, and they reach the same state and configuration.
+//! Drafts of standard interfaces that other hosts offer, besides those of the contract. They differ in names and in how
+//! a list of keys is continued, and they use the same state and configuration.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType};
@@ -12,16 +12,16 @@ use crate::plugin::invocation::Invocation;
 
 /// `wasi:keyvalue` as wasmtime and Spin offer it.
 const KEYVALUE: &str = "0.2.0-draft";
-/// `wasi:keyvalue` of the contract, which has all but `batch`. Two texts of it have this name.
+/// `wasi:keyvalue` as in the contract, which has all of it but `batch`. Two versions have this name.
 const KEYVALUE_CONTRACT: &str = "0.2.0-draft2";
-/// How much is read in one call: the host has all of it before the instance does.
+/// The limit of one bulk read. The host holds all of it before the instance does.
 const AT_ONCE_BYTES: usize = 16 << 20;
-/// Names of the configuration.
+/// Names of the configuration interface.
 const CONFIG: [&str; 3] =
     ["wasi:config/store@0.2.0-draft", "wasi:config/store@0.2.0-draft-2024-09-27", "wasi:config/runtime@0.2.0-draft"];
-/// How many pages of keys an invocation may list: what it is given for each of them lies in the host's memory.
+/// How many pages of keys an invocation may list. The host stores a cursor for each.
 const CURSORS: usize = 4_096;
-/// Names of logging.
+/// Names of the logging interface.
 const LOGGING: [&str; 1] = ["wasi:logging/logging"];
 
 type Store<'a> = StoreContextMut<'a, Invocation>;
@@ -45,8 +45,8 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Links the later text of what has one name in two texts, in place of the earlier one: there a key without a value is
-/// named as well.
+/// Links the later version of an interface instead of the earlier one of the same name. It also returns keys without a
+/// value.
 pub(super) fn link_later(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut batch = linker.instance(&format!("wasi:keyvalue/batch@{KEYVALUE_CONTRACT}"))?;
@@ -55,7 +55,7 @@ pub(super) fn link_later(linker: &mut Linker<Invocation>) -> wasmtime::Result<()
     Ok(())
 }
 
-/// A page of keys, and the number by which the next one is asked for.
+/// A page of keys, and the cursor of the next one.
 #[derive(ComponentType, Lower)]
 #[component(record)]
 struct Page {
@@ -94,21 +94,21 @@ fn link_store(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Resul
     interface.func_wrap("[method]bucket.list-keys", list_keys)
 }
 
-/// The page of keys at a cursor. The contract's cursors are keys, and the draft's are numbers: those of the keys that
-/// this invocation has been given.
+/// The page of keys at a cursor. The cursors of the contract are keys. Those of the draft are numbers, which index the
+/// keys that this invocation has received.
 fn page(invocation: &mut Invocation, cursor: Option<u64>) -> wasmtime::Result<Result<Page, store::Error>> {
     let after = match cursor {
         None => None,
         Some(number) => match usize::try_from(number).ok().and_then(|index| invocation.cursors.get(index)) {
             Some(key) => Some(key.clone()),
-            None => return Ok(Err(store::Error::Other(format!("there is no cursor {number}")))),
+            None => return Ok(Err(store::Error::Other(format!("cursor {number} does not exist")))),
         },
     };
-    // Which bucket is meant makes no difference: there is one.
+    // There is only one bucket.
     let page = store::HostBucket::list_keys(invocation, Resource::new_borrow(0), after)?;
     Ok(page.and_then(|store::KeyResponse { keys, cursor }| match cursor {
         Some(_) if invocation.cursors.len() == CURSORS => {
-            Err(store::Error::Other(format!("an invocation lists {CURSORS} pages of keys at most")))
+            Err(store::Error::Other(format!("an invocation may list at most {CURSORS} pages of keys")))
         }
         Some(key) => {
             invocation.cursors.push(key);
@@ -122,16 +122,16 @@ fn link_atomics(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Res
     type Addition = (Resource<Bucket>, String, u64);
     interface.func_wrap("increment", |mut store: Store<'_>, (bucket, key, delta): Addition| -> CallResult<u64> {
         let other = |reason: &str| store::Error::Other(reason.to_owned());
-        let Ok(delta) = i64::try_from(delta) else { return Ok((Err(other("the delta passes the range of s64")),)) };
+        let Ok(delta) = i64::try_from(delta) else { return Ok((Err(other("the delta is out of the range of s64")),)) };
         let sum = atomics::Host::increment(store.data_mut(), bucket, key, delta)?;
-        Ok((sum.and_then(|sum| u64::try_from(sum).map_err(|_| other("the sum is below zero"))),))
+        Ok((sum.and_then(|sum| u64::try_from(sum).map_err(|_| other("the sum is negative"))),))
     })
 }
 
 type Keys = (Resource<Bucket>, Vec<String>);
 type Pair = (String, Vec<u8>);
 
-/// A handle for each call: they are told apart by nothing.
+/// Borrows the bucket for another call.
 fn borrow(bucket: &Resource<Bucket>) -> Resource<Bucket> {
     Resource::new_borrow(bucket.rep())
 }
@@ -153,7 +153,7 @@ where
             };
             size += key.len() + value.as_ref().map_or(0, Vec::len);
             if size > AT_ONCE_BYTES {
-                let reason = format!("values of {AT_ONCE_BYTES} bytes are read at once; read them one by one");
+                let reason = format!("one call may read at most {AT_ONCE_BYTES} bytes; read the keys one by one");
                 return Ok((Err(store::Error::Other(reason)),));
             }
             found.push(entry((key, value)));

@@ -98,7 +98,7 @@ impl atomics::Host for Invocation {
         let Cas { key, current } = self.end_swap(cas)?;
         let buffer = &mut self.run()?.buffer;
         match buffer.get(&key) {
-            // Only the invocation itself can have changed it; the commit checks for all others.
+            // Only this invocation can have changed the value; the commit checks for changes by others.
             Ok(now) if now != current => {
                 let again = self.begin_swap(Cas { key, current: now })?;
                 Ok(Err(atomics::CasError::CasFailed(again)))

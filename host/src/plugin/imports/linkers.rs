@@ -1,4 +1,4 @@
-//! How a component's imports are satisfied: by one of a few linkers, the first that has all of them.
+//! Links a component's imports, with the first of a few linkers that has all of them.
 
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
@@ -8,14 +8,14 @@ use super::missing::MissingImports;
 use super::{CONTRACT, LATER, Link, PURE, RUNTIMES};
 use crate::plugin::invocation::Invocation;
 
-/// Links components.
+/// The linkers.
 pub(crate) struct Linkers {
     engine: Engine,
-    /// For plugins of an SDK: the contract alone, so that their `describe` is held to be pure down to the clock.
+    /// For plugins built with an SDK: only the contract, in which `describe` may not even read the clock.
     sdk: Linker<Invocation>,
-    /// For all others: the contract, and what language runtimes expect.
+    /// For all other plugins: the contract, and what language runtimes expect.
     runtimes: Linker<Invocation>,
-    /// The same, with the later text of what has changed under its name.
+    /// Like `runtimes`, with the later version of interfaces whose name has two versions.
     later: Linker<Invocation>,
 }
 
@@ -27,11 +27,11 @@ impl Linkers {
         Ok(Self { engine: engine.clone(), sdk, runtimes, later })
     }
 
-    /// Satisfies a component's imports.
+    /// Links a component's imports.
     pub(crate) fn link(&self, component: &Component) -> Result<InstancePre<Invocation>, MissingImports> {
         let linked = self.sdk.instantiate_pre(component);
         let linked = linked.or_else(|_| self.runtimes.instantiate_pre(component));
-        // What is wrong with all of them is told as of the one that most were built for.
+        // If no linker fits, the error of `runtimes` is reported, because most components are built for it.
         let linked = linked.or_else(|error| self.later.instantiate_pre(component).map_err(|_| error));
         linked.map_err(|error| {
             let component_type = component.component_type();
@@ -43,16 +43,16 @@ impl Linkers {
         })
     }
 
-    /// Checks imports by their names alone.
+    /// Checks the names of imports.
     pub(crate) fn check_names(&self, imports: &[String]) -> Result<(), MissingImports> {
         let missing = imports.iter().filter(|name| !self.has(name) && !self.has(&as_offered(name)));
         let imports: Vec<_> = missing.cloned().collect();
         if imports.is_empty() { Ok(()) } else { Err(MissingImports { imports, mismatch: None }) }
     }
 
-    /// Whether there is an interface of this name, whatever is in it.
+    /// Whether an interface of this name is offered, whatever it contains.
     fn offers(&self, name: &str, import: &ComponentItem) -> bool {
-        // A type by itself is satisfied by what it is made of.
+        // A type needs nothing from the host.
         matches!(import, ComponentItem::Type(_)) || self.has(name) || self.has(&as_offered(name))
     }
 
@@ -61,7 +61,7 @@ impl Linkers {
     }
 }
 
-/// A linker with further interfaces.
+/// Adds interfaces to a linker.
 fn linker(mut linker: Linker<Invocation>, interfaces: &[&[Link]]) -> wasmtime::Result<Linker<Invocation>> {
     for link in interfaces.iter().copied().flatten() {
         link(&mut linker)?;
@@ -69,15 +69,15 @@ fn linker(mut linker: Linker<Invocation>, interfaces: &[&[Link]]) -> wasmtime::R
     Ok(linker)
 }
 
-/// Whether a linker has something of this name. A name can be given once: what cannot be defined is there.
+/// Whether a linker defines a name. A name can be defined only once, so a failure to define it shows that it exists.
 fn has(linker: &Linker<Invocation>, name: &str) -> bool {
     linker.clone().root().resource(name, ResourceType::host::<()>(), |_, _| Ok(())).is_err()
 }
 
-/// The release of WASI 0.2 by which its interfaces are linked. The engine takes any of them for another.
+/// The release of WASI 0.2 under whose names the interfaces are linked. The engine treats all releases alike.
 const RELEASE: &str = "0.2.12";
 
-/// The name by which an interface of any release of WASI 0.2 is linked.
+/// The name under which an interface of any release of WASI 0.2 is linked.
 fn as_offered(name: &str) -> String {
     match name.split_once("@0.2.") {
         Some((interface, patch)) if name.starts_with("wasi:") && patch.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_missing_is_named_with_what_would_provide_it() {
+    fn missing_imports_are_named_with_a_remedy() {
         let error = link(
             r#"(import "wasi:random/random@0.2.3" (instance (export "get-random-u64" (func (result u64)))))
             (import "wasi:clocks/monotonic-clock@0.3.0" (instance (export "now" (func (result u64)))))
@@ -119,19 +119,19 @@ mod tests {
         assert_eq!(
             error.unwrap_err(),
             "`wasi:clocks/monotonic-clock@0.3.0` (WASI 0.3 is not offered; build the component for WASI 0.2); \
-             `acme:paint/brush@1.0.0` (nothing in this host provides it; build the component without it); \
-             `mix` (nothing in this host provides it; build the component without it)"
+             `acme:paint/brush@1.0.0` (this host does not provide it; build the component without it); \
+             `mix` (this host does not provide it; build the component without it)"
         );
     }
 
     #[test]
-    fn an_interface_that_is_not_as_the_component_takes_it_is_said_to_be_so() {
+    fn an_interface_in_another_form_is_reported() {
         let error =
             link(r#"(import "wasi:random/random@0.2.3" (instance (export "get-random-u64" (func))))"#).unwrap_err();
         assert!(error.contains("wasi:random/random") && error.contains("in another form"), "{error}");
     }
 
-    /// What the contract's worlds import, by the world's name. A world has what the interfaces that it imports use, too.
+    /// The imports of the contract's worlds, by name, including what the imported interfaces use.
     fn imports_of_contract() -> Vec<(String, Vec<String>)> {
         let mut resolve = Resolve::default();
         for version in ["../wit", "../wit/0.2.0"] {
@@ -159,7 +159,7 @@ mod tests {
                     |linker| format!("{linker} do not offer `{interface}`, which the world `{world}` imports");
                 assert!(linkers.has(&as_offered(interface)), "{}", missing("RUNTIMES"));
                 assert!(has(&linkers.later, &as_offered(interface)), "{}", missing("LATER"));
-                // WASI's HTTP with its streams comes with the rest of WASI.
+                // WASI's HTTP comes with the rest of WASI.
                 if world != "plugin-with-http" {
                     assert!(has(&linkers.sdk, interface), "{}", missing("PURE"));
                 }
@@ -232,7 +232,7 @@ mod tests {
         let get_many = "(export \"get-many\" (func (param \"bucket\" (borrow $bucket)) (param \"keys\" (list string))
             (result (result (list (option (tuple string (list u8)))) (error $error)))))";
         with_bucket("batch@0.2.0-draft", get_many);
-        // Two texts have one name.
+        // Two versions have this name.
         with_bucket("batch@0.2.0-draft2", get_many);
         with_bucket(
             "batch@0.2.0-draft2",

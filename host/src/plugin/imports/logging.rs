@@ -1,4 +1,4 @@
-//! `wasi:logging`: log lines, and what an SDK reports of a failure.
+//! `wasi:logging`: log lines, and the causes of failures that an SDK reports.
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -11,7 +11,7 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     logging::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
 }
 
-/// The kind of failure that the context of a critical line reports.
+/// The cause that the context of a critical line reports.
 fn reported(context: &str) -> Option<Cause> {
     [Cause::Exception, Cause::Request].into_iter().find(|cause| cause.as_str() == context)
 }
@@ -19,12 +19,13 @@ fn reported(context: &str) -> Option<Cause> {
 impl logging::Host for Invocation {
     fn log(&mut self, level: logging::Level, context: String, message: String) -> wasmtime::Result<()> {
         if matches!(level, logging::Level::Critical) {
-            // An SDK reports the kind of a failure so. It is no line: the failure itself is logged with its reason.
+            // An SDK reports the cause of a failure this way. It is not logged, because the failure itself is logged
+            // with its reason.
             if let Some(cause) = reported(&context) {
                 self.reported = Some(cause);
                 return Ok(());
             }
-            // And a panic so; it becomes the reason of the trap that follows.
+            // An SDK also reports a panic this way, which becomes the reason of the trap that follows.
             self.panic = Some(message.chars().take(1_000).collect());
         }
         if let Some(run) = &self.run {

@@ -1,7 +1,7 @@
-//! Messaging as other hosts have it, for components that do not know Sandbus: an incoming message is a delivery, and
-//! what is sent is published. An event's type is a message's topic. These are drafts: `wasi:messaging@0.2.0-draft`
-//! and `wasmcloud:messaging@0.2.0`. What an invocation sends is published when it ends, and so none can wait for a
-//! reply.
+//! Messaging interfaces of other hosts, for components that do not know Sandbus: an incoming message is a delivery, and
+//! a sent message is published. The topic of a message is the type of the event. The interfaces are drafts:
+//! `wasi:messaging@0.2.0-draft` and `wasmcloud:messaging@0.2.0`. An invocation's messages are published when it ends,
+//! so none can wait for a reply.
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
@@ -16,26 +16,26 @@ use crate::plugin::invocation::Invocation;
 
 const WASI: &str = "0.2.0-draft";
 const WASMCLOUD: &str = "0.2.0";
-/// The extension attribute that says where replies go.
+/// The extension attribute for the topic of replies.
 const REPLY_TO: &str = "replyto";
 
 type Context<'a> = StoreContextMut<'a, Invocation>;
 type CallResult<T, E> = wasmtime::Result<(Result<T, E>,)>;
 type Pairs = Vec<(String, String)>;
 
-/// Links the interfaces by which messages are made and sent.
+/// Links the interfaces for creating and sending messages.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     let mut types = linker.instance(&format!("wasi:messaging/types@{WASI}"))?;
     link_client(&mut types)?;
     link_message(&mut types)?;
     link_setters(&mut types)?;
     link_producer(&mut linker.instance(&format!("wasi:messaging/producer@{WASI}"))?)?;
-    // Nothing but types, which are what they are made of.
+    // Only has types, which need nothing from the host.
     linker.instance(&format!("wasmcloud:messaging/types@{WASMCLOUD}"))?;
     link_consumer(&mut linker.instance(&format!("wasmcloud:messaging/consumer@{WASMCLOUD}"))?)
 }
 
-/// The function by which a component takes messages.
+/// The exported function that handles messages.
 #[derive(Clone, Copy)]
 pub(crate) enum MessageHandler {
     Wasi(ComponentExportIndex),
@@ -43,9 +43,9 @@ pub(crate) enum MessageHandler {
 }
 
 impl MessageHandler {
-    /// A component's own, if it has one.
+    /// Finds a component's message handler.
     pub(crate) fn of(component: &Component) -> Option<Self> {
-        // Earlier drafts of the same name take a list of messages.
+        // Earlier drafts with the same name take a list of messages.
         let takes = |interface: &str, function: &str, is_message: fn(&Type) -> bool| {
             let (_, interface) = component.get_export(None, interface)?;
             match component.get_export(Some(&interface), function)? {
@@ -65,7 +65,7 @@ impl MessageHandler {
         })
     }
 
-    /// Hands a message to an instance. The inner error is why the handler could not handle it.
+    /// Calls the handler with an event. The inner error is the handler's own.
     pub(crate) fn deliver(
         self,
         event: &Event,
@@ -88,7 +88,7 @@ impl MessageHandler {
     }
 }
 
-/// Why a message was not sent, or not handled.
+/// Why a message was not sent or not handled.
 #[derive(Debug, ComponentType, Lift, Lower)]
 #[component(variant)]
 enum Error {
@@ -105,7 +105,7 @@ enum Error {
 impl Error {
     fn reason(self) -> String {
         match self {
-            Self::Timeout => "it ran into a timeout".to_owned(),
+            Self::Timeout => "it timed out".to_owned(),
             Self::Connection(reason) | Self::PermissionDenied(reason) | Self::Other(reason) => reason,
         }
     }
@@ -120,17 +120,17 @@ impl From<bus::Error> for Error {
     }
 }
 
-/// A connection to the bus, of which there is one.
+/// A connection to the bus. All are alike.
 struct Client;
 
-/// What was delivered, or what is to be sent.
+/// A message that was delivered, or that will be sent.
 #[derive(Default)]
 struct Message {
     topic: Option<String>,
     content_type: Option<String>,
     data: Vec<u8>,
     metadata: Pairs,
-    /// What of it counts into the memory of the instance that made it.
+    /// The bytes that count as the instance's memory.
     metered_bytes: usize,
 }
 
@@ -154,13 +154,13 @@ impl Message {
         }
     }
 
-    /// The event that it becomes. Names of CloudEvents' attributes are understood, and every other one becomes an
-    /// extension attribute, by what of it such a name may have.
+    /// Converts it into an event. Metadata with the names of CloudEvents attributes set these attributes; other names
+    /// become extension attributes, without the characters that such a name may not have.
     fn into_event(self, topic: String) -> bus::Message {
         let (mut subject, mut dataschema, mut extensions) = (None, None, Vec::new());
         for (name, value) in self.metadata {
             match name.strip_prefix("ce-") {
-                // The host says these itself: a message that is sent on still has those of the event that it was.
+                // Set by the host. A forwarded message still has those of the original event.
                 Some("id" | "source" | "time" | "type" | "specversion") => {}
                 Some("subject") => subject = Some(value),
                 Some("dataschema") => dataschema = Some(value),
@@ -179,7 +179,7 @@ impl Message {
     }
 }
 
-/// A message always has a body, and an event without data becomes one whose body is empty.
+/// A message always has a body, so an empty body stands for an event without data.
 fn some_bytes(body: Vec<u8>) -> Option<Vec<u8>> {
     (!body.is_empty()).then_some(body)
 }
@@ -189,7 +189,7 @@ fn extension_name(name: &str) -> String {
     name.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// A message as wasmCloud has it.
+/// A message in wasmCloud's form.
 #[derive(ComponentType, Lift, Lower)]
 #[component(record)]
 struct BrokerMessage {
@@ -227,14 +227,14 @@ impl Invocation {
         Ok(self.table.get_mut(message)?)
     }
 
-    /// Gives the instance a message that the host made.
+    /// Gives the instance a message created by the host.
     fn hand_over(&mut self, message: Message) -> wasmtime::Result<Resource<Message>> {
         let message = self.table.push(message)?;
         self.change(&message, |_| {})?;
         Ok(message)
     }
 
-    /// Changes a message. It lies in the host's memory, and counts as the instance's.
+    /// Changes a message. It is held by the host, and counts as the instance's memory.
     fn change(&mut self, message: &Resource<Message>, change: impl FnOnce(&mut Message)) -> wasmtime::Result<()> {
         let message: &mut Message = self.table.get_mut(message)?;
         change(message);
@@ -300,12 +300,12 @@ fn link_message(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<
     types.func_wrap("[method]message.remove-metadata", remove)
 }
 
-/// What changes a message's descriptions returns nothing in some texts of the draft, and a result in others.
+/// Links the setters, which return nothing in some versions of the draft, and a result in others.
 fn link_setters(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
     let mut link = |name: &str, set: fn(&mut Message, &[Val])| {
         types.func_new(name, move |mut store, _, parameters, results| {
             let [Val::Resource(message), values @ ..] = parameters else {
-                return Err(wasmtime::Error::msg("a method has no message to change"));
+                return Err(wasmtime::Error::msg("the method's first argument is not a message"));
             };
             let message = message.try_into_resource::<Message>(store.as_context_mut())?;
             store.data_mut().change(&message, |message| set(message, values))?;
@@ -359,7 +359,7 @@ fn link_consumer(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Re
     )?;
     interface.func_wrap("request", |_, (subject, _, _): Request| -> CallResult<BrokerMessage, String> {
         let reason = format!(
-            "no reply from `{subject}` can come while the handler runs: what it sends is published when it ends; \
+            "`{subject}` cannot reply while the handler runs, because its messages are published when it ends; \
              publish with a reply-to instead"
         );
         Ok((Err(reason),))

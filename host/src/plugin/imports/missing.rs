@@ -1,20 +1,19 @@
-//! What to say of imports that are not offered.
+//! Describes imports that the host does not offer.
 
 use std::fmt::{self, Display, Formatter};
 
-/// What a component imports and nobody offers.
+/// Imports of a component that the host does not offer.
 #[derive(Debug)]
 pub struct MissingImports {
     pub(super) imports: Vec<String>,
-    /// What the engine says, where every import is known by its name and one of them is not what the component
-    /// takes it for.
+    /// The engine's error, if the name of every import is known but one of them has another type.
     pub(super) mismatch: Option<wasmtime::Error>,
 }
 
 impl Display for MissingImports {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         if let Some(error) = &self.mismatch {
-            return write!(formatter, "{error:#}; its interfaces are known here in another form");
+            return write!(formatter, "{error:#}; this host offers the interface in another form");
         }
         for (index, import) in self.imports.iter().enumerate() {
             let separator = if index > 0 { "; " } else { "" };
@@ -24,30 +23,30 @@ impl Display for MissingImports {
     }
 }
 
-/// What would provide an import.
+/// How to avoid or provide an import.
 fn remedy(import: &str) -> &'static str {
     let (interface, version) = import.split_once('@').unwrap_or((import, ""));
     if interface.starts_with("wasi:") && version.starts_with("0.3.") {
-        return "WASI 0.3 is not offered; build the component for WASI 0.2";
+        return "this host offers WASI 0.2; build the component for it";
     }
     let (package, name) = interface.split_once('/').unwrap_or(("", interface));
     match (package, name) {
-        ("wasi:http", _) => "WASI 0.2's is offered; build the component for it",
+        ("wasi:http", _) => "this host offers WASI 0.2; build the component for it",
         ("sandbus:plugin", _) => {
-            "this host offers versions 0.1.0 and 0.2.0 of the contract; run a Sandbus that offers this one, or build the component with the SDK of this host"
+            "this host offers versions 0.1.0 and 0.2.0 of the contract; upgrade the host, or build the component with the SDK of this host"
         }
         ("wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random" | "wasi:sockets", _) => {
-            "WASI 0.2 is offered; build the component for it"
+            "this host offers WASI 0.2; build the component for it"
         }
-        ("wasi:config" | "wasi:keyvalue" | "wasi:logging", _) => "other drafts are offered, see wit/plugin.wit",
+        ("wasi:config" | "wasi:keyvalue" | "wasi:logging", _) => "this host offers other drafts, see wit/plugin.wit",
         ("wasi:messaging", "request-reply") => {
-            "no reply can come while a handler runs: what it sends is published when it ends; send by `producer`"
+            "a handler cannot wait for a reply, because its messages are published when it ends; use `producer`"
         }
-        ("wasi:messaging", _) => "its draft 0.2.0-draft is offered",
-        ("wasmcloud:messaging", _) => "its version 0.2.0 is offered",
+        ("wasi:messaging", _) => "this host offers version 0.2.0-draft",
+        ("wasmcloud:messaging", _) => "this host offers version 0.2.0",
         ("wasi:snapshot-preview1", _) | ("", "wasi_snapshot_preview1") => {
-            "WASI 0.2 is offered; a module of WASI 0.1 is adapted where it is no component yet"
+            "this host offers WASI 0.2, and adapts core modules of WASI 0.1, but not components"
         }
-        _ => "nothing in this host provides it; build the component without it",
+        _ => "this host does not provide it; build the component without it",
     }
 }

@@ -1,7 +1,7 @@
-//! What a component may call: one file for each interface, or for interfaces that belong together.
+//! The imports of components: a file for each interface, or for interfaces that belong together.
 //!
-//! To add an import, bind it in `bindings`, implement its `Host` for [`Invocation`] in a file here that has a `link`, and
-//! name that in [`CONTRACT`]. Each linker then offers it.
+//! To add an import, bind it in `bindings`, implement its `Host` for [`Invocation`] in a file here with a `link`
+//! function, and add that function to [`CONTRACT`]. Each linker then offers it.
 
 mod bus;
 mod client;
@@ -27,11 +27,11 @@ type Link = fn(&mut Linker<Invocation>) -> wasmtime::Result<()>;
 /// The interfaces of the contract, for every component.
 const CONTRACT: [Link; 6] = [bus::link, client::link, config::link, keyvalue::link, logging::link, numbers::link];
 
-/// Time and chance for plugins of an SDK: pure, in that `describe` may not call them.
+/// The clock and random numbers for plugins built with an SDK. `describe` may not call them.
 const PURE: [Link; 2] = [random::link, wall_clock::link];
 
-/// What language runtimes expect besides: WASI, with its own time and chance, and the interfaces of other hosts.
+/// What language runtimes also expect: WASI, with its own clock and random numbers, and the interfaces of other hosts.
 const RUNTIMES: [Link; 3] = [draft_interfaces::link, messaging::link, wasi::link];
 
-/// A later text of interfaces in [`RUNTIMES`] whose names it shares.
+/// Later versions of interfaces in [`RUNTIMES`] that have the same names.
 const LATER: [Link; 1] = [draft_interfaces::link_later];

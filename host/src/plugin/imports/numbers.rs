@@ -1,4 +1,5 @@
-//! Numbers for which concurrent invocations need not run again: what version 0.2.0 of the contract adds.
+//! Counters and sequences that cause no conflicts between concurrent invocations. Added in version 0.2.0 of the
+//! contract.
 
 use wasmtime::component::{HasSelf, Linker};
 

@@ -1,4 +1,4 @@
-//! `wasi:random` for plugins of an SDK, in whose `describe` it refuses.
+//! `wasi:random` for plugins built with an SDK, whose `describe` may not call it.
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -15,7 +15,7 @@ impl random::Host for Invocation {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
         let run = self.run()?;
         if len > RANDOM_LIMIT_BYTES {
-            let reason = format!("{len} random bytes were asked for; {RANDOM_LIMIT_BYTES} is the limit");
+            let reason = format!("{len} random bytes were requested; the limit is {RANDOM_LIMIT_BYTES}");
             return Err(wasmtime::Error::msg(reason));
         }
         let mut bytes = vec![0; usize::try_from(len)?];
@@ -33,6 +33,6 @@ impl random::Host for Invocation {
 impl Run {
     fn draw(&mut self, bytes: &mut [u8]) -> wasmtime::Result<()> {
         let drawn = self.environment.randomness.fill(bytes);
-        drawn.map_err(|error| wasmtime::Error::msg(format!("no random bytes: {error}")))
+        drawn.map_err(|error| wasmtime::Error::msg(format!("the system has no random bytes: {error}")))
     }
 }

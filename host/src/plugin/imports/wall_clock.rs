@@ -1,4 +1,4 @@
-//! `wasi:clocks/wall-clock` for plugins of an SDK, in whose `describe` it refuses.
+//! `wasi:clocks/wall-clock` for plugins built with an SDK, whose `describe` may not call it.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +17,7 @@ impl wall_clock::Host for Invocation {
     #[allow(clippy::disallowed_methods, reason = "the guest asks for the time of day")]
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
         let since = match &self.run()?.environment.clock {
-            // The system's has a finer resolution than a timestamp.
+            // The system's clock has a finer resolution than a timestamp.
             Clock::System => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             clock @ Clock::Manual(_) => Duration::from_millis(clock.now().0),
         };

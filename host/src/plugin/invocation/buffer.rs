@@ -1,6 +1,5 @@
-//! What an invocation asks for, kept aside until it is committed or thrown away. Reads see the
-//! invocation's own writes on top of the state as of one moment, and are remembered, so that the commit
-//! can check that they still hold.
+//! Buffers the effects of an invocation until they are committed or discarded. Reads see the invocation's own writes on
+//! top of a snapshot of the state, and are recorded, so that the commit can check that they still hold.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +11,21 @@ use crate::outcome::{
 };
 use crate::plugin::manifest::limits::Limits;
 
-/// How many keys one page of a listing has.
+/// How many keys a page of a listing has.
 const PAGE: usize = 256;
 /// The longest key, in bytes.
 const KEY_BYTES: usize = 1_024;
-/// The most bytes of a subscription's rules, which stay in memory as long as it does.
+/// The largest definition of a subscription, in bytes. It stays in memory as long as the subscription exists.
 const RULES_BYTES: usize = 32 << 10;
-/// How many bytes of what was read are remembered; whatever is read beyond is read anew each time.
+/// The size of the read cache. Values beyond it are read from the state each time.
 const READ_CACHE_BYTES: usize = 8 << 20;
 
-/// An invocation's effects so far.
+/// The effects of an invocation so far.
 pub(crate) struct Buffer {
     state: Box<dyn StateView>,
     limits: Limits,
     effects: Effects,
-    /// Values as they were read, so that the same read costs nothing again.
+    /// A cache of the values that were read.
     cache: BTreeMap<String, Option<Vec<u8>>>,
     cached_bytes: usize,
     bytes: usize,
@@ -37,13 +36,13 @@ pub(crate) struct Buffer {
 pub(crate) enum BufferError {
     #[error("an invocation may {0} at most {1}")]
     TooMany(&'static str, usize),
-    #[error("the effects of an invocation may have {0} bytes together")]
+    #[error("the effects of an invocation may have at most {0} bytes in total")]
     TooLarge(usize),
-    #[error("the rules of a subscription have at most {RULES_BYTES} bytes")]
+    #[error("the definition of a subscription may have at most {RULES_BYTES} bytes")]
     Rules,
-    #[error("a key has at most {KEY_BYTES} bytes")]
+    #[error("a key may have at most {KEY_BYTES} bytes")]
     Key,
-    #[error("`{0}` cannot be added to: {1}")]
+    #[error("cannot add to `{0}`: {1}")]
     Add(String, AddError),
     #[error(transparent)]
     Sequence(#[from] SequenceError),
@@ -60,7 +59,7 @@ impl Buffer {
         self.effects
     }
 
-    /// Whether anything was asked for so far.
+    /// Whether there are any effects so far.
     pub(crate) fn has_effects(&self) -> bool {
         !self.effects.is_empty()
     }
@@ -79,19 +78,19 @@ impl Buffer {
         Ok(())
     }
 
-    /// Takes back what was published after the first `count`.
+    /// Removes all published events after the first `count`.
     pub(crate) fn truncate_published(&mut self, count: usize) {
         for publish in self.effects.publishes.drain(count..) {
             self.bytes -= publish.event.size_bytes();
         }
     }
 
-    /// Whether an event was published.
+    /// Whether an event with this id was published.
     pub(crate) fn has_published(&self, id: &str) -> bool {
         self.effects.publishes.iter().any(|publish| publish.event.id == id)
     }
 
-    /// Takes back an event that is to be published later, also if this invocation has published it.
+    /// Cancels an event that is due later, even if this invocation published it.
     pub(crate) fn cancel(&mut self, id: String) -> Result<(), BufferError> {
         if self.effects.cancels.len() >= self.limits.publishes {
             return Err(BufferError::TooMany("cancel events:", self.limits.publishes));
@@ -116,7 +115,7 @@ impl Buffer {
             return Err(BufferError::Rules);
         }
         self.add_bytes(bytes)?;
-        // Rules that are replaced at once are nobody's; where the subscription begins was said with the first.
+        // A definition that is replaced within the invocation never takes effect. The start of the first one counts.
         let last = self.effects.subscriptions.iter_mut().rev().find(|other| other.name() == change.name());
         match (last, change) {
             (
@@ -141,7 +140,7 @@ impl Buffer {
         }
     }
 
-    /// Reads the state below the invocation's own writes, and remembers the version.
+    /// Reads the state below the invocation's own writes, and records the version.
     fn read(&mut self, key: &str) -> Result<Option<Vec<u8>>, BufferError> {
         let is_recorded = self.effects.reads.keys.contains_key(key);
         if let Some(value) = self.cache.get(key)
@@ -157,7 +156,7 @@ impl Buffer {
         Ok(value)
     }
 
-    /// Looks into the state, and remembers the value while there is room.
+    /// Reads the state, and caches the value if it fits.
     fn read_state(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), BufferError> {
         if key.len() > KEY_BYTES {
             return Err(BufferError::Key);
@@ -179,20 +178,19 @@ impl Buffer {
         self.write(key, Write::Delete)
     }
 
-    /// Adds to a number and returns the sum. It is read, and so the commit checks that the value is still the one that
-    /// was added to.
+    /// Adds to a number and returns the sum. This is a read, so the commit checks that the value has not changed.
     pub(crate) fn increment(&mut self, key: String, delta: i64) -> Result<i64, BufferError> {
         let value = self.get(&key)?;
         let sum = add(value.as_deref(), delta).map_err(|error| BufferError::Add(key.clone(), error))?;
-        // To add nothing is to read.
+        // Adding zero is only a read.
         if delta != 0 {
             self.write(key, Write::Set(decimal(sum)))?;
         }
         Ok(sum)
     }
 
-    /// Adds to a number without reading it: others may add to it as well. On top of what this invocation has set it is a
-    /// sum at once.
+    /// Adds to a number without reading it, so that concurrent additions do not conflict. A value that this invocation
+    /// has set is changed directly.
     pub(crate) fn add(&mut self, key: String, delta: i64) -> Result<(), BufferError> {
         let error = |error| BufferError::Add(key.clone(), error);
         let write = match self.effects.writes.get(&key) {
@@ -203,22 +201,22 @@ impl Buffer {
         if delta == 0 { Ok(()) } else { self.write(key, write) }
     }
 
-    /// What this invocation adds to a key altogether. That it can be added is seen early if possible; the commit sees it
-    /// in any case.
+    /// The total that this invocation adds to a key. Whether it can be added is checked here if possible, and in any
+    /// case by the commit.
     fn merged(&mut self, key: &str, delta: i64) -> Result<i64, BufferError> {
         let before = if let Some(Write::Add(before)) = self.effects.writes.get(key) { *before } else { 0 };
         let error = |error| BufferError::Add(key.to_owned(), error);
         let total = before.checked_add(delta).ok_or_else(|| error(AddError::OutOfRange))?;
         let base = self.read_untracked(key)?;
         if let Err(refusal) = add(base.as_deref(), total) {
-            // The handler learns something of the value, which the commit must check like any read.
+            // The handler learns something about the value, which the commit must check like any read.
             self.read(key)?;
             return Err(error(refusal));
         }
         Ok(total)
     }
 
-    /// Draws a number of a sequence. It is no effect: it is gone whatever becomes of the invocation.
+    /// Draws a number of a sequence. This is not an effect: the number is used up even if the invocation fails.
     pub(crate) fn draw(&mut self, sequence: &str) -> Result<NextNumber, BufferError> {
         if sequence.len() > KEY_BYTES {
             return Err(BufferError::Key);
@@ -260,11 +258,11 @@ impl Buffer {
         Ok(())
     }
 
-    /// A page of keys after a key, and where the next page begins.
+    /// A page of keys after a key, and the key after which the next page starts.
     pub(crate) fn keys(&mut self, after: Option<&str>) -> Result<(Vec<String>, Option<String>), BufferError> {
         let (below, listing) = self.state.keys(after, PAGE)?;
         self.effects.reads.listing = Some(listing);
-        // Past the last key of a full page, the state may have keys that come before own ones.
+        // After a full page, the state may have keys that come before the invocation's own.
         let end = (below.len() == PAGE).then(|| below.last().cloned()).flatten();
         let mut keys: std::collections::BTreeSet<String> = below.into_iter().collect();
         for (key, write) in &self.effects.writes {
@@ -355,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_after_an_addition_is_checked() {
+    fn a_read_after_an_addition_is_recorded() {
         let mut buffer = buffer(&[("n", "40")]);
         buffer.add("n".into(), 1).unwrap();
         assert_eq!(buffer.get("n").unwrap(), Some(b"41".to_vec()));
@@ -380,7 +378,7 @@ mod tests {
         assert_eq!(effects.reads.keys.keys().collect::<Vec<_>>(), ["largest", "text"]);
     }
 
-    /// What a handler may do to a key.
+    /// An operation of a handler on a key.
     #[derive(Clone, Debug)]
     enum Operation {
         Get,
@@ -406,7 +404,7 @@ mod tests {
         ]
     }
 
-    /// The value that the commit makes of a write.
+    /// The value that the commit stores for a write.
     fn committed(base: Option<Vec<u8>>, write: Option<&Write>) -> Option<Vec<u8>> {
         match write {
             None => base,
@@ -417,10 +415,10 @@ mod tests {
     }
 
     proptest! {
-        /// However calls on one key are mixed, each sees those before it, and the commit makes the last value. The one
-        /// exception: additions alone have to stay in range together, before they meet the value.
+        /// Whatever the order of calls on one key, each sees those before it, and the commit stores the last value. The
+        /// one exception: additions alone must stay in range together, before they meet the value.
         #[test]
-        fn calls_on_one_key_are_as_if_done_one_by_one(
+        fn calls_on_one_key_act_in_sequence(
             base in proptest::option::of(value()),
             operations in proptest::collection::vec(operation(), 0..8),
         ) {
@@ -491,7 +489,7 @@ mod tests {
         for key in ["a", "b", "c", "d", "d", "a"] {
             assert_eq!(buffer.get(key).unwrap().map(|value| value.len()), Some(READ_CACHE_BYTES / 3), "{key}");
         }
-        assert_eq!(buffer.cache.len(), 2, "what does not fit is read anew");
+        assert_eq!(buffer.cache.len(), 2, "values that do not fit are read again");
         assert!(matches!(buffer.get("e"), Err(BufferError::TooMany(..))));
     }
 }

@@ -1,4 +1,4 @@
-//! What an invocation finds outside of its sandbox: the time, chance, and who answers its requests.
+//! The environment of an invocation: the clock, random numbers, and outgoing requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,34 +9,34 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::Event;
 use crate::outbound::Outbound;
 
-/// As many random bytes as a guest can need at once; more would be a way to fill the host's memory.
+/// The most random bytes per call. More would let a guest fill the host's memory.
 pub(crate) const RANDOM_LIMIT_BYTES: u64 = 64 << 10;
 
-/// The world of a plugin's invocations.
+/// The environment of a plugin's invocations.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// The time of day.
     pub clock: Clock,
-    /// Who answers the requests that plugins send, where they may.
+    /// Sends the requests that plugins are allowed to make.
     pub outbound: Outbound,
     pub(crate) randomness: Randomness,
 }
 
 impl Environment {
-    /// A world with the system's chance.
+    /// An environment with the system's random numbers.
     #[must_use]
     pub fn new(clock: Clock, outbound: Outbound) -> Self {
         Self { clock, outbound, randomness: Randomness::System }
     }
 
-    /// A world for a scenario: chance differs from one invocation to the next, and is the same each time that the
-    /// scenario is played.
+    /// An environment for a scenario: random numbers differ between invocations and are the same each time that the
+    /// scenario runs.
     #[must_use]
     pub fn for_scenario(clock: Clock, outbound: Outbound) -> Self {
         Self { clock, outbound, randomness: Randomness::Scenario(Arc::default()) }
     }
 
-    /// The world of one more invocation.
+    /// The environment of the next invocation.
     pub(crate) fn for_invocation(&self) -> Self {
         let randomness = match &self.randomness {
             Randomness::Scenario(for_invocation) => next_seeded(for_invocation),
@@ -45,7 +45,7 @@ impl Environment {
         Self { randomness, ..self.clone() }
     }
 
-    /// A world that is the same each time that an event is handled in it.
+    /// A reproducible environment for handling an event in a canary.
     pub(crate) fn for_canary(now: Timestamp, event: &Event) -> Self {
         let seed = Sha256::new().chain_update(&event.source).chain_update([0]).chain_update(&event.id).finalize();
         let randomness = Randomness::Seeded { seed: seed.into(), drawn: 0 };
@@ -59,13 +59,13 @@ pub(crate) enum Randomness {
     /// The operating system.
     #[default]
     System,
-    /// A seed: the same bytes each time.
+    /// A seed, which yields the same bytes each time.
     Seeded { seed: [u8; 32], drawn: u64 },
-    /// A seed for each invocation, by how many there were before.
+    /// A seed for each invocation, derived from the number of earlier ones.
     Scenario(Arc<AtomicU64>),
 }
 
-/// The chance of a play's next invocation.
+/// The random numbers of a scenario's next invocation.
 fn next_seeded(for_invocation: &AtomicU64) -> Randomness {
     let number = for_invocation.fetch_add(1, Ordering::Relaxed);
     let seed = Sha256::new().chain_update("scenario").chain_update(number.to_le_bytes()).finalize();
@@ -73,7 +73,7 @@ fn next_seeded(for_invocation: &AtomicU64) -> Randomness {
 }
 
 impl Randomness {
-    /// Draws bytes.
+    /// Fills a buffer with random bytes.
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
         match self {
             Self::System => getrandom::fill(bytes),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_comes_again_in_a_rehearsal_and_only_there() {
+    fn random_numbers_repeat_in_a_canary_and_only_there() {
         let event = |id: &str| Event { id: id.to_owned(), source: "/a".to_owned(), ..Event::default() };
         let environment = |id| Environment::for_canary(Timestamp(5), &event(id));
         let (mut one, mut same, mut other) =
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_differs_within_a_play_and_is_the_same_in_the_next() {
+    fn random_numbers_differ_within_a_scenario_and_repeat_in_the_next_run() {
         let play = || {
             let environment = Environment::for_scenario(Clock::System, Outbound::Denied);
             [(); 3].map(|()| drawn(&mut environment.for_invocation().randomness))

@@ -1,4 +1,4 @@
-//! Log lines of plugins, as the host's own lines.
+//! Logs of plugins, which become lines of the host's log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,17 +8,17 @@ use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::manifest::descriptor::Route;
 use crate::printable;
 
-/// What a line costs besides its text, in bytes: an empty one is written out, too.
+/// The overhead of a line in bytes, because an empty line is written too.
 const LINE_BYTES: usize = 64;
 
-/// What an invocation is about, for its log lines.
+/// What triggered an invocation, for its log lines.
 #[derive(Clone, Debug)]
 pub(crate) enum Trigger {
     Delivery { event: Arc<Event>, subscription: String, attempt: u32 },
     Request { route: Arc<Route> },
 }
 
-/// The log lines of one invocation: whose they are, and how many bytes more it may log.
+/// The log of one invocation: its context, and how many bytes it may still log.
 pub(crate) struct InvocationLog {
     pub(crate) plugin: Arc<str>,
     pub(crate) trigger: Trigger,
@@ -30,7 +30,7 @@ impl InvocationLog {
         Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes) }
     }
 
-    /// Passes a line on, as long as the invocation may log. That it may not any more is said once.
+    /// Logs a line, within the limit of the invocation. Reaching the limit is logged once.
     pub(crate) fn add(&self, level: Level, context: &str, message: &str) {
         let size = LINE_BYTES + context.len() + message.len();
         let left = self.bytes_left.load(Ordering::Relaxed);
@@ -39,12 +39,12 @@ impl InvocationLog {
             self.emit(level, context, message);
         } else if left > 0 {
             self.bytes_left.store(0, Ordering::Relaxed);
-            let reached = "the log limit of this invocation is reached; further lines are left out";
+            let reached = "this invocation has reached its log limit; further lines are dropped";
             self.emit(Level::Warn, "sandbus", reached);
         }
     }
 
-    /// Control characters are shown and not sent: a log line must not steer a terminal.
+    /// Control characters are escaped, because a log line must not control a terminal.
     fn emit(&self, level: Level, context: &str, message: &str) {
         let plugin = &*self.plugin;
         let message = printable::block(message);

@@ -1,11 +1,11 @@
-//! Counts the memory of an instance, and holds it to its limit.
+//! Accounts for the memory of an instance, and enforces its limit.
 
 use wasmtime::ResourceLimiter;
 
-/// How many table elements an instance may have: function tables of large guests have some ten thousand.
+/// How many table elements an instance may have. Function tables of large guests have some ten thousand.
 const TABLE_ELEMENTS: usize = 100_000;
 
-/// Counts memory as it grows, and remembers whether more was asked for than is granted.
+/// Accounts for memory as it grows, and records whether growth was refused.
 #[derive(Debug)]
 pub(crate) struct MemoryMeter {
     limit_bytes: usize,
@@ -18,19 +18,21 @@ impl MemoryMeter {
         Self { limit_bytes, used_bytes: 0, was_refused: false }
     }
 
-    /// What there is now.
+    /// The memory in use.
     pub(crate) fn used_bytes(&self) -> usize {
         self.used_bytes
     }
 
-    /// Lets what the host keeps for the instance grow or shrink from so many bytes to others, as its memory.
+    /// Accounts for bytes that the host holds for the instance, as part of the instance's memory.
     ///
     /// # Errors
-    /// If it is more than is granted: the instance ends by it.
+    /// If the limit is exceeded, which ends the instance.
     pub(crate) fn account(&mut self, before_bytes: usize, after_bytes: usize) -> wasmtime::Result<()> {
         match self.memory_growing(before_bytes, after_bytes, None)? {
             true => Ok(()),
-            false => Err(wasmtime::Error::msg("the host keeps more for the instance than its memory may have")),
+            false => {
+                Err(wasmtime::Error::msg("the host holds more data for the instance than its memory limit allows"))
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
-//! The data of one invocation: what it may reach, what it has asked for so far, and what the host keeps for it.
+//! The data of one invocation: what it may access, what it has requested so far, and what the host holds for it.
 //!
-//! Nothing here reaches outside: reads come from the state as of one moment, and everything else is kept as effects of
-//! the invocation.
+//! Nothing here has side effects: reads come from a snapshot of the state, and everything else is buffered as effects.
 
 pub(super) mod buffer;
 pub(super) mod environment;
@@ -32,13 +31,13 @@ pub(crate) struct Invocation {
     pub(crate) table: ResourceTable,
     pub(crate) run: Option<Run>,
     pub(crate) panic: Option<String>,
-    /// What kind of failure the handler has reported, which a `retry` that follows is.
+    /// The cause that the handler has reported for the `retry` that follows.
     pub(crate) reported: Option<Cause>,
-    /// Keys after which pages of the state go on, by the numbers that a draft of `wasi:keyvalue` has for them.
+    /// The keys at which pages of the state continue, indexed by the numeric cursors of a `wasi:keyvalue` draft.
     pub(crate) cursors: Vec<String>,
-    /// When its time is up, for calls of the host that wait.
+    /// The deadline, for host calls that wait.
     pub(crate) until: Instant,
-    /// What the standard interfaces have of their own, from the first call of one of them on.
+    /// The state of the standard interfaces, created at their first call.
     pub(crate) wasi: Option<Box<WasiState>>,
 }
 
@@ -48,26 +47,26 @@ impl std::fmt::Debug for Invocation {
     }
 }
 
-/// What a running handler has; a component that is only described has none of it.
+/// The data of a running handler. During `describe` there is none.
 pub(crate) struct Run {
     pub(crate) plugin: Arc<str>,
     pub(crate) settings: Arc<Settings>,
-    /// Places for requests that the plugin has open at a time.
+    /// Permits for outgoing requests of the plugin.
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) environment: Environment,
     pub(crate) buffer: Buffer,
     pub(crate) ids: IdSeed,
-    /// How many ids have been given away.
+    /// How many ids have been used.
     pub(crate) ids_given: u64,
-    /// Attributes that every published event gets: its cause and its flow.
+    /// Attributes that every published event inherits: its cause and its cause tree.
     pub(crate) inherited: BTreeMap<String, String>,
-    /// Its log lines, with what they carry besides the plugin's name.
+    /// The log of the invocation.
     pub(crate) log: Arc<InvocationLog>,
     pub(crate) reply: Option<ReplyTo>,
 }
 
-/// How many handles an instance may have: buckets, streams, what it polls, requests. What the host keeps for one that is
-/// not counted as the instance's memory has some 60 KiB at most.
+/// How many handles an instance may have: buckets, streams, pollables, requests. What the host holds for one handle
+/// without counting it as the instance's memory is at most some 60 KiB.
 const HANDLES: usize = 1_024;
 
 impl std::fmt::Debug for Run {
@@ -77,9 +76,9 @@ impl std::fmt::Debug for Run {
 }
 
 impl Invocation {
-    /// For calls, one after the other: of handlers, each begun with a run, or of `describe`, for which the bus,
-    /// the state and the configuration refuse. The instance's memory, and the handles that it has, outlive a call;
-    /// nothing else does.
+    /// Creates the data for calls, one after the other: of handlers, each with its own run, or of `describe`, during
+    /// which the bus, the state and the configuration are refused. Only the instance's memory and its handles outlive a
+    /// call.
     pub(crate) fn new(memory_bytes: usize) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
@@ -87,7 +86,7 @@ impl Invocation {
         Self { meter, table, run: None, panic: None, reported: None, cursors: Vec::new(), until, wasi: None }
     }
 
-    /// Begins a call.
+    /// Starts a call.
     pub(crate) fn begin(&mut self, run: Run) {
         self.meter.was_refused = false;
         self.panic = None;
@@ -99,7 +98,7 @@ impl Invocation {
         self.run = Some(run);
     }
 
-    /// Ends a call. What it asked for: its effects, and the reply that the client of a request waits for.
+    /// Ends a call. Returns its effects, and the reply that the client of a request waits for.
     pub(crate) fn end(&mut self) -> (Effects, Option<ReplyTo>) {
         if let Some(wasi) = &self.wasi {
             wasi.output.end();
@@ -107,7 +106,7 @@ impl Invocation {
         self.run.take().map(|run| (run.buffer.into_effects(), run.reply)).unwrap_or_default()
     }
 
-    /// What the standard interfaces keep, made when it is first asked for: most plugins have no use for it.
+    /// The state of the standard interfaces, created on demand because most plugins do not use it.
     pub(crate) fn wasi(&mut self) -> &mut WasiState {
         let run = self.run.as_ref();
         self.wasi.get_or_insert_with(|| {
@@ -117,11 +116,11 @@ impl Invocation {
         })
     }
 
-    /// The run of a handler.
+    /// The data of the running handler.
     ///
     /// # Errors
-    /// A trap, which ends the guest, while the component is only described.
+    /// A trap during `describe`, which ends the guest.
     pub(crate) fn run(&mut self) -> wasmtime::Result<&mut Run> {
-        self.run.as_mut().ok_or_else(|| wasmtime::Error::msg("`describe` must be pure, and called an import"))
+        self.run.as_mut().ok_or_else(|| wasmtime::Error::msg("`describe` called an import, but must be pure"))
     }
 }

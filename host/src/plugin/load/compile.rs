@@ -1,5 +1,5 @@
-//! From a file's bytes to compiled code: a core module that carries its component type is made into a
-//! component, and what was compiled is kept on disk.
+//! Compiles components. A core module that carries its component type is made into a component first, and compiled code
+//! is cached on disk.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -20,33 +20,33 @@ use crate::files::sealed;
 use crate::plugin::manifest::digest::Digest;
 use crate::{files, threads};
 
-/// Why bytes cannot be compiled.
+/// Why a file cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// A look at them is enough.
+    /// Screening refused the file.
     #[error(transparent)]
     Unsuitable(#[from] ScreeningError),
-    /// They are a module without the types that make it a component.
+    /// It is a core module that cannot be made into a component.
     #[error(
         "it is a core module that cannot be made into a component: {0:#}; build it with a Sandbus SDK, or as a component"
     )]
     NotComponent(anyhow::Error),
-    /// They do not compile.
+    /// The compiler refused the file.
     #[error("it does not compile: {0:#}")]
     Invalid(wasmtime::Error),
 }
 
-/// How much compiled code is kept. A language's runtime has some 60 MiB, a plugin in Rust half of one.
+/// The size of the cache. The runtime of a scripting language takes some 60 MiB of code, a plugin in Rust half a MiB.
 const CACHE_BYTES: u64 = 2 << 30;
 
-/// Compiled code on disk, by the digest of what it was made from and by the engine that made it.
+/// Compiled code on disk, by the digest of the component and by the engine that compiled it.
 #[derive(Clone, Debug)]
 pub(crate) struct CodeCache {
     directory: PathBuf,
     engine: Engine,
-    /// Differs between engines whose code does not fit each other.
+    /// Differs between engines with incompatible code.
     engine_key: String,
-    /// Threads that give way to every guest: what runs is not held up by what is to come.
+    /// Threads with a lower priority than every guest, so that compiling does not delay running plugins.
     compilers: Arc<ThreadPool>,
 }
 
@@ -64,8 +64,8 @@ impl CodeCache {
         Ok(Self { directory, engine_key, engine, compilers: Arc::new(compilers) })
     }
 
-    /// The component of a file: from the cache, else compiled and put there. Takes as long as a compiler, and so the
-    /// component is screened before.
+    /// The component of a file: from the cache, or else compiled and added to the cache. Compiling takes seconds, so
+    /// the component is screened first.
     pub(crate) fn component<E: From<CompileError>>(
         &self,
         bytes: &[u8],
@@ -81,21 +81,21 @@ impl CodeCache {
         let compiled = self.compilers.install(|| Component::new(&self.engine, &component));
         let component = compiled.map_err(|error| unsupported(bytes).unwrap_or(CompileError::Invalid(error)))?;
         if let Err(error) = self.keep(&path, &component) {
-            tracing::warn!(path = %path.display(), %error, "compiled code could not be cached; the next start compiles it again");
+            tracing::warn!(path = %path.display(), %error, "compiled code could not be cached; the next start compiles the component again");
         }
         Ok(component)
     }
 
-    /// Code from the cache. A file that is damaged, or that another engine made, is a miss.
+    /// Reads code from the cache. A damaged file, or one of another engine, is a miss.
     #[allow(unsafe_code, reason = "wasmtime's interface demands it")]
     fn load(&self, path: &Path) -> Option<Component> {
         let mut file = File::open(path).ok()?;
-        // So that what is used stays. A directory that cannot be written is as good to read.
+        // Marks the entry as recently used. A failure does not matter: the cache may be read-only.
         drop(file.set_modified(now()));
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
         let Some(code) = sealed::unseal(path, &bytes) else {
-            tracing::warn!(path = %path.display(), "cached code is damaged and is compiled again");
+            tracing::warn!(path = %path.display(), "cached code is damaged; compiling the component again");
             return None;
         };
         // SAFETY: `deserialize` demands bytes that `serialize` of wasmtime made. This directory belongs to
@@ -104,14 +104,14 @@ impl CodeCache {
         unsafe { Component::deserialize(&self.engine, code) }.ok()
     }
 
-    /// Writes beside the final place and renames, so that no half-written file is ever found.
+    /// Writes an entry atomically.
     fn keep(&self, path: &Path, component: &Component) -> std::io::Result<()> {
         let code = component.serialize().map_err(std::io::Error::other)?;
         files::write_whole(path, &sealed::seal(path, &code))?;
         self.prune(CACHE_BYTES)
     }
 
-    /// Removes what was used longest ago while there is more than so much.
+    /// Removes the least recently used entries while the cache is larger than the limit.
     fn prune(&self, most_bytes: u64) -> std::io::Result<()> {
         let files = std::fs::read_dir(&self.directory)?.flatten().filter_map(|entry| {
             let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
@@ -130,13 +130,13 @@ impl CodeCache {
         Ok(())
     }
 
-    /// A small text beside the code, such as the descriptor. One that is damaged is none.
+    /// Reads the cached descriptor of a component. A damaged one is a miss.
     pub(crate) fn note(&self, digest: &Digest) -> Option<String> {
         let path = self.note_path(digest);
         let bytes = std::fs::read(&path).ok()?;
         let text = sealed::unseal(&path, &bytes).map(|text| String::from_utf8_lossy(text).into_owned());
         if text.is_none() {
-            tracing::warn!(path = %path.display(), "a cached descriptor is damaged; the component is asked again");
+            tracing::warn!(path = %path.display(), "a cached descriptor is damaged; calling the component's `describe` again");
         }
         text
     }
@@ -144,7 +144,7 @@ impl CodeCache {
     pub(crate) fn keep_note(&self, digest: &Digest, text: &str) {
         let path = self.note_path(digest);
         if let Err(error) = files::write_whole(&path, &sealed::seal(&path, text.as_bytes())) {
-            tracing::warn!(path = %path.display(), %error, "a descriptor could not be cached; the next start asks for it again");
+            tracing::warn!(path = %path.display(), %error, "a descriptor could not be cached; the next start calls `describe` again");
         }
     }
 
@@ -153,14 +153,14 @@ impl CodeCache {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "files have the system's time")]
+#[allow(clippy::disallowed_methods, reason = "modification times follow the system's clock")]
 fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Makes a component of a core module, which may have been made for WASI 0.1; a component stays as it is.
+/// Converts a core module, which may target WASI 0.1, into a component. A component stays as it is.
 pub(crate) fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, CompileError> {
-    // The encoder trusts what it is given; a truncated module would make it panic.
+    // The encoder trusts its input; a truncated module would make it panic.
     screening::check(bytes)?;
     if Parser::is_component(bytes) {
         return Ok(bytes.into());
@@ -171,7 +171,7 @@ pub(crate) fn as_component(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, C
     encoded.map(Into::into).map_err(|error| unsupported(bytes).unwrap_or(CompileError::NotComponent(error)))
 }
 
-/// The features that may be to blame for a failure.
+/// The unsupported features that may have caused a failure, if there are any.
 fn unsupported(bytes: &[u8]) -> Option<CompileError> {
     screening::features(bytes).map(|features| ScreeningError::Features(features).into())
 }
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_for_a_browser_is_told_apart() {
+    fn a_module_for_a_browser_is_recognised() {
         let module = |import: &str| wat::parse_str(format!("(module (import {import} (func)))")).unwrap();
         let bindgen = as_component(&module("\"__wbindgen_placeholder__\" \"__wbindgen_throw\"")).unwrap_err();
         assert!(bindgen.to_string().contains("wasm-bindgen"), "{bindgen}");
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn code_that_was_used_longest_ago_goes_first() {
+    fn the_least_recently_used_code_is_removed_first() {
         let home = tempfile::tempdir().unwrap();
         let cache = CodeCache::new(home.path().to_owned(), Engine::default()).unwrap();
         for (name, age) in [("a.code", 3), ("b.code", 1), ("c.code", 2)] {
@@ -202,7 +202,7 @@ mod tests {
         }
         cache.prune(200).unwrap();
         assert!(!home.path().join("a.code").exists());
-        assert!(cache.load(&home.path().join("c.code")).is_none(), "it is none, and was used nevertheless");
+        assert!(cache.load(&home.path().join("c.code")).is_none(), "it is a miss, but counts as used");
         cache.prune(100).unwrap();
         assert!(!home.path().join("b.code").exists());
         assert!(home.path().join("c.code").exists());

@@ -1,4 +1,4 @@
-//! From a file to a generation: compile, check, describe. Nothing that runs is touched by it.
+//! Loads generations: compiles, describes and checks a component. Running plugins are not affected.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,17 +22,17 @@ use crate::plugin::run::generation::Generation;
 use crate::plugin::run::instance_pool::InstancePool;
 use crate::plugin::run::linked::{LinkError, LinkedComponent};
 
-/// Makes generations.
+/// Loads generations.
 pub struct Loader {
     linkers: Linkers,
     cache: CodeCache,
     defaults: Defaults,
     environment: Environment,
-    /// Rooms by plugin: all generations of one share it, so that a swap does not double it.
+    /// The limiter of each plugin. All its generations share it, so that a swap does not double the limit.
     limiters: Mutex<HashMap<String, Arc<ConcurrencyLimiter>>>,
-    /// Places for instances that wait for another call.
+    /// Permits for idle instances.
     idle: Arc<Semaphore>,
-    /// Kept so that the ticker goes on.
+    /// Keeps the ticker running.
     _engine: Engine,
 }
 
@@ -45,25 +45,25 @@ impl std::fmt::Debug for Loader {
 /// Why a file is not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It does not compile.
+    /// It could not be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// It is no plugin.
+    /// It cannot run as a plugin.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// It is another plugin than it should be.
-    #[error("it is the plugin `{0}`")]
+    /// It is another plugin than expected.
+    #[error("the component is the plugin `{0}`")]
     OtherPlugin(String),
-    /// Its sidecar is malformed.
-    #[error("its sidecar is refused: {0}")]
+    /// Its sidecar could not be parsed.
+    #[error("its sidecar is invalid: {0}")]
     Sidecar(String),
-    /// Its sidecar does not go with it.
-    #[error("its sidecar is refused: {0}")]
+    /// Its sidecar does not match the plugin.
+    #[error("its sidecar is invalid: {0}")]
     Mismatch(#[from] Mismatch),
 }
 
 impl Loader {
-    /// Starts the engine, with compiled code kept in a directory, for plugins of a world.
+    /// Starts the engine. Compiled code is cached in a directory.
     ///
     /// # Errors
     /// If the engine cannot be started.
@@ -80,7 +80,7 @@ impl Loader {
         Ok(Self { linkers, cache, defaults, environment, limiters: Mutex::default(), idle, _engine: engine })
     }
 
-    /// Makes a generation of a file's bytes and its sidecar's text. Blocks for as long as it compiles.
+    /// Loads a generation from the bytes of a component and its sidecar. Blocks while it compiles.
     ///
     /// # Errors
     /// What is wrong with the file or the sidecar.
@@ -101,17 +101,17 @@ impl Loader {
         Ok(Generation::new(digest, Arc::new(descriptor), settings, limiter, linked, self.environment.clone(), idle))
     }
 
-    /// Checks what can be seen without a compiler: whether there is something to call, and whether every import is known.
+    /// Checks everything that needs no compiler: whether there is a handler to call, and whether every import is known.
     fn screen(&self, component: &[u8]) -> Result<(), LoadError> {
         let exterior = ComponentInterface::of(component).map_err(CompileError::Unsuitable)?;
         self.linkers.check_names(&exterior.imports).map_err(LinkError::Imports)?;
         Ok(exterior.check_exports().map_err(CompileError::Unsuitable)?)
     }
 
-    /// Makes a generation of another file's bytes that could take the place of one: with its sidecar.
+    /// Loads a generation that could replace the running one, with the running one's sidecar.
     ///
     /// # Errors
-    /// What is wrong with the file, beside that sidecar too.
+    /// What is wrong with the file, also together with that sidecar.
     pub fn load_beside(&self, bytes: &[u8], live: &Generation) -> Result<Generation, LoadError> {
         let generation = self.load(bytes, &live.settings.sidecar)?;
         match generation.name == live.name {
@@ -120,7 +120,7 @@ impl Loader {
         }
     }
 
-    /// The descriptor, asked for once for each digest.
+    /// The descriptor. `describe` is called once for each digest.
     fn descriptor(&self, linked: &LinkedComponent, digest: &Digest) -> Result<Descriptor, LinkError> {
         let kept = self.cache.note(digest).and_then(|text| serde_json::from_str(&text).ok());
         if let Some(descriptor) = kept {

@@ -1,5 +1,5 @@
-//! Reading files that may be anything: never more of them than a limit, never a file that waits for a writer, and a
-//! plugin's only once its outline shows that it can be one.
+//! Reads files that may be anything. Never reads more than a limit, never blocks on a pipe, and reads a plugin's file
+//! only once its outline shows that it can be a component.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _, Seek as _};
@@ -9,39 +9,39 @@ use std::path::Path;
 use super::screening::{self, ScreeningError};
 use crate::plugin::manifest::digest::Digest;
 
-/// The largest file that is taken for a plugin, in bytes. Those of language runtimes have some 20 MB.
+/// The largest component, in bytes. Those with a scripting language's runtime have some 20 MB.
 pub const FILE_LIMIT_BYTES: u64 = 256 << 20;
 
 /// The largest sidecar, in bytes.
 pub(crate) const SIDECAR_LIMIT_BYTES: u64 = 1 << 20;
 
-/// Whether a path may be a symbolic link.
+/// Whether to follow symbolic links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Symlinks {
-    /// A person gave the path.
+    /// Follow them: a person gave the path.
     Follow,
-    /// The file lies in a folder that others may write to.
+    /// Refuse them: others may write to the folder.
     Refuse,
 }
 
-/// Why a plugin's file is not read to its end.
+/// Why a plugin's file is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The system refuses it, or it is not a regular file.
+    /// The system refuses to read it, or it is not a regular file.
     #[error(transparent)]
     Unread(#[from] io::Error),
     /// It is too large.
     #[error(
-        "it has {0} bytes, and a plugin has at most {FILE_LIMIT_BYTES}; strip its debug information, and load large data by requests"
+        "it has {0} bytes, and a plugin has at most {FILE_LIMIT_BYTES}; strip its debug information, and load large data over HTTP"
     )]
     TooLarge(u64),
-    /// Its outline is not that of a plugin.
+    /// Its outline is not that of a component.
     #[error(transparent)]
     Unsuitable(#[from] ScreeningError),
 }
 
-/// Reads a plugin's file. Its length, its first bytes and the headers of its sections are looked at before, and take no
-/// memory worth mentioning.
+/// Reads a plugin's file. Its length, its first bytes and the headers of its sections are checked before, with little
+/// memory.
 ///
 /// # Errors
 /// If it cannot be read, or cannot be a plugin.
@@ -56,7 +56,7 @@ pub(crate) fn read_plugin(path: &Path, links: Symlinks) -> Result<Vec<u8>, Sourc
     read_bounded(file, FILE_LIMIT_BYTES)?.map_err(SourceError::TooLarge)
 }
 
-/// Reads a regular file of at most so many bytes; the inner error is how many it has.
+/// Reads a regular file of at most this many bytes. The inner error is the size of a larger one.
 ///
 /// # Errors
 /// If it cannot be read, or is not a regular file.
@@ -68,7 +68,7 @@ pub(crate) fn read(path: &Path, links: Symlinks, most_bytes: u64) -> io::Result<
     }
 }
 
-/// Reads the text of a sidecar that a person named.
+/// Reads the text of a sidecar whose path a person gave.
 ///
 /// # Errors
 /// If it cannot be read, is too large, or is not text.
@@ -76,10 +76,10 @@ pub(crate) fn read_sidecar(path: &Path) -> io::Result<String> {
     let bytes = read(path, Symlinks::Follow, SIDECAR_LIMIT_BYTES)?.map_err(|length| {
         io::Error::other(format!("it has {length} bytes; a sidecar has at most {SIDECAR_LIMIT_BYTES}"))
     })?;
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| io::Error::other("the file is not UTF-8"))
 }
 
-/// The digest of a regular file, which is not held in memory.
+/// The digest of a regular file, which is not read into memory as a whole.
 ///
 /// # Errors
 /// If it cannot be read, or is not a regular file.
@@ -89,16 +89,16 @@ pub(crate) fn digest(path: &Path, links: Symlinks) -> io::Result<Digest> {
 
 fn read_bounded(file: File, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>> {
     let length = file.metadata()?.len().min(most_bytes);
-    // One byte more, by which the end is seen without another allocation.
+    // One more byte detects the end without another allocation.
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
-    // It may grow while it is read.
+    // The file may grow while it is read.
     file.take(most_bytes + 1).read_to_end(&mut bytes)?;
     let length = bytes.len() as u64;
     Ok(if length > most_bytes { Err(length) } else { Ok(bytes) })
 }
 
-/// Opens a regular file. It neither waits for whoever would write into a pipe nor sets off what opening a device would,
-/// whatever takes the file's place in the same moment.
+/// Opens a regular file. Neither waits for the writer of a pipe nor triggers the side effects of opening a device, even
+/// if the file is replaced at that moment.
 fn open(path: &Path, links: Symlinks) -> io::Result<File> {
     use rustix::fs::OFlags;
     let (metadata, flags) = match links {
@@ -112,7 +112,7 @@ fn open(path: &Path, links: Symlinks) -> io::Result<File> {
     Ok(file)
 }
 
-/// Why something is not a regular file, if it is not.
+/// Why a file is not a regular one, if it is not.
 pub(crate) fn irregular(file_type: FileType) -> Option<&'static str> {
     match () {
         () if file_type.is_file() => None,
@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// The most memory that this process has used, in bytes (proc(5), `VmHWM`).
+    /// The peak memory of this process, in bytes (proc(5), `VmHWM`).
     fn peak_bytes() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -155,9 +155,9 @@ mod tests {
         }
     }
 
-    /// Files of zeros take no space on the disk, and each would take its length in memory.
+    /// Sparse files take no space on disk, but would take their full length in memory.
     #[test]
-    fn what_cannot_be_a_plugin_is_refused_without_being_read() {
+    fn a_file_that_cannot_be_a_plugin_is_refused_unread() {
         let folder = tempfile::tempdir().unwrap();
         let sparse = |name: &str, begin: &[u8], length: u64| {
             let path = folder.path().join(name);
@@ -176,7 +176,7 @@ mod tests {
             (b"\x7fELF", FILE_LIMIT_BYTES, "for a processor"),
             (module, FILE_LIMIT_BYTES, "malformed"),
             (component, FILE_LIMIT_BYTES, "malformed"),
-            // A section with more bytes than the file has, and one whose length is no number.
+            // A section longer than the file, and one with an invalid length.
             (b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\x0f", FILE_LIMIT_BYTES, "truncated"),
             (b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff\xff", FILE_LIMIT_BYTES, "malformed"),
             (b"\0asm\x01\0\0\0\x01", 9, "truncated"),
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_named_and_nothing_waits() {
+    fn irregular_files_are_refused_without_blocking() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("file"), [7; 100]).unwrap();

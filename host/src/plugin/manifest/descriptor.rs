@@ -1,4 +1,4 @@
-//! What a plugin says about itself, checked: everything in it follows the rules.
+//! The descriptor of a plugin, validated.
 
 mod check;
 
@@ -14,33 +14,33 @@ use crate::pattern::Pattern;
 use crate::schedule::Schedule;
 use crate::subscription::{DeadLetterPolicy, OPERATOR, RetryPolicy, Start};
 
-/// A plugin's checked descriptor.
+/// A validated descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Descriptor {
     /// The plugin's name.
     pub name: String,
-    /// Its version.
+    /// The plugin's version.
     pub version: String,
-    /// What it does.
+    /// A description for people.
     pub description: Option<String>,
-    /// The routes that it answers.
+    /// The routes that the plugin handles.
     pub routes: Vec<Route>,
-    /// The subscriptions that it serves.
+    /// The subscriptions that the plugin handles.
     pub subscriptions: Vec<Subscription>,
-    /// The events that are published for it at certain times, by their names.
+    /// The schedules, by name.
     pub schedules: Vec<(String, Schedule)>,
-    /// The event types that it asks to publish.
+    /// The event types that it requests to publish.
     pub publishes: Vec<Pattern>,
-    /// The event types that it asks to make subscriptions for.
+    /// The event types that it requests to subscribe to at run time.
     pub subscribes: Vec<Pattern>,
-    /// The keys of its configuration.
+    /// The configuration keys.
     pub config: Vec<ConfigKey>,
 }
 
-/// A method and a path.
+/// A route: a method and a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Route {
-    /// The method in upper case.
+    /// The method, in upper case.
     pub method: String,
     /// The path, with parameters in braces.
     pub path: String,
@@ -57,89 +57,89 @@ impl std::fmt::Display for Route {
 pub struct Subscription {
     /// Its name.
     pub name: String,
-    /// Which event types it takes.
+    /// The event types that match.
     pub pattern: Pattern,
-    /// Which of these events it takes.
+    /// Filters on the attributes of these events.
     pub filters: Filters,
-    /// Where it begins when it is made.
+    /// Where the subscription starts when it is created.
     pub start: Start,
-    /// How many deliveries may be in flight.
+    /// How many deliveries may be in flight at the same time.
     pub concurrency: Option<NonZeroU32>,
-    /// What keeps events in order.
+    /// The ordering key.
     pub ordering_key: Option<OrderingKey>,
-    /// What a dead letter means for those that share its ordering key.
+    /// What a dead letter means for later events with the same ordering key.
     pub dead_letter_policy: DeadLetterPolicy,
-    /// How many deliveries may wait.
+    /// How many deliveries may be waiting before publishers are refused.
     pub max_backlog: Option<u64>,
-    /// When a failed delivery is tried again.
+    /// The retry policy.
     pub retry: RetryPolicy,
-    /// How long one invocation may run.
+    /// The timeout of one invocation.
     pub timeout: Option<Duration>,
 }
 
-/// A key of the configuration.
+/// A configuration key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigKey {
     /// Its name.
     pub name: String,
-    /// Its value while the operator sets none.
+    /// The value if the operator sets none.
     pub default: Option<String>,
-    /// What it is for.
+    /// A description for the operator.
     pub description: Option<String>,
 }
 
-/// Why a descriptor is refused.
+/// Why a descriptor is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValidationError {
-    /// The name breaks the rules.
+    /// The plugin's name is invalid.
     #[error(
-        "the name `{0}` is not of 1 to 64 lower-case letters, digits and `-`, with a letter or digit at both ends, or is `{OPERATOR}`"
+        "the name `{0}` is invalid; use 1 to 64 lower-case letters, digits and `-`, with a letter or digit at both ends, and not `{OPERATOR}`"
     )]
     Name(String),
-    /// A text has a character that steers a terminal or misleads a reader.
-    #[error("its {0} has the character U+{1:04X}, which is not printed; take it out")]
+    /// A text has a character that controls a terminal or misleads a reader.
+    #[error("its {0} has the unprintable character U+{1:04X}; remove it")]
     Unprintable(&'static str, u32),
     /// A text is too long.
     #[error("its {0} is longer than {1} bytes")]
     TooLong(&'static str, usize),
     /// There are too many of something.
-    #[error("it has {0} {1}; {2} are allowed")]
+    #[error("it has {0} {1}; at most {2} are allowed")]
     TooMany(usize, &'static str, usize),
     /// A route's method is unknown.
     #[error("the method of route `{0}` is unknown")]
     Method(Route),
-    /// A route's path cannot be routed.
-    #[error("the path of route `{0}` is malformed: {1}")]
+    /// A route's path is malformed.
+    #[error("the path of route `{0}` is invalid: {1}")]
     Path(Route, String),
-    /// A route belongs to the host.
-    #[error("the route `{0}` belongs to the host; choose another path")]
+    /// A route is reserved for the host.
+    #[error("the route `{0}` is reserved for the host; choose another path")]
     Reserved(Route),
     /// A route or a subscription is declared twice.
     #[error("it declares `{0}` twice")]
     Twice(String),
-    /// A subscription's name breaks the rules.
-    #[error("the subscription name `{0}` is not of 1 to 128 letters, digits, `-` and `_`, or begins with `-`")]
+    /// The name of a subscription is invalid.
+    #[error("the name `{0}` is invalid; use 1 to 128 letters, digits, `-` and `_`, not beginning with `-`")]
     SubscriptionName(String),
-    /// A pattern is none.
+    /// A pattern is malformed.
     #[error("{0}")]
     Pattern(#[from] crate::pattern::ParseError),
-    /// A rule of a subscription is malformed.
+    /// A rule of a subscription is invalid.
     #[error("subscription `{0}`: {1}")]
     Rule(String, subscription_rules::ValidationError),
-    /// A schedule is malformed.
+    /// A schedule is invalid.
     #[error("schedule `{0}`: {1}")]
     Schedule(String, crate::schedule::ValidationError),
-    /// A schedule publishes what only the host or another plugin's schedule publishes.
+    /// A schedule publishes a type that is reserved for the host or for another plugin.
     #[error(
-        "schedule `{0}`: the type `{1}` is reserved; a schedule's types begin with `schedule.NAME.`, or with another word"
+        "schedule `{0}`: the event type `{1}` is reserved; begin it with `schedule.NAME.`, where NAME is the plugin's, or with another word"
     )]
     ScheduleReserved(String, String),
-    /// A schedule publishes what is no event type.
-    #[error("schedule `{0}`: `{1}` is no event type")]
+    /// The event type of a schedule is a pattern.
+    #[error("schedule `{0}`: `{1}` is not an event type")]
     ScheduleType(String, String),
 }
 
-/// Paths of the host's own on the ingress.
+/// Paths on the ingress that the host itself serves.
 pub(crate) const RESERVED: [&str; 1] = ["/events"];
 /// The methods that a route may have.
 pub(crate) const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];

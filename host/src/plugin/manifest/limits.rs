@@ -1,23 +1,23 @@
-//! What an invocation may use.
+//! The limits of an invocation.
 
 use std::time::Duration;
 
-/// Limits of one invocation. Every one is a bound on what a plugin can cost, and none can be switched off.
+/// Limits of one invocation. Each bounds what a plugin can cost, and none can be disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Linear memory, in bytes, of all of the component's memories together.
+    /// Linear memory of all the component's memories together, in bytes.
     pub memory_bytes: usize,
-    /// Time for one run.
+    /// The time of one invocation.
     pub timeout: Duration,
     /// How many events it may publish.
     pub publishes: usize,
-    /// How many keys it may write, and how many it may read.
+    /// How many state keys it may write, and how many it may read.
     pub keys: usize,
     /// How many subscriptions it may change.
     pub subscriptions: usize,
-    /// How many bytes its effects may have together.
+    /// The total size of its effects, in bytes.
     pub effect_bytes: usize,
-    /// How many bytes it may log; what comes after is left out.
+    /// How many bytes it may log. Further lines are dropped.
     pub log_bytes: usize,
 }
 

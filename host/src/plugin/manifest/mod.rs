@@ -1,4 +1,4 @@
-//! What a plugin declares of itself, what its operator grants it, and the settings that follow from both.
+//! What a plugin declares, what its operator grants, and the resulting settings.
 
 pub(super) mod descriptor;
 pub(super) mod digest;

@@ -1,4 +1,4 @@
-//! Descriptor and sidecar put together: what applies to a generation.
+//! The settings of a generation: its descriptor combined with its sidecar.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -12,14 +12,14 @@ use crate::pattern::Pattern;
 use crate::secrecy::Values;
 use crate::subscription::{Declaration, Definition, PublishLimits, Start, Target};
 
-/// What applies to every plugin that says nothing else.
+/// Defaults for every plugin.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
     /// Limits of one invocation.
     pub limits: Limits,
-    /// Deliveries in flight of one subscription.
+    /// Concurrency of a subscription.
     pub subscription_concurrency: NonZeroU32,
-    /// Invocations of one plugin at a time.
+    /// Concurrent invocations of one plugin.
     pub plugin_concurrency: NonZeroU32,
     /// The most linear memory that a sidecar may grant, in bytes.
     pub max_memory_bytes: usize,
@@ -40,44 +40,44 @@ impl Default for Defaults {
     }
 }
 
-/// What applies to one generation.
+/// The settings of one generation.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Limits of one invocation.
     pub limits: Limits,
-    /// How many invocations run at a time.
+    /// How many invocations run at the same time.
     pub concurrency: NonZeroU32,
     /// How many invocations one instance may serve.
     pub calls_per_instance: NonZeroU32,
-    /// How many deliveries of a subscription one instance may serve in a row, where it is more than one.
+    /// How many deliveries one instance may handle in a row, by subscription, where more than one.
     pub deliveries_per_instance: BTreeMap<String, NonZeroU32>,
     /// Event types that it may publish.
     pub publish: Vec<Pattern>,
-    /// Event types that it may make subscriptions for.
+    /// Event types that it may subscribe to at run time.
     pub subscribe: Vec<Pattern>,
     /// Hosts that its webhooks may go to.
     pub webhooks: Vec<String>,
     /// Hosts that it may send requests to.
     pub http: Vec<String>,
-    /// The operator's word that is part of it.
+    /// The sidecar.
     pub sidecar: Sidecar,
-    /// What must be so before it takes over from another generation.
+    /// The canary that must pass before it takes over.
     pub canary: Option<CanaryRule>,
-    /// When it gives way to the generation before.
+    /// When it is rolled back automatically.
     pub rollback: Option<RollbackRule>,
-    /// Its configuration.
+    /// The values of its configuration.
     pub config: Values,
-    /// Its declared subscriptions, and its schedules as far as it may publish their events.
+    /// Its declared subscriptions, and those schedules whose events it may publish.
     pub declared: Declaration,
-    /// Deliveries in flight of a subscription that it makes at run time.
+    /// Concurrency of subscriptions that it makes at run time.
     pub subscription_concurrency: NonZeroU32,
 }
 
 impl Settings {
-    /// Puts a descriptor and a sidecar together.
+    /// Combines a descriptor with a sidecar.
     ///
     /// # Errors
-    /// If the sidecar speaks of what the plugin does not have.
+    /// If the sidecar does not match the plugin.
     pub fn new(descriptor: &Descriptor, sidecar: &Sidecar, defaults: &Defaults) -> Result<Self, Mismatch> {
         let mut limits = defaults.limits;
         if let Some(memory_bytes) = sidecar.limits.memory_bytes {
@@ -129,13 +129,13 @@ impl Settings {
         })
     }
 
-    /// Whether the operator lets a route take requests from another plugin's.
+    /// Whether the sidecar lets a route take requests from another plugin's route.
     #[must_use]
     pub fn grants_route(&self, route: &Route) -> bool {
         self.sidecar.grants.routes.contains(&route.to_string())
     }
 
-    /// What the plugin asks for and is not granted.
+    /// The requests of the plugin that are not granted.
     #[must_use]
     pub fn withheld(&self, descriptor: &Descriptor) -> Vec<String> {
         let missing = |asked: &[Pattern], granted: &[Pattern], verb: &str| -> Vec<String> {
@@ -212,7 +212,7 @@ fn definition(
         dead_letter_policy: overrides.dead_letter_policy.unwrap_or(subscription.dead_letter_policy),
         retry,
         max_backlog: overrides.max_backlog.map(NonZeroU64::get).or(subscription.max_backlog),
-        // The plugin's own wish never passes the limit that it was given.
+        // A subscription's timeout never exceeds the plugin's limit.
         timeout: timeout.min(limits.timeout),
     })
 }

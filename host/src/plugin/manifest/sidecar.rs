@@ -1,4 +1,4 @@
-//! `NAME.toml` beside `NAME.wasm`: the operator's word, which wins over the descriptor.
+//! The sidecar: the operator's `NAME.toml` next to `NAME.wasm`. It takes precedence over the descriptor.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -17,49 +17,49 @@ use crate::secrecy::Values;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy};
 use crate::toml_file;
 
-/// A sidecar. Unknown keys are refused, since a misspelt limit would be none.
+/// A sidecar. Unknown keys are refused, because a misspelt limit would have no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sidecar {
-    /// Whether the plugin runs; it does when left out.
+    /// Whether the plugin is enabled, which is the default.
     pub enabled: Option<bool>,
-    /// The name of a component that does not know Sandbus; that of its file when left out.
+    /// The name of a plugin that does not describe itself. Defaults to the name of the file.
     pub name: Option<String>,
-    /// The routes of a component that serves `wasi:http` and does not know Sandbus, as `GET /hello`, or as
-    /// `* /api/{*path}` for every method.
+    /// The routes of a component that serves `wasi:http` and does not describe itself, such as `GET /hello`, or `*
+    /// /api/{*path}` for every method.
     pub routes: Vec<String>,
-    /// Values of its configuration.
+    /// Values for its configuration keys.
     pub config: Values,
-    /// What it may use.
+    /// Limits of the plugin.
     pub limits: LimitOverrides,
-    /// What it may reach.
+    /// Grants of the plugin.
     pub grants: Grants,
-    /// What must be so before a new file takes over from the one that runs.
+    /// The canary that must pass before a new file takes over.
     pub canary: Option<CanaryRule>,
-    /// When the generation before takes over again.
+    /// When a new generation is rolled back automatically.
     pub rollback: Option<RollbackRule>,
-    /// Rules for its declared subscriptions, by name.
+    /// Overrides for its subscriptions, by name.
     pub subscriptions: BTreeMap<String, SubscriptionOverrides>,
-    /// The name of the file that it stands beside, without its extension.
+    /// The name of the component's file, without its extension.
     #[serde(skip)]
     pub stem: String,
 }
 
-/// Who says what a component is.
+/// Where the description of a component comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DescriptionSource {
-    /// It describes itself.
+    /// The component describes itself.
     Component,
-    /// It does not know Sandbus: the sidecar does, according to what it can be reached by.
+    /// The sidecar describes it, because the component does not know Sandbus.
     Sidecar {
         /// Whether it serves `wasi:http`.
         serves: bool,
-        /// Whether it takes messages.
+        /// Whether it handles messages.
         receives: bool,
     },
 }
 
-/// Limits of the plugin's invocations.
+/// Limits of the plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitOverrides {
@@ -68,7 +68,7 @@ pub struct LimitOverrides {
     /// Time for one invocation.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     pub timeout: Option<Duration>,
-    /// How many invocations of the plugin run at a time.
+    /// How many invocations of the plugin run at the same time.
     pub concurrency: Option<NonZeroU32>,
     /// How many events of the plugin may wait to be handled. Beyond this, its handlers may not publish.
     pub max_backlog: Option<NonZeroU64>,
@@ -78,33 +78,33 @@ pub struct LimitOverrides {
     pub calls_per_instance: Option<NonZeroU32>,
 }
 
-/// What a plugin may reach.
+/// What a plugin may access.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grants {
-    /// Event types that it may publish; those that it asks for when left out.
+    /// Event types that it may publish. Defaults to those that it requests.
     pub publish: Option<Vec<Pattern>>,
-    /// Event types that it may make subscriptions for; those that it asks for when left out.
+    /// Event types that it may subscribe to at run time. Defaults to those that it requests.
     pub subscribe: Option<Vec<Pattern>>,
-    /// Routes that may take requests from those of other plugins, as `GET /hello`; none when left out.
+    /// Routes that may take requests from other plugins' routes, such as `GET /hello`. Defaults to none.
     pub routes: Vec<String>,
-    /// Hosts that its webhooks may go to, as `host`, `host:port` or `*.domain`; none when left out.
+    /// Hosts that its webhooks may address, as `host`, `host:port` or `*.domain`. Defaults to none.
     #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
     pub webhooks: Vec<String>,
-    /// Hosts that it may send requests to, as `host`, `host:port` or `*.domain`; none when left out.
+    /// Hosts that it may send requests to, as `host`, `host:port` or `*.domain`. Defaults to none.
     #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
     pub http: Vec<String>,
 }
 
-/// Rules of one subscription.
+/// Overrides for one subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubscriptionOverrides {
-    /// What is subscribed to, for a component that does not know Sandbus.
+    /// The pattern of event types, for a component that does not describe itself.
     pub pattern: Option<Pattern>,
-    /// What keeps its events in order, for such a component too: an attribute, or a JSON pointer into the data.
+    /// The ordering key, for such a component too: an attribute, or a JSON pointer into the data.
     pub ordering_key: Option<String>,
-    /// How many deliveries may be in flight.
+    /// How many deliveries may be in flight at the same time.
     pub concurrency: Option<NonZeroU32>,
     /// How many deliveries one fresh instance serves in a row; 1 by default.
     pub deliveries_per_instance: Option<NonZeroU32>,
@@ -116,7 +116,7 @@ pub struct SubscriptionOverrides {
     /// The factor between one delay and the next, from 1.0 to 100.0.
     #[serde(deserialize_with = "crate::percent::option::deserialize")]
     pub backoff_multiplier: Option<Percent>,
-    /// The longest delay.
+    /// The longest delay between two attempts.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     pub max_delay: Option<Duration>,
     /// The random share of each delay, from 0.0 to 1.0.
@@ -124,9 +124,9 @@ pub struct SubscriptionOverrides {
     pub jitter: Option<Percent>,
     /// Causes of failure that are not retried.
     pub non_retryable: Option<Vec<String>>,
-    /// What a dead letter means for those that share its ordering key.
+    /// What a dead letter means for later events with the same ordering key.
     pub dead_letter_policy: Option<DeadLetterPolicy>,
-    /// How many deliveries may wait before publishers are told to come back later.
+    /// How many deliveries may be waiting before publishers are refused.
     pub max_backlog: Option<NonZeroU64>,
     /// Time for one invocation.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
@@ -134,17 +134,16 @@ pub struct SubscriptionOverrides {
 }
 
 impl SubscriptionOverrides {
-    /// A key that describes what a plugin describes itself, if there is one.
+    /// A key that may be set only for a component that does not describe itself, if one is set.
     fn describes(&self) -> Option<&'static str> {
         let keys = [("pattern", self.pattern.is_some()), ("ordering_key", self.ordering_key.is_some())];
         keys.into_iter().find_map(|(key, is_given)| is_given.then_some(key))
     }
 
-    /// Checks what no descriptor could say either, and makes a retry policy: the given one, with what is
-    /// said here in place of its own.
+    /// Validates the overrides, and applies them to a retry policy.
     ///
     /// # Errors
-    /// If a number is out of range.
+    /// If a value is out of range.
     pub fn retry(&self, mut policy: RetryPolicy) -> Result<RetryPolicy, subscription_rules::ValidationError> {
         subscription_rules::concurrency(self.concurrency.map(NonZeroU32::get))?;
         if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
@@ -164,16 +163,16 @@ impl SubscriptionOverrides {
 }
 
 impl Sidecar {
-    /// Reads a sidecar.
+    /// Parses a sidecar.
     ///
     /// # Errors
-    /// What is wrong, and in which line. No value is repeated.
+    /// What is wrong, and in which line. Values are not repeated, because they may be secret.
     pub fn parse(text: &str) -> Result<Self, String> {
         toml_file::parse(text).map_err(|malformed| malformed.to_string())
     }
 
-    /// This sidecar, with the parts of another one where it says nothing. Configuration and rules for subscriptions
-    /// go by their keys.
+    /// Merges another sidecar into this one, which takes precedence. Configuration and subscriptions are merged key by
+    /// key.
     #[must_use]
     pub fn over(mut self, under: &Self) -> Self {
         fn part<T: Clone + Default + PartialEq>(own: T, under: &T) -> T {
@@ -195,7 +194,7 @@ impl Sidecar {
         }
     }
 
-    /// Checks that it describes the plugin if that does not do so itself, and only then.
+    /// Checks that the sidecar describes the plugin if and only if the component does not describe itself.
     pub(crate) fn check_description(&self, source: DescriptionSource) -> Result<(), Mismatch> {
         let mut subscriptions = self.subscriptions.iter();
         match source {
@@ -218,7 +217,7 @@ impl Sidecar {
         }
     }
 
-    /// The descriptor of a component that has none: every word in it is the operator's.
+    /// The descriptor of a component that does not describe itself.
     pub(crate) fn descriptor(&self) -> wire::Descriptor {
         let texts = |patterns: &Option<Vec<Pattern>>| patterns.iter().flatten().map(Pattern::to_string).collect();
         let key = |name: &String| wire::ConfigKey { name: name.clone(), default: None, description: None };
@@ -236,8 +235,7 @@ impl Sidecar {
     }
 }
 
-/// The subscription that an entry stands for, if it says what is subscribed to. Its other rules apply as they do to
-/// any plugin's.
+/// The subscription that an entry declares, if it has a pattern. Its other values apply as overrides.
 fn subscription(name: &str, rules: &SubscriptionOverrides) -> Option<wire::Subscription> {
     Some(wire::Subscription {
         name: name.to_owned(),
@@ -253,7 +251,7 @@ fn subscription(name: &str, rules: &SubscriptionOverrides) -> Option<wire::Subsc
     })
 }
 
-/// The routes that a line stands for: one, or one for each method.
+/// The routes of one entry: a single one, or one for each method.
 fn routes(line: &str) -> Vec<wire::Route> {
     let (method, path) = line.split_once(' ').unwrap_or((line, ""));
     let methods = if method == "*" { &METHODS[..] } else { std::slice::from_ref(&method) };
@@ -286,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_wins_over_another_one_part_by_part() {
+    fn sidecars_merge_part_by_part() {
         let parse = |text: &str| Sidecar::parse(text).unwrap();
         let under = parse(
             "routes = [\"GET /a\"]\n[config]\na = \"1\"\nb = \"1\"\n[grants]\nhttp = [\"a.example\"]\n[subscriptions.x]\nmax_attempts = 1\n",

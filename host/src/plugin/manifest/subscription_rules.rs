@@ -1,4 +1,4 @@
-//! Rules of subscriptions as plugins give them, checked: in their descriptors, and at run time.
+//! Validates the rules of subscriptions, from descriptors and at run time.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::percent::Percent;
 use crate::plugin::bindings::sandbus::plugin::rules as wire;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy, Start};
 
-/// The longest filters, in bytes: they stay in memory, and in the store, as long as the subscription does.
+/// The largest filters, in bytes. They stay in memory and in the store as long as the subscription exists.
 const FILTERS_BYTES: usize = 16 << 10;
 
-/// Why a rule is refused.
+/// Why a rule is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValidationError {
-    /// The pattern is none.
+    /// The pattern is malformed.
     #[error(transparent)]
     Pattern(#[from] crate::pattern::ParseError),
     /// The filters are malformed.
@@ -27,13 +27,13 @@ pub enum ValidationError {
     /// The filters are too long.
     #[error("its filters have more than {FILTERS_BYTES} bytes")]
     FiltersTooLong,
-    /// The ordering key is none.
+    /// The ordering key is malformed.
     #[error(transparent)]
     OrderingKey(#[from] crate::ordering::ParseError),
     /// The concurrency is out of range.
     #[error("its concurrency is not from 1 to 1024")]
     Concurrency,
-    /// It may have no attempts.
+    /// The retry policy has no attempts.
     #[error("its max_attempts is zero; write 1 for no retries")]
     Attempts,
     /// The retry factor is out of range.
@@ -59,14 +59,14 @@ pub enum ValidationError {
         "non_retryable has the unknown cause `{0}`; known causes are trap, timeout, out-of-memory, webhook, retry, exception and request"
     )]
     Cause(String),
-    /// The start's time is none.
-    #[error("its start `{0}` is no time in RFC 3339")]
+    /// The start is not a time.
+    #[error("its start `{0}` is not a time in RFC 3339")]
     Start(String),
-    /// It may have no time.
+    /// The timeout is zero.
     #[error("its timeout is zero")]
     Timeout,
-    /// Nothing may wait for it.
-    #[error("its largest backlog is zero")]
+    /// The largest backlog is zero.
+    #[error("its max_backlog is zero")]
     MaxBacklog,
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn non_retryable(names: impl Iterator<Item = String>) -> Result<Vec<C
     names.map(|name| Cause::parse_retriable(&name).ok_or_else(|| ValidationError::Cause(cut(&name)))).collect()
 }
 
-/// As much of a wrong text as is shown.
+/// The beginning of a wrong text, for an error.
 fn cut(text: &str) -> String {
     text.chars().take(64).collect()
 }

@@ -1,4 +1,4 @@
-//! How many invocations of a plugin run at a time, and in which order they get their turn.
+//! Limits how many invocations of a plugin run at the same time.
 
 use std::sync::Arc;
 
@@ -6,38 +6,37 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::threads::{LatencyTracker, Ticket};
 
-/// How often an invocation runs again because others changed what it had read, before that counts as a
-/// failure.
+/// How often an invocation is rerun after a conflict on state before it fails.
 pub const RERUN_LIMIT: u32 = 32;
 
-/// How many requests a plugin may have open at a time; further ones wait.
+/// How many outgoing requests a plugin may have open at the same time. Further ones wait.
 const CONNECTIONS: usize = 64;
 
-/// What bounds a plugin's invocations.
+/// Limits the invocations of one plugin. All its generations share the limiter.
 #[derive(Debug)]
 pub struct ConcurrencyLimiter {
-    /// Places for invocations that run at a time.
+    /// Permits for running invocations.
     permits: Arc<Semaphore>,
-    /// Held by an invocation that runs again after a conflict, so that such ones don't defeat each other.
+    /// Held by an invocation that is rerun after a conflict, so that reruns do not conflict with each other.
     pub rerun_lock: Arc<tokio::sync::Mutex<()>>,
-    /// Places for requests that its invocations have open at a time.
+    /// Permits for outgoing requests.
     pub(crate) connections: Arc<Semaphore>,
-    /// How quick its invocations have been lately.
+    /// The latency of recent invocations.
     pub(crate) latency: Arc<LatencyTracker>,
     limit: usize,
 }
 
-/// An invocation may run.
+/// The right to run one invocation.
 #[derive(Debug)]
 pub struct Admission {
-    /// Its turn on a thread.
+    /// The ticket for a thread.
     pub ticket: Ticket,
-    /// What it holds until that thread is free, also if nobody waits for it any more.
+    /// The permits of the plugin and of the host. They are held until the thread is free, even if the caller has gone.
     pub permits: [OwnedSemaphorePermit; 2],
 }
 
 impl ConcurrencyLimiter {
-    /// For so many invocations of a plugin at a time.
+    /// A limiter for this many concurrent invocations.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(limit)),
@@ -48,20 +47,20 @@ impl ConcurrencyLimiter {
         }
     }
 
-    /// How many places there are.
+    /// How many invocations may run at the same time.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// How many places are taken.
+    /// How many invocations are running.
     #[must_use]
     pub fn running(&self) -> usize {
         self.limit - self.permits.available_permits()
     }
 
-    /// Waits for a place among those that all plugins share, once the plugin itself has room for another
-    /// invocation: one that fills its own places keeps no other plugin waiting.
+    /// Waits for a permit of the plugin, and then for one that all plugins share. In this order, a plugin at its limit
+    /// keeps no other plugin waiting.
     pub async fn admit(&self, shared: &Arc<Semaphore>) -> Admission {
         let acquire = async |semaphore: &Arc<Semaphore>| {
             Arc::clone(semaphore).acquire_owned().await.expect("the semaphore is never closed")
@@ -71,9 +70,9 @@ impl ConcurrencyLimiter {
         Admission { ticket, permits: [own, acquire(shared).await] }
     }
 
-    /// Waits until nothing runs.
+    /// Waits until no invocation is running.
     pub async fn idle(&self) {
-        // All places free at once.
+        // All permits are available only when nothing runs.
         let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
         drop(self.permits.acquire_many(all).await);
     }

@@ -1,4 +1,4 @@
-//! How a call that returned no value ended, as far as one can tell.
+//! Classifies calls that ended without a value: traps, timeouts and exhausted memory.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use wasmtime::{Trap, WasmBacktrace};
 use crate::outcome::{Cause, Failure};
 use crate::plugin::invocation::Invocation;
 
-/// The longest reason: it is kept with every attempt.
+/// The longest reason. It is stored with each attempt.
 const REASON_CHARACTERS: usize = 4_000;
-/// As much is shown of a function's name, which the plugin chooses.
+/// The longest function name that is shown. The plugin chooses the names.
 const NAME_CHARACTERS: usize = 200;
 
-/// How a call that returned no value ended.
+/// Why a call ended without a value.
 pub(crate) struct CallFailure {
     cause: Cause,
     pub(crate) reason: String,
@@ -25,18 +25,15 @@ impl CallFailure {
         }
         let trap = error.downcast_ref::<Trap>().copied();
         if trap == Some(Trap::Interrupt) {
-            return Self { cause: Cause::Timeout, reason: "it was ended because it ran out of time".to_owned() };
+            return Self { cause: Cause::Timeout, reason: "it ran out of time".to_owned() };
         }
         if invocation.meter.was_refused {
-            return Self {
-                cause: Cause::OutOfMemory,
-                reason: "it asked for more memory than its limit allows".to_owned(),
-            };
+            return Self { cause: Cause::OutOfMemory, reason: "it needs more memory than its limit allows".to_owned() };
         }
         let what = invocation.panic.clone().unwrap_or_else(|| match trap {
-            // In a script's runtime no frame is the script's own, and so nothing else names what happened.
+            // In the runtime of a script no frame names the script's functions, so the reason must say what happened.
             Some(Trap::StackOverflow) => {
-                "the call stack is exhausted: a function calls itself without end, or too deeply".to_owned()
+                "the call stack is exhausted: a recursion does not end, or is too deep".to_owned()
             }
             Some(trap) => trap.to_string(),
             None => error.root_cause().to_string(),
@@ -52,7 +49,7 @@ impl CallFailure {
         Self { cause: Cause::Trap, reason }
     }
 
-    /// The failure that it is, of a call that had so much time.
+    /// Converts it into the failure of a call with this timeout.
     pub(crate) fn failure(self, timeout: Duration) -> Failure {
         let Self { cause, reason } = self;
         let reason = match cause {
@@ -63,8 +60,8 @@ impl CallFailure {
     }
 }
 
-/// The innermost functions of the guest that are not the runtime's own, with the lines of its sources as far as they
-/// are known.
+/// The innermost functions of the guest, without those of the language's runtime, and with source lines where they are
+/// known.
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
     const RUNTIME: [&str; 5] = ["std::", "core::", "alloc::", "__rust", "rust_begin_unwind"];
     let is_own = |name: &str| !RUNTIME.iter().any(|part| name.contains(part));
@@ -76,7 +73,7 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
             Some(format!("{name} at {}:{}", shortened(file), symbol.line().unwrap_or(0)))
         });
         let lines: Vec<_> = symbols.filter(|line| is_own(line)).collect();
-        // Where the plugin's own lines are known, what lies around them is of no interest.
+        // Once a line of the plugin's own sources is known, other frames are left out.
         if !lines.is_empty() && !named {
             (found, named) = (Vec::new(), true);
         }
@@ -90,12 +87,12 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
     found
 }
 
-/// Whether a file is the plugin's, and none of its compiler's or of a package's.
+/// Whether a source file belongs to the plugin, and not to its compiler or to a package.
 fn is_own_source(file: &str) -> bool {
     !["/rustc/", "/library/", "/registry/src/", "/guest-sdk/"].iter().any(|part| file.contains(part))
 }
 
-/// A file from its project on: what lies before `src`, but for one directory, is the machine's.
+/// Shortens a path to the project's directory and what follows.
 fn shortened(file: &str) -> &str {
     let Some(place) = file.rfind("/src/") else { return file };
     file[..place].rfind('/').map_or(file, |before| &file[before + 1..])
@@ -110,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_named_from_their_project_on() {
+    fn source_paths_start_at_the_project() {
         assert_eq!(shortened("/home/ada/greeter/src/model/user.rs"), "greeter/src/model/user.rs");
         assert_eq!(shortened("src/lib.rs"), "src/lib.rs");
         assert!(is_own_source("/home/ada/greeter/src/lib.rs"));

@@ -1,4 +1,4 @@
-//! A delivery: what an event handler is called with, and what comes of it.
+//! Calls event handlers with deliveries.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,27 +16,27 @@ use crate::plugin::invocation::{Invocation, Run};
 use crate::printable;
 use crate::threads::LatencyTracker;
 
-/// What an event handler is called with.
+/// The arguments of an event handler.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// The event, as it is logged.
+    /// The event and its position in the log.
     pub logged: &'a LoggedEvent,
     /// The subscription's name.
     pub subscription: &'a str,
-    /// Which attempt this is, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Whether the subscription was to handle the event before.
+    /// Whether the delivery belongs to a replay.
     pub replay: bool,
-    /// Where the ids of events come from that it publishes.
+    /// The seed for the ids of published events.
     pub ids: IdSeed,
 }
 
-/// What comes out of handling a delivery.
+/// The result of an event handler.
 #[derive(Debug)]
 pub struct HandlerResult {
     /// The outcome.
     pub outcome: Outcome,
-    /// What is committed with an ack.
+    /// The effects, which are committed with an ack.
     pub effects: Effects,
 }
 
@@ -48,20 +48,20 @@ impl HandlerResult {
     }
 }
 
-/// What came out of handling a delivery of the past.
+/// The result of an event handler in a canary.
 #[derive(Debug)]
 pub struct CanaryResult {
-    /// The outcome and the effects, of which nothing is committed.
+    /// The outcome, and the effects, which are not committed.
     pub handled: HandlerResult,
-    /// How long it took.
+    /// The duration of the call.
     pub took: Duration,
-    /// The most linear memory that it had; none if it ended badly.
+    /// The peak of linear memory; `None` if the call failed.
     pub memory_bytes: Option<usize>,
 }
 
 impl Generation {
-    /// Handles a delivery: in the instance that is given, if there is one, or in a fresh one. Leaves an instance
-    /// that may go on. Blocks for as long as the handler runs.
+    /// Handles a delivery in the given instance, or in a new one. Leaves an instance that can be used again. Blocks
+    /// while the handler runs.
     #[must_use]
     pub fn handle_event(
         &self,
@@ -79,9 +79,9 @@ impl Generation {
         handled
     }
 
-    /// Handles a delivery of the past, in a fresh instance and in a world that is the same each time: at the time
-    /// that is given, with chance drawn from the event, and with nobody to talk to. Nothing comes of it but what
-    /// is returned, and it does not count among the plugin's invocations. Blocks for as long as the handler runs.
+    /// Handles a delivery for a canary, in a new instance and in a reproducible environment: the clock stands at `now`,
+    /// random numbers are derived from the event, and requests are refused. There are no side effects, and the call
+    /// does not count among the plugin's invocations. Blocks while the handler runs.
     #[must_use]
     pub fn handle_for_canary(
         &self,
@@ -164,7 +164,7 @@ fn run_native(handler: NativeHandler, event: &Event, run: Run) -> HandlerResult 
     if outcome == Outcome::Ack { HandlerResult { outcome, effects } } else { HandlerResult::without(outcome) }
 }
 
-/// The outcome that a failure is. A retry may have been reported as another kind of failure before.
+/// Converts a failure into an outcome. A log line may have reported the cause of a retry before.
 fn outcome_of(failure: wire::Failure, reported: Option<Cause>) -> Outcome {
     let visible = |reason: &str| printable::block(reason).chars().take(2_000).collect();
     match failure {

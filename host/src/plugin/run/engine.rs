@@ -1,5 +1,4 @@
-//! The one wasmtime engine of the process: its settings, its pool, and the ticker that ends runs which
-//! take too long.
+//! The wasmtime engine of the process: its settings, its pool, and the ticker that interrupts guests whose time is up.
 
 use std::thread;
 use std::time::Duration;
@@ -8,22 +7,22 @@ use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
 };
 
-/// How often running guests look whether their time is up.
+/// How often running guests check whether their time is up.
 const TICK: Duration = Duration::from_millis(10);
 
-/// How the pool is made.
+/// The configuration of the engine and its pool.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
-    /// How many invocations run at a time.
+    /// How many invocations run at the same time.
     pub concurrency: usize,
-    /// The most linear memory that any plugin may be granted, in bytes.
+    /// The most linear memory that any plugin may have, in bytes.
     pub memory_bytes: usize,
-    /// Whether backtraces name the lines of the guest's sources, where the component says them. What it says is
-    /// read only where its author works: a stranger's would be one more thing to distrust.
+    /// Whether backtraces name source lines, where the component has them. A host that runs other people's components
+    /// leaves this off, because parsing their debug information is one more attack surface.
     pub source_lines: bool,
 }
 
-/// The engine could not be made.
+/// The engine could not be created.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the WebAssembly engine could not be started: {0:#}; on a machine with little address space, lower the sandbox's concurrency"
@@ -31,13 +30,13 @@ pub struct EngineConfig {
 pub struct EngineError(#[from] wasmtime::Error);
 
 impl EngineError {
-    /// The threads that compile cannot be started.
+    /// The compiler threads could not be started.
     pub(crate) fn compilers(error: rayon::ThreadPoolBuildError) -> Self {
         Self(error.into())
     }
 }
 
-/// Makes the engine.
+/// Creates the engine.
 ///
 /// # Errors
 /// If the pool's memory cannot be reserved.
@@ -47,22 +46,22 @@ pub(crate) fn start(config: EngineConfig) -> Result<Engine, EngineError> {
     Ok(engine)
 }
 
-/// The engine's settings. A benchmark measures the host against a bare engine that has them too.
+/// The engine's settings. Public so that a benchmark can compare the host with a bare engine.
 #[must_use]
 pub fn settings(config: EngineConfig) -> Config {
-    /// What a component may consist of; those of language runtimes have dozens of core instances.
+    /// The parts that a component may have. Those of language runtimes have dozens of core instances.
     const CORE_INSTANCES: u32 = 64;
     const MEMORIES: u32 = 4;
     const TABLES: u32 = 16;
-    /// Components that are described at a time, beside those that run.
+    /// Components that run `describe` at the same time, besides the invocations.
     const DESCRIBED: usize = 4;
-    /// What is kept resident of an instance's memory and tables, to be reset by copying instead of by
-    /// unmapping. It pays where the kernel can tell which pages were touched, and is wasted elsewhere.
+    /// How much of an instance's memory and tables stays resident, to be reset by copying instead of unmapping. This
+    /// pays where the kernel can report which pages were touched.
     const RESIDENT_BYTES: usize = 1 << 20;
     const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 
-    // As many again may wait for another call. There is room for the largest component in each slot, so that a
-    // place for an invocation is all that an instance needs: what is reserved and not used costs addresses alone.
+    // As many instances again may wait for another call. Each slot fits the largest component, so that an invocation
+    // permit covers every resource of an instance. Unused reservations cost only address space.
     let slots = config.concurrency.saturating_mul(2).saturating_add(DESCRIBED);
     let slots = u32::try_from(slots).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
@@ -98,7 +97,7 @@ pub fn settings(config: EngineConfig) -> Config {
     settings
 }
 
-/// Moves the engine's epoch for as long as the engine lives.
+/// Increments the engine's epoch as long as the engine lives.
 fn tick(engine: &Engine) -> Result<(), EngineError> {
     let engine = engine.weak();
     let ticker = move || {
@@ -112,13 +111,12 @@ fn tick(engine: &Engine) -> Result<(), EngineError> {
     Ok(())
 }
 
-#[allow(clippy::disallowed_methods, reason = "the ticker has a thread of its own")]
+#[allow(clippy::disallowed_methods, reason = "the ticker has its own thread")]
 fn pause() {
     thread::sleep(TICK);
 }
 
-/// How many ticks a run may last: at least one whole tick more than asked for, since the first one comes
-/// early.
+/// How many ticks a call may last: one more than the timeout has, because the first one comes early.
 pub(crate) fn ticks(timeout: Duration) -> u64 {
     u64::try_from(timeout.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX / 2).saturating_add(1)
 }

@@ -1,5 +1,4 @@
-//! One loaded digest of a plugin, and its invocations: each in a fresh instance, unless an operator has
-//! asked for less isolation.
+//! One loaded version of a plugin, and its invocations: each in a new instance, unless the operator asks for reuse.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,34 +23,34 @@ use crate::plugin::run::admission::ConcurrencyLimiter;
 use crate::reply::ReplyTo;
 use crate::threads::LatencyTracker;
 
-/// One loaded digest of a plugin.
+/// One loaded version of a plugin.
 pub struct Generation {
     /// The plugin's name.
     pub name: Arc<str>,
-    /// What was loaded.
+    /// The digest of the component.
     pub digest: Digest,
-    /// What it says about itself.
+    /// What the plugin declares.
     pub descriptor: Arc<Descriptor>,
-    /// What applies to it.
+    /// The settings that apply.
     pub settings: Arc<Settings>,
-    /// What bounds its invocations, shared by all generations of the plugin.
+    /// Limits the invocations. All generations of the plugin share it.
     pub limiter: Arc<ConcurrencyLimiter>,
     pub(super) code: Code,
     pub(super) environment: Environment,
     pub(super) health: Health,
-    /// Instances that may serve another call, where an operator has asked for that.
+    /// Instances for reuse, if the operator asks for that.
     pub(super) idle: InstancePool,
 }
 
-/// What runs.
+/// The code of a generation.
 pub(super) enum Code {
     Component(LinkedComponent),
     Native(NativeHandler),
 }
 
-/// An event handler that is compiled into the process. It has all of the path that a component has, but
-/// no sandbox: a benchmark shows by it what the sandbox costs. It publishes by calling its second
-/// argument with an event type and JSON.
+/// An event handler that is compiled into the process. It takes the same path as a component, without a sandbox, so
+/// that a benchmark can measure what the sandbox costs. It publishes by calling its second argument with an event type
+/// and JSON.
 pub type NativeHandler = fn(&Event, &mut dyn FnMut(&str, Vec<u8>)) -> Outcome;
 
 impl std::fmt::Debug for Generation {
@@ -80,7 +79,7 @@ impl Generation {
         Self { name, digest, descriptor, settings, limiter, code, environment, health, idle }
     }
 
-    /// The same plugin with a native handler in place of its component.
+    /// A copy of the generation with a native handler in place of the component.
     #[must_use]
     pub fn with_native_handler(&self, handler: NativeHandler) -> Self {
         Self {
@@ -96,26 +95,27 @@ impl Generation {
         }
     }
 
-    /// Why it is to be rolled back by the rule in its sidecar, if it is. It took over so long ago.
+    /// The reason why the rule in the sidecar demands a rollback, if it does. `age` is the time since the generation
+    /// took over.
     #[must_use]
     pub fn rollback_reason(&self, age: Duration) -> Option<String> {
         self.health.rollback_reason(self.settings.rollback.as_ref()?, age)
     }
 
-    /// Whether a declared subscription is this generation's too.
+    /// Whether this generation declares a subscription.
     #[must_use]
     pub fn declares(&self, subscription: &str) -> bool {
         self.descriptor.subscriptions.iter().any(|declared| declared.name == subscription)
     }
 
-    /// How many deliveries of a subscription one instance may serve in a row.
+    /// How many deliveries of a subscription one instance may handle in a row.
     #[must_use]
     pub fn deliveries_per_instance(&self, subscription: &str) -> u32 {
         self.settings.deliveries_per_instance.get(subscription).map_or(1, |number| number.get())
     }
 
-    /// Calls the instance that is given, or a fresh one, and leaves it. It is gone if the call ends badly. How quick
-    /// it was is noted where it says something of the plugin's next invocations.
+    /// Calls the given instance, or a new one, and leaves it in the slot. After a failed call the slot is empty. The
+    /// latency is recorded if a tracker is given.
     pub(super) fn call<T>(
         &self,
         linked: &LinkedComponent,
@@ -153,7 +153,7 @@ impl Generation {
         }
     }
 
-    /// Keeps an instance for another call, if an operator has asked for that.
+    /// Returns an instance to the pool, if the operator asks for reuse.
     pub fn return_instance(&self, instance: Option<Instance>) {
         if let Some(instance) = instance.filter(|instance| instance.calls < self.settings.calls_per_instance.get()) {
             self.idle.put(instance);

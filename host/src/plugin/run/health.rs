@@ -1,11 +1,11 @@
-//! How a generation does, where an operator wants it to be rolled back when it does badly.
+//! The failure rate of a generation, for automatic rollback.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::plugin::manifest::swap_rules::RollbackRule;
 
-/// What has become of a generation's invocations since it was loaded.
+/// Counts a generation's invocations since it was loaded.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     ended: AtomicU32,
@@ -13,7 +13,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Notes the end of an invocation.
+    /// Counts an invocation that has ended.
     pub(crate) fn note(&self, failed: bool) {
         self.ended.fetch_add(1, Ordering::Relaxed);
         if failed {
@@ -21,8 +21,8 @@ impl Health {
         }
     }
 
-    /// Why it is to be rolled back by a rule, if it is. It took over so long ago: when it was loaded says nothing of
-    /// that, since a restart loads it again, and so does a change of its sidecar.
+    /// The reason why a rule demands a rollback, if it does. `age` is the time since the generation took over, which is
+    /// not the time since it was loaded: a restart and a changed sidecar load it again.
     pub(crate) fn rollback_reason(&self, rule: &RollbackRule, age: Duration) -> Option<String> {
         let (ended, failed) = (self.ended.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
         let share = u64::from(failed) * 100;
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_takes_enough_failures_among_enough_invocations() {
+    fn a_rollback_needs_enough_failures_among_enough_invocations() {
         let rule = RollbackRule { failures_percent: 50, min_invocations: 4, window: Duration::from_mins(1) };
         let health = Health::default();
         health.note(true);
@@ -55,6 +55,6 @@ mod tests {
         let health = Health::default();
         health.note(true);
         assert!(health.rollback_reason(&rule, Duration::from_mins(1)).is_some());
-        assert_eq!(health.rollback_reason(&rule, Duration::from_secs(61)), None, "though it was loaded just now");
+        assert_eq!(health.rollback_reason(&rule, Duration::from_secs(61)), None, "even if it was loaded just now");
     }
 }

@@ -6,11 +6,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::linked::Instance;
 
-/// The instances of one generation that wait; the last one that ran goes first, since its memory is warm.
+/// The idle instances of one generation. The most recently used one goes first, because its memory is warm.
 #[derive(Debug)]
 pub(crate) struct InstancePool {
     waiting: Mutex<Vec<(Instance, OwnedSemaphorePermit)>>,
-    /// What all plugins together may keep: the engine's pool has as many places beyond those for calls.
+    /// Permits that all plugins share. The engine's pool has this many slots in addition to those for running calls.
     permits: Arc<Semaphore>,
 }
 

@@ -1,4 +1,4 @@
-//! A component whose imports are satisfied, and the instances that are made of it.
+//! A component whose imports are linked, and its instances.
 
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,11 @@ use crate::plugin::invocation::Invocation;
 use crate::plugin::manifest::descriptor::{Descriptor, ValidationError};
 use crate::plugin::manifest::sidecar::{DescriptionSource, Sidecar};
 
-/// What a component may use to describe itself.
+/// The limits of `describe`.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
 const DESCRIBE_MEMORY_BYTES: usize = 64 << 20;
 
-/// A component whose imports are satisfied and whose exports are known.
+/// A component whose imports are linked and whose exports are looked up.
 #[derive(Clone)]
 pub(crate) struct LinkedComponent {
     engine: Engine,
@@ -35,30 +35,30 @@ pub(crate) struct LinkedComponent {
     service: Option<incoming_handler::GuestIndices>,
 }
 
-/// Why a component cannot be a plugin.
+/// Why a component cannot run as a plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// It wants what the host does not have.
-    #[error("it imports what this host does not offer: {0}")]
+    /// It imports something that the host does not provide.
+    #[error("it has imports that this host does not provide: {0}")]
     Imports(MissingImports),
-    /// It was built for a version of the contract that is not known.
+    /// It was built for an unknown version of the contract.
     #[error(
         "it is built for `{0}`, and this host offers versions 0.1.0 and 0.2.0 of the contract; run a Sandbus that offers that version, or build the component with the SDK of this host"
     )]
     Contract(String),
-    /// It does not describe itself.
+    /// It exports neither a descriptor nor a handler that a sidecar can describe.
     #[error(
-        "it exports none of `sandbus:plugin/descriptor`, `wasi:http/incoming-handler` and `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
+        "it does not export `sandbus:plugin/descriptor`, `wasi:http/incoming-handler` or `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
     )]
     NoDescriptor,
-    /// `describe` ended badly.
+    /// `describe` failed.
     #[error("its `describe` failed: {0}")]
     Describe(String),
-    /// `describe` answered nonsense.
+    /// `describe` returned an invalid descriptor.
     #[error("its descriptor is invalid: {0}")]
     Descriptor(#[from] ValidationError),
-    /// It declares what it does not export.
-    #[error("it declares {0}, and exports no `{1}`")]
+    /// It declares subscriptions or routes without exporting their handler.
+    #[error("it declares {0}, but does not export `{1}`")]
     NoHandler(&'static str, &'static str),
 }
 
@@ -79,7 +79,7 @@ impl LinkedComponent {
         })
     }
 
-    /// Who says what the component is, and by what it is reached.
+    /// Whether the component describes itself, and otherwise which handlers it exports.
     pub(crate) fn description_source(&self) -> DescriptionSource {
         match (&self.descriptor, &self.service, &self.messages) {
             (Some(_), ..) => DescriptionSource::Component,
@@ -89,7 +89,7 @@ impl LinkedComponent {
         }
     }
 
-    /// Asks the component what it is.
+    /// Calls the component's `describe`.
     pub(crate) fn describe(&self, now: Timestamp) -> Result<Descriptor, LinkError> {
         let descriptor = self.descriptor.as_ref().ok_or(LinkError::NoDescriptor)?;
         let mut store = self.store(Invocation::new(DESCRIBE_MEMORY_BYTES), DESCRIBE_TIMEOUT);
@@ -102,7 +102,7 @@ impl LinkedComponent {
         Ok(Descriptor::check(raw, now)?)
     }
 
-    /// What a sidecar says of a component that does not know Sandbus.
+    /// The descriptor of a component that does not know Sandbus, from its sidecar.
     pub(crate) fn described_by(&self, sidecar: &Sidecar, now: Timestamp) -> Result<Descriptor, LinkError> {
         if self.service.is_none() && self.messages.is_none() {
             return Err(LinkError::NoDescriptor);
@@ -110,7 +110,7 @@ impl LinkedComponent {
         Ok(Descriptor::check(sidecar.descriptor(), now)?)
     }
 
-    /// Whether what is declared is exported as well.
+    /// Checks that the handlers of what is declared are exported.
     pub(crate) fn check_handlers(&self, descriptor: &Descriptor) -> Result<(), LinkError> {
         if !descriptor.subscriptions.is_empty() && !self.handles_events() {
             return Err(LinkError::NoHandler("subscriptions", "sandbus:plugin/event-handler"));
@@ -121,7 +121,7 @@ impl LinkedComponent {
         Ok(())
     }
 
-    /// Makes an instance.
+    /// Creates an instance.
     pub(crate) fn instantiate(&self, memory_bytes: usize, timeout: Duration) -> Result<Instance, Failure> {
         let mut store = self.store(Invocation::new(memory_bytes), timeout);
         match self.pre.instantiate(&mut store) {
@@ -130,22 +130,22 @@ impl LinkedComponent {
         }
     }
 
-    /// Whether it handles events.
+    /// Whether it has an event handler.
     pub(crate) fn handles_events(&self) -> bool {
         self.events.is_some() || self.messages.is_some()
     }
 
-    /// What takes messages in place of events, if that is so.
+    /// The handler of messages, if the component has one and no event handler.
     pub(crate) fn message_handler(&self) -> Option<MessageHandler> {
         self.messages.filter(|_| self.events.is_none())
     }
 
-    /// Whether it handles requests as the contract has them.
+    /// Whether it has an HTTP handler of the contract.
     pub(crate) fn handles_requests(&self) -> bool {
         self.http.is_some()
     }
 
-    /// Whether it serves `wasi:http`.
+    /// Whether it has a `wasi:http` handler.
     pub(crate) fn serves(&self) -> bool {
         self.service.is_some()
     }
@@ -159,7 +159,7 @@ impl LinkedComponent {
     }
 }
 
-/// An interface of the contract in a version that is not known. The handlers are those of 0.1, to which 0.2 adds imports.
+/// An interface of the contract in an unknown version. The handlers are those of 0.1, to which 0.2 adds imports.
 fn unknown_contract(component: &Component) -> Option<String> {
     let (engine, component_type) = (component.engine(), component.component_type());
     let of_another = |name: &str, known: &[&str]| {
@@ -170,28 +170,27 @@ fn unknown_contract(component: &Component) -> Option<String> {
     imported.or_else(|| component_type.exports(engine).find_map(|(name, _)| of_another(name, &["0.1."])))
 }
 
-/// Gives a store what one call may use.
+/// Gives a store the time and the fuel of one call.
 pub(crate) fn give_time(store: &mut Store<Invocation>, timeout: Duration) {
     store.set_epoch_deadline(engine::ticks(timeout));
     store.data_mut().until = Instant::now() + timeout;
-    // What a guest passes to the host in one call is copied there: no more than its effects may have.
+    // Bounds the bytes that a guest passes to one host call, because the host copies them.
     store.set_hostcall_fuel(16 << 20);
 }
 
-/// An instance, and how many calls it has had. It serves one plugin's generation alone, and ends with the
-/// first call that ends badly.
+/// An instance of a component. It serves one generation, and ends with its first failed call.
 pub struct Instance {
     pub(crate) store: Store<Invocation>,
     pub(crate) calls: u32,
     instance: component::Instance,
-    // Looked up when they are first called: a fresh instance serves one of them.
+    // Looked up at the first call, because a new instance usually serves one of them.
     events: Option<event_handler::Guest>,
     http: Option<http_handler::Guest>,
     service: Option<incoming_handler::Guest>,
 }
 
 impl Instance {
-    /// Its event handler, and the store to call it with.
+    /// The event handler, and the store to call it with.
     pub(crate) fn events(
         &mut self,
         of: &LinkedComponent,
@@ -201,7 +200,7 @@ impl Instance {
         Ok((looked_up(events, store, load)?, store))
     }
 
-    /// Lets it handle an event as a message. The inner error is why it could not.
+    /// Calls the message handler. The inner error is the handler's own.
     pub(crate) fn receive(
         &mut self,
         message_handler: MessageHandler,
@@ -210,7 +209,7 @@ impl Instance {
         message_handler.deliver(event, &self.instance, &mut self.store)
     }
 
-    /// Its HTTP handler, and the store to call it with.
+    /// The HTTP handler, and the store to call it with.
     pub(crate) fn http(
         &mut self,
         of: &LinkedComponent,
@@ -220,7 +219,7 @@ impl Instance {
         Ok((looked_up(http, store, load)?, store))
     }
 
-    /// Its `wasi:http` handler, and the store to call it with.
+    /// The `wasi:http` handler, and the store to call it with.
     pub(crate) fn service(
         &mut self,
         of: &LinkedComponent,
@@ -230,14 +229,14 @@ impl Instance {
         Ok((looked_up(service, store, load)?, store))
     }
 
-    /// How much memory it has, in bytes. Linear memory never shrinks, so that this is the most that it had of it.
+    /// The size of its memory, in bytes. Linear memory never shrinks, so this is the peak.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.store.data().meter.used_bytes()
     }
 }
 
 fn exported<'a, I>(indices: Option<&'a I>, what: &str) -> wasmtime::Result<&'a I> {
-    indices.ok_or_else(|| wasmtime::Error::msg(format!("it exports no {what}")))
+    indices.ok_or_else(|| wasmtime::Error::msg(format!("it does not export an {what}")))
 }
 
 fn looked_up<'a, G>(

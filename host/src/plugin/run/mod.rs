@@ -12,7 +12,7 @@ pub(super) mod linked;
 mod pool_reset_tests;
 pub(super) mod request;
 
-/// Names and values as the bindings take them.
+/// Converts names and values to the form of the bindings.
 fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Vec<(&'a str, &'a str)> {
     pairs.into_iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }

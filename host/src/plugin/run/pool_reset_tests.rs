@@ -1,9 +1,9 @@
-//! Nothing that one invocation leaves behind can be seen by the next.
+//! Tests that no invocation sees what another one left behind.
 //!
-//! The pool resets an instance's memory and tables by what the kernel says was touched, which is what makes a
-//! fresh instance for each event cheap. Here instances dirty all that they have, in as many places as they
-//! like, end in every way, and are followed by others in the same slots: each must find what an instance finds
-//! that never was in a pool.
+//! The pool resets only those parts of an instance's memory and tables that the kernel reports as touched, which makes
+//! a new instance for each event cheap. Here instances write to random parts of their memory, tables and globals, end
+//! in every way, and are followed by others in the same slots. Each must find what an instance finds that was never in
+//! a pool.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -66,10 +66,10 @@ const GUEST: &str = r#"
   (func (export "digest") (result s64) (canon lift (core func $guest "digest")))
 )"#;
 
-/// The memory's size at the beginning, in bytes.
+/// The initial size of the memory, in bytes.
 const SIZE: u32 = 20 << 16;
 
-/// What an instance does to what it has.
+/// A change that an instance makes to its own state.
 #[derive(Clone, Debug)]
 enum Action {
     Write(u32),
@@ -78,7 +78,7 @@ enum Action {
     SetGlobal,
 }
 
-/// How it ends.
+/// How an instance ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Returns,
@@ -86,10 +86,10 @@ enum End {
     RunsOutOfTime,
 }
 
-/// One life of an instance.
+/// What one instance does.
 #[derive(Clone, Debug)]
 struct Lifetime {
-    /// By how many pages its memory grows before it looks.
+    /// By how many pages its memory grows first.
     grows: u32,
     actions: Vec<Action>,
     end: End,
@@ -134,7 +134,7 @@ impl TestInstance {
         self.instance.get_typed_func::<P, R>(&mut self.store, name)?.call(&mut self.store, parameters)
     }
 
-    /// What it finds, once its memory has grown.
+    /// The digest of its state, once its memory has grown.
     fn digest(&mut self, grows: u32) -> i64 {
         self.call::<_, ()>("grow", (grows,)).unwrap();
         self.call::<_, (i64,)>("digest", ()).unwrap().0
@@ -170,7 +170,7 @@ fn component(engine: &Engine) -> Component {
     Component::new(engine, wat::parse_str(GUEST).unwrap()).unwrap()
 }
 
-/// What an instance finds that never was in a pool, by how much its memory grows.
+/// The digests of instances that were never in a pool, by the growth of their memory.
 fn fresh_digests() -> Vec<i64> {
     let engine = Engine::new(&Config::new()).unwrap();
     let component = component(&engine);

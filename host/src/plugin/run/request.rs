@@ -1,4 +1,4 @@
-//! A request: what an HTTP handler is called with, and what comes of it.
+//! Calls HTTP handlers with requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -17,8 +17,7 @@ use crate::plugin::invocation::log::Trigger;
 use crate::plugin::manifest::descriptor::Route;
 use crate::reply::ReplyTo;
 
-/// Headers that belong to a connection and not to a message (RFC 9110, section 7.6.1), or that the server
-/// sets by itself.
+/// Headers that belong to a connection instead of a message (RFC 9110, section 7.6.1), or that the server sets itself.
 pub(crate) const CONNECTION_HEADERS: [HeaderName; 8] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -30,16 +29,16 @@ pub(crate) const CONNECTION_HEADERS: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// A request for a plugin's route, which is of the route's method.
+/// A request for a plugin's route.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The route that matched.
     pub route: Arc<Route>,
-    /// The target as it was sent.
+    /// The request target as it was sent.
     pub uri: Uri,
     /// The route's parameters.
     pub params: Vec<(String, String)>,
-    /// All headers. A guest is shown those that belong to the message and are UTF-8.
+    /// All headers. The guest sees those that belong to the message and are UTF-8.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
@@ -63,20 +62,19 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
-/// What comes out of handling a request.
+/// The result of an HTTP handler.
 #[derive(Debug)]
 pub enum RequestResult {
-    /// A response that is sent once the effects are durable, and in whose place a reply is sent if one is
-    /// asked for.
+    /// A response that is sent once the effects are durable. If a reply was requested, the reply is sent instead.
     Commit(Response, Box<Effects>, Option<ReplyTo>),
     /// A response without effects.
     Discard(Response),
-    /// The handler ended badly.
+    /// The handler failed.
     Failed(Failure),
 }
 
 impl Generation {
-    /// Handles a request. Blocks for as long as the handler runs.
+    /// Handles a request. Blocks while the handler runs.
     #[must_use]
     pub fn handle_request(&self, request: &Request, ids: IdSeed, state: Box<dyn StateView>) -> RequestResult {
         let linked = match &self.code {
@@ -118,17 +116,17 @@ impl Generation {
         }
     }
 
-    /// Whether requests go to a `wasi:http` handler, by [`Generation::serve`].
+    /// Whether requests go to a `wasi:http` handler, through [`Generation::serve`].
     #[must_use]
     pub fn is_service(&self) -> bool {
         matches!(&self.code, Code::Component(linked) if linked.serves() && !linked.handles_requests())
     }
 
-    /// Lets a `wasi:http` handler serve a request, and returns what it asked for. Blocks for as long as the
-    /// handler runs, which may be longer than until its response is complete.
+    /// Lets a `wasi:http` handler serve a request, and returns the effects. Blocks while the handler runs, which may be
+    /// longer than until its response is complete.
     ///
     /// # Errors
-    /// How the handler ended, if it did not end well.
+    /// Why the handler failed.
     pub fn serve(
         &self,
         route: &Arc<Route>,
@@ -158,7 +156,7 @@ impl Generation {
                 service.call_handle(store, request, response)
             });
         self.return_instance(instance);
-        // What the client makes of it decides, as with any other route.
+        // As with other routes, the status that the client sees counts.
         self.health.note(result.is_err() || status.load(Ordering::Relaxed) >= 500);
         result.map(|()| effects)
     }

@@ -1,5 +1,5 @@
-//! The files of a plugin's last generations, so that an operator can go back to one of them, and the word that he
-//! did: it holds until another file is put into the folder, across restarts too.
+//! The files of a plugin's last generations, kept for rollbacks, and the pin that records a rollback. A pin lasts until
+//! another file is put into the folder, across restarts too.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::files::sealed;
 use crate::plugin::load::source::{self, Symlinks};
 use crate::plugin::manifest::digest::Digest;
 
-/// The archive, with a directory for each file of the plugin folder.
+/// The archive: a directory for each file of the plugin folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Archive {
     directory: PathBuf,
@@ -22,12 +22,12 @@ impl Archive {
         Self { directory }
     }
 
-    /// What is known of a file's generations: nothing if there is no record.
+    /// The record of a file's generations; empty if there is none.
     pub(crate) fn record(&self, stem: &str) -> Result<GenerationRecord, RecordError> {
         Ok(self.read_record(stem)?.unwrap_or_default())
     }
 
-    /// The record that is stored, if one is.
+    /// Reads the stored record, if there is one.
     fn read_record(&self, stem: &str) -> Result<Option<GenerationRecord>, RecordError> {
         let path = self.record_path(stem);
         let failed = |what: String| RecordError { path: path.display().to_string(), what };
@@ -36,19 +36,19 @@ impl Archive {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(format!("cannot be read ({error})"))),
         };
-        // Records of earlier versions have no checksum. They get one when they are stored next.
+        // Records of earlier versions have no checksum. They get one when they are next written.
         let text = if bytes.starts_with(b"{") { Some(&*bytes) } else { sealed::unseal(&path, &bytes) };
         let record = text.and_then(|text| serde_json::from_slice(text).ok());
         record.map(Some).ok_or_else(|| failed("is damaged".to_owned()))
     }
 
-    /// Whether a record has a checksum.
+    /// Whether the stored record has a checksum.
     fn is_sealed(&self, stem: &str) -> bool {
         std::fs::read(self.record_path(stem)).is_ok_and(|bytes| !bytes.starts_with(b"{"))
     }
 
-    /// Keeps the file of a generation that has taken over, and lets go of the oldest one. It ends the word for
-    /// another file, unless it runs by that word.
+    /// Stores the file of a generation that has taken over, and removes the oldest one. Clears the pin of another file,
+    /// unless the generation runs because of a pin.
     pub(crate) fn store_generation(
         &self,
         stem: &str,
@@ -57,7 +57,7 @@ impl Archive {
         is_pinned: bool,
     ) -> io::Result<GenerationRecord> {
         let before = self.record(stem)?;
-        // One that is kept already may have been damaged since.
+        // A stored file may have been damaged since.
         if !before.has(&generation.digest) || !self.is_intact(stem, &generation.digest) {
             files::write_durably(&self.file_path(stem, &generation.digest), bytes)?;
         }
@@ -75,7 +75,7 @@ impl Archive {
         Ok(record)
     }
 
-    /// Ends the word for another file than the one that runs.
+    /// Clears a pin that replaces a file other than the running one.
     pub(crate) fn unpin(&self, stem: &str, runs: &str) -> io::Result<GenerationRecord> {
         let before = self.record(stem)?;
         let mut record = before.clone();
@@ -86,8 +86,7 @@ impl Archive {
         Ok(record)
     }
 
-    /// Stores that a generation takes over again from another, and what then runs in place of the file. Returns the
-    /// record as it was and as it is.
+    /// Records a rollback and its pin. Returns the record before and after.
     pub(crate) fn roll_back(
         &self,
         stem: &str,
@@ -100,27 +99,27 @@ impl Archive {
         let mut record = before.clone();
         record.roll_back(from, to, pin, now);
         self.write_record(stem, &record).inspect_err(|_| {
-            // It may be there, and not be durable: then it is to go again.
+            // The new record may be in place without being durable; put the old one back.
             drop(self.write_record(stem, &before));
         })?;
         Ok((before, record))
     }
 
-    /// Whether the file of a generation is there as it was kept.
+    /// Whether a generation's file exists and is undamaged.
     fn is_intact(&self, stem: &str, digest: &str) -> bool {
         source::digest(&self.file_path(stem, digest), Symlinks::Refuse).is_ok_and(|found| found.as_str() == digest)
     }
 
-    /// The file of a generation.
+    /// Reads a generation's file.
     pub(crate) fn read(&self, stem: &str, digest: &str) -> io::Result<Vec<u8>> {
         let bytes = std::fs::read(self.file_path(stem, digest))?;
         if Digest::of(&bytes).as_str() == digest {
             return Ok(bytes);
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "it is damaged"))
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the file is damaged"))
     }
 
-    /// Stores a record as a whole.
+    /// Writes a record atomically.
     pub(crate) fn write_record(&self, stem: &str, record: &GenerationRecord) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(record).map_err(io::Error::other)?;
         let path = self.record_path(stem);
@@ -156,7 +155,7 @@ mod tests {
         }
     }
 
-    /// An archive of the plugin `a`, and what is done to it.
+    /// An archive with one plugin, `a`.
     struct TestArchive {
         archive: Archive,
         _directory: tempfile::TempDir,
@@ -178,7 +177,7 @@ mod tests {
             self.archive.roll_back("a", &from, &to, Some(pin), NOW).unwrap().1
         }
 
-        /// The generations that are kept, each with whether it was rolled back from.
+        /// The archived generations in order, each with whether it was rolled back from.
         fn order(&self) -> Vec<(u8, bool)> {
             let number = |digest: &str| (0..u8::MAX).find(|number| archived(&[*number]).digest == digest).unwrap();
             let kept = self.archive.record("a").unwrap().generations;
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_takes_over_again_is_the_last_one_again_and_is_not_let_go_of_next() {
+    fn a_generation_that_takes_over_again_moves_to_the_end() {
         let test = TestArchive::new();
         for number in [0, 1, 2, 3, 4, 0, 5] {
             test.deploy(number);
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_only_loaded_again_has_run_since_it_took_over() {
+    fn reloading_the_running_generation_keeps_its_takeover_time() {
         let test = TestArchive::new();
         test.deploy(0);
         let again = ArchivedGeneration { since: NOW, ..archived(&[0]) };
@@ -222,14 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_rolled_back_from_is_marked_until_it_is_put_in_again() {
+    fn a_rolled_back_generation_is_marked_until_its_file_is_deployed_again() {
         let test = TestArchive::new();
         test.deploy(0);
         test.deploy(1);
         let record = test.go_back(1, 0);
         assert_eq!(test.order(), [(1, true), (0, false)]);
         assert_eq!(record.generations[1].since, NOW);
-        // A restart runs what was rolled back to, and changes nothing.
+        // A restart loads the pinned generation and changes nothing.
         let restarted = test.archive.store_generation("a", archived(&[0]), &[0], true).unwrap();
         assert_eq!(restarted, record);
         test.deploy(2);
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn to_go_on_to_what_was_rolled_back_from_marks_nothing() {
+    fn rolling_forward_marks_nothing() {
         let test = TestArchive::new();
         test.deploy(0);
         test.deploy(1);
@@ -251,13 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn a_word_holds_until_another_file_has_taken_over() {
+    fn a_pin_lasts_until_another_file_has_taken_over() {
         let test = TestArchive::new();
         test.deploy(0);
         test.deploy(1);
         assert_eq!(test.go_back(1, 0).pin_over(&Digest::of(&[1])), Some(&pin(1, 0)));
         assert_eq!(test.archive.record("a").unwrap().pin_over(&Digest::of(&[2])), None);
-        // What was rolled back to is gone for now: the file runs, and the word against it is not forgotten.
+        // The pinned generation cannot be read at the moment: the file runs, and its pin is kept.
         let record = test.deploy(1);
         assert_eq!(record.pin, Some(pin(1, 0)));
         assert_eq!(test.order(), [(0, false), (1, true)]);
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_for_nothing_is_taken_back() {
+    fn a_failed_rollback_restores_the_record() {
         let test = TestArchive::new();
         test.deploy(0);
         let before = test.deploy(1);
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_told_from_a_whole_one_and_written_again() {
+    fn a_damaged_file_is_detected_and_replaced() {
         let test = TestArchive::new();
         test.deploy(0);
         let archive = &test.archive;
@@ -312,7 +311,7 @@ mod tests {
             assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
             assert!(
                 test.archive.store_generation("a", archived(&[1]), &[1], false).is_err(),
-                "nothing is written over it"
+                "a damaged record is not overwritten"
             );
         }
         std::fs::write(&path, whole).unwrap();

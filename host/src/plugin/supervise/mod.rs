@@ -1,4 +1,4 @@
-//! Supervision: which file of the plugin folder runs, whose a route is, and what happens when a file changes.
+//! Supervision: which file of the plugin folder runs, which plugin owns a route, and how swaps and rollbacks happen.
 
 mod archive;
 mod folder;

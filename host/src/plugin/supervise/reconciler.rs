@@ -1,5 +1,5 @@
-//! Keeps what runs equal to what is in the folder: loads what is new, swaps what has changed, takes out
-//! what is gone. A broken file changes nothing but the error that is shown for it.
+//! Makes the running plugins equal to the files in the folder: loads new files, swaps changed ones, and removes plugins
+//! whose files are gone. A broken file leaves the running generation in place and is reported.
 
 mod command;
 mod file_state;
@@ -35,23 +35,23 @@ use crate::clock::Clock;
 use crate::plugin::load::loader::Loader;
 use crate::plugin::load::source::FILE_LIMIT_BYTES;
 
-/// The folder is looked at this often even if no change is reported.
+/// How often the folder is scanned if the system reports no change.
 const POLL: Duration = Duration::from_secs(2);
-/// How many files are loaded at a time while the host runs: one that handles the past at length holds up no other.
+/// How many files load at the same time while the host runs, so that a long canary does not delay other plugins.
 const MAX_LOADS: usize = 4;
 
-/// Where the files of plugins are. None of them need exist yet.
+/// The paths that the reconciler reads and writes.
 #[derive(Clone, Debug)]
 pub struct PluginPaths {
-    /// Those that run.
+    /// The plugin folder.
     pub plugins: PathBuf,
-    /// Those of former generations.
+    /// The directory of archived generations. It need not exist yet.
     pub archive: PathBuf,
-    /// The record of which routes belong to which plugin.
+    /// The file that records which plugin owns which route. It need not exist yet.
     pub routes: PathBuf,
 }
 
-/// Watches the folder and keeps the registry equal to it.
+/// Watches the folder and updates the registry.
 #[derive(Debug)]
 pub struct Reconciler<W> {
     path: PathBuf,
@@ -60,25 +60,25 @@ pub struct Reconciler<W> {
     services: Arc<W>,
     archive: Archive,
     route_owners: RouteOwnership,
-    /// The stems of the files that were in the folder at the last look.
+    /// The stems of the plugin files found by the last scan.
     present: BTreeSet<String>,
     clock: Clock,
     folder: Folder,
     commands: mpsc::Receiver<Command>,
-    /// What is remembered of each file.
+    /// The state of each file, by stem.
     files: BTreeMap<String, FileState>,
-    /// The files that are being loaded.
+    /// Loads in progress, by stem.
     loads: BTreeMap<String, LoadTask>,
-    /// How many of them there may be.
+    /// The limit of loads in progress.
     max_loads: usize,
-    /// Room for the bytes of files that are being loaded, in MiB: for one of the largest, or for many small ones.
+    /// Memory for files being loaded, in MiB: enough for one file of the largest size, or for many small ones.
     memory: Arc<Semaphore>,
-    /// Ends what takes long.
+    /// Cancelled when the host stops.
     stopping: CancellationToken,
 }
 
 impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
-    /// A reconciler of a folder.
+    /// Creates a reconciler. It does nothing until [`Reconciler::load_all`] or [`Reconciler::run`].
     pub fn new(paths: PluginPaths, loader: Arc<Loader>, registry: Registry, services: W, clock: Clock) -> Self {
         let PluginPaths { plugins: path, archive, routes } = paths;
         let (sender, commands) = mpsc::channel(QUEUE);
@@ -97,21 +97,21 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
             commands,
             files: BTreeMap::new(),
             loads: BTreeMap::new(),
-            // At the start the order of the files decides which of two that stand against each other runs.
+            // One at a time at startup, so that the order of the files decides which of two conflicting plugins runs.
             max_loads: 1,
             memory: Arc::new(Semaphore::new(mebibytes(FILE_LIMIT_BYTES) as usize)),
             stopping: CancellationToken::new(),
         }
     }
 
-    /// A handle on what is known of the folder.
+    /// A handle for reading the folder's status and for sending commands.
     #[must_use]
     pub fn folder(&self) -> Folder {
         self.folder.clone()
     }
 
-    /// Loads what is in the folder. What is still being written is waited for, but not for long: after
-    /// that it is left for [`Reconciler::run`].
+    /// Loads the files in the folder. Waits briefly for files that are still being written, and leaves slow ones to
+    /// [`Reconciler::run`].
     pub async fn load_all(&mut self) {
         let started = Instant::now();
         loop {
@@ -127,7 +127,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         }
     }
 
-    /// Watches until it is cancelled. What is being loaded then is given up.
+    /// Runs until cancelled. Loads in progress are then dropped.
     pub async fn run(mut self, cancelled: CancellationToken) {
         (self.stopping, self.max_loads) = (cancelled, MAX_LOADS);
         self.route_owners.finish_startup();
@@ -150,19 +150,19 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         }
     }
 
-    /// How long nothing is to be done if nothing happens.
+    /// How long to wait for an event before the next scan.
     fn next_wait(&self, pending: bool) -> Duration {
         if pending {
             return STABLE_AFTER;
         }
-        // Whoever has no place is looked at when a load ends.
+        // Files that wait for a free load are considered again when a load ends.
         let may_load = self.may_load(true);
         let free = self.files.iter().filter(|(stem, _)| may_load && !self.loads.contains_key(*stem));
         let next = free.filter_map(|(_, state)| state.retry_at()).min();
         next.map_or(POLL, |next| next.saturating_duration_since(Instant::now()).clamp(STABLE_AFTER, POLL))
     }
 
-    /// Looks at the folder and acts on what has changed. Returns whether something is in the making.
+    /// Scans the folder and acts on the changes. Returns whether a file may still be incomplete.
     async fn reconcile(&mut self) -> bool {
         let path = self.path.clone();
         let scanned = tokio::task::spawn_blocking(move || folder::scan(&path)).await;
@@ -216,17 +216,17 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
 
     async fn remove_plugin(&self, plugin: String) {
         self.registry.remove(&plugin);
-        tracing::info!(plugin, "plugin removed; its subscriptions keep their backlog, and its schedules rest");
+        tracing::info!(plugin, "plugin removed; its subscriptions keep their backlog, and its schedules are paused");
         if let Err(error) = self.services.withdraw(plugin.clone()).await {
             tracing::error!(
                 plugin,
                 error,
-                "the schedules of a plugin that was removed go on until the host is restarted"
+                "the schedules of a removed plugin could not be paused; they run until the host restarts"
             );
         }
     }
 
-    /// A name or a route may have become free: files that were refused are looked at again.
+    /// Retries the refused files, because a name or a route may have become free.
     fn retry_refused(&mut self) {
         let now = Instant::now();
         for (stem, status) in self.folder.statuses() {
@@ -239,15 +239,15 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         }
     }
 
-    /// What is being made of a file is not wanted any more.
+    /// Cancels the load of a file, if one is in progress.
     fn cancel_load(&self, stem: &str) {
         if let Some(loading) = self.loads.get(stem) {
             loading.cancel();
         }
     }
 
-    /// Whether another file may be loaded. Of those that were refused one is tried again at a time: so the order of
-    /// the files decides which of two takes over what has become free.
+    /// Whether another load may start. Refused files are retried one at a time, so that their order decides which of
+    /// two takes over a freed name or route.
     fn may_load(&self, is_retry: bool) -> bool {
         let waits = is_retry && self.loads.values().any(|loading| loading.is_retry);
         self.loads.len() < self.max_loads && !waits
@@ -282,7 +282,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         tokio::task::spawn_blocking(move || folder::fingerprint(&path, &stem)).await.ok().flatten()
     }
 
-    /// A load has come to its end: what is still wanted takes over.
+    /// Handles the end of a load: swaps the generation in, unless the file has changed since.
     async fn finish_load(&mut self, stem: &str, loaded: LoadOutcome) {
         let Some(loading) = self.loads.remove(stem) else { return };
         let is_wanted = !loading.is_cancelled() && self.fingerprint(stem).await.as_ref() == Some(&loading.fingerprint);
@@ -297,10 +297,10 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
     }
 }
 
-/// Lets the system tell of changes. Where it cannot, the folder is polled.
+/// Asks the system to report changes. Without such reports the folder is polled.
 fn watch(path: &Path, changed: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // To read the folder is an access too, and must not lead to the next look.
+        // The scan itself is an access, and must not trigger another scan.
         if !event.is_ok_and(|event| event.kind.is_access()) {
             changed.notify_one();
         }

@@ -1,4 +1,4 @@
-//! What is known of the generations of one file: which are kept, and what runs in place of the file.
+//! The record of one file's generations: which are archived, and which one is pinned in place of the file.
 
 use std::io;
 
@@ -7,43 +7,44 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Timestamp, rfc3339};
 use crate::plugin::manifest::digest::Digest;
 
-/// How many generations of a plugin are kept.
+/// How many generations of a plugin are archived.
 const MAX_GENERATIONS: usize = 5;
 
-/// A generation that is kept.
+/// An archived generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchivedGeneration {
-    /// The digest of its file.
+    /// The digest of the component.
     pub digest: String,
-    /// Its version, as it says itself.
+    /// The version that the plugin declares.
     pub version: String,
-    /// When it took over last. To be loaded again at a restart is no such thing.
+    /// When it last took over. A restart does not count.
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
-    /// Whether it was rolled back from. Then nobody goes back to it who does not name it.
+    /// Whether it was rolled back from. Such a generation is a rollback target only if it is named.
     #[serde(default)]
     pub rolled_back_from: bool,
 }
 
-/// The word that an earlier generation runs in place of what is in the folder.
+/// Runs an archived generation in place of the file in the folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
-    /// The digest of the file in the folder that is passed over.
+    /// The digest of the file that is replaced.
     #[serde(rename = "passed_over")]
     pub replaces: String,
-    /// The digest of what runs.
+    /// The digest of the generation that runs.
     pub runs: String,
-    /// Why.
+    /// The reason, for an operator.
     pub reason: String,
-    /// Since when.
+    /// The time of the rollback.
     #[serde(with = "rfc3339")]
     pub since: Timestamp,
 }
 
-/// Why nothing is known of a file's generations. It may have been rolled back from, and so it must not run by itself.
+/// The record of a file's generations cannot be read. The file may have been rolled back from, so it must not be loaded
+/// automatically.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the record of its generations, {path}, {what}, and so nobody knows whether it was rolled back from; restore the record, or remove it to run what is in the folder"
+    "the record of its generations, {path}, {what}, so it is unknown whether the file was rolled back from; restore the record, or remove it to run the file"
 )]
 pub(crate) struct RecordError {
     pub(super) path: String,
@@ -56,18 +57,18 @@ impl From<RecordError> for io::Error {
     }
 }
 
-/// What is known of one file's generations.
+/// The generations of one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GenerationRecord {
-    /// Those that are kept, in the order in which they took over last: what runs is the last one.
+    /// The archived generations, in the order in which they last took over. The last one is running.
     #[serde(rename = "kept")]
     pub(crate) generations: Vec<ArchivedGeneration>,
-    /// What runs in place of the file in the folder, if anything does.
+    /// The pin, if the file was rolled back from.
     pub(crate) pin: Option<Pin>,
 }
 
 impl GenerationRecord {
-    /// What runs in place of a file.
+    /// The pin that replaces a file, if there is one.
     pub(crate) fn pin_over(&self, digest: &Digest) -> Option<&Pin> {
         self.pin.as_ref().filter(|pin| pin.replaces == digest.as_str())
     }
@@ -76,16 +77,16 @@ impl GenerationRecord {
         self.generations.iter().any(|generation| generation.digest == digest)
     }
 
-    /// The file itself runs: what was said of another one is over. What was said of this one holds for when the
-    /// generation that it asks for is there again.
+    /// Clears the pin, because the file itself runs. A pin of this very file stays, for when its target can be read
+    /// again.
     pub(super) fn unpin(&mut self, digest: &str) {
         self.pin = self.pin.take().filter(|pin| pin.replaces == digest);
     }
 
-    /// A generation has been loaded and runs. Returns what is not kept any more.
+    /// Records that a generation runs. Returns the digests of generations that are no longer archived.
     pub(super) fn take_over(&mut self, generation: ArchivedGeneration) -> Vec<String> {
         if self.generations.last().is_none_or(|last| last.digest != generation.digest) {
-            // One that comes as a new file is no longer held to be bad.
+            // A generation that is deployed again as a file loses its mark.
             let rolled_back_from = self.pin.as_ref().is_some_and(|pin| pin.replaces == generation.digest);
             self.generations.retain(|other| other.digest != generation.digest);
             self.generations.push(ArchivedGeneration { rolled_back_from, ..generation });
@@ -93,7 +94,7 @@ impl GenerationRecord {
         self.surplus()
     }
 
-    /// Takes out the oldest ones, but never what runs: it is the last one.
+    /// Removes the oldest generations, but never the running or the pinned one.
     fn surplus(&mut self) -> Vec<String> {
         let pinned = self.pin.as_ref().map(|pin| pin.runs.as_str());
         let surplus = &self.generations[..self.generations.len().saturating_sub(MAX_GENERATIONS)];
@@ -104,8 +105,8 @@ impl GenerationRecord {
         gone
     }
 
-    /// A generation takes over again from one that is bad. But to go to one that was rolled back from is to go on,
-    /// and says nothing against what ran meanwhile.
+    /// Records a rollback. Rolling forward, to a generation that was itself rolled back from, does not mark the
+    /// generation that ran in between.
     pub(super) fn roll_back(&mut self, from: &Digest, to: &str, pin: Option<Pin>, now: Timestamp) {
         self.pin = pin;
         let Some(index) = self.generations.iter().position(|generation| generation.digest == to) else { return };

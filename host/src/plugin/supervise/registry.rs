@@ -1,5 +1,5 @@
-//! The plugins that are loaded: an immutable snapshot, replaced as a whole. Whoever took one before a
-//! swap keeps the generations in it alive until it is done.
+//! The loaded plugins, as an immutable snapshot that is replaced as a whole. A caller that took a snapshot before a
+//! swap keeps its generations alive until it drops the snapshot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::route_overlap::{self, Overlap};
 use crate::plugin::manifest::descriptor::Route;
 use crate::plugin::run::generation::Generation;
 
-/// Holds the current snapshot, and tells of each new one.
+/// Holds the current snapshot and notifies about new ones.
 #[derive(Clone, Debug)]
 pub struct Registry {
     current: watch::Sender<Arc<Snapshot>>,
@@ -22,17 +22,17 @@ impl Default for Registry {
     }
 }
 
-/// The plugins as of one moment.
+/// The plugins at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// The generations that run, by the plugin's name.
+    /// The running generations, by the plugin's name.
     pub plugins: BTreeMap<String, Arc<Generation>>,
-    /// Plugins that were there and were removed or switched off, with the routes that they had.
+    /// Plugins that were removed or disabled, with the routes that they had.
     pub absent: BTreeMap<String, Vec<Route>>,
     routes: Routes,
 }
 
-/// One router for each method, so that methods need not agree on the names of parameters.
+/// A router for each method, so that methods need not agree on the names of parameters.
 #[derive(Default)]
 struct Routes(BTreeMap<String, matchit::Router<RouteEntry>>);
 
@@ -52,50 +52,50 @@ enum RouteTarget {
     Absent(String),
 }
 
-/// Where a request goes.
+/// The result of routing a request.
 #[derive(Debug)]
 pub enum RouteMatch {
-    /// To a plugin.
+    /// A plugin's route matches.
     Plugin {
-        /// Its generation.
+        /// The plugin's generation.
         generation: Arc<Generation>,
         /// The route, as the plugin declares it.
         route: Arc<Route>,
         /// The route's parameters, still percent-encoded.
         params: Vec<(String, String)>,
     },
-    /// To a plugin that is not there at the moment.
+    /// A route of a plugin matches that is not loaded at the moment.
     Absent(String),
-    /// Nowhere: the path has other methods.
+    /// Only routes with other methods match the path.
     OtherMethods(Vec<String>),
-    /// Nowhere.
+    /// No route matches.
     Nothing,
 }
 
-/// A route stands against one of another plugin.
+/// A route conflicts with one of another plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its route `{route}` stands against a route of plugin `{other}`; give one of them another path")]
+#[error("its route `{route}` conflicts with a route of plugin `{other}`; change one of the paths")]
 pub struct RouteConflict {
     /// The route.
     pub route: Route,
-    /// The plugin that has it.
+    /// The other plugin.
     pub other: String,
 }
 
 impl Registry {
-    /// The plugins now.
+    /// The current snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.current.borrow())
     }
 
-    /// Tells of each new snapshot.
+    /// A receiver of new snapshots.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.current.subscribe()
     }
 
-    /// Checks that a plugin's routes stand against no other plugin's.
+    /// Checks that a plugin's routes conflict with no other plugin's.
     ///
     /// # Errors
     /// The first conflict.
@@ -114,7 +114,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Puts a generation in place of the plugin's former one.
+    /// Replaces the plugin's generation, or adds the plugin.
     pub fn put(&self, generation: Arc<Generation>) {
         let mut snapshot = self.parts();
         snapshot.1.remove(&*generation.name);
@@ -122,14 +122,14 @@ impl Registry {
         self.replace(snapshot);
     }
 
-    /// Notes the routes of plugins that ran before a restart. Until one runs again, its requests are answered that it is
-    /// not there, and go to no other plugin.
+    /// Reserves the routes of plugins that ran before a restart. Until such a plugin is loaded again, its requests are
+    /// answered with an error instead of going to another plugin.
     pub fn expect_plugins(&self, absent: BTreeMap<String, Vec<Route>>) {
         let (plugins, _) = self.parts();
         self.replace((plugins, absent));
     }
 
-    /// Takes a plugin out. Its routes answer that it is not there.
+    /// Removes a plugin. Requests for its routes are then answered with an error.
     pub fn remove(&self, plugin: &str) {
         let mut snapshot = self.parts();
         if let Some(generation) = snapshot.0.remove(plugin) {
@@ -159,29 +159,28 @@ impl Registry {
     }
 }
 
-/// Two routes of different plugins that one request can fit.
+/// Two routes of different plugins that match the same requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteOverlap {
     /// The plugin's route.
     pub route: Route,
     /// The other plugin.
     pub plugin: String,
-    /// Its route.
+    /// The other plugin's route.
     pub theirs: Route,
-    /// Whether such requests go to the first route.
+    /// Whether such requests go to the plugin's route.
     pub goes_first: bool,
 }
 
 impl Routes {
     fn add(&mut self, route: &Route, owner: RouteTarget) {
         let leaf = RouteEntry { owner, route: Arc::new(route.clone()) };
-        // Loaded plugins were checked against each other, and come first; what an absent one had and
-        // stands against theirs gives way.
+        // Loaded plugins do not conflict and are added first. A conflicting route of an absent plugin is dropped.
         drop(self.0.entry(route.method.clone()).or_default().insert(route.path.as_str(), leaf));
     }
 }
 
-/// Whether the router cannot hold both routes.
+/// Whether the router refuses to hold both routes.
 fn collide(one: &Route, other: &Route) -> bool {
     let mut router = matchit::Router::new();
     one.method == other.method
@@ -190,7 +189,7 @@ fn collide(one: &Route, other: &Route) -> bool {
 }
 
 impl Snapshot {
-    /// The routes of a plugin that overlap those of others.
+    /// The overlaps of a plugin's routes with those of other plugins.
     #[must_use]
     pub fn overlaps(&self, plugin: &str) -> Vec<RouteOverlap> {
         let Some(own) = self.plugins.get(plugin) else { return Vec::new() };
@@ -210,8 +209,7 @@ impl Snapshot {
         overlaps
     }
 
-    /// Finds where a request goes. Where nobody has the head of a resource, whoever has the resource is asked for it
-    /// (RFC 9110, section 9.1).
+    /// Routes a request. A `HEAD` request without a route of its own goes to the `GET` route (RFC 9110, section 9.1).
     #[must_use]
     pub fn find(&self, method: &str, path: &str) -> RouteMatch {
         let at = |method: &str| self.routes.0.get(method).and_then(|router| router.at(path).ok());

@@ -1,22 +1,22 @@
-//! Whether two routes can match one request, and which of them the router then takes.
+//! Whether two routes can match the same request, and which of them the router then chooses.
 
 use crate::plugin::manifest::descriptor::Route;
 
-/// How two routes lie to each other.
+/// How two routes overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overlap {
-    /// No request fits both.
+    /// No request matches both.
     None,
-    /// Requests that fit both go to the first one.
+    /// Requests that match both go to the first route.
     First,
-    /// Requests that fit both go to the second one.
+    /// Requests that match both go to the second route.
     Second,
-    /// The router cannot hold both.
+    /// The router refuses to hold both.
     Same,
 }
 
-/// How two routes lie to each other. Where nobody has the head of a resource, whoever has the resource answers for it,
-/// and so a route for `HEAD` takes requests from every route for `GET` that it overlaps.
+/// Compares two routes. A `HEAD` request without a route of its own goes to the `GET` route, so a `HEAD` route takes
+/// requests from every `GET` route that it overlaps.
 pub(crate) fn of(one: &Route, other: &Route) -> Overlap {
     let heads = [("HEAD", "GET"), ("GET", "HEAD")];
     let methods = (one.method.as_str(), other.method.as_str());
@@ -42,19 +42,19 @@ fn winner(one: &str, other: &str, request: &str) -> Overlap {
     router.at(request).map_or(Overlap::None, |matched| *matched.value)
 }
 
-/// A part of a path between two slashes.
+/// A segment of a path.
 enum Segment {
     Literal(String),
-    /// One parameter, with what stands before and behind it.
+    /// A parameter with its prefix and suffix.
     Parameter(String, String),
-    /// Everything that follows, if it is not empty.
+    /// The rest of the path, which must not be empty.
     Rest,
 }
 
 impl Segment {
     fn parse(text: &str) -> Self {
         let literal = |text: &str| text.replace("{{", "{").replace("}}", "}");
-        // A brace that is doubled stands for itself.
+        // A doubled brace is a literal one.
         let opens = |index: &usize| !text[index + 1..].starts_with('{') && !text[..*index].ends_with('{');
         let Some(start) = text.match_indices('{').map(|(index, _)| index).find(opens) else {
             return Self::Literal(literal(text));
@@ -66,7 +66,7 @@ impl Segment {
         Self::Parameter(literal(&text[..start]), literal(&text[end..]))
     }
 
-    /// A text that it matches.
+    /// A text that the segment matches.
     fn sample(&self) -> String {
         match self {
             Self::Literal(text) => text.clone(),
@@ -75,7 +75,7 @@ impl Segment {
         }
     }
 
-    /// A text that both match.
+    /// A text that both segments match, if there is one.
     fn sample_of_both(&self, other: &Self) -> Option<String> {
         let fits = |text: &str, before: &str, behind: &str| {
             text.len() > before.len() + behind.len() && text.starts_with(before) && text.ends_with(behind)
@@ -101,7 +101,7 @@ impl Segment {
     }
 }
 
-/// The path of a request that both match, if there is one.
+/// A path that both routes match, if there is one.
 fn request_of_both(one: &str, other: &str) -> Option<String> {
     let (mut one, mut other) = (one.split('/').map(Segment::parse), other.split('/').map(Segment::parse));
     let mut path = Vec::new();
@@ -116,7 +116,7 @@ fn request_of_both(one: &str, other: &str) -> Option<String> {
     }
 }
 
-/// A path whose end is matched by everything that is not empty.
+/// Completes a path whose remainder is matched by a catch-all.
 fn rest(mut path: Vec<String>, first: Segment, more: impl Iterator<Item = Segment>) -> Option<String> {
     let end: Vec<_> = std::iter::once(first).chain(more).map(|segment| segment.sample()).collect();
     if end.iter().all(String::is_empty) {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_fit_two_routes_go_to_the_narrower_one() {
+    fn overlapping_requests_go_to_the_narrower_route() {
         for (one, other, expected) in [
             ("GET /a", "GET /a", Overlap::Same),
             ("GET /a/{x}", "GET /a/{y}", Overlap::Same),

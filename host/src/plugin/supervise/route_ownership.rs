@@ -1,7 +1,7 @@
-//! Which routes belong to which plugin, across restarts: whoever had a route first keeps the requests that it gets.
+//! Which plugin owns which route, across restarts: the plugin that had a route first keeps its requests.
 //!
-//! A route that takes requests from another plugin's is refused unless the operator grants it. What decides is not the
-//! order in which files are loaded, but this record: a plugin whose route is in it had that route before.
+//! A route that would take requests from another plugin's route is refused unless the operator grants it. This record
+//! decides, and not the order in which files are loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,16 +15,16 @@ use crate::files::sealed;
 use crate::plugin::manifest::descriptor::Route;
 use crate::plugin::run::generation::Generation;
 
-/// The routes of plugins that have run, and where they are stored.
+/// The routes of all plugins that have run, and the file that records them.
 #[derive(Clone, Debug)]
 pub(crate) struct RouteOwnership {
     path: PathBuf,
     all: Vec<OwnedRoute>,
-    /// Whether there was no record: the host may be of a version before it, and all that ran may go on.
+    /// Whether there was no record at startup. An earlier version may have run without one, and its plugins may go on.
     has_no_record: bool,
 }
 
-/// A route that a plugin has.
+/// A route with its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct OwnedRoute {
     /// The stem of the plugin's file.
@@ -33,10 +33,10 @@ struct OwnedRoute {
     route: Route,
 }
 
-/// A route would take requests from one of another plugin.
+/// A route would take requests from another plugin's route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "its route `{route}` would take requests from `{theirs}` of plugin `{plugin}` in {file}.wasm, which was there before; give it another path, or allow it in its sidecar: [grants] routes = [\"{route}\"]"
+    "its route `{route}` would take requests from `{theirs}` of plugin `{plugin}` ({file}.wasm), which had them first; change the path, or allow it in the sidecar: [grants] routes = [\"{route}\"]"
 )]
 pub(crate) struct RouteTakeover {
     route: Route,
@@ -46,20 +46,20 @@ pub(crate) struct RouteTakeover {
 }
 
 impl RouteOwnership {
-    /// Reads the record. One that is damaged is named, and begins again.
+    /// Reads the record. A damaged record is reported and replaced by an empty one.
     pub(crate) fn read(path: PathBuf) -> Self {
         let (all, has_no_record) = match std::fs::read(&path) {
             Ok(bytes) => {
                 let text = sealed::unseal(&path, &bytes);
                 let all = text.and_then(|text| serde_json::from_slice(text).ok());
                 if all.is_none() {
-                    tracing::error!(path = %path.display(), "the record of which routes belong to which plugin is damaged; of routes that overlap, those of the files that come first by name go first from now on");
+                    tracing::error!(path = %path.display(), "the record of route owners is damaged; overlapping routes now go to the plugin whose file comes first by name");
                 }
                 (all.unwrap_or_default(), false)
             }
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    tracing::error!(path = %path.display(), %error, "the record of which routes belong to which plugin cannot be read");
+                    tracing::error!(path = %path.display(), %error, "the record of route owners cannot be read");
                 }
                 (Vec::new(), error.kind() == io::ErrorKind::NotFound)
             }
@@ -76,24 +76,24 @@ impl RouteOwnership {
         routes
     }
 
-    /// Everything that was in the folder at the start has been looked at.
+    /// Ends the startup: every file that was in the folder has been processed.
     pub(crate) fn finish_startup(&mut self) {
         self.has_no_record = false;
     }
 
-    /// Whether plugins that ran under a version without this record go on as they did.
+    /// Whether plugins of a version without this record keep their routes.
     pub(crate) fn has_no_record(&self) -> bool {
         self.has_no_record
     }
 
-    /// Checks that a generation takes requests from no other plugin whose file is in the folder.
+    /// Checks that a generation takes no requests from a plugin whose file is in the folder.
     pub(crate) fn check(
         &self,
         stem: &str,
         generation: &Generation,
         present: &BTreeSet<String>,
     ) -> Result<(), Box<RouteTakeover>> {
-        // What the file itself was before goes.
+        // The plugin that the same file contained before is being replaced.
         let is_other = |owned: &&OwnedRoute| *owned.plugin != *generation.name && owned.file != stem;
         for route in generation.descriptor.routes.iter().filter(|route| !self.is_owned_or_granted(generation, route)) {
             let mut others = self.all.iter().filter(is_other).filter(|owned| present.contains(&owned.file));
@@ -109,14 +109,14 @@ impl RouteOwnership {
         Ok(())
     }
 
-    /// Whether a route is the plugin's already, or granted.
+    /// Whether the plugin already owns the route, or the sidecar grants it.
     fn is_owned_or_granted(&self, generation: &Generation, route: &Route) -> bool {
         let is_own = |owned: &OwnedRoute| *owned.plugin == *generation.name && owned.route == *route;
         generation.settings.grants_route(route) || self.all.iter().any(is_own)
     }
 
-    /// The record once a generation runs. Its routes are its plugin's, but for granted ones, which last as long as the
-    /// grant. What it takes from plugins that are gone is not theirs any more.
+    /// The record with a generation's routes. Granted routes are left out, because they last only as long as the grant.
+    /// Absent plugins lose the routes that the generation takes over.
     pub(crate) fn with(&self, stem: &str, generation: &Generation, present: &BTreeSet<String>) -> Self {
         let routes = &generation.descriptor.routes;
         let is_kept = |owned: &&OwnedRoute| {
@@ -135,12 +135,12 @@ impl RouteOwnership {
         Self { path: self.path.clone(), all, has_no_record: self.has_no_record }
     }
 
-    /// Whether both have the same claims.
+    /// Whether both records have the same routes.
     pub(crate) fn has_same_routes(&self, other: &Self) -> bool {
         self.all == other.all
     }
 
-    /// Stores the record.
+    /// Writes the record durably.
     pub(crate) fn store(&self) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(&self.all).map_err(io::Error::other)?;
         files::write_durably(&self.path, &sealed::seal(&self.path, &text))

@@ -1,5 +1,5 @@
-//! Bounds of what `wasi:http` keeps in the host for an instance, which is no part of its memory: so much for each
-//! handle, of which there is a number.
+//! Bounds the data that the host holds for the `wasi:http` handles of an instance, which do not count as its memory.
+//! The number of handles is bounded, and here the size of each.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Resource};
@@ -8,7 +8,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView as _};
 
 use crate::plugin::invocation::Invocation;
 
-/// The instance as the standard's implementation links it.
+/// The interface, by the name under which wasmtime links it.
 const TYPES: &str = "wasi:http/types@0.2.12";
 
 /// The longest name of a method or a scheme, in bytes.
@@ -19,10 +19,10 @@ const AUTHORITY_BYTES: usize = 512;
 pub(crate) const PATH_BYTES: usize = 8 << 10;
 
 type Request = Resource<OutgoingRequest>;
-/// Whether it was taken, as the standard answers.
+/// The result of a setter in the standard.
 type SetResult = Result<(), ()>;
 
-/// Links the texts of a request over those of any length. One that is too long is refused as a malformed one is.
+/// Replaces the setters of a request by ones that refuse long texts, in the same way as malformed ones.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
@@ -54,7 +54,7 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Links a method of an outgoing request that takes what fits, as the standard's implementation does.
+/// Links a setter of an outgoing request that refuses values that do not fit.
 fn bound<T: ComponentType + Lift + 'static>(
     types: &mut LinkerInstance<'_, Invocation>,
     method: &str,

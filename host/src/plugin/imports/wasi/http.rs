@@ -1,4 +1,4 @@
-//! `wasi:http`: a request that a component serves, with bodies that flow both ways.
+//! `wasi:http`: requests that a component serves, with streamed bodies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -15,7 +15,7 @@ use wasmtime_wasi_http::{Error, WasiHttpCtxView, WasiHttpView};
 use crate::plugin::invocation::Invocation;
 use crate::plugin::invocation::wasi_state::HttpState;
 
-/// As much of an error that a component answers with is shown.
+/// The longest error of a component that is shown.
 const ERROR_CHARACTERS: usize = 200;
 
 impl WasiHttpView for Invocation {
@@ -29,26 +29,26 @@ impl WasiHttpView for Invocation {
     }
 }
 
-/// A request, and where its response goes.
+/// A request, and the channel for its response.
 #[derive(Debug)]
 pub struct Exchange {
     /// The request.
     pub request: Request<Body>,
-    /// Takes the beginning of the response, as soon as there is one.
+    /// Receives the head of the response, as soon as there is one.
     pub answer: oneshot::Sender<ResponseHead>,
 }
 
-/// The beginning of a response, whose body may still be in the making.
+/// The head of a response, whose body may still be incomplete.
 #[derive(Debug)]
 pub struct ResponseHead {
-    /// The response, or what the component says instead of one.
+    /// The response, or the component's error.
     pub response: Result<Response<Body>, String>,
-    /// Whether the invocation had effects by then.
+    /// Whether the invocation had effects at that time.
     pub has_effects: bool,
 }
 
 impl Invocation {
-    /// The resources that a handler is called with. The status that it answers with is noted: of an error, 502.
+    /// Creates the resources for calling a handler. Records the status of its response, or 502 for an error.
     pub(crate) fn exchange(
         &mut self,
         exchange: Exchange,
@@ -65,14 +65,14 @@ impl Invocation {
                 .map(|response| response.map(Body::new))
                 .map_err(|code| format!("{code:?}").chars().take(ERROR_CHARACTERS).collect());
             let head = ResponseHead { response, has_effects: has_effects.load(Ordering::Relaxed) };
-            // Nobody waits for it if the client has gone.
+            // The client may have disconnected.
             drop(answer.send(head));
         })?;
         Ok((request, response))
     }
 }
 
-/// A client's body, as the component sees it.
+/// Converts a client's body for the component.
 fn incoming(body: Body) -> impl hyper::body::Body<Data = Bytes, Error = Error> + Send + 'static {
     body.map_err(|error| {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);

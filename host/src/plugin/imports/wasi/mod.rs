@@ -1,6 +1,6 @@
-//! All of WASI 0.2, for components that were not made for Sandbus alone: language runtimes start by it. There
-//! are clocks and random numbers; there are no files, no sockets, no variables and no arguments. What is
-//! printed becomes log lines. Requests over HTTP go where the operator lets them.
+//! All of WASI 0.2, for components that were not made for Sandbus only, and for language runtimes. Clocks and random
+//! numbers work. There are no files, sockets, variables or arguments. Output becomes log lines, and HTTP requests may
+//! go to granted hosts.
 
 mod bounds;
 mod http;
@@ -23,7 +23,7 @@ impl WasiView for Invocation {
     }
 }
 
-/// Links all interfaces of WASI 0.2. Their calls that wait do so until the invocation's time is up.
+/// Links all interfaces of WASI 0.2. Calls that wait end at the invocation's deadline.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     p2::add_to_linker_sync(linker)?;
     wait::link(linker)?;

@@ -1,5 +1,5 @@
-//! Calls of the host that wait: for a time, or for bytes. Epochs end a guest that runs, and not one that waits
-//! in the host; so each of these waits no longer than the invocation has time, and ends it then.
+//! Host calls that wait for a time or for bytes. Epochs interrupt a guest that runs, but not one that waits in the
+//! host, so each of these calls ends at the invocation's deadline.
 
 use std::time::Instant;
 
@@ -15,15 +15,15 @@ use wasmtime_wasi::runtime::in_tokio;
 
 use crate::plugin::invocation::Invocation;
 
-/// The instance of errors as the standard's implementation links it.
+/// The interface of errors, by the name under which wasmtime links it.
 const ERROR: &str = "wasi:io/error@0.2.12";
 
-/// Links `wasi:io/poll` and `wasi:io/streams` over those that wait for any length of time.
+/// Replaces `wasi:io/poll` and `wasi:io/streams`, which would wait without a limit.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> Result<()> {
     linker.allow_shadowing(true);
     poll::add_to_linker::<_, DeadlineView>(linker, waiting)?;
     streams::add_to_linker::<_, DeadlineView>(linker, waiting)?;
-    // What an error looks like inside of the host, with its stack, is not a guest's to know.
+    // A guest must not see the host's backtrace.
     linker.instance(ERROR)?.func_wrap(
         "[method]error.to-debug-string",
         |store: StoreContextMut<'_, Invocation>, (error,): (Resource<IoError>,)| {
@@ -47,7 +47,7 @@ impl HasData for DeadlineView<'static> {
     type Data<'a> = DeadlineView<'a>;
 }
 
-/// Waits in the thread. When the time is up the guest ends as one that runs too long does.
+/// Blocks the thread until the call ends. At the deadline the guest is interrupted, like one that runs too long.
 pub(crate) fn wait<T>(until: Instant, call: impl Future<Output = T>) -> Result<T> {
     in_tokio(async { tokio::time::timeout_at(until.into(), call).await }).map_err(|_| Trap::Interrupt.into())
 }

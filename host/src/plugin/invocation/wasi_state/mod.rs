@@ -1,4 +1,4 @@
-//! What the standard interfaces keep for one instance: clocks, random numbers, what it prints, and its requests.
+//! The state of the standard interfaces for one instance: clocks, random numbers, output and requests.
 
 mod outgoing;
 mod output;
@@ -15,12 +15,12 @@ use self::output::Output;
 use super::environment::{Environment, RANDOM_LIMIT_BYTES, Randomness};
 use crate::clock::Clock;
 
-/// How much of a body is written at a time. Twice as much waits to be read.
+/// How much of a body is written at a time. Twice as much may wait to be read.
 const BODY_CHUNK_BYTES: usize = 8 << 10;
-/// The most bytes of headers, with what it takes to keep them.
+/// The largest headers in bytes, including the overhead of storing them.
 const FIELDS_BYTES: usize = 32 << 10;
 
-/// What the standard interfaces keep for one instance.
+/// The state of the standard interfaces for one instance.
 pub(crate) struct WasiState {
     pub(crate) context: WasiCtx,
     pub(crate) http: HttpState,
@@ -29,13 +29,13 @@ pub(crate) struct WasiState {
 
 impl WasiState {
     pub(super) fn new(mut environment: Environment) -> Self {
-        /// As many bytes of a seeded chance as come before they come again.
+        /// How many seeded random bytes there are before they repeat.
         const SEEDED: usize = 4 << 10;
         let output = Output::default();
         let mut context = WasiCtx::builder();
         if matches!(environment.randomness, Randomness::Seeded { .. }) {
             let mut bytes = vec![0; SEEDED];
-            // A seed gives bytes whatever happens.
+            // A seed cannot fail.
             let _ = environment.randomness.fill(&mut bytes);
             let mut others = vec![0; SEEDED];
             let _ = environment.randomness.fill(&mut others);
@@ -60,7 +60,7 @@ impl WasiState {
     }
 }
 
-/// What `wasi:http` keeps for one instance.
+/// The state of `wasi:http` for one instance.
 pub(crate) struct HttpState {
     pub(crate) context: WasiHttpCtx,
     pub(crate) outbound: Outgoing,
@@ -76,7 +76,7 @@ impl Default for HttpState {
     }
 }
 
-/// The time of day by the host's clock, which a test may hold.
+/// The time of day by the host's clock, which a test may control.
 struct WallClock(Clock);
 
 impl HostWallClock for WallClock {
@@ -87,14 +87,14 @@ impl HostWallClock for WallClock {
     #[allow(clippy::disallowed_methods, reason = "the guest asks for the time of day")]
     fn now(&self) -> Duration {
         match &self.0 {
-            // The system's has a finer resolution than a timestamp.
+            // The system's clock has a finer resolution than a timestamp.
             Clock::System => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
             clock @ Clock::Manual(_) => Duration::from_millis(clock.now().0),
         }
     }
 }
 
-/// What has passed by a clock that a test holds.
+/// A monotonic clock that follows a clock controlled by a test.
 struct ManualClock(Clock);
 
 impl HostMonotonicClock for ManualClock {

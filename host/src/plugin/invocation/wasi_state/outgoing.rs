@@ -1,5 +1,5 @@
-//! `wasi:http`: requests that a component sends, to hosts that its operator granted. They are no part of the
-//! transaction that its invocation is: one that is made again sends them again.
+//! `wasi:http`: requests that a component sends to hosts that its operator granted. They are not part of the
+//! invocation's transaction: an invocation that is retried sends them again.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,30 +20,30 @@ use crate::plugin::invocation::Run;
 use crate::plugin::invocation::log::InvocationLog;
 use crate::plugin::manifest::settings::Settings;
 
-/// What its log lines are about.
+/// The context of its log lines.
 const CONTEXT: &str = "wasi:http";
-/// How long a request waits for its response, and between parts of it, if the component says nothing else. The
-/// invocation's own time ends it sooner.
+/// How long a request waits for its response, and for each part of it, unless the component sets a timeout. The
+/// invocation's deadline ends it sooner.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Sends an instance's requests.
+/// Sends the requests of an instance.
 #[derive(Default)]
 pub(crate) struct Outgoing {
     context: Option<RequestContext>,
 }
 
-/// How the requests of a run go out.
+/// What sending a request needs from the current run.
 #[derive(Clone)]
 struct RequestContext {
     log: Arc<InvocationLog>,
     settings: Arc<Settings>,
     outbound: Outbound,
-    /// Places for requests that the plugin has open at a time.
+    /// Permits for outgoing requests of the plugin.
     connections: Arc<Semaphore>,
 }
 
 impl Outgoing {
-    /// Sends what comes now for a run.
+    /// Sends the following requests for this run.
     pub(crate) fn begin(&mut self, run: Option<&Run>) {
         self.context = run.map(|run| RequestContext {
             log: Arc::clone(&run.log),
@@ -54,7 +54,7 @@ impl Outgoing {
     }
 }
 
-/// What a request came to: its response, and what becomes of the sending of its body.
+/// The response to a request, and the future that sends its body.
 type SendResult = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Outgoing {
@@ -82,7 +82,7 @@ impl RequestContext {
         let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
         let permit = self.connections.acquire_owned().await.map_err(|_| Error::HttpRequestDenied)?;
         let body = |body: WasiBody| {
-            let broken = |error| format!("the component ended its request badly: {error:?}").into();
+            let broken = |error| format!("the component failed to send its request: {error:?}").into();
             body.map_err(broken).boxed_unsync()
         };
         let wait = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
@@ -90,24 +90,25 @@ impl RequestContext {
         let response = match timeout(wait, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no response: {error}"));
+                self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} failed: {error}"));
                 return Err(code(&error));
             }
             Err(_) => {
-                self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} has no response in time"));
+                self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} timed out"));
                 return Err(Error::HttpResponseTimeout);
             }
         };
         let response = bounded(response)?;
         let status = response.status().as_u16();
-        self.log.add(Level::Debug, CONTEXT, &format!("{method} to {host} was answered with {status}"));
+        self.log.add(Level::Debug, CONTEXT, &format!("{method} to {host} returned {status}"));
         let between = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
         Ok(response
             .map(|body| Incoming { body, between, late: Box::pin(sleep(between)), _permit: permit }.boxed_unsync()))
     }
 }
 
-/// A response whose head is no larger than one that a component makes may be, without the buffer that it was read into.
+/// Limits the headers of a response like those that a component makes, and copies them, so that the buffer that they
+/// were read into is freed.
 fn bounded<B>(response: Response<B>) -> Result<Response<B>, Error> {
     let (mut head, body) = response.into_parts();
     let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -121,7 +122,7 @@ fn bounded<B>(response: Response<B>) -> Result<Response<B>, Error> {
     Ok(Response::from_parts(head, body))
 }
 
-/// The reason as the standard has it.
+/// The error code of the standard.
 fn code(error: &SendError) -> Error {
     match error {
         SendError::Denied(_) => Error::HttpRequestDenied,
@@ -133,7 +134,7 @@ fn code(error: &SendError) -> Error {
     }
 }
 
-/// The code of a failure, where the standard has one.
+/// The standard's code for a failure, if it has one.
 fn code_of(fault: Fault) -> Option<Error> {
     Some(match fault {
         Fault::Name => Error::DnsError { rcode: None, info_code: None },
@@ -148,10 +149,10 @@ fn code_of(fault: Fault) -> Option<Error> {
     })
 }
 
-/// The body of a response, which holds its request's place until it is read or thrown away.
+/// The body of a response. It holds the request's permit until it is read or dropped.
 struct Incoming {
     body: outbound::Body,
-    /// How long it may take from one part to the next.
+    /// The longest time between two parts.
     between: Duration,
     late: Pin<Box<Sleep>>,
     _permit: OwnedSemaphorePermit,

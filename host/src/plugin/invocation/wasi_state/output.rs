@@ -1,5 +1,4 @@
-//! What a guest prints: each line becomes one of its log lines, and the end of its standard error explains how
-//! it failed.
+//! The output of a guest: each line becomes a log line, and the end of its standard error explains a failure.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,18 +11,18 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::log::InvocationLog;
 
-/// A line that is longer comes in parts.
+/// Longer lines are split.
 const LINE_BYTES: usize = 4 << 10;
-/// How much of the standard error is kept: enough for the end of a trace.
+/// How much of the standard error is kept, which is enough for the end of a stack trace.
 const TAIL_BYTES: usize = 2_000;
 
-/// What an instance prints.
+/// The output of an instance.
 #[derive(Clone, Default)]
 pub(crate) struct Output(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// Where lines go; while a component is described, nowhere.
+    /// Where lines go; nowhere during `describe`.
     log: Option<Arc<InvocationLog>>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -37,21 +36,21 @@ enum Channel {
 }
 
 impl Output {
-    /// Begins a call.
+    /// Starts a call.
     pub(crate) fn begin(&self, log: Option<Arc<InvocationLog>>) {
         *self.state() = State { log, ..State::default() };
     }
 
-    /// Ends a call: what has no line break yet is a line too.
+    /// Ends a call, and logs incomplete lines.
     pub(crate) fn end(&self) {
         let mut state = self.state();
         state.pass_on(Channel::Stdout);
         state.pass_on(Channel::Stderr);
     }
 
-    /// The end of what was printed to the standard error.
+    /// The end of the standard error.
     pub(crate) fn tail(&self) -> String {
-        // What is left of a character whose beginning is gone says nothing.
+        // Drop the rest of a character whose beginning was cut off.
         let tail: Vec<u8> = self.state().tail.iter().copied().skip_while(|byte| is_continuation(*byte)).collect();
         String::from_utf8_lossy(&tail).trim().to_owned()
     }
@@ -111,7 +110,7 @@ impl State {
     }
 }
 
-/// How many bytes are whole characters: at the end of UTF-8, the rest of one may be missing.
+/// How many of the bytes are complete UTF-8 characters; the last one may be incomplete.
 fn whole_characters(bytes: &[u8]) -> usize {
     let Some(back) = bytes.iter().rev().take(4).position(|byte| !is_continuation(*byte)) else { return bytes.len() };
     let start = bytes.len() - 1 - back;
@@ -128,7 +127,7 @@ fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
-/// One of the two streams that a guest prints to. Writing never waits.
+/// One of the two output streams of a guest. Writing never blocks.
 struct Stream {
     output: Output,
     channel: Channel,
@@ -141,7 +140,7 @@ impl IsTerminal for Stream {
 }
 
 impl StdoutStream for Stream {
-    /// Nobody asks for it: the interfaces of WASI 0.2 take the stream below.
+    /// Not used: the interfaces of WASI 0.2 use the stream below.
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }
@@ -185,7 +184,7 @@ mod tests {
         assert!(tail.ends_with("x\nValueError: seven"), "{tail}");
         assert_eq!(tail.len() + 1, TAIL_BYTES);
         output.begin(None);
-        assert_eq!(output.tail(), "", "the next call has its own");
+        assert_eq!(output.tail(), "", "the next call starts with an empty tail");
     }
 
     #[test]
@@ -198,7 +197,7 @@ mod tests {
                 assert_eq!(whole_characters(bytes), expected, "{bytes:?}");
             }
         }
-        // What is no UTF-8 is not kept back for good.
+        // Bytes that are not UTF-8 are not held back.
         assert_eq!(whole_characters(&[0x80; 9]), 9);
         assert_eq!(whole_characters(b"a\xff"), 2);
         let output = Output::default();
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_not_gathered() {
+    fn a_line_without_an_end_is_not_buffered() {
         let output = Output::default();
         for _ in 0..100 {
             output.state().write(Channel::Stdout, &[b'x'; 1_000]);

@@ -1,4 +1,4 @@
-//! The rules that a descriptor must follow.
+//! Validates descriptors.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::printable;
 use crate::schedule::{MissedPolicy, Schedule};
 use crate::subscription::{self, OPERATOR};
 
-/// How many of each thing a plugin may declare.
+/// How many routes, subscriptions and so on a plugin may declare.
 const COUNT_LIMIT: usize = 256;
 const TEXT_LIMIT: usize = 1_024;
 /// How many parameters a route may have.
 const PARAMETER_LIMIT: usize = 16;
 
 impl Descriptor {
-    /// Checks what a plugin answered.
+    /// Validates a descriptor.
     ///
     /// # Errors
-    /// If anything in it breaks the rules.
+    /// What is invalid.
     pub(crate) fn check(raw: wire::Descriptor, now: Timestamp) -> Result<Self, ValidationError> {
         if !is_name(&raw.name) {
             return Err(ValidationError::Name(raw.name.chars().take(64).collect()));
@@ -63,7 +63,7 @@ impl Descriptor {
     }
 }
 
-/// Whether a text may name a plugin. It stands on command lines, where a `-` in front makes an option.
+/// Whether a text may name a plugin. Names appear on command lines, where a leading `-` would make an option.
 fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_plain = name.bytes().all(|byte| plain(byte) || byte == b'-');
@@ -71,7 +71,7 @@ fn is_name(name: &str) -> bool {
     is_plain && name.len() <= 64 && ends.into_iter().all(|end| end.is_some_and(plain)) && name != OPERATOR
 }
 
-/// Checks a text of one line.
+/// Checks a single-line text.
 fn short(what: &'static str, text: &str) -> Result<(), ValidationError> {
     if text.len() > TEXT_LIMIT {
         return Err(ValidationError::TooLong(what, TEXT_LIMIT));
@@ -190,7 +190,7 @@ fn schedules(
 }
 
 fn schedule(raw: wire::Schedule, now: Timestamp) -> Result<(String, Schedule), ValidationError> {
-    /// The most bytes of a schedule's payload.
+    /// The largest data of a schedule, in bytes.
     const DATA_LIMIT: usize = 64 << 10;
     if !subscription::is_valid_name(&raw.name) {
         return Err(ValidationError::SubscriptionName(raw.name.chars().take(128).collect()));
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_routes_follow_the_rules() {
+    fn invalid_names_and_routes_are_refused() {
         assert!(check(raw()).is_ok());
         for name in ["a", "0", "a-1", "a--b"] {
             assert!(check(wire::Descriptor { name: name.into(), ..raw() }).is_ok(), "{name}");
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_rules_are_named_with_their_subscription() {
+    fn invalid_rules_are_named_with_their_subscription() {
         let refused = |subscription: wire::Subscription| {
             let descriptor = wire::Descriptor { subscriptions: vec![subscription], ..raw() };
             matches!(check(descriptor), Err(ValidationError::Rule(name, _)) if name == "a")
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_that_never_comes_is_refused() {
+    fn a_schedule_without_a_next_time_is_refused() {
         let schedule = |cron: &str| wire::Schedule {
             name: "daily".into(),
             cron: cron.into(),
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_publishes_nothing_in_the_name_of_others() {
+    fn a_schedule_publishes_no_reserved_types() {
         let check = |event_type: &str| {
             let schedule = wire::Schedule {
                 name: "daily".into(),
@@ -339,7 +339,7 @@ mod tests {
         }
     }
 
-    /// Every text of a descriptor, with a sample in it.
+    /// A descriptor for each of its texts, which has the sample in it.
     fn with_text(text: &str) -> Vec<(&'static str, wire::Descriptor)> {
         let sample = || format!("a{text}");
         let route = |method: String, path: String| vec![wire::Route { method, path }];
@@ -392,12 +392,12 @@ mod tests {
     }
 
     #[test]
-    fn no_text_has_characters_that_steer_a_terminal_or_mislead_a_reader() {
+    fn texts_with_unprintable_characters_are_refused() {
         for text in
             ["\u{1b}", "\u{7}", "\u{0}", "\r", "\u{7f}", "\u{9b}", "\u{202e}", "\u{2066}", "\u{200f}", "\u{2028}"]
         {
             for (what, descriptor) in with_text(text) {
-                // A carriage return may end a line of what has several, as files of Windows do.
+                // Lines may end with a carriage return, as in files from Windows.
                 if text == "\r" && ["description", "default", "key's description"].contains(&what) {
                     continue;
                 }

@@ -1,43 +1,43 @@
-//! What the reconciler may be asked to do, and how it answers.
+//! Commands to the reconciler, and their results.
 
 use tokio::sync::oneshot;
 
-/// How many commands may wait for the reconciler.
+/// The length of the command queue.
 pub(super) const QUEUE: usize = 16;
 
-/// What the reconciler is asked to do.
+/// A request to roll a plugin back.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) plugin: String,
-    /// The beginning of a digest; the generation before the one that runs if there is none.
+    /// A prefix of the digest to roll back to; without one, the previous generation.
     pub(super) to: Option<String>,
     pub(super) answer: oneshot::Sender<Result<RollbackReport, RollbackError>>,
 }
 
-/// A rollback that was done.
+/// A completed rollback.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct RollbackReport {
-    /// The digest of what ran before.
+    /// The digest of the generation that ran before.
     pub from: String,
-    /// The digest of what runs now.
+    /// The digest of the generation that runs now.
     pub to: String,
-    /// Its version.
+    /// The version of the generation that runs now.
     pub version: String,
-    /// Whether that is what is in the folder.
+    /// Whether that generation is the file in the folder.
     pub is_file: bool,
 }
 
-/// Why there is no going back.
+/// Why a rollback failed. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum RollbackError {
-    /// There is no such plugin.
+    /// No plugin of this name is loaded.
     #[error("there is no plugin `{0}`")]
     NoPlugin(String),
-    /// There is no generation to go back to.
+    /// No archived generation qualifies.
     #[error("{0}")]
     NoGeneration(String),
-    /// The generation cannot be loaded.
-    #[error("generation {0} cannot be loaded any more: {1}; what runs goes on")]
+    /// The target generation cannot be loaded.
+    #[error("generation {0} cannot be loaded: {1}; the running generation stays")]
     Load(String, String),
     /// The host is stopping.
     #[error("the host is stopping")]

@@ -1,50 +1,50 @@
-//! What the reconciler remembers of a file, and when it turns to it again.
+//! The reconciler's state of one file, and when to load the file again.
 
 use std::time::{Duration, Instant};
 
 use crate::plugin::supervise::folder::FileFingerprint;
 
-/// A file is taken for whole when nothing has been written to it for so long.
+/// A file counts as complete once it has not been written to for this long.
 pub(super) const STABLE_AFTER: Duration = Duration::from_millis(25);
-/// How long a file that cannot be loaded is given to become whole before it is reported, and how long a sidecar may be
-/// away: whoever replaces a file may remove it first.
+/// How long a file that fails to load may be incomplete before the error is reported, and how long a sidecar may be
+/// missing: replacing a file may remove it first.
 pub(super) const GRACE_PERIOD: Duration = Duration::from_millis(400);
-/// How long it takes until a file is tried again that is not to blame. Each further time it takes twice as long.
+/// The delay before a transient failure is retried. It doubles up to [`MAX_BACKOFF`].
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
-/// What is remembered of a file.
+/// The state of one file.
 #[derive(Debug, Default)]
 pub(super) struct FileState {
-    /// The file as it was when it was last loaded or refused.
+    /// The file as it was last loaded or refused.
     pub(super) processed: Option<FileFingerprint>,
-    /// Since when it could not be loaded and may still be in the making.
+    /// When the file first failed to load while it may still have been incomplete.
     unreadable_since: Option<Instant>,
-    /// Until when it is left alone.
+    /// The file is not looked at before this time.
     paused_until: Option<Instant>,
-    /// Since when its sidecar has been away.
+    /// When the sidecar was first found missing.
     sidecar_missing_since: Option<Instant>,
-    /// When it is tried again though it has not changed.
+    /// When to retry, even if the file has not changed.
     retry_at: Option<Instant>,
-    /// How long the last pause was before it was tried again.
+    /// The last delay before a retry.
     backoff: Option<Duration>,
-    /// Whether a rule wanted its generation rolled back, in vain.
+    /// Whether the rollback rule applied and the rollback failed.
     pub(super) rollback_failed: bool,
 }
 
-/// What is to be done about a file.
+/// What to do with a file next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextAction {
-    /// Nothing.
+    /// Nothing: the file is processed and has not changed.
     Nothing,
-    /// It is in the making: it is looked at again soon.
+    /// Check again soon: the file may be incomplete.
     Wait,
-    /// It is loaded.
+    /// Load the file.
     Load,
 }
 
 impl FileState {
-    /// What is to be done about the file as it is now.
+    /// Decides what to do with the file as it is now.
     pub(super) fn next(&mut self, fingerprint: &FileFingerprint, now: Instant) -> NextAction {
         let is_bare = !fingerprint.has_sidecar() && self.processed.as_ref().is_some_and(FileFingerprint::has_sidecar);
         let bare_since = is_bare.then(|| self.sidecar_missing_since.unwrap_or(now));
@@ -59,33 +59,33 @@ impl FileState {
         if is_away || !fingerprint.is_stable(STABLE_AFTER) { NextAction::Wait } else { NextAction::Load }
     }
 
-    /// When it is to be tried again though it does not change, if it is.
+    /// When to retry an unchanged file, if at all.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 
-    /// It is tried again at the next look.
+    /// Schedules a retry at the next scan.
     pub(super) fn retry_now(&mut self, now: Instant) {
         self.retry_at = Some(now);
     }
 
-    /// It is left alone for a moment.
+    /// Ignores the file for a moment.
     pub(super) fn pause(&mut self, now: Instant) {
         self.paused_until = Some(now + STABLE_AFTER);
     }
 
-    /// Whether it has had its time to become whole. The first question begins it.
+    /// Whether the grace period for an incomplete file is over. The first call starts the period.
     pub(super) fn is_grace_over(&mut self, now: Instant) -> bool {
         let since = *self.unreadable_since.get_or_insert(now);
         now.duration_since(since) >= GRACE_PERIOD
     }
 
-    /// It is loaded, or refused for what it is.
+    /// Records that the file was loaded, or refused for good.
     pub(super) fn mark_processed(&mut self, fingerprint: FileFingerprint) {
         *self = Self { processed: Some(fingerprint), rollback_failed: self.rollback_failed, ..Self::default() };
     }
 
-    /// It is refused for something that may pass.
+    /// Records a transient failure, and schedules a retry with backoff.
     pub(super) fn retry_later(&mut self, fingerprint: FileFingerprint, now: Instant) {
         let is_same = self.processed.as_ref() == Some(&fingerprint);
         let last = self.backoff.filter(|_| is_same);
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::plugin::supervise::folder;
 
-    /// The plugin `a` as it is seen, with files that were written long ago.
+    /// The fingerprint of plugin `a`, with files that were written long ago.
     fn fingerprint(folder: &Path, files: &[(&str, &str)]) -> FileFingerprint {
         for (name, content) in files {
             let path = folder.join(name);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_may_be_away_for_a_moment() {
+    fn a_sidecar_may_be_missing_for_a_moment() {
         let folder = tempfile::tempdir().unwrap();
         let (mut state, now) = (FileState::default(), Instant::now());
         let both = fingerprint(folder.path(), &[("a.wasm", "1"), ("a.toml", "")]);
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(state.next(&bare, now), NextAction::Wait);
         assert_eq!(state.next(&bare, now + GRACE_PERIOD / 2), NextAction::Wait);
         assert_eq!(state.next(&both, now + GRACE_PERIOD / 2), NextAction::Nothing);
-        // Each absence has its own time.
+        // Each absence has its own grace period.
         assert_eq!(state.next(&bare, now + GRACE_PERIOD), NextAction::Wait);
         assert_eq!(state.next(&bare, now + 2 * GRACE_PERIOD), NextAction::Load);
         state.mark_processed(bare.clone());
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_tried_again_ever_more_seldom() {
+    fn transient_failures_are_retried_with_backoff() {
         let folder = tempfile::tempdir().unwrap();
         let (mut state, mut now) = (FileState::default(), Instant::now());
         let first = fingerprint(folder.path(), &[("a.wasm", "1")]);

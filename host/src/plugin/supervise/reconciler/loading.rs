@@ -1,4 +1,4 @@
-//! Loading a file, and letting it handle the past: beside the reconciler, which has other things to do meanwhile.
+//! Loads a file and runs its canary in a task of its own, so that the reconciler can go on.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,44 +23,43 @@ use crate::plugin::supervise::folder::FileFingerprint;
 use crate::plugin::supervise::record::Pin;
 use crate::plugin::supervise::registry::{Registry, RouteConflict};
 
-/// What comes of a load: none if its sidecar switches the plugin off.
+/// The result of a load; `None` if the sidecar disables the plugin.
 pub(super) type LoadOutcome = Result<Option<Candidate>, SwapError>;
 
-/// A file that is being loaded. It is given up with this.
+/// A load in progress. Dropping this aborts the load.
 #[derive(Debug)]
 pub(super) struct LoadTask {
-    /// The file as it was when that began.
+    /// The file as it was when the load started.
     pub(super) fingerprint: FileFingerprint,
     pub(super) started: Instant,
-    /// Whether it was refused before, and has not changed.
+    /// Whether the same file was refused before.
     pub(super) is_retry: bool,
-    /// Whether a name or a route has become free since.
+    /// Whether a name or a route has become free since the load started.
     pub(super) conflict_may_be_gone: bool,
     outdated: CancellationToken,
     task: AbortOnDropHandle<LoadOutcome>,
 }
 
 impl LoadTask {
-    /// Begins to load a file.
+    /// Starts to load a file.
     pub(super) fn begin<W: CanaryRunner>(fingerprint: FileFingerprint, is_retry: bool, load: LoadJob<W>) -> Self {
         let (started, outdated) = (Instant::now(), load.outdated.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(load.run()));
         Self { fingerprint, started, is_retry, conflict_may_be_gone: false, outdated, task }
     }
 
-    /// Nobody wants what comes of it any more. What compiles goes on to its end, so that there are never more
-    /// compilers than loads.
+    /// Cancels the load. A compilation in progress still finishes, so that there are never more compilers than loads.
     pub(super) fn cancel(&self) {
         self.outdated.cancel();
     }
 
-    /// Whether it was given up.
+    /// Whether the load was cancelled.
     pub(super) fn is_cancelled(&self) -> bool {
         self.outdated.is_cancelled()
     }
 }
 
-/// Waits for the end of one of the loads; for ever if there is none.
+/// Waits until one of the loads ends; forever if there are none.
 pub(super) async fn next_finished(loads: &mut BTreeMap<String, LoadTask>) -> (String, LoadOutcome) {
     std::future::poll_fn(|context| {
         for (stem, loading) in loads.iter_mut() {
@@ -74,28 +73,28 @@ pub(super) async fn next_finished(loads: &mut BTreeMap<String, LoadTask>) -> (St
     .await
 }
 
-/// A generation that may take over, with the bytes that it was made from.
+/// A loaded generation that may be swapped in, with the bytes of its component.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) generation: Arc<Generation>,
     pub(super) bytes: Vec<u8>,
-    /// Why they are not those of the file in the folder.
+    /// The pin, if the bytes come from the archive instead of the folder.
     pub(super) pin: Option<Pin>,
-    /// Room for the bytes.
+    /// The permit for the memory of the bytes.
     pub(super) memory: OwnedSemaphorePermit,
 }
 
-/// What it takes to load a file.
+/// Everything that a load needs.
 pub(super) struct LoadJob<W> {
     pub(super) source: PluginFiles,
     pub(super) registry: Registry,
     pub(super) folder: Folder,
     pub(super) services: Arc<W>,
-    /// Room for the bytes of files, in MiB.
+    /// Memory for files being loaded, in MiB.
     pub(super) memory: Arc<Semaphore>,
-    /// How many bytes the file has.
+    /// The size of the file.
     pub(super) bytes: u64,
-    /// Ends a rehearsal that is of no use any more.
+    /// Cancels the canary once its result is not needed any more.
     pub(super) outdated: CancellationToken,
 }
 
@@ -103,11 +102,11 @@ impl<W: CanaryRunner> LoadJob<W> {
     async fn run(self) -> LoadOutcome {
         let Self { source, registry, folder, services, memory, bytes, outdated } = self;
         let stem = source.stem.clone();
-        // What is too large is not read.
+        // A file that is too large is not read, and needs no memory.
         let room = if bytes > FILE_LIMIT_BYTES { 0 } else { mebibytes(bytes) };
         let memory = memory.acquire_many_owned(room).await.expect("the semaphore is never closed");
         let Some(ready) = run_blocking(move || source.load(memory)).await? else { return Ok(None) };
-        // It is checked again when it takes over; but what is refused anyway need not handle the past.
+        // The swap checks this again. Checking here saves a canary for a generation that would be refused.
         check_conflicts(&registry, &folder, &stem, &ready.generation)?;
         let running = registry.snapshot().plugins.get(&*ready.generation.name).cloned();
         let running = running.filter(|running| running.digest != ready.generation.digest);
@@ -122,7 +121,7 @@ impl<W: CanaryRunner> LoadJob<W> {
     }
 }
 
-/// Checks that a generation stands against no other file's plugin.
+/// Checks that neither the name nor a route conflicts with another file's plugin.
 pub(super) fn check_conflicts(
     registry: &Registry,
     folder: &Folder,
@@ -138,7 +137,7 @@ pub(super) fn check_conflicts(
     check_routes(registry, former, generation).map_err(SwapError::Route)
 }
 
-/// Checks a generation's routes against all but those of the plugin that its file had before: that one goes.
+/// Checks routes against those of all other plugins, except the plugin that the same file contained before.
 fn check_routes(registry: &Registry, former: Option<&str>, generation: &Generation) -> Result<(), RouteConflict> {
     let routes = &generation.descriptor.routes;
     match registry.check_routes(&generation.name, routes) {
@@ -155,26 +154,26 @@ fn check_routes(registry: &Registry, former: Option<&str>, generation: &Generati
     }
 }
 
-/// Runs what blocks.
+/// Runs a closure that blocks on the blocking threads.
 pub(super) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SwapError> + Send + 'static,
 ) -> Result<T, SwapError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| SwapError::Unfinished(error.to_string()))?
 }
 
-/// Where a plugin comes from.
+/// The files that a plugin is loaded from.
 pub(super) struct PluginFiles {
     pub(super) stem: String,
     pub(super) wasm: PathBuf,
     pub(super) sidecar: PathBuf,
-    /// Whether there is a sidecar. One that is away for the moment is not the same as none.
+    /// Whether a sidecar exists. A sidecar that is missing for a moment must not count as absent.
     pub(super) has_sidecar: bool,
     pub(super) loader: Arc<Loader>,
     pub(super) archive: Archive,
 }
 
 impl PluginFiles {
-    /// Loads the file, or what runs in its place; none if the sidecar switches the plugin off.
+    /// Loads the file, or the generation pinned in its place; `None` if the sidecar disables the plugin.
     fn load(&self, memory: OwnedSemaphorePermit) -> LoadOutcome {
         let sidecar = self.sidecar()?;
         if sidecar.enabled == Some(false) {
@@ -196,17 +195,17 @@ impl PluginFiles {
         Ok(sidecar)
     }
 
-    /// The digest of the file.
+    /// The digest of the file in the folder.
     pub(super) fn digest(&self) -> Result<Digest, SwapError> {
         source::digest(&self.wasm, Symlinks::Refuse).map_err(SwapError::Read)
     }
 
-    /// The bytes that run in place of the file's. Where they are damaged or gone, nothing does: the file itself was
-    /// rolled back from.
+    /// Replaces the bytes of the file by those of the pinned generation. If those cannot be read, loading fails,
+    /// because the file itself was rolled back from.
     fn apply_pin(&self, bytes: Vec<u8>) -> Result<(Vec<u8>, Option<Pin>), SwapError> {
         let record = self.archive.record(&self.stem)?;
         let Some(pin) = record.pin_over(&Digest::of(&bytes)) else { return Ok((bytes, None)) };
-        // There is room for one of them.
+        // The memory permit covers one of the two.
         drop(bytes);
         match self.archive.read(&self.stem, &pin.runs) {
             Ok(former) => Ok((former, Some(pin.clone()))),
@@ -215,11 +214,11 @@ impl PluginFiles {
     }
 }
 
-/// A number of bytes in MiB, rounded up.
+/// Converts bytes to MiB, rounded up.
 pub(super) fn mebibytes(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX)
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, SwapError> {
-    String::from_utf8(bytes).map_err(|_| SwapError::ReadSidecar(std::io::Error::other("it is not UTF-8")))
+    String::from_utf8(bytes).map_err(|_| SwapError::ReadSidecar(std::io::Error::other("the file is not UTF-8")))
 }

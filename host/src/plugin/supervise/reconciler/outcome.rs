@@ -1,4 +1,4 @@
-//! What comes of a load: what is remembered of the file, and what is said of it.
+//! Records the result of a load: in the file's state, in the folder's status, and in the log.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::plugin::supervise::folder::FileFingerprint;
 use crate::plugin::supervise::record::Pin;
 use crate::printable;
 
-/// The longest complaint about a file.
+/// The longest error that is shown for a file.
 const MAX_ERROR_CHARACTERS: usize = 2_000;
 
 impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
@@ -45,12 +45,12 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
 
     fn record_refusal(&self, stem: &str, error: &SwapError, is_retry: bool) {
         let before = self.folder.statuses().remove(stem).unwrap_or_default();
-        // The file's own words are among them.
+        // The text may quote the file.
         let error: String = printable::block(&error.to_string()).chars().take(MAX_ERROR_CHARACTERS).collect();
-        // The same complaint about the same file is no news.
+        // An unchanged error is logged once.
         if !is_retry || before.error.as_ref() != Some(&error) {
-            let running = if before.plugin.is_some() { "; the former one goes on" } else { "" };
-            tracing::error!(file = %format!("{stem}.wasm"), "the plugin is not loaded{running}: {error}");
+            let running = if before.plugin.is_some() { "; its former generation keeps running" } else { "" };
+            tracing::error!(file = %format!("{stem}.wasm"), "plugin not loaded{running}: {error}");
         }
         self.folder.set(stem, Some(Status { error: Some(error), disabled: false, ..before }));
     }
@@ -74,14 +74,14 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
     }
 }
 
-/// Tells of a generation that has taken over.
+/// Logs that a generation has taken over.
 fn log_loaded(generation: &Generation, pin: Option<&Pin>, took: Duration) {
     let withheld = generation.settings.withheld(&generation.descriptor);
     if !withheld.is_empty() {
-        tracing::warn!(plugin = %generation.name, withheld = withheld.join(", "), "the plugin asks for more than the sidecar grants");
+        tracing::warn!(plugin = %generation.name, withheld = withheld.join(", "), "the plugin requests more than its sidecar grants");
     }
     if let Some(pin) = pin {
-        tracing::warn!(plugin = %generation.name, reason = pin.reason, "an earlier generation runs in place of the file; put in another file to go on");
+        tracing::warn!(plugin = %generation.name, reason = pin.reason, "an earlier generation runs instead of the file; deploy another file to end the rollback");
     }
     tracing::info!(
         plugin = %generation.name,

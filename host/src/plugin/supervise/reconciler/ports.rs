@@ -1,4 +1,5 @@
-//! What the reconciler asks of the rest of the host. The composition root connects it: this room does not know the bus.
+//! What the reconciler needs from the rest of the host. The composition root implements it, because this module does
+//! not know the bus.
 
 use std::sync::Arc;
 
@@ -6,25 +7,24 @@ use crate::plugin::manifest::swap_rules::CanaryRule;
 use crate::plugin::run::generation::Generation;
 use crate::subscription::Declaration;
 
-/// Where a generation's subscriptions are made known before it is swapped in. The composition root
-/// connects this to the bus, which this module does not know.
+/// Registers the subscriptions of a generation before it is swapped in.
 pub trait SubscriptionRegistrar: Send + Sync + 'static {
-    /// Takes over the subscriptions and the schedules that a plugin declares, and returns the names of the
-    /// subscriptions that it no longer does.
+    /// Registers the subscriptions and schedules that a plugin declares. Returns the names of the subscriptions that it
+    /// no longer declares.
     fn declare(
         &self,
         plugin: String,
         declaration: Declaration,
     ) -> impl Future<Output = Result<Vec<String>, String>> + Send;
 
-    /// Lets the schedules of a plugin rest that does not run any more.
+    /// Pauses the schedules of a plugin that no longer runs.
     fn withdraw(&self, plugin: String) -> impl Future<Output = Result<(), String>> + Send;
 }
 
-/// What lets a generation handle the past before it takes over. The composition root connects this, too.
+/// Runs the canary of a generation before it takes over.
 pub trait CanaryRunner: Send + Sync + 'static {
-    /// Compares how two generations handle the last events, and says what an operator must know if they differ
-    /// more than a rule allows.
+    /// Compares how two generations handle recent events. The error tells the operator how they differ, if they differ
+    /// more than the rule allows.
     fn run_canary(
         &self,
         running: Arc<Generation>,

@@ -1,4 +1,4 @@
-//! Going back to an earlier generation: by an operator's word, or by a rule in the sidecar.
+//! Rollbacks to an earlier generation: by an operator's command, or by the rule in the sidecar.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::plugin::supervise::folder::FileFingerprint;
 use crate::plugin::supervise::record::{ArchivedGeneration, GenerationRecord, Pin};
 
 impl Folder {
-    /// Goes back to an earlier generation of a plugin: the one whose digest begins so, or the last one before that
-    /// which runs, unless it was rolled back from. It stays until another file is put into the folder.
+    /// Rolls a plugin back to the generation whose digest begins with `to`, or to the newest one before the running
+    /// generation that was not rolled back from. The rollback lasts until another file is put into the folder.
     ///
     /// # Errors
-    /// If there is none, or it cannot be loaded. Then nothing has changed.
+    /// If there is no such generation, or it cannot be loaded. Nothing has changed then.
     pub async fn roll_back(&self, plugin: &str, to: Option<String>) -> Result<RollbackReport, RollbackError> {
         let (answer, answered) = oneshot::channel();
         let command = Command { plugin: plugin.to_owned(), to, answer };
@@ -26,12 +26,12 @@ impl Folder {
     }
 }
 
-/// Who goes back.
+/// What caused a rollback.
 #[derive(Clone, Copy, Debug)]
 enum RollbackTrigger<'a> {
-    /// An operator.
+    /// An operator's command.
     Operator,
-    /// A rule, for a reason.
+    /// The rule in the sidecar, with the reason.
     Rule(&'a str),
 }
 
@@ -48,12 +48,11 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
     pub(super) async fn handle_command(&mut self, command: Command) {
         let Command { plugin, to, answer } = command;
         let result = self.roll_back(&plugin, to.as_deref(), RollbackTrigger::Operator).await;
-        // Nobody waits for it if the client has gone.
+        // The client may have disconnected.
         drop(answer.send(result));
     }
 
-    /// Goes back where a sidecar wants it so, and the generation that runs does badly. One that was gone back to
-    /// is left alone: its failures have another cause.
+    /// Applies the rollback rules. A generation that was rolled back to is left alone: its failures have another cause.
     pub(super) async fn roll_back_what_fails(&mut self) {
         for (stem, status) in self.folder.statuses() {
             let Some((name, reason)) = self.rollback_due(&stem, &status) else { continue };
@@ -61,7 +60,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
                 Ok(RollbackReport { from, to, .. }) => {
                     tracing::error!(plugin = name, from = short(&from), to = short(&to), "rolled back: {reason}");
                 }
-                // There is nothing to go back to, and that is no news at the next look.
+                // Logged at debug level, because it would repeat at each scan.
                 Err(error @ (RollbackError::NoGeneration(_) | RollbackError::Stopping)) => {
                     tracing::debug!(plugin = name, %error, "not rolled back, although {reason}");
                 }
@@ -70,7 +69,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         }
     }
 
-    /// The plugin of a file and why it is to be rolled back, if it is.
+    /// The plugin of a file, and the reason why its rule demands a rollback.
     fn rollback_due(&self, stem: &str, status: &Status) -> Option<(String, String)> {
         let rollback_failed = self.files.get(stem).is_some_and(|state| state.rollback_failed);
         if rollback_failed || status.rolled_back.is_some() || status.generations.len() < 2 {
@@ -78,18 +77,18 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         }
         let name = status.plugin.clone()?;
         let generation = self.registry.snapshot().plugins.get(&name).cloned()?;
-        // Where it is not known since when it runs, nobody can say whether it is new.
+        // Without the time of the swap, the rule's window cannot be checked.
         let kept = status.generations.iter().find(|kept| kept.digest == generation.digest.as_str())?;
         let age = self.clock.now().since(kept.since);
         Some((name, generation.rollback_reason(age)?))
     }
 
-    /// A generation does badly and stays. That is told once, and not tried again with the same one.
+    /// Reports a failed rollback by a rule. It is not tried again with the same generation.
     fn record_failed_rollback(&mut self, stem: &str, plugin: &str, reason: &str, error: &RollbackError) {
         tracing::error!(plugin, %error, "not rolled back, although {reason}");
         self.files.entry(stem.to_owned()).or_default().rollback_failed = true;
         if let Some(status) = self.folder.statuses().remove(stem) {
-            let error = Some(format!("{reason}, and it could not be rolled back: {error}"));
+            let error = Some(format!("{reason}, and the rollback failed: {error}"));
             self.folder.set(stem, Some(Status { error, ..status }));
         }
     }
@@ -113,13 +112,13 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
             former = self.load_archived(&stem, &target) => former.map_err(failed)?,
         };
         if *generation.name != *plugin {
-            let reason = format!("it is the plugin `{}`", generation.name);
+            let reason = format!("its component is the plugin `{}`", generation.name);
             return Err(RollbackError::Load(short(&target.digest).to_owned(), reason));
         }
         check_conflicts(&self.registry, &self.folder, &stem, &generation).map_err(failed)?;
         self.take_routes(&stem, &generation).await.map_err(failed)?;
 
-        // A rule has nothing against a file that has only just come.
+        // The rule judged the running generation, not a newer file that has not been loaded yet.
         let spares_file = matches!(trigger, RollbackTrigger::Rule(_)) && self.has_newer_file(&stem).await;
         let replaces = if spares_file { &running.digest } else { &file };
         let pin = (replaces.as_str() != target.digest).then(|| Pin {
@@ -128,7 +127,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
             reason: trigger.reason(),
             since: self.clock.now(),
         });
-        // What is being loaded was begun without this word, and beside what goes now.
+        // Cancel loads in progress: they started before this rollback and would replace its target.
         self.cancel_load(&stem);
         let (before, record) = self.store(&stem, &running.digest, &target.digest, pin).await.map_err(failed)?;
         if let Err(error) = self.activate(&generation).await {
@@ -144,7 +143,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         Ok(RollbackReport { from, to: target.digest, version: target.version, is_file })
     }
 
-    /// Loads a generation that is kept. Returns the digest of what is in the folder, too.
+    /// Loads an archived generation. Also returns the digest of the file in the folder.
     async fn load_archived(
         &self,
         stem: &str,
@@ -161,14 +160,13 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         .await
     }
 
-    /// Whether there is something in the folder that has been neither loaded nor refused so far.
+    /// Whether the folder has a version of the file that was neither loaded nor refused yet.
     async fn has_newer_file(&self, stem: &str) -> bool {
         let processed = self.files.get(stem).and_then(|state| state.processed.clone());
         self.fingerprint(stem).await != processed
     }
 
-    /// Stores that a generation goes back to another, and the word that it runs in place of a file. Returns the record
-    /// as it was and as it is.
+    /// Records a rollback and its pin. Returns the record before and after.
     async fn store(
         &self,
         stem: &str,
@@ -181,11 +179,11 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         run_blocking(move || archive.roll_back(&stem, &from, &to, pin, now).map_err(SwapError::Keep)).await
     }
 
-    /// Takes back what was stored.
+    /// Restores the record after a rollback that failed.
     async fn restore(&self, stem: &str, before: GenerationRecord) {
         let (archive, name) = (self.archive.clone(), stem.to_owned());
         if let Err(error) = run_blocking(move || archive.write_record(&name, &before).map_err(SwapError::Keep)).await {
-            tracing::error!(file = stem, %error, "the word of a rollback that failed could not be taken back; it holds after a restart");
+            tracing::error!(file = stem, %error, "could not undo the pin of a failed rollback; it takes effect at the next restart");
         }
     }
 }
@@ -244,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_generation_before_is_meant_unless_another_is_named() {
+    fn the_default_target_is_the_previous_generation() {
         let all: Vec<_> = (0..3).map(archived).collect();
         assert_eq!(choose_target(&all, &digest(2), None).unwrap(), all[1]);
         assert_eq!(choose_target(&all, &digest(1), None).unwrap(), all[0]);
@@ -259,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_rolled_back_from_is_meant_only_if_it_is_named() {
+    fn a_generation_that_was_rolled_back_from_must_be_named() {
         let bad = ArchivedGeneration { rolled_back_from: true, ..archived(1) };
         let all = [archived(0), bad.clone(), archived(2)];
         assert_eq!(choose_target(&all, &digest(2), None).unwrap(), all[0]);

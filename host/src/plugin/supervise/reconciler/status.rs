@@ -1,4 +1,4 @@
-//! What is known of the folder, for whoever asks.
+//! The status of the plugin folder, shared with the admin interface.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,22 +8,22 @@ use tokio::sync::mpsc;
 use super::command::Command;
 use crate::plugin::supervise::record::{ArchivedGeneration, Pin};
 
-/// What stands in the folder under one name.
+/// The status of one file in the folder.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// The plugin that is loaded from it, if one is.
+    /// The plugin that is loaded from the file, if any.
     pub plugin: Option<String>,
-    /// Why its newest content is not what runs, if that is so.
+    /// Why the file's newest content is not running, if so.
     pub error: Option<String>,
-    /// Whether the sidecar switches it off.
+    /// Whether the sidecar disables the plugin.
     pub disabled: bool,
-    /// What runs in its place, if an operator or a rule went back to an earlier generation.
+    /// The pin, if an operator or a rule rolled the plugin back.
     pub rolled_back: Option<Pin>,
-    /// The generations that are kept, in the order in which they took over last.
+    /// The archived generations, in the order in which they last took over.
     pub generations: Vec<ArchivedGeneration>,
 }
 
-/// A handle on what is known of the folder, and on its reconciler. It clones cheaply.
+/// A handle for reading the folder's status and for sending commands to its reconciler. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Folder {
     statuses: Arc<Mutex<BTreeMap<String, Status>>>,
@@ -32,28 +32,28 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A handle on the reconciler that takes these commands.
+    /// Creates a handle that sends commands to a reconciler.
     pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
         Self { statuses: Arc::default(), ignored: Arc::default(), commands }
     }
 
-    /// What stands in the folder, by the stems of the files.
+    /// The status of each plugin file, by stem.
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<String, Status> {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What looks like a plugin and is not loaded, by its name in the folder, with the reason.
+    /// Files that look like plugins and are ignored, by their printable names, each with the reason.
     #[must_use]
     pub fn ignored(&self) -> BTreeMap<String, String> {
         self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes what is not loaded. What was not there before is news.
+    /// Replaces the ignored files, and logs those that are new.
     pub(super) fn set_ignored(&self, ignored: BTreeMap<String, String>) {
         let mut before = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
         for (file, reason) in ignored.iter().filter(|(file, reason)| before.get(*file) != Some(*reason)) {
-            tracing::warn!(file, "ignored in the plugin folder: {reason}");
+            tracing::warn!(file, "ignored a file in the plugin folder: {reason}");
         }
         *before = ignored;
     }

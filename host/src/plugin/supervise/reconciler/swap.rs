@@ -1,4 +1,5 @@
-//! A generation takes over: its routes are claimed, its subscriptions declared, and its file is kept.
+//! Swaps: a generation takes its routes, its subscriptions are declared, it enters the registry, and its file is
+//! archived.
 
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::archive::Archive;
 use crate::plugin::supervise::record::{ArchivedGeneration, GenerationRecord, Pin};
 
-/// What was swapped in.
+/// The result of a swap.
 pub(super) struct SwapResult {
-    /// Whether it is another generation than before, or has other rules. Files that are moved away and back are not.
+    /// Whether the generation or its sidecar differs from what ran before. It does not if a file was moved away and
+    /// back.
     pub(super) is_new: bool,
     pub(super) generation: Arc<Generation>,
     pub(super) pin: Option<Pin>,
@@ -19,7 +21,7 @@ pub(super) struct SwapResult {
 }
 
 impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
-    /// Lets a generation take over that was made of a file, or of what runs in its place.
+    /// Swaps in a generation loaded from the folder, or from the archive because of a pin.
     pub(super) async fn swap_in(&mut self, stem: &str, ready: Candidate) -> Result<SwapResult, SwapError> {
         let Candidate { generation, bytes, pin, memory } = ready;
         check_conflicts(&self.registry, &self.folder, stem, &generation)?;
@@ -36,7 +38,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
             self.retry_refused();
         }
 
-        // It runs; to keep its file can wait until then, and what was said of another file holds until then.
+        // The generation runs now. Archiving its file can wait until here, and a pin of another file stays until here.
         let (archive, stem, entry) = (self.archive.clone(), stem.to_owned(), self.archive_entry(&generation));
         let is_pinned = pin.is_some();
         let record = run_blocking(move || Ok(archive_file(&archive, &stem, entry, &bytes, is_pinned))).await;
@@ -49,8 +51,8 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         })
     }
 
-    /// Makes a generation's routes its plugin's, unless one would take requests from another plugin's. Durable before
-    /// the first request comes, so that a restart decides alike.
+    /// Records the plugin as the owner of its routes, unless a route would take requests from another plugin's route.
+    /// This is durable before the first request, so that a restart decides alike.
     pub(super) async fn take_routes(&mut self, stem: &str, generation: &Generation) -> Result<(), SwapError> {
         let (archive, name) = (self.archive.clone(), stem.to_owned());
         let has_run = self.route_owners.has_no_record()
@@ -74,7 +76,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         ArchivedGeneration { digest, version, since: self.clock.now(), rolled_back_from: false }
     }
 
-    /// Lets a generation take over.
+    /// Declares the generation's subscriptions and puts it into the registry.
     pub(super) async fn activate(&self, generation: &Arc<Generation>) -> Result<(), SwapError> {
         let declared = generation.settings.declared.clone();
         let orphans = self.services.declare(generation.name.to_string(), declared).await.map_err(SwapError::Declare)?;
@@ -86,7 +88,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
     }
 }
 
-/// Keeps the file of what runs, as far as that is possible.
+/// Archives the file of the running generation. A failure is logged and does not stop the plugin.
 fn archive_file(
     archive: &Archive,
     stem: &str,
@@ -99,9 +101,9 @@ fn archive_file(
         Ok(record) => return record,
         Err(error) => error,
     };
-    tracing::error!(plugin = stem, %error, "the plugin's file cannot be kept; there will be no way back to it");
+    tracing::error!(plugin = stem, %error, "the plugin's file could not be archived; this generation cannot be rolled back to");
     if !is_pinned && let Err(error) = archive.unpin(stem, &runs) {
-        tracing::error!(file = stem, %error, "the end of a rollback cannot be stored");
+        tracing::error!(file = stem, %error, "the pin of an ended rollback could not be removed; it takes effect again at the next restart");
     }
     archive.record(stem).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Why a file is not loaded, and whether that may pass.
+//! Why a file is not loaded, and whether to try again.
 
 use crate::plugin::load::loader::LoadError;
 use crate::plugin::load::source::{SIDECAR_LIMIT_BYTES, SourceError};
@@ -7,10 +7,10 @@ use crate::plugin::supervise::record::RecordError;
 use crate::plugin::supervise::registry::RouteConflict;
 use crate::plugin::supervise::route_ownership::RouteTakeover;
 
-/// Why a file's newest content is not what runs.
+/// Why a file's newest content is not running.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SwapError {
-    #[error("it cannot be read: {0}")]
+    #[error("the file cannot be read: {0}")]
     Read(std::io::Error),
     #[error("its sidecar cannot be read: {0}")]
     ReadSidecar(std::io::Error),
@@ -20,29 +20,29 @@ pub(super) enum SwapError {
     SidecarTooLarge(u64),
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("its plugin `{name}` is loaded from {other}.wasm already; remove one of them or rename the plugin")]
+    #[error("its plugin `{name}` is already loaded from {other}.wasm; remove one of the files or rename the plugin")]
     NameTaken { name: String, other: String },
     #[error(transparent)]
     Route(#[from] RouteConflict),
     #[error(transparent)]
     Takeover(#[from] Box<RouteTakeover>),
-    #[error("which routes belong to it cannot be stored: {0}")]
+    #[error("the owner of its routes could not be stored: {0}")]
     StoreRoutes(std::io::Error),
     #[error("its subscriptions could not be stored: {0}")]
     Declare(String),
     #[error("{0}")]
     Canary(String),
-    #[error("which generation runs cannot be stored: {0}")]
+    #[error("the rollback could not be stored: {0}")]
     Keep(std::io::Error),
-    #[error("loading it did not finish: {0}")]
+    #[error("loading did not finish: {0}")]
     Unfinished(String),
     #[error(transparent)]
     GenerationRecord(#[from] RecordError),
     #[error(
-        "it was rolled back from, and generation {0}, which runs in its place, cannot be read: {1}; put another file into the folder"
+        "this file was rolled back from, and generation {0}, which replaces it, cannot be read: {1}; put another file into the folder"
     )]
     Former(String, std::io::Error),
-    #[error("something else is wanted by now")]
+    #[error("superseded by a newer version of the file")]
     Outdated,
 }
 
@@ -56,14 +56,14 @@ impl From<SourceError> for SwapError {
 }
 
 impl SwapError {
-    /// Whether a file that is still being written could end so.
+    /// Whether an incomplete file could cause this error.
     pub(super) fn may_be_half_written(&self) -> bool {
         let is_cut = matches!(self, Self::Unusable(SourceError::Unsuitable(_)));
         is_cut || matches!(self, Self::Read(_) | Self::ReadSidecar(_) | Self::Load(_))
     }
 
-    /// Whether the file may be good, and only the moment was not. A component that describes itself may have run out
-    /// of time on a busy machine.
+    /// Whether the failure may be transient, and not caused by the file. A component that describes itself may have run
+    /// out of time on a busy machine.
     pub(super) fn is_transient(&self) -> bool {
         let is_unread =
             matches!(self, Self::Read(_) | Self::ReadSidecar(_) | Self::GenerationRecord(_) | Self::Former(..));
@@ -71,7 +71,7 @@ impl SwapError {
         is_unread || is_hosts || matches!(self, Self::Load(LoadError::Link(LinkError::Describe(_))))
     }
 
-    /// Whether another plugin is in the way.
+    /// Whether the error is a conflict with another plugin.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::NameTaken { .. } | Self::Route(_) | Self::Takeover(_))
     }
