@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sandbus_tests::{Setup, digest, eventually, guest, put};
+use sandbus_tests::{Host, Setup, digest, eventually, guest, put};
 use serde_json::json;
 
 #[test]
@@ -34,6 +34,94 @@ fn a_plugin_dropped_in_is_there_and_a_removed_one_keeps_its_backlog() {
     host.wait_until_loaded("ledger", "ledger.wasm");
     host.wait_until_idle();
     assert_eq!(host.get("/ledger").json()["merged"], 2);
+}
+
+/// Whether both plugins of the next test run, and every path to an operator tells of the folder.
+fn runs_despite(host: &Host, words: &str) {
+    let refused = eventually("the host is not ready", || {
+        let answer = host.send("GET", &host.admin_url("/readyz"), &[], b"");
+        (answer.status == 503 && answer.body.contains(words)).then_some(answer)
+    });
+    assert_eq!(refused.problem(), "not-ready");
+    assert!(host.admin("/plugins")["folder_error"].as_str().unwrap().contains(words));
+    let shown = host.cli(&["plugins"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains(words), "{shown:?}");
+    assert_eq!(host.get("/ledger").status, 200);
+    assert_eq!(host.publish("ledger.entry", words, json!({})).status, 202);
+    host.wait_until_idle();
+}
+
+#[test]
+fn a_plugin_folder_that_is_gone_or_unreadable_stops_no_plugin() {
+    let host = Setup::new().plugin("ledger").plugin("echo").start();
+    let folder = host.file("ledger.wasm").parent().unwrap().to_owned();
+    let away = folder.with_file_name("away");
+    let ready = |what: &str| {
+        eventually(what, || (host.send("GET", &host.admin_url("/readyz"), &[], b"").status == 200).then_some(()));
+    };
+    let handled = |count: usize| assert_eq!(host.get("/ledger").json()["merged"], count);
+    ready("it is ready at first");
+
+    // Renamed away, and back.
+    std::fs::rename(&folder, &away).unwrap();
+    runs_despite(&host, "cannot be read");
+    std::fs::rename(&away, &folder).unwrap();
+    ready("the folder is back");
+    handled(1);
+
+    // A file in its place.
+    std::fs::rename(&folder, &away).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    runs_despite(&host, "Not a directory");
+    std::fs::remove_file(&folder).unwrap();
+
+    // An empty folder in its place, like a mount point that is left by what was mounted on it.
+    std::fs::create_dir(&folder).unwrap();
+    runs_despite(&host, "replaced by an empty folder");
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    ready("the folder is back once more");
+    handled(3);
+
+    // The folder is watched again: a removed file still removes its plugin.
+    std::fs::remove_file(host.file("ledger.wasm")).unwrap();
+    eventually("the plugin is removed", || (host.get("/ledger").status == 503).then_some(()));
+    assert!(host.plugin("echo.wasm").is_some());
+
+    // Another folder with plugins takes the place: it is what the operator wants to run.
+    std::fs::create_dir(&away).unwrap();
+    std::fs::copy(host.file("echo.wasm"), away.join("echo.wasm")).unwrap();
+    std::fs::rename(&folder, folder.with_file_name("former")).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    host.drop_in("ledger", "ledger.wasm");
+    host.wait_until_loaded("ledger", "ledger.wasm");
+    ready("another folder is accepted");
+    handled(3);
+    assert_eq!(host.log().matches("cannot be read: ").count(), 2, "each fault is logged once: {}", host.log());
+}
+
+#[test]
+fn names_of_files_that_could_harm_are_reported_and_make_no_directories() {
+    let host = Setup::new().plugin("echo").start();
+    for name in ["line\nbreak.wasm", "\u{1b}[2J.wasm", "-rf.wasm", "ECHO.wasm"] {
+        put(&host.file(name), &guest("ledger"));
+    }
+    for (shown, words) in [
+        ("line\\nbreak.wasm", "control character"),
+        ("\\u{1b}[2J.wasm", "control character"),
+        ("-rf.wasm", "option"),
+        ("ECHO.wasm", "differs from echo.wasm only in case"),
+    ] {
+        let plugin = eventually("the file is reported", || host.plugin(shown));
+        assert_eq!(plugin["status"], "ignored", "{plugin}");
+        assert!(plugin["error"].as_str().unwrap().contains(words), "{plugin}");
+    }
+    let archived: Vec<_> = std::fs::read_dir(host.path().join("data/generations"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(archived, ["echo"]);
+    assert!(!host.log().contains('\u{1b}'), "{}", host.log());
 }
 
 #[test]

@@ -124,6 +124,9 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     if let Reachability::Unreachable { reason } = &*admin.bus.reachable().borrow() {
         return not_ready(format!("the store is unreachable: {reason}"));
     }
+    if let Some(fault) = admin.folder.fault() {
+        return not_ready(fault);
+    }
     let data = admin.data.clone();
     match tokio::task::spawn_blocking(move || files::has_room(&data)).await {
         Ok(Ok(true)) => "ready\n".into_response(),

@@ -21,7 +21,7 @@ use crate::problem::Problem;
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn list(State(admin): State<Admin>) -> Json<PluginList> {
-    Json(PluginList { plugins: list_plugins(&admin) })
+    Json(PluginList { plugins: list_plugins(&admin), folder_error: admin.folder.fault() })
 }
 
 pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Json<PluginView>, Problem> {

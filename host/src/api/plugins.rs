@@ -12,6 +12,8 @@ use super::PluginStatus;
 pub struct PluginList {
     /// The plugins.
     pub plugins: Vec<PluginView>,
+    /// Why the plugin folder cannot be read; null if it can. The loaded plugins keep running.
+    pub folder_error: Option<String>,
 }
 
 /// A plugin, or a file in the plugin folder that is not loaded. Members that only running plugins have are null or empty

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::{Remote, output};
-use crate::api::PluginView;
+use crate::api::{PluginList, PluginView};
 use crate::printable;
 use output::{cell, digest, list, optional, table};
 
@@ -55,12 +55,13 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let plugin = client.plugin(&name).await?;
             output.print(&plugin, |_| printable::json(&plugin.indented()));
         }
-        (None, None) => output.print(&client.plugins().await?, |response| show(&response.plugins)),
+        (None, None) => output.print(&client.plugins().await?, show),
     }
     Ok(())
 }
 
-fn show(plugins: &[PluginView]) -> String {
+fn show(response: &PluginList) -> String {
+    let plugins = &response.plugins;
     let columns = ["PLUGIN", "VERSION", "STATUS", "FILE", "DIGEST", "ROUTES", "SUBSCRIBES TO"];
     let mut text = table(&columns, plugins, |plugin| {
         vec![
@@ -73,7 +74,8 @@ fn show(plugins: &[PluginView]) -> String {
             list(plugin.subscriptions.iter().map(|subscription| &subscription.pattern)),
         ]
     });
-    for warning in plugins.iter().flat_map(warnings) {
+    let folder = response.folder_error.as_ref().map(|error| printable::paragraph(error));
+    for warning in folder.into_iter().chain(plugins.iter().flat_map(warnings)) {
         text.push_str("\n\n");
         text.push_str(&warning);
     }

@@ -15,7 +15,7 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 /// Deserializes a duration.
 ///
 /// # Errors
-/// If the text is no length of time.
+/// If the text is not a duration.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map_err(serde::de::Error::custom)
@@ -39,7 +39,7 @@ pub mod option {
     /// Deserializes a duration.
     ///
     /// # Errors
-    /// If the text is no length of time.
+    /// If the text is not a duration.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         super::deserialize(deserializer).map(Some)
     }

@@ -73,7 +73,7 @@ fn split(text: &str) -> (&str, Option<&str>) {
 /// Deserializes a list of grants, in the form in which they are compared.
 ///
 /// # Errors
-/// What is wrong with a grant, and what to write instead.
+/// The fault of a grant, and what to write instead.
 pub fn deserialize_grants<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     texts.iter().map(|text| parse_grant(text).map_err(D::Error::custom)).collect()

@@ -37,7 +37,7 @@ pub struct Effects {
     pub cancels: Vec<String>,
     /// Changes of the plugin's state.
     pub writes: BTreeMap<String, Write>,
-    /// What the invocation has read of the state. The commit checks that it has not changed.
+    /// The reads of the state. The commit checks that it has not changed.
     pub reads: Reads,
     /// Changes of the plugin's own subscriptions.
     pub subscriptions: Vec<SubscriptionChange>,
@@ -71,7 +71,7 @@ pub enum Write {
     Add(i64),
 }
 
-/// What an invocation has read of the state.
+/// The reads of an invocation.
 #[derive(Clone, Debug, Default)]
 pub struct Reads {
     /// The keys, with their versions.
@@ -122,7 +122,7 @@ impl SubscriptionChange {
     }
 }
 
-/// What a reader observed in the state.
+/// An observation of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observation {
     /// A value with this version.

@@ -28,7 +28,7 @@ pub struct ParseError {
     fault: Fault,
 }
 
-/// What is wrong with a pattern.
+/// The faults of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Fault {
     #[error("it has more than {MAX_LENGTH} bytes")]

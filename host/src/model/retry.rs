@@ -6,7 +6,7 @@ use crate::clock::MAX_DELAY;
 use crate::outcome::{Failure, Outcome};
 use crate::subscription::RetryPolicy;
 
-/// What follows an attempt. The dispatcher decides it, and the bus stores it.
+/// The consequence of an attempt. The dispatcher decides it, and the bus stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The delivery is handled, and the effects of its handler are committed.

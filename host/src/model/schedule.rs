@@ -13,7 +13,7 @@ use crate::event::{Data, Event, InvalidAttribute};
 /// A time counts as missed if it passed longer ago than this.
 const MISSED_AFTER: Duration = Duration::from_mins(1);
 
-/// What happens to times that were missed by more than a minute, for example because the plugin did not run.
+/// The policy for times that were missed by more than a minute, for example because the plugin did not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MissedPolicy {
@@ -55,6 +55,9 @@ pub enum ValidationError {
     /// The schedule has no future time.
     #[error("`{0}` has no future time")]
     Never(String),
+    /// The data that it would publish is not JSON, but declared as such.
+    #[error("its data is not JSON, which its media type declares: {0}")]
+    Data(String),
     /// The event that it would publish is invalid.
     #[error("the event it would publish is invalid: {0}")]
     Event(#[from] InvalidAttribute),
@@ -75,7 +78,9 @@ impl Schedule {
     /// # Errors
     /// If it is malformed, or has no future time.
     pub fn check(&self, now: Timestamp) -> Result<(), ValidationError> {
-        self.event("1".to_owned(), "p", "s", now).check()?;
+        let event = self.event("1".to_owned(), "p", "s", now);
+        event.check()?;
+        event.data.as_ref().map_or(Ok(()), Data::check_json).map_err(ValidationError::Data)?;
         let table = Timetable::new(self)?;
         table.after(now).map(drop).ok_or_else(|| ValidationError::Never(self.cron.clone()))
     }
@@ -214,5 +219,23 @@ mod tests {
         assert!(matches!(check("61 * * * *", None), Err(ValidationError::Cron(..))));
         assert!(matches!(check("0 9 * * *", Some("Mars/Base")), Err(ValidationError::TimeZone(_))));
         assert!(matches!(check("0 0 31 2 *", None), Err(ValidationError::Never(_))));
+    }
+
+    #[test]
+    fn data_declared_as_json_must_be_json() {
+        let check = |media_type: Option<&str>, data: &[u8]| {
+            let schedule = Schedule {
+                datacontenttype: media_type.map(str::to_owned),
+                data: Some(data.to_vec()),
+                ..schedule("0 9 * * *", None, MissedPolicy::Skip)
+            };
+            schedule.check(at("2030-01-01T00:00:00Z"))
+        };
+        assert_eq!(check(Some("application/json"), b"{}"), Ok(()));
+        assert_eq!(check(Some("text/plain"), b"{"), Ok(()));
+        assert_eq!(check(None, b"\xff"), Ok(()));
+        for media_type in ["application/json", "application/cloudevents+json"] {
+            assert!(matches!(check(Some(media_type), b"{"), Err(ValidationError::Data(_))), "{media_type}");
+        }
     }
 }

@@ -249,14 +249,14 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What a dead letter means for later deliveries with the same ordering key.
+/// The effect of a dead letter on later deliveries with the same ordering key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeadLetterPolicy {
-    /// They continue without it.
+    /// Later deliveries continue.
     #[default]
     Release,
-    /// They wait until it is redriven and handled, or dropped.
+    /// Later deliveries wait until the dead letter is redriven and handled, or dropped.
     Park,
 }
 
@@ -289,7 +289,7 @@ pub struct Definition {
     pub concurrency: NonZeroU32,
     /// The ordering key.
     pub ordering_key: Option<OrderingKey>,
-    /// What a dead letter means for later deliveries with the same ordering key.
+    /// The effect of a dead letter on later deliveries with the same ordering key.
     #[serde(default)]
     pub dead_letter_policy: DeadLetterPolicy,
     /// The retry policy.

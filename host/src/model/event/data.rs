@@ -84,6 +84,20 @@ impl Data {
         }
     }
 
+    /// Checks that data declared as JSON is JSON (RFC 8259).
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn check_json(&self) -> Result<(), String> {
+        match self.kind {
+            Kind::Json => match serde_json::from_slice::<&serde_json::value::RawValue>(&self.bytes) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            },
+            Kind::Text | Kind::Binary => Ok(()),
+        }
+    }
+
     /// The kind of the data.
     #[must_use]
     pub fn kind(&self) -> Kind {

@@ -14,7 +14,7 @@ const ATTRIBUTE_LIMIT: usize = 64 << 10;
 pub struct InvalidAttribute {
     /// The attribute's name.
     pub name: String,
-    /// What is wrong with it.
+    /// The fault.
     pub what: &'static str,
 }
 
@@ -65,7 +65,7 @@ impl Event {
 /// Checks an event type: any string that CloudEvents allows, at most as long as a pattern.
 ///
 /// # Errors
-/// What is wrong with it.
+/// If it is invalid.
 pub fn check_type(event_type: &str) -> Result<(), InvalidAttribute> {
     core("type", event_type)?;
     demand("type", event_type.len() <= MAX_LENGTH, "is longer than 255 bytes")

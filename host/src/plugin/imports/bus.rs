@@ -106,6 +106,13 @@ impl Run {
             producer: None,
         };
         event.check_message().map_err(invalid)?;
+        if let Some(Err(error)) = event.data.as_ref().map(Data::check_json) {
+            let (event_type, media_type) = (&event.event_type, event.media_type().unwrap_or_default());
+            return Err(bus::Error::Invalid(format!(
+                "the data of `{event_type}` is not JSON, which its media type `{media_type}` declares: {error}; \
+                 publish JSON, or declare the media type of the bytes"
+            )));
+        }
         Ok((event, due))
     }
 
@@ -254,4 +261,68 @@ fn invalid(error: impl std::fmt::Display) -> bus::Error {
 
 fn limit(refused: &BufferError) -> bus::Error {
     bus::Error::Limit(refused.to_string())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::plugin::invocation::tests::invocation;
+
+    /// Data with its media type, and what an error says about it.
+    pub(crate) const JSON_DATA: [(&str, &[u8], Option<&str>); 15] = [
+        ("application/json", b"{\"a\": 1e999}", None),
+        ("application/json", b" null ", None),
+        ("application/problem+json; charset=utf-8", b"[]", None),
+        ("application/json", b"{", Some("EOF")),
+        ("application/json", b"{}{}", Some("trailing characters")),
+        ("application/json", b"{a: 1}", Some("line 1 column 2")),
+        ("application/json", b"hello", Some("not JSON")),
+        ("application/json", b"\"\xff\"", Some("not JSON")),
+        ("application/json", b"\xef\xbb\xbf{}", Some("not JSON")),
+        ("Application/JSON", b"NaN", Some("not JSON")),
+        ("text/json", b"'a'", Some("`text/json`")),
+        ("application/vnd.api+json", b"a=1", Some("`application/vnd.api+json`")),
+        ("text/plain", b"{", None),
+        ("application/json-seq", b"{", None),
+        ("application/octet-stream", b"\xff", None),
+    ];
+
+    pub(crate) fn message(media_type: Option<&str>, data: &[u8]) -> bus::Message {
+        bus::Message {
+            type_: "a".to_owned(),
+            subject: None,
+            datacontenttype: media_type.map(str::to_owned),
+            dataschema: None,
+            extensions: Vec::new(),
+            data: Some(data.to_vec()),
+            due: bus::Due::Now,
+        }
+    }
+
+    pub(crate) fn assert_published(published: Result<String, bus::Error>, words: Option<&str>, what: &str) {
+        match (published, words) {
+            (Ok(_), None) => {}
+            (Err(bus::Error::Invalid(reason)), Some(words)) => assert!(reason.contains(words), "{what}: {reason}"),
+            (published, _) => panic!("{what}: {published:?}"),
+        }
+    }
+
+    /// RFC 8259, and CloudEvents JSON format 1.0.2, section 3.1.1, on which media types are JSON.
+    #[test]
+    fn data_declared_as_json_must_be_json() {
+        let mut invocation = invocation();
+        for (media_type, data, words) in JSON_DATA {
+            let published = bus::Host::publish(&mut invocation, message(Some(media_type), data)).unwrap();
+            assert_published(published, words, &format!("{media_type} {data:?}"));
+        }
+        let published = bus::Host::publish(&mut invocation, message(Some("application/json"), b"")).unwrap();
+        assert_published(published, Some("EOF"), "no bytes");
+        let published = bus::Host::publish(&mut invocation, message(None, b"\xff")).unwrap();
+        assert_published(published, None, "without a media type");
+
+        let before = invocation.run().unwrap().buffer.published();
+        let messages = vec![message(Some("application/json"), b"1"), message(Some("application/json"), b"{")];
+        assert!(bus::Host::publish_many(&mut invocation, messages).unwrap().is_err());
+        assert_eq!(invocation.run().unwrap().buffer.published(), before, "all or none");
+    }
 }

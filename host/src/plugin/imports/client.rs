@@ -1,4 +1,4 @@
-//! Requests to other services in a single call, for components whose tools cannot use `wasi:http`. They obey the same
+//! Requests to other services in a single call, for components whose tools cannot use `wasi:http`. They need the same
 //! grants.
 
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::outbound::{self, Body, SendError};
 use crate::plugin::bindings::sandbus::plugin::client;
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::wasi_state::FIELDS_BYTES;
 
 /// The context of its log lines.
 const CONTEXT: &str = "client";
@@ -74,6 +75,10 @@ fn request_of(request: client::Request) -> Result<Request<Body>, client::Error> 
         return Err(invalid(format!("`{url}` is not an http or https URL")));
     }
     let method: Method = method.parse().map_err(|_| invalid(format!("`{method}` is not a method")))?;
+    let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if size > FIELDS_BYTES {
+        return Err(invalid(format!("its headers have more than {FIELDS_BYTES} bytes")));
+    }
     let mut builder = Request::builder().method(method).uri(uri);
     for (name, value) in headers {
         let name: HeaderName = name.parse().map_err(|_| invalid(format!("`{name}` is not the name of a header")))?;
@@ -144,6 +149,8 @@ mod tests {
         ] {
             assert!(matches!(request(header), Err(client::Error::Invalid(_))), "{header}");
         }
+        let long = "x".repeat(FIELDS_BYTES);
+        assert!(matches!(request(&long), Err(client::Error::Invalid(reason)) if reason.contains("32768")));
         assert_eq!(request("X-Tenant").unwrap().headers()["x-tenant"], "admin.internal");
     }
 }

@@ -118,7 +118,7 @@ mod tests {
         );
         assert_eq!(
             error.unwrap_err(),
-            "`wasi:clocks/monotonic-clock@0.3.0` (WASI 0.3 is not offered; build the component for WASI 0.2); \
+            "`wasi:clocks/monotonic-clock@0.3.0` (this host offers WASI 0.2; build the component for it); \
              `acme:paint/brush@1.0.0` (this host does not provide it; build the component without it); \
              `mix` (this host does not provide it; build the component without it)"
         );

@@ -365,3 +365,24 @@ fn link_consumer(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Re
         Ok((Err(reason),))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bus::tests::{JSON_DATA, assert_published};
+    use super::*;
+    use crate::plugin::invocation::tests::invocation;
+
+    #[test]
+    fn messages_declared_as_json_must_be_json() {
+        let mut invocation = invocation();
+        for (media_type, data, words) in JSON_DATA {
+            let message =
+                Message { content_type: Some(media_type.to_owned()), data: data.to_vec(), ..Message::default() };
+            let published = bus::Host::publish(&mut invocation, message.into_event("a".to_owned())).unwrap();
+            assert_published(published, words, &format!("{media_type} {data:?}"));
+        }
+        // Messages of wasmCloud have no media type.
+        let message = BrokerMessage { subject: "a".to_owned(), body: b"{".to_vec(), reply_to: None };
+        assert!(bus::Host::publish(&mut invocation, message.into_event()).unwrap().is_ok());
+    }
+}

@@ -53,7 +53,7 @@ impl Environment {
     }
 }
 
-/// Where random bytes come from.
+/// The source of random bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Randomness {
     /// The operating system.

@@ -11,7 +11,7 @@ use crate::printable;
 /// The overhead of a line in bytes, because an empty line is written too.
 const LINE_BYTES: usize = 64;
 
-/// What triggered an invocation, for its log lines.
+/// The trigger of an invocation, for its log lines.
 #[derive(Clone, Debug)]
 pub(crate) enum Trigger {
     Delivery { event: Arc<Event>, subscription: String, attempt: u32 },

@@ -124,3 +124,65 @@ impl Invocation {
         self.run.as_mut().ok_or_else(|| wasmtime::Error::msg("`describe` called an import, but must be pure"))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::log::Trigger;
+    use super::*;
+    use crate::outcome::{Listing, NextNumber, StateError, StateView, Version};
+    use crate::pattern::Pattern;
+    use crate::plugin::manifest::descriptor::{Descriptor, Route};
+    use crate::plugin::manifest::settings::Defaults;
+    use crate::plugin::manifest::sidecar::Sidecar;
+
+    struct EmptyState;
+
+    impl StateView for EmptyState {
+        fn get(&mut self, _: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
+            Ok((None, Version(0)))
+        }
+
+        fn keys(&mut self, _: Option<&str>, _: usize) -> Result<(Vec<String>, Listing), StateError> {
+            Ok((Vec::new(), Listing::default()))
+        }
+
+        fn draw(&mut self, _: &str) -> NextNumber {
+            Box::pin(async { Ok(1) })
+        }
+
+        fn unreserved(&mut self, _: &str) -> Result<u64, StateError> {
+            Ok(1)
+        }
+    }
+
+    /// The invocation of a request's handler that may publish every event type.
+    pub(crate) fn invocation() -> Invocation {
+        let descriptor = Descriptor {
+            name: "p".to_owned(),
+            version: "1".to_owned(),
+            description: None,
+            routes: Vec::new(),
+            subscriptions: Vec::new(),
+            schedules: Vec::new(),
+            publishes: vec![Pattern::everything()],
+            subscribes: Vec::new(),
+            config: Vec::new(),
+        };
+        let settings = Settings::new(&descriptor, &Sidecar::default(), &Defaults::default()).unwrap();
+        let route = Arc::new(Route { method: "POST".to_owned(), path: "/".to_owned() });
+        let mut invocation = Invocation::new(1 << 20);
+        invocation.begin(Run {
+            plugin: "p".into(),
+            connections: Arc::new(Semaphore::new(1)),
+            environment: Environment::default(),
+            buffer: Buffer::new(Box::new(EmptyState), settings.limits),
+            settings: Arc::new(settings),
+            ids: IdSeed::unique(),
+            ids_given: 0,
+            inherited: BTreeMap::new(),
+            log: Arc::new(InvocationLog::new("p".into(), Trigger::Request { route }, 0)),
+            reply: None,
+        });
+        invocation
+    }
+}

@@ -26,7 +26,7 @@ pub enum CompileError {
     /// Screening refused the file.
     #[error(transparent)]
     Unsuitable(#[from] ScreeningError),
-    /// It is a core module that cannot be made into a component.
+    /// The file is a core module that cannot be made into a component.
     #[error(
         "it is a core module that cannot be made into a component: {0:#}; build it with a Sandbus SDK, or as a component"
     )]
@@ -38,6 +38,9 @@ pub enum CompileError {
 
 /// The size of the cache. The runtime of a scripting language takes some 60 MiB of code, a plugin in Rust half a MiB.
 const CACHE_BYTES: u64 = 2 << 30;
+
+/// The version of the validation of descriptors. Cached descriptors of another version are not used.
+const DESCRIPTOR_RULES: u32 = 2;
 
 /// Compiled code on disk, by the digest of the component and by the engine that compiled it.
 #[derive(Clone, Debug)]
@@ -149,7 +152,7 @@ impl CodeCache {
     }
 
     fn note_path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join(format!("{}-{}.descriptor", digest.as_str(), env!("CARGO_PKG_VERSION")))
+        self.directory.join(format!("{}-{}-{DESCRIPTOR_RULES}.descriptor", digest.as_str(), env!("CARGO_PKG_VERSION")))
     }
 }
 

@@ -45,13 +45,13 @@ impl std::fmt::Debug for Loader {
 /// Why a file is not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It could not be compiled.
+    /// The component could not be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// It cannot run as a plugin.
+    /// The component cannot run as a plugin.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// It is another plugin than expected.
+    /// The component is another plugin than expected.
     #[error("the component is the plugin `{0}`")]
     OtherPlugin(String),
     /// Its sidecar could not be parsed.
@@ -83,7 +83,7 @@ impl Loader {
     /// Loads a generation from the bytes of a component and its sidecar. Blocks while it compiles.
     ///
     /// # Errors
-    /// What is wrong with the file or the sidecar.
+    /// If the file or the sidecar is invalid.
     pub fn load(&self, bytes: &[u8], sidecar: &Sidecar) -> Result<Generation, LoadError> {
         let digest = Digest::of(bytes);
         let component = self.cache.component(bytes, &digest, |component| self.screen(component))?;
@@ -111,7 +111,7 @@ impl Loader {
     /// Loads a generation that could replace the running one, with the running one's sidecar.
     ///
     /// # Errors
-    /// What is wrong with the file, also together with that sidecar.
+    /// If the file is invalid, alone or together with that sidecar.
     pub fn load_beside(&self, bytes: &[u8], live: &Generation) -> Result<Generation, LoadError> {
         let generation = self.load(bytes, &live.settings.sidecar)?;
         match generation.name == live.name {
@@ -122,8 +122,8 @@ impl Loader {
 
     /// The descriptor. `describe` is called once for each digest.
     fn descriptor(&self, linked: &LinkedComponent, digest: &Digest) -> Result<Descriptor, LinkError> {
-        let kept = self.cache.note(digest).and_then(|text| serde_json::from_str(&text).ok());
-        if let Some(descriptor) = kept {
+        let cached = self.cache.note(digest).and_then(|text| serde_json::from_str(&text).ok());
+        if let Some(descriptor) = cached {
             return Ok(descriptor);
         }
         let descriptor = linked.describe(self.environment.clock.now())?;

@@ -30,7 +30,7 @@ pub enum SourceError {
     /// The system refuses to read it, or it is not a regular file.
     #[error(transparent)]
     Unread(#[from] io::Error),
-    /// It is too large.
+    /// The file is too large.
     #[error(
         "it has {0} bytes, and a plugin has at most {FILE_LIMIT_BYTES}; strip its debug information, and load large data over HTTP"
     )]

@@ -1,6 +1,7 @@
 //! The descriptor of a plugin, validated.
 
 mod check;
+mod path;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -61,13 +62,13 @@ pub struct Subscription {
     pub pattern: Pattern,
     /// Filters on the attributes of these events.
     pub filters: Filters,
-    /// Where the subscription starts when it is created.
+    /// The start of the subscription when it is created.
     pub start: Start,
     /// How many deliveries may be in flight at the same time.
     pub concurrency: Option<NonZeroU32>,
     /// The ordering key.
     pub ordering_key: Option<OrderingKey>,
-    /// What a dead letter means for later events with the same ordering key.
+    /// The effect of a dead letter on later events with the same ordering key.
     pub dead_letter_policy: DeadLetterPolicy,
     /// How many deliveries may be waiting before publishers are refused.
     pub max_backlog: Option<u64>,

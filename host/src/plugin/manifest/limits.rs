@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// The least memory that a sidecar may grant, in bytes: a page of WebAssembly.
+pub(crate) const MIN_MEMORY_BYTES: usize = 64 << 10;
+/// The longest timeout of an invocation. Far longer ones do not fit into the system's clock.
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_hours(24);
+
 /// Limits of one invocation. Each bounds what a plugin can cost, and none can be disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -1,40 +1,49 @@
 //! Why a sidecar does not match its plugin.
 
+use std::time::Duration;
+
+use super::limits::{MAX_TIMEOUT, MIN_MEMORY_BYTES};
 use super::subscription_rules;
 use super::swap_rules::CanaryRule;
 
 /// Why a sidecar does not match its plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
-    /// It has rules for a subscription that the plugin does not declare.
+    /// The sidecar has rules for a subscription that the plugin does not declare.
     #[error("it has rules for the subscription `{0}`, which the plugin does not declare")]
     UnknownSubscription(String),
-    /// It sets a configuration key that the plugin does not have.
+    /// The sidecar sets a configuration key that the plugin does not have.
     #[error("it sets the configuration key `{0}`, which the plugin does not have")]
     UnknownKey(String),
-    /// It grants more memory than the host allows.
+    /// The sidecar grants more memory than the host allows.
     #[error("it grants {0} bytes of memory, and the host's limit is {1}; raise `max_memory_bytes` in sandbus.toml")]
     TooMuchMemory(usize, usize),
+    /// The sidecar grants less memory than any component needs.
+    #[error("it grants {0} bytes of memory; remove `memory_bytes`, or grant at least {MIN_MEMORY_BYTES}")]
+    TooLittleMemory(usize),
     /// The timeout is zero.
     #[error("its timeout is zero; remove it, or give a time such as \"10s\"")]
     NoTime,
-    /// It describes a plugin that describes itself.
+    /// The timeout is too long.
+    #[error("the timeout of the plugin's invocations is {}; the limit is {}", humantime::format_duration(*.0), humantime::format_duration(MAX_TIMEOUT))]
+    TooMuchTime(Duration),
+    /// The sidecar describes a plugin that describes itself.
     #[error("it has `{0}`, which the plugin declares itself; remove it from the sidecar")]
     Described(&'static str),
-    /// It gives no routes to a component that serves `wasi:http` and does not describe itself.
+    /// The sidecar gives no routes to a component that serves `wasi:http` and does not describe itself.
     #[error(
         "the plugin serves `wasi:http` and needs routes in a sidecar; to route everything: routes = [\"* /\", \"* /{{*path}}\"]"
     )]
     NoRoutes,
-    /// It gives no subscription to a component that handles messages and does not describe itself.
+    /// The sidecar gives no subscription to a component that handles messages and does not describe itself.
     #[error(
         "the plugin handles messages and needs a subscription in a sidecar: [subscriptions.NAME] with pattern = \"user.>\""
     )]
     NoSubscriptions,
-    /// It has a subscription without a pattern for a component that does not describe itself.
+    /// The sidecar has a subscription without a pattern for a component that does not describe itself.
     #[error("its subscription `{0}` has no pattern, and the plugin declares none; add `pattern`")]
     NoPattern(String),
-    /// It grants a route that the plugin does not declare.
+    /// The sidecar grants a route that the plugin does not declare.
     #[error(
         "it grants the route `{0}`, which the plugin does not declare; name one of its routes, such as `GET /hello`"
     )]
@@ -42,6 +51,15 @@ pub enum Mismatch {
     /// The rollback rule would always apply, or never.
     #[error("rollback.failures_percent is {0}; it is from 1 to 100")]
     Percent(u32),
+    /// A rollback rule would never apply.
+    #[error("rollback.window is zero; remove [rollback], or give a time such as \"10m\"")]
+    NoWindow,
+    /// A canary would compare nothing.
+    #[error("canary.events is zero; remove [canary], or compare at least one event")]
+    NoEvents,
+    /// A canary could never pass.
+    #[error("canary.min_conclusive is {0}, but canary.events is {1}; raise `events` or lower `min_conclusive`")]
+    Inconclusive(usize, usize),
     /// The canary would take too long.
     #[error("canary.events is {0}; the limit is {max}", max = CanaryRule::MAX_EVENTS)]
     TooManyEvents(usize),

@@ -1,4 +1,4 @@
-//! What a plugin declares, what its operator grants, and the resulting settings.
+//! The declarations of a plugin, the grants of its operator, and the resulting settings.
 
 pub(super) mod descriptor;
 pub(super) mod digest;

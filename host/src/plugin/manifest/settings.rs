@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
 
 use super::descriptor::{self, Descriptor, Route};
-use super::limits::Limits;
+use super::limits::{Limits, MAX_TIMEOUT, MIN_MEMORY_BYTES};
 use super::mismatch::Mismatch;
 use super::sidecar::{Sidecar, SubscriptionOverrides};
 use super::swap_rules::{CanaryRule, RollbackRule};
@@ -79,23 +80,8 @@ impl Settings {
     /// # Errors
     /// If the sidecar does not match the plugin.
     pub fn new(descriptor: &Descriptor, sidecar: &Sidecar, defaults: &Defaults) -> Result<Self, Mismatch> {
-        let mut limits = defaults.limits;
-        if let Some(memory_bytes) = sidecar.limits.memory_bytes {
-            if memory_bytes > defaults.max_memory_bytes {
-                return Err(Mismatch::TooMuchMemory(memory_bytes, defaults.max_memory_bytes));
-            }
-            limits.memory_bytes = memory_bytes;
-        }
-        limits.timeout = sidecar.limits.timeout.unwrap_or(limits.timeout);
-        if limits.timeout.is_zero() {
-            return Err(Mismatch::NoTime);
-        }
-        if let Some(rule) = sidecar.rollback.filter(|rule| !(1..=100).contains(&rule.failures_percent)) {
-            return Err(Mismatch::Percent(rule.failures_percent));
-        }
-        if let Some(rule) = sidecar.canary.filter(|rule| rule.events > CanaryRule::MAX_EVENTS) {
-            return Err(Mismatch::TooManyEvents(rule.events));
-        }
+        let limits = limits(sidecar, defaults)?;
+        check_swap_rules(sidecar)?;
         let declared = |grant: &String| descriptor.routes.iter().any(|route| route.to_string() == *grant);
         if let Some(unknown) = sidecar.grants.routes.iter().find(|grant| !declared(grant)) {
             return Err(Mismatch::UnknownRoute(unknown.clone()));
@@ -153,6 +139,47 @@ impl Settings {
         );
         withheld
     }
+}
+
+fn limits(sidecar: &Sidecar, defaults: &Defaults) -> Result<Limits, Mismatch> {
+    let mut limits = defaults.limits;
+    match sidecar.limits.memory_bytes {
+        None => {}
+        Some(bytes) if bytes < MIN_MEMORY_BYTES => return Err(Mismatch::TooLittleMemory(bytes)),
+        Some(bytes) if bytes > defaults.max_memory_bytes => {
+            return Err(Mismatch::TooMuchMemory(bytes, defaults.max_memory_bytes));
+        }
+        Some(bytes) => limits.memory_bytes = bytes,
+    }
+    limits.timeout = sidecar.limits.timeout.unwrap_or(limits.timeout);
+    match limits.timeout {
+        Duration::ZERO => Err(Mismatch::NoTime),
+        timeout if timeout > MAX_TIMEOUT => Err(Mismatch::TooMuchTime(timeout)),
+        _ => Ok(limits),
+    }
+}
+
+fn check_swap_rules(sidecar: &Sidecar) -> Result<(), Mismatch> {
+    if let Some(rule) = &sidecar.rollback {
+        if !(1..=100).contains(&rule.failures_percent) {
+            return Err(Mismatch::Percent(rule.failures_percent));
+        }
+        if rule.window.is_zero() {
+            return Err(Mismatch::NoWindow);
+        }
+    }
+    if let Some(rule) = &sidecar.canary {
+        if rule.events == 0 {
+            return Err(Mismatch::NoEvents);
+        }
+        if rule.events > CanaryRule::MAX_EVENTS {
+            return Err(Mismatch::TooManyEvents(rule.events));
+        }
+        if rule.min_conclusive > rule.events {
+            return Err(Mismatch::Inconclusive(rule.min_conclusive, rule.events));
+        }
+    }
+    Ok(())
 }
 
 fn deliveries_per_instance(sidecar: &Sidecar) -> BTreeMap<String, NonZeroU32> {
@@ -215,4 +242,123 @@ fn definition(
         // A subscription's timeout never exceeds the plugin's limit.
         timeout: timeout.min(limits.timeout),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::bindings::exports::sandbus::plugin::descriptor as wire;
+    use crate::plugin::bindings::sandbus::plugin::rules;
+
+    fn descriptor(retry: Option<rules::RetryPolicy>) -> Result<Descriptor, descriptor::ValidationError> {
+        let subscription = wire::Subscription {
+            name: "a".into(),
+            pattern: "a".into(),
+            filters: None,
+            start: None,
+            concurrency: None,
+            ordering_key: None,
+            dead_letter_policy: None,
+            max_backlog: None,
+            retry,
+            timeout_ms: None,
+        };
+        let raw = wire::Descriptor {
+            name: "p".into(),
+            version: "1".into(),
+            description: None,
+            routes: Vec::new(),
+            subscriptions: vec![subscription],
+            schedules: Vec::new(),
+            publishes: Vec::new(),
+            subscribes: Vec::new(),
+            config: Vec::new(),
+        };
+        Descriptor::check(raw, crate::clock::Timestamp(0))
+    }
+
+    fn settings(sidecar: &str) -> Result<Settings, String> {
+        let sidecar = Sidecar::parse(sidecar)?;
+        let settings = Settings::new(&descriptor(None).unwrap(), &sidecar, &Defaults::default());
+        settings.map_err(|mismatch| mismatch.to_string())
+    }
+
+    #[test]
+    fn values_that_would_stop_a_plugin_or_have_no_effect_are_refused() {
+        for sidecar in [
+            "",
+            "[limits]\nmemory_bytes = 65536\ntimeout = \"24h\"",
+            "[rollback]",
+            "[canary]\nevents = 1",
+            "[canary]\nmin_conclusive = 0",
+            "[subscriptions.a]\nmax_attempts = 1\nconcurrency = 1024\nbackoff_multiplier = 1.0\njitter = 0.0",
+            "[subscriptions.a]\ninitial_delay = \"1s\"\nmax_delay = \"1s\"",
+            "[subscriptions.a]\ninitial_delay = \"0s\"",
+        ] {
+            assert!(settings(sidecar).is_ok(), "{sidecar}");
+        }
+        for (sidecar, words) in [
+            ("[limits]\nmemory_bytes = 0", "at least 65536"),
+            ("[limits]\nmemory_bytes = 65535", "at least 65536"),
+            ("[limits]\nmemory_bytes = 1099511627776", "max_memory_bytes"),
+            ("[limits]\ntimeout = \"0s\"", "timeout is zero"),
+            ("[limits]\ntimeout = \"25h\"", "the limit is 1day"),
+            ("[limits]\ntimeout = \"500000000000y\"", "the limit is 1day"),
+            ("[limits]\nconcurrency = 0", "concurrency"),
+            ("[limits]\ncalls_per_instance = 0", "calls_per_instance"),
+            ("[limits]\nmax_backlog = 0", "max_backlog"),
+            ("[limits]\nmax_log_bytes = 0", "max_log_bytes"),
+            ("[rollback]\nfailures_percent = 0", "from 1 to 100"),
+            ("[rollback]\nfailures_percent = 101", "from 1 to 100"),
+            ("[rollback]\nwindow = \"0s\"", "rollback.window is zero"),
+            ("[canary]\nevents = 0", "canary.events is zero"),
+            ("[canary]\nevents = 10001", "canary.events is 10001"),
+            ("[canary]\nevents = 5\nmin_conclusive = 6", "min_conclusive is 6"),
+            ("[subscriptions.a]\nmax_attempts = 0", "max_attempts"),
+            ("[subscriptions.a]\nconcurrency = 0", "concurrency"),
+            ("[subscriptions.a]\nconcurrency = 1025", "concurrency is not from 1 to 1024"),
+            ("[subscriptions.a]\ndeliveries_per_instance = 0", "deliveries_per_instance"),
+            ("[subscriptions.a]\nmax_backlog = 0", "max_backlog"),
+            ("[subscriptions.a]\ntimeout = \"0s\"", "timeout is zero"),
+            ("[subscriptions.a]\nbackoff_multiplier = 0.9", "backoff_multiplier"),
+            ("[subscriptions.a]\nbackoff_multiplier = 101.0", "backoff_multiplier"),
+            ("[subscriptions.a]\njitter = 1.1", "jitter"),
+            ("[subscriptions.a]\njitter = -0.1", "jitter"),
+            ("[subscriptions.a]\nnon_retryable = [\"rejected\"]", "unknown cause `rejected`"),
+            ("[subscriptions.a]\ninitial_delay = \"1h\"", "max_delay, 5m"),
+            ("[subscriptions.a]\nmax_delay = \"100ms\"", "max_delay, 100ms"),
+            (
+                "[subscriptions.a]\ninitial_delay = \"2s\"\nmax_delay = \"1s\"",
+                "max_delay, 1s, is shorter than its initial_delay, 2s",
+            ),
+        ] {
+            let refused = settings(sidecar).map(drop);
+            assert!(refused.as_ref().is_err_and(|reason| reason.contains(words)), "{sidecar}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn the_delays_of_a_descriptor_must_fit() {
+        let policy = |first_delay_ms, max_delay_ms| {
+            let raw = rules::RetryPolicy {
+                attempts: None,
+                first_delay_ms,
+                max_delay_ms,
+                factor_percent: None,
+                jitter_percent: None,
+                permanent: Vec::new(),
+            };
+            descriptor(Some(raw)).map(|descriptor| {
+                let retry = &descriptor.subscriptions[0].retry;
+                (retry.initial_delay.as_millis(), retry.max_delay.as_millis())
+            })
+        };
+        for (first, max, expected) in
+            [(None, None, (500, 300_000)), (Some(100), None, (100, 300_000)), (Some(100), Some(100), (100, 100))]
+        {
+            assert_eq!(policy(first, max).unwrap(), expected, "{first:?} {max:?}");
+        }
+        assert!(policy(Some(300_001), None).is_err() && policy(None, Some(499)).is_err());
+        assert!(policy(Some(101), Some(100)).unwrap_err().to_string().contains("shorter than its initial_delay"));
+    }
 }

@@ -45,7 +45,7 @@ pub struct Sidecar {
     pub stem: String,
 }
 
-/// Where the description of a component comes from.
+/// The source of a component's description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DescriptionSource {
     /// The component describes itself.
@@ -78,7 +78,7 @@ pub struct LimitOverrides {
     pub calls_per_instance: Option<NonZeroU32>,
 }
 
-/// What a plugin may access.
+/// The grants of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grants {
@@ -124,7 +124,7 @@ pub struct SubscriptionOverrides {
     pub jitter: Option<Percent>,
     /// Causes of failure that are not retried.
     pub non_retryable: Option<Vec<String>>,
-    /// What a dead letter means for later events with the same ordering key.
+    /// The effect of a dead letter on later events with the same ordering key.
     pub dead_letter_policy: Option<DeadLetterPolicy>,
     /// How many deliveries may be waiting before publishers are refused.
     pub max_backlog: Option<NonZeroU64>,
@@ -166,7 +166,7 @@ impl Sidecar {
     /// Parses a sidecar.
     ///
     /// # Errors
-    /// What is wrong, and in which line. Values are not repeated, because they may be secret.
+    /// The fault and its line. Values are not repeated, because they may be secret.
     pub fn parse(text: &str) -> Result<Self, String> {
         toml_file::parse(text).map_err(|malformed| malformed.to_string())
     }

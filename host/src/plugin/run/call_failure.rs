@@ -94,8 +94,8 @@ fn is_own_source(file: &str) -> bool {
 
 /// Shortens a path to the project's directory and what follows.
 fn shortened(file: &str) -> &str {
-    let Some(place) = file.rfind("/src/") else { return file };
-    file[..place].rfind('/').map_or(file, |before| &file[before + 1..])
+    let Some(index) = file.rfind("/src/") else { return file };
+    file[..index].rfind('/').map_or(file, |before| &file[before + 1..])
 }
 
 fn demangled(name: &str) -> String {

@@ -29,7 +29,7 @@ pub struct Generation {
     pub name: Arc<str>,
     /// The digest of the component.
     pub digest: Digest,
-    /// What the plugin declares.
+    /// The descriptor of the plugin.
     pub descriptor: Arc<Descriptor>,
     /// The settings that apply.
     pub settings: Arc<Settings>,

@@ -38,15 +38,15 @@ pub(crate) struct LinkedComponent {
 /// Why a component cannot run as a plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// It imports something that the host does not provide.
+    /// The component imports something that the host does not provide.
     #[error("it has imports that this host does not provide: {0}")]
     Imports(MissingImports),
-    /// It was built for an unknown version of the contract.
+    /// The component was built for an unknown version of the contract.
     #[error(
-        "it is built for `{0}`, and this host offers versions 0.1.0 and 0.2.0 of the contract; run a Sandbus that offers that version, or build the component with the SDK of this host"
+        "it is built for `{0}`, and this host offers versions 0.1.0 and 0.2.0 of the contract; upgrade the host, or build the component with the SDK of this host"
     )]
     Contract(String),
-    /// It exports neither a descriptor nor a handler that a sidecar can describe.
+    /// The component exports neither a descriptor nor a handler that a sidecar can describe.
     #[error(
         "it does not export `sandbus:plugin/descriptor`, `wasi:http/incoming-handler` or `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
     )]
@@ -57,7 +57,7 @@ pub enum LinkError {
     /// `describe` returned an invalid descriptor.
     #[error("its descriptor is invalid: {0}")]
     Descriptor(#[from] ValidationError),
-    /// It declares subscriptions or routes without exporting their handler.
+    /// The component declares subscriptions or routes without exporting their handler.
     #[error("it declares {0}, but does not export `{1}`")]
     NoHandler(&'static str, &'static str),
 }

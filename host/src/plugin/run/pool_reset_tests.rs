@@ -86,7 +86,7 @@ enum End {
     RunsOutOfTime,
 }
 
-/// What one instance does.
+/// The actions of one instance.
 #[derive(Clone, Debug)]
 struct Lifetime {
     /// By how many pages its memory grows first.

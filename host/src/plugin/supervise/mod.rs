@@ -1,6 +1,7 @@
 //! Supervision: which file of the plugin folder runs, which plugin owns a route, and how swaps and rollbacks happen.
 
 mod archive;
+mod file_name;
 mod folder;
 pub(super) mod reconciler;
 pub(super) mod record;

@@ -12,6 +12,7 @@ mod swap;
 mod swap_error;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ pub use self::ports::{CanaryRunner, SubscriptionRegistrar};
 pub use self::status::{Folder, Status};
 use self::swap_error::SwapError;
 use super::archive::Archive;
-use super::folder::{self, FileFingerprint, Scan};
+use super::folder::{self, FileFingerprint, FolderId, Scan};
 use super::registry::Registry;
 use super::route_ownership::RouteOwnership;
 use crate::clock::Clock;
@@ -60,6 +61,10 @@ pub struct Reconciler<W> {
     services: Arc<W>,
     archive: Archive,
     route_owners: RouteOwnership,
+    /// The identity of the folder at the last accepted scan.
+    folder_id: Option<FolderId>,
+    /// Whether the system may be watching a directory that is not the folder any more.
+    watch_is_stale: bool,
     /// The stems of the plugin files found by the last scan.
     present: BTreeSet<String>,
     clock: Clock,
@@ -91,6 +96,8 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
             services: Arc::new(services),
             archive: Archive::new(archive),
             route_owners,
+            folder_id: None,
+            watch_is_stale: false,
             present: BTreeSet::new(),
             clock,
             folder: Folder::new(sender),
@@ -138,6 +145,9 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
                 watcher = watch(&self.path, Arc::clone(&changed));
             }
             let pending = self.reconcile().await;
+            if std::mem::take(&mut self.watch_is_stale) {
+                watcher = watch(&self.path, Arc::clone(&changed));
+            }
             self.roll_back_what_fails().await;
             let wait = self.next_wait(pending);
             tokio::select! {
@@ -155,6 +165,9 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         if pending {
             return STABLE_AFTER;
         }
+        if self.folder.fault().is_some() {
+            return POLL;
+        }
         // Files that wait for a free load are considered again when a load ends.
         let may_load = self.may_load(true);
         let free = self.files.iter().filter(|(stem, _)| may_load && !self.loads.contains_key(*stem));
@@ -164,18 +177,10 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
 
     /// Scans the folder and acts on the changes. Returns whether a file may still be incomplete.
     async fn reconcile(&mut self) -> bool {
-        let path = self.path.clone();
-        let scanned = tokio::task::spawn_blocking(move || folder::scan(&path)).await;
-        let Scan { found, ignored } = match scanned {
-            Ok(Ok(scan)) => scan,
-            // A folder that is not there is an empty one; what was loaded from it is gone.
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Scan::default(),
-            Ok(Err(error)) => {
-                tracing::error!(folder = %self.path.display(), %error, "the plugin folder cannot be read; what is loaded goes on");
-                return false;
-            }
-            Err(_) => return false,
-        };
+        let (path, known) = (self.path.clone(), self.present.clone());
+        let scanned = tokio::task::spawn_blocking(move || folder::scan(&path, &known)).await;
+        let Ok(scanned) = scanned else { return false };
+        let Some(Scan { found, ignored, .. }) = self.accept(scanned) else { return false };
         self.folder.set_ignored(ignored);
         self.present = found.keys().cloned().collect();
         self.remove_missing(&found).await;
@@ -197,6 +202,30 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
             }
         }
         pending
+    }
+
+    /// Accepts a scan. If the folder cannot be read, or was replaced by an empty one, reports that instead, and all plugins
+    /// keep running.
+    fn accept(&mut self, scanned: io::Result<Scan>) -> Option<Scan> {
+        let is_replaced = |scan: &Scan| self.folder_id.is_some_and(|before| before != scan.folder);
+        let fault = match scanned {
+            // The mount point that an unmounted file system leaves is empty, too.
+            Ok(scan) if is_replaced(&scan) && scan.found.is_empty() && !self.files.is_empty() => {
+                "was replaced by an empty folder, like the mount point of an unmounted file system; mount it again, \
+                 put a plugin into the folder, or restart the host to remove the plugins"
+                    .to_owned()
+            }
+            Ok(scan) => {
+                self.watch_is_stale |= is_replaced(&scan);
+                self.folder_id = Some(scan.folder);
+                self.folder.set_fault(None);
+                return Some(scan);
+            }
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        self.watch_is_stale = true;
+        self.folder.set_fault(Some(format!("the plugin folder {} {fault}", self.path.display())));
+        None
     }
 
     async fn remove_missing(&mut self, found: &BTreeMap<String, FileFingerprint>) {
@@ -279,7 +308,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
 
     async fn fingerprint(&self, stem: &str) -> Option<FileFingerprint> {
         let (path, stem) = (self.path.clone(), stem.to_owned());
-        tokio::task::spawn_blocking(move || folder::fingerprint(&path, &stem)).await.ok().flatten()
+        tokio::task::spawn_blocking(move || folder::fingerprint(&path, &stem)).await.ok().and_then(Result::ok).flatten()
     }
 
     /// Handles the end of a load: swaps the generation in, unless the file has changed since.

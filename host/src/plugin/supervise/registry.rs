@@ -209,7 +209,7 @@ impl Snapshot {
         overlaps
     }
 
-    /// Routes a request. A `HEAD` request without a route of its own goes to the `GET` route (RFC 9110, section 9.1).
+    /// Routes a request. A `HEAD` request without its own route goes to the `GET` route (RFC 9110, section 9.1).
     #[must_use]
     pub fn find(&self, method: &str, path: &str) -> RouteMatch {
         let at = |method: &str| self.routes.0.get(method).and_then(|router| router.at(path).ok());

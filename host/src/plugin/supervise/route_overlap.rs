@@ -15,7 +15,7 @@ pub(crate) enum Overlap {
     Same,
 }
 
-/// Compares two routes. A `HEAD` request without a route of its own goes to the `GET` route, so a `HEAD` route takes
+/// Compares two routes. A `HEAD` request without its own route goes to the `GET` route, so a `HEAD` route takes
 /// requests from every `GET` route that it overlaps.
 pub(crate) fn of(one: &Route, other: &Route) -> Overlap {
     let heads = [("HEAD", "GET"), ("GET", "HEAD")];

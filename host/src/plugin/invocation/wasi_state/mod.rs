@@ -18,7 +18,7 @@ use crate::clock::Clock;
 /// How much of a body is written at a time. Twice as much may wait to be read.
 const BODY_CHUNK_BYTES: usize = 8 << 10;
 /// The largest headers in bytes, including the overhead of storing them.
-const FIELDS_BYTES: usize = 32 << 10;
+pub(crate) const FIELDS_BYTES: usize = 32 << 10;
 
 /// The state of the standard interfaces for one instance.
 pub(crate) struct WasiState {

@@ -32,7 +32,7 @@ pub(crate) struct Outgoing {
     context: Option<RequestContext>,
 }
 
-/// What sending a request needs from the current run.
+/// The data of the current run that sending a request needs.
 #[derive(Clone)]
 struct RequestContext {
     log: Arc<InvocationLog>,

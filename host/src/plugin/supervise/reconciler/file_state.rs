@@ -32,7 +32,7 @@ pub(super) struct FileState {
     pub(super) rollback_failed: bool,
 }
 
-/// What to do with a file next.
+/// The next action for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextAction {
     /// Nothing: the file is processed and has not changed.
@@ -112,7 +112,7 @@ mod tests {
             let file = File::options().write(true).open(&path).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)).unwrap();
         }
-        folder::fingerprint(folder, "a").unwrap()
+        folder::fingerprint(folder, "a").unwrap().unwrap()
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(state.next(&changed, now), NextAction::Wait);
         assert_eq!(state.next(&changed, now + STABLE_AFTER), NextAction::Load);
         std::fs::write(folder.path().join("a.wasm"), "123").unwrap();
-        let fresh = folder::fingerprint(folder.path(), "a").unwrap();
+        let fresh = folder::fingerprint(folder.path(), "a").unwrap().unwrap();
         state.mark_processed(changed);
         if !fresh.is_stable(STABLE_AFTER) {
             assert_eq!(state.next(&fresh, now), NextAction::Wait);

@@ -1,4 +1,4 @@
-//! Loads a file and runs its canary in a task of its own, so that the reconciler can go on.
+//! Loads a file and runs its canary in a separate task, so that the reconciler can continue.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -103,8 +103,8 @@ impl<W: CanaryRunner> LoadJob<W> {
         let Self { source, registry, folder, services, memory, bytes, outdated } = self;
         let stem = source.stem.clone();
         // A file that is too large is not read, and needs no memory.
-        let room = if bytes > FILE_LIMIT_BYTES { 0 } else { mebibytes(bytes) };
-        let memory = memory.acquire_many_owned(room).await.expect("the semaphore is never closed");
+        let permits = if bytes > FILE_LIMIT_BYTES { 0 } else { mebibytes(bytes) };
+        let memory = memory.acquire_many_owned(permits).await.expect("the semaphore is never closed");
         let Some(ready) = run_blocking(move || source.load(memory)).await? else { return Ok(None) };
         // The swap checks this again. Checking here saves a canary for a generation that would be refused.
         check_conflicts(&registry, &folder, &stem, &ready.generation)?;

@@ -1,4 +1,4 @@
-//! What the reconciler needs from the rest of the host. The composition root implements it, because this module does
+//! The services that the reconciler needs from the rest of the host. The composition root implements it, because this module does
 //! not know the bus.
 
 use std::sync::Arc;

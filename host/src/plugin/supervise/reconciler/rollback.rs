@@ -26,7 +26,7 @@ impl Folder {
     }
 }
 
-/// What caused a rollback.
+/// The trigger of a rollback.
 #[derive(Clone, Copy, Debug)]
 enum RollbackTrigger<'a> {
     /// An operator's command.
@@ -78,8 +78,8 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         let name = status.plugin.clone()?;
         let generation = self.registry.snapshot().plugins.get(&name).cloned()?;
         // Without the time of the swap, the rule's window cannot be checked.
-        let kept = status.generations.iter().find(|kept| kept.digest == generation.digest.as_str())?;
-        let age = self.clock.now().since(kept.since);
+        let archived = status.generations.iter().find(|archived| archived.digest == generation.digest.as_str())?;
+        let age = self.clock.now().since(archived.since);
         Some((name, generation.rollback_reason(age)?))
     }
 

@@ -28,13 +28,14 @@ pub struct Status {
 pub struct Folder {
     statuses: Arc<Mutex<BTreeMap<String, Status>>>,
     ignored: Arc<Mutex<BTreeMap<String, String>>>,
+    fault: Arc<Mutex<Option<String>>>,
     pub(super) commands: mpsc::Sender<Command>,
 }
 
 impl Folder {
     /// Creates a handle that sends commands to a reconciler.
     pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
-        Self { statuses: Arc::default(), ignored: Arc::default(), commands }
+        Self { statuses: Arc::default(), ignored: Arc::default(), fault: Arc::default(), commands }
     }
 
     /// The status of each plugin file, by stem.
@@ -56,6 +57,25 @@ impl Folder {
             tracing::warn!(file, "ignored a file in the plugin folder: {reason}");
         }
         *before = ignored;
+    }
+
+    /// Why the folder cannot be read, if so. The loaded plugins keep running.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets or clears the fault of the folder, and logs a change.
+    pub(super) fn set_fault(&self, fault: Option<String>) {
+        let mut before = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*before, &fault) {
+            (Some(_), None) => tracing::info!("the plugin folder can be read again"),
+            (before, Some(fault)) if before.as_ref() != Some(fault) => {
+                tracing::error!("{fault}; the loaded plugins keep running");
+            }
+            _ => {}
+        }
+        *before = fault;
     }
 
     pub(super) fn set(&self, stem: &str, status: Option<Status>) {
