@@ -87,7 +87,7 @@ fn no_grant_leads_to_the_host_itself() {
             assert!(call(&host, &format!("{number} {name}"), wanted).is_err(), "{name}:{port}");
         }
         let port = port.split('/').next().unwrap();
-        let _ = host.wait_for_log(&[&format!("localhost:{port}"), "is a listener of this Sandbus itself"]);
+        let _ = host.wait_for_log(&[&format!("localhost:{port}"), "is a listener of this Sandbus"]);
     }
 }
 
@@ -158,7 +158,7 @@ fn sends_from(language: &str) {
     let refused = |id: &str, url: String| call(&host, id, json!({ "method": "GET", "url": url })).unwrap_err();
     let reason = refused("2", format!("http://{}/", other.address));
     assert!(reason.contains(&format!("[grants] http = [\"{}\"]", other.address)), "{reason}");
-    assert!(refused("3", "ftp://example.com/".to_owned()).contains("not an http or https URL"));
+    assert!(refused("3", "ftp://example.com/".to_owned()).contains("http or https"));
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     assert!(other.received().is_empty());
     drop(host);

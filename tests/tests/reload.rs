@@ -37,7 +37,7 @@ fn a_plugin_dropped_in_is_there_and_a_removed_one_keeps_its_backlog() {
 }
 
 /// Whether both plugins of the next test run, and every path to an operator tells of the folder.
-fn runs_despite(host: &Host, words: &str) {
+fn runs_despite(host: &Host, words: &str, id: u32) {
     let refused = eventually("the host is not ready", || {
         let answer = host.send("GET", &host.admin_url("/readyz"), &[], b"");
         (answer.status == 503 && answer.body.contains(words)).then_some(answer)
@@ -47,7 +47,7 @@ fn runs_despite(host: &Host, words: &str) {
     let shown = host.cli(&["plugins"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains(words), "{shown:?}");
     assert_eq!(host.get("/ledger").status, 200);
-    assert_eq!(host.publish("ledger.entry", words, json!({})).status, 202);
+    assert_eq!(host.publish("ledger.entry", &id.to_string(), json!({})).status, 202);
     host.wait_until_idle();
 }
 
@@ -64,7 +64,7 @@ fn a_plugin_folder_that_is_gone_or_unreadable_stops_no_plugin() {
 
     // Renamed away, and back.
     std::fs::rename(&folder, &away).unwrap();
-    runs_despite(&host, "cannot be read");
+    runs_despite(&host, "cannot be read", 1);
     std::fs::rename(&away, &folder).unwrap();
     ready("the folder is back");
     handled(1);
@@ -72,12 +72,12 @@ fn a_plugin_folder_that_is_gone_or_unreadable_stops_no_plugin() {
     // A file in its place.
     std::fs::rename(&folder, &away).unwrap();
     std::fs::write(&folder, "").unwrap();
-    runs_despite(&host, "Not a directory");
+    runs_despite(&host, "Not a directory", 2);
     std::fs::remove_file(&folder).unwrap();
 
     // An empty folder in its place, like a mount point that is left by what was mounted on it.
     std::fs::create_dir(&folder).unwrap();
-    runs_despite(&host, "replaced by an empty folder");
+    runs_despite(&host, "replaced by an empty folder", 3);
     std::fs::remove_dir(&folder).unwrap();
     std::fs::rename(&away, &folder).unwrap();
     ready("the folder is back once more");

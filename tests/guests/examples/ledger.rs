@@ -20,7 +20,7 @@ fn entry(event: Event<serde_json::Value>) -> Result<()> {
     }
     state::set(&key, &event.data)?;
     state::add("merged", 1)?;
-    Message::raw("ledger.booked", "application/json", event.id.into_bytes()).publish()?;
+    Message::raw("ledger.booked", "text/plain", event.id.into_bytes()).publish()?;
     Ok(())
 }
 
