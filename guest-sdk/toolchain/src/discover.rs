@@ -1,8 +1,7 @@
 //! Finds the plugins below a path, in the layouts of cargo, npm, pnpm, yarn, uv and of no tool at all.
 //!
-//! Each manifest in the tree is visited at by itself: that one directory is the root of a workspace, or a plugin, hides
-//! nothing below it. What belongs to a cargo workspace is asked of cargo. Everything that is left out is told with the
-//! reason, so that nobody looks for a plugin that was passed over in silence.
+//! Each manifest in the tree is examined on its own: the root of a workspace, or a plugin, does not hide projects below it.
+//! Cargo lists the members of its workspaces. Each directory that is left out is reported with the reason.
 
 pub(crate) mod cargo;
 mod manifest_kind;
@@ -105,7 +104,7 @@ impl<'a> Search<'a> {
             }
         }
         crates.iter().for_each(|manifest| self.crates_of(manifest));
-        // Members may lie in directories that are not visited into.
+        // Members may lie in directories that are not visited.
         let roots =
             others.keys().filter(|(language, path)| *language == Language::Rust && manifest_kind::has_members(path));
         roots.for_each(|(_, manifest)| self.crates_of(manifest));

@@ -152,7 +152,7 @@ pub enum Error {
     /// Neither cache directory is known.
     #[error("neither XDG_CACHE_HOME nor HOME is set; set one of them; the guest compiler is installed there")]
     NoCacheDirectory,
-    /// There is no project where one was visited for.
+    /// There is no project where one was expected.
     #[error(
         "{path} has no plugin: no Cargo.toml with crate-type = [\"cdylib\"] under [lib], no package.json whose `main` exports a plugin, and no pyproject.toml with src/NAME.py; `sandbus new` makes one"
     )]

@@ -1,5 +1,5 @@
 //! What a Python project depends on: resolved once into a lock file that belongs to the project, and installed from
-//! there into the project's own directory. The machine's packages are never visited at.
+//! there into the project's own directory. The machine's packages are never looked at.
 
 use std::fmt::Write as _;
 use std::fs;

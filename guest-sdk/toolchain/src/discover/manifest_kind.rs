@@ -62,7 +62,7 @@ pub(crate) fn is_workspace(manifest: &Path) -> bool {
     toml::from_str(&text).is_ok_and(|parsed: Value| parsed["workspace"].is_object())
 }
 
-/// Whether a manifest gives members to a cargo workspace, which cargo may keep in directories that are not visited into.
+/// Whether a manifest gives members to a cargo workspace, which cargo may keep in directories that are not visited.
 pub(super) fn has_members(manifest: &Path) -> bool {
     let text = fs::read_to_string(manifest).unwrap_or_default();
     let parsed: Value = toml::from_str(&text).unwrap_or_default();

@@ -87,7 +87,7 @@ const BASE: Case = Case { what: "", parts: &[], at: ".", found: &[], skipped: &[
 
 const CASES: &[Case] = &[
     Case {
-        what: "one crate, whose own directory is visited at",
+        what: "one crate, whose own directory is looked at",
         parts: &[CargoPackage("a", ALONE), File("a/vendor/@sandbus/sdk/package.json", SCRIPT), File("a/target/x", "")],
         at: "a",
         found: &["a"],
@@ -175,7 +175,7 @@ const CASES: &[Case] = &[
         ..BASE
     },
     Case {
-        what: "a member in a directory that is not visited into",
+        what: "a member in a directory that is not visited",
         parts: &[Virtual(".", "[\"vendor/a\"]"), CargoPackage("vendor/a", MEMBER), CargoPackage("vendor/b", ALONE)],
         found: &["vendor/a"],
         skipped: &[(".", "a workspace"), ("vendor", "installed")],

@@ -15,7 +15,7 @@ pub(crate) const TOOL_DIRECTORIES: [&str; 8] =
 /// Files that mark a tool's own directory: a cache (<https://bford.info/cachedir>), or a Python environment (PEP 405).
 const MARKERS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
 
-/// How many directories are visited into. A tree with more is rarely meant.
+/// How many directories are visited. A tree with more is rarely meant.
 const MAX_DIRECTORIES: usize = 20_000;
 
 /// The result of a walk.
@@ -23,7 +23,7 @@ const MAX_DIRECTORIES: usize = 20_000;
 pub(super) struct Walk {
     /// The manifests, by their languages.
     pub(super) manifests: Vec<(Language, PathBuf)>,
-    /// The directories that were visited into, closest to the root first.
+    /// The directories that were visited, closest to the root first.
     pub(super) visited: Vec<PathBuf>,
     /// The directories that were not, and why.
     pub(super) skipped: Vec<SkippedDirectory>,
@@ -59,7 +59,7 @@ impl Walk {
         Ok(walk)
     }
 
-    /// Takes note of a directory's manifests. Returns the directories in it that are to be visited into.
+    /// Takes note of a directory's manifests. Returns the directories in it that are to be visited.
     fn look_into(&mut self, directory: &Path) -> Vec<PathBuf> {
         self.manifests.extend(manifests_in(directory));
         let entries = match fs::read_dir(directory) {
@@ -74,7 +74,7 @@ impl Walk {
         below.into_iter().filter_map(|path| self.enter(path)).collect()
     }
 
-    /// The canonical path of a directory that is to be visited into.
+    /// The canonical path of a directory that is to be visited.
     fn enter(&mut self, path: PathBuf) -> Option<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with('.') {
