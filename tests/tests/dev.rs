@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
-use sandbus_tests::{Host, Setup, binary, eventually, put};
+use sandbus_tests::{Host, Setup, agent, binary, eventually, put, send};
 use serde_json::json;
 
 const HANDLER: &str = r#"
@@ -147,4 +148,41 @@ fn projects_of_all_kinds_are_found_below_a_directory_and_later_ones_as_they_come
     eventually("the new project runs", || host.plugin("mailer.wasm"));
     std::fs::remove_dir_all(shop.join("apps/mailer")).unwrap();
     eventually("what is gone is taken out", || host.plugin("mailer.wasm").is_none().then_some(()));
+}
+
+/// Ends a process with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// RFC 9110, section 15.6.4: a server that cannot handle requests yet answers 503 and may say when to come back.
+#[test]
+fn requests_during_the_first_build_are_told_to_come_back() {
+    let setup = Setup::new();
+    begin(setup.path(), &["orders", "--lang", "js", "--on", "order.placed"]);
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (ingress, admin) = (free(), free());
+    let dev = Command::new(binary())
+        .args(["dev", "orders", "--listen", &ingress.to_string(), "--admin-listen", &admin.to_string()])
+        .current_dir(setup.path())
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let _dev = Ended(dev.unwrap());
+    let agent = agent();
+    let answer = |address: SocketAddr| {
+        let url = format!("http://{address}/readyz");
+        eventually("it answers", || send(&agent, "GET", &url, &[], b"").ok())
+    };
+    for address in [admin, ingress] {
+        let first = answer(address);
+        assert_eq!((first.status, first.problem().as_str()), (503, "starting"));
+        assert!(first.headers.contains_key("retry-after"));
+    }
+    eventually("it is ready", || (answer(admin).status == 200).then_some(()));
 }

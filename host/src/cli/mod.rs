@@ -125,7 +125,7 @@ struct Group<C: Subcommand> {
     remote: Remote,
 }
 
-/// A former name of a command, with whatever follows on the command line.
+/// The former name of a command, with its arguments.
 #[derive(Debug, clap::Args)]
 struct Renamed {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -46,7 +46,7 @@ pub(super) struct Arguments {
     /// Delay the event by this duration, such as 5m
     #[arg(long, value_name = "TIME", conflicts_with = "at", value_parser = super::parse_duration, allow_hyphen_values = true)]
     delay: Option<Duration>,
-    /// Delay the event until this time, such as 2030-01-31T12:00:00Z
+    /// Delay the event until this time
     #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
     at: Option<Timestamp>,
     /// Wait for a reply of this type, or pattern of types, and print it

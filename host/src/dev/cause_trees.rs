@@ -160,7 +160,7 @@ impl CauseTree {
             None => roots.into_iter().for_each(|root| {
                 tree.write_line("", &format_event(root));
                 tree.write_consequences(root, "");
-                // Handlers often publish events for nobody in particular; a client hardly does.
+                // An event of a handler needs no subscription, but an event from outside hardly makes sense without one.
                 if self.unmatched.contains(&root.event_type) {
                     tree.write_line("└─ ", "no subscription matches this type");
                 }

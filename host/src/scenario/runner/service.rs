@@ -45,7 +45,7 @@ impl Runner {
             Ok(response) => response,
             Err(reason) => {
                 self.step.logs.push(format!("error the response is malformed: {reason}"));
-                let detail = "the handler's response is invalid_request";
+                let detail = "the handler's response is malformed";
                 return Ok(Err(Problem::new(StatusCode::BAD_GATEWAY, "handler-response", detail)));
             }
         };
