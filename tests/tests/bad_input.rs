@@ -134,7 +134,7 @@ fn a_handler_that_misbehaves_costs_its_own_delivery_alone() {
         ("flood", "rejected", "publish events"),
         ("forbidden", "rejected", "may not publish `user.registered`"),
         ("misfit", "rejected", "the attribute `subject` is empty"),
-        ("hoard", "retry", "bytes"),
+        ("hoard", "rejected", "bytes"),
         ("unknown", "rejected", "unknown deed"),
     ] {
         assert_eq!(host.publish("hostile.order", deed, json!({ "deed": deed })).status, 202);
