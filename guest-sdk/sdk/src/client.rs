@@ -98,8 +98,8 @@ impl std::fmt::Display for SendError {
                 )
             }
             Self::Invalid(reason) => write!(formatter, "the request is malformed: {reason}"),
-            Self::Timeout => formatter.write_str("the request timed out"),
-            Self::Unreachable(reason) => write!(formatter, "the request failed: {reason}"),
+            Self::Timeout => formatter.write_str("the request was not answered in time"),
+            Self::Unreachable(reason) => write!(formatter, "the request has no answer: {reason}"),
             Self::Unreadable(reason) => write!(formatter, "the response has unexpected contents: {reason}"),
             Self::Status(status, body) if body.is_empty() => write!(formatter, "the response has status {status}"),
             Self::Status(status, body) => write!(formatter, "the response has status {status}: {body}"),
