@@ -320,12 +320,12 @@ fn an_answer_from_outside_reaches_the_flow_that_it_names_and_no_other() {
     let host = Setup::new().start();
     std::thread::scope(|scope| {
         let (alice, bob) = (ask_in_thread(scope, &host, "/alice", "1"), ask_in_thread(scope, &host, "/bob", "1"));
-        let flows = ["/alice", "/bob"].map(|source| question(&host, source)["correlationid"].clone());
-        assert!(flows[0] != flows[1] && flows.iter().all(|flow| flow.as_str().unwrap().len() >= 22), "{flows:?}");
+        let ids = ["/alice", "/bob"].map(|source| question(&host, source)["correlationid"].clone());
+        assert!(ids[0] != ids[1] && ids.iter().all(|id| id.as_str().unwrap().len() >= 22), "{ids:?}");
         // No client waits in a cause tree with a guessable id.
         answer(&host, "guessed", &json!({ "correlationid": "1" }));
-        answer(&host, "for-bob", &json!({ "correlationid": flows[1] }));
-        answer(&host, "for-alice", &json!({ "correlationid": flows[0] }));
+        answer(&host, "for-bob", &json!({ "correlationid": ids[1] }));
+        answer(&host, "for-alice", &json!({ "correlationid": ids[0] }));
         for (client, id) in [(alice, "for-alice"), (bob, "for-bob")] {
             let reply = client.join().unwrap();
             assert_eq!((reply.status, &reply.json()["id"]), (200, &json!(id)), "{}", reply.body);
@@ -333,7 +333,7 @@ fn an_answer_from_outside_reaches_the_flow_that_it_names_and_no_other() {
     });
     let own = json!({ "id": "2", "type": "question.asked", "correlationid": "1" });
     let refused = host.publish_event("/events?reply=question.answered", own);
-    assert_eq!(refusal(&refused), (403, "reply-not-allowed".to_owned()), "nobody listens in a flow of others");
+    assert_eq!(refusal(&refused), (403, "reply-not-allowed".to_owned()), "nobody listens in a cause tree of others");
 }
 
 #[test]
@@ -344,8 +344,8 @@ fn a_reply_gives_the_status_and_the_headers_of_the_response() {
         let asked = question(&host, "/plugins/asker");
         assert_eq!(asked["correlationid"], asked["id"]);
         let headers = json!({ "retry-after": "30" }).to_string();
-        let flow = asked["correlationid"].clone();
-        answer(&host, "declined", &json!({ "correlationid": flow, "httpstatus": "402", "httpheaders": headers }));
+        let id = asked["correlationid"].clone();
+        answer(&host, "declined", &json!({ "correlationid": id, "httpstatus": "402", "httpheaders": headers }));
         let response = client.join().unwrap();
         assert_eq!((response.status, response.json()), (402, json!({ "answer": "declined" })));
         assert_eq!(response.headers["retry-after"], "30");

@@ -1,6 +1,7 @@
-// What a snapshot would freeze. A component is a snapshot of the engine after the plugin's modules were loaded: the
-// seed of Math.random and the origin of performance.now() are part of it, so every instance would begin with the same
-// numbers, and with a clock that another machine has started. Each invocation begins anew, also in a reused instance.
+// Randomness and time, which a snapshot would freeze. A component is a snapshot of the engine after it has loaded the
+// plugin's modules. The snapshot contains the seed of Math.random and the origin of performance.now(), so every instance
+// would start with the same numbers and with another machine's clock. Each invocation starts afresh, also in a reused
+// instance.
 
 import { host, isThere } from "./host.js";
 
@@ -39,10 +40,10 @@ export function install() {
 }
 
 function random() {
-  // While a component is built there is no host, and what a module draws is the same in every instance.
+  // At build time there is no host. A number that a module draws would be the same in every instance.
   if (!isThere()) return engine();
   drawn ??= seed();
-  // 53 bits, as many as a number between 0 and 1 can have.
+  // 53 bits, the precision of a number.
   return ((next(drawn) >>> 5) * 0x400_0000 + (next(drawn) >>> 6)) / 2 ** 53;
 }
 

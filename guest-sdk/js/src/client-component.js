@@ -1,5 +1,5 @@
-// The client as a component has it: what the build takes in place of client.js, so that only a plugin that sends
-// requests imports what sends them. It is the contract's own interface: componentize-qjs cannot take `wasi:http`.
+// The client in a component. The build uses it in place of client.js, so that only plugins that send requests import
+// the interface. It uses the contract's own interface, since componentize-qjs does not support `wasi:http`.
 
 import { send } from "sandbus:plugin/client@0.1.0";
 

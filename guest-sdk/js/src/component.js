@@ -1,5 +1,5 @@
-// From a plugin to a component: the exports that the contract wants, and the host behind its imports. The build
-// makes an entry of it; a plugin's source never imports it.
+// Connects a plugin to its component: the exports of the contract, and the host's imports. The build generates an entry
+// that imports it; a plugin's source never does.
 
 import * as bus from "sandbus:plugin/bus@0.1.0";
 import * as numbers from "sandbus:plugin/numbers@0.2.0";
@@ -50,7 +50,7 @@ const host = {
   stateSequence: (name) => Number(numbered(name, () => numbers.sequence(name))),
   stateKeys: () => inBucket(allKeys),
   configGet: (key) => configuration.get(key),
-  // The host takes the context of a critical line for the kind of the failure that follows.
+  // The context of a critical log line tells the host the kind of the following failure.
   failed: (kind) => logging.log("critical", kind, ""),
   log: (level, context, message) => logging.log(level, context, message),
   now: () => {
@@ -70,7 +70,7 @@ function refusable(call) {
 }
 
 function inBucket(call) {
-  // The host keeps a number of handles, and what is garbage is let go only when the handler has ended.
+  // The host limits the number of handles, and garbage is collected only after the handler has ended.
   const bucket = store.open("");
   try {
     return call(bucket);
@@ -87,7 +87,7 @@ function increment(bucket, key, delta) {
   try {
     return atomics.increment(bucket, key, delta);
   } catch (error) {
-    // `wasi:keyvalue` has the same error for every reason.
+    // `wasi:keyvalue` has one error for all reasons.
     sum(bucket.get(key), delta, key);
     throw error;
   }

@@ -1,4 +1,5 @@
-// What packages take random numbers from, and QuickJS has not: the part of the Web Cryptography API that needs no keys.
+// The source of random numbers for packages: the part of the Web Cryptography API that needs no keys. QuickJS has none
+// of it.
 
 import { host, isThere } from "./host.js";
 

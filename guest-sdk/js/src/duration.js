@@ -1,4 +1,4 @@
-// Lengths of time, as options give them: milliseconds, or a text such as "500ms", "5s", "2m", "1h", "7d".
+// Durations in options: milliseconds, or a text such as "500ms", "5s", "2m", "1h", "7d".
 
 import { EXACT } from "./fit.js";
 

@@ -40,7 +40,7 @@ export class Event {
       if (isJson(mediaType)) return decodeJson(this.bytes);
       return isText(mediaType) ? decode(this.bytes) : this.bytes;
     } catch (error) {
-      // The same data will not be understood at the next attempt either.
+      // Another attempt would fail on the same data.
       throw reject(`the event's data does not fit: ${error.message}`);
     }
   }

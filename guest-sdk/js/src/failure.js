@@ -1,4 +1,4 @@
-// How a handler fails: tried again, or given up.
+// The failures of a handler: retry or reject.
 
 import { milliseconds } from "./duration.js";
 import { DELIBERATE } from "./jobs.js";

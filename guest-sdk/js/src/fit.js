@@ -1,5 +1,5 @@
-// Values that cross the boundary are made fit for the contract, or refused where the handler's own line can be named:
-// the engine's glue has no exceptions, and what it cannot take ends the whole instance.
+// Checks values that cross the component's boundary, where the handler's line is still known. The engine's glue code
+// has no exceptions: a value that it cannot convert ends the instance.
 
 /** A text as UTF-8 can carry it: each surrogate that stands alone is U+FFFD (WHATWG Infra, "scalar value string"). */
 export function wellFormed(text) {

@@ -1,6 +1,6 @@
-// What programs expect of a platform and QuickJS has not: TextEncoder, TextDecoder (UTF-8 alone), random numbers from
-// `crypto`, and a console whose lines reach the host's log. And what an engine has that a snapshot would freeze, or whose
-// work would be left undone.
+// Globals that programs expect and QuickJS lacks: TextEncoder and TextDecoder (UTF-8 only), random numbers from
+// `crypto`, and a console that writes to the host's log. It also replaces functions whose result a snapshot would
+// freeze, and those whose work would not finish before the outcome.
 
 import { install } from "./chance.js";
 import { console } from "./console.js";
@@ -17,5 +17,5 @@ globalThis.crypto ??= crypto;
 globalThis.console = console;
 if (isQuickJs) JSON.parse = limitedParse(JSON.parse);
 install();
-// StarlingMonkey's own functions return its own promises, which only its own queue settles.
+// StarlingMonkey's own functions return native promises, which only its own queue settles.
 installJobs(!isQuickJs);

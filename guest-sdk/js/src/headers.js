@@ -1,4 +1,5 @@
-// HTTP headers: a field may come more than once (RFC 9110, section 5.3), and Set-Cookie must (RFC 6265, section 3).
+// HTTP headers: a field may be repeated (RFC 9110, section 5.3), and Set-Cookie must not be joined (RFC 6265, section
+// 3).
 
 import { identifier, wellFormed } from "./fit.js";
 

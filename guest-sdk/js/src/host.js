@@ -1,5 +1,5 @@
-// The seam between the SDK and what it runs on: the host's imports in a component (component.js), and the
-// fake host of a test (testing.js). Both offer the same functions.
+// The seam between the SDK and its environment: the host's imports in a component (component.js), or the fake host in a
+// test (testing.js). Both offer the same functions.
 
 let current = null;
 /** What parts of the SDK bring with them that not every plugin has. */

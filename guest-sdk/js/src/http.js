@@ -1,4 +1,4 @@
-// HTTP routes: what a handler takes, and what it answers.
+// HTTP routes: requests and responses of handlers.
 
 import { Reject, Retry, describe } from "./failure.js";
 import { DELIBERATE } from "./jobs.js";
@@ -32,7 +32,7 @@ export class Request {
         const [, name, value] = /^([^=]*)=?(.*)$/s.exec(pair);
         return [decodeForm(name), decodeForm(value)];
       });
-    // Of a parameter that is given twice the first counts.
+    // The first value of a repeated parameter counts.
     return Object.fromEntries(pairs.reverse());
   }
 
@@ -91,7 +91,7 @@ const BODILESS = [204, 205, 304];
 /** What a handler returned, as the contract has it. */
 export function response(answer, what = "the response") {
   if (answer === undefined || answer === null) return { status: 204, headers: [], body: new Uint8Array() };
-  // A problem that is returned was meant to be thrown.
+  // A returned problem was meant to be thrown.
   if (answer instanceof Error) throw answer;
   const unknown = unknownIn(answer);
   if (unknown.length > 0) {
@@ -144,7 +144,7 @@ function asProblem(thrown, what) {
   if (thrown instanceof Problem) return thrown;
   if (thrown instanceof Retry) return new Problem(503, thrown.message);
   if (thrown instanceof Reject) return new Problem(422, thrown.message);
-  // What was thrown may tell of the inside, such as a query or an address: it is for the log alone.
+  // The message of an exception may reveal internals, such as a query or a URL, so it only goes to the log.
   logError(`${what} failed: ${describe(thrown)}`);
   return new Problem(500, "the handler failed; the host's log tells why", { code: "handler-failed" });
 }

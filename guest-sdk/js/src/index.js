@@ -1,5 +1,5 @@
-// Write Sandbus event handlers in JavaScript or TypeScript. What a plugin's source imports is here; the types
-// and their documentation are in index.d.ts.
+// The SDK for event handlers in JavaScript and TypeScript. Everything that a plugin imports is here; index.d.ts has the
+// types and their documentation.
 
 export { cancel, publish, publishMany, reply, subscribe, unsubscribe } from "./bus.js";
 export * as config from "./config.js";

@@ -1,7 +1,7 @@
-// The work that a handler leaves behind: promises, microtasks and timers. An engine's own queue runs only after a
-// component's export has returned, when the host has the outcome already. So a component has a queue of the SDK's, which is
-// run to its end before the outcome is known; the build turns `async` functions into generators that use it. Under node,
-// where handlers are tested, nothing of this is installed.
+// Runs promises, microtasks and timers to their end before a handler's outcome is known. An engine runs its own queue
+// only after a component's export has returned, when the host has the outcome already. So a component uses the SDK's
+// queue; the build turns `async` functions into generators that use it. Under node, where tests run, nothing of this is
+// installed.
 
 import { show } from "./show.js";
 import { innermost, trace } from "./stack.js";
@@ -27,7 +27,7 @@ let installed = false;
 let native = false;
 
 function enqueue(job) {
-  // While modules are loaded, the engine's queue is what runs.
+  // While modules are loaded, the engine's own queue runs.
   if (!running && jobs.length === head) Native.resolve().then(drain);
   jobs.push(job);
 }
@@ -47,7 +47,7 @@ function drain() {
 function nextJob() {
   const job = jobs[head];
   jobs[head++] = undefined;
-  // What has run is let go in large parts.
+  // Completed jobs are removed in large parts.
   if (head === 4_096) {
     jobs = jobs.slice(head);
     head = 0;
@@ -81,7 +81,7 @@ function leaveNothing() {
 }
 
 function rejected(promise, reason) {
-  // What a failure of the contract means does not depend on whether it was waited for.
+  // A failure of the contract means the same whether or not it was awaited.
   if (reason !== null && typeof reason === "object" && reason[DELIBERATE] === true) return reason;
   if (promise === null) return reason;
   const what = reason instanceof Error ? "" : ` (${show(reason)})`;
@@ -294,7 +294,7 @@ export class SandbusPromise {
     else {
       this.#reactions.push(reaction);
       if (running) waiting.add(reaction);
-      // A promise that a module has made does not know where.
+      // A promise created while modules load has no known location.
       if (running && originOf(this) === null) reaction.at = trace();
     }
     return promise;
@@ -451,7 +451,7 @@ function guarded(job, ...given) {
   try {
     job(...given);
   } catch (error) {
-    // The first one is what is told.
+    // The first failure is reported.
     if (!unhandled.has(null)) unhandled.set(null, error);
   }
 }

@@ -1,5 +1,5 @@
-// A limit on how deeply JSON may be nested. QuickJS parses and writes by calling itself, and beyond some thousand levels
-// WebAssembly's stack is exhausted: a trap, which no `catch` sees. So what is too deep is an error before that.
+// Limits the nesting of JSON. QuickJS parses and writes recursively, and beyond some thousand levels WebAssembly's
+// stack is exhausted: a trap, which no `catch` sees. Deeper JSON is an error instead.
 
 /** How many levels of arrays and objects JSON may have. */
 export const DEEPEST = 1_000;
@@ -19,7 +19,7 @@ export function limitedParse(parse) {
 export function isTooDeep(text) {
   if (text.length <= DEEPEST || !hasMore(text, "[") && !hasMore(text, "{")) return false;
   let depth = 0;
-  // Brackets within strings are none.
+  // Brackets within strings do not count.
   for (const bracket of text.replaceAll(/"[^"\\]*(?:\\[^][^"\\]*)*"|[^[\]{}"]+/g, "")) {
     if (bracket === "[" || bracket === "{") depth++;
     else if (bracket === "]" || bracket === "}") depth--;

@@ -1,6 +1,6 @@
-// JSON Schema, draft 2020-12: the vocabularies for assertions and applicators, with references within the schema. The
-// libraries on npm need `URL` or build functions from text, and QuickJS has no URL. A keyword that is not known is refused
-// where the schema is declared, so nothing goes unchecked without a word.
+// JSON Schema, draft 2020-12: the assertion and applicator vocabularies, with references within the schema. The npm
+// libraries need `URL` or compile functions from text, and QuickJS has no URL. An unknown keyword is refused when the
+// schema is declared, so that nothing goes unchecked silently.
 
 /** Keywords that assert nothing. `format` is an annotation by default (Validation, section 7.2.1). */
 const ANNOTATIONS = [
@@ -26,7 +26,7 @@ function subschema(schema, context) {
     throw new TypeError(`${context.what}: a schema is an object or a boolean, not ${JSON.stringify(schema)}`);
   const known = context.compiled.get(schema);
   if (known !== undefined) return (value, path) => known.check(value, path);
-  // A schema may refer to itself, and so it is known before its keywords are.
+  // A schema may refer to itself, so it is registered before its keywords are read.
   const entry = { check: null };
   context.compiled.set(schema, entry);
   const checks = Object.keys(schema).flatMap((name) => keyword(name, schema, context));
@@ -245,7 +245,7 @@ const KEYWORDS = {
     const checks = schemas.map(inner);
     return (value, path) => {
       const misfits = checks.map((check) => [...check(value, path)]);
-      // What comes closest says most.
+      // The closest alternative gives the most useful message.
       const closest = misfits.reduce((best, one) => (one.length < best.length ? one : best));
       return closest.length === 0 ? [] : closest;
     };

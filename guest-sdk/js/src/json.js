@@ -1,5 +1,5 @@
-// Values as JSON. What JSON has not is refused with its place, where `JSON.stringify` would make something else of it
-// without a word: `null` of NaN, `{}` of a Map, and nothing of a function.
+// Values as JSON. A value that JSON cannot represent is refused with its path, where `JSON.stringify` would silently
+// change it: NaN to `null`, a Map to `{}`, a function to nothing.
 
 import { DEEPEST, TOO_DEEP } from "./json-depth.js";
 
@@ -48,7 +48,7 @@ export function writeJson(value, what) {
   try {
     return JSON.stringify(value, check);
   } catch (error) {
-    // The engine refuses a cycle where it would be entered again.
+    // The engine throws when it would enter a cycle again.
     if (error instanceof TypeError && around.indexOf(around.at(-1)) < around.length - 1)
       throw refused(null, "an object that contains itself");
     throw error;
@@ -58,7 +58,7 @@ export function writeJson(value, what) {
 /** What is wrong with a value for JSON; null if nothing is. */
 function misfit(value, holder, key) {
   if (typeof value === "string" || typeof value === "boolean" || value === null) {
-    // What a date writes of itself is null where it is no date.
+    // An invalid Date writes itself as null.
     const isInvalid = value === null && holder[key] instanceof Date;
     return isInvalid ? "an invalid Date" : null;
   }

@@ -1,4 +1,4 @@
-// Numbers in the state: decimal text in the range of signed 64 bits.
+// Numbers in the state: decimal text in the range of a signed 64-bit integer.
 
 import { StateError } from "./failure.js";
 import { decodeUtf8 } from "./utf8.js";

@@ -1,4 +1,4 @@
-// The time of day and chance, as the host gives them.
+// The time of day and random numbers, from the host.
 
 import { whole } from "./fit.js";
 import { host } from "./host.js";

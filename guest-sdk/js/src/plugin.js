@@ -1,4 +1,4 @@
-// A plugin: what it declares becomes its descriptor, and what the host calls goes to the handler it is for.
+// A plugin: its declarations become its descriptor, and it dispatches the host's calls to its handlers.
 
 import { Event } from "./event.js";
 import { failure, kind, reject, visible } from "./failure.js";
@@ -53,7 +53,7 @@ export class Plugin {
     if (name === "") throw new TypeError(`schedule ${cron}: give it a name: schedule(cron, { name: "daily" }, handler)`);
     this.#schedules.push({ name, cron, timezone, missed, data });
     const call = (event) => handler({ due: new Date(event.time), attempt: event.attempt, event });
-    // Times come in their order, and none before the one before it is over.
+    // Numbers in a list increase.
     this.#subscribe(name, () => this.#scheduleType(name), { ...rules, concurrency: 1 }, call);
     return this;
   }

@@ -1,4 +1,4 @@
-// Schemas of events: data that does not fit never reaches the handler. Two kinds are taken, the Standard Schema that zod,
+// Schemas of events: data that does not match never reaches the handler. Supported are Standard Schema, which zod,
 // valibot and others implement (https://standardschema.dev), and JSON Schema (draft 2020-12, see json-schema.js).
 
 import { reject } from "./failure.js";

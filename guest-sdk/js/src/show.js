@@ -1,4 +1,4 @@
-// Any value as a text for people: never an exception, and never endless.
+// Formats any value for people. It never throws and never runs endlessly.
 
 import { frames } from "./stack.js";
 
@@ -24,7 +24,7 @@ function unshown(error) {
   try {
     why = `: ${String(error?.message ?? error)}`;
   } catch {
-    // Not even that.
+    // Even this may throw.
   }
   return `[a value that cannot be shown${why}]`;
 }

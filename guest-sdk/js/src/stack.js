@@ -1,4 +1,4 @@
-// Stacks that name a plugin's own files and lines, from the map that the build leaves of its bundle (tools/lines.js).
+// Maps stack traces to a plugin's own files and lines, with the map that the build writes (tools/lines.js).
 
 /** A frame's position: a file, a line and perhaps a column, in V8's form, QuickJS's and SpiderMonkey's. */
 const POSITION = /([^\s()@]+?):(\d+)(?::\d+)?(?=\)?$)/;
@@ -29,7 +29,7 @@ function framesOf(stack) {
     if (line.startsWith("at ")) return [line];
     const found = /^([^@\s]*)@(.+:\d+:\d+)$/.exec(line);
     if (found === null) return [];
-    // A function within others is named by the whole path to it.
+    // The name of a nested function is its whole path.
     const name = found[1].replace(/^.*[/<]/, "");
     return [name === "" ? `at ${found[2]}` : `at ${name} (${found[2]})`];
   });
@@ -38,7 +38,7 @@ function framesOf(stack) {
 
 /** Whether a frame is of no interest to a plugin's author: the SDK's, what the build adds, or what the engine has. */
 function isForeign(frame) {
-  // Around the bundle StarlingMonkey has a module of its own.
+  // StarlingMonkey wraps the bundle in a module.
   if (frame.includes("@sandbus/sdk") || frame.includes("sources/initializer.js") || /\(native\)|\(?<native>\)?$/.test(frame)) return true;
   const file = POSITION.exec(frame)?.[1];
   return globalThis.__sandbusLines?.bundle !== undefined && file !== undefined && isBundle(file);
@@ -53,7 +53,7 @@ export function frames(error) {
   try {
     ({ stack } = error);
   } catch {
-    // It may be anything that a plugin has made.
+    // A plugin may have set it to anything.
   }
   if (typeof stack !== "string") return [];
   return framesOf(stack)

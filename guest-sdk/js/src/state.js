@@ -1,4 +1,4 @@
-// The plugin's own durable state. Values are JSON, unless they are read and written as bytes.
+// The plugin's durable state. Values are JSON, unless read and written as bytes.
 
 import { StateError } from "./failure.js";
 import { bytes, identifier, nonEmpty } from "./fit.js";

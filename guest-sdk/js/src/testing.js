@@ -1,5 +1,5 @@
-// A fake host, to test a plugin in plain node: everything is in memory, and a failed run leaves no effects, as
-// with the real one. Filters, ordering, retries and limits are the real host's business and not looked at.
+// A fake host for tests in plain node. Everything is in memory, and a failed run leaves no effects, as with the real
+// host. It does not implement filters, ordering, retries and limits.
 
 import { BusError, SendError } from "./failure.js";
 import { fields, joined, values } from "./headers.js";
@@ -33,7 +33,7 @@ export class FakeHost {
   #sent = [];
 
   constructor(plugin, { config = {}, state = {} } = {}) {
-    // The build names a plugin that does not name itself.
+    // The build names a plugin without a name.
     this.#plugin = plugin.describedBy({ name: "test" });
     this.#config = config;
     for (const [key, value] of Object.entries(state)) this.#effects.state.set(key, encodeJson(value, key));
@@ -230,7 +230,7 @@ export class FakeHost {
       const total = sum(this.#effects.state.get(key), delta, key);
       if (delta !== 0) this.#effects.state.set(key, encode(String(total)));
     },
-    // Numbers are not given back when a run fails.
+    // Numbers are not returned when a run fails.
     stateSequence: (name) => {
       const number = (this.#sequences.get(name) ?? 0) + 1;
       this.#sequences.set(name, number);

@@ -1,4 +1,4 @@
-// UTF-8 and JSON, from bytes and to bytes. Where the engine has TextEncoder and TextDecoder, they are used.
+// Converts UTF-8 and JSON to and from bytes, with TextEncoder and TextDecoder if the engine has them.
 
 import { writeJson } from "./json.js";
 import { decodeUtf8, encodeUtf8 } from "./utf8.js";
@@ -24,7 +24,7 @@ export function encodeJson(value, what) {
 export function jsonText(value, what) {
   const text = writeJson(value, what);
   if (!text.includes("\\ud")) return text;
-  // Of surrogates, `stringify` escapes those alone that have no partner. A backslash is an escape of its own.
+  // `stringify` escapes lone surrogates only. A backslash is escaped separately.
   return text.replaceAll(/\\(?:u[0-9a-f]{4}|.)/g, (escape) => (/^\\ud[89a-f]/.test(escape) ? "\ufffd" : escape));
 }
 

@@ -1,4 +1,4 @@
-// Times in RFC 3339, section 5.6, read as strictly as the host does.
+// Parses times (RFC 3339, section 5.6) as strictly as the host does.
 
 const FORM =
   /^(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))$/;
@@ -15,7 +15,7 @@ export function parseTime(text) {
   const days = [31, leapYear ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1];
   if (days === undefined || day < 1 || day > days || hour > 23 || minute > 59 || second > 60) return undefined;
   const offset = found[8] === undefined ? 0 : Number(`${found[8]}1`) * (Number(found[9]) * 60 + Number(found[10]));
-  // Date.UTC takes the years up to 99 for those of the last century.
+  // Date.UTC takes years up to 99 for years of the 20th century.
   const midnight = new Date(0).setUTCFullYear(year, month - 1, day);
   const time = midnight + ((hour * 60 + minute - offset) * 60 + second) * 1000;
   if (second === 60 && (time % DAY !== 0 || new Date(time).getUTCDate() !== 1)) return undefined;

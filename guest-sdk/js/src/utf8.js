@@ -1,4 +1,4 @@
-// TextEncoder and TextDecoder of the WHATWG Encoding Standard, for UTF-8 alone: QuickJS has neither.
+// TextEncoder and TextDecoder of the WHATWG Encoding Standard, for UTF-8 only: QuickJS has neither.
 
 const LABELS = ["unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "utf-8", "utf8", "x-unicode20utf8"];
 
@@ -62,7 +62,7 @@ export class Utf8Decoder {
     this.#begun = false;
     const text = decodeUtf8(bytes.subarray(0, end), this.#fatal);
     this.#unfinished = bytes.slice(end);
-    // The stream has begun when something was decoded; a mark may still be incomplete before that.
+    // The stream has started when something was decoded; before that, a byte order mark may be incomplete.
     this.#begun = stream && (!isFirst || end > 0);
     return isFirst && !this.#ignoreBOM && text.startsWith("\ufeff") ? text.slice(1) : text;
   }
@@ -108,7 +108,7 @@ function lead(byte) {
 
 /** A text's bytes. Lone surrogates become U+FFFD. */
 export function encodeUtf8(text) {
-  // A unit of UTF-16 takes three bytes at the most; a pair of them takes four.
+  // A UTF-16 unit takes at most three bytes; a pair takes four.
   const bytes = new Uint8Array(text.length * 3);
   let length = 0;
   for (let index = 0; index < text.length; index++) {

@@ -1,9 +1,9 @@
 // Builds a plugin: node build.js TOOLS PROJECT WIT OUT
 //
-// TOOLS is a directory with esbuild and the engine's componentizer in its node_modules, PROJECT the plugin's, WIT the
-// contract's, and OUT the component that is written. The project's sources, what they import and the SDK become
-// one module, and that a component on QuickJS, or on StarlingMonkey if package.json asks for it. Messages go to
-// standard error; the exit code tells of failure.
+// TOOLS is a directory whose node_modules has esbuild and the engine's componentizer, PROJECT is the plugin's
+// directory, WIT the contract's, and OUT the component to write. esbuild bundles the project's sources, their imports
+// and the SDK into one module. The componentizer for QuickJS builds the component, or StarlingMonkey's if package.json
+// selects it. Messages go to standard error.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { builtinModules, createRequire } from "node:module";
@@ -22,7 +22,7 @@ async function build(tools, project, wit, out) {
   const componentize = sandbus?.engine === "starlingmonkey" ? STARLINGMONKEY : QUICKJS;
   const { jsSource, world, read } = await bundle(require("esbuild"), project, componentize.bundle);
   writeFileSync(out, await componentize.component(tools, wit, world, jsSource));
-  // What the next build looks at, to see whether there is anything to be done.
+  // The inputs, so that the next build can tell whether anything changed.
   writeFileSync(join(dirname(out), "read.json"), JSON.stringify(read));
 }
 
@@ -40,7 +40,7 @@ async function onStarlingMonkey(tools, witPath, worldName, jsSource) {
   try {
     const sourcePath = join(directory, STARLINGMONKEY.bundle);
     writeFileSync(sourcePath, jsSource);
-    // Requests go by the SDK's client: a handler cannot wait for a promise of `fetch`.
+    // Requests use the SDK's client: a handler cannot wait for a promise of the engine's `fetch`.
     const { component } = await componentize({ sourcePath, witPath, worldName, disableFeatures: ["http", "fetch-event"] });
     return component;
   } finally {
@@ -71,15 +71,15 @@ async function bundle(esbuild, project, name) {
     outfile: join(project, "plugin.js"),
     format: "esm",
     target: "es2023",
-    // An `async` function returns a promise of the engine's own, which settles after the outcome is known. As a generator it
-    // uses the SDK's (src/jobs.js).
+    // An `async` function returns a native promise, which settles after the outcome is known. As a generator it uses
+    // the SDK's promises (src/jobs.js).
     supported: { "async-await": false, "async-generator": false, "for-await": false, "top-level-await": true },
     platform: "neutral",
     mainFields: ["module", "main"],
     conditions: ["sandbus-component", "import", "module"],
     external: ["sandbus:*", "wasi:*"],
     plugins: [withoutNode(project)],
-    // A project that has not installed the SDK gets the one that this script belongs to.
+    // A project without an installed SDK uses the SDK of this script.
     nodePaths: [join(SDK, "../..")],
     sourcemap: "external",
     metafile: true,
@@ -91,7 +91,7 @@ async function bundle(esbuild, project, name) {
   const imports = Object.values(result.metafile.outputs).flatMap((output) => output.imports);
   const sends = imports.some(({ path }) => path.startsWith("sandbus:plugin/client@"));
   return {
-    // In the first line, so that the map is there when a module fails to load, and the lines keep their numbers.
+    // In the first line, so that the map exists when a module fails to load, and line numbers stay.
     jsSource: `globalThis.__sandbusLines ??= ${JSON.stringify({ ...map, bundle: name })};${text(".js")}`,
     world: sends ? "plugin-with-client" : "plugin",
     read: Object.keys(result.metafile.inputs)
@@ -121,7 +121,7 @@ function withoutNode(project) {
 /** What makes a component of the project's plugin. */
 function entry(project) {
   const { name, version, description, main = "src/plugin.js" } = manifest(project);
-  // A scope is no part of a plugin's name.
+  // The plugin's name omits npm's scope.
   const described = { name: name?.replace(/^@.*\//, ""), version, description };
   return `
     import { component } from "@sandbus/sdk/component";

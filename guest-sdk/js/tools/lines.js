@@ -1,5 +1,5 @@
-// From a source map to what the SDK needs to name a plugin's own lines in a stack: runs of the bundle's lines
-// that are successive lines of one source, as [line in the bundle, index of the source, line in the source].
+// Reduces a source map to what the SDK needs to map stack lines: runs of bundle lines that are successive lines of one
+// source, as [line in the bundle, index of the source, line in the source].
 
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

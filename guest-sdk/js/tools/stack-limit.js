@@ -1,7 +1,7 @@
-// Lets QuickJS notice that a plugin calls itself too deeply. Compiled for WASI the engine has no limit of its stack, and so
-// endless recursion exhausts WebAssembly's: a trap, which no `catch` sees and which names no line. With a limit the engine
-// throws a RangeError. The limit is a field of the engine's JSRuntime, which lies in the memory that the component begins
-// with; one more data segment sets it.
+// Sets a stack limit in QuickJS, so that it notices when a plugin recurses too deeply. Compiled for WASI the engine has
+// no stack limit, so endless recursion exhausts WebAssembly's stack: a trap, which no `catch` sees and which names no
+// line. With a limit the engine throws a RangeError. The limit is a field of the engine's JSRuntime in the component's
+// initial memory; an additional data segment sets it.
 
 const COMPONENT = 4;
 const CORE_MODULE = 1;

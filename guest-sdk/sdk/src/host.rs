@@ -50,17 +50,17 @@ mod component {
         store::open("").map_err(state_error)
     }
 
-    /// `wasi:keyvalue` has texts in place of kinds. The host begins this one so where the store is the reason.
+    /// The start of the host's text if the store is unavailable. `wasi:keyvalue` has texts in place of kinds.
     const UNAVAILABLE: &str = "the plugin's state cannot be read";
-    /// A part of the host's text where a value is not a number, or the sum is out of range.
-    const UNFIT: &str = "cannot be added to";
+    /// The start of the host's text if a value is not a number, or the sum is out of range.
+    const NOT_ADDABLE: &str = "cannot add to";
 
     fn state_error(error: store::Error) -> StateError {
         match error {
             store::Error::NoSuchStore => StateError::Invalid("the store does not exist".to_owned()),
             store::Error::AccessDenied => StateError::Invalid("access to the store is denied".to_owned()),
             store::Error::Other(reason) if reason.starts_with(UNAVAILABLE) => StateError::Unavailable(reason),
-            store::Error::Other(reason) if reason.contains(UNFIT) => StateError::Invalid(reason),
+            store::Error::Other(reason) if reason.starts_with(NOT_ADDABLE) => StateError::Invalid(reason),
             store::Error::Other(reason) => StateError::Limit(reason),
         }
     }

@@ -1,8 +1,8 @@
-//! The guest compiler from Debian's packages, for machines that reach no rustup server.
+//! Installs the guest compiler from Debian's packages, for machines that cannot reach rustup's servers.
 //!
-//! The packages are downloaded and unpacked into the user's cache directory; nothing is installed and
-//! no privilege is needed. Debian ships the standard library's source but no build of it for the
-//! target, so it is built once, in an empty crate, and kept beside the compiler.
+//! The packages are downloaded and unpacked into the user's cache directory; nothing is installed system-wide, and no
+//! privilege is needed. Debian ships the source of the standard library but no build for the target. So it is built
+//! once, in an empty crate, and stored with the compiler.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,20 +11,20 @@ use std::process::Command;
 use crate::run::{self, at};
 use crate::{Error, Kind, TARGET, Toolchain, cache, path_remapping};
 
-/// Where everything is, below the cache directory. Its number changes whenever the recipe below does, so
-/// that an older result is not taken for a new one.
+/// The directory below the cache directory. Its number changes with the recipe below, so that an older result is not
+/// reused.
 const HOME: &str = "guest-toolchain-debian-3";
 
-/// Where the packages' files are, below that.
+/// The unpacked packages, below that directory.
 const USR: &str = "root/usr";
 
-/// The compiler alone: its cargo needs further libraries, and the user's own does as well.
+/// Only the compiler: Debian's cargo needs further libraries, and the user's cargo works.
 const PACKAGES: [&str; 5] = ["rustc-web", "libstd-rust-web-1.96", "libstd-rust-web-dev", "rust-web-src", "libllvm22"];
 
 /// Below `usr/lib`, where Debian keeps the compiler's shared libraries.
 pub(crate) const HOST_LIBRARIES: &str = "x86_64-linux-gnu";
 
-/// Sets the compiler up, unless it is complete.
+/// Sets up the compiler, unless it is complete.
 pub(crate) fn ensure(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
     let linker = linker()?;
     let home = cache::once(HOME, |home| {
@@ -37,7 +37,7 @@ pub(crate) fn ensure(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
     Ok(Toolchain { kind: Kind::Unpacked { usr: home.join(USR), linker } })
 }
 
-/// Debian's rustc expects a linker that Debian doesn't ship under that name; rustup's toolchain does.
+/// Debian's rustc expects the linker under a name that Debian does not ship.
 fn linker() -> Result<PathBuf, Error> {
     let sysroot = run::output(Command::new("rustc").args(["--print", "sysroot"])).unwrap_or_default();
     let bundled = Path::new(sysroot.trim()).join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
@@ -51,7 +51,7 @@ fn linker() -> Result<PathBuf, Error> {
         .ok_or(Error::NoLinker)
 }
 
-/// Downloads the packages with lists of their own, which needs no privilege.
+/// Downloads the packages with separate package lists, which needs no privilege.
 fn download(home: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let packages = home.join("packages");
     fs::create_dir_all(&packages).map_err(at(&packages))?;
@@ -77,8 +77,8 @@ fn package_file(packages: &Path, name: &str) -> Option<PathBuf> {
     })
 }
 
-/// `apt-get` with lists and cache below `home`, and Debian's own sources alone where they have a file
-/// of their own, so that no other vendor's is asked.
+/// `apt-get` with lists and cache below `home`. Where Debian's own sources have a separate file, only that file is
+/// used, so that no other vendor's server is asked.
 fn apt(home: &Path) -> Result<Command, Error> {
     let (lists, cache) = (home.join("apt/lists"), home.join("apt/cache"));
     for directory in [lists.join("partial"), cache.join("archives/partial")] {
@@ -95,7 +95,7 @@ fn apt(home: &Path) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// Unpacks beside the final place and renames, so that an interruption leaves nothing half done.
+/// Unpacks into a temporary directory and renames it, so that an interruption leaves nothing half done.
 fn unpack(home: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let (root, partial) = (home.join("root"), home.join("root.partial"));
     if root.is_dir() {
@@ -115,8 +115,8 @@ fn unpack(home: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     fs::rename(&partial, &root).map_err(at(&root))
 }
 
-/// Builds std for the target in a crate that has nothing else, and copies its rlibs to where rustc
-/// looks for them. From then on guests build with plain cargo.
+/// Builds std for the target in an empty crate, and copies its rlibs to rustc's sysroot. Guests then build with plain
+/// cargo.
 fn build_standard_library(home: &Path, usr: &Path, linker: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let destination = usr.join("lib/rustlib").join(TARGET).join("lib");
     if destination.is_dir() {
@@ -131,7 +131,7 @@ fn build_standard_library(home: &Path, usr: &Path, linker: &Path, say: &mut dyn 
     let toolchain = Toolchain { kind: Kind::Unpacked { usr: usr.to_owned(), linker: linker.to_owned() } };
     let mut cargo = toolchain.cargo();
     cargo.current_dir(&project).env("RUSTC_BOOTSTRAP", "1");
-    // Guests are linked with link-time optimisation, which needs the bitcode. Where the sources lie is nobody's business.
+    // Guests are linked with link-time optimization, which needs the bitcode. Source paths are removed.
     let flags = ["-Cembed-bitcode=yes".to_owned(), path_remapping::flag(&usr.join("lib/rustlib/src/rust"), "/rustc")];
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     cargo.args(["build", "--release", "--target", TARGET, "-Zbuild-std=std,panic_abort", "--target-dir", "target"]);

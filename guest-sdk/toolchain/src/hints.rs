@@ -1,7 +1,8 @@
-//! Tells from a crate's sources and from what they were compiled to that something in it cannot work in a component, and what to write instead.
+//! Detects, in a crate's sources and in its module, code that cannot work in a component, and says what to write
+//! instead.
 //!
-//! The target has no operating system. The SDK has random numbers for every crate; a clock and an output that others
-//! could use cannot be given to the standard library from outside.
+//! The target has no operating system. The SDK provides random numbers for every crate, but the standard library's
+//! clock and output cannot be replaced from outside.
 
 mod usages;
 
@@ -16,13 +17,13 @@ use crate::discover::cargo::CargoPackage;
 use crate::project::Project;
 use crate::{Artifact, Error, TARGET, run};
 
-/// A part of the standard library that does not do in a plugin what it says.
+/// A part of the standard library that does not work in a plugin.
 struct UnsupportedApi {
-    /// What a module has that uses it, even after the linker has optimised everything; empty where nothing is left.
+    /// Texts that remain in a module that uses it, even after link-time optimization; empty if nothing remains.
     mark: &'static str,
-    /// How it is written.
+    /// The forms in which sources use it.
     words: &'static [&'static str],
-    /// What becomes of it, and what to write instead.
+    /// The consequence, and what to write instead.
     hint: &'static str,
 }
 
@@ -84,10 +85,10 @@ const UNSUPPORTED_APIS: [UnsupportedApi; 9] = [
     },
 ];
 
-/// The module that wasm-bindgen imports, of which nothing but its own tool can make JavaScript.
+/// The module that wasm-bindgen imports. Only wasm-bindgen's own tool can provide it.
 const BINDGEN: &str = "__wbindgen_placeholder__";
 
-/// Crates that use JavaScript unless they are told otherwise, and how they are told.
+/// Crates that use JavaScript by default, and how to switch that off.
 const REMEDIES: [(&str, &str); 4] = [
     (
         "chrono",
@@ -103,7 +104,7 @@ const REMEDIES: [(&str, &str); 4] = [
     ),
 ];
 
-/// What a crate's author should know of a component that was built of it.
+/// Hints for the author of a component's crate.
 ///
 /// # Errors
 /// If the component cannot be read.
@@ -121,15 +122,15 @@ pub fn hints(project: &Project, artifact: &Artifact) -> Result<Vec<String>, Erro
     Ok(hints)
 }
 
-/// Whether a directory has a crate of the SDK.
+/// Whether a directory contains a crate of the SDK.
 fn is_sdk(directory: &Path) -> bool {
     std::fs::read_to_string(directory.join("Cargo.toml")).is_ok_and(|text| text.contains("name = \"sandbus-sdk"))
 }
 
-/// What a module of some sources lacks, each with the first place of it.
+/// The unsupported usages in some sources, each with its first location.
 fn unsupported_apis(module: &[u8], sources: &[SourceFile], directory: &Path) -> Vec<String> {
     let hints = UNSUPPORTED_APIS.iter().filter_map(|api| {
-        // What leaves a mark and has left none is never reached.
+        // Code that would leave a mark but has left none is unreachable.
         if !api.mark.is_empty() && !contains(module, api.mark) {
             return None;
         }
@@ -151,7 +152,7 @@ fn contains(module: &[u8], text: &str) -> bool {
     module.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// Names the crates that lead from the plugin to wasm-bindgen, and what to do about the first one.
+/// Names the crates that lead from the plugin to wasm-bindgen, and a remedy for the first of them.
 fn bindgen_hint(chain: &[String]) -> String {
     let remedy = chain.iter().find_map(|name| REMEDIES.iter().find(|(crate_name, _)| crate_name == name));
     let culprit = remedy.map(|(name, _)| *name).or_else(|| chain.get(1).map(String::as_str));
@@ -168,7 +169,7 @@ fn bindgen_hint(chain: &[String]) -> String {
     format!("it calls JavaScript through wasm-bindgen, and no host loads it so; {text}{path}")
 }
 
-/// The crates by which a plugin comes to depend on wasm-bindgen: the shortest way.
+/// The shortest dependency path from a plugin to wasm-bindgen.
 fn chain(unit: &CargoPackage, directory: &Path) -> Result<Vec<String>, Error> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(directory).args(["metadata", "--format-version=1", "--filter-platform", TARGET]);

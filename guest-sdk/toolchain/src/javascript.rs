@@ -1,5 +1,5 @@
-//! JavaScript and TypeScript: one module of all sources by esbuild, and a component of it by componentize-qjs, or by
-//! componentize-js where a project asks for its engine. What the tools do is in the SDK's `tools/build.js`.
+//! JavaScript and TypeScript: esbuild bundles the sources into one module, and componentize-qjs builds a component from
+//! it, or componentize-js if the project selects its engine. The SDK's `tools/build.js` runs these tools.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,17 +13,17 @@ use crate::{Error, cache, run};
 
 const BUNDLER: &str = "esbuild@0.28.2";
 
-/// What runs JavaScript inside of a component.
+/// The JavaScript engine in a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JavaScriptEngine {
-    /// Small and quick to load; the language without the web's platform.
+    /// Small and fast to load; has the language, but no web platform.
     QuickJs,
-    /// Firefox's engine with the web's platform, in components of 12 MB.
+    /// Firefox's engine with the web platform, in components of 12 MB.
     StarlingMonkey,
 }
 
 impl JavaScriptEngine {
-    /// The one that a project's `package.json` asks for.
+    /// The engine that a project's `package.json` selects.
     fn of(directory: &Path) -> Result<Self, Error> {
         match Manifest::read(directory, Language::JavaScript)?.engine.as_deref() {
             None | Some("quickjs") => Ok(Self::QuickJs),
@@ -35,7 +35,7 @@ impl JavaScriptEngine {
         }
     }
 
-    /// Where its tools are, below the cache directory. The number changes with what they are.
+    /// The directory of the tools, below the cache directory. Its number changes with the tools' versions.
     fn home(self) -> &'static str {
         match self {
             Self::QuickJs => "js-1",
@@ -50,8 +50,7 @@ impl JavaScriptEngine {
         }
     }
 
-    /// Installs its tools by npm, unless they are there. They are below the directory that is returned, in
-    /// `node_modules`.
+    /// Installs the tools by npm, unless they are installed. Returns the directory whose `node_modules` has them.
     ///
     /// # Errors
     /// If npm fails.

@@ -1,5 +1,5 @@
-//! What stands in components in place of the directories of the machine that built them: the messages of panics name
-//! source files, and whoever gets a component need not know its author's home.
+//! Replaces the build machine's directories in components. Panic messages name source files, and a component must not
+//! reveal its author's home directory.
 
 use std::path::{Path, PathBuf};
 

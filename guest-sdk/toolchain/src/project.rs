@@ -1,4 +1,4 @@
-//! Projects: what lies in a directory, in which language it is written, and how it becomes a component.
+//! Projects: the plugin in a directory, its language, and how to build its component.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::run::{at, manifest_error};
 use crate::unit::{BuildUnit, Goal};
 use crate::{Discovery, Error};
 
-/// A language that plugins are written in.
+/// A language of plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Language {
     /// Rust: a `Cargo.toml` whose library is a `cdylib`.
@@ -24,7 +24,7 @@ pub enum Language {
 impl Language {
     pub(crate) const ALL: [Self; 3] = [Self::Rust, Self::JavaScript, Self::Python];
 
-    /// The name of the file that a project has in its directory.
+    /// The manifest's file name.
     #[must_use]
     pub fn manifest(self) -> &'static str {
         match self {
@@ -35,21 +35,21 @@ impl Language {
     }
 }
 
-/// The names of the files in which projects begin.
+/// The file names of manifests.
 pub const MANIFESTS: [&str; 3] = ["Cargo.toml", "package.json", "pyproject.toml"];
 
 /// One plugin's sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
-    /// Its name, as its manifest has it.
+    /// The name in its manifest.
     pub name: String,
     /// The directory of its manifest.
     pub directory: PathBuf,
-    /// What it is written in.
+    /// Its language.
     pub language: Language,
-    /// Other directories whose sources it is built of.
+    /// Other directories with sources that it uses.
     pub path_dependencies: Vec<PathBuf>,
-    /// What cargo builds, if it is a crate.
+    /// The cargo package, if it is a crate.
     pub(crate) package: Option<CargoPackage>,
 }
 
@@ -57,7 +57,7 @@ impl Project {
     /// The project in a directory.
     ///
     /// # Errors
-    /// If there is none, or its manifest is not understood.
+    /// If there is none, or its manifest is invalid.
     pub fn find(directory: &Path) -> Result<Self, Error> {
         let found = Discovery::of(directory)?;
         let canonical = directory.canonicalize().map_err(at(directory))?;
@@ -78,19 +78,19 @@ impl Project {
         self.name.replace('_', "-")
     }
 
-    /// Where its sidecar lies, if it has one: beside its manifest, and called as beside the component.
+    /// The path of its sidecar, if it has one: next to its manifest, with the name that it has next to the component.
     #[must_use]
     pub fn sidecar(&self) -> PathBuf {
         self.directory.join(format!("{}.toml", self.stem()))
     }
 
-    /// The directory of a crate's workspace, and where that is built; none for a project in another language.
+    /// The directory of a crate's workspace, and its target directory; none for other languages.
     #[must_use]
     pub fn cargo_workspace(&self) -> Option<(&Path, &Path)> {
         self.package.as_ref().map(|unit| (unit.workspace.as_path(), unit.target.as_path()))
     }
 
-    /// Makes a component of it with its language's own tools, as it is to be shipped. See [`BuildUnit::build`].
+    /// Builds its component for release, with the language's own tools. See [`BuildUnit::build`].
     ///
     /// # Errors
     /// If the tools cannot be set up or started.
@@ -103,17 +103,17 @@ impl Project {
     }
 }
 
-/// What a manifest says of its project.
+/// The manifest's data about the project.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
     pub(crate) name: String,
     pub(crate) version: Option<String>,
     pub(crate) description: Option<String>,
-    /// The module that has the plugin, as a Python project's `[tool.sandbus]` names it.
+    /// The module with the plugin, from a Python project's `[tool.sandbus]`.
     pub(crate) module: Option<String>,
-    /// The engine that a script in JavaScript asks for.
+    /// The engine that a JavaScript project selects.
     pub(crate) engine: Option<String>,
-    /// The packages that a Python project depends on, as `[project] dependencies` has them.
+    /// The dependencies of a Python project, from `[project] dependencies`.
     pub(crate) dependencies: Vec<String>,
 }
 
@@ -132,7 +132,7 @@ impl Manifest {
         let field = |of: &Value, name: &str| of[name].as_str().map(str::to_owned);
         let name = field(&project, "name").ok_or_else(|| manifest_error("it has no name".to_owned()))?;
         Ok(Self {
-            // A scope is no part of a plugin's name.
+            // The plugin's name omits npm's scope.
             name: name.rsplit('/').next().unwrap_or_default().to_owned(),
             version: field(&project, "version"),
             description: field(&project, "description"),
@@ -143,7 +143,7 @@ impl Manifest {
     }
 }
 
-/// The texts of a list. npm's dependencies are an object, which has none.
+/// The strings of a list. npm's dependencies are an object, so the result is empty for them.
 fn texts(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }

@@ -1,4 +1,4 @@
-//! Python: a component with CPython inside by componentize-py.
+//! Python: componentize-py builds a component that contains CPython.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,14 +12,14 @@ use crate::project::{Language, Manifest, Project};
 use crate::python_dependencies::PythonDependencies;
 use crate::{Error, cache, run};
 
-/// Where the tool is, below the cache directory. Its number changes with the tool's version.
+/// The directory of the tool, below the cache directory. Its number changes with the tool's version.
 const HOME: &str = "python-1";
 const TOOL: &str = "componentize-py==0.25.1";
 
-/// The entry's module. `wit_world`, what the tool generates, must be called otherwise.
+/// The entry module. The name `wit_world` is taken by the tool's generated module.
 const ENTRY: &str = "sandbus_entry";
 
-/// Installs the tool, unless it is there.
+/// Installs the tool, unless it is installed.
 fn ensure(say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
     cache::once(HOME, |home| {
         say(&format!("installing {TOOL} by pip (once)"));
@@ -38,7 +38,7 @@ pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<Buil
     }
     let (tool, sdk) = (ensure(say)?, UnpackedSdk::ensure()?);
     let environment = dependencies.install(&build_cache, say)?;
-    // What a project brings with it comes before what it declares, and before the SDK that this program carries.
+    // A project's vendored modules precede its dependencies, and those precede the bundled SDK.
     let own = ["src", "vendor"].map(|name| project.directory.join(name)).into_iter().filter(|path| path.is_dir());
     let roots: Vec<_> = own.chain([environment.packages, sdk.python()]).collect();
     let module = manifest.module.clone().unwrap_or_else(|| manifest.name.replace('-', "_"));
@@ -48,11 +48,11 @@ pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<Buil
     };
     write_file(&build_cache.directory().join(format!("{ENTRY}.py")), &entry(&manifest, &module, &imported))?;
     let mut python = Command::new("python3");
-    // The tool's own script, wherever pip has put it.
+    // The tool's script in pip's installation.
     python.args(["-c", "import sys; from componentize_py import script; sys.exit(script())"]);
-    // Where there is a virtual environment, the tool does not look for the machine's packages.
+    // With a virtual environment, the tool ignores the machine's packages.
     python.env("PYTHONPATH", tool).env("VIRTUAL_ENV", environment.home);
-    // A person who writes Python has no use for the tool's own frames.
+    // Frames of the tool are of no use to the author.
     python.env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0");
     python.args(["--quiet", "--world", "plugin-with-client", "--wit-path"]).arg(sdk.contract());
     python.args(["componentize", ENTRY, "--output"]).arg(build_cache.component());
@@ -63,7 +63,7 @@ pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<Buil
     run::tool(&mut python, project, &build_cache)
 }
 
-/// The modules that the plugin's sources import, as JSON, or what is missing of them.
+/// The modules that the plugin's sources import, as JSON, or the missing ones.
 fn imported(
     project: &Project,
     module: &str,
@@ -78,12 +78,13 @@ fn imported(
     Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
 }
 
-/// What makes a component of the project's plugin.
+/// The command that builds the component.
 fn entry(manifest: &Manifest, module: &str, imported: &str) -> String {
-    // A text in JSON is one in Python, too, and so is a list of texts.
+    // A JSON string is also a Python string, and a JSON list of strings a Python list.
     let literal = |text: Option<&str>| text.map_or_else(|| "None".to_owned(), |text| Value::from(text).to_string());
     let described = [Some(&*manifest.name), manifest.version.as_deref(), manifest.description.as_deref()].map(literal);
-    // A component has no files: what a handler imports must be there before. What does not run there fails in the handler.
+    // A component has no files, so modules that handlers import must be loaded at build time. A module that cannot run
+    // there fails in the handler.
     format!(
         "import contextlib\nimport importlib\n\nfrom sandbus._component import component\nfrom {module} import plugin\n\n\
          for name in {imported}:\n    with contextlib.suppress(Exception):\n        importlib.import_module(name)\n\n\

@@ -1,5 +1,5 @@
-//! What a Python project depends on: resolved once into a lock file that belongs to the project, and installed from
-//! there into the project's own directory. The machine's packages are never looked at.
+//! Dependencies of Python projects: resolved once into the project's lock file, and installed from there into the
+//! project's own directory. The machine's packages are never used.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,27 +12,27 @@ use crate::bundled::write_file;
 use crate::run::{self, at};
 use crate::{Error, build_cache::BuildCache};
 
-/// The lock's name, beside the manifest: a file of requirements with hashes, as pip reads it.
+/// The name of the lock file next to the manifest: a file of requirements with hashes, as pip reads it.
 const LOCK: &str = "requirements.lock";
-/// The version of Python that a component has.
+/// The Python version of a component.
 const PYTHON: &str = "3.14";
-/// Only wheels that run everywhere run in a component.
+/// Only platform-independent wheels run in a component.
 const PURE: [&str; 9] =
     ["--only-binary=:all:", "--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", PYTHON];
 
 /// A project's packages.
 pub(crate) struct PythonDependencies {
-    /// The lock's text; none if the project has no dependencies.
+    /// The lock file's text; none if the project has no dependencies.
     lock: Option<String>,
 }
 
 impl PythonDependencies {
-    /// What the lock of a project says. It is written if there is none, or if it is that of other dependencies.
+    /// The lock of a project. It is written if it is missing or belongs to other dependencies.
     ///
     /// # Errors
-    /// If pip cannot resolve them, such as one that has no wheel in pure Python.
+    /// If pip cannot resolve them, for instance because one has no pure Python wheel.
     pub(crate) fn lock(project: &Path, declared: &[String], say: &mut dyn FnMut(&str)) -> Result<Self, Error> {
-        // The SDK is brought along by the project or by this program; no registry has it.
+        // The SDK comes from the project or from this program, not from a registry.
         let wanted: Vec<_> = declared.iter().filter(|requirement| name(requirement) != "sandbus").collect();
         if wanted.is_empty() {
             return Ok(Self { lock: None });
@@ -48,7 +48,7 @@ impl PythonDependencies {
         say(&format!("resolving the project's dependencies into {LOCK}"));
         let mut pip = pip();
         pip.args(["install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]).args(PURE);
-        // `--target` is what the platform's options are allowed with; nothing is written there.
+        // pip allows the platform options only with `--target`; nothing is written there.
         pip.arg("--target").arg(project.join(".sandbus/unused")).args(&wanted);
         let report = run::output(&mut pip).map_err(|error| unresolved(&path, &error))?;
         let lock = format!("{header}{}", pinned(&report).map_err(|what| run::manifest_error(&path, what))?);
@@ -56,8 +56,8 @@ impl PythonDependencies {
         Ok(Self { lock: Some(lock) })
     }
 
-    /// Installs them below a project's own directory, unless they are there. What is returned has the form of a virtual
-    /// environment: the componentizer takes its packages from there, and so from nowhere else.
+    /// Installs the packages below the project's directory, unless they are installed. The result looks like a virtual
+    /// environment, so that the componentizer takes packages from there only.
     ///
     /// # Errors
     /// If pip cannot install them.
@@ -87,9 +87,9 @@ impl PythonDependencies {
     }
 }
 
-/// Where a project's packages are installed.
+/// The directory of a project's installed packages.
 pub(crate) struct Environment {
-    /// The directory that stands for a virtual environment.
+    /// The directory that looks like a virtual environment.
     pub(crate) home: PathBuf,
     /// The packages, within it.
     pub(crate) packages: PathBuf,
@@ -101,13 +101,13 @@ fn pip() -> Command {
     pip
 }
 
-/// The name of a requirement, such as of `requests[socks]>=2` (PEP 508), in the form that PEP 503 gives it.
+/// The normalized name (PEP 503) of a requirement (PEP 508), such as of `requests[socks]>=2`.
 fn name(requirement: &str) -> String {
     let is_part = |character: &char| character.is_ascii_alphanumeric() || "-_.".contains(*character);
     requirement.trim_start().chars().take_while(is_part).collect::<String>().to_lowercase().replace(['_', '.'], "-")
 }
 
-/// The lines of a lock, from pip's report of what it would install.
+/// The lines of a lock, from pip's installation report.
 fn pinned(report: &str) -> Result<String, String> {
     let report: Value = serde_json::from_str(report).map_err(|error| format!("pip's report: {error}"))?;
     let mut lines: Vec<String> = Vec::new();
@@ -127,7 +127,7 @@ fn pinned(report: &str) -> Result<String, String> {
     }))
 }
 
-/// What pip said, and what it usually means here.
+/// pip's message, and its usual cause.
 fn unresolved(lock: &Path, error: &Error) -> Error {
     let said = match error {
         Error::Failed { output, .. } => output.clone(),

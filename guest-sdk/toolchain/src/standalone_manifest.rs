@@ -1,4 +1,4 @@
-//! Writes out what a manifest inherits from its workspace, so that the crate builds wherever it lies.
+//! Replaces a manifest's references to its workspace, so that the crate builds anywhere.
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use toml::{Table, Value};
 use crate::Error;
 use crate::run::manifest_error;
 
-/// Where a manifest has dependencies that a build needs.
+/// The tables of a manifest with dependencies of a build.
 const DEPENDENCIES: [&str; 2] = ["dependencies", "build-dependencies"];
 
-/// A crate's manifest with the values of the workspace's manifest in place of `workspace = true`. `place` turns the path
-/// of a crate of the workspace into its path from this one. What only the crate's own tests need is left out.
+/// A crate's manifest with the workspace's values in place of `workspace = true`. `place` maps the path of a workspace
+/// crate to its path relative to this crate. Dev-dependencies are omitted.
 ///
 /// # Errors
-/// If either is malformed, or the workspace lacks what is inherited.
+/// If a manifest is malformed, or the workspace lacks an inherited value.
 pub(crate) fn resolve_inheritance(
     manifest: &str,
     workspace: &str,
@@ -37,7 +37,7 @@ pub(crate) fn resolve_inheritance(
     Ok(manifest.to_string())
 }
 
-/// What a workspace gives to its members.
+/// The values that a workspace offers its members.
 struct WorkspaceDefaults<'a> {
     workspace: &'a Value,
     place: &'a dyn Fn(&str) -> String,
@@ -71,7 +71,7 @@ impl WorkspaceDefaults<'_> {
         Ok(())
     }
 
-    /// The workspace's dependency with what a member adds to it.
+    /// The workspace's dependency with a member's additions.
     fn dependency(&self, name: &str, member: &Value) -> Result<Value, Error> {
         let mut all = match self.value("dependencies", name)? {
             Value::Table(table) => table,
@@ -82,7 +82,7 @@ impl WorkspaceDefaults<'_> {
         }
         for (key, value) in member.as_table().into_iter().flatten().filter(|(key, _)| *key != "workspace") {
             match (all.get_mut(key), value) {
-                // Features add up; everything else is the member's word.
+                // Features accumulate; for everything else the member's value counts.
                 (Some(Value::Array(features)), Value::Array(more)) => features.extend(more.iter().cloned()),
                 _ => drop(all.insert(key.clone(), value.clone())),
             }

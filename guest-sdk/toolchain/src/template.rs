@@ -1,16 +1,14 @@
-//! New projects: a small plugin with a test of its handlers, from the templates in `guest-sdk/templates`, and with
-//! the SDK that it is written for beside it.
+//! New projects: a small plugin with tests, from the templates in `guest-sdk/templates`, and the SDK that it uses.
 //!
-//! In a template `{{name}}` and the like stand for what the project is given, and lines from `[[on]]` or `[[route]]`
-//! to `[[end]]` are for projects that have such a handler, and those from `[[alone]]` for crates that belong to no
-//! workspace.
+//! Placeholders such as `{{name}}` in a template are replaced. Lines from `[[on]]` or `[[route]]` to `[[end]]` are for
+//! projects with such a handler, and lines from `[[alone]]` for crates outside a workspace.
 
 use std::path::Path;
 
 use crate::rust_sdk::Sdk;
 use crate::{Error, bundled, rust_sdk};
 
-/// What new projects are made of.
+/// The language of a new project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Template {
     /// Rust.
@@ -23,17 +21,17 @@ pub enum Template {
     Python,
 }
 
-/// What a new project handles.
+/// The handler of a new project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Handler {
-    /// Events of a type, or of the types that a pattern takes.
+    /// Handles events of a type, or of the types that match a pattern.
     Event(String),
-    /// Requests with a method and a path.
+    /// Handles requests with a method and a path.
     Route(String, String),
 }
 
 impl Template {
-    /// Its name on the command line.
+    /// The name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -77,7 +75,7 @@ impl Template {
     /// The values of the project's guide, `AGENTS.md`.
     fn guide(self, name: &str) -> Vec<(&'static str, String)> {
         let sdk = match self {
-            // Where a crate finds its SDK depends on its workspace.
+            // The path from a crate to its SDK depends on the crate's workspace.
             Self::Rust => None,
             Self::JavaScript | Self::TypeScript => Some("vendor/@sandbus/sdk"),
             Self::Python => Some("vendor/sandbus"),
@@ -88,11 +86,11 @@ impl Template {
         values
     }
 
-    /// Makes a project in a directory that does not exist yet. The name is that of a plugin: lower-case letters,
-    /// digits and `-`. A crate whose directory the members of a cargo workspace include becomes one of them.
+    /// Creates a project in a new directory. Its name is the plugin's: lower-case letters, digits and `-`. A crate
+    /// below a cargo workspace becomes a member if the workspace's patterns include it.
     ///
     /// # Errors
-    /// If the directory exists, or cannot be written, or the workspace does not take another member.
+    /// If the directory exists or cannot be written, or if the workspace does not accept another member.
     pub fn create(self, directory: &Path, name: &str, handlers: &[Handler]) -> Result<(), Error> {
         if directory.exists() {
             return Err(Error::Exists { path: directory.to_owned() });
@@ -103,14 +101,14 @@ impl Template {
         let (own, any) = (format!("{}/", self.name()), "any/");
         for (path, text) in bundled::TEMPLATES {
             let Some(path) = path.strip_prefix(&own).or_else(|| path.strip_prefix(any)) else { continue };
-            // Under its own name it would be in force among the templates.
+            // Under its real name the file would affect the templates themselves.
             let path = if path == "gitignore" { ".gitignore".to_owned() } else { fill.values(path) };
             bundled::write_file(&directory.join(path), &fill.text(text))?;
         }
         Ok(())
     }
 
-    /// Puts the SDK where the project finds it. Returns where that is, for a crate.
+    /// Copies the SDK to where the project finds it. Returns its path for a crate.
     fn add_sdk(self, directory: &Path, name: &str) -> Result<Option<Sdk>, Error> {
         let vendor = directory.join("vendor");
         match self {
@@ -122,7 +120,7 @@ impl Template {
     }
 }
 
-/// What a template is filled with.
+/// The values of a template's placeholders.
 struct Substitutions {
     values: Vec<(&'static str, String)>,
     on: bool,
@@ -140,7 +138,7 @@ impl Substitutions {
             match handler {
                 Handler::Event(pattern) => {
                     fill.on = true;
-                    // A type that the pattern takes, for the test.
+                    // An event type that matches the pattern, for the test.
                     values.push(("example", pattern.replace('*', "any").replace('>', "all")));
                     values.push(("type", pattern.clone()));
                 }

@@ -49,8 +49,8 @@ impl BacklogFlag {
     }
 }
 
-/// The delivery that runs now. Whoever takes it from the slot settles it: the thread when the handler returns, or the
-/// task that waits for the thread when the handler hangs.
+/// The delivery that runs now. The thread takes it from the slot and settles it when the handler returns. If the handler
+/// hangs, the task that waits for the thread does so.
 struct CurrentDelivery {
     claim: Claim,
     permits: Permits,

@@ -135,7 +135,7 @@ async fn a_change_that_commits_alone_shares_no_group() {
         assert!(receiver.is_empty());
         groups
     });
-    assert_eq!(groups.await, ["ff", "mmm", "p", "p", "f", "p"], "those that are many have their share meanwhile");
+    assert_eq!(groups.await, ["ff", "mmm", "p", "p", "f", "p"], "bulk commands keep their share");
 }
 
 #[tokio::test]

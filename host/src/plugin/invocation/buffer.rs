@@ -316,6 +316,15 @@ mod tests {
         Buffer::new(Box::new(Fixed(pairs.collect())), Limits { effect_bytes: 100, ..Limits::default() })
     }
 
+    /// The Rust SDK tells the kinds of errors of `wasi:keyvalue` by the start of their texts.
+    #[test]
+    fn errors_of_the_state_start_as_the_sdk_expects() {
+        let add = BufferError::Add("k".to_owned(), AddError::NotANumber).to_string();
+        assert_eq!(add, "cannot add to `k`: its value is not a number");
+        let unavailable = BufferError::State(StateError("gone".to_owned())).to_string();
+        assert_eq!(unavailable, "the plugin's state cannot be read: gone");
+    }
+
     #[test]
     fn reads_see_own_writes_and_are_remembered() {
         let mut buffer = buffer(&[("a", "1"), ("b", "2")]);
