@@ -228,7 +228,7 @@ mod tests {
             ("println!(\"{a}\");", "", Some("info!")),
             ("dbg!(a);", "", Some("warn!")),
             ("std::thread::spawn(f);", "failed to spawn thread", Some("one thread")),
-            ("std::thread::sleep(d);", "can't sleep", Some("after(delay)")),
+            ("std::thread::sleep(d);", "can't sleep", Some(".delay(delay)")),
             ("std::fs::read_to_string(p)", "", Some("no files")),
             ("TcpStream::connect(a)", "", Some("client")),
             ("std::env::var(\"HOME\")", "", Some("config::get")),

@@ -86,6 +86,7 @@ mod tests {
             ("pyproject", &ALL),
             ("clippy", &ALL),
             ("serde", &[Rust]),
+            ("serde-json", &[Rust]),
             ("sandbus-sdk", &[Rust]),
             ("sandbus-sdk-macros", &[Rust]),
             ("match", &[Rust]),
@@ -100,7 +101,6 @@ mod tests {
             ("wit-world", &[Python]),
             ("pytest", &[Python]),
             ("orders", &[]),
-            ("serde-json", &[]),
             ("log", &[]),
         ] {
             let found: Vec<_> = ALL.into_iter().filter(|template| name_conflict(name, *template).is_some()).collect();
@@ -132,7 +132,7 @@ mod tests {
         let template = include_str!("../../templates/rust/Cargo.toml").replace("[[", "# [[");
         let manifest: toml::Table = toml::from_str(&template).unwrap();
         for name in manifest["dependencies"].as_table().unwrap().keys() {
-            assert!(name_conflict(name, Template::Rust).is_some(), "{name}");
+            assert!(name_conflict(&name.replace('_', "-"), Template::Rust).is_some(), "{name}");
         }
         for (template, text) in [
             (Template::JavaScript, include_str!("../../templates/js/package.json")),
