@@ -86,7 +86,7 @@ fn failures_say_what_to_do() {
     assert!(fail(&["publish", "x.y", "{"]).contains("not JSON"));
     assert!(fail(&["publish", ""]).contains("`type` is empty"));
     let misplaced = crate::fail(&host, 2, &["publish", "x.y", "--reply", "x..y"]);
-    assert!(misplaced.contains("a word is empty, and only `>` takes such types"), "{misplaced}");
+    assert!(misplaced.contains("a word is empty, and only `>` matches such types"), "{misplaced}");
     let nobody = fail(&["plugins", "--admin", "http://127.0.0.1:9"]);
     assert!(nobody.contains("sandbus serve") && nobody.contains("--admin"), "{nobody}");
 }

@@ -159,13 +159,13 @@ fn a_canary_shows_what_a_new_generation_would_do_and_does_nothing() {
 
     let output = canary("poison-fixed", &[]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("5 deliveries: 5 the same, 0 different"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("5 deliveries: 5 equal, 0 different"), "{}", text(&output.stdout));
 
     assert_eq!(host.get("/poison").json(), 5, "nothing was written");
     assert!(host.dead_letters().is_empty());
     assert!(runs(&host, "poison-fixed"));
     let stranger = canary("echo", &["--plugin", "poison"]);
-    assert!(text(&stranger.stderr).contains("it is the plugin `echo`"), "{}", text(&stranger.stderr));
+    assert!(text(&stranger.stderr).contains("the component is the plugin `echo`"), "{}", text(&stranger.stderr));
     let broken = host.send("POST", &host.admin_url("/plugins/poison/canary"), &[], b"not wasm");
     assert_eq!((broken.status, broken.problem().as_str()), (422, "unloadable"));
 }
@@ -219,7 +219,7 @@ fn a_canary_says_what_proves_nothing_where_handlers_meet_their_own_writes() {
     assert!(!output.status.success(), "nothing is proven");
     let output = host.cli(&["canary", file.to_str().unwrap()]);
     assert!(text(&output.stdout).contains("0 equal, 0 different, 4 inconclusive"), "{}", text(&output.stdout));
-    assert!(text(&output.stderr).contains("the log proves nothing"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("no delivery is conclusive"), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn what_cannot_be_made_or_loaded_is_said() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     std::fs::create_dir(home.path().join("taken")).unwrap();
-    assert!(fails(&["new", "taken"]).contains("exists already"));
+    assert!(fails(&["new", "taken"]).contains("already exists"));
     assert!(fails(&["new", "Taken"]).contains("lower-case letters"));
     assert!(fails(&["new", "other", "--route", "hello"]).contains("POST /hello"));
     assert!(fails(&["build", "taken"]).contains("has no plugin"));

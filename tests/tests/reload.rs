@@ -327,7 +327,7 @@ fn what_looks_like_a_plugin_and_is_none_has_a_row_with_the_reason() {
         let plugin = eventually("it has a row", || host.plugin(file));
         assert_eq!(plugin["status"], "ignored", "{plugin}");
         assert!(plugin["error"].as_str().unwrap().contains(reason), "{plugin}");
-        let _ = host.wait_for_log(&["ignored in the plugin folder", file]);
+        let _ = host.wait_for_log(&["ignored a file in the plugin folder", file]);
         let listed = host.cli(&["plugins"]);
         assert!(String::from_utf8_lossy(&listed.stdout).contains(reason));
     }
@@ -378,7 +378,10 @@ fn a_new_route_takes_no_requests_from_another_plugin_unless_that_is_granted() {
         json!({ "route": "POST /echo/fixed", "plugin": "echo", "theirs": "POST /echo/{word}", "goes_first": true });
     assert_eq!(plugin["overlaps"], json!([overlap]));
     let listed = String::from_utf8_lossy(&host.cli(&["plugins"]).stdout).into_owned();
-    assert!(listed.contains("answers: requests for POST /echo/fixed would fit POST /echo/{word} of echo"), "{listed}");
+    assert!(
+        listed.contains("answers: requests that match POST /echo/fixed also match POST /echo/{word} of echo"),
+        "{listed}"
+    );
 
     // Revoking the grant ends the claim, and a removed plugin holds no routes.
     put(&host.file("a.toml"), sidecar.as_bytes());

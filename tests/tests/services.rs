@@ -93,7 +93,7 @@ fn what_fails_after_it_has_begun_to_answer_is_cut_off() {
     let answer = raw(&host, "/service/late-trap");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("half"), "{answer}");
     assert!(!answer.ends_with("0\r\n\r\n"), "nobody takes it for whole: {answer:?}");
-    let _ = host.wait_for_log(&["a response was cut off after it had begun"]);
+    let _ = host.wait_for_log(&["a response was cut off after it had started"]);
     assert!(host.events_of("service.done").is_empty());
 }
 
@@ -206,7 +206,7 @@ fn routes_belong_to_the_one_who_knows_them() {
     let error = host.wait_until_refused("service.wasm");
     assert!(error.contains("needs routes in a sidecar"), "{error}");
     let error = host.wait_until_refused("echo.wasm");
-    assert!(error.contains("has `routes`, and the plugin says that itself"), "{error}");
+    assert!(error.contains("has `routes`, which the plugin declares itself"), "{error}");
     put(&host.file("service.toml"), SIDECAR.as_bytes());
     eventually("it is served", || (host.get("/service").status == 200).then_some(()));
 }

@@ -69,7 +69,7 @@ fn what_a_handler_of_messages_may_not_do_ends_its_delivery_alone() {
     let host = messaging("relay", RELAY);
     for (deed, cause, reason) in [
         ("fail", "retry", "the other side is away"),
-        ("hoard", "out-of-memory", "it asked for more memory than its limit allows"),
+        ("hoard", "out-of-memory", "it needs more memory than its limit allows"),
         ("overstep", "retry", "plugin `relay` may not publish `forbidden`"),
     ] {
         assert_eq!(host.publish("order.placed", deed, json!(deed)).status, 202);
@@ -91,7 +91,7 @@ fn a_component_made_for_wasmcloud_answers_where_it_is_asked_to() {
     assert_eq!(host.publish_event("/events", question).status, 202);
     let answer = eventually("there is an answer", || host.events_of("answers.ada").pop());
     assert_eq!((&answer["data"]["heard"], &answer["replyto"]), (&json!("{\"of\":\"life\"}"), &json!("thanks")));
-    assert!(answer["data"]["waited"].as_str().unwrap().contains("no reply from `answers` can come"), "{answer}");
+    assert!(answer["data"]["waited"].as_str().unwrap().contains("`answers` cannot reply"), "{answer}");
     assert_eq!(host.publish("question", "2", json!({})).status, 202);
     let letter = eventually("there is a dead letter", || host.dead_letters().pop());
     assert_eq!(letter["reason"], "question asks for no reply");
@@ -105,7 +105,7 @@ fn a_sidecar_that_does_not_go_with_the_component_says_what_is_missing() {
         sandbus_tests::put(&host.path().join("plugins/relay.toml"), sidecar.as_bytes());
         eventually(words, || host.wait_until_refused("relay.wasm").contains(words).then_some(()));
     };
-    told("[subscriptions.orders]\nmax_attempts = 1", "what the subscription `orders` is for");
+    told("[subscriptions.orders]\nmax_attempts = 1", "subscription `orders` has no pattern");
     host.drop_in("ping", "ping.wasm");
     sandbus_tests::put(&host.path().join("plugins/ping.toml"), b"[subscriptions.pong]\npattern = \"a\"");
     eventually("it is refused", || host.wait_until_refused("ping.wasm").contains("it has `pattern`").then_some(()));

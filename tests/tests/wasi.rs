@@ -49,7 +49,7 @@ fn what_is_printed_becomes_log_lines() {
 fn what_is_printed_counts_as_logged() {
     let host = host();
     order(&host, "chatter");
-    let _ = host.wait_for_log(&["the log limit of this invocation is reached"]);
+    let _ = host.wait_for_log(&["has reached its log limit"]);
     host.wait_until_idle();
     let lines = host.log().lines().filter(|line| line.contains("\"stdout\"")).count();
     assert!((1..=16).contains(&lines), "{lines} lines of 4 KiB are within a limit of 64 KiB");
@@ -77,6 +77,6 @@ fn a_guest_that_sleeps_is_waited_for_and_one_that_oversleeps_ends_with_its_time(
     let letter = dead_letter(&host);
     assert_eq!(letter["cause"], "timeout", "{letter}");
     // A handler that does not end is abandoned; here its thread and its permits are free again.
-    assert!(letter["reason"].as_str().unwrap().contains("ended because it ran out of time after 500ms"), "{letter}");
+    assert!(letter["reason"].as_str().unwrap().contains("ran out of time after 500ms"), "{letter}");
     assert!(started.elapsed() < Duration::from_secs(10));
 }

@@ -106,11 +106,6 @@ pub mod prelude {
     pub use crate::{cancel, on_event, on_schedule, plugin, publish, publish_many, route};
 }
 
-/// The README's handler, which the documentation tests compile.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
-
 /// Items for the macros.
 #[doc(hidden)]
 pub mod private {

@@ -15,6 +15,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.overrides)?;
     telemetry::start_logs(config.log_format, &config.log)?;
     let host = Host::start(config, Observer::default()).await?;
+    // Before the announcement: a process that is known to run must stop gracefully.
+    let stop = stop_signal()?;
     host.announce()?;
-    host.run(stop_signal()?).await
+    host.run(stop).await
 }

@@ -71,9 +71,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
     let (observer, observed) = Observer::channel();
     let host = Host::start_on(listeners, config, observer).await?;
+    let asked = stop_signal()?;
     host.announce()?;
     console::print_status(prompt::HELP);
-    let (asked, bus) = (stop_signal()?, host.bus());
+    let bus = host.bus();
     let mut background = JoinSet::new();
     background.spawn(builder.run(asked.clone()));
     background.spawn(CauseTrees::new(bus.clone(), observed).run(asked.clone()));
