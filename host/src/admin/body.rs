@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::Admin;
 use crate::problem::Problem;
+use crate::retry::RENAMED_RULES;
 use crate::server::MediaType;
 pub(super) use crate::server::Query;
 
@@ -45,15 +46,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail))
 }
 
-/// Former members, and what to write instead.
-const RENAMED: [(&str, &str); 5] = [
-    ("attempts", "`max_attempts`"),
-    ("first_delay", "`initial_delay`"),
-    ("factor_percent", "`backoff_multiplier`, as a factor: 200 percent is 2.0"),
-    ("jitter_percent", "`jitter`, as a share: 50 percent is 0.5"),
-    ("permanent", "`non_retryable`"),
-];
-
 /// The message of a deserializer with the path of the member, without the position in the text.
 fn describe(path: &str, message: &str) -> String {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
@@ -66,7 +58,7 @@ fn describe(path: &str, message: &str) -> String {
         .replace("u64", "a whole number")
         .replace("f64", "a number");
     let unknown = message.strip_prefix("unknown member `").and_then(|rest| rest.split_once('`'));
-    let renamed = unknown.and_then(|(name, _)| RENAMED.iter().find(|(former, _)| *former == name));
+    let renamed = unknown.and_then(|(name, _)| RENAMED_RULES.iter().find(|(former, _)| *former == name));
     let message = match renamed {
         Some((former, present)) => format!("`{former}` is now called {present}"),
         None => message,

@@ -13,7 +13,7 @@ use crate::api::{
     ReplayRequest, ReplayResult, ReplayView, StopReplaysResult, SubscriptionChangeResult, SubscriptionList,
     SubscriptionRequest, SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
 };
-use crate::bus::{EndpointHold, FeedEntry, FeedId, Overview};
+use crate::bus::{CommitError, EndpointHold, FeedEntry, FeedId, Overview};
 use crate::clock::Timestamp;
 use crate::endpoint;
 use crate::plugin::Snapshot;
@@ -49,9 +49,9 @@ pub(super) async fn put(
     }
     let definition = rules::definition(&request, present.as_deref(), &admin.defaults)?;
     check_target(&admin, &definition)?;
-    request.start.map_or(Ok(()), |start| check_start(&admin, start))?;
     let changes = present.as_ref().map(|present| changes(present, &definition)).unwrap_or_default();
-    admin.bus.subscribe(id.clone(), definition, request.start.unwrap_or_default()).await?;
+    let start = request.start.unwrap_or_default();
+    admin.bus.subscribe(id.clone(), definition, start).await.map_err(start_problem)?;
     let created = present.is_none();
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(SubscriptionChangeResult { id: id.to_string(), created, changes })))
@@ -96,22 +96,19 @@ pub(super) async fn replay(
         let detail = "a replay cannot start at `now`; start at a time, a position or the beginning";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail));
     }
-    check_start(&admin, request.start)?;
-    let replay = admin.bus.replay(SubscriptionId { owner, name }, request.start, request.per_second).await?;
+    let replay = admin.bus.replay(SubscriptionId { owner, name }, request.start, request.per_second).await;
+    let replay = replay.map_err(start_problem)?;
     Ok((StatusCode::ACCEPTED, Json(ReplayResult { replay: replay.number.map(FeedId::number), events: replay.events })))
 }
 
-/// A start beyond the end of the log would silently mean the end.
-fn check_start(admin: &Admin, start: Start) -> Result<(), Problem> {
-    let (head, now) = (admin.bus.head(), admin.clock.now());
-    let detail = match start {
-        Start::Position(position) if position.0 > head.0.saturating_add(1) => {
-            format!("position {} is beyond the end of the log, whose last position is {}", position.0, head.0)
+/// The problem of a request with a start. The bus refuses a start that the log has not reached.
+fn start_problem(error: CommitError) -> Problem {
+    match error {
+        CommitError::StartInFuture { .. } => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", error.to_string())
         }
-        Start::Time(time) if time > now => format!("the time {time} is in the future; it is {now}"),
-        Start::Now | Start::Beginning | Start::Time(_) | Start::Position(_) => return Ok(()),
-    };
-    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail))
+        error => error.into(),
+    }
 }
 
 /// Deliveries to the host itself are refused when they are sent. The subscription is rejected already.

@@ -6,6 +6,15 @@ use crate::clock::MAX_DELAY;
 use crate::outcome::{Failure, Outcome};
 use crate::subscription::RetryPolicy;
 
+/// Former names of the rules of a retry policy, and what to write instead.
+pub(crate) const RENAMED_RULES: [(&str, &str); 5] = [
+    ("attempts", "`max_attempts`"),
+    ("first_delay", "`initial_delay`"),
+    ("factor_percent", "`backoff_multiplier`, as a factor: 200 percent is 2.0"),
+    ("jitter_percent", "`jitter`, as a share: 50 percent is 0.5"),
+    ("permanent", "`non_retryable`"),
+];
+
 /// The consequence of an attempt. The dispatcher decides it, and the bus stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -1,5 +1,7 @@
 //! Keys that had another name in an earlier version. A file that still has one gets the new name in the error.
 
+use crate::retry::RENAMED_RULES;
+
 /// A former key with the table that it was in, and the new key. A `*` stands for any name. The table of a key at the top
 /// of a file is empty.
 const RENAMED: &[(&str, &str, &str)] = &[
@@ -15,24 +17,21 @@ const RENAMED: &[(&str, &str, &str)] = &[
     ("limits", "backlog", "max_backlog"),
     ("limits", "log_bytes", "max_log_bytes"),
     ("limits", "reuse", "calls_per_instance"),
-    ("subscriptions.*", "attempts", "max_attempts"),
     ("subscriptions.*", "batch", "deliveries_per_instance"),
-    ("subscriptions.*", "factor_percent", "backoff_multiplier"),
-    ("subscriptions.*", "first_delay", "initial_delay"),
-    ("subscriptions.*", "jitter_percent", "jitter"),
-    ("subscriptions.*", "permanent", "non_retryable"),
 ];
 
-/// What to write in place of a key that is unknown now; none if it was never known.
+/// The advice for a key that is unknown now; none if it was never known.
 pub(super) fn advice(key: &str) -> Option<String> {
     let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
-    let (.., new) = RENAMED.iter().find(|(of, old, _)| *old == name && is_same_table(of, table))?;
-    let value = match name {
-        "factor_percent" => ", as a factor: 200 percent is 2.0",
-        "jitter_percent" => ", as a share: 50 percent is 0.5",
-        _ => "",
+    let rule = RENAMED_RULES.iter().find(|(old, _)| *old == name && is_same_table("subscriptions.*", table));
+    let new = match rule {
+        Some((_, new)) => (*new).to_owned(),
+        None => {
+            let (.., new) = RENAMED.iter().find(|(of, old, _)| *old == name && is_same_table(of, table))?;
+            format!("`{new}`")
+        }
     };
-    Some(format!("the key is now called `{new}`{value}"))
+    Some(format!("the key is now called {new}"))
 }
 
 fn is_same_table(pattern: &str, table: &str) -> bool {
@@ -63,7 +62,8 @@ mod tests {
 
     #[test]
     fn a_former_key_is_refused_with_the_new_name() {
-        for (table, old, new) in RENAMED {
+        let rules = RENAMED_RULES.iter().map(|(old, new)| ("subscriptions.*", *old, new.split('`').nth(1).unwrap()));
+        for (table, old, new) in RENAMED.iter().copied().chain(rules) {
             let refused = refusal(table, old);
             assert!(refused.contains(&format!("the key is now called `{new}`")), "{table} {old}: {refused}");
             let known = refusal(table, new);

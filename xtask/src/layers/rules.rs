@@ -10,10 +10,10 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("printable", ""),
     ("secrecy", ""),
     ("lock", "files"),
-    ("toml_file", ""),
     ("threads", ""),
     // The vocabulary.
     ("model", "secrecy"),
+    ("toml_file", "model"),
     ("outbound", "model"),
     // The two largest modules, which do not know each other.
     ("bus", "files lock model"),
