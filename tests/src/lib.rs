@@ -19,6 +19,7 @@ pub mod languages;
 mod listener;
 pub mod measure;
 mod process;
+pub mod release;
 mod wire;
 
 use std::collections::BTreeMap;
