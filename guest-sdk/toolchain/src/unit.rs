@@ -66,9 +66,9 @@ impl BuildUnit {
 
     fn build_crates(&self, goal: Goal, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
         let toolchain = toolchain(say)?;
-        let crates: Vec<_> =
+        let members: Vec<_> =
             self.projects.iter().filter_map(|project| Some((project, project.package.as_ref()?))).collect();
-        let Some((_, first)) = crates.first() else { return Ok(BuildReport::default()) };
+        let Some((_, first)) = members.first() else { return Ok(BuildReport::default()) };
         let target = quick_target(&first.target);
         let target = target.to_string_lossy();
         // A crate that does not compile must not stop the others.
@@ -78,10 +78,10 @@ impl BuildUnit {
             Goal::Release => arguments.extend(RELEASE),
         }
         // A dependency may have the same name, and so the ids are used.
-        arguments.extend(crates.iter().flat_map(|(_, unit)| ["-p", unit.id.as_str()]));
+        arguments.extend(members.iter().flat_map(|(_, unit)| ["-p", unit.id.as_str()]));
         let mut report = build::build(&toolchain, &first.workspace, &arguments, colour)?;
         report.artifacts.retain_mut(|artifact| {
-            let project = crates.iter().find(|(_, unit)| unit.library == artifact.name);
+            let project = members.iter().find(|(_, unit)| unit.library == artifact.name);
             project.map(|(project, _)| artifact.name.clone_from(&project.name)).is_some()
         });
         Ok(report)
