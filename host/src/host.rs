@@ -218,13 +218,13 @@ impl Host {
         let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), environment)?;
         let (loader, registry) = (Arc::new(loader), Registry::default());
         let capacity = Capacity::new(concurrency).context("cannot start the threads for guests")?;
-        let wings = HostServices { bus: bus.clone(), capacity: capacity.clone() };
+        let services = HostServices { bus: bus.clone(), capacity: capacity.clone() };
         let paths = PluginPaths {
             plugins: config.plugins.clone(),
             archive: config.data.join("generations"),
             routes: config.data.join("routes"),
         };
-        let mut reconciler = Reconciler::new(paths, Arc::clone(&loader), registry.clone(), wings, clock.clone());
+        let mut reconciler = Reconciler::new(paths, Arc::clone(&loader), registry.clone(), services, clock.clone());
         let folder = reconciler.folder();
         reconciler.load_all().await;
 

@@ -143,8 +143,8 @@ impl AttemptPath {
         }
     }
 
-    /// Invokes the handler and waits for it. None if the delivery is given back. None also if its claim is lost,
-    /// since the outcome would be refused.
+    /// Invokes the handler and waits for it. None if the delivery is given back, or if its claim is lost, so that
+    /// the outcome would be refused.
     async fn invoke(&self, claim: &Claim, handler: &impl Invoke) -> Option<Invocation> {
         if let Some(rejected) = self.check_hops(claim.delivery()) {
             return Some(rejected);

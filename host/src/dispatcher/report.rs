@@ -38,7 +38,7 @@ impl Report for Reporter {
 
     fn lost(&self, delivery: &Delivery) {
         let (event, subscription) = (delivery.event().id.as_str(), &delivery.subscription);
-        tracing::info!(event, %subscription, "discarded the outcome, because its subscription or replay was deleted");
+        tracing::info!(event, %subscription, "discarded the outcome of an attempt, because the subscription or replay was deleted or another host took over");
     }
 }
 
@@ -57,6 +57,7 @@ fn log(record: &AttemptRecord, settled: DeliveryStatus, latency: Duration) {
         DeliveryStatus::Waiting(due) => {
             tracing::warn!(event, event_type, %subscription, attempt, took_us, cause, %due, "attempt failed, retrying: {reason}");
         }
+        // A verdict with a failure is never settled as handled.
         DeliveryStatus::Dead | DeliveryStatus::Handled => {
             tracing::error!(event, event_type, %subscription, attempt, took_us, cause, "dead letter: {reason}");
         }

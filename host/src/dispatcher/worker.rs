@@ -18,7 +18,7 @@ use crate::bus::{Claim, Reachability, StoreErrorKind, SubscriptionFeed};
 use crate::subscription::{Definition, Target};
 use crate::telemetry::SubscriptionMetrics;
 
-/// The maximum number of a subscription's deliveries that have run and wait for their commit.
+/// The maximum number of a subscription's deliveries that run or wait for their commit.
 const UNSETTLED_LIMIT: usize = 512;
 
 pub(super) struct Worker {
@@ -170,8 +170,9 @@ impl Worker {
         }
     }
 
-    /// Waits until the deliveries can be handled: until a plugin runs in a generation that declares the subscription,
-    /// or, for a webhook, until the plugin that created it runs; and until that plugin is not drained.
+    /// Waits until the plugin that the deliveries need is loaded and not drained. A declared subscription also needs a
+    /// generation that declares it. A plugin's webhook needs the plugin that created it; an operator's webhook needs
+    /// none.
     async fn wait_for_target(&self) {
         let overview = self.subscription.overview();
         let Some(handler) = overview.handler() else { return };

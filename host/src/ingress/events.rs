@@ -131,8 +131,8 @@ pub(crate) async fn publish(
 fn check(publisher: &Publisher<'_>, events: &mut [Event]) -> Result<(), Problem> {
     let many = events.len() > 1;
     for (index, event) in events.iter_mut().enumerate() {
-        let account = publisher.check(event);
-        event.producer = account.map_err(|problem| match many {
+        let producer = publisher.check(event);
+        event.producer = producer.map_err(|problem| match many {
             true => problem.about(&format!("event {index} of the batch")),
             false => problem,
         })?;

@@ -35,7 +35,7 @@ const OF_BODY: [HeaderName; 8] = [
 
 /// The event whose reply the handler's client waits for. It always starts a new cause tree with an unguessable id, so
 /// that the client can see no reply but its own.
-pub(crate) fn asked<'a>(effects: &'a mut Effects, reply_to: &ReplyTo) -> Result<&'a Event, Problem> {
+pub(crate) fn start_reply_tree<'a>(effects: &'a mut Effects, reply_to: &ReplyTo) -> Result<&'a Event, Problem> {
     let mut events = effects.publishes.iter_mut().map(|publish| &mut publish.event);
     let event = events.find(|event| event.id == reply_to.id).ok_or_else(|| {
         Problem::new(

@@ -42,7 +42,7 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
         let detail = format!("the plugin `{plugin}` is drained");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-drained", detail).retry_after(5).into_response();
     }
-    let asked = ingress.observer.is_active().then(|| format!("{} {}", request.method(), request.uri().path()));
+    let description = ingress.observer.is_active().then(|| format!("{} {}", request.method(), request.uri().path()));
     let response = match generation.is_service() {
         // Boxed, since the other variant is smaller and more frequent.
         true => Box::pin(super::services::answer(&ingress, generation, route, request)).await,
@@ -51,7 +51,7 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
     let mut response = response.unwrap_or_else(Problem::into_response);
     let (status, took) = (response.status().as_u16(), started.elapsed());
     ingress.metrics.answered(&plugin, status, took);
-    if let Some(request) = asked {
+    if let Some(request) = description {
         let PublishedCauseTrees(published) = response.extensions_mut().remove().unwrap_or_default();
         ingress.observer.record(|| Observation::Request { request, status, took, published });
     }
@@ -67,7 +67,7 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let request = Arc::new(read_request(ingress, route, params, request).await?);
     let ids = IdSeed::unique();
-    let mut again = None;
+    let mut rerun_turn = None;
     for _ in 0..RERUN_LIMIT {
         let (response, mut effects, reply_to) = match invoke(ingress, &generation, &request, &ids).await? {
             RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
@@ -95,10 +95,10 @@ async fn answer(
                 }
                 return Ok(response);
             }
-            // After a conflict, runs of a plugin queue for one lock, so that each succeeds.
-            Err(CommitError::Conflict(_)) if again.is_none() => {
+            // After a conflict, a plugin's reruns take turns under one lock, so that they do not conflict with each other.
+            Err(CommitError::Conflict(_)) if rerun_turn.is_none() => {
                 telemetry::request_conflict(&generation.name);
-                again = Some(Arc::clone(&generation.limiter.rerun_lock).lock_owned().await);
+                rerun_turn = Some(Arc::clone(&generation.limiter.rerun_lock).lock_owned().await);
             }
             Err(CommitError::Conflict(_)) => telemetry::request_conflict(&generation.name),
             Err(error) => return Err(error.into()),
@@ -109,7 +109,7 @@ async fn answer(
 
 /// Starts waiting for the reply to an event that is about to be committed.
 fn expect(ingress: &Ingress, effects: &mut Effects, reply_to: &ReplyTo) -> Result<Reply, Problem> {
-    let event = super::reply::asked(effects, reply_to)?;
+    let event = super::reply::start_reply_tree(effects, reply_to)?;
     Ok(ingress.bus.expect_reply(event, reply_to.pattern.clone())?)
 }
 

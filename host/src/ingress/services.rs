@@ -102,13 +102,13 @@ async fn limit_body(ingress: &Ingress, request: Request<Body>) -> Result<Request
     }
     let (head, body) = request.into_parts();
     let body = match Arc::clone(&ingress.streaming_permits).try_acquire_owned() {
-        Ok(place) => {
+        Ok(permit) => {
             let body_reader = body_reader.clone();
             let inner = Limited::new(body, body_reader.limits.max_body_bytes);
             let late = Box::pin(async move {
                 drop(tokio::time::timeout(body_reader.limits.body_timeout, body_reader.stopped()).await);
             });
-            Body::new(StreamingBody { inner, late, place: Some(place) })
+            Body::new(StreamingBody { inner, late, permit: Some(permit) })
         }
         Err(_) => Body::from(body_reader.collect(body).await?),
     };
@@ -120,7 +120,7 @@ async fn limit_body(ingress: &Ingress, request: Request<Body>) -> Result<Request
 struct StreamingBody {
     inner: Limited<Body>,
     late: Pin<Box<dyn Future<Output = ()> + Send>>,
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl hyper::body::Body for StreamingBody {
@@ -138,7 +138,7 @@ impl hyper::body::Body for StreamingBody {
             polled => polled,
         };
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.inner.is_end_stream() {
-            self.place = None;
+            self.permit = None;
         }
         polled
     }

@@ -24,7 +24,7 @@ pub(super) enum Command {
     Publish {
         events: IntoIter<Publish>,
         /// Whether this is the rest of a publish, for which there is room.
-        goes_on: bool,
+        is_rest: bool,
         /// How many of the events this commit takes.
         part: usize,
         reply: Reply<StoredPart>,
@@ -132,7 +132,7 @@ impl Change for Command {
     fn is_bulk(&self) -> bool {
         match self {
             // The rest of a large publish goes behind the changes that came before it.
-            Self::Publish { events, goes_on, .. } => *goes_on || events.len() > INTERACTIVE_LIMIT,
+            Self::Publish { events, is_rest, .. } => *is_rest || events.len() > INTERACTIVE_LIMIT,
             Self::Settle { request, .. } => request.subscription.window().backlog > INTERACTIVE_LIMIT as u64,
             _ => false,
         }

@@ -138,7 +138,7 @@ impl EventLog for Embedded {
     fn publish(&self, events: Vec<Publish>) -> BoxFuture<'_, Result<Vec<PublishReceipt>, CommitError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            let begin = Command::Publish { events: events.into_iter(), goes_on: false, part: 0, reply };
+            let begin = Command::Publish { events: events.into_iter(), is_rest: false, part: 0, reply };
             self.commands.try_send(begin).map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => CommitError::Busy,
                 mpsc::error::TrySendError::Closed(_) => self.closed(),
@@ -146,7 +146,7 @@ impl EventLog for Embedded {
             let StoredPart { mut accepted, mut rest } = answer.await.unwrap_or_else(|_| Err(self.closed()))?;
             while rest.len() > 0 {
                 let events = std::mem::take(&mut rest);
-                let stored = self.ask(|reply| Command::Publish { events, goes_on: true, part: 0, reply }).await?;
+                let stored = self.ask(|reply| Command::Publish { events, is_rest: true, part: 0, reply }).await?;
                 accepted.extend(stored.accepted);
                 rest = stored.rest;
             }

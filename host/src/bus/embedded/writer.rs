@@ -64,7 +64,7 @@ pub(super) struct Writer {
     has_scheduled: bool,
     /// Whether a duplicate with other content was reported since the start.
     has_reported_duplicate: bool,
-    /// Replays that have ended.
+    /// Replays that have no deliveries left, which [`Writer::end_replays`] deletes.
     finished_replays: Vec<Arc<Subscription>>,
 }
 
@@ -178,8 +178,8 @@ impl Writer {
 
     fn apply(&mut self, command: Command, requests: &mut WriterRequests, batch: &mut Batch) -> Result<(), StoreError> {
         match command {
-            Command::Publish { events, goes_on, part, reply } => {
-                apply_and_reply(batch, reply, |batch| self.publish(events, goes_on, part, batch))
+            Command::Publish { events, is_rest, part, reply } => {
+                apply_and_reply(batch, reply, |batch| self.publish(events, is_rest, part, batch))
             }
             Command::Settle { request, reply } => apply_and_notify(batch, reply, |batch| self.settle(*request, batch)),
             Command::Commit { plugin, effects, reply } => {

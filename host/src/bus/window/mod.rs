@@ -307,14 +307,14 @@ impl Window {
         self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
     }
 
-    /// The positions of deliveries in memory that have rows in the store.
+    /// The positions of deliveries in memory that may have rows in the store. A claimed one may be about to get a row.
     pub(crate) fn rows_in_memory(&self) -> impl Iterator<Item = Position> {
         let due = self.due.iter().map(|delivery| delivery.logged.position);
         let waiting = self.keys.deferred().map(|delivery| delivery.logged.position);
         due.chain(waiting).chain(self.claimed.keys().copied())
     }
 
-    /// Every delivery up to this position is done, has a row, or does not match.
+    /// Each event up to this position does not match, or its delivery is done or has a row.
     pub(crate) fn safe_floor(&self, head: Position) -> Position {
         let offered = if self.is_behind() { self.offered } else { head };
         let ready = self.ready.front().map(|delivery| delivery.logged.position);

@@ -25,8 +25,8 @@ pub struct Sidecar {
     pub enabled: Option<bool>,
     /// The name of a plugin that does not describe itself. Defaults to the name of the file.
     pub name: Option<String>,
-    /// The routes of a component that serves `wasi:http` and does not describe itself, such as `GET /hello`, or `*
-    /// /api/{*path}` for every method.
+    /// The routes of a component that serves `wasi:http` and does not describe itself, such as `GET /hello`. For every
+    /// method write `* /api/{*path}`.
     pub routes: Vec<String>,
     /// Values for its configuration keys.
     pub config: Values,
@@ -102,7 +102,7 @@ pub struct Grants {
 pub struct SubscriptionOverrides {
     /// The pattern of event types, for a component that does not describe itself.
     pub pattern: Option<Pattern>,
-    /// The ordering key, for such a component too: an attribute, or a JSON pointer into the data.
+    /// The ordering key of a component that does not describe itself: an attribute, or a JSON pointer into the data.
     pub ordering_key: Option<String>,
     /// How many deliveries may be in flight at the same time.
     pub concurrency: Option<NonZeroU32>,
@@ -276,9 +276,9 @@ mod tests {
     #[test]
     fn a_route_with_a_star_stands_for_every_method() {
         let sidecar = Sidecar::parse("routes = [\"GET /hello\", \"* /api/{*path}\"]\n").unwrap();
-        let routes = Sidecar { stem: "greeter".to_owned(), ..sidecar }.descriptor();
-        assert_eq!(routes.name, "greeter");
-        let routes: Vec<_> = routes.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        let descriptor = Sidecar { stem: "greeter".to_owned(), ..sidecar }.descriptor();
+        assert_eq!(descriptor.name, "greeter");
+        let routes: Vec<_> = descriptor.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
         assert_eq!(routes.len(), 1 + METHODS.len());
         assert!(routes.contains(&"GET /hello".to_owned()) && routes.contains(&"PATCH /api/{*path}".to_owned()));
     }

@@ -164,7 +164,8 @@ fn run_native(handler: NativeHandler, event: &Event, run: Run) -> HandlerResult 
     if outcome == Outcome::Ack { HandlerResult { outcome, effects } } else { HandlerResult::without(outcome) }
 }
 
-/// Converts a failure into an outcome. A log line may have reported the cause of a retry before.
+/// Converts a failure into an outcome. The handler may have reported the cause of a retry in a log line
+/// before it returned.
 fn outcome_of(failure: wire::Failure, reported: Option<Cause>) -> Outcome {
     let visible = |reason: &str| printable::block(reason).chars().take(2_000).collect();
     match failure {

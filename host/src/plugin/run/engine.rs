@@ -54,15 +54,15 @@ pub fn settings(config: EngineConfig) -> Config {
     const MEMORIES: u32 = 4;
     const TABLES: u32 = 16;
     /// Components that run `describe` at the same time, besides the invocations.
-    const DESCRIBED: usize = 4;
+    const MAX_DESCRIBES: usize = 4;
     /// How much of an instance's memory and tables stays resident, to be reset by copying instead of unmapping. This
     /// pays where the kernel can report which pages were touched.
     const RESIDENT_BYTES: usize = 1 << 20;
     const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 
-    // As many instances again may wait for another call. Each slot fits the largest component, so that an invocation
+    // Besides the `concurrency` running instances, equally many idle ones may wait for another call. Each slot fits the largest component, so that an invocation
     // permit covers every resource of an instance. Unused reservations cost only address space.
-    let slots = config.concurrency.saturating_mul(2).saturating_add(DESCRIBED);
+    let slots = config.concurrency.saturating_mul(2).saturating_add(MAX_DESCRIBES);
     let slots = u32::try_from(slots).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)

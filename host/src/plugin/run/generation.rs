@@ -145,9 +145,9 @@ impl Generation {
         }
         match returned {
             Ok(value) => {
-                let asked = instance.store.data_mut().end();
+                let effects_and_reply = instance.store.data_mut().end();
                 *slot = Some(instance);
-                (Ok(value), asked)
+                (Ok(value), effects_and_reply)
             }
             Err(error) => (Err(CallFailure::of(&error, instance.store.data()).failure(timeout)), Default::default()),
         }

@@ -184,8 +184,8 @@ fn no_invocation_sees_what_another_one_left() {
     let component = component(&engine);
     let fresh_digests = fresh_digests();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
-    let outcome = runner.run(&vec(lifetime(), 1..12), |outcome| {
-        for Lifetime { grows, actions, end } in outcome {
+    let result = runner.run(&vec(lifetime(), 1..12), |lifetimes| {
+        for Lifetime { grows, actions, end } in lifetimes {
             let mut live = TestInstance::new(&engine, &component);
             let found = live.digest(grows);
             prop_assert_eq!(found, fresh_digests[usize::try_from(grows).unwrap()], "memory grown by {} pages", grows);
@@ -194,5 +194,5 @@ fn no_invocation_sees_what_another_one_left() {
         }
         Ok(())
     });
-    outcome.unwrap();
+    result.unwrap();
 }

@@ -134,7 +134,7 @@ pub(crate) fn scan(folder: &Path, known: &BTreeSet<String>) -> io::Result<Scan> 
         scan.ignored.insert(format!("{stem}.wasm"), reason);
     }
     for stem in sidecars.into_iter().filter(|stem| !scan.found.contains_key(stem)) {
-        // A plugin that is ignored has its own row.
+        // A plugin that is ignored has its own entry.
         if !scan.ignored.contains_key(&format!("{stem}.wasm")) {
             scan.ignored.insert(format!("{stem}.toml"), format!("it is a sidecar without a plugin {stem}.wasm"));
         }

@@ -168,7 +168,7 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         if self.folder.fault().is_some() {
             return POLL;
         }
-        // Files that wait for a free load are considered again when a load ends.
+        // Files that wait because too many loads are in progress are considered again when one ends.
         let may_load = self.may_load(true);
         let free = self.files.iter().filter(|(stem, _)| may_load && !self.loads.contains_key(*stem));
         let next = free.filter_map(|(_, state)| state.retry_at()).min();

@@ -29,6 +29,7 @@ pub struct ArchivedGeneration {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The digest of the file that is replaced.
+    // The name in records of earlier releases.
     #[serde(rename = "passed_over")]
     pub replaces: String,
     /// The digest of the generation that runs.
@@ -61,6 +62,7 @@ impl From<RecordError> for io::Error {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GenerationRecord {
     /// The archived generations, in the order in which they last took over. The last one is running.
+    // The name in records of earlier releases.
     #[serde(rename = "kept")]
     pub(crate) generations: Vec<ArchivedGeneration>,
     /// The pin, if the file was rolled back from.

@@ -64,7 +64,7 @@ pub enum RouteMatch {
         /// The route's parameters, still percent-encoded.
         params: Vec<(String, String)>,
     },
-    /// A route of a plugin matches that is not loaded at the moment.
+    /// A route matches whose plugin is not loaded at the moment.
     Absent(String),
     /// Only routes with other methods match the path.
     OtherMethods(Vec<String>),
@@ -116,10 +116,10 @@ impl Registry {
 
     /// Replaces the plugin's generation, or adds the plugin.
     pub fn put(&self, generation: Arc<Generation>) {
-        let mut snapshot = self.parts();
-        snapshot.1.remove(&*generation.name);
-        snapshot.0.insert(generation.name.to_string(), generation);
-        self.replace(snapshot);
+        let (mut plugins, mut absent) = self.parts();
+        absent.remove(&*generation.name);
+        plugins.insert(generation.name.to_string(), generation);
+        self.replace((plugins, absent));
     }
 
     /// Reserves the routes of plugins that ran before a restart. Until such a plugin is loaded again, its requests are
@@ -131,10 +131,10 @@ impl Registry {
 
     /// Removes a plugin. Requests for its routes are then answered with an error.
     pub fn remove(&self, plugin: &str) {
-        let mut snapshot = self.parts();
-        if let Some(generation) = snapshot.0.remove(plugin) {
-            snapshot.1.insert(plugin.to_owned(), generation.descriptor.routes.clone());
-            self.replace(snapshot);
+        let (mut plugins, mut absent) = self.parts();
+        if let Some(generation) = plugins.remove(plugin) {
+            absent.insert(plugin.to_owned(), generation.descriptor.routes.clone());
+            self.replace((plugins, absent));
         }
     }
 
@@ -174,9 +174,9 @@ pub struct RouteOverlap {
 
 impl Routes {
     fn add(&mut self, route: &Route, owner: RouteTarget) {
-        let leaf = RouteEntry { owner, route: Arc::new(route.clone()) };
+        let entry = RouteEntry { owner, route: Arc::new(route.clone()) };
         // Loaded plugins do not conflict and are added first. A conflicting route of an absent plugin is dropped.
-        drop(self.0.entry(route.method.clone()).or_default().insert(route.path.as_str(), leaf));
+        drop(self.0.entry(route.method.clone()).or_default().insert(route.path.as_str(), entry));
     }
 }
 

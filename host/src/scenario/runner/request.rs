@@ -115,7 +115,7 @@ impl Runner {
         effects: &mut Effects,
         reply_to: ReplyTo,
     ) -> Result<Result<(Reply, Duration), Problem>, ScenarioError> {
-        let event = match reply::asked(effects, &reply_to) {
+        let event = match reply::start_reply_tree(effects, &reply_to) {
             Ok(event) => event,
             Err(problem) => return Ok(Err(problem)),
         };

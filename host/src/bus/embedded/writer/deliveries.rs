@@ -22,18 +22,18 @@ use crate::subscription::DeadLetterPolicy;
 pub(super) struct Changes {
     settled: Vec<(Arc<Subscription>, Position, DeliveryStatus)>,
     /// The same deliveries as a set.
-    is_settled: HashSet<(i64, Position)>,
+    settled_set: HashSet<(i64, Position)>,
     /// Deliveries that were settled by their first attempts, by subscription.
     first_attempts: HashMap<i64, (Arc<Subscription>, HashSet<Position>)>,
 }
 
 impl Changes {
     fn is_settled(&self, subscription: &Subscription, position: Position) -> bool {
-        self.is_settled.contains(&(subscription.number, position))
+        self.settled_set.contains(&(subscription.number, position))
     }
 
     fn note_settled(&mut self, subscription: Arc<Subscription>, position: Position, settled: DeliveryStatus) {
-        self.is_settled.insert((subscription.number, position));
+        self.settled_set.insert((subscription.number, position));
         self.settled.push((subscription, position, settled));
     }
 
@@ -79,7 +79,7 @@ impl Writer {
             let claimed = window.claimed.get(&position).filter(|_| !gone).cloned();
             claimed.ok_or(CommitError::NotOpen)?
         };
-        // Before the effects, because a new definition of its own subscription must find the delivery done.
+        // Before the effects: if they redefine this subscription, the redefinition must find the delivery done.
         batch.changes.deliveries.note_first_attempt(&subscription, &delivery);
         let settled = match verdict {
             Verdict::Ack => {

@@ -35,15 +35,16 @@ impl Changes {
 }
 
 impl Writer {
-    /// Stores the part of a publish that this commit takes, if there is room for all of it.
+    /// Stores the next `part` events of a publish. The first commit of a publish checks that there is room for all of its
+    /// events.
     pub(super) fn publish(
         &mut self,
         mut events: IntoIter<Publish>,
-        goes_on: bool,
+        is_rest: bool,
         part: usize,
         batch: &mut Batch,
     ) -> Result<StoredPart, ApplyError> {
-        if !goes_on {
+        if !is_rest {
             self.check_room(events.as_slice(), batch)?;
         }
         let mut accepted = Vec::with_capacity(part);

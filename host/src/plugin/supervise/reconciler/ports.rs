@@ -1,5 +1,5 @@
-//! The services that the reconciler needs from the rest of the host. The composition root implements it, because this module does
-//! not know the bus.
+//! The traits through which the reconciler reaches the rest of the host. The composition root implements them, because
+//! this module does not know the bus.
 
 use std::sync::Arc;
 
