@@ -154,6 +154,7 @@ impl CanaryRunner for HostServices {
 pub struct BoundListeners {
     ingress: TcpListener,
     admin: TcpListener,
+    limits: HttpLimits,
 }
 
 impl BoundListeners {
@@ -164,7 +165,7 @@ impl BoundListeners {
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
         let ingress = server::bind(config.listen, "--listen").await?;
         let admin = server::bind(config.admin, "--admin-listen").await?;
-        Ok(Self { ingress, admin })
+        Ok(Self { ingress, admin, limits: config.http })
     }
 
     /// Answers every request with 503 `starting` until the preparation is complete.
@@ -173,8 +174,8 @@ impl BoundListeners {
         let starting = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(1);
         tokio::select! {
             result = preparation => result,
-            never = server::refuse_all(&self.ingress, &starting) => match never {},
-            never = server::refuse_all(&self.admin, &starting) => match never {},
+            never = server::refuse_all(&self.ingress, self.limits, &starting) => match never {},
+            never = server::refuse_all(&self.admin, self.limits, &starting) => match never {},
         }
     }
 }
@@ -198,7 +199,7 @@ impl Host {
         let clock = Clock::System;
         let producers = Producers::load(config.events.clone()).context("[ingress] events")?;
         let connections = Connections::within(config.http.max_connections, descriptors::raise());
-        let BoundListeners { ingress: listener, admin: admin_listener } = listeners;
+        let BoundListeners { ingress: listener, admin: admin_listener, .. } = listeners;
         let sandbox = &config.sandbox;
         ensure_folder(&config.plugins)?;
         if !config.data.exists() {

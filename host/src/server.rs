@@ -76,14 +76,11 @@ const MIN_HEADER_BYTES: usize = 8_192;
 const STOP_GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Answers each connection with a problem and closes it. Ends when it is dropped.
-pub(crate) async fn refuse_all(listener: &TcpListener, problem: &Problem) -> Infallible {
-    let refusals = Refusals::default();
+pub(crate) async fn refuse_all(listener: &TcpListener, limits: HttpLimits, problem: &Problem) -> Infallible {
+    let (mut acceptor, refusals) = (Acceptor::new(listener), Refusals::default());
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(refusals.answer(stream, problem.clone())),
-            // The process may be out of descriptors for a while.
-            Err(_) => tokio::time::sleep(acceptor::PAUSE).await,
-        }
+        let stream = acceptor.next(limits).await;
+        drop(refusals.answer(stream, problem.clone()));
     }
 }
 
@@ -93,7 +90,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, ca
     let router =
         router.layer(middleware::from_fn(move |request: Request, next: Next| checks::checks(limits, request, next)));
     let (connections, refusals) = (TaskTracker::new(), Refusals::default());
-    let mut acceptor = Acceptor::new(listener);
+    let mut acceptor = Acceptor::new(&listener);
     loop {
         let stream = tokio::select! {
             () = cancelled.cancelled() => break,
@@ -109,7 +106,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, ca
             drop(permit);
         });
     }
-    drop(acceptor);
+    drop(listener);
     connections.close();
     connections.wait().await;
 }

@@ -10,19 +10,19 @@ use super::HttpLimits;
 use super::refusal::refuse_at_once;
 
 /// The delay before the next `accept` after a failure.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A listener with a spare file descriptor. When no other descriptor is left, the spare one serves to refuse one
 /// connection at a time.
 #[derive(Debug)]
-pub(super) struct Acceptor {
-    listener: TcpListener,
+pub(super) struct Acceptor<'a> {
+    listener: &'a TcpListener,
     reserve: Option<File>,
     has_failed: bool,
 }
 
-impl Acceptor {
-    pub(super) fn new(listener: TcpListener) -> Self {
+impl<'a> Acceptor<'a> {
+    pub(super) fn new(listener: &'a TcpListener) -> Self {
         Self { listener, reserve: reserve(), has_failed: false }
     }
 
