@@ -10,6 +10,7 @@ mod query;
 mod refusal;
 mod refusal_filter;
 mod timer;
+mod unread_body;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -47,7 +47,7 @@ fn a_stop_tells_clients_that_wait_for_a_reply() {
     let operate = request("/events?reply=question.answered&timeout=55s", "waiting-2", "question.asked", &silent);
     let body = silent.to_string();
     let ask = format!(
-        "POST /ask HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /ask HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     let admin = host.admin_url("").replace("http://", "");
@@ -211,4 +211,43 @@ fn clients_that_read_slowly_leave_places_to_others() {
         assert_eq!(answer.status, 404, "{}", answer.body);
     }
     drop(slow);
+}
+
+/// RFC 9112, sections 9.3 and 9.6: a connection persists unless a response says `close`. The requests are refused before
+/// their bodies are read.
+#[test]
+fn a_response_before_the_body_tells_whether_the_connection_closes() {
+    let host = Setup::new().plugin("echo").start();
+    let large = "x".repeat(100_000);
+    let cases = [
+        ("content-length: 5", "hello", false),
+        ("transfer-encoding: chunked", "5\r\nhello\r\n0\r\n\r\n", false),
+        ("content-length: 100000", large.as_str(), true),
+        ("content-length: 5", "", true),
+        ("content-length: 5", "hell", true),
+        ("transfer-encoding: chunked", "5\r\nhello\r\n", true),
+        ("expect: 100-continue\r\ncontent-length: 5", "", true),
+    ];
+    let admin = host.admin_url("").replace("http://", "");
+    let targets = [
+        (ingress(&host), "POST /events?later=1s", 400),
+        (ingress(&host), "POST /no/such/route", 404),
+        (ingress(&host), "PATCH /echo/x", 405),
+        (admin.clone(), "POST /no/such/route", 404),
+        (admin, "POST /subscriptions/a/b/replay?later=1s", 400),
+    ];
+    for (address, target, status) in targets {
+        for (headers, body, closes) in cases {
+            let context = format!("{target}, {headers}, {} bytes", body.len());
+            let head =
+                format!("{target} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}\r\n\r\n");
+            let mut wire = Wire::with(&address, head + body);
+            let answer = wire.answer().unwrap_or_else(|| panic!("no answer: {context}"));
+            assert_eq!(answer.status, status, "{context}: {}", answer.body);
+            let says_close = answer.headers.get("connection").is_some_and(|value| value == "close");
+            assert_eq!(says_close, closes, "{context}");
+            wire.send("GET /no/such/page HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            assert_eq!(wire.answer().is_some(), !closes, "{context}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use super::unread_body::UnreadBody;
 use super::{HttpLimits, refusal};
 use crate::problem::Problem;
 
@@ -22,12 +23,17 @@ pub(super) async fn checks(limits: HttpLimits, mut request: Request, next: Next)
         return refusal::last(problem).into_response();
     }
     // A panic ends this request only; the connection may have others.
+    let (request, unread_body) = UnreadBody::watch(request);
     let answered = Caught(Box::pin(next.run(request))).await;
-    framed(answered.unwrap_or_else(|()| {
+    let response = framed(answered.unwrap_or_else(|()| {
         tracing::error!("a request handler panicked");
         let detail = "the host failed on this request; see its log for the panic";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
-    }))
+    }));
+    match unread_body {
+        Some(unread_body) => unread_body.settle(response).await,
+        None => response,
+    }
 }
 
 fn check(request: &mut Request, limits: HttpLimits) -> Result<(), Problem> {
