@@ -186,7 +186,7 @@ fn a_project_in_rust_begins_with_the_binary_alone() {
 }
 
 #[test]
-fn what_cannot_be_made_or_loaded_is_said() {
+fn projects_that_cannot_be_created_or_loaded_are_reported() {
     let home = tempfile::tempdir().unwrap();
     let fails = |arguments: &[&str]| {
         let output = Command::new(binary()).args(arguments).current_dir(home.path()).output().unwrap();
@@ -405,7 +405,7 @@ fn a_script_is_told_where_it_fails_and_data_that_does_not_fit_is_rejected() {
 }
 
 #[test]
-fn what_fails_has_a_cause_of_its_own() {
+fn each_failure_has_its_own_cause() {
     let setup = Setup::new().sidecar("script-python", "[grants]\nhttp = [\"127.0.0.1:1\"]\n");
     let setup = setup.sidecar("script-js", "[grants]\nhttp = [\"127.0.0.1:1\"]\n");
     for name in ["script-js", "script-python"] {
@@ -443,7 +443,7 @@ fn modules_that_python_imports_late_are_there() {
 }
 
 #[test]
-fn what_a_python_project_does_not_declare_is_missing_at_the_build() {
+fn a_build_fails_if_a_python_project_does_not_declare_a_dependency() {
     let home = tempfile::tempdir().unwrap();
     run(home.path(), binary().to_str().unwrap(), &["new", "stock", "--lang", "python", "--on", "a.b"], &[]);
     let project = home.path().join("stock");
@@ -540,7 +540,7 @@ fn no_work_of_a_handler_in_python_is_lost() {
     assert_eq!(letters.len(), 4, "{letters:?}");
     assert!(reason("drops").contains("the coroutine of `saved` ("), "{}", reason("drops"));
     assert!(reason("leaves").contains("the task of `saved` ("), "{}", reason("leaves"));
-    assert!(reason("waits").contains("waits for what never comes"), "{}", reason("waits"));
+    assert!(reason("waits").contains("waits for something that cannot happen"), "{}", reason("waits"));
     // The message shows the plugin's own lines, not those of Python's library.
     assert!(
         reason("resolves").contains("at leaves (") && !reason("resolves").contains("socket.py"),

@@ -13,7 +13,7 @@ export function publish(type, data, options = {}) {
 }
 
 export function publishMany(events) {
-  if (!Array.isArray(events)) throw new TypeError("publishMany takes a list of events, each { type, data }");
+  if (!Array.isArray(events)) throw new TypeError("publishMany takes an array of events, each { type, data }");
   return host().publishMany(events.map(messageOf));
 }
 
@@ -41,12 +41,12 @@ export function unsubscribe(name) {
 
 function messageOf(event, index) {
   if (event === null || typeof event !== "object")
-    throw new TypeError(`publishMany: each event is { type, data }, and event ${index} is ${kind(event)}`);
+    throw new TypeError(`publishMany: each event must be { type, data }, but event ${index} is ${kind(event)}`);
   const { type, data, ...options } = event;
   return message(type, data, options);
 }
 
-/** An event as the contract has it. */
+/** Converts an event to the contract's record. */
 function message(type, data, options) {
   identifier(type, "the type of an event");
   checkNames(options, MESSAGE, `publish ${type}`);
@@ -72,7 +72,10 @@ function extension(type, name, value) {
   return [name, text];
 }
 
-/** Bytes go as they are, texts of other media types in UTF-8, and everything else as JSON. */
+/**
+ * Converts data to its media type and bytes: bytes stay, strings become UTF-8 if the media type is not JSON, others
+ * JSON.
+ */
 function encoded(type, data, contentType) {
   if (data === undefined) return [contentType ?? null, null];
   if (ArrayBuffer.isView(data) || data instanceof ArrayBuffer)
@@ -101,5 +104,5 @@ function target(to, name) {
     const secret = optionalText(to.secret, `subscription ${name}: secret`);
     return { tag: "webhook", val: { url: identifier(to.webhook, what), secret, handshake: Boolean(to.handshake) } };
   }
-  throw new TypeError(`subscription ${name} goes to nobody: add \`to: { plugin }\` or \`to: { webhook }\``);
+  throw new TypeError(`subscription ${name} has no target: add \`to: { plugin }\` or \`to: { webhook }\``);
 }

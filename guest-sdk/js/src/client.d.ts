@@ -8,52 +8,52 @@
  * const { chf } = client.get("https://api.example.com/rates").success().json();
  * ```
  *
- * A request is sent at once and is not part of the transaction: if the delivery fails later and is retried, the request is
- * sent again. Send the event's id as an idempotency key.
+ * A request is sent at once and is not part of the transaction: if the delivery fails later and is retried, the request
+ * is sent again. Send the event's id as an idempotency key.
  */
 import type { Duration, HeadersToSend } from "./index.js";
 
-/** A request besides its method and address, with one of `json`, `text` and `body`. */
+/** The options of a request, with one of `json`, `text` and `body`. */
 export interface RequestOptions {
-  /** A list of values is as many headers. */
+  /** A list of values becomes one header for each value. */
   headers?: HeadersToSend;
   json?: unknown;
   text?: string;
   body?: Uint8Array;
-  /** How long to wait for the whole response. The handler's own time-out may end it sooner. */
+  /** How long to wait for the whole response. The handler's own timeout may end it sooner. */
   timeout?: Duration;
 }
 
 /** The response to a request. */
 export interface Response {
   readonly status: number;
-  /** By names in lower case; the values of one that comes more than once are joined. */
+  /** By name in lower case. The values of a repeated header are joined. */
   readonly headers: Record<string, string>;
   readonly body: Uint8Array;
   /** Whether the status is from 200 to 299. */
   readonly ok: boolean;
-  /** The answer itself, if its status is from 200 to 299; else it throws a `SendError`. */
+  /** Returns the response if its status is from 200 to 299, and otherwise throws a `SendError`. */
   success(): this;
   header(name: string): string | undefined;
-  /** The values of a header, one for each time that it comes, such as of `set-cookie`. */
+  /** All values of a header that may be repeated, such as `set-cookie`. */
   headerValues(name: string): string[];
   text(): string;
   json<T = any>(): T;
 }
 
 /**
- * A request failed, or `success()` met another status. Uncaught, the delivery is retried, except after a denial and after
- * a status from 400 to 499 other than 408, 425 and 429.
+ * A request failed, or `success()` found another status. If the handler does not catch it, the delivery is retried,
+ * except after a denial or a status from 400 to 499 other than 408, 425 and 429.
  */
 export declare class SendError extends Error {
   readonly kind: "denied" | "invalid" | "timeout" | "unreachable" | "status";
-  /** Of an answer that was not wanted. */
+  /** The status, if `success()` refused it. */
   readonly status?: number;
   /** Whether another attempt cannot succeed. */
   readonly permanent: boolean;
 }
 
-/** Sends a request and waits for the whole response, whatever its status. */
+/** Sends a request and waits for the whole response. Any status is a response, and not an error. */
 export declare function send(method: string, url: string, options?: RequestOptions): Response;
 export declare function get(url: string, options?: RequestOptions): Response;
 export declare function post(url: string, options?: RequestOptions): Response;

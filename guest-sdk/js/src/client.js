@@ -13,7 +13,7 @@ export { SendError };
 
 export const OPTIONS = ["headers", "json", "text", "body", "timeout"];
 
-/** Sends a request and waits for the whole answer, whatever its status. */
+/** Sends a request and waits for the whole response. Any status is a response, and not an error. */
 export function send(method, url, options = {}) {
   checkNames(options, OPTIONS, `${method} ${url}`);
   const [mediaType, body] = content(options);
@@ -23,7 +23,7 @@ export function send(method, url, options = {}) {
   const timeoutMs = milliseconds(options.timeout, "timeout");
   const request = {
     method: identifier(method, "the method of a request").toUpperCase(),
-    url: identifier(addressOf(url), "the address of a request"),
+    url: identifier(urlText(url), "the URL of a request"),
     headers,
     body,
     timeoutMs,
@@ -31,8 +31,8 @@ export function send(method, url, options = {}) {
   return new Response(host().send(request));
 }
 
-/** The text of an address, which may be a URL object where the engine has them. */
-function addressOf(url) {
+/** The text of a URL. It may be a URL object, on engines that have them. */
+function urlText(url) {
   return typeof URL === "function" && url instanceof URL ? url.href : url;
 }
 
@@ -58,12 +58,12 @@ function remove(url, options) {
 
 export { remove as delete };
 
-/** How much of a body is told. */
+/** The number of characters of a body that an error shows. */
 const EXCERPT = 200;
 
-/** What a request is answered. */
+/** The response to a request. */
 export class Response {
-  /** The headers as they came. */
+  /** The headers as they were received. */
   #received;
 
   constructor({ status, headers, body }) {
@@ -77,14 +77,14 @@ export class Response {
     return this.status >= 200 && this.status < 300;
   }
 
-  /** The answer itself, if its status is from 200 to 299. */
+  /** Returns the response if its status is from 200 to 299, and otherwise throws a SendError. */
   success() {
     if (this.ok) return this;
     let body = "";
     try {
       body = this.text().slice(0, EXCERPT);
     } catch {
-      // What is no text is not told.
+      // A body that is not text is not shown.
     }
     throw new SendError("status", `the request was answered ${this.status}${body && `: ${body}`}`, this.status);
   }

@@ -11,30 +11,30 @@ import * as logging from "wasi:logging/logging@0.1.0-draft";
 import * as random from "wasi:random/random@0.2.0";
 
 import "./globals.js";
-import { begin } from "./chance.js";
+import { reset } from "./random.js";
 import { BusError, StateError } from "./failure.js";
 import { install, thrownBy } from "./host.js";
 import { beginJobs, loaded } from "./jobs.js";
 import { numberError, sum } from "./numbers.js";
 
-/** What the component exports. */
+/** The component's exports. */
 export function component(plugin) {
   loaded();
   install(host);
   return {
     descriptor: { describe: () => plugin.describe() },
     eventHandler: { handle: (delivery) => invoked(() => plugin.deliver(delivery)) },
-    httpHandler: { handle: (request) => invoked(() => plugin.answer(request)) },
+    httpHandler: { handle: (request) => invoked(() => plugin.respond(request)) },
   };
 }
 
 function invoked(call) {
-  begin();
+  reset();
   beginJobs();
   return call();
 }
 
-// Numbers of 64 bits are numbers on QuickJS, and BigInts on StarlingMonkey.
+// 64-bit integers are numbers on QuickJS and BigInts on StarlingMonkey.
 const host = {
   publish: (message) => refusable(() => bus.publish(message)),
   publishMany: (messages) => refusable(() => bus.publishMany(messages)),
@@ -50,7 +50,7 @@ const host = {
   stateSequence: (name) => Number(numbered(name, () => numbers.sequence(name))),
   stateKeys: () => inBucket(allKeys),
   configGet: (key) => configuration.get(key),
-  // The context of a critical log line tells the host the kind of the following failure.
+  // The host reads the context of a critical log line as the cause of the failure that follows.
   failed: (kind) => logging.log("critical", kind, ""),
   log: (level, context, message) => logging.log(level, context, message),
   now: () => {
@@ -87,7 +87,7 @@ function increment(bucket, key, delta) {
   try {
     return atomics.increment(bucket, key, delta);
   } catch (error) {
-    // `wasi:keyvalue` has one error for all reasons.
+    // `wasi:keyvalue` has one error for all reasons, so `sum` finds the reason.
     sum(bucket.get(key), delta, key);
     throw error;
   }

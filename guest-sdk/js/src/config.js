@@ -1,4 +1,4 @@
-// The plugin's configuration: what it declares, overridden by the operator's sidecar.
+// The plugin's configuration: its declared defaults, overridden by the operator's sidecar.
 
 import { nonEmpty } from "./fit.js";
 import { host } from "./host.js";

@@ -1,13 +1,13 @@
-// A console whose lines reach the host's log. Nothing that is logged fails a handler.
+// A console that writes to the host's log. A value that cannot be formatted does not fail the handler.
 
 import { isThere } from "./host.js";
 import * as log from "./log.js";
 import { show } from "./show.js";
 
 const counts = new Map();
-const begun = new Map();
+const timers = new Map();
 
-/** What does nothing here: there is no indentation to change and nothing to clear. */
+/** For methods that have no effect on a log: there is no indentation to change and nothing to clear. */
 function nothing() {}
 
 export const console = {
@@ -30,15 +30,15 @@ export const console = {
     log.info(`${String(label)}: ${counts.get(label)}`);
   },
   countReset: (label = "default") => counts.delete(label),
-  time: (label = "default") => void begun.set(label, clock()),
+  time: (label = "default") => void timers.set(label, clock()),
   timeLog: (label = "default", ...values) => log.info(elapsed(label), ...values),
   timeEnd: (label = "default") => {
     log.info(elapsed(label));
-    begun.delete(label);
+    timers.delete(label);
   },
 };
 
-/** The values with the first one's directives filled in (WHATWG Console, section 2.2.1). */
+/** Replaces the format specifiers of the first value by the other values (WHATWG Console, section 2.2.1). */
 function formatted(values) {
   const [format, ...rest] = values;
   if (typeof format !== "string" || rest.length === 0 || !/%[sdifoOc]/.test(format)) return values;
@@ -60,6 +60,6 @@ function clock() {
 }
 
 function elapsed(label) {
-  const start = begun.get(label);
+  const start = timers.get(label);
   return start === undefined ? `${String(label)}: no such timer` : `${String(label)}: ${clock() - start}ms`;
 }

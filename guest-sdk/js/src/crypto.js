@@ -1,9 +1,8 @@
-// The source of random numbers for packages: the part of the Web Cryptography API that needs no keys. QuickJS has none
-// of it.
+// The part of the Web Cryptography API that packages use for random numbers. QuickJS lacks the whole API.
 
 import { host, isThere } from "./host.js";
 
-/** As much as one call may ask for (Web Cryptography, section 10.1.1). */
+/** The maximum number of bytes per call (Web Cryptography, section 10.1.1). */
 const QUOTA = 65_536;
 
 const INTEGERS = [
@@ -16,7 +15,7 @@ export const crypto = Object.freeze({
     if (!INTEGERS.some((type) => array instanceof type))
       throw new TypeError("getRandomValues takes an array of integers, such as a Uint8Array");
     if (array.byteLength > QUOTA) throw new RangeError(`getRandomValues gives at most ${QUOTA} bytes at a time`);
-    new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(drawn(array.byteLength));
+    new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(randomBytes(array.byteLength));
     return array;
   },
 
@@ -26,9 +25,9 @@ export const crypto = Object.freeze({
     );
   },
 
-  /** A UUID of version 4 (RFC 9562, section 5.4). */
+  /** A version 4 UUID (RFC 9562, section 5.4). */
   randomUUID() {
-    const bytes = Uint8Array.from(drawn(16));
+    const bytes = Uint8Array.from(randomBytes(16));
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -36,7 +35,7 @@ export const crypto = Object.freeze({
   },
 });
 
-function drawn(count) {
+function randomBytes(count) {
   if (isThere()) return host().randomBytes(count);
-  throw new Error("a module cannot draw what nobody can foretell: it would be part of the component; draw in a handler");
+  throw new Error("a module cannot get random bytes at build time: they would be part of the component; use a handler");
 }

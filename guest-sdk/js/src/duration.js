@@ -4,17 +4,17 @@ import { EXACT } from "./fit.js";
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** A length of time in whole milliseconds; null if none is given. */
-export function milliseconds(length, what) {
-  if (length === undefined || length === null) return null;
-  const value = typeof length === "string" ? parse(length) : length;
+/** Converts a duration to whole milliseconds. */
+export function milliseconds(duration, what) {
+  if (duration === undefined || duration === null) return null;
+  const value = typeof duration === "string" ? parse(duration) : duration;
   if (typeof value !== "number" || !Number.isFinite(value) || value < 0) {
     throw new TypeError(
-      `${what}: ${JSON.stringify(length)} is no length of time; write milliseconds or a text such as "5s"`,
+      `${what}: ${JSON.stringify(duration)} is not a duration; write milliseconds or a text such as "5s"`,
     );
   }
   const whole = Math.round(value);
-  if (whole > EXACT) throw new TypeError(`${what}: ${JSON.stringify(length)} is too long`);
+  if (whole > EXACT) throw new TypeError(`${what}: ${JSON.stringify(duration)} is too long`);
   return whole;
 }
 

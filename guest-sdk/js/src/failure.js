@@ -6,7 +6,7 @@ import { checkNames } from "./rules.js";
 import { show } from "./show.js";
 import { frames, located } from "./stack.js";
 
-/** Thrown by a handler, the delivery is tried again. */
+/** If a handler throws it, the delivery is retried. */
 export class Retry extends Error {
   constructor(reason, options = {}) {
     super(reasonOf(reason));
@@ -20,7 +20,7 @@ function reasonOf(reason) {
   return reason === undefined ? "the handler gave no reason" : located(show(reason));
 }
 
-/** Thrown by a handler, the delivery becomes a dead letter at once. */
+/** If a handler throws it, the delivery becomes a dead letter at once. */
 export class Reject extends Error {
   constructor(reason) {
     super(reasonOf(reason));
@@ -28,7 +28,7 @@ export class Reject extends Error {
   }
 }
 
-/** The bus refused what a plugin asked of it: `kind` is "denied", "invalid" or "limit". */
+/** The bus refused a call. `kind` is "denied", "invalid" or "limit". */
 export class BusError extends Error {
   constructor(kind, reason) {
     super(reason);
@@ -38,8 +38,8 @@ export class BusError extends Error {
 }
 
 /**
- * The state refused a call: `kind` is "unreadable", "not-a-number", "out-of-range", "limit" or "other". Another attempt can
- * succeed only after an error of the kind "other".
+ * The state refused a call. `kind` is "unreadable", "not-a-number", "out-of-range", "limit" or "other". Only after
+ * "other" can another attempt succeed.
  */
 export class StateError extends Error {
   constructor(kind, reason, options) {
@@ -53,7 +53,7 @@ export class StateError extends Error {
   }
 }
 
-/** A request that has no answer, or not one that was wanted. */
+/** A request that failed, or whose response had a status that `success()` refused. */
 export class SendError extends Error {
   constructor(kind, reason, status) {
     super(reason);
@@ -62,7 +62,7 @@ export class SendError extends Error {
     this.status = status;
   }
 
-  /** Whether waiting cannot help. */
+  /** Whether another attempt cannot succeed. */
   get permanent() {
     if (this.kind !== "status") return this.kind === "denied" || this.kind === "invalid";
     return this.status >= 400 && this.status < 500 && ![408, 425, 429].includes(this.status);
@@ -77,7 +77,7 @@ export function reject(reason) {
   return new Reject(reason);
 }
 
-/** What was thrown, or a text in its place where it cannot even be looked at, as with a proxy that is revoked. */
+/** The thrown value, or a text instead of a value that cannot be inspected, such as a revoked proxy. */
 export function visible(thrown) {
   try {
     void (thrown instanceof Error);
@@ -87,7 +87,7 @@ export function visible(thrown) {
   }
 }
 
-/** What a handler has thrown, as the contract has it. */
+/** Converts a value that a handler threw to the contract's failure. */
 export function failure(thrown) {
   if (thrown instanceof Retry) return { tag: "retry", val: { delayMs: thrown.delayMs, reason: thrown.message } };
   if (isRejection(thrown)) return { tag: "reject", val: thrown.message };
@@ -95,25 +95,25 @@ export function failure(thrown) {
   return { tag: "retry", val: { delayMs: null, reason: describe(thrown) } };
 }
 
-/** Whether another attempt cannot succeed. What the bus or the state refuses now, it will refuse at the next attempt too. */
+/** Whether another attempt cannot succeed. If the bus or the state refuses a call, it refuses the same call again. */
 function isRejection(thrown) {
   if (thrown instanceof Reject || thrown instanceof BusError) return true;
   return (thrown instanceof SendError || thrown instanceof StateError) && thrown.permanent;
 }
 
 /**
- * What kind of failure it is, where the handler has not said it itself: a mistake in the handler, or a request to another
- * service that has no answer, or not one that was wanted.
+ * The cause of a failure: "request" for a failed request to another service, "exception" for a mistake in the handler.
+ * Null if the handler chose the outcome itself.
  */
 export function kind(thrown) {
   if (thrown instanceof Retry || (isRejection(thrown) && !(thrown instanceof SendError))) return null;
   return thrown instanceof SendError ? "request" : "exception";
 }
 
-/** How many causes of an error are told. */
+/** The maximum number of an error's causes that are described. */
 const CAUSES = 8;
 
-/** What was thrown, with its causes and where it comes from. */
+/** Describes a thrown value, with its causes and where it was thrown. */
 export function describe(thrown) {
   const lines = [];
   let error = thrown;
@@ -132,7 +132,7 @@ export function describe(thrown) {
   return located(lines.join("\n"));
 }
 
-/** The errors that an AggregateError has gathered. */
+/** The errors in an AggregateError. */
 function errorsOf(error) {
   try {
     return error instanceof AggregateError && Array.isArray(error.errors) ? error.errors.slice(0, CAUSES) : [];
@@ -141,7 +141,7 @@ function errorsOf(error) {
   }
 }
 
-/** What to do about an error, where that is known. */
+/** Advice for common errors. */
 function hintFor(error, message) {
   if (error instanceof ReferenceError) return absent(message);
   // QuickJS throws a RangeError, and StarlingMonkey an InternalError.
@@ -153,7 +153,7 @@ const TOO_DEEP_CALLS = "a function calls itself endlessly, or more often than th
 
 const NODE = ["Buffer", "process", "require", "module", "exports", "global", "__dirname", "__filename"];
 const BROWSER = ["window", "document", "navigator", "location", "localStorage", "sessionStorage", "alert", "XMLHttpRequest"];
-/** What StarlingMonkey has, and QuickJS lacks. */
+/** Globals that StarlingMonkey has and QuickJS lacks. */
 const WEB = [
   ...["URL", "URLSearchParams", "structuredClone", "AbortController", "AbortSignal", "Blob", "Event", "EventTarget", "Intl"],
   ...["Headers", "Request", "Response", "FormData", "ReadableStream", "WritableStream", "TransformStream", "self"],
@@ -161,7 +161,7 @@ const WEB = [
 ];
 const STARLINGMONKEY = '"sandbus": { "engine": "starlingmonkey" } in package.json chooses an engine that has it';
 
-/** What to do instead of using what neither engine has. */
+/** Alternatives to globals that neither engine has. */
 const INSTEAD = {
   fetch: 'send requests with `import * as client from "@sandbus/sdk/client"`',
   WebSocket: 'a component has no sockets; send requests with `import * as client from "@sandbus/sdk/client"`',
@@ -187,12 +187,12 @@ function absent(message) {
   return WEB.includes(name) ? `QuickJS lacks \`${name}\`; ${STARLINGMONKEY}` : undefined;
 }
 
-/** What is told of something thrown. Anything can be, also what throws itself when it is looked at. */
+/** The parts of a thrown value to describe. It can be any value, even one that throws when it is inspected. */
 function partsOf(error) {
   try {
     if (error instanceof Error) return { name: `${String(error.name)}: `, message: String(error.message), cause: error.cause };
   } catch {
-    // It is told as any other value is.
+    // It is described like any other value.
   }
   return { name: "", message: show(error) };
 }

@@ -1,12 +1,12 @@
 // Checks values that cross the component's boundary, where the handler's line is still known. The engine's glue code
 // has no exceptions: a value that it cannot convert ends the instance.
 
-/** A text as UTF-8 can carry it: each surrogate that stands alone is U+FFFD (WHATWG Infra, "scalar value string"). */
+/** Makes a text valid in UTF-8: lone surrogates become U+FFFD (WHATWG Infra, "scalar value string"). */
 export function wellFormed(text) {
   return text.toWellFormed();
 }
 
-/** All texts within a value are made well-formed; bytes are left alone. */
+/** Makes all texts in a value well-formed. */
 export function carried(value) {
   if (typeof value === "string") return wellFormed(value);
   if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return value;
@@ -15,8 +15,8 @@ export function carried(value) {
 }
 
 /**
- * A text that identifies something, such as a key or a type. It is never changed: two keys that differ in a lone
- * surrogate would become one.
+ * Checks a text that identifies something, such as a key or a type. Lone surrogates are refused and not replaced,
+ * because replacing them could make two different keys equal.
  */
 export function identifier(value, what) {
   if (typeof value !== "string") throw new TypeError(`${what} must be a string, not ${kind(value)}`);
@@ -24,20 +24,20 @@ export function identifier(value, what) {
   return value;
 }
 
-/** An identifier that has at least one character. An empty one is usually a variable that was not set. */
+/** Checks an identifier that must not be empty. An empty one is usually a variable that was not set. */
 export function nonEmpty(value, what) {
   if (identifier(value, what) === "") throw new TypeError(`${what} must not be empty`);
   return value;
 }
 
-/** A text that may be left out. */
+/** Checks an optional text, and makes it well-formed. */
 export function optionalText(value, what) {
   if (value === undefined || value === null) return null;
   if (typeof value !== "string") throw new TypeError(`${what} must be a string, not ${kind(value)}`);
   return wellFormed(value);
 }
 
-/** Bytes, from any view of them. */
+/** Converts any view of bytes to a Uint8Array. */
 export function bytes(value, what) {
   if (value instanceof Uint8Array) return value;
   if (value instanceof ArrayBuffer) return new Uint8Array(value);
@@ -45,23 +45,23 @@ export function bytes(value, what) {
   throw new TypeError(`${what} must be a Uint8Array, not ${kind(value)}`);
 }
 
-/** The largest numbers of the contract. Those of 64 bits end where a number stops being exact. */
+/** The limits of the contract's integers. Those of 64 bits are limited to the range in which numbers are exact. */
 export const U32 = 0xffff_ffff;
 export const EXACT = Number.MAX_SAFE_INTEGER;
 
-/** A whole number between two others; the engine's glue would wrap or round any other one. */
+/** Checks an integer in a range. The engine's glue code would wrap or round other numbers. */
 export function whole(value, what, least, most) {
   const number = typeof value === "bigint" ? Number(value) : value;
   if (Number.isInteger(number) && number >= least && number <= most) return number;
   throw new TypeError(`${what} must be a whole number from ${least} to ${most}, not ${shown(value)}`);
 }
 
-/** The same for one that may be left out. */
+/** Checks an optional integer in a range. */
 export function optionalWhole(value, what, least, most) {
   return value === undefined || value === null ? null : whole(value, what, least, most);
 }
 
-/** What a value is called in an error. */
+/** The name of a value's type, for errors. */
 export function kind(value) {
   if (value === null) return "null";
   return Array.isArray(value) ? "an array" : typeof value;

@@ -2,7 +2,7 @@
 // `crypto`, and a console that writes to the host's log. It also replaces functions whose result a snapshot would
 // freeze, and those whose work would not finish before the outcome.
 
-import { install } from "./chance.js";
+import { install } from "./random.js";
 import { console } from "./console.js";
 import { crypto } from "./crypto.js";
 import { installJobs } from "./jobs.js";

@@ -1,8 +1,8 @@
-// The seam between the SDK and its environment: the host's imports in a component (component.js), or the fake host in a
-// test (testing.js). Both offer the same functions.
+// The interface between the SDK and its host. In a component the host is the contract's imports (component.js), and in
+// a test it is the fake host (testing.js).
 
 let current = null;
-/** What parts of the SDK bring with them that not every plugin has. */
+/** Functions of the host that only some plugins need, such as those of the client. */
 const offered = {};
 
 /** Adds functions to a component's host. */
@@ -10,14 +10,14 @@ export function offer(functions) {
   Object.assign(offered, functions);
 }
 
-/** Lets the SDK call a host from now on. Returns the one before. */
+/** Sets the host that the SDK calls, and returns the previous one. */
 export function install(host) {
   const before = current;
   current = host === null ? null : { ...offered, ...host };
   return before;
 }
 
-/** The contract's error, which componentizers throw as it is or as the payload of an Error. */
+/** The contract's error. Some engines throw it directly, and others as the payload of an Error. */
 export function thrownBy(error) {
   return error?.payload ?? error ?? {};
 }
@@ -27,11 +27,11 @@ export function isThere() {
   return current !== null;
 }
 
-/** What the SDK calls. */
+/** The host that the SDK calls. */
 export function host() {
   if (current === null) {
     throw new Error(
-      "there is no host here: outside of a component, call handlers through FakeHost of @sandbus/sdk/testing",
+      "there is no host: outside of a component, call handlers through FakeHost of @sandbus/sdk/testing",
     );
   }
   return current;

@@ -10,7 +10,7 @@ import { decode, encode, encodeJson, isJson } from "./text.js";
 
 /** A request on one of the plugin's routes. */
 export class Request {
-  /** The headers as they came. */
+  /** The headers as they were received. */
   #received;
 
   constructor({ method, route, path, params, query, headers, body }) {
@@ -50,11 +50,11 @@ export class Request {
 
   json() {
     const mediaType = this.header("content-type") ?? "application/json";
-    if (!isJson(mediaType)) throw new Problem(415, `the body must be JSON, and is ${mediaType}`);
+    if (!isJson(mediaType)) throw new Problem(415, `the body must be JSON, not ${mediaType}`);
     try {
       return JSON.parse(this.text());
     } catch (error) {
-      throw new Problem(422, `the body is no JSON: ${error.message}`);
+      throw new Problem(422, `the body is not JSON: ${error.message}`);
     }
   }
 }
@@ -67,7 +67,7 @@ function decodeForm(text) {
   }
 }
 
-/** A problem (RFC 9457). Thrown by a route's handler, it is the answer, and the request has no effects. */
+/** A problem (RFC 9457). If a route's handler throws it, it is the response, and the request has no effects. */
 export class Problem extends Error {
   constructor(status, detail, { code } = {}) {
     super(show(detail));
@@ -83,20 +83,21 @@ export class Problem extends Error {
 
 Problem.prototype[DELIBERATE] = true;
 
-const ANSWER = ["status", "headers", "json", "text", "body"];
+const RESPONSE_FIELDS = ["status", "headers", "json", "text", "body"];
 
 /** Statuses whose responses have no content (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5). */
 const BODILESS = [204, 205, 304];
 
-/** What a handler returned, as the contract has it. */
+/** Converts a handler's result to the contract's response. */
 export function response(answer, what = "the response") {
   if (answer === undefined || answer === null) return { status: 204, headers: [], body: new Uint8Array() };
-  // A returned problem was meant to be thrown.
+  // Returning a problem is a mistake: the handler meant to throw it.
   if (answer instanceof Error) throw answer;
   const unknown = unknownIn(answer);
   if (unknown.length > 0) {
     throw new TypeError(
-      `${what}: a route answers with ${ANSWER.join(", ")}, and this one with ${unknown.join(", ")}; wrap a value in { json }`,
+      `${what}: the response has unknown fields: ${unknown.join(", ")}; a response has ` +
+        `${RESPONSE_FIELDS.join(", ")}, and a value is wrapped in { json }`,
     );
   }
   const status = whole(answer.status ?? 200, `${what}: the status`, 200, 599);
@@ -114,16 +115,16 @@ function unknownIn(answer) {
   if (Array.isArray(answer)) return ["an array"];
   if (ArrayBuffer.isView(answer)) return ["bytes"];
   const tag = Object.prototype.toString.call(answer).slice(8, -1);
-  return tag === "Object" ? Object.keys(answer).filter((name) => !ANSWER.includes(name)) : [`a ${tag}`];
+  return tag === "Object" ? Object.keys(answer).filter((name) => !RESPONSE_FIELDS.includes(name)) : [`a ${tag}`];
 }
 
-/** A body, and its media type where it is known. */
+/** The body, and its media type if it is known. */
 export function content(answer, what = "") {
   const { json, text, body } = answer;
   const given = ["json", "text", "body"].filter((name) => answer[name] !== undefined && answer[name] !== null);
   if (given.length > 1) throw new TypeError(`${what}choose one of ${given.join(" and ")}`);
   if (json === undefined && Object.hasOwn(answer, "json"))
-    throw new TypeError(`${what}\`json\` is undefined, which JSON has not; write null, or leave it out`);
+    throw new TypeError(`${what}\`json\` is undefined, which JSON does not have; write null, or omit it`);
   if (json !== undefined) return ["application/json", encodeJson(json, `${what}the body`)];
   if (text !== undefined && text !== null) {
     if (typeof text === "object" || typeof text === "function" || typeof text === "symbol")
@@ -133,8 +134,8 @@ export function content(answer, what = "") {
   return [null, body === undefined || body === null ? new Uint8Array() : bytes(body, `${what}the body`)];
 }
 
-/** What a handler threw, as the response that it means. */
-export function refusal(thrown, what = "the handler") {
+/** Converts a value that a handler threw to a response. */
+export function errorResponse(thrown, what = "the handler") {
   const problem = carried(asProblem(thrown, what).toJSON());
   const body = encodeJson(problem, "the problem");
   return { status: problem.status, headers: [["content-type", "application/problem+json"]], body };
@@ -146,7 +147,7 @@ function asProblem(thrown, what) {
   if (thrown instanceof Reject) return new Problem(422, thrown.message);
   // The message of an exception may reveal internals, such as a query or a URL, so it only goes to the log.
   logError(`${what} failed: ${describe(thrown)}`);
-  return new Problem(500, "the handler failed; the host's log tells why", { code: "handler-failed" });
+  return new Problem(500, "the handler failed; see the host's log", { code: "handler-failed" });
 }
 
 /** Names of statuses (RFC 9110, section 15). */

@@ -16,7 +16,7 @@
  * acknowledgement of its event. A handler that throws or times out leaves no effects, and its delivery is retried.
  */
 
-/** A length of time: milliseconds, or a string such as "500ms", "5s", "2m", "1h" or "7d". */
+/** A duration: milliseconds, or a string such as "500ms", "5s", "2m", "1h" or "7d". */
 export type Duration = number | string;
 
 /** A value that JSON can represent. */
@@ -48,13 +48,13 @@ export type Filter =
 
 /** When a failed delivery is retried. The host has a default for each field. */
 export interface RetryPolicy {
-  /** How many attempts are made before the delivery becomes a dead letter. */
+  /** The number of attempts before the delivery becomes a dead letter. */
   maxAttempts?: number;
   /** The delay before the second attempt. */
   initialDelay?: Duration;
   /** The factor by which the delay grows with each further attempt; at least 1. */
   backoffMultiplier?: number;
-  /** The longest delay. */
+  /** The maximum delay. */
   maxDelay?: Duration;
   /** The random share of each delay, from 0 to 1. */
   jitter?: number;
@@ -62,7 +62,7 @@ export interface RetryPolicy {
   nonRetryable?: ("trap" | "timeout" | "out-of-memory" | "webhook" | "retry" | "exception" | "request")[];
 }
 
-/** The options that declared subscriptions and those made at run time share. */
+/** The options that subscriptions have, whether they are declared or created at run time. */
 export interface SubscriptionRules {
   /** Filters on the events' attributes; all must match. */
   filters?: Filter[];
@@ -77,23 +77,23 @@ export interface SubscriptionRules {
   retry?: RetryPolicy;
 }
 
-/** How a plugin's handler is subscribed. */
+/** The options of an event handler's subscription. */
 export interface SubscriptionOptions extends SubscriptionRules {
   /** The subscription's name; derived from the pattern by default. */
   name?: string;
   /** The backlog at which publishers are refused until deliveries have been handled. */
   maxBacklog?: number;
   /**
-   * What the event's data must be: data that does not fit makes the delivery a dead letter at once, and never reaches the
-   * handler. A Standard Schema (zod, valibot, arktype), which may also change the data, or a JSON Schema. The handler's
-   * data has the schema's type.
+   * The schema of the event's data: a Standard Schema (zod, valibot, arktype), which may also transform the data, or a
+   * JSON Schema. If the data does not fit, the delivery becomes a dead letter at once and the handler is not called.
+   * The handler's first parameter has the schema's type.
    */
   schema?: StandardSchema | JsonSchema;
-  /** The time-out of one invocation. */
+  /** The timeout of one invocation. */
   timeout?: Duration;
 }
 
-/** A schema of a library that implements Standard Schema: https://standardschema.dev. It must answer at once. */
+/** A schema of a library that implements Standard Schema: https://standardschema.dev. It must be synchronous. */
 export interface StandardSchema<Input = unknown, Output = Input> {
   readonly "~standard": {
     readonly version: 1;
@@ -113,8 +113,8 @@ type StandardResult<Output> =
     };
 
 /**
- * A JSON Schema of draft 2020-12, with references within itself (`#/$defs/…`). Keywords that are not supported, such as
- * `unevaluatedProperties`, are refused where the handler is declared. `format` is an annotation.
+ * A JSON Schema of draft 2020-12. References must be within the schema (`#/$defs/…`). Unsupported keywords, such as
+ * `unevaluatedProperties`, are refused when the handler is declared. `format` is an annotation.
  */
 export type JsonSchema = boolean | JsonSchemaObject;
 
@@ -130,7 +130,9 @@ export interface JsonSchemaObject {
 
 type JsonType = "string" | "number" | "integer" | "boolean" | "null" | "object" | "array";
 
-/** The type of data that fits a schema. Of a JSON Schema, what its common keywords say; `any` where they say nothing. */
+/**
+ * The type of data that fits a schema. For a JSON Schema it follows from the common keywords, and is otherwise `any`.
+ */
 export type Infer<Schema> = Schema extends { readonly "~standard": { readonly types?: infer Types } }
   ? NonNullable<Types> extends { readonly output: infer Output }
     ? Output
@@ -205,17 +207,17 @@ export interface Event {
   /** The id of the event that was being handled when this one was published; `causationsource` is its source. */
   readonly causation?: string;
   /**
-   * The correlation id of the cause tree: the id of its first event, whose source is `correlationsource`, or an id from
-   * the host where a client waits for a reply.
+   * The correlation id of the cause tree: the id of its first event, whose source is `correlationsource`. If a client
+   * waits for a reply, it is an id that the host created.
    */
   readonly correlation?: string;
   /** The number of steps from the first event of the cause tree. */
   readonly hops: number;
 }
 
-/** One of a schedule's times. */
+/** A scheduled time at which a handler runs. */
 export interface Tick {
-  /** The time that it stands for, which is earlier than now if it was missed or is tried again. */
+  /** The scheduled time. It is before now if the time was missed, or if the delivery is retried. */
   due: Date;
   attempt: number;
   event: Event;
@@ -239,26 +241,26 @@ export interface Request<Route extends string = string> {
   /** The query's parameters, decoded. If a parameter is repeated, the first value counts. */
   readonly query: Record<string, string>;
   readonly queryString: string;
-  /** By names in lower case; the values of one that comes more than once are joined. */
+  /** By name in lower case. The values of a repeated header are joined. */
   readonly headers: Record<string, string>;
   readonly body: Uint8Array;
   header(name: string): string | undefined;
-  /** The values of a header, one for each time that it comes. */
+  /** All values of a header, which may be repeated. */
   headerValues(name: string): string[];
   text(): string;
-  /** The body, parsed as JSON. A body that is not JSON is answered with 415 or 422. */
+  /** Parses the body as JSON. A body that is not JSON is a `Problem` with status 415 or 422. */
   json<T = any>(): T;
 }
 
 /**
- * Headers to send. A list of values is as many headers, as two cookies need: `{ "set-cookie": ["a=1", "b=2"] }`. Pairs
- * do as well.
+ * Headers to send, as an object or as pairs. A list of values becomes one header for each value:
+ * `{ "set-cookie": ["a=1", "b=2"] }`.
  */
 export type HeadersToSend =
   Record<string, HeaderValue | readonly HeaderValue[] | undefined> | Iterable<readonly [string, HeaderValue]>;
 export type HeaderValue = string | number | boolean;
 
-/** A response, with status 200 by default. A handler that returns nothing answers 204. */
+/** A response, with status 200 by default. If a handler returns nothing, the status is 204. */
 export interface Response {
   /** 200 to 599. */
   status?: number;
@@ -269,12 +271,13 @@ export interface Response {
 }
 
 /**
- * A plugin. Its source's default export is one. All that a plugin can call answers at once, and so a handler need not be
- * asynchronous. If it is, it has ended when its promise and all other work that it began have: microtasks run before the
- * outcome is known, a rejection that nobody handles fails the attempt, and so does waiting for what never comes.
+ * A plugin, the default export of its module. All functions of this SDK are synchronous, so a handler need not be
+ * asynchronous. An asynchronous handler ends when its promise is settled and all other work that it started is done:
+ * microtasks run before the outcome is known. A rejection that is not handled fails the attempt, and so does a promise
+ * that never settles.
  */
 export declare class Plugin {
-  /** Handles the events of a type, or of all types that a pattern takes (`user.*`, `order.>`). */
+  /** Handles the events whose type matches a pattern, such as `user.registered`, `user.*` or `order.>`. */
   on<T = any>(pattern: string, handler: (data: T, event: Event) => void): this;
   on<const Schema extends StandardSchema | JsonSchema>(
     pattern: string,
@@ -284,19 +287,22 @@ export declare class Plugin {
   on<T = any>(pattern: string, options: SubscriptionOptions, handler: (data: T, event: Event) => void): this;
 
   /**
-   * Runs a handler at the times of a cron expression: `schedule("0 9 * * *", { name: "daily" }, handler)`. The schedule has
-   * the name of the function unless `name` gives it another.
+   * Runs a handler at the times of a cron expression: `schedule("0 9 * * *", { name: "daily" }, handler)`. The name
+   * defaults to the function's.
    */
   schedule(cron: string, handler: (tick: Tick) => void): this;
   schedule(cron: string, options: ScheduleOptions, handler: (tick: Tick) => void): this;
 
-  /** Answers requests, such as of "POST /hello/{name}". The effects are durable before the response is sent. */
-  route<Route extends string>(route: Route, handler: (request: Request<Route>) => Response | void | Promise<Response | void>): this;
+  /** Serves a route, such as "POST /hello/{name}". The response is sent after the effects are durable. */
+  route<Route extends string>(
+    route: Route,
+    handler: (request: Request<Route>) => Response | void | Promise<Response | void>,
+  ): this;
 }
 
 export declare function plugin(options?: PluginOptions): Plugin;
 
-/** An event to publish, besides its type and data. */
+/** The options of an event to publish. */
 export interface MessageOptions {
   subject?: string;
   extensions?: Record<string, string | number | boolean>;
@@ -319,36 +325,39 @@ export declare function publishMany(events: ({ type: string; data?: unknown } & 
 export declare function cancel(id: string): void;
 
 /**
- * A response that waits: once this request's effects are committed, the client is answered with the data of the
- * first event that matches the pattern and that follows from the event `id`, which this request has published. If
- * none comes in time the client is answered 504. The reply's extensions may set the status, `httpstatus: "402"`, and
- * headers, `httpheaders: '{"retry-after":"30"}'`.
+ * Makes the client wait for a reply. This request must have published the event `id`. After its effects are committed,
+ * the client gets the data of the first event that matches the pattern and follows from that event, or 504 if there is
+ * none in time. The reply's extensions can set the status (`httpstatus: "402"`) and headers (`httpheaders:
+ * '{"retry-after":"30"}'`).
  */
 export declare function reply(id: string, pattern: string, timeout?: Duration): Response;
 
-/** A subscription that is made at run time. */
+/** A subscription that is created at run time. */
 export interface RuntimeSubscription extends SubscriptionRules {
-  /** Unique among those that this plugin made. */
+  /** Unique among those that this plugin created. */
   name: string;
   pattern: string;
-  /** Who receives the deliveries: a plugin's handlers, or an HTTP endpoint, which the operator must have granted. */
+  /** The target: a plugin's handlers, or an HTTP endpoint whose host the operator must have granted. */
   to: { plugin: string } | { webhook: string; secret?: string; handshake?: boolean };
 }
 
-/** Makes a durable subscription. One of this name that the plugin made before is replaced, and keeps its position. */
+/**
+ * Creates a durable subscription, or replaces the one with this name that the plugin created before. The subscription
+ * then keeps its position.
+ */
 export declare function subscribe(subscription: RuntimeSubscription): void;
 
-/** Removes a subscription that this plugin made. A subscription that does not exist is not an error. */
+/** Deletes a subscription that this plugin created. A subscription that does not exist is not an error. */
 export declare function unsubscribe(name: string): void;
 
 /**
- * The time of day. `Date.now()` tells it as well, in a handler. What a module computes while it is loaded, such as
- * `const started = Date.now()` or `const id = Math.random()`, is computed once, when the component is built, and is the
- * same in every instance.
+ * The current time. In a handler, `Date.now()` returns it, too. Values at the top level of a module, such as `const
+ * started = Date.now()` or `const id = Math.random()`, are computed once, when the component is built, and are the same
+ * in every instance.
  */
 export declare function now(): Date;
 
-/** Unpredictable random bytes. `Math.random()` in a handler is seeded from them for each invocation. */
+/** Cryptographically secure random bytes. In a handler, `Math.random()` is seeded with them for each invocation. */
 export declare function randomBytes(count: number): Uint8Array;
 
 /** The plugin's configuration. */
@@ -362,12 +371,12 @@ export declare const config: {
 export declare const log: Record<"trace" | "debug" | "info" | "warn" | "error", (...values: unknown[]) => void>;
 
 /**
- * The plugin's own durable state. Reads see one snapshot with this invocation's own writes on top. If another
- * invocation has changed what this one read, this one is thrown away and run again, and so reading, changing and
- * writing a value is safe without locks.
+ * The plugin's own durable state. Reads see one snapshot and this invocation's own writes. If another invocation
+ * changes a value that this one has read, this invocation is discarded and runs again. So reading, changing and writing
+ * a value is safe without locks.
  */
 export declare const state: {
-  /** The value of a key, read as JSON. */
+  /** The value of a key, parsed as JSON. */
   get<T = any>(key: string): T | undefined;
   /** Sets the value of a key, as JSON. */
   set(key: string, value: unknown): void;
@@ -376,25 +385,26 @@ export declare const state: {
   delete(key: string): void;
   exists(key: string): boolean;
   /**
-   * Adds to a number that begins at zero, and returns the sum; beyond 2^53 it throws, and never rounds. The sum is read:
-   * if another invocation changes the number first, this one runs again, and so no two get the same sum.
+   * Adds to a number that starts at zero, and returns the sum. This counts as a read: if another invocation changes the
+   * number first, this one runs again. So no two invocations get the same sum. A sum beyond 2^53 throws and is not
+   * rounded.
    */
   increment(key: string, delta?: number): number;
   /**
-   * Adds to a number that begins at zero, and returns nothing: additions of concurrent invocations merge, and none of
-   * them runs again. Use it for counters; `get` reads them.
+   * Adds to a number that starts at zero, and returns nothing. Concurrent additions are merged, so no invocation runs
+   * again for them. Use it for counters; `get` reads them.
    */
   add(key: string, delta?: number): void;
   /**
-   * The next number of a sequence, from 1 on. No two calls ever get the same one, and none runs again for it; an
-   * invocation that fails leaves a gap. Use it for ids.
+   * The next number of a sequence, which starts at 1. Each number is given out once, and no invocation runs again for
+   * it. An invocation that fails leaves a gap. Use it for ids.
    */
   sequence(name: string): number;
-  /** All keys that begin with a prefix, in ascending order. */
+  /** All keys that start with a prefix, in ascending order. */
   keys(prefix?: string): string[];
 };
 
-/** Throw it in a handler to retry the delivery, with the cause `retry`: `throw retry("the mail server is away", { delay: "1m" })`. */
+/** Throw it in a handler to retry the delivery: `throw retry("the mail server is down", { delay: "1m" })`. */
 export declare class Retry extends Error {
   constructor(reason: string, options?: { delay?: Duration });
 }
@@ -405,14 +415,14 @@ export declare class Reject extends Error {
 }
 
 /**
- * The state refused a call. Uncaught, it rejects the delivery; of the kind "other" the delivery is retried, since another
- * attempt may succeed.
+ * The state refused a call. If the handler does not catch it, the delivery is rejected. If the kind is "other", the
+ * delivery is retried, because another attempt may succeed.
  */
 export declare class StateError extends Error {
   readonly kind: "unreadable" | "not-a-number" | "out-of-range" | "limit" | "other";
 }
 
-/** The bus refused a call. Uncaught, it rejects the delivery. */
+/** The bus refused a call. If the handler does not catch it, the delivery is rejected. */
 export declare class BusError extends Error {
   readonly kind: "denied" | "invalid" | "limit";
 }
@@ -420,7 +430,7 @@ export declare class BusError extends Error {
 export declare function retry(reason: string, options?: { delay?: Duration }): Retry;
 export declare function reject(reason: string): Reject;
 
-/** A problem (RFC 9457). Thrown by a route's handler, it is the answer, and the request has no effects. */
+/** A problem (RFC 9457). If a route's handler throws it, it is the response, and the request has no effects. */
 export declare class Problem extends Error {
   /** The status is from 400 to 599. */
   constructor(status: number, detail: string, options?: { code?: string });

@@ -8,20 +8,20 @@ import { innermost, trace } from "./stack.js";
 
 const Native = globalThis.Promise;
 
-/** Jobs that wait, the first from `head` on. */
+/** The queue of jobs. Those before `head` are completed. */
 let jobs = [];
 let head = 0;
-/** Rejected promises that nobody handles, with their reasons. */
+/** Rejected promises without a handler, with their reasons. */
 let unhandled = new Map();
 /** Reactions of this invocation that wait for a promise which has not settled. */
 let waiting = new Set();
 /** Timers that are due at once, by their ids. */
 let timers = new Map();
 let lastTimer = 0;
-/** Whether an invocation runs, which runs the queue itself. */
+/** Whether an invocation is running. It runs the queue itself. */
 let running = false;
 
-/** Whether the platform's promises are the SDK's. */
+/** Whether the SDK's promises have replaced the engine's. */
 let installed = false;
 /** Whether the engine runs its own queue before the export's promise counts as settled. */
 let native = false;
@@ -61,7 +61,7 @@ function nextTimer() {
   return job;
 }
 
-/** Begins an invocation. What an earlier one has left behind in a reused instance is not its business. */
+/** Clears the queues. Call it at the start of an invocation: an earlier one may have left jobs in a reused instance. */
 export function beginJobs() {
   jobs = [];
   head = 0;
@@ -71,24 +71,24 @@ export function beginJobs() {
   running = installed;
 }
 
-/** Fails an invocation that leaves work behind which cannot be done, or which has failed. */
-function leaveNothing() {
+/** Fails an invocation that leaves promises which never settle, or whose rejection nobody handles. */
+function checkNothingIsLeft() {
   for (const [promise, reason] of unhandled) throw rejected(promise, reason);
   for (const { on, isWanted, at } of waiting) {
     const where = at === null ? made(on) : `; it is waited for at ${innermost(at) || "an unknown place"}`;
-    if (isWanted()) throw new Error(`a promise never settles, and what waits for it never runs${where}`);
+    if (isWanted()) throw new Error(`a promise never settles, so the code that waits for it never runs${where}`);
   }
 }
 
 function rejected(promise, reason) {
-  // A failure of the contract means the same whether or not it was awaited.
+  // A failure that the plugin chose counts even if it was not awaited.
   if (reason !== null && typeof reason === "object" && reason[DELIBERATE] === true) return reason;
   if (promise === null) return reason;
   const what = reason instanceof Error ? "" : ` (${show(reason)})`;
-  return new Error(`a promise was rejected, and nobody handles it${what}${made(promise)}`, { cause: reason });
+  return new Error(`a promise was rejected, and nothing handles it${what}${made(promise)}`, { cause: reason });
 }
 
-/** Marks errors that are outcomes which a plugin has chosen. */
+/** Marks errors that are outcomes chosen by the plugin, such as Retry and Reject. */
 export const DELIBERATE = Symbol.for("sandbus.deliberate");
 
 function made(promise) {
@@ -97,9 +97,8 @@ function made(promise) {
 }
 
 /**
- * Calls a handler, and waits until all that it has begun is done. `accept` is given what it returned or resolved to, and
- * `refuse` what it threw. A promise of the result is returned where the engine itself must run, or in a test the handler is
- * asynchronous.
+ * Calls a handler, and waits until all its jobs are done. Passes its result to `accept`, or the value that it threw to
+ * `refuse`. Returns a promise if the engine must run its own queue, or if the handler is asynchronous in a test.
  */
 export function completed(call, accept, refuse) {
   let returned;
@@ -139,17 +138,17 @@ function isThenable(value) {
   return value !== null && typeof value === "object" && typeof value.then === "function";
 }
 
-/** The value of what a handler returned, once the queue has come to its end. */
+/** The value of a handler's result after the queue has been drained. */
 function settled(returned) {
   const outcome = watched(returned);
   drain();
   return outcome();
 }
 
-/** How many turns of the engine's own queue may bring nothing before there is nothing to come. */
+/** After this many turns of the engine's own queue without a new job, the handler's work counts as done. */
 const IDLE_TURNS = 64;
 
-/** The same where the engine has promises of its own, which settle by its own queue. */
+/** Like `settled`, for an engine whose own promises are settled by its own queue. */
 function ticked(returned) {
   return new Native((resolve, reject) => {
     let idle = 0;
@@ -167,11 +166,11 @@ function ticked(returned) {
   });
 }
 
-/** Watches what a handler returned. The function that is returned tells its value, or throws. */
+/** Observes a handler's result. Returns a function that returns the value, or throws if there is none. */
 function watched(returned) {
   if (!isThenable(returned)) {
     return () => {
-      leaveNothing();
+      checkNothingIsLeft();
       return returned;
     };
   }
@@ -183,7 +182,7 @@ function watched(returned) {
   );
   return () => {
     if (state !== null && "thrown" in state) throw state.thrown;
-    leaveNothing();
+    checkNothingIsLeft();
     if (state === null) throw new Error(`the handler's promise never settles${made(promise)}`);
     return state.value;
   };
@@ -199,7 +198,7 @@ export class SandbusPromise {
   #value = undefined;
   #reactions = [];
   #isHandled = false;
-  /** Where it was made: a stack, or the promise that it was derived from. */
+  /** Where the promise was created: a stack, or the promise that it was derived from. */
   #origin = null;
 
   constructor(executor) {
@@ -213,7 +212,7 @@ export class SandbusPromise {
     }
   }
 
-  /** Where a promise was made, as a trace; null if that is not known. */
+  /** The stack where a promise was created; null if it is unknown. */
   static origin(promise) {
     let origin = promise;
     while (origin !== null && typeof origin === "object") origin = #origin in origin ? origin.#origin : null;
@@ -285,7 +284,7 @@ export class SandbusPromise {
     return this.#when(fulfilled, rejected, derived, () => true);
   }
 
-  /** Adds a reaction; `isWanted` says at the end whether anything depends on it. */
+  /** Adds a reaction. `isWanted` tells at the end of the invocation whether anything depends on it. */
   #when(fulfilled, rejected, { promise, resolve, reject }, isWanted) {
     const reaction = { fulfilled, rejected, resolve, reject, on: this, isWanted, at: null };
     this.#isHandled = true;
@@ -363,7 +362,7 @@ export class SandbusPromise {
     return collected(this, promises, nothing, () => [null, null]);
   }
 
-  /** Adds a reaction that nobody needs once the whole is settled: a race's losers may wait forever. */
+  /** Adds a reaction that is not needed after the whole is settled: the losers of a race may never settle. */
   static adopt(each, fulfilled, rejected, whole) {
     if (!(#state in each) || each.then !== SandbusPromise.prototype.then) return each.then(fulfilled, rejected);
     const isWanted = () => !(#state in whole) || whole.#state === PENDING;
@@ -384,7 +383,7 @@ function speciesOf(promise) {
   return constructor === undefined ? SandbusPromise : (constructor[Symbol.species] ?? SandbusPromise);
 }
 
-/** Whether a promise that is made takes note of where. */
+/** Whether new promises record where they are created. */
 let isTraced = true;
 
 /** A promise of a class, with its resolving functions (section 27.2.1.5). */
@@ -401,8 +400,8 @@ function capability(Species, traced = false) {
 }
 
 /**
- * What `all`, `allSettled`, `any` and `race` have in common. `reactions` says what becomes of each promise, where it does
- * not settle the whole, and `finish` what becomes of the whole when all of them have kept something.
+ * The common part of `all`, `allSettled`, `any` and `race`. `reactions` gives the reactions to each promise, which keep
+ * a value or settle the whole. `finish` settles the whole after all promises have kept a value.
  */
 function collected(Species, promises, finish, reactions) {
   const whole = capability(Species, true);
@@ -434,7 +433,7 @@ function collected(Species, promises, finish, reactions) {
   return whole.promise;
 }
 
-/** Array.fromAsync, whose promises would be the engine's own. */
+/** Array.fromAsync. The engine's function would use the engine's promises. */
 async function fromAsync(items, map, self) {
   const all = [];
   if (items[Symbol.asyncIterator] ?? items[Symbol.iterator]) for await (const item of items) all.push(item);
@@ -461,7 +460,8 @@ function timer(name) {
     if (typeof job !== "function") throw new TypeError(`${name} takes a function`);
     if (Number(delay) > 0) {
       throw new Error(
-        `${name}: a handler cannot wait for ${Number(delay)} ms; publish an event with { delay: ${Number(delay)} }, or declare a schedule`,
+        `${name}: a handler cannot wait for ${Number(delay)} ms; ` +
+          `publish an event with { delay: ${Number(delay)} }, or declare a schedule`,
       );
     }
     if (!running) Native.resolve().then(drain);
@@ -478,7 +478,7 @@ function setInterval() {
   throw new Error("setInterval: a handler ends and does not come again; declare a schedule");
 }
 
-/** Replaces what the engine has. It happens before the plugin's modules are loaded. */
+/** Replaces the engine's functions. Call it before the plugin's modules are loaded. */
 export function installJobs(isNativeToo) {
   installed = true;
   native = isNativeToo;
@@ -491,7 +491,7 @@ export function installJobs(isNativeToo) {
   if (Array.fromAsync !== undefined) Array.fromAsync = fromAsync;
 }
 
-/** Runs what modules have begun while they were loaded. */
+/** Runs the jobs that modules queued while they were loaded. */
 export function loaded() {
   drain();
 }

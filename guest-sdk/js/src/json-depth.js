@@ -1,11 +1,11 @@
-// Limits the nesting of JSON. QuickJS parses and writes recursively, and beyond some thousand levels WebAssembly's
-// stack is exhausted: a trap, which no `catch` sees. Deeper JSON is an error instead.
+// Limits the depth of JSON. QuickJS parses and writes recursively, and deeply nested values would exhaust the
+// component's stack. That is a trap, which no `catch` catches. So JSON that is nested too deeply is refused first.
 
-/** How many levels of arrays and objects JSON may have. */
-export const DEEPEST = 1_000;
+/** The maximum depth of arrays and objects. */
+export const MAX_DEPTH = 1_000;
 
-/** What is thrown where JSON is nested too deeply. */
-export const TOO_DEEP = `nested more than ${DEEPEST} levels deep`;
+/** A part of error messages. */
+export const TOO_DEEP = `nested more than ${MAX_DEPTH} levels deep`;
 
 /** A `JSON.parse` that refuses text which is nested too deeply. */
 export function limitedParse(parse) {
@@ -15,23 +15,23 @@ export function limitedParse(parse) {
   };
 }
 
-/** Whether text is nested too deeply. It is read bracket by bracket only if it has enough of them. */
+/** Whether text is nested too deeply. Only text with enough brackets is scanned for its depth. */
 export function isTooDeep(text) {
-  if (text.length <= DEEPEST || !hasMore(text, "[") && !hasMore(text, "{")) return false;
+  if (text.length <= MAX_DEPTH || !hasMore(text, "[") && !hasMore(text, "{")) return false;
   let depth = 0;
-  // Brackets within strings do not count.
+  // Brackets in strings do not count.
   for (const bracket of text.replaceAll(/"[^"\\]*(?:\\[^][^"\\]*)*"|[^[\]{}"]+/g, "")) {
     if (bracket === "[" || bracket === "{") depth++;
     else if (bracket === "]" || bracket === "}") depth--;
-    if (depth > DEEPEST) return true;
+    if (depth > MAX_DEPTH) return true;
   }
   return false;
 }
 
-/** Whether text has at least half as many of a character as there may be levels: one kind of bracket may hold the other. */
+/** Whether a character occurs at least half as often as the limit. Arrays and objects may alternate. */
 function hasMore(text, character) {
   let at = -1;
-  for (let count = 0; count < DEEPEST / 2; count++) {
+  for (let count = 0; count < MAX_DEPTH / 2; count++) {
     at = text.indexOf(character, at + 1);
     if (at < 0) return false;
   }

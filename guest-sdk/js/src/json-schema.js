@@ -9,9 +9,9 @@ const ANNOTATIONS = [
 ];
 
 /**
- * A function that lists a value's misfits, each with its path as a JSON pointer.
+ * Compiles a schema to a function that lists a value's misfits, each with its path as a JSON pointer.
  *
- * A schema is a boolean or an object, whose keywords are looked at one by one: `check(value, path)` yields misfits.
+ * Each keyword of a schema becomes a function: `check(value, path)` yields its misfits.
  */
 export function compile(schema, what) {
   const compiled = new Map();
@@ -23,7 +23,7 @@ function subschema(schema, context) {
   if (schema === true) return () => [];
   if (schema === false) return (_, path) => [{ path, message: "is not allowed" }];
   if (schema === null || typeof schema !== "object" || Array.isArray(schema))
-    throw new TypeError(`${context.what}: a schema is an object or a boolean, not ${JSON.stringify(schema)}`);
+    throw new TypeError(`${context.what}: a schema must be an object or a boolean, not ${JSON.stringify(schema)}`);
   const known = context.compiled.get(schema);
   if (known !== undefined) return (value, path) => known.check(value, path);
   // A schema may refer to itself, so it is registered before its keywords are read.
@@ -40,7 +40,7 @@ function keyword(name, schema, context) {
   if (ANNOTATIONS.includes(name)) return [];
   const make = Object.hasOwn(KEYWORDS, name) ? KEYWORDS[name] : undefined;
   if (make === undefined)
-    throw new TypeError(`${context.what}: the schema's keyword \`${name}\` is not supported; use a library's schema for it`);
+    throw new TypeError(`${context.what}: the schema's keyword \`${name}\` is not supported; use a schema library`);
   const check = make(schema[name], schema, (inner) => subschema(inner, context), context);
   return check === null ? [] : [check];
 }
@@ -60,7 +60,7 @@ function isOfType(value, type) {
   return type === "integer" ? Number.isInteger(value) : typeOf(value) === type;
 }
 
-/** A keyword that asserts something of values of one kind. */
+/** A keyword that makes an assertion about values of one type. */
 const asserts = (applies, holds, message) => (wanted) => (value, path) =>
   applies(value) && !holds(value, wanted) ? [{ path, message: message(wanted) }] : [];
 
@@ -273,9 +273,9 @@ const KEYWORDS = {
   },
 };
 
-/** The schema that a reference within the same one means: a fragment that is a JSON pointer (RFC 6901, section 6). */
+/** Resolves a reference within a schema: a fragment that is a JSON pointer (RFC 6901, section 6). */
 function referred(root, reference, what) {
-  const refuse = () => new TypeError(`${what}: the schema has nothing at \`$ref\` ${text(reference)}; it must be #/…`);
+  const refuse = () => new TypeError(`${what}: \`$ref\` ${text(reference)} is not in the schema; it must be #/…`);
   if (!/^#(?:\/|$)/.test(reference)) throw refuse();
   let found = root;
   for (const key of reference.slice(1).split("/").slice(1)) {
@@ -286,7 +286,9 @@ function referred(root, reference, what) {
   return found;
 }
 
-/** Whether numbers divide without a rest; fractions such as 0.1 are not exact. */
+/**
+ * Whether a number is a multiple of another one. Fractions such as 0.1 are not exact, so a small error is tolerated.
+ */
 function isMultiple(value, unit) {
   const quotient = value / unit;
   return Number.isFinite(quotient) && Math.abs(quotient - Math.round(quotient)) < 1e-9;

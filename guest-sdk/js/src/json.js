@@ -1,7 +1,7 @@
 // Values as JSON. A value that JSON cannot represent is refused with its path, where `JSON.stringify` would silently
 // change it: NaN to `null`, a Map to `{}`, a function to nothing.
 
-import { DEEPEST, TOO_DEEP } from "./json-depth.js";
+import { MAX_DEPTH, TOO_DEEP } from "./json-depth.js";
 
 /** Built-in objects whose content JSON would lose. */
 const LOST = new Set([
@@ -19,11 +19,11 @@ const HINTS = {
 };
 
 /**
- * A value's JSON. A field that is undefined is left out, as everywhere in JavaScript; any other value that JSON lacks is a
- * TypeError that gives its place.
+ * Converts a value to JSON. Undefined fields are omitted, as in JSON.stringify. Any other value that JSON lacks is a
+ * TypeError that says where it is.
  */
 export function writeJson(value, what) {
-  /** The objects around the value that is being written, and the key of each in the one before it. */
+  /** The objects that contain the current value, and the key of each in its parent. */
   const around = [];
   const keys = [];
   const refused = (key, odd) => {
@@ -41,7 +41,7 @@ export function writeJson(value, what) {
     if (each !== null && typeof each === "object") {
       around.push(each);
       keys.push(key);
-      if (around.length > DEEPEST) throw new TypeError(`${what} cannot be written as JSON: it is ${TOO_DEEP}`);
+      if (around.length > MAX_DEPTH) throw new TypeError(`${what} cannot be written as JSON: it is ${TOO_DEEP}`);
     }
     return each;
   };
@@ -55,7 +55,7 @@ export function writeJson(value, what) {
   }
 }
 
-/** What is wrong with a value for JSON; null if nothing is. */
+/** The reason why JSON cannot represent a value; null if it can. */
 function misfit(value, holder, key) {
   if (typeof value === "string" || typeof value === "boolean" || value === null) {
     // An invalid Date writes itself as null.

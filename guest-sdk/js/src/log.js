@@ -12,6 +12,6 @@ export const warn = (...values) => line("warn", values);
 export const error = (...values) => line("error", values);
 
 function line(level, values) {
-  // A module may log while it is loaded, which happens at build time.
+  // A module may log while it is loaded at build time, where there is no host.
   if (isThere()) host().log(level, "", wellFormed(located(values.map(show).join(" "))));
 }

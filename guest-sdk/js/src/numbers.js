@@ -3,10 +3,10 @@
 import { StateError } from "./failure.js";
 import { decodeUtf8 } from "./utf8.js";
 
-const LEAST = -(2n ** 63n);
-const GREATEST = 2n ** 63n - 1n;
+const MIN = -(2n ** 63n);
+const MAX = 2n ** 63n - 1n;
 
-/** The error for a value that cannot be added to. */
+/** The error for a value that is not a number, or for a sum that is out of range. */
 export function numberError(kind, key) {
   const reasons = {
     "not-a-number": `the value of \`${key}\` is not a number`,
@@ -20,6 +20,6 @@ export function sum(bytes, delta, key) {
   const text = bytes === undefined || bytes === null ? "0" : decodeUtf8(bytes, false);
   if (!/^[+-]?\d+$/.test(text)) throw numberError("not-a-number", key);
   const total = BigInt(text.replace("+", "")) + BigInt(delta);
-  if (total < LEAST || total > GREATEST) throw numberError("out-of-range", key);
+  if (total < MIN || total > MAX) throw numberError("out-of-range", key);
   return total;
 }

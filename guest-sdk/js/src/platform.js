@@ -1,4 +1,4 @@
-// The time of day and random numbers, from the host.
+// The time and random bytes from the host.
 
 import { whole } from "./fit.js";
 import { host } from "./host.js";
@@ -7,15 +7,16 @@ export function now() {
   return new Date(host().now());
 }
 
-/** The most random bytes of one call, and how many the host gives at a time. */
-const MOST = 16 << 20;
-const AT_ONCE = 64 << 10;
+/** The maximum number of random bytes per call. */
+const MAX_BYTES = 16 << 20;
+/** The number of random bytes that the host is asked for at a time. */
+const CHUNK = 64 << 10;
 
 export function randomBytes(count) {
-  const size = whole(count, "the count of random bytes", 0, MOST);
-  if (size <= AT_ONCE) return host().randomBytes(size);
+  const size = whole(count, "the count of random bytes", 0, MAX_BYTES);
+  if (size <= CHUNK) return host().randomBytes(size);
   const all = new Uint8Array(size);
-  for (let start = 0; start < size; start += AT_ONCE)
-    all.set(host().randomBytes(Math.min(AT_ONCE, size - start)), start);
+  for (let start = 0; start < size; start += CHUNK)
+    all.set(host().randomBytes(Math.min(CHUNK, size - start)), start);
   return all;
 }

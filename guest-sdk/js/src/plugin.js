@@ -5,7 +5,7 @@ import { failure, kind, reject, visible } from "./failure.js";
 import { EXACT, carried, identifier, optionalText, optionalWhole } from "./fit.js";
 import { host } from "./host.js";
 import { completed } from "./jobs.js";
-import { Problem, Request, refusal, response } from "./http.js";
+import { Problem, Request, errorResponse, response } from "./http.js";
 import { milliseconds } from "./duration.js";
 import { SHARED, checkNames, matches, oneOf, sharedRules } from "./rules.js";
 import { fitting } from "./schema.js";
@@ -21,7 +21,7 @@ export function plugin(options = {}) {
 
 export class Plugin {
   #options;
-  /** What package.json says, for what the options leave out. */
+  /** The name, version and description in package.json, as defaults for the options. */
   #package = {};
   #subscriptions = [];
   #routes = [];
@@ -53,7 +53,7 @@ export class Plugin {
     if (name === "") throw new TypeError(`schedule ${cron}: give it a name: schedule(cron, { name: "daily" }, handler)`);
     this.#schedules.push({ name, cron, timezone, missed, data });
     const call = (event) => handler({ due: new Date(event.time), attempt: event.attempt, event });
-    // Numbers in a list increase.
+    // The handler runs for one time after the other, in order.
     this.#subscribe(name, () => this.#scheduleType(name), { ...rules, concurrency: 1 }, call);
     return this;
   }
@@ -68,13 +68,13 @@ export class Plugin {
     return this;
   }
 
-  /** Lets package.json name the plugin where its options do not. */
+  /** Sets the name, version and description that the options do not set. */
   describedBy(manifest) {
     this.#package = manifest;
     return this;
   }
 
-  /** What the plugin says about itself, as the contract has it. */
+  /** The descriptor of the plugin. */
   describe() {
     return carried(this.#described());
   }
@@ -94,7 +94,10 @@ export class Plugin {
     };
   }
 
-  /** Hands a delivery to the handler of its subscription; what the handler throws becomes a failure of the contract. */
+  /**
+   * Passes a delivery to the handler of its subscription. A value that the handler throws becomes the contract's
+   * failure.
+   */
   deliver(delivery) {
     return completed(() => this.#handlerOf(delivery)(new Event(delivery)), handled, (thrown) => {
       const failed = kind(visible(thrown));
@@ -103,8 +106,8 @@ export class Plugin {
     });
   }
 
-  /** Hands a request to the handler of its route; what the handler throws becomes the response that it means. */
-  answer(request) {
+  /** Passes a request to the handler of its route. A value that the handler throws becomes a response. */
+  respond(request) {
     const what = `route ${request.method} ${request.route}`;
     const call = () => {
       const route = this.#routes.find(({ method, path }) => method === request.method && path === request.route);
@@ -112,14 +115,14 @@ export class Plugin {
       return route.handler(new Request(request));
     };
     return completed(call, (answer) => response(answer, what), (thrown) => {
-      throw refusal(visible(thrown), what);
+      throw errorResponse(visible(thrown), what);
     });
   }
 
   get name() {
     const name = this.#options.name ?? this.#package.name;
     if (name === undefined)
-      throw new TypeError("the plugin has no name: give one in plugin({ name }) or in package.json");
+      throw new TypeError("the plugin has no name: set it in plugin({ name }) or in package.json");
     return name;
   }
 
@@ -131,8 +134,9 @@ export class Plugin {
   }
 
   /**
-   * A subscription that none declares was made at run time, and may be called as one of the plugin's own: it goes to the
-   * first handler whose pattern takes the type. One whose pattern has changed since goes by its name.
+   * The handler of a delivery: the one with the subscription's name if its pattern matches, otherwise the first one
+   * whose pattern matches. A subscription created at run time can have the name of a declared one, so the name alone
+   * does not decide. If no pattern matches, the declared pattern has changed since, and the name decides.
    */
   #handlerOf({ subscription, event }) {
     const named = ({ name }) => name === subscription;
@@ -145,7 +149,7 @@ export class Plugin {
     return found.call;
   }
 
-  /** The type of a schedule's events. It bears the plugin's name, so that no plugin takes another's by chance. */
+  /** The type of a schedule's events. It contains the plugin's name, so that it differs from those of other plugins. */
   #scheduleType(schedule) {
     return `schedule.${this.name}.${schedule}`;
   }
@@ -169,12 +173,12 @@ function optionsAndHandler(rest, what) {
   return [options, handler];
 }
 
-/** What the handler of an event returned: nothing is made of it, and so an error was meant to be thrown. */
+/** Checks the result of an event handler. Returning an error is a mistake: the handler meant to throw it. */
 function handled(returned) {
   if (returned instanceof Error) throw returned;
 }
 
-/** A subscription's name, from its pattern: letters, digits and dashes. */
+/** Derives a subscription's name from its pattern: letters, digits and dashes. */
 function named(pattern) {
   return pattern
     .replaceAll("*", "any")
@@ -182,7 +186,7 @@ function named(pattern) {
     .replaceAll(/[^A-Za-z0-9_-]/g, "-");
 }
 
-/** The contract's form of a subscription's options. They are checked where the handler is declared. */
+/** Converts a subscription's options to the contract's record. They are checked when the handler is declared. */
 function subscriptionRules(name, options) {
   return {
     ...sharedRules(options, `subscription ${name}`),
@@ -191,7 +195,7 @@ function subscriptionRules(name, options) {
   };
 }
 
-/** A default alone, or `{ default, description }`; null for a key without a default. */
+/** A configuration key. Its value is the default, `{ default, description }`, or null for a key without a default. */
 function configKey(name, value) {
   const { default: fallback, description } = value !== null && typeof value === "object" ? value : { default: value };
   const what = `the configuration's key \`${name}\``;

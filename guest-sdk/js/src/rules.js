@@ -5,7 +5,7 @@ import { milliseconds } from "./duration.js";
 import { EXACT, U32, identifier, kind, optionalText, optionalWhole, whole } from "./fit.js";
 import { jsonText } from "./text.js";
 
-/** Throws if there is an option with an unknown name. `renamed` maps former names of options to their present ones. */
+/** Throws if an option has an unknown name. `renamed` maps old names of options to new ones. */
 export function checkNames(options, names, what, renamed = {}) {
   if (options === null || typeof options !== "object" || Array.isArray(options))
     throw new TypeError(`${what}: the options must be an object, not ${kind(options)}`);
@@ -16,10 +16,10 @@ export function checkNames(options, names, what, renamed = {}) {
   }
 }
 
-/** The options that declared subscriptions and those made at run time have in common. */
+/** The options that subscriptions have, whether they are declared or created at run time. */
 export const SHARED = ["filters", "start", "concurrency", "orderingKey", "deadLetterPolicy", "retry"];
 
-/** The contract's form of the options that declared subscriptions and those made at run time have in common. */
+/** Converts the shared options to the contract's record. */
 export function sharedRules(options, what) {
   return {
     filters: options.filters === undefined ? null : jsonText(options.filters, `${what}: filters`),
@@ -37,7 +37,7 @@ function start(value, what) {
   if (value instanceof Date) return { tag: "time", val: value.toISOString() };
   if (value?.position !== undefined)
     return { tag: "position", val: whole(value.position, `${what}: position`, 0, EXACT) };
-  throw new TypeError(`${what}: start is "now", "beginning", a Date or { position }`);
+  throw new TypeError(`${what}: start must be "now", "beginning", a Date or { position }`);
 }
 
 export const RETRY_POLICY = ["maxAttempts", "initialDelay", "backoffMultiplier", "maxDelay", "jitter", "nonRetryable"];
@@ -52,7 +52,8 @@ const RENAMED = {
 function retryPolicy(options, what) {
   checkNames(options, RETRY_POLICY, `${what}: retry`, RENAMED);
   const { nonRetryable = [] } = options;
-  if (!Array.isArray(nonRetryable)) throw new TypeError(`${what}: nonRetryable is a list of causes, such as ["trap"]`);
+  if (!Array.isArray(nonRetryable))
+    throw new TypeError(`${what}: nonRetryable must be an array of causes, such as ["trap"]`);
   return {
     attempts: optionalWhole(options.maxAttempts, `${what}: maxAttempts`, 1, U32),
     firstDelayMs: milliseconds(options.initialDelay, `${what}: initialDelay`),
@@ -70,11 +71,11 @@ function percent(fraction, what) {
   throw new TypeError(`${what} must be a number of at least 0, not ${JSON.stringify(fraction)}`);
 }
 
-/** One of several strings; null if it is left out. */
+/** Checks an optional string that must be one of several. */
 export function oneOf(value, what, choices) {
   if (value === undefined || value === null) return null;
   if (choices.includes(value)) return value;
-  throw new TypeError(`${what} is one of ${choices.join(", ")}, not ${JSON.stringify(value)}`);
+  throw new TypeError(`${what} must be one of ${choices.join(", ")}, not ${JSON.stringify(value)}`);
 }
 
 /** Whether a pattern matches a type, as the contract's `subscription.pattern` specifies. */
@@ -102,7 +103,7 @@ export function isPattern(text) {
   );
 }
 
-/** White space in Unicode, but for the controls. */
+/** Unicode's white space, except control characters. */
 const WHITE_SPACE = /[ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
 
 function isWord(text) {
@@ -110,7 +111,7 @@ function isWord(text) {
   return text !== "" && !WHITE_SPACE.test(text) && ![...text].some(isOutside);
 }
 
-/** Whether no CloudEvents string has the character: it is a control or a noncharacter. */
+/** Whether CloudEvents forbids the character in strings: it is a control character or a noncharacter. */
 function isForbidden(code) {
   return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0xfdd0 && code < 0xfdf0) || (code & 0xfffe) === 0xfffe;
 }

@@ -4,10 +4,10 @@
 import { reject } from "./failure.js";
 import { compile } from "./json-schema.js";
 
-/** How many misfits are named. */
+/** The maximum number of misfits that an error names. */
 const NAMED = 8;
 
-/** What a handler is given of an event's data, by the schema of its options. */
+/** Returns a function that checks an event's data against a schema, and returns the data for the handler. */
 export function fitting(schema, what) {
   if (schema === undefined) return (data) => data;
   const standard = schema?.["~standard"];
@@ -22,7 +22,7 @@ export function fitting(schema, what) {
 function byStandard(standard, data, what) {
   const result = standard.validate(data);
   if (typeof result?.then === "function")
-    throw new TypeError(`${what}: the schema is asynchronous; a handler's data is checked at once`);
+    throw new TypeError(`${what}: the schema is asynchronous; use a synchronous one`);
   refuse((result.issues ?? []).map(({ message, path }) => ({ path: pointer(path ?? []), message })));
   return result.value;
 }

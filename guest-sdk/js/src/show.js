@@ -2,12 +2,12 @@
 
 import { frames } from "./stack.js";
 
-/** As much of a value as a line is worth. The host keeps less of it. */
+/** The maximum length of a text. The host truncates it further. */
 const CHARACTERS = 32_768;
 const DEPTH = 8;
 const ITEMS = 200;
 
-/** A value as a text: strings as they are, everything else much as it is written. */
+/** Formats a value: strings as they are, other values like literals. */
 export function show(value) {
   if (typeof value === "string") return value;
   try {
@@ -18,7 +18,7 @@ export function show(value) {
   }
 }
 
-/** What stands for a value that cannot be looked at. */
+/** The text for a value that cannot be inspected. */
 function unshown(error) {
   let why = "";
   try {
@@ -30,7 +30,7 @@ function unshown(error) {
 }
 
 class Shown {
-  /** The objects around the one that is shown. */
+  /** The objects that contain the current one. */
   #around = [];
   #length = 0;
 

@@ -3,7 +3,7 @@
 /** A frame's position: a file, a line and perhaps a column, in V8's form, QuickJS's and SpiderMonkey's. */
 const POSITION = /([^\s()@]+?):(\d+)(?::\d+)?(?=\)?$)/;
 
-/** The source's own position for one in the bundle; undefined for what no source has written. */
+/** The position in a source of a line of the bundle; undefined for generated code. */
 function positionOf(line) {
   const { runs, sources } = globalThis.__sandbusLines;
   const run = runs.findLast(([first]) => first <= line);
@@ -15,13 +15,13 @@ function isBundle(file) {
   return bundle === undefined || file === bundle || file.endsWith(`/${bundle}`);
 }
 
-/** A frame with the source's own file and line. */
+/** Replaces the bundle's position in a frame by the source's. */
 function locate(frame) {
   if (globalThis.__sandbusLines === undefined) return frame;
   return frame.replace(POSITION, (whole, file, line) => (isBundle(file) && positionOf(Number(line))) || whole);
 }
 
-/** The frames of a stack, each as `at NAME (FILE:LINE)`, with the sources' own lines. */
+/** The frames of a stack, each as `at NAME (FILE:LINE)`, with positions in the sources. */
 function framesOf(stack) {
   const lines = stack.split("\n").map((line) => line.trim());
   // V8 repeats the message before the frames; SpiderMonkey has `name@file:line:column`.
@@ -36,24 +36,25 @@ function framesOf(stack) {
   return frames.map(locate);
 }
 
-/** Whether a frame is of no interest to a plugin's author: the SDK's, what the build adds, or what the engine has. */
+/** Whether a frame belongs to the SDK, to generated code or to the engine, and not to the plugin. */
 function isForeign(frame) {
   // StarlingMonkey wraps the bundle in a module.
-  if (frame.includes("@sandbus/sdk") || frame.includes("sources/initializer.js") || /\(native\)|\(?<native>\)?$/.test(frame)) return true;
+  if (frame.includes("@sandbus/sdk") || frame.includes("sources/initializer.js")) return true;
+  if (/\(native\)|\(?<native>\)?$/.test(frame)) return true;
   const file = POSITION.exec(frame)?.[1];
   return globalThis.__sandbusLines?.bundle !== undefined && file !== undefined && isBundle(file);
 }
 
-/** How many lines of a stack are worth their place in a reason. */
+/** The maximum number of a stack's frames in a reason. */
 const FRAMES = 8;
 
-/** The frames of an error that lie in the plugin's own files. */
+/** The frames of an error that are in the plugin's own files. */
 export function frames(error) {
   let stack;
   try {
     ({ stack } = error);
   } catch {
-    // A plugin may have set it to anything.
+    // A plugin may have set it to any value.
   }
   if (typeof stack !== "string") return [];
   return framesOf(stack)
@@ -61,7 +62,7 @@ export function frames(error) {
     .slice(0, FRAMES);
 }
 
-/** A text in which positions of the bundle are those of the sources: a stack that a plugin has put into a message. */
+/** Replaces positions in the bundle by those in the sources, for stacks that a plugin has put into a message. */
 export function located(text) {
   const bundle = globalThis.__sandbusLines?.bundle;
   if (bundle === undefined || !text.includes(bundle)) return text;
@@ -70,13 +71,13 @@ export function located(text) {
   });
 }
 
-/** Where the caller is, as the engine writes a stack. */
+/** The stack of the caller, in the engine's format. */
 export function trace() {
   const { stack } = new Error();
   return typeof stack === "string" ? stack : "";
 }
 
-/** The innermost of a plugin's own lines in what `trace` has taken; empty if there is none. */
+/** The innermost frame of a stack from `trace` that is the plugin's; empty if there is none. */
 export function innermost(stack) {
   const frame = framesOf(stack).find((each) => !isForeign(each));
   return frame === undefined ? "" : (POSITION.exec(frame)?.[0] ?? "");

@@ -38,27 +38,31 @@ function remove(key) {
 export { remove as delete };
 
 export function increment(key, delta = 1) {
-  return exact(key, host().stateIncrement(named(key), added(key, delta)));
+  return exact(key, host().stateIncrement(named(key), checkedDelta(key, delta)));
 }
 
 export function add(key, delta = 1) {
-  host().stateAdd(named(key), added(key, delta));
+  host().stateAdd(named(key), checkedDelta(key, delta));
 }
 
 export function sequence(name) {
   return exact(name, host().stateSequence(nonEmpty(name, "the name of a sequence")));
 }
 
-/** A number that is added. */
-function added(key, delta) {
+/** Checks a number to add. */
+function checkedDelta(key, delta) {
   if (Number.isSafeInteger(delta)) return delta;
-  throw new TypeError(`\`${key}\` is added to by an integer, and not by ${String(delta)}`);
+  throw new TypeError(`the number to add to \`${key}\` must be an integer, not ${String(delta)}`);
 }
 
-/** A number of the host, which has 64 bits. One that a number of the language cannot hold exactly is never rounded. */
+/**
+ * Converts a 64-bit integer of the host. If a JavaScript number cannot represent it exactly, it throws and does not
+ * round.
+ */
 function exact(key, number) {
   if (Number.isSafeInteger(number)) return number;
-  throw new StateError("out-of-range", `the value of \`${key}\` is beyond 2^53, where numbers are not exact; read it with getBytes`);
+  const reason = `the value of \`${key}\` is beyond 2^53, where numbers are not exact; read it with getBytes`;
+  throw new StateError("out-of-range", reason);
 }
 
 function named(key) {

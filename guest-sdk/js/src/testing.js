@@ -1,5 +1,5 @@
-// A fake host for tests in plain node. Everything is in memory, and a failed run leaves no effects, as with the real
-// host. It does not implement filters, ordering, retries and limits.
+// A fake host for tests in plain node. Everything is in memory. As on a real host, a failed invocation leaves no
+// effects. Filters, ordering, retries and limits are ignored.
 
 import { BusError, SendError } from "./failure.js";
 import { fields, joined, values } from "./headers.js";
@@ -24,16 +24,17 @@ export class FakeHost {
   #sequences = new Map();
   #effects = { state: new Map(), published: [], subscriptions: new Map(), replies: [] };
   #ids = 0;
-  /** The ids of what the present run has published. */
-  #run = [];
-  /** What kind of failure the present run was, where its handler did not say it itself. */
-  #failed = null;
+  /** The ids of the events that the current invocation has published. */
+  #publishedIds = [];
+  /** The cause of the current invocation's failure; null if its handler chose the outcome. */
+  #cause = null;
   #logs = [];
-  #answers = [];
+  /** Responses to requests that the plugin sends, by pattern. */
+  #responses = [];
   #sent = [];
 
   constructor(plugin, { config = {}, state = {} } = {}) {
-    // The build names a plugin without a name.
+    // A build sets the name of a plugin that has none.
     this.#plugin = plugin.describedBy({ name: "test" });
     this.#config = config;
     for (const [key, value] of Object.entries(state)) this.#effects.state.set(key, encodeJson(value, key));
@@ -71,13 +72,13 @@ export class FakeHost {
     return [...this.#sent];
   }
 
-  /** Answers requests to other services that begin so, such as "GET https://api.example.com/*". */
-  answers(pattern, answer = {}) {
-    this.#answers.push({ pattern, answer });
+  /** Sets the response to requests whose method and URL match the pattern, such as "GET https://api.example.com/*". */
+  answers(pattern, response = {}) {
+    this.#responses.push({ pattern, response });
     return this;
   }
 
-  /** Delivers an event. Returns how the delivery ended. */
+  /** Delivers an event, and returns the outcome. */
   deliver(type, data, { subscription, attempt = 1, replay = false, ...attributes } = {}) {
     const name = subscription ?? this.#subscriptionOf(type);
     const event = this.#event(type, data, attributes);
@@ -86,20 +87,20 @@ export class FakeHost {
       if (failure?.tag === "reject") return { outcome: "reject", reason: failure.val };
       if (failure?.tag === "retry") {
         const outcome = { outcome: "retry", reason: failure.val.reason, delayMs: failure.val.delayMs ?? undefined };
-        return this.#failed === null ? outcome : { ...outcome, cause: this.#failed };
+        return this.#cause === null ? outcome : { ...outcome, cause: this.#cause };
       }
       throw failure;
     });
   }
 
-  /** Lets one of a schedule's times come: now, or the one that is given. */
+  /** Runs the handler of a schedule, for now or for another scheduled time. */
   tick(schedule, due = this.now, options = {}) {
     const { type } = this.#plugin.describe().schedules.find(({ name }) => name === schedule) ?? {};
     if (type === undefined) throw new Error(`the plugin has no schedule \`${schedule}\``);
     return this.deliver(type, undefined, { subscription: schedule, time: due.toISOString(), ...options });
   }
 
-  /** Sends a request to the route that takes it, such as "POST /hello/Ada?loud=1". */
+  /** Sends a request, such as "POST /hello/Ada?loud=1", to the route that matches it. */
   request(target, { json, body, headers = {} } = {}) {
     const [method, url] = target.split(/\s+/);
     const [path, query] = url.split(/\?(.*)/s);
@@ -115,13 +116,13 @@ export class FakeHost {
       headers: fields(all),
       body: typeof sent === "string" ? encode(sent) : sent,
     };
-    return this.#ended(() => this.#plugin.answer(request), answered, (response) => {
+    return this.#ended(() => this.#plugin.respond(request), answered, (response) => {
       if (typeof response?.status === "number" && !(response instanceof Error)) return answered(response);
       throw response;
     });
   }
 
-  /** Runs a call of the plugin; a promise of what comes of it if the handler is asynchronous. */
+  /** Runs a call of the plugin. Returns a promise if the handler is asynchronous. */
   #ended(call, accept, refuse) {
     let returned;
     try {
@@ -133,14 +134,14 @@ export class FakeHost {
   }
 
   /**
-   * Runs a function on this host. What it published and wrote is kept unless it throws. An asynchronous one is to be awaited
-   * before the host is used again.
+   * Runs a function on this host. Its effects are discarded if it throws. Await an asynchronous function before you use
+   * the host again.
    */
   run(act) {
     const before = structuredClone(this.#effects);
-    this.#run = [];
-    this.#failed = null;
-    const previous = install(this.#seam);
+    this.#publishedIds = [];
+    this.#cause = null;
+    const previous = install(this.#imports);
     const failed = (error) => {
       this.#effects = before;
       throw error;
@@ -163,8 +164,8 @@ export class FakeHost {
     const names = found.map(({ name }) => name).join(", ");
     throw new Error(
       found.length === 0
-        ? `no subscription of the plugin takes events of type \`${type}\``
-        : `several subscriptions take \`${type}\` (${names}): say which with { subscription }`,
+        ? `no subscription of the plugin matches events of type \`${type}\``
+        : `several subscriptions match \`${type}\` (${names}): choose one with { subscription }`,
     );
   }
 
@@ -197,18 +198,19 @@ export class FakeHost {
       const params = route.method === method ? parameters(route.path, path) : null;
       if (params !== null) return { route: route.path, params };
     }
-    throw new Error(`no route of the plugin takes ${method} ${path}`);
+    throw new Error(`no route of the plugin matches ${method} ${path}`);
   }
 
-  /** What the SDK calls in place of the host's imports. */
-  #seam = {
+  /** The functions that the SDK calls in place of the host's imports. */
+  #imports = {
     publish: (message) => this.#publish(message),
     publishMany: (messages) => messages.map((message) => this.#publish(message)),
     cancel: (id) => {
       this.#effects.published = this.#effects.published.filter((event) => event.id !== id || event.due <= this.now);
     },
     reply: (id, pattern, timeoutMs) => {
-      if (!this.#run.includes(id)) throw new BusError("invalid", `this invocation has published no event \`${id}\``);
+      if (!this.#publishedIds.includes(id))
+        throw new BusError("invalid", `this invocation has published no event \`${id}\``);
       checkPattern(pattern);
       this.#effects.replies.push({ id, pattern, timeoutMs });
     },
@@ -230,7 +232,7 @@ export class FakeHost {
       const total = sum(this.#effects.state.get(key), delta, key);
       if (delta !== 0) this.#effects.state.set(key, encode(String(total)));
     },
-    // Numbers are not returned when a run fails.
+    // Numbers are not returned when an invocation fails.
     stateSequence: (name) => {
       const number = (this.#sequences.get(name) ?? 0) + 1;
       this.#sequences.set(name, number);
@@ -238,7 +240,7 @@ export class FakeHost {
     },
     configGet: (key) => this.#config[key] ?? this.#plugin.describe().config.find(({ name }) => name === key)?.default,
     failed: (kind) => {
-      this.#failed = kind;
+      this.#cause = kind;
     },
     log: (level, _, message) => this.#logs.push({ level, message }),
     now: () => this.#now,
@@ -249,11 +251,12 @@ export class FakeHost {
   #send({ method, url, headers, body }) {
     this.#sent.push({ method, url, headers: joined(headers), body });
     const target = `${method} ${url}`;
-    const found = this.#answers.find(({ pattern }) =>
+    const found = this.#responses.find(({ pattern }) =>
       pattern.endsWith("*") ? target.startsWith(pattern.slice(0, -1)) : target === pattern,
     );
-    if (found === undefined) throw new SendError("unreachable", `the test gives no answer to \`${target}\``);
-    const { status = 200, headers: answered = {}, ...rest } = found.answer;
+    if (found === undefined)
+      throw new SendError("unreachable", `the test has no response to \`${target}\`; set one with answers()`);
+    const { status = 200, headers: answered = {}, ...rest } = found.response;
     const [mediaType, bytes] = content(rest);
     const all = mediaType === null ? answered : { "content-type": mediaType, ...answered };
     return { status, headers: fields(all), body: bytes };
@@ -276,25 +279,25 @@ export class FakeHost {
       due,
       data: value,
     });
-    this.#run.push(id);
+    this.#publishedIds.push(id);
     return id;
   }
 
   #due({ tag, val }) {
     const time =
       tag === "now" ? this.#now : tag === "after-ms" ? this.#now + val : Math.max(parseTime(val) ?? NaN, this.#now);
-    if (Number.isNaN(time)) throw new BusError("invalid", `this is no time: ${val}`);
+    if (Number.isNaN(time)) throw new BusError("invalid", `this is not a time: ${val}`);
     return new Date(time);
   }
 }
 
-/** The media type that data has by itself, as where it is published. */
+/** The default media type of data. */
 function mediaTypeOf(data) {
   if (data === undefined) return null;
   return data instanceof Uint8Array ? "application/octet-stream" : "application/json";
 }
 
-/** A value of the state as a test compares it: JSON if it is, else bytes. */
+/** Parses a value of the state. Values that are not JSON stay bytes. */
 function readable(bytes) {
   try {
     return decodeJson(bytes);
@@ -314,7 +317,7 @@ function answered({ status, headers, body }) {
   };
 }
 
-/** The parameters of a path, if it is the route's. */
+/** The parameters of a path; null if it does not match the route. */
 function parameters(route, path) {
   const parts = path.split("/");
   const params = [];

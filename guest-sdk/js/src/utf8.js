@@ -82,7 +82,7 @@ function joined(before, after) {
   return all;
 }
 
-/** How many bytes at the end begin a character that further bytes may complete. */
+/** The number of bytes at the end that are an incomplete character. */
 function unfinished(bytes) {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const byte = bytes[bytes.length - back];
@@ -95,7 +95,7 @@ function unfinished(bytes) {
   return 0;
 }
 
-/** What a first byte asks for: how many bytes follow, and between which bounds the second lies (Unicode, table 3-7). */
+/** The number of bytes that follow a first byte, and the range of the second byte (Unicode, table 3-7). */
 function lead(byte) {
   if (byte < 0x80) return { following: 0, least: 0x80, most: 0xbf };
   if (byte >= 0xc2 && byte < 0xe0) return { following: 1, least: 0x80, most: 0xbf };
@@ -106,7 +106,7 @@ function lead(byte) {
   return { following: -1, least: 0, most: 0 };
 }
 
-/** A text's bytes. Lone surrogates become U+FFFD. */
+/** Converts a text to UTF-8. Lone surrogates become U+FFFD. */
 export function encodeUtf8(text) {
   // A UTF-16 unit takes at most three bytes; a pair takes four.
   const bytes = new Uint8Array(text.length * 3);
@@ -127,8 +127,8 @@ export function encodeUtf8(text) {
 }
 
 /**
- * The text of bytes. Where they are not UTF-8, each longest beginning of a character becomes one U+FFFD, or all of it is
- * a TypeError.
+ * Converts UTF-8 to a text. If the bytes are not UTF-8, it throws a TypeError when `fatal` is set. Otherwise each
+ * maximal subpart of an ill-formed sequence becomes one U+FFFD (Unicode, section 3.9).
  */
 export function decodeUtf8(bytes, fatal) {
   const parts = [];

@@ -22,7 +22,7 @@ import { FakeHost } from "@sandbus/sdk/testing";
 
 import { install } from "../src/host.js";
 
-/** Texts that UTF-8 cannot carry, and others that are unusual. */
+/** Unusual texts, some of which are not valid in UTF-8. */
 const TEXTS = {
   "a lone high surrogate": "a\ud800b",
   "a lone low surrogate": "\udc00",
@@ -31,7 +31,7 @@ const TEXTS = {
   "a long text": "ä".repeat(100_000),
 };
 
-/** All that a handler can hand to the host, each with a text in one place of it. */
+/** Every call to the host that has a text, as a function of the text. */
 const CALLS = {
   "state.get": (text) => state.get(text),
   "state.getBytes": (text) => state.getBytes(text),
@@ -94,7 +94,7 @@ function* texts(value) {
     for (const [name, field] of Object.entries(value)) yield* [name, ...texts(field)];
 }
 
-/** A host that takes note of texts which are not UTF-8. The engine's glue would end the instance. */
+/** A host that records texts that are not valid in UTF-8. The engine's glue code would trap. */
 function strict(seam, noted) {
   const check = (name, given) => {
     for (const text of texts(given)) if (!text.isWellFormed()) noted.push(`${name}: ${JSON.stringify(text)}`);
@@ -105,13 +105,13 @@ function strict(seam, noted) {
   return Object.fromEntries(entries);
 }
 
-/** A plugin whose handler and route make a call, on a host that is strict. */
+/** A plugin whose handler and route make a call, on such a host. */
 function calling(call) {
   const self = plugin({ name: "things", publishes: [">"], subscribes: [">"] }).on("thing", call);
   return self.route("POST /thing", call);
 }
 
-/** What a call hands to the engine's glue and is not UTF-8. */
+/** The texts that a call passes to the host and that are not valid in UTF-8. */
 function uncarried(act) {
   const noted = [];
   const fake = new FakeHost(plugin({ name: "things", publishes: [">"], subscribes: [">"] })).answers("*");
@@ -134,14 +134,14 @@ function uncarried(act) {
 }
 
 for (const [place, call] of Object.entries(CALLS)) {
-  test(`${place} may be any text: it is carried, or an exception`, () => {
+  test(`${place} may be any text: it becomes valid UTF-8, or an exception`, () => {
     for (const [name, text] of Object.entries(TEXTS)) {
       const event = { id: "1", source: "/a", type: "thing", extensions: [], data: null };
       const delivery = { event, subscription: "thing", attempt: 1, replay: false };
       const request = { method: "POST", route: "/thing", path: "/thing", params: [], query: null, headers: [] };
       for (const act of [
         () => calling(() => void call(text)).deliver(delivery),
-        () => calling(() => (call(text), { headers: { a: "b" } })).answer({ ...request, body: new Uint8Array() }),
+        () => calling(() => (call(text), { headers: { a: "b" } })).respond({ ...request, body: new Uint8Array() }),
       ]) {
         assert.deepEqual(uncarried(act), [], name);
       }
@@ -149,7 +149,7 @@ for (const [place, call] of Object.entries(CALLS)) {
   });
 }
 
-test("what identifies something is not changed, since two of them could become one", () => {
+test("identifiers are refused and not changed, since two different ones could become equal", () => {
   const host = new FakeHost(plugin({ name: "things" }));
   host.run(() => {
     for (const name of ["state.get", "state.set", "config.get", "a type", "unsubscribe", "a header's name"])
@@ -157,7 +157,7 @@ test("what identifies something is not changed, since two of them could become o
   });
 });
 
-test("a response's texts are carried, or it is a failure that is told", () => {
+test("a response's texts are valid UTF-8, or it is a failure with a reason", () => {
   for (const text of Object.values(TEXTS)) {
     for (const answer of [
       { text },
@@ -174,7 +174,7 @@ test("a response's texts are carried, or it is a failure that is told", () => {
   }
 });
 
-/** Numbers of the contract, which the engine's glue would wrap or round. */
+/** Numbers in the contract's calls, which the engine's glue code would wrap or round. */
 const NUMBERS = {
   concurrency: (value) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, concurrency: value }),
   position: (value) => subscribe({ name: "a", pattern: "a", to: { plugin: "b" }, start: { position: value } }),
@@ -198,7 +198,7 @@ for (const [name, call] of Object.entries(NUMBERS)) {
   });
 }
 
-test("a sum that a number cannot hold exactly is never rounded", () => {
+test("a sum that a number cannot represent exactly is not rounded", () => {
   const max = Number.MAX_SAFE_INTEGER;
   const host = new FakeHost(plugin({ name: "things" }), { state: { count: max - 1 } });
   host.run(() => {

@@ -13,7 +13,7 @@ const rates = plugin({ name: "rates" }).on("order.placed", ({ url }, event) => {
   assert.equal(chf, 0.5);
 });
 
-test("a request is answered as the test says, and what was sent can be seen", () => {
+test("requests get the test's responses and are recorded", () => {
   const host = new FakeHost(rates).answers("POST https://a.example/*", { json: { chf: 0.5 } });
   assert.deepEqual(host.deliver("order.placed", { url: "https://a.example/rates" }), { outcome: "ack" });
   const [{ method, url, headers, body }] = host.sent;
@@ -22,7 +22,7 @@ test("a request is answered as the test says, and what was sent can be seen", ()
   assert.equal(new TextDecoder().decode(body), '{"id":"event"}');
 });
 
-test("waiting is tried where it can help", () => {
+test("a failed request is retried only if that can help", () => {
   const outcome = (status) => {
     const host = new FakeHost(rates).answers("POST https://a.example/rates", { status, text: "why" });
     return host.deliver("order.placed", { url: "https://a.example/rates" });

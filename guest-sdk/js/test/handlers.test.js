@@ -20,7 +20,7 @@ import {
 import * as client from "@sandbus/sdk/client";
 import { FakeHost } from "@sandbus/sdk/testing";
 
-/** A host on which a handler of `thing` runs. */
+/** A host with a plugin that handles `thing`. */
 function handling(handler, options = {}) {
   return new FakeHost(
     plugin({ name: "things", publishes: ["thing.>"], subscribes: [">"], ...options }).on("thing", handler),
@@ -45,7 +45,7 @@ test("an acknowledged delivery keeps its effects", () => {
   assert.equal(seen.due - host.now, 60_000);
 });
 
-test("a failure that is returned and not thrown is one nevertheless", () => {
+test("an error that is returned counts as thrown", () => {
   const host = handling(() => {
     state.set("a", 1);
     return reject("never");
@@ -54,17 +54,17 @@ test("a failure that is returned and not thrown is one nevertheless", () => {
   assert.deepEqual(host.state, {});
 });
 
-test("what no host takes is told before it is asked, or made fit", () => {
+test("values that no host accepts are refused or converted before the call", () => {
   const host = handling((half) => {
     log.info(half);
     state.increment("total", 9.99);
   });
   const ended = host.deliver("thing", "a\ud83d");
-  assert.match(ended.reason, /`total` is added to by an integer, and not by 9.99/);
+  assert.match(ended.reason, /the number to add to `total` must be an integer, not 9.99/);
   assert.deepEqual(host.logs, ["a\ufffd"]);
 });
 
-test("numbers are added to, and a sequence keeps what a failed run has drawn", () => {
+test("numbers are added to, and a failed run leaves a gap in its sequence", () => {
   const drawn = [];
   const host = handling((data) => {
     state.add("count", 2);
@@ -93,7 +93,7 @@ test("a failed delivery has no effects, and says why", () => {
   }
 });
 
-test("an uncaught error is tried again, with its causes and the handler's own lines", () => {
+test("an uncaught error is retried, and its reason has causes and the handler's lines", () => {
   const host = handling(function broken() {
     throw new Error("the mail server is away", { cause: new RangeError("port") });
   });
@@ -103,7 +103,7 @@ test("an uncaught error is tried again, with its causes and the handler's own li
   assert.match(reason, /caused by RangeError: port/);
 });
 
-test("an asynchronous handler is waited for, and its effects are kept or thrown away", async () => {
+test("an asynchronous handler is awaited, and its effects are kept or discarded", async () => {
   const host = handling(async ({ fails }) => {
     await Promise.resolve();
     state.set("last", fails);
@@ -116,7 +116,7 @@ test("an asynchronous handler is waited for, and its effects are kept or thrown 
   assert.equal(response.text(), "later");
 });
 
-test("data that does not fit, and what the bus refuses, is rejected", () => {
+test("data that does not fit and calls that the bus refuses reject the delivery", () => {
   const host = handling(() => {});
   const unreadable = host.deliver("thing", new TextEncoder().encode("{"), { contentType: "application/json" });
   assert.equal(unreadable.outcome, "reject");
@@ -125,7 +125,7 @@ test("data that does not fit, and what the bus refuses, is rejected", () => {
   assert.equal(refused.outcome, "reject");
 });
 
-test("data is read as its media type says", () => {
+test("data is decoded by its media type", () => {
   const seen = [];
   const host = handling((data) => seen.push(data));
   host.deliver("thing", "plain", { contentType: "text/plain" });
@@ -139,7 +139,7 @@ test("data is read as its media type says", () => {
   assert.deepEqual(seen, expected);
 });
 
-test("what comes later can be cancelled until then", () => {
+test("a delayed event can be cancelled until it is due", () => {
   const host = handling((id) =>
     id ? cancel(id) : publish("thing.late", undefined, { at: new Date(host.now.getTime() + 1_000) }),
   );
@@ -156,7 +156,7 @@ test("what comes later can be cancelled until then", () => {
   assert.equal(host.published.length, 1);
 });
 
-test("subscriptions are made and removed", () => {
+test("subscriptions are created and deleted", () => {
   const host = handling((thing) => {
     if (thing === "stop") return unsubscribe("hook");
     subscribe({
@@ -166,7 +166,7 @@ test("subscriptions are made and removed", () => {
       orderingKey: "subject",
       start: new Date(0),
     });
-    assert.throws(() => subscribe({ name: "none", pattern: "thing" }), /goes to nobody/);
+    assert.throws(() => subscribe({ name: "none", pattern: "thing" }), /has no target/);
   });
   host.deliver("thing", "start");
   const { hook } = host.subscriptions;
@@ -213,7 +213,7 @@ test("state, configuration, clock and batches", () => {
   );
 });
 
-test("a schedule's handler is given the time that is due", () => {
+test("a schedule's handler gets the scheduled time", () => {
   const host = new FakeHost(
     plugin({ name: "things" }).schedule("0 9 * * *", { name: "daily" }, ({ due }) => state.set("due", due)),
   );
@@ -222,7 +222,7 @@ test("a schedule's handler is given the time that is due", () => {
   assert.throws(() => host.tick("hourly"), /no schedule `hourly`/);
 });
 
-test("a delivery of a subscription made at run time goes to the handler whose pattern takes it", () => {
+test("a delivery of a run-time subscription goes to the handler whose pattern matches", () => {
   const host = handling(() => state.set("handled", true));
   host.deliver("thing", {}, { subscription: "made-later" });
   assert.deepEqual(host.state, { handled: true });
@@ -253,7 +253,7 @@ test("a request reaches its route with parameters, query and body", () => {
   assert.throws(() => host.request("GET /hello/Ada"), /no route/);
 });
 
-test("answers are JSON, text, bytes or nothing", () => {
+test("responses are JSON, text, bytes or nothing", () => {
   for (const [answer, status, type, text] of [
     [undefined, 204, undefined, ""],
     [{ text: "ä" }, 200, "text/plain; charset=utf-8", "ä"],
@@ -264,15 +264,15 @@ test("answers are JSON, text, bytes or nothing", () => {
   }
   const host = routed("GET /", () => ({ message: "x" }));
   assert.equal(host.request("GET /").status, 500);
-  assert.match(host.logs[0], /route GET \/: .*wrap a value in \{ json \}/);
+  assert.match(host.logs[0], /route GET \/: .*a value is wrapped in \{ json \}/);
 });
 
-test("a problem is the answer, and throws the effects away", () => {
+test("a problem is the response and discards the effects", () => {
   for (const [thrown, status, detail] of [
     [new Problem(409, "taken", { code: "already-taken" }), 409, "taken"],
     [retry("busy"), 503, "busy"],
     [reject("bad"), 422, "bad"],
-    [new Error("the password is 1234"), 500, "the handler failed; the host's log tells why"],
+    [new Error("the password is 1234"), 500, "the handler failed; see the host's log"],
   ]) {
     const host = routed("POST /x", () => {
       state.set("a", 1);
@@ -285,13 +285,13 @@ test("a problem is the answer, and throws the effects away", () => {
   }
 });
 
-test("a body that is no JSON is the client's problem", () => {
+test("a body that is not JSON is the client's problem", () => {
   const host = routed("POST /x", (request) => ({ json: request.json() }));
   assert.equal(host.request("POST /x", { body: "{" }).status, 422);
   assert.equal(host.request("POST /x", { body: "x", headers: { "content-type": "text/plain" } }).status, 415);
 });
 
-test("a route may wait for a reply to what it published", () => {
+test("a route can wait for a reply to an event that it published", () => {
   const host = routed("POST /orders", (request) =>
     reply(publish("order.placed", request.json()), "order.priced", "2s"),
   );
@@ -299,7 +299,7 @@ test("a route may wait for a reply to what it published", () => {
   assert.deepEqual(host.replies, [{ id: "event-1", pattern: "order.priced", timeoutMs: 2_000 }]);
 });
 
-test("what a handler throws by mistake says what is wrong", () => {
+test("the message of a common mistake names it", () => {
   for (const [act, reason] of [
     [() => { throw retry(); }, /the handler gave no reason/],
     [() => { throw retry("x", { dealy: "5s" }); }, /retry: unknown option `dealy`/],

@@ -4,23 +4,23 @@ import { test } from "node:test";
 import { plugin, state } from "@sandbus/sdk";
 import { FakeHost } from "@sandbus/sdk/testing";
 
-import { DEEPEST, isTooDeep, limitedParse } from "../src/json-depth.js";
+import { MAX_DEPTH, isTooDeep, limitedParse } from "../src/json-depth.js";
 
 const arrays = (count) => "[".repeat(count) + "]".repeat(count);
 const objects = (count) => '{"a":'.repeat(count) + "1" + "}".repeat(count);
 
 /** JSON texts, and whether they are nested too deeply. */
 const TEXTS = {
-  "as deep as may be": [arrays(DEEPEST), false],
-  "one level too deep": [arrays(DEEPEST + 1), true],
-  "objects": [objects(DEEPEST + 1), true],
-  "objects as deep as may be": [objects(DEEPEST), false],
-  "both in turn": ['[{"a":'.repeat(DEEPEST / 2) + "[1]" + "}]".repeat(DEEPEST / 2), true],
-  "never closed": ["[".repeat(DEEPEST + 1), true],
-  "many that are flat": [`[${"[],".repeat(5 * DEEPEST)}[]]`, false],
-  "brackets in a string": [JSON.stringify("[".repeat(5 * DEEPEST)), false],
-  "brackets after an escape": [`["\\"${"[{".repeat(5 * DEEPEST)}\\\\"]`, false],
-  "deep after strings": [`["\\"]",${arrays(DEEPEST)}]`, true],
+  "as deep as may be": [arrays(MAX_DEPTH), false],
+  "one level too deep": [arrays(MAX_DEPTH + 1), true],
+  "objects": [objects(MAX_DEPTH + 1), true],
+  "objects as deep as may be": [objects(MAX_DEPTH), false],
+  "both in turn": ['[{"a":'.repeat(MAX_DEPTH / 2) + "[1]" + "}]".repeat(MAX_DEPTH / 2), true],
+  "never closed": ["[".repeat(MAX_DEPTH + 1), true],
+  "many that are flat": [`[${"[],".repeat(5 * MAX_DEPTH)}[]]`, false],
+  "brackets in a string": [JSON.stringify("[".repeat(5 * MAX_DEPTH)), false],
+  "brackets after an escape": [`["\\"${"[{".repeat(5 * MAX_DEPTH)}\\\\"]`, false],
+  "deep after strings": [`["\\"]",${arrays(MAX_DEPTH)}]`, true],
   "empty": ["", false],
 };
 
@@ -44,10 +44,10 @@ test("a value that is nested too deeply is not written", () => {
   const nested = (count) => Array.from({ length: count }).reduce((inner) => [inner], 1);
   const host = new FakeHost(plugin({ name: "a" }));
   host.run(() => {
-    state.set("key", nested(DEEPEST));
-    assert.equal(JSON.stringify(state.get("key")), JSON.stringify(nested(DEEPEST)));
+    state.set("key", nested(MAX_DEPTH));
+    assert.equal(JSON.stringify(state.get("key")), JSON.stringify(nested(MAX_DEPTH)));
     const reason = /the value of `key` cannot be written as JSON: it is nested more than 1000 levels deep/;
-    assert.throws(() => state.set("key", nested(DEEPEST + 1)), reason);
+    assert.throws(() => state.set("key", nested(MAX_DEPTH + 1)), reason);
     // It would never end.
     const endless = { toJSON: () => ({ next: endless }) };
     assert.throws(() => state.set("key", endless), reason);

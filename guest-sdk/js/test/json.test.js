@@ -9,7 +9,7 @@ import { console as ours } from "../src/console.js";
 const cyclic = { a: [{}] };
 cyclic.a[0].again = cyclic;
 
-/** What JSON has not (RFC 8259, section 3), with the place and the kind that the error must name. */
+/** Values that JSON lacks (RFC 8259, section 3), with the path and the type that the error must name. */
 const MISFITS = {
   "NaN": [{ price: NaN }, "/price", "NaN"],
   "Infinity": [[1, -Infinity], "/1", "-Infinity"],
@@ -51,7 +51,7 @@ for (const [name, [value, path, kind]] of Object.entries(MISFITS)) {
   });
 }
 
-test("what JSON has is written as JavaScript writes it", () => {
+test("JSON is written as JavaScript writes it", () => {
   class Money {
     constructor() {
       this.amount = 1;
@@ -66,7 +66,7 @@ test("what JSON has is written as JavaScript writes it", () => {
   host.run(() => assert.throws(() => state.set("a", undefined), /it is undefined/));
 });
 
-/** What is no answer, with what the log says about it. */
+/** Invalid responses, each with a part of the log line. */
 const ANSWERS = {
   "a number": [7, /a number/],
   "an array": [[1], /an array/],
@@ -93,7 +93,7 @@ const ANSWERS = {
   "a Date as a header": [{ headers: { a: new Date() } }, /not a Date/],
   "a symbol as a header": [{ headers: { a: Symbol("s") } }, /not symbol/],
   "a function as a header": [{ headers: { a: () => 1 } }, /not function/],
-  "headers in text": [{ headers: "a: b" }, /headers are an object/],
+  "headers in text": [{ headers: "a: b" }, /headers must be an object/],
   "headers that are no pairs": [{ headers: [["a"]] }, /a pair of name and value/],
 };
 
@@ -106,14 +106,14 @@ for (const [name, [answer, told]] of Object.entries(ANSWERS)) {
   });
 }
 
-test("a problem has a status from 400 to 599, and one that is returned is answered", () => {
+test("a problem has a status from 400 to 599 and may be returned", () => {
   for (const status of [100, 199, 200, 204, 302, 399, 600, 1000])
     assert.throws(() => new Problem(status, "x"), new RegExp(`from 400 to 599, not ${status}`));
   const host = new FakeHost(plugin({ name: "things" }).route("GET /a", () => new Problem(404, "no such thing")));
   assert.deepEqual(host.request("GET /a").json(), { detail: "no such thing", status: 404, title: "Not Found" });
 });
 
-test("what a handler did not mean to say is for the log alone", () => {
+test("only the log gets the text of an uncaught error", () => {
   for (const thrown of [new Error("the password is 1234"), "the password is 1234", { password: 1234 }, null, undefined]) {
     const host = new FakeHost(plugin({ name: "things" }).route("GET /a", () => { throw thrown; }));
     const { status, body, text } = host.request("GET /a");
@@ -129,7 +129,7 @@ const hostile = {
 };
 const endless = new Proxy({}, { ownKeys: () => { throw new Error("no keys"); }, get: () => { throw new Error("no field"); } });
 
-test("nothing that is logged or thrown fails in being told", () => {
+test("values that cannot be inspected can be logged and thrown", () => {
   const values = {
     "a cycle": cyclic,
     "a getter that throws": hostile,
@@ -163,7 +163,7 @@ test("nothing that is logged or thrown fails in being told", () => {
   assert.deepEqual(host.logs, ['{"a":[1,"b"],"m":Map {"k":NaN}} 1n undefined']);
 });
 
-test("more random bytes than the host gives at once are put together, and too many are an error", () => {
+test("many random bytes are fetched in chunks, and too many are an error", () => {
   const host = new FakeHost(plugin({ name: "things" }));
   host.run(() => {
     assert.equal(randomBytes(5_000_000).length, 5_000_000);
@@ -171,7 +171,7 @@ test("more random bytes than the host gives at once are put together, and too ma
   });
 });
 
-test("a console fills in what its format says, and has what others have", () => {
+test("a console formats its values, and has all usual methods", () => {
   const host = new FakeHost(plugin({ name: "things" }));
   host.run(() => {
     ours.log("%s is %d, %i and %f%%", "a", 1.5, "2.5", 2.5, { more: 1 });
@@ -190,7 +190,7 @@ test("a console fills in what its format says, and has what others have", () => 
   assert.deepEqual(host.logs.slice(4, 7), ["assertion failed told 1", "a group", '[{"a":1}]']);
 });
 
-test("a name that the platform lacks is told with what to do", () => {
+test("the error for a name that the platform lacks says what to do", () => {
   for (const [name, told] of [["fetch", /client/], ["Buffer", /belongs to Node/], ["URL", /starlingmonkey/], ["Temporal", /temporal-polyfill/], ["WeakRef", /keep the object/], ["Intl", /starlingmonkey/], ["window", /belongs to browsers/], ["WebSocket", /no sockets/], ["Headers", /starlingmonkey/]]) {
     const host = new FakeHost(plugin({ name: "things" }).on("a", () => { throw new ReferenceError(`${name} is not defined`); }));
     assert.match(host.deliver("a", {}).reason, told);

@@ -1,4 +1,4 @@
-// The names of the SDK: those of the table that all languages share, and errors for former ones.
+// The names of the SDK: the table that all languages share, and errors for old names.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -25,7 +25,7 @@ const declarations = Object.fromEntries(
   ]),
 );
 
-/** Option objects, whose members exist in the declarations and in the list that their names are checked against. */
+/** Option types, each with the list of its known names. The declarations must have the same names. */
 const OPTIONS = {
   PluginOptions: PLUGIN,
   SubscriptionOptions: SUBSCRIPTION,
@@ -36,7 +36,7 @@ const OPTIONS = {
   "client.RequestOptions": client.OPTIONS,
 };
 
-/** Objects that the SDK makes, each with one that is complete. */
+/** Types of objects that the SDK creates, each with an object that has all members. */
 const host = new testing.FakeHost(
   sdk.plugin({ name: "a", publishes: ["b"] }).route("GET /", () => {
     sdk.publish("b");
@@ -53,7 +53,7 @@ const INSTANCES = {
   "testing.RouteResponse": response,
 };
 
-/** The value that a name of the table stands for; undefined if there is none. */
+/** The value with a name of the table; undefined if there is none. */
 function lookUp(name) {
   const [first, ...rest] = name.split(".");
   const module = { client, testing }[first];
@@ -74,7 +74,7 @@ function isDeclared(name) {
   const head = new RegExp(`(?:interface|class|const|function|type) ${owner}\\b`);
   const start = text.search(head);
   if (member === undefined) return start >= 0 || new RegExp(`export \\{[^}]*\\bas ${owner}\\b`).test(text);
-  // A few interfaces have what they share in another one.
+  // Some interfaces extend another one.
   const parent = /extends (\w+)/.exec(text.slice(start, text.indexOf("{", start)))?.[1];
   const body = text.slice(start, text.indexOf("\n}", start));
   const inBody = new RegExp(`^ *(?:readonly |get )?${member}[?(:<]|Record<[^>]*"${member}"`, "m").test(body);
@@ -102,7 +102,7 @@ test("each export of the SDK is in the table", () => {
   }
 });
 
-test("a former name is an error that says the present one", () => {
+test("an old name is an error that says the new one", () => {
   const shop = () => sdk.plugin({ name: "shop" });
   const nothing = () => {};
   for (const [former, present] of [
@@ -130,7 +130,7 @@ test("a schedule has the name of its option, or of its function", () => {
   assert.throws(() => sdk.plugin({ name: "a" }).schedule("* * * * *", () => {}), /give it a name/);
 });
 
-test("options of another kind than an object are refused", () => {
+test("options that are not an object are refused", () => {
   for (const options of [5, "5", null, []]) {
     assert.throws(() => sdk.plugin({ name: "a" }).on("a", { retry: options }, () => {}), /must be an object/);
     assert.throws(() => sdk.plugin({ name: "a" }).on("a", options, () => {}), /must be an object/);

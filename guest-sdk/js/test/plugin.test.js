@@ -5,7 +5,7 @@ import { plugin } from "@sandbus/sdk";
 
 const nothing = () => {};
 
-test("what is declared is described", () => {
+test("the descriptor has all declarations", () => {
   const described = plugin({
     name: "shop",
     version: "1.2.3",
@@ -74,7 +74,7 @@ test("what is declared is described", () => {
   ]);
 });
 
-test("package.json names a plugin that does not name itself", () => {
+test("package.json names a plugin that has no name", () => {
   const described = plugin().describedBy({ name: "shop", version: "1.0.0", description: "Sells" }).describe();
   assert.deepEqual([described.name, described.version, described.description], ["shop", "1.0.0", "Sells"]);
   assert.equal(plugin({ name: "own" }).describedBy({ name: "shop" }).describe().name, "own");
@@ -92,8 +92,8 @@ test("mistakes in a declaration are named", () => {
         .describe(),
     /unknown option `attempt`/,
   );
-  assert.throws(() => shop().on("a", { timeout: "soon" }, nothing).describe(), /no length of time/);
-  assert.throws(() => shop().on("a", { start: "then" }, nothing).describe(), /start is/);
+  assert.throws(() => shop().on("a", { timeout: "soon" }, nothing).describe(), /not a duration/);
+  assert.throws(() => shop().on("a", { start: "then" }, nothing).describe(), /start must be/);
   assert.throws(() => shop().on("a"), /a function/);
   assert.throws(() => shop().on("a.b", nothing).on("a.b", nothing), /two handlers are called `a-b`/);
   assert.throws(() => shop().route("/orders", nothing), /write a method and a path/);

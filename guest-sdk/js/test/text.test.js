@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { encodeJson, jsonText } from "../src/text.js";
 import { Utf8Decoder, Utf8Encoder, encodeUtf8 } from "../src/utf8.js";
 
-/** Sequences that the standard's decoder and others disagree about (Unicode 15, section 3.9, and tables 3-7 to 3-11). */
+/** Sequences that decoders often get wrong (Unicode 15, section 3.9, and tables 3-7 to 3-11). */
 const SEQUENCES = [
   [],
   [0x61],
@@ -35,7 +35,7 @@ const SEQUENCES = [
   [...new TextEncoder().encode("x".repeat(10_000) + "😀ä€\u0000\uffff")],
 ];
 
-/** Random bytes that are often the beginnings of characters. */
+/** Random bytes that often start a character. */
 function* random(count) {
   let state = 1;
   const next = () => (state = (state * 48_271) % 0x7fff_ffff);
@@ -44,7 +44,7 @@ function* random(count) {
     yield Array.from({ length: next() % 9 }, () => (next() % 3 === 0 ? next() % 256 : often[next() % often.length]));
 }
 
-/** What a decoder makes of parts of bytes: a text, or that it refuses them. */
+/** The text that a decoder makes of chunks of bytes, or that it refuses them. */
 function decoded(Decoder, options, parts) {
   try {
     const decoder = new Decoder("utf-8", options);
@@ -72,7 +72,7 @@ test("bytes are decoded as the platform decodes them, whole and in parts", () =>
   }
 });
 
-test("a stream is decoded as far as it is complete, and a decoder can be used again", () => {
+test("a stream is decoded up to its last complete character, and a decoder can be reused", () => {
   const decoder = new Utf8Decoder();
   assert.equal(decoder.decode(new Uint8Array([0xef, 0xbb]), { stream: true }), "");
   assert.equal(decoder.decode(new Uint8Array([0xbf, 0x61, 0xf0, 0x9f]), { stream: true }), "a");
@@ -81,7 +81,7 @@ test("a stream is decoded as far as it is complete, and a decoder can be used ag
   assert.equal(decoder.decode(new Uint8Array([0xef, 0xbb, 0xbf, 0x61])), "a");
 });
 
-test("a decoder takes the standard's labels and options, and what bytes there are", () => {
+test("a decoder accepts the standard's labels and options, and all views of bytes", () => {
   for (const label of ["utf8", " UTF-8\n", "unicode-1-1-utf-8", "x-unicode20utf8", undefined])
     assert.equal(new Utf8Decoder(label).encoding, "utf-8");
   for (const label of ["latin1", "utf-16le", "", "utf 8"]) assert.throws(() => new Utf8Decoder(label), RangeError);
@@ -108,7 +108,7 @@ test("texts are encoded as the platform encodes them", () => {
   }
 });
 
-test("JSON has no lone surrogates, which other languages cannot read, and keeps what looks like one", () => {
+test("JSON has no lone surrogates, and keeps text that only looks like one", () => {
   for (const [value, expected] of [
     ["\ud800", '"\ufffd"'],
     ["\udc00\ud800", '"\ufffd\ufffd"'],

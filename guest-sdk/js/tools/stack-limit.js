@@ -67,9 +67,9 @@ function memoryOf(section, count, start) {
 const STACK_BYTES = 1 << 20;
 
 /**
- * Where JSRuntime (quickjs.c) has `stack_limit`. It follows `gc_zero_ref_count_list`, which is empty and so has two links to
- * itself, the two links of `tmp_obj_list`, the phase and the threshold of the garbage collector, `stack_size`, which is 0,
- * and `stack_top`.
+ * Where JSRuntime (quickjs.c) has `stack_limit`. It follows `gc_zero_ref_count_list`, which is empty and so has two
+ * links to itself, the two links of `tmp_obj_list`, the phase and the threshold of the garbage collector, `stack_size`,
+ * which is 0, and `stack_top`.
  */
 function stackLimitIn(memory) {
   const view = new DataView(memory.buffer);

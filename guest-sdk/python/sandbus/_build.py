@@ -1,8 +1,8 @@
-"""What a build looks at before it makes a component: python3 -I _build.py MODULE PROJECT ROOT…
+"""Finds the modules that a component must contain: python3 -I _build.py MODULE PROJECT ROOT…
 
-Nothing can be imported once a component is built, so all that the plugin's sources import is found beforehand, also in
-functions. What a source of the project asks for and nobody has is told with its file and line; the rest is written to
-standard output, as the modules that the entry imports."""
+A component cannot import anything after it is built. So this program finds every import in the plugin's sources,
+including imports inside functions, and writes the modules to standard output; the component's entry imports them. If a
+source of the project imports a module that cannot be found, it reports the file and line and fails."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: What the standard library imports no earlier than it needs it. A codec is a module as well.
-LATER = [
+#: Modules that the standard library imports lazily. Codecs are modules, too.
+LAZY_IMPORTS = [
     "_strptime",
     "calendar",
     "importlib.resources",
@@ -27,31 +27,31 @@ LATER = [
     "unicodedata",
 ]
 
-#: The version that a component has.
-COMPONENT = (3, 14)
+#: The Python version inside a component.
+COMPONENT_VERSION = (3, 14)
 
-#: What the standard library of a component has besides this one's, and what is generated.
-FURTHER = {"annotationlib", "compression", "componentize_py_types", "wit_world"}
+#: Modules that exist only in a component: newer parts of the standard library, and generated modules.
+COMPONENT_ONLY = {"annotationlib", "compression", "componentize_py_types", "wit_world"}
 
 
 @dataclass(frozen=True)
 class Import:
-    """A module that a source asks for."""
+    """An import in a source file."""
 
     name: str
     line: int
-    #: Whether the source goes on without it, or never runs the import.
+    #: Whether the source handles a failed import, or imports only for type checkers.
     is_optional: bool
-    #: Names that may be submodules.
+    #: The imported names, which may be submodules.
     names: tuple[str, ...] = ()
 
 
 def main(module: str, project: str, roots: list[str]) -> int:
     own = os.path.join(project, "src") + os.sep
-    paths, wanted, missing = [module], [*LATER], []
+    queue, wanted, missing = [module], [*LAZY_IMPORTS], []
     seen: set[str] = set()
-    while paths:
-        name = paths.pop()
+    while queue:
+        name = queue.pop()
         path = None if name in seen else _source(name, roots)
         seen.add(name)
         if path is None:
@@ -59,17 +59,17 @@ def main(module: str, project: str, roots: list[str]) -> int:
         try:
             found = list(_imports(path, name))
         except SyntaxError as error:
-            if sys.version_info < COMPONENT:
-                continue  # It may be younger than this Python; the build itself will tell.
+            if sys.version_info < COMPONENT_VERSION:
+                continue  # The syntax may be newer than this Python. If it is wrong, the build reports it.
             print(f"{os.path.relpath(path, project)}:{error.lineno}: {error.msg}", file=sys.stderr)
             return 1
         for each in found:
-            is_there = _is_there(each.name, roots)
-            if not is_there and not each.is_optional and path.startswith(own):
+            exists = _exists(each.name, roots)
+            if not exists and not each.is_optional and path.startswith(own):
                 missing.append(f"{os.path.relpath(path, project)}:{each.line}: there is no module `{each.name}`")
-            if is_there:
+            if exists:
                 submodules = [f"{each.name}.{part}" for part in each.names if _source(f"{each.name}.{part}", roots)]
-                paths += [each.name, *_parents(each.name), *submodules]
+                queue += [each.name, *_parents(each.name), *submodules]
                 wanted += [each.name, *submodules]
     if missing:
         hint = "declare its package under [project] dependencies in pyproject.toml, or put it into vendor"
@@ -80,7 +80,7 @@ def main(module: str, project: str, roots: list[str]) -> int:
 
 
 def _source(name: str, roots: list[str]) -> str | None:
-    """The file of a module."""
+    """The source file of a module."""
     for root in roots:
         path = os.path.join(root, *name.split("."))
         for candidate in (os.path.join(path, "__init__.py"), f"{path}.py"):
@@ -89,9 +89,9 @@ def _source(name: str, roots: list[str]) -> str | None:
     return None
 
 
-def _is_there(name: str, roots: list[str]) -> bool:
+def _exists(name: str, roots: list[str]) -> bool:
     top = name.partition(".")[0]
-    if top in sys.stdlib_module_names or top in FURTHER:
+    if top in sys.stdlib_module_names or top in COMPONENT_ONLY:
         return True
     # A directory without an __init__.py is a package, too.
     return _source(name, roots) is not None or any(
@@ -109,27 +109,27 @@ def _imports(path: str, module: str) -> Iterator[Import]:
     with open(path, "rb") as file:
         tree = ast.parse(file.read(), path)
     package = module if path.endswith("__init__.py") else module.rpartition(".")[0]
-    yield from _within(tree, package, False)
+    yield from _imports_in(tree, package, False)
 
 
-def _within(node: ast.AST, package: str, is_optional: bool) -> Iterator[Import]:
+def _imports_in(node: ast.AST, package: str, is_optional: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             for alias in child.names:
                 yield Import(alias.name, child.lineno, is_optional)
         elif isinstance(child, ast.ImportFrom):
-            name = _absolute(child, package)
+            name = _absolute_name(child, package)
             if name:
                 yield Import(name, child.lineno, is_optional, tuple(alias.name for alias in child.names))
-        elif isinstance(child, ast.Try) and any(_catches(handler) for handler in child.handlers):
-            yield from _within(child, package, True)
+        elif isinstance(child, ast.Try) and any(_catches_import_error(handler) for handler in child.handlers):
+            yield from _imports_in(child, package, True)
         elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            yield from _within(child, package, True)
+            yield from _imports_in(child, package, True)
         else:
-            yield from _within(child, package, is_optional)
+            yield from _imports_in(child, package, is_optional)
 
 
-def _absolute(node: ast.ImportFrom, package: str) -> str:
+def _absolute_name(node: ast.ImportFrom, package: str) -> str:
     if node.level == 0:
         return node.module or ""
     parts = package.split(".")
@@ -137,7 +137,7 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
     return ".".join([*base, *([node.module] if node.module else [])])
 
 
-def _catches(handler: ast.ExceptHandler) -> bool:
+def _catches_import_error(handler: ast.ExceptHandler) -> bool:
     text = "" if handler.type is None else ast.unparse(handler.type)
     return handler.type is None or any(name in text for name in ("ImportError", "ModuleNotFoundError", "Exception"))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import _wire as wire
 from ._duration import Duration, milliseconds
-from ._fit import carried, identifier, non_empty, optional_text
+from ._fit import identifier, non_empty, optional_text, with_well_formed_texts
 from ._host import host
 from ._http import Response
 from ._payload import encode
@@ -34,7 +34,7 @@ class Message:
     schema: str | None = None
 
     def to_wire(self) -> wire.Message:
-        """The message as the contract has it."""
+        """Converts the message to the contract's record."""
         type = identifier(self.type, "the type of an event")
         content_type = optional_text(self.content_type, f"publish {type}: content_type")
         media_type, data = encode(self.data, content_type, f"the data of {type}")
@@ -88,7 +88,8 @@ def publish_many(messages: Iterable[Message]) -> list[str]:
     events = list(messages) if isinstance(messages, Iterable) else [messages]
     for event in events:
         if not isinstance(event, Message) or event is messages:
-            raise TypeError(f'publish_many takes a list of Message, such as [Message("a.b", data)], not {type(event).__name__}')
+            wanted = 'a list of Message, such as [Message("a.b", data)]'
+            raise TypeError(f"publish_many takes {wanted}, not {type(event).__name__}")
     return host().publish_many([message.to_wire() for message in events])
 
 
@@ -98,10 +99,10 @@ def cancel(id: str) -> None:
 
 
 def reply(id: str, pattern: str, timeout: Duration = "5s") -> Response:
-    """A response that waits: once this request's effects are committed, the client is answered with the data of the
-    first event that matches the pattern and that follows from the event ``id``, which this request has published. If
-    none comes in time the client is answered 504. The reply's extensions may set the status, ``httpstatus: "402"``, and
-    headers, ``httpheaders: '{"retry-after":"30"}'``."""
+    """Makes the client wait for a reply. This request must have published the event ``id``. After its effects are
+    committed, the client gets the data of the first event that matches the pattern and follows from that event, or 504
+    if there is none in time. The reply's extensions can set the status (``httpstatus: "402"``) and headers
+    (``httpheaders: '{"retry-after":"30"}'``)."""
     identifier(id, "the id of an event")
     identifier(pattern, "the pattern of a reply")
     host().reply(id, pattern, milliseconds(timeout, "timeout") or 0)
@@ -120,9 +121,9 @@ class Webhook:
     """An HTTP endpoint, as the target of a subscription. The operator must have granted its host."""
 
     url: str
-    #: What events are signed with: ``whsec_`` and base64.
+    #: The key that signs events: ``whsec_`` followed by base64.
     secret: str | None = field(default=None, repr=False)
-    #: Whether the endpoint must first agree.
+    #: Whether the endpoint must agree before it gets events.
     handshake: bool = False
 
 
@@ -138,10 +139,11 @@ def subscribe(
     dead_letter_policy: str | None = None,
     retry: RetryPolicy | None = None,
 ) -> None:
-    """Makes a durable subscription. One of this name that the plugin made before is replaced, and keeps its
-    position."""
+    """Creates a durable subscription, or replaces the one with this name that the plugin created before. The
+    subscription then keeps its position."""
     if not isinstance(to, (Plugin, Webhook)):
-        raise TypeError(f'to must be a PluginTarget or a Webhook, such as PluginTarget("billing"), not {type(to).__name__}')
+        wanted = 'a PluginTarget or a Webhook, such as PluginTarget("billing")'
+        raise TypeError(f"to must be {wanted}, not {type(to).__name__}")
     if isinstance(to, Webhook):
         target = wire.Target(url=to.url, secret=to.secret, handshake=to.handshake)
     else:
@@ -150,9 +152,9 @@ def subscribe(
     identifier(name, "the name of a subscription")
     identifier(pattern, f"the pattern of subscription {name}")
     non_empty(target.url if isinstance(to, Webhook) else target.plugin, f"the target of subscription {name}")
-    host().subscribe(carried(wire.RuntimeSubscription(name, pattern, target, common)))
+    host().subscribe(with_well_formed_texts(wire.RuntimeSubscription(name, pattern, target, common)))
 
 
 def unsubscribe(name: str) -> None:
-    """Removes a subscription that this plugin made. A subscription that does not exist is not an error."""
+    """Deletes a subscription that this plugin created. A subscription that does not exist is not an error."""
     host().unsubscribe(identifier(name, "the name of a subscription"))

@@ -1,5 +1,5 @@
-"""From a plugin to a component: the exports that the contract wants, and the host behind its imports. The build
-makes an entry of it; a plugin's source never imports it, since ``wit_world`` exists in a build alone."""
+"""Connects a plugin to the contract: the component's exports, and the host behind its imports. Only the entry that the
+build generates imports this module, because ``wit_world`` exists only during a build."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from wit_world.imports import types
 from wit_world.imports import wasi_config_store as configuration
 from wit_world.imports import wasi_keyvalue_store as store
 
-from . import _chance, _host, _json, _later, _log
+from . import _host, _json, _log, _random_seeds, _unfinished
 from . import _wire as wire
 from ._event import Event
 from ._failure import BusError, SendError, StateError
 from ._headers import joined
 from ._http import Request
 from ._numbers import number_error, total
-from ._plugin import Failed, Plugin, Refused
+from ._plugin import FailedDelivery, FailedRequest, Plugin
 
 T = TypeVar("T")
 
-# Before the plugin's modules are imported.
-_chance.install()
+# Must run before the plugin's modules are imported.
+_random_seeds.install()
 _json.install()
 
 
@@ -35,9 +35,9 @@ def component(plugin: Plugin) -> tuple[type, type, type]:
     """The classes that the component exports."""
     _host.install(_Host())
     _log.start()
-    _later.install_loop()
+    _unfinished.install_loop()
     for stream in (sys.stdout, sys.stderr):
-        # What is printed never fails a handler, as what is logged.
+        # Printing must not fail a handler, whatever the text is.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 
     class Descriptor:
@@ -46,41 +46,41 @@ def component(plugin: Plugin) -> tuple[type, type, type]:
 
     class EventHandler:
         def handle(self, delivery: types.Delivery) -> None:
-            _chance.begin()
+            _random_seeds.reseed()
             try:
                 plugin.deliver(_event(delivery))
-            except Failed as failed:
+            except FailedDelivery as failed:
                 raise Err(_failure(failed.failure)) from None
 
     class HttpHandler:
         def handle(self, request: http_handler.Request) -> http_handler.Response:
-            _chance.begin()
+            _random_seeds.reseed()
             try:
-                return _response(plugin.answer(_request(request)))
-            except Refused as refused:
-                raise Err(_response(refused.response)) from None
+                return _response(plugin.respond(_request(request)))
+            except FailedRequest as failed:
+                raise Err(_response(failed.response)) from None
 
     return Descriptor, EventHandler, HttpHandler
 
 
 class _Host:
     def publish(self, message: wire.Message) -> str:
-        return _refusable(lambda: bus.publish(_message(message)))
+        return _raising_bus_error(lambda: bus.publish(_message(message)))
 
     def publish_many(self, messages: list[wire.Message]) -> list[str]:
-        return _refusable(lambda: bus.publish_many([_message(message) for message in messages]))
+        return _raising_bus_error(lambda: bus.publish_many([_message(message) for message in messages]))
 
     def cancel(self, id: str) -> None:
-        _refusable(lambda: bus.cancel(id))
+        _raising_bus_error(lambda: bus.cancel(id))
 
     def reply(self, id: str, pattern: str, timeout_ms: int) -> None:
-        _refusable(lambda: bus.reply(id, pattern, timeout_ms))
+        _raising_bus_error(lambda: bus.reply(id, pattern, timeout_ms))
 
     def subscribe(self, subscription: wire.RuntimeSubscription) -> None:
-        _refusable(lambda: bus.subscribe(_runtime_subscription(subscription)))
+        _raising_bus_error(lambda: bus.subscribe(_runtime_subscription(subscription)))
 
     def unsubscribe(self, name: str) -> None:
-        _refusable(lambda: bus.unsubscribe(name))
+        _raising_bus_error(lambda: bus.unsubscribe(name))
 
     def state_get(self, key: str) -> bytes | None:
         return _in_bucket(lambda bucket: bucket.get(key))
@@ -95,10 +95,10 @@ class _Host:
         return _in_bucket(lambda bucket: _increment(bucket, key, delta))
 
     def state_add(self, key: str, delta: int) -> None:
-        _numbered(key, lambda: numbers.add(key, delta))
+        _raising_number_error(key, lambda: numbers.add(key, delta))
 
     def state_sequence(self, name: str) -> int:
-        return _numbered(name, lambda: numbers.sequence(name))
+        return _raising_number_error(name, lambda: numbers.sequence(name))
 
     def state_keys(self) -> list[str]:
         return _in_bucket(_all_keys)
@@ -106,8 +106,8 @@ class _Host:
     def config_get(self, key: str) -> str | None:
         return configuration.get(key)
 
-    def failed(self, kind: str) -> None:
-        # The host takes the context of a critical line for the kind of the failure that follows.
+    def report_cause(self, kind: str) -> None:
+        # The host reads the context of a critical log line as the cause of the failure that follows.
         logging.log(logging.Level.CRITICAL, kind, "")
 
     def log(self, level: str, context: str, message: str) -> None:
@@ -135,7 +135,7 @@ def _send_error(error: Any) -> SendError:
     return SendError(kind, error.value)
 
 
-def _refusable(call: Callable[[], T]) -> T:
+def _raising_bus_error(call: Callable[[], T]) -> T:
     try:
         return call()
     except Err as error:
@@ -157,12 +157,12 @@ def _increment(bucket: store.Bucket, key: str, delta: int) -> int:
         return atomics.increment(bucket, key, delta)
     except Err as error:
         refused = error
-    # `wasi:keyvalue` has the same error for every reason.
+    # `wasi:keyvalue` has one error for all reasons, so `total` finds the reason.
     total(bucket.get(key), delta, key)
     raise refused
 
 
-def _numbered(key: str, call: Callable[[], T]) -> T:
+def _raising_number_error(key: str, call: Callable[[], T]) -> T:
     try:
         return call()
     except Err as error:

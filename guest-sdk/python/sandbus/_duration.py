@@ -1,4 +1,4 @@
-"""Lengths of time: a ``timedelta``, or a text such as ``"500ms"``, ``"5s"``, ``"2m"``, ``"1h"``, ``"7d"``."""
+"""Durations: a ``timedelta``, or a text such as ``"500ms"``, ``"5s"``, ``"2m"``, ``"1h"``, ``"7d"``."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Duration = Union[timedelta, str]
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def milliseconds(length: Duration | None, what: str) -> int | None:
-    """A length of time in whole milliseconds; none if none is given."""
-    if length is None:
+def milliseconds(duration: Duration | None, what: str) -> int | None:
+    """Converts a duration to whole milliseconds."""
+    if duration is None:
         return None
-    if isinstance(length, timedelta) and length >= timedelta(0):
-        return round(length / timedelta(milliseconds=1))
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", length.strip()) if isinstance(length, str) else None
+    if isinstance(duration, timedelta) and duration >= timedelta(0):
+        return round(duration / timedelta(milliseconds=1))
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", duration.strip()) if isinstance(duration, str) else None
     if match is None:
-        raise ValueError(f'{what}: {length!r} is no length of time; give a timedelta or a text such as "5s"')
+        raise ValueError(f'{what}: {duration!r} is not a duration; give a timedelta or a text such as "5s"')
     value = float(match[1]) * _UNITS[match[2]]
     if value > U64:
-        raise ValueError(f"{what}: {length!r} is too long")
+        raise ValueError(f"{what}: {duration!r} is too long")
     return round(value)

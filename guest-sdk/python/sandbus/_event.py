@@ -36,7 +36,9 @@ class Event:
 
     def __getattr__(self, name: str) -> Any:
         if name == "data":
-            raise AttributeError("`Event.data` was renamed to `Event.bytes`; the handler's first parameter has the data")
+            raise AttributeError(
+                "`Event.data` was renamed to `Event.bytes`; the handler's first parameter has the data"
+            )
         raise AttributeError(f"an Event has no attribute `{name}`")
 
     @property
@@ -46,8 +48,8 @@ class Event:
 
     @property
     def correlation(self) -> str | None:
-        """The correlation id of the cause tree: the id of its first event, whose source is `correlationsource`, or an id
-        from the host where a client waits for a reply."""
+        """The correlation id of the cause tree: the id of its first event, whose source is `correlationsource`. If a
+        client waits for a reply, it is an id that the host created."""
         return self.extensions.get("correlationid")
 
     @property
@@ -58,9 +60,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Tick:
-    """One of a schedule's times."""
+    """A scheduled time at which a handler runs."""
 
-    #: The time that it stands for, which is earlier than now if it was missed or is tried again.
+    #: The scheduled time. It is before now if the time was missed, or if the delivery is retried.
     due: datetime
     attempt: int
     event: Event

@@ -1,4 +1,4 @@
-"""How a handler fails: tried again, or given up."""
+"""Exceptions of handlers, and the failures that the contract makes of them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from ._renamed import renamed_options
     },
 )
 class Retry(Exception):
-    """Raise it in a handler to retry the delivery: when the subscription's retry policy says, or after a delay."""
+    """Raise it in a handler to retry the delivery, after a delay or as the subscription's retry policy says."""
 
     def __init__(self, reason: object = "the handler gave no reason", delay: Duration | None = None) -> None:
-        super().__init__(told(reason))
+        super().__init__(to_text(reason))
         self.delay_ms = milliseconds(delay, "delay")
 
 
@@ -33,11 +33,11 @@ class Reject(Exception):
     """Raise it in a handler to make the delivery a dead letter at once."""
 
     def __init__(self, reason: object = "the handler gave no reason") -> None:
-        super().__init__(told(reason))
+        super().__init__(to_text(reason))
 
 
 class BusError(Exception):
-    """The bus refused a call. Uncaught, it rejects the delivery."""
+    """The bus refused a call. If the handler does not catch it, the delivery is rejected."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -46,8 +46,8 @@ class BusError(Exception):
 
 
 class StateError(Exception):
-    """The state refused a call. Uncaught, it rejects the delivery; of the kind ``other`` the delivery is retried, since
-    another attempt may succeed."""
+    """The state refused a call. If the handler does not catch it, the delivery is rejected. If the kind is ``other``,
+    the delivery is retried, because another attempt may succeed."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -56,14 +56,14 @@ class StateError(Exception):
 
 
 class SendError(Exception):
-    """A request failed, or ``success()`` met another status. Uncaught, the delivery is retried, except after a denial and
-    after a status from 400 to 499 other than 408, 425 and 429."""
+    """A request failed, or ``success()`` found another status. If the handler does not catch it, the delivery is
+    retried, except after a denial or a status from 400 to 499 other than 408, 425 and 429."""
 
     def __init__(self, kind: str, reason: str, status: int | None = None) -> None:
         super().__init__(reason)
         #: ``denied``, ``invalid``, ``timeout``, ``unreachable`` or ``status``.
         self.kind = kind
-        #: The status of an answer that was not wanted.
+        #: The status, if ``success()`` refused it.
         self.status = status
 
     @property
@@ -75,97 +75,96 @@ class SendError(Exception):
 
 
 def failure(error: BaseException) -> wire.Failure:
-    """What a handler has raised, as the contract has it."""
+    """Converts an exception of a handler to the contract's failure."""
     if isinstance(error, Retry):
-        return wire.Failure(rejected=False, reason=told(error), delay_ms=error.delay_ms)
+        return wire.Failure(rejected=False, reason=to_text(error), delay_ms=error.delay_ms)
     if _is_rejection(error):
-        return wire.Failure(rejected=True, reason=told(error))
+        return wire.Failure(rejected=True, reason=to_text(error))
     if isinstance(error, SendError):
-        return wire.Failure(rejected=False, reason=told(error))
+        return wire.Failure(rejected=False, reason=to_text(error))
     return wire.Failure(rejected=False, reason=describe(error))
 
 
-def kind(error: BaseException) -> str | None:
-    """What kind of failure it is, where the handler has not said it itself: a mistake in the handler, or a request to
-    another service that has no answer, or not one that was wanted."""
+def cause(error: BaseException) -> str | None:
+    """The cause of a failure: ``request`` for a failed request to another service, ``exception`` for a mistake in the
+    handler. None if the handler chose the outcome itself."""
     if isinstance(error, SendError):
         return "request"
     return None if isinstance(error, Retry) or _is_rejection(error) else "exception"
 
 
 def _is_rejection(error: BaseException) -> bool:
-    """Whether another attempt cannot succeed. What the bus or the state refuses now, it will refuse at the next attempt
-    too."""
+    """Whether another attempt cannot succeed. If the bus or the state refuses a call, it refuses the same call
+    again."""
     if isinstance(error, SendError):
         return error.permanent
     return isinstance(error, (Reject, BusError)) or (isinstance(error, StateError) and error.kind != "other")
 
 
-def describe(error: BaseException, begin: str = "uncaught ") -> str:
-    """What was raised, with its causes and the plugin's own lines."""
+def describe(error: BaseException, prefix: str = "uncaught ") -> str:
+    """Describes an exception, with its causes and the lines of the plugin's code."""
     lines: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None and len(lines) < _LINES:
-        lines.append(f"{begin if cause is error else 'caused by '}{type(cause).__name__}: {told(cause)}")
-        lines += [f"    {told(note)}" for note in getattr(cause, "__notes__", ())]
-        lines += _frames(cause)
-        for each in getattr(cause, "exceptions", ())[:_GROUP]:
-            lines += [f"one of them {type(each).__name__}: {told(each)}", *_frames(each)]
-        hint = _hint(cause)
+    current: BaseException | None = error
+    while current is not None and len(lines) < _MAX_LINES:
+        lines.append(f"{prefix if current is error else 'caused by '}{type(current).__name__}: {to_text(current)}")
+        lines += [f"    {to_text(note)}" for note in getattr(current, "__notes__", ())]
+        lines += _frames(current)
+        for each in getattr(current, "exceptions", ())[:_MAX_GROUP]:
+            lines += [f"one of them {type(each).__name__}: {to_text(each)}", *_frames(each)]
+        hint = _hint(current)
         if hint is not None:
             lines.append(f"    {hint}")
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return "\n".join(lines)
 
 
 def _hint(error: BaseException) -> str | None:
-    """What to do about an error, where that is known."""
+    """Advice for common errors."""
     if isinstance(error, ModuleNotFoundError):
-        return _ABSENT
+        return _MISSING_MODULE_HINT
     if isinstance(error, OSError) and type(error).__name__ == "gaierror":
         return "a component has no sockets; send requests with sandbus.client"
-    if isinstance(error, OSError) and "does not support processes" in told(error):
+    if isinstance(error, OSError) and "does not support processes" in to_text(error):
         return "a component cannot start processes"
-    if isinstance(error, RuntimeError) and told(error) == "can't start new thread":
+    if isinstance(error, RuntimeError) and to_text(error) == "can't start new thread":
         return "a component has one thread; publish an event for work to be done elsewhere"
     if isinstance(error, RecursionError):
         return "a function calls itself endlessly, or more often than the stack allows; use a loop and a list instead"
     return None
 
 
-def told(value: object) -> str:
-    """A value as a text, also one that fails to make a text of itself."""
+def to_text(value: object) -> str:
+    """Converts a value to text. If its ``__str__`` fails, the text says so."""
     try:
         return str(value)
-    except BaseException as error:  # Also `sys.exit()` in it.
+    except BaseException as error:  # Even `sys.exit()`.
         return f"[a {type(value).__name__} that cannot be shown: {type(error).__name__}]"
 
 
 _OWN = os.path.dirname(os.path.abspath(__file__))
-#: Where the standard library is, as its code says: some of its modules are frozen and have no file.
-_STANDARD = os.path.dirname(traceback.walk_tb.__code__.co_filename)
-#: What is told besides of a module that is missing when a handler runs.
-_ABSENT = (
-    "a component has the modules that were imported when it was built: those that the plugin's sources import, in "
-    "functions as well, by their names"
+#: The directory of the standard library, from a code object: frozen modules have no file.
+_STDLIB = os.path.dirname(traceback.walk_tb.__code__.co_filename)
+_MISSING_MODULE_HINT = (
+    "a component contains only the modules that were imported when it was built: those that import statements of the "
+    "plugin's sources name, at the top or in functions"
 )
-#: How many exceptions are told of a group.
-_GROUP = 8
-#: How many lines are told of an error and its causes.
-_LINES = 64
-#: How many lines of a traceback are worth their place in a reason.
-_FRAMES = 8
+#: The maximum number of exceptions that are described of a group.
+_MAX_GROUP = 8
+#: The maximum number of lines that describe an error and its causes.
+_MAX_LINES = 64
+#: The maximum number of lines of a traceback.
+_MAX_FRAMES = 8
 
 
 def _frames(error: BaseException) -> list[str]:
-    # Of the frames themselves: `traceback` would look for the sources, and a component has no files.
+    # Reads the frames directly: `traceback` would look for source files, and a component has none.
     found = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     own = [(code, line) for code, line in found if not _is_foreign(code.co_filename)]
-    # What lies within the standard library is of interest where nothing else is.
+    # If the error is outside of the plugin's code, show the standard library's frames.
     own = own or [(code, line) for code, line in found if not code.co_filename.startswith(_OWN)]
-    return [f"    at {code.co_name} ({os.path.basename(code.co_filename)}:{line})" for code, line in own[-_FRAMES:]]
+    return [f"    at {code.co_name} ({os.path.basename(code.co_filename)}:{line})" for code, line in own[-_MAX_FRAMES:]]
 
 
 def _is_foreign(path: str) -> bool:
     """Whether a file belongs to the SDK or to Python, and not to the plugin or a package."""
-    return path.startswith((_OWN, "<frozen ")) or (path.startswith(_STANDARD) and "site-packages" not in path)
+    return path.startswith((_OWN, "<frozen ")) or (path.startswith(_STDLIB) and "site-packages" not in path)

@@ -1,5 +1,5 @@
-"""The seam between the SDK and what it runs on: the host's imports in a component (``_component``), and the fake
-host of a test (``testing``). Both offer the same functions."""
+"""The interface between the SDK and its host. In a component the host is the contract's imports (``_component``), and
+in a test it is the fake host (``testing``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import _wire as wire
 
 
 class Host(Protocol):
-    """What the SDK calls."""
+    """The functions that the SDK calls."""
 
     def publish(self, message: wire.Message) -> str: ...
     def publish_many(self, messages: list[wire.Message]) -> list[str]: ...
@@ -25,7 +25,7 @@ class Host(Protocol):
     def state_sequence(self, name: str) -> int: ...
     def state_keys(self) -> list[str]: ...
     def config_get(self, key: str) -> str | None: ...
-    def failed(self, kind: str) -> None: ...
+    def report_cause(self, kind: str) -> None: ...
     def log(self, level: str, context: str, message: str) -> None: ...
     def now(self) -> float: ...
     def random_bytes(self, count: int) -> bytes: ...
@@ -36,20 +36,18 @@ _current: Host | None = None
 
 
 def install(host: Host | None) -> Host | None:
-    """Lets the SDK call a host from now on. Returns the one before."""
+    """Sets the host that the SDK calls, and returns the previous one."""
     global _current
-    before, _current = _current, host
-    return before
+    previous, _current = _current, host
+    return previous
 
 
-def is_there() -> bool:
+def is_installed() -> bool:
     """Whether there is a host to call."""
     return _current is not None
 
 
 def host() -> Host:
     if _current is None:
-        raise RuntimeError(
-            "there is no host here: outside of a component, call handlers through sandbus.testing.FakeHost"
-        )
+        raise RuntimeError("there is no host: outside of a component, call handlers through sandbus.testing.FakeHost")
     return _current

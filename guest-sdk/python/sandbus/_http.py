@@ -1,4 +1,4 @@
-"""HTTP routes: what a handler takes, and what it answers."""
+"""HTTP routes: requests to handlers, and their responses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from . import _wire as wire
-from ._failure import Reject, Retry, describe, told
-from ._fit import octets, optional_text, well_formed, whole
+from ._failure import Reject, Retry, describe, to_text
+from ._fit import integer, optional_text, to_bytes, well_formed
 from ._headers import Headers, fields, values
 from ._json import loads
 from ._log import log
@@ -31,30 +31,30 @@ class Request:
     #: The route's parameters, decoded.
     params: dict[str, str] = field(default_factory=dict)
     query_string: str = ""
-    #: By names in lower case; the values of one that comes more than once are joined.
+    #: By name in lower case. The values of a repeated header are joined.
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
-    #: The headers as they came.
+    #: The headers as they were received.
     received: Sequence[tuple[str, str]] = field(default=(), repr=False)
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters, decoded. Of one that is given twice the first counts."""
+        """The query's parameters, decoded. If a parameter is given twice, the first value counts."""
         return dict(reversed(parse_qsl(self.query_string, keep_blank_values=True)))
 
     def header(self, name: str) -> str | None:
         return self.headers.get(name.lower())
 
     def header_values(self, name: str) -> list[str]:
-        """The values of a header, one for each time that it comes."""
+        """All values of a header, which may be repeated."""
         return values(self.received, name)
 
     def json(self, wanted: Any = None) -> Any:
-        """The body, read as JSON, and as a dataclass if one is wanted. What does not fit is answered with 415 or
-        422."""
+        """Parses the body as JSON, into ``wanted`` if it is given, such as a dataclass. A body that does not fit is a
+        ``Problem`` with status 415 or 422."""
         media_type = self.header("content-type") or "application/json"
         if not is_json(media_type):
-            raise Problem(415, f"the body must be JSON, and is {media_type}")
+            raise Problem(415, f"the body must be JSON, not {media_type}")
         try:
             return shape(loads(self.body), wanted)
         except (ValueError, RecursionError) as error:
@@ -62,17 +62,17 @@ class Request:
 
 
 class Problem(Exception):
-    """A problem (RFC 9457). Raised by a route's handler, it is the answer, and the request has no effects."""
+    """A problem (RFC 9457). If a route's handler raises it, it is the response, and the request has no effects."""
 
     def __init__(self, status: int, detail: str, code: str | None = None) -> None:
         super().__init__(detail)
         #: From 400 to 599.
-        self.status = whole(status, "the status of a problem", 400, 599)
-        self.detail = well_formed(told(detail))
+        self.status = integer(status, "the status of a problem", 400, 599)
+        self.detail = well_formed(to_text(detail))
         self.code = optional_text(code, "the code of a problem")
 
     def to_wire(self) -> wire.Response:
-        """The response as the contract has it."""
+        """Converts it to the contract's response."""
         try:
             title = HTTPStatus(self.status).phrase
         except ValueError:
@@ -90,13 +90,13 @@ class Response:
     json: Any = None
     text: str | None = None
     body: bytes = b""
-    #: A list of values is as many headers: ``{"set-cookie": ["a=1", "b=2"]}``.
+    #: A list of values becomes one header for each value: ``{"set-cookie": ["a=1", "b=2"]}``.
     headers: Headers = field(default_factory=dict)
 
     def to_wire(self) -> wire.Response:
-        """The response as the contract has it."""
-        status = whole(self.status, "the status of a response", 200, 599)
-        media_type, body = None, octets(self.body, "the body of a response")
+        """Converts it to the contract's response."""
+        status = integer(self.status, "the status of a response", 200, 599)
+        media_type, body = None, to_bytes(self.body, "the body of a response")
         if (self.json is not None) + (self.text is not None) + (body != b"") > 1:
             raise ValueError("choose one of `json`, `text` and `body`")
         if self.json is not None:
@@ -113,30 +113,30 @@ class Response:
         return wire.Response(status, headers, body)
 
 
-def response(answer: Any) -> wire.Response:
-    """What a handler returned, as the contract has it: nothing is 204, a text is text, and anything else is JSON."""
-    if answer is None:
+def response(result: Any) -> wire.Response:
+    """Converts a handler's result to a response: None to 204, a ``str`` to text, and anything else to JSON."""
+    if result is None:
         return Response(status=204).to_wire()
-    if isinstance(answer, Response):
-        return answer.to_wire()
-    if isinstance(answer, BaseException):
-        # It was meant to be raised.
-        raise answer
-    if isinstance(answer, (bytes, bytearray, memoryview)):
-        raise TypeError("a route answers bytes by Response(body=…), with a content-type among its headers")
-    if isinstance(answer, tuple):
-        raise TypeError("a route answers one value; with a status it is Response(status=201, json=…)")
-    return (Response(text=answer) if isinstance(answer, str) else Response(json=answer)).to_wire()
+    if isinstance(result, Response):
+        return result.to_wire()
+    if isinstance(result, BaseException):
+        # Returning an exception is a mistake: the handler meant to raise it.
+        raise result
+    if isinstance(result, (bytes, bytearray, memoryview)):
+        raise TypeError("to respond with bytes, return Response(body=…) with a content-type header")
+    if isinstance(result, tuple):
+        raise TypeError("a route returns one value; to set a status, return Response(status=201, json=…)")
+    return (Response(text=result) if isinstance(result, str) else Response(json=result)).to_wire()
 
 
-def refusal(error: BaseException, what: str = "the handler") -> wire.Response:
-    """What a handler raised, as the response that it means."""
+def error_response(error: BaseException, what: str = "the handler") -> wire.Response:
+    """Converts an exception of a handler to a response."""
     if isinstance(error, Problem):
         return error.to_wire()
     if isinstance(error, Retry):
-        return Problem(503, told(error)).to_wire()
+        return Problem(503, to_text(error)).to_wire()
     if isinstance(error, Reject):
-        return Problem(422, told(error)).to_wire()
-    # What was raised may tell of the inside, such as a query or an address: it is for the log alone.
+        return Problem(422, to_text(error)).to_wire()
+    # The exception may contain internals, such as a query or an address, so only the log gets it.
     log.error("%s failed: %s", what, describe(error))
-    return Problem(500, "the handler failed; the host's log tells why", "handler-failed").to_wire()
+    return Problem(500, "the handler failed; see the host's log", "handler-failed").to_wire()

@@ -1,5 +1,5 @@
-"""JSON with a limit on its depth. Python's parser calls itself, and in a component WebAssembly's stack would be exhausted: a
-trap, which no ``except`` sees. So text that is nested too deeply is an error before that."""
+"""Limits the depth of JSON. Python's parser is recursive, and deeply nested text would exhaust the component's stack.
+That is a trap, which no ``except`` catches. So text that is nested too deeply is refused before it is parsed."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ import json
 import re
 from typing import Any, Union
 
-#: How many levels of arrays and objects JSON may have.
-DEEPEST = 1_000
+#: The maximum depth of arrays and objects.
+MAX_DEPTH = 1_000
 
 _parse = json.loads
 _NO_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^\[\]{}"]+', re.DOTALL)
 
 
 def loads(text: Union[str, bytes, bytearray], **options: Any) -> Any:
-    """``json.loads``, which refuses text that is nested too deeply with a ``ValueError``."""
+    """Parses JSON like ``json.loads``. Text that is nested too deeply is a ``ValueError``."""
     if is_too_deep(text):
-        raise ValueError(f"the JSON text is nested more than {DEEPEST} levels deep")
+        raise ValueError(f"the JSON text is nested more than {MAX_DEPTH} levels deep")
     return _parse(text, **options)
 
 
 def is_too_deep(text: Any) -> bool:
-    """Whether text is nested too deeply. It is read bracket by bracket only if it has enough of them."""
+    """Whether text is nested too deeply. Only text with enough brackets is scanned for its depth."""
     if isinstance(text, (bytes, bytearray)):
-        if text.count(b"[") + text.count(b"{") <= DEEPEST:
+        if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
             return False
         text = text.decode(errors="replace")
-    if not isinstance(text, str) or text.count("[") + text.count("{") <= DEEPEST:
+    if not isinstance(text, str) or text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
     depth = 0
-    # Brackets within strings do not count.
+    # Brackets in strings do not count.
     for bracket in _NO_BRACKETS.sub("", text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             return True
     return False
 
 
 def install() -> None:
-    """Limits ``json.loads`` for the plugin's own code, and for the packages that it uses."""
+    """Limits ``json.loads`` also for the plugin's code and its packages."""
     json.loads = loads

@@ -1,5 +1,5 @@
-"""Log lines: those of the standard library's ``logging`` reach the host, which adds the plugin's name, the event's
-id and the attempt."""
+"""Sends the log lines of the standard library's ``logging`` to the host, which adds the plugin's name, the event's id
+and the attempt."""
 
 from __future__ import annotations
 
@@ -7,52 +7,53 @@ import logging
 from typing import Any
 
 from . import _host
-from ._failure import describe, told
+from ._failure import describe, to_text
 from ._fit import well_formed
 
-#: A logger for a plugin. Any other of ``logging`` does as well.
+#: A logger for plugins. Any other logger of ``logging`` works, too.
 log = logging.getLogger("plugin")
 
 
-#: As much of a line as the host is sent. It keeps less of it.
-_CHARACTERS = 32_768
+#: The maximum length of a line that is sent to the host. The host truncates it further.
+_MAX_CHARACTERS = 32_768
 
 
 class HostFormatter(logging.Formatter):
-    """Writes exceptions as reasons have them: with the plugin's own lines, and without those of the SDK."""
+    """Formats exceptions as in the reasons of failures: with the lines of the plugin's code, without those of the
+    SDK."""
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         return describe(ei[1], "") if ei[1] is not None else ""
 
 
 class HostHandler(logging.Handler):
-    """Hands lines to the host. Nothing that is logged fails a handler."""
+    """Sends lines to the host. A value that cannot be formatted does not fail the handler."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if _host.is_there():
+        if _host.is_installed():
             context = "" if record.name == log.name else record.name
             text = self._text(record)
-            text = text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}…"
+            text = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
             _host.host().log(_level(record.levelno), well_formed(context), well_formed(text))
 
     def _text(self, record: logging.LogRecord) -> str:
         try:
             return self.format(record)
-        except Exception as error:  # What is logged may be anything, also what fails to make a text of itself.
+        except Exception as error:  # Arguments can be any values, and their `__str__` may fail.
             args = record.args if isinstance(record.args, tuple) else (record.args,)
-            parts = ", ".join(told(arg) for arg in args or ())
-            return f"{told(record.msg)} ({parts}) [{type(error).__name__}: {told(error)}]"
+            parts = ", ".join(to_text(arg) for arg in args or ())
+            return f"{to_text(record.msg)} ({parts}) [{type(error).__name__}: {to_text(error)}]"
 
 
 def _level(number: int) -> str:
-    # ``critical`` is left to the host's own use: it means that a trap follows.
-    for least, name in (
+    # The host gives ``critical`` a meaning of its own: a trap follows.
+    for threshold, name in (
         (logging.ERROR, "error"),
         (logging.WARNING, "warn"),
         (logging.INFO, "info"),
         (logging.DEBUG, "debug"),
     ):
-        if number >= least:
+        if number >= threshold:
             return name
     return "trace"
 
@@ -62,7 +63,7 @@ _handler.setFormatter(HostFormatter())
 
 
 def start() -> None:
-    """Lets all lines reach the host. Repeating it does nothing."""
+    """Starts sending all lines to the host. Repeated calls have no effect."""
     root = logging.getLogger()
     if _handler not in root.handlers:
         root.addHandler(_handler)
@@ -70,7 +71,7 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Takes back what ``start`` did."""
+    """Undoes ``start``."""
     root = logging.getLogger()
     root.removeHandler(_handler)
     root.setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Payloads: bytes to what a handler's first parameter asks for, and values to bytes."""
+"""Converts payloads to values, and values to payloads."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ._json import loads
 
 
 def is_json(media_type: str) -> bool:
-    """Whether a media type is JSON's or is built on JSON (CloudEvents JSON format, section 3.1.1)."""
+    """Whether a media type is JSON or a format based on JSON (CloudEvents JSON format, section 3.1.1)."""
     _, _, subtype = _essence(media_type).partition("/")
     return subtype == "json" or subtype.endswith("+json")
 
 
 def is_text(media_type: str) -> bool:
-    """Whether a media type is that of a text in UTF-8."""
+    """Whether a media type is text in UTF-8."""
     charset = re.search(r';\s*charset\s*=\s*"?([^";\s]+)', media_type, re.IGNORECASE)
     known = charset is None or charset[1].lower() in ("utf-8", "utf8", "us-ascii")
     return known and _essence(media_type).startswith("text/")
@@ -31,7 +31,7 @@ def _essence(media_type: str) -> str:
 
 
 def decode(data: bytes | None, media_type: str | None) -> Any:
-    """JSON as its value, text as a ``str``, anything else as bytes."""
+    """Converts JSON to its value and text to a ``str``. Other data stays bytes."""
     if data is None:
         return None
     if is_json(media_type or "application/json"):
@@ -40,7 +40,8 @@ def decode(data: bytes | None, media_type: str | None) -> Any:
 
 
 def encode(value: Any, media_type: str | None, what: str = "the data") -> tuple[str | None, bytes | None]:
-    """Bytes go as they are, texts of other media types in UTF-8, and everything else as JSON."""
+    """Converts a value to its media type and bytes. Bytes stay as they are, a ``str`` becomes UTF-8 if the media type
+    is not JSON, and all other values become JSON."""
     if value is None:
         return media_type, None
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -51,17 +52,18 @@ def encode(value: Any, media_type: str | None, what: str = "the data") -> tuple[
 
 
 def to_json(value: Any, what: str = "it") -> bytes:
-    """A value's JSON. Dataclasses are written as objects, and lone surrogates as U+FFFD: other languages cannot read
-    the escapes of them (RFC 7493, 2.1). What JSON has not is refused with its place."""
-    plain = _Plain(what)
+    """Converts a value to JSON. Dataclasses become objects. Lone surrogates become U+FFFD, because other languages
+    cannot read their escapes (RFC 7493, 2.1). A value that JSON cannot represent is an error that says where it is."""
+    converter = _JsonConverter(what)
     try:
-        text = json.dumps(plain.of(value, "", ()), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        plain = converter.convert(value, "", ())
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except RecursionError:
         raise ValueError(f"{what} cannot be written as JSON: it is nested too deeply") from None
     return well_formed(text).encode()
 
 
-#: What to write instead of what JSON has not.
+#: Advice for types that JSON does not have.
 _HINTS = {
     "bytes": "; write them as text, such as base64",
     "bytearray": "; write them as text, such as base64",
@@ -76,43 +78,46 @@ _HINTS = {
 }
 
 
-class _Plain:
-    """Makes values of what JSON has: dictionaries with texts for keys, lists, texts, numbers, booleans and None."""
+class _JsonConverter:
+    """Converts values to the types of JSON: dicts with ``str`` keys, lists, ``str``, numbers, booleans and None."""
 
     def __init__(self, what: str) -> None:
         self._what = what
 
-    def of(self, value: Any, path: str, around: tuple[int, ...]) -> Any:
+    def convert(self, value: Any, path: str, containers: tuple[int, ...]) -> Any:
         if value is None or isinstance(value, (str, bool, int)):
             return value
         if isinstance(value, float):
             if math.isfinite(value):
                 return value
-            raise self._misfit(ValueError, path, str(value))
-        if id(value) in around:
-            raise self._misfit(ValueError, path, "an object that contains itself")
-        around = (*around, id(value))
+            raise self._error(ValueError, path, str(value))
+        if id(value) in containers:
+            raise self._error(ValueError, path, "an object that contains itself")
+        containers = (*containers, id(value))
         if isinstance(value, dict):
-            return {self._key(key, path): self.of(field, self._below(path, key), around) for key, field in value.items()}
+            return {
+                self._key(key, path): self.convert(field, self._child(path, key), containers)
+                for key, field in value.items()
+            }
         if isinstance(value, (list, tuple)):
-            return [self.of(each, self._below(path, index), around) for index, each in enumerate(value)]
+            return [self.convert(each, self._child(path, index), containers) for index, each in enumerate(value)]
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-            return {name: self.of(field, self._below(path, name), around) for name, field in fields.items()}
+            return {name: self.convert(field, self._child(path, name), containers) for name, field in fields.items()}
         if isinstance(value, enum.Enum):
-            return self.of(value.value, path, around)
+            return self.convert(value.value, path, containers)
         kind = type(value).__name__
-        raise self._misfit(TypeError, path, f"a {kind}{_HINTS.get(kind, '')}")
+        raise self._error(TypeError, path, f"a {kind}{_HINTS.get(kind, '')}")
 
     def _key(self, key: Any, path: str) -> str:
-        # `json` would make a text of numbers and None, and what is read again is another dictionary.
+        # `json` would convert numbers and None to strings, so reading the JSON would give another dict.
         if isinstance(key, str):
             return key
-        raise self._misfit(TypeError, path, f"a dict with the key {key!r:.80}, which is not a str")
+        raise self._error(TypeError, path, f"a dict with the key {key!r:.80}, which is not a str")
 
-    def _below(self, path: str, key: Any) -> str:
+    def _child(self, path: str, key: Any) -> str:
         return f"{path}/{str(key).replace('~', '~0').replace('/', '~1')}"
 
-    def _misfit(self, error: type[Exception], path: str, odd: str) -> Exception:
+    def _error(self, error: type[Exception], path: str, kind: str) -> Exception:
         at = f" at {path}" if path else ""
-        return error(f"{self._what} cannot be written as JSON{at}: it is {odd}")
+        return error(f"{self._what} cannot be written as JSON{at}: it is {kind}")

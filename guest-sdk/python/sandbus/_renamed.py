@@ -1,4 +1,4 @@
-"""Errors for former names, which say the present ones."""
+"""Errors for old names, which say the new ones."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ C = TypeVar("C", bound=type)
 
 
 def renamed_options(what: str, names: Mapping[str, str]) -> Callable[[C], C]:
-    """Makes a class refuse a keyword argument under its former name."""
+    """Makes a class refuse keyword arguments under their old names."""
 
-    def decorate(wanted: C) -> C:
-        initialize = wanted.__init__  # type: ignore[misc]
+    def decorate(decorated: C) -> C:
+        initialize = decorated.__init__  # type: ignore[misc]
 
         @functools.wraps(initialize)
         def checked(self: Any, *arguments: Any, **options: Any) -> None:
@@ -22,8 +22,8 @@ def renamed_options(what: str, names: Mapping[str, str]) -> Callable[[C], C]:
                     raise TypeError(f"{what}: `{name}` was renamed to `{names[name]}`")
             initialize(self, *arguments, **options)
 
-        wanted.__init__ = checked  # type: ignore[misc]
-        return wanted
+        decorated.__init__ = checked  # type: ignore[misc]
+        return decorated
 
     return decorate
 
@@ -33,7 +33,7 @@ def renamed_members(module: str, names: Mapping[str, str]) -> Callable[[str], An
 
     def member(name: str) -> Any:
         if name in names:
-            # `from MODULE import NAME` would replace the text of an AttributeError.
+            # Not an AttributeError, because `from MODULE import NAME` would replace its text.
             raise ImportError(f"`{module}.{name}` was renamed to `{module}.{names[name]}`")
         raise AttributeError(f"module `{module}` has no attribute `{name}`")
 

@@ -1,4 +1,4 @@
-"""Data in the shape that an annotation asks for. What does not fit is a ``ValueError`` that says where."""
+"""Converts data to the type of an annotation. Data that does not fit is a ``ValueError`` that says where."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import types
 import typing
 from typing import Any
 
-#: What JSON's values are called, by the types that stand for them.
+#: The names of JSON's types, by their Python types.
 _NAMES = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", type(None): "null"}
 
 
 def shape(value: Any, wanted: Any, path: str = "") -> Any:
-    """A value in the shape of an annotation: dataclasses and enums are made of what stands for them, also in lists,
-    mappings and unions; scalar types, ``Literal`` and ``None`` are checked. Any other annotation is not looked at, and
-    fields that nobody asks for are left out."""
+    """Converts a value to the type of an annotation. Creates dataclasses and enums, also in lists, dicts and unions,
+    and checks scalar types, ``Literal`` and ``None``. Other annotations are ignored, and so are unknown fields."""
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
         return _instance(value, wanted, path)
@@ -47,24 +46,24 @@ def _scalar(value: Any, wanted: type, path: str) -> Any:
     if wanted is float and type(value) is int:
         return value
     if type(value) is not wanted:
-        raise _misfit(path, f"must be {_NAMES[wanted]}, not {_named(value)}")
+        raise _misfit(path, f"must be {_NAMES[wanted]}, not {_type_name(value)}")
     return value
 
 
-def _named(value: Any) -> str:
+def _type_name(value: Any) -> str:
     return _NAMES.get(type(value)) or {dict: "an object", list: "an array"}.get(type(value), type(value).__name__)
 
 
 def _list(value: Any, arguments: tuple[Any, ...], path: str) -> Any:
     if not isinstance(value, list):
-        raise _misfit(path, f"must be an array, not {_named(value)}")
+        raise _misfit(path, f"must be an array, not {_type_name(value)}")
     item = arguments[0] if arguments else Any
     return [shape(each, item, f"{path}/{index}") for index, each in enumerate(value)]
 
 
 def _dict(value: Any, arguments: tuple[Any, ...], path: str) -> Any:
     if not isinstance(value, dict):
-        raise _misfit(path, f"must be an object, not {_named(value)}")
+        raise _misfit(path, f"must be an object, not {_type_name(value)}")
     field = arguments[1] if arguments else Any
     return {name: shape(each, field, f"{path}/{name}") for name, each in value.items()}
 
@@ -76,9 +75,9 @@ def _one_of(value: Any, choices: tuple[Any, ...], path: str) -> Any:
             return shape(value, choice, path)
         except ValueError as error:
             misfits.append(error)
-    # Of `T | None`, what is wrong with T says most.
-    told = [error for choice, error in zip(choices, misfits) if choice is not type(None)]
-    raise told[0] if len(told) == 1 else _misfit(path, f"fits none of {' | '.join(map(_title, choices))}")
+    # For `T | None`, the error of T is the most helpful one.
+    relevant = [error for choice, error in zip(choices, misfits) if choice is not type(None)]
+    raise relevant[0] if len(relevant) == 1 else _misfit(path, f"fits none of {' | '.join(map(_title, choices))}")
 
 
 def _title(wanted: Any) -> str:
@@ -87,7 +86,7 @@ def _title(wanted: Any) -> str:
 
 def _instance(value: Any, wanted: type, path: str) -> Any:
     if not isinstance(value, dict):
-        raise _misfit(path, f"{wanted.__name__} is an object, and this is {_named(value)}")
+        raise _misfit(path, f"{wanted.__name__} must be an object, not {_type_name(value)}")
     hints = typing.get_type_hints(wanted)
     fields = [field for field in dataclasses.fields(wanted) if field.init]
     missing = [field.name for field in fields if field.name not in value and not _has_default(field)]

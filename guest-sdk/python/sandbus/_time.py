@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 
-#: Section 5.6. Digits are those of ASCII.
+#: RFC 3339, section 5.6. Only ASCII digits are valid.
 _FORM = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
     r"(?:[Zz]|([+-](?:[01][0-9]|2[0-3]):[0-5][0-9]))"
@@ -13,7 +13,7 @@ _FORM = re.compile(
 
 
 def rfc3339(time: datetime) -> str:
-    """A time as the contract writes it. One without a zone would mean different times in different places."""
+    """Formats a time for the contract. A time without a time zone is ambiguous, so it is refused."""
     if not isinstance(time, datetime):
         raise TypeError(f"a time must be a datetime with a time zone, not {type(time).__name__}")
     if time.tzinfo is None:
@@ -22,8 +22,8 @@ def rfc3339(time: datetime) -> str:
 
 
 def parse(text: str) -> datetime:
-    """The time of a text in RFC 3339, in its own offset. A leap second may end any month in UTC, and counts as the next
-    second. Digits beyond the microseconds are dropped."""
+    """Parses a time in RFC 3339, and keeps its offset. A leap second is valid at the end of a month in UTC, and becomes
+    the next second. Digits beyond microseconds are dropped."""
     found = _FORM.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is not a time in RFC 3339, such as 2030-01-31T12:00:00Z")
@@ -37,5 +37,5 @@ def parse(text: str) -> datetime:
         time = time.replace(second=59) + timedelta(seconds=1)
         utc = time.astimezone(timezone.utc)
         if (utc.day, utc.hour, utc.minute) != (1, 0, 0):
-            raise ValueError(f"{text!r} has a leap second where no month ends in UTC")
+            raise ValueError(f"{text!r} has a leap second that is not at the end of a month in UTC")
     return time + timedelta(microseconds=int((fraction or "")[:6].ljust(6, "0")))

@@ -1,5 +1,5 @@
-"""The contract's records, as far as the SDK makes them. ``_component`` turns them into the generated ones; tests
-never need those."""
+"""The contract's records that the SDK creates. ``_component`` converts them to the generated classes, which do not
+exist in tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Start:
-    """``now``, ``beginning``, ``time`` or ``position``, with what belongs to it."""
+    """``now``, ``beginning``, ``time`` or ``position``, with its value."""
 
     case: str
     value: str | int | None = None
@@ -37,7 +37,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Rules:
-    """What declared subscriptions and those made at run time have in common."""
+    """The rules that subscriptions have, whether they are declared or created at run time."""
 
     filters: str | None
     start: Start | None
@@ -95,7 +95,7 @@ class Message:
     dataschema: str | None
     extensions: list[tuple[str, str]]
     data: bytes | None
-    #: ``now``, ``after-ms`` or ``at``, with what belongs to it.
+    #: ``now``, ``after-ms`` or ``at``, with its value.
     due: tuple[str, int | str | None]
 
 
@@ -119,7 +119,7 @@ class RuntimeSubscription:
 
 @dataclass(frozen=True)
 class Failure:
-    """Tried again, or given up."""
+    """The delivery is retried, or rejected."""
 
     rejected: bool
     reason: str

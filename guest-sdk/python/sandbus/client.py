@@ -17,7 +17,7 @@ from typing import Any
 from . import _wire as wire
 from ._duration import Duration, milliseconds
 from ._failure import SendError
-from ._fit import identifier, octets, optional_text
+from ._fit import identifier, optional_text, to_bytes
 from ._headers import Headers, fields, joined, values
 from ._host import host
 from ._json import loads
@@ -27,7 +27,7 @@ from ._shape import shape
 
 __all__ = ["Response", "SendError", "delete", "get", "patch", "post", "put", "send"]
 
-#: How much of a body is told.
+#: The number of characters of a body that an error shows.
 _EXCERPT = 200
 
 
@@ -36,10 +36,10 @@ class Response:
     """The response to a request."""
 
     status: int
-    #: By names in lower case; the values of one that comes more than once are joined.
+    #: By name in lower case. The values of a repeated header are joined.
     headers: dict[str, str]
     body: bytes
-    #: The headers as they came.
+    #: The headers as they were received.
     received: Sequence[tuple[str, str]] = field(default=(), repr=False)
 
     @property
@@ -48,25 +48,25 @@ class Response:
         return 200 <= self.status < 300
 
     def success(self) -> Response:
-        """The answer itself, if its status is from 200 to 299; else it raises a ``SendError``."""
+        """Returns the response if its status is from 200 to 299, and otherwise raises a ``SendError``."""
         if self.ok:
             return self
         body = self.body.decode(errors="replace")[:_EXCERPT]
-        told = f": {body}" if body else ""
-        raise SendError("status", f"the request was answered {self.status}{told}", self.status)
+        excerpt = f": {body}" if body else ""
+        raise SendError("status", f"the request was answered {self.status}{excerpt}", self.status)
 
     def header(self, name: str) -> str | None:
         return self.headers.get(name.lower())
 
     def header_values(self, name: str) -> list[str]:
-        """The values of a header, one for each time that it comes, such as of ``set-cookie``."""
+        """All values of a header that may be repeated, such as ``set-cookie``."""
         return values(self.received, name)
 
     def text(self) -> str:
         return self.body.decode()
 
     def json(self, wanted: Any = None) -> Any:
-        """The body, read as JSON, and as a dataclass if one is wanted."""
+        """Parses the body as JSON, into ``wanted`` if it is given, such as a dataclass."""
         return shape(loads(self.body), wanted)
 
 
@@ -80,9 +80,9 @@ def send(
     headers: Headers | None = None,
     timeout: Duration | None = None,
 ) -> Response:
-    """Sends a request and waits for the whole response, whatever its status. ``timeout`` is how long to wait for the whole
-    response; the handler's own time-out may end it sooner."""
-    sent, media_type, body = fields(headers), None, octets(body, "the body of a request")
+    """Sends a request and waits for the whole response, for at most ``timeout``. The handler's own timeout may end it
+    sooner. Any status is a response, and not an error."""
+    sent, media_type, body = fields(headers), None, to_bytes(body, "the body of a request")
     if (json is not None) + (text is not None) + (body != b"") > 1:
         raise ValueError("choose one of `json`, `text` and `body`")
     if json is not None:
@@ -92,9 +92,9 @@ def send(
     if media_type is not None and not any(name == "content-type" for name, _ in sent):
         sent.append(("content-type", media_type))
     method = identifier(method, "the method of a request").upper()
-    identifier(url, "the address of a request")
-    status, answered, content = host().send(wire.Call(method, url, sent, body, milliseconds(timeout, "timeout")))
-    return Response(status, joined(answered), content, answered)
+    identifier(url, "the URL of a request")
+    status, received, content = host().send(wire.Call(method, url, sent, body, milliseconds(timeout, "timeout")))
+    return Response(status, joined(received), content, received)
 
 
 def get(url: str, **options: Any) -> Response:

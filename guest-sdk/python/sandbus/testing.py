@@ -4,8 +4,8 @@
     assert host.deliver("user.registered", {"name": "Ada"}).outcome == "ack"
     assert host.state == {"welcomed": 1}
 
-Everything is in memory, and a failed run leaves no effects, as with the real host. Filters, ordering, retries and
-limits are not looked at."""
+Everything is in memory. As on a real host, a failed invocation leaves no effects. Filters, ordering, retries and limits
+are ignored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ._headers import Headers, fields, joined, values
 from ._http import Request
 from ._numbers import total
 from ._payload import decode, encode, to_json
-from ._plugin import Failed, Plugin, Refused
+from ._plugin import FailedDelivery, FailedRequest, Plugin
 from ._renamed import renamed_members
 from ._rules import is_pattern, matches
 from ._time import parse, rfc3339
@@ -40,13 +40,13 @@ class Outcome:
     outcome: str
     reason: str | None = None
     delay_ms: int | None = None
-    #: ``exception`` or ``request`` of a retry that the handler did not ask for itself.
+    #: ``exception`` or ``request``, for a retry that the handler did not ask for.
     cause: str | None = None
 
 
 @dataclass(frozen=True)
 class Published:
-    """An event that a run published."""
+    """An event that an invocation published."""
 
     id: str
     type: str
@@ -54,7 +54,7 @@ class Published:
     data: Any
     subject: str | None
     extensions: dict[str, str]
-    #: When it enters the log.
+    #: The time at which the event enters the log.
     due: datetime
 
 
@@ -63,13 +63,13 @@ class RouteResponse:
     """The response of a route."""
 
     status: int
-    #: The values of one that comes more than once are joined.
+    #: By name in lower case. The values of a repeated header are joined.
     headers: dict[str, str]
     body: bytes
     received: Sequence[tuple[str, str]] = field(default=(), repr=False)
 
     def header_values(self, name: str) -> list[str]:
-        """The values of a header, one for each time that it comes."""
+        """All values of a header, which may be repeated."""
         return values(self.received, name)
 
     def json(self) -> Any:
@@ -88,7 +88,7 @@ class Sent:
 
 @dataclass
 class _Effects:
-    """What a failed run loses."""
+    """Effects that are discarded if the invocation fails."""
 
     state: dict[str, bytes] = field(default_factory=dict)
     published: list[Published] = field(default_factory=list)
@@ -102,21 +102,22 @@ class FakeHost:
     def __init__(
         self, plugin: Plugin, *, config: Mapping[str, str] | None = None, state: Mapping[str, Any] | None = None
     ) -> None:
-        # The build names a plugin that does not name itself.
+        # A build sets the name of a plugin that has none.
         self._plugin = plugin.described_by("test", None, None)
         self._config = dict(config or {})
         self._sequences: dict[str, int] = {}
         self._effects = _Effects(state={key: to_json(value) for key, value in (state or {}).items()})
         self._ids = 0
-        #: The ids of what the present run has published.
-        self._run: list[str] = []
-        self._failed: str | None = None
-        self._answers: list[tuple[str, tuple[int, list[tuple[str, str]], bytes]]] = []
+        #: The ids of the events that the current invocation has published.
+        self._published_ids: list[str] = []
+        self._cause: str | None = None
+        #: Responses to requests that the plugin sends, by pattern.
+        self._responses: list[tuple[str, tuple[int, list[tuple[str, str]], bytes]]] = []
         #: The requests that were sent to other services, in order.
         self.sent: list[Sent] = []
-        #: What was logged, in order.
+        #: The log lines, in order.
         self.logs: list[str] = []
-        #: The time as handlers see it.
+        #: The time that handlers see.
         self.now = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
     def __getattr__(self, name: str) -> Any:
@@ -126,31 +127,32 @@ class FakeHost:
 
     @property
     def published(self) -> list[Published]:
-        """What was published and not cancelled, in order."""
+        """The events that were published and not cancelled, in order."""
         return list(self._effects.published)
 
     @property
     def state(self) -> dict[str, Any]:
-        """The state's values by their keys: JSON if they are, else bytes."""
+        """The state: the values by key. Values that are JSON are parsed, and others are bytes."""
         return {key: _readable(value) for key, value in self._effects.state.items()}
 
     @property
     def subscriptions(self) -> dict[str, wire.RuntimeSubscription]:
-        """The subscriptions that were made, by name."""
+        """The subscriptions that were created at run time, by name."""
         return dict(self._effects.subscriptions)
 
     @property
     def replies(self) -> list[tuple[str, str, int]]:
-        """The replies that routes asked for: the event, the pattern, and the time in milliseconds."""
+        """The replies that routes asked for: the event's id, the pattern, and the timeout in milliseconds."""
         return list(self._effects.replies)
 
     def answers(
         self, pattern: str, status: int = 200, *, json: Any = None, body: bytes = b"", **headers: Any
     ) -> FakeHost:
-        """Answers requests that the plugin sends by ``sandbus.client``: ``GET https://api.example.com/rates``
-        exactly, or all that begin so, where it ends with a star. Others have no answer."""
+        """Sets the response to requests that the plugin sends with ``sandbus.client``. The pattern is a method and a
+        URL, such as ``GET https://api.example.com/rates``, or the start of one followed by ``*``. Requests that match
+        no pattern fail."""
         content = body if json is None else to_json(json)
-        self._answers.append((pattern, (status, fields(headers), content)))
+        self._responses.append((pattern, (status, fields(headers), content)))
         return self
 
     def advance(self, time: timedelta) -> None:
@@ -166,22 +168,22 @@ class FakeHost:
         content_type: str | None = None,
         **attributes: Any,
     ) -> Outcome:
-        """Delivers an event to the subscription that takes its type, and returns how that ended. Further attributes
-        are those of ``Event``."""
+        """Delivers an event to the subscription whose pattern matches its type, and returns the outcome. Further
+        attributes are those of ``Event``."""
         media_type, payload = encode(data, content_type)
         given = {"id": "event", "source": "/test", "time": rfc3339(self.now), **attributes}
         name = subscription or self._subscription_of(type)
         event = Event(type=type, subscription=name, content_type=media_type, bytes=payload, **given)
         try:
             self.run(lambda: self._plugin.deliver(event))
-        except Failed as failed:
+        except FailedDelivery as failed:
             kind = "reject" if failed.failure.rejected else "retry"
-            cause = self._failed if kind == "retry" else None
+            cause = self._cause if kind == "retry" else None
             return Outcome(kind, failed.failure.reason, failed.failure.delay_ms, cause)
         return Outcome("ack")
 
     def tick(self, schedule: str, due: datetime | None = None, **attributes: Any) -> Outcome:
-        """Lets one of a schedule's times come."""
+        """Runs the handler of a schedule, for now or for another scheduled time."""
         for declared in self._plugin.describe().schedules:
             if declared.name == schedule:
                 time = rfc3339(due or self.now)
@@ -191,7 +193,7 @@ class FakeHost:
     def request(
         self, target: str, *, json: Any = None, body: bytes = b"", headers: Headers | None = None
     ) -> RouteResponse:
-        """Sends a request to the route that takes it, such as ``POST /hello/Ada?loud=1``."""
+        """Sends a request, such as ``POST /hello/Ada?loud=1``, to the route that matches it."""
         method, _, url = target.partition(" ")
         path, _, query = url.partition("?")
         route, params = self._route_of(method, path)
@@ -202,19 +204,19 @@ class FakeHost:
                 sent.append(("content-type", "application/json"))
         request = Request(method, route, path, params, query, joined(sent), body, sent)
         try:
-            return _answer(self.run(lambda: self._plugin.answer(request)))
-        except Refused as refused:
-            return _answer(refused.response)
+            return _route_response(self.run(lambda: self._plugin.respond(request)))
+        except FailedRequest as failed:
+            return _route_response(failed.response)
 
-    def run(self, act: Callable[[], T]) -> T:
-        """Runs a function on this host. What it published and wrote is kept unless it raises."""
+    def run(self, function: Callable[[], T]) -> T:
+        """Runs a function on this host. Its effects are discarded if it raises an exception."""
         before = copy.deepcopy(self._effects)
-        self._run = []
-        self._failed = None
-        previous = _host.install(_Seam(self))
+        self._published_ids = []
+        self._cause = None
+        previous = _host.install(_FakeImports(self))
         _log.start()
         try:
-            return act()
+            return function()
         except BaseException:
             self._effects = before
             raise
@@ -228,15 +230,15 @@ class FakeHost:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise LookupError(f"no subscription of the plugin takes events of type `{type}`")
-        raise LookupError(f"several subscriptions take `{type}` ({', '.join(found)}): say which with `subscription`")
+            raise LookupError(f"no subscription of the plugin matches events of type `{type}`")
+        raise LookupError(f"several subscriptions match `{type}` ({', '.join(found)}): choose one with `subscription`")
 
     def _route_of(self, method: str, path: str) -> tuple[str, dict[str, str]]:
-        for declared, route in self._plugin.describe().routes:
-            params = _parameters(route, path) if declared == method else None
+        for route_method, route in self._plugin.describe().routes:
+            params = _parameters(route, path) if route_method == method else None
             if params is not None:
                 return route, params
-        raise LookupError(f"no route of the plugin takes {method} {path}")
+        raise LookupError(f"no route of the plugin matches {method} {path}")
 
 
 def _check_pattern(pattern: str) -> None:
@@ -244,8 +246,8 @@ def _check_pattern(pattern: str) -> None:
         raise BusError("invalid", f"`{pattern}` is not a pattern of event types")
 
 
-class _Seam:
-    """What the SDK calls in place of the host's imports."""
+class _FakeImports:
+    """The functions that the SDK calls in place of the host's imports."""
 
     def __init__(self, fake: FakeHost) -> None:
         self._fake = fake
@@ -265,7 +267,7 @@ class _Seam:
         self._effects.published.append(
             Published(id, message.type, data, message.subject, extensions, self._due(message))
         )
-        fake._run.append(id)
+        fake._published_ids.append(id)
         return id
 
     def _due(self, message: wire.Message) -> datetime:
@@ -282,7 +284,7 @@ class _Seam:
         self._effects.published = kept
 
     def reply(self, id: str, pattern: str, timeout_ms: int) -> None:
-        if id not in self._fake._run:
+        if id not in self._fake._published_ids:
             raise BusError("invalid", f"this invocation has published no event `{id}`")
         _check_pattern(pattern)
         self._effects.replies.append((id, pattern, timeout_ms))
@@ -308,7 +310,7 @@ class _Seam:
 
     def state_increment(self, key: str, delta: int) -> int:
         sum = total(self._effects.state.get(key), delta, key)
-        # To add nothing is to read.
+        # Adding zero is only a read.
         if delta != 0:
             self._effects.state[key] = str(sum).encode()
         return sum
@@ -317,7 +319,7 @@ class _Seam:
         self.state_increment(key, delta)
 
     def state_sequence(self, name: str) -> int:
-        # Numbers are not given back when a run fails.
+        # Numbers are not returned when an invocation fails.
         self._fake._sequences[name] = self._fake._sequences.get(name, 0) + 1
         return self._fake._sequences[name]
 
@@ -325,8 +327,8 @@ class _Seam:
         defaults = {declared.name: declared.default for declared in self._fake._plugin.describe().config}
         return self._fake._config.get(key, defaults.get(key))
 
-    def failed(self, kind: str) -> None:
-        self._fake._failed = kind
+    def report_cause(self, kind: str) -> None:
+        self._fake._cause = kind
 
     def log(self, level: str, context: str, message: str) -> None:
         self._fake.logs.append(message)
@@ -340,10 +342,10 @@ class _Seam:
     def send(self, request: wire.Call) -> tuple[int, list[tuple[str, str]], bytes]:
         self._fake.sent.append(Sent(request.method, request.url, joined(request.headers), request.body))
         target = f"{request.method} {request.url}"
-        for pattern, answer in self._fake._answers:
+        for pattern, response in self._fake._responses:
             if target.startswith(pattern[:-1]) if pattern.endswith("*") else target == pattern:
-                return answer
-        raise SendError("unreachable", f"the test gives no answer to `{target}`")
+                return response
+        raise SendError("unreachable", f"the test has no response to `{target}`; set one with FakeHost.answers")
 
 
 def _readable(value: bytes) -> Any:
@@ -353,12 +355,12 @@ def _readable(value: bytes) -> Any:
         return value
 
 
-def _answer(response: wire.Response) -> RouteResponse:
+def _route_response(response: wire.Response) -> RouteResponse:
     return RouteResponse(response.status, joined(response.headers), response.body, response.headers)
 
 
 def _parameters(route: str, path: str) -> dict[str, str] | None:
-    """The parameters of a path, if it is the route's."""
+    """The parameters of a path, or None if it does not match the route."""
     segments, parts = route.split("/"), path.split("/")
     params: dict[str, str] = {}
     for index, segment in enumerate(segments):

@@ -1,4 +1,4 @@
-"""What a handler hands to the host is carried, or is an exception that names the handler's line: the glue has none."""
+"""Every value that a handler passes to the host is converted or raises an exception: the generated glue would trap."""
 
 import dataclasses
 import enum
@@ -13,7 +13,7 @@ from sandbus import PluginTarget
 from sandbus._shape import shape
 from sandbus.testing import FakeHost
 
-#: Texts that UTF-8 cannot carry, and others that are unusual.
+#: Unusual texts, some of which are not valid in UTF-8.
 TEXTS = {
     "a lone high surrogate": "a\ud800b",
     "a lone low surrogate": "\udc00",
@@ -36,7 +36,7 @@ def caused(text):
     raise RuntimeError(text) from ValueError(text)
 
 
-#: All that a handler can hand to the host, each with a text in one place of it.
+#: Every call to the host that has a text, as a function of the text.
 CALLS = {
     "state.get": lambda text: state.get(text),
     "state.set": lambda text: state.set(text, 1),
@@ -96,12 +96,12 @@ def texts(value: Any):
         yield from texts(list(vars(value).values()))
 
 
-def is_carried(text: str) -> bool:
+def is_valid_utf_8(text: str) -> bool:
     return text == _fit.well_formed(text)
 
 
 class _Strict:
-    """A host that takes note of texts which are not UTF-8. The glue would end the instance."""
+    """A host that records texts that are not valid in UTF-8. The generated glue would trap."""
 
     def __init__(self, host, noted):
         self._host, self._noted = host, noted
@@ -110,14 +110,14 @@ class _Strict:
         call = getattr(self._host, name)
 
         def checked(*given):
-            self._noted += [f"{name}: {text!a}" for text in texts(given) if not is_carried(text)]
+            self._noted += [f"{name}: {text!a}" for text in texts(given) if not is_valid_utf_8(text)]
             return call(*given)
 
         return checked
 
 
-def uncarried(act) -> list[str]:
-    """What a call hands to the glue and is not UTF-8."""
+def invalid_texts(function) -> list[str]:
+    """The texts that a function passes to the host and that are not valid in UTF-8."""
     noted: list[str] = []
     plugin = Plugin("things", publishes=[">"], subscribes=[">"])
     fake = FakeHost(plugin).answers("*")
@@ -126,21 +126,21 @@ def uncarried(act) -> list[str]:
         seam = _host.install(None)
         _host.install(_Strict(seam, noted))
         try:
-            return act()
+            return function()
         finally:
             _host.install(seam)
 
     try:
         left = fake.run(strictly)
-    except sandbus._plugin.Failed as failed:
+    except sandbus._plugin.FailedDelivery as failed:
         left = failed.failure
-    except sandbus._plugin.Refused as refused:
+    except sandbus._plugin.FailedRequest as refused:
         left = refused.response
-    return noted + [f"left: {text!a}" for text in texts(left) if not is_carried(text)]
+    return noted + [f"left: {text!a}" for text in texts(left) if not is_valid_utf_8(text)]
 
 
 class Boundary(unittest.TestCase):
-    def test_any_text_is_carried_or_an_exception(self):
+    def test_every_text_becomes_valid_utf_8_or_raises(self):
         for place, call in CALLS.items():
             for name, text in TEXTS.items():
                 with self.subTest(place, text=name):
@@ -148,11 +148,11 @@ class Boundary(unittest.TestCase):
                     plugin.on("thing", name="thing")(lambda data, event: call(text) and None)
                     plugin.route("GET /thing")(lambda request: call(text) and None)
                     event = sandbus.Event(id="1", source="/a", type="thing", subscription="thing")
-                    self.assertEqual(uncarried(lambda: plugin.deliver(event)), [])
+                    self.assertEqual(invalid_texts(lambda: plugin.deliver(event)), [])
                     request = sandbus.Request("GET", "/thing", "/thing")
-                    self.assertEqual(uncarried(lambda: plugin.answer(request)), [])
+                    self.assertEqual(invalid_texts(lambda: plugin.respond(request)), [])
 
-    def test_a_response_is_carried_or_a_failure_that_is_told(self):
+    def test_every_response_is_valid_utf_8_or_a_failure_with_a_reason(self):
         for name, text in TEXTS.items():
             for answer in (
                 text,
@@ -165,9 +165,9 @@ class Boundary(unittest.TestCase):
                     plugin = Plugin("things")
                     plugin.route("GET /thing")(lambda request: answer)
                     request = sandbus.Request("GET", "/thing", "/thing")
-                    self.assertEqual(uncarried(lambda: plugin.answer(request)), [])
+                    self.assertEqual(invalid_texts(lambda: plugin.respond(request)), [])
 
-    def test_what_identifies_something_is_not_changed(self):
+    def test_identifiers_are_refused_and_not_changed(self):
         host = FakeHost(Plugin("things"))
         for name in ("state.get", "state.set", "config.get", "a type", "unsubscribe", "a header's name"):
             with self.assertRaisesRegex(ValueError, "lone surrogate"):
@@ -184,7 +184,7 @@ class Boundary(unittest.TestCase):
             self.assertEqual(_fit.well_formed(text), expected)
             self.assertEqual(sandbus._payload.to_json([text]).decode(), f'["{expected}"]')
 
-    def test_a_number_is_one_of_the_contracts_or_an_exception(self):
+    def test_numbers_outside_the_contracts_range_raise(self):
         host = FakeHost(Plugin("things", publishes=[">"], subscribes=[">"])).answers("*")
         subscribe = lambda **rules: sandbus.subscribe("a", "a", PluginTarget("b"), **rules)  # noqa: E731
         for name, call in {
@@ -203,7 +203,7 @@ class Boundary(unittest.TestCase):
         for length in ("99999999999999999999d", "-1s", timedelta(seconds=-1), 5):
             with self.assertRaises(ValueError):
                 host.run(lambda: sandbus.publish("a", delay=length))
-        # Numbers of the state have 64 bits, also beyond 2^53.
+        # Numbers in the state have 64 bits, and are exact beyond 2^53.
         self.assertEqual(host.run(lambda: state.increment("count", 2**53 + 1)), 2**53 + 1)
 
     def test_an_exit_ends_the_handler(self):
@@ -214,7 +214,7 @@ class Boundary(unittest.TestCase):
 
 
 class Headers(unittest.TestCase):
-    def test_a_header_with_a_list_of_values_is_as_many_headers(self):
+    def test_a_list_of_values_becomes_one_header_each(self):
         for headers in ({"Set-Cookie": ["a=1", "b=2"]}, [("set-cookie", "a=1"), ("Set-Cookie", "b=2")]):
             plugin = Plugin("web")
             plugin.route("GET /")(lambda request: Response(headers=headers, text=""))
@@ -225,7 +225,7 @@ class Headers(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, "line break"):
                 Response(headers={"x": value}).to_wire()
 
-    def test_headers_that_come_more_than_once_can_be_read_one_by_one_and_joined(self):
+    def test_repeated_headers_can_be_read_separately_and_joined(self):
         plugin = Plugin("web")
 
         @plugin.route("GET /")
@@ -268,7 +268,7 @@ class Shapes(unittest.TestCase):
     def test_data_that_does_not_fit_says_where(self):
         for given, expected in (
             ({}, "Order needs `id`"),
-            ([], "Order is an object, and this is an array"),
+            ([], "Order must be an object, not an array"),
             ({"id": "x"}, "/id: must be an integer, not a string"),
             ({"id": True}, "/id: must be an integer, not a boolean"),
             ({"id": 1.0}, "/id: must be an integer, not a number"),
@@ -287,7 +287,7 @@ class Shapes(unittest.TestCase):
             with self.subTest(given), self.assertRaisesRegex(ValueError, "^" + expected.replace("|", r"\|")):
                 shape(given, Order)
 
-    def test_data_that_fits_has_the_shape(self):
+    def test_data_that_fits_is_converted(self):
         order = shape(
             {"id": 1, "lines": [{"article": "a", "more": 1}], "price": 5, "colour": "red", "either": {"article": "b"}},
             Order,

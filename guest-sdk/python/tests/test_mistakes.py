@@ -1,4 +1,4 @@
-"""What a handler does by mistake says what is wrong."""
+"""Common mistakes of handlers, and their messages."""
 
 import json
 import socket
@@ -9,7 +9,7 @@ from sandbus import Message, Plugin, PluginTarget, Reject, Retry, client, config
 from sandbus import _json
 from sandbus.testing import FakeHost
 
-DEEPEST = _json.DEEPEST
+MAX_DEPTH = _json.MAX_DEPTH
 
 
 def arrays(count):
@@ -33,7 +33,7 @@ def noted():
     raise error
 
 
-#: What a handler does, and what the reason of its failure says.
+#: Handlers with a mistake, and a part of the failure's reason.
 MISTAKES = {
     "an empty key": (lambda: state.set("", 1), "a key of the state must not be empty"),
     "an empty sequence": (lambda: state.sequence(""), "the name of a sequence must not be empty"),
@@ -51,12 +51,12 @@ MISTAKES = {
     "a thread": (lambda: raising(RuntimeError("can't start new thread")), "a component has one thread"),
     "a socket": (lambda: raising(socket.gaierror(-4, "error")), "send requests with sandbus.client"),
     "recursion": (lambda: raising(RecursionError("maximum recursion depth exceeded")), "calls itself"),
-    "deep JSON": (lambda: (state.set_bytes("a", arrays(DEEPEST + 1).encode()), state.get("a")), "more than 1000 levels"),
+    "deep JSON": (lambda: (state.set_bytes("a", arrays(MAX_DEPTH + 1).encode()), state.get("a")), "more than 1000 levels"),
 }
 
 
 class Mistakes(unittest.TestCase):
-    def test_the_reason_says_what_is_wrong(self):
+    def test_the_reason_names_the_mistake(self):
         for name, (act, reason) in MISTAKES.items():
             with self.subTest(name):
                 plugin = Plugin("things", publishes=[">"], subscribes=[">"])
@@ -67,14 +67,14 @@ class Mistakes(unittest.TestCase):
 class Depth(unittest.TestCase):
     def test_text_is_too_deep_beyond_the_limit(self):
         for text, expected in (
-            (arrays(DEEPEST), False),
-            (arrays(DEEPEST + 1), True),
-            ("[" * (DEEPEST + 1), True),
-            ('{"a":' * (DEEPEST + 1), True),
-            ("[" + "[]," * 5 * DEEPEST + "[]]", False),
-            (json.dumps("[" * 5 * DEEPEST), False),
-            ('["\\"' + "[{" * 5 * DEEPEST + '\\\\"]', False),
-            ('["\\"]",' + arrays(DEEPEST) + "]", True),
+            (arrays(MAX_DEPTH), False),
+            (arrays(MAX_DEPTH + 1), True),
+            ("[" * (MAX_DEPTH + 1), True),
+            ('{"a":' * (MAX_DEPTH + 1), True),
+            ("[" + "[]," * 5 * MAX_DEPTH + "[]]", False),
+            (json.dumps("[" * 5 * MAX_DEPTH), False),
+            ('["\\"' + "[{" * 5 * MAX_DEPTH + '\\\\"]', False),
+            ('["\\"]",' + arrays(MAX_DEPTH) + "]", True),
             ("", False),
         ):
             with self.subTest(text[:20], length=len(text)):

@@ -1,4 +1,4 @@
-"""The names of the SDK: those of the table that all languages share, and errors for former ones."""
+"""The names of the SDK: the table that all languages share, and errors for old names."""
 
 import dataclasses
 import importlib
@@ -16,7 +16,7 @@ TABLE = json.loads((pathlib.Path(__file__).parents[2] / "conformance" / "capabil
 
 
 def look_up(name):
-    """The object that a name of the table stands for; an error if there is none."""
+    """The object with a name of the table. Raises an error if there is none."""
     path, _, parameter = name.partition("(")
     first, *rest = path.split(".")
     found = importlib.import_module("sandbus.testing") if first == "testing" else getattr(sandbus, first)
@@ -30,7 +30,7 @@ def look_up(name):
 def _has_field(found, member):
     if inspect.isclass(found) and dataclasses.is_dataclass(found):
         return any(field.name == member for field in dataclasses.fields(found))
-    # Attributes that a class sets when it begins.
+    # Attributes that `__init__` sets.
     return inspect.isclass(found) and re.search(rf"self\.{member}\b.*=", inspect.getsource(found)) is not None
 
 
@@ -46,7 +46,7 @@ class Names(unittest.TestCase):
         named = {re.split(r"[.(]", row["python"])[0] for row in TABLE if row["python"]}
         self.assertEqual(set(sandbus.__all__) - named - {"client", "config", "log", "state"}, set())
 
-    def test_a_former_name_is_an_error_that_says_the_present_one(self):
+    def test_an_old_name_is_an_error_that_says_the_new_one(self):
         for former, present in (
             ("attempts", "max_attempts"),
             ("first_delay", "initial_delay"),
@@ -55,7 +55,7 @@ class Names(unittest.TestCase):
         ):
             with self.assertRaisesRegex(TypeError, f"`{former}` was renamed to `{present}`"):
                 RetryPolicy(**{former: 1})
-            # The policy was called Retry, and the exception TryAgain.
+            # The policy's old name was Retry, and the exception's TryAgain.
             with self.assertRaisesRegex(TypeError, rf"`{former}` was renamed to `RetryPolicy\({present}=…\)`"):
                 Retry(**{former: 1})
         with self.assertRaisesRegex(ImportError, "`sandbus.TryAgain` was renamed to `sandbus.Retry`"):
@@ -72,21 +72,21 @@ class Names(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "`data` was renamed to `bytes`"):
             Event(id="1", source="/a", type="a", subscription="a", data=b"x")
 
-    def test_other_names_fail_as_anywhere(self):
+    def test_unknown_names_fail_as_in_any_module(self):
         with self.assertRaisesRegex(AttributeError, "no attribute `Nothing`"):
             sandbus.Nothing  # noqa: B018
         with self.assertRaisesRegex(ImportError, "cannot import name 'Nothing'"):
             from sandbus import Nothing  # noqa: F401
         self.assertFalse(hasattr(sandbus, "nothing"))
 
-    def test_a_policy_of_another_kind_is_refused(self):
+    def test_a_policy_of_another_type_is_refused(self):
         host = FakeHost(Plugin("a", subscribes=[">"]))
         for policy in (Retry("x"), {"max_attempts": 5}, 5):
             with self.assertRaisesRegex(TypeError, "must be a RetryPolicy"):
                 Plugin("a").on("b", retry=policy)
             with self.assertRaisesRegex(TypeError, "must be a RetryPolicy"):
                 host.run(lambda: subscribe("a", "a", PluginTarget("b"), retry=policy))
-        with self.assertRaisesRegex(TypeError, "non_retryable is a list of causes"):
+        with self.assertRaisesRegex(TypeError, "non_retryable must be a list of causes"):
             Plugin("a").on("b", retry=RetryPolicy(non_retryable="trap"))
 
     def test_the_response_of_a_route_is_typed(self):

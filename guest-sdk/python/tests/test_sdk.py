@@ -38,7 +38,7 @@ class Order:
 
 
 def handling(handler, **options):
-    """A host on which a handler of ``thing`` runs."""
+    """A host with a plugin that handles ``thing``."""
     plugin = Plugin("things", publishes=["thing.>"], subscribes=[">"], **options)
     plugin.on("thing", name="thing")(handler)
     return FakeHost(plugin)
@@ -69,12 +69,12 @@ class EventTypes(unittest.TestCase):
 
 
 class Times(unittest.TestCase):
-    def test_exactly_rfc_3339_is_read(self):
+    def test_only_rfc_3339_is_parsed(self):
         path = pathlib.Path(__file__).parents[2] / "conformance" / "rfc3339.json"
         table = json.loads(path.read_text())
         beginning = datetime(1970, 1, 1, tzinfo=timezone.utc)
         for text, milliseconds in table["valid"].items():
-            # A datetime has no year 0.
+            # A datetime cannot have the year 0.
             if not text.startswith("0000"):
                 with self.subTest(text):
                     late = parse(text) - beginning - timedelta(milliseconds=milliseconds)
@@ -85,7 +85,7 @@ class Times(unittest.TestCase):
 
 
 class Descriptors(unittest.TestCase):
-    def test_what_is_declared_is_described(self):
+    def test_the_descriptor_has_all_declarations(self):
         plugin = Plugin(
             "shop", version="1.2.3", publishes=["order.priced"], config={"greeting": "Hello", "token": None}
         )
@@ -136,7 +136,7 @@ class Descriptors(unittest.TestCase):
             [(key.name, key.default) for key in described.config], [("greeting", "Hello"), ("token", None)]
         )
 
-    def test_pyproject_names_a_plugin_that_does_not_name_itself(self):
+    def test_pyproject_names_a_plugin_that_has_no_name(self):
         described = Plugin().described_by("shop", "1.0.0", "Sells").describe()
         self.assertEqual((described.name, described.version, described.description), ("shop", "1.0.0", "Sells"))
         self.assertEqual(Plugin("own").described_by("shop", None, None).name, "own")
@@ -146,11 +146,11 @@ class Descriptors(unittest.TestCase):
     def test_mistakes_in_a_declaration_are_named(self):
         plugin = Plugin("shop")
         for mistake, expected in [
-            (lambda: plugin.on("a", timeout="soon"), "no length of time"),
-            (lambda: plugin.on("a", start="then"), "start is"),
+            (lambda: plugin.on("a", timeout="soon"), "not a duration"),
+            (lambda: plugin.on("a", start="then"), "start must be"),
             (lambda: plugin.on("a", start=datetime(2030, 1, 1)), "no time zone"),
             (lambda: plugin.on("a", dead_letter_policy="drop"), "dead_letter_policy"),
-            (lambda: plugin.schedule("* * * * *", missed="never"), "missed is"),
+            (lambda: plugin.schedule("* * * * *", missed="never"), "missed must be"),
             (lambda: plugin.route("/orders"), "write a method and a path"),
         ]:
             with self.assertRaisesRegex(ValueError, expected):
@@ -158,10 +158,10 @@ class Descriptors(unittest.TestCase):
         plugin.on("a.b", name="twice")(lambda: None)
         with self.assertRaisesRegex(ValueError, "two handlers are called `twice`"):
             plugin.on("a.c", name="twice")(lambda: None)
-        with self.assertRaisesRegex(TypeError, "takes its data"):
+        with self.assertRaisesRegex(TypeError, "has up to two parameters"):
             plugin.on("a.d")(lambda one, two, three: None)
 
-    def test_a_handler_that_would_do_its_work_later_is_refused(self):
+    def test_a_handler_that_returns_a_coroutine_or_generator_is_refused(self):
         async def later(data):
             pass
 
@@ -173,9 +173,9 @@ class Descriptors(unittest.TestCase):
             for declare in (plugin.on("a"), plugin.schedule("* * * * *"), plugin.route("GET /a")):
                 with self.assertRaisesRegex(TypeError, f"{handler.__name__}: a handler is a plain function"):
                     declare(handler)
-        # One that hides it is told when it is called, and nothing of it is committed.
+        # If the declaration does not show it, the call fails and has no effects.
         outcome = handling(lambda data: later(data)).deliver("thing", {})
-        self.assertIn("work that is not done", outcome.reason)
+        self.assertIn("a coroutine or generator, which never runs", outcome.reason)
 
 
 class Handlers(unittest.TestCase):
@@ -194,7 +194,7 @@ class Handlers(unittest.TestCase):
         self.assertEqual((seen.type, seen.data, seen.subject), ("thing.seen", {"of": "event"}, "s"))
         self.assertEqual((seen.extensions, seen.due - host.now), ({"tenant": "t"}, timedelta(minutes=1)))
 
-    def test_numbers_are_added_to_and_a_sequence_keeps_what_a_failed_run_has_drawn(self):
+    def test_numbers_are_added_to_and_a_failed_run_leaves_a_gap_in_its_sequence(self):
         drawn = []
 
         def handle(thing):
@@ -232,7 +232,7 @@ class Handlers(unittest.TestCase):
             self.assertEqual(host.deliver("thing"), expected)
             self.assertEqual((host.state, host.published), ({}, []))
 
-    def test_a_failure_that_is_returned_and_not_raised_is_one_nevertheless(self):
+    def test_an_exception_that_is_returned_counts_as_raised(self):
         def handle(thing):
             state.set("a", 1)
             return Reject("never")
@@ -240,18 +240,18 @@ class Handlers(unittest.TestCase):
         host = handling(handle)
         self.assertEqual((host.deliver("thing"), host.state), (Outcome("reject", "never"), {}))
 
-    def test_what_no_reader_understands_is_not_written(self):
+    def test_values_that_json_lacks_are_not_written(self):
         ended = handling(lambda thing: sandbus.publish("thing.seen", {"mean": float("nan")})).deliver("thing")
         self.assertIn("cannot be written as JSON", ended.reason)
         retry_after = Response(503, headers={"Retry-After": 30}).to_wire()
         self.assertEqual(retry_after.headers, [("retry-after", "30")])
 
-    def test_times_of_a_schedule_come_one_after_the_other(self):
+    def test_a_schedules_subscription_is_serial(self):
         plugin = Plugin("shop")
         plugin.schedule("* * * * *", name="tick")(lambda tick: None)
         self.assertEqual(plugin.describe().subscriptions[0].rules.concurrency, 1)
 
-    def test_an_uncaught_error_is_tried_again_with_its_causes_and_the_handlers_own_lines(self):
+    def test_an_uncaught_error_is_retried_and_its_reason_has_causes_and_the_handlers_lines(self):
         def broken():
             try:
                 {}["port"]
@@ -265,13 +265,13 @@ class Handlers(unittest.TestCase):
             r"^uncaught RuntimeError: the mail server is away\n    at broken \(test_sdk.py:\d+\)\ncaused by KeyError",
         )
 
-    def test_data_that_does_not_fit_and_what_the_bus_refuses_is_rejected(self):
+    def test_data_that_does_not_fit_and_calls_that_the_bus_refuses_reject_the_delivery(self):
         def order(order: Order):
             sandbus.publish("other")
 
         for data, reason in [
             (b"{", "does not fit"),
-            ([], "Order is an object"),
+            ([], "Order must be an object"),
             ({}, "`id`"),
             ({"id": 1}, "does not declare `other`"),
         ]:
@@ -279,7 +279,7 @@ class Handlers(unittest.TestCase):
             self.assertEqual(ended.outcome, "reject")
             self.assertIn(reason, ended.reason)
 
-    def test_dataclasses_are_made_of_objects_and_written_as_such(self):
+    def test_dataclasses_are_read_from_and_written_as_objects(self):
         seen = []
 
         def order(order: Order):
@@ -291,7 +291,7 @@ class Handlers(unittest.TestCase):
         self.assertEqual(seen, [Order(1, [Line("bread")])])
         self.assertEqual(host.published[0].data, {"id": 1, "lines": [{"article": "bread"}]})
 
-    def test_data_is_read_as_its_media_type_says(self):
+    def test_data_is_decoded_by_its_media_type(self):
         seen = []
         host = handling(lambda data: seen.append(data))
         host.deliver("thing", "plain", content_type="text/plain")
@@ -302,7 +302,7 @@ class Handlers(unittest.TestCase):
         host.deliver("thing", b"\xe4", content_type="text/plain; charset=iso-8859-1")
         self.assertEqual(seen, ["plain", b"\1", None, [1], [1], b"\xe4"])
 
-    def test_what_comes_later_can_be_cancelled_until_then(self):
+    def test_a_delayed_event_can_be_cancelled_until_it_is_due(self):
         def handle(id):
             if id:
                 sandbus.cancel(id)
@@ -319,7 +319,7 @@ class Handlers(unittest.TestCase):
         host.deliver("thing", second.id)
         self.assertEqual(len(host.published), 1)
 
-    def test_subscriptions_are_made_and_removed(self):
+    def test_subscriptions_are_created_and_deleted(self):
         def handle(thing):
             if thing == "stop":
                 return sandbus.unsubscribe("hook")
@@ -358,7 +358,7 @@ class Handlers(unittest.TestCase):
         self.assertEqual(host.deliver("thing"), Outcome("ack"))
         self.assertEqual([(event.data, event.subject) for event in host.published], [(1, None), (2, "two")])
 
-    def test_a_schedules_handler_is_given_the_time_that_is_due(self):
+    def test_a_schedules_handler_gets_the_scheduled_time(self):
         plugin = Plugin("things")
         plugin.schedule("0 9 * * *", name="daily")(lambda tick: state.set("due", tick.due.isoformat()))
         host = FakeHost(plugin)
@@ -367,7 +367,7 @@ class Handlers(unittest.TestCase):
         with self.assertRaisesRegex(LookupError, "no schedule `hourly`"):
             host.tick("hourly")
 
-    def test_a_delivery_of_a_subscription_made_at_run_time_goes_to_the_handler_whose_pattern_takes_it(self):
+    def test_a_delivery_of_a_run_time_subscription_goes_to_the_handler_whose_pattern_matches(self):
         host = handling(lambda: state.set("handled", True))
         host.deliver("thing", subscription="made-later")
         self.assertEqual(host.state, {"handled": True})
@@ -375,7 +375,7 @@ class Handlers(unittest.TestCase):
 
 
 class Requests(unittest.TestCase):
-    def test_a_request_is_answered_as_the_test_says_and_what_was_sent_can_be_seen(self):
+    def test_requests_get_the_tests_responses_and_are_recorded(self):
         def thing(data, event: Event):
             answer = client.post("https://a.example/orders", json={"id": event.id}, headers={"Authorization": "x"})
             state.set("line", answer.success().json(Line).article)
@@ -387,7 +387,7 @@ class Requests(unittest.TestCase):
         self.assertEqual((sent.method, sent.url, sent.body), ("POST", "https://a.example/orders", b'{"id":"event"}'))
         self.assertEqual(sent.headers, {"authorization": "x", "content-type": "application/json"})
 
-    def test_waiting_is_tried_where_it_can_help(self):
+    def test_a_failed_request_is_retried_only_if_that_can_help(self):
         def thing(data):
             client.get("https://a.example/", timeout="1s").success()
 
@@ -410,7 +410,7 @@ class Routes(unittest.TestCase):
         self.assertEqual((answer.status, answer.json()), (201, ["Ada L", "a b", [1], "application/json"]))
         self.assertEqual(answer.headers, {"content-type": "application/json", "x-served-by": "web"})
 
-    def test_answers_are_json_text_bytes_or_nothing(self):
+    def test_responses_are_json_text_bytes_or_nothing(self):
         for returned, status, media_type, body in [
             (None, 204, None, b""),
             ({"a": 1}, 200, "application/json", b'{"a":1}'),
@@ -422,12 +422,12 @@ class Routes(unittest.TestCase):
                 (answer.status, answer.headers.get("content-type"), answer.body), (status, media_type, body)
             )
 
-    def test_a_problem_is_the_answer_and_throws_the_effects_away(self):
+    def test_a_problem_is_the_response_and_discards_the_effects(self):
         for raised, status, detail, logged in [
             (Problem(409, "taken", code="already-taken"), 409, "taken", 0),
             (Retry("busy"), 503, "busy", 0),
             (Reject("bad"), 422, "bad", 0),
-            (ValueError("broken"), 500, "the handler failed; the host's log tells why", 1),
+            (ValueError("broken"), 500, "the handler failed; see the host's log", 1),
         ]:
 
             def handle(request):
@@ -447,7 +447,7 @@ class Routes(unittest.TestCase):
         self.assertEqual(host.request("POST /x", body=b"x", headers={"Content-Type": "text/plain"}).status, 415)
         self.assertEqual(host.request("POST /x", json={"id": 7}).json(), 7)
 
-    def test_a_route_may_wait_for_a_reply_to_what_it_published(self):
+    def test_a_route_can_wait_for_a_reply_to_an_event_that_it_published(self):
         host = routed(
             "POST /orders", lambda request: sandbus.reply(sandbus.publish("order.placed"), "order.priced", "2s")
         )

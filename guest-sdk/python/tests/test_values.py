@@ -1,4 +1,4 @@
-"""What a handler hands over and no reader would understand, what it leaves undone, and what it lets be seen."""
+"""Values that JSON lacks, invalid responses, unfinished work, and secrecy of exceptions."""
 
 import asyncio
 import datetime
@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass
 
 from sandbus import Plugin, Problem, Reject, Response, log, publish, random_bytes, state
-from sandbus import _later
+from sandbus import _unfinished
 from sandbus.testing import FakeHost
 
 CYCLIC: dict = {"a": [{}]}
@@ -28,7 +28,7 @@ class Colour(enum.Enum):
     RED = "red"
 
 
-#: What JSON has not (RFC 8259, sections 3 and 4), with the place and the kind that the error must name.
+#: Values that JSON lacks (RFC 8259, sections 3 and 4), with the path and the type that the error must name.
 MISFITS = {
     "nan": ({"price": float("nan")}, "/price", "nan"),
     "infinity": ([1, float("-inf")], "/1", "-inf"),
@@ -51,8 +51,8 @@ MISFITS = {
     "a complex number": ({"a": 1j}, "/a", "a complex"),
 }
 
-#: What is no answer, with what the log says about it.
-ANSWERS = {
+#: Invalid responses, each with a part of the log line.
+RESPONSES = {
     "bytes": (lambda: b"a", "Response(body=…)"),
     "a pair": (lambda: ({"a": 1}, 201), "Response(status=201, json=…)"),
     "a set": (lambda: {1}, "a set"),
@@ -92,7 +92,7 @@ class Hidden(Exception):
         raise RuntimeError("never")
 
 
-def handing_over(value: object) -> Plugin:
+def returning(value: object) -> Plugin:
     plugin = Plugin("things", publishes=[">"])
     plugin.on("published", name="published")(lambda: publish("thing.seen", value))
     plugin.on("stored", name="stored")(lambda: state.set("last", value))
@@ -101,9 +101,9 @@ def handing_over(value: object) -> Plugin:
 
 
 class Values(unittest.TestCase):
-    def test_what_json_has_not_is_an_error_that_says_where(self):
+    def test_a_value_that_json_lacks_is_an_error_that_says_where(self):
         for name, (value, path, kind) in MISFITS.items():
-            host = FakeHost(handing_over(value))
+            host = FakeHost(returning(value))
             for type in ("published", "stored"):
                 with self.subTest(name, type=type):
                     ended = host.deliver(type, {})
@@ -116,15 +116,15 @@ class Values(unittest.TestCase):
                 self.assertIn(f"the response cannot be written as JSON at {path}", host.logs[0])
             self.assertEqual((host.state, host.published), ({}, []))
 
-    def test_what_json_has_is_written_as_python_writes_it(self):
+    def test_json_is_written_as_python_writes_it(self):
         host = FakeHost(Plugin("things"))
         value = {"a": (1, None, True), "colour": Colour.RED, "order": Order(1.5), "large": 2**70}
         host.run(lambda: state.set("a", value))
         expected = {"a": [1, None, True], "colour": "red", "order": {"price": 1.5}, "large": 2**70}
         self.assertEqual(host.state, {"a": expected})
 
-    def test_what_is_no_answer_is_refused_with_the_route(self):
-        for name, (answer, told) in ANSWERS.items():
+    def test_an_invalid_response_is_refused_and_the_log_names_the_route(self):
+        for name, (answer, told) in RESPONSES.items():
             with self.subTest(name):
                 plugin = Plugin("things")
                 plugin.route("GET /a")(lambda _, answer=answer: answer())
@@ -133,7 +133,7 @@ class Values(unittest.TestCase):
                 self.assertIn(told, host.logs[0])
                 self.assertIn("route GET /a", host.logs[0])
 
-    def test_a_problem_has_a_status_from_400_to_599_and_one_that_is_returned_is_answered(self):
+    def test_a_problem_has_a_status_from_400_to_599_and_may_be_returned(self):
         for status in (100, 199, 200, 204, 302, 399, 600, 1000):
             with self.assertRaisesRegex(ValueError, f"from 400 to 599, not {status}"):
                 Problem(status, "x")
@@ -142,7 +142,7 @@ class Values(unittest.TestCase):
         answer = FakeHost(plugin).request("GET /a")
         self.assertEqual(answer.json(), {"detail": "no such thing", "status": 404, "title": "Not Found"})
 
-    def test_what_a_handler_did_not_mean_to_say_is_for_the_log_alone(self):
+    def test_only_the_log_gets_the_text_of_an_uncaught_exception(self):
         def failing(_):
             raise ValueError("the password is 1234") from KeyError("1234")
 
@@ -154,7 +154,7 @@ class Values(unittest.TestCase):
         self.assertNotIn(b"1234", answer.body)
         self.assertIn("route GET /a failed: uncaught ValueError: the password is 1234\n    at failing", host.logs[0])
 
-    def test_nothing_that_is_logged_or_raised_fails_in_being_told(self):
+    def test_values_whose_text_fails_can_be_logged_and_raised(self):
         def logged(_):
             log.info("%s", Unshown())
             log.info(Unshown())
@@ -208,7 +208,7 @@ class Values(unittest.TestCase):
         self.assertEqual(host.request("GET /a").status, 500)
         self.assertIn("never awaited", host.logs[-1])
 
-    def test_a_loop_of_a_component_runs_tasks_and_leaves_none_behind(self):
+    def test_a_components_event_loop_runs_tasks_and_reports_unfinished_ones(self):
         async def save(name):
             await asyncio.sleep(0.001)
             state.set(name, True)
@@ -233,7 +233,7 @@ class Values(unittest.TestCase):
             await asyncio.get_running_loop().create_future()
 
         def run(main):
-            loop = _later.new_event_loop()
+            loop = _unfinished.new_event_loop()
             try:
                 loop.run_until_complete(main())
                 gc.collect()
@@ -251,13 +251,13 @@ class Values(unittest.TestCase):
         for type, told in [
             ("left", "save` (test_values.py"),
             ("failed", "caused by ValueError: floats"),
-            ("waiting", "waits for what never comes"),
+            ("waiting", "waits for something that cannot happen"),
         ]:
             ended = host.deliver(type, {})
             self.assertEqual((ended.outcome, len(host.state)), ("retry", 3), type)
             self.assertIn(told, ended.reason)
 
-    def test_more_random_bytes_than_the_host_gives_at_once_are_put_together(self):
+    def test_many_random_bytes_are_fetched_in_chunks(self):
         def drawn():
             self.assertEqual(len(random_bytes(5_000_000)), 5_000_000)
             self.assertEqual(random_bytes(0), b"")

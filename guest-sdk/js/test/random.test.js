@@ -1,29 +1,29 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { begin, install } from "../src/chance.js";
+import { reset, install } from "../src/random.js";
 import { crypto } from "../src/crypto.js";
 import { install as installHost } from "../src/host.js";
 
-/** A host whose bytes are a count, so that each seed differs. */
+/** A host whose random bytes are a counter, so that each seed differs. */
 function counting() {
   let drawn = 0;
   return { randomBytes: (count) => Uint8Array.from({ length: count }, () => drawn++ % 251) };
 }
 
-/** What an invocation draws. */
+/** The random numbers of an invocation. */
 function invoked(draw) {
-  begin();
+  reset();
   return draw();
 }
 
-test("while a component is built the engine draws, and in each invocation the host's seed", () => {
+test("the engine's generator is used at build time, and the host's seed in each invocation", () => {
   const engine = Math.random;
   install();
   const { random } = Math;
   assert.notEqual(random, engine);
 
-  // No host: a module is loaded.
+  // Without a host, as when a module is loaded at build time.
   installHost(null);
   assert.equal(typeof random(), "number");
 
@@ -32,7 +32,7 @@ test("while a component is built the engine draws, and in each invocation the ho
   assert.equal(new Set(all).size, all.length, "no number comes twice");
   assert.ok(all.every((number) => number >= 0 && number < 1));
 
-  // The same seed gives the same numbers, as in a scenario, and the host is asked once at most.
+  // The same seed gives the same numbers, as in a scenario, and the host is asked at most once.
   const again = () => {
     let asked = 0;
     installHost({ randomBytes: (count) => (asked++, new Uint8Array(count).fill(7)) });
@@ -47,15 +47,15 @@ test("numbers are spread evenly", () => {
   install();
   installHost(counting());
   const buckets = new Array(16).fill(0);
-  begin();
+  reset();
   for (let count = 0; count < 160_000; count++) buckets[Math.floor(Math.random() * 16)]++;
   for (const count of buckets) assert.ok(Math.abs(count - 10_000) < 600, `${buckets}`);
 });
 
-test("time is told from its first use in an invocation", () => {
+test("performance.now() counts from its first use in an invocation", () => {
   install();
   for (let invocation = 0; invocation < 3; invocation++) {
-    begin();
+    reset();
     const first = performance.now();
     assert.ok(first >= 0 && first < 1_000, `${first}`);
     assert.ok(performance.now() >= first);
@@ -63,7 +63,7 @@ test("time is told from its first use in an invocation", () => {
   }
 });
 
-test("packages have what they draw from", () => {
+test("packages have a source of random numbers", () => {
   installHost(counting());
   const words = new Uint32Array(4);
   assert.equal(crypto.getRandomValues(words.subarray(1, 3)).length, 2);
@@ -76,5 +76,5 @@ test("packages have what they draw from", () => {
   assert.throws(() => crypto.getRandomValues([1]), TypeError);
   assert.throws(() => crypto.getRandomValues(new Uint8Array(65_537)), RangeError);
   installHost(null);
-  assert.throws(() => crypto.randomUUID(), /draw in a handler/);
+  assert.throws(() => crypto.randomUUID(), /use a handler/);
 });

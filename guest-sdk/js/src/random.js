@@ -1,7 +1,7 @@
-// Randomness and time, which a snapshot would freeze. A component is a snapshot of the engine after it has loaded the
-// plugin's modules. The snapshot contains the seed of Math.random and the origin of performance.now(), so every instance
-// would start with the same numbers and with another machine's clock. Each invocation starts afresh, also in a reused
-// instance.
+// Replaces Math.random and performance.now(). A component is a snapshot of the engine, taken after it has loaded the
+// plugin's modules. The snapshot contains the seed of Math.random and the origin of performance.now(), so every
+// instance would start with the same numbers and with the clock of the build machine. Here each invocation gets a new
+// seed and a new origin, also in a reused instance.
 
 import { host, isThere } from "./host.js";
 
@@ -10,16 +10,18 @@ const clock = globalThis.performance?.now.bind(globalThis.performance);
 
 /** The state of the generator (sfc32); null until the invocation draws its first number. */
 let drawn = null;
-/** Where performance.now() counts from; null until the invocation asks for the first time. */
+/** The origin of performance.now(); null until the invocation first calls it. */
 let origin = null;
 
-/** Begins an invocation. The host is asked for a seed only by a handler that draws. */
-export function begin() {
+/**
+ * Resets the seed and the origin. Call it at the start of an invocation. The seed is fetched when it is first needed.
+ */
+export function reset() {
   drawn = null;
   origin = null;
 }
 
-/** Replaces what the engine has. It happens before the plugin's modules are loaded, since they may keep a reference. */
+/** Replaces the engine's functions. Call it before the plugin's modules are loaded, since they may keep a reference. */
 export function install() {
   Math.random = random;
   if (clock === undefined) return;
