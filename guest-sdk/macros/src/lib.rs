@@ -1,5 +1,5 @@
-//! The macros of `sandbus-sdk`. Each attribute leaves its item unchanged and adds an implementation, so that the compiler's
-//! errors point to the user's own lines.
+//! The macros of `sandbus-sdk`. Each attribute leaves its item unchanged and adds an implementation, so that the
+//! compiler's errors point to the user's own lines.
 
 mod attributes;
 mod event;
@@ -29,8 +29,8 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 
 /// Makes a function an event handler.
 ///
-/// The function has one argument: a type that derives `Event`, or `Event<T>` if it also needs the attributes. It returns
-/// `()` or `Result<()>`. The subscription has the function's name. All arguments of the attribute are optional:
+/// The function has one argument: a type that derives `Event`, or `Event<T>` if it also needs the attributes. It
+/// returns `()` or `Result<()>`. The subscription has the function's name. All arguments of the attribute are optional:
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
@@ -56,8 +56,8 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The filters are those of the CloudEvents Subscriptions API: `exact`, `prefix` and `suffix` compare attributes, all of
-/// which must match; `all`, `any` and `not` combine filters.
+/// The filters are those of the CloudEvents Subscriptions API: `exact`, `prefix` and `suffix` compare attributes, all
+/// of which must match; `all`, `any` and `not` combine filters.
 #[proc_macro_attribute]
 pub fn on_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item: proc_macro2::TokenStream = item.into();
@@ -66,13 +66,13 @@ pub fn on_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
     append(&item, expanded)
 }
 
-/// Runs a function at the times of a cron expression with five fields (minute, hour, day, month, weekday), or with six if
-/// the first one is seconds.
+/// Runs a function at the times of a cron expression with five fields (minute, hour, day, month, weekday), or with six
+/// if the first one is seconds.
 ///
-/// The function has one argument, the [`Tick`](../sandbus_sdk/struct.Tick.html), and returns `()` or `Result<()>`. List it
-/// among the `handlers` of `plugin!`. The schedule has the function's name. Its events have the type
-/// `schedule.<plugin>.<name>`; they are delivered as other events are, with retries and dead letters. All arguments but the
-/// first are optional:
+/// The function has one argument, the [`Tick`](../sandbus_sdk/struct.Tick.html), and returns `()` or `Result<()>`. List
+/// it among the `handlers` of `plugin!`. The schedule has the function's name. Its events have the type
+/// `schedule.<plugin>.<name>`; they are delivered as other events are, with retries and dead letters. All arguments but
+/// the first are optional:
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
@@ -100,8 +100,8 @@ pub fn on_schedule(arguments: TokenStream, item: TokenStream) -> TokenStream {
     append(&item, expanded)
 }
 
-/// Makes a function the handler of an HTTP route. A segment of the path in braces is a parameter, and `{*rest}` as the last
-/// one takes the rest of the path.
+/// Makes a function the handler of an HTTP route. A segment of the path in braces is a parameter, and `{*rest}` as the
+/// last one takes the rest of the path.
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
@@ -118,8 +118,8 @@ pub fn route(arguments: TokenStream, item: TokenStream) -> TokenStream {
     append(&item, expanded)
 }
 
-/// Appends the expansion to the user's item. The item is kept if the expansion fails, so that the macro's error does not
-/// lead to "cannot find function" errors.
+/// Appends the expansion to the user's item. The item is kept if the expansion fails, so that the macro's error does
+/// not lead to "cannot find function" errors.
 ///
 /// A handler owns its argument in any case, and so the lint against needless values is switched off.
 fn append(item: &proc_macro2::TokenStream, expanded: syn::Result<proc_macro2::TokenStream>) -> TokenStream {

@@ -20,8 +20,8 @@
 //! assert_eq!(host.run(|| price(10.0)).unwrap(), 5.0);
 //! ```
 //!
-//! Requests are not part of the transaction: a retry of the handler sends them again. Send the event's id with a request, so
-//! that its receiver can recognise the repetition.
+//! Requests are not part of the transaction: a retry of the handler sends them again. Send the event's id with a
+//! request, so that its receiver can recognise the repetition.
 
 #[cfg(target_family = "wasm")]
 pub(crate) mod component;
@@ -62,8 +62,8 @@ pub struct Response {
 
 /// Why a request failed.
 ///
-/// With `?` the delivery is retried, unless the same request would fail again: after a denial, and after a status from 400
-/// to 499 other than 408, 425 and 429, it is rejected.
+/// With `?` the delivery is retried, unless the same request would fail again: after a denial, and after a status from
+/// 400 to 499 other than 408, 425 and 429, it is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendError {
     /// The operator has not granted the host.

@@ -1,5 +1,5 @@
-//! The plugin's configuration: the keys that it declares in [`plugin!`](crate::plugin!), with the values of the operator's
-//! sidecar, or the declared defaults.
+//! The plugin's configuration: the keys that it declares in [`plugin!`](crate::plugin!), with the values of the
+//! operator's sidecar, or the declared defaults.
 
 use std::fmt;
 

@@ -118,8 +118,8 @@ impl<T> Event<T> {
         self.extension("causationid")
     }
 
-    /// The id of the event's cause tree: the id of the first event, whose source is the extension `correlationsource`, or
-    /// an id that the host chose for a client that waits for a reply.
+    /// The id of the event's cause tree: the id of the first event, whose source is the extension `correlationsource`,
+    /// or an id that the host chose for a client that waits for a reply.
     #[must_use]
     pub fn correlation(&self) -> Option<&str> {
         self.extension("correlationid")

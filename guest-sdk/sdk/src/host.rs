@@ -1,5 +1,5 @@
-//! The functions that the SDK calls on its host: the imports of a component, or those of the fake host in a native test.
-//! Both modules have the same functions.
+//! The functions that the SDK calls on its host: the imports of a component, or those of the fake host in a native
+//! test. Both modules have the same functions.
 
 #[cfg(all(target_family = "wasm", feature = "client"))]
 pub(crate) use crate::client::component::send;

@@ -181,9 +181,9 @@ impl<T: IntoResponse> IntoOutcome for Result<T, Problem> {
 
 /// A problem (RFC 9457), sent as `application/problem+json`.
 ///
-/// `?` converts any error into a problem with status 500. The error's text may contain internal details, such as a query or
-/// an address; it is logged, and the client only learns that the handler failed. A problem that is returned as `Err`
-/// discards the effects of the request. A status outside 400 to 599 counts as a failure of the handler.
+/// `?` converts any error into a problem with status 500. The error's text may contain internal details, such as a
+/// query or an address; it is logged, and the client only learns that the handler failed. A problem that is returned as
+/// `Err` discards the effects of the request. A status outside 400 to 599 counts as a failure of the handler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// A stable code, such as `invalid-email`.

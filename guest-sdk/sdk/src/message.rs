@@ -9,8 +9,8 @@ use crate::{EventType, Result, host, json};
 /// Publishes an event with this invocation's commit, and returns its id.
 ///
 /// # Errors
-/// If the event cannot be written as JSON, the plugin does not declare the type among what it `publishes`, or a limit is
-/// reached.
+/// If the event cannot be written as JSON, the plugin does not declare the type among what it `publishes`, or a limit
+/// is reached.
 pub fn publish<E: EventType>(event: &E) -> Result<String, BusError> {
     Message::of(event)?.publish()
 }
@@ -36,8 +36,8 @@ pub fn publish_many(messages: impl IntoIterator<Item = Message>) -> Result<Vec<S
     host::publish_many(&messages).map_err(BusError::from)
 }
 
-/// Cancels an event that this plugin published for later, with this invocation's commit. It is not an error if the event
-/// has already entered the log, or never existed.
+/// Cancels an event that this plugin published for later, with this invocation's commit. It is not an error if the
+/// event has already entered the log, or never existed.
 ///
 /// ```
 /// # use std::time::Duration;

@@ -144,8 +144,8 @@ pub fn publishes(plugin: &str, handlers: &[HandlerEntry], mut declared: Vec<Stri
 }
 
 /// Calls the handler of a delivery: the one with the subscription's name whose pattern matches the event type; else the
-/// first one whose pattern matches, since a subscription made at run time may have any name; else the one with the name,
-/// since its pattern may have changed after the subscription was made.
+/// first one whose pattern matches, since a subscription made at run time may have any name; else the one with the
+/// name, since its pattern may have changed after the subscription was made.
 ///
 /// # Errors
 /// The handler's failure, or a rejection if there is no handler.

@@ -1,8 +1,8 @@
 //! The plugin's own durable state.
 //!
-//! Reads see one snapshot, with this invocation's own writes applied. Writes are committed with the invocation. If another
-//! invocation has changed a value that this one read, this one is discarded and run again; read-modify-write therefore
-//! needs no locks.
+//! Reads see one snapshot, with this invocation's own writes applied. Writes are committed with the invocation. If
+//! another invocation has changed a value that this one read, this one is discarded and run again; read-modify-write
+//! therefore needs no locks.
 
 use std::fmt;
 
@@ -78,9 +78,10 @@ pub fn keys(prefix: &str) -> Result<Vec<String>, StateError> {
     Ok(keys)
 }
 
-/// Adds to a number, which is zero at first, and returns the sum. The sum counts as a read: if another invocation changes
-/// the number before this one is committed, this one runs again, so that no two invocations get the same sum. Use [`add`]
-/// if the sum is not needed, and [`sequence`] for numbers that must differ; neither causes invocations to run again.
+/// Adds to a number, which is zero at first, and returns the sum. The sum counts as a read: if another invocation
+/// changes the number before this one is committed, this one runs again, so that no two invocations get the same sum.
+/// Use [`add`] if the sum is not needed, and [`sequence`] for numbers that must differ; neither causes invocations to
+/// run again.
 ///
 /// # Errors
 /// If the value is not a number, the sum is out of the range of `i64`, or the host refuses the access.
@@ -89,8 +90,8 @@ pub fn increment(key: &str, delta: i64) -> Result<i64, StateError> {
     host::state_increment(key, delta)
 }
 
-/// Adds to a number, which is zero at first, with this invocation's commit. Additions of concurrent invocations are merged,
-/// so that the sum is not known before the commit. [`get`] reads it as an `i64`.
+/// Adds to a number, which is zero at first, with this invocation's commit. Additions of concurrent invocations are
+/// merged, so that the sum is not known before the commit. [`get`] reads it as an `i64`.
 ///
 /// # Errors
 /// If the value is not a number, the sum is out of the range of `i64`, or the host refuses the access.
@@ -100,8 +101,8 @@ pub fn add(key: &str, delta: i64) -> Result<(), StateError> {
 }
 
 /// Takes the next number of a sequence, starting at 1. No two calls get the same number, and no call waits for another
-/// invocation. An invocation that fails or runs again leaves a gap, and so does a restart. Sequences have their own names:
-/// a key of the state may have the same name.
+/// invocation. An invocation that fails or runs again leaves a gap, and so does a restart. Sequences have their own
+/// names: a key of the state may have the same name.
 ///
 /// # Errors
 /// If the plugin has too many sequences, or the sequence has reached the end of the range of `i64`.

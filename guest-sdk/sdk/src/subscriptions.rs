@@ -58,8 +58,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// A subscription to the event types that match a pattern. The name is unique among the subscriptions that this plugin
-    /// has made.
+    /// A subscription to the event types that match a pattern. The name is unique among the subscriptions that this
+    /// plugin has made.
     pub fn new(name: impl Into<String>, pattern: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -114,8 +114,8 @@ impl Subscription {
         self
     }
 
-    /// Delivers events with the same value in order, one at a time. The key names the value: an attribute (`subject`), or a
-    /// JSON pointer into the data (`/customer/id`).
+    /// Delivers events with the same value in order, one at a time. The key names the value: an attribute (`subject`),
+    /// or a JSON pointer into the data (`/customer/id`).
     #[must_use]
     pub fn ordering_key(mut self, key: impl Into<String>) -> Self {
         self.ordering_key = Some(key.into());
@@ -137,12 +137,12 @@ impl Subscription {
         self
     }
 
-    /// Makes the subscription with this invocation's commit. It replaces a subscription of the same name that the plugin
-    /// has made, and keeps that one's position.
+    /// Makes the subscription with this invocation's commit. It replaces a subscription of the same name that the
+    /// plugin has made, and keeps that one's position.
     ///
     /// # Errors
-    /// If it has no target, if the plugin does not declare the pattern in `subscribes`, if the webhook's host is not granted,
-    /// or if an option is malformed.
+    /// If it has no target, if the plugin does not declare the pattern in `subscribes`, if the webhook's host is not
+    /// granted, or if an option is malformed.
     pub fn subscribe(self) -> Result<(), BusError> {
         host::subscribe(self).map_err(BusError::from)
     }
@@ -216,8 +216,8 @@ impl Webhook {
         Self { url: url.into(), secret: None, handshake: false }
     }
 
-    /// Signs the events by the Standard Webhooks specification, in structured mode. The secret is `whsec_` followed by its
-    /// bytes in base64.
+    /// Signs the events by the Standard Webhooks specification, in structured mode. The secret is `whsec_` followed by
+    /// its bytes in base64.
     #[must_use]
     pub fn secret(mut self, secret: impl Into<String>) -> Self {
         self.secret = Some(secret.into());
@@ -314,8 +314,8 @@ pub fn subscribe(name: &str, pattern: &str, target: Target) -> Result<(), BusErr
     Subscription::new(name, pattern).to(target).subscribe()
 }
 
-/// Removes a subscription that this plugin has made, with this invocation's commit. It is not an error if the subscription
-/// does not exist.
+/// Removes a subscription that this plugin has made, with this invocation's commit. It is not an error if the
+/// subscription does not exist.
 ///
 /// # Errors
 /// If the name is malformed.

@@ -121,8 +121,8 @@ impl FakeHost {
         self
     }
 
-    /// Sets the response to a request, such as `GET https://api.example.com/rates`. A request may end with `*`, which matches
-    /// any rest; the first match counts. Requests without a match are unreachable.
+    /// Sets the response to a request, such as `GET https://api.example.com/rates`. A request may end with `*`, which
+    /// matches any rest; the first match counts. Requests without a match are unreachable.
     #[cfg(feature = "client")]
     #[must_use]
     pub fn answers(self, request: &str, status: u16, body: &str) -> Self {

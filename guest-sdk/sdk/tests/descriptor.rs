@@ -93,7 +93,7 @@ fn a_subscription_starts_where_it_says() {
 }
 
 #[test]
-fn what_is_left_out_is_left_to_the_host() {
+fn omitted_options_are_left_to_the_host() {
     let rules = subscription("no_rules");
     assert!(rules.filters.is_none() && rules.start.is_none() && rules.retry.is_none());
     assert!(rules.ordering_key.is_none() && rules.dead_letter_policy.is_none() && rules.max_backlog.is_none());

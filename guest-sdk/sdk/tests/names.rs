@@ -1,5 +1,5 @@
-//! The names of the SDK's capabilities are those of the table that all SDKs share: `conformance/capabilities.json`. Each name
-//! here is compiled, and stands in the table; each name of the table stands here.
+//! The names of the SDK's capabilities are those of the table that all SDKs share: `conformance/capabilities.json`.
+//! Each name here is compiled, and stands in the table; each name of the table stands here.
 
 #![allow(missing_docs, unused_imports, clippy::unwrap_used, reason = "it is a test")]
 

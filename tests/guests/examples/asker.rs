@@ -1,4 +1,4 @@
-//! Asks a question on the bus and answers its client with the reply. A question may ask not to be answered.
+//! Publishes a question and responds to its client with the reply. A question may ask for no reply.
 
 use std::time::Duration;
 

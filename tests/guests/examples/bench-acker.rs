@@ -1,4 +1,4 @@
-//! Takes events, and does nothing with them.
+//! Acknowledges events and does nothing else.
 
 use sandbus_sdk::prelude::*;
 

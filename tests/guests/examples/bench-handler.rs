@@ -1,5 +1,5 @@
-//! The handler that the benchmark compares with a native one: it reads some 500 bytes of JSON and
-//! publishes one event.
+//! The handler that the benchmark compares with a native one. It parses about 500 bytes of JSON and publishes one
+//! event.
 
 use sandbus_sdk::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A route that answers JSON and does nothing else.
+//! A route that responds with JSON and does nothing else.
 
 use sandbus_sdk::prelude::*;
 

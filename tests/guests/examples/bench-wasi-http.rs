@@ -1,4 +1,4 @@
-//! What `bench-service` answers, as a component for any host of `wasi:http`.
+//! The route of `bench-service`, as a component for any host of `wasi:http`.
 
 #![cfg(target_family = "wasm")]
 #![allow(unsafe_code, reason = "the exports and the allocator need it")]
@@ -8,7 +8,7 @@ use std::io::Write as _;
 use serde::Serialize;
 use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
-// As the SDK's heap: in memory that is there from the start.
+// Like the SDK's heap, it uses memory that exists from the start.
 #[global_allocator]
 static HEAP: talc::wasm::WasmArenaTalc = {
     static mut MEMORY: [u8; 1 << 20] = [0; 1 << 20];

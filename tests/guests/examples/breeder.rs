@@ -1,4 +1,4 @@
-//! Publishes three events for each of its own, and so never ends by itself.
+//! Publishes three events for each of its own, in an endless loop.
 
 use sandbus_sdk::prelude::*;
 

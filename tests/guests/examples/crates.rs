@@ -1,4 +1,4 @@
-//! Uses the crates by which others come to random numbers, and publishes what they gave it.
+//! Gets random numbers from the usual crates, and publishes them.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ fn use_crates(_: Event<Vec<u8>>) -> Result<()> {
 }
 
 fn random() -> HashMap<String, String> {
-    /// More than the host is asked for at a time.
+    /// More than the SDK requests from the host at a time.
     const LENGTH: usize = 5_000;
     let (mut old, mut middle, mut new) = (vec![0; LENGTH], vec![0; LENGTH], vec![0; LENGTH]);
     getrandom_02::getrandom(&mut old).expect("the SDK has random numbers");

@@ -1,4 +1,4 @@
-//! Calls an import when it is asked what it is, which must be pure.
+//! Calls an import in `describe`, which must be pure.
 
 use sandbus_sdk::bindings::exports::sandbus::plugin::{descriptor, event_handler, http_handler};
 

@@ -1,4 +1,4 @@
-//! Never comes to an end when it is asked what it is.
+//! Loops endlessly in `describe`.
 
 use sandbus_sdk::bindings::exports::sandbus::plugin::{descriptor, event_handler, http_handler};
 

@@ -1,4 +1,4 @@
-//! Traps when it is asked what it is.
+//! Traps in `describe`.
 
 use sandbus_sdk::bindings::exports::sandbus::plugin::{descriptor, event_handler, http_handler};
 

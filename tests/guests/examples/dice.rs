@@ -1,4 +1,4 @@
-//! Publishes what chance and the clock say.
+//! Publishes random numbers and the time.
 
 use std::time::SystemTime;
 

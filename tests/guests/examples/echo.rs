@@ -1,4 +1,4 @@
-//! Answers what it was asked, and receives what others subscribe it to.
+//! Responds with the request, and receives events of subscriptions that other plugins create.
 
 use sandbus_sdk::prelude::*;
 
@@ -31,7 +31,7 @@ fn last(request: Request) -> Result<Json<serde_json::Value>, Problem> {
     state::get(&key)?.map(Json).ok_or_else(|| Problem::not_found("there was none"))
 }
 
-/// Publishes later.
+/// Publishes a delayed event.
 #[route(POST, "/echo/later/{milliseconds}")]
 fn later(request: Request) -> Result<Json<String>, Problem> {
     let delay = std::time::Duration::from_millis(request.param("milliseconds")?.parse()?);

@@ -1,4 +1,4 @@
-//! Takes some of the events of its types, from the oldest on, and counts them by subject.
+//! Filters events of its types, starting with the oldest one, and counts them by subject.
 
 use std::collections::BTreeMap;
 

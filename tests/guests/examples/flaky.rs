@@ -1,4 +1,4 @@
-//! Fails twice and then succeeds: what a retry is for. What the failed attempts write must be gone.
+//! Fails twice and then succeeds. The writes of the failed attempts must be discarded.
 
 use sandbus_sdk::prelude::*;
 

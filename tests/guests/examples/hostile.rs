@@ -1,4 +1,4 @@
-//! Does what a plugin must not get away with.
+//! Tries to harm the host.
 
 use sandbus_sdk::prelude::*;
 

@@ -1,5 +1,5 @@
-//! One of everything that a data directory keeps for a plugin: what `tests/frozen` is made with, and opened with by
-//! later hosts. Jobs fail at their first attempt, and bad ones until the plugin is mended.
+//! Creates one of everything that a data directory keeps for a plugin. `tests/frozen` is made with it, and later hosts
+//! open that data with it. Jobs fail at their first attempt, and bad ones until the plugin is fixed.
 use std::collections::BTreeMap;
 
 use sandbus_sdk::prelude::*;
@@ -17,7 +17,7 @@ struct Entry {
     number: u64,
 }
 
-/// Fails once, and again much later.
+/// Fails at the first attempt. The second one is much later.
 #[on_event("keeper.job", retry(max_attempts = 4, initial_delay = "60s", max_delay = "60s"))]
 fn job(event: Event<serde_json::Value>) -> Result<()> {
     if event.attempt == 1 {
@@ -36,7 +36,7 @@ fn bad(event: Event<serde_json::Value>) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the numbers of each account in the order in which they came.
+/// Keeps the numbers of each account in the order of their arrival.
 #[on_event(ordering_key = "/account", concurrency = 8)]
 fn entry(entry: Event<Entry>) -> Result<()> {
     let key = format!("entry/{}", entry.data.account);
@@ -46,7 +46,7 @@ fn entry(entry: Event<Entry>) -> Result<()> {
     Ok(())
 }
 
-/// What was published for later.
+/// Handles delayed events.
 #[on_event("keeper.later")]
 fn later(event: Event<serde_json::Value>) -> Result<()> {
     state::set(&format!("later/{}", event.id), &event.data)?;

@@ -1,5 +1,5 @@
-//! Takes entries of accounts, which are numbered, and counts those that come out of order. An entry may ask
-//! to fail for some attempts, or for good.
+//! Handles the numbered entries of accounts, and counts those that arrive out of order. An entry can make some or all
+//! of its attempts fail.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ struct Entry {
     /// The first attempt that succeeds.
     #[serde(default)]
     fail_until: u32,
-    /// Whether none does.
+    /// Whether no attempt succeeds.
     #[serde(default)]
     poison: bool,
 }
@@ -34,7 +34,7 @@ fn entry(entry: Event<Entry>) -> Result<()> {
     take("entry", &entry)
 }
 
-/// As [`entry`], but what follows a dead letter of the same account waits for it.
+/// Like [`entry`], but a dead letter parks its account.
 #[on_event(
     "keyed.parked",
     ordering_key = "/account",
@@ -46,7 +46,7 @@ fn parked(entry: Event<Entry>) -> Result<()> {
     take("parked", &entry)
 }
 
-/// Books an entry under a handler's own keys.
+/// Records an entry under the keys of a handler.
 fn take(handler: &str, entry: &Event<Entry>) -> Result<()> {
     let Entry { account, number, fail_until, poison } = &entry.data;
     if *poison {

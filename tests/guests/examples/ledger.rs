@@ -1,5 +1,5 @@
-//! Books each event once: under its id, and in two counters, one that merges and one that is read, changed
-//! and written. If anything is handled twice, or half, they differ.
+//! Records each event under its id and in two counters: one with merged additions, and one that is read, changed and
+//! written. If an event is handled twice or partly, they differ.
 
 use sandbus_sdk::prelude::*;
 
@@ -24,7 +24,7 @@ fn entry(event: Event<serde_json::Value>) -> Result<()> {
     Ok(())
 }
 
-/// One at a time, so that reading, changing and writing never has to be repeated.
+/// Handles one event at a time, so that it never runs again after a conflict.
 #[on_event("ledger.entry", concurrency = 1)]
 fn rewrite(_: Event<Vec<u8>>) -> Result<()> {
     let count: i64 = state::get("rewritten")?.unwrap_or(0);
@@ -42,14 +42,14 @@ fn balance() -> Result<Json<Balance>, Problem> {
     }))
 }
 
-/// Takes an entry over HTTP: its event and its mark are durable together before the answer is sent.
+/// Accepts an entry over HTTP. Its event and its mark become durable together, before the response is sent.
 #[route(POST, "/ledger")]
 fn post(request: Request) -> Result<(u16, Json<String>), Problem> {
     state::add("posted", 1)?;
     Ok((201, Json(Message::raw("ledger.entry", "application/json", request.body).publish()?)))
 }
 
-/// Reads, changes and writes one key: many at a time must not lose one another's change.
+/// Reads, changes and writes one key. Concurrent invocations must not lose each other's changes.
 #[route(POST, "/ledger/contended")]
 fn contended() -> Result<Json<i64>, Problem> {
     let count: i64 = state::get("contended")?.unwrap_or(0) + 1;

@@ -1,4 +1,4 @@
-//! Numbers of requests that come at the same time: by `increment`, which reads; by `add`, which merges; and of a
+//! Numbers for concurrent requests: with `increment`, which reads; with `add`, whose additions are merged; and from a
 //! sequence.
 use sandbus_sdk::prelude::*;
 
@@ -14,7 +14,7 @@ fn drawn() -> Result<(u16, Json<u64>), Problem> {
     Ok((202, Json(state::sequence("orders")?)))
 }
 
-/// Draws a number and fails.
+/// Takes a number of the sequence and fails.
 #[route(POST, "/numbers/lost")]
 fn lost() -> Result<(), Problem> {
     Err(Problem::new(409, state::sequence("orders")?))

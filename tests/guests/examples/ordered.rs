@@ -1,5 +1,4 @@
-//! Checks that the events of one subject arrive in the order in which they were published: their numbers
-//! rise. Of other subjects it assumes nothing.
+//! Checks that the events of each subject arrive in the order in which they were published: their numbers increase.
 
 use sandbus_sdk::prelude::*;
 

@@ -1,5 +1,4 @@
-//! One half of a loop that never ends by itself: each ping is answered with a pong (`pong.rs`), and each
-//! pong with a ping.
+//! One half of an endless loop: each ping causes a pong (`pong.rs`), and each pong causes a ping.
 
 use sandbus_sdk::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The same plugin, mended.
+//! The plugin of `poison.rs`, fixed.
 
 use sandbus_sdk::prelude::*;
 

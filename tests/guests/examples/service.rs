@@ -1,4 +1,4 @@
-//! Serves `wasi:http` as a component for any host does, well and badly.
+//! Serves `wasi:http` like a component for any host. Some routes misbehave.
 
 #![cfg(target_family = "wasm")]
 
@@ -87,7 +87,7 @@ fn answer_without_body(out: ResponseOutparam) {
     ResponseOutparam::set(out, Ok(response));
 }
 
-/// Makes requests that are never sent, and has the host keep as much for each as it will. Returns how much it was.
+/// Creates requests that are never sent, and makes the host store as much as possible for each. Returns the total size.
 fn hoard() -> u64 {
     let mut kept = Vec::new();
     let mut bytes = 0;
@@ -116,7 +116,7 @@ fn end(body: OutgoingBody, trailers: Option<Trailers>) {
     OutgoingBody::finish(body, trailers).expect("the body is whole");
 }
 
-/// Sends back each part of the body when it comes, and then the trailers.
+/// Sends back each part of the body when it arrives, and then the trailers.
 fn echo(request: &IncomingRequest, out: ResponseOutparam) {
     let body = begin(out, &[("trailer", "x-sum")]);
     let incoming = request.consume().expect("it is asked for once");
@@ -133,11 +133,11 @@ fn echo(request: &IncomingRequest, out: ResponseOutparam) {
     let trailers = IncomingBody::finish(incoming);
     trailers.subscribe().block();
     let trailers = trailers.get().and_then(Result::ok).and_then(Result::ok).flatten();
-    // Those of a request cannot be changed, and not be sent either.
+    // The trailers of a request are immutable, and cannot be sent.
     end(body, trailers.map(|trailers| trailers.clone()));
 }
 
-/// Reads the whole body before it answers.
+/// Reads the whole body before it responds.
 fn swallow(request: &IncomingRequest, out: ResponseOutparam) {
     let incoming = request.consume().expect("it is asked for once");
     let from = incoming.stream().expect("once");

@@ -1,4 +1,4 @@
-//! Uses the standard interfaces as a language runtime does: prints, looks at the clock, sleeps.
+//! Uses the standard interfaces as a language runtime does: prints, reads the clock, sleeps.
 
 #![cfg(target_family = "wasm")]
 

@@ -1,10 +1,10 @@
-//! Counts the ticks of a schedule, and events that it publishes for later and may take back.
+//! Counts the ticks of a schedule, and the delayed events that it publishes and may cancel.
 
 use std::time::Duration;
 
 use sandbus_sdk::prelude::*;
 
-/// How many due times are remembered.
+/// The number of due times that are kept.
 const REMEMBERED: usize = 20;
 
 #[derive(Event, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ struct Ticks {
     ticks: i64,
     /// The last due times, the latest at the end.
     due: Vec<String>,
-    /// How many events that were published for later have come.
+    /// The number of delayed events that have arrived.
     later: i64,
 }
 

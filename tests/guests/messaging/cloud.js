@@ -1,4 +1,4 @@
-// Answers each message where it asks for that, as a component made for wasmCloud does.
+// Replies to messages that ask for a reply, as a component made for wasmCloud does.
 
 import { publish, request } from "wasmcloud:messaging/consumer@0.2.0";
 

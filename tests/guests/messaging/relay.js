@@ -1,4 +1,4 @@
-// Sends each message on, and what it found in the drafts' interfaces with it. Knows nothing of Sandbus.
+// Forwards each message, together with the results of calls to the draft interfaces. It does not depend on Sandbus.
 
 import { get } from "wasi:config/runtime@0.2.0-draft";
 import { increment } from "wasi:keyvalue/atomics@0.2.0-draft";
@@ -41,7 +41,7 @@ function remember() {
   return { count, many, keys, cursor: cursor ?? null, greeting: get("greeting") };
 }
 
-// The messages lie in the host's memory, and the bytes that they are made of once in this one's.
+// The messages are stored in the host's memory. This component stores their bytes once.
 function hoard() {
   const [one, all] = [new Uint8Array(1 << 20), []];
   for (;;) all.push(new Message(one));

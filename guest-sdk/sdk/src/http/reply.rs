@@ -7,9 +7,9 @@ use crate::clock::milliseconds;
 use crate::message::BusError;
 use crate::{Result, host};
 
-/// Makes a response that waits for an event. Once the effects of this request are committed, the host waits for the first
-/// event that matches `pattern` in the cause tree of the event `id`, which this request has published, and responds with
-/// that event's data. After `timeout` it responds with 504; the effects of the request remain committed.
+/// Makes a response that waits for an event. Once the effects of this request are committed, the host waits for the
+/// first event that matches `pattern` in the cause tree of the event `id`, which this request has published, and
+/// responds with that event's data. After `timeout` it responds with 504; the effects of the request remain committed.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -26,9 +26,9 @@ use crate::{Result, host};
 /// }
 /// ```
 ///
-/// The returned response has status 200 and no body. The handler may set headers, and another status from 200 to 299. The
-/// awaited event may also set them, for example to report a failure: the status with the extension attribute `httpstatus`
-/// (`402`), and headers with `httpheaders`, a JSON object.
+/// The returned response has status 200 and no body. The handler may set headers, and another status from 200 to 299.
+/// The awaited event may also set them, for example to report a failure: the status with the extension attribute
+/// `httpstatus` (`402`), and headers with `httpheaders`, a JSON object.
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;

@@ -3,7 +3,7 @@ import { log, plugin, state } from "@sandbus/sdk";
 const self = plugin();
 [[on]]
 
-/** What an event's data must be (JSON Schema, or a schema of zod or valibot); data that does not fit is rejected. */
+/** The schema of an event's data: a JSON Schema, or a schema of zod or valibot. Data that does not fit is rejected. */
 const schema = { type: "object", required: ["name"], properties: { name: { type: "string" } } };
 
 self.on("{{type}}", { schema, retry: { maxAttempts: 5 } }, (data) => {
@@ -14,7 +14,7 @@ self.on("{{type}}", { schema, retry: { maxAttempts: 5 } }, (data) => {
 [[route]]
 
 self.route("{{route}}", (request) => {
-  log.info(`answering ${request.path}`);
+  log.info(`responding to ${request.path}`);
   return { json: { handled: state.get("handled") ?? 0 } };
 });
 [[end]]

@@ -10,7 +10,7 @@ plugin = Plugin()
 
 @dataclass
 class Data:
-    """What this plugin wants to know of an event."""
+    """The part of an event's data that this plugin uses."""
 
     name: str
 
@@ -25,6 +25,6 @@ def handle(data: Data):
 
 @plugin.route("{{route}}")
 def answer(request):
-    log.info(f"answering {request.path}")
+    log.info(f"responding to {request.path}")
     return {"handled": state.get("handled", 0)}
 [[end]]

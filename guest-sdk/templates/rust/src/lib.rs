@@ -1,7 +1,7 @@
 use sandbus_sdk::prelude::*;
 [[on]]
 
-/// What this plugin wants to know of an event.
+/// The part of an event's data that this plugin uses.
 #[derive(Event, Serialize, Deserialize)]
 #[event(type = "{{example}}")]
 struct Data {
@@ -24,7 +24,7 @@ struct Answer {
 
 #[route({{method}}, "{{path}}")]
 fn answer(request: Request) -> Result<Json<Answer>, Problem> {
-    info!("answering {}", request.path);
+    info!("responding to {}", request.path);
     Ok(Json(Answer { handled: state::get("handled")?.unwrap_or(0) }))
 }
 [[end]]

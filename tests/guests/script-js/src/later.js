@@ -1,3 +1,3 @@
-// Imported when a handler runs.
+// This module is imported while a handler runs.
 
 export const isThere = true;

@@ -1,10 +1,10 @@
-// What a component of JavaScript must not get wrong: numbers by chance, clocks, texts that UTF-8 cannot carry, headers
-// that come twice, and failures of each kind.
+// The difficult parts of a component in JavaScript: random numbers, clocks, texts that are not valid in UTF-8, repeated
+// headers, and failures of each kind.
 
 import * as client from "@sandbus/sdk/client";
 import { config, log, plugin, publish, randomBytes, reject, retry, state, subscribe } from "@sandbus/sdk";
 
-// Kept by the module, as packages do.
+// Created when the module is loaded, as packages do.
 const { random } = Math;
 const loaded = { date: Date.now(), chance: Math.random() };
 

@@ -1,5 +1,5 @@
-"""What a component of Python must not get wrong: numbers by chance, modules that are imported late, texts that UTF-8 cannot
-carry, headers that come twice, and failures of each kind."""
+"""The difficult parts of a component in Python: random numbers, lazy imports, texts that are not valid in UTF-8,
+repeated headers, and failures of each kind."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from sandbus import client, state, subscribe
 
 plugin = Plugin(publishes=[">"], subscribes=[">"])
 
-# Made while the module is loaded, as packages do.
+# Created when the module is loaded, as packages do.
 GENERATOR = random.Random()
 SEEDED = random.Random(42)
 SYSTEM = random.SystemRandom()

@@ -1,4 +1,4 @@
-// Uses what QuickJS has not: the web's platform, and what it takes from the host.
+// Uses web APIs that QuickJS lacks, and the host functions behind them.
 
 import { log, now, plugin, state } from "@sandbus/sdk";
 

@@ -1,4 +1,4 @@
-"""Sends a request that an event describes, and publishes what it was answered."""
+"""Sends the request that an event describes, and publishes the response."""
 
 from sandbus import Plugin, RetryPolicy, client, publish
 
