@@ -63,10 +63,10 @@ impl Language {
         let home = tempfile::tempdir().expect("a directory for the build");
         let home = home.path();
         let file = match self {
-            Self::Rust => self.begun(Template::Rust, home),
-            Self::JavaScript | Self::StarlingMonkey => self.begun(Template::JavaScript, home),
-            Self::TypeScript => self.begun(Template::TypeScript, home),
-            Self::Python => self.begun(Template::Python, home),
+            Self::Rust => self.new_project(Template::Rust, home),
+            Self::JavaScript | Self::StarlingMonkey => self.new_project(Template::JavaScript, home),
+            Self::TypeScript => self.new_project(Template::TypeScript, home),
+            Self::Python => self.new_project(Template::Python, home),
             Self::C => c(home),
             Self::Go => go(home),
             Self::PlainJavaScript => plain_javascript(home),
@@ -75,15 +75,15 @@ impl Language {
     }
 
     /// Builds the project that `sandbus new` creates.
-    fn begun(self, template: Template, home: &Path) -> PathBuf {
+    fn new_project(self, template: Template, home: &Path) -> PathBuf {
         let directory = home.join(self.plugin());
         let handler = Handler::Event("user.registered".to_owned());
-        template.create(&directory, self.plugin(), &[handler]).expect("the project is made");
+        template.create(&directory, self.plugin(), &[handler]).expect("the project is created");
         if self == Self::StarlingMonkey {
-            ask_for_starlingmonkey(&directory);
+            choose_starlingmonkey(&directory);
         }
         let project = Project::find(&directory).expect("it is a project");
-        let report = project.build(false, &mut |_| {}).expect("its tools are there");
+        let report = project.build(false, &mut |_| {}).expect("its tools are installed");
         assert!(report.succeeded, "{:?}", report.messages);
         report.artifacts[0].path.clone()
     }
@@ -111,7 +111,7 @@ pub fn componentize(wit: &Path, world: &str, source: &Path, output: &Path) {
     run(tool.arg("--sync"));
 }
 
-/// The directory in which cargo keeps the newest source of a package that the workspace depends on.
+/// The directory with the newest source of a package that the workspace depends on.
 #[must_use]
 pub fn source_of(package: &str) -> PathBuf {
     let mut cargo = Command::new("cargo");
@@ -125,7 +125,7 @@ pub fn source_of(package: &str) -> PathBuf {
     manifest.and_then(Path::parent).unwrap_or_else(|| panic!("the workspace depends on {package}")).to_owned()
 }
 
-fn ask_for_starlingmonkey(project: &Path) {
+fn choose_starlingmonkey(project: &Path) {
     let manifest = project.join("package.json");
     let text = std::fs::read_to_string(&manifest).expect("the project has a manifest");
     let mut json: Value = serde_json::from_str(&text).expect("the manifest is JSON");

@@ -44,7 +44,7 @@ pub fn with_open_ingress(config: &str) -> String {
     if says_who { config.to_owned() } else { format!("{config}\n{OPEN_INGRESS}") }
 }
 
-/// How long a test waits for an event that must happen. Far above the usual time, since only failing tests wait that
+/// How long a test waits for something that must happen. It is far above the usual time: only failing tests wait that
 /// long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -112,7 +112,7 @@ impl Setup {
         Host { directory, process, agent: agent() }
     }
 
-    /// Starts the host without the tests' own logging, which costs time, to be measured.
+    /// Starts the host for a measurement: without the log level of tests, which costs time.
     #[must_use]
     pub fn start_measured(self) -> Host {
         let Self { directory, config, .. } = self;
@@ -412,11 +412,11 @@ impl Host {
         Self { process, agent: agent(), directory }
     }
 
-    /// Stops the host with SIGTERM and starts it again without the tests' own logging, to be measured.
+    /// Stops the host with SIGTERM and starts it again for a measurement, without the log level of tests.
     #[must_use]
     pub fn restart_measured(self) -> Self {
         let Self { mut process, directory, .. } = self;
-        assert!(process.terminate(), "the host ends well");
+        assert!(process.terminate(), "the host ends successfully");
         let process = Launch::serve(directory.path()).spawn().wait();
         Self { process: process.unwrap_or_else(|log| panic!("no restart:\n{log}")), agent: agent(), directory }
     }
@@ -431,7 +431,7 @@ impl Host {
     /// Waits until a stopping host has ended. Returns whether it ended successfully, and its log.
     #[must_use]
     pub fn wait_until_ended(mut self) -> (bool, String) {
-        let ended_well = self.process.ends_well();
+        let ended_well = self.process.wait_for_success();
         (ended_well, self.process.log())
     }
 
@@ -457,7 +457,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(started.elapsed() < PATIENCE, "after {PATIENCE:?} it is still not so that {what}");
+        assert!(started.elapsed() < PATIENCE, "timed out after {PATIENCE:?}, waiting until {what}");
         pause();
     }
 }
@@ -467,7 +467,7 @@ fn pause() {
 }
 
 /// Sleeps: between two polls of another process, or before a fault at a random moment.
-#[allow(clippy::disallowed_methods, reason = "nothing tells when another process is where it should be")]
+#[allow(clippy::disallowed_methods, reason = "the state of another process can only be polled")]
 pub fn pause_for(time: Duration) {
     std::thread::sleep(time);
 }
@@ -567,6 +567,10 @@ pub fn binary() -> PathBuf {
 fn target() -> PathBuf {
     let program = std::env::current_exe().expect("a program knows where it is");
     let directory = program.parent().expect("a program is in a directory");
-    if directory.ends_with("deps") { directory.parent().expect("which is in the profile's") } else { directory }
-        .to_owned()
+    if directory.ends_with("deps") {
+        directory.parent().expect("`deps` is in the directory of the profile")
+    } else {
+        directory
+    }
+    .to_owned()
 }

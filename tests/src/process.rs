@@ -49,7 +49,7 @@ impl Launch {
         self
     }
 
-    /// Limits its file descriptors.
+    /// Limits the host's file descriptors.
     #[must_use]
     pub fn descriptors(mut self, limit: u32) -> Self {
         self.descriptors = Some(limit);
@@ -63,7 +63,7 @@ impl Launch {
         shell
     }
 
-    /// Starts it without waiting until it listens.
+    /// Starts the host without waiting until it listens.
     #[must_use]
     pub fn spawn(&self) -> Starting {
         let spawned = Instant::now();
@@ -129,10 +129,10 @@ pub struct Starting {
 }
 
 impl Starting {
-    /// Waits until it announces its addresses.
+    /// Waits until the host announces its addresses.
     ///
     /// # Errors
-    /// If it ends instead: its output.
+    /// The host's output, if it ends instead.
     pub fn wait(self) -> Result<Process, String> {
         match self.listening.recv_timeout(START_PATIENCE) {
             Ok(Listening { address, admin, started_in }) => {
@@ -145,7 +145,7 @@ impl Starting {
         }
     }
 
-    /// Kills it during its start.
+    /// Kills the host during its start.
     pub fn kill(self) {
         drop(self.guard);
     }
@@ -176,20 +176,20 @@ impl Process {
         Launch { directory: directory.to_owned(), arguments, environment: Vec::new(), descriptors: None }.spawn().wait()
     }
 
-    /// Types a line.
+    /// Writes a line to the host's standard input.
     pub fn type_line(&mut self, line: &str) {
         use std::io::Write as _;
         let stdin = self.guard.0.stdin.as_mut().expect("it is piped");
         writeln!(stdin, "{line}").expect("the host reads");
     }
 
-    /// Its log so far.
+    /// The host's log so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().expect("nobody panics with it").clone()
     }
 
-    /// Kills it with SIGKILL.
+    /// Kills the host with SIGKILL.
     pub fn kill(&mut self) {
         self.guard.0.kill().expect("the host runs");
         self.guard.0.wait().expect("it was killed");
@@ -201,7 +201,7 @@ impl Process {
         self.guard.0.id()
     }
 
-    /// Limits its file descriptors from now on; none restores the former limit.
+    /// Limits the host's file descriptors from now on. None restores the previous limit.
     ///
     /// # Panics
     /// If the system refuses.
@@ -238,11 +238,11 @@ impl Process {
 
     pub(crate) fn terminate(&mut self) -> bool {
         self.signal("-TERM");
-        self.ends_well()
+        self.wait_for_success()
     }
 
-    /// Waits until it has ended, and returns whether it succeeded.
-    pub(crate) fn ends_well(&mut self) -> bool {
+    /// Waits until the host has ended, and returns whether it succeeded.
+    pub(crate) fn wait_for_success(&mut self) -> bool {
         crate::eventually("the host has ended", || self.ended()).success()
     }
 }

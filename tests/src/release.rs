@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::languages::{Language, root};
 use crate::{Answer, Host, Setup, digest, eventually, guest, guest_path, put};
 
-/// The frozen components that run, by their plugins.
+/// The names of the frozen components that run.
 pub const PLUGINS: [&str; 4] = ["keeper", "poison", "counter-c", "counter-js"];
 /// The component in the plugin folder that was rolled back from.
 pub const ROLLED_BACK_FROM: &str = "poison-fixed";
@@ -78,7 +78,7 @@ fn fill(host: &Host) {
     for _ in 0..3 {
         done(&host.post("/keeper/count", json!({})));
     }
-    // First handled, then waiting behind a drained plugin.
+    // The first event is handled. The others wait for a drained plugin.
     for id in ["user-1", "user-2", "user-3"] {
         publish(host, "", "user.registered", id, json!({ "name": "Ada" }));
     }
@@ -150,7 +150,7 @@ pub fn freeze(version: &str) {
     let directory = host.path().join("data");
     let kept = tempfile::tempdir().unwrap();
     host.signal("-TERM");
-    eventually("the log is folded into the file", || {
+    eventually("the write-ahead log is checkpointed and removed", || {
         let log = std::fs::metadata(directory.join("bus.db-wal"));
         log.map_or(true, |log| log.len() == 0).then_some(())
     });

@@ -15,8 +15,8 @@ impl Wire {
     #[must_use]
     pub fn open(address: &str) -> Self {
         let stream = TcpStream::connect(address).expect("the host listens");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("it is more than nothing");
-        stream.set_write_timeout(Some(Duration::from_secs(60))).expect("it is more than nothing");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("the timeout is not zero");
+        stream.set_write_timeout(Some(Duration::from_secs(60))).expect("the timeout is not zero");
         Self(BufReader::new(stream))
     }
 
@@ -38,7 +38,7 @@ impl Wire {
         drop(self.0.get_ref().shutdown(Shutdown::Write));
     }
 
-    /// The next response; none if the connection has ended.
+    /// The next response, or None if the connection has ended.
     ///
     /// # Panics
     /// If the bytes are not a response.
@@ -49,17 +49,17 @@ impl Wire {
             return None;
         }
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("{line:?} is no status line"));
+        let status = status.unwrap_or_else(|| panic!("{line:?} is not a status line"));
         let mut answer = Answer { status, headers: std::collections::BTreeMap::new(), body: String::new() };
         loop {
             let mut line = String::new();
-            self.0.read_line(&mut line).expect("the head goes on");
+            self.0.read_line(&mut line).expect("the head continues");
             let Some((name, value)) = line.trim_end().split_once(": ") else { break };
             answer.headers.insert(name.to_lowercase(), value.to_owned());
         }
         let length = answer.headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
-        self.0.read_exact(&mut body).expect("the body comes to its end");
+        self.0.read_exact(&mut body).expect("the body is complete");
         answer.body = String::from_utf8_lossy(&body).into_owned();
         Some(answer)
     }

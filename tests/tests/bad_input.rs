@@ -343,7 +343,7 @@ fn a_mistake_in_a_sidecar_is_placed_and_its_secret_is_not_shown() {
 }
 
 #[test]
-fn what_others_could_read_of_the_data_is_made_private_at_the_start() {
+fn accessible_data_files_are_made_private_at_the_start() {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = |path: &std::path::Path| path.symlink_metadata().unwrap().permissions().mode() & 0o777;
     let open = |path: &std::path::Path, mode| {

@@ -177,7 +177,7 @@ fn a_published_event_without_a_subscription_is_noticed() {
 }
 
 #[test]
-fn what_the_host_rejects_is_rejected_with_words() {
+fn refusals_of_the_host_are_shown_with_their_reasons() {
     let host = Setup::new().plugin("echo").start();
     for (code, arguments, words) in [
         (2, &["dead-letters", "list", "--cause", "nosuch"][..], "out-of-memory"),

@@ -93,7 +93,7 @@ fn variant(guest_name: &str, number: u8) -> Vec<u8> {
 }
 
 #[test]
-fn what_was_rolled_back_from_is_not_gone_back_to() {
+fn a_rollback_skips_generations_that_were_rolled_back_from() {
     let host = host("[rollback]\nfailures_percent = 50\nmin_invocations = 4\n");
     let good = digest(&guest("poison-fixed"));
     for (number, ids) in [(1, 0..3), (2, 3..6)] {

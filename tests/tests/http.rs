@@ -43,7 +43,7 @@ fn a_route_gets_the_request_as_it_was_sent() {
 }
 
 #[test]
-fn what_leads_nowhere_is_said_so() {
+fn requests_that_match_no_route_say_so() {
     let host = host();
     let status = |method: &str, path: &str| {
         let answer = host.send(method, &host.url(path), &[], b"");
@@ -257,7 +257,7 @@ fn an_absolute_target_leads_to_its_path() {
 
 /// A handler's response that looks like the parser's refusal is sent unchanged, and the connection continues.
 #[test]
-fn what_a_handler_sends_is_not_taken_for_a_refusal() {
+fn a_handlers_response_is_not_mistaken_for_a_refusal() {
     const REFUSAL: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
     let setup = Setup::new().plugin("service").sidecar("service", "routes = [\"* /service/{*path}\"]\n");
     let host = setup.start();

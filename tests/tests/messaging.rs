@@ -414,7 +414,7 @@ fn numbers(host: &Host, path: &str, count: usize, clients: usize) -> Vec<i64> {
 }
 
 #[test]
-fn what_increment_returns_is_unique_among_requests_at_the_same_time() {
+fn increment_returns_unique_numbers_to_concurrent_requests() {
     let host = Setup::new().plugin("numbers").start();
     let mut ids = numbers(&host, "/numbers/increment", 304, 16);
     ids.sort_unstable();

@@ -311,7 +311,7 @@ fn compiled_code_is_cached_and_damage_to_it_is_a_miss() {
 }
 
 #[test]
-fn what_looks_like_a_plugin_and_is_none_has_a_row_with_the_reason() {
+fn a_file_that_is_not_a_plugin_is_listed_with_the_reason() {
     let host = Setup::new().plugin("echo").start();
     std::os::unix::fs::symlink(host.file("echo.wasm"), host.file("linked.wasm")).unwrap();
     std::fs::create_dir(host.file("folder.wasm")).unwrap();

@@ -74,7 +74,7 @@ fn bodies_flow_both_ways_and_trailers_with_them() {
 }
 
 #[test]
-fn what_fails_before_it_answers_is_a_problem() {
+fn a_service_that_fails_before_it_responds_gives_a_problem() {
     let host = host();
     let problem = |path: &str| {
         let answer = host.get(path);
@@ -88,7 +88,7 @@ fn what_fails_before_it_answers_is_a_problem() {
 }
 
 #[test]
-fn what_fails_after_it_has_begun_to_answer_is_cut_off() {
+fn a_response_is_cut_off_if_its_service_fails() {
     let host = host();
     let answer = raw(&host, "/service/late-trap");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("half"), "{answer}");
@@ -142,7 +142,7 @@ fn a_response_without_an_end_of_its_own_comes_after_its_effects() {
 }
 
 #[test]
-fn what_the_host_keeps_for_requests_is_bounded() {
+fn memory_for_requests_is_bounded() {
     let host = host();
     let answer = host.get("/service/hoard");
     assert_eq!(answer.status, 200, "{}", answer.body);

@@ -65,7 +65,7 @@ fn messages_are_events_for_a_component_that_does_not_know_sandbus() {
 }
 
 #[test]
-fn what_a_handler_of_messages_may_not_do_ends_its_delivery_alone() {
+fn a_forbidden_call_of_a_message_handler_fails_only_its_delivery() {
     let host = messaging("relay", RELAY);
     for (deed, cause, reason) in [
         ("fail", "retry", "the other side is away"),

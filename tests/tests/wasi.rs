@@ -29,7 +29,7 @@ fn the_standard_context_is_empty_but_for_clocks_and_random_numbers() {
 }
 
 #[test]
-fn what_is_printed_becomes_log_lines() {
+fn printed_text_becomes_log_lines() {
     let host = host();
     order(&host, "print");
     for (level, context, line) in [
@@ -46,7 +46,7 @@ fn what_is_printed_becomes_log_lines() {
 }
 
 #[test]
-fn what_is_printed_counts_as_logged() {
+fn printed_text_counts_as_log_lines() {
     let host = host();
     order(&host, "chatter");
     let _ = host.wait_for_log(&["has reached its log limit"]);

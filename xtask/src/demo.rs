@@ -27,39 +27,39 @@ const PLUGINS: [&str; 3] = ["registration", "registration-handler", "registratio
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let built = guests::build_all_beside_host()?;
+    let built = guests::build_all_and_host()?;
     let home = target().join("demo");
     let hook = Hook::start()?;
     let plugins = prepare(&home, &built, &hook)?;
     let mut host = Host::start(&home)?;
 
-    title("Three components are in a folder; one host has loaded them");
+    title("One host has loaded three components from a folder");
     for plugin in host.admin("/plugins")?["plugins"].as_array().into_iter().flatten() {
         println!("  {}  {}", plugin["file"].as_str().unwrap_or_default(), plugin["routes"]);
     }
 
-    title("A user registers with the first one");
+    title("A user registers with the first plugin");
     let ada = json!({ "name": "Ada", "email": "ada@example.com" });
     let answer = call(&host, "/register", &ada, 201)?;
     ensure!(answer["message"] == "User registered successfully", "unexpected message: {answer}");
 
-    title("The event went through the bus, and the second one has handled it");
+    title("The event went through the bus, and the second plugin has handled it");
     show_welcome(&host, &answer)?;
 
-    title("A service subscribes its webhook at run time, with the third one");
+    title("A service subscribes its webhook at run time with the third plugin");
     let webhook = json!({ "webhook": hook.url });
     let answer = call(&host, "/subscribe_user_registration", &webhook, 201)?;
     ensure!(answer["message"] == "User registration event subscribed successfully", "unexpected message: {answer}");
     call(&host, "/register", &json!({ "name": "Bob", "email": "bob@example.com" }), 201)?;
     println!("  webhook received: {}", eventually("the webhook is called", || Ok(hook.received()))?);
 
-    title("Bad input gets a problem that says what is wrong");
+    title("Bad input is refused with a problem that says what is wrong");
     call(&host, "/register", &json!({ "name": "Eve", "email": "nowhere" }), 422)?;
 
     title("The operator changes the greeting; the handler is swapped while the host runs");
     std::fs::write(plugins.join("registration-handler.toml"), "[config]\ngreeting = \"A very good day\"\n")?;
     let eve = json!({ "name": "Eve", "email": "eve@example.com" });
-    eventually("the new generation is there", || {
+    eventually("the new generation is loaded", || {
         Ok(host.has_logged("registration-handler", "plugin loaded", 2).then_some(()))
     })?;
     show_welcome(&host, &call(&host, "/register", &eve, 201)?)?;
@@ -80,11 +80,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("  ingress         http://{}", host.address);
     println!("  admin interface http://{}", host.admin);
     println!("  plugins         {}", plugins.display());
-    println!("  Ask it with `SANDBUS_ADMIN=http://{} target/debug/sandbus plugins`. Ctrl-C ends it.", host.admin);
+    println!("  Query it with `SANDBUS_ADMIN=http://{} target/debug/sandbus plugins`. Ctrl-C ends it.", host.admin);
     host.wait()
 }
 
-/// Prepares an empty home with the three plugins, and a grant for the webhook.
+/// Creates an empty home directory with the three plugins, and a grant for the webhook.
 fn prepare(home: &Path, built: &Path, hook: &Hook) -> anyhow::Result<PathBuf> {
     let plugins = home.join("plugins");
     for directory in [&plugins, &home.join("data")] {
@@ -133,7 +133,7 @@ fn show_welcome(host: &Host, registered: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Polls until a value is there.
+/// Polls until there is a value.
 fn eventually<T>(what: &str, mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
     let started = Instant::now();
     while started.elapsed() < TIMEOUT {

@@ -10,8 +10,8 @@ use crate::steps::{build_host, root, say, step, target};
 /// The package of the test guests.
 const TEST_GUESTS: &str = "sandbus-test-guests";
 
-/// Builds all guests. The example plugins go to `target/plugins`, for running a host with them. They also go, together
-/// with the test guests, some of which are broken on purpose, to the folder that is returned.
+/// Builds all guests, and returns the folder with all of them. Some of the test guests are broken on purpose, so the
+/// example plugins are also copied to `target/plugins`, for running a host with them.
 pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
     let toolchain =
         Toolchain::ensure(ToolchainSource::from_env()?, &mut |text| say(&format!("guest compiler: {text}")))?;
@@ -29,7 +29,7 @@ pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
 }
 
 /// Builds all guests and the host in parallel, because neither build keeps all cores busy.
-pub(crate) fn build_all_beside_host() -> anyhow::Result<PathBuf> {
+pub(crate) fn build_all_and_host() -> anyhow::Result<PathBuf> {
     std::thread::scope(|scope| {
         let guests = scope.spawn(build_all);
         build_host()?;

@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 /// Runs all tests, and a short torture.
 pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
     let sdks = sdks::install()?;
-    let plugins = guests::build_all_beside_host()?;
+    let plugins = guests::build_all_and_host()?;
     let mut command = vec!["test", "--quiet", "--workspace"];
     command.extend(arguments.rest.iter().map(String::as_str));
     let [guests] = variables(&plugins);
@@ -30,7 +30,7 @@ pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// Runs the torture, at full length unless `--short` is given.
 pub(crate) fn torture(arguments: &Arguments) -> anyhow::Result<()> {
-    let plugins = guests::build_all_beside_host()?;
+    let plugins = guests::build_all_and_host()?;
     run_torture(&plugins, &arguments.rest)
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Release {
 
 /// Writes `tests/frozen/VERSION`, which must not exist yet.
 pub(crate) fn freeze(release: &Release) -> anyhow::Result<()> {
-    let plugins = guests::build_all_beside_host()?;
+    let plugins = guests::build_all_and_host()?;
     let is_frozen = run_program("freezing the release", "freeze", &plugins, std::slice::from_ref(&release.version))?;
     if is_frozen { Ok(()) } else { bail!("the release was not frozen; see the message above") }
 }
@@ -80,7 +80,7 @@ pub(crate) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let plugins = guests::build_all()?;
     let names = &arguments.rest;
     let wanted = |name: &str| names.is_empty() || names.iter().any(|other| other == name);
-    // Built as it is released.
+    // With the profile of releases.
     step("building the host", || cargo(&["build", "--quiet", "--release", "--workspace", "--bins"], &[]))?;
     for (_, target) in WITHIN.into_iter().filter(|(name, _)| wanted(name)) {
         step("measuring", || cargo(&["bench", "--quiet", "--workspace", "--bench", target], &variables(&plugins)))?;

@@ -1,4 +1,5 @@
-//! Runs the commands of a page in a temporary directory, with files and programs in the background as the page has them.
+//! Runs the commands of a page in a temporary directory, with files and programs in the background as the page has
+//! them.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;

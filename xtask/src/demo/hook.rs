@@ -18,7 +18,7 @@ impl Hook {
         let (sender, bodies) = channel();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A caller whose connection breaks tries again.
+                // If the connection breaks, the caller tries again.
                 drop(receive(stream, &sender));
             }
         });

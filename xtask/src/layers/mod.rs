@@ -1,5 +1,5 @@
-//! Checks the dependencies between modules: they point one way, between the top-level modules of the host and between
-//! the layers of one, and some crates may be named by one module only. The compiler cannot check this, because the
+//! Checks the dependencies between modules. They point one way, between the top-level modules of the host and between
+//! the layers of `plugin/`. Some crates may be named by only one module. The compiler cannot check this, because the
 //! modules are one crate.
 
 mod graph;
@@ -32,7 +32,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     }
     match faults.is_empty() {
         true => Ok(()),
-        false => bail!("dependencies against the rules in xtask/src/layers/rules.rs:\n  {}", faults.join("\n  ")),
+        false => bail!("dependencies that violate the rules in xtask/src/layers/rules.rs:\n  {}", faults.join("\n  ")),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Module {
     pub(crate) names: BTreeSet<ModPath>,
     /// The first segments of all other paths: crates, and other names in scope.
     pub(crate) heads: BTreeSet<String>,
-    /// What `use` brings into scope, by its local name.
+    /// The paths that `use` declarations bring into scope, by local name.
     imported: BTreeMap<String, ModPath>,
 }
 

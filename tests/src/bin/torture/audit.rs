@@ -1,5 +1,5 @@
-//! Audits a host: every acknowledged event is in its log as it was sent, and every event of the log was handled once,
-//! in order.
+//! Audits a host: every acknowledged event is in its log as it was sent, and every event in the log was handled once
+//! and in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,7 @@ impl Findings {
     }
 }
 
-/// The log by expectation.
+/// The events in the log, indexed for the checks.
 #[derive(Debug, Default)]
 struct Log<'a> {
     /// Events by id.
@@ -64,7 +64,7 @@ pub(crate) fn audit(client: &Client, client_record: &ClientRecord, mark: u64) ->
     let mut findings = Findings::default();
     let log = read(&events, &traffic, &mut findings);
     acknowledged(&log, &traffic, mark, &mut findings);
-    // These clients send only valid requests. A load that is refused would test nothing.
+    // These clients send only valid requests. If the host refuses them, nothing is tested.
     for (code, count) in traffic.refused.iter().filter(|(code, _)| code.starts_with('4')) {
         findings.problems.push(format!("{count} requests were refused: {code}"));
     }
@@ -127,7 +127,7 @@ fn acknowledged(log: &Log<'_>, traffic: &RecordedTraffic, mark: u64, findings: &
     });
 }
 
-/// Checks that each subject's numbers rise, also in the log.
+/// Checks that each subject's numbers increase in the log.
 fn order(events: &[Value], findings: &mut Findings) {
     let mut last: BTreeMap<&str, i64> = BTreeMap::new();
     for logged in events.iter().rev() {
@@ -137,7 +137,7 @@ fn order(events: &[Value], findings: &mut Findings) {
             && before >= number
         {
             findings.counts.out_of_order += 1;
-            findings.problems.push(format!("{subject}: {number} lies behind {before} in the log"));
+            findings.problems.push(format!("{subject}: {number} comes after {before} in the log"));
         }
     }
 }
@@ -176,7 +176,7 @@ fn counters(client: &Client, log: &Log<'_>, findings: &mut Findings) -> anyhow::
         findings.counts.out_of_order += out_of_order;
         findings.problems.push(format!("{out_of_order} ordered entries were handled before an earlier one"));
     }
-    // An empty request welcomes nobody, and returns the number of welcomed users.
+    // An empty request only returns the number of welcomed users.
     let welcomed = client.poke("/handle_user_registration")?;
     findings.weigh("users welcomed", number(&welcomed, "total")?, due("user.registered"));
     findings.weigh("jobs done", client.get("/flaky")?.as_u64().context("a number")?, due("flaky.job"));
@@ -249,7 +249,7 @@ mod tests {
         let all =
             [entry("a", "a"), booked("1", "a"), ordered("o1", 1), entry("b", "b"), booked("2", "b"), ordered("o2", 2)];
         assert_eq!(find(&all, &traffic(), 20), Counts { acknowledged: 2, ..Counts::default() });
-        // The second was acknowledged after the cut.
+        // The second event was acknowledged after the cut.
         assert_eq!(find(&all[..2], &traffic(), 19), Counts { acknowledged: 1, ..Counts::default() });
     }
 

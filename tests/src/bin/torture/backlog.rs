@@ -41,12 +41,12 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     report.acknowledge(events);
     drain(&client, QUICK, patience)?;
     // Only the active subscription has counted so far.
-    report.weigh("events handled beside the backlog", handled(&client)?, events);
+    report.weigh("events handled in addition to the backlog", handled(&client)?, events);
     report.weigh("backlog", backlog(&client, PAUSED)?, events);
 
     client.order(&format!("/subscriptions/{PAUSED}/resume"), &Value::Null)?;
     drain(&client, PAUSED, patience)?;
-    report.weigh("events handled in all", handled(&client)?, 2 * events);
+    report.weigh("events handled in total", handled(&client)?, 2 * events);
     report.weigh("dead letters", client.count_dead_letters()?, 0);
     report.remark(&format!("the active subscription was at most {furthest} events behind"));
     node.check_health(&mut report)?;
@@ -60,7 +60,7 @@ fn backlog(client: &Client, subscription: &str) -> anyhow::Result<u64> {
     client.subscription(subscription)?["backlog"].as_u64().context("a number")
 }
 
-/// The number of events that both have handled.
+/// The total number of events that the two subscriptions have handled.
 fn handled(client: &Client) -> anyhow::Result<u64> {
     client.get("/poison")?.as_u64().context("a number")
 }

@@ -1,4 +1,4 @@
-//! The requests of the clients and the host's answers, by which the host is judged.
+//! The requests of the clients and the responses of the host, for the audit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ pub(crate) struct Sent {
     pub(crate) data: Value,
 }
 
-/// A success that the host answered.
+/// An event that the host acknowledged.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledged {
     /// The event's id.
@@ -24,7 +24,7 @@ pub(crate) struct Acknowledged {
     pub(crate) email: Option<String>,
     /// When the request was sent.
     pub(crate) began: Instant,
-    /// The length of the recording when the answer arrived.
+    /// The length of the recording when the response arrived.
     pub(crate) mark: u64,
 }
 
@@ -36,11 +36,11 @@ pub(crate) struct RecordedTraffic {
     /// Addresses that were to be registered.
     pub(crate) users: BTreeSet<String>,
     pub(crate) acknowledged: Vec<Acknowledged>,
-    /// The number of each problem that was answered, by status and code.
+    /// How often each problem was the response, by status and code.
     pub(crate) refused: BTreeMap<String, usize>,
-    /// Events that were refused with the assurance that nothing was stored, and not sent again.
+    /// Events that were refused by a response which says that nothing was stored, and that were not sent again.
     pub(crate) refused_ids: Vec<String>,
-    /// The number of requests without an answer.
+    /// The number of requests without a response.
     pub(crate) unanswered: usize,
 }
 
@@ -67,7 +67,7 @@ impl ClientRecord {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// The record of a disk that was cut at a mark: what was acknowledged before that must be on it.
+    /// The record as of a power cut at a mark. The disk must have the events that were acknowledged before it.
     pub(crate) fn as_of(&self, mark: u64) -> Self {
         let traffic = self.traffic();
         let owed = traffic.acknowledged.iter().filter(|one| one.mark <= mark);

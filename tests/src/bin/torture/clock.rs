@@ -1,4 +1,4 @@
-//! The wall clock jumps an hour forward and back while the host works.
+//! The wall clock jumps an hour forward and back while the host runs.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     load.during(&|| 0, || {
         for round in 0..report.rounds {
             let before = client_record.acknowledged();
-            // In between back from the future, and into the past.
+            // An hour ahead, back to the present, an hour back, and again to the present.
             control.set(Slot::ClockOffset, [HOUR, 0, -HOUR, 0][round % 4])?;
             pause_for(Duration::from_millis(rng.u64(100..400)));
             report.check(client_record.acknowledged() > before, || {

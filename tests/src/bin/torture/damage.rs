@@ -1,4 +1,4 @@
-//! Files that are damaged while the host is down. The host must detect the damage, or it must be harmless.
+//! Files are damaged while the host is down. The host must detect the damage, unless it is harmless.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -65,7 +65,7 @@ fn run(options: &RunOptions, name: &str, damage: Damage) -> anyhow::Result<Fault
         let mut samples: Vec<_> = client_record.traffic().acknowledged.iter().map(|one| one.id.clone()).collect();
         rng.shuffle(&mut samples);
         samples.truncate(options.choose(100, usize::MAX));
-        match meet(&host_dir, &client_record, &samples, file) {
+        match start_damaged(&host_dir, &client_record, &samples, file) {
             Ok(Outcome::Detected) => detected += 1,
             Ok(Outcome::Harmless) => harmless += 1,
             Ok(Outcome::Silent(Findings { counts, problems })) => {
@@ -90,8 +90,8 @@ fn run(options: &RunOptions, name: &str, damage: Damage) -> anyhow::Result<Fault
 fn history(options: &RunOptions, name: &str, rng: &mut Rng) -> anyhow::Result<(ClientRecord, Files)> {
     let host_dir = options.host_dir(&format!("{name}-history"))?;
     let client_record = ClientRecord::default();
-    // Most of it is in the database. Otherwise the log would have newer versions of nearly everything that is
-    // damaged.
+    // Most events are checkpointed into the database. Otherwise the write-ahead log would have newer versions of nearly
+    // every damaged page.
     for (count, in_good_order) in [(options.choose(600, 3_000), true), (100, false)] {
         let mut node = host_dir.start()?;
         let target = node.target.clone();
@@ -136,9 +136,9 @@ fn put_damaged(
     Ok(place)
 }
 
-/// Starts a host on damaged files, and asks it for everything; for the samples also one by one, which goes
-/// through the index that keeps an event from being stored twice.
-fn meet(
+/// Starts a host on damaged files and audits it. Also requests the sample events by their ids, which uses the index
+/// that prevents duplicates.
+fn start_damaged(
     host_dir: &HostDirectory,
     client_record: &ClientRecord,
     samples: &[String],
@@ -178,7 +178,7 @@ fn ended(node: &mut HostProcess, host_dir: &HostDirectory, file: &str) -> anyhow
     }
 }
 
-/// Whether a log says that the store is damaged, and which file or at least whose.
+/// Whether a log says that the store is damaged, and names the file or at least the data directory.
 fn names_damage(log: &str, host_dir: &HostDirectory, file: &str) -> bool {
     let path = |name: &str| log.contains(&*host_dir.file(name).to_string_lossy());
     (log.contains("damaged") || log.contains("malformed")) && (path(file) || path("bus.db"))

@@ -17,7 +17,7 @@ use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 use crate::shim::{Control, Slot};
 
-/// The answer to a publisher when the disk is full: the status and the code.
+/// The response to a publisher when the disk is full: the status and the code.
 const DISK_FULL: &str = "507 disk-full";
 /// The time limit for a host to exit after its store has failed.
 const SECONDS: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ struct Mount {
 }
 
 impl Mount {
-    /// Mounts one. None if that is not permitted.
+    /// Mounts a file system. None if that is not permitted.
     fn new(path: PathBuf) -> anyhow::Result<Option<Self>> {
         std::fs::create_dir_all(&path)?;
         let mounted = mount(&["-t", "tmpfs", "-o", "size=128m", "tmpfs"], &path);
@@ -86,8 +86,8 @@ impl Space {
     }
 }
 
-/// The disk fills up under load, and has space again later. Requests that do not fit are refused, nothing else is
-/// lost, and no restart is needed. A quota is also tested, since not every user may mount a disk.
+/// The disk is full under load, and has space again later. The host refuses requests for which there is no space, loses
+/// nothing, and needs no restart. A quota is tested, too, because not every user may mount a disk.
 pub(crate) fn full(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let mut rng = options.rng("disk-full");
     let mut report = FaultReport::default();
@@ -101,7 +101,7 @@ pub(crate) fn full(options: &RunOptions) -> anyhow::Result<FaultReport> {
 
     if let Some(mount) = Mount::new(host_dir.data().with_extension("small"))? {
         let host_dir = host_dir.with_data(mount.path.join("data"));
-        host_dir.warm(options.cache()?)?;
+        host_dir.copy_compiled_code(options.cache()?)?;
         let space = Space::Ballast(mount.path.join("ballast"));
         fill(&host_dir, host_dir.start()?, &space, rounds, &mut rng, &mut report)?;
         report.note.push_str(", a small file system");
@@ -132,7 +132,8 @@ fn fill(
             })?;
             space.give_back()?;
             let goal = client_record.acknowledged() + 100;
-            report.check(wait_for(&client_record, goal, PATIENCE), || "with space again, nothing is taken".to_owned());
+            let accepts = wait_for(&client_record, goal, PATIENCE);
+            report.check(accepts, || "the host accepts nothing although there is space again".to_owned());
             anyhow::Ok(())
         })?;
         report.check(node.runs(), || format!("the host has ended: {}", last_lines(&node.log())));
@@ -154,7 +155,7 @@ fn end(host_dir: &HostDirectory, client_record: &ClientRecord, report: &mut Faul
     Ok(())
 }
 
-/// Syncs fail, from a random one on.
+/// All syncs fail after a random number of them.
 pub(crate) fn failing_fsync(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let mut rng = options.rng("failing-fsync");
     let mut report = FaultReport { rounds: options.choose(4, 40), ..FaultReport::default() };
@@ -167,7 +168,7 @@ pub(crate) fn failing_fsync(options: &RunOptions) -> anyhow::Result<FaultReport>
     Ok(report)
 }
 
-/// Writes fail, under load and at a start.
+/// Writes fail: under load, and at a start.
 pub(crate) fn read_only(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let mut rng = options.rng("read-only");
     let mut report = FaultReport { rounds: options.choose(3, 30), ..FaultReport::default() };
@@ -187,7 +188,7 @@ pub(crate) fn read_only(options: &RunOptions) -> anyhow::Result<FaultReport> {
 }
 
 /// The store fails under load. From then on nothing may be acknowledged, and the host must exit with an explanation.
-/// Everything that it has acknowledged must be there at the next start.
+/// After the next start, everything that was acknowledged must exist.
 fn store_fails(
     options: &RunOptions,
     host_dir: &HostDirectory,
@@ -228,7 +229,7 @@ fn says_why(log: &str) -> bool {
     ["disk i/o error", "readonly", "read-only"].iter().any(|words| log.contains(words))
 }
 
-/// A file system that can only be read while the host is down: it must refuse to start there.
+/// The file system becomes read-only while the host is down. The host must refuse to start on it.
 fn start_read_only(
     options: &RunOptions,
     host_dir: &HostDirectory,
@@ -236,7 +237,7 @@ fn start_read_only(
     rng: &mut Rng,
     report: &mut FaultReport,
 ) -> anyhow::Result<()> {
-    host_dir.warm(options.cache()?)?;
+    host_dir.copy_compiled_code(options.cache()?)?;
     let mut node = host_dir.start()?;
     let (target, client_record) = (node.target.clone(), ClientRecord::default());
     Load::mixed(&target, &client_record, rng.u64(..)).until_acknowledged(50, PATIENCE);

@@ -11,7 +11,7 @@ use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 
 const HOP_LIMIT: u64 = 20;
-/// How long nothing must happen afterwards.
+/// How long the log is watched for further events afterwards.
 const QUIET: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {

@@ -1,4 +1,4 @@
-//! Two hosts on one data directory: the second is refused, and the first does not notice.
+//! Two hosts on one data directory: the second one is refused, and the first one is not affected.
 
 use crate::audit::{Findings, audit};
 use crate::client_record::ClientRecord;
@@ -25,7 +25,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
                 }
             }
             report.check(wait_for(&client_record, before + 20, PATIENCE), || {
-                "the first host takes nothing more".to_owned()
+                "the first host accepts no more events".to_owned()
             });
         }
     });

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::host::{PATIENCE, event};
-use crate::receiver::{Conduct, Receiver};
+use crate::receiver::{Behaviour, Receiver};
 use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 
@@ -17,7 +17,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let host_dir = options.host_dir_with("many-subscriptions", &[])?;
     let mut node = host_dir.start()?;
     let client = node.target.client();
-    let receiver = Receiver::start(Conduct::Take)?;
+    let receiver = Receiver::start(Behaviour::Accept)?;
     for number in 0..subscriptions {
         let wanted = json!({
             "name": format!("s{number}"),
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
         let path = format!("/s{number}");
         let arrivals: Vec<_> =
             (0..events).map(|number| seen.get(&(path.clone(), format!("e{number}"))).copied().unwrap_or(0)).collect();
-        // One by one, so that one too many does not hide one that is missing.
+        // Each event is checked, so that a duplicate does not hide a missing event.
         let missing = arrivals.iter().filter(|times| **times == 0).count() as u64;
         report.weigh(&format!("different events at {path}"), events - missing, events);
         report.weigh(&format!("events at {path}"), arrivals.iter().sum::<u64>() + missing, events);

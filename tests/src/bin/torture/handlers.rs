@@ -37,7 +37,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
             ordered
         });
         let loud = clients(&target, "loud", entries, &over);
-        bad.join().ok().context("the bad client came to its end")??;
+        bad.join().ok().context("the bad client panicked")??;
         loud
     })?;
     client.wait_until_idle(PATIENCE)?;
@@ -51,13 +51,13 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     report.check(ledger["repeated"] == 0, || format!("entries were handled again: {ledger}"));
     let hostile = client.subscription("hostile/obey")?;
     report.weigh("dead letters of bad deliveries", hostile["dead_letters"].as_u64().context("a number")?, orders);
-    report.weigh("dead letters in all", client.count_dead_letters()?, orders);
+    report.weigh("dead letters in total", client.count_dead_letters()?, orders);
     let floods = client.log()?.iter().filter(|logged| logged["event"]["type"] == "hostile.flood").count();
     report.check(floods == 0, || format!("{floods} events of failed invocations were published"));
     let (quiet, loud) = (p99(quiet), p99(loud));
     let ratio = loud.as_secs_f64() / quiet.as_secs_f64();
     report.remark(&format!(
-        "healthy p99 {} ms alone, {} ms beside them: {ratio:.1} x",
+        "healthy p99 {} ms alone, {} ms next to them: {ratio:.1} x",
         quiet.as_millis(),
         loud.as_millis()
     ));
@@ -80,8 +80,8 @@ fn order(client: &Client, count: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs concurrent clients, each for a number of entries and until the bad deliveries are over. Returns the time that each
-/// entry took from being sent to being handled.
+/// Runs concurrent clients, each for a number of entries and until the bad deliveries are over. Returns the time that
+/// each entry took from being sent to being handled.
 fn clients(target: &Target, name: &str, count: u64, over: &AtomicBool) -> anyhow::Result<Vec<Duration>> {
     thread::scope(|scope| {
         let started: Vec<_> = (0..CLIENTS)
@@ -89,19 +89,19 @@ fn clients(target: &Target, name: &str, count: u64, over: &AtomicBool) -> anyhow
             .collect();
         let mut times = Vec::new();
         for client in started {
-            times.extend(client.join().ok().context("a client came to its end")??);
+            times.extend(client.join().ok().context("a client panicked")??);
         }
         Ok(times)
     })
 }
 
-/// Publishes entries one after another, each when the one before it is booked.
+/// Publishes entries one after another, each after the previous one is handled.
 fn entries(client: &Client, name: &str, count: u64, over: &AtomicBool) -> anyhow::Result<Vec<Duration>> {
     let send = |number: u64| {
         let began = Instant::now();
         let entry = event("ledger.entry", &format!("{name}-{number}"), json!(number));
         let answer = client.post("/events?reply=ledger.booked&timeout=50s", "application/cloudevents+json", &entry)?;
-        ensure!(answer.status == 200, "an entry is answered {}: {}", answer.status, answer.body);
+        ensure!(answer.status == 200, "the response to an entry is {}: {}", answer.status, answer.body);
         Ok(began.elapsed())
     };
     (0..).take_while(|number| *number < count || !over.load(Ordering::Relaxed)).map(send).collect()

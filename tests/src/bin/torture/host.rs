@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::report::FaultReport;
 
-/// The time limit for a state that must come. It is far longer than necessary.
+/// The time limit for waiting. It is far longer than necessary.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The maximum memory of a host, in MiB, under any fault.
@@ -43,7 +43,7 @@ impl HostDirectory {
     }
 
     /// Copies compiled code into the directory, so that the host starts fast.
-    pub(crate) fn warm(&self, cache: &Path) -> anyhow::Result<()> {
+    pub(crate) fn copy_compiled_code(&self, cache: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(self.cache())?;
         for entry in std::fs::read_dir(cache)? {
             let entry = entry?;
@@ -126,7 +126,7 @@ impl HostProcess {
         Ok(Self { process, target })
     }
 
-    /// The time until it listened.
+    /// The time from its start until it listened.
     pub(crate) fn started_in(&self) -> Duration {
         self.process.started_in
     }
@@ -140,7 +140,7 @@ impl HostProcess {
     pub(crate) fn terminate(&mut self) -> anyhow::Result<()> {
         self.process.signal("-TERM");
         let status = self.wait_for_end(PATIENCE)?;
-        ensure!(status.success(), "it did not end well ({status}): {}", last_lines(&self.log()));
+        ensure!(status.success(), "it ended with {status}: {}", last_lines(&self.log()));
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl HostProcess {
     pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
-        let kilobytes: u64 = peak.context("Linux tells how much memory a process has had")?;
+        let kilobytes: u64 = peak.context("Linux reports the peak memory of a process")?;
         Ok(kilobytes >> 10)
     }
 
@@ -168,7 +168,7 @@ impl HostProcess {
         report.check(runs, || format!("the host has ended: {}", last_lines(&self.log())));
         if runs {
             let peak = self.peak_memory()?;
-            report.check(peak <= MEMORY_LIMIT, || format!("the host has had {peak} MiB of memory"));
+            report.check(peak <= MEMORY_LIMIT, || format!("the host used {peak} MiB of memory"));
             report.remark(&format!("peak {peak} MiB"));
         }
         Ok(())
@@ -186,7 +186,7 @@ pub(crate) fn last_lines(log: &str) -> String {
     lines[lines.len().saturating_sub(3)..].join("\n")
 }
 
-/// Polls until a value is there.
+/// Polls until there is a value.
 pub(crate) fn until<T>(
     patience: Duration,
     what: &str,
@@ -261,12 +261,17 @@ impl Client {
         if answer.status == 204 { Ok(Value::Null) } else { read(path, &answer) }
     }
 
-    /// Publishes a batch. A busy host asks its publishers to try again.
+    /// Publishes a batch, and tries again while the host is busy.
     pub(crate) fn publish(&self, events: Vec<Value>) -> anyhow::Result<()> {
         let body = Value::from(events);
-        until(PATIENCE, "a batch is taken", || {
+        until(PATIENCE, "a batch is accepted", || {
             let answer = self.post("/events", "application/cloudevents-batch+json", &body)?;
-            ensure!(matches!(answer.status, 202 | 429), "a batch is answered {}: {}", answer.status, answer.body);
+            ensure!(
+                matches!(answer.status, 202 | 429),
+                "the response to a batch is {}: {}",
+                answer.status,
+                answer.body
+            );
             Ok((answer.status == 202).then_some(()))
         })
     }
@@ -328,7 +333,7 @@ impl Client {
             let page = page["events"].as_array().context("the host lists its events")?;
             let Some(last) = page.last() else { return Ok(all) };
             let position = last["position"].as_u64().context("an event has a position")?;
-            ensure!(position < before, "the log's positions do not fall: {position} before {before}");
+            ensure!(position < before, "the positions do not decrease from page to page: {position} after {before}");
             before = position;
             all.extend(page.iter().cloned());
         }
@@ -336,8 +341,8 @@ impl Client {
 }
 
 fn read(path: &str, answer: &Answer) -> anyhow::Result<Value> {
-    ensure!((200..300).contains(&answer.status), "{path} answers {}: {}", answer.status, answer.body);
-    serde_json::from_str(&answer.body).with_context(|| format!("{path} does not answer with JSON: {}", answer.body))
+    ensure!((200..300).contains(&answer.status), "the response to {path} is {}: {}", answer.status, answer.body);
+    serde_json::from_str(&answer.body).with_context(|| format!("the response to {path} is not JSON: {}", answer.body))
 }
 
 /// An event as a publisher writes it.

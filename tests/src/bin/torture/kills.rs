@@ -14,9 +14,9 @@ use crate::load::{Load, wait_for};
 use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 
-/// How many kills one data directory goes through. Its whole log is read at each audit.
+/// The number of kills per data directory. Each audit reads its whole log, so this is limited.
 const PER_SITE: usize = 100;
-/// How many kills there are between two audits.
+/// The number of kills between two audits.
 const PER_AUDIT: usize = 20;
 
 pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
@@ -81,8 +81,8 @@ impl<'a> Survivor<'a> {
         self.restart(report)
     }
 
-    /// Replaces a plugin's file, in place or by renaming, and kills the host somewhere between noticing it
-    /// and having swapped it.
+    /// Replaces a plugin's file, in place or by renaming, and kills the host at a moment between the detection of the
+    /// new file and the end of the swap.
     fn kill_during_swap(&mut self, rng: &mut Rng, report: &mut FaultReport) -> anyhow::Result<()> {
         let (target, seed) = (self.node.target.clone(), rng.u64(..));
         let name = ["ledger", "ordered", "registration-handler"][rng.usize(0..3)];
@@ -104,19 +104,19 @@ impl<'a> Survivor<'a> {
                 swap.join()
             })
         });
-        written.ok().context("the swap ended well")??;
+        written.ok().context("the swapping thread panicked")??;
         self.restart(report)
     }
 
     fn restart(&mut self, report: &mut FaultReport) -> anyhow::Result<()> {
         self.node = self.host_dir.start()?;
         report.recovery.push(self.node.started_in());
-        self.glance(&self.node.target.client(), report)
+        self.check_quickly(&self.node.target.client(), report)
     }
 
-    /// What can be asked at any moment: nothing was done twice or out of order, and what was acknowledged
-    /// last, which is most at risk, is in the log.
-    fn glance(&self, client: &Client, report: &mut FaultReport) -> anyhow::Result<()> {
+    /// A quick check that is possible at any moment: nothing was handled twice or out of order, and the events that
+    /// were acknowledged last, which are most at risk, are in the log.
+    fn check_quickly(&self, client: &Client, report: &mut FaultReport) -> anyhow::Result<()> {
         let (ledger, ordered) = (client.get("/ledger")?, client.get("/ordered")?);
         report.check(ledger["repeated"] == 0, || format!("handled again: {ledger}"));
         report.check(ordered["out_of_order"] == 0, || format!("out of order: {ordered}"));
@@ -141,8 +141,7 @@ impl<'a> Survivor<'a> {
     }
 }
 
-/// Kills a host that has never run on its directory before, at any moment of its start. The next one must
-/// find something that it can start from.
+/// Kills a host during its first start on a directory, at a random moment. The next host must be able to start there.
 fn first_start(options: &RunOptions, rng: &mut Rng, report: &mut FaultReport) -> anyhow::Result<()> {
     let host_dir = options.host_dir("first-start")?;
     let starting = host_dir.launch().spawn();
@@ -153,7 +152,7 @@ fn first_start(options: &RunOptions, rng: &mut Rng, report: &mut FaultReport) ->
     let client_record = ClientRecord::default();
     Load::mixed(&node.target, &client_record, rng.u64(..)).until_acknowledged(10, Duration::from_secs(10));
     let Findings { counts, problems } = audit(&node.target.client(), &client_record, u64::MAX)?;
-    report.check(counts.acknowledged >= 10, || format!("only {} events were taken", counts.acknowledged));
+    report.check(counts.acknowledged >= 10, || format!("only {} events were accepted", counts.acknowledged));
     report.add(counts, problems);
     drop(node);
     host_dir.remove()

@@ -1,4 +1,4 @@
-//! Clients that keep a host busy and record its answers.
+//! Clients that keep a host busy and record its responses.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -36,7 +36,7 @@ pub(crate) struct Load<'a> {
     pub(crate) target: &'a Target,
     pub(crate) client_record: &'a ClientRecord,
     pub(crate) clients: &'a [Work],
-    /// The pause of each client after an answer.
+    /// The pause of each client after a response.
     pub(crate) rest: Duration,
     pub(crate) seed: u64,
 }
@@ -82,7 +82,7 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Works until a number of further events are acknowledged, or until a timeout.
+    /// Runs the clients until a number of further events are acknowledged, or until a timeout.
     pub(crate) fn until_acknowledged(&self, count: u64, patience: Duration) {
         let goal = self.client_record.acknowledged() + count;
         self.during(&|| 0, || wait_for(self.client_record, goal, patience));
@@ -110,7 +110,7 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Sends one request. Returns whether there was an answer.
+    /// Sends one request. Returns whether there was a response.
     fn step(&mut self, work: Work) -> bool {
         match work {
             Work::Ledger => {
@@ -148,7 +148,7 @@ impl Worker<'_> {
         };
         let ids: Vec<_> = events.into_iter().map(|(id, _)| id).collect();
         let answered = self.deliver(&body, &ids);
-        // A producer that is unsure sends an event again; the same id is stored once.
+        // Like a producer that does not know whether an event was stored, it sends some events again.
         if answered && self.rng.u8(0..16) == 0 { self.deliver(&body, &ids) } else { answered }
     }
 
@@ -156,7 +156,7 @@ impl Worker<'_> {
         let began = Instant::now();
         let answer = self.client.post("/events", content_type, body);
         let mark = (self.mark)();
-        self.took(&answer, ids, |_| {
+        self.record(&answer, ids, |_| {
             ids.iter().map(|id| Acknowledged { id: id.clone(), email: None, began, mark }).collect()
         })
     }
@@ -168,15 +168,15 @@ impl Worker<'_> {
         let body = json!({ "name": "Ada", "email": email });
         let answer = self.client.post("/register", "application/json", &body);
         let mark = (self.mark)();
-        self.took(&answer, &[], |answer| {
+        self.record(&answer, &[], |answer| {
             let answer: Value = serde_json::from_str(&answer.body).unwrap_or_default();
             let id = answer["event_id"].as_str().unwrap_or_default().to_owned();
             vec![Acknowledged { id, email: Some(email.clone()), began, mark }]
         })
     }
 
-    /// Records an answer. Returns whether there was one.
-    fn took(
+    /// Records a response. Returns whether there was one.
+    fn record(
         &self,
         answer: &anyhow::Result<Answer>,
         ids: &[String],
@@ -189,7 +189,7 @@ impl Worker<'_> {
                 let code = format!("{} {}", answer.status, problem["code"].as_str().unwrap_or("without a code"));
                 let mut traffic = self.client_record.traffic();
                 *traffic.refused.entry(code).or_default() += 1;
-                // After other failures of the store, it is unknown what is stored.
+                // After other failures of the store, nobody knows whether the events are stored.
                 if answer.status == 507 {
                     traffic.refused_ids.extend(ids.iter().cloned());
                 }

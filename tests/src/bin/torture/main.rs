@@ -8,7 +8,7 @@
 //!
 //! Progress goes to stderr, and a table to stdout. The exit code tells whether all checks passed.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a person")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints for people")]
 
 mod audit;
 mod backlog;
@@ -43,7 +43,7 @@ use clap::Parser;
 use report::FaultReport;
 use run_options::RunOptions;
 
-/// One kind of fault, and how it is inflicted on the host.
+/// One kind of fault, and the function that injects it.
 struct Scenario {
     /// The name for `--only`.
     name: &'static str,
@@ -97,7 +97,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "backlog", what: "a long backlog of one subscription next to a fast one", run: backlog::run },
 ];
 
-/// Inflict faults on the host, and count what it loses.
+/// Inject faults into the host, and count what it loses
 #[derive(Debug, Parser)]
 #[command(name = "torture")]
 struct Arguments {
@@ -160,12 +160,12 @@ fn run(scenario: &Scenario, options: &RunOptions) -> FaultReport {
     let mut report = match result {
         Ok(Ok(report)) => report,
         Ok(Err(error)) => FaultReport::default().problem(format!("did not finish: {error:#}")),
-        // The panic's message has been printed when it happened.
+        // The panic's message was printed when it happened.
         Err(_) => FaultReport::default().problem("panicked".to_owned()),
     };
     report.fault = scenario.name;
     report.check(report.counts.is_none_or(|counts| counts.acknowledged > 0), || {
-        "nothing was acknowledged, and so nothing was tested".to_owned()
+        "nothing was acknowledged, so nothing was tested".to_owned()
     });
     eprintln!("{}: {} after {:.1} s", scenario.name, report.verdict(), started.elapsed().as_secs_f64());
     report

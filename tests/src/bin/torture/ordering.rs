@@ -34,7 +34,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
                 .collect();
             pause_for(delay);
             node.kill();
-            started.into_iter().try_for_each(|one| one.join().ok().context("a producer came to its end")?)
+            started.into_iter().try_for_each(|one| one.join().ok().context("a producer panicked")?)
         })?;
         node = host_dir.start()?;
         report.recovery.push(node.started_in());
@@ -68,20 +68,20 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     Ok(report)
 }
 
-/// Writes entries of accounts of its own, one after another.
+/// Publishes entries of its own accounts, one after another.
 struct Producer {
     name: usize,
     rng: Rng,
     number: u64,
-    /// What was sent and has no answer yet: it is sent again before anything else.
+    /// The entry that was sent and has no response yet. It is sent again before any other entry.
     pending: Option<Entry>,
     sent: u64,
     poison: u64,
-    /// The last number of each account that is to be handled.
+    /// The number of the last entry of each account that must be handled.
     last: [Option<u64>; ACCOUNTS],
 }
 
-/// An entry under way.
+/// An entry of an account.
 struct Entry {
     account: usize,
     number: u64,
@@ -98,7 +98,7 @@ impl Producer {
         format!("{}-{number}", self.name)
     }
 
-    /// Works until there is no answer.
+    /// Sends entries until there is no response.
     fn work(&mut self, client: &Client) -> anyhow::Result<()> {
         loop {
             if self.pending.is_none() {
@@ -111,7 +111,7 @@ impl Producer {
         }
     }
 
-    /// Sends what is pending.
+    /// Sends the pending entry, to which there must be a response.
     fn settle(&mut self, client: &Client) -> anyhow::Result<()> {
         ensure!(self.send(client)?, "no answer");
         Ok(())
@@ -128,14 +128,14 @@ impl Producer {
         Entry { account, number, is_poison, event }
     }
 
-    /// Sends what is pending. Returns whether there was an answer.
+    /// Sends the pending entry. Returns whether there was a response.
     fn send(&mut self, client: &Client) -> anyhow::Result<bool> {
         let Some(entry) = self.pending.take() else { return Ok(true) };
         let Ok(answer) = client.post("/events", "application/cloudevents+json", &entry.event) else {
             self.pending = Some(entry);
             return Ok(false);
         };
-        ensure!(answer.status == 202, "an entry is answered {}: {}", answer.status, answer.body);
+        ensure!(answer.status == 202, "the response to an entry is {}: {}", answer.status, answer.body);
         self.sent += 1;
         if entry.is_poison {
             self.poison += 1;

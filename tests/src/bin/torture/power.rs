@@ -1,7 +1,7 @@
 //! Power cuts.
 //!
-//! A kill does not test durability, since the page cache survives the process. Therefore a run is recorded, write by
-//! write and sync by sync, and the files are rebuilt as a disk could contain them after a power cut at any moment.
+//! A kill does not test durability, because the page cache survives the process. Therefore all writes and syncs of a
+//! run are recorded, and the files are rebuilt as a disk could contain them after a power cut at any moment.
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
@@ -21,26 +21,25 @@ use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 use crate::shim::Slot;
 
-/// How many hosts look at rebuilt disks at a time.
+/// The number of hosts that open rebuilt disks at the same time.
 const WORKERS: usize = 2;
 /// The store's files.
 const FILES: [&str; 3] = ["bus.db", "bus.db-wal", "bus.db-journal"];
-/// What else there is, and need not survive anything.
+/// Other files, which need not survive a power cut.
 const UNRECORDED: [&str; 3] = ["bus.db-shm", "lock", "routes"];
 
-/// Whose syncs do nothing, in the shim's numbers: of all files and their directory, or of the write-ahead
-/// log alone.
+/// The files whose syncs do nothing, in the shim's numbers: all files and their directory, or only the write-ahead log.
 const EVERY_FILE: i64 = 0b11110;
 const ONLY_THE_LOG: i64 = 0b00100;
 
-/// After every cut, everything that was acknowledged before it is there.
+/// Every event that was acknowledged before a cut must exist after it.
 pub(crate) fn cuts(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let recordings = options.choose(2, 10).min(options.rounds);
     let mut report = FaultReport { rounds: options.rounds, ..FaultReport::default() };
     let mut operations = 0;
     for number in 0..recordings {
         let count = options.rounds / recordings + usize::from(number < options.rounds % recordings);
-        // Every other one is of a host that runs on what an earlier cut has left.
+        // In every other round, the host runs on a disk that an earlier cut has left.
         let lives = 1 + number % 2;
         operations += cut(options, &format!("power-{number}"), 0, lives, count, |moment, opened| match opened {
             Ok(Opened { recovery, findings: Findings { counts, problems } }) => {
@@ -68,13 +67,13 @@ pub(crate) fn cuts_without_sync(options: &RunOptions) -> anyhow::Result<FaultRep
         let separator = if report.note.is_empty() { "caught" } else { "," };
         report.note.push_str(&format!("{separator} {caught} of {rounds} without {what}"));
         report.check(4 * caught > rounds, || {
-            format!("{caught} of {rounds} cuts found out a bus without {what}, and so one with them is not tested")
+            format!("only {caught} of {rounds} cuts detected a bus without {what}, so the other tests of power cuts prove nothing")
         });
     }
     Ok(report)
 }
 
-/// What was found on a rebuilt disk.
+/// The result of opening a rebuilt disk.
 struct Opened {
     recovery: Duration,
     findings: Findings,
@@ -82,15 +81,15 @@ struct Opened {
 
 /// A rebuilt disk.
 struct Cut {
-    /// After how many operations of how many.
+    /// The number of operations before the cut, and the total number.
     moment: String,
-    /// The recording's length there: what was acknowledged up to it must be on the disk.
+    /// The length of the recording at the cut. The disk must have the events that were acknowledged before it.
     mark: u64,
     files: Files,
 }
 
-/// Records a run and opens disks that cuts leave. With more than one life each run but the first begins on a
-/// disk that a cut of the one before has left. Returns how many operations the last run has.
+/// Records a run and opens the disks that cuts leave. With more than one life, each further run starts on a disk that a
+/// cut of the previous run has left. Returns the number of operations of the last run.
 fn cut(
     options: &RunOptions,
     name: &str,
@@ -155,17 +154,17 @@ fn record(
     let path = host_dir.data().with_extension("recording");
     let (launch, control) = options.shim.attach(host_dir.launch(), host_dir.data(), Some(&path))?;
     control.set(Slot::IgnoreSyncs, ignored)?;
-    // From a fast disk to a slow one, on which more gathers for each commit.
+    // From a fast disk to a slow one. The slower the disk, the larger the commits.
     control.set(Slot::SyncDelay, rng.i64(0..6))?;
     let mut node = HostProcess::start(&launch)?;
     let target = node.target.clone();
-    // A rest, so that handlers keep up and each rebuilt disk is idle soon.
+    // With pauses, so that handlers keep up and hosts on rebuilt disks are soon idle.
     let load =
         Load { target: &target, client_record, clients: &MIXED, rest: Duration::from_millis(2), seed: rng.u64(..) };
     let length = || std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
     let time = options.choose(Duration::from_millis(1_500), Duration::from_secs(4));
-    // Some runs end in good order under load, which folds the write-ahead log and removes it. The others are
-    // killed when nothing is being written, so that the recording can be compared with the files.
+    // Some runs are terminated under load, which checkpoints the write-ahead log and removes it. The others are killed
+    // while nothing is being written, so that the recording can be compared with the files.
     if rng.bool() {
         load.during(&length, || {
             pause_for(time);
@@ -180,7 +179,7 @@ fn record(
     let mut disk = recording.disk(before);
     disk.advance(recording.len())?;
     is_complete(&disk, &host_dir)?;
-    ensure!(control.get(Slot::Syncs)? > 10 && recording.len() > 100, "hardly anything happened");
+    ensure!(control.get(Slot::Syncs)? > 10 && recording.len() > 100, "the run has too few operations");
     host_dir.remove()?;
     Ok(recording)
 }
@@ -190,15 +189,15 @@ fn is_complete(disk: &Disk<'_>, host_dir: &HostDirectory) -> anyhow::Result<()> 
     let expected = disk.now();
     for name in FILES {
         let actual = std::fs::read(host_dir.file(name)).ok();
-        ensure!(actual.as_ref() == expected.get(name), "the recording does not lead to the {name} that there is");
+        ensure!(actual.as_ref() == expected.get(name), "the recording does not reproduce the file {name}");
     }
     let names = host_dir.files()?;
     let unknown = names.iter().find(|name| !FILES.contains(&name.as_str()) && !UNRECORDED.contains(&name.as_str()));
-    ensure!(unknown.is_none(), "the shim does not record {unknown:?}, and so it would survive no cut");
+    ensure!(unknown.is_none(), "the shim does not record {unknown:?}, so no rebuilt disk would have it");
     Ok(())
 }
 
-/// Puts a rebuilt disk in place, starts a host on it, and holds it to what was acknowledged before the cut.
+/// Puts a rebuilt disk in place, starts a host on it, and audits it against the events acknowledged before the cut.
 fn open(host_dir: &HostDirectory, cut: &Cut, client_record: &ClientRecord) -> anyhow::Result<Opened> {
     host_dir.clear()?;
     for (name, content) in &cut.files {

@@ -8,10 +8,10 @@ use std::thread;
 
 /// How a receiver treats requests.
 #[derive(Clone, Debug)]
-pub(crate) enum Conduct {
-    /// Accepts it.
-    Take,
-    /// Never answers.
+pub(crate) enum Behaviour {
+    /// Accepts requests.
+    Accept,
+    /// Never responds.
     Hang,
     /// Resets the connection.
     Reset,
@@ -21,7 +21,7 @@ pub(crate) enum Conduct {
     Redirect(String),
     /// Answers 200 with an endless body.
     Endless,
-    /// Closes the connection in the middle of the answer's head.
+    /// Closes the connection in the middle of the response's head.
     Break,
 }
 
@@ -37,30 +37,30 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Starts one.
-    pub(crate) fn start(conduct: Conduct) -> anyhow::Result<Self> {
+    /// Starts a receiver.
+    pub(crate) fn start(behaviour: Behaviour) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("http://{}", listener.local_addr()?);
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let shared = Arc::clone(&seen);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (conduct, seen) = (conduct.clone(), Arc::clone(&shared));
+                let (behaviour, seen) = (behaviour.clone(), Arc::clone(&shared));
                 // A caller that disconnects is not a problem of the receiver.
-                thread::spawn(move || drop(serve(stream, &conduct, &seen)));
+                thread::spawn(move || drop(serve(stream, &behaviour, &seen)));
             }
         });
         Ok(Self { url, seen })
     }
 
-    /// What has arrived.
+    /// The events that have arrived.
     pub(crate) fn seen(&self) -> Seen {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn serve(stream: TcpStream, conduct: &Conduct, seen: &Mutex<Seen>) -> std::io::Result<()> {
-    if matches!(conduct, Conduct::Reset) {
+fn serve(stream: TcpStream, behaviour: &Behaviour, seen: &Mutex<Seen>) -> std::io::Result<()> {
+    if matches!(behaviour, Behaviour::Reset) {
         // Closing a connection with unread data resets it.
         stream.peek(&mut [0])?;
         return Ok(());
@@ -69,22 +69,24 @@ fn serve(stream: TcpStream, conduct: &Conduct, seen: &Mutex<Seen>) -> std::io::R
     while let Some(key) = read(&mut reader)? {
         let times = count(seen, key);
         let stream = reader.get_mut();
-        match conduct {
-            Conduct::FailTwice if times <= 2 => stream.write_all(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")?,
-            Conduct::Take | Conduct::FailTwice => stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?,
-            Conduct::Redirect(to) => {
+        match behaviour {
+            Behaviour::FailTwice if times <= 2 => stream.write_all(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")?,
+            Behaviour::Accept | Behaviour::FailTwice => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?
+            }
+            Behaviour::Redirect(to) => {
                 stream.write_all(
                     format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n").as_bytes(),
                 )?;
             }
-            Conduct::Endless => {
+            Behaviour::Endless => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n")?;
                 // Until the caller hangs up.
                 while stream.write_all(&[b'x'; 1 << 16]).is_ok() {}
                 return Ok(());
             }
-            Conduct::Break => return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le"),
-            Conduct::Hang | Conduct::Reset => {
+            Behaviour::Break => return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le"),
+            Behaviour::Hang | Behaviour::Reset => {
                 // Until the caller hangs up.
                 return reader.read_to_end(&mut Vec::new()).map(drop);
             }

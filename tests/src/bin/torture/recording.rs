@@ -1,8 +1,8 @@
 //! The recording of a run by the shim, and the disks that a power cut could have left at any moment of it.
 //!
-//! A disk keeps what was synced. Of the rest it may keep any part: any subset of the writes, each of them complete,
-//! torn between sectors, or only as a longer file without the bytes. The same applies to files that were created or
-//! removed and whose directory was not synced.
+//! A disk keeps all synced writes. It may keep any subset of the others. Each of them may be complete, torn between
+//! sectors, or have changed only the length of the file. The same applies to files that were created or removed, if
+//! their directory was not synced.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,10 +10,10 @@ use std::ops::Range;
 use anyhow::{Context as _, bail, ensure};
 use fastrand::Rng;
 
-/// The unit that a disk writes at once.
+/// The unit that a disk writes atomically.
 const SECTOR: u64 = 512;
 
-/// A record's length without its bytes; `struct header` of `shim.c`.
+/// The length of a record's header: `struct header` in `shim.c`.
 const HEADER: usize = 24;
 
 /// The store's files by the shim's numbers.
@@ -37,7 +37,7 @@ enum Action {
     Truncate {
         length: u64,
     },
-    /// What was recorded before this length of the recording is on the disk.
+    /// The operations before this length of the recording are on the disk.
     Sync {
         covered: u64,
     },
@@ -49,7 +49,7 @@ enum Action {
 struct Operation {
     file: File,
     action: Action,
-    /// The recording's length once this is in it.
+    /// The recording's length after this operation.
     end: u64,
 }
 
@@ -85,7 +85,7 @@ impl Recording {
                 3 => Action::Sync { covered: place },
                 4 => Action::Create,
                 5 => Action::Unlink,
-                6 => bail!("the store renamed {}, which a rebuilt disk knows nothing of", name(file)?),
+                6 => bail!("the store renamed {}, which rebuilt disks do not support", name(file)?),
                 other => bail!("the recording has a record of kind {other}"),
             };
             ensure!((1..=DIRECTORY).contains(&file), "the recording has a file {file}");
@@ -94,13 +94,13 @@ impl Recording {
         Ok(Self { raw, operations })
     }
 
-    /// How many operations there are.
+    /// The number of operations.
     pub(crate) fn len(&self) -> usize {
         self.operations.len()
     }
 
-    /// Moments of the run, as counts of operations, in order: half of them anywhere, half of them next to
-    /// where the disk was told to keep something or a file changed its length.
+    /// Random moments of the run, as numbers of operations, in order. Half of them are next to a sync or to a change of
+    /// a file's length.
     pub(crate) fn moments(&self, count: usize, rng: &mut Rng) -> Vec<usize> {
         let turns: Vec<_> =
             (0..self.len()).filter(|index| !matches!(self.operations[*index].action, Action::Write { .. })).collect();
@@ -120,7 +120,7 @@ impl Recording {
         moment.checked_sub(1).and_then(|last| self.operations.get(last)).map_or(0, |operation| operation.end)
     }
 
-    /// The disk before the first operation, with files that were there and are safe.
+    /// The disk before the first operation, with files that are already synced.
     pub(crate) fn disk(&self, files: &Files) -> Disk<'_> {
         let (mut inodes, mut names) = (Vec::new(), BTreeMap::new());
         for (file, name) in (0..).zip(NAMES) {
@@ -137,7 +137,7 @@ fn name(file: File) -> anyhow::Result<&'static str> {
     NAMES.get(file as usize).copied().filter(|name| !name.is_empty()).context("a directory has no name here")
 }
 
-/// A file's content, whatever it is called.
+/// A file's content, independent of its name.
 #[derive(Debug, Default)]
 struct Inode {
     kept: Vec<u8>,
@@ -145,22 +145,22 @@ struct Inode {
     pending: Vec<usize>,
 }
 
-/// A disk in the midst of a run.
+/// A disk at a moment of the run.
 #[derive(Debug)]
 pub(crate) struct Disk<'a> {
     recording: &'a Recording,
     done: usize,
     inodes: Vec<Inode>,
-    /// Which inode a file is, for the programs that run.
+    /// The inodes of the files, as running programs see them.
     names: BTreeMap<File, usize>,
-    /// The same, as it is on the disk for certain.
+    /// The inodes of the files as of the last sync of the directory.
     kept_names: BTreeMap<File, usize>,
-    /// Changes of names that no sync of the directory covers: the recording's length after each.
+    /// Changes of names that no sync of the directory covers, each with the recording's length after it.
     pending_names: Vec<(u64, File, Option<usize>)>,
 }
 
 impl Disk<'_> {
-    /// Goes on to a later moment.
+    /// Advances to a later moment.
     pub(crate) fn advance(&mut self, moment: usize) -> anyhow::Result<()> {
         for index in self.done..moment {
             self.step(index)?;
@@ -206,10 +206,10 @@ impl Disk<'_> {
     }
 
     fn inode(&self, file: File) -> anyhow::Result<usize> {
-        self.names.get(&file).copied().with_context(|| format!("file {file} was used before it was made"))
+        self.names.get(&file).copied().with_context(|| format!("file {file} was used before it was created"))
     }
 
-    /// The files as the programs that run see them.
+    /// The files as running programs see them.
     pub(crate) fn now(&self) -> Files {
         let content = |inode: &Inode| {
             let mut content = inode.kept.clone();
@@ -221,9 +221,9 @@ impl Disk<'_> {
         self.names.iter().map(|(file, inode)| (NAMES[*file as usize], content(&self.inodes[*inode]))).collect()
     }
 
-    /// What a power cut at this moment may leave: the files by name. Each call is another possibility.
+    /// The files that a power cut at this moment may leave. Each call returns another random possibility.
     pub(crate) fn cut(&self, rng: &mut Rng) -> Files {
-        // From a disk that has written nothing without a sync to one that has written nearly everything.
+        // The share of unsynced writes that the disk has kept.
         let kept_share = [0.0, 0.2, 0.5, 0.8, 1.0][rng.usize(0..5)];
         let mut names = self.kept_names.clone();
         for (_, file, inode) in &self.pending_names {
@@ -236,7 +236,7 @@ impl Disk<'_> {
             let mut content = kept.clone();
             for index in pending {
                 if rng.f64() < kept_share {
-                    self.apply_by_chance(&mut content, &self.recording.operations[*index].action, rng);
+                    self.apply_partly(&mut content, &self.recording.operations[*index].action, rng);
                 }
             }
             content
@@ -244,13 +244,13 @@ impl Disk<'_> {
         names.into_iter().map(|(file, inode)| (NAMES[file as usize], content(inode, rng))).collect()
     }
 
-    /// Applies an operation as a disk may: most often wholly.
-    fn apply_by_chance(&self, content: &mut Vec<u8>, action: &Action, rng: &mut Rng) {
+    /// Applies an operation, usually completely and sometimes partly.
+    fn apply_partly(&self, content: &mut Vec<u8>, action: &Action, rng: &mut Rng) {
         let Action::Write { offset, bytes } = action else { return apply(content, &self.recording.raw, action) };
         match rng.u32(0..10) {
-            // Only the length has arrived.
+            // Only the length was written.
             0 => grow(content, *offset + bytes.len() as u64),
-            // Some sectors have arrived.
+            // Some sectors were written.
             1..4 => {
                 for (at, bytes) in sectors(*offset, bytes.clone()) {
                     if rng.bool() {
@@ -289,7 +289,7 @@ fn write(content: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
     content[offset as usize..][..bytes.len()].copy_from_slice(bytes);
 }
 
-/// The parts of a write that lie in one sector each.
+/// The parts of a write, one for each sector.
 fn sectors(offset: u64, bytes: Range<usize>) -> impl Iterator<Item = (u64, Range<usize>)> {
     let end = offset + bytes.len() as u64;
     let mut at = offset;
@@ -355,7 +355,7 @@ mod tests {
         }
     }
 
-    /// Every content of a file that many cuts at the end leave; none where the file is missing.
+    /// Every content of a file that many cuts at the end leave. None stands for a missing file.
     fn outcomes(recording: &Recording, name: &str) -> BTreeSet<Option<Vec<u8>>> {
         let mut disk = recording.disk(&Files::new());
         disk.advance(recording.len()).unwrap();
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_synced_is_there_after_every_cut() {
+    fn synced_writes_survive_every_cut() {
         let recording = Script::default()
             .create(WAL)
             .write(WAL, 0, b"abcdef")
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_synced_may_be_there_or_not_and_later_writes_without_earlier_ones() {
+    fn unsynced_writes_survive_in_any_combination() {
         let recording =
             Script::default().create(WAL).sync(DIRECTORY).write(WAL, 0, b"aa").write(WAL, 2, b"bb").recording();
         let outcomes = outcomes(&recording, "bus.db-wal");
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_before_is_there_until_it_is_overwritten() {
+    fn earlier_content_stays_until_it_is_overwritten() {
         let recording = Script::default().write(WAL, 1, b"b").recording();
         let mut disk = recording.disk(&Files::from([("bus.db-wal", b"aaa".to_vec())]));
         disk.advance(1).unwrap();

@@ -13,7 +13,7 @@ use crate::run_options::RunOptions;
 
 /// The subscription with the dead letters.
 const SUBSCRIPTION: &str = "poison/swallow";
-/// How long each of many dead letters may take.
+/// The time limit for waiting until many dead letters are handled.
 const PATIENT: Duration = PATIENCE.saturating_mul(10);
 
 pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
@@ -23,39 +23,39 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let host_dir = options.host_dir_with("redrive", &["poison"])?;
     let mut node = host_dir.start()?;
     let mut report = FaultReport { rounds: options.choose(5, 10), ..FaultReport::default() };
-    bury(&node.target.client(), letters)?;
+    publish_dead_letters(&node.target.client(), letters)?;
     report.acknowledge(letters);
     let fixed = guest("poison-fixed");
     put(&host_dir.plugin("poison.wasm"), &fixed);
     node.target.client().wait_until_loaded("poison.wasm", &fixed)?;
 
-    // A part of them each time, so that each kill affects some.
+    // Each redrive takes a part of the dead letters, so that each kill affects some.
     let part = format!("/dead-letters/redrive?all=true&limit={}", letters / report.rounds as u64);
     let (mut answered, mut interrupted) = (0, 0);
     for _ in 0..report.rounds {
         let client = node.target.client();
         let delay = Duration::from_micros(rng.u64(0..longest_delay));
         answered += thread::scope(|scope| {
-            // There may or may not be an answer before the kill.
+            // The response may come before the kill, or not at all.
             let redrive = scope.spawn(|| client.order(&part, &Value::Null).is_ok());
             pause_for(delay);
             node.kill();
             redrive.join().map(usize::from)
         })
         .ok()
-        .context("the client came to its end")?;
+        .context("the client panicked")?;
         node = host_dir.start()?;
         report.recovery.push(node.started_in());
         let backlog = node.target.client().subscription(SUBSCRIPTION)?["backlog"].as_u64().context("a number")?;
         interrupted += usize::from(backlog > 0);
-        look(&node, letters, &mut report)?;
+        count_rest(&node, letters, &mut report)?;
     }
     node.target.client().order("/dead-letters/redrive?all=true", &Value::Null)?;
-    let rest = look(&node, letters, &mut report)?;
-    report.weigh("handled in the end", letters - rest, letters);
+    let rest = count_rest(&node, letters, &mut report)?;
+    report.weigh("events handled", letters - rest, letters);
     let rounds = report.rounds;
     report.remark(&format!(
-        "of {rounds} redrives {} were killed before their answer, {interrupted} before all was handled",
+        "of {rounds} redrives {} were killed before their response, {interrupted} before all events were handled",
         rounds - answered
     ));
     node.check_health(&mut report)?;
@@ -65,21 +65,21 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
 }
 
 /// Publishes events that become dead letters.
-fn bury(client: &Client, count: u64) -> anyhow::Result<()> {
+fn publish_dead_letters(client: &Client, count: u64) -> anyhow::Result<()> {
     const BATCH: u64 = 100;
     for first in (0..count).step_by(usize::try_from(BATCH)?) {
         let batch =
             (first..count.min(first + BATCH)).map(|pill| event("poison.pill", &format!("pill-{pill}"), json!(pill)));
         client.publish(batch.collect())?;
     }
-    until(PATIENT, "all are dead letters", || {
+    until(PATIENT, "all events are dead letters", || {
         Ok((client.subscription(SUBSCRIPTION)?["dead_letters"] == count).then_some(()))
     })
 }
 
-/// Waits until nothing is under way, and compares dead letters and what was handled with all there are.
-/// Returns how many are dead.
-fn look(node: &HostProcess, all: u64, report: &mut FaultReport) -> anyhow::Result<u64> {
+/// Waits until the host is idle, and checks that each event was handled or is a dead letter. Returns the number of dead
+/// letters.
+fn count_rest(node: &HostProcess, all: u64, report: &mut FaultReport) -> anyhow::Result<u64> {
     let client = node.target.client();
     client.wait_until_idle(PATIENT)?;
     let dead = client.subscription(SUBSCRIPTION)?["dead_letters"].as_u64().context("a number")?;

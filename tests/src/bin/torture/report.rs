@@ -24,9 +24,9 @@ pub(crate) struct Counts {
 pub(crate) struct FaultReport {
     /// The fault.
     pub(crate) fault: &'static str,
-    /// How often it was inflicted.
+    /// How often it was injected.
     pub(crate) rounds: usize,
-    /// The counts. None if losses are the purpose.
+    /// The counts. None if the fault is meant to cause losses.
     pub(crate) counts: Option<Counts>,
     /// The time from each start after the fault until the host listened.
     pub(crate) recovery: Vec<Duration>,
@@ -59,7 +59,8 @@ impl FaultReport {
         self.note.push_str(text);
     }
 
-    /// Compares how often something was done and how often it should have been. Less is lost, more is done twice.
+    /// Compares how often something happened with how often it should have. A lower number counts as lost, a higher one
+    /// as duplicated.
     pub(crate) fn weigh(&mut self, what: &str, done: u64, due: u64) {
         let counts = self.counts.get_or_insert_default();
         counts.lost += due.saturating_sub(done);

@@ -35,7 +35,7 @@ impl RunOptions {
     pub(crate) fn new(short: bool, rounds: Option<usize>, seed: u64) -> anyhow::Result<Self> {
         let disk = tempfile::tempdir().context("no directory for temporary files")?;
         let shim = Shim::build(disk.path())?;
-        // Thousands of rebuilt disks are opened. They are in memory, because a real disk would only take more time.
+        // Thousands of rebuilt disks are opened. They are in memory, because a real disk would be slower.
         let memory = if has_room(MEMORY) { tempfile::tempdir_in(MEMORY) } else { tempfile::tempdir() }?;
         let rounds = rounds.unwrap_or(if short { 40 } else { 1_000 });
         Ok(Self { rounds, shim, short, seed, disk, memory, cache: OnceLock::new() })
@@ -65,13 +65,13 @@ impl RunOptions {
     /// A new directory for a host, with only these guests.
     pub(crate) fn host_dir_with(&self, name: &str, guests: &[&str]) -> anyhow::Result<HostDirectory> {
         let host_dir = HostDirectory::new(self.disk.path().join(name), guests)?;
-        host_dir.warm(self.cache()?)?;
+        host_dir.copy_compiled_code(self.cache()?)?;
         Ok(host_dir)
     }
 
     fn host_dir_in(&self, directory: &Path, name: &str) -> anyhow::Result<HostDirectory> {
         let host_dir = HostDirectory::new(directory.join(name), &GUESTS)?;
-        host_dir.warm(self.cache()?)?;
+        host_dir.copy_compiled_code(self.cache()?)?;
         Ok(host_dir)
     }
 

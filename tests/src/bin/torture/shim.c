@@ -35,11 +35,11 @@
 /* The numbers of the control file; shim.rs has the same. The last two are written here. */
 enum slot { IGNORE_SYNCS, FAIL_SYNCS, QUOTA, READ_ONLY, CLOCK_OFFSET, SYNC_DELAY, FAULTS, SYNCS, SLOTS };
 
-/* The files that are looked after; recording.rs has the same numbers. */
+/* The files that the shim watches; recording.rs has the same numbers. */
 enum file { NONE, DATABASE, WAL, JOURNAL, DIRECTORY };
 static const char *const NAMES[] = { "", "bus.db", "bus.db-wal", "bus.db-journal" };
 
-/* What is written down; recording.rs has the same numbers. */
+/* The kinds of records; recording.rs has the same numbers. */
 enum kind { WRITE = 1, TRUNCATE, SYNC, CREATE, UNLINK, RENAME };
 
 struct header {
@@ -58,9 +58,9 @@ static const char *root_name;
 static _Atomic int64_t *control;
 static int recording = -1;
 static uint64_t recorded;
-/* Which file a descriptor is. */
+/* The file of each descriptor. */
 static _Atomic unsigned char files[MAX_FD];
-/* Keeps the recording in the order in which things happened. */
+/* Keeps the records in the order of the operations. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void die(const char *reason)
@@ -93,12 +93,12 @@ __attribute__((constructor)) static void start(void)
     control = mapped;
 }
 
-static int64_t asked(enum slot slot)
+static int64_t setting(enum slot slot)
 {
     return control ? atomic_load(&control[slot]) : 0;
 }
 
-/* Fails a call, and counts that it did. */
+/* Fails a call and counts the failure. */
 static int fail(int error)
 {
     atomic_fetch_add(&control[FAULTS], 1);
@@ -111,7 +111,7 @@ static enum file file_of(int fd)
     return control && fd >= 0 && fd < MAX_FD ? files[fd] : NONE;
 }
 
-/* Which file a path names. Paths relative to another directory than the working one are nobody's here. */
+/* The file that a path names. Paths relative to another directory than the working directory are not watched. */
 static enum file classify(int at, const char *path)
 {
     if (!control || !path || (at != AT_FDCWD && path[0] != '/'))
@@ -134,7 +134,7 @@ static enum file classify(int at, const char *path)
     return NONE;
 }
 
-/* Writes something down. The lock is held. */
+/* Writes a record. The caller holds the lock. */
 static void record(enum kind kind, enum file file, uint64_t where, const void *bytes, size_t length)
 {
     if (recording < 0)
@@ -151,7 +151,7 @@ static int open_file(int at, const char *path, int flags, mode_t mode)
     enum file file = classify(at, path);
     if (file == NONE)
         return syscall(SYS_openat, at, path, flags, mode);
-    if (file != DIRECTORY && (flags & O_ACCMODE) != O_RDONLY && asked(READ_ONLY))
+    if (file != DIRECTORY && (flags & O_ACCMODE) != O_RDONLY && setting(READ_ONLY))
         return fail(EROFS);
     pthread_mutex_lock(&lock);
     int existed = syscall(SYS_faccessat, at, path, F_OK) == 0;
@@ -198,10 +198,10 @@ int close(int fd)
     return syscall(SYS_close, fd);
 }
 
-/* Whether a file that grows to this length takes more than the quota. The lock is held. */
+/* Whether a file of this length would exceed the quota. The caller holds the lock. */
 static int is_over_quota(int fd, int64_t length)
 {
-    int64_t quota = asked(QUOTA), total = 0;
+    int64_t quota = setting(QUOTA), total = 0;
     struct stat status;
     if (!quota || fstat(fd, &status) != 0 || length <= status.st_size)
         return 0;
@@ -219,7 +219,7 @@ static int is_over_quota(int fd, int64_t length)
 
 static ssize_t write_file(enum file file, int fd, const void *bytes, size_t length, off_t offset)
 {
-    if (asked(READ_ONLY))
+    if (setting(READ_ONLY))
         return fail(EROFS);
     pthread_mutex_lock(&lock);
     ssize_t written = -1;
@@ -267,7 +267,7 @@ int ftruncate(int fd, off_t length)
     enum file file = file_of(fd);
     if (file == NONE)
         return syscall(SYS_ftruncate, fd, length);
-    if (asked(READ_ONLY))
+    if (setting(READ_ONLY))
         return fail(EROFS);
     pthread_mutex_lock(&lock);
     int result = -1, error = ENOSPC;
@@ -289,10 +289,10 @@ int ftruncate64(int fd, off64_t length)
     return ftruncate(fd, length);
 }
 
-/* Whether this sync is to fail: 1 lets every one fail, n lets all from the n-th on fail. */
+/* Whether this sync should fail. With n, all syncs from the n-th on fail. */
 static int sync_fails(void)
 {
-    int64_t left = asked(FAIL_SYNCS);
+    int64_t left = setting(FAIL_SYNCS);
     while (left > 1)
         if (atomic_compare_exchange_weak(&control[FAIL_SYNCS], &left, left - 1))
             return 0;
@@ -305,16 +305,16 @@ static int sync_file(long call, int fd)
     if (file == NONE)
         return syscall(call, fd);
     atomic_fetch_add(&control[SYNCS], 1);
-    int64_t delay = asked(SYNC_DELAY);
+    int64_t delay = setting(SYNC_DELAY);
     if (delay) {
         struct timespec time = { delay / 1000, delay % 1000 * 1000000 };
         nanosleep(&time, NULL);
     }
-    if (asked(IGNORE_SYNCS) >> file & 1)
+    if (setting(IGNORE_SYNCS) >> file & 1)
         return 0;
     if (sync_fails())
         return fail(EIO);
-    /* What is written while the kernel syncs may or may not be part of it, and does not count as such. */
+    /* The sync may or may not include writes that happen while it runs, so it does not count for them. */
     pthread_mutex_lock(&lock);
     uint64_t covered = recorded;
     pthread_mutex_unlock(&lock);
@@ -337,7 +337,7 @@ static int remove_file(int at, const char *path, int flags)
     enum file file = flags ? NONE : classify(at, path);
     if (file == NONE || file == DIRECTORY)
         return syscall(SYS_unlinkat, at, path, flags);
-    if (asked(READ_ONLY))
+    if (setting(READ_ONLY))
         return fail(EROFS);
     pthread_mutex_lock(&lock);
     int result = syscall(SYS_unlinkat, at, path, 0);
@@ -352,7 +352,7 @@ static int remove_file(int at, const char *path, int flags)
 int unlink(const char *path) { return remove_file(AT_FDCWD, path, 0); }
 int unlinkat(int at, const char *path, int flags) { return remove_file(at, path, flags); }
 
-/* The store renames nothing. If it ever does, the recording says so, and is refused by its reader. */
+/* The store renames no files. If it ever does, recording.rs refuses the recording. */
 int rename(const char *from, const char *to)
 {
     enum file file = classify(AT_FDCWD, from);
@@ -360,7 +360,7 @@ int rename(const char *from, const char *to)
         file = classify(AT_FDCWD, to);
     if (file == NONE || file == DIRECTORY)
         return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
-    if (asked(READ_ONLY))
+    if (setting(READ_ONLY))
         return fail(EROFS);
     pthread_mutex_lock(&lock);
     int result = syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
@@ -376,6 +376,6 @@ int clock_gettime(clockid_t clock, struct timespec *time)
 {
     int result = syscall(SYS_clock_gettime, clock, time);
     if (result == 0 && clock == CLOCK_REALTIME)
-        time->tv_sec += asked(CLOCK_OFFSET);
+        time->tv_sec += setting(CLOCK_OFFSET);
     return result;
 }

@@ -1,4 +1,4 @@
-//! The shim between the host and its files: it is compiled, attached, and controlled while the host runs.
+//! Compiles the shim between the host and its files, attaches it, and controls it while the host runs.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -13,19 +13,19 @@ use sandbus_tests::Launch;
 pub(crate) enum Slot {
     /// A bit for each file whose syncs succeed and do nothing, by the numbers of `enum file`.
     IgnoreSyncs,
-    /// 1: every sync fails; n: all from the n-th on.
+    /// 0: no sync fails; n: all syncs from the n-th on fail.
     FailSyncs,
     /// The maximum total size of the store's files in bytes; 0 for no limit.
     Quota,
     /// 1: all writes fail.
     ReadOnly,
-    /// Seconds that the wall clock is ahead.
+    /// The number of seconds by which the wall clock is ahead.
     ClockOffset,
-    /// Milliseconds that each sync takes longer.
+    /// A delay of each sync, in milliseconds.
     SyncDelay,
-    /// How many calls were made to fail.
+    /// The number of calls that the shim failed.
     Faults,
-    /// How many syncs were asked for.
+    /// The number of syncs that were requested.
     Syncs,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Shim {
 }
 
 impl Shim {
-    /// Compiles it into a directory.
+    /// Compiles the shim into a directory.
     pub(crate) fn build(directory: &Path) -> anyhow::Result<Self> {
         let (source, object) = (directory.join("shim.c"), directory.join("shim.so"));
         std::fs::write(&source, include_str!("shim.c"))?;

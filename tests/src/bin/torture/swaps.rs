@@ -42,7 +42,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
         let swapped = (0..report.rounds).try_for_each(|round| {
             let before = shared.accepted.load(Ordering::Relaxed);
             change(&host_dir, &client, round, &shared)?;
-            until(PATIENCE, "requests are taken", || {
+            until(PATIENCE, "requests are accepted", || {
                 let more = shared.accepted.load(Ordering::Relaxed) > before;
                 let ended = !shared.problems.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
                 Ok((more || ended).then_some(()))
@@ -73,12 +73,12 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
 /// The guest in one of two builds.
 fn build(round: usize) -> Vec<u8> {
     let mut bytes = guest("ledger");
-    // A custom section of 3 bytes at its end, which changes nothing but the digest.
+    // A custom section of 3 bytes at the end, which changes only the digest.
     bytes.extend([0, 3, 1, b'v', u8::from(round.is_multiple_of(2))]);
     bytes
 }
 
-/// Swaps the plugin; before that, every fourth time, it is broken or away.
+/// Swaps the plugin. In some rounds, its file is first replaced by a broken one, or removed.
 fn change(host_dir: &HostDirectory, client: &Client, round: usize, shared: &Shared) -> anyhow::Result<()> {
     let (path, content) = (host_dir.plugin(FILE), build(round));
     match round % 4 {
@@ -91,7 +91,7 @@ fn change(host_dir: &HostDirectory, client: &Client, round: usize, shared: &Shar
         3 => {
             shared.absent.store(true, Ordering::SeqCst);
             std::fs::remove_file(&path)?;
-            until(PATIENCE, "the plugin is away", || {
+            until(PATIENCE, "the plugin is removed", || {
                 let answer = client.post("/ledger/contended", "application/json", &json!({}))?;
                 ensure!(matches!(answer.status, 200 | 503), "{}: {}", answer.status, answer.body);
                 Ok((answer.status == 503).then_some(()))
@@ -105,7 +105,7 @@ fn change(host_dir: &HostDirectory, client: &Client, round: usize, shared: &Shar
     Ok(())
 }
 
-/// Asks the plugin and the bus in turn, until told to stop or something is wrong.
+/// Sends requests to the plugin and publishes events in turn, until told to stop or until a problem.
 fn load(client: &Client, number: usize, rest: Duration, shared: &Shared) {
     let mut count = 0_u64;
     while !shared.stop.load(Ordering::Relaxed) {
@@ -125,7 +125,7 @@ fn load(client: &Client, number: usize, rest: Duration, shared: &Shared) {
             Ok(503) if may_be_absent => _ = shared.unavailable.fetch_add(1, Ordering::Relaxed),
             _ => {
                 let mut problems = shared.problems.lock().unwrap_or_else(PoisonError::into_inner);
-                problems.push(format!("a request is answered {answer:?}"));
+                problems.push(format!("the response to a request is {answer:?}"));
                 return;
             }
         }

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::host::{Client, PATIENCE, event};
-use crate::receiver::{Conduct, Receiver};
+use crate::receiver::{Behaviour, Receiver};
 use crate::report::FaultReport;
 use crate::run_options::RunOptions;
 
@@ -17,9 +17,9 @@ const BATCH: u64 = 10;
 struct Hook {
     name: &'static str,
     receiver: Receiver,
-    /// After how many attempts it is a dead letter; none if it is delivered.
+    /// The number of attempts after which it is a dead letter. None if it is delivered.
     dies_after: Option<u64>,
-    /// How often it arrives, if that is certain.
+    /// How often each event arrives, if that is certain.
     arrives: Option<u64>,
 }
 
@@ -50,20 +50,20 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
 }
 
 fn hooks() -> anyhow::Result<Vec<Hook>> {
-    let good = Receiver::start(Conduct::Take)?;
+    let good = Receiver::start(Behaviour::Accept)?;
     let elsewhere = format!("{}/elsewhere", good.url);
-    let hook = |name, conduct, dies_after, arrives| {
-        anyhow::Ok(Hook { name, receiver: Receiver::start(conduct)?, dies_after, arrives })
+    let hook = |name, behaviour, dies_after, arrives| {
+        anyhow::Ok(Hook { name, receiver: Receiver::start(behaviour)?, dies_after, arrives })
     };
     Ok(vec![
         Hook { name: "good", receiver: good, dies_after: None, arrives: Some(1) },
-        hook("hanging", Conduct::Hang, Some(ATTEMPTS), Some(ATTEMPTS))?,
-        hook("resetting", Conduct::Reset, Some(ATTEMPTS), None)?,
-        hook("failing-twice", Conduct::FailTwice, None, Some(3))?,
-        hook("redirecting", Conduct::Redirect(elsewhere), Some(1), Some(1))?,
-        // The status counts, whatever follows it.
-        hook("endless", Conduct::Endless, None, Some(1))?,
-        hook("breaking-off", Conduct::Break, Some(ATTEMPTS), Some(ATTEMPTS))?,
+        hook("hanging", Behaviour::Hang, Some(ATTEMPTS), Some(ATTEMPTS))?,
+        hook("resetting", Behaviour::Reset, Some(ATTEMPTS), None)?,
+        hook("failing-twice", Behaviour::FailTwice, None, Some(3))?,
+        hook("redirecting", Behaviour::Redirect(elsewhere), Some(1), Some(1))?,
+        // Only the status of the response counts.
+        hook("endless", Behaviour::Endless, None, Some(1))?,
+        hook("breaking-off", Behaviour::Break, Some(ATTEMPTS), Some(ATTEMPTS))?,
     ])
 }
 
@@ -89,10 +89,10 @@ fn check(client: &Client, hook: &Hook, events: u64, report: &mut FaultReport) ->
     );
     let as_due = |letter: &&Value| letter["cause"] == "webhook" && letter["attempts"].as_u64() == *dies_after;
     if let Some(other) = letters.iter().find(|letter| !as_due(letter)) {
-        report.problems.push(format!("another dead letter of {name} than is due: {other}"));
+        report.problems.push(format!("an unexpected dead letter of {name}: {other}"));
     }
     let seen = receiver.seen();
-    report.check(seen.keys().all(|(path, _)| path == "/"), || format!("{name} was called elsewhere: {seen:?}"));
+    report.check(seen.keys().all(|(path, _)| path == "/"), || format!("{name} was called at another path: {seen:?}"));
     if let Some(arrives) = arrives {
         report.weigh(&format!("events that arrived at {name}"), seen.len() as u64, events);
         let arrived: u64 = seen.values().sum();
