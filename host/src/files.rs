@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_is_private() {
+    fn created_files_are_private() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("data/generations/a/record.json");
         write_durably(&file, b"1").unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_read_is_tightened_once() {
+    fn accessible_files_are_made_private_once() {
         let home = tempfile::tempdir().unwrap();
         let path = |name: &str| home.path().join(name);
         std::fs::create_dir_all(path("data/cache")).unwrap();

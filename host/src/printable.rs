@@ -1,7 +1,7 @@
 //! Escapes text from guests, clients and files for a terminal or a log.
 //!
-//! A terminal interprets control sequences (ECMA-48): they move the cursor, rename the window, create links, and even send
-//! input. A line break forges a line, and a bidirectional control reorders text (Unicode Technical Report 36,
+//! A terminal interprets control sequences (ECMA-48): they move the cursor, rename the window, create links, and even
+//! send input. A line break forges a line, and a bidirectional control reorders text (Unicode Technical Report 36,
 //! "Bidirectional Text Spoofing"). So text is escaped where it is printed. JSON for programs stays exact.
 
 use std::borrow::Cow;
@@ -43,7 +43,8 @@ pub fn json(text: &str) -> String {
     shown
 }
 
-/// Whether a character is a control, or a format character that changes the order or position of others or breaks a line.
+/// Whether a character is a control, or a format character that changes the order or position of others or breaks a
+/// line.
 #[must_use]
 pub fn is_unprintable(character: char) -> bool {
     let is_format = matches!(character,
@@ -98,7 +99,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_out() {
+    fn characters_that_control_a_terminal_are_escaped() {
         for (text, shown) in MISLEADING {
             assert_eq!(line(text), shown);
             assert_eq!(line(&format!("before {text} after")), format!("before {shown} after"));

@@ -144,7 +144,7 @@ impl From<CommitError> for Problem {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "sequence-exhausted", detail)
             }
             CommitError::StartInFuture { .. } => Self::bad_request("start-in-future", detail),
-            CommitError::NotOpen => Self::new(StatusCode::CONFLICT, "not-open", detail),
+            CommitError::NotClaimed => Self::new(StatusCode::CONFLICT, "not-open", detail),
             CommitError::NotFound(_) => Self::not_found(detail),
         }
     }

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_has_a_line_for_each_reason() {
+    fn skipped_directories_have_a_line_for_each_reason() {
         let skipped = |path: &str, reason: &str| SkippedDirectory { path: path.into(), reason: reason.to_owned() };
         let mut all = vec![skipped("/a", "hidden"), skipped("/b", "no main"), skipped("/c", "hidden")];
         assert_eq!(describe_skipped(&all), ["skipped /a, /c: hidden", "skipped /b: no main"]);

@@ -21,7 +21,7 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Body<T> {
     async fn from_request(request: Request, admin: &Admin) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         require_media_type(&parts.headers, &["application/json"])?;
-        MediaType::of(&parts.headers)?.map_or(Ok(()), |media_type| media_type.demand_utf8())?;
+        MediaType::of(&parts.headers)?.map_or(Ok(()), |media_type| media_type.require_utf8())?;
         let bytes = admin.body_reader.read(&parts.headers, body).await?;
         parse(&bytes).map(Self)
     }

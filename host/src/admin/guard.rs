@@ -1,5 +1,5 @@
-//! Rejects requests of web pages. A page can make a browser on this machine send requests to loopback, but it can neither
-//! choose the `Host` header nor hide its origin.
+//! Rejects requests of web pages. A page can make a browser on this machine send requests to loopback, but it can
+//! neither choose the `Host` header nor hide its origin.
 
 use axum::extract::Request;
 use axum::http::header::{HOST, HeaderName, ORIGIN};
@@ -12,8 +12,9 @@ use crate::problem::Problem;
 /// The relation between a page and the target of its request (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Passes a request on if its `Host` is an IP address or `localhost`, and no page of another origin sends it. The ingress
-/// is another origin, since its pages are those of plugins. Other names may resolve to this machine (DNS rebinding).
+/// Passes a request on if its `Host` is an IP address or `localhost`, and no page of another origin sends it. The
+/// ingress is another origin, since its pages are those of plugins. Other names may resolve to this machine (DNS
+/// rebinding).
 pub(super) async fn local_callers_only(request: Request, next: Next) -> Response {
     if is_allowed(request.headers()) {
         return next.run(request).await;

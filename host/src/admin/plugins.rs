@@ -42,8 +42,8 @@ pub(super) fn no_plugin(admin: &Admin, name: &str) -> Problem {
     Problem::not_found(format!("there is no plugin `{name}`; {known}"))
 }
 
-/// Stops deliveries to a plugin, answers its routes with 503, and waits for running invocations. The plugin stays drained
-/// until it is resumed, even across restarts.
+/// Stops deliveries to a plugin, answers its routes with 503, and waits for running invocations. The plugin stays
+/// drained until it is resumed, even across restarts.
 pub(super) async fn drain(
     State(admin): State<Admin>,
     Path(name): Path<String>,

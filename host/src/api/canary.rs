@@ -26,8 +26,8 @@ pub struct CanaryView {
     pub handled: usize,
     /// The number of deliveries with different results.
     pub different: usize,
-    /// The number of deliveries with equal results that are inconclusive: a handler read state that has changed since the
-    /// event was stored.
+    /// The number of deliveries with equal results that are inconclusive: a handler read state that has changed since
+    /// the event was stored.
     pub inconclusive: usize,
     /// The first deliveries with different results.
     pub differences: Vec<DifferingDeliveryView>,

@@ -16,8 +16,8 @@ pub struct PluginList {
     pub folder_error: Option<String>,
 }
 
-/// A plugin, or a file in the plugin folder that is not loaded. Members that only running plugins have are null or empty
-/// for others.
+/// A plugin, or a file in the plugin folder that is not loaded. Members that only running plugins have are null or
+/// empty for others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PluginView {

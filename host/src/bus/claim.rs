@@ -66,8 +66,8 @@ impl Claim {
     /// Commits an attempt: with an ack, also the effects of the plugin that handled it, in one transaction.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] if the handler must run again; [`CommitError::NotOpen`] if the delivery was settled
-    /// before or the claim is lost; otherwise if the store refuses. After any error but `NotOpen` the claim is still
+    /// [`CommitError::Conflict`] if the handler must run again; [`CommitError::NotClaimed`] if the delivery was settled
+    /// before or the claim is lost; otherwise if the store refuses. After any error but `NotClaimed` the claim is still
     /// open. After [`CommitError::InDoubt`] it must be dropped.
     pub async fn settle(&mut self, settlement: Settlement) -> Result<DeliveryStatus, CommitError> {
         self.open.settle(settlement).await
@@ -76,7 +76,7 @@ impl Claim {
     /// Waits until the claim is lost: its subscription or replay was deleted, or another host took over because this
     /// one was disconnected. If that never happens, it waits forever.
     ///
-    /// The settlement of a lost claim is refused with [`CommitError::NotOpen`], and the dispatcher discards the
+    /// The settlement of a lost claim is refused with [`CommitError::NotClaimed`], and the dispatcher discards the
     /// outcome. It stops waiting for a handler whose claim is lost. A slice, which runs several deliveries on one
     /// thread, completes the current one and learns at its settlement that the claim is lost.
     pub async fn lost(&self) {

@@ -245,8 +245,8 @@ pub enum CommitError {
     #[error("the plugin has reached its limit of {0} subscriptions created at run time")]
     TooManySubscriptions(usize),
     /// The delivery was settled before, or its claim is lost.
-    #[error("the delivery is no longer open")]
-    NotOpen,
+    #[error("the delivery is no longer claimed: it was settled before, or its claim was lost")]
+    NotClaimed,
     /// A subscription or a replay is to start at a position or time that the log has not reached.
     #[error(
         "the start {start} lies in the future, and the log has reached {reached}; to receive new events only, start with `now`"
@@ -287,7 +287,7 @@ impl CommitError {
             | Self::ProducerFull(..)
             | Self::Closed(_)
             | Self::Conflict(_)
-            | Self::NotOpen
+            | Self::NotClaimed
             | Self::NotFound(_) => None,
         }
     }

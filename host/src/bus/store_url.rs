@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_store_is_refused_without_showing_a_password() {
+    fn an_invalid_store_url_is_refused_without_showing_its_password() {
         let refused = |text: &str| StoreUrl::parse(text).unwrap_err();
         for text in ["", "data", "/var/lib/sandbus", ":x", "1file:x", "fi le:x"] {
             assert_eq!(refused(text), StoreUrlError::NoScheme, "{text}");

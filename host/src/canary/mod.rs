@@ -1,11 +1,12 @@
-//! Compares a new build with the running generation on past events. Effects are recorded and discarded, so a canary has no
-//! side effects.
+//! Compares a new build with the running generation on past events. Effects are recorded and discarded, so a canary has
+//! no side effects.
 //!
-//! Both generations handle each event in the same environment: the present state, the time at which the event was stored,
-//! and random numbers seeded by the event. Outgoing requests are denied. So different results are due to the code.
+//! Both generations handle each event in the same environment: the present state, the time at which the event was
+//! stored, and random numbers seeded by the event. Outgoing requests are denied. So different results are due to the
+//! code.
 //!
-//! Equal results may be due to the state. A handler that reads state which its own first run has changed may return early,
-//! whatever its code does. Such a delivery is counted as inconclusive.
+//! Equal results may be due to the state. A handler that reads state which its own first run has changed may return
+//! early, whatever its code does. Such a delivery is counted as inconclusive.
 
 mod compare;
 mod report;

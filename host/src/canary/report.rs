@@ -20,8 +20,8 @@ pub struct CanaryReport {
     pub handled: usize,
     /// The number of deliveries with different results.
     pub different: usize,
-    /// The number of deliveries with equal results that are inconclusive: a handler read state that has changed since the
-    /// event was stored.
+    /// The number of deliveries with equal results that are inconclusive: a handler read state that has changed since
+    /// the event was stored.
     pub inconclusive: usize,
     /// The first deliveries with different results.
     pub differences: Vec<DifferingDelivery>,

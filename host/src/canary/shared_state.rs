@@ -10,8 +10,8 @@ use crate::plugin::HandlerResult;
 /// A snapshot of the state that several readers share. None of them sees later writes.
 pub(super) struct SharedState {
     state: Arc<Mutex<Box<dyn StateView>>>,
-    /// How many numbers this reader has drawn from each sequence. Both generations draw the numbers that would be reserved
-    /// next, and the store reserves none.
+    /// How many numbers this reader has drawn from each sequence. Both generations draw the numbers that would be
+    /// reserved next, and the store reserves none.
     drawn: BTreeMap<String, u64>,
 }
 
@@ -69,8 +69,8 @@ impl RecordingState {
         Self { state, seen: Arc::default() }
     }
 
-    /// Whether a handler may have read state that changed since an event was stored, for example by the handler's own first
-    /// run. The effects of an acknowledged delivery list its reads. After a failure, every recorded read counts.
+    /// Whether a handler may have read state that changed since an event was stored, for example by the handler's own
+    /// first run. The effects of an acknowledged delivery list its reads. After a failure, every recorded read counts.
     pub(super) fn met_later(&self, handled: &HandlerResult, event: Position) -> bool {
         let Reads { keys, listing } = &handled.effects.reads;
         let seen = match handled.outcome {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_when_the_event_was_there_proves_nothing() {
+    fn state_that_changed_after_the_event_is_inconclusive() {
         let (ack, retry) = (Outcome::Ack, Outcome::Reject(Failure { cause: Cause::Rejected, reason: String::new() }));
         // What is read, the event's position, and whether the handler may have met a later change.
         for (keys, lists, event, later) in [

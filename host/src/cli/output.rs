@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_a_dash() {
+    fn a_missing_value_is_a_dash() {
         assert_eq!((optional(None::<&str>), digest(None), list([""; 0])), ("-".into(), "-".into(), "-".into()));
         assert_eq!(table(&["A"], &[] as &[&str], |_| Vec::new()), "none");
     }

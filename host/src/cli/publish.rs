@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_told() {
+    fn data_that_is_not_json_is_refused_with_a_reason() {
         assert!(published(&["{"]).unwrap_err().to_string().contains("the data is not JSON: {"));
     }
 

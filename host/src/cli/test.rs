@@ -105,8 +105,8 @@ fn run_scenarios(arguments: &Arguments) -> anyhow::Result<Vec<FileResult>> {
     Ok(results)
 }
 
-/// Whether a scenario file is for a plugin: the plugin that it names, else the plugin whose project contains it, else the
-/// only plugin.
+/// Whether a scenario file is for a plugin: the plugin that it names, else the plugin whose project contains it, else
+/// the only plugin.
 fn applies_to(
     scenario_file: &ScenarioFile,
     candidate: &Candidate,

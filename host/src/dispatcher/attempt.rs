@@ -17,8 +17,8 @@ use crate::plugin::{Generation, RERUN_LIMIT};
 use crate::retry::{self, Verdict};
 use crate::subscription::Definition;
 
-/// How long a claim is held after a commit that failed for good. Until the process ends, another attempt would be in
-/// vain.
+/// How long a claim is held after a commit failed permanently. The process ends soon, and until then another attempt
+/// would fail, too.
 const GIVE_BACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes attempts at the deliveries of a subscription.
@@ -44,7 +44,7 @@ pub(crate) trait Invoke: Sync {
 /// Receives the reports on attempts. The log, the metrics, `sandbus dev` and scenarios all use it.
 pub(crate) trait Report: Send + Sync {
     /// An attempt was committed.
-    fn settled(&self, record: &AttemptRecord, settled: DeliveryStatus);
+    fn settled(&self, record: &AttemptRecord, status: DeliveryStatus);
     /// The handler runs again, because the state that it read under a key has changed.
     fn conflict(&self, delivery: &Delivery, key: &str);
     /// An attempt could not be committed. The event is delivered again.
@@ -72,8 +72,8 @@ impl Invocation {
     }
 }
 
-/// An attempt whose settlement was submitted to the bus.
-pub(super) struct Attempt {
+/// An attempt whose settlement is submitted to the bus, with what is needed after the commit.
+pub(super) struct SubmittedAttempt {
     record: AttemptRecord,
     generation: Option<Arc<Generation>>,
 }
@@ -86,13 +86,14 @@ struct Reruns {
 }
 
 impl AttemptPath {
-    /// Makes attempts at a delivery until an outcome is committed. If none can be, the claim is dropped, which gives
-    /// the delivery back.
+    /// Makes attempts at a delivery until an outcome is committed. If no outcome can be committed, it drops the claim,
+    /// which returns the delivery.
     pub(crate) async fn run(&self, claim: Claim, permits: Permits, handler: &impl Invoke) {
         self.run_from(claim, permits, handler, Reruns::default(), None).await;
     }
 
-    /// Settles an invocation that ended outside of this path. If that is refused, it continues like [`Self::run`].
+    /// Settles an invocation that was made outside of this path. If the settlement is refused, it continues like
+    /// [`Self::run`].
     pub(super) async fn settle(&self, claim: Claim, permits: Permits, handler: &impl Invoke, invocation: Invocation) {
         self.run_from(claim, permits, handler, Reruns::default(), Some(invocation)).await;
     }
@@ -103,7 +104,7 @@ impl AttemptPath {
         claim: Claim,
         permits: Permits,
         handler: &impl Invoke,
-        attempt: Attempt,
+        attempt: SubmittedAttempt,
         error: CommitError,
     ) {
         let mut reruns = Reruns::default();
@@ -118,10 +119,10 @@ impl AttemptPath {
         mut permits: Permits,
         handler: &impl Invoke,
         mut reruns: Reruns,
-        mut ended: Option<Invocation>,
+        mut completed: Option<Invocation>,
     ) {
         loop {
-            let invocation = match ended.take() {
+            let invocation = match completed.take() {
                 Some(invocation) => invocation,
                 None => match self.invoke(&claim, handler).await {
                     Some(invocation) => invocation,
@@ -133,21 +134,21 @@ impl AttemptPath {
             }
             let (settlement, attempt) = self.decide(claim.delivery(), invocation);
             let error = match claim.settle(settlement).await {
-                Ok(settled) => return self.report(&attempt, settled),
+                Ok(status) => return self.report(&attempt, status),
                 Err(error) => error,
             };
             match self.recover(claim, attempt, error, &mut reruns).await {
-                Some(open) => claim = open,
+                Some(still_held) => claim = still_held,
                 None => return,
             }
         }
     }
 
-    /// Invokes the handler and waits for it. None if the delivery is given back, or if its claim is lost, so that
-    /// the outcome would be refused.
+    /// Invokes the handler and waits for it. None if the delivery is given back, or if its claim is lost: the bus would
+    /// refuse the outcome.
     async fn invoke(&self, claim: &Claim, handler: &impl Invoke) -> Option<Invocation> {
-        if let Some(rejected) = self.check_hops(claim.delivery()) {
-            return Some(rejected);
+        if let Some(rejection) = self.check_hops(claim.delivery()) {
+            return Some(rejection);
         }
         tokio::select! {
             biased;
@@ -159,41 +160,42 @@ impl AttemptPath {
         }
     }
 
-    /// Rejects an event that is too deep in its cause tree: plugins publish to each other in an endless loop.
+    /// Rejects an event that is too deep in its cause tree, because plugins publish to each other in an endless loop.
     pub(super) fn check_hops(&self, delivery: &Delivery) -> Option<Invocation> {
         let (hops, limit) = (delivery.event().hops(), self.hop_limit);
         (hops > limit).then(|| {
             let reason = format!(
-                "the event is {hops} levels deep in its cause tree, and the limit is {limit} (`hop_limit`): plugins publish to each other in an endless loop, or the limit is too low"
+                "the event is {hops} levels deep in its cause tree, and the limit is {limit} (`hop_limit`): plugins \
+                 publish to each other in an endless loop, or the limit is too low"
             );
             let outcome = Outcome::Reject(Failure { cause: Cause::HopLimit, reason });
             Invocation::without_plugin(outcome, Duration::ZERO)
         })
     }
 
-    /// Decides the verdict on an invocation. Returns what the bus commits, and what is needed after the commit.
-    pub(super) fn decide(&self, delivery: &Arc<Delivery>, invocation: Invocation) -> (Settlement, Attempt) {
+    /// Decides the verdict on an invocation. Returns the settlement to commit, and the attempt for its report.
+    pub(super) fn decide(&self, delivery: &Arc<Delivery>, invocation: Invocation) -> (Settlement, SubmittedAttempt) {
         let Invocation { outcome, effects, generation, took } = invocation;
         let verdict = self.verdict(delivery, outcome);
         let digest = generation.as_ref().map(|generation| generation.digest.shared());
         let record = AttemptRecord { delivery: Arc::clone(delivery), verdict, digest, took };
         let effects = generation.as_ref().map(|generation| (Arc::clone(&generation.name), effects));
-        (Settlement { record: record.clone(), effects }, Attempt { record, generation })
+        (Settlement { record: record.clone(), effects }, SubmittedAttempt { record, generation })
     }
 
     fn verdict(&self, delivery: &Delivery, outcome: Outcome) -> Verdict {
         retry::decide(&self.definition.retry, delivery.attempt, outcome, (self.jitter)())
     }
 
-    pub(super) fn report(&self, attempt: &Attempt, settled: DeliveryStatus) {
-        self.reporter.settled(&attempt.record, settled);
+    pub(super) fn report(&self, attempt: &SubmittedAttempt, status: DeliveryStatus) {
+        self.reporter.settled(&attempt.record, status);
     }
 
     /// Handles a refused settlement. Returns the claim if its handler must run again.
     async fn recover(
         &self,
         mut claim: Claim,
-        attempt: Attempt,
+        attempt: SubmittedAttempt,
         error: CommitError,
         reruns: &mut Reruns,
     ) -> Option<Claim> {
@@ -204,17 +206,17 @@ impl AttemptPath {
             reruns.wait_for_turn(attempt.generation.as_deref()).await;
             return Some(claim);
         }
-        if error == CommitError::NotOpen {
+        if error == CommitError::NotClaimed {
             self.reporter.lost(claim.delivery());
             return None;
         }
-        let Some(outcome) = failed_commit(&error) else {
+        let Some(outcome) = outcome_of(&error) else {
             self.give_back(claim, &error).await;
             return None;
         };
         let record = AttemptRecord { verdict: self.verdict(claim.delivery(), outcome), ..attempt.record };
         match claim.settle(Settlement { record: record.clone(), effects: None }).await {
-            Ok(settled) => self.reporter.settled(&record, settled),
+            Ok(status) => self.reporter.settled(&record, status),
             Err(error) => self.give_back(claim, &error).await,
         }
         None
@@ -222,9 +224,9 @@ impl AttemptPath {
 
     async fn give_back(&self, claim: Claim, error: &CommitError) {
         self.reporter.given_back(claim.delivery(), error);
-        // If the event were claimed again at once, the same store would refuse it again.
+        // The store would refuse another attempt that follows at once.
         let pause = error.retry_after().unwrap_or(GIVE_BACK_PAUSE);
-        // A shutdown does not wait for the store.
+        // A shutdown ends the pause.
         let _ = self.cancelled.run_until_cancelled(tokio::time::sleep(pause)).await;
         drop(claim);
     }
@@ -241,9 +243,9 @@ impl Reruns {
     }
 }
 
-/// The outcome of an attempt whose effects cannot be committed. None if the attempt itself did not fail: its event is
-/// delivered again.
-fn failed_commit(error: &CommitError) -> Option<Outcome> {
+/// The outcome of an attempt whose effects could not be committed. None if the attempt itself did not fail: its event
+/// is delivered again.
+fn outcome_of(error: &CommitError) -> Option<Outcome> {
     let (cause, reason) = match error {
         CommitError::Conflict(_) => {
             (Cause::Conflict, "other invocations kept changing the state that the handler had read".to_owned())
@@ -258,7 +260,7 @@ fn failed_commit(error: &CommitError) -> Option<Outcome> {
     })
 }
 
-/// A random number from 0 to 1. It need not be unpredictable.
+/// A random number from 0 to 1. It is not cryptographically secure.
 pub(super) fn random_jitter() -> f64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     let random = std::hash::RandomState::new().build_hasher().finish();

@@ -1,8 +1,8 @@
 //! Limits how many requests an endpoint receives at a time, and how often.
 //!
-//! A new endpoint gets one request at a time. Each completed request allows one more, and overload resets the number
-//! to one. So few requests are in flight when an endpoint answers "not now", and an endpoint that recovers is not
-//! flooded.
+//! A new endpoint gets one request at a time. Each completed request allows one more concurrent request, and overload
+//! resets the number to one. So few requests are in flight when an endpoint becomes overloaded, and an endpoint that
+//! recovers is not flooded.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 /// The maximum number of concurrent requests to an endpoint, for all subscriptions together.
 const WINDOW_LIMIT: usize = 1_024;
-/// The maximum number of idle endpoints that are remembered.
+/// The maximum number of endpoints that are remembered while they are idle.
 const REMEMBERED_LIMIT: usize = 4_096;
-/// How often a waiting delivery checks whether it is still to be sent.
+/// How often a waiting delivery checks whether it should still be sent.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The endpoints that receive deliveries.
@@ -51,8 +51,8 @@ impl Default for Endpoint {
 }
 
 impl Endpoint {
-    /// Begins a request, or returns how long to wait before the next check.
-    fn begin(&mut self, now: Instant) -> Result<(), Duration> {
+    /// Starts a request, or returns how long to wait before the next check.
+    fn start_request(&mut self, now: Instant) -> Result<(), Duration> {
         if self.running >= self.window {
             return Err(CHECK_INTERVAL);
         }
@@ -75,21 +75,21 @@ impl EndpointTable {
 }
 
 impl Endpoints {
-    /// Waits for a permit for one request. None if cancelled, or if the delivery is not to be sent any more.
+    /// Waits for a permit for one request. None if cancelled, or if the delivery should not be sent any more.
     pub(super) async fn admit(
         &self,
         url: &str,
-        goes_on: impl Fn() -> bool,
+        should_send: impl Fn() -> bool,
         cancelled: &CancellationToken,
     ) -> Option<RequestPermit> {
         loop {
             let mut freed = std::pin::pin!(self.0.freed.notified());
             freed.as_mut().enable();
-            if cancelled.is_cancelled() || !goes_on() {
+            if cancelled.is_cancelled() || !should_send() {
                 return None;
             }
-            let begun = self.endpoint(url, |endpoint| endpoint.begin(Instant::now()));
-            let Err(wait) = begun else {
+            let started = self.endpoint(url, |endpoint| endpoint.start_request(Instant::now()));
+            let Err(wait) = started else {
                 return Some(RequestPermit { endpoints: self.clone(), url: url.to_owned(), is_overloaded: false });
             };
             tokio::select! {
@@ -114,16 +114,17 @@ impl Endpoints {
         });
     }
 
-    fn endpoint<T>(&self, url: &str, act: impl FnOnce(&mut Endpoint) -> T) -> T {
+    /// Accesses the state of an endpoint, which is created if it is not known.
+    fn endpoint<T>(&self, url: &str, access: impl FnOnce(&mut Endpoint) -> T) -> T {
         let mut known = self.0.known();
         if let Some(endpoint) = known.get_mut(url) {
-            return act(endpoint);
+            return access(endpoint);
         }
         if known.len() >= REMEMBERED_LIMIT {
-            // The state of a forgotten endpoint is learned again.
+            // A forgotten endpoint starts as a new one.
             known.retain(|_, endpoint| endpoint.running > 0);
         }
-        act(known.entry(url.to_owned()).or_default())
+        access(known.entry(url.to_owned()).or_default())
     }
 }
 
@@ -198,15 +199,15 @@ mod tests {
         let began = Instant::now();
         let at = |milliseconds| began + Duration::from_millis(milliseconds);
         let mut endpoint = Endpoint { window: 9, interval: Duration::from_millis(500), ..Endpoint::default() };
-        assert_eq!(endpoint.begin(at(0)), Ok(()));
-        assert_eq!(endpoint.begin(at(100)), Err(Duration::from_millis(400)));
-        assert_eq!(endpoint.begin(at(499)), Err(Duration::from_millis(1)));
-        assert_eq!(endpoint.begin(at(500)), Ok(()));
-        assert_eq!(endpoint.begin(at(9_000)), Ok(()), "unused capacity does not accumulate");
-        assert_eq!(endpoint.begin(at(9_001)), Err(Duration::from_millis(499)));
+        assert_eq!(endpoint.start_request(at(0)), Ok(()));
+        assert_eq!(endpoint.start_request(at(100)), Err(Duration::from_millis(400)));
+        assert_eq!(endpoint.start_request(at(499)), Err(Duration::from_millis(1)));
+        assert_eq!(endpoint.start_request(at(500)), Ok(()));
+        assert_eq!(endpoint.start_request(at(9_000)), Ok(()), "unused capacity does not accumulate");
+        assert_eq!(endpoint.start_request(at(9_001)), Err(Duration::from_millis(499)));
 
         let endpoints = Endpoints::default();
-        let next = |url: &str| endpoints.endpoint(url, |endpoint| endpoint.begin(Instant::now()).is_ok());
+        let next = |url: &str| endpoints.endpoint(url, |endpoint| endpoint.start_request(Instant::now()).is_ok());
         endpoints.agree("http://slow/", NonZeroU32::new(1));
         endpoints.agree("http://any/", None);
         assert!(!next("http://slow/"), "the handshake counts as a request");

@@ -14,7 +14,7 @@ use crate::retry;
 use crate::subscription::{Definition, OPERATOR, Webhook};
 use crate::telemetry::SubscriptionMetrics;
 
-/// How long a delivery waits if the state of its endpoint, which is gone, could not be stored.
+/// How long a delivery to an endpoint that is gone waits if the stop of its subscription could not be stored.
 const RETIRE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends deliveries to an endpoint.
@@ -31,8 +31,8 @@ impl Invoke for EndpointHandler {
     /// Sends a delivery once the endpoint admits it. None if it must not be sent now.
     async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
         let webhooks = &self.dispatcher.webhooks;
-        let goes_on = || self.sends();
-        let mut permit = webhooks.endpoints().admit(&self.webhook.url, goes_on, &self.cancelled).await?;
+        let should_send = || self.should_send();
+        let mut permit = webhooks.endpoints().admit(&self.webhook.url, should_send, &self.cancelled).await?;
         let started = Instant::now();
         let owner = &delivery.subscription.owner;
         let grants = if owner == OPERATOR {
@@ -49,7 +49,7 @@ impl Invoke for EndpointHandler {
             WebhookResult::Overloaded(reason, after) => {
                 let after = after.unwrap_or_else(|| retry::backoff(&self.definition.retry, delivery.attempt));
                 self.hold_endpoint(delivery, &reason, after).await;
-                // The endpoint is held, not the event: the event is due as soon as the hold ends.
+                // The hold already delays the event, so the retry itself only has the delay of the policy.
                 Outcome::Retry { after: None, failure: failure(reason) }
             }
             WebhookResult::Gone(reason) => {
@@ -63,14 +63,14 @@ impl Invoke for EndpointHandler {
 
 impl EndpointHandler {
     /// Whether this definition still applies, and the endpoint accepts deliveries.
-    fn sends(&self) -> bool {
+    fn should_send(&self) -> bool {
         !self.subscription.is_deleted()
             && Arc::ptr_eq(&self.subscription.definition(), &self.definition)
             && self.subscription.overview().paused.is_none()
             && self.dispatcher.bus.endpoint_hold(&self.webhook.url).is_none()
     }
 
-    /// Holds the endpoint before another delivery can be sent to it.
+    /// Holds the endpoint, so that no subscription delivers to it for a while.
     async fn hold_endpoint(&self, delivery: &Delivery, reason: &str, after: Duration) {
         let subscription = &delivery.subscription;
         let hold = EndpointHold { until: self.dispatcher.clock().now().after(after), reason: reason.to_owned() };

@@ -41,7 +41,7 @@ pub struct Dispatcher {
     /// The maximum depth of an event in its cause tree. Deeper events become dead letters.
     hop_limit: u32,
     observer: Observer,
-    /// The attempts that run. They outlive their workers, so that a shutdown can wait for them.
+    /// The running attempts. They outlive their workers, so that a shutdown can wait for them.
     attempts: TaskTracker,
 }
 
@@ -60,13 +60,13 @@ impl Dispatcher {
         Self { observer, ..self }
     }
 
-    /// The clock by which endpoints' answers are timed.
+    /// The clock for latencies and for the holds of endpoints.
     fn clock(&self) -> &Clock {
         self.webhooks.clock()
     }
 
-    /// Runs a worker for each subscription until cancelled, and then waits for the attempts that run. An attempt that
-    /// is aborted instead is delivered again at the next start.
+    /// Runs a worker for each subscription until cancelled, and then waits for the running attempts. If the process
+    /// ends before that, the events of these attempts are delivered again at the next start.
     pub async fn run(self, cancelled: CancellationToken) {
         let workers = TaskTracker::new();
         let mut known: HashMap<FeedId, CancellationToken> = HashMap::new();

@@ -6,7 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// none.
 #[derive(Debug, Default)]
 pub(crate) struct Permits {
-    /// Held while the handler runs; by a serial subscription, until the outcome is durable.
+    /// Held while the handler runs. A serial subscription holds it until the outcome is durable.
     running: Option<OwnedSemaphorePermit>,
     /// Held until the outcome is durable.
     _unsettled: Option<OwnedSemaphorePermit>,
@@ -17,12 +17,12 @@ impl Permits {
         Self { running: Some(running), _unsettled: Some(unsettled) }
     }
 
-    /// The permits of a delivery that a slice runs with its own permit.
+    /// The permits of a further delivery of a slice, which holds the `running` permit itself.
     pub(super) fn unsettled(unsettled: OwnedSemaphorePermit) -> Self {
         Self { running: None, _unsettled: Some(unsettled) }
     }
 
-    /// Moves the permit to run to a slice.
+    /// Moves the `running` permit to a slice.
     pub(super) fn take_running(&mut self) -> Option<OwnedSemaphorePermit> {
         self.running.take()
     }

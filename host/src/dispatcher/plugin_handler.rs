@@ -11,7 +11,7 @@ use crate::plugin::{Admission, Call, Generation, HandlerResult, Instance};
 use crate::subscription::Definition;
 use crate::threads::Panicked;
 
-/// The time that an invocation has, after its timeout, to notice it. After that, its delivery is failed.
+/// How long after its timeout an invocation may take to end. Then the dispatcher gives it up and fails the delivery.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(1);
 
 /// Invokes a plugin's handler on a guest thread.
@@ -30,7 +30,7 @@ impl Invoke for PluginHandler {
 }
 
 impl PluginHandler {
-    /// Waits for an admission, and takes the generation that is current then.
+    /// Waits for admission, and then returns the current generation.
     pub(super) async fn admit(&self, delivery: &Delivery) -> Option<(Arc<Generation>, Admission)> {
         let generation = self.generation(delivery)?;
         let admission = generation.limiter.admit(&self.dispatcher.capacity.permits).await;
@@ -43,19 +43,19 @@ impl PluginHandler {
         (delivery.is_dynamic || generation.declares(&delivery.subscription.name)).then_some(generation)
     }
 
-    /// Runs the handler. The permits of the admission are held until the thread is free, even if the handler's time
-    /// is over before that.
+    /// Runs the handler. The permits of the admission are held until the thread is free, even after the handler's
+    /// timeout.
     async fn run(&self, generation: Arc<Generation>, delivery: &Arc<Delivery>, admission: Admission) -> Invocation {
         let started = Instant::now();
         let give_up_after = self.give_up_after(&generation);
         let bus = Arc::clone(&self.dispatcher.bus);
         let (delivery, timeout) = (Arc::clone(delivery), self.definition.timeout);
-        let code = Arc::clone(&generation);
+        let thread_generation = Arc::clone(&generation);
         let Admission { ticket, permits } = admission;
         let invocation = self.dispatcher.capacity.threads.run(ticket, move || {
             let mut instance = None;
-            let invocation = invoke_plugin(&*bus, &code, &delivery, timeout, &mut instance);
-            code.return_instance(instance);
+            let invocation = invoke_plugin(&*bus, &thread_generation, &delivery, timeout, &mut instance);
+            thread_generation.return_instance(instance);
             drop(permits);
             invocation
         });
@@ -72,7 +72,7 @@ impl PluginHandler {
     }
 }
 
-/// Lets a plugin handle a delivery. Blocks while the handler runs.
+/// Invokes a plugin's handler for a delivery. Blocks while the handler runs.
 pub(crate) fn invoke_plugin(
     bus: &dyn Bus,
     generation: &Arc<Generation>,

@@ -17,12 +17,12 @@ pub(super) struct Reporter {
 }
 
 impl Report for Reporter {
-    fn settled(&self, record: &AttemptRecord, settled: DeliveryStatus) {
+    fn settled(&self, record: &AttemptRecord, status: DeliveryStatus) {
         let delivery = &record.delivery;
         let latency = self.clock.now().since(delivery.logged.stored_at);
-        self.metrics.settled(settled, latency, record.took, delivery.kind.is_replay());
-        self.observer.record(|| Observation::Attempt { record: record.clone(), settled });
-        log(record, settled, latency);
+        self.metrics.settled(status, latency, record.took, delivery.kind.is_replay());
+        self.observer.record(|| Observation::Attempt { record: record.clone(), settled: status });
+        log(record, status, latency);
     }
 
     fn conflict(&self, delivery: &Delivery, key: &str) {
@@ -38,11 +38,15 @@ impl Report for Reporter {
 
     fn lost(&self, delivery: &Delivery) {
         let (event, subscription) = (delivery.event().id.as_str(), &delivery.subscription);
-        tracing::info!(event, %subscription, "discarded the outcome of an attempt, because the subscription or replay was deleted or another host took over");
+        tracing::info!(
+            event,
+            %subscription,
+            "discarded the outcome of an attempt, because the subscription or replay was deleted or another host took over"
+        );
     }
 }
 
-fn log(record: &AttemptRecord, settled: DeliveryStatus, latency: Duration) {
+fn log(record: &AttemptRecord, status: DeliveryStatus, latency: Duration) {
     let delivery = &record.delivery;
     let (event, event_type) = (delivery.event().id.as_str(), delivery.event().event_type.as_str());
     let Delivery { subscription, attempt, kind, .. } = &**delivery;
@@ -53,7 +57,7 @@ fn log(record: &AttemptRecord, settled: DeliveryStatus, latency: Duration) {
         return;
     };
     let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
-    match settled {
+    match status {
         DeliveryStatus::Waiting(due) => {
             tracing::warn!(event, event_type, %subscription, attempt, took_us, cause, %due, "attempt failed, retrying: {reason}");
         }

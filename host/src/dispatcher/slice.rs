@@ -1,9 +1,9 @@
 //! Slices: one thread runs several deliveries of a parallel subscription in a row. Waking a thread for each delivery
 //! would cost more.
 //!
-//! A slice ends when there are no more deliveries, or when its time is up, which is sooner if others wait for the
-//! thread. Each delivery keeps its own claim and is settled by itself; the slice does not wait for the commits. If a
-//! handler hangs, only its delivery fails, and those settled before it stand.
+//! A slice ends when no more deliveries are ready, or when its time is up. It has less time if other work waits for the
+//! thread. Each delivery has its own claim and its own settlement; the slice does not wait for the commits. If a
+//! handler hangs, only its delivery fails. The earlier settlements are not affected.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::attempt::{Attempt, AttemptPath};
+use super::attempt::{AttemptPath, SubmittedAttempt};
 use super::permits::Permits;
 use super::plugin_handler::{PluginHandler, given_up, host_failed, invoke_plugin};
 use crate::bus::{Claim, Delivery, Reachability, Settlement, SubscriptionFeed};
@@ -31,13 +31,13 @@ pub(super) struct Slice {
     pub(super) backlog: Arc<BacklogFlag>,
 }
 
-/// Whether a subscription's last slice ran out of time. The next slice then runs at bulk priority, so that it does
-/// not delay interactive work.
+/// Whether a subscription's last slice ran out of time, and so probably left a backlog. The next slice then runs at
+/// bulk priority, so that it does not delay interactive work.
 #[derive(Debug, Default)]
 pub(super) struct BacklogFlag(AtomicBool);
 
 impl BacklogFlag {
-    fn note(&self, ran_out_of_time: bool) {
+    fn record(&self, ran_out_of_time: bool) {
         self.0.store(ran_out_of_time, Ordering::Relaxed);
     }
 
@@ -49,8 +49,8 @@ impl BacklogFlag {
     }
 }
 
-/// The delivery that runs now. The thread takes it from the slot and settles it when the handler returns. If the handler
-/// hangs, the task that waits for the thread does so.
+/// The delivery that runs now. When the handler returns, the thread takes the delivery from its slot and settles it. If
+/// the handler hangs, the task that waits for the thread does that.
 struct CurrentDelivery {
     claim: Claim,
     permits: Permits,
@@ -66,8 +66,8 @@ impl DeliverySlot {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
     }
 
-    /// Restarts the time of the delivery, which has waited for a thread until now.
-    fn begin(&self) {
+    /// Restarts the delivery's run time. Until now it has waited for a thread.
+    fn restart_timer(&self) {
         if let Some(current) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             current.since = Instant::now();
         }
@@ -77,20 +77,20 @@ impl DeliverySlot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Takes a delivery that has run for too long, or returns when it will have.
+    /// Takes the delivery if it has run for too long. Otherwise returns when to check again.
     fn take_overdue(&self, give_up_after: Duration) -> Result<CurrentDelivery, Instant> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = slot.as_ref().map_or_else(Instant::now, |current| current.since);
         match slot.take_if(|current| current.since.elapsed() >= give_up_after) {
-            Some(late) => Ok(late),
+            Some(overdue) => Ok(overdue),
             None => Err(since + give_up_after),
         }
     }
 }
 
 impl Slice {
-    /// Runs a slice that begins with a claim. The permit to run is held until the end. The permits of the admission
-    /// are held until the thread is free, even if the task stops waiting for it.
+    /// Runs a slice whose first delivery is claimed. It holds its `running` permit until the end. The permits of the
+    /// admission are held until the thread is free, even if the task stops waiting for it.
     pub(super) async fn run(self, claim: Claim, mut permits: Permits) {
         let running = permits.take_running();
         let Some((generation, admission)) = self.handler.admit(claim.delivery()).await else { return };
@@ -98,15 +98,15 @@ impl Slice {
         let (give_up_after, slot) = (handler.give_up_after(&generation), DeliverySlot::default());
         let delivery = Arc::clone(claim.delivery());
         slot.put(claim, permits);
-        let (code, in_thread) = (Arc::clone(&generation), slot.clone());
+        let (thread_generation, thread_slot) = (Arc::clone(&generation), slot.clone());
         let Admission { mut ticket, permits } = admission;
         ticket.priority = self.backlog.priority(ticket.priority);
         let priority = ticket.priority;
         let mut thread = handler.dispatcher.capacity.threads.run(ticket, move || {
-            self.work(priority, &code, delivery, &in_thread);
+            self.work(priority, &thread_generation, delivery, &thread_slot);
             drop(permits);
         });
-        let mut look = Instant::now() + give_up_after;
+        let mut next_check = Instant::now() + give_up_after;
         let (current, invocation) = loop {
             tokio::select! {
                 ended = &mut thread => match (ended, slot.take()) {
@@ -116,12 +116,12 @@ impl Slice {
                     }
                     _ => return,
                 },
-                () = tokio::time::sleep_until(look.into()) => match slot.take_overdue(give_up_after) {
+                () = tokio::time::sleep_until(next_check.into()) => match slot.take_overdue(give_up_after) {
                     Ok(current) => {
                         let took = current.since.elapsed();
                         break (current, given_up(generation, took));
                     }
-                    Err(next) => look = next,
+                    Err(later) => next_check = later,
                 },
             }
         };
@@ -130,44 +130,44 @@ impl Slice {
         path.settle(claim, permits, &*handler, invocation).await;
     }
 
-    /// The thread's part of the slice.
+    /// Runs deliveries on the guest thread.
     fn work(&self, priority: Priority, generation: &Arc<Generation>, mut delivery: Arc<Delivery>, slot: &DeliverySlot) {
-        let began = Instant::now();
-        let batch = generation.deliveries_per_instance(&delivery.subscription.name);
-        let (mut instance, mut in_row): (Option<Instance>, u32) = (None, 0);
-        slot.begin();
+        let started = Instant::now();
+        let max_reuses = generation.deliveries_per_instance(&delivery.subscription.name);
+        let (mut instance, mut reuses): (Option<Instance>, u32) = (None, 0);
+        slot.restart_timer();
         let ran_out_of_time = loop {
             let PluginHandler { dispatcher, definition, .. } = &*self.handler;
             let invocation = self.path.check_hops(&delivery).unwrap_or_else(|| {
                 invoke_plugin(&*dispatcher.bus, generation, &delivery, definition.timeout, &mut instance)
             });
-            in_row = if instance.is_some() { in_row + 1 } else { 0 };
-            if in_row >= batch {
+            reuses = if instance.is_some() { reuses + 1 } else { 0 };
+            if reuses >= max_reuses {
                 generation.return_instance(instance.take());
-                in_row = 0;
+                reuses = 0;
             }
             let Some(CurrentDelivery { claim, permits, .. }) = slot.take() else { return };
             let (settlement, attempt) = self.path.decide(&delivery, invocation);
             self.settle(claim, permits, settlement, attempt);
-            if !self.has_time(priority, began.elapsed()) {
+            if !self.has_time(priority, started.elapsed()) {
                 break true;
             }
             let Some((claim, permits)) = self.next(generation, &delivery) else { break false };
             delivery = Arc::clone(claim.delivery());
             slot.put(claim, permits);
         };
-        self.backlog.note(ran_out_of_time);
+        self.backlog.record(ran_out_of_time);
         generation.return_instance(instance);
     }
 
     /// Submits a settlement without waiting for its commit. If it is refused, a task continues with the attempt.
-    fn settle(&self, claim: Claim, permits: Permits, settlement: Settlement, attempt: Attempt) {
+    fn settle(&self, claim: Claim, permits: Permits, settlement: Settlement, attempt: SubmittedAttempt) {
         let (path, handler) = (Arc::clone(&self.path), Arc::clone(&self.handler));
         // A shutdown also waits for the commit.
         let token = handler.dispatcher.attempts.token();
-        let then = move |claim: Claim, settled| match settled {
-            Ok(settled) => {
-                path.report(&attempt, settled);
+        let on_settled = move |claim: Claim, result| match result {
+            Ok(status) => {
+                path.report(&attempt, status);
                 drop((permits, token));
             }
             Err(error) => {
@@ -178,7 +178,7 @@ impl Slice {
                 }));
             }
         };
-        claim.settle_then(settlement, Box::new(then));
+        claim.settle_then(settlement, Box::new(on_settled));
     }
 
     fn has_time(&self, priority: Priority, took: Duration) -> bool {
@@ -186,8 +186,8 @@ impl Slice {
             || took < SLICE_TIME && !self.handler.dispatcher.capacity.threads.has_waiting_jobs(priority)
     }
 
-    /// The next delivery, if one is ready in memory and nothing has changed: the generation, the definition, the
-    /// store.
+    /// Claims the next delivery if one is ready in memory. None if the generation or the definition has changed, the
+    /// plugin is drained, or the store cannot be reached.
     fn next(&self, generation: &Arc<Generation>, last: &Delivery) -> Option<(Claim, Permits)> {
         let PluginHandler { dispatcher, definition, .. } = &*self.handler;
         let current = self.handler.generation(last)?;

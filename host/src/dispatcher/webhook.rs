@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::endpoint::{Endpoints, RequestPermit};
 use super::signature;
-use super::webhook_result::{WebhookResult, named};
+use super::webhook_result::{WebhookResult, status_text};
 use crate::clock::Clock;
 use crate::endpoint;
 use crate::event::Event;
@@ -53,7 +53,7 @@ impl Webhooks {
         &self.endpoints
     }
 
-    /// Delivers an event under a permit. Without grants, the operator has named the endpoint.
+    /// Delivers an event under a permit. An endpoint that the operator chose needs no grants.
     pub(super) async fn deliver(
         &self,
         webhook: &Webhook,
@@ -70,14 +70,14 @@ impl Webhooks {
             }
             (Err(reason), _) => return WebhookResult::Failed(reason),
         }
-        let answer = match self.handshake(webhook, timeout).await {
+        let result = match self.handshake(webhook, timeout).await {
             Ok(()) => self.send(webhook, event, timeout).await,
-            Err(answer) => answer,
+            Err(result) => result,
         };
-        if let WebhookResult::Overloaded(..) = answer {
+        if let WebhookResult::Overloaded(..) = result {
             permit.overload();
         }
-        answer
+        result
     }
 
     async fn send(&self, webhook: &Webhook, event: &Event, timeout: Duration) -> WebhookResult {
@@ -91,8 +91,8 @@ impl Webhooks {
         }
         match self.exchange(request, body, timeout).await {
             // The body of the response is not read. The status alone decides.
-            Ok(response) => self.read(&response),
-            Err(answer) => answer,
+            Ok(response) => self.interpret(&response),
+            Err(result) => result,
         }
     }
 
@@ -119,7 +119,7 @@ impl Webhooks {
         sent.map_err(late)?.map_err(|error| WebhookResult::Failed(describe(&error)))
     }
 
-    fn read(&self, response: &Response<Body>) -> WebhookResult {
+    fn interpret(&self, response: &Response<Body>) -> WebhookResult {
         WebhookResult::of(response.status(), response.headers(), self.clock.now())
     }
 
@@ -160,12 +160,12 @@ impl Webhooks {
         let response = self.exchange(self.request(Method::OPTIONS, webhook), Vec::new(), timeout).await?;
         let allowed = response.headers().get("webhook-allowed-origin");
         // The status is irrelevant (section 4.2), unless the endpoint refuses requests altogether.
-        let answer = self.read(&response);
-        if matches!(answer, WebhookResult::Overloaded(..) | WebhookResult::Gone(_)) {
-            return Err(answer);
+        let result = self.interpret(&response);
+        if matches!(result, WebhookResult::Overloaded(..) | WebhookResult::Gone(_)) {
+            return Err(result);
         }
-        if !allowed.is_some_and(|allowed| self.is_meant_by(allowed)) {
-            let status = named(response.status());
+        if !allowed.is_some_and(|allowed| self.is_allowed_by(allowed)) {
+            let status = status_text(response.status());
             return Err(WebhookResult::Failed(format!(
                 "the webhook did not agree to deliveries: it answered the handshake with {status} and without a matching WebHook-Allowed-Origin header"
             )));
@@ -175,7 +175,7 @@ impl Webhooks {
     }
 
     /// Whether an allowed origin includes this host. DNS names are case-insensitive.
-    fn is_meant_by(&self, allowed: &HeaderValue) -> bool {
+    fn is_allowed_by(&self, allowed: &HeaderValue) -> bool {
         allowed == "*" || allowed.as_bytes().eq_ignore_ascii_case(self.origin.as_bytes())
     }
 }
@@ -184,7 +184,7 @@ impl Webhooks {
 fn allowed_rate(headers: &HeaderMap) -> Option<NonZeroU32> {
     let text = headers.get("webhook-allowed-rate")?.to_str().ok()?.trim();
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // A number that overflows is as good as no limit.
+    // A number that overflows means no limit.
     if is_number { text.parse().ok() } else { None }
 }
 
@@ -193,8 +193,8 @@ fn has_access_token(query: &str) -> bool {
     query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
 }
 
-/// Identifies the message to its receiver, the same for each attempt. An event's own id is unique only within its
-/// source, and may contain dots, which the signature uses as separators.
+/// The id of the message, which is the same for each attempt. The event's own id is unique only within its source, and
+/// may contain dots, which the signature uses as separators.
 fn message_id(event: &Event) -> String {
     let mut hash = Sha256::new();
     hash.update((event.source.len() as u64).to_le_bytes());
@@ -274,12 +274,12 @@ mod tests {
 
     /// Web Hooks 1.0.2, sections 4.2.1 and 4.2.2.
     #[test]
-    fn what_an_endpoint_allows_is_read() {
+    fn an_endpoints_allowed_rate_is_parsed() {
         let webhooks = webhooks();
-        for (allowed, is_meant) in
+        for (allowed, expected) in
             [("*", true), ("bus.example.com", true), ("BUS.example.com", true), ("example.com", false), ("", false)]
         {
-            assert_eq!(webhooks.is_meant_by(&HeaderValue::from_static(allowed)), is_meant, "{allowed}");
+            assert_eq!(webhooks.is_allowed_by(&HeaderValue::from_static(allowed)), expected, "{allowed}");
         }
         for (rate, expected) in
             [("120", 120), ("1", 1), ("*", 0), ("0", 0), ("-1", 0), ("+1", 0), ("1.5", 0), ("", 0), ("99999999999", 0)]

@@ -7,8 +7,8 @@ use hyper::header::{HeaderMap, RETRY_AFTER};
 
 use crate::clock::Timestamp;
 
-/// The longest hold that an endpoint can ask for. After that, it is tried again.
-pub(super) const LONGEST: Duration = Duration::from_hours(24 * 30);
+/// The maximum time for which an endpoint can be held. After that, it gets another request.
+pub(super) const MAX_HOLD: Duration = Duration::from_hours(24 * 30);
 
 /// The result of a webhook request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,24 +31,24 @@ impl WebhookResult {
         if status.is_success() {
             return Self::Accepted;
         }
-        let said = format!("the webhook answered {}", named(status));
+        let reason = format!("the webhook answered {}", status_text(status));
         match status.as_u16() {
-            300..=303 | 307 | 308 => Self::Rejected(format!("{said}, and redirects are not followed")),
-            410 => Self::Gone(said),
-            429 | 503 => Self::Overloaded(said, retry_after(headers, now)),
-            // A status outside of 100 to 599 is invalid and counts as a server error, and so does an informational
-            // one, which is not a final answer (RFC 9110, sections 15 and 15.2).
+            300..=303 | 307 | 308 => Self::Rejected(format!("{reason}, and redirects are not followed")),
+            410 => Self::Gone(reason),
+            429 | 503 => Self::Overloaded(reason, retry_after(headers, now)),
+            // Statuses outside of 100 to 599 are invalid and count as server errors. So do informational ones, which
+            // are not final responses (RFC 9110, sections 15 and 15.2).
             100..=199 | 404 | 408 | 409 | 425 | 500.. => match retry_after(headers, now) {
-                Some(after) => Self::Overloaded(said, Some(after)),
-                None => Self::Failed(said),
+                Some(after) => Self::Overloaded(reason, Some(after)),
+                None => Self::Failed(reason),
             },
-            _ => Self::Rejected(said),
+            _ => Self::Rejected(reason),
         }
     }
 }
 
 /// A status with its name, if it has one.
-pub(super) fn named(status: StatusCode) -> String {
+pub(super) fn status_text(status: StatusCode) -> String {
     match status.canonical_reason() {
         Some(name) => format!("{} {name}", status.as_u16()),
         None => status.as_u16().to_string(),
@@ -60,13 +60,13 @@ pub(super) fn named(status: StatusCode) -> String {
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let values = headers.get_all(RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
     let longest = values.filter_map(|value| delay(value.trim(), now)).max()?;
-    Some(longest.min(LONGEST)).filter(|delay| !delay.is_zero())
+    Some(longest.min(MAX_HOLD)).filter(|delay| !delay.is_zero())
 }
 
 fn delay(text: &str, now: Timestamp) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // A number that overflows is longer than the longest hold anyway.
-        return Some(text.parse().map_or(LONGEST, Duration::from_secs));
+        // A number that overflows exceeds the maximum anyway.
+        return Some(text.parse().map_or(MAX_HOLD, Duration::from_secs));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     let since_1970 = date.duration_since(std::time::UNIX_EPOCH).ok()?;
@@ -154,9 +154,9 @@ mod tests {
             (&["Thu, 01 Jan 1970 00:00:00 GMT"], None),
             (&["Sunday, 06-Nov-93 08:49:37 GMT"], None),
             // A hold without an end is limited.
-            (&["999999999"], Some(LONGEST)),
-            (&["99999999999999999999999999999999"], Some(LONGEST)),
-            (&["Fri, 31 Dec 9999 23:59:59 GMT"], Some(LONGEST)),
+            (&["999999999"], Some(MAX_HOLD)),
+            (&["99999999999999999999999999999999"], Some(MAX_HOLD)),
+            (&["Fri, 31 Dec 9999 23:59:59 GMT"], Some(MAX_HOLD)),
             // The strictest of several.
             (&["7", "Sun, 06 Nov 1994 08:49:37 GMT"], seconds(30)),
             // Malformed.

@@ -79,7 +79,7 @@ impl Worker {
         }
     }
 
-    /// Starts an attempt in a task of its own: in a slice, if the subscription's deliveries may run in parallel.
+    /// Starts a task for a claim: a slice if the subscription's deliveries may run in parallel, otherwise an attempt.
     fn begin(&self, claim: Claim, permits: Permits, cancelled: &CancellationToken) {
         let definition = self.subscription.definition();
         let path = self.attempt_path(Arc::clone(&definition), cancelled);
@@ -134,8 +134,8 @@ impl Worker {
         }
     }
 
-    /// Waits for the target, for permits and for a delivery, in this order, so that an idle subscription holds
-    /// nothing that others need. Dropping the future loses nothing.
+    /// Waits for the target, for permits and for a delivery, in this order. The permits are the subscription's own, so
+    /// an idle subscription holds nothing that others need. Dropping the future loses nothing.
     async fn next(&mut self) -> (Claim, Permits) {
         loop {
             self.wait_for_target().await;
@@ -152,9 +152,10 @@ impl Worker {
             match self.subscription.claim().await {
                 Ok(claim) => return (claim, Permits::new(running, unsettled)),
                 Err(error) => {
-                    // The bus has logged an outage, and any other failure ends the host.
+                    // The bus logs outages itself.
                     if error.kind() != StoreErrorKind::Unavailable {
-                        tracing::error!(subscription = %self.subscription.id(), %error, "cannot read the subscription's deliveries; trying again in a second");
+                        let subscription = self.subscription.id();
+                        tracing::error!(%subscription, %error, "cannot read the subscription's deliveries; trying again in a second");
                     }
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
@@ -162,7 +163,7 @@ impl Worker {
         }
     }
 
-    /// Waits while the running slices may take the next delivery.
+    /// Gives the running slices time to claim the next delivery themselves.
     async fn wait_for_slices(&self) {
         let running = self.permits.saturating_sub(self.running.available_permits() + 1);
         if running >= self.dispatcher.capacity.threads.cores() {
@@ -193,7 +194,7 @@ impl Worker {
         }
     }
 
-    /// Waits while the store cannot be reached: an outcome could not be committed.
+    /// Waits while the store cannot be reached, because no outcome could be committed.
     async fn wait_for_store(&self) {
         let mut reachability = self.dispatcher.bus.reachable();
         // It lives as long as the bus, so the wait cannot fail.

@@ -28,7 +28,7 @@ pub(crate) enum Mode {
 /// The number of events after which parsing a batch yields the core. Otherwise threads that were woken on the same core
 /// might wait for milliseconds although another core is idle.
 const YIELD_AFTER: usize = 32;
-/// The largest number of events in a batch.
+/// The maximum number of events in a batch.
 const BATCH_LIMIT: usize = 10_000;
 
 impl Mode {
@@ -38,16 +38,16 @@ impl Mode {
     /// A problem: 415 if the request has no events or its JSON is not UTF-8, 400 if its media type is malformed.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let media_type = MediaType::of(headers)?;
-        let mode = Self::with(media_type.as_ref().map(MediaType::essence).unwrap_or_default(), headers)?;
+        let mode = Self::from_media_type(media_type.as_ref().map(MediaType::essence).unwrap_or_default(), headers)?;
         match media_type {
             Some(media_type) if mode != Self::Binary || Kind::of(Some(media_type.essence())) == Kind::Json => {
-                media_type.demand_utf8().map(|()| mode)
+                media_type.require_utf8().map(|()| mode)
             }
             _ => Ok(mode),
         }
     }
 
-    fn with(media_type: &str, headers: &HeaderMap) -> Result<Self, Problem> {
+    fn from_media_type(media_type: &str, headers: &HeaderMap) -> Result<Self, Problem> {
         match media_type {
             "application/cloudevents+json" => Ok(Self::Structured),
             "application/cloudevents-batch+json" => Ok(Self::Batched),
@@ -106,7 +106,7 @@ enum ParseError {
     #[error("the attribute `{0}` is missing")]
     Missing(&'static str),
     #[error("the attribute `{0}` is given twice")]
-    Twice(String),
+    Repeated(String),
     #[error(transparent)]
     Value(#[from] InvalidAttribute),
     #[error("`{0}` is not a valid attribute name; a name has 1 to 40 lower-case letters and digits")]
@@ -114,13 +114,13 @@ enum ParseError {
     #[error("the specversion is `{0}`; this host supports 1.0")]
     Version(String),
     #[error("it has both `data` and `data_base64`")]
-    TwoData,
+    DataAndBase64,
     #[error("`data_base64` is not base64")]
     Base64,
     #[error("the member `data` is nested deeper than 100 levels")]
     Depth,
     #[error(
-        "`data` is UTF-8, as the document is, but `datacontenttype` has another charset; omit the charset, or send the bytes as `data_base64`"
+        "`data` is UTF-8, because the JSON document is, but `datacontenttype` has another charset; omit the charset, or send the bytes as `data_base64`"
     )]
     Charset,
 }
@@ -136,7 +136,7 @@ fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, ParseError> {
         let mut values = headers.get_all(name).iter();
         let (value, second) = (values.next(), values.next());
         if second.is_some() {
-            return Err(ParseError::Twice(attribute.to_owned()));
+            return Err(ParseError::Repeated(attribute.to_owned()));
         }
         let value = value.map(axum::http::HeaderValue::as_bytes).unwrap_or_default();
         attributes.put(attribute, decode(attribute, value)?)?;
@@ -146,7 +146,7 @@ fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, ParseError> {
         attributes.put("datacontenttype", text.to_owned())?;
     }
     let media_type = attributes.core.get("datacontenttype").map(String::as_str);
-    // Only a media type says how to read the bytes.
+    // Without a media type, the bytes cannot be interpreted.
     let data = (!body.is_empty()).then(|| match media_type {
         Some(media_type) => Data::declared(media_type, body),
         None => Data::binary(body),
@@ -216,10 +216,10 @@ fn structured(json: &[u8]) -> Result<Event, ParseError> {
         }
     }
     let declares_json = Kind::of(attributes.core.get("datacontenttype").map(String::as_str)) == Kind::Json;
-    // JSON data may be null. For other media types null means no data, as it does for attributes.
+    // In JSON data, null is a value. For other media types it means that there is no data.
     let data = data.filter(|data| declares_json || data.get() != "null");
     let data = match (data, data_base64) {
-        (Some(_), Some(_)) => return Err(ParseError::TwoData),
+        (Some(_), Some(_)) => return Err(ParseError::DataAndBase64),
         (None, None) => None,
         (Some(data), None) => Some(json_or_text(&data, declares_json)?),
         (None, Some(text)) => {
@@ -242,7 +242,7 @@ fn json_or_text(data: &RawValue, declares_json: bool) -> Result<Data, ParseError
         let text: String = serde_json::from_str(json).map_err(|error| ParseError::Json(error.to_string()))?;
         return Ok(Data::new(Kind::Text, text));
     }
-    // Data that no parser accepts must not be stored.
+    // Data that is nested too deeply for parsers must not be stored.
     json_text(json.as_bytes()).map(Data::json).ok_or(ParseError::Depth)
 }
 
@@ -281,7 +281,7 @@ impl Attributes {
             None if !is_extension_name(name) => return Err(ParseError::Name(name.chars().take(64).collect())),
             None => self.extensions.insert(name.to_owned(), value),
         };
-        before.map_or(Ok(()), |_| Err(ParseError::Twice(name.to_owned())))
+        before.map_or(Ok(()), |_| Err(ParseError::Repeated(name.to_owned())))
     }
 
     fn required(&mut self, name: &'static str) -> Result<String, ParseError> {
@@ -366,7 +366,7 @@ mod tests {
             pairs.push((name, value));
             binary(&headers(&pairs), Vec::new())
         };
-        assert_eq!(with("ce-id", "2"), Err(ParseError::Twice("id".into())));
+        assert_eq!(with("ce-id", "2"), Err(ParseError::Repeated("id".into())));
         assert_eq!(with("ce-subject", "%ff"), Err(invalid_attribute("subject", "is not UTF-8")));
         assert_eq!(with("ce-subject", "%c0%80"), Err(invalid_attribute("subject", "is not UTF-8")));
         assert_eq!(with("ce-subject", "\"\""), Err(invalid_attribute("subject", "is empty")));

@@ -1,4 +1,4 @@
-//! `POST /events`: accepts CloudEvents and answers once they are durable, or once their reply has arrived.
+//! `POST /events`: accepts CloudEvents, and responds when they are durable, or when their reply has arrived.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,7 +104,7 @@ pub(crate) async fn publish(
     let body = body_reader.read(&headers, body).await?.into();
     let mut events = read(mode, &headers, body).await?;
     check(publisher, &mut events)?;
-    events.iter_mut().for_each(|event| carry_trace(event, &headers));
+    events.iter_mut().for_each(|event| copy_trace_context(event, &headers));
 
     let Some(pattern) = params.reply else {
         let accepted = store(bus, events, due).await?;
@@ -122,12 +122,13 @@ pub(crate) async fn publish(
         return Err(already_published(&id));
     }
     let timeout = params.timeout.unwrap_or(Duration::from_secs(5));
-    let reply = Wait { id: &id, pattern: &pattern, timeout, end: replies_ended }.until(expected).await?;
+    let wait = ReplyWait { id: &id, pattern: &pattern, timeout, ended: replies_ended };
+    let reply = wait.run(expected).await?;
     let body = reply.event.to_json();
     Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())
 }
 
-/// Checks that the publisher may publish all events, and notes which producer's share each counts against.
+/// Checks that the publisher may publish all events, and records the producer whose limits each counts against.
 fn check(publisher: &Publisher<'_>, events: &mut [Event]) -> Result<(), Problem> {
     let many = events.len() > 1;
     for (index, event) in events.iter_mut().enumerate() {
@@ -140,7 +141,7 @@ fn check(publisher: &Publisher<'_>, events: &mut [Event]) -> Result<(), Problem>
     Ok(())
 }
 
-/// Parses a body. A large one is parsed on a blocking thread, where it delays no other request.
+/// Parses a body. A large one is parsed on a blocking thread, so that it does not delay other requests.
 async fn read(mode: Mode, headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<Event>, Problem> {
     const LARGE: usize = 64 << 10;
     if body.len() <= LARGE {
@@ -161,8 +162,8 @@ async fn store(bus: &dyn Bus, events: Vec<Event>, due: Option<Timestamp>) -> Res
     Ok(accepted)
 }
 
-/// Starts a cause tree with an unguessable correlation id for an event whose publisher waits for the reply. Clients
-/// choose event ids, so an event id would not do: two clients may choose the same.
+/// Starts a cause tree with an unguessable correlation id for an event whose publisher waits for the reply. The event's
+/// own id is not suitable: clients choose it, and two clients may choose the same.
 fn start_cause_tree(event: &mut Event) -> Result<(), Problem> {
     if event.extensions.contains_key(CORRELATION_ID) {
         let detail = "an event whose publisher waits for a reply starts its own cause tree; omit `correlationid`";
@@ -180,28 +181,28 @@ fn already_published(id: &str) -> Problem {
     Problem::new(StatusCode::CONFLICT, "already-published", detail)
 }
 
-/// A client that waits for the reply to a stored event.
-pub(super) struct Wait<'a> {
+/// A client's wait for the reply to a stored event.
+pub(super) struct ReplyWait<'a> {
     /// The id of the event.
     pub(super) id: &'a str,
     pub(super) pattern: &'a Pattern,
     pub(super) timeout: Duration,
     /// Cancelled when the host stops and the running deliveries have ended, so that no reply can come.
-    pub(super) end: &'a CancellationToken,
+    pub(super) ended: &'a CancellationToken,
 }
 
-impl Wait<'_> {
-    pub(super) async fn until(self, expected: Reply) -> Result<LoggedEvent, Problem> {
+impl ReplyWait<'_> {
+    pub(super) async fn run(self, expected: Reply) -> Result<LoggedEvent, Problem> {
         tokio::select! {
             biased;
             reply = tokio::time::timeout(self.timeout, expected.wait()) => {
-                reply.ok().flatten().ok_or_else(|| self.late())
+                reply.ok().flatten().ok_or_else(|| self.timed_out())
             }
-            () = self.end.cancelled() => Err(self.stopping()),
+            () = self.ended.cancelled() => Err(self.stopping()),
         }
     }
 
-    fn late(&self) -> Problem {
+    fn timed_out(&self) -> Problem {
         let Self { id, pattern, timeout, .. } = self;
         let timeout = humantime::format_duration(*timeout);
         let detail = format!(
@@ -220,7 +221,7 @@ impl Wait<'_> {
 }
 
 /// Adds the trace context of the request to an event that has none (CloudEvents Distributed Tracing extension).
-fn carry_trace(event: &mut Event, headers: &HeaderMap) {
+fn copy_trace_context(event: &mut Event, headers: &HeaderMap) {
     if event.extensions.contains_key(TRACE[0]) {
         return;
     }

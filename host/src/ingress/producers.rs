@@ -1,5 +1,5 @@
-//! The producers that may publish at `POST /events`. By default nobody may: subscriptions match by type, so a publisher
-//! can speak for others.
+//! The producers that may publish at `POST /events`. By default nobody may, because subscriptions match by type: a
+//! publisher could impersonate others.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ impl ProducerRule {
 }
 
 impl EventsRule {
-    /// A rule for a developer's host: anybody may publish whatever is not reserved.
+    /// A rule for a developer's host: anybody may publish any event that is not reserved.
     #[must_use]
     pub fn open() -> Self {
         let types = vec![Pattern::everything()];
@@ -124,19 +124,19 @@ pub enum SourceRule {
 }
 
 impl SourceRule {
-    fn takes(&self, source: &str) -> bool {
+    fn matches(&self, source: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Exactly(only) => source == only,
-            Self::Below(start) => {
-                source.strip_prefix(start.as_str()).is_some_and(|rest| !rest.is_empty() && stays(rest))
+            Self::Below(prefix) => {
+                source.strip_prefix(prefix.as_str()).is_some_and(|rest| !rest.is_empty() && stays_below(rest))
             }
         }
     }
 }
 
-/// Whether the path has no segment `..` that leads out of the prefix.
-fn stays(path: &str) -> bool {
+/// Whether a path has no `..` segment, which would lead out of the prefix.
+fn stays_below(path: &str) -> bool {
     let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
     !path.split(['/', '\\']).any(|segment| segment == "..") && !path.to_ascii_lowercase().contains("%2e")
 }
@@ -153,7 +153,7 @@ impl<'de> Deserialize<'de> for SourceRule {
         match text.strip_suffix('*') {
             None if text.is_empty() => Err(de::Error::custom("a source is empty")),
             None => Ok(Self::Exactly(text)),
-            Some(start) if start.ends_with(['/', ':']) && !start.contains('*') => Ok(Self::Below(start.to_owned())),
+            Some(prefix) if prefix.ends_with(['/', ':']) && !prefix.contains('*') => Ok(Self::Below(prefix.to_owned())),
             Some(_) => Err(de::Error::custom(format!(
                 "`{text}` is not a valid source rule; write an exact source, a prefix that ends with `/*` or `:*`, or `*` alone"
             ))),
@@ -207,13 +207,13 @@ impl Producers {
             }
         }
         if admitted.is_empty() {
-            return Err(unknown(token.is_some()));
+            return Err(not_authorized(token.is_some()));
         }
         Ok(Publisher::Producers(admitted))
     }
 }
 
-fn unknown(has_token: bool) -> Problem {
+fn not_authorized(has_token: bool) -> Problem {
     let (code, detail) = match has_token {
         true => ("token-unknown", "the token is unknown; it may have been replaced"),
         false => ("token-missing", "publishing requires a token; send it as Authorization: Bearer TOKEN"),
@@ -239,8 +239,8 @@ pub(crate) enum Publisher<'a> {
 }
 
 impl Publisher<'_> {
-    /// Checks whether the publisher may publish an event. Returns the name that the event is accounted to; none for the
-    /// operator.
+    /// Checks whether the publisher may publish an event. Returns the name that the event is accounted to, or None for
+    /// the operator.
     ///
     /// # Errors
     /// A problem with 403 that names the attribute.
@@ -276,7 +276,7 @@ impl Publisher<'_> {
     }
 }
 
-/// Whether an event names a correlation, and so joins a cause tree of others.
+/// Whether an event has a correlation id, and so joins an existing cause tree.
 fn joins_cause_tree(event: &Event) -> bool {
     [CORRELATION_ID, CORRELATION_SOURCE].into_iter().any(|name| event.extensions.contains_key(name))
 }
@@ -291,7 +291,8 @@ fn check_rules<'a>(producers: &[&'a ProducerRule], event: &Event) -> Result<&'a 
         let detail = format!("this producer may not publish the type `{event_type}`; permit it in [ingress] events");
         return forbidden("type-not-allowed", detail);
     }
-    let mut of_source = of_type.into_iter().filter(|one| one.sources.iter().any(|rule| rule.takes(source))).peekable();
+    let mut of_source =
+        of_type.into_iter().filter(|one| one.sources.iter().any(|rule| rule.matches(source))).peekable();
     let Some(first) = of_source.peek().copied() else {
         let detail = format!("this producer may not publish from the source `{source}`; permit it in [ingress] events");
         return forbidden("source-not-allowed", detail);

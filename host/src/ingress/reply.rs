@@ -22,7 +22,7 @@ const STATUS: &str = "httpstatus";
 const HEADERS: &str = "httpheaders";
 
 /// The headers that describe a body (RFC 9110, section 8; RFC 9530) and are replaced with it.
-const OF_BODY: [HeaderName; 8] = [
+const BODY_HEADERS: [HeaderName; 8] = [
     CONTENT_TYPE,
     CONTENT_ENCODING,
     CONTENT_LANGUAGE,
@@ -34,7 +34,7 @@ const OF_BODY: [HeaderName; 8] = [
 ];
 
 /// The event whose reply the handler's client waits for. It always starts a new cause tree with an unguessable id, so
-/// that the client can see no reply but its own.
+/// that the client can only get its own reply.
 pub(crate) fn start_reply_tree<'a>(effects: &'a mut Effects, reply_to: &ReplyTo) -> Result<&'a Event, Problem> {
     let mut events = effects.publishes.iter_mut().map(|publish| &mut publish.event);
     let event = events.find(|event| event.id == reply_to.id).ok_or_else(|| {
@@ -69,34 +69,34 @@ pub(crate) fn put_reply(mut response: Response, event: &Event) -> Result<Respons
     *response.status_mut() = match status {
         Some(status) => status,
         // These statuses have no body (RFC 9110, section 15.3), but the reply has one.
-        None if event.data.is_some() && bodiless(response.status()) => StatusCode::OK,
+        None if event.data.is_some() && is_bodiless(response.status()) => StatusCode::OK,
         None => response.status(),
     };
-    if bodiless(response.status()) {
+    if is_bodiless(response.status()) {
         remove_body_headers(response.headers_mut());
         *response.body_mut() = Body::empty();
     }
     Ok(response)
 }
 
-/// The response without a reply: the problem, with the headers of the handler, whose effects are committed.
+/// The response if no reply came: the problem, with the handler's headers, because the handler's effects are committed.
 pub(crate) fn without_reply(response: Response, problem: Problem) -> Response {
     let (mut parts, _) = response.into_parts();
     remove_body_headers(&mut parts.headers);
-    let mut answer = problem.into_response();
-    parts.headers.extend(std::mem::take(answer.headers_mut()));
-    *answer.headers_mut() = parts.headers;
-    answer.extensions_mut().extend(parts.extensions);
-    answer
+    let mut response = problem.into_response();
+    parts.headers.extend(std::mem::take(response.headers_mut()));
+    *response.headers_mut() = parts.headers;
+    response.extensions_mut().extend(parts.extensions);
+    response
 }
 
 /// Whether responses with a status have no content (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
-pub(super) fn bodiless(status: StatusCode) -> bool {
+pub(super) fn is_bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 fn remove_body_headers(headers: &mut HeaderMap) {
-    for name in &OF_BODY {
+    for name in &BODY_HEADERS {
         headers.remove(name);
     }
 }

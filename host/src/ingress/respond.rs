@@ -11,9 +11,9 @@ use crate::problem::Problem;
 use crate::threads::Panicked;
 
 /// Waits for an invocation permit, up to the admission timeout.
-pub(super) async fn admitted(ingress: &Ingress, generation: &Generation) -> Result<Admission, Problem> {
-    let admitted = generation.limiter.admit(&ingress.capacity.permits);
-    tokio::time::timeout(ingress.admission_timeout, admitted).await.map_err(|_| {
+pub(super) async fn admit(ingress: &Ingress, generation: &Generation) -> Result<Admission, Problem> {
+    let admission = generation.limiter.admit(&ingress.capacity.permits);
+    tokio::time::timeout(ingress.admission_timeout, admission).await.map_err(|_| {
         let (code, detail) = match generation.limiter.running() < generation.limiter.limit() {
             true => ("host-busy", "all invocation permits of the host are in use".to_owned()),
             false => ("plugin-busy", format!("all invocation permits of the plugin `{}` are in use", generation.name)),
@@ -22,13 +22,13 @@ pub(super) async fn admitted(ingress: &Ingress, generation: &Generation) -> Resu
     })
 }
 
-pub(super) fn unfinished(error: Panicked) -> Problem {
-    tracing::error!(%error, "an invocation ended its thread");
+pub(super) fn panic_problem(error: Panicked) -> Problem {
+    tracing::error!(%error, "an invocation panicked");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "handler-failed", "the handler did not finish")
 }
 
 /// The response for a failed handler. Details stay in the log.
-pub(crate) fn failed(generation: &Generation, route: &Route, failure: &Failure) -> Problem {
+pub(crate) fn failure_problem(generation: &Generation, route: &Route, failure: &Failure) -> Problem {
     let (plugin, digest, cause) = (&generation.name, generation.digest.short(), failure.cause.as_str());
     tracing::error!(%plugin, digest, %route, cause, "request failed: {}", failure.reason);
     match failure.cause {
@@ -40,9 +40,9 @@ pub(crate) fn failed(generation: &Generation, route: &Route, failure: &Failure) 
     }
 }
 
-/// The largest number of headers of a response. Clients accept about as many, and `HeaderMap` panics beyond 32,768.
+/// The maximum number of headers of a response. Clients accept about as many, and `HeaderMap` panics beyond 32,768.
 const MAX_RESPONSE_HEADERS: usize = 256;
-/// The largest total size of a response's headers.
+/// The maximum total size of a response's headers.
 const MAX_RESPONSE_HEADER_BYTES: usize = 64 << 10;
 
 /// Checks the number and size of a response's headers.

@@ -10,9 +10,9 @@ use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Ingress;
-use super::events::Wait;
+use super::events::ReplyWait;
 use super::reply::{put_reply, without_reply};
-use super::respond::{admitted, failed, to_http, unfinished};
+use super::respond::{admit, failure_problem, panic_problem, to_http};
 use crate::bus::{CommitError, Reply};
 use crate::event::IdSeed;
 use crate::observer::{Observation, PublishedCauseTrees};
@@ -44,9 +44,9 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
     }
     let description = ingress.observer.is_active().then(|| format!("{} {}", request.method(), request.uri().path()));
     let response = match generation.is_service() {
-        // Boxed, since the other variant is smaller and more frequent.
-        true => Box::pin(super::services::answer(&ingress, generation, route, request)).await,
-        false => answer(&ingress, generation, route, params, request).await,
+        // Boxed, because the other future is smaller and more frequent.
+        true => Box::pin(super::services::respond(&ingress, generation, route, request)).await,
+        false => respond(&ingress, generation, route, params, request).await,
     };
     let mut response = response.unwrap_or_else(Problem::into_response);
     let (status, took) = (response.status().as_u16(), started.elapsed());
@@ -58,7 +58,7 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
     response
 }
 
-async fn answer(
+async fn respond(
     ingress: &Ingress,
     generation: Arc<Generation>,
     route: Arc<Route>,
@@ -72,20 +72,20 @@ async fn answer(
         let (response, mut effects, reply_to) = match invoke(ingress, &generation, &request, &ids).await? {
             RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
             RequestResult::Discard(response) => return to_http(&generation.name, response),
-            RequestResult::Failed(failure) => return Err(failed(&generation, &request.route, &failure)),
+            RequestResult::Failed(failure) => return Err(failure_problem(&generation, &request.route, &failure)),
         };
         // A response that cannot be sent must not be committed.
         let mut response = to_http(&generation.name, response)?;
         let reply_to = reply_to.filter(|_| response.status().is_success());
-        // Before the commit, since the reply may come right after it.
-        let expected = reply_to.as_ref().map(|reply_to| expect(ingress, &mut effects, reply_to)).transpose()?;
+        // The wait starts before the commit, because the reply may come right after it.
+        let expected = reply_to.as_ref().map(|reply_to| expect_reply(ingress, &mut effects, reply_to)).transpose()?;
         let published = ingress.observer.is_active().then(|| PublishedCauseTrees::by(&effects));
         match ingress.bus.commit(&generation.name, *effects).await {
             Ok(()) => {
                 if let (Some(expected), Some(reply_to)) = (expected, reply_to) {
                     let ReplyTo { id, pattern, timeout } = reply_to;
-                    let wait = Wait { id: &id, pattern: &pattern, timeout, end: &ingress.replies_ended };
-                    response = match wait.until(expected).await {
+                    let wait = ReplyWait { id: &id, pattern: &pattern, timeout, ended: &ingress.replies_ended };
+                    response = match wait.run(expected).await {
                         Ok(reply) => put_reply(response, &reply.event)?,
                         Err(problem) => without_reply(response, problem),
                     };
@@ -95,7 +95,8 @@ async fn answer(
                 }
                 return Ok(response);
             }
-            // After a conflict, a plugin's reruns take turns under one lock, so that they do not conflict with each other.
+            // After a conflict, a plugin's reruns take turns under a lock, so that they do not conflict with each
+            // other.
             Err(CommitError::Conflict(_)) if rerun_turn.is_none() => {
                 telemetry::request_conflict(&generation.name);
                 rerun_turn = Some(Arc::clone(&generation.limiter.rerun_lock).lock_owned().await);
@@ -108,7 +109,7 @@ async fn answer(
 }
 
 /// Starts waiting for the reply to an event that is about to be committed.
-fn expect(ingress: &Ingress, effects: &mut Effects, reply_to: &ReplyTo) -> Result<Reply, Problem> {
+fn expect_reply(ingress: &Ingress, effects: &mut Effects, reply_to: &ReplyTo) -> Result<Reply, Problem> {
     let event = super::reply::start_reply_tree(effects, reply_to)?;
     Ok(ingress.bus.expect_reply(event, reply_to.pattern.clone())?)
 }
@@ -135,8 +136,8 @@ fn decode(value: &str) -> Result<String, Problem> {
     let decoded = percent_decode(value);
     let malformed = "the path has escapes that are not percent-encoded UTF-8";
     let decoded = decoded.ok_or_else(|| Problem::bad_request("invalid-path", malformed))?;
-    let leads_out = decoded.contains('\0') || decoded.split('/').any(|segment| segment == "..");
-    if leads_out { Err(Problem::not_found("no plugin has a route for this path")) } else { Ok(decoded) }
+    let escapes = decoded.contains('\0') || decoded.split('/').any(|segment| segment == "..");
+    if escapes { Err(Problem::not_found("no plugin has a route for this path")) } else { Ok(decoded) }
 }
 
 async fn invoke(
@@ -145,14 +146,14 @@ async fn invoke(
     request: &Arc<plugin::Request>,
     ids: &IdSeed,
 ) -> Result<RequestResult, Problem> {
-    let Admission { ticket, permits } = admitted(ingress, generation).await?;
+    let Admission { ticket, permits } = admit(ingress, generation).await?;
     let state = ingress.bus.state(&generation.name);
     let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), *ids);
     let invocation = move || {
-        let answered = generation.handle_request(&request, ids, state);
+        let result = generation.handle_request(&request, ids, state);
         // Held until the thread is free, even if the client disconnects.
         drop(permits);
-        answered
+        result
     };
-    ingress.capacity.threads.run(ticket, invocation).await.map_err(unfinished)
+    ingress.capacity.threads.run(ticket, invocation).await.map_err(panic_problem)
 }

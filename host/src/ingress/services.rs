@@ -17,7 +17,7 @@ use hyper::body::{Body as _, Frame};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Ingress;
-use super::respond::{admitted, check_headers, failed, unfinished};
+use super::respond::{admit, check_headers, failure_problem, panic_problem};
 use super::spool::{DIRECT_WRITE_TIME, Spooler, spooled};
 use crate::event::IdSeed;
 use crate::observer::PublishedCauseTrees;
@@ -35,8 +35,8 @@ type RunningHandler = JobHandle<HandlerEnd>;
 /// The result of a handler.
 type HandlerEnd = Result<Effects, Failure>;
 
-/// One request.
-struct Service<'a> {
+/// One request to a service.
+struct ServiceRequest<'a> {
     ingress: &'a Arc<Ingress>,
     generation: &'a Arc<Generation>,
     route: &'a Arc<Route>,
@@ -46,22 +46,23 @@ struct Service<'a> {
 /// How a client reads a response.
 #[derive(Clone, Copy)]
 struct Client {
-    /// Whether the client asked for the head only.
+    /// Whether the client asked only for the head.
     is_head: bool,
-    /// Whether the client lacks chunked coding. A body without a length then ends with the connection.
-    is_old: bool,
+    /// Whether the client speaks HTTP/1.0, which lacks chunked coding. A body without a length then ends with the
+    /// connection.
+    is_http10: bool,
 }
 
 impl Client {
     /// Whether a body is sent.
     fn gets_body(self, response: &Response<Body>) -> bool {
-        let has_none = super::reply::bodiless(response.status());
+        let has_none = super::reply::is_bodiless(response.status());
         !self.is_head && !has_none && declared_length(response) != Some(0)
     }
 
     /// Whether the client can tell a complete body from a truncated one.
     fn can_detect_end(self, response: &Response<Body>) -> bool {
-        self.gets_body(response) && (!self.is_old || declared_length(response).is_some())
+        self.gets_body(response) && (!self.is_http10 || declared_length(response).is_some())
     }
 }
 
@@ -69,25 +70,25 @@ fn declared_length(response: &Response<Body>) -> Option<u64> {
     response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-pub(super) async fn answer(
+pub(super) async fn respond(
     ingress: &Arc<Ingress>,
     generation: Arc<Generation>,
     route: Arc<Route>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
     let request = limit_body(ingress, request).await?;
-    let client = Client { is_head: request.method() == Method::HEAD, is_old: request.version() < Version::HTTP_11 };
-    let service = Service { ingress, generation: &generation, route: &route, client };
+    let client = Client { is_head: request.method() == Method::HEAD, is_http10: request.version() < Version::HTTP_11 };
+    let service = ServiceRequest { ingress, generation: &generation, route: &route, client };
     let (answer, mut head) = oneshot::channel();
     let mut running = service.run(Exchange { request, answer }).await?;
     let ended = tokio::select! {
         biased;
-        Ok(head) = &mut head => return service.begin(head, running).await,
-        ended = &mut running => ended.map_err(unfinished)?,
+        Ok(head) = &mut head => return service.continue_with(head, running).await,
+        ended = &mut running => ended.map_err(panic_problem)?,
     };
     match (head.try_recv(), ended) {
         (Ok(head), ended) => service.complete(service.response(head.response)?, ended).await,
-        (Err(_), Err(failure)) => Err(failed(&generation, &route, &failure)),
+        (Err(_), Err(failure)) => Err(failure_problem(&generation, &route, &failure)),
         (Err(_), Ok(_)) => Err(malformed(&generation, "it ended without a response")),
     }
 }
@@ -105,21 +106,22 @@ async fn limit_body(ingress: &Ingress, request: Request<Body>) -> Result<Request
         Ok(permit) => {
             let body_reader = body_reader.clone();
             let inner = Limited::new(body, body_reader.limits.max_body_bytes);
-            let late = Box::pin(async move {
+            let deadline = Box::pin(async move {
                 drop(tokio::time::timeout(body_reader.limits.body_timeout, body_reader.stopped()).await);
             });
-            Body::new(StreamingBody { inner, late, permit: Some(permit) })
+            Body::new(StreamingBody { inner, deadline, permit: Some(permit) })
         }
         Err(_) => Body::from(body_reader.collect(body).await?),
     };
     Ok(Request::from_parts(head, body))
 }
 
-/// A body that streams into a running handler. It holds its streaming permit until the body has been read, its time is
-/// over, or the host stops.
+/// A body that streams into a running handler. It holds its streaming permit until it has been read, or until the
+/// deadline.
 struct StreamingBody {
     inner: Limited<Body>,
-    late: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Ends when the body's time is over, or when the host stops.
+    deadline: Pin<Box<dyn Future<Output = ()> + Send>>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -132,7 +134,7 @@ impl hyper::body::Body for StreamingBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let polled = match Pin::new(&mut self.inner).poll_frame(context) {
-            Poll::Pending if self.late.as_mut().poll(context).is_ready() => {
+            Poll::Pending if self.deadline.as_mut().poll(context).is_ready() => {
                 Poll::Ready(Some(Err("the body did not arrive in time".into())))
             }
             polled => polled,
@@ -157,10 +159,10 @@ fn malformed(generation: &Generation, what: &str) -> Problem {
     Problem::new(StatusCode::BAD_GATEWAY, "handler-response", "the handler's response is malformed")
 }
 
-impl Service<'_> {
+impl ServiceRequest<'_> {
     /// Starts the handler.
     async fn run(&self, exchange: Exchange) -> Result<RunningHandler, Problem> {
-        let Admission { ticket, permits } = admitted(self.ingress, self.generation).await?;
+        let Admission { ticket, permits } = admit(self.ingress, self.generation).await?;
         let state = self.ingress.bus.state(&self.generation.name);
         let (generation, route) = (Arc::clone(self.generation), Arc::clone(self.route));
         Ok(self.ingress.capacity.threads.run(ticket, move || {
@@ -184,8 +186,8 @@ impl Service<'_> {
         Ok(response)
     }
 
-    /// Continues a response that has started.
-    async fn begin(&self, head: ResponseHead, running: RunningHandler) -> Result<Response<Body>, Problem> {
+    /// Continues with a response whose head the handler has sent.
+    async fn continue_with(&self, head: ResponseHead, running: RunningHandler) -> Result<Response<Body>, Problem> {
         let response = self.response(head.response)?;
         if !head.has_effects && self.client.can_detect_end(&response) {
             return Ok(self.stream(response, running));
@@ -203,7 +205,7 @@ impl Service<'_> {
             Ok(if has_no_length { unsized_empty_body() } else { Body::empty() })
         };
         let (body, ended) = tokio::join!(body, running);
-        let ended = ended.map_err(unfinished)?;
+        let ended = ended.map_err(panic_problem)?;
         let body = match (body, &ended) {
             (Ok(body), _) => body,
             // The handler's failure explains why its body broke off.
@@ -222,7 +224,7 @@ impl Service<'_> {
         mut response: Response<Body>,
         ended: Result<Effects, Failure>,
     ) -> Result<Response<Body>, Problem> {
-        let effects = ended.map_err(|failure| failed(self.generation, self.route, &failure))?;
+        let effects = ended.map_err(|failure| failure_problem(self.generation, self.route, &failure))?;
         if !effects.is_empty() {
             if self.ingress.observer.is_active() {
                 response.extensions_mut().insert(PublishedCauseTrees::by(&effects));
@@ -232,17 +234,17 @@ impl Service<'_> {
         Ok(response)
     }
 
-    /// Responds at once and holds the end of the body back.
+    /// Responds at once, and holds the last part of the body back.
     fn stream(&self, response: Response<Body>, running: RunningHandler) -> Response<Body> {
         let (sender, verdict) = oneshot::channel();
         let (ingress, generation, route) =
             (Arc::clone(self.ingress), Arc::clone(self.generation), Arc::clone(self.route));
         let client = self.client;
-        let left = declared_length(&response);
+        let remaining = declared_length(&response);
         let (head, body) = response.into_parts();
         let (body, spooler) = spooled(body);
         self.ingress.streaming_responses.spawn(async move {
-            let service = Service { ingress: &ingress, generation: &generation, route: &route, client };
+            let service = ServiceRequest { ingress: &ingress, generation: &generation, route: &route, client };
             let ended = service.settle(finish_reading_ahead(running, spooler, &ingress).await).await;
             if let Err(problem) = &ended {
                 let (plugin, code) = (&generation.name, problem.code());
@@ -251,13 +253,13 @@ impl Service<'_> {
             // The client may have disconnected.
             let _ = sender.send(ended.is_ok());
         });
-        let held = HeldBody { inner: Body::new(body), left, last: None, ended: false, verdict: Some(verdict) };
+        let held = HeldBody { inner: Body::new(body), remaining, last: None, ended: false, verdict: Some(verdict) };
         Response::from_parts(head, Body::new(held))
     }
 
     /// Commits the effects of a handler that has ended.
     async fn settle(&self, ended: Result<HandlerEnd, Panicked>) -> Result<(), Problem> {
-        let ended = ended.map_err(unfinished)?;
+        let ended = ended.map_err(panic_problem)?;
         self.complete(Response::default(), ended).await.map(drop)
     }
 }
@@ -300,10 +302,10 @@ fn unsized_empty_body() -> Body {
 struct HeldBody {
     inner: Body,
     /// The number of bytes missing from the declared length.
-    left: Option<u64>,
+    remaining: Option<u64>,
     last: Option<Frame<Bytes>>,
     ended: bool,
-    /// None once it has been received.
+    /// Whether the handler succeeded and its effects are committed. None once it has been received.
     verdict: Option<oneshot::Receiver<bool>>,
 }
 
@@ -320,8 +322,8 @@ impl HeldBody {
     /// Whether a frame is the last: trailers, or the data that completes the declared length.
     fn is_last(&mut self, frame: &Frame<Bytes>) -> bool {
         let Some(data) = frame.data_ref() else { return true };
-        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-        self.left == Some(0)
+        self.remaining = self.remaining.map(|remaining| remaining.saturating_sub(data.len() as u64));
+        self.remaining == Some(0)
     }
 }
 
@@ -342,9 +344,9 @@ impl hyper::body::Body for HeldBody {
             self.ended = true;
         }
         if let Some(verdict) = &mut self.verdict {
-            let heard = ready!(Pin::new(verdict).poll(context));
+            let succeeded = ready!(Pin::new(verdict).poll(context));
             self.verdict = None;
-            if heard != Ok(true) {
+            if succeeded != Ok(true) {
                 return Poll::Ready(Some(Err(TruncatedBody::Failed)));
             }
         }

@@ -16,11 +16,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// How long a handler may write directly to its client. Most bodies end within this time.
 pub(super) const DIRECT_WRITE_TIME: Duration = Duration::from_millis(50);
-/// How long a handler waits for its client at each part, without a permit for waiting.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// The largest number of spooled bytes of all responses.
+/// How long a handler waits for its client at each part without a permit for waiting.
+const WAIT_WITHOUT_PERMIT: Duration = Duration::from_secs(1);
+/// The maximum number of spooled bytes of all responses.
 const MAX_TOTAL_BYTES: usize = 64 << 20;
-/// The largest number of spooled bytes of one response.
+/// The maximum number of spooled bytes of one response.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
 /// The bounds of spooled bodies.
@@ -95,8 +95,11 @@ impl Spooler {
             waker.wake();
         }
         let Some(mut body) = body else { return };
-        let buffers =
-            Buffers { one: Arc::new(Semaphore::new(MAX_RESPONSE_BYTES)), next: Arc::new(Semaphore::new(1)), spools };
+        let buffers = Buffers {
+            space: Arc::new(Semaphore::new(MAX_RESPONSE_BYTES)),
+            unbuffered: Arc::new(Semaphore::new(1)),
+            spools,
+        };
         while let Some(frame) = body.frame().await {
             let bytes = frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
             let space = tokio::select! {
@@ -114,17 +117,19 @@ impl Spooler {
     }
 }
 
+/// The buffer space of one response.
 struct Buffers {
-    one: Arc<Semaphore>,
-    /// One part needs no buffer, so that a fast client is never slowed down.
-    next: Arc<Semaphore>,
+    space: Arc<Semaphore>,
+    /// One part at a time needs no space, so that a fast client is never slowed down.
+    unbuffered: Arc<Semaphore>,
+    /// The space that all responses share.
     spools: Spools,
 }
 
 impl Buffers {
-    /// Waits for buffer space; none if that takes too long.
+    /// Waits for buffer space. None if that takes too long.
     async fn take(&self, bytes: usize) -> Option<Vec<OwnedSemaphorePermit>> {
-        if let Ok(space) = tokio::time::timeout(PATIENCE, self.wait(bytes)).await {
+        if let Ok(space) = tokio::time::timeout(WAIT_WITHOUT_PERMIT, self.wait(bytes)).await {
             return Some(space);
         }
         let _permit = Arc::clone(&self.spools.waiting_permits).try_acquire_owned().ok()?;
@@ -134,14 +139,14 @@ impl Buffers {
     async fn wait(&self, bytes: usize) -> Vec<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let space = async {
-            let one = Arc::clone(&self.one).acquire_many_owned(bytes).await;
-            let all = Arc::clone(&self.spools.space).acquire_many_owned(bytes).await;
-            [one, all].into_iter().flatten().collect()
+            let own = Arc::clone(&self.space).acquire_many_owned(bytes).await;
+            let shared = Arc::clone(&self.spools.space).acquire_many_owned(bytes).await;
+            [own, shared].into_iter().flatten().collect()
         };
         tokio::select! {
             biased;
             space = space => space,
-            next = Arc::clone(&self.next).acquire_owned() => next.into_iter().collect(),
+            part = Arc::clone(&self.unbuffered).acquire_owned() => part.into_iter().collect(),
         }
     }
 }
@@ -170,7 +175,7 @@ impl hyper::body::Body for Spooled {
 }
 
 impl Drop for Spooled {
-    /// Ends the handler's writes, since nobody reads any more.
+    /// Ends the handler's writes, because the client is gone.
     fn drop(&mut self) {
         lock(&self.shared).body = None;
     }

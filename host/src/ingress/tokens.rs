@@ -12,12 +12,12 @@ use hmac::digest::CtOutput;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// How long a file's tokens stay valid before the file is read again.
-const FRESH: Duration = Duration::from_secs(1);
-/// The largest size of a token file, in bytes.
+/// How long a file's tokens are used before the file is read again.
+const REREAD_AFTER: Duration = Duration::from_secs(1);
+/// The maximum size of a token file, in bytes.
 const LIMIT_BYTES: u64 = 64 << 10;
-/// The mode bits that let every user read or write the file.
-const OTHERS: u32 = 0o007;
+/// The mode bits that give access to every user.
+const OTHERS_ACCESS: u32 = 0o007;
 
 /// A token file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,15 +32,15 @@ enum TokenFileFault {
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
     #[error("every user of this machine can read it; run chmod 600 on it")]
-    Open,
+    Accessible,
     #[error("it is larger than {LIMIT_BYTES} bytes")]
-    Large,
+    TooLarge,
     #[error("it has no token; write one per line")]
     Empty,
     #[error("line {0} is not a token; a token has visible ASCII characters and no spaces")]
     Malformed(usize),
     #[error("no random numbers are available: {0}")]
-    Chance(getrandom::Error),
+    NoRandomNumbers(getrandom::Error),
 }
 
 /// A token hashed with a key of this process, so that comparing takes constant time.
@@ -72,7 +72,7 @@ impl TokenFile {
     pub(super) fn open(path: PathBuf) -> Result<Self, TokenFileError> {
         let unusable = |what| TokenFileError { path: path.clone(), what };
         let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| unusable(TokenFileFault::Chance(error)))?;
+        getrandom::fill(&mut key).map_err(|error| unusable(TokenFileFault::NoRandomNumbers(error)))?;
         let key = Hmac::new_from_slice(&key).expect("HMAC takes keys of any length");
         let tokens = read(&path, &key).map_err(unusable)?;
         let current = Mutex::new(CurrentTokens { tokens, read_at: Instant::now() });
@@ -84,7 +84,7 @@ impl TokenFile {
         if self.is_due() {
             let (path, key) = (self.path.clone(), self.key.clone());
             let found = tokio::task::spawn_blocking(move || read(&path, &key)).await;
-            // After a panic the current tokens stay.
+            // If the read panicked, the current tokens stay.
             if let Ok(found) = found {
                 self.put(found);
             }
@@ -98,7 +98,7 @@ impl TokenFile {
     /// Whether the file is due to be read again. The first caller reads it.
     fn is_due(&self) -> bool {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = current.read_at.elapsed() >= FRESH;
+        let is_due = current.read_at.elapsed() >= REREAD_AFTER;
         if is_due {
             current.read_at = Instant::now();
         }
@@ -124,15 +124,15 @@ fn hash(key: &Hmac<Sha256>, token: &str) -> Hashed {
 
 fn read(path: &Path, key: &Hmac<Sha256>) -> Result<Vec<Hashed>, TokenFileFault> {
     let file = File::open(path)?;
-    // Metadata of the open file, which cannot be replaced in between.
+    // The metadata of the open file: a path could refer to another file by now.
     let metadata = file.metadata()?;
-    if metadata.mode() & OTHERS != 0 {
-        return Err(TokenFileFault::Open);
+    if metadata.mode() & OTHERS_ACCESS != 0 {
+        return Err(TokenFileFault::Accessible);
     }
     let mut text = String::new();
     file.take(LIMIT_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > LIMIT_BYTES {
-        return Err(TokenFileFault::Large);
+        return Err(TokenFileFault::TooLarge);
     }
     let mut tokens = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -187,7 +187,7 @@ mod tests {
         for wrong in ["", "ol", "oldx", "OLD"] {
             assert!(!file.accept(wrong).await, "{wrong}");
         }
-        let forget = || file.current.lock().unwrap().read_at = Instant::now().checked_sub(2 * FRESH).unwrap();
+        let forget = || file.current.lock().unwrap().read_at = Instant::now().checked_sub(2 * REREAD_AFTER).unwrap();
         write(&path, "new\n", 0o600);
         forget();
         assert!(!file.accept("old").await && file.accept("new").await);

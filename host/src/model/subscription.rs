@@ -348,9 +348,9 @@ pub struct Declaration {
 /// Limits of the events that a plugin has published. `None` means the host's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PublishLimits {
-    /// How many of its events may be waiting.
-    pub backlog: Option<u64>,
-    /// How many bytes its events may have.
+    /// The maximum number of its events that wait, are delayed or are dead letters.
+    pub waiting_events: Option<u64>,
+    /// The maximum size of its events, in bytes.
     pub log_bytes: Option<u64>,
 }
 

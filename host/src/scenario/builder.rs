@@ -59,8 +59,8 @@ impl Scenario {
         self
     }
 
-    /// Answers a request of the plugin, such as `GET https://api.example.com/rates`, with a status and JSON. A final `*`
-    /// matches any suffix. Grants the host of the request.
+    /// Answers a request of the plugin, such as `GET https://api.example.com/rates`, with a status and JSON. A final
+    /// `*` matches any suffix. Grants the host of the request.
     #[must_use]
     pub fn http(mut self, request: &str, status: u16, json: Value) -> Self {
         let (request, headers) = (request.to_owned(), BTreeMap::new());

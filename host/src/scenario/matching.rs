@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_named_does_not_matter() {
+    fn fields_that_are_not_named_are_ignored() {
         let actual = json!({ "id": "7", "data": { "name": "Ada", "age": 36.0 } });
         assert!(mismatches("it", &json!({ "data": { "age": 36 } }), &actual).is_empty());
     }

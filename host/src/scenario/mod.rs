@@ -22,9 +22,9 @@
 //! # }
 //! ```
 //!
-//! Each scenario has a separate bus in a temporary directory, one engine, and one delivery at a time in a fixed order, so
-//! that its result is reproducible. The scenario's stubs answer all requests that plugins send. Deliveries to webhooks stay
-//! pending.
+//! Each scenario has a separate bus in a temporary directory, one engine, and one delivery at a time in a fixed order,
+//! so that its result is reproducible. The scenario's stubs answer all requests that plugins send. Deliveries to
+//! webhooks stay pending.
 
 mod builder;
 #[cfg(test)]

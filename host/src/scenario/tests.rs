@@ -26,7 +26,7 @@ fn a_step_is_read() {
 }
 
 #[test]
-fn what_has_no_meaning_is_refused() {
+fn meaningless_scenarios_are_refused() {
     assert!(refusal("").contains("exactly one of"));
     assert!(refusal("event = \"a.b\"\nadvance = \"1s\"").contains("exactly one of"));
     assert!(refusal("advance = \"1s\"\ndata = 1").contains("belong to an `event`"));

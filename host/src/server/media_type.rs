@@ -77,7 +77,7 @@ impl MediaType {
     ///
     /// # Errors
     /// A problem with 415.
-    pub(crate) fn demand_utf8(&self) -> Result<(), Problem> {
+    pub(crate) fn require_utf8(&self) -> Result<(), Problem> {
         let Some(charset) = self.charset.as_deref().filter(|_| !self.is_utf8()) else { return Ok(()) };
         let detail =
             format!("JSON must be UTF-8, but the Content-Type has the charset `{charset}`; encode the body in UTF-8");
@@ -163,7 +163,7 @@ mod tests {
     fn json_is_in_utf_8() {
         let demand = |charset: &str| {
             let media_type = MediaType::parse(&format!("application/json; charset={charset}")).unwrap();
-            media_type.demand_utf8().map_err(|problem| (problem.status().as_u16(), problem.code()))
+            media_type.require_utf8().map_err(|problem| (problem.status().as_u16(), problem.code()))
         };
         for charset in ["utf-8", "UTF-8", "\"utf-8\"", "us-ascii", "US-ASCII"] {
             assert_eq!(demand(charset), Ok(()), "{charset}");

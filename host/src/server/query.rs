@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_as_one_thing_is_refused_with_its_name() {
+    fn an_ambiguous_parameter_is_refused_by_name() {
         for (query, said) in [
             ("?name=%ff", "`name`"),
             ("?name=%c0%80", "`name`"),

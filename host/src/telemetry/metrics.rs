@@ -204,9 +204,9 @@ impl SubscriptionMetrics {
     }
 
     /// Counts a settled attempt. `latency` is the time since the event was stored, and is not recorded for replays.
-    pub(crate) fn settled(&self, settled: DeliveryStatus, latency: Duration, took: Duration, is_replay: bool) {
+    pub(crate) fn settled(&self, status: DeliveryStatus, latency: Duration, took: Duration, is_replay: bool) {
         self.handler.record(took.as_secs_f64());
-        match settled {
+        match status {
             DeliveryStatus::Handled => {
                 self.handled.increment(1);
                 if !is_replay {

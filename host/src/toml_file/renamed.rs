@@ -2,8 +2,8 @@
 
 use crate::retry::RENAMED_RULES;
 
-/// A former key with the table that it was in, and the new key. A `*` stands for any name. The table of a key at the top
-/// of a file is empty.
+/// A former key with the table that it was in, and the new key. A `*` stands for any name. The table of a key at the
+/// top of a file is empty.
 const RENAMED: &[(&str, &str, &str)] = &[
     ("", "grace", "shutdown_grace_period"),
     ("bus", "retain_past_cursors", "retain_delete_unhandled"),

@@ -29,23 +29,23 @@ macro_rules! faults {
 
 faults! {
     /// Stores an event again whose source and id are in the log.
-    StoresDuplicates => "publishing::what_is_published_is_there_after_a_crash_and_stored_once",
+    StoresDuplicates => "publishing::published_events_survive_a_crash_and_are_stored_once",
     /// Acknowledges an event without storing it.
-    AcknowledgesUnstored => "publishing::what_is_published_is_there_after_a_crash_and_stored_once",
+    AcknowledgesUnstored => "publishing::published_events_survive_a_crash_and_are_stored_once",
     /// Loses acknowledged changes in a crash.
-    ForgetsInCrash => "publishing::what_is_published_is_there_after_a_crash_and_stored_once",
+    ForgetsInCrash => "publishing::published_events_survive_a_crash_and_are_stored_once",
     /// Delivers scheduled events at once.
     DeliversEarly => "scheduling::a_scheduled_event_enters_the_log_when_it_is_due",
     /// Reports that a scheduled event was cancelled, and does not cancel it.
     CancelsNothing => "scheduling::a_scheduled_event_is_cancelled",
     /// Continues the schedules of a plugin that no longer runs.
-    IgnoresWithdrawal => "scheduling::a_schedule_rests_while_its_plugin_does_not_run",
+    IgnoresWithdrawal => "scheduling::a_schedule_is_suspended_while_its_plugin_does_not_run",
     /// Keeps old events forever.
-    DeletesNothing => "retention::old_events_are_deleted_but_never_what_is_needed",
+    DeletesNothing => "retention::old_events_are_deleted_unless_they_are_needed",
     /// Starts a subscription now that is to start in the future.
     StartsNowInsteadOfLater => "subscribing::a_start_in_the_future_is_refused",
     /// Sends a client the reply that another one waits for.
-    RepliesToOthers => "publishing::a_reply_comes_to_nobody_else",
+    RepliesToOthers => "publishing::a_reply_reaches_nobody_else",
     /// Reports an ack without committing it.
     AcksWithoutCommit => "delivery::effects_are_committed_with_the_ack_or_not_at_all",
     /// Commits an ack without the state that the handler wrote.
@@ -59,13 +59,13 @@ faults! {
     /// Counts an attempt for a delivery that was given back.
     CountsGivenBack => "delivery::a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt",
     /// Commits a second outcome of a delivery.
-    CommitsLateOutcomes => "delivery::an_outcome_that_comes_twice_is_refused",
+    CommitsLateOutcomes => "delivery::a_second_outcome_is_refused",
     /// Never makes some deliveries.
-    DropsDeliveries => "delivery::a_backlog_is_delivered_whole_and_in_order",
+    DropsDeliveries => "delivery::a_backlog_is_delivered_completely_and_in_order",
     /// Ignores that a subscription is paused.
     IgnoresPauses => "delivery::a_paused_subscription_delivers_nothing_until_it_is_resumed",
     /// Ignores the hold of an endpoint.
-    IgnoresHolds => "endpoints::an_endpoint_is_left_alone_until_its_time_across_a_crash",
+    IgnoresHolds => "endpoints::a_hold_lasts_until_its_time_across_a_crash",
     /// Delivers events of one ordering key concurrently.
     BreaksKeyOrder => "ordering::a_failing_event_holds_back_its_own_key_only",
     /// Loses dead letters.
@@ -73,17 +73,17 @@ faults! {
     /// Redrives no dead letters.
     RedrivesNothing => "dead_letters::dead_letters_are_redriven_by_cause",
     /// Replays no events.
-    ReplaysNothing => "replay::history_is_delivered_again_beside_live_events",
+    ReplaysNothing => "replay::history_is_delivered_in_addition_to_live_events",
     /// Commits effects based on state that has changed.
-    IgnoresConflicts => "state::a_read_that_others_changed_is_a_conflict_and_changes_nothing",
+    IgnoresConflicts => "state::a_changed_read_is_a_conflict_and_changes_nothing",
     /// Reads state of different moments in one handler.
-    ReadsMovingState => "state::what_is_read_is_of_one_moment",
+    ReadsMovingState => "state::all_reads_see_one_moment",
     /// Lets an addition overwrite earlier ones.
     OverwritesAdditions => "state::additions_merge",
     /// Draws a number of a sequence twice.
     RepeatsNumbers => "state::a_sequence_gives_each_number_once_also_after_a_crash",
     /// Acknowledges changes that an unreachable store has refused.
-    HidesOutages => "outages::what_the_store_cannot_take_has_not_happened",
+    HidesOutages => "outages::changes_that_the_store_refuses_leave_no_trace",
 }
 
 impl Fault {

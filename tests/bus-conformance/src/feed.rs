@@ -100,7 +100,7 @@ struct FaultyClaim {
 
 impl FaultyClaim {
     async fn settle_it(&mut self, mut settlement: Settlement) -> Result<DeliveryStatus, CommitError> {
-        let Some(claim) = &mut self.claim else { return Err(CommitError::NotOpen) };
+        let Some(claim) = &mut self.claim else { return Err(CommitError::NotClaimed) };
         let Some(fault) = self.fault else { return claim.settle(settlement).await };
         fault.alter_settlement(&mut settlement);
         if fault == Fault::AcksWithoutCommit && is_ack(&settlement) {
@@ -113,7 +113,7 @@ impl FaultyClaim {
             (Fault::CommitsFailedAttempts, Ok(_), Some((plugin, effects))) if is_failed => {
                 self.bus.commit(&plugin, effects).await?;
             }
-            (Fault::CommitsLateOutcomes, Err(CommitError::NotOpen), Some((plugin, effects))) => {
+            (Fault::CommitsLateOutcomes, Err(CommitError::NotClaimed), Some((plugin, effects))) => {
                 self.bus.commit(&plugin, effects).await?;
                 return Ok(DeliveryStatus::Handled);
             }
@@ -133,7 +133,7 @@ impl ClaimHandle for FaultyClaim {
     }
 
     fn settle_then(mut self: Box<Self>, mut settlement: Settlement, then: OnHandleSettled) {
-        let Some(claim) = self.claim.take() else { return then(self, Err(CommitError::NotOpen)) };
+        let Some(claim) = self.claim.take() else { return then(self, Err(CommitError::NotClaimed)) };
         if let Some(fault) = self.fault {
             fault.alter_settlement(&mut settlement);
         }

@@ -49,55 +49,55 @@ macro_rules! with_bus_cases {
     (($($callback:tt)+) $(, $engine:expr)?) => {
         $($callback)+! { $($engine)? =>
             publishing {
-                what_is_published_is_there_after_a_crash_and_stored_once,
+                published_events_survive_a_crash_and_are_stored_once,
                 a_large_batch_is_stored_in_its_order_and_refused_as_a_whole,
-                events_are_kept_as_they_came_now_and_later,
-                a_reply_comes_to_who_waits_for_it,
-                what_another_event_hides_is_an_error_and_leaves_no_trace,
-                a_reply_comes_to_nobody_else,
+                events_are_stored_unchanged_now_and_later,
+                a_reply_reaches_its_waiter,
+                a_generated_id_that_is_taken_is_an_error_and_leaves_no_trace,
+                a_reply_reaches_nobody_else,
             }
             scheduling {
                 a_scheduled_event_enters_the_log_when_it_is_due,
                 a_scheduled_event_is_cancelled,
                 a_schedule_survives_restarts_and_publishes_each_time_once,
-                a_schedule_rests_while_its_plugin_does_not_run,
+                a_schedule_is_suspended_while_its_plugin_does_not_run,
                 missed_times_run_once_or_are_caught_up_with,
             }
             limits {
-                publishers_wait_for_a_full_subscription_and_handlers_do_not,
-                publishers_wait_for_a_full_log,
-                what_one_plugin_publishes_is_bounded_and_keeps_nobody_out,
+                publishers_are_refused_by_a_full_subscription_and_handlers_are_not,
+                publishers_are_refused_by_a_full_log,
+                a_plugins_events_are_limited_and_block_nobody_else,
                 a_plugins_delayed_events_count_as_its_own,
-                what_one_producer_holds_is_bounded_and_keeps_nobody_out,
-                what_comes_later_counts_as_what_is_in_the_log,
-                one_plugin_introduces_half_of_the_types_at_most,
+                a_producers_events_are_limited_and_block_nobody_else,
+                delayed_events_count_like_events_in_the_log,
+                a_plugin_introduces_at_most_half_of_the_types,
                 types_of_delayed_events_count_as_their_publishers_after_a_crash,
                 types_are_bounded_and_forgotten_with_their_last_event,
             }
             retention {
-                old_events_are_deleted_but_never_what_is_needed,
+                old_events_are_deleted_unless_they_are_needed,
                 unhandled_events_are_deleted_only_if_configured,
             }
             delivery {
                 effects_are_committed_with_the_ack_or_not_at_all,
                 a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt,
-                an_outcome_that_comes_twice_is_refused,
-                a_backlog_is_delivered_whole_and_in_order,
-                a_wait_that_is_given_up_repeats_nothing,
+                a_second_outcome_is_refused,
+                a_backlog_is_delivered_completely_and_in_order,
+                a_cancelled_wait_repeats_nothing,
                 retries_follow_a_clock_that_is_set_back,
-                filters_choose_by_attributes,
+                filters_select_by_attributes,
                 a_paused_subscription_delivers_nothing_until_it_is_resumed,
                 a_slow_subscription_slows_no_other,
             }
             lag {
                 the_oldest_unhandled_event_counts_whatever_it_waits_for,
-                it_is_known_after_a_crash_and_behind_a_long_backlog,
+                the_oldest_event_is_known_after_a_crash_and_behind_a_long_backlog,
                 filtered_events_do_not_count,
             }
             endpoints {
-                an_endpoint_is_left_alone_until_its_time_across_a_crash,
-                a_subscription_that_is_resumed_is_held_back_no_longer,
-                what_is_held_back_follows_a_clock_that_is_set_back,
+                a_hold_lasts_until_its_time_across_a_crash,
+                resuming_a_subscription_ends_the_hold,
+                holds_follow_a_clock_that_is_set_back,
                 an_endpoint_that_is_gone_gets_nothing_more,
             }
             ordering {
@@ -106,15 +106,15 @@ macro_rules! with_bus_cases {
                 keys_are_found_in_the_data,
                 order_is_kept_across_a_crash,
                 a_dead_letter_releases_its_key,
-                a_dead_letter_parks_its_key_where_that_is_wanted,
-                a_dropped_dead_letter_lets_its_key_go,
-                keys_are_released_when_dead_letters_park_no_longer,
+                a_dead_letter_parks_its_key_if_the_policy_says_so,
+                a_dropped_dead_letter_releases_its_key,
+                keys_are_released_when_the_policy_no_longer_parks_them,
                 a_changed_key_reorders_deliveries,
             }
             outages {
-                what_the_store_cannot_take_has_not_happened,
+                changes_that_the_store_refuses_leave_no_trace,
                 every_change_is_refused_while_the_store_is_unavailable,
-                an_outage_shows_and_ends_by_itself,
+                an_outage_is_reported_and_ends_by_itself,
             }
             dead_letters {
                 dead_letters_are_redriven_by_cause,
@@ -122,33 +122,33 @@ macro_rules! with_bus_cases {
                 dropped_dead_letters_are_gone,
             }
             replay {
-                history_is_delivered_again_beside_live_events,
-                a_replay_goes_on_after_a_crash_and_ends,
+                history_is_delivered_in_addition_to_live_events,
+                a_replay_continues_after_a_crash_and_ends,
                 a_replay_keeps_its_pace,
-                dead_letters_of_a_replay_are_the_subscriptions,
+                dead_letters_of_a_replay_belong_to_the_subscription,
                 a_replay_is_stopped,
             }
             state {
-                a_read_that_others_changed_is_a_conflict_and_changes_nothing,
-                a_listing_that_others_changed_is_a_conflict,
-                what_is_read_is_of_one_moment,
+                a_changed_read_is_a_conflict_and_changes_nothing,
+                a_changed_listing_is_a_conflict,
+                all_reads_see_one_moment,
                 additions_merge,
                 a_sequence_gives_each_number_once_also_after_a_crash,
-                a_plugin_has_so_many_sequences_and_no_more,
+                the_number_of_a_plugins_sequences_is_limited,
             }
             subscribing {
-                a_plugin_makes_and_removes_its_own_subscriptions,
-                what_a_generation_no_longer_declares_is_paused_until_it_is_declared_again,
-                new_rules_of_the_same_key_keep_its_order_and_nothing_waiting,
-                what_was_given_back_and_is_no_longer_taken_gives_its_turn_away,
-                new_rules_that_come_with_events_count_them_once,
-                names_that_are_in_use_and_not_changes_are_limited,
-                a_handler_may_give_its_own_subscription_new_rules,
-                a_subscription_begins_where_it_is_told,
+                a_plugin_creates_and_deletes_its_own_subscriptions,
+                a_subscription_that_is_no_longer_declared_is_paused_until_it_is_declared_again,
+                a_redefinition_with_the_same_key_keeps_its_order,
+                a_returned_delivery_that_no_longer_matches_passes_its_turn_on,
+                a_redefinition_in_the_commit_of_events_counts_them_once,
+                subscriptions_are_limited_and_their_changes_are_not,
+                a_handler_can_redefine_its_own_subscription,
+                a_subscription_starts_where_its_definition_says,
                 a_start_in_the_future_is_refused,
-                new_rules_apply_to_what_was_not_looked_at_yet,
-                a_drained_plugin_stays_so,
-                the_catalogue_shows_each_change_with_its_rules,
+                a_redefinition_applies_to_events_that_were_not_examined_yet,
+                a_drained_plugin_stays_drained,
+                the_catalogue_shows_each_change_with_its_definition,
                 a_thousand_subscriptions_get_each_event,
             }
         }

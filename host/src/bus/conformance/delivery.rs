@@ -41,20 +41,20 @@ pub(super) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attem
 }
 
 /// For example the outcome of an invocation that had timed out. Its writes must not be committed.
-pub(super) async fn an_outcome_that_comes_twice_is_refused(engine: &dyn Engine) {
+pub(super) async fn a_second_outcome_is_refused(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     publish(&harness, event("1")).await;
     let mut claimed = claim(&subscription).await;
     retry(&mut claimed).await;
-    assert_eq!(ack(&mut claimed, set("k", b"late")).await, Err(CommitError::NotOpen));
+    assert_eq!(ack(&mut claimed, set("k", b"late")).await, Err(CommitError::NotClaimed));
     drop(claimed);
     assert_eq!(value(&harness, "k"), None);
     harness.clock().advance(Duration::from_secs(1));
     assert_eq!(claim(&subscription).await.delivery().attempt, 2);
 }
 
-pub(super) async fn a_backlog_is_delivered_whole_and_in_order(engine: &dyn Engine) {
+pub(super) async fn a_backlog_is_delivered_completely_and_in_order(engine: &dyn Engine) {
     const EVENTS: usize = 3_000;
     let harness = open(engine, Settings::default()).await;
     declare(&harness, "s", definition("a.>", 5)).await;
@@ -69,7 +69,7 @@ pub(super) async fn a_backlog_is_delivered_whole_and_in_order(engine: &dyn Engin
 
 /// A worker drops its wait when the catalogue changes. A read that is on its way is completed, and must not deliver
 /// an event twice.
-pub(super) async fn a_wait_that_is_given_up_repeats_nothing(engine: &dyn Engine) {
+pub(super) async fn a_cancelled_wait_repeats_nothing(engine: &dyn Engine) {
     const EVENTS: usize = 1_500;
     let harness = open(engine, Settings::default()).await;
     declare(&harness, "s", definition("a.b", 5)).await;
@@ -123,7 +123,7 @@ pub(super) async fn retries_follow_a_clock_that_is_set_back(engine: &dyn Engine)
     assert_eq!(ids, BTreeSet::from(["3".to_owned(), "4".to_owned()]));
 }
 
-pub(super) async fn filters_choose_by_attributes(engine: &dyn Engine) {
+pub(super) async fn filters_select_by_attributes(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let filters = Filters::parse(r#"[{"prefix":{"subject":"eu/"}},{"not":{"exact":{"subject":"eu/2"}}}]"#).unwrap();
     let filtered = Definition { filters, ..definition("a.b", 5) };

@@ -24,7 +24,7 @@ async fn hold_endpoint(harness: &Harness, until: Timestamp) {
 }
 
 /// Web Hooks 1.0.2, section 2.2: "refrain from sending further requests until the indicated time".
-pub(super) async fn an_endpoint_is_left_alone_until_its_time_across_a_crash(engine: &dyn Engine) {
+pub(super) async fn a_hold_lasts_until_its_time_across_a_crash(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let until = START.after(MINUTE);
     let before = hook(&harness, "one", URL).await;
@@ -58,7 +58,7 @@ pub(super) async fn an_endpoint_is_left_alone_until_its_time_across_a_crash(engi
     assert_eq!(handle_all(&another).await, ["4"]);
 }
 
-pub(super) async fn a_subscription_that_is_resumed_is_held_back_no_longer(engine: &dyn Engine) {
+pub(super) async fn resuming_a_subscription_ends_the_hold(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let one = hook(&harness, "one", URL).await;
     publish(&harness, event("1")).await;
@@ -70,7 +70,7 @@ pub(super) async fn a_subscription_that_is_resumed_is_held_back_no_longer(engine
     assert_eq!(handle_all(&subscription(&harness, "one")).await, ["1"]);
 }
 
-pub(super) async fn what_is_held_back_follows_a_clock_that_is_set_back(engine: &dyn Engine) {
+pub(super) async fn holds_follow_a_clock_that_is_set_back(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let one = hook(&harness, "one", URL).await;
     hold_endpoint(&harness, START.after(MINUTE)).await;

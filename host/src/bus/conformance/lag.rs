@@ -50,7 +50,7 @@ pub(super) async fn the_oldest_unhandled_event_counts_whatever_it_waits_for(engi
     assert_eq!(lag(&harness).await, None);
 }
 
-pub(super) async fn it_is_known_after_a_crash_and_behind_a_long_backlog(engine: &dyn Engine) {
+pub(super) async fn the_oldest_event_is_known_after_a_crash_and_behind_a_long_backlog(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     declare(&harness, "s", definition("a.b", 5)).await;
     harness.bus().pause(id("s"), true).await.unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::bus::Retention;
 
-pub(super) async fn publishers_wait_for_a_full_subscription_and_handlers_do_not(engine: &dyn Engine) {
+pub(super) async fn publishers_are_refused_by_a_full_subscription_and_handlers_are_not(engine: &dyn Engine) {
     let harness = open(engine, Settings { max_backlog: Some(100), ..Settings::default() }).await;
     let small = Definition { max_backlog: Some(2), ..definition("a.b", 5) };
     let subscription = declare(&harness, "s", small).await;
@@ -20,7 +20,7 @@ pub(super) async fn publishers_wait_for_a_full_subscription_and_handlers_do_not(
     assert_eq!(subscription.overview().backlog, 2);
 }
 
-pub(super) async fn publishers_wait_for_a_full_log(engine: &dyn Engine) {
+pub(super) async fn publishers_are_refused_by_a_full_log(engine: &dyn Engine) {
     let harness = open(engine, Settings { max_log_bytes: Some(1_000), ..Settings::default() }).await;
     let large = |id: &str| Event { data: Some(Data::binary(vec![0; 600])), ..event(id) };
     publish_all(&harness, ["1", "2"].into_iter().map(large)).await;
@@ -32,7 +32,7 @@ pub(super) async fn publishers_wait_for_a_full_log(engine: &dyn Engine) {
 }
 
 /// A plugin that publishes two events for each one of its own, with low limits.
-pub(super) async fn what_one_plugin_publishes_is_bounded_and_keeps_nobody_out(engine: &dyn Engine) {
+pub(super) async fn a_plugins_events_are_limited_and_block_nobody_else(engine: &dyn Engine) {
     let by_backlog = Settings { max_plugin_backlog: 20, max_backlog: Some(10), ..Settings::default() };
     let by_bytes = Settings { max_log_bytes: Some(80_000), ..Settings::default() };
     for (settings, limit) in [(by_backlog, "max_plugin_backlog"), (by_bytes, "max_plugin_log_bytes")] {
@@ -98,9 +98,9 @@ pub(super) async fn a_plugins_delayed_events_count_as_its_own(engine: &dyn Engin
     assert_eq!(harness.bus().commit("p", again).await, Ok(()));
 }
 
-/// A producer reaches its limits of delayed events, of bytes and of types. Others can still publish, even after a crash.
-/// Events that are cancelled, promoted or deleted make room again.
-pub(super) async fn what_one_producer_holds_is_bounded_and_keeps_nobody_out(engine: &dyn Engine) {
+/// A producer reaches its limits of delayed events, of bytes and of types. Others can still publish, even after a
+/// crash. Events that are cancelled, promoted or deleted make room again.
+pub(super) async fn a_producers_events_are_limited_and_block_nobody_else(engine: &dyn Engine) {
     let of = |producer: Option<&str>, id: &str| Event { producer: producer.map(str::to_owned), ..event(id) };
     let settings = Settings {
         max_producer_delayed: 3,
@@ -171,7 +171,7 @@ pub(super) async fn what_one_producer_holds_is_bounded_and_keeps_nobody_out(engi
     harness.bus().publish(of_type("a", "t.5")).await.unwrap();
 }
 
-pub(super) async fn what_comes_later_counts_as_what_is_in_the_log(engine: &dyn Engine) {
+pub(super) async fn delayed_events_count_like_events_in_the_log(engine: &dyn Engine) {
     let harness = open(engine, Settings { max_log_bytes: Some(10_000), ..Settings::default() }).await;
     let due = Some(harness.clock().now().after(Duration::from_hours(24)));
     let later = |id: usize| {
@@ -229,7 +229,7 @@ pub(super) async fn types_are_bounded_and_forgotten_with_their_last_event(engine
     assert_eq!(ids, ["t.4-id", "t.5-id", "t.6-id"]);
 }
 
-pub(super) async fn one_plugin_introduces_half_of_the_types_at_most(engine: &dyn Engine) {
+pub(super) async fn a_plugin_introduces_at_most_half_of_the_types(engine: &dyn Engine) {
     let harness = open(engine, Settings { max_types: 4, ..Settings::default() }).await;
     let of_type = |name: &str| publishes([Event { event_type: name.to_owned(), ..of_plugin(name) }]);
     for name in ["t.1", "t.2"] {

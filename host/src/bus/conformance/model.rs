@@ -1,8 +1,8 @@
 //! The model that a bus is compared with.
 //!
-//! The model tracks the state of each delivery of three subscriptions. It knows nothing about how a bus works: only that
-//! no event is lost, that effects are committed once, that each ordering key keeps its order, that a paused subscription
-//! receives nothing, and that dead letters are accounted for.
+//! The model tracks the state of each delivery of three subscriptions. It knows nothing about how a bus works: only
+//! that no event is lost, that effects are committed once, that each ordering key keeps its order, that a paused
+//! subscription receives nothing, and that dead letters are accounted for.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -104,7 +104,7 @@ fn parking() -> Definition {
     Definition { dead_letter_policy: DeadLetterPolicy::Park, ..ordered_by("subject") }
 }
 
-pub(super) async fn a_dead_letter_parks_its_key_where_that_is_wanted(engine: &dyn Engine) {
+pub(super) async fn a_dead_letter_parks_its_key_if_the_policy_says_so(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let before = declare(&harness, "s", parking()).await;
     publish_all(&harness, ["a1", "a2", "b1"].into_iter().map(keyed)).await;
@@ -124,7 +124,7 @@ pub(super) async fn a_dead_letter_parks_its_key_where_that_is_wanted(engine: &dy
     assert_eq!(after.overview().parked_keys, 0);
 }
 
-pub(super) async fn a_dropped_dead_letter_lets_its_key_go(engine: &dyn Engine) {
+pub(super) async fn a_dropped_dead_letter_releases_its_key(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let subscription = declare(&harness, "s", parking()).await;
     publish_all(&harness, ["a1", "a2"].into_iter().map(keyed)).await;
@@ -134,7 +134,7 @@ pub(super) async fn a_dropped_dead_letter_lets_its_key_go(engine: &dyn Engine) {
     assert_eq!(handle_all(&subscription).await, ["a2"]);
 }
 
-pub(super) async fn keys_are_released_when_dead_letters_park_no_longer(engine: &dyn Engine) {
+pub(super) async fn keys_are_released_when_the_policy_no_longer_parks_them(engine: &dyn Engine) {
     for crash in [false, true] {
         let mut harness = open(engine, Settings::default()).await;
         let before = declare(&harness, "s", parking()).await;

@@ -23,7 +23,7 @@ async fn end<T>(outage: T, harness: &Harness) {
     assert!(tokio::time::timeout(PATIENCE, over).await.is_ok(), "the bus notices that the outage is over");
 }
 
-pub(super) async fn what_the_store_cannot_take_has_not_happened(engine: &dyn Engine) {
+pub(super) async fn changes_that_the_store_refuses_leave_no_trace(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let feed = declare(&harness, "s", definition("a.b", 3)).await;
     publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
@@ -102,7 +102,7 @@ pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engin
     assert_eq!(subscription(&harness, "s").overview().backlog, 0);
 }
 
-pub(super) async fn an_outage_shows_and_ends_by_itself(engine: &dyn Engine) {
+pub(super) async fn an_outage_is_reported_and_ends_by_itself(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let mut reachable = harness.bus().reachable();
     assert_eq!(*reachable.borrow(), Reachability::Reachable);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::event::Kind;
 
-pub(super) async fn what_is_published_is_there_after_a_crash_and_stored_once(engine: &dyn Engine) {
+pub(super) async fn published_events_survive_a_crash_and_are_stored_once(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     assert!(!publish(&harness, event("1")).await.duplicate);
     let harness = harness.crash().await;
@@ -34,7 +34,7 @@ pub(super) async fn a_large_batch_is_stored_in_its_order_and_refused_as_a_whole(
     assert_eq!(logged_ids(&harness.crash().await).await, ids);
 }
 
-pub(super) async fn a_reply_comes_to_who_waits_for_it(engine: &dyn Engine) {
+pub(super) async fn a_reply_reaches_its_waiter(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let pattern = |text| Pattern::parse(text).unwrap();
     let reply = harness.bus().expect_reply(&event("q"), pattern("a.reply")).unwrap();
@@ -82,7 +82,7 @@ fn of_every_kind() -> Vec<Event> {
     all.into_iter().enumerate().map(number).collect()
 }
 
-pub(super) async fn events_are_kept_as_they_came_now_and_later(engine: &dyn Engine) {
+pub(super) async fn events_are_stored_unchanged_now_and_later(engine: &dyn Engine) {
     let events = of_every_kind();
     let later = |event: &Event| Event { source: "/later".to_owned(), ..event.clone() };
     let harness = open(engine, Settings::default()).await;
@@ -103,7 +103,7 @@ pub(super) async fn events_are_kept_as_they_came_now_and_later(engine: &dyn Engi
 }
 
 /// The host generates these ids, so another event with one of them cannot be a repetition.
-pub(super) async fn what_another_event_hides_is_an_error_and_leaves_no_trace(engine: &dyn Engine) {
+pub(super) async fn a_generated_id_that_is_taken_is_an_error_and_leaves_no_trace(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     let due = Some(harness.clock().now().after(Duration::from_hours(1)));
@@ -127,7 +127,7 @@ pub(super) async fn what_another_event_hides_is_an_error_and_leaves_no_trace(eng
 }
 
 /// An id is unique only within its source (CloudEvents 1.0, section 3.1.1).
-pub(super) async fn a_reply_comes_to_nobody_else(engine: &dyn Engine) {
+pub(super) async fn a_reply_reaches_nobody_else(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let wait = |event: &Event| harness.bus().expect_reply(event, Pattern::parse("a.reply").unwrap()).unwrap();
     let of = |source: &str| Event { source: source.to_owned(), ..event("1") };

@@ -10,7 +10,7 @@ async fn handled(harness: &Harness, count: usize) -> Arc<dyn SubscriptionFeed> {
     subscription
 }
 
-pub(super) async fn history_is_delivered_again_beside_live_events(engine: &dyn Engine) {
+pub(super) async fn history_is_delivered_in_addition_to_live_events(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let live = handled(&harness, 5).await;
     let replay = harness.bus().replay(id("s"), Start::Position(Position(3)), None).await.unwrap();
@@ -34,7 +34,7 @@ pub(super) async fn history_is_delivered_again_beside_live_events(engine: &dyn E
     assert_eq!((nothing.number, nothing.events), (None, 0));
 }
 
-pub(super) async fn a_replay_goes_on_after_a_crash_and_ends(engine: &dyn Engine) {
+pub(super) async fn a_replay_continues_after_a_crash_and_ends(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     handled(&harness, 400).await;
     harness.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
@@ -66,7 +66,7 @@ pub(super) async fn a_replay_keeps_its_pace(engine: &dyn Engine) {
     assert_eq!(feed.overview().backlog, 7);
 }
 
-pub(super) async fn dead_letters_of_a_replay_are_the_subscriptions(engine: &dyn Engine) {
+pub(super) async fn dead_letters_of_a_replay_belong_to_the_subscription(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     handled(&harness, 1).await;
     harness.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
@@ -93,7 +93,7 @@ pub(super) async fn a_replay_is_stopped(engine: &dyn Engine) {
     assert!(tokio::time::timeout(Duration::ZERO, claimed.lost()).await.is_err(), "it is open");
     assert_eq!(harness.bus().stop_replays(id("s")).await, Ok(1));
     assert!(tokio::time::timeout(Duration::from_secs(20), claimed.lost()).await.is_ok(), "it is lost");
-    assert_eq!(ack(&mut claimed, set("k", b"late")).await, Err(CommitError::NotOpen));
+    assert_eq!(ack(&mut claimed, set("k", b"late")).await, Err(CommitError::NotClaimed));
     assert_eq!(value(&harness, "k"), None);
     assert_eq!(harness.bus().stop_replays(id("s")).await, Ok(0));
 }

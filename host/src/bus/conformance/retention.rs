@@ -3,7 +3,7 @@
 use super::*;
 use crate::bus::Retention;
 
-pub(super) async fn old_events_are_deleted_but_never_what_is_needed(engine: &dyn Engine) {
+pub(super) async fn old_events_are_deleted_unless_they_are_needed(engine: &dyn Engine) {
     let retention = Retention { max_age: Some(Duration::from_hours(1)), ..Retention::default() };
     let harness = open(engine, Settings { retention, ..Settings::default() }).await;
     let subscription_before = declare(&harness, "s", definition("a.b", 5)).await;

@@ -79,8 +79,8 @@ pub(super) async fn a_schedule_survives_restarts_and_publishes_each_time_once(en
     assert!(harness.bus().schedules().await.unwrap().is_empty(), "an undeclared schedule ends");
 }
 
-/// Checks that an hour brings only the given event. Due events enter the log together with due ticks, so there is no need
-/// to wait for a tick that must not come.
+/// Checks that an hour brings only the given event. Due events enter the log together with due ticks, so there is no
+/// need to wait for a tick that must not come.
 async fn an_hour_brings_nothing_but_what_was_published(harness: &Harness, id: &str) {
     publish_later(harness, id, Duration::from_mins(30)).await;
     harness.clock().advance(Duration::from_hours(1));
@@ -91,7 +91,7 @@ async fn an_hour_brings_nothing_but_what_was_published(harness: &Harness, id: &s
     assert_idle(&subscription).await;
 }
 
-pub(super) async fn a_schedule_rests_while_its_plugin_does_not_run(engine: &dyn Engine) {
+pub(super) async fn a_schedule_is_suspended_while_its_plugin_does_not_run(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     declare_schedule(&harness, MissedPolicy::CatchUp).await;
     harness.bus().withdraw("p").await.unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::outcome::SequenceError;
 
-pub(super) async fn a_read_that_others_changed_is_a_conflict_and_changes_nothing(engine: &dyn Engine) {
+pub(super) async fn a_changed_read_is_a_conflict_and_changes_nothing(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     publish(&harness, event("1")).await;
@@ -23,7 +23,7 @@ pub(super) async fn a_read_that_others_changed_is_a_conflict_and_changes_nothing
     assert_eq!(ack(&mut claimed, mine()).await, Ok(DeliveryStatus::Handled), "the claim was still open");
 }
 
-pub(super) async fn a_listing_that_others_changed_is_a_conflict(engine: &dyn Engine) {
+pub(super) async fn a_changed_listing_is_a_conflict(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let (_, listing) = harness.bus().state("p").keys(None, 10).unwrap();
     let listed = || {
@@ -36,7 +36,7 @@ pub(super) async fn a_listing_that_others_changed_is_a_conflict(engine: &dyn Eng
     assert!(matches!(harness.bus().commit("p", listed()).await, Err(CommitError::Conflict(_))));
 }
 
-pub(super) async fn what_is_read_is_of_one_moment(engine: &dyn Engine) {
+pub(super) async fn all_reads_see_one_moment(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let both = |value: &[u8]| Effects {
         writes: BTreeMap::from(["a", "b"].map(|key| (key.to_owned(), Write::Set(value.to_vec())))),
@@ -94,7 +94,7 @@ async fn draw_many(harness: &Harness, plugin: &str, count: usize) -> Vec<u64> {
     drawn
 }
 
-pub(super) async fn a_plugin_has_so_many_sequences_and_no_more(engine: &dyn Engine) {
+pub(super) async fn the_number_of_a_plugins_sequences_is_limited(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let mut drawing = tokio::task::JoinSet::new();
     for number in 0..1_001 {

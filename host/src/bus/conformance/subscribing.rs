@@ -6,7 +6,7 @@ use crate::filter::Filters;
 use crate::outcome::SubscriptionChange;
 use crate::subscription::Webhook;
 
-pub(super) async fn a_plugin_makes_and_removes_its_own_subscriptions(engine: &dyn Engine) {
+pub(super) async fn a_plugin_creates_and_deletes_its_own_subscriptions(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     publish(&harness, event("before")).await;
     let change = |change| Effects { subscriptions: vec![change], ..Effects::default() };
@@ -26,7 +26,9 @@ pub(super) async fn a_plugin_makes_and_removes_its_own_subscriptions(engine: &dy
     assert!(feeds(&harness).is_empty());
 }
 
-pub(super) async fn what_a_generation_no_longer_declares_is_paused_until_it_is_declared_again(engine: &dyn Engine) {
+pub(super) async fn a_subscription_that_is_no_longer_declared_is_paused_until_it_is_declared_again(
+    engine: &dyn Engine,
+) {
     let harness = open(engine, Settings::default()).await;
     declare(&harness, "s", definition("a.b", 5)).await;
     let orphans = harness.bus().declare("p", Declaration::default()).await.unwrap();
@@ -39,7 +41,7 @@ pub(super) async fn what_a_generation_no_longer_declares_is_paused_until_it_is_d
     assert_eq!(handle_all(&declare(&harness, "s", definition("a.b", 5)).await).await, ["1"]);
 }
 
-pub(super) async fn a_subscription_begins_where_it_is_told(engine: &dyn Engine) {
+pub(super) async fn a_subscription_starts_where_its_definition_says(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     for number in 0..20 {
         publish(&harness, event(&number.to_string())).await;
@@ -70,7 +72,7 @@ pub(super) async fn a_subscription_begins_where_it_is_told(engine: &dyn Engine) 
     assert_eq!(handle_all(&again).await, ["new"]);
 }
 
-pub(super) async fn new_rules_apply_to_what_was_not_looked_at_yet(engine: &dyn Engine) {
+pub(super) async fn a_redefinition_applies_to_events_that_were_not_examined_yet(engine: &dyn Engine) {
     for crash in [false, true] {
         let harness = open(engine, Settings::default()).await;
         let before = declare(&harness, "s", definition("a.b", 5)).await;
@@ -89,7 +91,7 @@ pub(super) async fn new_rules_apply_to_what_was_not_looked_at_yet(engine: &dyn E
     }
 }
 
-pub(super) async fn new_rules_of_the_same_key_keep_its_order_and_nothing_waiting(engine: &dyn Engine) {
+pub(super) async fn a_redefinition_with_the_same_key_keeps_its_order(engine: &dyn Engine) {
     for crash in [false, true] {
         let harness = open(engine, Settings::default()).await;
         let before = declare(&harness, "s", ordered_by("subject")).await;
@@ -106,7 +108,7 @@ pub(super) async fn new_rules_of_the_same_key_keep_its_order_and_nothing_waiting
     }
 }
 
-pub(super) async fn what_was_given_back_and_is_no_longer_taken_gives_its_turn_away(engine: &dyn Engine) {
+pub(super) async fn a_returned_delivery_that_no_longer_matches_passes_its_turn_on(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let subscription = declare(&harness, "s", ordered_by("subject")).await;
     publish(&harness, about("1", "x")).await;
@@ -131,7 +133,7 @@ fn subscribing(pattern: &str) -> Effects {
     changing(vec![subscribe("s", pattern)])
 }
 
-pub(super) async fn names_that_are_in_use_and_not_changes_are_limited(engine: &dyn Engine) {
+pub(super) async fn subscriptions_are_limited_and_their_changes_are_not(engine: &dyn Engine) {
     /// The maximum number of subscriptions per plugin.
     const LIMIT: usize = 1_000;
     let harness = open(engine, Settings::default()).await;
@@ -146,7 +148,7 @@ pub(super) async fn names_that_are_in_use_and_not_changes_are_limited(engine: &d
     assert_eq!(feeds(&harness).len(), LIMIT - 1);
 }
 
-pub(super) async fn new_rules_that_come_with_events_count_them_once(engine: &dyn Engine) {
+pub(super) async fn a_redefinition_in_the_commit_of_events_counts_them_once(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     harness.bus().commit("p", subscribing("a.b")).await.unwrap();
     let subscription = subscription(&harness, "s");
@@ -156,7 +158,7 @@ pub(super) async fn new_rules_that_come_with_events_count_them_once(engine: &dyn
     assert_eq!(handle_all(&subscription).await, ["1", "2"]);
 }
 
-pub(super) async fn a_handler_may_give_its_own_subscription_new_rules(engine: &dyn Engine) {
+pub(super) async fn a_handler_can_redefine_its_own_subscription(engine: &dyn Engine) {
     for crash in [false, true] {
         let harness = open(engine, Settings::default()).await;
         harness.bus().commit("p", subscribing("a.b")).await.unwrap();
@@ -174,7 +176,7 @@ pub(super) async fn a_handler_may_give_its_own_subscription_new_rules(engine: &d
     }
 }
 
-pub(super) async fn a_drained_plugin_stays_so(engine: &dyn Engine) {
+pub(super) async fn a_drained_plugin_stays_drained(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     harness.bus().drain("p", true).await.unwrap();
     let harness = harness.crash().await;
@@ -186,7 +188,7 @@ pub(super) async fn a_drained_plugin_stays_so(engine: &dyn Engine) {
 }
 
 /// A change is visible before the call that made it returns, and watchers are notified.
-pub(super) async fn the_catalogue_shows_each_change_with_its_rules(engine: &dyn Engine) {
+pub(super) async fn the_catalogue_shows_each_change_with_its_definition(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let bus = harness.bus();
     let mut catalogue = bus.catalogue();

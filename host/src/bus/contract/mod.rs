@@ -13,14 +13,12 @@
 //! # Promises of every method
 //! - **`Ok` means durable.** A change survives a power failure, and the loss of the store's primary. It is atomic: an
 //!   ack, the events that the handler published and the state that it wrote are one transaction.
-//! - **An error means that nothing was changed.** There are two documented exceptions:
-//!   [`CommitError::InDoubt`](super::CommitError::InDoubt), and a publish of many events, which commits in parts.
+//! - **An error means that nothing was changed.** There are two documented exceptions: [`CommitError::InDoubt`], and a
+//!   publish of many events, which commits in parts.
 //! - **An engine resolves doubt itself.** If the connection breaks during a commit, the engine finds out whether the
-//!   commit took place before it answers. It returns [`CommitError::InDoubt`](super::CommitError::InDoubt) only if
-//!   that takes too long.
+//!   commit took place before it returns. It returns [`CommitError::InDoubt`] only if that takes too long.
 //! - **An outage is not a failure.** While the store cannot be reached, changes are refused with
-//!   [`CommitError::Unavailable`](super::CommitError::Unavailable), and deliveries wait. The process ends only after
-//!   [`Lifecycle::failed`].
+//!   [`CommitError::Unavailable`], and deliveries wait. The process ends only after [`Lifecycle::failed`].
 //! - **The bus never calls out.** Consumers pull, by awaiting [`SubscriptionFeed::claim`].
 //!
 //! # What an engine may approximate
@@ -34,16 +32,21 @@
 //! | Promise | Enforced by |
 //! | --- | --- |
 //! | at most one attempt at a delivery at a time | the engine: a claimed delivery is not claimed again |
-//! | at most one delivery of an ordering key at a time, in order | the engine: it claims a delivery only when the earlier ones of its key are done |
-//! | the number of a subscription's deliveries that run at a time | the dispatcher, with permits; with several hosts the engine divides the number among them |
+//! | at most one delivery of an ordering key at a time, in order | the engine: it claims a key's deliveries in turn |
+//! | the limit on a subscription's concurrency | the dispatcher, with permits; the engine divides it among hosts |
 //! | one claimer of a feed per host | the host: it starts one worker per feed |
-//! | an outcome counts once | the engine: it refuses a second settlement with [`CommitError::NotOpen`](super::CommitError::NotOpen) |
-//! | state that a handler has read is unchanged | the engine, at the commit: [`CommitError::Conflict`](super::CommitError::Conflict) |
+//! | an outcome counts once | the engine: it refuses a second settlement with [`CommitError::NotClaimed`] |
+//! | state that a handler has read is unchanged | the engine, at the commit: [`CommitError::Conflict`] |
 //!
 //! # Several hosts on one store
 //! All of the above holds. In addition, a claim can be lost while its handler runs, because the host was disconnected
 //! and another one took over ([`Claim::lost`](super::Claim::lost)). Plugins, drained plugins, pauses and definitions
 //! are shared by all hosts.
+//!
+//! [`CommitError::Conflict`]: super::CommitError::Conflict
+//! [`CommitError::InDoubt`]: super::CommitError::InDoubt
+//! [`CommitError::NotClaimed`]: super::CommitError::NotClaimed
+//! [`CommitError::Unavailable`]: super::CommitError::Unavailable
 
 mod dead_letters;
 mod event_log;

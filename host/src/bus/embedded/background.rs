@@ -17,22 +17,22 @@ use crate::bus::group_commit::WeakQueue;
 use crate::bus::{StoreError, StoreErrorKind};
 
 /// The number of pages, of 4 KiB, by which the write-ahead log grows before a checkpoint. Commits share the disk with
-/// checkpoints. A large checkpoint delays them, and with small ones the pages that every commit changes are written
-/// too often.
+/// checkpoints. Large checkpoints delay commits. Small ones write the pages that every commit changes too often.
 pub(super) const CHECKPOINT_PAGES: i64 = 512;
 /// How long commits gather before the log's size is checked.
 const GATHER_TIME: Duration = Duration::from_millis(50);
-/// The number of pages that may be left to the writer, whose commits wait for them.
-const REST_PAGES: i64 = 128;
-/// The number of attempts to leave the writer no more than that.
-const PASSES: usize = 8;
-/// A longer log is restarted although handlers read in it. While one does, no part of the log can be reused.
+/// The number of pages that may be left for the writer to checkpoint. Commits wait for it.
+const OUTSTANDING_PAGES: i64 = 128;
+/// The maximum number of passes of a checkpoint.
+const MAX_PASSES: usize = 8;
+/// The size of the log at which it is restarted even if handlers read in it. While one reads, no part of the log can be
+/// reused.
 const LOG_LIMIT_PAGES: i64 = 32_768;
-/// How long these readers then have to finish.
+/// How long these readers have to finish before their snapshots are closed.
 const READERS_TIME: Duration = Duration::from_secs(1);
 /// The time between two attempts to restart the log. It doubles after each failure, since another reader may be slow.
 const RESTART_INTERVAL: Duration = Duration::from_secs(5);
-/// The longest time between two attempts to restart the log.
+/// The maximum time between two attempts to restart the log.
 const MAX_RESTART_INTERVAL: Duration = Duration::from_mins(5);
 /// How often the log's size and age are checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -62,7 +62,7 @@ pub(super) async fn promote(commands: WeakQueue<Command>, shared: Arc<EngineStat
     }
 }
 
-/// Lets the writer check the clock after it was set back, even if there is nothing else to write.
+/// Makes the writer check the clock after it was set back, even if there is nothing else to write.
 pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     let mut seen = shared.clock.now();
     loop {
@@ -76,7 +76,7 @@ pub(super) async fn watch_clock(commands: WeakQueue<Command>, shared: Arc<Engine
     }
 }
 
-/// Finds out when an unreachable store is reachable again: it reads, and makes a commit that changes nothing.
+/// Detects when an unreachable store is reachable again, with a read and a commit that changes nothing.
 pub(super) async fn probe(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
     loop {
         tokio::time::sleep(CHECK_INTERVAL).await;
@@ -97,21 +97,21 @@ pub(super) async fn probe(commands: WeakQueue<Command>, shared: Arc<EngineState>
     }
 }
 
-/// Moves the write-ahead log into the store when it has grown, so that no commit has to. Most of it is done
-/// concurrently with the writer, which then does the small rest and restarts the log.
+/// Checkpoints the write-ahead log when it has grown, so that no commit has to. Most of the work is concurrent with the
+/// writer. The writer checkpoints the remaining pages and restarts the log.
 pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<EngineState>, store: PathBuf) {
-    let (mut kept, mut is_left) = (None, false);
+    let (mut open_connection, mut writer_must_finish) = (None, false);
     let (mut restart_at, mut interval) = (Instant::now(), RESTART_INTERVAL);
     loop {
         let has_committed = tokio::time::timeout(CHECK_INTERVAL, shared.committed.notified()).await.is_ok();
         if commands.strong_count() == 0 {
             return;
         }
-        if !has_committed && !is_left {
+        if !has_committed && !writer_must_finish {
             continue;
         }
         tokio::time::sleep(GATHER_TIME).await;
-        let (path, connection, state) = (store.clone(), kept.take(), Arc::clone(&shared));
+        let (path, connection, state) = (store.clone(), open_connection.take(), Arc::clone(&shared));
         let checkpointed = tokio::task::spawn_blocking(move || {
             let connection = connection.map_or_else(|| schema::open_checkpointer(&path), Ok)?;
             let pages = schema::log_pages(&connection)?;
@@ -123,8 +123,8 @@ pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<EngineS
         });
         match checkpointed.await {
             Ok(Ok((connection, has_grown, is_large))) => {
-                kept = Some(connection);
-                is_left = has_grown;
+                open_connection = Some(connection);
+                writer_must_finish = has_grown;
                 if !is_large {
                     interval = RESTART_INTERVAL;
                 } else if restart_at <= Instant::now() {
@@ -140,14 +140,14 @@ pub(super) async fn checkpoint(commands: WeakQueue<Command>, shared: Arc<EngineS
             }
             Ok(Err(error)) if error.kind() == StoreErrorKind::Unavailable && store.exists() => {
                 tracing::warn!(%error, "cannot checkpoint the write-ahead log; trying again");
-                is_left = true;
+                writer_must_finish = true;
                 continue;
             }
-            // A write that failed may seem to succeed the next time: nothing can be trusted.
+            // After a failed write the next one may seem to succeed, so the content of the store is unknown.
             Ok(Err(error)) => return shared.fail(error.to_string()),
             Err(error) => return shared.fail(format!("a checkpoint did not finish: {error}")),
         }
-        if is_left {
+        if writer_must_finish {
             let Some(commands) = commands.upgrade() else { return };
             if commands.send(Command::Checkpoint { restart_log: None }).await.is_err() {
                 return;
@@ -161,35 +161,37 @@ async fn restart_log(commands: &WeakQueue<Command>, shared: &Arc<EngineState>, s
     let (state, path) = (Arc::clone(shared), store.to_owned());
     let checkpointed = tokio::task::spawn_blocking(move || {
         let pause = state.readers.pause_snapshots(READERS_TIME);
-        // Otherwise the writer would have to do the part that could not be done before.
+        // The readers prevented this part of the checkpoint before. Otherwise the writer would have to do it.
         checkpoint_log(&schema::open_checkpointer(&path)?, &state.store)?;
         Ok::<_, StoreError>(pause)
     });
     let ended = |error| EngineError::Aborted(format!("a checkpoint did not finish: {error}"));
     let pause = checkpointed.await.map_err(ended)??;
     let Some(commands) = commands.upgrade() else { return Ok(()) };
-    let (restarted, begun) = oneshot::channel();
-    if commands.send(Command::Checkpoint { restart_log: Some(restarted) }).await.is_ok() {
-        // The wait ends with the writer at the latest.
-        drop(begun.await);
+    let (sender, restarted) = oneshot::channel();
+    if commands.send(Command::Checkpoint { restart_log: Some(sender) }).await.is_ok() {
+        // If the writer ends, it drops the sender, and the wait ends, too.
+        drop(restarted.await);
     }
     drop(pause);
     Ok(())
 }
 
-/// Checkpoints what there is and what is added in the meantime, until little is left or it does not get less because
-/// of a reader. The store is synced here. SQLite syncs it only when nothing is left, so all of it would be the
-/// writer's part.
+/// Moves pages of the write-ahead log into the store, in several passes because the writer adds pages meanwhile. Stops
+/// when few pages are outstanding, or when a pass makes no progress because of a reader.
+///
+/// Each pass syncs the store. SQLite itself would sync it only after a pass that leaves no pages, and so leave the
+/// whole sync to the writer.
 fn checkpoint_log(connection: &Connection, store: &File) -> Result<(), StoreError> {
-    let mut before = i64::MAX;
-    for _ in 0..PASSES {
+    let mut previous = i64::MAX;
+    for _ in 0..MAX_PASSES {
         schema::checkpoint(connection, "PASSIVE")?;
         store.sync_data()?;
-        let left = schema::log_pages(connection)?.outstanding;
-        if left <= REST_PAGES || left >= before {
+        let outstanding = schema::log_pages(connection)?.outstanding;
+        if outstanding <= OUTSTANDING_PAGES || outstanding >= previous {
             break;
         }
-        before = left;
+        previous = outstanding;
     }
     Ok(())
 }

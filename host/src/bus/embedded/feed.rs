@@ -332,7 +332,7 @@ impl ClaimHandle for EmbeddedClaim {
     fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>> {
         Box::pin(async move {
             if !self.open {
-                return Err(CommitError::NotOpen);
+                return Err(CommitError::NotClaimed);
             }
             let subscription = Arc::clone(&self.from.subscription);
             let _committing = subscription.begin_commit();
@@ -342,7 +342,7 @@ impl ClaimHandle for EmbeddedClaim {
                 .bus
                 .ask(|reply| Command::Settle { request, reply: Box::new(move |settled| drop(reply.send(settled))) })
                 .await;
-            if matches!(settled, Ok(_) | Err(CommitError::NotOpen)) {
+            if matches!(settled, Ok(_) | Err(CommitError::NotClaimed)) {
                 self.open = false;
             }
             settled
@@ -356,7 +356,7 @@ impl ClaimHandle for EmbeddedClaim {
 
     fn settle_then(mut self: Box<Self>, settlement: Settlement, then: OnHandleSettled) {
         if !self.open {
-            return then(self, Err(CommitError::NotOpen));
+            return then(self, Err(CommitError::NotClaimed));
         }
         let bus = self.from.bus.clone();
         let subscription = Arc::clone(&self.from.subscription);
@@ -364,7 +364,7 @@ impl ClaimHandle for EmbeddedClaim {
         let request = Box::new(SettleRequest { subscription, position: self.position, settlement });
         let reply = Box::new(move |settled| {
             drop(committing);
-            if matches!(settled, Ok(_) | Err(CommitError::NotOpen)) {
+            if matches!(settled, Ok(_) | Err(CommitError::NotClaimed)) {
                 self.open = false;
             }
             then(self, settled);

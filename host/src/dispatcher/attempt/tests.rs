@@ -111,7 +111,7 @@ async fn nobody_waits_for_a_handler_whose_claim_is_lost() {
     let (reports, lost) = (Arc::default(), CancellationToken::new());
     lost.cancel();
     let path = path(&reports);
-    let run = path.run(claim(CommitError::NotOpen, &lost), Permits::default(), &Hanging);
+    let run = path.run(claim(CommitError::NotClaimed, &lost), Permits::default(), &Hanging);
     tokio::time::timeout(Duration::from_secs(10), run).await.expect("the attempt ends with its claim");
     assert_eq!(reports.all(), ["lost"]);
 }
@@ -119,7 +119,7 @@ async fn nobody_waits_for_a_handler_whose_claim_is_lost() {
 #[tokio::test]
 async fn an_outcome_that_comes_too_late_is_discarded_and_not_retried() {
     let (reports, handler) = (Arc::default(), Acknowledging::default());
-    path(&reports).run(claim(CommitError::NotOpen, &CancellationToken::new()), Permits::default(), &handler).await;
+    path(&reports).run(claim(CommitError::NotClaimed, &CancellationToken::new()), Permits::default(), &handler).await;
     assert_eq!(reports.all(), ["lost"]);
     assert_eq!(handler.0.into_inner(), 1);
 }

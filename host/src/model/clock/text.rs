@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_can_be_read() {
+    fn formatted_times_can_be_parsed() {
         for days in (0..2_932_896).step_by(97) {
             let time = Timestamp(days * 86_400_000 + 12_345_678);
             assert_eq!(parse(&time.to_string()), Some(time));

@@ -30,7 +30,8 @@ const CONTRACT: [Link; 6] = [bus::link, client::link, config::link, keyvalue::li
 /// The clock and random numbers for plugins built with an SDK. `describe` may not call them.
 const PURE: [Link; 2] = [random::link, wall_clock::link];
 
-/// Further interfaces for language runtimes: WASI, with its own clock and random numbers, and the interfaces of other hosts.
+/// Further interfaces for language runtimes: WASI, with its own clock and random numbers, and the interfaces of other
+/// hosts.
 const RUNTIMES: [Link; 3] = [draft_interfaces::link, messaging::link, wasi::link];
 
 /// Later versions of interfaces in [`RUNTIMES`] that have the same names.

@@ -1,5 +1,5 @@
-//! Screens a file before it is compiled, which takes seconds: whether it is something else than a plugin, needs parts of
-//! WebAssembly that this host does not run, or has no handler to call.
+//! Screens a file before it is compiled, which takes seconds: whether it is something else than a plugin, needs parts
+//! of WebAssembly that this host does not run, or has no handler to call.
 
 mod features;
 mod interface;

@@ -93,7 +93,7 @@ impl Settings {
             subscriptions: subscriptions(descriptor, sidecar, &limits, defaults)?,
             schedules: schedules.cloned().collect(),
             limits: PublishLimits {
-                backlog: sidecar.limits.max_backlog.map(NonZeroU64::get),
+                waiting_events: sidecar.limits.max_waiting_events.map(NonZeroU64::get),
                 log_bytes: sidecar.limits.max_log_bytes.map(NonZeroU64::get),
             },
         };

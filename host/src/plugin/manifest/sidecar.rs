@@ -70,8 +70,10 @@ pub struct LimitOverrides {
     pub timeout: Option<Duration>,
     /// How many invocations of the plugin run at the same time.
     pub concurrency: Option<NonZeroU32>,
-    /// How many events of the plugin may wait to be handled. Beyond this, its handlers may not publish.
-    pub max_backlog: Option<NonZeroU64>,
+    /// The maximum number of events published by the plugin that wait, are delayed or are dead letters. Beyond it, its
+    /// handlers may not publish.
+    #[serde(rename = "max_backlog")]
+    pub max_waiting_events: Option<NonZeroU64>,
     /// How many bytes the plugin's events may have. Beyond this, its handlers may not publish.
     pub max_log_bytes: Option<NonZeroU64>,
     /// How many calls one instance serves; 1 by default.
@@ -126,7 +128,7 @@ pub struct SubscriptionOverrides {
     pub non_retryable: Option<Vec<String>>,
     /// The effect of a dead letter on later events with the same ordering key.
     pub dead_letter_policy: Option<DeadLetterPolicy>,
-    /// How many deliveries may be waiting before publishers are refused.
+    /// The backlog of the subscription beyond which publishers are refused.
     pub max_backlog: Option<NonZeroU64>,
     /// Time for one invocation.
     #[serde(deserialize_with = "crate::duration::option::deserialize")]

@@ -60,8 +60,9 @@ pub fn settings(config: EngineConfig) -> Config {
     const RESIDENT_BYTES: usize = 1 << 20;
     const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 
-    // Besides the `concurrency` running instances, equally many idle ones may wait for another call. Each slot fits the largest component, so that an invocation
-    // permit covers every resource of an instance. Unused reservations cost only address space.
+    // Besides the `concurrency` running instances, equally many idle ones may wait for another call. Each slot fits the
+    // largest component, so that an invocation permit covers every resource of an instance. Unused reservations cost
+    // only address space.
     let slots = config.concurrency.saturating_mul(2).saturating_add(MAX_DESCRIBES);
     let slots = u32::try_from(slots).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();

@@ -183,7 +183,7 @@ pub struct Instance {
     pub(crate) store: Store<Invocation>,
     pub(crate) calls: u32,
     instance: component::Instance,
-    // Looked up at the first call, because a new instance usually serves one of them.
+    // Each export is looked up at its first call, because an instance usually serves only one of them.
     events: Option<event_handler::Guest>,
     http: Option<http_handler::Guest>,
     service: Option<incoming_handler::Guest>,
@@ -193,10 +193,10 @@ impl Instance {
     /// The event handler, and the store to call it with.
     pub(crate) fn events(
         &mut self,
-        of: &LinkedComponent,
+        component: &LinkedComponent,
     ) -> wasmtime::Result<(&event_handler::Guest, &mut Store<Invocation>)> {
         let Self { store, instance, events, .. } = self;
-        let load = |store: &mut Store<_>| exported(of.events.as_ref(), "event handler")?.load(store, instance);
+        let load = |store: &mut Store<_>| exported(component.events.as_ref(), "event handler")?.load(store, instance);
         Ok((looked_up(events, store, load)?, store))
     }
 
@@ -212,20 +212,21 @@ impl Instance {
     /// The HTTP handler, and the store to call it with.
     pub(crate) fn http(
         &mut self,
-        of: &LinkedComponent,
+        component: &LinkedComponent,
     ) -> wasmtime::Result<(&http_handler::Guest, &mut Store<Invocation>)> {
         let Self { store, instance, http, .. } = self;
-        let load = |store: &mut Store<_>| exported(of.http.as_ref(), "HTTP handler")?.load(store, instance);
+        let load = |store: &mut Store<_>| exported(component.http.as_ref(), "HTTP handler")?.load(store, instance);
         Ok((looked_up(http, store, load)?, store))
     }
 
     /// The `wasi:http` handler, and the store to call it with.
     pub(crate) fn service(
         &mut self,
-        of: &LinkedComponent,
+        component: &LinkedComponent,
     ) -> wasmtime::Result<(&incoming_handler::Guest, &mut Store<Invocation>)> {
         let Self { store, instance, service, .. } = self;
-        let load = |store: &mut Store<_>| exported(of.service.as_ref(), "`wasi:http` handler")?.load(store, instance);
+        let load =
+            |store: &mut Store<_>| exported(component.service.as_ref(), "`wasi:http` handler")?.load(store, instance);
         Ok((looked_up(service, store, load)?, store))
     }
 

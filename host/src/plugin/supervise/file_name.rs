@@ -1,5 +1,5 @@
-//! The names of plugin files. The archive makes a directory from the stem of a name, and the log and the admin interface
-//! show it, so it must be printable, short, and distinct on every file system.
+//! The names of plugin files. The archive makes a directory from the stem of a name, and the log and the admin
+//! interface show it, so it must be printable, short, and distinct on every file system.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;

@@ -54,11 +54,12 @@ pub struct PluginPaths {
 
 /// Watches the folder and updates the registry.
 #[derive(Debug)]
-pub struct Reconciler<W> {
+pub struct Reconciler<S> {
     path: PathBuf,
     loader: Arc<Loader>,
     registry: Registry,
-    services: Arc<W>,
+    /// Registers subscriptions and runs canaries.
+    services: Arc<S>,
     archive: Archive,
     route_owners: RouteOwnership,
     /// The identity of the folder at the last accepted scan.
@@ -82,9 +83,9 @@ pub struct Reconciler<W> {
     stopping: CancellationToken,
 }
 
-impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
+impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     /// Creates a reconciler. It does nothing until [`Reconciler::load_all`] or [`Reconciler::run`].
-    pub fn new(paths: PluginPaths, loader: Arc<Loader>, registry: Registry, services: W, clock: Clock) -> Self {
+    pub fn new(paths: PluginPaths, loader: Arc<Loader>, registry: Registry, services: S, clock: Clock) -> Self {
         let PluginPaths { plugins: path, archive, routes } = paths;
         let (sender, commands) = mpsc::channel(QUEUE);
         let route_owners = RouteOwnership::read(routes);
@@ -204,8 +205,8 @@ impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
         pending
     }
 
-    /// Accepts a scan. If the folder cannot be read, or was replaced by an empty one, reports that instead, and all plugins
-    /// keep running.
+    /// Accepts a scan. If the folder cannot be read, or was replaced by an empty one, reports that instead, and all
+    /// plugins keep running.
     fn accept(&mut self, scanned: io::Result<Scan>) -> Option<Scan> {
         let is_replaced = |scan: &Scan| self.folder_id.is_some_and(|before| before != scan.folder);
         let fault = match scanned {

@@ -20,7 +20,8 @@ use crate::plugin::run::generation::Generation;
 pub(crate) struct RouteOwnership {
     path: PathBuf,
     all: Vec<OwnedRoute>,
-    /// Whether there was no record at startup. An earlier version may have run without one, and its plugins keep their routes.
+    /// Whether there was no record at startup. An earlier version may have run without one, and its plugins keep their
+    /// routes.
     has_no_record: bool,
 }
 

@@ -62,7 +62,7 @@ impl Report for Reports {
     }
 
     fn lost(&self, _: &Delivery) {
-        self.add(Err(CommitError::NotOpen));
+        self.add(Err(CommitError::NotClaimed));
     }
 }
 

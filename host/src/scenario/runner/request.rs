@@ -83,7 +83,7 @@ impl Runner {
             RequestResult::Discard(response) => return Ok(respond::to_http(&generation.name, response)),
             RequestResult::Failed(failure) => {
                 self.step.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
-                return Ok(Err(respond::failed(generation, &request.route, &failure)));
+                return Ok(Err(respond::failure_problem(generation, &request.route, &failure)));
             }
         };
         let response = match respond::to_http(&generation.name, response) {

@@ -38,7 +38,7 @@ impl Runner {
             Ok(effects) => effects,
             Err(failure) => {
                 self.step.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
-                return Ok(Err(respond::failed(generation, route, &failure)));
+                return Ok(Err(respond::failure_problem(generation, route, &failure)));
             }
         };
         let response = match response {

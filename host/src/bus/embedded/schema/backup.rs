@@ -13,8 +13,8 @@ use crate::clock::Timestamp;
 /// The space that an upgrade needs besides the copy and the write-ahead log.
 const SPARE_BYTES: u64 = 16 << 20;
 
-/// Copies a store into a file in the same directory. After a crash, the file is complete or does not exist. If an earlier
-/// start was killed, the copy may exist already.
+/// Copies a store into a file in the same directory. After a crash, the file is complete or does not exist. If an
+/// earlier start was killed, the copy may exist already.
 pub(super) fn make(connection: &Connection, store: &Path, version: i64, now: Timestamp) -> Result<PathBuf, StoreError> {
     let directory = directory_of(store);
     if let Some(made) = made_before(connection, store, version) {

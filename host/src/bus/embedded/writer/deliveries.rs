@@ -77,7 +77,7 @@ impl Writer {
             let gone = batch.changes.deliveries.is_settled(&subscription, position);
             let gone = gone || window.deleted || batch.deletes(&subscription);
             let claimed = window.claimed.get(&position).filter(|_| !gone).cloned();
-            claimed.ok_or(CommitError::NotOpen)?
+            claimed.ok_or(CommitError::NotClaimed)?
         };
         // Before the effects: if they redefine this subscription, the redefinition must find the delivery done.
         batch.changes.deliveries.note_first_attempt(&subscription, &delivery);

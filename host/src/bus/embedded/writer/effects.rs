@@ -114,7 +114,7 @@ impl Writer {
         let settings = &self.shared.settings;
         let limits = self.usage.shares.get(plugin).map(|share| share.limits).unwrap_or_default();
         let HolderTotals { waiting, bytes, .. } = self.usage.of(plugin, &batch.changes.totals.usage);
-        let backlog = limits.backlog.unwrap_or(settings.max_plugin_backlog);
+        let backlog = limits.waiting_events.unwrap_or(settings.max_plugin_backlog);
         if waiting >= backlog {
             return Err(CommitError::PluginBacklogFull(plugin.to_owned(), backlog));
         }

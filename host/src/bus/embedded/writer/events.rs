@@ -35,8 +35,8 @@ impl Changes {
 }
 
 impl Writer {
-    /// Stores the next `part` events of a publish. The first commit of a publish checks that there is room for all of its
-    /// events.
+    /// Stores the next `part` events of a publish. The first commit of a publish checks that there is room for all of
+    /// its events.
     pub(super) fn publish(
         &mut self,
         mut events: IntoIter<Publish>,

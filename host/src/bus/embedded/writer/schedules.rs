@@ -29,21 +29,22 @@ impl Writer {
     /// Lets due events into the log.
     pub(super) fn promote(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         batch.changes.schedules.mark();
-        for taken in rows::take_scheduled(&self.connection, batch.now, PROMOTE_LIMIT)? {
-            self.uncount_scheduled(&taken, batch)?;
-            self.append_due(taken.event, batch)?;
+        for removed in rows::take_scheduled(&self.connection, batch.now, PROMOTE_LIMIT)? {
+            self.uncount_scheduled(&removed, batch)?;
+            self.append_due(removed.event, batch)?;
         }
-        let mut left = PROMOTE_LIMIT;
-        for due in rows::due_schedules(&self.connection, batch.now, PROMOTE_LIMIT)? {
-            let Some(next) = due.next else { continue };
-            let outcome = due.schedule.due(next, batch.now, left);
-            left -= outcome.ticks.len();
-            for tick in outcome.ticks {
-                let id = self.shared.ids.tick(&due.plugin, &due.name, tick);
-                self.append_due(due.schedule.event(id, &due.plugin, &due.name, tick), batch)?;
+        let mut remaining = PROMOTE_LIMIT;
+        for declared in rows::due_schedules(&self.connection, batch.now, PROMOTE_LIMIT)? {
+            let Some(next) = declared.next else { continue };
+            let (plugin, name, schedule) = (&declared.plugin, &declared.name, &declared.schedule);
+            let due = schedule.due(next, batch.now, remaining);
+            remaining -= due.ticks.len();
+            for tick in due.ticks {
+                let id = self.shared.ids.tick(plugin, name, tick);
+                self.append_due(schedule.event(id, plugin, name, tick), batch)?;
             }
-            rows::move_schedule(&self.connection, &due.plugin, &due.name, outcome.next)?;
-            if left == 0 {
+            rows::move_schedule(&self.connection, plugin, name, due.next)?;
+            if remaining == 0 {
                 break;
             }
         }
@@ -65,8 +66,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes over the schedules that a plugin declares, and starts them. A schedule whose times are unchanged
-    /// continues, so that its missed ticks are known.
+    /// Stores the schedules that a plugin declares, and starts them. A schedule whose times are unchanged continues, so
+    /// that its missed ticks are known.
     pub(super) fn declare_schedules(
         &self,
         plugin: &str,
@@ -75,18 +76,18 @@ impl Writer {
     ) -> Result<(), StoreError> {
         rows::set_running(&self.connection, plugin, true)?;
         batch.changes.schedules.mark();
-        for present in rows::schedules(&self.connection)? {
-            let declared = declaration.schedules.iter().any(|(name, _)| *name == present.name);
-            if present.plugin == plugin && !declared {
-                rows::delete_schedule(&self.connection, plugin, &present.name)?;
+        for stored in rows::schedules(&self.connection)? {
+            let is_declared = declaration.schedules.iter().any(|(name, _)| *name == stored.name);
+            if stored.plugin == plugin && !is_declared {
+                rows::delete_schedule(&self.connection, plugin, &stored.name)?;
             }
         }
         for (name, schedule) in &declaration.schedules {
-            let present = rows::find_schedule(&self.connection, plugin, name)?;
-            let same_times = present.filter(|present| {
-                present.schedule.cron == schedule.cron && present.schedule.timezone == schedule.timezone
+            let stored = rows::find_schedule(&self.connection, plugin, name)?;
+            let unchanged = stored.filter(|stored| {
+                stored.schedule.cron == schedule.cron && stored.schedule.timezone == schedule.timezone
             });
-            let next = same_times.map_or_else(|| schedule.after(batch.now), |present| present.next);
+            let next = unchanged.map_or_else(|| schedule.after(batch.now), |stored| stored.next);
             rows::put_schedule(&self.connection, plugin, name, schedule, next)?;
         }
         Ok(())

@@ -42,7 +42,7 @@ pub(super) struct LoadTask {
 
 impl LoadTask {
     /// Starts to load a file.
-    pub(super) fn begin<W: CanaryRunner>(fingerprint: FileFingerprint, is_retry: bool, load: LoadJob<W>) -> Self {
+    pub(super) fn begin<S: CanaryRunner>(fingerprint: FileFingerprint, is_retry: bool, load: LoadJob<S>) -> Self {
         let (started, outdated) = (Instant::now(), load.outdated.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(load.run()));
         Self { fingerprint, started, is_retry, conflict_may_be_gone: false, outdated, task }
@@ -85,11 +85,11 @@ pub(super) struct Candidate {
 }
 
 /// Everything that a load needs.
-pub(super) struct LoadJob<W> {
+pub(super) struct LoadJob<S> {
     pub(super) source: PluginFiles,
     pub(super) registry: Registry,
     pub(super) folder: Folder,
-    pub(super) services: Arc<W>,
+    pub(super) services: Arc<S>,
     /// Memory for files being loaded, in MiB.
     pub(super) memory: Arc<Semaphore>,
     /// The size of the file.
@@ -98,7 +98,7 @@ pub(super) struct LoadJob<W> {
     pub(super) outdated: CancellationToken,
 }
 
-impl<W: CanaryRunner> LoadJob<W> {
+impl<S: CanaryRunner> LoadJob<S> {
     async fn run(self) -> LoadOutcome {
         let Self { source, registry, folder, services, memory, bytes, outdated } = self;
         let stem = source.stem.clone();

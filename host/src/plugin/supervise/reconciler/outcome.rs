@@ -13,7 +13,7 @@ use crate::printable;
 /// The longest error that is shown for a file.
 const MAX_ERROR_CHARACTERS: usize = 2_000;
 
-impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
+impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     pub(super) async fn record_outcome(
         &mut self,
         stem: &str,

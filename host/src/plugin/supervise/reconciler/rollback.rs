@@ -44,7 +44,7 @@ impl RollbackTrigger<'_> {
     }
 }
 
-impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
+impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     pub(super) async fn handle_command(&mut self, command: Command) {
         let Command { plugin, to, answer } = command;
         let result = self.roll_back(&plugin, to.as_deref(), RollbackTrigger::Operator).await;

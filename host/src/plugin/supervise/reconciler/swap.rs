@@ -20,7 +20,7 @@ pub(super) struct SwapResult {
     pub(super) generations: Vec<ArchivedGeneration>,
 }
 
-impl<W: SubscriptionRegistrar + CanaryRunner> Reconciler<W> {
+impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     /// Swaps in a generation loaded from the folder, or from the archive because of a pin.
     pub(super) async fn swap_in(&mut self, stem: &str, ready: Candidate) -> Result<SwapResult, SwapError> {
         let Candidate { generation, bytes, pin, memory } = ready;
