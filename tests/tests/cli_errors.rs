@@ -65,7 +65,7 @@ fn a_silent_host_is_given_up() {
     let (hold, held) = std::sync::mpsc::channel();
     let silent = serve(move |stream| hold.send(stream.try_clone().unwrap()).unwrap());
     let said = ask_for_at_most(Duration::from_secs(20), silent, &["plugins"]).expect("it ends");
-    assert!(said.contains("no answer") && said.contains("1s"), "{said}");
+    assert!(said.contains("no response") && said.contains("1s"), "{said}");
     drop(held);
 
     // The beginning of an answer is not an answer.
@@ -75,7 +75,7 @@ fn a_silent_host_is_given_up() {
         hold.send(stream.try_clone().unwrap()).unwrap();
     });
     let said = ask_for_at_most(Duration::from_secs(20), stalled, &["plugins"]).expect("it ends");
-    assert!(said.contains("no answer"), "{said}");
+    assert!(said.contains("no response"), "{said}");
     drop(held);
 }
 

@@ -147,7 +147,7 @@ fn a_failing_scenario_says_what_was_expected_and_what_came() {
     let output = play(&[path(&wasm), "--scenarios", path(&file), "--filter", "what is so"]);
     assert!(output.status.success(), "{}", stdout(&output));
     let output = play(&[path(&wasm), "--scenarios", path(&file), "--filter", "nothing"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no scenario has a name"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no scenario name contains"));
 }
 
 #[test]

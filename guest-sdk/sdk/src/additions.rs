@@ -6,11 +6,11 @@
 #[allow(dead_code, clippy::all)]
 pub mod sandbus {
   pub mod plugin0_2_0 {
-    /// Numbers for which concurrent invocations need not run again.
+    /// Counters and sequences that concurrent invocations can use without conflicts.
     ///
-    /// `wasi:keyvalue/atomics.increment` returns a sum, and so it is a read: where another invocation has changed the
-    /// value, this one runs again. Use `add` for counters that nobody needs the value of, and `sequence` for numbers that
-    /// must differ.
+    /// `increment` of `wasi:keyvalue/atomics` returns the sum, so it reads the key: if another invocation changes the value
+    /// before the commit, this invocation runs again. Use `add` for counters whose value the handler does not need, and
+    /// `sequence` for unique numbers.
     #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
     pub mod numbers {
       #[used]
@@ -22,13 +22,13 @@ pub mod sandbus {
       /// Why a call was refused.
       #[derive(Clone)]
       pub enum Error {
-        /// The value is not a decimal number in the range of `s64`.
+        /// The stored value is not a decimal number that fits into an `s64`.
         NotANumber,
-        /// The sum, or the next number, passes the range.
+        /// The sum, or the next number of the sequence, is out of range.
         OutOfRange,
-        /// The invocation, or the plugin, asks for more than its limits allow.
+        /// The call exceeds a limit of the invocation or the plugin.
         Limit(_rt::String),
-        /// Some other error.
+        /// Another error.
         Other(_rt::String),
       }
       impl ::core::fmt::Debug for Error {
@@ -57,12 +57,14 @@ pub mod sandbus {
 
       impl ::core::error::Error for Error {}
       #[allow(unused_unsafe, clippy::all)]
-      /// Adds to a number of the plugin's state, which begins at zero, with the commit of this invocation. It merges
-      /// with the additions of others, and returns nothing: nobody knows the sum before the commit. The value is the one
-      /// that `wasi:keyvalue` reads and `increment` counts, as decimal text. To add zero changes nothing.
+      /// Adds `delta` to a number in the plugin's state when this invocation commits. A missing key counts as zero.
       ///
-      /// A value that another invocation makes unfit for the addition after this call refuses the commit, and the
-      /// invocation fails.
+      /// Additions of concurrent invocations are merged, so the sum is unknown before the commit and the call returns
+      /// nothing. The number is stored as decimal text; `wasi:keyvalue` reads the same value, and `increment` adds to it.
+      /// Adding zero changes nothing.
+      ///
+      /// If another invocation changes the value after this call so that `delta` cannot be added to it, the commit is
+      /// refused and this invocation fails.
       #[allow(async_fn_in_trait)]
       pub fn add(key: &str,delta: i64,) -> Result<(),Error>{
         unsafe {
@@ -136,10 +138,11 @@ pub mod sandbus {
         }
       }
       #[allow(unused_unsafe, clippy::all)]
-      /// The next number of a sequence, from 1 on. No two calls get the same number, neither at the same time nor after
-      /// a crash, and later calls of one invocation get larger ones. It is durable at once and no part of the
-      /// transaction: an invocation that fails, or runs again, leaves a gap, and so does a restart. Names of sequences
-      /// are their own: they have nothing to do with the keys of the state.
+      /// Returns the next number of a sequence, starting with 1.
+      ///
+      /// No two calls return the same number, not even after a crash. Later calls in the same invocation return larger
+      /// numbers. The number is used up at once, independently of the transaction: if the invocation fails or runs again,
+      /// the sequence has a gap. A restart of the host also leaves a gap. Sequence names are separate from state keys.
       #[allow(async_fn_in_trait)]
       pub fn sequence(name: &str,) -> Result<u64,Error>{
         unsafe {

@@ -10,7 +10,7 @@ pub struct DeadLetterView {
     /// Its number.
     #[serde(default)]
     pub number: i64,
-    /// Its subscription, as `PLUGIN/NAME`.
+    /// Its subscription, as `OWNER/NAME`.
     #[serde(default)]
     pub subscription: String,
     /// The cause of the last failure.
@@ -61,7 +61,7 @@ pub struct DeadLetterQuery {
     /// Only the dead letter with this number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<i64>,
-    /// Only dead letters of this subscription, as `PLUGIN/NAME`.
+    /// Only dead letters of this subscription, as `OWNER/NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription: Option<String>,
     /// Only dead letters with this cause.
@@ -85,7 +85,7 @@ pub struct DeadLetterSelection {
     /// Only the dead letter with this number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<i64>,
-    /// Only dead letters of this subscription, as `PLUGIN/NAME`.
+    /// Only dead letters of this subscription, as `OWNER/NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription: Option<String>,
     /// Only dead letters with this cause.

@@ -24,7 +24,7 @@ pub struct SubscriptionList {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SubscriptionView {
-    /// Its id, as `PLUGIN/NAME`; a replay has the id of its subscription.
+    /// Its id, as `OWNER/NAME`; a replay has the id of its subscription.
     pub id: String,
     /// Whether it was created at run time.
     pub dynamic: bool,
@@ -262,7 +262,7 @@ pub struct WebhookRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SubscriptionChangeResult {
-    /// The id of the subscription, as `PLUGIN/NAME`.
+    /// The id of the subscription, as `OWNER/NAME`.
     pub id: String,
     /// Whether it was created.
     pub created: bool,
@@ -327,7 +327,7 @@ pub struct SecretRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SecretRotationResult {
-    /// The id of the subscription, as `PLUGIN/NAME`.
+    /// The id of the subscription, as `OWNER/NAME`.
     pub id: String,
     /// When each former secret stops signing, in RFC 3339.
     pub former_secrets_until: Vec<String>,

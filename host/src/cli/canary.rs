@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     events: usize,
     #[arg(long, hide = true, value_parser = super::renamed("--events"))]
     last: Option<String>,
-    /// The plugin to compare with [default: the name in the component]
+    /// Compare with this plugin [default: the name in the component]
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
     #[command(flatten)]

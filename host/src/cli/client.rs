@@ -25,7 +25,7 @@ use crate::subscription::SubscriptionId;
 /// All characters except the unreserved ones (RFC 3986, section 2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The largest answer. A page of the log has at most 200 events of 1 MiB each, unless the host allows larger ones.
+/// The largest response. A page of the log has at most 200 events of 1 MiB each, unless the host allows larger ones.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ pub(crate) struct Client {
     work: Duration,
 }
 
-/// The answer of the host.
+/// The response of the host.
 type ClientResult<T> = anyhow::Result<Response<T>>;
 
 /// A body with its media type.
@@ -236,30 +236,32 @@ impl Client {
         }
         let problem: ProblemView = serde_json::from_str(&text).unwrap_or_default();
         // The text may quote a guest or a client.
-        let detail = printable::line(problem.detail.as_deref().unwrap_or("the answer has no detail")).into_owned();
+        let detail = printable::line(problem.detail.as_deref().unwrap_or("the response has no detail")).into_owned();
         match problem.code {
             Some(code) => bail!("{detail} ({code})"),
-            None => bail!("the host answered {status}: {detail}"),
+            None => bail!("the host responded with {status}: {detail}"),
         }
     }
 
-    /// Waits for a part of the answer.
+    /// Waits for a part of the response.
     async fn within<T>(&self, limit: Duration, part: impl Future<Output = T>) -> anyhow::Result<T> {
         tokio::time::timeout(limit, part).await.map_err(|_| {
             let limit = humantime::format_duration(limit);
-            anyhow::anyhow!("no answer from {} within {limit}; is it a Sandbus host, and is it busy?", self.base)
+            anyhow::anyhow!("no response from {} within {limit}; is it a Sandbus host, and is it busy?", self.base)
         })
     }
 
-    /// Reads an answer of a bounded size.
+    /// Reads a response of a bounded size.
     async fn read(&self, mut body: outbound::Body) -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         while let Some(frame) = self.within(self.timeout, body.frame()).await? {
-            let frame = frame.map_err(|error| anyhow::anyhow!(error)).context("the host's answer broke off")?;
+            let frame = frame
+                .map_err(|error| anyhow::anyhow!(error))
+                .context("the connection closed in the middle of the host's response")?;
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > MAX_ANSWER_BYTES {
                 let limit = MAX_ANSWER_BYTES >> 20;
-                bail!("the answer of {} is larger than {limit} MiB; ask for fewer items with --limit", self.base);
+                bail!("the response of {} is larger than {limit} MiB; ask for fewer items with --limit", self.base);
             }
             bytes.extend_from_slice(&data);
         }
@@ -274,9 +276,9 @@ impl Client {
                 "does it speak TLS? The admin interface itself does not: use http://"
             }
             SendError::Broken(Fault::Protocol, _) => "does it speak TLS? Then use https://",
-            _ => "is it running? Start it with `sandbus serve`, or name its admin interface with --admin",
+            _ => "is it running? Start it with `sandbus serve`, or give the URL of its admin interface with --admin",
         };
-        let context = format!("no host answers at {}; {hint}", self.base);
+        let context = format!("no host responds at {}; {hint}", self.base);
         anyhow::Error::new(error).context(context)
     }
 
@@ -301,9 +303,9 @@ impl Client {
             address.push('=');
             address.extend(utf8_percent_encode(value, ENCODED));
         }
-        address
-            .parse()
-            .with_context(|| format!("`{}` is not an HTTP URL; name the admin interface with --admin", self.base))
+        address.parse().with_context(|| {
+            format!("`{}` is not an HTTP URL; give the URL of the admin interface with --admin", self.base)
+        })
     }
 }
 

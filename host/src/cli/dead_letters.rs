@@ -14,7 +14,7 @@ use output::{cell, table, truncate};
 pub(super) enum Command {
     /// List dead letters
     List(ListArguments),
-    /// Show a dead letter with all of its attempts
+    /// Show a dead letter and its attempts
     Show {
         /// The number of the dead letter
         #[arg(value_parser = parse_number)]
@@ -36,10 +36,10 @@ pub(super) struct ListArguments {
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Filter {
-    /// Only dead letters of this subscription
-    #[arg(long, value_name = "PLUGIN/NAME")]
+    /// Select dead letters of this subscription
+    #[arg(long, value_name = "OWNER/NAME")]
     subscription: Option<SubscriptionId>,
-    /// Only dead letters with this cause, such as trap, timeout or rejected
+    /// Select dead letters with this cause, such as trap, timeout or rejected
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(Cause::ALL.map(Cause::as_str)), hide_possible_values = true)]
     cause: Option<String>,
 }
@@ -48,10 +48,10 @@ pub(super) struct Filter {
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).multiple(true).args(["number", "all", "subscription", "cause"])))]
 pub(super) struct Selection {
-    /// Only the dead letter with this number
+    /// The number of a dead letter
     #[arg(conflicts_with_all = ["all", "subscription", "cause"], value_parser = parse_number)]
     number: Option<i64>,
-    /// All dead letters
+    /// Select all dead letters
     #[arg(long, conflicts_with_all = ["subscription", "cause"])]
     all: bool,
     #[command(flatten)]

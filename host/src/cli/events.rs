@@ -22,23 +22,23 @@ pub(super) enum Command {
         /// Show at most N events
         #[arg(long, value_name = "N", default_value = "20", value_parser = super::parse_count::<NonZeroUsize>)]
         limit: NonZeroUsize,
-        /// Only events before this position
+        /// Show only events before this position
         #[arg(long, value_name = "POSITION", value_parser = super::parse_position, allow_hyphen_values = true)]
         before: Option<u64>,
     },
     /// Print events in JSON, one per line, oldest first
     Export {
-        /// Only events of this type, or pattern of types
+        /// Print only events of this type, or pattern of types
         #[arg(long = "type", value_name = "TYPE", value_parser = Pattern::parse)]
         pattern: Option<Pattern>,
-        /// Only the newest N events
+        /// Print only the newest N events
         #[arg(long, value_name = "N", value_parser = super::parse_count::<NonZeroUsize>)]
         last: Option<NonZeroUsize>,
-        /// Only events from this position or time on
+        /// Print only events from this position or time on
         #[arg(long, value_name = "POSITION|TIME", value_parser = parse_since)]
         since: Option<Since>,
     },
-    /// Delete the events that the retention rules no longer keep
+    /// Apply the retention rules now
     Compact,
     /// Show all events with an id
     Show {
@@ -78,7 +78,7 @@ fn to_line(logged: &EventView) -> String {
 /// The number of events that `list` shows by default.
 const DEFAULT_LIMIT: NonZeroUsize = NonZeroUsize::new(20).expect("20 is not zero");
 
-/// The number of events of one answer.
+/// The number of events of one response.
 const PAGE: usize = 200;
 
 /// The events to export.

@@ -43,23 +43,23 @@ struct Arguments {
 enum Command {
     /// Create a plugin project that builds, passes its tests and runs
     New(new::Arguments),
-    /// Build plugin components, and check that this host accepts them
+    /// Build plugins, and check that this host accepts them
     Build(build::Arguments),
-    /// Show a component's size, exports, imports and description
+    /// Show what a component exports, imports and declares
     Inspect(inspect::Arguments),
     /// Run the host on a plugin folder
     Serve(serve::Arguments),
-    /// Build plugins from source, run them, and swap each one when it changes
+    /// Build and run plugins, and rebuild each one when its source changes
     Dev(dev::Arguments),
     /// Run a plugin's scenarios in the real sandbox, without a host
     Test(test::Arguments),
     /// Publish an event, now or later
     Publish(publish::Arguments),
-    /// List plugins and the errors of files that are not loaded; drain or resume a plugin
+    /// List plugins and files that are not loaded; drain or resume a plugin
     Plugins(plugins::Arguments),
-    /// Run recent events through a new build and the running one, and compare the results (no side effects)
+    /// Compare a new build with the running plugin on past events, without side effects
     Canary(canary::Arguments),
-    /// Go back to an earlier generation of a plugin, until its file changes
+    /// Return to an earlier generation of a plugin, until its file changes
     Rollback(rollback::Arguments),
     /// List, create, pause, resume, replay or delete subscriptions
     Subscriptions(Group<subscriptions::Command>),
@@ -76,10 +76,10 @@ enum Command {
 /// The options of all commands that talk to a running host.
 #[derive(Debug, clap::Args)]
 struct Remote {
-    /// The admin interface of the host
+    /// Connect to the admin interface of this host
     #[arg(long, env = "SANDBUS_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081", global = true)]
     admin: String,
-    /// Give up if the host does not answer for this long
+    /// Give up if the host does not respond within this time
     #[arg(
         long,
         env = "SANDBUS_ADMIN_TIMEOUT",

@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// The name of the plugin and its directory: lower-case letters, digits and `-`
     #[arg(value_parser = parse_name)]
     name: String,
-    /// The language of the plugin
+    /// Write the plugin in this language
     #[arg(long, value_name = "LANGUAGE", value_enum, default_value_t = Language::Rust)]
     lang: Language,
     /// Handle events of this type, or pattern of types

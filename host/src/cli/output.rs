@@ -15,7 +15,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Prints an answer: as JSON, or as text made by the function.
+    /// Prints a response: as JSON, or as text made by the function.
     pub(crate) fn print<T>(self, response: &Response<T>, show: impl FnOnce(&T) -> String) {
         if self.json {
             console::print_line(&printable::json(&response.indented()));

@@ -14,7 +14,7 @@ use output::{cell, digest, list, optional, table};
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Show only this plugin, in full
+    /// Show the details of this plugin
     name: Option<String>,
     #[command(flatten)]
     remote: Remote,

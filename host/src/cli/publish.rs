@@ -20,27 +20,27 @@ pub(super) struct Arguments {
     /// The type of the event, such as user.registered
     #[arg(value_name = "TYPE")]
     event_type: String,
-    /// The data, in JSON unless --content-type differs; `-` reads standard input
+    /// The data, in JSON unless --content-type says otherwise; `-` reads standard input
     data: Option<String>,
-    /// The id of the event [default: a new UUID]
+    /// Set the id [default: a new UUID]
     #[arg(long)]
     id: Option<String>,
-    /// The source of the event
+    /// Set the source
     #[arg(long, default_value = "/cli")]
     source: String,
-    /// The subject of the event
+    /// Set the subject
     #[arg(long)]
     subject: Option<String>,
-    /// The media type of the data
+    /// Set the media type of the data
     #[arg(long, default_value = "application/json")]
     content_type: String,
-    /// The time of the event, such as 2030-01-31T12:00:00Z [default: now]
+    /// Set the time, such as 2030-01-31T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
     time: Option<Timestamp>,
-    /// The URI of the data's schema
+    /// Set the URI of the data's schema
     #[arg(long, value_name = "URI")]
     dataschema: Option<String>,
-    /// Add an extension attribute; may be repeated
+    /// Add an extension attribute (repeatable)
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = parse_attribute)]
     attributes: Vec<(String, String)>,
     /// Delay the event by this duration, such as 5m
@@ -65,9 +65,7 @@ fn parse_attribute(text: &str) -> Result<(String, String), String> {
         return Err(match matching_option(name) {
             Some(option) => format!("`{name}` is not an extension attribute; {option}"),
             None => {
-                format!(
-                    "`{name}` is not a valid name of an extension attribute; use 1 to 40 lower-case letters and digits"
-                )
+                format!("`{name}` is not a valid extension attribute name; use 1 to 40 lower-case letters and digits")
             }
         });
     }
@@ -86,7 +84,7 @@ fn matching_option(name: &str) -> Option<&'static str> {
         "type" => "use the first argument",
         "data" => "use the second argument",
         "data_base64" => "use the second argument with --content-type",
-        "specversion" => "use no option, since it is always 1.0",
+        "specversion" => "its value is always 1.0",
         _ => return None,
     })
 }
@@ -255,7 +253,7 @@ mod tests {
         }
         for name in members {
             let refused = parse_attribute(&format!("{name}=x")).unwrap_err();
-            assert!(refused.contains("; use "), "it says how to set `{name}`: {refused}");
+            assert!(refused.contains("is not an extension attribute; "), "it says how to set `{name}`: {refused}");
         }
         let event = published(&["--time", "2030-01-31T12:00:00Z", "--dataschema", "https://a/b"]).unwrap();
         assert!(event.contains("\"time\":\"2030-01-31T12:00:00") && event.contains("\"dataschema\":\"https://a/b\""));

@@ -1,4 +1,4 @@
-//! An answer of the host as a typed value and as the original JSON. The value alone would round numbers in the data of
+//! A response of the host as a typed value and as the original JSON. The value alone would round numbers in the data of
 //! events, and lose members that this version does not know.
 
 use std::fmt;
@@ -17,15 +17,15 @@ pub(crate) struct Response<T> {
 }
 
 impl<T: DeserializeOwned> Response<T> {
-    /// Parses an answer of the host. No content stands for null.
+    /// Parses a response of the host. No content stands for null.
     pub(crate) fn read(text: String) -> anyhow::Result<Self> {
         let json = if text.is_empty() { "null".to_owned() } else { text };
         let value =
-            serde_json::from_str(&json).context("cannot parse the answer; is it a Sandbus host of this version?")?;
+            serde_json::from_str(&json).context("cannot parse the response; is it a Sandbus host of this version?")?;
         Ok(Self { json, value })
     }
 
-    /// Combines several answers, each under a name.
+    /// Combines several responses, each under a name.
     pub(crate) fn of(parts: &[(&str, &RawValue)]) -> anyhow::Result<Self> {
         let parts: std::collections::BTreeMap<_, _> = parts.iter().copied().collect();
         Self::read(serde_json::to_string(&parts)?)
@@ -54,10 +54,10 @@ impl<T> Response<T> {
 
     /// The items of a list as written by the host.
     pub(crate) fn items(&self, name: &str) -> anyhow::Result<Vec<Box<RawValue>>> {
-        serde_json::from_str(self.member(name).get()).with_context(|| format!("the answer has no list `{name}`"))
+        serde_json::from_str(self.member(name).get()).with_context(|| format!("the response has no list `{name}`"))
     }
 
-    /// The whole answer, indented.
+    /// The whole response, indented.
     pub(crate) fn indented(&self) -> String {
         serde_json::from_str(&self.json).map_or_else(|_| self.json.clone(), indented)
     }
@@ -147,7 +147,7 @@ mod tests {
     use crate::api::{EventPage, NoContent};
 
     #[test]
-    fn an_answer_is_indented_and_the_data_of_events_stays() {
+    fn a_response_is_indented_and_the_data_of_events_stays() {
         let data = r#"{"wei":123456789012345678901, "b":1,"a":0.10,"a":1e999}"#;
         let response = Response::<EventPage>::read(format!(
             r#"{{"events":[{{"position":1,"event":{{"specversion":"1.0","id":"\u00e4\n","data":{data}}}}}],"none":[],"empty":{{}}}}"#
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_content_is_null() {
+    fn a_response_without_content_is_null() {
         let response = Response::<NoContent>::read(String::new()).unwrap();
         assert_eq!((response.indented().as_str(), *response.value()), ("null", NoContent));
         let error = Response::<EventPage>::read("ready\n".to_owned()).unwrap_err();

@@ -8,7 +8,7 @@ use crate::api::RollbackQuery;
 pub(super) struct Arguments {
     /// The name of the plugin
     name: String,
-    /// The digest, or its beginning, of the generation to go back to [default: the previous one]
+    /// Return to the generation whose digest starts with DIGEST [default: the previous one]
     #[arg(long, value_name = "DIGEST")]
     to: Option<String>,
     #[command(flatten)]
@@ -21,15 +21,15 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let response = client.roll_back(&name, &RollbackQuery { to }).await?;
     output.print(&response, |response| {
         let until = if response.is_file {
-            "this is the file in the folder"
+            ", which is the file in the folder"
         } else {
-            "it runs until the file in the folder changes"
+            ", until the file in the folder changes"
         };
         format!(
-            "{name} runs {} (version {}) in place of {}; {until}",
+            "instead of {}, {name} runs {} (version {}){until}",
+            digest(Some(&response.from)),
             digest(Some(&response.to)),
-            cell(&response.version),
-            digest(Some(&response.from))
+            cell(&response.version)
         )
     });
     Ok(())

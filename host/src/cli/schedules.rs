@@ -24,7 +24,7 @@ pub(super) enum Command {
     },
 }
 
-/// Schedules and delayed events: two answers of the host in one.
+/// Schedules and delayed events: two responses of the host in one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ScheduleListing {

@@ -22,30 +22,30 @@ use output::{cell, optional, table, truncate_middle};
 pub(super) enum Command {
     /// List subscriptions and their replays
     List,
-    /// Create or change a subscription of the operator
+    /// Create or change a subscription of the operator, to a plugin or a webhook
     Create(Create),
-    /// Replace the secret of a webhook; the former secret also signs for a while
+    /// Replace the secret of a webhook, and sign with both secrets for a while
     RotateSecret(RotateSecret),
     /// Pause a subscription
     Pause {
         /// The subscription
-        #[arg(value_name = "PLUGIN/NAME")]
+        #[arg(value_name = "OWNER/NAME")]
         id: SubscriptionId,
     },
-    /// Resume a subscription that is paused, or that its webhook has stopped or put on hold
+    /// Resume a subscription that is paused, or that its endpoint stopped or put on hold
     Resume {
         /// The subscription
-        #[arg(value_name = "PLUGIN/NAME")]
+        #[arg(value_name = "OWNER/NAME")]
         id: SubscriptionId,
     },
-    /// Deliver past events again, in addition to new ones; or stop that
+    /// Deliver past events again, in parallel with new ones; or stop replays
     Replay(Replay),
     #[command(hide = true)]
     StopReplays(Renamed),
     /// Delete a subscription with its backlog and its dead letters, unless a loaded plugin declares it
     Delete {
         /// The subscription
-        #[arg(value_name = "PLUGIN/NAME")]
+        #[arg(value_name = "OWNER/NAME")]
         id: SubscriptionId,
     },
 }
@@ -70,16 +70,16 @@ pub(super) struct Create {
     /// Deliver to this plugin
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
-    /// Deliver only events that match, such as [{"prefix":{"subject":"eu/"}}]; [] matches all
+    /// Deliver only events that match these filters, such as [{"prefix":{"subject":"eu/"}}]; [] matches all
     #[arg(long, value_name = "JSON", value_parser = Filters::parse)]
     filters: Option<Filters>,
-    /// Keep the order of events with the same value of this attribute or JSON pointer, such as /customer/id
+    /// Deliver in order events that share the value of this attribute or JSON pointer, such as /customer/id
     #[arg(long, value_name = "KEY", value_parser = OrderingKey::parse)]
     ordering_key: Option<OrderingKey>,
     /// Remove the ordering key
     #[arg(long, conflicts_with = "ordering_key")]
     no_ordering_key: bool,
-    /// Start a new subscription at now (the default), beginning, a time or a position
+    /// Start a new subscription at `now` (the default), `beginning`, a time or a position
     #[arg(long, value_parser = parse_start)]
     start: Option<Start>,
 }
@@ -87,12 +87,12 @@ pub(super) struct Create {
 #[derive(Debug, clap::Args)]
 pub(super) struct RotateSecret {
     /// The subscription
-    #[arg(value_name = "PLUGIN/NAME")]
+    #[arg(value_name = "OWNER/NAME")]
     id: SubscriptionId,
-    /// The new secret (Standard Webhooks) [default: a random secret, printed once]
+    /// Use this new secret (Standard Webhooks) [default: a random secret, printed once]
     #[arg(long, value_name = "whsec_...", value_parser = Secret::parse)]
     secret: Option<Secret>,
-    /// Sign with the former secret, too, for this long [default: 24h]
+    /// Keep signing with the former secret for this long [default: 24h]
     #[arg(long, value_name = "TIME", value_parser = super::parse_duration)]
     overlap: Option<Duration>,
 }
@@ -101,7 +101,7 @@ pub(super) struct RotateSecret {
 #[command(group(clap::ArgGroup::new("from").required(true).args(["from_beginning", "since", "position", "stop"])))]
 pub(super) struct Replay {
     /// The subscription
-    #[arg(value_name = "PLUGIN/NAME")]
+    #[arg(value_name = "OWNER/NAME")]
     id: SubscriptionId,
     /// Replay from the oldest event on
     #[arg(long)]
@@ -250,8 +250,8 @@ fn warnings(subscription: &SubscriptionView) -> Vec<String> {
     let paused = reason.map(|reason| format!("{id} is paused: {}", cell(reason)));
     let keys = match subscription.parked_keys {
         0 => None,
-        1 => Some("1 ordering key waits".to_owned()),
-        parked => Some(format!("{parked} ordering keys wait")),
+        1 => Some("1 ordering key is parked".to_owned()),
+        parked => Some(format!("{parked} ordering keys are parked")),
     };
     let parked = keys.map(|keys| {
         format!(
@@ -273,12 +273,12 @@ fn format_lag(seconds: f64) -> Option<String> {
 
 /// The result of `rotate-secret`.
 fn format_rotation(response: &SecretRotationResult) -> String {
-    let mut text = format!("{} is now signed with a new secret", cell(&response.id));
+    let mut text = format!("deliveries of {} are now signed with a new secret", cell(&response.id));
     if let Some(secret) = &response.secret {
         text.push_str(&format!(", shown only once: {}", secret.expose()));
     }
     for until in &response.former_secrets_until {
-        text.push_str(&format!("\na former secret also signs until {}", cell(until)));
+        text.push_str(&format!("\nthey are also signed with the former secret until {}", cell(until)));
     }
     text
 }

@@ -21,10 +21,10 @@ pub(super) struct Arguments {
     /// A .wasm file, a directory of .wasm files, or a plugin project, which is built first
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// A scenario file, or a directory of scenario files [default: `tests` next to the plugin]
+    /// Play this scenario file, or those in this directory [default: `tests` next to the plugin]
     #[arg(long, value_name = "PATH")]
     scenarios: Option<PathBuf>,
-    /// Run only scenarios whose names contain this text
+    /// Play only scenarios whose names contain this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
     /// Print JSON
@@ -65,7 +65,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         format!("{files}{passed} passed, {failed} failed")
     });
     match (passed, failed) {
-        (0, 0) if !filter.is_empty() => bail!("no scenario has a name that contains `{filter}`"),
+        (0, 0) if !filter.is_empty() => bail!("no scenario name contains `{filter}`"),
         (0, 0) => bail!("there are no scenarios; write them to tests/*.toml next to the plugin"),
         (_, 0) => Ok(()),
         _ => bail!("{failed} of {} scenarios failed", passed + failed),
@@ -76,7 +76,7 @@ fn run_scenarios(arguments: &Arguments) -> anyhow::Result<Vec<FileResult>> {
     let mut candidates = find_candidates(&arguments.path)?;
     if let Some(scenarios) = &arguments.scenarios {
         if !scenarios.exists() {
-            bail!("{} does not exist; name a scenario file, or a directory of scenario files", scenarios.display());
+            bail!("{} does not exist; give a scenario file, or a directory of scenario files", scenarios.display());
         }
         candidates.iter_mut().for_each(|candidate| candidate.scenarios.clone_from(scenarios));
     }
@@ -100,7 +100,7 @@ fn run_scenarios(arguments: &Arguments) -> anyhow::Result<Vec<FileResult>> {
     // The directory of a single file may contain scenarios of other plugins.
     if let Some((file, Some(plugin))) = unmatched.pop_first().filter(|_| !arguments.path.is_file()) {
         let names = join_names(candidates.iter().map(|candidate| candidate.name.as_str()));
-        bail!("{} is for plugin `{plugin}`, but the only plugins are {names}", file.display());
+        bail!("{} is for the plugin `{plugin}`, but the tested plugins are {names}", file.display());
     }
     Ok(results)
 }

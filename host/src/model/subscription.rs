@@ -45,7 +45,7 @@ impl std::str::FromStr for SubscriptionId {
 
 /// A text is not the identity of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a subscription; write PLUGIN/NAME")]
+#[error("`{0}` is not a subscription; write OWNER/NAME")]
 pub struct ParseIdError(String);
 
 /// The target of a subscription's deliveries.

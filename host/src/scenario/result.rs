@@ -40,7 +40,7 @@ pub struct StepResult {
 /// An attempt at a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AttemptSummary {
-    /// The subscription, as `PLUGIN/NAME`.
+    /// The subscription, as `OWNER/NAME`.
     pub subscription: String,
     /// The event's id.
     pub event: String,

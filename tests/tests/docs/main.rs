@@ -40,11 +40,11 @@ fn no_other_page_has_commands_that_nobody_runs() {
     }
 }
 
-/// One handler in three languages, and the scenario that all of them pass.
+/// The README has one handler in three languages, and all of them pass the first scenario of `docs/scenarios.md`.
 #[test]
-fn the_handlers_of_the_readme_pass_its_scenario() {
+fn the_handlers_of_the_readme_pass_the_first_scenario() {
     let readme = Page::read("README.md");
-    let scenario = readme.example("toml");
+    let scenario = Page::read("docs/scenarios.md").file("tests/welcome.toml");
     let home = tempfile::tempdir().unwrap();
     for (language, source) in [("rust", "src/lib.rs"), ("js", "src/plugin.js"), ("python", "src/welcome.py")] {
         let directory = home.path().join(language);

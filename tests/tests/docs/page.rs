@@ -96,6 +96,13 @@ impl Page {
         block.unwrap_or_else(|| panic!("{} has no example in {language}", self.path.display())).text
     }
 
+    /// The text of the block that is a file.
+    pub(crate) fn file(&self, path: &str) -> String {
+        let mut blocks = self.blocks().into_iter();
+        let block = blocks.find(|block| block.kind == Kind::File(path.to_owned()));
+        block.unwrap_or_else(|| panic!("{} has no file {path}", self.path.display())).text
+    }
+
     /// The text outside of blocks.
     pub(crate) fn prose(&self) -> String {
         let mut inside = false;
