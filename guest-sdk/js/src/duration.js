@@ -1,8 +1,9 @@
 // Durations in options: milliseconds, or a text such as "500ms", "5s", "2m", "1h", "7d".
 
-import { EXACT } from "./fit.js";
-
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** The longest: a hundred years, of 365.25 days. */
+const LONGEST = 36_525 * UNITS.d;
 
 /** Converts a duration to whole milliseconds. */
 export function milliseconds(duration, what) {
@@ -14,7 +15,7 @@ export function milliseconds(duration, what) {
     );
   }
   const whole = Math.round(value);
-  if (whole > EXACT) throw new TypeError(`${what}: ${JSON.stringify(duration)} is too long`);
+  if (whole > LONGEST) throw new TypeError(`${what}: ${JSON.stringify(duration)} is too long; at most "36525d" is allowed`);
   return whole;
 }
 

@@ -7,6 +7,7 @@ import { host } from "./host.js";
 import { completed } from "./jobs.js";
 import { Problem, Request, errorResponse, response } from "./http.js";
 import { milliseconds } from "./duration.js";
+import { parseRoute } from "./route.js";
 import { SHARED, checkNames, matches, oneOf, sharedRules } from "./rules.js";
 import { fitting } from "./schema.js";
 import { encodeJson } from "./text.js";
@@ -61,10 +62,7 @@ export class Plugin {
   route(route, ...rest) {
     const [options, handler] = optionsAndHandler(rest, `route ${route}`);
     checkNames(options, [], `route ${route}`);
-    const [method, path, ...more] = route.trim().split(/\s+/);
-    if (path === undefined || more.length > 0)
-      throw new TypeError(`route ${route}: write a method and a path, such as "POST /hello/{name}"`);
-    this.#routes.push({ method: method.toUpperCase(), path, handler });
+    this.#routes.push({ ...parseRoute(route), handler });
     return this;
   }
 

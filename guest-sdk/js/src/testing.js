@@ -6,6 +6,7 @@ import { fields, joined, values } from "./headers.js";
 import { content } from "./http.js";
 import { install } from "./host.js";
 import { sum } from "./numbers.js";
+import { findRoute } from "./route.js";
 import { isPattern, matches } from "./rules.js";
 import { decode, decodeJson, encode, encodeJson, isJson } from "./text.js";
 import { parseTime } from "./time.js";
@@ -15,6 +16,12 @@ const START = 1_893_456_000_000;
 
 function checkPattern(pattern) {
   if (!isPattern(pattern)) throw new BusError("invalid", `\`${pattern}\` is not a pattern of event types`);
+}
+
+/** Whether the host sets an extension attribute, and so drops it from what a plugin publishes. */
+function isHostAttribute(name) {
+  const names = ["causationid", "causationsource", "hops", "authtype", "authid", "authclaims"];
+  return names.includes(name) || name.startsWith("sandbus");
 }
 
 export class FakeHost {
@@ -194,11 +201,10 @@ export class FakeHost {
   }
 
   #routeOf(method, path) {
-    for (const route of this.#plugin.describe().routes) {
-      const params = route.method === method ? parameters(route.path, path) : null;
-      if (params !== null) return { route: route.path, params };
-    }
-    throw new Error(`no route of the plugin matches ${method} ${path}`);
+    const routes = this.#plugin.describe().routes.filter((route) => route.method === method);
+    const found = findRoute(routes.map((route) => route.path), path);
+    if (found === null) throw new Error(`no route of the plugin matches ${method} ${path}`);
+    return found;
   }
 
   /** The functions that the SDK calls in place of the host's imports. */
@@ -275,7 +281,7 @@ export class FakeHost {
       id,
       type,
       subject: subject ?? undefined,
-      extensions: Object.fromEntries(extensions),
+      extensions: Object.fromEntries(extensions.filter(([name]) => !isHostAttribute(name))),
       due,
       data: value,
     });
@@ -315,19 +321,4 @@ function answered({ status, headers, body }) {
     text: () => decode(body),
     json: () => decodeJson(body),
   };
-}
-
-/** The parameters of a path; null if it does not match the route. */
-function parameters(route, path) {
-  const parts = path.split("/");
-  const params = [];
-  const segments = route.split("/");
-  for (const [index, segment] of segments.entries()) {
-    const [, star, name] = /^\{(\*?)(.+)\}$/.exec(segment) ?? [];
-    if (name !== undefined && star === "*")
-      return [...params, [name, parts.slice(index).map(decodeURIComponent).join("/")]];
-    if (parts[index] === undefined || (name === undefined && parts[index] !== segment)) return null;
-    if (name !== undefined) params.push([name, decodeURIComponent(parts[index])]);
-  }
-  return parts.length === segments.length ? params : null;
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import {
@@ -315,4 +316,14 @@ test("the message of a common mistake names it", () => {
     [() => { throw new AggregateError([new Error("one"), new TypeError("two")], "both"); }, /both[^]*one of them Error: one[^]*one of them TypeError: two/],
     [() => { throw new RangeError("Maximum call stack size exceeded"); }, /calls itself/],
   ]) assert.match(handling(() => void act()).deliver("thing", {}).reason, reason);
+});
+
+test("attributes that the host sets are dropped from what is published, as in the table", () => {
+  const url = new URL("../../conformance/host-attributes.json", import.meta.url);
+  const { names, prefixes, others } = JSON.parse(readFileSync(url, "utf8"));
+  const reserved = [...names, ...prefixes.flatMap((prefix) => [prefix, `${prefix}x`])];
+  const given = Object.fromEntries([...reserved, ...others].map((name) => [name, "1"]));
+  const host = handling(() => publish("thing.seen", {}, { extensions: given }));
+  host.deliver("thing", {});
+  assert.deepEqual(Object.keys(host.published[0].extensions), others);
 });

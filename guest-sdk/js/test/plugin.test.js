@@ -93,6 +93,9 @@ test("mistakes in a declaration are named", () => {
     /unknown option `attempt`/,
   );
   assert.throws(() => shop().on("a", { timeout: "soon" }, nothing).describe(), /not a duration/);
+  for (const initialDelay of ["36526d", Number.MAX_SAFE_INTEGER, 2 ** 64, "1e9d", Infinity])
+    assert.throws(() => shop().on("a", { retry: { initialDelay } }, nothing), /too long|not a duration/);
+  assert.doesNotThrow(() => shop().on("a", { retry: { maxDelay: "36525d" } }, nothing));
   assert.throws(() => shop().on("a", { start: "then" }, nothing).describe(), /start must be/);
   assert.throws(() => shop().on("a"), /a function/);
   assert.throws(() => shop().on("a.b", nothing).on("a.b", nothing), /two handlers are called `a-b`/);

@@ -30,7 +30,9 @@ impl Parse for Arguments {
         }
         input.parse::<Token![,]>().map_err(|_| usage())?;
         let path: LitStr = input.parse().map_err(|_| usage())?;
-        path::check(&path.value()).map_err(|message| Error::new(path.span(), message))?;
+        path::check(&path.value()).map_err(|fault| {
+            Error::new(path.span(), format!("the path of route `{method} {}` is invalid: {fault}", path.value()))
+        })?;
         comma(input)?;
         if !input.is_empty() {
             return Err(input.error("a route has a method and a path, and no options"));

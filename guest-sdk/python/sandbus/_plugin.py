@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ._fit import U64, identifier, optional_integer, with_well_formed_texts
 from ._host import host
 from ._http import Problem, Request, error_response, response
 from ._payload import decode, to_json
+from ._route import parse_route
 from ._rules import RetryPolicy, matches, rules
 from ._shape import shape
 from ._time import parse
@@ -163,10 +163,7 @@ class Plugin:
         """Serves a route, such as ``POST /hello/{name}``. The handler gets a ``Request``. It returns a value that is
         sent as JSON, a ``str`` that is sent as text, a ``Response``, or None. The response is sent after the effects
         are durable."""
-        match = re.fullmatch(r"\s*([A-Za-z]+)\s+(/\S*)\s*", route)
-        if match is None:
-            raise ValueError(f'route {route!r}: write a method and a path, such as "POST /hello/{{name}}"')
-        method, path = match[1].upper(), match[2]
+        method, path = parse_route(route)
 
         def declare(handler: Handler) -> Handler:
             _check_is_synchronous(handler)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
 from . import _host, _log
 from . import _wire as wire
@@ -27,6 +26,7 @@ from ._numbers import total
 from ._payload import decode, encode, to_json
 from ._plugin import FailedDelivery, FailedRequest, Plugin
 from ._renamed import renamed_members
+from ._route import find_route
 from ._rules import is_pattern, matches
 from ._time import parse, rfc3339
 
@@ -234,11 +234,10 @@ class FakeHost:
         raise LookupError(f"several subscriptions match `{type}` ({', '.join(found)}): choose one with `subscription`")
 
     def _route_of(self, method: str, path: str) -> tuple[str, dict[str, str]]:
-        for route_method, route in self._plugin.describe().routes:
-            params = _parameters(route, path) if route_method == method else None
-            if params is not None:
-                return route, params
-        raise LookupError(f"no route of the plugin matches {method} {path}")
+        found = find_route([route for declared, route in self._plugin.describe().routes if declared == method], path)
+        if found is None:
+            raise LookupError(f"no route of the plugin matches {method} {path}")
+        return found
 
 
 def _check_pattern(pattern: str) -> None:
@@ -263,7 +262,7 @@ class _FakeImports:
         fake._ids += 1
         id = f"event-{fake._ids}"
         data = decode(message.data, message.datacontenttype)
-        extensions = dict(message.extensions)
+        extensions = {name: value for name, value in message.extensions if not _is_host_attribute(name)}
         self._effects.published.append(
             Published(id, message.type, data, message.subject, extensions, self._due(message))
         )
@@ -348,6 +347,12 @@ class _FakeImports:
         raise SendError("unreachable", f"the test has no response to `{target}`; set one with FakeHost.answers")
 
 
+def _is_host_attribute(name: str) -> bool:
+    """Whether the host sets an extension attribute, and so drops it from what a plugin publishes."""
+    names = ("causationid", "causationsource", "hops", "authtype", "authid", "authclaims")
+    return name in names or name.startswith("sandbus")
+
+
 def _readable(value: bytes) -> Any:
     try:
         return json.loads(value)
@@ -357,23 +362,6 @@ def _readable(value: bytes) -> Any:
 
 def _route_response(response: wire.Response) -> RouteResponse:
     return RouteResponse(response.status, joined(response.headers), response.body, response.headers)
-
-
-def _parameters(route: str, path: str) -> dict[str, str] | None:
-    """The parameters of a path, or None if it does not match the route."""
-    segments, parts = route.split("/"), path.split("/")
-    params: dict[str, str] = {}
-    for index, segment in enumerate(segments):
-        if segment.startswith("{*"):
-            params[segment[2:-1]] = unquote("/".join(parts[index:]))
-            return params
-        if index >= len(parts):
-            return None
-        if segment.startswith("{"):
-            params[segment[1:-1]] = unquote(parts[index])
-        elif segment != parts[index]:
-            return None
-    return params if len(segments) == len(parts) else None
 
 
 __getattr__ = renamed_members("sandbus.testing", {"Answer": "RouteResponse"})

@@ -200,7 +200,7 @@ class Boundary(unittest.TestCase):
             for value in (-1.5, float("nan"), float("inf"), 2**64, -(2**64), "many", {}):
                 with self.subTest(name, value=value), self.assertRaises((ValueError, TypeError)):
                     host.run(lambda: call(value))
-        for length in ("99999999999999999999d", "-1s", timedelta(seconds=-1), 5):
+        for length in ("99999999999999999999d", "36526d", timedelta(days=36_526), timedelta.max, "-1s", timedelta(seconds=-1), 5):
             with self.assertRaises(ValueError):
                 host.run(lambda: sandbus.publish("a", delay=length))
         # Numbers in the state have 64 bits, and are exact beyond 2^53.

@@ -68,6 +68,17 @@ class EventTypes(unittest.TestCase):
         self.assertFalse(is_pattern("ä" * 128))
 
 
+class HostAttributes(unittest.TestCase):
+    def test_attributes_that_the_host_sets_are_dropped_from_what_is_published_as_in_the_table(self):
+        path = pathlib.Path(__file__).parents[2] / "conformance" / "host-attributes.json"
+        table = json.loads(path.read_text())
+        reserved = table["names"] + [prefix + rest for prefix in table["prefixes"] for rest in ("", "x")]
+        given = {name: "1" for name in reserved + table["others"]}
+        host = handling(lambda thing: sandbus.publish("thing.seen", {}, extensions=given) and None)
+        self.assertEqual(host.deliver("thing", {}).outcome, "ack")
+        self.assertEqual(list(host.published[0].extensions), table["others"])
+
+
 class Times(unittest.TestCase):
     def test_only_rfc_3339_is_parsed(self):
         path = pathlib.Path(__file__).parents[2] / "conformance" / "rfc3339.json"

@@ -114,15 +114,11 @@ fn start_problem(error: CommitError) -> Problem {
 /// Deliveries to the host itself are refused when they are sent. The subscription is rejected already.
 fn check_target(admin: &Admin, definition: &Definition) -> Result<(), Problem> {
     let Target::Webhook(webhook) = &definition.target else { return Ok(()) };
-    match endpoint::host_and_port(&webhook.url) {
-        Ok(host) if admin.listeners.are_named(&host) => {
-            let detail = format!(
-                "`{host}` is a listener of this Sandbus, which sends no requests to itself; deliver to a plugin instead"
-            );
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-subscription", detail))
-        }
-        _ => Ok(()),
-    }
+    let Ok(host) = endpoint::host_and_port(&webhook.url) else { return Ok(()) };
+    admin.listeners.refuse(&host).map_err(|error| {
+        let detail = format!("{error}; deliver to a plugin instead");
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-subscription", detail)
+    })
 }
 
 pub(super) async fn stop_replays(

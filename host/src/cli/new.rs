@@ -8,7 +8,7 @@ use sandbus_toolchain::{Handler, Template};
 
 use crate::console;
 use crate::pattern::Pattern;
-use crate::plugin::{METHODS, RESERVED};
+use crate::plugin::{METHODS, RESERVED, check_path};
 use crate::subscription::OPERATOR;
 
 #[derive(Debug, clap::Args)]
@@ -73,12 +73,10 @@ fn parse_route(text: &str) -> Result<Handler, String> {
     let wrong = || "write a method and a path, such as \"POST /hello\"".to_owned();
     let (method, path) = text.split_once(' ').ok_or_else(wrong)?;
     let method = method.to_uppercase();
-    if !METHODS.contains(&&*method) || !path.starts_with('/') || path.contains(['"', '\\', ' ']) {
+    if !METHODS.contains(&&*method) {
         return Err(wrong());
     }
-    if RESERVED.contains(&path) {
-        return Err(format!("{path} is reserved for the host; choose another path"));
-    }
+    check_path(path).map_err(|reason| format!("the path `{path}` is invalid: {reason}"))?;
     Ok(Handler::Route(method, path.to_owned()))
 }
 

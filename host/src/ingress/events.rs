@@ -17,7 +17,7 @@ use super::Ingress;
 use super::cloudevents::{self, Mode};
 use super::producers::Publisher;
 use crate::bus::{Bus, PublishReceipt, Reply};
-use crate::clock::{Clock, MAX_DELAY, Timestamp};
+use crate::clock::{Clock, Timestamp, check_delay};
 use crate::event::{CORRELATION_ID, Event, LoggedEvent, TRACE, trace_of};
 use crate::outcome::Publish;
 use crate::pattern::Pattern;
@@ -62,17 +62,14 @@ impl PublishParams {
     }
 
     fn due(&self) -> Result<Option<Timestamp>, Problem> {
-        if self.delay.is_some_and(|delay| delay > MAX_DELAY) {
-            return Err(Problem::bad_request("invalid-query", "`delay` is limited to a hundred years (100y)"));
-        }
+        let invalid = |detail: String| Problem::bad_request("invalid-query", detail);
         if let Some(delay) = self.delay {
+            let delay = check_delay(delay).map_err(|error| invalid(format!("`delay` is too long: {error}")))?;
             return Ok(Some(Clock::System.now().after(delay)));
         }
         let Some(text) = &self.at else { return Ok(None) };
         let due = Timestamp::parse(text);
-        due.map(Some).ok_or_else(|| {
-            Problem::bad_request("invalid-query", format!("`at` is `{text}`, which is not an RFC 3339 time"))
-        })
+        due.map(Some).ok_or_else(|| invalid(format!("`at` is `{text}`, which is not an RFC 3339 time")))
     }
 }
 

@@ -6,8 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// The longest delay of an event: a hundred years, as [`crate::duration`] reads them.
+/// The longest delay of an event or a retry: a hundred years, as [`crate::duration`] reads them.
 pub const MAX_DELAY: Duration = Duration::from_secs(100 * 31_557_600);
+
+/// A delay is longer than [`MAX_DELAY`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the longest delay is a hundred years (100y)")]
+pub struct DelayTooLong;
+
+/// Checks that a delay is not longer than [`MAX_DELAY`]. Delays that are not checked, such as products of a retry
+/// policy, are cut to it.
+///
+/// # Errors
+/// If the delay is longer.
+pub fn check_delay(delay: Duration) -> Result<Duration, DelayTooLong> {
+    if delay > MAX_DELAY { Err(DelayTooLong) } else { Ok(delay) }
+}
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

@@ -4,6 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
+/// A URL leads to one of the host's own listeners.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is a listener of this Sandbus, which sends no requests to itself, whatever is granted")]
+pub struct OwnListener(pub String);
+
 /// The addresses of the host's listeners.
 #[derive(Clone, Debug, Default)]
 pub struct Listeners(Arc<[SocketAddr]>);
@@ -15,9 +20,16 @@ impl Listeners {
         Self(addresses.into_iter().collect())
     }
 
-    /// Whether a URL's host and port name a listener. Names other than `localhost` are checked after resolving.
-    #[must_use]
-    pub fn are_named(&self, host_and_port: &str) -> bool {
+    /// Checks that a URL's host and port do not name a listener. Names other than `localhost` are checked after
+    /// resolving.
+    ///
+    /// # Errors
+    /// If they do.
+    pub fn refuse(&self, host_and_port: &str) -> Result<(), OwnListener> {
+        if self.are_named(host_and_port) { Err(OwnListener(host_and_port.to_owned())) } else { Ok(()) }
+    }
+
+    fn are_named(&self, host_and_port: &str) -> bool {
         if let Ok(address) = host_and_port.parse() {
             return self.include(address);
         }
@@ -40,7 +52,7 @@ impl Listeners {
 
 /// Whether a name always means this machine, whatever the name server answers.
 pub(super) fn is_localhost(name: &str) -> bool {
-    name.eq_ignore_ascii_case("localhost")
+    name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case("localhost")
 }
 
 /// Whether a connection to one address reaches a listener bound to another.
@@ -66,6 +78,7 @@ mod tests {
             ("127.0.0.1:8081", "127.0.0.1:8081"),
             ("127.0.0.1:8081", "localhost:8081"),
             ("127.0.0.1:8081", "LOCALHOST:8081"),
+            ("127.0.0.1:8081", "localhost.:8081"),
             ("127.0.0.1:8081", "0.0.0.0:8081"),
             ("127.0.0.1:8081", "[::]:8081"),
             ("127.0.0.1:8081", "[::ffff:127.0.0.1]:8081"),

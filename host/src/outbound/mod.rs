@@ -13,7 +13,7 @@ use hyper::http::{Request, Response};
 
 use crate::endpoint;
 pub use fault::Fault;
-pub use listeners::Listeners;
+pub use listeners::{Listeners, OwnListener};
 pub use network::{Body, Client, body};
 pub use stubs::{Sent, Stub, StubServer};
 
@@ -36,10 +36,8 @@ pub enum SendError {
     #[error("{0}")]
     Denied(String),
     /// The request leads to one of the host's own listeners.
-    #[error(
-        "`{0}` is a listener of this Sandbus, which sends no requests to itself even if granted; publish an event instead"
-    )]
-    Own(String),
+    #[error("{0}; publish an event instead")]
+    Own(#[from] OwnListener),
     /// The request is malformed.
     #[error("{0}")]
     Malformed(String),
@@ -52,6 +50,17 @@ pub enum SendError {
 }
 
 impl Outbound {
+    /// Checks that a URL's host and port do not name a listener of the host itself.
+    ///
+    /// # Errors
+    /// If they do.
+    pub fn refuse_own(&self, host_and_port: &str) -> Result<(), OwnListener> {
+        match self {
+            Self::Network(client) => client.own().refuse(host_and_port),
+            Self::Denied | Self::Stubbed(_) => Ok(()),
+        }
+    }
+
     /// Sends a request if a grant, `host` or `host:port`, names its host.
     ///
     /// # Errors

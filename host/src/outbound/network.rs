@@ -50,6 +50,11 @@ impl Client {
         Self::with(Reach::Anywhere, Listeners::default())
     }
 
+    /// The host's own listeners.
+    pub(super) fn own(&self) -> &Listeners {
+        &self.own
+    }
+
     fn with(reach: Reach, own: Listeners) -> std::io::Result<Self> {
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_platform_verifier(rustls::crypto::ring::default_provider())?
@@ -75,9 +80,7 @@ impl Client {
     fn prepare(&self, mut request: Request<Body>) -> Result<Request<Body>, SendError> {
         let uri = std::mem::take(request.uri_mut());
         let host = endpoint::host_and_port(&uri.to_string()).map_err(SendError::Malformed)?;
-        if self.own.are_named(&host) {
-            return Err(SendError::Own(host));
-        }
+        self.own.refuse(&host)?;
         *request.uri_mut() = exact(uri, &host)?;
         let headers: &mut HeaderMap = request.headers_mut();
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(concat!("sandbus/", env!("CARGO_PKG_VERSION"))));

@@ -29,6 +29,7 @@ pub use load::loader::{LoadError, Loader};
 pub use load::screening::{Features, ScreeningError};
 pub use load::source::{FILE_LIMIT_BYTES, SourceError};
 pub(crate) use load::source::{Symlinks, read_plugin, read_sidecar};
+pub(crate) use manifest::descriptor::path::check as check_path;
 pub use manifest::descriptor::{ConfigKey, Descriptor, Route, Subscription, ValidationError as DescriptorError};
 pub(crate) use manifest::descriptor::{METHODS, RESERVED};
 pub use manifest::digest::Digest;

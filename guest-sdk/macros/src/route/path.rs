@@ -1,122 +1,168 @@
-//! Paths of routes. A request's path has no query, no fragment and, outside of parameters, only the characters that RFC
-//! 3986 (section 3.3) allows in a segment; a route with anything else would never match.
+//! Paths of routes: segments of RFC 3986, section 3.3, in normal form, of which some have a parameter in braces. The host
+//! has the same rules.
 
 use std::collections::BTreeSet;
 
-/// Checks a route's path.
+/// Paths that the host itself serves.
+const RESERVED: [&str; 1] = ["/events"];
+/// How long a path may be, in bytes.
+const BYTES_LIMIT: usize = 1_024;
+/// How many parameters a route may have.
+const PARAMETER_LIMIT: usize = 16;
+
+/// Checks a route's path. An error is the fault, and what to write instead.
 pub(super) fn check(path: &str) -> Result<(), String> {
-    let Some(rest) = path.strip_prefix('/') else { return Err("a path begins with a slash".to_owned()) };
-    if path.contains(['?', '#']) {
-        return Err(
-            "the path of a route ends before `?` and `#`; the handler finds the query in its `Request`".to_owned()
-        );
+    if RESERVED.contains(&path) {
+        return Err("it is reserved for the host; choose another".to_owned());
     }
-    let mut parameters = BTreeSet::new();
-    let segments: Vec<_> = rest.split('/').collect();
-    for (index, segment) in segments.iter().enumerate() {
-        let Some(parameter) = check_segment(segment)? else { continue };
-        let name = parameter.strip_prefix('*').unwrap_or(parameter);
-        if name.len() < parameter.len() && index + 1 < segments.len() {
-            return Err(format!("`{{{parameter}}}` takes the rest of the path, and so it is the last segment"));
+    if path.len() > BYTES_LIMIT {
+        return Err(format!("it is longer than {BYTES_LIMIT} bytes"));
+    }
+    let Some(rest) = path.strip_prefix('/') else { return Err("it does not begin with a slash".to_owned()) };
+    let parameters = path.matches('{').count();
+    if parameters > PARAMETER_LIMIT {
+        return Err(format!("it has {parameters} parameters; at most {PARAMETER_LIMIT} are allowed"));
+    }
+    let mut names = BTreeSet::new();
+    let mut segments = rest.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        if segment.is_empty() && !is_last {
+            return Err("it has an empty segment (`//`); write one slash".to_owned());
         }
-        if !parameters.insert(name) {
-            return Err(format!("the parameter `{name}` occurs twice; give each one its own name"));
+        if let Some(name) = check_segment(segment, is_last)?
+            && !names.insert(name)
+        {
+            return Err(format!("it has the parameter `{name}` twice; rename one"));
         }
     }
     Ok(())
 }
 
-/// Checks a segment, and returns its parameter with the star, if it is one.
-fn check_segment(segment: &str) -> Result<Option<&str>, String> {
-    if let Some(parameter) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-        let name = parameter.strip_prefix('*').unwrap_or(parameter);
-        let is_plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-');
-        if name.is_empty() || !name.chars().all(is_plain) {
-            return Err(format!("the parameter `{{{parameter}}}` needs a name of letters, digits, `-` and `_`"));
-        }
-        return Ok(Some(parameter));
+/// Checks a segment, and returns the name of its parameter, if it has one.
+fn check_segment(segment: &str, is_last: bool) -> Result<Option<&str>, String> {
+    if matches!(segment.replace("%2E", ".").replace("%2e", ".").as_str(), "." | "..") {
+        return Err(format!("it has the segment `{segment}`, which clients resolve before they send a request"));
     }
     if let Some(name) = segment.strip_prefix(':') {
-        return Err(format!("a parameter stands in braces: `{{{name}}}` in place of `:{name}`"));
+        return Err(format!("it has the segment `{segment}`; write a parameter as `{{{name}}}`"));
     }
-    if let Some(name) = segment.strip_prefix('*') {
-        let name = if name.is_empty() { "rest" } else { name };
-        return Err(format!("the rest of a path stands in braces: `{{*{name}}}` in place of `{segment}`"));
+    if segment.starts_with('*') {
+        return Err(format!("it has the segment `{segment}`; write the rest of a path as `{{*rest}}`"));
     }
-    if segment.contains(['{', '}']) {
-        return Err("a parameter is a whole segment of the path: `/orders/{id}`".to_owned());
+    if segment.contains("{{") || segment.contains("}}") {
+        return Err("it has a doubled brace; write %7B and %7D for the characters themselves".to_owned());
     }
-    if matches!(segment, "." | "..") {
-        return Err(format!("clients resolve the segment `{segment}`, so that no request would match"));
+    let (before, parameter, after) = divide(segment)?;
+    check_text(before)?;
+    check_text(after)?;
+    let Some(parameter) = parameter else { return Ok(None) };
+    let name = parameter.strip_prefix('*').unwrap_or(parameter);
+    if name != parameter && (!is_last || !before.is_empty() || !after.is_empty()) {
+        return Err(format!("`{{{parameter}}}` is not the last segment of the path"));
     }
-    let mut bytes = segment.bytes();
-    while let Some(byte) = bytes.next() {
-        let is_escape = byte == b'%' && [bytes.next(), bytes.next()].iter().all(is_hex_digit);
-        if !is_escape && !is_path_byte(byte) {
-            return Err("a path has letters, digits and `-._~!$&'()*+,;=:@`; percent-encode anything else".to_owned());
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    match is_name {
+        true => Ok(Some(name)),
+        false => {
+            Err(format!("`{{{parameter}}}` is not a parameter; name it with letters from a to z, digits, `-` and `_`"))
         }
     }
-    Ok(None)
 }
 
-fn is_hex_digit(byte: &Option<u8>) -> bool {
-    byte.is_some_and(|byte| byte.is_ascii_hexdigit())
+/// Divides a segment into the text before its parameter, the parameter, and the text after it.
+fn divide(segment: &str) -> Result<(&str, Option<&str>, &str), String> {
+    let (before, parameter, after) = match segment.split_once('{') {
+        None => (segment, None, ""),
+        Some((before, rest)) => match rest.split_once('}') {
+            Some((parameter, after)) => (before, Some(parameter), after),
+            None if before.contains('}') => (before, None, ""),
+            None => return Err("it has `{` without `}`".to_owned()),
+        },
+    };
+    if after.contains('{') {
+        return Err(format!("the segment `{segment}` has more than one parameter"));
+    }
+    if before.contains('}') || after.contains('}') {
+        return Err("it has `}` without `{`".to_owned());
+    }
+    Ok((before, parameter, after))
 }
 
-/// `pchar` without escapes.
-fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
+/// Checks that a text has only characters of a segment (`pchar` in RFC 3986, section 3.3), in normal form.
+fn check_text(text: &str) -> Result<(), String> {
+    for (index, character) in text.char_indices() {
+        let fault = match character {
+            '?' => "it has a query; a route matches the path only, and its handler can read the query".to_owned(),
+            '#' => "it has a fragment, which clients do not send; remove it".to_owned(),
+            '<' | '>' => "it has angle brackets; write a parameter as `{name}`".to_owned(),
+            '%' => match check_escape(&text.as_bytes()[index + 1..]) {
+                Ok(()) => continue,
+                Err(fault) => fault,
+            },
+            _ if is_path_character(character) => continue,
+            _ => format!("it has `{character}`; write {} instead", percent_encoded(character)),
+        };
+        return Err(fault);
+    }
+    Ok(())
+}
+
+/// Checks that a text begins with the digits of an escape in normal form (RFC 3986, section 6.2.2): in upper case, and
+/// of a character that needs one.
+fn check_escape(text: &[u8]) -> Result<(), String> {
+    let digits = text.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default();
+    if digits.len() < 2 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err("`%` is not followed by two hexadecimal digits; write `%25` for the character itself".to_owned());
+    }
+    if digits.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(format!("it has `%{digits}`; write the digits in upper case: `%{}`", digits.to_ascii_uppercase()));
+    }
+    match u8::from_str_radix(digits, 16) {
+        Ok(byte) if is_unreserved(byte) => {
+            Err(format!("it has `%{digits}`, which means the same as `{0}`; write `{0}`", char::from(byte)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+fn is_path_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(character)
+}
+
+fn percent_encoded(character: char) -> String {
+    character.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::*;
+    use crate::route::METHODS;
 
-    /// RFC 3986, section 3.3, and the parameters of the contract's `route.path`.
+    /// The host and the other SDKs read the same table.
     #[test]
-    fn paths_that_no_request_has_are_refused() {
-        for path in [
-            "/",
-            "/users",
-            "/users/",
-            "/users/{id}",
-            "/users/{id}/orders/{order}",
-            "/files/{*path}",
-            "/{größe}",
-            "/v1/things:batch",
-            "/a.b/~c/d%20e",
-            "/(a)/b;c=1",
-        ] {
+    fn paths_are_accepted_and_refused_as_in_the_table() {
+        let table: serde_json::Value =
+            serde_json::from_str(include_str!("../../../conformance/route-paths.json")).unwrap();
+        for path in table["accepted"].as_array().unwrap() {
+            let path = path.as_str().unwrap();
             assert_eq!(check(path), Ok(()), "{path}");
         }
-        for (path, part) in [
-            ("", "slash"),
-            ("users", "slash"),
-            ("/hello/:a", "`{a}`"),
-            ("/hello/*rest", "`{*rest}`"),
-            ("/hello/*", "`{*rest}`"),
-            ("/hello?a=1", "query"),
-            ("/hello#a", "`#`"),
-            ("/hello world", "percent-encode"),
-            ("/grüße", "percent-encode"),
-            ("/a\tb", "percent-encode"),
-            ("/a%2", "percent-encode"),
-            ("/a%zz", "percent-encode"),
-            ("/a|b", "percent-encode"),
-            ("/{a}/{a}", "twice"),
-            ("/{a}/{*a}", "twice"),
-            ("/{*a}/b", "last segment"),
-            ("/{}", "name"),
-            ("/{*}", "name"),
-            ("/{a b}", "name"),
-            ("/{a}{b}", "name"),
-            ("/x{a}", "whole segment"),
-            ("/{a", "whole segment"),
-            ("/a/../b", "no request"),
-            ("/./b", "no request"),
-        ] {
-            let message = check(path).expect_err(path);
-            assert!(message.contains(part), "{path}: {message}");
+        for row in table["refused"].as_array().unwrap() {
+            let (path, words) = (row[0].as_str().unwrap(), row[1].as_str().unwrap());
+            let refused = check(path);
+            assert!(refused.as_ref().is_err_and(|reason| reason.contains(words)), "{path}: {refused:?}");
         }
+        assert_eq!(table["methods"], serde_json::json!(METHODS));
+        assert_eq!((&table["max_bytes"], &table["max_parameters"]), (&BYTES_LIMIT.into(), &PARAMETER_LIMIT.into()));
+        assert_eq!(check(&format!("/{}", "a".repeat(BYTES_LIMIT - 1))), Ok(()));
+        assert!(check(&format!("/{}", "a".repeat(BYTES_LIMIT))).is_err());
+        let many = |count: usize| (0..count).map(|number| format!("/{{p{number}}}")).collect::<String>();
+        assert_eq!(check(&many(PARAMETER_LIMIT)), Ok(()));
+        assert!(check(&many(PARAMETER_LIMIT + 1)).is_err());
     }
 }

@@ -177,6 +177,21 @@ mod tests {
         assert!(!is_plugin_source(&cut));
     }
 
+    /// The SDKs read the same table.
+    #[test]
+    fn host_attributes_are_those_of_the_table() {
+        let table = include_str!("../../../../guest-sdk/conformance/host-attributes.json");
+        let table: serde_json::Value = serde_json::from_str(table).unwrap();
+        let texts = |name: &str| table[name].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
+        assert!(texts("names").eq(HOST_ATTRIBUTES));
+        for name in texts("names").chain(texts("prefixes").flat_map(|prefix| [format!("{prefix}x"), prefix])) {
+            assert!(is_host_attribute(&name), "{name}");
+        }
+        for name in texts("others") {
+            assert!(!is_host_attribute(&name), "{name}");
+        }
+    }
+
     #[test]
     fn reserved_types_are_whole_words() {
         for event_type in ["schedule.mailer.digest", "schedule", "Schedule.x", "SCHEDULE.X"] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wasmtime::component::{HasSelf, Linker};
 
-use crate::clock::{MAX_DELAY, Timestamp};
+use crate::clock::{Timestamp, check_delay};
 use crate::event::reserved::{ReservedType, is_host_attribute, plugin_source};
 use crate::event::{Data, Event, check_type};
 use crate::outcome::SubscriptionChange;
@@ -235,6 +235,8 @@ impl Run {
             );
             return Err(bus::Error::Denied(reason));
         }
+        let own = self.environment.outbound.refuse_own(&host);
+        own.map_err(|error| bus::Error::Denied(format!("{error}; deliver to a plugin instead")))?;
         let secret = webhook.secret.as_deref().map(Secret::parse).transpose().map_err(invalid)?;
         Ok(Target::Webhook(Webhook { secret, handshake: webhook.handshake, ..Webhook::new(webhook.url) }))
     }
@@ -244,10 +246,7 @@ impl Run {
 fn due(due: bus::Due, now: Timestamp) -> Result<Option<Timestamp>, bus::Error> {
     Ok(match due {
         bus::Due::Now => None,
-        bus::Due::AfterMs(delay) if Duration::from_millis(delay) > MAX_DELAY => {
-            return Err(bus::Error::Invalid("an event can be delayed by at most a hundred years".to_owned()));
-        }
-        bus::Due::AfterMs(delay) => Some(now.after(Duration::from_millis(delay))),
+        bus::Due::AfterMs(delay) => Some(now.after(check_delay(Duration::from_millis(delay)).map_err(invalid)?)),
         bus::Due::At(time) => Some(
             Timestamp::parse(&time)
                 .ok_or_else(|| bus::Error::Invalid(format!("`{time}` is not a time in RFC 3339")))?,
@@ -265,7 +264,10 @@ fn limit(refused: &BufferError) -> bus::Error {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::outbound::{self, Listeners, Outbound};
     use crate::plugin::invocation::tests::invocation;
 
     /// Data with its media type, and what an error says about it.
@@ -324,5 +326,62 @@ pub(super) mod tests {
         let messages = vec![message(Some("application/json"), b"1"), message(Some("application/json"), b"{")];
         assert!(bus::Host::publish_many(&mut invocation, messages).unwrap().is_err());
         assert_eq!(invocation.run().unwrap().buffer.published(), before, "all or none");
+    }
+
+    #[test]
+    fn a_delay_is_at_most_a_hundred_years() {
+        let most = u64::try_from(crate::clock::MAX_DELAY.as_millis()).unwrap();
+        for (delay, words) in
+            [(0, None), (most, None), (most + 1, Some("a hundred years")), (u64::MAX, Some("a hundred years"))]
+        {
+            let message = bus::Message { due: bus::Due::AfterMs(delay), ..message(None, b"") };
+            assert_published(bus::Host::publish(&mut invocation(), message).unwrap(), words, &delay.to_string());
+        }
+    }
+
+    /// The admin interface refuses the same webhooks.
+    #[test]
+    fn no_webhook_leads_to_the_host_itself() {
+        let own = Listeners::new(["127.0.0.1:8080".parse().unwrap(), "0.0.0.0:8081".parse().unwrap()]);
+        let outbound = Outbound::Network(outbound::Client::new(own).unwrap());
+        let subscribe = |url: &str| {
+            let mut invocation = invocation();
+            let run = invocation.run().unwrap();
+            run.environment.outbound = outbound.clone();
+            let settings = Arc::make_mut(&mut run.settings);
+            settings.subscribe = vec![Pattern::everything()];
+            settings.webhooks = ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "example.com"].map(str::to_owned).into();
+            let webhook = bus::Webhook { url: url.to_owned(), secret: None, handshake: false };
+            let subscription = bus::Subscription {
+                name: "s".to_owned(),
+                pattern: "a".to_owned(),
+                filters: None,
+                target: bus::Target::Webhook(webhook),
+                start: None,
+                concurrency: None,
+                ordering_key: None,
+                dead_letter_policy: None,
+                retry: None,
+            };
+            bus::Host::subscribe(&mut invocation, subscription).unwrap()
+        };
+        for url in [
+            "http://127.0.0.1:8080/events",
+            "http://localhost:8080/events",
+            "http://LOCALHOST.:8080/",
+            "http://127.0.0.1:8081/drain",
+            "http://2130706433:8081/",
+            "http://[::1]:8081/",
+            "http://0.0.0.0:8081/",
+        ] {
+            let refused = subscribe(url);
+            assert!(
+                matches!(&refused, Err(bus::Error::Denied(reason)) if reason.contains("is a listener of this Sandbus")),
+                "{url}: {refused:?}"
+            );
+        }
+        for url in ["http://127.0.0.1:8082/", "http://localhost/", "https://example.com:8080/"] {
+            assert!(subscribe(url).is_ok(), "{url}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The descriptor of a plugin, validated.
 
 mod check;
-mod path;
+pub(crate) mod path;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -112,9 +112,9 @@ pub enum ValidationError {
     /// A route's path is malformed.
     #[error("the path of route `{0}` is invalid: {1}")]
     Path(Route, String),
-    /// A route is reserved for the host.
-    #[error("the route `{0}` is reserved for the host; choose another path")]
-    Reserved(Route),
+    /// Two routes match the same requests.
+    #[error("its routes `{0}` and `{1}` match the same paths; change one of them")]
+    Conflict(Route, Route),
     /// A route or a subscription is declared twice.
     #[error("it declares `{0}` twice")]
     Twice(String),

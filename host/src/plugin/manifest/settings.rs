@@ -327,6 +327,7 @@ mod tests {
             ("[subscriptions.a]\nnon_retryable = [\"rejected\"]", "unknown cause `rejected`"),
             ("[subscriptions.a]\ninitial_delay = \"1h\"", "max_delay, 5m"),
             ("[subscriptions.a]\nmax_delay = \"100ms\"", "max_delay, 100ms"),
+            ("[subscriptions.a]\nmax_delay = \"101y\"", "max_delay is too long"),
             (
                 "[subscriptions.a]\ninitial_delay = \"2s\"\nmax_delay = \"1s\"",
                 "max_delay, 1s, is shorter than its initial_delay, 2s",
@@ -359,6 +360,16 @@ mod tests {
             assert_eq!(policy(first, max).unwrap(), expected, "{first:?} {max:?}");
         }
         assert!(policy(Some(300_001), None).is_err() && policy(None, Some(499)).is_err());
+        let most = u64::try_from(crate::clock::MAX_DELAY.as_millis()).unwrap();
+        assert!(policy(Some(most), Some(most)).is_ok());
+        for (first, max, name) in [
+            (Some(most + 1), Some(u64::MAX), "initial_delay"),
+            (None, Some(most + 1), "max_delay"),
+            (None, Some(u64::MAX), "max_delay"),
+        ] {
+            let refused = policy(first, max).unwrap_err().to_string();
+            assert!(refused.contains(&format!("its {name} is too long: the longest delay is")), "{refused}");
+        }
         assert!(policy(Some(101), Some(100)).unwrap_err().to_string().contains("shorter than its initial_delay"));
     }
 }

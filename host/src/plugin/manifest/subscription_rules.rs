@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::clock::{DelayTooLong, Timestamp, check_delay};
 use crate::event::Position;
 use crate::failure::Cause;
 use crate::filter::Filters;
@@ -54,6 +54,9 @@ pub enum ValidationError {
         /// The largest delay.
         max: Duration,
     },
+    /// A delay is too long.
+    #[error("its {0} is too long: {1}")]
+    LongDelay(&'static str, DelayTooLong),
     /// A non-retryable cause is unknown.
     #[error(
         "non_retryable has the unknown cause `{0}`; known causes are trap, timeout, out-of-memory, webhook, retry, exception and request"
@@ -139,6 +142,9 @@ pub(crate) fn check_retry(retry: &RetryPolicy) -> Result<(), ValidationError> {
     }
     if retry.jitter > Percent(100) {
         return Err(ValidationError::Jitter);
+    }
+    for (name, delay) in [("initial_delay", retry.initial_delay), ("max_delay", retry.max_delay)] {
+        check_delay(delay).map_err(|error| ValidationError::LongDelay(name, error))?;
     }
     if retry.max_delay < retry.initial_delay {
         return Err(ValidationError::Delays { initial: retry.initial_delay, max: retry.max_delay });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::generation::{Code, Generation, NativeHandler};
 use super::linked::Instance;
 use super::pairs;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, check_delay};
 use crate::event::{Event, IdSeed, LoggedEvent};
 use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
 use crate::plugin::bindings::sandbus::plugin::types as wire;
@@ -169,10 +169,40 @@ fn run_native(handler: NativeHandler, event: &Event, run: Run) -> HandlerResult 
 fn outcome_of(failure: wire::Failure, reported: Option<Cause>) -> Outcome {
     let visible = |reason: &str| printable::block(reason).chars().take(2_000).collect();
     match failure {
-        wire::Failure::Retry(wire::Retry { delay_ms, reason }) => Outcome::Retry {
-            after: delay_ms.map(Duration::from_millis),
-            failure: Failure { cause: reported.unwrap_or(Cause::Retry), reason: visible(&reason) },
-        },
+        wire::Failure::Retry(wire::Retry { delay_ms, reason }) => {
+            let delay = delay_ms.map(Duration::from_millis).map(check_delay).transpose();
+            // The failure itself cannot be refused: the policy applies, as for a failure that asks for no delay.
+            let reason = match delay {
+                Ok(_) => reason,
+                Err(error) => format!("{reason} (its delay is ignored: {error})"),
+            };
+            Outcome::Retry {
+                after: delay.unwrap_or_default(),
+                failure: Failure { cause: reported.unwrap_or(Cause::Retry), reason: visible(&reason) },
+            }
+        }
         wire::Failure::Reject(reason) => Outcome::Reject(Failure { cause: Cause::Rejected, reason: visible(&reason) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::MAX_DELAY;
+
+    #[test]
+    fn a_retry_is_delayed_by_at_most_a_hundred_years() {
+        let most = u64::try_from(MAX_DELAY.as_millis()).unwrap();
+        for (delay_ms, expected, words) in [
+            (None, None, "busy"),
+            (Some(0), Some(Duration::ZERO), "busy"),
+            (Some(most), Some(MAX_DELAY), "busy"),
+            (Some(most + 1), None, "busy (its delay is ignored: the longest delay is a hundred years (100y))"),
+            (Some(u64::MAX), None, "busy (its delay is ignored: the longest delay is a hundred years (100y))"),
+        ] {
+            let failure = wire::Failure::Retry(wire::Retry { delay_ms, reason: "busy".to_owned() });
+            let Outcome::Retry { after, failure } = outcome_of(failure, None) else { panic!("{delay_ms:?}") };
+            assert_eq!((after, failure.reason.as_str()), (expected, words), "{delay_ms:?}");
+        }
     }
 }

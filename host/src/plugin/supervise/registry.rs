@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::route_overlap::{self, Overlap};
-use crate::plugin::manifest::descriptor::Route;
+use crate::plugin::manifest::descriptor::{Route, path::normal_form};
 use crate::plugin::run::generation::Generation;
 
 /// Holds the current snapshot and notifies about new ones.
@@ -209,9 +209,11 @@ impl Snapshot {
         overlaps
     }
 
-    /// Routes a request. A `HEAD` request without its own route goes to the `GET` route (RFC 9110, section 9.1).
+    /// Routes a request by the normal form of its path. A `HEAD` request without its own route goes to the `GET` route
+    /// (RFC 9110, section 9.1).
     #[must_use]
     pub fn find(&self, method: &str, path: &str) -> RouteMatch {
+        let path = &*normal_form(path);
         let at = |method: &str| self.routes.0.get(method).and_then(|router| router.at(path).ok());
         let Some(matched) = at(method).or_else(|| if method == "HEAD" { at("GET") } else { None }) else {
             let others = self.routes.0.iter().filter(|(_, router)| router.at(path).is_ok());
@@ -229,6 +231,31 @@ impl Snapshot {
                 route: Arc::clone(route),
                 params: matched.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fake hosts of the SDKs read the same table.
+    #[test]
+    fn requests_go_to_routes_as_in_the_table() {
+        let table = include_str!("../../../../guest-sdk/conformance/route-paths.json");
+        let table: serde_json::Value = serde_json::from_str(table).unwrap();
+        for row in table["matches"].as_array().unwrap() {
+            let paths = row[0].as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned());
+            let routes: Vec<_> = paths.map(|path| Route { method: "GET".to_owned(), path }).collect();
+            let registry = Registry::default();
+            // The name of the plugin tells the route that was found.
+            registry.expect_plugins(routes.iter().map(|route| (route.path.clone(), vec![route.clone()])).collect());
+            let found = match registry.snapshot().find("GET", row[1].as_str().unwrap()) {
+                RouteMatch::Absent(path) => Some(path),
+                RouteMatch::Nothing => None,
+                other => panic!("{row}: {other:?}"),
+            };
+            assert_eq!(found.as_deref(), row[2].as_str(), "{row}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ConfigKey, Descriptor, METHODS, RESERVED, Route, Subscription, ValidationError, path};
+use super::{ConfigKey, Descriptor, METHODS, Route, Subscription, ValidationError, path};
 use crate::clock::Timestamp;
 use crate::event::reserved::{ReservedType, is_schedule_of};
 use crate::pattern::Pattern;
@@ -55,6 +55,7 @@ impl Descriptor {
             name: raw.name,
         };
         once(descriptor.routes.iter().map(ToString::to_string))?;
+        apart(&descriptor.routes)?;
         once(descriptor.subscriptions.iter().map(|subscription| subscription.name.clone()))?;
         once(descriptor.schedules.iter().map(|(name, _)| name.clone()))?;
         Ok(descriptor)
@@ -106,6 +107,21 @@ fn once(names: impl Iterator<Item = String>) -> Result<(), ValidationError> {
     Ok(())
 }
 
+/// Checks that the router can hold all routes: it tells no two apart that match the same paths.
+fn apart(routes: &[Route]) -> Result<(), ValidationError> {
+    let conflict = |one: &Route, other: &Route| {
+        let mut router = matchit::Router::new();
+        router.insert(one.path.as_str(), ()).is_ok() && router.insert(other.path.as_str(), ()).is_err()
+    };
+    for (index, route) in routes.iter().enumerate() {
+        let earlier = routes[..index].iter().filter(|other| other.method == route.method);
+        if let Some(other) = earlier.into_iter().find(|other| conflict(other, route)) {
+            return Err(ValidationError::Conflict(other.clone(), route.clone()));
+        }
+    }
+    Ok(())
+}
+
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, ValidationError> {
     let pattern = |text: &String| {
         printed("list of patterns", text)?;
@@ -120,9 +136,6 @@ fn route(raw: wire::Route) -> Result<Route, ValidationError> {
     let route = Route { method: raw.method, path: raw.path };
     if !METHODS.contains(&route.method.as_str()) {
         return Err(ValidationError::Method(route));
-    }
-    if RESERVED.contains(&route.path.as_str()) {
-        return Err(ValidationError::Reserved(route));
     }
     match path::check(&route.path) {
         Ok(()) => Ok(route),
@@ -253,7 +266,37 @@ mod tests {
         assert!(matches!(with_route("FETCH", "/"), Err(ValidationError::Method(_))));
         assert!(matches!(with_route("GET", "users"), Err(ValidationError::Path(..))));
         assert!(matches!(with_route("GET", "/{a}{b}"), Err(ValidationError::Path(..))));
-        assert!(matches!(with_route("POST", "/events"), Err(ValidationError::Reserved(_))));
+        assert!(matches!(with_route("POST", "/events"), Err(ValidationError::Path(..))));
+    }
+
+    #[test]
+    fn routes_that_the_router_cannot_tell_apart_are_refused() {
+        let with = |paths: [&str; 2], methods: [&str; 2]| {
+            let routes = paths
+                .into_iter()
+                .zip(methods)
+                .map(|(path, method)| wire::Route { method: method.to_owned(), path: path.to_owned() });
+            check(wire::Descriptor { routes: routes.collect(), ..raw() })
+        };
+        for paths in [
+            ["/users/{id}", "/users/{name}"],
+            ["/{*a}", "/{*b}"],
+            ["/{*rest}", "/{a}"],
+            ["/{*rest}", "/{a}/b"],
+            ["/files/{name}", "/files/{*rest}"],
+        ] {
+            let refused = with(paths, ["GET", "GET"]);
+            assert!(matches!(&refused, Err(ValidationError::Conflict(..))), "{paths:?}: {refused:?}");
+            assert!(with(paths, ["GET", "POST"]).is_ok(), "{paths:?}");
+        }
+        for paths in [
+            ["/users/{id}", "/users/me"],
+            ["/users/{id}", "/users/{name}/orders"],
+            ["/users/{id}", "/users/{id}.json"],
+            ["/{*rest}", "/a/{b}"],
+        ] {
+            assert!(with(paths, ["GET", "GET"]).is_ok(), "{paths:?}");
+        }
     }
 
     fn subscription(pattern: &str) -> wire::Subscription {

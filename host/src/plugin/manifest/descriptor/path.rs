@@ -1,9 +1,13 @@
 //! Validates the paths of routes: segments of RFC 3986, section 3.3, of which some have a parameter in braces.
 //!
-//! The router compares paths as they are sent. A path that no client sends would never match, and a spelling of
-//! parameters from another framework would be taken literally, so both are refused.
+//! A path is written in normal form (section 6.2.2), in which the router compares it with requests. A path that no
+//! client sends would never match, and a spelling of parameters from another framework would be taken literally, so both
+//! are refused.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+
+use super::RESERVED;
 
 /// How many parameters a route may have.
 pub(super) const PARAMETER_LIMIT: usize = 16;
@@ -12,9 +16,11 @@ pub(super) const PARAMETER_LIMIT: usize = 16;
 ///
 /// # Errors
 /// The fault, and what to write instead.
-pub(super) fn check(path: &str) -> Result<(), String> {
+pub(crate) fn check(path: &str) -> Result<(), String> {
+    if RESERVED.contains(&path) {
+        return Err("it is reserved for the host; choose another".to_owned());
+    }
     let Some(rest) = path.strip_prefix('/') else { return Err("it does not begin with a slash".to_owned()) };
-    check_characters(path)?;
     // Before the router sees them: it names them by the letters from a to z, and panics after these.
     let parameters = path.matches('{').count();
     if parameters > PARAMETER_LIMIT {
@@ -36,42 +42,31 @@ pub(super) fn check(path: &str) -> Result<(), String> {
     matchit::Router::new().insert(path, ()).map_err(|error| error.to_string())
 }
 
-/// Checks that a path has only characters of a path (`pchar` in RFC 3986, section 3.3), slashes and braces.
-fn check_characters(path: &str) -> Result<(), String> {
-    for (index, character) in path.char_indices() {
-        let fault = match character {
-            '?' => "it has a query; a route matches the path only, and its handler can read the query".to_owned(),
-            '#' => "it has a fragment, which clients do not send; remove it".to_owned(),
-            '<' | '>' => "it has angle brackets; write a parameter as `{name}`".to_owned(),
-            '%' if !is_escape(&path.as_bytes()[index..]) => {
-                "`%` is not followed by two hexadecimal digits in upper case; write `%25` for the character itself"
-                    .to_owned()
-            }
-            _ if is_path_character(character) => continue,
-            _ => format!("it has `{character}`; write {} instead", percent_encoded(character)),
-        };
-        return Err(fault);
+/// The normal form of the path of a request (RFC 3986, section 6.2.2): the digits of escapes in upper case, and
+/// characters that need no escape without one. Dot segments stay, since clients resolve them.
+pub(crate) fn normal_form(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
     }
-    Ok(())
-}
-
-/// Escapes are compared as text, and their digits are in upper case in the normal form (RFC 3986, section 6.2.2.1).
-fn is_escape(text: &[u8]) -> bool {
-    let is_digit = |byte: &u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte);
-    text.len() >= 3 && text[1..3].iter().all(is_digit)
-}
-
-fn is_path_character(character: char) -> bool {
-    character.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/{}%".contains(character)
-}
-
-fn percent_encoded(character: char) -> String {
-    character.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
+    let mut normal = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        normal.push_str(before);
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) if is_unreserved(byte) => normal.push(char::from(byte)),
+            Some(byte) => normal.push_str(&format!("%{byte:02X}")),
+            None => normal.push('%'),
+        }
+        rest = if digits.is_some() { &after[2..] } else { after };
+    }
+    normal.push_str(rest);
+    Cow::Owned(normal)
 }
 
 /// Checks a segment, and returns the name of its parameter, if it has one.
 fn check_segment(segment: &str, is_last: bool) -> Result<Option<&str>, String> {
-    if matches!(segment.replace("%2E", ".").as_str(), "." | "..") {
+    if matches!(segment.replace("%2E", ".").replace("%2e", ".").as_str(), "." | "..") {
         return Err(format!("it has the segment `{segment}`, which clients resolve before they send a request"));
     }
     if let Some(name) = segment.strip_prefix(':') {
@@ -83,109 +78,143 @@ fn check_segment(segment: &str, is_last: bool) -> Result<Option<&str>, String> {
     if segment.contains("{{") || segment.contains("}}") {
         return Err("it has a doubled brace; write %7B and %7D for the characters themselves".to_owned());
     }
-    let Some((_, after)) = segment.split_once('{') else {
-        return if segment.contains('}') { Err("it has `}` without `{`".to_owned()) } else { Ok(None) };
-    };
-    let Some((parameter, suffix)) = after.split_once('}') else { return Err("it has `{` without `}`".to_owned()) };
-    if suffix.contains(['{', '}']) {
-        return Err(format!("the segment `{segment}` has more than one parameter"));
-    }
+    let (before, parameter, after) = divide(segment)?;
+    check_text(before)?;
+    check_text(after)?;
+    let Some(parameter) = parameter else { return Ok(None) };
     let name = parameter.strip_prefix('*').unwrap_or(parameter);
-    if name != parameter && (!is_last || segment.len() != parameter.len() + 2) {
+    if name != parameter && (!is_last || !before.is_empty() || !after.is_empty()) {
         return Err(format!("`{{{parameter}}}` is not the last segment of the path"));
     }
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     match is_name {
         true => Ok(Some(name)),
-        false => Err(format!("`{{{parameter}}}` is not a parameter; use letters, digits, `-` and `_`")),
+        false => {
+            Err(format!("`{{{parameter}}}` is not a parameter; name it with letters from a to z, digits, `-` and `_`"))
+        }
     }
+}
+
+/// Divides a segment into the text before its parameter, the parameter, and the text after it.
+fn divide(segment: &str) -> Result<(&str, Option<&str>, &str), String> {
+    let (before, parameter, after) = match segment.split_once('{') {
+        None => (segment, None, ""),
+        Some((before, rest)) => match rest.split_once('}') {
+            Some((parameter, after)) => (before, Some(parameter), after),
+            None if before.contains('}') => (before, None, ""),
+            None => return Err("it has `{` without `}`".to_owned()),
+        },
+    };
+    if after.contains('{') {
+        return Err(format!("the segment `{segment}` has more than one parameter"));
+    }
+    if before.contains('}') || after.contains('}') {
+        return Err("it has `}` without `{`".to_owned());
+    }
+    Ok((before, parameter, after))
+}
+
+/// Checks that a text has only characters of a segment (`pchar` in RFC 3986, section 3.3), in normal form.
+fn check_text(text: &str) -> Result<(), String> {
+    for (index, character) in text.char_indices() {
+        let fault = match character {
+            '?' => "it has a query; a route matches the path only, and its handler can read the query".to_owned(),
+            '#' => "it has a fragment, which clients do not send; remove it".to_owned(),
+            '<' | '>' => "it has angle brackets; write a parameter as `{name}`".to_owned(),
+            '%' => match check_escape(&text.as_bytes()[index + 1..]) {
+                Ok(()) => continue,
+                Err(fault) => fault,
+            },
+            _ if is_path_character(character) => continue,
+            _ => format!("it has `{character}`; write {} instead", percent_encoded(character)),
+        };
+        return Err(fault);
+    }
+    Ok(())
+}
+
+/// Checks that a text begins with the digits of an escape in normal form (RFC 3986, section 6.2.2): in upper case, and
+/// of a character that needs one.
+fn check_escape(text: &[u8]) -> Result<(), String> {
+    let digits = text.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default();
+    if digits.len() < 2 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err("`%` is not followed by two hexadecimal digits; write `%25` for the character itself".to_owned());
+    }
+    if digits.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(format!("it has `%{digits}`; write the digits in upper case: `%{}`", digits.to_ascii_uppercase()));
+    }
+    match u8::from_str_radix(digits, 16) {
+        Ok(byte) if is_unreserved(byte) => {
+            Err(format!("it has `%{digits}`, which means the same as `{0}`; write `{0}`", char::from(byte)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+fn is_path_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(character)
+}
+
+fn percent_encoded(character: char) -> String {
+    character.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::Value;
 
-    /// RFC 3986, section 3.3.
+    use super::*;
+    use crate::plugin::manifest::descriptor::METHODS;
+
+    /// The SDKs read the same table.
+    fn table() -> Value {
+        serde_json::from_str(include_str!("../../../../../guest-sdk/conformance/route-paths.json")).unwrap()
+    }
+
     #[test]
-    fn paths_that_no_request_has_are_refused() {
-        for path in [
-            "/",
-            "/a",
-            "/a/",
-            "/a/b.c/d-e_f~g",
-            "/users/{id}",
-            "/users/{user-id}/orders/{order_id}",
-            "/files/{*rest}",
-            "/{*rest}",
-            "/files/v{version}",
-            "/users/{id}.json",
-            "/v1/users:search",
-            "/a;b=1,2/@c/$d/(e)/f!/g*h/i+j/k'l/m&n",
-            "/stra%C3%9Fe",
-            "/a%20b",
-            "/%25",
-            "/a..b/...",
-        ] {
+    fn paths_are_accepted_and_refused_as_in_the_table() {
+        let table = table();
+        for path in table["accepted"].as_array().unwrap() {
+            let path = path.as_str().unwrap();
             assert_eq!(check(path), Ok(()), "{path}");
         }
-        for (path, words) in [
-            ("", "slash"),
-            ("users", "slash"),
-            ("{a}", "slash"),
-            ("/a?b=c", "query"),
-            ("/a?", "query"),
-            ("/a#b", "fragment"),
-            ("/a b", "%20"),
-            ("/a\u{a0}b", "%C2%A0"),
-            ("/stra\u{df}e", "%C3%9F"),
-            ("/\u{1f980}", "%F0%9F%A6%80"),
-            ("/a\"b", "%22"),
-            ("/a\\b", "%5C"),
-            ("/a|b", "%7C"),
-            ("/a^b", "%5E"),
-            ("/a`b", "%60"),
-            ("/[a]", "%5B"),
-            ("/100%", "%25"),
-            ("/%4", "%25"),
-            ("/%zz", "%25"),
-            ("/stra%c3%9fe", "upper case"),
-            ("//", "empty segment"),
-            ("//a", "empty segment"),
-            ("/a//b", "empty segment"),
-            ("/a//", "empty segment"),
-            ("/.", "resolve"),
-            ("/a/../b", "resolve"),
-            ("/a/%2E%2E", "resolve"),
-            ("/a/.%2E/b", "resolve"),
-            ("/hello/:a", "{a}"),
-            ("/:a/b", "{a}"),
-            ("/users/<id>", "{name}"),
-            ("/*", "{*rest}"),
-            ("/files/*rest", "{*rest}"),
-            ("/**", "{*rest}"),
-            ("/{a}/{a}", "twice"),
-            ("/{a}/b/{*a}", "twice"),
-            ("/{}", "not a parameter"),
-            ("/{*}", "not a parameter"),
-            ("/{a b}", "%20"),
-            ("/{a.b}", "not a parameter"),
-            ("/{a:int}", "not a parameter"),
-            ("/{a", "without `}`"),
-            ("/a}", "without `{`"),
-            ("/}a{", "without `}`"),
-            ("/{a}{b}", "more than one parameter"),
-            ("/{{a}}", "%7B"),
-            ("/{*rest}/a", "last segment"),
-            ("/x{*rest}", "last segment"),
-            ("/{*rest}x", "last segment"),
-        ] {
+        for row in table["refused"].as_array().unwrap() {
+            let (path, words) = (row[0].as_str().unwrap(), row[1].as_str().unwrap());
             let refused = check(path);
             assert!(refused.as_ref().is_err_and(|reason| reason.contains(words)), "{path}: {refused:?}");
         }
+        assert_eq!(table["methods"], serde_json::json!(METHODS));
+    }
+
+    #[test]
+    fn a_path_has_a_limited_number_of_parameters() {
+        assert_eq!(table()["max_parameters"], PARAMETER_LIMIT);
         let many = |count: usize| (0..count).map(|number| format!("/{{p{number}}}")).collect::<String>();
         assert_eq!(check(&many(PARAMETER_LIMIT)), Ok(()));
         for count in [PARAMETER_LIMIT + 1, 150] {
             assert!(check(&many(count)).unwrap_err().contains("at most 16"), "{count}");
+        }
+    }
+
+    #[test]
+    fn requests_have_a_normal_form() {
+        for (path, normal) in [
+            ("/a", "/a"),
+            ("/%c3%9F", "/%C3%9F"),
+            ("/%7euser/%61", "/~user/a"),
+            ("/a%2fb%25", "/a%2Fb%25"),
+            ("/%2561", "/%2561"),
+            ("/%", "/%"),
+            ("/%4", "/%4"),
+            ("/%zz%2f", "/%zz%2F"),
+            ("/%%41", "/%A"),
+            ("/%\u{e9}", "/%\u{e9}"),
+        ] {
+            assert_eq!(normal_form(path), normal, "{path}");
         }
     }
 }
