@@ -133,6 +133,7 @@ fn begins(language: &str, test: impl FnOnce(&Path)) {
     test(&project);
     let built = run(&project, sandbus, &["build", "--json"], &[]);
     let built: Value = serde_json::from_slice(&built.stdout).unwrap();
+    names_no_path_of_the_machine(&project.join("dist/my-plugin.wasm"), &project);
     let descriptor = &built["descriptor"];
     assert_eq!((&descriptor["name"], &descriptor["version"]), (&json!("my-plugin"), &json!("0.1.0")));
     assert_eq!(descriptor["routes"], json!([{ "method": "POST", "path": "/hello/{name}" }]));
@@ -152,6 +153,48 @@ fn begins(language: &str, test: impl FnOnce(&Path)) {
     assert_eq!(host.publish("user.registered", "1", json!({ "name": "Ada" })).status, 202);
     host.wait_until_idle();
     assert_eq!(host.post("/hello/Ada", json!({})).json(), json!({ "handled": 1 }));
+}
+
+/// Checks that a component contains neither the path of its project nor that of the home or cache directory. Relative
+/// paths to them are found by their ends.
+fn names_no_path_of_the_machine(component: &Path, project: &Path) {
+    let bytes = std::fs::read(component).unwrap();
+    let home = std::env::var("HOME").unwrap();
+    let cache = std::env::var("XDG_CACHE_HOME").unwrap_or_else(|_| format!("{home}/.cache"));
+    let project = project.canonicalize().unwrap();
+    for path in [project.to_str().unwrap(), &format!("{home}/"), &format!("{cache}/sandbus")] {
+        let end = path.trim_start_matches('/').as_bytes();
+        let found = bytes.windows(end.len()).position(|window| window == end);
+        let shown = found.map(|at| String::from_utf8_lossy(&bytes[at.saturating_sub(40)..at + 100]).into_owned());
+        assert_eq!(shown, None, "{path} in {}", component.display());
+    }
+}
+
+#[test]
+fn the_names_of_sources_outside_of_a_project_are_no_paths() {
+    let home = tempfile::tempdir().unwrap();
+    run(home.path(), binary().to_str().unwrap(), &["new", "my-plugin", "--lang", "js"], &[]);
+    let project = home.path().join("my-plugin");
+    let write = |path: &str, text: &str| {
+        let path = home.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("node_modules/left/package.json", r#"{ "name": "left", "version": "1.0.0", "main": "index.js" }"#);
+    write("node_modules/left/index.js", "exports.left = () => 1;\n");
+    write("shared/right.js", "export const right = () => 2;\n");
+    let source = "import { plugin } from \"@sandbus/sdk\";\nimport { left } from \"left\";\n\
+        import { right } from \"../../shared/right.js\";\n\
+        export default plugin().on(\"a\", () => left() + right());\n";
+    write("my-plugin/src/plugin.js", source);
+    run(&project, binary().to_str().unwrap(), &["build"], &[]);
+    let component = project.join("dist/my-plugin.wasm");
+    names_no_path_of_the_machine(&component, &project);
+    names_no_path_of_the_machine(&component, home.path());
+    let bytes = std::fs::read(component).unwrap();
+    for name in ["// left/index.js", "\"left/index.js\"(", "// shared/right.js", "// src/plugin.js"] {
+        assert!(bytes.windows(name.len()).any(|window| window == name.as_bytes()), "{name}");
+    }
 }
 
 #[test]

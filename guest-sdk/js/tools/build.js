@@ -8,7 +8,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { builtinModules, createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 import { lineMap } from "./lines.js";
@@ -88,11 +88,12 @@ async function bundle(esbuild, project, name) {
   });
   const text = (name) => result.outputFiles.find((file) => file.path.endsWith(name)).text;
   const map = lineMap(text(".map"), (source) => sourceName(resolve(project, source), project));
+  const code = withSourceNames(text(".js"), Object.keys(result.metafile.inputs), project);
   const imports = Object.values(result.metafile.outputs).flatMap((output) => output.imports);
   const sends = imports.some(({ path }) => path.startsWith("sandbus:plugin/client@"));
   return {
     // In the first line, so that the map exists when a module fails to load, and line numbers stay.
-    jsSource: `globalThis.__sandbusLines ??= ${JSON.stringify({ ...map, bundle: name })};${text(".js")}`,
+    jsSource: `globalThis.__sandbusLines ??= ${JSON.stringify({ ...map, bundle: name })};${code}`,
     world: sends ? "plugin-with-client" : "plugin",
     read: Object.keys(result.metafile.inputs)
       .map((source) => resolve(source))
@@ -130,10 +131,29 @@ function entry(project) {
   `;
 }
 
-/** A source's name in a stack: below the project, or as a part of the SDK. */
+/**
+ * The bundle with names of sources in place of their paths on this machine. esbuild writes a source's path in a comment
+ * before it, and as the name of the function that a CommonJS module becomes.
+ */
+function withSourceNames(code, sources, project) {
+  const names = new Map(sources.map((source) => [source, sourceName(resolve(source), project)]));
+  return code
+    .replaceAll(/^(\s*\/\/ )(.+)$/gm, (line, start, path) => (names.has(path) ? start + names.get(path) : line))
+    .replaceAll(/^(\s*)("[^"\n]+")(?=\()/gm, (line, start, path) => {
+      const name = names.get(JSON.parse(path));
+      return name === undefined ? line : start + JSON.stringify(name);
+    });
+}
+
+/** A source's name in a stack: below the project, as a part of a package, or with its folder if it is elsewhere. */
 function sourceName(path, project) {
   const inSdk = relative(SDK, path);
-  return inSdk.startsWith("..") && !path.includes("@sandbus/sdk") ? relative(project, path) : `@sandbus/sdk/${inSdk}`;
+  if (!inSdk.startsWith("..")) return `@sandbus/sdk/${inSdk}`;
+  const inProject = relative(project, path);
+  if (!inProject.startsWith("..")) return inProject;
+  const parts = path.split(sep);
+  const packages = parts.lastIndexOf("node_modules");
+  return packages < 0 ? parts.slice(-2).join("/") : parts.slice(packages + 1).join("/");
 }
 
 build(...process.argv.slice(2)).catch((error) => {
