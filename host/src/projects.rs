@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sandbus_toolchain::{Discovery, Error, SkippedDirectory};
+use sandbus_toolchain::{Discovery, Error, SkippedDirectory, UnitResult};
 
 use crate::console;
 
@@ -20,6 +20,14 @@ pub(crate) fn find(path: &Path) -> Result<Discovery, Error> {
     }
     found.broken.iter().for_each(|error| console::print_problem(&error.to_string()));
     Ok(found)
+}
+
+/// Prints what compilers reported about a unit, or why its build could not be started.
+pub(crate) fn print_messages(unit: &UnitResult) {
+    match &unit.report {
+        Ok(report) => report.messages.iter().for_each(|message| console::print_compiler_message(message)),
+        Err(_) => unit.error().iter().for_each(|error| console::print_problem(error)),
+    }
 }
 
 /// The skipped paths, in a line for each reason.

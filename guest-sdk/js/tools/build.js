@@ -121,7 +121,9 @@ function withoutNode(project) {
 
 /** What makes a component of the project's plugin. */
 function entry(project) {
-  const { name, version, description, main = "src/plugin.js" } = manifest(project);
+  const { name, version, description } = manifest(project);
+  // The path of the module that exports the plugin, as the toolchain has found it.
+  const main = process.env.SANDBUS_ENTRY ?? "src/plugin.js";
   // The plugin's name omits npm's scope.
   const described = { name: name?.replace(/^@.*\//, ""), version, description };
   return `

@@ -47,7 +47,7 @@ class Import:
 
 
 def main(module: str, project: str, roots: list[str]) -> int:
-    own = os.path.join(project, "src") + os.sep
+    others = tuple(os.path.join(project, name) + os.sep for name in ("vendor", ".sandbus"))
     queue, wanted, missing = [module], [*LAZY_IMPORTS], []
     seen: set[str] = set()
     while queue:
@@ -65,7 +65,8 @@ def main(module: str, project: str, roots: list[str]) -> int:
             return 1
         for each in found:
             exists = _exists(each.name, roots)
-            if not exists and not each.is_optional and path.startswith(own):
+            is_own = path.startswith(project + os.sep) and not path.startswith(others)
+            if not exists and not each.is_optional and is_own:
                 missing.append(f"{os.path.relpath(path, project)}:{each.line}: there is no module `{each.name}`")
             if exists:
                 submodules = [f"{each.name}.{part}" for part in each.names if _source(f"{each.name}.{part}", roots)]

@@ -1,5 +1,6 @@
 //! Building guests with cargo, and finding what cargo made.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -89,29 +90,77 @@ pub(crate) const RELEASE: [&str; 5] = [
 /// # Errors
 /// If cargo cannot be started.
 pub fn build(toolchain: &Toolchain, directory: &Path, arguments: &[&str], colour: bool) -> Result<BuildReport, Error> {
+    build_with_steps(toolchain, directory, arguments, colour, &mut |_| {})
+}
+
+/// Builds as [`build`] does. `step` receives what cargo is doing.
+pub(crate) fn build_with_steps(
+    toolchain: &Toolchain,
+    directory: &Path,
+    arguments: &[&str],
+    colour: bool,
+    step: &mut dyn FnMut(&str),
+) -> Result<BuildReport, Error> {
     let format = if colour { "--message-format=json-diagnostic-rendered-ansi" } else { "--message-format=json" };
     let mut cargo = toolchain.cargo();
-    cargo.current_dir(directory).args(["build", "--quiet", "--target", TARGET, format]).args(arguments);
+    cargo.current_dir(directory).args(["build", "--target", TARGET, format]).args(arguments);
     // Where a plugin is at work, backtraces lead to its sources.
     let sources = (!arguments.contains(&QUICK[1])).then_some(directory);
     cargo.arg(format!("--config=target.{TARGET}.rustflags={}", path_remapping::list(&path_remapping::flags(sources))));
-    let output =
-        cargo.stdin(Stdio::null()).output().map_err(|error| Error::Start { program: "cargo".to_owned(), error })?;
-
-    let stdout = String::from_utf8_lossy(&output.stdout);
+    let Output { succeeded, stdout, stderr } = run_with_steps(&mut cargo, step)?;
     let lines: Vec<Value> = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let mut messages: Vec<_> = lines.iter().filter_map(rendered_message).collect();
     // What stops cargo before any compiler runs, such as a bad manifest, is on standard error alone.
-    if !output.status.success() && messages.is_empty() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let hint = remedy(&said).map(|hint| format!("hint: {hint}\n"));
-        messages.extend([said].into_iter().chain(hint));
+    if !succeeded && messages.is_empty() {
+        let hint = remedy(&stderr).map(|hint| format!("hint: {hint}\n"));
+        messages.extend([stderr].into_iter().chain(hint));
     }
-    Ok(BuildReport {
-        artifacts: lines.iter().flat_map(artifacts).collect(),
-        messages,
-        succeeded: output.status.success(),
-    })
+    Ok(BuildReport { artifacts: lines.iter().flat_map(artifacts).collect(), messages, succeeded })
+}
+
+/// What cargo has printed.
+struct Output {
+    succeeded: bool,
+    stdout: String,
+    /// Without the lines that tell its steps.
+    stderr: String,
+}
+
+fn run_with_steps(cargo: &mut Command, step: &mut dyn FnMut(&str)) -> Result<Output, Error> {
+    let start = |error| Error::Start { program: "cargo".to_owned(), error };
+    cargo.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("CARGO_TERM_COLOR", "never");
+    let mut child = cargo.spawn().map_err(start)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut bytes = Vec::new();
+            let read = stdout.map(|mut stdout| stdout.read_to_end(&mut bytes));
+            read.transpose().map(|_| String::from_utf8_lossy(&bytes).into_owned())
+        });
+        let mut rest = String::new();
+        for line in stderr.map(BufReader::new).into_iter().flat_map(|stderr| stderr.split(b'\n')).map_while(Result::ok)
+        {
+            let line = String::from_utf8_lossy(&line);
+            match step_of(&line) {
+                Some(text) => step(&text),
+                None => rest.extend([&*line, "\n"]),
+            }
+        }
+        (reader.join().unwrap_or_else(|_| Ok(String::new())), rest)
+    });
+    let (stdout, succeeded) = (stdout.map_err(start)?, child.wait().map_err(start)?.success());
+    Ok(Output { succeeded, stdout, stderr })
+}
+
+/// The step that a line of cargo tells: a verb aligned at the twelfth column, and what it is about.
+fn step_of(line: &str) -> Option<String> {
+    const COLUMN: usize = 12;
+    let (verb, what) = (line.get(..COLUMN)?, line.get(COLUMN..)?.strip_prefix(' ')?);
+    let is_verb = verb.trim_start().len() > 3 && verb.trim_start().chars().all(char::is_alphabetic);
+    // Paths are of no use here.
+    let what = what.split(" (/").next().unwrap_or(what);
+    (is_verb && verb.trim_start().starts_with(char::is_uppercase))
+        .then(|| format!("{} {what}", verb.trim().to_lowercase()))
 }
 
 fn rendered_message(line: &Value) -> Option<String> {
@@ -133,6 +182,18 @@ fn artifacts(line: &Value) -> Vec<Artifact> {
 const ENTROPY: &str = "--cfg getrandom_backend=\"custom\"";
 
 impl Toolchain {
+    /// The compiler of guests.
+    pub(crate) fn rustc(&self) -> Command {
+        match &self.kind {
+            Kind::Default => Command::new("rustc"),
+            Kind::Unpacked { usr, .. } => {
+                let mut rustc = Command::new(usr.join("bin/rustc"));
+                rustc.env("LD_LIBRARY_PATH", usr.join("lib").join(HOST_LIBRARIES));
+                rustc
+            }
+        }
+    }
+
     /// A cargo that compiles guests. What an outer cargo or rustup left in the environment would lead
     /// it to another compiler, so that is taken out.
     pub(crate) fn cargo(&self) -> Command {
@@ -152,5 +213,32 @@ impl Toolchain {
             }
         }
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cargo_does_is_told_from_what_it_complains_of() {
+        for (line, expected) in [
+            ("   Compiling serde v1.0.228", Some("compiling serde v1.0.228")),
+            ("   Compiling greeter v0.1.0 (/home/ada/greeter)", Some("compiling greeter v0.1.0")),
+            (
+                "    Blocking waiting for file lock on build directory",
+                Some("blocking waiting for file lock on build directory"),
+            ),
+            (" Downloading crates ...", Some("downloading crates ...")),
+            ("error: failed to parse manifest at `/Cargo.toml`", None),
+            ("warning: unused variable", None),
+            ("  --> Cargo.toml:3:1", None),
+            ("Caused by:", None),
+            ("  could not parse input as TOML", None),
+            ("   |            ^^^^^^", None),
+            ("", None),
+        ] {
+            assert_eq!(step_of(line).as_deref(), expected, "{line}");
+        }
     }
 }

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use crate::run::{self, at};
 use crate::{Error, bundled};
 
+/// The name of a project's directory for build results.
+const RESULTS: &str = ".sandbus";
+
 /// A project's directory for build results. It has its own `.gitignore`.
 pub(crate) struct BuildCache {
     directory: PathBuf,
@@ -19,7 +22,7 @@ pub(crate) struct BuildCache {
 impl BuildCache {
     /// Opens the cache of a project for a recipe. The recipe's name changes with the versions of the tools.
     pub(crate) fn open(project: &Path, recipe: &str) -> Result<Self, Error> {
-        let directory = project.join(".sandbus");
+        let directory = project.join(RESULTS);
         bundled::write_file(&directory.join(".gitignore"), "*\n")?;
         let mut hasher = DefaultHasher::new();
         (recipe, bundled::digest()).hash(&mut hasher);
@@ -49,11 +52,16 @@ impl BuildCache {
         fs::write(&stamp, self.inputs()).map_err(at(&stamp))
     }
 
+    /// Records files outside of the project that a build reads.
+    pub(crate) fn record_read(&self, paths: &[PathBuf]) -> Result<(), Error> {
+        let list = serde_json::Value::from_iter(paths.iter().map(|path| path.to_string_lossy().into_owned()));
+        bundled::write_file(&self.directory.join(READ), &list.to_string())
+    }
+
     /// The hash of the project's files, and that of all files that the last build read, including imported files outside of
     /// the project and installed packages.
     fn inputs(&self) -> String {
-        let read = fs::read(self.directory.join("read.json")).unwrap_or_default();
-        let paths: Vec<PathBuf> = serde_json::from_slice(&read).unwrap_or_default();
+        let paths = read_by_last_build(&self.directory);
         let mut hasher = DefaultHasher::new();
         for path in &paths {
             (path, run::read(path).ok()).hash(&mut hasher);
@@ -64,6 +72,20 @@ impl BuildCache {
     fn stamp(&self) -> PathBuf {
         self.directory.join("inputs")
     }
+}
+
+/// The list of the files that the last build read.
+const READ: &str = "read.json";
+
+/// The files that the last build with results in a directory read.
+fn read_by_last_build(directory: &Path) -> Vec<PathBuf> {
+    let read = fs::read(directory.join(READ)).unwrap_or_default();
+    serde_json::from_slice(&read).unwrap_or_default()
+}
+
+/// The files that the last build of a script project read.
+pub(crate) fn inputs_of(project: &Path) -> Vec<PathBuf> {
+    read_by_last_build(&project.join(RESULTS))
 }
 
 /// Hashes the files of a project that a build may read, with their paths. Lock files stand for installed packages.

@@ -1,5 +1,6 @@
 //! The files that are bundled with the binary, in the trees that `build.rs` lists.
 
+use std::borrow::Cow;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -30,22 +31,32 @@ pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
 /// Writes the Rust SDK into a directory, and its macros into a subdirectory. The written manifests do not inherit from a
 /// workspace, so that the crates build anywhere.
 pub(crate) fn write_rust_sdk(directory: &Path) -> Result<(), Error> {
+    rust_sdk_files()?.iter().try_for_each(|(path, text)| write_file(&directory.join(path), text))
+}
+
+/// The files of the Rust SDK, as they are written.
+pub(crate) fn rust_sdk_files() -> Result<Vec<(PathBuf, Cow<'static, str>)>, Error> {
     const MACROS: &str = "macros";
+    let mut files = Vec::new();
     for (tree, place) in [(RUST_SDK, ""), (RUST_MACROS, MACROS)] {
         for (path, text) in tree {
-            let file = directory.join(place).join(path);
-            match *path {
+            let text = match *path {
                 "Cargo.toml" => {
-                    write_file(
-                        &file,
-                        &standalone_manifest::resolve_inheritance(text, WORKSPACE, &|_| MACROS.to_owned())?,
-                    )?;
+                    standalone_manifest::resolve_inheritance(text, WORKSPACE, &|_| MACROS.to_owned())?.into()
                 }
-                _ => write_file(&file, text)?,
-            }
+                _ => Cow::from(*text),
+            };
+            files.push((Path::new(place).join(path), text));
         }
     }
-    Ok(())
+    Ok(files)
+}
+
+/// Whether a directory has the bundled Rust SDK, unchanged.
+pub(crate) fn is_rust_sdk(directory: &Path) -> bool {
+    rust_sdk_files().is_ok_and(|files| {
+        files.iter().all(|(path, text)| fs::read(directory.join(path)).is_ok_and(|present| present == text.as_bytes()))
+    })
 }
 
 /// The unpacked SDKs and contract, for the tools of the languages.

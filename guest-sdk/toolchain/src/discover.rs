@@ -15,9 +15,9 @@ use self::cargo::Workspace;
 use self::manifest_kind::ManifestKind;
 pub(crate) use self::manifest_kind::is_workspace;
 use self::walk::Walk;
-use crate::Error;
 use crate::project::{Language, Project};
 use crate::run::{at, manifest_error};
+use crate::{Error, workspaces};
 
 /// The projects below a path.
 #[derive(Debug, Default)]
@@ -78,20 +78,28 @@ fn enclosing(directory: &Path) -> Option<Project> {
     found.into_iter().find(|project| project.directory == directory)
 }
 
+/// The reason why a member of a workspace is left out.
+fn outside(root: &Path) -> String {
+    format!("a member of the workspace that lies outside of {}", root.display())
+}
+
 /// A search in progress.
 struct Search<'a> {
     root: &'a Path,
     found: Discovery,
     /// The manifests of workspaces that cargo has already listed.
     covered: BTreeSet<PathBuf>,
+    /// What cargo says of workspaces that are not looked at yet, by their manifests.
+    workspaces: BTreeMap<PathBuf, Result<Workspace, Error>>,
 }
 
 impl<'a> Search<'a> {
     fn new(root: &'a Path) -> Self {
-        Self { root, found: Discovery::default(), covered: BTreeSet::new() }
+        Self { root, found: Discovery::default(), covered: BTreeSet::new(), workspaces: BTreeMap::new() }
     }
 
-    fn through(mut self, walk: Walk) -> Discovery {
+    fn through(mut self, mut walk: Walk) -> Discovery {
+        self.add_members(&mut walk);
         let mut crates = Vec::new();
         let mut others = BTreeMap::new();
         for (language, manifest) in walk.manifests {
@@ -103,16 +111,39 @@ impl<'a> Search<'a> {
                 ManifestKind::Broken(what) => self.found.broken.push(manifest_error(&manifest, what)),
             }
         }
-        crates.iter().for_each(|manifest| self.crates_of(manifest));
         // Members may lie in directories that are not visited.
         let roots =
             others.keys().filter(|(language, path)| *language == Language::Rust && manifest_kind::has_members(path));
-        roots.for_each(|(_, manifest)| self.crates_of(manifest));
+        crates.extend(roots.map(|(_, manifest)| manifest.clone()));
+        self.workspaces = cargo::workspaces(crates.iter().filter(|manifest| is_workspace(manifest)).cloned().collect());
+        crates.iter().for_each(|manifest| self.crates_of(manifest));
 
         let told = others.into_iter().map(|((_, path), reason)| SkippedDirectory { path: directory_of(&path), reason });
         self.found.skipped.extend(told);
         self.found.visited = walk.visited;
         self.finish(walk.skipped)
+    }
+
+    /// Adds the members of npm, pnpm, yarn and uv workspaces that lie in directories which were not visited.
+    fn add_members(&mut self, walk: &mut Walk) {
+        let roots: Vec<_> = walk.manifests.iter().map(|(language, path)| (*language, directory_of(path))).collect();
+        for (language, root) in roots {
+            let members = workspaces::members(&root, language).into_iter();
+            for member in members.filter_map(|member| member.canonicalize().ok()) {
+                let manifest = member.join(language.manifest());
+                let is_sdk = member.ends_with("vendor/@sandbus/sdk");
+                if is_sdk || walk.manifests.iter().any(|(_, known)| *known == manifest) {
+                    continue;
+                }
+                if member.starts_with(self.root) {
+                    walk.manifests.push((language, manifest));
+                    walk.visited.push(member);
+                } else {
+                    let reason = outside(self.root);
+                    self.found.skipped.push(SkippedDirectory { path: member, reason });
+                }
+            }
+        }
     }
 
     fn add_interpreted(&mut self, language: Language, directory: PathBuf) {
@@ -127,7 +158,7 @@ impl<'a> Search<'a> {
         if self.covered.contains(manifest) {
             return;
         }
-        let workspace = match Workspace::of(manifest) {
+        let workspace = match self.workspaces.remove(manifest).unwrap_or_else(|| Workspace::of(manifest)) {
             Ok(workspace) => workspace,
             Err(error) => {
                 self.covered.insert(manifest.to_owned());
@@ -145,7 +176,7 @@ impl<'a> Search<'a> {
                 let (language, package) = (Language::Rust, Some(package));
                 self.found.projects.push(Project { name, directory, language, path_dependencies, package });
             } else if workspace.root().starts_with(self.root) {
-                let reason = format!("a member of the workspace that lies outside of {}", self.root.display());
+                let reason = outside(self.root);
                 self.found.skipped.push(SkippedDirectory { path: directory, reason });
             }
         }
@@ -173,6 +204,9 @@ impl<'a> Search<'a> {
         // Installed and built files of a plugin are part of it.
         let within = |path: &Path| taken.values().any(|directory| path.parent() == Some(directory));
         self.found.skipped.extend(directories.into_iter().filter(|skipped| !within(&skipped.path)));
+        // Nobody expects a plugin in a package that plugins depend on.
+        let used: BTreeSet<_> = self.found.projects.iter().flat_map(|project| &project.path_dependencies).collect();
+        self.found.skipped.retain(|skipped| !used.contains(&skipped.path));
         self.found.skipped.sort_by(|one, other| one.path.cmp(&other.path));
         self.found
     }

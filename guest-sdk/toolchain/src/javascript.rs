@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::build::BuildReport;
 use crate::build_cache::BuildCache;
 use crate::bundled::UnpackedSdk;
+use crate::entry::JavaScriptEntry;
 use crate::project::{Language, Manifest, Project};
 use crate::run::manifest_error;
 use crate::{Error, cache, run};
@@ -64,16 +65,25 @@ impl JavaScriptEngine {
     }
 }
 
+/// The module of a project that exports the plugin.
+fn entry(directory: &Path) -> Result<PathBuf, Error> {
+    match Manifest::read(directory, Language::JavaScript)?.entry {
+        JavaScriptEntry::File(path) => Ok(path),
+        missing => Err(manifest_error(&directory.join(Language::JavaScript.manifest()), missing.to_string())),
+    }
+}
+
 pub(crate) fn build(project: &Project, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
     let engine = JavaScriptEngine::of(&project.directory)?;
     let build_cache = BuildCache::open(&project.directory, engine.home())?;
     if build_cache.is_current() {
         return Ok(BuildReport::made(project.artifact(build_cache.component().to_owned())));
     }
+    let entry = entry(&project.directory)?;
     let (tools, sdk) = (engine.ensure(say)?, UnpackedSdk::ensure()?);
     let mut node = Command::new("node");
     node.arg(sdk.javascript().join("tools/build.js"));
     let paths: [&Path; 4] = [&tools, &project.directory, &sdk.contract(), build_cache.component()];
-    node.args(paths).env("SANDBUS_COLOUR", if colour { "1" } else { "0" });
+    node.args(paths).env("SANDBUS_COLOUR", if colour { "1" } else { "0" }).env("SANDBUS_ENTRY", entry);
     run::tool(&mut node, project, &build_cache)
 }

@@ -9,21 +9,29 @@ mod bundled;
 mod cache;
 mod debian;
 mod discover;
+mod entry;
 mod errors;
+mod globs;
 mod hints;
 mod javascript;
 mod name_conflicts;
+mod parallel;
 mod path_remapping;
+mod poetry;
+mod prebuilt;
 mod project;
 mod python;
 mod python_dependencies;
 mod run;
 mod rust_sdk;
 mod rustup;
+mod shared_workspace;
 mod sidecar_install;
 mod standalone_manifest;
 mod template;
 mod unit;
+mod vendored;
+mod workspaces;
 
 use std::path::PathBuf;
 
@@ -34,10 +42,13 @@ pub use errors::causes;
 pub use hints::hints;
 pub use javascript::JavaScriptEngine;
 pub use name_conflicts::name_conflict;
+pub use parallel::{UnitResult, build_all};
 pub use project::{Language, MANIFESTS, Project};
+pub use shared_workspace::SharedWorkspace;
 pub use sidecar_install::{FolderOwner, SidecarUpdate};
 pub use template::{Handler, Template};
 pub use unit::{BuildUnit, Goal};
+pub use vendored::{UpgradeState, VendoredSdk};
 
 /// The compilation target of guests. It yields a core module that contains its component type and imports only the
 /// interfaces of its world.
@@ -154,7 +165,7 @@ pub enum Error {
     NoCacheDirectory,
     /// There is no project where one was expected.
     #[error(
-        "{path} has no plugin: no Cargo.toml with crate-type = [\"cdylib\"] under [lib], no package.json whose `main` exports a plugin, and no pyproject.toml with src/NAME.py; `sandbus new` makes one"
+        "{path} has no plugin: no Cargo.toml with crate-type = [\"cdylib\"] under [lib], no package.json whose `main` exports a plugin, and no pyproject.toml whose module uses sandbus; `sandbus new` makes one"
     )]
     NoProject {
         /// The directory.

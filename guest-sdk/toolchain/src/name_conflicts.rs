@@ -11,7 +11,7 @@ const RUST: &str = "abstract as async await become box break const continue crat
     alloc core proc-macro std test";
 
 /// Crates that a new project depends on, whose names its own would collide with.
-const RUST_DEPENDENCIES: &str = "sandbus-sdk sandbus-sdk-macros serde serde-json";
+const RUST_DEPENDENCIES: &str = "events sandbus-sdk sandbus-sdk-macros serde serde-json";
 
 /// What npm reserves, and packages that a new project depends on.
 const NPM: &str = "node-modules tsx typescript";
@@ -38,7 +38,7 @@ const PYTHON_MODULES: &str = "abc aifc annotationlib antigravity argparse array 
     venv warnings wave weakref webbrowser winreg winsound wsgiref xdrlib xml xmlrpc zipapp zipfile zipimport zlib zoneinfo";
 
 /// Modules that a component in Python has besides, and the one that runs a new project's tests.
-const PYTHON_TOOLS: &str = "componentize-py componentize-py-async-support componentize-py-runtime componentize-py-types \
+const PYTHON_TOOLS: &str = "events componentize-py componentize-py-async-support componentize-py-runtime componentize-py-types \
     poll-loop pytest sandbus-entry wit-world";
 
 /// Files that tools keep in a project as `NAME.toml`, where its sidecar would be.
@@ -129,16 +129,15 @@ mod tests {
     /// What a template depends on is refused as its name.
     #[test]
     fn every_dependency_of_a_template_is_refused() {
-        let template = include_str!("../../templates/rust/Cargo.toml").replace("[[", "# [[");
-        let manifest: toml::Table = toml::from_str(&template).unwrap();
+        let manifest: toml::Table = crate::template::crate_manifest("a", "vendor/sdk").parse().unwrap();
         for name in manifest["dependencies"].as_table().unwrap().keys() {
             assert!(name_conflict(&name.replace('_', "-"), Template::Rust).is_some(), "{name}");
         }
-        for (template, text) in [
-            (Template::JavaScript, include_str!("../../templates/js/package.json")),
-            (Template::TypeScript, include_str!("../../templates/ts/package.json")),
-        ] {
-            let manifest: serde_json::Value = serde_json::from_str(text).unwrap();
+        for template in [Template::JavaScript, Template::TypeScript] {
+            let home = tempfile::tempdir().unwrap();
+            template.create(&home.path().join("a"), "a", &[]).unwrap();
+            let text = std::fs::read_to_string(home.path().join("a/package.json")).unwrap();
+            let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
             let tables = ["dependencies", "devDependencies"].map(|table| manifest[table].as_object().cloned());
             for name in tables.into_iter().flatten().flat_map(|table| table.into_iter().map(|(name, _)| name)) {
                 // A package with a scope has a name that no plugin can have.

@@ -6,9 +6,11 @@ use serde_json::Value;
 
 use crate::build::{Artifact, BuildReport};
 use crate::discover::cargo::CargoPackage;
+use crate::discover::walk::TOOL_DIRECTORIES;
+use crate::entry::{self, JavaScriptEntry, PythonEntry};
 use crate::run::{at, manifest_error};
 use crate::unit::{BuildUnit, Goal};
-use crate::{Discovery, Error};
+use crate::{Discovery, Error, SharedWorkspace, build_cache, cache, poetry, unit, workspaces};
 
 /// A language of plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +71,8 @@ impl Project {
     /// A project in another language than Rust.
     pub(crate) fn interpreted(directory: PathBuf, language: Language) -> Result<Self, Error> {
         let manifest = Manifest::read(&directory, language)?;
-        Ok(Self { name: manifest.name, directory, language, path_dependencies: Vec::new(), package: None })
+        let path_dependencies = workspaces::local_packages(&directory, language);
+        Ok(Self { name: manifest.name, directory, language, path_dependencies, package: None })
     }
 
     /// The name of its component's file, without `.wasm`.
@@ -90,6 +93,25 @@ impl Project {
         self.package.as_ref().map(|unit| (unit.workspace.as_path(), unit.target.as_path()))
     }
 
+    /// The files that its last build for `dev` or `test` read, except those below its `src`: what its sources import or
+    /// include, and other crates and packages of the repository. Installed packages are left out.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let read = match &self.package {
+            Some(package) => unit::inputs_of_crate(package),
+            None => build_cache::inputs_of(&self.directory),
+        };
+        let source = self.directory.join("src");
+        let is_watched = |path: &PathBuf| !path.starts_with(&source) && !self.is_installed(path) && !is_cached(path);
+        read.into_iter().filter(is_watched).collect()
+    }
+
+    /// Whether a file lies in a directory of tools, below the directories that it shares with the project.
+    fn is_installed(&self, path: &Path) -> bool {
+        let shared = self.directory.components().zip(path.components()).take_while(|(one, other)| one == other).count();
+        path.components().skip(shared).any(|part| TOOL_DIRECTORIES.iter().any(|name| part.as_os_str() == *name))
+    }
+
     /// Builds its component for release, with the language's own tools. See [`BuildUnit::build`].
     ///
     /// # Errors
@@ -103,17 +125,28 @@ impl Project {
     }
 }
 
-/// The manifest's data about the project.
+/// Whether a path lies in a cache of the user: cargo's, or that of the bundled SDKs.
+fn is_cached(path: &Path) -> bool {
+    let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cargo = home("CARGO_HOME").or_else(|| Some(home("HOME")?.join(".cargo")));
+    cargo.into_iter().chain(cache::directory()).any(|directory| path.starts_with(directory))
+}
+
+/// The manifest's data about a project in another language than Rust.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
     pub(crate) name: String,
     pub(crate) version: Option<String>,
     pub(crate) description: Option<String>,
-    /// The module with the plugin, from a Python project's `[tool.sandbus]`.
+    /// The module with the plugin, of a Python project.
     pub(crate) module: Option<String>,
+    /// The directories that a Python project's modules are imported from.
+    pub(crate) roots: Vec<PathBuf>,
+    /// The module with the plugin, of a JavaScript project.
+    pub(crate) entry: JavaScriptEntry,
     /// The engine that a JavaScript project selects.
     pub(crate) engine: Option<String>,
-    /// The dependencies of a Python project, from `[project] dependencies`.
+    /// The dependencies that a Python project takes from a registry.
     pub(crate) dependencies: Vec<String>,
 }
 
@@ -122,30 +155,65 @@ impl Manifest {
         let path = directory.join(language.manifest());
         let text = std::fs::read_to_string(&path).map_err(at(&path))?;
         let manifest_error = |what: String| manifest_error(&path, what);
-        let (project, tool): (Value, Value) = if language == Language::Python {
-            let all: Value = toml::from_str(&text).map_err(|error| manifest_error(error.to_string()))?;
-            (all["project"].clone(), all["tool"]["sandbus"].clone())
-        } else {
-            let all: Value = serde_json::from_str(&text).map_err(|error| manifest_error(error.to_string()))?;
-            (all.clone(), all["sandbus"].clone())
+        let manifest = match language {
+            Language::Rust | Language::Python => {
+                let all = toml::from_str(&text).map_err(|error| manifest_error(error.to_string()))?;
+                Self::of_python(&all, directory)
+            }
+            Language::JavaScript => {
+                let all = serde_json::from_str(&text).map_err(|error| manifest_error(error.to_string()))?;
+                Self::of_javascript(&all, directory)
+            }
         };
-        let field = |of: &Value, name: &str| of[name].as_str().map(str::to_owned);
-        let name = field(&project, "name").ok_or_else(|| manifest_error("it has no name".to_owned()))?;
-        Ok(Self {
+        manifest.ok_or_else(|| manifest_error("it has no name".to_owned()))
+    }
+
+    fn of_javascript(all: &Value, directory: &Path) -> Option<Self> {
+        let field = |name: &str| all[name].as_str().map(str::to_owned);
+        Some(Self {
             // The plugin's name omits npm's scope.
-            name: name.rsplit('/').next().unwrap_or_default().to_owned(),
-            version: field(&project, "version"),
-            description: field(&project, "description"),
-            module: field(&tool, "module"),
-            engine: field(&tool, "engine"),
-            dependencies: texts(&project["dependencies"]),
+            name: field("name")?.rsplit('/').next().unwrap_or_default().to_owned(),
+            version: field("version"),
+            description: field("description"),
+            module: None,
+            roots: Vec::new(),
+            entry: JavaScriptEntry::of(all, directory),
+            engine: all["sandbus"]["engine"].as_str().map(str::to_owned),
+            dependencies: Vec::new(),
+        })
+    }
+
+    fn of_python(all: &Value, directory: &Path) -> Option<Self> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let field = |name: &str| text(&all["project"][name]).or_else(|| text(&all["tool"]["poetry"][name]));
+        let listed = all["project"]["dependencies"].as_array().into_iter().flatten().filter_map(text);
+        let local = workspaces::local_names(all);
+        let is_local = |requirement: &String| {
+            local.contains(&requirement_name(requirement)) || workspaces::local_requirement(requirement).is_some()
+        };
+        let entry = PythonEntry::of(all, directory);
+        let packages = workspaces::local_packages(directory, Language::Python);
+        let roots = std::iter::once(directory.join(&entry.root));
+        Some(Self {
+            name: entry::python::name(all)?.to_owned(),
+            version: field("version"),
+            description: field("description"),
+            module: Some(entry.module),
+            roots: roots
+                .chain(packages.iter().map(|package| workspaces::python_root(package)))
+                .chain(SharedWorkspace::around(directory).map(|workspace| workspace.root().join("vendor")))
+                .collect(),
+            entry: JavaScriptEntry::Unnamed,
+            engine: None,
+            dependencies: listed.chain(poetry::requirements(all)).filter(|text| !is_local(text)).collect(),
         })
     }
 }
 
-/// The strings of a list. npm's dependencies are an object, so the result is empty for them.
-fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+/// The normalized name (PEP 503) of a requirement (PEP 508), such as of `requests[socks]>=2`.
+pub(crate) fn requirement_name(requirement: &str) -> String {
+    let is_part = |character: &char| character.is_ascii_alphanumeric() || "-_.".contains(*character);
+    requirement.trim_start().chars().take_while(is_part).collect::<String>().to_lowercase().replace(['_', '.'], "-")
 }
 
 #[cfg(test)]
@@ -169,6 +237,11 @@ mod tests {
         let text = "[project]\nname = \"orders\"\ndescription = \"Sells\"\n[tool.sandbus]\nmodule = \"shop\"\n";
         let python = manifest(Language::Python, text).unwrap();
         assert_eq!((python.description.as_deref(), python.module.as_deref()), (Some("Sells"), Some("shop")));
+        let text = "[tool.poetry]\nname = \"orders\"\nversion = \"2.0\"\n[tool.poetry.dependencies]\npython = \"^3.10\"\na = \"^1\"\n\
+            b = { path = \"../b\" }\n";
+        let poetry = manifest(Language::Python, text).unwrap();
+        assert_eq!((poetry.name.as_str(), poetry.version.as_deref()), ("orders", Some("2.0")));
+        assert_eq!(poetry.dependencies, ["a>=1,<2"]);
         let nameless = manifest(Language::JavaScript, "{}").unwrap_err().to_string();
         assert!(nameless.contains("package.json: it has no name"), "{nameless}");
     }

@@ -10,7 +10,7 @@ use crate::build_cache::BuildCache;
 use crate::bundled::{UnpackedSdk, write_file};
 use crate::project::{Language, Manifest, Project};
 use crate::python_dependencies::PythonDependencies;
-use crate::{Error, cache, run};
+use crate::{Error, cache, run, workspaces};
 
 /// The directory of the tool, below the cache directory. Its number changes with the tool's version.
 const HOME: &str = "python-1";
@@ -39,8 +39,10 @@ pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<Buil
     let (tool, sdk) = (ensure(say)?, UnpackedSdk::ensure()?);
     let environment = dependencies.install(&build_cache, say)?;
     // A project's vendored modules precede its dependencies, and those precede the bundled SDK.
-    let own = ["src", "vendor"].map(|name| project.directory.join(name)).into_iter().filter(|path| path.is_dir());
+    let vendor = project.directory.join("vendor");
+    let own = manifest.roots.iter().cloned().chain([vendor]).filter(|path| path.is_dir());
     let roots: Vec<_> = own.chain([environment.packages, sdk.python()]).collect();
+    build_cache.record_read(&workspaces::python_sources(&project.path_dependencies))?;
     let module = manifest.module.clone().unwrap_or_else(|| manifest.name.replace('-', "_"));
     let imported = match imported(project, &module, &roots, &sdk)? {
         Ok(imported) => imported,

@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::bundled::write_file;
+use crate::project::requirement_name;
 use crate::run::{self, at};
 use crate::{Error, build_cache::BuildCache};
 
@@ -33,7 +34,7 @@ impl PythonDependencies {
     /// If pip cannot resolve them, for instance because one has no pure Python wheel.
     pub(crate) fn lock(project: &Path, declared: &[String], say: &mut dyn FnMut(&str)) -> Result<Self, Error> {
         // The SDK comes from the project or from this program, not from a registry.
-        let wanted: Vec<_> = declared.iter().filter(|requirement| name(requirement) != "sandbus").collect();
+        let wanted: Vec<_> = declared.iter().filter(|requirement| requirement_name(requirement) != "sandbus").collect();
         if wanted.is_empty() {
             return Ok(Self { lock: None });
         }
@@ -101,12 +102,6 @@ fn pip() -> Command {
     pip
 }
 
-/// The normalized name (PEP 503) of a requirement (PEP 508), such as of `requests[socks]>=2`.
-fn name(requirement: &str) -> String {
-    let is_part = |character: &char| character.is_ascii_alphanumeric() || "-_.".contains(*character);
-    requirement.trim_start().chars().take_while(is_part).collect::<String>().to_lowercase().replace(['_', '.'], "-")
-}
-
 /// The lines of a lock, from pip's installation report.
 fn pinned(report: &str) -> Result<String, String> {
     let report: Value = serde_json::from_str(report).map_err(|error| format!("pip's report: {error}"))?;
@@ -152,7 +147,7 @@ mod tests {
             ("typing_extensions[x]~=4.0; python_version < '3.13'", "typing-extensions"),
             ("zope.interface==5", "zope-interface"),
         ] {
-            assert_eq!(name(requirement), expected);
+            assert_eq!(requirement_name(requirement), expected);
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::discover::cargo::Workspace;
 use crate::run::at;
-use crate::{Error, bundled, discover};
+use crate::{Error, bundled, discover, vendored};
 
 /// The SDK's crate, and the directory that it is written to.
 const CRATE: &str = "sandbus-sdk";
@@ -28,13 +28,13 @@ pub(crate) struct Sdk {
 pub(crate) fn add_sdk(directory: &Path, name: &str) -> Result<Sdk, Error> {
     let Some(workspace) = workspace_of(directory, name)? else {
         let path = format!("vendor/{CRATE}");
-        bundled::write_rust_sdk(&directory.join(&path))?;
+        vendored::Sdk::Rust.write(&directory.join("vendor"))?;
         return Ok(Sdk { path, is_own: true });
     };
     // The SDK lies directly below the root: `members` with a glob expects a crate in each directory.
     let sdk = workspace.member(CRATE).map_or_else(|| workspace.root().join(CRATE), Path::to_owned);
     if !sdk.join("Cargo.toml").is_file() {
-        bundled::write_rust_sdk(&sdk)?;
+        vendored::Sdk::Rust.write_to(&sdk)?;
     }
     let directory = directory.canonicalize().map_err(at(directory))?;
     Ok(Sdk { path: relative(&directory, &sdk).to_string_lossy().into_owned(), is_own: false })
@@ -72,7 +72,7 @@ fn is_own(workspace: &Workspace, directory: &Path) -> bool {
 }
 
 /// The relative path from one absolute directory to another.
-fn relative(from: &Path, to: &Path) -> PathBuf {
+pub(crate) fn relative(from: &Path, to: &Path) -> PathBuf {
     let shared = from.components().zip(to.components()).take_while(|(one, other)| one == other).count();
     let up = from.components().skip(shared).map(|_| std::path::Component::ParentDir);
     up.chain(to.components().skip(shared)).collect()

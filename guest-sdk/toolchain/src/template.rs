@@ -1,12 +1,15 @@
 //! New projects: a small plugin with tests, from the templates in `guest-sdk/templates`, and the SDK that it uses.
 //!
 //! Placeholders such as `{{name}}` in a template are replaced. Lines from `[[on]]` or `[[route]]` to `[[end]]` are for
-//! projects with such a handler, and lines from `[[alone]]` for crates outside a workspace.
+//! projects with such a handler, lines from `[[alone]]` for crates outside a workspace, lines from `[[shared]]` or `[[own]]`
+//! for plugins in a shared workspace or elsewhere, and lines from `[[typed]]` or `[[untyped]]` for event handlers with or
+//! without a shared event type.
 
 use std::path::Path;
 
-use crate::rust_sdk::Sdk;
-use crate::{Error, bundled, rust_sdk};
+use crate::run::at;
+use crate::rust_sdk::{Sdk, relative};
+use crate::{Error, SharedWorkspace, bundled, rust_sdk, vendored};
 
 /// The language of a new project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +55,29 @@ impl Template {
         }
     }
 
-    /// The command that runs a project's unit tests.
+    /// The command that runs a project's unit tests. The root of a shared workspace is given by its path from the project.
     #[must_use]
-    pub fn test_command(self) -> &'static str {
+    pub fn test_command(self, shared: Option<&str>) -> String {
+        match (self, shared) {
+            (Self::Rust, _) => "cargo test".to_owned(),
+            (Self::JavaScript | Self::TypeScript, _) => "npm install && npm test".to_owned(),
+            (Self::Python, None) => "PYTHONPATH=src:vendor python3 -m unittest discover tests".to_owned(),
+            (Self::Python, Some(root)) => {
+                format!("PYTHONPATH=src:{root}/events/src:{root}/vendor python3 -m unittest discover tests")
+            }
+        }
+    }
+
+    /// The directory of its SDK in `vendor`.
+    pub(crate) fn sdk_directory(self) -> &'static str {
+        self.sdk().directory()
+    }
+
+    fn sdk(self) -> vendored::Sdk {
         match self {
-            Self::Rust => "cargo test",
-            Self::JavaScript | Self::TypeScript => "npm install && npm test",
-            Self::Python => "PYTHONPATH=src:vendor python3 -m unittest discover tests",
+            Self::Rust => vendored::Sdk::Rust,
+            Self::JavaScript | Self::TypeScript => vendored::Sdk::JavaScript,
+            Self::Python => vendored::Sdk::Python,
         }
     }
 
@@ -73,21 +92,14 @@ impl Template {
     }
 
     /// The values of the project's guide, `AGENTS.md`.
-    fn guide(self, name: &str) -> Vec<(&'static str, String)> {
-        let sdk = match self {
-            // The path from a crate to its SDK depends on the crate's workspace.
-            Self::Rust => None,
-            Self::JavaScript | Self::TypeScript => Some("vendor/@sandbus/sdk"),
-            Self::Python => Some("vendor/sandbus"),
-        };
-        let (language, test) = (self.language().to_owned(), self.test_command().to_owned());
-        let mut values = vec![("language", language), ("test", test), ("source", self.source(name))];
-        values.extend(sdk.map(|sdk| ("sdk", sdk.to_owned())));
-        values
+    fn guide(self, name: &str, shared: Option<&str>) -> Vec<(&'static str, String)> {
+        let (language, test) = (self.language().to_owned(), self.test_command(shared));
+        vec![("language", language), ("test", test), ("source", self.source(name))]
     }
 
     /// Creates a project in a new directory. Its name is the plugin's: lower-case letters, digits and `-`. A crate
-    /// below a cargo workspace becomes a member if the workspace's patterns include it.
+    /// below a cargo workspace becomes a member if the workspace's patterns include it. In a shared workspace, the project
+    /// uses the SDK and the event types of the workspace.
     ///
     /// # Errors
     /// If the directory exists or cannot be written, or if the workspace does not accept another member.
@@ -95,9 +107,14 @@ impl Template {
         if directory.exists() {
             return Err(Error::Exists { path: directory.to_owned() });
         }
-        let sdk = self.add_sdk(directory, name)?;
-        let mut fill = Substitutions::new(name, handlers, sdk);
-        fill.values.extend(self.guide(name));
+        let fill = match SharedWorkspace::around(parent(directory)) {
+            Some(workspace) => self.join(&workspace, directory, name, handlers)?,
+            None => {
+                let mut fill = Substitutions::new(name, handlers, self.add_sdk(directory, name)?);
+                fill.values.extend(self.guide(name, None));
+                fill
+            }
+        };
         let (own, any) = (format!("{}/", self.name()), "any/");
         for (path, text) in bundled::TEMPLATES {
             let Some(path) = path.strip_prefix(&own).or_else(|| path.strip_prefix(any)) else { continue };
@@ -108,32 +125,86 @@ impl Template {
         Ok(())
     }
 
-    /// Copies the SDK to where the project finds it. Returns its path for a crate.
-    fn add_sdk(self, directory: &Path, name: &str) -> Result<Option<Sdk>, Error> {
-        let vendor = directory.join("vendor");
-        match self {
-            Self::Rust => return rust_sdk::add_sdk(directory, name).map(Some),
-            Self::JavaScript | Self::TypeScript => bundled::write(bundled::JAVASCRIPT, &vendor.join("@sandbus/sdk"))?,
-            Self::Python => bundled::write(bundled::PYTHON, &vendor)?,
+    /// Copies the SDK to where the project finds it.
+    fn add_sdk(self, directory: &Path, name: &str) -> Result<Sdk, Error> {
+        if self == Self::Rust {
+            return rust_sdk::add_sdk(directory, name);
         }
-        Ok(None)
+        self.sdk().write(&directory.join("vendor"))?;
+        Ok(Sdk { path: format!("vendor/{}", self.sdk_directory()), is_own: true })
+    }
+
+    /// Makes a project a member of a shared workspace.
+    fn join(
+        self,
+        workspace: &SharedWorkspace,
+        directory: &Path,
+        name: &str,
+        handlers: &[Handler],
+    ) -> Result<Substitutions, Error> {
+        std::fs::create_dir_all(directory).map_err(at(directory))?;
+        let absolute = directory.canonicalize().map_err(at(directory))?;
+        let path = |to: &Path| relative(&absolute, to).to_string_lossy().into_owned();
+        let (root, sdk) = (path(workspace.root()), path(&workspace.sdk(self)));
+        let mut fill = Substitutions::new(name, handlers, Sdk { path: sdk, is_own: false });
+        let event_type = handlers.iter().find_map(Handler::event_type);
+        if let Some(event_type) = event_type {
+            fill.set("Type", workspace.add_event_type(event_type)?);
+        }
+        (fill.is_shared, fill.is_typed) = (true, event_type.is_some());
+        fill.set("events", workspace.npm_package());
+        fill.values.extend(self.guide(name, Some(&root)));
+        fill.set("root", root);
+        if self == Self::Rust {
+            workspace.add_member(&absolute)?;
+        }
+        Ok(fill)
     }
 }
 
+impl Handler {
+    /// The event type, if it handles one and not a pattern.
+    fn event_type(&self) -> Option<&str> {
+        match self {
+            Self::Event(pattern) => Some(pattern.as_str()).filter(|pattern| !pattern.contains(['*', '>'])),
+            Self::Route(..) => None,
+        }
+    }
+}
+
+fn parent(directory: &Path) -> &Path {
+    directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The manifest of a new crate outside a workspace.
+pub(crate) fn crate_manifest(name: &str, sdk: &str) -> String {
+    let template = bundled::TEMPLATES.iter().find(|(path, _)| *path == "rust/Cargo.toml").map_or("", |(_, text)| text);
+    Substitutions::new(name, &[], Sdk { path: sdk.to_owned(), is_own: true }).text(template)
+}
+
 /// The values of a template's placeholders.
-struct Substitutions {
+#[derive(Default)]
+pub(crate) struct Substitutions {
     values: Vec<(&'static str, String)>,
     on: bool,
     route: bool,
     is_alone: bool,
+    is_shared: bool,
+    is_typed: bool,
 }
 
 impl Substitutions {
-    fn new(name: &str, handlers: &[Handler], sdk: Option<Sdk>) -> Self {
+    /// Values for a template without conditions.
+    pub(crate) fn of(values: &[(&'static str, &str)]) -> Self {
+        let values = values.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Self { values, ..Self::default() }
+    }
+
+    fn new(name: &str, handlers: &[Handler], sdk: Sdk) -> Self {
         let mut values = vec![("name", name.to_owned()), ("module", name.replace('-', "_"))];
-        let is_alone = sdk.as_ref().is_none_or(|sdk| sdk.is_own);
-        values.extend(sdk.map(|sdk| ("sdk", sdk.path)));
-        let mut fill = Self { values: Vec::new(), on: false, route: false, is_alone };
+        values.push(("Type", "Data".to_owned()));
+        let mut fill = Self { is_alone: sdk.is_own, ..Self::default() };
+        values.push(("sdk", sdk.path));
         for handler in handlers {
             match handler {
                 Handler::Event(pattern) => {
@@ -155,16 +226,33 @@ impl Substitutions {
         Self { values, ..fill }
     }
 
-    fn text(&self, template: &str) -> String {
+    fn set(&mut self, name: &'static str, value: String) {
+        self.values.retain(|(known, _)| *known != name);
+        self.values.push((name, value));
+    }
+
+    /// Whether the lines from a marker on are wanted; none if the line is not a marker.
+    fn condition(&self, line: &str) -> Option<bool> {
+        Some(match line {
+            "[[on]]" => self.on,
+            "[[route]]" => self.route,
+            "[[alone]]" => self.is_alone,
+            "[[shared]]" => self.is_shared,
+            "[[own]]" => !self.is_shared,
+            "[[typed]]" => self.on && self.is_typed,
+            "[[untyped]]" => self.on && !self.is_typed,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn text(&self, template: &str) -> String {
         let mut text = String::new();
-        let mut wanted = true;
+        let mut conditions = Vec::new();
         for line in template.lines() {
-            match line {
-                "[[on]]" => wanted = self.on,
-                "[[route]]" => wanted = self.route,
-                "[[alone]]" => wanted = self.is_alone,
-                "[[end]]" => wanted = true,
-                line if wanted => {
+            match (line, self.condition(line)) {
+                (_, Some(condition)) => conditions.push(condition),
+                ("[[end]]", None) => drop(conditions.pop()),
+                (line, None) if conditions.iter().all(|wanted| *wanted) => {
                     text.push_str(&self.values(line));
                     text.push('\n');
                 }
@@ -188,13 +276,29 @@ mod tests {
     const TEMPLATE: &str =
         "a {{name}}\n[[on]]\non {{type}} {{example}}\n[[end]]\n[[route]]\n{{route}} at {{target}}\n[[end]]\n";
 
+    fn sdk() -> Sdk {
+        Sdk { path: "vendor/sdk".to_owned(), is_own: true }
+    }
+
+    #[test]
+    fn conditions_may_be_nested() {
+        let on = [Handler::Event("user.registered".into())];
+        let template =
+            "[[on]]\na\n[[typed]]\nb\n[[end]]\n[[untyped]]\nc\n[[end]]\nd\n[[end]]\n[[shared]]\ne\n[[end]]\nf\n";
+        let mut fill = Substitutions::new("a", &on, sdk());
+        assert_eq!(fill.text(template), "a\nc\nd\nf\n");
+        (fill.is_shared, fill.is_typed) = (true, true);
+        assert_eq!(fill.text(template), "a\nb\nd\ne\nf\n");
+        assert_eq!(Substitutions::new("a", &[], sdk()).text(template), "f\n");
+    }
+
     #[test]
     fn a_template_has_what_the_project_handles() {
         let both = [Handler::Event("user.*".into()), Handler::Route("GET".into(), "/u/{id}/{*rest}".into())];
-        let text = Substitutions::new("a-b", &both, None).text(TEMPLATE);
+        let text = Substitutions::new("a-b", &both, sdk()).text(TEMPLATE);
         assert_eq!(text, "a a-b\non user.* user.any\nGET /u/{id}/{*rest} at GET /u/id/rest\n");
-        assert_eq!(Substitutions::new("a-b", &both[..1], None).text(TEMPLATE), "a a-b\non user.* user.any\n");
-        assert_eq!(Substitutions::new("a-b", &[], None).values("{{module}}.py"), "a_b.py");
+        assert_eq!(Substitutions::new("a-b", &both[..1], sdk()).text(TEMPLATE), "a a-b\non user.* user.any\n");
+        assert_eq!(Substitutions::new("a-b", &[], sdk()).values("{{module}}.py"), "a_b.py");
     }
 
     /// A project's guide names what the project has, and leaves no placeholder.
@@ -209,7 +313,7 @@ mod tests {
             assert!(!guide.contains("{{"), "{guide}");
             let source = template.source("order-mailer");
             assert!(guide.contains(&source) && project.join(&source).is_file(), "{source}: {guide}");
-            assert!(guide.contains(template.test_command()), "{guide}");
+            assert!(guide.contains(&template.test_command(None)), "{guide}");
             let (_, sdk) = guide.split_once("the SDK is in `").unwrap();
             assert!(project.join(sdk.split_once('`').unwrap().0).is_dir(), "{guide}");
         }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::build::{self, BuildReport, QUICK, RELEASE};
+use crate::discover::cargo::CargoPackage;
 use crate::project::{Language, Project};
-use crate::{Error, Toolchain, ToolchainSource, javascript, python};
+use crate::{Error, TARGET, Toolchain, ToolchainSource, causes, javascript, prebuilt, python};
 
 /// The purpose of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,11 @@ impl BuildUnit {
             self.projects.iter().filter_map(|project| Some((project, project.package.as_ref()?))).collect();
         let Some((_, first)) = members.first() else { return Ok(BuildReport::default()) };
         let target = quick_target(&first.target);
+        if goal == Goal::Quick
+            && let Err(error) = prebuilt::install(&toolchain, &first.workspace, &target, say)
+        {
+            say(&format!("compiling everything, since the prepared dependencies cannot be used: {}", causes(&error)));
+        }
         let target = target.to_string_lossy();
         // A crate that does not compile must not stop the others.
         let mut arguments = vec!["--keep-going"];
@@ -79,7 +85,7 @@ impl BuildUnit {
         }
         // A dependency may have the same name, and so the ids are used.
         arguments.extend(members.iter().flat_map(|(_, unit)| ["-p", unit.id.as_str()]));
-        let mut report = build::build(&toolchain, &first.workspace, &arguments, colour)?;
+        let mut report = build::build_with_steps(&toolchain, &first.workspace, &arguments, colour, say)?;
         report.artifacts.retain_mut(|artifact| {
             let project = members.iter().find(|(_, unit)| unit.library == artifact.name);
             project.map(|(project, _)| artifact.name.clone_from(&project.name)).is_some()
@@ -93,6 +99,31 @@ fn quick_target(target: &Path) -> PathBuf {
     target.join("sandbus-dev/build")
 }
 
+/// The files that the last quick build of a crate read, as cargo lists them in the syntax of make.
+pub(crate) fn inputs_of_crate(package: &CargoPackage) -> Vec<PathBuf> {
+    let file = format!("{}.d", package.library.replace('-', "_"));
+    let path = quick_target(&package.target).join(TARGET).join("release").join(file);
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let inputs = text.lines().filter_map(|line| line.split_once(": ")).flat_map(|(_, inputs)| make_words(inputs));
+    inputs.map(|input| package.workspace.join(input)).collect()
+}
+
+/// The words of a list in which spaces within words are escaped.
+fn make_words(list: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut characters = list.chars();
+    while let Some(character) = characters.next() {
+        match (character, words.last_mut()) {
+            ('\\', Some(word)) => word.extend(characters.next()),
+            (' ', _) => words.push(String::new()),
+            (_, Some(word)) => word.push(character),
+            (_, None) => {}
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
 /// Returns the guest compiler, which a process sets up once.
 fn toolchain(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
     static READY: Mutex<Option<Toolchain>> = Mutex::new(None);
@@ -103,4 +134,15 @@ fn toolchain(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
     let toolchain =
         Toolchain::ensure(ToolchainSource::from_env()?, &mut |text| say(&format!("guest compiler: {text}")))?;
     Ok(ready.insert(toolchain).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spaces_in_paths_do_not_split_them() {
+        assert_eq!(make_words("/a/b.rs /home/ada\\ l/c.rs  /d"), ["/a/b.rs", "/home/ada l/c.rs", "/d"]);
+        assert!(make_words("").is_empty());
+    }
 }

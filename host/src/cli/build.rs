@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Artifact, BuildUnit, FolderOwner, Goal, Project, SidecarUpdate};
+use sandbus_toolchain::{Artifact, BuildUnit, FolderOwner, Goal, Project, SidecarUpdate, UnitResult};
 
 use super::component::{self, Inspection};
 use super::output::Output;
@@ -79,13 +79,32 @@ fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<BuildResult> {
     let count = found.projects.len() + found.broken.len();
     let mut result = BuildResult { is_single, count, ..BuildResult::default() };
     result.failed.extend(found.broken.iter().map(|_| "a project that cannot be read".to_owned()));
-    for unit in BuildUnit::of(&found.projects) {
-        let report = unit.build(Goal::Release, telemetry::colours(), &mut console::print_status)?;
-        report.messages.iter().for_each(|message| console::print_compiler_message(message));
+    let units = BuildUnit::of(&found.projects);
+    let mut built = Vec::new();
+    sandbus_toolchain::build_all(
+        &units,
+        Goal::Release,
+        telemetry::colours(),
+        &mut console::print_status,
+        &mut |unit| {
+            projects::print_messages(&unit);
+            built.push(unit);
+        },
+    );
+    built.sort_by_key(|unit| unit.index);
+    for UnitResult { index, report, .. } in built {
+        let unit = &units[index];
+        let report = report.unwrap_or_default();
         result.failed.extend(unit.failed(&report).map(|project| project.name.clone()));
         for artifact in &report.artifacts {
             let Some(project) = unit.projects.iter().find(|project| project.name == artifact.name) else { continue };
-            result.inspections.push(install(project, artifact, out)?);
+            match install(project, artifact, out) {
+                Ok(inspection) => result.inspections.push(inspection),
+                Err(error) => {
+                    console::print_error(&error);
+                    result.failed.push(project.name.clone());
+                }
+            }
         }
     }
     Ok(result)

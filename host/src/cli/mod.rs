@@ -18,6 +18,7 @@ mod schedules;
 pub(crate) mod serve;
 mod subscriptions;
 mod test;
+mod upgrade;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Command {
     Build(build::Arguments),
     /// Show what a component exports, imports and declares
     Inspect(inspect::Arguments),
+    /// Replace the SDKs in projects by those of this version
+    Upgrade(upgrade::Arguments),
     /// Run the host on a plugin folder
     Serve(serve::Arguments),
     /// Build and run plugins, and rebuild each one when its source changes
@@ -194,6 +197,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::New(arguments) => new::run(arguments).await,
         Command::Build(arguments) => build::run(arguments).await,
         Command::Inspect(arguments) => inspect::run(arguments).await,
+        Command::Upgrade(arguments) => upgrade::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Test(arguments) => test::run(arguments).await,

@@ -1,10 +1,10 @@
 //! `sandbus new`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::ValueEnum;
-use sandbus_toolchain::{Handler, Template};
+use sandbus_toolchain::{Handler, SharedWorkspace, Template};
 
 use crate::console;
 use crate::pattern::Pattern;
@@ -13,9 +13,12 @@ use crate::subscription::OPERATOR;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The name of the plugin and its directory: lower-case letters, digits and `-`
+    /// The name of the plugin or workspace and its directory: lower-case letters, digits and `-`
     #[arg(value_parser = parse_name)]
     name: String,
+    /// Create a workspace for plugins that share one SDK and their event types
+    #[arg(long, conflicts_with_all = ["lang", "on", "route"])]
+    workspace: bool,
     /// Write the plugin in this language
     #[arg(long, value_name = "LANGUAGE", value_enum, default_value_t = Language::Rust)]
     lang: Language,
@@ -25,7 +28,7 @@ pub(super) struct Arguments {
     /// Answer requests on this route, such as "POST /hello"
     #[arg(long, value_name = "ROUTE", value_parser = parse_route)]
     route: Option<Handler>,
-    /// Create the project in this directory [default: the working directory]
+    /// Create the project in this directory [default: the working directory, or `plugins` in the root of a workspace]
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
 }
@@ -90,11 +93,15 @@ fn refusal(name: &str, lang: Language) -> Option<&'static str> {
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { name, lang, on, route, directory } = arguments;
+    let Arguments { name, workspace, lang, on, route, directory } = arguments;
     if let Some(parent) = directory.as_ref().filter(|parent| !parent.is_dir()) {
         bail!("the directory {} does not exist; create it first, or choose another with --directory", parent.display());
     }
-    let directory = directory.unwrap_or_default().join(&name);
+    if workspace {
+        return create_workspace(&directory.unwrap_or_default().join(&name), &name);
+    }
+    let shared = SharedWorkspace::around(directory.as_deref().unwrap_or(Path::new(".")));
+    let directory = directory.unwrap_or_else(|| parent(shared.as_ref())).join(&name);
     let mut handlers: Vec<_> = on.map(|pattern| Handler::Event(pattern.as_str().to_owned())).into_iter().collect();
     handlers.extend(route);
     if handlers.is_empty() {
@@ -108,7 +115,31 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let shown = directory.display();
     console::print_status(&format!(
         "created {shown}\n\n  cd {shown}\n  {}\n  sandbus test       # run its scenarios\n  sandbus build      # build dist/{name}.wasm\n  sandbus dev        # run it, and swap it when it changes",
-        lang.template().test_command()
+        lang.template().test_command(shared.map(|_| "../.."))
+    ));
+    Ok(())
+}
+
+/// The directory for a new project if none is named.
+fn parent(workspace: Option<&SharedWorkspace>) -> PathBuf {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
+    match workspace {
+        Some(workspace) if workspace.root() == here => {
+            workspace.plugins().strip_prefix(&here).unwrap_or(&here).to_owned()
+        }
+        _ => PathBuf::new(),
+    }
+}
+
+fn create_workspace(directory: &Path, name: &str) -> anyhow::Result<()> {
+    // The name is also that of an npm scope.
+    if let Some(reason) = sandbus_toolchain::name_conflict(name, Template::JavaScript) {
+        bail!("`{name}` {reason}; choose another name");
+    }
+    SharedWorkspace::create(directory, name)?;
+    let shown = directory.display();
+    console::print_status(&format!(
+        "created {shown}\n\n  cd {shown}\n  sandbus new orders --lang rust --on order.placed   # add a plugin, in any language\n  sandbus dev                                        # run all plugins, and swap each one when it changes"
     ));
     Ok(())
 }

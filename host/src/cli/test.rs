@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Artifact, BuildUnit, Goal, Project};
+use sandbus_toolchain::{Artifact, BuildUnit, Goal, Project, UnitResult};
 use serde::Serialize;
 
 use super::output::Output;
@@ -174,9 +174,15 @@ fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     let found = projects::find(path)?;
     console::print_status(&format!("building {}", join_names(found.names())));
     let (mut candidates, mut failed) = (Vec::new(), Vec::new());
-    for unit in BuildUnit::of(&found.projects) {
-        let report = unit.build(Goal::Quick, telemetry::colours(), &mut console::print_status)?;
-        report.messages.iter().for_each(|message| console::print_compiler_message(message));
+    let units = BuildUnit::of(&found.projects);
+    let mut built = Vec::new();
+    sandbus_toolchain::build_all(&units, Goal::Quick, telemetry::colours(), &mut console::print_status, &mut |unit| {
+        projects::print_messages(&unit);
+        built.push(unit);
+    });
+    built.sort_by_key(|unit| unit.index);
+    for UnitResult { index, report, .. } in built {
+        let (unit, report) = (&units[index], report.unwrap_or_default());
         failed.extend(unit.failed(&report).map(|project| project.name.clone()));
         for artifact in &report.artifacts {
             let project = unit.projects.iter().find(|project| project.name == artifact.name);

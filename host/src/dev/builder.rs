@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sandbus_toolchain::{BuildReport, BuildUnit, Discovery, Error, FolderOwner, Goal, Project, SidecarUpdate};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,8 @@ pub(super) struct Builder {
     projects: Vec<Project>,
     /// The directories that were searched.
     searched: Vec<PathBuf>,
+    /// Further files that builds read, in the projects or elsewhere.
+    inputs: BTreeSet<PathBuf>,
     /// The messages that were printed, since each is printed once.
     reported: BTreeSet<String>,
     /// The plugins whose last build failed.
@@ -48,8 +50,8 @@ impl Builder {
         let mut reported: BTreeSet<_> = projects::describe_skipped(&found.skipped).into_iter().collect();
         reported.extend(found.broken.iter().map(ToString::to_string));
         let Discovery { projects, visited: searched, .. } = found;
-        let (failed, following) = Default::default();
-        Self { path, folder, projects, searched, reported, failed, following }
+        let (inputs, failed, following) = Default::default();
+        Self { path, folder, projects, searched, inputs, reported, failed, following }
     }
 
     /// Builds after each change, and searches for new projects, until it is cancelled.
@@ -75,7 +77,7 @@ impl Builder {
                 let mut builder = again.lock().unwrap_or_else(PoisonError::into_inner);
                 let has_changed = projects_changed && builder.rediscover();
                 builder.build();
-                has_changed
+                builder.find_inputs() || has_changed
             });
             // A panic has printed a message; the next change starts another build.
             is_stale = turn.await.unwrap_or_default();
@@ -83,7 +85,7 @@ impl Builder {
     }
 
     fn watch(&self, changes: &Arc<Changes>) -> Option<notify::RecommendedWatcher> {
-        let watcher = sources::watch(&self.projects, &self.searched, changes);
+        let watcher = sources::watch(&self.projects, &self.searched, &self.inputs, changes);
         let tell = |error: &notify::Error| {
             tracing::error!(%error, "cannot watch all sources; restart `sandbus dev` after a change");
         };
@@ -127,6 +129,14 @@ impl Builder {
         has_changed
     }
 
+    /// Finds the files that builds have read. Returns whether they are others than before.
+    fn find_inputs(&mut self) -> bool {
+        let inputs = self.projects.iter().flat_map(Project::inputs).collect();
+        let has_changed = self.inputs != inputs;
+        self.inputs = inputs;
+        has_changed
+    }
+
     /// Removes files from a private folder that no project makes, such as those of renamed projects.
     fn remove_stale(&self) {
         if !self.folder.is_own {
@@ -150,11 +160,11 @@ impl Builder {
     pub(super) fn build(&mut self) {
         self.remove_stale();
         self.install_sidecars();
-        for unit in BuildUnit::of(&self.projects) {
-            let started = Instant::now();
-            let report = unit.build(Goal::Quick, telemetry::colours(), &mut |text| tracing::info!("{text}"));
-            self.install(&unit, started, report);
-        }
+        let units = BuildUnit::of(&self.projects);
+        let say = &mut |text: &str| tracing::info!("{text}");
+        sandbus_toolchain::build_all(&units, Goal::Quick, telemetry::colours(), say, &mut |result| {
+            self.install(&units[result.index], result.took, result.report);
+        });
     }
 
     /// Puts sidecars into the folder before the components, so that they apply to the first load.
@@ -179,7 +189,7 @@ impl Builder {
     }
 
     /// Puts built components into the folder, and reports the result.
-    fn install(&mut self, unit: &BuildUnit, started: Instant, report: Result<BuildReport, Error>) {
+    fn install(&mut self, unit: &BuildUnit, took: Duration, report: Result<BuildReport, Error>) {
         let names = || projects::join_names(unit.projects.iter().map(|project| project.name.as_str()));
         let report = match report {
             Ok(report) => report,
@@ -193,7 +203,7 @@ impl Builder {
             let names = projects::join_names(failed.iter().map(String::as_str));
             tracing::error!("the build of {names} failed; the previous version keeps running");
         }
-        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         for artifact in &report.artifacts {
             let was_failing = self.failed.remove(&artifact.name);
             match artifact.install(&self.folder.path) {

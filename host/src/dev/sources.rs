@@ -1,6 +1,7 @@
-//! Watches the sources of plugins: files below `src`, manifests, sidecars and scripts next to them. Also watches the
-//! directories in which new projects may appear.
+//! Watches the sources of plugins: files below `src`, manifests, sidecars and scripts next to them, and files elsewhere
+//! that builds have read. Also watches the directories in which new projects may appear.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,25 +52,32 @@ struct Sources {
     sidecar: String,
 }
 
-/// Reports changes of the sources of projects, and projects that are added to or removed from directories.
+/// Reports changes of the sources of projects and of files elsewhere that builds read, and projects that are added
+/// to or removed from directories.
 pub(super) fn watch(
     projects: &[Project],
     directories: &[PathBuf],
+    inputs: &BTreeSet<PathBuf>,
     changes: &Arc<Changes>,
 ) -> notify::Result<notify::RecommendedWatcher> {
     let sources: Vec<_> = projects.iter().flat_map(sources_of).collect();
-    let (watched, changes) = (sources.clone(), Arc::clone(changes));
+    let watched = Watched { projects: sources.clone(), inputs: inputs.clone() };
+    let changes = Arc::clone(changes);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // A lost event may have been of any kind.
         let Ok(event) = event else { return changes.notify_projects() };
         if event.need_rescan() || is_move(&event) {
             changes.notify_projects();
-        } else if is_change(&event, &watched) {
+        } else if watched.is_change(&event) {
             changes.notify_sources();
         }
     })?;
     for directory in directories.iter().take(MAX_DIRECTORIES) {
         // Its parent reports a directory that was removed in the meantime.
+        drop(watcher.watch(directory, RecursiveMode::NonRecursive));
+    }
+    for directory in inputs.iter().filter_map(|path| path.parent()).collect::<BTreeSet<_>>() {
+        // A directory that was removed makes the build fail, which says so.
         drop(watcher.watch(directory, RecursiveMode::NonRecursive));
     }
     for Sources { directory, .. } in &sources {
@@ -108,29 +116,53 @@ fn is_move(event: &Event) -> bool {
     }
 }
 
-/// Whether an input of a build was written, moved or removed.
-fn is_change(event: &Event, projects: &[Sources]) -> bool {
-    let is_read = |path: &Path| {
-        let project = projects.iter().filter(|project| path.starts_with(&project.directory));
-        let project = project.max_by_key(|project| project.directory.components().count())?;
-        let within = path.strip_prefix(&project.directory).ok()?;
-        Some(is_source(within) || within == Path::new(&project.sidecar))
-    };
-    !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_read(path) == Some(true))
+/// What is watched.
+#[derive(Debug)]
+struct Watched {
+    projects: Vec<Sources>,
+    /// Further files that builds have read.
+    inputs: BTreeSet<PathBuf>,
+}
+
+impl Watched {
+    /// Whether an input of a build was written, moved or removed.
+    fn is_change(&self, event: &Event) -> bool {
+        !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| self.is_input(path))
+    }
+
+    fn is_input(&self, path: &Path) -> bool {
+        let project = self.projects.iter().filter(|project| path.starts_with(&project.directory));
+        let project = project.max_by_key(|project| project.directory.components().count());
+        let within = project.and_then(|project| Some((path.strip_prefix(&project.directory).ok()?, &project.sidecar)));
+        match within {
+            Some((within, sidecar)) if is_source(within) || within == Path::new(sidecar) => true,
+            _ if self.inputs.contains(path) => true,
+            Some(_) => false,
+            // A build that failed has not said what it reads.
+            None => is_script(path) && !is_of_an_editor(path),
+        }
+    }
 }
 
 /// Whether a path within a project is a source.
 fn is_source(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Temporary files of editors.
-    let of_an_editor = name.starts_with('.') || name.starts_with('#') || name.ends_with('~');
     // Compiled Python code.
     let compiled = path.components().any(|component| component.as_os_str() == "__pycache__");
     let in_src = path.starts_with("src");
     let manifest = MANIFESTS.contains(&&*name);
-    let extension = path.extension().unwrap_or_default();
-    let script = ["js", "mjs", "ts", "py"].iter().any(|script| extension == *script);
-    !of_an_editor && !compiled && (in_src || manifest || script)
+    !is_of_an_editor(path) && !compiled && (in_src || manifest || is_script(path))
+}
+
+fn is_script(path: &Path) -> bool {
+    const EXTENSIONS: [&str; 9] = ["js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "py"];
+    path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|script| extension == *script))
+}
+
+/// Whether a path is that of an editor's temporary file.
+fn is_of_an_editor(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || name.starts_with('#') || name.ends_with('~')
 }
 
 #[cfg(test)]
@@ -154,12 +186,17 @@ mod tests {
     fn where_a_project_lies_makes_no_source() {
         let project = |directory: &str, sidecar: &str| Sources { directory: directory.into(), sidecar: sidecar.into() };
         let projects = [project("/home/ada/src/greeter", "greeter.toml"), project("/home/ada/src", "all.toml")];
-        let is_change = |path: &str| is_change(&Event::new(EventKind::Any).add_path(path.into()), &projects);
+        let inputs = ["/lib/data.json", "/home/ada/src/greeter/README.txt"].map(PathBuf::from);
+        let watched = Watched { projects: projects.into(), inputs: inputs.into() };
+        let is_change = |path: &str| watched.is_change(&Event::new(EventKind::Any).add_path(path.into()));
         assert!(is_change("/home/ada/src/greeter/src/lib.rs"));
         assert!(is_change("/home/ada/src/greeter/greeter.toml"), "it is the sidecar");
         assert!(!is_change("/home/ada/src/greeter/all.toml"));
         assert!(!is_change("/home/ada/src/greeter/README.md"));
         assert!(!is_change("/elsewhere/src/lib.rs"));
+        assert!(is_change("/elsewhere/events.ts"), "a build that failed may have read it");
+        assert!(is_change("/lib/data.json") && !is_change("/lib/other.json"));
+        assert!(is_change("/home/ada/src/greeter/README.txt"), "the build includes it");
     }
 
     #[test]

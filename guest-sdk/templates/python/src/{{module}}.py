@@ -1,22 +1,27 @@
-[[on]]
+[[untyped]]
 from dataclasses import dataclass
 
+[[end]]
+[[typed]]
+from events import {{Type}}
 [[end]]
 from sandbus import Plugin, RetryPolicy, log, state
 
 plugin = Plugin()
 [[on]]
+[[untyped]]
 
 
 @dataclass
-class Data:
+class {{Type}}:
     """The part of an event's data that this plugin uses."""
 
     name: str
+[[end]]
 
 
 @plugin.on("{{type}}", retry=RetryPolicy(max_attempts=5))
-def handle(data: Data):
+def handle(data: {{Type}}):
     log.info(f"handling {data}")
     state.add("handled")
 [[end]]

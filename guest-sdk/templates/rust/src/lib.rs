@@ -1,15 +1,20 @@
+[[typed]]
+use events::{{Type}};
+[[end]]
 use sandbus_sdk::prelude::*;
 [[on]]
+[[untyped]]
 
 /// The part of an event's data that this plugin uses.
 #[derive(Event, Serialize, Deserialize)]
 #[event(type = "{{example}}")]
-struct Data {
+struct {{Type}} {
     name: String,
 }
+[[end]]
 
 #[on_event("{{type}}", retry(max_attempts = 5))]
-fn handle(data: Data) -> Result<()> {
+fn handle(data: {{Type}}) -> Result<()> {
     info!("handling {}", data.name);
     state::add("handled", 1)?;
     Ok(())
@@ -48,7 +53,7 @@ mod tests {
     #[test]
     fn an_event_is_counted() {
         let host = FakeHost::new();
-        host.run(|| handle(Data { name: "Ada".into() })).unwrap();
+        host.run(|| handle({{Type}} { name: "Ada".into() })).unwrap();
         assert_eq!(host.state("handled"), Some(b"1".to_vec()));
     }
 [[end]]

@@ -1,7 +1,9 @@
 //! What cargo says of a workspace: its packages, where they are built, and what they depend on by their paths.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -97,6 +99,25 @@ impl Workspace {
     fn package(&self, manifest: &Path) -> Option<&Value> {
         self.packages.iter().find(|package| package["manifest_path"].as_str().map(Path::new) == Some(manifest))
     }
+}
+
+/// Asks cargo for several workspaces at the same time.
+pub(crate) fn workspaces(manifests: Vec<PathBuf>) -> BTreeMap<PathBuf, Result<Workspace, Error>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(manifests.len());
+    let (queue, found) = (Mutex::new(manifests), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                    let Some(manifest) = next else { return };
+                    let workspace = Workspace::of(&manifest);
+                    found.lock().unwrap_or_else(PoisonError::into_inner).insert(manifest, workspace);
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lists(list: &Value, word: &str) -> bool {

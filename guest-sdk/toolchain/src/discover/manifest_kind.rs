@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::entry::javascript::has_default_export;
+use crate::entry::{JavaScriptEntry, PythonEntry, python};
 use crate::project::Language;
 
 /// What a manifest stands for.
@@ -102,8 +104,6 @@ fn dependencies_of_crate(manifest: &Value) -> Vec<String> {
 
 fn of_package_json(manifest: &Value, directory: &Path, is_named: bool) -> ManifestKind {
     const SDK: &str = "@sandbus/sdk";
-    /// Where the module is if nothing is said.
-    const MAIN: &str = "src/plugin.js";
     if manifest["name"].as_str().is_some_and(|name| name.contains("{{")) {
         return Other("a template".to_owned());
     }
@@ -112,20 +112,22 @@ fn of_package_json(manifest: &Value, directory: &Path, is_named: bool) -> Manife
     }
     let says_so = manifest["sandbus"].is_object() || manifest["sandbus"] == true;
     let is_root = !manifest["workspaces"].is_null() || directory.join("pnpm-workspace.yaml").is_file();
-    let main = manifest["main"].as_str();
-    let source = fs::read_to_string(directory.join(main.unwrap_or(MAIN))).ok();
-    let verdict = match &source {
+    let entry = JavaScriptEntry::of(manifest, directory);
+    let verdict = match &entry {
         _ if says_so => Plugin,
-        _ if is_root && main.is_none() => Other("the root of a workspace".to_owned()),
-        None => Other(format!("`main` names no file that is there: {}", main.unwrap_or(MAIN))),
-        Some(_) if is_named && !is_root => Plugin,
-        Some(source) if !uses_package(manifest, SDK) && !source.contains(SDK) => {
-            Other(format!("it does not use {SDK}"))
+        JavaScriptEntry::File(path) => {
+            let source = fs::read_to_string(directory.join(path)).unwrap_or_default();
+            let (uses_sdk, is_sdk_named) = (source.contains(SDK), uses_package(manifest, SDK));
+            match has_default_export(&source) {
+                _ if is_named && !is_root => Plugin,
+                is_plugin if is_root && !JavaScriptEntry::is_named_in(manifest) && !(is_plugin && uses_sdk) => root(),
+                _ if !is_sdk_named && !uses_sdk => Other(format!("it does not use {SDK}")),
+                false => Other(format!("a library: {} has no default export, which is the plugin", path.display())),
+                true => Plugin,
+            }
         }
-        Some(source) if !has_default_export(source) => {
-            Other(format!("a library: {} has no default export, which is the plugin", main.unwrap_or(MAIN)))
-        }
-        Some(_) => Plugin,
+        JavaScriptEntry::Unnamed if is_root => root(),
+        missing => Other(missing.to_string()),
     };
     match verdict {
         Plugin if manifest["name"].as_str().is_none() => Broken("it has no name".to_owned()),
@@ -133,75 +135,41 @@ fn of_package_json(manifest: &Value, directory: &Path, is_named: bool) -> Manife
     }
 }
 
-fn uses_package(manifest: &Value, package: &str) -> bool {
-    ["dependencies", "devDependencies"].iter().any(|table| !manifest[*table][package].is_null())
+fn root() -> ManifestKind {
+    Other("the root of a workspace".to_owned())
 }
 
-/// Whether a module has a default export, in any of the ways in which it can be written.
-fn has_default_export(source: &str) -> bool {
-    let words: Vec<_> = source.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
-    let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    let after = |first: &str| words.windows(2).any(|pair| pair == [first, "default"]);
-    after("export") || after("as")
+fn uses_package(manifest: &Value, package: &str) -> bool {
+    let tables = ["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"];
+    tables.iter().any(|table| !manifest[*table][package].is_null())
 }
 
 fn of_pyproject(manifest: &Value, directory: &Path, is_named: bool) -> ManifestKind {
-    let (project, tool) = (&manifest["project"], &manifest["tool"]);
-    if project["name"].as_str().is_some_and(|name| name.contains("{{")) {
+    let tool = &manifest["tool"];
+    if python::name(manifest).is_some_and(|name| name.contains("{{")) {
         return Other("a template".to_owned());
     }
     if tool["sandbus"] == false {
         return Other("tool.sandbus is false".to_owned());
     }
     let says_so = tool["sandbus"].is_object();
-    let Some(name) = project["name"].as_str() else {
+    if python::name(manifest).is_none() {
         return if says_so { Broken("it has no name".to_owned()) } else { Other("it has no [project]".to_owned()) };
-    };
-    let module = tool["sandbus"]["module"].as_str().map_or_else(|| name.replace('-', "_"), str::to_owned);
-    let path = directory.join("src").join(module.replace('.', "/"));
-    let dependencies = project["dependencies"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let uses = dependencies.into_iter().any(|dependency| requirement(dependency) == "sandbus");
-    match module_source(&path) {
+    }
+    let PythonEntry { module, root, source } = PythonEntry::of(manifest, directory);
+    let file = root.join(module.replace('.', "/")).display().to_string();
+    let dependencies = manifest["project"]["dependencies"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let uses = dependencies.into_iter().any(|dependency| requirement(dependency) == "sandbus")
+        || !tool["poetry"]["dependencies"]["sandbus"].is_null();
+    match source {
         _ if says_so => Plugin,
-        None => Other(format!("there is no src/{module}.py")),
+        None => Other(format!("there is no {file}.py")),
         Some(source) if is_named || uses || source.contains("sandbus") => Plugin,
-        Some(_) => Other(format!("src/{module}.py does not use sandbus")),
+        Some(_) => Other(format!("{file}.py does not use sandbus")),
     }
 }
 
 /// The name in a requirement of PEP 508, such as `sandbus>=1`.
 fn requirement(text: &str) -> &str {
     text.split(|letter: char| !letter.is_alphanumeric() && !"-_.".contains(letter)).next().unwrap_or_default()
-}
-
-/// The source of a module, or of a package that has a file for itself.
-fn module_source(path: &Path) -> Option<String> {
-    if let Ok(source) = fs::read_to_string(path.with_extension("py")) {
-        return Some(source);
-    }
-    let source = fs::read_to_string(path.join("__init__.py")).ok()?;
-    let entries = fs::read_dir(path).ok()?.flatten().map(|entry| entry.path());
-    let modules = entries.filter(|file| file.extension().is_some_and(|extension| extension == "py"));
-    Some(modules.filter_map(|file| fs::read_to_string(file).ok()).fold(source, |all, one| all + &one))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn default_exports_are_found_as_they_are_written() {
-        for source in [
-            "export default plugin()",
-            "export\n  default p;",
-            "export { default } from \"./a.js\"",
-            "export { a, b as default };",
-            "export {default}from'./a.js'",
-        ] {
-            assert!(has_default_export(source), "{source}");
-        }
-        for source in ["export const a = 1;", "export { a as b };", "switch (a) { default: }", ""] {
-            assert!(!has_default_export(source), "{source}");
-        }
-    }
 }

@@ -397,6 +397,132 @@ const CASES: &[Case] = &[
         broken: &["b/package.json", "believes it's in a workspace"],
         ..BASE
     },
+    Case {
+        what: "an npm workspace whose members have entries as tools of all kinds name them",
+        parts: &[
+            File(
+                "package.json",
+                r#"{ "private": true, "workspaces": ["services/*/plugin"], "dependencies": { "@sandbus/sdk": "1" } }"#,
+            ),
+            File("src/index.ts", "console.log(1);"),
+            File("services/a/plugin/package.json", r#"{ "name": "@shop/a", "type": "module" }"#),
+            File("services/a/plugin/src/index.ts", PLUGIN_JS),
+            File("services/b/plugin/package.json", r#"{ "name": "b", "main": "dist/index.js" }"#),
+            File("services/b/plugin/src/index.ts", PLUGIN_JS),
+            File("services/b/plugin/tsconfig.json", "{}"),
+            File("services/c/plugin/package.json", r#"{ "name": "c", "exports": { ".": { "import": "./lib.mjs" } } }"#),
+            File("services/c/plugin/lib.mjs", PLUGIN_JS),
+            File("services/d/plugin/package.json", r#"{ "name": "d", "module": "index.js" }"#),
+            File(
+                "services/d/plugin/index.js",
+                "const { plugin } = require(\"@sandbus/sdk\");\nmodule.exports = plugin();\n",
+            ),
+            File("services/e/plugin/package.json", r#"{ "name": "e", "peerDependencies": { "@sandbus/sdk": "*" } }"#),
+            File("services/e/plugin/src/main.ts", "export { default } from \"./shop\";\n"),
+            File("services/f/plugin/package.json", r#"{ "name": "f" }"#),
+        ],
+        found: &[
+            "services/a/plugin",
+            "services/b/plugin",
+            "services/c/plugin",
+            "services/d/plugin",
+            "services/e/plugin",
+        ],
+        skipped: &[(".", "the root of a workspace"), ("services/f/plugin", "names no file")],
+        ..BASE
+    },
+    Case {
+        what: "a workspace's root that is a plugin and names no entry",
+        parts: &[
+            File("package.json", r#"{ "name": "root", "workspaces": ["packages/*"] }"#),
+            File("src/index.ts", PLUGIN_JS),
+            Script("packages/a"),
+        ],
+        found: &[".", "packages/a"],
+        ..BASE
+    },
+    Case {
+        what: "members of workspaces in directories with the names of tools' ones",
+        parts: &[
+            File("package.json", r#"{ "private": true, "workspaces": { "packages": ["target/*", "vendor/c"] } }"#),
+            Script("target/a"),
+            Script("vendor/c"),
+            Script("vendor/d"),
+            File("pnpm/pnpm-workspace.yaml", "packages:\n  - dist/*\n  - ../outside\n"),
+            File("pnpm/package.json", "{}"),
+            Script("pnpm/dist/e"),
+            File("uv/pyproject.toml", "[tool.uv.workspace]\nmembers = [\"vendor/*\"]\n"),
+            Python("uv/vendor/g"),
+        ],
+        found: &["pnpm/dist/e", "target/a", "uv/vendor/g", "vendor/c"],
+        skipped: &[
+            (".", "the root of a workspace"),
+            ("pnpm", "the root of a workspace"),
+            ("pnpm/dist", "installed"),
+            ("target", "installed"),
+            ("uv", "no [project]"),
+            ("uv/vendor", "installed"),
+            ("vendor", "installed"),
+        ],
+        ..BASE
+    },
+    Case {
+        what: "Python projects of poetry, hatch, uv and setuptools, with and without src",
+        parts: &[
+            File("poetry/pyproject.toml", "[tool.poetry]\nname = \"poetry-shop\"\nversion = \"1.0\"\n"),
+            File("poetry/poetry_shop/__init__.py", PLUGIN_PY),
+            File("flat/pyproject.toml", "[project]\nname = \"flat\"\n"),
+            File("flat/flat.py", PLUGIN_PY),
+            File("app/pyproject.toml", "[project]\nname = \"app\"\n"),
+            File("app/main.py", PLUGIN_PY),
+            File(
+                "hatch/pyproject.toml",
+                "[project]\nname = \"hatch-shop\"\ndynamic = [\"version\"]\n[tool.hatch.build.targets.wheel]\npackages = [\"python/shop\"]\n",
+            ),
+            File("hatch/python/shop/__init__.py", ""),
+            File("hatch/python/shop/plugin.py", PLUGIN_PY),
+            File(
+                "setup/pyproject.toml",
+                "[project]\nname = \"setup\"\n[tool.setuptools.package-dir]\n\"\" = \"lib\"\n",
+            ),
+            File("setup/lib/setup/__init__.py", PLUGIN_PY),
+            File("tools/pyproject.toml", "[tool.poetry]\nname = \"tools\"\n"),
+            File("tools/tools.py", "print(1)\n"),
+            File("lint/pyproject.toml", "[tool.ruff]\nline-length = 100\n"),
+        ],
+        found: &["app", "flat", "hatch", "poetry", "setup"],
+        skipped: &[("lint", "no [project]"), ("tools", "tools.py does not use sandbus")],
+        ..BASE
+    },
+    Case {
+        what: "a crate and a script in one directory",
+        parts: &[
+            CargoPackage("shop", ALONE),
+            File("shop/package.json", r#"{ "name": "shop-tools", "scripts": {} }"#),
+            CargoPackage("both", ALONE),
+            File("both/package.json", r#"{ "name": "both-js", "sandbus": {} }"#),
+            File("both/plugin.js", PLUGIN_JS),
+        ],
+        found: &["both", "both", "shop"],
+        skipped: &[("shop", "names no file")],
+        ..BASE
+    },
+    Case {
+        what: "links to crates and projects elsewhere, which a workspace lists",
+        parts: &[
+            Script("elsewhere/a"),
+            Python("elsewhere/b"),
+            CargoPackage("elsewhere/c", ALONE),
+            File("shop/package.json", r#"{ "private": true, "workspaces": ["plugins/*"] }"#),
+            Link("shop/plugins/a", "elsewhere/a"),
+            Link("shop/plugins/b", "elsewhere/b"),
+            Link("shop/plugins/c", "elsewhere/c"),
+        ],
+        at: "shop",
+        found: &["elsewhere/a", "elsewhere/b", "elsewhere/c"],
+        skipped: &[("shop", "the root of a workspace")],
+        ..BASE
+    },
     Case { what: "nothing", parts: &[File("README.md", "")], ..BASE },
 ];
 

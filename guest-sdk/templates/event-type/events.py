@@ -1,0 +1,7 @@
+
+
+@dataclass
+class {{Type}}:
+    """The data of `{{type}}`."""
+
+    name: str

@@ -1,0 +1,7 @@
+
+/** The data of `{{type}}`. */
+export const {{Type}} = {
+  type: "object",
+  required: ["name"],
+  properties: { name: { type: "string" } },
+};
