@@ -20,7 +20,8 @@ fn run(directory: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-const PLUGIN: &str = "import { log, plugin } from \"@sandbus/sdk\";\nexport default plugin().on(\"a.b\", () => log.info(\"x\"));\n";
+const PLUGIN: &str =
+    "import { log, plugin } from \"@sandbus/sdk\";\nexport default plugin().on(\"a.b\", () => log.info(\"x\"));\n";
 
 /// Writes files below a directory.
 fn write(directory: &Path, files: &[(&str, &str)]) {
@@ -65,7 +66,8 @@ fn all_projects_below_a_directory_are_built_although_some_fail() {
 fn python_projects_of_other_layouts_are_built_with_packages_of_the_repository() {
     let home = TempDir::new().unwrap();
     let plugin = "from sandbus import Plugin, log\nfrom shared.names import NAME\n\nplugin = Plugin()\n\n\n@plugin.on(\"a.b\")\ndef handle():\n    log.info(NAME)\n";
-    let scenario = "[[scenario]]\nname = \"it knows the name\"\n\n[[scenario.step]]\nevent = \"a.b\"\nthen.logs = [\"Ada\"]\n";
+    let scenario =
+        "[[scenario]]\nname = \"it knows the name\"\n\n[[scenario.step]]\nevent = \"a.b\"\nthen.logs = [\"Ada\"]\n";
     write(
         home.path(),
         &[
@@ -157,7 +159,10 @@ fn a_change_of_what_a_project_reads_elsewhere_is_built() {
             ("app/orders/src/index.ts", &script("../../../shared/names.ts", "orders")),
             ("app/mailer/package.json", r#"{ "name": "mailer", "dependencies": { "names": "file:../../names" } }"#),
             ("app/mailer/src/index.js", &script("names", "mailer")),
-            ("names/package.json", r#"{ "name": "names", "version": "1.0.0", "type": "module", "exports": "./lib/names.js" }"#),
+            (
+                "names/package.json",
+                r#"{ "name": "names", "version": "1.0.0", "type": "module", "exports": "./lib/names.js" }"#,
+            ),
             ("names/lib/names.js", &names("Ada")),
             ("shared/names.ts", &names("Ada")),
         ],
@@ -199,8 +204,16 @@ fn a_change_of_a_file_that_a_crate_includes_is_built() {
     write(
         &shop,
         &[
-            ("events/src/lib.rs", &format!("{types}\n/// A greeting.\npub const HELLO: &str = include_str!(\"../../texts/hello.txt\");\n")),
-            ("plugins/orders/src/lib.rs", &source.replace("info!(\"handling {}\", data.name)", "info!(\"{} {}\", events::HELLO, data.name)")),
+            (
+                "events/src/lib.rs",
+                &format!(
+                    "{types}\n/// A greeting.\npub const HELLO: &str = include_str!(\"../../texts/hello.txt\");\n"
+                ),
+            ),
+            (
+                "plugins/orders/src/lib.rs",
+                &source.replace("info!(\"handling {}\", data.name)", "info!(\"{} {}\", events::HELLO, data.name)"),
+            ),
             ("texts/hello.txt", "Hello"),
         ],
     );
