@@ -65,7 +65,7 @@ impl BuildReport {
 }
 
 /// Arguments by which cargo builds quickly rather than what runs quickly, with the lines that backtraces name.
-pub(crate) const QUICK: [&str; 7] = [
+pub(crate) const QUICK: [&str; 9] = [
     "--release",
     "--config=profile.release.incremental=true",
     "--config=profile.release.lto=false",
@@ -73,6 +73,9 @@ pub(crate) const QUICK: [&str; 7] = [
     "--config=profile.release.panic=\"abort\"",
     "--config=profile.release.debug=\"line-tables-only\"",
     "--config=profile.release.strip=\"none\"",
+    // A saved handler compiles in half the time; its dependencies are compiled once.
+    "--config=profile.release.opt-level=0",
+    "--config=profile.release.package.\"*\".opt-level=3",
 ];
 
 /// Arguments by which cargo makes what is small and quick to instantiate, whatever a project's own profile says.

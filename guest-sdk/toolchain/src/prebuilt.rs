@@ -60,7 +60,6 @@ fn ensure(toolchain: &Toolchain, say: &mut dyn FnMut(&str)) -> Result<PathBuf, E
     let mut is_new = false;
     let home = cache::once(&name, |home| {
         is_new = true;
-        say("compiling the Rust SDK (once for each version of it)");
         let project = home.join("project");
         bundled::write_rust_sdk(&project.join(SDK))?;
         write_file(&project.join("Cargo.toml"), &manifest())?;
@@ -68,7 +67,8 @@ fn ensure(toolchain: &Toolchain, say: &mut dyn FnMut(&str)) -> Result<PathBuf, E
         let target = home.join("target");
         let directory = target.to_string_lossy();
         let arguments: Vec<_> = build::QUICK.into_iter().chain(["--target-dir", &directory]).collect();
-        let report = build::build_with_steps(toolchain, &project, &arguments, false, say)?;
+        let step = &mut |step: &str| say(&format!("preparing the Rust SDK (once for each version): {step}"));
+        let report = build::build_with_steps(toolchain, &project, &arguments, false, step)?;
         match report.succeeded {
             true => Ok(()),
             false => Err(Error::Failed { command: "cargo build".to_owned(), output: report.messages.join("\n") }),
