@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::command::{Command, QUEUE};
 pub use self::command::{RollbackError, RollbackReport};
 use self::file_state::{FileState, GRACE_PERIOD, NextAction, STABLE_AFTER};
-use self::loading::{LoadJob, LoadOutcome, LoadTask, PluginFiles, mebibytes, next_finished};
+use self::loading::{LoadJob, LoadOutcome, LoadTask, PluginFiles, first_in_order, mebibytes, next_finished};
 pub use self::ports::{CanaryRunner, SubscriptionRegistrar};
 pub use self::status::{Folder, Status};
 use self::swap_error::SwapError;
@@ -105,8 +105,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
             commands,
             files: BTreeMap::new(),
             loads: BTreeMap::new(),
-            // One at a time at startup, so that the order of the files decides which of two conflicting plugins runs.
-            max_loads: 1,
+            max_loads: std::thread::available_parallelism().map_or(1, usize::from),
             memory: Arc::new(Semaphore::new(mebibytes(FILE_LIMIT_BYTES) as usize)),
             stopping: CancellationToken::new(),
         }
@@ -118,14 +117,15 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         self.folder.clone()
     }
 
-    /// Loads the files in the folder. Waits briefly for files that are still being written, and leaves slow ones to
-    /// [`Reconciler::run`].
+    /// Loads the files in the folder, several at the same time. They are swapped in one by one, so that the order of the
+    /// files decides which of two conflicting plugins runs. Waits briefly for files that are still being written, and
+    /// leaves slow ones to [`Reconciler::run`].
     pub async fn load_all(&mut self) {
         let started = Instant::now();
         loop {
             let pending = self.reconcile().await;
             if !self.loads.is_empty() {
-                let (stem, loaded) = next_finished(&mut self.loads).await;
+                let (stem, loaded) = first_in_order(&mut self.loads).await;
                 self.finish_load(&stem, loaded).await;
             } else if pending && started.elapsed() < 2 * GRACE_PERIOD {
                 tokio::time::sleep(STABLE_AFTER).await;

@@ -73,6 +73,18 @@ pub(super) async fn next_finished(loads: &mut BTreeMap<String, LoadTask>) -> (St
     .await
 }
 
+/// Waits until the load of the first file in order ends; forever if there are no loads.
+pub(super) async fn first_in_order(loads: &mut BTreeMap<String, LoadTask>) -> (String, LoadOutcome) {
+    match loads.first_entry() {
+        Some(mut first) => {
+            let ended = (&mut first.get_mut().task).await;
+            let loaded = ended.unwrap_or_else(|error| Err(SwapError::Unfinished(error.to_string())));
+            (first.key().clone(), loaded)
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// A loaded generation that may be swapped in, with the bytes of its component.
 #[derive(Debug)]
 pub(super) struct Candidate {
