@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::bus;
 use crate::endpoint::DEFAULT_ORIGIN;
 use crate::ingress::{EventsRule, IngressConfig};
-use crate::plugin::{self, Limits};
+use crate::plugin::{self, Limits, PreparedRuntimePaths};
 use crate::server::HttpLimits;
 use crate::telemetry::Format;
 use crate::toml_file;
@@ -50,6 +50,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// Whether backtraces name source lines of plugins, as `sandbus dev` needs.
     pub source_lines: bool,
+    /// Where the prepared runtimes of scripts are. Only `sandbus dev` has them.
+    pub runtimes: Option<PreparedRuntimePaths>,
 }
 
 /// Settings of the bus.
@@ -288,6 +290,7 @@ impl Config {
             bus: file.bus,
             sandbox: file.sandbox,
             source_lines: false,
+            runtimes: None,
         };
         config.check()?;
         Ok(config)

@@ -217,6 +217,10 @@ impl Host {
             outbound::Client::new(own.clone()).context("cannot set up the HTTP client for webhooks and plugins")?;
         let environment = Environment::new(clock.clone(), Outbound::Network(client.clone()));
         let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), environment)?;
+        let loader = match config.runtimes.clone() {
+            Some(paths) => loader.with_runtimes(paths),
+            None => loader,
+        };
         let (loader, registry) = (Arc::new(loader), Registry::default());
         let capacity = Capacity::new(concurrency).context("cannot start the threads for guests")?;
         let services = HostServices { bus: bus.clone(), capacity: capacity.clone() };

@@ -87,7 +87,7 @@ impl Developer {
         self.timed("build, after another edit", |it| succeed(it.sandbus(&["build"]).current_dir(it.project())));
         self.timed("canary over the last 50 events", |it| {
             let component = it.component();
-            succeed(it.sandbus(&["canary", "--last", "50"]).arg(component).env("SANDBUS_ADMIN", host.admin_url("")));
+            succeed(it.sandbus(&["canary", "--events", "50"]).arg(component).env("SANDBUS_ADMIN", host.admin_url("")));
         });
         let former = digest(&host);
         self.timed("the file is dropped in, until an event is handled by it", |it| {

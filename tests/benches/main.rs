@@ -23,6 +23,7 @@ mod load;
 mod native;
 mod neighbours;
 mod peers;
+mod reloading;
 mod restate;
 mod scale;
 mod variants;
@@ -30,7 +31,7 @@ mod variants;
 /// A benchmark: its name, and what prints its tables.
 type Benchmark = (&'static str, fn());
 
-const BENCHMARKS: [Benchmark; 9] = [
+const BENCHMARKS: [Benchmark; 10] = [
     ("durable-publish", durable_publish::run),
     ("http-service", http_service::run),
     ("latency", latency::run),
@@ -40,6 +41,7 @@ const BENCHMARKS: [Benchmark; 9] = [
     ("neighbours", neighbours::run),
     ("cold", cold::run),
     ("developing", developing::run),
+    ("reloading", reloading::run),
 ];
 
 fn main() {

@@ -131,8 +131,18 @@ impl Setup {
     /// Starts `sandbus dev` on a project and waits until it listens.
     #[must_use]
     pub fn develop_project(self, project: &Path) -> Host {
+        self.develop_with(project, &[])
+    }
+
+    /// Starts `sandbus dev` on a project, with the test's plugin folder and data directory, and waits until it listens.
+    #[must_use]
+    pub fn develop_here(self, project: &Path) -> Host {
+        self.develop_with(project, &["--plugins", "plugins", "--data", "data"])
+    }
+
+    fn develop_with(self, project: &Path, further: &[&str]) -> Host {
         let directory = self.directory;
-        let process = Process::develop(directory.path(), project);
+        let process = Process::develop(directory.path(), project, further);
         let process = process.unwrap_or_else(|log| panic!("it does not start:\n{log}"));
         Host { directory, process, agent: agent() }
     }

@@ -171,8 +171,9 @@ impl Process {
     }
 
     /// Starts `sandbus dev`, which builds the project first.
-    pub(crate) fn develop(directory: &Path, project: &Path) -> Result<Self, String> {
-        let arguments = vec!["dev".into(), "--log-format".into(), "json".into(), project.into()];
+    pub(crate) fn develop(directory: &Path, project: &Path, further: &[&str]) -> Result<Self, String> {
+        let mut arguments = vec!["dev".into(), "--log-format".into(), "json".into(), project.into()];
+        arguments.extend(further.iter().map(OsString::from));
         Launch { directory: directory.to_owned(), arguments, environment: Vec::new(), descriptors: None }.spawn().wait()
     }
 

@@ -1,24 +1,27 @@
-// Maps stack traces to a plugin's own files and lines, with the map that the build writes (tools/lines.js).
+// Maps stack traces to a plugin's own files and lines, with the maps that the build writes (tools/lines.js).
 
 /** A frame's position: a file, a line and perhaps a column, in V8's form, QuickJS's and SpiderMonkey's. */
 const POSITION = /([^\s()@]+?):(\d+)(?::\d+)?(?=\)?$)/;
 
-/** The position in a source of a line of the bundle; undefined for generated code. */
-function positionOf(line) {
-  const { runs, sources } = globalThis.__sandbusLines;
+/** The maps of bundles, by the file name that the engine gives a bundle in a stack. The build sets them. */
+const bundles = () => globalThis.__sandbusBundles ?? {};
+
+/** The map of a bundle; undefined for other files. */
+function mapOf(file) {
+  const name = Object.keys(bundles()).find((each) => file === each || file.endsWith(`/${each}`));
+  return name === undefined ? undefined : bundles()[name];
+}
+
+/** The source position for a position in a bundle; undefined if there is none. */
+function positionOf(file, line) {
+  const { runs, sources } = mapOf(file) ?? { runs: [] };
   const run = runs.findLast(([first]) => first <= line);
   return run === undefined ? undefined : `${sources[run[1]]}:${run[2] + line - run[0]}`;
 }
 
-function isBundle(file) {
-  const { bundle } = globalThis.__sandbusLines ?? {};
-  return bundle === undefined || file === bundle || file.endsWith(`/${bundle}`);
-}
-
 /** Replaces the bundle's position in a frame by the source's. */
 function locate(frame) {
-  if (globalThis.__sandbusLines === undefined) return frame;
-  return frame.replace(POSITION, (whole, file, line) => (isBundle(file) && positionOf(Number(line))) || whole);
+  return frame.replace(POSITION, (whole, file, line) => positionOf(file, Number(line)) ?? whole);
 }
 
 /** The frames of a stack, each as `at NAME (FILE:LINE)`, with positions in the sources. */
@@ -42,7 +45,7 @@ function isForeign(frame) {
   if (frame.includes("@sandbus/sdk") || frame.includes("sources/initializer.js")) return true;
   if (/\(native\)|\(?<native>\)?$/.test(frame)) return true;
   const file = POSITION.exec(frame)?.[1];
-  return globalThis.__sandbusLines?.bundle !== undefined && file !== undefined && isBundle(file);
+  return file !== undefined && mapOf(file) !== undefined;
 }
 
 /** The maximum number of a stack's frames in a reason. */
@@ -64,11 +67,8 @@ export function frames(error) {
 
 /** Replaces positions in the bundle by those in the sources, for stacks that a plugin has put into a message. */
 export function located(text) {
-  const bundle = globalThis.__sandbusLines?.bundle;
-  if (bundle === undefined || !text.includes(bundle)) return text;
-  return text.replace(/([^\s()@]+?):(\d+)(?::\d+)?/g, (whole, file, line) => {
-    return (isBundle(file) && positionOf(Number(line))) || whole;
-  });
+  if (!Object.keys(bundles()).some((name) => text.includes(name))) return text;
+  return text.replace(/([^\s()@]+?):(\d+)(?::\d+)?/g, (whole, file, line) => positionOf(file, Number(line)) ?? whole);
 }
 
 /** The stack of the caller, in the engine's format. */

@@ -21,11 +21,11 @@ test("successive lines of a source are one run", () => {
 });
 
 test("a stack names the sources' own lines", () => {
-  globalThis.__sandbusLines = lineMap(MAP, (source) => `src/${source}`);
+  globalThis.__sandbusBundles = { "bundle.js": lineMap(MAP, (source) => `src/${source}`) };
   const error = new Error("broken");
   error.stack = "    at first (bundle.js:2:7)\n    at <anonymous> (bundle.js:4)\n    at bundle.js:9:1\n    at native";
   const described = describe(error);
-  delete globalThis.__sandbusLines;
+  delete globalThis.__sandbusBundles;
   assert.equal(
     described,
     "uncaught Error: broken\n    at first (src/a.ts:2)\n    at <anonymous> (src/a.ts:5)\n    at src/b.ts:5\n    at native",

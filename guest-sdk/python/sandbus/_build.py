@@ -1,12 +1,13 @@
-"""Finds the modules that a component must contain: python3 -I _build.py MODULE PROJECT ROOT…
+"""Finds the modules that a plugin imports: python3 -I _build.py snapshot|program MODULE PROJECT ROOT…
 
-A component cannot import anything after it is built. So this program finds every import in the plugin's sources,
-including imports inside functions, and writes the modules to standard output; the component's entry imports them. If a
-source of the project imports a module that cannot be found, it reports the file and line and fails."""
+A component has no files, so a build must know all modules that the plugin's sources import, including those that
+functions import. A missing module is an error with the file and line of its import. Standard output has JSON: for a
+snapshot the names of the modules, and for a program of a prepared runtime their sources."""
 
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import os
 import sys
@@ -34,6 +35,13 @@ COMPONENT_VERSION = (3, 14)
 COMPONENT_ONLY = {"annotationlib", "compression", "componentize_py_types", "wit_world"}
 
 
+#: Modules that read files of packages or of the system.
+FILE_READERS = {"importlib.resources", "importlib_resources", "pkg_resources", "zoneinfo"}
+
+#: Functions that read files.
+FILE_CALLS = {"get_data", "open", "read_bytes", "read_text"}
+
+
 @dataclass(frozen=True)
 class Import:
     """An import in a source file."""
@@ -46,24 +54,27 @@ class Import:
     names: tuple[str, ...] = ()
 
 
-def main(module: str, project: str, roots: list[str]) -> int:
+def main(form: str, module: str, project: str, roots: list[str]) -> int:
     others = tuple(os.path.join(project, name) + os.sep for name in ("vendor", ".sandbus"))
     queue, wanted, missing = [module], [*LAZY_IMPORTS], []
-    seen: set[str] = set()
+    sources: dict[str, str | None] = {}
+    reads_files = False
     while queue:
         name = queue.pop()
-        path = None if name in seen else _source(name, roots)
-        seen.add(name)
+        if name in sources or (form == "program" and _is_sdk(name)):
+            continue
+        path = sources[name] = _source(name, roots)
         if path is None:
             continue
         try:
-            found = list(_imports(path, name))
+            tree = _parsed(path)
         except SyntaxError as error:
             if sys.version_info < COMPONENT_VERSION:
                 continue  # The syntax may be newer than this Python. If it is wrong, the build reports it.
             print(f"{os.path.relpath(path, project)}:{error.lineno}: {error.msg}", file=sys.stderr)
             return 1
-        for each in found:
+        reads_files = reads_files or _reads_files(tree)
+        for each in _imports(tree, path, name):
             exists = _exists(each.name, roots)
             is_own = path.startswith(project + os.sep) and not path.startswith(others)
             if not exists and not each.is_optional and is_own:
@@ -76,8 +87,37 @@ def main(module: str, project: str, roots: list[str]) -> int:
         hint = "declare its package under [project] dependencies in pyproject.toml, or put it into vendor"
         print("\n".join([*missing, hint]), file=sys.stderr)
         return 1
-    json.dump(sorted(set(wanted)), sys.stdout)
+    made: object = sorted(set(wanted))
+    if form == "program":
+        reason = {"unsupported": "code that reads files when it is imported"}
+        made = reason if reads_files else {**_program(sources, project, roots), "imported": made}
+    json.dump(made, sys.stdout)
     return 0
+
+
+def _program(sources: dict[str, str | None], project: str, roots: list[str]) -> dict[str, object]:
+    """The modules of a program with their sources, the files that were read, and the directory of the SDK."""
+    modules = {}
+    for name, path in sources.items():
+        if path is not None:
+            with open(path, "rb") as file:
+                text = importlib.util.decode_source(file.read())
+            package = os.path.basename(path) == "__init__.py"
+            modules[name] = {"path": _shown(path, project), "is_package": package, "source": text}
+        elif any(os.path.isdir(os.path.join(root, *name.split("."))) for root in roots):
+            modules[name] = {"path": _shown(name, project), "is_package": True, "source": ""}
+    sdk = _source("sandbus", roots)
+    read = sorted(path for path in sources.values() if path is not None)
+    return {"modules": modules, "read": read, "sdk": None if sdk is None else os.path.dirname(sdk)}
+
+
+def _shown(path: str, project: str) -> str:
+    """The name of a file in tracebacks. It must not be that of the standard library."""
+    return "/program/" + os.path.relpath(path, project).replace("../", "")
+
+
+def _is_sdk(name: str) -> bool:
+    return name.partition(".")[0] == "sandbus"
 
 
 def _source(name: str, roots: list[str]) -> str | None:
@@ -106,9 +146,33 @@ def _parents(name: str) -> Iterator[str]:
         yield name
 
 
-def _imports(path: str, module: str) -> Iterator[Import]:
+def _parsed(path: str) -> ast.Module:
     with open(path, "rb") as file:
-        tree = ast.parse(file.read(), path)
+        return ast.parse(file.read(), path)
+
+
+def _reads_files(tree: ast.AST) -> bool:
+    """Whether a module may read files when it is imported. They exist while a snapshot is made, and never on a prepared
+    runtime."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import) and any(alias.name in FILE_READERS for alias in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+            if names & FILE_READERS:
+                return True
+        if isinstance(node, ast.Call):
+            function = node.func
+            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+            if name in FILE_CALLS:
+                return True
+        is_later = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        if not is_later and _reads_files(node):
+            return True
+    return False
+
+
+def _imports(tree: ast.Module, path: str, module: str) -> Iterator[Import]:
     package = module if path.endswith("__init__.py") else module.rpartition(".")[0]
     yield from _imports_in(tree, package, False)
 
@@ -144,4 +208,4 @@ def _catches_import_error(handler: ast.ExceptHandler) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]))

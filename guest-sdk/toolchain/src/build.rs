@@ -18,6 +18,17 @@ pub struct Artifact {
     pub name: String,
     /// Where the file is.
     pub path: PathBuf,
+    /// How it runs.
+    pub form: ArtifactForm,
+}
+
+/// How an artifact runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArtifactForm {
+    /// A component that runs anywhere.
+    Component,
+    /// The program of a script, which runs on the prepared runtime of its SDK on this machine.
+    Program,
 }
 
 impl Artifact {
@@ -177,7 +188,7 @@ fn artifacts(line: &Value) -> Vec<Artifact> {
     let files = line["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
     files
         .filter(|file| file.ends_with(".wasm"))
-        .map(|file| Artifact { name: name.to_owned(), path: PathBuf::from(file) })
+        .map(|file| Artifact { name: name.to_owned(), path: PathBuf::from(file), form: ArtifactForm::Component })
         .collect()
 }
 

@@ -10,6 +10,8 @@ use crate::{Error, bundled};
 
 /// The name of a project's directory for build results.
 const RESULTS: &str = ".sandbus";
+/// The directory for the program of a script.
+const PROGRAM: &str = ".sandbus/program";
 
 /// A project's directory for build results. It has its own `.gitignore`.
 pub(crate) struct BuildCache {
@@ -22,8 +24,17 @@ pub(crate) struct BuildCache {
 impl BuildCache {
     /// Opens the cache of a project for a recipe. The recipe's name changes with the versions of the tools.
     pub(crate) fn open(project: &Path, recipe: &str) -> Result<Self, Error> {
-        let directory = project.join(RESULTS);
-        bundled::write_file(&directory.join(".gitignore"), "*\n")?;
+        Self::open_in(project, project.join(RESULTS), recipe)
+    }
+
+    /// Opens the cache of a project's program for a prepared runtime.
+    pub(crate) fn open_for_program(project: &Path, recipe: &str) -> Result<Self, Error> {
+        Self::open_in(project, project.join(PROGRAM), recipe)
+    }
+
+    fn open_in(project: &Path, directory: PathBuf, recipe: &str) -> Result<Self, Error> {
+        bundled::write_file(&project.join(RESULTS).join(".gitignore"), "*\n")?;
+        fs::create_dir_all(&directory).map_err(at(&directory))?;
         let mut hasher = DefaultHasher::new();
         (recipe, bundled::digest()).hash(&mut hasher);
         hash(project, project, &mut BTreeSet::new(), &mut hasher)?;
@@ -83,9 +94,16 @@ fn read_by_last_build(directory: &Path) -> Vec<PathBuf> {
     serde_json::from_slice(&read).unwrap_or_default()
 }
 
-/// The files that the last build of a script project read.
+/// The files that the last builds of a script project read.
 pub(crate) fn inputs_of(project: &Path) -> Vec<PathBuf> {
-    read_by_last_build(&project.join(RESULTS))
+    [RESULTS, PROGRAM].iter().flat_map(|results| read_by_last_build(&project.join(results))).collect()
+}
+
+/// The hash of the files of a directory.
+pub(crate) fn hash_directory(directory: &Path) -> Result<u64, Error> {
+    let mut hasher = DefaultHasher::new();
+    hash(directory, directory, &mut BTreeSet::new(), &mut hasher)?;
+    Ok(hasher.finish())
 }
 
 /// Hashes the files of a project that a build may read, with their paths. Lock files stand for installed packages.

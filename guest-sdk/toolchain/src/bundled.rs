@@ -73,6 +73,9 @@ impl UnpackedSdk {
             CONTRACT
                 .iter()
                 .try_for_each(|(path, text)| write_file(&unpacked.contract().join(as_unpacked(path)), text))?;
+            CONTRACT.iter().try_for_each(|(path, text)| {
+                write_file(&unpacked.runtime_contract().join(as_unpacked_for_runtimes(path)), text)
+            })?;
             write(JAVASCRIPT, &unpacked.javascript())?;
             write(PYTHON, &unpacked.python())
         })?;
@@ -82,6 +85,11 @@ impl UnpackedSdk {
     /// The directory of the contract's WIT.
     pub(crate) fn contract(&self) -> PathBuf {
         self.root.join("wit")
+    }
+
+    /// The directory of the WIT of prepared runtimes.
+    pub(crate) fn runtime_contract(&self) -> PathBuf {
+        self.root.join("wit-runtime")
     }
 
     /// The npm package, in a directory where node resolves it.
@@ -101,7 +109,17 @@ fn as_unpacked(path: &str) -> PathBuf {
     match (path.strip_prefix("0.2.0/"), path) {
         (Some(newest), _) => newest.into(),
         (None, "plugin.wit") => "deps/sandbus-plugin-0.1.0/plugin.wit".into(),
+        (None, "runtime/runtime.wit") => "deps/sandbus-runtime/runtime.wit".into(),
         (None, dependency) => dependency.into(),
+    }
+}
+
+/// The same for the package of prepared runtimes, with both versions of the contract among its dependencies.
+fn as_unpacked_for_runtimes(path: &str) -> PathBuf {
+    match path.strip_prefix("runtime/") {
+        Some(own) => own.into(),
+        None if path.starts_with("0.2.0/") => "deps/sandbus-plugin-0.2.0/plugin.wit".into(),
+        None => as_unpacked(path),
     }
 }
 

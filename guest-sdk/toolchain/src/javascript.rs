@@ -4,15 +4,19 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::build::BuildReport;
+use crate::build::{ArtifactForm, BuildReport};
 use crate::build_cache::BuildCache;
 use crate::bundled::UnpackedSdk;
 use crate::entry::JavaScriptEntry;
+use crate::prepared::PreparedRuntime;
 use crate::project::{Language, Manifest, Project};
 use crate::run::manifest_error;
+use crate::unit::Goal;
 use crate::{Error, cache, run};
 
 const BUNDLER: &str = "esbuild@0.28.2";
+/// The variable that gives the SDK's tools the module that exports the plugin.
+const ENTRY: &str = "SANDBUS_ENTRY";
 
 /// The JavaScript engine in a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,17 +77,71 @@ fn entry(directory: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-pub(crate) fn build(project: &Project, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
+pub(crate) fn build(
+    project: &Project,
+    goal: Goal,
+    colour: bool,
+    say: &mut dyn FnMut(&str),
+) -> Result<BuildReport, Error> {
     let engine = JavaScriptEngine::of(&project.directory)?;
+    if goal == Goal::Quick
+        && engine == JavaScriptEngine::QuickJs
+        && Manifest::read(&project.directory, Language::JavaScript)?.is_prepared
+        && let Some(report) = build_program(project, engine, colour, say)?
+    {
+        return Ok(report);
+    }
     let build_cache = BuildCache::open(&project.directory, engine.home())?;
     if build_cache.is_current() {
-        return Ok(BuildReport::made(project.artifact(build_cache.component().to_owned())));
+        let component = build_cache.component().to_owned();
+        return Ok(BuildReport::made(project.artifact(component, ArtifactForm::Component)));
     }
     let entry = entry(&project.directory)?;
     let (tools, sdk) = (engine.ensure(say)?, UnpackedSdk::ensure()?);
-    let mut node = Command::new("node");
-    node.arg(sdk.javascript().join("tools/build.js"));
     let paths: [&Path; 4] = [&tools, &project.directory, &sdk.contract(), build_cache.component()];
-    node.args(paths).env("SANDBUS_COLOUR", if colour { "1" } else { "0" }).env("SANDBUS_ENTRY", entry);
-    run::tool(&mut node, project, &build_cache)
+    run::tool(script(&sdk, "build.js", colour).args(paths).env(ENTRY, entry), project, &build_cache)
+}
+
+/// Makes the program of a project for the prepared runtime of its SDK; none if it needs a snapshot.
+fn build_program(
+    project: &Project,
+    engine: JavaScriptEngine,
+    colour: bool,
+    say: &mut dyn FnMut(&str),
+) -> Result<Option<BuildReport>, Error> {
+    let build_cache = BuildCache::open_for_program(&project.directory, engine.home())?;
+    let artifact = || project.artifact(build_cache.component().to_owned(), ArtifactForm::Program);
+    if build_cache.is_current() {
+        return Ok(Some(BuildReport::made(artifact())));
+    }
+    let entry = entry(&project.directory)?;
+    let (tools, sdk) = (engine.ensure(say)?, UnpackedSdk::ensure()?);
+    let text = build_cache.directory().join("program.js");
+    let paths: [&Path; 3] = [&tools, &project.directory, &text];
+    let (made, messages) = match run::json(script(&sdk, "program.js", colour).args(paths).env(ENTRY, entry))? {
+        Ok(made) => made,
+        Err(said) => return Ok(Some(BuildReport { artifacts: Vec::new(), messages: vec![said], succeeded: false })),
+    };
+    if let Some(reason) = made["unsupported"].as_str() {
+        say(&format!("{} has {reason}, so each build makes a snapshot, which takes seconds", project.name));
+        return Ok(None);
+    }
+    let used = made["sdk"].as_str().map_or_else(|| sdk.javascript(), PathBuf::from);
+    let runtime = PreparedRuntime::ensure(engine.home(), &used, |component| {
+        say("preparing the JavaScript runtime (once for each version of the SDK)");
+        let contract = sdk.runtime_contract();
+        let paths: [&Path; 4] = [&tools, &used, &contract, component];
+        run::output(script(&sdk, "prepare.js", colour).args(paths)).map(drop)
+    })?;
+    let program = std::fs::read_to_string(&text).map_err(run::at(&text))?;
+    runtime.write_program(&build_cache, &program)?;
+    build_cache.mark_current()?;
+    Ok(Some(BuildReport { messages: messages.into_iter().collect(), ..BuildReport::made(artifact()) }))
+}
+
+/// A command that runs one of the SDK's tools.
+fn script(sdk: &UnpackedSdk, name: &str, colour: bool) -> Command {
+    let mut node = Command::new("node");
+    node.arg(sdk.javascript().join("tools").join(name)).env("SANDBUS_COLOUR", if colour { "1" } else { "0" });
+    node
 }

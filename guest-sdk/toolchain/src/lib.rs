@@ -19,6 +19,7 @@ mod parallel;
 mod path_remapping;
 mod poetry;
 mod prebuilt;
+mod prepared;
 mod project;
 mod python;
 mod python_dependencies;
@@ -35,7 +36,7 @@ mod workspaces;
 
 use std::path::PathBuf;
 
-pub use build::{Artifact, BuildReport, build};
+pub use build::{Artifact, ArtifactForm, BuildReport, build};
 pub use cache::{directory as cache_directory, once as set_up_once};
 pub use discover::{Discovery, SkippedDirectory};
 pub use errors::causes;
@@ -43,6 +44,7 @@ pub use hints::hints;
 pub use javascript::JavaScriptEngine;
 pub use name_conflicts::name_conflict;
 pub use parallel::{UnitResult, build_all};
+pub use prepared::directory as prepared_runtimes;
 pub use project::{Language, MANIFESTS, Project};
 pub use shared_workspace::SharedWorkspace;
 pub use sidecar_install::{FolderOwner, SidecarUpdate};

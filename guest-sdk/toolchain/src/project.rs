@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::build::{Artifact, BuildReport};
+use crate::build::{Artifact, ArtifactForm, BuildReport};
 use crate::discover::cargo::CargoPackage;
 use crate::discover::walk::TOOL_DIRECTORIES;
 use crate::entry::{self, JavaScriptEntry, PythonEntry};
@@ -120,8 +120,8 @@ impl Project {
         BuildUnit { projects: vec![self.clone()] }.build(Goal::Release, colour, say)
     }
 
-    pub(crate) fn artifact(&self, path: PathBuf) -> Artifact {
-        Artifact { name: self.name.clone(), path }
+    pub(crate) fn artifact(&self, path: PathBuf, form: ArtifactForm) -> Artifact {
+        Artifact { name: self.name.clone(), path, form }
     }
 }
 
@@ -146,6 +146,8 @@ pub(crate) struct Manifest {
     pub(crate) entry: JavaScriptEntry,
     /// The engine that a JavaScript project selects.
     pub(crate) engine: Option<String>,
+    /// Whether quick builds run the plugin on a prepared runtime.
+    pub(crate) is_prepared: bool,
     /// The dependencies that a Python project takes from a registry.
     pub(crate) dependencies: Vec<String>,
 }
@@ -179,6 +181,7 @@ impl Manifest {
             roots: Vec::new(),
             entry: JavaScriptEntry::of(all, directory),
             engine: all["sandbus"]["engine"].as_str().map(str::to_owned),
+            is_prepared: all["sandbus"]["prepared"].as_bool().unwrap_or(true),
             dependencies: Vec::new(),
         })
     }
@@ -205,6 +208,7 @@ impl Manifest {
                 .collect(),
             entry: JavaScriptEntry::Unnamed,
             engine: None,
+            is_prepared: all["tool"]["sandbus"]["prepared"].as_bool().unwrap_or(true),
             dependencies: listed.chain(poetry::requirements(all)).filter(|text| !is_local(text)).collect(),
         })
     }

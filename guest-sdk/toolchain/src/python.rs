@@ -1,21 +1,25 @@
 //! Python: componentize-py builds a component that contains CPython.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::build::BuildReport;
+use crate::build::{ArtifactForm, BuildReport};
 use crate::build_cache::BuildCache;
 use crate::bundled::{UnpackedSdk, write_file};
+use crate::prepared::PreparedRuntime;
 use crate::project::{Language, Manifest, Project};
-use crate::python_dependencies::PythonDependencies;
+use crate::python_dependencies::{Environment, PythonDependencies};
+use crate::unit::Goal;
 use crate::{Error, cache, run, workspaces};
 
 /// The directory of the tool, below the cache directory. Its number changes with the tool's version.
 const HOME: &str = "python-1";
 const TOOL: &str = "componentize-py==0.25.1";
 
+/// The package of the SDK.
+const SDK: &str = "sandbus";
 /// The entry module. The name `wit_world` is taken by the tool's generated module.
 const ENTRY: &str = "sandbus_entry";
 
@@ -29,33 +33,30 @@ fn ensure(say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
     })
 }
 
-pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
+pub(crate) fn build(project: &Project, goal: Goal, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
     let manifest = Manifest::read(&project.directory, Language::Python)?;
     let dependencies = PythonDependencies::lock(&project.directory, &manifest.dependencies, say)?;
+    if goal == Goal::Quick
+        && manifest.is_prepared
+        && let Some(report) = build_program(project, &manifest, &dependencies, say)?
+    {
+        return Ok(report);
+    }
     let build_cache = BuildCache::open(&project.directory, HOME)?;
     if build_cache.is_current() {
-        return Ok(BuildReport::made(project.artifact(build_cache.component().to_owned())));
+        let component = build_cache.component().to_owned();
+        return Ok(BuildReport::made(project.artifact(component, ArtifactForm::Component)));
     }
     let (tool, sdk) = (ensure(say)?, UnpackedSdk::ensure()?);
-    let environment = dependencies.install(&build_cache, say)?;
-    // A project's vendored modules precede its dependencies, and those precede the bundled SDK.
-    let vendor = project.directory.join("vendor");
-    let own = manifest.roots.iter().cloned().chain([vendor]).filter(|path| path.is_dir());
-    let roots: Vec<_> = own.chain([environment.packages, sdk.python()]).collect();
+    let environment = dependencies.install(&project.directory, say)?;
     build_cache.record_read(&workspaces::python_sources(&project.path_dependencies))?;
-    let module = manifest.module.clone().unwrap_or_else(|| manifest.name.replace('-', "_"));
-    let imported = match imported(project, &module, &roots, &sdk)? {
-        Ok(imported) => imported,
-        Err(said) => return Ok(BuildReport { artifacts: Vec::new(), messages: vec![said], succeeded: false }),
+    let (module, roots) = (module(&manifest), roots(project, &manifest, &environment, &sdk));
+    let imported = match run::json(finder(&sdk, "snapshot", &module, project).args(&roots))? {
+        Ok((imported, _)) => imported.to_string(),
+        Err(said) => return Ok(failed(said)),
     };
     write_file(&build_cache.directory().join(format!("{ENTRY}.py")), &entry(&manifest, &module, &imported))?;
-    let mut python = Command::new("python3");
-    // The tool's script in pip's installation.
-    python.args(["-c", "import sys; from componentize_py import script; sys.exit(script())"]);
-    // With a virtual environment, the tool ignores the machine's packages.
-    python.env("PYTHONPATH", tool).env("VIRTUAL_ENV", environment.home);
-    // Frames of the tool are of no use to the author.
-    python.env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0");
+    let mut python = componentizer(&tool, &environment);
     python.args(["--quiet", "--world", "plugin-with-client", "--wit-path"]).arg(sdk.contract());
     python.args(["componentize", ENTRY, "--output"]).arg(build_cache.component());
     python.arg("--python-path").arg(build_cache.directory());
@@ -65,22 +66,99 @@ pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<Buil
     run::tool(&mut python, project, &build_cache)
 }
 
-/// The modules that the plugin's sources import, as JSON, or the missing ones.
-fn imported(
+/// Makes the program of a project for the prepared runtime of its SDK; none if it needs a snapshot.
+fn build_program(
     project: &Project,
-    module: &str,
-    roots: &[PathBuf],
-    sdk: &UnpackedSdk,
-) -> Result<Result<String, String>, Error> {
-    let mut python = Command::new("python3");
-    python.arg("-I").arg(sdk.python().join("sandbus/_build.py")).arg(module).arg(&project.directory).args(roots);
-    let output = python.stdin(Stdio::null()).output();
-    let output = output.map_err(|error| Error::Start { program: "python3".to_owned(), error })?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
+    manifest: &Manifest,
+    dependencies: &PythonDependencies,
+    say: &mut dyn FnMut(&str),
+) -> Result<Option<BuildReport>, Error> {
+    let build_cache = BuildCache::open_for_program(&project.directory, HOME)?;
+    let artifact = || project.artifact(build_cache.component().to_owned(), ArtifactForm::Program);
+    if build_cache.is_current() {
+        return Ok(Some(BuildReport::made(artifact())));
+    }
+    let sdk = UnpackedSdk::ensure()?;
+    let environment = dependencies.install(&project.directory, say)?;
+    let (module, roots) = (module(manifest), roots(project, manifest, &environment, &sdk));
+    let made = match run::json(finder(&sdk, "program", &module, project).args(&roots))? {
+        Ok((made, _)) => made,
+        Err(said) => return Ok(Some(failed(said))),
+    };
+    if let Some(reason) = made["unsupported"].as_str() {
+        say(&format!("{} has {reason}, so each build makes a snapshot, which takes seconds", project.name));
+        return Ok(None);
+    }
+    let used = made["sdk"].as_str().map_or_else(|| sdk.python().join(SDK), PathBuf::from);
+    if !used.join("_prepared.py").is_file() {
+        say(&format!("{} has an SDK without a prepared runtime, so each build makes a snapshot", project.name));
+        return Ok(None);
+    }
+    let runtime = PreparedRuntime::ensure(HOME, &used, |component| {
+        let tool = ensure(say)?;
+        say("preparing the Python runtime (once for each version of the SDK)");
+        prepare(&tool, &used, &sdk, component)
+    })?;
+    let described = [Some(&manifest.name), manifest.version.as_ref(), manifest.description.as_ref()];
+    let program = json!({ "module": module, "described": described, "modules": made["modules"],
+        "imported": made["imported"] });
+    runtime.write_program(&build_cache, &program.to_string())?;
+    let read: Vec<PathBuf> =
+        made["read"].as_array().into_iter().flatten().filter_map(Value::as_str).map(PathBuf::from).collect();
+    build_cache.record_read(&read)?;
+    build_cache.mark_current()?;
+    Ok(Some(BuildReport::made(artifact())))
 }
 
-/// The command that builds the component.
+/// Builds the prepared runtime of an SDK.
+fn prepare(tool: &Path, used: &Path, sdk: &UnpackedSdk, component: &Path) -> Result<(), Error> {
+    let environment = Environment::empty(component.with_file_name("python"))?;
+    let home = component.with_file_name("entry");
+    let entry = format!("from {SDK}._prepared import Descriptor, EventHandler, HttpHandler\n");
+    write_file(&home.join(format!("{ENTRY}.py")), &entry)?;
+    let mut python = componentizer(tool, &environment);
+    python.args(["--quiet", "--world", "prepared", "--wit-path"]).arg(sdk.runtime_contract());
+    python.args(["componentize", ENTRY, "--output"]).arg(component).arg("--python-path").arg(home);
+    python.arg("--python-path").arg(used.parent().unwrap_or(used));
+    run::output(&mut python).map(drop)
+}
+
+fn failed(said: String) -> BuildReport {
+    BuildReport { artifacts: Vec::new(), messages: vec![said], succeeded: false }
+}
+
+/// The module with the plugin.
+fn module(manifest: &Manifest) -> String {
+    manifest.module.clone().unwrap_or_else(|| manifest.name.replace('-', "_"))
+}
+
+/// Where modules are searched: a project's vendored modules precede its dependencies, and those precede the bundled SDK.
+fn roots(project: &Project, manifest: &Manifest, environment: &Environment, sdk: &UnpackedSdk) -> Vec<PathBuf> {
+    let vendor = project.directory.join("vendor");
+    let own = manifest.roots.iter().cloned().chain([vendor]).filter(|path| path.is_dir());
+    own.chain([environment.packages.clone(), sdk.python()]).collect()
+}
+
+/// The command that finds the modules that a plugin imports.
+fn finder(sdk: &UnpackedSdk, form: &str, module: &str, project: &Project) -> Command {
+    let mut python = Command::new("python3");
+    python.arg("-I").arg(sdk.python().join(SDK).join("_build.py")).args([form, module]).arg(&project.directory);
+    python
+}
+
+/// The command that makes components.
+fn componentizer(tool: &Path, environment: &Environment) -> Command {
+    let mut python = Command::new("python3");
+    // The tool's script in pip's installation.
+    python.args(["-c", "import sys; from componentize_py import script; sys.exit(script())"]);
+    // With a virtual environment, the tool ignores the machine's packages.
+    python.env("PYTHONPATH", tool).env("VIRTUAL_ENV", &environment.home);
+    // Frames of the tool are of no use to the author.
+    python.env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0");
+    python
+}
+
+/// The text of the entry module.
 fn entry(manifest: &Manifest, module: &str, imported: &str) -> String {
     // A JSON string is also a Python string, and a JSON list of strings a Python list.
     let literal = |text: Option<&str>| text.map_or_else(|| "None".to_owned(), |text| Value::from(text).to_string());

@@ -8,10 +8,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::Error;
 use crate::bundled::write_file;
 use crate::project::requirement_name;
 use crate::run::{self, at};
-use crate::{Error, build_cache::BuildCache};
 
 /// The name of the lock file next to the manifest: a file of requirements with hashes, as pip reads it.
 const LOCK: &str = "requirements.lock";
@@ -62,9 +62,8 @@ impl PythonDependencies {
     ///
     /// # Errors
     /// If pip cannot install them.
-    pub(crate) fn install(&self, build_cache: &BuildCache, say: &mut dyn FnMut(&str)) -> Result<Environment, Error> {
-        let home = build_cache.directory().join("python");
-        let environment = Environment { packages: home.join("lib/site-packages"), home };
+    pub(crate) fn install(&self, project: &Path, say: &mut dyn FnMut(&str)) -> Result<Environment, Error> {
+        let environment = Environment::at(project.join(".sandbus/python"));
         let stamp = environment.home.join("installed");
         let lock = self.lock.as_deref().unwrap_or_default();
         if environment.packages.is_dir() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
@@ -94,6 +93,19 @@ pub(crate) struct Environment {
     pub(crate) home: PathBuf,
     /// The packages, within it.
     pub(crate) packages: PathBuf,
+}
+
+impl Environment {
+    fn at(home: PathBuf) -> Self {
+        Self { packages: home.join("lib/site-packages"), home }
+    }
+
+    /// An environment without packages.
+    pub(crate) fn empty(home: PathBuf) -> Result<Self, Error> {
+        let environment = Self::at(home);
+        fs::create_dir_all(&environment.packages).map_err(at(&environment.packages))?;
+        Ok(environment)
+    }
 }
 
 fn pip() -> Command {

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::Error;
-use crate::build::BuildReport;
+use crate::build::{ArtifactForm, BuildReport};
 use crate::build_cache::BuildCache;
 use crate::project::Project;
 
@@ -21,7 +23,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
 pub(crate) fn tool(command: &mut Command, project: &Project, build_cache: &BuildCache) -> Result<BuildReport, Error> {
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| Error::Start { program: program(command), error })?;
-    let mut report = BuildReport::made(project.artifact(build_cache.component().to_owned()));
+    let mut report = BuildReport::made(project.artifact(build_cache.component().to_owned(), ArtifactForm::Component));
     let said = [&output.stderr, &output.stdout].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
     report.messages = said.into_iter().filter(|text| !text.is_empty()).collect();
     if output.status.success() {
@@ -31,6 +33,21 @@ pub(crate) fn tool(command: &mut Command, project: &Project, build_cache: &Build
         report.succeeded = false;
     }
     Ok(report)
+}
+
+/// Runs a tool that prints JSON. The inner error has its messages; otherwise they come with the output.
+pub(crate) fn json(command: &mut Command) -> Result<Result<(Value, Option<String>), String>, Error> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| Error::Start { program: program(command), error })?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if !output.status.success() {
+        return Ok(Err(said));
+    }
+    let value = serde_json::from_slice(&output.stdout).map_err(|error| Error::Failed {
+        command: line(command),
+        output: format!("its output is not JSON: {error}"),
+    })?;
+    Ok(Ok((value, Some(said).filter(|said| !said.is_empty()))))
 }
 
 fn program(command: &Command) -> String {

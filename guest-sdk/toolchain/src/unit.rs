@@ -54,8 +54,8 @@ impl BuildUnit {
         let Some(project) = self.projects.first() else { return Ok(BuildReport::default()) };
         match project.language {
             Language::Rust => self.build_crates(goal, colour, say),
-            Language::JavaScript => javascript::build(project, colour, say),
-            Language::Python => python::build(project, say),
+            Language::JavaScript => javascript::build(project, goal, colour, say),
+            Language::Python => python::build(project, goal, say),
         }
     }
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sandbus_toolchain::{BuildReport, BuildUnit, Discovery, Error, FolderOwner, Goal, Project, SidecarUpdate};
+use sandbus_toolchain::{
+    Artifact, ArtifactForm, BuildReport, BuildUnit, Discovery, Error, FolderOwner, Goal, Project, SidecarUpdate,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::sources::{self, Changes};
@@ -208,7 +210,7 @@ impl Builder {
             let was_failing = self.failed.remove(&artifact.name);
             match artifact.install(&self.folder.path) {
                 Ok(true) => {
-                    tracing::info!(plugin = artifact.name, took_ms, "built");
+                    tracing::info!(plugin = artifact.name, took_ms, "built{}", form_of(artifact));
                     let project = unit.projects.iter().find(|project| project.name == artifact.name);
                     project.iter().for_each(|project| console::print_hints(project, artifact));
                 }
@@ -230,4 +232,12 @@ pub(super) fn home(path: &Path, found: &Discovery) -> PathBuf {
     let mut workspaces = found.projects.iter().filter_map(Project::cargo_workspace);
     let above = workspaces.find(|(workspace, _)| root.starts_with(workspace));
     above.map_or_else(|| root.join(".sandbus/dev"), |(_, target)| target.join("sandbus-dev"))
+}
+
+/// What to add to the message about a build.
+fn form_of(artifact: &Artifact) -> &'static str {
+    match artifact.form {
+        ArtifactForm::Program => " for the prepared runtime",
+        ArtifactForm::Component => "",
+    }
 }

@@ -15,6 +15,7 @@ use crate::config::{Config, Overrides, check_folder};
 use crate::console;
 use crate::host::{BoundListeners, Host, stop_signal};
 use crate::observer::Observer;
+use crate::plugin::PreparedRuntimePaths;
 use crate::projects::{self, join_names};
 use crate::telemetry::{self, Format};
 use builder::{Builder, Folder};
@@ -56,7 +57,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     overrides.data.get_or_insert_with(|| home.join("data"));
     overrides.log.get_or_insert_with(|| LOG.to_owned());
     overrides.log_format.get_or_insert(Format::Human);
-    let config = Config { source_lines: true, ..Config::load_open(&overrides)? };
+    let code = sandbus_toolchain::cache_directory()?.join("code");
+    let runtimes = Some(PreparedRuntimePaths { runtimes: sandbus_toolchain::prepared_runtimes()?, code });
+    let config = Config { source_lines: true, runtimes, ..Config::load_open(&overrides)? };
     telemetry::start_logs(config.log_format, &config.log)?;
     let listeners = BoundListeners::bind(&config).await?;
     console::print_status(&format!("building {}", join_names(found.names())));

@@ -26,6 +26,7 @@ pub use invocation::environment::Environment;
 pub use load::compile::CompileError;
 pub(crate) use load::compile::as_component;
 pub use load::loader::{LoadError, Loader};
+pub use load::program::{PreparedRuntimePaths, ProgramError};
 pub use load::screening::{Features, ScreeningError};
 pub use load::source::{FILE_LIMIT_BYTES, SourceError};
 pub(crate) use load::source::{Symlinks, read_plugin, read_sidecar};

@@ -25,7 +25,8 @@ use crate::event::{Event, Position};
 use crate::outbound::{self, Outbound, Sent};
 use crate::outcome::{Effects, Publish, Write};
 use crate::plugin::{
-    Defaults, EngineConfig, Environment, Generation, Loader, Registry, Sidecar, Symlinks, read_plugin,
+    Defaults, EngineConfig, Environment, Generation, Loader, PreparedRuntimePaths, Registry, Sidecar, Symlinks,
+    read_plugin,
 };
 use crate::subscription::{Definition, Target};
 
@@ -318,7 +319,11 @@ fn loader(directory: &Path, environment: Environment) -> Result<Loader, Scenario
     let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: defaults.max_memory_bytes, source_lines: true };
     // Compiling a language's runtime takes seconds, so the code is cached.
     let cache = cache_directory().map_or_else(|_| directory.join("cache"), |caches| caches.join("code"));
-    Loader::new(engine, cache, defaults, environment).map_err(internal_error)
+    let loader = Loader::new(engine, cache.clone(), defaults, environment).map_err(internal_error)?;
+    Ok(match sandbus_toolchain::prepared_runtimes() {
+        Ok(runtimes) => loader.with_runtimes(PreparedRuntimePaths { runtimes, code: cache }),
+        Err(_) => loader,
+    })
 }
 
 /// Limits the time that a client waits for a reply, in virtual time.

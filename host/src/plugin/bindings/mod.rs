@@ -25,3 +25,14 @@ pub(super) mod additions {
 
     pub(crate) use sandbus::plugin0_2_0::numbers;
 }
+
+/// What prepared runtimes import beyond the contract.
+pub(super) mod runtime {
+    wasmtime::component::bindgen!({
+        path: ["../wit", "../wit/0.2.0", "../wit/runtime"],
+        world: "sandbus:runtime/additions",
+        imports: { default: trappable },
+    });
+
+    pub(crate) use sandbus::runtime::program;
+}

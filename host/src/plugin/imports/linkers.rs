@@ -5,7 +5,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker, ResourceType};
 
 use super::missing::MissingImports;
-use super::{CONTRACT, LATER, Link, PURE, RUNTIMES};
+use super::{CONTRACT, LATER, Link, PREPARED, PURE, RUNTIMES};
 use crate::plugin::invocation::Invocation;
 
 /// The linkers.
@@ -17,6 +17,8 @@ pub(crate) struct Linkers {
     runtimes: Linker<Invocation>,
     /// Like `runtimes`, with the later version of interfaces whose name has two versions.
     later: Linker<Invocation>,
+    /// Like `runtimes`, with the program of a script, for prepared runtimes.
+    prepared: Linker<Invocation>,
 }
 
 impl Linkers {
@@ -24,7 +26,8 @@ impl Linkers {
         let sdk = linker(Linker::new(engine), &[&CONTRACT, &PURE])?;
         let runtimes = linker(Linker::new(engine), &[&CONTRACT, &RUNTIMES])?;
         let later = linker(runtimes.clone(), &[&LATER])?;
-        Ok(Self { engine: engine.clone(), sdk, runtimes, later })
+        let prepared = linker(runtimes.clone(), &[&PREPARED])?;
+        Ok(Self { engine: engine.clone(), sdk, runtimes, later, prepared })
     }
 
     /// Links a component's imports.
@@ -33,14 +36,21 @@ impl Linkers {
         let linked = linked.or_else(|_| self.runtimes.instantiate_pre(component));
         // If no linker fits, the error of `runtimes` is reported, because most components are built for it.
         let linked = linked.or_else(|error| self.later.instantiate_pre(component).map_err(|_| error));
-        linked.map_err(|error| {
-            let component_type = component.component_type();
-            let imports = component_type.imports(&self.engine);
-            let missing = imports.filter(|(name, import)| !self.offers(name, &import.ty));
-            let imports: Vec<_> = missing.map(|(name, _)| name.to_owned()).collect();
-            let mismatch = imports.is_empty().then_some(error);
-            MissingImports { imports, mismatch }
-        })
+        linked.map_err(|error| self.missing(component, error))
+    }
+
+    /// Links the imports of a prepared runtime.
+    pub(crate) fn link_runtime(&self, component: &Component) -> Result<InstancePre<Invocation>, MissingImports> {
+        self.prepared.instantiate_pre(component).map_err(|error| self.missing(component, error))
+    }
+
+    fn missing(&self, component: &Component, error: wasmtime::Error) -> MissingImports {
+        let component_type = component.component_type();
+        let imports = component_type.imports(&self.engine);
+        let missing = imports.filter(|(name, import)| !self.offers(name, &import.ty));
+        let imports: Vec<_> = missing.map(|(name, _)| name.to_owned()).collect();
+        let mismatch = imports.is_empty().then_some(error);
+        MissingImports { imports, mismatch }
     }
 
     /// Checks the names of imports.

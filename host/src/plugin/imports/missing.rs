@@ -32,6 +32,7 @@ fn remedy(import: &str) -> &'static str {
     let (package, name) = interface.split_once('/').unwrap_or(("", interface));
     match (package, name) {
         ("wasi:http", _) => "this host offers WASI 0.2; build the component for it",
+        ("sandbus:runtime", _) => "only prepared runtimes import it; build the plugin with `sandbus build`",
         ("sandbus:plugin", _) => {
             "this host offers versions 0.1.0 and 0.2.0 of the contract; upgrade the host, or build the component with the SDK of this host"
         }

@@ -13,6 +13,7 @@ mod logging;
 pub(super) mod messaging;
 pub(super) mod missing;
 mod numbers;
+mod program;
 mod random;
 mod wall_clock;
 pub(super) mod wasi;
@@ -33,6 +34,9 @@ const PURE: [Link; 2] = [random::link, wall_clock::link];
 /// Further interfaces for language runtimes: WASI, with its own clock and random numbers, and the interfaces of other
 /// hosts.
 const RUNTIMES: [Link; 3] = [draft_interfaces::link, messaging::link, wasi::link];
+
+/// What prepared runtimes import besides.
+const PREPARED: [Link; 1] = [program::link];
 
 /// Later versions of interfaces in [`RUNTIMES`] that have the same names.
 const LATER: [Link; 1] = [draft_interfaces::link_later];

@@ -39,6 +39,8 @@ pub(crate) struct Invocation {
     pub(crate) until: Instant,
     /// The state of the standard interfaces, created at their first call.
     pub(crate) wasi: Option<Box<WasiState>>,
+    /// The program of a script, for a prepared runtime.
+    pub(crate) program: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for Invocation {
@@ -83,7 +85,17 @@ impl Invocation {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let (meter, until) = (MemoryMeter::new(memory_bytes), Instant::now());
-        Self { meter, table, run: None, panic: None, reported: None, cursors: Vec::new(), until, wasi: None }
+        Self {
+            meter,
+            table,
+            run: None,
+            panic: None,
+            reported: None,
+            cursors: Vec::new(),
+            until,
+            wasi: None,
+            program: None,
+        }
     }
 
     /// Starts a call.

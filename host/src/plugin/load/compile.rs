@@ -67,6 +67,11 @@ impl CodeCache {
         Ok(Self { directory, engine_key, engine, compilers: Arc::new(compilers) })
     }
 
+    /// A cache in another directory, with the same compilers.
+    pub(crate) fn in_directory(&self, directory: PathBuf) -> Self {
+        Self { directory, ..self.clone() }
+    }
+
     /// The component of a file: from the cache, or else compiled and added to the cache. Compiling takes seconds, so
     /// the component is screened first.
     pub(crate) fn component<E: From<CompileError>>(

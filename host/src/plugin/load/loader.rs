@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
 use super::compile::{CodeCache, CompileError};
+use super::program::{PreparedRuntimePaths, PreparedRuntimes, Program, ProgramError};
 use super::screening::ComponentInterface;
 use crate::plugin::imports::linkers::Linkers;
 use crate::plugin::invocation::environment::Environment;
@@ -26,6 +27,8 @@ use crate::plugin::run::linked::{LinkError, LinkedComponent};
 pub struct Loader {
     linkers: Linkers,
     cache: CodeCache,
+    /// The runtimes of scripts' programs, in development.
+    runtimes: Option<PreparedRuntimes>,
     defaults: Defaults,
     environment: Environment,
     /// The limiter of each plugin. All its generations share it, so that a swap does not double the limit.
@@ -48,6 +51,9 @@ pub enum LoadError {
     /// The component could not be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// The program of a script cannot run.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// The component cannot run as a plugin.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -77,7 +83,23 @@ impl Loader {
         let linkers = Linkers::new(&engine)?;
         let cache = CodeCache::new(cache, engine.clone()).map_err(EngineError::compilers)?;
         let idle = Arc::new(Semaphore::new(config.concurrency));
-        Ok(Self { linkers, cache, defaults, environment, limiters: Mutex::default(), idle, _engine: engine })
+        Ok(Self {
+            linkers,
+            cache,
+            defaults,
+            environment,
+            limiters: Mutex::default(),
+            idle,
+            _engine: engine,
+            runtimes: None,
+        })
+    }
+
+    /// Lets the loader run programs of scripts on the prepared runtimes of this machine.
+    #[must_use]
+    pub fn with_runtimes(self, paths: PreparedRuntimePaths) -> Self {
+        let runtimes = Some(PreparedRuntimes::new(paths.runtimes, self.cache.in_directory(paths.code)));
+        Self { runtimes, ..self }
     }
 
     /// Loads a generation from the bytes of a component and its sidecar. Blocks while it compiles.
@@ -86,8 +108,13 @@ impl Loader {
     /// If the file or the sidecar is invalid.
     pub fn load(&self, bytes: &[u8], sidecar: &Sidecar) -> Result<Generation, LoadError> {
         let digest = Digest::of(bytes);
-        let component = self.cache.component(bytes, &digest, |component| self.screen(component))?;
-        let linked = LinkedComponent::new(&component, &self.linkers)?;
+        let linked = match Program::parse(bytes)? {
+            Some(program) => self.link_program(&program)?,
+            None => {
+                let component = self.cache.component(bytes, &digest, |component| self.screen(component))?;
+                LinkedComponent::new(&component, &self.linkers)?
+            }
+        };
         let source = linked.description_source();
         let descriptor = match source {
             DescriptionSource::Component => self.descriptor(&linked, &digest)?,
@@ -99,6 +126,13 @@ impl Loader {
         let limiter = self.limiter(&descriptor.name, settings.concurrency.get() as usize);
         let idle = InstancePool::new(Arc::clone(&self.idle));
         Ok(Generation::new(digest, Arc::new(descriptor), settings, limiter, linked, self.environment.clone(), idle))
+    }
+
+    /// Links the runtime of a script's program.
+    fn link_program(&self, program: &Program) -> Result<LinkedComponent, LoadError> {
+        let runtimes = self.runtimes.as_ref().ok_or(ProgramError::NotInDevelopment)?;
+        let component = runtimes.component(program)?;
+        Ok(LinkedComponent::for_program(&component, &self.linkers, Arc::clone(&program.source))?)
     }
 
     /// Checks everything that needs no compiler: whether there is a handler to call, and whether every import is known.

@@ -2,5 +2,6 @@
 
 pub(super) mod compile;
 pub(super) mod loader;
+pub(super) mod program;
 pub(super) mod screening;
 pub(super) mod source;

@@ -1,5 +1,6 @@
 //! A component whose imports are linked, and its instances.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{self, Component, InstancePre};
@@ -28,6 +29,8 @@ const DESCRIBE_MEMORY_BYTES: usize = 64 << 20;
 pub(crate) struct LinkedComponent {
     engine: Engine,
     pre: InstancePre<Invocation>,
+    /// The program of a script, if the component is a prepared runtime.
+    program: Option<Arc<str>>,
     descriptor: Option<descriptor_export::GuestIndices>,
     events: Option<event_handler::GuestIndices>,
     messages: Option<MessageHandler>,
@@ -68,15 +71,26 @@ impl LinkedComponent {
             return Err(LinkError::Contract(name));
         }
         let pre = linkers.link(component).map_err(LinkError::Imports)?;
-        Ok(Self {
+        Ok(Self::of(component, pre, None))
+    }
+
+    /// Links a prepared runtime, whose instances run a program.
+    pub(crate) fn for_program(component: &Component, linkers: &Linkers, program: Arc<str>) -> Result<Self, LinkError> {
+        let pre = linkers.link_runtime(component).map_err(LinkError::Imports)?;
+        Ok(Self::of(component, pre, Some(program)))
+    }
+
+    fn of(component: &Component, pre: InstancePre<Invocation>, program: Option<Arc<str>>) -> Self {
+        Self {
             engine: component.engine().clone(),
+            program,
             descriptor: descriptor_export::GuestIndices::new(&pre).ok(),
             events: event_handler::GuestIndices::new(&pre).ok(),
             messages: MessageHandler::of(component),
             http: http_handler::GuestIndices::new(&pre).ok(),
             service: incoming_handler::GuestIndices::new(&pre).ok(),
             pre,
-        })
+        }
     }
 
     /// Whether the component describes itself, and otherwise which handlers it exports.
@@ -92,7 +106,7 @@ impl LinkedComponent {
     /// Calls the component's `describe`.
     pub(crate) fn describe(&self, now: Timestamp) -> Result<Descriptor, LinkError> {
         let descriptor = self.descriptor.as_ref().ok_or(LinkError::NoDescriptor)?;
-        let mut store = self.store(Invocation::new(DESCRIBE_MEMORY_BYTES), DESCRIBE_TIMEOUT);
+        let mut store = self.store(DESCRIBE_MEMORY_BYTES, DESCRIBE_TIMEOUT);
         let call = |store: &mut Store<Invocation>| {
             let instance = self.pre.instantiate(&mut *store)?;
             descriptor.load(&mut *store, &instance)?.call_describe(&mut *store)
@@ -123,7 +137,7 @@ impl LinkedComponent {
 
     /// Creates an instance.
     pub(crate) fn instantiate(&self, memory_bytes: usize, timeout: Duration) -> Result<Instance, Failure> {
-        let mut store = self.store(Invocation::new(memory_bytes), timeout);
+        let mut store = self.store(memory_bytes, timeout);
         match self.pre.instantiate(&mut store) {
             Ok(instance) => Ok(Instance { store, instance, events: None, http: None, service: None, calls: 0 }),
             Err(error) => Err(CallFailure::of(&error, store.data()).failure(timeout)),
@@ -150,7 +164,8 @@ impl LinkedComponent {
         self.service.is_some()
     }
 
-    fn store(&self, invocation: Invocation, timeout: Duration) -> Store<Invocation> {
+    fn store(&self, memory_bytes: usize, timeout: Duration) -> Store<Invocation> {
+        let invocation = Invocation { program: self.program.clone(), ..Invocation::new(memory_bytes) };
         let mut store = Store::new(&self.engine, invocation);
         store.limiter(|invocation| &mut invocation.meter);
         store.epoch_deadline_trap();
