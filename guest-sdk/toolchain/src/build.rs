@@ -156,6 +156,7 @@ fn run_with_steps(cargo: &mut Command, step: &mut dyn FnMut(&str)) -> Result<Out
         {
             let line = String::from_utf8_lossy(&line);
             match step_of(&line) {
+                Some(text) if text.starts_with("finished") => {}
                 Some(text) => step(&text),
                 None => rest.extend([&*line, "\n"]),
             }

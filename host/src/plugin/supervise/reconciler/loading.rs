@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::pin::Pin as Pinned;
+use std::pin::{Pin as Pinned, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -117,7 +117,8 @@ impl<S: CanaryRunner> LoadJob<S> {
         // A file that is too large is not read, and needs no memory.
         let permits = if bytes > FILE_LIMIT_BYTES { 0 } else { mebibytes(bytes) };
         let memory = memory.acquire_many_owned(permits).await.expect("the semaphore is never closed");
-        let Some(ready) = run_blocking(move || source.load(memory)).await? else { return Ok(None) };
+        let load = announce_if_slow(&stem, run_blocking(move || source.load(memory)));
+        let Some(ready) = load.await? else { return Ok(None) };
         // The swap checks this again. Checking here saves a canary for a generation that would be refused.
         check_conflicts(&registry, &folder, &stem, &ready.generation)?;
         let running = registry.snapshot().plugins.get(&*ready.generation.name).cloned();
@@ -130,6 +131,19 @@ impl<S: CanaryRunner> LoadJob<S> {
             }
         }
         Ok(Some(ready))
+    }
+}
+
+/// Waits for a load, and logs a line if it takes long, as it does if the component has to be compiled.
+async fn announce_if_slow(stem: &str, load: impl Future<Output = LoadOutcome>) -> LoadOutcome {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let mut load = pin!(load);
+    match tokio::time::timeout(PATIENCE, &mut load).await {
+        Ok(loaded) => loaded,
+        Err(_) => {
+            tracing::info!(file = stem, "compiling; the next start uses the compiled code");
+            load.await
+        }
     }
 }
 
