@@ -60,11 +60,14 @@ fn ensure(toolchain: &Toolchain, say: &mut dyn FnMut(&str)) -> Result<PathBuf, E
     let mut is_new = false;
     let home = cache::once(&name, |home| {
         is_new = true;
-        let project = home.join("project");
+        // An interrupted set-up may have left files.
+        let (project, target) = (home.join("project"), home.join("target"));
+        for leftover in [&project, &target].into_iter().filter(|path| path.exists()) {
+            fs::remove_dir_all(leftover).map_err(at(leftover))?;
+        }
         bundled::write_rust_sdk(&project.join(SDK))?;
         write_file(&project.join("Cargo.toml"), &manifest())?;
         write_file(&project.join("src/lib.rs"), "use sandbus_sdk as _;\nuse serde as _;\nuse serde_json as _;\n")?;
-        let target = home.join("target");
         let directory = target.to_string_lossy();
         let arguments: Vec<_> = build::QUICK.into_iter().chain(["--target-dir", &directory]).collect();
         let step = &mut |step: &str| say(&format!("preparing the Rust SDK (once for each version): {step}"));
@@ -93,7 +96,7 @@ fn key(toolchain: &Toolchain) -> Result<u64, Error> {
     let version = |program: &mut Command| run::output(program.arg("-vV"));
     let (cargo, rustc) = (version(&mut toolchain.cargo())?, version(&mut toolchain.rustc())?);
     let flags = crate::path_remapping::flags(None);
-    (bundled::RUST_SDK, bundled::RUST_MACROS, manifest(), build::QUICK, cargo, rustc, flags).hash(&mut hasher);
+    (bundled::rust_sdk_files()?, manifest(), build::QUICK, cargo, rustc, flags).hash(&mut hasher);
     Ok(hasher.finish())
 }
 
