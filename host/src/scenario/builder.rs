@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::runner::{self, Inputs};
-use super::spec::{Action, Moment, Preconditions, Step, StubSpec, parse_event};
+use super::preconditions::{Preconditions, StubSpec};
+use super::runner::{self, Inputs, PluginInput};
+use super::spec::{Action, Moment, Step, parse_event};
 use super::{ScenarioError, ScenarioResult};
 use crate::plugin::Sidecar;
 
@@ -127,6 +128,13 @@ impl Scenario {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
-        runner::run_steps(&Inputs { wasm: &self.wasm, others: &self.others, given: &self.given }, &self.steps)
+        let hosts = self.given.stub_hosts()?;
+        let subject = self.given.of_plugin("", true);
+        let sidecar = subject.effective_sidecar(&Sidecar::default(), &hosts);
+        let others = self.others.iter().map(|wasm| PluginInput::new(wasm, Sidecar::default()));
+        let mut plugins: Vec<_> = others.collect();
+        plugins.push(PluginInput { state: subject.state_bytes(), ..PluginInput::new(&self.wasm, sidecar) });
+        let subject = Some(plugins.len() - 1);
+        runner::run_steps(&Inputs { plugins, subject, given: &self.given }, &self.steps)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::spec::{Expectations, Preconditions, ScenarioFile, ScenarioSpec, StepSpec, StubSpec};
+use super::preconditions::{PluginPreconditions, Preconditions, StubSpec};
+use super::spec::{Expectations, ScenarioFile, ScenarioSpec, StepSpec};
 use crate::documented::{blocks, fields_of};
 use crate::toml_file;
 
@@ -24,9 +25,10 @@ fn every_key_is_documented() {
     });
     let given = fields_of::<Preconditions>().union(&fields_of::<StubSpec>()).cloned().collect();
     assert_eq!(documented("`given`"), given);
+    assert!(fields_of::<PluginPreconditions>().is_subset(&fields_of::<Preconditions>()));
     assert_eq!(documented("`[[scenario.step]]`"), fields_of::<StepSpec>());
     assert_eq!(documented("`then`"), fields_of::<Expectations>());
-    assert_eq!(fields_of::<ScenarioFile>(), ["plugin", "scenario"].map(str::to_owned).into());
+    assert_eq!(fields_of::<ScenarioFile>(), ["plugin", "plugins", "scenario"].map(str::to_owned).into());
 }
 
 #[test]

@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::matching::mismatches;
-use super::runner::{self, Inputs};
-use super::spec::{Expectations, Preconditions, ScenarioFile, ScenarioSpec, Step};
-use super::{AttemptSummary, ScenarioError, StepResult};
+use super::preconditions::Preconditions;
+use super::runner::{self, Inputs, PluginInput};
+use super::spec::{Expectations, ScenarioFile, ScenarioSpec, Step, StepSpec};
+use super::{AttemptSummary, ScenarioError, ScenarioResult, StepResult};
 use crate::plugin::Sidecar;
 
-/// The plugin that a scenario tests.
+/// A plugin that a scenario tests.
 #[derive(Clone, Debug)]
 pub struct PluginUnderTest<'a> {
+    /// Its name in scenarios.
+    pub name: &'a str,
     /// Its component.
     pub wasm: &'a Path,
     /// Its sidecar. Parts that a scenario sets take precedence.
@@ -29,6 +32,10 @@ pub struct ScenarioReport {
     pub took: Duration,
     /// The expectations that were not met, or why the scenario could not run.
     pub failures: Vec<String>,
+    /// Whether the scenario ran to its end.
+    pub completed: bool,
+    /// The log lines of plugins, each as `LEVEL message`.
+    pub logs: Vec<String>,
 }
 
 impl ScenarioReport {
@@ -41,10 +48,14 @@ impl ScenarioReport {
 
 /// Runs a scenario of a file in a folder, and compares its result with the expectations.
 #[must_use]
-pub fn check(spec: &ScenarioSpec, subject: &PluginUnderTest<'_>, folder: &Path) -> ScenarioReport {
+pub fn check(spec: &ScenarioSpec, plugins: &[PluginUnderTest<'_>], folder: &Path) -> ScenarioReport {
     let started = Instant::now();
-    let failures = find_failures(spec, subject, folder).unwrap_or_else(|error| vec![error.to_string()]);
-    ScenarioReport { name: spec.name.clone(), took: started.elapsed(), failures }
+    let result = prepare(spec, plugins, folder).and_then(|(steps, inputs)| runner::run_steps(&inputs, &steps));
+    let (failures, completed, logs) = match result {
+        Ok(result) => (compare_result(spec, &result), true, result.all.logs),
+        Err(error) => (vec![error.to_string()], false, Vec::new()),
+    };
+    ScenarioReport { name: spec.name.clone(), took: started.elapsed(), failures, completed, logs }
 }
 
 impl ScenarioFile {
@@ -54,25 +65,81 @@ impl ScenarioFile {
     }
 }
 
-fn find_failures(
-    spec: &ScenarioSpec,
-    subject: &PluginUnderTest<'_>,
+/// Parses the steps, and applies the preconditions to the plugins.
+fn prepare<'a>(
+    spec: &'a ScenarioSpec,
+    plugins: &'a [PluginUnderTest<'_>],
     folder: &Path,
-) -> Result<Vec<String>, ScenarioError> {
-    let parse = |(index, step): (usize, &super::spec::StepSpec)| {
+) -> Result<(Vec<Step>, Inputs<'a>), ScenarioError> {
+    check_plugin_keys(spec, plugins)?;
+    let parse = |(index, step): (usize, &StepSpec)| {
         let number = index + 1;
         step.parse(number, folder).map_err(|error| ScenarioError::Malformed(format!("step {number}: {error}")))
     };
-    let steps: Vec<Step> = spec.steps.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
-    let given = Preconditions { sidecar: spec.given.sidecar.clone().over(&subject.sidecar), ..spec.given.clone() };
-    let result = runner::run_steps(&Inputs { wasm: subject.wasm, others: &[], given: &given }, &steps)?;
+    let steps = spec.steps.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+    let (hosts, is_only) = (spec.given.stub_hosts()?, plugins.len() == 1);
+    let input = |plugin: &'a PluginUnderTest<'_>| {
+        let given = spec.given.of_plugin(plugin.name, is_only);
+        let sidecar = given.effective_sidecar(&plugin.sidecar, &hosts);
+        PluginInput { name: Some(plugin.name), state: given.state_bytes(), ..PluginInput::new(plugin.wasm, sidecar) }
+    };
+    let plugins = plugins.iter().map(input).collect();
+    Ok((steps, Inputs { plugins, subject: is_only.then_some(0), given: &spec.given }))
+}
+
+/// Checks that the keys of plugins name plugins of the scenario, and that keys that belong to one plugin do.
+fn check_plugin_keys(spec: &ScenarioSpec, plugins: &[PluginUnderTest<'_>]) -> Result<(), ScenarioError> {
+    let malformed = |reason| Err(ScenarioError::Malformed(reason));
+    let expectations = || spec.steps.iter().map(StepSpec::then).chain([&spec.then]);
+    let given = spec.given.plugins.keys().map(|name| ("given", name));
+    let then = expectations().flat_map(|then| then.plugins.keys().map(|name| ("then", name)));
+    if let Some((key, name)) = given.chain(then).find(|(_, name)| plugins.iter().all(|plugin| plugin.name != **name)) {
+        let names: Vec<_> = plugins.iter().map(|plugin| plugin.name).collect();
+        return malformed(format!("`{key}.plugins.{name}`: the plugins of this scenario are {}", names.join(", ")));
+    }
+    let nested = |then: &Expectations| {
+        then.plugins.values().any(|plugin| plugin.response.is_some() || !plugin.plugins.is_empty())
+    };
+    if expectations().any(nested) {
+        return malformed("`then.plugins.NAME` cannot have `response` or `plugins`".to_owned());
+    }
+    let of_one = expectations().find_map(Expectations::key_of_one_plugin).or_else(|| spec.given.key_of_one_plugin());
+    match of_one.filter(|_| plugins.len() > 1) {
+        Some((part, key)) => malformed(format!(
+            "`{part}.{key}` belongs to one plugin, and this scenario has several; write `{part}.plugins.NAME.{key}`"
+        )),
+        None => Ok(()),
+    }
+}
+
+impl Preconditions {
+    fn key_of_one_plugin(&self) -> Option<(&'static str, &'static str)> {
+        let keys = [
+            ("state", !self.state.is_empty()),
+            ("state_text", !self.state_text.is_empty()),
+            ("config", !self.config.is_empty()),
+            ("sidecar", self.sidecar != Sidecar::default()),
+        ];
+        keys.into_iter().find_map(|(key, is_set)| is_set.then_some(("given", key)))
+    }
+}
+
+impl Expectations {
+    fn key_of_one_plugin(&self) -> Option<(&'static str, &'static str)> {
+        let keys = [("state", !self.state.is_empty()), ("absent", !self.absent.is_empty())];
+        keys.into_iter().find_map(|(key, is_set)| is_set.then_some(("then", key)))
+    }
+}
+
+/// The expectations that a result does not meet.
+fn compare_result(spec: &ScenarioSpec, result: &ScenarioResult) -> Vec<String> {
     let mut all = Vec::new();
     for (index, (step, actual)) in spec.steps.iter().zip(&result.steps).enumerate() {
         let location = format!("step {} ({})", index + 1, step.title());
         all.extend(compare(step.then(), actual).into_iter().map(|failure| format!("{location}: {failure}")));
     }
     all.extend(compare(&spec.then, &result.all).into_iter().map(|failure| format!("at the end: {failure}")));
-    Ok(all)
+    all
 }
 
 fn compare(then: &Expectations, actual: &StepResult) -> Vec<String> {
@@ -82,11 +149,24 @@ fn compare(then: &Expectations, actual: &StepResult) -> Vec<String> {
     }
     let attempts = || actual.attempts.iter().map(|attempt| serde_json::to_value(attempt).unwrap_or_default()).collect();
     found.extend(compare_list("attempts", then.attempts.as_deref(), attempts));
+    found.extend(compare_list("requests", then.requests.as_deref(), || actual.requests.clone()));
+    found.extend(compare_effects(then, actual));
+    found.extend(compare_logs(&then.logs, &actual.logs));
+    if let Some(expected) = &then.response {
+        let actual = actual.response.clone().unwrap_or_default();
+        found.extend(mismatches("response", expected, &actual));
+    }
+    found.extend(compare_plugins(then, actual, compare));
+    found
+}
+
+/// Compares what the scenario has left in the bus.
+fn compare_effects(then: &Expectations, actual: &StepResult) -> Vec<String> {
+    let mut found = Vec::new();
     found.extend(compare_list("published", then.published.as_deref(), || actual.published.clone()));
     found.extend(compare_list("scheduled", then.scheduled.as_deref(), || actual.scheduled.clone()));
     found.extend(compare_list("dead_letters", then.dead_letters.as_deref(), || actual.dead_letters.clone()));
     found.extend(compare_list("subscriptions", then.subscriptions.as_deref(), || actual.subscriptions.clone()));
-    found.extend(compare_list("requests", then.requests.as_deref(), || actual.requests.clone()));
     for (key, expected) in &then.state {
         match actual.state.get(key) {
             Some(value) => found.extend(mismatches(&format!("state[{key:?}]"), expected, value)),
@@ -96,12 +176,21 @@ fn compare(then: &Expectations, actual: &StepResult) -> Vec<String> {
     for key in &then.absent {
         found.extend(actual.state.get(key).map(|value| format!("state[{key:?}]: expected none, got {value}")));
     }
-    found.extend(compare_logs(&then.logs, &actual.logs));
-    if let Some(expected) = &then.response {
-        let actual = actual.response.clone().unwrap_or_default();
-        found.extend(mismatches("response", expected, &actual));
-    }
     found
+}
+
+/// Compares the parts of the plugins.
+fn compare_plugins(
+    then: &Expectations,
+    actual: &StepResult,
+    compare: fn(&Expectations, &StepResult) -> Vec<String>,
+) -> Vec<String> {
+    let nothing = StepResult::default();
+    let of_plugin = |(name, then): (&String, &Expectations)| {
+        let found = compare(then, actual.plugins.get(name).unwrap_or(&nothing));
+        found.into_iter().map(|failure| format!("{name}: {failure}")).collect::<Vec<_>>()
+    };
+    then.plugins.iter().flat_map(of_plugin).collect()
 }
 
 fn compare_outcome(expected: &str, last: Option<&AttemptSummary>) -> Option<String> {

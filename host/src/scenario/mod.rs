@@ -32,6 +32,7 @@ mod docs_tests;
 mod expect;
 mod logs;
 mod matching;
+mod preconditions;
 mod result;
 mod runner;
 mod spec;
@@ -41,8 +42,9 @@ mod tests;
 pub use builder::Scenario;
 pub use expect::{PluginUnderTest, ScenarioReport, check};
 pub use matching::mismatches;
+pub use preconditions::{PluginPreconditions, Preconditions, StubSpec};
 pub use result::{AttemptSummary, ScenarioResult, StepResult};
-pub use spec::{Action, Expectations, Moment, Preconditions, ScenarioFile, ScenarioSpec, Step, StepSpec};
+pub use spec::{Action, Expectations, Moment, ScenarioFile, ScenarioSpec, Step, StepSpec};
 
 /// Why a scenario could not run. An expectation that is not met is not an error.
 #[derive(Debug, thiserror::Error)]

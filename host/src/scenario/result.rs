@@ -27,7 +27,7 @@ pub struct StepResult {
     pub response: Option<Value>,
     /// The requests that the plugins sent, in order.
     pub requests: Vec<Value>,
-    /// The plugin's state after the step.
+    /// The state of the plugin under test after the step; empty if a file tests several plugins.
     pub state: BTreeMap<String, Value>,
     /// The delayed events after the step.
     pub scheduled: Vec<Value>,
@@ -35,6 +35,8 @@ pub struct StepResult {
     pub dead_letters: Vec<Value>,
     /// The dynamic subscriptions after the step.
     pub subscriptions: Vec<Value>,
+    /// The part of each plugin, by its name in the scenario. It has no response and no parts itself.
+    pub plugins: BTreeMap<String, StepResult>,
 }
 
 /// An attempt at a delivery.
@@ -114,5 +116,10 @@ impl StepResult {
         self.requests.splice(..0, before.requests);
         self.logs.splice(..0, before.logs);
         self.response = self.response.take().or(before.response);
+        for (name, before) in before.plugins {
+            let mut earlier = before;
+            earlier.append(self.plugins.remove(&name).unwrap_or_default());
+            self.plugins.insert(name, earlier);
+        }
     }
 }

@@ -2,27 +2,25 @@
 
 mod delivery;
 mod request;
+mod results;
 mod service;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sandbus_toolchain::cache_directory;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::spec::{Action, Moment, Preconditions, Step};
+use super::preconditions::Preconditions;
+use super::spec::{Action, Moment, Step};
 use super::{ScenarioError, ScenarioResult, StepResult, internal_error, logs};
-use crate::api::RetryView;
-use crate::bus::{
-    Claim, DeadLetterFilter, DeadLetters as _, Embedded, EventLog as _, FeedEntry, Lifecycle as _, PluginState as _,
-    Settings, Subscriptions as _,
-};
+use crate::bus::{Claim, Embedded, EventLog as _, FeedEntry, Lifecycle as _, Settings, Subscriptions as _};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Position};
-use crate::outbound::{self, Outbound, Sent};
+use crate::outbound::{self, Outbound};
 use crate::outcome::{Effects, Publish, Write};
 use crate::plugin::{
     Defaults, EngineConfig, Environment, Generation, Loader, PreparedRuntimePaths, Registry, Sidecar, Symlinks,
@@ -36,11 +34,29 @@ const LIMIT: usize = 10_000;
 const PAGE: usize = 1_000;
 
 /// The plugins of a scenario and its preconditions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Inputs<'a> {
-    pub(super) wasm: &'a Path,
-    pub(super) others: &'a [PathBuf],
+    pub(super) plugins: Vec<PluginInput<'a>>,
+    /// The index of the plugin whose state is the state of the result. None if there are several such plugins.
+    pub(super) subject: Option<usize>,
     pub(super) given: &'a Preconditions,
+}
+
+/// A plugin of a scenario.
+#[derive(Debug)]
+pub(super) struct PluginInput<'a> {
+    /// Its name in the result; by default, the plugin's own name.
+    pub(super) name: Option<&'a str>,
+    pub(super) wasm: &'a Path,
+    pub(super) sidecar: Sidecar,
+    /// Its state at the beginning.
+    pub(super) state: BTreeMap<String, Vec<u8>>,
+}
+
+impl<'a> PluginInput<'a> {
+    pub(super) fn new(wasm: &'a Path, sidecar: Sidecar) -> Self {
+        Self { name: None, wasm, sidecar, state: BTreeMap::new() }
+    }
 }
 
 /// Runs steps on a separate thread, since the caller may be in an async runtime.
@@ -66,8 +82,9 @@ struct Runner {
     /// Answers the requests of plugins.
     outbound: Arc<outbound::StubServer>,
     beginning: Timestamp,
-    /// The plugin under test.
-    plugin: Arc<str>,
+    plugins: Vec<ScenarioPlugin>,
+    /// The index of the plugin whose state is the state of the result.
+    subject: Option<usize>,
     /// The sources and ids of the events that the steps publish.
     published_by_steps: BTreeSet<(String, String)>,
     /// The last position in the results so far.
@@ -75,6 +92,14 @@ struct Runner {
     step: StepResult,
     /// Dropped last.
     _directory: TempDir,
+}
+
+/// A loaded plugin of a scenario.
+struct ScenarioPlugin {
+    /// Its name in the result.
+    key: String,
+    /// Its own name.
+    name: Arc<str>,
 }
 
 impl Runner {
@@ -88,13 +113,17 @@ impl Runner {
         let settings = Settings { repeatable_ids: true, ..Settings::default() };
         let bus = Embedded::open(&directory.path().join("data"), clock.clone(), settings).map_err(internal_error)?;
         let registry = Registry::default();
-        for other in inputs.others {
-            register_plugin(&loader, &bus, &registry, other, &Sidecar::default()).await?;
+        let mut plugins = Vec::new();
+        for input in &inputs.plugins {
+            let name = register_plugin(&loader, &bus, &registry, input.wasm, &input.sidecar).await?;
+            let key = input.name.map_or_else(|| name.to_string(), str::to_owned);
+            plugins.push(ScenarioPlugin { key, name });
         }
-        let plugin = register_plugin(&loader, &bus, &registry, inputs.wasm, &inputs.given.effective_sidecar()?).await?;
-        let writes = inputs.given.state_bytes().into_iter().map(|(key, value)| (key, Write::Set(value)));
-        let effects = Effects { writes: writes.collect(), ..Effects::default() };
-        bus.commit(&plugin, effects).await.map_err(internal_error)?;
+        for (input, plugin) in inputs.plugins.iter().zip(&plugins) {
+            let writes = input.state.iter().map(|(key, value)| (key.clone(), Write::Set(value.clone())));
+            let effects = Effects { writes: writes.collect(), ..Effects::default() };
+            bus.commit(&plugin.name, effects).await.map_err(internal_error)?;
+        }
         let (published_by_steps, last_position, step) = Default::default();
         Ok(Self {
             bus,
@@ -102,7 +131,8 @@ impl Runner {
             clock,
             outbound,
             beginning,
-            plugin,
+            plugins,
+            subject: inputs.subject,
             published_by_steps,
             last_position,
             step,
@@ -203,80 +233,6 @@ impl Runner {
     fn after_beginning(&self, time: Timestamp) -> String {
         format!("+{}", humantime::format_duration(time.since(self.beginning)))
     }
-
-    /// Records the result of a step.
-    async fn record_step(&mut self) -> Result<(), ScenarioError> {
-        self.step.published = self.new_events().await?;
-        self.step.state = self.state()?;
-        self.step.requests = self.outbound.take_sent().iter().map(Sent::to_json).collect();
-        let scheduled = self.bus.scheduled(None, PAGE).await.map_err(internal_error)?;
-        self.step.scheduled = scheduled
-            .iter()
-            .map(|scheduled| {
-                let mut event = scheduled.event.to_value();
-                event["at"] = self.after_beginning(scheduled.due).into();
-                event
-            })
-            .collect();
-        let dead = self.bus.dead_letters(DeadLetterFilter::default(), None, PAGE).await.map_err(internal_error)?;
-        self.step.dead_letters = dead
-            .iter()
-            .map(|dead| {
-                json!({
-                    "subscription": dead.subscription.to_string(), "event": dead.logged.event.id,
-                    "type": dead.logged.event.event_type, "cause": dead.cause, "reason": dead.reason,
-                    "attempts": dead.attempts,
-                })
-            })
-            .collect();
-        let catalogue = Arc::clone(&self.bus.catalogue().borrow());
-        let dynamic = catalogue.feeds.iter().filter(|one| one.dynamic);
-        self.step.subscriptions = dynamic
-            .map(|one| {
-                let mut rules = serde_json::to_value(&*one.definition).unwrap_or_default();
-                rules["retry"] = serde_json::to_value(RetryView::from(&one.definition.retry)).unwrap_or_default();
-                rules["name"] = one.id.name.as_str().into();
-                rules
-            })
-            .collect();
-        Ok(())
-    }
-
-    /// The events that entered the log since the previous step, except those that steps published.
-    async fn new_events(&mut self) -> Result<Vec<Value>, ScenarioError> {
-        let (mut found, mut before) = (Vec::new(), None);
-        loop {
-            let page = self.bus.events(before, PAGE).await.map_err(internal_error)?;
-            let full = page.len() == PAGE;
-            let new = page.into_iter().take_while(|logged| logged.position > self.last_position);
-            let count = found.len();
-            found.extend(new);
-            match found.last() {
-                Some(last) if full && found.len() == count + PAGE => before = Some(last.position),
-                _ => break,
-            }
-        }
-        self.last_position = found.first().map_or(self.last_position, |newest| newest.position);
-        found.reverse();
-        let is_own = |event: &Event| self.published_by_steps.contains(&(event.source.clone(), event.id.clone()));
-        Ok(found.iter().filter(|logged| !is_own(&logged.event)).map(|logged| logged.event.to_value()).collect())
-    }
-
-    fn state(&self) -> Result<std::collections::BTreeMap<String, Value>, ScenarioError> {
-        let mut view = self.bus.state(&self.plugin);
-        let (mut state, mut after) = (std::collections::BTreeMap::new(), None::<String>);
-        loop {
-            let (keys, _) = view.keys(after.as_deref(), PAGE).map_err(internal_error)?;
-            after = keys.last().cloned();
-            for key in keys {
-                let value = view.get(&key).map_err(internal_error)?.0.unwrap_or_default();
-                state.insert(key, json_or_text(&value));
-            }
-            if after.is_none() || state.len() % PAGE != 0 {
-                return Ok(state);
-            }
-        }
-    }
 }
 
 /// Runs a handler on a separate thread, where host calls may block. Also returns the log lines.
@@ -305,6 +261,10 @@ async fn register_plugin(
     let stem = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let loaded = loader.load(&bytes, &Sidecar { stem, ..sidecar.clone() });
     let generation = loaded.map_err(|error| ScenarioError::Load { path: wasm.to_owned(), error })?;
+    if registry.snapshot().plugins.contains_key(&*generation.name) {
+        let reason = format!("several plugins are named `{}`", generation.name);
+        return Err(ScenarioError::Malformed(reason));
+    }
     registry.check_routes(&generation.name, &generation.descriptor.routes).map_err(internal_error)?;
     bus.declare(&generation.name, generation.settings.declared.clone()).await.map_err(internal_error)?;
     let name = Arc::clone(&generation.name);

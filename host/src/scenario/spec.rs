@@ -23,12 +23,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ScenarioError;
+use super::preconditions::Preconditions;
 use crate::clock::Timestamp;
-use crate::endpoint;
 use crate::event::Event;
 use crate::ingress::cloudevents::{self, Mode};
-use crate::outbound::{self, Stub};
-use crate::plugin::Sidecar;
 use crate::toml_file;
 
 /// A file of scenarios.
@@ -37,6 +35,9 @@ use crate::toml_file;
 pub struct ScenarioFile {
     /// The plugin to test: the name of its file without `.wasm`. Required if there are several plugins.
     pub plugin: Option<String>,
+    /// The plugins that the scenarios test together: names, or paths of projects and components relative to the file.
+    #[serde(default)]
+    pub plugins: Vec<String>,
     /// The scenarios.
     #[serde(rename = "scenario", default)]
     pub scenarios: Vec<ScenarioSpec>,
@@ -57,66 +58,6 @@ pub struct ScenarioSpec {
     /// The expectations of all steps together.
     #[serde(default)]
     pub then: Expectations,
-}
-
-/// The state of the host before the first step.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Preconditions {
-    /// The start time in RFC 3339; the start of 2030 by default.
-    pub time: Option<String>,
-    /// The plugin's state, as JSON values.
-    pub state: BTreeMap<String, Value>,
-    /// More of the plugin's state, as text that is stored verbatim.
-    pub state_text: BTreeMap<String, String>,
-    /// The plugin's configuration.
-    pub config: BTreeMap<String, String>,
-    /// The stubs that answer the plugin's requests. The first match applies. Their hosts are granted.
-    pub http: Vec<StubSpec>,
-    /// The rest of the plugin's sidecar: limits, grants and subscription rules.
-    pub sidecar: Sidecar,
-}
-
-/// A stub that answers a request of the plugin.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StubSpec {
-    /// The method and the URL, such as `GET https://api.example.com/rates`. A final `*` matches any suffix.
-    pub request: String,
-    /// The status; 200 by default.
-    #[serde(default = "default_status")]
-    pub status: u16,
-    /// The headers.
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// The body in JSON.
-    pub json: Option<Value>,
-    /// The body as text.
-    pub body: Option<String>,
-}
-
-fn default_status() -> u16 {
-    200
-}
-
-impl StubSpec {
-    fn host(&self) -> Result<String, ScenarioError> {
-        let malformed = |reason| ScenarioError::Malformed(format!("the stub `{}` is invalid: {reason}", self.request));
-        let (_, address) =
-            self.request.split_once(' ').ok_or_else(|| malformed("write a method and a URL".to_owned()))?;
-        endpoint::host_and_port(address.trim_end_matches('*')).map_err(malformed)
-    }
-
-    fn stub(&self) -> Stub {
-        let mut headers: Vec<_> = self.headers.clone().into_iter().collect();
-        let names_its_type = self.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
-        if self.json.is_some() && !names_its_type {
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        }
-        let json = self.json.as_ref().map(Value::to_string);
-        let body = json.or_else(|| self.body.clone()).unwrap_or_default().into_bytes();
-        Stub { request: self.request.clone(), status: self.status, headers, body }
-    }
 }
 
 /// A step of a scenario: exactly one of `event`, `request`, `events` and `advance`.
@@ -177,8 +118,10 @@ pub struct Expectations {
     pub subscriptions: Option<Vec<Value>>,
     /// The response to the request, with some of `status`, `headers`, `json` and `body`.
     pub response: Option<Value>,
-    /// All requests of the plugin in order, with some of `request`, `headers`, `json` and `body`.
+    /// All requests of the plugins in order, with some of `plugin`, `request`, `headers`, `json` and `body`.
     pub requests: Option<Vec<Value>>,
+    /// The expectations of each plugin, by name.
+    pub plugins: BTreeMap<String, Expectations>,
 }
 
 /// An action and its time.
@@ -235,6 +178,9 @@ impl ScenarioFile {
             true => malformed(&too_deep("a value")),
             false => malformed(&error),
         })?;
+        if file.plugin.is_some() && !file.plugins.is_empty() {
+            return Err(malformed("a file has either `plugin` or `plugins`"));
+        }
         file.check_depth().map_err(|error| malformed(&error))?;
         Ok(file)
     }
@@ -269,10 +215,10 @@ fn depth(value: &Value) -> usize {
 }
 
 /// A JSON value of a file with its key.
-type KeyedValue<'a> = (&'static str, &'a Value);
+pub(super) type KeyedValue<'a> = (&'static str, &'a Value);
 
 impl Expectations {
-    fn values(&self) -> impl Iterator<Item = KeyedValue<'_>> {
+    fn values(&self) -> Vec<KeyedValue<'_>> {
         let lists = [
             ("then.attempts", &self.attempts),
             ("then.published", &self.published),
@@ -283,7 +229,9 @@ impl Expectations {
         ];
         let lists = lists.into_iter().flat_map(|(key, list)| list.iter().flatten().map(move |value| (key, value)));
         let state = self.state.values().map(|value| ("then.state", value));
-        lists.chain(state).chain(self.response.iter().map(|value| ("then.response", value)))
+        let response = self.response.iter().map(|value| ("then.response", value));
+        let own = lists.chain(state).chain(response);
+        own.chain(self.plugins.values().flat_map(Self::values)).collect()
     }
 }
 
@@ -291,48 +239,7 @@ fn read(path: &Path) -> Result<String, ScenarioError> {
     std::fs::read_to_string(path).map_err(|error| ScenarioError::Read { path: path.to_owned(), error })
 }
 
-impl Preconditions {
-    fn values(&self) -> impl Iterator<Item = KeyedValue<'_>> {
-        let state = self.state.values().map(|value| ("given.state", value));
-        state.chain(self.http.iter().filter_map(|stub| Some(("given.http", stub.json.as_ref()?))))
-    }
-
-    /// The sidecar with the configuration and with grants for the hosts of the stubs.
-    ///
-    /// # Errors
-    /// If a stub is invalid.
-    pub fn effective_sidecar(&self) -> Result<Sidecar, ScenarioError> {
-        let mut sidecar = self.sidecar.clone();
-        sidecar.config.extend(self.config.clone());
-        let hosts: Vec<_> = self.http.iter().map(StubSpec::host).collect::<Result<_, _>>()?;
-        sidecar.grants.http.extend(hosts);
-        Ok(sidecar)
-    }
-
-    /// The server that answers the requests of plugins.
-    #[must_use]
-    pub fn outbound(&self) -> outbound::StubServer {
-        outbound::StubServer::new(self.http.iter().map(StubSpec::stub).collect())
-    }
-
-    /// The plugin's state as bytes.
-    #[must_use]
-    pub fn state_bytes(&self) -> BTreeMap<String, Vec<u8>> {
-        let json = self.state.iter().map(|(key, value)| (key.clone(), value.to_string().into_bytes()));
-        let text = self.state_text.iter().map(|(key, text)| (key.clone(), text.clone().into_bytes()));
-        json.chain(text).collect()
-    }
-
-    /// The start time.
-    ///
-    /// # Errors
-    /// If it is not in RFC 3339.
-    pub fn start_time(&self) -> Result<Timestamp, ScenarioError> {
-        parse_time(self.time.as_deref().unwrap_or("2030-01-01T00:00:00Z"))
-    }
-}
-
-fn parse_time(text: &str) -> Result<Timestamp, ScenarioError> {
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, ScenarioError> {
     Timestamp::parse(text).ok_or_else(|| {
         ScenarioError::Malformed(format!("`{text}` is not a time in RFC 3339, such as 2030-01-31T12:00:00Z"))
     })

@@ -84,10 +84,11 @@ impl Runner {
         };
         let handler = ScenarioHandler { bus: &self.bus, generation, definition, lines: Mutex::default() };
         path.run(claim, Permits::default(), &handler).await;
-        self.step.logs.extend(handler.lines.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let lines = handler.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.record_invocation(&generation.name, lines);
         for report in reports.take() {
             let attempted = self.summarize(&report.map_err(internal_error)?);
-            self.step.attempts.push(attempted);
+            self.record_attempt(&generation.name, attempted);
         }
         Ok(())
     }

@@ -77,12 +77,13 @@ impl Runner {
     ) -> Result<Result<axum::response::Response, Problem>, ScenarioError> {
         let state = self.bus.state(&generation.name);
         let (answered, lines) = run_on_thread(|| generation.handle_request(request, IdSeed::unique(), state));
-        self.step.logs.extend(lines);
+        self.record_invocation(&generation.name, lines);
         let (response, mut effects, reply_to) = match answered {
             RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
             RequestResult::Discard(response) => return Ok(respond::to_http(&generation.name, response)),
             RequestResult::Failed(failure) => {
-                self.step.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
+                let (cause, reason) = (failure.cause.as_str(), &failure.reason);
+                self.record_line(&generation.name, format!("error request failed ({cause}): {reason}"));
                 return Ok(Err(respond::failure_problem(generation, &request.route, &failure)));
             }
         };

@@ -33,18 +33,19 @@ impl Runner {
         });
         let (response, ran) = tokio::join!(read_response(head), running);
         let (ended, lines) = ran.map_err(internal_error)?;
-        self.step.logs.extend(lines);
+        self.record_invocation(&generation.name, lines);
         let effects = match ended {
             Ok(effects) => effects,
             Err(failure) => {
-                self.step.logs.push(format!("error request failed ({}): {}", failure.cause.as_str(), failure.reason));
+                let (cause, reason) = (failure.cause.as_str(), &failure.reason);
+                self.record_line(&generation.name, format!("error request failed ({cause}): {reason}"));
                 return Ok(Err(respond::failure_problem(generation, route, &failure)));
             }
         };
         let response = match response {
             Ok(response) => response,
             Err(reason) => {
-                self.step.logs.push(format!("error the response is malformed: {reason}"));
+                self.record_line(&generation.name, format!("error the response is malformed: {reason}"));
                 let detail = "the handler's response is malformed";
                 return Ok(Err(Problem::new(StatusCode::BAD_GATEWAY, "handler-response", detail)));
             }

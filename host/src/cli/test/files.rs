@@ -1,0 +1,113 @@
+//! Finds scenario files, and the plugins that they are for.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::plugins::{Candidate, add_candidate};
+use crate::projects::join_names;
+use crate::scenario::ScenarioFile;
+
+/// Files of other tools in test directories.
+const NOT_SCENARIOS: [&str; 5] = ["Cargo.toml", "package.json", "package-lock.json", "pyproject.toml", "tsconfig.json"];
+
+/// The scenario files at a path.
+pub(super) fn scenario_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if path.is_dir() {
+        let files = files_with_extension(path, &["toml", "json"])?;
+        // A test directory may be a project itself.
+        Ok(files.into_iter().filter(|file| !NOT_SCENARIOS.iter().any(|other| file.ends_with(other))).collect())
+    } else {
+        Ok(path.is_file().then(|| path.to_owned()).into_iter().collect())
+    }
+}
+
+/// The files in a directory with one of the extensions, sorted.
+pub(super) fn files_with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read {}", directory.display()))?.path();
+        let ends_so = path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one));
+        if ends_so && path.is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The scenario files of a directory of plugins, which are for several of them: `scenarios.toml`, and those in `tests`.
+/// Other files are ignored there, since the directory may be anything.
+pub(super) fn shared_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !directory.is_dir() {
+        return Ok(Vec::new());
+    }
+    let tests = directory.join("tests");
+    let mut found = ["scenarios.toml", "scenarios.json"].map(|name| directory.join(name)).to_vec();
+    found.extend(if tests.is_dir() { scenario_files(&tests)? } else { Vec::new() });
+    found.retain(|file| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.contains("[[scenario]]") || text.contains("\"scenario\"")
+    });
+    Ok(found)
+}
+
+/// The plugins of a scenario file for several plugins, as indices of candidates. Plugins at other paths are built, and
+/// become candidates.
+pub(super) fn plugins_of(
+    scenario_file: &ScenarioFile,
+    file: &Path,
+    candidates: &mut Vec<Candidate>,
+) -> anyhow::Result<Vec<usize>> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut indices = Vec::new();
+    for entry in &scenario_file.plugins {
+        let index = match is_name(entry) {
+            true => candidates.iter().position(|candidate| candidate.name == *entry).ok_or_else(|| {
+                let names = join_names(candidates.iter().map(|candidate| candidate.name.as_str()));
+                anyhow::anyhow!(
+                    "{}: `{entry}` in `plugins` is not tested; the tested plugins are {names}. Write the path of its \
+                     project or component, such as \"../{entry}\", or test a directory that contains it",
+                    file.display()
+                )
+            })?,
+            false => add_candidate(&folder.join(entry), candidates)
+                .with_context(|| format!("{}: cannot use `{entry}` in `plugins`", file.display()))?,
+        };
+        if indices.iter().any(|one: &usize| candidates[*one].name == candidates[index].name) {
+            bail!("{}: `plugins` has several plugins named `{}`", file.display(), candidates[index].name);
+        }
+        indices.push(index);
+    }
+    Ok(indices)
+}
+
+/// Whether an entry of `plugins` is a name rather than a path.
+fn is_name(entry: &str) -> bool {
+    let is_component = Path::new(entry).extension().is_some_and(|extension| extension == "wasm");
+    !entry.contains(['/', '\\']) && !is_component && !entry.starts_with('.')
+}
+
+/// Whether a scenario file is for a plugin: the plugin that it names, else the plugin whose project contains it, else
+/// the only plugin.
+pub(super) fn applies_to(
+    scenario_file: &ScenarioFile,
+    candidate: &Candidate,
+    all: &[Candidate],
+    file: &Path,
+) -> anyhow::Result<bool> {
+    if let Some(plugin) = &scenario_file.plugin {
+        return Ok(*plugin == candidate.name);
+    }
+    if all.len() == 1 {
+        return Ok(true);
+    }
+    let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let directories =
+        all.iter().filter_map(|one| one.directory.as_deref().filter(|directory| file.starts_with(directory)));
+    match directories.max_by_key(|directory| directory.components().count()) {
+        Some(nearest) => Ok(candidate.directory.as_deref() == Some(nearest)),
+        None => bail!("{} does not name its plugin; begin it with plugin = \"NAME\"", file.display()),
+    }
+}

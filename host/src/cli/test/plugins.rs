@@ -1,0 +1,150 @@
+//! Finds the plugins to test, and builds their projects.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use sandbus_toolchain::{Artifact, BuildUnit, Goal, Project};
+
+use super::files::files_with_extension;
+use crate::console;
+use crate::plugin::{Sidecar, read_sidecar};
+use crate::projects::{self, display_path, join_names};
+use crate::telemetry;
+
+/// A plugin and the location of its scenarios.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    /// Its name in scenario files.
+    pub(super) name: String,
+    pub(super) wasm: PathBuf,
+    /// The path of its sidecar, which may not exist.
+    pub(super) sidecar: PathBuf,
+    pub(super) scenarios: PathBuf,
+    /// Its project. Scenario files below it are for this plugin.
+    pub(super) directory: Option<PathBuf>,
+}
+
+/// Projects that do not build.
+#[derive(Debug, thiserror::Error)]
+#[error("no scenario was run: the build of {} failed", failed.join(", "))]
+pub(super) struct BuildError {
+    /// Their names.
+    pub(super) failed: Vec<String>,
+    /// What the compilers reported.
+    pub(super) messages: Vec<String>,
+}
+
+impl Candidate {
+    fn of_component(wasm: PathBuf) -> Self {
+        let name = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (sidecar, scenarios) = (wasm.with_extension("toml"), parent_directory(&wasm).join("tests"));
+        Self { name, sidecar, scenarios, wasm, directory: None }
+    }
+
+    /// Parses the sidecar, if it exists.
+    pub(super) fn load_sidecar(&self) -> anyhow::Result<Sidecar> {
+        let path = &self.sidecar;
+        match read_sidecar(path) {
+            Ok(text) => Sidecar::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Sidecar::default()),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+}
+
+/// Adds the plugin at a path to the candidates, unless it is one already. Returns its index.
+pub(super) fn add_candidate(path: &Path, candidates: &mut Vec<Candidate>) -> anyhow::Result<usize> {
+    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let wanted = canonical(path);
+    let is_wanted = |one: &Candidate| {
+        one.directory.as_deref().is_some_and(|directory| canonical(directory) == wanted)
+            || canonical(&one.wasm) == wanted
+    };
+    if let Some(index) = candidates.iter().position(is_wanted) {
+        return Ok(index);
+    }
+    if !path.exists() {
+        bail!("{} does not exist", path.display());
+    }
+    let found = find_candidates(path)?;
+    match <[Candidate; 1]>::try_from(found) {
+        Ok([found]) => candidates.push(found),
+        Err(found) => {
+            let names = join_names(found.iter().map(|candidate| candidate.name.as_str()));
+            bail!("{} has several plugins ({names}); write the path of one", path.display());
+        }
+    }
+    Ok(candidates.len() - 1)
+}
+
+/// The plugins at a path.
+pub(super) fn find_candidates(path: &Path) -> anyhow::Result<Vec<Candidate>> {
+    if is_component(path) {
+        return Ok(vec![Candidate::of_component(path.to_owned())]);
+    }
+    // A component next to sources may be outdated.
+    if path.is_dir() && !has_manifest(path) {
+        let found = files_with_extension(path, &["wasm"])?;
+        if !found.is_empty() {
+            console::print_status(&format!(
+                "testing the components in {}; projects below it are not built",
+                path.display()
+            ));
+            return Ok(found.into_iter().map(Candidate::of_component).collect());
+        }
+    }
+    build(path)
+}
+
+fn is_component(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "wasm") && path.is_file()
+}
+
+fn has_manifest(directory: &Path) -> bool {
+    sandbus_toolchain::MANIFESTS.iter().any(|manifest| directory.join(manifest).is_file())
+}
+
+fn parent_directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// Builds the plugin projects at a path.
+fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
+    let found = projects::find(path)?;
+    console::print_status(&format!("building {}", join_names(found.names())));
+    let (mut candidates, mut failed, mut messages) = (Vec::new(), Vec::new(), Vec::new());
+    let units = BuildUnit::of(&found.projects);
+    let mut built = Vec::new();
+    sandbus_toolchain::build_all(&units, Goal::Quick, telemetry::colours(), &mut console::print_status, &mut |unit| {
+        projects::print_messages(&unit);
+        built.push(unit);
+    });
+    built.sort_by_key(|unit| unit.index);
+    for result in built {
+        messages.extend(result.error());
+        let (unit, report) = (&units[result.index], result.report.unwrap_or_default());
+        messages.extend(report.messages.iter().cloned());
+        failed.extend(unit.failed(&report).map(|project| project.name.clone()));
+        for artifact in &report.artifacts {
+            let project = unit.projects.iter().find(|project| project.name == artifact.name);
+            candidates.extend(project.map(|project| candidate(project, artifact)));
+        }
+    }
+    match (failed.is_empty(), found.broken.is_empty()) {
+        (true, true) => Ok(candidates),
+        (true, false) => bail!("no scenario was run: some projects in {} cannot be read", display_path(path)),
+        _ => Err(BuildError { failed, messages }.into()),
+    }
+}
+
+fn candidate(project: &Project, artifact: &Artifact) -> Candidate {
+    console::print_hints(project, artifact);
+    let (sidecar, scenarios) = (project.sidecar(), project.directory.join("tests"));
+    Candidate {
+        name: project.stem(),
+        wasm: artifact.path.clone(),
+        sidecar,
+        scenarios,
+        directory: Some(project.directory.clone()),
+    }
+}
