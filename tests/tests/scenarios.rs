@@ -150,6 +150,214 @@ fn a_failing_scenario_says_what_was_expected_and_what_came() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("no scenario name contains"));
 }
 
+/// Reads a JUnit report as CI systems do, with an independent parser. Prints each test case with its results as JSON.
+const READ_JUNIT: &str = r#"
+import json, sys
+from xml.etree import ElementTree
+root = ElementTree.parse(sys.argv[1]).getroot()
+assert root.tag == "testsuites", root.tag
+suites = []
+for suite in root:
+    assert suite.tag == "testsuite" and float(suite.get("time")) >= 0
+    cases = []
+    for case in suite:
+        assert case.tag == "testcase" and float(case.get("time")) >= 0
+        parts = {part.tag: {"message": part.get("message"), "text": part.text} for part in case}
+        cases.append({"class": case.get("classname"), "name": case.get("name"), "file": case.get("file"), **parts})
+    counts = [int(suite.get(name)) for name in ["tests", "failures", "errors"]]
+    suites.append({"name": suite.get("name"), "counts": counts, "cases": cases})
+print(json.dumps({"counts": [int(root.get(name)) for name in ["tests", "failures", "errors"]], "suites": suites}))
+"#;
+
+fn read_junit(file: &Path) -> Value {
+    let output = Command::new("python3").args(["-c", READ_JUNIT, path(file)]).output().unwrap();
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_junit_report_has_the_results_of_each_scenario() {
+    let setup = Setup::new();
+    let (file, report) = (setup.path().join("failing.toml"), setup.path().join("reports/junit.xml"));
+    let name = "what is <not> \"so\" & ]]> more";
+    let failing = FAILING.replace("name = \"what is not so\"", &format!("name = '{name}'"));
+    let malformed = "\n[[scenario]]\nname = \"cannot run\"\n[[scenario.step]]\n";
+    put(&file, format!("{failing}{malformed}").as_bytes());
+    let wasm = guest_path("registration-handler");
+    let output = play(&[path(&wasm), "--scenarios", path(&file), "--junit", path(&report)]);
+    assert_eq!(output.status.code(), Some(1));
+    let report = read_junit(&report);
+    assert_eq!(report["counts"], json!([3, 1, 1]), "{report:#}");
+    let suite = &report["suites"][0];
+    assert_eq!(suite["name"], format!("registration-handler: {}", path(&file)));
+    assert_eq!(suite["counts"], json!([3, 1, 1]));
+    let [good, bad, malformed] = [0, 1, 2].map(|index| &suite["cases"][index]);
+    assert_eq!((&good["class"], &good["file"]), (&json!("registration-handler"), &json!(path(&file))));
+    assert_eq!((&good["name"], &good["failure"]), (&json!("what is so"), &Value::Null));
+    assert_eq!(good["system-out"]["text"], "info Welcome, Ada!");
+    assert_eq!(bad["name"], name);
+    assert_eq!(bad["failure"]["message"], "step 1 (user.registered): outcome: expected reject, got ack");
+    let text = bad["failure"]["text"].as_str().unwrap();
+    assert!(text.contains("\n") && text.contains(r#"expected "Hello, Ada!", got "Welcome, Ada!""#), "{text}");
+    assert!(malformed["error"]["message"].as_str().unwrap().contains("exactly one of"), "{malformed}");
+}
+
+#[test]
+fn a_junit_report_says_why_no_scenario_was_run() {
+    let setup = Setup::new();
+    let home = setup.path();
+    let sandbus = |arguments: &[&str]| Command::new(binary()).args(arguments).current_dir(home).output().unwrap();
+    assert!(sandbus(&["new", "orders", "--lang", "js", "--on", "x.y"]).status.success());
+    std::fs::write(home.join("orders/src/plugin.js"), "export default ( < & \"").unwrap();
+    let output = sandbus(&["test", "orders", "--junit", "junit.xml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report = read_junit(&home.join("junit.xml"));
+    let case = &report["suites"][0]["cases"][0];
+    assert_eq!((&report["counts"], &case["name"]), (&json!([1, 0, 1]), &json!("build orders")), "{report:#}");
+    assert!(case["error"]["text"].as_str().unwrap().contains("plugin.js"), "{report:#}");
+
+    let output = sandbus(&["test", path(&guest_path("echo")), "--scenarios", "nowhere", "--junit", "junit.xml"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report = read_junit(&home.join("junit.xml"));
+    let message = report["suites"][0]["cases"][0]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("nowhere does not exist"), "{report:#}");
+}
+
+const CHAIN: &str = r#"
+plugins = ["registration", "handler/registration-handler.wasm"]
+
+[[scenario]]
+name = "a registration is welcomed by the other plugin"
+given.plugins.registration-handler = { config = { greeting = "Hello" }, state = { total = 41 } }
+
+[[scenario.step]]
+request = "POST /register"
+json = { name = "Ada", email = "ada@example.com" }
+then.response = { status = 201 }
+then.published = [{ type = "user.registered" }, { type = "user.welcomed" }]
+then.attempts = [{ subscription = "registration-handler/user_registered", outcome = "ack" }]
+then.plugins.registration = { published = [{ type = "user.registered" }], attempts = [] }
+
+[scenario.step.then.plugins.registration-handler]
+outcome = "ack"
+published = [{ type = "user.welcomed", data = { message = "Hello, Ada!" } }]
+state = { total = 42 }
+logs = ["info Hello, Ada!"]
+"#;
+
+#[test]
+fn plugins_of_a_scenario_receive_each_others_events() {
+    let setup = Setup::new();
+    let home = setup.path();
+    std::fs::create_dir_all(home.join("tests/handler")).unwrap();
+    for (guest, to) in [("registration", "."), ("registration-handler", "tests/handler"), ("echo", ".")] {
+        std::fs::copy(guest_path(guest), home.join(to).join(format!("{guest}.wasm"))).unwrap();
+    }
+    let file = home.join("tests/chain.toml");
+    put(&file, CHAIN.as_bytes());
+    let output = play(&[path(home)]);
+    let text = stdout(&output);
+    assert!(output.status.success() && text.contains("1 passed, 0 failed"), "{text}{output:?}");
+
+    for (from, to, expected) in [
+        ("total = 42", "total = 43", "registration-handler: state[\"total\"]: expected 43, got 42"),
+        ("attempts = [] }", "attempts = [{}] }", "registration: attempts[0]: expected {}, but there are only 0"),
+        ("[\"info Hello", "[\"info Bye", "registration-handler: logs: expected a line with \"info Bye, Ada!\""),
+        ("plugins.registration =", "plugins.nobody =", "the plugins of this scenario are registration, registration-"),
+        ("then.response", "then.state = { a = 1 }\nthen.response", "write `then.plugins.NAME.state`"),
+    ] {
+        assert!(CHAIN.contains(from));
+        put(&file, CHAIN.replace(from, to).as_bytes());
+        let output = play(&[path(home)]);
+        assert!(stdout(&output).contains(expected), "{expected} is not in {output:?}");
+    }
+    for (from, to, expected) in [
+        ("[\"registration\",", "[\"nobody\",", "the tested plugins are echo, registration"),
+        ("handler/reg", "nowhere/reg", "does not exist"),
+        ("plugins = [", "plugin = \"echo\"\nplugins = [", "either `plugin` or `plugins`"),
+    ] {
+        put(&file, CHAIN.replacen(from, to, 1).as_bytes());
+        let output = play(&[path(home)]);
+        assert!(String::from_utf8_lossy(&output.stderr).contains(expected), "{expected} is not in {output:?}");
+    }
+}
+
+const ORDERS: &str = r#"
+import { plugin, publish, state } from "@sandbus/sdk";
+
+export default plugin({ publishes: ["order.*"] })
+  .on("order.wanted", (order) => {
+    publish("order.placed", order);
+    publish("order.forgotten", order, { delay: "2h" });
+  })
+  .on("mail.sent", () => state.set("mails", (state.get("mails") ?? 0) + 1));
+"#;
+
+const MAIL: &str = r#"
+import { log, plugin, publish } from "@sandbus/sdk";
+import * as client from "@sandbus/sdk/client";
+
+export default plugin({ publishes: ["mail.*"] }).on("order.placed", ({ item }) => {
+  client.post("https://mail.example.com/send", { text: item }).success();
+  log.info(`sent ${item}`);
+  publish("mail.sent");
+});
+"#;
+
+const SHOP: &str = r#"
+plugins = ["orders", "mail"]
+
+[[scenario]]
+name = "an order is confirmed by mail"
+given.http = [{ request = "POST https://mail.example.com/send" }]
+[[scenario.step]]
+event = "order.wanted"
+data = { item = "tea" }
+then.published = [{ type = "order.placed" }, { type = "mail.sent" }]
+then.plugins.orders = { state = { mails = 1 }, scheduled = [{ type = "order.forgotten", at = "+2h" }] }
+then.plugins.mail = { logs = ["sent tea"], scheduled = [], requests = [{ body = "tea" }] }
+then.requests = [{ plugin = "mail" }]
+
+[[scenario]]
+name = "a mail that cannot be sent is a dead letter"
+given.http = [{ request = "POST https://mail.example.com/send", status = 503 }]
+[[scenario.step]]
+event = "order.wanted"
+data = { item = "tea" }
+then.plugins.mail.outcome = "retry"
+[[scenario.step]]
+advance = "1h"
+then.plugins.mail.dead_letters = [{ attempts = 8 }]
+then.plugins.orders = { dead_letters = [], absent = ["mails"] }
+"#;
+
+/// A scenario file next to the projects names all of them.
+#[test]
+fn projects_of_a_directory_share_scenarios() {
+    let setup = Setup::new();
+    let home = setup.path();
+    let sandbus = |arguments: &[&str]| Command::new(binary()).args(arguments).current_dir(home).output().unwrap();
+    for (name, source) in [("orders", ORDERS), ("mail", MAIL)] {
+        assert!(sandbus(&["new", name, "--lang", "js", "--on", "x.y"]).status.success());
+        std::fs::write(home.join(name).join("src/plugin.js"), source).unwrap();
+        std::fs::remove_file(home.join(name).join("tests/scenarios.toml")).unwrap();
+    }
+    std::fs::create_dir(home.join("tests")).unwrap();
+    put(&home.join("tests/shop.toml"), SHOP.as_bytes());
+    put(&home.join("tests/fixture.json"), b"[1]");
+    let output = sandbus(&["test", "."]);
+    let text = stdout(&output);
+    assert!(output.status.success() && text.contains("2 passed, 0 failed"), "{text}{output:?}");
+
+    // From the project of one plugin, the other one is a path.
+    put(&home.join("orders/tests/shop.toml"), SHOP.replace("\"mail\"]", "\"../../mail\"]").as_bytes());
+    std::fs::remove_file(home.join("tests/shop.toml")).unwrap();
+    let output = sandbus(&["test", "orders"]);
+    let text = stdout(&output);
+    assert!(output.status.success() && text.contains("2 passed, 0 failed"), "{text}{output:?}");
+}
+
 #[test]
 fn a_malformed_file_is_named_with_the_place() {
     let setup = Setup::new();
