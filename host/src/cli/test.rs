@@ -86,14 +86,17 @@ fn run_scenarios(arguments: &Arguments) -> anyhow::Result<Vec<FileResult>> {
     }
     let mut results: Vec<FileResult> = Vec::new();
     let (mut unmatched, mut joint) = (BTreeMap::new(), BTreeSet::new());
+    let canonical = |file: &PathBuf| file.canonicalize().unwrap_or_else(|_| file.clone());
     let tested = candidates.clone();
     for candidate in &tested {
         let mut files = scenario_files(&candidate.scenarios)?;
-        files.extend(shared.iter().filter(|file| !files.contains(file)).cloned().collect::<Vec<_>>());
+        // The directory may itself be the project, by another path.
+        let own: BTreeSet<_> = files.iter().map(canonical).collect();
+        files.extend(shared.iter().filter(|file| !own.contains(&canonical(file))).cloned());
         for file in files {
             let scenario_file = ScenarioFile::read(&file)?;
             let subjects = if !scenario_file.plugins.is_empty() {
-                if !joint.insert(file.canonicalize().unwrap_or_else(|_| file.clone())) {
+                if !joint.insert(canonical(&file)) {
                     continue;
                 }
                 let indices = plugins_of(&scenario_file, &file, &mut candidates)?;
