@@ -85,7 +85,7 @@ impl Runner {
         let handler = ScenarioHandler { bus: &self.bus, generation, definition, lines: Mutex::default() };
         path.run(claim, Permits::default(), &handler).await;
         let lines = handler.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.record_invocation(&generation.name, lines);
+        self.record_invocation(&generation.name, &lines);
         for report in reports.take() {
             let attempted = self.summarize(&report.map_err(internal_error)?);
             self.record_attempt(&generation.name, attempted);

@@ -77,7 +77,7 @@ impl Runner {
     ) -> Result<Result<axum::response::Response, Problem>, ScenarioError> {
         let state = self.bus.state(&generation.name);
         let (answered, lines) = run_on_thread(|| generation.handle_request(request, IdSeed::unique(), state));
-        self.record_invocation(&generation.name, lines);
+        self.record_invocation(&generation.name, &lines);
         let (response, mut effects, reply_to) = match answered {
             RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
             RequestResult::Discard(response) => return Ok(respond::to_http(&generation.name, response)),

@@ -14,7 +14,7 @@ use crate::scenario::{AttemptSummary, ScenarioError, StepResult, internal_error}
 
 impl Runner {
     /// Records what an invocation of a plugin has logged and sent.
-    pub(super) fn record_invocation(&mut self, plugin: &str, lines: Vec<String>) {
+    pub(super) fn record_invocation(&mut self, plugin: &str, lines: &[String]) {
         let sent = self.outbound.take_sent();
         let key = self.key_of(plugin);
         let to_json = |sent: &crate::outbound::Sent| {
@@ -24,14 +24,14 @@ impl Runner {
         };
         let requests: Vec<_> = sent.iter().map(to_json).collect();
         for part in [&mut self.step.plugins.entry(key).or_default().logs, &mut self.step.logs] {
-            part.extend(lines.iter().cloned());
+            part.extend_from_slice(lines);
         }
         self.step.requests.extend(requests);
     }
 
     /// Records a log line of the host about an invocation of a plugin.
     pub(super) fn record_line(&mut self, plugin: &str, line: String) {
-        self.record_invocation(plugin, vec![line]);
+        self.record_invocation(plugin, &[line]);
     }
 
     pub(super) fn record_attempt(&mut self, plugin: &str, attempt: AttemptSummary) {

@@ -33,7 +33,7 @@ impl Runner {
         });
         let (response, ran) = tokio::join!(read_response(head), running);
         let (ended, lines) = ran.map_err(internal_error)?;
-        self.record_invocation(&generation.name, lines);
+        self.record_invocation(&generation.name, &lines);
         let effects = match ended {
             Ok(effects) => effects,
             Err(failure) => {
