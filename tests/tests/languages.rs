@@ -310,6 +310,23 @@ fn a_saved_change_of_a_script_is_swapped_in() {
     assert_eq!(often.status, 200, "what it reads leaves no handle behind: {}", often.body);
 }
 
+/// A script without a project is run, changed and swapped in.
+#[test]
+fn a_handler_of_one_file_needs_no_project() {
+    let python = "from sandbus import Plugin\n\nplugin = Plugin()\n\n\n@plugin.route(\"GET /answer\")\ndef answer(request):\n    return \"one\"\n";
+    let javascript = "import { plugin } from \"@sandbus/sdk\";\nimport { one } from \"./other.js\";\nexport default plugin().route(\"GET /answer\", () => ({ json: one + \"one\" }));\n";
+    for (name, source) in [("handler.js", javascript), ("handler.py", python)] {
+        let setup = Setup::new();
+        let file = setup.path().join(name);
+        std::fs::write(setup.path().join("other.js"), "export const one = \"\";\n").unwrap();
+        std::fs::write(&file, source).unwrap();
+        let host = setup.develop_project(Path::new(name));
+        assert_eq!(host.get("/answer").body.trim_matches('"'), "one", "{name}");
+        std::fs::write(&file, source.replace("\"one\"", "\"two\"")).unwrap();
+        eventually("the new code answers", || host.get("/answer").body.contains("two").then_some(()));
+    }
+}
+
 /// Builds a guest from a script project and puts it into a host's plugin folder.
 fn script(name: &str, setup: &Setup) {
     /// A build keeps its files in the project, so that a second test finds it built.

@@ -17,6 +17,7 @@ pub(crate) use self::manifest_kind::is_workspace;
 use self::walk::Walk;
 use crate::project::{Language, Project};
 use crate::run::{at, manifest_error};
+use crate::single_file;
 use crate::{Error, workspaces};
 
 /// The projects below a path.
@@ -42,13 +43,16 @@ pub struct SkippedDirectory {
 }
 
 impl Discovery {
-    /// Finds the plugins at a path: a directory or a manifest. If there is none, the plugin that encloses the path is
+    /// Finds the plugins at a path: a directory, a manifest, or a script. If there is none, the plugin that encloses the path is
     /// found.
     ///
     /// # Errors
     /// If the path does not exist or cannot be read.
     pub fn of(path: &Path) -> Result<Self, Error> {
         let canonical = path.canonicalize().map_err(at(path))?;
+        if let Some(project) = single_file::project(&canonical)? {
+            return Ok(Self { projects: vec![project], ..Self::default() });
+        }
         let is_manifest = Language::ALL.iter().any(|language| canonical.ends_with(language.manifest()));
         let root = match canonical.parent() {
             Some(parent) if is_manifest => parent.to_owned(),
@@ -174,7 +178,14 @@ impl<'a> Search<'a> {
             if directory.starts_with(self.root) || member == manifest {
                 let path_dependencies = workspace.path_dependencies(&directory);
                 let (language, package) = (Language::Rust, Some(package));
-                self.found.projects.push(Project { name, directory, language, path_dependencies, package });
+                self.found.projects.push(Project {
+                    name,
+                    directory,
+                    language,
+                    path_dependencies,
+                    package,
+                    single_file: None,
+                });
             } else if workspace.root().starts_with(self.root) {
                 let reason = outside(self.root);
                 self.found.skipped.push(SkippedDirectory { path: directory, reason });

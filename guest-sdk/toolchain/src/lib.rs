@@ -28,6 +28,7 @@ mod rust_sdk;
 mod rustup;
 mod shared_workspace;
 mod sidecar_install;
+mod single_file;
 mod standalone_manifest;
 mod template;
 mod unit;

@@ -169,6 +169,7 @@ mod tests {
                 language: Language::JavaScript,
                 path_dependencies: Vec::new(),
                 package: None,
+                single_file: None,
             };
             BuildUnit { projects: vec![project] }
         };
@@ -193,6 +194,7 @@ mod tests {
             language: Language::Rust,
             path_dependencies: Vec::new(),
             package: None,
+            single_file: None,
         };
         let unit = |names: &[&str]| BuildUnit { projects: names.iter().map(|name| project(name)).collect() };
         assert_eq!(names(&unit(&["a", "b", "c"])), "a, b, c");

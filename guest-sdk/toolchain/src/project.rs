@@ -53,6 +53,8 @@ pub struct Project {
     pub path_dependencies: Vec<PathBuf>,
     /// The cargo package, if it is a crate.
     pub(crate) package: Option<CargoPackage>,
+    /// The script that it consists of, if the author has no project.
+    pub(crate) single_file: Option<PathBuf>,
 }
 
 impl Project {
@@ -72,7 +74,7 @@ impl Project {
     pub(crate) fn interpreted(directory: PathBuf, language: Language) -> Result<Self, Error> {
         let manifest = Manifest::read(&directory, language)?;
         let path_dependencies = workspaces::local_packages(&directory, language);
-        Ok(Self { name: manifest.name, directory, language, path_dependencies, package: None })
+        Ok(Self { name: manifest.name, directory, language, path_dependencies, package: None, single_file: None })
     }
 
     /// The name of its component's file, without `.wasm`.
@@ -84,7 +86,13 @@ impl Project {
     /// The path of its sidecar, if it has one: next to its manifest, with the name that it has next to the component.
     #[must_use]
     pub fn sidecar(&self) -> PathBuf {
-        self.directory.join(format!("{}.toml", self.stem()))
+        self.home().join(format!("{}.toml", self.stem()))
+    }
+
+    /// The directory of the author's files: that of its manifest, or of the script that it consists of.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.single_file.as_deref().and_then(Path::parent).unwrap_or(&self.directory)
     }
 
     /// The directory of a crate's workspace, and its target directory; none for other languages.
@@ -103,7 +111,8 @@ impl Project {
         };
         let source = self.directory.join("src");
         let is_watched = |path: &PathBuf| !path.starts_with(&source) && !self.is_installed(path) && !is_cached(path);
-        read.into_iter().filter(is_watched).collect()
+        let own = self.single_file.iter().flat_map(|file| [file.clone(), self.sidecar()]);
+        read.into_iter().filter(is_watched).chain(own).collect()
     }
 
     /// Whether a file lies in a directory of tools, below the directories that it shares with the project.

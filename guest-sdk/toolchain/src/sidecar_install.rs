@@ -100,6 +100,7 @@ mod tests {
                 language: Language::Python,
                 path_dependencies: Vec::new(),
                 package: None,
+                single_file: None,
             };
             let found = project.install_sidecar(folder.path(), owner).unwrap();
             assert_eq!(found, placed, "{owner:?} {own:?} {present:?}");

@@ -112,7 +112,7 @@ fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<BuildResult> {
 
 /// Puts a component into its folder with its project's sidecar, and inspects it.
 fn install(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow::Result<Inspection> {
-    let folder = out.map_or_else(|| project.directory.join("dist"), Path::to_owned);
+    let folder = out.map_or_else(|| project.home().join("dist"), Path::to_owned);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // A named folder may belong to a host, whose operator owns the sidecars.
     let owner = if out.is_some() { FolderOwner::Operator } else { FolderOwner::Build };

@@ -228,7 +228,10 @@ impl Builder {
 /// The directory for components and data, which survive a restart. It is below the workspace's target directory for Rust
 /// projects, and in the given path for others.
 pub(super) fn home(path: &Path, found: &Discovery) -> PathBuf {
-    let root = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut root = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if root.is_file() {
+        root.pop();
+    }
     let mut workspaces = found.projects.iter().filter_map(Project::cargo_workspace);
     let above = workspaces.find(|(workspace, _)| root.starts_with(workspace));
     above.map_or_else(|| root.join(".sandbus/dev"), |(_, target)| target.join("sandbus-dev"))

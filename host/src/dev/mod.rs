@@ -23,7 +23,7 @@ use cause_trees::CauseTrees;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A plugin project in any language, or a directory with several
+    /// A plugin project in any language, a directory with several, or a script
     #[arg(default_value = ".")]
     path: PathBuf,
     #[command(flatten)]

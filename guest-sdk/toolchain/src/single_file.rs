@@ -1,0 +1,84 @@
+//! Handlers of one file without a project, such as `sandbus dev handler.js`. A project with a link to the file is created
+//! in `.sandbus/files` next to the file.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::bundled::write_file;
+use crate::project::{Language, Project};
+use crate::run::at;
+use crate::{Error, bundled};
+
+/// The project of a script; none if the file is something else.
+///
+/// # Errors
+/// If the project cannot be written.
+pub(crate) fn project(file: &Path) -> Result<Option<Project>, Error> {
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    let language = match extension {
+        Some("js" | "mjs" | "ts" | "mts") => Language::JavaScript,
+        Some("py") => Language::Python,
+        _ => return Ok(None),
+    };
+    let (Some(stem), Some(name)) = (text(file.file_stem()), text(file.file_name())) else { return Ok(None) };
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let results = file.with_file_name(".sandbus");
+    bundled::write_file(&results.join(".gitignore"), "*\n")?;
+    let directory = results.join("files").join(stem);
+    let plugin = stem.to_lowercase().replace(['_', ' ', '.'], "-");
+    let manifest = match language {
+        Language::Python => format!("[project]\nname = {plugin:?}\n\n[tool.sandbus]\nmodule = {stem:?}\n"),
+        _ => json!({ "name": plugin, "private": true, "type": "module", "main": format!("src/{name}") }).to_string(),
+    };
+    let path = directory.join(language.manifest());
+    // An unchanged manifest is not written, since `sandbus dev` watches it.
+    if fs::read_to_string(&path).ok().as_deref() != Some(&manifest) {
+        write_file(&path, &manifest)?;
+    }
+    let link = directory.join("src").join(name);
+    fs::create_dir_all(directory.join("src")).map_err(at(&directory))?;
+    match symlink(file, &link) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(at(&link)(error)),
+        _ => {}
+    }
+    let project = Project::interpreted(directory, language)?;
+    Ok(Some(Project { single_file: Some(file.to_owned()), ..project }))
+}
+
+fn text(name: Option<&std::ffi::OsStr>) -> Option<&str> {
+    name.and_then(|name| name.to_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_a_project_of_its_own() {
+        let home = tempfile::tempdir().unwrap();
+        for (name, plugin, manifest) in [
+            ("send_mail.js", "send-mail", "package.json"),
+            ("count.ts", "count", "package.json"),
+            ("audit.py", "audit", "pyproject.toml"),
+        ] {
+            let file = home.path().join(name);
+            write_file(&file, "").unwrap();
+            for _ in 0..2 {
+                let project = project(&file).unwrap().unwrap();
+                assert_eq!(project.name, plugin);
+                assert_eq!(project.sidecar(), home.path().join(format!("{plugin}.toml")));
+                assert!(project.directory.join(manifest).is_file());
+                assert!(project.inputs().contains(&file));
+            }
+        }
+        for other in ["notes.txt", "absent.js"] {
+            assert!(project(&home.path().join(other)).unwrap().is_none(), "{other}");
+        }
+    }
+}
