@@ -2,6 +2,7 @@
 //! of WebAssembly that this host does not run, or has no handler to call.
 
 mod features;
+mod instances;
 mod interface;
 mod module;
 mod outline;
@@ -63,6 +64,12 @@ pub enum ScreeningError {
         /// The tools that built it.
         maker: BuildTools,
     },
+    /// The file makes too many instances, or an unknown number of them.
+    #[error(
+        "it makes more than {} instances, or an instance of a component that it does not define; make fewer instances, and define each component in the file",
+        instances::LIMIT
+    )]
+    TooManyInstances,
     /// The file exports no handler that this host calls.
     #[error(
         "it does not export `sandbus:plugin/descriptor`, `wasi:http/incoming-handler` or `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
@@ -80,7 +87,7 @@ impl ScreeningError {
 pub(crate) fn check(bytes: &[u8]) -> Result<(), ScreeningError> {
     outline::check_magic(bytes)?;
     match Validator::new_with_features(SUPPORTED).validate_all(bytes) {
-        Ok(_) if Parser::is_component(bytes) => Ok(()),
+        Ok(_) if Parser::is_component(bytes) => instances::check(bytes),
         Ok(_) => module::check(bytes),
         Err(error) => Err(match features(bytes) {
             Some(features) => ScreeningError::Features(features),
