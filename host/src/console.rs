@@ -1,20 +1,18 @@
 //! Prints results to standard output and everything else to standard error. Only this module prints.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this module prints")]
-
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use sandbus_toolchain::{Artifact, Project, causes};
 
-use crate::printable;
+use crate::{printable, stderr};
 
 /// Prints a line of the result. Ends the process if the line cannot be written.
 pub(crate) fn print_line(text: &str) {
     let written = writeln!(std::io::stdout(), "{text}");
     if written.is_err() {
         let failed = end_output(written) == ExitCode::FAILURE;
-        std::process::exit(i32::from(failed));
+        stderr::exit(i32::from(failed));
     }
 }
 
@@ -31,19 +29,19 @@ pub(crate) fn end_output(written: std::io::Result<()>) -> ExitCode {
 
 /// Prints a compiler message with its own formatting.
 pub(crate) fn print_compiler_message(rendered: &str) {
-    eprintln!("{}", rendered.trim_end());
+    stderr::print(&format!("{}\n", rendered.trim_end()));
 }
 
 /// Prints hints about a component that was built.
 pub(crate) fn print_hints(project: &Project, artifact: &Artifact) {
     for hint in sandbus_toolchain::hints(project, artifact).unwrap_or_default() {
-        eprintln!("warning: {}: {hint}", project.name);
+        stderr::print(&format!("warning: {}: {hint}\n", project.name));
     }
 }
 
 /// Prints a status message to standard error.
 pub(crate) fn print_status(text: &str) {
-    eprintln!("{}", printable::block(text));
+    stderr::print(&format!("{}\n", printable::block(text)));
 }
 
 /// Prints an error with its causes.
@@ -53,5 +51,10 @@ pub(crate) fn print_error(error: &anyhow::Error) {
 
 /// Prints an error message.
 pub(crate) fn print_problem(text: &str) {
-    eprintln!("error: {}", printable::paragraph(text));
+    stderr::print(&format!("error: {}\n", printable::paragraph(text)));
+}
+
+/// Waits until everything that was printed and logged is written, unless nobody reads it.
+pub(crate) fn flush() {
+    stderr::flush();
 }

@@ -32,6 +32,7 @@ use crate::plugin::{
 };
 use crate::problem::Problem;
 use crate::server::{self, BodyReader, HttpLimits};
+use crate::stderr;
 use crate::subscription::Declaration;
 use crate::telemetry::{self, RequestMetrics};
 use crate::threads::Capacity;
@@ -421,7 +422,7 @@ pub(crate) fn stop_signal() -> std::io::Result<CancellationToken> {
                 _ = interrupt.recv() => {}
             }
             if attempt > 0 {
-                std::process::exit(130);
+                stderr::exit(130);
             }
             asked.cancel();
         }

@@ -37,6 +37,7 @@ mod projects;
 pub mod scenario;
 pub mod secrecy;
 pub mod server;
+mod stderr;
 pub mod telemetry;
 pub mod threads;
 mod toml_file;

@@ -178,13 +178,15 @@ pub fn main() -> ExitCode {
         }
         Err(error) => Err(anyhow::anyhow!("cannot start the runtime: {error}")),
     };
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             console::print_error(&error);
             ExitCode::FAILURE
         }
-    }
+    };
+    console::flush();
+    code
 }
 
 /// Prints the help or the version. Clap's own `exit` ignores that the output cannot be written.

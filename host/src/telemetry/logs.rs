@@ -1,7 +1,9 @@
 //! Log lines: human-readable on a terminal, JSON otherwise.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::IsTerminal as _;
+use std::panic::PanicHookInfo;
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
@@ -12,6 +14,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 
 use crate::clock::Clock;
 use crate::printable;
+use crate::stderr::{self, Stderr};
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -95,17 +98,29 @@ pub(crate) fn colours() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Starts logging to standard error. `filter` has the syntax of `RUST_LOG`, which overrides it.
+/// Why logging cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter is malformed.
+    #[error("the log filter is malformed")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The thread that writes the lines cannot be started.
+    #[error("cannot start the thread that writes log lines")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Starts logging to standard error. A log line does not wait until it is read. `filter` has the syntax of `RUST_LOG`,
+/// which overrides it.
 ///
 /// # Errors
-/// If the filter is malformed.
-pub fn start_logs(format: Format, filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+/// If the filter is malformed, or the thread that writes cannot be started.
+pub fn start_logs(format: Format, filter: &str) -> Result<(), LogError> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(own) if !own.is_empty() => EnvFilter::try_new(own)?,
         _ => EnvFilter::try_new(filter)?,
     };
     let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_timer(Rfc3339);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Stderr).with_timer(Rfc3339);
     let human = match format {
         Format::Auto => terminal,
         Format::Human => true,
@@ -117,7 +132,31 @@ pub fn start_logs(format: Format, filter: &str) -> Result<(), tracing_subscriber
     } else {
         drop(lines.json().flatten_event(true).with_current_span(false).try_init());
     }
+    stderr::start(|lost| {
+        metrics::counter!("sandbus_lost_log_lines_total").increment(lost);
+        tracing::warn!(lost, "log lines were lost, because standard error was not read");
+    })?;
+    // The default hook would wait until the message is read.
+    std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// Logs a panic. If the log filter excludes errors, the message is printed.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let location = panic.location().map(ToString::to_string);
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(thread, location, backtrace, "panic: {message}");
+    } else {
+        let location = location.unwrap_or_default();
+        stderr::print(&format!("error: panic in the thread {thread} at {location}: {}\n", printable::line(message)));
+    }
+    // The process may abort after this.
+    stderr::flush_briefly();
 }
 
 #[cfg(test)]

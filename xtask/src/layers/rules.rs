@@ -9,6 +9,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("files", ""),
     ("printable", ""),
     ("secrecy", ""),
+    ("stderr", ""),
     ("lock", "files"),
     ("threads", ""),
     // The vocabulary.
@@ -21,7 +22,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("api", "model"),
     ("observer", "bus model"),
     ("problem", "api bus model"),
-    ("telemetry", "bus model plugin printable"),
+    ("telemetry", "bus model plugin printable stderr"),
     ("server", "model problem"),
     ("dispatcher", "bus model observer outbound plugin telemetry threads"),
     ("ingress", "bus model observer plugin problem server telemetry threads"),
@@ -32,10 +33,10 @@ pub(crate) const HOST: &[LayerRule] = &[
     // The composition root, which uses everything that it connects.
     (
         "host",
-        "admin bus canary config descriptors dispatcher files ingress lock model observer outbound plugin problem server telemetry threads",
+        "admin bus canary config descriptors dispatcher files ingress lock model observer outbound plugin problem server stderr telemetry threads",
     ),
     // Commands.
-    ("console", "printable"),
+    ("console", "printable stderr"),
     ("projects", "console"),
     ("dev", "bus config console host ingress model observer printable projects telemetry"),
     ("cli", "api admin config console dev host model observer outbound plugin printable projects scenario telemetry"),
