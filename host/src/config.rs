@@ -128,6 +128,7 @@ impl BusConfig {
                 delete_unhandled: self.retain_delete_unhandled,
             },
             repeatable_ids: false,
+            crash_point: None,
         }
     }
 }

@@ -12,6 +12,7 @@ mod claim;
 pub mod conformance;
 pub mod contract;
 mod counters;
+mod crash_point;
 mod dead_letter;
 mod delivery;
 mod embedded;
@@ -38,6 +39,7 @@ pub use attempt::{AttemptRecord, Settlement};
 pub use catalogue::{Catalogue, FeedEntry};
 pub use claim::{Claim, ClaimHandle, OnHandleSettled, OnSettled, settle_in_task};
 pub use contract::{Bus, DeadLetters, EventLog, Lifecycle, PluginState, SharedBus, SubscriptionFeed, Subscriptions};
+pub use crash_point::{Crash, CrashPoint};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, FailedAttempt};
 pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
 pub use embedded::Embedded;
@@ -73,6 +75,8 @@ pub struct Settings {
     /// Whether the ids of published events are the same in every store, and therefore predictable. Only for a store
     /// that nobody else publishes to, such as a scenario's.
     pub repeatable_ids: bool,
+    /// Where the bus crashes. Only for scenarios.
+    pub crash_point: Option<Arc<CrashPoint>>,
 }
 
 impl Default for Settings {
@@ -87,6 +91,7 @@ impl Default for Settings {
             max_types: 10_000,
             retention: Retention::default(),
             repeatable_ids: false,
+            crash_point: None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::response::Response;
 use crate::printable;
 use crate::projects::join_names;
-use crate::scenario::{PluginUnderTest, ScenarioFile, ScenarioReport, check};
+use crate::scenario::{PluginUnderTest, ScenarioFile, ScenarioReport, check, check_with_crashes};
 use files::{applies_to, plugins_of, scenario_files, shared_files};
 use plugins::{Candidate, find_candidates};
 
@@ -29,6 +29,9 @@ pub(super) struct Arguments {
     /// Play only scenarios whose names contain this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
+    /// Also play each scenario with a crash of the host after every commit
+    #[arg(long)]
+    crash: bool,
     /// Write the results to this file, as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -131,6 +134,7 @@ fn play(
     }
     let folder = file.parent().unwrap_or(Path::new("."));
     let selected = scenario_file.scenarios_matching(&arguments.filter);
+    let check = if arguments.crash { check_with_crashes } else { check };
     let reports = selected.map(|scenario| check(scenario, &plugins, folder)).collect();
     let plugins = subjects.iter().map(|subject| subject.name.clone()).collect();
     Ok(FileResult { file, plugins, reports })
@@ -153,6 +157,10 @@ struct ScenarioView<'a> {
     took_ms: u64,
     /// The expectations that were not met.
     failures: &'a [String],
+    /// The number of runs with a crash, with `--crash`.
+    crashes: u64,
+    /// The requests that were sent again after a crash, as `METHOD URL`.
+    repeated_requests: &'a BTreeSet<String>,
 }
 
 fn to_views(result: &FileResult) -> impl Iterator<Item = ScenarioView<'_>> {
@@ -162,6 +170,8 @@ fn to_views(result: &FileResult) -> impl Iterator<Item = ScenarioView<'_>> {
         ok: report.is_ok(),
         took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
         failures: &report.failures,
+        crashes: report.crashes,
+        repeated_requests: &report.repeated_requests,
     })
 }
 
@@ -169,7 +179,16 @@ fn format_result(result: &FileResult) -> String {
     let mut text = format!("{}\n", result.file.display());
     for report in &result.reports {
         let verdict = if report.is_ok() { "ok    " } else { "FAILED" };
-        text.push_str(&format!("  {verdict} {} ({} ms)\n", printable::line(&report.name), report.took.as_millis()));
+        let crashes = match report.crashes {
+            0 => String::new(),
+            1 => ", 1 crash".to_owned(),
+            crashes => format!(", {crashes} crashes"),
+        };
+        let (name, took) = (printable::line(&report.name), report.took.as_millis());
+        text.push_str(&format!("  {verdict} {name} ({took} ms{crashes})\n"));
+        for request in &report.repeated_requests {
+            text.push_str(&format!("         sent again after a crash: {}\n", printable::line(request)));
+        }
         for failure in &report.failures {
             // The text may quote the plugin.
             text.push_str(&format!("         {}\n", printable::block(failure).replace('\n', "\n           ")));

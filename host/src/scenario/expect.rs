@@ -1,5 +1,6 @@
 //! Runs the scenarios of a file and compares their results with the expectations.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,10 @@ pub struct ScenarioReport {
     pub completed: bool,
     /// The log lines of plugins, each as `LEVEL message`.
     pub logs: Vec<String>,
+    /// The number of runs with a crash.
+    pub crashes: u64,
+    /// The requests of plugins that were sent again after a crash, as `METHOD URL`.
+    pub repeated_requests: BTreeSet<String>,
 }
 
 impl ScenarioReport {
@@ -55,7 +60,8 @@ pub fn check(spec: &ScenarioSpec, plugins: &[PluginUnderTest<'_>], folder: &Path
         Ok(result) => (compare_result(spec, &result), true, result.all.logs),
         Err(error) => (vec![error.to_string()], false, Vec::new()),
     };
-    ScenarioReport { name: spec.name.clone(), took: started.elapsed(), failures, completed, logs }
+    let (name, took, repeated_requests) = (spec.name.clone(), started.elapsed(), BTreeSet::new());
+    ScenarioReport { name, took, failures, completed, logs, crashes: 0, repeated_requests }
 }
 
 impl ScenarioFile {
@@ -66,7 +72,7 @@ impl ScenarioFile {
 }
 
 /// Parses the steps, and applies the preconditions to the plugins.
-fn prepare<'a>(
+pub(super) fn prepare<'a>(
     spec: &'a ScenarioSpec,
     plugins: &'a [PluginUnderTest<'_>],
     folder: &Path,
@@ -161,7 +167,7 @@ fn compare(then: &Expectations, actual: &StepResult) -> Vec<String> {
 }
 
 /// Compares what the scenario has left in the bus.
-fn compare_effects(then: &Expectations, actual: &StepResult) -> Vec<String> {
+pub(super) fn compare_effects(then: &Expectations, actual: &StepResult) -> Vec<String> {
     let mut found = Vec::new();
     found.extend(compare_list("published", then.published.as_deref(), || actual.published.clone()));
     found.extend(compare_list("scheduled", then.scheduled.as_deref(), || actual.scheduled.clone()));
@@ -180,7 +186,7 @@ fn compare_effects(then: &Expectations, actual: &StepResult) -> Vec<String> {
 }
 
 /// Compares the parts of the plugins.
-fn compare_plugins(
+pub(super) fn compare_plugins(
     then: &Expectations,
     actual: &StepResult,
     compare: fn(&Expectations, &StepResult) -> Vec<String>,

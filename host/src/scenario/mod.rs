@@ -27,6 +27,7 @@
 //! webhooks stay pending.
 
 mod builder;
+mod crashes;
 #[cfg(test)]
 mod docs_tests;
 mod expect;
@@ -40,6 +41,7 @@ mod spec;
 mod tests;
 
 pub use builder::Scenario;
+pub use crashes::check_with_crashes;
 pub use expect::{PluginUnderTest, ScenarioReport, check};
 pub use matching::mismatches;
 pub use preconditions::{PluginPreconditions, Preconditions, StubSpec};

@@ -6,7 +6,7 @@ mod results;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::preconditions::Preconditions;
 use super::spec::{Action, Moment, Step};
 use super::{ScenarioError, ScenarioResult, StepResult, internal_error, logs};
-use crate::bus::{Claim, Embedded, EventLog as _, FeedEntry, Lifecycle as _, Settings, Subscriptions as _};
+use crate::bus::{Claim, CrashPoint, Embedded, EventLog as _, FeedEntry, Lifecycle as _, Settings, Subscriptions as _};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Position};
 use crate::outbound::{self, Outbound};
@@ -59,16 +59,32 @@ impl<'a> PluginInput<'a> {
     }
 }
 
-/// Runs steps on a separate thread, since the caller may be in an async runtime.
+/// A scenario that ran to its end.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) result: ScenarioResult,
+    /// The number of commits that changed the store.
+    pub(super) commits: u64,
+    /// The number of the step in which the host crashed, from 1, if it did.
+    pub(super) crashed_in: Option<usize>,
+}
+
+/// Runs steps.
 pub(super) fn run_steps(inputs: &Inputs<'_>, steps: &[Step]) -> Result<ScenarioResult, ScenarioError> {
+    run_with_crash(inputs, steps, 0).map(|run| run.result)
+}
+
+/// Runs steps on a separate thread, since the caller may be in an async runtime. After this commit, counted from 1, the
+/// host crashes and starts again.
+pub(super) fn run_with_crash(inputs: &Inputs<'_>, steps: &[Step], commit: u64) -> Result<Run, ScenarioError> {
     std::thread::scope(|scope| {
         let player = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal_error)?;
             runtime.block_on(async {
-                let mut runner = Runner::new(inputs).await?;
-                let result = runner.run(steps).await;
+                let mut runner = Runner::new(inputs, commit).await?;
+                let run = runner.run(steps).await;
                 runner.bus.close().await;
-                result
+                run
             })
         });
         player.join().unwrap_or_else(|_| Err(ScenarioError::Internal("the host panicked".to_owned())))
@@ -78,6 +94,7 @@ pub(super) fn run_steps(inputs: &Inputs<'_>, steps: &[Step]) -> Result<ScenarioR
 struct Runner {
     bus: Embedded,
     registry: Registry,
+    loader: Loader,
     clock: Clock,
     /// Answers the requests of plugins.
     outbound: Arc<outbound::StubServer>,
@@ -90,6 +107,9 @@ struct Runner {
     /// The last position in the results so far.
     last_position: Position,
     step: StepResult,
+    /// Where the present bus crashes.
+    crash_point: Arc<CrashPoint>,
+    crashed_in: Option<usize>,
     /// Dropped last.
     _directory: TempDir,
 }
@@ -100,34 +120,49 @@ struct ScenarioPlugin {
     key: String,
     /// Its own name.
     name: Arc<str>,
+    wasm: PathBuf,
+    sidecar: Sidecar,
+}
+
+/// What a step has already done when the host crashes.
+#[derive(Default)]
+struct Progress {
+    /// Whether its time has come.
+    has_begun: bool,
+    /// When an `advance` ends.
+    until: Option<Timestamp>,
+    /// Whether the effects of the request are durable. Its client got no response.
+    is_handled: bool,
 }
 
 impl Runner {
-    async fn new(inputs: &Inputs<'_>) -> Result<Self, ScenarioError> {
+    async fn new(inputs: &Inputs<'_>, commit: u64) -> Result<Self, ScenarioError> {
         let directory = tempfile::tempdir().map_err(internal_error)?;
         let beginning = inputs.given.start_time()?;
         let clock = Clock::manual(beginning);
         let outbound = Arc::new(inputs.given.outbound());
         let environment = Environment::for_scenario(clock.clone(), Outbound::Stubbed(Arc::clone(&outbound)));
         let loader = loader(directory.path(), environment)?;
-        let settings = Settings { repeatable_ids: true, ..Settings::default() };
-        let bus = Embedded::open(&directory.path().join("data"), clock.clone(), settings).map_err(internal_error)?;
+        let crash_point = Arc::new(CrashPoint::new(commit, directory.path().join("crashed")));
+        let bus = open_bus(&directory.path().join("data"), &clock, Some(Arc::clone(&crash_point)))?;
         let registry = Registry::default();
         let mut plugins = Vec::new();
         for input in &inputs.plugins {
             let name = register_plugin(&loader, &bus, &registry, input.wasm, &input.sidecar).await?;
             let key = input.name.map_or_else(|| name.to_string(), str::to_owned);
-            plugins.push(ScenarioPlugin { key, name });
+            plugins.push(ScenarioPlugin { key, name, wasm: input.wasm.to_owned(), sidecar: input.sidecar.clone() });
         }
         for (input, plugin) in inputs.plugins.iter().zip(&plugins) {
             let writes = input.state.iter().map(|(key, value)| (key.clone(), Write::Set(value.clone())));
             let effects = Effects { writes: writes.collect(), ..Effects::default() };
             bus.commit(&plugin.name, effects).await.map_err(internal_error)?;
         }
+        crash_point.start();
         let (published_by_steps, last_position, step) = Default::default();
         Ok(Self {
             bus,
             registry,
+            loader,
             clock,
             outbound,
             beginning,
@@ -136,30 +171,61 @@ impl Runner {
             published_by_steps,
             last_position,
             step,
+            crash_point,
+            crashed_in: None,
             _directory: directory,
         })
     }
 
-    async fn run(&mut self, steps: &[Step]) -> Result<ScenarioResult, ScenarioError> {
+    async fn run(&mut self, steps: &[Step]) -> Result<Run, ScenarioError> {
         let mut result = ScenarioResult { steps: Vec::new(), all: StepResult::default() };
-        for step in steps {
-            if let Some(at) = step.at {
-                let (at, now) = (self.time(at), self.clock.now());
-                if at < now {
-                    return Err(ScenarioError::Malformed(format!(
-                        "a step is at {at}, but the previous step ends at {now}"
-                    )));
-                }
-                self.advance_to(at).await?;
+        for (index, step) in steps.iter().enumerate() {
+            let mut progress = Progress::default();
+            let mut done = self.run_step(step, &mut progress).await;
+            if self.has_crashed() {
+                self.restart().await?;
+                self.crashed_in = Some(index + 1);
+                done = self.run_step(step, &mut progress).await;
             }
-            self.perform(&step.action).await?;
-            self.run_until_idle().await?;
+            done?;
             self.record_step().await?;
             let step_result = std::mem::take(&mut self.step);
             result.all.append(step_result.clone());
             result.steps.push(step_result);
         }
-        Ok(result)
+        Ok(Run { result, commits: self.crash_point.commits(), crashed_in: self.crashed_in })
+    }
+
+    /// Runs a step, or after a crash its rest.
+    async fn run_step(&mut self, step: &Step, progress: &mut Progress) -> Result<(), ScenarioError> {
+        if let Some(at) = step.at {
+            let (at, now) = (self.time(at), self.clock.now());
+            if at < now && !progress.has_begun {
+                return Err(ScenarioError::Malformed(format!(
+                    "a step is at {at}, but the previous step ends at {now}"
+                )));
+            }
+            self.advance_to(at.max(now)).await?;
+        }
+        progress.has_begun = true;
+        self.perform(&step.action, progress).await?;
+        self.run_until_idle().await
+    }
+
+    /// Whether the present bus has crashed.
+    fn has_crashed(&self) -> bool {
+        self.crash_point.crash().is_some() && self.crashed_in.is_none()
+    }
+
+    /// Starts the host again on the store as the crash has left it. Nothing in memory remains, except what the scenario
+    /// has seen from outside.
+    async fn restart(&mut self) -> Result<(), ScenarioError> {
+        self.bus = open_bus(self.crash_point.copy(), &self.clock, None)?;
+        self.registry = Registry::default();
+        for plugin in &self.plugins {
+            register_plugin(&self.loader, &self.bus, &self.registry, &plugin.wasm, &plugin.sidecar).await?;
+        }
+        Ok(())
     }
 
     fn time(&self, moment: Moment) -> Timestamp {
@@ -169,11 +235,23 @@ impl Runner {
         }
     }
 
-    async fn perform(&mut self, action: &Action) -> Result<(), ScenarioError> {
+    async fn perform(&mut self, action: &Action, progress: &mut Progress) -> Result<(), ScenarioError> {
         match action {
+            // A producer that gets no receipt publishes again. Events that are in the log are not stored twice.
             Action::Publish(events) => self.publish(events).await,
-            Action::Request { method, target, headers, body } => self.request(method, target, headers, body).await,
-            Action::Advance(time) => self.advance_to(self.clock.now().after(*time)).await,
+            Action::Request { .. } if progress.is_handled => Ok(()),
+            Action::Request { method, target, headers, body } => {
+                let done = self.request(method, target, headers, body).await;
+                if let Some(crash) = self.crash_point.crash().filter(|_| self.has_crashed()) {
+                    self.step.response = None;
+                    progress.is_handled = crash.with_effects;
+                }
+                done
+            }
+            Action::Advance(time) => {
+                let until = *progress.until.get_or_insert(self.clock.now().after(*time));
+                self.advance_to(until).await
+            }
         }
     }
 
@@ -205,6 +283,9 @@ impl Runner {
     /// Makes all deliveries that are due.
     async fn run_until_idle(&mut self) -> Result<(), ScenarioError> {
         for _ in 0..LIMIT {
+            if self.has_crashed() {
+                return Err(ScenarioError::Internal("the host has crashed".to_owned()));
+            }
             self.bus.promote().await.map_err(internal_error)?;
             let Some((claim, generation, definition)) = self.claim_next().await? else { return Ok(()) };
             self.deliver(claim, &generation, definition).await?;
@@ -270,6 +351,11 @@ async fn register_plugin(
     let name = Arc::clone(&generation.name);
     registry.put(Arc::new(generation));
     Ok(name)
+}
+
+fn open_bus(directory: &Path, clock: &Clock, crash_point: Option<Arc<CrashPoint>>) -> Result<Embedded, ScenarioError> {
+    let settings = Settings { repeatable_ids: true, crash_point, ..Settings::default() };
+    Embedded::open(directory, clock.clone(), settings).map_err(internal_error)
 }
 
 fn loader(directory: &Path, environment: Environment) -> Result<Loader, ScenarioError> {

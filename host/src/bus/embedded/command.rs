@@ -242,4 +242,6 @@ pub(super) struct WriterRequests {
     pub(super) checkpoint: bool,
     pub(super) log_restarts: Vec<oneshot::Sender<()>>,
     pub(super) close: bool,
+    /// Whether the group commits the effects of a request's handler.
+    pub(super) commits_effects: bool,
 }

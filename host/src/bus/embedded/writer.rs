@@ -125,8 +125,11 @@ impl Writer {
     /// fatal failure is returned: the process must acknowledge nothing more.
     fn commit(&mut self, group: Group<'_, Command>, requests: &mut WriterRequests) -> Result<(), StoreError> {
         let mut batch = Batch::new(self.shared.clock.now(), self.log);
+        let changes_before = self.connection.total_changes();
+        requests.commits_effects = false;
         match self.apply_all(group, requests, &mut batch) {
             Ok(()) => {
+                self.pass_crash_point(changes_before, requests.commits_effects)?;
                 self.publish_results(&mut batch);
                 batch.frozen.thaw(true);
                 let ended = self.end_replays();
@@ -168,6 +171,19 @@ impl Writer {
         result
     }
 
+    /// Ends the writer if a crash is simulated after this commit. Nobody gets a reply then.
+    fn pass_crash_point(&self, changes_before: u64, with_effects: bool) -> Result<(), StoreError> {
+        let Some(crash_point) = &self.shared.settings.crash_point else { return Ok(()) };
+        let Some(path) = self.connection.path() else { return Ok(()) };
+        if self.connection.total_changes() == changes_before {
+            return Ok(());
+        }
+        match crash_point.note_commit(Path::new(path), with_effects).map_err(EngineError::File)? {
+            true => Err(EngineError::Aborted("a crash is simulated".to_owned()).into()),
+            false => Ok(()),
+        }
+    }
+
     /// A store whose file was removed will not come back, although it only seems to be unavailable.
     fn unless_file_removed(&self, error: StoreError) -> StoreError {
         match self.connection.path() {
@@ -183,6 +199,7 @@ impl Writer {
             }
             Command::Settle { request, reply } => apply_and_notify(batch, reply, |batch| self.settle(*request, batch)),
             Command::Commit { plugin, effects, reply } => {
+                requests.commits_effects = true;
                 apply_and_reply(batch, reply, |batch| self.commit_effects(&plugin, *effects, batch))
             }
             Command::Reserve { plugin, name, length, reply } => {

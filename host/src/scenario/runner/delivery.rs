@@ -74,13 +74,16 @@ impl Runner {
         definition: Arc<Definition>,
     ) -> Result<(), ScenarioError> {
         let reports = Arc::new(Reports::default());
+        let cancelled = CancellationToken::new();
+        // A claim that cannot be settled is returned without a pause: the time is virtual.
+        cancelled.cancel();
         let path = AttemptPath {
             definition: Arc::clone(&definition),
             hop_limit: HOP_LIMIT,
             // Without jitter, the delays are exactly those of the policy.
             jitter: || 1.0,
             reporter: Arc::clone(&reports) as Arc<dyn Report>,
-            cancelled: CancellationToken::new(),
+            cancelled,
         };
         let handler = ScenarioHandler { bus: &self.bus, generation, definition, lines: Mutex::default() };
         path.run(claim, Permits::default(), &handler).await;
