@@ -1,7 +1,7 @@
-//! Simulates a crash of the host right after a commit, for scenarios.
+//! Simulates a crash of the host right before or after a commit, for scenarios.
 //!
-//! The files of the store are copied as they are after the commit, before anybody learns of it, and the writer ends. A
-//! bus that opens the copy finds what a host finds that starts after it was killed.
+//! The files of the store are copied as they are at that moment, and the writer ends before anybody learns of the commit.
+//! A bus that opens the copy finds what a host finds that starts after it was killed.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +9,22 @@ use std::sync::{Mutex, PoisonError};
 /// The names of the store's files. SQLite restores the others.
 const FILES: [&str; 2] = ["bus.db", "bus.db-wal"];
 
-/// The commit after which the bus crashes.
+/// The commit at which the bus crashes.
 #[derive(Debug)]
 pub struct CrashPoint {
-    /// The number of the commit, from 1.
-    commit: u64,
+    at: CommitMoment,
     /// The directory for the copy of the store.
     copy: PathBuf,
     progress: Mutex<Progress>,
+}
+
+/// The moment before or after a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommitMoment {
+    /// The number of the commit, from 1.
+    pub commit: u64,
+    /// Whether it is the moment after the commit.
+    pub after: bool,
 }
 
 #[derive(Debug, Default)]
@@ -29,15 +37,15 @@ struct Progress {
 /// A crash that took place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crash {
-    /// Whether the commit had the effects of a request's handler.
+    /// Whether the effects of a request's handler were committed just before.
     pub with_effects: bool,
 }
 
 impl CrashPoint {
-    /// Crashes after a commit, and leaves the store in a directory.
+    /// Crashes at a moment, and leaves the store in a directory.
     #[must_use]
-    pub fn new(commit: u64, copy: PathBuf) -> Self {
-        Self { commit, copy, progress: Mutex::default() }
+    pub fn new(at: CommitMoment, copy: PathBuf) -> Self {
+        Self { at, copy, progress: Mutex::default() }
     }
 
     /// Begins to count commits.
@@ -63,14 +71,14 @@ impl CrashPoint {
         &self.copy
     }
 
-    /// Counts a commit that changed the store. Returns whether the bus crashes after it.
-    pub(super) fn note_commit(&self, store: &Path, with_effects: bool) -> std::io::Result<bool> {
+    /// Notes the moment before or after a commit that changes the store. Returns whether the bus crashes.
+    pub(super) fn pass(&self, after: bool, store: &Path, with_effects: bool) -> std::io::Result<bool> {
         let mut progress = self.progress();
         if !progress.counts {
             return Ok(false);
         }
-        progress.commits += 1;
-        if progress.commits != self.commit {
+        progress.commits += u64::from(!after);
+        if self.at != (CommitMoment { commit: progress.commits, after }) {
             return Ok(false);
         }
         std::fs::create_dir_all(&self.copy)?;
@@ -80,7 +88,7 @@ impl CrashPoint {
                 std::fs::copy(file, self.copy.join(name))?;
             }
         }
-        progress.crash = Some(Crash { with_effects });
+        progress.crash = Some(Crash { with_effects: with_effects && after });
         Ok(true)
     }
 

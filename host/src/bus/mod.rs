@@ -39,7 +39,7 @@ pub use attempt::{AttemptRecord, Settlement};
 pub use catalogue::{Catalogue, FeedEntry};
 pub use claim::{Claim, ClaimHandle, OnHandleSettled, OnSettled, settle_in_task};
 pub use contract::{Bus, DeadLetters, EventLog, Lifecycle, PluginState, SharedBus, SubscriptionFeed, Subscriptions};
-pub use crash_point::{Crash, CrashPoint};
+pub use crash_point::{CommitMoment, Crash, CrashPoint};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, FailedAttempt};
 pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
 pub use embedded::Embedded;

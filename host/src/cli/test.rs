@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     /// Play only scenarios whose names contain this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
-    /// Also play each scenario with a crash of the host after every commit
+    /// Also play each scenario with a crash of the host before and after each commit
     #[arg(long)]
     crash: bool,
     /// Write the results to this file, as JUnit XML

@@ -1,4 +1,4 @@
-//! Runs a scenario again and again, each time with a crash of the host after another commit.
+//! Runs a scenario again and again, each time with a crash of the host before or after another commit.
 //!
 //! The effects of handlers are one transaction with the ack, so after a crash the scenario must end as without one.
 //! What has no place in a transaction is not compared: attempts, log lines, and the response to a request whose client
@@ -13,20 +13,21 @@ use serde_json::Value;
 
 use super::expect::{compare_effects, compare_plugins, prepare};
 use super::matching::mismatches;
-use super::runner::{self, Run};
+use super::runner::{self, NO_CRASH, Run};
 use super::spec::{Expectations, ScenarioSpec};
 use super::{PluginUnderTest, ScenarioError, ScenarioReport, ScenarioResult, StepResult};
+use crate::bus::CommitMoment;
 
 /// Headers that differ between attempts.
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
-/// Runs a scenario like [`check`](super::check), and then once for each of its commits with a crash after it.
+/// Runs a scenario like [`check`](super::check), and then with a crash before and after each of its commits.
 #[must_use]
 pub fn check_with_crashes(spec: &ScenarioSpec, plugins: &[PluginUnderTest<'_>], folder: &Path) -> ScenarioReport {
     let started = Instant::now();
     let mut report = super::check(spec, plugins, folder);
     if report.is_ok()
-        && let Err(error) = crash_after_each_commit(spec, plugins, folder, &mut report)
+        && let Err(error) = crash_at_each_commit(spec, plugins, folder, &mut report)
     {
         (report.completed, report.failures) = (false, vec![error.to_string()]);
     }
@@ -34,19 +35,19 @@ pub fn check_with_crashes(spec: &ScenarioSpec, plugins: &[PluginUnderTest<'_>], 
     report
 }
 
-fn crash_after_each_commit(
+fn crash_at_each_commit(
     spec: &ScenarioSpec,
     plugins: &[PluginUnderTest<'_>],
     folder: &Path,
     report: &mut ScenarioReport,
 ) -> Result<(), ScenarioError> {
     let (steps, inputs) = prepare(spec, plugins, folder)?;
-    let without = runner::run_with_crash(&inputs, &steps, 0)?;
+    let without = runner::run_with_crash(&inputs, &steps, NO_CRASH)?;
     // Several crashes often have the same failure.
-    let mut failures: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for commit in 1..=without.commits {
-        let run = runner::run_with_crash(&inputs, &steps, commit);
-        let found = match run {
+    let mut failures: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let moments = (1..=without.commits).flat_map(|commit| [false, true].map(|after| CommitMoment { commit, after }));
+    for moment in moments {
+        let found = match runner::run_with_crash(&inputs, &steps, moment) {
             // A commit of the store's own may be missing.
             Ok(Run { crashed_in: None, .. }) => break,
             Ok(Run { result, crashed_in: Some(step), .. }) => {
@@ -59,12 +60,12 @@ fn crash_after_each_commit(
             Err(error) => vec![error.to_string()],
         };
         for failure in found {
-            failures.entry(failure).or_default().push(commit);
+            let side = if moment.after { "after" } else { "before" };
+            failures.entry(failure).or_default().push(format!("{side} commit {}", moment.commit));
         }
     }
-    let describe = |(failure, commits): (String, Vec<u64>)| {
-        let numbers: Vec<_> = commits.iter().map(u64::to_string).collect();
-        format!("after a crash at commit {} of {} {failure}", numbers.join(", "), without.commits)
+    let describe = |(failure, moments): (String, Vec<String>)| {
+        format!("with a crash {} (of {}), {failure}", moments.join(", "), without.commits)
     };
     report.failures = failures.into_iter().map(describe).collect();
     Ok(())

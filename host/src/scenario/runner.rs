@@ -17,7 +17,9 @@ use tempfile::TempDir;
 use super::preconditions::Preconditions;
 use super::spec::{Action, Moment, Step};
 use super::{ScenarioError, ScenarioResult, StepResult, internal_error, logs};
-use crate::bus::{Claim, CrashPoint, Embedded, EventLog as _, FeedEntry, Lifecycle as _, Settings, Subscriptions as _};
+use crate::bus::{
+    Claim, CommitMoment, CrashPoint, Embedded, EventLog as _, FeedEntry, Lifecycle as _, Settings, Subscriptions as _,
+};
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Position};
 use crate::outbound::{self, Outbound};
@@ -32,6 +34,8 @@ use crate::subscription::{Definition, Target};
 const LIMIT: usize = 10_000;
 /// The largest number of items of each kind in the result of a step.
 const PAGE: usize = 1_000;
+/// Commits are counted from 1, so this moment never comes.
+pub(super) const NO_CRASH: CommitMoment = CommitMoment { commit: 0, after: true };
 
 /// The plugins of a scenario and its preconditions.
 #[derive(Debug)]
@@ -71,17 +75,17 @@ pub(super) struct Run {
 
 /// Runs steps.
 pub(super) fn run_steps(inputs: &Inputs<'_>, steps: &[Step]) -> Result<ScenarioResult, ScenarioError> {
-    run_with_crash(inputs, steps, 0).map(|run| run.result)
+    run_with_crash(inputs, steps, NO_CRASH).map(|run| run.result)
 }
 
-/// Runs steps on a separate thread, since the caller may be in an async runtime. After this commit, counted from 1, the
+/// Runs steps on a separate thread, since the caller may be in an async runtime. At a moment, the
 /// host crashes and starts again.
-pub(super) fn run_with_crash(inputs: &Inputs<'_>, steps: &[Step], commit: u64) -> Result<Run, ScenarioError> {
+pub(super) fn run_with_crash(inputs: &Inputs<'_>, steps: &[Step], crash: CommitMoment) -> Result<Run, ScenarioError> {
     std::thread::scope(|scope| {
         let player = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal_error)?;
             runtime.block_on(async {
-                let mut runner = Runner::new(inputs, commit).await?;
+                let mut runner = Runner::new(inputs, crash).await?;
                 let run = runner.run(steps).await;
                 runner.bus.close().await;
                 run
@@ -136,14 +140,14 @@ struct Progress {
 }
 
 impl Runner {
-    async fn new(inputs: &Inputs<'_>, commit: u64) -> Result<Self, ScenarioError> {
+    async fn new(inputs: &Inputs<'_>, crash: CommitMoment) -> Result<Self, ScenarioError> {
         let directory = tempfile::tempdir().map_err(internal_error)?;
         let beginning = inputs.given.start_time()?;
         let clock = Clock::manual(beginning);
         let outbound = Arc::new(inputs.given.outbound());
         let environment = Environment::for_scenario(clock.clone(), Outbound::Stubbed(Arc::clone(&outbound)));
         let loader = loader(directory.path(), environment)?;
-        let crash_point = Arc::new(CrashPoint::new(commit, directory.path().join("crashed")));
+        let crash_point = Arc::new(CrashPoint::new(crash, directory.path().join("crashed")));
         let bus = open_bus(&directory.path().join("data"), &clock, Some(Arc::clone(&crash_point)))?;
         let registry = Registry::default();
         let mut plugins = Vec::new();

@@ -125,11 +125,12 @@ impl Writer {
     /// fatal failure is returned: the process must acknowledge nothing more.
     fn commit(&mut self, group: Group<'_, Command>, requests: &mut WriterRequests) -> Result<(), StoreError> {
         let mut batch = Batch::new(self.shared.clock.now(), self.log);
-        let changes_before = self.connection.total_changes();
         requests.commits_effects = false;
         match self.apply_all(group, requests, &mut batch) {
             Ok(()) => {
-                self.pass_crash_point(changes_before, requests.commits_effects)?;
+                if batch.changes_store {
+                    self.pass_crash_point(true, requests.commits_effects)?;
+                }
                 self.publish_results(&mut batch);
                 batch.frozen.thaw(true);
                 let ended = self.end_replays();
@@ -158,11 +159,16 @@ impl Writer {
             group.for_each(|command| command.refuse(&commit_error(&error), requests));
             return Err(error);
         }
+        let changes_before = self.connection.total_changes();
         let result = self
             .follow_clock(batch)
             .and_then(|()| group.try_for_each(|command| self.apply(command, requests, batch)))
             .and_then(|()| self.move_cursors(batch))
             .and_then(|()| self.put_totals(batch))
+            .and_then(|()| {
+                batch.changes_store = self.connection.total_changes() != changes_before;
+                if batch.changes_store { self.pass_crash_point(false, false) } else { Ok(()) }
+            })
             .and_then(|()| rows::transact(&self.connection, "COMMIT"));
         if result.is_err() && !self.connection.is_autocommit() {
             // The error that led here is reported, even if the rollback fails.
@@ -171,14 +177,11 @@ impl Writer {
         result
     }
 
-    /// Ends the writer if a crash is simulated after this commit. Nobody gets a reply then.
-    fn pass_crash_point(&self, changes_before: u64, with_effects: bool) -> Result<(), StoreError> {
+    /// Ends the writer if a crash is simulated before or after this commit. Nobody learns of the commit then.
+    fn pass_crash_point(&self, after: bool, with_effects: bool) -> Result<(), StoreError> {
         let Some(crash_point) = &self.shared.settings.crash_point else { return Ok(()) };
         let Some(path) = self.connection.path() else { return Ok(()) };
-        if self.connection.total_changes() == changes_before {
-            return Ok(());
-        }
-        match crash_point.note_commit(Path::new(path), with_effects).map_err(EngineError::File)? {
+        match crash_point.pass(after, Path::new(path), with_effects).map_err(EngineError::File)? {
             true => Err(EngineError::Aborted("a crash is simulated".to_owned()).into()),
             false => Ok(()),
         }

@@ -17,12 +17,15 @@ pub(super) struct Batch {
     /// What is published after the commit.
     pub(super) changes: Changes,
     pub(super) frozen: FrozenSubscriptions,
+    /// Whether the commit changes the store.
+    pub(super) changes_store: bool,
     replies: Vec<DeferredReply>,
 }
 
 impl Batch {
     pub(super) fn new(now: Timestamp, log: Log) -> Self {
-        Self { now, log, changes: Changes::default(), frozen: FrozenSubscriptions::default(), replies: Vec::new() }
+        let (changes, frozen, changes_store, replies) = Default::default();
+        Self { now, log, changes, frozen, changes_store, replies }
     }
 
     /// Whether the batch deletes a subscription: nothing may be written for it any more.
