@@ -358,6 +358,92 @@ fn projects_of_a_directory_share_scenarios() {
     assert!(output.status.success() && text.contains("2 passed, 0 failed"), "{text}{output:?}");
 }
 
+const PAYMENT: &str = r#"
+import { plugin, publish, state } from "@sandbus/sdk";
+import * as client from "@sandbus/sdk/client";
+
+export default plugin({ publishes: ["payment.*"] })
+  .route("POST /pay", (request) => {
+    const { amount } = request.json();
+    state.set("asked", (state.get("asked") ?? 0) + 1);
+    publish("payment.wanted", { amount });
+    return { status: 202 };
+  })
+  .on("payment.wanted", ({ amount }, event) => {
+    const headers = { "idempotency-key": KEY };
+    client.post("https://pay.example.com/charges", { headers, json: { amount } }).success();
+    state.set("paid", (state.get("paid") ?? 0) + amount);
+    publish("payment.made", { amount });
+    publish("payment.due", { amount }, { delay: "1h" });
+  });
+"#;
+
+const PAYMENT_SCENARIO: &str = r#"
+[[scenario]]
+name = "a payment is made"
+given.http = [{ request = "POST https://pay.example.com/charges" }]
+given.state = { paid = 1 }
+[[scenario.step]]
+request = "POST /pay"
+json = { amount = 5 }
+then.response = { status = 202 }
+then.state = { asked = 1, paid = 6 }
+then.published = [{ type = "payment.wanted" }, { type = "payment.made" }]
+then.scheduled = [{ type = "payment.due", at = "+1h" }]
+[[scenario.step]]
+event = "payment.wanted"
+id = "second"
+data = { amount = 2 }
+then.state = { paid = 8 }
+[[scenario.step]]
+advance = "2h"
+then.published = [{ type = "payment.due" }, { type = "payment.due" }]
+then.scheduled = []
+"#;
+
+/// What is in the transaction of a delivery happens once; a request may be sent again, and must be the same then.
+#[test]
+fn a_scenario_is_played_with_a_crash_before_and_after_each_commit() {
+    let setup = Setup::new();
+    let home = setup.path();
+    let sandbus = |arguments: &[&str]| Command::new(binary()).args(arguments).current_dir(home).output().unwrap();
+    assert!(sandbus(&["new", "pay", "--lang", "js", "--on", "x.y"]).status.success());
+    put(&home.join("pay/tests/scenarios.toml"), PAYMENT_SCENARIO.as_bytes());
+    let with_key = |key: &str| std::fs::write(home.join("pay/src/plugin.js"), PAYMENT.replace("KEY", key)).unwrap();
+    with_key("event.id");
+    let output = sandbus(&["test", "pay", "--crash", "--json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{answer:#}");
+    let scenario = &answer["scenarios"][0];
+    assert!(scenario["crashes"].as_u64().unwrap() >= 10, "two for each of at least five commits: {answer:#}");
+    assert_eq!(scenario["repeated_requests"], json!(["POST https://pay.example.com/charges"]));
+
+    // The service cannot know that the second request is a repetition.
+    with_key("crypto.randomUUID()");
+    let output = sandbus(&["test", "pay"]);
+    assert!(output.status.success(), "without crashes, nothing is wrong: {output:?}");
+    let output = sandbus(&["test", "pay", "--crash"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let expected = "POST https://pay.example.com/charges was sent again, but differs: request.headers.idempotency-key";
+    assert!(text.contains(expected) && text.contains("with a crash before commit "), "{text}");
+}
+
+#[test]
+fn plugins_that_publish_to_each_other_survive_crashes() {
+    let setup = Setup::new();
+    let file = setup.path().join("chain.toml");
+    let folder = guest_path("registration").parent().unwrap().to_owned();
+    let names = ["registration", "registration-handler"].map(|name| folder.join(name).with_extension("wasm"));
+    let [registration, handler] = names.map(|wasm| format!("{:?}", wasm.to_str().unwrap()));
+    let chain = CHAIN.replace("\"registration\",", &format!("{registration},"));
+    let chain = chain.replace("\"handler/registration-handler.wasm\"", &handler);
+    put(&file, chain.as_bytes());
+    let output = play(&[path(&guest_path("registration")), "--scenarios", path(&file), "--crash", "--json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success() && answer["scenarios"][0]["crashes"].as_u64().unwrap() >= 4, "{answer:#}");
+}
+
 #[test]
 fn a_malformed_file_is_named_with_the_place() {
     let setup = Setup::new();
